@@ -1,0 +1,305 @@
+"""The settings: one dataclass per room, checked when made. YAML files and overrides only set values.
+
+No section knows another; what two sections must agree on is checked in `build.py`. Enum members are spelt
+like their values, so that a name in a YAML file is the value in a saved `config.json`.
+"""
+
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from mt.errors import ConfigError
+
+
+class TokenizerKind(StrEnum):
+    unigram = "unigram"
+    bpe = "bpe"
+
+
+class NormPlacement(StrEnum):
+    pre = "pre"
+    post = "post"
+
+
+class NormKind(StrEnum):
+    layernorm = "layernorm"
+    rmsnorm = "rmsnorm"
+
+
+class Positions(StrEnum):
+    sinusoidal = "sinusoidal"
+    learned = "learned"
+    rotary = "rotary"
+
+
+class Activation(StrEnum):
+    relu = "relu"
+    gelu = "gelu"
+    silu = "silu"
+    swiglu = "swiglu"
+    geglu = "geglu"
+
+
+class Tying(StrEnum):
+    none = "none"
+    decoder = "decoder"
+    all = "all"
+
+
+class OptimizerKind(StrEnum):
+    adamw = "adamw"
+
+
+class ScheduleKind(StrEnum):
+    constant = "constant"
+    inverse_sqrt = "inverse_sqrt"
+    cosine = "cosine"
+    linear = "linear"
+    wsd = "wsd"
+
+
+class Precision(StrEnum):
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+class Watch(StrEnum):
+    loss = "loss"
+    bleu = "bleu"
+    chrf = "chrf"
+
+
+def require(condition: bool, key: str, must: str, value: object) -> None:
+    """Raise `ConfigError` "`key` must ..., but is value." unless `condition` holds."""
+    if not condition:
+        raise ConfigError(f"`{key}` must {must}, but is {value}.")
+
+
+@dataclass(kw_only=True, slots=True)
+class DataConfig:
+    """Which text: a corpus of the catalogue, or files of one's own (`train`, `dev`, `test`)."""
+
+    corpus: str | None = "tatoeba_en_es"  # a name in the catalogue; not used when `train` is given
+    src: str | None = None  # language or column to translate from; None: as the corpus or the file names say
+    tgt: str | None = None
+    train: list[str] = field(default_factory=list)  # [a.en, a.de] or [pairs.tsv] or [pairs.jsonl] or [hub:owner/name]
+    dev: list[str] = field(default_factory=list)  # empty: cut from train
+    test: list[str] = field(default_factory=list)  # empty: cut from train for the catalogue, none for own files
+    limit: int | None = None  # use at most so many training pairs (the first of the file)
+    root: str = "data"  # corpora that are fetched land here
+
+    def __post_init__(self) -> None:
+        require(self.limit is None or self.limit > 0, "data.limit", "be a positive number or null", self.limit)
+        if not self.train:
+            require(bool(self.corpus), "data.train", "name files when `data.corpus` is null", self.train)
+
+
+@dataclass(kw_only=True, slots=True)
+class CleanConfig:
+    """Which training pairs are refused. Every refusal is counted and reported; dev and test are never cut."""
+
+    max_chars: int = 1000
+    max_ratio: float = 9.0  # characters of the longer side over the shorter, each plus 10
+    drop_copies: bool = False
+    drop_duplicates: bool = False
+
+    def __post_init__(self) -> None:
+        require(self.max_chars > 0, "clean.max_chars", "be positive", self.max_chars)
+        require(self.max_ratio >= 1, "clean.max_ratio", "be at least 1", self.max_ratio)
+
+
+@dataclass(kw_only=True, slots=True)
+class TokenizerConfig:
+    """How text becomes pieces (SentencePiece)."""
+
+    kind: TokenizerKind = TokenizerKind.unigram
+    vocab_size: int = 8000
+    joint: bool = True  # one model for both languages; False: one each, of `vocab_size` pieces each
+    character_coverage: float = 1.0
+    byte_fallback: bool = True  # a character never seen in training becomes its bytes, never <unk>
+    normalization: str = "nmt_nfkc"  # a SentencePiece rule name; "identity" keeps text as it is
+    sampling: float = 0.0  # during training: BPE-dropout probability, or unigram sampling (higher: more varied)
+    tags: list[str] = field(default_factory=list)  # user-defined pieces, e.g. "<2de>", kept whole
+    max_sentences: int = 1_000_000  # lines (of both sides together) that SentencePiece is trained on
+
+    def __post_init__(self) -> None:
+        require(self.vocab_size >= 8, "tokenizer.vocab_size", "be at least 8", self.vocab_size)
+        require(0 < self.character_coverage <= 1, "tokenizer.character_coverage", "lie in (0, 1]", self.character_coverage)
+        require(0 <= self.sampling <= 1, "tokenizer.sampling", "lie in [0, 1]", self.sampling)
+
+
+@dataclass(kw_only=True, slots=True)
+class ModelConfig:
+    """The shape of the Transformer. Every value can be exported to CTranslate2."""
+
+    dim: int = 256
+    heads: int = 4
+    kv_heads: int | None = None  # grouped-query attention when fewer than `heads`; None: as many as `heads`
+    ffn_dim: int = 1024
+    encoder_layers: int = 3
+    decoder_layers: int = 3
+    norm: NormPlacement = NormPlacement.pre
+    norm_kind: NormKind = NormKind.layernorm
+    positions: Positions = Positions.sinusoidal
+    activation: Activation = Activation.relu
+    bias: bool = True
+    tying: Tying = Tying.all  # which of (source embedding, target embedding, output layer) share one matrix
+    max_length: int = 512  # positions of the sinusoidal and learned tables
+    dropout: float = 0.1  # on embeddings and on what each sublayer adds to the residual
+    attention_dropout: float = 0.0  # 0 keeps the fused path
+    activation_dropout: float = 0.0
+    word_dropout: float = 0.0  # whole input embeddings set to zero
+
+    def __post_init__(self) -> None:
+        require(self.dim > 0 and self.heads > 0, "model.dim", "be positive, like `model.heads`", self.dim)
+        require(self.dim % self.heads == 0, "model.dim", "be a multiple of `model.heads`", f"{self.dim} with {self.heads} heads")
+        if self.kv_heads is not None:
+            fits = self.kv_heads > 0 and self.heads % self.kv_heads == 0
+            require(fits, "model.kv_heads", f"divide `model.heads` ({self.heads})", self.kv_heads)
+        if self.positions is Positions.rotary:
+            head = self.dim // self.heads
+            require(head % 2 == 0, "model.dim", "give an even size per head with rotary positions", f"{head} per head")
+        require(self.dim % 2 == 0, "model.dim", "be even", self.dim)
+        require(self.ffn_dim > 0, "model.ffn_dim", "be positive", self.ffn_dim)
+        require(self.encoder_layers > 0, "model.encoder_layers", "be positive", self.encoder_layers)
+        require(self.decoder_layers > 0, "model.decoder_layers", "be positive", self.decoder_layers)
+        for name in ("dropout", "attention_dropout", "activation_dropout", "word_dropout"):
+            require(0 <= getattr(self, name) < 1, f"model.{name}", "lie in [0, 1)", getattr(self, name))
+
+
+@dataclass(kw_only=True, slots=True)
+class BatchConfig:
+    """How much text makes one update."""
+
+    tokens: int = 4096  # budget of target tokens per batch, end marks included; the source has the same budget
+    accumulate: int = 1  # batches per update
+    max_length: int = 256  # training pairs with more pieces on either side are left out, and counted
+    pool: int = 16384  # pairs that are sorted by length together
+
+    def __post_init__(self) -> None:
+        require(self.accumulate > 0, "batch.accumulate", "be positive", self.accumulate)
+        require(self.max_length > 1, "batch.max_length", "be at least 2", self.max_length)
+        fits = self.tokens >= self.max_length
+        require(fits, "batch.tokens", f"be at least `batch.max_length` ({self.max_length})", self.tokens)
+        require(self.pool > 0, "batch.pool", "be positive", self.pool)
+
+
+@dataclass(kw_only=True, slots=True)
+class LossConfig:
+    label_smoothing: float = 0.1
+
+    def __post_init__(self) -> None:
+        require(0 <= self.label_smoothing < 1, "loss.label_smoothing", "lie in [0, 1)", self.label_smoothing)
+
+
+@dataclass(kw_only=True, slots=True)
+class OptimConfig:
+    name: OptimizerKind = OptimizerKind.adamw
+    lr: float = 2e-3  # the peak, reached at the end of the warm-up
+    beta1: float = 0.9
+    beta2: float = 0.98
+    eps: float = 1e-9
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0  # 0: no clipping
+
+    def __post_init__(self) -> None:
+        require(self.lr > 0, "optim.lr", "be positive", self.lr)
+        require(0 <= self.beta1 < 1, "optim.beta1", "lie in [0, 1)", self.beta1)
+        require(0 <= self.beta2 < 1, "optim.beta2", "lie in [0, 1)", self.beta2)
+        require(self.eps > 0, "optim.eps", "be positive", self.eps)
+        require(self.weight_decay >= 0, "optim.weight_decay", "not be negative", self.weight_decay)
+        require(self.clip_norm >= 0, "optim.clip_norm", "not be negative", self.clip_norm)
+
+
+@dataclass(kw_only=True, slots=True)
+class ScheduleConfig:
+    """How the learning rate moves. `cosine`, `linear` and `wsd` need to know where the run ends."""
+
+    name: ScheduleKind = ScheduleKind.inverse_sqrt
+    warmup_steps: int = 400
+    decay_share: float = 0.2  # wsd: the last share of the run over which the rate falls
+    final_ratio: float = 0.0  # cosine, linear, wsd: the rate at the end, as a share of the peak
+
+    def __post_init__(self) -> None:
+        require(self.warmup_steps >= 0, "schedule.warmup_steps", "not be negative", self.warmup_steps)
+        require(0 <= self.decay_share <= 1, "schedule.decay_share", "lie in [0, 1]", self.decay_share)
+        require(0 <= self.final_ratio <= 1, "schedule.final_ratio", "lie in [0, 1]", self.final_ratio)
+
+
+@dataclass(kw_only=True, slots=True)
+class TrainConfig:
+    """How long, how often, on what. The run ends at the first limit that is reached."""
+
+    seed: int = 1
+    steps: int | None = None
+    epochs: float | None = None
+    minutes: float | None = None
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
+    precision: Precision = Precision.auto  # auto: bf16 where the device is fast at it, else fp32
+    threads: int | None = None  # CPU threads; None: as many as the machine has
+    log_every: int = 20  # steps between two lines of metrics.jsonl
+    validate_every: int = 500  # steps between two validations; each saves a checkpoint
+    validate_pairs: int = 500  # dev sentences that are translated at a validation (the loss uses all)
+    watch: Watch = Watch.bleu  # what "best" means
+    patience: int | None = None  # stop after so many validations without a new best
+    keep: int = 3  # checkpoints kept: the best ones, and always the latest
+    ema: float = 0.0  # decay of the running mean of the weights, 0: none; validation and the model folder use it
+
+    def __post_init__(self) -> None:
+        some = any(limit is not None for limit in (self.steps, self.epochs, self.minutes, self.patience))
+        require(some, "train.steps", "be given, or `train.epochs`, `train.minutes` or `train.patience`", None)
+        for name in ("steps", "epochs", "minutes", "threads", "patience"):
+            value = getattr(self, name)
+            require(value is None or value > 0, f"train.{name}", "be positive or null", value)
+        for name in ("log_every", "validate_every", "validate_pairs", "keep"):
+            require(getattr(self, name) > 0, f"train.{name}", "be positive", getattr(self, name))
+        require(0 <= self.ema < 1, "train.ema", "lie in [0, 1)", self.ema)
+
+
+@dataclass(kw_only=True, slots=True)
+class DecodeConfig:
+    """How a trained model translates, unless a command says otherwise."""
+
+    beam: int = 5
+    length_penalty: float = 1.0  # hypotheses compare by log-probability / length ** length_penalty
+    max_ratio: float = 2.0  # longest output, in pieces: max_ratio * source pieces + max_extra
+    max_extra: int = 10
+    batch_tokens: int = 4096  # source pieces translated together
+
+    def __post_init__(self) -> None:
+        require(self.beam > 0, "decode.beam", "be positive", self.beam)
+        require(self.max_ratio > 0, "decode.max_ratio", "be positive", self.max_ratio)
+        require(self.max_extra >= 0, "decode.max_extra", "not be negative", self.max_extra)
+        require(self.batch_tokens > 0, "decode.batch_tokens", "be positive", self.batch_tokens)
+
+
+@dataclass(kw_only=True, slots=True)
+class RunConfig:
+    """Where a run lives."""
+
+    root: str = "runs"
+    name: str | None = None  # None: made of the data's and the model's names
+    dry_run: bool = False  # show what would happen, train nothing
+
+
+@dataclass(kw_only=True, slots=True)
+class Config:
+    """The whole tree. Only `build.py` and the doors see it."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    clean: CleanConfig = field(default_factory=CleanConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(minutes=10))
+    decode: DecodeConfig = field(default_factory=DecodeConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, section by section."""
+        return asdict(self)

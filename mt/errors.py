@@ -1,0 +1,37 @@
+"""Every failure that is the user's to mend is one of these; each carries the exit code of its kind.
+
+A message is one or two sentences: it names the file, line or key, says what was expected, what was found
+and what to do. Anything else that escapes is a fault of ours and keeps its traceback.
+"""
+
+
+class MtError(Exception):
+    """Base of all errors shown to a user as one line. Exit code 1."""
+
+    exit_code = 1
+
+
+class ConfigError(MtError):
+    """A setting, option or command that cannot be used as given. Exit code 2."""
+
+    exit_code = 2
+
+
+class DataError(MtError):
+    """Text that cannot be used as given: missing, damaged, misaligned or empty. Exit code 3."""
+
+    exit_code = 3
+
+
+class CheckpointError(MtError):
+    """A checkpoint, run or model folder that is missing, damaged or does not fit. Exit code 1."""
+
+
+class ExportError(MtError):
+    """A model that cannot be expressed in the format asked for. Exit code 1."""
+
+
+class StoppedError(MtError):
+    """A run that was asked to stop and can go on with the same command. Exit code 75."""
+
+    exit_code = 75
