@@ -74,7 +74,7 @@ class Watch(StrEnum):
 def require(condition: bool, key: str, must: str, value: object) -> None:
     """Raise `ConfigError` "`key` must ..., but is value." unless `condition` holds."""
     if not condition:
-        raise ConfigError(f"`{key}` must {must}, but is {value}.")
+        raise ConfigError(f"`{key}` must {must}, but is {'null' if value is None else value}.")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -126,7 +126,8 @@ class TokenizerConfig:
 
     def __post_init__(self) -> None:
         require(self.vocab_size >= 8, "tokenizer.vocab_size", "be at least 8", self.vocab_size)
-        require(0 < self.character_coverage <= 1, "tokenizer.character_coverage", "lie in (0, 1]", self.character_coverage)
+        coverage = self.character_coverage
+        require(0 < coverage <= 1, "tokenizer.character_coverage", "lie in (0, 1]", coverage)
         require(0 <= self.sampling <= 1, "tokenizer.sampling", "lie in [0, 1]", self.sampling)
 
 
@@ -154,7 +155,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         require(self.dim > 0 and self.heads > 0, "model.dim", "be positive, like `model.heads`", self.dim)
-        require(self.dim % self.heads == 0, "model.dim", "be a multiple of `model.heads`", f"{self.dim} with {self.heads} heads")
+        fits, found = self.dim % self.heads == 0, f"{self.dim} with {self.heads} heads"
+        require(fits, "model.dim", "be a multiple of `model.heads`", found)
         if self.kv_heads is not None:
             fits = self.kv_heads > 0 and self.heads % self.kv_heads == 0
             require(fits, "model.kv_heads", f"divide `model.heads` ({self.heads})", self.kv_heads)
@@ -244,6 +246,7 @@ class TrainConfig:
     validate_pairs: int = 500  # dev sentences that are translated at a validation (the loss uses all)
     watch: Watch = Watch.bleu  # what "best" means
     patience: int | None = None  # stop after so many validations without a new best
+    average: int = 1  # the handed-on model is the mean of so many best checkpoints, where that is better on dev
     keep: int = 3  # checkpoints kept: the best ones, and always the latest
     ema: float = 0.0  # decay of the running mean of the weights, 0: none; validation and the model folder use it
 
@@ -253,8 +256,9 @@ class TrainConfig:
         for name in ("steps", "epochs", "minutes", "threads", "patience"):
             value = getattr(self, name)
             require(value is None or value > 0, f"train.{name}", "be positive or null", value)
-        for name in ("log_every", "validate_every", "validate_pairs", "keep"):
+        for name in ("log_every", "validate_every", "validate_pairs", "average", "keep"):
             require(getattr(self, name) > 0, f"train.{name}", "be positive", getattr(self, name))
+        require(self.average <= self.keep, "train.average", f"be at most `train.keep` ({self.keep})", self.average)
         require(0 <= self.ema < 1, "train.ema", "lie in [0, 1)", self.ema)
 
 
@@ -302,4 +306,8 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, section by section."""
-        return asdict(self)
+        return asdict(self, dict_factory=_json)
+
+
+def _json(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value.value if isinstance(value, StrEnum) else value for name, value in items}

@@ -4,10 +4,11 @@ import ast
 from pathlib import Path
 
 FLOORS = [
-    {"errors", "log", "config"},
-    {"corpus", "tokenizer", "nn", "losses", "optim", "schedules", "dist", "metrics"},
+    {"errors", "log", "config", "plain"},
+    {"corpus", "tokenizer", "device", "nn", "losses", "optim", "schedules", "dist", "metrics"},
     {"clean", "batching", "checkpoint", "decode", "interpret", "export"},
-    {"train", "evaluate"},
+    {"train", "evaluate", "models"},
+    {"preview"},
     {"build"},
     {"serve"},
     {"cli"},

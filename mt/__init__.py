@@ -1,0 +1,22 @@
+"""mt: train, translate, evaluate and explain neural machine translation models.
+
+    import mt
+    mt.load("runs/my-run").translate(["Good morning."])
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mt.decode.translator import Translator
+
+
+def load(path: str | Path | None = None, **settings: str) -> "Translator":
+    """A `Translator` from a model folder, a run folder (its best checkpoint) or a checkpoint; None: the newest run.
+
+    Args: settings: `device` (auto, cpu, cuda, mps) and `precision` (auto, fp32, bf16, fp16).
+    Raises: CheckpointError: when there is no model there, or it is damaged.
+    """
+    from mt.build import load as load_model  # torch is imported when a model is, and not before
+
+    return load_model(path, **settings)

@@ -1,0 +1,335 @@
+"""Settings to objects: the only room that reads the whole config. The engines run; this room wires them."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mt.batching import BatchStream, TokenizedCorpus
+from mt.checkpoint import Checkpoint, Checkpoints, RunLock, average, load_into, write_folder
+from mt.clean.pipeline import Pipeline
+from mt.config import Config, DataConfig, DecodeConfig, Precision, Tying
+from mt.corpus.catalog import Corpus, fetch
+from mt.corpus.own import read_own
+from mt.corpus.pair import Pair
+from mt.corpus.readers import read_pairs
+from mt.decode.transformer_stepper import CachedStepper
+from mt.decode.translator import Translator
+from mt.device import pick_device, pick_precision, set_up_cpu
+from mt.errors import CheckpointError, ConfigError
+from mt.evaluate import Report, evaluate
+from mt.log import Metrics, Progress, logger, setup
+from mt.metrics import bleu_tokenizer_for
+from mt.models import Description, find_run, read_model
+from mt.nn.transformer import Transformer, count_parameters
+from mt.optim import Ema, make_optimizer
+from mt.preview import preview
+from mt.schedules import needs_end
+from mt.tokenizer import Tokenizer, train_tokenizer
+from mt.train.card import model_card
+from mt.plain import from_plain
+from mt.train.folder import RunFolder, read_config
+from mt.train.state import TrainState
+from mt.train.trainer import Trainer
+from mt.train.update import Updater
+from mt.train.validate import Validation, Validator
+
+SAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything that text gives: the pairs, cleaned, and the pieces they are made of."""
+
+    corpus: Corpus
+    refusals: dict[str, int]
+    tokenizer: Tokenizer
+    train: TokenizedCorpus
+    dev: TokenizedCorpus
+
+
+def read_material(config: Config) -> Material:
+    """Read, clean and tokenise. Raises: DataError, ConfigError: when the text or the settings do not do."""
+    data = config.data
+    corpus = read_own(data) if data.train else fetch(str(data.corpus), Path(data.root))
+    logger.info(f"{corpus.name}: {len(corpus.train):,} / {len(corpus.dev):,} / {len(corpus.test):,} pairs "
+                f"(train / dev / test), licence: {corpus.licence}")  # fmt: skip
+    cleaning = Pipeline.from_section(config.clean)
+    pairs = list(cleaning(corpus.train))[: data.limit]
+    refusals = cleaning.report()
+    refused = {name: n for name, n in refusals.items() if n and name not in ("read", "kept")}
+    if refused:
+        logger.info("refused of the training pairs: " + ", ".join(f"{n:,} {name}" for name, n in refused.items()))
+    tokenizer = train_tokenizer(
+        [pair.src for pair in pairs],
+        [pair.tgt for pair in pairs],
+        config.tokenizer,
+        Path(data.root) / "cache" / "tokenizers",
+    )
+    train = TokenizedCorpus(pairs, tokenizer, max_length=config.batch.max_length)
+    if train.num_too_long:
+        logger.info(f"left out {train.num_too_long:,} training pairs of more than {config.batch.max_length} pieces a side")
+    return Material(corpus, refusals, tokenizer, train, TokenizedCorpus(corpus.dev, tokenizer))
+
+
+def check(config: Config) -> None:
+    """What two sections must agree on. Raises: ConfigError."""
+    if config.model.tying is Tying.all and not config.tokenizer.joint:
+        raise ConfigError("`model.tying` is all, which needs one vocabulary; set `tokenizer.joint=true`, or `model.tying=decoder`.")
+    limits = (config.train.steps, config.train.epochs, config.train.minutes)
+    if needs_end(config.schedule) and all(limit is None for limit in limits):
+        raise ConfigError(
+            f"`schedule.name` is {config.schedule.name.value}, which must know where the run ends; set `train.steps`, "
+            "`train.epochs` or `train.minutes`."
+        )
+
+
+def make_model(config: Config, tokenizer: Tokenizer, device: torch.device) -> Transformer:
+    torch.manual_seed(config.train.seed)
+    return Transformer(config.model, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size).to(device)
+
+
+def make_translator(
+    model: Transformer, tokenizer: Tokenizer, section: DecodeConfig, precision: Precision, *, max_length: int
+) -> Translator:
+    return Translator(CachedStepper(model, precision), tokenizer, section, max_length=max_length)
+
+
+def make_trainer(config: Config, material: Material, folder: RunFolder, model: Transformer) -> Trainer:
+    device = next(model.parameters()).device
+    precision = pick_precision(config.train.precision, device)
+    description = describe(config, material, precision)
+    optimizer = make_optimizer(model, config.optim)
+    updater = Updater(
+        model,
+        optimizer,
+        precision=precision,
+        smoothing=config.loss.label_smoothing,
+        clip_norm=config.optim.clip_norm,
+        ema=Ema(model, config.train.ema) if config.train.ema else None,
+    )
+    sampling = config.tokenizer.sampling > 0
+    stream = BatchStream(material.train, config.batch, seed=config.train.seed, sampling=sampling)
+    # Validation asks "is it better than before", for which greedy search does as well as a beam, in a fifth of the time.
+    greedy = DecodeConfig(**{**asdict(config.decode), "beam": 1})
+    translator = make_translator(model, material.tokenizer, greedy, precision, max_length=description.max_length)
+    return Trainer(
+        updater=updater,
+        stream=stream,
+        validator=Validator(
+            material.dev,
+            translator.translate,
+            precision=precision,
+            tokens=config.batch.tokens,
+            pairs=config.train.validate_pairs,
+            bleu_tokenizer=bleu_tokenizer_for(material.corpus.tgt),
+        ),
+        checkpoints=Checkpoints(folder.checkpoints, config.train.keep),
+        files=description.files(material.tokenizer),
+        train=config.train,
+        batch=config.batch,
+        schedule=config.schedule,
+    )
+
+
+def describe(config: Config, material: Material, precision: Precision) -> Description:
+    return Description(
+        src=material.corpus.src,
+        tgt=material.corpus.tgt,
+        src_size=material.tokenizer.src_size,
+        tgt_size=material.tokenizer.tgt_size,
+        max_length=min(config.batch.max_length, config.model.max_length),
+        precision=precision,
+        model=config.model,
+        decode=config.decode,
+    )
+
+
+def train(config: Config, command: list[str]) -> float:
+    """Train, or go on with a run, or say that it is finished; returns the best score on dev.
+
+    Raises: MtError: for everything that a user can mend; StoppedError: when asked to stop, after saving.
+    """
+    check(config)
+    folder = RunFolder(Path(config.run.root) / str(config.run.name))
+    with RunLock(folder.path):
+        setup(file=folder.log)
+        folder.begin(config.to_dict())
+        device = pick_device(config.train.device)
+        set_up_cpu(config.train.threads)
+        checkpoints = Checkpoints(folder.checkpoints, config.train.keep)
+        checkpoints.clean_up()
+        material = read_material(config)
+        model = make_model(config, material.tokenizer, device)
+        trainer = make_trainer(config, material, folder, model)
+        facts = describe_run(config, material, model, trainer)
+        announce(facts, trainer, device)
+        last = checkpoints.latest()
+        if last is not None:
+            trainer.resume(last)
+            trainer.state.finished = trainer.why_finished()
+            if trainer.state.finished and folder.model.exists():
+                say_finished(folder, trainer.state)
+                return trainer.state.best_score or 0.0
+            logger.info(f"going on from step {last.step:,} ({last.path})")
+        folder.write_manifest(facts, command)
+        run(trainer, folder)
+        facts |= {"steps": trainer.state.step, "tgt_tokens": trainer.state.tgt_tokens, "minutes": trainer.state.seconds / 60}
+        finish(config, material, trainer, folder, facts)
+        return trainer.state.best_score or 0.0
+
+
+def run(trainer: Trainer, folder: RunFolder) -> None:
+    with Metrics(folder.path, step=trainer.state.step) as metrics, Progress() as progress:
+
+        def on_validation(validation: Validation, state: TrainState) -> None:
+            folder.write_samples(validation, state)
+            rows = list(zip(validation.sources, validation.references, validation.hypotheses, strict=True))[:SAMPLES]
+            metrics.text("samples", state.step, "\n\n".join(f"{s}\n\n- {r}\n- **{h}**" for s, r, h in rows))
+
+        trainer.on_validation = on_validation
+        trainer.fit(metrics, progress)
+
+
+def finish(config: Config, material: Material, trainer: Trainer, folder: RunFolder, facts: dict[str, Any]) -> None:
+    """Choose the weights, write the model folder, score the test set, say what to type next."""
+    model, precision = trainer.updater.model, trainer.updater.precision
+    choose_weights(config, trainer)
+    description = describe(config, material, precision)
+    translator = make_translator(model, material.tokenizer, config.decode, precision, max_length=description.max_length)
+    report = None
+    if material.corpus.test:
+        logger.info(f"translating the test set ({len(material.corpus.test):,} sentences, beam {config.decode.beam})")
+        sources, references = [p.src for p in material.corpus.test], [p.tgt for p in material.corpus.test]
+        report = evaluate("test", translator.translate, sources, references, tgt=material.corpus.tgt)
+        report.write(folder.evaluation)
+    card = model_card(facts, report.scores if report else [], f"the test set of {material.corpus.name}")
+    weights = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters()}
+    files = {**description.files(material.tokenizer), "model.safetensors": weights, "README.md": card.encode()}
+    write_folder(folder.model, files, meta={"step": trainer.state.step}, replace=True)
+    conclude(material, trainer.state, folder, report)
+
+
+def choose_weights(config: Config, trainer: Trainer) -> None:
+    """Load the best checkpoint, or the mean of the best ones where that is better on dev."""
+    model, checkpoints = trainer.updater.model, trainer.checkpoints
+    best = checkpoints.best()
+    assert best is not None, "a run that ends has validated, and saved, at its last step"
+    load_weights(model, best)
+    ranked = checkpoints.ranked()[: config.train.average]
+    if len(ranked) > 1:
+        load_into(model, average(ranked), where="the mean of the best checkpoints")
+        score = trainer.validator(model).score(config.train.watch)
+        if best.score is not None and score < best.score:
+            load_weights(model, best)
+        logger.info(
+            f"the mean of the {len(ranked)} best checkpoints has dev {config.train.watch.value} {abs(score):.2f}, the best "
+            f"alone {abs(best.score or 0):.2f}: taking the {'mean' if score >= (best.score or score) else 'best'}"
+        )
+
+
+def load_weights(model: Transformer, checkpoint: Checkpoint) -> None:
+    load_into(model, checkpoint.ema() or checkpoint.model(), where=str(checkpoint.path))
+
+
+def describe_run(config: Config, material: Material, model: Transformer, trainer: Trainer) -> dict[str, Any]:
+    """The manifest's facts: what a run is made of."""
+    return {
+        "name": config.run.name,
+        "src": material.corpus.src,
+        "tgt": material.corpus.tgt,
+        "data": {
+            "name": material.corpus.name,
+            "licence": material.corpus.licence,
+            "train": len(material.train),
+            "dev": len(material.corpus.dev),
+            "test": len(material.corpus.test),
+            "cleaning": material.refusals,
+            "too_long": material.train.num_too_long,
+            "src_tokens": material.train.num_source_rows,
+            "tgt_tokens": material.train.num_target_rows,
+            "fingerprint": material.train.fingerprint(),
+        },
+        "tokenizer": {
+            "kind": config.tokenizer.kind.value,
+            "pieces": material.tokenizer.tgt_size,
+            "sha256": material.tokenizer.fingerprint,
+        },
+        "parameters": count_parameters(model),
+        "precision": trainer.updater.precision.value,
+        "seed": config.train.seed,
+        "determinism": "bitwise on one machine, device and thread count, where steps or epochs limit the run",
+    }
+
+
+def announce(facts: dict[str, Any], trainer: Trainer, device: torch.device) -> None:
+    data, pieces = facts["data"], facts["tokenizer"]["pieces"]
+    logger.info(
+        f"{facts['src']} to {facts['tgt']}: {data['train']:,} pairs, {data['tgt_tokens']:,} target tokens an epoch, "
+        f"{pieces:,} pieces; {facts['parameters']:,} parameters on {device} in {facts['precision']}, "
+        f"{torch.get_num_threads()} threads"
+    )
+
+
+def say_finished(folder: RunFolder, state: TrainState) -> None:
+    print(f"{folder.path} is finished after {state.step:,} steps: {state.finished}.")
+    scores = folder.evaluation / "test.json"
+    if scores.exists():
+        for score in json.loads(scores.read_text(encoding="utf-8"))["scores"]:
+            print(f"  {score['name']} {score['value']:.2f}  {score['signature']}")
+    print(f"Translate with it:  echo 'Some text.' | mt translate {folder.path}")
+
+
+def conclude(material: Material, state: TrainState, folder: RunFolder, report: Report | None) -> None:
+    """The result, on stdout."""
+    print(f"\nTrained {state.step:,} updates in {state.seconds / 60:.1f} minutes ({state.finished}).")
+    if report is not None:
+        print(f"\nTest set of {material.corpus.name}, {len(report.references):,} sentences:\n{report.table()}")
+        print(f"\n{report.samples(SAMPLES)}")
+    print(f"\nThe model is in {folder.model}. Next:\n")
+    print(f"  echo '{material.corpus.dev[0].src}' | mt translate {folder.path}")
+    print(f"  mt evaluate {folder.path}")
+
+
+def dry_run(config: Config) -> None:
+    """Show on stdout what training would do; writes nothing but the tokenizer's cache."""
+    check(config)
+    setup()
+    device = pick_device(config.train.device)
+    set_up_cpu(config.train.threads)
+    material = read_material(config)
+    model = make_model(config, material.tokenizer, device)
+    print(preview(material.train, material.refusals, model, config.batch, config.train))
+
+
+def load(path: str | Path | None = None, *, device: str = "auto", precision: str = "auto") -> Translator:
+    """See `mt.load`."""
+    place = pick_device(device)
+    found = read_model(Path(path) if path is not None else None)
+    model = Transformer(found.description.model, src_size=found.description.src_size, tgt_size=found.description.tgt_size)
+    load_into(model, found.weights(), where=str(found.path))
+    wanted = pick_precision(Precision(precision), place)
+    section, longest = found.description.decode, found.description.max_length
+    return make_translator(model.to(place).eval(), found.tokenizer, section, wanted, max_length=longest)
+
+
+def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tuple[list[Pair], str | None]:
+    """The pairs to score a model on, and the language of their target side.
+
+    Args: files: read these; None: the test set that the model's run was given. tgt: where no model tells.
+    Raises: ConfigError: when neither names a test set; DataError: when it cannot be read.
+    """
+    folder = find_run(model)
+    saved = read_config(folder / "config.yaml") if folder is not None else {}
+    data = from_plain(DataConfig, saved["data"], f"{folder}/config.yaml: `data`") if saved else None
+    if files:
+        src = data.src if data else None
+        return list(read_pairs(files, src, tgt or (data.tgt if data else None))), tgt or (data.tgt if data else None)
+    if data is None:
+        raise ConfigError("this model lies in no run folder, so it has no test set; name one with --test a.en a.de.")
+    corpus = read_own(data) if data.train else fetch(str(data.corpus), Path(data.root))
+    if not corpus.test:
+        raise ConfigError(f"{folder} was given no test set; name one with --test a.{corpus.src} a.{corpus.tgt}.")
+    return corpus.test, corpus.tgt

@@ -1,0 +1,242 @@
+"""A folder that appears whole or not at all.
+
+It is written under a name that readers pass over, every file is flushed to the disk, `MANIFEST.json` with the size
+and SHA-256 of all the others comes last, and one rename puts the folder in its place. A process killed at any moment
+leaves the old state or the new one. Tensors are safetensors, the rest is JSON or the caller's bytes: nothing
+executable is stored. The hashes find accidents (safetensors alone loads a flipped bit without a word); they do not
+prove who wrote a folder.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from mt.errors import CheckpointError
+from mt.log import logger
+
+MANIFEST = "MANIFEST.json"
+SCHEMA = 1
+FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a folder must hold, and what its writer wants known about it."""
+
+    files: dict[str, tuple[int, str]]  # name: (bytes, SHA-256)
+    meta: dict[str, Any]
+
+
+def write_folder(
+    target: Path,
+    files: Mapping[str, bytes | Mapping[str, Tensor]],
+    *,
+    meta: Mapping[str, Any] | None = None,
+    replace: bool = False,
+) -> None:
+    """Write `files` (tensors as safetensors) and their manifest to the folder `target`, whole or not at all.
+
+    A valid folder that is already there stays as it is, or makes way if `replace`: then, for one instant, neither
+    is there. An invalid one is moved to `bad-<name>-<n>`. Raises `CheckpointError` when the disk does not take
+    the files; what was there before is untouched.
+    """
+    assert all(FILE_NAME.fullmatch(name) and name != MANIFEST for name in files), list(files)
+    there = target.exists()
+    problem = find_problem(target) if there else None
+    if there and not problem and not replace:
+        return
+    aside = None
+    temp = target.with_name(f".tmp-{target.name}-{os.getpid()}")
+    try:
+        with explained(f"`{target}` cannot be written"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if temp.exists():
+                shutil.rmtree(temp)
+            temp.mkdir()
+            entries = {name: _write_file(temp / name, content) for name, content in files.items()}
+            manifest = {"schema": SCHEMA, "meta": dict(meta or {}), "files": entries}
+            _write_file(temp / MANIFEST, json.dumps(manifest, indent=2).encode())
+            _sync_folder(temp)
+            if there:
+                aside = move_aside(target, "bad" if problem else ".trash")
+            temp.rename(target)
+            _sync_folder(target.parent)
+    except BaseException:
+        shutil.rmtree(temp, ignore_errors=True)
+        raise
+    if problem:
+        logger.warning("%s It was moved to `%s`.", problem, aside)
+    elif aside:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of `folder`, well formed, not yet compared with the files. Raises `CheckpointError`."""
+    path = folder / MANIFEST
+    content = read_json(path)
+    if (schema := content.get("schema")) != SCHEMA:
+        raise CheckpointError(f"`{path}` must have schema {SCHEMA}, but has {schema}: another version of mt wrote it.")
+    listed, meta = content.get("files"), content.get("meta")
+    if not isinstance(listed, dict) or not isinstance(meta, dict):
+        raise CheckpointError(f"`{path}` must hold the objects `files` and `meta`, but does not.")
+    files = {}
+    for name, entry in listed.items():
+        if not FILE_NAME.fullmatch(name) or name == MANIFEST:
+            raise CheckpointError(f"`{path}` must list plain file names, but lists {name!r}.")
+        match entry:
+            case {"size": int(size), "sha256": str(sha256)}:
+                files[name] = size, sha256
+            case _:
+                raise CheckpointError(f"`{path}` must give the size and SHA-256 of `{name}`, but does not.")
+    return Manifest(files, meta)
+
+
+def verify_folder(folder: Path) -> Manifest:
+    """The manifest of `folder` once every file agrees with it, hash included, and no other file is there.
+
+    Names with a leading dot are the system's (.DS_Store) and never read, so they are let be. Raises
+    `CheckpointError` naming the first file that is wrong and what is wrong with it.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"`{folder}` must be a folder, but is {'a file' if folder.exists() else 'not there'}.")
+    manifest = read_manifest(folder)
+    with explained(f"`{folder}` cannot be read"):
+        present = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    if unlisted := present - manifest.files.keys() - {MANIFEST}:
+        raise CheckpointError(f"`{folder / min(unlisted)}` is not in the manifest of its folder: move it elsewhere.")
+    for name, (must_size, must_hash) in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise CheckpointError(f"`{path}` is in the manifest of its folder, but missing.")
+        with explained(f"`{path}` cannot be read"), path.open("rb") as file:
+            if (size := os.fstat(file.fileno()).st_size) != must_size:
+                raise CheckpointError(f"`{path}` must have {must_size} bytes, but has {size}.")
+            if (found := hashlib.file_digest(file, "sha256").hexdigest()) != must_hash:
+                hashes = f"must have SHA-256 {must_hash[:12]}…, but has {found[:12]}…"
+                raise CheckpointError(f"`{path}` {hashes}: its content is damaged.")
+    return manifest
+
+
+def find_problem(folder: Path) -> CheckpointError | None:
+    """What `verify_folder` has against `folder`; None: nothing."""
+    try:
+        verify_folder(folder)
+    except CheckpointError as error:
+        return error
+    return None
+
+
+def read_tensors(path: Path, device: str = "cpu") -> dict[str, Tensor]:
+    """The tensors of one safetensors file. Raises `CheckpointError` when it is missing or damaged."""
+    try:
+        with explained(f"`{path}` cannot be read"):
+            return safetensors.torch.load_file(path, device=device)
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"`{path}` must be safetensors, but cannot be read as such: {error}.") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises `CheckpointError` when it is missing, damaged or no object."""
+    try:
+        with explained(f"`{path}` cannot be read"):
+            content = json.loads(path.read_bytes().decode())
+    except (ValueError, RecursionError):
+        raise CheckpointError(f"`{path}` must be JSON in UTF-8, but cannot be read as such.") from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"`{path}` must hold a JSON object, but holds something else.")
+    return content
+
+
+def move_aside(path: Path, prefix: str) -> Path:
+    """Rename `path` to the first free `<prefix>-<name>-<n>` beside it."""
+    number = 1
+    while (aside := path.with_name(f"{prefix}-{path.name}-{number}")).exists():
+        number += 1
+    return path.rename(aside)
+
+
+def clean_up(folder: Path) -> None:
+    """Remove what killed writers left in `folder`. Only for the one process that writes there."""
+    for path in [*folder.glob(".tmp-*"), *folder.glob(".trash-*")]:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+class RunLock:
+    """Keeps a second process out of a run folder: `with RunLock(folder): ...`. It ends with the process.
+
+    Entering raises `CheckpointError` when another process is in, or the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> Self:
+        import fcntl  # here, because Windows has none and must still load models
+
+        with explained(f"`{self.folder}` cannot be used"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._file = (self.folder / ".lock").open("a+")
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._file.seek(0)
+                holder = self._file.read().strip() or "another process"
+                self._file.close()
+                advice = "wait for it, stop it, or choose another `run.name`"
+                raise CheckpointError(f"`{self.folder}` is in use by {holder}: {advice}.") from None
+            except OSError as error:  # some network disks have no locks
+                logger.warning("`%s` cannot be locked (%s): let one process train in it.", self.folder, error.strerror)
+            self._file.truncate(0)
+            self._file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            self._file.flush()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn the system's error into ours: "`what`: No space left on device."."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"{what}: {error.strerror or error}.") from error
+
+
+def _write_file(path: Path, content: bytes | Mapping[str, Tensor]) -> dict[str, Any]:
+    if isinstance(content, Mapping):
+        # In memory first: written by safetensors itself, a full disk would not be an OSError.
+        content = safetensors.torch.save({name: _packed(tensor) for name, tensor in content.items()})
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _packed(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,165 @@
+"""The checkpoints of a run: one folder `step-00001234/` each, and nothing beside them to keep in step."""
+
+import json
+import math
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from torch import Tensor
+
+from mt.checkpoint.folder import (
+    MANIFEST,
+    clean_up,
+    explained,
+    find_problem,
+    move_aside,
+    read_json,
+    read_manifest,
+    read_tensors,
+    verify_folder,
+    write_folder,
+)
+from mt.errors import CheckpointError
+from mt.log import logger
+
+MODEL, OPTIMIZER, EMA, STATE = "model.safetensors", "optimizer.safetensors", "ema.safetensors", "state.json"
+STEP_NAME = re.compile(r"step-\d{8,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One folder, verified when it was opened; its files are read when asked for."""
+
+    path: Path
+    step: int
+    score: float | None
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Verify the folder. Raises `CheckpointError` when it is damaged or not a checkpoint."""
+        manifest = verify_folder(path)
+        if missing := {MODEL, OPTIMIZER, STATE} - manifest.files.keys():
+            raise CheckpointError(f"`{path}` must hold `{min(missing)}` to be a checkpoint, but does not.")
+        match manifest.meta:
+            case {"step": int(step), "score": float() | None as score}:
+                return cls(path, step, score)
+        raise CheckpointError(f"`{path / MANIFEST}` must give a step and a score, but gives {manifest.meta}.")
+
+    def model(self) -> dict[str, Tensor]:
+        return read_tensors(self.path / MODEL)
+
+    def optimizer(self) -> dict[str, Tensor]:
+        return read_tensors(self.path / OPTIMIZER)
+
+    def ema(self) -> dict[str, Tensor] | None:
+        """The running mean of the weights, if the run keeps one."""
+        return read_tensors(self.path / EMA) if (self.path / EMA).exists() else None
+
+    def state(self) -> dict[str, Any]:
+        return read_json(self.path / STATE)
+
+    def file(self, name: str) -> bytes:
+        """One of the extra files. Raises `CheckpointError` when it cannot be read."""
+        with explained(f"`{self.path / name}` cannot be read"):
+            return (self.path / name).read_bytes()
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """The checkpoints in `folder`, found by looking. Scores and steps are in the manifest of each.
+
+    The files `latest` and `best` hold a folder's name for people and other tools; nothing here reads them.
+    """
+
+    folder: Path
+    keep: int
+
+    def save(
+        self,
+        step: int,
+        *,
+        model: Mapping[str, Tensor],
+        optimizer: Mapping[str, Tensor],
+        state: Mapping[str, Any],
+        files: Mapping[str, bytes],
+        score: float | None = None,
+        ema: Mapping[str, Tensor] | None = None,
+    ) -> Path:
+        """Write a checkpoint; a higher `score` is better, and one that is not finite counts as none.
+
+        A valid checkpoint of the same step stays as it is. Raises `CheckpointError` when the disk does not take it.
+        """
+        parts = {MODEL: model, OPTIMIZER: optimizer, STATE: json.dumps(state).encode(), **files}
+        if ema is not None:
+            parts[EMA] = ema
+        path = self.folder / f"step-{step:08d}"
+        score = float(score) if score is not None and math.isfinite(score) else None
+        write_folder(path, parts, meta={"step": step, "score": score})
+        self._point("latest", path)
+        self._point("best", self._best_first()[0])
+        return path
+
+    def latest(self) -> Checkpoint | None:
+        """The newest checkpoint that verifies; each damaged one that is passed over is a warning."""
+        return _first_valid(self._newest_first())
+
+    def best(self) -> Checkpoint | None:
+        """The checkpoint with the highest score that verifies; of equals, and without scores, the newest."""
+        return _first_valid(self._best_first())
+
+    def ranked(self) -> list[Path]:
+        """All checkpoints that have a readable manifest, best first."""
+        return self._best_first()
+
+    def prune(self) -> None:
+        """Remove all but the `keep` best and the newest two that verify.
+
+        A damaged one among the newest is left for a person to judge. Raises `CheckpointError` when the disk refuses.
+        """
+        newest, damaged = [], []
+        for path in self._newest_first():
+            if len(newest) == 2:
+                break  # hashing all of them at each validation would take longer than the save
+            (damaged if find_problem(path) else newest).append(path)
+        ranked = [path for path in self._best_first() if path not in damaged]
+        for path in ranked[self.keep :]:
+            if path not in newest:
+                with explained(f"`{path}` cannot be removed"):
+                    # Renamed first: killed half-way, it no longer looks like a checkpoint.
+                    shutil.rmtree(move_aside(path, ".trash"))
+
+    def clean_up(self) -> None:
+        """Remove what a killed writer left. Call it once at the start, holding the run's lock."""
+        clean_up(self.folder)
+
+    def _newest_first(self) -> list[Path]:
+        found = [path for path in self.folder.glob("step-*") if STEP_NAME.fullmatch(path.name)]
+        return sorted(found, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
+
+    def _best_first(self) -> list[Path]:
+        scores = {}
+        for path in self._newest_first():
+            with suppress(CheckpointError):
+                score = read_manifest(path).meta.get("score")
+                scores[path] = score if isinstance(score, float) else -math.inf
+        return sorted(scores, key=scores.__getitem__, reverse=True)
+
+    def _point(self, name: str, path: Path) -> None:
+        temp = self.folder / f".tmp-{name}"
+        with explained(f"`{self.folder / name}` cannot be written"):
+            temp.write_text(path.name + "\n")
+            temp.replace(self.folder / name)
+
+
+def _first_valid(paths: Iterable[Path]) -> Checkpoint | None:
+    for path in paths:
+        try:
+            return Checkpoint.open(path)
+        except CheckpointError as error:
+            logger.warning("Passing over a damaged checkpoint: %s", error)
+    return None

@@ -1,0 +1,130 @@
+"""From defaults, presets, a file of the user's and `key=value` overrides to one checked `Config`, by way of Hydra.
+
+Hydra finds and merges the YAML files of `configs/`; it accepts keys that are misspelt and says little about those it
+refuses. So every override and every file is held against the dataclasses first, and what Hydra still refuses is
+put into our words. Nothing is ever instantiated from a configuration.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import hydra
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, ValueType
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from mt.cli.folders import CONFIG_DIR, groups
+from mt.cli.refusals import in_our_words
+from mt.cli.run_name import FILE_GROUP, folder_name, run_name
+from mt.cli.schema import check_option, check_tree, check_value, sections, settings, unknown_key
+from mt.cli.user_file import read_settings
+from mt.config import Config
+from mt.errors import ConfigError
+
+
+def compose(overrides: list[str], *, config_dir: Path | None = None, config_file: Path | None = None) -> Config:
+    """The settings that a command line stands for, checked, with a name for the run.
+
+    `config_dir` holds more presets, `config_file` is laid over the presets and under the overrides.
+    Raises `ConfigError` for whatever does not fit.
+    """
+    overrides = check_overrides(overrides, config_dir=config_dir)
+    overrides += prepare(config_file, config_dir=config_dir)
+    if config_dir is not None:
+        overrides.append(f"hydra.searchpath=['file://{config_dir.resolve()}']")
+    try:
+        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+            tree = hydra.compose("train", overrides, return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
+        raise in_our_words(error) from error
+    choices = dict(tree.hydra.runtime.choices)
+    with open_dict(tree):
+        del tree["hydra"]
+    config = to_config(tree)
+    config.run.name = run_name(config, choices)
+    return config
+
+
+def to_config(tree: DictConfig) -> Config:
+    """The dataclasses of a composed tree. Raises `ConfigError` for unknown keys and values that do not fit."""
+    try:
+        plain = OmegaConf.to_container(tree, resolve=True, enum_to_str=True)
+        return cast(Config, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), plain)))
+    except OmegaConfBaseException as error:
+        raise in_our_words(error) from error
+
+
+def prepare(config_file: Path | None, *, config_dir: Path | None = None) -> list[str]:
+    """Hand Hydra the schema, and the user's file as a preset; returns the overrides that choose the file."""
+    store = ConfigStore.instance()
+    store.store(name="settings", node=Config)
+    if config_file is None:
+        return []
+    node = read_settings(config_file, groups(config_dir))
+    name = folder_name(config_file.stem)
+    store.store(group=FILE_GROUP, name=name, node=node, package="_global_")
+    return [f"{FILE_GROUP}='{name}'"]
+
+
+def check_overrides(overrides: list[str], *, config_dir: Path | None = None, multirun: bool = False) -> list[str]:
+    """The overrides as Hydra may have them: known keys, values that fit, no needless `+`.
+
+    Hydra's `+` adds a key that the schema does not have, even to a dataclass; here it means no more than `=`.
+    Raises `ConfigError` for the first override that cannot be used.
+    """
+    known = groups(config_dir)
+    return [check_override(parse(text), known, multirun=multirun) for text in overrides]
+
+
+def check_override(override: Override, known: Mapping[str, list[str]], *, multirun: bool) -> str:
+    """One override as Hydra may have it; `known` are the groups of presets."""
+    text, key = cast(str, override.input_line), override.key_or_group
+    if override.is_hydra_override():
+        return text
+    if override.is_delete():
+        raise ConfigError(f"`~{key}` cannot be used: a setting always has a value. Give it another one, or null.")
+    if override.is_sweep_override() and not multirun:
+        found = text.partition("=")[2]
+        listed = f", or write [{found}] for a list" if override.value_type is ValueType.SIMPLE_CHOICE_SWEEP else ""
+        raise ConfigError(f"`{key}` is given several values, {found}: add `--multirun` to train with each{listed}.")
+    for value in values(override):
+        if key in known:
+            check_option(key, value, known[key])
+        elif key in sections() and isinstance(value, Mapping):
+            check_tree({key: value})
+        elif key in sections() or key in settings():
+            check_value(key, value)
+        else:
+            raise unknown_key(key, more=known)
+    own = key in known and key not in groups()
+    return ("+" if own else "") + text.lstrip("+")  # a group of the user's own is not in our defaults list
+
+
+def values(override: Override) -> list[Any]:
+    """The values that an override tries: one, or those of a sweep that names each."""
+    if not override.is_sweep_override():
+        return [override.value()]
+    if override.value_type in {ValueType.CHOICE_SWEEP, ValueType.SIMPLE_CHOICE_SWEEP, ValueType.RANGE_SWEEP}:
+        return [parse(f"{override.key_or_group}={value}").value() for value in override.sweep_string_iterator()]
+    return []  # globs and intervals: only Hydra and the sweeper know
+
+
+def parse(text: str) -> Override:
+    """Read one override by Hydra's grammar. Raises `ConfigError` for what is none."""
+    try:
+        return OverridesParser.create().parse_overrides([text])[0]
+    except OverrideParseException:
+        if text.endswith((".yaml", ".yml")):
+            raise ConfigError(f"`{text}` looks like a file of settings: use `--config {text}`.") from None
+        if "=" not in text:
+            raise ConfigError(f"`{text}` sets nothing: write `key=value`, as in `optim.lr=1e-3`.") from None
+        raise ConfigError(
+            f"`{text}` cannot be read: write `key=value`, and quote a value with special signs, as in"
+            " \"data.root='my data (1)'\"."
+        ) from None

@@ -1,0 +1,125 @@
+"""`mt evaluate`: translate a test set and score it, score any system's output, compare two."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mt.cli.options import Parser, positive_int
+from mt.corpus.lines import read_lines
+from mt.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from mt.evaluate import Report
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = Parser(
+        prog="mt evaluate",
+        description="BLEU, chrF++ and TER through sacreBLEU, with signatures and 95 % bootstrap intervals.",
+        epilog="examples:  mt evaluate runs/my-run     mt evaluate runs/a --compare runs/b     "
+        "mt evaluate --hypotheses out.de --references test.de",
+    )
+    parser.add_argument("model", nargs="?", type=Path, help="model folder, run or checkpoint (default: the newest run)")
+    parser.add_argument("--test", nargs="+", metavar="FILE", help="pairs to score on (default: the run's test set)")
+    parser.add_argument("--hypotheses", metavar="FILE", help="score this file instead of translating")
+    parser.add_argument("--references", metavar="FILE", help="references of --hypotheses (default: the test set's)")
+    parser.add_argument(
+        "--compare", metavar="OTHER", help="a second model, or a file of translations: paired bootstrap"
+    )
+    parser.add_argument("--beam", type=positive_int, help="(default: the model's)")
+    parser.add_argument(
+        "--bootstrap", type=positive_int, default=1000, help="resamples for the intervals (default: 1000)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.add_argument("--tgt", help="target language, which decides how BLEU splits words (default: the model's)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16"])
+    return parser.parse_args(argv)
+
+
+def run(argv: list[str]) -> int:
+    asked = parse(argv)
+    if asked.hypotheses and asked.references:
+        report, sources = given(asked), None
+    else:
+        from mt.build import test_set
+
+        pairs, asked.tgt = test_set(asked.model, asked.test, asked.tgt)
+        sources, references = [p.src for p in pairs], [p.tgt for p in pairs]
+        report = score(asked, asked.model, asked.hypotheses, sources, references)
+    differences = against(asked, report, sources) if asked.compare else []
+    if asked.json:
+        print(json.dumps({**report.to_dict(), "comparison": differences}, ensure_ascii=False, indent=2))
+    else:
+        print(f"{report.name}, {len(report.references):,} sentences\n{report.table()}")
+        for row in differences:
+            print(row["text"])
+    return 0
+
+
+def given(asked: argparse.Namespace) -> "Report":
+    """Score one file against another."""
+    from mt.evaluate import judge
+
+    hypotheses, references = list(read_lines(asked.hypotheses)), list(read_lines(asked.references))
+    check_lengths(asked.hypotheses, hypotheses, references)
+    name = Path(asked.hypotheses).name
+    return judge(name, [""] * len(references), hypotheses, references, tgt=asked.tgt, bootstrap=asked.bootstrap)
+
+
+def score(
+    asked: argparse.Namespace, model: Path | None, hypotheses: str | None, sources: list[str], references: list[str]
+) -> "Report":
+    """The report of a model, which is kept in its run's folder, or of a file of translations."""
+    from mt.evaluate import evaluate, judge
+
+    if hypotheses is not None:
+        lines = list(read_lines(hypotheses))
+        check_lengths(hypotheses, lines, references)
+        return judge(Path(hypotheses).name, sources, lines, references, tgt=asked.tgt, bootstrap=asked.bootstrap)
+    from mt import load
+    from mt.device import set_up_cpu
+    from mt.log import setup
+    from mt.models import find_run
+
+    setup()
+    set_up_cpu(None)
+    translator = load(model, device=asked.device, precision=asked.precision)
+
+    def translate(texts: Any) -> list[str]:
+        return [found[0].text for found in translator.search(texts, beam=asked.beam)]
+
+    name = "test" if not asked.test else Path(asked.test[0]).name.partition(".")[0]
+    report = evaluate(name, translate, sources, references, tgt=asked.tgt, bootstrap=asked.bootstrap)
+    folder = find_run(model)
+    if folder is not None:
+        report.write(folder / "eval")
+    return report
+
+
+def against(asked: argparse.Namespace, report: "Report", sources: list[str] | None) -> list[dict[str, Any]]:
+    """Paired bootstrap of what was scored (the baseline) against `--compare`."""
+    from mt.metrics import bleu_tokenizer_for, compare
+
+    other = Path(asked.compare)
+    if other.is_dir():
+        if sources is None:
+            raise ConfigError("--compare with a model needs the sources: give --test instead of --references.")
+        hypotheses = score(asked, other, None, sources, report.references).hypotheses
+    else:
+        hypotheses = list(read_lines(asked.compare))
+        check_lengths(asked.compare, hypotheses, report.references)
+    found = compare(
+        report.hypotheses, hypotheses, report.references, asked.bootstrap, tokenize=bleu_tokenizer_for(asked.tgt or "")
+    )
+    return [
+        {"name": c.name, "baseline": c.baseline, "other": c.other, "p_value": c.p_value, "text": str(c)} for c in found
+    ]
+
+
+def check_lengths(name: str, hypotheses: list[str], references: list[str]) -> None:
+    if len(hypotheses) != len(references):
+        raise DataError(
+            f"{name} has {len(hypotheses):,} lines, but there are {len(references):,} references; they must match."
+        )

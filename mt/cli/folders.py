@@ -1,0 +1,17 @@
+"""Where the presets are. Only the standard library, so that help is quick."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+# An installed wheel carries the presets inside the package; a checkout has them beside it.
+CONFIG_DIR = next(folder for folder in (HERE.parent / "configs", HERE.parents[1] / "configs") if folder.is_dir())
+
+
+def groups(more: Path | None = None) -> Mapping[str, list[str]]:
+    """The groups of presets with their options, ours and those of a folder of the user's."""
+    found: dict[str, set[str]] = {}
+    for folder in filter(None, (CONFIG_DIR, more)):
+        for file in folder.glob("*/**/*.yaml"):
+            found.setdefault(file.parent.relative_to(folder).as_posix(), set()).add(file.stem)
+    return {name: sorted(found[name]) for name in sorted(found)}

@@ -1,0 +1,122 @@
+"""Hydra in full for `mt train`: one job or a sweep, launchers, `--cfg`, `--info` and completion, with our errors."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from mt.cli.compose import check_overrides, compose, prepare, to_config
+from mt.cli.folders import CONFIG_DIR
+from mt.cli.refusals import in_our_words
+from mt.cli.run_name import run_name
+from mt.errors import StoppedError
+
+Task = Callable[[DictConfig], float]
+
+
+class JobError(BaseException):
+    """Carries an error past Hydra, which catches every `Exception` of a task to print it and to exit with 1."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def launch(asked: argparse.Namespace, command: list[str]) -> None:
+    """Check the settings that were asked for, then let Hydra do what the options say.
+
+    `command` is what the user typed, for the run's manifest. Raises `MtError` for what the user can mend.
+    """
+    overrides = [*asked.overrides, *(["run.dry_run=true"] if asked.dry_run else [])]
+    chosen = prepare(asked.config, config_dir=asked.config_dir)
+    if not (asked.shell_completion or asked.hydra_help):
+        multirun = asked.multirun or "hydra.mode=MULTIRUN" in overrides
+        if not multirun:
+            compose(overrides, config_dir=asked.config_dir, config_file=asked.config)
+        overrides = check_overrides(overrides, config_dir=asked.config_dir, multirun=multirun) + chosen
+    call_hydra([*overrides, *flags(asked)], make_task(command))
+
+
+def flags(asked: argparse.Namespace) -> list[str]:
+    """The options that Hydra knows, as it wants them."""
+    given = {name: value for name, value in vars(asked).items() if value not in (None, False)}
+    line = []
+    for name in (
+        "run",
+        "multirun",
+        "shell_completion",
+        "hydra_help",
+        "resolve",
+        "cfg",
+        "package",
+        "config_dir",
+        "info",
+    ):
+        if name in given:
+            line.append(f"--{name.replace('_', '-')}")
+            line += [] if given[name] is True else [str(given[name])]
+    return line
+
+
+def make_task(command: list[str]) -> Task:
+    """What Hydra runs, here or in a launcher's process, once per job. It returns the best score, for sweepers."""
+
+    def task(tree: DictConfig) -> float:
+        multirun = HydraConfig.get().mode is RunMode.MULTIRUN
+        try:
+            return train(tree, command, multirun=multirun)
+        except Exception as error:
+            if multirun and not isinstance(error, StoppedError):
+                raise  # Hydra goes on with the other jobs and raises this one at the end
+            raise JobError(error) from None
+
+    return task
+
+
+def train(tree: DictConfig, command: list[str], *, multirun: bool) -> float:
+    """Train (or only describe) one job and return its best score; each job of a sweep gets a folder of its own."""
+    from mt import build  # torch: not before the settings are known to be right
+
+    config, state = to_config(tree), HydraConfig.get()
+    job = list(state.overrides.task) if multirun else []
+    config.run.name = run_name(config, state.runtime.choices, job)
+    if multirun:
+        print(f"mt train: job {state.job.num} of the sweep is {config.run.name}", file=sys.stderr)
+    if config.run.dry_run:
+        build.dry_run(config)
+        return 0.0
+    return build.train(config, command)
+
+
+def call_hydra(arguments: list[str], task: Task) -> None:
+    """Run `hydra.main` on `arguments`. Raises what the task raised, and `ConfigError` for what Hydra refuses."""
+    try:
+        with command_line(arguments):
+            hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="train")(task)()
+    except JobError as carrier:
+        raise carrier.error from None
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise in_our_words(error) from error
+
+
+@contextmanager
+def command_line(arguments: list[str]) -> Iterator[None]:
+    """Hydra reads `sys.argv`; only with HYDRA_FULL_ERROR=1 does it raise errors rather than print them and exit."""
+    argv, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv, os.environ["HYDRA_FULL_ERROR"] = [argv[0], *arguments], "1"
+    try:
+        yield
+    finally:
+        sys.argv = argv
+        os.environ.pop("HYDRA_FULL_ERROR")
+        if full is not None:
+            os.environ["HYDRA_FULL_ERROR"] = full

@@ -1,0 +1,135 @@
+"""The door: `mt VERB ...` finds the verb's module, runs it and turns what escapes into one line and an exit code.
+
+Nothing heavy is imported here, so that help, the version and a mistyped command answer at once.
+"""
+
+import contextlib
+import os
+import sys
+import traceback
+from difflib import get_close_matches
+from importlib import import_module, metadata
+
+from mt.errors import ConfigError, MtError
+
+VERBS = {
+    "train": ("mt.cli.train", "train a model from a pair of texts"),
+    "translate": ("mt.cli.translate", "translate lines of text with a trained model"),
+    "evaluate": ("mt.cli.evaluate", "score a trained model, or translations, against references"),
+}
+INTERRUPTED = 130  # 128 + SIGINT
+PIPE_CLOSED = 141  # 128 + SIGPIPE
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line and return its exit code; nothing but a fault of Python itself escapes."""
+    argv = sys.argv[1:] if argv is None else argv
+    name = f"mt {argv[0]}" if argv and argv[0] in VERBS else "mt"
+    try:
+        code = dispatch(argv)
+        sys.stdout.flush()  # a closed pipe shows here, not while Python shuts down
+    except MtError as error:
+        say(f"{name}: {error}", error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        silence_stdout()
+        return PIPE_CLOSED
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        say(f"{name}: internal error: {what} (set MT_DEBUG=1 for the traceback; please report it)", error)
+        return 1
+    return code
+
+
+def dispatch(argv: list[str]) -> int:
+    """Answer help, version and shell completion, or hand the rest of the line to the verb's `run`.
+
+    Raises `ConfigError` for a word that is no command.
+    """
+    if not argv:
+        print(usage(), file=sys.stderr)
+        return ConfigError.exit_code
+    word, *rest = argv
+    if word in {"-h", "--help"}:
+        print(usage())
+        return 0
+    if word == "--version":
+        print(f"mt {version()}")
+        return 0
+    if word in {"-sc", "--shell-completion"}:
+        return complete(rest)
+    if word not in VERBS:
+        raise unknown_command(word)
+    return run_verb(word, rest)
+
+
+def run_verb(verb: str, argv: list[str]) -> int:
+    """Import the verb's module and run it; argument parsers that exit become exit codes."""
+    module, _ = VERBS[verb]
+    try:
+        return import_module(module).run(argv)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+
+
+def unknown_command(word: str) -> ConfigError:
+    """The refusal of a mistyped command or option, with the nearest right one."""
+    kind, choices = ("an option", ["--help", "--version"]) if word.startswith("-") else ("a command", list(VERBS))
+    near = get_close_matches(word, choices, n=1)
+    advice = f"did you mean `{near[0]}`?" if near else "`mt --help` lists what there is."
+    return ConfigError(f"`{word}` is not {kind}; {advice}")
+
+
+def usage() -> str:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:{width}}  {what}" for verb, (_, what) in VERBS.items())
+    return f"""\
+mt trains a translation model from two text files, translates with it and scores it.
+
+usage: mt COMMAND [...]
+
+commands:
+{verbs}
+
+  mt COMMAND --help     what a command takes
+  mt --version          the version
+  MT_DEBUG=1 mt ...     show the traceback of an error"""
+
+
+def version() -> str:
+    try:
+        return metadata.version("mt-trainer")
+    except metadata.PackageNotFoundError:
+        return "(a checkout that is not installed)"
+
+
+def complete(argv: list[str]) -> int:
+    """Complete `mt ...` in a shell: the commands here, the settings of `mt train` by Hydra.
+
+    Hydra's script asks `mt -sc query=SHELL`, with the line typed so far in COMP_LINE; it knows of no commands.
+    """
+    line = os.environ.get("COMP_LINE", "")
+    program, _, rest = line.partition(" ")
+    verb, space, typed = rest.lstrip().partition(" ")
+    if not space:
+        print(" ".join(VERBS))
+        return 0
+    if verb != "train":
+        return 0
+    os.environ["COMP_LINE"] = f"{program} {typed}"
+    return run_verb("train", ["-sc", *argv])
+
+
+def say(line: str, error: Exception) -> None:
+    """Tell the user on stderr; with MT_DEBUG=1 after the traceback."""
+    if os.environ.get("MT_DEBUG") == "1":
+        traceback.print_exception(error)
+    print(line, file=sys.stderr)
+
+
+def silence_stdout() -> None:
+    """Let Python's own flush at exit go nowhere, as the reader of our output has left."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

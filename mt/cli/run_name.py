@@ -1,0 +1,43 @@
+"""What a run is called when nobody says: the name of its folder under `runs/`."""
+
+import re
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from mt.config import Config
+
+FILE_GROUP = "config_file"  # the place of a user's own file in the defaults list of train.yaml
+ELSEWHERE = {FILE_GROUP, "run.name", "run.root", "run.dry_run"}  # overrides that a name need not repeat
+LONGEST = 100
+
+
+def run_name(config: Config, choices: Mapping[str, object], job: Sequence[str] = ()) -> str:
+    """The name given, or one made of the file, the experiment, or the data and the model that were chosen.
+
+    `job` are the overrides of one job of a sweep. Those that the name does not tell yet are added, so that
+    no two jobs share a folder.
+    """
+    if config.run.name:
+        told, parts = set(), [config.run.name]
+    else:
+        told, parts = recipe(config, choices)
+    rest = sorted(text.lstrip("+") for text in job if text.partition("=")[0] not in told | ELSEWHERE)
+    return "-".join([*parts, folder_name(",".join(rest))] if rest else parts)
+
+
+def recipe(config: Config, choices: Mapping[str, object]) -> tuple[set[str], list[str]]:
+    """The groups that tell runs apart, and the options chosen from them."""
+    told = next(([group] for group in (FILE_GROUP, "experiment") if choices.get(group)), ["data", "model"])
+    parts = {group: str(choices[group]) for group in told}
+    if "data" in parts and config.data.train:
+        parts["data"] = Path(config.data.train[0]).name.partition(".")[0]
+    if choices.get("debug"):
+        parts["debug"] = str(choices["debug"])
+    return set(parts), [folder_name(part) for part in parts.values()]
+
+
+def folder_name(text: str) -> str:
+    """`text` without signs that shells and file systems mind; what was changed or cut keeps a mark of its own."""
+    clean = re.sub(r"[^\w.,=+-]+", "_", text)[:LONGEST]
+    return clean if clean == text else f"{clean}-{sha256(text.encode()).hexdigest()[:8]}"

@@ -1,0 +1,152 @@
+"""What can be set: the dotted keys of `Config`, what each one takes, and the sentences that refuse the rest."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from difflib import SequenceMatcher, get_close_matches
+from enum import Enum
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mt.config import Config
+from mt.errors import ConfigError
+
+PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+@cache
+def settings() -> dict[str, Any]:
+    """Every dotted key with its type: {"data.corpus": str | None, ...}."""
+    return {
+        f"{section}.{item.name}": get_type_hints(kind)[item.name]
+        for section, kind in sections().items()
+        for item in fields(kind)
+    }
+
+
+@cache
+def sections() -> dict[str, Any]:
+    """The sections of the tree with their dataclasses."""
+    return {name: kind for name, kind in get_type_hints(Config).items() if is_dataclass(kind)}
+
+
+def check_tree(tree: Mapping[Any, Any]) -> None:
+    """Raise `ConfigError` for the first key of a nested mapping that is no setting, or value that does not fit."""
+    for key, value in leaves(tree):
+        check_value(key, value)
+
+
+def leaves(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The dotted keys of a nested mapping with their values; a mapping is a value only below a section."""
+    known = sections()
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        if key in known and isinstance(value, Mapping):
+            yield from leaves(value, f"{key}.")
+        else:
+            yield key, value
+
+
+def check_value(key: str, value: Any, where: str = "") -> None:
+    """Raise `ConfigError` unless `key` is a setting and `value` fits its type.
+
+    `where` opens the message: the file that they stand in.
+    """
+    if key in sections():
+        raise ConfigError(f"{opening(where)}`{key}` is a section: set what it holds, as in `{example(key)}=...`.")
+    if key not in settings():
+        raise unknown_key(key, where=where)
+    try:
+        # OmegaConf itself decides, so that what passes here also passes in Hydra.
+        OmegaConf.update(OmegaConf.structured(Config), key, value)
+    except OmegaConfBaseException:
+        raise wrong_value(key, value, where) from None
+
+
+def check_option(group: str, option: object, options: list[str], where: str = "") -> None:
+    """Raise `ConfigError` unless the group of presets has the option (or each of a list)."""
+    for name in option if isinstance(option, list) else [option]:
+        if name not in options:
+            near = get_close_matches(spelt(name), options, n=1)
+            advice = f"; did you mean `{near[0]}`?" if near else "."
+            listed = ", ".join(options)
+            raise ConfigError(f"{opening(where)}`{group}` has no option `{spelt(name)}`{advice} Options: {listed}.")
+
+
+def unknown_key(key: str, more: Iterable[str] = (), where: str = "") -> ConfigError:
+    """The refusal of a key that is no setting; `more` names what could be meant besides settings, like groups."""
+    near = suggestions(key, [*settings(), *more])
+    if near:
+        *first, last = [f"`{name}`" for name in near]
+        advice = f"did you mean {', '.join(first)} or {last}?" if first else f"did you mean {last}?"
+    else:
+        advice = "`mt train --cfg job` shows every setting."
+    return ConfigError(f"{opening(where)}`{key}` is not a setting; {advice}")
+
+
+def wrong_value(key: str, value: Any, where: str = "") -> ConfigError:
+    """The refusal of a value that does not fit the type of a setting."""
+    takes, optional = unwrap(settings()[key])
+    shown = spelt(value)
+    must = expectation(takes) + (" or null" if optional else "")
+    if isinstance(takes, type) and issubclass(takes, Enum):
+        near = get_close_matches(shown.lower(), [member.name for member in takes], n=1)
+        advice = f"; did you mean `{near[0]}`?" if near else "."
+        return ConfigError(f"{opening(where)}`{key}` must be {must}, but is {shown}{advice}")
+    return ConfigError(f"{opening(where)}`{key}` must be {must}, but is {shown}.")
+
+
+def spelt(value: object) -> str:
+    """A value as a user writes it."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value) or "empty"
+
+
+def expectation(takes: Any) -> str:
+    """A type in words."""
+    if get_origin(takes) is list:
+        return "a list, as in [first,second]"
+    if issubclass(takes, Enum):
+        return f"one of {', '.join(member.name for member in takes)}"
+    return PLAIN[takes]
+
+
+def unwrap(hint: Any) -> tuple[Any, bool]:
+    """The type inside `X | None`, and whether None is allowed."""
+    if get_origin(hint) in {Union, UnionType}:
+        (inner,) = (part for part in get_args(hint) if part is not NoneType)
+        return inner, True
+    return hint, False
+
+
+def suggestions(key: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """The known keys that a mistyped one may stand for, best first."""
+    scores = {name: likeness(key, name) for name in known}
+    best = max(scores.values(), default=0.0)
+    near = [name for name, score in scores.items() if score >= max(0.7, best - 0.1)]
+    return sorted(near, key=lambda name: -scores[name])[:most]
+
+
+def likeness(typed: str, known: str) -> float:
+    """How much a typed key looks like a known one, 0 to 1: as a whole, by its last part, or by one word of it."""
+    word, last = typed.rpartition(".")[2], known.rpartition(".")[2]
+    whole = SequenceMatcher(None, typed, known).ratio()
+    ending = SequenceMatcher(None, word, last).ratio()
+    if len(word) > 2 and (word in last or last in word):
+        return max(whole, ending, 0.85 + 0.05 * ending)
+    if any(len(part) > 3 and part in last for part in word.split("_")):
+        return max(whole, ending, 0.7 + 0.1 * ending)
+    return max(whole, ending)
+
+
+def example(section: str) -> str:
+    """The first setting of a section."""
+    return next(key for key in settings() if key.startswith(f"{section}."))
+
+
+def opening(where: str) -> str:
+    return f"{where}: " if where else ""

@@ -1,0 +1,57 @@
+"""`mt train`: settings in, a trained run out. This half reads the command line; Hydra waits in `hydra_job.py`."""
+
+import argparse
+from pathlib import Path
+from typing import NoReturn
+
+from mt.cli.train_help import usage
+from mt.errors import ConfigError
+
+
+def run(argv: list[str]) -> int:
+    """Train as the command line says and return 0. Raises `MtError` for what the user can mend."""
+    asked = parse(argv)
+    if asked.help:
+        print(usage())
+        return 0
+    from mt.cli.hydra_job import launch  # help needs no Hydra
+
+    launch(asked, command=["mt", "train", *argv])
+    return 0
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are ours."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; `mt train --help` shows what it takes.")
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Options and overrides, in any order. Raises `ConfigError` for an option that is unknown or incomplete.
+
+    The options are Hydra's, less `--experimental-rerun`, which runs what a file says, and `--config-path` and
+    `--config-name`, which would leave our presets and their schema behind; `--config` and `--dry-run` are ours.
+    """
+    parser = Parser(prog="mt train", add_help=False, allow_abbrev=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--config-dir", "-cd", type=Path)
+    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--resolve", action="store_true")
+    parser.add_argument("--package", "-p")
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument("--run", "-r", action="store_true")
+    one.add_argument("--multirun", "-m", action="store_true")
+    one.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
+    one.add_argument("--shell-completion", "-sc", action="store_true")
+    one.add_argument("--hydra-help", action="store_true")
+    pages = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
+    one.add_argument("--info", "-i", nargs="?", const="all", choices=pages)
+    asked = parser.parse_intermixed_args(argv)
+    if asked.resolve and not asked.cfg:
+        parser.error("--resolve goes with --cfg")
+    if asked.config_dir is not None and not asked.config_dir.is_dir():
+        parser.error(f"--config-dir must name a folder of presets, but {asked.config_dir} is none")
+    return asked

@@ -1,0 +1,106 @@
+"""`mt translate`: text on stdin or in files, translations on stdout, one line for each line."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from mt.cli.options import Parser, positive_float, positive_int
+from mt.corpus.lines import decode_line, read_lines
+
+if TYPE_CHECKING:
+    from mt.decode.translator import Translation, Translator
+
+CHUNK = 2000  # lines that are sorted by length together, where nobody waits for each
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = Parser(
+        prog="mt translate",
+        description="Translate lines of text. One line out for each line in, in order; an empty line stays empty.",
+        epilog="example:  echo 'Good morning.' | mt translate runs/my-run",
+    )
+    parser.add_argument("model", nargs="?", type=Path, help="model folder, run or checkpoint (default: the newest run)")
+    parser.add_argument("-i", "--input", help="file to translate, plain or compressed (default: stdin)")
+    parser.add_argument("-o", "--output", type=Path, help="file to write (default: stdout)")
+    parser.add_argument(
+        "--beam", type=positive_int, help="hypotheses kept at each step; 1 is greedy (default: the model's)"
+    )
+    parser.add_argument(
+        "--nbest", type=positive_int, default=1, help="translations of each line; more than 1 implies --jsonl"
+    )
+    parser.add_argument(
+        "--length-penalty", type=positive_float, help="scores are log p / length ** this (default: the model's)"
+    )
+    parser.add_argument("--jsonl", action="store_true", help="one JSON object a line, with scores and pieces")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16"])
+    asked = parser.parse_args(argv)
+    if asked.beam is not None and asked.nbest > asked.beam:
+        parser.error(f"--nbest {asked.nbest} needs a beam at least as wide, but --beam is {asked.beam}")
+    return asked
+
+
+def run(argv: list[str]) -> int:
+    asked = parse(argv)
+    lines = read_lines(asked.input) if asked.input else stdin_lines(sys.stdin.buffer)
+    from mt import load  # torch: not before the options are known to be right
+    from mt.device import set_up_cpu
+    from mt.log import setup
+
+    setup()
+    set_up_cpu(None)
+    translator = load(asked.model, device=asked.device, precision=asked.precision)
+    if asked.output:
+        with asked.output.open("wb") as out:
+            translate(translator, lines, out, asked)
+    else:
+        translate(translator, lines, sys.stdout.buffer, asked)
+    return 0
+
+
+def translate(translator: "Translator", lines: Iterable[str], out: BinaryIO, asked: argparse.Namespace) -> None:
+    """Chunks of lines in, as many out; line by line where a person types."""
+    chunk = 1 if not asked.input and sys.stdin.isatty() else CHUNK
+    beam = asked.beam or max(translator.section.beam, asked.nbest)
+    for texts in chunks(lines, chunk):
+        found = translator.search(texts, beam=beam, nbest=asked.nbest, length_penalty=asked.length_penalty)
+        for text, translations in zip(texts, found, strict=True):
+            as_json = asked.jsonl or asked.nbest > 1
+            line = to_json(text, translations) if as_json else translations[0].text
+            out.write(line.encode() + b"\n")
+        out.flush()
+
+
+def to_json(text: str, translations: "list[Translation]") -> str:
+    return json.dumps(
+        {
+            "source": text,
+            "translations": [
+                {
+                    "text": t.text,
+                    "score": round(t.score, 6),
+                    "log_prob": round(t.log_prob, 6),
+                    "pieces": t.pieces,
+                    "piece_log_probs": [round(value, 6) for value in t.piece_log_probs],
+                    "finished": t.finished,
+                }
+                for t in translations
+            ],
+        },
+        ensure_ascii=False,
+    )
+
+
+def stdin_lines(stream: BinaryIO) -> Iterator[str]:
+    for number, raw in enumerate(stream, 1):
+        yield decode_line(raw.removesuffix(b"\n"), f"stdin:{number}")
+
+
+def chunks(lines: Iterable[str], size: int) -> Iterator[list[str]]:
+    iterator = iter(lines)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

@@ -1,0 +1,79 @@
+"""A user's own YAML file of settings, read safely and checked as strictly as the command line."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mt.cli.refusals import bad_yaml, first_line
+from mt.cli.schema import check_option, check_value, leaves, sections, unknown_key
+from mt.errors import ConfigError
+
+ELSEWHERE = {
+    "defaults": "write `model: base` to choose a preset",
+    "hydra": "give Hydra its own settings on the command line, where they are seen",
+}
+
+
+def read_settings(file: Path, groups: Mapping[str, list[str]]) -> dict[str, Any]:
+    """The file as a preset for Hydra: `model: base` chooses an option, `model: {dim: 128}` sets values.
+
+    Raises `ConfigError`, with the file and the line, for what cannot be read, is unknown or does not fit.
+    """
+    text = read_text(file)
+    tree = {key: value for key, value in parse(text, str(file)).items() if not (key in sections() and value is None)}
+    chosen = {key: value for key, value in tree.items() if key in groups and not isinstance(value, Mapping)}
+    values = {key: value for key, value in tree.items() if key not in chosen}
+    for key, value in leaves(values):
+        where = f"{file}, line {line_of(text, key)}"
+        if key in ELSEWHERE or ("." in key and key in tree):
+            raise ConfigError(f"{where}: `{key}` cannot stand here; {ELSEWHERE.get(key, nested(key))}.")
+        if key not in sections() and "." not in key:
+            raise unknown_key(key, more=[*groups, *sections()], where=where)
+        check_value(key, value, where)
+    for group, option in chosen.items():
+        check_option(group, option, groups[group], f"{file}, line {line_of(text, group)}")
+    return {"defaults": [*({f"override /{group}": option} for group, option in chosen.items()), "_self_"], **values}
+
+
+def read_text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{file} does not exist; `--config` takes a YAML file of settings.") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file} is not UTF-8 text; `--config` takes a YAML file of settings.") from None
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}.") from None
+
+
+def parse(text: str, name: str) -> dict[str, Any]:
+    """Plain values; OmegaConf's safe loader also reads 1e-3 as a number, which YAML's own does not."""
+    try:
+        tree = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    except yaml.MarkedYAMLError as error:
+        raise bad_yaml(error, name) from None
+    except (OmegaConfBaseException, yaml.YAMLError) as error:
+        raise ConfigError(f"{name}: {first_line(error)}.") from None
+    if not isinstance(tree, dict) or (len(tree) == 1 and text.strip() in tree):
+        raise ConfigError(f"{name} must hold sections of settings, as in `model:` with `dim: 512` below it.")
+    return cast(dict[str, Any], tree)
+
+
+def nested(key: str) -> str:
+    section, _, name = key.partition(".")
+    return f"write `{section}:` and, indented below it, `{name}: ...`"
+
+
+def line_of(text: str, key: str) -> int:
+    """The line, from 1, on which a dotted key of the file stands."""
+    node, line = yaml.compose(text, Loader=yaml.SafeLoader), 1
+    for part in key.split("."):
+        pairs: Iterable[tuple[yaml.Node, yaml.Node]] = node.value if isinstance(node, yaml.MappingNode) else []
+        for name, value in pairs:
+            if name.value == part:
+                node, line = value, name.start_mark.line + 1
+    return line

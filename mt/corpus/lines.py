@@ -1,0 +1,157 @@
+"""Bytes to lines: the one way text enters the project.
+
+Lines end at LF and nowhere else. Python's text mode also breaks lines at a lone CR, and some string methods at U+2028
+and seven more characters; line N of one language then no longer translates line N of the other. Every fault is an
+error that names its line, because a corpus that is silently cut or shifted trains a bad model without a word.
+"""
+
+import bz2
+import difflib
+import gzip
+import io
+import lzma
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from mt.errors import DataError
+
+MAX_LINE = 1 << 20  # bytes; a longer line is never read into memory as a whole
+ZSTD_CHUNK = 1 << 8  # bytes of input at a time: each 4 of them can become 128 KiB
+BOM = "\ufeff"
+BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")  # the digits of pi or of its root tell it from a text on "BZh"
+
+
+def read_lines(path: Path | str) -> Iterator[str]:
+    """Yield the lines of a UTF-8 file, plain or compressed, in bounded memory.
+
+    gzip, xz, bzip2 and zstd are known by the first bytes, not by the name. One CR before the LF is removed, and a
+    byte order mark at the start of the file. The last line needs no LF.
+
+    Raises `DataError` for a file that is missing, unreadable or damaged, and, with the line number, for a line that
+    is not UTF-8, holds a NUL character or is longer than 1 MiB.
+    """
+    number = 0
+    check_file(path)
+    try:
+        with open_bytes(path) as file:
+            while raw := file.readline(MAX_LINE + 2):
+                number += 1
+                yield decode_line(raw, f"{path}:{number}", first=number == 1)
+    except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        raise unreadable(path, error, number) from error
+
+
+def decode_line(raw: bytes, where: str, *, first: bool = False) -> str:
+    """Turn one line of bytes, with or without its line end, into text; `where` names it in errors.
+
+    `first` removes a byte order mark, which may stand only at the start of a file.
+
+    Raises `DataError` as `read_lines` does.
+    """
+    body = raw.removesuffix(b"\n").removesuffix(b"\r")
+    if len(body) > MAX_LINE:
+        raise DataError(f"{where}: the line is longer than {MAX_LINE} bytes: put one sentence on each line.")
+    if b"\0" in body:
+        raise DataError(f"{where}: NUL character at byte {body.index(0)}: the file must be UTF-8 text.")
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        found = f"byte {error.start} (0x{body[error.start]:02x})"
+        raise DataError(f"{where}: {found} is not UTF-8: convert the file to UTF-8, for example with iconv.") from error
+    return text.removeprefix(BOM) if first else text
+
+
+def check_file(path: Path | str) -> None:
+    """Raise `DataError` unless `path` exists; it names the nearest existing file, if there is one."""
+    path = Path(path)
+    try:
+        if path.exists():
+            return
+        names = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else None
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if names is None:
+        raise DataError(f"`{path}` does not exist: there is no folder `{path.parent}`.")
+    near = difflib.get_close_matches(path.name, names, n=1)
+    advice = f"did you mean `{path.parent / near[0]}`?" if near else f"no name in `{path.parent}` is close to it."
+    raise DataError(f"`{path}` does not exist: {advice}")
+
+
+@contextmanager
+def open_bytes(path: Path | str) -> Iterator[IO[bytes]]:
+    """The bytes of a file, decompressed if its first bytes say that it is compressed."""
+    with Path(path).open("rb") as file:
+        decompressor = decompressor_for(file.peek(16))
+        if decompressor is None:
+            yield file
+        else:
+            with decompressor(file) as inner, io.BufferedReader(inner, 1 << 16) as buffered:
+                yield buffered
+
+
+def decompressor_for(head: bytes) -> Callable[[IO[bytes]], Any] | None:
+    """What opens a file with these first bytes; None for plain text."""
+    if head.startswith(b"\x1f\x8b"):
+        return lambda file: gzip.GzipFile(fileobj=file)
+    if head.startswith(b"\xfd7zXZ\x00"):
+        return lzma.LZMAFile
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        return ZstdFile
+    return bz2.BZ2File if BZIP2.match(head) else None
+
+
+class ZstdFile(io.RawIOBase):
+    """A zstd file as a stream of bytes, all its frames in turn. A frame that is cut short raises `EOFError`.
+
+    The reader that comes with `zstandard` takes a cut file for a short one.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        try:
+            import zstandard
+        except ImportError as error:
+            raise DataError(f"`{file.name}` is compressed with zstd: install mt-trainer[zstd] to read it.") from error
+        self._file = file
+        self._zstandard = zstandard
+        self._frame: Any = None  # the decompressor of the frame we are in, None between frames
+        self._input = b""
+        self._output = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        while not self._output:
+            self._input = self._input or self._file.read(ZSTD_CHUNK)
+            if not self._input:
+                if self._frame is not None:
+                    raise EOFError("the last zstd frame is cut short")
+                return 0
+            self._decompress()
+        count = min(len(buffer), len(self._output))
+        buffer[:count] = self._output[:count]
+        self._output = self._output[count:]
+        return count
+
+    def _decompress(self) -> None:
+        if self._frame is None:
+            self._frame = self._zstandard.ZstdDecompressor().decompressobj()
+        try:
+            self._output = memoryview(self._frame.decompress(self._input))
+        except self._zstandard.ZstdError as error:
+            raise OSError(str(error)) from error
+        self._input = b""
+        if self._frame.eof:
+            self._input = self._frame.unused_data
+            self._frame = None
+
+
+def unreadable(path: Path | str, error: Exception, number: int = 0) -> DataError:
+    """The error for a file whose bytes cannot be had, after `number` lines of it were read."""
+    if isinstance(error, OSError) and error.strerror:
+        return DataError(f"`{path}` cannot be read: {error.strerror}.")
+    return DataError(f"`{path}` is damaged or cut short after line {number} ({error}): copy or download it again.")

@@ -1,0 +1,23 @@
+"""A sentence, its translation, and where they were found."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The place in a file that a pair came from; lines (or rows) count from 1."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One sentence in two languages. Neither text holds a line feed."""
+
+    src: str
+    tgt: str
+    origin: Origin

@@ -1,0 +1,60 @@
+"""Several models that search sees as one."""
+
+import math
+from collections.abc import Sequence
+from enum import StrEnum
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mt.config import require
+from mt.decode.stepper import Stepper
+from mt.errors import ConfigError
+
+
+class Mean(StrEnum):
+    """How the members' opinions are joined."""
+
+    probabilities = "probabilities"  # log((p1 + .. + pn) / n): one sure member can carry a piece
+    log_probs = "log_probs"  # (log p1 + .. + log pn) / n, not renormalised: every member has a veto
+
+
+class Ensemble:
+    """A `Stepper` made of steppers on one device that share a target vocabulary.
+
+    Raises `ConfigError` when there is no member, and at the first step when the vocabularies differ in size.
+    """
+
+    def __init__(self, members: Sequence[Stepper], *, mean: Mean = Mean.probabilities) -> None:
+        require(len(members) > 0, "ensemble.members", "name at least one model", len(members))
+        self.members = list(members)
+        self.mean = mean
+
+    @property
+    def device(self) -> torch.device:
+        return self.members[0].device
+
+    def start(self, source: list[list[int]]) -> None:
+        for member in self.members:
+            member.start(source)
+
+    def step(self, tokens: Int[Tensor, " R"]) -> Float[Tensor, "R V"]:
+        opinions = [member.step(tokens) for member in self.members]
+        sizes = {opinion.shape[1] for opinion in opinions}
+        if len(sizes) > 1:
+            raise ConfigError(
+                f"The models of an ensemble must share one target vocabulary, but theirs have {sorted(sizes)} pieces."
+            )
+        return join(torch.stack(opinions), self.mean)
+
+    def reorder(self, rows: Int[Tensor, " R2"], sentences: Int[Tensor, " B2"] | None = None) -> None:
+        for member in self.members:
+            member.reorder(rows, sentences)
+
+
+def join(opinions: Float[Tensor, "N R V"], mean: Mean) -> Float[Tensor, "R V"]:
+    """The mean of N members' log-probabilities, as `mean` says."""
+    if mean is Mean.log_probs:
+        return opinions.mean(dim=0)
+    return opinions.logsumexp(dim=0) - math.log(len(opinions))

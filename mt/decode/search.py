@@ -1,0 +1,64 @@
+"""What is asked of a search, and what it answers."""
+
+from dataclasses import dataclass
+
+from mt.config import require
+from mt.decode.rules import BanPieces
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Search:
+    """The settings of one search. Lengths count generated pieces, the end mark included.
+
+    Hypotheses compare by `score = log_prob / length ** length_penalty`: 0 is the plain sum and prefers short output, 1
+    the mean per piece. It is the `lenpen` of fairseq and the `length_penalty` of CTranslate2; Wu et al. 2016
+    (arXiv:1609.08144, eq. 14) write `((5 + length) / 6) ** alpha` for `length ** length_penalty`.
+    """
+
+    bos: int
+    eos: int
+    pad: int
+    beam: int = 5
+    nbest: int = 1
+    length_penalty: float = 1.0
+    max_ratio: float = 2.0
+    max_extra: int = 10
+    max_length: int | None = None  # never longer than this, however long the source: the positions a model has
+
+    def __post_init__(self) -> None:
+        require(self.beam > 0, "decode.beam", "be positive", self.beam)
+        fits = 0 < self.nbest <= self.beam
+        require(fits, "decode.nbest", f"lie between 1 and `decode.beam` ({self.beam})", self.nbest)
+        require(self.length_penalty >= 0, "decode.length_penalty", "not be negative", self.length_penalty)
+        require(self.max_ratio > 0, "decode.max_ratio", "be positive", self.max_ratio)
+        require(self.max_extra >= 0, "decode.max_extra", "not be negative", self.max_extra)
+        fits = self.max_length is None or self.max_length > 0
+        require(fits, "decode.max_length", "be positive or null", self.max_length)
+
+    def max_lengths(self, source: list[list[int]]) -> list[int]:
+        """The longest output of each sentence: `max_ratio * source pieces + max_extra`, at least 1."""
+        lengths = [max(1, int(self.max_ratio * len(sentence)) + self.max_extra) for sentence in source]
+        return lengths if self.max_length is None else [min(length, self.max_length) for length in lengths]
+
+    def penalties(self, longest: int) -> list[float]:
+        """What a log-probability is divided by, for the lengths 0 .. `longest`; 1 for an empty hypothesis.
+
+        One Python power each, for torch's vectorised `pow` may round a number differently by its place in a tensor:
+        the score of a sentence would then depend on the longest of its batch.
+        """
+        return [1.0, *(float(length) ** self.length_penalty for length in range(1, longest + 1))]
+
+    def never(self) -> BanPieces:
+        """The rule that pad and bos are never produced, unless one of them is also the end mark."""
+        return BanPieces({self.pad, self.bos} - {self.eos})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hypothesis:
+    """One translation. `tokens` has neither bos nor eos; `token_log_probs` has an entry for eos when `finished`."""
+
+    tokens: list[int]
+    score: float  # log_prob / length ** length_penalty
+    log_prob: float  # the sum of token_log_probs, in float32 as search saw it
+    token_log_probs: list[float]
+    finished: bool  # False: cut at the maximum length, or where the rules allowed no piece

@@ -1,0 +1,49 @@
+"""What search knows of a model: three verbs and a device.
+
+A *row* is one hypothesis under construction. The rows of a sentence lie side by side and every sentence has equally
+many, so row `r` belongs to sentence `r // (R // B)`: what a model keeps per sentence (the encoded source) is stored
+once and never repeated per beam; only what it keeps per row (the decoder's cache) follows the hypotheses about.
+
+    start([s0, s1])      B = 2, one row each
+    step([bos, bos])     -> log-probabilities [2, V]
+    reorder([0, 0, 1, 1])           two rows each: both rows of s0 continue its first
+    step([a, b, c, d])   -> log-probabilities [4, V]
+    reorder([3, 2], sentences=[1])  s0 leaves; the rows of s1 change places
+
+Letters in all of `mt.decode`: B sentences, W beams, R rows (B * W), V vocabulary, T pieces so far, C candidates.
+"""
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@runtime_checkable  # so that shape checks in tests can tell one
+class Stepper(Protocol):
+    """One batch of sentences being translated, piece by piece. `start` begins the next batch and forgets the last."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where `step` and `reorder` expect their arguments."""
+        ...
+
+    def start(self, source: list[list[int]]) -> None:
+        """Read a batch of source sentences (piece ids, ended by eos) and open one row for each."""
+        ...
+
+    def step(self, tokens: Int[Tensor, " R"]) -> Float[Tensor, "R V"]:
+        """Append one piece to every row; log-probabilities (float32) of the piece after it.
+
+        The first call appends bos. The result is the caller's: search writes into it.
+        """
+        ...
+
+    def reorder(self, rows: Int[Tensor, " R2"], sentences: Int[Tensor, " B2"] | None = None) -> None:
+        """New row i continues old row `rows[i]`.
+
+        `sentences` are the sentences (ascending positions in the current batch) that stay, None: all of them. A row
+        only ever continues a row of its own sentence; the number of rows per sentence may change.
+        """
+        ...

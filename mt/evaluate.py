@@ -1,0 +1,81 @@
+"""Translate a set, score it, write it down."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mt.metrics import Score, bleu_tokenizer_for, score_all
+
+
+@dataclass(frozen=True)
+class Report:
+    """A translated and scored set."""
+
+    name: str
+    sources: list[str]
+    references: list[str]
+    hypotheses: list[str]
+    scores: list[Score]
+    seconds: float | None  # spent translating; None where the hypotheses were given
+
+    def table(self) -> str:
+        """One line per score, with its signature."""
+        return "\n".join(str(score) for score in self.scores)
+
+    def samples(self, number: int) -> str:
+        """Some sentences spread over the set, with source, reference and translation."""
+        step = max(1, len(self.sources) // number)
+        chosen = range(step // 2, len(self.sources), step)[:number]
+        return "\n\n".join(
+            f"  source       {self.sources[i]}\n  translation  {self.hypotheses[i]}\n  reference    {self.references[i]}"
+            for i in chosen
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "sentences": len(self.references),
+            "seconds": self.seconds,
+            "scores": [asdict(score) for score in self.scores],
+        }
+
+    def write(self, folder: Path) -> Path:
+        """`<name>.json` with the scores and `<name>.hyp.txt` with the translations, one a line; returns the JSON's path."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{self.name}.hyp.txt").write_bytes("".join(f"{h}\n" for h in self.hypotheses).encode())
+        path = folder / f"{self.name}.json"
+        path.write_bytes((json.dumps(self.to_dict(), ensure_ascii=False, indent=2) + "\n").encode())
+        return path
+
+
+def evaluate(
+    name: str,
+    translate: Callable[[Sequence[str]], list[str]],
+    sources: Sequence[str],
+    references: Sequence[str],
+    *,
+    tgt: str | None,
+    bootstrap: int = 1000,
+) -> Report:
+    """Args: name: of the set, for the report; tgt: the target language, which decides how BLEU splits words."""
+    started = time.perf_counter()
+    hypotheses = translate(sources)
+    seconds = time.perf_counter() - started
+    return judge(name, sources, hypotheses, references, tgt=tgt, bootstrap=bootstrap, seconds=seconds)
+
+
+def judge(
+    name: str,
+    sources: Sequence[str],
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    *,
+    tgt: str | None,
+    bootstrap: int = 1000,
+    seconds: float | None = None,
+) -> Report:
+    """Score translations that are already there."""
+    scores = score_all(hypotheses, references, tokenize=bleu_tokenizer_for(tgt or ""), bootstrap=bootstrap)
+    return Report(name, list(sources), list(references), list(hypotheses), scores, seconds)

@@ -1,0 +1,183 @@
+"""Scores of translations against one reference each, all through sacreBLEU (Post 2018, arXiv 1804.08771).
+
+sacreBLEU is imported when a score is asked for: it costs time that other commands need not pay. Its bootstrap
+is seeded (12345, or the environment's `SACREBLEU_SEED`), so every number here is reproducible; the signature
+says how it was made.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mt.config import require
+from mt.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from sacrebleu.metrics.base import Metric
+
+# Written without spaces between words, or (Korean) in words of many parts: 13a would see one word per sentence.
+_BY_CHARACTER = {"ja", "jpn", "ko", "kor", "th", "tha", "lo", "lao", "km", "khm", "my", "mya", "bo", "bod", "dz", "dzo"}
+_CHINESE = {"zh", "zho", "cmn", "yue", "wuu", "lzh"}
+
+
+@dataclass(frozen=True)
+class Score:
+    """A corpus score on sacreBLEU's scale, 0 to 100 (TER may pass 100; it counts errors, so lower is better)."""
+
+    name: str
+    value: float
+    signature: str
+    confidence: float | None = None  # half the width of the 95 % interval; None: not estimated
+
+    def __str__(self) -> str:
+        spread = "" if self.confidence is None else f" ± {self.confidence:.1f}"
+        return f"{self.name} = {self.value:.1f}{spread} ({self.signature})"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two systems on the same sentences. `p_value`: how likely so large a difference is if they were equal."""
+
+    name: str
+    baseline: float
+    other: float
+    p_value: float
+    signature: str
+
+    def __str__(self) -> str:
+        change = f"{self.baseline:.1f} -> {self.other:.1f} ({self.other - self.baseline:+.1f}, p = {self.p_value:.3f})"
+        return f"{self.name} = {change} ({self.signature})"
+
+
+def bleu(
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    bootstrap: int = 0,
+    *,
+    tokenize: str = "13a",
+    lowercase: bool = False,
+) -> Score:
+    """BLEU (Papineni et al. 2002): precision of 1- to 4-grams of words, times a penalty for brevity.
+
+    `bootstrap` is the number of resamples for the confidence (0: none; 1000 is usual). `tokenize` is a name of
+    sacreBLEU's; `bleu_tokenizer_for` suggests one. Raises `DataError` if the texts do not pair up, `ConfigError`
+    if a setting cannot be used.
+    """
+    return _score("BLEU", _bleu(tokenize, lowercase), hypotheses, references, bootstrap)
+
+
+def chrf(hypotheses: Sequence[str], references: Sequence[str], bootstrap: int = 0) -> Score:
+    """chrF++ (Popović 2017): F2 of 1- to 6-grams of characters and 1- and 2-grams of words. Raises as `bleu`."""
+    return _score("chrF++", _chrf(), hypotheses, references, bootstrap)
+
+
+def ter(hypotheses: Sequence[str], references: Sequence[str], bootstrap: int = 0) -> Score:
+    """Translation edit rate (Snover et al. 2006): edits and shifts per reference word, case ignored. As `bleu`."""
+    return _score("TER", _ter(), hypotheses, references, bootstrap)
+
+
+SCORERS: dict[str, Callable[[Sequence[str], Sequence[str], int], Score]] = {"bleu": bleu, "chrf": chrf, "ter": ter}
+
+
+def score_all(
+    hypotheses: Sequence[str], references: Sequence[str], bootstrap: int = 0, *, tokenize: str = "13a"
+) -> list[Score]:
+    """BLEU, chrF++ and TER, in this order. Raises as `bleu`."""
+    return [
+        bleu(hypotheses, references, bootstrap, tokenize=tokenize),
+        chrf(hypotheses, references, bootstrap),
+        ter(hypotheses, references, bootstrap),
+    ]
+
+
+def compare(
+    baseline: Sequence[str],
+    other: Sequence[str],
+    references: Sequence[str],
+    resamples: int = 1000,
+    *,
+    tokenize: str = "13a",
+) -> list[Comparison]:
+    """Paired bootstrap test (Koehn 2004) of two systems in BLEU, chrF++ and TER.
+
+    Where the two scores are equal the p-value is 1; sacreBLEU itself reports 1 / (resamples + 1) for identical
+    outputs, as if they differed for certain. Raises as `bleu`.
+    """
+    _check_pairs(baseline, references, "baseline hypotheses")
+    _check_pairs(other, references, "other hypotheses")
+    _check_resamples("resamples", resamples)
+    metrics = {"BLEU": _bleu(tokenize, lowercase=False), "chrF++": _chrf(), "TER": _ter()}
+
+    from sacrebleu.significance import PairedTest
+
+    systems = [("baseline", baseline), ("other", other)]
+    signatures, results = PairedTest(systems, metrics, [references], test_type="bs", n_samples=resamples)()
+    found = []
+    for name, key in zip(metrics, signatures, strict=True):  # sacreBLEU calls chrF++ chrF2++
+        first, second = (result for result in results[key] if not isinstance(result, str))
+        p_value = 1.0 if first.score == second.score or second.p_value is None else second.p_value
+        found.append(Comparison(name, first.score, second.score, p_value, str(signatures[key])))
+    return found
+
+
+def bleu_tokenizer_for(language: str) -> str:
+    """BLEU's tokenizer for a language code such as "de", "zh-TW" or "jpn_Jpan".
+
+    "zh" for Chinese, "char" (one word per character) for languages whose words no space divides and for Korean,
+    "13a" for all others. sacreBLEU has "ja-mecab" and "ko-mecab" too, which need MeCab installed: published
+    scores may use them, and compare only with scores of the same signature.
+    """
+    code = language.lower().replace("_", "-").split("-")[0]
+    if code in _CHINESE:
+        return "zh"
+    return "char" if code in _BY_CHARACTER else "13a"
+
+
+def _bleu(tokenize: str, lowercase: bool) -> "Metric":
+    from sacrebleu.metrics.bleu import BLEU
+
+    known = sorted(BLEU.TOKENIZERS)
+    require(tokenize in known, "tokenize", f"be one of {', '.join(known)}", tokenize)
+    try:
+        return BLEU(tokenize=tokenize, lowercase=lowercase)
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"`tokenize` must be a tokenizer that works here, but {tokenize} does not: {reason}"
+        ) from error
+
+
+def _chrf() -> "Metric":
+    from sacrebleu.metrics.chrf import CHRF
+
+    return CHRF(word_order=2)
+
+
+def _ter() -> "Metric":
+    from sacrebleu.metrics.ter import TER
+
+    return TER()
+
+
+def _score(name: str, metric: "Metric", hypotheses: Sequence[str], references: Sequence[str], bootstrap: int) -> Score:
+    _check_pairs(hypotheses, references, "hypotheses")
+    if bootstrap != 0:
+        _check_resamples("bootstrap", bootstrap)
+    found = metric.corpus_score(hypotheses, [references], n_bootstrap=bootstrap)
+    confidence = float(found._ci) if bootstrap else None  # sacreBLEU shows it rounded only
+    return Score(name, float(found.score), str(metric.get_signature()), confidence)
+
+
+def _check_pairs(hypotheses: Sequence[str], references: Sequence[str], what: str) -> None:
+    if len(hypotheses) != len(references):
+        raise DataError(
+            f"There must be one reference per line, but there are {len(hypotheses)} {what} and "
+            f"{len(references)} references."
+        )
+    if not hypotheses:
+        raise DataError(f"There must be lines to score, but the {what} and the references are empty.")
+
+
+def _check_resamples(key: str, number: int) -> None:
+    # Fewer than 40 leave nothing to cut off: 95 % of them are all of them.
+    require(number >= 40, key, "be at least 40" + (", or 0" if key == "bootstrap" else ""), number)

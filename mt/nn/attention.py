@@ -1,0 +1,225 @@
+"""Attention, and the one module that uses it three ways.
+
+Each query row takes a weighted mean of value rows; the weight of a row is how well its key answers the query:
+
+    attention(Q, K, V) = softmax(Q K^T / sqrt(K)) V          (Vaswani et al. 2017, equation 1)
+
+Letters: `B` sentences, `T` query rows, `S` key rows of the whole batch (packed, sentence after sentence), `D` model,
+`H` query heads, `G` key/value heads (`G` divides `H`), `K` size of a head. Inside the grid `Tm`, `Sm` are the longest
+query and key sentence.
+"""
+
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from mt.nn.dropout import dropout
+from mt.nn.positions import rotate
+from mt.nn.ragged import Ragged
+
+
+class _ToGrid(torch.autograd.Function):
+    """Packed rows -> grid, head-major. Every row has one place, so the backward pass is a gather, never a scatter-add."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, source: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(places)
+        return x.index_select(0, source)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (places,) = ctx.saved_tensors
+        return grad.index_select(0, places), None, None
+
+
+class _FromGrid(torch.autograd.Function):
+    """Grid -> packed rows; what the empty places held is dropped, and their gradient is exactly zero."""
+
+    @staticmethod
+    def forward(ctx: Any, grid: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(places)
+        ctx.size = grid.shape[0]
+        return grid.index_select(0, places)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (places,) = ctx.saved_tensors
+        return grad.new_zeros(ctx.size, grad.shape[1]).index_copy_(0, places, grad), None
+
+
+def _head_indices(rows: Ragged, heads: int) -> tuple[Int[Tensor, "HBL"], Int[Tensor, "NH"]]:
+    """For `[N * heads, K]` rows and a `[heads, B, L]` grid: which row fills each place, and the place of each row."""
+    head = torch.arange(heads, device=rows.lengths.device)
+    size = rows.num_sentences * rows.max_length
+    source = rows.source_rows.reshape(1, -1) * heads + head[:, None]
+    places = rows.places[:, None] + head * size
+    return source.reshape(-1), places.reshape(-1)
+
+
+def hidden_keys(queries: Ragged, keys: Ragged, causal: bool) -> Bool[Tensor, "B Tq Sm"]:
+    """Which keys a query must not see: those past the end of its sentence, and with `causal` those after itself."""
+    hidden = ~keys.filled[:, None, :]
+    if causal:
+        future = torch.ones(queries.max_length, keys.max_length, dtype=torch.bool, device=hidden.device).triu(1)
+        hidden = hidden | future
+    return hidden
+
+
+def attend(
+    q: Float[Tensor, "T H K"],
+    kv: Float[Tensor, "S 2 G K"],
+    *,
+    queries: Ragged,
+    keys: Ragged,
+    causal: bool = False,
+    dropout_p: float = 0.0,
+) -> Float[Tensor, "T H K"]:
+    """Attention of every query row over the key rows of its own sentence. The only place that knows of sentences.
+
+    On CUDA in 16 bits the packed rows go straight to the variable-length kernel. Elsewhere they are laid out by
+    sentence and multiplied in plain batches: at the 10 to 30 tokens of a sentence the CPU's fused kernel has a
+    backward pass several times slower than a product and a softmax.
+    """
+    if q.device.type == "cuda" and q.dtype in (torch.float16, torch.bfloat16) and dropout_p == 0:
+        return _attend_varlen(q, kv, queries, keys, causal)
+    heads, groups, size = q.shape[1], kv.shape[2], q.shape[2]
+    if groups != heads:
+        kv = kv.repeat_interleave(heads // groups, dim=2)
+    B, Tm, Sm = keys.num_sentences, queries.max_length, keys.max_length
+    q_source, q_places = _head_indices(queries, heads)
+    kv_source, kv_places = _head_indices(keys, 2 * heads)
+    # [T, H, K] -> [H * B, Tm, K];  [S, 2, H, K] -> 2 of [H * B, Sm, K]
+    q_grid = _ToGrid.apply(q.reshape(-1, size), q_source, q_places).view(heads * B, Tm, size)
+    k_grid, v_grid = _ToGrid.apply(kv.reshape(-1, size), kv_source, kv_places).view(2, heads * B, Sm, size).unbind(0)
+    hidden = hidden_keys(queries, keys, causal)
+    bias = torch.zeros(hidden.shape, dtype=q.dtype, device=q.device).masked_fill_(hidden, float("-inf"))
+    bias = bias.expand(heads, B, -1 if causal else Tm, Sm).reshape(heads * B, Tm, Sm)
+    weights = torch.baddbmm(bias, q_grid, k_grid.transpose(1, 2), alpha=1 / math.sqrt(size)).softmax(-1)
+    out = torch.bmm(dropout(weights, dropout_p, training=True), v_grid)
+    return _FromGrid.apply(out.view(-1, size), q_places).view(q.shape)
+
+
+def _attend_varlen(q: Tensor, kv: Tensor, queries: Ragged, keys: Ragged, causal: bool) -> Tensor:
+    from torch.nn.attention.varlen import varlen_attn  # exists in CUDA builds' reach only; imported where it is used
+
+    k, v = kv.unbind(1)
+    window = (-1, 0) if causal else (-1, -1)
+    return varlen_attn(  # pyright: ignore[reportReturnType]
+        q, k.contiguous(), v.contiguous(), queries.offsets, keys.offsets, queries.max_length, keys.max_length,
+        window_size=window, enable_gqa=k.shape[1] != q.shape[1],
+    )  # fmt: skip
+
+
+def attend_explicit(
+    q: Float[Tensor, "T H K"], kv: Float[Tensor, "S 2 G K"], *, queries: Ragged, keys: Ragged, causal: bool = False
+) -> tuple[Float[Tensor, "T H K"], list[Float[Tensor, "H t s"]]]:
+    """The formula, sentence by sentence: slow, obvious, and it returns the weights. The oracle of `attend`."""
+    rows, maps = [], []
+    kv = kv.repeat_interleave(q.shape[1] // kv.shape[2], dim=2)
+    by_sentence = zip(q.split(queries.lengths.tolist()), kv.split(keys.lengths.tolist()), strict=True)
+    for q_tHK, kv_s2HK in by_sentence:
+        scores = torch.einsum("thk,shk->hts", q_tHK, kv_s2HK[:, 0]) / math.sqrt(q.shape[2])
+        if causal:
+            scores = scores.masked_fill(torch.ones_like(scores, dtype=torch.bool).triu(1), float("-inf"))
+        weights = scores.softmax(-1)
+        rows.append(torch.einsum("hts,shk->thk", weights, kv_s2HK[:, 1]))
+        maps.append(weights)
+    return torch.cat(rows), maps
+
+
+class MultiHeadAttention(nn.Module):
+    """`H` attentions side by side, each in its own small space (Vaswani et al. 2017, section 3.2.2).
+
+    The mechanism is one; the use is a matter of where keys and values come from:
+
+    - encoder self-attention: the same rows ask and answer;
+    - decoder self-attention: the same, `causal`: a row sees itself and what stands before it;
+    - cross-attention: target rows ask, the rows of a `memory` answer.
+
+    With `kv_heads` < `heads` several query heads share keys and values (Ainslie et al. 2023, arXiv 2305.13245).
+    """
+
+    def __init__(self, *, dim: int, heads: int, kv_heads: int, bias: bool, dropout: float, rotary: bool) -> None:
+        super().__init__()
+        self.heads, self.kv_heads, self.size = heads, kv_heads, dim // heads
+        self.dropout = dropout
+        self.rotary = rotary
+        self.query = nn.Linear(dim, heads * self.size, bias=bias)
+        self.key_value = nn.Linear(dim, 2 * kv_heads * self.size, bias=bias)
+        self.out = nn.Linear(heads * self.size, dim, bias=bias)
+
+    def project_query(self, x: Float[Tensor, "T D"], positions: Int[Tensor, "T"]) -> Float[Tensor, "T H K"]:
+        q = self.query(x).view(-1, self.heads, self.size)  # (T, D) -> (T, H, K)
+        return rotate(q, positions) if self.rotary else q
+
+    def project_memory(self, x: Float[Tensor, "S D"], positions: Int[Tensor, "S"]) -> Float[Tensor, "S 2 G K"]:
+        kv = self.key_value(x).view(-1, 2, self.kv_heads, self.size)  # (S, 2GK) -> (S, 2, G, K)
+        return torch.stack([rotate(kv[:, 0], positions), kv[:, 1]], dim=1) if self.rotary else kv
+
+    def forward(
+        self,
+        x: Float[Tensor, "T D"],
+        rows: Ragged,
+        *,
+        memory: Float[Tensor, "S D"] | None = None,
+        memory_rows: Ragged | None = None,
+        causal: bool = False,
+    ) -> Float[Tensor, "T D"]:
+        """Rows of `x` ask; rows of `memory` answer, or those of `x` themselves when there is none."""
+        asked, asked_rows = (x, rows) if memory is None or memory_rows is None else (memory, memory_rows)
+        q = self.project_query(x, rows.positions)
+        kv = self.project_memory(asked, asked_rows.positions)
+        p = self.dropout if self.training else 0.0
+        mixed = attend(q, kv, queries=rows, keys=asked_rows, causal=causal, dropout_p=p)
+        return self.out(mixed.reshape(-1, self.heads * self.size))
+
+    def look_up(
+        self,
+        x: Float[Tensor, "R D"],
+        keys: Float[Tensor, "B G L K"],
+        values: Float[Tensor, "B G L K"],
+        *,
+        position: int,
+        hidden: Bool[Tensor, "B L"] | None = None,
+    ) -> Float[Tensor, "R D"]:
+        """One decoding step: one new row per hypothesis against keys and values that are already there.
+
+        `R` rows share `B` sets of keys, `R / B` neighbouring rows each: one for self-attention, the width of the beam
+        for cross-attention, whose memory is never repeated. `hidden` marks keys that are no rows of the sentence.
+        """
+        B, G, _, K = keys.shape
+        positions = torch.full((x.shape[0],), position, device=x.device)
+        q = self.project_query(x, positions).view(B, -1, G, self.heads // G, K)
+        q = q.permute(0, 2, 1, 3, 4).reshape(B, G, -1, K)  # (B, W, G, H/G, K) -> (B, G, W*H/G, K)
+        scores = q @ keys.transpose(2, 3) / math.sqrt(K)
+        if hidden is not None:
+            scores = scores.masked_fill(hidden[:, None, None, :], float("-inf"))
+        mixed = scores.softmax(-1) @ values
+        mixed = mixed.view(B, G, -1, self.heads // G, K).permute(0, 2, 1, 3, 4)  # back to (B, W, G, H/G, K)
+        return self.out(mixed.reshape(x.shape[0], -1))
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with a bend between; with a gate, SwiGLU or GEGLU (Shazeer 2020, arXiv 2002.05202)."""
+
+    def __init__(self, *, dim: int, ffn_dim: int, activation: str, bias: bool, dropout: float) -> None:
+        super().__init__()
+        gated = {"swiglu": "silu", "geglu": "gelu"}
+        self.bend = getattr(F, gated.get(activation, activation))
+        self.inner = nn.Linear(dim, ffn_dim, bias=bias)
+        self.gate = nn.Linear(dim, ffn_dim, bias=bias) if activation in gated else None
+        self.outer = nn.Linear(ffn_dim, dim, bias=bias)
+        self.dropout = dropout
+
+    def forward(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
+        inner = self.bend(self.inner(x) if self.gate is None else self.gate(x))
+        if self.gate is not None:
+            inner = inner * self.inner(x)
+        return self.outer(dropout(inner, self.dropout, self.training))

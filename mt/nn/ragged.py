@@ -1,0 +1,92 @@
+"""Rows of tokens and which sentence owns them.
+
+A batch is not a padded rectangle but one long column of rows, sentence after sentence. Only attention needs to know
+where a sentence ends; it asks a `Ragged`, which is made once per batch and shared by all layers.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+
+class Ragged:
+    """`B` sentences of `lengths` rows each, laid end to end: `N` rows in all.
+
+    The *grid* is the same rows laid out by sentence, `[B, max_length]`, for devices whose attention kernels want
+    rectangles; `places` says where in the grid each row goes, `source_rows` which row fills each place of the grid.
+    """
+
+    def __init__(self, lengths: Int[Tensor, "B"]) -> None:
+        """Args: lengths: rows of each sentence, all positive, on the device of the batch."""
+        self.lengths = lengths
+        self.num_sentences = lengths.numel()
+        self.num_rows = int(lengths.sum())
+        self.max_length = int(lengths.max())
+
+    @classmethod
+    def from_lengths(cls, lengths: Sequence[int], device: torch.device | str = "cpu") -> "Ragged":
+        return cls(torch.tensor(lengths, dtype=torch.int64, device=device))
+
+    def to(self, device: torch.device | str) -> "Ragged":
+        return self if self.lengths.device == torch.device(device) else Ragged(self.lengths.to(device))
+
+    @cached_property
+    def offsets(self) -> Int[Tensor, "B1"]:
+        """First row of each sentence, and at the end the number of rows: `[B + 1]`, int32 as varlen kernels want it."""
+        return torch.nn.functional.pad(self.lengths.cumsum(0), (1, 0)).to(torch.int32)
+
+    @cached_property
+    def owners(self) -> Int[Tensor, "N"]:
+        """The sentence of each row."""
+        sentences = torch.arange(self.num_sentences, device=self.lengths.device)
+        return sentences.repeat_interleave(self.lengths, output_size=self.num_rows)
+
+    @cached_property
+    def positions(self) -> Int[Tensor, "N"]:
+        """The place of each row in its sentence, from 0."""
+        return torch.arange(self.num_rows, device=self.lengths.device) - self.offsets.long()[self.owners]
+
+    @cached_property
+    def last_rows(self) -> Int[Tensor, "B"]:
+        return self.offsets[1:].long() - 1
+
+    @cached_property
+    def places(self) -> Int[Tensor, "N"]:
+        """Where in the flattened grid each row goes."""
+        return self.owners * self.max_length + self.positions
+
+    @cached_property
+    def filled(self) -> Bool[Tensor, "B L"]:
+        """Which places of the grid hold a row."""
+        return torch.arange(self.max_length, device=self.lengths.device) < self.lengths[:, None]
+
+    @cached_property
+    def source_rows(self) -> Int[Tensor, "B L"]:
+        """Which row fills each place of the grid; empty places repeat the sentence's last row."""
+        steps = torch.arange(self.max_length, device=self.lengths.device)
+        return self.offsets[:-1].long()[:, None] + torch.minimum(steps, self.lengths[:, None] - 1)
+
+
+def pack(sentences: Sequence[Sequence[int]]) -> tuple[Int[Tensor, "N"], Ragged]:
+    """Sentences end to end."""
+    flat = torch.tensor([piece for sentence in sentences for piece in sentence], dtype=torch.int64)
+    return flat, Ragged.from_lengths([len(sentence) for sentence in sentences])
+
+
+def cut(order: Sequence[int], budget: int, *sides: Sequence[int]) -> list[list[int]]:
+    """Cut `order` into runs whose rows stay within `budget` on every side.
+
+    Args: order: indices of sentences; sides: rows of each sentence on each side (source, target), none over budget.
+    """
+    runs: list[list[int]] = []
+    sums = [budget + 1] * len(sides)
+    for i in order:
+        sums = [total + side[i] for total, side in zip(sums, sides, strict=True)]
+        if max(sums) > budget:
+            runs.append([])
+            sums = [side[i] for side in sides]
+        runs[-1].append(i)
+    return runs

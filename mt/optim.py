@@ -1,0 +1,69 @@
+"""The optimiser, its state as named tensors, and a running mean of the weights."""
+
+import torch
+from torch import Tensor, nn
+
+from mt.config import OptimConfig
+
+SLOTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+def make_optimizer(model: nn.Module, section: OptimConfig) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter 2019). Decay applies to matrices of linear layers only, not to norms, biases or
+    embeddings, whose scale carries meaning."""
+    linear = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)}
+    decayed = [p for p in model.parameters() if id(p) in linear]
+    others = [p for p in model.parameters() if id(p) not in linear]
+    groups = [{"params": decayed, "weight_decay": section.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(
+        groups,
+        lr=section.lr,
+        betas=(section.beta1, section.beta2),
+        eps=section.eps,
+        fused=next(model.parameters()).device.type in ("cpu", "cuda"),
+    )
+
+
+def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's memory, named by parameter: `decoder.0.….weight/exp_avg`. Empty before the first update."""
+    return {
+        f"{name}/{slot}": optimizer.state[parameter][slot]
+        for name, parameter in model.named_parameters()
+        if parameter in optimizer.state
+        for slot in SLOTS
+    }
+
+
+def load_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """The inverse of `optimizer_tensors`."""
+    for name, parameter in model.named_parameters():
+        if f"{name}/{SLOTS[0]}" in tensors:
+            # Moments live beside their parameter; the step count stays where it was saved, as fused kernels want it.
+            optimizer.state[parameter] = {
+                slot: tensors[f"{name}/{slot}"].to(parameter.device, copy=True) for slot in SLOTS
+            }
+
+
+class Ema:
+    """Exponential running mean of the weights (Polyak & Juditsky 1992): smoother than any single point of the path.
+
+    mean <- decay * mean + (1 - decay) * weights, with decay lowered at first to (1 + n) / (10 + n), so that the
+    random start is forgotten.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.updates = 0
+        self.means = {name: p.detach().clone() for name, p in model.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
+        current = dict(model.named_parameters())
+        torch._foreach_lerp_(list(self.means.values()), [current[n].detach() for n in self.means], 1 - decay)

@@ -1,0 +1,55 @@
+"""Sections of settings from plain JSON values that may come from anywhere.
+
+Nothing is interpolated, converted or imported: a value is of the type that its setting has, or it is refused.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from enum import StrEnum
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from mt.errors import ConfigError
+
+Section = TypeVar("Section")
+
+
+def from_plain(section: type[Section], values: object, where: str) -> Section:
+    """A section from the plain JSON values of a file that may come from anywhere. Nothing is interpolated or converted.
+
+    Raises: ConfigError: on an unknown or missing key, or a value of another type; names `where` and the key.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where} must be a table of settings, but is {values!r}.")
+    types = get_type_hints(section)
+    names = {f.name for f in fields(section)}  # pyright: ignore[reportArgumentType]
+    for key in values:
+        if key not in names:
+            raise ConfigError(f"{where} has no setting `{key}`; this version knows {', '.join(sorted(names))}.")
+    missing = names - set(values)
+    if missing:
+        raise ConfigError(f"{where} lacks `{sorted(missing)[0]}`; the file is of another version, or damaged.")
+    return section(**{key: _plain(types[key], value, f"{where}: `{key}`") for key, value in values.items()})
+
+
+def _plain(kind: Any, value: object, where: str) -> object:
+    """`value` if it is of `kind`; enum members by their value."""
+    options = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    for option in options:
+        if option is type(None) and value is None:
+            return None
+        if get_origin(option) is list and isinstance(value, list) and all(isinstance(v, str) for v in value):
+            return list(value)
+        if isinstance(option, type) and issubclass(option, StrEnum):
+            if isinstance(value, str) and value in [member.value for member in option]:
+                return option(value)
+        elif option is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+        elif isinstance(option, type) and type(value) is option:
+            return value
+    wanted = " or ".join(
+        f"one of {', '.join(member.value for member in o)}" if isinstance(o, type) and issubclass(o, StrEnum)
+        else getattr(o, "__name__", str(o))
+        for o in options
+    )  # fmt: skip
+    raise ConfigError(f"{where} must be {wanted}, but is {value!r}.")

@@ -1,0 +1,35 @@
+"""What a run knows about itself, as plain JSON values."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(kw_only=True)
+class TrainState:
+    """Counters of a run; part of every checkpoint."""
+
+    step: int = 0  # updates tried, skipped ones included
+    seconds: float = 0.0  # spent training, over all attempts
+    src_tokens: int = 0
+    tgt_tokens: int = 0
+    skipped: int = 0  # updates left out because of non-finite gradients
+    skipped_in_a_row: int = 0
+    best_score: float | None = None  # higher is better; the negative loss where loss is watched
+    best_step: int = 0
+    stale: int = 0  # validations since the best
+    finished: str | None = None  # why the run ended
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "TrainState":
+        return cls(**values)
+
+    def record(self, score: float) -> bool:
+        """Note a validation's score; true when it is a new best."""
+        if self.best_score is None or score > self.best_score:
+            self.best_score, self.best_step, self.stale = score, self.step, 0
+            return True
+        self.stale += 1
+        return False

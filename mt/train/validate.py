@@ -1,0 +1,90 @@
+"""How good is the model now? The loss on all of the dev set, and a real translation of a part of it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from mt.batching import TokenizedCorpus, in_budget
+from mt.config import Precision, Watch
+from mt.metrics import bleu, chrf
+from mt.nn.transformer import Transformer
+from mt.optim import Ema
+from mt.train.update import batch_loss
+
+
+@dataclass(frozen=True)
+class Validation:
+    loss: float  # negative log-likelihood per target token, in nats, without smoothing
+    bleu: float
+    chrf: float
+    sources: list[str]
+    references: list[str]
+    hypotheses: list[str]
+
+    def score(self, watch: Watch) -> float:
+        """What "best" compares: higher is better."""
+        return {Watch.loss: -self.loss, Watch.bleu: self.bleu, Watch.chrf: self.chrf}[watch]
+
+
+@contextmanager
+def running_mean(model: Transformer, ema: Ema | None) -> Iterator[None]:
+    """Inside, the model has the mean weights, where a mean is kept."""
+    if ema is None:
+        yield
+        return
+    own = {name: p.detach().clone() for name, p in model.named_parameters()}
+    try:
+        _set_weights(model, ema.means)
+        yield
+    finally:
+        _set_weights(model, own)
+
+
+@torch.no_grad()
+def _set_weights(model: Transformer, weights: dict[str, torch.Tensor]) -> None:
+    for name, parameter in model.named_parameters():
+        parameter.copy_(weights[name])
+
+
+class Validator:
+    """The dev set and the way to translate it."""
+
+    def __init__(
+        self,
+        dev: TokenizedCorpus,
+        translate: Callable[[Sequence[str]], list[str]],
+        *,
+        precision: Precision,
+        tokens: int,
+        pairs: int,
+        bleu_tokenizer: str,
+    ) -> None:
+        """Args: tokens: budget of a batch; pairs: how many dev sentences are translated."""
+        self.dev = dev
+        self.translate = translate
+        self.precision = precision
+        self.tokens = tokens
+        self.pairs = pairs
+        self.bleu_tokenizer = bleu_tokenizer
+
+    @torch.no_grad()
+    def __call__(self, model: Transformer) -> Validation:
+        model.eval()
+        device = next(model.parameters()).device
+        total, rows = 0.0, 0
+        for batch in in_budget(self.dev, self.tokens):
+            total += batch_loss(model, batch.to(device), self.precision, 0.0).nll.item()
+            rows += batch.target_rows.num_rows
+        chosen = self.dev.pairs[: self.pairs]
+        sources, references = [pair.src for pair in chosen], [pair.tgt for pair in chosen]
+        hypotheses = self.translate(sources)
+        return Validation(
+            loss=total / rows,
+            bleu=bleu(hypotheses, references, tokenize=self.bleu_tokenizer).value,
+            chrf=chrf(hypotheses, references).value,
+            sources=sources,
+            references=references,
+            hypotheses=hypotheses,
+        )

@@ -1,0 +1,272 @@
+"""Settings from presets, files and overrides; and every sentence that refuses some."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from mt.cli.compose import check_overrides, compose, to_config
+from mt.cli.folders import CONFIG_DIR, groups
+from mt.cli.run_name import run_name
+from mt.cli.schema import settings
+from mt.cli.train_help import ABOUT, SETTINGS, usage
+from mt.config import Config, NormPlacement
+from mt.errors import ConfigError
+
+OWN_FILES = "data.train=[my.en,my.de]"
+
+
+def refusal(*overrides: str, **given: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        compose(list(overrides), **given)
+    return str(caught.value)
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(text: str, name: str = "my.yaml") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+# ---- presets
+
+
+@pytest.mark.parametrize("preset", [f"{group}={option}" for group, options in groups().items() for option in options])
+def test_every_preset_composes(preset):
+    own = [OWN_FILES] if preset == "data=files" else []
+    assert isinstance(compose([preset, *own]), Config)
+
+
+@pytest.mark.parametrize("debug", groups()["debug"])
+@pytest.mark.parametrize("experiment", groups()["experiment"])
+def test_every_experiment_can_be_debugged(experiment, debug):
+    compose([f"experiment={experiment}", f"debug={debug}"])
+
+
+def test_defaults_are_the_dataclasses_unless_a_preset_says_otherwise():
+    config, plain = compose([]), Config()
+    for section in ("clean", "batch", "loss", "train", "decode"):
+        assert getattr(config, section) == getattr(plain, section)
+    assert config.model.norm is NormPlacement.pre
+
+
+@pytest.mark.parametrize("file", sorted(CONFIG_DIR.rglob("*.yaml")), ids=lambda file: file.stem)
+def test_presets_say_why_and_instantiate_nothing(file):
+    text = file.read_text(encoding="utf-8")
+    assert text.startswith("# ")
+    assert "_target_" not in text
+
+
+def test_later_wins_preset_then_experiment_then_file_then_debug_then_override(file):
+    mine = file("model: tiny\ntrain: {minutes: 3, validate_every: 7}\noptim: {lr: 1e-3}\n")
+    assert compose(["model=base"]).model.dim == 512
+    assert compose(["experiment=multi30k_en_de"]).model.dim == 128
+    config = compose(["experiment=multi30k_en_de", "debug=fast", "optim.lr=0.5"], config_file=mine)
+    assert (config.train.minutes, config.train.validate_every, config.optim.lr) == (1, 50, 0.5)
+    assert compose([], config_file=mine).optim.lr == 1e-3
+
+
+@pytest.mark.parametrize("sign", ["", "+", "++"])
+def test_plus_means_no_more_than_equals(sign):
+    assert compose([f"{sign}optim.lr=1", f"{sign}model=base"]).optim.lr == 1
+
+
+def test_a_whole_section_can_be_set_at_once():
+    assert compose(["batch={tokens: 300, pool: 5}"]).batch.pool == 5
+
+
+def test_interpolations_are_filled_in():
+    assert compose(["train.seed=7", "train.keep=${train.seed}"]).train.keep == 7
+
+
+# ---- refusals
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("optim.warmup=3", "`optim.warmup` is not a setting; did you mean `schedule.warmup_steps`?"),
+        ("warmup=3", "`warmup` is not a setting; did you mean `schedule.warmup_steps`?"),
+        ("+max_step=3", "`max_step` is not a setting; did you mean `train.steps` or `schedule.warmup_steps`?"),
+        ("++lr=3", "`lr` is not a setting; did you mean `optim.lr`?"),
+        ("modle=base", "`modle` is not a setting; did you mean `model`?"),
+        ("batch={tokns: 300}", "`batch.tokns` is not a setting; did you mean `batch.tokens`?"),
+        ("optim._target_=os.system", "`optim._target_` is not a setting; `mt train --cfg job` shows every setting."),
+        ("+_target_=os.system", "`_target_` is not a setting; `mt train --cfg job` shows every setting."),
+        ("config_file=x", "`config_file` is not a setting; `mt train --cfg job` shows every setting."),
+        ("~optim.lr", "`~optim.lr` cannot be used: a setting always has a value. Give it another one, or null."),
+        ("batch=4", "`batch` is a section: set what it holds, as in `batch.tokens=...`."),
+        ("model.norm=prr", "`model.norm` must be one of pre, post, but is prr; did you mean `pre`?"),
+        ("model.norm=7", "`model.norm` must be one of pre, post, but is 7."),
+        ("batch.tokens=many", "`batch.tokens` must be a whole number, but is many."),
+        ("batch.tokens=true", "`batch.tokens` must be a whole number, but is true."),
+        ("batch.tokens=", "`batch.tokens` must be a whole number, but is empty."),
+        ("optim.lr=null", "`optim.lr` must be a number, but is null."),
+        ("train.steps=soon", "`train.steps` must be a whole number or null, but is soon."),
+        ("model.bias=perhaps", "`model.bias` must be true or false, but is perhaps."),
+        ("run.root=[a]", "`run.root` must be text, but is ['a']."),
+        ("data.train=my.tsv", "`data.train` must be a list, as in [first,second], but is my.tsv."),
+        ("experiment=multi30k", "`experiment` has no option `multi30k`; did you mean `multi30k_en_de`? Options:"),
+        ("model=bse", "`model` has no option `bse`; did you mean `base`? Options: base, big, deep_shallow, marian,"),
+        ("optim=null", "`optim` has no option `null`. Options: adamw."),
+        ("optim.lr", "`optim.lr` sets nothing: write `key=value`, as in `optim.lr=1e-3`."),
+        ("my.yaml", "`my.yaml` looks like a file of settings: use `--config my.yaml`."),
+        ("data.train=[a", "`data.train=[a` cannot be read: write `key=value`, and quote a value with special signs"),
+        ("optim.lr=1,2", "given several values, 1,2: add `--multirun` to train with each, or write [1,2] for a list."),
+        ("optim.lr=range(1,3)", "`optim.lr` is given several values, range(1,3): add `--multirun` to train with each."),
+        ("optim.lr=${nope}", "`optim.lr` cannot be filled in: Interpolation key 'nope' not found."),
+        ("data=files", "`data.train` must name files when `data.corpus` is null, but is []."),
+        ("train.minutes=null", "`train.steps` must be given, or `train.epochs`, `train.minutes` or `train.patience`"),
+        ("hydra.job.chdirr=1", "`hydra.job.chdirr` is not a setting of Hydra; `mt train --cfg hydra` shows them."),
+        ("hydra/launcher=nope", "`hydra/launcher` has no option `nope`. Options: basic."),
+        ("model@other=base", "These settings cannot be put together: Could not override 'model@other'."),
+    ],
+)
+def test_an_override_that_cannot_be_used_is_refused_in_a_sentence(override, says):
+    assert says in refusal(override)
+
+
+def test_a_sweep_is_checked_value_by_value():
+    assert check_overrides(["optim.lr=1,2", "model=glob(t*)"], multirun=True) == ["optim.lr=1,2", "model=glob(t*)"]
+    for sweep in ("optim.lr=1,many", "model=tiny,bse", "warmup=1,2", "train.seed=choice(1,x)"):
+        with pytest.raises(ConfigError):
+            check_overrides([sweep], multirun=True)
+
+
+@pytest.mark.parametrize(
+    ("tree", "says"),
+    [
+        ({"optim": {"lrr": 1}}, "`optim.lrr` is not a setting; did you mean `optim.lr`?"),
+        ({"other": {"lr": 1}}, "`other` is not a setting"),
+        ({"optim": {"lr": "fast"}}, "`optim.lr` must be a number, but is fast."),
+        ({"optim": {"lr": "${optim.eps}"}}, "`optim.lr` cannot be filled in"),
+    ],
+)
+def test_any_tree_is_held_against_the_schema(tree, says):
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        to_config(OmegaConf.create(tree))
+
+
+def test_a_tree_may_leave_settings_out():
+    assert to_config(OmegaConf.create({"optim": {"lr": 3}})) == dataclasses.replace(
+        Config(), optim=dataclasses.replace(Config().optim, lr=3.0)
+    )
+
+
+# ---- a file of one's own
+
+
+def test_a_file_chooses_presets_and_sets_values_and_the_command_line_wins(file):
+    mine = file("model: base\nbatch:\noptim:\n  lr: 1e-3\ndata: {train: [a.en, a.de]}\n")
+    config = compose(["model=big"], config_file=mine)
+    assert (config.model.dim, config.optim.lr, config.data.train) == (1024, 1e-3, ["a.en", "a.de"])
+
+
+def test_the_settings_of_a_run_are_such_a_file(file):
+    config = compose(["model=modern", "train.steps=7", "data.train=[a.tsv]"])
+    saved = file(OmegaConf.to_yaml(OmegaConf.create(config.to_dict())), "config.yaml")
+    assert compose([], config_file=saved) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("model:\n  dim: 64\n\noptim:\n  warmup: 3\n", ", line 5: `optim.warmup` is not a setting; did you mean"),
+        ("\nmodl: base\n", ", line 2: `modl` is not a setting; did you mean `model`?"),
+        ("model:\n  norm: prr\n", ", line 2: `model.norm` must be one of pre, post, but is prr; did you mean `pre`?"),
+        ("model: bse\n", ", line 1: `model` has no option `bse`; did you mean `base`? Options:"),
+        ("optim:\n  _target_: os.system\n", ", line 2: `optim._target_` is not a setting"),
+        ("hydra:\n  x: 1\n", ", line 1: `hydra` cannot stand here; give Hydra its own settings on the command line"),
+        ("defaults:\n  - model: base\n", ", line 1: `defaults` cannot stand here; write `model: base` to choose a"),
+        ("optim.lr: 3\n", ", line 1: `optim.lr` cannot stand here; write `optim:` and, indented below it, `lr: ...`."),
+        ("model: [1\noptim:\n  x: 3\n", ", line 2: this is not YAML: expected ',' or ']', but got ':'."),
+        ("a: 1\na: 2\n", ", line 2: this is not YAML: found duplicate key a."),
+        ("a: !!python/name:os.system\n", ", line 1: this is not YAML: could not determine a constructor for the tag"),
+        ("- a\n", " must hold sections of settings, as in `model:` with `dim: 512` below it."),
+        ("only text\n", " must hold sections of settings, as in `model:` with `dim: 512` below it."),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_with_its_line(file, text, says):
+    path = file(text)
+    assert f"{path}{says}" in refusal(config_file=path)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path, file):
+    assert "nope.yaml does not exist" in refusal(config_file=tmp_path / "nope.yaml")
+    assert "cannot be read: Is a directory." in refusal(config_file=tmp_path)
+    path = file("")
+    path.write_bytes(b"\xff")
+    assert "is not UTF-8 text" in refusal(config_file=path)
+
+
+# ---- a folder of one's own
+
+
+def test_a_folder_adds_presets_and_groups(file, tmp_path):
+    file("dim: 64\nheads: 2\n", "model/own.yaml")
+    file("# @package _global_\noptim: {lr: 0.5}\n", "speed/high.yaml")
+    config = compose(["model=own", "speed=high"], config_dir=tmp_path)
+    assert (config.model.dim, config.optim.lr) == (64, 0.5)
+    assert "`model` has no option `owm`; did you mean `own`?" in refusal("model=owm", config_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("dimm: 64\n", "model/own.yaml: `model.dimm` is not a setting; did you mean `model.dim`?"),
+        ("dim: many\n", "model/own.yaml: `model.dim` must be a whole number, but is many."),
+        ("dim: [1\n  x: 3\n", "own.yaml, line 2: this is not YAML"),
+    ],
+)
+def test_a_faulty_preset_of_a_folder_is_named(file, tmp_path, text, says):
+    file(text, "model/own.yaml")
+    assert says in refusal("model=own", config_dir=tmp_path)
+
+
+# ---- names of runs
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        ([], "tatoeba_en_es-small"),
+        (["model=base"], "tatoeba_en_es-base"),
+        (["data.train=[texts/news.en,texts/news.de]"], "news-small"),
+        (["experiment=multi30k_en_de"], "multi30k_en_de"),
+        (["debug=fast"], "tatoeba_en_es-tiny-fast"),
+        (["run.name=mine", "debug=fast"], "mine"),
+    ],
+)
+def test_a_run_is_named_after_what_was_chosen(overrides, name):
+    assert compose(overrides).run.name == name
+
+
+def test_a_run_is_named_after_its_file(file):
+    assert compose([], config_file=file("model: base\n", "my news (2).yaml")).run.name.startswith("my_news_2_")
+
+
+def test_jobs_of_a_sweep_have_names_of_their_own():
+    config, choices = Config(), {"data": "tatoeba_en_es", "model": "tiny"}
+    jobs = [["model=tiny", f"optim.lr={lr}", f"data.train=[{name}]"] for lr in (1, 2) for name in ("a/b", "a_b")]
+    names = {run_name(config, choices, job) for job in jobs}
+    assert len(names) == 4
+    assert all(re.fullmatch(r"tatoeba_en_es-tiny-[\w.,=+-]+", name) for name in names)
+    config.run.name = "mine"
+    assert run_name(config, choices, ["run.name=mine", "model=tiny"]) == "mine-model=tiny"
+    assert len(run_name(config, choices, ["tokenizer.normalization=" + "x" * 500])) < 150
+
+
+# ---- help
+
+
+def test_help_names_settings_and_presets_that_exist():
+    assert set(SETTINGS) <= set(settings())
+    assert set(ABOUT) == set(groups())
+    assert "small*" in usage()

@@ -1,0 +1,249 @@
+"""The `mt` command as a user meets it: words, exit codes, and what is imported for them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import mt
+from mt.cli.main import main
+from mt.errors import DataError, StoppedError
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def build(monkeypatch, tmp_path):
+    """A stand-in for `mt.build` that keeps what it is asked to train."""
+
+    class Build(ModuleType):
+        fault: BaseException | None = None
+
+        def __init__(self) -> None:
+            super().__init__("mt.build")
+            self.trained, self.shown, self.commands = [], [], []
+
+        def train(self, config, command):
+            self.trained.append(config)
+            self.commands.append(command)
+            if self.fault:
+                raise self.fault
+            return 1.5
+
+        def dry_run(self, config):
+            self.shown.append(config)
+
+    fake = Build()
+    monkeypatch.setitem(sys.modules, "mt.build", fake)
+    monkeypatch.setattr(mt, "build", fake, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return fake
+
+
+def shell(*argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return subprocess.run(
+        [sys.executable, "-m", "mt", *argv],
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+# ---- words
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["--version"], ["trian"], ["train", "--help"], []])
+def test_quick_answers_import_nothing_heavy(argv):
+    script = f"import sys; from mt.cli.main import main; main({argv}); print(sorted(sys.modules))"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=60, check=True
+    )
+    loaded = done.stdout.strip().rpartition("\n")[2]
+    assert "'mt.cli.main'" in loaded
+    assert not [heavy for heavy in ("torch", "hydra", "omegaconf", "numpy") if f"'{heavy}'" in loaded]
+
+
+def test_help_and_version_go_to_stdout(capsys):
+    assert main(["--help"]) == 0
+    assert "translate lines of text" in capsys.readouterr().out
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("mt ")
+
+
+def test_no_command_shows_the_help_and_fails(capsys):
+    assert main([]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err[:8]) == ("", "mt train")
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["trian"], "mt: `trian` is not a command; did you mean `train`?\n"),
+        (["xyzzy"], "mt: `xyzzy` is not a command; `mt --help` lists what there is.\n"),
+        (["--hepl"], "mt: `--hepl` is not an option; did you mean `--help`?\n"),
+        (["train", "warmup=3"], "mt train: `warmup` is not a setting; did you mean `schedule.warmup_steps`?\n"),
+        (
+            ["train", "--confg", "x"],
+            "mt train: unrecognized arguments: --confg; `mt train --help` shows what it takes.\n",
+        ),
+        (["train", "--resolve"], "mt train: --resolve goes with --cfg; `mt train --help` shows what it takes.\n"),
+        (["train", "-cd", "nope"], "mt train: --config-dir must name a folder of presets, but nope is none;"),
+        (["train", "-m", "-c", "job"], "not allowed with argument --multirun/-m; `mt train --help` shows"),
+        (["train", "--experimental-rerun", "x.pickle"], "mt train: unrecognized arguments: --experimental-rerun;"),
+        (
+            ["train", "-m", "optim.lr=interval(1,2)"],
+            "mt train: These settings cannot be put together: BasicSweeper does",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(argv, says, capsys, build):
+    assert main(argv) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert says in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_completion_knows_the_commands_and_the_presets(capsys, monkeypatch):
+    monkeypatch.setenv("COMP_LINE", "mt tr")
+    assert main(["-sc", "query=bash"]) == 0
+    assert capsys.readouterr().out == "train translate evaluate\n"
+    monkeypatch.setenv("COMP_LINE", "mt train model=b")
+    assert main(["-sc", "query=bash"]) == 0
+    assert capsys.readouterr().out == "model=base model=big\n"
+    monkeypatch.setenv("COMP_LINE", "mt translate x")
+    assert main(["-sc", "query=bash"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+# ---- errors
+
+
+def test_python_m_mt_is_the_same_door():
+    done = shell("trian")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "mt: `trian` is not a command; did you mean `train`?\n"
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "says"),
+    [
+        (DataError("a.en ends after 3 lines, a.de after 4."), 3, "mt train: a.en ends after 3 lines, a.de after 4.\n"),
+        (StoppedError("Stopped at step 7."), 75, "mt train: Stopped at step 7.\n"),
+        (ValueError("odd"), 1, "mt train: internal error: ValueError: odd (set MT_DEBUG=1 for the traceback; please"),
+        (KeyboardInterrupt(), 130, ""),
+        (SystemExit(4), 4, ""),
+        (SystemExit("why"), 1, ""),
+        (BrokenPipeError(), 141, ""),
+    ],
+)
+def test_what_a_command_raises_becomes_one_line_and_an_exit_code(fault, code, says, capfd, monkeypatch):
+    def run(argv):
+        raise fault
+
+    monkeypatch.setattr("mt.cli.train.run", run)
+    assert main(["train"]) == code
+    said = capfd.readouterr()
+    assert said.err.startswith(says)
+    assert said.err.count("\n") == bool(says)
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"), [(StoppedError("why"), 75), (ValueError("why"), 1), (KeyboardInterrupt(), 130)]
+)
+def test_hydra_neither_prints_nor_changes_what_training_raises(fault, code, build, capsys):
+    build.fault = fault
+    assert main(["train"]) == code
+    said = capsys.readouterr().err
+    assert ("why" in said) == (code != 130)
+    assert said.count("\n") == (code != 130)
+
+
+def test_debugging_shows_the_traceback(build, capsys, monkeypatch):
+    monkeypatch.setenv("MT_DEBUG", "1")
+    build.fault = ValueError("odd")
+    assert main(["train"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_is_quiet():
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "mt", "--help"],
+            cwd=ROOT,
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+# ---- train
+
+
+def test_settings_reach_the_builder_and_nothing_is_left_behind(build, tmp_path):
+    argv, before = ["train", "model=tiny", "optim.lr=1e-3"], (list(sys.argv), dict(os.environ))
+    assert main(argv) == 0
+    (config,) = build.trained
+    assert (config.model.dim, config.optim.lr, config.run.name) == (128, 1e-3, "tatoeba_en_es-tiny")
+    assert build.commands == [["mt", *argv]]
+    assert list(tmp_path.iterdir()) == []
+    assert (list(sys.argv), dict(os.environ)) == before
+
+
+@pytest.mark.parametrize("asking", [["--dry-run"], ["debug=dry_run"], ["optim.lr=1", "--dry-run", "model=tiny"]])
+def test_a_dry_run_trains_nothing(asking, build):
+    assert main(["train", *asking]) == 0
+    assert (len(build.shown), build.trained) == (1, [])
+
+
+def test_a_file_and_a_folder_of_presets(build, tmp_path):
+    Path("my.yaml").write_text("model: own\noptim: {lr: 1e-3}\n")
+    Path("more/model").mkdir(parents=True)
+    Path("more/model/own.yaml").write_text("dim: 64\nheads: 2\n")
+    assert main(["train", "--config", "my.yaml", "-cd", "more", "train.seed=3"]) == 0
+    (config,) = build.trained
+    assert (config.model.dim, config.optim.lr, config.train.seed, config.run.name) == (64, 1e-3, 3, "my")
+
+
+def test_cfg_shows_every_setting_as_yaml(build):
+    done = shell("train", "--cfg", "job", "model=tiny")
+    assert done.returncode == 0
+    assert "  dim: 128\n" in done.stdout
+    assert "hydra" not in done.stdout
+
+
+def test_info_shows_the_defaults(build, capsys):
+    assert main(["train", "--info", "defaults", "model=tiny"]) == 0
+    assert "model/tiny" in capsys.readouterr().out
+
+
+def test_a_sweep_trains_each_combination_in_a_folder_of_its_own(build, tmp_path, capsys):
+    assert main(["train", "-m", "model=tiny,small", "optim.lr=1,2", "run.root=here"]) == 0
+    names = [config.run.name for config in build.trained]
+    assert names == [f"tatoeba_en_es-{model}-optim.lr={lr}" for model in ("tiny", "small") for lr in (1, 2)]
+    assert "mt train: job 3 of the sweep is tatoeba_en_es-small-optim.lr=2\n" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["multirun.yaml"]
+    assert [folder.name for folder in (tmp_path / "here").iterdir()] == ["sweeps"]
+
+
+def test_a_sweep_goes_on_after_a_failed_job_and_stops_when_asked(build, capsys):
+    build.fault = DataError("torn")
+    assert main(["train", "--multirun", "train.seed=1,2"]) == 3
+    assert len(build.trained) == 2
+    assert capsys.readouterr().err.endswith("mt train: torn\n")
+    build.trained.clear()
+    build.fault = StoppedError("stopped")
+    assert main(["train", "--multirun", "train.seed=1,2"]) == 75
+    assert len(build.trained) == 1

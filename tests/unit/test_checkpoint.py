@@ -1,0 +1,594 @@
+"""A checkpoint appears whole or not at all, and what is wrong with a damaged one is said by name."""
+
+import errno
+import fcntl
+import json
+import logging
+import os
+import random
+import resource
+import shutil
+import signal
+import socket
+import stat
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from mt.checkpoint import (
+    Checkpoint,
+    Checkpoints,
+    RunLock,
+    average,
+    clean_up,
+    load_into,
+    random_state,
+    read_json,
+    read_manifest,
+    read_tensors,
+    set_random_state,
+    verify_folder,
+    write_folder,
+)
+from mt.checkpoint import folder as folder_module
+from mt.errors import CheckpointError
+
+FILES = ["MANIFEST.json", "config.json", "ema.safetensors", "model.safetensors", "optimizer.safetensors", "state.json"]
+
+
+def tensors_of(step: int) -> dict[str, Tensor]:
+    return {"weight": torch.full((4, 3), float(step)), "bias": torch.arange(4) * step}
+
+
+def save(folder: Path, step: int, score: float | None = None, keep: int = 1) -> Path:
+    return Checkpoints(folder, keep).save(
+        step,
+        model=tensors_of(step),
+        optimizer={"weight.mean": torch.full((4, 3), step / 2)},
+        state={"step": step, "random": random_state()},
+        files={"config.json": b'{"dim": 4}'},
+        score=score,
+        ema={"weight": torch.zeros(4, 3)},
+    )
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch):
+    """Only a power cut could tell the difference, and no test can cut the power."""
+    monkeypatch.setattr(folder_module.os, "fsync", lambda _: None)
+
+
+@pytest.fixture
+def warned(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    caplog.set_level(logging.WARNING, "mt")
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+# ---------------------------------------------------------------- what is saved comes back
+
+
+def test_a_checkpoint_comes_back(tmp_path: Path):
+    path = save(tmp_path, 7, score=31.5)
+    checkpoint = Checkpoints(tmp_path, 1).latest()
+    assert checkpoint == Checkpoint(path, 7, 31.5)
+    assert path.name == "step-00000007" and names(path) == FILES
+    assert torch.equal(checkpoint.model()["weight"], torch.full((4, 3), 7.0))
+    assert torch.equal(checkpoint.model()["bias"], torch.arange(4) * 7)
+    assert torch.equal(checkpoint.optimizer()["weight.mean"], torch.full((4, 3), 3.5))
+    assert torch.equal((checkpoint.ema() or {})["weight"], torch.zeros(4, 3))
+    assert checkpoint.state()["step"] == 7
+    assert checkpoint.file("config.json") == b'{"dim": 4}'
+
+
+def test_ema_is_none_when_the_run_keeps_none(tmp_path: Path):
+    Checkpoints(tmp_path, 1).save(1, model={}, optimizer={}, state={}, files={})
+    checkpoint = Checkpoints(tmp_path, 1).latest()
+    assert checkpoint and checkpoint.ema() is None and checkpoint.model() == {}
+
+
+@given(
+    st.sampled_from(
+        [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int64, torch.uint8, torch.bool]
+    ),
+    st.lists(st.integers(0, 3), max_size=3),
+)
+def test_tensors_of_every_type_and_shape_come_back(tmp_path_factory, dtype: torch.dtype, shape: list[int]):
+    target = tmp_path_factory.mktemp("tensors") / "folder"
+    tensor = torch.randn(shape).mul(5).to(dtype)
+    views = {
+        "straight": tensor,
+        "turned": tensor.transpose(0, -1) if shape else tensor,
+        "wide": tensor.expand(2, *shape),
+    }
+    write_folder(target, {"a.safetensors": views})
+    back = read_tensors(target / "a.safetensors")
+    assert back.keys() == views.keys()
+    assert all(torch.equal(back[name], views[name]) and back[name].dtype == dtype for name in views)
+
+
+def test_random_numbers_go_on_after_json():
+    state = json.loads(json.dumps(random_state()))
+    expected = random.random(), random.gauss(), torch.rand(3).tolist(), torch.randn(2).tolist()
+    set_random_state(state)
+    assert (random.random(), random.gauss(), torch.rand(3).tolist(), torch.randn(2).tolist()) == expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"python": None},
+        {"python": [3, [1, 2], None]},
+        {"torch": "not hex"},
+        {"torch": "00"},
+        {"torch": ""},
+        {"cuda": None},
+    ],
+)
+def test_a_random_state_that_is_none_is_refused(change: dict):
+    with pytest.raises(CheckpointError, match="The random state must be one that `random_state` gave, but is not: "):
+        set_random_state({**random_state(), **change})
+
+
+def test_pointers_name_the_latest_and_the_best(tmp_path: Path):
+    for step, score in [(1, 10.0), (2, 30.0), (3, 20.0)]:
+        save(tmp_path, step, score)
+    assert (tmp_path / "latest").read_text() == "step-00000003\n"
+    assert (tmp_path / "best").read_text() == "step-00000002\n"
+
+
+# ---------------------------------------------------------------- which one, and which are kept
+
+
+def test_nothing_saved_is_none(tmp_path: Path):
+    checkpoints = Checkpoints(tmp_path / "none", 1)
+    checkpoints.clean_up()
+    checkpoints.prune()
+    assert checkpoints.latest() is None and checkpoints.best() is None
+
+
+def test_steps_are_ordered_as_numbers(tmp_path: Path):
+    for step in (99_999_999, 100_000_000):
+        save(tmp_path, step)
+    latest = Checkpoints(tmp_path, 1).latest()
+    assert latest and latest.step == 100_000_000
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"),
+    [([1.0, 3.0, 2.0], 2), ([3.0, 3.0, 2.0], 2), ([None, None], 2), ([-2.0, None, float("nan")], 1), ([-3.5, -2.5], 2)],
+)
+def test_best_is_the_highest_score_and_of_equals_the_newer(tmp_path: Path, scores: list[float | None], best: int):
+    for step, score in enumerate(scores, 1):
+        save(tmp_path, step, score)
+    found = Checkpoints(tmp_path, 1).best()
+    assert found and found.step == best
+
+
+@pytest.mark.parametrize(
+    ("keep", "scores", "kept"),
+    [
+        (1, [5.0, 9.0, 1.0, 2.0, 3.0], [2, 4, 5]),
+        (2, [5.0, 9.0, 1.0, 2.0, 3.0], [1, 2, 4, 5]),
+        (1, [5.0, 5.0, 1.0, 2.0], [2, 3, 4]),
+        (1, [1.0, 2.0, 9.0], [2, 3]),
+        (3, [None] * 5, [3, 4, 5]),
+        (9, [1.0, 2.0, 3.0], [1, 2, 3]),
+    ],
+)
+def test_prune_keeps_the_best_and_the_newest_two(tmp_path: Path, keep: int, scores: list, kept: list[int]):
+    for step, score in enumerate(scores, 1):
+        save(tmp_path, step, score)
+    Checkpoints(tmp_path, keep).prune()
+    assert names(tmp_path) == ["best", "latest", *(f"step-{step:08d}" for step in kept)]
+
+
+def test_prune_counts_only_checkpoints_that_verify(tmp_path: Path):
+    for step in (1, 2, 3, 4, 5):
+        save(tmp_path, step, score=float(step))
+    (tmp_path / "step-00000005" / "state.json").write_bytes(b"")
+    (tmp_path / "step-00000004" / "MANIFEST.json").unlink()
+    Checkpoints(tmp_path, 1).prune()
+    assert names(tmp_path) == ["best", "latest", *(f"step-{step:08d}" for step in (2, 3, 4, 5))]
+
+
+def test_clean_up_removes_what_killed_writers_left_and_nothing_else(tmp_path: Path):
+    save(tmp_path, 1)
+    before = names(tmp_path)
+    for leftover in (".tmp-step-00000002-77", ".trash-step-00000001-1"):
+        (tmp_path / leftover).mkdir()
+        (tmp_path / leftover / "model.safetensors").write_bytes(b"half")
+    (tmp_path / ".tmp-latest").write_text("step")
+    clean_up(tmp_path)
+    assert names(tmp_path) == before
+
+
+def test_a_valid_folder_stays_as_it_is_unless_told_otherwise(tmp_path: Path):
+    target = tmp_path / "model"
+    write_folder(target, {"a": b"one"}, meta={"step": 1})
+    write_folder(target, {"a": b"two"})
+    assert (target / "a").read_bytes() == b"one" and read_manifest(target).meta == {"step": 1}
+    write_folder(target, {"a": b"two"}, replace=True)
+    assert (target / "a").read_bytes() == b"two" and names(tmp_path) == ["model"]
+
+
+def test_an_invalid_folder_is_moved_aside(tmp_path: Path, warned):
+    for count in (1, 2):
+        save(tmp_path, 1)
+        (tmp_path / "step-00000001" / "state.json").write_bytes(b"")
+        save(tmp_path, 1)
+        assert f"It was moved to `{tmp_path}/bad-step-00000001-{count}`." in warned()[-1]
+        assert Checkpoints(tmp_path, 1).latest() is not None
+    assert [name for name in names(tmp_path) if name.startswith("bad")] == [f"bad-step-00000001-{n}" for n in (1, 2)]
+
+
+@pytest.mark.parametrize("name", ["../escape", ".hidden", "a/b", "", "tab\t", "straße"])
+def test_names_that_are_not_plain_are_our_fault(tmp_path: Path, name: str):
+    with pytest.raises(AssertionError):
+        write_folder(tmp_path / "x", {name: b""})
+    assert names(tmp_path) == []
+
+
+def test_everything_is_on_the_disk_before_the_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    order: list[int | str] = []
+    rename = Path.rename
+    monkeypatch.setattr(folder_module.os, "fsync", lambda handle: order.append(os.fstat(handle).st_ino))
+    monkeypatch.setattr(Path, "rename", lambda path, to: (order.append("rename"), rename(path, to))[1])
+    folder = tmp_path / "x"
+    write_folder(folder, {"a": b"1", "b": {}})
+    synced = [folder / "a", folder / "b", folder / "MANIFEST.json", folder, tmp_path]
+    inodes = [path.stat().st_ino for path in synced]
+    assert order == [*inodes[:4], "rename", inodes[4]]
+
+
+# ---------------------------------------------------------------- killed anywhere
+
+EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.listdir", "os.scandir", "shutil.rmtree"}
+
+
+def run_until(event: int, work: Callable[[], object]) -> int | None:
+    """Do `work` in a child that is killed at its n-th file-system event. None: killed; else the events it had.
+
+    An fsync counts twice: killed at the first, the file is left half written.
+    """
+    readable, writable = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 on: fork in a process that has threads
+        child = os.fork()
+    if child == 0:
+        seen, sync = 0, os.fsync
+
+        def count(half: int | None = None) -> None:
+            nonlocal seen
+            seen += 1
+            if seen == event:
+                if half is not None and stat.S_ISREG(os.fstat(half).st_mode):
+                    os.truncate(half, os.fstat(half).st_size // 2)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        def counted_sync(handle: int) -> None:
+            count(half=handle)
+            sync(handle)
+            count()
+
+        os.fsync = counted_sync
+        sys.addaudithook(lambda name, _: count() if name in EVENTS else None)
+        try:
+            work()
+            os.write(writable, seen.to_bytes(4, "big"))
+        finally:
+            os._exit(0)
+    os.close(writable)
+    with os.fdopen(readable, "rb") as pipe:
+        seen = int.from_bytes(pipe.read(), "big")
+    _, status = os.waitpid(child, 0)
+    return None if os.WIFSIGNALED(status) else seen
+
+
+def save_and_prune(folder: Path) -> None:
+    save(folder, 3, score=1.0)
+    Checkpoints(folder, 1).prune()
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_killed_anywhere_the_old_or_the_new_checkpoint_is_there(tmp_path: Path, damaged: bool):
+    origin = tmp_path / "origin"
+    for step in (1, 2, 3) if damaged else (1, 2):
+        save(origin, step, score=float(-step))
+    if damaged:
+        (origin / "step-00000003" / "state.json").unlink()
+    for trial in ("imports", "count"):
+        shutil.copytree(origin, tmp_path / trial)
+    save_and_prune(tmp_path / "imports")  # so that no child opens files to import modules
+    total = run_until(-1, lambda: save_and_prune(tmp_path / "count"))
+    assert total and total > 40
+    found = set()
+    for event in range(1, total + 1):
+        run = tmp_path / str(event)
+        shutil.copytree(origin, run)
+        assert run_until(event, lambda run=run: save_and_prune(run)) is None
+        checkpoints = Checkpoints(run, 1)
+        latest = checkpoints.latest()
+        assert latest and latest.step in (2, 3)
+        assert torch.equal(latest.model()["weight"], tensors_of(latest.step)["weight"])
+        found.add(latest.step)
+        checkpoints.clean_up()
+        save_and_prune(run)
+        assert not [name for name in names(run) if name.startswith(".")]
+        after = checkpoints.latest()
+        assert after and after.step == 3
+        shutil.rmtree(run)
+    assert found == {2, 3}
+
+
+# ---------------------------------------------------------------- damage is named and passed over
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # the last byte is data in safetensors and a bracket in JSON
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    "cut short": lambda path: os.truncate(path, path.stat().st_size - 1),
+    "emptied": lambda path: path.write_bytes(b""),
+    "deleted": lambda path: path.unlink(),
+    "flipped": flip,
+    "lengthened": lambda path: path.write_bytes(path.read_bytes() + b" x"),
+    "swapped": lambda path: shutil.copy(path.parents[1] / "step-00000001" / path.name, path),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_file_is_named_and_its_checkpoint_passed_over(tmp_path: Path, name: str, damage: str, warned):
+    save(tmp_path, 1, score=1.0)
+    path = save(tmp_path, 2, score=2.0) / name
+    before = path.read_bytes()
+    DAMAGES[damage](path)
+    checkpoints = Checkpoints(tmp_path, 1)
+    latest, best = checkpoints.latest(), checkpoints.best()
+    if path.exists() and path.read_bytes() == before:  # swapped with a file that is the same
+        assert latest and latest.step == 2 and warned() == []
+        return
+    assert latest and latest.step == 1 and best and best.step == 1
+    message = warned()[0]
+    assert message.startswith("Passing over a damaged checkpoint: `") and message.endswith(".")
+    assert str(path.parent) in message and (name in message or name == "MANIFEST.json")
+    assert path.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "state.json").unlink(), "`{f}/state.json` is in the manifest of its folder, but missing."),
+        (lambda f: (f / "config.json").write_bytes(b"{}"), "`{f}/config.json` must have 10 bytes, but has 2."),
+        (
+            lambda f: flip(f / "config.json"),
+            "`{f}/config.json` must have SHA-256 5e0f5a4d3dcf…, but has 16a06fa6efab…: ",
+        ),
+        (lambda f: (f / "model.pt").touch(), "`{f}/model.pt` is not in the manifest of its folder: move it elsewhere."),
+        (lambda f: (f / "MANIFEST.json").unlink(), "`{f}/MANIFEST.json` cannot be read: No such file or directory."),
+        (lambda f: shutil.rmtree(f), "`{f}` must be a folder, but is not there."),
+        (lambda f: (shutil.rmtree(f), f.touch()), "`{f}` must be a folder, but is a file."),
+    ],
+)
+def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path, damage: Callable[[Path], object], message: str):
+    folder = save(tmp_path, 1)
+    damage(folder)
+    with pytest.raises(CheckpointError) as caught:
+        verify_folder(folder)
+    assert str(caught.value).startswith(message.format(f=folder))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "must be JSON in UTF-8, but cannot be read as such."),
+        ("[" * 100_000, "must be JSON in UTF-8, but cannot be read as such."),
+        ("[]", "must hold a JSON object, but holds something else."),
+        ("{}", "must have schema 1, but has None: another version of mt wrote it."),
+        ('{"schema": 2}', "must have schema 1, but has 2: another version of mt wrote it."),
+        ('{"schema": 1, "files": []}', "must hold the objects `files` and `meta`, but does not."),
+        ('{"schema": 1, "meta": {}, "files": {"../x": 1}}', "must list plain file names, but lists '../x'."),
+        ('{"schema": 1, "meta": {}, "files": {"MANIFEST.json": 1}}', "must list plain file names, but lists "),
+        ('{"schema": 1, "meta": {}, "files": {"x": {"size": 1}}}', "must give the size and SHA-256 of `x`, but does "),
+    ],
+)
+def test_what_is_wrong_with_a_manifest_is_said(tmp_path: Path, content: str, message: str):
+    (tmp_path / "MANIFEST.json").write_text(content)
+    with pytest.raises(CheckpointError) as caught:
+        verify_folder(tmp_path)
+    assert str(caught.value).startswith(f"`{tmp_path}/MANIFEST.json` {message}")
+
+
+def test_hidden_files_of_the_system_are_let_be(tmp_path: Path):
+    folder = save(tmp_path, 1)
+    (folder / ".DS_Store").touch()
+    verify_folder(folder)
+
+
+def test_a_valid_folder_need_not_be_a_checkpoint(tmp_path: Path):
+    write_folder(tmp_path / "model", {"model.safetensors": {}, "optimizer.safetensors": {}})
+    with pytest.raises(CheckpointError, match=r"model` must hold `state.json` to be a checkpoint, but does not\."):
+        Checkpoint.open(tmp_path / "model")
+    write_folder(tmp_path / "other", {"model.safetensors": {}, "optimizer.safetensors": {}, "state.json": b"{}"})
+    with pytest.raises(CheckpointError, match=r"MANIFEST.json` must give a step and a score, but gives \{\}\."):
+        Checkpoint.open(tmp_path / "other")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path):
+    checkpoint = Checkpoint.open(save(tmp_path, 1))
+    with pytest.raises(CheckpointError, match=r"README.md` cannot be read: No such file or directory\."):
+        checkpoint.file("README.md")
+    with pytest.raises(CheckpointError, match=r"none.json` cannot be read: No such file or directory\."):
+        read_json(tmp_path / "none.json")
+    with pytest.raises(CheckpointError, match=r"none.safetensors` cannot be read: No such file or directory"):
+        read_tensors(tmp_path / "none.safetensors")
+    with pytest.raises(CheckpointError, match=r"latest` must be safetensors, but cannot be read as such: "):
+        read_tensors(tmp_path / "latest")
+
+
+# ---------------------------------------------------------------- a disk that refuses
+
+
+def test_a_disk_that_is_full_costs_one_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    save(tmp_path, 1)
+    calls = fail_at = 0
+
+    def full(handle: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == fail_at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(folder_module.os, "fsync", full)
+    for n in range(1, 8):
+        calls, fail_at = 0, n
+        with pytest.raises(CheckpointError) as caught:
+            save(tmp_path, 2)
+        assert str(caught.value) == f"`{tmp_path}/step-00000002` cannot be written: No space left on device."
+        assert names(tmp_path) == ["best", "latest", "step-00000001"]
+    monkeypatch.undo()
+    latest = Checkpoints(tmp_path, 1).latest()
+    assert latest and latest.step == 1 and latest.state()["step"] == 1
+    save(tmp_path, 2)
+
+
+def test_a_file_that_may_not_grow_is_a_checkpoint_error(tmp_path: Path):
+    save(tmp_path, 1)
+
+    def outgrow() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+        try:
+            save(tmp_path, 2)
+        except CheckpointError as error:
+            assert "cannot be written: File too large." in str(error)
+        else:
+            raise AssertionError("no error")
+
+    assert run_until(-1, outgrow)
+    assert names(tmp_path) == ["best", "latest", "step-00000001"]
+    assert Checkpoints(tmp_path, 1).latest() is not None
+
+
+def test_an_interrupted_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(folder_module.os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save(tmp_path, 1)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "work", "message"),
+    [
+        ("replace", lambda folder: save(folder, 4), "`{}/latest` cannot be written: Read-only file system."),
+        ("rename", lambda folder: Checkpoints(folder, 1).prune(), "`{}/step-00000001` cannot be removed: Read-only "),
+        ("iterdir", lambda folder: verify_folder(folder / "step-00000001"), "`{}/step-00000001` cannot be read: Read-"),
+        ("mkdir", lambda folder: RunLock(folder).__enter__(), "`{}` cannot be used: Read-only file system."),
+    ],
+)
+def test_every_refusal_of_the_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call, work, message):
+    for step in (1, 2, 3):
+        save(tmp_path, step, score=float(step))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, call, refuse)
+    with pytest.raises(CheckpointError) as caught:
+        work(tmp_path)
+    assert str(caught.value).startswith(message.format(tmp_path))
+
+
+# ---------------------------------------------------------------- weights
+
+
+def test_the_average_of_checkpoints_is_the_mean_of_their_models(tmp_path: Path):
+    paths = [save(tmp_path, step) for step in (1, 2, 6)]
+    mean = average(paths)
+    assert torch.equal(mean["weight"], torch.full((4, 3), 3.0)) and mean["weight"].dtype == torch.float32
+    assert torch.equal(mean["bias"], torch.arange(4) * 3) and mean["bias"].dtype == torch.int64
+
+
+def test_small_steps_are_not_lost_in_the_average(tmp_path: Path):
+    values = torch.tensor([1e8, 1.0, -1e8])
+    for number, value in enumerate(values):
+        write_folder(tmp_path / f"{number}", {"model.safetensors": {"w": value}})
+    assert average([tmp_path / f"{n}" for n in range(3)])["w"].item() == pytest.approx(1 / 3)
+
+
+def test_an_average_that_makes_no_sense_is_refused(tmp_path: Path):
+    with pytest.raises(CheckpointError, match="`checkpoints` must name at least one folder to average, but is empty"):
+        average([])
+    write_folder(tmp_path / "a", {"model.safetensors": {"w": torch.zeros(2)}})
+    write_folder(tmp_path / "b", {"model.safetensors": {"w": torch.zeros(3)}})
+    with pytest.raises(CheckpointError) as caught:
+        average([tmp_path / "a", tmp_path / "b"])
+    problem = "`w` must be float32 [2], but is float32 [3]"
+    assert str(caught.value) == f"`{tmp_path}/b` does not fit `{tmp_path}/a`: {problem}."
+
+
+def test_weights_are_loaded_when_all_fit(tmp_path: Path):
+    module, other = nn.Linear(3, 4), nn.Linear(3, 4)
+    load_into(module, dict(other.state_dict()), "x")
+    assert torch.equal(module.weight, other.weight) and torch.equal(module.bias, other.bias)
+
+
+def test_weights_that_do_not_fit_change_nothing():
+    module = nn.Linear(3, 4)
+    before = module.weight.clone()
+    wrong = {"weight": torch.zeros(3, 4), **{f"extra{n}": torch.zeros(1) for n in range(5)}}
+    with pytest.raises(CheckpointError) as caught:
+        load_into(module, wrong, "runs/x")
+    assert str(caught.value) == (
+        "`runs/x` does not fit the model: `bias` is missing; `extra0` is not known; `extra1` is not known; "
+        "`extra2` is not known; `extra3` is not known; and 2 more."
+    )
+    with pytest.raises(CheckpointError, match=r"`weight` must be float32 \[4, 3\], but is float64 \[4, 3\]\."):
+        load_into(module, {"weight": torch.zeros(4, 3).double(), "bias": torch.zeros(4)}, "runs/x")
+    assert torch.equal(module.weight, before)
+
+
+# ---------------------------------------------------------------- one writer
+
+
+def test_a_second_process_is_refused(tmp_path: Path):
+    run = tmp_path / "run"
+    with RunLock(run), pytest.raises(CheckpointError) as caught, RunLock(run):
+        pass
+    advice = "wait for it, stop it, or choose another `run.name`"
+    assert str(caught.value) == f"`{run}` is in use by process {os.getpid()} on {socket.gethostname()}: {advice}."
+    with RunLock(run):
+        pass
+
+
+def test_a_lock_ends_with_its_process(tmp_path: Path):
+    assert run_until(-1, lambda: RunLock(tmp_path).__enter__())
+    with RunLock(tmp_path):
+        pass
+
+
+def test_a_disk_without_locks_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warned):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with RunLock(tmp_path):
+        pass
+    assert warned() == [f"`{tmp_path}` cannot be locked (No locks available): let one process train in it."]

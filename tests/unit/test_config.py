@@ -1,0 +1,99 @@
+"""Every check of the settings, with the sentence it raises."""
+
+import json
+import re
+
+import pytest
+
+from mt.config import (
+    BatchConfig,
+    CleanConfig,
+    Config,
+    DataConfig,
+    DecodeConfig,
+    LossConfig,
+    ModelConfig,
+    OptimConfig,
+    Positions,
+    ScheduleConfig,
+    TokenizerConfig,
+    TrainConfig,
+)
+from mt.errors import ConfigError
+
+WRONG = [
+    (DataConfig, {"limit": 0}, "`data.limit` must be a positive number or null, but is 0."),
+    (DataConfig, {"corpus": None}, "`data.train` must name files when `data.corpus` is null, but is []."),
+    (CleanConfig, {"max_chars": 0}, "`clean.max_chars` must be positive, but is 0."),
+    (CleanConfig, {"max_ratio": 0.5}, "`clean.max_ratio` must be at least 1, but is 0.5."),
+    (TokenizerConfig, {"vocab_size": 7}, "`tokenizer.vocab_size` must be at least 8, but is 7."),
+    (TokenizerConfig, {"character_coverage": 0.0}, "`tokenizer.character_coverage` must lie in (0, 1], but is 0.0."),
+    (TokenizerConfig, {"sampling": 1.1}, "`tokenizer.sampling` must lie in [0, 1], but is 1.1."),
+    (ModelConfig, {"dim": 0}, "`model.dim` must be positive, like `model.heads`, but is 0."),
+    (ModelConfig, {"heads": 7}, "`model.dim` must be a multiple of `model.heads`, but is 256 with 7 heads."),
+    (ModelConfig, {"heads": 8, "kv_heads": 3}, "`model.kv_heads` must divide `model.heads` (8), but is 3."),
+    (ModelConfig, {"kv_heads": 0}, "`model.kv_heads` must divide `model.heads` (4), but is 0."),
+    (
+        ModelConfig,
+        {"dim": 12, "positions": Positions.rotary},
+        "`model.dim` must give an even size per head with rotary positions, but is 3 per head.",
+    ),
+    (ModelConfig, {"dim": 9, "heads": 3}, "`model.dim` must be even, but is 9."),
+    (ModelConfig, {"ffn_dim": 0}, "`model.ffn_dim` must be positive, but is 0."),
+    (ModelConfig, {"encoder_layers": 0}, "`model.encoder_layers` must be positive, but is 0."),
+    (ModelConfig, {"decoder_layers": 0}, "`model.decoder_layers` must be positive, but is 0."),
+    (ModelConfig, {"dropout": 1.0}, "`model.dropout` must lie in [0, 1), but is 1.0."),
+    (ModelConfig, {"attention_dropout": -0.1}, "`model.attention_dropout` must lie in [0, 1), but is -0.1."),
+    (ModelConfig, {"activation_dropout": 1.0}, "`model.activation_dropout` must lie in [0, 1), but is 1.0."),
+    (ModelConfig, {"word_dropout": 1.0}, "`model.word_dropout` must lie in [0, 1), but is 1.0."),
+    (BatchConfig, {"accumulate": 0}, "`batch.accumulate` must be positive, but is 0."),
+    (BatchConfig, {"max_length": 1}, "`batch.max_length` must be at least 2, but is 1."),
+    (BatchConfig, {"tokens": 100}, "`batch.tokens` must be at least `batch.max_length` (256), but is 100."),
+    (BatchConfig, {"pool": 0}, "`batch.pool` must be positive, but is 0."),
+    (LossConfig, {"label_smoothing": 1.0}, "`loss.label_smoothing` must lie in [0, 1), but is 1.0."),
+    (OptimConfig, {"lr": 0.0}, "`optim.lr` must be positive, but is 0.0."),
+    (OptimConfig, {"lr": float("nan")}, "`optim.lr` must be positive, but is nan."),
+    (OptimConfig, {"beta1": 1.0}, "`optim.beta1` must lie in [0, 1), but is 1.0."),
+    (OptimConfig, {"beta2": -0.1}, "`optim.beta2` must lie in [0, 1), but is -0.1."),
+    (OptimConfig, {"eps": 0.0}, "`optim.eps` must be positive, but is 0.0."),
+    (OptimConfig, {"weight_decay": -1.0}, "`optim.weight_decay` must not be negative, but is -1.0."),
+    (OptimConfig, {"clip_norm": -1.0}, "`optim.clip_norm` must not be negative, but is -1.0."),
+    (ScheduleConfig, {"warmup_steps": -1}, "`schedule.warmup_steps` must not be negative, but is -1."),
+    (ScheduleConfig, {"decay_share": 1.5}, "`schedule.decay_share` must lie in [0, 1], but is 1.5."),
+    (ScheduleConfig, {"final_ratio": -0.5}, "`schedule.final_ratio` must lie in [0, 1], but is -0.5."),
+    (
+        TrainConfig,
+        {},
+        "`train.steps` must be given, or `train.epochs`, `train.minutes` or `train.patience`, but is null.",
+    ),
+    *(
+        (TrainConfig, {"minutes": 1, name: 0}, f"`train.{name}` must be positive or null, but is 0.")
+        for name in ("steps", "epochs", "minutes", "threads", "patience")
+    ),
+    *(
+        (TrainConfig, {"minutes": 1, name: 0}, f"`train.{name}` must be positive, but is 0.")
+        for name in ("log_every", "validate_every", "validate_pairs", "average", "keep")
+    ),
+    (TrainConfig, {"minutes": 1, "average": 4}, "`train.average` must be at most `train.keep` (3), but is 4."),
+    (TrainConfig, {"minutes": 1, "ema": 1.0}, "`train.ema` must lie in [0, 1), but is 1.0."),
+    (DecodeConfig, {"beam": 0}, "`decode.beam` must be positive, but is 0."),
+    (DecodeConfig, {"max_ratio": 0.0}, "`decode.max_ratio` must be positive, but is 0.0."),
+    (DecodeConfig, {"max_extra": -1}, "`decode.max_extra` must not be negative, but is -1."),
+    (DecodeConfig, {"batch_tokens": 0}, "`decode.batch_tokens` must be positive, but is 0."),
+]
+
+
+@pytest.mark.parametrize(("section", "values", "says"), WRONG)
+def test_a_section_refuses_values_that_cannot_be(section, values, says):
+    with pytest.raises(ConfigError, match=f"^{re.escape(says)}$"):
+        section(**values)
+
+
+def test_the_defaults_can_be():
+    Config()
+
+
+def test_the_tree_becomes_plain_json():
+    plain = Config().to_dict()
+    assert json.loads(json.dumps(plain)) == plain
+    assert type(plain["model"]["norm"]) is str

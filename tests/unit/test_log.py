@@ -1,0 +1,348 @@
+"""What a run says reaches a person whole, and its numbers read like those of an unbroken run."""
+
+import errno
+import io
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from mt import log
+from mt.errors import CheckpointError, DataError
+from mt.log import Metrics, Progress, Status, duration, logger, read_metrics, render, setup
+
+
+@pytest.fixture(autouse=True)
+def quiet_again() -> Iterator[None]:
+    before, level = list(logger.handlers), logger.level
+    yield
+    for handler in [handler for handler in logger.handlers if handler not in before]:
+        logger.removeHandler(handler)
+        handler.close()
+    logger.setLevel(level)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+# ---------------------------------------------------------------- messages
+
+
+def test_messages_go_to_stderr_and_stdout_stays_empty(capsys: pytest.CaptureFixture[str]):
+    setup()
+    logger.info("Reading [bold]data[/bold] %s", "x" * 200)
+    logger.warning("Odd.")
+    logger.error("Bad.")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"Reading [bold]data[/bold] {'x' * 200}\nwarning: Odd.\nerror: Bad.\n"
+
+
+def test_quiet_shows_warnings_only_and_the_file_has_all(tmp_path: Path):
+    stream = io.StringIO()
+    for _ in range(2):  # the second time neither doubles the lines nor empties the file
+        setup(stream, file=tmp_path / "run" / "train.log", quiet=True)
+        logger.info("Start")
+        logger.warning("Odd")
+    assert stream.getvalue() == "warning: Odd\n" * 2
+    lines = (tmp_path / "run" / "train.log").read_text().split("\n")
+    assert [line.split(" ", 1)[1] for line in lines[:-1]] == ["INFO Start", "WARNING Odd"] * 2
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} ", line) for line in lines[:-1])
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError) as caught:
+        setup(io.StringIO(), file=tmp_path / "file" / "train.log")
+    assert str(caught.value) == f"`{tmp_path}/file/train.log` cannot be written: Not a directory."
+
+
+def test_a_log_on_a_full_disk_is_silent(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    setup(io.StringIO(), file=Path("/dev/full"))
+    logger.info("Start")
+    for handler in logger.handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.stream = io.StringIO()  # so that closing it does not try once more
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_reader_that_went_away_does_not_end_the_run(capsys: pytest.CaptureFixture[str]):
+    class Closed(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError
+
+    setup(Closed())
+    logger.info("Start")
+    logger.info("Still here")
+    print("result")
+    assert capsys.readouterr() == ("result\n", "")
+
+
+def test_a_stream_that_fails_otherwise_is_reported_by_logging(monkeypatch: pytest.MonkeyPatch):
+    class Broken(io.StringIO):
+        def write(self, _: str) -> int:
+            raise ValueError("closed")
+
+    failed = []
+    monkeypatch.setattr(logging.Handler, "handleError", lambda _, record: failed.append(record.getMessage()))
+    setup(Broken())
+    logger.info("Start")
+    assert failed == ["Start"]
+
+
+# ---------------------------------------------------------------- progress
+
+FULL = Status(
+    step=1240,
+    total_steps=5000,
+    epoch=3.14,
+    loss=2.4134,
+    lr=1.2e-3,
+    src_tokens_per_s=4310.2,
+    tgt_tokens_per_s=4290.4,
+    packing=0.981,
+    skipped=2,
+    best="BLEU 31.2 @ 1000",
+    patience_left=4,
+    eta_s=432.4,
+)
+
+
+def test_render_shows_what_there_is():
+    assert render(FULL) == (
+        "step 1,240/5,000  epoch 3.1  loss 2.413  lr 1.2e-03  4,310+4,290 tok/s  packed 98%  skipped 2  "
+        "best BLEU 31.2 @ 1000  patience 4  eta 7m12s"
+    )
+    assert render(Status(step=1)) == "step 1"
+    assert render(Status(step=0, total_steps=9, loss=float("nan"), eta_s=float("inf"), patience_left=0)) == (
+        "step 0/9  loss nan  patience 0  eta ?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"), (59.4, "59s"), (59.6, "1m00s"), (432, "7m12s"), (3599.9, "1h00m"), (11_100, "3h05m"),
+        (86_400, "1d00h"), (187_200, "2d04h"), (-1, "?"), (float("nan"), "?"), (float("inf"), "?"),
+    ],
+)  # fmt: skip
+def test_durations_are_short(seconds: float, text: str):
+    assert duration(seconds) == text
+
+
+def test_elsewhere_than_on_a_terminal_a_line_comes_every_ten_seconds_and_the_last_always():
+    stream, clock = io.StringIO(), Clock()
+    setup(stream)
+    with Progress(clock=clock) as progress:
+        for step in range(1, 26):
+            progress.update(Status(step=step))
+            clock.now += 1
+        logger.info("Message")
+    assert stream.getvalue() == "step 1\nstep 11\nstep 21\nMessage\nstep 25\n"
+
+
+def test_the_last_line_is_not_said_twice():
+    stream = io.StringIO()
+    with Progress(Console(file=stream), every=0) as progress:
+        progress.update(Status(step=1))
+    assert stream.getvalue() == "step 1\n"
+
+
+def test_no_progress_when_quiet():
+    stream = io.StringIO()
+    setup(stream, quiet=True)
+    with Progress(every=0) as progress:
+        progress.update(FULL)
+    assert stream.getvalue() == ""
+
+
+def test_progress_without_setup_goes_to_stderr(capsys: pytest.CaptureFixture[str]):
+    with Progress() as progress:
+        progress.update(Status(step=1))
+    assert capsys.readouterr() == ("", "step 1\n")
+
+
+def screen(text: str) -> list[str]:
+    """What a terminal shows after `text`: just enough of one for what rich writes."""
+    rows, row, column = [""], 0, 0
+    for token in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|.|\n|\r", text):
+        if token == "\n":
+            row, column = row + 1, 0
+            rows += [""] * (row + 1 - len(rows))
+        elif token == "\r":
+            column = 0
+        elif token.endswith("A") and len(token) > 1:
+            row -= int(token[2:-1] or 1)
+        elif token == "\x1b[2K":
+            rows[row] = ""
+        elif not token.startswith("\x1b"):
+            rows[row] = rows[row][:column].ljust(column) + token + rows[row][column + 1 :]
+            column += 1
+    return [line.rstrip() for line in rows if line.strip()]
+
+
+@pytest.mark.parametrize("width", [200, 60])
+def test_on_a_terminal_messages_appear_above_one_live_line(width: int, monkeypatch: pytest.MonkeyPatch):
+    stream, clock = io.StringIO(), Clock()
+    setup(stream)
+    console = Console(file=stream, force_terminal=True, width=width, color_system=None)
+    monkeypatch.setattr(log._console_handler(), "console", console)
+    stdout = sys.stdout
+    with Progress(clock=clock) as progress:
+        assert sys.stdout is stdout
+        for step in range(5):
+            logger.info("Message %d", step)
+            progress.update(Status(step=step, total_steps=5, best="BLEU 31.2 @ 1000", loss=2.0, patience_left=4))
+            clock.now += 0.06  # every second one is too soon
+        *above, last = screen(stream.getvalue())
+        if width == 200:
+            assert above == [f"Message {step}" for step in range(5)]
+            assert last.endswith("step 4/5  loss 2.000  best BLEU 31.2 @ 1000  patience 4")
+            assert last.startswith("━") and "step 3" not in stream.getvalue()
+    assert screen(stream.getvalue()) == [
+        *(f"Message {step}" for step in range(5)),
+        "step 4/5  loss 2.000  best BLEU 31.2 @ 1000  patience 4",
+    ]
+
+
+def test_a_live_line_without_an_end_has_no_bar():
+    stream = io.StringIO()
+    with Progress(Console(file=stream, force_terminal=True, width=80, color_system=None)) as progress:
+        progress.update(Status(step=7))
+        assert screen(stream.getvalue()) == ["step 7"]
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def write(folder: Path, steps: range, resume: int = 0) -> None:
+    with Metrics(folder, step=resume, tensorboard=False) as metrics:
+        for step in steps:
+            metrics.write("train", step, loss=1 / step)
+
+
+def test_a_line_is_there_as_soon_as_it_is_written(tmp_path: Path):
+    metrics = Metrics(tmp_path, tensorboard=False)
+    metrics.write("train", 1, loss=0.1, note="ä\u2028", skipped=float("nan"), nested={"a": [float("inf"), 1]})
+    line = {"kind": "train", "step": 1, "loss": 0.1, "note": "ä\u2028", "skipped": None, "nested": {"a": [None, 1]}}
+    assert read_metrics(tmp_path / "metrics.jsonl") == [line]
+    metrics.close()
+
+
+@given(st.floats())
+def test_floats_come_back_as_they_were(tmp_path_factory, value: float):
+    folder = tmp_path_factory.mktemp("run")
+    with Metrics(folder, tensorboard=False) as metrics:
+        metrics.write("train", 1, value=value)
+    back = read_metrics(folder / "metrics.jsonl")[0]["value"]
+    assert back == value if value - value == 0 else back is None
+
+
+@pytest.mark.parametrize("cut", range(1, 40))
+def test_a_resumed_run_reads_like_an_unbroken_one(tmp_path: Path, cut: int):
+    write(tmp_path / "unbroken", range(1, 11))
+    write(tmp_path / "broken", range(1, 9))
+    path = tmp_path / "broken" / "metrics.jsonl"
+    os.truncate(path, path.stat().st_size - cut)  # killed in the middle of a line
+    read_metrics(path)
+    write(tmp_path / "broken", range(6, 11), resume=5)
+    assert path.read_bytes() == (tmp_path / "unbroken" / "metrics.jsonl").read_bytes()
+
+
+def test_a_run_that_starts_afresh_drops_the_lines_of_an_attempt_without_a_checkpoint(tmp_path: Path):
+    write(tmp_path, range(1, 9))
+    write(tmp_path, range(1, 3))
+    assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
+
+
+@pytest.mark.parametrize("line", ["no", "[]", '{"kind": "train"}', '{"step": "1"}', "[" * 100_000, "\udcff"])
+def test_a_damaged_line_is_named(tmp_path: Path, line: str):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1}\n' + line.encode(errors="surrogateescape") + b'\n{"step": 3}\n')
+    message = f"`{path}` line 2 must be a JSON object with a step, but is not: remove the line."
+    with pytest.raises(DataError) as caught:
+        Metrics(tmp_path, tensorboard=False)
+    assert str(caught.value) == message
+
+
+def test_metrics_that_are_not_there_are_named(tmp_path: Path):
+    with pytest.raises(DataError, match=r"none.jsonl` cannot be read: No such file or directory\."):
+        read_metrics(tmp_path / "none.jsonl")
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match=r"file/metrics.jsonl` cannot be written: File exists\."):
+        Metrics(tmp_path / "file", tensorboard=False)
+
+
+@pytest.mark.parametrize("written", [0, 9])
+def test_a_full_disk_costs_lines_and_one_warning(tmp_path: Path, written: int, caplog: pytest.LogCaptureFixture):
+    metrics = Metrics(tmp_path, tensorboard=False)
+    metrics.write("train", 1)
+    file = metrics._file
+
+    class Full:
+        def write(self, line: bytes) -> int:
+            if not written:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return file.write(line[:written])
+
+        def truncate(self, size: int) -> int:
+            return file.truncate(size)
+
+    metrics._file = Full()  # type: ignore[assignment]
+    metrics.write("train", 2)
+    metrics.write("train", 3)
+    metrics._file = file
+    metrics.write("train", 4)
+    metrics.close()
+    assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [1, 4]
+    reason = "the disk is full" if written else "No space left on device"
+    expected = f"`{tmp_path}/metrics.jsonl` or TensorBoard loses numbers: {reason}."
+    assert [record.getMessage() for record in caplog.records] == [expected]
+
+
+def test_tensorboard_shows_an_unbroken_run(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for start, stop in [(1, 8), (6, 11)]:
+        with Metrics(tmp_path, step=start - 1) as metrics:
+            for step in range(start, stop):
+                metrics.write("train", step, loss=float(step), note="text", none=None, bad=float("nan"))
+            metrics.text("samples/0", stop - 1, "hallo")
+        metrics.text("samples/0", 99, "after closing")
+    shown = EventAccumulator(str(tmp_path / "tensorboard"))
+    shown.Reload()
+    assert [(event.step, event.value) for event in shown.Scalars("train/loss")] == [(n, float(n)) for n in range(1, 11)]
+    assert shown.Tags()["scalars"] == ["train/loss"]
+    assert [event.step for event in shown.Tensors("samples/0/text_summary")] == [10]
+    lines = (tmp_path / "metrics.jsonl").read_text().split("\n")
+    assert [json.loads(line)["step"] for line in lines[:-1]] == list(range(1, 11))
+
+
+def test_tensorboard_that_fails_is_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch):
+    metrics = Metrics(tmp_path)
+    board = metrics._board
+    assert board
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(board, "add_scalar", refuse)
+    metrics.write("train", 1, loss=1.0)
+    metrics.write("train", 2, loss=1.0)
+    metrics.close()
+    board.close()
+    assert len(read_metrics(tmp_path / "metrics.jsonl")) == 2
+    assert [record.getMessage().rpartition(": ")[2] for record in caplog.records] == ["No space left on device."]
