@@ -28,10 +28,10 @@ Ids = list[list[int]]
 class Batch:
     """Packed rows of some sentence pairs. The target goes in shifted right by one and comes out ended by `eos`."""
 
-    source: Int[Tensor, "S"]
+    source: Int[Tensor, " S"]
     source_rows: Ragged
-    target_in: Int[Tensor, "T"]
-    target_out: Int[Tensor, "T"]
+    target_in: Int[Tensor, " T"]
+    target_out: Int[Tensor, " T"]
     target_rows: Ragged
     indices: tuple[int, ...]  # of the pairs in their corpus
 
@@ -74,8 +74,8 @@ class TokenizedCorpus:
         self.num_too_long = len(fits) - len(self.pairs)
         if not self.pairs:
             raise DataError(
-                f"none of the {len(fits):,} training pairs has at most `batch.max_length` ({max_length}) pieces a side; "
-                "raise that setting, or split the text into sentences."
+                f"none of the {len(fits):,} training pairs has at most `batch.max_length` ({max_length}) pieces a "
+                "side; raise that setting, or split the text into sentences."
             )
 
     def __len__(self) -> int:
@@ -137,7 +137,7 @@ class BatchStream:
         self.sampling = sampling
         self.place = Place()
         self.num_pools = -(-len(corpus) // section.pool)
-        self._plan: tuple[tuple[int, int], list[list[int]], Ids, Ids] | None = None
+        self._plan: tuple[tuple[int, int], list[list[int]], Ids, Ids, list[int]] | None = None
 
     def state_dict(self) -> dict[str, Any]:
         return asdict(self.place)
@@ -148,7 +148,7 @@ class BatchStream:
     @property
     def epoch(self) -> float:
         """Epochs done, with the fraction of the one under way."""
-        _, batches, _, _ = self._plan or (None, [()], None, None)
+        batches = self._plan_here()[1] if self.place.batch else [[]]
         return self.place.epoch + (self.place.pool + self.place.batch / len(batches)) / self.num_pools
 
     def _pool_pieces(self, members: list[int], epoch: int, pool: int) -> tuple[Ids, Ids]:
@@ -174,18 +174,22 @@ class BatchStream:
         batches = [batches[i] for i in torch.randperm(len(batches), generator=shuffle).tolist()]
         return batches, source, target, members
 
+    def _plan_here(self) -> tuple[tuple[int, int], list[list[int]], Ids, Ids, list[int]]:
+        """The plan of the pool that `place` is in, made when it is first asked for."""
+        where = (self.place.epoch, self.place.pool)
+        if self._plan is None or self._plan[0] != where:
+            self._plan = (where, *self._make_plan(*where))
+        return self._plan
+
     def __next__(self) -> Batch:
         here = self.place
-        if self._plan is None or self._plan[0] != (here.epoch, here.pool):
-            batches, source, target, self._members = self._make_plan(here.epoch, here.pool)
-            self._plan = ((here.epoch, here.pool), batches, source, target)
-        _, batches, source, target = self._plan
+        _, batches, source, target, members = self._plan_here()
         chosen = batches[here.batch]
         tokenizer = self.corpus.tokenizer
         batch = make_batch(
             [source[i] for i in chosen],
             [target[i] for i in chosen],
-            [self._members[i] for i in chosen],
+            [members[i] for i in chosen],
             bos=tokenizer.bos,
             eos=tokenizer.eos,
         )

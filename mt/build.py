@@ -1,6 +1,5 @@
 """Settings to objects: the only room that reads the whole config. The engines run; this room wires them."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import torch
 from mt.batching import BatchStream, TokenizedCorpus
 from mt.checkpoint import Checkpoint, Checkpoints, RunLock, average, load_into, write_folder
 from mt.clean.pipeline import Pipeline
-from mt.config import Config, DataConfig, DecodeConfig, Precision, Tying
+from mt.config import Config, DataConfig, DecodeConfig, Positions, Precision, Tying, require
 from mt.corpus.catalog import Corpus, fetch
 from mt.corpus.own import read_own
 from mt.corpus.pair import Pair
@@ -22,14 +21,14 @@ from mt.errors import CheckpointError, ConfigError
 from mt.evaluate import Report, evaluate
 from mt.log import Metrics, Progress, logger, setup
 from mt.metrics import bleu_tokenizer_for
-from mt.models import Description, find_run, read_model
+from mt.models import Description, find_run, languages, read_model
 from mt.nn.transformer import Transformer, count_parameters
 from mt.optim import Ema, make_optimizer
+from mt.plain import from_plain
 from mt.preview import preview
 from mt.schedules import needs_end
 from mt.tokenizer import Tokenizer, train_tokenizer
 from mt.train.card import model_card
-from mt.plain import from_plain
 from mt.train.folder import RunFolder, read_config
 from mt.train.state import TrainState
 from mt.train.trainer import Trainer
@@ -70,14 +69,25 @@ def read_material(config: Config) -> Material:
     )
     train = TokenizedCorpus(pairs, tokenizer, max_length=config.batch.max_length)
     if train.num_too_long:
-        logger.info(f"left out {train.num_too_long:,} training pairs of more than {config.batch.max_length} pieces a side")
-    return Material(corpus, refusals, tokenizer, train, TokenizedCorpus(corpus.dev, tokenizer))
+        logger.info(f"left out {train.num_too_long:,} pairs of more than {config.batch.max_length} pieces a side")
+    table = None if config.model.positions is Positions.rotary else config.model.max_length
+    dev = TokenizedCorpus(corpus.dev, tokenizer, max_length=table)
+    if dev.num_too_long:
+        logger.warning(f"left out {dev.num_too_long:,} dev pairs of more than `model.max_length` ({table}) pieces a side")
+    return Material(corpus, refusals, tokenizer, train, dev)
 
 
 def check(config: Config) -> None:
     """What two sections must agree on. Raises: ConfigError."""
     if config.model.tying is Tying.all and not config.tokenizer.joint:
-        raise ConfigError("`model.tying` is all, which needs one vocabulary; set `tokenizer.joint=true`, or `model.tying=decoder`.")
+        raise ConfigError(
+            "`model.tying` is all, which needs one vocabulary; set `tokenizer.joint=true`, or `model.tying=decoder`."
+        )
+    if config.model.positions is not Positions.rotary and config.batch.max_length > config.model.max_length:
+        raise ConfigError(
+            f"`batch.max_length` is {config.batch.max_length}, but `model.max_length` gives the model "
+            f"{config.model.max_length} positions only; raise the one or lower the other."
+        )
     limits = (config.train.steps, config.train.epochs, config.train.minutes)
     if needs_end(config.schedule) and all(limit is None for limit in limits):
         raise ConfigError(
@@ -112,7 +122,7 @@ def make_trainer(config: Config, material: Material, folder: RunFolder, model: T
     )
     sampling = config.tokenizer.sampling > 0
     stream = BatchStream(material.train, config.batch, seed=config.train.seed, sampling=sampling)
-    # Validation asks "is it better than before", for which greedy search does as well as a beam, in a fifth of the time.
+    # Validation asks "is it better than before"; greedy search answers as well as a beam, in a fifth of the time.
     greedy = DecodeConfig(**{**asdict(config.decode), "beam": 1})
     translator = make_translator(model, material.tokenizer, greedy, precision, max_length=description.max_length)
     return Trainer(
@@ -140,7 +150,7 @@ def describe(config: Config, material: Material, precision: Precision) -> Descri
         tgt=material.corpus.tgt,
         src_size=material.tokenizer.src_size,
         tgt_size=material.tokenizer.tgt_size,
-        max_length=min(config.batch.max_length, config.model.max_length),
+        max_length=config.batch.max_length,
         precision=precision,
         model=config.model,
         decode=config.decode,
@@ -171,12 +181,14 @@ def train(config: Config, command: list[str]) -> float:
             trainer.resume(last)
             trainer.state.finished = trainer.why_finished()
             if trainer.state.finished and folder.model.exists():
-                say_finished(folder, trainer.state)
+                print(folder.farewell(trainer.state))
                 return trainer.state.best_score or 0.0
+            folder.check_text(facts)
             logger.info(f"going on from step {last.step:,} ({last.path})")
         folder.write_manifest(facts, command)
         run(trainer, folder)
-        facts |= {"steps": trainer.state.step, "tgt_tokens": trainer.state.tgt_tokens, "minutes": trainer.state.seconds / 60}
+        state = trainer.state
+        facts |= {"steps": state.step, "tgt_tokens": state.tgt_tokens, "minutes": state.seconds / 60}
         finish(config, material, trainer, folder, facts)
         return trainer.state.best_score or 0.0
 
@@ -225,8 +237,8 @@ def choose_weights(config: Config, trainer: Trainer) -> None:
         if best.score is not None and score < best.score:
             load_weights(model, best)
         logger.info(
-            f"the mean of the {len(ranked)} best checkpoints has dev {config.train.watch.value} {abs(score):.2f}, the best "
-            f"alone {abs(best.score or 0):.2f}: taking the {'mean' if score >= (best.score or score) else 'best'}"
+            f"the mean of the {len(ranked)} best checkpoints has dev {config.train.watch.value} {abs(score):.2f}, "
+            f"the best alone {abs(best.score or 0):.2f}: taking the {'mean' if score >= (best.score or score) else 'best'}"
         )
 
 
@@ -273,24 +285,15 @@ def announce(facts: dict[str, Any], trainer: Trainer, device: torch.device) -> N
     )
 
 
-def say_finished(folder: RunFolder, state: TrainState) -> None:
-    print(f"{folder.path} is finished after {state.step:,} steps: {state.finished}.")
-    scores = folder.evaluation / "test.json"
-    if scores.exists():
-        for score in json.loads(scores.read_text(encoding="utf-8"))["scores"]:
-            print(f"  {score['name']} {score['value']:.2f}  {score['signature']}")
-    print(f"Translate with it:  echo 'Some text.' | mt translate {folder.path}")
-
-
 def conclude(material: Material, state: TrainState, folder: RunFolder, report: Report | None) -> None:
     """The result, on stdout."""
     print(f"\nTrained {state.step:,} updates in {state.seconds / 60:.1f} minutes ({state.finished}).")
     if report is not None:
         print(f"\nTest set of {material.corpus.name}, {len(report.references):,} sentences:\n{report.table()}")
         print(f"\n{report.samples(SAMPLES)}")
-    print(f"\nThe model is in {folder.model}. Next:\n")
-    print(f"  echo '{material.corpus.dev[0].src}' | mt translate {folder.path}")
-    print(f"  mt evaluate {folder.path}")
+    sources = [pair.src for pair in material.corpus.dev]
+    short = next((text for text in sources if 5 <= len(text.split()) <= 12 and text.isprintable()), "Some text.")
+    print(f"\nThe model is in {folder.model}. Next:\n\n{folder.commands(short)}")
 
 
 def dry_run(config: Config) -> None:
@@ -306,28 +309,37 @@ def dry_run(config: Config) -> None:
 
 def load(path: str | Path | None = None, *, device: str = "auto", precision: str = "auto") -> Translator:
     """See `mt.load`."""
+    known = [member.value for member in Precision]
+    require(precision in known, "precision", f"be one of {', '.join(known)}", precision)
     place = pick_device(device)
     found = read_model(Path(path) if path is not None else None)
-    model = Transformer(found.description.model, src_size=found.description.src_size, tgt_size=found.description.tgt_size)
+    told = found.description
+    model = Transformer(told.model, src_size=told.src_size, tgt_size=told.tgt_size)
     load_into(model, found.weights(), where=str(found.path))
     wanted = pick_precision(Precision(precision), place)
-    section, longest = found.description.decode, found.description.max_length
-    return make_translator(model.to(place).eval(), found.tokenizer, section, wanted, max_length=longest)
+    return make_translator(model.to(place).eval(), found.tokenizer, told.decode, wanted, max_length=told.max_length)
 
 
 def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tuple[list[Pair], str | None]:
     """The pairs to score a model on, and the language of their target side.
 
     Args: files: read these; None: the test set that the model's run was given. tgt: where no model tells.
-    Raises: ConfigError: when neither names a test set; DataError: when it cannot be read.
+    Raises: ConfigError: when neither names a test set; DataError: when it cannot be read; CheckpointError: when there
+    is no such model.
     """
-    folder = find_run(model)
+    try:
+        folder = find_run(model)
+    except CheckpointError:
+        if model is not None or not files:
+            raise
+        folder = None  # files need no run: the translations of another system can be scored on them
     saved = read_config(folder / "config.yaml") if folder is not None else {}
     data = from_plain(DataConfig, saved["data"], f"{folder}/config.yaml: `data`") if saved else None
     if files:
-        src = data.src if data else None
-        return list(read_pairs(files, src, tgt or (data.tgt if data else None))), tgt or (data.tgt if data else None)
-    if data is None:
+        named = model or folder
+        src, own = languages(named) if named is not None else (None, None)
+        return list(read_pairs(files, src, tgt or own)), tgt or own
+    if folder is None or data is None:
         raise ConfigError("this model lies in no run folder, so it has no test set; name one with --test a.en a.de.")
     corpus = read_own(data) if data.train else fetch(str(data.corpus), Path(data.root))
     if not corpus.test:

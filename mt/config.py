@@ -4,6 +4,8 @@ No section knows another; what two sections must agree on is checked in `build.p
 like their values, so that a name in a YAML file is the value in a saved `config.json`.
 """
 
+import math
+import re
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -72,7 +74,9 @@ class Watch(StrEnum):
 
 
 def require(condition: bool, key: str, must: str, value: object) -> None:
-    """Raise `ConfigError` "`key` must ..., but is value." unless `condition` holds."""
+    """Raise `ConfigError` "`key` must ..., but is value." unless `condition` holds and the value is finite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"`{key}` must be a finite number, but is {value}.")
     if not condition:
         raise ConfigError(f"`{key}` must {must}, but is {'null' if value is None else value}.")
 
@@ -164,6 +168,7 @@ class ModelConfig:
             head = self.dim // self.heads
             require(head % 2 == 0, "model.dim", "give an even size per head with rotary positions", f"{head} per head")
         require(self.dim % 2 == 0, "model.dim", "be even", self.dim)
+        require(self.max_length > 1, "model.max_length", "be at least 2", self.max_length)
         require(self.ffn_dim > 0, "model.ffn_dim", "be positive", self.ffn_dim)
         require(self.encoder_layers > 0, "model.encoder_layers", "be positive", self.encoder_layers)
         require(self.decoder_layers > 0, "model.decoder_layers", "be positive", self.decoder_layers)
@@ -274,6 +279,7 @@ class DecodeConfig:
 
     def __post_init__(self) -> None:
         require(self.beam > 0, "decode.beam", "be positive", self.beam)
+        require(self.length_penalty >= 0, "decode.length_penalty", "not be negative", self.length_penalty)
         require(self.max_ratio > 0, "decode.max_ratio", "be positive", self.max_ratio)
         require(self.max_extra >= 0, "decode.max_extra", "not be negative", self.max_extra)
         require(self.batch_tokens > 0, "decode.batch_tokens", "be positive", self.batch_tokens)
@@ -286,6 +292,10 @@ class RunConfig:
     root: str = "runs"
     name: str | None = None  # None: made of the data's and the model's names
     dry_run: bool = False  # show what would happen, train nothing
+
+    def __post_init__(self) -> None:
+        plain = self.name is None or (self.name not in (".", "..") and not re.search(r"[/\\\x00-\x1f]", self.name))
+        require(plain, "run.name", "be the name of one folder, without / or \\", self.name)
 
 
 @dataclass(kw_only=True, slots=True)

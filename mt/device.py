@@ -25,7 +25,9 @@ def pick_device(name: str) -> torch.device:
         raise ConfigError(f"`train.device` must be auto, cpu, cuda, cuda:N or mps, but is {name}.") from None
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there.get(device.type, False):
-        raise ConfigError(f"`train.device` is {name}, but this machine or this build of torch has none; use auto or cpu.")
+        raise ConfigError(
+            f"`train.device` is {name}, but this machine or this build of torch has none; use auto or cpu."
+        )
     return device
 
 
@@ -57,7 +59,8 @@ def set_up_cpu(threads: int | None) -> None:
     Every large temporary that glibc maps afresh costs more in page faults than the arithmetic on it; a training step
     frees and takes the same sizes again and again.
     """
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(threads or cores)
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_MAX, 0)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mt.checkpoint.folder import explained
 from mt.metrics import Score, bleu_tokenizer_for, score_all
 
 
@@ -29,7 +30,9 @@ class Report:
         step = max(1, len(self.sources) // number)
         chosen = range(step // 2, len(self.sources), step)[:number]
         return "\n\n".join(
-            f"  source       {self.sources[i]}\n  translation  {self.hypotheses[i]}\n  reference    {self.references[i]}"
+            f"  source       {self.sources[i]}\n"
+            f"  translation  {self.hypotheses[i]}\n"
+            f"  reference    {self.references[i]}"
             for i in chosen
         )
 
@@ -42,12 +45,21 @@ class Report:
         }
 
     def write(self, folder: Path) -> Path:
-        """`<name>.json` with the scores and `<name>.hyp.txt` with the translations, one a line; returns the JSON's path."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{self.name}.hyp.txt").write_bytes("".join(f"{h}\n" for h in self.hypotheses).encode())
+        """`<name>.json` with the scores, `<name>.hyp.txt` with the translations; returns the former's path.
+
+        Raises: CheckpointError: when the disk does not take them.
+        """
         path = folder / f"{self.name}.json"
-        path.write_bytes((json.dumps(self.to_dict(), ensure_ascii=False, indent=2) + "\n").encode())
+        with explained(f"`{path}` cannot be written"):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{self.name}.hyp.txt").write_bytes("".join(f"{h}\n" for h in self.hypotheses).encode())
+            path.write_bytes((json.dumps(self.to_dict(), ensure_ascii=False, indent=2) + "\n").encode())
         return path
+
+
+def one_line(text: str) -> str:
+    """A translation as one line of a file: models that spell in bytes can write line ends."""
+    return text.replace("\r", " ").replace("\n", " ")
 
 
 def evaluate(
@@ -61,7 +73,7 @@ def evaluate(
 ) -> Report:
     """Args: name: of the set, for the report; tgt: the target language, which decides how BLEU splits words."""
     started = time.perf_counter()
-    hypotheses = translate(sources)
+    hypotheses = [one_line(text) for text in translate(sources)]
     seconds = time.perf_counter() - started
     return judge(name, sources, hypotheses, references, tgt=tgt, bootstrap=bootstrap, seconds=seconds)
 

@@ -20,7 +20,9 @@ class Loss(NamedTuple):
     nll: Float[Tensor, ""]  # negative log-likelihood of the references, in nats; carries no gradient
 
 
-def chunk_loss(logits: Float[Tensor, "N V"], targets: Int[Tensor, "N"], smoothing: float) -> tuple[Tensor, Tensor, Tensor]:
+def chunk_loss(
+    logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], smoothing: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Smoothed loss sum, negative log-likelihood sum and softmax of a few rows; all in 32 bits.
 
     With q = (1 - e) onehot(y) + e / V (Szegedy et al. 2016, section 7):
@@ -81,7 +83,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
 
 def cross_entropy(
-    hidden: Float[Tensor, "T D"], weight: Float[Tensor, "V D"], targets: Int[Tensor, "T"], smoothing: float
+    hidden: Float[Tensor, "T D"], weight: Float[Tensor, "V D"], targets: Int[Tensor, " T"], smoothing: float
 ) -> Loss:
     """The loss of `logits = hidden @ weight.T` against `targets`, as sums over rows.
 
@@ -93,6 +95,7 @@ def cross_entropy(
         return Loss(smoothed, nll)
     w, step = weight.to(hidden.dtype), max(1, CHUNK_ELEMENTS // weight.shape[0])
     parts = [
-        chunk_loss(hidden[i : i + step] @ w.t(), targets[i : i + step], smoothing)[:2] for i in range(0, len(hidden), step)
+        chunk_loss(hidden[i : i + step] @ w.t(), targets[i : i + step], smoothing)[:2]
+        for i in range(0, len(hidden), step)
     ]
     return Loss(sum(p[0] for p in parts), sum(p[1] for p in parts))  # pyright: ignore[reportArgumentType]

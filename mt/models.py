@@ -4,13 +4,14 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from mt.checkpoint import Checkpoint, Checkpoints, read_json, read_tensors, verify_folder
-from mt.config import DecodeConfig, ModelConfig, Precision
+from mt.config import DecodeConfig, ModelConfig, Precision, require
 from mt.errors import CheckpointError, ConfigError
 from mt.plain import from_plain
 from mt.tokenizer import Tokenizer
@@ -49,9 +50,13 @@ class Description:
         try:
             for name, section in (("model", ModelConfig), ("decode", DecodeConfig)):
                 values[name] = from_plain(section, values.get(name), f"{where}: `{name}`")
-            return from_plain(cls, values, where)
+            told = from_plain(cls, values, where)
+            for name, least in (("src_size", 1), ("tgt_size", 1), ("max_length", 2)):
+                require(getattr(told, name) >= least, name, f"be at least {least}", getattr(told, name))
+            return told
         except ConfigError as error:
-            raise CheckpointError(str(error)) from None
+            message = str(error)
+            raise CheckpointError(message if message.startswith(where) else f"{where}: {message}") from None
 
 
 @dataclass(frozen=True)
@@ -75,22 +80,39 @@ def read_model(path: Path | None = None) -> StoredModel:
     """
     folder = _find(path if path is not None else newest_run(RUNS))
     verify_folder(folder)
-    return StoredModel(
-        folder, Description.from_values(read_json(folder / CONFIG), str(folder / CONFIG)), Tokenizer.load(folder)
-    )
+    told = Description.from_values(read_json(folder / CONFIG), str(folder / CONFIG))
+    tokenizer = Tokenizer.load(folder)
+    if (told.src_size, told.tgt_size) != (tokenizer.src_size, tokenizer.tgt_size):
+        raise CheckpointError(
+            f"{folder / CONFIG} tells of vocabularies of {told.src_size:,} and {told.tgt_size:,} pieces, but the "
+            f"tokenizer beside it has {tokenizer.src_size:,} and {tokenizer.tgt_size:,}; they are of different models."
+        )
+    return StoredModel(folder, told, tokenizer)
+
+
+def languages(path: Path) -> tuple[str, str]:
+    """What the model that `read_model` would find translates from and to. Raises: CheckpointError: as that."""
+    config = _find(path) / CONFIG
+    told = Description.from_values(read_json(config), str(config))
+    return told.src, told.tgt
 
 
 def newest_run(runs: Path) -> Path:
     """Raises: CheckpointError: when there is none."""
-    found = [p for p in runs.glob("*") if (p / "model").is_dir() or (p / "checkpoints").is_dir()]
+    found = [p for p in runs.glob("*") if (p / "model").is_dir() or any(p.glob("checkpoints/step-*"))]
     if not found:
         raise CheckpointError(f"there is no run in {runs}/; name a model folder, or train one with `mt train`.")
     return max(found, key=lambda p: max(q.stat().st_mtime for q in (p, *p.glob("model"), *p.glob("checkpoints"))))
 
 
 def find_run(path: Path | None) -> Path | None:
-    """The run folder that `path` names or lies in, for its data and its results; None where it lies in none."""
+    """The run folder that `path` names or lies in, for its data and its results; None where it lies in none.
+
+    Raises: CheckpointError: when there is nothing at `path`, or, without one, no run at all.
+    """
     start = path if path is not None else newest_run(RUNS)
+    if not start.exists():
+        raise _no_such(start)
     for folder in (start, *start.parents[:2]):
         if (folder / "manifest.json").is_file() and (folder / "config.yaml").is_file():
             return folder
@@ -99,7 +121,7 @@ def find_run(path: Path | None) -> Path | None:
 
 def _find(path: Path) -> Path:
     if not path.exists():
-        raise CheckpointError(f"{path} does not exist; name a model folder or a run, such as runs/my-run.")
+        raise _no_such(path)
     if (path / WEIGHTS).is_file() or (path / CONFIG).is_file():
         return path
     if (path / "model").is_dir():
@@ -111,3 +133,9 @@ def _find(path: Path) -> Path:
     if re.fullmatch(r"step-\d+", path.name):
         return path
     raise CheckpointError(f"{path} holds no model: it has neither {WEIGHTS} nor a checkpoint that can be read.")
+
+
+def _no_such(path: Path) -> CheckpointError:
+    near = get_close_matches(path.name, [p.name for p in path.parent.glob("*")], n=1)
+    advice = f"did you mean {path.parent / near[0]}?" if near else "name a model folder or a run, such as runs/my-run."
+    return CheckpointError(f"{path} does not exist; {advice}")

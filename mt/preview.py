@@ -25,7 +25,8 @@ def histogram(lengths: Sequence[int]) -> str:
     tops = [*BINS, max(max(lengths), BINS[-1] + 1)]
     counts = Counter(next(top for top in tops if length <= top) for length in lengths)
     most = max(counts.values())
-    return "\n".join(f"  <= {top:>5,}  {counts[top]:>9,}  {'#' * round(BAR * counts[top] / most)}" for top in tops if counts[top])
+    bars = {top: "#" * round(BAR * counts[top] / most) for top in tops if counts[top]}
+    return "\n".join(f"  <= {top:>5,}  {counts[top]:>9,}  {bar}" for top, bar in bars.items())
 
 
 def examples(corpus: TokenizedCorpus, number: int = 3) -> str:
@@ -33,7 +34,8 @@ def examples(corpus: TokenizedCorpus, number: int = 3) -> str:
     tokenizer = corpus.tokenizer
     chosen = range(0, len(corpus), max(1, len(corpus) // number))[:number]
     return "\n\n".join(
-        f"  {' '.join(tokenizer.pieces_source(corpus.source[i]))}\n  {' '.join(tokenizer.pieces_target(corpus.target[i]))}"
+        f"  {' '.join(tokenizer.pieces_source(corpus.source[i]))}\n"
+        f"  {' '.join(tokenizer.pieces_target(corpus.target[i]))}"
         for i in chosen
     )
 

@@ -113,8 +113,8 @@ class Checkpoints:
         return _first_valid(self._best_first())
 
     def ranked(self) -> list[Path]:
-        """All checkpoints that have a readable manifest, best first."""
-        return self._best_first()
+        """All checkpoints that verify, best first."""
+        return [path for path in self._best_first() if find_problem(path) is None]
 
     def prune(self) -> None:
         """Remove all but the `keep` best and the newest two that verify.

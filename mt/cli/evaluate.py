@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mt.cli.options import Parser, positive_int
-from mt.corpus.lines import read_lines
+from mt.cli.options import Parser, positive_int, resamples
+from mt.corpus.lines import check_file, read_lines
 from mt.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -29,17 +29,24 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--beam", type=positive_int, help="(default: the model's)")
     parser.add_argument(
-        "--bootstrap", type=positive_int, default=1000, help="resamples for the intervals (default: 1000)"
+        "--bootstrap", type=resamples, default=1000, help="resamples for the intervals (default: 1000)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument("--tgt", help="target language, which decides how BLEU splits words (default: the model's)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16"])
-    return parser.parse_args(argv)
+    asked = parser.parse_args(argv)
+    if asked.references and not asked.hypotheses:
+        parser.error("--references goes with --hypotheses; to translate files of your own, give both sides to --test")
+    if asked.references and asked.test:
+        parser.error("--references and --test both name references; give one of them")
+    return asked
 
 
 def run(argv: list[str]) -> int:
     asked = parse(argv)
+    for file in filter(None, (asked.hypotheses, asked.compare)):
+        check_file(file)  # before hours of translating
     if asked.hypotheses and asked.references:
         report, sources = given(asked), None
     else:
@@ -78,7 +85,7 @@ def score(
         lines = list(read_lines(hypotheses))
         check_lengths(hypotheses, lines, references)
         return judge(Path(hypotheses).name, sources, lines, references, tgt=asked.tgt, bootstrap=asked.bootstrap)
-    from mt import load
+    from mt.build import load
     from mt.device import set_up_cpu
     from mt.log import setup
     from mt.models import find_run

@@ -20,11 +20,18 @@ def positive_int(text: str) -> int:
     return number
 
 
-def positive_float(text: str) -> float:
+def number_from_0(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
         number = -1.0
     if not 0 <= number < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a number of at least 0, but is {text}")
+    return number
+
+
+def resamples(text: str) -> int:
+    number = positive_int(text)
+    if number < 40:
+        raise argparse.ArgumentTypeError(f"must be at least 40, or nothing is left to cut off, but is {text}")
     return number

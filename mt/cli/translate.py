@@ -2,18 +2,22 @@
 
 import argparse
 import json
+import lzma
 import sys
+import zlib
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO
 
-from mt.cli.options import Parser, positive_float, positive_int
-from mt.corpus.lines import decode_line, read_lines
+from mt.cli.options import Parser, number_from_0, positive_int
+from mt.corpus.lines import MAX_LINE, check_file, decode_line, open_bytes, unreadable
+from mt.errors import ConfigError
 
 if TYPE_CHECKING:
     from mt.decode.translator import Translation, Translator
 
+Line = tuple[str, bytes]  # the text, and what ended it: LF, CR LF, or nothing at the end of the input
 CHUNK = 2000  # lines that are sorted by length together, where nobody waits for each
 
 
@@ -33,7 +37,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--nbest", type=positive_int, default=1, help="translations of each line; more than 1 implies --jsonl"
     )
     parser.add_argument(
-        "--length-penalty", type=positive_float, help="scores are log p / length ** this (default: the model's)"
+        "--length-penalty", type=number_from_0, help="scores are log p / length ** this (default: the model's)"
     )
     parser.add_argument("--jsonl", action="store_true", help="one JSON object a line, with scores and pieces")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -46,8 +50,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(argv: list[str]) -> int:
     asked = parse(argv)
-    lines = read_lines(asked.input) if asked.input else stdin_lines(sys.stdin.buffer)
-    from mt import load  # torch: not before the options are known to be right
+    if asked.input:
+        check_file(asked.input)
+        if asked.output and asked.output.exists() and asked.output.samefile(asked.input):
+            raise ConfigError(f"--output {asked.output} is the file to translate; name another one.")
+    lines = file_lines(asked.input) if asked.input else lines_of(sys.stdin.buffer, "stdin")
+    from mt.build import load  # torch: not before the options are known to be right
+    from mt.checkpoint.folder import explained
     from mt.device import set_up_cpu
     from mt.log import setup
 
@@ -55,23 +64,26 @@ def run(argv: list[str]) -> int:
     set_up_cpu(None)
     translator = load(asked.model, device=asked.device, precision=asked.precision)
     if asked.output:
-        with asked.output.open("wb") as out:
+        with explained(f"`{asked.output}` cannot be written"), asked.output.open("wb") as out:
             translate(translator, lines, out, asked)
     else:
         translate(translator, lines, sys.stdout.buffer, asked)
     return 0
 
 
-def translate(translator: "Translator", lines: Iterable[str], out: BinaryIO, asked: argparse.Namespace) -> None:
-    """Chunks of lines in, as many out; line by line where a person types."""
+def translate(translator: "Translator", lines: Iterable[Line], out: BinaryIO, asked: argparse.Namespace) -> None:
+    """Chunks of lines in, as many out, each ended as it came; line by line where a person types."""
+    from mt.evaluate import one_line
+
     chunk = 1 if not asked.input and sys.stdin.isatty() else CHUNK
     beam = asked.beam or max(translator.section.beam, asked.nbest)
-    for texts in chunks(lines, chunk):
+    as_json = asked.jsonl or asked.nbest > 1
+    for group in chunks(lines, chunk):
+        texts = [text for text, _ in group]
         found = translator.search(texts, beam=beam, nbest=asked.nbest, length_penalty=asked.length_penalty)
-        for text, translations in zip(texts, found, strict=True):
-            as_json = asked.jsonl or asked.nbest > 1
-            line = to_json(text, translations) if as_json else translations[0].text
-            out.write(line.encode() + b"\n")
+        for (text, end), translations in zip(group, found, strict=True):
+            line = to_json(text, translations) if as_json else one_line(translations[0].text)
+            out.write(line.encode() + (b"\n" if as_json else end))
         out.flush()
 
 
@@ -95,12 +107,25 @@ def to_json(text: str, translations: "list[Translation]") -> str:
     )
 
 
-def stdin_lines(stream: BinaryIO) -> Iterator[str]:
-    for number, raw in enumerate(stream, 1):
-        yield decode_line(raw.removesuffix(b"\n"), f"stdin:{number}")
+def lines_of(stream: IO[bytes], name: str) -> Iterator[Line]:
+    """The lines of a stream, which errors call `name`. Raises: DataError: as `decode_line`, at the line."""
+    number = 0
+    while raw := stream.readline(MAX_LINE + 2):
+        number += 1
+        text = decode_line(raw, f"{name}:{number}", first=number == 1)
+        yield text, raw[len(raw.removesuffix(b"\n").removesuffix(b"\r")) :]
 
 
-def chunks(lines: Iterable[str], size: int) -> Iterator[list[str]]:
+def file_lines(path: str) -> Iterator[Line]:
+    """The lines of a file, plain or compressed. Raises: DataError: when it cannot be read."""
+    try:
+        with open_bytes(path) as stream:
+            yield from lines_of(stream, path)
+    except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        raise unreadable(path, error) from error
+
+
+def chunks(lines: Iterable[Line], size: int) -> Iterator[list[Line]]:
     iterator = iter(lines)
     while chunk := list(islice(iterator, size)):
         yield chunk

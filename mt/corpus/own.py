@@ -30,7 +30,11 @@ def read_own(section: DataConfig) -> Corpus:
 
 
 def _hold_out(pairs: list[Pair], first_file: str) -> tuple[list[Pair], list[Pair]]:
-    split = split_pairs(pairs, dev=min(DEV_PAIRS, max(1, int(len(pairs) * DEV_SHARE))), test=0)
-    if not split.dev or not split.train:
-        raise DataError(f"{first_file}: {len(pairs):,} pairs are too few to hold out a dev set; name one with `data.dev`.")
+    try:
+        split = split_pairs(pairs, dev=min(DEV_PAIRS, max(1, int(len(pairs) * DEV_SHARE))), test=0)
+    except DataError:
+        raise DataError(
+            f"{first_file}: too few of the {len(pairs):,} pairs share no sentence with the others, so no dev set can be "
+            "held out; name one with `data.dev`."
+        ) from None
     return split.train, split.dev

@@ -43,7 +43,7 @@ class Translator:
         self.max_length = max_length
 
     @overload
-    def translate(self, texts: str) -> str: ...
+    def translate(self, texts: str) -> str: ...  # pyright: ignore[reportOverlappingOverload]
     @overload
     def translate(self, texts: Sequence[str]) -> list[str]: ...
     def translate(self, texts: str | Sequence[str]) -> str | list[str]:
@@ -137,7 +137,7 @@ def join(parts: list[list[Translation]]) -> list[Translation]:
         return parts[0]
     return [
         Translation(
-            " ".join(p.text for p in ranked),
+            " ".join(p.text for p in ranked if p.text),
             sum(p.score for p in ranked) / len(ranked),
             sum(p.log_prob for p in ranked),
             [piece for p in ranked for piece in p.pieces],

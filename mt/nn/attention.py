@@ -54,7 +54,7 @@ class _FromGrid(torch.autograd.Function):
         return grad.new_zeros(ctx.size, grad.shape[1]).index_copy_(0, places, grad), None
 
 
-def _head_indices(rows: Ragged, heads: int) -> tuple[Int[Tensor, "HBL"], Int[Tensor, "NH"]]:
+def _head_indices(rows: Ragged, heads: int) -> tuple[Int[Tensor, " HBL"], Int[Tensor, " NH"]]:
     """For `[N * heads, K]` rows and a `[heads, B, L]` grid: which row fills each place, and the place of each row."""
     head = torch.arange(heads, device=rows.lengths.device)
     size = rows.num_sentences * rows.max_length
@@ -119,7 +119,7 @@ def _attend_varlen(q: Tensor, kv: Tensor, queries: Ragged, keys: Ragged, causal:
 
 def attend_explicit(
     q: Float[Tensor, "T H K"], kv: Float[Tensor, "S 2 G K"], *, queries: Ragged, keys: Ragged, causal: bool = False
-) -> tuple[Float[Tensor, "T H K"], list[Float[Tensor, "H t s"]]]:
+) -> tuple[Float[Tensor, "T H K"], list[Float[Tensor, "H _t _s"]]]:
     """The formula, sentence by sentence: slow, obvious, and it returns the weights. The oracle of `attend`."""
     rows, maps = [], []
     kv = kv.repeat_interleave(q.shape[1] // kv.shape[2], dim=2)
@@ -155,11 +155,11 @@ class MultiHeadAttention(nn.Module):
         self.key_value = nn.Linear(dim, 2 * kv_heads * self.size, bias=bias)
         self.out = nn.Linear(heads * self.size, dim, bias=bias)
 
-    def project_query(self, x: Float[Tensor, "T D"], positions: Int[Tensor, "T"]) -> Float[Tensor, "T H K"]:
+    def project_query(self, x: Float[Tensor, "T D"], positions: Int[Tensor, " T"]) -> Float[Tensor, "T H K"]:
         q = self.query(x).view(-1, self.heads, self.size)  # (T, D) -> (T, H, K)
         return rotate(q, positions) if self.rotary else q
 
-    def project_memory(self, x: Float[Tensor, "S D"], positions: Int[Tensor, "S"]) -> Float[Tensor, "S 2 G K"]:
+    def project_memory(self, x: Float[Tensor, "S D"], positions: Int[Tensor, " S"]) -> Float[Tensor, "S 2 G K"]:
         kv = self.key_value(x).view(-1, 2, self.kv_heads, self.size)  # (S, 2GK) -> (S, 2, G, K)
         return torch.stack([rotate(kv[:, 0], positions), kv[:, 1]], dim=1) if self.rotary else kv
 

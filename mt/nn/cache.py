@@ -32,7 +32,7 @@ class PastKeys:
         keys, values = self._room[:, :, :, : self.length].unbind(0)
         return keys, values
 
-    def reorder(self, rows: Int[Tensor, "R2"]) -> None:
+    def reorder(self, rows: Int[Tensor, " R2"]) -> None:
         """Row i goes on from what was row `rows[i]`."""
         if self._room is not None:
             room = self._room.new_empty(2, rows.numel(), *self._room.shape[2:])
@@ -47,7 +47,7 @@ class MemoryKeys:
     keys: Float[Tensor, "B G L K"]
     values: Float[Tensor, "B G L K"]
 
-    def select(self, sentences: Int[Tensor, "B2"]) -> "MemoryKeys":
+    def select(self, sentences: Int[Tensor, " B2"]) -> "MemoryKeys":
         keys = self.keys.index_select(0, sentences)
         return MemoryKeys(keys=keys, values=self.values.index_select(0, sentences))
 
@@ -61,7 +61,7 @@ class DecoderState:
     past: list[PastKeys] = field(default_factory=list)  # per layer
     position: int = 0  # of the next token
 
-    def reorder(self, rows: Int[Tensor, "R2"], sentences: Int[Tensor, "B2"] | None = None) -> None:
+    def reorder(self, rows: Int[Tensor, " R2"], sentences: Int[Tensor, " B2"] | None = None) -> None:
         """Hypothesis i goes on from hypothesis `rows[i]`; with `sentences`, only those stay in the batch."""
         for past in self.past:
             past.reorder(rows)

@@ -21,7 +21,7 @@ def sinusoidal_table(length: int, dim: int) -> Float[Tensor, "L D"]:
     return torch.cat([angles.sin(), angles.cos()], dim=1).float()
 
 
-def rotate(x: Float[Tensor, "N H K"], positions: Int[Tensor, "N"]) -> Float[Tensor, "N H K"]:
+def rotate(x: Float[Tensor, "N H K"], positions: Int[Tensor, " N"]) -> Float[Tensor, "N H K"]:
     """Turn each pair (x_i, x_{i + K/2}) of a head by the angle position / 10000^(2i / K).
 
     Rotary embedding (Su et al. 2021, arXiv 2104.09864) in the "rotate half" layout of GPT-NeoX and LLaMA. The product

@@ -19,7 +19,7 @@ class Ragged:
     rectangles; `places` says where in the grid each row goes, `source_rows` which row fills each place of the grid.
     """
 
-    def __init__(self, lengths: Int[Tensor, "B"]) -> None:
+    def __init__(self, lengths: Int[Tensor, " B"]) -> None:
         """Args: lengths: rows of each sentence, all positive, on the device of the batch."""
         self.lengths = lengths
         self.num_sentences = lengths.numel()
@@ -34,27 +34,27 @@ class Ragged:
         return self if self.lengths.device == torch.device(device) else Ragged(self.lengths.to(device))
 
     @cached_property
-    def offsets(self) -> Int[Tensor, "B1"]:
+    def offsets(self) -> Int[Tensor, " B1"]:
         """First row of each sentence, and at the end the number of rows: `[B + 1]`, int32 as varlen kernels want it."""
         return torch.nn.functional.pad(self.lengths.cumsum(0), (1, 0)).to(torch.int32)
 
     @cached_property
-    def owners(self) -> Int[Tensor, "N"]:
+    def owners(self) -> Int[Tensor, " N"]:
         """The sentence of each row."""
         sentences = torch.arange(self.num_sentences, device=self.lengths.device)
         return sentences.repeat_interleave(self.lengths, output_size=self.num_rows)
 
     @cached_property
-    def positions(self) -> Int[Tensor, "N"]:
+    def positions(self) -> Int[Tensor, " N"]:
         """The place of each row in its sentence, from 0."""
         return torch.arange(self.num_rows, device=self.lengths.device) - self.offsets.long()[self.owners]
 
     @cached_property
-    def last_rows(self) -> Int[Tensor, "B"]:
+    def last_rows(self) -> Int[Tensor, " B"]:
         return self.offsets[1:].long() - 1
 
     @cached_property
-    def places(self) -> Int[Tensor, "N"]:
+    def places(self) -> Int[Tensor, " N"]:
         """Where in the flattened grid each row goes."""
         return self.owners * self.max_length + self.positions
 
@@ -70,7 +70,7 @@ class Ragged:
         return self.offsets[:-1].long()[:, None] + torch.minimum(steps, self.lengths[:, None] - 1)
 
 
-def pack(sentences: Sequence[Sequence[int]]) -> tuple[Int[Tensor, "N"], Ragged]:
+def pack(sentences: Sequence[Sequence[int]]) -> tuple[Int[Tensor, " N"], Ragged]:
     """Sentences end to end."""
     flat = torch.tensor([piece for sentence in sentences for piece in sentence], dtype=torch.int64)
     return flat, Ragged.from_lengths([len(sentence) for sentence in sentences])

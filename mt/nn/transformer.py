@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from mt.config import Activation, ModelConfig, NormKind, NormPlacement, Positions, Tying
+from mt.config import ModelConfig, NormKind, NormPlacement, Positions, Tying
 from mt.nn.attention import FeedForward, MultiHeadAttention
 from mt.nn.cache import DecoderState, MemoryKeys, PastKeys
 from mt.nn.dropout import Dropout, drop_rows
@@ -147,7 +147,7 @@ class Embedding(nn.Module):
         elif config.positions is Positions.sinusoidal:
             self.register_buffer("table", sinusoidal_table(config.max_length, config.dim), persistent=False)
 
-    def forward(self, tokens: Int[Tensor, "N"], positions: Int[Tensor, "N"]) -> Float[Tensor, "N D"]:
+    def forward(self, tokens: Int[Tensor, " N"], positions: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
         x = nn.functional.embedding(tokens, self.weight) * self.scale
         x = drop_rows(x, self.word_dropout, self.training)
         table = self.table if self.learned is None else self.learned
@@ -195,18 +195,19 @@ class Transformer(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        embeddings = {self.src_weight, self.tgt_weight, self.out_weight}
-        embeddings |= {e.learned for e in (self.src_embedding, self.tgt_embedding) if e.learned is not None}
-        for weight in sorted(embeddings, key=lambda w: w.numel()):
+        weights = (self.src_weight, self.tgt_weight, self.out_weight)
+        tables = (self.src_embedding.learned, self.tgt_embedding.learned)
+        # Each once, in this order: a set's order hangs on addresses, and so would the values a seed gives.
+        for weight in dict.fromkeys(w for w in (*weights, *tables) if w is not None):
             nn.init.normal_(weight, std=self.config.dim**-0.5)
 
-    def encode(self, source: Int[Tensor, "S"], rows: Ragged) -> Memory:
+    def encode(self, source: Int[Tensor, " S"], rows: Ragged) -> Memory:
         x = self.src_embedding(source, rows.positions)
         for layer in self.encoder:
             x = layer(x, rows)
         return Memory(self.encoder_norm(x), rows)
 
-    def decode(self, target: Int[Tensor, "T"], rows: Ragged, memory: Memory) -> Float[Tensor, "T D"]:
+    def decode(self, target: Int[Tensor, " T"], rows: Ragged, memory: Memory) -> Float[Tensor, "T D"]:
         """Hidden rows, each of which predicts the piece after its own."""
         x = self.tgt_embedding(target, rows.positions)
         for layer in self.decoder:
@@ -214,7 +215,7 @@ class Transformer(nn.Module):
         return self.decoder_norm(x)
 
     def forward(
-        self, source: Int[Tensor, "S"], source_rows: Ragged, target: Int[Tensor, "T"], target_rows: Ragged
+        self, source: Int[Tensor, " S"], source_rows: Ragged, target: Int[Tensor, " T"], target_rows: Ragged
     ) -> Float[Tensor, "T D"]:
         return self.decode(target, target_rows, self.encode(source, source_rows))
 
@@ -229,7 +230,7 @@ class Transformer(nn.Module):
             past=[PastKeys() for _ in self.decoder],
         )
 
-    def step(self, tokens: Int[Tensor, "R"], state: DecoderState) -> Float[Tensor, "R D"]:
+    def step(self, tokens: Int[Tensor, " R"], state: DecoderState) -> Float[Tensor, "R D"]:
         """Hidden rows of one more token per hypothesis; `state` moves on by one position."""
         x = self.tgt_embedding(tokens, torch.full_like(tokens, state.position))
         for layer, past, memory in zip(self.decoder, state.past, state.memory, strict=True):

@@ -1,5 +1,6 @@
 """The model card: what a stranger should know before using a model, written from the run."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,9 +15,9 @@ def model_card(facts: dict[str, Any], scores: Sequence[Score], test_name: str) -
     src, tgt = facts["src"], facts["tgt"]
     rows = "\n".join(f"| {s.name} | {s.value:.2f} | {_interval(s)} | `{s.signature}` |" for s in scores)
     table = f"| score | value | 95 % interval | signature |\n|---|---|---|---|\n{rows}" if scores else "No test set."
-    data = facts["data"]
+    data, pieces = facts["data"], facts["tokenizer"]
     return f"""---
-language: [{src}, {tgt}]
+language: [{json.dumps(src)}, {json.dumps(tgt)}]
 pipeline_tag: translation
 library_name: mt
 metrics: [bleu, chrf]
@@ -44,7 +45,7 @@ mt.load("THIS_FOLDER").translate(["..."])
 
 ## Made by
 
-- vocabulary: {facts["tokenizer"]["kind"]}, {facts["tokenizer"]["pieces"]:,} pieces, sha256 {facts["tokenizer"]["sha256"]}
+- vocabulary: {pieces["kind"]}, {pieces["pieces"]:,} pieces, sha256 {pieces["sha256"]}
 - updates: {facts["steps"]:,}, {facts["tgt_tokens"]:,} target tokens, {facts["minutes"]:.1f} minutes
 - training text: sha256 {data["fingerprint"]}
 - seed: {facts["seed"]}

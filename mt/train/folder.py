@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -13,7 +14,10 @@ from typing import Any
 import torch
 import yaml
 
-from mt.errors import CheckpointError, ConfigError
+from mt.checkpoint import read_json
+from mt.checkpoint.folder import explained
+from mt.errors import CheckpointError, ConfigError, DataError
+from mt.log import logger
 from mt.train.state import TrainState
 from mt.train.validate import Validation
 
@@ -39,32 +43,61 @@ class RunFolder:
     def begin(self, config: dict[str, Any]) -> None:
         """Write down the settings, or compare them with those that the run began with.
 
+        A run that left no checkpoint has learnt nothing yet: its settings may all change.
+
         Raises: ConfigError: when a setting differs that must not change within a run.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        if self.config.exists():
+        if self.config.exists() and any(self.checkpoints.glob("step-*")):
             check_drift(read_config(self.config), config, self.path)
-        temporary = self.config.with_suffix(".tmp")
-        temporary.write_text(yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
-        temporary.replace(self.config)
+        write_text(self.config, yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
+
+    def check_text(self, facts: dict[str, Any]) -> None:
+        """Raises: DataError: when the run began with other training text than `facts` tell of."""
+        before = read_json(self.manifest)["data"]["fingerprint"] if self.manifest.exists() else None
+        if before not in (None, facts["data"]["fingerprint"]):
+            raise DataError(
+                f"the training text is not the one that {self.path} began with; put that back, or give the new run a "
+                "name of its own: run.name=..."
+            )
 
     def write_manifest(self, facts: dict[str, Any], command: list[str]) -> None:
         """What is needed to do the run again; every start adds an attempt."""
         attempts = []
         if self.manifest.exists():
-            attempts = json.loads(self.manifest.read_text(encoding="utf-8")).get("attempts", [])
+            attempts = read_json(self.manifest).get("attempts", [])
         attempts.append({"command": command, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **machine()})
-        text = json.dumps({**facts, "attempts": attempts}, indent=2, ensure_ascii=False) + "\n"
-        temporary = self.manifest.with_suffix(".tmp")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(self.manifest)
+        write_text(self.manifest, json.dumps({**facts, "attempts": attempts}, indent=2, ensure_ascii=False) + "\n")
 
     def write_samples(self, validation: Validation, state: TrainState) -> None:
         """Dev sentences with their translations at this step: source, reference, translation, an empty line."""
-        self.samples.mkdir(exist_ok=True)
         rows = zip(validation.sources, validation.references, validation.hypotheses, strict=True)
         text = "".join(f"{source}\n{reference}\n{hypothesis}\n\n" for source, reference, hypothesis in rows)
-        (self.samples / f"step-{state.step:08d}.txt").write_bytes(text.encode())
+        try:
+            write_text(self.samples / f"step-{state.step:08d}.txt", text)
+        except CheckpointError as error:  # a full disk costs samples, not the run
+            logger.warning(f"{error}")
+
+    def farewell(self, state: TrainState) -> str:
+        """What a finished run answers to the command that made it."""
+        lines = [f"{self.path} is finished after {state.step:,} steps: {state.finished}."]
+        if (self.evaluation / "test.json").exists():
+            scores = read_json(self.evaluation / "test.json")["scores"]
+            lines += [f"  {score['name']} {score['value']:.2f}  {score['signature']}" for score in scores]
+        return "\n".join([*lines, f"Translate with it:\n{self.commands('Some text.')}"])
+
+    def commands(self, sentence: str) -> str:
+        """What to type next, as a shell takes it."""
+        path = shlex.quote(str(self.path))
+        return f"  echo {shlex.quote(sentence)} | mt translate {path}\n  mt evaluate {path}"
+
+
+def write_text(path: Path, text: str) -> None:
+    """The file has the old text or the new. Raises: CheckpointError: when the disk does not take it."""
+    temporary = path.with_name(f".tmp-{path.name}")
+    with explained(f"`{path}` cannot be written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(text.encode("utf-8", "replace"))
+        temporary.replace(path)
 
 
 def plain(values: Any) -> Any:

@@ -1,7 +1,10 @@
 """What a run knows about itself, as plain JSON values."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from mt.errors import CheckpointError
 
 
 @dataclass(kw_only=True)
@@ -24,11 +27,15 @@ class TrainState:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainState":
-        return cls(**values)
+        """Raises: CheckpointError: when another version of mt wrote them."""
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise CheckpointError(f"The state of this run is of another version of mt: {error}.") from None
 
     def record(self, score: float) -> bool:
-        """Note a validation's score; true when it is a new best."""
-        if self.best_score is None or score > self.best_score:
+        """Note a validation's score; true when it is a new best, which one that is not finite never is."""
+        if math.isfinite(score) and (self.best_score is None or score > self.best_score):
             self.best_score, self.best_step, self.stale = score, self.step, 0
             return True
         self.stale += 1

@@ -12,7 +12,7 @@ import torch
 from mt.batching import Batch, BatchStream
 from mt.checkpoint import Checkpoint, Checkpoints, load_into, random_state, set_random_state
 from mt.config import BatchConfig, ScheduleConfig, TrainConfig
-from mt.errors import MtError, StoppedError
+from mt.errors import CheckpointError, MtError, StoppedError
 from mt.log import Metrics, Progress, Status, logger
 from mt.optim import load_optimizer_tensors, optimizer_tensors
 from mt.schedules import rate
@@ -69,26 +69,29 @@ class Trainer:
         self.state = TrainState()
         self.window = Window(deque(maxlen=50))
         self.signal: int | None = None
+        self.unsaved = False  # the last save failed, and a warning said so
         self.on_validation: Callable[[Validation, TrainState], None] = lambda validation, state: None
 
     # ---- where the run stands -------------------------------------------------------------------------------
 
+    def shares(self) -> dict[str, float]:
+        """The share of each limit that is behind us, by the limit in words."""
+        limits = {
+            "steps": (self.state.step, self.train.steps),
+            "epochs": (self.stream.epoch, self.train.epochs),
+            "minutes": (self.state.seconds / 60, self.train.minutes),
+        }
+        return {f"{limit:g} {name}": now / limit for name, (now, limit) in limits.items() if limit is not None}
+
     def done(self) -> float:
         """The share of the run behind us: of the first limit to be reached."""
-        limits = [
-            (self.state.step, self.train.steps),
-            (self.stream.epoch, self.train.epochs),
-            (self.state.seconds / 60, self.train.minutes),
-        ]
-        return max((now / limit for now, limit in limits if limit is not None), default=0.0)
+        return max(self.shares().values(), default=0.0)
 
     def why_finished(self) -> str | None:
         patience = self.train.patience
         if patience is not None and self.state.stale >= patience:
             return f"no better {self.train.watch.value} in {patience} validations"
-        if self.done() >= 1:
-            return "the limit set was reached"
-        return None
+        return next((f"the limit of {limit} was reached" for limit, share in self.shares().items() if share >= 1), None)
 
     def status(self) -> Status:
         loss, src_rate, tgt_rate = self.window.rates()
@@ -151,10 +154,10 @@ class Trainer:
         ended = self.why_finished()
         if ended or self.state.step % self.train.validate_every == 0:
             self._validate(metrics, ended)
-        if self.signal is not None and self.state.finished is None:
+        if self.signal is not None:
             self.save(score=None)
             name = signal.Signals(self.signal).name
-            raise StoppedError(f"stopped by {name} at step {self.state.step:,}, saved; the same command goes on from here.")
+            raise StoppedError(f"stopped by {name} at step {self.state.step:,}, saved; the same command goes on.")
 
     def _count(self, update: Update) -> None:
         state = self.state
@@ -187,7 +190,7 @@ class Trainer:
         )
         self.on_validation(validation, self.state)
         self.state.finished = ended or self.why_finished()
-        self.save(score=score)
+        self._keep(score)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
@@ -196,6 +199,23 @@ class Trainer:
         logger.info(f"{signal.Signals(number).name}: saving after this update; once more ends at once.")
 
     # ---- on disk --------------------------------------------------------------------------------------------
+
+    def _keep(self, score: float) -> None:
+        """Save and make room. A disk that is full costs a checkpoint and a warning, not the run, until it ends."""
+        try:
+            self.save(score=score)
+        except CheckpointError as error:
+            if self.state.finished:
+                raise
+            if not self.unsaved:
+                logger.warning(f"{error} Training goes on, and the next validation tries again.")
+            self.unsaved = True
+            return
+        self.unsaved = False
+        try:
+            self.checkpoints.prune()
+        except CheckpointError as error:
+            logger.warning(f"{error} Old checkpoints stay.")
 
     def save(self, *, score: float | None) -> None:
         """A checkpoint of everything that the next update depends on."""
@@ -221,14 +241,12 @@ class Trainer:
         load_into(model, checkpoint.model(), where=str(checkpoint.path))
         load_optimizer_tensors(model, self.updater.optimizer, checkpoint.optimizer())
         if self.updater.ema is not None:
-            means = checkpoint.ema()
+            means = checkpoint.ema() or {}
             self.updater.ema.means = {name: means[name].to(p.device) for name, p in model.named_parameters()}
         self.updater.load_state_dict(state["updater"])
         self.stream.load_state_dict(state["stream"])
+        here = self.stream.place
+        next(self.stream)  # the stream now knows the size of the pool that it is in, by which it counts epochs
+        self.stream.place = here
         self.state = TrainState.from_dict(state["train"])
         set_random_state(state["random"])
-
-
-def parameter_tensors(model: torch.nn.Module, ema: dict[str, torch.Tensor] | None) -> dict[str, torch.Tensor]:
-    """The weights to hand on: the running mean where one was kept."""
-    return ema if ema is not None else {name: p.detach() for name, p in model.named_parameters()}

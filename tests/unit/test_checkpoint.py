@@ -175,6 +175,12 @@ def test_best_is_the_highest_score_and_of_equals_the_newer(tmp_path: Path, score
     assert found and found.step == best
 
 
+def test_ranked_are_the_valid_ones_best_first(tmp_path: Path):
+    paths = [save(tmp_path, step, score) for step, score in enumerate([1.0, 4.0, None, 3.0], 1)]
+    flip(paths[1] / "model.safetensors")
+    assert Checkpoints(tmp_path, 1).ranked() == [paths[3], paths[0], paths[2]]
+
+
 @pytest.mark.parametrize(
     ("keep", "scores", "kept"),
     [
@@ -548,6 +554,15 @@ def test_weights_are_loaded_when_all_fit(tmp_path: Path):
     module, other = nn.Linear(3, 4), nn.Linear(3, 4)
     load_into(module, dict(other.state_dict()), "x")
     assert torch.equal(module.weight, other.weight) and torch.equal(module.bias, other.bias)
+
+
+def test_a_matrix_with_two_names_is_saved_and_loaded_under_the_first():
+    tied = nn.ModuleDict({"first": nn.Linear(3, 3), "second": nn.Linear(3, 3)})
+    tied["second"].weight = tied["first"].weight
+    weights = {name: torch.full_like(parameter, 2.0) for name, parameter in tied.named_parameters()}
+    assert "second.weight" not in weights
+    load_into(tied, weights, "x")
+    assert torch.equal(tied["second"].weight, torch.full((3, 3), 2.0))
 
 
 def test_weights_that_do_not_fit_change_nothing():

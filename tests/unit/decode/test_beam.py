@@ -181,7 +181,8 @@ def test_unfinished_hypotheses_rank_behind_finished_ones():
 def test_a_sentence_without_any_allowed_piece_ends_where_it_stands(beam):
     rules = [ForcedPrefix([[A, B]]), BanPieces([B])]
     [best] = search_one(drawn(1), rules=rules, beam=beam)
-    assert (best.tokens, best.finished, len(best.token_log_probs)) == ([A], False, 1)
+    assert (best.tokens, best.finished, best.token_log_probs) == ([A], False, [best.log_prob])
+    assert best.score == best.log_prob < 0  # over a length of 1
     [best] = search_one(drawn(1), rules=[BanPieces(range(5))], beam=beam)
     assert (best.tokens, best.finished, best.score, best.log_prob) == ([], False, 0.0, 0.0)
 
@@ -191,9 +192,21 @@ def test_a_beam_wider_than_the_vocabulary_has_empty_places():
     assert found([search_one(table, beam=8, nbest=8)]) == [[[A], []]]  # log(0.5) / 2 above log(0.5) / 1
 
 
+def test_empty_places_are_not_taken_for_ends_when_the_end_mark_is_piece_0():
+    def toss(_source, _prefix):
+        return [math.log(0.5), -math.inf, -math.inf, math.log(0.5), -math.inf]
+
+    search = Search(bos=BOS, eos=0, pad=2, beam=8, nbest=8, length_penalty=0.0, max_length=2)
+    hypotheses = beam_search(TableStepper(toss), [[3, 0]], search=search)[0]
+    assert [(h.tokens, h.finished) for h in hypotheses] == [([], True), ([A], True), ([A, A], False)]
+
+
 def test_pad_and_bos_are_never_produced_unless_they_are_the_end_mark():
-    sure_of_pad = lambda source, prefix: [0.0, 0.0, -5.0, -4.0, -9.0]  # noqa: E731
-    assert search_one(sure_of_pad, beam=2, length_penalty=0.0)[0].tokens == []
+    def sure_of_pad(_source, _prefix):
+        return [0.0, 0.0, -5.0, -4.0, -9.0]
+
+    assert search_one(sure_of_pad, beam=1, max_length=2)[0].tokens == [A, A]
+    assert search_one(sure_of_pad, beam=2, max_length=2, length_penalty=0.0)[0].tokens == []
     search = Search(bos=EOS, eos=EOS, pad=PAD, beam=2, nbest=1)
     assert search.never().pieces.tolist() == [PAD]
 

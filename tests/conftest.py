@@ -1,0 +1,53 @@
+"""Shapes in signatures are checked while testing; one thread, and random draws that are the same every time."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import jaxtyping
+
+# Before the first import of these rooms: their annotations become checks of every call.
+jaxtyping.install_import_hook(["mt.nn", "mt.losses", "mt.decode"], "beartype.beartype")
+
+import hypothesis
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+hypothesis.settings.register_profile("house", derandomize=True, deadline=None, max_examples=30)
+hypothesis.settings.load_profile("house")
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Every test starts from the same random numbers, whichever ran before it."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def small_model():
+    """A function that makes a small Transformer in eval mode: `small_model(seed=1, positions="rotary")`."""
+    from mt.config import Activation, ModelConfig, NormKind, NormPlacement, Positions, Tying
+    from mt.nn.transformer import Transformer
+
+    kinds = {
+        "norm": NormPlacement,
+        "norm_kind": NormKind,
+        "positions": Positions,
+        "activation": Activation,
+        "tying": Tying,
+    }
+    small = {"dim": 16, "heads": 4, "ffn_dim": 24, "encoder_layers": 2, "decoder_layers": 2, "max_length": 64}
+
+    def make(*, seed=0, src_size=19, tgt_size=19, **options):
+        options = {name: kinds[name](value) if name in kinds else value for name, value in options.items()}
+        torch.manual_seed(seed)
+        model = Transformer(ModelConfig(**{**small, **options}), src_size=src_size, tgt_size=tgt_size)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if parameter.dim() == 1:  # norms and biases start at one and zero, which would hide their absence
+                    parameter += 0.3 * torch.randn_like(parameter)
+        return model.eval()
+
+    return make
