@@ -65,7 +65,7 @@ def read_material(config: Config) -> Material:
         [pair.src for pair in pairs],
         [pair.tgt for pair in pairs],
         config.tokenizer,
-        Path(data.root) / "cache" / "tokenizers",
+        Path(data.cache) / "tokenizers",
     )
     train = TokenizedCorpus(pairs, tokenizer, max_length=config.batch.max_length)
     if train.num_too_long:
@@ -73,7 +73,9 @@ def read_material(config: Config) -> Material:
     table = None if config.model.positions is Positions.rotary else config.model.max_length
     dev = TokenizedCorpus(corpus.dev, tokenizer, max_length=table)
     if dev.num_too_long:
-        logger.warning(f"left out {dev.num_too_long:,} dev pairs of more than `model.max_length` ({table}) pieces a side")
+        logger.warning(
+            f"left out {dev.num_too_long:,} dev pairs of more than {table} pieces (`model.max_length`) a side"
+        )
     return Material(corpus, refusals, tokenizer, train, dev)
 
 
@@ -234,11 +236,12 @@ def choose_weights(config: Config, trainer: Trainer) -> None:
     if len(ranked) > 1:
         load_into(model, average(ranked), where="the mean of the best checkpoints")
         score = trainer.validator(model).score(config.train.watch)
-        if best.score is not None and score < best.score:
+        better = best.score is None or score >= best.score
+        if not better:
             load_weights(model, best)
         logger.info(
             f"the mean of the {len(ranked)} best checkpoints has dev {config.train.watch.value} {abs(score):.2f}, "
-            f"the best alone {abs(best.score or 0):.2f}: taking the {'mean' if score >= (best.score or score) else 'best'}"
+            f"the best alone {abs(best.score or 0):.2f}: taking the {'mean' if better else 'best'}"
         )
 
 

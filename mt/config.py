@@ -92,7 +92,8 @@ class DataConfig:
     dev: list[str] = field(default_factory=list)  # empty: cut from train
     test: list[str] = field(default_factory=list)  # empty: cut from train for the catalogue, none for own files
     limit: int | None = None  # use at most so many training pairs (the first of the file)
-    root: str = "data"  # corpora that are fetched land here
+    root: str = "data"  # corpora that are fetched land here; only read where they are there already
+    cache: str = "data/cache"  # tokenizers that were trained, by the hash of text and settings
 
     def __post_init__(self) -> None:
         require(self.limit is None or self.limit > 0, "data.limit", "be a positive number or null", self.limit)
@@ -119,7 +120,7 @@ class TokenizerConfig:
     """How text becomes pieces (SentencePiece)."""
 
     kind: TokenizerKind = TokenizerKind.unigram
-    vocab_size: int = 8000
+    vocab_size: int = 6000
     joint: bool = True  # one model for both languages; False: one each, of `vocab_size` pieces each
     character_coverage: float = 1.0
     byte_fallback: bool = True  # a character never seen in training becomes its bytes, never <unk>
@@ -180,7 +181,7 @@ class ModelConfig:
 class BatchConfig:
     """How much text makes one update."""
 
-    tokens: int = 4096  # budget of target tokens per batch, end marks included; the source has the same budget
+    tokens: int = 2048  # budget of target tokens per batch, end marks included; the source has the same budget
     accumulate: int = 1  # batches per update
     max_length: int = 256  # training pairs with more pieces on either side are left out, and counted
     pool: int = 16384  # pairs that are sorted by length together
@@ -204,7 +205,7 @@ class LossConfig:
 @dataclass(kw_only=True, slots=True)
 class OptimConfig:
     name: OptimizerKind = OptimizerKind.adamw
-    lr: float = 2e-3  # the peak, reached at the end of the warm-up
+    lr: float = 3e-3  # the peak, reached at the end of the warm-up
     beta1: float = 0.9
     beta2: float = 0.98
     eps: float = 1e-9
@@ -224,8 +225,8 @@ class OptimConfig:
 class ScheduleConfig:
     """How the learning rate moves. `cosine`, `linear` and `wsd` need to know where the run ends."""
 
-    name: ScheduleKind = ScheduleKind.inverse_sqrt
-    warmup_steps: int = 400
+    name: ScheduleKind = ScheduleKind.linear
+    warmup_steps: int = 300
     decay_share: float = 0.2  # wsd: the last share of the run over which the rate falls
     final_ratio: float = 0.0  # cosine, linear, wsd: the rate at the end, as a share of the peak
 
@@ -247,7 +248,7 @@ class TrainConfig:
     precision: Precision = Precision.auto  # auto: bf16 where the device is fast at it, else fp32
     threads: int | None = None  # CPU threads; None: as many as the machine has
     log_every: int = 20  # steps between two lines of metrics.jsonl
-    validate_every: int = 500  # steps between two validations; each saves a checkpoint
+    validate_every: int = 800  # steps between two validations; each saves a checkpoint
     validate_pairs: int = 500  # dev sentences that are translated at a validation (the loss uses all)
     watch: Watch = Watch.bleu  # what "best" means
     patience: int | None = None  # stop after so many validations without a new best
@@ -311,7 +312,7 @@ class Config:
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    train: TrainConfig = field(default_factory=lambda: TrainConfig(minutes=10))
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(minutes=8))
     decode: DecodeConfig = field(default_factory=DecodeConfig)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,18 +1,12 @@
 """Shapes in signatures are checked while testing; one thread, and random draws that are the same every time."""
 
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-import jaxtyping
-
-# Before the first import of these rooms: their annotations become checks of every call.
-jaxtyping.install_import_hook(["mt.nn", "mt.losses", "mt.decode"], "beartype.beartype")
-
 import hypothesis
+import jaxtyping
 import pytest
 import torch
 
+# Before the first import of these rooms: their annotations become checks of every call.
+jaxtyping.install_import_hook(["mt.nn", "mt.losses", "mt.decode"], "beartype.beartype")
 torch.set_num_threads(1)
 
 hypothesis.settings.register_profile("house", derandomize=True, deadline=None, max_examples=30)
@@ -45,7 +39,7 @@ def small_model():
         torch.manual_seed(seed)
         model = Transformer(ModelConfig(**{**small, **options}), src_size=src_size, tgt_size=tgt_size)
         with torch.no_grad():
-            for name, parameter in model.named_parameters():
+            for parameter in model.parameters():
                 if parameter.dim() == 1:  # norms and biases start at one and zero, which would hide their absence
                     parameter += 0.3 * torch.randn_like(parameter)
         return model.eval()

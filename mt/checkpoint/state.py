@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from mt.checkpoint.folder import read_tensors, verify_folder
-from mt.checkpoint.run import MODEL
+from mt.checkpoint.run import EMA, MODEL
 from mt.errors import CheckpointError
 
 SHOWN = 5
 
 
 def average(checkpoints: Sequence[Path]) -> dict[str, Tensor]:
-    """The mean of the models of several checkpoints, summed in float64.
+    """The mean of the models of several checkpoints, or of their running means where they have one, in float64.
 
     Raises `CheckpointError` when there is none, one is damaged, or their tensors do not agree.
     """
@@ -26,7 +26,7 @@ def average(checkpoints: Sequence[Path]) -> dict[str, Tensor]:
     sums: dict[str, Tensor] = {}
     for path in checkpoints:
         verify_folder(path)
-        tensors = read_tensors(path / MODEL)
+        tensors = read_tensors(path / EMA if (path / EMA).exists() else path / MODEL)
         first = first or tensors
         _require_fit(tensors, first, str(path), f"`{checkpoints[0]}`")
         sums = {name: tensor.double() + sums.get(name, 0) for name, tensor in tensors.items()}

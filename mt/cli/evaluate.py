@@ -28,9 +28,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--compare", metavar="OTHER", help="a second model, or a file of translations: paired bootstrap"
     )
     parser.add_argument("--beam", type=positive_int, help="(default: the model's)")
-    parser.add_argument(
-        "--bootstrap", type=resamples, default=1000, help="resamples for the intervals (default: 1000)"
-    )
+    parser.add_argument("--bootstrap", type=resamples, default=1000, help="resamples for the intervals (default: 1000)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument("--tgt", help="target language, which decides how BLEU splits words (default: the model's)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")

@@ -34,7 +34,7 @@ def _hold_out(pairs: list[Pair], first_file: str) -> tuple[list[Pair], list[Pair
         split = split_pairs(pairs, dev=min(DEV_PAIRS, max(1, int(len(pairs) * DEV_SHARE))), test=0)
     except DataError:
         raise DataError(
-            f"{first_file}: too few of the {len(pairs):,} pairs share no sentence with the others, so no dev set can be "
-            "held out; name one with `data.dev`."
+            f"{first_file}: of its {len(pairs):,} pairs too few share no sentence with the others, so no dev set can "
+            "be held out; name one with `data.dev`."
         ) from None
     return split.train, split.dev

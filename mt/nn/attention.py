@@ -24,7 +24,7 @@ from mt.nn.ragged import Ragged
 
 
 class _ToGrid(torch.autograd.Function):
-    """Packed rows -> grid, head-major. Every row has one place, so the backward pass is a gather, never a scatter-add."""
+    """Packed rows -> grid, head-major. Every row has one place, so the backward pass is a gather, not a scatter-add."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, source: Tensor, places: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from mt.train.validate import Validation
 
 MUST_MATCH = {"data", "clean", "tokenizer", "model", "batch", "loss", "optim"}  # sections that make a run what it is
 MUST_MATCH_KEYS = {"train.seed", "train.ema", "train.precision", "train.watch", "schedule.name"}
-MAY_MOVE = {"data.root"}
+MAY_MOVE = {"data.root", "data.cache"}
 PACKAGES = ("torch", "sentencepiece", "sacrebleu", "datasets", "hydra-core", "safetensors")
 
 

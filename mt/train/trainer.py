@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
 
-import torch
-
 from mt.batching import Batch, BatchStream
 from mt.checkpoint import Checkpoint, Checkpoints, load_into, random_state, set_random_state
 from mt.config import BatchConfig, ScheduleConfig, TrainConfig

@@ -1,0 +1,92 @@
+"""The `mt` command as a process of its own, and text that it can learn from."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NUMBERS = {
+    "one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": "fünf",
+    "six": "sechs", "seven": "sieben", "eight": "acht", "nine": "neun", "ten": "zehn",
+}  # fmt: skip
+TINY = (
+    "tokenizer.vocab_size=64 tokenizer.byte_fallback=false model.dim=32 model.heads=2 model.ffn_dim=48 "
+    "model.encoder_layers=1 model.decoder_layers=1 batch.tokens=256 batch.max_length=64 train.device=cpu "
+    "train.threads=1 train.precision=fp32 train.minutes=null train.validate_pairs=5 decode.beam=2"
+)
+
+
+class Process:
+    """A command under way, with what it says in files, so that no full pipe can hold it up."""
+
+    def __init__(self, argv: list[str], folder: Path) -> None:
+        self.stdout, self.stderr = folder / "stdout.txt", folder / "stderr.txt"
+        with self.stdout.open("wb") as out, self.stderr.open("wb") as err:
+            self.inner = subprocess.Popen(argv, cwd=folder, env=environment(), stdout=out, stderr=err)
+
+    def wait_for(self, event: Callable[[], bool], seconds: float = 120) -> bool:
+        """Until something happens (true), or the process ends (false)."""
+        end = time.monotonic() + seconds
+        while not event():
+            if self.inner.poll() is not None:
+                return False
+            assert time.monotonic() < end, f"nothing happened: {self.stderr.read_text()}"
+            time.sleep(0.002)
+        return True
+
+    def signal(self, number: int) -> None:
+        self.inner.send_signal(number)
+
+    def end(self) -> int:
+        return self.inner.wait(timeout=240)
+
+
+def environment() -> dict[str, str]:
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+
+
+def write_numbers(folder: Path, name: str, count: int, seed: int) -> list[str]:
+    """`count` lines of number words as `name`.en and `name`.de; returns the two names."""
+    draw = random.Random(seed)
+    lines = [draw.choices(list(NUMBERS), k=draw.randint(2, 6)) for _ in range(count)]
+    (folder / f"{name}.en").write_text("".join(" ".join(line) + "\n" for line in lines), encoding="utf-8")
+    translated = ["".join(NUMBERS[word] + " " for word in line).strip() + "\n" for line in lines]
+    (folder / f"{name}.de").write_text("".join(translated), encoding="utf-8")
+    return [f"{name}.en", f"{name}.de"]
+
+
+@pytest.fixture(scope="session")
+def tiny() -> list[str]:
+    """Settings of a run that takes seconds."""
+    return TINY.split()
+
+
+@pytest.fixture(scope="session")
+def numbers() -> Callable[[Path, str, int, int], list[str]]:
+    return write_numbers
+
+
+@pytest.fixture(scope="session")
+def start() -> Callable[..., Process]:
+    """`start(folder, "train", ...)` starts a command and returns at once."""
+    return lambda folder, *argv: Process([sys.executable, "-m", "mt", *argv], folder)
+
+
+@pytest.fixture(scope="session")
+def run() -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    """`run(folder, "translate", ..., stdin=b"...")` runs a command to its end; what it says is bytes."""
+
+    def call(folder: Path, *argv: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [sys.executable, "-m", "mt", *argv],
+            cwd=folder, env=environment(), input=stdin, capture_output=True, timeout=240, check=False,
+        )  # fmt: skip
+
+    return call

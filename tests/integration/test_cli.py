@@ -1,0 +1,275 @@
+"""The whole command line on toy text: what it prints, where, and how it refuses."""
+
+import gzip
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STEPS = ["train.steps=30", "train.validate_every=15", "optim.lr=5e-3", "schedule.warmup_steps=10"]
+FILES = ["data.train=[train.en,train.de]", "data.dev=[dev.en,dev.de]", "data.test=[test.en,test.de]"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, numbers, run, tiny) -> Path:
+    """A folder with text and a trained run `runs/toy`."""
+    path = tmp_path_factory.mktemp("cli")
+    for seed, (name, count) in enumerate({"train": 200, "dev": 12, "test": 12}.items()):
+        numbers(path, name, count, seed)
+    done = run(path, "train", *FILES, *tiny, *STEPS, "run.name=toy")
+    assert done.returncode == 0, done.stderr.decode()
+    (path / "trained.txt").write_bytes(done.stdout)
+    return path
+
+
+def refusal(done: subprocess.CompletedProcess[bytes]) -> str:
+    """The last line on stderr, once nothing went to stdout and no traceback was shown."""
+    said = done.stderr.decode()
+    assert done.stdout == b"", done.stdout
+    assert "Traceback" not in said and "internal error" not in said, said
+    return said.strip().split("\n")[-1]
+
+
+# ---------------------------------------------------------------- train
+
+
+def test_training_ends_with_scores_and_the_next_command(home: Path, run):
+    said = (home / "trained.txt").read_text()
+    assert "Trained 30 updates" in said and "Test set of train, 12 sentences:" in said and "BLEU = " in said
+    assert {p.name for p in (home / "runs/toy").iterdir() if not p.name.startswith(".")} == {
+        "config.yaml", "manifest.json", "train.log", "metrics.jsonl", "tensorboard", "checkpoints", "samples", "eval",
+        "model",
+    }  # fmt: skip
+    assert sorted(p.name for p in (home / "runs/toy/model").iterdir()) == [
+        "MANIFEST.json", "README.md", "config.json", "model.safetensors", "tokenizer.model"
+    ]  # fmt: skip
+    advice = next(line for line in said.split("\n") if line.startswith("  echo "))
+    python = f"{sys.executable} -m mt"
+    done = subprocess.run(
+        advice.replace("| mt", f"| {python}"), shell=True, cwd=home, capture_output=True, timeout=120,
+        env={"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "PATH": "/usr/bin:/bin"}, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.count(b"\n")) == (0, 1), done.stderr
+
+
+def test_training_on_gz_and_tsv_gives_the_same_weights(home: Path, run, tiny, tmp_path: Path):
+    sides = [(home / f"train.{side}").read_bytes() for side in ("en", "de")]
+    for side, text in zip(("en", "de"), sides, strict=True):
+        (tmp_path / f"train.{side}.gz").write_bytes(gzip.compress(text))
+        shutil.copy(home / f"dev.{side}", tmp_path)
+    rows = zip(*(text.decode().split("\n")[:-1] for text in sides), strict=True)
+    (tmp_path / "train.tsv").write_text("".join(f"{s}\t{t}\n" for s, t in rows), encoding="utf-8")
+    weights = {(home / "runs/toy/model/model.safetensors").read_bytes()}
+    for name, files in {"gz": "[train.en.gz,train.de.gz]", "tsv": "[train.tsv]"}.items():
+        done = run(tmp_path, "train", f"data.train={files}", FILES[1], *tiny, *STEPS, f"run.name={name}")
+        assert done.returncode == 0, done.stderr.decode()
+        weights.add((tmp_path / f"runs/{name}/model/model.safetensors").read_bytes())
+    assert len(weights) == 1
+
+
+def test_a_dry_run_shows_what_would_happen_and_leaves_nothing(home: Path, run, tiny):
+    done = run(home, "train", "--dry-run", *FILES, *tiny, *STEPS, "run.name=dry")
+    assert done.returncode == 0, done.stderr.decode()
+    page = done.stdout.decode()
+    wanted = ("training pairs   200 used; read 200", "unknown pieces", "parameters", "lengths in pieces", "###",
+              "examples:", "the limit of steps", "▁")  # fmt: skip
+    assert all(words in page for words in wanted), page
+    assert not (home / "runs/dry").exists()
+
+
+def test_a_second_train_in_a_folder_in_use_is_refused(home: Path, start, run, tiny):
+    command = ["train", *FILES, *tiny, "train.steps=100000", "run.name=busy"]
+    first = start(home, *command)
+    try:
+        assert first.wait_for(lambda: (home / "runs/busy/metrics.jsonl").exists())
+        second = run(home, *command)
+    finally:
+        first.signal(signal.SIGTERM)
+        assert first.end() == 75
+    assert second.returncode == 1
+    assert refusal(second).startswith(f"mt train: `runs/busy` is in use by process {first.inner.pid} on ")
+    shutil.rmtree(home / "runs/busy")
+
+
+# ---------------------------------------------------------------- translate
+
+
+def test_one_line_out_for_one_line_in(home: Path, run):
+    lines = ["one two", "", "   ", "three\u2028four", "five six\r", "seven\u0085eight", "nine ten"]
+    done = run(home, "translate", "runs/toy", stdin="\n".join(lines).encode())
+    assert done.returncode == 0, done.stderr.decode()
+    out = done.stdout.decode().split("\n")
+    assert len(out) == len(lines)
+    assert out[1] == out[2] == "" and all(out[i].strip() for i in (0, 3, 4, 5, 6))
+    assert [line.endswith("\r") for line in out] == [line.endswith("\r") for line in lines]
+
+
+def test_a_last_line_keeps_its_end_and_no_input_gives_no_output(home: Path, run):
+    done = run(home, "translate", "runs/toy", stdin=b"\xef\xbb\xbfone two\n\nthree\r\n")
+    assert done.stdout.endswith(b"\r\n") and done.stdout.count(b"\n") == 3
+    plain = run(home, "translate", "runs/toy", stdin=b"one two\n\nthree")
+    assert plain.stdout == done.stdout.replace(b"\r\n", b"")
+    empty = run(home, "translate", "runs/toy", stdin=b"")
+    assert (empty.returncode, empty.stdout) == (0, b"")
+
+
+def test_files_compressed_or_not_and_nbest(home: Path, run):
+    (home / "in.gz").write_bytes(gzip.compress(b"one two\nthree\n"))
+    done = run(home, "translate", "runs/toy/model", "-i", "in.gz", "-o", "out.jsonl", "--nbest", "3", "--beam", "4")
+    assert (done.returncode, done.stdout) == (0, b""), done.stderr.decode()
+    rows = [json.loads(line) for line in (home / "out.jsonl").read_text(encoding="utf-8").split("\n")[:-1]]
+    assert [row["source"] for row in rows] == ["one two", "three"]
+    for row in rows:
+        scores = [t["score"] for t in row["translations"]]
+        assert len(scores) == 3 and scores == sorted(scores, reverse=True)
+        assert len(row["translations"][0]["pieces"]) <= len(row["translations"][0]["piece_log_probs"])
+    plain = run(home, "translate", "runs/toy", "-i", "in.gz", "--beam", "4", "--length-penalty", "1")
+    assert plain.stdout.decode().split("\n")[:-1] == [row["translations"][0]["text"] for row in rows]
+
+
+def test_a_reader_that_leaves_is_no_error(home: Path, start):
+    line = f"yes one two | head -n 5000 | {sys.executable} -m mt translate runs/toy --beam 1 | head -n 1"
+    done = subprocess.run(
+        ["bash", "-c", f"{line}; echo ${{PIPESTATUS[2]}}"], cwd=home, capture_output=True, timeout=240, check=False,
+        env={"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    first, code = done.stdout.decode().strip().split("\n")
+    assert (code, done.stderr) in [("141", b""), ("-13", b"")] and first
+
+
+def test_python_loads_a_run_and_a_model(home: Path):
+    import mt
+
+    run, model = (mt.load(home / name, device="cpu", precision="fp32") for name in ("runs/toy", "runs/toy/model"))
+    texts = ["one two three", "", "four"]
+    assert run.translate(texts) == model.translate(texts)
+    assert run.translate("four") == run.translate(texts)[2] and run.translate(texts)[1] == ""
+    best = mt.load(home / "runs/toy/checkpoints/step-00000030", device="cpu", precision="fp32")
+    assert len(best.translate(texts)) == 3
+
+
+# ---------------------------------------------------------------- evaluate
+
+
+def test_evaluate_scores_compares_and_writes_down(home: Path, run):
+    done = run(home, "evaluate", "runs/toy", "--json", "--bootstrap", "50", "--compare", "test.de")
+    assert done.returncode == 0, done.stderr.decode()
+    told = json.loads(done.stdout)
+    assert [score["name"] for score in told["scores"]] == ["BLEU", "chrF++", "TER"] and told["sentences"] == 12
+    assert all(score["signature"] and score["confidence"] is not None for score in told["scores"])
+    assert [row["name"] for row in told["comparison"]] == ["BLEU", "chrF++", "TER"]
+    assert told["comparison"][0]["baseline"] == pytest.approx(told["scores"][0]["value"])
+    assert told["comparison"][0]["other"] == pytest.approx(100)
+    kept = home / "runs/toy/eval"
+    assert json.loads((kept / "test.json").read_text())["scores"] == told["scores"]
+    again = run(
+        home, "evaluate", "--hypotheses", "runs/toy/eval/test.hyp.txt", "--references", "test.de", "--bootstrap", "50"
+    )
+    assert again.returncode == 0, again.stderr.decode()
+    assert f"BLEU = {told['scores'][0]['value']:.1f} ± {told['scores'][0]['confidence']:.1f}" in again.stdout.decode()
+
+
+def test_evaluate_compares_two_models(home: Path, run):
+    (home / "short.en").write_bytes((home / "dev.en").read_bytes())
+    (home / "short.de").write_bytes((home / "dev.de").read_bytes())
+    done = run(home, "evaluate", "runs/toy", "--test", "short.en", "short.de", "--compare", "runs/toy/model",
+               "--bootstrap", "50", "--beam", "1")  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
+    lines = done.stdout.decode().strip().split("\n")
+    assert lines[0] == "short, 12 sentences"
+    assert all("(+0.0, p = 1.000)" in line for line in lines[-3:])
+    assert (home / "runs/toy/eval/short.json").exists()
+
+
+# ---------------------------------------------------------------- refusals: one sentence, the right code
+
+
+@pytest.fixture(scope="module")
+def bad(home: Path) -> Path:
+    """Files that are each wrong in one way."""
+    (home / "short.txt").write_text("eins\n" * 3)
+    (home / "latin.de").write_bytes(b"eins\n" * 4 + "fünf\n".encode("latin-1") + b"eins\n" * 195)
+    (home / "empty.en").write_bytes(b"")
+    (home / "empty.de").write_bytes(b"")
+    (home / "blank.en").write_bytes(b"\n" * 200)
+    for name, damage in {"without": None, "flipped": "model.safetensors", "flipped-pieces": "tokenizer.model"}.items():
+        shutil.copytree(home / "runs/toy/model", home / name)
+        if damage is None:
+            (home / name / "model.safetensors").unlink()
+        else:
+            content = bytearray((home / name / damage).read_bytes())
+            content[len(content) // 2] ^= 1
+            (home / name / damage).write_bytes(content)
+    return home
+
+
+TRAIN = {
+    "missing": (3, ["data.train=[tarin.en,train.de]"], "`tarin.en` does not exist: did you mean `train.en`?"),
+    "unequal": (3, ["data.train=[train.en,test.de]"], "`train.en` has 200 lines but `test.de` has 12"),
+    "bytes": (3, ["data.train=[train.en,latin.de]"], "latin.de:5: byte 1 (0xfc) is not UTF-8"),
+    "empty": (3, ["data.train=[empty.en,empty.de]"], "No pairs in `empty.en`, `empty.de`"),
+    "blank": (3, ["data.train=[blank.en,train.de]", FILES[1]], "must hold words"),
+    "odd": (3, ["data.train=[train.en]"], "`train.en` has no partner"),
+    "key": (2, [FILES[0], "optim.learning_rate=1"], "`optim.learning_rate` is not a setting; did you mean"),
+    "enum": (2, [FILES[0], "model.norm=bathc"], "`model.norm` must be one of pre, post, but is bathc"),
+    "number": (2, [FILES[0], "optim.lr=inf"], "`optim.lr` must be a finite number, but is inf"),
+    "name": (2, [FILES[0], "run.name=../elsewhere"], "`run.name` must be the name of one folder"),
+    "two vocabularies": (2, [FILES[0], "tokenizer.joint=false"], "`model.tying` is all, which needs one vocabulary"),
+}
+
+
+@pytest.mark.parametrize("case", TRAIN)
+def test_train_refuses(case, bad: Path, run, tiny):
+    code, settings, sentence = TRAIN[case]
+    name = [] if case == "name" else ["run.name=bad"]
+    done = run(bad, "train", *tiny, *STEPS, *name, *settings)
+    line = refusal(done)
+    assert line.startswith("mt train: ") and sentence in line and done.returncode == code
+    assert not (bad / "runs/bad/checkpoints").exists() and not (bad / "elsewhere").exists()
+
+
+def test_settings_may_be_mended_before_anything_was_learnt(bad: Path, run, tiny):
+    wrong = run(bad, "train", *tiny, *STEPS, "run.name=mended", "data.train=[tarin.en,train.de]")
+    assert wrong.returncode == 3
+    right = run(bad, "train", *tiny, *STEPS, "run.name=mended", FILES[0])
+    assert right.returncode == 0, right.stderr.decode()
+
+
+OTHERS = {
+    "no run": (1, ["translate"], "there is no run in runs/"),
+    "no model": (1, ["translate", "runs/tyo"], "runs/tyo does not exist; did you mean runs/toy?"),
+    "no weights": (
+        1,
+        ["translate", "without"],
+        "`without/model.safetensors` is in the manifest of its folder, but missing",
+    ),
+    "flipped": (1, ["translate", "flipped"], "`flipped/model.safetensors` must have SHA-256"),
+    "flipped pieces": (1, ["translate", "flipped-pieces"], "`flipped-pieces/tokenizer.model` must have SHA-256"),
+    "input": (3, ["translate", "runs/toy", "-i", "tset.en"], "`tset.en` does not exist: did you mean `test.en`?"),
+    "output": (1, ["translate", "runs/toy", "-i", "test.en", "-o", "no/out"], "`no/out` cannot be written"),
+    "itself": (2, ["translate", "runs/toy", "-i", "test.en", "-o", "test.en"], "is the file to translate"),
+    "nbest": (2, ["translate", "runs/toy", "--beam", "2", "--nbest", "3"], "needs a beam at least as wide"),
+    "precision": (2, ["translate", "runs/toy", "--precision", "fp8"], "invalid choice: 'fp8'"),
+    "lengths": (3, ["evaluate", "runs/toy", "--hypotheses", "short.txt"], "short.txt has 3 lines, but there are 12"),
+    "given": (3, ["evaluate", "--hypotheses", "short.txt", "--references", "test.de"], "short.txt has 3 lines"),
+    "compare": (3, ["evaluate", "runs/toy", "--compare", "tset.de"], "`tset.de` does not exist"),
+    "no such run": (1, ["evaluate", "runs/nothing"], "runs/nothing does not exist"),
+    "no test set": (2, ["evaluate", "flipped"], "this model lies in no run folder, so it has no test set"),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_translate_and_evaluate_refuse(case, bad: Path, run, tmp_path: Path):
+    code, argv, sentence = OTHERS[case]
+    done = run(tmp_path if case == "no run" else bad, *argv, stdin=b"one\n")
+    line = refusal(done)
+    assert line.startswith(f"mt {argv[0]}: ") and sentence in line and done.returncode == code
+
+
+def test_bytes_that_are_no_text_on_stdin_are_named(home: Path, run):
+    done = run(home, "translate", "runs/toy", stdin=b"one\n\xff\n")
+    assert refusal(done).startswith("mt translate: stdin:2: byte 0 (0xff) is not UTF-8") and done.returncode == 3

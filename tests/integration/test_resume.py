@@ -1,0 +1,148 @@
+"""A run that is killed, stopped or asked again gives, to the last bit, what an unbroken run gives."""
+
+import hashlib
+import json
+import random
+import signal
+from pathlib import Path
+
+import pytest
+
+SETTINGS = (
+    "data.train=[train.en,train.de] data.dev=[dev.en,dev.de] tokenizer.sampling=0.1 model.dropout=0.1 "
+    "model.word_dropout=0.05 model.positions=learned model.tying=decoder batch.tokens=128 batch.accumulate=2 "
+    "batch.pool=60 loss.label_smoothing=0.1 optim.lr=5e-3 schedule.warmup_steps=20 train.ema=0.9 train.log_every=1 "
+    "train.validate_every=16 train.average=2 train.keep=2"
+)
+STEPS = 96
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, numbers) -> Path:
+    path = tmp_path_factory.mktemp("resume")
+    numbers(path, "train", 160, seed=1)
+    numbers(path, "dev", 12, seed=2)
+    return path
+
+
+@pytest.fixture(scope="module")
+def command(tiny):
+    def make(name: str, *more: str) -> list[str]:
+        return ["train", *tiny, *SETTINGS.split(), f"run.name={name}", f"train.steps={STEPS}", *more]
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def unbroken(folder, command, run):
+    done = run(folder, *command("unbroken"))
+    assert done.returncode == 0, done.stderr.decode()
+    return numbers_of(folder / "runs/unbroken"), weights_of(folder / "runs/unbroken")
+
+
+def numbers_of(run_folder: Path) -> list[tuple]:
+    """What must be equal, in the order of the file: all that is no measurement of time."""
+    lines = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().split("\n")[:-1]]
+    keys = {"train": ("epoch", "loss", "nll", "lr", "grad_norm", "packing"), "dev": ("loss", "bleu", "chrf")}
+    return [(line["kind"], line["step"], *(line[key] for key in keys[line["kind"]])) for line in lines]
+
+
+def weights_of(run_folder: Path) -> dict[str, str]:
+    files = {
+        "handed on": run_folder / "model" / "model.safetensors",
+        **{
+            name: run_folder / f"checkpoints/step-{STEPS:08d}/{name}.safetensors"
+            for name in ("model", "ema", "optimizer")
+        },
+    }
+    return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
+
+
+def lines_in(file: Path) -> int:
+    return file.read_bytes().count(b"\n") if file.exists() else 0
+
+
+def test_the_unbroken_run_is_worth_comparing_with(unbroken):
+    numbers, weights = unbroken
+    losses = [line[3] for line in numbers if line[0] == "train"]
+    assert [line[1] for line in numbers if line[0] == "train"] == list(range(1, STEPS + 1))
+    assert [line[1] for line in numbers if line[0] == "dev"] == list(range(16, STEPS + 1, 16))
+    assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+    assert len(set(weights.values())) == 4
+
+
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_it_ends_the_same(seed, folder, command, start, unbroken):
+    draw, name = random.Random(seed), f"killed-{seed}"
+    metrics, checkpoints = folder / f"runs/{name}/metrics.jsonl", folder / f"runs/{name}/checkpoints"
+    killed = 0
+    for round_number in range(4):
+        process = start(folder, *command(name))
+        # Mid-save in one round, else after so many lines; a resumed run first drops those after its checkpoint.
+        lines = draw.randint(5, 30) + 18 * round_number
+        moments = [lambda lines=lines: lines_in(metrics) >= lines, lambda: any(checkpoints.glob(".tmp-step-*"))]
+        if process.wait_for(moments[round_number == 1]):
+            process.signal(signal.SIGKILL)
+            killed += process.end() == -signal.SIGKILL
+    assert killed >= 3
+    process = start(folder, *command(name))
+    assert process.end() == 0, process.stderr.read_text()
+    assert "going on from step" in process.stderr.read_text()
+    assert (numbers_of(folder / f"runs/{name}"), weights_of(folder / f"runs/{name}")) == unbroken
+    manifest = json.loads((folder / f"runs/{name}/manifest.json").read_text())
+    assert len(manifest["attempts"]) == 5
+
+
+def test_stopped_by_sigterm_it_says_so_and_goes_on(folder, command, start, run, unbroken):
+    process = start(folder, *command("stopped"))
+    assert process.wait_for(lambda: lines_in(folder / "runs/stopped/metrics.jsonl") >= 5)
+    process.signal(signal.SIGTERM)
+    assert process.end() == 75
+    last = process.stderr.read_text().strip().split("\n")[-1]
+    assert last.startswith("mt train: stopped by SIGTERM at step ") and "the same command goes on" in last
+    assert "Traceback" not in process.stderr.read_text()
+    assert not (folder / "runs/stopped/model").exists()
+    done = run(folder, *command("stopped"))
+    assert done.returncode == 0, done.stderr.decode()
+    assert (numbers_of(folder / "runs/stopped"), weights_of(folder / "runs/stopped")) == unbroken
+
+
+def test_a_finished_run_says_so_and_changes_nothing(folder, command, run, unbroken):
+    again = run(folder, *command("unbroken"))
+    assert again.returncode == 0
+    said = again.stdout.decode()
+    assert said.startswith(f"runs/unbroken is finished after {STEPS} steps: the limit of {STEPS} steps was reached.")
+    assert (numbers_of(folder / "runs/unbroken"), weights_of(folder / "runs/unbroken")) == unbroken
+
+
+def test_a_fixed_setting_that_changed_is_named_with_both_values(folder, command, run, unbroken):
+    refused = run(folder, *command("unbroken", "optim.lr=1e-3"))
+    assert (refused.returncode, refused.stdout) == (2, b"")
+    [line] = refused.stderr.decode().strip().split("\n")
+    assert line.startswith("mt train: `optim.lr` was 0.005 when runs/unbroken began, but is 0.001 now")
+
+
+def test_other_training_text_under_the_same_name_is_refused(folder, command, start, run, numbers):
+    other = folder / "other"
+    other.mkdir()
+    numbers(other, "train", 160, seed=1)
+    numbers(other, "dev", 12, seed=2)
+    process = start(other, *command("x"))
+    assert process.wait_for(lambda: any((other / "runs/x/checkpoints").glob("step-*")))
+    process.signal(signal.SIGKILL)
+    process.end()
+    numbers(other, "train", 160, seed=3)
+    refused = run(other, *command("x"))
+    assert refused.returncode == 3
+    assert "the training text is not the one that runs/x began with" in refused.stderr.decode().strip().split("\n")[-1]
+
+
+def test_more_steps_go_on_from_the_end(folder, command, run, unbroken):
+    name = "unbroken"
+    longer = run(folder, *command(name), "train.steps=112")
+    assert longer.returncode == 0, longer.stderr.decode()
+    assert f"going on from step {STEPS}" in longer.stderr.decode()
+    found = numbers_of(folder / f"runs/{name}")
+    assert found[: len(unbroken[0])] == unbroken[0]
+    assert [line[1] for line in found if line[0] == "train"] == list(range(1, 113))
+    assert longer.stdout.decode().strip().startswith("Trained 112 updates")

@@ -1,0 +1,61 @@
+"""A corpus of number words with its tokenizer, and what stands around it: made in a moment, known in full."""
+
+import random
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from mt.batching import BatchStream, TokenizedCorpus
+from mt.config import BatchConfig, ModelConfig, OptimConfig, Precision, TokenizerConfig
+from mt.corpus.pair import Origin, Pair
+from mt.nn.transformer import Transformer
+from mt.optim import make_optimizer
+from mt.tokenizer import Tokenizer, train_tokenizer
+from mt.train.update import Updater
+
+ENGLISH = "one two three four five six seven eight nine ten".split(" ")
+GERMAN = "eins zwei drei vier fünf sechs sieben acht neun zehn".split(" ")
+
+
+def number_pairs(count: int, seed: int = 0) -> list[Pair]:
+    draw = random.Random(seed)
+    found = []
+    for line in range(1, count + 1):
+        digits = [draw.randrange(10) for _ in range(draw.randint(2, 6))]
+        texts = (" ".join(words[d] for d in digits) for words in (ENGLISH, GERMAN))
+        found.append(Pair(*texts, Origin("numbers.tsv", line)))
+    return found
+
+
+@cache
+def number_tokenizer() -> Tokenizer:
+    pairs = number_pairs(200)
+    section = TokenizerConfig(vocab_size=60, byte_fallback=False)
+    with TemporaryDirectory() as cache_folder:
+        return train_tokenizer([p.src for p in pairs], [p.tgt for p in pairs], section, Path(cache_folder))
+
+
+def number_corpus(count: int, seed: int = 0) -> TokenizedCorpus:
+    return TokenizedCorpus(number_pairs(count, seed), number_tokenizer())
+
+
+def tiny_config(**options) -> ModelConfig:
+    small = {"dim": 16, "heads": 2, "ffn_dim": 24, "encoder_layers": 1, "decoder_layers": 1, "dropout": 0.0}
+    return ModelConfig(**{**small, **options})
+
+
+def tiny_model(seed: int = 0, **options) -> Transformer:
+    torch.manual_seed(seed)
+    size = number_tokenizer().tgt_size
+    return Transformer(tiny_config(**options), src_size=size, tgt_size=size)
+
+
+def updater_of(model: Transformer, precision: Precision = Precision.fp32, **options) -> Updater:
+    options = {"smoothing": 0.1, "clip_norm": 0.0, **options}
+    return Updater(model, make_optimizer(model, OptimConfig(lr=1e-2)), precision=precision, **options)
+
+
+def stream_of(corpus: TokenizedCorpus, tokens: int = 64, **options) -> BatchStream:
+    return BatchStream(corpus, BatchConfig(tokens=tokens, max_length=32, **options), seed=1)

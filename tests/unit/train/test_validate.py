@@ -1,0 +1,68 @@
+"""Validation: the loss on all of the dev set, the scores of a real translation, and a model left as it was."""
+
+import math
+
+import pytest
+import torch
+from toy import number_corpus, number_pairs, tiny_model
+
+from mt.config import Precision, Watch
+from mt.optim import Ema
+from mt.train.update import batch_loss
+from mt.train.validate import Validation, Validator, running_mean
+
+
+def make(corpus, translate, pairs=3, tokens=40):
+    return Validator(corpus, translate, precision=Precision.fp32, tokens=tokens, pairs=pairs, bleu_tokenizer="13a")
+
+
+def test_the_loss_is_that_of_all_pairs_and_has_no_smoothing():
+    corpus, model = number_corpus(9), tiny_model(dropout=0.5)
+    found = make(corpus, list)(model)
+    assert not model.training
+    rows = sum(len(target) + 1 for target in corpus.target)
+    assert found.loss == pytest.approx(batch_loss(model, corpus.batch(range(9)), Precision.fp32, 0.0).nll.item() / rows)
+    assert make(corpus, list, tokens=1000)(model).loss == pytest.approx(found.loss)
+
+
+def test_only_the_first_pairs_are_translated_and_scored():
+    corpus, asked = number_corpus(9), []
+
+    def translate(texts):
+        asked.extend(texts)
+        return [pair.tgt for pair in number_pairs(9)][: len(texts)]
+
+    found = make(corpus, translate)(tiny_model())
+    assert asked == found.sources == [pair.src for pair in number_pairs(9)][:3]
+    assert found.references == found.hypotheses == [pair.tgt for pair in number_pairs(9)][:3]
+    assert (found.bleu, found.chrf) == (pytest.approx(100), pytest.approx(100))
+    assert make(corpus, lambda texts: ["" for _ in texts])(tiny_model()).bleu == 0
+
+
+def test_what_best_compares_is_higher_for_the_better():
+    found = Validation(2.5, 30.0, 50.0, [], [], [])
+    assert [found.score(watch) for watch in (Watch.loss, Watch.bleu, Watch.chrf)] == [-2.5, 30.0, 50.0]
+
+
+def test_inside_the_running_mean_the_model_has_the_mean_and_after_it_its_own():
+    model = tiny_model()
+    ema = Ema(model, 0.5)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 1
+    own = [p.detach().clone() for p in model.parameters()]
+    with pytest.raises(ZeroDivisionError), running_mean(model, ema):
+        assert all(torch.equal(p, ema.means[name]) for name, p in model.named_parameters())
+        assert not torch.equal(next(model.parameters()), own[0])
+        raise ZeroDivisionError
+    assert all(torch.equal(p, old) for p, old in zip(model.parameters(), own, strict=True))
+    with running_mean(model, None):
+        assert all(torch.equal(p, old) for p, old in zip(model.parameters(), own, strict=True))
+
+
+def test_no_random_number_is_drawn():
+    state = torch.get_rng_state()
+    model = tiny_model(dropout=0.5)
+    state = torch.get_rng_state()
+    assert math.isfinite(make(number_corpus(9), list)(model).loss)
+    assert torch.equal(torch.get_rng_state(), state)
