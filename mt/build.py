@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from mt.batching import BatchStream, TokenizedCorpus
-from mt.checkpoint import Checkpoint, Checkpoints, RunLock, average, load_into, write_folder
+from mt.checkpoint import Checkpoint, Checkpoints, RunLock, average, load_into, read_manifest, write_folder
 from mt.clean.pipeline import Pipeline
 from mt.config import Config, DataConfig, DecodeConfig, Positions, Precision, Tying, require
 from mt.corpus.catalog import Corpus, fetch
@@ -181,7 +181,6 @@ def train(config: Config, command: list[str]) -> float:
         last = checkpoints.latest()
         if last is not None:
             trainer.resume(last)
-            trainer.state.finished = trainer.why_finished()
             if trainer.state.finished and folder.model.exists():
                 print(folder.farewell(trainer.state))
                 return trainer.state.best_score or 0.0
@@ -232,7 +231,8 @@ def choose_weights(config: Config, trainer: Trainer) -> None:
     best = checkpoints.best()
     assert best is not None, "a run that ends has validated, and saved, at its last step"
     load_weights(model, best)
-    ranked = checkpoints.ranked()[: config.train.average]
+    scored = [path for path in checkpoints.ranked() if read_manifest(path).meta.get("score") is not None]
+    ranked = scored[: config.train.average]
     if len(ranked) > 1:
         load_into(model, average(ranked), where="the mean of the best checkpoints")
         score = trainer.validator(model).score(config.train.watch)

@@ -49,7 +49,7 @@ def _plain(kind: Any, value: object, where: str) -> object:
             return value
     wanted = " or ".join(
         f"one of {', '.join(member.value for member in o)}" if isinstance(o, type) and issubclass(o, StrEnum)
-        else getattr(o, "__name__", str(o))
+        else "null" if o is type(None) else getattr(o, "__name__", str(o))
         for o in options
     )  # fmt: skip
     raise ConfigError(f"{where} must be {wanted}, but is {value!r}.")

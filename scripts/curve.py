@@ -1,6 +1,6 @@
 """The learning curve of a run as a Markdown table.
 
-    python scripts/curve.py runs/multi30k_en_de
+python scripts/curve.py runs/multi30k_en_de
 """
 
 import sys

@@ -15,8 +15,8 @@ from mt.optim import make_optimizer
 from mt.tokenizer import Tokenizer, train_tokenizer
 from mt.train.update import Updater
 
-ENGLISH = "one two three four five six seven eight nine ten".split(" ")
-GERMAN = "eins zwei drei vier fünf sechs sieben acht neun zehn".split(" ")
+ENGLISH = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+GERMAN = ["eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun", "zehn"]
 
 
 def number_pairs(count: int, seed: int = 0) -> list[Pair]:

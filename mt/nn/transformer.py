@@ -36,10 +36,17 @@ class Memory:
     ragged: Ragged
 
 
+class RMSNorm(nn.RMSNorm):
+    """torch's, with the weight in the precision of the rows: its fast kernel takes no other, and warns."""
+
+    def forward(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
+        return nn.functional.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+
+
 def make_norm(config: ModelConfig) -> nn.Module:
     """LayerNorm (Ba et al. 2016), or RMSNorm, which only rescales (Zhang & Sennrich 2019)."""
     if config.norm_kind is NormKind.rmsnorm:
-        return nn.RMSNorm(config.dim, eps=1e-6)
+        return RMSNorm(config.dim, eps=1e-6)
     return nn.LayerNorm(config.dim, eps=1e-5, bias=config.bias)
 
 

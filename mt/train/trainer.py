@@ -147,7 +147,8 @@ class Trainer:
             metrics.write(
                 "train", self.state.step, epoch=status.epoch, loss=update.loss, nll=update.nll, lr=status.lr,
                 grad_norm=update.grad_norm, src_tokens_per_s=status.src_tokens_per_s,
-                tgt_tokens_per_s=status.tgt_tokens_per_s, packing=status.packing,
+                tgt_tokens_per_s=status.tgt_tokens_per_s,
+                packing=update.tgt_tokens / (self.batch.tokens * self.batch.accumulate),
             )  # fmt: skip
         ended = self.why_finished()
         if ended or self.state.step % self.train.validate_every == 0:
@@ -234,7 +235,7 @@ class Trainer:
         )
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on as if the run had never stopped."""
+        """Go on as if the run had never stopped; one that had ended may have been given higher limits since."""
         model, state = self.updater.model, checkpoint.state()
         load_into(model, checkpoint.model(), where=str(checkpoint.path))
         load_optimizer_tensors(model, self.updater.optimizer, checkpoint.optimizer())
@@ -247,4 +248,5 @@ class Trainer:
         next(self.stream)  # the stream now knows the size of the pool that it is in, by which it counts epochs
         self.stream.place = here
         self.state = TrainState.from_dict(state["train"])
+        self.state.finished = self.why_finished()
         set_random_state(state["random"])

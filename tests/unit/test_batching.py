@@ -167,8 +167,18 @@ def test_every_epoch_draws_its_own_segmentations_that_fit_the_longest_sentence()
 
 
 def test_a_draw_over_the_limit_gives_way_to_the_best_segmentation():
-    stream = stream_of(**{**PLAIN, "sizes": [(LONGEST, LONGEST)] * 5, "tokens": LONGEST, "sampling": True})
-    assert {99 in [*batch.source.tolist(), *batch.target_in.tolist()] for batch in one_epoch(stream)} == {False}
+    """Two pieces and a mark is all that fits; a draw that splits even one of them does not."""
+    section = BatchConfig(tokens=3, max_length=3, pool=20)
+    for batch in one_epoch(BatchStream(corpus_of([(3, 3)] * 20, max_length=3), section, seed=1, sampling=True)):
+        assert (len(batch.source), len(batch.target_in)) == (3, 3)
+        assert 99 not in [*batch.source.tolist(), *batch.target_in.tolist()]
+
+
+def test_a_pair_that_stays_in_its_place_is_drawn_anew_every_epoch():
+    stream = stream_of(**{**PLAIN, "sizes": [(5, 5)], "sampling": True})
+    batches = [next(stream) for _ in range(6)]
+    assert len({str(batch.source) for batch in batches}) > 2
+    assert len({str(batch.target_in) for batch in batches}) > 2
 
 
 def test_the_epoch_counts_pools_and_batches():

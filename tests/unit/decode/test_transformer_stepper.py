@@ -47,7 +47,7 @@ def same(found, wanted):
 
 
 @cases
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_cached_and_uncached_search_agree(small_model, **case):
     model, search, source = prepared(small_model, **case)
     for how in (beam_search, greedy_search):
@@ -55,7 +55,7 @@ def test_cached_and_uncached_search_agree(small_model, **case):
 
 
 @cases
-@settings(max_examples=15)
+@settings(max_examples=10)
 def test_a_sentence_does_not_depend_on_its_batch(small_model, **case):
     model, search, source = prepared(small_model, **case)
     stepper = CachedStepper(model)  # one for all: `start` forgets the last batch

@@ -22,7 +22,7 @@ def line(rng, words):
 def tokenizer(tmp_path_factory):
     rng = random.Random(0)
     lines = [line(rng, rng.randint(2, 9)) for _ in range(200)]
-    section = TokenizerConfig(vocab_size=300, normalization="identity")
+    section = TokenizerConfig(vocab_size=300)
     return train_tokenizer(lines, lines, section, tmp_path_factory.mktemp("cache"))
 
 
@@ -93,7 +93,7 @@ def test_one_text_in_is_one_text_out(echo):
     assert echo.translate([]) == []
 
 
-@pytest.mark.parametrize("text", ["", " ", "\t"])
+@pytest.mark.parametrize("text", ["", " ", "\t", "\u3000 "])
 def test_an_empty_text_has_one_empty_translation(translator, text):
     assert translator.search([text], nbest=3) == [[EMPTY]]
 

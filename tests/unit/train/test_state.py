@@ -14,7 +14,13 @@ def test_the_best_is_kept_and_validations_since_are_counted():
     seen = []
     for state.step, score in ((10, 3.0), (20, 2.0), (30, 3.0), (40, 4.0), (50, 1.0)):
         seen.append((state.record(score), state.best_score, state.best_step, state.stale))
-    assert seen == [(True, 3.0, 10, 0), (False, 3.0, 10, 1), (False, 3.0, 10, 2), (True, 4.0, 40, 0), (False, 4.0, 40, 1)]
+    assert seen == [
+        (True, 3.0, 10, 0),
+        (False, 3.0, 10, 1),
+        (False, 3.0, 10, 2),
+        (True, 4.0, 40, 0),
+        (False, 4.0, 40, 1),
+    ]
 
 
 def test_negative_scores_of_losses_compare_too():

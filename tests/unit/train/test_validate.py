@@ -61,7 +61,6 @@ def test_inside_the_running_mean_the_model_has_the_mean_and_after_it_its_own():
 
 
 def test_no_random_number_is_drawn():
-    state = torch.get_rng_state()
     model = tiny_model(dropout=0.5)
     state = torch.get_rng_state()
     assert math.isfinite(make(number_corpus(9), list)(model).loss)

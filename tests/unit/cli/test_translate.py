@@ -1,0 +1,175 @@
+"""`mt translate`: lines in, lines out, and what its options take."""
+
+import gzip
+import io
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from mt.cli import translate as module
+from mt.cli.translate import file_lines, lines_of, parse, run
+from mt.corpus.lines import MAX_LINE
+from mt.decode.translator import Translation
+from mt.errors import CheckpointError, ConfigError, DataError
+
+
+class Shouter:
+    """Translates by shouting; the last of the n best is the loudest."""
+
+    section = SimpleNamespace(beam=5)
+
+    def __init__(self) -> None:
+        self.calls = []
+
+    def search(self, texts, **options):
+        self.calls.append((list(texts), options))
+        return [
+            [Translation(text.upper() + "!" * n, -1.0 - n, -2.0, [text], [-2.0], True) for n in range(options["nbest"])]
+            if text.strip() else [Translation("", 0.0, 0.0, [], [], True)]
+            for text in texts
+        ]  # fmt: skip
+
+
+@pytest.fixture
+def shout(monkeypatch, tmp_path):
+    """Runs the command with a fake model: `shout(stdin, *argv)` gives what stdout got."""
+    monkeypatch.chdir(tmp_path)
+    translator = Shouter()
+    monkeypatch.setattr("mt.build.load", lambda *args, **settings: translator)
+    monkeypatch.setattr("mt.device.set_up_cpu", lambda threads: None)
+
+    def call(stdin: bytes, *argv: str) -> bytes:
+        out = io.BytesIO()
+        monkeypatch.setattr(module.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(stdin), isatty=lambda: False))
+        monkeypatch.setattr(module.sys, "stdout", SimpleNamespace(buffer=out))
+        assert run(["model", *argv]) == 0
+        return out.getvalue()
+
+    call.translator = translator
+    return call
+
+
+@pytest.mark.parametrize(
+    ("given", "out"),
+    [
+        (b"a\nb\n", b"A\nB\n"), (b"a\nb", b"A\nB"), (b"", b""), (b"\n", b"\n"), (b"\n\n", b"\n\n"),
+        (b"a\n\nb\n", b"A\n\nB\n"),
+        (b"a\r\nb\r\n", b"A\r\nB\r\n"), (b"a\r", b"A\r"), (b"\r\n", b"\r\n"), (b"  \n", b"\n"),
+        ("a\u2028b\n".encode(), "A\u2028B\n".encode()), ("a\x85\x0bb\n".encode(), "A\x85\x0bB\n".encode()),
+        (b"\xef\xbb\xbfa\n", b"A\n"),
+    ],
+)  # fmt: skip
+def test_lines_end_as_they_came(shout, given, out):
+    assert shout(given) == out
+
+
+def test_a_translation_with_line_ends_is_still_one_line(shout, monkeypatch):
+    broken = [[Translation("a\nb\rc", 0.0, 0.0, [], [], True)]]
+    monkeypatch.setattr(shout.translator, "search", lambda texts, **options: broken)
+    assert shout(b"x\n") == b"a b c\n"
+
+
+def test_many_lines_are_translated_in_chunks_and_stay_in_order(shout, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 3)
+    assert shout(b"".join(b"%d\n" % n for n in range(8))) == b"".join(b"%d\n" % n for n in range(8))
+    assert [len(texts) for texts, _ in shout.translator.calls] == [3, 3, 2]
+
+
+def test_a_person_gets_each_line_at_once(shout, monkeypatch):
+    out = io.BytesIO()
+    monkeypatch.setattr(module.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"a\nb\n"), isatty=lambda: True))
+    monkeypatch.setattr(module.sys, "stdout", SimpleNamespace(buffer=out))
+    run(["model"])
+    assert [texts for texts, _ in shout.translator.calls] == [["a"], ["b"]]
+
+
+def test_several_translations_come_as_json(shout):
+    rows = [json.loads(line) for line in shout("ä\r\n\n".encode(), "--nbest", "3").decode().split("\n")[:-1]]
+    assert [row["source"] for row in rows] == ["ä", ""]
+    assert [t["text"] for t in rows[0]["translations"]] == ["Ä", "Ä!", "Ä!!"]
+    assert rows[0]["translations"][0] == {
+        "text": "Ä", "score": -1.0, "log_prob": -2.0, "pieces": ["ä"], "piece_log_probs": [-2.0], "finished": True
+    }  # fmt: skip
+    assert len(rows[1]["translations"]) == 1
+    assert json.loads(shout(b"a\n", "--jsonl"))["translations"][0]["text"] == "A"
+
+
+def test_options_reach_the_search(shout):
+    shout(b"a\n", "--beam", "2", "--length-penalty", "0")
+    shout(b"a\n", "--nbest", "7")
+    shout(b"a\n")
+    assert [options for _, options in shout.translator.calls] == [
+        {"beam": 2, "nbest": 1, "length_penalty": 0.0},
+        {"beam": 7, "nbest": 7, "length_penalty": None},
+        {"beam": 5, "nbest": 1, "length_penalty": None},
+    ]
+
+
+def test_files_in_and_out(shout, tmp_path):
+    (tmp_path / "in.gz").write_bytes(gzip.compress(b"a\r\nb"))
+    assert shout(b"", "-i", "in.gz", "-o", "out.txt") == b""
+    assert (tmp_path / "out.txt").read_bytes() == b"A\r\nB"
+
+
+@pytest.mark.parametrize(
+    ("argv", "kind", "sentence"),
+    [
+        (["-i", "no.txt"], DataError, "`no.txt` does not exist"),
+        (["-i", "bad.gz"], DataError, r"`bad.gz` is damaged or cut short"),
+        (["-i", "bad.txt"], DataError, r"^bad.txt:2: byte 0 \(0xff\) is not UTF-8"),
+        (["-i", "in.txt", "-o", "in.txt"], ConfigError, "--output in.txt is the file to translate"),
+        (["-i", "in.txt", "-o", "no/out.txt"], CheckpointError, "`no/out.txt` cannot be written: No such file"),
+    ],
+)
+def test_files_that_do_not_do(shout, tmp_path, argv, kind, sentence):
+    (tmp_path / "in.txt").write_bytes(b"a\n")
+    (tmp_path / "bad.txt").write_bytes(b"a\n\xff\n")
+    (tmp_path / "bad.gz").write_bytes(gzip.compress(b"a\n" * 999)[:-12])
+    with pytest.raises(kind, match=sentence):
+        shout(b"", *argv)
+    assert (tmp_path / "in.txt").read_bytes() == b"a\n"
+
+
+@pytest.mark.parametrize(
+    ("stdin", "sentence"),
+    [
+        (b"a\n\xff\n", r"^stdin:2: byte 0"),
+        (b"a\0b\n", "^stdin:1: NUL"),
+        (b"x" * (MAX_LINE + 5), "^stdin:1: the line is longer"),
+    ],
+)
+def test_bytes_that_are_no_text_are_named(shout, stdin, sentence):
+    with pytest.raises(DataError, match=sentence):
+        shout(stdin)
+
+
+def test_only_the_first_line_has_a_byte_order_mark():
+    mark = "\ufeff".encode()
+    assert list(lines_of(io.BytesIO(mark + b"a\n" + mark + b"b\n"), "x")) == [("a", b"\n"), ("\ufeffb", b"\n")]
+
+
+def test_a_file_is_read_as_stdin_is(tmp_path):
+    (tmp_path / "x").write_bytes(b"a\r\n\nb")
+    assert list(file_lines(str(tmp_path / "x"))) == [("a", b"\r\n"), ("", b"\n"), ("b", b"")]
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (["--beam", "0"], "argument --beam: must be a whole number of at least 1, but is 0"),
+        (["--beam", "two"], "but is two"), (["--nbest", "1.5"], "but is 1.5"), (["--nbest", "-1"], "argument --nbest"),
+        (["--beam", "2", "--nbest", "3"], "--nbest 3 needs a beam at least as wide, but --beam is 2"),
+        (["--length-penalty=-1"], "must be a number of at least 0, but is -1"),
+        (["--length-penalty", "nan"], "but is nan"), (["--length-penalty", "inf"], "but is inf"),
+        (["--bean", "2"], "unrecognized arguments: --bean"), (["--precision", "fp8"], "invalid choice: 'fp8'"),
+    ],
+)  # fmt: skip
+def test_options_that_do_not_do(argv, sentence):
+    with pytest.raises(ConfigError) as refused:
+        parse(argv)
+    assert sentence in str(refused.value) and str(refused.value).endswith("`mt translate --help` shows what it takes.")
+
+
+def test_no_length_penalty_is_a_length_penalty():
+    assert parse(["--length-penalty", "0"]).length_penalty == 0.0 and parse([]).length_penalty is None

@@ -1,0 +1,62 @@
+"""A corpus from files of one's own."""
+
+import pytest
+from toy import number_pairs
+
+from mt.config import DataConfig
+from mt.corpus.own import read_own
+from mt.errors import DataError
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for seed, (name, count) in enumerate({"train": 100, "dev": 5, "test": 6}.items()):
+        pairs = number_pairs(count, seed)
+        (tmp_path / f"{name}.en").write_text("".join(f"{p.src}\n" for p in pairs), encoding="utf-8")
+        (tmp_path / f"{name}.de").write_text("".join(f"{p.tgt}\n" for p in pairs), encoding="utf-8")
+        (tmp_path / f"{name}.tsv").write_text("".join(f"{p.src}\t{p.tgt}\n" for p in pairs), encoding="utf-8")
+    return tmp_path
+
+
+def both(name):
+    return [f"{name}.en", f"{name}.de"]
+
+
+def test_three_sets_are_read_as_they_are(files):
+    corpus = read_own(DataConfig(train=both("train"), dev=both("dev"), test=["test.tsv"]))
+    assert (len(corpus.train), len(corpus.dev), len(corpus.test)) == (100, 5, 6)
+    assert [p.src for p in corpus.dev] == [p.src for p in number_pairs(5, 1)]
+    assert (corpus.src, corpus.tgt, corpus.name) == ("en", "de", "train")
+
+
+def test_without_a_dev_set_a_tenth_is_held_out_that_training_never_sees(files):
+    corpus = read_own(DataConfig(train=both("train")))
+    assert len(corpus.dev) == 10 and corpus.test == []
+    assert not {p.src for p in corpus.dev} & {p.src for p in corpus.train}
+    assert not {p.tgt for p in corpus.dev} & {p.tgt for p in corpus.train}
+    assert read_own(DataConfig(train=both("train"))).dev == corpus.dev
+
+
+@pytest.mark.parametrize(
+    ("train", "given", "expected"),
+    [(both("train"), {}, ("en", "de")), (["train.tsv"], {}, ("src", "tgt")),
+     (["train.tsv"], {"src": "sv", "tgt": "fi"}, ("sv", "fi")), (both("train"), {"tgt": "gsw"}, ("en", "gsw"))],
+)  # fmt: skip
+def test_languages_are_given_or_told_by_the_names(files, train, given, expected):
+    corpus = read_own(DataConfig(train=train, dev=both("dev"), **given))
+    assert (corpus.src, corpus.tgt) == expected
+
+
+@pytest.mark.parametrize("lines", [["one\teins"], ["one\teins", "one\tein", "one\teine"]])
+def test_too_little_to_hold_out(files, lines):
+    (files / "few.tsv").write_text("\n".join(lines))
+    with pytest.raises(DataError, match=rf"^few.tsv: of its {len(lines)} pairs too few .* name one with `data.dev`\.$"):
+        read_own(DataConfig(train=["few.tsv"]))
+
+
+def test_faults_of_files_come_through(files):
+    with pytest.raises(DataError, match=r"has 100 lines but `dev.de` has 5"):
+        read_own(DataConfig(train=["train.en", "dev.de"]))
+    with pytest.raises(DataError, match=r"`dve.en` does not exist"):
+        read_own(DataConfig(train=both("train"), dev=["dve.en", "dev.de"]))

@@ -1,0 +1,327 @@
+"""The loop: when it ends, what it keeps, what it says, and that it goes on from where it was."""
+
+import json
+import logging
+import signal
+
+import pytest
+import torch
+from toy import number_corpus, stream_of, tiny_model, updater_of
+
+from mt.checkpoint import Checkpoints
+from mt.config import BatchConfig, ScheduleConfig, ScheduleKind, TrainConfig, Watch
+from mt.errors import CheckpointError, MtError, StoppedError
+from mt.log import Metrics, read_metrics
+from mt.optim import Ema
+from mt.train import trainer as module
+from mt.train.state import TrainState
+from mt.train.trainer import MAX_SKIPPED_IN_A_ROW, Trainer
+from mt.train.update import Update
+from mt.train.validate import Validation
+
+
+class Clock:
+    """A second passes between any two looks at it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+class Scripted:
+    """A validator that gives the scores of a list, and then the last one for ever."""
+
+    def __init__(self, *scores: float) -> None:
+        self.scores = list(scores) or [1.0]
+
+    def __call__(self, model) -> Validation:
+        score = self.scores.pop(0) if len(self.scores) > 1 else self.scores[0]
+        return Validation(-score, score, score, ["one"], ["eins"], ["zwei"])
+
+
+class Shown:
+    """A progress line that remembers."""
+
+    def __init__(self) -> None:
+        self.seen = []
+
+    def update(self, status) -> None:
+        self.seen.append(status)
+
+
+@pytest.fixture
+def make(tmp_path):
+    def trainer(*scores, folder="checkpoints", schedule=None, ema=False, pool=16384, **limits) -> Trainer:
+        model = tiny_model(dropout=0.1)
+        batch = BatchConfig(tokens=64, max_length=32, accumulate=1)
+        return Trainer(
+            updater=updater_of(model, ema=Ema(model, 0.5) if ema else None),
+            stream=stream_of(number_corpus(30), pool=pool),
+            validator=Scripted(*scores),
+            checkpoints=Checkpoints(tmp_path / folder, limits.get("keep", 3)),
+            files={"note.txt": b"hello"},
+            train=TrainConfig(**{"validate_every": 2, "log_every": 1, **limits}),
+            batch=batch,
+            schedule=schedule or ScheduleConfig(warmup_steps=2),
+        )
+
+    return trainer
+
+
+@pytest.fixture
+def fit(tmp_path):
+    def call(trainer: Trainer, name: str = "run") -> list:
+        shown = Shown()
+        with Metrics(tmp_path / name, step=trainer.state.step, tensorboard=False) as metrics:
+            trainer.fit(metrics, shown)
+        return shown.seen
+
+    return call
+
+
+# ---------------------------------------------------------------- when it ends
+
+
+def test_it_ends_at_its_steps_with_a_validation_and_a_checkpoint(make, fit, tmp_path):
+    trainer = make(steps=5)
+    fit(trainer)
+    assert (trainer.state.step, trainer.state.finished) == (5, "the limit of 5 steps was reached")
+    dev = [line["step"] for line in read_metrics(tmp_path / "run/metrics.jsonl") if line["kind"] == "dev"]
+    assert dev == [2, 4, 5] and trainer.checkpoints.latest().step == 5
+
+
+def test_it_ends_at_its_epochs(make, fit):
+    trainer = make(epochs=2.0)
+    fit(trainer)
+    assert trainer.stream.place.epoch == 2 and trainer.state.finished == "the limit of 2 epochs was reached"
+    in_one = make(epochs=1.0, folder="one")
+    fit(in_one, "one")
+    assert trainer.state.step == 2 * in_one.state.step > 2
+
+
+def test_it_ends_at_its_minutes_and_validation_counts(make, fit, monkeypatch):
+    monkeypatch.setattr(module, "time", Clock())
+    trainer = make(minutes=10 / 60, validate_every=2)
+    fit(trainer)
+    # A second for each update and for each validation: 1 2 [3] 4 5 [6] 7 8 [9] 10 and the last.
+    assert (trainer.state.step, trainer.state.seconds) == (7, 11.0)
+    assert trainer.state.finished == "the limit of 0.166667 minutes was reached"
+
+
+def test_the_first_limit_of_several_counts(make, fit):
+    trainer = make(steps=3, epochs=100.0, patience=50)
+    fit(trainer)
+    assert trainer.state.step == 3
+
+
+@pytest.mark.parametrize("watch", ["loss", "bleu", "chrf"])
+def test_patience_runs_out_on_what_is_watched(make, fit, watch):
+    scores = [-5.0, -4.0, -4.5, -4.1, -4.2, 0.0]
+    trainer = make(*scores, patience=3, watch=Watch(watch))
+    fit(trainer)
+    assert trainer.state.finished == f"no better {watch} in 3 validations"
+    assert (trainer.state.step, trainer.state.best_step, trainer.state.best_score) == (10, 4, -4.0)
+    assert trainer.checkpoints.best().step == 4
+    assert (trainer.checkpoints.folder / "best").read_text() == "step-00000004\n"
+
+
+# ---------------------------------------------------------------- what it says
+
+
+def test_the_schedule_sees_where_the_run_stands(make, fit, tmp_path):
+    trainer = make(steps=8, schedule=ScheduleConfig(name=ScheduleKind.linear, warmup_steps=2))
+    fit(trainer)
+    rates = [line["lr"] for line in read_metrics(tmp_path / "run/metrics.jsonl") if line["kind"] == "train"]
+    assert rates == pytest.approx([0.01 * share for share in (1 / 2, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8, 0)])
+
+
+def test_the_progress_line_tells_of_the_best_the_patience_and_the_end(make, fit, monkeypatch):
+    monkeypatch.setattr(module, "time", Clock())
+    seen = fit(make(3.0, 2.0, steps=10, patience=9, validate_every=4))
+    assert [status.step for status in seen] == list(range(1, 11))
+    assert (seen[0].best, seen[0].patience_left, seen[0].eta_s) == (None, 9, pytest.approx(9.0))
+    assert (seen[8].best, seen[8].patience_left) == ("bleu 3.00 @ 4", 8)
+    assert seen[8].eta_s == pytest.approx(11 / 9)  # nine updates and two validations so far, and a tenth to go
+    assert seen[9].eta_s == 0 and seen[9].total_steps == 10
+    assert all(0 < status.packing <= 1 and status.tgt_tokens_per_s > 0 for status in seen)
+
+
+def test_the_time_left_after_a_resume_counts_what_was_done_before(make, fit, monkeypatch):
+    monkeypatch.setattr(module, "time", Clock())
+    fit(make(steps=4, validate_every=4))
+    resumed = make(steps=10, validate_every=4)
+    resumed.resume(resumed.checkpoints.latest())
+    assert resumed.status().eta_s is None  # nothing was measured yet
+    seen = fit(resumed)
+    assert seen[0].step == 5 and seen[0].eta_s == pytest.approx(6.0)  # five updates and a validation, as many to go
+
+
+def test_numbers_of_each_update_are_written_as_often_as_asked(make, fit, tmp_path):
+    fit(make(steps=6, log_every=3))
+    lines = [line for line in read_metrics(tmp_path / "run/metrics.jsonl") if line["kind"] == "train"]
+    assert [line["step"] for line in lines] == [3, 6]
+    assert all(line["loss"] > 0 and line["grad_norm"] > 0 and 0 < line["packing"] <= 1 for line in lines)
+
+
+def test_a_validation_is_handed_to_whoever_wants_it(make, fit):
+    trainer, seen = make(steps=4), []
+    trainer.on_validation = lambda validation, state: seen.append((validation.hypotheses, state.step))
+    fit(trainer)
+    assert seen == [(["zwei"], 2), (["zwei"], 4)]
+
+
+# ---------------------------------------------------------------- what is not finite
+
+
+def test_updates_left_out_are_counted_and_kept_out_of_the_mean(make, fit, monkeypatch, caplog):
+    trainer = make(steps=6)
+    real = type(trainer.updater).__call__
+    monkeypatch.setattr(
+        type(trainer.updater), "__call__",
+        lambda self, batches, lr: Update(float("nan"), float("nan"), float("inf"), 5, 5, True)
+        if trainer.state.step in (2, 3) else real(self, batches, lr),
+    )  # fmt: skip
+    seen = fit(trainer)
+    assert (trainer.state.skipped, trainer.state.skipped_in_a_row) == (2, 0)
+    assert all(0 < status.loss < 10 for status in seen) and seen[-1].skipped == 2
+    assert "step 3: the gradient is not finite; this update is skipped." in caplog.messages
+
+
+def test_too_many_in_a_row_end_the_run(make, fit, monkeypatch):
+    trainer = make(steps=100)
+    monkeypatch.setattr(
+        type(trainer.updater), "__call__", lambda self, batches, lr: Update(0.0, 0.0, float("nan"), 5, 5, True)
+    )
+    with pytest.raises(
+        MtError, match=r"^20 updates in a row had gradients that are not finite \(the last at step 20\)"
+    ):
+        fit(trainer)
+    assert trainer.state.step == MAX_SKIPPED_IN_A_ROW
+
+
+# ---------------------------------------------------------------- on disk
+
+
+def test_old_checkpoints_make_room_for_the_best_and_the_newest(make, fit):
+    trainer = make(9.0, 1.0, 2.0, 8.0, 3.0, 4.0, steps=12, keep=2)
+    fit(trainer)
+    kept = sorted(path.name for path in trainer.checkpoints.folder.glob("step-*"))
+    assert kept == ["step-00000002", "step-00000008", "step-00000010", "step-00000012"]
+
+
+def test_a_full_disk_costs_a_checkpoint_and_one_warning(make, fit, monkeypatch, caplog):
+    trainer, real = make(steps=10), Checkpoints.save
+    full = {2, 4, 8}
+
+    def save(self, step, **parts):
+        if step in full:
+            raise CheckpointError(f"step {step}: No space left on device.")
+        return real(self, step, **parts)
+
+    monkeypatch.setattr(Checkpoints, "save", save)
+    caplog.set_level(logging.WARNING, "mt")
+    fit(trainer)
+    assert trainer.state.step == 10 and trainer.checkpoints.latest().step == 10
+    assert caplog.messages == [
+        f"step {step}: No space left on device. Training goes on, and the next validation tries again."
+        for step in (2, 8)
+    ]
+
+
+def test_the_last_checkpoint_must_be_had(make, fit, monkeypatch):
+    def save(self, step, **parts):
+        raise CheckpointError("No space left on device.")
+
+    monkeypatch.setattr(Checkpoints, "save", save)
+    with pytest.raises(CheckpointError, match="No space left"):
+        fit(make(steps=4))
+
+
+def test_checkpoints_that_cannot_be_removed_stay(make, fit, monkeypatch, caplog):
+    def prune(self):
+        raise CheckpointError("`x` cannot be removed: it is dear.")
+
+    monkeypatch.setattr(Checkpoints, "prune", prune)
+    trainer = make(steps=4)
+    fit(trainer)
+    assert trainer.checkpoints.latest().step == 4
+    assert "`x` cannot be removed: it is dear. Old checkpoints stay." in caplog.messages
+
+
+def everything(trainer):
+    tensors = {**dict(trainer.updater.model.named_parameters()), **trainer.updater.ema.means}
+    state = {name: value for name, value in trainer.state.to_dict().items() if name != "seconds"}
+    return {name: t.detach().clone() for name, t in tensors.items()}, state, trainer.stream.place
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 4, 5, 6, 7])
+def test_stopped_anywhere_it_goes_on_as_if_it_had_not_been(make, fit, stop):
+    unbroken = make(1.0, 3.0, 2.0, steps=8, ema=True, pool=8)
+    fit(unbroken)
+    first = make(1.0, 3.0, 2.0, steps=8, ema=True, pool=8, folder="broken")
+    first.on_validation = lambda validation, state: None
+    real = first._count
+
+    def count(update):
+        real(update)
+        if first.state.step == stop:
+            signal.raise_signal(signal.SIGTERM)
+
+    first._count = count
+    with pytest.raises(StoppedError, match=f"^stopped by SIGTERM at step {stop}, saved; the same command goes on"):
+        fit(first, "broken")
+    torch.rand(99)  # random numbers move on in between
+    scores = [1.0, 3.0, 2.0][stop // 2 :] or [2.0]
+    second = make(*scores, steps=8, ema=True, pool=8, folder="broken")
+    second.resume(second.checkpoints.latest())
+    assert second.done() == first.done() and second.stream.epoch == first.stream.epoch
+    fit(second, "broken")
+    one, other = everything(unbroken), everything(second)
+    assert one[1:] == other[1:] and all(torch.equal(one[0][name], other[0][name]) for name in one[0])
+
+
+def test_a_run_limited_in_epochs_is_not_taken_for_finished_when_it_goes_on(make, fit):
+    trainer = make(epochs=3.0, validate_every=2)
+    trainer.on_validation = lambda validation, state: setattr(trainer, "signal", signal.SIGTERM)
+    with pytest.raises(StoppedError):
+        fit(trainer)
+    again = make(epochs=3.0)
+    again.resume(again.checkpoints.latest())
+    assert again.stream.place.batch == 2 and again.done() < 1 / 3 and again.why_finished() is None
+
+
+def test_a_second_signal_ends_at_once_and_handlers_are_put_back(make, fit):
+    before = signal.getsignal(signal.SIGINT)
+    trainer = make(steps=50)
+    real = trainer._count
+
+    def count(update):
+        real(update)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    trainer._count = count
+    with pytest.raises(KeyboardInterrupt):
+        fit(trainer)
+    assert signal.getsignal(signal.SIGINT) is before and trainer.checkpoints.latest() is None
+
+
+def test_a_stop_during_the_last_validation_is_heard(make, fit):
+    trainer = make(steps=2)
+    trainer.on_validation = lambda validation, state: signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(StoppedError, match="at step 2"):
+        fit(trainer)
+    last = trainer.checkpoints.latest()
+    assert last.score == 1.0 and last.state()["train"]["finished"] == "the limit of 2 steps was reached"
+
+
+def test_a_checkpoint_holds_what_makes_it_usable_by_itself(make, fit):
+    trainer = make(steps=2, ema=True)
+    fit(trainer)
+    last = trainer.checkpoints.latest()
+    assert last.file("note.txt") == b"hello"
+    assert TrainState.from_dict(json.loads(json.dumps(last.state()["train"]))) == trainer.state
+    assert all(torch.equal(last.ema()[name], mean) for name, mean in trainer.updater.ema.means.items())
