@@ -1,7 +1,7 @@
 """mt: train, translate, evaluate and explain neural machine translation models.
 
-    import mt
-    mt.load("runs/my-run").translate(["Good morning."])
+import mt
+mt.load("runs/my-run").translate(["Good morning."])
 """
 
 from pathlib import Path

@@ -7,6 +7,7 @@ needs no memory of how one got there.
 """
 
 import hashlib
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -21,7 +22,7 @@ from mt.errors import DataError
 from mt.nn.ragged import Ragged, cut, pack
 from mt.tokenizer import Tokenizer
 
-Ids = list[list[int]]
+Ids = Sequence[Sequence[int]]  # pieces of some sentences
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,10 @@ class Batch:
             return self
         return replace(
             self,
-            source=self.source.to(device, non_blocking=True),
+            source=self.source.to(device),
             source_rows=self.source_rows.to(device),
-            target_in=self.target_in.to(device, non_blocking=True),
-            target_out=self.target_out.to(device, non_blocking=True),
+            target_in=self.target_in.to(device),
+            target_out=self.target_out.to(device),
             target_rows=self.target_rows.to(device),
         )
 
@@ -69,8 +70,9 @@ class TokenizedCorpus:
         ]
         self.tokenizer = tokenizer
         self.pairs = [pair for pair, ok in zip(pairs, fits, strict=True) if ok]
-        self.source = [s for s, ok in zip(source, fits, strict=True) if ok]
-        self.target = [t for t, ok in zip(target, fits, strict=True) if ok]
+        # Arrays, for a list of Python integers takes eight times the room.
+        self.source = [array("i", s) for s, ok in zip(source, fits, strict=True) if ok]
+        self.target = [array("i", t) for t, ok in zip(target, fits, strict=True) if ok]
         self.num_too_long = len(fits) - len(self.pairs)
         if not self.pairs:
             raise DataError(
@@ -126,6 +128,17 @@ class Place:
     batch: int = 0
 
 
+@dataclass(frozen=True)
+class Plan:
+    """The batches of one pool, in order: places in the pool's own lists."""
+
+    pool: tuple[int, int]  # epoch, pool
+    batches: list[list[int]]
+    source: Ids
+    target: Ids
+    members: list[int]  # indices in the corpus
+
+
 class BatchStream:
     """Training batches without end. `place` says which comes next; setting it goes there."""
 
@@ -137,7 +150,8 @@ class BatchStream:
         self.sampling = sampling
         self.place = Place()
         self.num_pools = -(-len(corpus) // section.pool)
-        self._plan: tuple[tuple[int, int], list[list[int]], Ids, Ids, list[int]] | None = None
+        self._plan: Plan | None = None
+        self._permutation: tuple[int, Tensor] | None = None
 
     def state_dict(self) -> dict[str, Any]:
         return asdict(self.place)
@@ -148,7 +162,7 @@ class BatchStream:
     @property
     def epoch(self) -> float:
         """Epochs done, with the fraction of the one under way."""
-        batches = self._plan_here()[1] if self.place.batch else [[]]
+        batches = self._plan_here().batches if self.place.batch else [[]]
         return self.place.epoch + (self.place.pool + self.place.batch / len(batches)) / self.num_pools
 
     def _pool_pieces(self, members: list[int], epoch: int, pool: int) -> tuple[Ids, Ids]:
@@ -162,38 +176,42 @@ class BatchStream:
         target = [t if len(t) < limit else self.corpus.target[i] for t, i in zip(target, members, strict=True)]
         return source, target
 
-    def _make_plan(self, epoch: int, pool: int) -> tuple[list[list[int]], Ids, Ids, list[int]]:
-        generator = torch.Generator().manual_seed(mix(self.seed, epoch))
+    def _order(self, epoch: int) -> Tensor:
+        """The permutation of an epoch; the last one asked for is kept, for every pool of the epoch asks."""
+        if self._permutation is None or self._permutation[0] != epoch:
+            generator = torch.Generator().manual_seed(mix(self.seed, epoch))
+            self._permutation = epoch, torch.randperm(len(self.corpus), generator=generator)
+        return self._permutation[1]
+
+    def _make_plan(self, epoch: int, pool: int) -> Plan:
         size = self.section.pool
-        members = torch.randperm(len(self.corpus), generator=generator)[pool * size : (pool + 1) * size].tolist()
+        members = self._order(epoch)[pool * size : (pool + 1) * size].tolist()
         source, target = self._pool_pieces(members, epoch, pool)
         src, tgt = [len(s) for s in source], [len(t) + 1 for t in target]
         order = sorted(range(len(members)), key=lambda i: (tgt[i], src[i]))
         batches = cut(order, self.section.tokens, src, tgt)
         shuffle = torch.Generator().manual_seed(mix(self.seed, epoch, pool))
         batches = [batches[i] for i in torch.randperm(len(batches), generator=shuffle).tolist()]
-        return batches, source, target, members
+        return Plan((epoch, pool), batches, source, target, members)
 
-    def _plan_here(self) -> tuple[tuple[int, int], list[list[int]], Ids, Ids, list[int]]:
+    def _plan_here(self) -> Plan:
         """The plan of the pool that `place` is in, made when it is first asked for."""
         where = (self.place.epoch, self.place.pool)
-        if self._plan is None or self._plan[0] != where:
-            self._plan = (where, *self._make_plan(*where))
+        if self._plan is None or self._plan.pool != where:
+            self._plan = self._make_plan(*where)
         return self._plan
 
     def __next__(self) -> Batch:
-        here = self.place
-        _, batches, source, target, members = self._plan_here()
-        chosen = batches[here.batch]
-        tokenizer = self.corpus.tokenizer
+        plan, tokenizer = self._plan_here(), self.corpus.tokenizer
+        chosen = plan.batches[self.place.batch]
         batch = make_batch(
-            [source[i] for i in chosen],
-            [target[i] for i in chosen],
-            [members[i] for i in chosen],
+            [plan.source[i] for i in chosen],
+            [plan.target[i] for i in chosen],
+            [plan.members[i] for i in chosen],
             bos=tokenizer.bos,
             eos=tokenizer.eos,
         )
-        self.place = self._after(here, len(batches))
+        self.place = self._after(self.place, len(plan.batches))
         return batch
 
     def _after(self, here: Place, batches_in_pool: int) -> Place:

@@ -23,7 +23,8 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise ConfigError(f"`train.device` must be auto, cpu, cuda, cuda:N or mps, but is {name}.") from None
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = {"cpu": True, "cuda": (device.index or 0) < gpus, "mps": torch.backends.mps.is_available()}
     if not there.get(device.type, False):
         raise ConfigError(
             f"`train.device` is {name}, but this machine or this build of torch has none; use auto or cpu."
@@ -34,7 +35,7 @@ def pick_device(name: str) -> torch.device:
 def fast_bf16(device: torch.device) -> bool:
     """Whether products in bfloat16 beat 32 bits here: on the CPU that takes AMX or AVX-512 BF16 instructions."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
         return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return False

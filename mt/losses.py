@@ -90,7 +90,7 @@ def cross_entropy(
     Gradients are made in the forward pass, a chunk of rows at a time, and cost no `[T, V]` matrix. Products run in
     the precision of `hidden`, sums and the softmax in 32 bits.
     """
-    if hidden.requires_grad or weight.requires_grad:
+    if torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad):
         smoothed, nll = _ChunkedCrossEntropy.apply(hidden, weight, targets, smoothing)  # pyright: ignore[reportGeneralTypeIssues]
         return Loss(smoothed, nll)
     w, step = weight.to(hidden.dtype), max(1, CHUNK_ELEMENTS // weight.shape[0])

@@ -43,9 +43,11 @@ def load_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, t
     """The inverse of `optimizer_tensors`."""
     for name, parameter in model.named_parameters():
         if f"{name}/{SLOTS[0]}" in tensors:
-            # Moments live beside their parameter; the step count stays where it was saved, as fused kernels want it.
+            # As torch has it: all beside the parameter, but the step count on the host unless a fused kernel reads it.
+            host = () if optimizer.param_groups[0]["fused"] else ("step",)
             optimizer.state[parameter] = {
-                slot: tensors[f"{name}/{slot}"].to(parameter.device, copy=True) for slot in SLOTS
+                slot: tensors[f"{name}/{slot}"].to("cpu" if slot in host else parameter.device, copy=True)
+                for slot in SLOTS
             }
 
 
@@ -66,4 +68,6 @@ class Ema:
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         current = dict(model.named_parameters())
-        torch._foreach_lerp_(list(self.means.values()), [current[n].detach() for n in self.means], 1 - decay)
+        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
+            list(self.means.values()), [current[n].detach() for n in self.means], 1 - decay
+        )

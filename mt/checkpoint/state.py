@@ -52,6 +52,7 @@ def random_state() -> dict[str, Any]:
         "python": random.getstate(),
         "torch": _to_hex(torch.get_rng_state()),
         "cuda": [_to_hex(state) for state in gpus],
+        "mps": _to_hex(torch.mps.get_rng_state()) if torch.backends.mps.is_available() else None,
     }
 
 
@@ -64,6 +65,8 @@ def set_random_state(state: Mapping[str, Any]) -> None:
         random.setstate((version, tuple(words), spare))
         for device, gpu in zip(range(torch.cuda.device_count()), gpus, strict=False):
             torch.cuda.set_rng_state(gpu, device)
+        if state["mps"] is not None and torch.backends.mps.is_available():
+            torch.mps.set_rng_state(_from_hex(state["mps"]))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"The random state must be one that `random_state` gave, but is not: {error}.") from error
 

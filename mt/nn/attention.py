@@ -83,11 +83,11 @@ def attend(
 ) -> Float[Tensor, "T H K"]:
     """Attention of every query row over the key rows of its own sentence. The only place that knows of sentences.
 
-    On CUDA in 16 bits the packed rows go straight to the variable-length kernel. Elsewhere they are laid out by
-    sentence and multiplied in plain batches: at the 10 to 30 tokens of a sentence the CPU's fused kernel has a
-    backward pass several times slower than a product and a softmax.
+    On CUDA in 16 bits and without dropout the packed rows go straight to the variable-length kernel. Elsewhere they
+    are laid out by sentence and multiplied in plain batches: at the 10 to 30 tokens of a sentence the CPU's fused
+    kernel has a backward pass several times slower than a product and a softmax.
     """
-    if q.device.type == "cuda" and q.dtype in (torch.float16, torch.bfloat16) and dropout_p == 0:
+    if has_varlen(q) and dropout_p == 0:
         return _attend_varlen(q, kv, queries, keys, causal)
     heads, groups, size = q.shape[1], kv.shape[2], q.shape[2]
     if groups != heads:
@@ -106,14 +106,22 @@ def attend(
     return _FromGrid.apply(out.view(-1, size), q_places).view(q.shape)
 
 
+def has_varlen(q: Float[Tensor, "T H K"]) -> bool:
+    """Whether torch's variable-length kernel takes these rows: CUDA from Ampere on, 16 bits, heads of 8, 16 .. 256."""
+    if q.device.type != "cuda" or q.dtype not in (torch.float16, torch.bfloat16):
+        return False
+    return q.shape[2] <= 256 and q.shape[2] % 8 == 0 and torch.cuda.get_device_capability(q.device) >= (8, 0)
+
+
 def _attend_varlen(q: Tensor, kv: Tensor, queries: Ragged, keys: Ragged, causal: bool) -> Tensor:
-    from torch.nn.attention.varlen import varlen_attn  # exists in CUDA builds' reach only; imported where it is used
+    from torch.nn.attention.varlen import varlen_attn  # late: only CUDA needs it, and it takes a while to import
 
     k, v = kv.unbind(1)
     window = (-1, 0) if causal else (-1, -1)
+    grouped: dict[str, Any] = {"enable_gqa": True} if k.shape[1] != q.shape[1] else {}
     return varlen_attn(  # pyright: ignore[reportReturnType]
         q, k.contiguous(), v.contiguous(), queries.offsets, keys.offsets, queries.max_length, keys.max_length,
-        window_size=window, enable_gqa=k.shape[1] != q.shape[1],
+        window_size=window, **grouped,
     )  # fmt: skip
 
 

@@ -19,19 +19,25 @@ class Ragged:
     rectangles; `places` says where in the grid each row goes, `source_rows` which row fills each place of the grid.
     """
 
-    def __init__(self, lengths: Int[Tensor, " B"]) -> None:
-        """Args: lengths: rows of each sentence, all positive, on the device of the batch."""
+    def __init__(self, lengths: Int[Tensor, " B"], *, num_rows: int, max_length: int) -> None:
+        """Args: lengths: rows of each sentence, all positive, on the device of the batch; the rest: their sum and their
+        maximum, which are told, since asking a GPU for them would wait for it."""
         self.lengths = lengths
         self.num_sentences = lengths.numel()
-        self.num_rows = int(lengths.sum())
-        self.max_length = int(lengths.max())
+        self.num_rows = num_rows
+        self.max_length = max_length
 
     @classmethod
     def from_lengths(cls, lengths: Sequence[int], device: torch.device | str = "cpu") -> "Ragged":
-        return cls(torch.tensor(lengths, dtype=torch.int64, device=device))
+        told = torch.tensor(lengths, dtype=torch.int64, device=device)
+        return cls(told, num_rows=sum(lengths), max_length=max(lengths))
 
     def to(self, device: torch.device | str) -> "Ragged":
-        return self if self.lengths.device == torch.device(device) else Ragged(self.lengths.to(device))
+        return (
+            self
+            if self.lengths.device == torch.device(device)
+            else Ragged(self.lengths.to(device), num_rows=self.num_rows, max_length=self.max_length)
+        )
 
     @cached_property
     def offsets(self) -> Int[Tensor, " B1"]:

@@ -14,6 +14,7 @@ Letters, used in every signature of this package:
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -141,6 +142,8 @@ class DecoderLayer(Layer):
 class Embedding(nn.Module):
     """Pieces -> rows: the embedding times sqrt(D), plus the position's own vector where there is one."""
 
+    table: Tensor | None
+
     def __init__(self, config: ModelConfig, weight: nn.Parameter) -> None:
         super().__init__()
         self.weight = weight
@@ -183,7 +186,8 @@ class Transformer(nn.Module):
         self.src_embedding = Embedding(config, self.src_weight)
         self.tgt_embedding = Embedding(config, self.tgt_weight)
         self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
-        self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        self.decoder: Sequence[DecoderLayer] = layers  # pyright: ignore[reportAttributeAccessIssue]
         # Pre-norm leaves the last residual unnormalised; post-norm has done it already.
         pre = config.norm is NormPlacement.pre
         self.encoder_norm = make_norm(config) if pre else nn.Identity()

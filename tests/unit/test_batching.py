@@ -122,7 +122,7 @@ def test_sentences_are_what_the_tokenizer_says_shifted_by_one(**options):
         shifted_in = batch.target_in.split(batch.target_rows.lengths.tolist())
         shifted_out = batch.target_out.split(batch.target_rows.lengths.tolist())
         for i, source, target_in, target_out in zip(batch.indices, sources, shifted_in, shifted_out, strict=True):
-            assert source.tolist() == stream.corpus.source[i]
+            assert source.tolist() == list(stream.corpus.source[i])
             assert target_in.tolist() == [BOS, *stream.corpus.target[i]]
             assert target_out.tolist() == [*stream.corpus.target[i], EOS]
 
@@ -160,7 +160,7 @@ def test_every_epoch_draws_its_own_segmentations_that_fit_the_longest_sentence()
     assert seen[0] != seen[1]
     for i, best in enumerate(stream.corpus.source):
         for drawn in seen:
-            assert [piece for piece in drawn[i] if piece != 99] == best
+            assert [piece for piece in drawn[i] if piece != 99] == list(best)
     lengths = {len(ids) for drawn in seen for ids in drawn.values()}
     assert max(lengths) <= LONGEST
     assert len(lengths) > 2

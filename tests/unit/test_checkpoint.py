@@ -47,7 +47,7 @@ def tensors_of(step: int) -> dict[str, Tensor]:
     return {"weight": torch.full((4, 3), float(step)), "bias": torch.arange(4) * step}
 
 
-def save(folder: Path, step: int, score: float | None = None, keep: int = 1) -> Path:
+def save(folder: Path, step: int, score: float | None = None, keep: int = 1, ema: bool = True) -> Path:
     return Checkpoints(folder, keep).save(
         step,
         model=tensors_of(step),
@@ -55,7 +55,7 @@ def save(folder: Path, step: int, score: float | None = None, keep: int = 1) -> 
         state={"step": step, "random": random_state()},
         files={"config.json": b'{"dim": 4}'},
         score=score,
-        ema={"weight": torch.zeros(4, 3)},
+        ema={"weight": torch.full((4, 3), -float(step))} if ema else None,
     )
 
 
@@ -86,7 +86,7 @@ def test_a_checkpoint_comes_back(tmp_path: Path):
     assert torch.equal(checkpoint.model()["weight"], torch.full((4, 3), 7.0))
     assert torch.equal(checkpoint.model()["bias"], torch.arange(4) * 7)
     assert torch.equal(checkpoint.optimizer()["weight.mean"], torch.full((4, 3), 3.5))
-    assert torch.equal((checkpoint.ema() or {})["weight"], torch.zeros(4, 3))
+    assert torch.equal((checkpoint.ema() or {})["weight"], torch.full((4, 3), -7.0))
     assert checkpoint.state()["step"] == 7
     assert checkpoint.file("config.json") == b'{"dim": 4}'
 
@@ -526,10 +526,16 @@ def test_every_refusal_of_the_disk_is_named(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_average_of_checkpoints_is_the_mean_of_their_models(tmp_path: Path):
-    paths = [save(tmp_path, step) for step in (1, 2, 6)]
+    paths = [save(tmp_path, step, ema=False) for step in (1, 2, 6)]
     mean = average(paths)
     assert torch.equal(mean["weight"], torch.full((4, 3), 3.0)) and mean["weight"].dtype == torch.float32
     assert torch.equal(mean["bias"], torch.arange(4) * 3) and mean["bias"].dtype == torch.int64
+
+
+def test_the_average_takes_running_means_where_there_are_some(tmp_path: Path):
+    mean = average([save(tmp_path, step) for step in (1, 2, 6)])
+    assert mean.keys() == {"weight"}
+    assert torch.equal(mean["weight"], torch.full((4, 3), -3.0))
 
 
 def test_small_steps_are_not_lost_in_the_average(tmp_path: Path):

@@ -20,7 +20,8 @@ def machine(monkeypatch):
     def pretend(*, cuda=False, mps=False, cuda_bf16=False, avx=False, amx=False):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: cuda_bf16)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0) if cuda_bf16 else (7, 5))
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx)
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
 
@@ -47,6 +48,12 @@ def test_a_name_that_means_nothing(machine, name):
     with pytest.raises(ConfigError) as raised:
         pick_device(name)
     assert str(raised.value) == f"`train.device` must be auto, cpu, cuda, cuda:N or mps, but is {name}."
+
+
+def test_a_gpu_beyond_the_last(machine):
+    machine(cuda=True)
+    with pytest.raises(ConfigError, match=r"^`train.device` is cuda:1, but this machine"):
+        pick_device("cuda:1")
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:1", "mps", "meta"])

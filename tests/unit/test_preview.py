@@ -60,7 +60,8 @@ def test_the_page_counts_and_says_when_it_would_end(limits, words):
     page = preview(corpus, refusals, tiny_model(), section, TrainConfig(device="cpu", **limits))
     steps = max(corpus.num_source_rows, corpus.num_target_rows) / 128
     wanted = ["40 used; read 1,050, refused 7 empty, 3 ratio", f"{corpus.num_source_rows:,} source and", words,
-              "0.0000%", f"about {steps:,.0f} steps an epoch", "cpu, ", "0 pairs of more than 32 pieces", "examples:"]  # fmt: skip
+              "0.0000%", f"about {steps:,.0f} steps an epoch", "cpu, ", "0 pairs of more than 32 pieces",
+              "examples:"]  # fmt: skip
     assert [line for line in wanted if line not in page] == []
 
 

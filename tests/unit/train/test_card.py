@@ -26,8 +26,8 @@ def test_what_a_stranger_wants_to_know_is_there():
     }  # fmt: skip
     assert "| BLEU | 31.26 | ± 1.50 | `nrefs:1|v:2` |\n| TER | 50.00 |  | `x` |" in card
     wanted = ["# en to de: my-run", "1,234,567 parameters", "20,000 sentence pairs", "CC-BY 4.0",
-              "the test set of corpus", "bpe, 8,000 pieces, sha256 beef", "4,000, 99,000 target tokens, 12.3 minutes", "sha256 f00", "seed: 3",
-              "input.en > output.de"]  # fmt: skip
+              "the test set of corpus", "bpe, 8,000 pieces, sha256 beef", "4,000, 99,000 target tokens, 12.3 minutes",
+              "sha256 f00", "seed: 3", "input.en > output.de"]  # fmt: skip
     assert [words for words in wanted if words not in card.replace("\n", " ")] == []
 
 
