@@ -1,35 +1,30 @@
 """Settings to objects: the only room that reads the whole config. The engines run; this room wires them."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mt.batching import BatchStream, TokenizedCorpus
-from mt.checkpoint import Checkpoint, Checkpoints, RunLock, average, load_into, read_manifest, write_folder
-from mt.clean.pipeline import Pipeline
-from mt.config import Config, DataConfig, DecodeConfig, Positions, Precision, Tying, require
-from mt.corpus.catalog import Corpus, fetch
-from mt.corpus.own import read_own
-from mt.corpus.pair import Pair
-from mt.corpus.readers import read_pairs
+from mt.batching import BatchStream
+from mt.checkpoint import Checkpoint, Checkpoints, RunLock, average, clean_up, load_into, read_manifest, write_folder
+from mt.config import Config, DecodeConfig, Positions, Precision, Tying, require
 from mt.decode.transformer_stepper import CachedStepper
 from mt.decode.translator import Translator
 from mt.device import pick_device, pick_precision, set_up_cpu
 from mt.errors import CheckpointError, ConfigError
 from mt.evaluate import Report, evaluate
 from mt.log import Metrics, Progress, logger, setup
+from mt.material import Material, prepare
 from mt.metrics import bleu_tokenizer_for
-from mt.models import Description, find_run, languages, read_model
+from mt.models import Description, read_model
 from mt.nn.transformer import Transformer, count_parameters
 from mt.optim import Ema, make_optimizer
-from mt.plain import from_plain
 from mt.preview import preview
 from mt.schedules import needs_end
-from mt.tokenizer import Tokenizer, train_tokenizer
+from mt.tokenizer import Tokenizer
 from mt.train.card import model_card
-from mt.train.folder import RunFolder, read_config
+from mt.train.folder import RunFolder
 from mt.train.state import TrainState
 from mt.train.trainer import Trainer
 from mt.train.update import Updater
@@ -38,45 +33,12 @@ from mt.train.validate import Validation, Validator
 SAMPLES = 5
 
 
-@dataclass(frozen=True)
-class Material:
-    """Everything that text gives: the pairs, cleaned, and the pieces they are made of."""
-
-    corpus: Corpus
-    refusals: dict[str, int]
-    tokenizer: Tokenizer
-    train: TokenizedCorpus
-    dev: TokenizedCorpus
-
-
 def read_material(config: Config) -> Material:
     """Read, clean and tokenise. Raises: DataError, ConfigError: when the text or the settings do not do."""
-    data = config.data
-    corpus = read_own(data) if data.train else fetch(str(data.corpus), Path(data.root))
-    logger.info(f"{corpus.name}: {len(corpus.train):,} / {len(corpus.dev):,} / {len(corpus.test):,} pairs "
-                f"(train / dev / test), licence: {corpus.licence}")  # fmt: skip
-    cleaning = Pipeline.from_section(config.clean)
-    pairs = list(cleaning(corpus.train))[: data.limit]
-    refusals = cleaning.report()
-    refused = {name: n for name, n in refusals.items() if n and name not in ("read", "kept")}
-    if refused:
-        logger.info("refused of the training pairs: " + ", ".join(f"{n:,} {name}" for name, n in refused.items()))
-    tokenizer = train_tokenizer(
-        [pair.src for pair in pairs],
-        [pair.tgt for pair in pairs],
-        config.tokenizer,
-        Path(data.cache) / "tokenizers",
+    longest = None if config.model.positions is Positions.rotary else config.model.max_length
+    return prepare(
+        data=config.data, clean=config.clean, tokenizer=config.tokenizer, batch=config.batch, longest=longest
     )
-    train = TokenizedCorpus(pairs, tokenizer, max_length=config.batch.max_length)
-    if train.num_too_long:
-        logger.info(f"left out {train.num_too_long:,} pairs of more than {config.batch.max_length} pieces a side")
-    table = None if config.model.positions is Positions.rotary else config.model.max_length
-    dev = TokenizedCorpus(corpus.dev, tokenizer, max_length=table)
-    if dev.num_too_long:
-        logger.warning(
-            f"left out {dev.num_too_long:,} dev pairs of more than {table} pieces (`model.max_length`) a side"
-        )
-    return Material(corpus, refusals, tokenizer, train, dev)
 
 
 def check(config: Config) -> None:
@@ -125,8 +87,9 @@ def make_trainer(config: Config, material: Material, folder: RunFolder, model: T
     sampling = config.tokenizer.sampling > 0
     stream = BatchStream(material.train, config.batch, seed=config.train.seed, sampling=sampling)
     # Validation asks "is it better than before"; greedy search answers as well as a beam, in a fifth of the time.
-    greedy = DecodeConfig(**{**asdict(config.decode), "beam": 1})
-    translator = make_translator(model, material.tokenizer, greedy, precision, max_length=description.max_length)
+    greedy = replace(config.decode, beam=1)
+    longest = max(config.model.max_length, *map(len, material.dev.source))  # all of dev is within the model's positions
+    translator = make_translator(model, material.tokenizer, greedy, precision, max_length=longest)
     return Trainer(
         updater=updater,
         stream=stream,
@@ -173,18 +136,23 @@ def train(config: Config, command: list[str]) -> float:
         set_up_cpu(config.train.threads)
         checkpoints = Checkpoints(folder.checkpoints, config.train.keep)
         checkpoints.clean_up()
+        clean_up(folder.path)
         material = read_material(config)
         model = make_model(config, material.tokenizer, device)
         trainer = make_trainer(config, material, folder, model)
         facts = describe_run(config, material, model, trainer)
         announce(facts, trainer, device)
         last = checkpoints.latest()
+        if last is None and any(folder.checkpoints.glob("step-*")):
+            raise CheckpointError(
+                f"no checkpoint in {folder.checkpoints} can be read; mend that, or move them away to begin anew."
+            )
         if last is not None:
+            folder.check_text(facts)
             trainer.resume(last)
-            if trainer.state.finished and folder.model.exists():
+            if trainer.state.finished and folder.handed_on(trainer.state.step):
                 print(folder.farewell(trainer.state))
                 return trainer.state.best_score or 0.0
-            folder.check_text(facts)
             logger.info(f"going on from step {last.step:,} ({last.path})")
         folder.write_manifest(facts, command)
         run(trainer, folder)
@@ -275,7 +243,7 @@ def describe_run(config: Config, material: Material, model: Transformer, trainer
         "parameters": count_parameters(model),
         "precision": trainer.updater.precision.value,
         "seed": config.train.seed,
-        "determinism": "bitwise on one machine, device and thread count, where steps or epochs limit the run",
+        "determinism": "bitwise on one CPU and thread count where steps or epochs limit the run; GPUs add in any order",
     }
 
 
@@ -319,32 +287,7 @@ def load(path: str | Path | None = None, *, device: str = "auto", precision: str
     told = found.description
     model = Transformer(told.model, src_size=told.src_size, tgt_size=told.tgt_size)
     load_into(model, found.weights(), where=str(found.path))
+    if precision == Precision.auto and told.precision is Precision.fp32:
+        precision = Precision.fp32  # a run that asked for 32 bits was scored in them
     wanted = pick_precision(Precision(precision), place)
     return make_translator(model.to(place).eval(), found.tokenizer, told.decode, wanted, max_length=told.max_length)
-
-
-def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tuple[list[Pair], str | None]:
-    """The pairs to score a model on, and the language of their target side.
-
-    Args: files: read these; None: the test set that the model's run was given. tgt: where no model tells.
-    Raises: ConfigError: when neither names a test set; DataError: when it cannot be read; CheckpointError: when there
-    is no such model.
-    """
-    try:
-        folder = find_run(model)
-    except CheckpointError:
-        if model is not None or not files:
-            raise
-        folder = None  # files need no run: the translations of another system can be scored on them
-    saved = read_config(folder / "config.yaml") if folder is not None else {}
-    data = from_plain(DataConfig, saved["data"], f"{folder}/config.yaml: `data`") if saved else None
-    if files:
-        named = model or folder
-        src, own = languages(named) if named is not None else (None, None)
-        return list(read_pairs(files, src, tgt or own)), tgt or own
-    if folder is None or data is None:
-        raise ConfigError("this model lies in no run folder, so it has no test set; name one with --test a.en a.de.")
-    corpus = read_own(data) if data.train else fetch(str(data.corpus), Path(data.root))
-    if not corpus.test:
-        raise ConfigError(f"{folder} was given no test set; name one with --test a.{corpus.src} a.{corpus.tgt}.")
-    return corpus.test, corpus.tgt

@@ -75,10 +75,10 @@ class Watch(StrEnum):
 
 def require(condition: bool, key: str, must: str, value: object) -> None:
     """Raise `ConfigError` "`key` must ..., but is value." unless `condition` holds and the value is finite."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"`{key}` must be a finite number, but is {value}.")
     if not condition:
         raise ConfigError(f"`{key}` must {must}, but is {'null' if value is None else value}.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"`{key}` must be a finite number, but is {value}.")
 
 
 @dataclass(kw_only=True, slots=True)

@@ -54,6 +54,12 @@ def autocast_dtype(precision: Precision) -> torch.dtype:
     return {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}.get(precision, torch.float32)
 
 
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """The context in which products run in `precision`; does nothing in 32 bits."""
+    dtype = autocast_dtype(precision)
+    return torch.autocast(device.type, dtype, enabled=dtype is not torch.float32)
+
+
 def set_up_cpu(threads: int | None) -> None:
     """Use all cores, and keep freed memory instead of handing it back.
 

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from mt.checkpoint import Checkpoint, Checkpoints, read_json, read_tensors, verify_folder
-from mt.config import DecodeConfig, ModelConfig, Precision, require
+from mt.config import DecodeConfig, ModelConfig, Positions, Precision, Tying, require
 from mt.errors import CheckpointError, ConfigError
 from mt.plain import from_plain
 from mt.tokenizer import Tokenizer
@@ -53,6 +53,10 @@ class Description:
             told = from_plain(cls, values, where)
             for name, least in (("src_size", 1), ("tgt_size", 1), ("max_length", 2)):
                 require(getattr(told, name) >= least, name, f"be at least {least}", getattr(told, name))
+            one = told.model.tying is not Tying.all or told.src_size == told.tgt_size
+            require(one, "src_size", f"equal `tgt_size` ({told.tgt_size}) where `model.tying` is all", told.src_size)
+            fits = told.model.positions is Positions.rotary or told.max_length <= told.model.max_length
+            require(fits, "max_length", f"be at most `model.max_length` ({told.model.max_length})", told.max_length)
             return told
         except ConfigError as error:
             message = str(error)

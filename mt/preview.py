@@ -42,8 +42,8 @@ def examples(corpus: TokenizedCorpus, number: int = 3) -> str:
 
 def unknown_rate(corpus: TokenizedCorpus, tokenizer: Tokenizer) -> float:
     """The share of pieces that the tokenizer does not know."""
-    pieces = [piece for sentence in (*corpus.source, *corpus.target) for piece in sentence]
-    return pieces.count(tokenizer.unk) / len(pieces)
+    unknown = sum(sentence.count(tokenizer.unk) for side in (corpus.source, corpus.target) for sentence in side)
+    return unknown / sum(len(sentence) for side in (corpus.source, corpus.target) for sentence in side)
 
 
 def memory_estimate(parameters: int) -> float:

@@ -28,7 +28,7 @@ from torch import nn
 from mt.batching import Batch, BatchStream
 from mt.build import make_model, read_material
 from mt.cli.compose import compose
-from mt.device import autocast_dtype, pick_device, pick_precision, set_up_cpu
+from mt.device import autocast, autocast_dtype, pick_device, pick_precision, set_up_cpu
 from mt.losses import cross_entropy
 from mt.nn.transformer import Transformer, count_parameters
 from mt.optim import make_optimizer
@@ -96,10 +96,10 @@ def main(overrides: list[str]) -> None:
     for _ in range(WARM_UP + COUNTED):
         with clock.part("data"):
             batch = next(stream).to(device)
-        with clock.part("forward"), torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
+        with clock.part("forward"), autocast(device, precision):
             hidden = model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
         with clock.part("loss"):
-            loss = cross_entropy(hidden, model.out_weight, batch.target_out, config.loss.label_smoothing)
+            loss = cross_entropy(hidden.to(dtype), model.out_weight, batch.target_out, config.loss.label_smoothing)
         with clock.part("backward"):
             (loss.smoothed / batch.target_rows.num_rows).backward()
         with clock.part("optimiser"):

@@ -8,7 +8,7 @@ FLOORS = [
     {"corpus", "tokenizer", "device", "nn", "losses", "optim", "schedules", "dist", "metrics"},
     {"clean", "batching", "checkpoint", "decode", "interpret", "export"},
     {"train", "evaluate", "models"},
-    {"preview"},
+    {"preview", "material"},
     {"build"},
     {"serve"},
     {"cli"},

@@ -75,6 +75,8 @@ def write_folder(
             _sync_folder(target.parent)
     except BaseException:
         shutil.rmtree(temp, ignore_errors=True)
+        if aside is not None and not target.exists():
+            aside.rename(target)
         raise
     if problem:
         logger.warning("%s It was moved to `%s`.", problem, aside)

@@ -48,7 +48,7 @@ def run(argv: list[str]) -> int:
     if asked.hypotheses and asked.references:
         report, sources = given(asked), None
     else:
-        from mt.build import test_set
+        from mt.material import test_set
 
         pairs, asked.tgt = test_set(asked.model, asked.test, asked.tgt)
         sources, references = [p.src for p in pairs], [p.tgt for p in pairs]

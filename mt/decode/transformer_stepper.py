@@ -5,7 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mt.config import Precision
-from mt.device import autocast_dtype
+from mt.device import autocast
 from mt.nn.cache import DecoderState
 from mt.nn.ragged import pack
 from mt.nn.transformer import Memory, Transformer
@@ -16,7 +16,7 @@ class _Steps:
 
     def __init__(self, model: Transformer, precision: Precision = Precision.fp32) -> None:
         self.model = model
-        self.dtype = autocast_dtype(precision)
+        self.precision = precision
 
     @property
     def device(self) -> torch.device:
@@ -24,7 +24,7 @@ class _Steps:
 
     def autocast(self) -> torch.autocast:
         """Held around a whole search, so that 16-bit copies of the weights are made once."""
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32)
+        return autocast(self.device, self.precision)
 
     def encode(self, source: list[list[int]]) -> Memory:
         ids, rows = pack(source)

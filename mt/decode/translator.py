@@ -15,6 +15,7 @@ from mt.nn.ragged import cut
 from mt.tokenizer import Tokenizer
 
 WORD_START = "▁"
+MAX_SENTENCES = 512  # in a batch: short ones are few pieces to read, but each takes a beam of rows to write
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Translator:
         settings = self._settings(section, nbest)
         with torch.inference_mode(), self.stepper.autocast():
             self.stepper.model.eval()
-            for batch in cut(order, budget, lengths):
+            for batch in cut(order, budget, lengths, [budget // MAX_SENTENCES] * len(parts)):
                 found = beam_search(self.stepper, [parts[i] for i in batch], search=settings)
                 for i, hypotheses in zip(batch, found, strict=True):
                     results[i] = [self._translation(h) for h in hypotheses]

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 import yaml
 
-from mt.checkpoint import read_json
-from mt.checkpoint.folder import explained
+from mt.checkpoint import read_json, read_manifest
+from mt.checkpoint.folder import explained, find_problem
 from mt.errors import CheckpointError, ConfigError, DataError
 from mt.log import logger
 from mt.train.state import TrainState
@@ -52,13 +52,20 @@ class RunFolder:
         write_text(self.config, yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
 
     def check_text(self, facts: dict[str, Any]) -> None:
-        """Raises: DataError: when the run began with other training text than `facts` tell of."""
-        before = read_json(self.manifest)["data"]["fingerprint"] if self.manifest.exists() else None
-        if before not in (None, facts["data"]["fingerprint"]):
-            raise DataError(
-                f"the training text is not the one that {self.path} began with; put that back, or give the new run a "
-                "name of its own: run.name=..."
-            )
+        """Raises: DataError: when the run began with other training text, or other pieces, than `facts` tell of."""
+        if not self.manifest.exists():
+            return
+        before = read_json(self.manifest)
+        for what, section, key in (("text", "data", "fingerprint"), ("vocabulary", "tokenizer", "sha256")):
+            if before[section][key] != facts[section][key]:
+                raise DataError(
+                    f"the training {what} is not the one that {self.path} began with; put that back, or give the new "
+                    "run a name of its own: run.name=..."
+                )
+
+    def handed_on(self, step: int) -> bool:
+        """Whether `model/` is whole, and was made at this step."""
+        return find_problem(self.model) is None and read_manifest(self.model).meta.get("step") == step
 
     def write_manifest(self, facts: dict[str, Any], command: list[str]) -> None:
         """What is needed to do the run again; every start adds an attempt."""

@@ -34,9 +34,9 @@ class Window:
         """Mean loss per target token, source and target tokens per second."""
         good = [u for u, _ in self.updates if not u.skipped]
         seconds = sum(s for _, s in self.updates) or 1e-9
-        tokens = sum(u.tgt_tokens for u in good) or 1
-        loss = sum(u.nll * u.tgt_tokens for u in good) / tokens
-        return loss, sum(u.src_tokens for u, _ in self.updates) / seconds, tokens / seconds
+        src_tokens, tgt_tokens = sum(u.src_tokens for u in good), sum(u.tgt_tokens for u in good) or 1
+        loss = sum(u.nll * u.tgt_tokens for u in good) / tgt_tokens
+        return loss, src_tokens / seconds, tgt_tokens / seconds
 
 
 class Trainer:
@@ -79,7 +79,7 @@ class Trainer:
             "epochs": (self.stream.epoch, self.train.epochs),
             "minutes": (self.state.seconds / 60, self.train.minutes),
         }
-        return {f"{limit:g} {name}": now / limit for name, (now, limit) in limits.items() if limit is not None}
+        return {f"{limit:,.10g} {name}": now / limit for name, (now, limit) in limits.items() if limit is not None}
 
     def done(self) -> float:
         """The share of the run behind us: of the first limit to be reached."""
@@ -115,7 +115,8 @@ class Trainer:
         )
 
     def learning_rate(self) -> float:
-        return self.peak_rate * rate(self.schedule, max(1, self.state.step), self.done())
+        """Of the next update."""
+        return self.peak_rate * rate(self.schedule, self.state.step + 1, self.done())
 
     # ---- the loop -------------------------------------------------------------------------------------------
 
@@ -134,9 +135,10 @@ class Trainer:
 
     def _one_step(self, metrics: Metrics, progress: Progress) -> None:
         started = time.perf_counter()
+        lr = self.learning_rate()
         batches: list[Batch] = [next(self.stream) for _ in range(self.batch.accumulate)]
         self.state.step += 1
-        update = self.updater(batches, self.learning_rate())
+        update = self.updater(batches, lr)
         self._count(update)
         seconds = time.perf_counter() - started
         self.state.seconds += seconds
@@ -145,7 +147,7 @@ class Trainer:
         progress.update(status)
         if self.state.step % self.train.log_every == 0:
             metrics.write(
-                "train", self.state.step, epoch=status.epoch, loss=update.loss, nll=update.nll, lr=status.lr,
+                "train", self.state.step, epoch=status.epoch, loss=update.loss, nll=update.nll, lr=lr,
                 grad_norm=update.grad_norm, src_tokens_per_s=status.src_tokens_per_s,
                 tgt_tokens_per_s=status.tgt_tokens_per_s,
                 packing=update.tgt_tokens / (self.batch.tokens * self.batch.accumulate),
@@ -169,7 +171,7 @@ class Trainer:
         if state.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
             raise MtError(
                 f"{MAX_SKIPPED_IN_A_ROW} updates in a row had gradients that are not finite (the last at step "
-                f"{state.step:,}); lower `optim.lr`, or use `train.precision=fp32`."
+                f"{state.step:,}); begin a new run (run.name=...) with a lower `optim.lr`, or `train.precision=fp32`."
             )
 
     def _validate(self, metrics: Metrics, ended: str | None) -> None:
@@ -244,9 +246,6 @@ class Trainer:
             self.updater.ema.means = {name: means[name].to(p.device) for name, p in model.named_parameters()}
         self.updater.load_state_dict(state["updater"])
         self.stream.load_state_dict(state["stream"])
-        here = self.stream.place
-        next(self.stream)  # the stream now knows the size of the pool that it is in, by which it counts epochs
-        self.stream.place = here
         self.state = TrainState.from_dict(state["train"])
         self.state.finished = self.why_finished()
         set_random_state(state["random"])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mt.batching import Batch
 from mt.config import Precision
-from mt.device import autocast_dtype
+from mt.device import autocast, autocast_dtype
 from mt.losses import Loss, cross_entropy
 from mt.nn.transformer import Transformer
 from mt.optim import Ema, set_rate
@@ -29,10 +29,10 @@ class Update:
 
 def batch_loss(model: Transformer, batch: Batch, precision: Precision, smoothing: float) -> Loss:
     """Loss sums of one batch. The model runs in `precision`; the loss keeps its sums in 32 bits."""
-    dtype = autocast_dtype(precision)
-    with torch.autocast(batch.source.device.type, dtype, enabled=dtype is not torch.float32):
+    with autocast(batch.source.device, precision):
         hidden = model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
-    return cross_entropy(hidden, model.out_weight, batch.target_out, smoothing)
+    # CUDA's autocast leaves the last norm, and so `hidden`, in 32 bits; the largest product must not run in them.
+    return cross_entropy(hidden.to(autocast_dtype(precision)), model.out_weight, batch.target_out, smoothing)
 
 
 class Updater:
@@ -94,6 +94,7 @@ class Updater:
         return {"scaler": self.scaler.state_dict(), "ema_updates": self.ema.updates if self.ema else 0}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty where the run was in another precision before
+            self.scaler.load_state_dict(state["scaler"])
         if self.ema is not None:
             self.ema.updates = state["ema_updates"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from toy import number_corpus, number_pairs, number_tokenizer, tiny_model, updater_of
 
-from mt.build import check, choose_weights, conclude, load, read_material, test_set
+from mt.build import check, choose_weights, conclude, load, read_material
 from mt.checkpoint import Checkpoints
 from mt.config import (
     BatchConfig,
@@ -23,6 +23,7 @@ from mt.config import (
 )
 from mt.corpus.catalog import Corpus
 from mt.errors import CheckpointError, ConfigError
+from mt.material import Material, test_set
 from mt.train.folder import RunFolder
 from mt.train.state import TrainState
 from mt.train.validate import Validation
@@ -197,7 +198,6 @@ def test_a_precision_that_is_none_is_refused():
 
 
 def test_the_next_command_uses_a_short_sentence_of_dev(tmp_path, capsys):
-    from mt.build import Material
 
     sources = ["one " * 30, "one", "It's one of $HOME's `five`.", "and one of the others here"]
     dev = [pair.__class__(text, "x", pair.origin) for text, pair in zip(sources, number_pairs(4), strict=True)]

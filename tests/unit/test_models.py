@@ -167,9 +167,9 @@ HARDENING = {
     "schema": (lambda v: v.update(schema=9), "has schema 9, but this version of mt reads 1"),
     "length": (lambda v: v.update(max_length=1), "config.json: `max_length` must be at least 2, but is 1"),
     "size": (lambda v: v.update(src_size=0), "config.json: `src_size` must be at least 1, but is 0"),
-    "vocabulary": (lambda v: v.update(tgt_size=10**6),
+    "vocabulary": (lambda v: v.update(src_size=10**6, tgt_size=10**6),
                    "tells of vocabularies of .* and 1,000,000 pieces, but the tokenizer"),
-    "not finite": (lambda v: v["decode"].update(length_penalty=float("nan")), "must be a finite number, but is nan"),
+    "not finite": (lambda v: v["decode"].update(length_penalty=float("nan")), "`decode.length_penalty` must not be negative, but is nan"),
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from mt.train.folder import RunFolder, check_drift, flatten, machine, read_confi
 from mt.train.state import TrainState
 from mt.train.validate import Validation
 
-FACTS = {"name": "x", "data": {"fingerprint": "abc"}}
+FACTS = {"name": "x", "data": {"fingerprint": "abc"}, "tokenizer": {"sha256": "def"}}
 
 
 def settings(**data):
@@ -116,8 +116,11 @@ def test_other_training_text_is_refused(begun):
     begun.check_text(FACTS)  # nothing is known yet
     begun.write_manifest(FACTS, [])
     begun.check_text(FACTS)
-    with pytest.raises(DataError, match=r"^the training text is not the one that .*run began with; put that back"):
-        begun.check_text({"data": {"fingerprint": "other"}})
+    for what, part in (("text", {"data": {"fingerprint": "x"}}), ("vocabulary", {"tokenizer": {"sha256": "x"}})):
+        with pytest.raises(
+            DataError, match=rf"^the training {what} is not the one that .*run began with; put that back"
+        ):
+            begun.check_text({**FACTS, **part})
 
 
 def test_samples_are_three_lines_and_an_empty_one(begun):

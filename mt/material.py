@@ -1,0 +1,92 @@
+"""The text of a run, ready for batches: read, cleaned, cut into pieces; and the set that a model is scored on."""
+
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from mt.batching import TokenizedCorpus
+from mt.clean.pipeline import Pipeline
+from mt.config import BatchConfig, CleanConfig, DataConfig, TokenizerConfig
+from mt.corpus.catalog import Corpus, fetch
+from mt.corpus.own import read_own
+from mt.corpus.pair import Pair
+from mt.corpus.readers import read_pairs
+from mt.errors import CheckpointError, ConfigError
+from mt.log import logger
+from mt.models import find_run, languages
+from mt.plain import from_plain
+from mt.tokenizer import Tokenizer, train_tokenizer
+from mt.train.folder import read_config
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything that text gives: the pairs, cleaned, and the pieces they are made of."""
+
+    corpus: Corpus
+    refusals: dict[str, int]
+    tokenizer: Tokenizer
+    train: TokenizedCorpus
+    dev: TokenizedCorpus
+
+
+def read_corpus(data: DataConfig) -> Corpus:
+    """One's own files where some are named, else the corpus of the catalogue. Raises: DataError, ConfigError."""
+    return read_own(data) if data.train else fetch(str(data.corpus), Path(data.root))
+
+
+def prepare(
+    *, data: DataConfig, clean: CleanConfig, tokenizer: TokenizerConfig, batch: BatchConfig, longest: int | None
+) -> Material:
+    """Read, clean and tokenise; say what was left out.
+
+    Args: longest: the positions that the model has, None: any number; longer dev pairs cannot be used.
+    Raises: DataError, ConfigError: when the text or the settings do not do.
+    """
+    corpus = read_corpus(data)
+    sizes = f"{len(corpus.train):,} / {len(corpus.dev):,} / {len(corpus.test):,}"
+    logger.info(f"{corpus.name}: {sizes} pairs (train / dev / test), licence: {corpus.licence}")
+    cleaning = Pipeline.from_section(clean)
+    pairs = list(islice(cleaning(corpus.train), data.limit))
+    refusals = cleaning.report()
+    refused = {name: n for name, n in refusals.items() if n and name not in ("read", "kept")}
+    if refused:
+        logger.info("refused of the training pairs: " + ", ".join(f"{n:,} {name}" for name, n in refused.items()))
+    sources, targets = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
+    trained = train_tokenizer(sources, targets, tokenizer, Path(data.cache) / "tokenizers")
+    train = TokenizedCorpus(pairs, trained, max_length=batch.max_length)
+    if train.num_too_long:
+        logger.info(f"left out {train.num_too_long:,} pairs of more than {batch.max_length} pieces a side")
+    dev = TokenizedCorpus(corpus.dev, trained, max_length=longest)
+    if dev.num_too_long:
+        logger.warning(
+            f"left out {dev.num_too_long:,} dev pairs of more than {longest} pieces (`model.max_length`) a side"
+        )
+    return Material(corpus, refusals, trained, train, dev)
+
+
+def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tuple[list[Pair], str | None]:
+    """The pairs to score a model on, and the language of their target side.
+
+    Args: files: read these; None: the test set that the model's run was given. tgt: where no model tells.
+    Raises: ConfigError: when neither names a test set; DataError: when it cannot be read; CheckpointError: when there
+    is no such model.
+    """
+    try:
+        folder = find_run(model)
+    except CheckpointError:
+        if model is not None or not files:
+            raise
+        folder = None  # files need no run: the translations of another system can be scored on them
+    if files:
+        named = model or folder
+        src, own = languages(named) if named is not None else (None, None)
+        return list(read_pairs(files, src, tgt or own)), tgt or own
+    if folder is None:
+        raise ConfigError("this model lies in no run folder, so it has no test set; name one with --test a.en a.de.")
+    saved = read_config(folder / "config.yaml")
+    data = from_plain(DataConfig, saved.get("data"), f"{folder}/config.yaml: `data`")
+    corpus = read_corpus(data)
+    if not corpus.test:
+        raise ConfigError(f"{folder} was given no test set; name one with --test a.{corpus.src} a.{corpus.tgt}.")
+    return corpus.test, corpus.tgt
