@@ -1,7 +1,10 @@
-"""mt: train, translate, evaluate and explain neural machine translation models.
+"""mt: train, translate with and evaluate neural machine translation models.
 
+```python
 import mt
+
 mt.load("runs/my-run").translate(["Good morning."])
+```
 """
 
 from pathlib import Path

@@ -133,11 +133,11 @@ def train(config: Config, command: list[str]) -> float:
         setup(file=folder.log)
         folder.begin(config.to_dict())
         device = pick_device(config.train.device)
-        set_up_cpu(config.train.threads)
         checkpoints = Checkpoints(folder.checkpoints, config.train.keep)
         checkpoints.clean_up()
         clean_up(folder.path)
         material = read_material(config)
+        set_up_cpu(config.train.threads)  # after the text: what reading it took can go back to the system
         model = make_model(config, material.tokenizer, device)
         trainer = make_trainer(config, material, folder, model)
         facts = describe_run(config, material, model, trainer)

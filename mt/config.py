@@ -12,6 +12,9 @@ from typing import Any
 
 from mt.errors import ConfigError
 
+SPECIALS = ("<unk>", "<s>", "</s>", "<pad>")  # pieces 0 to 3 of every tokenizer trained here
+NORMALIZATIONS = ("nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "identity")
+
 
 class TokenizerKind(StrEnum):
     unigram = "unigram"
@@ -130,15 +133,22 @@ class TokenizerConfig:
     max_sentences: int = 1_000_000  # lines (of both sides together) that SentencePiece is trained on
 
     def __post_init__(self) -> None:
-        require(self.vocab_size >= 8, "tokenizer.vocab_size", "be at least 8", self.vocab_size)
+        require(8 <= self.vocab_size <= 1_000_000, "tokenizer.vocab_size", "lie in [8, 1000000]", self.vocab_size)
         coverage = self.character_coverage
         require(0 < coverage <= 1, "tokenizer.character_coverage", "lie in (0, 1]", coverage)
         require(0 <= self.sampling <= 1, "tokenizer.sampling", "lie in [0, 1]", self.sampling)
+        for tag in self.tags:
+            whole = bool(tag) and not re.search(r"[\s▁]", tag) and self.tags.count(tag) == 1
+            special = tag in SPECIALS or re.fullmatch("<0x[0-9A-F]{2}>", tag)
+            must = "be distinct marks without spaces, none of them special or a byte"
+            require(whole and not special, "tokenizer.tags", must, repr(tag))
+        known, must = self.normalization in NORMALIZATIONS, f"be one of {', '.join(NORMALIZATIONS)}"
+        require(known, "tokenizer.normalization", must, self.normalization)
 
 
 @dataclass(kw_only=True, slots=True)
 class ModelConfig:
-    """The shape of the Transformer. Every value can be exported to CTranslate2."""
+    """The shape of the Transformer. Every value is meant to be exported to CTranslate2."""
 
     dim: int = 256
     heads: int = 4
@@ -262,6 +272,8 @@ class TrainConfig:
         for name in ("steps", "epochs", "minutes", "threads", "patience"):
             value = getattr(self, name)
             require(value is None or value > 0, f"train.{name}", "be positive or null", value)
+        require(0 <= self.seed < 2**63, "train.seed", "lie in [0, 2**63)", self.seed)
+        require((self.threads or 1) <= 1024, "train.threads", "be at most 1024", self.threads)
         for name in ("log_every", "validate_every", "validate_pairs", "average", "keep"):
             require(getattr(self, name) > 0, f"train.{name}", "be positive", getattr(self, name))
         require(self.average <= self.keep, "train.average", f"be at most `train.keep` ({self.keep})", self.average)

@@ -22,13 +22,11 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ConfigError(f"`train.device` must be auto, cpu, cuda, cuda:N or mps, but is {name}.") from None
+        raise ConfigError(f"the device must be auto, cpu, cuda, cuda:N or mps, but is {name}.") from None
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     there = {"cpu": True, "cuda": (device.index or 0) < gpus, "mps": torch.backends.mps.is_available()}
     if not there.get(device.type, False):
-        raise ConfigError(
-            f"`train.device` is {name}, but this machine or this build of torch has none; use auto or cpu."
-        )
+        raise ConfigError(f"the device is {name}, but this machine or this build of torch has none; use auto or cpu.")
     return device
 
 

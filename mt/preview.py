@@ -83,7 +83,7 @@ def preview(
     total = f"about {duration(given[ends])} to the limit of {ends}" if ends else "no limit but patience"
     device = next(model.parameters()).device
     lengths = [max(len(s), len(t) + 1) for s, t in zip(corpus.source, corpus.target, strict=True)]
-    return f"""
+    return f"""\
 training pairs   {len(corpus):,} used; read {refusals.get("read", 0):,}, refused {_refused(refusals)}
 too long         {corpus.num_too_long:,} pairs of more than {batch.max_length} pieces on a side are left out
 tokens           {corpus.num_source_rows:,} source and {tokens:,} target an epoch, end marks included

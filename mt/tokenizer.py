@@ -20,12 +20,10 @@ from typing import Any, Self
 
 import sentencepiece as spm
 
-from mt.config import TokenizerConfig, require
+from mt.config import SPECIALS, TokenizerConfig
 from mt.errors import CheckpointError, ConfigError, DataError
 
 JOINT, SOURCE, TARGET = "tokenizer.model", "source.model", "target.model"
-SPECIALS = ("<unk>", "<s>", "</s>", "<pad>")  # ids 0 to 3 of every model trained here
-NORMALIZATIONS = ("nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "identity")
 LONGEST_LINE = 16384  # bytes
 
 logger = logging.getLogger("mt")
@@ -169,36 +167,27 @@ def train_tokenizer(
     The model is a pure function of lines and settings. A line of more than 16384 bytes is passed over. A corpus
     too small for `vocab_size` gives as many pieces as it can, and a warning.
 
-    Raises `ConfigError` if a setting cannot be used or `vocab_size` cannot hold all characters, `DataError` if
-    there is no text.
+    Raises `ConfigError` if `vocab_size` cannot hold all characters, `DataError` if there is no text.
     """
-    _check_settings(section)
     share = max(1, section.max_sentences // 2)
     source, target = _utf8(_spread(src_lines, share)), _utf8(_spread(tgt_lines, share))
     options = _options(section)
     folder = cache / _key(options, section.joint, source, target)[:16]
-    if folder.is_dir():
-        try:
+    try:
+        if folder.is_dir():
             return Tokenizer.load(folder, sampling=section.sampling)
-        except CheckpointError as error:
-            logger.warning("The cached tokenizer cannot be used and is trained again: %s", error)
+    except (CheckpointError, OSError) as error:
+        logger.warning("The cached tokenizer cannot be used and is trained again: %s", error)
     if section.joint:
         models = [_train(chain(source, target), options, "text")]
     else:
         models = [_train(source, options, "source text"), _train(target, options, "target text")]
     tokenizer = Tokenizer(*models, sampling=section.sampling)
-    tokenizer.save(folder)
+    try:
+        tokenizer.save(folder)
+    except OSError as error:
+        logger.warning("The tokenizer cannot be cached in `%s`: %s.", folder, error.strerror)
     return tokenizer
-
-
-def _check_settings(section: TokenizerConfig) -> None:
-    must = "be distinct marks without spaces, none of them special or a byte"
-    for tag in section.tags:
-        whole = bool(tag) and not re.search(r"[\s▁]", tag) and section.tags.count(tag) == 1
-        special = tag in SPECIALS or re.fullmatch("<0x[0-9A-F]{2}>", tag)
-        require(whole and not special, "tokenizer.tags", must, repr(tag))
-    known = section.normalization in NORMALIZATIONS
-    require(known, "tokenizer.normalization", f"be one of {', '.join(NORMALIZATIONS)}", section.normalization)
 
 
 def _options(section: TokenizerConfig) -> dict[str, Any]:
@@ -225,8 +214,9 @@ def _train(lines: Iterable[str], options: dict[str, Any], side: str) -> bytes:
         spm.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=written, **options)
     except RuntimeError as error:
         if few := re.search(r"smaller than required_chars\. (\d+) vs (\d+)", str(error)):
+            extra = " (256 bytes and 4 marks among them)" if options["byte_fallback"] else ""
             raise ConfigError(
-                f"`tokenizer.vocab_size` must be at least {few[2]} to hold the characters of the {side}, but is "
+                f"`tokenizer.vocab_size` must be at least {few[2]}{extra} to hold the characters of the {side}, but is "
                 f"{few[1]}; raise it, or lower `tokenizer.character_coverage`."
             ) from error
         if "sentences_.empty()" in str(error) or "all_chars_count" in str(error):

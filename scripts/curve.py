@@ -5,23 +5,25 @@ python scripts/curve.py runs/multi30k_en_de
 
 import sys
 from pathlib import Path
+from statistics import fmean
 
 from mt.log import read_metrics
 
 
 def curve(folder: Path) -> str:
-    """One row per validation: where the run stood, and what the dev set said."""
-    lines = read_metrics(folder / "metrics.jsonl")
-    train = {line["step"]: line for line in lines if line["kind"] == "train"}
+    """One row per validation: where the run stood, the mean training loss since the row above, and the dev scores."""
     rows = ["| step | epoch | train loss | dev loss | dev BLEU (greedy) | dev chrF++ |", "|---|---|---|---|---|---|"]
-    for line in lines:
-        if line["kind"] == "dev":
-            before = [step for step in train if step <= line["step"]]
-            near = train[max(before)] if before else {"epoch": 0.0, "nll": float("nan")}
+    since: list[dict[str, float]] = []
+    for line in read_metrics(folder / "metrics.jsonl"):
+        if line["kind"] == "train":
+            since.append(line)
+        elif line["kind"] == "dev" and since:
+            loss = fmean(update["nll"] for update in since)
             rows.append(
-                f"| {line['step']:,} | {near['epoch']:.1f} | {near['nll']:.3f} | {line['loss']:.3f} "
+                f"| {line['step']:,} | {since[-1]['epoch']:.1f} | {loss:.3f} | {line['loss']:.3f} "
                 f"| {line['bleu']:.2f} | {line['chrf']:.2f} |"
             )
+            since = []
     return "\n".join(rows)
 
 

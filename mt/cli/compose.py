@@ -22,7 +22,7 @@ from yaml import YAMLError
 from mt.cli.folders import CONFIG_DIR, groups
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import FILE_GROUP, folder_name, run_name
-from mt.cli.schema import check_option, check_tree, check_value, sections, settings, unknown_key
+from mt.cli.schema import check_option, check_tree, check_value, sections, settings, takes_list, unknown_key
 from mt.cli.user_file import read_settings
 from mt.config import Config
 from mt.errors import ConfigError
@@ -79,6 +79,8 @@ def check_overrides(overrides: list[str], *, config_dir: Path | None = None, mul
     Raises `ConfigError` for the first override that cannot be used.
     """
     known = groups(config_dir)
+    if files := [text for text in overrides if "=" not in text and is_text_file(text)]:
+        raise ConfigError(f"`{files[0]}` is a file: to train on it write 'data.train=[{','.join(files)}]'.")
     return [check_override(parse(text), known, multirun=multirun) for text in overrides]
 
 
@@ -88,31 +90,46 @@ def check_override(override: Override, known: Mapping[str, list[str]], *, multir
     if override.is_hydra_override():
         return text
     if override.is_delete():
+        if key in known:
+            raise ConfigError(f"`~{key}` cannot be used: a group always has an option. Choose another one.")
         raise ConfigError(f"`~{key}` cannot be used: a setting always has a value. Give it another one, or null.")
     if override.is_sweep_override() and not multirun:
         found = text.partition("=")[2]
-        listed = f", or write [{found}] for a list" if override.value_type is ValueType.SIMPLE_CHOICE_SWEEP else ""
-        raise ConfigError(f"`{key}` is given several values, {found}: add `--multirun` to train with each{listed}.")
+        simple = override.value_type is ValueType.SIMPLE_CHOICE_SWEEP and takes_list(key)
+        instead = f", or write [{found}] for a list" if simple else ""
+        raise ConfigError(f"`{key}` is given several values, {found}: add `--multirun` to train with each{instead}.")
     for value in values(override):
         if key in known:
-            check_option(key, value, known[key])
+            check_option(key, "null" if value is None and override.is_sweep_override() else value, known[key])
         elif key in sections() and isinstance(value, Mapping):
             check_tree({key: value})
         elif key in sections() or key in settings():
             check_value(key, value)
         else:
             raise unknown_key(key, more=known)
+    if key in known and text.endswith("=null"):
+        return f"~{key}"  # Hydra's word for it
     own = key in known and key not in groups()
     return ("+" if own else "") + text.lstrip("+")  # a group of the user's own is not in our defaults list
 
 
 def values(override: Override) -> list[Any]:
     """The values that an override tries: one, or those of a sweep that names each."""
+    return [parse(text).value() for text in listed(override)]
+
+
+def listed(override: Override) -> list[str]:
+    """The overrides, of one value each, that an override stands for."""
     if not override.is_sweep_override():
-        return [override.value()]
+        return [cast(str, override.input_line)]
     if override.value_type in {ValueType.CHOICE_SWEEP, ValueType.SIMPLE_CHOICE_SWEEP, ValueType.RANGE_SWEEP}:
-        return [parse(f"{override.key_or_group}={value}").value() for value in override.sweep_string_iterator()]
+        return [f"{override.key_or_group}={value}" for value in override.sweep_string_iterator()]
     return []  # globs and intervals: only Hydra and the sweeper know
+
+
+def is_text_file(name: str) -> bool:
+    """Whether there is such a file, and it is not one of settings."""
+    return not name.endswith((".yaml", ".yml")) and Path(name).is_file()
 
 
 def parse(text: str) -> Override:

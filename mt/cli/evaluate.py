@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mt.cli.options import Parser, positive_int, resamples
 from mt.corpus.lines import check_file, read_lines
+from mt.corpus.readers import bare, language_of
 from mt.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
         prog="mt evaluate",
         description="BLEU, chrF++ and TER through sacreBLEU, with signatures and 95 % bootstrap intervals.",
-        epilog="examples:  mt evaluate runs/my-run     mt evaluate runs/a --compare runs/b     "
-        "mt evaluate --hypotheses out.de --references test.de",
+        epilog="examples:\n  mt evaluate runs/my-run\n  mt evaluate runs/a --compare runs/b\n"
+        "  mt evaluate --hypotheses out.de --references test.de",
     )
     parser.add_argument("model", nargs="?", type=Path, help="model folder, run or checkpoint (default: the newest run)")
     parser.add_argument("--test", nargs="+", metavar="FILE", help="pairs to score on (default: the run's test set)")
@@ -28,7 +29,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--compare", metavar="OTHER", help="a second model, or a file of translations: paired bootstrap"
     )
     parser.add_argument("--beam", type=positive_int, help="(default: the model's)")
-    parser.add_argument("--bootstrap", type=resamples, default=1000, help="resamples for the intervals (default: 1000)")
+    parser.add_argument(
+        "--bootstrap", type=resamples, default=1000, help="resamples for the intervals (default: 1000; 0: none)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument("--tgt", help="target language, which decides how BLEU splits words (default: the model's)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -38,6 +41,15 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parser.error("--references goes with --hypotheses; to translate files of your own, give both sides to --test")
     if asked.references and asked.test:
         parser.error("--references and --test both name references; give one of them")
+    if asked.references and asked.model:
+        parser.error("a model is not used when --hypotheses and --references are given; leave it out")
+    if asked.hypotheses and asked.beam:
+        parser.error("--beam is not used when --hypotheses are given; leave it out")
+    if asked.compare and not asked.bootstrap:
+        parser.error("--compare needs resamples; leave --bootstrap 0 out")
+    for file in asked.test or ():
+        if Path(file).is_dir():
+            parser.error(f"`{file}` is a folder, not a file; a model goes before --test")
     return asked
 
 
@@ -54,19 +66,30 @@ def run(argv: list[str]) -> int:
         sources, references = [p.src for p in pairs], [p.tgt for p in pairs]
         report = score(asked, asked.model, asked.hypotheses, sources, references)
     differences = against(asked, report, sources) if asked.compare else []
+    names = {"baseline": baseline(asked), "other": asked.compare} if asked.compare else {}
     if asked.json:
-        print(json.dumps({**report.to_dict(), "comparison": differences}, ensure_ascii=False, indent=2))
-    else:
-        print(f"{report.name}, {len(report.references):,} sentences\n{report.table()}")
-        for row in differences:
-            print(row["text"])
+        print(json.dumps({**report.to_dict(), **names, "comparison": differences}, ensure_ascii=False, indent=2))
+        return 0
+    print(f"{report.name}, {len(report.references):,} sentences\n{report.table()}")
+    if names:
+        print(f"{names['baseline']} -> {names['other']}, paired bootstrap")
+    for row in differences:
+        print(row["text"])
     return 0
 
 
+def baseline(asked: argparse.Namespace) -> str:
+    """What `--compare` is compared with: the file, the model, or the newest run."""
+    from mt.models import find_run
+
+    return str(asked.hypotheses or asked.model or find_run(None))
+
+
 def given(asked: argparse.Namespace) -> "Report":
-    """Score one file against another."""
+    """Score one file against another, whose name may tell the language."""
     from mt.evaluate import judge
 
+    asked.tgt = asked.tgt or language_of(bare(asked.references))
     hypotheses, references = list(read_lines(asked.hypotheses)), list(read_lines(asked.references))
     check_lengths(asked.hypotheses, hypotheses, references)
     name = Path(asked.hypotheses).name
@@ -76,7 +99,10 @@ def given(asked: argparse.Namespace) -> "Report":
 def score(
     asked: argparse.Namespace, model: Path | None, hypotheses: str | None, sources: list[str], references: list[str]
 ) -> "Report":
-    """The report of a model, which is kept in its run's folder, or of a file of translations."""
+    """The report of a model, or of a file of translations.
+
+    The run's folder keeps the report of its own test set as it is translated by default, and no other.
+    """
     from mt.evaluate import evaluate, judge
 
     if hypotheses is not None:
@@ -97,7 +123,8 @@ def score(
 
     name = "test" if not asked.test else Path(asked.test[0]).name.partition(".")[0]
     report = evaluate(name, translate, sources, references, tgt=asked.tgt, bootstrap=asked.bootstrap)
-    folder = find_run(model)
+    own = model == asked.model and not asked.test and asked.beam is None
+    folder = find_run(model) if own else None
     if folder is not None:
         report.write(folder / "eval")
     return report

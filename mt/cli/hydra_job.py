@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice, product
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -14,13 +15,16 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from mt.cli.compose import check_overrides, compose, prepare, to_config
+from mt.cli.compose import check_overrides, compose, listed, parse, prepare, to_config
 from mt.cli.folders import CONFIG_DIR
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import run_name
 from mt.errors import StoppedError
 
 Task = Callable[[DictConfig], float]
+
+OURS = {"overrides", "help", "config", "dry_run"}  # options that Hydra does not know
+MOST_CHECKED = 1000  # combinations of a sweep
 
 
 class JobError(BaseException):
@@ -40,30 +44,26 @@ def launch(asked: argparse.Namespace, command: list[str]) -> None:
     chosen = prepare(asked.config, config_dir=asked.config_dir)
     if not (asked.shell_completion or asked.hydra_help):
         multirun = asked.multirun or "hydra.mode=MULTIRUN" in overrides
-        if not multirun:
-            compose(overrides, config_dir=asked.config_dir, config_file=asked.config)
+        for each in combinations(overrides) if multirun else [overrides]:
+            compose(each, config_dir=asked.config_dir, config_file=asked.config)
         overrides = check_overrides(overrides, config_dir=asked.config_dir, multirun=multirun) + chosen
     call_hydra([*overrides, *flags(asked)], make_task(command))
 
 
+def combinations(overrides: list[str]) -> Iterator[list[str]]:
+    """The first jobs of a sweep, each as overrides of its own, without what only Hydra and the sweeper can list."""
+    parsed = [parse(text) for text in overrides]
+    tried = [listed(override) for override in parsed if not override.is_hydra_override()]
+    return (list(each) for each in islice(product(*filter(None, tried)), MOST_CHECKED))
+
+
 def flags(asked: argparse.Namespace) -> list[str]:
     """The options that Hydra knows, as it wants them."""
-    given = {name: value for name, value in vars(asked).items() if value not in (None, False)}
     line = []
-    for name in (
-        "run",
-        "multirun",
-        "shell_completion",
-        "hydra_help",
-        "resolve",
-        "cfg",
-        "package",
-        "config_dir",
-        "info",
-    ):
-        if name in given:
+    for name, value in vars(asked).items():
+        if name not in OURS and value not in (None, False):
             line.append(f"--{name.replace('_', '-')}")
-            line += [] if given[name] is True else [str(given[name])]
+            line += [] if value is True else [str(value)]
     return line
 
 

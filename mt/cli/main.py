@@ -36,6 +36,11 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         silence_stdout()
         return PIPE_CLOSED
+    except OSError as error:
+        flush_or_silence()
+        file = f"`{error.filename}`: " if error.filename else ""
+        say(f"{name}: {file}{error.strerror or error}", error)
+        return 1
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
         say(f"{name}: internal error: {what} (set MT_DEBUG=1 for the traceback; please report it)", error)
@@ -52,7 +57,7 @@ def dispatch(argv: list[str]) -> int:
         print(usage(), file=sys.stderr)
         return ConfigError.exit_code
     word, *rest = argv
-    if word in {"-h", "--help"}:
+    if word in {"-h", "--help", "help"}:
         print(usage())
         return 0
     if word == "--version":
@@ -127,6 +132,14 @@ def say(line: str, error: Exception) -> None:
     if os.environ.get("MT_DEBUG") == "1":
         traceback.print_exception(error)
     print(line, file=sys.stderr)
+
+
+def flush_or_silence() -> None:
+    """Write what waits for stdout; what a full disk does not take must not fail again at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        silence_stdout()
 
 
 def silence_stdout() -> None:

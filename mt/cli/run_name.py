@@ -3,12 +3,12 @@
 import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from pathlib import Path
 
 from mt.config import Config
+from mt.corpus.readers import name_of
 
 FILE_GROUP = "config_file"  # the place of a user's own file in the defaults list of train.yaml
-ELSEWHERE = {FILE_GROUP, "run.name", "run.root", "run.dry_run"}  # overrides that a name need not repeat
+NOT_IN_NAMES = {FILE_GROUP, "run.name", "run.root", "run.dry_run"}  # overrides that a name need not repeat
 LONGEST = 100
 
 
@@ -22,7 +22,7 @@ def run_name(config: Config, choices: Mapping[str, object], job: Sequence[str] =
         told, parts = set(), [config.run.name]
     else:
         told, parts = recipe(config, choices)
-    rest = sorted(text.lstrip("+") for text in job if text.partition("=")[0] not in told | ELSEWHERE)
+    rest = sorted(text.lstrip("+") for text in job if text.partition("=")[0] not in told | NOT_IN_NAMES)
     return "-".join([*parts, folder_name(",".join(rest))] if rest else parts)
 
 
@@ -30,8 +30,8 @@ def recipe(config: Config, choices: Mapping[str, object]) -> tuple[set[str], lis
     """The groups that tell runs apart, and the options chosen from them."""
     told = next(([group] for group in (FILE_GROUP, "experiment") if choices.get(group)), ["data", "model"])
     parts = {group: str(choices[group]) for group in told}
-    if "data" in parts and config.data.train:
-        parts["data"] = Path(config.data.train[0]).name.partition(".")[0]
+    if "data" in parts:
+        parts["data"] = name_of(config.data.train[0]) if config.data.train else str(config.data.corpus)
     if choices.get("debug"):
         parts["debug"] = str(choices["debug"])
     return set(parts), [folder_name(part) for part in parts.values()]

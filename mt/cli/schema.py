@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mt.config import Config
 from mt.errors import ConfigError
 
+OPTIONAL = {"experiment", "debug"}  # groups of which none need be chosen
 PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
@@ -67,13 +68,14 @@ def check_value(key: str, value: Any, where: str = "") -> None:
 
 
 def check_option(group: str, option: object, options: list[str], where: str = "") -> None:
-    """Raise `ConfigError` unless the group of presets has the option (or each of a list)."""
-    for name in option if isinstance(option, list) else [option]:
-        if name not in options:
-            near = get_close_matches(spelt(name), options, n=1)
-            advice = f"; did you mean `{near[0]}`?" if near else "."
-            listed = ", ".join(options)
-            raise ConfigError(f"{opening(where)}`{group}` has no option `{spelt(name)}`{advice} Options: {listed}.")
+    """Raise `ConfigError` unless the group of presets has the option; null is one where the default is none."""
+    listed = ", ".join(options)
+    if isinstance(option, list):
+        raise ConfigError(f"{opening(where)}`{group}` takes one option, but is {option}. Options: {listed}.")
+    if option not in options and not (option is None and group in OPTIONAL):
+        near = get_close_matches(spelt(option), options, n=1)
+        advice = f"; did you mean `{near[0]}`?" if near else "."
+        raise ConfigError(f"{opening(where)}`{group}` has no option `{spelt(option)}`{advice} Options: {listed}.")
 
 
 def unknown_key(key: str, more: Iterable[str] = (), where: str = "") -> ConfigError:
@@ -115,6 +117,10 @@ def expectation(takes: Any) -> str:
     return PLAIN[takes]
 
 
+def takes_list(key: str) -> bool:
+    return key in settings() and get_origin(unwrap(settings()[key])[0]) is list
+
+
 def unwrap(hint: Any) -> tuple[Any, bool]:
     """The type inside `X | None`, and whether None is allowed."""
     if get_origin(hint) in {Union, UnionType}:
@@ -125,7 +131,7 @@ def unwrap(hint: Any) -> tuple[Any, bool]:
 
 def suggestions(key: str, known: Iterable[str], most: int = 3) -> list[str]:
     """The known keys that a mistyped one may stand for, best first."""
-    scores = {name: likeness(key, name) for name in known}
+    scores = {name: likeness(key, name) for name in known if "." in name or "." not in key}  # a group has no dot
     best = max(scores.values(), default=0.0)
     near = [name for name, score in scores.items() if score >= max(0.7, best - 0.1)]
     return sorted(near, key=lambda name: -scores[name])[:most]

@@ -1,11 +1,11 @@
 """`mt train`: settings in, a trained run out. This half reads the command line; Hydra waits in `hydra_job.py`."""
 
 import argparse
+import re
 from pathlib import Path
-from typing import NoReturn
 
+from mt.cli.options import Parser
 from mt.cli.train_help import usage
-from mt.errors import ConfigError
 
 
 def run(argv: list[str]) -> int:
@@ -20,27 +20,20 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are ours."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; `mt train --help` shows what it takes.")
-
-
 def parse(argv: list[str]) -> argparse.Namespace:
     """Options and overrides, in any order. Raises `ConfigError` for an option that is unknown or incomplete.
 
     The options are Hydra's, less `--experimental-rerun`, which runs what a file says, and `--config-path` and
     `--config-name`, which would leave our presets and their schema behind; `--config` and `--dry-run` are ours.
     """
-    parser = Parser(prog="mt train", add_help=False, allow_abbrev=False)
+    otherwise = "settings are written without dashes, as in train.seed=3"
+    parser = Parser(prog="mt train", add_help=False, otherwise=otherwise)
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--help", "-h", action="store_true")
     parser.add_argument("--config", type=Path)
     parser.add_argument("--config-dir", "-cd", type=Path)
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--resolve", action="store_true")
-    parser.add_argument("--package", "-p")
     one = parser.add_mutually_exclusive_group()
     one.add_argument("--run", "-r", action="store_true")
     one.add_argument("--multirun", "-m", action="store_true")
@@ -54,4 +47,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parser.error("--resolve goes with --cfg")
     if asked.config_dir is not None and not asked.config_dir.is_dir():
         parser.error(f"--config-dir must name a folder of presets, but {asked.config_dir} is none")
+    completion = "".join(asked.overrides)
+    if asked.shell_completion and not re.fullmatch("(install|uninstall|query)=(bash|zsh|fish)", completion):
+        parser.error("-sc takes install, uninstall or query, and bash, zsh or fish, as in -sc install=bash")
     return asked

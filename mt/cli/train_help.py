@@ -24,7 +24,7 @@ SETTINGS = {
     "batch.accumulate": "batches per update, for large updates on a small device",
     "optim.lr": "the peak of the learning rate",
     "schedule.warmup_steps": "steps until the peak",
-    "train.minutes": "how long at most; also train.epochs and train.steps, whichever comes first",
+    "train.minutes": "how long at most (default 8; null: no limit); or train.epochs, train.steps: what comes first",
     "train.patience": "stop after so many validations without a new best",
     "train.validate_every": "steps between validations, each with a checkpoint",
     "train.device": "auto, cpu, cuda, cuda:1 or mps",

@@ -2,17 +2,15 @@
 
 import argparse
 import json
-import lzma
 import sys
-import zlib
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO
 
 from mt.cli.options import Parser, number_from_0, positive_int
-from mt.corpus.lines import MAX_LINE, check_file, decode_line, open_bytes, unreadable
-from mt.errors import ConfigError
+from mt.corpus.lines import MAX_LINE, check_file, decode_line, raw_lines
+from mt.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
     from mt.decode.translator import Translation, Translator
@@ -39,7 +37,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--length-penalty", type=number_from_0, help="scores are log p / length ** this (default: the model's)"
     )
-    parser.add_argument("--jsonl", action="store_true", help="one JSON object a line, with scores and pieces")
+    parser.add_argument(
+        "--jsonl",
+        action="store_true",
+        help="one JSON object a line, with scores and pieces; piece_log_probs has one more, of the end mark",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16"])
     asked = parser.parse_args(argv)
@@ -62,7 +64,14 @@ def run(argv: list[str]) -> int:
 
     setup()
     set_up_cpu(None)
-    translator = load(asked.model, device=asked.device, precision=asked.precision)
+    try:
+        translator = load(asked.model, device=asked.device, precision=asked.precision)
+    except CheckpointError as error:
+        if asked.model is None or asked.model.is_dir():
+            raise
+        raise CheckpointError(f"{error} Text to translate comes on stdin, or with -i FILE.") from None
+    if not asked.input and sys.stdin.isatty():
+        print("type a line to translate; Ctrl-D ends", file=sys.stderr)
     if asked.output:
         with explained(f"`{asked.output}` cannot be written"), asked.output.open("wb") as out:
             translate(translator, lines, out, asked)
@@ -109,20 +118,18 @@ def to_json(text: str, translations: "list[Translation]") -> str:
 
 def lines_of(stream: IO[bytes], name: str) -> Iterator[Line]:
     """The lines of a stream, which errors call `name`. Raises: DataError: as `decode_line`, at the line."""
-    number = 0
-    while raw := stream.readline(MAX_LINE + 2):
-        number += 1
-        text = decode_line(raw, f"{name}:{number}", first=number == 1)
-        yield text, raw[len(raw.removesuffix(b"\n").removesuffix(b"\r")) :]
+    return decoded(enumerate(iter(lambda: stream.readline(MAX_LINE + 2), b""), 1), name)
 
 
 def file_lines(path: str) -> Iterator[Line]:
     """The lines of a file, plain or compressed. Raises: DataError: when it cannot be read."""
-    try:
-        with open_bytes(path) as stream:
-            yield from lines_of(stream, path)
-    except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
-        raise unreadable(path, error) from error
+    return decoded(raw_lines(path), path)
+
+
+def decoded(lines: Iterable[tuple[int, bytes]], name: str) -> Iterator[Line]:
+    for number, raw in lines:
+        text = decode_line(raw, f"{name}:{number}", first=number == 1)
+        yield text, raw[len(raw.removesuffix(b"\n").removesuffix(b"\r")) :]
 
 
 def chunks(lines: Iterable[Line], size: int) -> Iterator[list[Line]]:

@@ -12,7 +12,7 @@ from mt.cli.refusals import bad_yaml, first_line
 from mt.cli.schema import check_option, check_value, leaves, sections, unknown_key
 from mt.errors import ConfigError
 
-ELSEWHERE = {
+NOT_IN_FILES = {
     "defaults": "write `model: base` to choose a preset",
     "hydra": "give Hydra its own settings on the command line, where they are seen",
 }
@@ -29,14 +29,15 @@ def read_settings(file: Path, groups: Mapping[str, list[str]]) -> dict[str, Any]
     values = {key: value for key, value in tree.items() if key not in chosen}
     for key, value in leaves(values):
         where = f"{file}, line {line_of(text, key)}"
-        if key in ELSEWHERE or ("." in key and key in tree):
-            raise ConfigError(f"{where}: `{key}` cannot stand here; {ELSEWHERE.get(key, nested(key))}.")
+        if key in NOT_IN_FILES or ("." in key and key in tree):
+            raise ConfigError(f"{where}: `{key}` cannot stand here; {NOT_IN_FILES.get(key, nested(key))}.")
         if key not in sections() and "." not in key:
             raise unknown_key(key, more=[*groups, *sections()], where=where)
         check_value(key, value, where)
     for group, option in chosen.items():
         check_option(group, option, groups[group], f"{file}, line {line_of(text, group)}")
-    return {"defaults": [*({f"override /{group}": option} for group, option in chosen.items()), "_self_"], **values}
+    defaults = [{f"override /{group}": option} for group, option in chosen.items() if option is not None]
+    return {"defaults": [*defaults, "_self_"], **values}
 
 
 def read_text(file: Path) -> str:

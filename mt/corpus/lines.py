@@ -34,13 +34,23 @@ def read_lines(path: Path | str) -> Iterator[str]:
     Raises `DataError` for a file that is missing, unreadable or damaged, and, with the line number, for a line that
     is not UTF-8, holds a NUL character or is longer than 1 MiB.
     """
+    for number, raw in raw_lines(path):
+        yield decode_line(raw, f"{path}:{number}", first=number == 1)
+
+
+def raw_lines(path: Path | str) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file, plain or compressed, as bytes with their ends, and their numbers from 1.
+
+    A line that is too long comes cut, but still too long. Raises `DataError` for a file that is missing, unreadable
+    or damaged, with the number of the last line that could be read.
+    """
     number = 0
     check_file(path)
     try:
         with open_bytes(path) as file:
             while raw := file.readline(MAX_LINE + 2):
                 number += 1
-                yield decode_line(raw, f"{path}:{number}", first=number == 1)
+                yield number, raw
     except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
         raise unreadable(path, error, number) from error
 

@@ -1,16 +1,19 @@
 """A corpus from files of one's own."""
 
+import logging
 from pathlib import Path
 
 from mt.config import DataConfig
 from mt.corpus.catalog import Corpus
 from mt.corpus.pair import Pair
-from mt.corpus.readers import infer_languages, read_pairs
-from mt.corpus.split import split_pairs
+from mt.corpus.readers import infer_languages, kind_of, name_of, read_pairs
+from mt.corpus.split import fold, split_pairs
 from mt.errors import DataError
 
 DEV_PAIRS = 1000  # held out where no dev set is given, but at most
 DEV_SHARE = 0.1  # this share of the training pairs
+
+logger = logging.getLogger("mt")
 
 
 def read_own(section: DataConfig) -> Corpus:
@@ -18,15 +21,58 @@ def read_own(section: DataConfig) -> Corpus:
 
     Raises: DataError: when a file cannot be used, or there are too few pairs to hold out a dev set.
     """
-    inferred = infer_languages(section.train)
-    src, tgt = section.src or (inferred or ("src", "tgt"))[0], section.tgt or (inferred or ("src", "tgt"))[1]
+    for files in (section.train, section.dev, section.test):
+        check_sides(files)
+    src, tgt = languages(section)
     train = list(read_pairs(section.train, src, tgt))
     dev = list(read_pairs(section.dev, src, tgt)) if section.dev else []
     test = list(read_pairs(section.test, src, tgt)) if section.test else []
+    warn_of_known(train, {"dev": dev, "test": test})
     if not dev:
         train, dev = _hold_out(train, section.train[0])
-    name = Path(section.train[0]).name.partition(".")[0]
-    return Corpus(src, tgt, train, dev, test, name=name, licence="your own files")
+    return Corpus(src, tgt, train, dev, test, name=name_of(section.train[0]), licence="your own files")
+
+
+def languages(section: DataConfig) -> tuple[str, str]:
+    """As given, else as the names of the files say, else "src" and "tgt", with a warning.
+
+    Raises: DataError: when the names say the opposite of what is given.
+    """
+    inferred = infer_languages(section.train)
+    if inferred and (section.tgt, section.src) == inferred:
+        raise DataError(
+            f"the file names say {inferred[0]} to {inferred[1]}, but `data.src` and `data.tgt` say the opposite: swap "
+            "the files."
+        )
+    src, tgt = inferred or ("src", "tgt")
+    if not inferred and not (section.src and section.tgt):
+        logger.warning(
+            "the languages are not known from the file names; set `data.src` and `data.tgt` (they decide how BLEU "
+            "splits words)"
+        )
+    return section.src or src, section.tgt or tgt
+
+
+def check_sides(files: list[str]) -> None:
+    """Raise `DataError` where one plain file is named as both sides."""
+    plain = [file for file in files if not kind_of(file)]
+    for source, target in zip(plain[::2], plain[1::2], strict=False):
+        if Path(source) == Path(target):
+            raise DataError(f"`{source}` is named as both source and target: name the file of each language.")
+
+
+def warn_of_known(train: list[Pair], held: dict[str, list[Pair]]) -> None:
+    """Say how many pairs of dev and test also stand in the training text, but for case and punctuation."""
+    keys = {name: [(fold(pair.src), fold(pair.tgt)) for pair in pairs] for name, pairs in held.items()}
+    wanted = {src for folded in keys.values() for src, _ in folded}
+    if not wanted:
+        return
+    sides = ((fold(pair.src), pair.tgt) for pair in train)  # few sources match, and only their targets are folded
+    known = {(src, fold(tgt)) for src, tgt in sides if src in wanted}
+    counts = {name: sum(key in known for key in folded) for name, folded in keys.items()}
+    if any(counts.values()):
+        found = " and ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+        logger.warning(f"{found} pairs also stand in the training text; scores on them measure memory")
 
 
 def _hold_out(pairs: list[Pair], first_file: str) -> tuple[list[Pair], list[Pair]]:
@@ -37,4 +83,6 @@ def _hold_out(pairs: list[Pair], first_file: str) -> tuple[list[Pair], list[Pair
             f"{first_file}: of its {len(pairs):,} pairs too few share no sentence with the others, so no dev set can "
             "be held out; name one with `data.dev`."
         ) from None
+    if split.dropped:
+        logger.info(f"left out {split.dropped:,} training pairs that share a sentence with the dev set")
     return split.train, split.dev

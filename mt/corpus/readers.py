@@ -179,7 +179,7 @@ def record_texts(record: Mapping[str, Any], src: str | None, tgt: str | None, wh
     if "src" in record and "tgt" in record:
         return field_text(record, "src", where), field_text(record, "tgt", where)
     found = list(record) + [f"translation.{key}" for key in inner or () if isinstance(inner, Mapping)]
-    named = f"`{src}` and `{tgt}`, or " if src and tgt else ""
+    named = f"`{src}` and `{tgt}`, or " if src and tgt and (src, tgt) != ("src", "tgt") else ""
     raise DataError(
         f"{where}: expected the fields {named}`src` and `tgt`, but found {', '.join(map(str, found)) or 'none'}: name "
         f"the right ones with `data.src` and `data.tgt`."
@@ -209,6 +209,12 @@ def kind_of(file: str) -> str:
         return HUB
     suffix = Path(bare(file)).suffix.lower()
     return suffix if suffix in {".tsv", ".jsonl", ".parquet"} else ""
+
+
+def name_of(file: str) -> str:
+    """What a corpus of which `file` is the first is called: its name up to the first dot, or the data set's."""
+    form = HUB_FORM.fullmatch(file)
+    return form[1].partition("/")[2] if form else Path(file).name.partition(".")[0]
 
 
 def bare(file: str) -> str:

@@ -30,7 +30,7 @@ class Process:
         with self.stdout.open("wb") as out, self.stderr.open("wb") as err:
             self.inner = subprocess.Popen(argv, cwd=folder, env=environment(), stdout=out, stderr=err)
 
-    def wait_for(self, event: Callable[[], bool], seconds: float = 120) -> bool:
+    def wait_for(self, event: Callable[[], bool], seconds: float = 600) -> bool:
         """Until something happens (true), or the process ends (false)."""
         end = time.monotonic() + seconds
         while not event():
@@ -44,7 +44,7 @@ class Process:
         self.inner.send_signal(number)
 
     def end(self) -> int:
-        return self.inner.wait(timeout=240)
+        return self.inner.wait(timeout=900)
 
 
 def environment() -> dict[str, str]:
@@ -86,7 +86,7 @@ def run() -> Callable[..., subprocess.CompletedProcess[bytes]]:
     def call(folder: Path, *argv: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
             [sys.executable, "-m", "mt", *argv],
-            cwd=folder, env=environment(), input=stdin, capture_output=True, timeout=240, check=False,
+            cwd=folder, env=environment(), input=stdin, capture_output=True, timeout=900, check=False,
         )  # fmt: skip
 
     return call

@@ -182,7 +182,7 @@ def test_evaluate_compares_two_models(home: Path, run):
     lines = done.stdout.decode().strip().split("\n")
     assert lines[0] == "short, 12 sentences"
     assert all("(+0.0, p = 1.000)" in line for line in lines[-3:])
-    assert (home / "runs/toy/eval/short.json").exists()
+    assert not (home / "runs/toy/eval/short.json").exists()  # a run keeps the scores of its own test set
 
 
 # ---------------------------------------------------------------- refusals: one sentence, the right code

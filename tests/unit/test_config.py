@@ -26,7 +26,26 @@ WRONG = [
     (DataConfig, {"corpus": None}, "`data.train` must name files when `data.corpus` is null, but is []."),
     (CleanConfig, {"max_chars": 0}, "`clean.max_chars` must be positive, but is 0."),
     (CleanConfig, {"max_ratio": 0.5}, "`clean.max_ratio` must be at least 1, but is 0.5."),
-    (TokenizerConfig, {"vocab_size": 7}, "`tokenizer.vocab_size` must be at least 8, but is 7."),
+    (TokenizerConfig, {"vocab_size": 7}, "`tokenizer.vocab_size` must lie in [8, 1000000], but is 7."),
+    (
+        TokenizerConfig,
+        {"vocab_size": 1_000_001},
+        "`tokenizer.vocab_size` must lie in [8, 1000000], but is 1000001.",
+    ),
+    (
+        TokenizerConfig,
+        {"normalization": "nfd"},
+        "`tokenizer.normalization` must be one of nmt_nfkc, nmt_nfkc_cf, nfkc, nfkc_cf, identity, but is nfd.",
+    ),
+    *(
+        (
+            TokenizerConfig,
+            {"tags": tags},
+            "`tokenizer.tags` must be distinct marks without spaces, none of them special or a byte, but is "
+            f"{tags[-1]!r}.",
+        )
+        for tags in ([""], ["<a", "b c"], ["<s>"], ["<0x0A>"], ["x▁"], ["<x>", "<x>"])
+    ),
     (TokenizerConfig, {"character_coverage": 0.0}, "`tokenizer.character_coverage` must lie in (0, 1], but is 0.0."),
     (TokenizerConfig, {"sampling": 1.1}, "`tokenizer.sampling` must lie in [0, 1], but is 1.1."),
     (ModelConfig, {"dim": 0}, "`model.dim` must be positive, like `model.heads`, but is 0."),
@@ -75,6 +94,9 @@ WRONG = [
         for name in ("log_every", "validate_every", "validate_pairs", "average", "keep")
     ),
     (TrainConfig, {"minutes": 1, "average": 4}, "`train.average` must be at most `train.keep` (3), but is 4."),
+    (TrainConfig, {"minutes": 1, "seed": -1}, "`train.seed` must lie in [0, 2**63), but is -1."),
+    (TrainConfig, {"minutes": 1, "seed": 2**63}, f"`train.seed` must lie in [0, 2**63), but is {2**63}."),
+    (TrainConfig, {"minutes": 1, "threads": 1025}, "`train.threads` must be at most 1024, but is 1025."),
     (TrainConfig, {"minutes": 1, "ema": 1.0}, "`train.ema` must lie in [0, 1), but is 1.0."),
     (DecodeConfig, {"beam": 0}, "`decode.beam` must be positive, but is 0."),
     (DecodeConfig, {"max_ratio": 0.0}, "`decode.max_ratio` must be positive, but is 0.0."),

@@ -47,12 +47,12 @@ def test_a_name_that_means_nothing(machine, name):
     machine(cuda=True)
     with pytest.raises(ConfigError) as raised:
         pick_device(name)
-    assert str(raised.value) == f"`train.device` must be auto, cpu, cuda, cuda:N or mps, but is {name}."
+    assert str(raised.value) == f"the device must be auto, cpu, cuda, cuda:N or mps, but is {name}."
 
 
 def test_a_gpu_beyond_the_last(machine):
     machine(cuda=True)
-    with pytest.raises(ConfigError, match=r"^`train.device` is cuda:1, but this machine"):
+    with pytest.raises(ConfigError, match=r"^the device is cuda:1, but this machine"):
         pick_device("cuda:1")
 
 
@@ -61,7 +61,7 @@ def test_a_device_that_is_not_there(machine, name):
     machine()
     with pytest.raises(ConfigError) as raised:
         pick_device(name)
-    wanted = f"`train.device` is {name}, but this machine or this build of torch has none; use auto or cpu."
+    wanted = f"the device is {name}, but this machine or this build of torch has none; use auto or cpu."
     assert str(raised.value) == wanted
 
 

@@ -169,7 +169,8 @@ HARDENING = {
     "size": (lambda v: v.update(src_size=0), "config.json: `src_size` must be at least 1, but is 0"),
     "vocabulary": (lambda v: v.update(src_size=10**6, tgt_size=10**6),
                    "tells of vocabularies of .* and 1,000,000 pieces, but the tokenizer"),
-    "not finite": (lambda v: v["decode"].update(length_penalty=float("nan")), "`decode.length_penalty` must not be negative, but is nan"),
+    "not finite": (lambda v: v["decode"].update(length_penalty=float("nan")),
+                   "`decode.length_penalty` must not be negative, but is nan"),
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import io
 import logging
 import math
 import random
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -225,14 +226,21 @@ def test_few_lines_are_enough_and_many_are_thinned(tmp_path, caplog, kind):
 
 def test_settings_that_cannot_be_used(tmp_path):
     with pytest.raises(
-        ConfigError, match=r"`tokenizer.vocab_size` must be at least \d+ to hold the characters of the "
+        ConfigError,
+        match=r"`tokenizer.vocab_size` must be at least \d+ \(256 bytes and 4 marks among them\) to hold the char",
     ):
         train_tokenizer(SOURCE, TARGET, section(vocab_size=100), tmp_path)
-    for tags in (["a b"], [""], ["<s>"], ["<0x41>"], ["▁"], ["<x>", "<x>"]):
-        with pytest.raises(ConfigError, match=r"`tokenizer.tags` must be distinct marks .* but is '"):
-            train_tokenizer(SOURCE, TARGET, section(tags=tags), tmp_path)
-    with pytest.raises(ConfigError, match=r"`tokenizer.normalization` must be one of nmt_nfkc, .*, but is nfd\."):
-        train_tokenizer(SOURCE, TARGET, section(normalization="nfd"), tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"`tokenizer.vocab_size` must be at least \d+ to hold the characters of the "
+    ):
+        train_tokenizer(SOURCE, TARGET, section(vocab_size=10, byte_fallback=False), tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_passed_over_with_a_warning(tmp_path, caplog):
+    (tmp_path / "file").touch()
+    with caplog.at_level(logging.WARNING, logger="mt"):
+        made = train_tokenizer(SOURCE, TARGET, section(), tmp_path / "file")
+    assert made.src_size and re.search(r"cannot be cached in `.*/file/\w+`: Not a directory\.", caplog.text)
 
 
 @pytest.mark.parametrize("lines", [[], [""], [" "]])

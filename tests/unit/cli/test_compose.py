@@ -119,7 +119,12 @@ def test_interpolations_are_filled_in():
         ("optim.lr", "`optim.lr` sets nothing: write `key=value`, as in `optim.lr=1e-3`."),
         ("my.yaml", "`my.yaml` looks like a file of settings: use `--config my.yaml`."),
         ("data.train=[a", "`data.train=[a` cannot be read: write `key=value`, and quote a value with special signs"),
-        ("optim.lr=1,2", "given several values, 1,2: add `--multirun` to train with each, or write [1,2] for a list."),
+        ("optim.lr=1,2", "`optim.lr` is given several values, 1,2: add `--multirun` to train with each."),
+        ("model=tiny,base", "`model` is given several values, tiny,base: add `--multirun` to train with each."),
+        ("data.train=a,b", "values, a,b: add `--multirun` to train with each, or write [a,b] for a list."),
+        ("model=[tiny,small]", "`model` takes one option, but is ['tiny', 'small']. Options: base, big,"),
+        ("model.d_model=512", "`model.d_model` is not a setting; did you mean `model.dim`"),
+        ("~model", "`~model` cannot be used: a group always has an option. Choose another one."),
         ("optim.lr=range(1,3)", "`optim.lr` is given several values, range(1,3): add `--multirun` to train with each."),
         ("optim.lr=${nope}", "`optim.lr` cannot be filled in: Interpolation key 'nope' not found."),
         ("data=files", "`data.train` must name files when `data.corpus` is null, but is []."),
@@ -131,6 +136,23 @@ def test_interpolations_are_filled_in():
 )
 def test_an_override_that_cannot_be_used_is_refused_in_a_sentence(override, says):
     assert says in refusal(override)
+
+
+def test_files_alone_are_no_settings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.en", "a.de"):
+        (tmp_path / name).touch()
+    assert refusal("a.en", "a.de") == "`a.en` is a file: to train on it write 'data.train=[a.en,a.de]'."
+
+
+def test_no_recipe_is_an_option(file):
+    assert compose(["experiment=null", "debug=null"]) == compose([])
+    assert compose(["run.name=x"], config_file=file("experiment: null\nrun: {name: x}\n")) == compose(["run.name=x"])
+    chosen = file("experiment: multi30k_en_de\n")
+    assert compose(["run.name=x", "experiment=null"], config_file=chosen) == compose(["run.name=x"])
+    assert "`model` has no option `null`" in refusal("model=null")
+    with pytest.raises(ConfigError, match="`debug` has no option `null`"):
+        check_overrides(["debug=fast,null"], multirun=True)
 
 
 def test_a_sweep_is_checked_value_by_value():
@@ -181,6 +203,7 @@ def test_the_settings_of_a_run_are_such_a_file(file):
         ("model:\n  dim: 64\n\noptim:\n  warmup: 3\n", ", line 5: `optim.warmup` is not a setting; did you mean"),
         ("\nmodl: base\n", ", line 2: `modl` is not a setting; did you mean `model`?"),
         ("model:\n  norm: prr\n", ", line 2: `model.norm` must be one of pre, post, but is prr; did you mean `pre`?"),
+        ("model: [tiny, small]\n", ", line 1: `model` takes one option, but is ['tiny', 'small']. Options: base,"),
         ("model: bse\n", ", line 1: `model` has no option `bse`; did you mean `base`? Options:"),
         ("optim:\n  _target_: os.system\n", ", line 2: `optim._target_` is not a setting"),
         ("hydra:\n  x: 1\n", ", line 1: `hydra` cannot stand here; give Hydra its own settings on the command line"),
@@ -239,6 +262,9 @@ def test_a_faulty_preset_of_a_folder_is_named(file, tmp_path, text, says):
         ([], "tatoeba_en_es-small"),
         (["model=base"], "tatoeba_en_es-base"),
         (["data.train=[texts/news.en,texts/news.de]"], "news-small"),
+        (["data.corpus=opus100_en_es"], "opus100_en_es-small"),
+        (["data=multi30k_hub"], "multi30k_hub-small"),
+        (["data.train=['hub:Helsinki-NLP/opus-100/de-en@train']"], "opus-100-small"),
         (["experiment=multi30k_en_de"], "multi30k_en_de"),
         (["debug=fast"], "tatoeba_en_es-tiny-fast"),
         (["run.name=mine", "debug=fast"], "mine"),

@@ -37,9 +37,9 @@ def model(monkeypatch, texts, tmp_path):
         return SimpleNamespace(search=search)
 
     monkeypatch.setattr("mt.build.load", load)
-    monkeypatch.setattr("mt.build.languages", lambda path: ("en", "de"))
-    monkeypatch.setattr("mt.build.from_plain", lambda section, values, where: None)
-    monkeypatch.setattr("mt.build.read_config", lambda path: {"data": {}})
+    monkeypatch.setattr("mt.material.languages", lambda path: ("en", "de"))
+    monkeypatch.setattr("mt.material.from_plain", lambda section, values, where: None)
+    monkeypatch.setattr("mt.material.read_config", lambda path: {"data": {}})
     monkeypatch.setattr("mt.device.set_up_cpu", lambda threads: None)
     return tmp_path / "runs"
 
@@ -56,6 +56,17 @@ def test_json_holds_scores_and_differences(texts, capsys):
     assert (told["name"], told["sentences"]) == ("hyp", 10)
     row = told["comparison"][0]
     assert row["name"] == "BLEU" and row["baseline"] < row["other"] and row["p_value"] < 0.1
+    assert (told["baseline"], told["other"]) == ("hyp", "ref")
+
+
+def test_intervals_may_be_left_out_and_the_language_is_read_off_the_references(texts, tmp_path, capsys):
+    for name in ("out.zh", "ref.zh.gz"):
+        (tmp_path / name).write_text("你好\n")
+    assert run(["--hypotheses", "out.zh", "--references", "ref.zh.gz", "--bootstrap", "0"]) == 0
+    said = capsys.readouterr().out
+    assert "tok:zh" in said and "±" not in said
+    run(["--hypotheses", "out.zh", "--references", "ref.zh.gz", "--bootstrap", "0", "--tgt", "de"])
+    assert "tok:13a" in capsys.readouterr().out
 
 
 def test_files_can_be_scored_on_a_test_set_without_any_run(texts, capsys):
@@ -63,14 +74,25 @@ def test_files_can_be_scored_on_a_test_set_without_any_run(texts, capsys):
     assert "BLEU = 100.0" in capsys.readouterr().out
 
 
-def test_a_model_is_scored_compared_and_kept(model, capsys):
+def test_a_model_is_scored_and_compared(model, capsys):
     argv = ["runs/a", "--test", "test.tsv", "--compare", "runs/b", "--bootstrap", "40"]
     assert run(argv) == 0
     lines = capsys.readouterr().out.strip().split("\n")
     assert lines[0] == "test, 10 sentences" and lines[1].startswith("BLEU = 100.0")
-    assert lines[4].startswith("BLEU = 100.0 -> 0.0 (-100.0, p = ")
-    for name, value in (("a", 100), ("b", 0)):
-        assert json.loads((model / name / "eval/test.json").read_text())["scores"][0]["value"] == pytest.approx(value)
+    assert lines[4] == "runs/a -> runs/b, paired bootstrap"
+    assert lines[5].startswith("BLEU = 100.0 -> 0.0 (-100.0, p = ")
+
+
+def test_a_run_keeps_the_report_of_its_own_test_set_and_no_other(model, monkeypatch, texts):
+    pairs = [SimpleNamespace(src=str(n), tgt=text) for n, text in enumerate(texts)]
+    monkeypatch.setattr("mt.material.test_set", lambda model, files, tgt: (pairs, "en"))
+    kept = model / "a/eval/test.json"
+    for more in (["--test", "test.tsv"], ["--beam", "1"]):
+        run(["runs/a", "--bootstrap", "0", *more])
+        assert not kept.exists()
+    run(["runs/a", "--bootstrap", "40", "--compare", "runs/b"])
+    assert json.loads(kept.read_text())["scores"][0]["value"] == pytest.approx(100)
+    assert not (model / "b/eval").exists()
 
 
 @pytest.mark.parametrize(
@@ -78,8 +100,16 @@ def test_a_model_is_scored_compared_and_kept(model, capsys):
     [
         (["--references", "ref"], ConfigError, "^--references goes with --hypotheses"),
         (["--hypotheses", "hyp", "--references", "ref", "--test", "x"], ConfigError, "both name references"),
-        (["--bootstrap", "10"], ConfigError, "must be at least 40, or nothing is left to cut off, but is 10"),
-        (["--bootstrap", "x"], ConfigError, "must be a whole number"),
+        (["--bootstrap", "10"], ConfigError, r"must be 0 \(no intervals\) or at least 40, but is 10"),
+        (["--bootstrap", "x"], ConfigError, r"must be 0 \(no intervals\) or at least 40, but is x"),
+        (["--bootstrap", "0", "--compare", "ref"], ConfigError, "^--compare needs resamples; leave --bootstrap 0 out;"),
+        (["runs", "--hypotheses", "hyp", "--references", "ref"], ConfigError, "^a model is not used when --hypotheses"),
+        (["--hypotheses", "hyp", "--beam", "3"], ConfigError, "^--beam is not used when --hypotheses are given; leave"),
+        (
+            ["--test", "test.tsv", "runs"],
+            ConfigError,
+            "^`runs` is a folder, not a file; a model goes before --test; `mt evaluate",
+        ),
         (["--hypotheses", "hpy", "--references", "ref"], DataError, "`hpy` does not exist: did you mean `hyp`?"),
         (["--hypotheses", "hyp", "--references", "rfe"], DataError, "`rfe` does not exist"),
         (["runs/a", "--compare", "runs/c"], DataError, "`runs/c` does not exist"),
@@ -106,3 +136,9 @@ def test_what_cannot_be_done_is_refused(texts, tmp_path, argv, kind, sentence):
 def test_defaults():
     asked = parse([])
     assert (asked.model, asked.test, asked.bootstrap, asked.json, asked.beam) == (None, None, 1000, False, None)
+
+
+def test_examples_of_the_help_stand_on_lines_of_their_own(capsys):
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    assert "\n  mt evaluate runs/a --compare runs/b\n" in capsys.readouterr().out

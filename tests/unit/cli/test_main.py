@@ -92,12 +92,18 @@ def test_no_command_shows_the_help_and_fails(capsys):
         (["train", "warmup=3"], "mt train: `warmup` is not a setting; did you mean `schedule.warmup_steps`?\n"),
         (
             ["train", "--confg", "x"],
-            "mt train: unrecognized arguments: --confg; `mt train --help` shows what it takes.\n",
+            "mt train: unrecognized arguments: --confg (did you mean --config?); `mt train --help` shows what it takes"
+            ".\n",
         ),
+        (["train", "--dryrun"], "unrecognized arguments: --dryrun (did you mean --dry-run?);"),
+        (["train", "--seed", "3"], "--seed (settings are written without dashes, as in train.seed=3); `mt train"),
+        (["train", "--train", "a.en"], "--train (settings are written without dashes, as in train.seed=3); `mt train"),
+        (["train", "-sc"], "mt train: -sc takes install, uninstall or query, and bash, zsh or fish, as in -sc install"),
+        (["train", "-sc", "install=nosuch"], "mt train: -sc takes install, uninstall or query"),
         (["train", "--resolve"], "mt train: --resolve goes with --cfg; `mt train --help` shows what it takes.\n"),
         (["train", "-cd", "nope"], "mt train: --config-dir must name a folder of presets, but nope is none;"),
         (["train", "-m", "-c", "job"], "not allowed with argument --multirun/-m; `mt train --help` shows"),
-        (["train", "--experimental-rerun", "x.pickle"], "mt train: unrecognized arguments: --experimental-rerun;"),
+        (["train", "--experimental-rerun", "x.pickle"], "mt train: unrecognized arguments: --experimental-rerun "),
         (
             ["train", "-m", "optim.lr=interval(1,2)"],
             "mt train: These settings cannot be put together: BasicSweeper does",
@@ -138,6 +144,8 @@ def test_python_m_mt_is_the_same_door():
     [
         (DataError("a.en ends after 3 lines, a.de after 4."), 3, "mt train: a.en ends after 3 lines, a.de after 4.\n"),
         (StoppedError("Stopped at step 7."), 75, "mt train: Stopped at step 7.\n"),
+        (OSError(28, "No space left on device"), 1, "mt train: No space left on device\n"),
+        (PermissionError(13, "Permission denied", "x"), 1, "mt train: `x`: Permission denied\n"),
         (ValueError("odd"), 1, "mt train: internal error: ValueError: odd (set MT_DEBUG=1 for the traceback; please"),
         (KeyboardInterrupt(), 130, ""),
         (SystemExit(4), 4, ""),
@@ -172,6 +180,15 @@ def test_debugging_shows_the_traceback(build, capsys, monkeypatch):
     build.fault = ValueError("odd")
     assert main(["train"]) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_one_line():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mt", "help"], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, b"mt: No space left on device\n")
 
 
 def test_a_closed_pipe_is_quiet():
@@ -236,6 +253,13 @@ def test_a_sweep_trains_each_combination_in_a_folder_of_its_own(build, tmp_path,
     assert "mt train: job 3 of the sweep is tatoeba_en_es-small-optim.lr=2\n" in capsys.readouterr().err
     assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["multirun.yaml"]
     assert [folder.name for folder in (tmp_path / "here").iterdir()] == ["sweeps"]
+
+
+@pytest.mark.parametrize("asking", [["model.dropout=0.1,2"], ["batch.tokens=300,9000", "batch.max_length=256,512"]])
+def test_no_job_of_a_sweep_begins_when_one_cannot(asking, build, capsys):
+    assert main(["train", "-m", *asking]) == 2
+    assert build.trained == []
+    assert "mt train: `" in capsys.readouterr().err
 
 
 def test_a_sweep_goes_on_after_a_failed_job_and_stops_when_asked(build, capsys):

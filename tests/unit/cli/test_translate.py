@@ -76,12 +76,27 @@ def test_many_lines_are_translated_in_chunks_and_stay_in_order(shout, monkeypatc
     assert [len(texts) for texts, _ in shout.translator.calls] == [3, 3, 2]
 
 
-def test_a_person_gets_each_line_at_once(shout, monkeypatch):
+def test_text_in_the_place_of_the_model_is_told_where_to_go(shout, monkeypatch, tmp_path):
+    def load(path, **settings):
+        raise CheckpointError("there is no such thing.")
+
+    monkeypatch.setattr("mt.build.load", load)
+    with pytest.raises(
+        CheckpointError, match=r"^there is no such thing\. Text to translate comes on stdin, or with -i"
+    ):
+        run(["Good morning."])
+    (tmp_path / "model").mkdir()
+    with pytest.raises(CheckpointError, match=r"^there is no such thing\.$"):
+        run(["model"])
+
+
+def test_a_person_gets_each_line_at_once(shout, monkeypatch, capsys):
     out = io.BytesIO()
     monkeypatch.setattr(module.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"a\nb\n"), isatty=lambda: True))
     monkeypatch.setattr(module.sys, "stdout", SimpleNamespace(buffer=out))
     run(["model"])
     assert [texts for texts, _ in shout.translator.calls] == [["a"], ["b"]]
+    assert capsys.readouterr().err == "type a line to translate; Ctrl-D ends\n"
 
 
 def test_several_translations_come_as_json(shout):
@@ -116,7 +131,7 @@ def test_files_in_and_out(shout, tmp_path):
     ("argv", "kind", "sentence"),
     [
         (["-i", "no.txt"], DataError, "`no.txt` does not exist"),
-        (["-i", "bad.gz"], DataError, r"`bad.gz` is damaged or cut short"),
+        (["-i", "bad.gz"], DataError, r"`bad.gz` is damaged or cut short after line [1-9]"),
         (["-i", "bad.txt"], DataError, r"^bad.txt:2: byte 0 \(0xff\) is not UTF-8"),
         (["-i", "in.txt", "-o", "in.txt"], ConfigError, "--output in.txt is the file to translate"),
         (["-i", "in.txt", "-o", "no/out.txt"], CheckpointError, "`no/out.txt` cannot be written: No such file"),
@@ -125,7 +140,7 @@ def test_files_in_and_out(shout, tmp_path):
 def test_files_that_do_not_do(shout, tmp_path, argv, kind, sentence):
     (tmp_path / "in.txt").write_bytes(b"a\n")
     (tmp_path / "bad.txt").write_bytes(b"a\n\xff\n")
-    (tmp_path / "bad.gz").write_bytes(gzip.compress(b"a\n" * 999)[:-12])
+    (tmp_path / "bad.gz").write_bytes(gzip.compress(b"".join(b"%d\n" % n for n in range(99999)))[:-12])
     with pytest.raises(kind, match=sentence):
         shout(b"", *argv)
     assert (tmp_path / "in.txt").read_bytes() == b"a\n"
@@ -162,7 +177,8 @@ def test_a_file_is_read_as_stdin_is(tmp_path):
         (["--beam", "2", "--nbest", "3"], "--nbest 3 needs a beam at least as wide, but --beam is 2"),
         (["--length-penalty=-1"], "must be a number of at least 0, but is -1"),
         (["--length-penalty", "nan"], "but is nan"), (["--length-penalty", "inf"], "but is inf"),
-        (["--bean", "2"], "unrecognized arguments: --bean"), (["--precision", "fp8"], "invalid choice: 'fp8'"),
+        (["--bean", "2"], "unrecognized arguments: --bean (did you mean --beam?);"),
+        (["--precision", "fp8"], "invalid choice: 'fp8'"),
     ],
 )  # fmt: skip
 def test_options_that_do_not_do(argv, sentence):

@@ -5,6 +5,7 @@ from toy import number_pairs
 
 from mt.config import DataConfig
 from mt.corpus.own import read_own
+from mt.corpus.readers import name_of
 from mt.errors import DataError
 
 
@@ -60,3 +61,42 @@ def test_faults_of_files_come_through(files):
         read_own(DataConfig(train=["train.en", "dev.de"]))
     with pytest.raises(DataError, match=r"`dve.en` does not exist"):
         read_own(DataConfig(train=both("train"), dev=["dve.en", "dev.de"]))
+
+
+def test_names_that_say_the_opposite_and_one_file_for_both_sides_are_refused(files):
+    with pytest.raises(DataError, match=r"^the file names say en to de, but .* say the opposite: swap the files\.$"):
+        read_own(DataConfig(train=both("train"), src="de", tgt="en"))
+    with pytest.raises(DataError, match=r"^`train.en` is named as both source and target: name the file of each"):
+        read_own(DataConfig(train=["train.tsv", "train.en", "./train.en"]))
+    with pytest.raises(DataError, match=r"^`dev.en` is named as both source and target"):
+        read_own(DataConfig(train=both("train"), dev=["dev.en", "dev.en"]))
+
+
+def test_languages_that_nobody_tells_are_asked_for(files, caplog):
+    read_own(DataConfig(train=both("train"), dev=both("dev")))
+    assert "languages" not in caplog.text
+    read_own(DataConfig(train=["train.tsv"], dev=both("dev")))
+    assert "the languages are not known from the file names; set `data.src` and `data.tgt`" in caplog.text
+
+
+def test_pairs_that_training_knows_are_counted(files, caplog):
+    (files / "new.tsv").write_text("new\tneu\n")
+    read_own(DataConfig(train=both("train"), dev=["new.tsv"]))
+    assert "also stand" not in caplog.text
+    rows = (files / "train.tsv").read_text().split("\n")
+    (files / "known.tsv").write_text(f"{rows[3].upper()}\n{rows[7]}!\nnew\tneu\n")
+    read_own(DataConfig(train=both("train"), dev=["new.tsv"], test=["known.tsv"]))
+    assert "2 test pairs also stand in the training text; scores on them measure memory" in caplog.text
+
+
+def test_relatives_of_a_dev_set_that_is_held_out_are_counted(files, caplog):
+    (files / "twice.tsv").write_text("".join(f"{n}\t{n}x\n{n}\t{n}y\n" for n in range(50)))
+    with caplog.at_level("INFO", logger="mt"):
+        corpus = read_own(DataConfig(train=["twice.tsv"], src="en", tgt="de"))
+    assert (len(corpus.dev), len(corpus.train)) == (10, 80)
+    assert "left out 10 training pairs that share a sentence with the dev set" in caplog.text
+
+
+def test_a_corpus_of_the_hub_is_called_after_its_data_set():
+    assert name_of("hub:Helsinki-NLP/opus-100/de-en@train") == "opus-100"
+    assert name_of("some/news.en.gz") == "news"
