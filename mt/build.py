@@ -31,6 +31,7 @@ from mt.train.update import Updater
 from mt.train.validate import Validation, Validator
 
 SAMPLES = 5
+SHELL_SIGNS = frozenset("'\"$`\\!")
 
 
 def read_material(config: Config) -> Material:
@@ -263,8 +264,9 @@ def conclude(material: Material, state: TrainState, folder: RunFolder, report: R
         print(f"\nTest set of {material.corpus.name}, {len(report.references):,} sentences:\n{report.table()}")
         print(f"\n{report.samples(SAMPLES)}")
     sources = [pair.src for pair in material.corpus.dev]
-    short = next((text for text in sources if 5 <= len(text.split()) <= 12 and text.isprintable()), "Some text.")
-    print(f"\nThe model is in {folder.model}. Next:\n\n{folder.commands(short)}")
+    short = [text for text in sources if 5 <= len(text.split()) <= 12 and text.isprintable()] or ["Some text."]
+    chosen = min(short, key=lambda text: not SHELL_SIGNS.isdisjoint(text))  # the first plain one, if there is one
+    print(f"\nThe model is in {folder.model}. Next:\n\n{folder.commands(chosen)}")
 
 
 def dry_run(config: Config) -> None:
