@@ -162,8 +162,12 @@ class BatchStream:
     @property
     def epoch(self) -> float:
         """Epochs done, with the fraction of the one under way."""
-        batches = self._plan_here().batches if self.place.batch else [[]]
-        return self.place.epoch + (self.place.pool + self.place.batch / len(batches)) / self.num_pools
+        size, here = self.section.pool, self.place
+        pairs = float(here.pool * size)
+        if here.batch:
+            in_pool = min(size, len(self.corpus) - here.pool * size)  # the last pool of an epoch may be small
+            pairs += in_pool * here.batch / len(self._plan_here().batches)
+        return here.epoch + pairs / len(self.corpus)
 
     def _pool_pieces(self, members: list[int], epoch: int, pool: int) -> tuple[Ids, Ids]:
         if not self.sampling:

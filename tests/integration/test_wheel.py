@@ -34,7 +34,7 @@ def test_the_wheel_alone_trains_and_translates(tmp_path):
     (tmp_path / "toy.bb").write_text("".join(f"{line.upper()}\n" for line in lines))
     start = f"import sys; sys.path.insert(0, {str(site)!r}); import mt; assert mt.__file__.startswith({str(site)!r}); "
     mt = [sys.executable, "-c", start + "from mt.cli.main import main; sys.exit(main(sys.argv[1:]))"]
-    small = ["model=tiny", "model.dim=32", "model.ffn_dim=64", "tokenizer.vocab_size=64", "train.steps=20"]
+    small = ["model=tiny", "model.dim=32", "model.ffn_dim=64", "tokenizer.vocab_size=300", "train.steps=20"]
     run(*mt, "train", "data.train=[toy.aa,toy.bb]", *small, "run.name=toy", "train.validate_pairs=20", cwd=tmp_path)
     assert (tmp_path / "runs" / "toy" / "model" / "model.safetensors").is_file()
     out = run(*mt, "translate", "runs/toy", cwd=tmp_path, stdin="a b c\n\nd e\n")

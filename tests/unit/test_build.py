@@ -197,13 +197,19 @@ def test_a_precision_that_is_none_is_refused():
 # ---------------------------------------------------------------- the last words
 
 
-def test_the_next_command_uses_a_short_sentence_of_dev(tmp_path, capsys):
-
-    sources = ["one " * 30, "one", "It's one of $HOME's `five`.", "and one of the others here"]
-    dev = [pair.__class__(text, "x", pair.origin) for text, pair in zip(sources, number_pairs(4), strict=True)]
+@pytest.mark.parametrize(
+    ("sources", "command"),
+    [
+        (["one " * 30, "one", "It's one of $HOME's `five`."], "echo 'It'\"'\"'s one of $HOME'\"'\"'s `five`.'"),
+        (["It's one of $HOME's `five`.", "and one of the others here"], "echo 'and one of the others here'"),
+        (["one"], "echo 'Some text.'"),
+    ],
+)
+def test_the_next_command_uses_a_short_sentence_of_dev_and_rather_a_plain_one(tmp_path, capsys, sources, command):
+    dev = [pair.__class__(text, "x", pair.origin) for text, pair in zip(sources, number_pairs(4), strict=False)]
     corpus = Corpus("en", "de", [], dev, [], name="x", licence="")
     material = Material(corpus, {}, number_tokenizer(), number_corpus(2), number_corpus(2))
     conclude(material, TrainState(step=7, seconds=90, finished="so"), RunFolder(tmp_path / "run"), None)
     said = capsys.readouterr().out
     assert "Trained 7 updates in 1.5 minutes (so)." in said
-    assert f"echo 'It'\"'\"'s one of $HOME'\"'\"'s `five`.' | mt translate {tmp_path}/run\n" in said
+    assert f"{command} | mt translate {tmp_path}/run\n" in said

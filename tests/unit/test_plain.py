@@ -91,7 +91,7 @@ def test_a_missing_setting():
         (TokenizerConfig, "tags", "x", "list, but is 'x'"),
         (TokenizerConfig, "tags", [1], "list, but is [1]"),
         (TokenizerConfig, "normalization", ["nfkc"], "str, but is ['nfkc']"),
-        (TokenizerConfig, "normalization", "${oc.env:HOME}", None),  # text stays text
+        (DataConfig, "cache", "${oc.env:HOME}", None),  # text stays text
     ],
 )
 def test_a_value_of_another_type(section, key, value, wanted):
