@@ -2,9 +2,9 @@
 
 It is written under a name that readers pass over, every file is flushed to the disk, `MANIFEST.json` with the size
 and SHA-256 of all the others comes last, and one rename puts the folder in its place. A process killed at any moment
-leaves the old state or the new one. Tensors are safetensors, the rest is JSON or the caller's bytes: nothing
-executable is stored. The hashes find accidents (safetensors alone loads a flipped bit without a word); they do not
-prove who wrote a folder.
+leaves the old state or the new one; where a folder is replaced there is one instant with neither under its name.
+Tensors are safetensors, the rest is JSON or the caller's bytes: nothing executable is stored. The hashes find accidents
+(safetensors alone loads a flipped bit without a word); they do not prove who wrote a folder.
 """
 
 import hashlib

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import shutil
 import signal
 from pathlib import Path
 
@@ -146,3 +147,16 @@ def test_more_steps_go_on_from_the_end(folder, command, run, unbroken):
     assert found[: len(unbroken[0])] == unbroken[0]
     assert [line[1] for line in found if line[0] == "train"] == list(range(1, 113))
     assert longer.stdout.decode().strip().startswith("Trained 112 updates")
+
+
+def test_a_run_whose_checkpoints_cannot_be_read_does_not_begin_anew(folder, command, run, unbroken):
+    shutil.copytree(folder / "runs/unbroken", folder / "runs/spoilt")
+    for checkpoint in (folder / "runs/spoilt/checkpoints").glob("step-*"):
+        (checkpoint / "state.json").write_bytes(b"{")
+    refused = run(folder, *command("spoilt"))
+    assert (refused.returncode, refused.stdout) == (1, b"")
+    line = refused.stderr.decode().strip().split("\n")[-1]
+    assert line == (
+        "mt train: no checkpoint in runs/spoilt/checkpoints can be read; mend that, or move them away to begin anew."
+    )
+    assert numbers_of(folder / "runs/spoilt") == unbroken[0]

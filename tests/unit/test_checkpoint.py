@@ -613,3 +613,21 @@ def test_a_disk_without_locks_is_a_warning(tmp_path: Path, monkeypatch: pytest.M
     with RunLock(tmp_path):
         pass
     assert warned() == [f"`{tmp_path}` cannot be locked (No locks available): let one process train in it."]
+
+
+def test_a_replacement_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    target = tmp_path / "model"
+    write_folder(target, {"a.txt": b"old"})
+    rename = Path.rename
+
+    def refuse(path: Path, to: Path) -> Path:
+        if path.name.startswith(".tmp-"):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(CheckpointError, match="cannot be written: Read-only file system"):
+        write_folder(target, {"a.txt": b"new"}, replace=True)
+    assert names(tmp_path) == ["model"]
+    verify_folder(target)
+    assert (target / "a.txt").read_bytes() == b"old"

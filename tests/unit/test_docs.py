@@ -37,7 +37,7 @@ def blocks(page: Path, language: str) -> list[str]:
 def commands(text: str) -> list[list[str]]:
     """The `mt` commands in some lines of shell, without what they are piped to and from."""
     found = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
         lexer.whitespace_split = True
         words, parts = list(lexer), [[]]

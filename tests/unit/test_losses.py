@@ -145,3 +145,15 @@ def test_only_what_asks_for_a_gradient_gets_one():
     cross_entropy(hidden.detach(), weight, targets, 0.1).smoothed.backward()
     assert hidden.grad is None
     assert weight.grad is not None
+
+
+def test_without_gradients_none_are_made(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("validation pays for gradients that nobody reads")
+
+    hidden, weight, targets = drawn()
+    wanted = cross_entropy(hidden, weight, targets, 0.1)
+    monkeypatch.setattr(mt.losses._ChunkedCrossEntropy, "apply", refuse)
+    with torch.no_grad():
+        found = cross_entropy(hidden, weight, targets, 0.1)
+    torch.testing.assert_close(found, wanted)

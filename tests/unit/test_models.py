@@ -169,6 +169,10 @@ HARDENING = {
     "size": (lambda v: v.update(src_size=0), "config.json: `src_size` must be at least 1, but is 0"),
     "vocabulary": (lambda v: v.update(src_size=10**6, tgt_size=10**6),
                    "tells of vocabularies of .* and 1,000,000 pieces, but the tokenizer"),
+    "two vocabularies": (lambda v: v.update(src_size=v["tgt_size"] + 1),
+                         r"`src_size` must equal `tgt_size` \(\d+\) where `model.tying` is all, but is"),
+    "positions": (lambda v: v.update(max_length=5000),
+                  r"`max_length` must be at most `model.max_length` \(\d+\), but is 5000"),
     "not finite": (lambda v: v["decode"].update(length_penalty=float("nan")),
                    "`decode.length_penalty` must not be negative, but is nan"),
 }  # fmt: skip

@@ -6,6 +6,7 @@ import shlex
 import pytest
 import yaml
 
+from mt.checkpoint import write_folder
 from mt.config import Config, DataConfig, TrainConfig
 from mt.errors import CheckpointError, ConfigError, DataError
 from mt.train.folder import RunFolder, check_drift, flatten, machine, read_config, write_text
@@ -161,3 +162,12 @@ def test_commands_are_safe_in_a_shell(tmp_path, sentence):
     first, second = (shlex.split(line) for line in folder.commands(sentence).split("\n"))
     assert first == ["echo", sentence, "|", "mt", "translate", str(folder.path)]
     assert second == ["mt", "evaluate", str(folder.path)]
+
+
+def test_a_model_of_an_earlier_step_is_not_the_one_to_hand_on(begun):
+    assert not begun.handed_on(40)
+    write_folder(begun.model, {"config.json": b"{}"}, meta={"step": 40})
+    assert begun.handed_on(40)
+    assert not begun.handed_on(80)  # the run was made longer, and died before it wrote the new one
+    (begun.model / "config.json").write_bytes(b"[]")
+    assert not begun.handed_on(40)

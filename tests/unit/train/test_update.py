@@ -146,3 +146,12 @@ def test_the_count_of_the_running_mean_comes_back(corpus):
     fresh = updater_of(model, ema=Ema(model, 0.9))
     fresh.load_state_dict(updater.state_dict())
     assert fresh.ema.updates == 3
+
+
+def test_a_run_that_was_in_another_precision_brings_no_scale(corpus):
+    saved = updater_of(tiny_model()).state_dict()
+    assert saved["scaler"] == {}
+    fresh = updater_of(tiny_model(), Precision.fp16)
+    before = fresh.scaler.get_scale()
+    fresh.load_state_dict(saved)
+    assert fresh.scaler.get_scale() == before
