@@ -9,8 +9,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
-CHUNK_ELEMENTS = 1 << 22  # logits held at a time: 16 MiB in 32 bits, of the order of a CPU's last-level cache
+from mt.matmul import linear, multiply
+
+CHUNK_ELEMENTS = {"cpu": 1 << 24}  # logits held at a time: products want many rows
+MANY_ELEMENTS = 1 << 27  # elsewhere than on the CPU
+SLICE_ELEMENTS = {"cpu": 1 << 19}  # of those, under the softmax at a time: in 32 bits as much as a core's own cache
 
 
 class Loss(NamedTuple):
@@ -20,32 +25,37 @@ class Loss(NamedTuple):
     nll: Float[Tensor, ""]  # negative log-likelihood of the references, in nats; carries no gradient
 
 
-def chunk_loss(
-    logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], smoothing: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Smoothed loss sum, negative log-likelihood sum and softmax of a few rows; all in 32 bits.
+def chunk_rows(vocabulary: int, device: torch.device) -> tuple[int, int]:
+    """How many rows of logits are made at a time, and how many of them are looked at together."""
+    chunk = CHUNK_ELEMENTS.get(device.type, MANY_ELEMENTS)
+    return max(1, chunk // vocabulary), max(1, SLICE_ELEMENTS.get(device.type, chunk) // vocabulary)
 
-    With q = (1 - e) onehot(y) + e / V (Szegedy et al. 2016, section 7):
-    -sum q log p = logsumexp(x) - (1 - e) x_y - e mean(x).
+
+def softmax_minus_reference_(
+    logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], confidence: float
+) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
+    """Turn logits x into p - confidence * onehot(y), in place; returns log Z and x_y. The softmax runs in 32 bits.
+
+    log Z is x_j - log p_j for every j; the largest p has the most digits.
     """
-    x = logits.float()
-    picked = x.gather(1, targets[:, None]).squeeze(1)
-    probabilities = x.softmax(1)
-    # log Z = x_j - log p_j for every j; the largest p has the most digits.
-    peak, where = probabilities.max(1)
-    log_z = x.gather(1, where[:, None]).squeeze(1) - peak.log()
-    nll = (log_z - picked).sum()
-    if smoothing == 0:
-        return nll, nll, probabilities
-    smoothed = (log_z - (1 - smoothing) * picked - smoothing * x.mean(1)).sum()
-    return smoothed, nll, probabilities
+    y = targets[:, None]
+    p = logits.softmax(1, dtype=torch.float32)
+    log_z = logits.amax(1).float() - p.amax(1).log()
+    picked = logits.gather(1, y).squeeze(1).float()
+    logits.copy_(p.scatter_add_(1, y, p.new_full(y.shape, -confidence)))
+    return log_z, picked
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
     """Loss and gradients in one pass over chunks of rows: with p the softmax, d loss / d x = p - q.
 
-    The gradient's constant part, -e / V in every column, never touches the `[T, V]` matrix: it adds the same row to
-    all hidden gradients and the same row to all weight gradients.
+    With q = (1 - e) onehot(y) + e / V (Szegedy et al. 2016, section 7):
+
+        - sum_j q_j log p_j = log Z - (1 - e) x_y - e mean(x),        mean(x) = h . mean(rows of the weight)
+
+    The softmax, in 32 bits, is the only pass over a chunk that computes much: log Z comes from its largest element and
+    mean(x) needs no logits. The gradient's constant part, -e / V in every column, never touches the `[T, V]` matrix: it adds the
+    same row to all hidden gradients and the same row to all weight gradients.
     """
 
     @staticmethod
@@ -54,22 +64,25 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         w = weight.to(hidden.dtype)
         grad_hidden = torch.empty_like(hidden)
         grad_weight = torch.zeros_like(weight, dtype=torch.float32)
-        smoothed = hidden.new_zeros((), dtype=torch.float32)
-        nll = torch.zeros_like(smoothed)
-        step = max(1, CHUNK_ELEMENTS // vocabulary)
-        for first in range(0, rows, step):
-            h, y = hidden[first : first + step], targets[first : first + step]
-            s, n, p = chunk_loss(h @ w.t(), y, smoothing)
-            smoothed += s
-            nll += n
-            p.scatter_add_(1, y[:, None], p.new_full((y.numel(), 1), smoothing - 1))
-            p = p.to(hidden.dtype)
-            torch.mm(p, w, out=grad_hidden[first : first + step])
-            grad_weight += p.t() @ h
+        log_z = hidden.new_empty(rows, dtype=torch.float32)
+        picked = torch.empty_like(log_z)
+        many, few = chunk_rows(vocabulary, hidden.device)
+        for first in range(0, rows, many):
+            h, y = hidden[first : first + many], targets[first : first + many]
+            x = multiply(h, w.t())
+            for start in range(0, len(x), few):
+                part, place = slice(start, start + few), slice(first + start, min(first + start + few, first + len(x)))
+                log_z[place], picked[place] = softmax_minus_reference_(x[part], y[part], 1 - smoothing)
+            grad_hidden[first : first + many] = multiply(x, w)
+            grad_weight += multiply(x.t(), h)
+        nll = (log_z - picked).sum()
+        smoothed = nll.clone()
         if smoothing:
-            share = smoothing / vocabulary
-            grad_hidden -= (share * weight.sum(0)).to(hidden.dtype)
-            grad_weight -= share * hidden.sum(0, dtype=torch.float32)
+            mean_row, share = weight.float().mean(0), smoothing / vocabulary
+            sum_hidden = hidden.sum(0, dtype=torch.float32)
+            smoothed = nll + smoothing * (picked.sum() - sum_hidden @ mean_row)
+            grad_hidden -= (smoothing * mean_row).to(hidden.dtype)
+            grad_weight -= share * sum_hidden
         ctx.save_for_backward(grad_hidden, grad_weight)
         ctx.mark_non_differentiable(nll)
         ctx.weight_dtype = weight.dtype
@@ -93,9 +106,13 @@ def cross_entropy(
     if torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad):
         smoothed, nll = _ChunkedCrossEntropy.apply(hidden, weight, targets, smoothing)  # pyright: ignore[reportGeneralTypeIssues]
         return Loss(smoothed, nll)
-    w, step = weight.to(hidden.dtype), max(1, CHUNK_ELEMENTS // weight.shape[0])
-    parts = [
-        chunk_loss(hidden[i : i + step] @ w.t(), targets[i : i + step], smoothing)[:2]
-        for i in range(0, len(hidden), step)
-    ]
-    return Loss(sum(p[0] for p in parts), sum(p[1] for p in parts))  # pyright: ignore[reportArgumentType]
+    w, (_, step) = weight.to(hidden.dtype), chunk_rows(weight.shape[0], hidden.device)
+    smoothed = nll = hidden.new_zeros((), dtype=torch.float32)
+    for first in range(0, len(hidden), step):
+        logits, y = linear(hidden[first : first + step], w).float(), targets[first : first + step]
+        exact = F.cross_entropy(logits, y, reduction="sum")
+        nll = nll + exact
+        smoothed = smoothed + (
+            F.cross_entropy(logits, y, reduction="sum", label_smoothing=smoothing) if smoothing else exact
+        )
+    return Loss(smoothed, nll)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import mt.losses
-from mt.losses import chunk_loss, cross_entropy
+from mt.losses import cross_entropy
 
 T, D, V = 23, 5, 11
 SMOOTHINGS = [0.0, 0.1, 0.7]
@@ -25,7 +25,8 @@ def by_torch(hidden, weight, targets, smoothing):
 
 @pytest.fixture(params=[1, 2 * V, 7 * V + 3, T * V, 1 << 22], ids=lambda n: f"chunk{n}")
 def chunk(request, monkeypatch):
-    monkeypatch.setattr(mt.losses, "CHUNK_ELEMENTS", request.param)
+    monkeypatch.setitem(mt.losses.CHUNK_ELEMENTS, "cpu", request.param)
+    monkeypatch.setitem(mt.losses.SLICE_ELEMENTS, "cpu", request.param // 3)
 
 
 @pytest.mark.usefixtures("chunk")
@@ -96,7 +97,8 @@ class Sizes(TorchDispatchMode):
 @pytest.mark.parametrize("smoothing", SMOOTHINGS)
 def test_all_logits_are_never_held(monkeypatch, smoothing):
     rows, vocabulary = 64, 50
-    monkeypatch.setattr(mt.losses, "CHUNK_ELEMENTS", 4 * vocabulary)
+    for sizes in (mt.losses.CHUNK_ELEMENTS, mt.losses.SLICE_ELEMENTS):
+        monkeypatch.setitem(sizes, "cpu", 4 * vocabulary)
     hidden, weight = torch.randn(rows, 3, requires_grad=True), torch.randn(vocabulary, 3, requires_grad=True)
     targets = torch.randint(vocabulary, (rows,))
     saved = []
@@ -123,8 +125,18 @@ def test_extreme_logits_stay_finite(smoothing, scale):
 
 
 def test_a_sure_and_right_answer_costs_nothing():
-    smoothed, nll, p = chunk_loss(torch.tensor([[0.0, 200.0, 0.0]]), torch.tensor([1]), 0.0)
-    assert (smoothed.item(), nll.item(), p.tolist()) == (0.0, 0.0, [[0.0, 1.0, 0.0]])
+    hidden = torch.ones(1, 1, requires_grad=True)
+    smoothed, nll = cross_entropy(hidden, torch.tensor([[0.0], [200.0], [0.0]]), torch.tensor([1]), 0.0)
+    smoothed.backward()
+    assert (smoothed.item(), nll.item(), hidden.grad.item()) == (0.0, 0.0, 0.0)
+
+
+def test_the_gradient_of_a_nearly_sure_answer_keeps_its_digits_in_16_bits():
+    """p = 1 / (1 + e^-5) = 0.99331: bfloat16 rounds p to 0.9922, but p - 1 must be -0.00669."""
+    hidden = torch.ones(1, 1, dtype=torch.bfloat16, requires_grad=True)
+    weight = torch.tensor([[5.0], [0.0]], requires_grad=True)
+    cross_entropy(hidden, weight, torch.tensor([0]), 0.0).smoothed.backward()
+    assert weight.grad[0].item() == pytest.approx(-1 / (1 + math.exp(5)), rel=0.01)
 
 
 def test_hidden_rows_of_16_bits_keep_a_32_bit_loss_and_weight():

@@ -19,9 +19,15 @@ def test_three_sentences_by_hand():
     assert rows.owners.tolist() == [0, 0, 1, 2, 2, 2]
     assert rows.positions.tolist() == [0, 1, 0, 0, 1, 2]
     assert rows.last_rows.tolist() == [1, 2, 5]
-    assert rows.places.tolist() == [0, 1, 3, 6, 7, 8]
-    assert rows.filled.int().tolist() == [[1, 1, 0], [1, 0, 0], [1, 1, 1]]
-    assert rows.source_rows.tolist() == [[0, 1, 1], [2, 2, 2], [3, 4, 5]]
+    assert rows.width == 16  # no narrower, whatever the sentences
+    assert rows.places.tolist() == [0, 1, 16, 32, 33, 34]
+    assert rows.filled[:, :3].int().tolist() == [[1, 1, 0], [1, 0, 0], [1, 1, 1]]
+    assert not rows.filled[:, 3:].any()
+    assert rows.source_rows[:, :4].tolist() == [[0, 1, 1, 1], [2, 2, 2, 2], [3, 4, 5, 5]]
+
+
+def test_a_grid_is_a_multiple_of_8_wide_and_at_least_16():
+    assert [Ragged.from_lengths([2, n]).width for n in (3, 16, 17, 24, 40, 41)] == [16, 16, 24, 24, 40, 48]
 
 
 @given(lengths_of)
