@@ -1,6 +1,6 @@
 """The text of a run, ready for batches: read, cleaned, cut into pieces; and the set that a model is scored on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -21,7 +21,10 @@ from mt.train.folder import read_config
 
 @dataclass(frozen=True)
 class Material:
-    """Everything that text gives: the pairs, cleaned, and the pieces they are made of."""
+    """Everything that text gives: the pairs, cleaned, and the pieces they are made of.
+
+    `corpus.train` is empty: `train` holds what is left of it.
+    """
 
     corpus: Corpus
     refusals: dict[str, int]
@@ -54,7 +57,7 @@ def prepare(
         logger.info("refused of the training pairs: " + ", ".join(f"{n:,} {name}" for name, n in refused.items()))
     sources, targets = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
     trained = train_tokenizer(sources, targets, tokenizer, Path(data.cache) / "tokenizers")
-    train = TokenizedCorpus(pairs, trained, max_length=batch.max_length)
+    train = TokenizedCorpus(pairs, trained, max_length=batch.max_length, cache=Path(data.cache) / "corpora")
     if train.num_too_long:
         logger.info(f"left out {train.num_too_long:,} pairs of more than {batch.max_length} pieces a side")
     dev = TokenizedCorpus(corpus.dev, trained, max_length=longest)
@@ -62,7 +65,8 @@ def prepare(
         logger.warning(
             f"left out {dev.num_too_long:,} dev pairs of more than {longest} pieces (`model.max_length`) a side"
         )
-    return Material(corpus, refusals, trained, train, dev)
+    # What is trained on lies in a table by now; as a list ten million pairs are gigabytes that a run has no use for.
+    return Material(replace(corpus, train=[]), refusals, trained, train, dev)
 
 
 def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tuple[list[Pair], str | None]:
