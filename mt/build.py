@@ -1,37 +1,39 @@
 """Settings to objects: the only room that reads the whole config. The engines run; this room wires them."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mt.batching import BatchStream
-from mt.checkpoint import Checkpoint, Checkpoints, RunLock, average, clean_up, load_into, read_manifest, write_folder
-from mt.config import Config, DecodeConfig, Positions, Precision, Tying, require
+from mt.batching import BatchStream, choose_workers
+from mt.checkpoint import Checkpoints, RunLock, clean_up, load_into
+from mt.config import BatchConfig, Config, DecodeConfig, Positions, Precision, Sharding, Tying, require
+from mt.decode.ensemble import Ensemble, Mean
 from mt.decode.transformer_stepper import CachedStepper
 from mt.decode.translator import Translator
 from mt.device import pick_device, pick_precision, set_up_cpu
-from mt.errors import CheckpointError, ConfigError
-from mt.evaluate import Report, evaluate
-from mt.log import Metrics, Progress, logger, setup
+from mt.dist import Group, joined, place_in_group
+from mt.errors import ConfigError
+from mt.log import logger, setup
 from mt.material import Material, prepare
 from mt.metrics import bleu_tokenizer_for
 from mt.models import Description, read_model
 from mt.nn.transformer import Transformer, count_parameters
 from mt.optim import Ema, make_optimizer
 from mt.preview import preview
+from mt.run import Run
 from mt.schedules import needs_end
 from mt.tokenizer import Tokenizer
-from mt.train.card import model_card
 from mt.train.folder import RunFolder
-from mt.train.state import TrainState
+from mt.train.memory import CPU_BUDGET, find_budget
+from mt.train.sharding import shard
 from mt.train.trainer import Trainer
 from mt.train.update import Updater
-from mt.train.validate import Validation, Validator
-
-SAMPLES = 5
-SHELL_SIGNS = frozenset("'\"$`\\!")
+from mt.train.validate import Validator
 
 
 def read_material(config: Config) -> Material:
@@ -42,8 +44,14 @@ def read_material(config: Config) -> Material:
     )
 
 
-def check(config: Config) -> None:
-    """What two sections must agree on. Raises: ConfigError."""
+def check(config: Config, *, processes: int = 1) -> None:
+    """What two sections must agree on, and the processes of the run with them. Raises: ConfigError."""
+    if config.batch.accumulate % processes:
+        enough = -(-config.batch.accumulate // processes) * processes
+        raise ConfigError(
+            f"`batch.accumulate` must be a multiple of the {processes} processes, which share the batches of an "
+            f"update, but is {config.batch.accumulate}; set `batch.accumulate={enough}`."
+        )
     if config.model.tying is Tying.all and not config.tokenizer.joint:
         raise ConfigError(
             "`model.tying` is all, which needs one vocabulary; set `tokenizer.joint=true`, or `model.tying=decoder`."
@@ -61,35 +69,69 @@ def check(config: Config) -> None:
         )
 
 
+def own_device(name: str) -> torch.device:
+    """The device of this process: of several on a machine each has a GPU of its own. Raises: ConfigError."""
+    device, (_, world, local_rank, _) = pick_device(name), place_in_group()
+    if world == 1 or device.type != "cuda":
+        return device
+    if device.index is not None:
+        raise ConfigError(f"`train.device` is {name}, but each of {world} processes needs a GPU; use cuda.")
+    return pick_device(f"cuda:{local_rank}")
+
+
 def make_model(config: Config, tokenizer: Tokenizer, device: torch.device) -> Transformer:
     torch.manual_seed(config.train.seed)
     return Transformer(config.model, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size).to(device)
 
 
 def make_translator(
-    model: Transformer, tokenizer: Tokenizer, section: DecodeConfig, precision: Precision, *, max_length: int
+    model: Transformer,
+    tokenizer: Tokenizer,
+    section: DecodeConfig,
+    precision: Precision,
+    *,
+    max_length: int,
+    src: str = "",
 ) -> Translator:
-    return Translator(CachedStepper(model, precision), tokenizer, section, max_length=max_length)
+    return Translator(CachedStepper(model, precision), tokenizer, section, max_length=max_length, src=src)
 
 
-def make_trainer(config: Config, material: Material, folder: RunFolder, model: Transformer) -> Trainer:
+def make_trainer(
+    config: Config, material: Material, folder: RunFolder, model: Transformer, group: Group | None = None
+) -> Trainer:
+    """Args: group: the processes of the run; None: this one alone."""
+    group = group or Group()
     device = next(model.parameters()).device
     precision = pick_precision(config.train.precision, device)
     description = describe(config, material, precision)
-    optimizer = make_optimizer(model, config.optim)
+    group.spread(model.parameters())
+    trained = model
+    if config.train.sharding is Sharding.full and group.world > 1:
+        trained = deepcopy(model)  # the first process validates with a whole model, the others need none
+        shard(trained, group)
+        model = model if group.is_main else trained
     updater = Updater(
-        model,
-        optimizer,
+        trained,
+        make_optimizer(trained, config.optim),
         precision=precision,
         smoothing=config.loss.label_smoothing,
         clip_norm=config.optim.clip_norm,
-        ema=Ema(model, config.train.ema) if config.train.ema else None,
+        ema=Ema(trained, config.train.ema) if config.train.ema else None,
+        group=group,
     )
-    sampling = config.tokenizer.sampling > 0
-    stream = BatchStream(material.train, config.batch, seed=config.train.seed, sampling=sampling)
+    sampling, batch = config.tokenizer.sampling > 0, fit_batch(config.batch, material, updater, folder)
+    stream = BatchStream(
+        material.train,
+        batch,
+        seed=config.train.seed,
+        sampling=sampling,
+        workers=choose_workers(config.data.workers, device, sampling=sampling, processes=place_in_group()[3]),
+        pin=device.type == "cuda",
+    )
     # Validation asks "is it better than before"; greedy search answers as well as a beam, in a fifth of the time.
     greedy = replace(config.decode, beam=1)
-    longest = max(config.model.max_length, *map(len, material.dev.source))  # all of dev is within the model's positions
+    dev_longest = int(material.dev.source.lengths().max())
+    longest = max(config.model.max_length, dev_longest)  # all of dev is within the model's positions
     translator = make_translator(model, material.tokenizer, greedy, precision, max_length=longest)
     return Trainer(
         updater=updater,
@@ -98,16 +140,30 @@ def make_trainer(config: Config, material: Material, folder: RunFolder, model: T
             material.dev,
             translator.translate,
             precision=precision,
-            tokens=config.batch.tokens,
+            tokens=batch.budget,
             pairs=config.train.validate_pairs,
             bleu_tokenizer=bleu_tokenizer_for(material.corpus.tgt),
         ),
         checkpoints=Checkpoints(folder.checkpoints, config.train.keep),
         files=description.files(material.tokenizer),
         train=config.train,
-        batch=config.batch,
+        batch=batch,
         schedule=config.schedule,
+        model=model,
     )
+
+
+def fit_batch(section: BatchConfig, material: Material, updater: Updater, folder: RunFolder) -> BatchConfig:
+    """The section with a number for `batch.tokens=auto`: the one that the run began with, or what fits everywhere."""
+    if section.tokens != "auto":
+        return section
+    group, parameters = updater.group, list(updater.model.parameters())
+    tokens = group.from_main(folder.batch_tokens)
+    if tokens is None:
+        own = find_budget(lambda batch: updater.attempt(batch, 1), material.train, section, parameters)
+        tokens = int(min(group.add_up(*(own if group.rank == rank else 0 for rank in range(group.world)))))
+        logger.info(f"`batch.tokens` is auto: batches of at most {tokens:,} pieces a side")
+    return replace(section, tokens=tokens)
 
 
 def describe(config: Config, material: Material, precision: Precision) -> Description:
@@ -126,99 +182,41 @@ def describe(config: Config, material: Material, precision: Precision) -> Descri
 def train(config: Config, command: list[str]) -> float:
     """Train, or go on with a run, or say that it is finished; returns the best score on dev.
 
+    Under torchrun this is one of several processes that do so together; the first one alone speaks and writes.
     Raises: MtError: for everything that a user can mend; StoppedError: when asked to stop, after saving.
     """
-    check(config)
+    check(config, processes=place_in_group()[1])
+    device = own_device(config.train.device)
     folder = RunFolder(Path(config.run.root) / str(config.run.name))
+    minutes = config.train.timeout_minutes
+    with joined(folder.path.name, device=device, minutes=minutes) as group, folder_of_run(folder, config, group):
+        with group.main_first():  # the others read what it left in the caches
+            material = read_material(config)
+        # After the text: what reading it took can go back to the system.
+        set_up_cpu(config.train.threads, processes=place_in_group()[3])
+        trainer = make_trainer(config, material, folder, make_model(config, material.tokenizer, device), group)
+        precision, longest = trainer.updater.precision, config.batch.max_length
+        translator = make_translator(trainer.model, material.tokenizer, config.decode, precision, max_length=longest)
+        facts = describe_run(config, material, trainer)
+        return Run(trainer, translator, material, folder, facts).complete(command)
+
+
+@contextmanager
+def folder_of_run(folder: RunFolder, config: Config, group: Group) -> Iterator[None]:
+    """Inside, the run's folder is there, and no other run has it."""
+    if not group.is_main:
+        setup(silent=True)
+        yield
+        return
     with RunLock(folder.path):
         setup(file=folder.log)
         folder.begin(config.to_dict())
-        device = pick_device(config.train.device)
-        checkpoints = Checkpoints(folder.checkpoints, config.train.keep)
-        checkpoints.clean_up()
+        clean_up(folder.checkpoints)
         clean_up(folder.path)
-        material = read_material(config)
-        set_up_cpu(config.train.threads)  # after the text: what reading it took can go back to the system
-        model = make_model(config, material.tokenizer, device)
-        trainer = make_trainer(config, material, folder, model)
-        facts = describe_run(config, material, model, trainer)
-        announce(facts, trainer, device)
-        last = checkpoints.latest()
-        if last is None and any(folder.checkpoints.glob("step-*")):
-            raise CheckpointError(
-                f"no checkpoint in {folder.checkpoints} can be read; mend that, or move them away to begin anew."
-            )
-        if last is not None:
-            folder.check_text(facts)
-            trainer.resume(last)
-            if trainer.state.finished and folder.handed_on(trainer.state.step):
-                print(folder.farewell(trainer.state))
-                return trainer.state.best_score or 0.0
-            logger.info(f"going on from step {last.step:,} ({last.path})")
-        folder.write_manifest(facts, command)
-        run(trainer, folder)
-        state = trainer.state
-        facts |= {"steps": state.step, "tgt_tokens": state.tgt_tokens, "minutes": state.seconds / 60}
-        finish(config, material, trainer, folder, facts)
-        return trainer.state.best_score or 0.0
+        yield
 
 
-def run(trainer: Trainer, folder: RunFolder) -> None:
-    with Metrics(folder.path, step=trainer.state.step) as metrics, Progress() as progress:
-
-        def on_validation(validation: Validation, state: TrainState) -> None:
-            folder.write_samples(validation, state)
-            rows = list(zip(validation.sources, validation.references, validation.hypotheses, strict=True))[:SAMPLES]
-            metrics.text("samples", state.step, "\n\n".join(f"{s}\n\n- {r}\n- **{h}**" for s, r, h in rows))
-
-        trainer.on_validation = on_validation
-        trainer.fit(metrics, progress)
-
-
-def finish(config: Config, material: Material, trainer: Trainer, folder: RunFolder, facts: dict[str, Any]) -> None:
-    """Choose the weights, write the model folder, score the test set, say what to type next."""
-    model, precision = trainer.updater.model, trainer.updater.precision
-    choose_weights(config, trainer)
-    description = describe(config, material, precision)
-    translator = make_translator(model, material.tokenizer, config.decode, precision, max_length=description.max_length)
-    report = None
-    if material.corpus.test:
-        logger.info(f"translating the test set ({len(material.corpus.test):,} sentences, beam {config.decode.beam})")
-        sources, references = [p.src for p in material.corpus.test], [p.tgt for p in material.corpus.test]
-        report = evaluate("test", translator.translate, sources, references, tgt=material.corpus.tgt)
-        report.write(folder.evaluation)
-    card = model_card(facts, report.scores if report else [], f"the test set of {material.corpus.name}")
-    weights = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters()}
-    files = {**description.files(material.tokenizer), "model.safetensors": weights, "README.md": card.encode()}
-    write_folder(folder.model, files, meta={"step": trainer.state.step}, replace=True)
-    conclude(material, trainer.state, folder, report)
-
-
-def choose_weights(config: Config, trainer: Trainer) -> None:
-    """Load the best checkpoint, or the mean of the best ones where that is better on dev."""
-    model, checkpoints = trainer.updater.model, trainer.checkpoints
-    best = checkpoints.best()
-    assert best is not None, "a run that ends has validated, and saved, at its last step"
-    load_weights(model, best)
-    scored = [path for path in checkpoints.ranked() if read_manifest(path).meta.get("score") is not None]
-    ranked = scored[: config.train.average]
-    if len(ranked) > 1:
-        load_into(model, average(ranked), where="the mean of the best checkpoints")
-        score = trainer.validator(model).score(config.train.watch)
-        better = best.score is None or score >= best.score
-        if not better:
-            load_weights(model, best)
-        logger.info(
-            f"the mean of the {len(ranked)} best checkpoints has dev {config.train.watch.value} {abs(score):.2f}, "
-            f"the best alone {abs(best.score or 0):.2f}: taking the {'mean' if better else 'best'}"
-        )
-
-
-def load_weights(model: Transformer, checkpoint: Checkpoint) -> None:
-    load_into(model, checkpoint.ema() or checkpoint.model(), where=str(checkpoint.path))
-
-
-def describe_run(config: Config, material: Material, model: Transformer, trainer: Trainer) -> dict[str, Any]:
+def describe_run(config: Config, material: Material, trainer: Trainer) -> dict[str, Any]:
     """The manifest's facts: what a run is made of."""
     return {
         "name": config.run.name,
@@ -241,32 +239,13 @@ def describe_run(config: Config, material: Material, model: Transformer, trainer
             "pieces": material.tokenizer.tgt_size,
             "sha256": material.tokenizer.fingerprint,
         },
-        "parameters": count_parameters(model),
+        "parameters": count_parameters(trainer.model),
         "precision": trainer.updater.precision.value,
         "seed": config.train.seed,
-        "determinism": "bitwise on one CPU and thread count where steps or epochs limit the run; GPUs add in any order",
+        "batch_tokens": trainer.batch.budget,
+        "determinism": "bitwise on one kind of CPU, with as many threads and processes, where steps or epochs limit "
+        "the run; GPUs add in any order",
     }
-
-
-def announce(facts: dict[str, Any], trainer: Trainer, device: torch.device) -> None:
-    data, pieces = facts["data"], facts["tokenizer"]["pieces"]
-    logger.info(
-        f"{facts['src']} to {facts['tgt']}: {data['train']:,} pairs, {data['tgt_tokens']:,} target tokens an epoch, "
-        f"{pieces:,} pieces; {facts['parameters']:,} parameters on {device} in {facts['precision']}, "
-        f"{torch.get_num_threads()} threads"
-    )
-
-
-def conclude(material: Material, state: TrainState, folder: RunFolder, report: Report | None) -> None:
-    """The result, on stdout."""
-    print(f"\nTrained {state.step:,} updates in {state.seconds / 60:.1f} minutes ({state.finished}).")
-    if report is not None:
-        print(f"\nTest set of {material.corpus.name}, {len(report.references):,} sentences:\n{report.table()}")
-        print(f"\n{report.samples(SAMPLES)}")
-    sources = [pair.src for pair in material.corpus.dev]
-    short = [text for text in sources if 5 <= len(text.split()) <= 12 and text.isprintable()] or ["Some text."]
-    chosen = min(short, key=lambda text: not SHELL_SIGNS.isdisjoint(text))  # the first plain one, if there is one
-    print(f"\nThe model is in {folder.model}. Next:\n\n{folder.commands(chosen)}")
 
 
 def dry_run(config: Config) -> None:
@@ -277,7 +256,8 @@ def dry_run(config: Config) -> None:
     set_up_cpu(config.train.threads)
     material = read_material(config)
     model = make_model(config, material.tokenizer, device)
-    print(preview(material.train, material.refusals, model, config.batch, config.train))
+    batch = config.batch if config.batch.tokens != "auto" else replace(config.batch, tokens=CPU_BUDGET)
+    print(preview(material.train, material.refusals, model, batch, config.train))
 
 
 def load(path: str | Path | None = None, *, device: str = "auto", precision: str = "auto") -> Translator:
@@ -292,4 +272,25 @@ def load(path: str | Path | None = None, *, device: str = "auto", precision: str
     if precision == Precision.auto and told.precision is Precision.fp32:
         precision = Precision.fp32  # a run that asked for 32 bits was scored in them
     wanted = pick_precision(Precision(precision), place)
-    return make_translator(model.to(place).eval(), found.tokenizer, told.decode, wanted, max_length=told.max_length)
+    model = model.to(place).eval()
+    return make_translator(model, found.tokenizer, told.decode, wanted, max_length=told.max_length, src=told.src)
+
+
+def load_ensemble(
+    paths: Sequence[str | Path], *, mean: Mean = Mean.probabilities, device: str = "auto", precision: str = "auto"
+) -> Translator:
+    """Several models that translate as one; settings are those of the first.
+
+    Raises: ConfigError: when their tokenizers differ, and what `load` raises.
+    """
+    members = [load(path, device=device, precision=precision) for path in paths]
+    first = members[0]
+    for path, other in zip(paths, members, strict=True):
+        if other.tokenizer.fingerprint != first.tokenizer.fingerprint:
+            raise ConfigError(
+                f"{paths[0]} and {path} cannot translate together: their tokenizers differ. Train the models of an "
+                "ensemble on the same text with the same `tokenizer` settings, and other values of `train.seed`."
+            )
+    together, longest = Ensemble([m.stepper for m in members], mean=mean), min(m.max_length for m in members)
+    pieces, section = first.tokenizer, first.section
+    return Translator(first.stepper, pieces, section, max_length=longest, src=first.src, ensemble=together)

@@ -58,14 +58,14 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     return torch.autocast(device.type, dtype, enabled=dtype is not torch.float32)
 
 
-def set_up_cpu(threads: int | None) -> None:
-    """Use all cores, and keep freed memory instead of handing it back.
+def set_up_cpu(threads: int | None, *, processes: int = 1) -> None:
+    """Use all cores, or this process's share of them where several train together, and keep freed memory instead of handing it back.
 
     Every large temporary that glibc maps afresh costs more in page faults than the arithmetic on it; a training step
     frees and takes the same sizes again and again.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(threads or cores)
+    torch.set_num_threads(threads or max(1, cores // processes))
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_MAX, 0)

@@ -27,8 +27,10 @@ logger = logging.getLogger("mt")
 # ---------------------------------------------------------------- messages
 
 
-def setup(stream: TextIO | None = None, *, file: Path | None = None, quiet: bool = False) -> None:
+def setup(stream: TextIO | None = None, *, file: Path | None = None, quiet: bool = False, silent: bool = False) -> None:
     """Send messages to `stream` (None: stderr), warnings only if `quiet`, and all of them with times to `file`.
+
+    `silent` leaves errors only: for the processes of a run beside the first.
 
     Calling it again starts afresh. Raises `CheckpointError` when `file` cannot be written.
     """
@@ -36,7 +38,7 @@ def setup(stream: TextIO | None = None, *, file: Path | None = None, quiet: bool
         logger.removeHandler(old)
         old.close()
     shown = _ConsoleHandler(_Console(file=stream, stderr=stream is None))
-    shown.setLevel(logging.WARNING if quiet else logging.INFO)
+    shown.setLevel(logging.ERROR if silent else logging.WARNING if quiet else logging.INFO)
     logger.addHandler(shown)
     logger.setLevel(logging.INFO)
     if file is not None:
@@ -94,6 +96,7 @@ class Status:
 
     step: int
     total_steps: int | None = None
+    processes: int = 1
     epoch: float | None = None
     loss: float | None = None
     lr: float | None = None
@@ -117,6 +120,8 @@ def render(status: Status) -> str:
         parts.append(f"lr {status.lr:.1e}")
     if status.src_tokens_per_s is not None and status.tgt_tokens_per_s is not None:
         parts.append(f"{status.src_tokens_per_s:,.0f}+{status.tgt_tokens_per_s:,.0f} tok/s")
+    if status.processes > 1:
+        parts.append(f"on {status.processes} processes")
     if status.packing is not None:
         parts.append(f"packed {status.packing:.0%}")
     if status.skipped:

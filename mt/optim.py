@@ -1,6 +1,7 @@
 """The optimiser, its state as named tensors, and a running mean of the weights."""
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from mt.config import OptimConfig
@@ -27,6 +28,21 @@ def make_optimizer(model: nn.Module, section: OptimConfig) -> torch.optim.Optimi
 def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = lr
+
+
+def step_if(optimizer: torch.optim.Optimizer, wanted: Bool[Tensor, ""]) -> None:
+    """One step where `wanted`; else weights, moments and the count of steps stay.
+
+    The fused kernel decides on the device (it is told as GradScaler tells it: torch/optim/adam.py, `_fused_adam`), so
+    the host does not wait for the answer.
+    """
+    if not optimizer.param_groups[0]["fused"]:
+        if wanted:
+            optimizer.step()
+        return
+    optimizer.grad_scale, optimizer.found_inf = None, 1 - wanted.float()  # pyright: ignore[reportAttributeAccessIssue]
+    optimizer.step()
+    del optimizer.grad_scale, optimizer.found_inf  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -60,14 +76,18 @@ class Ema:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.updates = 0
         self.means = {name: p.detach().clone() for name, p in model.named_parameters()}
+        device = next(model.parameters()).device
+        # On the device, for the host does not know yet whether the last update counted. MPS has no 64 bits.
+        self.updates = torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        self.updates += 1
+    def update(self, model: nn.Module, wanted: Bool[Tensor, ""] | bool = True) -> None:
+        """Take the weights into the mean where `wanted`."""
+        weight = 1 - ((1 + self.updates) / (10 + self.updates)).clamp(max=self.decay)
+        self.updates += wanted
         current = dict(model.named_parameters())
-        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
-            list(self.means.values()), [current[n].detach() for n in self.means], 1 - decay
-        )
+        means = list(self.means.values())
+        steps = torch._foreach_sub([current[n].detach() for n in self.means], means)  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_mul_(steps, (weight * wanted).float())  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_add_(means, steps)  # pyright: ignore[reportPrivateImportUsage]

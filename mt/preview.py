@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from mt.batching import BatchStream, TokenizedCorpus
@@ -42,8 +43,8 @@ def examples(corpus: TokenizedCorpus, number: int = 3) -> str:
 
 def unknown_rate(corpus: TokenizedCorpus, tokenizer: Tokenizer) -> float:
     """The share of pieces that the tokenizer does not know."""
-    unknown = sum(sentence.count(tokenizer.unk) for side in (corpus.source, corpus.target) for sentence in side)
-    return unknown / sum(len(sentence) for side in (corpus.source, corpus.target) for sentence in side)
+    unknown = corpus.source.count_piece(tokenizer.unk) + corpus.target.count_piece(tokenizer.unk)
+    return unknown / (corpus.num_source_rows + corpus.num_target_rows - len(corpus))
 
 
 def memory_estimate(parameters: int) -> float:
@@ -60,7 +61,7 @@ def seconds_per_step(model: Transformer, corpus: TokenizedCorpus, batch: BatchCo
     times = []
     for _ in range(TIMED_STEPS):
         started = time.perf_counter()
-        updater([next(stream) for _ in range(batch.accumulate)], lr=1e-6)
+        updater([next(stream) for _ in range(batch.accumulate)], lr=1e-6).read()
         times.append(time.perf_counter() - started)
     return min(times)
 
@@ -71,7 +72,7 @@ def preview(
     """The page: counts, examples, lengths, losses by length and by vocabulary, size, memory, time."""
     parameters = count_parameters(model)
     tokens = corpus.num_target_rows
-    steps = max(1.0, max(tokens, corpus.num_source_rows) / (batch.tokens * batch.accumulate))
+    steps = max(1.0, max(tokens, corpus.num_source_rows) / (batch.budget * batch.accumulate))
     seconds = seconds_per_step(model, corpus, batch, train)
     limits = {
         "steps": None if train.steps is None else train.steps * seconds,
@@ -82,7 +83,7 @@ def preview(
     ends = min(given, key=lambda name: given[name]) if given else None
     total = f"about {duration(given[ends])} to the limit of {ends}" if ends else "no limit but patience"
     device = next(model.parameters()).device
-    lengths = [max(len(s), len(t) + 1) for s, t in zip(corpus.source, corpus.target, strict=True)]
+    lengths = np.maximum(corpus.source.lengths(), corpus.target.lengths() + 1).tolist()
     return f"""\
 training pairs   {len(corpus):,} used; read {refusals.get("read", 0):,}, refused {_refused(refusals)}
 too long         {corpus.num_too_long:,} pairs of more than {batch.max_length} pieces on a side are left out

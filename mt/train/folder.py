@@ -14,16 +14,16 @@ from typing import Any
 import torch
 import yaml
 
-from mt.checkpoint import read_json, read_manifest
-from mt.checkpoint.folder import explained, find_problem
+from mt.checkpoint import read_json, read_manifest, write_text
+from mt.checkpoint.folder import find_problem
 from mt.errors import CheckpointError, ConfigError, DataError
 from mt.log import logger
 from mt.train.state import TrainState
 from mt.train.validate import Validation
 
 MUST_MATCH = {"data", "clean", "tokenizer", "model", "batch", "loss", "optim"}  # sections that make a run what it is
-MUST_MATCH_KEYS = {"train.seed", "train.ema", "train.precision", "train.watch", "schedule.name"}
-MAY_MOVE = {"data.root", "data.cache"}
+MUST_MATCH_KEYS = {"train.seed", "train.ema", "train.precision", "train.watch", "train.spike_sigmas", "schedule.name"}
+MAY_MOVE = {"data.root", "data.cache", "data.workers"}
 PACKAGES = ("torch", "sentencepiece", "sacrebleu", "datasets", "hydra-core", "safetensors")
 
 
@@ -39,6 +39,7 @@ class RunFolder:
         self.model = path / "model"
         self.samples = path / "samples"
         self.evaluation = path / "eval"
+        self.bad_batches = path / "bad_batches"
 
     def begin(self, config: dict[str, Any]) -> None:
         """Write down the settings, or compare them with those that the run began with.
@@ -62,6 +63,12 @@ class RunFolder:
                     f"the training {what} is not the one that {self.path} began with; put that back, or give the new "
                     "run a name of its own: run.name=..."
                 )
+
+    def batch_tokens(self) -> int | None:
+        """The budget that `batch.tokens=auto` came to when the run began; None before it has learnt anything."""
+        if not self.manifest.exists() or not any(self.checkpoints.glob("step-*")):
+            return None
+        return read_json(self.manifest).get("batch_tokens")
 
     def handed_on(self, step: int) -> bool:
         """Whether `model/` is whole, and was made at this step."""
@@ -98,15 +105,6 @@ class RunFolder:
         return f"  echo {shlex.quote(sentence)} | mt translate {path}\n  mt evaluate {path}"
 
 
-def write_text(path: Path, text: str) -> None:
-    """The file has the old text or the new. Raises: CheckpointError: when the disk does not take it."""
-    temporary = path.with_name(f".tmp-{path.name}")
-    with explained(f"`{path}` cannot be written"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(text.encode("utf-8", "replace"))
-        temporary.replace(path)
-
-
 def plain(values: Any) -> Any:
     """Enum members by their value, tables and lists all the way down."""
     if isinstance(values, dict):
@@ -135,7 +133,7 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def check_drift(old: dict[str, Any], new: dict[str, Any], where: Path) -> None:
-    """Raises: ConfigError: for the first setting that must not change within a run, and did."""
+    """Say which settings changed that may. Raises: ConfigError: for the first that must not, and did."""
     before, now = flatten(old), flatten(plain(new))
     for key, value in now.items():
         fixed = (key.split(".")[0] in MUST_MATCH or key in MUST_MATCH_KEYS) and key not in MAY_MOVE
@@ -144,6 +142,9 @@ def check_drift(old: dict[str, Any], new: dict[str, Any], where: Path) -> None:
                 f"`{key}` was {before[key]} when {where} began, but is {value} now; go on with the old value, or give "
                 f"the new run a name of its own: run.name=..."
             )
+    changed = [f"`{key}` was {before[key]}, is {now[key]}" for key in now if key in before and before[key] != now[key]]
+    if changed:
+        logger.info(f"going on with other settings: {'; '.join(changed)}")
 
 
 def machine() -> dict[str, Any]:

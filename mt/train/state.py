@@ -1,7 +1,7 @@
 """What a run knows about itself, as plain JSON values."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mt.errors import CheckpointError
@@ -21,6 +21,8 @@ class TrainState:
     best_step: int = 0
     stale: int = 0  # validations since the best
     finished: str | None = None  # why the run ended
+    losses: list[float] = field(default_factory=list)  # the last that were accepted, where spikes are looked for
+    went_back: int = 0  # times that a spike sent the run back to a checkpoint
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -33,9 +35,13 @@ class TrainState:
         except TypeError as error:
             raise CheckpointError(f"The state of this run is of another version of mt: {error}.") from None
 
+    def is_best(self, score: float) -> bool:
+        """Whether a score would be a new best, which one that is not finite never is."""
+        return math.isfinite(score) and (self.best_score is None or score > self.best_score)
+
     def record(self, score: float) -> bool:
-        """Note a validation's score; true when it is a new best, which one that is not finite never is."""
-        if math.isfinite(score) and (self.best_score is None or score > self.best_score):
+        """Note a validation's score; true when it is a new best."""
+        if self.is_best(score):
             self.best_score, self.best_step, self.stale = score, self.step, 0
             return True
         self.stale += 1

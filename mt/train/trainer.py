@@ -1,42 +1,46 @@
-"""The training loop: update, look, save, go on. Everything it knows is in its state, and the state is on disk."""
+"""The training loop: update, look, save, go on. Everything it knows is in its state, and the state is on disk.
+
+Of several processes each runs this loop; they come to every update, validation and save together. The first one's
+clock counts, and it alone looks and writes.
+"""
 
 import signal
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
-from mt.batching import Batch, BatchStream
-from mt.checkpoint import Checkpoint, Checkpoints, load_into, random_state, set_random_state
+from torch import Tensor
+
+from mt.batching import Batch, BatchStream, mix
+from mt.checkpoint import Checkpoint, Checkpoints, random_state, set_random_state
 from mt.config import BatchConfig, ScheduleConfig, TrainConfig
 from mt.errors import CheckpointError, MtError, StoppedError
 from mt.log import Metrics, Progress, Status, logger
-from mt.optim import load_optimizer_tensors, optimizer_tensors
+from mt.nn.transformer import Transformer
 from mt.schedules import rate
+from mt.train.sharding import gathered
+from mt.train.signals import heard
+from mt.train.spikes import find_spike, go_back
 from mt.train.state import TrainState
-from mt.train.update import Update, Updater
-from mt.train.validate import Validation, Validator, running_mean
+from mt.train.update import Unread, Update, Updater
+from mt.train.validate import Validation, Validator, running_mean, set_weights
+from mt.train.window import Window
 
 MAX_SKIPPED_IN_A_ROW = 20
+OnBadUpdate = Callable[[int, str, Update, Sequence[int]], None]  # step, what is wrong, the update, its pairs
 
 
-@dataclass
-class Window:
-    """Throughput and loss over the last updates, for the progress line."""
+@dataclass(frozen=True)
+class Begun:
+    """An update that is not read yet, and what is told of it."""
 
-    updates: deque[tuple[Update, float]]
-
-    def add(self, update: Update, seconds: float) -> None:
-        self.updates.append((update, seconds))
-
-    def rates(self) -> tuple[float, float, float]:
-        """Mean loss per target token, source and target tokens per second."""
-        good = [u for u, _ in self.updates if not u.skipped]
-        seconds = sum(s for _, s in self.updates) or 1e-9
-        src_tokens, tgt_tokens = sum(u.src_tokens for u in good), sum(u.tgt_tokens for u in good) or 1
-        loss = sum(u.nll * u.tgt_tokens for u in good) / tgt_tokens
-        return loss, src_tokens / seconds, tgt_tokens / seconds
+    unread: Unread
+    step: int
+    epoch: float
+    lr: float
+    indices: tuple[int, ...]  # of its pairs, this process's
 
 
 class Trainer:
@@ -53,9 +57,13 @@ class Trainer:
         train: TrainConfig,
         batch: BatchConfig,
         schedule: ScheduleConfig,
+        model: Transformer | None = None,
     ) -> None:
-        """Args: files: what makes a checkpoint usable by itself (tokenizer, config), by name."""
+        """Args: files: what makes a checkpoint usable by itself (tokenizer, config), by name; model: a whole one to
+        validate with and to hand on, where the updater's is sharded; None: the updater's."""
         self.updater = updater
+        self.group = updater.group
+        self.model = model or updater.model
         self.stream = stream
         self.validator = validator
         self.checkpoints = checkpoints
@@ -66,9 +74,16 @@ class Trainer:
         self.peak_rate = updater.optimizer.param_groups[0]["lr"]
         self.state = TrainState()
         self.window = Window(deque(maxlen=50))
+        self.begun: deque[Begun] = deque()
+        # The host is an update ahead of an accelerator, which so never waits for it.
+        self.ahead = 0 if updater.device.type == "cpu" else 1
         self.signal: int | None = None
+        self.told_to_stop = False  # one of several processes got a signal, and all know
+        self.save_asked = self.told_to_save = False  # by SIGUSR1
+        self.spiked = False
         self.unsaved = False  # the last save failed, and a warning said so
         self.on_validation: Callable[[Validation, TrainState], None] = lambda validation, state: None
+        self.on_bad_update: OnBadUpdate = lambda step, reason, update, indices: None
 
     # ---- where the run stands -------------------------------------------------------------------------------
 
@@ -95,12 +110,13 @@ class Trainer:
         loss, src_rate, tgt_rate = self.window.rates()
         done, state = self.done(), self.state
         rows = [u.tgt_tokens for u, _ in self.window.updates]
-        budget = self.batch.tokens * self.batch.accumulate
+        budget = self.batch.budget * self.batch.accumulate
         best = None
         if state.best_score is not None:
             best = f"{self.train.watch.value} {abs(state.best_score):.2f} @ {state.best_step:,}"
         return Status(
             step=state.step,
+            processes=self.group.world,
             total_steps=self.train.steps,
             epoch=self.stream.epoch,
             loss=loss,
@@ -120,112 +136,199 @@ class Trainer:
 
     # ---- the loop -------------------------------------------------------------------------------------------
 
-    def fit(self, metrics: Metrics, progress: Progress) -> None:
-        """Train until a limit is reached.
+    def fit(self, metrics: Metrics | None, progress: Progress | None) -> None:
+        """Train until a limit is reached. Only the first of several processes has something to write to.
 
         Raises: StoppedError: on SIGTERM or SIGINT, after saving; MtError: when too many updates in a row fail.
         """
-        handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGTERM, signal.SIGINT)}
-        try:
+        with heard(stop=self._on_signal, save=lambda *_: setattr(self, "save_asked", True)):
             while self.state.finished is None:
                 self._one_step(metrics, progress)
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+            self.stream.close()
 
-    def _one_step(self, metrics: Metrics, progress: Progress) -> None:
+    def _one_step(self, metrics: Metrics | None, progress: Progress | None) -> None:
         started = time.perf_counter()
         lr = self.learning_rate()
-        batches: list[Batch] = [next(self.stream) for _ in range(self.batch.accumulate)]
         self.state.step += 1
-        update = self.updater(batches, lr)
-        self._count(update)
+        batches, seeds = self._deal()
+        unread = self.updater(batches, lr, seeds=seeds)
+        indices = tuple(index for batch in batches for index in batch.indices)
+        self.begun.append(Begun(unread, self.state.step, self.stream.epoch, lr, indices))
+        read = self._read(ahead=self.ahead)
         seconds = time.perf_counter() - started
         self.state.seconds += seconds
-        self.window.add(update, seconds)
-        status = self.status()
-        progress.update(status)
-        if self.state.step % self.train.log_every == 0:
-            metrics.write(
-                "train", self.state.step, epoch=status.epoch, loss=update.loss, nll=update.nll, lr=lr,
-                grad_norm=update.grad_norm, src_tokens_per_s=status.src_tokens_per_s,
-                tgt_tokens_per_s=status.tgt_tokens_per_s,
-                packing=update.tgt_tokens / (self.batch.tokens * self.batch.accumulate),
-            )  # fmt: skip
+        self._agree()
+        self._tell(read, seconds, metrics, progress)
         ended = self.why_finished()
-        if ended or self.state.step % self.train.validate_every == 0:
+        due = bool(ended) or self.state.step % self.train.validate_every == 0
+        if due or self.stopping or self.told_to_save or self.spiked:
+            self._tell(self._read(ahead=0), 0.0, metrics, progress)
+        if self.spiked:
+            self.spiked = False
+            go_back(self.updater, self.checkpoints, self.state)
+        if due:
             self._validate(metrics, ended)
-        if self.signal is not None:
+        elif self.told_to_save and not self.stopping:
+            self._keep(None)
+        self.told_to_save = False
+        if self.stopping:
             self.save(score=None)
-            name = signal.Signals(self.signal).name
+            name = signal.Signals(self.signal).name if self.signal is not None else "a signal to another process"
             raise StoppedError(f"stopped by {name} at step {self.state.step:,}, saved; the same command goes on.")
 
-    def _count(self, update: Update) -> None:
+    def _deal(self) -> tuple[list[Batch], list[int]]:
+        """This process's batches of the next update, and what the random numbers of each start from."""
+        mine = []
+        for place in range(self.batch.accumulate):
+            if self.group.owns(place):
+                mine.append((next(self.stream), mix(self.train.seed, self.state.step, place)))
+            else:
+                self.stream.skip(1)  # every process is at the same place in the data
+        batches, seeds = zip(*mine, strict=True)
+        return list(batches), list(seeds)
+
+    def _agree(self) -> None:
+        """The first process's clock, and everyone's signals, are known to all."""
+        self.told_to_save, self.save_asked = self.save_asked, False
+        if self.group.world > 1:
+            seconds, signals, saves = self.group.add_up(
+                self.state.seconds if self.group.is_main else 0.0, self.signal is not None, self.told_to_save
+            )
+            self.state.seconds, self.told_to_stop, self.told_to_save = seconds, signals > 0, saves > 0
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this update is the last of this attempt: alone at once, in a group when all know."""
+        return self.told_to_stop if self.group.world > 1 else self.signal is not None
+
+    def _read(self, *, ahead: int) -> list[tuple[Begun, Update]]:
+        """The updates that are done, all but the last `ahead`."""
+        due = [self.begun.popleft() for _ in range(len(self.begun) - ahead)]
+        return [(begun, begun.unread.read()) for begun in due]
+
+    def _tell(
+        self,
+        read: list[tuple[Begun, Update]],
+        seconds: float,
+        metrics: Metrics | None,
+        progress: Progress | None,
+    ) -> None:
+        """Count the updates and show them. Args: seconds: that the last update took."""
+        for begun, update in read:
+            self._judge(begun, update)
+            self._count(update, begun.step)
+            self.window.add(update, seconds)
+            status = self.status()
+            if progress is not None:
+                progress.update(status)
+            if metrics is not None and begun.step % self.train.log_every == 0:
+                metrics.write(
+                    "train", begun.step, epoch=begun.epoch, loss=update.loss, nll=update.nll, lr=begun.lr,
+                    grad_norm=update.grad_norm, src_tokens_per_s=status.src_tokens_per_s,
+                    tgt_tokens_per_s=status.tgt_tokens_per_s,
+                    packing=update.tgt_tokens / (self.batch.budget * self.batch.accumulate),
+                )  # fmt: skip
+
+    def _judge(self, begun: Begun, update: Update) -> None:
+        """Name the lines of an update whose numbers are not to be trusted."""
+        reason = "the gradient is not finite"
+        if not update.skipped:
+            reason = find_spike(self.state, update.loss, self.train.spike_sigmas)
+            self.spiked |= reason is not None
+        if reason is not None:
+            self.on_bad_update(begun.step, reason, update, begun.indices)
+
+    def _count(self, update: Update, step: int) -> None:
         state = self.state
         state.src_tokens += update.src_tokens
         state.tgt_tokens += update.tgt_tokens
         state.skipped += update.skipped
         state.skipped_in_a_row = state.skipped_in_a_row + 1 if update.skipped else 0
         if update.skipped:
-            logger.warning(f"step {state.step:,}: the gradient is not finite; this update is skipped.")
+            logger.warning(f"step {step:,}: the gradient is not finite; this update is skipped.")
         if state.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
             raise MtError(
                 f"{MAX_SKIPPED_IN_A_ROW} updates in a row had gradients that are not finite (the last at step "
-                f"{state.step:,}); begin a new run (run.name=...) with a lower `optim.lr`, or `train.precision=fp32`."
+                f"{step:,}); begin a new run (run.name=...) with a lower `optim.lr`, or `train.precision=fp32`."
             )
 
-    def _validate(self, metrics: Metrics, ended: str | None) -> None:
-        started = time.perf_counter()
-        with running_mean(self.updater.model, self.updater.ema):
-            validation = self.validator(self.updater.model)
-        seconds = time.perf_counter() - started
+    def _validate(self, metrics: Metrics | None, ended: str | None) -> None:
+        self._put_together()
+        score, seconds = self.group.from_main(lambda: self._look(metrics))
         self.state.seconds += seconds
-        score = validation.score(self.train.watch)
-        new_best = self.state.record(score)
-        metrics.write(
-            "dev", self.state.step, loss=validation.loss, bleu=validation.bleu, chrf=validation.chrf, seconds=seconds
-        )
-        logger.info(
-            f"step {self.state.step:,}: dev loss {validation.loss:.3f}, BLEU {validation.bleu:.2f}, "
-            f"chrF++ {validation.chrf:.2f}{', the best so far' if new_best else ''}  ({seconds:.0f} s)"
-        )
-        self.on_validation(validation, self.state)
+        self.state.record(score)
         self.state.finished = ended or self.why_finished()
         self._keep(score)
 
+    def _look(self, metrics: Metrics | None) -> tuple[float, float]:
+        """Validate and tell of it; returns the score and the seconds that it took."""
+        started = time.perf_counter()
+        with running_mean(self.model, None if self.updater.sharded else self.updater.ema):
+            validation = self.validator(self.model)
+        seconds = time.perf_counter() - started
+        score = validation.score(self.train.watch)
+        if metrics is not None:
+            metrics.write(
+                "dev", self.state.step, loss=validation.loss, bleu=validation.bleu, chrf=validation.chrf,
+                seconds=seconds,
+            )  # fmt: skip
+        logger.info(
+            f"step {self.state.step:,}: dev loss {validation.loss:.3f}, BLEU {validation.bleu:.2f}, "
+            f"chrF++ {validation.chrf:.2f}{', the best so far' if self.state.is_best(score) else ''}  ({seconds:.0f} s)"
+        )
+        self.on_validation(validation, self.state)
+        return score, seconds
+
+    def _put_together(self) -> None:
+        """Bring the whole model of a sharded run up to date: the running mean, where one is kept."""
+        if self.updater.sharded:
+            pieces = self.updater.ema.means if self.updater.ema else dict(self.updater.model.named_parameters())
+            weights = gathered(pieces, keep=self.group.is_main)
+            if self.group.is_main:
+                set_weights(self.model, weights)
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
+        # Of several processes one may get a signal twice, from the cluster and from torchrun, which can also end it.
+        if self.signal is not None and self.group.world == 1:
             raise KeyboardInterrupt
         self.signal = number
         logger.info(f"{signal.Signals(number).name}: saving after this update; once more ends at once.")
 
     # ---- on disk --------------------------------------------------------------------------------------------
 
-    def _keep(self, score: float) -> None:
+    def _keep(self, score: float | None) -> None:
         """Save and make room. A disk that is full costs a checkpoint and a warning, not the run, until it ends."""
-        try:
-            self.save(score=score)
-        except CheckpointError as error:
-            if self.state.finished:
-                raise
-            if not self.unsaved:
-                logger.warning(f"{error} Training goes on, and the next validation tries again.")
-            self.unsaved = True
-            return
-        self.unsaved = False
-        try:
-            self.checkpoints.prune()
-        except CheckpointError as error:
-            logger.warning(f"{error} Old checkpoints stay.")
+        tensors = self.updater.tensors()
+
+        def keep() -> None:
+            try:
+                self._write(tensors, score)
+            except CheckpointError as error:
+                if self.state.finished:
+                    raise
+                if not self.unsaved:
+                    logger.warning(f"{error} Training goes on, and the next validation tries again.")
+                self.unsaved = True
+                return
+            self.unsaved = False
+            try:
+                self.checkpoints.prune()
+            except CheckpointError as error:
+                logger.warning(f"{error} Old checkpoints stay.")
+
+        self.group.from_main(keep)
 
     def save(self, *, score: float | None) -> None:
         """A checkpoint of everything that the next update depends on."""
-        model, ema = self.updater.model, self.updater.ema
+        tensors = self.updater.tensors()
+        self.group.from_main(lambda: self._write(tensors, score))
+
+    def _write(self, tensors: dict[str, dict[str, Tensor]], score: float | None) -> None:
         self.checkpoints.save(
             self.state.step,
-            model={name: p.detach() for name, p in model.named_parameters()},
-            optimizer=optimizer_tensors(model, self.updater.optimizer),
-            ema=ema.means if ema is not None else None,
+            model=tensors["model"],
+            optimizer=tensors["optimizer"],
+            ema=tensors.get("ema"),
             state={
                 "train": self.state.to_dict(),
                 "stream": self.stream.state_dict(),
@@ -238,12 +341,8 @@ class Trainer:
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on as if the run had never stopped; one that had ended may have been given higher limits since."""
-        model, state = self.updater.model, checkpoint.state()
-        load_into(model, checkpoint.model(), where=str(checkpoint.path))
-        load_optimizer_tensors(model, self.updater.optimizer, checkpoint.optimizer())
-        if self.updater.ema is not None:
-            means = checkpoint.ema() or {}
-            self.updater.ema.means = {name: means[name].to(p.device) for name, p in model.named_parameters()}
+        state = checkpoint.state()
+        self.updater.load_tensors(checkpoint)
         self.updater.load_state_dict(state["updater"])
         self.stream.load_state_dict(state["stream"])
         self.state = TrainState.from_dict(state["train"])

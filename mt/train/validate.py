@@ -36,14 +36,14 @@ def running_mean(model: Transformer, ema: Ema | None) -> Iterator[None]:
         return
     own = {name: p.detach().clone() for name, p in model.named_parameters()}
     try:
-        _set_weights(model, ema.means)
+        set_weights(model, ema.means)
         yield
     finally:
-        _set_weights(model, own)
+        set_weights(model, own)
 
 
 @torch.no_grad()
-def _set_weights(model: Transformer, weights: dict[str, torch.Tensor]) -> None:
+def set_weights(model: Transformer, weights: dict[str, torch.Tensor]) -> None:
     for name, parameter in model.named_parameters():
         parameter.copy_(weights[name])
 

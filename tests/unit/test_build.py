@@ -1,13 +1,12 @@
-"""What two sections must agree on, which weights are handed on, and what is read for training."""
+"""What two sections must agree on, and what is read for training."""
 
 from pathlib import Path
 
 import pytest
 import torch
-from toy import number_corpus, number_pairs, number_tokenizer, tiny_model, updater_of
+from toy import number_pairs
 
-from mt.build import check, choose_weights, conclude, load, read_material
-from mt.checkpoint import Checkpoints
+from mt.build import check, load, own_device, read_material
 from mt.config import (
     BatchConfig,
     Config,
@@ -19,14 +18,10 @@ from mt.config import (
     TokenizerConfig,
     TrainConfig,
     Tying,
-    Watch,
 )
-from mt.corpus.catalog import Corpus
 from mt.errors import CheckpointError, ConfigError
-from mt.material import Material, test_set
+from mt.material import test_set
 from mt.train.folder import RunFolder
-from mt.train.state import TrainState
-from mt.train.validate import Validation
 
 test_set.__test__ = False  # it is no test
 
@@ -68,62 +63,33 @@ def test_sections_that_agree_pass(sections):
     check(config(**sections))
 
 
-# ---------------------------------------------------------------- which weights are handed on
+@pytest.mark.parametrize(("batches", "processes", "enough"), [(1, 4, 4), (3, 2, 4), (9, 8, 16)])
+def test_batches_that_cannot_be_dealt_to_all_processes_are_refused(batches, processes, enough):
+    some = config(batch=BatchConfig(accumulate=batches))
+    check(some)
+    with pytest.raises(ConfigError) as refused:
+        check(some, processes=processes)
+    assert str(refused.value) == (
+        f"`batch.accumulate` must be a multiple of the {processes} processes, which share the batches of an update, "
+        f"but is {batches}; set `batch.accumulate={enough}`."
+    )
+    check(config(batch=BatchConfig(accumulate=enough)), processes=processes)
 
 
-class FakeTrainer:
-    """A model, checkpoints of it with scores, and a validator that knows what the mean is worth."""
-
-    def __init__(self, folder: Path, scores: list[float | None], mean: float) -> None:
-        self.updater, self.mean, self.asked = updater_of(tiny_model()), mean, 0
-        self.checkpoints = Checkpoints(folder, keep=5)
-        for step, score in enumerate(scores, 1):
-            self.checkpoints.save(step, model=constant(float(step)), optimizer={}, state={}, files={}, score=score)
-
-    def validator(self, model) -> Validation:
-        self.asked += 1
-        return Validation(-self.mean, self.mean, self.mean, [], [], [])
-
-
-def constant(value: float) -> dict[str, torch.Tensor]:
-    return {name: torch.full_like(p, value) for name, p in tiny_model().named_parameters()}
-
-
-def chosen(trainer: FakeTrainer, average: int, watch: Watch = Watch.bleu) -> float:
-    """The one number that all weights have."""
-    choose_weights(Config(train=TrainConfig(steps=1, average=average, keep=5, watch=watch)), trainer)  # pyright: ignore
-    values = {value for p in trainer.updater.model.parameters() for value in p.unique().tolist()}
-    assert len(values) == 1
-    return values.pop()
-
-
-@pytest.mark.parametrize(("mean", "wanted"), [(9.5, 3.0), (9.0, 3.0), (8.9, 4.0)])
-def test_the_mean_of_the_best_is_taken_only_where_it_is_no_worse(tmp_path, mean, wanted, caplog):
-    caplog.set_level("INFO", "mt")
-    trainer = FakeTrainer(tmp_path, [1.0, 8.0, 2.0, 9.0], mean)  # the mean of steps 2 and 4 is 3
-    assert chosen(trainer, average=2) == wanted
-    assert caplog.messages[-1].endswith(f"taking the {'mean' if wanted == 3 else 'best'}")
-
-
-@pytest.mark.parametrize(("mean", "wanted"), [(-2.0, 3.0), (-2.2, 4.0)])
-def test_of_losses_the_lower_is_better(tmp_path, mean, wanted):
-    assert chosen(FakeTrainer(tmp_path, [-9.0, -3.0, -8.0, -2.1], mean), average=2, watch=Watch.loss) == wanted
-
-
-def test_without_averaging_the_best_is_taken_and_nothing_is_validated(tmp_path):
-    trainer = FakeTrainer(tmp_path, [1.0, 8.0, 2.0], 99.0)
-    assert (chosen(trainer, average=1), trainer.asked) == (2.0, 0)
-
-
-def test_a_checkpoint_without_a_score_has_no_part_in_the_mean(tmp_path):
-    trainer = FakeTrainer(tmp_path, [4.0, None, None], 99.0)
-    assert (chosen(trainer, average=3), trainer.asked) == (1.0, 0)
-
-
-def test_the_running_mean_is_handed_on_where_one_was_kept(tmp_path):
-    trainer = FakeTrainer(tmp_path, [], 0.0)
-    trainer.checkpoints.save(1, model=constant(1.0), ema=constant(5.0), optimizer={}, state={}, files={}, score=1.0)
-    assert chosen(trainer, average=1) == 5.0
+def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert own_device("cuda:1") == torch.device("cuda:1")
+    for name, value in {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert (own_device("cuda"), own_device("auto"), own_device("cpu")) == (
+        torch.device("cuda:1"), torch.device("cuda:1"), torch.device("cpu")
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"`train.device` is cuda:1, but each of 8 processes needs a GPU; use cuda"):
+        own_device("cuda:1")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(ConfigError, match="the device is cuda:2, but this machine"):
+        own_device("cuda")
 
 
 # ---------------------------------------------------------------- reading
@@ -192,24 +158,3 @@ def test_without_a_test_set_it_says_how_to_name_one(files):
 def test_a_precision_that_is_none_is_refused():
     with pytest.raises(ConfigError, match=r"`precision` must be one of auto, fp32, bf16, fp16, but is fp8\."):
         load("anywhere", precision="fp8")
-
-
-# ---------------------------------------------------------------- the last words
-
-
-@pytest.mark.parametrize(
-    ("sources", "command"),
-    [
-        (["one " * 30, "one", "It's one of $HOME's `five`."], "echo 'It'\"'\"'s one of $HOME'\"'\"'s `five`.'"),
-        (["It's one of $HOME's `five`.", "and one of the others here"], "echo 'and one of the others here'"),
-        (["one"], "echo 'Some text.'"),
-    ],
-)
-def test_the_next_command_uses_a_short_sentence_of_dev_and_rather_a_plain_one(tmp_path, capsys, sources, command):
-    dev = [pair.__class__(text, "x", pair.origin) for text, pair in zip(sources, number_pairs(4), strict=False)]
-    corpus = Corpus("en", "de", [], dev, [], name="x", licence="")
-    material = Material(corpus, {}, number_tokenizer(), number_corpus(2), number_corpus(2))
-    conclude(material, TrainState(step=7, seconds=90, finished="so"), RunFolder(tmp_path / "run"), None)
-    said = capsys.readouterr().out
-    assert "Trained 7 updates in 1.5 minutes (so)." in said
-    assert f"{command} | mt translate {tmp_path}/run\n" in said

@@ -123,4 +123,7 @@ def test_elsewhere_only_threads_are_set(calls, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 7)
     set_up_cpu(None)
     set_up_cpu(4)
-    assert calls == [3, 7, 4]
+    set_up_cpu(None, processes=2)
+    set_up_cpu(None, processes=20)
+    set_up_cpu(4, processes=2)
+    assert calls == [3, 7, 4, 3, 1, 4]

@@ -51,6 +51,20 @@ def test_messages_go_to_stderr_and_stdout_stays_empty(capsys: pytest.CaptureFixt
     assert err == f"Reading [bold]data[/bold] {'x' * 200}\nwarning: Odd.\nerror: Bad.\n"
 
 
+def test_a_silent_process_says_its_errors_only(capsys):
+    setup(silent=True)
+    logger.info("at work")
+    logger.warning("careful")
+    logger.error("that was it")
+    assert capsys.readouterr() == ("", "error: that was it\n")
+
+
+def test_the_line_tells_of_several_processes():
+    rates = {"src_tokens_per_s": 10.0, "tgt_tokens_per_s": 20.0}
+    assert render(Status(step=1, processes=4, **rates)) == "step 1  10+20 tok/s  on 4 processes"
+    assert render(Status(step=1, processes=1, **rates)) == "step 1  10+20 tok/s"
+
+
 def test_quiet_shows_warnings_only_and_the_file_has_all(tmp_path: Path):
     stream = io.StringIO()
     for _ in range(2):  # the second time neither doubles the lines nor empties the file

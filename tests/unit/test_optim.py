@@ -1,11 +1,13 @@
 """AdamW by hand, where it decays, its state by name, and the running mean."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from mt.config import OptimConfig
-from mt.optim import Ema, load_optimizer_tensors, make_optimizer, optimizer_tensors, set_rate
+from mt.optim import Ema, load_optimizer_tensors, make_optimizer, optimizer_tensors, set_rate, step_if
 
 
 def step(model, optimizer, gradient):
@@ -86,6 +88,39 @@ def test_a_tied_matrix_is_optimised_once(small_model):
     optimizer = make_optimizer(model, OptimConfig())
     given = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(given) == sorted({id(p) for p in model.parameters()})
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_step_that_is_not_wanted_changes_nothing(small_model, fused):
+    section, model, wanted = OptimConfig(lr=0.01, weight_decay=0.1), small_model(), torch.tensor
+    optimizer = make_optimizer(model, section)
+    for group in optimizer.param_groups:
+        group["fused"] = fused
+    plain = small_model()
+    steps = make_optimizer(plain, section)
+    for seed in range(4):
+        for p, q in zip(model.parameters(), plain.parameters(), strict=True):
+            p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(seed)) + (
+                math.nan if seed == 2 else 0
+            )
+            q.grad = p.grad.clone()
+        step_if(optimizer, wanted(seed != 2))
+        if seed != 2:
+            steps.step()
+    for name, p in model.named_parameters():
+        torch.testing.assert_close(p, plain.get_parameter(name), rtol=0 if fused else 1e-5, atol=0 if fused else 1e-6)
+    assert {t.item() for name, t in optimizer_tensors(model, optimizer).items() if name.endswith("/step")} == {3}
+
+
+def test_weights_that_are_not_wanted_stay_out_of_the_mean():
+    model = nn.Linear(2, 2)
+    ema, other = Ema(model, decay=0.9), Ema(model, decay=0.9)
+    for step in range(4):
+        nn.init.constant_(model.weight, float(step))
+        ema.update(model, torch.tensor(step != 1))
+        if step != 1:
+            other.update(model)
+    assert torch.equal(ema.means["weight"], other.means["weight"]) and ema.updates == other.updates == 3
 
 
 def test_the_running_mean_by_hand():

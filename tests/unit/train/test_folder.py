@@ -39,7 +39,7 @@ def test_settings_are_written_down_as_plain_values(tmp_path):
 
 def test_the_same_settings_are_fine_and_limits_and_places_may_move(begun):
     begun.begin(settings())
-    moved = settings(root="elsewhere")
+    moved = settings(root="elsewhere", workers=3)
     moved["train"] |= {"steps": 50, "patience": 3, "device": "cuda", "threads": 1}
     moved["run"]["root"] = "/other"
     begun.begin(moved)
@@ -171,3 +171,14 @@ def test_a_model_of_an_earlier_step_is_not_the_one_to_hand_on(begun):
     assert not begun.handed_on(80)  # the run was made longer, and died before it wrote the new one
     (begun.model / "config.json").write_bytes(b"[]")
     assert not begun.handed_on(40)
+
+
+def test_settings_that_may_change_are_noted(begun, caplog):
+    caplog.set_level("INFO", "mt")
+    begun.begin(settings())
+    assert not [text for text in caplog.messages if "other settings" in text]
+    moved = settings()
+    moved["train"] |= {"steps": 50, "patience": 3}
+    begun.begin(moved)
+    noted = "going on with other settings: `train.steps` was 5, is 50; `train.patience` was None, is 3"
+    assert noted in caplog.messages

@@ -32,6 +32,7 @@ def test_negative_scores_of_losses_compare_too():
 @pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
 def test_a_score_that_is_not_finite_is_never_the_best(odd):
     state = TrainState()
+    assert not state.is_best(odd)
     assert not state.record(odd) and state.best_score is None and state.stale == 1
     assert state.record(1.0) and not state.record(odd) and state.best_score == 1.0
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import signal
 
 import pytest
@@ -10,13 +11,14 @@ from toy import number_corpus, stream_of, tiny_model, updater_of
 
 from mt.checkpoint import Checkpoints
 from mt.config import BatchConfig, ScheduleConfig, ScheduleKind, TrainConfig, Watch
+from mt.dist import Group
 from mt.errors import CheckpointError, MtError, StoppedError
 from mt.log import Metrics, read_metrics
 from mt.optim import Ema
 from mt.train import trainer as module
 from mt.train.state import TrainState
 from mt.train.trainer import MAX_SKIPPED_IN_A_ROW, Trainer
-from mt.train.update import Update
+from mt.train.update import Unread, Updater
 from mt.train.validate import Validation
 
 
@@ -181,8 +183,8 @@ def test_updates_left_out_are_counted_and_kept_out_of_the_mean(make, fit, monkey
     real = type(trainer.updater).__call__
     monkeypatch.setattr(
         type(trainer.updater), "__call__",
-        lambda self, batches, lr: Update(float("nan"), float("nan"), float("inf"), 5, 5, True)
-        if trainer.state.step in (2, 3) else real(self, batches, lr),
+        lambda self, batches, lr, seeds: Unread(torch.tensor([math.nan, math.nan, math.inf]), 5, 5)
+        if trainer.state.step in (2, 3) else real(self, batches, lr, seeds=seeds),
     )  # fmt: skip
     seen = fit(trainer)
     assert (trainer.state.skipped, trainer.state.skipped_in_a_row) == (2, 0)
@@ -193,13 +195,107 @@ def test_updates_left_out_are_counted_and_kept_out_of_the_mean(make, fit, monkey
 def test_too_many_in_a_row_end_the_run(make, fit, monkeypatch):
     trainer = make(steps=100)
     monkeypatch.setattr(
-        type(trainer.updater), "__call__", lambda self, batches, lr: Update(0.0, 0.0, float("nan"), 5, 5, True)
+        type(trainer.updater),
+        "__call__",
+        lambda self, batches, lr, seeds: Unread(torch.tensor([0.0, 0.0, math.nan]), 5, 5),
     )
     with pytest.raises(
         MtError, match=r"^20 updates in a row had gradients that are not finite \(the last at step 20\)"
     ):
         fit(trainer)
     assert trainer.state.step == MAX_SKIPPED_IN_A_ROW
+
+
+# ---------------------------------------------------------------- an update ahead
+
+
+def test_read_an_update_late_everything_is_told_as_if_at_once(make, fit, tmp_path, monkeypatch, caplog):
+    real = Updater.__call__
+    where: list[Trainer] = []
+
+    def call(self, batches, lr, seeds):
+        found = real(self, batches, lr, seeds=seeds)
+        return Unread(torch.tensor([math.nan] * 3), 5, 5) if where[-1].state.step in (3, 4) else found
+
+    monkeypatch.setattr(Updater, "__call__", call)
+    told = []
+    for ahead in (0, 1):
+        where.append(make(steps=5, validate_every=2, folder=f"ahead-{ahead}"))
+        where[-1].ahead = ahead
+        caplog.clear()
+        seen = fit(where[-1], f"run-{ahead}")
+        lines = read_metrics(tmp_path / f"run-{ahead}/metrics.jsonl")
+        numbers = [tuple(line[k] for k in ("step", "epoch", "loss", "lr")) for line in lines if line["kind"] == "train"]
+        state = {name: value for name, value in where[-1].state.to_dict().items() if name != "seconds"}
+        told.append((numbers, state, [text for text in caplog.messages if "not finite" in text], len(seen)))
+    assert told[0] == told[1] and told[0][1]["skipped"] == 2 and len(told[0][0]) == told[0][3] == 5
+    assert told[0][2] == [f"step {n}: the gradient is not finite; this update is skipped." for n in (3, 4)]
+
+
+def test_one_update_is_under_way_while_the_one_before_is_read(make, fit, monkeypatch):
+    trainer = make(steps=6, validate_every=4)
+    trainer.ahead = 1
+    read, real = [], Unread.read
+    monkeypatch.setattr(Unread, "read", lambda self: (read.append(trainer.state.step), real(self))[1])
+    fit(trainer)
+    assert read == [2, 3, 4, 4, 6, 6]  # a validation, like the end, waits for all
+
+
+# ---------------------------------------------------------------- of several processes
+
+
+class Pair(Group):
+    """The first of two processes; the second has an empty share of every update, and gets a signal."""
+
+    def __init__(self, at_call: int) -> None:
+        super().__init__(rank=0, world=2)
+        self.calls_left = at_call
+
+    def add_up(self, *numbers):
+        if isinstance(numbers[1], bool):  # seconds, and whether there was a signal
+            self.calls_left -= 1
+            return [numbers[0], numbers[1] + (self.calls_left == 0), *numbers[2:]]
+        return list(numbers)
+
+    def all_reduce_sum(self, tensors):
+        pass
+
+
+def test_a_signal_to_another_process_stops_this_one_too(make, fit):
+    trainer = make(steps=50)
+    trainer.group = trainer.updater.group = Pair(at_call=3)
+    with pytest.raises(StoppedError, match=r"^stopped by a signal to another process at step 3, saved"):
+        fit(trainer)
+    assert trainer.checkpoints.latest().step == 3
+
+
+def test_of_several_processes_one_may_get_a_signal_twice(make, fit):
+    trainer = make(steps=50)
+    trainer.group = trainer.updater.group = Pair(at_call=99)
+    real = trainer._count
+
+    def count(update, step):
+        real(update, step)
+        if step == 3:
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+
+    trainer._count = count
+    with pytest.raises(StoppedError, match=r"^stopped by SIGTERM at step 4, saved"):  # known to all a step later
+        fit(trainer)
+
+
+def test_each_process_gets_its_batches_with_their_own_seeds(make, monkeypatch):
+    alone, dealt = make(steps=5), []
+    alone.batch = BatchConfig(tokens=64, max_length=32, accumulate=4)
+    batches, seeds = alone._deal()
+    for rank in range(2):
+        trainer = make(steps=5)
+        trainer.batch, trainer.group = alone.batch, Group(rank=rank, world=2)
+        dealt.append(trainer._deal())
+        assert trainer.stream.place == alone.stream.place
+    assert [b.indices for b in batches] == [dealt[n % 2][0][n // 2].indices for n in range(4)]
+    assert seeds == [dealt[n % 2][1][n // 2] for n in range(4)] and len(set(seeds)) == 4
 
 
 # ---------------------------------------------------------------- on disk
@@ -265,8 +361,8 @@ def test_stopped_anywhere_it_goes_on_as_if_it_had_not_been(make, fit, stop):
     first.on_validation = lambda validation, state: None
     real = first._count
 
-    def count(update):
-        real(update)
+    def count(update, step):
+        real(update, step)
         if first.state.step == stop:
             signal.raise_signal(signal.SIGTERM)
 
@@ -298,8 +394,8 @@ def test_a_second_signal_ends_at_once_and_handlers_are_put_back(make, fit):
     trainer = make(steps=50)
     real = trainer._count
 
-    def count(update):
-        real(update)
+    def count(update, step):
+        real(update, step)
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 

@@ -1,0 +1,265 @@
+"""Several processes that train one model: started by torchrun, joined by torch.distributed.
+
+They hold the same model and do the same updates, each of them on its share of the batches. There are two ways of
+waiting for one another. A *collective* (a sum over all processes) is short, and who waits in it for longer than the
+timeout takes the others for hung. What may be long, such as reading text, validation or saving, is waited for at the
+store that torchrun keeps, for as long as the others give signs of life. Objects travel as JSON.
+"""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed import PrefixStore, Store, rendezvous  # pyright: ignore[reportPrivateImportUsage]
+
+from mt.errors import ConfigError, MtError, StoppedError
+
+BUCKET_BYTES = 64 << 20  # gradients that are summed in one call: large enough to fill a wire, small beside a model
+LOOK_SECONDS = 0.1  # between two looks of one who waits at the store
+BEAT_SECONDS = 1.0  # between two signs of life
+BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}  # numbers of the host never wait for a GPU
+
+
+class LostError(MtError):
+    """Another process of the run failed or hung. Exit code 1."""
+
+
+class Group:
+    """The processes of a run. Made without arguments it is one process alone, for which every call is free."""
+
+    def __init__(
+        self,
+        *,
+        rank: int = 0,
+        world: int = 1,
+        store: Store | None = None,
+        patience: float = 60.0,
+    ) -> None:
+        """Args: patience: seconds without a sign of life after which another process is taken for hung."""
+        self.rank = rank
+        self.world = world
+        self.patience = patience
+        self._store = store
+        self._turns = 0
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that speaks, writes and validates."""
+        return self.rank == 0
+
+    def owns(self, place: int) -> bool:
+        """Whether the batch at this place of an update is this process's: they are dealt like cards."""
+        return place % self.world == self.rank
+
+    # ---- short: collectives ---------------------------------------------------------------------------------
+
+    def add_up(self, *numbers: float) -> list[float]:
+        """Each number summed over all processes, exact up to 2**53; does not touch an accelerator."""
+        if self.world == 1:
+            return list(numbers)
+        sums = torch.tensor(numbers, dtype=torch.float64)
+        with self._explained():
+            dist.all_reduce(sums)
+        return sums.tolist()
+
+    @torch.no_grad()
+    def all_reduce_sum(self, tensors: Sequence[Tensor]) -> None:
+        """Sum each tensor over all processes, in place; all of one type and device, in the same order everywhere."""
+        if self.world == 1:
+            return
+        for bucket in buckets(tensors, BUCKET_BYTES):
+            flat = torch.cat([tensor.flatten() for tensor in bucket])
+            with self._explained():
+                dist.all_reduce(flat)
+            for tensor, values in zip(bucket, flat.split([tensor.numel() for tensor in bucket]), strict=True):
+                tensor.copy_(values.view_as(tensor))
+
+    @torch.no_grad()
+    def spread(self, tensors: Iterable[Tensor]) -> None:
+        """Give every tensor, in place, the values that it has on the first process."""
+        if self.world == 1:
+            return
+        for tensor in tensors:
+            with self._explained():
+                dist.broadcast(tensor, src=0)
+
+    # ---- long: at the store ---------------------------------------------------------------------------------
+
+    def from_main(self, work: Callable[[], Any]) -> Any:
+        """What `work` gives on the first process, which alone does it; plain JSON values. The others wait."""
+        if self._store is None:
+            return work()
+        key = self._next_turn()
+        if self.is_main:
+            value = work()
+            self._store.set(key, json.dumps(value))
+            return value
+        self._wait_for(key)
+        return json.loads(self._store.get(key))
+
+    @contextmanager
+    def main_first(self) -> Iterator[None]:
+        """A block that the first process goes through alone, and then all others; it ends for all together."""
+        if self._store is None:
+            yield
+            return
+        gone_through, together = self._next_turn(), self._next_turn()
+        if not self.is_main:
+            self._wait_for(gone_through)
+        yield
+        if self.is_main:
+            self._store.set(gone_through, "")
+        if self._store.add(f"{together} count", 1) == self.world:
+            self._store.set(together, "")
+        self._wait_for(together)
+
+    def _next_turn(self) -> str:
+        self._turns += 1
+        return f"turn {self._turns}"
+
+    def _wait_for(self, key: str) -> None:
+        """Until `key` is at the store. Raises: LostError: when another process failed, or gives no sign of life."""
+        assert self._store is not None
+        heard: dict[str, tuple[bytes, float]] = {}  # the last sign of each process, and when it was new
+        with self._explained():
+            while not self._store.check([key]):  # the store's own `wait` writes to stderr when it is in vain
+                if self._store.check(["failed"]):
+                    raise self._lost()
+                for name in (f"pulse {rank}" for rank in range(self.world)):
+                    sign = self._store.get(name)
+                    if name not in heard or heard[name][0] != sign:
+                        heard[name] = sign, time.monotonic()
+                    elif time.monotonic() - heard[name][1] > self.patience:
+                        raise self._lost()
+                time.sleep(LOOK_SECONDS)
+
+    def _beat(self, store: Store, end: threading.Event) -> None:
+        """Tell the others every now and then that this process lives."""
+        beats = 0
+        with suppress(RuntimeError):  # the store is gone, and the run with it
+            while not end.wait(min(BEAT_SECONDS, self.patience / 4)):
+                beats += 1
+                store.set(f"pulse {self.rank}", str(beats))
+
+    @contextmanager
+    def alive(self) -> Iterator[None]:
+        """Inside, this process gives signs of life; an error that leaves the block is told to the others."""
+        assert self._store is not None
+        end = threading.Event()
+        # A connection of its own, for one that waits keeps its connection to itself.
+        pulse = threading.Thread(target=self._beat, args=(self._store.clone(), end), daemon=True, name="pulse")  # pyright: ignore
+        self._store.set(f"pulse {self.rank}", "0")
+        self.add_up(0)  # all are there, and none looks for a sign that was never given
+        pulse.start()
+        try:
+            yield
+        except (LostError, StoppedError):
+            raise
+        except Exception as error:
+            self._tell(error)
+            if isinstance(error, RuntimeError) and (lost := self._lost(or_else=None)) is not None:
+                raise lost from error  # a collective inside torch
+            raise
+        finally:
+            end.set()
+            pulse.join()
+
+    def _tell(self, error: Exception) -> None:
+        text = str(error) if isinstance(error, MtError) else f"{type(error).__name__}: {error}"
+        with suppress(RuntimeError):
+            assert self._store is not None
+            self._store.compare_set("failed", "", json.dumps([self.rank, text]))  # the first to fail is the reason
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Errors of torch.distributed and its backends, which are all `RuntimeError`, in our words."""
+        try:
+            yield
+        except RuntimeError as error:
+            raise self._lost() from error
+
+    def _lost(self, or_else: str | None = "another process of the run failed or hung; see what it said.") -> Any:
+        """The error to raise, with the reason where one is known to be another's; None without any."""
+        with suppress(RuntimeError):
+            assert self._store is not None
+            if self._store.check(["failed"]):
+                rank, text = json.loads(self._store.get("failed"))
+                or_else = or_else if rank == self.rank else f"process {rank} of the run failed: {text}"
+        return LostError(or_else) if or_else else None
+
+
+def buckets(tensors: Sequence[Tensor], most: int) -> Iterator[list[Tensor]]:
+    """The tensors in order, in lists of at most `most` bytes; one that is larger is alone."""
+    bucket: list[Tensor] = []
+    size = 0
+    for tensor in tensors:
+        if bucket and size + tensor.nbytes > most:
+            yield bucket
+            bucket, size = [], 0
+        bucket.append(tensor)
+        size += tensor.nbytes
+    if bucket:
+        yield bucket
+
+
+def place_in_group() -> tuple[int, int, int, int]:
+    """What torchrun told this process: rank, world size, and both again within its machine.
+
+    Raises: ConfigError: when the environment tells a part of it only.
+    """
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    found = [os.environ.get(name, "") for name in names]
+    if not found[0] or not found[1]:
+        return 0, 1, 0, 1
+    found[2:] = found[2] or found[0], found[3] or found[1]
+    wrong = [f"{name}={value}" for name, value in zip(names, found, strict=True) if not value.isdecimal()]
+    if wrong or int(found[0]) >= int(found[1]):
+        told = wrong[0] if wrong else f"RANK={found[0]} with WORLD_SIZE={found[1]}"
+        raise ConfigError(f"the environment has {told}, which no launcher sets; use torchrun, or unset both variables.")
+    return int(found[0]), int(found[1]), int(found[2]), int(found[3])
+
+
+@contextmanager
+def joined(name: str, *, device: torch.device, minutes: float) -> Iterator[Group]:
+    """The group of all processes that torchrun started; one process without torchrun.
+
+    Args: name: of the run; a sweep joins once for each of its jobs. minutes: how long a collective, or a process
+    that gives no sign of life, is waited for.
+    Raises: ConfigError: for a device that cannot be shared; LostError: when the others do not come, fail or hang.
+    """
+    rank, world, _, _ = place_in_group()
+    if world == 1:
+        yield Group()
+        return
+    if device.type not in BACKENDS:
+        raise ConfigError(f"several processes can train on cpu or cuda, but the device is {device.type}.")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    timeout = timedelta(minutes=minutes)
+    try:
+        store, _, _ = next(rendezvous("env://", timeout=timeout))
+        store.set_timeout(timeout)
+        # The store outlives a restart of the processes: what an earlier attempt left there is not for this one.
+        store = PrefixStore(f"{name} {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)} {world}", store)
+        backend, inner = BACKENDS[device.type], PrefixStore("torch", store)
+        dist.init_process_group(backend, store=inner, rank=rank, world_size=world, timeout=timeout)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).split("\n")[0]
+        raise LostError(f"the {world} processes of the run did not find each other: {reason}") from error
+    group = Group(rank=rank, world=world, store=PrefixStore("mt", store), patience=60 * minutes)
+    try:
+        with group.alive():
+            yield group
+    except Exception:
+        if device.type == "cpu":  # what is under way on a GPU would be waited for; the end of the process ends it
+            dist.destroy_process_group()
+        raise
+    dist.destroy_process_group()

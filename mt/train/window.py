@@ -1,0 +1,24 @@
+"""Throughput and loss over the last updates, for the progress line."""
+
+from collections import deque
+from dataclasses import dataclass
+
+from mt.train.update import Update
+
+
+@dataclass
+class Window:
+    """Throughput and loss over the last updates, for the progress line."""
+
+    updates: deque[tuple[Update, float]]
+
+    def add(self, update: Update, seconds: float) -> None:
+        self.updates.append((update, seconds))
+
+    def rates(self) -> tuple[float, float, float]:
+        """Mean loss per target token, source and target tokens per second."""
+        good = [u for u, _ in self.updates if not u.skipped]
+        seconds = sum(s for _, s in self.updates) or 1e-9
+        src_tokens, tgt_tokens = sum(u.src_tokens for u in good), sum(u.tgt_tokens for u in good) or 1
+        loss = sum(u.nll * u.tgt_tokens for u in good) / tgt_tokens
+        return loss, src_tokens / seconds, tgt_tokens / seconds

@@ -1,0 +1,179 @@
+"""Two processes train what one process trains, to the last bit; and what happens when one of them goes."""
+
+import hashlib
+import json
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+SETTINGS = (
+    "schedule=inverse_sqrt data.train=[train.en,train.de] data.dev=[dev.en,dev.de] tokenizer.sampling=0.1 "
+    "model.dropout=0.1 model.word_dropout=0.05 batch.tokens=128 batch.accumulate=2 batch.pool=60 optim.lr=5e-3 "
+    "schedule.warmup_steps=8 train.ema=0.9 train.log_every=1 train.validate_every=8 train.average=2 train.keep=2"
+)
+STEPS = 24
+FILES = ("model", "ema", "optimizer")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, numbers) -> Path:
+    path = tmp_path_factory.mktemp("distributed")
+    numbers(path, "train", 160, seed=1)
+    numbers(path, "dev", 12, seed=2)
+    return path
+
+
+@pytest.fixture(scope="module")
+def command(tiny):
+    def make(name: str, *more: str) -> list[str]:
+        return ["train", *tiny, *SETTINGS.split(), f"run.name={name}", f"train.steps={STEPS}", *more]
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def together(start):
+    """`together(folder, "train", ...)` starts a command as two processes under torchrun and returns at once."""
+    process = start.__globals__["Process"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+
+    def begin(folder: Path, *argv: str, options: tuple[str, ...] = ()):
+        return process([*torchrun, *options, "-m", "mt", *argv], folder)
+
+    return begin
+
+
+@pytest.fixture(scope="module")
+def alone(folder, command, run):
+    done = run(folder, *command("alone"))
+    assert done.returncode == 0, done.stderr.decode()
+    return numbers_of(folder / "runs/alone"), weights_of(folder / "runs/alone")
+
+
+def numbers_of(run_folder: Path) -> list[tuple]:
+    """What must be equal, in the order of the file: all that is no measurement of time."""
+    lines = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().split("\n")[:-1]]
+    keys = {"train": ("epoch", "loss", "nll", "lr", "grad_norm", "packing"), "dev": ("loss", "bleu", "chrf")}
+    return [(line["kind"], line["step"], *(line[key] for key in keys[line["kind"]])) for line in lines]
+
+
+def weights_of(run_folder: Path) -> dict[str, str]:
+    files = [run_folder / f"checkpoints/step-{STEPS:08d}/{name}.safetensors" for name in FILES]
+    files.append(run_folder / "model" / "model.safetensors")
+    return {str(file.relative_to(run_folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def lines_in(file: Path) -> int:
+    return file.read_bytes().count(b"\n") if file.exists() else 0
+
+
+def workers(process) -> list[int]:
+    """The processes that torchrun started, by rank."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and (pid := int(entry.name)) != process.inner.pid:
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                rank = re.search(rb"(?:^|\0)RANK=(\d+)\0", (entry / "environ").read_bytes())
+            except (OSError, IndexError):
+                continue
+            if parent == process.inner.pid and rank:
+                found[int(rank[1])] = pid
+    return [found[rank] for rank in sorted(found)]
+
+
+def test_two_processes_give_what_one_gives(folder, command, together, alone):
+    process = together(folder, *command("two"))
+    said = process.end(), process.stdout.read_text(), process.stderr.read_text()
+    assert said[0] == 0, said[2]
+    assert (numbers_of(folder / "runs/two"), weights_of(folder / "runs/two")) == alone
+    assert said[1].count(f"Trained {STEPS} updates") == 1
+    assert said[2].count("dev loss") == 3 and "parameters on 2 processes (cpu) in fp32" in said[2]
+    assert "tok/s  on 2 processes" in said[2]
+
+
+@pytest.mark.slow
+def test_the_number_of_processes_may_change_from_one_attempt_to_the_next(folder, command, run, together, alone):
+    first = run(folder, *command("mixed"), "train.steps=8")
+    assert first.returncode == 0, first.stderr.decode()
+    second = together(folder, *command("mixed"), "train.steps=16")
+    assert second.end() == 0, second.stderr.read_text()
+    assert "going on from step 8" in second.stderr.read_text()
+    third = run(folder, *command("mixed"))
+    assert third.returncode == 0, third.stderr.decode()
+    assert "going on from step 16" in third.stderr.decode()
+    assert (numbers_of(folder / "runs/mixed"), weights_of(folder / "runs/mixed")) == alone
+
+
+@pytest.mark.slow
+def test_a_sharded_model_learns_the_same_and_its_checkpoint_is_whole(folder, command, run, together, alone):
+    process = together(folder, *command("sharded"), "train.sharding=full", "train.steps=16")
+    assert process.end() == 0, process.stderr.read_text()
+    resumed = run(folder, *command("sharded"))
+    assert resumed.returncode == 0, resumed.stderr.decode()
+    for here, there in zip(numbers_of(folder / "runs/sharded"), alone[0], strict=True):
+        assert here[:2] == there[:2] and here[2:] == pytest.approx(there[2:], rel=2e-3)
+    for name in FILES:
+        mine, other = (load_file(folder / f"runs/{run}/checkpoints/step-{STEPS:08d}/{name}.safetensors")
+                       for run in ("sharded", "alone"))  # fmt: skip
+        assert mine.keys() == other.keys()
+        for key, tensor in mine.items():
+            torch.testing.assert_close(tensor, other[key], rtol=1e-2, atol=2e-4)
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_stops_all_and_the_run_goes_on(folder, command, run, together, alone):
+    process = together(folder, *command("stopped"))
+    assert process.wait_for(lambda: lines_in(folder / "runs/stopped/metrics.jsonl") >= 3)
+    os.kill(workers(process)[1], signal.SIGTERM)
+    assert process.end() == 1  # torchrun's
+    said = process.stderr.read_text()
+    assert "stopped by SIGTERM at step" in said and "stopped by a signal to another process at step" in said
+    assert said.count("exitcode  : 75") == 2 and "internal error" not in said
+    done = run(folder, *command("stopped"))
+    assert done.returncode == 0, done.stderr.decode()
+    assert (numbers_of(folder / "runs/stopped"), weights_of(folder / "runs/stopped")) == alone
+
+
+def test_a_failure_of_one_process_is_told_by_all(folder, command, together):
+    process = together(folder, *command("failed"), "data.dev=[nowhere.en,nowhere.de]")
+    assert process.end() == 1
+    said = process.stderr.read_text()
+    assert re.search(r"^mt train: .*nowhere\.en", said, re.MULTILINE)
+    assert re.search(r"^mt train: process 0 of the run failed: .*nowhere\.en", said, re.MULTILINE)
+
+
+def test_batches_that_cannot_be_dealt_out_are_refused(folder, command, together):
+    process = together(folder, *command("odd"), "batch.accumulate=3")
+    assert process.end() == 1
+    assert (
+        "`batch.accumulate` must be a multiple of the 2 processes, which share the batches of an update, but is 3; "
+        "set `batch.accumulate=4`."
+    ) in process.stderr.read_text()
+
+
+@pytest.mark.slow
+def test_killed_and_restarted_by_torchrun_it_ends_the_same(folder, command, together, alone):
+    process = together(folder, *command("killed"), options=("--max-restarts=1",))
+    assert process.wait_for(lambda: lines_in(folder / "runs/killed/metrics.jsonl") >= 11)
+    os.kill(workers(process)[1], signal.SIGKILL)
+    said = process.end(), process.stderr.read_text()
+    assert said[0] == 0, said[1]
+    assert "going on from step" in said[1]
+    assert (numbers_of(folder / "runs/killed"), weights_of(folder / "runs/killed")) == alone
+
+
+@pytest.mark.slow
+def test_a_process_that_hangs_ends_the_run(folder, command, together):
+    argv = (*command("hung"), "train.timeout_minutes=0.25", "train.steps=100000")
+    process = together(folder, *argv, options=("--shutdown-timeout=2",))
+    assert process.wait_for(lambda: lines_in(folder / "runs/hung/metrics.jsonl") >= 3)
+    os.kill(workers(process)[1], signal.SIGSTOP)
+    assert process.end() == 1
+    assert "mt train: another process of the run failed or hung; see what it said." in process.stderr.read_text()

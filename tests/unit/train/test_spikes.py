@@ -1,0 +1,233 @@
+"""What a spike is, by hand; that only accepted losses count; and that a run goes back and past the text."""
+
+import json
+import math
+import os
+import signal
+import statistics
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from test_trainer import Scripted, Shown
+from toy import number_corpus, number_pairs, stream_of, tiny_model, updater_of
+
+from mt.checkpoint import Checkpoints
+from mt.config import BatchConfig, ScheduleConfig, TrainConfig
+from mt.errors import MtError, StoppedError
+from mt.log import Metrics
+from mt.optim import Ema
+from mt.train import spikes
+from mt.train.dump import MOST as MOST_FILES
+from mt.train.dump import dump_batch, lines_of
+from mt.train.spikes import LEAST, WINDOW, find_spike, is_spike
+from mt.train.state import TrainState
+from mt.train.trainer import Trainer
+from mt.train.update import Update
+
+FLAT = [1.0, 3.0] * 20  # mean 2, deviation 1
+
+
+@pytest.mark.parametrize(
+    ("loss", "sigmas", "spike"),
+    [(8.0, 6.0, False), (8.001, 6.0, True), (-50.0, 6.0, False), (math.inf, 6.0, True), (1e9, 0.0, False),
+     (2.51, 0.5, True), (2.49, 0.5, False)],
+)  # fmt: skip
+def test_a_spike_is_so_many_deviations_above_the_mean(loss, sigmas, spike):
+    assert is_spike(FLAT, loss, sigmas) is spike
+
+
+def test_few_losses_tell_nothing_and_flat_ones_have_a_least_deviation():
+    assert not is_spike(FLAT[: LEAST - 1], 1e9, 1.0) and is_spike(FLAT[:LEAST], 1e9, 1.0)
+    assert not is_spike([2.0] * LEAST, 2.1, 6.0) and is_spike([2.0] * LEAST, 2.13, 6.0)  # six hundredths of the mean
+
+
+@given(st.lists(st.floats(0.1, 10), min_size=LEAST, max_size=200), st.floats(0, 100), st.floats(1, 10))
+def test_it_agrees_with_the_definition_and_remembers_only_what_it_accepts(losses, loss, sigmas):
+    state = TrainState(losses=losses)
+    mean, deviation = statistics.fmean(losses), statistics.pstdev(losses)
+    reason = find_spike(state, loss, sigmas)
+    assert (reason is not None) == (loss > mean + sigmas * max(deviation, 0.01 * mean))
+    assert state.losses == (losses if reason else [*losses, loss][-WINDOW:])
+
+
+def test_one_spike_is_one_spike():
+    """A window with the bad value in it would take 128 updates to forget it."""
+    state, found = TrainState(losses=FLAT), []
+    for loss in [2.0, math.inf, 1.0, 3.0, 1e30, 2.0]:
+        found.append(find_spike(state, loss, 6.0))
+    assert [reason is not None for reason in found] == [False, True, False, False, True, False]
+    assert found[1] == "the loss inf is more than 6 deviations above the 41 before it"
+
+
+def test_without_sigmas_nothing_is_remembered():
+    state = TrainState()
+    assert find_spike(state, 5.0, 0.0) is None and state.losses == []
+
+
+# ---------------------------------------------------------------- in a run
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    monkeypatch.setattr(spikes, "LEAST", 4)
+
+    def trainer(spiked=(), folder="checkpoints", **limits) -> Trainer:
+        """A run whose loss is told to be a million at some steps."""
+        model = tiny_model(dropout=0.1)
+        made = Trainer(
+            updater=updater_of(model, ema=Ema(model, 0.5)),
+            stream=stream_of(number_corpus(30)),
+            validator=Scripted(1.0),
+            checkpoints=Checkpoints(tmp_path / folder, 3),
+            files={},
+            train=TrainConfig(**{"validate_every": 6, "log_every": 1, "spike_sigmas": 20.0, "steps": 20, **limits}),
+            batch=BatchConfig(tokens=64, max_length=32),
+            schedule=ScheduleConfig(warmup_steps=2),
+        )
+        made.bad = []
+        made.on_bad_update = lambda step, reason, update, indices: made.bad.append((step, reason, indices))
+        tell = made._judge
+
+        def judge(begun, update):
+            loss = 1e6 if begun.step in spiked else update.loss
+            tell(begun, Update(loss, loss, update.grad_norm, update.src_tokens, update.tgt_tokens, update.skipped))
+
+        made._judge = judge
+        return made
+
+    return trainer
+
+
+def fit(trainer, folder):
+    with Metrics(folder, step=trainer.state.step, tensorboard=False) as metrics:
+        trainer.fit(metrics, Shown())
+
+
+def weights(trainer):
+    return {name: p.detach().clone() for name, p in trainer.updater.model.named_parameters()}
+
+
+def test_a_spike_sends_the_run_back_and_past_its_text(make, tmp_path, caplog):
+    caplog.set_level("WARNING", "mt")
+    trainer, places = make(spiked={9}), []
+    step = trainer._one_step
+
+    def watched(*args):
+        step(*args)
+        places.append((trainer.state.step, trainer.stream.state_dict()))
+        if trainer.state.step == 9:
+            saved = trainer.checkpoints.folder / "step-00000006/model.safetensors"
+            from mt.checkpoint import read_tensors
+
+            assert all(torch.equal(read_tensors(saved)[name], p) for name, p in weights(trainer).items())
+
+    trainer._one_step = watched
+    fit(trainer, tmp_path / "run")
+    assert "step 9: back to the weights of step 6, and on with the next text." in caplog.messages
+    assert (trainer.state.step, trainer.state.went_back) == (20, 1)
+    plain = make(folder="plain")
+    fit(plain, tmp_path / "plain_run")
+    assert plain.stream.state_dict() == trainer.stream.state_dict()  # the same text was passed
+    [(bad_step, reason, indices)] = trainer.bad
+    assert bad_step == 9 and reason.startswith("the loss 1000000.000 is more than 20 deviations above the 8 ")
+    assert len(indices) == len(set(indices)) > 1
+
+
+@pytest.mark.parametrize("stop", [3, 7, 8, 10, 13])
+def test_a_run_that_goes_back_is_the_same_when_it_is_stopped(make, tmp_path, stop):
+    """Also when the stop saved a checkpoint without a score between the last good one and the spike."""
+    unbroken = make(spiked={9})
+    fit(unbroken, tmp_path / "unbroken")
+    first = make(spiked={9}, folder="broken")
+    count = first._count
+
+    def counted(update, step):
+        count(update, step)
+        if step == stop:
+            signal.raise_signal(signal.SIGTERM)
+
+    first._count = counted
+    with pytest.raises(StoppedError):
+        fit(first, tmp_path / "broken")
+    second = make(spiked={9}, folder="broken")
+    second.resume(second.checkpoints.latest())
+    fit(second, tmp_path / "broken")
+    assert all(torch.equal(p, weights(second)[name]) for name, p in weights(unbroken).items())
+    assert second.state.losses == unbroken.state.losses and second.state.went_back == 1
+
+
+def test_with_nothing_to_go_back_to_it_goes_on(make, tmp_path, caplog):
+    trainer = make(spiked={5}, steps=6)
+    fit(trainer, tmp_path / "run")
+    assert "there is no checkpoint with a score to go back to; training goes on." in caplog.messages
+    assert trainer.state.step == 6 and trainer.state.went_back == 0
+
+
+def test_a_loss_that_spikes_for_ever_ends_the_run(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(spikes, "MOST", 2)
+    trainer = make(spiked=set(range(7, 99)), steps=50)
+    with pytest.raises(MtError, match=r"^the loss has spiked more than 2 times \(the last at step 9\); look"):
+        fit(trainer, tmp_path / "run")
+
+
+def test_sigusr1_saves_and_goes_on(make, tmp_path):
+    trainer = make(steps=10)
+    count = trainer._count
+
+    def counted(update, step):
+        count(update, step)
+        if step in (3, 6):  # 6 is saved by its validation anyhow
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    trainer._count = counted
+    saved = []
+    real = trainer._write
+    trainer._write = lambda tensors, score: (saved.append((trainer.state.step, score)), real(tensors, score))
+    before = signal.getsignal(signal.SIGUSR1)
+    fit(trainer, tmp_path / "run")
+    assert saved == [(4, None), (6, 1.0), (7, None), (10, 1.0)]  # heard in `_tell`, after the processes have agreed
+    assert signal.getsignal(signal.SIGUSR1) is before
+    other = make(steps=10, folder="other")
+    fit(other, tmp_path / "other")
+    assert all(torch.equal(p, weights(trainer)[name]) for name, p in weights(other).items())
+
+
+# ---------------------------------------------------------------- the dump
+
+UPDATE = Update(math.nan, math.nan, math.inf, 5, 5, True)
+
+
+def test_a_bad_batch_is_written_with_its_lines(tmp_path, caplog):
+    pairs = number_pairs(3)
+    dump_batch(tmp_path / "bad", 12, "the gradient is not finite", UPDATE, pairs)
+    told = json.loads((tmp_path / "bad/step-00000012.json").read_text())
+    assert (told["step"], told["reason"], told["loss"], told["grad_norm"]) == (
+        12,
+        "the gradient is not finite",
+        "nan",
+        "inf",
+    )
+    assert told["pairs"][2] == {"file": "numbers.tsv", "line": 3, "src": pairs[2].src, "tgt": pairs[2].tgt}
+    wanted = f"{told['reason']}; its text is in {tmp_path}/bad/step-00000012.json: numbers.tsv lines 1, 2, 3."
+    assert f"step 12: {wanted}" in caplog.messages
+
+
+def test_lines_are_named_by_file_and_not_without_end():
+    assert lines_of(number_pairs(1)) == "numbers.tsv line 1"
+    assert lines_of(number_pairs(50)) == "numbers.tsv lines 1, 2, 3, 4, 5, 6, 7, 8 and 42 more"
+
+
+def test_a_disk_that_takes_no_dump_costs_a_warning(tmp_path, caplog):
+    (tmp_path / "bad").write_text("in the way")
+    dump_batch(tmp_path / "bad", 12, "odd", UPDATE, number_pairs(1))
+    assert "bad/step-00000012.json` cannot be written: " in caplog.text
+
+
+def test_a_run_that_goes_wrong_for_hours_does_not_fill_the_disk(tmp_path, caplog):
+    for step in range(MOST_FILES):
+        (tmp_path / f"step-{step:08d}.json").touch()
+    dump_batch(tmp_path, 500, "odd", UPDATE, number_pairs(1))
+    assert len(list(tmp_path.iterdir())) == MOST_FILES
+    assert "step 500: odd; its text: numbers.tsv line 1." in caplog.messages
