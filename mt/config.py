@@ -10,70 +10,27 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from mt.choices import (
+    Activation,
+    LengthNorm,
+    NormKind,
+    NormPlacement,
+    OptimizerKind,
+    Positions,
+    Precision,
+    ScheduleKind,
+    Sharding,
+    Split,
+    TokenizerKind,
+    Tying,
+    Unknown,
+    Watch,
+)
 from mt.errors import ConfigError
 
+LATER = {"later": True}  # of a setting that the first model folders lack: `from_plain` gives it its default
 SPECIALS = ("<unk>", "<s>", "</s>", "<pad>")  # pieces 0 to 3 of every tokenizer trained here
 NORMALIZATIONS = ("nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "identity")
-
-
-class TokenizerKind(StrEnum):
-    unigram = "unigram"
-    bpe = "bpe"
-
-
-class NormPlacement(StrEnum):
-    pre = "pre"
-    post = "post"
-
-
-class NormKind(StrEnum):
-    layernorm = "layernorm"
-    rmsnorm = "rmsnorm"
-
-
-class Positions(StrEnum):
-    sinusoidal = "sinusoidal"
-    learned = "learned"
-    rotary = "rotary"
-
-
-class Activation(StrEnum):
-    relu = "relu"
-    gelu = "gelu"
-    silu = "silu"
-    swiglu = "swiglu"
-    geglu = "geglu"
-
-
-class Tying(StrEnum):
-    none = "none"
-    decoder = "decoder"
-    all = "all"
-
-
-class OptimizerKind(StrEnum):
-    adamw = "adamw"
-
-
-class ScheduleKind(StrEnum):
-    constant = "constant"
-    inverse_sqrt = "inverse_sqrt"
-    cosine = "cosine"
-    linear = "linear"
-    wsd = "wsd"
-
-
-class Precision(StrEnum):
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
-
-
-class Watch(StrEnum):
-    loss = "loss"
-    bleu = "bleu"
-    chrf = "chrf"
 
 
 def require(condition: bool, key: str, must: str, value: object) -> None:
@@ -96,10 +53,13 @@ class DataConfig:
     test: list[str] = field(default_factory=list)  # empty: cut from train for the catalogue, none for own files
     limit: int | None = None  # use at most so many training pairs (the first of the file)
     root: str = "data"  # corpora that are fetched land here; only read where they are there already
-    cache: str = "data/cache"  # tokenizers that were trained, by the hash of text and settings
+    cache: str = "data/cache"  # tokenizers that were trained, and tokenised text, by the hash of text and settings
+    # processes that prepare batches ahead, 0: none; null: 2 for a GPU, more with sampling, of which a CPU gives it 1
+    workers: int | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         require(self.limit is None or self.limit > 0, "data.limit", "be a positive number or null", self.limit)
+        require(0 <= (self.workers or 0) <= 64, "data.workers", "lie in [0, 64] or be null", self.workers)
         if not self.train:
             require(bool(self.corpus), "data.train", "name files when `data.corpus` is null", self.train)
 
@@ -191,7 +151,8 @@ class ModelConfig:
 class BatchConfig:
     """How much text makes one update."""
 
-    tokens: int = 2048  # budget of target tokens per batch, end marks included; the source has the same budget
+    # Budget of target tokens per batch, end marks included, and the same of the source; auto: as many as fit the memory.
+    tokens: int | str = 2048
     accumulate: int = 1  # batches per update
     max_length: int = 256  # training pairs with more pieces on either side are left out, and counted
     pool: int = 16384  # pairs that are sorted by length together
@@ -199,9 +160,17 @@ class BatchConfig:
     def __post_init__(self) -> None:
         require(self.accumulate > 0, "batch.accumulate", "be positive", self.accumulate)
         require(self.max_length > 1, "batch.max_length", "be at least 2", self.max_length)
-        fits = self.tokens >= self.max_length
+        number = isinstance(self.tokens, int)
+        require(number or self.tokens == "auto", "batch.tokens", "be a whole number or auto", self.tokens or "empty")
+        fits = not number or self.budget >= self.max_length
         require(fits, "batch.tokens", f"be at least `batch.max_length` ({self.max_length})", self.tokens)
         require(self.pool > 0, "batch.pool", "be positive", self.pool)
+
+    @property
+    def budget(self) -> int:
+        """`tokens`, where it is a number."""
+        assert isinstance(self.tokens, int), "build.py replaces auto by a number"
+        return self.tokens
 
 
 @dataclass(kw_only=True, slots=True)
@@ -254,9 +223,9 @@ class TrainConfig:
     steps: int | None = None
     epochs: float | None = None
     minutes: float | None = None
-    device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, mps; under torchrun `cuda` is one GPU for each process
     precision: Precision = Precision.auto  # auto: bf16 where the device is fast at it, else fp32
-    threads: int | None = None  # CPU threads; None: as many as the machine has
+    threads: int | None = None  # CPU threads of a process; None: as many as the machine has
     log_every: int = 20  # steps between two lines of metrics.jsonl
     validate_every: int = 800  # steps between two validations; each saves a checkpoint
     validate_pairs: int = 500  # dev sentences that are translated at a validation (the loss uses all)
@@ -265,6 +234,12 @@ class TrainConfig:
     average: int = 1  # the handed-on model is the mean of so many best checkpoints, where that is better on dev
     keep: int = 3  # checkpoints kept: the best ones, and always the latest
     ema: float = 0.0  # decay of the running mean of the weights, 0: none; validation and the model folder use it
+    # of several processes (torchrun) each holds the model; full: a piece of it, for models that one device cannot hold
+    sharding: Sharding = Sharding.none
+    # an update's loss so many deviations above those before is a spike: its lines are named, and the run goes back to
+    # the last checkpoint with a score, and past that text; 0: never
+    spike_sigmas: float = 0.0
+    timeout_minutes: float = 10.0  # a process that gives no sign of life for so long ends the run
 
     def __post_init__(self) -> None:
         some = any(limit is not None for limit in (self.steps, self.epochs, self.minutes, self.patience))
@@ -274,28 +249,42 @@ class TrainConfig:
             require(value is None or value > 0, f"train.{name}", "be positive or null", value)
         require(0 <= self.seed < 2**63, "train.seed", "lie in [0, 2**63)", self.seed)
         require((self.threads or 1) <= 1024, "train.threads", "be at most 1024", self.threads)
-        for name in ("log_every", "validate_every", "validate_pairs", "average", "keep"):
+        for name in ("log_every", "validate_every", "validate_pairs", "average", "keep", "timeout_minutes"):
             require(getattr(self, name) > 0, f"train.{name}", "be positive", getattr(self, name))
         require(self.average <= self.keep, "train.average", f"be at most `train.keep` ({self.keep})", self.average)
         require(0 <= self.ema < 1, "train.ema", "lie in [0, 1)", self.ema)
+        require(self.spike_sigmas >= 0, "train.spike_sigmas", "not be negative", self.spike_sigmas)
 
 
 @dataclass(kw_only=True, slots=True)
 class DecodeConfig:
-    """How a trained model translates, unless a command says otherwise."""
+    """How a trained model translates, unless a command says otherwise. Lengths count pieces, the end mark included."""
 
     beam: int = 5
     length_penalty: float = 1.0  # hypotheses compare by log-probability / length ** length_penalty
-    max_ratio: float = 2.0  # longest output, in pieces: max_ratio * source pieces + max_extra
+    # gnmt: log-probability / ((5 + length) / 6) ** length_penalty; none: the plain sum
+    length_norm: LengthNorm = field(default=LengthNorm.average, metadata=LATER)
+    # shortest output: the greater of min_ratio * source pieces and min_length
+    min_ratio: float = field(default=0.0, metadata=LATER)
+    min_length: int = field(default=0, metadata=LATER)
+    max_ratio: float = 2.0  # longest output: max_ratio * source pieces + max_extra, and at most max_length
     max_extra: int = 10
+    max_length: int | None = field(default=None, metadata=LATER)  # null: what the model can write
+    # diverse beam search: the beam in so many groups; each pays `diversity` for a piece that an earlier one says here
+    groups: int = field(default=1, metadata=LATER)
+    diversity: float = field(default=0.5, metadata=LATER)
+    no_repeat_ngram: int = field(default=0, metadata=LATER)  # no so many pieces in a row come twice; 0: they may
+    unknown: Unknown = field(default=Unknown.keep, metadata=LATER)  # ban: never write the unknown piece
+    split: Split = field(default=Split.auto, metadata=LATER)  # which texts are translated sentence by sentence
     batch_tokens: int = 4096  # source pieces translated together
 
     def __post_init__(self) -> None:
-        require(self.beam > 0, "decode.beam", "be positive", self.beam)
-        require(self.length_penalty >= 0, "decode.length_penalty", "not be negative", self.length_penalty)
-        require(self.max_ratio > 0, "decode.max_ratio", "be positive", self.max_ratio)
-        require(self.max_extra >= 0, "decode.max_extra", "not be negative", self.max_extra)
-        require(self.batch_tokens > 0, "decode.batch_tokens", "be positive", self.batch_tokens)
+        for name in ("beam", "max_ratio", "groups", "batch_tokens"):
+            require(getattr(self, name) > 0, f"decode.{name}", "be positive", getattr(self, name))
+        for name in ("length_penalty", "min_ratio", "min_length", "max_extra", "diversity", "no_repeat_ngram"):
+            require(getattr(self, name) >= 0, f"decode.{name}", "not be negative", getattr(self, name))
+        fits = self.max_length is None or self.max_length > 0
+        require(fits, "decode.max_length", "be positive or null", self.max_length)
 
 
 @dataclass(kw_only=True, slots=True)

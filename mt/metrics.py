@@ -7,13 +7,15 @@ says how it was made.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, cast
 
 from mt.config import require
 from mt.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
+    from sacrebleu.metrics.bleu import BLEU
 
 # Written without spaces between words, or (Korean) in words of many parts: 13a would see one word per sentence.
 _BY_CHARACTER = {"ja", "jpn", "ko", "kor", "th", "tha", "lo", "lao", "km", "khm", "my", "mya", "bo", "bod", "dz", "dzo"}
@@ -131,6 +133,13 @@ def bleu_tokenizer_for(language: str) -> str:
     if code in _CHINESE:
         return "zh"
     return "char" if code in _BY_CHARACTER else "13a"
+
+
+@cache
+def bleu_words(tokenize: str) -> Callable[[str], list[str]]:
+    """How BLEU splits a line into words. Raises `ConfigError` if the tokenizer cannot be used."""
+    split = cast("BLEU", _bleu(tokenize, lowercase=False)).tokenizer
+    return lambda line: split(line.rstrip()).split()
 
 
 def _bleu(tokenize: str, lowercase: bool) -> "Metric":

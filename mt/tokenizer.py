@@ -13,7 +13,7 @@ import random
 import re
 from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import accumulate, chain, groupby, pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -25,6 +25,7 @@ from mt.errors import CheckpointError, ConfigError, DataError
 
 JOINT, SOURCE, TARGET = "tokenizer.model", "source.model", "target.model"
 LONGEST_LINE = 16384  # bytes
+MAX_MODEL = 64 << 20  # bytes
 
 logger = logging.getLogger("mt")
 
@@ -124,6 +125,10 @@ class Tokenizer:
         """(id, begin, end) of each piece, as `offsets_source`."""
         return _offsets(self._target, text)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What another process of ours is sent: the files; what samplers remember stays here."""
+        return partial(Tokenizer.from_files, self._files, sampling=self.sampling), ()
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the model files' bytes, in hexadecimal."""
@@ -146,7 +151,7 @@ class Tokenizer:
     def load(cls, folder: Path, *, sampling: float = 0.0) -> Self:
         """Read what `save` wrote. Raises `CheckpointError` if a file is missing or damaged."""
         names = [name for name in (JOINT, SOURCE, TARGET) if (folder / name).is_file()]
-        return cls.from_files({name: (folder / name).read_bytes() for name in names}, str(folder), sampling=sampling)
+        return cls.from_files({name: _read(folder / name) for name in names}, str(folder), sampling=sampling)
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes], where: str = "memory", *, sampling: float = 0.0) -> Self:
@@ -255,11 +260,17 @@ def _offsets(model: spm.SentencePieceProcessor, text: str) -> list[tuple[int, in
     return [(i, begin, end) for i, (begin, end) in zip(found["ids"], found["offsets"], strict=True)]
 
 
+def _read(path: Path) -> bytes:
+    if (size := path.stat().st_size) > MAX_MODEL:
+        raise CheckpointError(f"`{path}` must have at most {MAX_MODEL:,} bytes, but has {size:,}.")
+    return path.read_bytes()
+
+
 def _open_model(data: bytes, name: str, where: str) -> spm.SentencePieceProcessor:
     model = spm.SentencePieceProcessor()
     try:
         model.LoadFromSerializedProto(data)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, OSError) as error:
         fault = f"{name} in {where} is damaged: SentencePiece cannot read its {len(data)} bytes"
         raise CheckpointError(f"{fault}; take it from another copy of the model.") from error
     return model

@@ -16,6 +16,12 @@ VERBS = {
     "train": ("mt.cli.train", "train a model from a pair of texts"),
     "translate": ("mt.cli.translate", "translate lines of text with a trained model"),
     "evaluate": ("mt.cli.evaluate", "score a trained model, or translations, against references"),
+    "inspect": ("mt.cli.inspect", "look at a model's attention in a page of its own"),
+    "align": ("mt.cli.align", "word links of sentence pairs, from a model's cross-attention"),
+    "score": ("mt.cli.score", "tell how likely a model finds given translations"),
+    "average": ("mt.cli.average", "make one model of several checkpoints"),
+    "doctor": ("mt.cli.doctor", "look whether this machine is fit to train and translate"),
+    "export": ("mt.cli.export", "write a model for CTranslate2"),
 }
 INTERRUPTED = 130  # 128 + SIGINT
 PIPE_CLOSED = 141  # 128 + SIGPIPE

@@ -38,6 +38,13 @@ def positive_int(text: str) -> int:
     return number
 
 
+def whole_from_0(text: str) -> int:
+    number = int(text) if text.strip().lstrip("+").isdigit() else -1
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, but is {text}")
+    return number
+
+
 def number_from_0(text: str) -> float:
     try:
         number = float(text)
@@ -45,6 +52,16 @@ def number_from_0(text: str) -> float:
         number = -1.0
     if not 0 <= number < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a number of at least 0, but is {text}")
+    return number
+
+
+def share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, but is {text}")
     return number
 
 

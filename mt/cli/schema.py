@@ -112,6 +112,8 @@ def expectation(takes: Any) -> str:
     """A type in words."""
     if get_origin(takes) is list:
         return "a list, as in [first,second]"
+    if get_origin(takes) in {Union, UnionType}:
+        return " or ".join("auto" if part is str else expectation(part) for part in get_args(takes))
     if issubclass(takes, Enum):
         return f"one of {', '.join(member.name for member in takes)}"
     return PLAIN[takes]
@@ -124,8 +126,8 @@ def takes_list(key: str) -> bool:
 def unwrap(hint: Any) -> tuple[Any, bool]:
     """The type inside `X | None`, and whether None is allowed."""
     if get_origin(hint) in {Union, UnionType}:
-        (inner,) = (part for part in get_args(hint) if part is not NoneType)
-        return inner, True
+        parts = [part for part in get_args(hint) if part is not NoneType]
+        return parts[0] if len(parts) == 1 else hint, NoneType in get_args(hint)
     return hint, False
 
 

@@ -8,7 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO
 
-from mt.cli.options import Parser, number_from_0, positive_int
+from mt.cli.choice_options import Chooser, add_choice_options, check_choice_options, load_models
+from mt.cli.options import Parser
+from mt.cli.search_options import SearchOptions, add_search_options, check_search_options
 from mt.corpus.lines import MAX_LINE, check_file, decode_line, raw_lines
 from mt.errors import CheckpointError, ConfigError
 
@@ -29,24 +31,17 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("-i", "--input", help="file to translate, plain or compressed (default: stdin)")
     parser.add_argument("-o", "--output", type=Path, help="file to write (default: stdout)")
     parser.add_argument(
-        "--beam", type=positive_int, help="hypotheses kept at each step; 1 is greedy (default: the model's)"
-    )
-    parser.add_argument(
-        "--nbest", type=positive_int, default=1, help="translations of each line; more than 1 implies --jsonl"
-    )
-    parser.add_argument(
-        "--length-penalty", type=number_from_0, help="scores are log p / length ** this (default: the model's)"
-    )
-    parser.add_argument(
         "--jsonl",
         action="store_true",
         help="one JSON object a line, with scores and pieces; piece_log_probs has one more, of the end mark",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16"])
+    add_search_options(parser)
+    add_choice_options(parser)
     asked = parser.parse_args(argv)
-    if asked.beam is not None and asked.nbest > asked.beam:
-        parser.error(f"--nbest {asked.nbest} needs a beam at least as wide, but --beam is {asked.beam}")
+    check_search_options(parser, asked)
+    check_choice_options(parser, asked)
     return asked
 
 
@@ -57,15 +52,14 @@ def run(argv: list[str]) -> int:
         if asked.output and asked.output.exists() and asked.output.samefile(asked.input):
             raise ConfigError(f"--output {asked.output} is the file to translate; name another one.")
     lines = file_lines(asked.input) if asked.input else lines_of(sys.stdin.buffer, "stdin")
-    from mt.build import load  # torch: not before the options are known to be right
-    from mt.checkpoint.folder import explained
+    from mt.checkpoint.folder import explained  # torch: not before the options are known to be right
     from mt.device import set_up_cpu
     from mt.log import setup
 
     setup()
     set_up_cpu(None)
     try:
-        translator = load(asked.model, device=asked.device, precision=asked.precision)
+        translator = load_models(asked)
     except CheckpointError as error:
         if asked.model is None or asked.model.is_dir():
             raise
@@ -85,11 +79,12 @@ def translate(translator: "Translator", lines: Iterable[Line], out: BinaryIO, as
     from mt.evaluate import one_line
 
     chunk = 1 if not asked.input and sys.stdin.isatty() else CHUNK
-    beam = asked.beam or max(translator.section.beam, asked.nbest)
-    as_json = asked.jsonl or asked.nbest > 1
+    options = SearchOptions(translator, asked)
+    chooser = Chooser(translator, asked)
+    as_json = asked.jsonl or chooser.gives_many
     for group in chunks(lines, chunk):
         texts = [text for text, _ in group]
-        found = translator.search(texts, beam=beam, nbest=asked.nbest, length_penalty=asked.length_penalty)
+        found = chooser.answer(texts, options.chunk(len(texts)))
         for (text, end), translations in zip(group, found, strict=True):
             line = to_json(text, translations) if as_json else one_line(translations[0].text)
             out.write(line.encode() + (b"\n" if as_json else end))

@@ -59,6 +59,8 @@ def parse(text: str, name: str) -> dict[str, Any]:
         raise bad_yaml(error, name) from None
     except (OmegaConfBaseException, yaml.YAMLError) as error:
         raise ConfigError(f"{name}: {first_line(error)}.") from None
+    except (AssertionError, AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        tree = None  # YAML that OmegaConf does not think of, such as a date or a list of itself
     if not isinstance(tree, dict) or (len(tree) == 1 and text.strip() in tree):
         raise ConfigError(f"{name} must hold sections of settings, as in `model:` with `dim: 512` below it.")
     return cast(dict[str, Any], tree)

@@ -8,11 +8,17 @@ One step, for all sentences at once:
     advance      the best W candidates that do not end become the new beams
     leave        a sentence goes when none of its open hypotheses can still enter its n-best list
 
-**The stopping rule is exact.** Log-probabilities only fall as a hypothesis grows, and for `length_penalty >= 0` the
-penalty only rises, so nothing that grows out of an open hypothesis with log-probability l scores more than
-`l / max_length ** length_penalty` (Huang et al. 2017, "When to Finish?", state the case without a penalty). While that
-bound is above the worst of the n-best list the sentence goes on. The result is the one that a search up to the maximum
-length would give, so it does not matter how many were asked for: the best of 1 is the best of 5.
+**The stopping rule is exact.** Log-probabilities only fall as a hypothesis grows, and the length penalty only rises
+(`Search` has none that falls), so nothing that grows out of an open hypothesis with log-probability l scores more than
+`l / penalty(maximum length)` (Huang et al. 2017, "When to Finish?", state the case without a penalty). While that bound
+is above the worst of the n-best list the sentence goes on. The result is the one that a search up to the maximum
+length would give, so it does not matter how many were asked for: the best of 1 is the best of 5. The rule asks nothing
+of how the beams were chosen. It holds for the groups of diverse beam search, which have an n-best list each, and for
+terms that must appear.
+
+What changes with these two is `expand`: groups choose one after the other (`groups.py`), and where terms must appear
+"best" is the order in which banks take turns (`banks.py`). A *unit* is what has a beam of its own: a sentence, or one
+of its groups, U = B * groups of them side by side.
 """
 
 from collections.abc import Sequence
@@ -22,52 +28,69 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mt.decode.banks import expand_banks
 from mt.decode.candidates import Candidates, expand
 from mt.decode.greedy import greedy_search
+from mt.decode.groups import different, expand_groups
 from mt.decode.rules import Rule, apply_rules
 from mt.decode.search import Hypothesis, Search
 from mt.decode.stepper import Stepper
+from mt.decode.terms import Progress, Terms
 from mt.decode.trellis import ROOT, Kept, Trellis
+from mt.errors import ConfigError
 
 
 @dataclass(slots=True)
 class Beams:
-    """The open hypotheses of the sentences still in the batch."""
+    """The open hypotheses of the sentences still in the batch, by unit."""
 
-    owner: Int[Tensor, " B"]  # the place of each sentence in the call
-    limit: Int[Tensor, " B"]  # its maximum length
-    log_prob: Float[Tensor, "B W"]  # best first; minus infinity: a beam that nothing fills
-    node: Int[Tensor, "B W"]
-    prefix: Int[Tensor, "B W T"]
+    owner: Int[Tensor, " U"]  # the place of each unit in the call
+    limit: Int[Tensor, " U"]  # its maximum length
+    log_prob: Float[Tensor, "U W"]  # minus infinity: a beam that nothing fills
+    node: Int[Tensor, "U W"]
+    prefix: Int[Tensor, "U W T"]
+    progress: Progress | None = None  # with the terms that must appear
 
     @property
-    def rows(self) -> Int[Tensor, "B W"]:
+    def rows(self) -> Int[Tensor, "U W"]:
         """The stepper's row of each beam."""
         return torch.arange(self.node.numel(), device=self.node.device).view(self.node.shape)
 
-    def select(self, stay: Int[Tensor, " B2"]) -> "Beams":
-        """The beams of the sentences that stay."""
+    def select(self, stay: Int[Tensor, " U2"]) -> "Beams":
+        """The beams of the units that stay."""
         columns = (self.owner, self.limit, self.log_prob, self.node, self.prefix)
-        return Beams(*(column[stay] for column in columns))
+        progress = self.progress and Progress(self.progress.bits[stay], self.progress.met[stay])
+        owner, limit, log_prob, node, prefix = (column[stay] for column in columns)
+        return Beams(owner, limit, log_prob, node, prefix, progress)
 
 
 @torch.inference_mode()
 def beam_search(
-    stepper: Stepper, source: list[list[int]], *, search: Search, rules: Sequence[Rule] = ()
+    stepper: Stepper,
+    source: list[list[int]],
+    *,
+    search: Search,
+    rules: Sequence[Rule] = (),
+    terms: Terms | None = None,
 ) -> list[list[Hypothesis]]:
     """The `search.nbest` best translations of each source sentence (piece ids, ended by eos), best first.
 
     No sentence goes empty-handed: hypotheses cut at the maximum length fill the places that finished ones leave, and
     rank behind them. A sentence's result does not depend on the others in the batch if the stepper's rows do not.
     Beam 1 is `greedy_search`, whatever the penalty: there is no second hypothesis that a later one could grow from.
+
+    With `terms`, finished hypotheses have all of them, and so have the unfinished ones of a sentence whose terms fit
+    within its maximum length, as long as the rules do not forbid them. Raises `ConfigError` for terms with groups.
     """
-    if search.beam == 1:
+    if terms is not None and search.groups > 1:
+        raise ConfigError("A glossary's terms cannot be had with `decode.groups`; leave one of the two out.")
+    if search.beam == 1 and terms is None:
         return greedy_search(stepper, source, search=search, rules=rules)
-    return search_beams(stepper, source, search, rules)
+    return search_beams(stepper, source, search, rules, terms)
 
 
 def search_beams(
-    stepper: Stepper, source: list[list[int]], search: Search, rules: Sequence[Rule]
+    stepper: Stepper, source: list[list[int]], search: Search, rules: Sequence[Rule], terms: Terms | None = None
 ) -> list[list[Hypothesis]]:
     """The loop of `beam_search`."""
     if not source:
@@ -76,50 +99,81 @@ def search_beams(
     penalty = torch.tensor(search.penalties(max(limits)), dtype=torch.float32, device=stepper.device)
     rules = (search.never(), *rules)
     stepper.start(source)
-    beams = first_beams(limits, stepper.device)
-    tokens = torch.full_like(beams.owner, search.bos)
+    beams = first_beams(limits, search.groups, stepper.device, terms)
+    tokens = torch.full((len(source),), search.bos, device=stepper.device)
     trellis = Trellis()
-    finished = Kept(len(source), search.nbest, stepper.device)
-    unfinished = Kept(len(source), search.nbest, stepper.device)
+    num_units = len(source) * search.groups
+    finished = Kept(num_units, search.nbest, stepper.device)
+    unfinished = Kept(num_units, search.nbest, stepper.device)
     while len(beams.owner):
-        owner = beams.owner.repeat_interleave(beams.node.shape[1])
-        log_probs = apply_rules(rules, beams.prefix.flatten(0, 1), stepper.step(tokens), owner)
-        candidates = expand(beams.log_prob, log_probs, 2 * search.beam)
+        log_probs = stepper.step(tokens)
+        if len(log_probs) < beams.node.numel():  # the first step of several groups: all begin as the sentence does
+            fan_out = torch.arange(len(source), device=stepper.device).repeat_interleave(search.groups)
+            stepper.reorder(fan_out)
+            log_probs = log_probs[fan_out]
+        owner = (beams.owner // search.groups).repeat_interleave(beams.node.shape[1])
+        log_probs = apply_rules(rules, beams.prefix.flatten(0, 1), log_probs, owner)
+        candidates, progress = choose(beams, log_probs, search, terms)
         nodes = trellis.add(candidates, beams.node)
         ends = (candidates.token == search.eos) & (candidates.total > -torch.inf)
         finish(finished, beams.owner, candidates.total / penalty[beams.prefix.shape[2] + 1], nodes, ends)
-        following, rows = advance(beams, candidates, nodes, ends)
+        following, rows = advance(beams, candidates, nodes, ends, progress)
         going = goes_on(following, finished, penalty)
+        going = going.view(-1, search.groups).any(dim=1)  # a sentence leaves with its last group
         stay = going.nonzero().flatten()
-        some_leave = len(stay) < len(beams.owner)
-        if some_leave:
+        some_leave = len(stay) < len(going)
+        if some_leave or search.groups > 1:
+            going = going.repeat_interleave(search.groups)
             give_up(unfinished, finished, before=beams, beams=following, going=going, penalty=penalty)
-            following, rows = following.select(stay), rows[stay]
+        if some_leave:
+            units = torch.arange(len(beams.owner), device=stepper.device).view(-1, search.groups)[stay].flatten()
+            following, rows = following.select(units), rows[units]
+            terms = terms and terms.select(stay)
         if len(stay):
             stepper.reorder(rows.flatten(), stay if some_leave else None)
         beams = following
         tokens = beams.prefix[:, :, -1].flatten()
-    return results(trellis, finished, unfinished, search.nbest)
+    return results(trellis, finished, unfinished, search)
 
 
-def first_beams(limits: list[int], device: torch.device) -> Beams:
-    """One empty hypothesis for each sentence."""
-    column = (len(limits), 1)
+def first_beams(limits: list[int], groups: int, device: torch.device, terms: Terms | None) -> Beams:
+    """One empty hypothesis for each unit."""
+    column = (len(limits) * groups, 1)
     return Beams(
-        owner=torch.arange(len(limits), device=device),
-        limit=torch.tensor(limits, device=device),
+        owner=torch.arange(column[0], device=device),
+        limit=torch.tensor(limits, device=device).repeat_interleave(groups),
         log_prob=torch.zeros(column, device=device),
         node=torch.full(column, ROOT, device=device),
         prefix=torch.zeros((*column, 0), dtype=torch.long, device=device),
+        progress=terms and terms.start(),
     )
+
+
+def choose(
+    beams: Beams, log_probs: Float[Tensor, "R V"], search: Search, terms: Terms | None
+) -> tuple[Candidates, Progress | None]:
+    """The 2 * W candidates of each unit, those to be taken first first."""
+    size = 2 * search.beam // search.groups
+    if beams.progress is not None and terms is not None:
+        room = beams.limit - beams.prefix.shape[2] - 1
+        return expand_banks(
+            beams.log_prob, log_probs, size, terms=terms, progress=beams.progress,
+            limit=beams.limit, room=room, eos=search.eos,
+        )  # fmt: skip
+    if search.groups == 1:
+        return expand(beams.log_prob, log_probs, size), None
+    chosen = expand_groups(
+        beams.log_prob, log_probs, size, groups=search.groups, diversity=search.diversity, eos=search.eos
+    )
+    return chosen, None
 
 
 def finish(
     finished: Kept,
-    owner: Int[Tensor, " B"],
-    score: Float[Tensor, "B C"],
-    node: Int[Tensor, "B C"],
-    ends: Bool[Tensor, "B C"],
+    owner: Int[Tensor, " U"],
+    score: Float[Tensor, "U C"],
+    node: Int[Tensor, "U C"],
+    ends: Bool[Tensor, "U C"],
 ) -> None:
     """Offer the candidates that end, if they are in the better half, the best W of 2 * W.
 
@@ -132,9 +186,13 @@ def finish(
 
 
 def advance(
-    beams: Beams, candidates: Candidates, nodes: Int[Tensor, "B C"], ends: Bool[Tensor, "B C"]
-) -> tuple[Beams, Int[Tensor, "B W"]]:
-    """The best half of the candidates that do not end as new beams, and the rows that they continue."""
+    beams: Beams,
+    candidates: Candidates,
+    nodes: Int[Tensor, "U C"],
+    ends: Bool[Tensor, "U C"],
+    progress: Progress | None,
+) -> tuple[Beams, Int[Tensor, "U W"]]:
+    """The first half of the candidates that do not end as new beams, and the rows that they continue."""
     num_beams = nodes.shape[1] // 2
     places = ends.int().argsort(dim=1, stable=True)[:, :num_beams]
     best = candidates.pick(places)
@@ -145,13 +203,14 @@ def advance(
         log_prob=best.total,
         node=nodes.gather(1, places),
         prefix=torch.cat([prefix, best.token[:, :, None]], dim=2),
+        progress=progress and progress.pick(places),
     )
     return following, beams.rows.gather(1, best.beam)
 
 
-def goes_on(beams: Beams, finished: Kept, penalty: Float[Tensor, " L"]) -> Bool[Tensor, " B"]:
-    """Which sentences are below their maximum length and can still better their n-best list."""
-    bound = beams.log_prob[:, 0] / penalty[beams.limit]
+def goes_on(beams: Beams, finished: Kept, penalty: Float[Tensor, " L"]) -> Bool[Tensor, " U"]:
+    """Which units are below their maximum length and can still better their n-best list."""
+    bound = beams.log_prob.amax(dim=1) / penalty[beams.limit]
     worst = finished.score[beams.owner, -1]
     return (bound > worst) & (beams.limit > beams.prefix.shape[2])
 
@@ -162,30 +221,37 @@ def give_up(
     *,
     before: Beams,
     beams: Beams,
-    going: Bool[Tensor, " B"],
+    going: Bool[Tensor, " U"],
     penalty: Float[Tensor, " L"],
 ) -> None:
-    """Offer the open hypotheses of the sentences that leave.
+    """Offer the open hypotheses of the units that leave.
 
-    Where a sentence has neither an open hypothesis nor a finished one, because the rules allowed no piece, those from
-    `before` the step are offered.
+    Where a unit has lost its last open hypothesis and has none that is finished, because the rules allowed no piece,
+    those from `before` the step are offered.
     """
     length = beams.prefix.shape[2]
-    score = (beams.log_prob / penalty[length]).masked_fill(going[:, None], -torch.inf)
-    unfinished.offer(beams.owner, score, beams.node)
-    empty = (beams.log_prob[:, 0] == -torch.inf) & (finished.score[beams.owner, 0] == -torch.inf)
-    score = (before.log_prob / penalty[length - 1]).masked_fill(~empty[:, None], -torch.inf)
-    unfinished.offer(before.owner, score, before.node)
+    if not going.all():
+        score = (beams.log_prob / penalty[length]).masked_fill(going[:, None], -torch.inf)
+        unfinished.offer(beams.owner, score, beams.node)
+    empty = (beams.log_prob.amax(dim=1) == -torch.inf) & (finished.score[beams.owner, 0] == -torch.inf)
+    if empty.any():
+        score = (before.log_prob / penalty[length - 1]).masked_fill(~empty[:, None], -torch.inf)
+        unfinished.offer(before.owner, score, before.node)
 
 
-def results(trellis: Trellis, finished: Kept, unfinished: Kept, nbest: int) -> list[list[Hypothesis]]:
+def results(trellis: Trellis, finished: Kept, unfinished: Kept, search: Search) -> list[list[Hypothesis]]:
     """The n-best lists: finished hypotheses, then unfinished ones where places are left."""
     lists = [
         [(*entry, True) for entry in done] + [(*entry, False) for entry in cut]
         for done, cut in zip(finished.entries(), unfinished.entries(), strict=True)
     ]
-    paths = iter(trellis.paths([node for entries in lists for _, node, _ in entries[:nbest]]))
-    return [[hypothesis(*next(paths), score, done) for score, _, done in entries[:nbest]] for entries in lists]
+    if search.groups > 1:
+        nodes = sorted({node for entries in lists for _, node, _ in entries})
+        paths = {node: path[0] for node, path in zip(nodes, trellis.paths(nodes), strict=True)}
+        by_sentence = [lists[i : i + search.groups] for i in range(0, len(lists), search.groups)]
+        lists = [different(ranked, paths, search.nbest) for ranked in by_sentence]
+    found = iter(trellis.paths([node for entries in lists for _, node, _ in entries[: search.nbest]]))
+    return [[hypothesis(*next(found), score, done) for score, _, done in entries[: search.nbest]] for entries in lists]
 
 
 def hypothesis(tokens: list[int], pieces: list[float], log_prob: float, score: float, finished: bool) -> Hypothesis:

@@ -52,21 +52,26 @@ class BanPieces:
 
 
 class MinLength:
-    """A hypothesis does not end before it has `length` pieces, eos not counted.
+    """A hypothesis does not end before it has so many pieces, eos not counted: a number for all, or one a sentence.
 
-    Raises `ConfigError` when `length` is negative.
+    Raises `ConfigError` when a length is negative.
     """
 
-    def __init__(self, length: int, *, eos: int) -> None:
-        require(length >= 0, "decode.min_length", "not be negative", length)
-        self.length = length
+    def __init__(self, length: int | Sequence[int], *, eos: int) -> None:
+        lengths = [length] if isinstance(length, int) else list(length)
+        least = min(lengths, default=0)
+        require(least >= 0, "decode.min_length", "not be negative", least)
+        self.lengths = torch.tensor(lengths, dtype=torch.long)
+        self.longest = max(lengths, default=0)
         self.eos = eos
 
     def __call__(
         self, prefix: Int[Tensor, "R T"], log_probs: Float[Tensor, "R V"], owner: Int[Tensor, " R"]
     ) -> Float[Tensor, "R V"]:
-        if prefix.shape[1] < self.length:
-            log_probs[:, self.eos] = FORBIDDEN
+        if prefix.shape[1] < self.longest:
+            self.lengths = self.lengths.to(log_probs.device)
+            lengths = self.lengths if len(self.lengths) == 1 else self.lengths[owner]
+            log_probs[:, self.eos].masked_fill_(prefix.shape[1] < lengths, FORBIDDEN)
         return log_probs
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mt.config import require
+from mt.config import LengthNorm, require
 from mt.decode.rules import BanPieces
 
 
@@ -10,9 +10,14 @@ from mt.decode.rules import BanPieces
 class Search:
     """The settings of one search. Lengths count generated pieces, the end mark included.
 
-    Hypotheses compare by `score = log_prob / length ** length_penalty`: 0 is the plain sum and prefers short output, 1
-    the mean per piece. It is the `lenpen` of fairseq and the `length_penalty` of CTranslate2; Wu et al. 2016
-    (arXiv:1609.08144, eq. 14) write `((5 + length) / 6) ** alpha` for `length ** length_penalty`.
+    Hypotheses compare by `score = log_prob / penalty(length)`, where `length_norm` says what the penalty is:
+
+        average   length ** length_penalty: 0 is the plain sum and prefers short output, 1 the mean per piece. It is
+                  the `lenpen` of fairseq and the `length_penalty` of CTranslate2
+        gnmt      ((5 + length) / 6) ** length_penalty (Wu et al. 2016, arXiv:1609.08144, eq. 14)
+        none      1
+
+    None of them falls as the length grows, which is what the stopping rule of `beam.py` asks for.
     """
 
     bos: int
@@ -21,6 +26,9 @@ class Search:
     beam: int = 5
     nbest: int = 1
     length_penalty: float = 1.0
+    length_norm: LengthNorm = LengthNorm.average
+    groups: int = 1  # diverse beam search, see `groups.py`
+    diversity: float = 0.5
     max_ratio: float = 2.0
     max_extra: int = 10
     max_length: int | None = None  # never longer than this, however long the source: the positions a model has
@@ -30,6 +38,9 @@ class Search:
         fits = 0 < self.nbest <= self.beam
         require(fits, "decode.nbest", f"lie between 1 and `decode.beam` ({self.beam})", self.nbest)
         require(self.length_penalty >= 0, "decode.length_penalty", "not be negative", self.length_penalty)
+        fits = self.groups > 0 and self.beam % self.groups == 0
+        require(fits, "decode.groups", f"be positive and divide `decode.beam` ({self.beam})", self.groups)
+        require(self.diversity >= 0, "decode.diversity", "not be negative", self.diversity)
         require(self.max_ratio > 0, "decode.max_ratio", "be positive", self.max_ratio)
         require(self.max_extra >= 0, "decode.max_extra", "not be negative", self.max_extra)
         fits = self.max_length is None or self.max_length > 0
@@ -46,7 +57,11 @@ class Search:
         One Python power each, for torch's vectorised `pow` may round a number differently by its place in a tensor:
         the score of a sentence would then depend on the longest of its batch.
         """
-        return [1.0, *(float(length) ** self.length_penalty for length in range(1, longest + 1))]
+        if self.length_norm is LengthNorm.none:
+            return [1.0] * (longest + 1)
+        gnmt = self.length_norm is LengthNorm.gnmt
+        bases = [(5 + length) / 6 if gnmt else float(length) for length in range(1, longest + 1)]
+        return [1.0, *(base**self.length_penalty for base in bases)]
 
     def never(self) -> BanPieces:
         """The rule that pad and bos are never produced, unless one of them is also the end mark."""
@@ -58,7 +73,7 @@ class Hypothesis:
     """One translation. `tokens` has neither bos nor eos; `token_log_probs` has an entry for eos when `finished`."""
 
     tokens: list[int]
-    score: float  # log_prob / length ** length_penalty
+    score: float  # log_prob / penalty(length)
     log_prob: float  # the sum of token_log_probs, in float32 as search saw it
     token_log_probs: list[float]
     finished: bool  # False: cut at the maximum length, or where the rules allowed no piece

@@ -1,47 +1,70 @@
 """Text in, text out: what a trained model is for."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import overload
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, overload
 
 import torch
 
-from mt.config import DecodeConfig
+from mt.config import DecodeConfig, Split, Unknown
 from mt.decode.beam import beam_search
+from mt.decode.demands import Vocabulary
+from mt.decode.ensemble import Ensemble
+from mt.decode.glossary import Demands, Glossary
+from mt.decode.options import Options
+from mt.decode.rules import BanPieces, ForcedPrefix, MinLength, NoRepeatNgram, Rule
+from mt.decode.sample import Sampling, sample_search
 from mt.decode.search import Hypothesis, Search
+from mt.decode.segment import Layout, divided, sentences, whole
+from mt.decode.stepper import Stepper
 from mt.decode.transformer_stepper import CachedStepper
+from mt.decode.translation import EMPTY, Translation, join
+from mt.decode.words import occurs
+from mt.errors import ConfigError
 from mt.log import logger
 from mt.nn.ragged import cut
+from mt.plain import from_plain
 from mt.tokenizer import Tokenizer
 
-WORD_START = "▁"
+__all__ = ["EMPTY", "Options", "Translation", "Translator", "join"]
+PART_BITS = 40  # a part's random numbers are those of its text's number and, so far to the left, its own
 MAX_SENTENCES = 512  # in a batch: short ones are few pieces to read, but each takes a beam of rows to write
+MAX_ROWS = 2048  # of samples in a batch: each takes a few times V numbers a step
 
 
-@dataclass(frozen=True)
-class Translation:
-    """One way to say it. `score` is what hypotheses were compared by; `log_prob` the sum over its pieces."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is translated at once: a text, or a sentence of it, or as much of that as the model can read."""
 
-    text: str
-    score: float
-    log_prob: float
-    pieces: list[str]
-    piece_log_probs: list[float]
-    finished: bool  # False: cut at the longest output allowed
-
-
-EMPTY = Translation("", 0.0, 0.0, [], [], True)
+    number: int  # its place in its text
+    owner: int  # the place of its text
+    source: list[int]
+    prefix: list[int]
+    demands: Demands
 
 
 class Translator:
     """A model, its tokenizer and how it searches. Made by `mt.load`."""
 
-    def __init__(self, stepper: CachedStepper, tokenizer: Tokenizer, section: DecodeConfig, *, max_length: int) -> None:
-        """Args: max_length: the longest sentence, in pieces, that the model can read or write."""
+    def __init__(
+        self,
+        stepper: CachedStepper,
+        tokenizer: Tokenizer,
+        section: DecodeConfig,
+        *,
+        max_length: int,
+        src: str = "",
+        ensemble: Ensemble | None = None,
+    ) -> None:
+        """Args: max_length: the longest sentence, in pieces, that the model can read or write; src: the language that
+        long text is split into sentences by; ensemble: of `stepper` and others, to search with instead of it."""
         self.stepper = stepper
+        self.searched: Stepper = ensemble or stepper
         self.tokenizer = tokenizer
         self.section = section
         self.max_length = max_length
+        self.src = src
+        self.vocabulary = Vocabulary(tokenizer)
 
     @overload
     def translate(self, texts: str) -> str: ...  # pyright: ignore[reportOverlappingOverload]
@@ -56,70 +79,160 @@ class Translator:
     def search(
         self, texts: Sequence[str], *, beam: int | None = None, nbest: int = 1, length_penalty: float | None = None
     ) -> list[list[Translation]]:
+        """The `nbest` translations of every text, best first: `answer` with the options that are used most."""
+        return self.answer(texts, self.options(nbest=nbest, beam=beam, length_penalty=length_penalty))
+
+    def sample(self, texts: Sequence[str], sampling: Sampling, *, first_text: int = 0) -> list[list[Translation]]:
+        """`sampling.samples` translations of every text, in the order drawn. `first_text`: see `Options`."""
+        return self.answer(texts, replace(self.options(), sampling=sampling, first_text=first_text))
+
+    def options(
+        self,
+        *,
+        nbest: int = 1,
+        prefixes: Sequence[str] | None = None,
+        glossary: Glossary | None = None,
+        first_text: int = 0,
+        **settings: Any,
+    ) -> Options:
+        """Args: settings: those of `DecodeConfig` that differ from the model's own for a call; None: they do not.
+
+        Raises: ConfigError: for a setting that there is not, or a value that it does not take.
+        """
+        given = {name: value for name, value in settings.items() if value is not None}
+        section = from_plain(DecodeConfig, {**asdict(self.section), **given}, "the options of a translation")
+        return Options(section=section, nbest=nbest, prefixes=prefixes, glossary=glossary, first_text=first_text)
+
+    def answer(self, texts: Sequence[str], options: Options) -> list[list[Translation]]:
         """The `nbest` translations of every text, best first.
 
-        An empty text has one empty translation. A text longer than the model can read is cut between words, its
-        parts are translated and joined, and a warning says so.
+        An empty text has one empty translation. A text longer than the model can read is translated sentence by
+        sentence, a sentence that is too long in parts of it, with a warning; white space between parts stays.
         """
-        section = self.section
-        section = replace(
-            section,
-            beam=section.beam if beam is None else beam,
-            length_penalty=section.length_penalty if length_penalty is None else length_penalty,
-        )
-        parts: list[list[int]] = []  # all pieces of work, and which text they belong to
-        owners: list[int] = []
-        for owner, ids in enumerate(self.tokenizer.encode_source(list(texts))):
-            chunks = list(self._chunks(ids, owner))
-            parts += chunks
-            owners += [owner] * len(chunks)
-        found = self._search_sorted(parts, section, nbest)
+        layouts = self._lay_out(list(texts), options)
+        parts = self._parts(layouts, options)
+        found = self._search_sorted(parts, options)
+        self._report_missing(parts, found, options.first_text)
         together: list[list[list[Translation]]] = [[] for _ in texts]
-        for owner, translations in zip(owners, found, strict=True):
-            together[owner].append(translations)
-        return [join(parts_of_one) for parts_of_one in together]
+        for part, translations in zip(parts, found, strict=True):
+            together[part.owner].append(translations)
+        return [
+            join(parts_of_one, layout.gaps if len(layout.parts) > 1 or options.section.split is Split.always else None)
+            for parts_of_one, layout in zip(together, layouts, strict=True)
+        ]
 
-    def _chunks(self, ids: list[int], owner: int) -> Iterator[list[int]]:
-        """The sentence, or parts of it that the model can read. `ids` ends with the end mark; so does every part."""
-        if len(ids) == 1:
-            return
-        if len(ids) <= self.max_length:
-            yield ids
-            return
-        logger.warning(
-            f"input {owner + 1:,} has {len(ids):,} pieces, but the model reads at most {self.max_length:,}; it is "
-            "translated in parts. Split it into sentences for a better translation."
-        )
-        body, room = ids[:-1], self.max_length - 1
-        pieces = self.tokenizer.pieces_source(body)
-        while body:
-            end = len(body)
-            if end > room:
-                starts = [i for i in range(1, room + 1) if pieces[i].startswith(WORD_START)]
-                end = starts[-1] if starts else room
-            yield [*body[:end], self.tokenizer.eos]
-            body, pieces = body[end:], pieces[end:]
+    def _lay_out(self, texts: list[str], options: Options) -> list[Layout]:
+        """Every text as parts that the model can read."""
+        layouts, split = [], options.section.split
+        ids_of_all = self.tokenizer.encode_source(texts)
+        for number, (text, ids) in enumerate(zip(texts, ids_of_all, strict=True), options.first_text + 1):
+            too_long = len(ids) > self.max_length
+            by_sentence = split is Split.always or (split is Split.auto and too_long)
+            layout = sentences(text, self.src) if by_sentence else whole(text)
+            layouts.append(self._cut_to_size(layout, number) if too_long else layout)
+        return layouts
 
-    def _search_sorted(self, parts: list[list[int]], section: DecodeConfig, nbest: int) -> list[list[Translation]]:
+    def _cut_to_size(self, layout: Layout, number: int) -> Layout:
+        """With sentences that are too long in parts."""
+        parts: list[str] = []
+        gaps = layout.gaps[:1]
+        for sentence, gap in zip(layout.parts, layout.gaps[1:], strict=True):
+            smaller = divided(sentence, self._fits)
+            if len(smaller.parts) > 1:
+                logger.warning(
+                    f"input {number:,}: a sentence of {self._length(sentence):,} pieces is translated in "
+                    f"{len(smaller.parts):,} parts, for the model reads at most {self.max_length:,}: "
+                    f"{sentence[:40]!r}. Shorter sentences are translated better."
+                )
+            parts += smaller.parts
+            gaps += [*smaller.gaps[1:-1], gap]
+        return Layout(parts, gaps)
+
+    def _fits(self, text: str) -> bool:
+        return self._length(text) <= self.max_length
+
+    def _length(self, text: str) -> int:
+        return len(self.tokenizer.encode_source([text])[0])
+
+    def _parts(self, layouts: list[Layout], options: Options) -> list[Part]:
+        """What there is to translate. A forced prefix begins the first part of its text."""
+        if options.prefixes is not None and len(options.prefixes) != len(layouts):
+            raise ConfigError(
+                f"There must be one prefix for each text, but there are {len(options.prefixes):,} prefixes and "
+                f"{len(layouts):,} texts."
+            )
+        prefixes = self.tokenizer.encode_target(options.prefixes) if options.prefixes else [[] for _ in layouts]
+        texts = [text for layout in layouts for text in layout.parts]
+        sources = self.tokenizer.encode_source(texts)
+        parts: list[Part] = []
+        for owner, layout in enumerate(layouts):
+            for place, text in enumerate(layout.parts):
+                source = sources[len(parts)]
+                if len(source) > self.max_length:  # a single character whose bytes are more than the model reads
+                    number = options.first_text + owner + 1
+                    logger.warning(f"input {number:,}: {text!r} has {len(source)} pieces and is cut short.")
+                    source = [*source[: self.max_length - 1], self.tokenizer.eos]
+                demands = options.glossary.demands(text) if options.glossary else Demands()
+                prefix = prefixes[owner] if place == 0 else []
+                parts.append(Part(place, owner, source, prefix, demands))
+        return [part for part in parts if len(part.source) > 1]
+
+    def _search_sorted(self, parts: list[Part], options: Options) -> list[list[Translation]]:
         """Search in batches of sentences of like length; answers in the order of `parts`."""
         results: list[list[Translation]] = [[] for _ in parts]
-        order = sorted(range(len(parts)), key=lambda i: len(parts[i]), reverse=True)
-        lengths = [len(part) for part in parts]
-        budget = max([section.batch_tokens, *lengths])
-        settings = self._settings(section, nbest)
+        lengths = [len(part.source) for part in parts]
+        order = sorted(range(len(parts)), key=lambda i: lengths[i], reverse=True)
+        budget = max([options.section.batch_tokens, *lengths])
+        search = self._search(options)
         with torch.inference_mode(), self.stepper.autocast():
             self.stepper.model.eval()
-            for batch in cut(order, budget, lengths, [budget // MAX_SENTENCES] * len(parts)):
-                found = beam_search(self.stepper, [parts[i] for i in batch], search=settings)
+            most = max(1, MAX_ROWS // options.sampling.samples) if options.sampling else MAX_SENTENCES
+            for batch in cut(order, budget, lengths, [budget // most] * len(parts)):
+                found = self._find([parts[i] for i in batch], search, options)
                 for i, hypotheses in zip(batch, found, strict=True):
                     results[i] = [self._translation(h) for h in hypotheses]
         return results
 
-    def _settings(self, section: DecodeConfig, nbest: int) -> Search:
-        t = self.tokenizer
+    def _find(self, batch: list[Part], search: Search, options: Options) -> list[list[Hypothesis]]:
+        """The one place that chooses how a batch is searched."""
+        source = [part.source for part in batch]
+        rules = self._rules(batch, search, options)
+        if options.sampling:
+            if any(part.demands.required for part in batch):
+                raise ConfigError("Samples cannot be made to contain a glossary's terms; leave one of the two out.")
+            numbers = [options.first_text + part.owner + (part.number << PART_BITS) for part in batch]
+            return sample_search(
+                self.searched, source, search=search, sampling=options.sampling, rules=rules, numbers=numbers
+            )
+        terms = self.vocabulary.terms([part.demands for part in batch], self.stepper.device)
+        return beam_search(self.searched, source, search=search, rules=rules, terms=terms)
+
+    def _rules(self, batch: list[Part], search: Search, options: Options) -> list[Rule]:
+        """What the options forbid in this batch."""
+        section, t = options.section, self.tokenizer
+        rules: list[Rule] = []
+        if section.unknown is Unknown.ban:
+            rules.append(BanPieces([t.unk]))
+        if section.min_length or section.min_ratio:
+            sources = [part.source for part in batch]
+            least = [max(section.min_length, int(section.min_ratio * len(source))) for source in sources]
+            limits = search.max_lengths(sources)  # the end mark takes a place
+            rules.append(MinLength([min(n, limit - 1) for n, limit in zip(least, limits, strict=True)], eos=t.eos))
+        if section.no_repeat_ngram:
+            rules.append(NoRepeatNgram(section.no_repeat_ngram))
+        if any(part.prefix for part in batch):
+            rules.append(ForcedPrefix([part.prefix for part in batch]))
+        if any(part.demands.banned for part in batch):
+            rules.append(self.vocabulary.ban([part.demands for part in batch]))
+        return rules
+
+    def _search(self, options: Options) -> Search:
+        t, section = self.tokenizer, options.section
         return Search(
-            bos=t.bos, eos=t.eos, pad=t.pad, beam=section.beam, nbest=nbest, length_penalty=section.length_penalty,
-            max_ratio=section.max_ratio, max_extra=section.max_extra, max_length=self.max_length,
+            bos=t.bos, eos=t.eos, pad=t.pad, beam=section.beam, nbest=options.nbest,
+            length_penalty=section.length_penalty, length_norm=section.length_norm, groups=section.groups,
+            diversity=section.diversity, max_ratio=section.max_ratio, max_extra=section.max_extra,
+            max_length=min(self.max_length, section.max_length or self.max_length),
         )  # fmt: skip
 
     def _translation(self, found: Hypothesis) -> Translation:
@@ -129,21 +242,14 @@ class Translator:
             found.token_log_probs, found.finished,
         )  # fmt: skip
 
-
-def join(parts: list[list[Translation]]) -> list[Translation]:
-    """N-best lists of the parts of one text -> its n-best list: best with best, second with second."""
-    if not parts:
-        return [EMPTY]
-    if len(parts) == 1:
-        return parts[0]
-    return [
-        Translation(
-            " ".join(p.text for p in ranked if p.text),
-            sum(p.score for p in ranked) / len(ranked),
-            sum(p.log_prob for p in ranked),
-            [piece for p in ranked for piece in p.pieces],
-            [value for p in ranked for value in p.piece_log_probs],
-            all(p.finished for p in ranked),
-        )
-        for ranked in zip(*parts, strict=False)  # the shortest list decides how many there are
-    ]
+    def _report_missing(self, parts: list[Part], found: list[list[Translation]], first_text: int) -> None:
+        """Warn of terms that did not fit."""
+        for part, translations in zip(parts, found, strict=True):
+            best = translations[0]
+            for entry in () if best.finished else part.demands.required:
+                if not any(occurs(self.vocabulary.normal(form), best.text) for form in entry.targets):
+                    logger.warning(
+                        f"input {first_text + part.owner + 1:,}: `{'|'.join(entry.targets)}` ({entry.where}) is missing"
+                        " from the translation, which had to end at its greatest length; raise `decode.max_extra`, or "
+                        "the term is at odds with another rule."
+                    )

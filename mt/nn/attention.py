@@ -5,11 +5,12 @@ Each query row takes a weighted mean of value rows; the weight of a row is how w
     attention(Q, K, V) = softmax(Q K^T / sqrt(K)) V          (Vaswani et al. 2017, equation 1)
 
 Letters: `B` sentences, `T` query rows, `S` key rows of the whole batch (packed, sentence after sentence), `D` model,
-`H` query heads, `G` key/value heads (`G` divides `H`), `K` size of a head. Inside the grid `Tm`, `Sm` are the longest
-query and key sentence.
+`H` query heads, `G` key/value heads (`G` divides `H`), `K` size of a head. The grid is `Tm` rows wide for queries and
+`Sm` for keys.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from mt.matmul import Linear
 from mt.nn.dropout import dropout
 from mt.nn.positions import rotate
 from mt.nn.ragged import Ragged
@@ -57,7 +59,7 @@ class _FromGrid(torch.autograd.Function):
 def _head_indices(rows: Ragged, heads: int) -> tuple[Int[Tensor, " HBL"], Int[Tensor, " NH"]]:
     """For `[N * heads, K]` rows and a `[heads, B, L]` grid: which row fills each place, and the place of each row."""
     head = torch.arange(heads, device=rows.lengths.device)
-    size = rows.num_sentences * rows.max_length
+    size = rows.num_sentences * rows.width
     source = rows.source_rows.reshape(1, -1) * heads + head[:, None]
     places = rows.places[:, None] + head * size
     return source.reshape(-1), places.reshape(-1)
@@ -67,7 +69,7 @@ def hidden_keys(queries: Ragged, keys: Ragged, causal: bool) -> Bool[Tensor, "B 
     """Which keys a query must not see: those past the end of its sentence, and with `causal` those after itself."""
     hidden = ~keys.filled[:, None, :]
     if causal:
-        future = torch.ones(queries.max_length, keys.max_length, dtype=torch.bool, device=hidden.device).triu(1)
+        future = torch.ones(queries.width, keys.width, dtype=torch.bool, device=hidden.device).triu(1)
         hidden = hidden | future
     return hidden
 
@@ -92,7 +94,7 @@ def attend(
     heads, groups, size = q.shape[1], kv.shape[2], q.shape[2]
     if groups != heads:
         kv = kv.repeat_interleave(heads // groups, dim=2)
-    B, Tm, Sm = keys.num_sentences, queries.max_length, keys.max_length
+    B, Tm, Sm = keys.num_sentences, queries.width, keys.width
     q_source, q_places = _head_indices(queries, heads)
     kv_source, kv_places = _head_indices(keys, 2 * heads)
     # [T, H, K] -> [H * B, Tm, K];  [S, 2, H, K] -> 2 of [H * B, Sm, K]
@@ -101,7 +103,9 @@ def attend(
     hidden = hidden_keys(queries, keys, causal)
     bias = torch.zeros(hidden.shape, dtype=q.dtype, device=q.device).masked_fill_(hidden, float("-inf"))
     bias = bias.expand(heads, B, -1 if causal else Tm, Sm).reshape(heads * B, Tm, Sm)
-    weights = torch.baddbmm(bias, q_grid, k_grid.transpose(1, 2), alpha=1 / math.sqrt(size)).softmax(-1)
+    weights = torch.baddbmm(bias, q_grid, k_grid.transpose(1, 2), alpha=1 / math.sqrt(size))
+    # Short rows of 16 bits are softmax's slowest case; widening them first is cheaper, and exact.
+    weights = weights.softmax(-1, dtype=torch.promote_types(q.dtype, torch.float32)).to(q.dtype)
     out = torch.bmm(dropout(weights, dropout_p, training=True), v_grid)
     return _FromGrid.apply(out.view(-1, size), q_places).view(q.shape)
 
@@ -157,11 +161,14 @@ class MultiHeadAttention(nn.Module):
     def __init__(self, *, dim: int, heads: int, kv_heads: int, bias: bool, dropout: float, rotary: bool) -> None:
         super().__init__()
         self.heads, self.kv_heads, self.size = heads, kv_heads, dim // heads
+        # Hears each `forward`: q, kv, queries, keys, causal, all that weights can be made of. The layer itself makes none
+        # for it. See `mt.interpret.record` and `mt.guided`.
+        self.listener: Callable[[Tensor, Tensor, Ragged, Ragged, bool], object] | None = None
         self.dropout = dropout
         self.rotary = rotary
-        self.query = nn.Linear(dim, heads * self.size, bias=bias)
-        self.key_value = nn.Linear(dim, 2 * kv_heads * self.size, bias=bias)
-        self.out = nn.Linear(heads * self.size, dim, bias=bias)
+        self.query = Linear(dim, heads * self.size, bias=bias)
+        self.key_value = Linear(dim, 2 * kv_heads * self.size, bias=bias)
+        self.out = Linear(heads * self.size, dim, bias=bias)
 
     def project_query(self, x: Float[Tensor, "T D"], positions: Int[Tensor, " T"]) -> Float[Tensor, "T H K"]:
         q = self.query(x).view(-1, self.heads, self.size)  # (T, D) -> (T, H, K)
@@ -184,6 +191,8 @@ class MultiHeadAttention(nn.Module):
         asked, asked_rows = (x, rows) if memory is None or memory_rows is None else (memory, memory_rows)
         q = self.project_query(x, rows.positions)
         kv = self.project_memory(asked, asked_rows.positions)
+        if self.listener is not None:
+            self.listener(q, kv, rows, asked_rows, causal)
         p = self.dropout if self.training else 0.0
         mixed = attend(q, kv, queries=rows, keys=asked_rows, causal=causal, dropout_p=p)
         return self.out(mixed.reshape(-1, self.heads * self.size))
@@ -194,23 +203,25 @@ class MultiHeadAttention(nn.Module):
         keys: Float[Tensor, "B G L K"],
         values: Float[Tensor, "B G L K"],
         *,
-        position: int,
-        hidden: Bool[Tensor, "B L"] | None = None,
+        positions: Int[Tensor, " R"],
+        bias: Float[Tensor, "B _ L"] | None = None,
     ) -> Float[Tensor, "R D"]:
         """One decoding step: one new row per hypothesis against keys and values that are already there.
 
-        `R` rows share `B` sets of keys, `R / B` neighbouring rows each: one for self-attention, the width of the beam
-        for cross-attention, whose memory is never repeated. `hidden` marks keys that are no rows of the sentence.
+        `R` rows share `B` sets of keys, `W = R / B` neighbouring rows each: all the hypotheses of a sentence ask in
+        one product. `bias` is added to the scores, `[B, 1, L]` or `[B, W, L]`: minus infinity hides a key.
         """
-        B, G, _, K = keys.shape
-        positions = torch.full((x.shape[0],), position, device=x.device)
+        B, G, L, K = keys.shape
         q = self.project_query(x, positions).view(B, -1, G, self.heads // G, K)
-        q = q.permute(0, 2, 1, 3, 4).reshape(B, G, -1, K)  # (B, W, G, H/G, K) -> (B, G, W*H/G, K)
-        scores = q @ keys.transpose(2, 3) / math.sqrt(K)
-        if hidden is not None:
-            scores = scores.masked_fill(hidden[:, None, None, :], float("-inf"))
-        mixed = scores.softmax(-1) @ values
-        mixed = mixed.view(B, G, -1, self.heads // G, K).permute(0, 2, 1, 3, 4)  # back to (B, W, G, H/G, K)
+        q = q.transpose(1, 2).reshape(B, G, -1, K)  # (B, W, G, H/G, K) -> (B, G, W*H/G, K)
+        scores = (q @ keys.transpose(2, 3)).view(B, G, -1, self.heads // G, L)
+        if bias is None:
+            scores = scores * (1 / math.sqrt(K))
+        else:
+            scores = torch.add(bias[:, None, :, None], scores, alpha=1 / math.sqrt(K))
+        weights = scores.softmax(-1, dtype=torch.promote_types(x.dtype, torch.float32)).to(x.dtype)
+        mixed = weights.view(B, G, -1, L) @ values
+        mixed = mixed.view(B, G, -1, self.heads // G, K).transpose(1, 2)  # back to (B, W, G, H/G, K)
         return self.out(mixed.reshape(x.shape[0], -1))
 
 
@@ -221,9 +232,9 @@ class FeedForward(nn.Module):
         super().__init__()
         gated = {"swiglu": "silu", "geglu": "gelu"}
         self.bend = getattr(F, gated.get(activation, activation))
-        self.inner = nn.Linear(dim, ffn_dim, bias=bias)
-        self.gate = nn.Linear(dim, ffn_dim, bias=bias) if activation in gated else None
-        self.outer = nn.Linear(ffn_dim, dim, bias=bias)
+        self.inner = Linear(dim, ffn_dim, bias=bias)
+        self.gate = Linear(dim, ffn_dim, bias=bias) if activation in gated else None
+        self.outer = Linear(ffn_dim, dim, bias=bias)
         self.dropout = dropout
 
     def forward(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:

@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mt.config import ModelConfig, NormKind, NormPlacement, Positions, Tying
+from mt.matmul import linear
 from mt.nn.attention import FeedForward, MultiHeadAttention
 from mt.nn.cache import DecoderState, MemoryKeys, PastKeys
 from mt.nn.dropout import Dropout, drop_rows
@@ -128,14 +129,24 @@ class DecoderLayer(Layer):
         keys, values = kv.permute(2, 0, 3, 1, 4).contiguous().unbind(0)
         return MemoryKeys(keys=keys, values=values)
 
-    def step(self, x: Float[Tensor, "R D"], past: PastKeys, memory: MemoryKeys, state: DecoderState) -> Tensor:
+    def step(
+        self,
+        x: Float[Tensor, "R D"],
+        past: PastKeys,
+        memory: MemoryKeys,
+        *,
+        state: DecoderState,
+        positions: Int[Tensor, " R"],
+    ) -> Float[Tensor, "R D"]:
         """One new row per hypothesis; the same sums as `forward`, with what came before taken from the cache."""
-        before, here = self.before(x, self.self_norm), state.position
-        positions = torch.full((x.shape[0],), here, device=x.device)
-        keys, values = past.append(self.self_attention.project_memory(before, positions))
-        x = self.after(x, self.self_attention.look_up(before, keys, values, position=here), self.self_norm)
+        before = self.before(x, self.self_norm)
+        keys, values = past.append(self.self_attention.project_memory(before, positions), state.num_sentences)
+        asked = self.self_attention.look_up(before, keys, values, positions=positions, bias=state.past_bias)
+        x = self.after(x, asked, self.self_norm)
         before = self.before(x, self.cross_norm)
-        asked = self.cross_attention.look_up(before, memory.keys, memory.values, position=here, hidden=state.hidden)
+        asked = self.cross_attention.look_up(
+            before, memory.keys, memory.values, positions=positions, bias=state.memory_bias
+        )
         return self.feed(self.after(x, asked, self.cross_norm))
 
 
@@ -231,22 +242,20 @@ class Transformer(nn.Module):
         return self.decode(target, target_rows, self.encode(source, source_rows))
 
     def logits(self, hidden: Float[Tensor, "N D"]) -> Float[Tensor, "N V"]:
-        return nn.functional.linear(hidden, self.out_weight)
+        return linear(hidden, self.out_weight)
 
     def start(self, memory: Memory) -> DecoderState:
         """The state before the first step: one hypothesis per sentence."""
-        return DecoderState(
-            memory=[layer.memory_keys(memory) for layer in self.decoder],
-            hidden=~memory.ragged.filled,
-            past=[PastKeys() for _ in self.decoder],
-        )
+        layers = [layer.memory_keys(memory) for layer in self.decoder]
+        return DecoderState.first(layers, hidden=~memory.ragged.filled)
 
     def step(self, tokens: Int[Tensor, " R"], state: DecoderState) -> Float[Tensor, "R D"]:
         """Hidden rows of one more token per hypothesis; `state` moves on by one position."""
-        x = self.tgt_embedding(tokens, torch.full_like(tokens, state.position))
+        positions = torch.full_like(tokens, state.position)
+        state.advance(tokens.numel())
+        x = self.tgt_embedding(tokens, positions)
         for layer, past, memory in zip(self.decoder, state.past, state.memory, strict=True):
-            x = layer.step(x, past, memory, state)
-        state.position += 1
+            x = layer.step(x, past, memory, state=state, positions=positions)
         return self.decoder_norm(x)
 
 

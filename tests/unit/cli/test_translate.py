@@ -22,10 +22,14 @@ class Shouter:
     def __init__(self) -> None:
         self.calls = []
 
-    def search(self, texts, **options):
-        self.calls.append((list(texts), options))
+    def options(self, first_text, **given):
+        assert first_text == sum(len(texts) for texts, _ in self.calls)
+        return SimpleNamespace(**{name: value for name, value in given.items() if value is not None})
+
+    def answer(self, texts, options):
+        self.calls.append((list(texts), vars(options)))
         return [
-            [Translation(text.upper() + "!" * n, -1.0 - n, -2.0, [text], [-2.0], True) for n in range(options["nbest"])]
+            [Translation(text.upper() + "!" * n, -1.0 - n, -2.0, [text], [-2.0], True) for n in range(options.nbest)]
             if text.strip() else [Translation("", 0.0, 0.0, [], [], True)]
             for text in texts
         ]  # fmt: skip
@@ -66,7 +70,7 @@ def test_lines_end_as_they_came(shout, given, out):
 
 def test_a_translation_with_line_ends_is_still_one_line(shout, monkeypatch):
     broken = [[Translation("a\nb\rc", 0.0, 0.0, [], [], True)]]
-    monkeypatch.setattr(shout.translator, "search", lambda texts, **options: broken)
+    monkeypatch.setattr(shout.translator, "answer", lambda texts, options: broken)
     assert shout(b"x\n") == b"a b c\n"
 
 
@@ -107,18 +111,61 @@ def test_several_translations_come_as_json(shout):
         "text": "Ä", "score": -1.0, "log_prob": -2.0, "pieces": ["ä"], "piece_log_probs": [-2.0], "finished": True
     }  # fmt: skip
     assert len(rows[1]["translations"]) == 1
+    shout.translator.calls.clear()
     assert json.loads(shout(b"a\n", "--jsonl"))["translations"][0]["text"] == "A"
 
 
 def test_options_reach_the_search(shout):
-    shout(b"a\n", "--beam", "2", "--length-penalty", "0")
-    shout(b"a\n", "--nbest", "7")
-    shout(b"a\n")
-    assert [options for _, options in shout.translator.calls] == [
+    options = []
+    for argv in (["--beam", "2", "--length-penalty", "0"], ["--nbest", "7"], []):
+        shout.translator.calls.clear()
+        shout(b"a\n", *argv)
+        options.append(shout.translator.calls[0][1])
+    assert options == [
         {"beam": 2, "nbest": 1, "length_penalty": 0.0},
-        {"beam": 7, "nbest": 7, "length_penalty": None},
-        {"beam": 5, "nbest": 1, "length_penalty": None},
+        {"beam": 7, "nbest": 7},
+        {"beam": 5, "nbest": 1},
     ]
+
+
+def test_every_option_of_the_search_reaches_it(shout):
+    shout(
+        b"a\n", "--beam", "6", "--groups", "3", "--diversity", "0.2", "--length-norm", "gnmt", "--min-length", "2",
+        "--max-length", "9", "--min-ratio", "0.5", "--max-ratio", "1.5", "--no-repeat-ngram", "3", "--unknown", "ban",
+        "--split", "always",
+    )  # fmt: skip
+    [(_, options)] = shout.translator.calls
+    assert options == {
+        "beam": 6, "nbest": 1, "groups": 3, "diversity": 0.2, "length_norm": "gnmt", "min_length": 2, "max_length": 9,
+        "min_ratio": 0.5, "max_ratio": 1.5, "no_repeat_ngram": 3, "unknown": "ban", "split": "always",
+    }  # fmt: skip
+
+
+def test_a_glossary_is_read_once(shout, tmp_path):
+    (tmp_path / "g.tsv").write_text("house\tHaus\n")
+    shout(b"a\n", "--glossary", "g.tsv")
+    [(_, options)] = shout.translator.calls
+    assert [entry.where for entry in options["glossary"].demands("a house").required] == ["g.tsv:1"]
+    (tmp_path / "g.tsv").write_text("house\n")
+    with pytest.raises(DataError, match=r"^g\.tsv:1: an entry must be a source term, a tab and a target term"):
+        shout(b"a\n", "--glossary", "g.tsv")
+    with pytest.raises(DataError, match=r"`no\.tsv` does not exist"):
+        shout(b"a\n", "--glossary", "no.tsv")
+
+
+def test_a_prefix_is_for_all_lines_or_each_has_its_own(shout, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "CHUNK", 2)
+    shout(b"a\nb\nc\n", "--prefix", "So ")
+    assert [options["prefixes"] for _, options in shout.translator.calls] == [["So ", "So "], ["So "]]
+    shout.translator.calls.clear()
+    (tmp_path / "p.txt").write_text("x\n\nz\n")
+    shout(b"a\nb\nc\n", "--prefix", "@p.txt")
+    assert [options["prefixes"] for _, options in shout.translator.calls] == [["x", ""], ["z"]]
+    shout.translator.calls.clear()
+    with pytest.raises(DataError, match=r"^p\.txt has fewer lines than the text; --prefix needs one for each\.$"):
+        shout(b"a\nb\nc\nd\n", "--prefix", "@p.txt")
+    with pytest.raises(DataError, match=r"`no\.txt` does not exist"):
+        shout(b"a\n", "--prefix", "@no.txt")
 
 
 def test_files_in_and_out(shout, tmp_path):
@@ -178,7 +225,10 @@ def test_a_file_is_read_as_stdin_is(tmp_path):
         (["--length-penalty=-1"], "must be a number of at least 0, but is -1"),
         (["--length-penalty", "nan"], "but is nan"), (["--length-penalty", "inf"], "but is inf"),
         (["--bean", "2"], "unrecognized arguments: --bean (did you mean --beam?);"),
-        (["--precision", "fp8"], "invalid choice: 'fp8'"),
+        (["--precision", "fp8"], "invalid choice: 'fp8'"), (["--split", "yes"], "invalid choice: 'yes'"),
+        (["--min-length", "-1"], "argument --min-length"), (["--min-length=x"], "of at least 0, but is x"),
+        (["--beam", "5", "--groups", "2"], "--groups 2 must divide the beam, but --beam is 5"),
+        (["--groups", "5", "--glossary", "g"], "--glossary cannot be had with --groups; leave one of the two out"),
     ],
 )  # fmt: skip
 def test_options_that_do_not_do(argv, sentence):

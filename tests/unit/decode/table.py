@@ -96,16 +96,23 @@ def allowed(table: Table, source: tuple[int, ...], prefix: tuple[int, ...]) -> l
     return [(p, token) for token, p in pieces if token not in (PAD, BOS) and p > -math.inf]
 
 
-def exhaustive_search(table: Table, source: list[int], search: Search) -> list[tuple[float, list[int], bool]]:
-    """All (score, tokens, finished) there are, best first, unfinished ones last."""
+def exhaustive_search(
+    table: Table, source: list[int], search: Search, *, shortest: int = 0
+) -> list[tuple[float, list[int], bool]]:
+    """All (score, tokens, finished) there are, best first, unfinished ones last.
+
+    Args: shortest: the fewest pieces, the end mark not counted.
+    """
     longest = search.max_lengths([source])[0]
+    penalty = search.penalties(longest)
     hypotheses = []
 
     def grow(prefix: tuple[int, ...], log_prob: float) -> None:
         for p, token in allowed(table, tuple(source), prefix):
-            score = (log_prob + p) / (len(prefix) + 1) ** search.length_penalty
+            score = (log_prob + p) / penalty[len(prefix) + 1]
             if token == EOS:
-                hypotheses.append((score, list(prefix), True))
+                if len(prefix) >= shortest:
+                    hypotheses.append((score, list(prefix), True))
             elif len(prefix) + 1 == longest:
                 hypotheses.append((score, [*prefix, token], False))
             else:
@@ -116,21 +123,38 @@ def exhaustive_search(table: Table, source: list[int], search: Search) -> list[t
 
 
 def patient_search(table: Table, source: list[int], search: Search) -> list[tuple[float, list[int], bool]]:
-    """Beam search in plain Python that never stops before the maximum length; ties as `expand` documents them."""
-    beams: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
-    finished, penalty = [], 1.0
-    for length in range(1, search.max_lengths([source])[0] + 1):
-        penalty = length**search.length_penalty
-        pieces = [(n, log_prob, prefix) for n, (log_prob, prefix) in enumerate(beams)]
-        candidates = [
-            (-(log_prob + p), n, -p, token, prefix)
-            for n, log_prob, prefix in pieces
-            for p, token in allowed(table, tuple(source), prefix)
-        ]
-        candidates = sorted(candidates)[: 2 * search.beam]
-        top = candidates[: search.beam]
-        finished += [(-total / penalty, list(prefix), True) for total, _, _, token, prefix in top if token == EOS]
-        beams = [(-total, (*prefix, token)) for total, _, _, token, prefix in candidates if token != EOS][: search.beam]
-    unfinished = [(log_prob / penalty, list(prefix), False) for log_prob, prefix in beams]
-    finished.sort(key=lambda entry: -entry[0])
-    return (finished + unfinished)[: search.nbest]
+    """Beam search in plain Python that never stops before the maximum length; ties as `expand` documents them.
+
+    With groups, each is a search of its own whose candidates cost more for what earlier groups have just said.
+    """
+    num_beams, longest = search.beam // search.groups, search.max_lengths([source])[0]
+    beams: list[list[tuple[float, tuple[int, ...]]]] = [[(0.0, ())] for _ in range(search.groups)]
+    finished: list[list[tuple[float, list[int], bool]]] = [[] for _ in range(search.groups)]
+    penalties = search.penalties(longest)
+    for length in range(1, longest + 1):
+        said: list[int] = []
+        for group in range(search.groups):
+            candidates = []
+            for n, (log_prob, prefix) in enumerate(beams[group]):
+                for p, token in allowed(table, tuple(source), prefix):
+                    cost = search.diversity * said.count(token)
+                    candidates.append((-(log_prob + (p - cost)), n, -(p - cost), token, log_prob + p, prefix))
+            candidates = sorted(candidates)[: 2 * num_beams]
+            for _, _, _, token, total, prefix in candidates[:num_beams]:
+                if token == EOS:
+                    finished[group].append((total / penalties[length], list(prefix), True))
+            following = [(total, (*prefix, token)) for _, _, _, token, total, prefix in candidates if token != EOS]
+            beams[group] = following[:num_beams]
+            said += [prefix[-1] for _, prefix in beams[group]]
+    lists = []
+    for done, still_open in zip(finished, beams, strict=True):
+        done.sort(key=lambda entry: -entry[0])
+        cut = [(log_prob / penalties[longest], list(prefix), False) for log_prob, prefix in still_open]
+        lists.append((done + sorted(cut, key=lambda entry: -entry[0]))[: search.nbest])
+    taken: list[tuple[float, list[int], bool]] = []
+    for rank in range(search.nbest):
+        for entries in lists:
+            known = [entry[1:] for entry in taken]
+            if rank < len(entries) and len(taken) < search.nbest and entries[rank][1:] not in known:
+                taken.append(entries[rank])
+    return sorted(taken, key=lambda entry: (not entry[2], -entry[0]))

@@ -21,14 +21,16 @@ from table import (
     written,
 )
 
+from mt.config import LengthNorm
 from mt.decode.beam import beam_search, search_beams
 from mt.decode.candidates import BLOCK, best_pieces, expand
-from mt.decode.rules import BanPieces, ForcedPrefix
+from mt.decode.rules import BanPieces, ForcedPrefix, MinLength
 from mt.decode.search import Search
 from mt.errors import ConfigError
 
 seeds = st.integers(0, 10**6)
 penalties = st.sampled_from([0.0, 0.5, 1.0, 2.0])
+norms = st.sampled_from(list(LengthNorm))
 sources = st.lists(st.lists(st.integers(3, 9), min_size=1, max_size=4), min_size=1, max_size=5)
 
 # After A all is open, after B nearly all is decided:
@@ -92,27 +94,47 @@ def test_the_search_stops_when_no_longer_hypothesis_can_win():
     assert stepper.num_steps == 1
 
 
-@given(seeds, st.integers(1, 4), penalties, st.data())
-def test_a_beam_as_wide_as_the_tree_finds_what_exhaustive_search_finds(seed, longest, penalty, data):
+@given(seeds, st.integers(1, 4), penalties, norms, st.integers(1, 2), st.integers(0, 3), st.data())
+def test_a_beam_as_wide_as_the_tree_finds_what_exhaustive_search_finds(
+    seed, longest, penalty, norm, groups, shortest, data
+):
     table = drawn(seed)
     widest = 3 * 2 ** (longest - 1)  # two words and the end mark after each of the words so far
     nbest = data.draw(st.integers(1, widest))
-    search = settings(beam=widest, nbest=nbest, length_penalty=penalty, max_length=longest)
-    hypotheses = beam_search(TableStepper(table), [[3, EOS]], search=search)[0]
-    best = exhaustive_search(table, [3, EOS], search)[:nbest]
+    search = settings(
+        beam=widest * groups, nbest=nbest, groups=groups, length_penalty=penalty, length_norm=norm, max_length=longest
+    )
+    shortest = min(shortest, longest - 1)
+    rules = [MinLength([shortest], eos=EOS)]
+    hypotheses = beam_search(TableStepper(table), [[3, EOS]], search=search, rules=rules)[0]
+    best = exhaustive_search(table, [3, EOS], search, shortest=shortest)[:nbest]
     assert [h.score for h in hypotheses] == pytest.approx([score for score, _, _ in best], rel=1e-5)
     assert [(h.tokens, h.finished) for h in hypotheses] == [(tokens, finished) for _, tokens, finished in best]
 
 
-@given(seeds, st.integers(2, 4), st.integers(1, 7), penalties, st.data())
-def test_stopping_early_changes_nothing(seed, beam, longest, penalty, data):
+@given(seeds, st.integers(2, 4), st.integers(1, 7), penalties, norms, st.data())
+def test_stopping_early_changes_nothing(seed, beam, longest, penalty, norm, data):
     nbest = data.draw(st.integers(1, beam))
     table = drawn(seed, coarse=True)
-    search = settings(beam=beam, nbest=nbest, length_penalty=penalty, max_length=longest)
+    search = settings(beam=beam, nbest=nbest, length_penalty=penalty, length_norm=norm, max_length=longest)
     hypotheses = beam_search(TableStepper(table), [[3, EOS]], search=search)[0]
     patient = patient_search(table, [3, EOS], search)
     assert [(h.tokens, h.finished) for h in hypotheses] == [(tokens, finished) for _, tokens, finished in patient]
     assert [h.score for h in hypotheses] == pytest.approx([score for score, _, _ in patient])
+
+
+def test_penalties_of_the_length_by_hand():
+    assert settings(length_penalty=1.0).penalties(3) == [1.0, 1.0, 2.0, 3.0]
+    assert settings(length_penalty=0.5).penalties(4)[4] == 2.0
+    gnmt = settings(length_penalty=2.0, length_norm=LengthNorm.gnmt).penalties(7)
+    assert gnmt == pytest.approx([1.0, 1.0, (7 / 6) ** 2, (8 / 6) ** 2, 2.25, (10 / 6) ** 2, (11 / 6) ** 2, 4.0])
+    assert settings(length_penalty=2.0, length_norm=LengthNorm.none).penalties(2) == [1.0, 1.0, 1.0]
+
+
+@given(penalties, norms)
+def test_no_penalty_falls_as_the_length_grows(penalty, norm):
+    found = settings(length_penalty=penalty, length_norm=norm).penalties(50)
+    assert found == sorted(found)
 
 
 @given(seeds, st.integers(1, 4), penalties, sources, st.booleans(), st.randoms())
@@ -251,6 +273,9 @@ def test_the_loop_with_one_beam_is_greedy_when_there_is_no_penalty(seed, source)
         ({"beam": 0}, "`decode.beam` must be positive, but is 0."),
         ({"beam": 2, "nbest": 3}, r"`decode.nbest` must lie between 1 and `decode.beam` \(2\), but is 3."),
         ({"nbest": 0}, r"`decode.nbest` must lie between 1 and `decode.beam` \(5\), but is 0."),
+        ({"beam": 4, "groups": 3}, r"`decode.groups` must be positive and divide `decode.beam` \(4\), but is 3."),
+        ({"groups": 0}, r"`decode.groups` must be positive and divide `decode.beam` \(5\), but is 0."),
+        ({"diversity": -0.5}, "`decode.diversity` must not be negative, but is -0.5."),
         ({"length_penalty": -1.0}, "`decode.length_penalty` must not be negative, but is -1.0."),
         ({"max_ratio": 0.0}, "`decode.max_ratio` must be positive, but is 0.0."),
         ({"max_extra": -1}, "`decode.max_extra` must not be negative, but is -1."),

@@ -89,3 +89,12 @@ def test_what_one_rule_forbids_no_other_allows():
 def test_rules_that_make_no_sense_are_refused(make, message):
     with pytest.raises(ConfigError, match=f"^{message}$"):
         make()
+
+
+def test_each_sentence_has_its_own_minimum_length():
+    rule = MinLength([0, 2, 1], eos=0)
+    assert allowed([rule], [[], [], []]) == [[0, 1, 2, 3], [1, 2, 3], [1, 2, 3]]
+    assert allowed([rule], [[1], [1], [1]]) == [[0, 1, 2, 3], [1, 2, 3], [0, 1, 2, 3]]
+    assert allowed([rule], [[1], [1]], owner=[1, 1]) == [[1, 2, 3], [1, 2, 3]]
+    with pytest.raises(ConfigError, match=r"^`decode\.min_length` must not be negative, but is -2\.$"):
+        MinLength([1, -2], eos=0)

@@ -92,15 +92,41 @@ def test_steps_are_log_probabilities_in_32_bits(small_model, stepper):
     torch.testing.assert_close(after.exp().sum(1), torch.ones(2))
 
 
+def first_log_probs(stepper):
+    with torch.no_grad(), stepper.autocast():
+        stepper.start([[5, EOS]])
+        return stepper.step(torch.tensor([BOS]))
+
+
 def test_16_bits_are_asked_for_by_name(small_model):
     model = small_model(src_size=V, tgt_size=V)
-    exact, half = CachedStepper(model), CachedStepper(model, Precision.bf16)
-    found = []
-    for stepper in (exact, half):
-        with torch.no_grad(), stepper.autocast():
-            assert torch.is_autocast_enabled("cpu") == (stepper is half)
-            stepper.start([[5, EOS]])
-            found.append(stepper.step(torch.tensor([BOS])))
-    assert found[1].dtype == torch.float32
-    assert not torch.equal(*found)
-    torch.testing.assert_close(*found, rtol=0, atol=0.1)
+    exact, half = (first_log_probs(CachedStepper(model, p)) for p in (Precision.fp32, Precision.bf16))
+    assert half.dtype == torch.float32
+    assert not torch.equal(exact, half)
+    torch.testing.assert_close(exact, half, rtol=0, atol=0.1)
+    assert model.tgt_weight.dtype == torch.float32  # the copy is another model
+
+
+def test_the_copy_in_16_bits_is_of_the_weights_as_they_are(small_model):
+    model = small_model(src_size=V, tgt_size=V)
+    stepper = CachedStepper(model, Precision.bf16)
+    before = first_log_probs(stepper)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    torch.optim.AdamW(model.parameters(), lr=0.1, fused=True).step()  # leaves the versions of the weights as they were
+    after = first_log_probs(stepper)
+    assert not torch.equal(before, after)
+    assert torch.equal(after, first_log_probs(CachedStepper(model, Precision.bf16)))
+
+
+def test_the_copy_in_16_bits_lasts_as_long_as_the_search(small_model):
+    model = small_model(src_size=V, tgt_size=V)
+    stepper = CachedStepper(model, Precision.bf16)
+    with stepper.autocast():
+        copy = stepper.running()
+        assert copy.out_weight is copy.tgt_weight is copy.tgt_embedding.weight  # what was tied is tied
+        assert {p.dtype for p in copy.parameters()} == {torch.bfloat16}
+        with stepper.autocast():
+            assert stepper.running() is copy  # made once
+        assert stepper.running() is copy
+    assert stepper.running() is model

@@ -1,13 +1,16 @@
 """As many out as in, in order, whatever goes in; nothing is lost of what is too long."""
 
+import itertools
 import random
 
 import pytest
 import torch
 
-from mt.config import DecodeConfig, TokenizerConfig
+from mt.config import DecodeConfig, LengthNorm, Split, TokenizerConfig, Unknown
+from mt.decode.glossary import Entry, Glossary
 from mt.decode.transformer_stepper import CachedStepper
 from mt.decode.translator import EMPTY, Translation, Translator, join
+from mt.decode.words import occurs
 from mt.errors import ConfigError
 from mt.tokenizer import train_tokenizer
 
@@ -99,41 +102,145 @@ def test_an_empty_text_has_one_empty_translation(translator, text):
 
 
 @pytest.mark.parametrize("words", [20, 41])
-def test_a_text_too_long_is_cut_between_words_and_nothing_is_lost(echo, tokenizer, caplog, words):
+def test_a_sentence_too_long_is_translated_in_parts_and_nothing_is_lost(echo, tokenizer, caplog, words):
     text = line(random.Random(2), words)
     ids = tokenizer.encode_source([text])[0]
     assert echo.translate(["tamo", text, "ly"]) == ["tamo", text, "ly"]
+    parts = [part for batch in echo.stepper.batches for part in batch if len(part) > 3]
     assert warnings_of(caplog) == [
-        f"input 2 has {len(ids)} pieces, but the model reads at most {LONGEST}; it is translated in parts. "
-        "Split it into sentences for a better translation."
+        f"input 2: a sentence of {len(ids)} pieces is translated in {len(parts)} parts, for the model reads at most "
+        f"{LONGEST}: {text[:40]!r}. Shorter sentences are translated better."
     ]
-    parts = sorted(part for batch in echo.stepper.batches for part in batch if part[0] in ids)
     assert all(len(part) <= LONGEST and part[-1] == tokenizer.eos for part in parts)
+    assert sum(len(part) - 1 for part in parts) == len(ids) - 1  # cut between words, each piece is there once
 
 
-def test_the_parts_of_a_long_text_are_its_pieces_each_begun_with_a_word(echo, tokenizer):
-    ids = tokenizer.encode_source([line(random.Random(3), 40)])[0]
-    parts = list(echo._chunks(ids, 0))
-    assert [piece for part in parts for piece in part[:-1]] == ids[:-1]
-    assert {part[-1] for part in parts} == {tokenizer.eos}
-    assert max(map(len, parts)) <= LONGEST
-    assert all(tokenizer.pieces_source(part)[0].startswith("▁") for part in parts)
-
-
-def test_a_word_too_long_is_cut_where_the_room_ends(echo, tokenizer):
+def test_a_word_too_long_is_cut_too(echo, caplog):
     text = "xyzw" * 20  # unknown to the tokenizer: a piece for every byte
-    ids = tokenizer.encode_source([text])[0]
-    parts = list(echo._chunks(ids, 0))
-    assert [piece for part in parts for piece in part[:-1]] == ids[:-1]
-    assert [len(part) for part in parts[:-1]] == [LONGEST] * (len(parts) - 1)
-    assert echo.translate(text).replace(" ", "") == text
+    assert echo.translate(text) == text
+    assert len(warnings_of(caplog)) == 1
 
 
 def test_a_text_that_just_fits_is_not_cut(echo, tokenizer, caplog):
-    body = tokenizer.encode_source(["ta " * 40])[0][: LONGEST - 1]
-    assert list(echo._chunks([*body, tokenizer.eos], 0)) == [[*body, tokenizer.eos]]
+    text = next(t for n in range(60) if len(tokenizer.encode_source([t := "ta " * n + "mo"])[0]) == LONGEST)
+    assert echo.translate([text]) == [text]
+    assert len(echo.stepper.batches[-1]) == 1
+    longer = text + " mo"
+    assert echo.translate([longer]) == [longer]
+    assert len(echo.stepper.batches[-1]) == 2
+    assert len(warnings_of(caplog)) == 1
+
+
+def test_a_character_that_alone_is_too_long_is_cut_with_a_warning(model, tokenizer, caplog):
+    tiny = Translator(Echo(model), tokenizer, DecodeConfig(beam=2), max_length=3)
+    tiny.translate(["tamo \U0001f600"])
+    assert warnings_of(caplog)[-1] == "input 1: '\U0001f600' has 6 pieces and is cut short."
+    assert max(len(part) for batch in tiny.stepper.batches for part in batch) <= 3
+
+
+PARAGRAPH = "  Tamo ly er.   Mo in ta ly!\tEr ta in mo?\u3000Ly mo er in ta. "
+
+
+def test_a_long_text_goes_sentence_by_sentence_and_keeps_its_spaces(echo, tokenizer, caplog):
+    normal = tokenizer.decode_target(tokenizer.encode_source([PARAGRAPH])[0])
+    assert len(tokenizer.encode_source([PARAGRAPH])[0]) > LONGEST
+    said = echo.translate(PARAGRAPH)
+    assert said == "  Tamo ly er.   Mo in ta ly!\tEr ta in mo?\u3000Ly mo er in ta. " and said != normal
+    assert sorted(len(batch) for batch in echo.stepper.batches)[-1] >= 2
     assert warnings_of(caplog) == []
-    assert len(list(echo._chunks([*body, body[1], tokenizer.eos], 0))) == 2
+
+
+def test_short_text_is_split_only_when_asked(echo, tokenizer):
+    text = "Ta. Mo. "
+    for split, num_parts, said in (("auto", 1, "Ta. Mo."), ("never", 1, "Ta. Mo."), ("always", 2, text)):
+        echo.stepper.batches.clear()
+        [[found]] = echo.answer([text], echo.options(split=split))
+        assert found.text == said
+        assert sum(map(len, echo.stepper.batches)) == num_parts
+    [[found]] = echo.answer(["  \t"], echo.options(split=Split.always))
+    assert found == EMPTY
+
+
+def test_options_are_settings_by_name_and_value(echo):
+    options = echo.options(length_norm="gnmt", unknown="ban", length_penalty=None)
+    assert (options.section.length_norm, options.section.unknown) == (LengthNorm.gnmt, Unknown.ban)
+    assert options.section.length_penalty == 1.0
+    with pytest.raises(ConfigError, match=r"^the options of a translation has no setting `baem`; this version knows"):
+        echo.options(baem=3)
+    with pytest.raises(ConfigError, match=r"`split` must be one of auto, never, always, but is 'yes'\.$"):
+        echo.options(split="yes")
+
+
+def test_a_text_that_is_never_split_is_still_not_lost(echo, caplog):
+    [[found]] = echo.answer([PARAGRAPH], echo.options(split=Split.never))
+    assert found.text.split() == PARAGRAPH.split()
+    assert len(warnings_of(caplog)) == 1
+
+
+def test_a_prefix_begins_the_translation(translator, tokenizer):
+    texts = [line(random.Random(7), 3)] * 2 + [""]
+    [[one]], [[two]], [[empty]] = (
+        [lists] for lists in translator.answer(texts, translator.options(prefixes=["tamo ly", "", "er"]))
+    )
+    assert one.text.startswith("tamo ly")
+    assert two.text == translator.search(texts[:1])[0][0].text
+    assert empty == EMPTY
+    with pytest.raises(ConfigError, match=r"^There must be one prefix for each text, but there are 1 prefixes and 3"):
+        translator.answer(texts, translator.options(prefixes=["x"]))
+
+
+def test_lengths_are_kept_within_their_bounds(translator):
+    texts = [line(random.Random(8), words) for words in (1, 2, 3)]
+    for found in translator.answer(texts, translator.options(min_length=9, max_length=12)):
+        assert 9 <= len(found[0].pieces) <= 12
+    sources = translator.tokenizer.encode_source(texts)
+    for found, source in zip(translator.answer(texts, translator.options(min_ratio=1.5)), sources, strict=True):
+        assert len(found[0].pieces) >= min(int(1.5 * len(source)), LONGEST - 1)
+    [[one]] = translator.answer(texts[:1], translator.options(min_length=99))  # the end mark keeps its place
+    limit = 2 * len(sources[0]) + 10
+    assert limit - 1 <= len(one.pieces) <= limit
+
+
+def test_the_unknown_piece_is_banned_by_name(model, tokenizer):
+    class Lost(Echo):
+        """Is sure that nothing but the unknown piece will do, then of the end."""
+
+        def step(self, tokens):
+            log_probs = super().step(tokens)
+            log_probs[:, tokenizer.unk] = -0.1 if self.place == 1 else -30.0
+            return log_probs
+
+    translator = Translator(Lost(model), tokenizer, DecodeConfig(beam=2), max_length=LONGEST)
+    [[kept]] = translator.answer(["tamo"], translator.options())
+    [[banned]] = translator.answer(["tamo"], translator.options(unknown=Unknown.ban))
+    assert "<unk>" in kept.pieces and "<unk>" not in banned.pieces
+
+
+def test_no_ngram_comes_twice_where_that_is_asked(translator):
+    texts = [line(random.Random(seed), 4) for seed in range(5)]
+    for [found] in translator.answer(texts, translator.options(no_repeat_ngram=2)):
+        pairs = list(itertools.pairwise(found.pieces))
+        assert len(set(pairs)) == len(pairs)
+
+
+def test_a_glossary_is_obeyed(translator, caplog):
+    texts = [line(random.Random(seed), 3) for seed in range(6)]
+    entries = [Entry(text.split()[0], ("lymoer",), False) for text in texts]
+    entries += [Entry("*", ("ta",), True)]
+    for [found] in translator.answer(texts, translator.options(glossary=Glossary(entries))):
+        assert occurs("lymoer", found.text)
+        assert not occurs("ta", found.text) or not found.finished
+    assert warnings_of(caplog) == []
+
+
+def test_a_term_that_does_not_fit_is_reported(translator, caplog):
+    glossary = Glossary([Entry("ta", ("lymoer tamoin erly",), False, "g.tsv:4")])
+    [[found]] = translator.answer(["Ta mo"], translator.options(glossary=glossary, max_length=3))
+    assert not found.finished
+    assert warnings_of(caplog) == [
+        "input 1: `lymoer tamoin erly` (g.tsv:4) is missing from the translation, which had to end at its greatest "
+        "length; raise `decode.max_extra`, or the term is at odds with another rule."
+    ]
 
 
 def test_the_best_come_first_and_their_numbers_agree(translator):
@@ -191,3 +298,4 @@ def test_parts_are_joined_by_rank():
 def test_a_part_that_says_nothing_leaves_no_gap():
     parts = [[part("a", -1.0, -1.0)], [part("", -1.0, -1.0)], [part("b", -1.0, -1.0)]]
     assert join(parts)[0].text == "a b"
+    assert join(parts, ["  ", "\t", "\n", " "])[0].text == "  a\nb "

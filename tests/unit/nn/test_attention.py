@@ -93,8 +93,10 @@ def test_explicit_attention_returns_the_weights_of_every_head():
 
 def test_hidden_keys_by_hand():
     rows = Ragged.from_lengths([3, 1])
-    assert hidden_keys(rows, rows, causal=False).int().tolist() == [[[0, 0, 0]], [[0, 1, 1]]]
-    assert hidden_keys(rows, rows, causal=True)[0].int().tolist() == [[0, 1, 1], [0, 0, 1], [0, 0, 0]]
+    all_see, causal = (hidden_keys(rows, rows, causal=causal).int() for causal in (False, True))
+    assert all_see[:, :, :3].tolist() == [[[0, 0, 0]], [[0, 1, 1]]]
+    assert causal[0, :3, :3].tolist() == [[0, 1, 1], [0, 0, 1], [0, 0, 0]]
+    assert all_see[:, :, 3:].all()  # the grid is wider than the sentences
 
 
 def test_no_gradient_leaks_from_one_sentence_to_another_or_to_the_future():
@@ -157,16 +159,23 @@ def test_a_memory_answers_where_there_is_one():
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
-def test_rows_of_one_sentence_look_up_its_keys_without_a_copy_of_their_own(kv_heads):
+@pytest.mark.parametrize("own", [False, True], ids=["one bias for all", "a bias for each row"])
+def test_rows_of_one_sentence_look_up_its_keys_without_a_copy_of_their_own(kv_heads, own):
     attention = module(kv_heads=kv_heads, rotary=True)
-    x = torch.randn(6, 16, dtype=torch.float64)
+    x, positions = torch.randn(6, 16, dtype=torch.float64), torch.full((6,), 3)
     keys, values = torch.randn(2, 2, kv_heads, 5, 4, dtype=torch.float64).unbind(0)
-    hidden = torch.tensor([[0, 0, 0, 0, 0], [0, 0, 1, 1, 1]], dtype=torch.bool)
-    together = attention.look_up(x, keys, values, position=3, hidden=hidden)
-    own = [part.repeat_interleave(3, dim=0) for part in (keys, values, hidden)]
-    torch.testing.assert_close(together, attention.look_up(x, own[0], own[1], position=3, hidden=own[2]))
+    hidden = torch.tensor([[[0, 0, 0, 0, 0]], [[0, 0, 1, 1, 1]]], dtype=torch.bool)
+    if own:
+        hidden = hidden | torch.tensor([[0, 1, 0, 0, 0], [1, 0, 0, 0, 0], [0, 0, 0, 0, 1]], dtype=torch.bool)
+    bias = torch.zeros(hidden.shape, dtype=x.dtype).masked_fill(hidden, -torch.inf)
+    together = attention.look_up(x, keys, values, positions=positions, bias=bias)
+    for row in range(6):
+        sentence, mine = row // 3, ~hidden[row // 3, row % 3 if own else 0]
+        seen = [part[sentence, None, :, mine] for part in (keys, values)]
+        alone = attention.look_up(x[row, None], *seen, positions=positions[:1])
+        torch.testing.assert_close(together[row, None], alone)
     keys[1, :, 2:], values[1, :, 2:] = 1e3, 1e3  # what is hidden has no say
-    torch.testing.assert_close(together, attention.look_up(x, keys, values, position=3, hidden=hidden))
+    torch.testing.assert_close(together, attention.look_up(x, keys, values, positions=positions, bias=bias))
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.9])

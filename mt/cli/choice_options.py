@@ -1,0 +1,187 @@
+"""The options of `mt translate` beyond beam search: sampling, choosing among translations, several models at once."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mt.cli.options import Parser, number_from_0, positive_int, share, whole_from_0
+from mt.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mt.decode.options import Options
+    from mt.decode.sample import Sampling
+    from mt.decode.translator import Translation, Translator
+    from mt.decode.utility import Utility
+
+MBR_SAMPLES, MBR_EPSILON = 32, 0.02  # the cut-off that Freitag et al. 2023 (arXiv:2305.09860) found best
+CUTS = ("temperature", "top_k", "top_p", "epsilon", "seed", "samples")
+
+
+def add_choice_options(parser: Parser) -> None:
+    draws = parser.add_argument_group("sampling")
+    draws.add_argument("--sample", action="store_true", help="draw translations from the model instead of searching")
+    draws.add_argument(
+        "--samples", type=positive_int, metavar="N",
+        help=f"of each line; more than 1 implies --jsonl (default: 1, or {MBR_SAMPLES} for --mbr)",
+    )  # fmt: skip
+    draws.add_argument("--temperature", type=number_from_0, help="below 1 sharper, above 1 flatter (default: 1)")
+    draws.add_argument("--top-k", type=whole_from_0, metavar="K", help="only the K likeliest pieces; 0: all")
+    draws.add_argument(
+        "--top-p", type=share, metavar="P", help="only the likeliest pieces that together have this probability"
+    )
+    draws.add_argument(
+        "--epsilon", type=share, metavar="P",
+        help=f"only pieces at least this likely (default: 0, or {MBR_EPSILON} for --mbr)",
+    )  # fmt: skip
+    draws.add_argument("--seed", type=whole_from_0, help="the same seed draws the same translations (default: 0)")
+    choice = parser.add_argument_group("choosing among translations")
+    choice.add_argument(
+        "--mbr", choices=["chrf", "chrf++", "bleu"],
+        help="minimum Bayes risk: of many translations the one most like all of them; its score is how like",
+    )  # fmt: skip
+    choice.add_argument(
+        "--mbr-from", choices=["samples", "beam"], default="samples",
+        help="which translations: --samples many draws (default), or all that the beam holds",
+    )  # fmt: skip
+    choice.add_argument(
+        "--rerank", type=Path, metavar="MODEL",
+        help="order all that the beam holds by how likely this model, of the other direction, finds the way back",
+    )  # fmt: skip
+    choice.add_argument(
+        "--rerank-weight", type=share, default=0.5, metavar="W",
+        help="scores are (1 - W) * mean log p(piece) + W * mean log p(piece of the source) (default: 0.5)",
+    )  # fmt: skip
+    several = parser.add_argument_group("several models")
+    several.add_argument(
+        "--ensemble", type=Path, nargs="+", metavar="MODEL", help="more models, which translate together with the first"
+    )
+    several.add_argument(
+        "--ensemble-mean", choices=["probabilities", "log_probs"], default="probabilities",
+        help="mean of probabilities (default), or of their logarithms: then every model has a veto",
+    )  # fmt: skip
+
+
+def check_choice_options(parser: Parser, asked: argparse.Namespace) -> None:
+    """Refuse what cannot go together, before a model is loaded. Raises: ConfigError."""
+    draws = asked.sample or (asked.mbr and asked.mbr_from == "samples")
+    given = [f"--{name.replace('_', '-')}" for name in CUTS if getattr(asked, name) is not None]
+    ways = [f"--{name}" for name in ("sample", "mbr", "rerank") if getattr(asked, name)]
+    if len(ways) > 1:
+        parser.error(f"{' and '.join(ways)} are different ways to translate; give one of them")
+    if given and not draws:
+        parser.error(f"{given[0]} goes with --sample, or with --mbr from samples")
+    if draws and asked.beam:
+        parser.error("--beam is not used for samples; leave it out")
+    if asked.sample and asked.nbest > 1:
+        parser.error("--nbest is for searching; --samples says how many are drawn")
+    if asked.mbr and draws and asked.nbest > (asked.samples or MBR_SAMPLES):
+        parser.error(f"--nbest {asked.nbest} needs at least as many --samples")
+    if asked.mbr_from == "beam" and not asked.mbr:
+        parser.error("--mbr-from goes with --mbr")
+    if asked.temperature == 0:
+        parser.error("--temperature must be above 0; the limit, always the likeliest piece, is --beam 1")
+    if asked.top_p == 0 or asked.epsilon == 1:
+        parser.error("--top-p must be above 0 and --epsilon below 1, or nothing is left to draw")
+
+
+def load_models(asked: argparse.Namespace) -> "Translator":
+    """The model, or the ensemble. Raises: CheckpointError, ConfigError."""
+    from mt.build import load, load_ensemble
+
+    if not asked.ensemble:
+        return load(asked.model, device=asked.device, precision=asked.precision)
+    if asked.model is None:
+        raise ConfigError("--ensemble needs the first model by name, too: mt translate MODEL --ensemble MODEL ...")
+    from mt.decode.ensemble import Mean
+
+    paths = [asked.model, *asked.ensemble]
+    mean = Mean(asked.ensemble_mean)
+    return load_ensemble(paths, mean=mean, device=asked.device, precision=asked.precision)
+
+
+class Chooser:
+    """How a command comes to its translations, chunk by chunk of its lines."""
+
+    def __init__(self, translator: "Translator", asked: argparse.Namespace) -> None:
+        """Raises: ConfigError, CheckpointError: when the model for --rerank cannot be used."""
+        self.translator = translator
+        self.asked = asked
+        self.num_texts = 0
+        self.sampling = sampling(asked)
+        self.choose: Callable[[list[str], list[list[Translation]]], list[list[Translation]]] | None = None
+        if asked.mbr:
+            self.choose = partial(most_alike, utility=utility(asked))
+        elif asked.rerank:
+            self.choose = reverse_model(asked)
+
+    @property
+    def gives_many(self) -> bool:
+        """Whether a line has several translations."""
+        return self.asked.nbest > 1 or (self.asked.sample and self.sampling is not None and self.sampling.samples > 1)
+
+    def answer(self, texts: list[str], options: "Options") -> "list[list[Translation]]":
+        """The translations of the next lines, best first, at most --nbest; or as they were drawn."""
+        if self.sampling:
+            options = replace(options, nbest=1, sampling=self.sampling, first_text=self.num_texts)
+        elif self.choose:
+            options = replace(options, nbest=options.section.beam)
+        self.num_texts += len(texts)
+        found = self.translator.answer(texts, options)
+        if not self.choose:
+            return found
+        return [translations[: self.asked.nbest] for translations in self.choose(texts, found)]
+
+
+def sampling(asked: argparse.Namespace) -> "Sampling | None":
+    """What is drawn, if anything is."""
+    if not asked.sample and not (asked.mbr and asked.mbr_from == "samples"):
+        return None
+    from mt.decode.sample import Sampling
+
+    usual = {"samples": MBR_SAMPLES, "epsilon": MBR_EPSILON} if asked.mbr else {}
+    return Sampling(**usual | {name: getattr(asked, name) for name in CUTS if getattr(asked, name) is not None})
+
+
+def utility(asked: argparse.Namespace) -> "Utility":
+    """What `--mbr` compares translations by; BLEU splits words as the target language needs."""
+    from mt.decode.utility import bleu, chrf, chrf_with_words
+
+    if asked.mbr != "bleu":
+        return chrf if asked.mbr == "chrf" else chrf_with_words
+    from mt.metrics import bleu_tokenizer_for
+    from mt.models import RUNS, languages, newest_run
+
+    _, tgt = languages(asked.model or newest_run(RUNS))
+    return partial(bleu, tokenize=bleu_tokenizer_for(tgt))
+
+
+def most_alike(texts: list[str], lists: "list[list[Translation]]", *, utility: "Utility") -> "list[list[Translation]]":
+    """Each list in the order of expected utility, which is the new score; of equal texts only the first."""
+    from mt.decode.mbr import mbr
+
+    results: list[list[Translation]] = []
+    for translations in lists:
+        ranked: dict[str, Translation] = {}
+        for place, value in mbr([t.text for t in translations], utility):
+            ranked.setdefault(translations[place].text, replace(translations[place], score=value))
+        results.append(list(ranked.values()) if len(translations) > 1 else translations)
+    return results
+
+
+def reverse_model(
+    asked: argparse.Namespace,
+) -> "Callable[[Sequence[str], Sequence[list[Translation]]], list[list[Translation]]]":
+    """`rerank` with the model of `--rerank`. Raises: ConfigError: when it goes the same way as the model."""
+    from mt.build import load
+    from mt.decode.rerank import rerank
+    from mt.decode.scorer import Scorer
+    from mt.models import RUNS, languages, newest_run
+
+    src, tgt = languages(asked.model or newest_run(RUNS))
+    if languages(asked.rerank) == (src, tgt):
+        raise ConfigError(f"--rerank {asked.rerank} translates from {src} to {tgt}, as the model itself does.")
+    reverse = Scorer(load(asked.rerank, device=asked.device, precision=asked.precision))
+    return partial(rerank, reverse=reverse, weight=asked.rerank_weight)

@@ -1,0 +1,227 @@
+"""`mt doctor`: is this machine fit to train and translate? A page for people, JSON for programs."""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from mt.cli.options import Parser
+
+REPORT = (
+    "Found a fault? Send what `mt doctor --json` prints, the command, the last lines of the run's train.log, its "
+    "config.yaml and manifest.json, and what MT_DEBUG=1 shows of the error. Look through them first: they name paths, "
+    "and samples hold text."
+)
+OPTIONAL = ("zstandard", "ctranslate2", "onnxruntime", "transformers")
+LEAST_DISK, LEAST_MEMORY = 2.0, 1.0  # GB
+TOY = ["eins zwei drei", "vier fünf", "sechs sieben acht neun", "zehn"] * 8
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = Parser(
+        prog="mt doctor",
+        description="Look at versions, devices, precision, disk and memory, and train, save, load and use a toy model. "
+        "Exits with 0 if all is well, with 1 if something is not.",
+        epilog=REPORT,
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a page")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="where corpora and caches go (default: data)")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where runs go (default: runs)")
+    return parser.parse_args(argv)
+
+
+def run(argv: list[str]) -> int:
+    asked = parse(argv)
+    facts, problems = examine(asked)
+    if asked.json:
+        print(json.dumps({**facts, "problems": problems}, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(page(facts)))
+        print("\n".join(f"problem: {problem}" for problem in problems) or "All is well.")
+        print(f"\n{REPORT}")
+    return 1 if problems else 0
+
+
+def examine(asked: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+    """What there is, and what is wrong with it."""
+    from mt.train.folder import machine
+
+    told = machine()
+    facts: dict[str, Any] = {
+        "mt": _version("mt-trainer"),
+        **{key: told[key] for key in ("python", "system", "git")},
+        "packages": {**told["packages"], **{name: _version(name) for name in OPTIONAL}},
+        "cpu": {"model": _cpu_model(), "usable": _usable_cpus(), "allocator": platform.libc_ver()[0] or "unknown"},
+        "memory_gb": _free_memory(),
+        "devices": devices(),
+        "places": {name: place(path) for name, path in (("data", asked.data), ("runs", asked.runs))},
+    }
+    problems = [f"{name}: {found['problem']}" for name, found in facts["places"].items() if found["problem"]]
+    if facts["memory_gb"] is not None and facts["memory_gb"] < LEAST_MEMORY:
+        problems.append(
+            f"memory: {facts['memory_gb']:.1f} GB are free; a small model takes {LEAST_MEMORY:.0f} to train"
+        )
+    facts["self_test"] = self_test()
+    if facts["self_test"]["problem"]:
+        problems.append(f"self-test: {facts['self_test']['problem']}")
+    return facts, problems
+
+
+def devices() -> list[dict[str, Any]]:
+    """Every device with the precision that `auto` takes there."""
+    import torch
+
+    from mt.config import Precision
+    from mt.device import fast_bf16, pick_precision
+
+    names = ["cpu"]
+    names += [f"cuda:{n}" for n in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    names += ["mps"] if torch.backends.mps.is_available() else []
+    found = []
+    for name in names:
+        device = torch.device(name)
+        auto = pick_precision(Precision.auto, device).value
+        found.append({"name": name, "fast_bf16": fast_bf16(device), "auto_precision": auto})
+        if device.type == "cuda":
+            free, total = torch.cuda.mem_get_info(device)
+            gpu = {"model": torch.cuda.get_device_name(device), "free_gb": free / 1e9, "total_gb": total / 1e9}
+            found[-1] |= gpu
+    return found
+
+
+def place(path: Path) -> dict[str, Any]:
+    """Whether a folder, which need not be there yet, can be written, and the room on its disk."""
+    there = next(p for p in (path, *path.absolute().parents) if p.exists())
+    found: dict[str, Any] = {"path": str(path), "free_gb": None, "problem": None}
+    try:
+        found["free_gb"] = shutil.disk_usage(there).free / 1e9
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(b"mt")
+    except OSError as error:
+        found["problem"] = f"`{there}` cannot be written: {error.strerror}"
+        return found
+    if found["free_gb"] < LEAST_DISK:
+        found["problem"] = f"`{there}` has {found['free_gb']:.1f} GB left; a run takes {LEAST_DISK:.0f}"
+    return found
+
+
+def self_test() -> dict[str, Any]:
+    """Train a toy twice for some updates, save it, load it, translate: all that a real run rests on."""
+    started = time.perf_counter()
+    try:
+        with tempfile.TemporaryDirectory(prefix="mt-doctor-") as folder:
+            problem = _try_toy(Path(folder))
+    except Exception as error:  # whatever it is, the page must still be printed
+        problem = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    return {"seconds": round(time.perf_counter() - started, 1), "problem": problem}
+
+
+def _try_toy(folder: Path) -> str | None:
+    import torch
+
+    from mt.build import load
+    from mt.checkpoint import write_folder
+    from mt.config import DecodeConfig, ModelConfig, OptimConfig, Precision, TokenizerConfig
+    from mt.models import Description
+    from mt.nn.transformer import Transformer
+    from mt.optim import make_optimizer
+    from mt.tokenizer import train_tokenizer
+
+    section = TokenizerConfig(vocab_size=24, byte_fallback=False, normalization="identity")
+    pieces = train_tokenizer(TOY, TOY, section, folder / "cache")
+    size = pieces.tgt_size
+    shape = ModelConfig(dim=32, heads=2, ffn_dim=64, encoder_layers=1, decoder_layers=1, dropout=0.1, max_length=64)
+
+    def train() -> tuple[list[float], Transformer]:
+        torch.manual_seed(1)
+        model = Transformer(shape, src_size=size, tgt_size=size)
+        return _losses(model, make_optimizer(model, OptimConfig(lr=1e-2)), pieces), model
+
+    (first, model), (second, _) = train(), train()
+    if first != second:
+        return f"the same training twice gave losses {first[-1]} and {second[-1]}: runs cannot be repeated here"
+    if not first[-1] < 0.7 * first[0]:
+        return f"in {len(first)} updates the loss went from {first[0]:.3f} to {first[-1]:.3f} only"
+    told = Description(
+        src="de", tgt="de", src_size=size, tgt_size=size, max_length=32, precision=Precision.fp32, model=shape,
+        decode=DecodeConfig(beam=2),
+    )  # fmt: skip
+    weights = {name: p.detach() for name, p in model.named_parameters()}
+    write_folder(folder / "model", {**told.files(pieces), "model.safetensors": weights})
+    found = load(folder / "model", device="cpu").translate(TOY[:4])
+    return None if len(found) == 4 and all(isinstance(text, str) for text in found) else "a translation was lost"
+
+
+def _losses(model: Any, optimizer: Any, pieces: Any) -> list[float]:
+    """Of forty updates, each on the whole toy: to copy its text."""
+    from mt.batching import make_batch
+    from mt.config import Precision
+    from mt.train.update import batch_loss
+
+    texts = TOY[:4]
+    source, target = pieces.encode_source(texts), pieces.encode_target(texts)
+    batch = make_batch(source, target, range(len(texts)), bos=pieces.bos, eos=pieces.eos)
+    losses = []
+    for _ in range(40):
+        loss = batch_loss(model, batch, Precision.fp32, 0.0)
+        optimizer.zero_grad()
+        (loss.smoothed / batch.target_rows.num_rows).backward()
+        optimizer.step()
+        losses.append(loss.nll.item() / batch.target_rows.num_rows)
+    return losses
+
+
+def page(facts: dict[str, Any]) -> list[str]:
+    """The facts, one a line."""
+    cpu, test = facts["cpu"], facts["self_test"]
+    memory = "unknown" if facts["memory_gb"] is None else f"{facts['memory_gb']:.1f} GB free"
+    lines = [
+        f"mt {facts['mt']}, Python {facts['python']}, {facts['system']}, revision {facts['git'] or 'unknown'}",
+        "packages   " + ", ".join(f"{name} {version or '-'}" for name, version in facts["packages"].items()),
+        f"processor  {cpu['model']}, {cpu['usable']} usable, allocator {cpu['allocator']}; memory {memory}",
+    ]
+    for device in facts["devices"]:
+        more = f", {device['model']}, {device['free_gb']:.1f} GB free" if "model" in device else ""
+        fast = "fast" if device["fast_bf16"] else "slow"
+        lines.append(f"device     {device['name']}{more}: auto is {device['auto_precision']} (bf16 is {fast} here)")
+    for name, found in facts["places"].items():
+        free = "unknown" if found["free_gb"] is None else f"{found['free_gb']:.0f} GB free"
+        lines.append(f"{name:10} {found['path']}: {'writable' if not found['problem'] else 'no'}, {free}")
+    return [*lines, f"self-test  {'passed' if not test['problem'] else 'failed'} in {test['seconds']} s"]
+
+
+def _version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _usable_cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n")
+    except OSError:
+        return platform.processor() or sys.platform
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _free_memory() -> float | None:
+    """GB that a new process can have; None where the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").split("\n")
+    except OSError:
+        return None
+    found = [line.split() for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0][1]) * 1024 / 1e9 if found else None

@@ -1,0 +1,41 @@
+"""`mt export`: a trained model for another engine."""
+
+import argparse
+from pathlib import Path
+
+from mt.cli.options import Parser
+from mt.errors import ConfigError
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = Parser(
+        prog="mt export",
+        description="Write a trained model for CTranslate2, a C++ engine, with the tokenizer's files beside it.",
+        epilog="example:\n  mt export ct2 runs/my-run exported --quantization int8",
+    )
+    parser.add_argument("format", choices=["ct2"], help="ct2: a CTranslate2 model folder (needs `mt-trainer[ct2]`)")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="model folder, run or checkpoint")
+    parser.add_argument("out", type=Path, metavar="OUT", help="the new folder")
+    parser.add_argument("--quantization", default="float32", help="float32, float16, bfloat16, int8 (default: float32)")
+    return parser.parse_args(argv)
+
+
+def run(argv: list[str]) -> int:
+    asked = parse(argv)
+    if asked.out.exists():
+        raise ConfigError(f"`{asked.out}` is there already; name a new folder.")
+    from mt.log import setup
+
+    setup()
+    export_ct2(asked.model, asked.out, asked.quantization)
+    print(f"The model for CTranslate2 is in {asked.out} ({asked.quantization}).")
+    return 0
+
+
+def export_ct2(model_folder: Path, out: Path, quantization: str = "float32") -> None:
+    """A model folder, run or checkpoint as a CTranslate2 folder. Raises: CheckpointError, ConfigError, MtError."""
+    from mt.build import load
+    from mt.export.ct2 import write_ct2
+
+    translator = load(model_folder, device="cpu", precision="fp32")
+    write_ct2(translator.stepper.model, translator.tokenizer, out, quantization=quantization)

@@ -1,0 +1,131 @@
+"""`mt inspect attention`: one HTML page in which a model's cross-attention can be looked at; pictures for papers."""
+
+import argparse
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mt.cli.options import Parser, positive_int
+from mt.corpus.lines import check_file, read_lines
+from mt.errors import DataError
+
+if TYPE_CHECKING:
+    from mt.interpret.gold import Gold
+    from mt.interpret.report import Exhibit
+
+EPILOG = """\
+examples:
+  mt inspect attention runs/my-run --text "Two dogs are running."
+  mt inspect attention runs/a --compare runs/b --input test.en --references test.de -o attention.html
+  mt inspect attention runs/a --text "Two dogs are running." --png dogs.png
+
+Without references the model's own translation is looked at. Nothing in the page leaves the machine that opens it."""
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = Parser(prog="mt inspect", description="Look at what a model's attention does.", epilog=EPILOG)
+    parser.add_argument("what", choices=["attention"], help="what to look at")
+    parser.add_argument("model", type=Path, help="model folder, run or checkpoint")
+    text = parser.add_mutually_exclusive_group(required=True)
+    text.add_argument("--text", nargs="+", metavar="LINE", help="source sentences")
+    text.add_argument("--input", metavar="FILE", help="a file of source sentences")
+    translations = parser.add_mutually_exclusive_group()
+    translations.add_argument("--reference", nargs="+", metavar="LINE", help="translations of them (default: its own)")
+    translations.add_argument("--references", metavar="FILE", help="a file of translations")
+    parser.add_argument("--lines", type=positive_int, default=20, help="sentences at most (default: 20)")
+    parser.add_argument("--compare", type=Path, metavar="MODEL", help="a second model, shown beside the first")
+    parser.add_argument("--gold", metavar="FILE", help="word links drawn by people, of references: heads get an AER")
+    parser.add_argument("--gold-base", type=int, choices=[0, 1], help="what the words of --gold are counted from")
+    parser.add_argument("--spaces", action="store_true", help="words are what stands between spaces, as with --gold")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="page to write (default: attention.html, or none with a picture)"
+    )
+    parser.add_argument("--png", type=Path, metavar="FILE", help="a picture of the first sentence's chosen map")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="the same as vector graphics")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    asked = parser.parse_args(argv)
+    if (asked.gold is None) != (asked.gold_base is None):
+        parser.error("--gold and --gold-base go together: say whether its words count from 0 or from 1")
+    if asked.gold and not (asked.reference or asked.references):
+        parser.error("--gold needs the translations that its links belong to; give --references")
+    if asked.output is None and not (asked.png or asked.svg):
+        asked.output = Path("attention.html")
+    return asked
+
+
+def run(argv: list[str]) -> int:
+    asked = parse(argv)
+    sources = lines_of(asked.text, asked.input, asked.lines)
+    given = lines_of(asked.reference, asked.references, asked.lines) if asked.reference or asked.references else None
+    if not any(text.strip() for text in sources):
+        raise DataError("there is no text to look at; give a sentence to --text, or a file that holds one to --input.")
+    if given is not None and len(given) != len(sources):
+        raise DataError(f"there are {len(sources)} sentences, but {len(given)} translations; they must be as many.")
+    gold = gold_of(asked, len(sources))
+    from mt.checkpoint.folder import explained
+    from mt.device import set_up_cpu
+    from mt.interpret.report import page
+    from mt.log import logger, setup
+
+    setup()
+    set_up_cpu(None)
+    exhibits = [exhibit(path, sources, given, gold, asked) for path in (asked.model, asked.compare) if path]
+    title = f"Attention of {' and '.join(one.name for one in exhibits)}"
+    if asked.output:
+        with explained(f"`{asked.output}` cannot be written"):
+            asked.output.write_text(page(exhibits, title), encoding="utf-8", newline="\n")
+        logger.info(f"open {asked.output} in a browser")
+    if asked.png or asked.svg:
+        from mt.interpret.plots import draw
+
+        for path in filter(None, (asked.png, asked.svg)):
+            with explained(f"`{path}` cannot be written"):
+                draw(exhibits[0], path)
+    return 0
+
+
+def lines_of(lines: list[str] | None, file: str | None, most: int) -> list[str]:
+    if file is None:
+        return (lines or [])[:most]
+    check_file(file)
+    return list(islice(read_lines(file), most))
+
+
+def gold_of(asked: argparse.Namespace, pairs: int) -> "list[Gold]":
+    if not asked.gold:
+        return []
+    from mt.interpret.gold import read_gold
+
+    asked.spaces = True  # gold links count words of tokenised text
+    gold = read_gold(lines_of(None, asked.gold, asked.lines), base=asked.gold_base, path=asked.gold)
+    if len(gold) != pairs:
+        raise DataError(f"{asked.gold} has links of {len(gold)} pairs, but there are {pairs}; they must be as many.")
+    return gold
+
+
+def exhibit(
+    path: Path, sources: Sequence[str], given: Sequence[str] | None, gold: "list[Gold]", asked: argparse.Namespace
+) -> "Exhibit":
+    from mt.build import load
+    from mt.checkpoint import read_json
+    from mt.interpret.align import word_maps
+    from mt.interpret.aligner import FILE, from_file
+    from mt.interpret.choose import choose_by_shape
+    from mt.interpret.contribution import contributions
+    from mt.interpret.observe import observe
+    from mt.interpret.report import Exhibit
+    from mt.models import read_model
+
+    translator = load(path, device=asked.device, precision="fp32")
+    model, tokenizer = translator.stepper.model, translator.tokenizer
+    targets = given if given is not None else translator.translate(list(sources))
+    seen = list(observe(model, tokenizer, sources, targets, max_length=translator.max_length, by_spaces=asked.spaces))
+    kept = read_model(path).path / FILE
+    if kept.is_file():
+        reading, chosen = from_file(read_json(kept), model, str(kept)), "Chosen by measurement."
+    else:
+        reading = choose_by_shape([word_maps(one) for one in seen])
+        chosen = "Guessed from these sentences alone: “mt align” measures which heads give links, and keeps it."
+    name = path.parent.name if path.name == "model" else path.name
+    return Exhibit(name, reading, chosen, seen, contributions(model, tokenizer, seen), gold)

@@ -1,0 +1,110 @@
+"""`mt score`: how likely a model finds given translations, one line for each pair."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mt.cli.options import Parser
+from mt.corpus.readers import read_pairs
+from mt.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from mt.corpus.pair import Pair
+    from mt.decode.scorer import PairScore, Scorer
+
+CHUNK = 10_000  # pairs that are sorted by length together, and printed when all are done
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = Parser(
+        prog="mt score",
+        description="Log-probabilities of given translations under a model, in nats. One line for each pair, in order: "
+        "the sum over the pieces of the target and its end mark, a tab, and the mean per piece. With --reverse two "
+        "more columns, the same of the source given the target.",
+        epilog="examples:\n  mt score runs/my-run --source test.en --target test.de\n"
+        "  mt score runs/my-run --pairs corpus.tsv.gz --reverse runs/back > scores.tsv",
+    )
+    parser.add_argument("model", type=Path, help="model folder, run or checkpoint")
+    parser.add_argument("--source", metavar="FILE", help="the texts, plain or compressed")
+    parser.add_argument("--target", metavar="FILE", help="their translations, line by line")
+    parser.add_argument("--pairs", metavar="FILE", help="both in one file instead: .tsv, .jsonl or .parquet")
+    parser.add_argument("--reverse", type=Path, metavar="MODEL", help="a model that translates the other way")
+    parser.add_argument("--jsonl", action="store_true", help="one JSON object a line")
+    parser.add_argument(
+        "--per-token", action="store_true", help="with every piece and its log-probability, the end mark's last; JSON"
+    )
+    parser.add_argument(
+        "--skip-too-long",
+        action="store_true",
+        help="an empty line (JSON: null) for a pair too long for a model; without this it is an error",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16"])
+    asked = parser.parse_args(argv)
+    if bool(asked.pairs) == bool(asked.source or asked.target) or bool(asked.source) != bool(asked.target):
+        parser.error("give either --source and --target, or --pairs")
+    return asked
+
+
+def run(argv: list[str]) -> int:
+    asked = parse(argv)
+    files = [asked.pairs] if asked.pairs else [asked.source, asked.target]
+    from mt.models import languages
+
+    src, tgt = languages(asked.model)
+    if asked.reverse and languages(asked.reverse) == (src, tgt):
+        raise ConfigError(f"--reverse {asked.reverse} translates from {src} to {tgt}, as the model itself does.")
+    pairs = list(read_pairs(files, src, tgt))  # all of it before the first result: files may differ in length
+    from mt.build import load
+    from mt.decode.scorer import Scorer
+    from mt.device import set_up_cpu
+    from mt.log import setup
+
+    setup()
+    set_up_cpu(None)
+    ways = [asked.model] + ([asked.reverse] if asked.reverse else [])
+    scorers = [Scorer(load(model, device=asked.device, precision=asked.precision)) for model in ways]
+    for first in range(0, len(pairs), CHUNK):
+        for line in lines(pairs[first : first + CHUNK], scorers, asked):
+            print(line)
+    return 0
+
+
+def lines(pairs: "list[Pair]", scorers: "list[Scorer]", asked: argparse.Namespace) -> list[str]:
+    """What is printed for these pairs. Raises: DataError: for a pair too long for a model, unless these are skipped."""
+    sides = [[pair.src for pair in pairs], [pair.tgt for pair in pairs]]
+    found = [scorers[0].score_all(*sides)]
+    if len(scorers) > 1:
+        found.append(scorers[1].score_all(*reversed(sides)))
+    printed = []
+    for pair, *scores in zip(pairs, *found, strict=True):
+        told: list[PairScore] = []
+        for score in scores:
+            if not isinstance(score, str):
+                told.append(score)
+            elif not asked.skip_too_long:
+                raise DataError(
+                    f"{pair.origin.file}:{pair.origin.line}: the pair {score}; shorten it, or give --skip-too-long."
+                )
+        printed.append(to_line(told if len(told) == len(scores) else None, asked))
+    return printed
+
+
+def to_line(scores: "list[PairScore] | None", asked: argparse.Namespace) -> str:
+    """One pair's scores, forward and perhaps reverse; None: it was too long."""
+    if not asked.jsonl and not asked.per_token:
+        return "\t".join(f"{value:.6f}" for score in scores or () for value in (score.log_prob, score.mean))
+    told: dict[str, Any] | None = None
+    if scores is not None:
+        told = fields(scores[0], asked.per_token)
+        if len(scores) > 1:
+            told["reverse"] = fields(scores[1], asked.per_token)
+    return json.dumps(told, ensure_ascii=False)
+
+
+def fields(score: "PairScore", per_token: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {"log_prob": round(score.log_prob, 6), "mean": round(score.mean, 6)}
+    if per_token:
+        told |= {"pieces": score.pieces, "piece_log_probs": [round(value, 6) for value in score.piece_log_probs]}
+    return told

@@ -1,0 +1,31 @@
+"""Minimum-Bayes-risk decoding: of some translations the one that is most like all of them.
+
+Beam search looks for the likeliest translation; this looks for the one of least expected loss, where the model's own
+translations stand in for the references that nobody has (Kumar & Byrne 2004, N04-1022; Eikema & Aziz 2020,
+arXiv:2005.10283, on samples; Freitag et al. 2023, arXiv:2305.09860, on which samples).
+"""
+
+from collections.abc import Sequence
+
+import torch
+
+from mt.decode.utility import Utility
+
+
+def mbr(candidates: Sequence[str], utility: Utility, weights: Sequence[float] | None = None) -> list[tuple[int, float]]:
+    """(place, expected utility) of every candidate, best first, earlier ones first among equals.
+
+    The expected utility of a candidate is the weighted mean of its utility against all candidates, itself included. A
+    candidate that was drawn twice counts twice. `weights` are how likely each is, up to a factor; None: equally.
+    """
+    if not candidates:
+        return []
+    known: dict[str, int] = {}
+    texts = [known.setdefault(text, len(known)) for text in candidates]
+    shares = torch.ones(len(candidates), dtype=torch.float64)
+    if weights is not None:
+        shares = torch.tensor(weights, dtype=torch.float64)
+    together = torch.zeros(len(known), dtype=torch.float64).index_add_(0, torch.tensor(texts), shares)
+    expected = (utility(list(known)).double() @ together / together.sum())[texts]
+    best, order = expected.sort(descending=True, stable=True)
+    return list(zip(order.tolist(), best.tolist(), strict=True))

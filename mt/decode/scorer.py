@@ -1,0 +1,108 @@
+"""How likely a model finds translations that are already there: one pass over the pairs, no search."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mt.decode.translator import Translator
+from mt.errors import DataError
+from mt.nn.ragged import cut, pack
+from mt.nn.transformer import Transformer
+
+CHUNK_ELEMENTS = 1 << 22  # logits held at a time
+
+
+@dataclass(frozen=True)
+class PairScore:
+    """log p(target | source) in nats, whole and by piece."""
+
+    log_prob: float
+    pieces: list[str]
+    piece_log_probs: list[float]  # one more than `pieces`: the end mark's
+
+    @property
+    def mean(self) -> float:
+        """Per piece, the end mark counted."""
+        return self.log_prob / len(self.piece_log_probs)
+
+
+class Scorer:
+    """A translator's model asked the other question. A text is split into pieces as for training; where search wrote it
+    in the same pieces, it has the score that search gave it."""
+
+    def __init__(self, translator: Translator) -> None:
+        self.translator = translator
+
+    def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[PairScore]:
+        """Raises: DataError: for a pair that is too long for the model; see `score_all`."""
+        found = self.score_all(sources, targets)
+        for number, score in enumerate(found, 1):
+            if isinstance(score, str):
+                raise DataError(f"pair {number:,} {score}.")
+        return [score for score in found if not isinstance(score, str)]
+
+    def score_all(self, sources: Sequence[str], targets: Sequence[str]) -> list[PairScore | str]:
+        """Instead of the score of a pair that is too long for the model, what is wrong with it.
+
+        An input that is too long for translation is cut; a pair cannot be, for which part of the one side translates
+        which of the other is not known.
+        """
+        assert len(sources) == len(targets), "line N of the one must be translated by line N of the other"
+        tokenizer, most = self.translator.tokenizer, self.translator.max_length
+        source = tokenizer.encode_source(list(sources))
+        target = tokenizer.encode_target(list(targets))
+        sizes = [len(ids) for ids in source], [len(ids) + 1 for ids in target]
+        found: list[PairScore | str] = [
+            f"has {s:,} and {t:,} pieces, but the model was made for at most {most:,} a side"
+            if max(s, t) > most
+            else ""
+            for s, t in zip(*sizes, strict=True)
+        ]
+        order = sorted((i for i, problem in enumerate(found) if not problem), key=lambda i: (sizes[1][i], sizes[0][i]))
+        stepper = self.translator.stepper
+        with torch.inference_mode(), stepper.autocast():
+            stepper.model.eval()
+            for batch in cut(order, max(self.translator.section.batch_tokens, most), *sizes):
+                pieces = forced_log_probs(
+                    stepper.running(),
+                    [source[i] for i in batch],
+                    [target[i] for i in batch],
+                    bos=tokenizer.bos,
+                    eos=tokenizer.eos,
+                )
+                for i, values in zip(batch, pieces, strict=True):
+                    found[i] = PairScore(sum(values), tokenizer.pieces_target(target[i]), values)
+        return found
+
+
+def forced_log_probs(
+    model: Transformer, source: list[list[int]], target: list[list[int]], *, bos: int, eos: int
+) -> list[list[float]]:
+    """The log-probability of every piece of `target` and of the end mark after it, all sentences in one pass.
+
+    Args: source: pieces ended by `eos`; target: bare pieces.
+    """
+    device = model.tgt_weight.device
+    read, source_rows = pack(source)
+    before, target_rows = pack([[bos, *sentence] for sentence in target])
+    wanted, _ = pack([[*sentence, eos] for sentence in target])
+    hidden = model(read.to(device), source_rows.to(device), before.to(device), target_rows.to(device))
+    values = picked_log_probs(model, hidden, wanted.to(device)).tolist()
+    ends = [0, *target_rows.offsets[1:].tolist()]
+    return [values[first:last] for first, last in pairwise(ends)]
+
+
+def picked_log_probs(
+    model: Transformer, hidden: Float[Tensor, "T D"], targets: Int[Tensor, " T"]
+) -> Float[Tensor, " T"]:
+    """Of the rows' distributions the one value that is asked for, some rows at a time: `[T, V]` is never whole."""
+    size = max(1, CHUNK_ELEMENTS // model.out_weight.shape[0])
+    parts = [
+        model.logits(rows).float().log_softmax(-1).gather(1, wanted[:, None]).squeeze(1)
+        for rows, wanted in zip(hidden.split(size), targets.split(size), strict=True)
+    ]
+    return torch.cat(parts)

@@ -1,0 +1,66 @@
+"""How often does a beam miss a better hypothesis, and is a wider one ever worse?
+
+    python scripts/search_errors.py MODEL --data test.en.gz [--beams 1 5 10 50] [--sentences 1000]
+
+A search error is a sentence whose best hypothesis in a wider beam has a better score than in a narrower one: the model
+preferred something that the search did not find. Beam search promises nothing of the kind the other way round: a wider
+beam can drop the prefix that a narrower one went on with, and come out worse. For each pair of neighbouring beams, and
+each with the widest, this prints the share of sentences for which the wider one is better, equal and worse, with the
+mean difference of those, so that nobody has to guess. With `decode.length_penalty` 0 scores are log-probabilities.
+"""
+
+import argparse
+import time
+from itertools import pairwise
+
+from mt.build import load
+from mt.corpus.lines import read_lines
+from mt.device import set_up_cpu
+
+SAME = 1e-5  # two scores no farther apart are one: sums in another order
+
+
+def compare(narrow: int, wide: int, scores: dict[int, list[float]]) -> str:
+    gains = [b - a for a, b in zip(scores[narrow], scores[wide], strict=True)]
+    better, worse = [g for g in gains if g > SAME], [g for g in gains if g < -SAME]
+
+    def told(found: list[float]) -> str:
+        return f"{len(found) / len(gains):6.1%}" + (f" (mean {sum(found) / len(found):+.4f})" if found else "")
+
+    return f"beam {narrow} -> {wide}: wider is better for {told(better)}, worse for {told(worse)}, equal for the rest"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Search errors of beams against wider ones.")
+    parser.add_argument("model")
+    parser.add_argument("--data", required=True, metavar="FILE", help="sentences to translate")
+    parser.add_argument("--sentences", type=int, default=1000)
+    parser.add_argument("--beams", type=int, nargs="+", default=[1, 5, 10, 50])
+    parser.add_argument("--length-penalty", type=float, help="(default: the model's)")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, help="of the CPU (default: all)")
+    parser.add_argument("--precision", default="fp32")
+    asked = parser.parse_args()
+    set_up_cpu(asked.threads)
+    translator = load(asked.model, device=asked.device, precision=asked.precision)
+    texts = [*read_lines(asked.data)][: asked.sentences]
+    beams = sorted(set(asked.beams))
+    scores: dict[int, list[float]] = {}
+    print(f"{asked.model}, {len(texts)} sentences, {asked.precision} on {asked.device}", flush=True)
+    for beam in beams:
+        started = time.process_time()
+        best = [found[0] for found in translator.search(texts, beam=beam, length_penalty=asked.length_penalty)]
+        scores[beam] = [t.score for t in best]
+        print(
+            f"beam {beam}: mean score {sum(scores[beam]) / len(texts):.4f}, mean length "
+            f"{sum(len(t.pieces) for t in best) / len(texts):.2f} pieces, "
+            f"{sum(not t.finished for t in best)} unfinished, {time.process_time() - started:.1f} s of CPU time",
+            flush=True,
+        )
+    pairs = list(pairwise(beams))
+    for narrow, wide in dict.fromkeys([*pairs, *((beam, beams[-1]) for beam in beams[:-1])]):
+        print(compare(narrow, wide, scores))
+
+
+if __name__ == "__main__":
+    main()

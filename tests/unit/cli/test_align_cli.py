@@ -1,0 +1,125 @@
+"""`mt align`: links out, the choice kept, and what is refused."""
+
+import json
+
+import pytest
+from toy import number_pairs, number_tokenizer, tiny_config, trained_numbers
+
+from mt.checkpoint import verify_folder, write_folder
+from mt.cli.align import HEURISTICS, parse, run
+from mt.config import DecodeConfig, Precision
+from mt.errors import CheckpointError, ConfigError, DataError
+from mt.interpret import symmetrize
+from mt.models import Description
+
+PAIRS = number_pairs(40, seed=9)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Two model folders, one for each direction."""
+    home, tokenizer = tmp_path_factory.mktemp("models"), number_tokenizer()
+    for name, src, tgt in (("forward", "en", "de"), ("backward", "de", "en")):
+        told = Description(
+            src=src, tgt=tgt, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size, max_length=64,
+            precision=Precision.fp32, model=tiny_config(dim=32, ffn_dim=64), decode=DecodeConfig(beam=1),
+        )  # fmt: skip
+        weights = dict(trained_numbers(name == "backward").named_parameters())
+        write_folder(home / name, {**told.files(tokenizer), "model.safetensors": weights}, meta={"step": 7})
+    return home
+
+
+@pytest.fixture
+def text(tmp_path):
+    for name, lines in (("en", [p.src for p in PAIRS]), ("de", [p.tgt for p in PAIRS])):
+        (tmp_path / name).write_text("".join(f"{line}\n" for line in [*lines, ""]), encoding="utf-8")
+    gold = [" ".join(f"{i + 1}-{i + 1}" for i in range(len(p.src.split()))) for p in PAIRS]
+    (tmp_path / "gold").write_text("\n".join([*gold, ""]) + "\n")
+    return tmp_path
+
+
+def align(folders, text, *more, model="forward"):
+    return run([str(folders / model), "--source", str(text / "en"), "--target", str(text / "de"), *more])
+
+
+def test_a_line_for_each_pair_and_the_choice_is_kept(folders, text, capsys):
+    assert align(folders, text) == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert len(lines) == len(PAIRS) + 2
+    assert lines[-2] == ""
+    right = sum(link.split("-")[0] == link.split("-")[1] for line in lines for link in line.split())
+    assert right > 0.9 * sum(len(line.split()) for line in lines)
+    manifest = verify_folder(folders / "forward")
+    assert manifest.meta == {"step": 7}
+    kept = json.loads((folders / "forward" / "alignment.json").read_text())
+    assert kept["criterion"] == "regularity"
+    assert align(folders, text, "-o", str(text / "out")) == 0
+    assert (text / "out").read_text() == "\n".join(lines)
+    assert json.loads((folders / "forward" / "alignment.json").read_text()) == kept
+
+
+def test_both_directions_and_gold_links(folders, text, capsys):
+    more = ["--reverse", str(folders / "backward"), "--choose-again", "--gold", str(text / "gold"), "--gold-base", "1"]
+    for name in ("grow-diag", "joint"):
+        assert align(folders, text, *more, "--symmetrize", name) == 0
+        said = capsys.readouterr().out
+        assert float(said.split()[1]) < 10
+        assert said.rstrip().endswith(f"41 pairs, words of {text / 'gold'} counted from 1)")
+    kept = [json.loads((folders / name / "alignment.json").read_text()) for name in ("forward", "backward")]
+    assert [one["criterion"] for one in kept] == ["agreement"] * 2
+
+
+def test_soft_weights(folders, text, capsys):
+    assert align(folders, text, "--soft", "--least", "0.2") == 0
+    for line in capsys.readouterr().out.split("\n"):
+        for item in line.split():
+            assert 0.2 <= float(item.split(":")[1]) <= 1
+
+
+def test_a_checkpoint_is_read_and_not_written(folders, text, tmp_path, caplog):
+    files = {path.name: path.read_bytes() for path in (folders / "forward").iterdir() if path.name != "MANIFEST.json"}
+    files.pop("alignment.json", None)
+    write_folder(tmp_path / "step-00000001", {**files, "optimizer.safetensors": b""})
+    assert run([str(tmp_path / "step-00000001"), "--source", str(text / "en"), "--target", str(text / "de")]) == 0
+    assert "is a checkpoint, which only its run writes to. The choice is not kept." in caplog.text
+    assert not (tmp_path / "step-00000001" / "alignment.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--gold", "g"], "--gold and --gold-base go together"),
+        (["--gold-base", "0"], "--gold and --gold-base go together"),
+        (["--symmetrize", "union"], "--symmetrize needs a second model: name it with --reverse"),
+        (["--soft", "--reverse", "m"], "--soft prints the weights of one model"),
+    ],
+)
+def test_options_that_do_not_go_together(more, message):
+    with pytest.raises(ConfigError, match=message):
+        parse(["m", "--source", "a", "--target", "b", *more])
+
+
+def test_files_of_unequal_length_are_refused(folders, text):
+    (text / "short").write_text("0-0\n")
+    with pytest.raises(DataError, match=r"short has 1 lines, but .*de has 41; they must be as many\.$"):
+        run([str(folders / "forward"), "--source", str(text / "short"), "--target", str(text / "de")])
+    with pytest.raises(DataError, match=r"short has 1 lines, but there are 41 pairs; they must be as many\.$"):
+        align(folders, text, "--gold", str(text / "short"), "--gold-base", "0")
+
+
+def test_nothing_to_choose_on_is_refused(folders, text):
+    for name in ("en", "de"):
+        (text / name).write_text("\n\n")
+    with pytest.raises(DataError, match="hold no pair of text to choose a layer and heads on"):
+        align(folders, text, "--choose-again")
+
+
+def test_a_damaged_choice_is_refused(folders, text, tmp_path):
+    files = {path.name: path.read_bytes() for path in (folders / "forward").iterdir() if path.name != "MANIFEST.json"}
+    write_folder(tmp_path / "m", {**files, "alignment.json": b'{"schema": 9}'})
+    with pytest.raises(CheckpointError, match=r"alignment\.json must have schema 1, but has 9: remove it\.$"):
+        run([str(tmp_path / "m"), "--source", str(text / "en"), "--target", str(text / "de")])
+
+
+def test_the_help_names_every_heuristic():
+    assert set(HEURISTICS) == {*symmetrize.HEURISTICS, "joint"}

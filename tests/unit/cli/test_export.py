@@ -1,0 +1,35 @@
+"""`mt export`: what it asks for, and what it writes."""
+
+import pytest
+from toy import number_tokenizer, tiny_model
+
+from mt.cli.export import export_ct2, parse, run
+from mt.decode.transformer_stepper import CachedStepper
+from mt.errors import ConfigError
+
+
+class Loaded:
+    tokenizer = number_tokenizer()
+    stepper = CachedStepper(tiny_model())
+
+
+def test_the_format_must_be_known():
+    with pytest.raises(ConfigError, match="invalid choice: 'onnx'"):
+        parse(["onnx", "model", "out"])
+
+
+def test_a_folder_that_is_there_is_not_written_over(tmp_path):
+    with pytest.raises(ConfigError, match="is there already; name a new folder"):
+        run(["ct2", "model", str(tmp_path)])
+
+
+@pytest.mark.parametrize("given, quantization", [([], "float32"), (["--quantization", "int8"], "int8")])
+def test_the_command_writes_the_folder_and_says_so(given, quantization, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("ctranslate2")
+    monkeypatch.setattr("mt.build.load", lambda *_, **__: Loaded)
+    out = tmp_path / "out"
+    assert run(["ct2", "model", str(out), *given]) == 0
+    assert capsys.readouterr().out == f"The model for CTranslate2 is in {out} ({quantization}).\n"
+    assert (out / "model.bin").is_file()
+    with pytest.raises(ConfigError, match="is there already"):
+        export_ct2(tmp_path, out)

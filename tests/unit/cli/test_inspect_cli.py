@@ -1,0 +1,83 @@
+"""`mt inspect attention`: a page or a picture, of given translations or of the model's own."""
+
+import sys
+
+import pytest
+from toy import number_tokenizer, tiny_config, trained_numbers
+
+from mt.checkpoint import write_folder
+from mt.cli.inspect import parse, run
+from mt.config import DecodeConfig, Precision
+from mt.errors import ConfigError, DataError
+from mt.models import Description
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path, tokenizer = tmp_path_factory.mktemp("run") / "model", number_tokenizer()
+    told = Description(
+        src="en", tgt="de", src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size, max_length=64,
+        precision=Precision.fp32, model=tiny_config(dim=32, ffn_dim=64), decode=DecodeConfig(beam=1),
+    )  # fmt: skip
+    write_folder(path, {**told.files(tokenizer), "model.safetensors": dict(trained_numbers().named_parameters())})
+    return path
+
+
+def test_the_models_own_translation_is_shown(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(["attention", str(folder), "--text", "one two"]) == 0
+    html = (tmp_path / "attention.html").read_text(encoding="utf-8")
+    assert '"t":"zwei"' in html
+    assert "Guessed from these sentences alone" in html
+    assert capsys.readouterr().out == ""
+
+
+def test_files_gold_and_a_second_model(folder, tmp_path):
+    (tmp_path / "en").write_text("one two\nthree\nfour\n")
+    (tmp_path / "de").write_text("eins zwei\ndrei\nvier\n")
+    (tmp_path / "gold").write_text("0-0 1-1\n0-0\n0-0\n")
+    out = tmp_path / "page.html"
+    given = ["--input", str(tmp_path / "en"), "--references", str(tmp_path / "de"), "--lines", "2"]
+    more = ["--gold", str(tmp_path / "gold"), "--gold-base", "0", "--compare", str(folder), "-o", str(out)]
+    assert run(["attention", str(folder), *given, *more]) == 0
+    html = out.read_text(encoding="utf-8")
+    assert html.count('"heads_seen"') == 2
+    assert html.count('"aer":[') == 4
+    assert '"four"' not in html
+
+
+def test_pictures(folder, tmp_path):
+    pytest.importorskip("matplotlib")
+    for name, begin in (("a.png", b"\x89PNG"), ("a.svg", b"<?xml")):
+        assert run(["attention", str(folder), "--text", "one $x$ two", f"--{name[2:]}", str(tmp_path / name)]) == 0
+        assert (tmp_path / name).read_bytes().startswith(begin)
+    assert not (tmp_path / "attention.html").exists()
+
+
+def test_a_picture_without_matplotlib_says_what_to_install(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ConfigError, match=r"pictures need matplotlib; .* `pip install mt-trainer\[plot\]`"):
+        run(["attention", str(folder), "--text", "one", "--png", str(tmp_path / "a.png")])
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--gold", "g"], "--gold and --gold-base go together"),
+        (["--gold", "g", "--gold-base", "1"], "--gold needs the translations that its links belong to"),
+    ],
+)
+def test_options_that_do_not_go_together(more, message):
+    with pytest.raises(ConfigError, match=message):
+        parse(["attention", "m", "--text", "one", *more])
+
+
+def test_what_cannot_be_shown_is_refused(folder, tmp_path):
+    with pytest.raises(DataError, match="there is no text to look at"):
+        run(["attention", str(folder), "--text", " "])
+    with pytest.raises(DataError, match=r"there are 1 sentences, but 2 translations; they must be as many\."):
+        run(["attention", str(folder), "--text", "one", "--reference", "eins", "zwei"])
+    (tmp_path / "gold").write_text("0-0\n0-0\n")
+    gold = ["--gold", str(tmp_path / "gold"), "--gold-base", "0"]
+    with pytest.raises(DataError, match=r"has links of 2 pairs, but there are 1; they must be as many\."):
+        run(["attention", str(folder), "--text", "one", "--reference", "eins", *gold])

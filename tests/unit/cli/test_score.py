@@ -1,0 +1,106 @@
+"""`mt score`: one line for each pair, in order, whatever the pairs are like."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from mt.cli import score as module
+from mt.cli.score import run
+from mt.decode.scorer import PairScore
+from mt.errors import ConfigError, DataError
+
+
+class Counter:
+    """Scores by length in letters; more than nine are too long."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def score_all(self, sources, targets):
+        sign = -2.0 if self.name == "back" else -1.0
+        return [
+            "has 10 and 10 pieces, but the model was made for at most 9 a side" if max(len(s), len(t)) > 9
+            else PairScore(sign * len(t), list(t), [sign] * len(t) + [0.0])
+            for s, t in zip(sources, targets, strict=True)
+        ]  # fmt: skip
+
+
+@pytest.fixture
+def score(monkeypatch, tmp_path, capsys):
+    """Runs the command on files in the current folder, with fake models `model` (en to de) and `back`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mt.models.languages", lambda path: ("de", "en") if path.name == "back" else ("en", "de"))
+    monkeypatch.setattr("mt.build.load", lambda path, **settings: SimpleNamespace(name=path.name))
+    monkeypatch.setattr("mt.decode.scorer.Scorer", lambda translator: Counter(translator.name))
+    monkeypatch.setattr("mt.device.set_up_cpu", lambda threads: None)
+    (tmp_path / "a.en").write_text("one\ntwo\n\n")
+    (tmp_path / "a.de").write_text("eins\nzwei\nx\n")
+    (tmp_path / "long.tsv").write_text("one\teins\nfive\tzweiundfünfzig\nten\tzehn\n")
+
+    def call(*argv):
+        assert run(["model", *argv]) == 0
+        return capsys.readouterr().out.split("\n")[:-1]
+
+    return call
+
+
+def test_sums_and_means_in_columns(score):
+    assert score("--source", "a.en", "--target", "a.de") == [
+        "-4.000000\t-0.800000", "-4.000000\t-0.800000", "-1.000000\t-0.500000"
+    ]  # fmt: skip
+
+
+def test_a_reverse_model_adds_two_columns(score):
+    assert score("--source", "a.en", "--target", "a.de", "--reverse", "back") == [
+        "-4.000000\t-0.800000\t-6.000000\t-1.500000", "-4.000000\t-0.800000\t-6.000000\t-1.500000",
+        "-1.000000\t-0.500000\t-0.000000\t-0.000000",
+    ]  # fmt: skip
+
+
+def test_json_with_and_without_pieces(score):
+    rows = [json.loads(line) for line in score("--source", "a.en", "--target", "a.de", "--jsonl", "--reverse", "back")]
+    assert rows[0] == {"log_prob": -4.0, "mean": -0.8, "reverse": {"log_prob": -6.0, "mean": -1.5}}
+    assert json.loads(score("--source", "a.en", "--target", "a.de", "--per-token")[2]) == {
+        "log_prob": -1.0, "mean": -0.5, "pieces": ["x"], "piece_log_probs": [-1.0, 0.0]
+    }  # fmt: skip
+
+
+def test_many_pairs_are_scored_in_chunks_and_stay_in_order(score, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "CHUNK", 3)
+    (tmp_path / "many.tsv").write_text("".join(f"x\t{'y' * (n % 7)}\n" for n in range(20)))
+    assert [int(float(line.split("\t")[0])) for line in score("--pairs", "many.tsv")] == [-(n % 7) for n in range(20)]
+
+
+def test_a_pair_too_long_is_named_by_file_and_line_or_left_empty(score, capsys):
+    message = (
+        r"^long\.tsv:2: the pair has 10 and 10 pieces, but the model was made for at most 9 a side; shorten it, or "
+        r"give --skip-too-long\.$"
+    )
+    with pytest.raises(DataError, match=message):
+        score("--pairs", "long.tsv")
+    assert capsys.readouterr().out == ""
+    first, second, third = score("--pairs", "long.tsv", "--skip-too-long", "--reverse", "back")
+    assert first and third and second == ""
+    assert score("--pairs", "long.tsv", "--skip-too-long", "--jsonl")[1] == "null"
+
+
+def test_files_of_unequal_length_give_nothing(score, tmp_path, capsys):
+    (tmp_path / "short.de").write_text("eins\n")
+    with pytest.raises(DataError, match=r"^`a\.en` has 3 lines but `short\.de` has 1: "):
+        score("--source", "a.en", "--target", "short.de")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [[], ["--source", "a.en"], ["--target", "a.de"], ["--pairs", "long.tsv", "--source", "a.en", "--target", "a.de"]],
+)
+def test_what_to_score_must_be_clear(score, argv):
+    with pytest.raises(ConfigError, match=r"^give either --source and --target, or --pairs; `mt score --help`"):
+        score(*argv)
+
+
+def test_a_reverse_model_must_go_the_other_way(score):
+    with pytest.raises(ConfigError, match=r"^--reverse forth translates from en to de, as the model itself does\.$"):
+        score("--pairs", "long.tsv", "--reverse", "forth")

@@ -1,0 +1,123 @@
+"""Samples of texts: whatever the batches and the calls, the same; several models that draw as one."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from mt.config import DecodeConfig, TokenizerConfig
+from mt.decode.ensemble import Ensemble, Mean
+from mt.decode.glossary import Glossary
+from mt.decode.sample import Sampling
+from mt.decode.transformer_stepper import CachedStepper
+from mt.decode.translator import EMPTY, Translator
+from mt.errors import ConfigError
+from mt.tokenizer import train_tokenizer
+
+LONGEST = 16
+
+
+def line(rng, words):
+    return " ".join("".join(rng.choices(["ta", "mo", "ly", "er", "in"], k=rng.randint(1, 3))) for _ in range(words))
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    rng = random.Random(0)
+    lines = [line(rng, rng.randint(2, 9)) for _ in range(200)]
+    return train_tokenizer(lines, lines, TokenizerConfig(vocab_size=300), tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def model(small_model, tokenizer):
+    return small_model(src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size)
+
+
+@pytest.fixture
+def translator(model, tokenizer):
+    return Translator(CachedStepper(model), tokenizer, DecodeConfig(beam=2), max_length=LONGEST)
+
+
+def texts_of(lists):
+    return [[t.text for t in translations] for translations in lists]
+
+
+def some_texts():
+    rng = random.Random(1)
+    texts = [line(rng, rng.randint(1, 5)) for _ in range(24)]
+    texts[5], texts[9] = "", " ".join(["tamoly"] * 12)  # one is empty, one is cut in parts
+    return texts
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 40, 4096])
+def test_samples_do_not_depend_on_the_batches(translator, monkeypatch, batch_tokens):
+    sampling = Sampling(samples=3, seed=4, epsilon=0.001)
+    whole = translator.sample(some_texts(), sampling)
+    assert [len(translations) for translations in whole] == [1 if text == "" else 3 for text in some_texts()]
+    assert whole[5] == [EMPTY]
+    translator.section = replace(translator.section, batch_tokens=batch_tokens)
+    assert texts_of(translator.sample(some_texts(), sampling)) == texts_of(whole)
+    monkeypatch.setattr("mt.decode.translator.MAX_ROWS", 6)
+    assert texts_of(translator.sample(some_texts(), sampling)) == texts_of(whole)
+
+
+def test_samples_do_not_depend_on_where_a_text_is_cut(translator):
+    sampling, texts = Sampling(samples=2, seed=4), some_texts()
+    whole = texts_of(translator.sample(texts, sampling))
+    cut = [
+        found
+        for first in range(0, len(texts), 5)
+        for found in texts_of(translator.sample(texts[first : first + 5], sampling, first_text=first))
+    ]
+    assert cut == whole
+    assert texts_of(translator.sample(texts, replace(sampling, seed=5))) != whole
+
+
+def test_more_rows_than_sentences_fit_in_a_batch(translator, monkeypatch):
+    sizes = []
+    start = translator.stepper.start
+    monkeypatch.setattr(translator.stepper, "start", lambda source: (sizes.append(len(source)), start(source)))
+    monkeypatch.setattr("mt.decode.translator.MAX_ROWS", 12)
+    translator.sample(["ta", "mo", "ly", "er", "in"], Sampling(samples=6))
+    assert sizes == [2, 2, 1]
+    sizes.clear()
+    translator.sample(["ta", "mo"], Sampling(samples=13))
+    assert sizes == [1, 1]
+
+
+def test_rules_hold_for_samples_too(translator, tokenizer):
+    drawn = translator.answer(["ta mo"], replace(translator.options(min_length=5), sampling=Sampling(samples=20)))
+    assert min(len(t.pieces) for t in drawn[0]) >= 5
+
+
+def test_terms_that_must_appear_are_for_beam_search(translator, tmp_path):
+    (tmp_path / "terms.tsv").write_text("ta\tmoly\n")
+    glossary = Glossary.read(str(tmp_path / "terms.tsv"))
+    with pytest.raises(ConfigError, match=r"^Samples cannot be made to contain a glossary's terms; leave one of the"):
+        translator.answer(["ta mo"], replace(translator.options(glossary=glossary), sampling=Sampling()))
+
+
+@pytest.mark.parametrize("mean", Mean)
+def test_an_ensemble_of_a_model_with_itself_is_the_model(model, tokenizer, translator, mean):
+    twice = Translator(
+        translator.stepper, tokenizer, translator.section, max_length=LONGEST,
+        ensemble=Ensemble([CachedStepper(model), CachedStepper(model)], mean=mean),
+    )  # fmt: skip
+    texts = some_texts()
+    for options in (translator.options(beam=3, nbest=3), replace(translator.options(), sampling=Sampling(samples=2))):
+        alone, together = (which.answer(texts, options) for which in (translator, twice))
+        assert texts_of(together) == texts_of(alone)
+        scores = [[t.score for lists in found for t in lists] for found in (alone, together)]
+        assert scores[1] == pytest.approx(scores[0], abs=1e-5)
+
+
+def test_an_ensemble_of_two_models_is_neither(model, small_model, tokenizer, translator):
+    other = small_model(seed=7, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size)
+    both = Translator(
+        translator.stepper, tokenizer, translator.section, max_length=LONGEST,
+        ensemble=Ensemble([CachedStepper(model), CachedStepper(other)]),
+    )  # fmt: skip
+    alone = Translator(CachedStepper(other), tokenizer, translator.section, max_length=LONGEST)
+    texts = some_texts()
+    found = [texts_of(which.search(texts)) for which in (both, translator, alone)]
+    assert found[0] != found[1] and found[0] != found[2]

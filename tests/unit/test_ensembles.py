@@ -1,0 +1,52 @@
+"""Model folders that translate together."""
+
+import pytest
+from toy import number_pairs, number_tokenizer, tiny_config, tiny_model
+
+import mt
+from mt.build import load_ensemble
+from mt.checkpoint import write_folder
+from mt.config import DecodeConfig, Precision, TokenizerConfig
+from mt.decode.ensemble import Mean
+from mt.errors import ConfigError
+from mt.models import Description
+from mt.tokenizer import train_tokenizer
+
+TEXTS = ["one two three", "", "ten", "four five six seven eight"]
+
+
+def write(folder, seed=0, tokenizer=None, max_length=64):
+    tokenizer = tokenizer or number_tokenizer()
+    size = tokenizer.tgt_size
+    told = Description(
+        src="en", tgt="de", src_size=size, tgt_size=size, max_length=max_length, precision=Precision.fp32,
+        model=tiny_config(), decode=DecodeConfig(beam=3),
+    )  # fmt: skip
+    weights = {name: p.detach() for name, p in tiny_model(seed).named_parameters()}
+    write_folder(folder, {**told.files(tokenizer), "model.safetensors": weights})
+    return folder
+
+
+@pytest.mark.parametrize("mean", Mean)
+def test_a_folder_with_itself_is_the_model(tmp_path, mean):
+    one = write(tmp_path / "one")
+    together = load_ensemble([one, one, one], mean=mean, device="cpu")
+    assert together.translate(TEXTS) == mt.load(one, device="cpu").translate(TEXTS)
+
+
+def test_settings_are_those_of_the_first_and_the_shortest_length_counts(tmp_path):
+    paths = [write(tmp_path / "one"), write(tmp_path / "two", seed=1, max_length=16)]
+    together = load_ensemble(paths, device="cpu")
+    assert (together.max_length, together.section) == (16, DecodeConfig(beam=3))
+    separate = [mt.load(path, device="cpu").translate(TEXTS) for path in paths]
+    assert together.translate(TEXTS) not in separate
+
+
+def test_other_pieces_are_refused(tmp_path):
+    pairs = number_pairs(50, seed=9)
+    section = TokenizerConfig(vocab_size=number_tokenizer().tgt_size, byte_fallback=False)
+    other = train_tokenizer([p.tgt for p in pairs], [p.src + " x" for p in pairs], section, tmp_path / "cache")
+    paths = [write(tmp_path / "one"), write(tmp_path / "two"), write(tmp_path / "other", tokenizer=other)]
+    message = rf"^{paths[0]} and {paths[2]} cannot translate together: their tokenizers differ\. Train the models"
+    with pytest.raises(ConfigError, match=message):
+        load_ensemble(paths, device="cpu")
