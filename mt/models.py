@@ -1,25 +1,49 @@
-"""Models that can be handed on: what a folder says of itself, and finding it by the name of a run."""
+"""Models that can be handed on: what a folder says of itself, and finding it by the name of a run.
+
+A folder may come from anywhere. Before any memory is taken for it, its files are compared with their manifest, its
+`config.json` with what a model can be, and the names, types and shapes of its tensors with that.
+"""
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from mt.checkpoint import Checkpoint, Checkpoints, read_json, read_tensors, verify_folder
+from mt.checkpoint import (
+    Checkpoint,
+    Checkpoints,
+    describe_tensors,
+    read_json,
+    read_tensors,
+    require_fit,
+    verify_folder,
+)
+from mt.checkpoint.schema import CONFIG as SCHEMA
 from mt.config import DecodeConfig, ModelConfig, Positions, Precision, Tying, require
 from mt.errors import CheckpointError, ConfigError
+from mt.nn.transformer import Transformer
 from mt.plain import from_plain
 from mt.tokenizer import Tokenizer
 
-SCHEMA = 1
-CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
+CONFIG, WEIGHTS, EMA = "config.json", "model.safetensors", "ema.safetensors"
 RUNS = Path("runs")
+MAX_CONFIG = 1 << 20  # bytes
+MAX_TABLE = 1 << 24  # numbers in a table of positions, which no weight in the file vouches for
+TRIES = 5
+MOST = {  # far above any model that is known to be of use, far below what takes a machine down
+    "src_size": 1_000_000, "tgt_size": 1_000_000, "max_length": 1 << 16,
+    "model.dim": 1 << 14, "model.ffn_dim": 1 << 17, "model.encoder_layers": 128, "model.decoder_layers": 128,
+    "model.max_length": 1 << 16,
+    "decode.beam": 1000, "decode.length_penalty": 100, "decode.min_ratio": 100, "decode.max_ratio": 100,
+    "decode.min_length": 100_000, "decode.max_extra": 100_000, "decode.max_length": 1_000_000,
+    "decode.batch_tokens": 10_000_000,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,18 +59,28 @@ class Description:
     model: ModelConfig
     decode: DecodeConfig
 
+    def __post_init__(self) -> None:
+        """Raises: ConfigError: for a model that is too large to be one, when trained as when loaded."""
+        for key, most in MOST.items():
+            section, _, name = key.rpartition(".")
+            value = getattr(getattr(self, section) if section else self, name)
+            require(value is None or value <= most, key, f"be at most {most:,}", value)
+        table = self.model.max_length * self.model.dim
+        fits = self.model.positions is Positions.rotary or table <= MAX_TABLE
+        require(fits, "model.max_length", f"be at most {MAX_TABLE:,} / `model.dim`", self.model.max_length)
+        for name in ("src", "tgt"):
+            plain = getattr(self, name).isprintable() and 0 < len(getattr(self, name)) <= 80
+            require(plain, name, "be 1 to 80 printable characters", repr(getattr(self, name))[:80])
+
     def files(self, tokenizer: Tokenizer) -> dict[str, bytes]:
         """The files that stand beside the weights, by name."""
-        text = json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2) + "\n"
+        text = json.dumps(SCHEMA.mark(asdict(self)), indent=2) + "\n"
         return {CONFIG: text.encode(), **tokenizer.files()}
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], where: str) -> "Description":
         """Raises: CheckpointError: for anything that this version does not know exactly."""
-        values = dict(values)
-        schema = values.pop("schema", None)
-        if schema != SCHEMA:
-            raise CheckpointError(f"{where} has schema {schema!r}, but this version of mt reads {SCHEMA}.")
+        values = SCHEMA.upgrade(values, where)
         try:
             for name, section in (("model", ModelConfig), ("decode", DecodeConfig)):
                 values[name] = from_plain(section, values.get(name), f"{where}: `{name}`")
@@ -65,39 +99,84 @@ class Description:
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A verified folder, a model's or a checkpoint's."""
+    """A verified folder, a model's or a checkpoint's. Its weights are mapped from the file until they are copied."""
 
     path: Path
     description: Description
     tokenizer: Tokenizer
+    tensors: dict[str, Tensor]
 
     def weights(self) -> dict[str, Tensor]:
-        ema = self.path / "ema.safetensors"
-        return read_tensors(ema if ema.exists() else self.path / WEIGHTS)
+        return self.tensors
 
 
 def read_model(path: Path | None = None) -> StoredModel:
     """Args: path: a model folder, a checkpoint, or a run, whose handed-on model or else best checkpoint is taken; None:
     the run below `runs/` that was written to last.
 
+    A run may be training meanwhile: a folder that is removed or replaced while it is read is looked for again.
+
     Raises: CheckpointError: when there is no model there, or it is damaged.
     """
-    folder = _find(path if path is not None else newest_run(RUNS))
+    path = path if path is not None else newest_run(RUNS)
+    for _ in range(TRIES - 1):
+        folder = _find(path)
+        before = _identity(folder)
+        try:
+            return _read(folder)
+        except CheckpointError:
+            if _identity(folder) == before:
+                raise
+    return _read(_find(path))
+
+
+def _identity(folder: Path) -> tuple[int, int, int] | None:
+    """The folder itself, whatever its name, with the time of its last change; None when it is gone."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_ctime_ns
+
+
+def _read(folder: Path) -> StoredModel:
     verify_folder(folder)
-    told = Description.from_values(read_json(folder / CONFIG), str(folder / CONFIG))
+    told = Description.from_values(read_json(folder / CONFIG, most=MAX_CONFIG), str(folder / CONFIG))
     tokenizer = Tokenizer.load(folder)
     if (told.src_size, told.tgt_size) != (tokenizer.src_size, tokenizer.tgt_size):
         raise CheckpointError(
             f"{folder / CONFIG} tells of vocabularies of {told.src_size:,} and {told.tgt_size:,} pieces, but the "
             f"tokenizer beside it has {tokenizer.src_size:,} and {tokenizer.tgt_size:,}; they are of different models."
         )
-    return StoredModel(folder, told, tokenizer)
+    weights = folder / EMA if (folder / EMA).exists() else folder / WEIGHTS
+    require_fit(describe_tensors(weights), parameters_of(told), str(weights), f"the model of its {CONFIG}")
+    return StoredModel(folder, told, tokenizer, read_tensors(weights))
+
+
+class Shape(Transformer):
+    """A model without values: to draw them on the `meta` device would make torch import its compiler, for seconds."""
+
+    def initialize(self) -> None:
+        pass
+
+
+def parameters_of(told: Description) -> dict[str, Tensor]:
+    """Names, types and shapes of what the model will hold, on the `meta` device: they take no memory."""
+    shape = told.model
+    if shape.positions is Positions.sinusoidal:
+        shape = replace(shape, positions=Positions.learned)  # the same parameters, but for a table that is calculated
+    with torch.device("meta"):
+        model = Shape(shape, src_size=told.src_size, tgt_size=told.tgt_size)
+    found: dict[str, Tensor] = dict(model.named_parameters())
+    if shape is not told.model:
+        del found["src_embedding.learned"], found["tgt_embedding.learned"]
+    return found
 
 
 def languages(path: Path) -> tuple[str, str]:
     """What the model that `read_model` would find translates from and to. Raises: CheckpointError: as that."""
     config = _find(path) / CONFIG
-    told = Description.from_values(read_json(config), str(config))
+    told = Description.from_values(read_json(config, most=MAX_CONFIG), str(config))
     return told.src, told.tgt
 
 

@@ -12,28 +12,41 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from mt.errors import ConfigError
 
 Section = TypeVar("Section")
+SHOWN = 80  # characters of a value that a refusal repeats
 
 
 def from_plain(section: type[Section], values: object, where: str) -> Section:
     """A section from the plain JSON values of a file that may come from anywhere. Nothing is interpolated or converted.
 
+    A key that came after the first files were written (`mt.config.LATER`) may be missing: it has its default.
+
     Raises: ConfigError: on an unknown or missing key, or a value of another type; names `where` and the key.
     """
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{where} must be a table of settings, but is {values!r}.")
+        raise ConfigError(f"{where} must be a table of settings, but is {shown(values)}.")
     types = get_type_hints(section)
     names = {f.name for f in fields(section)}  # pyright: ignore[reportArgumentType]
     for key in values:
         if key not in names:
-            raise ConfigError(f"{where} has no setting `{key}`; this version knows {', '.join(sorted(names))}.")
-    missing = names - set(values)
+            name = key if isinstance(key, str) and key.isprintable() and len(key) <= SHOWN else shown(key)
+            raise ConfigError(f"{where} has no setting `{name}`; this version knows {', '.join(sorted(names))}.")
+    first = {f.name for f in fields(section) if not f.metadata.get("later")}  # pyright: ignore[reportArgumentType]
+    missing = first - set(values)
     if missing:
         raise ConfigError(f"{where} lacks `{sorted(missing)[0]}`; the file is of another version, or damaged.")
     return section(**{key: _plain(types[key], value, f"{where}: `{key}`") for key, value in values.items()})
 
 
+def shown(value: object) -> str:
+    """A value as a refusal repeats it: one line that a terminal can take, cut when long."""
+    text = repr(value[: SHOWN + 1]) if isinstance(value, str) else ascii(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+
+
 def _plain(kind: Any, value: object, where: str) -> object:
     """`value` if it is of `kind`; enum members by their value."""
+    if isinstance(value, str) and not _is_text(value):
+        raise ConfigError(f"{where} must be text, but is {shown(value)}, which holds half of a surrogate pair.")
     options = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     for option in options:
         if option is type(None) and value is None:
@@ -52,4 +65,9 @@ def _plain(kind: Any, value: object, where: str) -> object:
         else "null" if o is type(None) else getattr(o, "__name__", str(o))
         for o in options
     )  # fmt: skip
-    raise ConfigError(f"{where} must be {wanted}, but is {value!r}.")
+    raise ConfigError(f"{where} must be {wanted}, but is {shown(value)}.")
+
+
+def _is_text(value: str) -> bool:
+    """JSON can spell half a character, `"\\ud800"`, which no file or terminal takes."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)

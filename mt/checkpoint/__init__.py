@@ -1,17 +1,18 @@
 """Checkpoints, and the models that are handed on: folders that appear whole or not at all."""
 
+from mt.checkpoint.files import read_json, write_text
 from mt.checkpoint.folder import (
     Manifest,
     RunLock,
     clean_up,
-    read_json,
     read_manifest,
-    read_tensors,
     verify_folder,
     write_folder,
 )
 from mt.checkpoint.run import Checkpoint, Checkpoints
-from mt.checkpoint.state import average, load_into, random_state, set_random_state
+from mt.checkpoint.space import require_space
+from mt.checkpoint.state import average, load_into, random_state, require_fit, set_random_state
+from mt.checkpoint.tensors import describe_tensors, read_tensors
 
 __all__ = [
     "Checkpoint",
@@ -20,12 +21,16 @@ __all__ = [
     "RunLock",
     "average",
     "clean_up",
+    "describe_tensors",
     "load_into",
     "random_state",
     "read_json",
     "read_manifest",
     "read_tensors",
+    "require_fit",
+    "require_space",
     "set_random_state",
     "verify_folder",
     "write_folder",
+    "write_text",
 ]

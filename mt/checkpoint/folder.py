@@ -13,8 +13,7 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -23,11 +22,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from mt.checkpoint import schema
+from mt.checkpoint.files import explained, read_json
 from mt.errors import CheckpointError
 from mt.log import logger
 
 MANIFEST = "MANIFEST.json"
-SCHEMA = 1
+MAX_MANIFEST, MAX_FILES = 1 << 20, 1000
 FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
@@ -66,7 +67,7 @@ def write_folder(
                 shutil.rmtree(temp)
             temp.mkdir()
             entries = {name: _write_file(temp / name, content) for name, content in files.items()}
-            manifest = {"schema": SCHEMA, "meta": dict(meta or {}), "files": entries}
+            manifest = schema.MANIFEST.mark({"meta": dict(meta or {}), "files": entries})
             _write_file(temp / MANIFEST, json.dumps(manifest, indent=2).encode())
             _sync_folder(temp)
             if there:
@@ -87,16 +88,16 @@ def write_folder(
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of `folder`, well formed, not yet compared with the files. Raises `CheckpointError`."""
     path = folder / MANIFEST
-    content = read_json(path)
-    if (schema := content.get("schema")) != SCHEMA:
-        raise CheckpointError(f"`{path}` must have schema {SCHEMA}, but has {schema}: another version of mt wrote it.")
+    content = schema.MANIFEST.upgrade(read_json(path, most=MAX_MANIFEST), f"`{path}`")
     listed, meta = content.get("files"), content.get("meta")
     if not isinstance(listed, dict) or not isinstance(meta, dict):
         raise CheckpointError(f"`{path}` must hold the objects `files` and `meta`, but does not.")
+    if len(listed) > MAX_FILES:
+        raise CheckpointError(f"`{path}` must list at most {MAX_FILES} files, but lists {len(listed):,}.")
     files = {}
     for name, entry in listed.items():
         if not FILE_NAME.fullmatch(name) or name == MANIFEST:
-            raise CheckpointError(f"`{path}` must list plain file names, but lists {name!r}.")
+            raise CheckpointError(f"`{path}` must list plain file names, but lists {name!r:.80}.")
         match entry:
             case {"size": int(size), "sha256": str(sha256)}:
                 files[name] = size, sha256
@@ -138,27 +139,6 @@ def find_problem(folder: Path) -> CheckpointError | None:
     except CheckpointError as error:
         return error
     return None
-
-
-def read_tensors(path: Path, device: str = "cpu") -> dict[str, Tensor]:
-    """The tensors of one safetensors file. Raises `CheckpointError` when it is missing or damaged."""
-    try:
-        with explained(f"`{path}` cannot be read"):
-            return safetensors.torch.load_file(path, device=device)
-    except safetensors.SafetensorError as error:
-        raise CheckpointError(f"`{path}` must be safetensors, but cannot be read as such: {error}.") from error
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file. Raises `CheckpointError` when it is missing, damaged or no object."""
-    try:
-        with explained(f"`{path}` cannot be read"):
-            content = json.loads(path.read_bytes().decode())
-    except (ValueError, RecursionError):
-        raise CheckpointError(f"`{path}` must be JSON in UTF-8, but cannot be read as such.") from None
-    if not isinstance(content, dict):
-        raise CheckpointError(f"`{path}` must hold a JSON object, but holds something else.")
-    return content
 
 
 def move_aside(path: Path, prefix: str) -> Path:
@@ -210,15 +190,6 @@ class RunLock:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
-
-
-@contextmanager
-def explained(what: str) -> Iterator[None]:
-    """Turn the system's error into ours: "`what`: No space left on device."."""
-    try:
-        yield
-    except OSError as error:
-        raise CheckpointError(f"{what}: {error.strerror or error}.") from error
 
 
 def _write_file(path: Path, content: bytes | Mapping[str, Tensor]) -> dict[str, Any]:

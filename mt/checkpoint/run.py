@@ -12,18 +12,18 @@ from typing import Any, Self
 
 from torch import Tensor
 
+from mt.checkpoint import schema
+from mt.checkpoint.files import explained, read_json
 from mt.checkpoint.folder import (
     MANIFEST,
     clean_up,
-    explained,
     find_problem,
     move_aside,
-    read_json,
     read_manifest,
-    read_tensors,
     verify_folder,
     write_folder,
 )
+from mt.checkpoint.tensors import read_tensors
 from mt.errors import CheckpointError
 from mt.log import logger
 
@@ -48,7 +48,7 @@ class Checkpoint:
         match manifest.meta:
             case {"step": int(step), "score": float() | None as score}:
                 return cls(path, step, score)
-        raise CheckpointError(f"`{path / MANIFEST}` must give a step and a score, but gives {manifest.meta}.")
+        raise CheckpointError(f"`{path / MANIFEST}` must give a step and a score, but gives {manifest.meta!s:.80}.")
 
     def model(self) -> dict[str, Tensor]:
         return read_tensors(self.path / MODEL)
@@ -61,7 +61,7 @@ class Checkpoint:
         return read_tensors(self.path / EMA) if (self.path / EMA).exists() else None
 
     def state(self) -> dict[str, Any]:
-        return read_json(self.path / STATE)
+        return schema.STATE.upgrade(read_json(self.path / STATE), f"`{self.path / STATE}`")
 
     def file(self, name: str) -> bytes:
         """One of the extra files. Raises `CheckpointError` when it cannot be read."""
@@ -94,7 +94,7 @@ class Checkpoints:
 
         A valid checkpoint of the same step stays as it is. Raises `CheckpointError` when the disk does not take it.
         """
-        parts = {MODEL: model, OPTIMIZER: optimizer, STATE: json.dumps(state).encode(), **files}
+        parts = {MODEL: model, OPTIMIZER: optimizer, STATE: json.dumps(schema.STATE.mark(state)).encode(), **files}
         if ema is not None:
             parts[EMA] = ema
         path = self.folder / f"step-{step:08d}"
@@ -115,6 +115,11 @@ class Checkpoints:
     def ranked(self) -> list[Path]:
         """All checkpoints that verify, best first."""
         return [path for path in self._best_first() if find_problem(path) is None]
+
+    def scored(self) -> list[Path]:
+        """All that were saved with a score and verify, newest first."""
+        newest = (path for path in self._newest_first() if find_problem(path) is None)
+        return [path for path in newest if read_manifest(path).meta.get("score") is not None]
 
     def prune(self) -> None:
         """Remove all but the `keep` best and the newest two that verify.

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mt.checkpoint.folder import read_tensors, verify_folder
+from mt.checkpoint.folder import verify_folder
 from mt.checkpoint.run import EMA, MODEL
+from mt.checkpoint.tensors import read_tensors
 from mt.errors import CheckpointError
 
 SHOWN = 5
@@ -28,7 +29,7 @@ def average(checkpoints: Sequence[Path]) -> dict[str, Tensor]:
         verify_folder(path)
         tensors = read_tensors(path / EMA if (path / EMA).exists() else path / MODEL)
         first = first or tensors
-        _require_fit(tensors, first, str(path), f"`{checkpoints[0]}`")
+        require_fit(tensors, first, str(path), f"`{checkpoints[0]}`")
         sums = {name: tensor.double() + sums.get(name, 0) for name, tensor in tensors.items()}
     return {name: (total / len(checkpoints)).to(first[name].dtype) for name, total in sums.items()}
 
@@ -39,10 +40,23 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> N
     Raises `CheckpointError` naming up to five tensors that do not; the module is then untouched.
     """
     parameters = dict(module.named_parameters())
-    _require_fit(tensors, parameters, where, "the model")
+    require_fit(tensors, parameters, where, "the model")
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(tensors[name])
+
+
+def require_fit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str, what: str) -> None:
+    """Raise `CheckpointError` naming up to five names, types and shapes that differ; values are not looked at."""
+    problems = [f"`{name}` is missing" for name in expected if name not in tensors]
+    problems += [f"`{name:.80}` is not known" for name in tensors if name not in expected]
+    for name, tensor in tensors.items():
+        if name in expected and (found := _kind(tensor)) != (must := _kind(expected[name])):
+            problems.append(f"`{name}` must be {must}, but is {found}")
+    if problems:
+        shown = "; ".join(problems[:SHOWN])
+        more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise CheckpointError(f"`{where}` does not fit {what}: {shown}{more}.")
 
 
 def random_state() -> dict[str, Any]:
@@ -69,18 +83,6 @@ def set_random_state(state: Mapping[str, Any]) -> None:
             torch.mps.set_rng_state(_from_hex(state["mps"]))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"The random state must be one that `random_state` gave, but is not: {error}.") from error
-
-
-def _require_fit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str, what: str) -> None:
-    problems = [f"`{name}` is missing" for name in expected if name not in tensors]
-    problems += [f"`{name}` is not known" for name in tensors if name not in expected]
-    for name, tensor in tensors.items():
-        if name in expected and (found := _kind(tensor)) != (must := _kind(expected[name])):
-            problems.append(f"`{name}` must be {must}, but is {found}")
-    if problems:
-        shown = "; ".join(problems[:SHOWN])
-        more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        raise CheckpointError(f"`{where}` does not fit {what}: {shown}{more}.")
 
 
 def _kind(tensor: Tensor) -> str:

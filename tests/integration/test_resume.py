@@ -72,7 +72,8 @@ def test_the_unbroken_run_is_worth_comparing_with(unbroken):
     assert len({weights[name] for name in ("model", "ema", "optimizer")}) == 3
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_killed_at_random_moments_it_ends_the_same(seed, folder, command, start, unbroken):
     draw, name = random.Random(seed), f"killed-{seed}"
     metrics, checkpoints = folder / f"runs/{name}/metrics.jsonl", folder / f"runs/{name}/checkpoints"

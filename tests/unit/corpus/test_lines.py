@@ -3,7 +3,9 @@
 import bz2
 import gzip
 import lzma
+import os
 import sys
+import threading
 import tracemalloc
 
 import pytest
@@ -169,3 +171,22 @@ def test_decode_line_takes_lines_with_and_without_end():
     assert decode_line("\ufeffa".encode(), "stdin:1", first=True) == "a"
     with pytest.raises(DataError, match=r"^stdin:7: byte 0 \(0xff\) is not UTF-8"):
         decode_line(b"\xff\n", "stdin:7")
+
+
+@pytest.mark.parametrize("suffix", PACK)
+def test_a_small_file_that_unpacks_without_end_is_refused(write, suffix, monkeypatch):
+    monkeypatch.setattr("mt.corpus.lines.PLENTY", 1 << 20)
+    path = write(PACK[suffix](b"a b c\n" * (1 << 20)))
+    with pytest.raises(DataError, match=r"a\.en` grows more than 200-fold when unpacked, as no text does: if you"):
+        list(read_lines(path))
+    few = b"".join(b"%d a b c\n" % n for n in range(200_000))
+    assert len(list(read_lines(write(PACK[suffix](few))))) == 200_000
+
+
+def test_a_pipe_has_no_size_to_compare_with(tmp_path, monkeypatch):
+    monkeypatch.setattr("mt.corpus.lines.PLENTY", 10)
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(gzip.compress(b"a b c\n" * 5000)))
+    writer.start()
+    assert len(list(read_lines(tmp_path / "pipe"))) == 5000
+    writer.join()

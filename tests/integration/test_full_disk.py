@@ -1,0 +1,72 @@
+"""A disk that is full, or takes no more, in the middle of a run: the last checkpoint is good and training goes on."""
+
+import logging
+import os
+import resource
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from test_resume_grid import fit, make
+
+from mt.checkpoint import require_space
+from mt.errors import CheckpointError
+
+
+@pytest.fixture
+def small_files():
+    """A function that sets how large a file may become, as a quota does; None: as before."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda most: resource.setrlimit(resource.RLIMIT_FSIZE, (soft if most is None else most, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_files_that_may_not_grow_cost_two_checkpoints_and_one_warning(tmp_path, small_files, caplog):
+    caplog.set_level(logging.WARNING, "mt")
+    trainer, seen = make(tmp_path, accumulate=1), []
+
+    def on_validation(validation, state):
+        last = trainer.checkpoints.latest()
+        seen.append((state.step, last.step if last else None))
+        small_files(10_000 if state.step in (8, 12) else None)
+
+    trainer.on_validation = on_validation
+    fit(trainer, tmp_path)
+    small_files(None)
+    assert seen == [(4, None), (8, 4), (12, 4), (16, 4), (20, 16)]
+    warnings = [text for text in caplog.messages if "cannot be written" in text]
+    assert len(warnings) == 1 and warnings[0].endswith(
+        "step-00000008` cannot be written: File too large. Training goes on, and the next validation tries again."
+    )
+    assert trainer.checkpoints.latest().step == 20 and not list(trainer.checkpoints.folder.glob(".tmp-*"))
+
+
+def test_a_device_without_room_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+    trainer = make(tmp_path, accumulate=1)
+    trainer.save(score=1.0)
+    trainer.state.step = 4
+    real = Path.open
+
+    def no_room(path, *args, **kwargs):
+        full = path.name == "optimizer.safetensors" and "w" in str(args)
+        return real(Path("/dev/full") if full else path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", no_room)
+    with pytest.raises(CheckpointError, match=r"step-00000004` cannot be written: No space left on device\."):
+        trainer.save(score=2.0)
+    monkeypatch.undo()
+    assert trainer.checkpoints.latest().step == 0
+    assert sorted(os.listdir(trainer.checkpoints.folder)) == ["best", "latest", "step-00000000"]  # noqa: PTH208
+
+
+def test_too_little_room_is_said_before_the_start(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(199_000_000) if path == tmp_path else None)
+    require_space(tmp_path / "runs/x", 99_000_000)
+    with pytest.raises(CheckpointError) as refused:
+        require_space(tmp_path / "runs/x", 100_000_000)
+    assert str(refused.value) == (
+        f"`{tmp_path}/runs/x` has 199 MB left on its disk, but two checkpoints of 100 MB must fit: make room, or "
+        "choose another `run.root`."
+    )

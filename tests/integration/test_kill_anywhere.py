@@ -1,0 +1,65 @@
+"""Killed five times at random moments, a run ends as if nobody had touched it; and the comparison can tell."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+import kill_anywhere  # noqa: E402
+
+STEPS = 56
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory) -> tuple[Path, str]:
+    """Its working folder, and what the script said."""
+    folder = tmp_path_factory.mktemp("killed")
+    script = [sys.executable, str(ROOT / "scripts/kill_anywhere.py"), "--fork", "--keep", str(folder)]
+    done = subprocess.run([*script, "--kills", "5", "--steps", str(STEPS)], capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder, done.stdout
+
+
+def test_killed_at_five_moments_it_ends_the_same(killed):
+    folder, said = killed
+    assert "every loss, rate and score, and every weight, as in the unbroken run" in said
+    attempts = json.loads((folder / "runs/killed/manifest.json").read_text())["attempts"]
+    assert len(attempts) >= 3
+    told = kill_anywhere.numbers_of(folder / "runs/killed")
+    assert [line["step"] for line in told if line["kind"] == "train"] == list(range(1, STEPS + 1))
+
+
+def damage_loss(run: Path) -> None:
+    lines = (run / "metrics.jsonl").read_text().split("\n")
+    line = json.loads(lines[20])
+    lines[20] = json.dumps({**line, "loss": line["loss"] + 1e-15 * max(1.0, line["loss"])})
+    (run / "metrics.jsonl").write_text("\n".join(lines))
+
+
+def damage_weights(run: Path) -> None:
+    file = run / "model/model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"\x01")
+
+
+def lose_a_line(run: Path) -> None:
+    (run / "metrics.jsonl").write_text("\n".join((run / "metrics.jsonl").read_text().split("\n")[1:]))
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (damage_loss, "line 21: "),
+        (damage_weights, "model/model.safetensors differs"),
+        (lose_a_line, "lines of metrics are not"),
+    ],
+)
+def test_the_comparison_sees_the_smallest_difference(killed, tmp_path, damage, sentence):
+    shutil.copytree(killed[0], tmp_path / "copy")
+    assert kill_anywhere.compare(tmp_path / "copy", STEPS) == []
+    damage(tmp_path / "copy/runs/killed")
+    assert any(sentence in difference for difference in kill_anywhere.compare(tmp_path / "copy", STEPS))

@@ -1,0 +1,152 @@
+"""Stopped at the awkward places of a run and gone on, it is bit for bit the run that was not."""
+
+import signal
+
+import pytest
+import torch
+from toy import number_pairs, number_tokenizer, tiny_model, updater_of
+
+from mt.batching import BatchStream, TokenizedCorpus
+from mt.checkpoint import Checkpoints
+from mt.config import BatchConfig, ScheduleConfig, ScheduleKind, TrainConfig
+from mt.errors import StoppedError
+from mt.log import Metrics, read_metrics
+from mt.optim import Ema, optimizer_tensors
+from mt.tokenizer import Tokenizer
+from mt.train.trainer import Trainer
+from mt.train.validate import Validation
+
+EVERY = 4  # updates between validations
+SCORES = [3.0, 5.0, 4.0, 4.5, 1.0, 2.0]  # the second is the best: patience counts from the third on
+PATIENCE = 3
+
+
+class Scripted:
+    """A validator whose scores depend on the step alone."""
+
+    trainer: Trainer
+
+    def __call__(self, model) -> Validation:
+        score = SCORES[min(-(-self.trainer.state.step // EVERY), len(SCORES)) - 1]
+        return Validation(-score, score, score, ["one"], ["eins"], ["zwei"])
+
+
+class Silent:
+    def update(self, status) -> None:
+        pass
+
+
+def make(folder, *, accumulate: int) -> Trainer:
+    """A run with dropout, subword sampling, a running mean, several batches an update, several epochs."""
+    files = number_tokenizer().files()
+    corpus = TokenizedCorpus(number_pairs(30), Tokenizer.from_files(files, sampling=0.3))
+    model = tiny_model(dropout=0.1)
+    batch = BatchConfig(tokens=32 if accumulate > 1 else 64, max_length=32, accumulate=accumulate, pool=8)
+    validator = Scripted()
+    trainer = Trainer(
+        updater=updater_of(model, ema=Ema(model, 0.5), clip_norm=1.0),
+        stream=BatchStream(corpus, batch, seed=1, sampling=True),
+        validator=validator,  # pyright: ignore[reportArgumentType]
+        checkpoints=Checkpoints(folder / "checkpoints", 2),
+        files={},
+        train=TrainConfig(steps=40, patience=PATIENCE, validate_every=EVERY, log_every=1, keep=2),
+        batch=batch,
+        schedule=ScheduleConfig(name=ScheduleKind.cosine, warmup_steps=3),
+    )
+    validator.trainer = trainer
+    return trainer
+
+
+def fit(trainer: Trainer, folder) -> None:
+    with Metrics(folder, step=trainer.state.step, tensorboard=False) as metrics:
+        trainer.fit(metrics, Silent())  # pyright: ignore[reportArgumentType]
+
+
+def everything(trainer: Trainer, folder) -> tuple[dict[str, torch.Tensor], object]:
+    updater = trainer.updater
+    tensors = {name: p.detach() for name, p in updater.model.named_parameters()}
+    tensors |= optimizer_tensors(updater.model, updater.optimizer)
+    tensors |= {f"mean of {name}": mean for name, mean in updater.ema.means.items()}
+    clocks = {"seconds", "src_tokens_per_s", "tgt_tokens_per_s"}
+    lines = [{k: v for k, v in line.items() if k not in clocks} for line in read_metrics(folder / "metrics.jsonl")]
+    state = {name: value for name, value in trainer.state.to_dict().items() if name != "seconds"}
+    kept = sorted((p.name, p.read_text()) for p in (folder / "checkpoints").iterdir() if p.is_file())
+    return tensors, (lines, state, trainer.stream.state_dict(), kept)
+
+
+@pytest.fixture(scope="module", params=[1, 3], ids=lambda n: f"accumulate {n}")
+def unbroken(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unbroken")
+    torch.manual_seed(0)
+    trainer = make(folder, accumulate=request.param)
+    fit(trainer, folder)
+    lines = [line for line in read_metrics(folder / "metrics.jsonl") if line["kind"] == "train"]
+    return request.param, everything(trainer, folder), [line["epoch"] for line in lines]
+
+
+def place(where: str, epochs: list[float]) -> int:
+    """The update after which to stop; `epochs[n - 1]` are the epochs that update n ended at."""
+    first_epoch = next(n for n, epoch in enumerate(epochs, 1) if epoch >= 1)
+    return {
+        "first update": 1,
+        "middle of an epoch": max(first_epoch // 2, 2),
+        "last batch of an epoch": first_epoch,
+        "first batch of the next": first_epoch + 1,
+        "right after a validation": EVERY + 1,
+        "with a validation": 2 * EVERY,
+        "while patience counts": 4 * EVERY + 1,
+        "last but one": len(epochs) - 1,
+    }[where]
+
+
+PLACES = (
+    "first update", "middle of an epoch", "last batch of an epoch", "first batch of the next",
+    "right after a validation", "with a validation", "while patience counts", "last but one",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_it_goes_on_as_if_it_had_not_stopped(unbroken, where, tmp_path):
+    accumulate, (tensors, rest), epochs = unbroken
+    stop = place(where, epochs)
+    assert 0 < stop < len(epochs)
+    first = make(tmp_path, accumulate=accumulate)
+    real = first.updater.__class__.__call__
+
+    def update(batches, lr, **more):
+        if first.state.step == stop:
+            signal.raise_signal(signal.SIGTERM)
+        return real(first.updater, batches, lr, **more)
+
+    first.updater = Spy(first.updater, update)  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(StoppedError, match=f"at step {stop}, saved"):
+        fit(first, tmp_path)
+    torch.rand(99)  # random numbers move on in between
+    second = make(tmp_path, accumulate=accumulate)
+    second.resume(second.checkpoints.latest())
+    assert second.state.step == stop
+    fit(second, tmp_path)
+    found, other = everything(second, tmp_path)
+    assert other == rest
+    assert found.keys() == tensors.keys() and all(torch.equal(found[name], tensors[name]) for name in tensors)
+
+
+class Spy:
+    """An updater whose call is watched."""
+
+    def __init__(self, inner, call) -> None:
+        self._inner, self._call = inner, call
+
+    def __call__(self, *args, **more):
+        return self._call(*args, **more)
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+
+def test_the_unbroken_run_passes_all_places(unbroken):
+    _, (_, (_lines, state, _, _)), epochs = unbroken
+    assert state["finished"] == f"no better bleu in {PATIENCE} validations" and state["step"] == 5 * EVERY
+    assert epochs[-1] > 2
+    assert len({place(where, epochs) for where in PLACES}) >= 6
+    assert state["stale"] == PATIENCE and state["best_step"] == 2 * EVERY

@@ -1,0 +1,120 @@
+"""Killed at any file-system event of a write, what was there or what was to come is found, and writing goes on."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from crash import run_until
+
+from mt.checkpoint import Checkpoints, clean_up, read_json, verify_folder, write_folder
+from mt.config import Config, DataConfig, TrainConfig
+from mt.models import Description, read_model
+from mt.train.folder import RunFolder, read_config
+
+
+def all_crashes(tmp_path: Path, before: Callable[[Path], object], work: Callable[[Path], object]):
+    """A folder for each event of `work`, which was killed there; all are copies of what `before` prepares."""
+    before(tmp_path / "origin")
+    for name in ("imports", "count"):
+        shutil.copytree(tmp_path / "origin", tmp_path / name)
+    work(tmp_path / "imports")  # so that no child opens files to import modules
+    total = run_until(-1, lambda: work(tmp_path / "count"))
+    assert total and total >= 4
+    for event in range(1, total + 1):
+        folder = tmp_path / str(event)
+        shutil.copytree(tmp_path / "origin", folder)
+        assert run_until(event, lambda folder=folder: work(folder)) is None
+        yield folder
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def files():
+    from toy import number_tokenizer, tiny_config, tiny_model
+
+    from mt.config import DecodeConfig, Precision
+
+    size = number_tokenizer().tgt_size
+    told = Description(
+        src="en", tgt="de", src_size=size, tgt_size=size, max_length=64, precision=Precision.fp32,
+        model=tiny_config(), decode=DecodeConfig(beam=2),
+    )  # fmt: skip
+
+    def make(value: float) -> dict:
+        weights = {name: torch.full_like(p, value) for name, p in tiny_model().named_parameters()}
+        return {**told.files(number_tokenizer()), "model.safetensors": weights}
+
+    return make
+
+
+def value_of(found) -> float:
+    return next(iter(found.weights().values())).flatten()[0].item()
+
+
+def test_a_run_always_has_a_model_while_its_model_folder_is_replaced(tmp_path, files):
+    def before(run: Path) -> None:
+        parts = files(1.0)
+        Checkpoints(run / "checkpoints", 1).save(
+            1, model=parts.pop("model.safetensors"), optimizer={}, state={}, files=parts
+        )
+        write_folder(run / "model", files(2.0), meta={"step": 1})
+
+    def work(run: Path) -> None:
+        write_folder(run / "model", files(3.0), meta={"step": 2}, replace=True)
+
+    seen = set()
+    for run in all_crashes(tmp_path, before, work):
+        seen.add(value_of(read_model(run)))
+        clean_up(run)
+        work(run)
+        assert value_of(read_model(run)) == 3.0
+        assert sorted(path.name for path in run.iterdir()) == ["checkpoints", "model"]
+    assert seen == {1.0, 2.0, 3.0}  # the checkpoint's in the one instant between two renames
+
+
+def test_the_pointers_always_name_a_checkpoint_that_is_there(tmp_path, files):
+    def save(run: Path, step: int, score: float) -> None:
+        parts = files(float(step))
+        checkpoints = Checkpoints(run, 1)
+        checkpoints.save(step, model=parts.pop("model.safetensors"), optimizer={}, state={}, files=parts, score=score)
+        checkpoints.prune()
+
+    def before(run: Path) -> None:
+        for step in (1, 2, 3):
+            save(run, step, 3.0 - step)
+
+    for run in all_crashes(tmp_path, before, lambda run: save(run, 4, 9.0)):
+        for pointer in ("latest", "best"):
+            verify_folder(run / (run / pointer).read_text().strip())
+        Checkpoints(run, 1).clean_up()
+        save(run, 4, 9.0)
+        assert [(run / pointer).read_text() for pointer in ("latest", "best")] == ["step-00000004\n"] * 2
+
+
+def test_settings_and_the_manifest_of_a_run_are_the_old_or_the_new(tmp_path):
+    def settings(steps: int) -> dict:
+        return Config(data=DataConfig(corpus=None, train=["a.en", "a.de"]), train=TrainConfig(steps=steps)).to_dict()
+
+    def write(run: Path, steps: int) -> None:
+        folder = RunFolder(run)
+        folder.begin(settings(steps))
+        folder.write_manifest({"steps": steps}, ["mt", "train"])
+
+    for run in all_crashes(tmp_path, lambda run: write(run, 1), lambda run: write(run, 2)):
+        folder = RunFolder(run)
+        assert read_config(folder.config) in (settings(1), settings(2))
+        told = read_json(folder.manifest)
+        assert (told["steps"], len(told["attempts"])) in ((1, 1), (2, 2))
+        clean_up(run)
+        write(run, 3)
+        assert read_config(folder.config) == settings(3) and json.loads(folder.manifest.read_text())["steps"] == 3
+        assert sorted(path.name for path in run.iterdir()) == ["config.yaml", "manifest.json"]
