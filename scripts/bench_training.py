@@ -4,14 +4,17 @@
         batch.tokens=4096 model=small train.precision=bf16
 
 Takes the settings of `mt train`. Text is real, and read before the clock starts. Prints target and source tokens a
-second (end marks counted, there is no padding), milliseconds by part, the share of the token budget that is used, peak
-memory and model FLOP utilisation:
+second (end marks counted, there is no padding), the share of the token budget that is used, peak memory, the loss, and
+model FLOP utilisation:
 
     MFU = 6 * (encoder weights * source tokens + (decoder + output weights) * target tokens) / seconds / peak FLOP/s
 
 where weights are those of linear layers (2 FLOP a weight and token forward, 4 backward; attention products, norms and
-embeddings are not counted), and the peak is that of a square matrix product timed here in the same precision. The
-machine must be idle: one busy neighbour halves the figure.
+embeddings are not counted), and the peak is that of a square matrix product timed here in the same precision.
+
+Rates are those of the trainer's own update. Milliseconds by part come from steps of their own, done from one part to
+the next (the trainer's CPU lanes do different parts at the same moment). The machine must be idle: one busy neighbour
+halves the figure.
 """
 
 import resource
@@ -28,12 +31,14 @@ from torch import nn
 from mt.batching import Batch, BatchStream
 from mt.build import make_model, read_material
 from mt.cli.compose import compose
+from mt.config import Config
 from mt.device import autocast, autocast_dtype, pick_device, pick_precision, set_up_cpu
 from mt.losses import cross_entropy
 from mt.nn.transformer import Transformer, count_parameters
 from mt.optim import make_optimizer
+from mt.train.update import Updater
 
-WARM_UP, COUNTED = 10, 40
+WARM_UP, COUNTED, PARTED = 10, 40, 10
 
 
 def linear_weights(modules: nn.Module) -> int:
@@ -87,53 +92,76 @@ def main(overrides: list[str]) -> None:
     device = pick_device(config.train.device)
     set_up_cpu(config.train.threads)
     precision = pick_precision(config.train.precision, device)
-    dtype = autocast_dtype(precision)
     material = read_material(config)
     model = make_model(config, material.tokenizer, device).train()
-    optimizer = make_optimizer(model, config.optim)
-    stream = BatchStream(material.train, config.batch, seed=config.train.seed, sampling=config.tokenizer.sampling > 0)
-    clock, batches = Clock(device), list[Batch]()
-    for _ in range(WARM_UP + COUNTED):
-        with clock.part("data"):
-            batch = next(stream).to(device)
-        with clock.part("forward"), autocast(device, precision):
-            hidden = model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
-        with clock.part("loss"):
-            loss = cross_entropy(hidden.to(dtype), model.out_weight, batch.target_out, config.loss.label_smoothing)
-        with clock.part("backward"):
-            (loss.smoothed / batch.target_rows.num_rows).backward()
-        with clock.part("optimiser"):
-            nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip_norm or float("inf"))
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        batches.append(batch)
-    report(
-        model, clock, batches[WARM_UP:], config.batch.tokens, f"{device}, {precision.value}", peak_flops(device, dtype)
+    updater = Updater(
+        model,
+        make_optimizer(model, config.optim),
+        precision=precision,
+        smoothing=config.loss.label_smoothing,
+        clip_norm=config.optim.clip_norm,
     )
+    sampling = config.tokenizer.sampling > 0
+    stream = BatchStream(material.train, config.batch, seed=config.train.seed, sampling=sampling)
+    whole = Clock(device)
+    batches, losses = list[Batch](), list[float]()
+    for step in range(WARM_UP + COUNTED):
+        with whole.part("step"):
+            batches.append(next(stream))
+            update = updater([batches[-1]], config.optim.lr * min(1.0, (step + 1) / WARM_UP))
+        losses.append(update.read().nll)
+    memory = peak_memory(device)
+    parts = Clock(device)
+    for _ in range(WARM_UP + PARTED):
+        step_by_parts(updater, stream, parts, config)
+    stream.close()
+    print(
+        f"{device}, {precision.value}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
+        f"{count_parameters(model):,} parameters"
+    )
+    seconds = [ms / 1000 for ms in whole.counted()["step"]]
+    report(model, seconds, batches[WARM_UP:], config.batch.budget, peak_flops(device, autocast_dtype(precision)))
+    print(f"peak memory       {memory:.2f} GiB")
+    print(f"loss              {statistics.mean(losses[-10:]):.3f} nats a target token, mean of the last ten updates")
+    for name, values in parts.counted().items():
+        print(f"  {name:<10} {statistics.median(values):8.1f} ms")
 
 
-def report(model: Transformer, clock: Clock, batches: list[Batch], budget: int, where: str, peak: float) -> None:
-    parts = clock.counted()
-    seconds = [sum(step) / 1000 for step in zip(*parts.values(), strict=True)]
+def step_by_parts(updater: Updater, stream: BatchStream, clock: Clock, config: Config) -> None:
+    """An update like the trainer's, one part after the other."""
+    model, precision, dtype = updater.model, updater.precision, autocast_dtype(updater.precision)
+    with clock.part("data"):
+        batch = next(stream).to(updater.device)
+    with clock.part("forward"), autocast(updater.device, precision):
+        hidden = model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
+    with clock.part("loss"):
+        loss = cross_entropy(hidden.to(dtype), model.out_weight, batch.target_out, config.loss.label_smoothing)
+    with clock.part("backward"):
+        (loss.smoothed / batch.target_rows.num_rows).backward()
+    with clock.part("optimiser"):
+        nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip_norm or float("inf"))
+        updater.optimizer.step()
+        updater.optimizer.zero_grad(set_to_none=True)
+
+
+def peak_memory(device: torch.device) -> float:
+    """In GiB: of the process on a CPU, of the device's allocator on CUDA."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def report(model: Transformer, seconds: list[float], batches: list[Batch], budget: int, peak: float) -> None:
     src = [batch.source_rows.num_rows for batch in batches]
     tgt = [batch.target_rows.num_rows for batch in batches]
     rates = [t / s for t, s in zip(tgt, seconds, strict=True)]
     used = [flops(model, s, t) / x / peak for s, t, x in zip(src, tgt, seconds, strict=True)]
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    if torch.cuda.is_available():
-        memory = torch.cuda.max_memory_allocated() / 2**30
-    print(
-        f"{where}, {torch.get_num_threads()} threads, torch {torch.__version__}, {count_parameters(model):,} parameters"
-    )
     print(
         f"target tokens/s   median {statistics.median(rates):,.0f}   best {max(rates):,.0f}   worst {min(rates):,.0f}"
     )
     print(f"source+target     {(sum(src) + sum(tgt)) / sum(seconds):,.0f} tokens/s over all {len(batches)} steps")
     print(f"packing           {statistics.mean(tgt) / budget:.1%} of the budget of {budget:,} target tokens")
     print(f"MFU               {statistics.median(used):.1%} of {peak / 1e12:.2f} TFLOP/s")
-    print(f"peak memory       {memory:.2f} GiB")
-    for name, values in parts.items():
-        print(f"  {name:<10} {statistics.median(values):8.1f} ms")
 
 
 if __name__ == "__main__":

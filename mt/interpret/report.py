@@ -1,0 +1,133 @@
+"""One HTML file in which a model's attention can be looked at; it needs no network and asks for none.
+
+The text that is shown comes from anywhere. It travels as JSON in which no `<` stands, the page puts it on the screen as
+text only, and its content security policy lets run what this file wrote, and nothing else.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mt.interpret.align import Reading, hard_links, read, word_maps
+from mt.interpret.contribution import Contribution
+from mt.interpret.gold import Gold, compare
+from mt.interpret.observe import Observation, Side
+
+PAGE = resources.files("mt.interpret") / "page"
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One model's share of a report: what it did with every pair, and which of its maps to open first."""
+
+    name: str
+    reading: Reading
+    chosen: str  # how the reading was found, in words
+    seen: Sequence[Observation]
+    contributions: Sequence[Contribution]
+    gold: Sequence[Gold] = field(default_factory=list)
+
+
+def page(exhibits: Sequence[Exhibit], title: str) -> str:
+    """The whole file. Args: exhibits: one model, or two that are compared on the same sources."""
+    parts = {name: (PAGE / f"page.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")}
+    policy = "; ".join(
+        ["default-src 'none'", f"script-src {_hash(parts['js'])}", f"style-src {_hash(parts['css'])}",
+         "base-uri 'none'", "form-action 'none'"]
+    )  # fmt: skip
+    values = {"title": title, "models": [_model(exhibit) for exhibit in exhibits]}
+    filled = {"policy": policy, "style": parts["css"], "script": parts["js"], "data": as_script(values)}
+    head, *rest = parts["html"].split("{{")
+    return head + "".join(filled[name] + text for name, text in (piece.split("}}", 1) for piece in rest))
+
+
+def as_script(values: Any) -> str:
+    """JSON that can stand within a `<script>`: nothing in it ends the element or opens a comment."""
+    text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _model(exhibit: Exhibit) -> dict[str, Any]:
+    maps = [word_maps(seen) for seen in exhibit.seen]
+    pairs = []
+    for seen, weights, owed in zip(exhibit.seen, maps, exhibit.contributions, strict=True):
+        pair = {
+            "source": _words(seen.source),
+            "target": _words(seen.target),
+            "weights": _packed(weights),
+            "log_probs": _rounded(owed.log_probs),
+            "shuffled": _rounded(owed.shuffled),
+            "dropped": _rounded(owed.dropped),
+        }
+        pairs.append(pair)
+    for pair, drawn in zip(pairs, exhibit.gold, strict=False):  # there may be none
+        pair |= {"gold": sorted(drawn.sure), "possible": sorted(drawn.possible)}
+    return {
+        "name": exhibit.name,
+        "layers": maps[0].shape[1],
+        "heads": maps[0].shape[2],
+        "reading": exhibit.reading.to_plain(),
+        "described": exhibit.reading.describe(),
+        "chosen": exhibit.chosen,
+        "heads_seen": heads_table(exhibit.seen, maps, exhibit.gold),
+        "pairs": pairs,
+    }
+
+
+def heads_table(seen: Sequence[Observation], maps: Sequence[Tensor], gold: Sequence[Gold]) -> list[dict[str, Any]]:
+    """Of each head, over all pairs: entropy, and the shares of its weight on the end mark and on punctuation.
+
+    Entropy is the mean over target words, in bits, of their weights over source words and the end mark; 0 is a head
+    that always looks at one place. With gold links, also the AER of the head's links, read both ways.
+    """
+    _, layers, heads, _, _ = maps[0].shape
+    words = max(1, sum(m.shape[3] for m in maps))
+    bits = sum(-(m.clamp(min=1e-9).log2() * m).sum((-1, -2)) for m in maps) / words  # (2, L, H)
+    ends = sum(m[..., -1].sum(-1) for m in maps) / words
+    signs = sum(m[..., _signs(one.source)].sum((-1, -2)) for one, m in zip(seen, maps, strict=True)) / words
+    table = []
+    for layer, head in product(range(layers), range(heads)):
+        parts = {"entropy": bits, "end": ends, "signs": signs}
+        entry: dict[str, Any] = {"layer": layer, "head": head}
+        entry |= {name: _rounded(torch.as_tensor(values)[:, layer, head].tolist()) for name, values in parts.items()}
+        if gold:
+            ways = [Reading(layer, (head,), shifted) for shifted in (False, True)]
+            entry["aer"] = [round(compare([hard_links(read(m, way)) for m in maps], gold).aer, 4) for way in ways]
+        table.append(entry)
+    return table
+
+
+def _signs(side: Side) -> list[int]:
+    """Words that hold no letter and no digit."""
+    return [i for i in range(len(side.words)) if not any(c.isalnum() for c in side.word(i))]
+
+
+def _words(side: Side) -> list[dict[str, str]]:
+    """Each word, and what stands before it."""
+    ends = [0, *(end for _, end in side.words)]
+    return [
+        {"t": side.text[a:b], "g": side.text[before:a]} for (a, b), before in zip(side.words, ends[:-1], strict=True)
+    ]
+
+
+def _packed(weights: Tensor) -> str:
+    """Weights as bytes of 1/255, in the order of the tensor, in base 64."""
+    return base64.b64encode((weights.clamp(0, 1) * 255).round().to(torch.uint8).numpy().tobytes()).decode()
+
+
+def _rounded(values: Sequence[float]) -> list[float]:
+    return [round(value, 3) for value in values]

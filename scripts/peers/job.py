@@ -1,0 +1,86 @@
+"""What every toolkit is asked to do, and what a toolkit must tell about itself to take part.
+
+Standard library only: runners inside a peer's own virtual environment read these classes too.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+WARM_UP = 10  # updates before the clock starts: allocators and kernels settle in them
+LOG_EVERY = 5  # updates between two lines that are stamped
+DROPOUT = LABEL_SMOOTHING = 0.1
+BETAS, EPS, CLIP_NORM = (0.9, 0.98), 1e-9, 1.0
+PEAK_RATE, RATE_WARM_UP = 1e-3, 100  # linear up, then inverse square root: the one schedule that all can express
+SEED = 1
+ROOT = Path(__file__).resolve().parents[2]  # of the repository
+
+
+@dataclass(frozen=True)
+class Shape:
+    dim: int
+    heads: int
+    ffn_dim: int
+    layers: int  # of the encoder, and again of the decoder
+
+
+SHAPES = {"small": Shape(256, 4, 1024, 3), "base": Shape(512, 8, 2048, 6)}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of one toolkit. Every path is absolute."""
+
+    shape: Shape
+    precision: str  # bf16 or fp32
+    threads: int
+    updates: int
+    tokens: int  # target tokens of an update, in whatever way a toolkit counts them
+    folder: str  # of this run, empty at the start
+    text: str  # what `pieces.prepare` made
+    venv: str  # of the toolkit
+
+    @property
+    def rundir(self) -> Path:
+        return Path(self.folder)
+
+    @property
+    def pieces(self) -> Path:
+        return Path(self.text)
+
+    def program(self, name: str) -> str:
+        return str(Path(self.venv) / "bin" / name)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> "Job":
+        return cls(**{**record, "shape": Shape(**record["shape"])})
+
+
+@dataclass(frozen=True)
+class Logged:
+    """What one line of a log says of the updates since the line before it."""
+
+    update: int  # done so far
+    tgt_tokens: float  # of these updates; without padding, end marks counted
+    loss: float | None  # mean per target token, in nats
+    nll: float | None = None  # the same without label smoothing, where the toolkit prints it
+
+
+@dataclass(frozen=True)
+class Peer:
+    """How a toolkit is installed, configured, started and understood."""
+
+    name: str
+    version: str
+    precisions: Sequence[str]
+    command: Callable[[Job], list[str]]  # writes the run's configuration and says what to start
+    parse: Callable[[str], Logged | None]  # one line of stdout or stderr
+    installs: Sequence[Sequence[str]] = ()  # arguments of `pip install`, in order
+    imports: str = ""  # a module whose import proves the installation
+    before: Callable[[Job], list[str]] | None = None  # a command that is run first and not timed
+    differs: Sequence[str] = ()  # what cannot be made equal
+    environment: Mapping[str, str] = field(default_factory=dict)

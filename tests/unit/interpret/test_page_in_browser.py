@@ -1,0 +1,123 @@
+"""The page in a real browser: hovered, in light and dark, wide and narrow; no request leaves it."""
+
+import shutil
+
+import pytest
+from toy import number_tokenizer, trained_numbers
+
+from mt.interpret.align import Reading, word_maps
+from mt.interpret.choose import choose_by_shape
+from mt.interpret.contribution import contributions
+from mt.interpret.observe import observe
+from mt.interpret.report import Exhibit, page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+playwright = pytest.importorskip("playwright.sync_api")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")]
+SOURCES = ["one two three", "<script>document.title = 'taken'</script> one", "שלום one", "三つ one", "три one"]
+TARGETS = [
+    "eins zwei drei",
+    "<img src=x onerror=\"document.title='taken'\"> eins",
+    "eins שלום",
+    "eins 三つ",
+    "eins три",
+]
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    model, tokenizer = trained_numbers(), number_tokenizer()
+    seen = list(observe(model, tokenizer, SOURCES, TARGETS, max_length=64))
+    owed, reading = contributions(model, tokenizer, seen), choose_by_shape([word_maps(one) for one in seen[:1]])
+    other = Reading(0, (0, 1), not reading.shifted)
+    exhibits = [Exhibit("first", reading, "", seen, owed), Exhibit("second", other, "", seen, owed)]
+    path = tmp_path_factory.mktemp("page") / "attention.html"
+    path.write_text(page(exhibits, "Attention"), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser, file):
+    """Opens the page, and fails the test if it asks for anything but itself or complains."""
+    heard = []
+
+    def open_page(**options):
+        tab = browser.new_context(**options).new_page()
+        tab.on("request", lambda request: heard.append(request.url))
+        tab.on("console", lambda message: heard.append(message.text))
+        tab.on("pageerror", lambda error: heard.append(str(error)))
+        tab.goto(file.as_uri())
+        tab.wait_for_selector("body[data-ready]")
+        return tab
+
+    yield open_page
+    assert set(heard) == {file.as_uri()}
+
+
+def test_a_hovered_target_word_shows_its_source_word_and_back(opened):
+    tab = opened()
+    first = tab.locator(".model").first
+    words = first.locator(".text.target .word")
+    words.nth(1).hover()
+    assert first.locator(".said").inner_text().startswith("zwei was translated from two")
+    assert "answers" in first.locator(".text.source .word").nth(1).get_attribute("class")
+    assert tab.locator(".model").nth(1).locator(".said").inner_text().startswith("zwei asks ")
+    first.locator(".text.source .word").nth(2).hover()
+    assert first.locator(".said").inner_text().startswith("three is asked by drei")
+    words.nth(0).click()
+    tab.mouse.move(0, 0)
+    assert first.locator(".said").inner_text().startswith("eins was translated from one")
+    tab.keyboard.press("Escape")
+    assert first.locator(".said").inner_text().startswith("Shown: layer 1")
+
+
+def test_heads_views_and_ways_can_be_chosen(opened):
+    tab = opened()
+    first = tab.locator(".model").first
+    assert first.locator("path").count() > 0
+    first.locator(".head").nth(0).click()
+    assert first.locator(".facts dd").first.inner_text() == "1 · 1"
+    tab.get_by_role("button", name="Matrix").click()
+    assert first.locator(".sheet td:not(.hidden)").count() == 3 * 4
+    first.locator(".sheet tbody td").nth(5).hover()
+    assert first.locator(".said").inner_text().startswith("zwei gives")
+    tab.get_by_role("button", name="Read at prediction").click()
+    assert tab.get_by_role("button", name="Read at prediction").get_attribute("aria-pressed") == "true"
+
+
+def test_text_that_looks_like_code_is_text(opened):
+    tab = opened()
+    tab.locator("#sentences button").nth(1).click()
+    assert tab.locator(".text.source").first.inner_text() == SOURCES[1]
+    assert tab.locator(".text.target").first.inner_text() == TARGETS[1]
+    assert tab.title() == "Attention"
+    assert tab.locator("img").count() == 0
+
+
+def test_text_from_right_to_left_runs_so(opened):
+    tab = opened()
+    tab.locator("#sentences button").nth(2).click()
+    line = tab.locator(".text.source").first
+    assert line.evaluate("node => getComputedStyle(node).direction") == "rtl"
+    assert tab.locator(".text.target").first.evaluate("node => getComputedStyle(node).direction") == "ltr"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_it_fits_every_width_in_light_and_dark(opened, tmp_path, scheme, width):
+    tab = opened(color_scheme=scheme, viewport={"width": width, "height": 900})
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    paper = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (max(map(int, paper[4:-1].split(","))) < 60) == (scheme == "dark")
+    tab.locator(".text.target .word").first.hover()
+    picture = tmp_path / "page.png"
+    tab.screenshot(path=picture, timeout=120_000)
+    assert picture.stat().st_size > 10_000

@@ -1,0 +1,135 @@
+"""Guided alignment: the lesson and its loss by hand, and a head that learns what it is told."""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from toy import number_corpus, number_pairs, number_tokenizer, stream_of, tiny_model
+
+from mt.config import OptimConfig
+from mt.guided import Guide, Lesson, guided_loss, make_lesson
+from mt.interpret.record import force
+from mt.nn.attention import attend_explicit
+from mt.nn.ragged import Ragged
+from mt.optim import make_optimizer
+from mt.words import NO_WORD
+
+
+def test_a_lesson_by_hand():
+    """Two sentences; word 0 of the first target is linked to a source word of two pieces, its word 1 to none."""
+    links = [{(0, 0)}, {(1, 0), (0, 0)}]
+    lesson = make_lesson(links, [[0, 0, 1, NO_WORD], [0, 1, NO_WORD]], [[0, 1], [0, NO_WORD]])
+    assert lesson.rows.tolist() == [1, 1, 4, 4]  # row 0 and row 3 are the begin marks
+    assert lesson.columns.tolist() == [0, 1, 0, 1]
+    assert lesson.shares.tolist() == [0.5, 0.5, 0.5, 0.5]
+
+
+def test_no_links_no_lesson():
+    lesson = make_lesson([set()], [[0, NO_WORD]], [[0]])
+    rows = Ragged.from_lengths([2])
+    loss = guided_loss(torch.ones(2, 4), torch.ones(2, 4), queries=rows, keys=rows, lesson=lesson)
+    assert loss == 0
+
+
+def test_the_loss_is_the_cross_entropy_of_the_explicit_weights():
+    q, kv = torch.randn(5, 2, 4), torch.randn(7, 2, 2, 4)
+    queries, keys = Ragged.from_lengths([2, 3]), Ragged.from_lengths([4, 3])
+    lesson = Lesson(torch.tensor([1, 1, 4]), torch.tensor([0, 3, 2]), torch.tensor([0.5, 0.5, 1.0]))
+    _, maps = attend_explicit(q, kv, queries=queries, keys=keys)
+    expected = -(0.5 * maps[0][1, 1, 0].log() + 0.5 * maps[0][1, 1, 3].log() + maps[1][1, 2, 2].log())
+    found = guided_loss(q[:, 1], kv[:, 0, 1], queries=queries, keys=keys, lesson=lesson)
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_head_that_looks_evenly_pays_the_log_of_what_it_sees():
+    queries, keys = Ragged.from_lengths([2]), Ragged.from_lengths([4])
+    lesson = Lesson(torch.tensor([1]), torch.tensor([2]), torch.tensor([1.0]))
+    loss = guided_loss(torch.zeros(2, 4), torch.randn(4, 4), queries=queries, keys=keys, lesson=lesson)
+    assert loss.item() == pytest.approx(math.log(4))
+
+
+def pieces(batch):
+    source = [rows.tolist() for rows in batch.source.split(batch.source_rows.lengths.tolist())]
+    target = [rows.tolist()[1:] for rows in batch.target_in.split(batch.target_rows.lengths.tolist())]
+    return source, target
+
+
+def test_only_the_parts_of_the_head_and_below_get_a_gradient():
+    model, batch = tiny_model(decoder_layers=2), next(stream_of(number_corpus(8)))
+    guide = Guide(model, number_tokenizer(), layer=0, head=1)
+    texts = [(p.src, p.tgt) for p in (number_pairs(8)[i] for i in batch.indices)]
+    links = [{(i, i) for i in range(len(src.split()))} for src, _ in texts]
+    lesson = guide.lesson(texts, links, *pieces(batch))
+    with guide.teach(lesson) as heard:
+        model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
+    heard.loss.backward()
+    query = model.decoder[0].cross_attention.query.weight.grad
+    assert query[:8].abs().max() == 0
+    assert query[8:].abs().max() > 0
+    assert model.decoder[0].cross_attention.out.weight.grad is None
+    assert all(p.grad is None for p in model.decoder[1].parameters())
+
+
+def test_a_pass_that_is_not_taught_leaves_no_loss_and_threads_do_not_meet():
+    model, batch = tiny_model(), next(stream_of(number_corpus(8)))
+    guide = Guide(model, number_tokenizer(), layer=0, head=0)
+    lessons = [Lesson(torch.tensor([1]), torch.tensor([column]), torch.tensor([1.0])) for column in (0, 1)]
+
+    def taught(lesson):
+        with guide.teach(lesson) as heard:
+            model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
+        return heard.loss.item()
+
+    alone = [taught(lesson) for lesson in lessons]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(taught, lessons * 4))
+    assert together == alone * 4
+    with guide.teach(lessons[0]) as heard:
+        pass
+    model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
+    assert heard.loss is None
+    guide.release()
+    assert model.decoder[0].cross_attention.listener is None
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2])
+def test_a_head_learns_links_that_no_translation_would_teach(kv_heads):
+    """Every word is told to look at the first one."""
+    model, corpus = tiny_model(kv_heads=kv_heads), number_corpus(60)
+    guide, stream = Guide(model, number_tokenizer(), layer=0, head=1), stream_of(corpus, tokens=256)
+    optimizer = make_optimizer(model, OptimConfig(lr=2e-2))
+    for group in optimizer.param_groups:
+        group["lr"] = 2e-2
+    for _ in range(60):
+        batch = next(stream)
+        texts = [(corpus.pairs[i].src, corpus.pairs[i].tgt) for i in batch.indices]
+        links = [{(0, j) for j in range(len(tgt.split()))} for _, tgt in texts]
+        with guide.teach(guide.lesson(texts, links, *pieces(batch))) as heard:
+            model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
+        (heard.loss / batch.target_rows.num_rows).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    t = number_tokenizer()
+    text = "one two three four"
+    source, target = t.encode_source([text])[0], t.encode_target(["eins zwei drei vier"])[0]
+    (done,) = force(model, [source], [target], bos=t.bos, eos=t.eos)
+    lesson = guide.lesson([(text, "eins zwei drei vier")], [{(0, 0), (0, 1), (0, 2), (0, 3)}], [source], [target])
+    looked = done.maps.cross[0, 1].argmax(-1)
+    told = {}
+    for row, column in zip(lesson.rows.tolist(), lesson.columns.tolist(), strict=True):
+        told.setdefault(row, set()).add(column)
+    right = sum(int(looked[row]) in columns for row, columns in told.items())
+    assert right >= 0.75 * len(told)
+
+
+def test_a_sampled_segmentation_teaches_the_same_words():
+    model, t = tiny_model(), number_tokenizer()
+    guide = Guide(model, t, layer=0, head=0)
+    text, target = "seven one", "sieben eins"
+    links = [{(0, 0)}]
+    letters = ["▁", *"seven", "▁", *"one"]
+    spelled = [t._source.piece_to_id(letter) for letter in letters]
+    assert t.unk not in spelled
+    lesson = guide.lesson([(text, target)], links, [[*spelled, t.eos]], [t.encode_target([target])[0]])
+    assert set(lesson.columns.tolist()) == set(range(6))
