@@ -4,11 +4,12 @@ import ast
 from pathlib import Path
 
 FLOORS = [
-    {"errors", "log", "config", "plain"},
-    {"corpus", "tokenizer", "device", "nn", "losses", "optim", "schedules", "dist", "metrics"},
-    {"clean", "batching", "checkpoint", "decode", "interpret", "export"},
+    {"errors", "log", "choices", "config", "plain", "matmul"},
+    {"corpus", "words", "tokenizer", "device", "nn", "losses", "optim", "schedules", "dist", "metrics"},
+    {"clean", "batching", "checkpoint", "decode", "interpret", "guided", "export"},
     {"train", "evaluate", "models"},
     {"preview", "material"},
+    {"run"},
     {"build"},
     {"serve"},
     {"cli"},

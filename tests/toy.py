@@ -59,3 +59,20 @@ def updater_of(model: Transformer, precision: Precision = Precision.fp32, **opti
 
 def stream_of(corpus: TokenizedCorpus, tokens: int = 64, **options) -> BatchStream:
     return BatchStream(corpus, BatchConfig(tokens=tokens, max_length=32, **options), seed=1)
+
+
+def trained_numbers(turned: bool = False) -> Transformer:
+    """A model that has learned to translate number words one by one; `turned`, from German to English."""
+    return _trained_numbers(turned)
+
+
+@cache
+def _trained_numbers(turned: bool) -> Transformer:
+    corpus = number_corpus(400)
+    if turned:
+        corpus = TokenizedCorpus([Pair(p.tgt, p.src, p.origin) for p in number_pairs(400)], number_tokenizer())
+    model = tiny_model(dim=32, ffn_dim=64)
+    update, stream = updater_of(model), stream_of(corpus, tokens=512)
+    for _ in range(150):
+        update([next(stream)], lr=1e-2)
+    return model.eval()

@@ -10,14 +10,12 @@ import resource
 import shutil
 import signal
 import socket
-import stat
-import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from crash import run_until
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -259,47 +257,6 @@ def test_everything_is_on_the_disk_before_the_name_is(tmp_path: Path, monkeypatc
 
 # ---------------------------------------------------------------- killed anywhere
 
-EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.listdir", "os.scandir", "shutil.rmtree"}
-
-
-def run_until(event: int, work: Callable[[], object]) -> int | None:
-    """Do `work` in a child that is killed at its n-th file-system event. None: killed; else the events it had.
-
-    An fsync counts twice: killed at the first, the file is left half written.
-    """
-    readable, writable = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 on: fork in a process that has threads
-        child = os.fork()
-    if child == 0:
-        seen, sync = 0, os.fsync
-
-        def count(half: int | None = None) -> None:
-            nonlocal seen
-            seen += 1
-            if seen == event:
-                if half is not None and stat.S_ISREG(os.fstat(half).st_mode):
-                    os.truncate(half, os.fstat(half).st_size // 2)
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        def counted_sync(handle: int) -> None:
-            count(half=handle)
-            sync(handle)
-            count()
-
-        os.fsync = counted_sync
-        sys.addaudithook(lambda name, _: count() if name in EVENTS else None)
-        try:
-            work()
-            os.write(writable, seen.to_bytes(4, "big"))
-        finally:
-            os._exit(0)
-    os.close(writable)
-    with os.fdopen(readable, "rb") as pipe:
-        seen = int.from_bytes(pipe.read(), "big")
-    _, status = os.waitpid(child, 0)
-    return None if os.WIFSIGNALED(status) else seen
-
 
 def save_and_prune(folder: Path) -> None:
     save(folder, 3, score=1.0)
@@ -404,9 +361,15 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path, damage: Callable[[P
         ("", "must be JSON in UTF-8, but cannot be read as such."),
         ("[" * 100_000, "must be JSON in UTF-8, but cannot be read as such."),
         ("[]", "must hold a JSON object, but holds something else."),
-        ("{}", "must have schema 1, but has None: another version of mt wrote it."),
-        ('{"schema": 2}', "must have schema 1, but has 2: another version of mt wrote it."),
+        ('{"schema": 1, "schema": 1}', "must be JSON in UTF-8, but cannot be read as such."),
+        (" " * (1 << 20) + "{}", "must have at most 1,048,576 bytes, but has more."),
+        ("{}", "must give its schema, a number from 1, but gives None: it is damaged, or not of mt."),
+        ('{"schema": 2}', "has schema 2, but this version of mt reads 1: a newer one wrote it; update mt."),
         ('{"schema": 1, "files": []}', "must hold the objects `files` and `meta`, but does not."),
+        (
+            json.dumps({"schema": 1, "meta": {}, "files": dict.fromkeys(map(str, range(1001)))}),
+            "must list at most 1000 files, but lists 1,001.",
+        ),
         ('{"schema": 1, "meta": {}, "files": {"../x": 1}}', "must list plain file names, but lists '../x'."),
         ('{"schema": 1, "meta": {}, "files": {"MANIFEST.json": 1}}', "must list plain file names, but lists "),
         ('{"schema": 1, "meta": {}, "files": {"x": {"size": 1}}}', "must give the size and SHA-256 of `x`, but does "),
@@ -442,8 +405,9 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path):
         read_json(tmp_path / "none.json")
     with pytest.raises(CheckpointError, match=r"none.safetensors` cannot be read: No such file or directory"):
         read_tensors(tmp_path / "none.safetensors")
-    with pytest.raises(CheckpointError, match=r"latest` must be safetensors, but cannot be read as such: "):
-        read_tensors(tmp_path / "latest")
+    (tmp_path / "short").write_bytes(b"1234")
+    with pytest.raises(CheckpointError, match=r"short` must be safetensors, but cannot be read as such: "):
+        read_tensors(tmp_path / "short")
 
 
 # ---------------------------------------------------------------- a disk that refuses

@@ -24,6 +24,8 @@ from mt.errors import ConfigError
 WRONG = [
     (DataConfig, {"limit": 0}, "`data.limit` must be a positive number or null, but is 0."),
     (DataConfig, {"corpus": None}, "`data.train` must name files when `data.corpus` is null, but is []."),
+    (DataConfig, {"workers": -1}, "`data.workers` must lie in [0, 64] or be null, but is -1."),
+    (DataConfig, {"workers": 65}, "`data.workers` must lie in [0, 64] or be null, but is 65."),
     (CleanConfig, {"max_chars": 0}, "`clean.max_chars` must be positive, but is 0."),
     (CleanConfig, {"max_ratio": 0.5}, "`clean.max_ratio` must be at least 1, but is 0.5."),
     (TokenizerConfig, {"vocab_size": 7}, "`tokenizer.vocab_size` must lie in [8, 1000000], but is 7."),
@@ -93,6 +95,7 @@ WRONG = [
         (TrainConfig, {"minutes": 1, name: 0}, f"`train.{name}` must be positive, but is 0.")
         for name in ("log_every", "validate_every", "validate_pairs", "average", "keep")
     ),
+    (TrainConfig, {"minutes": 1, "timeout_minutes": 0.0}, "`train.timeout_minutes` must be positive, but is 0.0."),
     (TrainConfig, {"minutes": 1, "average": 4}, "`train.average` must be at most `train.keep` (3), but is 4."),
     (TrainConfig, {"minutes": 1, "seed": -1}, "`train.seed` must lie in [0, 2**63), but is -1."),
     (TrainConfig, {"minutes": 1, "seed": 2**63}, f"`train.seed` must lie in [0, 2**63), but is {2**63}."),
@@ -101,6 +104,13 @@ WRONG = [
     (DecodeConfig, {"beam": 0}, "`decode.beam` must be positive, but is 0."),
     (DecodeConfig, {"max_ratio": 0.0}, "`decode.max_ratio` must be positive, but is 0.0."),
     (DecodeConfig, {"max_extra": -1}, "`decode.max_extra` must not be negative, but is -1."),
+    (DecodeConfig, {"groups": 0}, "`decode.groups` must be positive, but is 0."),
+    (DecodeConfig, {"diversity": -1.0}, "`decode.diversity` must not be negative, but is -1.0."),
+    (DecodeConfig, {"length_penalty": -1.0}, "`decode.length_penalty` must not be negative, but is -1.0."),
+    (DecodeConfig, {"min_ratio": -1.0}, "`decode.min_ratio` must not be negative, but is -1.0."),
+    (DecodeConfig, {"min_length": -1}, "`decode.min_length` must not be negative, but is -1."),
+    (DecodeConfig, {"no_repeat_ngram": -1}, "`decode.no_repeat_ngram` must not be negative, but is -1."),
+    (DecodeConfig, {"max_length": 0}, "`decode.max_length` must be positive or null, but is 0."),
     (DecodeConfig, {"batch_tokens": 0}, "`decode.batch_tokens` must be positive, but is 0."),
 ]
 

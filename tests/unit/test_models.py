@@ -2,16 +2,23 @@
 
 import json
 import os
+import pickle
+import shutil
+import subprocess
+import sys
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 from toy import number_tokenizer, tiny_config, tiny_model
 
-from mt.checkpoint import Checkpoints, write_folder
-from mt.config import DecodeConfig, Precision
+from mt import models
+from mt.checkpoint import Checkpoints, verify_folder, write_folder
+from mt.config import DecodeConfig, Positions, Precision, Tying
 from mt.errors import CheckpointError
 from mt.models import Description, find_run, languages, newest_run, read_model
+from mt.nn.transformer import Transformer
 
 
 def description(**changes) -> Description:
@@ -164,7 +171,7 @@ HARDENING = {
     "range": (lambda v: v["model"].update(dim=-2), "config.json: `model.dim` must be"),
     "no table": (lambda v: v.update(model=[1]), r"config.json: `model` must be a table of settings, but is \[1\]"),
     "no section": (lambda v: v.pop("decode"), "`decode` must be a table of settings, but is None"),
-    "schema": (lambda v: v.update(schema=9), "has schema 9, but this version of mt reads 1"),
+    "schema": (lambda v: v.update(schema=9), "config.json has schema 9, but this version of mt reads 1: a newer one"),
     "length": (lambda v: v.update(max_length=1), "config.json: `max_length` must be at least 2, but is 1"),
     "size": (lambda v: v.update(src_size=0), "config.json: `src_size` must be at least 1, but is 0"),
     "vocabulary": (lambda v: v.update(src_size=10**6, tgt_size=10**6),
@@ -173,6 +180,23 @@ HARDENING = {
                          r"`src_size` must equal `tgt_size` \(\d+\) where `model.tying` is all, but is"),
     "positions": (lambda v: v.update(max_length=5000),
                   r"`max_length` must be at most `model.max_length` \(\d+\), but is 5000"),
+    "half a character": (lambda v: v.update(src="\ud800"), r"`src` must be text, but is '\\ud800', which holds half"),
+    "a terminal's commands": (lambda v: v.update(tgt="\x1b[2J"), "`tgt` must be 1 to 80 printable characters, but"),
+    "a long name": (lambda v: v.update(src="x" * 81), r"`src` must be 1 to 80 printable characters, but is '"),
+    "an endless value": (lambda v: v["model"].update(dim="9" * 10**5), r"`dim` must be int, but is '9{78}…\.$"),
+    "an endless key": (lambda v: v.update({"k" * 10**5: 1}), "has no setting `'k{78}…`; this version knows"),
+    "wide": (lambda v: v["model"].update(dim=1 << 40, heads=1), "`model.dim` must be at most 16,384, but is 10995"),
+    "wide inside": (lambda v: v["model"].update(ffn_dim=1 << 40), "`model.ffn_dim` must be at most 131,072, but is"),
+    "deep": (lambda v: v["model"].update(encoder_layers=10**9), "`model.encoder_layers` must be at most 128, but is"),
+    "deep the other side": (lambda v: v["model"].update(decoder_layers=129), "`model.decoder_layers` must be at most"),
+    "many pieces": (lambda v: v.update(src_size=10**12, tgt_size=10**12), "`src_size` must be at most 1,000,000, but"),
+    "long": (lambda v: v.update(max_length=10**9), "`max_length` must be at most 65,536, but is 1000000000"),
+    "many positions": (lambda v: v["model"].update(max_length=10**9), "`model.max_length` must be at most 65,536,"),
+    "a large table": (lambda v: v["model"].update(max_length=1 << 16, dim=1 << 10),
+                      "`model.max_length` must be at most 16,777,216 / `model.dim`, but is 65536"),
+    "a wide beam": (lambda v: v["decode"].update(beam=10**9), "`decode.beam` must be at most 1,000, but is"),
+    "long outputs": (lambda v: v["decode"].update(max_ratio=1e9), "`decode.max_ratio` must be at most 100, but is"),
+    "many at once": (lambda v: v["decode"].update(batch_tokens=10**12), "`decode.batch_tokens` must be at most 10,"),
     "not finite": (lambda v: v["decode"].update(length_penalty=float("nan")),
                    "`decode.length_penalty` must not be negative, but is nan"),
 }  # fmt: skip
@@ -186,9 +210,118 @@ def test_a_config_that_is_not_exactly_ours_is_refused_in_a_sentence(tmp_path, ca
     assert str(refused.value).startswith(str(tmp_path)) and "\n" not in str(refused.value)
 
 
-def test_weights_of_another_shape_do_not_load(tmp_path):
-    from mt.build import load
+def test_weights_of_another_shape_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "read_tensors", lambda path: pytest.fail("memory was taken"))
+    wanted = r"model.safetensors` does not fit the model of its config.json: `.*` must be float32 \[.*\], but is"
+    for change in (
+        lambda values: values["model"].update(ffn_dim=8),
+        lambda values: values["model"].update(ffn_dim=1 << 17, decoder_layers=1),
+    ):
+        with pytest.raises(CheckpointError, match=wanted):
+            read_model(spoil(write_model(tmp_path / "model"), change))
+        shutil.rmtree(tmp_path / "model")
+    wanted = r"config.json: `encoder.1.*` is missing; .* and \d+ more\.$"
+    with pytest.raises(CheckpointError, match=wanted):
+        read_model(spoil(write_model(tmp_path / "model"), lambda values: values["model"].update(encoder_layers=2)))
 
-    folder = spoil(write_model(tmp_path / "model"), lambda values: values["model"].update(ffn_dim=8))
-    with pytest.raises(CheckpointError, match=r"does not fit the model: `.*` must be float32 \[.*\], but is"):
-        load(folder, device="cpu")
+
+@pytest.mark.parametrize("positions", ["sinusoidal", "learned", "rotary"])
+@pytest.mark.parametrize("tying", ["none", "decoder", "all"])
+def test_what_a_model_will_hold_is_known_without_making_it(positions, tying):
+    shape = tiny_config(positions=Positions(positions), tying=Tying(tying), max_length=64)
+    told = models.parameters_of(description(model=shape))
+    size = number_tokenizer().tgt_size
+    real = dict(Transformer(shape, src_size=size, tgt_size=size).named_parameters())
+    assert {name: (p.shape, p.dtype) for name, p in told.items()} == {n: (p.shape, p.dtype) for n, p in real.items()}
+    assert all(p.is_meta for p in told.values())
+
+
+def test_looking_before_loading_does_not_import_the_compiler(tmp_path):
+    folder = write_model(tmp_path / "model")
+    code = f"import sys; from mt.models import read_model; read_model(__import__('pathlib').Path({str(folder)!r})); "
+    code += "sys.exit('torch._dynamo' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(Path(models.__file__).parents[1])}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
+
+
+def test_a_config_without_end_is_refused(tmp_path):
+    folder = write_model(tmp_path / "model")
+    files = {name: (folder / name).read_bytes() for name in ("tokenizer.model", "model.safetensors")}
+    write_folder(folder, {**files, "config.json": b" " * (1 << 20) + b"{}"}, replace=True)
+    for read in (read_model, languages):
+        with pytest.raises(CheckpointError, match=r"config.json` must have at most 1,048,576 bytes, but has more\."):
+            read(folder)
+
+
+def test_a_pickle_in_a_model_folder_is_refused_and_never_opened(tmp_path):
+    """Neither beside the files of a model, nor listed in the manifest under the name of one."""
+    canary = tmp_path / "canary"
+    bomb = pickle.dumps(Bomb(str(canary)))
+    folder = write_model(tmp_path / "model")
+    (folder / "rng.pkl").write_bytes(bomb)
+    with pytest.raises(CheckpointError, match=r"rng.pkl` is not in the manifest of its folder: move it elsewhere\."):
+        read_model(folder)
+    good = {**description().files(number_tokenizer()), "model.safetensors": weights()}
+    for name, sentence in {
+        "model.safetensors": "must (be safetensors, but cannot be read as such|have a header of at most)",
+        "config.json": "must be JSON in UTF-8, but cannot be read as such",
+        "tokenizer.model": "tokenizer.model in .* is damaged: SentencePiece cannot read its",
+    }.items():
+        write_folder(folder, {**good, name: bomb}, replace=True)
+        with pytest.raises(CheckpointError, match=sentence):
+            read_model(folder)
+    write_folder(folder, {**good, "model.pt": bomb}, replace=True)
+    read_model(folder)  # listed, so not damage; a file that nothing opens
+    assert not canary.exists()
+    pickle.loads(bomb)
+    assert canary.exists()  # it would have gone off
+
+
+class Bomb:
+    """Unpickled, it makes a folder."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+# ---------------------------------------------------------------- while a run writes
+
+
+def test_a_reader_never_sees_half_a_checkpoint(tmp_path):
+    """A process saves, prunes and replaces the model folder as fast as it can; every read gives a whole model."""
+    run = tmp_path / "run"
+    write_checkpoint(run, 1, 1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 on: fork in a process that has threads
+        child = os.fork()
+    if child == 0:
+        os.fsync = lambda handle: None  # the disk need not keep up
+        try:
+            for step in range(2, 40):
+                path = write_checkpoint(run, step, float(step % 7))
+                Checkpoints(run / "checkpoints", 1).prune()
+                if step > 20:
+                    files = {name: (path / name).read_bytes() for name in ("config.json", "tokenizer.model")}
+                    write_folder(run / "model", {**files, "model.safetensors": weights(step)}, replace=True)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    seen = set()
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
+        found = read_model(run)
+        seen.add(found.path.name)
+        assert not any(bool(tensor.isnan().any()) for tensor in found.weights().values())
+    assert ended[1] == 0
+    assert len(seen) > 3 and "model" in seen
+
+
+def test_a_folder_that_stays_is_read_once(tmp_path, monkeypatch):
+    (write_model(tmp_path / "model") / "config.json").unlink()
+    looks = []
+    monkeypatch.setattr(models, "verify_folder", lambda folder: (looks.append(folder), verify_folder(folder)))
+    with pytest.raises(CheckpointError, match="missing"):
+        read_model(tmp_path / "model")
+    assert len(looks) == 1

@@ -61,7 +61,7 @@ def test_what_is_no_table(values):
 
 
 def test_an_unknown_setting():
-    known = "batch_tokens, beam, length_penalty, max_extra, max_ratio"
+    known = ", ".join(sorted(asdict(DecodeConfig())))
     with pytest.raises(ConfigError) as raised:
         from_plain(DecodeConfig, {**asdict(DecodeConfig()), "baem": 5}, "f")
     assert str(raised.value) == f"f has no setting `baem`; this version knows {known}."
@@ -73,6 +73,13 @@ def test_a_missing_setting():
     with pytest.raises(ConfigError) as raised:
         from_plain(DecodeConfig, values, "f")
     assert str(raised.value) == "f lacks `beam`; the file is of another version, or damaged."
+
+
+def test_a_setting_that_came_later_may_be_missing():
+    first = {"beam": 3, "length_penalty": 0.5, "max_ratio": 1.5, "max_extra": 4, "batch_tokens": 99}
+    assert from_plain(DecodeConfig, first, "f") == DecodeConfig(
+        beam=3, length_penalty=0.5, max_ratio=1.5, max_extra=4, batch_tokens=99
+    )
 
 
 @pytest.mark.parametrize(

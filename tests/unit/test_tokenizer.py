@@ -288,3 +288,24 @@ def test_models_must_agree_on_special_ids(tokenizer):
         Tokenizer(other.getvalue())
     with pytest.raises(CheckpointError, match=r"source.model and target.model in memory must define .* the same ids"):
         Tokenizer(tokenizer.files()["tokenizer.model"], other.getvalue())
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path):
+    with (tmp_path / "tokenizer.model").open("wb") as file:
+        file.truncate(65 << 20)
+    with pytest.raises(CheckpointError, match=r"tokenizer.model` must have at most 67,108,864 bytes, but has 68,157,440\."):
+        Tokenizer.load(tmp_path)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8), st.integers(0, 10**6))
+def test_a_file_that_is_damaged_anyhow_is_refused_or_works(tokenizer, changes, cut):
+    raw = bytearray(tokenizer.files()["tokenizer.model"])
+    for place, value in changes:
+        raw[place % len(raw)] = value
+    try:
+        found = Tokenizer(bytes(raw[: len(raw) - (cut % 20 == 0) * (cut % len(raw))]))
+    except CheckpointError as error:
+        assert "\n" not in str(error)
+        return
+    assert isinstance(found.decode_target(found.encode_target(["the house"])[0]), str)
