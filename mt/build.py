@@ -13,6 +13,7 @@ from mt.batching import BatchStream, choose_workers
 from mt.checkpoint import Checkpoints, RunLock, clean_up, load_into
 from mt.config import BatchConfig, Config, DecodeConfig, Positions, Precision, Sharding, Tying, require
 from mt.decode.ensemble import Ensemble, Mean
+from mt.decode.segment import Usual
 from mt.decode.transformer_stepper import CachedStepper
 from mt.decode.translator import Translator
 from mt.device import pick_device, pick_precision, set_up_cpu
@@ -92,8 +93,10 @@ def make_translator(
     *,
     max_length: int,
     src: str = "",
+    usual: Usual | None = None,
 ) -> Translator:
-    return Translator(CachedStepper(model, precision), tokenizer, section, max_length=max_length, src=src)
+    stepper = CachedStepper(model, precision)
+    return Translator(stepper, tokenizer, section, max_length=max_length, src=src, usual=usual)
 
 
 def make_trainer(
@@ -176,6 +179,8 @@ def describe(config: Config, material: Material, precision: Precision) -> Descri
         precision=precision,
         model=config.model,
         decode=config.decode,
+        usual_length=material.usual.pieces,
+        usual_sentences=material.usual.sentences,
     )
 
 
@@ -195,8 +200,10 @@ def train(config: Config, command: list[str]) -> float:
         # After the text: what reading it took can go back to the system.
         set_up_cpu(config.train.threads, processes=place_in_group()[3])
         trainer = make_trainer(config, material, folder, make_model(config, material.tokenizer, device), group)
-        precision, longest = trainer.updater.precision, config.batch.max_length
-        translator = make_translator(trainer.model, material.tokenizer, config.decode, precision, max_length=longest)
+        translator = make_translator(
+            trainer.model, material.tokenizer, config.decode, trainer.updater.precision,
+            max_length=config.batch.max_length, src=material.corpus.src, usual=material.usual,
+        )  # fmt: skip
         facts = describe_run(config, material, trainer)
         return Run(trainer, translator, material, folder, facts).complete(command)
 
@@ -273,7 +280,9 @@ def load(path: str | Path | None = None, *, device: str = "auto", precision: str
         precision = Precision.fp32  # a run that asked for 32 bits was scored in them
     wanted = pick_precision(Precision(precision), place)
     model = model.to(place).eval()
-    return make_translator(model, found.tokenizer, told.decode, wanted, max_length=told.max_length, src=told.src)
+    return make_translator(
+        model, found.tokenizer, told.decode, wanted, max_length=told.max_length, src=told.src, usual=told.usual
+    )
 
 
 def load_ensemble(
@@ -293,4 +302,6 @@ def load_ensemble(
             )
     together, longest = Ensemble([m.stepper for m in members], mean=mean), min(m.max_length for m in members)
     pieces, section = first.tokenizer, first.section
-    return Translator(first.stepper, pieces, section, max_length=longest, src=first.src, ensemble=together)
+    return Translator(
+        first.stepper, pieces, section, max_length=longest, src=first.src, usual=first.usual, ensemble=together
+    )

@@ -68,6 +68,12 @@ class Sharding(StrEnum):
     full = "full"
 
 
+class Use(StrEnum):
+    auto = "auto"
+    on = "on"
+    off = "off"
+
+
 class LengthNorm(StrEnum):
     average = "average"
     gnmt = "gnmt"

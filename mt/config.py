@@ -24,6 +24,7 @@ from mt.choices import (
     TokenizerKind,
     Tying,
     Unknown,
+    Use,
     Watch,
 )
 from mt.errors import ConfigError
@@ -236,6 +237,8 @@ class TrainConfig:
     ema: float = 0.0  # decay of the running mean of the weights, 0: none; validation and the model folder use it
     # of several processes (torchrun) each holds the model; full: a piece of it, for models that one device cannot hold
     sharding: Sharding = Sharding.none
+    compile: Use = Use.auto  # what layers do to rows (torch.compile); auto: on CUDA, in runs that are long enough
+    graphs: Use = Use.auto  # an update recorded, and launched at once (CUDA graphs); auto: for small models in 16 bits
     # an update's loss so many deviations above those before is a spike: its lines are named, and the run goes back to
     # the last checkpoint with a score, and past that text; 0: never
     spike_sigmas: float = 0.0
@@ -275,7 +278,8 @@ class DecodeConfig:
     diversity: float = field(default=0.5, metadata=LATER)
     no_repeat_ngram: int = field(default=0, metadata=LATER)  # no so many pieces in a row come twice; 0: they may
     unknown: Unknown = field(default=Unknown.keep, metadata=LATER)  # ban: never write the unknown piece
-    split: Split = field(default=Split.auto, metadata=LATER)  # which texts are translated sentence by sentence
+    # which texts are translated sentence by sentence; auto: with more sentences, or longer, than lines for training
+    split: Split = field(default=Split.auto, metadata=LATER)
     batch_tokens: int = 4096  # source pieces translated together
 
     def __post_init__(self) -> None:

@@ -60,28 +60,30 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
-        rows, vocabulary = hidden.shape[0], weight.shape[0]
+        rows, vocabulary = targets.numel(), weight.shape[0]
         w = weight.to(hidden.dtype)
         grad_hidden = torch.empty_like(hidden)
         grad_weight = torch.zeros_like(weight, dtype=torch.float32)
         log_z = hidden.new_empty(rows, dtype=torch.float32)
         picked = torch.empty_like(log_z)
         many, few = chunk_rows(vocabulary, hidden.device)
-        for first in range(0, rows, many):
-            h, y = hidden[first : first + many], targets[first : first + many]
+        for first in range(0, len(hidden), many):
+            h = hidden[first : first + many]
             x = multiply(h, w.t())
-            for start in range(0, len(x), few):
-                part, place = slice(start, start + few), slice(first + start, min(first + start + few, first + len(x)))
-                log_z[place], picked[place] = softmax_minus_reference_(x[part], y[part], 1 - smoothing)
+            for start in range(first, min(first + many, rows), few):
+                place = slice(start, min(start + few, first + many, rows))
+                part = x[place.start - first : place.stop - first]
+                log_z[place], picked[place] = softmax_minus_reference_(part, targets[place], 1 - smoothing)
+            x[max(0, rows - first) :] = 0
             grad_hidden[first : first + many] = multiply(x, w)
             grad_weight += multiply(x.t(), h)
         nll = (log_z - picked).sum()
         smoothed = nll.clone()
         if smoothing:
             mean_row, share = weight.float().mean(0), smoothing / vocabulary
-            sum_hidden = hidden.sum(0, dtype=torch.float32)
+            sum_hidden = hidden[:rows].sum(0, dtype=torch.float32)
             smoothed = nll + smoothing * (picked.sum() - sum_hidden @ mean_row)
-            grad_hidden -= (smoothing * mean_row).to(hidden.dtype)
+            grad_hidden[:rows] -= (smoothing * mean_row).to(hidden.dtype)
             grad_weight -= share * sum_hidden
         ctx.save_for_backward(grad_hidden, grad_weight)
         ctx.mark_non_differentiable(nll)
@@ -96,9 +98,10 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
 
 def cross_entropy(
-    hidden: Float[Tensor, "T D"], weight: Float[Tensor, "V D"], targets: Int[Tensor, " T"], smoothing: float
+    hidden: Float[Tensor, "N D"], weight: Float[Tensor, "V D"], targets: Int[Tensor, " T"], smoothing: float
 ) -> Loss:
-    """The loss of `logits = hidden @ weight.T` against `targets`, as sums over rows.
+    """The loss of `logits = hidden @ weight.T` against `targets`, as sums over rows. Rows beyond the last target, which a
+    batch of fixed shape may have, take no part.
 
     Gradients are made in the forward pass, a chunk of rows at a time, and cost no `[T, V]` matrix. Products run in
     the precision of `hidden`, sums and the softmax in 32 bits.
@@ -108,8 +111,9 @@ def cross_entropy(
         return Loss(smoothed, nll)
     w, (_, step) = weight.to(hidden.dtype), chunk_rows(weight.shape[0], hidden.device)
     smoothed = nll = hidden.new_zeros((), dtype=torch.float32)
-    for first in range(0, len(hidden), step):
-        logits, y = linear(hidden[first : first + step], w).float(), targets[first : first + step]
+    for first in range(0, len(targets), step):
+        y = targets[first : first + step]
+        logits = linear(hidden[first : first + len(y)], w).float()
         exact = F.cross_entropy(logits, y, reduction="sum")
         nll = nll + exact
         smoothed = smoothed + (

@@ -7,7 +7,7 @@ A folder may come from anywhere. Before any memory is taken for it, its files ar
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from mt.checkpoint import (
     verify_folder,
 )
 from mt.checkpoint.schema import CONFIG as SCHEMA
-from mt.config import DecodeConfig, ModelConfig, Positions, Precision, Tying, require
+from mt.config import LATER, DecodeConfig, ModelConfig, Positions, Precision, Tying, require
+from mt.decode.segment import Usual
 from mt.errors import CheckpointError, ConfigError
 from mt.nn.transformer import Transformer
 from mt.plain import from_plain
@@ -58,6 +59,9 @@ class Description:
     precision: Precision
     model: ModelConfig
     decode: DecodeConfig
+    # what a source line of the training text holds, but for the few longest: `mt.decode.segment.Usual`
+    usual_length: int | None = field(default=None, metadata=LATER)  # pieces; None: not known
+    usual_sentences: int = field(default=1, metadata=LATER)  # of the first folders all were trained on single ones
 
     def __post_init__(self) -> None:
         """Raises: ConfigError: for a model that is too large to be one, when trained as when loaded."""
@@ -72,6 +76,11 @@ class Description:
             plain = getattr(self, name).isprintable() and 0 < len(getattr(self, name)) <= 80
             require(plain, name, "be 1 to 80 printable characters", repr(getattr(self, name))[:80])
 
+    @property
+    def usual(self) -> Usual:
+        """More than this is translated sentence by sentence."""
+        return Usual(min(self.usual_length or self.max_length, self.max_length), self.usual_sentences)
+
     def files(self, tokenizer: Tokenizer) -> dict[str, bytes]:
         """The files that stand beside the weights, by name."""
         text = json.dumps(SCHEMA.mark(asdict(self)), indent=2) + "\n"
@@ -85,8 +94,10 @@ class Description:
             for name, section in (("model", ModelConfig), ("decode", DecodeConfig)):
                 values[name] = from_plain(section, values.get(name), f"{where}: `{name}`")
             told = from_plain(cls, values, where)
-            for name, least in (("src_size", 1), ("tgt_size", 1), ("max_length", 2)):
+            for name, least in (("src_size", 1), ("tgt_size", 1), ("max_length", 2), ("usual_sentences", 1)):
                 require(getattr(told, name) >= least, name, f"be at least {least}", getattr(told, name))
+            read = told.usual_length is None or told.usual_length >= 1
+            require(read, "usual_length", "be at least 1 or null", told.usual_length)
             one = told.model.tying is not Tying.all or told.src_size == told.tgt_size
             require(one, "src_size", f"equal `tgt_size` ({told.tgt_size}) where `model.tying` is all", told.src_size)
             fits = told.model.positions is Positions.rotary or told.max_length <= told.model.max_length

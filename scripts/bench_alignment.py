@@ -73,7 +73,8 @@ def others(work: Path, gold: list[Gold]) -> None:
     sides = [str(work / f"eflomal.{way}") for way in ("forward", "backward")]
     program = shutil.which("eflomal-align") or str(Path(sys.executable).parent / "eflomal-align")
     subprocess.run([program, "-s", texts[0], "-t", texts[1], "-f", sides[0], "-r", sides[1]], check=True)
-    table("eflomal", read_links(Path(sides[0])), read_links(Path(sides[1])), gold)
+    there, back = (read_links(Path(side))[-len(gold) :] for side in sides)
+    table("eflomal", there, back, gold)
     import systran_align
 
     lines = zip(*((work / f"all.{language}").read_text().split("\n")[:-1] for language in (SRC, TGT)), strict=True)

@@ -1,19 +1,24 @@
 """Does minimum-Bayes-risk decoding translate better than beam search, and by which score?
 
     python scripts/bench_mbr.py MODEL --source test.en --target test.de [--sentences 500] [--samples 32] \\
-        [--epsilon 0.02] [--temperature 1] [--seed 0]
+        [--epsilon 0.02] [--temperature 1] [--seed 0] [--out found.jsonl]
 
 Translates once with the beam of the model's settings, once with a beam as wide as there are samples, and draws samples;
 then chooses by chrF, chrF++ and BLEU among the samples, and among the wide beam's n-best with all alike or weighted by
 the model's probability. Prints a Markdown table of corpus scores with their differences from the first row, the
 processor seconds of each way, and sacreBLEU's signatures. Expect the utility that was chosen by to gain and the others
 to gain less or to lose: that is the finding, and why all three are shown.
+
+Works in blocks of sentences and says on stderr how far it is. `--out` keeps what was found, a line for each block; run
+again with the same file it goes on from there. Ended early, Ctrl+C, it prints the table of the blocks it has.
 """
 
 import argparse
+import json
 import math
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -25,6 +30,7 @@ from mt.corpus.readers import read_pairs
 from mt.decode.mbr import mbr
 from mt.decode.sample import Sampling
 from mt.decode.translation import Translation
+from mt.decode.translator import Translator
 from mt.decode.utility import Utility, bleu, chrf, chrf_with_words
 from mt.device import set_up_cpu
 from mt.metrics import bleu as corpus_bleu
@@ -33,6 +39,8 @@ from mt.metrics import chrf as corpus_chrf_with_words
 from mt.models import languages
 
 Lists = list[list[Translation]]
+Found = dict[str, tuple[list[str], float]]  # by the name of a way: its translations and the processor seconds it took
+DISTINCT = "distinct"  # a way of its own: of each sentence, how many of the samples differ
 
 
 def parse() -> argparse.Namespace:
@@ -46,6 +54,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--block", type=int, default=50, help="sentences between two lines of progress")
+    parser.add_argument("--out", type=Path, help="keep what was found here, and go on from it")
     return parser.parse_args()
 
 
@@ -74,49 +84,86 @@ def scores(texts: list[str], references: list[str], tokenize: str) -> tuple[list
     return [words.value, plain, with_words.value], signatures
 
 
+def translate(translator: Translator, sources: list[str], first: int, asked: argparse.Namespace, tgt: str) -> Found:
+    """Every way for a block of sentences. `first`: the place of the block in the text."""
+    number = asked.samples
+    sampling = Sampling(samples=number, temperature=asked.temperature, epsilon=asked.epsilon, seed=asked.seed)
+    samples, wide = f"{number} samples", f"{number}-best"
+    lists = {
+        f"beam {translator.section.beam}": timed(lambda: translator.search(sources)),
+        wide: timed(lambda: translator.search(sources, beam=number, nbest=number)),
+        samples: timed(lambda: translator.sample(sources, sampling, first_text=first)),
+    }
+    names = {wide: f"beam {number}", samples: "one sample"}
+    found: Found = {names.get(name, name): (first_of(some), seconds) for name, (some, seconds) in lists.items()}
+    utilities = {"chrF": chrf, "chrF++": chrf_with_words, "BLEU": partial(bleu, tokenize=bleu_tokenizer_for(tgt))}
+    for name, utility in utilities.items():
+        for origin, weighted in ((samples, False), (wide, False), (wide, True)):
+            some, seconds = lists[origin]
+            best, more = timed(lambda: chosen(some, utility, weighted=weighted))  # noqa: B023 (called at once)
+            found[f"MBR {name}, {origin}{', weighted' * weighted}"] = first_of(best), seconds + more
+    found[DISTINCT] = [str(len({t.text for t in some})) for some in lists[samples][0]], 0.0
+    return found
+
+
+def first_of(lists: Lists) -> list[str]:
+    return [translations[0].text for translations in lists]
+
+
+def blocks(translator: Translator, sources: list[str], asked: argparse.Namespace, tgt: str) -> Iterator[Found]:
+    """Those that `--out` has, then the rest."""
+    done = 0
+    if asked.out and asked.out.exists():
+        for line in asked.out.read_text(encoding="utf-8").splitlines():
+            found: Found = {name: (texts, seconds) for name, (texts, seconds) in json.loads(line).items()}
+            done += len(found[DISTINCT][0])
+            yield found
+    for first in range(done, len(sources), asked.block):
+        started = time.perf_counter()
+        found = translate(translator, sources[first : first + asked.block], first, asked, tgt)
+        if asked.out:
+            with asked.out.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(found, ensure_ascii=False) + "\n")
+        last, seconds = min(first + asked.block, len(sources)), time.perf_counter() - started
+        print(f"{last:,} of {len(sources):,} sentences, the block in {seconds:.1f} s", file=sys.stderr, flush=True)
+        yield found
+
+
 def main() -> None:
     asked = parse()
     set_up_cpu(None)
     src, tgt = languages(asked.model)
     pairs = list(islice(read_pairs([asked.source, asked.target], src, tgt), asked.sentences))
-    sources, references = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
-    tokenize = bleu_tokenizer_for(tgt)
     translator = load(asked.model, device="cpu", precision=asked.precision)
-    number = asked.samples
-    sampling = Sampling(samples=number, temperature=asked.temperature, epsilon=asked.epsilon, seed=asked.seed)
-    beam = f"beam {translator.section.beam}"
-    found = {
-        beam: timed(lambda: translator.search(sources)),
-        f"beam {number}": timed(lambda: translator.search(sources, beam=number, nbest=number)),
-        "one sample": timed(lambda: translator.sample(sources, sampling)),
-    }
-    utilities = {"chrF": chrf, "chrF++": chrf_with_words, "BLEU": partial(bleu, tokenize=tokenize)}
-    for name, utility in utilities.items():
-        for origin, label, weighted in (
-            ("one sample", f"{number} samples", False),
-            (f"beam {number}", f"{number}-best", False),
-            (f"beam {number}", f"{number}-best, weighted", True),
-        ):
-            lists, seconds = found[origin]
-            best, more = timed(lambda: chosen(lists, utility, weighted=weighted))  # noqa: B023 (called at once)
-            found[f"MBR {name}, {label}"] = best, seconds + more
+    together: Found = {}
+    try:
+        for found in blocks(translator, [pair.src for pair in pairs], asked, tgt):
+            for name, (texts, seconds) in found.items():
+                before, so_far = together.get(name, ([], 0.0))
+                together[name] = before + texts, so_far + seconds
+    except KeyboardInterrupt:
+        if not together:
+            raise
+    distinct = [int(number) for number in together.pop(DISTINCT)[0]]
     print(
-        f"{src} to {tgt}, {len(pairs):,} sentences; samples: epsilon {asked.epsilon}, temperature {asked.temperature}, "
-        f"seed {asked.seed}; on average {distinct(found['one sample'][0]):.1f} of {number} samples differ\n"
+        f"{src} to {tgt}, {len(distinct):,} sentences; samples: epsilon {asked.epsilon}, temperature "
+        f"{asked.temperature}, seed {asked.seed}; on average {sum(distinct) / len(distinct):.1f} of {asked.samples} "
+        f"samples differ; {translator.stepper.precision.value}\n"
     )
+    show(together, [pair.tgt for pair in pairs[: len(distinct)]], bleu_tokenizer_for(tgt))
+
+
+def show(found: Found, references: list[str], tokenize: str) -> None:
+    """The table, with differences from its first row."""
     print("| | BLEU | chrF2 | chrF++ | CPU seconds |\n|---|---|---|---|---|")
     base: list[float] = []
     signatures: list[str] = []
-    for name, (lists, seconds) in found.items():
-        values, signatures = scores([translations[0].text for translations in lists], references, tokenize)
+    for name, (texts, seconds) in found.items():
+        values, signatures = scores(texts, references, tokenize)
         base = base or values
         cells = [f"{value:.2f} ({value - first:+.2f})" for value, first in zip(values, base, strict=True)]
         print(f"| {name} | {' | '.join(cells)} | {seconds:.1f} |")
     print("\n" + "\n".join(f"- {signature}" for signature in signatures))
-
-
-def distinct(lists: Lists) -> float:
-    return sum(len({t.text for t in translations}) for translations in lists) / len(lists)
 
 
 if __name__ == "__main__":

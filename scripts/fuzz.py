@@ -35,6 +35,7 @@ from pathlib import Path
 
 from mt.checkpoint import write_folder
 from mt.cli.compose import compose
+from mt.cli.main import readable
 from mt.config import DecodeConfig, ModelConfig, Precision, TokenizerConfig
 from mt.corpus.archive import read_zip
 from mt.corpus.readers import read_pairs
@@ -108,7 +109,7 @@ def corpus(draw: random.Random, folder: Path) -> None:
             for _ in range(draw.choice([0, 1, 3, 50]))]  # fmt: skip
     text = "\n".join(rows).encode()
     if draw.random() < 0.02:
-        text = draw.choice([b"a", b"a\n", b"\n", b"a\tb\n"]) * (8 << 20)  # a bomb once it is packed
+        text = draw.choice([b"a", b"a\n", b"\n", b"a\tb\n"]) * (1 << 20)  # a bomb once it is packed
     text = mutated(draw, text) if draw.random() < 0.5 and len(text) < 1 << 20 else text
     raw = packed(draw, text)
     raw = mutated(draw, raw) if draw.random() < 0.7 and len(raw) < 1 << 20 else raw
@@ -182,8 +183,9 @@ def try_case(target: str, seed: int, folder: Path) -> str | None:
     try:
         TARGETS[target](random.Random(f"{target} {seed}"), folder)
     except MtError as error:
-        if "\n" in str(error) or len(str(error)) > 2000:
-            return f"an error of {len(str(error))} characters: {str(error)[:200]!r}"
+        said = readable(str(error))  # as the command line prints it
+        if not said or "\n" in said or len(said) > 2000:
+            return f"an error of {len(said)} characters: {said[:200]!r}"
     except Exception:
         return traceback.format_exc()
     finally:

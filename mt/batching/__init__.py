@@ -11,7 +11,7 @@ what a pool is and makes it; `workers.py` has pools made ahead in other processe
 """
 
 from mt.batching.batch import Batch, make_batch
-from mt.batching.blocks import fill_up
+from mt.batching.blocks import Shape, common_shape, fill_to, fill_up
 from mt.batching.corpus import TokenizedCorpus, in_budget
 from mt.batching.pool import mix
 from mt.batching.stream import BatchStream, Place
@@ -21,8 +21,11 @@ __all__ = [
     "Batch",
     "BatchStream",
     "Place",
+    "Shape",
     "TokenizedCorpus",
     "choose_workers",
+    "common_shape",
+    "fill_to",
     "fill_up",
     "in_budget",
     "make_batch",

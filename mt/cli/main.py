@@ -5,6 +5,7 @@ Nothing heavy is imported here, so that help, the version and a mistyped command
 
 import contextlib
 import os
+import re
 import sys
 import traceback
 from difflib import get_close_matches
@@ -137,7 +138,13 @@ def say(line: str, error: Exception) -> None:
     """Tell the user on stderr; with MT_DEBUG=1 after the traceback."""
     if os.environ.get("MT_DEBUG") == "1":
         traceback.print_exception(error)
-    print(line, file=sys.stderr)
+    print(readable(line), file=sys.stderr)
+
+
+def readable(line: str, most: int = 1500) -> str:
+    """One line that a terminal can take: what a file or an argument slipped in is escaped, and the middle cut."""
+    line = re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", lambda found: ascii(found[0])[1:-1], line)
+    return line if len(line) <= most else f"{line[: most // 2]} […] {line[-most // 2 :]}"
 
 
 def flush_or_silence() -> None:

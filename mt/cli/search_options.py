@@ -57,8 +57,8 @@ def add_search_options(parser: Parser) -> None:
     rules.add_argument("--unknown", choices=list(Unknown), help="ban: the unknown piece is never written")
     rules.add_argument(
         "--split", choices=list(Split),
-        help="auto: lines too long for the model are translated sentence by sentence; always: all lines; never: a line "
-        "is one sentence",
+        help="auto: lines with more sentences, or longer, than those the model was trained on are translated sentence "
+        "by sentence; always: all lines; never: a line is one sentence",
     )  # fmt: skip
 
 

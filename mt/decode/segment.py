@@ -28,6 +28,15 @@ class Layout:
         return self.gaps[0] + "".join(chain.from_iterable(zip(self.parts, self.gaps[1:], strict=True)))
 
 
+@dataclass(frozen=True)
+class Usual:
+    """What a source line of the training text holds, but for the few longest. A model does badly with more at once:
+    one that has read single sentences only makes one sentence of three."""
+
+    pieces: int
+    sentences: int = 1
+
+
 def whole(text: str) -> Layout:
     """The text as one part; none where there is only white space."""
     return _laid_out([text])

@@ -1,7 +1,12 @@
 """What a translator answers, and how the translations of a text's parts become that of the text."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from mt.decode.words import SPACELESS, is_word
+
+FULL_WIDTH = re.compile("[\u3001-\u301f\uff01-\uff65]")  # punctuation that holds its own space
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,8 @@ def join(parts: list[list[Translation]], gaps: Sequence[str] | None = None) -> l
     """N-best lists of the parts of one text -> its n-best list: best with best, second with second.
 
     `gaps` are the white space before, between and after the parts, None: one space between two. A part that says
-    nothing takes the gap before it away, too. The score of the whole is the mean of its parts'.
+    nothing takes the gap before it away, too; between sentences a space comes and goes as the script of the translation
+    wants it. The score of the whole is the mean of its parts'.
     """
     if not parts:
         return [EMPTY]
@@ -45,5 +51,16 @@ def join(parts: list[list[Translation]], gaps: Sequence[str] | None = None) -> l
 
 
 def _spaced(texts: list[str], gaps: Sequence[str]) -> str:
-    between = [gap if text else "" for gap, text in zip(gaps[1:], texts[1:], strict=False)]
-    return gaps[0] + texts[0] + "".join(gap + text for gap, text in zip(between, texts[1:], strict=True)) + gaps[-1]
+    said = gaps[0] + texts[0]
+    for gap, text in zip(gaps[1:], texts[1:], strict=False):
+        if text:
+            said += (gap if gap not in ("", " ") else _space(said, gap, text)) + text
+    return said + gaps[-1]
+
+
+def _space(left: str, gap: str, right: str) -> str:
+    """What stands between two parts of a translation, where the source has one space or none."""
+    if FULL_WIDTH.fullmatch(left[-1:]):
+        return ""
+    ends = left and not is_word(left[-1]) and not left[-1].isspace()
+    return " " if ends and is_word(right[0]) and not SPACELESS.match(right[0]) else gap

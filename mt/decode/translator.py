@@ -15,7 +15,7 @@ from mt.decode.options import Options
 from mt.decode.rules import BanPieces, ForcedPrefix, MinLength, NoRepeatNgram, Rule
 from mt.decode.sample import Sampling, sample_search
 from mt.decode.search import Hypothesis, Search
-from mt.decode.segment import Layout, divided, sentences, whole
+from mt.decode.segment import Layout, Usual, divided, sentences, whole
 from mt.decode.stepper import Stepper
 from mt.decode.transformer_stepper import CachedStepper
 from mt.decode.translation import EMPTY, Translation, join
@@ -54,16 +54,19 @@ class Translator:
         *,
         max_length: int,
         src: str = "",
+        usual: Usual | None = None,
         ensemble: Ensemble | None = None,
     ) -> None:
         """Args: max_length: the longest sentence, in pieces, that the model can read or write; src: the language that
-        long text is split into sentences by; ensemble: of `stepper` and others, to search with instead of it."""
+        text is split into sentences by; usual: more than that is split, None: what the model cannot read; ensemble: of
+        `stepper` and others, to search with instead of it."""
         self.stepper = stepper
         self.searched: Stepper = ensemble or stepper
         self.tokenizer = tokenizer
         self.section = section
         self.max_length = max_length
         self.src = src
+        self.usual = usual
         self.vocabulary = Vocabulary(tokenizer)
 
     @overload
@@ -106,8 +109,9 @@ class Translator:
     def answer(self, texts: Sequence[str], options: Options) -> list[list[Translation]]:
         """The `nbest` translations of every text, best first.
 
-        An empty text has one empty translation. A text longer than the model can read is translated sentence by
-        sentence, a sentence that is too long in parts of it, with a warning; white space between parts stays.
+        An empty text has one empty translation. A text with more sentences, or longer, than the training text had in a
+        line is translated sentence by sentence (`decode.split`), a sentence that is longer than the model can read in
+        parts of it, with a warning; white space between parts stays.
         """
         layouts = self._lay_out(list(texts), options)
         parts = self._parts(layouts, options)
@@ -126,11 +130,17 @@ class Translator:
         layouts, split = [], options.section.split
         ids_of_all = self.tokenizer.encode_source(texts)
         for number, (text, ids) in enumerate(zip(texts, ids_of_all, strict=True), options.first_text + 1):
-            too_long = len(ids) > self.max_length
-            by_sentence = split is Split.always or (split is Split.auto and too_long)
-            layout = sentences(text, self.src) if by_sentence else whole(text)
-            layouts.append(self._cut_to_size(layout, number) if too_long else layout)
+            layout = whole(text) if split is Split.never else sentences(text, self.src)
+            if split is Split.auto and not self._unusual(len(layout.parts), len(ids)):
+                layout = whole(text)
+            layouts.append(self._cut_to_size(layout, number) if len(ids) > self.max_length else layout)
         return layouts
+
+    def _unusual(self, num_sentences: int, num_pieces: int) -> bool:
+        """Whether a text is more than the model is used to."""
+        if self.usual is None:
+            return num_pieces > self.max_length
+        return num_sentences > self.usual.sentences or num_pieces > self.usual.pieces
 
     def _cut_to_size(self, layout: Layout, number: int) -> Layout:
         """With sentences that are too long in parts."""

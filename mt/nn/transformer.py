@@ -90,7 +90,10 @@ class Layer(nn.Module):
         x = x + self.dropout(f)
         return x if self.pre else norm(x)
 
-    def feed(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
+    def feed(self, x: Float[Tensor, "N D"], f: Float[Tensor, "N D"], norm: nn.Module) -> Float[Tensor, "N D"]:
+        """The last attention's answer joins the stream, and then what the feed-forward layers make of it. Rows alone,
+        whosoever they are: the part of a layer that can be compiled (`mt.train.compiled`)."""
+        x = self.after(x, f, norm)
         return self.after(x, self.feed_forward(self.before(x, self.feed_forward_norm)), self.feed_forward_norm)
 
 
@@ -101,8 +104,7 @@ class EncoderLayer(Layer):
         self.self_norm = make_norm(config)
 
     def forward(self, x: Float[Tensor, "S D"], rows: Ragged) -> Float[Tensor, "S D"]:
-        x = self.after(x, self.self_attention(self.before(x, self.self_norm), rows), self.self_norm)
-        return self.feed(x)
+        return self.feed(x, self.self_attention(self.before(x, self.self_norm), rows), self.self_norm)
 
 
 class DecoderLayer(Layer):
@@ -119,8 +121,7 @@ class DecoderLayer(Layer):
         asked = self.cross_attention(
             self.before(x, self.cross_norm), rows, memory=memory.rows, memory_rows=memory.ragged
         )
-        x = self.after(x, asked, self.cross_norm)
-        return self.feed(x)
+        return self.feed(x, asked, self.cross_norm)
 
     def memory_keys(self, memory: Memory) -> MemoryKeys:
         """Keys and values of the memory by sentence: all that decoding needs of it."""
@@ -147,7 +148,7 @@ class DecoderLayer(Layer):
         asked = self.cross_attention.look_up(
             before, memory.keys, memory.values, positions=positions, bias=state.memory_bias
         )
-        return self.feed(self.after(x, asked, self.cross_norm))
+        return self.feed(x, asked, self.cross_norm)
 
 
 class Embedding(nn.Module):

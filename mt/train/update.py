@@ -66,7 +66,6 @@ def batch_loss(model: Transformer, batch: Batch, precision: Precision, smoothing
     shaped = fill_up(batch)
     with autocast(batch.source.device, precision):
         hidden = model(shaped.source, shaped.source_rows, shaped.target_in, shaped.target_rows)
-    hidden = hidden[: batch.target_rows.num_rows]
     # CUDA's autocast leaves the last norm, and so `hidden`, in 32 bits; the largest product must not run in them.
     return cross_entropy(hidden.to(autocast_dtype(precision)), model.out_weight, batch.target_out, smoothing)
 

@@ -6,19 +6,21 @@ import pytest
 import torch
 from toy import number_pairs
 
-from mt.build import check, load, own_device, read_material
+from mt.build import check, describe, load, own_device, read_material
 from mt.config import (
     BatchConfig,
     Config,
     DataConfig,
     ModelConfig,
     Positions,
+    Precision,
     ScheduleConfig,
     ScheduleKind,
     TokenizerConfig,
     TrainConfig,
     Tying,
 )
+from mt.decode.segment import Usual
 from mt.errors import CheckpointError, ConfigError
 from mt.material import test_set
 from mt.train.folder import RunFolder
@@ -115,6 +117,14 @@ def test_refused_and_limited_pairs_are_counted(files):
     found = read_material(own())
     assert (len(found.train), found.refusals["empty"], found.refusals["read"]) == (60, 2, 62)
     assert len(read_material(own(data={"limit": 10})).train) == 10
+
+
+def test_the_model_knows_what_it_was_trained_on(files):
+    text = Path("train.tsv").read_text(encoding="utf-8").splitlines()
+    Path("train.tsv").write_text("".join(f"One. Two. {line}\n" for line in text), encoding="utf-8")
+    material = read_material(own())
+    told = describe(own(), material, Precision.fp32)
+    assert told.usual == material.usual == Usual(int(material.train.source.lengths().max()), 3)
 
 
 @pytest.mark.parametrize(("positions", "kept"), [(Positions.sinusoidal, 4), (Positions.rotary, 5)])

@@ -72,6 +72,20 @@ def test_a_uniform_guess_costs_log_v_a_row_however_smoothed():
         assert [x.item() for x in loss] == pytest.approx([T * math.log(V)] * 2)
 
 
+@pytest.mark.usefixtures("chunk")
+@pytest.mark.parametrize("more", [1, 9, 40])
+def test_rows_beyond_the_last_target_take_no_part(more):
+    hidden, weight, targets = drawn()
+    longer = torch.cat([hidden.detach(), torch.randn(more, D)]).requires_grad_()
+    found, wanted = cross_entropy(longer, weight, targets, 0.1), cross_entropy(hidden, weight, targets, 0.1)
+    torch.testing.assert_close(tuple(found), tuple(wanted))
+    made = torch.autograd.grad(found.smoothed, (longer, weight))
+    of_hidden, of_weight = torch.autograd.grad(wanted.smoothed, (hidden, weight))
+    torch.testing.assert_close(made, (torch.cat([of_hidden, torch.zeros(more, D)]), of_weight))
+    with torch.no_grad():
+        torch.testing.assert_close(tuple(cross_entropy(longer, weight, targets, 0.1)), tuple(wanted))
+
+
 def test_micro_batches_give_the_gradient_of_the_whole():
     hidden, weight, targets = drawn()
     whole = cross_entropy(hidden, weight, targets, 0.1).smoothed

@@ -1,5 +1,6 @@
 """The text of a run: tokenised once, and then read from the cache."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ import yaml
 from toy import number_pairs
 
 from mt import material
+from mt.batching import TokenizedCorpus
 from mt.config import BatchConfig, CleanConfig, Config, DataConfig, TokenizerConfig, TrainConfig
+from mt.corpus.pair import Origin, Pair
 from mt.material import prepare
 from mt.tokenizer import Tokenizer
 from mt.train.folder import RunFolder
@@ -54,3 +57,23 @@ def test_a_run_that_began_before_there_were_workers_has_its_test_set(data):
     folder.manifest.write_text("{}", encoding="utf-8")
     pairs, _ = material.test_set(folder.path, None, None)
     assert [pair.src for pair in pairs] == [pair.src for pair in number_pairs(6, 2)]
+
+
+def test_what_lines_usually_hold_leaves_out_the_few_longest(data, monkeypatch):
+    """Of 2,000 lines one of a thousand may be longer than usual, and one of twenty may have more sentences."""
+    found = prepared(data)
+
+    def usual(texts):
+        pairs = [Pair(text, "one", Origin("x", line)) for line, text in enumerate(texts, 1)]
+        train = TokenizedCorpus(pairs, found.tokenizer)
+        return replace(found, train=train).usual
+
+    size = len(found.tokenizer.encode_source(["one one"])[0])
+    longer, two = "one one one one", "One. Two."
+    assert usual([longer] * 2 + ["one one"] * 1998).pieces == size
+    assert usual([longer] * 3 + ["one one"] * 1997).pieces == len(found.tokenizer.encode_source([longer])[0])
+    assert usual([two] * 95 + ["one one"] * 1905).sentences == 1
+    assert usual([two] * 110 + ["one one"] * 1890).sentences == 2
+    monkeypatch.setattr(material, "COUNTED", 3)  # the first, the third, the fifth
+    assert usual(["one", two, "one", two, "one"]).sentences == 1
+    assert usual([two, "one", two, "one", two]).sentences == 2

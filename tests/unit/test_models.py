@@ -16,6 +16,7 @@ from toy import number_tokenizer, tiny_config, tiny_model
 from mt import models
 from mt.checkpoint import Checkpoints, verify_folder, write_folder
 from mt.config import DecodeConfig, Positions, Precision, Tying
+from mt.decode.segment import Usual
 from mt.errors import CheckpointError
 from mt.models import Description, find_run, languages, newest_run, read_model
 from mt.nn.transformer import Transformer
@@ -62,6 +63,14 @@ def test_what_is_written_is_read(tmp_path):
     assert found.description == description() and found.path == tmp_path / "model"
     assert found.tokenizer.fingerprint == number_tokenizer().fingerprint
     assert all(torch.equal(found.weights()[name], tensor) for name, tensor in weights().items())
+
+
+def test_what_the_model_is_used_to_is_read_and_need_not_be_told(tmp_path):
+    told = read_model(write_model(tmp_path / "new", usual_length=9, usual_sentences=3)).description
+    assert told.usual == Usual(9, 3)
+    old = spoil(write_model(tmp_path / "old"), lambda v: (v.pop("usual_length"), v.pop("usual_sentences")))
+    assert read_model(old).description.usual == Usual(64, 1)  # all that it can read, if it is one sentence
+    assert description(usual_length=65).usual.pieces == 64
 
 
 def test_a_run_gives_its_model_or_else_its_best_checkpoint(tmp_path):
@@ -174,6 +183,8 @@ HARDENING = {
     "schema": (lambda v: v.update(schema=9), "config.json has schema 9, but this version of mt reads 1: a newer one"),
     "length": (lambda v: v.update(max_length=1), "config.json: `max_length` must be at least 2, but is 1"),
     "size": (lambda v: v.update(src_size=0), "config.json: `src_size` must be at least 1, but is 0"),
+    "usual length": (lambda v: v.update(usual_length=0), "`usual_length` must be at least 1 or null, but is 0"),
+    "usual sentences": (lambda v: v.update(usual_sentences=0), "`usual_sentences` must be at least 1, but is 0"),
     "vocabulary": (lambda v: v.update(src_size=10**6, tgt_size=10**6),
                    "tells of vocabularies of .* and 1,000,000 pieces, but the tokenizer"),
     "two vocabularies": (lambda v: v.update(src_size=v["tgt_size"] + 1),

@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 import mt
+from mt.cli import main as main_module
 from mt.cli.main import VERBS, main
 from mt.errors import DataError, StoppedError
 
@@ -271,3 +272,9 @@ def test_a_sweep_goes_on_after_a_failed_job_and_stops_when_asked(build, capsys):
     build.fault = StoppedError("stopped")
     assert main(["train", "--multirun", "train.seed=1,2"]) == 75
     assert len(build.trained) == 1
+
+
+def test_what_a_file_slipped_into_an_error_cannot_move_the_cursor_or_fill_the_screen():
+    assert main_module.readable("`a\nb\x1b[2J\x9b1mé\ud800` is no key") == r"`a\nb\x1b[2J\x9b1mé\ud800` is no key"
+    long = main_module.readable("begin " + "x" * 10**6 + " end")
+    assert len(long) < 1600 and long.startswith("begin ") and long.endswith(" end") and "[…]" in long

@@ -8,6 +8,7 @@ import torch
 
 from mt.config import DecodeConfig, LengthNorm, Split, TokenizerConfig, Unknown
 from mt.decode.glossary import Entry, Glossary
+from mt.decode.segment import Usual
 from mt.decode.transformer_stepper import CachedStepper
 from mt.decode.translator import EMPTY, Translation, Translator, join
 from mt.decode.words import occurs
@@ -161,6 +162,28 @@ def test_short_text_is_split_only_when_asked(echo, tokenizer):
     assert found == EMPTY
 
 
+@pytest.mark.parametrize(
+    ("usual", "text", "parts"),
+    [
+        (None, "Ta. Mo. Ly.", 1),  # not known: only what cannot be read is split
+        (Usual(LONGEST, 1), "Ta. Mo. Ly.", 3),
+        (Usual(LONGEST, 2), "Ta. Mo. Ly.", 3),
+        (Usual(LONGEST, 3), "Ta. Mo. Ly.", 1),
+        (Usual(3, 3), "Ta. Mo.", 2),  # no more sentences than usual, but longer
+        (Usual(3, 1), "Ta mo ly er in.", 1),  # longer, but one sentence
+    ],
+)
+def test_more_than_the_model_is_used_to_goes_sentence_by_sentence(model, tokenizer, caplog, usual, text, parts):
+    echo = Translator(Echo(model), tokenizer, DecodeConfig(beam=2), max_length=LONGEST, src="en", usual=usual)
+    assert 3 < len(tokenizer.encode_source([text])[0]) <= LONGEST
+    assert echo.translate(text) == text
+    assert sum(map(len, echo.stepper.batches)) == parts
+    echo.stepper.batches.clear()
+    [[found]] = echo.answer([text], echo.options(split=Split.never))
+    assert found.text == text and sum(map(len, echo.stepper.batches)) == 1
+    assert warnings_of(caplog) == []
+
+
 def test_options_are_settings_by_name_and_value(echo):
     options = echo.options(length_norm="gnmt", unknown="ban", length_penalty=None)
     assert (options.section.length_norm, options.section.unknown) == (LengthNorm.gnmt, Unknown.ban)
@@ -299,3 +322,19 @@ def test_a_part_that_says_nothing_leaves_no_gap():
     parts = [[part("a", -1.0, -1.0)], [part("", -1.0, -1.0)], [part("b", -1.0, -1.0)]]
     assert join(parts)[0].text == "a b"
     assert join(parts, ["  ", "\t", "\n", " "])[0].text == "  a\nb "
+
+
+@pytest.mark.parametrize(
+    ("left", "gap", "right", "text"),
+    [
+        ("Good.", "", "Bye.", "Good. Bye."),  # from a script that needs no space after a full stop
+        ("好。", " ", "再见。", "好。再见。"),  # into one
+        ("好。", "\n", "再见。", "好。\n再见。"),  # a line stays a line
+        ("Good.", "", "再见。", "Good.再见。"),
+        ("Good", "", "bye", "Goodbye"),  # a word that was cut in two
+        ("Good.", "  ", "Bye.", "Good.  Bye."),
+        ("", "", "Bye.", "Bye."),
+    ],
+)
+def test_a_space_stands_where_the_script_wants_one(left, gap, right, text):
+    assert join([[part(left, -1.0, -1.0)], [part(right, -1.0, -1.0)]], ["", gap, ""])[0].text == text

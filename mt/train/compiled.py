@@ -1,0 +1,80 @@
+"""What layers do to rows, compiled: norms, dropout, the feed-forward layers and the sums between them in few kernels.
+
+Only `Layer.feed` is (regional compilation): it takes `[N, D]` rows and knows nothing of sentences, so one compilation
+serves all layers of a stack and, with `dynamic=True`, any number of rows. Compiling the whole model would trace the
+tables of every batch. The compiled function stands beside the module and not around it: parameters keep their names.
+"""
+
+from collections.abc import Callable
+from types import MethodType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mt.config import TrainConfig, Use
+from mt.log import logger
+from mt.losses import Loss
+from mt.nn.transformer import Layer, Transformer
+from mt.train.memory import is_out_of_memory
+
+# Two stacks, forward and backward, take the better part of a minute, and a step gets a tenth faster or so: guesses.
+LEAST_UPDATES, LEAST_MINUTES = 5000, 10.0
+
+
+def pays(section: TrainConfig, device: torch.device, *, per_epoch: float) -> bool:
+    """Whether a run compiles its layers: as `train.compile` says, or on CUDA when nothing ends the run soon.
+
+    Args: per_epoch: updates in an epoch.
+    """
+    if section.compile is not Use.auto:
+        return section.compile is Use.on
+    updates = [n for n in (section.steps, section.epochs and section.epochs * per_epoch) if n is not None]
+    long = min(updates, default=LEAST_UPDATES) >= LEAST_UPDATES
+    return device.type == "cuda" and long and (section.minutes or LEAST_MINUTES) >= LEAST_MINUTES
+
+
+class CompiledLayers:
+    """The layers of a model, compiled for training. Translation and validation use them as they are."""
+
+    def __init__(self, model: Transformer, *, backend: str | Callable[..., Any] = "inductor") -> None:
+        """Nothing is compiled before the first batch. Args: backend: of `torch.compile`."""
+        self.layers: list[nn.Module] = [*model.encoder, *model.decoder]
+        self.active = True
+        compiled = torch.compile(Layer.feed, dynamic=True, backend=backend)
+
+        def feed(layer: Layer, x: Tensor, f: Tensor, norm: nn.Module) -> Tensor:
+            # Every state of autograd and autocast is a compilation of its own, and validation has few batches.
+            training = layer.training and torch.is_grad_enabled()
+            return (compiled if training else Layer.feed)(layer, x, f, norm)
+
+        for layer in self.layers:
+            layer.feed = MethodType(feed, layer)
+
+    def run(self, work: Callable[[], Loss]) -> Loss:
+        """`work`; where it fails, for another reason than want of memory, the layers go back for good and it is redone.
+
+        A compiler needs what a machine may lack (a C++ compiler, Triton), and may fail at the first batch or at a later
+        one of a new kind; training that works without must not end for it.
+
+        Args: work: all or nothing: where it fails it leaves nothing behind.
+        """
+        if not self.active:
+            return work()
+        try:
+            return work()
+        except Exception as error:
+            if isinstance(error, RuntimeError) and is_out_of_memory(error):
+                raise
+            reason = next(iter(str(error).strip().split("\n")), "")
+            said = f"{type(error).__name__}: {reason[:200]}"
+        # Out of the handler, which holds on to every tensor of the attempt.
+        logger.warning(f"the layers cannot be compiled here, and training goes on without ({said}); train.compile=off")
+        self.undo()
+        return work()
+
+    def undo(self) -> None:
+        """Plain layers again."""
+        self.active = False
+        for layer in self.layers:
+            layer.__dict__.pop("feed", None)
