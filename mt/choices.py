@@ -68,10 +68,10 @@ class Sharding(StrEnum):
     full = "full"
 
 
-class Use(StrEnum):
+class Use(StrEnum):  # not on and off, which YAML takes for true and false
     auto = "auto"
-    on = "on"
-    off = "off"
+    never = "never"
+    always = "always"
 
 
 class LengthNorm(StrEnum):

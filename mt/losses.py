@@ -54,8 +54,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         - sum_j q_j log p_j = log Z - (1 - e) x_y - e mean(x),        mean(x) = h . mean(rows of the weight)
 
     The softmax, in 32 bits, is the only pass over a chunk that computes much: log Z comes from its largest element and
-    mean(x) needs no logits. The gradient's constant part, -e / V in every column, never touches the `[T, V]` matrix: it adds the
-    same row to all hidden gradients and the same row to all weight gradients.
+    mean(x) needs no logits. The gradient's constant part, -e / V in every column, never touches the `[T, V]` matrix: it
+    adds the same row to all hidden gradients and the same row to all weight gradients.
     """
 
     @staticmethod
@@ -100,8 +100,9 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 def cross_entropy(
     hidden: Float[Tensor, "N D"], weight: Float[Tensor, "V D"], targets: Int[Tensor, " T"], smoothing: float
 ) -> Loss:
-    """The loss of `logits = hidden @ weight.T` against `targets`, as sums over rows. Rows beyond the last target, which a
-    batch of fixed shape may have, take no part.
+    """The loss of `logits = hidden @ weight.T` against `targets`, as sums over rows.
+
+    Rows beyond the last target, which a batch of fixed shape may have, take no part.
 
     Gradients are made in the forward pass, a chunk of rows at a time, and cost no `[T, V]` matrix. Products run in
     the precision of `hidden`, sums and the softmax in 32 bits.

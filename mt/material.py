@@ -46,7 +46,8 @@ class Material:
         lengths = self.train.source.flat(np.array(places)).lengths
         counts = [len(sentences(self.train.pairs[place].src, self.corpus.src).parts) for place in places]
         return Usual(
-            int(np.quantile(lengths, 0.999, method="higher")), max(1, int(np.quantile(counts, 0.95, method="higher")))
+            int(np.quantile(lengths, 0.999, method="inverted_cdf")),
+            max(1, int(np.quantile(counts, 0.95, method="inverted_cdf"))),
         )
 
 

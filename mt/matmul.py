@@ -2,8 +2,8 @@
 
 On an x86 CPU torch gives products in 32 bits to MKL and those in 16 bits to oneDNN. MKL leaves AVX-512 alone on
 processors that are not Intel's, and is then half as fast as oneDNN, which asks the processor what it can do (on a Zen 5
-core: 91 against 213 GFLOP/s for [4096, 256] x [256, 1024]). There, and only there, products in 32 bits go to oneDNN too.
-Both compute the same sums in 32 bits, in another order.
+core: 91 against 213 GFLOP/s for [4096, 256] x [256, 1024]). There, and only there, products in 32 bits go to oneDNN
+too. Both compute the same sums in 32 bits, in another order.
 """
 
 from functools import cache
@@ -26,6 +26,8 @@ def onednn_is_faster() -> bool:
 
 
 def _applies(x: Tensor) -> bool:
+    if torch.compiler.is_compiling():
+        return False  # a compiler chooses for itself, and knows this one operator in its own place only
     exact = x.dtype is torch.float32 and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     return exact and torch.backends.mkldnn.enabled and onednn_is_faster()
 

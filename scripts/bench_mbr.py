@@ -54,6 +54,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--threads", type=int, help="of the CPU (default: all; 1 on a machine that others use)")
     parser.add_argument("--block", type=int, default=50, help="sentences between two lines of progress")
     parser.add_argument("--out", type=Path, help="keep what was found here, and go on from it")
     return parser.parse_args()
@@ -131,7 +132,7 @@ def blocks(translator: Translator, sources: list[str], asked: argparse.Namespace
 
 def main() -> None:
     asked = parse()
-    set_up_cpu(None)
+    set_up_cpu(asked.threads)
     src, tgt = languages(asked.model)
     pairs = list(islice(read_pairs([asked.source, asked.target], src, tgt), asked.sentences))
     translator = load(asked.model, device="cpu", precision=asked.precision)

@@ -12,22 +12,27 @@ model FLOP utilisation:
 where weights are those of linear layers (2 FLOP a weight and token forward, 4 backward; attention products, norms and
 embeddings are not counted), and the peak is that of a square matrix product timed here in the same precision.
 
-Rates are those of the trainer's own update. Milliseconds by part come from steps of their own, done from one part to
-the next (the trainer's CPU lanes do different parts at the same moment). The machine must be idle: one busy neighbour
-halves the figure.
+Rates are those of the trainer's own update. Milliseconds by part come from steps of their own, with the clock stopped
+between the parts. The machine must be idle: one busy neighbour halves the figure.
+
+`--without blocks onednn allocator` leaves one or more of the CPU's measures out, to see what each is worth.
 """
 
+import argparse
 import resource
 import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
+import mt.batching.blocks
+import mt.device
+import mt.matmul
 from mt.batching import Batch, BatchStream
 from mt.build import make_model, read_material
 from mt.cli.compose import compose
@@ -41,8 +46,8 @@ from mt.train.update import Updater
 WARM_UP, COUNTED, PARTED = 10, 40, 10
 
 
-def linear_weights(modules: nn.Module) -> int:
-    return sum(m.weight.numel() for m in modules.modules() if isinstance(m, nn.Linear))
+def linear_weights(layers: Iterable[nn.Module]) -> int:
+    return sum(m.weight.numel() for layer in layers for m in layer.modules() if isinstance(m, nn.Linear))
 
 
 def flops(model: Transformer, src_tokens: int, tgt_tokens: int) -> float:
@@ -58,7 +63,7 @@ def peak_flops(device: torch.device, dtype: torch.dtype, size: int = 2048) -> fl
     for _ in range(6):
         synchronise(device)
         started = time.perf_counter()
-        a @ a
+        torch.mm(a, a)
         synchronise(device)
         times.append(time.perf_counter() - started)
     return 2 * size**3 / min(times)
@@ -87,7 +92,21 @@ class Clock:
         return {name: values[WARM_UP:] for name, values in self.parts.items()}
 
 
-def main(overrides: list[str]) -> None:
+def leave_out(measures: list[str]) -> None:
+    """Undo what makes the CPU fast: batches of whole blocks, oneDNN for products in 32 bits, memory that is kept."""
+    if "blocks" in measures:
+        mt.batching.blocks.WORTH_IT = 1 << 60
+    if "onednn" in measures:
+        mt.matmul.onednn_is_faster = lambda: False
+    if "allocator" in measures:
+        mt.device.platform.libc_ver = lambda: ("unknown", "")
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(description="How fast does a model train here?", allow_abbrev=False)
+    parser.add_argument("--without", nargs="+", default=[], choices=("blocks", "onednn", "allocator"))
+    asked, overrides = parser.parse_known_args(argv)
+    leave_out(asked.without)
     config = compose(overrides)
     device = pick_device(config.train.device)
     set_up_cpu(config.train.threads)

@@ -6,7 +6,7 @@
 Targets: `corpus` (plain and compressed text, TSV, JSON lines, zip archives), `model` (manifest, config, weights,
 tokenizer; hashes are made to fit, as a hostile writer would), `config` (a YAML file and overrides of `mt train`). Each
 case is a good file that was changed at random, or grammar put together at random; its number seeds it, so it can be had
-again. Cases run in a child process that may take 1 GiB above what it starts with, and ten seconds a case.
+again. Cases run in a child process that may take 1 GiB above what it starts with, and ten seconds of the processor a case.
 A finding is an exception that is no `MtError`, an error of several lines, a death, a hang, or a canary file that
 something ran to make. Exits with 1 if there is any.
 """
@@ -177,7 +177,8 @@ def try_case(target: str, seed: int, folder: Path) -> str | None:
     """What is wrong with how a case was taken; None: nothing."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    signal.alarm(SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)  # of the processor: a busy machine is no hang
+    signal.alarm(12 * SECONDS)
     if WHERE:
         faulthandler.dump_traceback_later(SECONDS - 1)
     try:
@@ -190,6 +191,8 @@ def try_case(target: str, seed: int, folder: Path) -> str | None:
         return traceback.format_exc()
     finally:
         signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        faulthandler.cancel_dump_traceback_later()
     return "the canary was made" if (folder / CANARY).exists() else None
 
 
@@ -253,7 +256,7 @@ def main(argv: list[str]) -> int:
                     over |= word == "end"
             code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             if code < 0:
-                reason = "a hang" if code == -signal.SIGALRM else signal.Signals(-code).name
+                reason = "a hang" if -code in (signal.SIGALRM, signal.SIGPROF) else signal.Signals(-code).name
                 findings.append((target, number, f"the process died: {reason}"))
             elif not over:
                 findings.append((target, number, "the process left"))

@@ -43,7 +43,7 @@ def dropout(x: Float[Tensor, "*shape"], p: float, training: bool) -> Float[Tenso
     if not training or p == 0:
         return x
     threshold = round(p * LEVELS)
-    if x.device.type != "cpu" or threshold in (0, LEVELS):
+    if x.device.type != "cpu" or threshold in (0, LEVELS) or torch.compiler.is_compiling():
         return F.dropout(x, p, training=True)
     return _ByteDropout.apply(x, threshold)  # pyright: ignore[reportReturnType]
 

@@ -6,6 +6,7 @@ tables of every batch. The compiled function stands beside the module and not ar
 """
 
 from collections.abc import Callable
+from functools import cache
 from types import MethodType
 from typing import Any
 
@@ -28,7 +29,7 @@ def pays(section: TrainConfig, device: torch.device, *, per_epoch: float) -> boo
     Args: per_epoch: updates in an epoch.
     """
     if section.compile is not Use.auto:
-        return section.compile is Use.on
+        return section.compile is Use.always
     updates = [n for n in (section.steps, section.epochs and section.epochs * per_epoch) if n is not None]
     long = min(updates, default=LEAST_UPDATES) >= LEAST_UPDATES
     return device.type == "cuda" and long and (section.minutes or LEAST_MINUTES) >= LEAST_MINUTES
@@ -41,12 +42,13 @@ class CompiledLayers:
         """Nothing is compiled before the first batch. Args: backend: of `torch.compile`."""
         self.layers: list[nn.Module] = [*model.encoder, *model.decoder]
         self.active = True
-        compiled = torch.compile(Layer.feed, dynamic=True, backend=backend)
+        # When it is first needed: even loading the compiler may fail.
+        compiled = cache(lambda: torch.compile(Layer.feed, dynamic=True, backend=backend))
 
         def feed(layer: Layer, x: Tensor, f: Tensor, norm: nn.Module) -> Tensor:
             # Every state of autograd and autocast is a compilation of its own, and validation has few batches.
             training = layer.training and torch.is_grad_enabled()
-            return (compiled if training else Layer.feed)(layer, x, f, norm)
+            return (compiled() if training else Layer.feed)(layer, x, f, norm)
 
         for layer in self.layers:
             layer.feed = MethodType(feed, layer)
@@ -69,7 +71,9 @@ class CompiledLayers:
             reason = next(iter(str(error).strip().split("\n")), "")
             said = f"{type(error).__name__}: {reason[:200]}"
         # Out of the handler, which holds on to every tensor of the attempt.
-        logger.warning(f"the layers cannot be compiled here, and training goes on without ({said}); train.compile=off")
+        logger.warning(
+            f"the layers cannot be compiled here, and training goes on without ({said}); train.compile=never"
+        )
         self.undo()
         return work()
 

@@ -103,7 +103,10 @@ def largest_budget(fits: Callable[[int], bool], *, least: int, most: int) -> int
 
 
 def find_budget(
-    attempt: Callable[[Batch], object], corpus: TokenizedCorpus, section: BatchConfig, parameters: Sequence[nn.Parameter]
+    attempt: Callable[[Batch], object],
+    corpus: TokenizedCorpus,
+    section: BatchConfig,
+    parameters: Sequence[nn.Parameter],
 ) -> int:
     """What `batch.tokens=auto` comes to on the device of the parameters; on a CPU a number that uses its caches well.
 

@@ -129,7 +129,7 @@ class Updater:
         return self.room.run(batch, lambda part: self.attempt(part, divisor))
 
     def attempt(self, batch: Batch, divisor: int | Tensor) -> Loss:
-        """`gradients` of a batch that fits the memory. Where it does not, nothing is left of it, and torch's error passes."""
+        """`gradients` of a batch that fits. Out of memory, nothing is left of it, and torch's error passes."""
         with all_or_nothing(list(self.model.parameters())):
             return self._backward(batch, divisor)
 

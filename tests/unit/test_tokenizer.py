@@ -293,7 +293,9 @@ def test_models_must_agree_on_special_ids(tokenizer):
 def test_a_file_that_is_too_large_is_not_read(tmp_path):
     with (tmp_path / "tokenizer.model").open("wb") as file:
         file.truncate(65 << 20)
-    with pytest.raises(CheckpointError, match=r"tokenizer.model` must have at most 67,108,864 bytes, but has 68,157,440\."):
+    with pytest.raises(
+        CheckpointError, match=r"tokenizer.model` must have at most 67,108,864 bytes, but has 68,157,440\."
+    ):
         Tokenizer.load(tmp_path)
 
 

@@ -1,0 +1,145 @@
+"""Forward, loss and backward of a batch as one launch: recorded once in a CUDA graph, replayed for every batch.
+
+A small model's kernels take a GPU a few microseconds each, less than the host takes to launch one. What is recorded reads
+and writes the same memory every time, in the same shapes: batches are copied into buffers and filled up with sentences
+of nothing (`mt.batching.fill_to`). Random numbers are drawn anew at every replay, from the generator's seed of then.
+
+The filling leaves the loss as it is. Hidden rows of nothing are multiplied by zero before the output layer: their logits
+are zero, and the negative log-likelihood of any piece is log V, smoothed or not, which is taken off for each. They have no
+gradient: the output matrix gets theirs times the hidden row, zero, and the hidden row's own is multiplied by zero.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mt.batching import Batch, Shape, fill_to
+from mt.config import Precision, TrainConfig, Use
+from mt.device import autocast, autocast_dtype
+from mt.log import logger
+from mt.losses import Loss, cross_entropy
+from mt.nn.ragged import Ragged
+from mt.nn.transformer import Transformer
+from mt.train.compiled import in_short
+
+Work = Callable[[], list[Tensor]]
+SMALL = 1e11  # weights times rows: below, a GPU is thought to finish its kernels faster than they are launched; a guess
+WARM_UPS = 3  # runs before the recording, in which libraries make what they make at first use
+
+
+def pays(section: TrainConfig, model: Transformer, rows: int, precision: Precision) -> bool:
+    """Whether a run records its updates: as `train.graphs` says, or where a small model trains in bf16 on CUDA.
+
+    In 32 bits, or with dropout on its weights, attention is laid out on a grid, which a fixed width makes larger. In
+    fp16 the scale of the loss moves, and nothing is recorded. Args: rows: of a batch, on one side.
+    """
+    if section.graphs is not Use.auto:
+        return section.graphs is Use.always and precision is not Precision.fp16
+    weights = sum(p.numel() for p in model.parameters())
+    small = weights * rows < SMALL and model.config.attention_dropout == 0
+    return model.out_weight.device.type == "cuda" and precision is Precision.bf16 and small
+
+
+@dataclass(frozen=True)
+class Buffers:
+    """A batch of one shape, in memory that stays where it is."""
+
+    shape: Shape
+    source: Int[Tensor, " S"]
+    source_lengths: Int[Tensor, " B"]
+    target_in: Int[Tensor, " T"]
+    target_out: Int[Tensor, " T"]
+    target_lengths: Int[Tensor, " B"]
+    own_rows: Int[Tensor, ""]  # of the target, before the sentences of nothing
+    divisor: Float[Tensor, ""]
+
+    @classmethod
+    def of(cls, shape: Shape, device: torch.device) -> "Buffers":
+        s, t, n = shape.source_rows, shape.target_rows, shape.sentences
+        ids = [torch.zeros(size, dtype=torch.int64, device=device) for size in (s, n, t, t, n)]
+        return cls(shape, *ids, torch.zeros((), dtype=torch.int64, device=device), torch.ones((), device=device))
+
+    def take(self, batch: Batch, divisor: int | Tensor) -> bool:
+        """Copy the batch in, filled up; False: it does not fit. Waits for no device."""
+        filled = fill_to(batch, self.shape)
+        if filled is None:
+            return False
+        self.source.copy_(filled.source)
+        self.source_lengths.copy_(filled.source_rows.lengths)
+        self.target_in.copy_(filled.target_in)
+        self.target_out[: len(filled.target_out)].copy_(filled.target_out)
+        self.target_lengths.copy_(filled.target_rows.lengths)
+        self.own_rows.fill_(len(filled.target_out))
+        self.divisor.fill_(divisor)
+        return True
+
+    def loss(self, model: Transformer, precision: Precision, smoothing: float) -> Loss:
+        """`mt.train.update.batch_loss` of the batch inside."""
+        width, num_rows = self.shape.width, self.shape.target_rows
+        source_rows = Ragged(self.source_lengths, num_rows=self.shape.source_rows, max_length=width)
+        target_rows = Ragged(self.target_lengths, num_rows=num_rows, max_length=width)
+        with autocast(self.source.device, precision):
+            hidden = model(self.source, source_rows, self.target_in, target_rows)
+        own = torch.arange(num_rows, device=hidden.device) < self.own_rows
+        hidden = hidden.to(autocast_dtype(precision)) * own[:, None]
+        loss = cross_entropy(hidden, model.out_weight, self.target_out, smoothing)
+        nothing = (num_rows - self.own_rows) * math.log(model.out_weight.shape[0])
+        return Loss(loss.smoothed - nothing, loss.nll - nothing)
+
+
+def record(work: Work, device: torch.device) -> tuple[Callable[[], None], list[Tensor]]:
+    """A CUDA graph of `work`: what replays it, and the tensors that it then writes its results to."""
+    # The batch at hand has its own random numbers still before it.
+    with torch.cuda.device(device), torch.random.fork_rng([device]):
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UPS):
+                work()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        # Other threads may pin memory meanwhile.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            results = work()
+    return graph.replay, results
+
+
+class Recorded:
+    """Gradients of batches by replay, as an `Updater` asks for them."""
+
+    def __init__(self, model: Transformer, shape: Shape, *, precision: Precision, smoothing: float) -> None:
+        """Nothing is recorded before the first batch that fits."""
+        self.parameters = list(model.parameters())
+        self.buffers = Buffers.of(shape, model.out_weight.device)
+        self.replay: Callable[[], None] | None = None
+        self.results: list[Tensor] = []
+        self.failed = False
+
+        def work() -> list[Tensor]:
+            loss = self.buffers.loss(model, precision, smoothing)
+            gradients = torch.autograd.grad(loss.smoothed / self.buffers.divisor, self.parameters)
+            return [torch.stack([loss.smoothed.detach(), loss.nll]), *gradients]
+
+        self.work = work
+
+    def run(self, batch: Batch, divisor: int | Tensor) -> Loss | None:
+        """Add the gradient of the batch's loss over `divisor` to what is there. None: nothing was done; it does not fit,
+        or nothing can be recorded here, of which a warning tells once."""
+        if self.failed or not self.buffers.take(batch, divisor):
+            return None
+        if self.replay is None:
+            try:
+                self.replay, self.results = record(self.work, self.buffers.source.device)
+            except Exception as error:
+                self.failed = True
+                logger.warning(f"no update can be recorded here, and training goes on without ({in_short(error)})")
+                return None
+        self.replay()
+        sums, *gradients = torch._foreach_add(self.results, 0)  # copies: the next replay writes where these are  # pyright: ignore[reportPrivateImportUsage]
+        for p, gradient in zip(self.parameters, gradients, strict=True):
+            p.grad = gradient if p.grad is None else p.grad.add_(gradient)
+        return Loss(*sums.unbind())
