@@ -32,6 +32,7 @@ from mt.tokenizer import Tokenizer
 from mt.train.folder import RunFolder
 from mt.train.memory import CPU_BUDGET, find_budget
 from mt.train.sharding import shard
+from mt.train.speed import speed_up
 from mt.train.trainer import Trainer
 from mt.train.update import Updater
 from mt.train.validate import Validator
@@ -123,6 +124,7 @@ def make_trainer(
         group=group,
     )
     sampling, batch = config.tokenizer.sampling > 0, fit_batch(config.batch, material, updater, folder)
+    speed_up(updater, config.train, batch, material.train)
     stream = BatchStream(
         material.train,
         batch,

@@ -280,6 +280,8 @@ class DecodeConfig:
     unknown: Unknown = field(default=Unknown.keep, metadata=LATER)  # ban: never write the unknown piece
     # which texts are translated sentence by sentence; auto: with more sentences, or longer, than lines for training
     split: Split = field(default=Split.auto, metadata=LATER)
+    # null: a sentence goes on until nothing open can still win; p: until p * beam hypotheses of it have ended
+    patience: float | None = field(default=None, metadata=LATER)
     batch_tokens: int = 4096  # source pieces translated together
 
     def __post_init__(self) -> None:
@@ -289,6 +291,8 @@ class DecodeConfig:
             require(getattr(self, name) >= 0, f"decode.{name}", "not be negative", getattr(self, name))
         fits = self.max_length is None or self.max_length > 0
         require(fits, "decode.max_length", "be positive or null", self.max_length)
+        fits = self.patience is None or self.patience > 0
+        require(fits, "decode.patience", "be positive or null", self.patience)
 
 
 @dataclass(kw_only=True, slots=True)

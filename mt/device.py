@@ -65,7 +65,8 @@ def set_up_cpu(threads: int | None, *, processes: int = 1) -> None:
     frees and takes the same sizes again and again.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(threads or max(1, cores // processes))
+    told = os.environ.get("OMP_NUM_THREADS", "") if processes == 1 else ""  # torchrun sets it, whatever there is
+    torch.set_num_threads(threads or (int(told) if told.isdecimal() and int(told) else max(1, cores // processes)))
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_MAX, 0)

@@ -39,8 +39,10 @@ from mt.cli.compose import compose
 from mt.config import Config
 from mt.device import autocast, autocast_dtype, pick_device, pick_precision, set_up_cpu
 from mt.losses import cross_entropy
+from mt.matmul import multiply
 from mt.nn.transformer import Transformer, count_parameters
 from mt.optim import make_optimizer
+from mt.train.speed import speed_up
 from mt.train.update import Updater
 
 WARM_UP, COUNTED, PARTED = 10, 40, 10
@@ -63,7 +65,7 @@ def peak_flops(device: torch.device, dtype: torch.dtype, size: int = 2048) -> fl
     for _ in range(6):
         synchronise(device)
         started = time.perf_counter()
-        torch.mm(a, a)
+        multiply(a, a)
         synchronise(device)
         times.append(time.perf_counter() - started)
     return 2 * size**3 / min(times)
@@ -120,6 +122,7 @@ def main(argv: list[str]) -> None:
         smoothing=config.loss.label_smoothing,
         clip_norm=config.optim.clip_norm,
     )
+    speed_up(updater, config.train, config.batch, material.train)
     sampling = config.tokenizer.sampling > 0
     stream = BatchStream(material.train, config.batch, seed=config.train.seed, sampling=sampling)
     whole = Clock(device)

@@ -6,7 +6,7 @@
 Targets: `corpus` (plain and compressed text, TSV, JSON lines, zip archives), `model` (manifest, config, weights,
 tokenizer; hashes are made to fit, as a hostile writer would), `config` (a YAML file and overrides of `mt train`). Each
 case is a good file that was changed at random, or grammar put together at random; its number seeds it, so it can be had
-again. Cases run in a child process that may take 1 GiB above what it starts with, and ten seconds of the processor a case.
+again. Cases run in a child process that may take 1 GiB above what it starts with, and ten seconds of CPU time a case.
 A finding is an exception that is no `MtError`, an error of several lines, a death, a hang, or a canary file that
 something ran to make. Exits with 1 if there is any.
 """

@@ -55,6 +55,16 @@ def number_from_0(text: str) -> float:
     return number
 
 
+def positive_number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, but is {text}")
+    return number
+
+
 def share(text: str) -> float:
     try:
         number = float(text)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from mt.cli.options import Parser, number_from_0, positive_int, whole_from_0
+from mt.cli.options import Parser, number_from_0, positive_int, positive_number, whole_from_0
 from mt.config import LengthNorm, Split, Unknown
 from mt.corpus.lines import check_file, read_lines
 from mt.errors import DataError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # options whose names and values are those of a setting of `decode`
 SETTINGS = (
     "length_penalty", "length_norm", "min_ratio", "min_length", "max_ratio", "max_length", "groups", "diversity",
-    "no_repeat_ngram", "unknown", "split",
+    "patience", "no_repeat_ngram", "unknown", "split",
 )  # fmt: skip
 
 
@@ -37,6 +37,10 @@ def add_search_options(parser: Parser) -> None:
     )  # fmt: skip
     beam.add_argument("--groups", type=positive_int, help="diverse beam search with so many groups; divides --beam")
     beam.add_argument("--diversity", type=number_from_0, help="what a group pays for saying what an earlier one says")
+    beam.add_argument(
+        "--patience", type=positive_number, metavar="P",
+        help="a sentence is done when P * beam hypotheses have ended; 1 is faster than the exact rule, its default",
+    )  # fmt: skip
     length = parser.add_argument_group("length of the output, in pieces")
     length.add_argument("--min-length", type=whole_from_0, help="at least so many, the end mark not counted")
     length.add_argument("--max-length", type=positive_int, help="at most so many, with the end mark")

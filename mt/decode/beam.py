@@ -6,7 +6,8 @@ One step, for all sentences at once:
     expand       the best 2 * W candidates of each sentence: at most W of them end, so W open ones always remain
     finish       candidates that end and are among the best W are offered to the sentence's n-best list
     advance      the best W candidates that do not end become the new beams
-    leave        a sentence goes when none of its open hypotheses can still enter its n-best list
+    close        a sentence is done when none of its open hypotheses can still enter its n-best list
+    leave        sentences that are done leave the batch, a few at a time
 
 **The stopping rule is exact.** Log-probabilities only fall as a hypothesis grows, and the length penalty only rises
 (`Search` has none that falls), so nothing that grows out of an open hypothesis with log-probability l scores more than
@@ -16,11 +17,17 @@ length would give, so it does not matter how many were asked for: the best of 1 
 of how the beams were chosen. It holds for the groups of diverse beam search, which have an n-best list each, and for
 terms that must appear.
 
-What changes with these two is `expand`: groups choose one after the other (`groups.py`), and where terms must appear
-"best" is the order in which banks take turns (`banks.py`). A *unit* is what has a beam of its own: a sentence, or one
-of its groups, U = B * groups of them side by side.
+It may cost a quarter more steps than the rule of most programs, which `Search.patience` brings: a sentence is done,
+too, when `patience * beam` hypotheses of it have ended (Kasai et al. 2022, "A Call for Clarity in Beam Search",
+arXiv:2204.05424; 1 is the rule of CTranslate2), never fewer than are asked for. The best found then depends on how
+many are asked for.
+
+What changes with groups and terms is `expand`: groups choose one after the other (`groups.py`), and where terms must
+appear "best" is the order in which banks take turns (`banks.py`). A *unit* is what has a beam of its own: a sentence,
+or one of its groups, U = B * groups of them side by side.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,7 +37,7 @@ from torch import Tensor
 
 from mt.decode.banks import expand_banks
 from mt.decode.candidates import Candidates, expand
-from mt.decode.greedy import greedy_search
+from mt.decode.greedy import greedy_search, round_up
 from mt.decode.groups import different, expand_groups
 from mt.decode.rules import Rule, apply_rules
 from mt.decode.search import Hypothesis, Search
@@ -118,13 +125,15 @@ def search_beams(
         ends = (candidates.token == search.eos) & (candidates.total > -torch.inf)
         finish(finished, beams.owner, candidates.total / penalty[beams.prefix.shape[2] + 1], nodes, ends)
         following, rows = advance(beams, candidates, nodes, ends, progress)
-        going = goes_on(following, finished, penalty)
-        going = going.view(-1, search.groups).any(dim=1)  # a sentence leaves with its last group
-        stay = going.nonzero().flatten()
+        going = goes_on(following, finished, penalty, search.enough)
+        going = going.view(-1, search.groups).any(dim=1)  # a sentence is done with its last group
+        num_going = int(going.sum())
+        if num_going < len(going) or search.groups > 1:
+            of_units = going.repeat_interleave(search.groups)
+            give_up(unfinished, finished, before=beams, beams=following, going=of_units, penalty=penalty)
+            following.log_prob = following.log_prob.masked_fill(~of_units[:, None], -torch.inf)
+        stay = staying(going, num_going)
         some_leave = len(stay) < len(going)
-        if some_leave or search.groups > 1:
-            going = going.repeat_interleave(search.groups)
-            give_up(unfinished, finished, before=beams, beams=following, going=going, penalty=penalty)
         if some_leave:
             units = torch.arange(len(beams.owner), device=stepper.device).view(-1, search.groups)[stay].flatten()
             following, rows = following.select(units), rows[units]
@@ -208,11 +217,20 @@ def advance(
     return following, beams.rows.gather(1, best.beam)
 
 
-def goes_on(beams: Beams, finished: Kept, penalty: Float[Tensor, " L"]) -> Bool[Tensor, " U"]:
-    """Which units are below their maximum length and can still better their n-best list."""
+def goes_on(beams: Beams, finished: Kept, penalty: Float[Tensor, " L"], enough: float) -> Bool[Tensor, " U"]:
+    """Which units are below their maximum length, have not had enough, and can still better their n-best list."""
     bound = beams.log_prob.amax(dim=1) / penalty[beams.limit]
     worst = finished.score[beams.owner, -1]
-    return (bound > worst) & (beams.limit > beams.prefix.shape[2])
+    going = (bound > worst) & (beams.limit > beams.prefix.shape[2])
+    return going if enough == math.inf else going & (finished.offered[beams.owner] < enough)
+
+
+def staying(going: Bool[Tensor, " B"], num_going: int) -> Int[Tensor, " B2"]:
+    """Which sentences stay in the batch: those going on, and idle ones up to the next size that is `round_up`'s."""
+    size = round_up(num_going)
+    if size >= len(going):
+        return torch.arange(len(going), device=going.device)
+    return (~going).byte().argsort(stable=True)[:size].sort().values
 
 
 def give_up(

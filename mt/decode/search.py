@@ -1,5 +1,6 @@
 """What is asked of a search, and what it answers."""
 
+import math
 from dataclasses import dataclass
 
 from mt.config import LengthNorm, require
@@ -29,6 +30,7 @@ class Search:
     length_norm: LengthNorm = LengthNorm.average
     groups: int = 1  # diverse beam search, see `groups.py`
     diversity: float = 0.5
+    patience: float | None = None  # None: the exact stopping rule of `beam.py`
     max_ratio: float = 2.0
     max_extra: int = 10
     max_length: int | None = None  # never longer than this, however long the source: the positions a model has
@@ -45,6 +47,15 @@ class Search:
         require(self.max_extra >= 0, "decode.max_extra", "not be negative", self.max_extra)
         fits = self.max_length is None or self.max_length > 0
         require(fits, "decode.max_length", "be positive or null", self.max_length)
+        fits = self.patience is None or self.patience > 0
+        require(fits, "decode.patience", "be positive or null", self.patience)
+
+    @property
+    def enough(self) -> float:
+        """So many ended hypotheses are enough for a beam, or for each group of it (see `beam.py`)."""
+        if self.patience is None:
+            return math.inf
+        return max(self.patience * self.beam, self.nbest) / self.groups
 
     def max_lengths(self, source: list[list[int]]) -> list[int]:
         """The longest output of each sentence: `max_ratio * source pieces + max_extra`, at least 1."""

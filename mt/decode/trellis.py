@@ -55,6 +55,7 @@ class Kept:
         self.size = size
         self.score = torch.full((num_sentences, size), -torch.inf, device=device)  # minus infinity: an empty place
         self.node = torch.full((num_sentences, size), ROOT, device=device)
+        self.offered = torch.zeros(num_sentences, dtype=torch.long, device=device)  # how many, taken or not
 
     def offer(self, owner: Int[Tensor, " B"], score: Float[Tensor, "B C"], node: Int[Tensor, "B C"]) -> None:
         """Take what is better than what is there. A score of minus infinity offers nothing."""
@@ -63,6 +64,7 @@ class Kept:
         scores, order = scores.sort(dim=1, descending=True, stable=True)
         self.score[owner] = scores[:, : self.size]
         self.node[owner] = nodes.gather(1, order[:, : self.size])
+        self.offered[owner] += (score > -torch.inf).sum(dim=1)
 
     def entries(self) -> list[list[tuple[float, int]]]:
         """For each sentence the (score, node) of every place that is taken."""

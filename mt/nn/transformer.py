@@ -127,8 +127,9 @@ class DecoderLayer(Layer):
         """Keys and values of the memory by sentence: all that decoding needs of it."""
         kv = self.cross_attention.project_memory(memory.rows, memory.ragged.positions)
         kv = kv[memory.ragged.source_rows]  # (S, 2, G, K) -> (B, L, 2, G, K)
-        keys, values = kv.permute(2, 0, 3, 1, 4).contiguous().unbind(0)
-        return MemoryKeys(keys=keys, values=values)
+        keys, values = kv.unbind(2)
+        keys = keys.permute(0, 2, 3, 1).contiguous().transpose(2, 3)  # (B, L, G, K) -> (B, G, L, K)
+        return MemoryKeys(keys=keys, values=values.transpose(1, 2).contiguous())
 
     def step(
         self,

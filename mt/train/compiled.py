@@ -13,26 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mt.config import TrainConfig, Use
 from mt.log import logger
 from mt.losses import Loss
 from mt.nn.transformer import Layer, Transformer
 from mt.train.memory import is_out_of_memory
 
-# Two stacks, forward and backward, take the better part of a minute, and a step gets a tenth faster or so: guesses.
-LEAST_UPDATES, LEAST_MINUTES = 5000, 10.0
 
-
-def pays(section: TrainConfig, device: torch.device, *, per_epoch: float) -> bool:
-    """Whether a run compiles its layers: as `train.compile` says, or on CUDA when nothing ends the run soon.
-
-    Args: per_epoch: updates in an epoch.
-    """
-    if section.compile is not Use.auto:
-        return section.compile is Use.always
-    updates = [n for n in (section.steps, section.epochs and section.epochs * per_epoch) if n is not None]
-    long = min(updates, default=LEAST_UPDATES) >= LEAST_UPDATES
-    return device.type == "cuda" and long and (section.minutes or LEAST_MINUTES) >= LEAST_MINUTES
+def in_short(error: Exception) -> str:
+    """The class and the first line: compilers tell long stories."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
 
 
 class CompiledLayers:
@@ -51,7 +40,7 @@ class CompiledLayers:
             return (compiled() if training else Layer.feed)(layer, x, f, norm)
 
         for layer in self.layers:
-            layer.feed = MethodType(feed, layer)
+            layer.__dict__["feed"] = MethodType(feed, layer)
 
     def run(self, work: Callable[[], Loss]) -> Loss:
         """`work`; where it fails, for another reason than want of memory, the layers go back for good and it is redone.
@@ -68,12 +57,9 @@ class CompiledLayers:
         except Exception as error:
             if isinstance(error, RuntimeError) and is_out_of_memory(error):
                 raise
-            reason = next(iter(str(error).strip().split("\n")), "")
-            said = f"{type(error).__name__}: {reason[:200]}"
+            said = in_short(error)
         # Out of the handler, which holds on to every tensor of the attempt.
-        logger.warning(
-            f"the layers cannot be compiled here, and training goes on without ({said}); train.compile=never"
-        )
+        logger.warning(f"the layers cannot be compiled here, and training goes on without ({said})")
         self.undo()
         return work()
 

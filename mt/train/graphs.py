@@ -1,12 +1,12 @@
 """Forward, loss and backward of a batch as one launch: recorded once in a CUDA graph, replayed for every batch.
 
-A small model's kernels take a GPU a few microseconds each, less than the host takes to launch one. What is recorded reads
-and writes the same memory every time, in the same shapes: batches are copied into buffers and filled up with sentences
-of nothing (`mt.batching.fill_to`). Random numbers are drawn anew at every replay, from the generator's seed of then.
+A small model's kernels take a GPU a few microseconds each, less than the host takes to launch one. What is recorded
+reads and writes the same memory every time, in the same shapes: batches are copied into buffers and filled up with
+sentences of nothing (`mt.batching.fill_to`). Random numbers are drawn anew at every replay, from the seed of then.
 
-The filling leaves the loss as it is. Hidden rows of nothing are multiplied by zero before the output layer: their logits
-are zero, and the negative log-likelihood of any piece is log V, smoothed or not, which is taken off for each. They have no
-gradient: the output matrix gets theirs times the hidden row, zero, and the hidden row's own is multiplied by zero.
+The filling leaves the loss as it is. Hidden rows of nothing are multiplied by zero before the output layer: their
+logits are zero, and the negative log-likelihood of any piece is log V, smoothed or not, which is taken off for each.
+They have no gradient: the output matrix gets theirs times the hidden row, zero, and the hidden row's own times zero.
 """
 
 import math
@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mt.batching import Batch, Shape, fill_to
-from mt.config import Precision, TrainConfig, Use
+from mt.config import Precision
 from mt.device import autocast, autocast_dtype
 from mt.log import logger
 from mt.losses import Loss, cross_entropy
@@ -27,21 +27,7 @@ from mt.nn.transformer import Transformer
 from mt.train.compiled import in_short
 
 Work = Callable[[], list[Tensor]]
-SMALL = 1e11  # weights times rows: below, a GPU is thought to finish its kernels faster than they are launched; a guess
 WARM_UPS = 3  # runs before the recording, in which libraries make what they make at first use
-
-
-def pays(section: TrainConfig, model: Transformer, rows: int, precision: Precision) -> bool:
-    """Whether a run records its updates: as `train.graphs` says, or where a small model trains in bf16 on CUDA.
-
-    In 32 bits, or with dropout on its weights, attention is laid out on a grid, which a fixed width makes larger. In
-    fp16 the scale of the loss moves, and nothing is recorded. Args: rows: of a batch, on one side.
-    """
-    if section.graphs is not Use.auto:
-        return section.graphs is Use.always and precision is not Precision.fp16
-    weights = sum(p.numel() for p in model.parameters())
-    small = weights * rows < SMALL and model.config.attention_dropout == 0
-    return model.out_weight.device.type == "cuda" and precision is Precision.bf16 and small
 
 
 @dataclass(frozen=True)
@@ -60,8 +46,9 @@ class Buffers:
     @classmethod
     def of(cls, shape: Shape, device: torch.device) -> "Buffers":
         s, t, n = shape.source_rows, shape.target_rows, shape.sentences
-        ids = [torch.zeros(size, dtype=torch.int64, device=device) for size in (s, n, t, t, n)]
-        return cls(shape, *ids, torch.zeros((), dtype=torch.int64, device=device), torch.ones((), device=device))
+        sizes = ((s,), (n,), (t,), (t,), (n,), ())
+        numbers = [torch.zeros(size, dtype=torch.int64, device=device) for size in sizes]
+        return cls(shape, *numbers, divisor=torch.ones((), device=device))
 
     def take(self, batch: Batch, divisor: int | Tensor) -> bool:
         """Copy the batch in, filled up; False: it does not fit. Waits for no device."""
@@ -127,8 +114,8 @@ class Recorded:
         self.work = work
 
     def run(self, batch: Batch, divisor: int | Tensor) -> Loss | None:
-        """Add the gradient of the batch's loss over `divisor` to what is there. None: nothing was done; it does not fit,
-        or nothing can be recorded here, of which a warning tells once."""
+        """Add the gradient of the batch's loss over `divisor` to what is there. None: nothing was done; it does not
+        fit, or nothing can be recorded here, of which a warning tells once."""
         if self.failed or not self.buffers.take(batch, divisor):
             return None
         if self.replay is None:
@@ -139,7 +126,8 @@ class Recorded:
                 logger.warning(f"no update can be recorded here, and training goes on without ({in_short(error)})")
                 return None
         self.replay()
-        sums, *gradients = torch._foreach_add(self.results, 0)  # copies: the next replay writes where these are  # pyright: ignore[reportPrivateImportUsage]
+        # Copies: the next replay writes where these are.
+        sums, *gradients = torch._foreach_add(self.results, 0)  # pyright: ignore[reportPrivateImportUsage]
         for p, gradient in zip(self.parameters, gradients, strict=True):
             p.grad = gradient if p.grad is None else p.grad.add_(gradient)
         return Loss(*sums.unbind())

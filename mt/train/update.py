@@ -21,6 +21,8 @@ from mt.dist import Group
 from mt.losses import Loss, cross_entropy
 from mt.nn.transformer import Transformer
 from mt.optim import Ema, load_optimizer_tensors, optimizer_tensors, set_rate, step_if
+from mt.train.compiled import CompiledLayers
+from mt.train.graphs import Recorded
 from mt.train.memory import Room, all_or_nothing
 from mt.train.sharding import gathered, is_sharded, like, whole
 
@@ -96,6 +98,8 @@ class Updater:
         self.device = next(model.parameters()).device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision is Precision.fp16)
         self.room = Room()
+        self.compiled: CompiledLayers | None = None  # both are set where they pay
+        self.recorded: Recorded | None = None
 
     def __call__(self, batches: Sequence[Batch], lr: float, *, seeds: Sequence[int] | None = None) -> Unread:
         """Gradients are divided once, by the target tokens of all batches: how they were cut does not matter.
@@ -130,8 +134,15 @@ class Updater:
 
     def attempt(self, batch: Batch, divisor: int | Tensor) -> Loss:
         """`gradients` of a batch that fits. Out of memory, nothing is left of it, and torch's error passes."""
-        with all_or_nothing(list(self.model.parameters())):
-            return self._backward(batch, divisor)
+        loss = self.recorded.run(batch, divisor) if self.recorded is not None else None
+        if loss is not None:
+            return loss
+
+        def work() -> Loss:
+            with all_or_nothing(list(self.model.parameters())):
+                return self._backward(batch, divisor)
+
+        return work() if self.compiled is None else self.compiled.run(work)
 
     def _backward(self, batch: Batch, divisor: int | Tensor) -> Loss:
         loss = batch_loss(self.model, batch, self.precision, self.smoothing)

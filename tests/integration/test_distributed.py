@@ -19,6 +19,23 @@ SETTINGS = (
 )
 STEPS = 24
 FILES = ("model", "ema", "optimizer")
+# `mt` whose last process gets a SIGTERM within one update: the run stops when that update is done.
+STOPPING = """
+import os, signal, sys
+from mt.cli.main import main
+from mt.train.trainer import Trainer
+
+if __name__ == "__main__":
+    stop, deal = int(sys.argv.pop(1)), Trainer._deal
+
+    def deal_or_stop(trainer):
+        if trainer.state.step == stop and trainer.group.rank == trainer.group.world - 1:
+            signal.raise_signal(signal.SIGTERM)
+        return deal(trainer)
+
+    Trainer._deal = deal_or_stop
+    sys.exit(main(sys.argv[1:]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +60,8 @@ def together(start):
     process = start.__globals__["Process"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
-    def begin(folder: Path, *argv: str, options: tuple[str, ...] = ()):
-        return process([*torchrun, *options, "-m", "mt", *argv], folder)
+    def begin(folder: Path, *argv: str, options: tuple[str, ...] = (), program: tuple[str, ...] = ("-m", "mt")):
+        return process([*torchrun, *options, *program, *argv], folder)
 
     return begin
 
@@ -109,6 +126,29 @@ def test_the_number_of_processes_may_change_from_one_attempt_to_the_next(folder,
     assert third.returncode == 0, third.stderr.decode()
     assert "going on from step 16" in third.stderr.decode()
     assert (numbers_of(folder / "runs/mixed"), weights_of(folder / "runs/mixed")) == alone
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stops", [(6, 9), (9, 13)], ids=lambda stops: f"at {stops[0]} and {stops[1]}")
+def test_one_process_then_two_then_one_stopped_at_awkward_places(stops, folder, command, start, together, alone):
+    """In the middle of an epoch (6 and 13) and one update after a validation (9, where one ends), alone and as two."""
+    epochs = {line[1]: line[2] for line in alone[0] if line[0] == "train"}
+    assert all(0.1 < epochs[step] % 1 < 0.9 for step in (6, 13)) and epochs[9] == 2
+    assert [line[1] for line in alone[0] if line[0] == "dev"] == [8, 16, 24]
+    name, program = f"awkward-{stops[0]}", folder / "stopping.py"
+    program.write_text(STOPPING, encoding="utf-8")
+    first = start.__globals__["Process"]([sys.executable, str(program), str(stops[0]), *command(name)], folder)
+    assert first.end() == 75, first.stderr.read_text()
+    assert f"stopped by SIGTERM at step {stops[0]}, saved" in first.stderr.read_text()
+    second = together(folder, *command(name), program=(str(program), str(stops[1])))
+    assert second.end() == 1  # torchrun's
+    said = second.stderr.read_text()
+    assert f"going on from step {stops[0]}" in said and "on 2 processes" in said
+    assert f"stopped by a signal to another process at step {stops[1]}, saved" in said
+    third = start(folder, *command(name))
+    assert third.end() == 0, third.stderr.read_text()
+    assert f"going on from step {stops[1]}" in third.stderr.read_text()
+    assert (numbers_of(folder / f"runs/{name}"), weights_of(folder / f"runs/{name}")) == alone
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Stopped at the awkward places of a run and gone on, it is bit for bit the run that was not."""
 
+import multiprocessing
 import signal
 
 import pytest
@@ -36,7 +37,7 @@ class Silent:
         pass
 
 
-def make(folder, *, accumulate: int) -> Trainer:
+def make(folder, *, accumulate: int, workers: int = 0) -> Trainer:
     """A run with dropout, subword sampling, a running mean, several batches an update, several epochs."""
     files = number_tokenizer().files()
     corpus = TokenizedCorpus(number_pairs(30), Tokenizer.from_files(files, sampling=0.3))
@@ -45,7 +46,7 @@ def make(folder, *, accumulate: int) -> Trainer:
     validator = Scripted()
     trainer = Trainer(
         updater=updater_of(model, ema=Ema(model, 0.5), clip_norm=1.0),
-        stream=BatchStream(corpus, batch, seed=1, sampling=True),
+        stream=BatchStream(corpus, batch, seed=1, sampling=True, workers=workers),
         validator=validator,  # pyright: ignore[reportArgumentType]
         checkpoints=Checkpoints(folder / "checkpoints", 2),
         files={},
@@ -105,30 +106,67 @@ PLACES = (
 )  # fmt: skip
 
 
+def stopped_and_gone_on(folder, stop: int, *, accumulate: int, workers: tuple[int, int]):
+    """What is left of a run that is stopped after so many updates; with so many workers before and after."""
+    first, second = (make(folder, accumulate=accumulate, workers=number) for number in workers)
+    seen = [watch(first, stop), watch(second)]
+    try:
+        with pytest.raises(StoppedError, match=f"at step {stop}, saved"):
+            fit(first, folder)
+        first.stream.close()
+        torch.rand(99)  # random numbers move on in between
+        second.resume(second.checkpoints.latest())
+        assert second.state.step == stop
+        fit(second, folder)
+    finally:
+        first.stream.close()
+        second.stream.close()
+    assert [set(numbers) for numbers in seen] == [{number} for number in workers]  # it was they who made the pools
+    return everything(second, folder)
+
+
+def watch(trainer: Trainer, stop: int | None = None) -> list[int]:
+    """How many workers there are at each update that comes; after update `stop` there is a SIGTERM, within the next."""
+    real, seen = trainer.updater, []
+
+    def update(*args, **more):
+        seen.append(len(multiprocessing.active_children()))
+        if trainer.state.step == stop:
+            signal.raise_signal(signal.SIGTERM)
+        return real(*args, **more)
+
+    trainer.updater = Spy(real, update)  # pyright: ignore[reportAttributeAccessIssue]
+    return seen
+
+
+def assert_same(found, unbroken) -> None:
+    assert found[1] == unbroken[1]
+    assert found[0].keys() == unbroken[0].keys()
+    assert all(torch.equal(found[0][name], tensor) for name, tensor in unbroken[0].items())
+
+
 @pytest.mark.parametrize("where", PLACES)
 def test_it_goes_on_as_if_it_had_not_stopped(unbroken, where, tmp_path):
-    accumulate, (tensors, rest), epochs = unbroken
+    accumulate, whole, epochs = unbroken
     stop = place(where, epochs)
     assert 0 < stop < len(epochs)
-    first = make(tmp_path, accumulate=accumulate)
-    real = first.updater.__class__.__call__
+    assert_same(stopped_and_gone_on(tmp_path, stop, accumulate=accumulate, workers=(0, 0)), whole)
 
-    def update(batches, lr, **more):
-        if first.state.step == stop:
-            signal.raise_signal(signal.SIGTERM)
-        return real(first.updater, batches, lr, **more)
 
-    first.updater = Spy(first.updater, update)  # pyright: ignore[reportAttributeAccessIssue]
-    with pytest.raises(StoppedError, match=f"at step {stop}, saved"):
-        fit(first, tmp_path)
-    torch.rand(99)  # random numbers move on in between
-    second = make(tmp_path, accumulate=accumulate)
-    second.resume(second.checkpoints.latest())
-    assert second.state.step == stop
-    fit(second, tmp_path)
-    found, other = everything(second, tmp_path)
-    assert other == rest
-    assert found.keys() == tensors.keys() and all(torch.equal(found[name], tensors[name]) for name in tensors)
+# A worker takes seconds to start; one case is in the suite that everyone runs, with pools made ahead and not used.
+CHANGES = [
+    pytest.param(where, change, id=f"{where}, {change[0]} to {change[1]}",
+                 marks=[] if (where, change) == ("middle of an epoch", (2, 0)) else pytest.mark.slow)
+    for where in PLACES for change in ((0, 2), (2, 0))
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("unbroken", [3], indirect=True, ids=lambda n: f"accumulate {n}")
+@pytest.mark.parametrize(("where", "workers"), CHANGES)
+def test_the_number_of_workers_may_change_across_the_stop(unbroken, where, workers, tmp_path):
+    accumulate, whole, epochs = unbroken
+    stop = place(where, epochs)
+    assert_same(stopped_and_gone_on(tmp_path, stop, accumulate=accumulate, workers=workers), whole)
 
 
 class Spy:

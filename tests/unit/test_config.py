@@ -111,6 +111,7 @@ WRONG = [
     (DecodeConfig, {"min_length": -1}, "`decode.min_length` must not be negative, but is -1."),
     (DecodeConfig, {"no_repeat_ngram": -1}, "`decode.no_repeat_ngram` must not be negative, but is -1."),
     (DecodeConfig, {"max_length": 0}, "`decode.max_length` must be positive or null, but is 0."),
+    (DecodeConfig, {"patience": 0.0}, "`decode.patience` must be positive or null, but is 0.0."),
     (DecodeConfig, {"batch_tokens": 0}, "`decode.batch_tokens` must be positive, but is 0."),
 ]
 

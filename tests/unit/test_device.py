@@ -96,6 +96,7 @@ def test_the_type_of_every_precision():
 def calls(monkeypatch):
     """What the process is told, without telling it."""
     told = []
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
     class Library:
         def __init__(self, name):
@@ -113,6 +114,18 @@ def test_threads_and_memory_are_set_where_the_library_is_glibc(calls, monkeypatc
     monkeypatch.setattr(mt.device.platform, "libc_ver", lambda: ("glibc", "2.36"))
     set_up_cpu(3)
     assert calls == [3, (-4, 0), (-1, 2**31 - 1), (-2, 64 << 20)]
+
+
+def test_the_users_variable_counts_unless_torchrun_set_it(calls, monkeypatch):
+    monkeypatch.setattr(mt.device.platform, "libc_ver", lambda: ("", ""))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    for value in ("3", "0", "many"):
+        monkeypatch.setenv("OMP_NUM_THREADS", value)
+        set_up_cpu(None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    set_up_cpu(None, processes=2)
+    set_up_cpu(5)
+    assert calls == [3, 8, 8, 4, 5]
 
 
 def test_elsewhere_only_threads_are_set(calls, monkeypatch):

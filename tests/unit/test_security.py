@@ -59,3 +59,8 @@ def test_yaml_that_nobody_writes_is_refused_in_a_sentence(tmp_path, text):
     (tmp_path / "my.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"my\.yaml"):
         compose([], config_file=tmp_path / "my.yaml")
+
+
+def test_a_word_too_long_for_a_file_name_is_no_internal_error():
+    with pytest.raises(ConfigError):
+        compose(["x" * 5000])

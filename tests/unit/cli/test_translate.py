@@ -132,12 +132,13 @@ def test_every_option_of_the_search_reaches_it(shout):
     shout(
         b"a\n", "--beam", "6", "--groups", "3", "--diversity", "0.2", "--length-norm", "gnmt", "--min-length", "2",
         "--max-length", "9", "--min-ratio", "0.5", "--max-ratio", "1.5", "--no-repeat-ngram", "3", "--unknown", "ban",
-        "--split", "always",
+        "--split", "always", "--patience", "1.5",
     )  # fmt: skip
     [(_, options)] = shout.translator.calls
     assert options == {
         "beam": 6, "nbest": 1, "groups": 3, "diversity": 0.2, "length_norm": "gnmt", "min_length": 2, "max_length": 9,
         "min_ratio": 0.5, "max_ratio": 1.5, "no_repeat_ngram": 3, "unknown": "ban", "split": "always",
+        "patience": 1.5,
     }  # fmt: skip
 
 
@@ -223,6 +224,7 @@ def test_a_file_is_read_as_stdin_is(tmp_path):
         (["--beam", "two"], "but is two"), (["--nbest", "1.5"], "but is 1.5"), (["--nbest", "-1"], "argument --nbest"),
         (["--beam", "2", "--nbest", "3"], "--nbest 3 needs a beam at least as wide, but --beam is 2"),
         (["--length-penalty=-1"], "must be a number of at least 0, but is -1"),
+        (["--patience", "0"], "must be a number above 0, but is 0"),
         (["--length-penalty", "nan"], "but is nan"), (["--length-penalty", "inf"], "but is inf"),
         (["--bean", "2"], "unrecognized arguments: --bean (did you mean --beam?);"),
         (["--precision", "fp8"], "invalid choice: 'fp8'"), (["--split", "yes"], "invalid choice: 'yes'"),

@@ -123,7 +123,8 @@ def exhaustive_search(
 
 
 def patient_search(table: Table, source: list[int], search: Search) -> list[tuple[float, list[int], bool]]:
-    """Beam search in plain Python that never stops before the maximum length; ties as `expand` documents them.
+    """Beam search in plain Python that never stops before the maximum length, or before the first step at which, with
+    a patience, enough hypotheses have ended; ties as `expand` documents them.
 
     With groups, each is a search of its own whose candidates cost more for what earlier groups have just said.
     """
@@ -146,6 +147,9 @@ def patient_search(table: Table, source: list[int], search: Search) -> list[tupl
             following = [(total, (*prefix, token)) for _, _, _, token, total, prefix in candidates if token != EOS]
             beams[group] = following[:num_beams]
             said += [prefix[-1] for _, prefix in beams[group]]
+        if search.patience and all(len(done) >= max(search.patience * search.beam, search.nbest) for done in finished):
+            longest = length
+            break
     lists = []
     for done, still_open in zip(finished, beams, strict=True):
         done.sort(key=lambda entry: -entry[0])

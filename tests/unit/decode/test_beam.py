@@ -24,6 +24,7 @@ from table import (
 from mt.config import LengthNorm
 from mt.decode.beam import beam_search, search_beams
 from mt.decode.candidates import BLOCK, best_pieces, expand
+from mt.decode.greedy import round_up
 from mt.decode.rules import BanPieces, ForcedPrefix, MinLength
 from mt.decode.search import Search
 from mt.errors import ConfigError
@@ -85,6 +86,68 @@ def test_the_search_goes_on_while_a_longer_hypothesis_can_still_win():
     best = beam_search(stepper, [[3, EOS]], search=settings(beam=2, length_penalty=1.0))[0][0]
     assert (best.tokens, best.score) == ([A, A, A], pytest.approx(math.log(0.5) / 4))
     assert stepper.num_steps == 4
+
+
+# Of two beams, the end and A come first (0.3, 0.5), then A eos and A A (0.25 each), then A A eos (0.2475).
+# Means: log(0.3) / 1 = -1.20, log(0.25) / 2 = -0.69, log(0.2475) / 3 = -0.47: each end is better than the last.
+WORTH_WAITING = written(
+    {
+        (): [0.3, 0.5, 0.2],
+        (A,): [0.5, 0.5, 0.0],
+        (B,): [1.0, 0.0, 0.0],
+        (A, A): [0.99, 0.01, 0.0],
+        (A, A, A): [1.0, 0.0, 0.0],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("patience", "nbest", "tokens", "steps"),
+    [
+        (0.5, 1, [], 1),  # one end is enough
+        (0.5, 2, [A], 2),  # two were asked for
+        (1.0, 1, [A], 2),
+        (1.5, 1, [A, A], 3),
+        (None, 1, [A, A], 3),
+    ],
+)
+def test_patience_ends_a_sentence_when_so_many_hypotheses_have_ended(patience, nbest, tokens, steps):
+    stepper = TableStepper(WORTH_WAITING)
+    search = settings(beam=2, nbest=nbest, length_penalty=1.0, patience=patience)
+    best = beam_search(stepper, [[3, EOS]], search=search)[0]
+    assert best[0].tokens == tokens
+    assert stepper.num_steps == steps
+    assert all(hypothesis.finished for hypothesis in best) and len(best) == nbest
+
+
+@given(seeds, st.integers(2, 4), st.integers(1, 5), penalties, st.sampled_from([0.3, 0.5, 1.0, 1.5, 3.0]), sources)
+def test_patience_agrees_with_a_slow_search_that_counts_ends(seed, beam, nbest, penalty, patience, texts):
+    nbest = min(beam, nbest)
+    search = settings(beam=beam, nbest=nbest, length_penalty=penalty, patience=patience, max_length=6)
+    table = drawn(seed)
+    results = beam_search(TableStepper(table), texts, search=search)
+    for source, hypotheses in zip(texts, results, strict=True):
+        wanted = patient_search(table, source, search)
+        assert [(h.tokens, h.finished) for h in hypotheses] == [(tokens, done) for _, tokens, done in wanted]
+        assert [h.score for h in hypotheses] == pytest.approx([score for score, _, _ in wanted], abs=1e-5)
+
+
+@pytest.mark.parametrize(("seed", "patience", "groups"), [(1, None, 1), (2, 1.0, 1), (3, 1.0, 2)])
+def test_sentences_that_are_done_and_stay_as_idle_rows_change_nothing(seed, patience, groups):
+    """Of 40 sentences those that are done leave a few at a time."""
+    table = drawn(seed)
+    texts = [[3 + i % 7, 3 + i // 7] for i in range(40)]
+    search = settings(beam=2, nbest=2, groups=groups, patience=patience, max_ratio=1.5, max_extra=1, max_length=6)
+    together = beam_search(TableStepper(table), texts, search=search)
+    assert together == [beam_search(TableStepper(table), [text], search=search)[0] for text in texts]
+
+
+def test_a_batch_shrinks_to_eight_sizes_in_each_doubling():
+    assert [round_up(n) for n in (0, 1, 7, 16, 17, 18, 31, 33, 64, 65, 100, 129, 512)] == [
+        0, 1, 7, 16, 18, 18, 32, 36, 64, 72, 104, 144, 512,
+    ]  # fmt: skip
+    assert len({round_up(n) for n in range(257, 513)}) == 8
+    assert all(n <= round_up(n) <= 9 / 8 * n for n in range(1, 513))
 
 
 def test_the_search_stops_when_no_longer_hypothesis_can_win():

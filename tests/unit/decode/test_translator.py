@@ -133,10 +133,11 @@ def test_a_text_that_just_fits_is_not_cut(echo, tokenizer, caplog):
 
 
 def test_a_character_that_alone_is_too_long_is_cut_with_a_warning(model, tokenizer, caplog):
-    tiny = Translator(Echo(model), tokenizer, DecodeConfig(beam=2), max_length=3)
+    stepper = Echo(model)
+    tiny = Translator(stepper, tokenizer, DecodeConfig(beam=2), max_length=3)
     tiny.translate(["tamo \U0001f600"])
     assert warnings_of(caplog)[-1] == "input 1: '\U0001f600' has 6 pieces and is cut short."
-    assert max(len(part) for batch in tiny.stepper.batches for part in batch) <= 3
+    assert max(len(part) for batch in stepper.batches for part in batch) <= 3
 
 
 PARAGRAPH = "  Tamo ly er.   Mo in ta ly!\tEr ta in mo?\u3000Ly mo er in ta. "
@@ -174,13 +175,14 @@ def test_short_text_is_split_only_when_asked(echo, tokenizer):
     ],
 )
 def test_more_than_the_model_is_used_to_goes_sentence_by_sentence(model, tokenizer, caplog, usual, text, parts):
-    echo = Translator(Echo(model), tokenizer, DecodeConfig(beam=2), max_length=LONGEST, src="en", usual=usual)
+    stepper = Echo(model)
+    echo = Translator(stepper, tokenizer, DecodeConfig(beam=2), max_length=LONGEST, src="en", usual=usual)
     assert 3 < len(tokenizer.encode_source([text])[0]) <= LONGEST
     assert echo.translate(text) == text
-    assert sum(map(len, echo.stepper.batches)) == parts
-    echo.stepper.batches.clear()
+    assert sum(map(len, stepper.batches)) == parts
+    stepper.batches.clear()
     [[found]] = echo.answer([text], echo.options(split=Split.never))
-    assert found.text == text and sum(map(len, echo.stepper.batches)) == 1
+    assert found.text == text and sum(map(len, stepper.batches)) == 1
     assert warnings_of(caplog) == []
 
 
