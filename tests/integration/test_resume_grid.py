@@ -65,6 +65,7 @@ def fit(trainer: Trainer, folder) -> None:
 
 def everything(trainer: Trainer, folder) -> tuple[dict[str, torch.Tensor], object]:
     updater = trainer.updater
+    assert updater.ema is not None
     tensors = {name: p.detach() for name, p in updater.model.named_parameters()}
     tensors |= optimizer_tensors(updater.model, updater.optimizer)
     tensors |= {f"mean of {name}": mean for name, mean in updater.ema.means.items()}
@@ -115,7 +116,9 @@ def stopped_and_gone_on(folder, stop: int, *, accumulate: int, workers: tuple[in
             fit(first, folder)
         first.stream.close()
         torch.rand(99)  # random numbers move on in between
-        second.resume(second.checkpoints.latest())
+        saved = second.checkpoints.latest()
+        assert saved is not None
+        second.resume(saved)
         assert second.state.step == stop
         fit(second, folder)
     finally:
