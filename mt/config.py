@@ -152,7 +152,7 @@ class ModelConfig:
 class BatchConfig:
     """How much text makes one update."""
 
-    # Budget of target tokens per batch, end marks included, and the same of the source; auto: as many as fit the memory.
+    # Budget of target tokens per batch, end marks included, and of source tokens as many; auto: what fits the memory.
     tokens: int | str = 2048
     accumulate: int = 1  # batches per update
     max_length: int = 256  # training pairs with more pieces on either side are left out, and counted

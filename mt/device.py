@@ -59,7 +59,7 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
 
 
 def set_up_cpu(threads: int | None, *, processes: int = 1) -> None:
-    """Use all cores, or this process's share of them where several train together, and keep freed memory instead of handing it back.
+    """Use all cores, or a share where several processes train, and keep freed memory instead of handing it back.
 
     Every large temporary that glibc maps afresh costs more in page faults than the arithmetic on it; a training step
     frees and takes the same sizes again and again.

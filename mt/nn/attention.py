@@ -161,8 +161,8 @@ class MultiHeadAttention(nn.Module):
     def __init__(self, *, dim: int, heads: int, kv_heads: int, bias: bool, dropout: float, rotary: bool) -> None:
         super().__init__()
         self.heads, self.kv_heads, self.size = heads, kv_heads, dim // heads
-        # Hears each `forward`: q, kv, queries, keys, causal, all that weights can be made of. The layer itself makes none
-        # for it. See `mt.interpret.record` and `mt.guided`.
+        # Hears each `forward`: q, kv, queries, keys, causal, all that weights can be made of. The layer itself makes
+        # none for it. See `mt.interpret.record` and `mt.guided`.
         self.listener: Callable[[Tensor, Tensor, Ragged, Ragged, bool], object] | None = None
         self.dropout = dropout
         self.rotary = rotary

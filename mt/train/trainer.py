@@ -8,6 +8,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from types import FrameType
 
@@ -141,10 +142,9 @@ class Trainer:
 
         Raises: StoppedError: on SIGTERM or SIGINT, after saving; MtError: when too many updates in a row fail.
         """
-        with heard(stop=self._on_signal, save=lambda *_: setattr(self, "save_asked", True)):
+        with heard(stop=self._on_signal, save=lambda *_: setattr(self, "save_asked", True)), closing(self.stream):
             while self.state.finished is None:
                 self._one_step(metrics, progress)
-            self.stream.close()
 
     def _one_step(self, metrics: Metrics | None, progress: Progress | None) -> None:
         started = time.perf_counter()
