@@ -8,6 +8,9 @@ to, each found by comparing log-probabilities:
 - the epsilon of the norms is taken from the config, and is another one than ours where none is given.
 """
 
+# pyright: reportMissingImports=false
+# The library is an extra, and not there where only the core is checked.
+
 import os
 import shutil
 from pathlib import Path

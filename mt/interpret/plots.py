@@ -1,5 +1,8 @@
 """Pictures for papers, through matplotlib (`pip install mt-trainer[plot]`)."""
 
+# pyright: reportMissingImports=false
+# The library is an extra, and not there where only the core is checked.
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
