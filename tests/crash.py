@@ -7,6 +7,8 @@ import sys
 import warnings
 from collections.abc import Callable
 
+import torch
+
 EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.listdir", "os.scandir", "shutil.rmtree"}
 
 
@@ -20,6 +22,7 @@ def run_until(event: int, work: Callable[[], object]) -> int | None:
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 on: fork in a process that has threads
         child = os.fork()
     if child == 0:
+        torch.set_num_threads(1)  # a forked process has none of its parent's threads, and would wait for them
         seen, sync = 0, os.fsync
 
         def count(half: int | None = None) -> None:
