@@ -101,7 +101,7 @@ def test_updates_are_the_same_and_what_does_not_fit_goes_the_usual_way(corpus, p
         assert (other.src_tokens, other.tgt_tokens) == (one.src_tokens, one.tgt_tokens)
     assert player.replays == 4
     for name, weight in weights(plain).items():
-        # The same bias on all keys changes no weight of attention: its gradient is rounding, and Adam steps by its sign.
+        # One bias on all keys changes no weight of attention: its gradient is rounding, and Adam steps by its sign.
         if not name.endswith("key_value.bias"):
             torch.testing.assert_close(weights(fast)[name], weight, rtol=1e-3, atol=1e-4, msg=name)
 
