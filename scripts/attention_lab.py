@@ -1,0 +1,200 @@
+"""Small experiments with attention, for docs/attention.md; each can be repeated in minutes.
+
+    python scripts/attention_lab.py measure RUN_OR_MODEL... --source dev.en --target dev.es [--svg maps.svg]
+    python scripts/attention_lab.py noise --source train.en --target train.es --out DIR --shares 0 0.2 0.5
+    python scripts/attention_lab.py length
+
+`measure` prints a row for each model; of a run with `--checkpoints` a row for each of its checkpoints, to see how
+attention becomes an alignment while a model learns (keep them all with `train.keep=99`). `noise` writes training texts
+in which a share of the sentences has got the translation of another one. `length` times attention as sentences grow.
+"""
+
+import argparse
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from mt.build import load
+from mt.corpus.lines import read_lines
+from mt.device import set_up_cpu
+from mt.interpret.align import Reading, hard_links, read, word_maps
+from mt.interpret.choose import choose_alone
+from mt.interpret.contribution import contributions
+from mt.interpret.gold import Gold, compare, read_gold
+from mt.interpret.observe import Observation, observe
+from mt.matmul import Linear
+from mt.nn.attention import attend
+from mt.nn.ragged import Ragged
+
+SETTINGS = argparse.RawDescriptionHelpFormatter
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=SETTINGS)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    measuring = verbs.add_parser("measure")
+    measuring.add_argument("models", type=Path, nargs="+")
+    measuring.add_argument("--checkpoints", action="store_true", help="a row for each checkpoint of a run")
+    measuring.add_argument("--gold", type=Path, help="word links of the pairs, counted from 0, of tokenised text")
+    measuring.add_argument("--pairs", type=int, default=300)
+    measuring.add_argument("--show", type=int, default=1, metavar="LINE", help="the pair to draw")
+    measuring.add_argument("--svg", type=Path, help="the maps of one pair, one model beside the other")
+    noise = verbs.add_parser("noise")
+    noise.add_argument("--shares", type=float, nargs="+", default=[0, 0.2, 0.5])
+    noise.add_argument("--out", type=Path, required=True)
+    for verb in (measuring, noise):
+        verb.add_argument("--source", type=Path, required=True)
+        verb.add_argument("--target", type=Path, required=True)
+    length = verbs.add_parser("length")
+    length.add_argument("--lengths", type=int, nargs="+", default=[16, 32, 64, 128, 256, 512, 1024, 2048])
+    length.add_argument("--dim", type=int, default=256)
+    length.add_argument("--heads", type=int, default=4)
+    return parser.parse_args()
+
+
+# ---- what attention is like ---------------------------------------------------------------------------------
+
+
+def measure(asked: argparse.Namespace) -> None:
+    sources, targets = (list(read_lines(path))[: asked.pairs] for path in (asked.source, asked.target))
+    gold = read_gold(list(read_lines(asked.gold))[: asked.pairs], base=0, path=asked.gold) if asked.gold else []
+    print(
+        "| model | entropy by layer, bits | end mark | best reading | regularity, nats a link | AER "
+        "| lost, words shuffled | lost, source dropped |\n|---|---|---|---|---|---|---|---|"
+    )
+    drawn: list[tuple[str, torch.Tensor, Observation]] = []
+    for name, path in places(asked.models, asked.checkpoints):
+        translator = load(path, device="cpu", precision="fp32")
+        model, tokenizer = translator.stepper.model, translator.tokenizer
+        longest = translator.max_length
+        seen = list(observe(model, tokenizer, sources, targets, max_length=longest, by_spaces=asked.gold is not None))
+        owed = contributions(model, tokenizer, seen)
+        lost = [statistics.fmean(x for row in rows for x in row)
+                for rows in ([one.shuffled for one in owed], [one.dropped for one in owed])]  # fmt: skip
+        maps = [word_maps(one) for one in seen]
+        choice = choose_alone(maps, [words_of(one) for one in seen])
+        bits, ends = shape_of(seen)
+        print(
+            f"| {name} | {', '.join(f'{b:.2f}' for b in bits)} | {ends:.0%} | {choice.reading.describe()} | "
+            f"{choice.score:.2f} | {aer_of(maps, choice.reading, gold)} | {lost[0]:.2f} | {lost[1]:.2f} |",
+            flush=True,
+        )
+        drawn.append((name, read(maps[asked.show - 1], choice.reading), seen[asked.show - 1]))
+    if asked.svg:
+        draw(drawn, asked.svg)
+
+
+def places(models: Sequence[Path], checkpoints: bool) -> Iterator[tuple[str, Path]]:
+    for path in models:
+        if not checkpoints:
+            yield path.name, path
+        for folder in sorted(path.glob("checkpoints/step-*")) if checkpoints else []:
+            yield f"step {int(folder.name.removeprefix('step-')):,}", folder
+
+
+def words_of(seen: Observation) -> tuple[list[str], list[str]]:
+    source, target = ([side.word(i).lower() for i in range(len(side.words))] for side in (seen.source, seen.target))
+    return source, target
+
+
+def shape_of(seen: Sequence[Observation]) -> tuple[list[float], float]:
+    """Of the cross-attention over pieces: the entropy of a row by layer, mean over heads; the end mark's share."""
+    rows = sum(one.maps.cross.shape[2] for one in seen)
+    bits = sum(-(m.cross.clamp(min=1e-9).log2() * m.cross).sum((1, 2, 3)) for m in (one.maps for one in seen))
+    ends = sum(float(one.maps.cross[..., -1].sum()) for one in seen)
+    layers, heads = seen[0].maps.cross.shape[:2]
+    return (torch.as_tensor(bits) / rows / heads).tolist(), ends / rows / heads / layers
+
+
+def aer_of(maps: Sequence[torch.Tensor], reading: Reading, gold: Sequence[Gold]) -> str:
+    return f"{100 * compare([hard_links(read(m, reading)) for m in maps], gold).aer:.1f}" if gold else ""
+
+
+def draw(drawn: Sequence[tuple[str, torch.Tensor, Observation]], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    seen = drawn[0][2]
+    source, target = words_of(seen)
+    size = 0.22 * (len(source) + 1)
+    figure = Figure(figsize=((size + 0.3) * len(drawn) + 1.2, 0.22 * len(target) + 1.2))
+    for place, (axes, (name, weights, _)) in enumerate(
+        zip(figure.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True)
+    ):
+        axes.imshow(weights.numpy(), cmap="Blues", vmin=0, vmax=1)
+        axes.set_xticks(range(len(source) + 1), [*source, "∎"], rotation=90, fontsize=7)
+        axes.set_yticks(range(len(target)), target if place == 0 else [""] * len(target), fontsize=7)
+        axes.xaxis.tick_top()
+        axes.tick_params(length=0)
+        axes.set_xlabel(name, fontsize=8)
+        axes.spines[:].set_visible(False)
+    figure.savefig(path, bbox_inches="tight", metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+# ---- noise --------------------------------------------------------------------------------------------------
+
+
+def noise(asked: argparse.Namespace) -> None:
+    """Files in which a share of the targets has changed places among themselves; the sources stay."""
+    sources, targets = (list(read_lines(path)) for path in (asked.source, asked.target))
+    asked.out.mkdir(parents=True, exist_ok=True)
+    for share in asked.shares:
+        moved = misaligned(targets, share, random.Random(1))
+        for lines, file in ((sources, asked.source), (moved, asked.target)):
+            language = file.name.removesuffix(".gz").rsplit(".", 1)[-1]
+            text = "".join(f"{line}\n" for line in lines)
+            (asked.out / f"noise{round(100 * share)}.{language}").write_text(text, encoding="utf-8", newline="\n")
+
+
+def misaligned(targets: Sequence[str], share: float, draw: random.Random) -> list[str]:
+    """Each of the chosen lines gets the next chosen one's target, so none keeps its own."""
+    chosen = draw.sample(range(len(targets)), round(share * len(targets)))
+    moved = list(targets)
+    for i, j in zip(chosen, chosen[1:] + chosen[:1], strict=True):
+        moved[i] = targets[j]
+    return moved
+
+
+# ---- length -------------------------------------------------------------------------------------------------
+
+
+def length(asked: argparse.Namespace) -> None:
+    """One layer's attention, forward and backward, at a fixed number of tokens in all."""
+    set_up_cpu(1)
+    size, tokens = asked.dim // asked.heads, max(asked.lengths)
+    product = Linear(asked.dim, asked.dim)
+    print("| length | sentences | attention, µs a token | scores, MiB | the four products beside it, µs a token |")
+    print("|---|---|---|---|---|")
+    for rows in asked.lengths:
+        sentences = tokens // rows
+        ragged = Ragged.from_lengths([rows] * sentences)
+        q = torch.randn(tokens, asked.heads, size, requires_grad=True)
+        kv = torch.randn(tokens, 2, asked.heads, size, requires_grad=True)
+        x = torch.randn(tokens, asked.dim, requires_grad=True)
+        mixing = least(lambda q=q, kv=kv, ragged=ragged: attend(q, kv, queries=ragged, keys=ragged).sum().backward())
+        beside = least(lambda x=x: product(x).sum().backward()) * 4
+        scores = sentences * asked.heads * rows**2 * 4 / 2**20
+        print(f"| {rows:,} | {sentences} | {mixing / tokens * 1e6:.2f} | {scores:.1f} | {beside / tokens * 1e6:.2f} |")
+
+
+def least(work: Callable[[], object], times: int = 7) -> float:
+    """Seconds of processor time, the least of some runs."""
+    found = []
+    for _ in range(times):
+        started = time.process_time()
+        work()
+        found.append(time.process_time() - started)
+    return min(found)
+
+
+def main() -> None:
+    asked = parse()
+    torch.manual_seed(1)
+    {"measure": measure, "noise": noise, "length": length}[asked.verb](asked)
+
+
+if __name__ == "__main__":
+    main()
