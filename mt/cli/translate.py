@@ -4,18 +4,20 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO
 
 from mt.cli.choice_options import Chooser, add_choice_options, check_choice_options, load_models
+from mt.cli.link_options import Answer, LinkUser, add_link_options
 from mt.cli.options import Parser
 from mt.cli.search_options import SearchOptions, add_search_options, check_search_options
 from mt.corpus.lines import MAX_LINE, check_file, decode_line, raw_lines
 from mt.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
-    from mt.decode.translator import Translation, Translator
+    from mt.decode.translator import Translator
 
 Line = tuple[str, bytes]  # the text, and what ended it: LF, CR LF, or nothing at the end of the input
 CHUNK = 2000  # lines that are sorted by length together, where nobody waits for each
@@ -36,9 +38,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help="one JSON object a line, with scores and pieces; piece_log_probs has one more, of the end mark",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16"])
+    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16", "int8"])
     add_search_options(parser)
     add_choice_options(parser)
+    add_link_options(parser)
     asked = parser.parse_args(argv)
     check_search_options(parser, asked)
     check_choice_options(parser, asked)
@@ -81,30 +84,32 @@ def translate(translator: "Translator", lines: Iterable[Line], out: BinaryIO, as
     chunk = 1 if not asked.input and sys.stdin.isatty() else CHUNK
     options = SearchOptions(translator, asked)
     chooser = Chooser(translator, asked)
+    linked = LinkUser(translator, asked)
     as_json = asked.jsonl or chooser.gives_many
     for group in chunks(lines, chunk):
         texts = [text for text, _ in group]
-        found = chooser.answer(texts, options.chunk(len(texts)))
-        for (text, end), translations in zip(group, found, strict=True):
-            line = to_json(text, translations) if as_json else one_line(translations[0].text)
+        found = linked.answer(texts, partial(chooser.answer, options=options.chunk(len(texts))))
+        for (text, end), answers in zip(group, found, strict=True):
+            line = to_json(text, answers) if as_json else one_line(answers[0].translation.text) + answers[0].suffix
             out.write(line.encode() + (b"\n" if as_json else end))
         out.flush()
 
 
-def to_json(text: str, translations: "list[Translation]") -> str:
+def to_json(text: str, answers: list[Answer]) -> str:
     return json.dumps(
         {
             "source": text,
             "translations": [
                 {
-                    "text": t.text,
-                    "score": round(t.score, 6),
-                    "log_prob": round(t.log_prob, 6),
-                    "pieces": t.pieces,
-                    "piece_log_probs": [round(value, 6) for value in t.piece_log_probs],
-                    "finished": t.finished,
+                    "text": answer.translation.text,
+                    "score": round(answer.translation.score, 6),
+                    "log_prob": round(answer.translation.log_prob, 6),
+                    "pieces": answer.translation.pieces,
+                    "piece_log_probs": [round(value, 6) for value in answer.translation.piece_log_probs],
+                    "finished": answer.translation.finished,
+                    **answer.fields(),
                 }
-                for t in translations
+                for answer in answers
             ],
         },
         ensure_ascii=False,

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 
+from mt.words import Span
+
 # After these a clause has ended. The second class stands in scripts without spaces.
 CLAUSE_END = re.compile(r"[,;:)\]–—…](?=\s)|[，；：、）】؛،。！？]")
 SPACE = re.compile(r"\s+")
@@ -26,6 +28,14 @@ class Layout:
     def text(self) -> str:
         """The text that was laid out."""
         return self.gaps[0] + "".join(chain.from_iterable(zip(self.parts, self.gaps[1:], strict=True)))
+
+    def spans(self) -> list[Span]:
+        """Where the parts stand in the text."""
+        found, place = [], 0
+        for gap, part in zip(self.gaps, self.parts, strict=False):
+            found.append((place + len(gap), place + len(gap) + len(part)))
+            place = found[-1][1]
+        return found
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,22 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mt.decode.words import SPACELESS, is_word
+from mt.words import Span
 
 FULL_WIDTH = re.compile("[\u3001-\u301f\uff01-\uff65]")  # punctuation that holds its own space
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What was translated at once, and where it came to stand: characters of the source and of the translation, and
+    which of the translation's pieces."""
+
+    source: Span
+    target: Span
+    pieces: Span
 
 
 @dataclass(frozen=True)
@@ -19,6 +30,7 @@ class Translation:
     pieces: list[str]
     piece_log_probs: list[float]
     finished: bool  # False: cut at the longest output allowed
+    stretches: tuple[Stretch, ...] = field(default=(), compare=False, repr=False)  # its parts, for who links words
 
 
 EMPTY = Translation("", 0.0, 0.0, [], [], True)
@@ -37,25 +49,44 @@ def join(parts: list[list[Translation]], gaps: Sequence[str] | None = None) -> l
         gaps = ["", *[" "] * (len(parts) - 1), ""]
     if len(parts) == 1 and not any(gaps):
         return parts[0]
-    return [
-        Translation(
-            _spaced([p.text for p in ranked], gaps),
+    joined = []
+    for ranked in zip(*parts, strict=False):  # the shortest list decides how many there are
+        text, places = _spaced([p.text for p in ranked], gaps)
+        whole = Translation(
+            text,
             sum(p.score for p in ranked) / len(ranked),
             sum(p.log_prob for p in ranked),
             [piece for p in ranked for piece in p.pieces],
             [value for p in ranked for value in p.piece_log_probs],
             all(p.finished for p in ranked),
+            _moved(ranked, places),
         )
-        for ranked in zip(*parts, strict=False)  # the shortest list decides how many there are
-    ]
+        joined.append(whole)
+    return joined
 
 
-def _spaced(texts: list[str], gaps: Sequence[str]) -> str:
-    said = gaps[0] + texts[0]
+def _spaced(texts: list[str], gaps: Sequence[str]) -> tuple[str, list[int]]:
+    """The whole, and where each part begins in it."""
+    said, places = gaps[0] + texts[0], [len(gaps[0])]
     for gap, text in zip(gaps[1:], texts[1:], strict=False):
         if text:
             said += (gap if gap not in ("", " ") else _space(said, gap, text)) + text
-    return said + gaps[-1]
+        places.append(len(said) - len(text))
+    return said + gaps[-1], places
+
+
+def _moved(ranked: Sequence[Translation], places: Sequence[int]) -> tuple[Stretch, ...]:
+    """The stretches of all parts, counted in the whole."""
+    found: list[Stretch] = []
+    before = 0
+    for part, place in zip(ranked, places, strict=True):
+        found += [Stretch(s.source, _by(place, s.target), _by(before, s.pieces)) for s in part.stretches]
+        before += len(part.pieces)
+    return tuple(found)
+
+
+def _by(distance: int, span: Span) -> Span:
+    return span[0] + distance, span[1] + distance
 
 
 def _space(left: str, gap: str, right: str) -> str:

@@ -18,13 +18,14 @@ from mt.decode.search import Hypothesis, Search
 from mt.decode.segment import Layout, Usual, divided, sentences, whole
 from mt.decode.stepper import Stepper
 from mt.decode.transformer_stepper import CachedStepper
-from mt.decode.translation import EMPTY, Translation, join
+from mt.decode.translation import EMPTY, Stretch, Translation, join
 from mt.decode.words import occurs
 from mt.errors import ConfigError
 from mt.log import logger
 from mt.nn.ragged import cut
 from mt.plain import from_plain
 from mt.tokenizer import Tokenizer
+from mt.words import Span
 
 __all__ = ["EMPTY", "Options", "Translation", "Translator", "join"]
 PART_BITS = 40  # a part's random numbers are those of its text's number and, so far to the left, its own
@@ -38,6 +39,7 @@ class Part:
 
     number: int  # its place in its text
     owner: int  # the place of its text
+    span: Span  # where it stands in its text
     source: list[int]
     prefix: list[int]
     demands: Demands
@@ -176,7 +178,7 @@ class Translator:
         sources = self.tokenizer.encode_source(texts)
         parts: list[Part] = []
         for owner, layout in enumerate(layouts):
-            for place, text in enumerate(layout.parts):
+            for place, (text, span) in enumerate(zip(layout.parts, layout.spans(), strict=True)):
                 source = sources[len(parts)]
                 if len(source) > self.max_length:  # a single character whose bytes are more than the model reads
                     number = options.first_text + owner + 1
@@ -184,7 +186,7 @@ class Translator:
                     source = [*source[: self.max_length - 1], self.tokenizer.eos]
                 demands = options.glossary.demands(text) if options.glossary else Demands()
                 prefix = prefixes[owner] if place == 0 else []
-                parts.append(Part(place, owner, source, prefix, demands))
+                parts.append(Part(place, owner, span, source, prefix, demands))
         return [part for part in parts if len(part.source) > 1]
 
     def _search_sorted(self, parts: list[Part], options: Options) -> list[list[Translation]]:
@@ -200,7 +202,7 @@ class Translator:
             for batch in cut(order, budget, lengths, [budget // most] * len(parts)):
                 found = self._find([parts[i] for i in batch], search, options)
                 for i, hypotheses in zip(batch, found, strict=True):
-                    results[i] = [self._translation(h) for h in hypotheses]
+                    results[i] = [self._translation(h, parts[i].span) for h in hypotheses]
         return results
 
     def _find(self, batch: list[Part], search: Search, options: Options) -> list[list[Hypothesis]]:
@@ -246,12 +248,10 @@ class Translator:
             max_length=min(self.max_length, section.max_length or self.max_length),
         )  # fmt: skip
 
-    def _translation(self, found: Hypothesis) -> Translation:
-        t = self.tokenizer
-        return Translation(
-            t.decode_target(found.tokens), found.score, found.log_prob, t.pieces_target(found.tokens),
-            found.token_log_probs, found.finished,
-        )  # fmt: skip
+    def _translation(self, found: Hypothesis, source: Span) -> Translation:
+        text, pieces = self.tokenizer.decode_target(found.tokens), self.tokenizer.pieces_target(found.tokens)
+        stretch = Stretch(source, (0, len(text)), (0, len(pieces)))
+        return Translation(text, found.score, found.log_prob, pieces, found.token_log_probs, found.finished, (stretch,))
 
     def _report_missing(self, parts: list[Part], found: list[list[Translation]], first_text: int) -> None:
         """Warn of terms that did not fit."""

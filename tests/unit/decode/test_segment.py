@@ -69,3 +69,9 @@ def test_where_a_sentence_is_cut(given_text, parts):
 
 def test_what_fits_stays_whole():
     assert divided(string.ascii_letters, lambda part: True).parts == [string.ascii_letters]
+
+
+@given(st.text(alphabet="ab. \n\u3000", max_size=30))
+def test_parts_stand_where_their_spans_say(text):
+    for layout in (whole(text), sentences(text, "en"), Layout(["a", "bc"], [" ", "", "\n"])):
+        assert [layout.text[begin:end] for begin, end in layout.spans()] == layout.parts

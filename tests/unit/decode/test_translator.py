@@ -5,11 +5,14 @@ import random
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mt.config import DecodeConfig, LengthNorm, Split, TokenizerConfig, Unknown
 from mt.decode.glossary import Entry, Glossary
 from mt.decode.segment import Usual
 from mt.decode.transformer_stepper import CachedStepper
+from mt.decode.translation import Stretch
 from mt.decode.translator import EMPTY, Translation, Translator, join
 from mt.decode.words import occurs
 from mt.errors import ConfigError
@@ -340,3 +343,26 @@ def test_a_part_that_says_nothing_leaves_no_gap():
 )
 def test_a_space_stands_where_the_script_wants_one(left, gap, right, text):
     assert join([[part(left, -1.0, -1.0)], [part(right, -1.0, -1.0)]], ["", gap, ""])[0].text == text
+
+
+@given(
+    st.lists(st.tuples(st.text("ab.", max_size=3), st.text(" \n", max_size=2)), min_size=1, max_size=4),
+    st.text(" ", max_size=1),
+)
+def test_stretches_stand_where_the_parts_came_to_stand(parts, before):
+    lists = []
+    for n, (text, _) in enumerate(parts):
+        stretch = Stretch((n, n + 1), (0, len(text)), (0, len(text)))
+        lists.append([Translation(text, 0.0, 0.0, list(text), [], True, (stretch,))])
+    [whole] = join(lists, [before, *(gap for _, gap in parts)])
+    assert [whole.text[slice(*s.target)] for s in whole.stretches] == [text for text, _ in parts]
+    assert [whole.pieces[slice(*s.pieces)] for s in whole.stretches] == [list(text) for text, _ in parts]
+    assert [s.source for s in whole.stretches] == [(n, n + 1) for n in range(len(parts))]
+
+
+def test_a_translation_knows_which_part_of_the_text_each_stretch_is(echo):
+    text = "  tamo ly. " + line(random.Random(2), 20) + "\n er "
+    [[found]] = echo.answer([text], echo.options(split=Split.always))
+    assert len(found.stretches) > 2
+    for stretch in found.stretches:
+        assert found.text[slice(*stretch.target)].split() == text[slice(*stretch.source)].split()

@@ -1,0 +1,186 @@
+"""The options of `mt translate` that need word links: which word came from which, and what that is good for."""
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mt.cli.options import Parser
+
+if TYPE_CHECKING:
+    from mt.decode.translation import Translation
+    from mt.decode.translator import Translator
+    from mt.interpret.align import Reading
+    from mt.links.flags import Measures
+    from mt.links.linker import Linked, Linker
+    from mt.links.markup import Request
+    from mt.nn.transformer import Transformer
+    from mt.words import Links
+
+
+def add_link_options(parser: Parser) -> None:
+    links = parser.add_argument_group("word links, from the cross-attention that `mt align` has chosen")
+    links.add_argument(
+        "--alignments", action="store_true",
+        help="add ` ||| ` and i-j for each target word j and the source word i that it came from; words are what "
+        "stands between white space, counted from 0; with --jsonl a field `alignment`",
+    )  # fmt: skip
+    links.add_argument(
+        "--markup", action="store_true",
+        help="tags (<b>...</b>, <br/>), placeholders ({name}, %%s) and addresses come out as they went in, each once; "
+        "&amp; and the like are understood",
+    )  # fmt: skip
+    links.add_argument(
+        "--protect", type=pattern, metavar="REGEX", help="what else comes out as it went in, such as '[A-Z]+-[0-9]+'"
+    )
+    links.add_argument(
+        "--replace-unknown", action="store_true",
+        help="a word that the model has no pieces for becomes the source word that it came from",
+    )  # fmt: skip
+    links.add_argument(
+        "--flags", action="store_true",
+        help="warn of translations that owe little to their source, or leave much of it out; with --jsonl fields "
+        "`contribution`, `coverage` and `flags`",
+    )  # fmt: skip
+
+
+def pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"must be a regular expression, but {text!r} is none: {error}") from None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A translation, and what was asked about it."""
+
+    translation: "Translation"
+    links: "Links | None" = None
+    measures: "Measures | None" = None
+
+    @property
+    def suffix(self) -> str:
+        """What a plain line has after the text: links in Pharaoh format, as Marian prints them."""
+        if self.links is None:
+            return ""
+        from mt.interpret.gold import pharaoh
+
+        return f" ||| {pharaoh(self.links)}"
+
+    def fields(self) -> dict[str, Any]:
+        """What a JSON object has beside the rest."""
+        found: dict[str, Any] = {}
+        if self.links is not None:
+            found["alignment"] = [list(link) for link in sorted(self.links)]
+        if self.measures is not None:
+            owed, covered = self.measures.contribution, self.measures.coverage
+            found["contribution"] = None if owed is None else round(owed, 4)
+            found["coverage"] = None if covered is None else round(covered, 4)
+            found["flags"] = [str(flag) for flag in self.measures.flags]
+        return found
+
+
+class LinkUser:
+    """Stands between a command and its translations. Where nothing is asked that needs links, it does nothing."""
+
+    def __init__(self, translator: "Translator", asked: argparse.Namespace) -> None:
+        """Raises: CheckpointError: when the kept choice of heads does not fit the model."""
+        self.asked = asked
+        self.marks = bool(asked.markup or asked.protect)
+        self.num_texts = 0
+        self.linker: Linker | None = None
+        if self.marks or asked.alignments or asked.replace_unknown or asked.flags:
+            from mt.links import linker
+
+            self.linker = linker.Linker(translator, reading(asked.model, translator.stepper.model))
+
+    def answer(
+        self, texts: list[str], translate: "Callable[[list[str]], list[list[Translation]]]"
+    ) -> list[list[Answer]]:
+        """The answers to the next lines."""
+        if self.linker is None:
+            return [[Answer(translation) for translation in some] for some in translate(texts)]
+        requests = self._requests(texts)
+        sent = [request.text for request in requests] if requests else texts
+        found = translate(sent)
+        answers = [[Answer(translation) for translation in some] for some in found]
+        chosen = [n for n in range(len(texts)) if self._needs_links(requests[n] if requests else None, found[n])]
+        linked = self.linker.link([sent[n] for n in chosen], [found[n] for n in chosen])
+        measures = iter(self._measures([one for some in linked for one in some]))
+        for n, some in zip(chosen, linked, strict=True):
+            request = requests[n] if requests else None
+            answers[n] = [self._answer(request, one, next(measures)) for one in some]
+        self._warn(answers)
+        self.num_texts += len(texts)
+        return answers
+
+    def _requests(self, texts: Sequence[str]) -> "list[Request]":
+        if not self.marks:
+            return []
+        from mt.links.markup import Request
+
+        return [Request(text, markup=self.asked.markup, protect=self.asked.protect) for text in texts]
+
+    def _needs_links(self, request: "Request | None", translations: "Sequence[Translation]") -> bool:
+        if self.asked.alignments or self.asked.flags or (request is not None and request.changed):
+            return True
+        return self.asked.replace_unknown and any(self._unknown in t.pieces for t in translations)
+
+    @property
+    def _unknown(self) -> str:
+        assert self.linker is not None
+        tokenizer = self.linker.translator.tokenizer
+        return tokenizer.pieces_target([tokenizer.unk])[0]
+
+    def _measures(self, linked: "Sequence[Linked]") -> "Sequence[Measures | None]":
+        if not self.asked.flags:
+            return [None] * len(linked)
+        from mt.links.flags import measure
+
+        assert self.linker is not None
+        return measure(self.linker, linked)
+
+    def _answer(self, request: "Request | None", linked: "Linked", measures: "Measures | None") -> Answer:
+        from mt.links.unknown import replace_unknown
+
+        assert self.linker is not None
+        if self.asked.replace_unknown:
+            linked = replace_unknown(linked, self.linker.translator.tokenizer.unk)
+        if request is not None:
+            restored = request.restore(linked)
+            translation, links = replace(linked.translation, text=restored.text), restored.links
+        else:
+            translation, links = linked.translation, linked.links() if self.asked.alignments else None
+        return Answer(translation, links if self.asked.alignments else None, measures)
+
+    def _warn(self, answers: list[list[Answer]]) -> None:
+        from mt.links.flags import warning
+        from mt.log import logger
+
+        for number, some in enumerate(answers, self.num_texts + 1):
+            if some[0].measures is not None and (said := warning(some[0].measures)):
+                logger.warning(f"input {number:,}: {said}")
+
+
+def reading(path: Path | None, model: "Transformer") -> "Reading | None":
+    """What `mt align` has chosen for a model; None, with a warning, where it has not.
+
+    Raises: CheckpointError: when what is kept does not fit the model.
+    """
+    from mt.checkpoint import read_json
+    from mt.interpret.aligner import FILE, from_file
+    from mt.log import logger
+    from mt.models import RUNS, newest_run, read_model
+
+    path = path or newest_run(RUNS)
+    kept = read_model(path).path / FILE
+    if kept.is_file():
+        return from_file(read_json(kept), model, str(kept))
+    logger.warning(
+        f"{path} has no chosen layer and heads for word links; they are guessed from the first translations. "
+        f"`mt align {path} --source FILE --target FILE` measures them on a few hundred pairs, and keeps them."
+    )
+    return None

@@ -1,0 +1,88 @@
+"""Do the flags of `mt translate --flags` tell right translations from wrong ones?
+
+    python scripts/bench_flags.py MODEL --pairs val.en.gz val.de.gz [--sentences 500]
+
+Right: the model's own translations, and the references. Wrong: translations that belong to the next source,
+translations cut after a half and after two thirds of their words, and what the model makes of sources whose letters are
+shuffled within each word. Printed are the area under the ROC curve against the model's own translations (0.5: no better
+than a coin), the share that the thresholds flag, and the 1st, 50th and 95th percentile. Choose layer and heads
+first (`mt align`). The same command gives the same figures.
+"""
+
+import argparse
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mt.build import load
+from mt.cli.link_options import reading
+from mt.corpus.lines import read_lines
+from mt.decode.translation import Stretch, Translation
+from mt.device import set_up_cpu
+from mt.links.flags import LEAST_CONTRIBUTION, LEAST_COVERAGE, measure
+from mt.links.linker import Linker
+from mt.tokenizer import Tokenizer
+
+
+def given(tokenizer: Tokenizer, sources: Sequence[str], targets: Sequence[str]) -> list[list[Translation]]:
+    """Texts as if they were translations."""
+    found = []
+    for source, ids in zip(sources, tokenizer.encode_target(targets), strict=True):
+        text, pieces = tokenizer.decode_target(ids), tokenizer.pieces_target(ids)
+        stretch = Stretch((0, len(source)), (0, len(text)), (0, len(pieces)))
+        found.append([Translation(text, 0.0, 0.0, pieces, [], True, (stretch,))])
+    return found
+
+
+def begun(text: str, share: float) -> str:
+    words = text.split()
+    return " ".join(words[: max(1, int(len(words) * share))])
+
+
+def stirred(text: str, draw: random.Random) -> str:
+    return " ".join("".join(draw.sample(word, len(word))) for word in text.split())
+
+
+def auc(wrong: Sequence[float], right: Sequence[float]) -> float:
+    """The probability that a wrong one has less than a right one; equals count half."""
+    low, high = np.array(wrong)[:, None], np.array(right)
+    return float((low < high).mean() + (low == high).mean() / 2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--pairs", nargs=2, required=True, metavar=("SOURCE", "REFERENCE"))
+    parser.add_argument("--sentences", type=int, default=500)
+    asked = parser.parse_args()
+    set_up_cpu(1)
+    translator = load(asked.model, device="cpu", precision="fp32")
+    linker, t = Linker(translator, reading(asked.model, translator.stepper.model)), translator.tokenizer
+    sources, references = ([*read_lines(file)][: asked.sentences] for file in asked.pairs)
+    own = translator.answer(sources, translator.options())
+    texts, draw = [some[0].text for some in own], random.Random(1)
+    noise = [stirred(text, draw) for text in sources]
+    sets = {
+        "its own": (sources, own),
+        "references": (sources, given(t, sources, references)),
+        "of the next source": (sources, given(t, sources, [*texts[1:], texts[0]])),
+        "cut after a half": (sources, given(t, sources, [begun(text, 1 / 2) for text in texts])),
+        "cut after two thirds": (sources, given(t, sources, [begun(text, 2 / 3) for text in texts])),
+        "of shuffled letters": (noise, translator.answer(noise, translator.options())),
+    }
+    print("| translations | measure | AUC | flagged | 1 % | 50 % | 95 % |\n|---|---|---|---|---|---|---|")
+    right: dict[str, list[float]] = {}
+    for name, (lines, translations) in sets.items():
+        measured = measure(linker, [some[0] for some in linker.link(lines, translations)])
+        for what, least in (("contribution", LEAST_CONTRIBUTION), ("coverage", LEAST_COVERAGE)):
+            values = [value for one in measured if (value := getattr(one, what)) is not None]
+            figures = " | ".join(f"{value:.2f}" for value in np.quantile(values, [0.01, 0.5, 0.95]))
+            area = auc(values, right.setdefault(what, values))
+            flagged = sum(value < least for value in values) / len(values)
+            print(f"| {name} | {what} | {area:.3f} | {flagged:.1%} | {figures} |")
+
+
+if __name__ == "__main__":
+    main()
