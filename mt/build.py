@@ -11,14 +11,14 @@ import torch
 
 from mt.batching import BatchStream, choose_workers
 from mt.checkpoint import Checkpoints, RunLock, clean_up, load_into
-from mt.config import BatchConfig, Config, DecodeConfig, Positions, Precision, Sharding, Tying, require
+from mt.config import BatchConfig, Config, DecodeConfig, Positions, Precision, Sharding, Tying
 from mt.decode.ensemble import Ensemble, Mean
 from mt.decode.segment import Usual
 from mt.decode.transformer_stepper import CachedStepper
 from mt.decode.translator import Translator
 from mt.device import pick_device, pick_precision, set_up_cpu
 from mt.dist import Group, joined, place_in_group
-from mt.errors import ConfigError
+from mt.errors import ConfigError, require
 from mt.log import logger, setup
 from mt.material import Material, prepare
 from mt.metrics import bleu_tokenizer_for
@@ -30,20 +30,23 @@ from mt.run import Run
 from mt.schedules import needs_end
 from mt.tokenizer import Tokenizer
 from mt.train.folder import RunFolder
+from mt.train.guiding import Guiding
 from mt.train.memory import CPU_BUDGET, find_budget
 from mt.train.sharding import shard
 from mt.train.speed import speed_up
 from mt.train.trainer import Trainer
 from mt.train.update import Updater
 from mt.train.validate import Validator
+from mt.train.watching import AttentionWatch, legible
 
 
 def read_material(config: Config) -> Material:
     """Read, clean and tokenise. Raises: DataError, ConfigError: when the text or the settings do not do."""
     longest = None if config.model.positions is Positions.rotary else config.model.max_length
     return prepare(
-        data=config.data, clean=config.clean, tokenizer=config.tokenizer, batch=config.batch, longest=longest
-    )
+        data=config.data, clean=config.clean, tokenizer=config.tokenizer, batch=config.batch, longest=longest,
+        links=config.alignment.links if config.alignment.weight else [],
+    )  # fmt: skip
 
 
 def check(config: Config, *, processes: int = 1) -> None:
@@ -63,6 +66,10 @@ def check(config: Config, *, processes: int = 1) -> None:
             f"`batch.max_length` is {config.batch.max_length}, but `model.max_length` gives the model "
             f"{config.model.max_length} positions only; raise the one or lower the other."
         )
+    for name, most in (("layer", "decoder_layers"), ("head", "heads")):
+        asked, there = getattr(config.alignment, name) or 1, getattr(config.model, most)
+        if config.alignment.links and asked > there:
+            raise ConfigError(f"`alignment.{name}` is {asked}, but the model has {there} (`model.{most}`), from 1.")
     limits = (config.train.steps, config.train.epochs, config.train.minutes)
     if needs_end(config.schedule) and all(limit is None for limit in limits):
         raise ConfigError(
@@ -100,6 +107,43 @@ def make_translator(
     return Translator(stepper, tokenizer, section, max_length=max_length, src=src, usual=usual)
 
 
+def make_guiding(config: Config, material: Material, model: Transformer) -> Guiding | None:
+    """None: no head is taught links."""
+    if material.links is None:
+        return None
+    section, layers = config.alignment, config.model.decoder_layers
+    layer = section.layer if section.layer is not None else max(1, layers - 1)
+    guiding = Guiding(
+        model, material.train, material.links, layer=layer - 1, head=section.head - 1, weight=section.weight
+    )
+    logger.info(f"guided alignment: {len(material.links.links):,} links teach {guiding.reading.describe()}")
+    return guiding
+
+
+def make_watch(
+    config: Config, material: Material, *, max_length: int, guiding: Guiding | None
+) -> AttentionWatch | None:
+    """None: nobody looks at attention at validations."""
+    if not config.train.attention_pairs:
+        return None
+    pairs = legible(material.dev.pairs, config.train.attention_pairs)
+    taught = guiding.reading if guiding is not None else None
+    return AttentionWatch(material.tokenizer, pairs, max_length=max_length, taught=taught)
+
+
+def make_updater(config: Config, model: Transformer, precision: Precision, group: Group | None = None) -> Updater:
+    """Args: group: the processes of the run; None: this one alone."""
+    return Updater(
+        model,
+        make_optimizer(model, config.optim),
+        precision=precision,
+        smoothing=config.loss.label_smoothing,
+        clip_norm=config.optim.clip_norm,
+        ema=Ema(model, config.train.ema) if config.train.ema else None,
+        group=group,
+    )
+
+
 def make_trainer(
     config: Config, material: Material, folder: RunFolder, model: Transformer, group: Group | None = None
 ) -> Trainer:
@@ -114,16 +158,9 @@ def make_trainer(
         trained = deepcopy(model)  # the first process validates with a whole model, the others need none
         shard(trained, group)
         model = model if group.is_main else trained
-    updater = Updater(
-        trained,
-        make_optimizer(trained, config.optim),
-        precision=precision,
-        smoothing=config.loss.label_smoothing,
-        clip_norm=config.optim.clip_norm,
-        ema=Ema(trained, config.train.ema) if config.train.ema else None,
-        group=group,
-    )
+    updater = make_updater(config, trained, precision, group)
     sampling, batch = config.tokenizer.sampling > 0, fit_batch(config.batch, material, updater, folder)
+    updater.guiding = make_guiding(config, material, trained)
     speed_up(updater, config.train, batch, material.train)
     stream = BatchStream(
         material.train,
@@ -148,9 +185,10 @@ def make_trainer(
             tokens=batch.budget,
             pairs=config.train.validate_pairs,
             bleu_tokenizer=bleu_tokenizer_for(material.corpus.tgt),
+            watch=make_watch(config, material, max_length=longest, guiding=updater.guiding),
         ),
         checkpoints=Checkpoints(folder.checkpoints, config.train.keep),
-        files=description.files(material.tokenizer),
+        files={**description.files(material.tokenizer), **(updater.guiding.files() if updater.guiding else {})},
         train=config.train,
         batch=batch,
         schedule=config.schedule,
@@ -165,7 +203,9 @@ def fit_batch(section: BatchConfig, material: Material, updater: Updater, folder
     group, parameters = updater.group, list(updater.model.parameters())
     tokens = group.from_main(folder.batch_tokens)
     if tokens is None:
-        own = find_budget(lambda batch: updater.attempt(batch, 1), material.train, section, parameters)
+        own = find_budget(
+            lambda batch: updater.attempt(batch, 1), material.train, section, parameters, sharded=updater.sharded
+        )
         tokens = int(min(group.add_up(*(own if group.rank == rank else 0 for rank in range(group.world)))))
         logger.info(f"`batch.tokens` is auto: batches of at most {tokens:,} pieces a side")
     return replace(section, tokens=tokens)
@@ -242,6 +282,7 @@ def describe_run(config: Config, material: Material, trainer: Trainer) -> dict[s
             "src_tokens": material.train.num_source_rows,
             "tgt_tokens": material.train.num_target_rows,
             "fingerprint": material.train.fingerprint(),
+            "links": material.links.fingerprint() if material.links is not None else None,
         },
         "tokenizer": {
             "kind": config.tokenizer.kind.value,

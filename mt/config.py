@@ -4,7 +4,6 @@ No section knows another; what two sections must agree on is checked in `build.p
 like their values, so that a name in a YAML file is the value in a saved `config.json`.
 """
 
-import math
 import re
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -27,19 +26,11 @@ from mt.choices import (
     Use,
     Watch,
 )
-from mt.errors import ConfigError
+from mt.errors import require
 
 LATER = {"later": True}  # of a setting that the first model folders lack: `from_plain` gives it its default
 SPECIALS = ("<unk>", "<s>", "</s>", "<pad>")  # pieces 0 to 3 of every tokenizer trained here
 NORMALIZATIONS = ("nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "identity")
-
-
-def require(condition: bool, key: str, must: str, value: object) -> None:
-    """Raise `ConfigError` "`key` must ..., but is value." unless `condition` holds and the value is finite."""
-    if not condition:
-        raise ConfigError(f"`{key}` must {must}, but is {'null' if value is None else value}.")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"`{key}` must be a finite number, but is {value}.")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -141,9 +132,8 @@ class ModelConfig:
             require(head % 2 == 0, "model.dim", "give an even size per head with rotary positions", f"{head} per head")
         require(self.dim % 2 == 0, "model.dim", "be even", self.dim)
         require(self.max_length > 1, "model.max_length", "be at least 2", self.max_length)
-        require(self.ffn_dim > 0, "model.ffn_dim", "be positive", self.ffn_dim)
-        require(self.encoder_layers > 0, "model.encoder_layers", "be positive", self.encoder_layers)
-        require(self.decoder_layers > 0, "model.decoder_layers", "be positive", self.decoder_layers)
+        for name in ("ffn_dim", "encoder_layers", "decoder_layers"):
+            require(getattr(self, name) > 0, f"model.{name}", "be positive", getattr(self, name))
         for name in ("dropout", "attention_dropout", "activation_dropout", "word_dropout"):
             require(0 <= getattr(self, name) < 1, f"model.{name}", "lie in [0, 1)", getattr(self, name))
 
@@ -180,6 +170,21 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         require(0 <= self.label_smoothing < 1, "loss.label_smoothing", "lie in [0, 1)", self.label_smoothing)
+
+
+@dataclass(kw_only=True, slots=True)
+class AlignmentConfig:
+    """Guided alignment: one head of the decoder's cross-attention is taught word links while the model trains."""
+
+    links: list[str] = field(default_factory=list)  # Pharaoh files: one for each corpus of `data.train`, line by line
+    weight: float = 0.1  # of this loss beside the translation's, both sums over target tokens; 0: off
+    layer: int | None = None  # of the decoder, counted from 1; null: the last but one
+    head: int = 1  # of that layer, counted from 1
+
+    def __post_init__(self) -> None:
+        require(self.weight >= 0, "alignment.weight", "not be negative", self.weight)
+        require(self.layer is None or self.layer > 0, "alignment.layer", "be positive or null", self.layer)
+        require(self.head > 0, "alignment.head", "be positive", self.head)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -230,6 +235,7 @@ class TrainConfig:
     log_every: int = 20  # steps between two lines of metrics.jsonl
     validate_every: int = 800  # steps between two validations; each saves a checkpoint
     validate_pairs: int = 500  # dev sentences that are translated at a validation (the loss uses all)
+    attention_pairs: int | None = 3  # dev pairs whose cross-attention TensorBoard shows at validations, null: none
     watch: Watch = Watch.bleu  # what "best" means
     patience: int | None = None  # stop after so many validations without a new best
     average: int = 1  # the handed-on model is the mean of so many best checkpoints, where that is better on dev
@@ -247,9 +253,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         some = any(limit is not None for limit in (self.steps, self.epochs, self.minutes, self.patience))
         require(some, "train.steps", "be given, or `train.epochs`, `train.minutes` or `train.patience`", None)
-        for name in ("steps", "epochs", "minutes", "threads", "patience"):
+        for name in ("steps", "epochs", "minutes", "threads", "patience", "attention_pairs"):
             value = getattr(self, name)
             require(value is None or value > 0, f"train.{name}", "be positive or null", value)
+        require(self.precision != Precision.int8, "train.precision", "be one to train in", str(self.precision))
         require(0 <= self.seed < 2**63, "train.seed", "lie in [0, 2**63)", self.seed)
         require((self.threads or 1) <= 1024, "train.threads", "be at most 1024", self.threads)
         for name in ("log_every", "validate_every", "validate_pairs", "average", "keep", "timeout_minutes"):
@@ -289,6 +296,8 @@ class DecodeConfig:
             require(getattr(self, name) > 0, f"decode.{name}", "be positive", getattr(self, name))
         for name in ("length_penalty", "min_ratio", "min_length", "max_extra", "diversity", "no_repeat_ngram"):
             require(getattr(self, name) >= 0, f"decode.{name}", "not be negative", getattr(self, name))
+        # with more, the longest lengths to that power are no numbers of a computer
+        require(self.length_penalty <= 50, "decode.length_penalty", "be at most 50", self.length_penalty)
         fits = self.max_length is None or self.max_length > 0
         require(fits, "decode.max_length", "be positive or null", self.max_length)
         fits = self.patience is None or self.patience > 0
@@ -319,6 +328,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     train: TrainConfig = field(default_factory=lambda: TrainConfig(minutes=8))

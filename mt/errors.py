@@ -4,6 +4,8 @@ A message is one or two sentences: it names the file, line or key, says what was
 and what to do. Anything else that escapes is a fault of ours and keeps its traceback.
 """
 
+import math
+
 
 class MtError(Exception):
     """Base of all errors shown to a user as one line. Exit code 1."""
@@ -35,3 +37,11 @@ class StoppedError(MtError):
     """A run that was asked to stop and can go on with the same command. Exit code 75."""
 
     exit_code = 75
+
+
+def require(condition: bool, key: str, must: str, value: object) -> None:
+    """Raise `ConfigError` "`key` must ..., but is value." unless `condition` holds and the value is finite."""
+    if not condition:
+        raise ConfigError(f"`{key}` must {must}, but is {'null' if value is None else value}.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"`{key}` must be a finite number, but is {value}.")

@@ -9,7 +9,8 @@ Letters: `E` taught places of a batch, each a target row and a source row of one
 
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from mt.nn.attention import hidden_keys
 from mt.nn.ragged import Ragged
 from mt.nn.transformer import Transformer
 from mt.tokenizer import Tokenizer
-from mt.words import NO_WORD, Links, carry_over, owners, spaced_words
+from mt.words import NO_WORD, Links, Offset, carry_over, owners, spaced_words
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,14 @@ class Lesson:
     columns: Int[Tensor, " E"]  # source rows, counted within their sentence
     shares: Float[Tensor, " E"]  # of each taught row they sum to one
 
+    @property
+    def num_rows(self) -> Float[Tensor, ""]:
+        """Rows that are taught."""
+        return self.shares.sum().round()
+
     def to(self, device: torch.device) -> "Lesson":
-        return Lesson(self.rows.to(device), self.columns.to(device), self.shares.to(device))
+        moved = (part.to(device, non_blocking=True) for part in (self.rows, self.columns, self.shares))
+        return Lesson(*moved)
 
 
 def make_lesson(links: Sequence[Links], source_words: Sequence[list[int]], target_words: Sequence[list[int]]) -> Lesson:
@@ -44,11 +51,16 @@ def make_lesson(links: Sequence[Links], source_words: Sequence[list[int]], targe
     rows, columns, shares = [], [], []
     first = 0
     for linked, sources, targets in zip(links, source_words, target_words, strict=True):
+        places, asked = defaultdict[int, list[int]](list), defaultdict[int, list[int]](list)
+        for column, word in enumerate(sources):
+            places[word].append(column)
+        for source, target in linked:
+            asked[target] += places.get(source, [])
         for row, target in enumerate(targets, first + 1):
-            seen = [column for column, word in enumerate(sources) if word != NO_WORD and (word, target) in linked]
-            rows += [row] * len(seen)
-            columns += seen
-            shares += [1 / max(1, len(seen))] * len(seen)
+            if target != NO_WORD and (seen := asked.get(target)):
+                rows += [row] * len(seen)
+                columns += sorted(seen)
+                shares += [1 / len(seen)] * len(seen)
         first += len(targets) + 1
     return Lesson(
         torch.tensor(rows, dtype=torch.int64),
@@ -60,10 +72,14 @@ def make_lesson(links: Sequence[Links], source_words: Sequence[list[int]], targe
 def guided_loss(
     q: Float[Tensor, "T K"], k: Float[Tensor, "S K"], *, queries: Ragged, keys: Ragged, lesson: Lesson
 ) -> Float[Tensor, ""]:
-    """Cross-entropy between the lesson and the attention of one head, summed over the taught rows, in nats."""
+    """Cross-entropy between the lesson and the attention of one head, summed over the taught rows, in nats.
+
+    In 32 bits, whatever the pass around it runs in: it is a small product, and the loss of it may be small too.
+    """
     q_grid = q.float()[queries.source_rows]  # (T, K) -> (B, Tm, K)
     k_grid = k.float()[keys.source_rows]
-    scores = q_grid @ k_grid.transpose(1, 2) / math.sqrt(q.shape[1])
+    with torch.autocast(q.device.type, enabled=False):
+        scores = q_grid @ k_grid.transpose(1, 2) / math.sqrt(q.shape[1])
     logs = scores.masked_fill(hidden_keys(queries, keys, causal=False), float("-inf")).log_softmax(-1)
     flat = logs.flatten(0, 1)[queries.places]  # (B, Tm, Sm) -> (T, Sm)
     return -(flat[lesson.rows, lesson.columns] * lesson.shares).sum()
@@ -73,7 +89,8 @@ def guided_loss(
 class Heard:
     """What the taught head said in the last pass."""
 
-    loss: Tensor | None = None
+    loss: Float[Tensor, ""] | None = None
+    rows: Float[Tensor, ""] | None = None  # that were taught
 
 
 class Guide:
@@ -90,6 +107,10 @@ class Guide:
         self.head = head
         self._here = threading.local()
         self.attention.listener = self._listen
+
+    def __deepcopy__(self, memo: object) -> "Guide":
+        """A copy of the model, made for translation, needs no guide of its own: this one is silent in its passes."""
+        return self
 
     def release(self) -> None:
         self.attention.listener = None
@@ -112,10 +133,16 @@ class Guide:
         return make_lesson(links, source_words, target_words)
 
     @staticmethod
-    def _words(offsets: list[tuple[int, int, int]], text: str, spell, ids: Sequence[int]) -> list[int]:
-        plain = [piece[0] for piece in offsets]
-        owned = owners(offsets, spaced_words(text))
-        return owned if plain == list(ids) else carry_over(owned, spell(plain), spell(ids))
+    def _words(
+        offsets: list[Offset], text: str, spell: Callable[[Sequence[int]], list[str]], ids: Sequence[int]
+    ) -> list[int]:
+        plain, owned = [piece[0] for piece in offsets], owners(offsets, spaced_words(text))
+        if plain == list(ids):
+            return owned
+        before, now = spell(plain), spell(ids)
+        if sum(map(len, before)) != sum(map(len, now)):
+            return [NO_WORD] * len(ids)  # a letter that is no piece by itself was drawn, and is unknown
+        return carry_over(owned, before, now)
 
     @contextmanager
     def teach(self, lesson: Lesson) -> Iterator[Heard]:
@@ -134,3 +161,4 @@ class Guide:
         lesson, heard = taught
         group = self.head * kv.shape[2] // q.shape[1]
         heard.loss = guided_loss(q[:, self.head], kv[:, 0, group], queries=queries, keys=keys, lesson=lesson)
+        heard.rows = lesson.num_rows

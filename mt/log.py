@@ -7,11 +7,11 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -20,6 +20,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mt.errors import CheckpointError, DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 logger = logging.getLogger("mt")
 
@@ -55,6 +58,13 @@ class _Console(Console):
     def on_broken_pipe(self) -> None:
         """A reader of stderr that went away ends the talk, not the run, and not stdout (rich would end both)."""
         self.quiet = True
+
+    def _check_buffer(self) -> None:
+        """So does a full disk under the file that stderr goes to, or a terminal that was closed."""
+        try:
+            super()._check_buffer()
+        except OSError:
+            self.on_broken_pipe()
 
 
 class _ConsoleHandler(logging.Handler):
@@ -237,7 +247,10 @@ class Metrics:
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter  # here, because it takes two seconds
 
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+            try:
+                self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+            except OSError as error:
+                self._warn(error)
 
     def write(self, kind: str, step: int, **values: Any) -> None:
         """Append one line; numbers also become the TensorBoard scalars `kind/name`."""
@@ -257,6 +270,11 @@ class Metrics:
     def text(self, tag: str, step: int, text: str) -> None:
         """Show `text` (Markdown), such as sample translations, in TensorBoard; it goes nowhere else."""
         self._show("add_text", tag, text, step)
+
+    def images(self, tag: str, step: int, draw: "Callable[[], Sequence[NDArray[Any]]]") -> None:
+        """Show pictures (`[Y, X, 3]`, bytes) in TensorBoard as `tag/1` and so on; without it none is drawn."""
+        for number, pixels in enumerate(draw() if self._board is not None else [], 1):
+            self._show("add_image", f"{tag}/{number}", pixels, step, None, "HWC")
 
     def close(self) -> None:
         self._file.close()

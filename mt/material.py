@@ -1,5 +1,6 @@
 """The text of a run, ready for batches: read, cleaned, cut into pieces; and the set that a model is scored on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -21,6 +22,7 @@ from mt.models import find_run, languages
 from mt.plain import from_plain
 from mt.tokenizer import Tokenizer, train_tokenizer
 from mt.train.folder import read_config
+from mt.train.links import LinkTable, by_corpus, read_links
 
 COUNTED = 10_000  # lines at most
 
@@ -37,6 +39,7 @@ class Material:
     tokenizer: Tokenizer
     train: TokenizedCorpus
     dev: TokenizedCorpus
+    links: LinkTable | None = None  # of the pairs of `train`
 
     @cached_property
     def usual(self) -> Usual:
@@ -57,13 +60,22 @@ def read_corpus(data: DataConfig) -> Corpus:
 
 
 def prepare(
-    *, data: DataConfig, clean: CleanConfig, tokenizer: TokenizerConfig, batch: BatchConfig, longest: int | None
+    *,
+    data: DataConfig,
+    clean: CleanConfig,
+    tokenizer: TokenizerConfig,
+    batch: BatchConfig,
+    longest: int | None,
+    links: Sequence[str] = (),
 ) -> Material:
     """Read, clean and tokenise; say what was left out.
 
-    Args: longest: the positions that the model has, None: any number; longer dev pairs cannot be used.
+    Args: longest: the positions that the model has, None: any number; longer dev pairs cannot be used; links: files
+    of word links, one for each corpus of `data.train`.
     Raises: DataError, ConfigError: when the text or the settings do not do.
     """
+    if links:
+        by_corpus(links, data.train)  # what is wrong there is known before anything is read
     corpus = read_corpus(data)
     sizes = f"{len(corpus.train):,} / {len(corpus.dev):,} / {len(corpus.test):,}"
     logger.info(f"{corpus.name}: {sizes} pairs (train / dev / test), licence: {corpus.licence}")
@@ -78,13 +90,14 @@ def prepare(
     train = TokenizedCorpus(pairs, trained, max_length=batch.max_length, cache=Path(data.cache) / "corpora")
     if train.num_too_long:
         logger.info(f"left out {train.num_too_long:,} pairs of more than {batch.max_length} pieces a side")
-    dev = TokenizedCorpus(corpus.dev, trained, max_length=longest)
+    dev = TokenizedCorpus(corpus.dev, trained, max_length=longest, kind="dev", setting="model.max_length")
     if dev.num_too_long:
         logger.warning(
             f"left out {dev.num_too_long:,} dev pairs of more than {longest} pieces (`model.max_length`) a side"
         )
     # What is trained on lies in a table by now; as a list ten million pairs are gigabytes that a run has no use for.
-    return Material(replace(corpus, train=[]), refusals, trained, train, dev)
+    found = read_links(links, data.train, train, src=corpus.src, tgt=corpus.tgt) if links else None
+    return Material(replace(corpus, train=[]), refusals, trained, train, dev, found)
 
 
 def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tuple[list[Pair], str | None]:

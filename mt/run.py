@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,9 @@ class Run:
                 rows = list(zip(validation.sources, validation.references, validation.hypotheses, strict=True))
                 text = "\n\n".join(f"{s}\n\n- {r}\n- **{h}**" for s, r, h in rows[:SAMPLES])
                 metrics.text("samples", state.step, text)
+                if validation.attention is not None and trainer.validator.watch is not None:
+                    pictures = partial(trainer.validator.watch.pictures, validation.attention)
+                    metrics.images("attention", state.step, pictures)
 
             def on_bad_update(step: int, reason: str, update: Update, indices: Sequence[int]) -> None:
                 pairs = trainer.stream.corpus.pairs

@@ -5,6 +5,7 @@ to be told how the other was made.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
@@ -37,13 +38,21 @@ def owners(pieces: Sequence[Offset], words: Sequence[Span]) -> list[int]:
     A piece that covers no word's characters belongs to the word that goes on, or begins, where it ends: so do a lone
     "▁" and all bytes of a character but the last.
     """
+    ends = [last for _, last in words]
     found = []
     for _, begin, end in pieces:
-        covered = [min(end, last) - max(begin, first) for first, last in words]
-        if max(covered, default=0) <= 0:
-            covered = [int(first <= end < last) for first, last in words]
-        best = max(covered, default=0)
-        found.append(covered.index(best) if best > 0 else NO_WORD)
+        near = first = bisect_right(ends, begin)  # words before it end where the piece begins, or sooner
+        best, most = NO_WORD, 0
+        while near < len(words) and words[near][0] < end:
+            covered = min(end, words[near][1]) - max(begin, words[near][0])
+            if covered > most:
+                best, most = near, covered
+            near += 1
+        if best == NO_WORD:
+            after = bisect_right(ends, end, first)
+            if after < len(words) and words[after][0] <= end:
+                best = after
+        found.append(best)
     return found
 
 

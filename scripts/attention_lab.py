@@ -90,10 +90,9 @@ def measure(asked: argparse.Namespace) -> None:
 
 def places(models: Sequence[Path], checkpoints: bool) -> Iterator[tuple[str, Path]]:
     for path in models:
-        if not checkpoints:
-            yield path.name, path
-        for folder in sorted(path.glob("checkpoints/step-*")) if checkpoints else []:
-            yield f"step {int(folder.name.removeprefix('step-')):,}", folder
+        for folder in sorted(path.glob("checkpoints/step-*")) if checkpoints else [path]:
+            step = folder.name.removeprefix("step-")
+            yield f"step {int(step):,}" if step.isdigit() else folder.name, folder
 
 
 def words_of(seen: Observation) -> tuple[list[str], list[str]]:

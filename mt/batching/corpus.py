@@ -25,13 +25,27 @@ class TokenizedCorpus:
     """
 
     def __init__(
-        self, pairs: Sequence[Pair], tokenizer: Tokenizer, *, max_length: int | None = None, cache: Path | None = None
+        self,
+        pairs: Sequence[Pair],
+        tokenizer: Tokenizer,
+        *,
+        max_length: int | None = None,
+        cache: Path | None = None,
+        kind: str = "training",
+        setting: str = "batch.max_length",
     ) -> None:
-        """Args: cache: where tokenised text is kept from one run to the next; None: in memory only.
+        """Args: cache: where tokenised text is kept from one run to the next; None: in memory only. kind, setting: what
+        the pairs are, and what gave `max_length`, for the error.
         Raises: DataError: when no pair is left."""
 
         def build(sink: pa.NativeFile) -> Facts:
-            return _write(sink, pairs, tokenizer, max_length)
+            facts = _write(sink, pairs, tokenizer, max_length)
+            if not facts.pairs:
+                raise DataError(
+                    f"none of the {facts.too_long:,} {kind} pairs has at most `{setting}` ({max_length}) pieces a "
+                    "side; raise that setting, or split the text into sentences."
+                )
+            return facts
 
         self.tokenizer = tokenizer
         if cache is None:
@@ -89,10 +103,7 @@ def in_budget(corpus: TokenizedCorpus, budget: int) -> Iterator[Batch]:
 
 
 def _write(sink: pa.NativeFile, pairs: Sequence[Pair], tokenizer: Tokenizer, max_length: int | None) -> Facts:
-    """Tokenise and write, some pairs at a time, for lists of pieces take fifty times the room of an array.
-
-    Raises: DataError: when no pair is left.
-    """
+    """Tokenise and write, some pairs at a time, for lists of pieces take fifty times the room of an array."""
     digest, files = hashlib.sha256(), dict[str, int]()
     read = kept = source_pieces = target_pieces = 0
     stream = iter(pairs)
@@ -112,11 +123,6 @@ def _write(sink: pa.NativeFile, pairs: Sequence[Pair], tokenizer: Tokenizer, max
             kept += len(chunk)
             source_pieces += sum(map(len, source))
             target_pieces += sum(map(len, target))
-    if not kept:
-        raise DataError(
-            f"none of the {read:,} training pairs has at most `batch.max_length` ({max_length}) pieces a "
-            "side; raise that setting, or split the text into sentences."
-        )
     return Facts(kept, read - kept, source_pieces, target_pieces, digest.hexdigest(), list(files))
 
 

@@ -49,6 +49,10 @@ class Pool:
     def num_batches(self) -> int:
         return len(self.source_longest)
 
+    def indices(self, n: int) -> tuple[int, ...]:
+        """Which pairs of the corpus batch `n` holds."""
+        return tuple(self.members[slice(*self.sentences[n : n + 2])].tolist())
+
     def batch(self, n: int) -> Batch:
         whose = slice(*self.sentences[n : n + 2])
         (s0, s1), (t0, t1) = self.source_rows[n : n + 2], self.target_rows[n : n + 2]
@@ -58,7 +62,7 @@ class Pool:
             self.target_in[t0:t1],
             self.target_out[t0:t1],
             Ragged(self.target_lengths[whose], num_rows=t1 - t0, max_length=self.target_longest[n]),
-            tuple(self.members[whose].tolist()),
+            self.indices(n),
         )
 
     def pin_memory(self) -> "Pool":

@@ -15,6 +15,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -237,9 +238,10 @@ def _store(folder: Path, build: Build) -> Table:
 
 def _sweep(folder: Path) -> None:
     for path in folder.glob(".tmp-*/fresh"):
-        newest = max((file.stat().st_mtime for file in path.glob("*")), default=path.stat().st_mtime)
-        if time.time() - newest > ABANDONED:
-            shutil.rmtree(path.parent, ignore_errors=True)
+        with suppress(OSError):  # another process has just put it in its place
+            times = [file.stat().st_mtime for file in path.glob("*")] or [path.stat().st_mtime]
+            if time.time() - max(times) > ABANDONED:
+                shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def _mapped(path: Path) -> pa.Buffer:

@@ -65,6 +65,10 @@ class BatchStream:
             pairs += in_pool * here.batch / self._pool_here().num_batches
         return here.epoch + pairs / len(self.corpus)
 
+    def indices(self) -> tuple[int, ...]:
+        """Which pairs of the corpus the next batch holds, without making it."""
+        return self._pool_here().indices(self.place.batch)
+
     def __next__(self) -> Batch:
         """Raises: MtError: when a worker died."""
         batch = self._pool_here().batch(self.place.batch)

@@ -13,6 +13,7 @@ from mt.nn.transformer import Transformer
 from mt.tokenizer import Tokenizer
 from mt.words import Offset, Span, reading_words, spaced_words
 
+BLOCK = 5_000  # pairs held at a time: each is some kilobytes of words and pieces
 FEWEST_SHOWN = 3  # warnings of one kind
 
 
@@ -69,11 +70,31 @@ def observe(
     """
     if callable(targets):
         targets = targets(sources)
+    assert len(sources) == len(targets), "every source has one target"
+    for first in range(0, len(sources), BLOCK):
+        block = sources[first : first + BLOCK], targets[first : first + BLOCK]
+        yield from _observe(
+            model, tokenizer, *block, max_length=max_length, uses=uses, by_spaces=by_spaces, first=first
+        )
+
+
+def _observe(
+    model: Transformer,
+    tokenizer: Tokenizer,
+    sources: Sequence[str],
+    targets: Sequence[str],
+    *,
+    max_length: int,
+    uses: Sequence[str],
+    by_spaces: bool,
+    first: int,
+) -> Iterator[Observation]:
+    """Args: first: how many pairs came before."""
     split = spaced_words if by_spaces else reading_words
     source_sides = [Side(text, split(text), tokenizer.offsets_source(text)) for text in sources]
     target_sides = [Side(text, split(text), tokenizer.offsets_target(text)) for text in targets]
-    source_sides = _cut(source_sides, max_length - 1, "source")
-    target_sides = _cut(target_sides, max_length - 1, "target")
+    source_sides = _cut(source_sides, max_length - 1, "source", first)
+    target_sides = _cut(target_sides, max_length - 1, "target", first)
     done = force(
         model,
         [[*side.ids, tokenizer.eos] for side in source_sides],
@@ -86,9 +107,9 @@ def observe(
         yield Observation(source, target, forced.maps, forced.log_probs)
 
 
-def _cut(sides: list[Side], most: int, name: str) -> list[Side]:
+def _cut(sides: list[Side], most: int, name: str, first: int) -> list[Side]:
     """Words past the cut stay, and are seen by no piece: numbers of words are those of the text."""
-    long = [line for line, side in enumerate(sides, 1) if len(side.pieces) > most]
+    long = [line for line, side in enumerate(sides, first + 1) if len(side.pieces) > most]
     if long:
         lines = ", ".join(f"{line:,}" for line in long[:FEWEST_SHOWN]) + (", ..." if len(long) > FEWEST_SHOWN else "")
         logger.warning(

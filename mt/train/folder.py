@@ -21,7 +21,8 @@ from mt.log import logger
 from mt.train.state import TrainState
 from mt.train.validate import Validation
 
-MUST_MATCH = {"data", "clean", "tokenizer", "model", "batch", "loss", "optim"}  # sections that make a run what it is
+# sections that make a run what it is
+MUST_MATCH = {"data", "clean", "tokenizer", "model", "batch", "loss", "alignment", "optim"}
 MUST_MATCH_KEYS = {"train.seed", "train.ema", "train.precision", "train.watch", "train.spike_sigmas", "schedule.name"}
 MAY_MOVE = {"data.root", "data.cache", "data.workers"}
 PACKAGES = ("torch", "sentencepiece", "sacrebleu", "datasets", "hydra-core", "safetensors")
@@ -53,16 +54,24 @@ class RunFolder:
         write_text(self.config, yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
 
     def check_text(self, facts: dict[str, Any]) -> None:
-        """Raises: DataError: when the run began with other training text, or other pieces, than `facts` tell of."""
+        """Raises: DataError: when the run began with other training text, or other pieces, than `facts` tell of;
+        CheckpointError: when the manifest does not tell."""
         if not self.manifest.exists():
             return
-        before = read_json(self.manifest)
+        before = flatten(read_json(self.manifest))
         for what, section, key in (("text", "data", "fingerprint"), ("vocabulary", "tokenizer", "sha256")):
-            if before[section][key] != facts[section][key]:
+            if (known := before.get(f"{section}.{key}")) is None:
+                raise CheckpointError(f"`{self.manifest}` must tell `{section}.{key}`, but does not: it is damaged.")
+            if known != facts[section][key]:
                 raise DataError(
                     f"the training {what} is not the one that {self.path} began with; put that back, or give the new "
                     "run a name of its own: run.name=..."
                 )
+        if before.get("data.links") != facts["data"].get("links"):
+            raise DataError(
+                f"the word links (`alignment.links`) are not those that {self.path} began with; put them back, or give "
+                "the new run a name of its own: run.name=..."
+            )
 
     def batch_tokens(self) -> int | None:
         """The budget that `batch.tokens=auto` came to when the run began; None before it has learnt anything."""
@@ -76,11 +85,10 @@ class RunFolder:
 
     def write_manifest(self, facts: dict[str, Any], command: list[str]) -> None:
         """What is needed to do the run again; every start adds an attempt."""
-        attempts = []
-        if self.manifest.exists():
-            attempts = read_json(self.manifest).get("attempts", [])
-        attempts.append({"command": command, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **machine()})
-        write_text(self.manifest, json.dumps({**facts, "attempts": attempts}, indent=2, ensure_ascii=False) + "\n")
+        before = read_json(self.manifest).get("attempts") if self.manifest.exists() else None
+        attempt = {"command": command, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **machine()}
+        told = {**facts, "attempts": [*(before if isinstance(before, list) else []), attempt]}
+        write_text(self.manifest, json.dumps(told, indent=2, ensure_ascii=False) + "\n")
 
     def write_samples(self, validation: Validation, state: TrainState) -> None:
         """Dev sentences with their translations at this step: source, reference, translation, an empty line."""

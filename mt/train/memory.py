@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mt.batching import Batch, TokenizedCorpus, make_batch
 from mt.config import BatchConfig
-from mt.errors import MtError
+from mt.errors import ConfigError, MtError
 from mt.log import logger
 from mt.losses import Loss
 
@@ -107,14 +107,22 @@ def find_budget(
     corpus: TokenizedCorpus,
     section: BatchConfig,
     parameters: Sequence[nn.Parameter],
+    *,
+    sharded: bool = False,
 ) -> int:
     """What `batch.tokens=auto` comes to on the device of the parameters; on a CPU a number that uses its caches well.
 
-    Args: attempt: forward and backward of a batch. Raises: MtError: when the longest sentences do not fit.
+    Args: attempt: forward and backward of a batch; sharded: whether the parameters are pieces.
+    Raises: MtError: when the longest sentences do not fit; ConfigError: when it cannot be tried out.
     """
     device = parameters[0].device
     if device.type == "cpu":
         return max(CPU_BUDGET, section.max_length)
+    if sharded:
+        raise ConfigError(
+            "`batch.tokens` is auto, which is found out by running out of memory; with `train.sharding=full` a process "
+            "that does leaves the others waiting for it: set `batch.tokens` to a number."
+        )
     src, tgt = corpus.source.lengths(), corpus.target.lengths() + 1
     longest, shortest = int(max(src.max(), tgt.max())), int(min(src.min(), tgt.min()))
     pieces = corpus.tokenizer.src_size, corpus.tokenizer.tgt_size

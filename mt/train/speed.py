@@ -48,7 +48,10 @@ def speed_up(updater: Updater, section: TrainConfig, batch: BatchConfig, corpus:
     if updater.sharded:
         return
     model, precision = updater.model, updater.precision
-    if recording_pays(section, model, updater.device, rows=batch.budget, precision=precision):
+    recording = recording_pays(section, model, updater.device, rows=batch.budget, precision=precision)
+    if recording and updater.guiding is not None:
+        logger.info("updates are not recorded (`train.graphs`): guided alignment has other lessons for every batch")
+    elif recording:
         shape, share = common_shape(corpus.source.lengths(), corpus.target.lengths() + 1, batch.budget)
         logger.info(
             f"updates are recorded: {share:.0%} of the batches fit {shape.target_rows:,} rows a side in "

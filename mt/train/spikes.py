@@ -1,5 +1,6 @@
 """Is this loss a spike? A pure function of the losses before it, so that a run that is resumed decides the same."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ def find_spike(state: TrainState, loss: float, sigmas: float) -> str | None:
     """What is wrong with the loss of an update, in words; one that is accepted is remembered in `state`."""
     if is_spike(state.losses, loss, sigmas):
         return f"the loss {loss:.3f} is more than {sigmas:g} deviations above the {len(state.losses)} before it"
-    if sigmas:
+    if sigmas and math.isfinite(loss):  # one that is not would make a mean of nothing
         state.losses = [*state.losses, loss][-WINDOW:]
     return None
 

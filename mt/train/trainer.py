@@ -41,7 +41,7 @@ class Begun:
     step: int
     epoch: float
     lr: float
-    indices: tuple[int, ...]  # of its pairs, this process's
+    indices: tuple[int, ...]  # of its pairs, on all processes
 
 
 class Trainer:
@@ -150,9 +150,8 @@ class Trainer:
         started = time.perf_counter()
         lr = self.learning_rate()
         self.state.step += 1
-        batches, seeds = self._deal()
+        batches, seeds, indices = self._deal()
         unread = self.updater(batches, lr, seeds=seeds)
-        indices = tuple(index for batch in batches for index in batch.indices)
         self.begun.append(Begun(unread, self.state.step, self.stream.epoch, lr, indices))
         read = self._read(ahead=self.ahead)
         seconds = time.perf_counter() - started
@@ -176,16 +175,17 @@ class Trainer:
             name = signal.Signals(self.signal).name if self.signal is not None else "a signal to another process"
             raise StoppedError(f"stopped by {name} at step {self.state.step:,}, saved; the same command goes on.")
 
-    def _deal(self) -> tuple[list[Batch], list[int]]:
-        """This process's batches of the next update, and what the random numbers of each start from."""
-        mine = []
+    def _deal(self) -> tuple[list[Batch], list[int], tuple[int, ...]]:
+        """This process's batches of the next update, with their seeds, and the indices of all processes' pairs."""
+        mine, indices = [], list[int]()
         for place in range(self.batch.accumulate):
+            indices += self.stream.indices()
             if self.group.owns(place):
                 mine.append((next(self.stream), mix(self.train.seed, self.state.step, place)))
             else:
                 self.stream.skip(1)  # every process is at the same place in the data
         batches, seeds = zip(*mine, strict=True)
-        return list(batches), list(seeds)
+        return list(batches), list(seeds), tuple(indices)
 
     def _agree(self) -> None:
         """The first process's clock, and everyone's signals, are known to all."""
@@ -226,7 +226,7 @@ class Trainer:
                     "train", begun.step, epoch=begun.epoch, loss=update.loss, nll=update.nll, lr=begun.lr,
                     grad_norm=update.grad_norm, src_tokens_per_s=status.src_tokens_per_s,
                     tgt_tokens_per_s=status.tgt_tokens_per_s,
-                    packing=update.tgt_tokens / (self.batch.budget * self.batch.accumulate),
+                    packing=update.tgt_tokens / (self.batch.budget * self.batch.accumulate), **update.more(),
                 )  # fmt: skip
 
     def _judge(self, begun: Begun, update: Update) -> None:
@@ -270,7 +270,7 @@ class Trainer:
         if metrics is not None:
             metrics.write(
                 "dev", self.state.step, loss=validation.loss, bleu=validation.bleu, chrf=validation.chrf,
-                seconds=seconds,
+                seconds=seconds, **validation.more(),
             )  # fmt: skip
         logger.info(
             f"step {self.state.step:,}: dev loss {validation.loss:.3f}, BLEU {validation.bleu:.2f}, "

@@ -23,6 +23,7 @@ from mt.nn.transformer import Transformer
 from mt.optim import Ema, load_optimizer_tensors, optimizer_tensors, set_rate, step_if
 from mt.train.compiled import CompiledLayers
 from mt.train.graphs import Recorded
+from mt.train.guiding import Guiding
 from mt.train.memory import Room, all_or_nothing
 from mt.train.sharding import gathered, is_sharded, like, whole
 
@@ -37,13 +38,19 @@ class Update:
     src_tokens: int
     tgt_tokens: int
     skipped: bool
+    guided: float | None = None  # the taught head's loss per taught row, in nats; None: nothing was taught
+
+    def more(self) -> dict[str, float]:
+        """What only some runs have, by the name it has in `metrics.jsonl`."""
+        return {} if self.guided is None else {"guided": self.guided}
 
 
 class Unread:
     """An update whose numbers may still be under way from the device."""
 
-    def __init__(self, numbers: Float[Tensor, "3"], src_tokens: int, tgt_tokens: int) -> None:
-        """Args: numbers: sums of the smoothed loss and of the negative log-likelihood, and the gradient's norm."""
+    def __init__(self, numbers: Float[Tensor, " N"], src_tokens: int, tgt_tokens: int) -> None:
+        """Args: numbers: sums of the smoothed loss and of the negative log-likelihood; with guided alignment, its
+        sum and its number of rows; the gradient's norm."""
         self._numbers = numbers.to("cpu", non_blocking=True)
         self._arrived = None
         if numbers.is_cuda:
@@ -56,11 +63,12 @@ class Unread:
         """Waits until the device has come so far."""
         if self._arrived is not None:
             self._arrived.synchronize()
-        smoothed, nll, norm = self._numbers.tolist()
+        smoothed, nll, *taught, norm = self._numbers.tolist()
         src_tokens, tgt_tokens = self._tokens
         return Update(
-            smoothed / tgt_tokens, nll / tgt_tokens, norm, src_tokens, tgt_tokens, skipped=not math.isfinite(norm)
-        )
+            smoothed / tgt_tokens, nll / tgt_tokens, norm, src_tokens, tgt_tokens,
+            skipped=not math.isfinite(norm), guided=taught[0] / taught[1] if taught and taught[1] else None,
+        )  # fmt: skip
 
 
 def batch_loss(model: Transformer, batch: Batch, precision: Precision, smoothing: float) -> Loss:
@@ -100,6 +108,7 @@ class Updater:
         self.room = Room()
         self.compiled: CompiledLayers | None = None  # both are set where they pay
         self.recorded: Recorded | None = None
+        self.guiding: Guiding | None = None  # where one head is taught links
 
     def __call__(self, batches: Sequence[Batch], lr: float, *, seeds: Sequence[int] | None = None) -> Unread:
         """Gradients are divided once, by the target tokens of all batches: how they were cut does not matter.
@@ -117,6 +126,8 @@ class Updater:
             if seeds is not None:
                 torch.manual_seed(seeds[number])
             sums += torch.stack(self.gradients(batch, tgt_tokens))
+        if self.guiding is not None:
+            sums = torch.cat([sums, self.guiding.take()])
         self._add_up(sums)
         norm = self._step(lr)
         return Unread(torch.stack([*sums, norm]), src_tokens, tgt_tokens)
@@ -127,6 +138,8 @@ class Updater:
         Nothing in here waits for another process, unless the model is sharded: a batch that does not fit the memory is
         cut and done again.
         """
+        if self.guiding is not None:
+            self.guiding.prepare(batch)
         batch = batch.to(self.device)
         if self.sharded:
             return self._backward(batch, divisor)
@@ -145,8 +158,14 @@ class Updater:
         return work() if self.compiled is None else self.compiled.run(work)
 
     def _backward(self, batch: Batch, divisor: int | Tensor) -> Loss:
-        loss = batch_loss(self.model, batch, self.precision, self.smoothing)
-        self.scaler.scale(loss.smoothed / divisor).backward()
+        if self.guiding is None:
+            loss = batch_loss(self.model, batch, self.precision, self.smoothing)
+            self.scaler.scale(loss.smoothed / divisor).backward()
+        else:
+            with self.guiding.teach(batch) as heard:
+                loss = batch_loss(self.model, batch, self.precision, self.smoothing)
+            self.scaler.scale((loss.smoothed + self.guiding.weighted(heard)) / divisor).backward()
+            self.guiding.count(heard)
         return Loss(loss.smoothed.detach(), loss.nll.detach())
 
     def _add_up(self, sums: Tensor) -> None:

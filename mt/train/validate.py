@@ -12,6 +12,7 @@ from mt.metrics import bleu, chrf
 from mt.nn.transformer import Transformer
 from mt.optim import Ema
 from mt.train.update import batch_loss
+from mt.train.watching import AttentionWatch, Watched
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,11 @@ class Validation:
     sources: list[str]
     references: list[str]
     hypotheses: list[str]
+    attention: Watched | None = None
+
+    def more(self) -> dict[str, float]:
+        """What only some runs have, by the name it has in `metrics.jsonl`."""
+        return {} if self.attention is None else self.attention.scalars()
 
     def score(self, watch: Watch) -> float:
         """What "best" compares: higher is better."""
@@ -60,14 +66,17 @@ class Validator:
         tokens: int,
         pairs: int,
         bleu_tokenizer: str,
+        watch: AttentionWatch | None = None,
     ) -> None:
-        """Args: tokens: budget of a batch; pairs: how many dev sentences are translated."""
+        """Args: tokens: budget of a batch; pairs: how many dev sentences are translated; watch: pairs of which the
+        cross-attention is looked at."""
         self.dev = dev
         self.translate = translate
         self.precision = precision
         self.tokens = tokens
         self.pairs = pairs
         self.bleu_tokenizer = bleu_tokenizer
+        self.watch = watch
 
     @torch.no_grad()
     def __call__(self, model: Transformer) -> Validation:
@@ -87,4 +96,5 @@ class Validator:
             sources=sources,
             references=references,
             hypotheses=hypotheses,
+            attention=self.watch(model) if self.watch is not None else None,
         )

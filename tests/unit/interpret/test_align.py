@@ -170,3 +170,19 @@ def test_a_choice_goes_to_its_file_and_back(pairs):
 def test_a_file_that_does_not_fit_is_refused(values, message):
     with pytest.raises(CheckpointError, match=message):
         from_file(values, trained_numbers(), "f")
+
+
+def test_blocks_of_pairs_change_nothing_and_warnings_count_on(monkeypatch, caplog):
+    model, tokenizer = trained_numbers(), number_tokenizer()
+    sources = ["one two", "three", "", "one", "two", "three " * 30, "one"]
+    targets = ["eins zwei", "drei", "", "eins", "zwei", "drei", "eins"]
+
+    def seen():
+        return [(o.source, o.target, o.log_probs) for o in observe(model, tokenizer, sources, targets, max_length=20)]
+
+    whole = seen()
+    monkeypatch.setattr("mt.interpret.observe.BLOCK", 2)
+    for (source, target, values), (other_source, other_target, others) in zip(seen(), whole, strict=True):
+        assert (source, target) == (other_source, other_target)
+        torch.testing.assert_close(values, others)
+    assert len(caplog.messages) == 2 and all("takes (6);" in message for message in caplog.messages)

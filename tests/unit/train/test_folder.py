@@ -113,6 +113,15 @@ def test_a_damaged_manifest_is_named(begun):
         begun.write_manifest(FACTS, [])
 
 
+def test_a_manifest_that_does_not_tell_is_named_or_written_anew(begun):
+    begun.manifest.write_text('{"data": "abc", "attempts": "many"}')
+    with pytest.raises(CheckpointError) as refused:
+        begun.check_text(FACTS)
+    assert str(refused.value) == (f"`{begun.manifest}` must tell `data.fingerprint`, but does not: it is damaged.")
+    begun.write_manifest(FACTS, ["mt"])
+    assert [attempt["command"] for attempt in json.loads(begun.manifest.read_text())["attempts"]] == [["mt"]]
+
+
 def test_other_training_text_is_refused(begun):
     begun.check_text(FACTS)  # nothing is known yet
     begun.write_manifest(FACTS, [])
@@ -122,6 +131,19 @@ def test_other_training_text_is_refused(begun):
             DataError, match=rf"^the training {what} is not the one that .*run began with; put that back"
         ):
             begun.check_text({**FACTS, **part})
+
+
+def test_other_links_are_refused(begun):
+    facts = {**FACTS, "data": {**FACTS["data"], "links": "123"}}
+    begun.write_manifest(facts, [])
+    begun.check_text(facts)
+    for other in (FACTS, {**FACTS, "data": {**FACTS["data"], "links": "456"}}):
+        with pytest.raises(DataError) as refused:
+            begun.check_text(other)
+        assert str(refused.value) == (
+            f"the word links (`alignment.links`) are not those that {begun.path} began with; put them back, or give "
+            "the new run a name of its own: run.name=..."
+        )
 
 
 def test_samples_are_three_lines_and_an_empty_one(begun):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mt.batching import make_batch
 from mt.config import BatchConfig
-from mt.errors import MtError
+from mt.errors import ConfigError, MtError
 from mt.losses import Loss
 from mt.train.memory import (
     Room,
@@ -134,3 +134,13 @@ def test_on_a_cpu_auto_is_a_number_that_the_longest_sentence_fits():
     weight = [torch.nn.Parameter(torch.ones(1))]
     sections = [BatchConfig(tokens="auto", max_length=n) for n in (256, 9000)]
     assert [find_budget(lambda batch: None, None, section, weight) for section in sections] == [4096, 9000]
+
+
+def test_a_model_in_pieces_is_not_tried_out_until_the_memory_is_full():
+    weight = [torch.nn.Parameter(torch.ones(1, device="meta"))]
+    with pytest.raises(ConfigError) as refused:
+        find_budget(lambda batch: None, None, BatchConfig(tokens="auto"), weight, sharded=True)
+    assert str(refused.value) == (
+        "`batch.tokens` is auto, which is found out by running out of memory; with `train.sharding=full` a process "
+        "that does leaves the others waiting for it: set `batch.tokens` to a number."
+    )

@@ -61,6 +61,14 @@ def test_one_spike_is_one_spike():
     assert found[1] == "the loss inf is more than 6 deviations above the 41 before it"
 
 
+@pytest.mark.parametrize("odd", [math.inf, math.nan])
+def test_a_loss_that_is_not_finite_leaves_no_trace_before_there_are_enough(odd):
+    state = TrainState()
+    for loss in [odd, *FLAT]:
+        assert find_spike(state, loss, 6.0) is None
+    assert state.losses == FLAT and find_spike(state, 1e9, 6.0) is not None
+
+
 def test_without_sigmas_nothing_is_remembered():
     state = TrainState()
     assert find_spike(state, 5.0, 0.0) is None and state.losses == []

@@ -288,7 +288,7 @@ def test_of_several_processes_one_may_get_a_signal_twice(make, fit):
 def test_each_process_gets_its_batches_with_their_own_seeds(make, monkeypatch):
     alone, dealt = make(steps=5), []
     alone.batch = BatchConfig(tokens=64, max_length=32, accumulate=4)
-    batches, seeds = alone._deal()
+    batches, seeds, indices = alone._deal()
     for rank in range(2):
         trainer = make(steps=5)
         trainer.batch, trainer.group = alone.batch, Group(rank=rank, world=2)
@@ -296,6 +296,8 @@ def test_each_process_gets_its_batches_with_their_own_seeds(make, monkeypatch):
         assert trainer.stream.place == alone.stream.place
     assert [b.indices for b in batches] == [dealt[n % 2][0][n // 2].indices for n in range(4)]
     assert seeds == [dealt[n % 2][1][n // 2] for n in range(4)] and len(set(seeds)) == 4
+    # Each knows the pairs of all: the first one names those of a bad update.
+    assert indices == dealt[0][2] == dealt[1][2] == tuple(index for batch in batches for index in batch.indices)
 
 
 # ---------------------------------------------------------------- on disk

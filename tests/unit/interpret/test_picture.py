@@ -1,0 +1,49 @@
+"""Heat maps as pixels."""
+
+import numpy as np
+import pytest
+import torch
+
+from mt.interpret import picture as module
+from mt.interpret.picture import CELL, FULL, GAP, Picture
+
+MAPS = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]]])
+
+
+def test_cells_are_white_for_nothing_and_dark_for_all():
+    made = Picture(["ein", "Haus"], ["a", "house"], ["layer 1", "layer 2"])
+    pixels = made.draw(MAPS.expand(2, -1, -1))
+    assert pixels.dtype == np.uint8 and pixels.shape[2] == 3
+    top, left = pixels.shape[0] - 2 - 2 * CELL, pixels.shape[1] - 2 * (3 * CELL + GAP)
+    for n in range(2):
+        first = left + n * (3 * CELL + GAP)
+        grid = pixels[top : top + 2 * CELL, first : first + 3 * CELL].reshape(2, CELL, 3, CELL, 3)
+        half = (255 - 0.5 * (255 - FULL)).round()
+        expected = [[FULL, [255] * 3, [255] * 3], [[255] * 3, half, half]]
+        assert (grid == np.array(expected)[:, None, :, None]).all()
+    assert (pixels[:top] < 128).any() and (pixels[top:, :left] < 128).any()  # words above and beside
+    assert (made.draw(0 * MAPS.expand(2, -1, -1))[top : top + 2 * CELL, left:] == 255).all()  # drawn anew
+
+
+def test_the_words_above_are_the_same_over_every_map_and_stand_over_their_columns():
+    pixels = Picture(["iiiiiiii", "m"], ["a"], ["", ""]).draw(torch.zeros(2, 1, 3))
+    top, left = pixels.shape[0] - 2 - CELL, pixels.shape[1] - 2 * (3 * CELL + GAP)
+    above = [pixels[CELL:top, left + n * (3 * CELL + GAP) :][:, : 3 * CELL] for n in range(2)]
+    assert (above[0] == above[1]).all()
+    inked = [np.nonzero((above[0][:, i * CELL : (i + 1) * CELL] < 128).any(axis=(1, 2)))[0] for i in range(2)]
+    assert inked[0].min() < inked[1].min() - 8  # the long word reaches higher
+    assert all(rows.max() >= len(above[0]) - 6 for rows in inked)  # and both begin at the map
+
+
+@pytest.mark.parametrize("words", [[], ["a$b_{c}", "<b>", "東京"]])
+def test_any_words_will_do_with_any_font(words, monkeypatch):
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    from PIL import ImageFont
+
+    def missing(*args):
+        raise OSError("cannot open resource")
+
+    monkeypatch.setattr(ImageFont, "truetype", missing)
+    monkeypatch.setattr(ImageFont, "load_default", lambda size: ImageFont.load_default_imagefont())
+    pixels = Picture(words, words, ["one"]).draw(torch.zeros(1, len(words), len(words) + 1))
+    assert pixels.shape[0] > 0
