@@ -55,6 +55,7 @@ class Precision(StrEnum):
     fp32 = "fp32"
     bf16 = "bf16"
     fp16 = "fp16"
+    int8 = "int8"  # to translate on the CPU only: bf16, and the output layer in 8 bits
 
 
 class Watch(StrEnum):

@@ -8,6 +8,7 @@ import torch
 
 from mt.config import Precision
 from mt.errors import ConfigError
+from mt.matmul import has_int8
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # glibc, malloc.h
 
@@ -40,7 +41,15 @@ def fast_bf16(device: torch.device) -> bool:
 
 
 def pick_precision(wanted: Precision, device: torch.device) -> Precision:
-    """`auto`: bf16 where it is fast, fp16 on older CUDA devices, else fp32."""
+    """`auto`: bf16 where it is fast, fp16 on older CUDA devices, else fp32.
+
+    Raises: ConfigError: for int8 where there is no fast product of 8 bits.
+    """
+    if wanted is Precision.int8 and not (device.type == "cpu" and has_int8()):
+        raise ConfigError(
+            f"the precision is int8, which needs a CPU with AVX-512 VNNI, but the device is {device}, or a CPU without "
+            "it; use auto."
+        )
     if wanted is not Precision.auto:
         return wanted
     if fast_bf16(device):

@@ -25,6 +25,13 @@ def onednn_is_faster() -> bool:
     return there and bool(capabilities.get("avx512_f")) and not intel and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
+@cache
+def has_int8() -> bool:
+    """Whether products of 8 bits are fast on this CPU."""
+    capable = getattr(torch.cpu, "get_capabilities", dict)().get("avx512_vnni", False)
+    return bool(capable) and hasattr(torch.ops.onednn, "qlinear_prepack")
+
+
 def _applies(x: Tensor) -> bool:
     if torch.compiler.is_compiling():
         return False  # a compiler chooses for itself, and knows this one operator in its own place only

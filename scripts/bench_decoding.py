@@ -4,8 +4,9 @@
 
 MODEL is what `mt translate` takes; the text is DIR/test_2016_flickr.en and .de, plain or .gz. Needs the extra `ct2`.
 
-Every system gets text and gives text. Loading is timed apart. Systems take turns, round after round, so that a busy
-moment falls on all; each is shown at its best batch size, by its median round: sentences and output pieces (end marks
+Every system gets text and gives text. Loading is timed apart. Each system's batch size is the best of some on the first
+`--trial` sentences. Then systems take turns, round after round, so that a busy moment falls on all; the median round
+counts: sentences and output pieces (end marks
 counted) a second, seconds of processor time, BLEU with its signature, output pieces for each reference piece, and the
 share of translations that are letter by letter those of the first system.
 
@@ -56,12 +57,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--src", default="en")
     parser.add_argument("--tgt", default="de")
     parser.add_argument("--beams", type=int, nargs="+", default=[5, 1])
-    parser.add_argument("--ours", nargs="*", default=["fp32", "bf16"], help="precisions")
+    parser.add_argument("--ours", nargs="*", default=["fp32", "bf16", "int8"], help="precisions")
     parser.add_argument("--theirs", nargs="*", default=["float32", "int8"], help="compute types")
-    parser.add_argument("--our-batches", type=int, nargs="+", default=[512, 1024, 4096], help="source pieces")
+    parser.add_argument("--our-batches", type=int, nargs="+", default=[1024, 4096, 16384], help="source pieces")
     parser.add_argument("--their-batches", type=int, nargs="+", default=[16, 32, 64], help="sentences")
     parser.add_argument("--patience", type=float, help="of ours (default: the exact rule); 1 is the rule of theirs")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--trial", type=int, default=200, help="sentences that batch sizes are tried on")
     parser.add_argument("--limit", type=int, help="the first sentences only")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
@@ -113,8 +115,8 @@ def theirs(
     return System(f"CTranslate2 {compute_type}", batch, seconds, translate)
 
 
-def row_steps(translator: Translator, sources: Sequence[str]) -> int:
-    """How many hypotheses were extended by a piece."""
+def row_steps(translator: Translator, sources: Sequence[str]) -> tuple[int, int]:
+    """How many hypotheses were extended by a piece, and how many pieces came out."""
     count = 0
     step = translator.stepper.step
 
@@ -124,8 +126,8 @@ def row_steps(translator: Translator, sources: Sequence[str]) -> int:
         return step(tokens)
 
     translator.stepper.step = counted  # pyright: ignore[reportAttributeAccessIssue]
-    translator.search(sources)
-    return count
+    found = translator.search(sources)
+    return count, sum(len(best[0].piece_log_probs) for best in found)
 
 
 def take_turns(
@@ -145,27 +147,32 @@ def take_turns(
     return times, written
 
 
+def best_batches(systems: list[System], sources: Sequence[str], clock: Callable[[], float]) -> list[System]:
+    """Of the systems of each name, the one whose batch size is fastest in one round after a first."""
+    times, _ = take_turns(systems, sources, 1, clock)
+    best: dict[str, int] = {}
+    for i, system in enumerate(systems):
+        if system.name not in best or times[i] < times[best[system.name]]:
+            best[system.name] = i
+    return [systems[i] for i in best.values()]
+
+
 def report(
     systems: list[System], sources: Sequence[str], references: Sequence[str], asked: argparse.Namespace, pieces: int
 ) -> None:
     clock = time.process_time if asked.clock == "cpu" else time.perf_counter
+    systems = best_batches(systems, sources[: asked.trial], clock)
     times, written = take_turns(systems, sources, asked.rounds, clock)
-    medians = {i: statistics.median(seconds for seconds, _ in times[i]) for i in times}
-    best: dict[str, int] = {}
-    for i, system in enumerate(systems):
-        if system.name not in best or medians[i] < medians[best[system.name]]:
-            best[system.name] = i
-    first = written[next(iter(best.values()))][0]
     score = None
     print("system                 batch   load s  sentences/s  pieces/s  cpu s   BLEU  length  identical")
-    for name, i in best.items():
+    for i, system in enumerate(systems):
         texts, count = written[i]
+        seconds, processor = (statistics.median(column) for column in zip(*times[i], strict=True))
         score = bleu(texts, references, tokenize=bleu_tokenizer_for(asked.tgt))
-        same = sum(a == b for a, b in zip(texts, first, strict=True)) / len(texts)
-        processor = statistics.median(cpu for _, cpu in times[i])
+        same = sum(a == b for a, b in zip(texts, written[0][0], strict=True)) / len(texts)
         print(
-            f"{name:22} {systems[i].batch:5} {systems[i].load_seconds:8.2f} {len(texts) / medians[i]:12.1f} "
-            f"{count / medians[i]:9.0f} {processor:6.2f} {score.value:6.2f} {count / pieces:7.3f} {same:10.1%}"
+            f"{system.name:22} {system.batch:5} {system.load_seconds:8.2f} {len(texts) / seconds:12.1f} "
+            f"{count / seconds:9.0f} {processor:6.2f} {score.value:6.2f} {count / pieces:7.3f} {same:10.1%}"
         )
     print(f"BLEU {score.signature if score else None}", flush=True)
 
@@ -186,8 +193,8 @@ def main() -> None:
         for beam in asked.beams:
             counting = load(asked.model, device="cpu", precision="fp32")
             counting.section = replace(counting.section, beam=beam, length_penalty=1.0, patience=asked.patience)
-            out = sum(len(found[0].piece_log_probs) for found in counting.search(sources))
-            ratio = row_steps(counting, sources) / (out * beam)
+            steps, out = row_steps(counting, sources[: asked.trial])
+            ratio = steps / (out * beam)
             print(f"\nbeam {beam}, {len(sources):,} sentences, {asked.threads} threads, {asked.clock} clock; "
                   f"patience of ours: {asked.patience}, row steps of ours: {ratio:.3f}")  # fmt: skip
             systems = [ours(asked, name, beam, batch) for name in asked.ours for batch in asked.our_batches]

@@ -7,7 +7,7 @@ One step, for all sentences at once:
     finish       candidates that end and are among the best W are offered to the sentence's n-best list
     advance      the best W candidates that do not end become the new beams
     close        a sentence is done when none of its open hypotheses can still enter its n-best list
-    leave        sentences that are done leave the batch, a few at a time
+    leave        sentences that are done leave the batch
 
 **The stopping rule is exact.** Log-probabilities only fall as a hypothesis grows, and the length penalty only rises
 (`Search` has none that falls), so nothing that grows out of an open hypothesis with log-probability l scores more than
@@ -37,7 +37,7 @@ from torch import Tensor
 
 from mt.decode.banks import expand_banks
 from mt.decode.candidates import Candidates, expand
-from mt.decode.greedy import greedy_search, round_up
+from mt.decode.greedy import greedy_search, staying
 from mt.decode.groups import different, expand_groups
 from mt.decode.rules import Rule, apply_rules
 from mt.decode.search import Hypothesis, Search
@@ -132,8 +132,8 @@ def search_beams(
             of_units = going.repeat_interleave(search.groups)
             give_up(unfinished, finished, before=beams, beams=following, going=of_units, penalty=penalty)
             following.log_prob = following.log_prob.masked_fill(~of_units[:, None], -torch.inf)
-        stay = staying(going, num_going)
-        some_leave = len(stay) < len(going)
+        some_leave = num_going < len(going)
+        stay = staying(going)
         if some_leave:
             units = torch.arange(len(beams.owner), device=stepper.device).view(-1, search.groups)[stay].flatten()
             following, rows = following.select(units), rows[units]
@@ -223,14 +223,6 @@ def goes_on(beams: Beams, finished: Kept, penalty: Float[Tensor, " L"], enough: 
     worst = finished.score[beams.owner, -1]
     going = (bound > worst) & (beams.limit > beams.prefix.shape[2])
     return going if enough == math.inf else going & (finished.offered[beams.owner] < enough)
-
-
-def staying(going: Bool[Tensor, " B"], num_going: int) -> Int[Tensor, " B2"]:
-    """Which sentences stay in the batch: those going on, and idle ones up to the next size that is `round_up`'s."""
-    size = round_up(num_going)
-    if size >= len(going):
-        return torch.arange(len(going), device=going.device)
-    return (~going).byte().argsort(stable=True)[:size].sort().values
 
 
 def give_up(

@@ -8,9 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mt.config import require
 from mt.decode.stepper import Stepper
-from mt.errors import ConfigError
+from mt.errors import ConfigError, require
 
 
 class Mean(StrEnum):

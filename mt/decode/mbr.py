@@ -29,3 +29,11 @@ def mbr(candidates: Sequence[str], utility: Utility, weights: Sequence[float] | 
     expected = (utility(list(known)).double() @ together / together.sum())[texts]
     best, order = expected.sort(descending=True, stable=True)
     return list(zip(order.tolist(), best.tolist(), strict=True))
+
+
+def shares_of(log_probs: Sequence[float]) -> list[float]:
+    """How likely each of some translations is, when it must be one of them: weights for `mbr`, which sum to one.
+
+    The n-best list of a beam needs them: it holds each translation once, where samples repeat a likely one.
+    """
+    return torch.tensor(log_probs, dtype=torch.float64).softmax(0).tolist()

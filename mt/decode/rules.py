@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mt.config import require
+from mt.errors import require
 
 FORBIDDEN = -torch.inf
 

@@ -13,13 +13,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mt.config import require
 from mt.decode.candidates import best_pieces
-from mt.decode.greedy import LEAVING_SHARE, Transcript
+from mt.decode.greedy import Transcript, staying
 from mt.decode.rules import Rule, apply_rules
 from mt.decode.search import Hypothesis, Search
 from mt.decode.stepper import Stepper
+from mt.errors import require
 
+LEAVING_SHARE = 0.25  # of the rows: ranks are closed when so many can go
 UNIFORM_BITS = 48  # 53 would fit a double; with fewer, u * total is less than the total after rounding, too
 
 
@@ -126,7 +127,7 @@ class Rows:
         """
         is_open = self.is_open.view(-1, self.width)
         num_open = is_open.sum(dim=1)
-        stay = num_open.nonzero().flatten()
+        stay = staying(num_open > 0)
         width = int(num_open.max())
         if len(stay) * width <= len(self.slot) * (1 - LEAVING_SHARE):
             columns = (~is_open[stay]).int().argsort(dim=1, stable=True)[:, :width]  # [B2, W] -> [B2, W2]

@@ -3,8 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from mt.config import LengthNorm, require
+from mt.config import LengthNorm
 from mt.decode.rules import BanPieces
+from mt.errors import require
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

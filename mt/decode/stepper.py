@@ -43,7 +43,7 @@ class Stepper(Protocol):
     def reorder(self, rows: Int[Tensor, " R2"], sentences: Int[Tensor, " B2"] | None = None) -> None:
         """New row i continues old row `rows[i]`.
 
-        `sentences` are the sentences (ascending positions in the current batch) that stay, None: all of them. A row
-        only ever continues a row of its own sentence; the number of rows per sentence may change.
+        `sentences` are the sentences (positions in the current batch, in their order in the next) that stay, None: all
+        of them. A row only ever continues a row of its own sentence; the number of rows per sentence may change.
         """
         ...

@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from mt.config import require
+from mt.errors import require
 
 LONGEST = 62  # pieces in a form: the bits of an integer, less the sign
 NONE = -1  # where there is no piece

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from mt.config import Precision
 from mt.device import autocast, autocast_dtype
+from mt.matmul import onednn_is_faster
 from mt.nn.cache import DecoderState
-from mt.nn.copy16 import copy_in
+from mt.nn.packed import packed
 from mt.nn.ragged import pack
 from mt.nn.transformer import Memory, Transformer
 
@@ -45,20 +46,29 @@ class CachedStepper(_Steps):
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
-        """Held around a whole search, so that 16-bit copies of the weights are made once; 32 bits without it.
+        """Held around a whole search: on the CPU the model that steps is a copy made ready for it, see `mt.nn.packed`;
+        elsewhere autocast makes 16-bit copies of the weights once.
 
-        On the CPU bf16 is a copy of the model and not autocast, see `mt.nn.copy16`. It does not outlive the search: the
-        weights may be trained further, and an optimizer need not leave a trace that they have changed.
+        The copy does not outlive the search: the weights may be trained further, and an optimizer need not leave a
+        trace that they have changed.
         """
-        if self.device.type != "cpu" or self.precision is not Precision.bf16 or self._copy is not None:
+        if self._copy is not None or not self.packs():
             with autocast(self.device, Precision.fp32 if self._copy is not None else self.precision):
                 yield
             return
-        self._copy = copy_in(self.model, autocast_dtype(self.precision))
+        int8 = self.precision is Precision.int8
+        self._copy = packed(self.model, autocast_dtype(Precision.bf16 if int8 else self.precision), int8=int8)
         try:
             yield
         finally:
             self._copy = None
+
+    def packs(self) -> bool:
+        """Whether a copy of the model is faster here."""
+        if self.device.type != "cpu" or self.model.tgt_weight.dtype is not torch.float32:
+            return False
+        exact = self.precision is Precision.fp32 and onednn_is_faster()
+        return exact or self.precision in (Precision.bf16, Precision.int8)
 
     def running(self) -> Transformer:
         """The model that steps: `model`, or its copy."""

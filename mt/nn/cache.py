@@ -3,59 +3,48 @@
 The hypotheses of a sentence are a tree: all begin alike, and part later. What attention needs of a row is kept once,
 as a *node* of its sentence, however many hypotheses go on from it, and `seen` says which nodes lie behind which
 hypothesis. When hypotheses change places, only this table does; keys and values, thousands of times its size, stay
-where they are. Nodes behind which no hypothesis stands any more are dropped now and then.
+where they are. A node behind which no hypothesis stands any more makes room for a new one. When a sentence leaves, the
+last one that stays may take its place: then nothing else moves.
 
 Letters: `R` hypotheses under construction, `B` sentences, `W` hypotheses of each (`R = B * W`; the rows of a sentence
-are neighbours), `G` key/value heads, `K` size of a head, `L` places of the memory, `N` nodes of a sentence.
+are neighbours), `G` key/value heads, `K` size of a head, `L` places of the memory, `N` places for nodes of a sentence.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-FIRST_CAPACITY = 32
-TIDY_EVERY = 4  # steps; dropping nodes copies those that stay, and those not dropped are multiplied for nothing
+PLACES = 16  # the number of places is a multiple: softmax of shorter rows takes the CPU six times as long
 
 
 class PastKeys:
-    """Keys and values of all nodes, of one layer. Room doubles when it runs out."""
+    """Keys and values of all nodes, of one layer; zero where no node has been, for what is hidden must be finite."""
 
     def __init__(self) -> None:
-        self.length = 0
-        self._room: Tensor | None = None  # [2, B, G, capacity, K]
+        self._room: list[Tensor] = []  # keys and values, each [B, G, N, K]
 
-    def append(
-        self, kv: Float[Tensor, "R 2 G K"], num_sentences: int
+    def write(
+        self, kv: Float[Tensor, "R 2 G K"], places: Int[Tensor, "B W"], num_places: int
     ) -> tuple[Float[Tensor, "B G N K"], Float[Tensor, "B G N K"]]:
-        """Add a node for every hypothesis, in the order of the rows; returns all keys and all values so far."""
-        new = kv.unflatten(0, (num_sentences, -1)).permute(2, 0, 3, 1, 4)  # (B*W, 2, G, K) -> (2, B, G, W, K)
-        end = self.length + new.shape[3]
-        room = self._room
-        if room is None or room.shape[3] < end:
-            capacity = max(FIRST_CAPACITY, 2 * end)
-            grown = new.new_empty(*new.shape[:3], capacity, new.shape[4])
-            if room is not None:
-                grown[:, :, :, : self.length] = room[:, :, :, : self.length]
-            self._room = room = grown
-        room[:, :, :, self.length : end] = new
-        self.length = end
-        keys, values = room[:, :, :, :end].unbind(0)
+        """Put a node for every hypothesis where `places` says, in the order of the rows; all keys and all values."""
+        B, G, K = len(places), kv.shape[2], kv.shape[3]
+        if not self._room:
+            self._room = [kv.new_zeros(B, G, num_places, K) for _ in range(2)]
+        elif self._room[0].shape[2] < num_places:
+            more = num_places - self._room[0].shape[2]
+            self._room = [F.pad(side, (0, 0, 0, more)) for side in self._room]
+        heads = torch.arange(B * G, device=places.device).view(B, 1, G) * num_places
+        rows = (heads + places[:, :, None]).flatten()  # of [B * G * N, K], for every hypothesis and head
+        for side, new in zip(self._room, kv.unbind(1), strict=True):
+            side.view(-1, K).index_copy_(0, rows, new.reshape(-1, K))
+        keys, values = self._room
         return keys, values
 
-    def select(self, sentences: Int[Tensor, " B2"], nodes: Int[Tensor, "B2 N2"]) -> None:
-        """Keep these sentences, and of each of them these nodes."""
-        if self._room is None:
-            return
-        _, B, G, capacity, K = self._room.shape
-        heads = torch.arange(G, device=nodes.device)[:, None]
-        rows = (sentences[:, None, None] * G + heads) * capacity + nodes[:, None]  # [B2, G, N2]
-        rows = torch.stack([rows, rows + B * G * capacity])
-        room = self._room.new_empty(2, len(sentences), G, capacity, K)
-        self.length = nodes.shape[1]
-        room[:, :, :, : self.length] = self._room.view(-1, K).index_select(0, rows.view(-1)).view(*rows.shape, K)
-        self._room = room
+    def select(self, sentences: Int[Tensor, " B2"]) -> None:
+        self._room = [move(side, sentences) for side in self._room]
 
 
 @dataclass(kw_only=True)
@@ -69,9 +58,9 @@ class MemoryKeys:
     keys: Float[Tensor, "B G L K"]
     values: Float[Tensor, "B G L K"]
 
-    def select(self, sentences: Int[Tensor, " B2"]) -> "MemoryKeys":
-        keys = self.keys.transpose(2, 3).index_select(0, sentences).transpose(2, 3)
-        return MemoryKeys(keys=keys, values=self.values.index_select(0, sentences))
+    def select(self, sentences: Int[Tensor, " B2"]) -> None:
+        self.keys = move(self.keys.transpose(2, 3), sentences).transpose(2, 3)
+        self.values = move(self.values, sentences)
 
 
 @dataclass(kw_only=True)
@@ -82,18 +71,21 @@ class DecoderState:
     memory_bias: Float[Tensor, "B 1 L"]  # minus infinity at places of the memory that hold no row
     past: list[PastKeys]  # per layer
     seen: Bool[Tensor, "B W N"]  # which nodes lie behind each hypothesis
-    past_bias: Float[Tensor, "B W N"] | None = None  # the same for attention; None: every node behind every hypothesis
+    past_bias: Float[Tensor, "B W N"]  # the same for attention
+    places: Int[Tensor, "B W"]  # of the nodes of this step
     position: int = 0  # of the next token
-    tidied: int = field(default=0)  # the position at which nodes were dropped last
 
     @classmethod
     def first(cls, memory: list[MemoryKeys], *, hidden: Bool[Tensor, "B L"]) -> "DecoderState":
         """Before the first step: one hypothesis for each sentence, and no node."""
+        seen = hidden.new_zeros(len(hidden), 1, 0)
         return cls(
             memory=memory,
             memory_bias=as_bias(hidden[:, None], memory[0].keys.dtype),
             past=[PastKeys() for _ in memory],
-            seen=hidden.new_ones(len(hidden), 1, 0),
+            seen=seen,
+            past_bias=as_bias(seen, memory[0].keys.dtype),
+            places=seen.new_zeros(seen.shape[:2], dtype=torch.long),
         )
 
     @property
@@ -102,40 +94,40 @@ class DecoderState:
 
     def advance(self, num_rows: int) -> None:
         """Every hypothesis takes one more position: a node of its own, which only it sees."""
-        width = self.seen.shape[1]
+        width, num_places = self.seen.shape[1:]
         assert num_rows == self.num_sentences * width, "one token for each hypothesis"
-        own = torch.eye(width, dtype=torch.bool, device=self.seen.device).expand(self.num_sentences, -1, -1)
-        self.seen = torch.cat([self.seen, own], dim=2)
-        self.past_bias = None if self.alone else as_bias(~self.seen, self.memory_bias.dtype)
+        used = self.seen.any(dim=1)
+        need = int(used.sum(dim=1).max()) + width
+        if need > num_places:
+            more = -(-need // PLACES) * PLACES - num_places
+            self.seen, used = F.pad(self.seen, (0, more)), F.pad(used, (0, more))
+        self.places = used.byte().argsort(dim=1, stable=True)[:, :width]  # the first that are free
+        self.seen = self.seen.scatter(2, self.places[:, :, None], True)
+        self.past_bias = as_bias(~self.seen, self.memory_bias.dtype)
         self.position += 1
 
-    @property
-    def alone(self) -> bool:
-        """Whether no sentence has ever had two hypotheses: as many nodes as positions, and one row that sees them."""
-        return self.seen.shape[1] == 1 and self.seen.shape[2] == self.position + 1
+    def write(
+        self, layer: int, kv: Float[Tensor, "R 2 G K"]
+    ) -> tuple[Float[Tensor, "B G N K"], Float[Tensor, "B G N K"]]:
+        """This step's nodes of one layer; all keys and values of the layer."""
+        return self.past[layer].write(kv, self.places, self.seen.shape[2])
 
     def reorder(self, rows: Int[Tensor, " R2"], sentences: Int[Tensor, " B2"] | None = None) -> None:
         """Hypothesis i goes on from hypothesis `rows[i]`; with `sentences`, only those stay in the batch."""
         num_sentences = self.num_sentences if sentences is None else len(sentences)
         self.seen = self.seen.flatten(0, 1).index_select(0, rows).unflatten(0, (num_sentences, -1))
         if sentences is not None:
-            self.memory = [layer.select(sentences) for layer in self.memory]
-            self.memory_bias = self.memory_bias.index_select(0, sentences)
-        elif self.seen.shape[1] == 1 or self.position < self.tidied + TIDY_EVERY:
-            return
-        self.tidy(sentences)
+            self.memory_bias = move(self.memory_bias, sentences)
+            for layer in (*self.memory, *self.past):
+                layer.select(sentences)
 
-    def tidy(self, sentences: Int[Tensor, " B2"] | None) -> None:
-        """Drop the nodes that no hypothesis goes on from. All sentences keep as many as the one that needs most."""
-        self.tidied = self.position
-        used = self.seen.any(dim=1)
-        most = int(used.sum(dim=1).max())
-        nodes = used.byte().argsort(dim=1, descending=True, stable=True)[:, :most]  # in their order, used ones first
-        self.seen = self.seen.gather(2, nodes[:, None].expand(-1, self.seen.shape[1], -1))
-        if sentences is None:
-            sentences = torch.arange(len(nodes), device=nodes.device)
-        for past in self.past:
-            past.select(sentences, nodes)
+
+def move(x: Float[Tensor, "B *rest"], sentences: Int[Tensor, " B2"]) -> Float[Tensor, "B2 *rest"]:
+    """`x[sentences]` in the memory of x: only sentences whose place changes are copied."""
+    into = (sentences != torch.arange(len(sentences), device=sentences.device)).nonzero().flatten()
+    if len(into):
+        x.index_copy_(0, into, x.index_select(0, sentences[into]))
+    return x[: len(sentences)]
 
 
 def as_bias(hidden: Bool[Tensor, "B _ L"], dtype: torch.dtype) -> Float[Tensor, "B _ L"]:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from mt.config import ModelConfig, NormKind, NormPlacement, Positions, Tying
 from mt.matmul import linear
 from mt.nn.attention import FeedForward, MultiHeadAttention
-from mt.nn.cache import DecoderState, MemoryKeys, PastKeys
+from mt.nn.cache import DecoderState, MemoryKeys
 from mt.nn.dropout import Dropout, drop_rows
 from mt.nn.positions import sinusoidal_table
 from mt.nn.ragged import Ragged
@@ -134,18 +134,19 @@ class DecoderLayer(Layer):
     def step(
         self,
         x: Float[Tensor, "R D"],
-        past: PastKeys,
-        memory: MemoryKeys,
+        layer: int,
         *,
         state: DecoderState,
         positions: Int[Tensor, " R"],
     ) -> Float[Tensor, "R D"]:
-        """One new row per hypothesis; the same sums as `forward`, with what came before taken from the cache."""
+        """One new row per hypothesis; the same sums as `forward`, with what came before taken from the cache of this
+        layer, which is number `layer`."""
         before = self.before(x, self.self_norm)
-        keys, values = past.append(self.self_attention.project_memory(before, positions), state.num_sentences)
+        keys, values = state.write(layer, self.self_attention.project_memory(before, positions))
         asked = self.self_attention.look_up(before, keys, values, positions=positions, bias=state.past_bias)
         x = self.after(x, asked, self.self_norm)
         before = self.before(x, self.cross_norm)
+        memory = state.memory[layer]
         asked = self.cross_attention.look_up(
             before, memory.keys, memory.values, positions=positions, bias=state.memory_bias
         )
@@ -196,6 +197,7 @@ class Transformer(nn.Module):
         self.src_weight = self.tgt_weight if tied else nn.Parameter(torch.empty(src_size, config.dim))
         untied = config.tying is Tying.none
         self.out_weight = nn.Parameter(torch.empty(tgt_size, config.dim)) if untied else self.tgt_weight
+        self.output: nn.Module | None = None  # the product with `out_weight` made ready, see `mt.nn.packed`
         self.src_embedding = Embedding(config, self.src_weight)
         self.tgt_embedding = Embedding(config, self.tgt_weight)
         self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
@@ -244,7 +246,7 @@ class Transformer(nn.Module):
         return self.decode(target, target_rows, self.encode(source, source_rows))
 
     def logits(self, hidden: Float[Tensor, "N D"]) -> Float[Tensor, "N V"]:
-        return linear(hidden, self.out_weight)
+        return linear(hidden, self.out_weight) if self.output is None else self.output(hidden)
 
     def start(self, memory: Memory) -> DecoderState:
         """The state before the first step: one hypothesis per sentence."""
@@ -256,8 +258,8 @@ class Transformer(nn.Module):
         positions = torch.full_like(tokens, state.position)
         state.advance(tokens.numel())
         x = self.tgt_embedding(tokens, positions)
-        for layer, past, memory in zip(self.decoder, state.past, state.memory, strict=True):
-            x = layer.step(x, past, memory, state=state, positions=positions)
+        for number, layer in enumerate(self.decoder):
+            x = layer.step(x, number, state=state, positions=positions)
         return self.decoder_norm(x)
 
 

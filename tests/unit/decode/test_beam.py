@@ -23,8 +23,8 @@ from table import (
 
 from mt.config import LengthNorm
 from mt.decode.beam import beam_search, search_beams
-from mt.decode.candidates import BLOCK, best_pieces, expand
-from mt.decode.greedy import round_up
+from mt.decode.candidates import BLOCK, best_piece, best_pieces, expand
+from mt.decode.greedy import staying
 from mt.decode.rules import BanPieces, ForcedPrefix, MinLength
 from mt.decode.search import Search
 from mt.errors import ConfigError
@@ -142,12 +142,10 @@ def test_sentences_that_are_done_and_stay_as_idle_rows_change_nothing(seed, pati
     assert together == [beam_search(TableStepper(table), [text], search=search)[0] for text in texts]
 
 
-def test_a_batch_shrinks_to_eight_sizes_in_each_doubling():
-    assert [round_up(n) for n in (0, 1, 7, 16, 17, 18, 31, 33, 64, 65, 100, 129, 512)] == [
-        0, 1, 7, 16, 18, 18, 32, 36, 64, 72, 104, 144, 512,
-    ]  # fmt: skip
-    assert len({round_up(n) for n in range(257, 513)}) == 8
-    assert all(n <= round_up(n) <= 9 / 8 * n for n in range(1, 513))
+def test_the_last_sentences_take_the_places_of_those_that_leave():
+    assert staying(torch.tensor([1, 0, 1, 0, 1, 1]).bool()).tolist() == [0, 4, 2, 5]
+    assert staying(torch.tensor([1, 1, 0]).bool()).tolist() == [0, 1]
+    assert staying(torch.tensor([0, 0]).bool()).tolist() == []
 
 
 def test_the_search_stops_when_no_longer_hypothesis_can_win():
@@ -301,7 +299,7 @@ def test_no_sentences_give_no_lists():
     assert beam_search(TableStepper(drawn(1)), [], search=settings(beam=1)) == []
 
 
-def test_equal_totals_prefer_the_lower_beam_then_the_better_piece_then_the_lower_id():
+def test_equal_totals_prefer_the_lower_beam_then_the_lower_id():
     log_probs = torch.tensor([[-1.0, -1.0, -2.0], [-0.0 - 1.0, -2.0, -2.0]])
     candidates = expand(torch.tensor([[-1.0, -1.0]]), log_probs, 4)
     assert candidates.total.tolist() == [[-2.0, -2.0, -2.0, -3.0]]
@@ -321,6 +319,31 @@ def test_best_pieces_are_the_first_of_a_stable_sort(width, size, seed, coarse):
     best, chosen = best_pieces(values + 0.0, size)
     assert torch.equal(best, expected[:, :size])
     assert torch.equal(chosen, ids[:, :size])
+
+
+@given(st.integers(1, 5 * BLOCK), st.integers(1, 4), st.integers(1, 12), seeds, st.booleans())
+def test_candidates_are_the_first_of_a_stable_sort_of_all_totals(width, beams, size, seed, coarse):
+    generator = torch.Generator().manual_seed(seed)
+    log_probs = torch.randn((2 * beams, width), generator=generator)
+    log_prob = torch.randn((2, beams), generator=generator)
+    if coarse:
+        log_probs, log_prob = log_probs.round(), log_prob.round()
+    totals = (log_prob.view(-1, 1) + log_probs).view(2, -1)
+    size = min(size, totals.shape[1])
+    expected, places = totals.sort(dim=1, descending=True, stable=True)
+    found = expand(log_prob, log_probs, size)
+    assert torch.equal(found.total, expected[:, :size])
+    assert torch.equal(found.beam * width + found.token, places[:, :size])
+    assert torch.equal(found.piece, log_probs.view(2, -1).gather(1, places[:, :size]))
+
+
+@given(st.integers(1, 5 * BLOCK), seeds, st.booleans())
+def test_the_best_piece_is_the_first_of_the_highest(width, seed, coarse):
+    values = torch.randn((3, width), generator=torch.Generator().manual_seed(seed))
+    values = values.round() if coarse else values
+    piece, token = best_piece(values + 0.0)
+    assert torch.equal(piece, values.amax(1))
+    assert token.tolist() == [row.tolist().index(max(row.tolist())) for row in values]
 
 
 @given(seeds, sources)

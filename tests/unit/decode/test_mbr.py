@@ -1,12 +1,14 @@
 """The translation that is most like all of them."""
 
+import math
+
 import pytest
 import sacrebleu
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mt.decode.mbr import mbr
+from mt.decode.mbr import mbr, shares_of
 from mt.decode.utility import bleu, chrf
 
 
@@ -61,3 +63,9 @@ def test_the_expected_utility_is_a_plain_mean(utility, slow, texts):
     assert [value for _, value in found] == sorted((value for _, value in found), reverse=True)
     for place, value in found:
         assert value == pytest.approx(plain[place], abs=1e-9)
+
+
+def test_shares_are_probabilities_of_one_of_these():
+    assert shares_of([math.log(0.03), math.log(0.01), math.log(0.06)]) == pytest.approx([0.3, 0.1, 0.6])
+    # so small that their exponentials are 0
+    assert shares_of([-2000.0, -2000.0 + math.log(3)]) == pytest.approx([0.25, 0.75])
