@@ -151,7 +151,11 @@ class Group:
 
     @contextmanager
     def alive(self) -> Iterator[None]:
-        """Inside, this process gives signs of life; an error that leaves the block is told to the others."""
+        """Inside, this process gives signs of life; an error that leaves the block is told to the others.
+
+        Without one, all leave together: outside of torchrun the store is the first process's, and ends with it, maybe
+        before the others have read what it left there.
+        """
         assert self._store is not None
         end = threading.Event()
         # A connection of its own, for one that waits keeps its connection to itself.
@@ -161,7 +165,11 @@ class Group:
         pulse.start()
         try:
             yield
-        except (LostError, StoppedError):
+            self.add_up(0)
+        except StoppedError:  # of all, for they agree to stop
+            self.add_up(0)
+            raise
+        except LostError:
             raise
         except Exception as error:
             self._tell(error)

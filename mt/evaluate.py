@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mt.checkpoint.folder import explained
+from mt.checkpoint import write_text
 from mt.metrics import Score, bleu_tokenizer_for, score_all
 
 
@@ -50,10 +50,8 @@ class Report:
         Raises: CheckpointError: when the disk does not take them.
         """
         path = folder / f"{self.name}.json"
-        with explained(f"`{path}` cannot be written"):
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{self.name}.hyp.txt").write_bytes("".join(f"{h}\n" for h in self.hypotheses).encode())
-            path.write_bytes((json.dumps(self.to_dict(), ensure_ascii=False, indent=2) + "\n").encode())
+        write_text(folder / f"{self.name}.hyp.txt", "".join(f"{h}\n" for h in self.hypotheses))
+        write_text(path, json.dumps(self.to_dict(), ensure_ascii=False, indent=2) + "\n")
         return path
 
 

@@ -8,10 +8,9 @@ says how it was made.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from mt.config import require
-from mt.errors import ConfigError, DataError
+from mt.errors import ConfigError, DataError, require
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
@@ -172,9 +171,25 @@ def _score(name: str, metric: "Metric", hypotheses: Sequence[str], references: S
     _check_pairs(hypotheses, references, "hypotheses")
     if bootstrap != 0:
         _check_resamples("bootstrap", bootstrap)
+    if bootstrap:
+        _with_floats(metric)
     found = metric.corpus_score(hypotheses, [references], n_bootstrap=bootstrap)
     confidence = float(found._ci) if bootstrap else None  # sacreBLEU shows it rounded only
     return Score(name, float(found.score), str(metric.get_signature()), confidence)
+
+
+def _with_floats(metric: "Metric") -> None:
+    """Make every score of the metric a float: sacreBLEU 2.6 calls `statistics.mean` on resampled scores, which cannot
+    add numpy's 32-bit numbers and the plain 0.0 that a resample of empty lines gets.
+    """
+    compute = metric._compute_score_from_stats
+
+    def with_float(stats: Any) -> Any:
+        score = compute(stats)
+        score.score = float(score.score)
+        return score
+
+    metric._compute_score_from_stats = with_float
 
 
 def _check_pairs(hypotheses: Sequence[str], references: Sequence[str], what: str) -> None:

@@ -25,9 +25,10 @@ from mt.checkpoint import (
     verify_folder,
 )
 from mt.checkpoint.schema import CONFIG as SCHEMA
-from mt.config import LATER, DecodeConfig, ModelConfig, Positions, Precision, Tying, require
+from mt.config import LATER, DecodeConfig, ModelConfig, Positions, Precision, Tying
 from mt.decode.segment import Usual
-from mt.errors import CheckpointError, ConfigError
+from mt.errors import CheckpointError, ConfigError, require
+from mt.log import logger
 from mt.nn.transformer import Transformer
 from mt.plain import from_plain
 from mt.tokenizer import Tokenizer
@@ -41,7 +42,7 @@ MOST = {  # far above any model that is known to be of use, far below what takes
     "src_size": 1_000_000, "tgt_size": 1_000_000, "max_length": 1 << 16,
     "model.dim": 1 << 14, "model.ffn_dim": 1 << 17, "model.encoder_layers": 128, "model.decoder_layers": 128,
     "model.max_length": 1 << 16,
-    "decode.beam": 1000, "decode.length_penalty": 100, "decode.min_ratio": 100, "decode.max_ratio": 100,
+    "decode.beam": 1000, "decode.min_ratio": 100, "decode.max_ratio": 100,
     "decode.min_length": 100_000, "decode.max_extra": 100_000, "decode.max_length": 1_000_000,
     "decode.batch_tokens": 10_000_000,
 }  # fmt: skip
@@ -189,6 +190,27 @@ def languages(path: Path) -> tuple[str, str]:
     config = _find(path) / CONFIG
     told = Description.from_values(read_json(config, most=MAX_CONFIG), str(config))
     return told.src, told.tgt
+
+
+def check_reverse(path: Path, reverse: Path, option: str) -> None:
+    """See whether the model at `reverse`, which `option` names, translates back what the one at `path` translates.
+
+    Other languages get a warning only, for one language has several codes; languages that nobody told are not compared.
+    Raises: ConfigError: when it goes the same way; CheckpointError: as `read_model`.
+    """
+    there, back = languages(path), languages(reverse)
+    if "src" in (there[0], back[0]) or "tgt" in (there[1], back[1]):  # the names that `mt.corpus.own` makes up
+        return
+    told = f"{option} {reverse} translates from {back[0]} to {back[1]}"
+    if there == back:
+        raise ConfigError(f"{told}, as the model itself does.")
+    if [_plain_code(code) for code in there] != [_plain_code(code) for code in back[::-1]]:
+        logger.warning(f"{told}, which is not the way back from {there[0]} to {there[1]}.")
+
+
+def _plain_code(language: str) -> str:
+    """Without script and region: "zh" of "zh-TW"."""
+    return language.lower().replace("_", "-").split("-")[0]
 
 
 def newest_run(runs: Path) -> Path:

@@ -102,8 +102,7 @@ class Tokenizer:
         return self._decode(self._target, ids)
 
     def _decode(self, model: spm.SentencePieceProcessor, ids: Sequence[int]) -> str:
-        marks = {self.bos, self.eos, self.pad}
-        return model.decode([i for i in ids if i not in marks])
+        return model.decode([i for i in ids if i not in (self.bos, self.eos, self.pad)])
 
     def pieces_source(self, ids: Sequence[int]) -> list[str]:
         """Each id's piece, for people to read."""
@@ -119,11 +118,15 @@ class Tokenizer:
         Spans count characters of the text as given, before normalisation, and follow each other. A piece
         may stand for nothing: the leading "▁", and all bytes of a character but the last.
         """
-        return _offsets(self._source, text)
+        return _offsets(self._source.encode(_utf8([text])[0], return_type="offset_mapping"))
 
     def offsets_target(self, text: str) -> list[tuple[int, int, int]]:
         """(id, begin, end) of each piece, as `offsets_source`."""
-        return _offsets(self._target, text)
+        return _offsets(self._target.encode(_utf8([text])[0], return_type="offset_mapping"))
+
+    def offsets_written(self, pieces: Sequence[str]) -> list[tuple[int, int, int]]:
+        """(id, begin, end) of pieces of a translation, without marks, in the text that `decode_target` makes of it."""
+        return _offsets(self._target.decode(list(pieces), return_type="offset_mapping"))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """What another process of ours is sent: the files; what samplers remember stays here."""
@@ -231,8 +234,7 @@ def _train(lines: Iterable[str], options: dict[str, Any], side: str) -> bytes:
     model.LoadFromSerializedProto(written.getvalue())
     firsts = [*SPECIALS, *options["user_defined_symbols"]]
     assert [model.id_to_piece(i) for i in range(len(firsts))] == firsts
-    if len(model) < options["vocab_size"]:
-        asked = options["vocab_size"]
+    if len(model) < (asked := options["vocab_size"]):
         logger.warning("The %s yields %d pieces only, not the %d of `tokenizer.vocab_size`.", side, len(model), asked)
     return written.getvalue()
 
@@ -255,8 +257,7 @@ def _utf8(texts: Sequence[str]) -> list[str]:
     return [text.encode("utf-8", "replace").decode() for text in texts]
 
 
-def _offsets(model: spm.SentencePieceProcessor, text: str) -> list[tuple[int, int, int]]:
-    found = model.encode(_utf8([text])[0], return_type="offset_mapping")
+def _offsets(found: Mapping[str, Any]) -> list[tuple[int, int, int]]:
     return [(i, begin, end) for i, (begin, end) in zip(found["ids"], found["offsets"], strict=True)]
 
 

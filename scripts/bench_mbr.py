@@ -15,7 +15,6 @@ again with the same file it goes on from there. Ended early, Ctrl+C, it prints t
 
 import argparse
 import json
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +26,7 @@ from sacrebleu.metrics.chrf import CHRF
 
 from mt.build import load
 from mt.corpus.readers import read_pairs
-from mt.decode.mbr import mbr
+from mt.decode.mbr import mbr, shares_of
 from mt.decode.sample import Sampling
 from mt.decode.translation import Translation
 from mt.decode.translator import Translator
@@ -70,7 +69,7 @@ def chosen(lists: Lists, utility: Utility, *, weighted: bool = False) -> Lists:
     """The best of each list by expected utility."""
     best = []
     for translations in lists:
-        weights = [math.exp(t.log_prob) for t in translations] if weighted else None
+        weights = shares_of([t.log_prob for t in translations]) if weighted else None
         place, _ = mbr([t.text for t in translations], utility, weights)[0]
         best.append([translations[place]])
     return best

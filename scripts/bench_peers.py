@@ -29,9 +29,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from peers import eole_peer, fairseq_peer, hf_peer, marian_peer, ours, pieces
+from peers import eole_peer, fairseq_peer, hf_peer, marian_peer, ours, pieces, recipe
 from peers.install import PeerError, install
-from peers.job import LOG_EVERY, SHAPES, WARM_UP, Job, Peer
+from peers.job import SHAPES, Job, Peer
 from peers.measure import Measured, run
 from peers.report import report
 
@@ -52,15 +52,15 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--model", choices=sorted(SHAPES), default="small")
     parser.add_argument("--precision", nargs="+", choices=("bf16", "fp32"), default=["bf16", "fp32"])
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--updates", type=int, default=40, help=f"of each run, a multiple of {LOG_EVERY}")
+    parser.add_argument("--updates", type=int, default=40, help=f"of each run, a multiple of {recipe.LOG_EVERY}")
     parser.add_argument("--tokens", type=int, default=4096, help="target tokens an update")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--peer-env", nargs="+", default=[], metavar="NAME=VALUE", help="variables for the peers only")
     parser.add_argument("--out", type=Path, help="write everything here as JSON")
     parser.add_argument("--install-only", action="store_true", help="make the environments and pieces, time nothing")
     options = parser.parse_args(arguments)
-    if options.updates % LOG_EVERY or options.updates < WARM_UP + LOG_EVERY:
-        parser.error(f"--updates must be a multiple of {LOG_EVERY} from {WARM_UP + LOG_EVERY} on")
+    if options.updates % recipe.LOG_EVERY or options.updates < recipe.WARM_UP + recipe.LOG_EVERY:
+        parser.error(f"--updates must be a multiple of {recipe.LOG_EVERY} from {recipe.WARM_UP + recipe.LOG_EVERY} on")
     if min(options.threads, options.rounds) < 1 or options.tokens < 256:
         parser.error("--threads and --rounds must be at least 1, --tokens at least 256")
     if wrong := [pair for pair in options.peer_env if "=" not in pair]:

@@ -34,14 +34,13 @@ import mt.batching.blocks
 import mt.device
 import mt.matmul
 from mt.batching import Batch, BatchStream
-from mt.build import make_model, read_material
+from mt.build import make_model, make_updater, read_material
 from mt.cli.compose import compose
 from mt.config import Config
 from mt.device import autocast, autocast_dtype, pick_device, pick_precision, set_up_cpu
 from mt.losses import cross_entropy
 from mt.matmul import multiply
 from mt.nn.transformer import Transformer, count_parameters
-from mt.optim import make_optimizer
 from mt.train.speed import speed_up
 from mt.train.update import Updater
 
@@ -115,13 +114,7 @@ def main(argv: list[str]) -> None:
     precision = pick_precision(config.train.precision, device)
     material = read_material(config)
     model = make_model(config, material.tokenizer, device).train()
-    updater = Updater(
-        model,
-        make_optimizer(model, config.optim),
-        precision=precision,
-        smoothing=config.loss.label_smoothing,
-        clip_norm=config.optim.clip_norm,
-    )
+    updater = make_updater(config, model, precision)
     speed_up(updater, config.train, config.batch, material.train)
     sampling = config.tokenizer.sampling > 0
     stream = BatchStream(material.train, config.batch, seed=config.train.seed, sampling=sampling)

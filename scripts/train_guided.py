@@ -3,7 +3,8 @@
     python scripts/train_guided.py --model runs/de-en/model --source train.de --target train.en --links train.links \\
         --layer 2 --head 1 --weight 0.3 --minutes 10 --out runs/de-en-guided/model
 
-It goes on from a trained model, with a rate that falls to nothing at the end. Links are Pharaoh lines `i-j` between
+It goes on from a trained model, with a rate that falls to nothing at the end; `mt train alignment.links=[...]` teaches
+one from the start. Links are Pharaoh lines `i-j` between
 what stands between white space; they may be the model's own (`mt align`), another aligner's, or drawn by people.
 """
 

@@ -1,27 +1,40 @@
-"""Shapes in signatures are checked while testing; one thread, and random draws that are the same every time."""
+"""Shapes in signatures are checked while testing; one thread, and random draws that are the same every time.
 
-import hypothesis
-import jaxtyping
+What is not installed is passed over: `tests/test_house.py` reads the source alone, and runs with nothing but pytest.
+"""
+
+from importlib.util import find_spec
+
 import pytest
-import torch
 
-# Before the first import of these rooms: their annotations become checks of every call.
-jaxtyping.install_import_hook(["mt.nn", "mt.losses", "mt.decode"], "beartype.beartype")
-torch.set_num_threads(1)
+if find_spec("jaxtyping"):
+    import jaxtyping
 
-hypothesis.settings.register_profile("house", derandomize=True, deadline=None, max_examples=30)
-hypothesis.settings.load_profile("house")
+    # Before the first import of these rooms: their annotations become checks of every call.
+    jaxtyping.install_import_hook(["mt.nn", "mt.losses", "mt.decode"], "beartype.beartype")
 
+if find_spec("hypothesis"):
+    import hypothesis
 
-@pytest.fixture(autouse=True)
-def seeded():
-    """Every test starts from the same random numbers, whichever ran before it."""
-    torch.manual_seed(0)
+    hypothesis.settings.register_profile("house", derandomize=True, deadline=None, max_examples=30)
+    hypothesis.settings.load_profile("house")
+
+if find_spec("torch"):
+    import torch
+
+    torch.set_num_threads(1)
+
+    @pytest.fixture(autouse=True)
+    def seeded():
+        """Every test starts from the same random numbers, whichever ran before it."""
+        torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
 def small_model():
     """A function that makes a small Transformer in eval mode: `small_model(seed=1, positions="rotary")`."""
+    import torch
+
     from mt.config import Activation, ModelConfig, NormKind, NormPlacement, Positions, Tying
     from mt.nn.transformer import Transformer
 

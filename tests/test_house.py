@@ -7,7 +7,7 @@ FLOORS = [
     {"errors", "log", "choices", "config", "plain", "matmul"},
     {"corpus", "words", "tokenizer", "device", "nn", "losses", "optim", "schedules", "dist", "metrics"},
     {"clean", "batching", "checkpoint", "decode", "interpret", "guided", "export"},
-    {"train", "evaluate", "models"},
+    {"train", "evaluate", "models", "links"},
     {"preview", "material"},
     {"run"},
     {"build"},

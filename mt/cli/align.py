@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from mt.cli.options import Parser, number_from_0
+from mt.cli.options import Parser, check_output, number_from_0
 from mt.corpus.lines import check_file, read_lines
 from mt.errors import CheckpointError, DataError
 
@@ -54,6 +54,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parser.error("--symmetrize needs a second model: name it with --reverse")
     if asked.soft and (asked.gold or asked.reverse):
         parser.error("--soft prints the weights of one model; leave --gold and --reverse out")
+    if asked.gold and asked.output:
+        parser.error("--gold prints how the links agree with it, and no links; leave --output out")
     return asked
 
 
@@ -61,6 +63,7 @@ def run(argv: list[str]) -> int:
     asked = parse(argv)
     for file in filter(None, (asked.source, asked.target, asked.gold)):
         check_file(file)
+    check_output(asked.output, asked.source, asked.target)
     sources, targets = list(read_lines(asked.source)), list(read_lines(asked.target))
     if len(sources) != len(targets):
         raise DataError(
@@ -70,9 +73,12 @@ def run(argv: list[str]) -> int:
     from mt.checkpoint.folder import explained
     from mt.device import set_up_cpu
     from mt.log import setup
+    from mt.models import check_reverse
 
     setup()
     set_up_cpu(None)
+    if asked.reverse:
+        check_reverse(asked.model, asked.reverse, "--reverse")
     aligners = [open_aligner(path, asked) for path in (asked.model, asked.reverse) if path]
     choose(aligners, sources, targets, asked)
     if gold is not None:

@@ -51,6 +51,11 @@ def run(argv: list[str]) -> int:
     paths = [path for model in asked.models for path in chosen(model, asked)]
     if len(paths) < 2:
         raise ConfigError(f"there is only one model to average, {paths[0]}; name more.")
+    known: set[Path] = set()
+    for path in paths:
+        if path.resolve() in known:
+            raise ConfigError(f"{path} is named twice; name each model once, or it counts twice in the mean.")
+        known.add(path.resolve())
     make_average(paths, asked.output)
     print(f"The mean of {len(paths)} models is in {asked.output}:")
     for path in paths:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mt.decode.translator import Translation, Translator
     from mt.decode.utility import Utility
 
+RERANK_WEIGHT = 0.5
 MBR_SAMPLES, MBR_EPSILON = 32, 0.02  # the cut-off that Freitag et al. 2023 (arXiv:2305.09860) found best
 CUTS = ("temperature", "top_k", "top_p", "epsilon", "seed", "samples")
 
@@ -44,22 +45,23 @@ def add_choice_options(parser: Parser) -> None:
     )  # fmt: skip
     choice.add_argument(
         "--mbr-from", choices=["samples", "beam"], default="samples",
-        help="which translations: --samples many draws (default), or all that the beam holds",
+        help="which translations: --samples many draws (default), or all that the beam holds, each as likely as it is",
     )  # fmt: skip
     choice.add_argument(
         "--rerank", type=Path, metavar="MODEL",
         help="order all that the beam holds by how likely this model, of the other direction, finds the way back",
     )  # fmt: skip
     choice.add_argument(
-        "--rerank-weight", type=share, default=0.5, metavar="W",
-        help="scores are (1 - W) * mean log p(piece) + W * mean log p(piece of the source) (default: 0.5)",
+        "--rerank-weight", type=share, metavar="W",
+        help="scores are (1 - W) * mean log p(piece) + W * mean log p(piece of the source) "
+        f"(default: {RERANK_WEIGHT})",
     )  # fmt: skip
     several = parser.add_argument_group("several models")
     several.add_argument(
         "--ensemble", type=Path, nargs="+", metavar="MODEL", help="more models, which translate together with the first"
     )
     several.add_argument(
-        "--ensemble-mean", choices=["probabilities", "log_probs"], default="probabilities",
+        "--ensemble-mean", choices=["probabilities", "log_probs"],
         help="mean of probabilities (default), or of their logarithms: then every model has a veto",
     )  # fmt: skip
 
@@ -75,12 +77,19 @@ def check_choice_options(parser: Parser, asked: argparse.Namespace) -> None:
         parser.error(f"{given[0]} goes with --sample, or with --mbr from samples")
     if draws and asked.beam:
         parser.error("--beam is not used for samples; leave it out")
+    for name in ("groups", "diversity", "patience"):
+        if draws and getattr(asked, name) is not None:
+            parser.error(f"--{name} is for searching, and samples are drawn; leave it out")
     if asked.sample and asked.nbest > 1:
         parser.error("--nbest is for searching; --samples says how many are drawn")
     if asked.mbr and draws and asked.nbest > (asked.samples or MBR_SAMPLES):
         parser.error(f"--nbest {asked.nbest} needs at least as many --samples")
     if asked.mbr_from == "beam" and not asked.mbr:
         parser.error("--mbr-from goes with --mbr")
+    if asked.rerank_weight is not None and not asked.rerank:
+        parser.error("--rerank-weight goes with --rerank")
+    if asked.ensemble_mean and not asked.ensemble:
+        parser.error("--ensemble-mean goes with --ensemble")
     if asked.temperature == 0:
         parser.error("--temperature must be above 0; the limit, always the likeliest piece, is --beam 1")
     if asked.top_p == 0 or asked.epsilon == 1:
@@ -98,7 +107,7 @@ def load_models(asked: argparse.Namespace) -> "Translator":
     from mt.decode.ensemble import Mean
 
     paths = [asked.model, *asked.ensemble]
-    mean = Mean(asked.ensemble_mean)
+    mean = Mean(asked.ensemble_mean or Mean.probabilities)
     return load_ensemble(paths, mean=mean, device=asked.device, precision=asked.precision)
 
 
@@ -113,7 +122,7 @@ class Chooser:
         self.sampling = sampling(asked)
         self.choose: Callable[[list[str], list[list[Translation]]], list[list[Translation]]] | None = None
         if asked.mbr:
-            self.choose = partial(most_alike, utility=utility(asked))
+            self.choose = partial(most_alike, utility=utility(asked), weighted=asked.mbr_from == "beam")
         elif asked.rerank:
             self.choose = reverse_model(asked)
 
@@ -158,14 +167,20 @@ def utility(asked: argparse.Namespace) -> "Utility":
     return partial(bleu, tokenize=bleu_tokenizer_for(tgt))
 
 
-def most_alike(texts: list[str], lists: "list[list[Translation]]", *, utility: "Utility") -> "list[list[Translation]]":
-    """Each list in the order of expected utility, which is the new score; of equal texts only the first."""
-    from mt.decode.mbr import mbr
+def most_alike(
+    texts: list[str], lists: "list[list[Translation]]", *, utility: "Utility", weighted: bool
+) -> "list[list[Translation]]":
+    """Each list in the order of expected utility, which is the new score; of equal texts only the first.
+
+    Args: weighted: a translation counts as the model finds it likely, not as often as it is in the list.
+    """
+    from mt.decode.mbr import mbr, shares_of
 
     results: list[list[Translation]] = []
     for translations in lists:
         ranked: dict[str, Translation] = {}
-        for place, value in mbr([t.text for t in translations], utility):
+        weights = shares_of([t.log_prob for t in translations]) if weighted else None
+        for place, value in mbr([t.text for t in translations], utility, weights):
             ranked.setdefault(translations[place].text, replace(translations[place], score=value))
         results.append(list(ranked.values()) if len(translations) > 1 else translations)
     return results
@@ -178,10 +193,10 @@ def reverse_model(
     from mt.build import load
     from mt.decode.rerank import rerank
     from mt.decode.scorer import Scorer
-    from mt.models import RUNS, languages, newest_run
+    from mt.models import RUNS, check_reverse, newest_run
 
-    src, tgt = languages(asked.model or newest_run(RUNS))
-    if languages(asked.rerank) == (src, tgt):
-        raise ConfigError(f"--rerank {asked.rerank} translates from {src} to {tgt}, as the model itself does.")
+    check_reverse(asked.model or newest_run(RUNS), asked.rerank, "--rerank")
     reverse = Scorer(load(asked.rerank, device=asked.device, precision=asked.precision))
-    return partial(rerank, reverse=reverse, weight=asked.rerank_weight)
+    return partial(
+        rerank, reverse=reverse, weight=RERANK_WEIGHT if asked.rerank_weight is None else asked.rerank_weight
+    )

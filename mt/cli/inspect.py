@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mt.cli.options import Parser, positive_int
+from mt.cli.options import Parser, check_output, positive_int
 from mt.corpus.lines import check_file, read_lines
 from mt.errors import DataError
 
@@ -49,6 +49,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parser.error("--gold and --gold-base go together: say whether its words count from 0 or from 1")
     if asked.gold and not (asked.reference or asked.references):
         parser.error("--gold needs the translations that its links belong to; give --references")
+    for kind in ("png", "svg"):
+        path = getattr(asked, kind)
+        if path is not None and path.suffix.lower() != f".{kind}":
+            parser.error(f"--{kind} writes a file whose name ends in .{kind}, but is {path}")
     if asked.output is None and not (asked.png or asked.svg):
         asked.output = Path("attention.html")
     return asked
@@ -56,6 +60,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(argv: list[str]) -> int:
     asked = parse(argv)
+    check_output(asked.output, asked.input, asked.references, asked.gold)
     sources = lines_of(asked.text, asked.input, asked.lines)
     given = lines_of(asked.reference, asked.references, asked.lines) if asked.reference or asked.references else None
     if not any(text.strip() for text in sources):

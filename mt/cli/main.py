@@ -4,12 +4,14 @@ Nothing heavy is imported here, so that help, the version and a mistyped command
 """
 
 import contextlib
+import io
 import os
 import re
 import sys
 import traceback
 from difflib import get_close_matches
 from importlib import import_module, metadata
+from typing import TextIO
 
 from mt.errors import ConfigError, MtError
 
@@ -32,6 +34,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command line and return its exit code; nothing but a fault of Python itself escapes."""
     argv = sys.argv[1:] if argv is None else argv
     name = f"mt {argv[0]}" if argv and argv[0] in VERBS else "mt"
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # as all text that comes in, whatever the locale
     try:
         code = dispatch(argv)
         sys.stdout.flush()  # a closed pipe shows here, not while Python shuts down
@@ -41,10 +45,10 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        silence_stdout()
+        silence(sys.stdout)
         return PIPE_CLOSED
     except OSError as error:
-        flush_or_silence()
+        flush_or_silence(sys.stdout)
         file = f"`{error.filename}`: " if error.filename else ""
         say(f"{name}: {file}{error.strerror or error}", error)
         return 1
@@ -52,6 +56,8 @@ def main(argv: list[str] | None = None) -> int:
         what = f"{type(error).__name__}: {error}"
         say(f"{name}: internal error: {what} (set MT_DEBUG=1 for the traceback; please report it)", error)
         return 1
+    finally:
+        flush_or_silence(sys.stderr)
     return code
 
 
@@ -136,9 +142,10 @@ def complete(argv: list[str]) -> int:
 
 def say(line: str, error: Exception) -> None:
     """Tell the user on stderr; with MT_DEBUG=1 after the traceback."""
-    if os.environ.get("MT_DEBUG") == "1":
-        traceback.print_exception(error)
-    print(readable(line), file=sys.stderr)
+    with contextlib.suppress(OSError):  # a full disk under stderr does not change the exit code
+        if os.environ.get("MT_DEBUG") == "1":
+            traceback.print_exception(error)
+        print(readable(line), file=sys.stderr)
 
 
 def readable(line: str, most: int = 1500) -> str:
@@ -147,15 +154,15 @@ def readable(line: str, most: int = 1500) -> str:
     return line if len(line) <= most else f"{line[: most // 2]} […] {line[-most // 2 :]}"
 
 
-def flush_or_silence() -> None:
-    """Write what waits for stdout; what a full disk does not take must not fail again at exit."""
+def flush_or_silence(stream: TextIO) -> None:
+    """Write what waits for a stream; what a full disk does not take must not fail again at exit."""
     try:
-        sys.stdout.flush()
+        stream.flush()
     except OSError:
-        silence_stdout()
+        silence(stream)
 
 
-def silence_stdout() -> None:
-    """Let Python's own flush at exit go nowhere, as the reader of our output has left."""
+def silence(stream: TextIO) -> None:
+    """Let Python's own flush at exit go nowhere, as the reader of the stream has left."""
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

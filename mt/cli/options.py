@@ -1,11 +1,17 @@
 """What the ordinary verbs share: a parser whose complaints are ours, and kinds of numbers."""
 
 import argparse
+import contextlib
+import math
 import re
+from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
 
 from mt.errors import ConfigError
+
+N = TypeVar("N", int, float)
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,52 +37,28 @@ class Parser(argparse.ArgumentParser):
         return f" ({said})" if said else ""
 
 
-def positive_int(text: str) -> int:
-    number = int(text) if text.strip().lstrip("+").isdigit() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, but is {text}")
-    return number
+def number(read: Callable[[str], N], fits: Callable[[N], bool], wanted: str) -> Callable[[str], N]:
+    """What turns an option's text into a number, and complains of one that does not fit."""
+
+    def parse(text: str) -> N:
+        with contextlib.suppress(ValueError):
+            if fits(found := read(text)):
+                return found
+        raise argparse.ArgumentTypeError(f"must be {wanted}, but is {text}")
+
+    return parse
 
 
-def whole_from_0(text: str) -> int:
-    number = int(text) if text.strip().lstrip("+").isdigit() else -1
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, but is {text}")
-    return number
+positive_int = number(int, lambda n: n >= 1, "a whole number of at least 1")
+whole_from_0 = number(int, lambda n: n >= 0, "a whole number of at least 0")
+number_from_0 = number(float, lambda n: 0 <= n < math.inf, "a number of at least 0")
+positive_number = number(float, lambda n: 0 < n < math.inf, "a number above 0")
+share = number(float, lambda n: 0 <= n <= 1, "a number from 0 to 1")
+resamples = number(int, lambda n: n == 0 or n >= 40, "0 (no intervals) or at least 40")
 
 
-def number_from_0(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number of at least 0, but is {text}")
-    return number
-
-
-def positive_number(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number above 0, but is {text}")
-    return number
-
-
-def share(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, but is {text}")
-    return number
-
-
-def resamples(text: str) -> int:
-    number = int(text) if text.strip().lstrip("+").isdigit() else -1
-    if number != 0 and number < 40:
-        raise argparse.ArgumentTypeError(f"must be 0 (no intervals) or at least 40, but is {text}")
-    return number
+def check_output(output: Path | None, *inputs: str | None) -> None:
+    """Refuse to write over what is read. Raises: ConfigError."""
+    for file in filter(None, inputs):
+        if output is not None and output.exists() and Path(file).exists() and output.samefile(file):
+            raise ConfigError(f"--output {output} is a file that is read; name another one.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mt.cli.options import Parser
 from mt.corpus.readers import read_pairs
-from mt.errors import ConfigError, DataError
+from mt.errors import DataError
 
 if TYPE_CHECKING:
     from mt.corpus.pair import Pair
@@ -50,18 +50,18 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def run(argv: list[str]) -> int:
     asked = parse(argv)
     files = [asked.pairs] if asked.pairs else [asked.source, asked.target]
-    from mt.models import languages
+    from mt.log import setup
+    from mt.models import check_reverse, languages
 
+    setup()
+    if asked.reverse:
+        check_reverse(asked.model, asked.reverse, "--reverse")
     src, tgt = languages(asked.model)
-    if asked.reverse and languages(asked.reverse) == (src, tgt):
-        raise ConfigError(f"--reverse {asked.reverse} translates from {src} to {tgt}, as the model itself does.")
     pairs = list(read_pairs(files, src, tgt))  # all of it before the first result: files may differ in length
     from mt.build import load
     from mt.decode.scorer import Scorer
     from mt.device import set_up_cpu
-    from mt.log import setup
 
-    setup()
     set_up_cpu(None)
     ways = [asked.model] + ([asked.reverse] if asked.reverse else [])
     scorers = [Scorer(load(model, device=asked.device, precision=asked.precision)) for model in ways]

@@ -22,6 +22,7 @@ SETTINGS = {
     "model.dropout": "more for little text (0.3), less for much (0.1)",
     "batch.tokens": "target tokens per batch: what fits the memory",
     "batch.accumulate": "batches per update, for large updates on a small device",
+    "alignment.links": "files of word links (i-j), one for each corpus of data.train: a head is taught them",
     "optim.lr": "the peak of the learning rate",
     "schedule.warmup_steps": "steps until the peak",
     "train.minutes": "how long at most (default 8; null: no limit); or train.epochs, train.steps: what comes first",

@@ -56,10 +56,7 @@ def raw_lines(path: Path | str) -> Iterator[tuple[int, bytes]]:
                 number += 1
                 size += len(raw)
                 if size > most:
-                    raise DataError(
-                        f"`{path}` grows more than {MAX_RATIO}-fold when unpacked, as no text does: if you trust it, "
-                        f"unpack it first."
-                    )
+                    raise too_large(path)
                 yield number, raw
     except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
         raise unreadable(path, error, number) from error
@@ -168,6 +165,13 @@ class ZstdFile(io.RawIOBase):
         if self._frame.eof:
             self._input = self._frame.unused_data
             self._frame = None
+
+
+def too_large(path: Path | str) -> DataError:
+    """The error for a small file that unpacks without end."""
+    return DataError(
+        f"`{path}` grows more than {MAX_RATIO}-fold when unpacked, as no text does: if you trust it, unpack it first."
+    )
 
 
 def unreadable(path: Path | str, error: Exception, number: int = 0) -> DataError:

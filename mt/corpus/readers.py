@@ -7,7 +7,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from mt.corpus.lines import check_file, decode_line, read_lines
+from mt.corpus.lines import MAX_RATIO, PLENTY, check_file, decode_line, read_lines, too_large
 from mt.corpus.pair import Origin, Pair
 from mt.errors import DataError
 
@@ -17,6 +17,7 @@ OWN_FILES = "To train on files of your own instead: mt train data.train='[a.en,a
 
 HUB = "hub:"
 HUB_FORM = re.compile(r"hub:([^/@]+/[^/@]+)(?:/([^/@]+))?(?:@([^/@]+))?")
+PARQUET_ROWS = 1024  # read together
 COMPRESSED = (".gz", ".xz", ".zst", ".bz2")
 LANGUAGE = re.compile(r"\.([a-z]{2,3}(?:[-_][A-Za-z]{2,4})?)$")
 NOT_LANGUAGES = {"csv", "dat", "doc", "hyp", "log", "md", "raw", "ref", "src", "tgt", "tok", "trg", "txt"}
@@ -129,15 +130,26 @@ def read_jsonl(file: str, src: str | None, tgt: str | None) -> Iterator[Pair]:
 
 
 def read_parquet(file: str, src: str | None, tgt: str | None) -> Iterator[Pair]:
-    """The rows of a Parquet file, with the texts where `record_texts` finds them."""
+    """The rows of a Parquet file, with the texts where `record_texts` finds them.
+
+    What rows repeat stands once in the file, so a small one can hold text without end: it is refused as in `raw_lines`,
+    by what it says of itself, and by what comes out of it.
+    """
     import pyarrow
     import pyarrow.parquet
 
-    number = 0
+    number = size = 0
+    most = max(PLENTY, MAX_RATIO * Path(file).stat().st_size)
     try:
         with pyarrow.parquet.ParquetFile(file) as table:
             columns = [name for name in table.schema_arrow.names if name in {src, tgt, "translation", "src", "tgt"}]
-            for batch in table.iter_batches(batch_size=4096, columns=columns or None):
+            groups = map(table.metadata.row_group, range(table.metadata.num_row_groups))
+            if sum(group.total_byte_size for group in groups) > most:
+                raise too_large(file)
+            for batch in table.iter_batches(batch_size=PARQUET_ROWS, columns=columns or None):
+                size += batch.nbytes
+                if size > most:
+                    raise too_large(file)
                 for record in batch.to_pylist():
                     number += 1
                     yield Pair(*record_texts(record, src, tgt, f"{file}:{number}"), Origin(file, number))

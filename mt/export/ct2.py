@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from mt.config import Activation, ModelConfig, NormKind, NormPlacement, Positions, require
-from mt.errors import ConfigError, MtError
+from mt.config import Activation, ModelConfig, NormKind, NormPlacement, Positions
+from mt.errors import ConfigError, MtError, require
 from mt.nn.attention import FeedForward, MultiHeadAttention
 from mt.nn.transformer import Embedding, Transformer
 from mt.tokenizer import Tokenizer

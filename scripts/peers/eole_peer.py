@@ -4,20 +4,8 @@ import json
 import math
 import re
 
-from peers.job import (
-    BETAS,
-    CLIP_NORM,
-    DROPOUT,
-    EPS,
-    LABEL_SMOOTHING,
-    LOG_EVERY,
-    PEAK_RATE,
-    RATE_WARM_UP,
-    SEED,
-    Job,
-    Logged,
-    Peer,
-)
+from peers import recipe
+from peers.job import Job, Logged, Peer
 from peers.pieces import num_pairs, read_vocabulary
 
 LINE = re.compile(r"Step +(\d+)/ *\d+; .*ppl: *([\d.]+);.*bsz: *[\d.]+/ *([\d.]+)/")
@@ -26,7 +14,7 @@ LINE = re.compile(r"Step +(\d+)/ *\d+; .*ppl: *([\d.]+);.*bsz: *[\d.]+/ *([\d.]+
 def config(job: Job, *, pairs: int, pieces: int) -> dict[str, object]:
     shape = job.shape
     return {
-        "seed": SEED,
+        "seed": recipe.SEED,
         "share_vocab": True,
         "src_vocab": str(job.pieces / "vocabulary.txt"),
         "src_vocab_size": pieces,
@@ -35,7 +23,7 @@ def config(job: Job, *, pairs: int, pieces: int) -> dict[str, object]:
         "pad_token": "<pad>",
         "overwrite": True,
         "save_data": job.folder,
-        "report_every": LOG_EVERY,
+        "report_every": recipe.LOG_EVERY,
         "transforms": [],
         "data": {"text": {"path_src": str(job.pieces / "train.src"), "path_tgt": str(job.pieces / "train.tgt")}},
         "training": {
@@ -50,15 +38,16 @@ def config(job: Job, *, pairs: int, pieces: int) -> dict[str, object]:
             "save_checkpoint_steps": job.updates,
             "valid_steps": job.updates,
             "optim": "adam",
-            "adam_beta1": BETAS[0],
-            "adam_beta2": BETAS[1],
-            "adam_eps": EPS,
-            "max_grad_norm": CLIP_NORM,
+            "adam_beta1": recipe.BETAS[0],
+            "adam_beta2": recipe.BETAS[1],
+            "adam_eps": recipe.EPS,
+            "max_grad_norm": recipe.CLIP_NORM,
             "decay_method": "noam",
-            "warmup_steps": RATE_WARM_UP,
-            "learning_rate": PEAK_RATE * math.sqrt(shape.dim * RATE_WARM_UP),  # what noam takes to have this peak
-            "label_smoothing": LABEL_SMOOTHING,
-            "dropout": [DROPOUT],
+            "warmup_steps": recipe.RATE_WARM_UP,
+            # what noam takes to have this peak
+            "learning_rate": recipe.PEAK_RATE * math.sqrt(shape.dim * recipe.RATE_WARM_UP),
+            "label_smoothing": recipe.LABEL_SMOOTHING,
+            "dropout": [recipe.DROPOUT],
             "attention_dropout": [0.0],
             "param_init_method": "xavier_uniform",
             "log_attention_entropy": False,  # its default costs some 6 %
@@ -92,7 +81,7 @@ def parse(line: str) -> Logged | None:
     found = LINE.search(line)
     if found is None:
         return None
-    return Logged(int(found[1]), float(found[3]) * LOG_EVERY, math.log(float(found[2])))
+    return Logged(int(found[1]), float(found[3]) * recipe.LOG_EVERY, math.log(float(found[2])))
 
 
 PEER = Peer(

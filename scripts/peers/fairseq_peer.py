@@ -3,20 +3,8 @@
 import json
 import math
 
-from peers.job import (
-    BETAS,
-    CLIP_NORM,
-    DROPOUT,
-    EPS,
-    LABEL_SMOOTHING,
-    LOG_EVERY,
-    PEAK_RATE,
-    RATE_WARM_UP,
-    SEED,
-    Job,
-    Logged,
-    Peer,
-)
+from peers import recipe
+from peers.job import Job, Logged, Peer
 from peers.pieces import read_vocabulary
 
 MARKS = {"<s>", "<pad>", "</s>", "<unk>"}  # fairseq has its own
@@ -43,23 +31,23 @@ def command(job: Job) -> list[str]:
         "source-lang": "src",
         "target-lang": "tgt",
         "arch": "transformer",
-        "dropout": DROPOUT,
+        "dropout": recipe.DROPOUT,
         "criterion": "label_smoothed_cross_entropy",
-        "label-smoothing": LABEL_SMOOTHING,
+        "label-smoothing": recipe.LABEL_SMOOTHING,
         "optimizer": "adam",
-        "adam-betas": str(BETAS),
-        "adam-eps": EPS,
-        "clip-norm": CLIP_NORM,
-        "lr": PEAK_RATE,
+        "adam-betas": str(recipe.BETAS),
+        "adam-eps": recipe.EPS,
+        "clip-norm": recipe.CLIP_NORM,
+        "lr": recipe.PEAK_RATE,
         "lr-scheduler": "inverse_sqrt",
-        "warmup-updates": RATE_WARM_UP,
-        "warmup-init-lr": PEAK_RATE / RATE_WARM_UP,
+        "warmup-updates": recipe.RATE_WARM_UP,
+        "warmup-init-lr": recipe.PEAK_RATE / recipe.RATE_WARM_UP,
         "max-tokens": job.tokens,
         "max-update": job.updates,
         "log-format": "json",
-        "log-interval": LOG_EVERY,
+        "log-interval": recipe.LOG_EVERY,
         "num-workers": 0,
-        "seed": SEED,
+        "seed": recipe.SEED,
     }
     for side in ("encoder", "decoder"):
         options |= {
@@ -82,7 +70,7 @@ def parse(line: str) -> Logged | None:
         return None
     record = json.loads(line[where:])
     loss, nll = (float(record[name]) * math.log(2) for name in ("loss", "nll_loss"))
-    return Logged(int(record["num_updates"]), float(record["wpb"]) * LOG_EVERY, loss, nll)
+    return Logged(int(record["num_updates"]), float(record["wpb"]) * recipe.LOG_EVERY, loss, nll)
 
 
 PEER = Peer(

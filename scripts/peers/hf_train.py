@@ -1,5 +1,5 @@
-"""The run of Seq2SeqTrainer, inside its own virtual environment: knows torch, transformers and `job.py` only,
-and transformers is there alone.
+"""The run of Seq2SeqTrainer, inside its own virtual environment: knows torch and transformers, which is there alone,
+and of ours `job.py` and `recipe.py` only.
 
 Target tokens are counted in the collator, end marks included and padding not; the loss is that of the Trainer's log,
 with label smoothing.
@@ -10,18 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from peers.job import (
-    BETAS,
-    CLIP_NORM,
-    DROPOUT,
-    EPS,
-    LABEL_SMOOTHING,
-    LOG_EVERY,
-    PEAK_RATE,
-    RATE_WARM_UP,
-    SEED,
-    Job,
-)
+from peers import recipe
+from peers.job import Job
 
 BOS, EOS, PAD = 1, 2, 3  # of every SentencePiece model that mt trains
 IGNORED = -100  # what the library's loss passes over
@@ -68,7 +58,8 @@ def make_model(job: Job, size: int) -> Any:
         vocab_size=size, d_model=shape.dim, max_position_embeddings=512, activation_function="relu",
         encoder_layers=shape.layers, encoder_attention_heads=shape.heads, encoder_ffn_dim=shape.ffn_dim,
         decoder_layers=shape.layers, decoder_attention_heads=shape.heads, decoder_ffn_dim=shape.ffn_dim,
-        dropout=DROPOUT, attention_dropout=0.0, activation_dropout=0.0, encoder_layerdrop=0.0, decoder_layerdrop=0.0,
+        dropout=recipe.DROPOUT, attention_dropout=0.0, activation_dropout=0.0,
+        encoder_layerdrop=0.0, decoder_layerdrop=0.0,
         bos_token_id=BOS, eos_token_id=EOS, pad_token_id=PAD, decoder_start_token_id=BOS, use_cache=False,
         tie_word_embeddings=True, scale_embedding=True, init_std=shape.dim**-0.5,
     )  # fmt: skip
@@ -81,7 +72,7 @@ def main(job: Job) -> None:
     from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback  # pyright: ignore[reportMissingImports]
 
     torch.set_num_threads(job.threads)
-    transformers.set_seed(SEED)
+    transformers.set_seed(recipe.SEED)
     examples = read_examples(job.pieces)
     counted: list[int] = []
 
@@ -98,18 +89,19 @@ def main(job: Job) -> None:
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
             if logs and "loss" in logs:
                 step = state.global_step
-                tokens = sum(counted[step - LOG_EVERY : step])
+                tokens = sum(counted[step - recipe.LOG_EVERY : step])
                 print(json.dumps({"update": step, "tgt_tokens": tokens, "loss": float(logs["loss"])}), flush=True)
 
     arguments = Seq2SeqTrainingArguments(
         output_dir=str(job.rundir / "out"),
         max_steps=job.updates, per_device_train_batch_size=sentences_per_batch(examples, job.tokens),
         train_sampling_strategy="group_by_length", remove_unused_columns=False, dataloader_num_workers=0,
-        label_smoothing_factor=LABEL_SMOOTHING, max_grad_norm=CLIP_NORM,
-        learning_rate=PEAK_RATE, lr_scheduler_type="inverse_sqrt", warmup_steps=RATE_WARM_UP, weight_decay=0.0,
-        adam_beta1=BETAS[0], adam_beta2=BETAS[1], adam_epsilon=EPS, optim="adamw_torch",
-        bf16=job.precision == "bf16", use_cpu=True, seed=SEED, report_to=[], save_strategy="no", eval_strategy="no",
-        logging_strategy="steps", logging_steps=LOG_EVERY, disable_tqdm=True,
+        label_smoothing_factor=recipe.LABEL_SMOOTHING, max_grad_norm=recipe.CLIP_NORM,
+        learning_rate=recipe.PEAK_RATE, lr_scheduler_type="inverse_sqrt", warmup_steps=recipe.RATE_WARM_UP,
+        adam_beta1=recipe.BETAS[0], adam_beta2=recipe.BETAS[1], adam_epsilon=recipe.EPS, optim="adamw_torch",
+        weight_decay=0.0, bf16=job.precision == "bf16", use_cpu=True, seed=recipe.SEED, report_to=[],
+        save_strategy="no", eval_strategy="no",
+        logging_strategy="steps", logging_steps=recipe.LOG_EVERY, disable_tqdm=True,
     )  # fmt: skip
     with (job.pieces / "vocabulary.txt").open("rb") as file:
         size = sum(1 for _ in file)
@@ -121,4 +113,4 @@ def main(job: Job) -> None:
 
 
 if __name__ == "__main__":
-    main(Job.from_dict(json.loads(Path(sys.argv[1]).read_text())))
+    main(Job.read(sys.argv[1]))

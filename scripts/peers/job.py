@@ -3,17 +3,12 @@
 Standard library only: runners inside a peer's own virtual environment read these classes too.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-WARM_UP = 10  # updates before the clock starts: allocators and kernels settle in them
-LOG_EVERY = 5  # updates between two lines that are stamped
-DROPOUT = LABEL_SMOOTHING = 0.1
-BETAS, EPS, CLIP_NORM = (0.9, 0.98), 1e-9, 1.0
-PEAK_RATE, RATE_WARM_UP = 1e-3, 100  # linear up, then inverse square root: the one schedule that all can express
-SEED = 1
 ROOT = Path(__file__).resolve().parents[2]  # of the repository
 
 
@@ -59,6 +54,16 @@ class Job:
     def from_dict(cls, record: dict[str, Any]) -> "Job":
         return cls(**{**record, "shape": Shape(**record["shape"])})
 
+    def write(self) -> str:
+        """The path of a file that a runner of ours reads: `Job.read`."""
+        file = self.rundir / "job.json"
+        file.write_text(json.dumps(self.to_dict()))
+        return str(file)
+
+    @classmethod
+    def read(cls, file: str) -> "Job":
+        return cls.from_dict(json.loads(Path(file).read_text()))
+
 
 @dataclass(frozen=True)
 class Logged:
@@ -68,6 +73,11 @@ class Logged:
     tgt_tokens: float  # of these updates; without padding, end marks counted
     loss: float | None  # mean per target token, in nats
     nll: float | None = None  # the same without label smoothing, where the toolkit prints it
+
+    @classmethod
+    def of_line(cls, line: str) -> "Logged | None":
+        """What a runner of ours prints, which is these fields as JSON."""
+        return cls(**json.loads(line)) if line.startswith('{"update"') else None
 
 
 @dataclass(frozen=True)

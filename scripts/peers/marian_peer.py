@@ -3,20 +3,8 @@
 import json
 import re
 
-from peers.job import (
-    BETAS,
-    CLIP_NORM,
-    DROPOUT,
-    EPS,
-    LABEL_SMOOTHING,
-    LOG_EVERY,
-    PEAK_RATE,
-    RATE_WARM_UP,
-    SEED,
-    Job,
-    Logged,
-    Peer,
-)
+from peers import recipe
+from peers.job import Job, Logged, Peer
 from peers.pieces import read_vocabulary
 
 LINE = re.compile(r"Up\. ([\d,]+) : .*Cost ([\d.]+) .*Time ([\d.]+)s : ([\d.]+) words/s")
@@ -50,20 +38,20 @@ def settings(job: Job, vocab: str) -> dict[str, object]:
         "transformer-preprocess": "n",  # norms first, and one at the end
         "transformer-postprocess": "da",
         "transformer-postprocess-top": "n",
-        "transformer-dropout": DROPOUT,
-        "label-smoothing": LABEL_SMOOTHING,
+        "transformer-dropout": recipe.DROPOUT,
+        "label-smoothing": recipe.LABEL_SMOOTHING,
         "cost-type": "ce-mean-words",
-        "optimizer-params": [*BETAS, EPS],
-        "learn-rate": PEAK_RATE,
-        "lr-warmup": str(RATE_WARM_UP),
-        "lr-decay-inv-sqrt": [str(RATE_WARM_UP)],
-        "clip-norm": CLIP_NORM,
+        "optimizer-params": [*recipe.BETAS, recipe.EPS],
+        "learn-rate": recipe.PEAK_RATE,
+        "lr-warmup": str(recipe.RATE_WARM_UP),
+        "lr-decay-inv-sqrt": [str(recipe.RATE_WARM_UP)],
+        "clip-norm": recipe.CLIP_NORM,
         "mini-batch-words": job.tokens,
         "maxi-batch": 1000,
         "max-length": 256,
         "after": f"{job.updates}u",
-        "disp-freq": f"{LOG_EVERY}u",
-        "seed": SEED,
+        "disp-freq": f"{recipe.LOG_EVERY}u",
+        "seed": recipe.SEED,
     }
 
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from peers import recipe
 from peers.install import PeerError, last_line
-from peers.job import WARM_UP, Job, Logged, Peer
+from peers.job import Job, Logged, Peer
 
 POLL_S = 0.25  # between two looks at the memory
 
@@ -42,9 +43,9 @@ class Measured:
 
 def summarise(log: list[Stamped], *, peak_gib: float, seconds: float) -> Measured:
     """Raises: PeerError: when there are not two lines after the warm-up."""
-    steady = [stamped for stamped in log if stamped.logged.update >= WARM_UP]
+    steady = [stamped for stamped in log if stamped.logged.update >= recipe.WARM_UP]
     if len(steady) < 2:
-        raise PeerError(f"only {len(steady)} lines of the log tell of {WARM_UP} updates or more; two are needed")
+        raise PeerError(f"only {len(steady)} lines of the log tell of {recipe.WARM_UP} updates or more; two are needed")
     spans = [b.seconds - a.seconds for a, b in pairwise(steady)]
     tokens = [stamped.logged.tgt_tokens for stamped in steady[1:]]
     updates = steady[-1].logged.update - steady[0].logged.update

@@ -6,33 +6,13 @@ Run as a program it trains what the job file says, and prints a JSON object ever
 import json
 import os
 import sys
-from pathlib import Path
 
-from peers.job import (
-    BETAS,
-    CLIP_NORM,
-    DROPOUT,
-    EPS,
-    LABEL_SMOOTHING,
-    LOG_EVERY,
-    PEAK_RATE,
-    RATE_WARM_UP,
-    ROOT,
-    SEED,
-    Job,
-    Logged,
-    Peer,
-)
+from peers import recipe
+from peers.job import ROOT, Job, Logged, Peer
 
 
 def command(job: Job) -> list[str]:
-    file = job.rundir / "job.json"
-    file.write_text(json.dumps(job.to_dict()))
-    return [sys.executable, "-m", "peers.ours", str(file)]
-
-
-def parse(line: str) -> Logged | None:
-    return Logged(**json.loads(line)) if line.startswith('{"update"') else None
+    return [sys.executable, "-m", "peers.ours", job.write()]
 
 
 PEER = Peer(
@@ -40,7 +20,7 @@ PEER = Peer(
     version="of this checkout",
     precisions=("fp32", "bf16"),
     command=command,
-    parse=parse,
+    parse=Logged.of_line,
     environment={"PYTHONPATH": os.pathsep.join([str(ROOT / "scripts"), str(ROOT)])},
 )
 
@@ -59,27 +39,33 @@ def main(job: Job) -> None:
     from mt.train.update import Update, Updater
 
     set_up_cpu(job.threads)
-    torch.manual_seed(SEED)
+    torch.manual_seed(recipe.SEED)
     tokenizer = Tokenizer.load(job.pieces)
     batch = BatchConfig(tokens=job.tokens, max_length=min(256, job.tokens))
     text = [str(job.pieces / "text.src"), str(job.pieces / "text.tgt")]
     stream = BatchStream(
-        TokenizedCorpus(list(read_pairs(text, None, None)), tokenizer, max_length=batch.max_length), batch, seed=SEED
+        TokenizedCorpus(list(read_pairs(text, None, None)), tokenizer, max_length=batch.max_length),
+        batch,
+        seed=recipe.SEED,
     )
     shape = job.shape
     section = ModelConfig(
         dim=shape.dim, heads=shape.heads, ffn_dim=shape.ffn_dim, encoder_layers=shape.layers,
-        decoder_layers=shape.layers, dropout=DROPOUT,
+        decoder_layers=shape.layers, dropout=recipe.DROPOUT,
     )  # fmt: skip
     model = Transformer(section, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size)
-    optimizer = make_optimizer(model, OptimConfig(lr=PEAK_RATE, beta1=BETAS[0], beta2=BETAS[1], eps=EPS))
+    optimizer = make_optimizer(
+        model, OptimConfig(lr=recipe.PEAK_RATE, beta1=recipe.BETAS[0], beta2=recipe.BETAS[1], eps=recipe.EPS)
+    )
     precision = Precision(job.precision)
-    updater = Updater(model, optimizer, precision=precision, smoothing=LABEL_SMOOTHING, clip_norm=CLIP_NORM)
-    schedule = ScheduleConfig(name=ScheduleKind.inverse_sqrt, warmup_steps=RATE_WARM_UP)
+    updater = Updater(
+        model, optimizer, precision=precision, smoothing=recipe.LABEL_SMOOTHING, clip_norm=recipe.CLIP_NORM
+    )
+    schedule = ScheduleConfig(name=ScheduleKind.inverse_sqrt, warmup_steps=recipe.RATE_WARM_UP)
     window: list[Update] = []
     for update in range(1, job.updates + 1):
-        window.append(updater([next(stream)], PEAK_RATE * rate(schedule, update, 0.0)).read())
-        if update % LOG_EVERY == 0:
+        window.append(updater([next(stream)], recipe.PEAK_RATE * rate(schedule, update, 0.0)).read())
+        if update % recipe.LOG_EVERY == 0:
             tokens = sum(u.tgt_tokens for u in window)
             loss, nll = (sum(getattr(u, name) * u.tgt_tokens for u in window) / tokens for name in ("loss", "nll"))
             print(json.dumps({"update": update, "tgt_tokens": tokens, "loss": loss, "nll": nll}), flush=True)
@@ -87,4 +73,4 @@ def main(job: Job) -> None:
 
 
 if __name__ == "__main__":
-    main(Job.from_dict(json.loads(Path(sys.argv[1]).read_text())))
+    main(Job.read(sys.argv[1]))

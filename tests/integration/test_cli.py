@@ -131,6 +131,23 @@ def test_files_compressed_or_not_and_nbest(home: Path, run):
     assert plain.stdout.decode().split("\n")[:-1] == [row["translations"][0]["text"] for row in rows]
 
 
+def test_markup_survives_and_links_count_the_words_of_the_lines(home: Path, run):
+    files = ["--source", "dev.en", "--target", "dev.de", "-o", "links.txt"]
+    shutil.copytree(home / "runs/toy/model", home / "linked", dirs_exist_ok=True)
+    assert run(home, "align", "linked", *files).returncode == 0
+    lines = ["one <b>two</b> three", "four {name} at https://a.example/?b=c.", "", "five<br/>six &amp; seven"]
+    done = run(home, "translate", "linked", "--markup", "--alignments", "--flags", stdin="\n".join(lines).encode())
+    assert done.returncode == 0, done.stderr.decode()
+    said = done.stdout.decode().split("\n")
+    assert len(said) == len(lines)
+    for line, (text, links) in zip(lines, (one.split(" ||| ") for one in said), strict=True):
+        for mark in ("<b>", "</b>", "{name}", "https://a.example/?b=c", "<br/>"):
+            assert text.count(mark) == line.count(mark)
+        pairs = [tuple(map(int, link.split("-"))) for link in links.split()]
+        assert all(i < len(line.split()) and j < len(text.split()) for i, j in pairs)
+        assert bool(pairs) == bool(line)
+
+
 def test_a_reader_that_leaves_is_no_error(home: Path, start):
     line = f"yes one two | head -n 5000 | {sys.executable} -m mt translate runs/toy --beam 1 | head -n 1"
     done = subprocess.run(

@@ -73,6 +73,12 @@ def alone(folder, command, run):
     return numbers_of(folder / "runs/alone"), weights_of(folder / "runs/alone")
 
 
+def without_keys_bias(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """The softmax does not see what is added to all keys alike: that bias has no gradient but rounding error, out of
+    which Adam makes steps of full size."""
+    return tensor.chunk(2)[1] if name.endswith("key_value.bias") else tensor
+
+
 def numbers_of(run_folder: Path) -> list[tuple]:
     """What must be equal, in the order of the file: all that is no measurement of time."""
     lines = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().split("\n")[:-1]]
@@ -164,7 +170,9 @@ def test_a_sharded_model_learns_the_same_and_its_checkpoint_is_whole(folder, com
                        for run in ("sharded", "alone"))  # fmt: skip
         assert mine.keys() == other.keys()
         for key, tensor in mine.items():
-            torch.testing.assert_close(tensor, other[key], rtol=1e-2, atol=2e-4)
+            torch.testing.assert_close(
+                without_keys_bias(key, tensor), without_keys_bias(key, other[key]), rtol=1e-2, atol=2e-4
+            )
 
 
 @pytest.mark.slow

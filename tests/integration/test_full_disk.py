@@ -4,7 +4,9 @@ import logging
 import os
 import resource
 import shutil
+import subprocess
 from collections import namedtuple
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,53 @@ def test_files_that_may_not_grow_cost_two_checkpoints_and_one_warning(tmp_path, 
     assert len(warnings) == 1 and warnings[0].endswith(
         "step-00000008` cannot be written: File too large. Training goes on, and the next validation tries again."
     )
+    assert trainer.checkpoints.latest().step == 20 and not list(trainer.checkpoints.folder.glob(".tmp-*"))
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of its own: its folder, and a function that makes it "full", "read-only" or, with None, as it was."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("needs the right to mount a disk")
+
+    def become(what: str | None) -> None:
+        mode = "ro" if what == "read-only" else "rw"
+        subprocess.run(["mount", "-o", f"remount,{mode}", folder], check=True, capture_output=True)
+        if mode == "rw":
+            (folder / "filling").unlink(missing_ok=True)
+        if what == "full":
+            with suppress(OSError), (folder / "filling").open("wb", buffering=0) as file:
+                while file.write(bytes(4096)):
+                    pass
+
+    yield folder, become
+    subprocess.run(["umount", folder], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"), [("full", "No space left on device"), ("read-only", "Read-only file system")]
+)
+def test_a_disk_that_takes_no_more_for_a_while_costs_two_checkpoints_and_one_warning(
+    tmp_path, disk, caplog, what, reason
+):
+    caplog.set_level(logging.WARNING, "mt")
+    folder, become = disk
+    trainer, seen = make(folder, accumulate=1), []
+
+    def on_validation(validation, state):
+        last = trainer.checkpoints.latest()
+        seen.append((state.step, last.step if last else None))
+        become(what if state.step in (8, 12) else None)
+
+    trainer.on_validation = on_validation
+    fit(trainer, tmp_path)
+    assert seen == [(4, None), (8, 4), (12, 4), (16, 4), (20, 16)]
+    (warning,) = caplog.messages
+    assert f"{reason}. Training goes on, and the next validation tries again." in warning and str(folder) in warning
     assert trainer.checkpoints.latest().step == 20 and not list(trainer.checkpoints.folder.glob(".tmp-*"))
 
 

@@ -63,3 +63,15 @@ def test_the_comparison_sees_the_smallest_difference(killed, tmp_path, damage, s
     assert kill_anywhere.compare(tmp_path / "copy", STEPS) == []
     damage(tmp_path / "copy/runs/killed")
     assert any(sentence in difference for difference in kill_anywhere.compare(tmp_path / "copy", STEPS))
+
+
+@pytest.mark.slow
+def test_a_stop_is_clocked_within_its_own_attempt():
+    script = [sys.executable, str(ROOT / "scripts/time_sigterm.py"), "--stops", "2", "train.ema=0"]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    heads, *stops, summary = done.stdout.split("\n")[:-1]
+    assert heads.split()[:5] == ["load", "bound", "saved", "share", "gone"] and len(stops) == 2
+    for _, bound, saved, _, gone in (map(float, stop.replace("%", "").split()) for stop in stops):
+        assert bound > 0 and 0 < saved < gone
+    assert summary.startswith("the checkpoint came after ")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import bench_peers
 import pytest
-from peers import eole_peer, fairseq_peer, hf_peer, hf_train, marian_peer, measure, ours, pieces
+from peers import eole_peer, fairseq_peer, hf_peer, hf_train, marian_peer, measure, ours, pieces, recipe
 from peers.install import PeerError, install, last_line
-from peers.job import PEAK_RATE, RATE_WARM_UP, SHAPES, Job, Logged, Peer
+from peers.job import SHAPES, Job, Logged, Peer
 from peers.measure import Stamped, summarise
 from peers.report import best_against_best, compare, grouped, report
 
@@ -75,8 +75,9 @@ def test_eole_is_given_the_shape_and_a_rate_with_the_common_peak(job):
     assert isinstance(model, dict) and isinstance(training, dict)
     assert [model[name] for name in ("hidden_size", "heads", "transformer_ff", "layers")] == [512, 8, 2048, 6]
     assert (training["compute_dtype"], training["batch_size"], training["train_steps"]) == ("bf16", 1000, 20)
-    noam = training["learning_rate"] * 512**-0.5 * min(RATE_WARM_UP**-0.5, RATE_WARM_UP * RATE_WARM_UP**-1.5)
-    assert noam == pytest.approx(PEAK_RATE)
+    warm_up = recipe.RATE_WARM_UP
+    noam = training["learning_rate"] * 512**-0.5 * min(warm_up**-0.5, warm_up * warm_up**-1.5)
+    assert noam == pytest.approx(recipe.PEAK_RATE)
     command = eole_peer.command(job)
     assert command[:2] == ["/env/bin/eole", "train"]
     assert read_json(command[3])["training"]["bucket_size"] == 2
@@ -196,7 +197,7 @@ def test_the_report_names_what_was_passed_over_and_what_differs():
 
 def printer(job, code):
     """A toolkit that is a line of Python."""
-    return Peer("fake", "1", ("fp32",), lambda job: [sys.executable, "-c", code], ours.parse)
+    return Peer("fake", "1", ("fp32",), lambda job: [sys.executable, "-c", code], Logged.of_line)
 
 
 LINES = "".join(f"""print('{{"update": {n}, "tgt_tokens": 10, "loss": 1.0}}');""" for n in (5, 10, 15, 20))
@@ -268,7 +269,7 @@ def fake_environment(work, name):
 
 def test_an_environment_is_made_once_and_a_failed_import_is_told(tmp_path, capsys):
     folder = fake_environment(tmp_path, "fake")
-    peer = Peer("fake", "1", (), lambda job: [], ours.parse, imports="json")
+    peer = Peer("fake", "1", (), lambda job: [], Logged.of_line, imports="json")
     assert install(peer, tmp_path) == folder and "installing 1" in capsys.readouterr().err
     assert install(replace(peer, imports="no_such_module"), tmp_path) == folder  # nothing is done, nothing imported
     assert capsys.readouterr().err == ""

@@ -6,8 +6,18 @@ import pytest
 import torch
 from toy import number_pairs
 
-from mt.build import check, describe, load, own_device, read_material
+from mt.build import (
+    check,
+    describe,
+    load,
+    make_guiding,
+    make_model,
+    make_watch,
+    own_device,
+    read_material,
+)
 from mt.config import (
+    AlignmentConfig,
     BatchConfig,
     Config,
     DataConfig,
@@ -22,6 +32,7 @@ from mt.config import (
 )
 from mt.decode.segment import Usual
 from mt.errors import CheckpointError, ConfigError
+from mt.interpret.align import Reading
 from mt.material import test_set
 from mt.train.folder import RunFolder
 
@@ -43,6 +54,10 @@ def config(**sections) -> Config:
          "`schedule.name` is cosine, which must know where the run ends; set `train.steps`"),
         ({"batch": BatchConfig(max_length=600)},
          "`batch.max_length` is 600, but `model.max_length` gives the model 512 positions only"),
+        ({"alignment": AlignmentConfig(links=["a.links"], layer=4)},
+         "`alignment.layer` is 4, but the model has 3 (`model.decoder_layers`), from 1."),
+        ({"alignment": AlignmentConfig(links=["a.links"], head=5)},
+         "`alignment.head` is 5, but the model has 4 (`model.heads`), from 1."),
     ],
 )  # fmt: skip
 def test_sections_that_disagree_are_refused(sections, sentence):
@@ -59,6 +74,8 @@ def test_sections_that_disagree_are_refused(sections, sentence):
         {"schedule": ScheduleConfig(name=ScheduleKind.constant), "train": TrainConfig(patience=3)},
         {"schedule": ScheduleConfig(name=ScheduleKind.linear), "train": TrainConfig(patience=3, minutes=1)},
         {"batch": BatchConfig(max_length=600), "model": ModelConfig(positions=Positions.rotary)},
+        {"alignment": AlignmentConfig(links=["a.links"], layer=3, head=4)},
+        {"alignment": AlignmentConfig(layer=9, head=9)},
     ],
 )  # fmt: skip
 def test_sections_that_agree_pass(sections):
@@ -110,6 +127,39 @@ def own(**sections) -> Config:
     data = DataConfig(train=["train.tsv"], dev=["dev.tsv"], test=["test.tsv"], **sections.pop("data", {}))
     pieces = TokenizerConfig(vocab_size=60, byte_fallback=False)
     return config(data=data, tokenizer=pieces, **sections)
+
+
+@pytest.mark.parametrize(
+    ("layers", "layer", "expected"), [(3, None, 1), (2, None, 0), (1, None, 0), (3, 3, 2), (3, 1, 0)]
+)
+def test_the_head_that_is_taught_is_the_one_asked_for_else_of_the_last_layer_but_one(files, layers, layer, expected):
+    Path("train.links").write_text("0-0\n" * 60)
+    small = ModelConfig(dim=16, heads=2, ffn_dim=24, encoder_layers=1, decoder_layers=layers)
+    asked = own(alignment=AlignmentConfig(links=["train.links"], layer=layer, head=2), model=small)
+    material = read_material(asked)
+    assert len(material.links) == len(material.train)
+    guiding = make_guiding(asked, material, make_model(asked, material.tokenizer, torch.device("cpu")))
+    assert guiding.reading == Reading(expected, (1,), shifted=True)
+
+
+def test_links_of_no_weight_are_not_read(files):
+    asked = own(alignment=AlignmentConfig(links=["not.there"], weight=0))
+    material = read_material(asked)
+    assert material.links is None
+    assert make_guiding(asked, material, make_model(asked, material.tokenizer, torch.device("cpu"))) is None
+
+
+def test_links_without_text_of_ones_own_are_refused_before_anything_is_fetched():
+    with pytest.raises(ConfigError, match=r"`alignment.links` goes with text of your own"):
+        read_material(config(alignment=AlignmentConfig(links=["a.links"])))
+
+
+def test_nobody_looks_at_attention_where_no_pairs_are_asked_for(files):
+    asked = own()
+    material = read_material(asked)
+    assert len(make_watch(asked, material, max_length=64, guiding=None).sources) == 3
+    asked.train.attention_pairs = None
+    assert make_watch(asked, material, max_length=64, guiding=None) is None
 
 
 def test_refused_and_limited_pairs_are_counted(files):

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from mt.config import (
+    AlignmentConfig,
     BatchConfig,
     CleanConfig,
     Config,
@@ -22,6 +23,10 @@ from mt.config import (
 from mt.errors import ConfigError
 
 WRONG = [
+    (AlignmentConfig, {"weight": -0.1}, "`alignment.weight` must not be negative, but is -0.1."),
+    (AlignmentConfig, {"layer": 0}, "`alignment.layer` must be positive or null, but is 0."),
+    (AlignmentConfig, {"head": 0}, "`alignment.head` must be positive, but is 0."),
+    (TrainConfig, {"steps": 1, "attention_pairs": 0}, "`train.attention_pairs` must be positive or null, but is 0."),
     (DataConfig, {"limit": 0}, "`data.limit` must be a positive number or null, but is 0."),
     (DataConfig, {"corpus": None}, "`data.train` must name files when `data.corpus` is null, but is []."),
     (DataConfig, {"workers": -1}, "`data.workers` must lie in [0, 64] or be null, but is -1."),
@@ -97,6 +102,7 @@ WRONG = [
     ),
     (TrainConfig, {"minutes": 1, "timeout_minutes": 0.0}, "`train.timeout_minutes` must be positive, but is 0.0."),
     (TrainConfig, {"minutes": 1, "average": 4}, "`train.average` must be at most `train.keep` (3), but is 4."),
+    (TrainConfig, {"minutes": 1, "precision": "int8"}, "`train.precision` must be one to train in, but is int8."),
     (TrainConfig, {"minutes": 1, "seed": -1}, "`train.seed` must lie in [0, 2**63), but is -1."),
     (TrainConfig, {"minutes": 1, "seed": 2**63}, f"`train.seed` must lie in [0, 2**63), but is {2**63}."),
     (TrainConfig, {"minutes": 1, "threads": 1025}, "`train.threads` must be at most 1024, but is 1025."),
@@ -106,6 +112,7 @@ WRONG = [
     (DecodeConfig, {"max_extra": -1}, "`decode.max_extra` must not be negative, but is -1."),
     (DecodeConfig, {"groups": 0}, "`decode.groups` must be positive, but is 0."),
     (DecodeConfig, {"diversity": -1.0}, "`decode.diversity` must not be negative, but is -1.0."),
+    (DecodeConfig, {"length_penalty": 50.5}, "`decode.length_penalty` must be at most 50, but is 50.5."),
     (DecodeConfig, {"length_penalty": -1.0}, "`decode.length_penalty` must not be negative, but is -1.0."),
     (DecodeConfig, {"min_ratio": -1.0}, "`decode.min_ratio` must not be negative, but is -1.0."),
     (DecodeConfig, {"min_length": -1}, "`decode.min_length` must not be negative, but is -1."),

@@ -86,6 +86,16 @@ def test_where_16_bits_are_fast(machine, device, there, fast):
         assert pick_precision(wanted, device) is wanted
 
 
+def test_int8_needs_a_cpu_that_has_it(monkeypatch):
+    monkeypatch.setattr("mt.device.has_int8", lambda: True)
+    assert pick_precision(Precision.int8, torch.device("cpu")) is Precision.int8
+    with pytest.raises(ConfigError, match="the precision is int8, which needs a CPU with AVX-512 VNNI, but the device"):
+        pick_precision(Precision.int8, torch.device("cuda"))
+    monkeypatch.setattr("mt.device.has_int8", lambda: False)
+    with pytest.raises(ConfigError, match="or a CPU without it; use auto"):
+        pick_precision(Precision.int8, torch.device("cpu"))
+
+
 def test_the_type_of_every_precision():
     assert autocast_dtype(Precision.fp32) is torch.float32
     assert autocast_dtype(Precision.bf16) is torch.bfloat16

@@ -1,6 +1,7 @@
 """Processes of one run: what they know of themselves, sums in buckets, waiting for the living and not for the dead."""
 
 import threading
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
@@ -229,10 +230,12 @@ def test_signs_of_life_are_given_inside_and_end_with_the_block(pair, impatient, 
     monkeypatch.setattr(Group, "add_up", lambda self, *numbers: list(numbers))
     monkeypatch.setattr(HashStore, "clone", lambda self: self, raising=False)
     with main.alive():
+        (pulse,) = (thread for thread in threading.enumerate() if thread.name == "pulse")
         seen = {main._store.get("pulse 0")}
         while len(seen) < 4:
+            assert pulse.is_alive()
             seen.add(main._store.get("pulse 0"))
-    assert sorted(seen)[0] == b"0" and "pulse" not in {thread.name for thread in threading.enumerate()}
+    assert not pulse.is_alive()
 
 
 def test_the_reason_of_a_failure_reaches_the_others(pair, impatient, monkeypatch):
@@ -257,6 +260,35 @@ def test_a_stop_is_no_failure(pair, monkeypatch):
         raise StoppedError("stopped")
     with pytest.raises(RuntimeError, match=r"^out of memory$"), main.alive():
         raise RuntimeError("out of memory")
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_none_leaves_before_the_last_for_the_store_may_go_with_the_first(pair, impatient, monkeypatch, stopped):
+    main, other = pair()
+    together, asked, gone, go = threading.Barrier(2), [], [], threading.Event()
+
+    def add_up(self, *numbers):
+        asked.append(self.rank)
+        together.wait(60)
+
+    monkeypatch.setattr(Group, "add_up", add_up)
+    monkeypatch.setattr(HashStore, "clone", lambda self: self, raising=False)
+
+    def through(group: Group) -> None:
+        with suppress(StoppedError), group.alive():
+            if not group.is_main:
+                go.wait(60)
+            if stopped:
+                raise StoppedError("stopped")
+        gone.append(group.rank)
+
+    one, two = Thread(through, main), Thread(through, other)
+    while asked.count(0) < 2:  # when it came, and when it would go
+        assert one.is_alive(), "the first has left alone"
+    assert not gone
+    go.set()
+    one.end(), two.end()
+    assert sorted(gone) == [0, 1]
 
 
 def test_a_collective_that_breaks_is_told_in_our_words(pair, monkeypatch):

@@ -1,6 +1,7 @@
 """Translate a set, score it, write it down."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -59,5 +60,19 @@ def test_samples_are_spread_over_the_set(size, number, shown):
 
 def test_a_disk_that_refuses_is_named(tmp_path):
     (tmp_path / "eval").write_text("in the way")
-    with pytest.raises(CheckpointError, match=r"eval/x.json` cannot be written: "):
+    with pytest.raises(CheckpointError, match=r"eval/x.hyp.txt` cannot be written: "):
         Report("x", [], [], [], [], None).write(tmp_path / "eval")
+
+
+def test_scores_that_are_there_stay_whole_when_the_disk_takes_no_new_ones(tmp_path, monkeypatch):
+    path = Report("x", [], [], [], [], 1.0).write(tmp_path)
+    before, real = path.read_bytes(), Path.open
+
+    def full(file, *args, **kwargs):
+        return real(Path("/dev/full") if "json" in file.name and "w" in str(args) else file, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(CheckpointError, match=r"x.json` cannot be written: No space left on device"):
+        Report("x", [], [], [], [], 2.0).write(tmp_path)
+    monkeypatch.undo()
+    assert path.read_bytes() == before

@@ -2,9 +2,12 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from toy import number_corpus, number_pairs, number_tokenizer, stream_of, tiny_model
 
 from mt.config import OptimConfig
@@ -25,6 +28,29 @@ def test_a_lesson_by_hand():
     assert lesson.shares.tolist() == [0.5, 0.5, 0.5, 0.5]
 
 
+def word_by_word(links, source_words, target_words):
+    """`make_lesson` with every source piece asked about every target piece."""
+    found, first = [], 0
+    for linked, sources, targets in zip(links, source_words, target_words, strict=True):
+        for row, target in enumerate(targets, first + 1):
+            seen = [column for column, word in enumerate(sources) if word != NO_WORD and (word, target) in linked]
+            found += [(row, column, 1 / len(seen)) for column in seen]
+        first += len(targets) + 1
+    return found
+
+
+WORDS = st.lists(st.integers(NO_WORD, 3), max_size=6)
+
+
+@given(st.lists(st.tuples(st.sets(st.tuples(st.integers(0, 3), st.integers(0, 3))), WORDS, WORDS), max_size=3))
+def test_a_lesson_has_the_pieces_of_linked_words_and_no_others(pairs):
+    sides = [list(side) for side in zip(*pairs, strict=True)] or [[], [], []]
+    lesson, expected = make_lesson(*sides), word_by_word(*sides)
+    assert list(zip(lesson.rows.tolist(), lesson.columns.tolist(), strict=True)) == [place[:2] for place in expected]
+    torch.testing.assert_close(lesson.shares, torch.tensor([share for *_, share in expected]))
+    assert lesson.num_rows == len({row for row, *_ in expected})
+
+
 def test_no_links_no_lesson():
     lesson = make_lesson([set()], [[0, NO_WORD]], [[0]])
     rows = Ragged.from_lengths([2])
@@ -40,6 +66,15 @@ def test_the_loss_is_the_cross_entropy_of_the_explicit_weights():
     expected = -(0.5 * maps[0][1, 1, 0].log() + 0.5 * maps[0][1, 1, 3].log() + maps[1][1, 2, 2].log())
     found = guided_loss(q[:, 1], kv[:, 0, 1], queries=queries, keys=keys, lesson=lesson)
     torch.testing.assert_close(found, expected)
+
+
+def test_the_loss_is_made_in_32_bits_within_a_pass_in_16():
+    rows = Ragged.from_lengths([3])
+    lesson = Lesson(torch.tensor([1, 2]), torch.tensor([0, 2]), torch.tensor([1.0, 1.0]))
+    q, k = torch.randn(3, 8), torch.randn(3, 8)
+    exact = guided_loss(q, k, queries=rows, keys=rows, lesson=lesson)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert guided_loss(q, k, queries=rows, keys=rows, lesson=lesson) == exact
 
 
 def test_a_head_that_looks_evenly_pays_the_log_of_what_it_sees():
@@ -133,3 +168,21 @@ def test_a_sampled_segmentation_teaches_the_same_words():
     assert t.unk not in spelled
     lesson = guide.lesson([(text, target)], links, [[*spelled, t.eos]], [t.encode_target([target])[0]])
     assert set(lesson.columns.tolist()) == set(range(6))
+
+
+def test_a_drawn_letter_that_is_no_piece_teaches_nothing():
+    """The tokenizer knows no "q" by itself, and spells it as unknown; which letters are whose is then not known."""
+    model, t = tiny_model(), number_tokenizer()
+    guide = Guide(model, t, layer=0, head=0)
+    target = t.encode_target(["sieben"])[0]
+    lesson = guide.lesson([("seven", "sieben")], [{(0, 0)}], [[t.unk, t.unk, t.eos]], [target])
+    assert len(lesson.rows) == 0 and lesson.num_rows == 0
+
+
+def test_a_copy_of_a_taught_model_can_be_made_and_is_not_taught():
+    model, batch = tiny_model(), next(stream_of(number_corpus(8)))
+    guide = Guide(model, number_tokenizer(), layer=0, head=0)
+    copy = deepcopy(model)
+    asked = (batch.source, batch.source_rows, batch.target_in, batch.target_rows)
+    assert torch.equal(copy(*asked), model(*asked))
+    assert copy.decoder[0].cross_attention.listener.__self__ is guide

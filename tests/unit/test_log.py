@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,6 +113,25 @@ def test_a_reader_that_went_away_does_not_end_the_run(capsys: pytest.CaptureFixt
     logger.info("Still here")
     print("result")
     assert capsys.readouterr() == ("result\n", "")
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_full_disk_under_stderr_does_not_end_the_run(terminal: bool, monkeypatch: pytest.MonkeyPatch):
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        def isatty(self) -> bool:
+            return terminal
+
+    failed = []
+    monkeypatch.setattr(logging.Handler, "handleError", lambda _, record: failed.append(record))
+    setup(Full())
+    with Progress() as progress:
+        progress.update(Status(step=1))
+        logger.warning("Still here")
+        progress.update(Status(step=2))
+    assert not failed
 
 
 def test_a_stream_that_fails_otherwise_is_reported_by_logging(monkeypatch: pytest.MonkeyPatch):
@@ -353,6 +373,30 @@ def test_tensorboard_shows_an_unbroken_run(tmp_path: Path, caplog: pytest.LogCap
     assert [event.step for event in shown.Tensors("samples/0/text_summary")] == [7, 10]
     lines = (tmp_path / "metrics.jsonl").read_text().split("\n")
     assert [json.loads(line)["step"] for line in lines[:-1]] == list(range(1, 11))
+
+
+def test_pictures_are_shown_by_number_and_none_is_drawn_for_nobody(tmp_path: Path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    pixels = np.zeros((5, 7, 3), np.uint8)
+    with Metrics(tmp_path / "on") as metrics:
+        metrics.images("attention", 3, lambda: [pixels, pixels])
+    shown = EventAccumulator(str(tmp_path / "on" / "tensorboard"))
+    shown.Reload()
+    assert shown.Tags()["images"] == ["attention/1", "attention/2"]
+    [image] = shown.Images("attention/2")
+    assert (image.step, image.height, image.width) == (3, 5, 7)
+    with Metrics(tmp_path / "off", tensorboard=False) as metrics:
+        metrics.images("attention", 3, lambda: pytest.fail("drawn for nobody"))
+
+
+def test_tensorboard_that_cannot_begin_is_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / "tensorboard").write_text("in the way")
+    with Metrics(tmp_path) as metrics:
+        metrics.write("train", 1, loss=2.0)
+        metrics.text("samples", 1, "one")
+    assert caplog.messages == [f"`{tmp_path}/metrics.jsonl` or TensorBoard loses numbers: File exists."]
+    assert [line["loss"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [2.0]
 
 
 def test_tensorboard_that_fails_is_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch):

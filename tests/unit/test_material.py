@@ -11,6 +11,7 @@ from mt import material
 from mt.batching import TokenizedCorpus
 from mt.config import BatchConfig, CleanConfig, Config, DataConfig, TokenizerConfig, TrainConfig
 from mt.corpus.pair import Origin, Pair
+from mt.errors import DataError
 from mt.material import prepare
 from mt.tokenizer import Tokenizer
 from mt.train.folder import RunFolder
@@ -46,6 +47,16 @@ def test_a_second_start_tokenises_the_dev_set_only(data, monkeypatch):
 def test_the_pairs_are_not_kept_twice(data):
     found = prepared(data)
     assert (found.corpus.train, len(found.train), len(found.corpus.dev), len(found.corpus.test)) == ([], 60, 5, 6)
+
+
+def test_a_dev_set_of_sentences_too_long_for_the_model_is_refused_by_its_own_setting(data):
+    pieces = TokenizerConfig(vocab_size=60, byte_fallback=False)
+    with pytest.raises(DataError) as refused:
+        prepare(data=data, clean=CleanConfig(), tokenizer=pieces, batch=BatchConfig(), longest=2)
+    assert str(refused.value) == (
+        "none of the 5 dev pairs has at most `model.max_length` (2) pieces a side; raise that setting, or split the "
+        "text into sentences."
+    )
 
 
 def test_a_run_that_began_before_there_were_workers_has_its_test_set(data):

@@ -142,3 +142,9 @@ def test_a_tokenizer_that_is_not_installed(monkeypatch):
     monkeypatch.setattr("sacrebleu.metrics.bleu._get_tokenizer", fail)
     with pytest.raises(ConfigError, match="`tokenize` must be a tokenizer that works here, but ja-mecab does not: Jap"):
         bleu(REFERENCES, REFERENCES, tokenize="ja-mecab")
+
+
+def test_resamples_of_nothing_but_empty_lines_are_scored():
+    """sacreBLEU 2.6 adds numpy's floats and Python's there, and fails."""
+    lines = ["", "", "the cat sat on the mat"]
+    assert [score.confidence for score in score_all(lines, lines, bootstrap=200)] == pytest.approx([50.0, 50.0, 0.0])

@@ -2,7 +2,7 @@
 
 import json
 import os
-import pickle
+import pickle  # to make what must be refused unread
 import shutil
 import subprocess
 import sys
@@ -17,8 +17,8 @@ from mt import models
 from mt.checkpoint import Checkpoints, verify_folder, write_folder
 from mt.config import DecodeConfig, Positions, Precision, Tying
 from mt.decode.segment import Usual
-from mt.errors import CheckpointError
-from mt.models import Description, find_run, languages, newest_run, read_model
+from mt.errors import CheckpointError, ConfigError
+from mt.models import Description, check_reverse, find_run, languages, newest_run, read_model
 from mt.nn.transformer import Transformer
 
 
@@ -337,3 +337,37 @@ def test_a_folder_that_stays_is_read_once(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match="missing"):
         read_model(tmp_path / "model")
     assert len(looks) == 1
+
+
+def reverse_of(monkeypatch, there, back):
+    told = {"model": there, "other": back}
+    monkeypatch.setattr("mt.models.languages", lambda path: told[path.name])
+    check_reverse(Path("model"), Path("other"), "--rerank")
+
+
+@pytest.mark.parametrize(
+    ("there", "back"),
+    [
+        (("en", "de"), ("de", "en")),
+        (("en", "zh-CN"), ("zh_Hans", "EN")),  # one language, whatever it is called
+        (("src", "tgt"), ("src", "tgt")),  # nobody told
+        (("en", "de"), ("src", "tgt")),
+    ],
+)
+def test_a_model_that_may_be_the_reverse_passes(monkeypatch, caplog, there, back):
+    reverse_of(monkeypatch, there, back)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("back", [("fr", "en"), ("de", "fr"), ("fr", "de")])
+def test_a_reverse_model_of_other_languages_gets_a_warning(monkeypatch, caplog, back):
+    reverse_of(monkeypatch, ("en", "de"), back)
+    (warned,) = caplog.messages
+    assert warned == (
+        f"--rerank other translates from {back[0]} to {back[1]}, which is not the way back from en to de."
+    )
+
+
+def test_a_reverse_model_of_the_same_direction_is_refused(monkeypatch):
+    with pytest.raises(ConfigError, match=r"^--rerank other translates from en to de, as the model itself does\.$"):
+        reverse_of(monkeypatch, ("en", "de"), ("en", "de"))

@@ -102,6 +102,16 @@ def test_decoding_passes_over_marks_and_shows_unknown(cache, tokenizer):
     bare = train_tokenizer(SOURCE, TARGET, section(byte_fallback=False, vocab_size=90), cache)
     (ids,) = bare.encode_target(["das 家"])
     assert bare.unk in ids and bare.decode_target(ids) == "das  ⁇ "
+    offsets = bare.offsets_written(bare.pieces_target(ids))
+    assert [piece[0] for piece in offsets] == ids and offsets[-1][1:] == (4, 7)
+
+
+@given(st.text(max_size=30), st.integers(0, 40))
+def test_offsets_of_what_was_written_are_those_of_its_text(tokenizer, text, cut):
+    ids = tokenizer.encode_target([text])[0][cut:]
+    said, offsets = tokenizer.decode_target(ids), tokenizer.offsets_written(tokenizer.pieces_target(ids))
+    assert [piece[0] for piece in offsets] == ids
+    assert "".join(said[begin:end] for _, begin, end in offsets) == said
 
 
 def test_lone_surrogates_become_question_marks(tokenizer):

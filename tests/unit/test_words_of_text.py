@@ -48,6 +48,26 @@ def test_a_piece_belongs_to_the_word_with_most_of_it():
     assert owners([(9, 0, 1), (9, 1, 4), (9, 2, 5), (9, 5, 7)], words) == [0, 0, 1, 1]
 
 
+def owners_word_by_word(pieces, words):
+    """Every word is asked about every piece."""
+    found = []
+    for _, begin, end in pieces:
+        covered = [min(end, last) - max(begin, first) for first, last in words]
+        if max(covered, default=0) <= 0:
+            covered = [int(first <= end < last) for first, last in words]
+        best = max(covered, default=0)
+        found.append(covered.index(best) if best > 0 else NO_WORD)
+    return found
+
+
+@given(st.text("ab  東-", max_size=20), st.lists(st.integers(0, 20), max_size=8))
+def test_pieces_wherever_they_are_cut_belong_to_the_word_that_a_plain_search_finds(text, cuts):
+    ends = sorted({0, len(text), *(cut for cut in cuts if cut <= len(text))} | set(cuts[:2]))
+    pieces = [(0, a, b) for a, b in pairwise(ends)] + [(0, a, a) for a in ends]
+    for split in (spaced_words, reading_words):
+        assert owners(pieces, split(text)) == owners_word_by_word(pieces, split(text))
+
+
 def test_a_space_alone_and_bytes_belong_to_the_word_that_comes():
     words = [(0, 1), (2, 4)]  # "a 東b"
     assert owners([(1, 0, 1), (2, 1, 2), (3, 2, 2), (4, 2, 2), (5, 2, 3), (6, 3, 4)], words) == [0, 1, 1, 1, 1, 1]

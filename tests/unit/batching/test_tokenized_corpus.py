@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import json
 import os
-import pickle
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
@@ -256,11 +256,18 @@ def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
     assert [path.name for path in tmp_path.glob(".tmp-*")] == [".tmp-young"]
 
 
+def test_a_folder_that_vanishes_while_it_is_looked_at_is_another_process_s(tmp_path, caplog):
+    (tmp_path / ".tmp-other" / "fresh").mkdir(parents=True)
+    (tmp_path / ".tmp-other" / "fresh" / "pairs.arrow").symlink_to("moved")
+    corpus_of(MANY, cache=tmp_path)
+    assert len(list(tmp_path.glob("*/pairs.arrow"))) == 1 and not caplog.messages
+
+
 def test_what_is_sent_to_another_process_is_a_path_where_there_is_one(tmp_path):
     made, kept = corpus_of([(9, 9)] * 500, cache=tmp_path), corpus_of([(9, 9)] * 500)
     sizes = []
     for sent in (made, kept):
-        data = pickle.dumps(sent)
-        assert same(pickle.loads(data), kept)
+        data = ForkingPickler.dumps(sent)  # as multiprocessing sends it to a spawned worker; no file ever holds it
+        assert same(ForkingPickler.loads(data), kept)
         sizes.append(len(data))
     assert sizes[0] < 1500 < 500 * 4 * 18 < sizes[1]

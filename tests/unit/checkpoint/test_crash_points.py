@@ -1,5 +1,6 @@
 """Killed at any file-system event of a write, what was there or what was to come is found, and writing goes on."""
 
+import errno
 import json
 import os
 import shutil
@@ -10,8 +11,9 @@ import pytest
 import torch
 from crash import run_until
 
-from mt.checkpoint import Checkpoints, clean_up, read_json, verify_folder, write_folder
+from mt.checkpoint import Checkpoints, clean_up, read_json, verify_folder, write_folder, write_text
 from mt.config import Config, DataConfig, TrainConfig
+from mt.errors import CheckpointError
 from mt.models import Description, read_model
 from mt.train.folder import RunFolder, read_config
 
@@ -58,6 +60,17 @@ def files():
 
 def value_of(found) -> float:
     return next(iter(found.weights().values())).flatten()[0].item()
+
+
+def test_a_text_that_a_full_disk_does_not_take_leaves_nothing_behind(tmp_path, monkeypatch):
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    write_text(tmp_path / "a.txt", "old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CheckpointError, match=r"a\.txt` cannot be written: No space left on device\.$"):
+        write_text(tmp_path / "a.txt", "new")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "old")]
 
 
 def test_a_run_always_has_a_model_while_its_model_folder_is_replaced(tmp_path, files):

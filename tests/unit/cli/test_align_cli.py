@@ -92,6 +92,7 @@ def test_a_checkpoint_is_read_and_not_written(folders, text, tmp_path, caplog):
         (["--gold-base", "0"], "--gold and --gold-base go together"),
         (["--symmetrize", "union"], "--symmetrize needs a second model: name it with --reverse"),
         (["--soft", "--reverse", "m"], "--soft prints the weights of one model"),
+        (["--gold", "g", "--gold-base", "0", "-o", "x"], "--gold prints how the links agree .*; leave --output out"),
     ],
 )
 def test_options_that_do_not_go_together(more, message):
@@ -123,3 +124,15 @@ def test_a_damaged_choice_is_refused(folders, text, tmp_path):
 
 def test_the_help_names_every_heuristic():
     assert set(HEURISTICS) == {*symmetrize.HEURISTICS, "joint"}
+
+
+def test_a_reverse_model_must_go_the_other_way(folders, text):
+    with pytest.raises(ConfigError, match="forward translates from en to de, as the model itself does"):
+        align(folders, text, "--reverse", str(folders / "forward"))
+
+
+def test_the_text_is_not_written_over(folders, text):
+    before = (text / "de").read_text(encoding="utf-8")
+    with pytest.raises(ConfigError, match="de is a file that is read; name another one"):
+        align(folders, text, "-o", str(text / "de"))
+    assert (text / "de").read_text(encoding="utf-8") == before

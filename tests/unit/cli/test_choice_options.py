@@ -1,9 +1,11 @@
 """Sampling, minimum Bayes risk, reranking and ensembles on the command line: what goes together, what comes of it."""
 
 from functools import partial
+from math import log
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from mt.cli import choice_options as module
 from mt.cli.choice_options import Chooser, load_models
@@ -57,6 +59,10 @@ def texts_of(lists):
         (["--sample", "--nbest", "2"], "--nbest is for searching; --samples says how many are drawn"),
         (["--mbr", "bleu", "--nbest", "33"], "--nbest 33 needs at least as many --samples"),
         (["--mbr-from", "beam"], "--mbr-from goes with --mbr"),
+        (["--rerank-weight", "0"], "--rerank-weight goes with --rerank"),
+        (["--ensemble-mean", "log_probs"], "--ensemble-mean goes with --ensemble"),
+        (["--sample", "--groups", "2"], "--groups is for searching, and samples are drawn; leave it out"),
+        (["--mbr", "chrf", "--patience", "2"], "--patience is for searching, and samples are drawn; leave it out"),
         (["--sample", "--temperature", "0"], "--temperature must be above 0; the limit, always the likeliest piece,"),
         (["--sample", "--top-p", "0"], "--top-p must be above 0 and --epsilon below 1, or nothing is left to draw"),
         (["--sample", "--epsilon", "1"], "--top-p must be above 0 and --epsilon below 1, or nothing is left to draw"),
@@ -124,6 +130,21 @@ def test_mbr_can_choose_from_all_that_the_beam_holds():
     assert best.translator.asked == [options(nbest=5)]
 
 
+def test_what_the_beam_holds_counts_as_it_is_likely(monkeypatch):
+    """By hand, with 1 for equal texts and 0.5 for others: shares 0.2, 0.6 and 0.2 give 0.6, 0.8 and 0.6; unweighted,
+    all would have 2 / 3 and the first would win."""
+    monkeypatch.setattr("mt.decode.utility.chrf", lambda texts: torch.eye(len(texts)).double() * 0.5 + 0.5)
+    held = [said("a", log(0.002)), said("b", log(0.006)), said("c", log(0.002))]
+    best = chooser("--mbr", "chrf", "--mbr-from", "beam", "--nbest", "3")
+    monkeypatch.setattr(best.translator, "answer", lambda texts, options: [held])
+    (found,) = best.answer(["x"], options(nbest=3))
+    assert [(t.text, round(t.score, 9)) for t in found] == [("b", 0.8), ("a", 0.6), ("c", 0.6)]
+    samples = chooser("--mbr", "chrf", "--samples", "3", "--nbest", "3")
+    monkeypatch.setattr(samples.translator, "answer", lambda texts, options: [held])
+    (found,) = samples.answer(["x"], options(nbest=3))
+    assert [(t.text, round(t.score, 9)) for t in found] == [(x, round(2 / 3, 9)) for x in "abc"]  # as often as drawn
+
+
 def test_bleu_splits_words_as_the_target_language_needs(monkeypatch):
     monkeypatch.setattr("mt.models.languages", lambda path: ("en", "ja"))
     chosen = module.utility(parse(["model", "--mbr", "bleu"]))
@@ -156,6 +177,8 @@ def test_one_model_or_several(monkeypatch):
     monkeypatch.setattr("mt.build.load", lambda path, **settings: (path, settings))
     monkeypatch.setattr("mt.build.load_ensemble", lambda paths, **settings: (paths, settings))
     settings = {"device": "cpu", "precision": "auto"}
+    _, told = load_models(parse(["one", "--ensemble", "two", "--device", "cpu"]))
+    assert told == {**settings, "mean": Mean.probabilities}
     asked = parse(["one", "--device", "cpu"])
     assert load_models(asked) == (asked.model, settings)
     paths, told = load_models(

@@ -81,3 +81,18 @@ def test_what_cannot_be_shown_is_refused(folder, tmp_path):
     gold = ["--gold", str(tmp_path / "gold"), "--gold-base", "0"]
     with pytest.raises(DataError, match=r"has links of 2 pairs, but there are 1; they must be as many\."):
         run(["attention", str(folder), "--text", "one", "--reference", "eins", *gold])
+
+
+@pytest.mark.parametrize(("option", "name"), [("--png", "a.xyz"), ("--png", "a"), ("--svg", "a.png")])
+def test_a_picture_is_called_what_it_is(option, name):
+    with pytest.raises(
+        ConfigError, match=rf"^{option} writes a file whose name ends in \.{option[2:]}, but is {name};"
+    ):
+        parse(["attention", "m", "--text", "one", option, name])
+
+
+def test_the_text_is_not_written_over(folder, tmp_path):
+    (tmp_path / "en").write_text("one\n")
+    with pytest.raises(ConfigError, match="en is a file that is read; name another one"):
+        run(["attention", str(folder), "--input", str(tmp_path / "en"), "-o", str(tmp_path / "en")])
+    assert (tmp_path / "en").read_text() == "one\n"

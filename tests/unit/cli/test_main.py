@@ -1,5 +1,6 @@
 """The `mt` command as a user meets it: words, exit codes, and what is imported for them."""
 
+import io
 import os
 import subprocess
 import sys
@@ -192,6 +193,14 @@ def test_a_full_disk_is_one_line():
     assert (done.returncode, done.stderr) == (1, b"mt: No space left on device\n")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_under_stderr_leaves_the_exit_code_as_it_is():
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "mt", "bogus"]
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=full, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
 def test_a_closed_pipe_is_quiet():
     reading, writing = os.pipe()
     os.close(reading)
@@ -278,3 +287,11 @@ def test_what_a_file_slipped_into_an_error_cannot_move_the_cursor_or_fill_the_sc
     assert main_module.readable("`a\nb\x1b[2J\x9b1mé\ud800` is no key") == r"`a\nb\x1b[2J\x9b1mé\ud800` is no key"
     long = main_module.readable("begin " + "x" * 10**6 + " end")
     assert len(long) < 1600 and long.startswith("begin ") and long.endswith(" end") and "[…]" in long
+
+
+def test_results_are_utf8_whatever_the_locale(monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    monkeypatch.setattr(main_module, "dispatch", lambda argv: print("▁ein") or 0)
+    assert main(["score"]) == 0
+    assert raw.getvalue() == "▁ein\n".encode()

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mt.corpus import readers
 from mt.corpus.pair import Origin, Pair
 from mt.corpus.readers import infer_languages, read_pairs
 from mt.errors import DataError
@@ -166,6 +167,23 @@ def test_parquet_with_other_columns(tmp_path):
     pyarrow.parquet.write_table(pyarrow.table({"english": ["one"], "german": ["eins"]}), file)
     with pytest.raises(DataError, match=r"a\.parquet:1: expected the fields .* but found english, german"):
         list(read_pairs([file], "en", "de"))
+
+
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_parquet_that_unpacks_without_end(tmp_path, monkeypatch, dictionary):
+    """Said by the file of itself where rows are packed one by one; found out where they point into a dictionary."""
+    monkeypatch.setattr(readers, "PLENTY", 2 << 20)
+    file, rows = tmp_path / "a.parquet", 4000
+    table = pyarrow.table({"src": ["one " * 300] * rows, "tgt": ["eins"] * rows})
+    pyarrow.parquet.write_table(table, file, compression="zstd", use_dictionary=dictionary)
+    with pyarrow.parquet.ParquetFile(file) as written:
+        assert (written.metadata.row_group(0).total_byte_size > 4_000_000) != dictionary
+    seen = []
+    with pytest.raises(DataError, match=r"a\.parquet` grows more than 200-fold when unpacked, as no text does: if you"):
+        seen.extend(read_pairs([str(file)], None, None))
+    assert (len(seen) > 0) == dictionary and len(seen) < rows
+    monkeypatch.undo()
+    assert len(list(read_pairs([str(file)], None, None))) == rows  # so little may grow at any ratio
 
 
 def test_parquet_that_is_none(write):

@@ -1,0 +1,50 @@
+"""Numbers as they are typed, and files that must not be written over."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from mt.cli import options
+from mt.cli.options import check_output
+from mt.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("positive_int", "1", 1), ("positive_int", "+5", 5), ("whole_from_0", " 0", 0), ("number_from_0", "0", 0.0),
+        ("positive_number", "1e-3", 0.001), ("share", "1", 1.0), ("resamples", "0", 0), ("resamples", "40", 40),
+    ],
+)  # fmt: skip
+def test_numbers_that_fit(name, text, found):
+    assert getattr(options, name)(text) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "wanted"),
+    [
+        ("positive_int", "0", "a whole number of at least 1"), ("positive_int", "²", "a whole number of at least 1"),
+        ("positive_int", "1.5", "a whole number of at least 1"), ("whole_from_0", "-1", "a whole number of at least 0"),
+        ("number_from_0", "-0.1", "a number of at least 0"), ("number_from_0", "nan", "a number of at least 0"),
+        ("number_from_0", "1e400", "a number of at least 0"), ("positive_number", "0", "a number above 0"),
+        ("positive_number", "inf", "a number above 0"), ("share", "1.01", "a number from 0 to 1"),
+        ("share", "nan", "a number from 0 to 1"), ("resamples", "39", "0 (no intervals) or at least 40"),
+        ("resamples", "-40", "0 (no intervals) or at least 40"), ("whole_from_0", "9" * 5000, "a whole number"),
+    ],
+)  # fmt: skip
+def test_numbers_that_do_not_fit(name, text, wanted):
+    with pytest.raises(argparse.ArgumentTypeError) as refused:
+        getattr(options, name)(text)
+    assert str(refused.value).startswith(f"must be {wanted}") and str(refused.value).endswith(f"but is {text}")
+
+
+def test_a_file_that_is_read_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("in", "out"):
+        (tmp_path / name).write_text("kept")
+    (tmp_path / "link").symlink_to("in")
+    for output, *inputs in ([Path("out"), "in", None], [None, "in"], [Path("new"), "in"], [Path("out"), "missing"]):
+        check_output(output, *inputs)
+    with pytest.raises(ConfigError, match=r"^--output link is a file that is read; name another one\.$"):
+        check_output(Path("link"), "out", "in")
