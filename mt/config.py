@@ -283,6 +283,7 @@ class DecodeConfig:
     # diverse beam search: the beam in so many groups; each pays `diversity` for a piece that an earlier one says here
     groups: int = field(default=1, metadata=LATER)
     diversity: float = field(default=0.5, metadata=LATER)
+    coverage_penalty: float = field(default=0.0, metadata=LATER)  # what leaving out a part of the source costs
     no_repeat_ngram: int = field(default=0, metadata=LATER)  # no so many pieces in a row come twice; 0: they may
     unknown: Unknown = field(default=Unknown.keep, metadata=LATER)  # ban: never write the unknown piece
     # which texts are translated sentence by sentence; auto: with more sentences, or longer, than lines for training
@@ -294,14 +295,14 @@ class DecodeConfig:
     def __post_init__(self) -> None:
         for name in ("beam", "max_ratio", "groups", "batch_tokens"):
             require(getattr(self, name) > 0, f"decode.{name}", "be positive", getattr(self, name))
-        for name in ("length_penalty", "min_ratio", "min_length", "max_extra", "diversity", "no_repeat_ngram"):
+        from_0 = ("min_ratio", "min_length", "max_extra", "diversity", "no_repeat_ngram")
+        for name in ("length_penalty", "coverage_penalty", *from_0):
             require(getattr(self, name) >= 0, f"decode.{name}", "not be negative", getattr(self, name))
         # with more, the longest lengths to that power are no numbers of a computer
         require(self.length_penalty <= 50, "decode.length_penalty", "be at most 50", self.length_penalty)
-        fits = self.max_length is None or self.max_length > 0
-        require(fits, "decode.max_length", "be positive or null", self.max_length)
-        fits = self.patience is None or self.patience > 0
-        require(fits, "decode.patience", "be positive or null", self.patience)
+        for name in ("max_length", "patience"):
+            value = getattr(self, name)
+            require(value is None or value > 0, f"decode.{name}", "be positive or null", value)
 
 
 @dataclass(kw_only=True, slots=True)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 # options whose names and values are those of a setting of `decode`
 SETTINGS = (
-    "length_penalty", "length_norm", "min_ratio", "min_length", "max_ratio", "max_length", "groups", "diversity",
-    "patience", "no_repeat_ngram", "unknown", "split",
+    "length_penalty", "length_norm", "coverage_penalty", "min_ratio", "min_length", "max_ratio", "max_length", "groups",
+    "diversity", "patience", "no_repeat_ngram", "unknown", "split",
 )  # fmt: skip
 
 
@@ -34,6 +34,10 @@ def add_search_options(parser: Parser) -> None:
     beam.add_argument(
         "--length-norm", choices=list(LengthNorm),
         help="gnmt: scores are log p / ((5 + length) / 6) ** penalty; none: log p",
+    )  # fmt: skip
+    beam.add_argument(
+        "--coverage-penalty", type=number_from_0, metavar="B",
+        help="what leaving out a part of the source costs; 0.2 is usual (default: 0)",
     )  # fmt: skip
     beam.add_argument("--groups", type=positive_int, help="diverse beam search with so many groups; divides --beam")
     beam.add_argument("--diversity", type=number_from_0, help="what a group pays for saying what an earlier one says")

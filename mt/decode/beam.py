@@ -37,11 +37,12 @@ from torch import Tensor
 
 from mt.decode.banks import expand_banks
 from mt.decode.candidates import Candidates, expand
+from mt.decode.coverage import Coverage
 from mt.decode.greedy import greedy_search, staying
 from mt.decode.groups import different, expand_groups
 from mt.decode.rules import Rule, apply_rules
 from mt.decode.search import Hypothesis, Search
-from mt.decode.stepper import Stepper
+from mt.decode.stepper import AskingStepper, Stepper
 from mt.decode.terms import Progress, Terms
 from mt.decode.trellis import ROOT, Kept, Trellis
 from mt.errors import ConfigError
@@ -57,6 +58,7 @@ class Beams:
     node: Int[Tensor, "U W"]
     prefix: Int[Tensor, "U W T"]
     progress: Progress | None = None  # with the terms that must appear
+    coverage: Coverage | None = None  # where leaving out costs
 
     @property
     def rows(self) -> Int[Tensor, "U W"]:
@@ -68,7 +70,12 @@ class Beams:
         columns = (self.owner, self.limit, self.log_prob, self.node, self.prefix)
         progress = self.progress and Progress(self.progress.bits[stay], self.progress.met[stay])
         owner, limit, log_prob, node, prefix = (column[stay] for column in columns)
-        return Beams(owner, limit, log_prob, node, prefix, progress)
+        return Beams(owner, limit, log_prob, node, prefix, progress, self.coverage and self.coverage.select(stay))
+
+    def scores(self, penalty: Float[Tensor, " L"], length: int) -> Float[Tensor, "U W"]:
+        """Of these hypotheses as they stand, with so many pieces."""
+        scores = self.log_prob / penalty[length]
+        return scores if self.coverage is None else scores + self.coverage.cost()
 
 
 @torch.inference_mode()
@@ -107,6 +114,8 @@ def search_beams(
     rules = (search.never(), *rules)
     stepper.start(source)
     beams = first_beams(limits, search.groups, stepper.device, terms)
+    if search.coverage_penalty:
+        beams.coverage = first_coverage(stepper, source, search)
     tokens = torch.full((len(source),), search.bos, device=stepper.device)
     trellis = Trellis()
     num_units = len(source) * search.groups
@@ -114,16 +123,23 @@ def search_beams(
     unfinished = Kept(num_units, search.nbest, stepper.device)
     while len(beams.owner):
         log_probs = stepper.step(tokens)
+        asked = stepper.asked() if beams.coverage and isinstance(stepper, AskingStepper) else None
         if len(log_probs) < beams.node.numel():  # the first step of several groups: all begin as the sentence does
             fan_out = torch.arange(len(source), device=stepper.device).repeat_interleave(search.groups)
             stepper.reorder(fan_out)
             log_probs = log_probs[fan_out]
+            asked = asked if asked is None else asked[fan_out]
+        if asked is not None and beams.coverage:
+            beams.coverage = beams.coverage.add(asked)
         owner = (beams.owner // search.groups).repeat_interleave(beams.node.shape[1])
         log_probs = apply_rules(rules, beams.prefix.flatten(0, 1), log_probs, owner)
         candidates, progress = choose(beams, log_probs, search, terms)
         nodes = trellis.add(candidates, beams.node)
         ends = (candidates.token == search.eos) & (candidates.total > -torch.inf)
-        finish(finished, beams.owner, candidates.total / penalty[beams.prefix.shape[2] + 1], nodes, ends)
+        score = candidates.total / penalty[beams.prefix.shape[2] + 1]
+        if beams.coverage:
+            score = score + beams.coverage.cost().gather(1, candidates.beam)
+        finish(finished, beams.owner, score, nodes, ends)
         following, rows = advance(beams, candidates, nodes, ends, progress)
         going = goes_on(following, finished, penalty, search.enough)
         going = going.view(-1, search.groups).any(dim=1)  # a sentence is done with its last group
@@ -156,6 +172,16 @@ def first_beams(limits: list[int], groups: int, device: torch.device, terms: Ter
         prefix=torch.zeros((*column, 0), dtype=torch.long, device=device),
         progress=terms and terms.start(),
     )
+
+
+def first_coverage(stepper: Stepper, source: list[list[int]], search: Search) -> Coverage:
+    """Nothing is asked yet. Raises: ConfigError: when the stepper does not tell what it asks."""
+    if not isinstance(stepper, AskingStepper):
+        raise ConfigError(
+            "`decode.coverage_penalty` needs models that tell what they ask of the source; leave it at 0."
+        )
+    stepper.listen()
+    return Coverage.first(search.coverage_penalty, source, search.groups, stepper.device)
 
 
 def choose(
@@ -213,6 +239,7 @@ def advance(
         node=nodes.gather(1, places),
         prefix=torch.cat([prefix, best.token[:, :, None]], dim=2),
         progress=progress and progress.pick(places),
+        coverage=beams.coverage and beams.coverage.follow(best.beam),
     )
     return following, beams.rows.gather(1, best.beam)
 
@@ -241,11 +268,11 @@ def give_up(
     """
     length = beams.prefix.shape[2]
     if not going.all():
-        score = (beams.log_prob / penalty[length]).masked_fill(going[:, None], -torch.inf)
+        score = beams.scores(penalty, length).masked_fill(going[:, None], -torch.inf)
         unfinished.offer(beams.owner, score, beams.node)
     empty = (beams.log_prob.amax(dim=1) == -torch.inf) & (finished.score[beams.owner, 0] == -torch.inf)
     if empty.any():
-        score = (before.log_prob / penalty[length - 1]).masked_fill(~empty[:, None], -torch.inf)
+        score = before.scores(penalty, length - 1).masked_fill(~empty[:, None], -torch.inf)
         unfinished.offer(before.owner, score, before.node)
 
 

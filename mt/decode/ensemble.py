@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mt.decode.stepper import Stepper
+from mt.decode.stepper import AskingStepper, Stepper
 from mt.errors import ConfigError, require
 
 
@@ -50,6 +50,20 @@ class Ensemble:
     def reorder(self, rows: Int[Tensor, " R2"], sentences: Int[Tensor, " B2"] | None = None) -> None:
         for member in self.members:
             member.reorder(rows, sentences)
+
+    def listen(self) -> None:
+        """Raises: ConfigError: when a member does not tell what it asks."""
+        if not all(isinstance(member, AskingStepper) for member in self.members):
+            raise ConfigError("The models of an ensemble must all tell what they ask of the source.")
+        for member in self._asking():
+            member.listen()
+
+    def asked(self) -> Float[Tensor, "R S"]:
+        """The mean of the members."""
+        return torch.stack([member.asked() for member in self._asking()]).mean(0)
+
+    def _asking(self) -> list[AskingStepper]:
+        return [member for member in self.members if isinstance(member, AskingStepper)]
 
 
 def join(opinions: Float[Tensor, "N R V"], mean: Mean) -> Float[Tensor, "R V"]:

@@ -19,7 +19,8 @@ class Search:
         gnmt      ((5 + length) / 6) ** length_penalty (Wu et al. 2016, arXiv:1609.08144, eq. 14)
         none      1
 
-    None of them falls as the length grows, which is what the stopping rule of `beam.py` asks for.
+    None of them falls as the length grows, which is what the stopping rule of `beam.py` asks for. `coverage_penalty`
+    takes something more off for what the translation left out.
     """
 
     bos: int
@@ -31,6 +32,7 @@ class Search:
     length_norm: LengthNorm = LengthNorm.average
     groups: int = 1  # diverse beam search, see `groups.py`
     diversity: float = 0.5
+    coverage_penalty: float = 0.0  # see `coverage.py`
     patience: float | None = None  # None: the exact stopping rule of `beam.py`
     max_ratio: float = 2.0
     max_extra: int = 10
@@ -44,6 +46,7 @@ class Search:
         fits = self.groups > 0 and self.beam % self.groups == 0
         require(fits, "decode.groups", f"be positive and divide `decode.beam` ({self.beam})", self.groups)
         require(self.diversity >= 0, "decode.diversity", "not be negative", self.diversity)
+        require(self.coverage_penalty >= 0, "decode.coverage_penalty", "not be negative", self.coverage_penalty)
         require(self.max_ratio > 0, "decode.max_ratio", "be positive", self.max_ratio)
         require(self.max_extra >= 0, "decode.max_extra", "not be negative", self.max_extra)
         fits = self.max_length is None or self.max_length > 0

@@ -47,3 +47,16 @@ class Stepper(Protocol):
         of them. A row only ever continues a row of its own sentence; the number of rows per sentence may change.
         """
         ...
+
+
+@runtime_checkable
+class AskingStepper(Stepper, Protocol):
+    """One that tells what its rows asked of the source."""
+
+    def listen(self) -> None:
+        """From now until the next `start`, keep what each step asks."""
+        ...
+
+    def asked(self) -> Float[Tensor, "R S"]:
+        """How much each row of the last step asked each source piece; 0 beyond the end of its sentence."""
+        ...

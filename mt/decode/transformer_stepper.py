@@ -84,6 +84,14 @@ class CachedStepper(_Steps):
     def reorder(self, rows: Int[Tensor, " R2"], sentences: Int[Tensor, " B2"] | None = None) -> None:
         self.state.reorder(rows, sentences)
 
+    def listen(self) -> None:
+        self.state.asked = []
+
+    def asked(self) -> Float[Tensor, "R S"]:
+        """The mean of all layers and heads."""
+        assert self.state.asked, "who listens before a step hears it"
+        return torch.stack(self.state.asked).mean(0).flatten(0, 1)
+
 
 class UncachedStepper(_Steps):
     """Decodes the whole prefix again at every step: slow, obvious, and what `CachedStepper` must agree with."""

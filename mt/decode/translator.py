@@ -243,8 +243,8 @@ class Translator:
         return Search(
             bos=t.bos, eos=t.eos, pad=t.pad, beam=section.beam, nbest=options.nbest,
             length_penalty=section.length_penalty, length_norm=section.length_norm, groups=section.groups,
-            diversity=section.diversity, patience=section.patience, max_ratio=section.max_ratio,
-            max_extra=section.max_extra,
+            diversity=section.diversity, coverage_penalty=section.coverage_penalty, patience=section.patience,
+            max_ratio=section.max_ratio, max_extra=section.max_extra,
             max_length=min(self.max_length, section.max_length or self.max_length),
         )  # fmt: skip
 

@@ -205,11 +205,13 @@ class MultiHeadAttention(nn.Module):
         *,
         positions: Int[Tensor, " R"],
         bias: Float[Tensor, "B _ L"] | None = None,
+        asked: list[Float[Tensor, "B W L"]] | None = None,
     ) -> Float[Tensor, "R D"]:
         """One decoding step: one new row per hypothesis against keys and values that are already there.
 
         `R` rows share `B` sets of keys, `W = R / B` neighbouring rows each: all the hypotheses of a sentence ask in
         one product. `bias` is added to the scores, `[B, 1, L]` or `[B, W, L]`: minus infinity hides a key.
+        `asked` is given the weights, their mean over the heads.
         """
         B, G, L, K = keys.shape
         q = self.project_query(x, positions).view(B, -1, G, self.heads // G, K)
@@ -220,6 +222,8 @@ class MultiHeadAttention(nn.Module):
         else:
             scores = torch.add(bias[:, None, :, None], scores, alpha=1 / math.sqrt(K))
         weights = scores.softmax(-1, dtype=torch.promote_types(x.dtype, torch.float32)).to(x.dtype)
+        if asked is not None:
+            asked.append(weights.float().mean((1, 3)))  # (B, G, W, H/G, L) -> (B, W, L)
         mixed = weights.view(B, G, -1, L) @ values
         mixed = mixed.view(B, G, -1, self.heads // G, K).transpose(1, 2)  # back to (B, W, G, H/G, K)
         return self.out(mixed.reshape(x.shape[0], -1))

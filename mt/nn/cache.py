@@ -74,6 +74,7 @@ class DecoderState:
     past_bias: Float[Tensor, "B W N"]  # the same for attention
     places: Int[Tensor, "B W"]  # of the nodes of this step
     position: int = 0  # of the next token
+    asked: list[Float[Tensor, "B W L"]] | None = None  # per layer, of the last step; None: nobody listens
 
     @classmethod
     def first(cls, memory: list[MemoryKeys], *, hidden: Bool[Tensor, "B L"]) -> "DecoderState":
@@ -105,6 +106,7 @@ class DecoderState:
         self.seen = self.seen.scatter(2, self.places[:, :, None], True)
         self.past_bias = as_bias(~self.seen, self.memory_bias.dtype)
         self.position += 1
+        self.asked = None if self.asked is None else []
 
     def write(
         self, layer: int, kv: Float[Tensor, "R 2 G K"]

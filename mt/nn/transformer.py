@@ -148,7 +148,7 @@ class DecoderLayer(Layer):
         before = self.before(x, self.cross_norm)
         memory = state.memory[layer]
         asked = self.cross_attention.look_up(
-            before, memory.keys, memory.values, positions=positions, bias=state.memory_bias
+            before, memory.keys, memory.values, positions=positions, bias=state.memory_bias, asked=state.asked
         )
         return self.feed(x, asked, self.cross_norm)
 

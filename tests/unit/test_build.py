@@ -216,5 +216,5 @@ def test_without_a_test_set_it_says_how_to_name_one(files):
 
 
 def test_a_precision_that_is_none_is_refused():
-    with pytest.raises(ConfigError, match=r"`precision` must be one of auto, fp32, bf16, fp16, but is fp8\."):
+    with pytest.raises(ConfigError, match=r"`precision` must be one of auto, fp32, bf16, fp16, int8, but is fp8\."):
         load("anywhere", precision="fp8")

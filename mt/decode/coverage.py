@@ -1,0 +1,49 @@
+"""Coverage: a translation pays for what it left out of its source (Wu et al. 2016, arXiv:1609.08144, equation 14).
+
+    score = log p / penalty(length) + coverage_penalty * sum over source pieces s of log(min(1, sum over t of a[t, s]))
+
+`a[t, s]` says how much step t asked source piece s: the mean over all layers and heads of the cross-attention. A piece
+that was asked for a weight of one or more in all costs nothing; the end mark is no piece. The cost only falls as a
+hypothesis grows, towards 0, so the bound by which `beam.py` stops holds as it is.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+LEAST = 1e-6  # what a piece counts as asked at least: 16 bits may round its weights to 0
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What the open hypotheses have asked so far; by unit, as in `beam.py`."""
+
+    weight: float
+    num_pieces: Int[Tensor, " U"]  # of the source, without the end mark
+    asked: Float[Tensor, "U W S"]  # S is 0 before the first step
+
+    @classmethod
+    def first(cls, weight: float, source: list[list[int]], groups: int, device: torch.device) -> "Coverage":
+        num_pieces = torch.tensor([len(sentence) - 1 for sentence in source], device=device).repeat_interleave(groups)
+        return cls(weight, num_pieces, torch.zeros(len(num_pieces), 1, 0, device=device))
+
+    def add(self, weights: Float[Tensor, "R S"]) -> "Coverage":
+        """With what the rows of this step asked."""
+        asked = weights.view(*self.asked.shape[:2], -1)
+        return Coverage(self.weight, self.num_pieces, self.asked + asked if self.asked.shape[2] else asked)
+
+    def follow(self, beam: Int[Tensor, "U W2"]) -> "Coverage":
+        """Of hypotheses that go on from these beams."""
+        asked = self.asked.gather(1, beam[:, :, None].expand(-1, -1, self.asked.shape[2]))
+        return Coverage(self.weight, self.num_pieces, asked)
+
+    def select(self, units: Int[Tensor, " U2"]) -> "Coverage":
+        return Coverage(self.weight, self.num_pieces[units], self.asked[units])
+
+    def cost(self) -> Float[Tensor, "U W"]:
+        """What is added to the score of each hypothesis; never more than 0."""
+        logs = self.asked.clamp(LEAST, 1).log()
+        beyond = torch.arange(logs.shape[2], device=logs.device) >= self.num_pieces[:, None]
+        return self.weight * logs.masked_fill(beyond[:, None], 0).sum(-1)
