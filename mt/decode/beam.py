@@ -74,8 +74,7 @@ class Beams:
 
     def scores(self, penalty: Float[Tensor, " L"], length: int) -> Float[Tensor, "U W"]:
         """Of these hypotheses as they stand, with so many pieces."""
-        scores = self.log_prob / penalty[length]
-        return scores if self.coverage is None else scores + self.coverage.cost()
+        return (self.log_prob if self.coverage is None else self.log_prob + self.coverage.cost()) / penalty[length]
 
 
 @torch.inference_mode()
@@ -136,10 +135,8 @@ def search_beams(
         candidates, progress = choose(beams, log_probs, search, terms)
         nodes = trellis.add(candidates, beams.node)
         ends = (candidates.token == search.eos) & (candidates.total > -torch.inf)
-        score = candidates.total / penalty[beams.prefix.shape[2] + 1]
-        if beams.coverage:
-            score = score + beams.coverage.cost().gather(1, candidates.beam)
-        finish(finished, beams.owner, score, nodes, ends)
+        owed = beams.coverage.cost().gather(1, candidates.beam) if beams.coverage else 0
+        finish(finished, beams.owner, (candidates.total + owed) / penalty[beams.prefix.shape[2] + 1], nodes, ends)
         following, rows = advance(beams, candidates, nodes, ends, progress)
         going = goes_on(following, finished, penalty, search.enough)
         going = going.view(-1, search.groups).any(dim=1)  # a sentence is done with its last group

@@ -1,10 +1,12 @@
 """Coverage: a translation pays for what it left out of its source (Wu et al. 2016, arXiv:1609.08144, equation 14).
 
-    score = log p / penalty(length) + coverage_penalty * sum over source pieces s of log(min(1, sum over t of a[t, s]))
+    score = (log p + coverage_penalty * sum over source pieces s of log(min(1, sum over t of a[t, s]))) / penalty
 
 `a[t, s]` says how much step t asked source piece s: the mean over all layers and heads of the cross-attention. A piece
-that was asked for a weight of one or more in all costs nothing; the end mark is no piece. The cost only falls as a
-hypothesis grows, towards 0, so the bound by which `beam.py` stops holds as it is.
+that was asked for a weight of one or more in all costs nothing; the end mark is no piece. The equation adds the cost
+after the division, where its penalty hardly grows; beside a mean per piece (`average`) it would decide alone.
+
+The cost only falls as a hypothesis grows, towards 0, so the bound by which `beam.py` stops holds as it is.
 """
 
 from dataclasses import dataclass

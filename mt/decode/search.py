@@ -20,7 +20,7 @@ class Search:
         none      1
 
     None of them falls as the length grows, which is what the stopping rule of `beam.py` asks for. `coverage_penalty`
-    takes something more off for what the translation left out.
+    takes something off the log-probability for what the translation left out.
     """
 
     bos: int

@@ -68,7 +68,7 @@ def test_a_beam_as_wide_as_the_tree_finds_what_exhaustive_search_finds(seed, pen
     found = beam_search(AskingTable(table), sources, search=search)
     for source, best in zip(sources, found, strict=True):
         everything = [
-            (score + weight * cost(source, tokens, len(tokens) + done), tokens)
+            (score + weight * cost(source, tokens, len(tokens) + 1) / (len(tokens) + 1) ** penalty, tokens)
             for score, tokens, done in exhaustive_search(table, source, search)
             if done
         ]
