@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # As `mt.interpret.symmetrize.HEURISTICS`; told again, for that room needs torch.
 HEURISTICS = ["intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and", "joint"]
+ENOUGH = 30  # pairs to keep a choice for good; on two any head at all was taken
 EPILOG = """\
 examples:
   mt align runs/de-en --source a.de --target a.en > links
@@ -28,7 +29,7 @@ A line out for each pair, `i-j` for source word i and target word j, counted fro
 space: give tokenised text for links between words and signs. With --soft it is `i-j:weight`.
 
 Which layer and heads are read, and whether where a word is the decoder's input or where it is predicted, is measured on
-the first 500 pairs without gold links, and kept in the model folder."""
+the first 500 pairs without gold links, and kept in the model folder, if there are 30 at least."""
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -132,6 +133,9 @@ def choose(
         choices = measure(aligners[0], [s for s, _ in full], [t for _, t in full], *aligners[1:])
         for path, choice in zip(paths, choices, strict=True):
             logger.info(f"{path}: {choice.criterion} {choice.score:.3f} on {choice.pairs:,} pairs")
+            if choice.pairs < ENOUGH:
+                logger.warning(f"{choice.pairs:,} pairs are too few to choose on; from {ENOUGH} on the choice is kept.")
+                continue
             try:
                 keep(path, to_file(choice))
             except CheckpointError as error:

@@ -76,6 +76,8 @@ def check_search_options(parser: Parser, asked: argparse.Namespace) -> None:
         parser.error(f"--nbest {asked.nbest} needs a beam at least as wide, but --beam is {asked.beam}")
     if asked.groups and asked.beam and asked.beam % asked.groups:
         parser.error(f"--groups {asked.groups} must divide the beam, but --beam is {asked.beam}")
+    if asked.diversity is not None and asked.groups == 1:
+        parser.error("--diversity is what groups pay for saying the same; give --groups above 1, or leave it out")
     if asked.glossary and (asked.groups or 1) > 1:
         parser.error("--glossary cannot be had with --groups; leave one of the two out")
     if asked.glossary:

@@ -69,27 +69,37 @@ def run(argv: list[str]) -> int:
         raise CheckpointError(f"{error} Text to translate comes on stdin, or with -i FILE.") from None
     if not asked.input and sys.stdin.isatty():
         print("type a line to translate; Ctrl-D ends", file=sys.stderr)
+    way = Way(translator, asked)  # before an old output is written over
     if asked.output:
         with explained(f"`{asked.output}` cannot be written"), asked.output.open("wb") as out:
-            translate(translator, lines, out, asked)
+            translate(way, lines, out, asked)
     else:
-        translate(translator, lines, sys.stdout.buffer, asked)
+        translate(way, lines, sys.stdout.buffer, asked)
     return 0
 
 
-def translate(translator: "Translator", lines: Iterable[Line], out: BinaryIO, asked: argparse.Namespace) -> None:
+class Way:
+    """From texts to what is printed of them, as the options say. Making one checks every file that they name."""
+
+    def __init__(self, translator: "Translator", asked: argparse.Namespace) -> None:
+        self.options = SearchOptions(translator, asked)
+        self.chooser = Chooser(translator, asked)
+        self.linked = LinkUser(translator, asked)
+        self.as_json = asked.jsonl or self.chooser.gives_many
+
+    def answer(self, texts: list[str]) -> list[list[Answer]]:
+        options = self.options.chunk(len(texts))
+        return self.linked.answer(texts, partial(self.chooser.answer, options=options))
+
+
+def translate(way: Way, lines: Iterable[Line], out: BinaryIO, asked: argparse.Namespace) -> None:
     """Chunks of lines in, as many out, each ended as it came; line by line where a person types."""
     from mt.evaluate import one_line
 
-    chunk = 1 if not asked.input and sys.stdin.isatty() else CHUNK
-    options = SearchOptions(translator, asked)
-    chooser = Chooser(translator, asked)
-    linked = LinkUser(translator, asked)
-    as_json = asked.jsonl or chooser.gives_many
+    chunk, as_json = 1 if not asked.input and sys.stdin.isatty() else CHUNK, way.as_json
     for group in chunks(lines, chunk):
         texts = [text for text, _ in group]
-        found = linked.answer(texts, partial(chooser.answer, options=options.chunk(len(texts))))
-        for (text, end), answers in zip(group, found, strict=True):
+        for (text, end), answers in zip(group, way.answer(texts), strict=True):
             line = to_json(text, answers) if as_json else one_line(answers[0].translation.text) + answers[0].suffix
             out.write(line.encode() + (b"\n" if as_json else end))
         out.flush()

@@ -58,6 +58,17 @@ def test_a_line_for_each_pair_and_the_choice_is_kept(folders, text, capsys):
     assert json.loads((folders / "forward" / "alignment.json").read_text()) == kept
 
 
+def test_a_choice_on_a_few_pairs_is_not_kept(folders, text, capsys, caplog):
+    before = (folders / "backward" / "MANIFEST.json").read_bytes()
+    for name in ("en", "de"):
+        (text / name).write_text("".join((text / name).read_text().splitlines(keepends=True)[:2]))
+    assert run([str(folders / "backward"), "--source", str(text / "de"), "--target", str(text / "en"),
+                "--choose-again"]) == 0  # fmt: skip
+    assert len(capsys.readouterr().out.split("\n")) == 3
+    assert "2 pairs are too few to choose on; from 30 on the choice is kept." in caplog.text
+    assert (folders / "backward" / "MANIFEST.json").read_bytes() == before
+
+
 def test_both_directions_and_gold_links(folders, text, capsys):
     more = ["--reverse", str(folders / "backward"), "--choose-again", "--gold", str(text / "gold"), "--gold-base", "1"]
     for name in ("grow-diag", "joint"):

@@ -194,6 +194,14 @@ def test_files_that_do_not_do(shout, tmp_path, argv, kind, sentence):
     assert (tmp_path / "in.txt").read_bytes() == b"a\n"
 
 
+def test_an_old_output_stays_where_the_options_are_wrong(shout, tmp_path):
+    (tmp_path / "out.txt").write_bytes(b"of yesterday")
+    (tmp_path / "terms.tsv").write_bytes(b"no tab\n")
+    with pytest.raises(DataError, match=r"terms\.tsv:1"):
+        shout(b"a\n", "-o", "out.txt", "--glossary", "terms.tsv")
+    assert (tmp_path / "out.txt").read_bytes() == b"of yesterday"
+
+
 @pytest.mark.parametrize(
     ("stdin", "sentence"),
     [
@@ -230,6 +238,7 @@ def test_a_file_is_read_as_stdin_is(tmp_path):
         (["--precision", "fp8"], "invalid choice: 'fp8'"), (["--split", "yes"], "invalid choice: 'yes'"),
         (["--min-length", "-1"], "argument --min-length"), (["--min-length=x"], "of at least 0, but is x"),
         (["--beam", "5", "--groups", "2"], "--groups 2 must divide the beam, but --beam is 5"),
+        (["--groups", "1", "--diversity", "2"], "--diversity is what groups pay for saying the same; give --groups above"),
         (["--groups", "5", "--glossary", "g"], "--glossary cannot be had with --groups; leave one of the two out"),
     ],
 )  # fmt: skip
