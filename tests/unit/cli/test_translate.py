@@ -238,7 +238,7 @@ def test_a_file_is_read_as_stdin_is(tmp_path):
         (["--precision", "fp8"], "invalid choice: 'fp8'"), (["--split", "yes"], "invalid choice: 'yes'"),
         (["--min-length", "-1"], "argument --min-length"), (["--min-length=x"], "of at least 0, but is x"),
         (["--beam", "5", "--groups", "2"], "--groups 2 must divide the beam, but --beam is 5"),
-        (["--groups", "1", "--diversity", "2"], "--diversity is what groups pay for saying the same; give --groups above"),
+        (["--groups", "1", "--diversity", "2"], "--diversity is what groups pay for saying the same; give"),
         (["--groups", "5", "--glossary", "g"], "--glossary cannot be had with --groups; leave one of the two out"),
     ],
 )  # fmt: skip
