@@ -130,7 +130,9 @@ def read_model(path: Path | None = None) -> StoredModel:
 
     Raises: CheckpointError: when there is no model there, or it is damaged.
     """
-    path = path if path is not None else newest_run(RUNS)
+    if path is None:
+        path = newest_run(RUNS)
+        logger.info(f"{path} is taken, the newest run")
     for _ in range(TRIES - 1):
         folder = _find(path)
         before = _identity(folder)

@@ -9,8 +9,9 @@
 All systems see the 20,000 training pairs and the text of the 100 test pairs, without their links (aligners have no
 other way to see a test set), lower-cased and tokenised as the gold links' text is. Guided models are taught the links
 that eflomal finds in the training pairs alone, both its directions joined by grow-diag-final-and; of the test pairs no
-link is taught. Without a guide, layer and heads are chosen by agreement on the first 500 training pairs; so is the
-weight that a joint link needs, always.
+link is taught. No gold link chooses anything. Without a guide, layer and heads are those on which both directions agree
+most in the first 500 training pairs; the weight that a link needs is chosen on these too, by the guide where there is
+one (`--guide`), else by agreement.
 
 Needs `pip install eflomal sacremoses systran-align`; the last is fast_align in a wheel,
 which hands out links that it has symmetrised itself, so it has one row.
@@ -21,6 +22,7 @@ import gzip
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
 SRC, TGT = "de", "en"
 GUIDE = "grow-diag-final-and"
-LEAST = [n / 20 for n in range(1, 15)]  # weights that a joint link may need
+LEAST = [n / 20 for n in range(1, 15)]  # weights that a link may need
 TRAIN = """\
 mt train data.corpus=null data.src={src} data.tgt={tgt} \\
   "data.train=[{work}/train.{src},{work}/train.{tgt},{work}/gold.{src},{work}/gold.{tgt}]" \\
@@ -50,6 +52,7 @@ GUIDED = ' \\\n  "alignment.links=[{work}/guide.{src}{tgt},{work}/guide.none]" a
 OURS = """\
 python scripts/bench_alignment.py ours --work {work} \\
   --forward runs/{name}_{src}{tgt} --backward runs/{name}_{tgt}{src}"""
+BY_GUIDE = " --guide {work}/guide.{src}{tgt}"
 
 
 def prepare(data: Path, work: Path) -> None:
@@ -120,7 +123,7 @@ def others(work: Path, gold: list[Gold]) -> None:
     row("fast_align", "its own", [set(map(tuple, one["alignments"])) for one in found], gold)
 
 
-def ours(work: Path, forward: Path, backward: Path, gold: list[Gold]) -> None:
+def ours(work: Path, forward: Path, backward: Path, guide: Path | None, gold: list[Gold]) -> None:
     from mt.build import load
     from mt.checkpoint import read_json
     from mt.interpret.aligner import CHOOSE_ON, FILE, Aligner, choose, from_file
@@ -143,29 +146,50 @@ def ours(work: Path, forward: Path, backward: Path, gold: list[Gold]) -> None:
     weights = both_ways(aligners, texts["gold", SRC], texts["gold", TGT])
     there, back = directions(weights)
     table("attention", there, back, gold)
-    least, score = choose_least(known)
-    print(f"# joint links need {least}: F1 {score:.3f} with both directions on {len(known[0])} training pairs")
-    row("attention", "joint", [joint_links(f, b, least) for f, b in zip(*weights, strict=True)], gold)
+    wanted = read_links(guide)[: len(known[0])] if guide else None
+    for name, links_of in WAYS.items():
+        least, score = choose_least(known, links_of, wanted)
+        what = "the guide" if wanted else "both directions"
+        print(f"# {name} links need {least}: F1 {score:.3f} with {what} on {len(known[0])} training pairs")
+        row("attention", f"{name}, at least {least}", links_of(weights, least), gold)
 
 
 def both_ways(aligners: "list[Aligner]", sources: list[str], targets: list[str]) -> "list[list[Tensor]]":
     return [list(aligners[0].weights(sources, targets)), list(aligners[1].weights(targets, sources))]
 
 
-def directions(weights: "list[list[Tensor]]") -> tuple[list[Links], list[Links]]:
-    return [hard_links(w) for w in weights[0]], [turned(hard_links(w)) for w in weights[1]]
+def directions(weights: "list[list[Tensor]]", least: float = 0.0) -> tuple[list[Links], list[Links]]:
+    return [hard_links(w, least) for w in weights[0]], [turned(hard_links(w, least)) for w in weights[1]]
 
 
-def choose_least(weights: "list[list[Tensor]]") -> tuple[float, float]:
-    """The weight at which joint links agree best with the links of the single directions, and the mean F1 of both.
+def joint(weights: "list[list[Tensor]]", least: float) -> list[Links]:
+    return [joint_links(f, b, least) for f, b in zip(*weights, strict=True)]
 
-    No gold is needed: a low weight gives more than either direction does, a high one less.
+
+def grown(weights: "list[list[Tensor]]", least: float) -> list[Links]:
+    return [HEURISTICS[GUIDE](f, b) for f, b in zip(*directions(weights, least), strict=True)]
+
+
+WAYS = {"joint": joint, GUIDE: grown}
+
+
+def choose_least(
+    weights: "list[list[Tensor]]",
+    links_of: "Callable[[list[list[Tensor]], float], list[Links]]",
+    wanted: list[Links] | None,
+) -> tuple[float, float]:
+    """The weight that a link needs, and the F1 by which it was chosen, without gold.
+
+    With links that the models were taught (`wanted`), the weight at which they are found again best. Without, the one
+    at which the links agree best with those of the single directions: a low weight gives more links than either, a high
+    one fewer.
     """
-    sides = [[Gold(links, links) for links in side] for side in directions(weights)]
+    sides = [wanted] if wanted else directions(weights)
+    golds = [[Gold(links, links) for links in side] for side in sides]
 
     def agreement(least: float) -> float:
-        joint = [joint_links(f, b, least) for f, b in zip(*weights, strict=True)]
-        return sum(1 - compare(joint, side).aer for side in sides) / 2
+        found = links_of(weights, least)
+        return sum(1 - compare(found, side).aer for side in golds) / len(golds)
 
     return max(((least, agreement(least)) for least in LEAST), key=lambda found: found[1])
 
@@ -177,12 +201,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--forward", type=Path, help=f"a model from {SRC} to {TGT}")
     parser.add_argument("--backward", type=Path, help=f"a model from {TGT} to {SRC}")
+    parser.add_argument("--guide", type=Path, help="what the models were taught (from `links`)")
     asked = parser.parse_args()
     if asked.what == "commands":
-        for name, more in (("align", ""), ("guided", GUIDED)):
+        for name, more, last in (("align", "", ""), ("guided", GUIDED, BY_GUIDE)):
             for src, tgt in ((SRC, TGT), (TGT, SRC)):
                 print((TRAIN + more).format(src=src, tgt=tgt, work=asked.work, name=name))
-            print(OURS.format(src=SRC, tgt=TGT, work=asked.work, name=name))
+            print((OURS + last).format(src=SRC, tgt=TGT, work=asked.work, name=name))
         return
     if asked.what in ("text", "links"):
         prepare(asked.data, asked.work) if asked.what == "text" else guide(asked.work)
@@ -193,7 +218,7 @@ def main() -> None:
     if asked.what == "others":
         others(asked.work, gold)
     else:
-        ours(asked.work, asked.forward, asked.backward, gold)
+        ours(asked.work, asked.forward, asked.backward, asked.guide, gold)
 
 
 if __name__ == "__main__":

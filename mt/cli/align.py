@@ -1,12 +1,11 @@
 """`mt align`: word links of sentence pairs, read off a model's cross-attention."""
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from mt.cli.options import Parser, check_output, number_from_0
+from mt.cli.options import Parser, check_output, number_from_0, stdout
 from mt.corpus.lines import check_file, read_lines
 from mt.errors import CheckpointError, DataError
 
@@ -88,7 +87,7 @@ def run(argv: list[str]) -> int:
         with explained(f"`{asked.output}` cannot be written"), asked.output.open("wb") as out:
             write(aligners, sources, targets, asked, out)
     else:
-        write(aligners, sources, targets, asked, sys.stdout.buffer)
+        write(aligners, sources, targets, asked, stdout())
     return 0
 
 

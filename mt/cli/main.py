@@ -38,7 +38,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.reconfigure(encoding="utf-8")  # as all text that comes in, whatever the locale
     try:
         code = dispatch(argv)
-        sys.stdout.flush()  # a closed pipe shows here, not while Python shuts down
+        if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]
+            sys.stdout.flush()  # a closed pipe shows here, not while Python shuts down
     except MtError as error:
         say(f"{name}: {error}", error)
         return error.exit_code
@@ -154,15 +155,18 @@ def readable(line: str, most: int = 1500) -> str:
     return line if len(line) <= most else f"{line[: most // 2]} […] {line[-most // 2 :]}"
 
 
-def flush_or_silence(stream: TextIO) -> None:
-    """Write what waits for a stream; what a full disk does not take must not fail again at exit."""
+def flush_or_silence(stream: TextIO | None) -> None:
+    """Write what waits for a stream, if it is there; what a full disk does not take must not fail again at exit."""
     try:
-        stream.flush()
+        if stream is not None:
+            stream.flush()
     except OSError:
         silence(stream)
 
 
-def silence(stream: TextIO) -> None:
+def silence(stream: TextIO | None) -> None:
     """Let Python's own flush at exit go nowhere, as the reader of the stream has left."""
+    if stream is None:
+        return
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

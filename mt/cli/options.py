@@ -4,10 +4,11 @@ import argparse
 import contextlib
 import math
 import re
+import sys
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, BinaryIO, NoReturn, TypeVar
 
 from mt.errors import ConfigError
 
@@ -55,6 +56,20 @@ number_from_0 = number(float, lambda n: 0 <= n < math.inf, "a number of at least
 positive_number = number(float, lambda n: 0 < n < math.inf, "a number above 0")
 share = number(float, lambda n: 0 <= n <= 1, "a number from 0 to 1")
 resamples = number(int, lambda n: n == 0 or n >= 40, "0 (no intervals) or at least 40")
+
+
+def stdin() -> BinaryIO:
+    """Raises: ConfigError: when this process was started without one."""
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]
+        raise ConfigError("stdin is closed; give text with -i FILE.")
+    return sys.stdin.buffer  # pyright: ignore[reportReturnType]
+
+
+def stdout() -> BinaryIO:
+    """Raises: ConfigError: when this process was started without one."""
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]
+        raise ConfigError("stdout is closed; name a file for the results with -o FILE.")
+    return sys.stdout.buffer  # pyright: ignore[reportReturnType]
 
 
 def check_output(output: Path | None, *inputs: str | None) -> None:

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO
 
 from mt.cli.choice_options import Chooser, add_choice_options, check_choice_options, load_models
 from mt.cli.link_options import Answer, LinkUser, add_link_options
-from mt.cli.options import Parser
+from mt.cli.options import Parser, stdin, stdout
 from mt.cli.search_options import SearchOptions, add_search_options, check_search_options
 from mt.corpus.lines import MAX_LINE, check_file, decode_line, raw_lines
 from mt.errors import CheckpointError, ConfigError
@@ -54,7 +54,8 @@ def run(argv: list[str]) -> int:
         check_file(asked.input)
         if asked.output and asked.output.exists() and asked.output.samefile(asked.input):
             raise ConfigError(f"--output {asked.output} is the file to translate; name another one.")
-    lines = file_lines(asked.input) if asked.input else lines_of(sys.stdin.buffer, "stdin")
+    out = None if asked.output else stdout()
+    lines = file_lines(asked.input) if asked.input else lines_of(stdin(), "stdin")
     from mt.checkpoint.folder import explained  # torch: not before the options are known to be right
     from mt.device import set_up_cpu
     from mt.log import setup
@@ -70,11 +71,11 @@ def run(argv: list[str]) -> int:
     if not asked.input and sys.stdin.isatty():
         print("type a line to translate; Ctrl-D ends", file=sys.stderr)
     way = Way(translator, asked)  # before an old output is written over
-    if asked.output:
+    if out is None:
         with explained(f"`{asked.output}` cannot be written"), asked.output.open("wb") as out:
             translate(way, lines, out, asked)
     else:
-        translate(way, lines, sys.stdout.buffer, asked)
+        translate(way, lines, out, asked)
     return 0
 
 

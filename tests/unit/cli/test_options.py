@@ -1,6 +1,7 @@
 """Numbers as they are typed, and files that must not be written over."""
 
 import argparse
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,10 @@ def test_a_file_that_is_read_is_not_written(tmp_path, monkeypatch):
         check_output(output, *inputs)
     with pytest.raises(ConfigError, match=r"^--output link is a file that is read; name another one\.$"):
         check_output(Path("link"), "out", "in")
+
+
+@pytest.mark.parametrize(("name", "what"), [("stdin", "give text with -i FILE"), ("stdout", "name a file for the")])
+def test_a_process_without_a_stream_is_told_what_to_do(monkeypatch, name, what):
+    monkeypatch.setattr(sys, name, None)
+    with pytest.raises(ConfigError, match=rf"^{name} is closed; {what}"):
+        getattr(options, name)()
