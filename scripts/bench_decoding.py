@@ -4,33 +4,32 @@
 
 MODEL is what `mt translate` takes; the text is DIR/test_2016_flickr.en and .de, plain or .gz. Needs the extra `ct2`.
 
-Every system gets text and gives text. Loading is timed apart. Each system's batch size is the best of some on the first
-`--trial` sentences. Then systems take turns, round after round, so that a busy moment falls on all; the median round
-counts: sentences and output pieces (end marks
-counted) a second, seconds of processor time, BLEU with its signature, output pieces for each reference piece, and the
-share of translations that are letter by letter those of the first system.
+Every system gets text and gives text, in a process of its own: the thread pools of two libraries in one disturb each
+other, by a third and more. Loading is timed apart. Each system's batch size is the best of some, tried on the whole
+text. Then systems take turns, round after round, so that a busy moment falls on all; the median round counts:
+sentences and output pieces (end marks counted) a second, seconds of processor time, BLEU with its signature, output
+pieces for each reference piece, and the share of translations that are letter by letter those of the first system.
 
 The work is made equal where both have a say: beam, scores divided by the length (`length_penalty=1`), no shortlist of
 the vocabulary, no shortest output, <s> and <pad> never produced. Ours goes on until nothing open can still win;
-CTranslate2 stops when as many hypotheses as the beam is wide have ended, and so do ours with `--patience 1`: run both
-ways. `row steps` says what the rule costs: how often ours extended a hypothesis, by the pieces of what came out times
-the beam. One thing stays unequal: our longest output hangs on the source, theirs is one number for all, here the
-greatest of ours.
-
-Two libraries of threads in one process disturb each other: CTranslate2 is faster in a process of its own, so measure it
-there as well (`--ours` with nothing behind it), also with one thread for each of two batches (`--their-workers 2`).
+CTranslate2 stops when as many hypotheses as the beam is wide have ended, and so do ours marked `p1` (`--patience 1`).
+`row steps` says what the rule costs: how often ours extended a hypothesis, by the pieces of what came out times the
+beam. One thing stays unequal: our longest output hangs on the source, theirs is one number for all, here the greatest
+of ours. CTranslate2 runs twice, all threads on one batch (`1x2`) and a thread for each of as many batches (`2x1`).
 
 The machine must be idle. `--threads 1` with `--clock cpu` compares by processor time where it is not.
 """
 
 import argparse
+import multiprocessing
 import statistics
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +41,38 @@ from mt.decode.translator import Translator
 from mt.device import set_up_cpu
 from mt.export.ct2 import write_ct2
 from mt.metrics import bleu, bleu_tokenizer_for
-from mt.tokenizer import Tokenizer
+
+Written = tuple[list[str], int]  # the texts, and how many pieces they are, end marks counted
 
 
 @dataclass(frozen=True)
-class System:
+class Task:
+    """What is the same for all systems."""
+
+    model: Path
+    sources: list[str]
+    beam: int
+    threads: int
+    longest: int  # output of CTranslate2, in pieces
+    clock: str
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What makes a system."""
+
     name: str
-    batch: int
-    load_seconds: float
-    translate: Callable[[Sequence[str]], tuple[list[str], int]]  # the texts, and how many pieces were written
+    precision: str
+    patience: float | None = None
+    workers: int = 1  # of CTranslate2: batches at a time, which share the threads
+    exported: Path | None = None  # None: ours
+
+
+@dataclass(frozen=True)
+class Turn:
+    seconds: float
+    processor: float
+    written: Written
 
 
 def parse() -> argparse.Namespace:
@@ -63,63 +85,96 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--ours", nargs="*", default=["fp32", "bf16", "int8"], help="precisions")
     parser.add_argument("--theirs", nargs="*", default=["float32", "int8"], help="compute types")
     parser.add_argument("--our-batches", type=int, nargs="+", default=[1024, 4096, 16384], help="source pieces")
-    parser.add_argument("--their-batches", type=int, nargs="+", default=[16, 32, 64], help="sentences")
-    parser.add_argument("--their-workers", type=int, default=1, help="batches at a time, which share the threads")
-    parser.add_argument("--patience", type=float, help="of ours (default: the exact rule); 1 is the rule of theirs")
+    parser.add_argument("--their-batches", type=int, nargs="+", default=[32, 64, 250], help="sentences")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--trial", type=int, default=200, help="sentences that batch sizes are tried on")
     parser.add_argument("--limit", type=int, help="the first sentences only")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     return parser.parse_args()
 
 
-def ours(asked: argparse.Namespace, precision: str, beam: int, batch: int) -> System:
-    started = time.perf_counter()
-    translator = load(asked.model, device="cpu", precision=precision)
-    seconds = time.perf_counter() - started
-    section = replace(translator.section, batch_tokens=batch, beam=beam, length_penalty=1.0, patience=asked.patience)
-    translator.section = section
+def ours(task: Task, spec: Spec) -> Callable[[int], Written]:
+    set_up_cpu(task.threads)
+    translator = load(task.model, device="cpu", precision=spec.precision)
+    section = replace(translator.section, beam=task.beam, length_penalty=1.0, patience=spec.patience)
 
-    def translate(texts: Sequence[str]) -> tuple[list[str], int]:
-        best = [found[0] for found in translator.search(texts)]
+    def translate(batch: int) -> Written:
+        translator.section = replace(section, batch_tokens=batch)
+        best = [found[0] for found in translator.search(task.sources)]
         return [one.text for one in best], sum(len(one.piece_log_probs) for one in best)
 
-    return System(f"ours {precision}", batch, seconds, translate)
+    return translate
 
 
-def theirs(
-    asked: argparse.Namespace,
-    folder: Path,
-    tokenizer: Tokenizer,
-    compute_type: str,
-    *,
-    beam: int,
-    batch: int,
-    longest: int,
-) -> System:
+def theirs(task: Task, spec: Spec) -> Callable[[int], Written]:
     import ctranslate2
 
-    started = time.perf_counter()
-    workers, threads = asked.their_workers, asked.threads // asked.their_workers
+    tokenizer = load(task.model, device="cpu").tokenizer
     engine = ctranslate2.Translator(
-        str(folder), compute_type=compute_type, inter_threads=workers, intra_threads=threads
+        str(spec.exported),
+        compute_type=spec.precision,
+        inter_threads=spec.workers,
+        intra_threads=task.threads // spec.workers,
     )
-    seconds = time.perf_counter() - started
     marks = tokenizer.pieces_target([tokenizer.bos, tokenizer.pad])
     options: dict[str, Any] = {
-        "beam_size": beam, "length_penalty": 1.0, "min_decoding_length": 0, "max_decoding_length": longest,
-        "max_batch_size": batch, "suppress_sequences": [[mark] for mark in marks],
+        "beam_size": task.beam, "length_penalty": 1.0, "min_decoding_length": 0, "max_decoding_length": task.longest,
+        "suppress_sequences": [[mark] for mark in marks],
     }  # fmt: skip
     ids = {piece: i for i, piece in enumerate(tokenizer.pieces_target(range(tokenizer.tgt_size)))}
 
-    def translate(texts: Sequence[str]) -> tuple[list[str], int]:
-        pieces = [tokenizer.pieces_source(sentence[:-1]) for sentence in tokenizer.encode_source(texts)]
-        found = [one.hypotheses[0] for one in engine.translate_batch(pieces, **options)]
-        written = sum(len(one) + 1 for one in found)
-        return [tokenizer.decode_target([ids[piece] for piece in one]) for one in found], written
+    def translate(batch: int) -> Written:
+        pieces = [tokenizer.pieces_source(sentence[:-1]) for sentence in tokenizer.encode_source(task.sources)]
+        found = [one.hypotheses[0] for one in engine.translate_batch(pieces, max_batch_size=batch, **options)]
+        return [tokenizer.decode_target([ids[piece] for piece in one]) for one in found], sum(
+            len(one) + 1 for one in found
+        )
 
-    return System(f"CTranslate2 {compute_type}", batch, seconds, translate)
+    return translate
+
+
+def work(connection: Connection, task: Task, spec: Spec) -> None:
+    """A system's process: told a batch size, it translates the text."""
+    started = time.perf_counter()
+    translate = theirs(task, spec) if spec.exported else ours(task, spec)
+    connection.send(time.perf_counter() - started)
+    clock = time.process_time if task.clock == "cpu" else time.perf_counter
+    while batch := connection.recv():
+        processor, started = time.process_time(), clock()
+        written = translate(batch)
+        connection.send(Turn(clock() - started, time.process_time() - processor, written))
+
+
+@dataclass
+class System:
+    """A process that waits for its turn."""
+
+    spec: Spec
+    connection: Connection
+    process: BaseProcess
+    load_seconds: float
+    batch: int = 0
+    turns: list[Turn] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, task: Task, spec: Spec) -> "System":
+        spawn = multiprocessing.get_context("spawn")  # a fork would inherit the threads of the other library
+        here, there = spawn.Pipe()
+        process = spawn.Process(target=work, args=(there, task, spec), daemon=True)
+        process.start()
+        return cls(spec, here, process, load_seconds=here.recv())
+
+    def turn(self, batch: int) -> Turn:
+        self.connection.send(batch)
+        return self.connection.recv()
+
+    def choose(self, batches: Sequence[int]) -> None:
+        """The batch size that is fastest in one round after a first."""
+        self.batch = min(batches, key=lambda batch: (self.turn(batch), self.turn(batch))[1].seconds)
+
+    def end(self) -> None:
+        self.connection.send(0)
+        self.process.join()
 
 
 def row_steps(translator: Translator, sources: Sequence[str]) -> tuple[int, int]:
@@ -137,48 +192,42 @@ def row_steps(translator: Translator, sources: Sequence[str]) -> tuple[int, int]
     return count, sum(len(best[0].piece_log_probs) for best in found)
 
 
-def take_turns(
-    systems: list[System], sources: Sequence[str], rounds: int, clock: Callable[[], float]
-) -> tuple[dict[int, list[tuple[float, float]]], dict[int, tuple[list[str], int]]]:
-    """For each system, (seconds, processor seconds) by round, and what it wrote; the first round only warms up."""
-    times: dict[int, list[tuple[float, float]]] = defaultdict(list)
-    written: dict[int, tuple[list[str], int]] = {}
-    for turn in range(rounds + 1):
-        for i, system in enumerate(systems):
-            processor, started = time.process_time(), clock()
-            written[i] = system.translate(sources)
-            spent = clock() - started, time.process_time() - processor
-            if turn:
-                times[i].append(spent)
-        print(f"round {turn} of {rounds}", file=sys.stderr, flush=True)
-    return times, written
+def specs(asked: argparse.Namespace, place: Path) -> list[Spec]:
+    found = [Spec(f"ours {name}", name) for name in asked.ours]
+    found += [Spec(f"ours {name} p1", name, patience=1.0) for name in asked.ours]
+    for name in asked.theirs:
+        for workers in sorted({1, asked.threads}):
+            shape = f"{workers}x{asked.threads // workers}"
+            found.append(Spec(f"CTranslate2 {name} {shape}", name, workers=workers, exported=place / name))
+    return found
 
 
-def best_batches(systems: list[System], sources: Sequence[str], clock: Callable[[], float]) -> list[System]:
-    """Of the systems of each name, the one whose batch size is fastest in one round after a first."""
-    times, _ = take_turns(systems, sources, 1, clock)
-    best: dict[str, int] = {}
-    for i, system in enumerate(systems):
-        if system.name not in best or times[i] < times[best[system.name]]:
-            best[system.name] = i
-    return [systems[i] for i in best.values()]
+def run(task: Task, asked: argparse.Namespace, place: Path) -> list[System]:
+    """All systems with their turns."""
+    systems = [System.start(task, spec) for spec in specs(asked, place)]
+    for system in systems:
+        system.choose(asked.their_batches if system.spec.exported else asked.our_batches)
+        print(f"{system.spec.name}: batches of {system.batch}", file=sys.stderr, flush=True)
+    for number in range(1, asked.rounds + 1):
+        for system in systems:
+            system.turns.append(system.turn(system.batch))
+        print(f"round {number} of {asked.rounds}", file=sys.stderr, flush=True)
+    for system in systems:
+        system.end()
+    return systems
 
 
-def report(
-    systems: list[System], sources: Sequence[str], references: Sequence[str], asked: argparse.Namespace, pieces: int
-) -> None:
-    clock = time.process_time if asked.clock == "cpu" else time.perf_counter
-    systems = best_batches(systems, sources[: asked.trial], clock)
-    times, written = take_turns(systems, sources, asked.rounds, clock)
+def report(systems: list[System], references: Sequence[str], tgt: str, pieces: int) -> None:
     score = None
-    print("system                 batch   load s  sentences/s  pieces/s  cpu s   BLEU  length  identical")
-    for i, system in enumerate(systems):
-        texts, count = written[i]
-        seconds, processor = (statistics.median(column) for column in zip(*times[i], strict=True))
-        score = bleu(texts, references, tokenize=bleu_tokenizer_for(asked.tgt))
-        same = sum(a == b for a, b in zip(texts, written[0][0], strict=True)) / len(texts)
+    print("system                    batch   load s  sentences/s  pieces/s  cpu s   BLEU  length  identical")
+    for system in systems:
+        texts, count = system.turns[-1].written
+        seconds = statistics.median(turn.seconds for turn in system.turns)
+        processor = statistics.median(turn.processor for turn in system.turns)
+        score = bleu(texts, references, tokenize=bleu_tokenizer_for(tgt))
+        same = sum(a == b for a, b in zip(texts, systems[0].turns[-1].written[0], strict=True)) / len(texts)
         print(
-            f"{system.name:22} {system.batch:5} {system.load_seconds:8.2f} {len(texts) / seconds:12.1f} "
+            f"{system.spec.name:25} {system.batch:5} {system.load_seconds:8.2f} {len(texts) / seconds:12.1f} "
             f"{count / seconds:9.0f} {processor:6.2f} {score.value:6.2f} {count / pieces:7.3f} {same:10.1%}"
         )
     print(f"BLEU {score.signature if score else None}", flush=True)
@@ -186,32 +235,32 @@ def report(
 
 def main() -> None:
     asked = parse()
-    if asked.ours:
-        set_up_cpu(asked.threads)
     files = [next(p for p in (Path(f"{asked.data}.{end}"), Path(f"{asked.data}.{end}.gz")) if p.exists())
              for end in (asked.src, asked.tgt)]  # fmt: skip
     sources, references = (list(read_lines(file))[: asked.limit] for file in files)
+    set_up_cpu(asked.threads)
     plain = load(asked.model, device="cpu", precision="fp32")
     pieces = sum(len(ids) + 1 for ids in plain.tokenizer.encode_target(references))
-    lengths = [len(ids) for ids in plain.tokenizer.encode_source(sources)]
-    longest = min(plain.max_length, int(plain.section.max_ratio * max(lengths)) + plain.section.max_extra)
+    longest = longest_output(plain, sources)
     with tempfile.TemporaryDirectory() as place:
         for name in asked.theirs:
             write_ct2(plain.stepper.model, plain.tokenizer, Path(place) / name, quantization=name)
         for beam in asked.beams:
             print(f"\nbeam {beam}, {len(sources):,} sentences, {asked.threads} threads, {asked.clock} clock")
-            if asked.ours:
-                counting = load(asked.model, device="cpu", precision="fp32")
-                counting.section = replace(counting.section, beam=beam, length_penalty=1.0, patience=asked.patience)
-                steps, out = row_steps(counting, sources[: asked.trial])
-                print(f"patience of ours: {asked.patience}, row steps of ours: {steps / (out * beam):.3f}")
-            systems = [ours(asked, name, beam, batch) for name in asked.ours for batch in asked.our_batches]
-            systems += [
-                theirs(asked, Path(place) / name, plain.tokenizer, name, beam=beam, batch=batch, longest=longest)
-                for name in asked.theirs
-                for batch in asked.their_batches
-            ]
-            report(systems, sources, references, asked, pieces)
+            for patience in (None, 1.0) if asked.ours else ():
+                plain.section = replace(plain.section, beam=beam, length_penalty=1.0, patience=patience)
+                steps, out = row_steps(plain, sources[:200])
+                print(
+                    f"patience {patience}, row steps of ours on 200 sentences: {steps / (out * beam):.3f}", flush=True
+                )
+            task = Task(asked.model, sources, beam, asked.threads, longest, asked.clock)
+            report(run(task, asked, Path(place)), references, asked.tgt, pieces)
+
+
+def longest_output(translator: Translator, sources: Sequence[str]) -> int:
+    section = translator.section
+    longest = max(len(ids) for ids in translator.tokenizer.encode_source(sources))
+    return min(translator.max_length, int(section.max_ratio * longest) + section.max_extra)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,13 @@ class Beams:
         """Of these hypotheses as they stand, with so many pieces."""
         return (self.log_prob if self.coverage is None else self.log_prob + self.coverage.cost()) / penalty[length]
 
+    def scores_of(self, candidates: Candidates, penalty: Float[Tensor, " L"]) -> Float[Tensor, "U C"]:
+        """Of hypotheses that go on from these by a piece."""
+        total = candidates.total
+        if self.coverage is not None:
+            total = total + self.coverage.cost().gather(1, candidates.beam)
+        return total / penalty[self.prefix.shape[2] + 1]
+
 
 @torch.inference_mode()
 def beam_search(
@@ -113,8 +120,9 @@ def search_beams(
     rules = (search.never(), *rules)
     stepper.start(source)
     beams = first_beams(limits, search.groups, stepper.device, terms)
-    if search.coverage_penalty:
-        beams.coverage = first_coverage(stepper, source, search)
+    asking = listening(stepper) if search.coverage_penalty else None
+    if asking:
+        beams.coverage = Coverage.first(search.coverage_penalty, source, search.groups, stepper.device)
     tokens = torch.full((len(source),), search.bos, device=stepper.device)
     trellis = Trellis()
     num_units = len(source) * search.groups
@@ -122,21 +130,18 @@ def search_beams(
     unfinished = Kept(num_units, search.nbest, stepper.device)
     while len(beams.owner):
         log_probs = stepper.step(tokens)
-        asked = stepper.asked() if beams.coverage and isinstance(stepper, AskingStepper) else None
         if len(log_probs) < beams.node.numel():  # the first step of several groups: all begin as the sentence does
             fan_out = torch.arange(len(source), device=stepper.device).repeat_interleave(search.groups)
             stepper.reorder(fan_out)
             log_probs = log_probs[fan_out]
-            asked = asked if asked is None else asked[fan_out]
-        if asked is not None and beams.coverage:
-            beams.coverage = beams.coverage.add(asked)
+        if asking and beams.coverage:
+            beams.coverage = beams.coverage.add(asking.asked())
         owner = (beams.owner // search.groups).repeat_interleave(beams.node.shape[1])
         log_probs = apply_rules(rules, beams.prefix.flatten(0, 1), log_probs, owner)
         candidates, progress = choose(beams, log_probs, search, terms)
         nodes = trellis.add(candidates, beams.node)
         ends = (candidates.token == search.eos) & (candidates.total > -torch.inf)
-        owed = beams.coverage.cost().gather(1, candidates.beam) if beams.coverage else 0
-        finish(finished, beams.owner, (candidates.total + owed) / penalty[beams.prefix.shape[2] + 1], nodes, ends)
+        finish(finished, beams.owner, beams.scores_of(candidates, penalty), nodes, ends)
         following, rows = advance(beams, candidates, nodes, ends, progress)
         going = goes_on(following, finished, penalty, search.enough)
         going = going.view(-1, search.groups).any(dim=1)  # a sentence is done with its last group
@@ -171,14 +176,14 @@ def first_beams(limits: list[int], groups: int, device: torch.device, terms: Ter
     )
 
 
-def first_coverage(stepper: Stepper, source: list[list[int]], search: Search) -> Coverage:
-    """Nothing is asked yet. Raises: ConfigError: when the stepper does not tell what it asks."""
+def listening(stepper: Stepper) -> AskingStepper:
+    """The stepper, which now keeps what it asks. Raises: ConfigError: when it cannot."""
     if not isinstance(stepper, AskingStepper):
         raise ConfigError(
             "`decode.coverage_penalty` needs models that tell what they ask of the source; leave it at 0."
         )
     stepper.listen()
-    return Coverage.first(search.coverage_penalty, source, search.groups, stepper.device)
+    return stepper
 
 
 def choose(

@@ -32,8 +32,9 @@ class Coverage:
         return cls(weight, num_pieces, torch.zeros(len(num_pieces), 1, 0, device=device))
 
     def add(self, weights: Float[Tensor, "R S"]) -> "Coverage":
-        """With what the rows of this step asked."""
-        asked = weights.view(*self.asked.shape[:2], -1)
+        """With what the rows of this step asked; all groups of a sentence begin with the one row that it has."""
+        units, width = self.asked.shape[:2]
+        asked = weights.repeat_interleave(units * width // len(weights), dim=0).view(units, width, -1)
         return Coverage(self.weight, self.num_pieces, self.asked + asked if self.asked.shape[2] else asked)
 
     def follow(self, beam: Int[Tensor, "U W2"]) -> "Coverage":

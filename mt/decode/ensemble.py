@@ -29,6 +29,7 @@ class Ensemble:
         require(len(members) > 0, "ensemble.members", "name at least one model", len(members))
         self.members = list(members)
         self.mean = mean
+        self._asking: list[AskingStepper] = []  # the members, once they listen
 
     @property
     def device(self) -> torch.device:
@@ -53,17 +54,15 @@ class Ensemble:
 
     def listen(self) -> None:
         """Raises: ConfigError: when a member does not tell what it asks."""
-        if not all(isinstance(member, AskingStepper) for member in self.members):
+        self._asking = [member for member in self.members if isinstance(member, AskingStepper)]
+        if len(self._asking) < len(self.members):
             raise ConfigError("The models of an ensemble must all tell what they ask of the source.")
-        for member in self._asking():
+        for member in self._asking:
             member.listen()
 
     def asked(self) -> Float[Tensor, "R S"]:
         """The mean of the members."""
-        return torch.stack([member.asked() for member in self._asking()]).mean(0)
-
-    def _asking(self) -> list[AskingStepper]:
-        return [member for member in self.members if isinstance(member, AskingStepper)]
+        return torch.stack([member.asked() for member in self._asking]).mean(0)
 
 
 def join(opinions: Float[Tensor, "N R V"], mean: Mean) -> Float[Tensor, "R V"]:
