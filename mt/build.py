@@ -1,7 +1,6 @@
 """Settings to objects: the only room that reads the whole config. The engines run; this room wires them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 
 from mt.batching import BatchStream, choose_workers
-from mt.checkpoint import Checkpoints, RunLock, clean_up, load_into
+from mt.checkpoint import Checkpoints, load_into
 from mt.config import BatchConfig, Config, DecodeConfig, Positions, Precision, Sharding, Tying
 from mt.decode.ensemble import Ensemble, Mean
 from mt.decode.segment import Usual
@@ -29,7 +28,7 @@ from mt.preview import preview
 from mt.run import Run
 from mt.schedules import needs_end
 from mt.tokenizer import Tokenizer
-from mt.train.folder import RunFolder
+from mt.train.folder import RunFolder, folder_of_run
 from mt.train.guiding import Guiding
 from mt.train.memory import CPU_BUDGET, find_budget
 from mt.train.sharding import shard
@@ -159,8 +158,8 @@ def make_trainer(
         shard(trained, group)
         model = model if group.is_main else trained
     updater = make_updater(config, trained, precision, group)
-    sampling, batch = config.tokenizer.sampling > 0, fit_batch(config.batch, material, updater, folder)
     updater.guiding = make_guiding(config, material, trained)
+    sampling, batch = config.tokenizer.sampling > 0, fit_batch(config.batch, material, updater, folder)
     speed_up(updater, config.train, batch, material.train)
     stream = BatchStream(
         material.train,
@@ -203,9 +202,7 @@ def fit_batch(section: BatchConfig, material: Material, updater: Updater, folder
     group, parameters = updater.group, list(updater.model.parameters())
     tokens = group.from_main(folder.batch_tokens)
     if tokens is None:
-        own = find_budget(
-            lambda batch: updater.attempt(batch, 1), material.train, section, parameters, sharded=updater.sharded
-        )
+        own = find_budget(updater.try_out, material.train, section, parameters, sharded=updater.sharded)
         tokens = int(min(group.add_up(*(own if group.rank == rank else 0 for rank in range(group.world)))))
         logger.info(f"`batch.tokens` is auto: batches of at most {tokens:,} pieces a side")
     return replace(section, tokens=tokens)
@@ -235,8 +232,10 @@ def train(config: Config, command: list[str]) -> float:
     check(config, processes=place_in_group()[1])
     device = own_device(config.train.device)
     folder = RunFolder(Path(config.run.root) / str(config.run.name))
-    minutes = config.train.timeout_minutes
-    with joined(folder.path.name, device=device, minutes=minutes) as group, folder_of_run(folder, config, group):
+    with (
+        joined(folder.path.name, device=device, minutes=config.train.timeout_minutes) as group,
+        folder_of_run(folder, config.to_dict(), group),
+    ):
         with group.main_first():  # the others read what it left in the caches
             material = read_material(config)
         # After the text: what reading it took can go back to the system.
@@ -248,21 +247,6 @@ def train(config: Config, command: list[str]) -> float:
         )  # fmt: skip
         facts = describe_run(config, material, trainer)
         return Run(trainer, translator, material, folder, facts).complete(command)
-
-
-@contextmanager
-def folder_of_run(folder: RunFolder, config: Config, group: Group) -> Iterator[None]:
-    """Inside, the run's folder is there, and no other run has it."""
-    if not group.is_main:
-        setup(silent=True)
-        yield
-        return
-    with RunLock(folder.path):
-        setup(file=folder.log)
-        folder.begin(config.to_dict())
-        clean_up(folder.checkpoints)
-        clean_up(folder.path)
-        yield
 
 
 def describe_run(config: Config, material: Material, trainer: Trainer) -> dict[str, Any]:

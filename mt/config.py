@@ -233,6 +233,7 @@ class TrainConfig:
     precision: Precision = Precision.auto  # auto: bf16 where the device is fast at it, else fp32
     threads: int | None = None  # CPU threads of a process; None: as many as the machine has
     log_every: int = 20  # steps between two lines of metrics.jsonl
+    save_minutes: float | None = 10.0  # a run that is killed loses no more; null: what came after the last validation
     validate_every: int = 800  # steps between two validations; each saves a checkpoint
     validate_pairs: int = 500  # dev sentences that are translated at a validation (the loss uses all)
     attention_pairs: int | None = 3  # dev pairs whose cross-attention TensorBoard shows at validations, null: none
@@ -253,7 +254,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         some = any(limit is not None for limit in (self.steps, self.epochs, self.minutes, self.patience))
         require(some, "train.steps", "be given, or `train.epochs`, `train.minutes` or `train.patience`", None)
-        for name in ("steps", "epochs", "minutes", "threads", "patience", "attention_pairs"):
+        for name in ("steps", "epochs", "minutes", "threads", "patience", "attention_pairs", "save_minutes"):
             value = getattr(self, name)
             require(value is None or value > 0, f"train.{name}", "be positive or null", value)
         require(self.precision != Precision.int8, "train.precision", "be one to train in", str(self.precision))

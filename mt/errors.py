@@ -5,6 +5,7 @@ and what to do. Anything else that escapes is a fault of ours and keeps its trac
 """
 
 import math
+from importlib.util import find_spec
 
 
 class MtError(Exception):
@@ -29,10 +30,6 @@ class CheckpointError(MtError):
     """A checkpoint, run or model folder that is missing, damaged or does not fit. Exit code 1."""
 
 
-class ExportError(MtError):
-    """A model that cannot be expressed in the format asked for. Exit code 1."""
-
-
 class StoppedError(MtError):
     """A run that was asked to stop and can go on with the same command. Exit code 75."""
 
@@ -45,3 +42,14 @@ def require(condition: bool, key: str, must: str, value: object) -> None:
         raise ConfigError(f"`{key}` must {must}, but is {'null' if value is None else value}.")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"`{key}` must be a finite number, but is {value}.")
+
+
+def require_package(name: str, what: str) -> None:
+    """Raise `ConfigError` "what needs the package `name`; ..." unless it is installed; nothing is imported."""
+    if find_spec(name) is None:
+        raise ConfigError(f"{what} needs the package `{name}`; install it with `pip install {name}`.")
+
+
+def counted(number: int, what: str) -> str:
+    """ "1 line", "1,240 lines": for nouns with a plain plural."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -16,7 +16,7 @@ from mt.corpus.own import read_own
 from mt.corpus.pair import Pair
 from mt.corpus.readers import read_pairs
 from mt.decode.segment import Usual, sentences
-from mt.errors import CheckpointError, ConfigError
+from mt.errors import CheckpointError, ConfigError, counted
 from mt.log import logger
 from mt.models import find_run, languages
 from mt.plain import from_plain
@@ -89,11 +89,12 @@ def prepare(
     trained = train_tokenizer(sources, targets, tokenizer, Path(data.cache) / "tokenizers")
     train = TokenizedCorpus(pairs, trained, max_length=batch.max_length, cache=Path(data.cache) / "corpora")
     if train.num_too_long:
-        logger.info(f"left out {train.num_too_long:,} pairs of more than {batch.max_length} pieces a side")
+        logger.info(f"left out {counted(train.num_too_long, 'pair')} of more than {batch.max_length} pieces a side")
     dev = TokenizedCorpus(corpus.dev, trained, max_length=longest, kind="dev", setting="model.max_length")
     if dev.num_too_long:
         logger.warning(
-            f"left out {dev.num_too_long:,} dev pairs of more than {longest} pieces (`model.max_length`) a side"
+            f"left out {counted(dev.num_too_long, 'dev pair')} of more than {longest} pieces (`model.max_length`) a "
+            "side"
         )
     # What is trained on lies in a table by now; as a list ten million pairs are gigabytes that a run has no use for.
     found = read_links(links, data.train, train, src=corpus.src, tgt=corpus.tgt) if links else None

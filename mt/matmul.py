@@ -45,7 +45,12 @@ def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def multiply(a: Float[Tensor, "M K"], b: Float[Tensor, "K N"]) -> Float[Tensor, "M N"]:
     """`a @ b`, without a gradient."""
-    return _onednn(a, b.t(), None) if _applies(a) else torch.mm(a, b)
+    if not _applies(a):
+        return torch.mm(a, b)
+    # The left side is copied unless its rows lie end to end: of a gradient's two sides let it be the smaller.
+    if not a.is_contiguous() and b.numel() < a.numel():
+        return _onednn(b.t(), a, None).t()
+    return _onednn(a, b.t(), None)
 
 
 class _Linear(torch.autograd.Function):
@@ -61,7 +66,8 @@ class _Linear(torch.autograd.Function):
         for_x, for_weight, for_bias = ctx.needs_input_grad
         return (
             _onednn(grad, weight.t(), None) if for_x else None,
-            _onednn(grad.t(), x.t(), None) if for_weight else None,
+            # The fused AdamW takes a gradient to lie in memory as its weight does.
+            multiply(grad.t(), x).contiguous() if for_weight else None,
             grad.sum(0) if for_bias else None,
         )
 

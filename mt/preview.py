@@ -10,6 +10,7 @@ import torch
 from mt.batching import BatchStream, TokenizedCorpus
 from mt.config import BatchConfig, OptimConfig, TrainConfig
 from mt.device import pick_precision
+from mt.errors import counted
 from mt.log import duration
 from mt.nn.transformer import Transformer, count_parameters
 from mt.optim import make_optimizer
@@ -91,7 +92,7 @@ tokens           {corpus.num_source_rows:,} source and {tokens:,} target an epoc
 unknown pieces   {unknown_rate(corpus, corpus.tokenizer):.4%}
 vocabulary       {corpus.tokenizer.tgt_size:,} pieces{"" if corpus.tokenizer.joint else " (target)"}
 model            {parameters:,} parameters, {memory_estimate(parameters) / 2**20:,.0f} MiB with gradients and moments
-device           {device}, {pick_precision(train.precision, device).value}, {torch.get_num_threads()} threads
+device           {device}, {pick_precision(train.precision, device).value}, {counted(torch.get_num_threads(), "thread")}
 time             about {steps:,.0f} steps an epoch, {seconds:.2f} s a step; {total}
 
 lengths in pieces, the longer side of a pair:

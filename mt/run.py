@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from mt.checkpoint import Checkpoint, average, load_into, read_manifest, require_space, write_folder
+from mt.checkpoint import Checkpoint, average, load_into, require_space, write_folder
 from mt.decode.translator import Translator
-from mt.errors import CheckpointError
+from mt.errors import CheckpointError, counted
 from mt.evaluate import Report, evaluate
 from mt.log import Metrics, Progress, logger
 from mt.material import Material
@@ -113,7 +113,8 @@ class Run:
         choose_weights(trainer)
         report = None
         if corpus.test:
-            logger.info(f"translating the test set ({len(corpus.test):,} sentences, beam {translator.section.beam})")
+            sentences = counted(len(corpus.test), "sentence")
+            logger.info(f"translating the test set ({sentences}, beam {translator.section.beam})")
             sources, references = [p.src for p in corpus.test], [p.tgt for p in corpus.test]
             report = evaluate("test", translator.translate, sources, references, tgt=corpus.tgt)
             report.write(self.folder.evaluation)
@@ -121,7 +122,7 @@ class Run:
         facts = {"steps": state.step, "tgt_tokens": state.tgt_tokens, "minutes": state.seconds / 60}
         card = model_card({**self.facts, **facts}, report.scores if report else [], f"the test set of {corpus.name}")
         weights = {name: p.detach().cpu().contiguous() for name, p in trainer.model.named_parameters()}
-        files = {**trainer.files, "model.safetensors": weights, "README.md": card.encode()}
+        files = {**trainer.saver.files, "model.safetensors": weights, "README.md": card.encode()}
         write_folder(self.folder.model, files, meta={"step": state.step}, replace=True)
         conclude(self.material, state, self.folder, report)
 
@@ -140,7 +141,7 @@ def announce(facts: dict[str, Any], trainer: Trainer) -> None:
     logger.info(
         f"{facts['src']} to {facts['tgt']}: {data['train']:,} pairs, {data['tgt_tokens']:,} target tokens an epoch, "
         f"{pieces:,} pieces; {facts['parameters']:,} parameters on {where} in {facts['precision']}, "
-        f"{torch.get_num_threads()} threads"
+        f"{counted(torch.get_num_threads(), 'thread')}"
     )
 
 
@@ -150,8 +151,7 @@ def choose_weights(trainer: Trainer) -> None:
     best = checkpoints.best()
     assert best is not None, "a run that ends has validated, and saved, at its last step"
     load_weights(model, best)
-    scored = [path for path in checkpoints.ranked() if read_manifest(path).meta.get("score") is not None]
-    ranked = scored[: train.average]
+    ranked = checkpoints.ranked()[: train.average]
     if len(ranked) > 1:
         load_into(model, average(ranked), where="the mean of the best checkpoints")
         score = trainer.validator(model).score(train.watch)
@@ -170,11 +170,11 @@ def load_weights(model: Transformer, checkpoint: Checkpoint) -> None:
 
 def conclude(material: Material, state: TrainState, folder: RunFolder, report: Report | None) -> None:
     """The result, on stdout."""
-    print(f"\nTrained {state.step:,} updates in {state.seconds / 60:.1f} minutes ({state.finished}).")
+    print(f"\nTrained {counted(state.step, 'update')} in {state.seconds / 60:.1f} minutes ({state.finished}).")
     if report is not None:
-        print(f"\nTest set of {material.corpus.name}, {len(report.references):,} sentences:\n{report.table()}")
+        print(f"\nTest set of {material.corpus.name}, {counted(len(report.references), 'sentence')}:\n{report.table()}")
         print(f"\n{report.samples(SAMPLES)}")
     sources = [pair.src for pair in material.corpus.dev]
     short = [text for text in sources if 5 <= len(text.split()) <= 12 and text.isprintable()] or ["Some text."]
     chosen = min(short, key=lambda text: not SHELL_SIGNS.isdisjoint(text))  # the first plain one, if there is one
-    print(f"\nThe model is in {folder.model}. Next:\n\n{folder.commands(chosen)}")
+    print(f"\nThe model is in {folder.model}. Next:\n\n{folder.commands(chosen, tested=report is not None)}")

@@ -29,6 +29,7 @@ from mt.interpret.observe import Observation, observe
 from mt.matmul import Linear
 from mt.nn.attention import attend
 from mt.nn.ragged import Ragged
+from mt.train.watching import entropies
 
 SETTINGS = argparse.RawDescriptionHelpFormatter
 
@@ -76,8 +77,9 @@ def measure(asked: argparse.Namespace) -> None:
         lost = [statistics.fmean(x for row in rows for x in row)
                 for rows in ([one.shuffled for one in owed], [one.dropped for one in owed])]  # fmt: skip
         maps = [word_maps(one) for one in seen]
-        choice = choose_alone(maps, [words_of(one) for one in seen])
-        bits, ends = shape_of(seen)
+        choice = choose_alone(maps, [(one.source.word_texts, one.target.word_texts) for one in seen])
+        cross = [one.maps.cross for one in seen]
+        bits, ends = entropies(cross), torch.cat([weights[..., -1].flatten() for weights in cross]).mean()
         print(
             f"| {name} | {', '.join(f'{b:.2f}' for b in bits)} | {ends:.0%} | {choice.reading.describe()} | "
             f"{choice.score:.2f} | {aer_of(maps, choice.reading, gold)} | {lost[0]:.2f} | {lost[1]:.2f} |",
@@ -95,20 +97,6 @@ def places(models: Sequence[Path], checkpoints: bool) -> Iterator[tuple[str, Pat
             yield f"step {int(step):,}" if step.isdigit() else folder.name, folder
 
 
-def words_of(seen: Observation) -> tuple[list[str], list[str]]:
-    source, target = ([side.word(i).lower() for i in range(len(side.words))] for side in (seen.source, seen.target))
-    return source, target
-
-
-def shape_of(seen: Sequence[Observation]) -> tuple[list[float], float]:
-    """Of the cross-attention over pieces: the entropy of a row by layer, mean over heads; the end mark's share."""
-    rows = sum(one.maps.cross.shape[2] for one in seen)
-    bits = sum(-(m.cross.clamp(min=1e-9).log2() * m.cross).sum((1, 2, 3)) for m in (one.maps for one in seen))
-    ends = sum(float(one.maps.cross[..., -1].sum()) for one in seen)
-    layers, heads = seen[0].maps.cross.shape[:2]
-    return (torch.as_tensor(bits) / rows / heads).tolist(), ends / rows / heads / layers
-
-
 def aer_of(maps: Sequence[torch.Tensor], reading: Reading, gold: Sequence[Gold]) -> str:
     return f"{100 * compare([hard_links(read(m, reading)) for m in maps], gold).aer:.1f}" if gold else ""
 
@@ -117,7 +105,7 @@ def draw(drawn: Sequence[tuple[str, torch.Tensor, Observation]], path: Path) -> 
     from matplotlib.figure import Figure
 
     seen = drawn[0][2]
-    source, target = words_of(seen)
+    source, target = ([word.lower() for word in side.word_texts] for side in (seen.source, seen.target))
     size = 0.22 * (len(source) + 1)
     figure = Figure(figsize=((size + 0.3) * len(drawn) + 1.2, 0.22 * len(target) + 1.2))
     for place, (axes, (name, weights, _)) in enumerate(

@@ -2,16 +2,17 @@
 
     python scripts/bench_alignment.py text     --work runs/align --data ../shared/data  # lower-cased, Moses tokens
     python scripts/bench_alignment.py others   --work runs/align                        # eflomal, fast_align
+    python scripts/bench_alignment.py counted  --work runs/align                        # mt align without a model
     python scripts/bench_alignment.py links    --work runs/align                        # what guided runs are taught
-    python scripts/bench_alignment.py commands --work runs/align                        # how to train four models
+    python scripts/bench_alignment.py commands --work runs/align                        # how to train six models
     python scripts/bench_alignment.py ours     --work runs/align --forward runs/a --backward runs/b
 
 All systems see the 20,000 training pairs and the text of the 100 test pairs, without their links (aligners have no
 other way to see a test set), lower-cased and tokenised as the gold links' text is. Guided models are taught the links
-that eflomal finds in the training pairs alone, both its directions joined by grow-diag-final-and; of the test pairs no
-link is taught. No gold link chooses anything. Without a guide, layer and heads are those on which both directions agree
-most in the first 500 training pairs; the weight that a link needs is chosen on these too, by the guide where there is
-one (`--guide`), else by agreement.
+that eflomal, or `mt align` without a model, finds in the training pairs alone, both directions joined by
+grow-diag-final-and; of the test pairs no link is taught. No gold link chooses anything. Without a guide, layer and
+heads are those on which both directions agree most in the first 500 training pairs; the weight that a link needs is
+chosen on these too, by the guide where there is one (`--guide`), else by agreement.
 
 Needs `pip install eflomal sacremoses systran-align`; the last is fast_align in a wheel,
 which hands out links that it has symmetrised itself, so it has one row.
@@ -48,11 +49,12 @@ mt train data.corpus=null data.src={src} data.tgt={tgt} \\
   batch.tokens=2048 optim.lr=3e-3 schedule.warmup_steps=400 train.steps=5000 train.minutes=null \\
   train.validate_every=1000 train.validate_pairs=100 train.average=1 run.name={name}_{src}{tgt}"""
 # The layer is the last but one, as always. Few updates want a larger weight than the 0.05 of Garg et al. (2019).
-GUIDED = ' \\\n  "alignment.links=[{work}/guide.{src}{tgt},{work}/guide.none]" alignment.weight=0.3'
+GUIDED = ' \\\n  "alignment.links=[{work}/{name}.{src}{tgt},{work}/guided.none]" alignment.weight=0.3'
 OURS = """\
 python scripts/bench_alignment.py ours --work {work} \\
   --forward runs/{name}_{src}{tgt} --backward runs/{name}_{tgt}{src}"""
-BY_GUIDE = " --guide {work}/guide.{src}{tgt}"
+BY_GUIDE = " --guide {work}/{name}.{src}{tgt}"
+LIKELY = 0.5  # weight that a link needs, of those counted in the text
 
 
 def prepare(data: Path, work: Path) -> None:
@@ -98,13 +100,32 @@ def eflomal(work: Path, name: str) -> list[list[Links]]:
     return [read_links(Path(side)) for side in sides]
 
 
+def hmm(work: Path, learnt: str, asked: str) -> "list[list[Tensor]]":
+    """The weights of the pairs of one text, in both directions, as learnt from another."""
+    from mt.interpret.hmm import HmmAligner
+
+    text, pairs = (
+        [(work / f"{name}.{side}").read_text().split("\n")[:-1] for side in (SRC, TGT)] for name in (learnt, asked)
+    )
+    there, back = zip(*HmmAligner(*text).weights(*pairs), strict=True)
+    return [list(there), list(back)]
+
+
 def guide(work: Path) -> None:
-    """`guide.deen` and, turned round, `guide.ende`: of the training pairs only; `guide.none`: of the test pairs."""
-    links = [HEURISTICS[GUIDE](f, b) for f, b in zip(*eflomal(work, "train"), strict=True)]
-    ways = {f"{SRC}{TGT}": links, f"{TGT}{SRC}": [turned(some) for some in links]}
-    for name, some in ways.items():
-        (work / f"guide.{name}").write_text("".join(f"{pharaoh(one)}\n" for one in some))
-    (work / "guide.none").write_text("\n" * (work / "gold.links").read_text().count("\n"))
+    """Of the training pairs `guided.deen` and, turned round, `guided.ende`, by eflomal; `counted.*`, by ourselves; no
+    links of the test pairs: `guided.none`."""
+    ways = {"guided": eflomal(work, "train"), "counted": directions(hmm(work, "train", "train"), LIKELY)}
+    for name, both in ways.items():
+        links = [HEURISTICS[GUIDE](f, b) for f, b in zip(*both, strict=True)]
+        for side, some in ((f"{SRC}{TGT}", links), (f"{TGT}{SRC}", [turned(one) for one in links])):
+            (work / f"{name}.{side}").write_text("".join(f"{pharaoh(one)}\n" for one in some))
+    (work / "guided.none").write_text("\n" * (work / "gold.links").read_text().count("\n"))
+
+
+def counted(work: Path, gold: list[Gold]) -> None:
+    weights = hmm(work, "all", "gold")
+    table("counted", *directions(weights, LIKELY), gold)
+    row("counted", f"joint, at least {LIKELY}", joint(weights, LIKELY), gold)
 
 
 def others(work: Path, gold: list[Gold]) -> None:
@@ -125,18 +146,18 @@ def others(work: Path, gold: list[Gold]) -> None:
 
 def ours(work: Path, forward: Path, backward: Path, guide: Path | None, gold: list[Gold]) -> None:
     from mt.build import load
-    from mt.checkpoint import read_json
-    from mt.interpret.aligner import CHOOSE_ON, FILE, Aligner, choose, from_file
+    from mt.interpret.aligner import CHOOSE_ON, FILE, Aligner, choose
+    from mt.links.kept import kept_reading
     from mt.models import read_model
 
     aligners = []
     for path in (forward, backward):
         translator = load(path, device="cpu", precision="fp32")
-        aligners.append(Aligner(translator.stepper.model, translator.tokenizer, max_length=translator.max_length))
-        kept = read_model(path).path / FILE
-        if kept.exists():
-            aligners[-1].reading = from_file(read_json(kept), aligners[-1].model, str(kept))
-            print(f"# {path}: {aligners[-1].reading.describe()}, as {FILE} says")
+        model = translator.stepper.model
+        kept = kept_reading(read_model(path).path, model)
+        aligners.append(Aligner(model, translator.tokenizer, max_length=translator.max_length, reading=kept))
+        if kept is not None:
+            print(f"# {path}: {kept.describe()}, as {FILE} says")
     texts = {(n, s): (work / f"{n}.{s}").read_text().split("\n")[:-1] for n in ("train", "gold") for s in (SRC, TGT)}
     first = [texts["train", side][:CHOOSE_ON] for side in (SRC, TGT)]
     if any(aligner.reading is None for aligner in aligners):
@@ -196,7 +217,7 @@ def choose_least(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["text", "others", "links", "commands", "ours"])
+    parser.add_argument("what", choices=["text", "others", "counted", "links", "commands", "ours"])
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--forward", type=Path, help=f"a model from {SRC} to {TGT}")
@@ -204,7 +225,7 @@ def main() -> None:
     parser.add_argument("--guide", type=Path, help="what the models were taught (from `links`)")
     asked = parser.parse_args()
     if asked.what == "commands":
-        for name, more, last in (("align", "", ""), ("guided", GUIDED, BY_GUIDE)):
+        for name, more, last in (("align", "", ""), ("guided", GUIDED, BY_GUIDE), ("counted", GUIDED, BY_GUIDE)):
             for src, tgt in ((SRC, TGT), (TGT, SRC)):
                 print((TRAIN + more).format(src=src, tgt=tgt, work=asked.work, name=name))
             print((OURS + last).format(src=SRC, tgt=TGT, work=asked.work, name=name))
@@ -215,8 +236,8 @@ def main() -> None:
     path = asked.work / "gold.links"
     gold = read_gold(path.read_text().split("\n")[:-1], base=0, path=path)
     print("| system | joined by | AER | precision | recall |\n|---|---|---|---|---|")
-    if asked.what == "others":
-        others(asked.work, gold)
+    if asked.what in ("others", "counted"):
+        (others if asked.what == "others" else counted)(asked.work, gold)
     else:
         ours(asked.work, asked.forward, asked.backward, asked.guide, gold)
 

@@ -5,8 +5,10 @@
     python scripts/kill_anywhere.py --seed 7 train.ema=0 batch.accumulate=1
 
 A small model with everything that draws random numbers or keeps state (dropout, word dropout, subword sampling,
-accumulation, running mean, averaged checkpoints) learns number words on one thread. SIGKILL comes at moments drawn
-from the seed: while it starts, between two updates, within a validation or a save. At the end every line of
+accumulation, running mean, averaged checkpoints) learns number words on one thread, and saves its state every few
+updates by the clock, as well as at validations; the run that it is compared with saves at validations only. SIGKILL
+comes at moments drawn from the seed: while it starts, between two updates, within a validation or a save. At the end
+every line of
 `metrics.jsonl` but for measured times, and the SHA-256 of the weights, their running mean, the optimiser's state and
 the model folder must be those of the run that nobody killed. Exits with 1 if anything differs.
 """
@@ -33,7 +35,8 @@ SETTINGS = (
     "model.encoder_layers=1 model.decoder_layers=1 model.dropout=0.1 model.word_dropout=0.05 batch.tokens=128 "
     "batch.max_length=64 batch.accumulate=2 batch.pool=60 loss.label_smoothing=0.1 optim.lr=5e-3 "
     "schedule.warmup_steps=20 train.device=cpu train.threads=1 train.precision=fp32 train.minutes=null train.ema=0.9 "
-    "train.log_every=1 train.validate_every=7 train.validate_pairs=5 train.average=2 train.keep=2 decode.beam=2"
+    "train.log_every=1 train.save_minutes=0.001 train.validate_every=7 train.validate_pairs=5 train.average=2 "
+    "train.keep=2 decode.beam=2"
 )
 MEASURED = {"seconds", "src_tokens_per_s", "tgt_tokens_per_s"}
 
@@ -167,7 +170,7 @@ def main(argv: list[str]) -> int:
 
 def work(asked: argparse.Namespace, folder: Path, command: list[str]) -> list[str]:
     started = time.monotonic()
-    first = Attempt([*command, "run.name=unbroken"], folder, fork=asked.fork)
+    first = Attempt([*command, "run.name=unbroken", "train.save_minutes=null"], folder, fork=asked.fork)
     metrics = folder / "runs/unbroken/metrics.jsonl"
     while first.ended(0.001) is None and not (metrics.exists() and metrics.stat().st_size):
         pass

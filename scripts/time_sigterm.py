@@ -56,11 +56,12 @@ class Watch:
 def attempt(argv: list[str]) -> int:
     """`mt train` that clocks itself; what it found is in a file when it ends."""
     from mt.cli.main import main as mt
+    from mt.train.saving import Saver
     from mt.train.trainer import Trainer
     from mt.train.update import Updater
 
     watch = Watch()
-    parts = (("update", Updater, "__call__"), ("validation", Trainer, "_look"), ("save", Trainer, "_write"))
+    parts = (("update", Updater, "__call__"), ("validation", Trainer, "_look"), ("save", Saver, "_write"))
     for part, owner, name in parts:
         setattr(owner, name, watch.of(part, getattr(owner, name)))
     code = mt(argv)

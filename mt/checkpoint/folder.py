@@ -29,6 +29,7 @@ from mt.log import logger
 
 MANIFEST = "MANIFEST.json"
 MAX_MANIFEST, MAX_FILES = 1 << 20, 1000
+OPTIONAL = frozenset({"alignment.json"})  # who removes these takes a choice back, and has a whole model still
 FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
@@ -109,8 +110,9 @@ def read_manifest(folder: Path) -> Manifest:
 def verify_folder(folder: Path) -> Manifest:
     """The manifest of `folder` once every file agrees with it, hash included, and no other file is there.
 
-    Names with a leading dot are the system's (.DS_Store) and never read, so they are let be. Raises
-    `CheckpointError` naming the first file that is wrong and what is wrong with it.
+    A file of `OPTIONAL` may be gone; the manifest that is handed out does not name it then. Names with a leading dot
+    are the system's (.DS_Store) and never read, so they are let be. Raises `CheckpointError` naming the first file that
+    is wrong and what is wrong with it.
     """
     if not folder.is_dir():
         raise CheckpointError(f"`{folder}` must be a folder, but is {'a file' if folder.exists() else 'not there'}.")
@@ -119,7 +121,8 @@ def verify_folder(folder: Path) -> Manifest:
         present = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     if unlisted := present - manifest.files.keys() - {MANIFEST}:
         raise CheckpointError(f"`{folder / min(unlisted)}` is not in the manifest of its folder: move it elsewhere.")
-    for name, (must_size, must_hash) in manifest.files.items():
+    there = {name: entry for name, entry in manifest.files.items() if name in present or name not in OPTIONAL}
+    for name, (must_size, must_hash) in there.items():
         path = folder / name
         if not path.is_file():
             raise CheckpointError(f"`{path}` is in the manifest of its folder, but missing.")
@@ -129,7 +132,7 @@ def verify_folder(folder: Path) -> Manifest:
             if (found := hashlib.file_digest(file, "sha256").hexdigest()) != must_hash:
                 hashes = f"must have SHA-256 {must_hash[:12]}…, but has {found[:12]}…"
                 raise CheckpointError(f"`{path}` {hashes}: its content is damaged.")
-    return manifest
+    return Manifest(there, manifest.meta)
 
 
 def find_problem(folder: Path) -> CheckpointError | None:

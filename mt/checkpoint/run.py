@@ -113,30 +113,32 @@ class Checkpoints:
         return _first_valid(self._best_first())
 
     def ranked(self) -> list[Path]:
-        """All checkpoints that verify, best first."""
-        return [path for path in self._best_first() if find_problem(path) is None]
+        """All that were saved with a score and verify, best first."""
+        scores = self._scores()
+        return [path for path in self._best_first() if scores[path] is not None and find_problem(path) is None]
 
     def scored(self) -> list[Path]:
         """All that were saved with a score and verify, newest first."""
-        newest = (path for path in self._newest_first() if find_problem(path) is None)
-        return [path for path in newest if read_manifest(path).meta.get("score") is not None]
+        return sorted(self.ranked(), key=_step, reverse=True)
 
     def prune(self) -> None:
-        """Remove all but the `keep` best and the newest two that verify.
+        """Remove all but the `keep` best, the newest two with a score, and the newest of all; those that verify count.
 
-        A damaged one among the newest is left for a person to judge. Raises `CheckpointError` when the disk refuses.
+        So a state without a score displaces no other, and makes way for the next. A damaged one among the newest is
+        left for a person to judge. Raises `CheckpointError` when the disk refuses.
         """
-        newest, damaged = [], []
-        for path in self._newest_first():
-            if len(newest) == 2:
+        scores, newest, damaged = self._scores(), list[Path](), list[Path]()
+        for path in sorted(scores, key=_step, reverse=True):
+            if sum(scores[kept] is not None for kept in newest) == 2:
                 break  # hashing all of them at each validation would take longer than the save
+            if newest and scores[path] is None:
+                continue
             (damaged if find_problem(path) else newest).append(path)
-        ranked = [path for path in self._best_first() if path not in damaged]
-        for path in ranked[self.keep :]:
-            if path not in newest:
-                with explained(f"`{path}` cannot be removed"):
-                    # Renamed first: killed half-way, it no longer looks like a checkpoint.
-                    shutil.rmtree(move_aside(path, ".trash"))
+        best = [path for path in self._best_first() if scores[path] is not None and path not in damaged][: self.keep]
+        for path in scores.keys() - {*newest, *damaged, *best}:
+            with explained(f"`{path}` cannot be removed"):
+                # Renamed first: killed half-way, it no longer looks like a checkpoint.
+                shutil.rmtree(move_aside(path, ".trash"))
 
     def clean_up(self) -> None:
         """Remove what a killed writer left. Call it once at the start, holding the run's lock."""
@@ -144,21 +146,31 @@ class Checkpoints:
 
     def _newest_first(self) -> list[Path]:
         found = [path for path in self.folder.glob("step-*") if STEP_NAME.fullmatch(path.name)]
-        return sorted(found, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
+        return sorted(found, key=_step, reverse=True)
 
-    def _best_first(self) -> list[Path]:
+    def _scores(self) -> dict[Path, float | None]:
+        """Of all whose manifest can be read, newest first; None: without one."""
         scores = {}
         for path in self._newest_first():
             with suppress(CheckpointError):
                 score = read_manifest(path).meta.get("score")
-                scores[path] = score if isinstance(score, float) else -math.inf
-        return sorted(scores, key=scores.__getitem__, reverse=True)
+                scores[path] = score if isinstance(score, float) else None
+        return scores
+
+    def _best_first(self) -> list[Path]:
+        """Of equals, and of those without a score, which come last, the newest first."""
+        scores = self._scores()
+        return sorted(scores, key=lambda path: (scores[path] is not None, scores[path] or 0.0), reverse=True)
 
     def _point(self, name: str, path: Path) -> None:
         temp = self.folder / f".tmp-{name}"
         with explained(f"`{self.folder / name}` cannot be written"):
             temp.write_text(path.name + "\n")
             temp.replace(self.folder / name)
+
+
+def _step(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
 
 
 def _first_valid(paths: Iterable[Path]) -> Checkpoint | None:

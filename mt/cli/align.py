@@ -1,4 +1,4 @@
-"""`mt align`: word links of sentence pairs, read off a model's cross-attention."""
+"""`mt align`: word links of sentence pairs, read off a model's cross-attention, or counted in the text alone."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from mt.cli.options import Parser, check_output, number_from_0, stdout
 from mt.corpus.lines import check_file, read_lines
-from mt.errors import CheckpointError, DataError
+from mt.errors import CheckpointError, DataError, counted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,28 +19,34 @@ if TYPE_CHECKING:
 # As `mt.interpret.symmetrize.HEURISTICS`; told again, for that room needs torch.
 HEURISTICS = ["intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and", "joint"]
 ENOUGH = 30  # pairs to keep a choice for good; on two any head at all was taken
+LIKELY = 0.5  # weight that a link needs when it was counted: more likely than not
+FEW = 1_000  # pairs of which counting says little
 EPILOG = """\
 examples:
   mt align runs/de-en --source a.de --target a.en > links
   mt align runs/de-en --reverse runs/en-de --source a.de --target a.en --gold a.links --gold-base 0
+  mt align --source train.de --target train.en -o train.links
 
 A line out for each pair, `i-j` for source word i and target word j, counted from 0. Words are what stands between white
 space: give tokenised text for links between words and signs. With --soft it is `i-j:weight`.
 
 Which layer and heads are read, and whether where a word is the decoder's input or where it is predicted, is measured on
-the first 500 pairs without gold links, and kept in the model folder, if there are 30 at least."""
+the first 500 pairs without gold links, and kept in the model folder, if there are 30 at least.
+
+Without a model, which words belong together is counted in the text itself, in two directions that are taught to agree:
+give all the text that there is, some thousand pairs at least. Such links can teach a model (alignment.links)."""
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(prog="mt align", description="Word links of sentence pairs, from cross-attention.", epilog=EPILOG)
-    parser.add_argument("model", type=Path, help="model folder, run or checkpoint")
+    parser.add_argument("model", type=Path, nargs="?", help="model folder, run or checkpoint (default: no model)")
     parser.add_argument("--source", required=True, metavar="FILE", help="source lines, plain or compressed")
     parser.add_argument("--target", required=True, metavar="FILE", help="their translations, line by line")
     parser.add_argument("--reverse", type=Path, metavar="MODEL", help="a model that translates the other way")
     parser.add_argument(
         "--symmetrize", choices=HEURISTICS, help="how both directions become one (default: grow-diag); joint: by weight"
     )
-    parser.add_argument("--least", type=number_from_0, help="weight that a link needs (default: 0; joint: 0.1)")
+    parser.add_argument("--least", type=number_from_0, help="weight that a link needs (0; joint: 0.1; no model: 0.5)")
     parser.add_argument("--soft", action="store_true", help="print every weight of at least --least (default: 0.01)")
     parser.add_argument("--gold", metavar="FILE", help="links drawn by people: print AER, precision, recall")
     parser.add_argument("--gold-base", type=int, choices=[0, 1], help="what the words of --gold are counted from")
@@ -50,10 +56,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
     asked = parser.parse_args(argv)
     if (asked.gold is None) != (asked.gold_base is None):
         parser.error("--gold and --gold-base go together: say whether its words count from 0 or from 1")
-    if asked.symmetrize and not asked.reverse:
+    if not asked.model and (asked.reverse or asked.choose_again or asked.device != "auto"):
+        parser.error("--reverse, --choose-again and --device are about a model, but none is given")
+    if asked.model and asked.symmetrize and not asked.reverse:
         parser.error("--symmetrize needs a second model: name it with --reverse")
     if asked.soft and (asked.gold or asked.reverse):
-        parser.error("--soft prints the weights of one model; leave --gold and --reverse out")
+        parser.error("--soft prints the weights of one direction; leave --gold and --reverse out")
     if asked.gold and asked.output:
         parser.error("--gold prints how the links agree with it, and no links; leave --output out")
     return asked
@@ -69,51 +77,72 @@ def run(argv: list[str]) -> int:
         raise DataError(
             f"{asked.source} has {len(sources):,} lines, but {asked.target} has {len(targets):,}; they must be as many."
         )
-    gold = read_gold_file(asked, len(sources))
+    gold = read_gold_file(asked, sources, targets)
     from mt.checkpoint.folder import explained
     from mt.device import set_up_cpu
     from mt.log import setup
-    from mt.models import check_reverse
 
     setup()
     set_up_cpu(None)
+    weights = attended(sources, targets, asked) if asked.model else learnt(sources, targets)
+    if gold is not None:
+        say_agreement(hard(weights, asked), gold, asked)
+    elif asked.output:
+        with explained(f"`{asked.output}` cannot be written"), asked.output.open("wb") as out:
+            write(weights, asked, out)
+    else:
+        write(weights, asked, stdout())
+    return 0
+
+
+def read_gold_file(asked: argparse.Namespace, sources: Sequence[str], targets: Sequence[str]) -> "list[Gold] | None":
+    if not asked.gold:
+        return None
+    from mt.interpret.gold import check_gold, read_gold
+
+    gold = read_gold(list(read_lines(asked.gold)), base=asked.gold_base, path=asked.gold)
+    if len(gold) != len(sources):
+        raise DataError(
+            f"{asked.gold} has {len(gold):,} lines, but there are {len(sources):,} pairs; they must be as many."
+        )
+    check_gold(gold, sources, targets, base=asked.gold_base, path=asked.gold)
+    return gold
+
+
+def learnt(sources: Sequence[str], targets: Sequence[str]) -> "Iterator[tuple[Tensor, ...]]":
+    """The weights of every pair in both directions, learnt from these pairs."""
+    from mt.interpret.hmm import HmmAligner
+    from mt.log import logger
+
+    if len(sources) < FEW:
+        logger.warning(f"{counted(len(sources), 'pair')} say little about which words belong together: add other text.")
+    return HmmAligner(sources, targets).weights(sources, targets)
+
+
+def attended(
+    sources: Sequence[str], targets: Sequence[str], asked: argparse.Namespace
+) -> "Iterator[tuple[Tensor, ...]]":
+    """The weights of every pair, in both directions where there is a model for each."""
+    from mt.models import check_reverse
+
     if asked.reverse:
         check_reverse(asked.model, asked.reverse, "--reverse")
     aligners = [open_aligner(path, asked) for path in (asked.model, asked.reverse) if path]
     choose(aligners, sources, targets, asked)
-    if gold is not None:
-        say_agreement(hard(aligners, sources, targets, asked), gold, asked)
-    elif asked.output:
-        with explained(f"`{asked.output}` cannot be written"), asked.output.open("wb") as out:
-            write(aligners, sources, targets, asked, out)
-    else:
-        write(aligners, sources, targets, asked, stdout())
-    return 0
-
-
-def read_gold_file(asked: argparse.Namespace, pairs: int) -> "list[Gold] | None":
-    if not asked.gold:
-        return None
-    from mt.interpret.gold import read_gold
-
-    gold = read_gold(list(read_lines(asked.gold)), base=asked.gold_base, path=asked.gold)
-    if len(gold) != pairs:
-        raise DataError(f"{asked.gold} has {len(gold):,} lines, but there are {pairs:,} pairs; they must be as many.")
-    return gold
+    sides = [(sources, targets), (targets, sources)]
+    return zip(*(one.weights(*pair) for one, pair in zip(aligners, sides, strict=False)), strict=True)
 
 
 def open_aligner(path: Path, asked: argparse.Namespace) -> "Aligner":
     from mt.build import load
-    from mt.checkpoint import read_json
-    from mt.interpret.aligner import FILE, Aligner, from_file
+    from mt.interpret.aligner import Aligner
+    from mt.links.kept import kept_reading
     from mt.models import read_model
 
     translator = load(path, device=asked.device, precision="fp32")
-    aligner = Aligner(translator.stepper.model, translator.tokenizer, max_length=translator.max_length)
-    kept = read_model(path).path / FILE
-    if kept.is_file() and not asked.choose_again:
-        aligner.reading = from_file(read_json(kept), aligner.model, str(kept))
-    return aligner
+    model = translator.stepper.model
+    reading = None if asked.choose_again else kept_reading(read_model(path).path, model)
+    return Aligner(model, translator.tokenizer, max_length=translator.max_length, reading=reading)
 
 
 def choose(
@@ -121,8 +150,9 @@ def choose(
 ) -> None:
     """Measure where nothing is kept, keep what was found, and say what will be read."""
     from mt.interpret.aligner import choose as measure
-    from mt.interpret.aligner import to_file
+    from mt.links.kept import keep
     from mt.log import logger
+    from mt.models import read_model
 
     paths = [path for path in (asked.model, asked.reverse) if path]
     if any(aligner.reading is None for aligner in aligners):
@@ -131,12 +161,12 @@ def choose(
             raise DataError(f"{asked.source} and {asked.target} hold no pair of text to choose a layer and heads on.")
         choices = measure(aligners[0], [s for s, _ in full], [t for _, t in full], *aligners[1:])
         for path, choice in zip(paths, choices, strict=True):
-            logger.info(f"{path}: {choice.criterion} {choice.score:.3f} on {choice.pairs:,} pairs")
+            logger.info(f"{path}: {choice.criterion} {choice.score:.3f} on {counted(choice.pairs, 'pair')}")
             if choice.pairs < ENOUGH:
-                logger.warning(f"{choice.pairs:,} pairs are too few to choose on; from {ENOUGH} on the choice is kept.")
+                logger.warning(f"fewer than {ENOUGH} pairs are too few to choose on; the choice is not kept.")
                 continue
             try:
-                keep(path, to_file(choice))
+                keep(read_model(path).path, choice)
             except CheckpointError as error:
                 logger.warning(f"{error} The choice is not kept.")
     for path, aligner in zip(paths, aligners, strict=True):
@@ -144,54 +174,34 @@ def choose(
         logger.info(f"{path}: {aligner.reading.describe()}")
 
 
-def keep(path: Path, content: bytes) -> None:
-    """Write the choice into the model's folder.
-
-    Raises: CheckpointError: when the folder cannot be written, or is a checkpoint.
-    """
-    from mt.checkpoint import verify_folder, write_folder
-    from mt.interpret.aligner import FILE
-    from mt.models import read_model
-
-    folder = read_model(path).path
-    manifest = verify_folder(folder)
-    if "optimizer.safetensors" in manifest.files:
-        raise CheckpointError(f"{folder} is a checkpoint, which only its run writes to.")
-    files = {name: (folder / name).read_bytes() for name in manifest.files}
-    write_folder(folder, {**files, FILE: content}, meta=manifest.meta, replace=True)
-
-
-def hard(
-    aligners: "list[Aligner]", sources: Sequence[str], targets: Sequence[str], asked: argparse.Namespace
-) -> "Iterator[Links]":
+def hard(weights: "Iterator[tuple[Tensor, ...]]", asked: argparse.Namespace) -> "Iterator[Links]":
     from mt.interpret.align import hard_links, joint_links, turned
     from mt.interpret.symmetrize import HEURISTICS as JOIN
 
-    forward: Iterator[Tensor] = aligners[0].weights(sources, targets)
-    if len(aligners) == 1:
-        yield from (hard_links(weights, asked.least or 0.0) for weights in forward)
-        return
-    for f, b in zip(forward, aligners[1].weights(targets, sources), strict=True):
-        if asked.symmetrize == "joint":
-            yield joint_links(f, b, 0.1 if asked.least is None else asked.least)
+    joint = asked.symmetrize == "joint"
+    least = (0.1 if joint else 0.0) if asked.model else LIKELY
+    least = least if asked.least is None else asked.least
+    for forward, *backward in weights:
+        if not backward:
+            yield hard_links(forward, least)
+        elif joint:
+            yield joint_links(forward, backward[0], least)
         else:
-            least = asked.least or 0.0
-            yield JOIN[asked.symmetrize or "grow-diag"](hard_links(f, least), turned(hard_links(b, least)))
+            join = JOIN[asked.symmetrize or "grow-diag"]
+            yield join(hard_links(forward, least), turned(hard_links(backward[0], least)))
 
 
-def write(
-    aligners: "list[Aligner]", sources: Sequence[str], targets: Sequence[str], asked: argparse.Namespace, out: BinaryIO
-) -> None:
+def write(weights: "Iterator[tuple[Tensor, ...]]", asked: argparse.Namespace, out: BinaryIO) -> None:
     from mt.interpret.align import soft_links
     from mt.interpret.gold import pharaoh
 
     if asked.soft:
         least = 0.01 if asked.least is None else asked.least
-        for weights in aligners[0].weights(sources, targets):
-            items = (f"{i}-{j}:{weight:.4f}" for i, j, weight in soft_links(weights, least))
+        for forward, *_ in weights:
+            items = (f"{i}-{j}:{weight:.4f}" for i, j, weight in soft_links(forward, least))
             out.write(" ".join(items).encode() + b"\n")
     else:
-        for links in hard(aligners, sources, targets, asked):
+        for links in hard(weights, asked):
             out.write(pharaoh(links).encode() + b"\n")
     out.flush()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mt.cli.options import Parser, positive_int
-from mt.errors import CheckpointError, ConfigError
+from mt.errors import CheckpointError, ConfigError, counted
 
 if TYPE_CHECKING:
     from mt.models import StoredModel
@@ -75,7 +75,8 @@ def chosen(model: Path, asked: argparse.Namespace) -> list[Path]:
 
     found = Checkpoints(model / "checkpoints", keep=1).ranked()
     if len(found) < number:
-        raise CheckpointError(f"{model} has {len(found)} checkpoints that can be read, but {number} are asked for.")
+        there = counted(len(found), "validated checkpoint")
+        raise CheckpointError(f"{model} has {there} to read, but is asked for {number}.")
     if asked.last:
         found.sort(key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
     return found[:number]

@@ -84,6 +84,8 @@ def check_choice_options(parser: Parser, asked: argparse.Namespace) -> None:
         parser.error("--nbest is for searching; --samples says how many are drawn")
     if asked.mbr and draws and asked.nbest > (asked.samples or MBR_SAMPLES):
         parser.error(f"--nbest {asked.nbest} needs at least as many --samples")
+    if draws and asked.terms is not None and any(not e.banned for some in asked.terms.entries.values() for e in some):
+        parser.error("samples cannot be made to contain a glossary's terms; leave one of the two out")
     if asked.mbr_from == "beam" and not asked.mbr:
         parser.error("--mbr-from goes with --mbr")
     if asked.rerank_weight is not None and not asked.rerank:

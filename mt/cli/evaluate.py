@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mt.cli.options import Parser, positive_int, resamples
 from mt.corpus.lines import check_file, read_lines
 from mt.corpus.readers import bare, language_of
-from mt.errors import ConfigError, DataError
+from mt.errors import ConfigError, DataError, counted
 
 if TYPE_CHECKING:
     from mt.evaluate import Report
@@ -70,7 +70,7 @@ def run(argv: list[str]) -> int:
     if asked.json:
         print(json.dumps({**report.to_dict(), **names, "comparison": differences}, ensure_ascii=False, indent=2))
         return 0
-    print(f"{report.name}, {len(report.references):,} sentences\n{report.table()}")
+    print(f"{report.name}, {counted(len(report.references), 'sentence')}\n{report.table()}")
     if names:
         print(f"{names['baseline']} -> {names['other']}, paired bootstrap")
     for row in differences:
@@ -153,5 +153,6 @@ def against(asked: argparse.Namespace, report: "Report", sources: list[str] | No
 def check_lengths(name: str, hypotheses: list[str], references: list[str]) -> None:
     if len(hypotheses) != len(references):
         raise DataError(
-            f"{name} has {len(hypotheses):,} lines, but there are {len(references):,} references; they must match."
+            f"{name} has {counted(len(hypotheses), 'line')} for {counted(len(references), 'reference')}; they must "
+            "match."
         )

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from mt.cli.options import Parser
-from mt.errors import ConfigError
+from mt.errors import ConfigError, require_package
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -13,7 +13,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         description="Write a trained model for CTranslate2, a C++ engine, with the tokenizer's files beside it.",
         epilog="example:\n  mt export ct2 runs/my-run exported --quantization int8",
     )
-    parser.add_argument("format", choices=["ct2"], help="ct2: a CTranslate2 model folder (needs `mt-trainer[ct2]`)")
+    parser.add_argument("format", choices=["ct2"], help="ct2: a CTranslate2 model folder (needs `ctranslate2`)")
     parser.add_argument("model", type=Path, metavar="MODEL", help="model folder, run or checkpoint")
     parser.add_argument("out", type=Path, metavar="OUT", help="the new folder")
     parser.add_argument("--quantization", default="float32", help="float32, float16, bfloat16, int8 (default: float32)")
@@ -24,6 +24,7 @@ def run(argv: list[str]) -> int:
     asked = parse(argv)
     if asked.out.exists():
         raise ConfigError(f"`{asked.out}` is there already; name a new folder.")
+    require_package("ctranslate2", "export to CTranslate2")
     from mt.log import setup
 
     setup()
@@ -33,7 +34,7 @@ def run(argv: list[str]) -> int:
 
 
 def export_ct2(model_folder: Path, out: Path, quantization: str = "float32") -> None:
-    """A model folder, run or checkpoint as a CTranslate2 folder. Raises: CheckpointError, ConfigError, MtError."""
+    """A model folder, run or checkpoint as a CTranslate2 folder. Raises: CheckpointError, ConfigError."""
     from mt.build import load
     from mt.export.ct2 import write_ct2
 

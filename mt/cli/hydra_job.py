@@ -19,6 +19,7 @@ from mt.cli.compose import check_overrides, compose, listed, parse, prepare, to_
 from mt.cli.folders import CONFIG_DIR
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import run_name
+from mt.corpus.own import check_files
 from mt.errors import StoppedError
 
 Task = Callable[[DictConfig], float]
@@ -84,13 +85,15 @@ def make_task(command: list[str]) -> Task:
 
 def train(tree: DictConfig, command: list[str], *, multirun: bool) -> float:
     """Train (or only describe) one job and return its best score; each job of a sweep gets a folder of its own."""
-    from mt import build  # torch: not before the settings are known to be right
-
     config, state = to_config(tree), HydraConfig.get()
     job = list(state.overrides.task) if multirun else []
     config.run.name = run_name(config, state.runtime.choices, job)
     if multirun:
         print(f"mt train: job {state.job.num} of the sweep is {config.run.name}", file=sys.stderr)
+    if config.data.train:
+        check_files(config.data)
+    from mt import build  # torch: not before the settings and the names of files are known to be right
+
     if config.run.dry_run:
         build.dry_run(config)
         return 0.0

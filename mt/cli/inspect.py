@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mt.cli.options import Parser, check_output, positive_int
 from mt.corpus.lines import check_file, read_lines
-from mt.errors import DataError
+from mt.errors import DataError, counted, require_package
 
 if TYPE_CHECKING:
     from mt.interpret.gold import Gold
@@ -60,14 +60,17 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(argv: list[str]) -> int:
     asked = parse(argv)
+    if asked.png or asked.svg:
+        require_package("matplotlib", "a picture")
     check_output(asked.output, asked.input, asked.references, asked.gold)
     sources = lines_of(asked.text, asked.input, asked.lines)
     given = lines_of(asked.reference, asked.references, asked.lines) if asked.reference or asked.references else None
     if not any(text.strip() for text in sources):
         raise DataError("there is no text to look at; give a sentence to --text, or a file that holds one to --input.")
     if given is not None and len(given) != len(sources):
-        raise DataError(f"there are {len(sources)} sentences, but {len(given)} translations; they must be as many.")
-    gold = gold_of(asked, len(sources))
+        found = f"{counted(len(sources), 'sentence')} cannot have {counted(len(given), 'translation')}"
+        raise DataError(f"{found}; they must be as many.")
+    gold = gold_of(asked, sources, given)
     from mt.checkpoint.folder import explained
     from mt.device import set_up_cpu
     from mt.interpret.report import page
@@ -97,15 +100,18 @@ def lines_of(lines: list[str] | None, file: str | None, most: int) -> list[str]:
     return list(islice(read_lines(file), most))
 
 
-def gold_of(asked: argparse.Namespace, pairs: int) -> "list[Gold]":
-    if not asked.gold:
+def gold_of(asked: argparse.Namespace, sources: Sequence[str], given: Sequence[str] | None) -> "list[Gold]":
+    if not asked.gold or given is None:
         return []
-    from mt.interpret.gold import read_gold
+    from mt.interpret.gold import check_gold, read_gold
 
     asked.spaces = True  # gold links count words of tokenised text
     gold = read_gold(lines_of(None, asked.gold, asked.lines), base=asked.gold_base, path=asked.gold)
-    if len(gold) != pairs:
-        raise DataError(f"{asked.gold} has links of {len(gold)} pairs, but there are {pairs}; they must be as many.")
+    if len(gold) != len(sources):
+        raise DataError(
+            f"{asked.gold} has links of {len(gold)} pairs, but there are {len(sources)}; they must be as many."
+        )
+    check_gold(gold, sources, given, base=asked.gold_base, path=asked.gold)
     return gold
 
 
@@ -113,23 +119,20 @@ def exhibit(
     path: Path, sources: Sequence[str], given: Sequence[str] | None, gold: "list[Gold]", asked: argparse.Namespace
 ) -> "Exhibit":
     from mt.build import load
-    from mt.checkpoint import read_json
     from mt.interpret.align import word_maps
-    from mt.interpret.aligner import FILE, from_file
     from mt.interpret.choose import choose_by_shape
     from mt.interpret.contribution import contributions
     from mt.interpret.observe import observe
     from mt.interpret.report import Exhibit
+    from mt.links.kept import kept_reading
     from mt.models import read_model
 
     translator = load(path, device=asked.device, precision="fp32")
     model, tokenizer = translator.stepper.model, translator.tokenizer
     targets = given if given is not None else translator.translate(list(sources))
     seen = list(observe(model, tokenizer, sources, targets, max_length=translator.max_length, by_spaces=asked.spaces))
-    kept = read_model(path).path / FILE
-    if kept.is_file():
-        reading, chosen = from_file(read_json(kept), model, str(kept)), "Chosen by measurement."
-    else:
+    reading, chosen = kept_reading(read_model(path).path, model), "Chosen by measurement."
+    if reading is None:
         reading = choose_by_shape([word_maps(one) for one in seen])
         chosen = "Guessed from these sentences alone: “mt align” measures which heads give links, and keeps it."
     name = path.parent.name if path.name == "model" else path.name

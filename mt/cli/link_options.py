@@ -170,17 +170,15 @@ def reading(path: Path | None, model: "Transformer") -> "Reading | None":
 
     Raises: CheckpointError: when what is kept does not fit the model.
     """
-    from mt.checkpoint import read_json
-    from mt.interpret.aligner import FILE, from_file
+    from mt.links.kept import kept_reading
     from mt.log import logger
     from mt.models import RUNS, newest_run, read_model
 
     path = path or newest_run(RUNS)
-    kept = read_model(path).path / FILE
-    if kept.is_file():
-        return from_file(read_json(kept), model, str(kept))
-    logger.warning(
-        f"{path} has no chosen layer and heads for word links; they are guessed from the first translations. "
-        f"`mt align {path} --source FILE --target FILE` measures them on a few hundred pairs, and keeps them."
-    )
-    return None
+    kept = kept_reading(read_model(path).path, model)
+    if kept is None:
+        logger.warning(
+            f"{path} has no chosen layer and heads for word links; they are guessed from the first translations. "
+            f"`mt align {path} --source FILE --target FILE` measures them on a few hundred pairs, and keeps them."
+        )
+    return kept

@@ -6,6 +6,7 @@ from hashlib import sha256
 
 from mt.config import Config
 from mt.corpus.readers import name_of
+from mt.errors import require
 
 FILE_GROUP = "config_file"  # the place of a user's own file in the defaults list of train.yaml
 NOT_IN_NAMES = {FILE_GROUP, "run.name", "run.root", "run.dry_run"}  # overrides that a name need not repeat
@@ -16,9 +17,10 @@ def run_name(config: Config, choices: Mapping[str, object], job: Sequence[str] =
     """The name given, or one made of the file, the experiment, or the data and the model that were chosen.
 
     `job` are the overrides of one job of a sweep. Those that the name does not tell yet are added, so that
-    no two jobs share a folder.
+    no two jobs share a folder. Raises: ConfigError: for a name that commands would take for an option.
     """
     if config.run.name:
+        require(not config.run.name.startswith("-"), "run.name", "not begin with a dash", config.run.name)
         told, parts = set(), [config.run.name]
     else:
         told, parts = recipe(config, choices)
@@ -39,5 +41,5 @@ def recipe(config: Config, choices: Mapping[str, object]) -> tuple[set[str], lis
 
 def folder_name(text: str) -> str:
     """`text` without signs that shells and file systems mind; what was changed or cut keeps a mark of its own."""
-    clean = re.sub(r"[^\w.,=+-]+", "_", text)[:LONGEST]
+    clean = re.sub(r"^-|[^\w.,=+-]+", "_", text)[:LONGEST]
     return clean if clean == text else f"{clean}-{sha256(text.encode()).hexdigest()[:8]}"

@@ -40,7 +40,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help="an empty line (JSON: null) for a pair too long for a model; without this it is an error",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16"])
+    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16", "int8"])
     asked = parser.parse_args(argv)
     if bool(asked.pairs) == bool(asked.source or asked.target) or bool(asked.source) != bool(asked.target):
         parser.error("give either --source and --target, or --pairs")

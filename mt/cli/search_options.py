@@ -71,7 +71,10 @@ def add_search_options(parser: Parser) -> None:
 
 
 def check_search_options(parser: Parser, asked: argparse.Namespace) -> None:
-    """Refuse what cannot go together, before a model is loaded. Raises: ConfigError, DataError."""
+    """Refuse what cannot go together, before a model is loaded; read the glossary, as `asked.terms`.
+
+    Raises: ConfigError, DataError.
+    """
     if asked.beam is not None and asked.nbest > asked.beam:
         parser.error(f"--nbest {asked.nbest} needs a beam at least as wide, but --beam is {asked.beam}")
     if asked.groups and asked.beam and asked.beam % asked.groups:
@@ -80,24 +83,28 @@ def check_search_options(parser: Parser, asked: argparse.Namespace) -> None:
         parser.error("--diversity is what groups pay for saying the same; give --groups above 1, or leave it out")
     if asked.glossary and (asked.groups or 1) > 1:
         parser.error("--glossary cannot be had with --groups; leave one of the two out")
-    if asked.glossary:
-        check_file(asked.glossary)
-    if asked.prefix and asked.prefix.startswith("@"):
-        check_file(asked.prefix[1:])
+    from mt.decode.glossary import Glossary
+
+    asked.terms = Glossary.read(asked.glossary) if asked.glossary else None
+    if (file := prefix_file(asked.prefix)) is not None:
+        check_file(file)
+
+
+def prefix_file(prefix: str | None) -> str | None:
+    """What --prefix @FILE names."""
+    return prefix[1:] if prefix and prefix.startswith("@") else None
 
 
 class SearchOptions:
     """The options of a command, chunk by chunk of its lines."""
 
     def __init__(self, translator: "Translator", asked: argparse.Namespace) -> None:
-        from mt.decode.glossary import Glossary
-
         self.translator = translator
         self.given: dict[str, Any] = {name: getattr(asked, name) for name in SETTINGS}
         self.given["beam"] = asked.beam or max(translator.section.beam, asked.nbest)
         self.given["nbest"] = asked.nbest
-        self.given["glossary"] = Glossary.read(asked.glossary) if asked.glossary else None
-        self.prefix = asked.prefix
+        self.given["glossary"] = asked.terms
+        self.prefix, self.file = asked.prefix, prefix_file(asked.prefix)
         self.lines = self._prefixes()
         self.num_lines = 0
 
@@ -105,13 +112,18 @@ class SearchOptions:
         """For the next lines. Raises: DataError: when the file of --prefix has no line for one of them."""
         prefixes = list(islice(self.lines, num_lines)) if self.prefix else None
         if prefixes is not None and len(prefixes) < num_lines:
-            raise DataError(f"{self.prefix[1:]} has fewer lines than the text; --prefix needs one for each.")
+            raise DataError(f"{self.file} has fewer lines than the text; --prefix needs one for each.")
         first_text, self.num_lines = self.num_lines, self.num_lines + num_lines
         return self.translator.options(**self.given, prefixes=prefixes, first_text=first_text)
 
+    def finish(self) -> None:
+        """After the last line. Raises: DataError: when the file of --prefix goes on."""
+        if self.file is not None and next(self.lines, None) is not None:
+            raise DataError(f"{self.file} has more lines than the text; --prefix needs one for each.")
+
     def _prefixes(self) -> Iterator[str]:
-        if self.prefix and self.prefix.startswith("@"):
-            yield from read_lines(self.prefix[1:])
+        if self.file is not None:
+            yield from read_lines(self.file)
         else:
             while True:
                 yield self.prefix

@@ -11,10 +11,10 @@ from typing import IO, TYPE_CHECKING, BinaryIO
 
 from mt.cli.choice_options import Chooser, add_choice_options, check_choice_options, load_models
 from mt.cli.link_options import Answer, LinkUser, add_link_options
-from mt.cli.options import Parser, stdin, stdout
-from mt.cli.search_options import SearchOptions, add_search_options, check_search_options
+from mt.cli.options import Parser, check_output, stdin, stdout
+from mt.cli.search_options import SearchOptions, add_search_options, check_search_options, prefix_file
 from mt.corpus.lines import MAX_LINE, check_file, decode_line, raw_lines
-from mt.errors import CheckpointError, ConfigError
+from mt.errors import CheckpointError
 
 if TYPE_CHECKING:
     from mt.decode.translator import Translator
@@ -52,8 +52,7 @@ def run(argv: list[str]) -> int:
     asked = parse(argv)
     if asked.input:
         check_file(asked.input)
-        if asked.output and asked.output.exists() and asked.output.samefile(asked.input):
-            raise ConfigError(f"--output {asked.output} is the file to translate; name another one.")
+    check_output(asked.output, asked.input, asked.glossary, prefix_file(asked.prefix))
     out = None if asked.output else stdout()
     lines = file_lines(asked.input) if asked.input else lines_of(stdin(), "stdin")
     from mt.checkpoint.folder import explained  # torch: not before the options are known to be right
@@ -94,7 +93,10 @@ class Way:
 
 
 def translate(way: Way, lines: Iterable[Line], out: BinaryIO, asked: argparse.Namespace) -> None:
-    """Chunks of lines in, as many out, each ended as it came; line by line where a person types."""
+    """Chunks of lines in, as many out, each ended as it came; line by line where a person types.
+
+    Raises: DataError: for a line that is no text, and when the file of --prefix has more lines, or fewer.
+    """
     from mt.evaluate import one_line
 
     chunk, as_json = 1 if not asked.input and sys.stdin.isatty() else CHUNK, way.as_json
@@ -104,6 +106,7 @@ def translate(way: Way, lines: Iterable[Line], out: BinaryIO, asked: argparse.Na
             line = to_json(text, answers) if as_json else one_line(answers[0].translation.text) + answers[0].suffix
             out.write(line.encode() + (b"\n" if as_json else end))
         out.flush()
+    way.options.finish()
 
 
 def to_json(text: str, answers: list[Answer]) -> str:

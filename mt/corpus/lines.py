@@ -131,7 +131,7 @@ class ZstdFile(io.RawIOBase):
         try:
             import zstandard
         except ImportError as error:
-            raise DataError(f"`{file.name}` is compressed with zstd: install mt-trainer[zstd] to read it.") from error
+            raise DataError(f"`{file.name}` is compressed with zstd: `pip install zstandard` to read it.") from error
         self._file = file
         self._zstandard = zstandard
         self._frame: Any = None  # the decompressor of the frame we are in, None between frames

@@ -6,9 +6,9 @@ from pathlib import Path
 from mt.config import DataConfig
 from mt.corpus.catalog import Corpus
 from mt.corpus.pair import Pair
-from mt.corpus.readers import infer_languages, kind_of, name_of, read_pairs
+from mt.corpus.readers import infer_languages, kind_of, name_of, plan, read_pairs
 from mt.corpus.split import fold, split_pairs
-from mt.errors import DataError
+from mt.errors import DataError, counted
 
 DEV_PAIRS = 1000  # held out where no dev set is given, but at most
 DEV_SHARE = 0.1  # this share of the training pairs
@@ -21,8 +21,7 @@ def read_own(section: DataConfig) -> Corpus:
 
     Raises: DataError: when a file cannot be used, or there are too few pairs to hold out a dev set.
     """
-    for files in (section.train, section.dev, section.test):
-        check_sides(files)
+    check_files(section)
     src, tgt = languages(section)
     train = list(read_pairs(section.train, src, tgt))
     dev = list(read_pairs(section.dev, src, tgt)) if section.dev else []
@@ -53,6 +52,15 @@ def languages(section: DataConfig) -> tuple[str, str]:
     return section.src or src, section.tgt or tgt
 
 
+def check_files(section: DataConfig) -> None:
+    """What the names tell, before hours of reading: raise `DataError` for a file that is missing, has no partner, or is
+    named as both sides."""
+    for files in (section.train, section.dev, section.test):
+        check_sides(files)
+        if files:
+            plan(files, section.src, section.tgt)
+
+
 def check_sides(files: list[str]) -> None:
     """Raise `DataError` where one plain file is named as both sides."""
     plain = [file for file in files if not kind_of(file)]
@@ -71,8 +79,8 @@ def warn_of_known(train: list[Pair], held: dict[str, list[Pair]]) -> None:
     known = {(src, fold(tgt)) for src, tgt in sides if src in wanted}
     counts = {name: sum(key in known for key in folded) for name, folded in keys.items()}
     if any(counts.values()):
-        found = " and ".join(f"{count:,} {name}" for name, count in counts.items() if count)
-        logger.warning(f"{found} pairs also stand in the training text; scores on them measure memory")
+        found = " and ".join(counted(count, f"{name} pair") for name, count in counts.items() if count)
+        logger.warning(f"the training text holds {found}, too; scores on them measure memory")
 
 
 def _hold_out(pairs: list[Pair], first_file: str) -> tuple[list[Pair], list[Pair]]:
@@ -80,9 +88,9 @@ def _hold_out(pairs: list[Pair], first_file: str) -> tuple[list[Pair], list[Pair
         split = split_pairs(pairs, dev=min(DEV_PAIRS, max(1, int(len(pairs) * DEV_SHARE))), test=0)
     except DataError:
         raise DataError(
-            f"{first_file}: of its {len(pairs):,} pairs too few share no sentence with the others, so no dev set can "
-            "be held out; name one with `data.dev`."
+            f"{first_file}: of its {counted(len(pairs), 'pair')} too few share no sentence with the others, so no dev "
+            "set can be held out; name one with `data.dev`."
         ) from None
     if split.dropped:
-        logger.info(f"left out {split.dropped:,} training pairs that share a sentence with the dev set")
+        logger.info(f"left out of training, for a sentence shared with the dev set: {counted(split.dropped, 'pair')}")
     return split.train, split.dev

@@ -9,7 +9,7 @@ from typing import Any
 
 from mt.corpus.lines import MAX_RATIO, PLENTY, check_file, decode_line, read_lines, too_large
 from mt.corpus.pair import Origin, Pair
-from mt.errors import DataError
+from mt.errors import DataError, counted
 
 __all__ = ["decode_line", "infer_languages", "read_lines", "read_pairs"]
 
@@ -103,8 +103,8 @@ def read_plain(source: str, target: str) -> Iterator[Pair]:
             yield Pair(src, tgt, Origin(source, number))
     if lines[0] != lines[1]:
         raise DataError(
-            f"`{source}` has {lines[0]} lines but `{target}` has {lines[1]}: line N of one must translate line N of "
-            f"the other."
+            f"`{source}` has {counted(lines[0], 'line')} but `{target}` has {lines[1]:,}: line N of one must translate "
+            f"line N of the other."
         )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mt.corpus.pair import Pair
-from mt.errors import DataError
+from mt.errors import DataError, counted
 
 VERSION = 1  # raise it when the same pairs would be split otherwise: stored splits are then made anew
 MAX_FAMILY = 8  # families with more pairs are never held out: too much training text would go with them
@@ -90,8 +90,8 @@ def split_pairs(pairs: Sequence[Pair], *, dev: int, test: int) -> Split:
     train = [pair for pair, number in zip(pairs, family, strict=True) if number not in held]
     if len(held) < dev + test or not train:
         raise DataError(
-            f"Of {len(pairs)} pairs {dev + test} must be held out for dev and test, but only {len(held)} share no "
-            f"sentence with the rest, which must not become empty: name files with `data.dev` and `data.test`."
+            f"Of {counted(len(pairs), 'pair')} {dev + test} must be held out for dev and test, but only {len(held)} "
+            f"share no sentence with the rest, which must not become empty: name files with `data.dev` and `data.test`."
         )
     drawn = list(held.values())
     return Split(train=train, dev=drawn[test:], test=drawn[:test], dropped=len(pairs) - len(train) - len(drawn))

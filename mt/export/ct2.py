@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from mt.config import Activation, ModelConfig, NormKind, NormPlacement, Positions
-from mt.errors import ConfigError, MtError, require
+from mt.errors import ConfigError, require, require_package
 from mt.nn.attention import FeedForward, MultiHeadAttention
 from mt.nn.transformer import Embedding, Transformer
 from mt.tokenizer import Tokenizer
@@ -41,8 +41,8 @@ def write_ct2(model: Transformer, tokenizer: Tokenizer, out: Path, *, quantizati
     ours: pass `min_decoding_length=0`, `suppress_sequences` for `<s>` and `<pad>`, and, where the model has a table of
     positions, no `max_decoding_length` beyond it.
 
-    Raises: ConfigError: for a quantization that it does not know, or a folder that is there; MtError: without the
-    package `ctranslate2`.
+    Raises: ConfigError: for a quantization that it does not know, a folder that is there, or without the package
+    `ctranslate2`.
     """
     require(quantization in QUANTIZATIONS, "quantization", f"be one of {', '.join(QUANTIZATIONS)}", quantization)
     if out.exists():
@@ -61,11 +61,10 @@ def write_ct2(model: Transformer, tokenizer: Tokenizer, out: Path, *, quantizati
 
 
 def to_spec(model: Transformer, tokenizer: Tokenizer) -> "TransformerSpec":
-    """The model as CTranslate2 describes one. Raises: MtError: without the package `ctranslate2`."""
-    try:
-        from ctranslate2.specs import TransformerSpec
-    except ImportError:
-        raise MtError("export to CTranslate2 needs the package `ctranslate2`; install `mt-trainer[ct2]`.") from None
+    """The model as CTranslate2 describes one. Raises: ConfigError: without the package `ctranslate2`."""
+    require_package("ctranslate2", "export to CTranslate2")
+    from ctranslate2.specs import TransformerSpec
+
     spec = TransformerSpec(*empty_halves(model.config))
     embeddings = ((spec.encoder, spec.encoder.embeddings[0]), (spec.decoder, spec.decoder.embeddings))
     for (half, rows), embedding in zip(embeddings, (model.src_embedding, model.tgt_embedding), strict=True):

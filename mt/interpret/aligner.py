@@ -54,11 +54,7 @@ def choose(
     some, others = list(islice(sources, CHOOSE_ON)), list(islice(targets, CHOOSE_ON))
     seen = list(aligner.observe(some, others))
     if reverse is None:
-        words = [
-            ([o.source.word(i).lower() for i in range(len(o.source.words))],
-             [o.target.word(j).lower() for j in range(len(o.target.words))])
-            for o in seen
-        ]  # fmt: skip
+        words = [(o.source.word_texts, o.target.word_texts) for o in seen]
         choices = [choose_alone([word_maps(o) for o in seen], words)]
     else:
         backward = [word_maps(o) for o in reverse.observe(others, some)]

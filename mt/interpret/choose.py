@@ -79,11 +79,12 @@ def _mark(grid: Float[Tensor, "R V W"], best: Int[Tensor, "R V"]) -> None:
 
 
 def choose_alone(maps: Sequence[Tensor], words: Sequence[tuple[Sequence[str], Sequence[str]]]) -> Choice:
-    """The most regular reading of one model. Args: words: of source and target of each pair, lower-cased."""
+    """The most regular reading of one model. Args: words: of source and target of each pair; case does not count."""
     tried = readings(*maps[0].shape[1:3])
     best = [best_words(m).tolist() for m in maps]
+    lowered = [([word.lower() for word in source], [word.lower() for word in target]) for source, target in words]
     scores = [
-        regularity([[(i, j) for j, i in enumerate(rows[n]) if i >= 0] for rows in best], words)
+        regularity([[(i, j) for j, i in enumerate(rows[n]) if i >= 0] for rows in best], lowered)
         for n in range(len(tried))
     ]
     score = max(scores)

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from jaxtyping import Float
+from torch import Tensor
+
 from mt.interpret.observe import Observation
 from mt.interpret.record import force
 from mt.nn.transformer import Transformer
@@ -31,31 +34,27 @@ class Contribution:
 
 def contributions(model: Transformer, tokenizer: Tokenizer, seen: Sequence[Observation]) -> list[Contribution]:
     """What each target word of each pair owes to the source."""
-    disturbed = {
-        "shuffled": [shuffle(o, random.Random(SEED)) for o in seen],
-        "dropped": [[] for _ in seen],
-    }
     targets = [o.target.ids for o in seen]
-    without = {
-        name: list(
-            force(
-                model,
-                [[*ids, tokenizer.eos] for ids in sources],
-                targets,
-                bos=tokenizer.bos,
-                eos=tokenizer.eos,
-                uses=(),
-            )
-        )
-        for name, sources in disturbed.items()
-    }
+    shuffled = rescore(model, tokenizer, [shuffle(o, random.Random(SEED)) for o in seen], targets)
+    dropped = rescore(model, tokenizer, [[] for _ in seen], targets)
     found = []
-    for n, o in enumerate(seen):
+    for o, *disturbed in zip(seen, shuffled, dropped, strict=True):
         to_words = o.target_shares()
-        mine = o.log_probs[:-1] @ to_words
-        lost = {name: (mine - done[n].log_probs[:-1] @ to_words).tolist() for name, done in without.items()}
-        found.append(Contribution(mine.tolist(), lost["shuffled"], lost["dropped"]))
+        mine, mixed, gone = (log_probs @ to_words for log_probs in (o.log_probs[:-1], *disturbed))
+        found.append(Contribution(mine.tolist(), (mine - mixed).tolist(), (mine - gone).tolist()))
     return found
+
+
+def rescore(
+    model: Transformer, tokenizer: Tokenizer, sources: Sequence[list[int]], targets: Sequence[list[int]]
+) -> list[Float[Tensor, " _p"]]:
+    """The log-probability of each target piece, the end mark left out, as a translation of another source.
+
+    Args: sources: pieces without their end mark, none where the source is gone; targets: pieces without marks.
+    """
+    bos, eos = tokenizer.bos, tokenizer.eos
+    done = force(model, [[*ids, eos] for ids in sources], targets, bos=bos, eos=eos, uses=())
+    return [forced.log_probs[:-1] for forced in done]
 
 
 def shuffle(seen: Observation, draw: random.Random) -> list[int]:

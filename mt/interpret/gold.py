@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mt.errors import DataError
-from mt.words import Links
+from mt.words import Links, spaced_words
 
 SURE = re.compile(r"(\d+)[-–](\d+)")
 POSSIBLE = re.compile(r"(\d+)[p?](\d+)")
@@ -81,3 +81,22 @@ def parse_gold(line: str, *, base: int, where: str) -> Gold:
 def read_gold(lines: Sequence[str], *, base: int, path: Path | str) -> list[Gold]:
     """Raises: DataError: as `parse_gold`."""
     return [parse_gold(line, base=base, where=f"{path}:{n}") for n, line in enumerate(lines, 1)]
+
+
+def check_words(links: Iterable[tuple[int, int]], source: str, target: str, *, base: int, where: str) -> None:
+    """Raises: DataError: when a link is past the words of its pair."""
+    words = len(spaced_words(source)), len(spaced_words(target))
+    for i, j in links:
+        if i >= words[0] or j >= words[1]:
+            raise DataError(
+                f"{where}: the link {i + base}-{j + base} is past the words of its pair, {words[0]} and {words[1]} "
+                f"between spaces, which links count from {base}."
+            )
+
+
+def check_gold(
+    gold: Sequence[Gold], sources: Sequence[str], targets: Sequence[str], *, base: int, path: Path | str
+) -> None:
+    """Raises: DataError: as `check_words`."""
+    for n, (drawn, source, target) in enumerate(zip(gold, sources, targets, strict=True), 1):
+        check_words(sorted(drawn.possible), source, target, base=base, where=f"{path}:{n}")

@@ -29,9 +29,9 @@ class Side:
     def ids(self) -> list[int]:
         return [piece[0] for piece in self.pieces]
 
-    def word(self, i: int) -> str:
-        begin, end = self.words[i]
-        return self.text[begin:end]
+    @property
+    def word_texts(self) -> list[str]:
+        return [self.text[begin:end] for begin, end in self.words]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Pictures for papers, through matplotlib (`pip install mt-trainer[plot]`)."""
+"""Pictures for papers, through matplotlib (`pip install matplotlib`)."""
 
 # pyright: reportMissingImports=false
 # The library is an extra, and not there where only the core is checked.
@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from jaxtyping import Float
 from torch import Tensor
 
-from mt.errors import ConfigError
+from mt.errors import require_package
 from mt.interpret.align import read, word_maps
-from mt.interpret.observe import Side
 
 if TYPE_CHECKING:
     from mt.interpret.report import Exhibit
@@ -27,12 +26,8 @@ def draw(exhibit: "Exhibit", path: Path) -> None:
     Raises: ConfigError: when matplotlib is not installed.
     """
     seen = exhibit.seen[0]
-    figure = heatmap(read(word_maps(seen), exhibit.reading), words(seen.source), words(seen.target))
+    figure = heatmap(read(word_maps(seen), exhibit.reading), seen.source.word_texts, seen.target.word_texts)
     figure.savefig(path, bbox_inches="tight", dpi=200, metadata={"Date": None} if path.suffix == ".svg" else None)
-
-
-def words(side: Side) -> list[str]:
-    return [side.word(i) for i in range(len(side.words))]
 
 
 def heatmap(weights: Float[Tensor, "V W1"], source: Sequence[str], target: Sequence[str]) -> Any:
@@ -40,10 +35,9 @@ def heatmap(weights: Float[Tensor, "V W1"], source: Sequence[str], target: Seque
 
     Raises: ConfigError: when matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ConfigError("pictures need matplotlib; install it with `pip install mt-trainer[plot]`.") from None
+    require_package("matplotlib", "a picture")
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(CELL * len(source) + 1.2, CELL * len(target) + 1.2))
     axes = figure.add_subplot()
     axes.imshow(weights.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="equal")

@@ -113,7 +113,7 @@ def heads_table(seen: Sequence[Observation], maps: Sequence[Tensor], gold: Seque
 
 def _signs(side: Side) -> list[int]:
     """Words that hold no letter and no digit."""
-    return [i for i in range(len(side.words)) if not any(c.isalnum() for c in side.word(i))]
+    return [i for i, word in enumerate(side.word_texts) if not any(c.isalnum() for c in word)]
 
 
 def _words(side: Side) -> list[dict[str, str]]:

@@ -17,6 +17,7 @@ from mt.decode.translation import Stretch, Translation
 from mt.decode.translator import Translator
 from mt.interpret.align import Reading, hard_links, soft_links, word_maps
 from mt.interpret.choose import choose_by_shape
+from mt.interpret.contribution import rescore
 from mt.interpret.observe import Observation, Side
 from mt.interpret.record import Forced, force
 from mt.interpret.words import shares, source_shares
@@ -135,13 +136,10 @@ def contribution(linker: Linker, linked: Sequence[Linked]) -> list[float | None]
 
     In nats; as the `dropped` of `mt.interpret.contribution`, over pieces. None for a translation that says nothing.
     """
-    t = linker.translator.tokenizer
     parts = [part for one in linked for part in one.parts]
-    targets = [_ids(part.target) for part in parts]
-    alone = force(
-        linker.translator.stepper.model, [[t.eos]] * len(parts), targets, bos=t.bos, eos=t.eos, uses=()
-    )  # fmt: skip
-    lost = iter([(part.log_probs - one.log_probs)[:-1] for part, one in zip(parts, alone, strict=True)])
+    model, targets = linker.translator.stepper.model, [_ids(part.target) for part in parts]
+    alone = rescore(model, linker.translator.tokenizer, [[] for _ in parts], targets)
+    lost = (part.log_probs[:-1] - without for part, without in zip(parts, alone, strict=True))
     found = []
     for one in linked:
         values = torch.cat([torch.empty(0), *(next(lost) for _ in one.parts)])

@@ -73,15 +73,15 @@ class Request:
         everything = range(len(source_words))
         placed = place(self.plain.elements, source_words, links, everything, 0, len(target_words))
         escape = _escape if self.marked.escaped else str
-        for spaced in (False, True):
-            writer = Writer(text, target_words, escape=escape, apart=spaced)
+        harmless = SPECIAL.sub(lambda match: " " * len(match[0]), text)
+        for tried, spaced in ((text, False), (text, True), (harmless, True)):
+            writer = Writer(tried, target_words, escape=escape, apart=spaced)
             said = writer.write(placed)
             if self.whole(said):
-                ours = [self.plain.place_in_line(begin) for begin, _ in source_words]
-                tied = ((ours[i], writer.places[j]) for j, i in enumerate(links.most) if i is not None)
-                return Restored(said, by_spaces(self.marked.line, said, tied))
-        rest = " ".join(SPECIAL.sub(" ", text).split())  # the text itself reads as a mark, or breaks one
-        return Restored(" ".join([rest, *(mark.text for mark in self.marked.marks)]), set())
+                break  # else the text reads as a mark together with one of the line's, or breaks it
+        ours = [self.plain.place_in_line(begin) for begin, _ in source_words]
+        tied = ((ours[i], writer.places[j]) for j, i in enumerate(links.most) if i is not None)
+        return Restored(said, by_spaces(self.marked.line, said, tied))
 
     def whole(self, said: str) -> bool:
         """Whether every mark of the line is in a text, and as often; what the user protects may be there more often."""

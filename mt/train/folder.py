@@ -1,4 +1,4 @@
-"""A run's folder: what lies where, what was asked for, and whether the same is asked for again."""
+"""A run's folder: what lies where, who has it, what was asked for, and whether the same is asked for again."""
 
 import json
 import os
@@ -7,6 +7,8 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,13 @@ from typing import Any
 import torch
 import yaml
 
-from mt.checkpoint import read_json, read_manifest, write_text
+from mt.checkpoint import RunLock, clean_up, read_json, read_manifest, write_text
+from mt.checkpoint.files import explained
 from mt.checkpoint.folder import find_problem
-from mt.errors import CheckpointError, ConfigError, DataError
-from mt.log import logger
+from mt.config import Config
+from mt.dist import Group
+from mt.errors import CheckpointError, ConfigError, DataError, MtError, counted
+from mt.log import logger, setup
 from mt.train.state import TrainState
 from mt.train.validate import Validation
 
@@ -101,16 +106,58 @@ class RunFolder:
 
     def farewell(self, state: TrainState) -> str:
         """What a finished run answers to the command that made it."""
-        lines = [f"{self.path} is finished after {state.step:,} steps: {state.finished}."]
-        if (self.evaluation / "test.json").exists():
+        lines = [f"{self.path} is finished after {counted(state.step, 'step')}: {state.finished}."]
+        tested = (self.evaluation / "test.json").exists()
+        if tested:
             scores = read_json(self.evaluation / "test.json")["scores"]
             lines += [f"  {score['name']} {score['value']:.2f}  {score['signature']}" for score in scores]
-        return "\n".join([*lines, f"Translate with it:\n{self.commands('Some text.')}"])
+        return "\n".join([*lines, f"Translate with it:\n{self.commands('Some text.', tested=tested)}"])
 
-    def commands(self, sentence: str) -> str:
-        """What to type next, as a shell takes it."""
+    def commands(self, sentence: str, *, tested: bool) -> str:
+        """What to type next, as a shell takes it; without a test set of the run's own, files must be named."""
         path = shlex.quote(str(self.path))
-        return f"  echo {shlex.quote(sentence)} | mt translate {path}\n  mt evaluate {path}"
+        files = "" if tested else " --test SOURCE TARGET"
+        return f"  echo {shlex.quote(sentence)} | mt translate {path}\n  mt evaluate {path}{files}"
+
+    @property
+    def begun(self) -> bool:
+        """Whether a run was made ready to train here, and may have learnt something."""
+        return self.manifest.exists() or any(self.checkpoints.glob("step-*"))
+
+
+@contextmanager
+def folder_of_run(folder: RunFolder, settings: dict[str, Any], group: Group) -> Iterator[None]:
+    """Inside, the run's folder is there, and no other run has it; a run that is refused leaves no new folder behind.
+
+    Raises: ConfigError: as `RunFolder.begin`; CheckpointError: when another run has it, or it cannot be written.
+    """
+    if not group.is_main:
+        setup(silent=True)
+        yield
+        return
+    with explained(f"`{folder.path}` cannot be used"):
+        made = [path for path in (folder.path, *folder.path.parents) if not path.exists()]  # none: it is an old folder
+    with RunLock(folder.path):
+        try:
+            setup(file=folder.log)
+            folder.begin(settings)
+            clean_up(folder.checkpoints)
+            clean_up(folder.path)
+            yield
+        except MtError:  # not for faults of ours: a report of one needs the log and the settings
+            if made and not folder.begun:
+                setup()
+                take_back(folder, made)
+            raise
+
+
+def take_back(folder: RunFolder, made: list[Path]) -> None:
+    """Remove the files of a run that never began, and the folders `made` for it, the innermost first, if empty."""
+    with suppress(OSError):
+        for file in (folder.log, folder.config, folder.path / ".lock"):
+            file.unlink(missing_ok=True)
+        for path in made:
+            path.rmdir()
 
 
 def plain(values: Any) -> Any:
@@ -142,10 +189,12 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def check_drift(old: dict[str, Any], new: dict[str, Any], where: Path) -> None:
     """Say which settings changed that may. Raises: ConfigError: for the first that must not, and did."""
-    before, now = flatten(old), flatten(plain(new))
+    before, now, usual = flatten(old), flatten(plain(new)), flatten(plain(Config().to_dict()))
     for key, value in now.items():
         fixed = (key.split(".")[0] in MUST_MATCH or key in MUST_MATCH_KEYS) and key not in MAY_MOVE
-        if fixed and key in before and before[key] != value:
+        if fixed and key not in before:  # a version that did not have it yet did what is its default now
+            before[key] = usual[key]
+        if fixed and before[key] != value:
             raise ConfigError(
                 f"`{key}` was {before[key]} when {where} began, but is {value} now; go on with the old value, or give "
                 f"the new run a name of its own: run.name=..."
@@ -175,11 +224,16 @@ def machine() -> dict[str, Any]:
 
 
 def _git_revision() -> str | None:
-    """The checkout's commit, with `+` where files differ from it; None outside a checkout."""
-    here = Path(__file__).parent
+    """The checkout's commit, with `+` where files differ from it; None outside one, as in another's virtualenv."""
+    root = Path(__file__).resolve().parents[2]
+
+    def git(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, timeout=10)
+
     try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10)
-        dirty = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, timeout=10)
+        found, dirty = git("rev-parse", "--show-toplevel", "HEAD"), git("status", "--porcelain")
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "") if head.returncode == 0 else None
+    if found.returncode or Path((lines := found.stdout.split("\n"))[0]) != root:
+        return None
+    return lines[1] + ("+" if dirty.stdout.strip() else "")

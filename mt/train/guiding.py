@@ -40,6 +40,11 @@ class Guiding:
         """Make the lesson of a batch that is about to be moved to the device."""
         self._ready = batch.indices, self._lesson(batch)
 
+    def rehearse(self, batch: Batch) -> None:
+        """Make a lesson for a batch of no real pairs, which shows how much memory it takes: every row is taught."""
+        rows = torch.arange(batch.target_rows.num_rows)
+        self._ready = batch.indices, Lesson(rows, torch.zeros_like(rows), torch.ones(len(rows)))
+
     @contextmanager
     def teach(self, batch: Batch) -> Iterator[Heard]:
         """Inside, a pass of the batch, or of a part of the one prepared, leaves the head's loss in what is given."""

@@ -17,9 +17,9 @@ from mt.batching import TokenizedCorpus
 from mt.corpus.lines import check_file, read_lines
 from mt.corpus.pair import Pair
 from mt.corpus.readers import kind_of, read_pairs
-from mt.errors import ConfigError, DataError
-from mt.interpret.gold import parse_gold
-from mt.words import Links, spaced_words
+from mt.errors import ConfigError, DataError, counted
+from mt.interpret.gold import check_words, parse_gold
+from mt.words import Links
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,14 @@ def read_links(links: Sequence[str], train: Sequence[str], corpus: TokenizedCorp
         last: Pair = deque(read_pairs(group, src, tgt), maxlen=1)[0]
         if last.origin.line != len(tables[group[0]]):
             raise DataError(
-                f"{named[group[0]]} has {len(tables[group[0]]):,} lines, but {group[0]} has {last.origin.line:,}: line "
-                "N of the one must hold the links of line N of the other."
+                f"{named[group[0]]} has {counted(len(tables[group[0]]), 'line')}, but {group[0]} has "
+                f"{last.origin.line:,}: line N of the one must hold the links of line N of the other."
             )
     ends, numbers = array("q", [0]), array("i")
     for pair in corpus.pairs:
         file, line = pair.origin.file, pair.origin.line
         rows = tables[file].rows(line - 1)
-        _check_words(rows, pair, f"{named[file]}:{line}")
+        check_words(rows.tolist(), pair.src, pair.tgt, base=0, where=f"{named[file]}:{line} ({pair.origin})")
         numbers.extend(rows.ravel().tolist())
         ends.append(ends[-1] + len(rows))
     return LinkTable.of(ends, numbers)
@@ -119,13 +119,3 @@ def _read_file(file: str) -> LinkTable:
             raise DataError(f"{where}: no line has as many words as a link here says.") from None
         ends.append(ends[-1] + len(drawn))
     return LinkTable.of(ends, numbers)
-
-
-def _check_words(rows: NDArray[np.int32], pair: Pair, where: str) -> None:
-    words = [len(spaced_words(text)) for text in (pair.src, pair.tgt)]
-    for source, target in rows.tolist():
-        if source >= words[0] or target >= words[1]:
-            raise DataError(
-                f"{where}: the link {source}-{target} is past the words of its pair, {words[0]} and {words[1]} between "
-                f"spaces, which links count from 0 ({pair.origin})."
-            )

@@ -12,15 +12,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from types import FrameType
 
-from torch import Tensor
-
 from mt.batching import Batch, BatchStream, mix
-from mt.checkpoint import Checkpoint, Checkpoints, random_state, set_random_state
+from mt.checkpoint import Checkpoint, Checkpoints
 from mt.config import BatchConfig, ScheduleConfig, TrainConfig
-from mt.errors import CheckpointError, MtError, StoppedError
+from mt.errors import MtError, StoppedError, counted
 from mt.log import Metrics, Progress, Status, logger
 from mt.nn.transformer import Transformer
 from mt.schedules import rate
+from mt.train.saving import Saver
 from mt.train.sharding import gathered
 from mt.train.signals import heard
 from mt.train.spikes import find_spike, go_back
@@ -68,7 +67,7 @@ class Trainer:
         self.stream = stream
         self.validator = validator
         self.checkpoints = checkpoints
-        self.files = files
+        self.saver = Saver(checkpoints, updater, stream, files=files, minutes=train.save_minutes)
         self.train = train
         self.batch = batch
         self.schedule = schedule
@@ -79,10 +78,10 @@ class Trainer:
         # The host is an update ahead of an accelerator, which so never waits for it.
         self.ahead = 0 if updater.device.type == "cpu" else 1
         self.signal: int | None = None
+        self.answered = False  # a message said that the signal was heard
         self.told_to_stop = False  # one of several processes got a signal, and all know
         self.save_asked = self.told_to_save = False  # by SIGUSR1
         self.spiked = False
-        self.unsaved = False  # the last save failed, and a warning said so
         self.on_validation: Callable[[Validation, TrainState], None] = lambda validation, state: None
         self.on_bad_update: OnBadUpdate = lambda step, reason, update, indices: None
 
@@ -104,7 +103,7 @@ class Trainer:
     def why_finished(self) -> str | None:
         patience = self.train.patience
         if patience is not None and self.state.stale >= patience:
-            return f"no better {self.train.watch.value} in {patience} validations"
+            return f"no better {self.train.watch.value} in {counted(patience, 'validation')}"
         return next((f"the limit of {limit} was reached" for limit, share in self.shares().items() if share >= 1), None)
 
     def status(self) -> Status:
@@ -157,21 +156,25 @@ class Trainer:
         seconds = time.perf_counter() - started
         self.state.seconds += seconds
         self._agree()
+        self._answer()
         self._tell(read, seconds, metrics, progress)
         ended = self.why_finished()
         due = bool(ended) or self.state.step % self.train.validate_every == 0
-        if due or self.stopping or self.told_to_save or self.spiked:
+        save = self.told_to_save or self.saver.due(self.state)
+        if due or self.stopping or save or self.spiked:
             self._tell(self._read(ahead=0), 0.0, metrics, progress)
         if self.spiked:
             self.spiked = False
             go_back(self.updater, self.checkpoints, self.state)
         if due:
             self._validate(metrics, ended)
-        elif self.told_to_save and not self.stopping:
-            self._keep(None)
-        self.told_to_save = False
+            if progress is not None:  # the best may be another now
+                progress.update(self.status())
+        elif save and not self.stopping:
+            self.saver.keep(self.state)
         if self.stopping:
-            self.save(score=None)
+            self._answer()
+            self.saver.save(self.state)
             name = signal.Signals(self.signal).name if self.signal is not None else "a signal to another process"
             raise StoppedError(f"stopped by {name} at step {self.state.step:,}, saved; the same command goes on.")
 
@@ -258,7 +261,7 @@ class Trainer:
         self.state.seconds += seconds
         self.state.record(score)
         self.state.finished = ended or self.why_finished()
-        self._keep(score)
+        self.saver.keep(self.state, score=score)
 
     def _look(self, metrics: Metrics | None) -> tuple[float, float]:
         """Validate and tell of it; returns the score and the seconds that it took."""
@@ -292,59 +295,16 @@ class Trainer:
         if self.signal is not None and self.group.world == 1:
             raise KeyboardInterrupt
         self.signal = number
-        logger.info(f"{signal.Signals(number).name}: saving after this update; once more ends at once.")
+
+    def _answer(self) -> None:
+        """Say that a signal was heard: not in its handler, which may come while another message is being written."""
+        if self.signal is not None and not self.answered:
+            self.answered = True
+            logger.info(f"{signal.Signals(self.signal).name}: saving after this update; once more ends at once.")
 
     # ---- on disk --------------------------------------------------------------------------------------------
 
-    def _keep(self, score: float | None) -> None:
-        """Save and make room. A disk that is full costs a checkpoint and a warning, not the run, until it ends."""
-        tensors = self.updater.tensors()
-
-        def keep() -> None:
-            try:
-                self._write(tensors, score)
-            except CheckpointError as error:
-                if self.state.finished:
-                    raise
-                if not self.unsaved:
-                    logger.warning(f"{error} Training goes on, and the next validation tries again.")
-                self.unsaved = True
-                return
-            self.unsaved = False
-            try:
-                self.checkpoints.prune()
-            except CheckpointError as error:
-                logger.warning(f"{error} Old checkpoints stay.")
-
-        self.group.from_main(keep)
-
-    def save(self, *, score: float | None) -> None:
-        """A checkpoint of everything that the next update depends on."""
-        tensors = self.updater.tensors()
-        self.group.from_main(lambda: self._write(tensors, score))
-
-    def _write(self, tensors: dict[str, dict[str, Tensor]], score: float | None) -> None:
-        self.checkpoints.save(
-            self.state.step,
-            model=tensors["model"],
-            optimizer=tensors["optimizer"],
-            ema=tensors.get("ema"),
-            state={
-                "train": self.state.to_dict(),
-                "stream": self.stream.state_dict(),
-                "updater": self.updater.state_dict(),
-                "random": random_state(),
-            },
-            files=self.files,
-            score=score,
-        )
-
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on as if the run had never stopped; one that had ended may have been given higher limits since."""
-        state = checkpoint.state()
-        self.updater.load_tensors(checkpoint)
-        self.updater.load_state_dict(state["updater"])
-        self.stream.load_state_dict(state["stream"])
-        self.state = TrainState.from_dict(state["train"])
+        self.state = self.saver.load(checkpoint)
         self.state.finished = self.why_finished()
-        set_random_state(state["random"])

@@ -157,6 +157,14 @@ class Updater:
 
         return work() if self.compiled is None else self.compiled.run(work)
 
+    def try_out(self, batch: Batch) -> None:
+        """What `attempt` does to the memory, for a batch of no real pairs; the gradients are the caller's to drop."""
+        if self.guiding is not None:
+            self.guiding.rehearse(batch)
+        self.attempt(batch, 1)
+        if self.guiding is not None:
+            self.guiding.take()
+
     def _backward(self, batch: Batch, divisor: int | Tensor) -> Loss:
         if self.guiding is None:
             loss = batch_loss(self.model, batch, self.precision, self.smoothing)

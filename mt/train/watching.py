@@ -16,16 +16,12 @@ from torch import Tensor
 
 from mt.corpus.pair import Pair
 from mt.interpret.align import Reading, read, word_maps
-from mt.interpret.observe import Observation, Side, observe
+from mt.interpret.observe import Observation, observe
 from mt.interpret.picture import Picture
 from mt.nn.transformer import Transformer
 from mt.tokenizer import Tokenizer
 
 LEGIBLE = 25  # words of a side
-
-
-def _words(side: Side) -> list[str]:
-    return [side.word(i) for i in range(len(side.words))]
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ class AttentionWatch:
             readings.append(self.taught)
             titles.append(f"taught {self.taught.layer + 1}.{self.taught.heads[0] + 1}")  # layer and head
         if not self._pictures:  # words do not change
-            self._pictures = [Picture(_words(o.source), _words(o.target), titles) for o in watched.seen]
+            self._pictures = [Picture(o.source.word_texts, o.target.word_texts, titles) for o in watched.seen]
         maps = [word_maps(o) for o in watched.seen]
         return [
             picture.draw(torch.stack([read(words, reading) for reading in readings]))

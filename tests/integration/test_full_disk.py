@@ -39,7 +39,7 @@ def test_files_that_may_not_grow_cost_two_checkpoints_and_one_warning(tmp_path, 
     assert seen == [(4, None), (8, 4), (12, 4), (16, 4), (20, 16)]
     warnings = [text for text in caplog.messages if "cannot be written" in text]
     assert len(warnings) == 1 and warnings[0].endswith(
-        "step-00000008` cannot be written: File too large. Training goes on, and the next validation tries again."
+        "step-00000008` cannot be written: File too large. Training goes on, and the next save tries again."
     )
     assert trainer.checkpoints.latest().step == 20 and not list(trainer.checkpoints.folder.glob(".tmp-*"))
 
@@ -87,13 +87,13 @@ def test_a_disk_that_takes_no_more_for_a_while_costs_two_checkpoints_and_one_war
     fit(trainer, tmp_path)
     assert seen == [(4, None), (8, 4), (12, 4), (16, 4), (20, 16)]
     (warning,) = caplog.messages
-    assert f"{reason}. Training goes on, and the next validation tries again." in warning and str(folder) in warning
+    assert f"{reason}. Training goes on, and the next save tries again." in warning and str(folder) in warning
     assert trainer.checkpoints.latest().step == 20 and not list(trainer.checkpoints.folder.glob(".tmp-*"))
 
 
 def test_a_device_without_room_leaves_the_checkpoint_before(tmp_path, monkeypatch):
     trainer = make(tmp_path, accumulate=1)
-    trainer.save(score=1.0)
+    trainer.saver.save(trainer.state, score=1.0)
     trainer.state.step = 4
     real = Path.open
 
@@ -103,7 +103,7 @@ def test_a_device_without_room_leaves_the_checkpoint_before(tmp_path, monkeypatc
 
     monkeypatch.setattr(Path, "open", no_room)
     with pytest.raises(CheckpointError, match=r"step-00000004` cannot be written: No space left on device\."):
-        trainer.save(score=2.0)
+        trainer.saver.save(trainer.state, score=2.0)
     monkeypatch.undo()
     assert trainer.checkpoints.latest().step == 0
     assert sorted(os.listdir(trainer.checkpoints.folder)) == ["best", "latest", "step-00000000"]  # noqa: PTH208

@@ -32,12 +32,16 @@ class Scripted:
         return Validation(-score, score, score, ["one"], ["eins"], ["zwei"])
 
 
+class Killed(BaseException):
+    """What nothing in the trainer catches, so that nothing is saved."""
+
+
 class Silent:
     def update(self, status) -> None:
         pass
 
 
-def make(folder, *, accumulate: int, workers: int = 0) -> Trainer:
+def make(folder, *, accumulate: int, workers: int = 0, save_minutes: float | None = None) -> Trainer:
     """A run with dropout, subword sampling, a running mean, several batches an update, several epochs."""
     files = number_tokenizer().files()
     corpus = TokenizedCorpus(number_pairs(30), Tokenizer.from_files(files, sampling=0.3))
@@ -50,7 +54,9 @@ def make(folder, *, accumulate: int, workers: int = 0) -> Trainer:
         validator=validator,  # pyright: ignore[reportArgumentType]
         checkpoints=Checkpoints(folder / "checkpoints", 2),
         files={},
-        train=TrainConfig(steps=40, patience=PATIENCE, validate_every=EVERY, log_every=1, keep=2),
+        train=TrainConfig(
+            steps=40, patience=PATIENCE, validate_every=EVERY, log_every=1, keep=2, save_minutes=save_minutes
+        ),
         batch=batch,
         schedule=ScheduleConfig(name=ScheduleKind.cosine, warmup_steps=3),
     )
@@ -107,12 +113,16 @@ PLACES = (
 )  # fmt: skip
 
 
-def stopped_and_gone_on(folder, stop: int, *, accumulate: int, workers: tuple[int, int]):
-    """What is left of a run that is stopped after so many updates; with so many workers before and after."""
-    first, second = (make(folder, accumulate=accumulate, workers=number) for number in workers)
-    seen = [watch(first, stop), watch(second)]
+def stopped_and_gone_on(folder, stop: int, *, accumulate: int, workers: tuple[int, int] = (0, 0), killed: bool = False):
+    """What is left of a run that is stopped after so many updates; with so many workers before and after.
+
+    One that is killed saves its state after every update, by the clock.
+    """
+    minutes = 1e-9 if killed else None
+    first, second = (make(folder, accumulate=accumulate, workers=n, save_minutes=minutes) for n in workers)
+    seen = [watch(first, stop, killed=killed), watch(second)]
     try:
-        with pytest.raises(StoppedError, match=f"at step {stop}, saved"):
+        with pytest.raises(Killed) if killed else pytest.raises(StoppedError, match=f"at step {stop}, saved"):
             fit(first, folder)
         first.stream.close()
         torch.rand(99)  # random numbers move on in between
@@ -128,13 +138,16 @@ def stopped_and_gone_on(folder, stop: int, *, accumulate: int, workers: tuple[in
     return everything(second, folder)
 
 
-def watch(trainer: Trainer, stop: int | None = None) -> list[int]:
-    """How many workers there are at each update that comes; after update `stop` there is a SIGTERM, within the next."""
+def watch(trainer: Trainer, stop: int | None = None, *, killed: bool = False) -> list[int]:
+    """How many workers there are at each update that comes; update `stop` is the last: there is a SIGTERM within it, or
+    the next one is not survived."""
     real, seen = trainer.updater, []
 
     def update(*args, **more):
         seen.append(len(multiprocessing.active_children()))
-        if trainer.state.step == stop:
+        if killed and trainer.state.step - 1 == stop:
+            raise Killed
+        if trainer.state.step == stop and not killed:
             signal.raise_signal(signal.SIGTERM)
         return real(*args, **more)
 
@@ -153,7 +166,14 @@ def test_it_goes_on_as_if_it_had_not_stopped(unbroken, where, tmp_path):
     accumulate, whole, epochs = unbroken
     stop = place(where, epochs)
     assert 0 < stop < len(epochs)
-    assert_same(stopped_and_gone_on(tmp_path, stop, accumulate=accumulate, workers=(0, 0)), whole)
+    assert_same(stopped_and_gone_on(tmp_path, stop, accumulate=accumulate), whole)
+
+
+@pytest.mark.parametrize("unbroken", [3], indirect=True, ids=lambda n: f"accumulate {n}")
+@pytest.mark.parametrize("where", PLACES)
+def test_killed_after_a_save_by_the_clock_it_goes_on_the_same(unbroken, where, tmp_path):
+    accumulate, whole, epochs = unbroken
+    assert_same(stopped_and_gone_on(tmp_path, place(where, epochs), accumulate=accumulate, killed=True), whole)
 
 
 # A worker takes seconds to start; one case is in the suite that everyone runs, with pools made ahead and not used.

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 from crash import run_until
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -173,10 +173,14 @@ def test_best_is_the_highest_score_and_of_equals_the_newer(tmp_path: Path, score
     assert found and found.step == best
 
 
-def test_ranked_are_the_valid_ones_best_first(tmp_path: Path):
+def test_ranked_are_the_valid_ones_with_a_score_best_first(tmp_path: Path):
     paths = [save(tmp_path, step, score) for step, score in enumerate([1.0, 4.0, None, 3.0], 1)]
     flip(paths[1] / "model.safetensors")
-    assert Checkpoints(tmp_path, 1).ranked() == [paths[3], paths[0], paths[2]]
+    assert Checkpoints(tmp_path, 1).ranked() == [paths[3], paths[0]]
+    assert Checkpoints(tmp_path, 1).scored() == [paths[3], paths[0]]
+    save(tmp_path, 5, -7.0)
+    assert [path.name[-1] for path in Checkpoints(tmp_path, 1).ranked()] == ["4", "1", "5"]
+    assert [path.name[-1] for path in Checkpoints(tmp_path, 1).scored()] == ["5", "4", "1"]
 
 
 @pytest.mark.parametrize(
@@ -186,11 +190,17 @@ def test_ranked_are_the_valid_ones_best_first(tmp_path: Path):
         (2, [5.0, 9.0, 1.0, 2.0, 3.0], [1, 2, 4, 5]),
         (1, [5.0, 5.0, 1.0, 2.0], [2, 3, 4]),
         (1, [1.0, 2.0, 9.0], [2, 3]),
-        (3, [None] * 5, [3, 4, 5]),
+        (3, [None] * 5, [5]),
+        (1, [9.0, 1.0, None, 2.0, None, None], [1, 2, 4, 6]),
+        (2, [5.0, None, None, -1.0], [1, 4]),
+        (1, [None, 5.0, None], [2, 3]),
+        (1, [9.0, float("nan"), 1.0, 2.0], [1, 3, 4]),
         (9, [1.0, 2.0, 3.0], [1, 2, 3]),
     ],
 )
-def test_prune_keeps_the_best_and_the_newest_two(tmp_path: Path, keep: int, scores: list, kept: list[int]):
+def test_prune_keeps_the_best_the_newest_two_with_a_score_and_the_newest(
+    tmp_path: Path, keep: int, scores: list, kept: list[int]
+):
     for step, score in enumerate(scores, 1):
         save(tmp_path, step, score)
     Checkpoints(tmp_path, keep).prune()
@@ -204,6 +214,30 @@ def test_prune_counts_only_checkpoints_that_verify(tmp_path: Path):
     (tmp_path / "step-00000004" / "MANIFEST.json").unlink()
     Checkpoints(tmp_path, 1).prune()
     assert names(tmp_path) == ["best", "latest", *(f"step-{step:08d}" for step in (2, 3, 4, 5))]
+
+
+def test_a_state_without_a_score_stays_where_the_one_after_it_is_damaged(tmp_path: Path):
+    for step, score in enumerate([5.0, None, None, None], 1):
+        save(tmp_path, step, score)
+    flip(tmp_path / "step-00000004" / "model.safetensors")
+    Checkpoints(tmp_path, 1).prune()
+    assert names(tmp_path) == ["best", "latest", "step-00000001", "step-00000003", "step-00000004"]
+    latest = Checkpoints(tmp_path, 1).latest()
+    assert latest is not None and latest.step == 3
+
+
+@given(st.lists(st.sampled_from([None, 1.0, 2.0, 3.0]), min_size=1, max_size=7), st.integers(1, 3))
+@settings(max_examples=15)
+def test_states_without_a_score_displace_none(tmp_path_factory, scores: list[float | None], keep: int):
+    """Saved and pruned as a run does it, with them and without."""
+    mixed, plain = tmp_path_factory.mktemp("mixed"), tmp_path_factory.mktemp("plain")
+    for step, score in enumerate(scores, 1):
+        for folder in (mixed, plain):
+            if score is not None or folder == mixed:
+                save(folder, step, score)
+                Checkpoints(folder, keep).prune()
+        newest = {f"step-{step:08d}"} if score is None else set()
+        assert set(names(mixed)) - {"best", "latest"} == set(names(plain)) - {"best", "latest"} | newest
 
 
 def test_clean_up_removes_what_killed_writers_left_and_nothing_else(tmp_path: Path):

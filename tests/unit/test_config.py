@@ -94,7 +94,7 @@ WRONG = [
     ),
     *(
         (TrainConfig, {"minutes": 1, name: 0}, f"`train.{name}` must be positive or null, but is 0.")
-        for name in ("steps", "epochs", "minutes", "threads", "patience")
+        for name in ("steps", "epochs", "minutes", "threads", "patience", "save_minutes")
     ),
     *(
         (TrainConfig, {"minutes": 1, name: 0}, f"`train.{name}` must be positive, but is 0.")

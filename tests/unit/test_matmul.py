@@ -30,6 +30,7 @@ def test_values_and_gradients_are_torchs(rows, bias):
     )
     torch.testing.assert_close(multiply(asked[0], asked[1].t()), asked[0] @ asked[1].t())
     torch.testing.assert_close(multiply(upstream.t(), asked[0]), upstream.t() @ asked[0])
+    torch.testing.assert_close(multiply(asked[0].t(), upstream), asked[0].t() @ upstream)
 
 
 @pytest.mark.usefixtures("library")
@@ -39,6 +40,24 @@ def test_only_what_asks_for_a_gradient_gets_one():
     assert (x.grad, weight.grad.shape) == (None, weight.shape)
     with torch.no_grad():
         assert not linear(x, weight).requires_grad
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize(("wide", "narrow"), [(8, 3), (3, 8)])
+def test_a_gradient_lies_in_memory_as_its_weight_does(wide, narrow):
+    x, weight = torch.randn(5, wide), torch.randn(narrow, wide, requires_grad=True)
+    [gradient] = torch.autograd.grad(linear(x, weight), [weight], torch.randn(5, narrow))
+    assert gradient.stride() == weight.stride()
+
+
+@pytest.mark.parametrize(("wide", "narrow"), [(8, 3), (3, 8)])
+def test_of_a_gradients_two_sides_the_smaller_is_on_the_left_where_it_is_copied(wide, narrow, monkeypatch):
+    lefts = []
+    monkeypatch.setattr(mt.matmul, "_onednn", lambda *tensors: lefts.append(tensors[0]) or F.linear(*tensors))
+    monkeypatch.setattr(mt.matmul, "onednn_is_faster", lambda: True)
+    a, b = torch.randn(5, wide), torch.randn(5, narrow)
+    torch.testing.assert_close(multiply(a.t(), b), a.t() @ b)
+    assert [left.numel() for left in lefts] == [5 * 3]
 
 
 def test_the_layer_is_torchs_layer_with_another_product(monkeypatch):

@@ -92,4 +92,5 @@ def test_the_next_command_uses_a_short_sentence_of_dev_and_rather_a_plain_one(tm
     conclude(material, TrainState(step=7, seconds=90, finished="so"), RunFolder(tmp_path / "run"), None)
     said = capsys.readouterr().out
     assert "Trained 7 updates in 1.5 minutes (so)." in said
-    assert f"{command} | mt translate {tmp_path}/run\n" in said
+    run = tmp_path / "run"
+    assert said.endswith(f"{command} | mt translate {run}\n  mt evaluate {run} --test SOURCE TARGET\n")

@@ -52,7 +52,7 @@ def test_a_line_for_each_pair_and_the_choice_is_kept(folders, text, capsys):
     manifest = verify_folder(folders / "forward")
     assert manifest.meta == {"step": 7}
     kept = json.loads((folders / "forward" / "alignment.json").read_text())
-    assert kept["criterion"] == "regularity"
+    assert (kept["criterion"], kept["pairs"]) == ("regularity", len(PAIRS))
     assert align(folders, text, "-o", str(text / "out")) == 0
     assert (text / "out").read_text() == "\n".join(lines)
     assert json.loads((folders / "forward" / "alignment.json").read_text()) == kept
@@ -61,11 +61,11 @@ def test_a_line_for_each_pair_and_the_choice_is_kept(folders, text, capsys):
 def test_a_choice_on_a_few_pairs_is_not_kept(folders, text, capsys, caplog):
     before = (folders / "backward" / "MANIFEST.json").read_bytes()
     for name in ("en", "de"):
-        (text / name).write_text("".join((text / name).read_text().splitlines(keepends=True)[:2]))
+        (text / name).write_text("\n".join((text / name).read_text().split("\n")[:2]) + "\n")
     assert run([str(folders / "backward"), "--source", str(text / "de"), "--target", str(text / "en"),
                 "--choose-again"]) == 0  # fmt: skip
     assert len(capsys.readouterr().out.split("\n")) == 3
-    assert "2 pairs are too few to choose on; from 30 on the choice is kept." in caplog.text
+    assert "fewer than 30 pairs are too few to choose on; the choice is not kept." in caplog.text
     assert (folders / "backward" / "MANIFEST.json").read_bytes() == before
 
 
@@ -102,7 +102,7 @@ def test_a_checkpoint_is_read_and_not_written(folders, text, tmp_path, caplog):
         (["--gold", "g"], "--gold and --gold-base go together"),
         (["--gold-base", "0"], "--gold and --gold-base go together"),
         (["--symmetrize", "union"], "--symmetrize needs a second model: name it with --reverse"),
-        (["--soft", "--reverse", "m"], "--soft prints the weights of one model"),
+        (["--soft", "--reverse", "m"], "--soft prints the weights of one direction"),
         (["--gold", "g", "--gold-base", "0", "-o", "x"], "--gold prints how the links agree .*; leave --output out"),
     ],
 )
@@ -111,12 +111,40 @@ def test_options_that_do_not_go_together(more, message):
         parse(["m", "--source", "a", "--target", "b", *more])
 
 
+@pytest.mark.parametrize("more", [["--reverse", "m"], ["--choose-again"], ["--device", "cpu"]])
+def test_options_that_need_a_model(more):
+    with pytest.raises(ConfigError, match="--choose-again and --device are about a model, but none is given"):
+        parse(["--source", "a", "--target", "b", *more])
+
+
+def test_without_a_model_links_are_learnt_from_the_text(text, capsys, caplog):
+    files = ["--source", str(text / "en"), "--target", str(text / "de")]
+    assert run(files) == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert len(lines) == len(PAIRS) + 2
+    assert lines[-2] == ""
+    assert "41 pairs say little about which words belong together: add other text." in caplog.text
+    assert run([*files, "--gold", str(text / "gold"), "--gold-base", "1", "--symmetrize", "joint"]) == 0
+    assert float(capsys.readouterr().out.split()[1]) < 10
+    assert run([*files, "--soft", "--least", "0.2"]) == 0
+    weights = [float(item.split(":")[1]) for item in capsys.readouterr().out.split()]
+    assert all(0.2 <= weight <= 1 for weight in weights)
+    assert len(weights) >= sum(len(line.split()) for line in lines)
+
+
 def test_files_of_unequal_length_are_refused(folders, text):
     (text / "short").write_text("0-0\n")
     with pytest.raises(DataError, match=r"short has 1 lines, but .*de has 41; they must be as many\.$"):
         run([str(folders / "forward"), "--source", str(text / "short"), "--target", str(text / "de")])
     with pytest.raises(DataError, match=r"short has 1 lines, but there are 41 pairs; they must be as many\.$"):
         align(folders, text, "--gold", str(text / "short"), "--gold-base", "0")
+
+
+def test_gold_links_past_the_words_are_refused(folders, text):
+    gold = (text / "gold").read_text().split("\n")
+    (text / "gold").write_text("\n".join([*gold[:2], "1-1 9-1", *gold[3:]]))
+    with pytest.raises(DataError, match=r"gold:3: the link 9-1 is past the words of its pair, .* count from 1\.$"):
+        align(folders, text, "--gold", str(text / "gold"), "--gold-base", "1")
 
 
 def test_nothing_to_choose_on_is_refused(folders, text):

@@ -289,6 +289,12 @@ def test_jobs_of_a_sweep_have_names_of_their_own():
     assert len(run_name(config, choices, ["tokenizer.normalization=" + "x" * 500])) < 150
 
 
+def test_no_name_of_a_run_looks_like_an_option():
+    with pytest.raises(ConfigError, match=r"^`run\.name` must not begin with a dash, but is -o\.$"):
+        compose(["run.name=-o"])
+    assert re.fullmatch(r"_o-[0-9a-f]{8}-small", compose(["data.train=[-o.en,-o.de]"]).run.name)
+
+
 # ---- help
 
 

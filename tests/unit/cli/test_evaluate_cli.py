@@ -116,15 +116,15 @@ def test_a_run_keeps_the_report_of_its_own_test_set_and_no_other(model, monkeypa
         (
             ["--hypotheses", "short", "--references", "ref"],
             DataError,
-            "^short has 1 lines, but there are 10 references",
+            "^short has 1 line for 10 references; they must match",
         ),
-        (["--hypotheses", "hyp", "--references", "ref", "--compare", "short"], DataError, "^short has 1 lines"),
+        (["--hypotheses", "hyp", "--references", "ref", "--compare", "short"], DataError, "^short has 1 line for "),
         (
             ["--hypotheses", "hyp", "--references", "ref", "--compare", "."],
             ConfigError,
             "needs the sources: give --test",
         ),
-        (["--hypotheses", "short", "--test", "test.tsv"], DataError, "^short has 1 lines"),
+        (["--hypotheses", "short", "--test", "test.tsv"], DataError, "^short has 1 line for "),
     ],
 )
 def test_what_cannot_be_done_is_refused(texts, tmp_path, argv, kind, sentence):

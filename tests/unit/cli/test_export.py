@@ -1,5 +1,7 @@
 """`mt export`: what it asks for, and what it writes."""
 
+import sys
+
 import pytest
 from toy import number_tokenizer, tiny_model
 
@@ -21,6 +23,16 @@ def test_the_format_must_be_known():
 def test_a_folder_that_is_there_is_not_written_over(tmp_path):
     with pytest.raises(ConfigError, match="is there already; name a new folder"):
         run(["ct2", "model", str(tmp_path)])
+
+
+def test_without_the_package_no_model_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ctranslate2", None)
+    monkeypatch.setattr("mt.build.load", None)
+    with pytest.raises(ConfigError) as refused:
+        run(["ct2", "model", str(tmp_path / "out")])
+    assert str(refused.value) == (
+        "export to CTranslate2 needs the package `ctranslate2`; install it with `pip install ctranslate2`."
+    )
 
 
 @pytest.mark.parametrize("given, quantization", [([], "float32"), (["--quantization", "int8"], "int8")])

@@ -55,8 +55,9 @@ def test_pictures(folder, tmp_path):
 
 
 def test_a_picture_without_matplotlib_says_what_to_install(folder, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ConfigError, match=r"pictures need matplotlib; .* `pip install mt-trainer\[plot\]`"):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr("mt.build.load", None)  # said before a model is looked for
+    with pytest.raises(ConfigError, match=r"^a picture needs the package `matplotlib`; .* `pip install matplotlib`\.$"):
         run(["attention", str(folder), "--text", "one", "--png", str(tmp_path / "a.png")])
 
 
@@ -75,11 +76,14 @@ def test_options_that_do_not_go_together(more, message):
 def test_what_cannot_be_shown_is_refused(folder, tmp_path):
     with pytest.raises(DataError, match="there is no text to look at"):
         run(["attention", str(folder), "--text", " "])
-    with pytest.raises(DataError, match=r"there are 1 sentences, but 2 translations; they must be as many\."):
+    with pytest.raises(DataError, match=r"^1 sentence cannot have 2 translations; they must be as many\.$"):
         run(["attention", str(folder), "--text", "one", "--reference", "eins", "zwei"])
     (tmp_path / "gold").write_text("0-0\n0-0\n")
     gold = ["--gold", str(tmp_path / "gold"), "--gold-base", "0"]
     with pytest.raises(DataError, match=r"has links of 2 pairs, but there are 1; they must be as many\."):
+        run(["attention", str(folder), "--text", "one", "--reference", "eins", *gold])
+    (tmp_path / "gold").write_text("0-1\n")
+    with pytest.raises(DataError, match=r"gold:1: the link 0-1 is past the words of its pair, 1 and 1 between spaces"):
         run(["attention", str(folder), "--text", "one", "--reference", "eins", *gold])
 
 

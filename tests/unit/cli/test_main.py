@@ -235,6 +235,20 @@ def test_a_dry_run_trains_nothing(asking, build):
     assert (len(build.shown), build.trained) == (1, [])
 
 
+@pytest.mark.parametrize("asking", [[], ["--dry-run"]])
+def test_files_that_are_missing_are_named_before_torch_is_imported(asking, tmp_path):
+    (tmp_path / "a.en").touch()
+    (tmp_path / "a.de").touch()
+    files = ["data.train=[a.en,a.de]", "data.dev=[a.en,b.de]"]
+    told = "import sys; from mt.cli.main import main; code = main(sys.argv[1:]); print('torch' in sys.modules, code)"
+    done = subprocess.run(
+        [sys.executable, "-c", told, "train", *files, *asking], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False 3\n"
+    assert done.stderr == "mt train: `b.de` does not exist: did you mean `a.de`?\n"
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_file_and_a_folder_of_presets(build, tmp_path):
     Path("my.yaml").write_text("model: own\noptim: {lr: 1e-3}\n")
     Path("more/model").mkdir(parents=True)

@@ -4,10 +4,14 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from toy import number_tokenizer
 
 from mt.cli import score as module
-from mt.cli.score import run
-from mt.decode.scorer import PairScore
+from mt.cli.score import parse, run
+from mt.config import DecodeConfig, Precision
+from mt.decode.scorer import PairScore, Scorer
+from mt.decode.transformer_stepper import CachedStepper
+from mt.decode.translator import Translator
 from mt.errors import ConfigError, DataError
 
 
@@ -49,6 +53,19 @@ def test_sums_and_means_in_columns(score):
     assert score("--source", "a.en", "--target", "a.de") == [
         "-4.000000\t-0.800000", "-4.000000\t-0.800000", "-1.000000\t-0.500000"
     ]  # fmt: skip
+
+
+def test_pairs_are_scored_in_int8_too(small_model):
+    assert parse(["model", "--pairs", "a.tsv", "--precision", "int8"]).precision == "int8"
+    pieces = number_tokenizer()
+    model = small_model(src_size=pieces.src_size, tgt_size=pieces.tgt_size)
+
+    def scored(precision):
+        translator = Translator(CachedStepper(model, precision), pieces, DecodeConfig(), max_length=64)
+        return Scorer(translator).score(["one two"], ["eins zwei"])[0].log_prob
+
+    exact, int8 = scored(Precision.fp32), scored(Precision.int8)
+    assert int8 != exact and int8 == pytest.approx(exact, rel=0.05)
 
 
 def test_a_reverse_model_adds_two_columns(score):

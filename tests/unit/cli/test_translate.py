@@ -154,6 +154,19 @@ def test_a_glossary_is_read_once(shout, tmp_path):
         shout(b"a\n", "--glossary", "no.tsv")
 
 
+@pytest.mark.parametrize("way", [["--sample"], ["--mbr", "chrf"]])
+def test_samples_take_a_glossary_only_to_ban(tmp_path, way):
+    (tmp_path / "g.tsv").write_text("house\t!Bude\n*\t!okay\n")
+    assert parse(["model", "--glossary", str(tmp_path / "g.tsv"), *way]).terms.always
+    (tmp_path / "g.tsv").write_text("*\t!okay\nhouse\tHaus\n")
+    with pytest.raises(ConfigError) as refused:
+        parse(["model", "--glossary", str(tmp_path / "g.tsv"), *way])
+    assert str(refused.value) == (
+        "samples cannot be made to contain a glossary's terms; leave one of the two out; `mt translate --help` shows "
+        "what it takes."
+    )
+
+
 def test_a_prefix_is_for_all_lines_or_each_has_its_own(shout, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "CHUNK", 2)
     shout(b"a\nb\nc\n", "--prefix", "So ")
@@ -165,6 +178,11 @@ def test_a_prefix_is_for_all_lines_or_each_has_its_own(shout, monkeypatch, tmp_p
     shout.translator.calls.clear()
     with pytest.raises(DataError, match=r"^p\.txt has fewer lines than the text; --prefix needs one for each\.$"):
         shout(b"a\nb\nc\nd\n", "--prefix", "@p.txt")
+    shout.translator.calls.clear()
+    for text in (b"a\nb\n", b""):
+        with pytest.raises(DataError, match=r"^p\.txt has more lines than the text; --prefix needs one for each\.$"):
+            shout(text, "--prefix", "@p.txt")
+        shout.translator.calls.clear()
     with pytest.raises(DataError, match=r"`no\.txt` does not exist"):
         shout(b"a\n", "--prefix", "@no.txt")
 
@@ -181,12 +199,15 @@ def test_files_in_and_out(shout, tmp_path):
         (["-i", "no.txt"], DataError, "`no.txt` does not exist"),
         (["-i", "bad.gz"], DataError, r"`bad.gz` is damaged or cut short after line [1-9]"),
         (["-i", "bad.txt"], DataError, r"^bad.txt:2: byte 0 \(0xff\) is not UTF-8"),
-        (["-i", "in.txt", "-o", "in.txt"], ConfigError, "--output in.txt is the file to translate"),
+        (["-i", "in.txt", "-o", "in.txt"], ConfigError, "^--output in.txt is a file that is read; name another one"),
+        (["--glossary", "terms.tsv", "-o", "terms.tsv"], ConfigError, "^--output terms.tsv is a file that is read"),
+        (["--prefix", "@in.txt", "-o", "in.txt"], ConfigError, "^--output in.txt is a file that is read"),
         (["-i", "in.txt", "-o", "no/out.txt"], CheckpointError, "`no/out.txt` cannot be written: No such file"),
     ],
 )
 def test_files_that_do_not_do(shout, tmp_path, argv, kind, sentence):
     (tmp_path / "in.txt").write_bytes(b"a\n")
+    (tmp_path / "terms.tsv").write_bytes(b"a\tb\n")
     (tmp_path / "bad.txt").write_bytes(b"a\n\xff\n")
     (tmp_path / "bad.gz").write_bytes(gzip.compress(b"".join(b"%d\n" % n for n in range(99999)))[:-12])
     with pytest.raises(kind, match=sentence):

@@ -103,7 +103,7 @@ def test_text_that_begins_like_bzip2(write):
 
 def test_zstd_needs_its_package(write, monkeypatch):
     monkeypatch.setitem(sys.modules, "zstandard", None)
-    with pytest.raises(DataError, match=r"a\.en` is compressed with zstd: install mt-trainer\[zstd\] to read it\."):
+    with pytest.raises(DataError, match=r"a\.en` is compressed with zstd: `pip install zstandard` to read it\."):
         list(read_lines(write(PACK["zst"](b"a\n"))))
 
 

@@ -4,7 +4,7 @@ import pytest
 from toy import number_pairs
 
 from mt.config import DataConfig
-from mt.corpus.own import read_own
+from mt.corpus.own import check_files, read_own
 from mt.corpus.readers import name_of
 from mt.errors import DataError
 
@@ -52,7 +52,8 @@ def test_languages_are_given_or_told_by_the_names(files, train, given, expected)
 @pytest.mark.parametrize("lines", [["one\teins"], ["one\teins", "one\tein", "one\teine"]])
 def test_too_little_to_hold_out(files, lines):
     (files / "few.tsv").write_text("\n".join(lines))
-    with pytest.raises(DataError, match=rf"^few.tsv: of its {len(lines)} pairs too few .* name one with `data.dev`\.$"):
+    pairs = "1 pair" if len(lines) == 1 else "3 pairs"
+    with pytest.raises(DataError, match=rf"^few.tsv: of its {pairs} too few .* name one with `data.dev`\.$"):
         read_own(DataConfig(train=["few.tsv"]))
 
 
@@ -61,6 +62,15 @@ def test_faults_of_files_come_through(files):
         read_own(DataConfig(train=["train.en", "dev.de"]))
     with pytest.raises(DataError, match=r"`dve.en` does not exist"):
         read_own(DataConfig(train=both("train"), dev=["dve.en", "dev.de"]))
+
+
+def test_names_are_checked_before_anything_is_read(files):
+    (files / "train.en").write_bytes(b"\xff")
+    check_files(DataConfig(train=both("train"), dev=["dev.tsv"], test=["hub:owner/name"]))
+    with pytest.raises(DataError, match=r"^`tset.de` does not exist: did you mean `test.de`\?$"):
+        read_own(DataConfig(train=both("train"), test=["test.en", "tset.de"]))
+    with pytest.raises(DataError, match=r"^`dev.en` has no partner"):
+        read_own(DataConfig(train=both("train"), dev=["dev.tsv", "dev.en"]))
 
 
 def test_names_that_say_the_opposite_and_one_file_for_both_sides_are_refused(files):
@@ -82,11 +92,11 @@ def test_languages_that_nobody_tells_are_asked_for(files, caplog):
 def test_pairs_that_training_knows_are_counted(files, caplog):
     (files / "new.tsv").write_text("new\tneu\n")
     read_own(DataConfig(train=both("train"), dev=["new.tsv"]))
-    assert "also stand" not in caplog.text
+    assert "the training text holds" not in caplog.text
     rows = (files / "train.tsv").read_text().split("\n")
     (files / "known.tsv").write_text(f"{rows[3].upper()}\n{rows[7]}!\nnew\tneu\n")
     read_own(DataConfig(train=both("train"), dev=["new.tsv"], test=["known.tsv"]))
-    assert "2 test pairs also stand in the training text; scores on them measure memory" in caplog.text
+    assert "the training text holds 2 test pairs, too; scores on them measure memory" in caplog.text
 
 
 def test_relatives_of_a_dev_set_that_is_held_out_are_counted(files, caplog):
@@ -94,7 +104,7 @@ def test_relatives_of_a_dev_set_that_is_held_out_are_counted(files, caplog):
     with caplog.at_level("INFO", logger="mt"):
         corpus = read_own(DataConfig(train=["twice.tsv"], src="en", tgt="de"))
     assert (len(corpus.dev), len(corpus.train)) == (10, 80)
-    assert "left out 10 training pairs that share a sentence with the dev set" in caplog.text
+    assert "left out of training, for a sentence shared with the dev set: 10 pairs" in caplog.text
 
 
 def test_a_corpus_of_the_hub_is_called_after_its_data_set():

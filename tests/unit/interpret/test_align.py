@@ -7,7 +7,7 @@ from toy import number_pairs, number_tokenizer, trained_numbers
 from mt.errors import CheckpointError
 from mt.interpret.align import Reading, hard_links, joint_links, read, soft_links, turned, word_maps
 from mt.interpret.aligner import Aligner, choose, from_file, to_file
-from mt.interpret.choose import best_words, choose_by_shape, readings, regularity
+from mt.interpret.choose import best_words, choose_alone, choose_by_shape, choose_together, readings, regularity
 from mt.interpret.gold import Gold, compare
 from mt.interpret.observe import Observation, Side, observe
 from mt.interpret.record import Maps
@@ -68,6 +68,31 @@ def test_best_words_are_the_hard_links_of_every_reading():
     assert len(found) == len(tried) == 2 * 7 * 2
     for row, reading in zip(found, tried, strict=True):
         assert {(i, j) for j, i in enumerate(row) if i >= 0} == hard_links(read(maps, reading))
+
+
+@pytest.mark.parametrize(("targets", "sources"), [(0, 3), (2, 0), (0, 0)])
+def test_a_pair_with_an_empty_side_changes_no_choice(targets, sources):
+    torch.manual_seed(1)
+    empty, full = torch.zeros(2, 1, 2, targets, sources + 1), [torch.rand(2, 1, 2, 3, 4) for _ in range(4)]
+    back = [maps[..., :3].transpose(3, 4).contiguous() for maps in full]  # [2, L, H, W, V], and an end mark
+    back = [torch.cat([maps, torch.zeros(2, 1, 2, 3, 1)], dim=4) for maps in back]
+    words = [(["a", "b", "c"], ["x", "y", "z"])] * 4
+    assert best_words(empty).tolist() == [[-1] * targets] * len(readings(1, 2))
+    turned_round = torch.zeros(2, 1, 2, sources, targets + 1)
+    with_it, without = choose_together([*full, empty], [*back, turned_round]), choose_together(full, back)
+    assert [one.reading for one in with_it] == [one.reading for one in without]
+    assert with_it[0].score == without[0].score and with_it[0].pairs == 5
+    blank = (["a"] * sources, ["x"] * targets)
+    assert choose_alone([*full, empty], [*words, blank]).reading == choose_alone(full, words).reading
+    assert choose_by_shape([*full, empty]) == choose_by_shape(full)
+
+
+def test_case_does_not_count_in_a_choice():
+    torch.manual_seed(1)
+    maps = [torch.rand(2, 1, 2, 3, 4) for _ in range(6)]
+    small, large = [(["a", "b", "c"], ["x", "y", "z"])] * 6, [(["A", "b", "C"], ["X", "Y", "z"])] * 6
+    mixed = [(small, large)[n % 2][n] for n in range(6)]
+    assert choose_alone(maps, mixed) == choose_alone(maps, small)
 
 
 def test_with_many_heads_each_is_tried_alone_and_all_together():

@@ -3,7 +3,7 @@
 import pytest
 
 from mt.errors import DataError
-from mt.interpret.gold import Gold, compare, parse_gold, pharaoh, read_gold
+from mt.interpret.gold import Gold, check_gold, compare, parse_gold, pharaoh, read_gold
 
 
 def test_aer_precision_and_recall_by_hand():
@@ -51,3 +51,22 @@ def test_a_line_that_is_no_links_is_named():
 def test_a_zero_where_words_count_from_one_is_named():
     with pytest.raises(DataError, match=r"^a\.links:1: `0-1` counts from 0, but .* from 1; see `--gold-base`\.$"):
         read_gold(["1-1 0-1"], base=1, path="a.links")
+
+
+@pytest.mark.parametrize(
+    ("line", "base", "sentence"),
+    [
+        ("0-0 1-3", 0, "a.links:2: the link 1-3 is past the words of its pair, 2 and 3 between spaces, which links "
+                       "count from 0."),
+        ("3-1 1-1", 1, "a.links:2: the link 3-1 is past the words of its pair, 2 and 3 between spaces, which links "
+                       "count from 1."),
+        ("0-0 2p0", 0, "a.links:2: the link 2-0 is past the words of its pair, 2 and 3 between spaces, which links "
+                       "count from 0."),
+    ],
+)  # fmt: skip
+def test_a_link_past_the_words_is_named(line, base, sentence):
+    sources, targets = ["", "one two"], ["", "eins , zwei"]
+    check_gold(read_gold(["", "1-1 1p2"], base=base, path="a.links"), sources, targets, base=base, path="a.links")
+    with pytest.raises(DataError) as refused:
+        check_gold(read_gold(["", line], base=base, path="a.links"), sources, targets, base=base, path="a.links")
+    assert str(refused.value) == sentence

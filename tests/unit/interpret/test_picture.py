@@ -1,11 +1,13 @@
 """Heat maps as pixels."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from mt.interpret import picture as module
-from mt.interpret.picture import CELL, FULL, GAP, Picture
+from mt.interpret.picture import CELL, FONT, FULL, GAP, Picture, _font, _spelt
 
 MAPS = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]]])
 
@@ -47,3 +49,38 @@ def test_any_words_will_do_with_any_font(words, monkeypatch):
     monkeypatch.setattr(ImageFont, "load_default", lambda size: ImageFont.load_default_imagefont())
     pixels = Picture(words, words, ["one"]).draw(torch.zeros(1, len(words), len(words) + 1))
     assert pixels.shape[0] > 0
+
+
+def test_the_font_is_the_systems_or_else_matplotlibs_or_else_pillows_own(monkeypatch):
+    from PIL import ImageFont
+
+    asked: list[str] = []
+
+    def of_no_use(*names):
+        asked.clear()
+        monkeypatch.setattr(ImageFont, "truetype", lambda file, size: refuse(file) if str(file) in names else file)
+
+    def refuse(file):
+        asked.append(str(file))
+        raise OSError("cannot open resource")
+
+    system, theirs = "DejaVuSans.ttf", "/lib/matplotlib/mpl-data/fonts/ttf/DejaVuSans.ttf"
+    monkeypatch.setattr(module, "find_spec", lambda name: SimpleNamespace(submodule_search_locations=[f"/lib/{name}"]))
+    monkeypatch.setattr(ImageFont, "load_default", lambda size: f"own of {size}")
+    of_no_use()
+    assert _font() == system
+    of_no_use(system)
+    assert str(_font()) == theirs
+    of_no_use(system, theirs)
+    assert _font() == f"own of {FONT}" and asked == [system, theirs]
+    monkeypatch.setattr(module, "find_spec", lambda name: None)  # no matplotlib
+    of_no_use(system)
+    assert _font() == f"own of {FONT}" and asked == [system]
+
+
+def test_letters_that_a_font_has_not_become_question_marks():
+    from PIL import ImageFont
+
+    assert _spelt("né東京", ImageFont.load_default_imagefont()) == "né??"
+    whole = SimpleNamespace(getlength=lambda word: 1.0)
+    assert _spelt("né東京", whole) == "né東京"

@@ -13,7 +13,7 @@ from mt.decode.translation import Stretch, Translation
 from mt.decode.translator import Translator
 from mt.interpret.aligner import Aligner, choose
 from mt.links.flags import Flag, Measures, coverage, measure, warning
-from mt.links.linker import Linker, contribution
+from mt.links.linker import Linked, Linker, Part, contribution
 from mt.links.unknown import replace_unknown, words_of_pieces
 from mt.words import spaced_words
 
@@ -97,6 +97,17 @@ def test_an_empty_text_has_no_links(translator, linker):
     assert lists[0][0].links() == set() and lists[0][0].soft([], []) == []
     assert measure(linker, [lists[0][0]]) == [Measures(None, None)]
     assert linker.link([], []) == []
+
+
+def test_a_stretch_without_pieces_on_one_side_has_no_links(translator, linker):
+    sources, targets = ["one two", "", "one"], ["", "eins", "eins"]
+    linked = [some[0] for some in linker.link(sources, given(translator.tokenizer, sources, targets))]
+    assert [len(one.parts) for one in linked] == [1, 1, 1]
+    assert [one.links() for one in linked] == [set(), set(), {(0, 0)}]
+    nothing_said, from_nothing, _ = measure(linker, linked)
+    assert nothing_said == Measures(None, 0.0) and nothing_said.flags == [Flag.under_translation]
+    assert from_nothing == Measures(pytest.approx(0.0, abs=1e-5), None)
+    assert from_nothing.flags == [Flag.hallucination]
 
 
 def test_without_a_choice_heads_are_guessed_once(translator, linker):
@@ -211,3 +222,22 @@ def test_words_of_pieces():
     assert words_of_pieces(["▁a", "b", "▁", "<unk>", "c", "▁d"]) == [(0, 2), (2, 5), (5, 6)]
     assert words_of_pieces(["a", "▁b"]) == [(0, 1), (1, 2)]
     assert words_of_pieces([]) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "offsets", "said", "places"),
+    [
+        ("Żółw", [(7, 0, 4)], "Żółw.", [(0, 4), (0, 4), (4, 5)]),
+        ("", [], ".", [(0, 0), (0, 0), (0, 1)]),  # nothing to put there
+    ],
+)
+def test_signs_after_an_unknown_word_stay(source, offsets, said, places):
+    stretch = Stretch((0, len(source)), (0, 2), (0, 3))
+    translation = Translation("⁇.", 0.0, 0.0, ["▁", "<unk>", "."], [], True, (stretch,))
+    weights = torch.zeros(3, len(offsets) + 1)
+    weights[:, 0] = 1.0
+    part = Part(offsets, [(5, 0, 0), (0, 0, 1), (6, 1, 2)], weights, torch.zeros(4))
+    replaced = replace_unknown(Linked(source, translation, [part]), 0)
+    assert replaced.text == said
+    assert [piece[1:] for piece in replaced.parts[0].target] == places
+    assert replaced.translation.stretches[0].target == (0, len(said))

@@ -4,12 +4,15 @@ import re
 from collections import Counter
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mt.decode.translation import Stretch, Translation
+from mt.links.linker import Linked, Part
 from mt.links.marks import Kind, parse
-from mt.links.markup import Request, apart
-from mt.words import reading_words
+from mt.links.markup import STAND_INS, Request, apart
+from mt.words import reading_words, spaced_words
 
 WORDS = st.sampled_from(
     ["ein", "Hund", "läuft", "U.S.", "3.5", "犬", ",", ".", "Peter", "Y", "%", "a-b", "{", "<", "&", "$"]
@@ -179,3 +182,49 @@ def test_text_that_breaks_a_mark_loses_its_signs():
     targets = apart(reading_words(text), [found.span() for found in re.finditer("Peter|Berlin|Tom", text)])
     said = request.put_back(text, reading_words(request.plain.text), targets, []).text
     assert marks(said) == marks(line), said
+
+
+@pytest.mark.parametrize("frame", ["siehe {{ {} }} %", "siehe ${}$", "siehe %({})s", "siehe www.{}"])
+def test_signs_of_the_text_give_way_where_they_swallow_a_mark(frame):
+    """`{ {x} }` would be one placeholder; without its own signs the text has every mark, still by its links."""
+    request, text = Request("see {x}"), frame.format("Peter")
+    sources, begin = reading_words(request.plain.text), text.index("Peter")
+    targets = apart(reading_words(text), [(begin, begin + 5)])
+    found = request.put_back(text, sources, targets, [(0, 0, 0.9), (1, targets.index((begin, begin + 5)), 0.9)])
+    assert marks(found.text) == marks("see {x}"), found.text
+    assert "Peter" not in found.text and found.text.split()[0] == "siehe"
+
+
+def test_signs_that_the_user_protects_may_look_like_a_mark_and_stay():
+    request, text = Request("} <b>x</b> {", protect=re.compile("[{}]")), "Berlin y Peter"
+    assert request.text == "Peter x Berlin"
+    sources, targets = reading_words(request.plain.text), reading_words(text)
+    said = request.put_back(text, sources, targets, [(0, 2, 0.9), (1, 1, 0.9), (2, 0, 0.9)]).text
+    assert said.split() == ["{", "<b>y</b>", "}"]
+
+
+def test_one_stand_in_for_several_goes_to_them_in_order():
+    request, text = Request(" ".join(STAND_INS) + " {x} {y}"), "Q X und X und X"
+    assert request.words == ["X", "X"]
+    found = request.put_back(text, reading_words(request.plain.text), reading_words(text), [])
+    assert found.text == "Q {x} und {y} und  "
+
+
+def linked_by_words(source, target, links):
+    """A translation whose pieces are words, each target word looking at one source word."""
+    ours, theirs = ([(n, a, b) for n, (a, b) in enumerate(spaced_words(text))] for text in (source, target))
+    weights = torch.zeros(len(theirs), len(ours) + 1)
+    for j, i in enumerate(links):
+        weights[j, i] = 1.0
+    stretch = Stretch((0, len(source)), (0, len(target)), (0, len(theirs)))
+    translation = Translation(target, 0.0, 0.0, [target[a:b] for _, a, b in theirs], [], True, (stretch,))
+    return Linked(source, translation, [Part(ours, theirs, weights, torch.zeros(len(theirs) + 1))])
+
+
+def test_a_linked_translation_gets_its_marks_back_and_keeps_none_of_its_own():
+    request = Request("one <b>two</b> {x}")
+    found = request.restore(linked_by_words(request.text, "zwei eins {x} Peter", [1, 0, 3, 2]))
+    assert found.text == "<b>zwei</b> eins     {x}"
+    assert found.links == {(1, 0), (0, 1), (2, 2)}
+    plain = Request("one two").restore(linked_by_words("one two", "zwei eins", [1, 0]))
+    assert (plain.text, plain.links) == ("zwei eins", {(1, 0), (0, 1)})

@@ -2,14 +2,17 @@
 
 import json
 import shlex
+import subprocess
 
 import pytest
 import yaml
 
 from mt.checkpoint import write_folder
 from mt.config import Config, DataConfig, TrainConfig
+from mt.dist import Group
 from mt.errors import CheckpointError, ConfigError, DataError
-from mt.train.folder import RunFolder, check_drift, flatten, machine, read_config, write_text
+from mt.train import folder as module
+from mt.train.folder import RunFolder, check_drift, flatten, folder_of_run, machine, read_config, write_text
 from mt.train.state import TrainState
 from mt.train.validate import Validation
 
@@ -83,6 +86,52 @@ def test_a_setting_that_an_older_version_did_not_have_is_no_change(tmp_path):
     check_drift(old, settings(), tmp_path)
 
 
+def test_a_setting_that_an_older_version_did_not_have_was_its_default(tmp_path):
+    old, new = settings(), settings()
+    del old["optim"]["eps"], old["train"]["average"]
+    new["optim"]["eps"] = 1.0
+    with pytest.raises(ConfigError, match=rf"^`optim.eps` was {settings()['optim']['eps']} when .* but is 1.0 now; go"):
+        check_drift(old, new, tmp_path)
+    new["optim"]["eps"] = settings()["optim"]["eps"]
+    new["train"]["average"] = 2  # may change
+    check_drift(old, new, tmp_path)
+
+
+def test_a_run_that_is_refused_leaves_no_new_folder_behind(tmp_path):
+    folder = RunFolder(tmp_path / "runs" / "a" / "b")
+    with pytest.raises(DataError, match="torn"), folder_of_run(folder, settings(), Group()):
+        assert sorted(path.name for path in folder.path.iterdir()) == [".lock", "config.yaml", "train.log"]
+        (tmp_path / "runs" / "other").mkdir()
+        raise DataError("torn")
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["other"]
+    (tmp_path / "runs" / "other").rmdir()
+    with pytest.raises(DataError), folder_of_run(folder, settings(), Group()):
+        raise DataError("torn")
+    assert list(tmp_path.iterdir()) == [tmp_path / "runs"]  # which was there before
+
+
+@pytest.mark.parametrize("inside", ["manifest.json", "checkpoints/step-00000001/model", "mine.txt"])
+def test_a_run_that_began_or_a_folder_with_more_in_it_stays(tmp_path, inside):
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(DataError), folder_of_run(folder, settings(), Group()):
+        (folder.path / inside).parent.mkdir(parents=True, exist_ok=True)
+        (folder.path / inside).touch()
+        raise DataError("torn")
+    assert (folder.path / inside).exists()
+    assert folder.config.exists() == (inside != "mine.txt")
+
+
+def test_an_old_folder_and_what_a_fault_of_ours_leaves_stay(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(ZeroDivisionError), folder_of_run(folder, settings(), Group()):
+        raise ZeroDivisionError
+    left = sorted(folder.path.iterdir())
+    assert [path.name for path in left] == [".lock", "config.yaml", "train.log"]
+    with pytest.raises(DataError), folder_of_run(folder, settings(), Group()):
+        raise DataError("torn")
+    assert sorted(folder.path.iterdir()) == left
+
+
 def test_flattened_keys():
     assert flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": {}}) == {"a.b": 1, "a.c.d": [2]}
 
@@ -105,6 +154,30 @@ def test_every_start_adds_an_attempt_to_the_manifest(begun):
 
 def test_what_this_machine_is_can_be_written_as_json():
     assert json.loads(json.dumps(machine())).keys() == {"python", "packages", "system", "cpus", "gpu", "git"}
+
+
+def test_only_a_checkout_of_mt_itself_tells_its_revision(tmp_path, monkeypatch):
+    def git(*words):
+        name = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+        return subprocess.run(["git", *name, *words], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    def told(root):
+        monkeypatch.setattr(module, "__file__", str(root / "mt" / "train" / "folder.py"))
+        return machine()["git"]
+
+    inner = tmp_path / "venv" / "site-packages"
+    for root in (tmp_path, inner):
+        (root / "mt" / "train").mkdir(parents=True)
+        (root / "mt" / "train" / "folder.py").touch()
+    git("init", "--quiet")
+    assert told(tmp_path) is None  # there is no commit
+    git("add", ".")
+    git("commit", "--quiet", "--message", "x")
+    head = git("rev-parse", "HEAD").strip()
+    assert told(tmp_path) == head
+    assert told(inner) is None
+    (tmp_path / "new").touch()
+    assert told(tmp_path) == f"{head}+"
 
 
 def test_a_damaged_manifest_is_named(begun):
@@ -174,16 +247,23 @@ def test_a_finished_run_gives_its_scores_and_the_next_commands(tmp_path):
         .endswith("is finished after 1,234 steps: the limit of 5 minutes was reached.")
     )
     score = {"name": "BLEU", "value": 31.25, "signature": "nrefs:1"}
+    assert folder.farewell(state).endswith(" --test SOURCE TARGET")
     write_text(folder.evaluation / "test.json", json.dumps({"scores": [score]}))
+    assert folder.farewell(state).endswith("here'")
     assert "\n  BLEU 31.25  nrefs:1\n" in folder.farewell(state)
 
 
 @pytest.mark.parametrize("sentence", ["It's $HOME `now`.", 'say "no"', "-n", "a\\b"])
 def test_commands_are_safe_in_a_shell(tmp_path, sentence):
     folder = RunFolder(tmp_path / "it's here; rm x")
-    first, second = (shlex.split(line) for line in folder.commands(sentence).split("\n"))
+    first, second = (shlex.split(line) for line in folder.commands(sentence, tested=True).split("\n"))
     assert first == ["echo", sentence, "|", "mt", "translate", str(folder.path)]
     assert second == ["mt", "evaluate", str(folder.path)]
+
+
+def test_without_a_test_set_files_must_be_named(tmp_path):
+    said = RunFolder(tmp_path).commands("x", tested=False)
+    assert said.endswith(f"\n  mt evaluate {tmp_path} --test SOURCE TARGET")
 
 
 def test_a_model_of_an_earlier_step_is_not_the_one_to_hand_on(begun):

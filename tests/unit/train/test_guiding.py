@@ -19,6 +19,7 @@ from mt.interpret.record import record
 from mt.tokenizer import Tokenizer
 from mt.train.guiding import Guiding
 from mt.train.links import LinkTable
+from mt.train.memory import worst_batches
 from mt.train.speed import speed_up
 from mt.train.update import batch_loss
 
@@ -66,6 +67,22 @@ def word_of(pieces) -> list[int]:
         word += piece.startswith("▁")
         found.append(word)
     return found
+
+
+def test_a_batch_of_no_real_pairs_is_tried_out_with_a_lesson_for_every_row_and_leaves_no_trace(monkeypatch):
+    updater, taught = guided(), []
+    [batch, _] = worst_batches(200, shortest=3, longest=10, pieces=(20, 20))
+    assert batch.source_rows.num_sentences > PAIRS  # more than there are links for
+    count = updater.guiding.count
+    monkeypatch.setattr(updater.guiding, "count", lambda heard: (taught.append(heard.rows.item()), count(heard)))
+    updater.try_out(batch)
+    assert taught == [batch.target_rows.num_rows] and updater.guiding.take().tolist() == [0.0, 0.0]
+    assert all(p.grad is not None for p in updater.model.parameters())
+    real = number_corpus(PAIRS).batch(range(PAIRS))
+    for p in updater.model.parameters():
+        p.grad = None
+    found, fresh = gradients(updater, [real])[0], gradients(guided(), [real])[0]
+    assert all(torch.equal(gradient, fresh[name]) for name, gradient in found.items())
 
 
 def test_the_loss_is_that_of_the_recorded_maps_and_adds_to_the_translations():

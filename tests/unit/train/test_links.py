@@ -99,11 +99,11 @@ def test_a_file_that_is_not_there_is_named_with_the_nearest_one():
         ("0-0\n\n0-x\n\n",
          "a.links:3: a link must read `1-2`, or `1p2` where it is only possible, but reads `0-x`."),
         ("0-0\n\n0-0\n0-0 3-1\n",
-         "a.links:4: the link 3-1 is past the words of its pair, 3 and 3 between spaces, which links count from 0 "
-         "(a.en:4)."),
+         "a.links:4 (a.en:4): the link 3-1 is past the words of its pair, 3 and 3 between spaces, which links count "
+         "from 0."),
         ("0-0 1-2\n\n\n\n",
-         "a.links:1: the link 1-2 is past the words of its pair, 2 and 2 between spaces, which links count from 0 "
-         "(a.en:1)."),
+         "a.links:1 (a.en:1): the link 1-2 is past the words of its pair, 2 and 2 between spaces, which links count "
+         "from 0."),
         ("0-99999999999\n\n\n\n", "a.links:1: no line has as many words as a link here says."),
     ],
 )  # fmt: skip

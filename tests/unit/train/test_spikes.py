@@ -166,6 +166,27 @@ def test_a_run_that_goes_back_is_the_same_when_it_is_stopped(make, tmp_path, sto
     assert second.state.losses == unbroken.state.losses and second.state.went_back == 1
 
 
+def test_states_saved_by_the_clock_are_not_gone_back_to(make, tmp_path):
+    """They leave the newest checkpoint with a score where it is, though it is not among the best."""
+    plain, clocked = (make(spiked={15}, folder=name, keep=1, save_minutes=minutes)
+                      for name, minutes in (("plain", None), ("clocked", 1e-9)))  # fmt: skip
+    for trainer in (plain, clocked):
+        trainer.validator = Scripted(2.0, 1.0)
+        trainer.checkpoints = trainer.saver.checkpoints = Checkpoints(trainer.checkpoints.folder, keep=1)
+        back = trainer._one_step
+
+        def watched(*args, trainer=trainer, back=back):
+            back(*args)
+            if trainer.state.step == 15:
+                found = trainer.checkpoints.latest()
+                assert found is not None and found.step == (15 if trainer is clocked else 12)
+
+        trainer._one_step = watched
+        fit(trainer, tmp_path / trainer.checkpoints.folder.name)
+        assert trainer.state.went_back == 1
+    assert all(torch.equal(p, weights(clocked)[name]) for name, p in weights(plain).items())
+
+
 def test_with_nothing_to_go_back_to_it_goes_on(make, tmp_path, caplog):
     trainer = make(spiked={5}, steps=6)
     fit(trainer, tmp_path / "run")
@@ -191,8 +212,11 @@ def test_sigusr1_saves_and_goes_on(make, tmp_path):
 
     trainer._count = counted
     saved = []
-    real = trainer._write
-    trainer._write = lambda tensors, score: (saved.append((trainer.state.step, score)), real(tensors, score))
+    real = trainer.saver._write
+    trainer.saver._write = lambda state, tensors, score: (
+        saved.append((state.step, score)),
+        real(state, tensors, score),
+    )
     before = signal.getsignal(signal.SIGUSR1)
     fit(trainer, tmp_path / "run")
     assert saved == [(4, None), (6, 1.0), (7, None), (10, 1.0)]  # heard in `_tell`, after the processes have agreed

@@ -13,7 +13,7 @@ from mt.checkpoint import Checkpoints
 from mt.config import BatchConfig, ScheduleConfig, ScheduleKind, TrainConfig, Watch
 from mt.dist import Group
 from mt.errors import CheckpointError, MtError, StoppedError
-from mt.log import Metrics, read_metrics
+from mt.log import Metrics, logger, read_metrics
 from mt.optim import Ema
 from mt.train import trainer as module
 from mt.train.state import TrainState
@@ -143,11 +143,12 @@ def test_the_schedule_sees_where_the_run_stands(make, fit, tmp_path):
 def test_the_progress_line_tells_of_the_best_the_patience_and_the_end(make, fit, monkeypatch):
     monkeypatch.setattr(module, "time", Clock())
     seen = fit(make(3.0, 2.0, steps=10, patience=9, validate_every=4))
-    assert [status.step for status in seen] == list(range(1, 11))
+    assert [status.step for status in seen] == [1, 2, 3, 4, 4, 5, 6, 7, 8, 8, 9, 10, 10]  # after a validation again
     assert (seen[0].best, seen[0].patience_left, seen[0].eta_s) == (None, 9, pytest.approx(9.0))
-    assert (seen[8].best, seen[8].patience_left) == ("bleu 3.00 @ 4", 8)
-    assert seen[8].eta_s == pytest.approx(11 / 9)  # nine updates and two validations so far, and a tenth to go
-    assert seen[9].eta_s == 0 and seen[9].total_steps == 10
+    assert (seen[3].best, seen[4].best) == (None, "bleu 3.00 @ 4")
+    assert (seen[10].best, seen[10].patience_left) == ("bleu 3.00 @ 4", 8)
+    assert seen[10].eta_s == pytest.approx(11 / 9)  # nine updates and two validations so far, and a tenth to go
+    assert (seen[12].eta_s, seen[12].total_steps, seen[12].patience_left) == (0, 10, 7)
     assert all(0 < status.packing <= 1 and status.tgt_tokens_per_s > 0 for status in seen)
 
 
@@ -192,6 +193,11 @@ def test_updates_left_out_are_counted_and_kept_out_of_the_mean(make, fit, monkey
     assert "step 3: the gradient is not finite; this update is skipped." in caplog.messages
 
 
+def test_the_last_line_shows_a_best_that_the_last_validation_found(make, fit):
+    seen = fit(make(1.0, 2.0, 5.0, steps=6))
+    assert [status.best for status in seen[-2:]] == ["bleu 2.00 @ 4", "bleu 5.00 @ 6"]
+
+
 def test_too_many_in_a_row_end_the_run(make, fit, monkeypatch):
     trainer = make(steps=100)
     monkeypatch.setattr(
@@ -228,7 +234,7 @@ def test_read_an_update_late_everything_is_told_as_if_at_once(make, fit, tmp_pat
         numbers = [tuple(line[k] for k in ("step", "epoch", "loss", "lr")) for line in lines if line["kind"] == "train"]
         state = {name: value for name, value in where[-1].state.to_dict().items() if name != "seconds"}
         told.append((numbers, state, [text for text in caplog.messages if "not finite" in text], len(seen)))
-    assert told[0] == told[1] and told[0][1]["skipped"] == 2 and len(told[0][0]) == told[0][3] == 5
+    assert told[0] == told[1] and told[0][1]["skipped"] == 2 and (len(told[0][0]), told[0][3]) == (5, 8)
     assert told[0][2] == [f"step {n}: the gradient is not finite; this update is skipped." for n in (3, 4)]
 
 
@@ -324,8 +330,7 @@ def test_a_full_disk_costs_a_checkpoint_and_one_warning(make, fit, monkeypatch, 
     fit(trainer)
     assert trainer.state.step == 10 and trainer.checkpoints.latest().step == 10
     assert caplog.messages == [
-        f"step {step}: No space left on device. Training goes on, and the next validation tries again."
-        for step in (2, 8)
+        f"step {step}: No space left on device. Training goes on, and the next save tries again." for step in (2, 8)
     ]
 
 
@@ -405,6 +410,52 @@ def test_a_second_signal_ends_at_once_and_handlers_are_put_back(make, fit):
     with pytest.raises(KeyboardInterrupt):
         fit(trainer)
     assert signal.getsignal(signal.SIGINT) is before and trainer.checkpoints.latest() is None
+
+
+class Busy(logging.Handler):
+    """What writes messages: in the middle of the first one a signal comes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writing, self.messages = False, []
+
+    def emit(self, record) -> None:
+        assert not self.writing, "a message within a message: a buffered stream raises RuntimeError"
+        self.writing = True
+        self.messages.append(record.getMessage())
+        if len(self.messages) == 1:
+            signal.raise_signal(signal.SIGTERM)
+        self.writing = False
+
+
+def test_a_signal_within_a_message_is_answered_after_it(make, fit, caplog):
+    caplog.set_level("INFO", "mt")
+    busy, trainer = Busy(), make(steps=50)
+    logger.addHandler(busy)
+    try:
+        with pytest.raises(StoppedError, match="at step 2"):  # within the validation's message
+            fit(trainer)
+    finally:
+        logger.removeHandler(busy)
+    assert busy.messages[0].startswith("step 2: dev loss")
+    assert busy.messages[1:] == ["SIGTERM: saving after this update; once more ends at once."]
+
+
+def test_a_signal_is_answered_before_the_validation_that_is_due(make, fit, caplog):
+    caplog.set_level("INFO", "mt")
+    trainer = make(steps=50)
+    deal = trainer._deal
+
+    def deal_and_stop():
+        if trainer.state.step == 2:
+            signal.raise_signal(signal.SIGINT)
+        return deal()
+
+    trainer._deal = deal_and_stop
+    with pytest.raises(StoppedError, match="stopped by SIGINT at step 2"):
+        fit(trainer)
+    said = [text.split(":")[0] for text in caplog.messages]
+    assert said == ["SIGINT", "step 2"]
 
 
 def test_a_stop_during_the_last_validation_is_heard(make, fit):

@@ -1,0 +1,64 @@
+"""What `mt align` has chosen, in the model's folder: kept, read, refused, and taken back by removing it."""
+
+import json
+
+import pytest
+from toy import number_tokenizer, tiny_config, tiny_model
+
+from mt.checkpoint import verify_folder, write_folder
+from mt.checkpoint.folder import OPTIONAL
+from mt.config import DecodeConfig, Precision
+from mt.errors import CheckpointError
+from mt.interpret.align import Reading
+from mt.interpret.aligner import FILE
+from mt.interpret.choose import Choice
+from mt.links.kept import keep, kept_reading
+from mt.models import Description, read_model
+
+CHOICE = Choice(Reading(0, (1,), True), "regularity", 0.5, 40)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    size = number_tokenizer().tgt_size
+    told = Description(
+        src="en", tgt="de", src_size=size, tgt_size=size, max_length=64, precision=Precision.fp32, model=tiny_config(),
+        decode=DecodeConfig(),
+    )  # fmt: skip
+    files = {**told.files(number_tokenizer()), "model.safetensors": dict(tiny_model().named_parameters())}
+    write_folder(tmp_path / "m", files, meta={"step": 7})
+    return tmp_path / "m"
+
+
+def test_a_choice_is_kept_with_how_it_was_made(folder):
+    assert kept_reading(folder, tiny_model()) is None
+    keep(folder, CHOICE)
+    assert kept_reading(folder, tiny_model()) == CHOICE.reading
+    told = json.loads((folder / FILE).read_text())
+    assert (told["criterion"], told["score"], told["pairs"]) == ("regularity", 0.5, 40)
+    assert verify_folder(folder).meta == {"step": 7}
+
+
+def test_a_choice_that_was_removed_leaves_a_whole_model(folder):
+    keep(folder, CHOICE)
+    (folder / FILE).unlink()
+    assert FILE in OPTIONAL and FILE not in verify_folder(folder).files
+    assert kept_reading(read_model(folder).path, tiny_model()) is None
+    keep(folder, CHOICE)
+    assert kept_reading(read_model(folder).path, tiny_model()) == CHOICE.reading
+    assert [path.name for path in folder.parent.iterdir()] == ["m"]  # nothing was moved aside as bad
+
+
+def test_a_choice_that_was_edited_is_damage(folder):
+    keep(folder, CHOICE)
+    text = (folder / FILE).read_text()
+    (folder / FILE).write_text(text.replace('"layer": 0', '"layer": 1'))
+    with pytest.raises(CheckpointError, match=r"alignment\.json` must have SHA-256 .*: its content is damaged\.$"):
+        read_model(folder)
+
+
+def test_a_checkpoint_is_left_to_its_run(folder, tmp_path):
+    files = {name: (folder / name).read_bytes() for name in verify_folder(folder).files}
+    write_folder(tmp_path / "step-00000001", {**files, "optimizer.safetensors": b""})
+    with pytest.raises(CheckpointError, match=r"step-00000001 is a checkpoint, which only its run writes to\.$"):
+        keep(tmp_path / "step-00000001", CHOICE)

@@ -1,0 +1,216 @@
+"""Saves by the clock: when they come, what they displace, and that nothing is learnt otherwise for them."""
+
+import signal
+
+import pytest
+import torch
+from test_trainer import Clock, Scripted, Shown
+from toy import number_corpus, stream_of, tiny_model, updater_of
+
+from mt.checkpoint import Checkpoints
+from mt.config import BatchConfig, ScheduleConfig, TrainConfig
+from mt.dist import Group
+from mt.errors import CheckpointError, StoppedError
+from mt.log import Metrics, read_metrics
+from mt.optim import Ema
+from mt.train import trainer as module
+from mt.train.trainer import Trainer
+from mt.train.validate import Validation
+
+SCORES = (3.0, 1.0, 2.0)
+
+
+class ByStep:
+    """A validator whose score hangs on the step alone, also in a run that goes on."""
+
+    trainer: Trainer
+
+    def __call__(self, model) -> Validation:
+        return Scripted(SCORES[self.trainer.state.step // 4 - 1])(model)
+
+
+class Killed(BaseException):
+    """What nothing in the trainer catches."""
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    """An update takes a second, and a validation one more."""
+    monkeypatch.setattr(module, "time", Clock())
+
+
+@pytest.fixture
+def make(tmp_path):
+    def trainer(folder: str, seconds: float | None = None, **limits) -> Trainer:
+        """Args: seconds: between two saves by the clock; None: there are none."""
+        model = tiny_model(dropout=0.1)
+        minutes = seconds / 60 if seconds is not None else None
+        made = Trainer(
+            updater=updater_of(model, ema=Ema(model, 0.5)),
+            stream=stream_of(number_corpus(30), pool=8),
+            validator=ByStep(),
+            checkpoints=Checkpoints(tmp_path / folder / "checkpoints", 1),
+            files={},
+            train=TrainConfig(
+                **{"steps": 12, "validate_every": 4, "log_every": 1, "keep": 1, "save_minutes": minutes, **limits}
+            ),
+            batch=BatchConfig(tokens=64, max_length=32),
+            schedule=ScheduleConfig(warmup_steps=2),
+        )
+        made.validator.trainer, made.folder = made, tmp_path / folder
+        return made
+
+    return trainer
+
+
+def fit(trainer, until: int | None = None) -> list[str]:
+    """Train, and be killed within the update after `until`; returns every score and step that was saved."""
+    saved, write, deal = [], trainer.saver._write, trainer._deal
+
+    def watched(state, tensors, score):
+        saved.append(f"{state.step}" if score is None else f"{state.step}: {score:g}")
+        write(state, tensors, score)
+
+    def deal_or_die():
+        if until is not None and trainer.state.step > until:
+            raise Killed
+        return deal()
+
+    trainer.saver._write, trainer._deal = watched, deal_or_die
+    with Metrics(trainer.folder, step=trainer.state.step, tensorboard=False) as metrics:
+        trainer.fit(metrics, Shown())
+    return saved
+
+
+def everything(trainer):
+    """Weights, moments and means by name; then lines without what a clock measured, state and place in the data."""
+    tensors = {f"{kind} {name}": t for kind, found in trainer.updater.tensors().items() for name, t in found.items()}
+    clocks = {"seconds", "src_tokens_per_s", "tgt_tokens_per_s"}
+    lines = [
+        {k: v for k, v in line.items() if k not in clocks} for line in read_metrics(trainer.folder / "metrics.jsonl")
+    ]
+    state = {name: value for name, value in trainer.state.to_dict().items() if name != "seconds"}
+    kept = sorted(path.name for path in trainer.checkpoints.folder.iterdir())
+    return {name: t.clone() for name, t in tensors.items()}, (lines, state, trainer.stream.state_dict(), kept)
+
+
+def assert_same(one, other) -> None:
+    assert one[1] == other[1] and one[0].keys() == other[0].keys()
+    assert all(torch.equal(tensor, other[0][name]) for name, tensor in one[0].items())
+
+
+def test_a_save_is_due_when_so_much_time_has_gone_by_since_the_last(make):
+    # Seconds after each update: 1 2 3 | 4, validated 5 | 6 7 8 | 9, validated 10 | 11 12 13 | 14.
+    assert fit(make("run", seconds=3)) == ["3", "4: 3", "7", "8: 1", "11", "12: 2"]
+
+
+def test_a_validation_in_time_makes_others_needless_and_null_means_none(make):
+    assert fit(make("long", seconds=5)) == fit(make("never")) == ["4: 3", "8: 1", "12: 2"]
+
+
+def test_a_run_that_goes_on_counts_from_where_it_was_saved(make):
+    with pytest.raises(Killed):
+        fit(make("run", seconds=3), until=4)
+    second = make("run", seconds=3)
+    second.resume(second.checkpoints.latest())
+    assert second.state.seconds == 5.0
+    assert fit(second)[0] == "7"
+
+
+def test_the_state_before_makes_way_and_no_validated_one_does(make):
+    trainer, seen = make("run", seconds=1), []
+    keep = trainer.saver.keep
+
+    def watched(state, *, score=None):
+        keep(state, score=score)
+        seen.append(sorted(int(path.name[5:]) for path in trainer.checkpoints.folder.glob("step-*")))
+
+    trainer.saver.keep = watched
+    fit(trainer)
+    assert seen == [
+        [1], [2], [3], [4], [4, 5], [4, 6], [4, 7], [4, 8], [4, 8, 9], [4, 8, 10], [4, 8, 11], [4, 8, 12]
+    ]  # fmt: skip
+    assert [path.name for path in trainer.checkpoints.ranked()] == ["step-00000004", "step-00000012", "step-00000008"]
+
+
+@pytest.mark.parametrize("killed", [1, 3, 5, 7, 10, 11])
+def test_killed_after_a_save_by_the_clock_it_goes_on_as_if_nothing_had_been(make, killed):
+    unbroken, first = make("unbroken"), make("killed", seconds=1)
+    fit(unbroken)
+    with pytest.raises(Killed):
+        fit(first, until=killed)
+    second = make("killed", seconds=1)
+    saved = second.checkpoints.latest()
+    assert (saved.step, saved.score) == (killed, None)
+    torch.rand(99)  # random numbers move on in between
+    second.resume(saved)
+    fit(second)
+    assert_same(everything(second), everything(unbroken))
+
+
+def test_a_disk_that_is_full_is_not_asked_again_at_every_update(make, monkeypatch, caplog):
+    trainer, tried = make("run", seconds=3), []
+
+    def save(self, step, **parts):
+        tried.append(step)
+        if step < 12:
+            raise CheckpointError("No space left on device.")
+
+    monkeypatch.setattr(Checkpoints, "save", save)
+    trainer.fit(None, None)
+    assert tried == [3, 4, 7, 8, 11, 12]
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == ["No space left on device. Training goes on, and the next save tries again."]
+
+
+def test_a_stop_saves_once_though_a_save_by_the_clock_is_due(make):
+    trainer = make("run", seconds=1, steps=2)
+    trainer.signal = signal.SIGTERM
+    saved, write = [], trainer.saver._write
+    trainer.saver._write = lambda *parts: (saved.append(parts[0].step), write(*parts))
+    with pytest.raises(StoppedError, match="stopped by SIGTERM at step 1, saved"):
+        trainer.fit(None, None)
+    assert saved == [1]
+
+
+# ---------------------------------------------------------------- of several processes
+
+
+class Other(Group):
+    """The second of two processes, which is told the first one's clock; what it waits for is noted."""
+
+    def __init__(self) -> None:
+        super().__init__(rank=1, world=2)
+        self.seconds, self.waits = 0.0, []
+
+    def owns(self, place):
+        return True  # there is one batch an update, and a process without one has nothing to do
+
+    def add_up(self, *numbers):
+        if not isinstance(numbers[1], bool):
+            return list(numbers)
+        assert numbers[0] == 0.0  # its own clock is not to count
+        self.seconds += 1.0
+        return [self.seconds, *map(float, numbers[1:])]
+
+    def all_reduce_sum(self, tensors):
+        pass
+
+    def from_main(self, work):
+        name = work.__qualname__
+        self.waits.append(("validation" if "_validate" in name else "save", self.trainer.state.step))
+        if "_validate" not in name:
+            return None
+        self.seconds += 1.0
+        return [1.0, 1.0]
+
+
+def test_every_process_saves_when_the_first_one_does(make):
+    """However its own clock runs: here at a thousand seconds an update."""
+    trainer = make("run", seconds=3)
+    trainer.group = trainer.updater.group = other = Other()
+    other.trainer = trainer
+    module.time.perf_counter = lambda clock=module.time: setattr(clock, "now", clock.now + 1000) or clock.now
+    trainer.fit(None, None)
+    assert [step for what, step in other.waits if what == "save"] == [3, 4, 7, 8, 11, 12]
+    assert [step for what, step in other.waits if what == "validation"] == [4, 8, 12]
