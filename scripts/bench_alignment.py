@@ -3,6 +3,7 @@
     python scripts/bench_alignment.py text     --work runs/align --data ../shared/data  # lower-cased, Moses tokens
     python scripts/bench_alignment.py others   --work runs/align                        # eflomal, fast_align
     python scripts/bench_alignment.py counted  --work runs/align                        # mt align without a model
+    python scripts/bench_alignment.py counted  --work runs/align --forward runs/a --backward runs/b  # mt align --learn
     python scripts/bench_alignment.py links    --work runs/align                        # what guided runs are taught
     python scripts/bench_alignment.py commands --work runs/align                        # how to train six models
     python scripts/bench_alignment.py ours     --work runs/align --forward runs/a --backward runs/b
@@ -100,21 +101,26 @@ def eflomal(work: Path, name: str) -> list[list[Links]]:
     return [read_links(Path(side)) for side in sides]
 
 
-def hmm(work: Path, learnt: str, asked: str) -> "list[list[Tensor]]":
-    """The weights of the pairs of one text, in both directions, as learnt from another."""
+def read_sides(work: Path, name: str) -> tuple[list[str], list[str]]:
+    src, tgt = ((work / f"{name}.{side}").read_text().split("\n")[:-1] for side in (SRC, TGT))
+    return src, tgt
+
+
+def hmm(
+    text: tuple[list[str], list[str]], pairs: tuple[list[str], list[str]], start: "list[list[Tensor]] | None" = None
+) -> "list[list[Tensor]]":
+    """The weights of pairs, in both directions, as learnt from a text, of which `start` are the first."""
     from mt.interpret.hmm import HmmAligner
 
-    text, pairs = (
-        [(work / f"{name}.{side}").read_text().split("\n")[:-1] for side in (SRC, TGT)] for name in (learnt, asked)
-    )
-    there, back = zip(*HmmAligner(*text).weights(*pairs), strict=True)
+    there, back = zip(*HmmAligner(*text, zip(*start, strict=True) if start else None).weights(*pairs), strict=True)
     return [list(there), list(back)]
 
 
 def guide(work: Path) -> None:
     """Of the training pairs `guided.deen` and, turned round, `guided.ende`, by eflomal; `counted.*`, by ourselves; no
     links of the test pairs: `guided.none`."""
-    ways = {"guided": eflomal(work, "train"), "counted": directions(hmm(work, "train", "train"), LIKELY)}
+    train = read_sides(work, "train")
+    ways = {"guided": eflomal(work, "train"), "counted": directions(hmm(train, train), LIKELY)}
     for name, both in ways.items():
         links = [HEURISTICS[GUIDE](f, b) for f, b in zip(*both, strict=True)]
         for side, some in ((f"{SRC}{TGT}", links), (f"{TGT}{SRC}", [turned(one) for one in links])):
@@ -122,8 +128,10 @@ def guide(work: Path) -> None:
     (work / "guided.none").write_text("\n" * (work / "gold.links").read_text().count("\n"))
 
 
-def counted(work: Path, gold: list[Gold]) -> None:
-    weights = hmm(work, "all", "gold")
+def counted(work: Path, forward: Path | None, backward: Path | None, gold: list[Gold]) -> None:
+    text = read_sides(work, "all")
+    start = both_ways(open_aligners(work, forward, backward), *text) if forward and backward else None
+    weights = hmm(text, read_sides(work, "gold"), start)
     table("counted", *directions(weights, LIKELY), gold)
     row("counted", f"joint, at least {LIKELY}", joint(weights, LIKELY), gold)
 
@@ -144,7 +152,7 @@ def others(work: Path, gold: list[Gold]) -> None:
     row("fast_align", "its own", [set(map(tuple, one["alignments"])) for one in found], gold)
 
 
-def ours(work: Path, forward: Path, backward: Path, guide: Path | None, gold: list[Gold]) -> None:
+def open_aligners(work: Path, forward: Path, backward: Path) -> "list[Aligner]":
     from mt.build import load
     from mt.interpret.aligner import CHOOSE_ON, FILE, Aligner, choose
     from mt.links.kept import kept_reading
@@ -158,13 +166,19 @@ def ours(work: Path, forward: Path, backward: Path, guide: Path | None, gold: li
         aligners.append(Aligner(model, translator.tokenizer, max_length=translator.max_length, reading=kept))
         if kept is not None:
             print(f"# {path}: {kept.describe()}, as {FILE} says")
-    texts = {(n, s): (work / f"{n}.{s}").read_text().split("\n")[:-1] for n in ("train", "gold") for s in (SRC, TGT)}
-    first = [texts["train", side][:CHOOSE_ON] for side in (SRC, TGT)]
     if any(aligner.reading is None for aligner in aligners):
-        for choice in choose(aligners[0], first[0], first[1], aligners[1]):
+        sources, targets = read_sides(work, "train")
+        for choice in choose(aligners[0], sources[:CHOOSE_ON], targets[:CHOOSE_ON], aligners[1]):
             print(f"# {choice.reading.describe()}: {choice.criterion} {choice.score:.3f} on {choice.pairs} pairs")
-    known = both_ways(aligners, *first)
-    weights = both_ways(aligners, texts["gold", SRC], texts["gold", TGT])
+    return aligners
+
+
+def ours(work: Path, forward: Path, backward: Path, guide: Path | None, gold: list[Gold]) -> None:
+    from mt.interpret.aligner import CHOOSE_ON
+
+    aligners = open_aligners(work, forward, backward)
+    known = both_ways(aligners, *(side[:CHOOSE_ON] for side in read_sides(work, "train")))
+    weights = both_ways(aligners, *read_sides(work, "gold"))
     there, back = directions(weights)
     table("attention", there, back, gold)
     wanted = read_links(guide)[: len(known[0])] if guide else None
@@ -236,8 +250,10 @@ def main() -> None:
     path = asked.work / "gold.links"
     gold = read_gold(path.read_text().split("\n")[:-1], base=0, path=path)
     print("| system | joined by | AER | precision | recall |\n|---|---|---|---|---|")
-    if asked.what in ("others", "counted"):
-        (others if asked.what == "others" else counted)(asked.work, gold)
+    if asked.what == "others":
+        others(asked.work, gold)
+    elif asked.what == "counted":
+        counted(asked.work, asked.forward, asked.backward, gold)
     else:
         ours(asked.work, asked.forward, asked.backward, asked.guide, gold)
 

@@ -26,6 +26,7 @@ examples:
   mt align runs/de-en --source a.de --target a.en > links
   mt align runs/de-en --reverse runs/en-de --source a.de --target a.en --gold a.links --gold-base 0
   mt align --source train.de --target train.en -o train.links
+  mt align runs/de-en --reverse runs/en-de --learn --source train.de --target train.en -o train.links
 
 A line out for each pair, `i-j` for source word i and target word j, counted from 0. Words are what stands between white
 space: give tokenised text for links between words and signs. With --soft it is `i-j:weight`.
@@ -34,7 +35,8 @@ Which layer and heads are read, and whether where a word is the decoder's input 
 the first 500 pairs without gold links, and kept in the model folder, if there are 30 at least.
 
 Without a model, which words belong together is counted in the text itself, in two directions that are taught to agree:
-give all the text that there is, some thousand pairs at least. Such links can teach a model (alignment.links)."""
+give all the text that there is, some thousand pairs at least. With --learn counting starts from what two models asked,
+which is better than either alone. Such links can teach a model (alignment.links)."""
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -46,7 +48,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--symmetrize", choices=HEURISTICS, help="how both directions become one (default: grow-diag); joint: by weight"
     )
-    parser.add_argument("--least", type=number_from_0, help="weight that a link needs (0; joint: 0.1; no model: 0.5)")
+    parser.add_argument("--least", type=number_from_0, help="weight that a link needs (0; joint: 0.1; counted: 0.5)")
+    parser.add_argument("--learn", action="store_true", help="count in the text, starting from both models' attention")
     parser.add_argument("--soft", action="store_true", help="print every weight of at least --least (default: 0.01)")
     parser.add_argument("--gold", metavar="FILE", help="links drawn by people: print AER, precision, recall")
     parser.add_argument("--gold-base", type=int, choices=[0, 1], help="what the words of --gold are counted from")
@@ -58,9 +61,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parser.error("--gold and --gold-base go together: say whether its words count from 0 or from 1")
     if not asked.model and (asked.reverse or asked.choose_again or asked.device != "auto"):
         parser.error("--reverse, --choose-again and --device are about a model, but none is given")
+    if asked.learn and not asked.reverse:
+        parser.error("--learn starts from models of both directions: name the second with --reverse")
     if asked.model and asked.symmetrize and not asked.reverse:
         parser.error("--symmetrize needs a second model: name it with --reverse")
-    if asked.soft and (asked.gold or asked.reverse):
+    if asked.soft and (asked.gold or (asked.reverse and not asked.learn)):
         parser.error("--soft prints the weights of one direction; leave --gold and --reverse out")
     if asked.gold and asked.output:
         parser.error("--gold prints how the links agree with it, and no links; leave --output out")
@@ -84,7 +89,9 @@ def run(argv: list[str]) -> int:
 
     setup()
     set_up_cpu(None)
-    weights = attended(sources, targets, asked) if asked.model else learnt(sources, targets)
+    weights = attended(sources, targets, asked) if asked.model else None
+    if weights is None or asked.learn:
+        weights = learnt(sources, targets, weights)
     if gold is not None:
         say_agreement(hard(weights, asked), gold, asked)
     elif asked.output:
@@ -109,14 +116,16 @@ def read_gold_file(asked: argparse.Namespace, sources: Sequence[str], targets: S
     return gold
 
 
-def learnt(sources: Sequence[str], targets: Sequence[str]) -> "Iterator[tuple[Tensor, ...]]":
+def learnt(
+    sources: Sequence[str], targets: Sequence[str], start: "Iterator[tuple[Tensor, ...]] | None"
+) -> "Iterator[tuple[Tensor, ...]]":
     """The weights of every pair in both directions, learnt from these pairs."""
     from mt.interpret.hmm import HmmAligner
     from mt.log import logger
 
     if len(sources) < FEW:
         logger.warning(f"{counted(len(sources), 'pair')} say little about which words belong together: add other text.")
-    return HmmAligner(sources, targets).weights(sources, targets)
+    return HmmAligner(sources, targets, start).weights(sources, targets)
 
 
 def attended(
@@ -179,7 +188,7 @@ def hard(weights: "Iterator[tuple[Tensor, ...]]", asked: argparse.Namespace) -> 
     from mt.interpret.symmetrize import HEURISTICS as JOIN
 
     joint = asked.symmetrize == "joint"
-    least = (0.1 if joint else 0.0) if asked.model else LIKELY
+    least = LIKELY if asked.learn or not asked.model else 0.1 if joint else 0.0
     least = least if asked.least is None else asked.least
     for forward, *backward in weights:
         if not backward:

@@ -3,13 +3,14 @@
 A model says that each word of one side is made by a word of the other or by none, p(made | making), and how far its
 maker lies from the one before, p(jump) (Vogel et al. 1996). What a model believes of a text is counted, and is what it
 says next (EM). Of the two directions the product is counted (Liang, Taskar & Klein 2006, "Alignment by agreement"): a
-link that only one of them believes in teaches neither.
+link that only one of them believes in teaches neither. The first counts may come from elsewhere: from the attention of
+two translation models, which knows nothing of counts and much of context.
 
 Letters: `B` pairs of one shape; `V` made words, `W` making ones, `W1` those and none.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,7 +110,10 @@ class HmmAligner:
     It needs some 15 KB of memory and 8 ms of one core for a pair of 25 words a side.
     """
 
-    def __init__(self, sources: Sequence[str], targets: Sequence[str]) -> None:
+    def __init__(
+        self, sources: Sequence[str], targets: Sequence[str], start: Iterable[Sequence[Tensor]] | None = None
+    ) -> None:
+        """Args: start: of each pair what is believed at first, as `weights` says it; None: nothing."""
         self.vocabularies = [_numbered(sources), _numbered(targets)]
         shapes = _by_shape(self._read(sources, targets))
         met = [np.unique(self._together(*sides)) for _, *sides in shapes]
@@ -119,6 +123,8 @@ class HmmAligner:
             Direction(np.ones(len(self.met) + 1), np.ones(len(made) + 1)) for made in self.vocabularies[::-1]
         ]
         blocks = [self._block(*shape) for shape in shapes]
+        if start is not None:
+            self._learn(blocks, list(start))
         rounds = LEXICAL_ROUNDS + JUMPING_ROUNDS
         for number in range(rounds):
             if number == LEXICAL_ROUNDS:
@@ -168,13 +174,16 @@ class HmmAligner:
         )
         return [made for made, _ in both], [jumps for _, jumps in both]
 
-    def _learn(self, blocks: Sequence[Block]) -> float:
-        """A round of EM. Returns: the share of target words on whose maker both directions agree."""
+    def _learn(self, blocks: Sequence[Block], given: Sequence[Sequence[Tensor]] | None = None) -> float:
+        """A round of EM, by the posteriors that are given or else by those of the models.
+
+        Returns: the share of target words on whose maker both directions agree.
+        """
         links = np.zeros(len(self.met))
         alone = [np.zeros(len(direction.alone) - 1) for direction in self.directions]
         jumps = [np.zeros(2 * FARTHEST + 1) for _ in self.directions]
         for block in blocks:
-            (there, back), expected = self._believe(block)
+            (there, back), expected = self._believe(block) if given is None else _given(given, block)
             agreed = there[..., :-1] * back[..., :-1].transpose(0, 2, 1)
             links += np.bincount(block.links.ravel(), agreed.ravel(), len(links))
             for way, (words, makers) in enumerate(((block.targets, 2), (block.sources, 1))):
@@ -207,6 +216,12 @@ def _by_shape(pairs: Sequence[tuple[list[int], list[int]]]) -> list[Shape]:
             sides = (np.array([pairs[number][side] for number in some], np.int64) for side in (0, 1))
             found.append((some, *sides))
     return found
+
+
+def _given(weights: Sequence[Sequence[Tensor]], block: Block) -> tuple[list[Chances], list[Chances]]:
+    """As `_believe`, of weights that know nothing of jumps."""
+    made = [np.stack([weights[pair][way].double().numpy() for pair in block.pairs]) for way in (0, 1)]
+    return made, [np.zeros(2 * FARTHEST + 1)] * 2
 
 
 def _never_nothing(chances: Float[Chances, " K"]) -> Float[Chances, " K1"]:

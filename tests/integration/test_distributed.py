@@ -190,11 +190,13 @@ def test_a_signal_to_one_process_stops_all_and_the_run_goes_on(folder, command, 
 
 
 def test_a_failure_of_one_process_is_told_by_all(folder, command, together):
-    process = together(folder, *command("failed"), "data.dev=[nowhere.en,nowhere.de]")
+    (folder / "long.en").write_text("one\ntwo\n")
+    (folder / "short.de").write_text("eins\n")
+    process = together(folder, *command("failed"), "data.dev=[long.en,short.de]")
     assert process.end() == 1
     said = process.stderr.read_text()
-    assert re.search(r"^mt train: .*nowhere\.en", said, re.MULTILINE)
-    assert re.search(r"^mt train: process 0 of the run failed: .*nowhere\.en", said, re.MULTILINE)
+    assert re.search(r"^mt train: .*short\.de", said, re.MULTILINE)
+    assert re.search(r"^mt train: process 0 of the run failed: .*short\.de", said, re.MULTILINE)
 
 
 def test_batches_that_cannot_be_dealt_out_are_refused(folder, command, together):

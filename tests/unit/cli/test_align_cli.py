@@ -101,6 +101,7 @@ def test_a_checkpoint_is_read_and_not_written(folders, text, tmp_path, caplog):
     [
         (["--gold", "g"], "--gold and --gold-base go together"),
         (["--gold-base", "0"], "--gold and --gold-base go together"),
+        (["--learn"], "--learn starts from models of both directions: name the second with --reverse"),
         (["--symmetrize", "union"], "--symmetrize needs a second model: name it with --reverse"),
         (["--soft", "--reverse", "m"], "--soft prints the weights of one direction"),
         (["--gold", "g", "--gold-base", "0", "-o", "x"], "--gold prints how the links agree .*; leave --output out"),
@@ -130,6 +131,14 @@ def test_without_a_model_links_are_learnt_from_the_text(text, capsys, caplog):
     weights = [float(item.split(":")[1]) for item in capsys.readouterr().out.split()]
     assert all(0.2 <= weight <= 1 for weight in weights)
     assert len(weights) >= sum(len(line.split()) for line in lines)
+
+
+def test_learning_starts_from_both_models(folders, text, capsys):
+    both = ["--reverse", str(folders / "backward"), "--learn"]
+    assert align(folders, text, *both, "--gold", str(text / "gold"), "--gold-base", "1") == 0
+    assert float(capsys.readouterr().out.split()[1]) < 5
+    assert align(folders, text, *both, "--soft") == 0
+    assert len(capsys.readouterr().out.split("\n")) == len(PAIRS) + 2
 
 
 def test_files_of_unequal_length_are_refused(folders, text):

@@ -4,6 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,3 +115,11 @@ def test_the_order_of_pairs_does_not_matter(order):
 
 def test_nothing_to_learn_from():
     assert [tuple(there.shape) for there, _ in HmmAligner([], []).weights(["a b"], ["c"])] == [(1, 3)]
+
+
+def test_what_is_believed_at_first_is_what_is_counted_first():
+    # each word stands once, so that only what is given says which belong together, and in which order
+    crossed = torch.tensor([[0.1, 0.9, 0.0], [0.9, 0.1, 0.0]])
+    aligner = HmmAligner(["a b"], ["x y"], [(crossed, crossed)])
+    assert links(aligner, ["a b"], ["x y"]) == [{(0, 1), (1, 0)}]
+    assert links(HmmAligner(["a b"], ["x y"]), ["a b"], ["x y"]) != [{(0, 1), (1, 0)}]
