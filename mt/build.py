@@ -234,7 +234,7 @@ def train(config: Config, command: list[str]) -> float:
     folder = RunFolder(Path(config.run.root) / str(config.run.name))
     with (
         joined(folder.path.name, device=device, minutes=config.train.timeout_minutes) as group,
-        folder_of_run(folder, config.to_dict(), group),
+        folder_of_run(folder, config.to_dict(), Config().to_dict(), group),
     ):
         with group.main_first():  # the others read what it left in the caches
             material = read_material(config)

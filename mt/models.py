@@ -33,7 +33,7 @@ from mt.nn.transformer import Transformer
 from mt.plain import from_plain
 from mt.tokenizer import Tokenizer
 
-CONFIG, WEIGHTS, EMA = "config.json", "model.safetensors", "ema.safetensors"
+CONFIG, WEIGHTS, EMA, CARD = "config.json", "model.safetensors", "ema.safetensors", "README.md"
 RUNS = Path("runs")
 MAX_CONFIG = 1 << 20  # bytes
 MAX_TABLE = 1 << 24  # numbers in a table of positions, which no weight in the file vouches for

@@ -14,6 +14,7 @@ from mt.errors import CheckpointError, counted
 from mt.evaluate import Report, evaluate
 from mt.log import Metrics, Progress, logger
 from mt.material import Material
+from mt.models import CARD, WEIGHTS
 from mt.nn.transformer import Transformer
 from mt.train.card import model_card
 from mt.train.dump import dump_batch
@@ -122,8 +123,8 @@ class Run:
         facts = {"steps": state.step, "tgt_tokens": state.tgt_tokens, "minutes": state.seconds / 60}
         card = model_card({**self.facts, **facts}, report.scores if report else [], f"the test set of {corpus.name}")
         weights = {name: p.detach().cpu().contiguous() for name, p in trainer.model.named_parameters()}
-        files = {**trainer.saver.files, "model.safetensors": weights, "README.md": card.encode()}
-        write_folder(self.folder.model, files, meta={"step": state.step}, replace=True)
+        files = {**trainer.saver.files, WEIGHTS: weights, CARD: card.encode()}
+        write_folder(self.folder.model, files, meta={"step": state.step}, free={CARD}, replace=True)
         conclude(self.material, state, self.folder, report)
 
 

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 
 from mt.interpret.align import hard_links, joint_links, turned
 from mt.interpret.gold import Gold, compare, pharaoh, read_gold
+from mt.interpret.hmm import LIKELY
 from mt.interpret.symmetrize import HEURISTICS
 from mt.words import Links
 
@@ -55,7 +56,6 @@ OURS = """\
 python scripts/bench_alignment.py ours --work {work} \\
   --forward runs/{name}_{src}{tgt} --backward runs/{name}_{tgt}{src}"""
 BY_GUIDE = " --guide {work}/{name}.{src}{tgt}"
-LIKELY = 0.5  # weight that a link needs, of those counted in the text
 
 
 def prepare(data: Path, work: Path) -> None:

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -29,7 +29,6 @@ from mt.log import logger
 
 MANIFEST = "MANIFEST.json"
 MAX_MANIFEST, MAX_FILES = 1 << 20, 1000
-OPTIONAL = frozenset({"alignment.json"})  # who removes these takes a choice back, and has a whole model still
 FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
@@ -39,6 +38,7 @@ class Manifest:
 
     files: dict[str, tuple[int, str]]  # name: (bytes, SHA-256)
     meta: dict[str, Any]
+    free: frozenset[str] = frozenset()  # of `files`, those that a person may edit or remove
 
 
 def write_folder(
@@ -46,9 +46,12 @@ def write_folder(
     files: Mapping[str, bytes | Mapping[str, Tensor]],
     *,
     meta: Mapping[str, Any] | None = None,
+    free: Collection[str] = (),
     replace: bool = False,
 ) -> None:
     """Write `files` (tensors as safetensors) and their manifest to the folder `target`, whole or not at all.
+
+    The folder is still whole when a person has edited or removed files that are `free`.
 
     A valid folder that is already there stays as it is, or makes way if `replace`: then, for one instant, neither
     is there. An invalid one is moved to `bad-<name>-<n>`. Raises `CheckpointError` when the disk does not take
@@ -68,6 +71,8 @@ def write_folder(
                 shutil.rmtree(temp)
             temp.mkdir()
             entries = {name: _write_file(temp / name, content) for name, content in files.items()}
+            for name in entries.keys() & free:
+                entries[name]["free"] = True
             manifest = schema.MANIFEST.mark({"meta": dict(meta or {}), "files": entries})
             _write_file(temp / MANIFEST, json.dumps(manifest, indent=2).encode())
             _sync_folder(temp)
@@ -95,24 +100,25 @@ def read_manifest(folder: Path) -> Manifest:
         raise CheckpointError(f"`{path}` must hold the objects `files` and `meta`, but does not.")
     if len(listed) > MAX_FILES:
         raise CheckpointError(f"`{path}` must list at most {MAX_FILES} files, but lists {len(listed):,}.")
-    files = {}
+    files, free = {}, set[str]()
     for name, entry in listed.items():
         if not FILE_NAME.fullmatch(name) or name == MANIFEST:
             raise CheckpointError(f"`{path}` must list plain file names, but lists {name!r:.80}.")
         match entry:
             case {"size": int(size), "sha256": str(sha256)}:
                 files[name] = size, sha256
+                free |= {name} if entry.get("free") is True else set()
             case _:
                 raise CheckpointError(f"`{path}` must give the size and SHA-256 of `{name}`, but does not.")
-    return Manifest(files, meta)
+    return Manifest(files, meta, frozenset(free))
 
 
 def verify_folder(folder: Path) -> Manifest:
     """The manifest of `folder` once every file agrees with it, hash included, and no other file is there.
 
-    A file of `OPTIONAL` may be gone; the manifest that is handed out does not name it then. Names with a leading dot
-    are the system's (.DS_Store) and never read, so they are let be. Raises `CheckpointError` naming the first file that
-    is wrong and what is wrong with it.
+    Free files are let be; one that is gone is not in the manifest that is handed out. Names with a leading dot are the
+    system's (.DS_Store) and never read, so they are let be too. Raises `CheckpointError` naming the first file that is
+    wrong and what is wrong with it.
     """
     if not folder.is_dir():
         raise CheckpointError(f"`{folder}` must be a folder, but is {'a file' if folder.exists() else 'not there'}.")
@@ -121,9 +127,11 @@ def verify_folder(folder: Path) -> Manifest:
         present = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     if unlisted := present - manifest.files.keys() - {MANIFEST}:
         raise CheckpointError(f"`{folder / min(unlisted)}` is not in the manifest of its folder: move it elsewhere.")
-    there = {name: entry for name, entry in manifest.files.items() if name in present or name not in OPTIONAL}
+    there = {name: entry for name, entry in manifest.files.items() if name in present or name not in manifest.free}
     for name, (must_size, must_hash) in there.items():
         path = folder / name
+        if name in manifest.free:
+            continue
         if not path.is_file():
             raise CheckpointError(f"`{path}` is in the manifest of its folder, but missing.")
         with explained(f"`{path}` cannot be read"), path.open("rb") as file:
@@ -132,7 +140,7 @@ def verify_folder(folder: Path) -> Manifest:
             if (found := hashlib.file_digest(file, "sha256").hexdigest()) != must_hash:
                 hashes = f"must have SHA-256 {must_hash[:12]}…, but has {found[:12]}…"
                 raise CheckpointError(f"`{path}` {hashes}: its content is damaged.")
-    return Manifest(there, manifest.meta)
+    return Manifest(there, manifest.meta, manifest.free & there.keys())
 
 
 def find_problem(folder: Path) -> CheckpointError | None:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 # As `mt.interpret.symmetrize.HEURISTICS`; told again, for that room needs torch.
 HEURISTICS = ["intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and", "joint"]
 ENOUGH = 30  # pairs to keep a choice for good; on two any head at all was taken
-LIKELY = 0.5  # weight that a link needs when it was counted: more likely than not
 FEW = 1_000  # pairs of which counting says little
 EPILOG = """\
 examples:
@@ -108,10 +107,6 @@ def read_gold_file(asked: argparse.Namespace, sources: Sequence[str], targets: S
     from mt.interpret.gold import check_gold, read_gold
 
     gold = read_gold(list(read_lines(asked.gold)), base=asked.gold_base, path=asked.gold)
-    if len(gold) != len(sources):
-        raise DataError(
-            f"{asked.gold} has {len(gold):,} lines, but there are {len(sources):,} pairs; they must be as many."
-        )
     check_gold(gold, sources, targets, base=asked.gold_base, path=asked.gold)
     return gold
 
@@ -124,7 +119,9 @@ def learnt(
     from mt.log import logger
 
     if len(sources) < FEW:
-        logger.warning(f"{counted(len(sources), 'pair')} say little about which words belong together: add other text.")
+        logger.warning(
+            f"which words belong together is hard to learn from {counted(len(sources), 'pair')}: add other text."
+        )
     return HmmAligner(sources, targets, start).weights(sources, targets)
 
 
@@ -185,6 +182,7 @@ def choose(
 
 def hard(weights: "Iterator[tuple[Tensor, ...]]", asked: argparse.Namespace) -> "Iterator[Links]":
     from mt.interpret.align import hard_links, joint_links, turned
+    from mt.interpret.hmm import LIKELY
     from mt.interpret.symmetrize import HEURISTICS as JOIN
 
     joint = asked.symmetrize == "joint"

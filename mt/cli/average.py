@@ -73,19 +73,18 @@ def chosen(model: Path, asked: argparse.Namespace) -> list[Path]:
         return [model]
     from mt.checkpoint import Checkpoints
 
-    found = Checkpoints(model / "checkpoints", keep=1).ranked()
+    checkpoints = Checkpoints(model / "checkpoints", keep=1)
+    found = checkpoints.scored() if asked.last else checkpoints.ranked()
     if len(found) < number:
         there = counted(len(found), "validated checkpoint")
         raise CheckpointError(f"{model} has {there} to read, but is asked for {number}.")
-    if asked.last:
-        found.sort(key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
     return found[:number]
 
 
 def make_average(paths: Sequence[Path], output: Path) -> None:
     """Write the model folder. Raises: CheckpointError: for a damaged model, ConfigError: for models that differ."""
     from mt.checkpoint import average, write_folder
-    from mt.models import WEIGHTS, read_model
+    from mt.models import CARD, WEIGHTS, read_model
 
     models = [read_model(path) for path in paths]
     for other in models[1:]:
@@ -96,7 +95,7 @@ def make_average(paths: Sequence[Path], output: Path) -> None:
     description = replace(first.description, max_length=longest)
     parameters = sum(tensor.numel() for tensor in weights.values())
     card = model_card(models, parameters).encode()
-    write_folder(output, {**description.files(first.tokenizer), WEIGHTS: weights, "README.md": card})
+    write_folder(output, {**description.files(first.tokenizer), WEIGHTS: weights, CARD: card}, free={CARD})
 
 
 def check_alike(first: "StoredModel", other: "StoredModel") -> None:

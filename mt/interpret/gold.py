@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mt.errors import DataError
+from mt.errors import DataError, counted
 from mt.words import Links, spaced_words
 
 SURE = re.compile(r"(\d+)[-–](\d+)")
@@ -97,6 +97,8 @@ def check_words(links: Iterable[tuple[int, int]], source: str, target: str, *, b
 def check_gold(
     gold: Sequence[Gold], sources: Sequence[str], targets: Sequence[str], *, base: int, path: Path | str
 ) -> None:
-    """Raises: DataError: as `check_words`."""
+    """Raises: DataError: when there are not as many lines as pairs, and as `check_words`."""
+    if len(gold) != len(sources):
+        raise DataError(f"{path} must have a line for each of {counted(len(sources), 'pair')}, but has {len(gold):,}.")
     for n, (drawn, source, target) in enumerate(zip(gold, sources, targets, strict=True), 1):
         check_words(sorted(drawn.possible), source, target, base=base, where=f"{path}:{n}")

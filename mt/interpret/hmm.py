@@ -25,6 +25,7 @@ LEXICAL_ROUNDS = 5  # in which every jump is as likely (IBM model 1): who makes 
 JUMPING_ROUNDS = 5
 BY_NONE = 0.2  # share of the words that are made by none
 FARTHEST = 100  # words; longer jumps are as likely as this one
+LIKELY = 0.5  # weight that a link needs, for those who want no others
 LEAST = 1e-12  # probability of what was never seen
 LEAST_JUMP = 1e-6
 PLACES = 1 << 20  # for links, in one block

@@ -22,4 +22,6 @@ def keep(folder: Path, choice: Choice) -> None:
     if "optimizer.safetensors" in manifest.files:
         raise CheckpointError(f"{folder} is a checkpoint, which only its run writes to.")
     files = {name: (folder / name).read_bytes() for name in manifest.files}
-    write_folder(folder, {**files, FILE: to_file(choice)}, meta=manifest.meta, replace=True)
+    write_folder(
+        folder, {**files, FILE: to_file(choice)}, meta=manifest.meta, free=manifest.free | {FILE}, replace=True
+    )

@@ -19,7 +19,6 @@ import yaml
 from mt.checkpoint import RunLock, clean_up, read_json, read_manifest, write_text
 from mt.checkpoint.files import explained
 from mt.checkpoint.folder import find_problem
-from mt.config import Config
 from mt.dist import Group
 from mt.errors import CheckpointError, ConfigError, DataError, MtError, counted
 from mt.log import logger, setup
@@ -47,15 +46,16 @@ class RunFolder:
         self.evaluation = path / "eval"
         self.bad_batches = path / "bad_batches"
 
-    def begin(self, config: dict[str, Any]) -> None:
+    def begin(self, config: dict[str, Any], defaults: dict[str, Any]) -> None:
         """Write down the settings, or compare them with those that the run began with.
 
         A run that left no checkpoint has learnt nothing yet: its settings may all change.
 
+        Args: defaults: of all settings; a run that an older version began had those for settings it did not know.
         Raises: ConfigError: when a setting differs that must not change within a run.
         """
         if self.config.exists() and any(self.checkpoints.glob("step-*")):
-            check_drift(read_config(self.config), config, self.path)
+            check_drift(read_config(self.config), config, defaults, self.path)
         write_text(self.config, yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
 
     def check_text(self, facts: dict[str, Any]) -> None:
@@ -126,7 +126,9 @@ class RunFolder:
 
 
 @contextmanager
-def folder_of_run(folder: RunFolder, settings: dict[str, Any], group: Group) -> Iterator[None]:
+def folder_of_run(
+    folder: RunFolder, settings: dict[str, Any], defaults: dict[str, Any], group: Group
+) -> Iterator[None]:
     """Inside, the run's folder is there, and no other run has it; a run that is refused leaves no new folder behind.
 
     Raises: ConfigError: as `RunFolder.begin`; CheckpointError: when another run has it, or it cannot be written.
@@ -140,7 +142,7 @@ def folder_of_run(folder: RunFolder, settings: dict[str, Any], group: Group) -> 
     with RunLock(folder.path):
         try:
             setup(file=folder.log)
-            folder.begin(settings)
+            folder.begin(settings, defaults)
             clean_up(folder.checkpoints)
             clean_up(folder.path)
             yield
@@ -187,9 +189,9 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def check_drift(old: dict[str, Any], new: dict[str, Any], where: Path) -> None:
+def check_drift(old: dict[str, Any], new: dict[str, Any], defaults: dict[str, Any], where: Path) -> None:
     """Say which settings changed that may. Raises: ConfigError: for the first that must not, and did."""
-    before, now, usual = flatten(old), flatten(plain(new)), flatten(plain(Config().to_dict()))
+    before, now, usual = flatten(old), flatten(plain(new)), flatten(plain(defaults))
     for key, value in now.items():
         fixed = (key.split(".")[0] in MUST_MATCH or key in MUST_MATCH_KEYS) and key not in MAY_MOVE
         if fixed and key not in before:  # a version that did not have it yet did what is its default now

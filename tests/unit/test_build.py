@@ -189,7 +189,7 @@ def test_dev_sentences_beyond_the_table_of_positions_are_left_out(files, positio
 
 def test_the_test_set_is_that_of_the_run_or_of_files(files):
     folder = RunFolder(files / "runs" / "x")
-    folder.begin(own().to_dict())
+    folder.begin(own().to_dict(), Config().to_dict())
     folder.manifest.write_text("{}")
     (folder.checkpoints / "step-00000001").mkdir(parents=True)
     pairs, tgt = test_set(folder.path, None, None)
@@ -209,7 +209,7 @@ def test_without_a_test_set_it_says_how_to_name_one(files):
     with pytest.raises(ConfigError, match="lies in no run folder, so it has no test set; name one with --test"):
         test_set(files / "model", None, None)
     folder = RunFolder(files / "run")
-    folder.begin(config(data=DataConfig(train=["train.tsv"], dev=["dev.tsv"])).to_dict())
+    folder.begin(config(data=DataConfig(train=["train.tsv"], dev=["dev.tsv"])).to_dict(), Config().to_dict())
     folder.manifest.write_text("{}")
     with pytest.raises(ConfigError, match=r"run was given no test set; name one with --test a.src a.tgt\.$"):
         test_set(folder.path, None, None)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from mt.checkpoint import (
     Checkpoint,
     Checkpoints,
+    Manifest,
     RunLock,
     average,
     clean_up,
@@ -249,6 +250,19 @@ def test_clean_up_removes_what_killed_writers_left_and_nothing_else(tmp_path: Pa
     (tmp_path / ".tmp-latest").write_text("step")
     clean_up(tmp_path)
     assert names(tmp_path) == before
+
+
+def test_free_files_may_be_edited_and_removed_and_others_not(tmp_path: Path):
+    folder = tmp_path / "model"
+    write_folder(folder, {"a.json": b"{}", "README.md": b"a card"}, free={"README.md", "not-there"})
+    assert verify_folder(folder).free == {"README.md"}
+    (folder / "README.md").write_text("my card")
+    assert verify_folder(folder).files.keys() == {"a.json", "README.md"}
+    (folder / "README.md").unlink()
+    assert verify_folder(folder) == Manifest({"a.json": read_manifest(folder).files["a.json"]}, {})
+    (folder / "a.json").write_text("[]")
+    with pytest.raises(CheckpointError, match=r"a\.json` must have SHA-256"):
+        verify_folder(folder)
 
 
 def test_a_valid_folder_stays_as_it_is_unless_told_otherwise(tmp_path: Path):

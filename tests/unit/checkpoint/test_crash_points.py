@@ -119,7 +119,7 @@ def test_settings_and_the_manifest_of_a_run_are_the_old_or_the_new(tmp_path):
 
     def write(run: Path, steps: int) -> None:
         folder = RunFolder(run)
-        folder.begin(settings(steps))
+        folder.begin(settings(steps), Config().to_dict())
         folder.write_manifest({"steps": steps}, ["mt", "train"])
 
     for run in all_crashes(tmp_path, lambda run: write(run, 1), lambda run: write(run, 2)):

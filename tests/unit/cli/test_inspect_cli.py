@@ -80,7 +80,7 @@ def test_what_cannot_be_shown_is_refused(folder, tmp_path):
         run(["attention", str(folder), "--text", "one", "--reference", "eins", "zwei"])
     (tmp_path / "gold").write_text("0-0\n0-0\n")
     gold = ["--gold", str(tmp_path / "gold"), "--gold-base", "0"]
-    with pytest.raises(DataError, match=r"has links of 2 pairs, but there are 1; they must be as many\."):
+    with pytest.raises(DataError, match=r"gold must have a line for each of 1 pair, but has 2\.$"):
         run(["attention", str(folder), "--text", "one", "--reference", "eins", *gold])
     (tmp_path / "gold").write_text("0-1\n")
     with pytest.raises(DataError, match=r"gold:1: the link 0-1 is past the words of its pair, 1 and 1 between spaces"):

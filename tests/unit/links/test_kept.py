@@ -6,7 +6,6 @@ import pytest
 from toy import number_tokenizer, tiny_config, tiny_model
 
 from mt.checkpoint import verify_folder, write_folder
-from mt.checkpoint.folder import OPTIONAL
 from mt.config import DecodeConfig, Precision
 from mt.errors import CheckpointError
 from mt.interpret.align import Reading
@@ -42,19 +41,21 @@ def test_a_choice_is_kept_with_how_it_was_made(folder):
 def test_a_choice_that_was_removed_leaves_a_whole_model(folder):
     keep(folder, CHOICE)
     (folder / FILE).unlink()
-    assert FILE in OPTIONAL and FILE not in verify_folder(folder).files
+    assert FILE not in verify_folder(folder).files
     assert kept_reading(read_model(folder).path, tiny_model()) is None
     keep(folder, CHOICE)
     assert kept_reading(read_model(folder).path, tiny_model()) == CHOICE.reading
     assert [path.name for path in folder.parent.iterdir()] == ["m"]  # nothing was moved aside as bad
 
 
-def test_a_choice_that_was_edited_is_damage(folder):
+def test_a_choice_may_be_edited(folder):
     keep(folder, CHOICE)
-    text = (folder / FILE).read_text()
-    (folder / FILE).write_text(text.replace('"layer": 0', '"layer": 1'))
-    with pytest.raises(CheckpointError, match=r"alignment\.json` must have SHA-256 .*: its content is damaged\.$"):
-        read_model(folder)
+    told = json.loads((folder / FILE).read_text())
+    told["reading"] = Reading(0, (0,), False).to_plain()
+    (folder / FILE).write_text(json.dumps(told))
+    assert kept_reading(read_model(folder).path, tiny_model()) == Reading(0, (0,), False)
+    keep(folder, CHOICE)
+    assert verify_folder(folder).free == {FILE}
 
 
 def test_a_checkpoint_is_left_to_its_run(folder, tmp_path):

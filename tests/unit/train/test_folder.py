@@ -18,6 +18,8 @@ from mt.train.validate import Validation
 
 FACTS = {"name": "x", "data": {"fingerprint": "abc"}, "tokenizer": {"sha256": "def"}}
 
+DEFAULTS = Config().to_dict()
+
 
 def settings(**data):
     return Config(data=DataConfig(corpus=None, train=["a.en", "a.de"], **data), train=TrainConfig(steps=5)).to_dict()
@@ -27,25 +29,25 @@ def settings(**data):
 def begun(tmp_path):
     """A run with a checkpoint."""
     folder = RunFolder(tmp_path / "run")
-    folder.begin(settings())
+    folder.begin(settings(), DEFAULTS)
     (folder.checkpoints / "step-00000001").mkdir(parents=True)
     return folder
 
 
 def test_settings_are_written_down_as_plain_values(tmp_path):
     folder = RunFolder(tmp_path / "run")
-    folder.begin(settings(src="no"))
+    folder.begin(settings(src="no"), DEFAULTS)
     assert read_config(folder.config) == settings(src="no")
     assert yaml.safe_load(folder.config.read_text())["model"]["norm"] == "pre"
     assert [path.name for path in folder.path.iterdir()] == ["config.yaml"]
 
 
 def test_the_same_settings_are_fine_and_limits_and_places_may_move(begun):
-    begun.begin(settings())
+    begun.begin(settings(), DEFAULTS)
     moved = settings(root="elsewhere", workers=3)
     moved["train"] |= {"steps": 50, "patience": 3, "device": "cuda", "threads": 1}
     moved["run"]["root"] = "/other"
-    begun.begin(moved)
+    begun.begin(moved, DEFAULTS)
     assert read_config(begun.config) == moved
 
 
@@ -63,7 +65,7 @@ def test_what_makes_a_run_what_it_is_must_stay(begun, section, key, value):
     before = changed[section][key]
     changed[section][key] = value
     with pytest.raises(ConfigError) as refused:
-        begun.begin(changed)
+        begun.begin(changed, DEFAULTS)
     assert str(refused.value) == (
         f"`{section}.{key}` was {before} when {begun.path} began, but is {value} now; go on with the old value, or "
         "give the new run a name of its own: run.name=..."
@@ -73,17 +75,17 @@ def test_what_makes_a_run_what_it_is_must_stay(begun, section, key, value):
 
 def test_before_the_first_checkpoint_everything_may_change(tmp_path):
     folder = RunFolder(tmp_path / "run")
-    folder.begin(settings())
+    folder.begin(settings(), DEFAULTS)
     changed = settings()
     changed["optim"]["lr"] = 1.0
-    folder.begin(changed)
+    folder.begin(changed, DEFAULTS)
     assert read_config(folder.config) == changed
 
 
 def test_a_setting_that_an_older_version_did_not_have_is_no_change(tmp_path):
     old = settings()
     del old["optim"]["eps"]
-    check_drift(old, settings(), tmp_path)
+    check_drift(old, settings(), DEFAULTS, tmp_path)
 
 
 def test_a_setting_that_an_older_version_did_not_have_was_its_default(tmp_path):
@@ -91,21 +93,21 @@ def test_a_setting_that_an_older_version_did_not_have_was_its_default(tmp_path):
     del old["optim"]["eps"], old["train"]["average"]
     new["optim"]["eps"] = 1.0
     with pytest.raises(ConfigError, match=rf"^`optim.eps` was {settings()['optim']['eps']} when .* but is 1.0 now; go"):
-        check_drift(old, new, tmp_path)
+        check_drift(old, new, DEFAULTS, tmp_path)
     new["optim"]["eps"] = settings()["optim"]["eps"]
     new["train"]["average"] = 2  # may change
-    check_drift(old, new, tmp_path)
+    check_drift(old, new, DEFAULTS, tmp_path)
 
 
 def test_a_run_that_is_refused_leaves_no_new_folder_behind(tmp_path):
     folder = RunFolder(tmp_path / "runs" / "a" / "b")
-    with pytest.raises(DataError, match="torn"), folder_of_run(folder, settings(), Group()):
+    with pytest.raises(DataError, match="torn"), folder_of_run(folder, settings(), DEFAULTS, Group()):
         assert sorted(path.name for path in folder.path.iterdir()) == [".lock", "config.yaml", "train.log"]
         (tmp_path / "runs" / "other").mkdir()
         raise DataError("torn")
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["other"]
     (tmp_path / "runs" / "other").rmdir()
-    with pytest.raises(DataError), folder_of_run(folder, settings(), Group()):
+    with pytest.raises(DataError), folder_of_run(folder, settings(), DEFAULTS, Group()):
         raise DataError("torn")
     assert list(tmp_path.iterdir()) == [tmp_path / "runs"]  # which was there before
 
@@ -113,7 +115,7 @@ def test_a_run_that_is_refused_leaves_no_new_folder_behind(tmp_path):
 @pytest.mark.parametrize("inside", ["manifest.json", "checkpoints/step-00000001/model", "mine.txt"])
 def test_a_run_that_began_or_a_folder_with_more_in_it_stays(tmp_path, inside):
     folder = RunFolder(tmp_path / "run")
-    with pytest.raises(DataError), folder_of_run(folder, settings(), Group()):
+    with pytest.raises(DataError), folder_of_run(folder, settings(), DEFAULTS, Group()):
         (folder.path / inside).parent.mkdir(parents=True, exist_ok=True)
         (folder.path / inside).touch()
         raise DataError("torn")
@@ -123,11 +125,11 @@ def test_a_run_that_began_or_a_folder_with_more_in_it_stays(tmp_path, inside):
 
 def test_an_old_folder_and_what_a_fault_of_ours_leaves_stay(tmp_path):
     folder = RunFolder(tmp_path / "run")
-    with pytest.raises(ZeroDivisionError), folder_of_run(folder, settings(), Group()):
+    with pytest.raises(ZeroDivisionError), folder_of_run(folder, settings(), DEFAULTS, Group()):
         raise ZeroDivisionError
     left = sorted(folder.path.iterdir())
     assert [path.name for path in left] == [".lock", "config.yaml", "train.log"]
-    with pytest.raises(DataError), folder_of_run(folder, settings(), Group()):
+    with pytest.raises(DataError), folder_of_run(folder, settings(), DEFAULTS, Group()):
         raise DataError("torn")
     assert sorted(folder.path.iterdir()) == left
 
@@ -277,10 +279,10 @@ def test_a_model_of_an_earlier_step_is_not_the_one_to_hand_on(begun):
 
 def test_settings_that_may_change_are_noted(begun, caplog):
     caplog.set_level("INFO", "mt")
-    begun.begin(settings())
+    begun.begin(settings(), DEFAULTS)
     assert not [text for text in caplog.messages if "other settings" in text]
     moved = settings()
     moved["train"] |= {"steps": 50, "patience": 3}
-    begun.begin(moved)
+    begun.begin(moved, DEFAULTS)
     noted = "going on with other settings: `train.steps` was 5, is 50; `train.patience` was None, is 3"
     assert noted in caplog.messages
