@@ -158,7 +158,7 @@ def make_trainer(
         shard(trained, group)
         model = model if group.is_main else trained
     updater = make_updater(config, trained, precision, group)
-    updater.guiding = make_guiding(config, material, trained)
+    updater.guiding = make_guiding(config, material, trained)  # first: a batch that is tried out is taught, too
     sampling, batch = config.tokenizer.sampling > 0, fit_batch(config.batch, material, updater, folder)
     speed_up(updater, config.train, batch, material.train)
     stream = BatchStream(

@@ -44,6 +44,11 @@ def require(condition: bool, key: str, must: str, value: object) -> None:
         raise ConfigError(f"`{key}` must be a finite number, but is {value}.")
 
 
+def in_short(error: Exception) -> str:
+    """The class and the first line: compilers tell long stories."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
+
+
 def require_package(name: str, what: str) -> None:
     """Raise `ConfigError` "what needs the package `name`; ..." unless it is installed; nothing is imported."""
     if find_spec(name) is None:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from mt.matmul import linear, multiply
 
-CHUNK_ELEMENTS = {"cpu": 1 << 24}  # logits held at a time: products want many rows
+CHUNK_ELEMENTS = {"cpu": 1 << 22}  # logits held at a time: products want many rows, memory few
 MANY_ELEMENTS = 1 << 27  # elsewhere than on the CPU
 SLICE_ELEMENTS = {"cpu": 1 << 19}  # of those, under the softmax at a time: in 32 bits as much as a core's own cache
 

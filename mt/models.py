@@ -134,14 +134,14 @@ def read_model(path: Path | None = None) -> StoredModel:
         path = newest_run(RUNS)
         logger.info(f"{path} is taken, the newest run")
     for _ in range(TRIES - 1):
-        folder = _find(path)
+        folder = find_model(path)
         before = _identity(folder)
         try:
             return _read(folder)
         except CheckpointError:
             if _identity(folder) == before:
                 raise
-    return _read(_find(path))
+    return _read(find_model(path))
 
 
 def _identity(folder: Path) -> tuple[int, int, int] | None:
@@ -189,7 +189,7 @@ def parameters_of(told: Description) -> dict[str, Tensor]:
 
 def languages(path: Path) -> tuple[str, str]:
     """What the model that `read_model` would find translates from and to. Raises: CheckpointError: as that."""
-    config = _find(path) / CONFIG
+    config = find_model(path) / CONFIG
     told = Description.from_values(read_json(config, most=MAX_CONFIG), str(config))
     return told.src, told.tgt
 
@@ -237,7 +237,8 @@ def find_run(path: Path | None) -> Path | None:
     return None
 
 
-def _find(path: Path) -> Path:
+def find_model(path: Path) -> Path:
+    """The folder that `read_model` would read, not yet looked into. Raises: CheckpointError: when there is none."""
     if not path.exists():
         raise _no_such(path)
     if (path / WEIGHTS).is_file() or (path / CONFIG).is_file():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 FLOORS = [
     {"errors", "log", "choices", "config", "plain", "matmul", "subword_sampling"},
-    {"corpus", "words", "tokenizer", "device", "nn", "losses", "optim", "schedules", "dist", "metrics"},
+    {"corpus", "words", "tokenizer", "device", "nn", "losses", "optim", "schedules", "dist", "metrics", "recording"},
     {"clean", "batching", "checkpoint", "decode", "interpret", "guided", "export"},
     {"train", "evaluate", "models", "links"},
     {"preview", "material"},

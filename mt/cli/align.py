@@ -79,7 +79,8 @@ def run(argv: list[str]) -> int:
     sources, targets = list(read_lines(asked.source)), list(read_lines(asked.target))
     if len(sources) != len(targets):
         raise DataError(
-            f"{asked.source} has {len(sources):,} lines, but {asked.target} has {len(targets):,}; they must be as many."
+            f"{asked.source} has {counted(len(sources), 'line')}, but {asked.target} has {len(targets):,}; they must "
+            "be as many."
         )
     gold = read_gold_file(asked, sources, targets)
     from mt.checkpoint.folder import explained
@@ -118,6 +119,8 @@ def learnt(
     from mt.interpret.hmm import HmmAligner
     from mt.log import logger
 
+    if not any(source.strip() and target.strip() for source, target in zip(sources, targets, strict=True)):
+        raise DataError("there is no pair of text to learn from; give --source and --target files that hold some.")
     if len(sources) < FEW:
         logger.warning(
             f"which words belong together is hard to learn from {counted(len(sources), 'pair')}: add other text."
@@ -143,11 +146,11 @@ def open_aligner(path: Path, asked: argparse.Namespace) -> "Aligner":
     from mt.build import load
     from mt.interpret.aligner import Aligner
     from mt.links.kept import kept_reading
-    from mt.models import read_model
+    from mt.models import find_model
 
     translator = load(path, device=asked.device, precision="fp32")
     model = translator.stepper.model
-    reading = None if asked.choose_again else kept_reading(read_model(path).path, model)
+    reading = None if asked.choose_again else kept_reading(find_model(path), model)
     return Aligner(model, translator.tokenizer, max_length=translator.max_length, reading=reading)
 
 
@@ -158,7 +161,7 @@ def choose(
     from mt.interpret.aligner import choose as measure
     from mt.links.kept import keep
     from mt.log import logger
-    from mt.models import read_model
+    from mt.models import find_model
 
     paths = [path for path in (asked.model, asked.reverse) if path]
     if any(aligner.reading is None for aligner in aligners):
@@ -172,7 +175,7 @@ def choose(
                 logger.warning(f"fewer than {ENOUGH} pairs are too few to choose on; the choice is not kept.")
                 continue
             try:
-                keep(read_model(path).path, choice)
+                keep(find_model(path), choice)
             except CheckpointError as error:
                 logger.warning(f"{error} The choice is not kept.")
     for path, aligner in zip(paths, aligners, strict=True):

@@ -62,7 +62,8 @@ def run(argv: list[str]) -> int:
     asked = parse(argv)
     if asked.png or asked.svg:
         require_package("matplotlib", "a picture")
-    check_output(asked.output, asked.input, asked.references, asked.gold)
+    for option in ("output", "png", "svg"):
+        check_output(getattr(asked, option), asked.input, asked.references, asked.gold, option=f"--{option}")
     sources = lines_of(asked.text, asked.input, asked.lines)
     given = lines_of(asked.reference, asked.references, asked.lines) if asked.reference or asked.references else None
     if not any(text.strip() for text in sources):
@@ -121,13 +122,13 @@ def exhibit(
     from mt.interpret.observe import observe
     from mt.interpret.report import Exhibit
     from mt.links.kept import kept_reading
-    from mt.models import read_model
+    from mt.models import find_model
 
     translator = load(path, device=asked.device, precision="fp32")
     model, tokenizer = translator.stepper.model, translator.tokenizer
     targets = given if given is not None else translator.translate(list(sources))
     seen = list(observe(model, tokenizer, sources, targets, max_length=translator.max_length, by_spaces=asked.spaces))
-    reading, chosen = kept_reading(read_model(path).path, model), "Chosen by measurement."
+    reading, chosen = kept_reading(find_model(path), model), "Chosen by measurement."
     if reading is None:
         reading = choose_by_shape([word_maps(one) for one in seen])
         chosen = "Guessed from these sentences alone: “mt align” measures which heads give links, and keeps it."

@@ -172,10 +172,10 @@ def reading(path: Path | None, model: "Transformer") -> "Reading | None":
     """
     from mt.links.kept import kept_reading
     from mt.log import logger
-    from mt.models import RUNS, newest_run, read_model
+    from mt.models import RUNS, find_model, newest_run
 
     path = path or newest_run(RUNS)
-    kept = kept_reading(read_model(path).path, model)
+    kept = kept_reading(find_model(path), model)
     if kept is None:
         logger.warning(
             f"{path} has no chosen layer and heads for word links; they are guessed from the first translations. "

@@ -72,8 +72,14 @@ def stdout() -> BinaryIO:
     return sys.stdout.buffer  # pyright: ignore[reportReturnType]
 
 
-def check_output(output: Path | None, *inputs: str | None) -> None:
-    """Refuse to write over what is read. Raises: ConfigError."""
+def check_output(output: Path | None, *inputs: str | None, option: str = "--output") -> None:
+    """Refuse, before any work, a file that cannot be written, and to write over what is read. Raises: ConfigError."""
+    if output is None:
+        return
+    if output.is_dir():
+        raise ConfigError(f"{option} {output} is a folder; name a file.")
+    if not output.parent.is_dir():
+        raise ConfigError(f"{option} {output} cannot be written: there is no folder {output.parent}; make it first.")
     for file in filter(None, inputs):
-        if output is not None and output.exists() and Path(file).exists() and output.samefile(file):
-            raise ConfigError(f"--output {output} is a file that is read; name another one.")
+        if output.is_file() and Path(file).exists() and output.samefile(file):
+            raise ConfigError(f"{option} {output} is a file that is read; name another one.")

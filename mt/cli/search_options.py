@@ -4,19 +4,23 @@ None of them has a default of its own: what is not given is as the model's `deco
 """
 
 import argparse
-from collections.abc import Iterator
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mt.cli.options import Parser, number_from_0, positive_int, positive_number, whole_from_0
 from mt.config import LengthNorm, Split, Unknown
 from mt.corpus.lines import check_file, read_lines
-from mt.errors import DataError
+from mt.errors import DataError, counted
 
 if TYPE_CHECKING:
     from mt.decode.options import Options
     from mt.decode.translator import Translator
 
+L = TypeVar("L")
+WIDEST = 1000  # as a model folder may say (`mt.models.MOST`): a slip of ten times more takes a machine's memory
+ONE_FOR_EACH = "--prefix needs a line for each line of the text"
 # options whose names and values are those of a setting of `decode`
 SETTINGS = (
     "length_penalty", "length_norm", "coverage_penalty", "min_ratio", "min_length", "max_ratio", "max_length", "groups",
@@ -75,6 +79,9 @@ def check_search_options(parser: Parser, asked: argparse.Namespace) -> None:
 
     Raises: ConfigError, DataError.
     """
+    for name in ("beam", "nbest"):
+        if (getattr(asked, name) or 1) > WIDEST:
+            parser.error(f"--{name} must be at most {WIDEST:,}, but is {getattr(asked, name):,}")
     if asked.beam is not None and asked.nbest > asked.beam:
         parser.error(f"--nbest {asked.nbest} needs a beam at least as wide, but --beam is {asked.beam}")
     if asked.groups and asked.beam and asked.beam % asked.groups:
@@ -86,6 +93,8 @@ def check_search_options(parser: Parser, asked: argparse.Namespace) -> None:
     from mt.decode.glossary import Glossary
 
     asked.terms = Glossary.read(asked.glossary) if asked.glossary else None
+    if asked.prefix == "@":
+        parser.error("--prefix @FILE must name a file, but there is none after the @")
     if (file := prefix_file(asked.prefix)) is not None:
         check_file(file)
 
@@ -93,6 +102,19 @@ def check_search_options(parser: Parser, asked: argparse.Namespace) -> None:
 def prefix_file(prefix: str | None) -> str | None:
     """What --prefix @FILE names."""
     return prefix[1:] if prefix and prefix.startswith("@") else None
+
+
+def check_prefixes(prefixes: str | None, text: str | None) -> None:
+    """See before anything is translated whether the file of --prefix has a line for each of a file of text.
+
+    What comes through a pipe can be read only once, and is counted while it is translated.
+    Raises: DataError: when it has not, or one of the two cannot be read.
+    """
+    if not (prefixes and text and Path(prefixes).is_file() and Path(text).is_file()):
+        return
+    there, wanted = (sum(1 for _ in read_lines(file)) for file in (prefixes, text))
+    if there != wanted:
+        raise DataError(f"`{prefixes}` has {counted(there, 'line')}, but `{text}` has {wanted:,}; {ONE_FOR_EACH}.")
 
 
 class SearchOptions:
@@ -105,25 +127,26 @@ class SearchOptions:
         self.given["nbest"] = asked.nbest
         self.given["glossary"] = asked.terms
         self.prefix, self.file = asked.prefix, prefix_file(asked.prefix)
-        self.lines = self._prefixes()
         self.num_lines = 0
 
-    def chunk(self, num_lines: int) -> "Options":
-        """For the next lines. Raises: DataError: when the file of --prefix has no line for one of them."""
-        prefixes = list(islice(self.lines, num_lines)) if self.prefix else None
-        if prefixes is not None and len(prefixes) < num_lines:
-            raise DataError(f"{self.file} has fewer lines than the text; --prefix needs one for each.")
-        first_text, self.num_lines = self.num_lines, self.num_lines + num_lines
-        return self.translator.options(**self.given, prefixes=prefixes, first_text=first_text)
+    def with_prefixes(self, lines: Iterable[L]) -> Iterator[tuple[L, str]]:
+        """Each line with how its translation begins; "" where nothing is asked.
 
-    def finish(self) -> None:
-        """After the last line. Raises: DataError: when the file of --prefix goes on."""
-        if self.file is not None and next(self.lines, None) is not None:
-            raise DataError(f"{self.file} has more lines than the text; --prefix needs one for each.")
+        Raises: DataError: at the first line that the file of --prefix has none for, and where that file goes on.
+        """
+        prefixes = repeat(self.prefix or "") if self.file is None else read_lines(self.file)
+        number = 0
+        for number, line in enumerate(lines, 1):
+            if (prefix := next(prefixes, None)) is None:
+                there = counted(number - 1, "line")
+                raise DataError(f"`{self.file}` has {there}, but the text has more; {ONE_FOR_EACH}.")
+            yield line, prefix
+        if self.file is not None and next(prefixes, None) is not None:
+            told = counted(number, "line")
+            raise DataError(f"`{self.file}` has more lines than the text, which has {told}; {ONE_FOR_EACH}.")
 
-    def _prefixes(self) -> Iterator[str]:
-        if self.file is not None:
-            yield from read_lines(self.file)
-        else:
-            while True:
-                yield self.prefix
+    def chunk(self, prefixes: list[str]) -> "Options":
+        """For the next lines, whose translations begin so."""
+        first_text, self.num_lines = self.num_lines, self.num_lines + len(prefixes)
+        given = prefixes if self.prefix else None
+        return self.translator.options(**self.given, prefixes=given, first_text=first_text)

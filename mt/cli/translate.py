@@ -5,20 +5,26 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO, TypeVar
 
 from mt.cli.choice_options import Chooser, add_choice_options, check_choice_options, load_models
 from mt.cli.link_options import Answer, LinkUser, add_link_options
 from mt.cli.options import Parser, check_output, stdin, stdout
-from mt.cli.search_options import SearchOptions, add_search_options, check_search_options, prefix_file
+from mt.cli.search_options import (
+    SearchOptions,
+    add_search_options,
+    check_prefixes,
+    check_search_options,
+    prefix_file,
+)
 from mt.corpus.lines import MAX_LINE, check_file, decode_line, raw_lines
-from mt.errors import CheckpointError
+from mt.errors import CheckpointError, DataError
 
 if TYPE_CHECKING:
     from mt.decode.translator import Translator
 
+L = TypeVar("L")
 Line = tuple[str, bytes]  # the text, and what ended it: LF, CR LF, or nothing at the end of the input
 CHUNK = 2000  # lines that are sorted by length together, where nobody waits for each
 
@@ -52,7 +58,9 @@ def run(argv: list[str]) -> int:
     asked = parse(argv)
     if asked.input:
         check_file(asked.input)
-    check_output(asked.output, asked.input, asked.glossary, prefix_file(asked.prefix))
+    read = asked.input or "/dev/stdin"  # which stands for the file that a shell opened, where there is one
+    check_output(asked.output, read, asked.glossary, prefix_file(asked.prefix))
+    check_prefixes(prefix_file(asked.prefix), asked.input)
     out = None if asked.output else stdout()
     lines = file_lines(asked.input) if asked.input else lines_of(stdin(), "stdin")
     from mt.checkpoint.folder import explained  # torch: not before the options are known to be right
@@ -87,8 +95,8 @@ class Way:
         self.linked = LinkUser(translator, asked)
         self.as_json = asked.jsonl or self.chooser.gives_many
 
-    def answer(self, texts: list[str]) -> list[list[Answer]]:
-        options = self.options.chunk(len(texts))
+    def answer(self, texts: list[str], prefixes: list[str]) -> list[list[Answer]]:
+        options = self.options.chunk(prefixes)
         return self.linked.answer(texts, partial(self.chooser.answer, options=options))
 
 
@@ -100,13 +108,12 @@ def translate(way: Way, lines: Iterable[Line], out: BinaryIO, asked: argparse.Na
     from mt.evaluate import one_line
 
     chunk, as_json = 1 if not asked.input and sys.stdin.isatty() else CHUNK, way.as_json
-    for group in chunks(lines, chunk):
-        texts = [text for text, _ in group]
-        for (text, end), answers in zip(group, way.answer(texts), strict=True):
+    for group in chunks(way.options.with_prefixes(lines), chunk):
+        texts, prefixes = [text for (text, _), _ in group], [prefix for _, prefix in group]
+        for ((text, end), _), answers in zip(group, way.answer(texts, prefixes), strict=True):
             line = to_json(text, answers) if as_json else one_line(answers[0].translation.text) + answers[0].suffix
             out.write(line.encode() + (b"\n" if as_json else end))
         out.flush()
-    way.options.finish()
 
 
 def to_json(text: str, answers: list[Answer]) -> str:
@@ -146,7 +153,18 @@ def decoded(lines: Iterable[tuple[int, bytes]], name: str) -> Iterator[Line]:
         yield text, raw[len(raw.removesuffix(b"\n").removesuffix(b"\r")) :]
 
 
-def chunks(lines: Iterable[Line], size: int) -> Iterator[list[Line]]:
-    iterator = iter(lines)
-    while chunk := list(islice(iterator, size)):
+def chunks(lines: Iterable[L], size: int) -> Iterator[list[L]]:
+    """So many lines at a time; where one is refused, those before it come first."""
+    chunk: list[L] = []
+    try:
+        for line in lines:
+            chunk.append(line)
+            if len(chunk) == size:
+                yield chunk
+                chunk = []
+    except DataError:
+        if chunk:
+            yield chunk
+        raise
+    if chunk:
         yield chunk

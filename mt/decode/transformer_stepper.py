@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mt.config import Precision
+from mt.decode.recorded import RecordedSteps, recording_pays
 from mt.device import autocast, autocast_dtype
 from mt.matmul import onednn_is_faster
 from mt.nn.cache import DecoderState
@@ -40,32 +41,50 @@ class CachedStepper(_Steps):
 
     state: DecoderState
 
-    def __init__(self, model: Transformer, precision: Precision = Precision.fp32) -> None:
+    def __init__(
+        self, model: Transformer, precision: Precision = Precision.fp32, *, recording: bool | None = None
+    ) -> None:
+        """Args: recording: whether steps are recorded (`mt.decode.recorded`); None: where it pays."""
         super().__init__(model, precision)
+        self.recording = recording
+        self._recorded: RecordedSteps | None = None
         self._copy: Transformer | None = None
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
         """Held around a whole search: on the CPU the model that steps is a copy made ready for it, see `mt.nn.packed`;
-        elsewhere autocast makes 16-bit copies of the weights once.
+        so it is where steps are recorded; elsewhere autocast makes 16-bit copies of the weights once.
 
-        The copy does not outlive the search: the weights may be trained further, and an optimizer need not leave a
-        trace that they have changed.
+        The copy, or what it says, does not outlive the search: the weights may be trained further, and an optimizer
+        need not leave a trace that they have changed.
         """
-        if self._copy is not None or not self.packs():
-            with autocast(self.device, Precision.fp32 if self._copy is not None else self.precision):
+        with autocast(self.device, Precision.fp32 if self.packs() else self.precision):
+            if self._copy is not None:
                 yield
-            return
-        int8 = self.precision is Precision.int8
-        self._copy = packed(self.model, autocast_dtype(Precision.bf16 if int8 else self.precision), int8=int8)
-        try:
-            yield
-        finally:
-            self._copy = None
+                return
+            self._copy = self._made_ready()
+            try:
+                yield
+            finally:
+                self._copy = None
+
+    def _made_ready(self) -> Transformer | None:
+        if self.packs():
+            int8 = self.precision is Precision.int8
+            return packed(self.model, autocast_dtype(Precision.bf16 if int8 else self.precision), int8=int8)
+        if not self.records():
+            return None
+        if self._recorded is None or self._recorded.device != self.device:
+            self._recorded = RecordedSteps(self.model, self.precision)
+        return self._recorded.renew(self.model)
+
+    def records(self) -> bool:
+        """Whether steps are recorded."""
+        return recording_pays(self.model) if self.recording is None else self.recording
 
     def packs(self) -> bool:
         """Whether a copy of the model is faster here."""
-        if self.device.type != "cpu" or self.model.tgt_weight.dtype is not torch.float32:
+        if self.device.type != "cpu" or self.model.tgt_weight.dtype is not torch.float32 or self.records():
             return False
         exact = self.precision is Precision.fp32 and onednn_is_faster()
         return exact or self.precision in (Precision.bf16, Precision.int8)
@@ -77,9 +96,11 @@ class CachedStepper(_Steps):
     def start(self, source: list[list[int]]) -> None:
         self.steps = self.running()
         self.state = self.steps.start(self.encode(self.steps, source))
+        recorded = self._recorded
+        self._step = self.steps.step if recorded is None or recorded.model is not self.steps else recorded.step
 
     def step(self, tokens: Int[Tensor, " R"]) -> Float[Tensor, "R V"]:
-        return self.log_probs(self.steps, self.steps.step(tokens, self.state))
+        return self.log_probs(self.steps, self._step(tokens, self.state))
 
     def reorder(self, rows: Int[Tensor, " R2"], sentences: Int[Tensor, " B2"] | None = None) -> None:
         self.state.reorder(rows, sentences)

@@ -23,8 +23,8 @@ PLACES = 16  # the number of places is a multiple: softmax of shorter rows takes
 class PastKeys:
     """Keys and values of all nodes, of one layer; zero where no node has been, for what is hidden must be finite."""
 
-    def __init__(self) -> None:
-        self._room: list[Tensor] = []  # keys and values, each [B, G, N, K]
+    def __init__(self, *room: Float[Tensor, "B G N K"]) -> None:
+        self._room = list(room)  # keys and values; empty before the first node
 
     def write(
         self, kv: Float[Tensor, "R 2 G K"], places: Int[Tensor, "B W"], num_places: int
@@ -46,6 +46,15 @@ class PastKeys:
     def select(self, sentences: Int[Tensor, " B2"]) -> None:
         self._room = [move(side, sentences) for side in self._room]
 
+    def lies_at(self, address: int, num_places: int) -> bool:
+        """Whether the keys begin there in memory, and have so many places."""
+        return bool(self._room) and self._room[0].data_ptr() == address and self._room[0].shape[2] == num_places
+
+    def take(self, other: "PastKeys") -> None:
+        """What the other holds, in the memory of this one, which has room for as much or more."""
+        for side, old in zip(self._room, other._room or [None, None], strict=True):
+            side.zero_() if old is None else fill(side, old)
+
 
 @dataclass(kw_only=True)
 class MemoryKeys:
@@ -61,6 +70,11 @@ class MemoryKeys:
     def select(self, sentences: Int[Tensor, " B2"]) -> None:
         self.keys = move(self.keys.transpose(2, 3), sentences).transpose(2, 3)
         self.values = move(self.values, sentences)
+
+    def take(self, other: "MemoryKeys") -> None:
+        """As `PastKeys.take`."""
+        fill(self.keys, other.keys)
+        fill(self.values, other.values)
 
 
 @dataclass(kw_only=True)
@@ -122,6 +136,24 @@ class DecoderState:
             self.memory_bias = move(self.memory_bias, sentences)
             for layer in (*self.memory, *self.past):
                 layer.select(sentences)
+
+    def settle(self, room: "DecoderState") -> None:
+        """Go on in the memory of another state, which is of as many sentences and has places for as much or more."""
+        for memory, other in zip(room.memory, self.memory, strict=True):
+            memory.take(other)
+        for past, other in zip(room.past, self.past, strict=True):
+            past.take(other)
+        fill(room.memory_bias, self.memory_bias, float("-inf"))
+        self.memory, self.past, self.memory_bias = room.memory, room.past, room.memory_bias
+        more = room.seen.shape[2] - self.seen.shape[2]
+        self.seen = F.pad(self.seen, (0, more))
+        self.past_bias = F.pad(self.past_bias, (0, more), value=float("-inf"))
+
+
+def fill(room: Float[Tensor, "..."], x: Float[Tensor, "..."], rest: float = 0.0) -> None:
+    """x at the front of `room`, in every dimension, and `rest` behind. They may lie in the same memory."""
+    behind = [n for inside, size in zip(room.shape[::-1], x.shape[::-1], strict=True) for n in (0, inside - size)]
+    room.copy_(F.pad(x, behind, value=rest))
 
 
 def move(x: Float[Tensor, "B *rest"], sentences: Int[Tensor, " B2"]) -> Float[Tensor, "B2 *rest"]:

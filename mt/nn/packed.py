@@ -65,13 +65,19 @@ class Int8Linear(nn.Module):
         return product.mul_(scale)
 
 
-def packed(model: Transformer, dtype: torch.dtype, *, int8: bool = False) -> Transformer:
-    """The same model with all numbers of this type, for inference only. What is tied stays tied; `int8`: but for the
-    output layer, which is of 8 bits."""
+def copied(model: Transformer, dtype: torch.dtype) -> Transformer:
+    """The same model with all numbers of this type, for inference only. What is tied stays tied; numbers that are of
+    this type already are shared."""
     with torch.inference_mode(False), torch.no_grad():
         converted: dict[int, Tensor] = {id(buffer): buffer.to(dtype) for buffer in model.buffers()}
         converted |= {id(p): nn.Parameter(p.to(dtype), requires_grad=False) for p in model.parameters()}
-        copy = deepcopy(model, memo=dict(converted)).eval()
+        return deepcopy(model, memo=dict(converted)).eval()
+
+
+def packed(model: Transformer, dtype: torch.dtype, *, int8: bool = False) -> Transformer:
+    """`copied` with its products made ready; `int8`: the output layer is of 8 bits."""
+    with torch.inference_mode(False), torch.no_grad():
+        copy = copied(model, dtype)
         copy.output = Int8Linear(model.out_weight.float()) if int8 else PackedLinear(copy.out_weight, None)
         for module in list(copy.modules()):
             for name, layer in list(module.named_children()):

@@ -257,6 +257,13 @@ class Transformer(nn.Module):
         """Hidden rows of one more token per hypothesis; `state` moves on by one position."""
         positions = torch.full_like(tokens, state.position)
         state.advance(tokens.numel())
+        return self.step_at(tokens, positions, state)
+
+    def step_at(
+        self, tokens: Int[Tensor, " R"], positions: Int[Tensor, " R"], state: DecoderState
+    ) -> Float[Tensor, "R D"]:
+        """`step` once the state has moved on: work for the device alone, in the memory that is there. It can be
+        recorded (`mt.decode.recorded`)."""
         x = self.tgt_embedding(tokens, positions)
         for number, layer in enumerate(self.decoder):
             x = layer.step(x, number, state=state, positions=positions)

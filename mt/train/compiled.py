@@ -13,15 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mt.errors import in_short
 from mt.log import logger
 from mt.losses import Loss
 from mt.nn.transformer import Layer, Transformer
 from mt.train.memory import is_out_of_memory
-
-
-def in_short(error: Exception) -> str:
-    """The class and the first line: compilers tell long stories."""
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
 
 
 class CompiledLayers:

@@ -20,14 +20,12 @@ from torch import Tensor
 from mt.batching import Batch, Shape, fill_to
 from mt.config import Precision
 from mt.device import autocast, autocast_dtype
+from mt.errors import in_short
 from mt.log import logger
 from mt.losses import Loss, cross_entropy
 from mt.nn.ragged import Ragged
 from mt.nn.transformer import Transformer
-from mt.train.compiled import in_short
-
-Work = Callable[[], list[Tensor]]
-WARM_UPS = 3  # runs before the recording, in which libraries make what they make at first use
+from mt.recording import record
 
 
 @dataclass(frozen=True)
@@ -76,23 +74,6 @@ class Buffers:
         loss = cross_entropy(hidden, model.out_weight, self.target_out, smoothing)
         nothing = (num_rows - self.own_rows) * math.log(model.out_weight.shape[0])
         return Loss(loss.smoothed - nothing, loss.nll - nothing)
-
-
-def record(work: Work, device: torch.device) -> tuple[Callable[[], None], list[Tensor]]:
-    """A CUDA graph of `work`: what replays it, and the tensors that it then writes its results to."""
-    # The batch at hand has its own random numbers still before it.
-    with torch.cuda.device(device), torch.random.fork_rng([device]):
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UPS):
-                work()
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        # Other threads may pin memory meanwhile.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            results = work()
-    return graph.replay, results
 
 
 class Recorded:

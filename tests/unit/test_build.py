@@ -12,6 +12,7 @@ from mt.build import (
     load,
     make_guiding,
     make_model,
+    make_trainer,
     make_watch,
     own_device,
     read_material,
@@ -35,6 +36,8 @@ from mt.errors import CheckpointError, ConfigError
 from mt.interpret.align import Reading
 from mt.material import test_set
 from mt.train.folder import RunFolder
+from mt.train.guiding import Guiding
+from mt.train.memory import worst_batches
 
 test_set.__test__ = False  # it is no test
 
@@ -140,6 +143,31 @@ def test_the_head_that_is_taught_is_the_one_asked_for_else_of_the_last_layer_but
     assert len(material.links) == len(material.train)
     guiding = make_guiding(asked, material, make_model(asked, material.tokenizer, torch.device("cpu")))
     assert guiding.reading == Reading(expected, (1,), shifted=True)
+
+
+def test_what_is_tried_out_and_sped_up_is_taught_too(files, monkeypatch):
+    """A lesson takes memory beside a batch, and an update with lessons is not recorded."""
+    Path("train.links").write_text("0-0\n" * 60)
+    small = ModelConfig(dim=16, heads=2, ffn_dim=24, encoder_layers=1, decoder_layers=2)
+    asked = own(alignment=AlignmentConfig(links=["train.links"]), model=small, batch=BatchConfig(tokens="auto"))
+    tried, taught = [], []
+
+    def budget(attempt, corpus, *args, **options):
+        for batch in worst_batches(100, shortest=2, longest=5, pieces=(9, 9)):
+            tried.append(batch.target_rows.num_rows)
+            attempt(batch)
+        return 512
+
+    rehearse = Guiding.rehearse
+    monkeypatch.setattr(
+        Guiding, "rehearse", lambda self, batch: (taught.append(batch.target_rows.num_rows), rehearse(self, batch))
+    )
+    monkeypatch.setattr("mt.build.find_budget", budget)
+    monkeypatch.setattr("mt.build.speed_up", lambda updater, *args: taught.append(updater.guiding.reading.layer))
+    material = read_material(asked)
+    model = make_model(asked, material.tokenizer, torch.device("cpu"))
+    assert make_trainer(asked, material, RunFolder(files / "run"), model).batch.budget == 512
+    assert taught == [*tried, 0] and tried == [100, 100]
 
 
 def test_links_of_no_weight_are_not_read(files):

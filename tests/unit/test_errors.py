@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from mt.errors import ConfigError, counted, require_package
+from mt.errors import ConfigError, counted, in_short, require_package
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,8 @@ def test_a_package_that_is_missing_is_named_and_one_that_is_there_is_not_importe
     assert str(refused.value) == (
         "poetry needs the package `no_such_package`; install it with `pip install no_such_package`."
     )
+
+
+def test_long_stories_are_cut():
+    assert in_short(RuntimeError("\nfirst\nsecond")) == "RuntimeError: first"
+    assert in_short(ValueError("x" * 999)) == f"ValueError: {'x' * 200}"

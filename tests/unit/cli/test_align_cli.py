@@ -58,6 +58,15 @@ def test_a_line_for_each_pair_and_the_choice_is_kept(folders, text, capsys):
     assert json.loads((folders / "forward" / "alignment.json").read_text()) == kept
 
 
+def test_a_model_is_hashed_once_to_read_it(folders, text, monkeypatch):
+    hashed = []
+    monkeypatch.setattr("mt.models.verify_folder", lambda folder: hashed.append(folder.name))
+    for more in (["--choose-again"], []):  # with a choice to keep, `keep` looks at the folder itself
+        hashed.clear()
+        assert align(folders, text, "--reverse", str(folders / "backward"), *more) == 0
+        assert hashed == ["forward", "backward"]
+
+
 def test_a_choice_on_a_few_pairs_is_not_kept(folders, text, capsys, caplog):
     before = (folders / "backward" / "MANIFEST.json").read_bytes()
     for name in ("en", "de"):
@@ -104,7 +113,7 @@ def test_a_checkpoint_is_read_and_not_written(folders, text, tmp_path, caplog):
         (["--learn"], "--learn starts from models of both directions: name the second with --reverse"),
         (["--symmetrize", "union"], "--symmetrize needs a second model: name it with --reverse"),
         (["--soft", "--reverse", "m"], "--soft prints the weights of one direction"),
-        (["--gold", "g", "--gold-base", "0", "-o", "x"], "--gold prints how the links agree .*; leave --output out"),
+        (["--gold", "g", "--gold-base", "0", "-o", "g"], "--gold prints how the links agree .*; leave --output out"),
     ],
 )
 def test_options_that_do_not_go_together(more, message):
@@ -143,7 +152,7 @@ def test_learning_starts_from_both_models(folders, text, capsys):
 
 def test_files_of_unequal_length_are_refused(folders, text):
     (text / "short").write_text("0-0\n")
-    with pytest.raises(DataError, match=r"short has 1 lines, but .*de has 41; they must be as many\.$"):
+    with pytest.raises(DataError, match=r"short has 1 line, but .*de has 41; they must be as many\.$"):
         run([str(folders / "forward"), "--source", str(text / "short"), "--target", str(text / "de")])
     with pytest.raises(DataError, match=r"short must have a line for each of 41 pairs, but has 1\.$"):
         align(folders, text, "--gold", str(text / "short"), "--gold-base", "0")
@@ -161,6 +170,14 @@ def test_nothing_to_choose_on_is_refused(folders, text):
         (text / name).write_text("\n\n")
     with pytest.raises(DataError, match="hold no pair of text to choose a layer and heads on"):
         align(folders, text, "--choose-again")
+
+
+@pytest.mark.parametrize(("source", "target"), [("", ""), ("\n\n", "\n\n"), ("one\n\n", "\neins\n")])
+def test_nothing_to_learn_from_is_refused(tmp_path, source, target):
+    (tmp_path / "en").write_text(source)
+    (tmp_path / "de").write_text(target)
+    with pytest.raises(DataError, match=r"^there is no pair of text to learn from; give --source and --target files"):
+        run(["--source", str(tmp_path / "en"), "--target", str(tmp_path / "de")])
 
 
 def test_a_damaged_choice_is_refused(folders, text, tmp_path):

@@ -49,6 +49,24 @@ def test_a_file_that_is_read_is_not_written(tmp_path, monkeypatch):
         check_output(output, *inputs)
     with pytest.raises(ConfigError, match=r"^--output link is a file that is read; name another one\.$"):
         check_output(Path("link"), "out", "in")
+    check_output(Path("/dev/null"), "/dev/null")  # no harm is done
+
+
+@pytest.mark.parametrize(
+    ("output", "sentence"),
+    [
+        ("there", "--svg there is a folder; name a file."),
+        ("no/a", "--svg no/a cannot be written: there is no folder no; make it first."),
+        ("file/a", "--svg file/a cannot be written: there is no folder file; make it first."),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_any_work(tmp_path, monkeypatch, output, sentence):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError) as refused:
+        check_output(Path(output), option="--svg")
+    assert str(refused.value) == sentence
 
 
 @pytest.mark.parametrize(("name", "what"), [("stdin", "give text with -i FILE"), ("stdout", "name a file for the")])

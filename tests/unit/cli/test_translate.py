@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -176,15 +177,64 @@ def test_a_prefix_is_for_all_lines_or_each_has_its_own(shout, monkeypatch, tmp_p
     shout(b"a\nb\nc\n", "--prefix", "@p.txt")
     assert [options["prefixes"] for _, options in shout.translator.calls] == [["x", ""], ["z"]]
     shout.translator.calls.clear()
-    with pytest.raises(DataError, match=r"^p\.txt has fewer lines than the text; --prefix needs one for each\.$"):
-        shout(b"a\nb\nc\nd\n", "--prefix", "@p.txt")
-    shout.translator.calls.clear()
-    for text in (b"a\nb\n", b""):
-        with pytest.raises(DataError, match=r"^p\.txt has more lines than the text; --prefix needs one for each\.$"):
-            shout(text, "--prefix", "@p.txt")
-        shout.translator.calls.clear()
     with pytest.raises(DataError, match=r"`no\.txt` does not exist"):
         shout(b"a\n", "--prefix", "@no.txt")
+
+
+@pytest.mark.parametrize(
+    ("text", "out", "sentence"),
+    [
+        (b"a\nb\nc\nd\n", b"A\nB\nC\n", "`p.txt` has 3 lines, but the text has more;"),
+        (b"a\nb\nc\nd\ne\nf\n", b"A\nB\nC\n", "`p.txt` has 3 lines, but the text has more;"),
+        (b"a\nb\n", b"A\nB\n", "`p.txt` has more lines than the text, which has 2 lines;"),
+        (b"a", b"A", "`p.txt` has more lines than the text, which has 1 line;"),
+        (b"", b"", "`p.txt` has more lines than the text, which has 0 lines;"),
+    ],
+)
+@pytest.mark.parametrize("chunk", [2, 100])
+def test_what_is_piped_is_translated_as_far_as_prefixes_go(shout, monkeypatch, tmp_path, chunk, text, out, sentence):
+    monkeypatch.setattr(module, "CHUNK", chunk)
+    (tmp_path / "p.txt").write_text("x\n\nz\n")
+    with pytest.raises(DataError) as refused:
+        shout(text, "--prefix", "@p.txt", "-o", "out.txt")
+    assert str(refused.value) == f"{sentence} --prefix needs a line for each line of the text."
+    assert (tmp_path / "out.txt").read_bytes() == out
+
+
+@pytest.mark.parametrize("lines", [2, 4])
+def test_a_file_that_does_not_fit_its_prefixes_is_refused_before_anything_is_translated(shout, tmp_path, lines):
+    (tmp_path / "p.txt").write_text("x\n\nz\n")
+    (tmp_path / "in.gz").write_bytes(gzip.compress(b"a\n" * lines))
+    (tmp_path / "out.txt").write_bytes(b"of yesterday")
+    with pytest.raises(DataError) as refused:
+        shout(b"", "--prefix", "@p.txt", "-i", "in.gz", "-o", "out.txt")
+    assert str(refused.value) == (
+        f"`p.txt` has 3 lines, but `in.gz` has {lines}; --prefix needs a line for each line of the text."
+    )
+    assert shout.translator.calls == []
+    assert (tmp_path / "out.txt").read_bytes() == b"of yesterday"
+    (tmp_path / "in.gz").write_bytes(gzip.compress(b"a\n" * 3))
+    assert shout(b"", "--prefix", "@p.txt", "-i", "in.gz") == b"A\nA\nA\n"
+
+
+def test_what_came_before_a_bad_line_is_translated(shout, tmp_path):
+    with pytest.raises(DataError, match=r"^stdin:3: NUL"):
+        shout(b"a\nb\n\0\nd\n", "-o", "out.txt")
+    assert (tmp_path / "out.txt").read_bytes() == b"A\nB\n"
+
+
+def test_the_file_on_stdin_is_not_written_over(shout, tmp_path):
+    (tmp_path / "in.txt").write_bytes(b"a\n")
+    before = os.dup(0)
+    try:
+        with (tmp_path / "in.txt").open("rb") as file:
+            os.dup2(file.fileno(), 0)
+        with pytest.raises(ConfigError, match=r"^--output in\.txt is a file that is read; name another one\.$"):
+            shout(b"a\n", "-o", "in.txt")
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+    assert (tmp_path / "in.txt").read_bytes() == b"a\n"
 
 
 def test_files_in_and_out(shout, tmp_path):
@@ -202,7 +252,11 @@ def test_files_in_and_out(shout, tmp_path):
         (["-i", "in.txt", "-o", "in.txt"], ConfigError, "^--output in.txt is a file that is read; name another one"),
         (["--glossary", "terms.tsv", "-o", "terms.tsv"], ConfigError, "^--output terms.tsv is a file that is read"),
         (["--prefix", "@in.txt", "-o", "in.txt"], ConfigError, "^--output in.txt is a file that is read"),
-        (["-i", "in.txt", "-o", "no/out.txt"], CheckpointError, "`no/out.txt` cannot be written: No such file"),
+        (
+            ["-i", "in.txt", "-o", "no/out.txt"],
+            ConfigError,
+            "^--output no/out.txt cannot be written: there is no f",
+        ),
     ],
 )
 def test_files_that_do_not_do(shout, tmp_path, argv, kind, sentence):
@@ -260,6 +314,9 @@ def test_a_file_is_read_as_stdin_is(tmp_path):
         (["--min-length", "-1"], "argument --min-length"), (["--min-length=x"], "of at least 0, but is x"),
         (["--beam", "5", "--groups", "2"], "--groups 2 must divide the beam, but --beam is 5"),
         (["--groups", "1", "--diversity", "2"], "--diversity is what groups pay for saying the same; give"),
+        (["--beam", "1001"], "--beam must be at most 1,000, but is 1,001;"),
+        (["--nbest", "5000"], "--nbest must be at most 1,000, but is 5,000;"),
+        (["--prefix", "@"], "--prefix @FILE must name a file, but there is none after the @"),
         (["--groups", "5", "--glossary", "g"], "--glossary cannot be had with --groups; leave one of the two out"),
     ],
 )  # fmt: skip

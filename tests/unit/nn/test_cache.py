@@ -4,7 +4,7 @@ import random
 
 import torch
 
-from mt.nn.cache import PLACES, DecoderState, MemoryKeys, as_bias, move
+from mt.nn.cache import PLACES, DecoderState, MemoryKeys, PastKeys, as_bias, fill, move
 
 G, K = 2, 3
 
@@ -114,6 +114,60 @@ def test_room_grows_and_keeps_what_is_there():
         ((keys, values),) = step(state, kv)
     wanted = steps[:, 0].permute(2, 1, 3, 0, 4)  # [steps, B, 2, G, K] -> [2, B, G, steps, K]
     torch.testing.assert_close((keys[:, :, : len(steps)], values[:, :, : len(steps)]), tuple(wanted), rtol=0, atol=0)
+
+
+def room_for(sentences, width, places, pieces, layers=2):
+    """Memory for a state, with something in it."""
+    return DecoderState(
+        memory=[
+            MemoryKeys(keys=torch.randn(sentences, G, pieces, K), values=torch.randn(sentences, G, pieces, K))
+            for _ in range(layers)
+        ],
+        memory_bias=torch.randn(sentences, 1, pieces),
+        past=[PastKeys(*torch.randn(2, sentences, G, places, K)) for _ in range(layers)],
+        seen=torch.ones(sentences, width, places, dtype=torch.bool),
+        past_bias=torch.randn(sentences, width, places),
+        places=torch.zeros(sentences, width, dtype=torch.long),
+    )
+
+
+def test_a_state_settles_in_other_memory_and_goes_on():
+    state, stays = first_state(3), first_state(3)
+    for ours, theirs in zip(state.memory, stays.memory, strict=True):
+        theirs.keys, theirs.values = ours.keys.clone(), ours.values.clone()
+    for place in range(PLACES + 2):
+        if place in (0, 1, PLACES):  # before there is a node, before the first hypotheses part, and when it has grown
+            room = room_for(3, 1 if place < 2 else 2, 2 * PLACES if place < PLACES else 4 * PLACES, 9)
+            state.settle(room)
+            assert state.past[0].lies_at(room.past[0]._room[0].data_ptr(), room.seen.shape[2])
+            assert not state.past[1].lies_at(room.past[0]._room[0].data_ptr(), room.seen.shape[2])
+        drawn = torch.randn(2, 3 * (1 if place == 0 else 2), 2, G, K)
+        step(state, drawn)
+        step(stays, drawn)
+        for layer in range(2):
+            for found, wanted in zip(paths(state, layer), paths(stays, layer), strict=True):
+                assert together(found) == together(wanted)
+        assert (state.past_bias == 0).equal(state.seen)
+        rows = torch.tensor([0, 0, 1, 1, 2, 2] if place == 0 else [1, 0, 2, 2, 4, 5])
+        state.reorder(rows)
+        stays.reorder(rows)
+    for ours, theirs in zip(state.memory, stays.memory, strict=True):
+        assert torch.equal(ours.keys[:, :, :4], theirs.keys)
+        assert torch.equal(ours.values[:, :, :4], theirs.values)
+        assert not ours.keys[:, :, 4:].any()
+        assert not ours.values[:, :, 4:].any()
+    assert state.memory_bias[:, 0].tolist() == [[0] * 4 + [-torch.inf] * 5] * 3
+    assert not any(side[:, :, -1].any() for layer in state.past for side in layer._room)  # no node has been there
+
+
+def test_memory_is_filled_to_its_end_even_from_itself():
+    memory = torch.full((24,), 7.0)
+    small = memory[:6].view(2, 3)
+    small.copy_(torch.arange(6.0).view(2, 3))
+    large = memory[:12].view(3, 4)
+    fill(large, small, -1.0)
+    assert large.tolist() == [[0, 1, 2, -1], [3, 4, 5, -1], [-1, -1, -1, -1]]
+    assert memory[12:].tolist() == [7] * 12
 
 
 def test_hidden_keys_have_no_weight():

@@ -11,7 +11,7 @@ from toy import number_corpus, tiny_model, updater_of
 
 from mt.losses import Loss
 from mt.nn.transformer import Layer
-from mt.train.compiled import CompiledLayers, in_short
+from mt.train.compiled import CompiledLayers
 
 TESTS = Path(__file__).resolve().parents[2]
 
@@ -113,11 +113,6 @@ def test_outside_of_training_nothing_is_compiled(corpus):
 def test_only_rows_are_compiled():
     """What `feed` takes: the layer, two tensors of rows, a norm; no `Ragged`."""
     assert set(Layer.feed.__annotations__) - {"return"} <= {"x", "f", "norm"}
-
-
-def test_long_stories_are_cut():
-    assert in_short(RuntimeError("\nfirst\nsecond")) == "RuntimeError: first"
-    assert in_short(ValueError("x" * 999)) == f"ValueError: {'x' * 200}"
 
 
 SAME = """

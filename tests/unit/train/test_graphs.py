@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from player import Player
 from toy import number_corpus, tiny_model, updater_of
 
 import mt.train.graphs
@@ -16,23 +17,6 @@ SHAPE = Shape(source_rows=96, target_rows=112, sentences=14, width=24)
 @pytest.fixture
 def corpus():
     return number_corpus(24)
-
-
-class Player:
-    """Stands in for `record`: replays write into the same tensors, as a graph does."""
-
-    def __init__(self):
-        self.replays = 0
-
-    def __call__(self, work, device):
-        results = work()
-
-        def replay():
-            self.replays += 1
-            for kept, new in zip(results, work(), strict=True):
-                kept.copy_(new)
-
-        return replay, results
 
 
 @pytest.fixture

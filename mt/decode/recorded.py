@@ -1,0 +1,225 @@
+"""Steps of a search as one launch each: recorded in CUDA graphs, replayed for every step of the same shape.
+
+A small model's step is some 150 kernels of a few microseconds each, and the host takes longer to launch them than the
+GPU to run them. A recording reads and writes the same memory, in the same shapes, every time. Hence:
+
+- The state of a search moves into a `Room`, memory that stays where it is from batch to batch. All shapes lie at its
+  front, sentence after sentence. Sentences that leave a batch make it shorter and nothing else (`mt.nn.cache.move`),
+  so that the recording of a smaller shape finds those that stay where it expects them.
+- Sizes are rounded up to powers of two, so that there are few shapes. Places that are added hold zeros and are hidden.
+  Sentences that are added are rows that nobody reads, made of what an earlier batch left there: nothing that a step
+  does crosses from one sentence to another.
+- The weights are a copy of the model's, in the precision of the search, renewed where they are before every search.
+
+What is recorded ends at the hidden rows. The choice of places needs the host, as search does, and log-probabilities
+are the caller's to write into: recorded, they would have to be copied, and every recording would keep `[R, V]` of them.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mt.config import Precision
+from mt.device import autocast, autocast_dtype
+from mt.errors import in_short
+from mt.log import logger
+from mt.nn.cache import DecoderState, MemoryKeys, PastKeys
+from mt.nn.packed import copied
+from mt.nn.transformer import Transformer, count_parameters
+from mt.recording import new_pool, record
+
+FEWEST_PLACES = 64  # for nodes of a sentence: short translations never have to move on
+FEWEST_PIECES = 16  # of a source sentence
+MOST_RECORDINGS = 64
+# Guesses, not measured. A recording takes the time of so many steps that are not recorded; a shape that comes less
+# often than that gains nothing, and one that does has lost half at worst.
+STEPS_BEFORE = 20
+SMALL = 1e11  # weights times rows: below, a GPU is done with its kernels before the host has launched them
+USUAL_ROWS = 256
+
+
+def recording_pays(model: Transformer) -> bool:
+    """On CUDA, for a model in 32 bits that is small with as many rows as a batch usually has."""
+    there = model.tgt_weight.device.type == "cuda" and model.tgt_weight.dtype is torch.float32
+    return there and count_parameters(model) * USUAL_ROWS < SMALL
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Of a recorded step."""
+
+    sentences: int
+    width: int  # hypotheses of each
+    places: int  # for nodes of each
+    pieces: int  # of the longest source sentence
+
+    @classmethod
+    def of(cls, state: DecoderState) -> "Shape":
+        """The smallest that holds the state."""
+        sentences, width, places = state.seen.shape
+        pieces = state.memory_bias.shape[2]
+        return cls(
+            sentences=power_of_two(sentences),
+            width=width,
+            places=max(FEWEST_PLACES, power_of_two(places)),
+            pieces=max(FEWEST_PIECES, power_of_two(pieces)),
+        )
+
+
+def power_of_two(size: int) -> int:
+    """The smallest that is not less."""
+    return 1 << (size - 1).bit_length()
+
+
+class Room:
+    """Memory for the state of a search, whatever its shape, up to a size."""
+
+    def __init__(self, model: Transformer, *, places: int, pieces: int) -> None:
+        """Args: places, pieces: of all sentences together."""
+        attention = model.decoder[0].self_attention
+        self.heads, self.size = attention.kv_heads, attention.size
+        self.places, self.pieces = places, pieces
+        row = self.heads * self.size
+        # Not of inference mode: who steps outside it may write here, too.
+        with torch.inference_mode(False):
+            self.past = [model.tgt_weight.new_zeros(2, places * row) for _ in model.decoder]
+            self.memory = [model.tgt_weight.new_zeros(2, pieces * row) for _ in model.decoder]
+            self.memory_bias = model.tgt_weight.new_zeros(pieces)
+
+    def state(self, sentences: int, shape: Shape) -> DecoderState:
+        """A state of so many sentences at the front; only its keys, values and the bias on the memory are room."""
+        B, W, N, L = sentences, shape.width, shape.places, shape.pieces
+        G, K = self.heads, self.size
+        seen = torch.zeros(B, W, N, dtype=torch.bool, device=self.memory_bias.device)
+        return DecoderState(
+            memory=[
+                MemoryKeys(keys=front(keys, B, G, K, L).transpose(2, 3), values=front(values, B, G, L, K))
+                for keys, values in self.memory
+            ],
+            memory_bias=front(self.memory_bias, B, 1, L),
+            past=[PastKeys(*(front(side, B, G, N, K) for side in layer)) for layer in self.past],
+            seen=seen,
+            past_bias=self.memory_bias.new_zeros(B, W, N),
+            places=torch.zeros(B, W, dtype=torch.long, device=seen.device),
+        )
+
+
+def front(memory: Float[Tensor, " M"], *sizes: int) -> Float[Tensor, "..."]:
+    """The front of it, in this shape."""
+    return memory[: prod(sizes)].view(sizes)
+
+
+class Recording:
+    """One step, of one shape."""
+
+    def __init__(self, model: Transformer, room: Room, shape: Shape) -> None:
+        """Nothing is recorded yet."""
+        self.model = model
+        self.device = model.tgt_weight.device
+        with torch.inference_mode(False):
+            self.state = room.state(shape.sentences, shape)
+            self.tokens = torch.zeros(shape.sentences * shape.width, dtype=torch.long, device=self.device)
+            self.positions = torch.zeros_like(self.tokens)
+        self.replay: Callable[[], None]
+        self.hidden: Float[Tensor, "R D"]
+
+    def take(self, tokens: Int[Tensor, " R"], state: DecoderState) -> None:
+        """The tokens of this step, and where it stands. Keys and values are there already."""
+        sentences = state.num_sentences
+        self.tokens[: len(tokens)].copy_(tokens)
+        self.positions.fill_(state.position - 1)
+        self.state.places[:sentences].copy_(state.places)
+        self.state.past_bias[:sentences].copy_(state.past_bias)
+
+    def make(self, pool: object) -> None:
+        """Record it, with a step that was taken: it is done several times, to the same end."""
+        self.replay, (self.hidden,) = record(self._work, self.device, pool)
+
+    def _work(self) -> list[Tensor]:
+        with autocast(self.device, Precision.fp32):  # off: the weights are of the precision of the search
+            return [self.model.step_at(self.tokens, self.positions, self.state)]
+
+
+class RecordedSteps:
+    """Steps of one model in one precision, recorded at need, kept from search to search."""
+
+    def __init__(self, model: Transformer, precision: Precision) -> None:
+        with torch.inference_mode(False), torch.no_grad():
+            # Once more, for what is of this precision already is shared, and `renew` is to write in no other model.
+            self.model = deepcopy(copied(model, autocast_dtype(precision)))
+        self.device = model.tgt_weight.device
+        self.weights = count_parameters(model)
+        self.room: Room | None = None
+        self.steps: Counter[Shape] = Counter()
+        self.recordings: dict[Shape, Recording] = {}
+        self.pool: object = None
+        self.failed = False
+
+    def renew(self, model: Transformer) -> Transformer:
+        """The copy, with the numbers of `model` as they are now."""
+        with torch.inference_mode(False), torch.no_grad():
+            for ours, theirs in zip(numbers(self.model), numbers(model), strict=True):
+                ours.copy_(theirs)
+        return self.model
+
+    def step(self, tokens: Int[Tensor, " R"], state: DecoderState) -> Float[Tensor, "R D"]:
+        """`Transformer.step` of the copy. The result is to be read before the next step."""
+        if self.failed or state.asked is not None or self.weights * len(tokens) >= SMALL:
+            return self.model.step(tokens, state)
+        state.advance(len(tokens))
+        shape = Shape.of(state)
+        room = self.settle(state, shape)
+        recording = self.recordings.get(shape)
+        if recording is not None:
+            recording.take(tokens, state)
+        else:
+            recording = self.record(tokens, state, shape, room)
+        if recording is None:
+            return self.model.step_at(tokens, torch.full_like(tokens, state.position - 1), state)
+        recording.replay()
+        return recording.hidden[: len(tokens)]
+
+    def settle(self, state: DecoderState, shape: Shape) -> Room:
+        """Have the state in the room, laid out in this shape. A room that is too small gives way to a larger one."""
+        places, pieces = shape.sentences * shape.places, shape.sentences * shape.pieces
+        room = self.room
+        if room is None or room.places < places or room.pieces < pieces:
+            had = (0, 0) if room is None else (room.places, room.pieces)
+            self.recordings.clear()  # they know only the old one
+            room = self.room = Room(self.model, places=max(places, had[0]), pieces=max(pieces, had[1]))
+        if not state.past[0].lies_at(room.past[0].data_ptr(), shape.places):
+            state.settle(room.state(state.num_sentences, shape))
+        return room
+
+    def record(self, tokens: Int[Tensor, " R"], state: DecoderState, shape: Shape, room: Room) -> Recording | None:
+        """A recording of this step, which has not run yet. None: there is none yet, or none can be made here, of which
+        a warning tells once."""
+        self.steps[shape] += 1
+        if self.steps[shape] <= STEPS_BEFORE:
+            return None
+        if len(self.recordings) == MOST_RECORDINGS:
+            oldest = next(iter(self.recordings))
+            del self.recordings[oldest], self.steps[oldest]
+        if not self.recordings:
+            self.pool = new_pool(tokens.device)
+        recording = Recording(self.model, room, shape)
+        recording.take(tokens, state)
+        try:
+            recording.make(self.pool)
+        except Exception as error:
+            self.failed = True
+            self.recordings.clear()
+            logger.warning(f"no step of a search can be recorded here, and it goes on without ({in_short(error)})")
+            return None
+        self.recordings[shape] = recording
+        return recording
+
+
+def numbers(model: Transformer) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]

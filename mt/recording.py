@@ -1,0 +1,40 @@
+"""Work that a GPU has done once, done again as one launch: CUDA graphs.
+
+A small model's kernels take a GPU a few microseconds each, less than the host takes to launch one. What is recorded
+reads and writes the same memory every time, in the same shapes. See `mt.train.graphs` and `mt.decode.recorded`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Work = Callable[[], list[Tensor]]
+WARM_UPS = 3  # runs before the recording, in which libraries make what they make at first use
+
+
+def record(work: Work, device: torch.device, pool: Any = None) -> tuple[Callable[[], None], list[Tensor]]:
+    """A CUDA graph of `work`: what replays it, and the tensors that it then writes its results to.
+
+    Args: pool: of `new_pool`, memory for what lies between input and results, shared with other graphs that have it.
+        Only for results that are read before another of them is replayed. None: memory of its own.
+    """
+    # The batch at hand has its own random numbers still before it.
+    with torch.cuda.device(device), torch.random.fork_rng([device]):
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UPS):
+                work()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        # Other threads may pin memory meanwhile.
+        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+            results = work()
+    return graph.replay, results
+
+
+def new_pool(device: torch.device) -> Any:
+    """Memory for graphs that share it; it goes with the last of them. None where there are no graphs."""
+    return torch.cuda.graph_pool_handle() if device.type == "cuda" else None
