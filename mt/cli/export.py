@@ -24,6 +24,9 @@ def run(argv: list[str]) -> int:
     asked = parse(argv)
     if asked.out.exists():
         raise ConfigError(f"`{asked.out}` is there already; name a new folder.")
+    nearest = next(path for path in asked.out.absolute().parents if path.exists())
+    if not nearest.is_dir():
+        raise ConfigError(f"`{asked.out}` cannot be made: `{nearest}` is no folder; name another place.")
     require_package("ctranslate2", "export to CTranslate2")
     from mt.log import setup
 

@@ -5,7 +5,7 @@ import contextlib
 import math
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TypeVar
@@ -24,6 +24,15 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *, otherwise: str = "", **given: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **given)
         self.otherwise = otherwise
+
+    def parse_args(self, args: Sequence[str], namespace: Any = None) -> argparse.Namespace:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """As argparse does it, but what is given and empty is refused: nobody means it, and a shell makes it of a
+        variable that is not set."""
+        for before, text in zip(["", *args], args, strict=False):
+            if not text or (text.startswith("--") and text.endswith("=")):
+                option = text.removesuffix("=") or (before if before.startswith("-") else "an argument")
+                self.error(f"{option} is given, but empty (a variable that is not set?)")
+        return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message}{self.advice(message)}; `{self.prog} --help` shows what it takes.")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mt.cli.options import Parser
-from mt.corpus.readers import read_pairs
+from mt.corpus.readers import kind_of, read_pairs
 from mt.errors import DataError
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     asked = parser.parse_args(argv)
     if bool(asked.pairs) == bool(asked.source or asked.target) or bool(asked.source) != bool(asked.target):
         parser.error("give either --source and --target, or --pairs")
+    if asked.pairs and not kind_of(asked.pairs):
+        parser.error(f"--pairs must name a .tsv, .jsonl or .parquet file, plain or compressed, but names {asked.pairs}")
     return asked
 
 

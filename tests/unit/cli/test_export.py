@@ -25,6 +25,12 @@ def test_a_folder_that_is_there_is_not_written_over(tmp_path):
         run(["ct2", "model", str(tmp_path)])
 
 
+def test_a_folder_within_a_file_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"file/a/b` cannot be made: `.*/file` is no folder; name another place\.$"):
+        run(["ct2", "model", str(tmp_path / "file" / "a" / "b")])
+
+
 def test_without_the_package_no_model_is_loaded(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
     monkeypatch.setattr("mt.build.load", None)

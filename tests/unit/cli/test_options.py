@@ -1,4 +1,4 @@
-"""Numbers as they are typed, and files that must not be written over."""
+"""Numbers as they are typed, what is typed and empty, and files that must not be written over."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mt.cli import options
-from mt.cli.options import check_output
+from mt.cli.options import Parser, check_output
 from mt.errors import ConfigError
 
 
@@ -38,6 +38,25 @@ def test_numbers_that_do_not_fit(name, text, wanted):
     with pytest.raises(argparse.ArgumentTypeError) as refused:
         getattr(options, name)(text)
     assert str(refused.value).startswith(f"must be {wanted}") and str(refused.value).endswith(f"but is {text}")
+
+
+@pytest.mark.parametrize(
+    ("argv", "what"),
+    [
+        (["m", "--input", ""], "--input"), (["m", "--input="], "--input"), (["m", "-i", ""], "-i"),
+        ([""], "an argument"), (["m", ""], "an argument"),
+    ],
+)  # fmt: skip
+def test_what_is_given_and_empty_is_refused(argv, what):
+    parser = Parser(prog="mt verb")
+    parser.add_argument("model", nargs="+")
+    parser.add_argument("-i", "--input")
+    with pytest.raises(ConfigError) as refused:
+        parser.parse_args(argv)
+    assert str(refused.value) == (
+        f"{what} is given, but empty (a variable that is not set?); `mt verb --help` shows what it takes."
+    )
+    assert parser.parse_args(["m", "-i", "a="]).input == "a="
 
 
 def test_a_file_that_is_read_is_not_written(tmp_path, monkeypatch):

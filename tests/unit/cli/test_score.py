@@ -121,3 +121,10 @@ def test_what_to_score_must_be_clear(score, argv):
 def test_a_reverse_model_must_go_the_other_way(score):
     with pytest.raises(ConfigError, match=r"^--reverse forth translates from en to de, as the model itself does\.$"):
         score("--pairs", "long.tsv", "--reverse", "forth")
+
+
+def test_pairs_are_of_one_file_that_holds_both_sides():
+    sentence = r"^--pairs must name a \.tsv, \.jsonl or \.parquet file, plain or compressed, but names a\.en\.gz;"
+    with pytest.raises(ConfigError, match=sentence):
+        parse(["model", "--pairs", "a.en.gz"])
+    assert parse(["model", "--pairs", "a.TSV.gz"]).pairs == "a.TSV.gz"
