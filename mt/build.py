@@ -101,8 +101,10 @@ def make_translator(
     max_length: int,
     src: str = "",
     usual: Usual | None = None,
+    recording: bool | None = None,
 ) -> Translator:
-    stepper = CachedStepper(model, precision)
+    """Args: recording: as `CachedStepper`; the others: as `Translator`."""
+    stepper = CachedStepper(model, precision, recording=recording)
     return Translator(stepper, tokenizer, section, max_length=max_length, src=src, usual=usual)
 
 
@@ -173,7 +175,10 @@ def make_trainer(
     greedy = replace(config.decode, beam=1)
     dev_longest = int(material.dev.source.lengths().max())
     longest = max(config.model.max_length, dev_longest)  # all of dev is within the model's positions
-    translator = make_translator(model, material.tokenizer, greedy, precision, max_length=longest)
+    translator = make_translator(
+        model, material.tokenizer, greedy, precision, max_length=longest,
+        recording=False,  # recorded steps keep memory, which the batches have been fitted without
+    )  # fmt: skip
     return Trainer(
         updater=updater,
         stream=stream,

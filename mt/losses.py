@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from mt.matmul import linear, multiply
 
-CHUNK_ELEMENTS = {"cpu": 1 << 22}  # logits held at a time: products want many rows, memory few
+CHUNK_ELEMENTS = {"cpu": 1 << 22}  # logits held at a time: memory wants few
+LEAST_ROWS = 512  # of them, however many pieces: each chunk passes once over the whole gradient of the weight
 MANY_ELEMENTS = 1 << 27  # elsewhere than on the CPU
 SLICE_ELEMENTS = {"cpu": 1 << 19}  # of those, under the softmax at a time: in 32 bits as much as a core's own cache
 
@@ -28,7 +29,7 @@ class Loss(NamedTuple):
 def chunk_rows(vocabulary: int, device: torch.device) -> tuple[int, int]:
     """How many rows of logits are made at a time, and how many of them are looked at together."""
     chunk = CHUNK_ELEMENTS.get(device.type, MANY_ELEMENTS)
-    return max(1, chunk // vocabulary), max(1, SLICE_ELEMENTS.get(device.type, chunk) // vocabulary)
+    return max(LEAST_ROWS, chunk // vocabulary), max(1, SLICE_ELEMENTS.get(device.type, chunk) // vocabulary)
 
 
 def softmax_minus_reference_(

@@ -5,6 +5,7 @@ reads and writes the same memory every time, in the same shapes. See `mt.train.g
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -22,17 +23,27 @@ def record(work: Work, device: torch.device, pool: Any = None) -> tuple[Callable
     """
     # The batch at hand has its own random numbers still before it.
     with torch.cuda.device(device), torch.random.fork_rng([device]):
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UPS):
-                work()
-        torch.cuda.current_stream().wait_stream(stream)
+        current, aside = torch.cuda.current_stream(), _stream_aside(device)
+        aside.wait_stream(current)
         graph = torch.cuda.CUDAGraph()
-        # Other threads may pin memory meanwhile.
-        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
-            results = work()
+        try:
+            with torch.cuda.stream(aside):
+                for _ in range(WARM_UPS):
+                    work()
+            current.wait_stream(aside)
+            # Other threads may pin memory meanwhile.
+            with torch.cuda.graph(graph, pool=pool, stream=aside, capture_error_mode="thread_local"):
+                results = work()
+        except Exception as error:
+            torch.cuda.set_stream(current)  # a capture that fails leaves its own stream behind
+            raise error.__context__ or error from None  # what ended the capture, not that it had ended
     return graph.replay, results
+
+
+@cache
+def _stream_aside(device: torch.device) -> torch.cuda.Stream:
+    """One for all recordings: libraries keep memory for every stream that they have seen."""
+    return torch.cuda.Stream(device)
 
 
 def new_pool(device: torch.device) -> Any:

@@ -12,6 +12,7 @@ from mt.checkpoint import Checkpoint, average, load_into, require_space, write_f
 from mt.decode.translator import Translator
 from mt.errors import CheckpointError, counted
 from mt.evaluate import Report, evaluate
+from mt.interpret.aligner import FILE as CHOICE
 from mt.log import Metrics, Progress, logger
 from mt.material import Material
 from mt.models import CARD, WEIGHTS
@@ -124,7 +125,7 @@ class Run:
         card = model_card({**self.facts, **facts}, report.scores if report else [], f"the test set of {corpus.name}")
         weights = {name: p.detach().cpu().contiguous() for name, p in trainer.model.named_parameters()}
         files = {**trainer.saver.files, WEIGHTS: weights, CARD: card.encode()}
-        write_folder(self.folder.model, files, meta={"step": state.step}, free={CARD}, replace=True)
+        write_folder(self.folder.model, files, meta={"step": state.step}, free={CARD, CHOICE}, replace=True)
         conclude(self.material, state, self.folder, report)
 
 

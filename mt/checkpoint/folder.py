@@ -107,7 +107,7 @@ def read_manifest(folder: Path) -> Manifest:
         match entry:
             case {"size": int(size), "sha256": str(sha256)}:
                 files[name] = size, sha256
-                free |= {name} if entry.get("free") is True else set()
+                free |= {name} if entry.get("free") is True and not name.endswith(".safetensors") else set()
             case _:
                 raise CheckpointError(f"`{path}` must give the size and SHA-256 of `{name}`, but does not.")
     return Manifest(files, meta, frozenset(free))
@@ -130,10 +130,10 @@ def verify_folder(folder: Path) -> Manifest:
     there = {name: entry for name, entry in manifest.files.items() if name in present or name not in manifest.free}
     for name, (must_size, must_hash) in there.items():
         path = folder / name
-        if name in manifest.free:
-            continue
         if not path.is_file():
             raise CheckpointError(f"`{path}` is in the manifest of its folder, but missing.")
+        if name in manifest.free:
+            continue
         with explained(f"`{path}` cannot be read"), path.open("rb") as file:
             if (size := os.fstat(file.fileno()).st_size) != must_size:
                 raise CheckpointError(f"`{path}` must have {must_size} bytes, but has {size}.")

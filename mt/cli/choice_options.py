@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mt.cli.options import Parser, number_from_0, positive_int, share, whole_from_0
+from mt.cli.options import Parser, number_from_0, share, whole_from_0, width
 from mt.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def add_choice_options(parser: Parser) -> None:
     draws = parser.add_argument_group("sampling")
     draws.add_argument("--sample", action="store_true", help="draw translations from the model instead of searching")
     draws.add_argument(
-        "--samples", type=positive_int, metavar="N",
+        "--samples", type=width, metavar="N",
         help=f"of each line; more than 1 implies --jsonl (default: 1, or {MBR_SAMPLES} for --mbr)",
     )  # fmt: skip
     draws.add_argument("--temperature", type=number_from_0, help="below 1 sharper, above 1 flatter (default: 1)")

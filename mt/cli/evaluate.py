@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mt.cli.options import Parser, positive_int, resamples
+from mt.cli.options import Parser, resamples, width
 from mt.corpus.lines import check_file, read_lines
 from mt.corpus.readers import bare, language_of
 from mt.errors import ConfigError, DataError, counted
@@ -28,7 +28,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--compare", metavar="OTHER", help="a second model, or a file of translations: paired bootstrap"
     )
-    parser.add_argument("--beam", type=positive_int, help="(default: the model's)")
+    parser.add_argument("--beam", type=width, help="(default: the model's)")
     parser.add_argument(
         "--bootstrap", type=resamples, default=1000, help="resamples for the intervals (default: 1000; 0: none)"
     )

@@ -29,7 +29,7 @@ class Parser(argparse.ArgumentParser):
         """As argparse does it, but what is given and empty is refused: nobody means it, and a shell makes it of a
         variable that is not set."""
         for before, text in zip(["", *args], args, strict=False):
-            if not text or (text.startswith("--") and text.endswith("=")):
+            if not text or (text.startswith("--") and text.find("=") == len(text) - 1):
                 option = text.removesuffix("=") or (before if before.startswith("-") else "an argument")
                 self.error(f"{option} is given, but empty (a variable that is not set?)")
         return super().parse_args(args, namespace)
@@ -60,6 +60,8 @@ def number(read: Callable[[str], N], fits: Callable[[N], bool], wanted: str) -> 
 
 
 positive_int = number(int, lambda n: n >= 1, "a whole number of at least 1")
+WIDEST = 1000  # as a model folder may say (`mt.models.MOST`): a slip of ten times more takes a machine's memory
+width = number(int, lambda n: 1 <= n <= WIDEST, f"a whole number from 1 to {WIDEST:,}")
 whole_from_0 = number(int, lambda n: n >= 0, "a whole number of at least 0")
 number_from_0 = number(float, lambda n: 0 <= n < math.inf, "a number of at least 0")
 positive_number = number(float, lambda n: 0 < n < math.inf, "a number above 0")

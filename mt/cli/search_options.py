@@ -9,9 +9,9 @@ from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mt.cli.options import Parser, number_from_0, positive_int, positive_number, whole_from_0
+from mt.cli.options import Parser, number_from_0, positive_int, positive_number, whole_from_0, width
 from mt.config import LengthNorm, Split, Unknown
-from mt.corpus.lines import check_file, read_lines
+from mt.corpus.lines import check_file, raw_lines, read_lines
 from mt.errors import DataError, counted
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from mt.decode.translator import Translator
 
 L = TypeVar("L")
-WIDEST = 1000  # as a model folder may say (`mt.models.MOST`): a slip of ten times more takes a machine's memory
 ONE_FOR_EACH = "--prefix needs a line for each line of the text"
 # options whose names and values are those of a setting of `decode`
 SETTINGS = (
@@ -30,10 +29,8 @@ SETTINGS = (
 
 def add_search_options(parser: Parser) -> None:
     beam = parser.add_argument_group("beam search (default: the model's settings)")
-    beam.add_argument("--beam", type=positive_int, help="hypotheses kept at each step; 1 is greedy")
-    beam.add_argument(
-        "--nbest", type=positive_int, default=1, help="translations of each line; more than 1 implies --jsonl"
-    )
+    beam.add_argument("--beam", type=width, help="hypotheses kept at each step; 1 is greedy")
+    beam.add_argument("--nbest", type=width, default=1, help="translations of each line; more than 1 implies --jsonl")
     beam.add_argument("--length-penalty", type=number_from_0, help="scores are log p / length ** this")
     beam.add_argument(
         "--length-norm", choices=list(LengthNorm),
@@ -79,9 +76,6 @@ def check_search_options(parser: Parser, asked: argparse.Namespace) -> None:
 
     Raises: ConfigError, DataError.
     """
-    for name in ("beam", "nbest"):
-        if (getattr(asked, name) or 1) > WIDEST:
-            parser.error(f"--{name} must be at most {WIDEST:,}, but is {getattr(asked, name):,}")
     if asked.beam is not None and asked.nbest > asked.beam:
         parser.error(f"--nbest {asked.nbest} needs a beam at least as wide, but --beam is {asked.beam}")
     if asked.groups and asked.beam and asked.beam % asked.groups:
@@ -107,12 +101,14 @@ def prefix_file(prefix: str | None) -> str | None:
 def check_prefixes(prefixes: str | None, text: str | None) -> None:
     """See before anything is translated whether the file of --prefix has a line for each of a file of text.
 
-    What comes through a pipe can be read only once, and is counted while it is translated.
+    What comes through a pipe, or from a device that may be one, can be read only once: it is counted while it is
+    translated.
     Raises: DataError: when it has not, or one of the two cannot be read.
     """
-    if not (prefixes and text and Path(prefixes).is_file() and Path(text).is_file()):
+    files = [file for file in (prefixes, text) if file and Path(file).is_file() and not file.startswith("/dev/")]
+    if len(files) < 2:
         return
-    there, wanted = (sum(1 for _ in read_lines(file)) for file in (prefixes, text))
+    there, wanted = (sum(1 for _ in raw_lines(file)) for file in files)
     if there != wanted:
         raise DataError(f"`{prefixes}` has {counted(there, 'line')}, but `{text}` has {wanted:,}; {ONE_FOR_EACH}.")
 

@@ -139,7 +139,9 @@ class Recording:
 
     def make(self, pool: object) -> None:
         """Record it, with a step that was taken: it is done several times, to the same end."""
-        self.replay, (self.hidden,) = record(self._work, self.device, pool)
+        # Out of inference mode, in which the generator's state would be of it, too (pytorch issue 166792).
+        with torch.inference_mode(False), torch.no_grad():
+            self.replay, (self.hidden,) = record(self._work, self.device, pool)
 
     def _work(self) -> list[Tensor]:
         with autocast(self.device, Precision.fp32):  # off: the weights are of the precision of the search
@@ -175,37 +177,45 @@ class RecordedSteps:
         state.advance(len(tokens))
         shape = Shape.of(state)
         room = self.settle(state, shape)
-        recording = self.recordings.get(shape)
+        recording = self.recordings.pop(shape, None)
         if recording is not None:
             recording.take(tokens, state)
-        else:
-            recording = self.record(tokens, state, shape, room)
+            self.recordings[shape] = recording  # behind the others: the first is the one not used for longest
+        elif room is not None:
+            recording = self.new_recording(tokens, state, shape, room)
         if recording is None:
             return self.model.step_at(tokens, torch.full_like(tokens, state.position - 1), state)
         recording.replay()
         return recording.hidden[: len(tokens)]
 
-    def settle(self, state: DecoderState, shape: Shape) -> Room:
-        """Have the state in the room, laid out in this shape. A room that is too small gives way to a larger one."""
+    def settle(self, state: DecoderState, shape: Shape) -> Room | None:
+        """Have the state in the room, laid out in this shape. A room that is too small gives way to a larger one. None:
+        there is no memory for that; the state is where it was."""
         places, pieces = shape.sentences * shape.places, shape.sentences * shape.pieces
         room = self.room
         if room is None or room.places < places or room.pieces < pieces:
             had = (0, 0) if room is None else (room.places, room.pieces)
             self.recordings.clear()  # they know only the old one
-            room = self.room = Room(self.model, places=max(places, had[0]), pieces=max(pieces, had[1]))
+            try:
+                room = self.room = Room(self.model, places=max(places, had[0]), pieces=max(pieces, had[1]))
+            except Exception as error:
+                self.give_up(error)
+                return None
         if not state.past[0].lies_at(room.past[0].data_ptr(), shape.places):
             state.settle(room.state(state.num_sentences, shape))
         return room
 
-    def record(self, tokens: Int[Tensor, " R"], state: DecoderState, shape: Shape, room: Room) -> Recording | None:
-        """A recording of this step, which has not run yet. None: there is none yet, or none can be made here, of which
-        a warning tells once."""
+    def new_recording(
+        self, tokens: Int[Tensor, " R"], state: DecoderState, shape: Shape, room: Room
+    ) -> Recording | None:
+        """A recording of this step, which has not run yet. None: the shape has not come often enough, or none can be
+        made here."""
         self.steps[shape] += 1
         if self.steps[shape] <= STEPS_BEFORE:
             return None
         if len(self.recordings) == MOST_RECORDINGS:
-            oldest = next(iter(self.recordings))
-            del self.recordings[oldest], self.steps[oldest]
+            unused = next(iter(self.recordings))
+            del self.recordings[unused], self.steps[unused]
         if not self.recordings:
             self.pool = new_pool(tokens.device)
         recording = Recording(self.model, room, shape)
@@ -213,12 +223,17 @@ class RecordedSteps:
         try:
             recording.make(self.pool)
         except Exception as error:
-            self.failed = True
-            self.recordings.clear()
-            logger.warning(f"no step of a search can be recorded here, and it goes on without ({in_short(error)})")
+            self.give_up(error)
             return None
         self.recordings[shape] = recording
         return recording
+
+    def give_up(self, error: Exception) -> None:
+        """Record nothing from now on, and say so."""
+        self.failed = True
+        self.recordings.clear()
+        self.room = self.pool = None
+        logger.warning(f"no step of a search can be recorded here, and it goes on without ({in_short(error)})")
 
 
 def numbers(model: Transformer) -> list[Tensor]:

@@ -55,8 +55,9 @@ class CachedStepper(_Steps):
         """Held around a whole search: on the CPU the model that steps is a copy made ready for it, see `mt.nn.packed`;
         so it is where steps are recorded; elsewhere autocast makes 16-bit copies of the weights once.
 
-        The copy, or what it says, does not outlive the search: the weights may be trained further, and an optimizer
-        need not leave a trace that they have changed.
+        A copy made ready for the CPU does not outlive the search: the weights may be trained further, and an optimizer
+        need not leave a trace that they have changed. Recorded steps stay, in memory of the device, and their copy is
+        renewed for every search.
         """
         with autocast(self.device, Precision.fp32 if self.packs() else self.precision):
             if self._copy is not None:
@@ -69,14 +70,15 @@ class CachedStepper(_Steps):
                 self._copy = None
 
     def _made_ready(self) -> Transformer | None:
-        if self.packs():
-            int8 = self.precision is Precision.int8
-            return packed(self.model, autocast_dtype(Precision.bf16 if int8 else self.precision), int8=int8)
-        if not self.records():
+        if self.records():
+            if self._recorded is None or self._recorded.device != self.device:
+                self._recorded = RecordedSteps(self.model, self.precision)
+            return self._recorded.renew(self.model)
+        self._recorded = None
+        if not self.packs():
             return None
-        if self._recorded is None or self._recorded.device != self.device:
-            self._recorded = RecordedSteps(self.model, self.precision)
-        return self._recorded.renew(self.model)
+        int8 = self.precision is Precision.int8
+        return packed(self.model, autocast_dtype(Precision.bf16 if int8 else self.precision), int8=int8)
 
     def records(self) -> bool:
         """Whether steps are recorded."""

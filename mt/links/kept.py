@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mt.checkpoint import read_json, verify_folder, write_folder
+from mt.checkpoint.files import explained
 from mt.errors import CheckpointError
 from mt.interpret.align import Reading
 from mt.interpret.aligner import FILE, from_file, to_file
@@ -21,7 +22,8 @@ def keep(folder: Path, choice: Choice) -> None:
     manifest = verify_folder(folder)
     if "optimizer.safetensors" in manifest.files:
         raise CheckpointError(f"{folder} is a checkpoint, which only its run writes to.")
-    files = {name: (folder / name).read_bytes() for name in manifest.files}
+    with explained(f"`{folder}` cannot be read"):
+        files = {name: (folder / name).read_bytes() for name in manifest.files}
     write_folder(
         folder, {**files, FILE: to_file(choice)}, meta=manifest.meta, free=manifest.free | {FILE}, replace=True
     )

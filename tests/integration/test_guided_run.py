@@ -74,6 +74,8 @@ def test_the_taught_head_follows_the_links_and_aligns_at_once(folder, run):
     assert "agreement" not in aligned.stderr.decode() and "regularity" not in aligned.stderr.decode()
     found = re.match(r"AER ([\d.]+) ", aligned.stdout.decode())
     assert found and float(found[1]) < 4
+    (folder / "runs/taught/model/alignment.json").unlink()  # which takes the choice back
+    assert run(folder, "translate", "runs/taught", "-i", "dev.in").returncode == 0
 
 
 def test_a_wrong_file_of_links_is_one_sentence(folder, run):

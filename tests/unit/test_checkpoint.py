@@ -260,9 +260,20 @@ def test_free_files_may_be_edited_and_removed_and_others_not(tmp_path: Path):
     assert verify_folder(folder).files.keys() == {"a.json", "README.md"}
     (folder / "README.md").unlink()
     assert verify_folder(folder) == Manifest({"a.json": read_manifest(folder).files["a.json"]}, {})
+    (folder / "README.md").mkdir()
+    with pytest.raises(CheckpointError, match=r"README\.md` is in the manifest of its folder, but missing\.$"):
+        verify_folder(folder)
+    (folder / "README.md").rmdir()
     (folder / "a.json").write_text("[]")
     with pytest.raises(CheckpointError, match=r"a\.json` must have SHA-256"):
         verify_folder(folder)
+
+
+def test_tensors_are_never_free(tmp_path: Path):
+    write_folder(tmp_path / "m", {"a.safetensors": b"1"}, free={"a.safetensors"})
+    (tmp_path / "m" / "a.safetensors").write_bytes(b"2")
+    with pytest.raises(CheckpointError, match=r"a\.safetensors` must have SHA-256"):
+        verify_folder(tmp_path / "m")
 
 
 def test_a_valid_folder_stays_as_it_is_unless_told_otherwise(tmp_path: Path):

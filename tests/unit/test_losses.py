@@ -25,6 +25,7 @@ def by_torch(hidden, weight, targets, smoothing):
 
 @pytest.fixture(params=[1, 2 * V, 7 * V + 3, T * V, 1 << 22], ids=lambda n: f"chunk{n}")
 def chunk(request, monkeypatch):
+    monkeypatch.setattr(mt.losses, "LEAST_ROWS", 1)
     monkeypatch.setitem(mt.losses.CHUNK_ELEMENTS, "cpu", request.param)
     monkeypatch.setitem(mt.losses.SLICE_ELEMENTS, "cpu", request.param // 3)
 
@@ -113,6 +114,7 @@ def test_all_logits_are_never_held(monkeypatch, smoothing):
     rows, vocabulary = 64, 50
     for sizes in (mt.losses.CHUNK_ELEMENTS, mt.losses.SLICE_ELEMENTS):
         monkeypatch.setitem(sizes, "cpu", 4 * vocabulary)
+    monkeypatch.setattr(mt.losses, "LEAST_ROWS", 1)
     hidden, weight = torch.randn(rows, 3, requires_grad=True), torch.randn(vocabulary, 3, requires_grad=True)
     targets = torch.randint(vocabulary, (rows,))
     saved = []
@@ -183,3 +185,9 @@ def test_without_gradients_none_are_made(monkeypatch):
     with torch.no_grad():
         found = cross_entropy(hidden, weight, targets, 0.1)
     torch.testing.assert_close(found, wanted)
+
+
+def test_a_large_vocabulary_has_chunks_of_many_rows_all_the_same():
+    """Each chunk reads and writes the gradient of the whole output layer."""
+    cpu = torch.device("cpu")
+    assert [mt.losses.chunk_rows(v, cpu)[0] for v in (2048, 8000, 8192, 32_000, 250_000)] == [2048, 524, 512, 512, 512]

@@ -56,7 +56,8 @@ def test_what_is_given_and_empty_is_refused(argv, what):
     assert str(refused.value) == (
         f"{what} is given, but empty (a variable that is not set?); `mt verb --help` shows what it takes."
     )
-    assert parser.parse_args(["m", "-i", "a="]).input == "a="
+    for given in (["-i", "a="], ["--input=a="], ["--input", "a="]):
+        assert parser.parse_args(["m", *given]).input == "a="
 
 
 def test_a_file_that_is_read_is_not_written(tmp_path, monkeypatch):

@@ -303,7 +303,7 @@ def test_a_file_is_read_as_stdin_is(tmp_path):
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        (["--beam", "0"], "argument --beam: must be a whole number of at least 1, but is 0"),
+        (["--beam", "0"], "argument --beam: must be a whole number from 1 to 1,000, but is 0"),
         (["--beam", "two"], "but is two"), (["--nbest", "1.5"], "but is 1.5"), (["--nbest", "-1"], "argument --nbest"),
         (["--beam", "2", "--nbest", "3"], "--nbest 3 needs a beam at least as wide, but --beam is 2"),
         (["--length-penalty=-1"], "must be a number of at least 0, but is -1"),
@@ -314,8 +314,9 @@ def test_a_file_is_read_as_stdin_is(tmp_path):
         (["--min-length", "-1"], "argument --min-length"), (["--min-length=x"], "of at least 0, but is x"),
         (["--beam", "5", "--groups", "2"], "--groups 2 must divide the beam, but --beam is 5"),
         (["--groups", "1", "--diversity", "2"], "--diversity is what groups pay for saying the same; give"),
-        (["--beam", "1001"], "--beam must be at most 1,000, but is 1,001;"),
-        (["--nbest", "5000"], "--nbest must be at most 1,000, but is 5,000;"),
+        (["--beam", "1001"], "argument --beam: must be a whole number from 1 to 1,000, but is 1001;"),
+        (["--nbest", "5000"], "argument --nbest: must be a whole number from 1 to 1,000, but is 5000;"),
+        (["--sample", "--samples", "9999"], "argument --samples: must be a whole number from 1 to 1,000, but is 9999;"),
         (["--prefix", "@"], "--prefix @FILE must name a file, but there is none after the @"),
         (["--groups", "5", "--glossary", "g"], "--glossary cannot be had with --groups; leave one of the two out"),
     ],

@@ -7,6 +7,7 @@ from player import Player
 import mt.decode.recorded
 from mt.config import Precision
 from mt.decode.beam import beam_search
+from mt.decode.ensemble import Ensemble
 from mt.decode.greedy import greedy_search
 from mt.decode.recorded import RecordedSteps, Shape, power_of_two
 from mt.decode.sample import Sampling, sample_search
@@ -239,9 +240,50 @@ def test_only_whole_searches_on_a_gpu_are_recorded(small_model, player, batches)
     model = opinionated(small_model)
     assert not CachedStepper(model).records()
     by_beams(CachedStepper(model, recording=True), batches[0])  # who has not said that a search begins
-    with CachedStepper(model, recording=False).autocast():
-        pass
+    stepper = CachedStepper(model, recording=False)
+    with stepper.autocast():
+        by_beams(stepper, batches[0])
     assert player.recordings == 0
+
+
+def test_who_records_no_more_keeps_nothing(small_model, player, batches):
+    model = opinionated(small_model)
+    stepper = CachedStepper(model, recording=True)
+    all_same(stepper, model, batches)
+    assert stepper._recorded.recordings
+    stepper.recording = None  # as after a move to the CPU
+    all_same(stepper, model, batches)
+    assert stepper._recorded is None
+
+
+def test_a_room_that_the_device_has_no_memory_for_is_done_without(small_model, player, batches, monkeypatch, caplog):
+    model = opinionated(small_model)
+    stepper = CachedStepper(model, recording=True)
+    rooms = []
+
+    class Narrow(mt.decode.recorded.Room):
+        def __init__(self, *args, **sizes):
+            rooms.append(sizes)
+            if len(rooms) > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            super().__init__(*args, **sizes)
+
+    monkeypatch.setattr(mt.decode.recorded, "Room", Narrow)
+    all_same(stepper, model, [*batches, *batches])
+    assert len(rooms) == 2 and player.replays > 0
+    assert stepper._recorded.room is None and not stepper._recorded.recordings
+    (warning,) = [r.message for r in caplog.records if r.levelname == "WARNING"]
+    assert warning.endswith("and it goes on without (OutOfMemoryError: CUDA out of memory)")
+
+
+def test_an_ensemble_may_have_a_member_that_records(small_model, player, batches):
+    first, second = opinionated(small_model), opinionated(small_model, positions="rotary")
+    plain = Ensemble([CachedStepper(first), CachedStepper(second)])
+    stepper = CachedStepper(first, recording=True)
+    with stepper.autocast():
+        for source in batches:
+            same(by_beams(Ensemble([stepper, CachedStepper(second)]), source), by_beams(plain, source))
+    assert player.replays > 0
 
 
 def test_the_copy_is_another_model_and_what_is_tied_is_tied(small_model):

@@ -71,7 +71,7 @@ def test_nothing_happens_without_training_or_without_probability():
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
-def test_precision_and_layout_are_kept(dtype):
+def test_precision_and_shape_are_kept(dtype):
     x = torch.ones(6, 4, 5, dtype=dtype).transpose(0, 2)
     y = dropout(x, 0.5, training=True)
     assert (y.dtype, y.shape) == (dtype, x.shape)
