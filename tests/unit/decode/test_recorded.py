@@ -3,19 +3,15 @@
 import pytest
 import torch
 from player import Player
+from searches import BOS, EOS, HOWS, PAD, V, by_beams, by_greed, drawn_batches, opinionated
 
 import mt.decode.recorded
 from mt.config import Precision
 from mt.decode.beam import beam_search
 from mt.decode.ensemble import Ensemble
-from mt.decode.greedy import greedy_search
 from mt.decode.recorded import RecordedSteps, Shape, power_of_two
-from mt.decode.sample import Sampling, sample_search
 from mt.decode.search import Search
 from mt.decode.transformer_stepper import CachedStepper
-
-BOS, EOS, PAD, V = 1, 2, 3, 19
-LENGTHS = [(9, 3, 17, 4, 1), (6, 6, 2), (2, 8, 3, 5, 1, 7), (1,)]  # of the sentences of each batch
 
 
 @pytest.fixture
@@ -29,37 +25,7 @@ def player(monkeypatch):
 
 @pytest.fixture(scope="module")
 def batches():
-    draw = torch.Generator().manual_seed(4)
-    return [
-        [[*torch.randint(4, V, (length,), generator=draw).tolist(), EOS] for length in lengths] for lengths in LENGTHS
-    ]
-
-
-def opinionated(small_model, **options):
-    """One whose translations end early and late."""
-    model = small_model(src_size=V, tgt_size=V, **options)
-    with torch.no_grad():
-        model.out_weight.mul_(2)
-    return model
-
-
-def settings(beam):
-    return Search(bos=BOS, eos=EOS, pad=PAD, beam=beam, nbest=beam, length_penalty=1.0, max_ratio=1.0, max_extra=9)
-
-
-def by_beams(stepper, source):
-    return beam_search(stepper, source, search=settings(4))
-
-
-def by_greed(stepper, source):
-    return greedy_search(stepper, source, search=settings(1))
-
-
-def by_chance(stepper, source):
-    return sample_search(stepper, source, search=settings(1), sampling=Sampling(samples=5, seed=3))
-
-
-HOWS = [by_beams, by_greed, by_chance]
+    return drawn_batches()
 
 
 def same(found, wanted):

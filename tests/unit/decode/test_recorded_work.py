@@ -1,0 +1,60 @@
+"""What is recorded: the same work every time, and nothing that the host would have to answer."""
+
+import re
+
+import pytest
+import torch
+from player import Player
+from searches import HOWS, drawn_batches, opinionated
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import mt.decode.recorded
+from mt.decode.transformer_stepper import CachedStepper
+
+
+class Operations(TorchDispatchMode):
+    """Notes every operation with the shapes, strides and numbers that it is given: what a graph would keep of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        def told(x):
+            if isinstance(x, torch.Tensor):
+                return tuple(x.shape), x.stride(), x.dtype
+            return tuple(map(told, x)) if isinstance(x, list | tuple) else repr(x)
+
+        self.seen.append((str(func), told(args), told(tuple((kwargs or {}).items()))))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_what_is_recorded_is_the_same_work_every_time_and_asks_nothing_of_the_host(small_model, monkeypatch, how):
+    monkeypatch.setattr(mt.decode.recorded, "STEPS_BEFORE", 0)
+    monkeypatch.setattr(mt.decode.recorded, "FEWEST_PLACES", 16)
+    streams, player = [], Player()
+
+    def noted(work, device, pool):
+        seen = []
+        streams.append(seen)
+
+        def listening():
+            with torch.inference_mode(False), torch.no_grad(), Operations() as operations:
+                results = work()
+            seen.append(operations.seen)
+            return results
+
+        return player(listening, device, pool)
+
+    monkeypatch.setattr(mt.decode.recorded, "record", noted)
+    model = opinionated(small_model, positions="rotary", kv_heads=2)
+    stepper = CachedStepper(model, recording=True)
+    with stepper.autocast():
+        for source in [*drawn_batches(), *drawn_batches()]:
+            how(stepper, source)
+    assert max(map(len, streams)) > 3
+    for first, *others in streams:
+        assert all(other == first for other in others)
+        names = {name for name, _, _ in first}
+        assert not {name for name in names if re.search("nonzero|local_scalar|masked_select|unique|is_nonzero", name)}
