@@ -40,6 +40,7 @@ MOST_RECORDINGS = 64
 # Guesses, not measured. A recording takes the time of so many steps that are not recorded; a shape that comes less
 # often than that gains nothing, and one that does has lost half at worst.
 STEPS_BEFORE = 20
+WRONG = 0.02  # of the largest number: other sums come nowhere near, in 16 bits either
 SMALL = 1e11  # weights times rows: below, a GPU is done with its kernels before the host has launched them
 USUAL_ROWS = 256
 
@@ -126,22 +127,32 @@ class Recording:
             self.state = room.state(shape.sentences, shape)
             self.tokens = torch.zeros(shape.sentences * shape.width, dtype=torch.long, device=self.device)
             self.positions = torch.zeros_like(self.tokens)
+        self.own_rows = 0  # of the step that was taken; those behind them are nobody's
         self.replay: Callable[[], None]
         self.hidden: Float[Tensor, "R D"]
 
     def take(self, tokens: Int[Tensor, " R"], state: DecoderState) -> None:
         """The tokens of this step, and where it stands. Keys and values are there already."""
-        sentences = state.num_sentences
+        sentences, self.own_rows = state.num_sentences, len(tokens)
         self.tokens[: len(tokens)].copy_(tokens)
         self.positions.fill_(state.position - 1)
         self.state.places[:sentences].copy_(state.places)
         self.state.past_bias[:sentences].copy_(state.past_bias)
 
     def make(self, pool: object) -> None:
-        """Record it, with a step that was taken: it is done several times, to the same end."""
+        """Record it, with a step that was taken: it is done several times, to the same end.
+
+        Raises: RuntimeError: where a replay is not what the step itself is.
+        """
         # Out of inference mode, in which the generator's state would be of it, too (pytorch issue 166792).
         with torch.inference_mode(False), torch.no_grad():
             self.replay, (self.hidden,) = record(self._work, self.device, pool)
+            self.replay()
+            replayed = self.hidden.clone()
+            [wanted] = self._work()  # last: keys and values are those of the step, whatever the replay wrote
+        rows = self.own_rows
+        if not (replayed[:rows] - wanted[:rows]).abs().max() <= WRONG * wanted[:rows].abs().max():
+            raise RuntimeError("a replay differs from the step that was recorded")
 
     def _work(self) -> list[Tensor]:
         with autocast(self.device, Precision.fp32):  # off: the weights are of the precision of the search
