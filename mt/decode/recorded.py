@@ -37,10 +37,10 @@ from mt.recording import new_pool, record
 FEWEST_PLACES = 64  # for nodes of a sentence: short translations never have to move on
 FEWEST_PIECES = 16  # of a source sentence
 MOST_RECORDINGS = 64
+WRONG = 0.02  # of the largest number: the same sums in another order differ by less, in 16 bits too
 # Guesses, not measured. A recording takes the time of so many steps that are not recorded; a shape that comes less
 # often than that gains nothing, and one that does has lost half at worst.
 STEPS_BEFORE = 20
-WRONG = 0.02  # of the largest number: other sums come nowhere near, in 16 bits either
 SMALL = 1e11  # weights times rows: below, a GPU is done with its kernels before the host has launched them
 USUAL_ROWS = 256
 
