@@ -1,11 +1,11 @@
-"""What is recorded: the same work every time, and nothing that the host would have to answer."""
+"""What is recorded: the same work every time, nothing that asks the host, in a room that is large enough."""
 
 import re
 
 import pytest
 import torch
 from player import Player
-from searches import HOWS, drawn_batches, opinionated
+from searches import EOS, HOWS, by_greed, drawn_batches, opinionated
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import mt.decode.recorded
@@ -58,3 +58,18 @@ def test_what_is_recorded_is_the_same_work_every_time_and_asks_nothing_of_the_ho
         assert all(other == first for other in others)
         names = {name for name, _, _ in first}
         assert not {name for name in names if re.search("nonzero|local_scalar|masked_select|unique|is_nonzero", name)}
+
+
+def test_a_room_grows_for_a_long_source_alone(small_model, monkeypatch):
+    """Its few nodes would find their places in the room of many short sentences."""
+    monkeypatch.setattr(mt.decode.recorded, "record", Player())
+    monkeypatch.setattr(mt.decode.recorded, "STEPS_BEFORE", 0)
+    monkeypatch.setattr(mt.decode.recorded, "FEWEST_PLACES", 16)
+    model = opinionated(small_model, positions="rotary")
+    stepper, plain = CachedStepper(model, recording=True), CachedStepper(model)
+    with stepper.autocast():
+        for source in ([[5, EOS]] * 8, [[5, 6, 7] * 50 + [EOS]]):
+            found, wanted = ([h.tokens for one in by_greed(s, source) for h in one] for s in (stepper, plain))
+            assert found == wanted
+            room = stepper._recorded.room
+            assert room is not None and room.places >= 128 and (room.pieces == 128) == (len(source) == 8)
