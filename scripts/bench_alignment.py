@@ -156,13 +156,13 @@ def open_aligners(work: Path, forward: Path, backward: Path) -> "list[Aligner]":
     from mt.build import load
     from mt.interpret.aligner import CHOOSE_ON, FILE, Aligner, choose
     from mt.links.kept import kept_reading
-    from mt.models import read_model
+    from mt.models import find_model
 
     aligners = []
     for path in (forward, backward):
         translator = load(path, device="cpu", precision="fp32")
         model = translator.stepper.model
-        kept = kept_reading(read_model(path).path, model)
+        kept = kept_reading(find_model(path), model)
         aligners.append(Aligner(model, translator.tokenizer, max_length=translator.max_length, reading=kept))
         if kept is not None:
             print(f"# {path}: {kept.describe()}, as {FILE} says")

@@ -32,7 +32,7 @@ from mt.log import logger
 from mt.nn.cache import DecoderState, MemoryKeys, PastKeys
 from mt.nn.packed import copied
 from mt.nn.transformer import Transformer, count_parameters
-from mt.recording import new_pool, record
+from mt.recording import SMALL, new_pool, record
 
 FEWEST_PLACES = 64  # for nodes of a sentence: short translations never have to move on
 FEWEST_PIECES = 16  # of a source sentence
@@ -41,7 +41,6 @@ WRONG = 0.02  # of the largest number: the same sums in another order differ by 
 # Guesses, not measured. A recording takes the time of so many steps that are not recorded; a shape that comes less
 # often than that gains nothing, and one that does has lost half at worst.
 STEPS_BEFORE = 20
-SMALL = 1e11  # weights times rows: below, a GPU is done with its kernels before the host has launched them
 USUAL_ROWS = 256
 
 

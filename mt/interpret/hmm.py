@@ -108,7 +108,7 @@ def forward_backward(
 class HmmAligner:
     """Learns from pairs of lines. Words are what stands between white space.
 
-    It needs some 15 KB of memory and 8 ms of one core for a pair of 25 words a side.
+    A pair of 25 words a side takes 8 ms of one core.
     """
 
     def __init__(

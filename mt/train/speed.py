@@ -5,7 +5,8 @@ import torch
 from mt.batching import TokenizedCorpus, common_shape
 from mt.config import BatchConfig, Precision, TrainConfig, Use
 from mt.log import logger
-from mt.nn.transformer import Transformer
+from mt.nn.transformer import Transformer, count_parameters
+from mt.recording import SMALL
 from mt.train.compiled import CompiledLayers
 from mt.train.graphs import Recorded
 from mt.train.update import Updater
@@ -13,7 +14,6 @@ from mt.train.update import Updater
 # Guesses, not measured. Compiling two stacks, forward and backward, takes the better part of a minute and may save a
 # tenth of a step.
 LEAST_UPDATES, LEAST_MINUTES = 5000, 10.0
-SMALL = 1e11  # weights times rows: below, a GPU is done with its kernels before the host has launched them
 
 
 def compiling_pays(section: TrainConfig, device: torch.device, *, per_epoch: float) -> bool:
@@ -39,7 +39,7 @@ def recording_pays(
     """
     if section.graphs is not Use.auto:
         return section.graphs is Use.always and precision is not Precision.fp16
-    small = sum(p.numel() for p in model.parameters()) * rows < SMALL
+    small = count_parameters(model) * rows < SMALL
     return device.type == "cuda" and precision is Precision.bf16 and small and not model.config.attention_dropout
 
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from mt.cli import translate as module
+from mt.cli.search_options import check_prefixes
 from mt.cli.translate import file_lines, lines_of, parse, run
 from mt.corpus.lines import MAX_LINE
 from mt.decode.translator import Translation
@@ -215,6 +216,13 @@ def test_a_file_that_does_not_fit_its_prefixes_is_refused_before_anything_is_tra
     assert (tmp_path / "out.txt").read_bytes() == b"of yesterday"
     (tmp_path / "in.gz").write_bytes(gzip.compress(b"a\n" * 3))
     assert shout(b"", "--prefix", "@p.txt", "-i", "in.gz") == b"A\nA\nA\n"
+
+
+@pytest.mark.parametrize("text", ["pipe", "/dev/stdin", None])
+def test_what_may_be_a_pipe_is_not_read_to_be_counted(tmp_path, text):
+    (tmp_path / "p.txt").write_text("x\n")
+    os.mkfifo(tmp_path / "pipe")  # to open it would wait for a writer
+    check_prefixes(str(tmp_path / "p.txt"), str(tmp_path / text) if text == "pipe" else text)
 
 
 def test_what_came_before_a_bad_line_is_translated(shout, tmp_path):

@@ -58,6 +58,15 @@ def test_a_choice_may_be_edited(folder):
     assert verify_folder(folder).free == {FILE}
 
 
+def test_a_folder_that_can_no_longer_be_read_is_named(folder, monkeypatch):
+    def gone(path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", gone)
+    with pytest.raises(CheckpointError, match=r"/m` cannot be read: Input/output error\.$"):
+        keep(folder, CHOICE)
+
+
 def test_a_checkpoint_is_left_to_its_run(folder, tmp_path):
     files = {name: (folder / name).read_bytes() for name in verify_folder(folder).files}
     write_folder(tmp_path / "step-00000001", {**files, "optimizer.safetensors": b""})

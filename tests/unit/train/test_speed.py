@@ -5,7 +5,8 @@ import torch
 from toy import number_corpus, tiny_model, updater_of
 
 from mt.config import BatchConfig, Precision, TrainConfig, Use
-from mt.train.speed import LEAST_MINUTES, LEAST_UPDATES, SMALL, compiling_pays, recording_pays, speed_up
+from mt.recording import SMALL
+from mt.train.speed import LEAST_MINUTES, LEAST_UPDATES, compiling_pays, recording_pays, speed_up
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 LONG = {"steps": LEAST_UPDATES}
