@@ -39,11 +39,8 @@ which is better than either alone. Such links can teach a model (alignment.links
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    parser = Parser(
-        prog="mt align",
-        description="Word links of sentence pairs: asked of cross-attention, or counted.",
-        epilog=EPILOG,
-    )
+    about = "Word links of sentence pairs: asked of cross-attention, or counted in the text."
+    parser = Parser(prog="mt align", description=about, epilog=EPILOG)
     parser.add_argument("model", type=Path, nargs="?", help="model folder, run or checkpoint (default: no model)")
     parser.add_argument("--source", required=True, metavar="FILE", help="source lines, plain or compressed")
     parser.add_argument("--target", required=True, metavar="FILE", help="their translations, line by line")
