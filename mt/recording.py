@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 Work = Callable[[], list[Tensor]]
-# Weights times rows below which a GPU is done with its kernels before the host has launched them. A guess, not measured.
+# Weights times rows below which a GPU is done with its kernels before the host has launched them. Not measured
 SMALL = 1e11
 WARM_UPS = 3  # runs before the recording, in which libraries make what they make at first use
 
