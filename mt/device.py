@@ -8,6 +8,7 @@ import torch
 
 from mt.config import Precision
 from mt.errors import ConfigError
+from mt.host import processors
 from mt.matmul import has_int8
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # glibc, malloc.h
@@ -68,14 +69,15 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
 
 
 def set_up_cpu(threads: int | None, *, processes: int = 1) -> None:
-    """Use all cores, or a share where several processes train, and keep freed memory instead of handing it back.
+    """Use all processors of this process, or a share where several train, and keep memory that is freed.
 
     Every large temporary that glibc maps afresh costs more in page faults than the arithmetic on it; a training step
     frees and takes the same sizes again and again.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     told = os.environ.get("OMP_NUM_THREADS", "") if processes == 1 else ""  # torchrun sets it, whatever there is
-    torch.set_num_threads(threads or (int(told) if told.isdecimal() and int(told) else max(1, cores // processes)))
+    torch.set_num_threads(
+        threads or (int(told) if told.isdecimal() and int(told) else max(1, processors() // processes))
+    )
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_MAX, 0)

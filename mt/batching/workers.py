@@ -5,7 +5,6 @@ the child does not have. A new interpreter takes some seconds, once a run; it is
 A pool is a pure function of where it is, so it does not matter who makes it, and no worker has anything to save.
 """
 
-import os
 import signal
 import threading
 import warnings
@@ -20,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from mt.batching.pool import Pool, Pools, Where
 from mt.errors import MtError
+from mt.host import processors
 
 AHEAD = 2  # pools that each worker makes ahead
 MOST = 8  # workers that are chosen unasked
@@ -39,12 +39,7 @@ def choose_workers(asked: int | None, device: torch.device, *, sampling: bool, p
         return asked
     if device.type == "cpu":
         return int(sampling)
-    return max(2, min(MOST, _cores() // processes - 1)) if sampling else 2
-
-
-def _cores() -> int:
-    """Those that this process may use, where the system tells."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(2, min(MOST, processors() // processes - 1)) if sampling else 2
 
 
 class Ahead:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import platform
 import shutil
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mt.cli.options import Parser
+from mt.host import processors
 
 REPORT = (
     "Found a fault? Send what `mt doctor --json` prints, the command, the last lines of the run's train.log, its "
@@ -57,7 +57,7 @@ def examine(asked: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
         "mt": _version("mt-trainer"),
         **{key: told[key] for key in ("python", "system", "git")},
         "packages": {**told["packages"], **{name: _version(name) for name in OPTIONAL}},
-        "cpu": {"model": _cpu_model(), "usable": _usable_cpus(), "allocator": platform.libc_ver()[0] or "unknown"},
+        "cpu": {"model": _cpu_model(), "usable": processors(), "allocator": platform.libc_ver()[0] or "unknown"},
         "memory_gb": _free_memory(),
         "devices": devices(),
         "places": {name: place(path) for name, path in (("data", asked.data), ("runs", asked.runs))},
@@ -203,10 +203,6 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _usable_cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu_model() -> str:

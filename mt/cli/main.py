@@ -14,6 +14,7 @@ from importlib import import_module, metadata
 from typing import TextIO
 
 from mt.errors import ConfigError, MtError
+from mt.host import choose_waiting
 
 VERBS = {
     "train": ("mt.cli.train", "train a model from a pair of texts"),
@@ -87,6 +88,7 @@ def dispatch(argv: list[str]) -> int:
 def run_verb(verb: str, argv: list[str]) -> int:
     """Import the verb's module and run it; argument parsers that exit become exit codes."""
     module, _ = VERBS[verb]
+    choose_waiting()
     try:
         return import_module(module).run(argv)
     except SystemExit as leaving:

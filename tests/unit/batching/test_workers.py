@@ -135,11 +135,5 @@ def test_a_process_that_ends_without_closing_leaves_nobody(tmp_path):
     ],
 )  # fmt: skip
 def test_workers_are_chosen_by_what_is_dear(monkeypatch, asked, device, sampling, processes, wanted):
-    monkeypatch.setattr(workers, "_cores", lambda: 16)
+    monkeypatch.setattr(workers, "processors", lambda: 16)
     assert choose_workers(asked, torch.device(device), sampling=sampling, processes=processes) == wanted
-
-
-def test_the_cores_are_those_that_we_may_use(monkeypatch):
-    assert 1 <= workers._cores() <= os.cpu_count()
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    assert workers._cores() == os.cpu_count()

@@ -1,0 +1,59 @@
+"""What a run says of other programs; the meter is a stand-in, so that no test hangs on a machine's load."""
+
+import logging
+
+import pytest
+
+from mt.host import ProcessorTime
+from mt.train.neighbours import FIRST_LOOK, Neighbours
+
+BUSY = ProcessorTime(wall=100, used=90, waited=60)
+QUIET = ProcessorTime(wall=100, used=165, waited=3)
+
+
+class Meter:
+    def __init__(self, time):
+        self.time = time
+
+    def read(self):
+        return self.time
+
+
+@pytest.fixture
+def said(caplog):
+    caplog.set_level(logging.INFO, "mt")
+    return caplog
+
+
+def test_one_line_says_once_how_much_of_the_machine_the_process_gets(said):
+    neighbours = Neighbours(2, Meter(BUSY))
+    for seconds in range(0, 200, 5):
+        neighbours.look(seconds)
+    assert said.messages == ["this process gets 0.9 of 2 cores; other programs are busy, and training takes longer"]
+
+
+def test_nothing_is_said_early_on_a_quiet_machine_or_where_nothing_is_known(said):
+    Neighbours(2, Meter(BUSY)).look(FIRST_LOOK - 1)
+    for time in (QUIET, None):
+        neighbours = Neighbours(2, Meter(time))
+        neighbours.look(FIRST_LOOK)
+        assert neighbours.report(1000) is None
+    assert not said.messages
+
+
+def test_a_neighbour_that_comes_later_is_noticed(said):
+    meter = Meter(QUIET)
+    neighbours = Neighbours(2, meter)
+    neighbours.look(FIRST_LOOK)
+    meter.time = BUSY
+    neighbours.look(FIRST_LOOK + 1)
+    assert not said.messages
+    neighbours.look(2 * FIRST_LOOK)
+    assert len(said.messages) == 1
+
+
+def test_the_end_says_what_a_quiet_machine_would_have_done():
+    assert Neighbours(2, Meter(BUSY)).report(1051) == (
+        "Other programs took part of the processor: a quiet machine makes about 2,300 updates in this time instead "
+        "of 1,051; a limit 2.2 times as long (`train.minutes`) makes up for it."
+    )
