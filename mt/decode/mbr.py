@@ -16,9 +16,10 @@ from mt.decode.utility import Utility
 def mbr(candidates: Sequence[str], utility: Utility, weights: Sequence[float] | None = None) -> list[tuple[int, float]]:
     """(place, expected utility) of every candidate, best first, earlier ones first among equals.
 
-    Utilities that differ by rounding alone, less than a billionth of the highest, are equal (`mt.ties`), and the same
-    number is told for them. The expected utility of a candidate is the weighted mean of its utility against all candidates, itself included. A
+    The expected utility of a candidate is the weighted mean of its utility against all candidates, itself included. A
     candidate that was drawn twice counts twice. `weights` are how likely each is, up to a factor; None: equally.
+    Utilities that differ by rounding alone, less than a billionth of the highest, are equal (`mt.ties`), and one number
+    is told for them.
     """
     if not candidates:
         return []

@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mt import ties
 from mt.decode.candidates import best_pieces
 from mt.decode.greedy import Transcript, staying
 from mt.decode.rules import Rule, apply_rules
 from mt.decode.search import Hypothesis, Search
-from mt import ties
 from mt.decode.stepper import Stepper
 from mt.errors import require
 
@@ -143,8 +143,8 @@ class Rows:
 def kept(log_probs: Float[Tensor, "R V"], sampling: Sampling) -> Float[Tensor, "R V"]:
     """Tempered probabilities, zero where a cut-off drops the piece; rows need not sum to one.
 
-    Equally likely pieces: the lower id first. Pieces that have `top_p` together but for rounding are enough (`mt.ties`),
-    and one that misses `epsilon` by rounding has it. A row of minus infinities becomes zeros.
+    Equally likely pieces: the lower id first. Pieces that have `top_p` together but for rounding are enough, and one
+    that misses `epsilon` by rounding has it (`mt.ties`). A row of minus infinities becomes zeros.
     """
     logits = log_probs if sampling.temperature == 1 else log_probs / sampling.temperature
     probabilities = logits.softmax(-1).nan_to_num_(0.0)
@@ -152,7 +152,8 @@ def kept(log_probs: Float[Tensor, "R V"], sampling: Sampling) -> Float[Tensor, "
         return probabilities
     keep = torch.ones_like(probabilities, dtype=torch.bool)
     if sampling.epsilon:
-        keep &= (probabilities >= sampling.epsilon * (1 - ties.FLOAT32)) | (probabilities == probabilities.amax(dim=1, keepdim=True))
+        likeliest = probabilities.amax(dim=1, keepdim=True)
+        keep &= (probabilities >= sampling.epsilon * (1 - ties.FLOAT32)) | (probabilities == likeliest)
     if 0 < sampling.top_k < probabilities.shape[1]:
         _, ids = best_pieces(probabilities, sampling.top_k)
         keep &= torch.zeros_like(keep).scatter_(1, ids, value=True)

@@ -114,10 +114,10 @@ def _information(counted: Iterable[list[tuple[str, str]]], asked: Iterable[list[
 
     p(target | source) = (n(source, target) + p(target)) / (n(source) + 1): a source word never seen says nothing.
     """
-    seen = [tie for ties in counted for tie in ties]
+    seen = [tie for some in counted for tie in some]
     pairs, sources, targets = Counter(seen), Counter(s for s, _ in seen), Counter(t for _, t in seen)
     values = []
-    for source, target in (tie for ties in asked for tie in ties):
+    for source, target in (tie for some in asked for tie in some):
         prior = (targets[target] + 1) / (len(seen) + 1)
         values.append(math.log((pairs[source, target] + prior) / (sources[source] + 1) / prior))
     return math.fsum(values), len(values)
