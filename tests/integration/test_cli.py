@@ -51,7 +51,7 @@ def test_training_ends_with_scores_and_the_next_command(home: Path, run):
     advice = next(line for line in said.split("\n") if line.startswith("  echo "))
     python = f"{sys.executable} -m mt"
     done = subprocess.run(
-        advice.replace("| mt", f"| {python}"), shell=True, cwd=home, capture_output=True, timeout=120,
+        advice.replace("| mt", f"| {python}"), shell=True, cwd=home, capture_output=True, timeout=600,
         env={"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "PATH": "/usr/bin:/bin"}, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout.count(b"\n")) == (0, 1), done.stderr
@@ -151,7 +151,7 @@ def test_markup_survives_and_links_count_the_words_of_the_lines(home: Path, run)
 def test_a_reader_that_leaves_is_no_error(home: Path, start):
     line = f"yes one two | head -n 5000 | {sys.executable} -m mt translate runs/toy --beam 1 | head -n 1"
     done = subprocess.run(
-        ["bash", "-c", f"{line}; echo ${{PIPESTATUS[2]}}"], cwd=home, capture_output=True, timeout=240, check=False,
+        ["bash", "-c", f"{line}; echo ${{PIPESTATUS[2]}}"], cwd=home, capture_output=True, timeout=600, check=False,
         env={"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     first, code = done.stdout.decode().strip().split("\n")
