@@ -216,11 +216,17 @@ def _plain_code(language: str) -> str:
 
 
 def newest_run(runs: Path) -> Path:
-    """Raises: CheckpointError: when there is none."""
+    """The run that changed last; of two that changed in the same moment the last one by name.
+
+    Raises: CheckpointError: when there is none."""
     found = [p for p in runs.glob("*") if (p / "model").is_dir() or any(p.glob("checkpoints/step-*"))]
     if not found:
         raise CheckpointError(f"there is no run in {runs}/; name a model folder, or train one with `mt train`.")
-    return max(found, key=lambda p: max(q.stat().st_mtime for q in (p, *p.glob("model"), *p.glob("checkpoints"))))
+
+    def changed(run: Path) -> tuple[int, str]:  # a clock may tick once for two runs
+        return max(q.stat().st_mtime_ns for q in (run, *run.glob("model"), *run.glob("checkpoints"))), run.name
+
+    return max(found, key=changed)
 
 
 def find_run(path: Path | None) -> Path | None:

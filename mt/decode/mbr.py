@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
+from mt import ties
 from mt.decode.utility import Utility
 
 
@@ -17,6 +18,8 @@ def mbr(candidates: Sequence[str], utility: Utility, weights: Sequence[float] | 
 
     The expected utility of a candidate is the weighted mean of its utility against all candidates, itself included. A
     candidate that was drawn twice counts twice. `weights` are how likely each is, up to a factor; None: equally.
+    Utilities that differ by rounding alone, less than a billionth of the highest, are equal (`mt.ties`), and one number
+    is told for them.
     """
     if not candidates:
         return []
@@ -26,9 +29,11 @@ def mbr(candidates: Sequence[str], utility: Utility, weights: Sequence[float] | 
     if weights is not None:
         shares = torch.tensor(weights, dtype=torch.float64)
     together = torch.zeros(len(known), dtype=torch.float64).index_add_(0, torch.tensor(texts), shares)
-    expected = (utility(list(known)).double() @ together / together.sum())[texts]
-    best, order = expected.sort(descending=True, stable=True)
-    return list(zip(order.tolist(), best.tolist(), strict=True))
+    of_texts = utility(list(known)).double() @ together / together.sum()
+    level = ties.levelled(of_texts.tolist(), ties.FLOAT64)
+    expected = [level[text] for text in texts]
+    order = sorted(range(len(expected)), key=lambda place: -expected[place])
+    return [(place, expected[place]) for place in order]
 
 
 def shares_of(log_probs: Sequence[float]) -> list[float]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from mt import ties
 from mt.decode.scorer import PairScore, Scorer
 from mt.decode.translator import Translation
 from mt.log import logger
@@ -11,7 +12,7 @@ from mt.log import logger
 def rerank(
     sources: Sequence[str], lists: Sequence[list[Translation]], reverse: Scorer, *, weight: float
 ) -> list[list[Translation]]:
-    """The n-best lists ordered anew, best first, earlier ones first among equals, with new scores:
+    """The n-best lists ordered anew, best first, earlier ones first among equals (`mt.ties`), with new scores:
 
         (1 - weight) * mean log p(piece of the translation | source)
             + weight * mean log p(piece of the source | translation)
@@ -30,12 +31,14 @@ def rerank(
         if problem or not back:
             results.append(translations)
             continue
-        told_anew = [
-            replace(t, score=(1 - weight) * mean(t) + weight * score.mean)
+        scored = [
+            (1 - weight) * mean(t) + weight * score.mean
             for t, score in zip(translations, back, strict=True)
             if isinstance(score, PairScore)
         ]
-        results.append(sorted(told_anew, key=lambda t: -t.score))
+        level = ties.levelled(scored, ties.FLOAT32)
+        order = sorted(range(len(level)), key=lambda place: -level[place])
+        results.append([replace(translations[place], score=level[place]) for place in order])
     return results
 
 

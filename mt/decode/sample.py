@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mt import ties
 from mt.decode.candidates import best_pieces
 from mt.decode.greedy import Transcript, staying
 from mt.decode.rules import Rule, apply_rules
@@ -142,7 +143,8 @@ class Rows:
 def kept(log_probs: Float[Tensor, "R V"], sampling: Sampling) -> Float[Tensor, "R V"]:
     """Tempered probabilities, zero where a cut-off drops the piece; rows need not sum to one.
 
-    Equally likely pieces: the lower id first. A row of minus infinities becomes zeros.
+    Equally likely pieces: the lower id first. Pieces that have `top_p` together but for rounding are enough, and one
+    that misses `epsilon` by rounding has it (`mt.ties`). A row of minus infinities becomes zeros.
     """
     logits = log_probs if sampling.temperature == 1 else log_probs / sampling.temperature
     probabilities = logits.softmax(-1).nan_to_num_(0.0)
@@ -150,14 +152,15 @@ def kept(log_probs: Float[Tensor, "R V"], sampling: Sampling) -> Float[Tensor, "
         return probabilities
     keep = torch.ones_like(probabilities, dtype=torch.bool)
     if sampling.epsilon:
-        keep &= (probabilities >= sampling.epsilon) | (probabilities == probabilities.amax(dim=1, keepdim=True))
+        likeliest = probabilities.amax(dim=1, keepdim=True)
+        keep &= (probabilities >= sampling.epsilon * (1 - ties.FLOAT32)) | (probabilities == likeliest)
     if 0 < sampling.top_k < probabilities.shape[1]:
         _, ids = best_pieces(probabilities, sampling.top_k)
         keep &= torch.zeros_like(keep).scatter_(1, ids, value=True)
     if sampling.top_p < 1:
         ranked, ids = probabilities.sort(dim=1, descending=True, stable=True)
         before = ranked.cumsum(dim=1) - ranked  # what the likelier pieces have: those stay that are still needed
-        keep &= torch.zeros_like(keep).scatter_(1, ids, before < sampling.top_p)
+        keep &= torch.zeros_like(keep).scatter_(1, ids, before < sampling.top_p * (1 - ties.FLOAT32))
     return probabilities.mul_(keep)
 
 

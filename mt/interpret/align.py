@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from mt import ties
 from mt.errors import CheckpointError
 from mt.interpret.observe import Observation
 from mt.words import Links
@@ -66,16 +67,26 @@ def read(maps: Float[Tensor, "2 L H V W1"], reading: Reading) -> Float[Tensor, "
 
 
 def hard_links(weights: Float[Tensor, "V W1"], least: float = 0.0) -> Links:
-    """Each target word with the source word that has most of its weight, where that is more than `least`.
+    """Each target word with the source word that has most of its weight, of equals the first, where that is more than
+    `least`.
 
     The last column, of the end mark, is passed over: models rest there when they need nothing.
     """
     if weights.shape[1] < 2 or weights.shape[0] < 1:
         return set()
-    most, where = weights[:, :-1].max(1)
+    most, where = first_most(weights[:, :-1])
     return {
         (int(i), j) for j, (i, weight) in enumerate(zip(where.tolist(), most.tolist(), strict=True)) if weight > least
     }
+
+
+def first_most(weights: Float[Tensor, "*rows W"]) -> tuple[Float[Tensor, "*rows"], Int[Tensor, "*rows"]]:
+    """The greatest weight of each row, and the first place that has it, but for rounding (`mt.ties`).
+
+    Weights are not negative, and W is not 0.
+    """
+    most = weights.amax(-1)
+    return most, (weights >= most[..., None] * (1 - ties.FLOAT32)).byte().argmax(-1)
 
 
 def soft_links(weights: Float[Tensor, "V W1"], least: float = 0.01) -> list[tuple[int, int, float]]:

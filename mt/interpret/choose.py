@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mt.interpret.align import Reading
+from mt import ties
+from mt.interpret.align import Reading, first_most
 
 FEW_HEADS = 4  # up to here every set of heads is tried, 15 at most; with more, each alone and all together
 
@@ -47,7 +48,7 @@ def best_words(maps: Float[Tensor, "2 L H V W1"]) -> Int[Tensor, "R V"]:
     mixed = torch.einsum("nh,xlhvw->lnxvw", mean, maps[..., :-1])
     if mixed.numel() == 0:
         return torch.full((layers * len(subsets) * both, targets), -1)
-    most, where = mixed.flatten(0, 2).max(-1)
+    most, where = first_most(mixed.flatten(0, 2))
     return where.masked_fill(most <= 0, -1)
 
 
@@ -87,8 +88,8 @@ def choose_alone(maps: Sequence[Tensor], words: Sequence[tuple[Sequence[str], Se
         regularity([[(i, j) for j, i in enumerate(rows[n]) if i >= 0] for rows in best], lowered)
         for n in range(len(tried))
     ]
-    score = max(scores)
-    return Choice(tried[scores.index(score)], "regularity", score, len(maps))
+    best = ties.first_best(scores, ties.FLOAT64)
+    return Choice(tried[best], "regularity", scores[best], len(maps))
 
 
 def regularity(
@@ -113,14 +114,13 @@ def _information(counted: Iterable[list[tuple[str, str]]], asked: Iterable[list[
 
     p(target | source) = (n(source, target) + p(target)) / (n(source) + 1): a source word never seen says nothing.
     """
-    seen = [tie for ties in counted for tie in ties]
+    seen = [tie for some in counted for tie in some]
     pairs, sources, targets = Counter(seen), Counter(s for s, _ in seen), Counter(t for _, t in seen)
-    total, count = 0.0, 0
-    for source, target in (tie for ties in asked for tie in ties):
+    values = []
+    for source, target in (tie for some in asked for tie in some):
         prior = (targets[target] + 1) / (len(seen) + 1)
-        total += math.log((pairs[source, target] + prior) / (sources[source] + 1) / prior)
-        count += 1
-    return total, count
+        values.append(math.log((pairs[source, target] + prior) / (sources[source] + 1) / prior))
+    return math.fsum(values), len(values)
 
 
 def choose_by_shape(maps: Sequence[Tensor]) -> Reading:
@@ -138,7 +138,7 @@ def choose_by_shape(maps: Sequence[Tensor]) -> Reading:
         for m in maps:
             weights = m[int(reading.shifted), reading.layer, list(reading.heads)].mean(0)[:, :-1]
             if weights.numel():
-                most, where = weights.max(1)
+                most, where = first_most(weights)
                 sure, distinct, words = sure + float(most.sum()), distinct + len(where.unique()), words + len(where)
         scores[reading] = sure * distinct / max(1, words) ** 2
-    return max(scores, key=lambda reading: scores[reading])
+    return list(scores)[ties.first_best(list(scores.values()), ties.FLOAT32)]

@@ -6,9 +6,10 @@ stays within it, and two elements side by side never overlap. So whatever the li
 each mark is written once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from mt import ties
 from mt.decode.words import is_word
 from mt.links.marks import Element
 from mt.words import Span
@@ -36,7 +37,7 @@ class Links:
         for i, j, weight in soft:
             if weight > 0:
                 self.rows[j][i] = self.rows[j].get(i, 0.0) + weight
-        self.most = [max(row, key=lambda i: (row[i], -i)) if row else None for row in self.rows]
+        self.most = [_first_best(dict(sorted(row.items()))) for row in self.rows]
 
     def worth(self, j: int, wanted: range) -> float:
         """From 1.5, where a target word came from these source words alone, to -1.4: a run goes on over one foreign
@@ -48,7 +49,8 @@ class Links:
         return (1.0 if most in wanted else -0.9) + inside - 0.5
 
     def best_run(self, wanted: range, free: Sequence[bool], low: int) -> tuple[int, int] | None:
-        """The run of free target words that is worth most; `free[0]` is word `low`. None: no word is linked at all.
+        """The run of free target words that is worth most, of equals the first; `free[0]` is word `low`. None: no word
+        is linked at all.
 
         Where no word looked most at a wanted one, it is the single word that looked there the most.
         """
@@ -60,7 +62,7 @@ class Links:
             if total <= 0:
                 begin, total = j, 0.0
             total += self.worth(j, wanted)
-            if total > best:
+            if total > best + ties.FLOAT32:
                 best, run = total, (begin, j + 1)
         return run or self._second_best(wanted, free, low)
 
@@ -70,14 +72,14 @@ class Links:
             for j, can in enumerate(free, low)
             if can
         }
-        best = max(looked, key=lambda j: looked[j], default=None)
+        best = _first_best(looked)
         return None if best is None or looked[best] <= 0 else (best, best + 1)
 
     def single(self, wanted: range, free: Sequence[bool], low: int) -> tuple[int, int] | None:
         """The free target word that looked most at a wanted one, and most of them all."""
         looked = {j: self.rows[j][most] for j, can in enumerate(free, low)
                   if can and (most := self.most[j]) is not None and most in wanted}  # fmt: skip
-        best = max(looked, key=lambda j: looked[j], default=None)
+        best = _first_best(looked)
         return None if best is None else (best, best + 1)
 
     def gap(self, before: int, allowed: Sequence[int]) -> int:
@@ -91,6 +93,12 @@ class Links:
             if most is not None:
                 cost += 1 if most >= before else -1
         return min(allowed, key=lambda gap: (costs[gap], gap))
+
+
+def _first_best(values: Mapping[int, float]) -> int | None:
+    """The word with the greatest value, of equals the first."""
+    words = list(values)
+    return words[ties.first_best(list(values.values()), ties.FLOAT32)] if words else None
 
 
 def words_of(words: Sequence[Span], begin: int, end: int) -> range:

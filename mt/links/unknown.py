@@ -6,6 +6,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from mt.decode.translation import Stretch
+from mt.interpret.align import first_most
 from mt.interpret.words import source_shares
 from mt.links.linker import Linked, Part
 from mt.words import Offset, Span, reading_words
@@ -65,9 +66,10 @@ def _spells(name: str) -> bool:
 
 
 def _looked_at(text: str, pieces: list[Offset], weights: Tensor) -> str:
-    """The source word that has most of some weights over source pieces and their end mark; nothing where none has."""
+    """The source word that has most of some weights over source pieces and their end mark, of equals the first; nothing
+    where there is none."""
     words = reading_words(text)
     if not words:
         return ""
-    begin, end = words[int((weights @ source_shares(pieces, words))[:-1].argmax())]
+    begin, end = words[int(first_most((weights @ source_shares(pieces, words))[:-1])[1])]
     return text[begin:end]

@@ -5,9 +5,10 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import forked
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,7 +19,8 @@ NUMBERS = {
 TINY = (
     "tokenizer.vocab_size=64 tokenizer.byte_fallback=false model.dim=32 model.heads=2 model.ffn_dim=48 "
     "model.encoder_layers=1 model.decoder_layers=1 batch.tokens=256 batch.max_length=64 train.device=cpu "
-    "train.threads=1 train.precision=fp32 train.minutes=null train.validate_pairs=5 decode.beam=2"
+    f"train.threads={os.environ['OMP_NUM_THREADS']} train.precision=fp32 train.minutes=null train.validate_pairs=5 "
+    "decode.beam=2"
 )
 
 
@@ -49,7 +51,7 @@ class Process:
 
 def environment() -> dict[str, str]:
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    return {**os.environ, "PYTHONPATH": path}
 
 
 def write_numbers(folder: Path, name: str, count: int, seed: int) -> list[str]:
@@ -80,10 +82,28 @@ def start() -> Callable[..., Process]:
 
 
 @pytest.fixture(scope="session")
-def run() -> Callable[..., subprocess.CompletedProcess[bytes]]:
-    """`run(folder, "translate", ..., stdin=b"...")` runs a command to its end; what it says is bytes."""
+def imported(tmp_path_factory) -> Iterator[str]:
+    """The address of a process from which commands are forked; it starts when the first test asks for it."""
+    address = str(tmp_path_factory.mktemp("forked") / "socket")
+    command = [sys.executable, str(Path(forked.__file__)), address]
+    with subprocess.Popen(command, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        yield address
+        assert process.stdin is not None
+        process.stdin.close()
 
-    def call(folder: Path, *argv: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+
+@pytest.fixture(scope="session")
+def run(imported: str) -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    """`run(folder, "translate", ..., stdin=b"...")` runs a command to its end; what it says is bytes.
+
+    Starting Python and importing is most of what a small command costs, so it is forked from a process that has;
+    with `fresh=True` it starts as a user's does.
+    """
+
+    def call(folder: Path, *argv: str, stdin: bytes = b"", fresh: bool = False) -> subprocess.CompletedProcess[bytes]:
+        if not fresh:
+            return forked.run_forked(imported, list(argv), folder, environment(), stdin)
         return subprocess.run(
             [sys.executable, "-m", "mt", *argv],
             cwd=folder, env=environment(), input=stdin, capture_output=True, timeout=900, check=False,

@@ -21,7 +21,7 @@ def home(tmp_path_factory, numbers, run, tiny) -> Path:
     path = tmp_path_factory.mktemp("cli")
     for seed, (name, count) in enumerate({"train": 200, "dev": 12, "test": 12}.items()):
         numbers(path, name, count, seed)
-    done = run(path, "train", *FILES, *tiny, *STEPS, "run.name=toy")
+    done = run(path, "train", *FILES, *tiny, *STEPS, "run.name=toy", fresh=True)
     assert done.returncode == 0, done.stderr.decode()
     (path / "trained.txt").write_bytes(done.stdout)
     return path
@@ -51,7 +51,7 @@ def test_training_ends_with_scores_and_the_next_command(home: Path, run):
     advice = next(line for line in said.split("\n") if line.startswith("  echo "))
     python = f"{sys.executable} -m mt"
     done = subprocess.run(
-        advice.replace("| mt", f"| {python}"), shell=True, cwd=home, capture_output=True, timeout=120,
+        advice.replace("| mt", f"| {python}"), shell=True, cwd=home, capture_output=True, timeout=600,
         env={"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "PATH": "/usr/bin:/bin"}, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout.count(b"\n")) == (0, 1), done.stderr
@@ -134,7 +134,7 @@ def test_files_compressed_or_not_and_nbest(home: Path, run):
 def test_markup_survives_and_links_count_the_words_of_the_lines(home: Path, run):
     files = ["--source", "dev.en", "--target", "dev.de", "-o", "links.txt"]
     shutil.copytree(home / "runs/toy/model", home / "linked", dirs_exist_ok=True)
-    assert run(home, "align", "linked", *files).returncode == 0
+    assert run(home, "align", "linked", *files, fresh=True).returncode == 0
     lines = ["one <b>two</b> three", "four {name} at https://a.example/?b=c.", "", "five<br/>six &amp; seven"]
     done = run(home, "translate", "linked", "--markup", "--alignments", "--flags", stdin="\n".join(lines).encode())
     assert done.returncode == 0, done.stderr.decode()
@@ -151,7 +151,7 @@ def test_markup_survives_and_links_count_the_words_of_the_lines(home: Path, run)
 def test_a_reader_that_leaves_is_no_error(home: Path, start):
     line = f"yes one two | head -n 5000 | {sys.executable} -m mt translate runs/toy --beam 1 | head -n 1"
     done = subprocess.run(
-        ["bash", "-c", f"{line}; echo ${{PIPESTATUS[2]}}"], cwd=home, capture_output=True, timeout=240, check=False,
+        ["bash", "-c", f"{line}; echo ${{PIPESTATUS[2]}}"], cwd=home, capture_output=True, timeout=600, check=False,
         env={"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     first, code = done.stdout.decode().strip().split("\n")
@@ -173,7 +173,7 @@ def test_python_loads_a_run_and_a_model(home: Path):
 
 
 def test_evaluate_scores_compares_and_writes_down(home: Path, run):
-    done = run(home, "evaluate", "runs/toy", "--json", "--bootstrap", "50", "--compare", "test.de")
+    done = run(home, "evaluate", "runs/toy", "--json", "--bootstrap", "50", "--compare", "test.de", fresh=True)
     assert done.returncode == 0, done.stderr.decode()
     told = json.loads(done.stdout)
     assert [score["name"] for score in told["scores"]] == ["BLEU", "chrF++", "TER"] and told["sentences"] == 12

@@ -1,5 +1,6 @@
 """A run that teaches a head links: the head follows them, `mt align` reads it, and a stopped run goes on to the bit."""
 
+import os
 import random
 import re
 import sys
@@ -29,7 +30,7 @@ SETTINGS = (
     "model.dim=32 model.heads=2 model.ffn_dim=64 model.encoder_layers=1 model.decoder_layers=1 "
     "model.dropout=0.0 loss.label_smoothing=0.0 batch.tokens=512 batch.max_length=32 batch.accumulate=2 optim.lr=1e-2 "
     "schedule.warmup_steps=20 train.minutes=null train.steps=200 train.validate_every=100 train.validate_pairs=10 "
-    "train.device=cpu train.threads=1 train.precision=fp32 train.log_every=1 "
+    f"train.device=cpu train.threads={os.environ['OMP_NUM_THREADS']} train.precision=fp32 train.log_every=1 "
     "data.workers=0 alignment.weight=1 clean.drop_duplicates=true"
 )
 SIZES = {"train": 5000, "dev": 100}

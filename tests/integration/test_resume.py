@@ -13,7 +13,7 @@ SETTINGS = (
     "data.train=[train.en,train.de] data.dev=[dev.en,dev.de] tokenizer.sampling=0.1 model.dropout=0.1 "
     "model.word_dropout=0.05 model.positions=learned model.tying=decoder batch.tokens=128 batch.accumulate=2 "
     "batch.pool=60 loss.label_smoothing=0.1 optim.lr=5e-3 schedule.warmup_steps=20 train.ema=0.9 train.log_every=1 "
-    "train.validate_every=12 train.average=2 train.keep=2"
+    "train.validate_every=12 train.average=2 train.keep=2 data.workers=0"
 )
 STEPS = 96
 
@@ -96,7 +96,7 @@ def test_killed_at_random_moments_it_ends_the_same(seed, folder, command, start,
 
 
 def test_stopped_by_sigterm_it_says_so_and_goes_on(folder, command, start, run, unbroken):
-    process = start(folder, *command("stopped"))
+    process = start(folder, *command("stopped"), "data.workers=1")
     assert process.wait_for(lambda: lines_in(folder / "runs/stopped/metrics.jsonl") >= 5)
     process.signal(signal.SIGTERM)
     assert process.end() == 75

@@ -26,8 +26,8 @@ def home(tmp_path_factory, numbers, run, tiny) -> Path:
 def lines(home: Path, run):
     """`lines("translate", ..., stdin=b"...")`: what a command that succeeds prints."""
 
-    def call(*argv: str, stdin: bytes = b"") -> list[str]:
-        done = run(home, *argv, stdin=stdin)
+    def call(*argv: str, stdin: bytes = b"", fresh: bool = False) -> list[str]:
+        done = run(home, *argv, stdin=stdin, fresh=fresh)
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout.decode().split("\n")[:-1]
 
@@ -39,7 +39,7 @@ def test_scores_are_those_that_search_gave(home: Path, lines):
     best = [row["translations"][0] for row in rows]
     (home / "out.de").write_text("".join(t["text"] + "\n" for t in best), encoding="utf-8")
     files = ["--source", "dev.en", "--target", "out.de"]
-    told = [json.loads(row) for row in lines("score", "runs/forth", *files, "--per-token")]
+    told = [json.loads(row) for row in lines("score", "runs/forth", *files, "--per-token", fresh=True)]
     alike = [(t, score) for t, score in zip(best, told, strict=True) if t["pieces"] == score["pieces"]]
     assert len(alike) >= 6  # the others were written in pieces that the tokenizer would not choose
     for t, score in alike:
@@ -79,7 +79,7 @@ def test_mbr_and_reranking_choose_from_what_the_model_says(lines):
 def test_a_model_with_itself_and_the_mean_of_its_checkpoints(home: Path, lines, run):
     plain = lines("translate", "runs/forth", stdin=INPUT)
     assert lines("translate", "runs/forth", "--ensemble", "runs/forth", "runs/forth", stdin=INPUT) == plain
-    said = lines("average", "runs/forth", "--last", "2", "-o", "mean")
+    said = lines("average", "runs/forth", "--last", "2", "-o", "mean", fresh=True)
     assert said == ["The mean of 2 models is in mean:", "  runs/forth/checkpoints/step-00000060",
                     "  runs/forth/checkpoints/step-00000040"]  # fmt: skip
     assert len(lines("translate", "mean", stdin=INPUT)) == 4

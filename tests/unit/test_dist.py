@@ -52,7 +52,7 @@ class Thread(threading.Thread):
             self.error = error
 
     def end(self):
-        self.join(timeout=60)
+        self.join(timeout=600)
         assert not self.is_alive()
         if self.error is not None:
             raise self.error

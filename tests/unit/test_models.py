@@ -109,6 +109,14 @@ def test_without_a_path_it_is_the_run_written_to_last(tmp_path, monkeypatch):
     assert newest_run(Path("runs")) == Path("runs/old")
 
 
+def test_of_two_runs_that_changed_in_one_moment_the_last_by_name_is_newest(tmp_path):
+    for name in ("b", "c", "a"):
+        write_model(tmp_path / name / "model")
+        for path in (tmp_path / name, tmp_path / name / "model"):
+            os.utime(path, (10**9, 10**9))
+    assert newest_run(tmp_path) == tmp_path / "c"
+
+
 @pytest.mark.parametrize("below", ["", "model", "checkpoints/step-00000001"])
 def test_the_run_that_a_path_lies_in_is_found(tmp_path, below):
     run = tmp_path / "runs" / "x"

@@ -164,7 +164,7 @@ def test_sampling_is_the_same_in_another_process(cache, kind, tmp_path):
         "print(Tokenizer.load(Path(sys.argv[1]), sampling=0.2).sample_source(sys.argv[2:], seed=5))"
     )
     command = [sys.executable, "-c", code, str(tmp_path), *SOURCE[:20]]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout
     assert printed.strip() == str(made.sample_source(SOURCE[:20], seed=5))
 
 

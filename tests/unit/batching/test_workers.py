@@ -116,7 +116,7 @@ def test_a_process_that_ends_without_closing_leaves_nobody(tmp_path):
     script.write_text(SCRIPT, encoding="utf-8")
     path = os.pathsep.join([str(here), str(here / "tests")])
     done = subprocess.run(
-        [sys.executable, script], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=300
+        [sys.executable, script], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0 and "Error" not in done.stderr and "leaked" not in done.stderr, done.stderr
     left = [int(pid) for pid in done.stdout.split()]

@@ -52,7 +52,7 @@ def shell(*argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "PYTHONPATH": path, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 
@@ -65,7 +65,7 @@ def test_quick_answers_import_nothing_heavy(argv):
     script = f"import sys; from mt.cli.main import main; main({argv}); print(sorted(sys.modules))"
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=600, check=True
     )
     loaded = done.stdout.strip().rpartition("\n")[2]
     assert "'mt.cli.main'" in loaded
@@ -188,7 +188,7 @@ def test_debugging_shows_the_traceback(build, capsys, monkeypatch):
 def test_a_full_disk_is_one_line():
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "mt", "help"], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+            [sys.executable, "-m", "mt", "help"], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, timeout=600, check=False
         )
     assert (done.returncode, done.stderr) == (1, b"mt: No space left on device\n")
 
@@ -197,7 +197,7 @@ def test_a_full_disk_is_one_line():
 def test_a_full_disk_under_stderr_leaves_the_exit_code_as_it_is():
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "mt", "bogus"]
-        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=full, timeout=60, check=False)
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=full, timeout=600, check=False)
     assert (done.returncode, done.stdout) == (2, b"")
 
 
@@ -210,7 +210,7 @@ def test_a_closed_pipe_is_quiet():
             cwd=ROOT,
             stdout=closed,
             stderr=subprocess.PIPE,
-            timeout=60,
+            timeout=600,
             check=False,
         )
     assert (done.returncode, done.stderr) == (141, b"")

@@ -28,15 +28,32 @@ def test_the_middle_one_wins():
 def test_what_was_drawn_twice_counts_twice():
     # a twice: (2 + .8 + .6) / 4; ccc: (1.6 + 1 + .8) / 4; eeeee: (1.2 + .8 + 1) / 4
     found = mbr(["eeeee", "a", "ccc", "a"], same_length)
-    assert [place for place, _ in found] == [1, 2, 3, 0]
+    assert [place for place, _ in found] == [1, 2, 3, 0]  # 0.85 three times: by place
     assert [value for _, value in found] == pytest.approx([0.85, 0.85, 0.85, 0.75])
+
+
+@pytest.mark.parametrize("weights", [None, [0.25, 0.75], [3.0, 1e-3]])
+def test_equal_ones_stay_in_their_order_whatever_rounding_says(weights):
+    def rounded(up):
+        def utility(texts):
+            values = torch.full((len(texts), len(texts)), 0.3, dtype=torch.float64)
+            values[up] = 0.1 + 0.2
+            return values
+
+        return utility
+
+    for up in (0, 1):
+        found = mbr(["a", "b"], rounded(up), weights)
+        assert [place for place, _ in found] == [0, 1] and found[0][1] == found[1][1]
 
 
 def test_weights_say_how_likely_each_is():
     found = mbr(["a", "ccc", "eeeee"], same_length, weights=[1.0, 2.0, 7.0])
     assert found[0] == (2, pytest.approx((0.6 * 1 + 0.8 * 2 + 7) / 10))
     texts = ["a", "ccc", "a"]
-    assert mbr(texts, same_length, [2.0, 3.0, 1.0]) == mbr(texts, same_length, [20.0, 30.0, 10.0])
+    one, other = mbr(texts, same_length, [2.0, 3.0, 1.0]), mbr(texts, same_length, [20.0, 30.0, 10.0])
+    assert [place for place, _ in one] == [place for place, _ in other]
+    assert [value for _, value in one] == pytest.approx([value for _, value in other])
 
 
 def test_the_utility_is_asked_once_for_each_different_text():

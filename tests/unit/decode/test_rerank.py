@@ -1,5 +1,7 @@
 """Both directions have a say, as much as the weight gives them."""
 
+from dataclasses import replace
+
 import pytest
 
 from mt.decode.rerank import rerank
@@ -58,6 +60,14 @@ def test_translations_are_asked_for_their_own_source_and_keep_the_rest():
 def test_equal_ones_stay_in_their_order():
     twins = [said("aa", -1.0), said("bb", -1.0), said("cc", -1.0)]
     assert [t.text for t in rerank(["x"], [twins], Backwards(), weight=0.3)[0]] == ["aa", "bb", "cc"]
+
+
+def test_one_translation_twice_stays_in_its_order_whatever_rounding_says():
+    twins = [replace(said("aa", -0.3), pieces=["first"]), replace(said("aa", -0.1, -0.2), pieces=["second"])]
+    twins[1] = replace(twins[1], piece_log_probs=[-0.1 - 0.2], log_prob=-0.1 - 0.2)
+    for order in (twins, twins[::-1]):
+        found = rerank(["x"], [order], Backwards(), weight=0.3)[0]
+        assert [t.pieces for t in found] == [t.pieces for t in order]
 
 
 def test_a_list_that_cannot_be_scored_stays_as_it_is(caplog):

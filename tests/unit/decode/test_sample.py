@@ -118,6 +118,14 @@ def test_equally_likely_pieces_are_cut_by_their_number():
     assert left((0.2,) * 5, epsilon=0.3) == [200] * 5  # all are the likeliest
 
 
+def test_what_is_at_a_bound_but_for_rounding_is_within_it():
+    p = (0.1, 0.4, 0.05, 0.25, 0.2)
+    for nudge in (-1e-7, 0.0, 1e-7):
+        assert left(p, top_p=0.65 + nudge) == [0, 400, 0, 250, 0]
+        assert left(p, top_p=0.85 + nudge) == [0, 400, 0, 250, 200]
+        assert left(p, epsilon=0.2 + nudge) == [0, 400, 0, 250, 200]
+
+
 def test_the_temperature_comes_before_the_cut_offs():
     assert left((0.8, 0.2), temperature=2.0) == [667, 333]
     assert left((0.8, 0.2), temperature=0.5) == [941, 59]

@@ -45,6 +45,10 @@ def test_links_need_a_weight_and_the_end_mark_is_no_word():
     assert hard_links(torch.empty(0, 3)) == hard_links(torch.ones(2, 1)) == set()
 
 
+def test_of_equal_weights_the_first_is_linked_whatever_rounding_says():
+    assert hard_links(torch.tensor([[0.1 + 1e-8, 0.1, 0.8], [0.1, 0.1 + 1e-8, 0.8]])) == {(0, 0), (0, 1)}
+
+
 def test_joint_links_need_both_directions():
     forward = torch.tensor([[0.9, 0.1, 0.0], [0.5, 0.5, 0.0]])  # target by source
     backward = torch.tensor([[0.9, 0.0, 0.1], [0.0, 0.02, 0.98]])  # source by target
