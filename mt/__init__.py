@@ -20,6 +20,6 @@ def load(path: str | Path | None = None, **settings: str) -> "Translator":
     Args: settings: `device` (auto, cpu, cuda, mps) and `precision` (auto, fp32, bf16, fp16).
     Raises: CheckpointError: when there is no model there, or it is damaged.
     """
-    from mt.build import load as load_model  # torch is imported when a model is, and not before
+    from mt.loading import load as load_model  # torch is imported when a model is, and not before
 
     return load_model(path, **settings)

@@ -144,9 +144,9 @@ def attended(
 
 
 def open_aligner(path: Path, asked: argparse.Namespace) -> "Aligner":
-    from mt.build import load
     from mt.interpret.aligner import Aligner
     from mt.links.kept import kept_reading
+    from mt.loading import load
     from mt.models import find_model
 
     translator = load(path, device=asked.device, precision="fp32")

@@ -125,9 +125,9 @@ def self_test() -> dict[str, Any]:
 def _try_toy(folder: Path) -> str | None:
     import torch
 
-    from mt.build import load
     from mt.checkpoint import write_folder
     from mt.config import DecodeConfig, ModelConfig, OptimConfig, Precision, TokenizerConfig
+    from mt.loading import load
     from mt.models import Description
     from mt.nn.transformer import Transformer
     from mt.optim import make_optimizer

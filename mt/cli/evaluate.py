@@ -109,8 +109,8 @@ def score(
         lines = list(read_lines(hypotheses))
         check_lengths(hypotheses, lines, references)
         return judge(Path(hypotheses).name, sources, lines, references, tgt=asked.tgt, bootstrap=asked.bootstrap)
-    from mt.build import load
     from mt.device import set_up_cpu
+    from mt.loading import load
     from mt.log import setup
     from mt.models import find_run
 

@@ -115,13 +115,13 @@ def gold_of(asked: argparse.Namespace, sources: Sequence[str], given: Sequence[s
 def exhibit(
     path: Path, sources: Sequence[str], given: Sequence[str] | None, gold: "list[Gold]", asked: argparse.Namespace
 ) -> "Exhibit":
-    from mt.build import load
     from mt.interpret.align import word_maps
     from mt.interpret.choose import choose_by_shape
     from mt.interpret.contribution import contributions
     from mt.interpret.observe import observe
     from mt.interpret.report import Exhibit
     from mt.links.kept import kept_reading
+    from mt.loading import load
     from mt.models import find_model
 
     translator = load(path, device=asked.device, precision="fp32")

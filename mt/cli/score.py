@@ -60,9 +60,9 @@ def run(argv: list[str]) -> int:
         check_reverse(asked.model, asked.reverse, "--reverse")
     src, tgt = languages(asked.model)
     pairs = list(read_pairs(files, src, tgt))  # all of it before the first result: files may differ in length
-    from mt.build import load
     from mt.decode.scorer import Scorer
     from mt.device import set_up_cpu
+    from mt.loading import load
 
     set_up_cpu(None)
     ways = [asked.model] + ([asked.reverse] if asked.reverse else [])
