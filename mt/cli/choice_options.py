@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mt.cli.importing import uncollected
 from mt.cli.options import Parser, number_from_0, share, whole_from_0, width
 from mt.errors import ConfigError
 
@@ -100,7 +101,8 @@ def check_choice_options(parser: Parser, asked: argparse.Namespace) -> None:
 
 def load_models(asked: argparse.Namespace) -> "Translator":
     """The model, or the ensemble. Raises: CheckpointError, ConfigError."""
-    from mt.loading import load, load_ensemble
+    with uncollected():
+        from mt.loading import load, load_ensemble
 
     if not asked.ensemble:
         return load(asked.model, device=asked.device, precision=asked.precision)

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mt.cli.importing import uncollected
 from mt.cli.options import Parser
 
 REPORT = (
@@ -50,14 +51,15 @@ def run(argv: list[str]) -> int:
 
 def examine(asked: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """What there is, and what is wrong with it."""
-    from mt.train.folder import machine
+    with uncollected():
+        from mt.train.folder import machine
 
     told = machine()
     facts: dict[str, Any] = {
         "mt": _version("mt-trainer"),
         **{key: told[key] for key in ("python", "system", "git")},
         "packages": {**told["packages"], **{name: _version(name) for name in OPTIONAL}},
-        "cpu": {"model": _cpu_model(), "usable": _usable_cpus(), "allocator": platform.libc_ver()[0] or "unknown"},
+        "cpu": {"model": cpu_model(), "usable": _usable_cpus(), "allocator": platform.libc_ver()[0] or "unknown"},
         "memory_gb": _free_memory(),
         "devices": devices(),
         "places": {name: place(path) for name, path in (("data", asked.data), ("runs", asked.runs))},
@@ -209,7 +211,7 @@ def _usable_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n")
     except OSError:
