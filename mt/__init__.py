@@ -23,6 +23,6 @@ def load(path: str | Path | None = None, **settings: str) -> "Translator":
     from mt.host import choose_waiting
 
     choose_waiting()
-    from mt.build import load as load_model  # torch is imported when a model is, and not before
+    from mt.loading import load as load_model  # torch is imported when a model is, and not before
 
     return load_model(path, **settings)

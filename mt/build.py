@@ -1,6 +1,5 @@
 """Settings to objects: the only room that reads the whole config. The engines run; this room wires them."""
 
-from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -9,19 +8,16 @@ from typing import Any
 import torch
 
 from mt.batching import BatchStream, choose_workers
-from mt.checkpoint import Checkpoints, load_into
-from mt.config import BatchConfig, Config, DecodeConfig, Positions, Precision, Sharding, Tying
-from mt.decode.ensemble import Ensemble, Mean
-from mt.decode.segment import Usual
-from mt.decode.transformer_stepper import CachedStepper
-from mt.decode.translator import Translator
+from mt.checkpoint import Checkpoints
+from mt.config import BatchConfig, Config, Positions, Precision, Sharding, Tying
 from mt.device import pick_device, pick_precision, set_up_cpu
 from mt.dist import Group, joined, place_in_group
-from mt.errors import ConfigError, require
+from mt.errors import ConfigError
+from mt.loading import make_translator
 from mt.log import logger, setup
 from mt.material import Material, prepare
 from mt.metrics import bleu_tokenizer_for
-from mt.models import Description, read_model
+from mt.models import Description
 from mt.nn.transformer import Transformer, count_parameters
 from mt.optim import Ema, make_optimizer
 from mt.preview import preview
@@ -90,22 +86,6 @@ def own_device(name: str) -> torch.device:
 def make_model(config: Config, tokenizer: Tokenizer, device: torch.device) -> Transformer:
     torch.manual_seed(config.train.seed)
     return Transformer(config.model, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size).to(device)
-
-
-def make_translator(
-    model: Transformer,
-    tokenizer: Tokenizer,
-    section: DecodeConfig,
-    precision: Precision,
-    *,
-    max_length: int,
-    src: str = "",
-    usual: Usual | None = None,
-    recording: bool | None = None,
-) -> Translator:
-    """Args: recording: as `CachedStepper`; the others: as `Translator`."""
-    stepper = CachedStepper(model, precision, recording=recording)
-    return Translator(stepper, tokenizer, section, max_length=max_length, src=src, usual=usual)
 
 
 def make_guiding(config: Config, material: Material, model: Transformer) -> Guiding | None:
@@ -297,43 +277,3 @@ def dry_run(config: Config) -> None:
     model = make_model(config, material.tokenizer, device)
     batch = config.batch if config.batch.tokens != "auto" else replace(config.batch, tokens=CPU_BUDGET)
     print(preview(material.train, material.refusals, model, batch, config.train))
-
-
-def load(path: str | Path | None = None, *, device: str = "auto", precision: str = "auto") -> Translator:
-    """See `mt.load`."""
-    known = [member.value for member in Precision]
-    require(precision in known, "precision", f"be one of {', '.join(known)}", precision)
-    place = pick_device(device)
-    found = read_model(Path(path) if path is not None else None)
-    told = found.description
-    model = Transformer(told.model, src_size=told.src_size, tgt_size=told.tgt_size)
-    load_into(model, found.weights(), where=str(found.path))
-    if precision == Precision.auto and told.precision is Precision.fp32:
-        precision = Precision.fp32  # a run that asked for 32 bits was scored in them
-    wanted = pick_precision(Precision(precision), place)
-    model = model.to(place).eval()
-    return make_translator(
-        model, found.tokenizer, told.decode, wanted, max_length=told.max_length, src=told.src, usual=told.usual
-    )
-
-
-def load_ensemble(
-    paths: Sequence[str | Path], *, mean: Mean = Mean.probabilities, device: str = "auto", precision: str = "auto"
-) -> Translator:
-    """Several models that translate as one; settings are those of the first.
-
-    Raises: ConfigError: when their tokenizers differ, and what `load` raises.
-    """
-    members = [load(path, device=device, precision=precision) for path in paths]
-    first = members[0]
-    for path, other in zip(paths, members, strict=True):
-        if other.tokenizer.fingerprint != first.tokenizer.fingerprint:
-            raise ConfigError(
-                f"{paths[0]} and {path} cannot translate together: their tokenizers differ. Train the models of an "
-                "ensemble on the same text with the same `tokenizer` settings, and other values of `train.seed`."
-            )
-    together, longest = Ensemble([m.stepper for m in members], mean=mean), min(m.max_length for m in members)
-    pieces, section = first.tokenizer, first.section
-    return Translator(
-        first.stepper, pieces, section, max_length=longest, src=first.src, usual=first.usual, ensemble=together
-    )

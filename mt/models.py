@@ -7,13 +7,14 @@ A folder may come from anywhere. Before any memory is taken for it, its files ar
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mt.checkpoint import (
     Checkpoint,
@@ -109,6 +110,19 @@ class Description:
             raise CheckpointError(message if message.startswith(where) else f"{where}: {message}") from None
 
 
+class EmptyTransformer(Transformer):
+    """A model whose weights come from a file: none are drawn. Made on the `meta` device, it takes no memory."""
+
+    def initialize(self) -> None:
+        pass
+
+
+def empty_model(told: Description) -> EmptyTransformer:
+    """Names, types and shapes of what the model will hold, on the `meta` device."""
+    with torch.device("meta"):
+        return EmptyTransformer(told.model, src_size=told.src_size, tgt_size=told.tgt_size)
+
+
 @dataclass(frozen=True)
 class StoredModel:
     """A verified folder, a model's or a checkpoint's. Its weights are mapped from the file until they are copied."""
@@ -116,10 +130,19 @@ class StoredModel:
     path: Path
     description: Description
     tokenizer: Tokenizer
+    empty: EmptyTransformer  # what `tensors` are known to fit
     tensors: dict[str, Tensor]
 
     def weights(self) -> dict[str, Tensor]:
         return self.tensors
+
+    def model(self, device: torch.device) -> Transformer:
+        """The model with its weights on a device: each is copied once, and the file may change afterwards."""
+        named = self.empty.named_parameters()
+        weights = {id(empty): nn.Parameter(self.tensors[name].to(device, copy=True)) for name, empty in named}
+        model = deepcopy(self.empty, memo=dict[int, Any](weights))  # what is tied stays tied
+        model.fill_tables()
+        return model.to(device).eval()
 
 
 def read_model(path: Path | None = None) -> StoredModel:
@@ -163,28 +186,10 @@ def _read(folder: Path) -> StoredModel:
             f"tokenizer beside it has {tokenizer.src_size:,} and {tokenizer.tgt_size:,}; they are of different models."
         )
     weights = folder / EMA if (folder / EMA).exists() else folder / WEIGHTS
-    require_fit(describe_tensors(weights), parameters_of(told), str(weights), f"the model of its {CONFIG}")
-    return StoredModel(folder, told, tokenizer, read_tensors(weights))
-
-
-class Shape(Transformer):
-    """A model without values: to draw them on the `meta` device would make torch import its compiler, for seconds."""
-
-    def initialize(self) -> None:
-        pass
-
-
-def parameters_of(told: Description) -> dict[str, Tensor]:
-    """Names, types and shapes of what the model will hold, on the `meta` device: they take no memory."""
-    shape = told.model
-    if shape.positions is Positions.sinusoidal:
-        shape = replace(shape, positions=Positions.learned)  # the same parameters, but for a table that is calculated
-    with torch.device("meta"):
-        model = Shape(shape, src_size=told.src_size, tgt_size=told.tgt_size)
-    found: dict[str, Tensor] = dict(model.named_parameters())
-    if shape is not told.model:
-        del found["src_embedding.learned"], found["tgt_embedding.learned"]
-    return found
+    empty = empty_model(told)
+    must = dict(empty.named_parameters())
+    require_fit(describe_tensors(weights), must, str(weights), f"the model of its {CONFIG}")
+    return StoredModel(folder, told, tokenizer, empty, read_tensors(weights))
 
 
 def languages(path: Path) -> tuple[str, str]:

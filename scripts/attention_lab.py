@@ -18,7 +18,6 @@ from pathlib import Path
 
 import torch
 
-from mt.build import load
 from mt.corpus.lines import read_lines
 from mt.device import set_up_cpu
 from mt.interpret.align import Reading, hard_links, read, word_maps
@@ -26,6 +25,7 @@ from mt.interpret.choose import choose_alone
 from mt.interpret.contribution import contributions
 from mt.interpret.gold import Gold, compare, read_gold
 from mt.interpret.observe import Observation, observe
+from mt.loading import load
 from mt.matmul import Linear
 from mt.nn.attention import attend
 from mt.nn.ragged import Ragged

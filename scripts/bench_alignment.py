@@ -153,9 +153,9 @@ def others(work: Path, gold: list[Gold]) -> None:
 
 
 def open_aligners(work: Path, forward: Path, backward: Path) -> "list[Aligner]":
-    from mt.build import load
     from mt.interpret.aligner import CHOOSE_ON, FILE, Aligner, choose
     from mt.links.kept import kept_reading
+    from mt.loading import load
     from mt.models import find_model
 
     aligners = []

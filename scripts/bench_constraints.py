@@ -14,12 +14,12 @@ import re
 import time
 from collections import Counter
 
-from mt.build import load
 from mt.corpus.lines import read_lines
 from mt.decode.glossary import Entry, Glossary
 from mt.decode.translator import Translator
 from mt.decode.words import occurs
 from mt.device import set_up_cpu
+from mt.loading import load
 from mt.metrics import bleu, chrf
 
 COMMON = 100

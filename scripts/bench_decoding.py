@@ -35,11 +35,11 @@ from typing import Any
 
 import torch
 
-from mt.build import load
 from mt.corpus.lines import read_lines
 from mt.decode.translator import Translator
 from mt.device import set_up_cpu
 from mt.export.ct2 import write_ct2
+from mt.loading import load
 from mt.metrics import bleu, bleu_tokenizer_for
 
 Written = tuple[list[str], int]  # the texts, and how many pieces they are, end marks counted

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mt.build import load
 from mt.cli.link_options import reading
 from mt.corpus.lines import read_lines
 from mt.decode.translation import Stretch, Translation
 from mt.device import set_up_cpu
 from mt.links.flags import LEAST_CONTRIBUTION, LEAST_COVERAGE, measure
 from mt.links.linker import Linker
+from mt.loading import load
 from mt.tokenizer import Tokenizer
 
 

@@ -19,13 +19,13 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mt.build import load
 from mt.cli.link_options import reading
 from mt.corpus.lines import read_lines
 from mt.decode.translator import Translator
 from mt.device import set_up_cpu
 from mt.links.linker import Linker
 from mt.links.markup import Request
+from mt.loading import load
 from mt.metrics import bleu
 
 CARRIER, CARRIED = " near {}", r" in der Nähe( von)?| neben| bei| nahe"  # the phrase, and what it may become

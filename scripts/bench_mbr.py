@@ -24,7 +24,6 @@ from pathlib import Path
 
 from sacrebleu.metrics.chrf import CHRF
 
-from mt.build import load
 from mt.corpus.readers import read_pairs
 from mt.decode.mbr import mbr, shares_of
 from mt.decode.sample import Sampling
@@ -32,6 +31,7 @@ from mt.decode.translation import Translation
 from mt.decode.translator import Translator
 from mt.decode.utility import Utility, bleu, chrf, chrf_with_words
 from mt.device import set_up_cpu
+from mt.loading import load
 from mt.metrics import bleu as corpus_bleu
 from mt.metrics import bleu_tokenizer_for
 from mt.metrics import chrf as corpus_chrf_with_words

@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from mt.build import load
 from mt.corpus.readers import read_pairs
+from mt.loading import load
 from mt.log import Metrics
 from mt.train.watching import AttentionWatch, legible
 

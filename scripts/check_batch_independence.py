@@ -17,12 +17,12 @@ import time
 
 import torch
 
-from mt.build import load
 from mt.corpus.lines import read_lines
 from mt.decode.beam import beam_search
 from mt.decode.search import Hypothesis
 from mt.decode.translator import Translator
 from mt.device import set_up_cpu
+from mt.loading import load
 
 
 def search_all(translator: Translator, source: list[list[int]], beam: int, size: int) -> list[Hypothesis]:

@@ -15,8 +15,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from mt.build import load
 from mt.cli.main import main
+from mt.loading import load
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 ZAHLEN = ["eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun", "zehn"]

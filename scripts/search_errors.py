@@ -13,9 +13,9 @@ import argparse
 import time
 from itertools import pairwise
 
-from mt.build import load
 from mt.corpus.lines import read_lines
 from mt.device import set_up_cpu
+from mt.loading import load
 
 SAME = 1e-5  # two scores no farther apart are one: sums in another order
 

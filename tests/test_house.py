@@ -8,7 +8,7 @@ FLOORS = [
     {"corpus", "words", "tokenizer", "device", "nn", "losses", "optim", "schedules", "dist", "metrics", "recording"},
     {"clean", "batching", "checkpoint", "decode", "interpret", "guided", "export"},
     {"train", "evaluate", "models", "links"},
-    {"preview", "material"},
+    {"preview", "material", "loading"},
     {"run"},
     {"build"},
     {"serve"},

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from mt.cli.importing import uncollected
 from mt.cli.options import Parser, check_output, number_from_0, stdout
 from mt.corpus.lines import check_file, read_lines
 from mt.errors import CheckpointError, DataError, counted
@@ -84,9 +85,10 @@ def run(argv: list[str]) -> int:
             "be as many."
         )
     gold = read_gold_file(asked, sources, targets)
-    from mt.checkpoint.folder import explained
-    from mt.device import set_up_cpu
-    from mt.log import setup
+    with uncollected():
+        from mt.checkpoint.folder import explained
+        from mt.device import set_up_cpu
+        from mt.log import setup
 
     setup()
     set_up_cpu(None)
@@ -144,9 +146,9 @@ def attended(
 
 
 def open_aligner(path: Path, asked: argparse.Namespace) -> "Aligner":
-    from mt.build import load
     from mt.interpret.aligner import Aligner
     from mt.links.kept import kept_reading
+    from mt.loading import load
     from mt.models import find_model
 
     translator = load(path, device=asked.device, precision="fp32")

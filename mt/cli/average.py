@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mt.cli.importing import uncollected
 from mt.cli.options import Parser, positive_int
 from mt.errors import CheckpointError, ConfigError, counted
 
@@ -42,8 +43,9 @@ def run(argv: list[str]) -> int:
     asked = parse(argv)
     if asked.output.exists():
         raise ConfigError(f"--output {asked.output} is there already; name a new folder.")
-    from mt.log import setup
-    from mt.models import find_run
+    with uncollected():
+        from mt.log import setup
+        from mt.models import find_run
 
     setup()
     for model in asked.models:

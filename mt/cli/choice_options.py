@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mt.cli.importing import uncollected
 from mt.cli.options import Parser, number_from_0, share, whole_from_0, width
 from mt.errors import ConfigError
 
@@ -100,7 +101,8 @@ def check_choice_options(parser: Parser, asked: argparse.Namespace) -> None:
 
 def load_models(asked: argparse.Namespace) -> "Translator":
     """The model, or the ensemble. Raises: CheckpointError, ConfigError."""
-    from mt.build import load, load_ensemble
+    with uncollected():
+        from mt.loading import load, load_ensemble
 
     if not asked.ensemble:
         return load(asked.model, device=asked.device, precision=asked.precision)
@@ -192,9 +194,9 @@ def reverse_model(
     asked: argparse.Namespace,
 ) -> "Callable[[Sequence[str], Sequence[list[Translation]]], list[list[Translation]]]":
     """`rerank` with the model of `--rerank`. Raises: ConfigError: when it goes the same way as the model."""
-    from mt.build import load
     from mt.decode.rerank import rerank
     from mt.decode.scorer import Scorer
+    from mt.loading import load
     from mt.models import RUNS, check_reverse, newest_run
 
     check_reverse(asked.model or newest_run(RUNS), asked.rerank, "--rerank")

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mt.cli.importing import uncollected
 from mt.cli.options import Parser
 from mt.host import processors
 
@@ -50,14 +51,15 @@ def run(argv: list[str]) -> int:
 
 def examine(asked: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """What there is, and what is wrong with it."""
-    from mt.train.folder import machine
+    with uncollected():
+        from mt.train.folder import machine
 
     told = machine()
     facts: dict[str, Any] = {
         "mt": _version("mt-trainer"),
         **{key: told[key] for key in ("python", "system", "git")},
         "packages": {**told["packages"], **{name: _version(name) for name in OPTIONAL}},
-        "cpu": {"model": _cpu_model(), "usable": processors(), "allocator": platform.libc_ver()[0] or "unknown"},
+        "cpu": {"model": cpu_model(), "usable": processors(), "allocator": platform.libc_ver()[0] or "unknown"},
         "memory_gb": _free_memory(),
         "devices": devices(),
         "places": {name: place(path) for name, path in (("data", asked.data), ("runs", asked.runs))},
@@ -125,9 +127,9 @@ def self_test() -> dict[str, Any]:
 def _try_toy(folder: Path) -> str | None:
     import torch
 
-    from mt.build import load
     from mt.checkpoint import write_folder
     from mt.config import DecodeConfig, ModelConfig, OptimConfig, Precision, TokenizerConfig
+    from mt.loading import load
     from mt.models import Description
     from mt.nn.transformer import Transformer
     from mt.optim import make_optimizer
@@ -205,7 +207,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n")
     except OSError:

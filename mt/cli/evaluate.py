@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mt.cli.importing import uncollected
 from mt.cli.options import Parser, resamples, width
 from mt.corpus.lines import check_file, read_lines
 from mt.corpus.readers import bare, language_of
@@ -60,7 +61,8 @@ def run(argv: list[str]) -> int:
     if asked.hypotheses and asked.references:
         report, sources = given(asked), None
     else:
-        from mt.material import test_set
+        with uncollected():
+            from mt.material import test_set
 
         pairs, asked.tgt = test_set(asked.model, asked.test, asked.tgt)
         sources, references = [p.src for p in pairs], [p.tgt for p in pairs]
@@ -109,8 +111,8 @@ def score(
         lines = list(read_lines(hypotheses))
         check_lengths(hypotheses, lines, references)
         return judge(Path(hypotheses).name, sources, lines, references, tgt=asked.tgt, bootstrap=asked.bootstrap)
-    from mt.build import load
     from mt.device import set_up_cpu
+    from mt.loading import load
     from mt.log import setup
     from mt.models import find_run
 

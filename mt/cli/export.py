@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from mt.cli.importing import uncollected
 from mt.cli.options import Parser
 from mt.errors import ConfigError, require_package
 
@@ -38,8 +39,9 @@ def run(argv: list[str]) -> int:
 
 def export_ct2(model_folder: Path, out: Path, quantization: str = "float32") -> None:
     """A model folder, run or checkpoint as a CTranslate2 folder. Raises: CheckpointError, ConfigError."""
-    from mt.build import load
-    from mt.export.ct2 import write_ct2
+    with uncollected():
+        from mt.export.ct2 import write_ct2
+        from mt.loading import load
 
     translator = load(model_folder, device="cpu", precision="fp32")
     write_ct2(translator.stepper.model, translator.tokenizer, out, quantization=quantization)

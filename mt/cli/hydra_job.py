@@ -17,6 +17,7 @@ from yaml import YAMLError
 
 from mt.cli.compose import check_overrides, compose, listed, parse, prepare, to_config
 from mt.cli.folders import CONFIG_DIR
+from mt.cli.importing import uncollected
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import run_name
 from mt.corpus.own import check_files
@@ -92,7 +93,8 @@ def train(tree: DictConfig, command: list[str], *, multirun: bool) -> float:
         print(f"mt train: job {state.job.num} of the sweep is {config.run.name}", file=sys.stderr)
     if config.data.train:
         check_files(config.data)
-    from mt import build  # torch: not before the settings and the names of files are known to be right
+    with uncollected():
+        from mt import build  # torch: not before the settings and the names of files are known to be right
 
     if config.run.dry_run:
         build.dry_run(config)

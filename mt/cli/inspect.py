@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mt.cli.importing import uncollected
 from mt.cli.options import Parser, check_output, positive_int
 from mt.corpus.lines import check_file, read_lines
 from mt.errors import DataError, counted, require_package
@@ -72,10 +73,11 @@ def run(argv: list[str]) -> int:
         found = f"{counted(len(sources), 'sentence')} cannot have {counted(len(given), 'translation')}"
         raise DataError(f"{found}; they must be as many.")
     gold = gold_of(asked, sources, given)
-    from mt.checkpoint.folder import explained
-    from mt.device import set_up_cpu
-    from mt.interpret.report import page
-    from mt.log import logger, setup
+    with uncollected():
+        from mt.checkpoint.folder import explained
+        from mt.device import set_up_cpu
+        from mt.interpret.report import page
+        from mt.log import logger, setup
 
     setup()
     set_up_cpu(None)
@@ -115,13 +117,13 @@ def gold_of(asked: argparse.Namespace, sources: Sequence[str], given: Sequence[s
 def exhibit(
     path: Path, sources: Sequence[str], given: Sequence[str] | None, gold: "list[Gold]", asked: argparse.Namespace
 ) -> "Exhibit":
-    from mt.build import load
     from mt.interpret.align import word_maps
     from mt.interpret.choose import choose_by_shape
     from mt.interpret.contribution import contributions
     from mt.interpret.observe import observe
     from mt.interpret.report import Exhibit
     from mt.links.kept import kept_reading
+    from mt.loading import load
     from mt.models import find_model
 
     translator = load(path, device=asked.device, precision="fp32")

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mt.cli.importing import uncollected
 from mt.cli.options import Parser
 from mt.corpus.readers import kind_of, read_pairs
 from mt.errors import DataError
@@ -52,18 +53,18 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def run(argv: list[str]) -> int:
     asked = parse(argv)
     files = [asked.pairs] if asked.pairs else [asked.source, asked.target]
-    from mt.log import setup
-    from mt.models import check_reverse, languages
+    with uncollected():
+        from mt.decode.scorer import Scorer
+        from mt.device import set_up_cpu
+        from mt.loading import load
+        from mt.log import setup
+        from mt.models import check_reverse, languages
 
     setup()
     if asked.reverse:
         check_reverse(asked.model, asked.reverse, "--reverse")
     src, tgt = languages(asked.model)
     pairs = list(read_pairs(files, src, tgt))  # all of it before the first result: files may differ in length
-    from mt.build import load
-    from mt.decode.scorer import Scorer
-    from mt.device import set_up_cpu
-
     set_up_cpu(None)
     ways = [asked.model] + ([asked.reverse] if asked.reverse else [])
     scorers = [Scorer(load(model, device=asked.device, precision=asked.precision)) for model in ways]

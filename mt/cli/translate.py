@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, TypeVar
 
 from mt.cli.choice_options import Chooser, add_choice_options, check_choice_options, load_models
+from mt.cli.importing import uncollected
 from mt.cli.link_options import Answer, LinkUser, add_link_options
 from mt.cli.options import Parser, check_output, stdin, stdout
 from mt.cli.search_options import (
@@ -63,9 +64,10 @@ def run(argv: list[str]) -> int:
     check_prefixes(prefix_file(asked.prefix), asked.input)
     out = None if asked.output else stdout()
     lines = file_lines(asked.input) if asked.input else lines_of(stdin(), "stdin")
-    from mt.checkpoint.folder import explained  # torch: not before the options are known to be right
-    from mt.device import set_up_cpu
-    from mt.log import setup
+    with uncollected():  # torch: not before the options are known to be right
+        from mt.checkpoint.folder import explained
+        from mt.device import set_up_cpu
+        from mt.log import setup
 
     setup()
     set_up_cpu(None)

@@ -169,7 +169,7 @@ class Embedding(nn.Module):
         if config.positions is Positions.learned:
             self.learned = nn.Parameter(torch.empty(config.max_length, config.dim))
         elif config.positions is Positions.sinusoidal:
-            self.register_buffer("table", sinusoidal_table(config.max_length, config.dim), persistent=False)
+            self.register_buffer("table", torch.empty(config.max_length, config.dim), persistent=False)
 
     def forward(self, tokens: Int[Tensor, " N"], positions: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
         x = nn.functional.embedding(tokens, self.weight) * self.scale
@@ -211,7 +211,7 @@ class Transformer(nn.Module):
 
     @torch.no_grad()
     def initialize(self) -> None:
-        """All initial values, here and nowhere else.
+        """All initial values of parameters, here and nowhere else, and the tables of positions.
 
         Linear layers: Xavier uniform (Glorot & Bengio 2010), biases zero; norms: one and zero; embeddings: normal
         with deviation D^-0.5, so that a tied output layer starts with logits of order one.
@@ -226,6 +226,13 @@ class Transformer(nn.Module):
         # Each once, in this order: a set's order hangs on addresses, and so would the values a seed gives.
         for weight in dict.fromkeys(w for w in (*weights, *tables) if w is not None):
             nn.init.normal_(weight, std=self.config.dim**-0.5)
+        self.fill_tables()
+
+    def fill_tables(self) -> None:
+        """Calculate what positions are told by where nothing of it is learned."""
+        for embedding in (self.src_embedding, self.tgt_embedding):
+            if embedding.table is not None:
+                embedding.table = sinusoidal_table(*embedding.table.shape)
 
     def encode(self, source: Int[Tensor, " S"], rows: Ragged) -> Memory:
         x = self.src_embedding(source, rows.positions)

@@ -5,14 +5,15 @@ not tell how many processes wrote it.
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeGuard
 
 from torch import Tensor
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from mt.dist import Group
 from mt.nn.transformer import Transformer
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 
 def shard(model: Transformer, group: Group) -> None:
@@ -21,6 +22,10 @@ def shard(model: Transformer, group: Group) -> None:
     The embedding, which may be the output matrix too, belongs to the whole model: it stays put together from the
     model's `forward` to the end of its backward pass, so the loss that follows `forward` may use it.
     """
+    # Not at the top: 600 modules, which few runs need.
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import FSDPModule, fully_shard
+
     mesh = init_device_mesh(next(model.parameters()).device.type, (group.world,))
     for layer in (*model.encoder, *model.decoder):
         fully_shard(layer, mesh=mesh)
@@ -32,12 +37,17 @@ def shard(model: Transformer, group: Group) -> None:
 
 
 def is_sharded(model: Transformer) -> bool:
-    return isinstance(model, FSDPModule)
+    return any(_is_piece(parameter) for parameter in model.parameters())
+
+
+def _is_piece(tensor: Tensor | None) -> "TypeGuard[DTensor]":
+    """Whether a tensor is a `DTensor`, asked without importing its class."""
+    return hasattr(tensor, "full_tensor")
 
 
 def whole(tensor: Tensor) -> Tensor:
     """The tensor put together; every process must call it, in the same order."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return tensor.full_tensor() if _is_piece(tensor) else tensor
 
 
 def gathered(tensors: Mapping[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
@@ -46,7 +56,7 @@ def gathered(tensors: Mapping[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
     for name, tensor in tensors.items():
         full = whole(tensor)
         if keep:
-            found[name] = full.cpu() if isinstance(tensor, DTensor) else full
+            found[name] = full.cpu() if _is_piece(tensor) else full
     return found
 
 
@@ -57,8 +67,10 @@ def like(tensors: Mapping[str, Tensor], model: Transformer) -> dict[str, Tensor]
 
 
 def _like(tensor: Tensor, parameter: Tensor | None) -> Tensor:
-    if not isinstance(parameter, DTensor) or tensor.shape != parameter.shape:
+    if not _is_piece(parameter) or tensor.shape != parameter.shape:
         return tensor  # a count of steps, or what the loader will refuse
+    from torch.distributed.tensor import distribute_tensor  # as in `shard`
+
     mesh, placements = parameter.device_mesh, parameter.placements
     # Every process has read the same file, so none has to be sent anything.
     return distribute_tensor(tensor.to(parameter.device), mesh, placements, src_data_rank=None)

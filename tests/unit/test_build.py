@@ -9,7 +9,6 @@ from toy import number_pairs
 from mt.build import (
     check,
     describe,
-    load,
     make_guiding,
     make_model,
     make_trainer,
@@ -241,8 +240,3 @@ def test_without_a_test_set_it_says_how_to_name_one(files):
     folder.manifest.write_text("{}")
     with pytest.raises(ConfigError, match=r"run was given no test set; name one with --test a.src a.tgt\.$"):
         test_set(folder.path, None, None)
-
-
-def test_a_precision_that_is_none_is_refused():
-    with pytest.raises(ConfigError, match=r"`precision` must be one of auto, fp32, bf16, fp16, int8, but is fp8\."):
-        load("anywhere", precision="fp8")

@@ -4,11 +4,11 @@ import pytest
 from toy import number_pairs, number_tokenizer, tiny_config, tiny_model
 
 import mt
-from mt.build import load_ensemble
 from mt.checkpoint import write_folder
 from mt.config import DecodeConfig, Precision, TokenizerConfig
 from mt.decode.ensemble import Mean
 from mt.errors import ConfigError
+from mt.loading import load_ensemble
 from mt.models import Description
 from mt.tokenizer import train_tokenizer
 

@@ -154,7 +154,9 @@ def test_bleu_splits_words_as_the_target_language_needs(monkeypatch):
 def test_reranking_asks_the_reverse_model_of_all_that_the_beam_holds(monkeypatch):
     monkeypatch.setattr("mt.models.languages", lambda path: ("de", "en") if path.name == "back" else ("en", "de"))
     loaded = []
-    monkeypatch.setattr("mt.build.load", lambda path, **settings: loaded.append((path.name, settings)) or "translator")
+    monkeypatch.setattr(
+        "mt.loading.load", lambda path, **settings: loaded.append((path.name, settings)) or "translator"
+    )
     calls = []
     monkeypatch.setattr(
         "mt.decode.rerank.rerank",
@@ -174,8 +176,8 @@ def test_a_reverse_model_must_go_the_other_way(monkeypatch):
 
 
 def test_one_model_or_several(monkeypatch):
-    monkeypatch.setattr("mt.build.load", lambda path, **settings: (path, settings))
-    monkeypatch.setattr("mt.build.load_ensemble", lambda paths, **settings: (paths, settings))
+    monkeypatch.setattr("mt.loading.load", lambda path, **settings: (path, settings))
+    monkeypatch.setattr("mt.loading.load_ensemble", lambda paths, **settings: (paths, settings))
     settings = {"device": "cpu", "precision": "auto"}
     _, told = load_models(parse(["one", "--ensemble", "two", "--device", "cpu"]))
     assert told == {**settings, "mean": Mean.probabilities}

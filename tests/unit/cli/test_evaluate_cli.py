@@ -36,7 +36,7 @@ def model(monkeypatch, texts, tmp_path):
 
         return SimpleNamespace(search=search)
 
-    monkeypatch.setattr("mt.build.load", load)
+    monkeypatch.setattr("mt.loading.load", load)
     monkeypatch.setattr("mt.material.languages", lambda path: ("en", "de"))
     monkeypatch.setattr("mt.material.from_plain", lambda section, values, where: None)
     monkeypatch.setattr("mt.material.read_config", lambda path: {"data": {}})

@@ -56,7 +56,7 @@ def test_pictures(folder, tmp_path):
 
 def test_a_picture_without_matplotlib_says_what_to_install(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setattr("mt.build.load", None)  # said before a model is looked for
+    monkeypatch.setattr("mt.loading.load", None)  # said before a model is looked for
     with pytest.raises(ConfigError, match=r"^a picture needs the package `matplotlib`; .* `pip install matplotlib`\.$"):
         run(["attention", str(folder), "--text", "one", "--png", str(tmp_path / "a.png")])
 

@@ -35,7 +35,7 @@ def score(monkeypatch, tmp_path, capsys):
     """Runs the command on files in the current folder, with fake models `model` (en to de) and `back`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("mt.models.languages", lambda path: ("de", "en") if path.name == "back" else ("en", "de"))
-    monkeypatch.setattr("mt.build.load", lambda path, **settings: SimpleNamespace(name=path.name))
+    monkeypatch.setattr("mt.loading.load", lambda path, **settings: SimpleNamespace(name=path.name))
     monkeypatch.setattr("mt.decode.scorer.Scorer", lambda translator: Counter(translator.name))
     monkeypatch.setattr("mt.device.set_up_cpu", lambda threads: None)
     (tmp_path / "a.en").write_text("one\ntwo\n\n")

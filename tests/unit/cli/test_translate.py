@@ -42,7 +42,7 @@ def shout(monkeypatch, tmp_path):
     """Runs the command with a fake model: `shout(stdin, *argv)` gives what stdout got."""
     monkeypatch.chdir(tmp_path)
     translator = Shouter()
-    monkeypatch.setattr("mt.build.load", lambda *args, **settings: translator)
+    monkeypatch.setattr("mt.loading.load", lambda *args, **settings: translator)
     monkeypatch.setattr("mt.device.set_up_cpu", lambda threads: None)
 
     def call(stdin: bytes, *argv: str) -> bytes:
@@ -86,7 +86,7 @@ def test_text_in_the_place_of_the_model_is_told_where_to_go(shout, monkeypatch, 
     def load(path, **settings):
         raise CheckpointError("there is no such thing.")
 
-    monkeypatch.setattr("mt.build.load", load)
+    monkeypatch.setattr("mt.loading.load", load)
     with pytest.raises(
         CheckpointError, match=r"^there is no such thing\. Text to translate comes on stdin, or with -i"
     ):

@@ -1,0 +1,87 @@
+"""What one line costs: `echo ... | mt translate RUN`, in parts.
+
+    python scripts/bench_startup.py runs/en-de
+
+Each round starts, one after the other, Python alone, `mt --help`, `import torch` and the whole command, whose own clock
+is then read at four places in a process that does the same: imports, the model's folder, the first line, the second.
+The rest of the whole command is Python's own start and its end. The machine must be idle for wall time to mean
+anything; processor time is printed beside it.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from mt.cli.doctor import cpu_model
+
+LINE = "What did you do yesterday evening?\n"
+PARTS = """
+import json, sys, time
+clocks = [(time.perf_counter(), time.process_time())]
+def mark(): clocks.append((time.perf_counter(), time.process_time()))
+from mt.cli.importing import uncollected
+with uncollected():
+    import mt.cli.translate, mt.evaluate, mt.log
+    from mt.device import set_up_cpu
+    from mt.loading import load
+mark()
+mt.log.setup()
+set_up_cpu(None)
+translator = load(sys.argv[1])
+mark()
+for _ in range(2):
+    translator.translate([sys.argv[2]])
+    mark()
+print(json.dumps([[b - a for a, b in zip(one, other)] for one, other in zip(clocks, clocks[1:])]))
+"""
+Cost = tuple[float, float]  # seconds of wall time, and of the processor
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="a run or a model folder")
+    parser.add_argument("--rounds", type=int, default=10)
+    asked = parser.parse_args()
+    python, mt = sys.executable, [sys.executable, "-m", "mt"]
+    commands = {
+        "python -c pass": [python, "-c", "pass"],
+        "mt --help": [*mt, "--help"],
+        "import torch": [python, "-c", "import torch"],
+        "mt translate, one line": [*mt, "translate", str(asked.model)],
+    }
+    inside = ("  imports", "  load", "  first line", "  second line, not in it")
+    costs: dict[str, list[Cost]] = {name: [] for name in (*commands, *inside)}
+    for _ in range(asked.rounds):
+        for name, command in commands.items():
+            costs[name].append(cost(command))
+        told = subprocess.run([python, "-c", PARTS, asked.model, LINE], stdout=subprocess.PIPE, check=True).stdout
+        for name, (wall, processor) in zip(inside, json.loads(told), strict=True):
+            costs[name].append((wall, processor))
+    cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
+    print(f"{cpu_model()}, {cores} cores; Python {platform.python_version()}, torch {torch.__version__}")
+    print(f"load average {load:.1f}; seconds, medians and least of {asked.rounds}")
+    print(f"{'':26}{'wall':>8}{'least':>8}{'cpu':>8}{'least':>8}")
+    for name, some in costs.items():
+        walls, processor = zip(*some, strict=True)
+        print(f"{name:26}{median(walls):8.3f}{min(walls):8.3f}{median(processor):8.3f}{min(processor):8.3f}")
+
+
+def cost(command: list[str]) -> Cost:
+    """Of a process from its start to its end, with a line on stdin."""
+    begin, before = time.perf_counter(), os.times()
+    subprocess.run(command, input=LINE.encode(), stdout=subprocess.DEVNULL, check=True)
+    after = os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    return time.perf_counter() - begin, used
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""What a command must not import: a start is mostly imports, and each of these takes from a tenth to two seconds."""
+
+import gc
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mt.cli.importing import uncollected
+
+ROOT = Path(__file__).resolve().parents[3]
+GOLDEN = ROOT / "tests/golden/schema-1/runs/golden"
+HEAVY = {
+    "datasets", "hydra", "matplotlib", "omegaconf", "pandas", "pyarrow", "sacrebleu", "sympy", "tensorboard",
+    "torch._dynamo", "torch._inductor", "torch.distributed.fsdp", "torch.distributed.tensor",
+    "torch.utils.tensorboard", "transformers", "yaml",
+}  # fmt: skip
+TRAINING = {"mt.batching", "mt.build", "mt.clean", "mt.material", "mt.optim", "mt.run", "mt.train"}
+
+
+def imported_by(script: str, folder: Path, *argv: str) -> list[set[str]]:
+    """The modules that are there after each time the script calls `look()`."""
+    head = "import json, sys\nseen = []\ndef look(): seen.append(sorted(sys.modules))\n"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{head}{script}\nopen('seen.json', 'w').write(json.dumps(seen))", *argv],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, input=b"one two\n",
+        capture_output=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
+    return [set(names) for names in json.loads((folder / "seen.json").read_text())]
+
+
+def test_verbs_that_use_a_model_import_nothing_that_only_others_need(tmp_path):
+    """One process does them all, each after those that need less."""
+    shutil.copytree(GOLDEN, tmp_path / "run")
+    (tmp_path / "a.src").write_text("one two\n")
+    (tmp_path / "a.tgt").write_text("eins zwei\n")
+    pair = ["--source", "a.src", "--target", "a.tgt"]
+    verbs = {
+        "translate": ["run", "--device", "cpu"],
+        "score": ["run", *pair],
+        "align": ["run", *pair],
+        "inspect": ["attention", "run", "--text", "one two"],
+    }
+    lines = [f"assert main({[verb, *rest]}) == 0; look()" for verb, rest in verbs.items()]
+    seen = imported_by("from mt.cli.main import main\n" + "\n".join(lines), tmp_path)
+    assert "torch" in seen[0] and "sentencepiece" in seen[0]
+    assert {verb: (HEAVY | TRAINING) & there for verb, there in zip(verbs, seen, strict=True)} == {
+        v: set() for v in verbs
+    }
+    assert not [name for name in seen[0] if name.startswith(("mt.interpret", "mt.links"))]
+
+
+def test_a_run_that_is_not_sharded_imports_neither_sharding_nor_readers_of_other_files(tmp_path):
+    (seen,) = imported_by("import mt.build; look()", tmp_path)
+    assert "mt.train.trainer" in seen
+    assert HEAVY & seen == {"pyarrow", "yaml"}  # the mapped table of the text, and the run's settings
+
+
+def test_scores_need_no_torch_compiler_and_no_sharding(tmp_path):
+    shutil.copytree(GOLDEN, tmp_path / "run")
+    (tmp_path / "a.src").write_text("one two\n" * 2)
+    (tmp_path / "a.tgt").write_text("eins zwei\n" * 2)
+    verb = ["evaluate", "run", "--test", "a.src", "a.tgt", "--bootstrap", "0"]
+    (seen,) = imported_by(f"from mt.cli.main import main; assert main({verb}) == 0; look()", tmp_path)
+    assert HEAVY & seen == {"pyarrow", "sacrebleu", "yaml"}
+
+
+@pytest.mark.parametrize("verb", ["translate", "evaluate", "inspect", "align", "score", "average", "doctor", "export"])
+def test_help_of_a_verb_and_a_mistake_in_its_options_import_no_torch(verb, tmp_path):
+    script = (
+        f"from mt.cli.main import main\nmain([{verb!r}, '--help']); assert main([{verb!r}, '--nosuch']) == 2; look()"
+    )
+    (seen,) = imported_by(script, tmp_path)
+    assert f"mt.cli.{verb}" in seen
+    assert not {"torch", "numpy", "rich", *HEAVY} & seen
+
+
+@pytest.fixture
+def collector():
+    """As it was before, whatever a test does to it."""
+    was_on = gc.isenabled()
+    yield
+    gc.unfreeze()
+    (gc.enable if was_on else gc.disable)()
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_collector_passes_over_what_imports_made(collector, on):
+    (gc.enable if on else gc.disable)()
+    before = gc.get_freeze_count()
+    with uncollected():
+        assert not gc.isenabled()
+        made = [[] for _ in range(100)]
+    assert gc.isenabled() is on
+    assert gc.get_freeze_count() >= before + len(made)
+
+
+def test_the_collector_is_back_after_an_import_that_failed(collector):
+    gc.enable()
+    with pytest.raises(ModuleNotFoundError), uncollected():
+        import mt.nosuch  # noqa: F401  # pyright: ignore
+    assert gc.isenabled()
