@@ -304,11 +304,11 @@ class DecodeConfig:
             require(getattr(self, name) >= 0, f"decode.{name}", "not be negative", getattr(self, name))
         # with more, the longest lengths to that power are no numbers of a computer
         require(self.length_penalty <= 50, "decode.length_penalty", "be at most 50", self.length_penalty)
+        if self.patience == math.inf:
+            self.patience = None  # the same rule; JSON has no infinity
         for name in ("max_length", "patience"):
             value = getattr(self, name)
             require(value is None or value > 0, f"decode.{name}", "be positive or null", value)
-        if self.patience == math.inf:
-            self.patience = None  # the same rule; JSON has no infinity
 
 
 @dataclass(kw_only=True, slots=True)
