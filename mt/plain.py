@@ -18,7 +18,8 @@ SHOWN = 80  # characters of a value that a refusal repeats
 def from_plain(section: type[Section], values: object, where: str) -> Section:
     """A section from the plain JSON values of a file that may come from anywhere. Nothing is interpolated or converted.
 
-    A key that came after the first files were written (`mt.config.LATER`) may be missing: it has its default.
+    A key that came after the first files were written (`mt.config.LATER`) may be missing. It has its default or, where
+    the default has changed since, the value that its metadata call `before`.
 
     Raises: ConfigError: on an unknown or missing key, or a value of another type; names `where` and the key.
     """
@@ -30,11 +31,13 @@ def from_plain(section: type[Section], values: object, where: str) -> Section:
         if key not in names:
             name = key if isinstance(key, str) and key.isprintable() and len(key) <= SHOWN else shown(key)
             raise ConfigError(f"{where} has no setting `{name}`; this version knows {', '.join(sorted(names))}.")
-    first = {f.name for f in fields(section) if not f.metadata.get("later")}  # pyright: ignore[reportArgumentType]
-    missing = first - set(values)
+    absent = [f for f in fields(section) if f.name not in values]  # pyright: ignore[reportArgumentType]
+    missing = sorted(f.name for f in absent if not f.metadata.get("later"))
     if missing:
-        raise ConfigError(f"{where} lacks `{sorted(missing)[0]}`; the file is of another version, or damaged.")
-    return section(**{key: _plain(types[key], value, f"{where}: `{key}`") for key, value in values.items()})
+        raise ConfigError(f"{where} lacks `{missing[0]}`; the file is of another version, or damaged.")
+    before = {f.name: f.metadata["before"] for f in absent if "before" in f.metadata}
+    given = {key: _plain(types[key], value, f"{where}: `{key}`") for key, value in values.items()}
+    return section(**before, **given)
 
 
 def shown(value: object) -> str:

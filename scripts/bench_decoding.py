@@ -11,13 +11,18 @@ sentences and output pieces (end marks counted) a second, seconds of processor t
 pieces for each reference piece, and the share of translations that are letter by letter those of the first system.
 
 The work is made equal where both have a say: beam, scores divided by the length (`length_penalty=1`), no shortlist of
-the vocabulary, no shortest output, <s> and <pad> never produced. Ours goes on until nothing open can still win;
-CTranslate2 stops when as many hypotheses as the beam is wide have ended, and so do ours marked `p1` (`--patience 1`).
-`row steps` says what the rule costs: how often ours extended a hypothesis, by the pieces of what came out times the
-beam. One thing stays unequal: our longest output hangs on the source, theirs is one number for all, here the greatest
-of ours. CTranslate2 runs twice, all threads on one batch (`1x2`) and a thread for each of as many batches (`2x1`).
+the vocabulary, no shortest output, <s> and <pad> never produced. All stop when as many hypotheses as the beam is wide
+have ended (`decode.patience=1`), but for ours marked `exact`, which go on until nothing open can still win. `row steps`
+says what the rule costs: how often ours extended a hypothesis, by the pieces of what came out times the beam. One thing
+stays unequal: our longest output hangs on the source, theirs is one number for all, here the greatest of ours.
 
-The machine must be idle. `--threads 1` with `--clock cpu` compares by processor time where it is not.
+`1x2` is two threads on one batch, `2x1` a thread for each of two batches. CTranslate2 runs in both ways. So does ours
+with `--shapes`: `threads` are two Python threads with a model each, `processes` two processes, half of the sentences
+to each, dealt by turns from the longest to the shortest. The last column divides the first system's seconds by this
+one's of the same round, and takes the median of the rounds: a busy machine disturbs it less than the rates.
+
+The environment says how threads wait (`OMP_WAIT_POLICY=passive` leaves the processor to others). The machine must be
+idle. `--threads 1` with `--clock cpu` compares by processor time where it is not.
 """
 
 import argparse
@@ -26,22 +31,25 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from mt.corpus.lines import read_lines
+from mt.decode.translation import Translation
 from mt.decode.translator import Translator
 from mt.device import set_up_cpu
 from mt.export.ct2 import write_ct2
 from mt.loading import load
 from mt.metrics import bleu, bleu_tokenizer_for
 
+T = TypeVar("T")
 Written = tuple[list[str], int]  # the texts, and how many pieces they are, end marks counted
 
 
@@ -63,8 +71,9 @@ class Spec:
 
     name: str
     precision: str
-    patience: float | None = None
-    workers: int = 1  # of CTranslate2: batches at a time, which share the threads
+    patience: float | None = 1.0
+    workers: int = 1  # batches at a time, which share the threads
+    processes: bool = False  # of ours: the workers are processes, not threads
     exported: Path | None = None  # None: ours
 
 
@@ -83,6 +92,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tgt", default="de")
     parser.add_argument("--beams", type=int, nargs="+", default=[5, 1])
     parser.add_argument("--ours", nargs="*", default=["fp32", "bf16", "int8"], help="precisions")
+    parser.add_argument(
+        "--shapes",
+        nargs="*",
+        choices=["threads", "processes"],
+        default=[],
+        help="ours with a batch for each thread, too",
+    )
+    parser.add_argument(
+        "--rules", nargs="+", choices=["patience", "exact"], default=["patience", "exact"], help="of ours"
+    )
     parser.add_argument("--theirs", nargs="*", default=["float32", "int8"], help="compute types")
     parser.add_argument("--our-batches", type=int, nargs="+", default=[1024, 4096, 16384], help="source pieces")
     parser.add_argument("--their-batches", type=int, nargs="+", default=[32, 64, 250], help="sentences")
@@ -94,16 +113,42 @@ def parse() -> argparse.Namespace:
 
 
 def ours(task: Task, spec: Spec) -> Callable[[int], Written]:
-    set_up_cpu(task.threads)
-    translator = load(task.model, device="cpu", precision=spec.precision)
-    section = replace(translator.section, beam=task.beam, length_penalty=1.0, patience=spec.patience)
+    """The workers of a spec that are threads of this process."""
+    workers = 1 if spec.processes else spec.workers
+    set_up_cpu(task.threads // spec.workers)
+    translators = [load(task.model, device="cpu", precision=spec.precision) for _ in range(workers)]
+    section = replace(translators[0].section, beam=task.beam, length_penalty=1.0, patience=spec.patience)
+    shares = dealt(task.sources, workers)
+    pool = ThreadPoolExecutor(workers)
+
+    def share(translator: Translator, places: Sequence[int]) -> list[Translation]:
+        return [found[0] for found in translator.search([task.sources[i] for i in places])]
 
     def translate(batch: int) -> Written:
-        translator.section = replace(section, batch_tokens=batch)
-        best = [found[0] for found in translator.search(task.sources)]
-        return [one.text for one in best], sum(len(one.piece_log_probs) for one in best)
+        for translator in translators:
+            translator.section = replace(section, batch_tokens=batch)
+        found = (
+            share(translators[0], shares[0]) if workers == 1 else gathered(shares, pool.map(share, translators, shares))
+        )
+        return [one.text for one in found], sum(len(one.piece_log_probs) for one in found)
 
     return translate
+
+
+def dealt(sources: Sequence[str], workers: int) -> list[list[int]]:
+    """The places of the sentences of each worker, by turns from the longest to the shortest."""
+    if workers == 1:
+        return [[*range(len(sources))]]
+    order = sorted(range(len(sources)), key=lambda i: len(sources[i]), reverse=True)
+    return [order[worker::workers] for worker in range(workers)]
+
+
+def gathered(shares: Sequence[Sequence[int]], found: Iterable[Sequence[T]]) -> list[T]:
+    """What the workers found, in the order of the sentences."""
+    by_place = {
+        place: one for places, some in zip(shares, found, strict=True) for place, one in zip(places, some, strict=True)
+    }
+    return [by_place[place] for place in range(len(by_place))]
 
 
 def theirs(task: Task, spec: Spec) -> Callable[[int], Written]:
@@ -147,11 +192,12 @@ def work(connection: Connection, task: Task, spec: Spec) -> None:
 
 @dataclass
 class System:
-    """A process that waits for its turn."""
+    """Processes that wait for their turn: one, or several with a share of the sentences each."""
 
     spec: Spec
-    connection: Connection
-    process: BaseProcess
+    shares: list[list[int]]
+    connections: list[Connection]
+    processes: list[BaseProcess]
     load_seconds: float
     batch: int = 0
     turns: list[Turn] = field(default_factory=list)
@@ -159,22 +205,32 @@ class System:
     @classmethod
     def start(cls, task: Task, spec: Spec) -> "System":
         spawn = multiprocessing.get_context("spawn")  # a fork would inherit the threads of the other library
-        here, there = spawn.Pipe()
-        process = spawn.Process(target=work, args=(there, task, spec), daemon=True)
-        process.start()
-        return cls(spec, here, process, load_seconds=here.recv())
+        shares = dealt(task.sources, spec.workers if spec.processes else 1)
+        pipes = [spawn.Pipe() for _ in shares]
+        processes: list[BaseProcess] = []
+        for (_, there), places in zip(pipes, shares, strict=True):
+            part = replace(task, sources=[task.sources[i] for i in places])
+            processes.append(spawn.Process(target=work, args=(there, part, spec), daemon=True))
+            processes[-1].start()
+        here = [pipe[0] for pipe in pipes]
+        return cls(spec, shares, here, processes, load_seconds=max(one.recv() for one in here))
 
     def turn(self, batch: int) -> Turn:
-        self.connection.send(batch)
-        return self.connection.recv()
+        for connection in self.connections:
+            connection.send(batch)
+        turns: list[Turn] = [connection.recv() for connection in self.connections]
+        texts = gathered(self.shares, [turn.written[0] for turn in turns])
+        seconds = max(turn.seconds for turn in turns)
+        return Turn(seconds, sum(turn.processor for turn in turns), (texts, sum(turn.written[1] for turn in turns)))
 
     def choose(self, batches: Sequence[int]) -> None:
         """The batch size that is fastest in one round after a first."""
         self.batch = min(batches, key=lambda batch: (self.turn(batch), self.turn(batch))[1].seconds)
 
     def end(self) -> None:
-        self.connection.send(0)
-        self.process.join()
+        for connection, process in zip(self.connections, self.processes, strict=True):
+            connection.send(0)
+            process.join()
 
 
 def row_steps(translator: Translator, sources: Sequence[str]) -> tuple[int, int]:
@@ -193,11 +249,19 @@ def row_steps(translator: Translator, sources: Sequence[str]) -> tuple[int, int]
 
 
 def specs(asked: argparse.Namespace, place: Path) -> list[Spec]:
-    found = [Spec(f"ours {name}", name) for name in asked.ours]
-    found += [Spec(f"ours {name} p1", name, patience=1.0) for name in asked.ours]
+    many = asked.threads
+    found: list[Spec] = []
+    if "patience" in asked.rules:
+        found += [Spec(f"ours {name}", name) for name in asked.ours]
+        found += [
+            Spec(f"ours {name} {many}x1 {kind}", name, workers=many, processes=kind == "processes")
+            for name in asked.ours for kind in asked.shapes
+        ]  # fmt: skip
+    if "exact" in asked.rules:
+        found += [Spec(f"ours {name} exact", name, patience=None) for name in asked.ours]
     for name in asked.theirs:
-        for workers in sorted({1, asked.threads}):
-            shape = f"{workers}x{asked.threads // workers}"
+        for workers in sorted({1, many}):
+            shape = f"{workers}x{many // workers}"
             found.append(Spec(f"CTranslate2 {name} {shape}", name, workers=workers, exported=place / name))
     return found
 
@@ -219,16 +283,18 @@ def run(task: Task, asked: argparse.Namespace, place: Path) -> list[System]:
 
 def report(systems: list[System], references: Sequence[str], tgt: str, pieces: int) -> None:
     score = None
-    print("system                    batch   load s  sentences/s  pieces/s  cpu s   BLEU  length  identical")
+    print("system                     batch   load s  sentences/s  pieces/s  cpu s   BLEU  length  identical  paired")
     for system in systems:
         texts, count = system.turns[-1].written
         seconds = statistics.median(turn.seconds for turn in system.turns)
         processor = statistics.median(turn.processor for turn in system.turns)
         score = bleu(texts, references, tokenize=bleu_tokenizer_for(tgt))
         same = sum(a == b for a, b in zip(texts, systems[0].turns[-1].written[0], strict=True)) / len(texts)
+        paired = statistics.median(a.seconds / b.seconds for a, b in zip(systems[0].turns, system.turns, strict=True))
         print(
-            f"{system.spec.name:25} {system.batch:5} {system.load_seconds:8.2f} {len(texts) / seconds:12.1f} "
-            f"{count / seconds:9.0f} {processor:6.2f} {score.value:6.2f} {count / pieces:7.3f} {same:10.1%}"
+            f"{system.spec.name:26} {system.batch:5} {system.load_seconds:8.2f} {len(texts) / seconds:12.1f} "
+            f"{count / seconds:9.0f} {processor:6.2f} {score.value:6.2f} {count / pieces:7.3f} {same:10.1%} "
+            f"{paired:7.2f}"
         )
     print(f"BLEU {score.signature if score else None}", flush=True)
 

@@ -6,10 +6,12 @@ A search error is a sentence whose best hypothesis in a wider beam has a better 
 preferred something that the search did not find. Beam search promises nothing of the kind the other way round: a wider
 beam can drop the prefix that a narrower one went on with, and come out worse. For each pair of neighbouring beams, and
 each with the widest, this prints the share of sentences for which the wider one is better, equal and worse, with the
-mean difference of those, so that nobody has to guess. With `decode.length_penalty` 0 scores are log-probabilities.
+mean difference of those, so that nobody has to guess. With `decode.length_penalty` 0 scores are log-probabilities. All
+beams stop by the exact rule (`--patience` for another): what `decode.patience=1` misses says `stopping_rule.py`.
 """
 
 import argparse
+import math
 import time
 from itertools import pairwise
 
@@ -37,6 +39,7 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=1000)
     parser.add_argument("--beams", type=int, nargs="+", default=[1, 5, 10, 50])
     parser.add_argument("--length-penalty", type=float, help="(default: the model's)")
+    parser.add_argument("--patience", type=float, default=math.inf, help="(default: inf, the exact rule)")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, help="of the CPU (default: all)")
     parser.add_argument("--precision", default="fp32")
@@ -49,7 +52,8 @@ def main() -> None:
     print(f"{asked.model}, {len(texts)} sentences, {asked.precision} on {asked.device}", flush=True)
     for beam in beams:
         started = time.process_time()
-        best = [found[0] for found in translator.search(texts, beam=beam, length_penalty=asked.length_penalty)]
+        options = translator.options(beam=beam, length_penalty=asked.length_penalty, patience=asked.patience)
+        best = [found[0] for found in translator.answer(texts, options)]
         scores[beam] = [t.score for t in best]
         print(
             f"beam {beam}: mean score {sum(scores[beam]) / len(texts):.4f}, mean length "

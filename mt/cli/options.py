@@ -64,7 +64,7 @@ WIDEST = 1000  # as a model folder may say (`mt.models.MOST`): a slip of ten tim
 width = number(int, lambda n: 1 <= n <= WIDEST, f"a whole number from 1 to {WIDEST:,}")
 whole_from_0 = number(int, lambda n: n >= 0, "a whole number of at least 0")
 number_from_0 = number(float, lambda n: 0 <= n < math.inf, "a number of at least 0")
-positive_number = number(float, lambda n: 0 < n < math.inf, "a number above 0")
+positive_or_inf = number(float, lambda n: n > 0, "a number above 0, or inf")
 share = number(float, lambda n: 0 <= n <= 1, "a number from 0 to 1")
 resamples = number(int, lambda n: n == 0 or n >= 40, "0 (no intervals) or at least 40")
 

@@ -1,4 +1,4 @@
-"""Beam search over a whole batch, with a stopping rule that gives nothing away.
+"""Beam search over a whole batch, with two rules for when to stop.
 
 One step, for all sentences at once:
 
@@ -6,10 +6,10 @@ One step, for all sentences at once:
     expand       the best 2 * W candidates of each sentence: at most W of them end, so W open ones always remain
     finish       candidates that end and are among the best W are offered to the sentence's n-best list
     advance      the best W candidates that do not end become the new beams
-    close        a sentence is done when none of its open hypotheses can still enter its n-best list
+    close        a sentence is done when no open hypothesis can still enter its n-best list, or enough have ended
     leave        sentences that are done leave the batch
 
-**The stopping rule is exact.** Log-probabilities only fall as a hypothesis grows, and the length penalty only rises
+**The exact rule.** Log-probabilities only fall as a hypothesis grows, and the length penalty only rises
 (`Search` has none that falls), so nothing that grows out of an open hypothesis with log-probability l scores more than
 `l / penalty(maximum length)` (Huang et al. 2017, "When to Finish?", state the case without a penalty). While that bound
 is above the worst of the n-best list the sentence goes on. The result is the one that a search up to the maximum
@@ -17,10 +17,11 @@ length would give, so it does not matter how many were asked for: the best of 1 
 of how the beams were chosen. It holds for the groups of diverse beam search, which have an n-best list each, and for
 terms that must appear.
 
-It may cost a quarter more steps than the rule of most programs, which `Search.patience` brings: a sentence is done,
-too, when `patience * beam` hypotheses of it have ended (Kasai et al. 2022, "A Call for Clarity in Beam Search",
-arXiv:2204.05424; 1 is the rule of CTranslate2), never fewer than are asked for. The best found then depends on how
-many are asked for.
+**Patience.** The exact rule takes a quarter to a half more steps than the rule of most programs, and finds no better
+translations for it (docs/BENCHMARKS.md). With `Search.patience` a sentence is done, too, when `patience * beam`
+hypotheses of it have ended (Kasai et al. 2022, "A Call for Clarity in Beam Search", arXiv:2204.05424; 1 is the rule of
+CTranslate2 and the default of `decode.patience`), never fewer than are asked for. Below 1 the best found may then
+depend on how many are asked for.
 
 What changes with groups and terms is `expand`: groups choose one after the other (`groups.py`), and where terms must
 appear "best" is the order in which banks take turns (`banks.py`). A *unit* is what has a beam of its own: a sentence,

@@ -100,7 +100,8 @@ class Translator:
         first_text: int = 0,
         **settings: Any,
     ) -> Options:
-        """Args: settings: those of `DecodeConfig` that differ from the model's own for a call; None: they do not.
+        """Args: settings: those of `DecodeConfig` that differ from the model's own for a call; None: they do not
+        (`patience=math.inf` asks for the exact stopping rule).
 
         Raises: ConfigError: for a setting that there is not, or a value that it does not take.
         """

@@ -27,6 +27,11 @@ def test_it_translates_as_it_did(golden: Path, part: str):
     assert [row[0].log_prob for row in found] == pytest.approx([row["log_prob"] for row in expected], rel=1e-4)
 
 
+def test_it_is_searched_by_the_rule_of_its_time():
+    """Folders of schema 1 may say nothing of `decode.patience`, whose default was null then."""
+    assert load(GOLDEN[0] / "runs/golden", device="cpu").section.patience is None
+
+
 @pytest.mark.parametrize("golden", GOLDEN, ids=lambda path: path.name)
 def test_it_goes_on_as_it_did(golden: Path, tmp_path: Path, run):
     shutil.copytree(golden, tmp_path / "golden")

@@ -1,6 +1,7 @@
 """Every check of the settings, with the sentence it raises."""
 
 import json
+import math
 import re
 
 import pytest
@@ -127,6 +128,10 @@ WRONG = [
 def test_a_section_refuses_values_that_cannot_be(section, values, says):
     with pytest.raises(ConfigError, match=f"^{re.escape(says)}$"):
         section(**values)
+
+
+def test_endless_patience_is_the_exact_rule_in_a_way_that_json_can_say():
+    assert DecodeConfig(patience=math.inf) == DecodeConfig(patience=None)
 
 
 def test_the_defaults_can_be():

@@ -78,8 +78,16 @@ def test_a_missing_setting():
 def test_a_setting_that_came_later_may_be_missing():
     first = {"beam": 3, "length_penalty": 0.5, "max_ratio": 1.5, "max_extra": 4, "batch_tokens": 99}
     assert from_plain(DecodeConfig, first, "f") == DecodeConfig(
-        beam=3, length_penalty=0.5, max_ratio=1.5, max_extra=4, batch_tokens=99
+        beam=3, length_penalty=0.5, max_ratio=1.5, max_extra=4, batch_tokens=99, patience=None
     )
+
+
+def test_a_missing_setting_has_the_default_of_its_time():
+    """The first model folders were searched by the exact rule, which is not the default any more."""
+    values = asdict(DecodeConfig())
+    del values["patience"], values["groups"]
+    read = from_plain(DecodeConfig, values, "f")
+    assert (read.patience, read.groups, DecodeConfig().patience) == (None, 1, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Numbers as they are typed, what is typed and empty, and files that must not be written over."""
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from mt.errors import ConfigError
     ("name", "text", "found"),
     [
         ("positive_int", "1", 1), ("positive_int", "+5", 5), ("whole_from_0", " 0", 0), ("number_from_0", "0", 0.0),
-        ("positive_number", "1e-3", 0.001), ("share", "1", 1.0), ("resamples", "0", 0), ("resamples", "40", 40),
+        ("positive_or_inf", "1e-3", 0.001), ("positive_or_inf", "inf", math.inf), ("share", "1", 1.0),
+        ("resamples", "0", 0), ("resamples", "40", 40),
     ],
 )  # fmt: skip
 def test_numbers_that_fit(name, text, found):
@@ -28,8 +30,8 @@ def test_numbers_that_fit(name, text, found):
         ("positive_int", "0", "a whole number of at least 1"), ("positive_int", "²", "a whole number of at least 1"),
         ("positive_int", "1.5", "a whole number of at least 1"), ("whole_from_0", "-1", "a whole number of at least 0"),
         ("number_from_0", "-0.1", "a number of at least 0"), ("number_from_0", "nan", "a number of at least 0"),
-        ("number_from_0", "1e400", "a number of at least 0"), ("positive_number", "0", "a number above 0"),
-        ("positive_number", "inf", "a number above 0"), ("share", "1.01", "a number from 0 to 1"),
+        ("number_from_0", "1e400", "a number of at least 0"), ("positive_or_inf", "0", "a number above 0, or inf"),
+        ("positive_or_inf", "nan", "a number above 0, or inf"), ("share", "1.01", "a number from 0 to 1"),
         ("share", "nan", "a number from 0 to 1"), ("resamples", "39", "0 (no intervals) or at least 40"),
         ("resamples", "-40", "0 (no intervals) or at least 40"), ("whole_from_0", "9" * 5000, "a whole number"),
     ],

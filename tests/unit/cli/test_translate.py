@@ -315,7 +315,7 @@ def test_a_file_is_read_as_stdin_is(tmp_path):
         (["--beam", "two"], "but is two"), (["--nbest", "1.5"], "but is 1.5"), (["--nbest", "-1"], "argument --nbest"),
         (["--beam", "2", "--nbest", "3"], "--nbest 3 needs a beam at least as wide, but --beam is 2"),
         (["--length-penalty=-1"], "must be a number of at least 0, but is -1"),
-        (["--patience", "0"], "must be a number above 0, but is 0"),
+        (["--patience", "0"], "must be a number above 0, or inf, but is 0"),
         (["--length-penalty", "nan"], "but is nan"), (["--length-penalty", "inf"], "but is inf"),
         (["--bean", "2"], "unrecognized arguments: --bean (did you mean --beam?);"),
         (["--precision", "fp8"], "invalid choice: 'fp8'"), (["--split", "yes"], "invalid choice: 'yes'"),

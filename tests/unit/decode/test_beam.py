@@ -224,11 +224,11 @@ def test_lists_are_sorted_and_well_formed(seed, beam, penalty, source):
             assert h.score == pytest.approx(h.log_prob / len(h.token_log_probs) ** penalty, rel=1e-5)
 
 
-@given(seeds, sources)
-def test_the_best_is_the_same_however_many_are_asked_for(seed, source):
+@given(seeds, sources, st.sampled_from([None, 1.0, 1.5]))
+def test_the_best_is_the_same_however_many_are_asked_for(seed, source, patience):
     stepper = TableStepper(drawn(seed, num_words=4))
-    one = beam_search(stepper, source, search=settings(beam=3, nbest=1, max_length=6))
-    three = beam_search(stepper, source, search=settings(beam=3, nbest=3, max_length=6))
+    one = beam_search(stepper, source, search=settings(beam=3, nbest=1, max_length=6, patience=patience))
+    three = beam_search(stepper, source, search=settings(beam=3, nbest=3, max_length=6, patience=patience))
     assert [hypotheses[0] for hypotheses in three] == [hypotheses[0] for hypotheses in one]
 
 

@@ -1,0 +1,148 @@
+"""What does the exact stopping rule of beam search bring, and what does it cost?
+
+    python scripts/stopping_rule.py MODEL --data DIR/test_2016_flickr --src en --tgt de [--sentences 500] [--rounds 5]
+
+Translates a test set by both rules of `mt/decode/beam.py`: the exact one (`decode.patience=null`, a sentence goes on
+until nothing that is open can still win) and `decode.patience=1` (until as many hypotheses as the beam is wide have
+ended). The two take turns, round after round, in each precision; the ratio of processor times is that of a pair, its
+median and its range over the rounds. Processor time of one thread (`--threads 1`) is little disturbed by other work;
+rates by the clock want an idle machine.
+
+Then, in the first precision: BLEU and chrF++ of both with a paired bootstrap, how many translations differ, the rows
+that were extended for each piece that came out, and search errors, which are sentences for which a wide beam (`--wide`,
+by the exact rule) finds another translation with a better score.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from mt.build import load
+from mt.corpus.lines import read_lines
+from mt.decode.translation import Translation
+from mt.decode.translator import Translator
+from mt.device import set_up_cpu
+from mt.metrics import bleu_tokenizer_for, compare
+
+SAME = 1e-4  # two scores no farther apart are one: sums in another order
+RULES = {"exact": None, "patience 1": 1.0}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One translation of the test set."""
+
+    best: list[Translation]
+    seconds: float
+    processor: float
+    rows: int  # hypotheses extended by a piece
+
+
+class Searcher:
+    """A model that counts the rows it extends."""
+
+    def __init__(self, translator: Translator) -> None:
+        self.translator, self.rows = translator, 0
+        step = translator.stepper.step
+
+        def counted(tokens: torch.Tensor) -> torch.Tensor:
+            self.rows += len(tokens)
+            return step(tokens)
+
+        translator.stepper.step = counted  # pyright: ignore[reportAttributeAccessIssue]
+
+    def turn(self, sources: Sequence[str], beam: int, patience: float | None) -> Turn:
+        self.translator.section = replace(self.translator.section, beam=beam, patience=patience)
+        self.rows, processor, started = 0, time.process_time(), time.perf_counter()
+        best = [found[0] for found in self.translator.search(sources)]
+        return Turn(best, time.perf_counter() - started, time.process_time() - processor, self.rows)
+
+
+def by_turns(searcher: Searcher, sources: Sequence[str], beam: int, rounds: int) -> dict[str, list[Turn]]:
+    """`rounds` of each rule; who begins changes from round to round."""
+    turns: dict[str, list[Turn]] = {name: [] for name in RULES}
+    searcher.turn(sources[:50], beam, None)  # kernels are made
+    for number in range(rounds):
+        for name in list(RULES)[:: 1 if number % 2 else -1]:
+            turns[name].append(searcher.turn(sources, beam, RULES[name]))
+    return turns
+
+
+def report_cost(precision: str, turns: dict[str, list[Turn]]) -> None:
+    for name, all_rounds in turns.items():
+        seconds = statistics.median(turn.seconds for turn in all_rounds)
+        processor = statistics.median(turn.processor for turn in all_rounds)
+        count = len(all_rounds[0].best)
+        print(
+            f"{precision:5} {name:11} {count / processor:7.1f} sentences per CPU second, "
+            f"{count / seconds:7.1f} sentences per second"
+        )
+    for key, told in (("processor", "CPU time"), ("seconds", "time by the clock")):
+        ratios = [getattr(a, key) / getattr(b, key) for a, b in zip(*turns.values(), strict=True)]
+        print(
+            f"{precision:5} {' / '.join(RULES)}, {told}: "
+            f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
+            flush=True,
+        )
+
+
+def report_worth(turns: dict[str, Turn], wide: Turn, references: Sequence[str], tgt: str) -> None:
+    exact, patient = turns.values()
+    for name, turn in turns.items():
+        written = sum(len(one.piece_log_probs) for one in turn.best)
+        missed = sum(
+            there.score > here.score + SAME and there.text != here.text
+            for here, there in zip(turn.best, wide.best, strict=True)
+        )
+        print(
+            f"{name:11} {turn.rows / written:.2f} rows extended for each piece written, {written / len(turn.best):.2f} "
+            f"pieces a sentence, mean score {statistics.fmean(one.score for one in turn.best):.4f}, "
+            f"search errors {missed / len(turn.best):.1%}"
+        )
+    first, second = ([one.text for one in turn.best] for turn in (exact, patient))
+    differ = sum(a != b for a, b in zip(first, second, strict=True)) / len(first)
+    lower = sum(b.score < a.score - SAME for a, b in zip(exact.best, patient.best, strict=True)) / len(first)
+    print(f"translations that differ: {differ:.1%}; the exact rule's has the better score: {lower:.1%}")
+    for found in compare(first, second, references, tokenize=bleu_tokenizer_for(tgt))[:2]:
+        print(
+            f"exact -> patience 1: {found.name} {found.baseline:.2f} -> {found.other:.2f}, p = {found.p_value:.3f} "
+            f"({found.signature})",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The exact stopping rule against patience 1.")
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="path of both files, without their language")
+    parser.add_argument("--src", default="en")
+    parser.add_argument("--tgt", default="de")
+    parser.add_argument("--precisions", nargs="+", default=["bf16", "int8"])
+    parser.add_argument("--beam", type=int, default=5)
+    parser.add_argument("--wide", type=int, default=20, help="the beam that search errors are counted by")
+    parser.add_argument("--sentences", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    asked = parser.parse_args()
+    set_up_cpu(asked.threads)
+    files = [next(p for p in (Path(f"{asked.data}.{end}"), Path(f"{asked.data}.{end}.gz")) if p.exists())
+             for end in (asked.src, asked.tgt)]  # fmt: skip
+    sources, references = ([*read_lines(file)][: asked.sentences] for file in files)
+    print(f"{asked.model}, {len(sources):,} sentences of {asked.data}, beam {asked.beam}, {asked.threads} threads")
+    last: dict[str, Turn] = {}
+    for precision in asked.precisions:
+        searcher = Searcher(load(asked.model, device="cpu", precision=precision))
+        turns = by_turns(searcher, sources, asked.beam, asked.rounds)
+        report_cost(precision, turns)
+        if not last:
+            last = {name: all_rounds[-1] for name, all_rounds in turns.items()}
+            report_worth(last, searcher.turn(sources, asked.wide, None), references, asked.tgt)
+
+
+if __name__ == "__main__":
+    main()
