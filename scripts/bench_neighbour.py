@@ -1,0 +1,170 @@
+"""How much slower is work beside one busy program, and what does waiting by sleep cost on an idle machine?
+
+    python scripts/bench_neighbour.py --model runs/my-run --source test.en --target test.de --rounds 5 \\
+        data.train='[a.en,a.de]' data.dev='[d.en,d.de]' model=small batch.tokens=4096 train.precision=bf16
+
+Trains (target tokens/s), translates and aligns (sentences/s), each idle and beside a process that keeps one core busy
+and is not pinned, with mt's way of waiting and with OpenMP's own. All processes live through the whole run and take
+turns `--rounds` times; only one works at a time. The settings are those of `mt train`; nothing is saved. The machine
+must be idle otherwise.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import cycle
+from pathlib import Path
+
+from mt.cli.doctor import cpu_model
+from mt.host import CHOSEN_BY_USER, choose_waiting, processors
+
+WAYS = {"mt": {}, "OpenMP's own": {"GOMP_SPINCOUNT": "300000"}}
+BUSY = "while True: pass"
+Work = Callable[[], int]  # does a piece of work and returns how much it was
+
+
+def main() -> None:
+    args, settings = parser().parse_known_args()
+    if args.worker:
+        choose_waiting()
+        serve(WORK[args.worker](args, settings))
+        return
+    print(f"{processors()} cores, {cpu_model()}; {args.rounds} rounds of {args.seconds:g} s; medians")
+    print(f"{'work':<12}{'waiting':<16}{'idle':>10}{'beside':>10}{'share':>8}")
+    for task in args.tasks:
+        workers = {way: start(task, variables) for way, variables in WAYS.items()}
+        rates: dict[tuple[str, bool], list[float]] = {}
+        for _ in range(args.rounds):
+            for beside in (False, True):
+                neighbour = subprocess.Popen([sys.executable, "-c", BUSY]) if beside else None
+                try:
+                    for way, worker in workers.items():
+                        rates.setdefault((way, beside), []).append(ask(worker, args.seconds))
+                finally:
+                    if neighbour is not None:
+                        neighbour.kill()
+                        neighbour.wait()
+        for way, worker in workers.items():
+            worker.terminate()
+            idle, busy = (statistics.median(rates[way, beside]) for beside in (False, True))
+            print(f"{task:<12}{way:<16}{idle:>10,.0f}{busy:>10,.0f}{busy / idle:>8.0%}", flush=True)
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--tasks", nargs="+", choices=WORK, default=list(WORK))
+    parser.add_argument("--model", help="what translates and aligns")
+    parser.add_argument("--source", type=Path, help="text to translate, and to align with --target")
+    parser.add_argument("--target", type=Path)
+    parser.add_argument("--threads", type=int, help="of training; the default is all cores")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=6, help="of one measurement")
+    parser.add_argument("--worker", choices=WORK, help=argparse.SUPPRESS)
+    return parser
+
+
+def start(task: str, variables: dict[str, str]) -> subprocess.Popen[str]:
+    """A process that has everything ready and waits to be asked."""
+    env = {name: value for name, value in os.environ.items() if name not in CHOSEN_BY_USER} | variables
+    worker = subprocess.Popen(
+        [sys.executable, __file__, "--worker", task, *sys.argv[1:]],
+        env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert worker.stdout is not None
+    if worker.stdout.readline() != "ready\n":
+        sys.exit(f"the process for {task} did not start; its message is above")
+    return worker
+
+
+def ask(worker: subprocess.Popen[str], seconds: float) -> float:
+    assert worker.stdin is not None and worker.stdout is not None
+    worker.stdin.write(f"{seconds}\n")
+    worker.stdin.flush()
+    return float(worker.stdout.readline())
+
+
+def serve(work: Work) -> None:
+    """Answer each number of seconds on stdin with the rate of that long a time."""
+    work()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        started, done = time.perf_counter(), 0
+        while (passed := time.perf_counter() - started) < float(line):
+            done += work()
+        print(done / passed, flush=True)
+
+
+# ---- the three kinds of work ------------------------------------------------------------------------------------
+
+
+def training(args: argparse.Namespace, settings: list[str]) -> Work:
+    from mt.batching import BatchStream
+    from mt.build import make_model, make_updater, read_material
+    from mt.cli.compose import compose
+    from mt.device import pick_device, pick_precision, set_up_cpu
+
+    config = compose(settings)
+    material = read_material(config)
+    set_up_cpu(args.threads)
+    device = pick_device("cpu")
+    updater = make_updater(
+        config, make_model(config, material.tokenizer, device), pick_precision(config.train.precision, device)
+    )
+    stream = BatchStream(material.train, config.batch, seed=config.train.seed, sampling=False, workers=0, pin=False)
+
+    def work() -> int:
+        batch = next(stream)
+        updater([batch], 1e-4, seeds=[1]).read()
+        return batch.target_rows.num_rows
+
+    return work
+
+
+def translating(args: argparse.Namespace, settings: list[str]) -> Work:
+    import mt
+    from mt.corpus.lines import read_lines
+
+    translator = mt.load(args.model)
+    set_up_all_threads()
+    parts = cycle(in_parts(list(read_lines(args.source))))
+    return lambda: len(translator.translate(next(parts)))
+
+
+def aligning(args: argparse.Namespace, settings: list[str]) -> Work:
+    from mt.cli.align import open_aligner
+    from mt.corpus.lines import read_lines
+
+    aligner = open_aligner(args.model, argparse.Namespace(device="cpu", choose_again=False))
+    set_up_all_threads()
+    parts = cycle(in_parts(list(zip(read_lines(args.source), read_lines(args.target), strict=True))))
+
+    def work() -> int:
+        sources, targets = zip(*next(parts), strict=True)
+        return len(list(aligner.observe(list(sources), list(targets))))
+
+    return work
+
+
+def set_up_all_threads() -> None:
+    from mt.device import set_up_cpu
+
+    set_up_cpu(None)
+
+
+def in_parts(items: list, size: int = 100) -> list[list]:
+    return [items[at : at + size] for at in range(0, len(items), size)]
+
+
+WORK: dict[str, Callable[[argparse.Namespace, list[str]], Work]] = {
+    "train": training,
+    "translate": translating,
+    "align": aligning,
+}
+
+
+if __name__ == "__main__":
+    main()
