@@ -1,5 +1,6 @@
 """Settings to objects: the only room that reads the whole config. The engines run; this room wires them."""
 
+import random
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +86,7 @@ def own_device(name: str) -> torch.device:
 
 def make_model(config: Config, tokenizer: Tokenizer, device: torch.device) -> Transformer:
     torch.manual_seed(config.train.seed)
+    random.seed(config.train.seed)  # nothing of ours draws from it, but its state is part of every checkpoint
     return Transformer(config.model, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size).to(device)
 
 

@@ -6,6 +6,7 @@ Every room writes messages to `logger`; only a door calls `setup`. Nothing here 
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -237,7 +238,10 @@ class Metrics:
             folder.mkdir(parents=True, exist_ok=True)
             lines = [line for line in read_metrics(self._path) if line["step"] <= step] if self._path.exists() else []
             temp = folder / ".tmp-metrics.jsonl"
-            temp.write_bytes(b"".join(_to_line(line) for line in lines))
+            with temp.open("wb") as file:
+                file.write(b"".join(_to_line(line) for line in lines))
+                file.flush()
+                os.fsync(file.fileno())  # or a power cut after the rename could leave an empty file
             temp.replace(self._path)
             self._file = self._path.open("ab", buffering=0)
         except OSError as error:
@@ -275,6 +279,15 @@ class Metrics:
         """Show pictures (`[Y, X, 3]`, bytes) in TensorBoard as `tag/1` and so on; without it none is drawn."""
         for number, pixels in enumerate(draw() if self._board is not None else [], 1):
             self._show("add_image", f"{tag}/{number}", pixels, step, None, "HWC")
+
+    def sync(self) -> None:
+        """Bring all lines to the disk, and TensorBoard's out of this process: a run that goes on from a checkpoint
+        never writes the lines before it again, so call this before each save."""
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self._warn(error)
+        self._show("flush")
 
     def close(self) -> None:
         self._file.close()

@@ -69,6 +69,7 @@ class Run:
             last = self.trainer.checkpoints.latest()
             if last is not None:
                 folder.check_text(self.facts)
+                self.trainer.saver.settle(last.path)
                 return str(last.path), last.step, last.score
             if any(folder.checkpoints.glob("step-*")):
                 raise CheckpointError(

@@ -13,7 +13,7 @@ from typing import Any, Self
 from torch import Tensor
 
 from mt.checkpoint import schema
-from mt.checkpoint.files import explained, read_json
+from mt.checkpoint.files import explained, read_json, write_text
 from mt.checkpoint.folder import (
     MANIFEST,
     clean_up,
@@ -104,6 +104,15 @@ class Checkpoints:
         self._point("best", self._best_first()[0])
         return path
 
+    def settle(self, latest: Path) -> None:
+        """Do again what follows a save, the pointers and `prune`: a kill may have come before it.
+
+        Args: latest: the newest that verifies. Raises `CheckpointError` when the disk refuses.
+        """
+        self._point("latest", latest)
+        self._point("best", next(p for p in self._best_first() if p == latest or find_problem(p) is None))
+        self.prune()
+
     def latest(self) -> Checkpoint | None:
         """The newest checkpoint that verifies; each damaged one that is passed over is a warning."""
         return _first_valid(self._newest_first())
@@ -163,10 +172,7 @@ class Checkpoints:
         return sorted(scores, key=lambda path: (scores[path] is not None, scores[path] or 0.0), reverse=True)
 
     def _point(self, name: str, path: Path) -> None:
-        temp = self.folder / f".tmp-{name}"
-        with explained(f"`{self.folder / name}` cannot be written"):
-            temp.write_text(path.name + "\n")
-            temp.replace(self.folder / name)
+        write_text(self.folder / name, path.name + "\n")
 
 
 def _step(path: Path) -> int:

@@ -4,6 +4,10 @@ A state has the score of the validation that it was saved at, or none: saved by 
 is there to go on from, is no candidate for the best model or a mean of models, and makes way for the next.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from torch import Tensor
 
 from mt.batching import BatchStream
@@ -12,6 +16,15 @@ from mt.errors import CheckpointError
 from mt.log import logger
 from mt.train.state import TrainState
 from mt.train.update import Updater
+
+
+@contextmanager
+def old_ones_may_stay() -> Iterator[None]:
+    """A disk that does not let checkpoints be removed costs a warning."""
+    try:
+        yield
+    except CheckpointError as error:
+        logger.warning(f"{error} Old checkpoints stay.")
 
 
 class Saver:
@@ -56,12 +69,15 @@ class Saver:
                 self.failed = True
                 return
             self.failed = False
-            try:
+            with old_ones_may_stay():
                 self.checkpoints.prune()
-            except CheckpointError as error:
-                logger.warning(f"{error} Old checkpoints stay.")
 
         self.updater.group.from_main(save_and_prune)
+
+    def settle(self, latest: Path) -> None:
+        """Do again what follows a save, for the first process of a run that goes on, or is finished."""
+        with old_ones_may_stay():
+            self.checkpoints.settle(latest)
 
     def save(self, state: TrainState, *, score: float | None = None) -> None:
         """Save, or raise `CheckpointError`."""

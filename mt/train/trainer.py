@@ -171,9 +171,11 @@ class Trainer:
             if progress is not None:  # the best may be another now
                 progress.update(self.status())
         elif save and not self.stopping:
-            self.saver.keep(self.state)
+            self._keep(metrics)
         if self.stopping:
             self._answer()
+            if metrics is not None:
+                metrics.sync()
             self.saver.save(self.state)
             name = signal.Signals(self.signal).name if self.signal is not None else "a signal to another process"
             raise StoppedError(f"stopped by {name} at step {self.state.step:,}, saved; the same command goes on.")
@@ -261,6 +263,11 @@ class Trainer:
         self.state.seconds += seconds
         self.state.record(score)
         self.state.finished = ended or self.why_finished()
+        self._keep(metrics, score=score)
+
+    def _keep(self, metrics: Metrics | None, *, score: float | None = None) -> None:
+        if metrics is not None:
+            metrics.sync()
         self.saver.keep(self.state, score=score)
 
     def _look(self, metrics: Metrics | None) -> tuple[float, float]:

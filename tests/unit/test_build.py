@@ -169,6 +169,17 @@ def test_what_is_tried_out_and_sped_up_is_taught_too(files, monkeypatch):
     assert taught == [*tried, 0] and tried == [100, 100]
 
 
+def test_every_random_number_of_a_run_begins_at_its_seed(files):
+    asked = own()
+    tokenizer, states = read_material(asked).tokenizer, []
+    for _ in range(2):
+        random.seed()
+        torch.seed()
+        make_model(asked, tokenizer, torch.device("cpu"))
+        states.append(random_state())
+    assert states[0] == states[1]
+
+
 def test_links_of_no_weight_are_not_read(files):
     asked = own(alignment=AlignmentConfig(links=["not.there"], weight=0))
     material = read_material(asked)

@@ -208,6 +208,18 @@ def test_prune_keeps_the_best_the_newest_two_with_a_score_and_the_newest(
     assert names(tmp_path) == ["best", "latest", *(f"step-{step:08d}" for step in kept)]
 
 
+def test_settled_pointers_name_only_what_verifies(tmp_path: Path):
+    for step, score in ((1, 5.0), (2, 9.0), (3, 1.0), (4, 2.0)):
+        save(tmp_path, step, score)
+    for step in (2, 4):
+        (tmp_path / f"step-{step:08d}" / "state.json").write_text("{}")
+    checkpoints = Checkpoints(tmp_path, 9)
+    latest = checkpoints.latest()
+    assert latest is not None
+    checkpoints.settle(latest.path)
+    assert [(tmp_path / name).read_text() for name in ("latest", "best")] == ["step-00000003\n", "step-00000001\n"]
+
+
 def test_prune_counts_only_checkpoints_that_verify(tmp_path: Path):
     for step in (1, 2, 3, 4, 5):
         save(tmp_path, step, score=float(step))

@@ -375,6 +375,49 @@ def test_tensorboard_shows_an_unbroken_run(tmp_path: Path, caplog: pytest.LogCap
     assert [json.loads(line)["step"] for line in lines[:-1]] == list(range(1, 11))
 
 
+def test_before_a_save_all_lines_are_on_the_disk_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    flushed, sync = [], os.fsync
+    metrics = Metrics(tmp_path)
+    monkeypatch.setattr(os, "fsync", lambda handle: (flushed.append(os.fstat(handle).st_ino), sync(handle)))
+    metrics.write("train", 1, loss=2.0)
+    assert flushed == []
+    metrics.sync()
+    assert flushed == [(tmp_path / "metrics.jsonl").stat().st_ino]
+    shown = EventAccumulator(str(tmp_path / "tensorboard"))
+    shown.Reload()
+    assert [(event.step, event.value) for event in shown.Scalars("train/loss")] == [(1, 2.0)]
+    metrics.close()
+
+
+def test_a_disk_that_does_not_flush_costs_one_warning(tmp_path: Path, monkeypatch, caplog: pytest.LogCaptureFixture):
+    def refuse(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with Metrics(tmp_path, tensorboard=False) as metrics:
+        monkeypatch.setattr(os, "fsync", refuse)
+        metrics.write("train", 1)
+        metrics.sync()
+        metrics.sync()
+    assert caplog.messages == [f"`{tmp_path}/metrics.jsonl` or TensorBoard loses numbers: Input/output error."]
+
+
+def test_a_run_that_goes_on_never_puts_an_unflushed_file_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """After a power cut the name of such a file can be there without its lines."""
+    write(tmp_path, range(1, 4))
+    flushed, replace = [], Path.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: flushed.append(os.fstat(handle).st_ino))
+
+    def checked(source: Path, target: Path) -> Path:
+        assert source.stat().st_ino in flushed
+        return replace(source, target)
+
+    monkeypatch.setattr(Path, "replace", checked)
+    write(tmp_path, range(3, 5), resume=2)
+    assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4]
+
+
 def test_pictures_are_shown_by_number_and_none_is_drawn_for_nobody(tmp_path: Path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -9,9 +9,11 @@ from toy import number_corpus, number_pairs, number_tokenizer, tiny_model
 from mt.checkpoint import Checkpoints
 from mt.config import TrainConfig, Watch
 from mt.corpus.catalog import Corpus
+from mt.dist import Group
 from mt.material import Material
-from mt.run import choose_weights, conclude
+from mt.run import Run, choose_weights, conclude
 from mt.train.folder import RunFolder
+from mt.train.saving import Saver
 from mt.train.state import TrainState
 from mt.train.validate import Validation
 
@@ -72,6 +74,25 @@ def test_the_running_mean_is_handed_on_where_one_was_kept(tmp_path):
     trainer = FakeTrainer(tmp_path, [], 0.0)
     trainer.checkpoints.save(1, model=constant(1.0), ema=constant(5.0), optimizer={}, state={}, files={}, score=1.0)
     assert chosen(trainer, average=1) == 5.0
+
+
+# ---------------------------------------------------------------- going on
+
+
+def test_whoever_goes_on_points_and_prunes_as_the_killed_save_would_have(tmp_path):
+    folder = RunFolder(tmp_path)
+    trainer = FakeTrainer(folder.checkpoints, [5.0, 1.0, 2.0, 3.0, 9.0], 0.0)  # none was removed
+    trainer.checkpoints = Checkpoints(folder.checkpoints, keep=1)
+    for pointer in ("latest", "best"):
+        (folder.checkpoints / pointer).write_text("step-00000001\n")
+    trainer.group, trainer.saver = Group(), Saver(trainer.checkpoints, None, None, files={}, minutes=None)  # pyright: ignore
+    last = Run(trainer, None, None, folder, {}).last_checkpoint()  # pyright: ignore
+    assert last is not None and last.step == 5
+    assert sorted(path.name for path in folder.checkpoints.iterdir()) == [
+        "best", "latest", "step-00000004", "step-00000005"
+    ]  # fmt: skip
+    pointers = [(folder.checkpoints / pointer).read_text() for pointer in ("latest", "best")]
+    assert pointers == ["step-00000005\n"] * 2
 
 
 # ---------------------------------------------------------------- the last words

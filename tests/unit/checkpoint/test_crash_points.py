@@ -113,6 +113,36 @@ def test_the_pointers_always_name_a_checkpoint_that_is_there(tmp_path, files):
         assert [(run / pointer).read_text() for pointer in ("latest", "best")] == ["step-00000004\n"] * 2
 
 
+def test_whoever_goes_on_does_again_what_followed_the_rename(tmp_path, files):
+    """Killed anywhere in a save and the pruning after it, the folder is settled as before the save or as after it."""
+
+    def save(run: Path, step: int, score: float) -> None:
+        parts = files(float(step))
+        checkpoints = Checkpoints(run, 1)
+        checkpoints.save(step, model=parts.pop("model.safetensors"), optimizer={}, state={}, files=parts, score=score)
+        checkpoints.prune()
+
+    def before(run: Path) -> None:
+        for step in (1, 2, 3):
+            save(run, step, 3.0 - step)
+
+    def settled(run: Path) -> tuple[list[str], str, str]:
+        checkpoints = Checkpoints(run, 1)
+        checkpoints.clean_up()
+        latest = checkpoints.latest()
+        assert latest is not None
+        checkpoints.settle(latest.path)
+        names = [path.name for path in run.iterdir() if path.name not in ("best", "latest")]
+        return sorted(names), (run / "best").read_text(), (run / "latest").read_text()
+
+    one, two, three, four = (f"step-{step:08d}" for step in (1, 2, 3, 4))
+    old = ([one, two, three], f"{one}\n", f"{three}\n")
+    new = ([three, four], f"{four}\n", f"{four}\n")
+    seen = [settled(run) for run in all_crashes(tmp_path, before, lambda run: save(run, 4, 9.0))]
+    assert seen[0] == old and seen[-1] == new
+    assert all(state in (old, new) for state in seen)
+
+
 def test_settings_and_the_manifest_of_a_run_are_the_old_or_the_new(tmp_path):
     def settings(steps: int) -> dict:
         return Config(data=DataConfig(corpus=None, train=["a.en", "a.de"]), train=TrainConfig(steps=steps)).to_dict()

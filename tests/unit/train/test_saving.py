@@ -148,6 +148,42 @@ def test_killed_after_a_save_by_the_clock_it_goes_on_as_if_nothing_had_been(make
     assert_same(everything(second), everything(unbroken))
 
 
+def test_numbers_are_on_the_disk_before_each_state_is(make, monkeypatch):
+    """A run that goes on from a state never writes the lines before it again. Saves: by the clock, at a validation, at
+    a stop."""
+    trainer, told = make("run", seconds=3), []
+    write, deal = trainer.saver._write, trainer._deal
+    monkeypatch.setattr(Metrics, "sync", lambda metrics: told.append("flushed"))
+    trainer.saver._write = lambda *parts: (told.append(parts[0].step), write(*parts))
+
+    def stop_at_six():
+        trainer.signal = signal.SIGTERM if trainer.state.step == 6 else None
+        return deal()
+
+    trainer._deal = stop_at_six
+    with (
+        Metrics(trainer.folder, tensorboard=False) as metrics,
+        pytest.raises(StoppedError, match="stopped by SIGTERM at step 6, saved"),
+    ):
+        trainer.fit(metrics, None)
+    assert told == ["flushed", 3, "flushed", 4, "flushed", 6]
+
+
+@pytest.mark.parametrize("work", ["prune", "settle"])
+def test_checkpoints_that_cannot_be_removed_cost_a_warning(make, monkeypatch, caplog, work):
+    trainer = make("run", steps=1)
+
+    def refuse(*_):
+        raise CheckpointError("`step-1` cannot be removed: Read-only file system.")
+
+    monkeypatch.setattr(Checkpoints, work, refuse)
+    trainer.fit(None, None)
+    trainer.saver.settle(trainer.checkpoints.folder / "step-00000001")
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == ["`step-1` cannot be removed: Read-only file system. Old checkpoints stay."] * len(warnings)
+    assert len(warnings) == (2 if work == "prune" else 1)
+
+
 def test_a_disk_that_is_full_is_not_asked_again_at_every_update(make, monkeypatch, caplog):
     trainer, tried = make("run", seconds=3), []
 
