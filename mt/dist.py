@@ -61,7 +61,7 @@ class Group:
 
     # ---- short: collectives ---------------------------------------------------------------------------------
 
-    def add_up(self, *numbers: float) -> list[float]:
+    def all_reduce(self, *numbers: float) -> list[float]:
         """Each number summed over all processes, exact up to 2**53; does not touch an accelerator."""
         if self.world == 1:
             return list(numbers)
@@ -71,7 +71,7 @@ class Group:
         return sums.tolist()
 
     @torch.no_grad()
-    def all_reduce_sum(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce_tensors(self, tensors: Sequence[Tensor]) -> None:
         """Sum each tensor over all processes, in place; all of one type and device, in the same order everywhere."""
         if self.world == 1:
             return
@@ -83,7 +83,7 @@ class Group:
                 tensor.copy_(values.view_as(tensor))
 
     @torch.no_grad()
-    def spread(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Give every tensor, in place, the values that it has on the first process."""
         if self.world == 1:
             return
@@ -161,13 +161,13 @@ class Group:
         # A connection of its own, for one that waits keeps its connection to itself.
         pulse = threading.Thread(target=self._beat, args=(self._store.clone(), end), daemon=True, name="pulse")  # pyright: ignore
         self._store.set(f"pulse {self.rank}", "0")
-        self.add_up(0)  # all are there, and none looks for a sign that was never given
+        self.all_reduce(0)  # all are there, and none looks for a sign that was never given
         pulse.start()
         try:
             yield
-            self.add_up(0)
+            self.all_reduce(0)
         except StoppedError:  # of all, for they agree to stop
-            self.add_up(0)
+            self.all_reduce(0)
             raise
         except LostError:
             raise

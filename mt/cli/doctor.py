@@ -162,7 +162,7 @@ def _losses(model: Any, optimizer: Any, pieces: Any) -> list[float]:
     """Of forty updates, each on the whole toy: to copy its text."""
     from mt.batching import make_batch
     from mt.config import Precision
-    from mt.train.update import batch_loss
+    from mt.train.objective import batch_loss
 
     texts = TOY[:4]
     source, target = pieces.encode_source(texts), pieces.encode_target(texts)

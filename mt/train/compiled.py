@@ -8,16 +8,17 @@ tables of every batch. The compiled function stands beside the module and not ar
 from collections.abc import Callable
 from functools import cache
 from types import MethodType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from mt.errors import in_short
 from mt.log import logger
-from mt.losses import Loss
 from mt.nn.transformer import Layer, Transformer
 from mt.train.memory import is_out_of_memory
+
+T = TypeVar("T")
 
 
 class CompiledLayers:
@@ -38,7 +39,7 @@ class CompiledLayers:
         for layer in self.layers:
             layer.__dict__["feed"] = MethodType(feed, layer)
 
-    def run(self, work: Callable[[], Loss]) -> Loss:
+    def run(self, work: Callable[[], T]) -> T:
         """`work`; where it fails, for another reason than want of memory, the layers go back for good and it is redone.
 
         A compiler needs what a machine may lack (a C++ compiler, Triton), and may fail at the first batch or at a later

@@ -104,8 +104,8 @@ class RunFolder:
         except CheckpointError as error:  # a full disk costs samples, not the run
             logger.warning(f"{error}")
 
-    def farewell(self, state: TrainState) -> str:
-        """What a finished run answers to the command that made it."""
+    def report_finished(self, state: TrainState) -> str:
+        """The message of a finished run that is started again."""
         lines = [f"{self.path} is finished after {counted(state.step, 'step')}: {state.finished}."]
         tested = (self.evaluation / "test.json").exists()
         if tested:

@@ -63,7 +63,7 @@ class Buffers:
         return True
 
     def loss(self, model: Transformer, precision: Precision, smoothing: float) -> Loss:
-        """`mt.train.update.batch_loss` of the batch inside."""
+        """`mt.train.objective.batch_loss` of the batch inside."""
         width, num_rows = self.shape.width, self.shape.target_rows
         source_rows = Ragged(self.source_lengths, num_rows=self.shape.source_rows, max_length=width)
         target_rows = Ragged(self.target_lengths, num_rows=num_rows, max_length=width)

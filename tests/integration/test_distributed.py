@@ -26,14 +26,14 @@ from mt.cli.main import main
 from mt.train.trainer import Trainer
 
 if __name__ == "__main__":
-    stop, deal = int(sys.argv.pop(1)), Trainer._deal
+    stop, deal = int(sys.argv.pop(1)), Trainer._next_batches
 
     def deal_or_stop(trainer):
         if trainer.state.step == stop and trainer.group.rank == trainer.group.world - 1:
             signal.raise_signal(signal.SIGTERM)
         return deal(trainer)
 
-    Trainer._deal = deal_or_stop
+    Trainer._next_batches = deal_or_stop
     sys.exit(main(sys.argv[1:]))
 """
 

@@ -9,7 +9,7 @@ from toy import number_corpus, number_pairs, number_tokenizer, tiny_model
 from mt.checkpoint import Checkpoints
 from mt.config import TrainConfig, Watch
 from mt.corpus.catalog import Corpus
-from mt.material import Material
+from mt.material import PreparedData
 from mt.run import choose_weights, conclude
 from mt.train.folder import RunFolder
 from mt.train.state import TrainState
@@ -88,8 +88,8 @@ def test_the_running_mean_is_handed_on_where_one_was_kept(tmp_path):
 def test_the_next_command_uses_a_short_sentence_of_dev_and_rather_a_plain_one(tmp_path, capsys, sources, command):
     dev = [pair.__class__(text, "x", pair.origin) for text, pair in zip(sources, number_pairs(4), strict=False)]
     corpus = Corpus("en", "de", [], dev, [], name="x", licence="")
-    material = Material(corpus, {}, number_tokenizer(), number_corpus(2), number_corpus(2))
-    conclude(material, TrainState(step=7, seconds=90, finished="so"), RunFolder(tmp_path / "run"), None)
+    prepared = PreparedData(corpus, {}, number_tokenizer(), number_corpus(2), number_corpus(2))
+    conclude(prepared, TrainState(step=7, seconds=90, finished="so"), RunFolder(tmp_path / "run"), None)
     said = capsys.readouterr().out
     assert "Trained 7 updates in 1.5 minutes (so)." in said
     run = tmp_path / "run"
