@@ -13,7 +13,6 @@ from typing import Any, Self
 from torch import Tensor
 
 from mt.checkpoint import schema
-from mt.checkpoint.files import explained, read_json
 from mt.checkpoint.folder import (
     MANIFEST,
     clean_up,
@@ -25,6 +24,7 @@ from mt.checkpoint.folder import (
 )
 from mt.checkpoint.tensors import read_tensors
 from mt.errors import CheckpointError
+from mt.files import explained, read_json
 from mt.log import logger
 
 MODEL, OPTIMIZER, EMA, STATE = "model.safetensors", "optimizer.safetensors", "ema.safetensors", "state.json"

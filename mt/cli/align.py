@@ -84,8 +84,8 @@ def run(argv: list[str]) -> int:
             "be as many."
         )
     gold = read_gold_file(asked, sources, targets)
-    from mt.checkpoint.folder import explained
     from mt.device import set_up_cpu
+    from mt.files import explained
     from mt.log import setup
 
     setup()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mt.cli.options import Parser
+from mt.files import reason
 
 REPORT = (
     "Found a fault? Send what `mt doctor --json` prints, the command, the last lines of the run's train.log, its "
@@ -104,7 +105,7 @@ def place(path: Path) -> dict[str, Any]:
         with tempfile.TemporaryFile(dir=there) as file:
             file.write(b"mt")
     except OSError as error:
-        found["problem"] = f"`{there}` cannot be written: {error.strerror}"
+        found["problem"] = f"`{there}` cannot be written: {reason(error)}"
         return found
     if found["free_gb"] < LEAST_DISK:
         found["problem"] = f"`{there}` has {found['free_gb']:.1f} GB left; a run takes {LEAST_DISK:.0f}"

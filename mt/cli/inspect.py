@@ -72,8 +72,8 @@ def run(argv: list[str]) -> int:
         found = f"{counted(len(sources), 'sentence')} cannot have {counted(len(given), 'translation')}"
         raise DataError(f"{found}; they must be as many.")
     gold = gold_of(asked, sources, given)
-    from mt.checkpoint.folder import explained
     from mt.device import set_up_cpu
+    from mt.files import explained
     from mt.interpret.report import page
     from mt.log import logger, setup
 

@@ -63,8 +63,8 @@ def run(argv: list[str]) -> int:
     check_prefixes(prefix_file(asked.prefix), asked.input)
     out = None if asked.output else stdout()
     lines = file_lines(asked.input) if asked.input else lines_of(stdin(), "stdin")
-    from mt.checkpoint.folder import explained  # torch: not before the options are known to be right
     from mt.device import set_up_cpu
+    from mt.files import explained
     from mt.log import setup
 
     setup()

@@ -1,8 +1,9 @@
-"""What layers do to rows, compiled: norms, dropout, the feed-forward layers and the sums between them in few kernels.
+"""Compiled layers: norms, dropout, feed-forward layers and the sums between them in few kernels.
 
-Only `Layer.feed` is (regional compilation): it takes `[N, D]` rows and knows nothing of sentences, so one compilation
-serves all layers of a stack and, with `dynamic=True`, any number of rows. Compiling the whole model would trace the
-tables of every batch. The compiled function stands beside the module and not around it: parameters keep their names.
+Only `Layer.feed` is compiled (regional compilation): it takes `[N, D]` rows without sentence boundaries, so one
+compilation serves all layers of a stack and, with `dynamic=True`, any number of rows. Compiling the whole model would
+trace the tables of every batch. The compiled function replaces a method and does not wrap the module, so parameters
+keep their names.
 """
 
 from collections.abc import Callable
@@ -40,12 +41,12 @@ class CompiledLayers:
             layer.__dict__["feed"] = MethodType(feed, layer)
 
     def run(self, work: Callable[[], T]) -> T:
-        """`work`; where it fails, for another reason than want of memory, the layers go back for good and it is redone.
+        """The result of `work`. If it fails, but not for want of memory, the layers stay uncompiled and it is repeated.
 
-        A compiler needs what a machine may lack (a C++ compiler, Triton), and may fail at the first batch or at a later
-        one of a new kind; training that works without must not end for it.
+        It needs what a machine may lack (a C++ compiler, Triton), and may fail at the first batch or at a later one
+        of a new kind. Training works without it, so it must not end.
 
-        Args: work: all or nothing: where it fails it leaves nothing behind.
+        Args: work: all or nothing: where it fails it has no effect.
         """
         if not self.active:
             return work()
@@ -61,7 +62,7 @@ class CompiledLayers:
         return work()
 
     def undo(self) -> None:
-        """Plain layers again."""
+        """Restore the plain layers."""
         self.active = False
         for layer in self.layers:
             layer.__dict__.pop("feed", None)

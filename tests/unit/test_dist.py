@@ -33,7 +33,7 @@ def pair():
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(module, "BEAT_SECONDS", 0.001)
 
 
