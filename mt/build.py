@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mt.batching import BatchStream, choose_workers
+from mt.batching import Batch, BatchStream, choose_workers
 from mt.checkpoint import Checkpoints
 from mt.config import BatchConfig, Config, Positions, Precision, Sharding, Tying
 from mt.device import pick_device, pick_precision, set_up_cpu
@@ -16,7 +16,7 @@ from mt.dist import Group, joined, place_in_group
 from mt.errors import ConfigError
 from mt.loading import make_translator
 from mt.log import logger, setup
-from mt.material import Material, prepare
+from mt.material import PreparedData, prepare
 from mt.metrics import bleu_tokenizer_for
 from mt.models import Description
 from mt.nn.transformer import Transformer, count_parameters
@@ -26,17 +26,19 @@ from mt.run import Run
 from mt.schedules import needs_end
 from mt.tokenizer import Tokenizer
 from mt.train.folder import RunFolder, folder_of_run
-from mt.train.guiding import Guiding
+from mt.train.gradients import EagerGradients
+from mt.train.guiding import GuidedAlignment
 from mt.train.memory import CPU_BUDGET, find_budget
-from mt.train.sharding import shard
-from mt.train.speed import speed_up
+from mt.train.objective import TranslationLoss
+from mt.train.sharding import is_sharded, shard
+from mt.train.speed import accelerate
 from mt.train.trainer import Trainer
 from mt.train.update import Updater
 from mt.train.validate import Validator
-from mt.train.watching import AttentionWatch, legible
+from mt.train.watching import AttentionLogger, legible
 
 
-def read_material(config: Config) -> Material:
+def prepare_data(config: Config) -> PreparedData:
     """Read, clean and tokenise. Raises: DataError, ConfigError: when the text or the settings do not do."""
     longest = None if config.model.positions is Positions.rotary else config.model.max_length
     return prepare(
@@ -90,63 +92,62 @@ def make_model(config: Config, tokenizer: Tokenizer, device: torch.device) -> Tr
     return Transformer(config.model, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size).to(device)
 
 
-def make_guiding(config: Config, material: Material, model: Transformer) -> Guiding | None:
-    """None: no head is taught links."""
-    if material.links is None:
-        return None
+def make_objective(
+    config: Config, prepared: PreparedData, model: Transformer, precision: Precision
+) -> TranslationLoss | GuidedAlignment:
+    """The translation loss; where there are word links, with guided alignment."""
+    translation = TranslationLoss(model, precision=precision, smoothing=config.loss.label_smoothing)
+    if prepared.links is None:
+        return translation
     section, layers = config.alignment, config.model.decoder_layers
     layer = section.layer if section.layer is not None else max(1, layers - 1)
-    guiding = Guiding(
-        model, material.train, material.links, layer=layer - 1, head=section.head - 1, weight=section.weight
+    guided = GuidedAlignment(
+        translation, prepared.train, prepared.links, layer=layer - 1, head=section.head - 1, weight=section.weight
     )
-    logger.info(f"guided alignment: {len(material.links.links):,} links teach {guiding.reading.describe()}")
-    return guiding
+    logger.info(f"guided alignment: {len(prepared.links.links):,} links teach {guided.heads.describe()}")
+    return guided
 
 
-def make_watch(
-    config: Config, material: Material, *, max_length: int, guiding: Guiding | None
-) -> AttentionWatch | None:
-    """None: nobody looks at attention at validations."""
+def make_attention_logger(
+    config: Config, prepared: PreparedData, *, max_length: int, guided: GuidedAlignment | None
+) -> AttentionLogger | None:
+    """None: validations log no attention."""
     if not config.train.attention_pairs:
         return None
-    pairs = legible(material.dev.pairs, config.train.attention_pairs)
-    taught = guiding.reading if guiding is not None else None
-    return AttentionWatch(material.tokenizer, pairs, max_length=max_length, taught=taught)
-
-
-def make_updater(config: Config, model: Transformer, precision: Precision, group: Group | None = None) -> Updater:
-    """Args: group: the processes of the run; None: this one alone."""
-    return Updater(
-        model,
-        make_optimizer(model, config.optim),
-        precision=precision,
-        smoothing=config.loss.label_smoothing,
-        clip_norm=config.optim.clip_norm,
-        ema=Ema(model, config.train.ema) if config.train.ema else None,
-        group=group,
-    )
+    pairs = legible(prepared.dev.pairs, config.train.attention_pairs)
+    heads = guided.heads if guided is not None else None
+    return AttentionLogger(prepared.tokenizer, pairs, max_length=max_length, guided=heads)
 
 
 def make_trainer(
-    config: Config, material: Material, folder: RunFolder, model: Transformer, group: Group | None = None
+    config: Config, prepared: PreparedData, folder: RunFolder, model: Transformer, group: Group | None = None
 ) -> Trainer:
     """Args: group: the processes of the run; None: this one alone."""
     group = group or Group()
     device = next(model.parameters()).device
     precision = pick_precision(config.train.precision, device)
-    description = describe(config, material, precision)
-    group.spread(model.parameters())
+    description = describe(config, prepared, precision)
+    group.broadcast(model.parameters())
     trained = model
     if config.train.sharding is Sharding.full and group.world > 1:
         trained = deepcopy(model)  # the first process validates with a whole model, the others need none
         shard(trained, group)
         model = model if group.is_main else trained
-    updater = make_updater(config, trained, precision, group)
-    updater.guiding = make_guiding(config, material, trained)  # first: a batch that is tried out is taught, too
-    sampling, batch = config.tokenizer.sampling > 0, fit_batch(config.batch, material, updater, folder)
-    speed_up(updater, config.train, batch, material.train)
+    objective = make_objective(config, prepared, trained, precision)
+    guided = objective if isinstance(objective, GuidedAlignment) else None
+    eager = EagerGradients(objective)
+    ema = Ema(trained, config.train.ema) if config.train.ema else None  # before memory is measured: it takes some
+    batch = fit_batch(config.batch, prepared, eager, folder, group)
+    updater = Updater(
+        accelerate(eager, config.train, batch, prepared.train),
+        make_optimizer(trained, config.optim),
+        clip_norm=config.optim.clip_norm,
+        ema=ema,
+        group=group,
+    )
+    sampling = config.tokenizer.sampling > 0
     stream = BatchStream(
-        material.train,
+        prepared.train,
         batch,
         seed=config.train.seed,
         sampling=sampling,
@@ -155,26 +156,26 @@ def make_trainer(
     )
     # Validation asks "is it better than before"; greedy search answers as well as a beam, in a fifth of the time.
     greedy = replace(config.decode, beam=1)
-    dev_longest = int(material.dev.source.lengths().max())
+    dev_longest = int(prepared.dev.source.lengths().max())
     longest = max(config.model.max_length, dev_longest)  # all of dev is within the model's positions
     translator = make_translator(
-        model, material.tokenizer, greedy, precision, max_length=longest,
+        model, prepared.tokenizer, greedy, precision, max_length=longest,
         recording=False,  # recorded steps keep memory, which the batches have been fitted without
     )  # fmt: skip
     return Trainer(
         updater=updater,
         stream=stream,
         validator=Validator(
-            material.dev,
+            prepared.dev,
             translator.translate,
             precision=precision,
             tokens=batch.budget,
             pairs=config.train.validate_pairs,
-            bleu_tokenizer=bleu_tokenizer_for(material.corpus.tgt),
-            watch=make_watch(config, material, max_length=longest, guiding=updater.guiding),
+            bleu_tokenizer=bleu_tokenizer_for(prepared.corpus.tgt),
+            attention=make_attention_logger(config, prepared, max_length=longest, guided=guided),
         ),
         checkpoints=Checkpoints(folder.checkpoints, config.train.keep),
-        files={**description.files(material.tokenizer), **(updater.guiding.files() if updater.guiding else {})},
+        files={**description.files(prepared.tokenizer), **(guided.files() if guided else {})},
         train=config.train,
         batch=batch,
         schedule=config.schedule,
@@ -182,31 +183,38 @@ def make_trainer(
     )
 
 
-def fit_batch(section: BatchConfig, material: Material, updater: Updater, folder: RunFolder) -> BatchConfig:
+def fit_batch(
+    section: BatchConfig, prepared: PreparedData, gradients: EagerGradients, folder: RunFolder, group: Group
+) -> BatchConfig:
     """The section with a number for `batch.tokens=auto`: the one that the run began with, or what fits everywhere."""
     if section.tokens != "auto":
         return section
-    group, parameters = updater.group, list(updater.model.parameters())
+    objective = gradients.objective
+
+    def attempt(batch: Batch) -> None:
+        gradients(batch, objective.prepare_largest(batch), 1)
+
     tokens = group.from_main(folder.batch_tokens)
     if tokens is None:
-        own = find_budget(updater.try_out, material.train, section, parameters, sharded=updater.sharded)
-        tokens = int(min(group.add_up(*(own if group.rank == rank else 0 for rank in range(group.world)))))
-        logger.info(f"`batch.tokens` is auto: batches of at most {tokens:,} pieces a side")
+        sharded = is_sharded(objective.model)
+        own = find_budget(attempt, prepared.train, section, gradients.parameters, sharded=sharded)
+        tokens = int(min(group.all_reduce(*(own if group.rank == rank else 0 for rank in range(group.world)))))
+        logger.info(f"`batch.tokens` is auto: batches of at most {tokens:,} tokens a side")
     return replace(section, tokens=tokens)
 
 
-def describe(config: Config, material: Material, precision: Precision) -> Description:
+def describe(config: Config, prepared: PreparedData, precision: Precision) -> Description:
     return Description(
-        src=material.corpus.src,
-        tgt=material.corpus.tgt,
-        src_size=material.tokenizer.src_size,
-        tgt_size=material.tokenizer.tgt_size,
+        src=prepared.corpus.src,
+        tgt=prepared.corpus.tgt,
+        src_size=prepared.tokenizer.src_size,
+        tgt_size=prepared.tokenizer.tgt_size,
         max_length=config.batch.max_length,
         precision=precision,
         model=config.model,
         decode=config.decode,
-        usual_length=material.usual.pieces,
-        usual_sentences=material.usual.sentences,
+        usual_length=prepared.usual.pieces,
+        usual_sentences=prepared.usual.sentences,
     )
 
 
@@ -224,41 +232,41 @@ def train(config: Config, command: list[str]) -> float:
         folder_of_run(folder, config.to_dict(), Config().to_dict(), group),
     ):
         with group.main_first():  # the others read what it left in the caches
-            material = read_material(config)
+            prepared = prepare_data(config)
         # After the text: what reading it took can go back to the system.
         set_up_cpu(config.train.threads, processes=place_in_group()[3])
-        trainer = make_trainer(config, material, folder, make_model(config, material.tokenizer, device), group)
+        trainer = make_trainer(config, prepared, folder, make_model(config, prepared.tokenizer, device), group)
         translator = make_translator(
-            trainer.model, material.tokenizer, config.decode, trainer.updater.precision,
-            max_length=config.batch.max_length, src=material.corpus.src, usual=material.usual,
+            trainer.model, prepared.tokenizer, config.decode, trainer.updater.precision,
+            max_length=config.batch.max_length, src=prepared.corpus.src, usual=prepared.usual,
         )  # fmt: skip
-        facts = describe_run(config, material, trainer)
-        return Run(trainer, translator, material, folder, facts).complete(command)
+        facts = describe_run(config, prepared, trainer)
+        return Run(trainer, translator, prepared, folder, facts).complete(command)
 
 
-def describe_run(config: Config, material: Material, trainer: Trainer) -> dict[str, Any]:
+def describe_run(config: Config, prepared: PreparedData, trainer: Trainer) -> dict[str, Any]:
     """The manifest's facts: what a run is made of."""
     return {
         "name": config.run.name,
-        "src": material.corpus.src,
-        "tgt": material.corpus.tgt,
+        "src": prepared.corpus.src,
+        "tgt": prepared.corpus.tgt,
         "data": {
-            "name": material.corpus.name,
-            "licence": material.corpus.licence,
-            "train": len(material.train),
-            "dev": len(material.corpus.dev),
-            "test": len(material.corpus.test),
-            "cleaning": material.refusals,
-            "too_long": material.train.num_too_long,
-            "src_tokens": material.train.num_source_rows,
-            "tgt_tokens": material.train.num_target_rows,
-            "fingerprint": material.train.fingerprint(),
-            "links": material.links.fingerprint() if material.links is not None else None,
+            "name": prepared.corpus.name,
+            "licence": prepared.corpus.licence,
+            "train": len(prepared.train),
+            "dev": len(prepared.corpus.dev),
+            "test": len(prepared.corpus.test),
+            "cleaning": prepared.refusals,
+            "too_long": prepared.train.num_too_long,
+            "src_tokens": prepared.train.num_source_rows,
+            "tgt_tokens": prepared.train.num_target_rows,
+            "fingerprint": prepared.train.fingerprint(),
+            "links": prepared.links.fingerprint() if prepared.links is not None else None,
         },
         "tokenizer": {
             "kind": config.tokenizer.kind.value,
-            "pieces": material.tokenizer.tgt_size,
-            "sha256": material.tokenizer.fingerprint,
+            "pieces": prepared.tokenizer.tgt_size,
+            "sha256": prepared.tokenizer.fingerprint,
         },
         "parameters": count_parameters(trainer.model),
         "precision": trainer.updater.precision.value,
@@ -275,7 +283,7 @@ def dry_run(config: Config) -> None:
     setup()
     device = pick_device(config.train.device)
     set_up_cpu(config.train.threads)
-    material = read_material(config)
-    model = make_model(config, material.tokenizer, device)
+    prepared = prepare_data(config)
+    model = make_model(config, prepared.tokenizer, device)
     batch = config.batch if config.batch.tokens != "auto" else replace(config.batch, tokens=CPU_BUDGET)
-    print(preview(material.train, material.refusals, model, batch, config.train))
+    print(preview(prepared.train, prepared.refusals, model, batch, config.train))

@@ -1,9 +1,9 @@
-"""Several processes that train one model: started by torchrun, joined by torch.distributed.
+"""A group of processes that train one model: started by torchrun, connected by torch.distributed.
 
-They hold the same model and do the same updates, each of them on its share of the batches. There are two ways of
-waiting for one another. A *collective* (a sum over all processes) is short, and who waits in it for longer than the
-timeout takes the others for hung. What may be long, such as reading text, validation or saving, is waited for at the
-store that torchrun keeps, for as long as the others give signs of life. Objects travel as JSON.
+All hold the same model and do the same updates, each on its share of the batches. They wait for one another in two
+ways. A *collective*, such as a sum over all processes, is short; a process that waits in it for longer than the timeout
+concludes that another one hangs. Longer work, such as reading text, validation or saving, is waited for at torchrun's
+key-value store, for as long as the others send heartbeats. Objects are sent as JSON.
 """
 
 import json
@@ -22,10 +22,10 @@ from torch.distributed import PrefixStore, Store, rendezvous  # pyright: ignore[
 
 from mt.errors import ConfigError, MtError, StoppedError
 
-BUCKET_BYTES = 64 << 20  # gradients that are summed in one call: large enough to fill a wire, small beside a model
-LOOK_SECONDS = 0.1  # between two looks of one who waits at the store
-BEAT_SECONDS = 1.0  # between two signs of life
-BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}  # numbers of the host never wait for a GPU
+BUCKET_BYTES = 64 << 20  # of gradients in one call: enough to use the full bandwidth, little beside a model
+POLL_SECONDS = 0.1  # between two requests of a process that waits at the store
+BEAT_SECONDS = 1.0  # between two heartbeats
+BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}  # numbers on the host never wait for a GPU
 
 
 class LostError(MtError):
@@ -33,7 +33,7 @@ class LostError(MtError):
 
 
 class Group:
-    """The processes of a run. Made without arguments it is one process alone, for which every call is free."""
+    """The processes of a run. Without arguments, one process alone, for which every call returns at once."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Group:
         store: Store | None = None,
         patience: float = 60.0,
     ) -> None:
-        """Args: patience: seconds without a sign of life after which another process is taken for hung."""
+        """Args: patience: seconds without a heartbeat after which another process is considered hung."""
         self.rank = rank
         self.world = world
         self.patience = patience
@@ -52,16 +52,16 @@ class Group:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that speaks, writes and validates."""
+        """Whether this is the main process, which logs, writes and validates."""
         return self.rank == 0
 
     def owns(self, place: int) -> bool:
-        """Whether the batch at this place of an update is this process's: they are dealt like cards."""
+        """Whether the batch at this place of an update is this process's; batches are distributed round robin."""
         return place % self.world == self.rank
 
     # ---- short: collectives ---------------------------------------------------------------------------------
 
-    def add_up(self, *numbers: float) -> list[float]:
+    def all_reduce(self, *numbers: float) -> list[float]:
         """Each number summed over all processes, exact up to 2**53; does not touch an accelerator."""
         if self.world == 1:
             return list(numbers)
@@ -71,7 +71,7 @@ class Group:
         return sums.tolist()
 
     @torch.no_grad()
-    def all_reduce_sum(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce_tensors(self, tensors: Sequence[Tensor]) -> None:
         """Sum each tensor over all processes, in place; all of one type and device, in the same order everywhere."""
         if self.world == 1:
             return
@@ -83,8 +83,8 @@ class Group:
                 tensor.copy_(values.view_as(tensor))
 
     @torch.no_grad()
-    def spread(self, tensors: Iterable[Tensor]) -> None:
-        """Give every tensor, in place, the values that it has on the first process."""
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
+        """Copy the values of every tensor from the main process, in place."""
         if self.world == 1:
             return
         for tensor in tensors:
@@ -94,7 +94,7 @@ class Group:
     # ---- long: at the store ---------------------------------------------------------------------------------
 
     def from_main(self, work: Callable[[], Any]) -> Any:
-        """What `work` gives on the first process, which alone does it; plain JSON values. The others wait."""
+        """The result of `work`, which the main process alone does, as plain JSON values. The others wait."""
         if self._store is None:
             return work()
         key = self._next_turn()
@@ -107,42 +107,42 @@ class Group:
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """A block that the first process goes through alone, and then all others; it ends for all together."""
+        """A block that the main process runs first, and then all others; it ends for all at the same time."""
         if self._store is None:
             yield
             return
-        gone_through, together = self._next_turn(), self._next_turn()
+        main_is_through, all_are_through = self._next_turn(), self._next_turn()
         if not self.is_main:
-            self._wait_for(gone_through)
+            self._wait_for(main_is_through)
         yield
         if self.is_main:
-            self._store.set(gone_through, "")
-        if self._store.add(f"{together} count", 1) == self.world:
-            self._store.set(together, "")
-        self._wait_for(together)
+            self._store.set(main_is_through, "")
+        if self._store.add(f"{all_are_through} count", 1) == self.world:
+            self._store.set(all_are_through, "")
+        self._wait_for(all_are_through)
 
     def _next_turn(self) -> str:
         self._turns += 1
         return f"turn {self._turns}"
 
     def _wait_for(self, key: str) -> None:
-        """Until `key` is at the store. Raises: LostError: when another process failed, or gives no sign of life."""
+        """Wait until `key` is in the store. Raises: LostError: when another process failed, or sends no heartbeats."""
         assert self._store is not None
-        heard: dict[str, tuple[bytes, float]] = {}  # the last sign of each process, and when it was new
+        beats: dict[str, tuple[bytes, float]] = {}  # the last heartbeat of each process, and when it was new
         with self._explained():
-            while not self._store.check([key]):  # the store's own `wait` writes to stderr when it is in vain
+            while not self._store.check([key]):  # the store's own `wait` writes to stderr when it times out
                 if self._store.check(["failed"]):
                     raise self._lost()
                 for name in (f"pulse {rank}" for rank in range(self.world)):
-                    sign = self._store.get(name)
-                    if name not in heard or heard[name][0] != sign:
-                        heard[name] = sign, time.monotonic()
-                    elif time.monotonic() - heard[name][1] > self.patience:
+                    beat = self._store.get(name)
+                    if name not in beats or beats[name][0] != beat:
+                        beats[name] = beat, time.monotonic()
+                    elif time.monotonic() - beats[name][1] > self.patience:
                         raise self._lost()
-                time.sleep(LOOK_SECONDS)
+                time.sleep(POLL_SECONDS)
 
     def _beat(self, store: Store, end: threading.Event) -> None:
-        """Tell the others every now and then that this process lives."""
+        """Send heartbeats."""
         beats = 0
         with suppress(RuntimeError):  # the store is gone, and the run with it
             while not end.wait(min(BEAT_SECONDS, self.patience / 4)):
@@ -151,28 +151,28 @@ class Group:
 
     @contextmanager
     def alive(self) -> Iterator[None]:
-        """Inside, this process gives signs of life; an error that leaves the block is told to the others.
+        """Inside, this process sends heartbeats; an error that leaves the block is reported to the others.
 
-        Without one, all leave together: outside of torchrun the store is the first process's, and ends with it, maybe
-        before the others have read what it left there.
+        Without an error, all leave together: outside of torchrun, the store lives in the main process and ends with it,
+        possibly before the others have read their last message.
         """
         assert self._store is not None
         end = threading.Event()
-        # A connection of its own, for one that waits keeps its connection to itself.
+        # A connection of its own: a waiting process blocks its connection.
         pulse = threading.Thread(target=self._beat, args=(self._store.clone(), end), daemon=True, name="pulse")  # pyright: ignore
         self._store.set(f"pulse {self.rank}", "0")
-        self.add_up(0)  # all are there, and none looks for a sign that was never given
+        self.all_reduce(0)  # all are there, so each has sent its first heartbeat
         pulse.start()
         try:
             yield
-            self.add_up(0)
-        except StoppedError:  # of all, for they agree to stop
-            self.add_up(0)
+            self.all_reduce(0)
+        except StoppedError:  # in all processes, since they agree to stop
+            self.all_reduce(0)
             raise
         except LostError:
             raise
         except Exception as error:
-            self._tell(error)
+            self._report(error)
             if isinstance(error, RuntimeError) and (lost := self._lost(or_else=None)) is not None:
                 raise lost from error  # a collective inside torch
             raise
@@ -180,22 +180,22 @@ class Group:
             end.set()
             pulse.join()
 
-    def _tell(self, error: Exception) -> None:
+    def _report(self, error: Exception) -> None:
         text = str(error) if isinstance(error, MtError) else f"{type(error).__name__}: {error}"
         with suppress(RuntimeError):
             assert self._store is not None
-            self._store.compare_set("failed", "", json.dumps([self.rank, text]))  # the first to fail is the reason
+            self._store.compare_set("failed", "", json.dumps([self.rank, text]))  # the first failure is the cause
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Errors of torch.distributed and its backends, which are all `RuntimeError`, in our words."""
+        """Turn errors of torch.distributed and its backends, which are all `RuntimeError`, into ours."""
         try:
             yield
         except RuntimeError as error:
             raise self._lost() from error
 
     def _lost(self, or_else: str | None = "another process of the run failed or hung; see what it said.") -> Any:
-        """The error to raise, with the reason where one is known to be another's; None without any."""
+        """The error to raise, with the message of another process that failed; None without any."""
         with suppress(RuntimeError):
             assert self._store is not None
             if self._store.check(["failed"]):
@@ -205,7 +205,7 @@ class Group:
 
 
 def buckets(tensors: Sequence[Tensor], most: int) -> Iterator[list[Tensor]]:
-    """The tensors in order, in lists of at most `most` bytes; one that is larger is alone."""
+    """The tensors in order, in lists of at most `most` bytes; a larger tensor is alone in its list."""
     bucket: list[Tensor] = []
     size = 0
     for tensor in tensors:
@@ -219,9 +219,9 @@ def buckets(tensors: Sequence[Tensor], most: int) -> Iterator[list[Tensor]]:
 
 
 def place_in_group() -> tuple[int, int, int, int]:
-    """What torchrun told this process: rank, world size, and both again within its machine.
+    """What torchrun gives this process: rank, world size, and both again within its machine.
 
-    Raises: ConfigError: when the environment tells a part of it only.
+    Raises: ConfigError: when the environment has only a part of it.
     """
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     found = [os.environ.get(name, "") for name in names]
@@ -239,9 +239,9 @@ def place_in_group() -> tuple[int, int, int, int]:
 def joined(name: str, *, device: torch.device, minutes: float) -> Iterator[Group]:
     """The group of all processes that torchrun started; one process without torchrun.
 
-    Args: name: of the run; a sweep joins once for each of its jobs. minutes: how long a collective, or a process
-    that gives no sign of life, is waited for.
-    Raises: ConfigError: for a device that cannot be shared; LostError: when the others do not come, fail or hang.
+    Args: name: of the run; a sweep joins once for each of its jobs. minutes: how long to wait for a collective, or for
+    a process without heartbeats.
+    Raises: ConfigError: for a device that groups cannot use; LostError: when other processes are missing, fail or hang.
     """
     rank, world, _, _ = place_in_group()
     if world == 1:
@@ -255,7 +255,7 @@ def joined(name: str, *, device: torch.device, minutes: float) -> Iterator[Group
     try:
         store, _, _ = next(rendezvous("env://", timeout=timeout))
         store.set_timeout(timeout)
-        # The store outlives a restart of the processes: what an earlier attempt left there is not for this one.
+        # The store outlives a restart of the processes, and must not mix messages of different attempts.
         store = PrefixStore(f"{name} {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)} {world}", store)
         backend, inner = BACKENDS[device.type], PrefixStore("torch", store)
         dist.init_process_group(backend, store=inner, rank=rank, world_size=world, timeout=timeout)
@@ -267,7 +267,7 @@ def joined(name: str, *, device: torch.device, minutes: float) -> Iterator[Group
         with group.alive():
             yield group
     except Exception:
-        if device.type == "cpu":  # what is under way on a GPU would be waited for; the end of the process ends it
+        if device.type == "cpu":  # on a GPU, this would wait for running kernels; they end with the process
             dist.destroy_process_group()
         raise
     dist.destroy_process_group()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mt.checkpoint import write_text
+from mt.files import write_text
 from mt.metrics import Score, bleu_tokenizer_for, score_all
 
 

@@ -20,7 +20,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from mt.errors import CheckpointError, DataError
+from mt.errors import DataError
+from mt.files import explained, reason, write_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,11 +47,9 @@ def setup(stream: TextIO | None = None, *, file: Path | None = None, quiet: bool
     logger.addHandler(shown)
     logger.setLevel(logging.INFO)
     if file is not None:
-        try:
+        with explained(f"`{file}` cannot be written"):
             file.parent.mkdir(parents=True, exist_ok=True)
             kept = _FileHandler(file, encoding="utf-8")
-        except OSError as error:
-            raise CheckpointError(f"`{file}` cannot be written: {error.strerror}.") from error
         kept.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
         logger.addHandler(kept)
 
@@ -234,18 +233,11 @@ class Metrics:
     def __init__(self, folder: Path, *, step: int = 0, tensorboard: bool = True) -> None:
         self._path = folder / "metrics.jsonl"
         self._warned = False
-        try:
+        with explained(f"`{self._path}` cannot be written"):
             folder.mkdir(parents=True, exist_ok=True)
             lines = [line for line in read_metrics(self._path) if line["step"] <= step] if self._path.exists() else []
-            temp = folder / ".tmp-metrics.jsonl"
-            with temp.open("wb") as file:
-                file.write(b"".join(_to_line(line) for line in lines))
-                file.flush()
-                os.fsync(file.fileno())  # or a power cut after the rename could leave an empty file
-            temp.replace(self._path)
+            write_file(self._path, b"".join(_to_line(line) for line in lines))
             self._file = self._path.open("ab", buffering=0)
-        except OSError as error:
-            raise CheckpointError(f"`{self._path}` cannot be written: {error.strerror}.") from error
         self._end = self._path.stat().st_size
         self._board = None
         if tensorboard:
@@ -311,16 +303,14 @@ class Metrics:
 
     def _warn(self, error: OSError) -> None:
         if not self._warned:
-            logger.warning("`%s` or TensorBoard loses numbers: %s.", self._path, error.strerror or error)
+            logger.warning("`%s` or TensorBoard loses numbers: %s.", self._path, reason(error))
             self._warned = True
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of a `metrics.jsonl`; a last one that was cut short is left out. Raises `DataError`."""
-    try:
+    with explained(f"`{path}` cannot be read", DataError):
         *whole, _cut_short = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise DataError(f"`{path}` cannot be read: {error.strerror}.") from error
     lines = []
     for number, raw in enumerate(whole, 1):
         with suppress(ValueError, RecursionError):

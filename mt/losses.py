@@ -1,4 +1,4 @@
-"""Label-smoothed cross-entropy, straight from hidden rows, without ever holding all logits.
+"""Label-smoothed cross-entropy, computed from hidden rows without holding all logits at once.
 
 Letters: `T` target rows, `D` model, `V` vocabulary.
 """
@@ -13,21 +13,21 @@ from torch.nn import functional as F
 
 from mt.matmul import linear, multiply
 
-CHUNK_ELEMENTS = {"cpu": 1 << 22}  # logits held at a time: memory wants few
-LEAST_ROWS = 512  # of them, however many pieces: each chunk passes once over the whole gradient of the weight
-MANY_ELEMENTS = 1 << 27  # elsewhere than on the CPU
-SLICE_ELEMENTS = {"cpu": 1 << 19}  # of those, under the softmax at a time: in 32 bits as much as a core's own cache
+CHUNK_ELEMENTS = {"cpu": 1 << 22}  # logits held at a time: as few as memory bandwidth allows
+LEAST_ROWS = 512  # of logits, for any vocabulary: each chunk reads and writes the whole gradient of the weight
+MANY_ELEMENTS = 1 << 27  # on other devices than the CPU
+SLICE_ELEMENTS = {"cpu": 1 << 19}  # of those, in the softmax at a time: in 32 bits, the size of a core's own cache
 
 
 class Loss(NamedTuple):
-    """Sums over target rows. The trainer divides once, by the rows of the whole update."""
+    """Sums over target rows. The updater divides once, by the rows of the whole update."""
 
-    smoothed: Float[Tensor, ""]  # what is trained on
+    smoothed: Float[Tensor, ""]  # the training loss
     nll: Float[Tensor, ""]  # negative log-likelihood of the references, in nats; carries no gradient
 
 
 def chunk_rows(vocabulary: int, device: torch.device) -> tuple[int, int]:
-    """How many rows of logits are made at a time, and how many of them are looked at together."""
+    """How many rows of logits are computed at a time, and how many of them are in the softmax at a time."""
     chunk = CHUNK_ELEMENTS.get(device.type, MANY_ELEMENTS)
     return max(LEAST_ROWS, chunk // vocabulary), max(1, SLICE_ELEMENTS.get(device.type, chunk) // vocabulary)
 
@@ -37,7 +37,7 @@ def softmax_minus_reference_(
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
     """Turn logits x into p - confidence * onehot(y), in place; returns log Z and x_y. The softmax runs in 32 bits.
 
-    log Z is x_j - log p_j for every j; the largest p has the most digits.
+    log Z is x_j - log p_j for every j; the largest p is the most precise.
     """
     y = targets[:, None]
     p = logits.softmax(1, dtype=torch.float32)
@@ -54,9 +54,9 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
         - sum_j q_j log p_j = log Z - (1 - e) x_y - e mean(x),        mean(x) = h . mean(rows of the weight)
 
-    The softmax, in 32 bits, is the only pass over a chunk that computes much: log Z comes from its largest element and
-    mean(x) needs no logits. The gradient's constant part, -e / V in every column, never touches the `[T, V]` matrix: it
-    adds the same row to all hidden gradients and the same row to all weight gradients.
+    The softmax, in 32 bits, is the only expensive pass over a chunk: log Z comes from its largest element, and mean(x)
+    needs no logits. The gradient's constant part, -e / V in every column, never touches the `[T, V]` matrix: it adds
+    the same row to all hidden gradients and the same row to all weight gradients.
     """
 
     @staticmethod
@@ -103,9 +103,9 @@ def cross_entropy(
 ) -> Loss:
     """The loss of `logits = hidden @ weight.T` against `targets`, as sums over rows.
 
-    Rows beyond the last target, which a batch of fixed shape may have, take no part.
+    Rows beyond the last target, the padding of a batch of fixed shape, are ignored.
 
-    Gradients are made in the forward pass, a chunk of rows at a time, and cost no `[T, V]` matrix. Products run in
+    Gradients are computed in the forward pass, a chunk of rows at a time, without a `[T, V]` matrix. Products run in
     the precision of `hidden`, sums and the softmax in 32 bits.
     """
     if torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad):

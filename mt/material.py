@@ -1,4 +1,4 @@
-"""The text of a run, ready for batches: read, cleaned, cut into pieces; and the set that a model is scored on."""
+"""Prepared data: the text of a run, read, cleaned and tokenised, ready for batches; and the test set of a model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,10 +28,10 @@ COUNTED = 10_000  # lines at most
 
 
 @dataclass(frozen=True)
-class Material:
-    """Everything that text gives: the pairs, cleaned, and the pieces they are made of.
+class PreparedData:
+    """The corpus after cleaning and tokenisation.
 
-    `corpus.train` is empty: `train` holds what is left of it.
+    `corpus.train` is empty: `train` holds the pairs that are left of it.
     """
 
     corpus: Corpus
@@ -43,8 +43,8 @@ class Material:
 
     @cached_property
     def usual(self) -> Usual:
-        """What a source line for training holds, but for the few longest: lines of 1,000 the longest, and of 20 those
-        with most sentences, for a splitter takes one sentence for two now and then. Counted on lines from all over."""
+        """The length and the number of sentences of a usual source line in training: the 99.9th percentile of lengths,
+        and the 95th of sentences, because a splitter sometimes takes one sentence for two. Lines are sampled evenly."""
         places = range(0, len(self.train), -(-len(self.train) // COUNTED))
         lengths = self.train.source.flat(np.array(places)).lengths
         counts = [len(sentences(self.train.pairs[place].src, self.corpus.src).parts) for place in places]
@@ -55,7 +55,7 @@ class Material:
 
 
 def read_corpus(data: DataConfig) -> Corpus:
-    """One's own files where some are named, else the corpus of the catalogue. Raises: DataError, ConfigError."""
+    """The user's own files if `data.train` names some, else the catalogue's corpus. Raises: DataError, ConfigError."""
     return read_own(data) if data.train else fetch(str(data.corpus), Path(data.root))
 
 
@@ -67,15 +67,15 @@ def prepare(
     batch: BatchConfig,
     longest: int | None,
     links: Sequence[str] = (),
-) -> Material:
-    """Read, clean and tokenise; say what was left out.
+) -> PreparedData:
+    """Read, clean and tokenise; log what was left out.
 
-    Args: longest: the positions that the model has, None: any number; longer dev pairs cannot be used; links: files
-    of word links, one for each corpus of `data.train`.
-    Raises: DataError, ConfigError: when the text or the settings do not do.
+    Args: longest: the number of positions of the model, None: no limit; longer dev pairs are left out; links: files of
+    word links, one for each corpus of `data.train`.
+    Raises: DataError, ConfigError: when the text or the settings cannot be used.
     """
     if links:
-        by_corpus(links, data.train)  # what is wrong there is known before anything is read
+        by_corpus(links, data.train)  # raises before anything is read
     corpus = read_corpus(data)
     sizes = f"{len(corpus.train):,} / {len(corpus.dev):,} / {len(corpus.test):,}"
     logger.info(f"{corpus.name}: {sizes} pairs (train / dev / test), licence: {corpus.licence}")
@@ -96,17 +96,17 @@ def prepare(
             f"left out {counted(dev.num_too_long, 'dev pair')} of more than {longest} pieces (`model.max_length`) a "
             "side"
         )
-    # What is trained on lies in a table by now; as a list ten million pairs are gigabytes that a run has no use for.
+    # The training pairs are in a table now; as a list, ten million of them would take gigabytes for nothing.
     found = read_links(links, data.train, train, src=corpus.src, tgt=corpus.tgt) if links else None
-    return Material(replace(corpus, train=[]), refusals, trained, train, dev, found)
+    return PreparedData(replace(corpus, train=[]), refusals, trained, train, dev, found)
 
 
 def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tuple[list[Pair], str | None]:
     """The pairs to score a model on, and the language of their target side.
 
-    Args: files: read these; None: the test set that the model's run was given. tgt: where no model tells.
-    Raises: ConfigError: when neither names a test set; DataError: when it cannot be read; CheckpointError: when there
-    is no such model.
+    Args: files: the test set; None: that of the model's run. tgt: the language where no model gives one.
+    Raises: ConfigError: when there is no test set; DataError: when it cannot be read; CheckpointError: when there is no
+    such model.
     """
     try:
         folder = find_run(model)

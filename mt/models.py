@@ -20,7 +20,6 @@ from mt.checkpoint import (
     Checkpoint,
     Checkpoints,
     describe_tensors,
-    read_json,
     read_tensors,
     require_fit,
     verify_folder,
@@ -29,6 +28,7 @@ from mt.checkpoint.schema import CONFIG as SCHEMA
 from mt.config import LATER, DecodeConfig, ModelConfig, Positions, Precision, Tying
 from mt.decode.segment import Usual
 from mt.errors import CheckpointError, ConfigError, require
+from mt.files import read_json
 from mt.log import logger
 from mt.nn.transformer import Transformer
 from mt.plain import from_plain

@@ -1,4 +1,4 @@
-"""The optimiser, its state as named tensors, and a running mean of the weights."""
+"""The optimiser, its state as named tensors, and an EMA of the weights."""
 
 import torch
 from jaxtyping import Bool
@@ -10,8 +10,8 @@ SLOTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 def make_optimizer(model: nn.Module, section: OptimConfig) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019). Decay applies to matrices of linear layers only, not to norms, biases or
-    embeddings, whose scale carries meaning."""
+    """AdamW (Loshchilov & Hutter 2019). Weight decay applies to matrices of linear layers only, not to norms, biases
+    or embeddings, whose scale matters."""
     linear = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)}
     decayed = [p for p in model.parameters() if id(p) in linear]
     others = [p for p in model.parameters() if id(p) not in linear]
@@ -31,10 +31,10 @@ def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def step_if(optimizer: torch.optim.Optimizer, wanted: Bool[Tensor, ""]) -> None:
-    """One step where `wanted`; else weights, moments and the count of steps stay.
+    """One step where `wanted`; else weights, moments and the step count do not change.
 
-    The fused kernel decides on the device (it is told as GradScaler tells it: torch/optim/adam.py, `_fused_adam`), so
-    the host does not wait for the answer.
+    A fused kernel decides on the device, so the host does not wait. It gets `found_inf` as from a GradScaler
+    (torch/optim/adam.py, `_fused_adam`).
     """
     if not optimizer.param_groups[0]["fused"]:
         if wanted:
@@ -46,7 +46,7 @@ def step_if(optimizer: torch.optim.Optimizer, wanted: Bool[Tensor, ""]) -> None:
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's memory, named by parameter: `decoder.0.….weight/exp_avg`. Empty before the first update."""
+    """The optimiser's state, named by parameter: `decoder.0.….weight/exp_avg`. Empty before the first update."""
     return {
         f"{name}/{slot}": optimizer.state[parameter][slot]
         for name, parameter in model.named_parameters()
@@ -59,7 +59,7 @@ def load_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, t
     """The inverse of `optimizer_tensors`."""
     for name, parameter in model.named_parameters():
         if f"{name}/{SLOTS[0]}" in tensors:
-            # As torch has it: all beside the parameter, but the step count on the host unless a fused kernel reads it.
+            # As in torch: on the parameter's device, but the step count on the host unless a fused kernel reads it.
             host = () if optimizer.param_groups[0]["fused"] else ("step",)
             optimizer.state[parameter] = {
                 slot: tensors[f"{name}/{slot}"].to("cpu" if slot in host else parameter.device, copy=True)
@@ -68,22 +68,22 @@ def load_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, t
 
 
 class Ema:
-    """Exponential running mean of the weights (Polyak & Juditsky 1992): smoother than any single point of the path.
+    """Exponential moving average of the weights (Polyak & Juditsky 1992).
 
-    mean <- decay * mean + (1 - decay) * weights, with decay lowered at first to (1 + n) / (10 + n), so that the
-    random start is forgotten.
+    mean <- decay * mean + (1 - decay) * weights. At update n, decay is at most (1 + n) / (10 + n), so that the random
+    initial weights are forgotten.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         self.means = {name: p.detach().clone() for name, p in model.named_parameters()}
         device = next(model.parameters()).device
-        # On the device, for the host does not know yet whether the last update counted. MPS has no 64 bits.
+        # On the device, since the host does not know yet whether the last update was skipped. MPS has no 64 bits.
         self.updates = torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
 
     @torch.no_grad()
     def update(self, model: nn.Module, wanted: Bool[Tensor, ""] | bool = True) -> None:
-        """Take the weights into the mean where `wanted`."""
+        """Average in the weights where `wanted`; else nothing changes."""
         weight = 1 - ((1 + self.updates) / (10 + self.updates)).clamp(max=self.decay)
         self.updates += wanted
         current = dict(model.named_parameters())

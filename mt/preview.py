@@ -15,6 +15,8 @@ from mt.log import duration
 from mt.nn.transformer import Transformer, count_parameters
 from mt.optim import make_optimizer
 from mt.tokenizer import Tokenizer
+from mt.train.gradients import EagerGradients
+from mt.train.objective import TranslationLoss
 from mt.train.update import Updater
 
 BINS = (5, 10, 15, 20, 30, 40, 60, 80, 120, 180, 256)
@@ -57,7 +59,8 @@ def seconds_per_step(model: Transformer, corpus: TokenizedCorpus, batch: BatchCo
     """The time of one update, measured on the first batches. The model's weights change: it is not for use."""
     device = next(model.parameters()).device
     precision = pick_precision(train.precision, device)
-    updater = Updater(model, make_optimizer(model, OptimConfig()), precision=precision, smoothing=0.1, clip_norm=1.0)
+    objective = TranslationLoss(model, precision=precision, smoothing=0.1)
+    updater = Updater(EagerGradients(objective), make_optimizer(model, OptimConfig()), clip_norm=1.0)
     stream = BatchStream(corpus, batch, seed=train.seed)
     times = []
     for _ in range(TIMED_STEPS):

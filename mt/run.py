@@ -1,4 +1,4 @@
-"""One run, once its parts are made: go on from where it stood, train, choose the weights, hand the model on."""
+"""One run, once its parts exist: resume, train, choose the weights, write the model folder, score the test set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from mt.errors import CheckpointError, counted
 from mt.evaluate import Report, evaluate
 from mt.interpret.aligner import FILE as CHOICE
 from mt.log import Metrics, Progress, logger
-from mt.material import Material
+from mt.material import PreparedData
 from mt.models import CARD, WEIGHTS
 from mt.nn.transformer import Transformer
 from mt.train.card import model_card
 from mt.train.dump import dump_batch
 from mt.train.folder import RunFolder
 from mt.train.state import TrainState
-from mt.train.trainer import Trainer
+from mt.train.trainer import Outputs, Trainer
 from mt.train.update import Update
 from mt.train.validate import Validation
 
@@ -31,35 +31,37 @@ SHELL_SIGNS = frozenset("'\"$`\\!")
 
 @dataclass(frozen=True)
 class Run:
-    """What a run is made of. Several processes each have one; the first alone speaks and writes."""
+    """What a run is made of. Every process of a group has one; the main process alone logs and writes."""
 
     trainer: Trainer
     translator: Translator  # of the trainer's model, as it is handed on
-    material: Material
+    prepared: PreparedData
     folder: RunFolder
     facts: dict[str, Any]  # for the manifest and the model card
 
     def complete(self, command: list[str]) -> float:
-        """Train to the end, from the last checkpoint where there is one; returns the best score on dev."""
+        """Train to the end, from the last checkpoint if there is one; returns the best score on dev."""
         trainer, group = self.trainer, self.trainer.group
         announce(self.facts, trainer)
         last = self.last_checkpoint()
         if last is not None:
             trainer.resume(last)
-            if group.from_main(self.says_farewell):
+            if group.from_main(self.report_finished):
                 return trainer.state.best_score or 0.0
             logger.info(f"going on from step {last.step:,} ({last.path})")
         if group.is_main:
             require_space(self.folder.checkpoints, checkpoint_bytes(trainer))
             self.folder.write_manifest(self.facts, command)
             self.train()
+            if trainer.train.minutes is not None and (missed := trainer.neighbours.report()):
+                logger.info(missed)
         else:
-            trainer.fit(None, None)
+            trainer.fit()
         group.from_main(self.finish)
         return trainer.state.best_score or 0.0
 
     def last_checkpoint(self) -> Checkpoint | None:
-        """The one to go on from, which the first process chooses.
+        """The one to resume, which the main process chooses.
 
         Raises: CheckpointError: when none of them can be read; DataError: when the text is another one.
         """
@@ -69,7 +71,7 @@ class Run:
             last = self.trainer.checkpoints.latest()
             if last is not None:
                 folder.check_text(self.facts)
-                self.trainer.saver.settle(last.path)
+                self.trainer.saver.complete_save(last.path)
                 return str(last.path), last.step, last.score
             if any(folder.checkpoints.glob("step-*")):
                 raise CheckpointError(
@@ -80,16 +82,16 @@ class Run:
         chosen = self.trainer.group.from_main(choose)
         return Checkpoint(Path(chosen[0]), chosen[1], chosen[2]) if chosen is not None else None
 
-    def says_farewell(self) -> bool:
-        """Whether there is nothing left to do, which is then said."""
+    def report_finished(self) -> bool:
+        """Whether there is nothing left to do, which is then reported."""
         state = self.trainer.state
         over = state.finished is not None and self.folder.handed_on(state.step)
         if over:
-            print(self.folder.farewell(state))
+            print(self.folder.report_finished(state))
         return over
 
     def train(self) -> None:
-        """On the first process: with numbers, samples and a progress line."""
+        """On the main process: with metrics, samples and a progress line."""
         trainer, folder = self.trainer, self.folder
         with Metrics(folder.path, step=trainer.state.step) as metrics, Progress() as progress:
 
@@ -98,21 +100,19 @@ class Run:
                 rows = list(zip(validation.sources, validation.references, validation.hypotheses, strict=True))
                 text = "\n\n".join(f"{s}\n\n- {r}\n- **{h}**" for s, r, h in rows[:SAMPLES])
                 metrics.text("samples", state.step, text)
-                if validation.attention is not None and trainer.validator.watch is not None:
-                    pictures = partial(trainer.validator.watch.pictures, validation.attention)
+                if validation.attention is not None and trainer.validator.attention is not None:
+                    pictures = partial(trainer.validator.attention.pictures, validation.attention)
                     metrics.images("attention", state.step, pictures)
 
             def on_bad_update(step: int, reason: str, update: Update, indices: Sequence[int]) -> None:
                 pairs = trainer.stream.corpus.pairs
                 dump_batch(folder.bad_batches, step, reason, update, [pairs[i] for i in indices])
 
-            trainer.on_validation = on_validation
-            trainer.on_bad_update = on_bad_update
-            trainer.fit(metrics, progress)
+            trainer.fit(Outputs(metrics, progress, on_validation, on_bad_update))
 
     def finish(self) -> None:
-        """Choose the weights, write the model folder, score the test set, say what to type next."""
-        trainer, corpus, translator = self.trainer, self.material.corpus, self.translator
+        """Choose the weights, write the model folder, score the test set, print what to type next."""
+        trainer, corpus, translator = self.trainer, self.prepared.corpus, self.translator
         choose_weights(trainer)
         report = None
         if corpus.test:
@@ -127,17 +127,17 @@ class Run:
         weights = {name: p.detach().cpu().contiguous() for name, p in trainer.model.named_parameters()}
         files = {**trainer.saver.files, WEIGHTS: weights, CARD: card.encode()}
         write_folder(self.folder.model, files, meta={"step": state.step}, free={CARD, CHOICE}, replace=True)
-        conclude(self.material, state, self.folder, report)
+        conclude(self.prepared, state, self.folder, report)
 
 
 def checkpoint_bytes(trainer: Trainer) -> int:
-    """About how much a checkpoint takes: the weights, two moments, and the running mean where there is one."""
+    """The approximate size of a checkpoint: the weights, two moments, and their EMA if there is one."""
     weights = sum(p.numel() * p.element_size() for p in trainer.model.parameters())
     return weights * (3 if trainer.updater.ema is None else 4)
 
 
 def announce(facts: dict[str, Any], trainer: Trainer) -> None:
-    """What is about to be trained, in a line."""
+    """Log, in one line, what will be trained."""
     data, pieces, device = facts["data"], facts["tokenizer"]["pieces"], trainer.updater.device
     processes = trainer.group.world
     where = f"{processes} processes ({device.type})" if processes > 1 else f"{device}"
@@ -171,13 +171,15 @@ def load_weights(model: Transformer, checkpoint: Checkpoint) -> None:
     load_into(model, checkpoint.ema() or checkpoint.model(), where=str(checkpoint.path))
 
 
-def conclude(material: Material, state: TrainState, folder: RunFolder, report: Report | None) -> None:
-    """The result, on stdout."""
+def conclude(prepared: PreparedData, state: TrainState, folder: RunFolder, report: Report | None) -> None:
+    """Print the result."""
     print(f"\nTrained {counted(state.step, 'update')} in {state.seconds / 60:.1f} minutes ({state.finished}).")
     if report is not None:
-        print(f"\nTest set of {material.corpus.name}, {counted(len(report.references), 'sentence')}:\n{report.table()}")
+        print(f"\nTest set of {prepared.corpus.name}, {counted(len(report.references), 'sentence')}:\n{report.table()}")
         print(f"\n{report.samples(SAMPLES)}")
-    sources = [pair.src for pair in material.corpus.dev]
+    sources = [pair.src for pair in prepared.corpus.dev]
     short = [text for text in sources if 5 <= len(text.split()) <= 12 and text.isprintable()] or ["Some text."]
-    chosen = min(short, key=lambda text: not SHELL_SIGNS.isdisjoint(text))  # the first plain one, if there is one
+    chosen = min(
+        short, key=lambda text: not SHELL_SIGNS.isdisjoint(text)
+    )  # the first without such characters, if there is one
     print(f"\nThe model is in {folder.model}. Next:\n\n{folder.commands(chosen, tested=report is not None)}")

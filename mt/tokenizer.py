@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +19,7 @@ import sentencepiece as spm
 
 from mt.config import SPECIALS, TokenizerConfig
 from mt.errors import CheckpointError, ConfigError, DataError
+from mt.files import reason, write_file
 from mt.subword_sampling import Sampler
 
 JOINT, SOURCE, TARGET = "tokenizer.model", "source.model", "target.model"
@@ -142,11 +142,8 @@ class Tokenizer:
 
     def save(self, folder: Path) -> list[str]:
         """Write the model files into `folder`, each appearing whole or not at all; return their names."""
-        folder.mkdir(parents=True, exist_ok=True)
         for name, data in self._files.items():
-            part = folder / f".{name}.{os.getpid()}"
-            part.write_bytes(data)
-            part.replace(folder / name)
+            write_file(folder / name, data)
         return list(self._files)
 
     @classmethod
@@ -193,7 +190,7 @@ def train_tokenizer(
     try:
         tokenizer.save(folder)
     except OSError as error:
-        logger.warning("The tokenizer cannot be cached in `%s`: %s.", folder, error.strerror)
+        logger.warning("The tokenizer cannot be cached in `%s`: %s.", folder, reason(error))
     return tokenizer
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 
 from mt.batching import BatchStream, TokenizedCorpus
-from mt.build import read_material
+from mt.build import prepare_data
 from mt.cli.compose import compose
 from mt.config import Config
 from mt.tokenizer import Tokenizer
@@ -62,7 +62,7 @@ def start(config: Config, cache: Path) -> tuple[TokenizedCorpus, float]:
     """The training text, with seconds of CPU."""
     cpu = time.process_time()
     data = replace(config.data, cache=str(cache))
-    return read_material(replace(config, data=data)).train, time.process_time() - cpu
+    return prepare_data(replace(config, data=data)).train, time.process_time() - cpu
 
 
 def peak_of_workers() -> float:

@@ -102,19 +102,20 @@ def serve(work: Work) -> None:
 
 
 def training(args: argparse.Namespace, settings: list[str]) -> Work:
+    from bench_training import make_updater
+
     from mt.batching import BatchStream
-    from mt.build import make_model, make_updater, read_material
+    from mt.build import make_model, prepare_data
     from mt.cli.compose import compose
     from mt.device import pick_device, pick_precision, set_up_cpu
 
     config = compose(settings)
-    material = read_material(config)
+    prepared = prepare_data(config)
     set_up_cpu(args.threads)
     device = pick_device("cpu")
-    updater = make_updater(
-        config, make_model(config, material.tokenizer, device), pick_precision(config.train.precision, device)
-    )
-    stream = BatchStream(material.train, config.batch, seed=config.train.seed, sampling=False, workers=0, pin=False)
+    model = make_model(config, prepared.tokenizer, device)
+    updater = make_updater(config, prepared, model, pick_precision(config.train.precision, device))
+    stream = BatchStream(prepared.train, config.batch, seed=config.train.seed, sampling=False, workers=0, pin=False)
 
     def work() -> int:
         batch = next(stream)

@@ -34,14 +34,17 @@ import mt.batching.blocks
 import mt.device
 import mt.matmul
 from mt.batching import Batch, BatchStream
-from mt.build import make_model, make_updater, read_material
+from mt.build import make_model, make_objective, prepare_data
 from mt.cli.compose import compose
-from mt.config import Config
+from mt.config import Config, Precision
 from mt.device import autocast, autocast_dtype, pick_device, pick_precision, set_up_cpu
 from mt.losses import cross_entropy
+from mt.material import PreparedData
 from mt.matmul import multiply
 from mt.nn.transformer import Transformer, count_parameters
-from mt.train.speed import speed_up
+from mt.optim import Ema, make_optimizer
+from mt.train.gradients import EagerGradients
+from mt.train.speed import accelerate
 from mt.train.update import Updater
 
 WARM_UP, COUNTED, PARTED = 10, 40, 10
@@ -103,6 +106,17 @@ def leave_out(measures: list[str]) -> None:
         mt.device.platform.libc_ver = lambda: ("unknown", "")
 
 
+def make_updater(config: Config, prepared: PreparedData, model: Transformer, precision: Precision) -> Updater:
+    """The update of `mt train`, without a trainer around it."""
+    eager = EagerGradients(make_objective(config, prepared, model, precision))
+    return Updater(
+        accelerate(eager, config.train, config.batch, prepared.train),
+        make_optimizer(model, config.optim),
+        clip_norm=config.optim.clip_norm,
+        ema=Ema(model, config.train.ema) if config.train.ema else None,
+    )
+
+
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description="How fast does a model train here?", allow_abbrev=False)
     parser.add_argument("--without", nargs="+", default=[], choices=("blocks", "onednn", "allocator"))
@@ -112,12 +126,11 @@ def main(argv: list[str]) -> None:
     device = pick_device(config.train.device)
     set_up_cpu(config.train.threads)
     precision = pick_precision(config.train.precision, device)
-    material = read_material(config)
-    model = make_model(config, material.tokenizer, device).train()
-    updater = make_updater(config, model, precision)
-    speed_up(updater, config.train, config.batch, material.train)
+    prepared = prepare_data(config)
+    model = make_model(config, prepared.tokenizer, device).train()
+    updater = make_updater(config, prepared, model, precision)
     sampling = config.tokenizer.sampling > 0
-    stream = BatchStream(material.train, config.batch, seed=config.train.seed, sampling=sampling)
+    stream = BatchStream(prepared.train, config.batch, seed=config.train.seed, sampling=sampling)
     whole = Clock(device)
     batches, losses = list[Batch](), list[float]()
     for step in range(WARM_UP + COUNTED):

@@ -18,7 +18,7 @@ import torch
 from mt.corpus.readers import read_pairs
 from mt.loading import load
 from mt.log import Metrics
-from mt.train.watching import AttentionWatch, legible
+from mt.train.watching import AttentionLogger, legible
 
 LOOKS = 21
 SHARE = 0.02
@@ -33,7 +33,7 @@ def main() -> None:
     torch.set_num_threads(1)
     translator = load(asked.model, device="cpu", precision="fp32")
     pairs = legible(read_pairs([str(asked.source), str(asked.target)], None, None), asked.pairs)
-    watch = AttentionWatch(translator.tokenizer, pairs, max_length=translator.max_length)
+    watch = AttentionLogger(translator.tokenizer, pairs, max_length=translator.max_length)
     seen, looks, pictures = watch(translator.stepper.model), [], []
     with TemporaryDirectory() as folder, Metrics(Path(folder)) as metrics:
         for step in range(LOOKS):

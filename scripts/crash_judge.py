@@ -5,10 +5,10 @@
     python scripts/crash_judge.py --processes 2 --points 40 two processes under torchrun, 40 of the points
     python scripts/crash_judge.py --fork --modes unsynced   lose what was not flushed to the disk
 
-The judge is ckpt-chaos (`pip install 'mt-trainer[chaos]'`). It runs the unmodified command once, records every file that
-this opens for writing, renames or removes, and then starts one run for each of these events, which ends there: before
-the event (`before`), with the file cut in half when it is closed (`torn`), by SIGTERM and five seconds of grace (`term`),
-or before the event and without anything that was not flushed to the disk (`unsynced`). The run is tiny and goes through
+The judge is ckpt-chaos (`pip install 'mt-trainer[chaos]'`). It runs the unmodified command once, records every file
+that this opens for writing, renames or removes, and then starts one run for each of these events, which ends there:
+before the event (`before`), with the file cut in half when it is closed (`torn`), by SIGTERM and five seconds of
+grace (`term`), or before the event and without anything that was not flushed to the disk (`unsynced`). The run is tiny and goes through
 every phase: it reads text into the cache, saves after every update, validates, makes room, ends, averages, translates
 a test set and writes `model/`.
 
@@ -55,7 +55,7 @@ def told(out: Path, *, unsynced: bool = False) -> dict[str, str]:
     run, found = out / "run", dict[str, str]()
     for file in sorted(out.rglob("*")):
         name = str(file.relative_to(out))
-        if file.is_dir() or name.startswith("cache/") and "/." in name:  # the cache is shared, and swept by age
+        if file.is_dir() or (name.startswith("cache/") and "/." in name):  # the cache is shared, and swept by age
             continue
         if file.parent.name != "tensorboard":
             found[name] = content(file).replace(str(out), "{out}")
@@ -152,17 +152,26 @@ def mt_command(processes: int, settings: list[str], folder: Path) -> list[str]:
         return argv
     # torchrun's own process would be the one to be killed; its children are those that write.
     armed = ["--no-python", "env", "-u", "CKPT_CHAOS_ARMED"]
-    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", *armed, *argv]
+    return [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc-per-node={processes}",
+        *armed,
+        *argv,
+    ]
 
 
-def look_and_resume(out: str, *command: str) -> int:
+def look_and_resume(out: str, *command: str) -> int | None:
     """Note what the killed run left, then become the command."""
     (Path(out).parent / "left.json").write_text(json.dumps(newest_whole(Path(out))))
     if command[:3] == (sys.executable, "-m", "mt") and "mt.cli.main" in sys.modules:  # a fork that has it already
         from mt.cli.main import main as mt
 
         return mt(list(command[3:]))
-    os.execv(command[0], command)
+    os.execv(command[0], command)  # and never return
+    return None
 
 
 def forked(command: list[str], env: dict[str, str], cwd: str, timeout: int) -> tuple[int, str]:

@@ -61,7 +61,7 @@ def attempt(argv: list[str]) -> int:
     from mt.train.update import Updater
 
     watch = Watch()
-    parts = (("update", Updater, "__call__"), ("validation", Trainer, "_look"), ("save", Saver, "_write"))
+    parts = (("update", Updater, "__call__"), ("validation", Trainer, "_validate"), ("save", Saver, "_write"))
     for part, owner, name in parts:
         setattr(owner, name, watch.of(part, getattr(owner, name)))
     code = mt(argv)

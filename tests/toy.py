@@ -13,6 +13,8 @@ from mt.corpus.pair import Origin, Pair
 from mt.nn.transformer import Transformer
 from mt.optim import make_optimizer
 from mt.tokenizer import Tokenizer, train_tokenizer
+from mt.train.gradients import EagerGradients
+from mt.train.objective import TranslationLoss
 from mt.train.update import Updater
 
 ENGLISH = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
@@ -52,9 +54,13 @@ def tiny_model(seed: int = 0, **options) -> Transformer:
     return Transformer(tiny_config(**options), src_size=size, tgt_size=size)
 
 
-def updater_of(model: Transformer, precision: Precision = Precision.fp32, **options) -> Updater:
-    options = {"smoothing": 0.1, "clip_norm": 0.0, **options}
-    return Updater(model, make_optimizer(model, OptimConfig(lr=1e-2)), precision=precision, **options)
+def updater_of(model: Transformer, precision: Precision = Precision.fp32, *, smoothing=0.1, guide=None, accelerate=None,
+               clip_norm=0.0, **options) -> Updater:  # fmt: skip
+    """Args: guide: makes another objective of the translation loss; accelerate: other gradients of the eager ones."""
+    objective = TranslationLoss(model, precision=precision, smoothing=smoothing)
+    gradients = EagerGradients(guide(objective) if guide else objective)
+    optimizer = make_optimizer(model, OptimConfig(lr=1e-2))
+    return Updater(accelerate(gradients) if accelerate else gradients, optimizer, clip_norm=clip_norm, **options)
 
 
 def stream_of(corpus: TokenizedCorpus, tokens: int = 64, **options) -> BatchStream:

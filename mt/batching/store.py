@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, overload
 
 import numpy as np
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 
 from mt.batching.batch import Flat
 from mt.corpus.pair import Origin, Pair
+from mt.files import whole_folder
 from mt.log import logger
 
 VERSION = 1  # of the layout; raise it when the same text would be written otherwise
@@ -198,8 +198,8 @@ def cached(folder: Path, build: Build) -> Table:
     try:
         return _store(folder, build)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else error
-        logger.warning("The tokenised text cannot be cached in `%s` (%s); it is kept in memory.", folder, reason)
+        why = os.strerror(error.errno) if error.errno else error  # pyarrow's own `strerror` is long
+        logger.warning("The tokenised text cannot be cached in `%s` (%s); it is kept in memory.", folder, why)
     return in_memory(build)
 
 
@@ -213,35 +213,33 @@ def open_table(folder: Path) -> Table:
 
 
 def _store(folder: Path, build: Build) -> Table:
-    """Write beside the place, then rename: the folder is there as a whole or not at all. Raises: OSError."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    """Raises: OSError."""
     _sweep(folder.parent)
-    with TemporaryDirectory(dir=folder.parent, prefix=".tmp-") as workshop:
-        fresh = Path(workshop) / "fresh"
-        fresh.mkdir()
+    with whole_folder(folder, keep=lambda: _is_table(folder)) as fresh:
         path = fresh / TABLE
         with pa.OSFile(str(path), "wb") as sink:
             facts = build(sink)
         told = {"facts": asdict(facts), "bytes": path.stat().st_size, "sha256": _sha256(path)}
         (fresh / FACTS).write_text(json.dumps(told, indent=2), encoding="utf-8")
-        for file in (path, fresh / FACTS):
-            with file.open("rb+") as written:
-                os.fsync(written.fileno())
-        try:
-            return open_table(folder)  # another process was faster, and may be reading its own by now
-        except (OSError, ValueError, KeyError, TypeError):
-            if folder.exists():
-                folder.rename(Path(workshop) / "damaged")
-        fresh.rename(folder)
     return Table(_mapped(folder / TABLE), facts, (folder / TABLE).absolute())
 
 
+def _is_table(folder: Path) -> bool:
+    """Whether another process was faster, and may be reading its own table by now."""
+    try:
+        open_table(folder)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return True
+
+
 def _sweep(folder: Path) -> None:
-    for path in folder.glob(".tmp-*/fresh"):
-        with suppress(OSError):  # another process has just put it in its place
+    """Remove what killed processes left."""
+    for path in [*folder.glob(".tmp-*"), *folder.glob(".trash-*")]:
+        with suppress(OSError):  # another process has just renamed it
             times = [file.stat().st_mtime for file in path.glob("*")] or [path.stat().st_mtime]
             if time.time() - max(times) > ABANDONED:
-                shutil.rmtree(path.parent, ignore_errors=True)
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _mapped(path: Path) -> pa.Buffer:

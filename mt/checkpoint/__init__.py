@@ -1,6 +1,5 @@
 """Checkpoints, and the models that are handed on: folders that appear whole or not at all."""
 
-from mt.checkpoint.files import read_json, write_text
 from mt.checkpoint.folder import (
     Manifest,
     RunLock,
@@ -24,7 +23,6 @@ __all__ = [
     "describe_tensors",
     "load_into",
     "random_state",
-    "read_json",
     "read_manifest",
     "read_tensors",
     "require_fit",
@@ -32,5 +30,4 @@ __all__ = [
     "set_random_state",
     "verify_folder",
     "write_folder",
-    "write_text",
 ]

@@ -1,10 +1,8 @@
-"""A folder that appears whole or not at all.
+"""A folder with a manifest, which appears whole or not at all (`mt.files.whole_folder`).
 
-It is written under a name that readers pass over, every file is flushed to the disk, `MANIFEST.json` with the size
-and SHA-256 of all the others comes last, and one rename puts the folder in its place. A process killed at any moment
-leaves the old state or the new one; where a folder is replaced there is one instant with neither under its name.
-Tensors are safetensors, the rest is JSON or the caller's bytes: nothing executable is stored. The hashes find accidents
-(safetensors alone loads a flipped bit without a word); they do not prove who wrote a folder.
+`MANIFEST.json` has the size and SHA-256 of all other files. Tensors are safetensors, the rest is JSON or the caller's
+bytes: nothing executable is stored. The hashes find accidents (safetensors alone loads a flipped bit without a word);
+they do not prove who wrote a folder.
 """
 
 import hashlib
@@ -23,8 +21,8 @@ import torch
 from torch import Tensor
 
 from mt.checkpoint import schema
-from mt.checkpoint.files import explained, read_json
 from mt.errors import CheckpointError
+from mt.files import explained, read_json, whole_folder
 from mt.log import logger
 
 MANIFEST = "MANIFEST.json"
@@ -62,33 +60,15 @@ def write_folder(
     problem = find_problem(target) if there else None
     if there and not problem and not replace:
         return
-    aside = None
-    temp = target.with_name(f".tmp-{target.name}-{os.getpid()}")
-    try:
-        with explained(f"`{target}` cannot be written"):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if temp.exists():
-                shutil.rmtree(temp)
-            temp.mkdir()
-            entries = {name: _write_file(temp / name, content) for name, content in files.items()}
-            for name in entries.keys() & free:
-                entries[name]["free"] = True
-            manifest = schema.MANIFEST.mark({"meta": dict(meta or {}), "files": entries})
-            _write_file(temp / MANIFEST, json.dumps(manifest, indent=2).encode())
-            _sync_folder(temp)
-            if there:
-                aside = move_aside(target, "bad" if problem else ".trash")
-            temp.rename(target)
-            _sync_folder(target.parent)
-    except BaseException:
-        shutil.rmtree(temp, ignore_errors=True)
-        if aside is not None and not target.exists():
-            aside.rename(target)
-        raise
+    aside = free_name(target, "bad") if problem else None
+    with explained(f"`{target}` cannot be written"), whole_folder(target, aside=aside) as folder:
+        entries = {name: _write_file(folder / name, content) for name, content in files.items()}
+        for name in entries.keys() & free:
+            entries[name]["free"] = True
+        manifest = schema.MANIFEST.mark({"meta": dict(meta or {}), "files": entries})
+        _write_file(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
     if problem:
         logger.warning("%s It was moved to `%s`.", problem, aside)
-    elif aside:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -152,12 +132,17 @@ def find_problem(folder: Path) -> CheckpointError | None:
     return None
 
 
-def move_aside(path: Path, prefix: str) -> Path:
-    """Rename `path` to the first free `<prefix>-<name>-<n>` beside it."""
+def free_name(path: Path, prefix: str) -> Path:
+    """The first free `<prefix>-<name>-<n>` beside `path`."""
     number = 1
     while (aside := path.with_name(f"{prefix}-{path.name}-{number}")).exists():
         number += 1
-    return path.rename(aside)
+    return aside
+
+
+def move_aside(path: Path, prefix: str) -> Path:
+    """Rename `path` to `free_name`."""
+    return path.rename(free_name(path, prefix))
 
 
 def clean_up(folder: Path) -> None:
@@ -207,20 +192,9 @@ def _write_file(path: Path, content: bytes | Mapping[str, Tensor]) -> dict[str, 
     if isinstance(content, Mapping):
         # In memory first: written by safetensors itself, a full disk would not be an OSError.
         content = safetensors.torch.save({name: _packed(tensor) for name, tensor in content.items()})
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    path.write_bytes(content)
     return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def _packed(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

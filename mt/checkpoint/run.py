@@ -13,7 +13,6 @@ from typing import Any, Self
 from torch import Tensor
 
 from mt.checkpoint import schema
-from mt.checkpoint.files import explained, read_json, write_text
 from mt.checkpoint.folder import (
     MANIFEST,
     clean_up,
@@ -25,6 +24,7 @@ from mt.checkpoint.folder import (
 )
 from mt.checkpoint.tensors import read_tensors
 from mt.errors import CheckpointError
+from mt.files import explained, read_json, write_text
 from mt.log import logger
 
 MODEL, OPTIMIZER, EMA, STATE = "model.safetensors", "optimizer.safetensors", "ema.safetensors", "state.json"
@@ -104,7 +104,7 @@ class Checkpoints:
         self._point("best", self._best_first()[0])
         return path
 
-    def settle(self, latest: Path) -> None:
+    def complete_save(self, latest: Path) -> None:
         """Do again what follows a save, the pointers and `prune`: a kill may have come before it.
 
         Args: latest: the newest that verifies. Raises `CheckpointError` when the disk refuses.

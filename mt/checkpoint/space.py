@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from mt.checkpoint.files import explained
 from mt.errors import CheckpointError
+from mt.files import explained
 
 
 def require_space(folder: Path, checkpoint: int) -> None:

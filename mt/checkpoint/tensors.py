@@ -8,8 +8,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from mt.checkpoint.files import explained
 from mt.errors import CheckpointError
+from mt.files import explained
 
 MAX_HEADER = 4 << 20  # bytes: some 40,000 tensors; safetensors itself takes minutes for the 100 MB that it allows
 DTYPES = {

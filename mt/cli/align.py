@@ -86,8 +86,8 @@ def run(argv: list[str]) -> int:
         )
     gold = read_gold_file(asked, sources, targets)
     with uncollected():
-        from mt.checkpoint.folder import explained
         from mt.device import set_up_cpu
+        from mt.files import explained
         from mt.log import setup
 
     setup()

@@ -12,6 +12,7 @@ from typing import Any
 
 from mt.cli.importing import uncollected
 from mt.cli.options import Parser
+from mt.files import reason
 from mt.host import processors
 
 REPORT = (
@@ -106,7 +107,7 @@ def place(path: Path) -> dict[str, Any]:
         with tempfile.TemporaryFile(dir=there) as file:
             file.write(b"mt")
     except OSError as error:
-        found["problem"] = f"`{there}` cannot be written: {error.strerror}"
+        found["problem"] = f"`{there}` cannot be written: {reason(error)}"
         return found
     if found["free_gb"] < LEAST_DISK:
         found["problem"] = f"`{there}` has {found['free_gb']:.1f} GB left; a run takes {LEAST_DISK:.0f}"
@@ -164,7 +165,7 @@ def _losses(model: Any, optimizer: Any, pieces: Any) -> list[float]:
     """Of forty updates, each on the whole toy: to copy its text."""
     from mt.batching import make_batch
     from mt.config import Precision
-    from mt.train.update import batch_loss
+    from mt.train.objective import batch_loss
 
     texts = TOY[:4]
     source, target = pieces.encode_source(texts), pieces.encode_target(texts)

@@ -74,8 +74,8 @@ def run(argv: list[str]) -> int:
         raise DataError(f"{found}; they must be as many.")
     gold = gold_of(asked, sources, given)
     with uncollected():
-        from mt.checkpoint.folder import explained
         from mt.device import set_up_cpu
+        from mt.files import explained
         from mt.interpret.report import page
         from mt.log import logger, setup
 

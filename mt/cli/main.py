@@ -14,6 +14,7 @@ from importlib import import_module, metadata
 from typing import TextIO
 
 from mt.errors import ConfigError, MtError
+from mt.files import reason
 from mt.host import choose_waiting
 
 VERBS = {
@@ -52,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         flush_or_silence(sys.stdout)
         file = f"`{error.filename}`: " if error.filename else ""
-        say(f"{name}: {file}{error.strerror or error}", error)
+        say(f"{name}: {file}{reason(error)}", error)
         return 1
     except Exception as error:
         what = f"{type(error).__name__}: {error}"

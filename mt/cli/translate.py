@@ -65,8 +65,8 @@ def run(argv: list[str]) -> int:
     out = None if asked.output else stdout()
     lines = file_lines(asked.input) if asked.input else lines_of(stdin(), "stdin")
     with uncollected():  # torch: not before the options are known to be right
-        from mt.checkpoint.folder import explained
         from mt.device import set_up_cpu
+        from mt.files import explained
         from mt.log import setup
 
     setup()

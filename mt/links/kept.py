@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mt.checkpoint import read_json, verify_folder, write_folder
-from mt.checkpoint.files import explained
+from mt.checkpoint import verify_folder, write_folder
 from mt.errors import CheckpointError
+from mt.files import explained, read_json
 from mt.interpret.align import Reading
 from mt.interpret.aligner import FILE, from_file, to_file
 from mt.interpret.choose import Choice

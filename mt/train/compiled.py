@@ -1,23 +1,25 @@
-"""What layers do to rows, compiled: norms, dropout, the feed-forward layers and the sums between them in few kernels.
+"""Compiled layers: norms, dropout, feed-forward layers and the sums between them in few kernels.
 
-Only `Layer.feed` is (regional compilation): it takes `[N, D]` rows and knows nothing of sentences, so one compilation
-serves all layers of a stack and, with `dynamic=True`, any number of rows. Compiling the whole model would trace the
-tables of every batch. The compiled function stands beside the module and not around it: parameters keep their names.
+Only `Layer.feed` is compiled (regional compilation): it takes `[N, D]` rows without sentence boundaries, so one
+compilation serves all layers of a stack and, with `dynamic=True`, any number of rows. Compiling the whole model would
+trace the tables of every batch. The compiled function replaces a method and does not wrap the module, so parameters
+keep their names.
 """
 
 from collections.abc import Callable
 from functools import cache
 from types import MethodType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from mt.errors import in_short
 from mt.log import logger
-from mt.losses import Loss
 from mt.nn.transformer import Layer, Transformer
 from mt.train.memory import is_out_of_memory
+
+T = TypeVar("T")
 
 
 class CompiledLayers:
@@ -38,13 +40,13 @@ class CompiledLayers:
         for layer in self.layers:
             layer.__dict__["feed"] = MethodType(feed, layer)
 
-    def run(self, work: Callable[[], Loss]) -> Loss:
-        """`work`; where it fails, for another reason than want of memory, the layers go back for good and it is redone.
+    def run(self, work: Callable[[], T]) -> T:
+        """The result of `work`. If it fails, but not for want of memory, the layers stay uncompiled and it is repeated.
 
-        A compiler needs what a machine may lack (a C++ compiler, Triton), and may fail at the first batch or at a later
-        one of a new kind; training that works without must not end for it.
+        It needs what a machine may lack (a C++ compiler, Triton), and may fail at the first batch or at a later one
+        of a new kind. Training works without it, so it must not end.
 
-        Args: work: all or nothing: where it fails it leaves nothing behind.
+        Args: work: all or nothing: where it fails it has no effect.
         """
         if not self.active:
             return work()
@@ -60,7 +62,7 @@ class CompiledLayers:
         return work()
 
     def undo(self) -> None:
-        """Plain layers again."""
+        """Restore the plain layers."""
         self.active = False
         for layer in self.layers:
             layer.__dict__.pop("feed", None)

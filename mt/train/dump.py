@@ -1,22 +1,22 @@
-"""The text of an update whose numbers are not to be trusted, for a person to look at."""
+"""The text of a suspicious update, written to a file for a person to read."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from mt.checkpoint import write_text
 from mt.corpus.pair import Pair
 from mt.errors import CheckpointError
+from mt.files import write_text
 from mt.log import logger
 from mt.train.update import Update
 
-MOST = 100  # files; a run that goes wrong for hours must not fill the disk
+MOST = 100  # files; a run that fails for hours must not fill the disk
 
 
 def dump_batch(folder: Path, step: int, reason: str, update: Update, pairs: Sequence[Pair]) -> None:
-    """Write `step-00000012.json` with the pairs of an update, and say which lines of which files they are.
+    """Write `step-00000012.json` with the pairs of an update, and log their files and lines.
 
-    A disk that does not take it costs a warning.
+    A disk error costs a warning only.
     """
     path = folder / f"step-{step:08d}.json"
     places = lines_of(pairs)

@@ -1,4 +1,4 @@
-"""A run's folder: what lies where, who has it, what was asked for, and whether the same is asked for again."""
+"""The folder of a run: its files, its lock, its settings, and whether a restart has the same settings."""
 
 import json
 import os
@@ -16,16 +16,16 @@ from typing import Any
 import torch
 import yaml
 
-from mt.checkpoint import RunLock, clean_up, read_json, read_manifest, write_text
-from mt.checkpoint.files import explained
+from mt.checkpoint import RunLock, clean_up, read_manifest
 from mt.checkpoint.folder import find_problem
 from mt.dist import Group
 from mt.errors import CheckpointError, ConfigError, DataError, MtError, counted
+from mt.files import explained, read_json, write_text
 from mt.log import logger, setup
 from mt.train.state import TrainState
 from mt.train.validate import Validation
 
-# sections that make a run what it is
+# Sections that must not change within a run.
 MUST_MATCH = {"data", "clean", "tokenizer", "model", "batch", "loss", "alignment", "optim"}
 MUST_MATCH_KEYS = {"train.seed", "train.ema", "train.precision", "train.watch", "train.spike_sigmas", "schedule.name"}
 MAY_MOVE = {"data.root", "data.cache", "data.workers"}
@@ -47,11 +47,9 @@ class RunFolder:
         self.bad_batches = path / "bad_batches"
 
     def begin(self, config: dict[str, Any], defaults: dict[str, Any]) -> None:
-        """Write down the settings, or compare them with those that the run began with.
+        """Write the settings; in a run that has checkpoints, first compare them with those that it began with.
 
-        A run that left no checkpoint has learnt nothing yet: its settings may all change.
-
-        Args: defaults: of all settings; a run that an older version began had those for settings it did not know.
+        Args: defaults: of all settings; a run of an older version had those for settings that it did not know.
         Raises: ConfigError: when a setting differs that must not change within a run.
         """
         if self.config.exists() and any(self.checkpoints.glob("step-*")):
@@ -59,8 +57,8 @@ class RunFolder:
         write_text(self.config, yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
 
     def check_text(self, facts: dict[str, Any]) -> None:
-        """Raises: DataError: when the run began with other training text, or other pieces, than `facts` tell of;
-        CheckpointError: when the manifest does not tell."""
+        """Raises: DataError: when the run began with other training text, or another vocabulary, than `facts` say;
+        CheckpointError: when the manifest does not say."""
         if not self.manifest.exists():
             return
         before = flatten(read_json(self.manifest))
@@ -79,17 +77,17 @@ class RunFolder:
             )
 
     def batch_tokens(self) -> int | None:
-        """The budget that `batch.tokens=auto` came to when the run began; None before it has learnt anything."""
+        """The budget that `batch.tokens=auto` meant when the run began; None in a run without checkpoints."""
         if not self.manifest.exists() or not any(self.checkpoints.glob("step-*")):
             return None
         return read_json(self.manifest).get("batch_tokens")
 
     def handed_on(self, step: int) -> bool:
-        """Whether `model/` is whole, and was made at this step."""
+        """Whether `model/` is whole and of this step."""
         return find_problem(self.model) is None and read_manifest(self.model).meta.get("step") == step
 
     def write_manifest(self, facts: dict[str, Any], command: list[str]) -> None:
-        """What is needed to do the run again; every start adds an attempt."""
+        """Write what is needed to repeat the run; every start adds an attempt."""
         before = read_json(self.manifest).get("attempts") if self.manifest.exists() else None
         attempt = {"command": command, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **machine()}
         told = {**facts, "attempts": [*(before if isinstance(before, list) else []), attempt]}
@@ -101,11 +99,11 @@ class RunFolder:
         text = "".join(f"{source}\n{reference}\n{hypothesis}\n\n" for source, reference, hypothesis in rows)
         try:
             write_text(self.samples / f"step-{state.step:08d}.txt", text)
-        except CheckpointError as error:  # a full disk costs samples, not the run
+        except CheckpointError as error:  # a full disk must not end the run
             logger.warning(f"{error}")
 
-    def farewell(self, state: TrainState) -> str:
-        """What a finished run answers to the command that made it."""
+    def report_finished(self, state: TrainState) -> str:
+        """The message of a finished run that is started again."""
         lines = [f"{self.path} is finished after {counted(state.step, 'step')}: {state.finished}."]
         tested = (self.evaluation / "test.json").exists()
         if tested:
@@ -114,14 +112,14 @@ class RunFolder:
         return "\n".join([*lines, f"Translate with it:\n{self.commands('Some text.', tested=tested)}"])
 
     def commands(self, sentence: str, *, tested: bool) -> str:
-        """What to type next, as a shell takes it; without a test set of the run's own, files must be named."""
+        """Shell commands to type next; a run without a test set needs files to evaluate on."""
         path = shlex.quote(str(self.path))
         files = "" if tested else " --test SOURCE TARGET"
         return f"  echo {shlex.quote(sentence)} | mt translate {path}\n  mt evaluate {path}{files}"
 
     @property
     def begun(self) -> bool:
-        """Whether a run was made ready to train here, and may have learnt something."""
+        """Whether a run reached its training here, so that the folder may be of use."""
         return self.manifest.exists() or any(self.checkpoints.glob("step-*"))
 
 
@@ -129,16 +127,16 @@ class RunFolder:
 def folder_of_run(
     folder: RunFolder, settings: dict[str, Any], defaults: dict[str, Any], group: Group
 ) -> Iterator[None]:
-    """Inside, the run's folder is there, and no other run has it; a run that is refused leaves no new folder behind.
+    """Inside, the run's folder exists and is locked; a run that is refused leaves no new folder behind.
 
-    Raises: ConfigError: as `RunFolder.begin`; CheckpointError: when another run has it, or it cannot be written.
+    Raises: ConfigError: as `RunFolder.begin`; CheckpointError: when it is locked, or cannot be written.
     """
     if not group.is_main:
         setup(silent=True)
         yield
         return
     with explained(f"`{folder.path}` cannot be used"):
-        made = [path for path in (folder.path, *folder.path.parents) if not path.exists()]  # none: it is an old folder
+        made = [path for path in (folder.path, *folder.path.parents) if not path.exists()]  # empty: the folder existed
     with RunLock(folder.path):
         try:
             setup(file=folder.log)
@@ -146,7 +144,7 @@ def folder_of_run(
             clean_up(folder.checkpoints)
             clean_up(folder.path)
             yield
-        except MtError:  # not for faults of ours: a report of one needs the log and the settings
+        except MtError:  # not after an internal error, whose report needs the log and the settings
             if made and not folder.begun:
                 setup()
                 take_back(folder, made)
@@ -154,7 +152,7 @@ def folder_of_run(
 
 
 def take_back(folder: RunFolder, made: list[Path]) -> None:
-    """Remove the files of a run that never began, and the folders `made` for it, the innermost first, if empty."""
+    """Remove the files of a run that never trained, and the folders `made` for it, innermost first, if empty."""
     with suppress(OSError):
         for file in (folder.log, folder.config, folder.path / ".lock"):
             file.unlink(missing_ok=True)
@@ -163,7 +161,7 @@ def take_back(folder: RunFolder, made: list[Path]) -> None:
 
 
 def plain(values: Any) -> Any:
-    """Enum members by their value, tables and lists all the way down."""
+    """The same with enum members replaced by their values, in nested tables and lists."""
     if isinstance(values, dict):
         return {key: plain(value) for key, value in values.items()}
     if isinstance(values, list):
@@ -172,7 +170,7 @@ def plain(values: Any) -> Any:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Raises: CheckpointError: when the file is no table of settings."""
+    """Raises: CheckpointError: when the file is not a table of settings."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -190,11 +188,11 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def check_drift(old: dict[str, Any], new: dict[str, Any], defaults: dict[str, Any], where: Path) -> None:
-    """Say which settings changed that may. Raises: ConfigError: for the first that must not, and did."""
+    """Log the settings that changed and may. Raises: ConfigError: for the first that must not change."""
     before, now, usual = flatten(old), flatten(plain(new)), flatten(plain(defaults))
     for key, value in now.items():
         fixed = (key.split(".")[0] in MUST_MATCH or key in MUST_MATCH_KEYS) and key not in MAY_MOVE
-        if fixed and key not in before:  # a version that did not have it yet did what is its default now
+        if fixed and key not in before:  # an older version had no such setting, and did what is its default now
             before[key] = usual[key]
         if fixed and before[key] != value:
             raise ConfigError(
@@ -226,7 +224,7 @@ def machine() -> dict[str, Any]:
 
 
 def _git_revision() -> str | None:
-    """The checkout's commit, with `+` where files differ from it; None outside one, as in another's virtualenv."""
+    """The commit of this checkout, with `+` if files were changed; None for an installed package."""
     root = Path(__file__).resolve().parents[2]
 
     def git(*words: str) -> subprocess.CompletedProcess[str]:

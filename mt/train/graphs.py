@@ -1,12 +1,12 @@
 """Forward, loss and backward of a batch as one launch: recorded once in a CUDA graph, replayed for every batch.
 
 A small model's kernels take a GPU a few microseconds each, less than the host takes to launch one. What is recorded
-reads and writes the same memory every time, in the same shapes: batches are copied into buffers and filled up with
-sentences of nothing (`mt.batching.fill_to`). Random numbers are drawn anew at every replay, from the seed of then.
+reads and writes the same memory every time, in the same shapes: batches are copied into buffers and padded with
+sentences (`mt.batching.fill_to`). Random numbers are drawn anew at every replay, from the current seed.
 
-The filling leaves the loss as it is. Hidden rows of nothing are multiplied by zero before the output layer: their
-logits are zero, and the negative log-likelihood of any piece is log V, smoothed or not, which is taken off for each.
-They have no gradient: the output matrix gets theirs times the hidden row, zero, and the hidden row's own times zero.
+The padding does not change the loss. Hidden rows of padding are multiplied by zero before the output layer: their
+logits are zero, and the negative log-likelihood of any token is log V, smoothed or not, which is subtracted for each.
+They have no gradient: that of the output matrix is multiplied by the hidden row, zero, and their own by zero.
 """
 
 import math
@@ -38,7 +38,7 @@ class Buffers:
     target_in: Int[Tensor, " T"]
     target_out: Int[Tensor, " T"]
     target_lengths: Int[Tensor, " B"]
-    own_rows: Int[Tensor, ""]  # of the target, before the sentences of nothing
+    own_rows: Int[Tensor, ""]  # of the target, without padding
     divisor: Float[Tensor, ""]
 
     @classmethod
@@ -49,7 +49,7 @@ class Buffers:
         return cls(shape, *numbers, divisor=torch.ones((), device=device))
 
     def take(self, batch: Batch, divisor: int | Tensor) -> bool:
-        """Copy the batch in, filled up; False: it does not fit. Waits for no device."""
+        """Copy the batch in, padded; False: it does not fit. Waits for no device."""
         filled = fill_to(batch, self.shape)
         if filled is None:
             return False
@@ -63,7 +63,7 @@ class Buffers:
         return True
 
     def loss(self, model: Transformer, precision: Precision, smoothing: float) -> Loss:
-        """`mt.train.update.batch_loss` of the batch inside."""
+        """`mt.train.objective.batch_loss` of the batch inside."""
         width, num_rows = self.shape.width, self.shape.target_rows
         source_rows = Ragged(self.source_lengths, num_rows=self.shape.source_rows, max_length=width)
         target_rows = Ragged(self.target_lengths, num_rows=num_rows, max_length=width)
@@ -72,12 +72,12 @@ class Buffers:
         own = torch.arange(num_rows, device=hidden.device) < self.own_rows
         hidden = hidden.to(autocast_dtype(precision)) * own[:, None]
         loss = cross_entropy(hidden, model.out_weight, self.target_out, smoothing)
-        nothing = (num_rows - self.own_rows) * math.log(model.out_weight.shape[0])
-        return Loss(loss.smoothed - nothing, loss.nll - nothing)
+        padding = (num_rows - self.own_rows) * math.log(model.out_weight.shape[0])
+        return Loss(loss.smoothed - padding, loss.nll - padding)
 
 
 class Recorded:
-    """Gradients of batches by replay, as an `Updater` asks for them."""
+    """Gradients of batches by replay of a CUDA graph."""
 
     def __init__(self, model: Transformer, shape: Shape, *, precision: Precision, smoothing: float) -> None:
         """Nothing is recorded before the first batch that fits."""
@@ -95,8 +95,8 @@ class Recorded:
         self.work = work
 
     def run(self, batch: Batch, divisor: int | Tensor) -> Loss | None:
-        """Add the gradient of the batch's loss over `divisor` to what is there. None: nothing was done; it does not
-        fit, or nothing can be recorded here, of which a warning tells once."""
+        """Add the gradient of the batch's loss over `divisor` to the parameters'. None: nothing was done, since the
+        batch does not fit, or nothing can be recorded here (one warning says so)."""
         if self.failed or not self.buffers.take(batch, divisor):
             return None
         if self.replay is None:
@@ -107,7 +107,7 @@ class Recorded:
                 logger.warning(f"no update can be recorded here, and training goes on without ({in_short(error)})")
                 return None
         self.replay()
-        # Copies: the next replay writes where these are.
+        # Copies: the next replay overwrites the results.
         sums, *gradients = torch._foreach_add(self.results, 0)  # pyright: ignore[reportPrivateImportUsage]
         for p, gradient in zip(self.parameters, gradients, strict=True):
             p.grad = gradient if p.grad is None else p.grad.add_(gradient)

@@ -1,7 +1,7 @@
-"""The word links of the training text: which file holds those of which pair, and all of them in memory.
+"""The word links of the training text: the file of each corpus, and all links in memory.
 
-A pair is known by the file and the line that it came from, wherever cleaning, sorting and workers take it; so line N of
-a file of links belongs to line N of its corpus, also where the pair of that line was left out.
+A pair is identified by its file and line, which it keeps through cleaning, sorting and workers; so line N of a file of
+links belongs to line N of its corpus, even if other lines were left out.
 """
 
 from array import array
@@ -24,7 +24,7 @@ from mt.words import Links
 
 @dataclass(frozen=True)
 class LinkTable:
-    """Sets of links, in a list: eight bytes a link, where sets of pairs would take two hundred."""
+    """A sequence of sets of links, at eight bytes a link, where Python sets would take two hundred."""
 
     ends: NDArray[np.int64]  # set `i` is `links[ends[i] : ends[i + 1]]`
     links: NDArray[np.int32]  # [N, 2]: source word, target word
@@ -59,9 +59,9 @@ def corpora(train: Sequence[str]) -> list[list[str]]:
 
 
 def by_corpus(links: Sequence[str], train: Sequence[str]) -> dict[str, str]:
-    """The file of links for each corpus, by the name that the origins of its pairs have.
+    """The file of links of each corpus, by the name in the origins of its pairs.
 
-    Raises: ConfigError: when the files are not as many, or a corpus is there twice; DataError: when one is missing.
+    Raises: ConfigError: when the numbers of files differ, or a corpus is named twice; DataError: when one is missing.
     """
     if not train:
         raise ConfigError("`alignment.links` goes with text of your own: name that with `data.train`.")
@@ -86,8 +86,8 @@ def read_links(links: Sequence[str], train: Sequence[str], corpus: TokenizedCorp
     """The links of all pairs of `corpus`, in its order.
 
     Args: links: Pharaoh files, one for each corpus of `train`; only sure links (`i-j`) count; src, tgt: the languages.
-    Raises: ConfigError: as `by_corpus`; DataError: when a file has not as many lines as its corpus, or a link cannot
-    be read or is past the words of its pair.
+    Raises: ConfigError: as `by_corpus`; DataError: when a file has not as many lines as its corpus, a link cannot be
+    read, or a link names a word that its pair does not have.
     """
     named = by_corpus(links, train)
     tables = {name: _read_file(file) for name, file in named.items()}

@@ -1,6 +1,6 @@
-"""What fits the memory of a device: the largest batch before training, and smaller parts when it runs out during it.
+"""What fits in the memory of a device: the largest batch, found before training, and splitting when memory runs out.
 
-No sentence is ever left out for want of memory, and no update changes: a batch's gradient is a sum over its sentences,
+No sentence is ever dropped for want of memory, and no update changes: a batch's gradient is a sum over its sentences,
 so two halves give what the whole would have given.
 """
 
@@ -14,7 +14,6 @@ from mt.batching import Batch, TokenizedCorpus, make_batch
 from mt.config import BatchConfig
 from mt.errors import ConfigError, MtError
 from mt.log import logger
-from mt.losses import Loss
 
 MOMENTS = 2  # copies of all weights that AdamW will keep
 UPDATES_AN_EPOCH = 50  # no budget is so large that an epoch has fewer
@@ -28,7 +27,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 @contextmanager
 def all_or_nothing(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
-    """The gradients made inside are added to those there were; where the block fails, there are those there were."""
+    """Gradients computed inside are added to the existing ones; if the block fails, those are restored."""
     held = [p.grad for p in parameters]
     for p in parameters:
         p.grad = None
@@ -43,16 +42,16 @@ def all_or_nothing(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
             p.grad = grad if p.grad is None else p.grad.add_(grad)
 
 
-class Room:
-    """How large a batch this device has been seen to take."""
+class BatchSplitter:
+    """Splits batches that do not fit in memory, and remembers how large a batch was too large."""
 
     def __init__(self) -> None:
         self.too_many: int | None = None  # rows, of both sides, of the smallest batch that did not fit
 
-    def run(self, batch: Batch, work: Callable[[Batch], Loss]) -> Loss:
-        """`work` on the batch, or on its parts where the memory does not do; the sum of what it gives.
+    def run(self, batch: Batch, work: Callable[[Batch], Tensor]) -> Tensor:
+        """`work` on the batch, or the sum of `work` on its parts where memory is short.
 
-        Args: work: all or nothing: where it runs out of memory it leaves nothing behind.
+        Args: work: all or nothing: where it runs out of memory it has no effect.
         Raises: MtError: when a single sentence does not fit.
         """
         source, target = batch.source_rows.num_rows, batch.target_rows.num_rows
@@ -66,29 +65,29 @@ class Room:
             # Out of the handler, which holds on to every tensor of the attempt.
             self.too_many = source + target
             logger.warning(
-                f"out of memory for a batch of {source:,} source and {target:,} target pieces: it is done in two "
-                "halves, and so are all as large; a lower `batch.tokens` would be faster."
+                f"out of memory for a batch of {source:,} source and {target:,} target tokens: it is computed in two "
+                "halves, and so are all batches as large; a lower `batch.tokens` would be faster."
             )
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
         halves = batch.halves()
         if halves is None:
             raise MtError(
-                f"the memory does not do for one pair of {source:,} source and {target:,} target pieces; lower "
+                f"the memory is too small for one pair of {source:,} source and {target:,} target tokens; lower "
                 "`batch.max_length`, or take a smaller model."
             )
         first, second = (self.run(half, work) for half in halves)
-        return Loss(first.smoothed + second.smoothed, first.nll + second.nll)
+        return first + second
 
 
 def largest_budget(fits: Callable[[int], bool], *, least: int, most: int) -> int:
-    """The largest number from `least` to `most` that fits, to about an eighth; what fits has smaller ones that do.
+    """The largest number from `least` to `most` that fits, to about an eighth. All below one that fits must fit.
 
     Raises: MtError: when `least` does not fit.
     """
     if not fits(least):
         raise MtError(
-            f"the memory of the device does not do for a batch of {least:,} pieces a side (`batch.max_length`); lower "
+            f"the memory of the device is too small for a batch of {least:,} tokens a side (`batch.max_length`); lower "
             "that, or take a smaller model."
         )
     found = least
@@ -110,45 +109,47 @@ def find_budget(
     *,
     sharded: bool = False,
 ) -> int:
-    """What `batch.tokens=auto` comes to on the device of the parameters; on a CPU a number that uses its caches well.
+    """What `batch.tokens=auto` means on the device of the parameters; on a CPU, a number that suits its caches.
 
-    Args: attempt: forward and backward of a batch; sharded: whether the parameters are pieces.
-    Raises: MtError: when the longest sentences do not fit; ConfigError: when it cannot be tried out.
+    Args: attempt: forward and backward of a batch; sharded: whether the parameters are shards.
+    Raises: MtError: when the longest sentences do not fit; ConfigError: when it cannot be tried.
     """
     device = parameters[0].device
     if device.type == "cpu":
         return max(CPU_BUDGET, section.max_length)
     if sharded:
         raise ConfigError(
-            "`batch.tokens` is auto, which is found out by running out of memory; with `train.sharding=full` a process "
-            "that does leaves the others waiting for it: set `batch.tokens` to a number."
+            "`batch.tokens` is auto, which is found by running out of memory; with `train.sharding=full` a process "
+            "that does so leaves the others waiting: set `batch.tokens` to a number."
         )
     src, tgt = corpus.source.lengths(), corpus.target.lengths() + 1
     longest, shortest = int(max(src.max(), tgt.max())), int(min(src.min(), tgt.min()))
-    pieces = corpus.tokenizer.src_size, corpus.tokenizer.tgt_size
+    vocabularies = corpus.tokenizer.src_size, corpus.tokenizer.tgt_size
 
     def fits(budget: int) -> bool:
-        batches = (b.to(device) for b in worst_batches(budget, shortest=shortest, longest=longest, pieces=pieces))
+        batches = (
+            b.to(device) for b in worst_batches(budget, shortest=shortest, longest=longest, vocabularies=vocabularies)
+        )
         return fits_memory(attempt, batches, parameters, copies=MOMENTS)
 
     return largest_budget(fits, least=longest, most=max(longest, corpus.num_target_rows // UPDATES_AN_EPOCH))
 
 
-def worst_batches(budget: int, *, shortest: int, longest: int, pieces: tuple[int, int]) -> Iterator[Batch]:
-    """Batches that fill the budget on both sides: with the longest sentences, and with as many as can be.
+def worst_batches(budget: int, *, shortest: int, longest: int, vocabularies: tuple[int, int]) -> Iterator[Batch]:
+    """Batches of random ids that fill the budget on both sides: with the longest sentences, and with the most.
 
-    Args: shortest, longest: rows of a sentence; pieces: sizes of the source and the target vocabulary.
+    Args: shortest, longest: rows of a sentence; vocabularies: sizes of the source's and the target's.
     """
     for length in (longest, max(2, shortest)):
         count = max(1, budget // length)
-        source, target = (torch.randint(size, (count, length)).tolist() for size in pieces)
+        source, target = (torch.randint(size, (count, length)).tolist() for size in vocabularies)
         yield make_batch(source, [sentence[1:] for sentence in target], range(count), bos=0, eos=0)
 
 
 def fits_memory(
     work: Callable[[Batch], object], batches: Iterator[Batch], parameters: Sequence[nn.Parameter], *, copies: int
 ) -> bool:
-    """Whether `work` goes through for every batch beside `copies` of all weights: what an optimiser will keep."""
+    """Whether `work` succeeds on every batch while `copies` of all weights, an optimiser's state, are in memory."""
     kept: list[Tensor] = []
     try:
         kept += [torch.empty_like(p) for p in parameters for _ in range(copies)]

@@ -4,7 +4,7 @@ from mt.errors import counted
 from mt.host import ProcessorMeter
 from mt.log import logger
 
-FIRST_LOOK = 20.0  # seconds of training before anything is said, and between two looks
+LOOK_EVERY = 20.0  # seconds of training
 
 
 class Neighbours:
@@ -14,14 +14,17 @@ class Neighbours:
         """Args: threads: that share the work of a layer; meter: begins now. None: one of this process."""
         self.threads = threads
         self.meter = meter or ProcessorMeter()
+        self.updates = 0
         self.told = False
-        self._next_look = FIRST_LOOK
+        self._unseen = 0.0  # seconds of training since the last look
 
-    def look(self, seconds: float) -> None:
-        """Log one line when other programs take much of the processor. Args: seconds: of this attempt so far."""
-        if self.told or seconds < self._next_look:
+    def add(self, seconds: float) -> None:
+        """Count an update that took `seconds`; log one line when other programs take much of the processor."""
+        self.updates += 1
+        self._unseen += seconds
+        if self.told or self._unseen < LOOK_EVERY:
             return
-        self._next_look = seconds + FIRST_LOOK
+        self._unseen = 0.0
         time = self.meter.read()
         if time is not None and time.contended:
             self.told = True
@@ -30,19 +33,16 @@ class Neighbours:
                 "busy, and training takes longer"
             )
 
-    def report(self, updates: int) -> str | None:
-        """What a run limited by minutes missed, in a sentence; None: nothing to speak of.
-
-        Args: updates: made since this object was.
-        """
+    def report(self) -> str | None:
+        """What a run limited by minutes missed, in a sentence; None: little or nothing, or it is not known."""
         time = self.meter.read()
         if time is None or not time.contended:
             return None
         factor = time.wall / time.quiet(self.threads)
+        quiet = _rounded(self.updates * factor)
         return (
-            f"Other programs took part of the processor: a quiet machine makes about {_rounded(updates * factor):,} "
-            f"updates in this time instead of {updates:,}; a limit {factor:.1f} times as long (`train.minutes`) makes "
-            "up for it."
+            f"Other programs took part of the processor: a quiet machine makes about {quiet:,} updates in this time "
+            f"instead of {self.updates:,}; a limit {factor:.1f} times as long (`train.minutes`) makes up for it."
         )
 
 

@@ -1,7 +1,7 @@
-"""When the state of a run is saved, and what of it: everything that the next update depends on.
+"""When the state of a run is saved, and what is saved: everything that the next update depends on.
 
-A state has the score of the validation that it was saved at, or none: saved by the clock, by SIGUSR1 or at a stop, it
-is there to go on from, is no candidate for the best model or a mean of models, and makes way for the next.
+A checkpoint has the score of its validation, or none: one saved by the clock, by SIGUSR1 or at a stop only serves to
+resume from. It is no candidate for the best model or an average, and the next save replaces it.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def old_ones_may_stay() -> Iterator[None]:
 
 
 class Saver:
-    """Writes the state of a run to its checkpoints, and puts it back. Every process of a run has one."""
+    """Saves and loads the state of a run. Every process of a group has one."""
 
     def __init__(
         self,
@@ -39,24 +39,24 @@ class Saver:
         files: dict[str, bytes],
         minutes: float | None,
     ) -> None:
-        """Args: files: what makes a checkpoint usable by itself (tokenizer, config), by name; minutes: of the run's
-        own clock after which a save is due; None: it never is."""
+        """Args: files: what a checkpoint needs to be usable by itself (tokenizer, config), by name; minutes: between
+        saves by the run's own clock; None: there are none."""
         self.checkpoints = checkpoints
         self.updater = updater
         self.stream = stream
         self.files = files
         self.minutes = minutes
         self.saved_at = 0.0  # seconds of the run, at the last save or attempt to save
-        self.failed = False  # the last save did, and a warning said so
+        self.failed = False  # the last save failed, and a warning said so
 
     def due(self, state: TrainState) -> bool:
-        """Whether a kill would now cost too much. Processes that have the first one's clock decide alike."""
+        """Whether the last save is too long ago. All processes decide alike, since they share the main one's clock."""
         return self.minutes is not None and state.seconds - self.saved_at >= 60 * self.minutes
 
     def keep(self, state: TrainState, *, score: float | None = None) -> None:
-        """Save and make room. A disk that is full costs a checkpoint and a warning, not the run, until it ends."""
+        """Save and prune. A full disk costs a checkpoint and a warning; only at the end of the run does it raise."""
         tensors = self.updater.tensors()
-        self.saved_at = state.seconds  # also where it fails: a full disk is not asked again at every update
+        self.saved_at = state.seconds  # also where it fails: a full disk is not tried again at every update
 
         def save_and_prune() -> None:
             try:
@@ -74,10 +74,10 @@ class Saver:
 
         self.updater.group.from_main(save_and_prune)
 
-    def settle(self, latest: Path) -> None:
+    def complete_save(self, latest: Path) -> None:
         """Do again what follows a save, for the first process of a run that goes on, or is finished."""
         with old_ones_may_stay():
-            self.checkpoints.settle(latest)
+            self.checkpoints.complete_save(latest)
 
     def save(self, state: TrainState, *, score: float | None = None) -> None:
         """Save, or raise `CheckpointError`."""
@@ -101,7 +101,7 @@ class Saver:
         )
 
     def load(self, checkpoint: Checkpoint) -> TrainState:
-        """Put back the weights, the place in the data and the random numbers; returns where the run stood."""
+        """Restore the weights, the place in the data and the random state; returns the counters of the run."""
         state = checkpoint.state()
         self.updater.load_tensors(checkpoint)
         self.updater.load_state_dict(state["updater"])

@@ -1,7 +1,6 @@
-"""A model whose weights, gradients and moments lie in pieces on all processes (FSDP2; Rajbhandari et al. 2020).
+"""A model whose weights, gradients and moments are sharded over all processes (FSDP2; Rajbhandari et al. 2020).
 
-A layer's weights are put together for the moment in which it computes. On disk everything is whole: a checkpoint does
-not tell how many processes wrote it.
+A layer's weights are gathered while it computes. Checkpoints hold whole tensors, so the number of processes may change.
 """
 
 from collections.abc import Mapping
@@ -17,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def shard(model: Transformer, group: Group) -> None:
-    """Leave this process its piece of every weight: of each layer by itself, and of all that is outside of layers.
+    """Leave this process its shard of every weight, layer by layer; what is outside of layers is one more unit.
 
-    The embedding, which may be the output matrix too, belongs to the whole model: it stays put together from the
-    model's `forward` to the end of its backward pass, so the loss that follows `forward` may use it.
+    The embedding, which may be the output matrix too, is outside: it stays gathered from the model's `forward` to the
+    end of the backward pass, so the loss after `forward` may use it.
     """
     # Not at the top: 600 modules, which few runs need.
     from torch.distributed.device_mesh import init_device_mesh
@@ -32,45 +31,45 @@ def shard(model: Transformer, group: Group) -> None:
     fully_shard(model, mesh=mesh)
     for module in model.modules():
         if isinstance(module, FSDPModule):
-            module.set_gradient_divide_factor(1.0)  # sums: the trainer has divided by the tokens of all processes
+            module.set_gradient_divide_factor(1.0)  # sums: the updater divides by the tokens of all processes
             module.set_force_sum_reduction_for_comms(True)
 
 
 def is_sharded(model: Transformer) -> bool:
-    return any(_is_piece(parameter) for parameter in model.parameters())
+    return any(_is_shard(parameter) for parameter in model.parameters())
 
 
-def _is_piece(tensor: Tensor | None) -> "TypeGuard[DTensor]":
+def _is_shard(tensor: Tensor | None) -> "TypeGuard[DTensor]":
     """Whether a tensor is a `DTensor`, asked without importing its class."""
     return hasattr(tensor, "full_tensor")
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """The tensor put together; every process must call it, in the same order."""
-    return tensor.full_tensor() if _is_piece(tensor) else tensor
+    """The full tensor; every process must call it, in the same order."""
+    return tensor.full_tensor() if _is_shard(tensor) else tensor
 
 
 def gathered(tensors: Mapping[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
-    """Tensors put together one by one, in the memory of the host; nothing where not `keep`. Every process calls it."""
+    """Full tensors, gathered one by one into host memory; nothing where not `keep`. Every process must call it."""
     found = {}
     for name, tensor in tensors.items():
         full = whole(tensor)
         if keep:
-            found[name] = full.cpu() if _is_piece(tensor) else full
+            found[name] = full.cpu() if _is_shard(tensor) else full
     return found
 
 
 def like(tensors: Mapping[str, Tensor], model: Transformer) -> dict[str, Tensor]:
-    """Whole tensors, named by parameter (`name` or `name/slot`), as the model has its own: this process's piece."""
+    """Full tensors, named by parameter (`name` or `name/slot`), sharded as the model's are: this process's shard."""
     parameters = dict(model.named_parameters())
     return {name: _like(tensor, parameters.get(name.split("/")[0])) for name, tensor in tensors.items()}
 
 
 def _like(tensor: Tensor, parameter: Tensor | None) -> Tensor:
-    if not _is_piece(parameter) or tensor.shape != parameter.shape:
-        return tensor  # a count of steps, or what the loader will refuse
+    if not _is_shard(parameter) or tensor.shape != parameter.shape:
+        return tensor  # a step count, or something that the loader will refuse
     from torch.distributed.tensor import distribute_tensor  # as in `shard`
 
     mesh, placements = parameter.device_mesh, parameter.placements
-    # Every process has read the same file, so none has to be sent anything.
+    # Every process has read the same file, so nothing has to be sent.
     return distribute_tensor(tensor.to(parameter.device), mesh, placements, src_data_rank=None)

@@ -1,22 +1,72 @@
-"""What a run does when it is signalled: SIGTERM and SIGINT end it after a save, SIGUSR1 saves and goes on."""
+"""Requests to a run, sent as signals: SIGTERM and SIGINT save and stop, SIGUSR1 saves and training goes on."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-Handler = Callable[[int, FrameType | None], None]
+from mt.dist import Group
+from mt.log import logger
 
 
-@contextmanager
-def heard(*, stop: Handler, save: Handler) -> Iterator[None]:
-    """Inside, these functions are called between two instructions of Python; they should only take a note."""
-    wanted = {signal.SIGTERM: stop, signal.SIGINT: stop}
-    if hasattr(signal, "SIGUSR1"):  # Windows has none
-        wanted[signal.SIGUSR1] = save
-    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+class Requests:
+    """What signals have requested of a run. The processes of a group agree on it once per update.
+
+    Handlers only set flags, since a signal may arrive in the middle of anything, including another message.
+    """
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+        self.save = False  # agreed by the group: save after this update
+        self.signal: int | None = None  # the one that asked this process to stop
+        self._save_received = False
+        self._group_stops = False  # some process was asked to stop, and all know
+        self._acknowledged = False
+
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        """Install the signal handlers, and restore the previous ones at the end."""
+        handlers = {signal.SIGTERM: self._on_stop, signal.SIGINT: self._on_stop}
+        if hasattr(signal, "SIGUSR1"):  # Windows has none
+            handlers[signal.SIGUSR1] = self._on_save
+        previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def agree(self, seconds: float) -> float:
+        """Share the requests with all processes, and the main process's clock, which is returned."""
+        self.save, self._save_received = self._save_received, False
+        if self.group.world > 1:
+            seconds, stops, saves = self.group.all_reduce(
+                seconds if self.group.is_main else 0.0, self.signal is not None, self.save
+            )
+            self._group_stops, self.save = stops > 0, saves > 0
+        self.acknowledge()
+        return seconds
+
+    @property
+    def stop(self) -> bool:
+        """Whether this update is the last of this attempt: a single process stops at once, a group when all know."""
+        return self._group_stops if self.group.world > 1 else self.signal is not None
+
+    @property
+    def stop_reason(self) -> str:
+        return signal.Signals(self.signal).name if self.signal is not None else "a signal to another process"
+
+    def acknowledge(self) -> None:
+        """Log, once, that a request to stop was received."""
+        if self.signal is not None and not self._acknowledged:
+            self._acknowledged = True
+            logger.info(f"{signal.Signals(self.signal).name}: saving after this update; once more ends at once.")
+
+    def _on_stop(self, number: int, frame: FrameType | None) -> None:
+        # In a group, a signal may arrive twice, from the cluster and from torchrun, which can also end the process.
+        if self.signal is not None and self.group.world == 1:
+            raise KeyboardInterrupt
+        self.signal = number
+
+    def _on_save(self, number: int, frame: FrameType | None) -> None:
+        self._save_received = True

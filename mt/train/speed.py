@@ -1,4 +1,4 @@
-"""Which runs compile their layers, and which record their updates."""
+"""Which runs compile their layers, and which record their updates as CUDA graphs."""
 
 import torch
 
@@ -8,8 +8,10 @@ from mt.log import logger
 from mt.nn.transformer import Transformer, count_parameters
 from mt.recording import SMALL
 from mt.train.compiled import CompiledLayers
+from mt.train.gradients import CompiledGradients, EagerGradients, Gradients, RecordedGradients
 from mt.train.graphs import Recorded
-from mt.train.update import Updater
+from mt.train.objective import TranslationLoss
+from mt.train.sharding import is_sharded
 
 # Guesses, not measured. Compiling two stacks, forward and backward, takes the better part of a minute and may save a
 # tenth of a step.
@@ -34,8 +36,8 @@ def recording_pays(
 ) -> bool:
     """As `train.graphs` says; auto: on CUDA in bf16, when the model is small and attention packed.
 
-    In 32 bits, or with dropout on its weights, attention is laid out on a grid, which a fixed width makes larger. In
-    fp16 the scale of the loss moves, and nothing is recorded. Args: rows: of a batch, on one side.
+    In 32 bits, or with dropout on its weights, attention uses a padded grid, which a fixed width makes larger. In fp16
+    the scale of the loss changes, so nothing can be recorded. Args: rows: of a batch, on one side.
     """
     if section.graphs is not Use.auto:
         return section.graphs is Use.always and precision is not Precision.fp16
@@ -43,23 +45,29 @@ def recording_pays(
     return device.type == "cuda" and precision is Precision.bf16 and small and not model.config.attention_dropout
 
 
-def speed_up(updater: Updater, section: TrainConfig, batch: BatchConfig, corpus: TokenizedCorpus) -> None:
-    """Have the updater compile or record what pays. A model whose weights lie in pieces is left as it is."""
-    if updater.sharded:
-        return
-    model, precision = updater.model, updater.precision
-    recording = recording_pays(section, model, updater.device, rows=batch.budget, precision=precision)
-    if recording and updater.guiding is not None:
-        logger.info("updates are not recorded (`train.graphs`): guided alignment has other lessons for every batch")
-    elif recording:
-        shape, share = common_shape(corpus.source.lengths(), corpus.target.lengths() + 1, batch.budget)
-        logger.info(
-            f"updates are recorded: {share:.0%} of the batches fit {shape.target_rows:,} rows a side in "
-            f"{shape.sentences:,} sentences"
-        )
-        updater.recorded = Recorded(model, shape, precision=precision, smoothing=updater.smoothing)
-    # What is launched as a whole gains little from fewer kernels.
-    wanted = section.compile is Use.always or updater.recorded is None
+def accelerate(eager: EagerGradients, section: TrainConfig, batch: BatchConfig, corpus: TokenizedCorpus) -> Gradients:
+    """`eager`, compiled or recorded where that pays. A sharded model is left as it is."""
+    objective = eager.objective
+    model, precision, device = objective.model, objective.precision, eager.parameters[0].device
+    if is_sharded(model):
+        return eager
+    recorded = None
+    if recording_pays(section, model, device, rows=batch.budget, precision=precision):
+        if isinstance(objective, TranslationLoss):
+            shape, fitting = common_shape(corpus.source.lengths(), corpus.target.lengths() + 1, batch.budget)
+            logger.info(
+                f"updates are recorded: {fitting:.0%} of the batches fit {shape.target_rows:,} rows a side in "
+                f"{shape.sentences:,} sentences"
+            )
+            recorded = Recorded(model, shape, precision=precision, smoothing=objective.smoothing)
+        else:
+            logger.info(
+                "updates are not recorded (`train.graphs`): guided alignment has another target for every batch"
+            )
+    # A recorded update is launched as a whole, and gains little from fewer kernels.
+    wanted = section.compile is Use.always or recorded is None
     per_epoch = corpus.num_target_rows / (batch.budget * batch.accumulate)
-    if wanted and compiling_pays(section, updater.device, per_epoch=per_epoch):
-        updater.compiled = CompiledLayers(model)
+    gradients: Gradients = eager
+    if wanted and compiling_pays(section, device, per_epoch=per_epoch):
+        gradients = CompiledGradients(eager, CompiledLayers(model))
+    return gradients if recorded is None else RecordedGradients(gradients, recorded)

@@ -1,4 +1,4 @@
-"""Is this loss a spike? A pure function of the losses before it, so that a run that is resumed decides the same."""
+"""Loss spikes: a pure function of the losses before, so that a resumed run decides the same; and going back."""
 
 import math
 import statistics
@@ -11,17 +11,17 @@ from mt.log import logger
 from mt.train.state import TrainState
 from mt.train.update import Updater
 
-WINDOW = 128  # accepted losses that are looked back on
-LEAST = 32  # without so many nothing is a spike
-MOST = 10  # times that a run goes back
-FLOOR = 0.01  # of the mean: the least deviation, for losses that hardly move
+WINDOW = 128  # accepted losses that a loss is compared with
+LEAST = 32  # with fewer, nothing is a spike
+MOST = 10  # times that a run may go back
+FLOOR = 0.01  # of the mean: the smallest deviation, for losses that hardly vary
 
 
 def is_spike(accepted: Sequence[float], loss: float, sigmas: float) -> bool:
-    """Whether `loss` lies more than `sigmas` standard deviations above the mean of the losses that were accepted.
+    """Whether `loss` is more than `sigmas` standard deviations above the mean of the accepted losses.
 
-    A spike is not accepted, so it does not widen the window by which the next one is judged; with it in, one
-    infinite loss would make every later one look normal, or none. `sigmas` 0: never.
+    A spike is not accepted, so it does not change the decision about the next loss: one infinite loss would spoil every
+    later one. `sigmas` 0: never.
     """
     if not sigmas or len(accepted) < LEAST:
         return False
@@ -30,19 +30,20 @@ def is_spike(accepted: Sequence[float], loss: float, sigmas: float) -> bool:
 
 
 def find_spike(state: TrainState, loss: float, sigmas: float) -> str | None:
-    """What is wrong with the loss of an update, in words; one that is accepted is remembered in `state`."""
+    """What is wrong with the loss of an update, in words; an accepted loss is added to `state`."""
     if is_spike(state.losses, loss, sigmas):
         return f"the loss {loss:.3f} is more than {sigmas:g} deviations above the {len(state.losses)} before it"
-    if sigmas and math.isfinite(loss):  # one that is not would make a mean of nothing
+    if sigmas and math.isfinite(loss):  # a mean with NaN or infinity would be useless
         state.losses = [*state.losses, loss][-WINDOW:]
     return None
 
 
 def go_back(updater: Updater, checkpoints: Checkpoints, state: TrainState) -> None:
-    """After a spike: the weights of the last checkpoint with a score, and on with the text that comes next.
+    """After a spike: load the weights of the last checkpoint with a score, and continue with the next text.
 
-    Only such a one: where signals had others written must not change what is learnt. Steps count on, so the rate
-    moves as it would have. Every process of a group must call it. Raises `MtError` when it comes to nothing.
+    Checkpoints without a score are passed over: when a signal or the clock had one written must not change the result.
+    Steps count on, so the learning rate is not affected. Every process of a group must call it. Raises: MtError: when
+    the run has gone back too often.
     """
     name = updater.group.from_main(lambda: next((str(path) for path in checkpoints.scored()), None))
     if name is None:

@@ -1,4 +1,4 @@
-"""What a run knows about itself, as plain JSON values."""
+"""The counters of a run, as plain JSON values."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -15,14 +15,14 @@ class TrainState:
     seconds: float = 0.0  # spent training, over all attempts
     src_tokens: int = 0
     tgt_tokens: int = 0
-    skipped: int = 0  # updates left out because of non-finite gradients
+    skipped: int = 0  # updates skipped because of non-finite gradients
     skipped_in_a_row: int = 0
     best_score: float | None = None  # higher is better; the negative loss where loss is watched
     best_step: int = 0
     stale: int = 0  # validations since the best
     finished: str | None = None  # why the run ended
-    losses: list[float] = field(default_factory=list)  # the last that were accepted, where spikes are looked for
-    went_back: int = 0  # times that a spike sent the run back to a checkpoint
+    losses: list[float] = field(default_factory=list)  # the last accepted ones, if spikes are detected
+    went_back: int = 0  # how often a spike sent the run back to a checkpoint
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -36,11 +36,11 @@ class TrainState:
             raise CheckpointError(f"The state of this run is of another version of mt: {error}.") from None
 
     def is_best(self, score: float) -> bool:
-        """Whether a score would be a new best, which one that is not finite never is."""
+        """Whether a score would be a new best; one that is not finite never is."""
         return math.isfinite(score) and (self.best_score is None or score > self.best_score)
 
     def record(self, score: float) -> bool:
-        """Note a validation's score; true when it is a new best."""
+        """Count a validation's score; returns whether it is a new best."""
         if self.is_best(score):
             self.best_score, self.best_step, self.stale = score, self.step, 0
             return True

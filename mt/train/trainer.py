@@ -1,16 +1,16 @@
-"""The training loop: update, look, save, go on. Everything it knows is in its state, and the state is on disk.
+"""The training loop: update, log, validate, save. Everything it knows is in its state, and the state is on disk.
 
-Of several processes each runs this loop; they come to every update, validation and save together. The first one's
-clock counts, and it alone looks and writes.
+In a group, each process runs this loop, and all reach every update, validation and save together. The clock of the
+main process counts, and the main process alone validates and writes.
 """
 
-import signal
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from types import FrameType
+
+import torch
 
 from mt.batching import Batch, BatchStream, mix
 from mt.checkpoint import Checkpoint, Checkpoints
@@ -19,13 +19,14 @@ from mt.errors import MtError, StoppedError, counted
 from mt.log import Metrics, Progress, Status, logger
 from mt.nn.transformer import Transformer
 from mt.schedules import rate
+from mt.train.neighbours import Neighbours
 from mt.train.saving import Saver
 from mt.train.sharding import gathered
-from mt.train.signals import heard
+from mt.train.signals import Requests
 from mt.train.spikes import find_spike, go_back
 from mt.train.state import TrainState
-from mt.train.update import Unread, Update, Updater
-from mt.train.validate import Validation, Validator, running_mean, set_weights
+from mt.train.update import PendingUpdate, Update, Updater
+from mt.train.validate import Validation, Validator, ema_weights, set_weights
 from mt.train.window import Window
 
 MAX_SKIPPED_IN_A_ROW = 20
@@ -33,18 +34,31 @@ OnBadUpdate = Callable[[int, str, Update, Sequence[int]], None]  # step, what is
 
 
 @dataclass(frozen=True)
-class Begun:
-    """An update that is not read yet, and what is told of it."""
+class PendingStep:
+    """A step whose update may still be running on the device, with what its log line needs."""
 
-    unread: Unread
+    update: PendingUpdate
     step: int
     epoch: float
     lr: float
     indices: tuple[int, ...]  # of its pairs, on all processes
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """Where the numbers of a run go. The defaults discard them, as all processes but the main one do."""
+
+    metrics: Metrics | None = None
+    progress: Progress | None = None
+    on_validation: Callable[[Validation, TrainState], None] = lambda validation, state: None
+    on_bad_update: OnBadUpdate = lambda step, reason, update, indices: None
+
+
+DISCARD = Outputs()
+
+
 class Trainer:
-    """One run. `fit` trains until a limit is reached; `resume` goes on from a checkpoint."""
+    """One run. `resume` restores a checkpoint; `fit` trains until a limit is reached."""
 
     def __init__(
         self,
@@ -59,8 +73,8 @@ class Trainer:
         schedule: ScheduleConfig,
         model: Transformer | None = None,
     ) -> None:
-        """Args: files: what makes a checkpoint usable by itself (tokenizer, config), by name; model: a whole one to
-        validate with and to hand on, where the updater's is sharded; None: the updater's."""
+        """Args: files: what a checkpoint needs to be usable by itself (tokenizer, config), by name; model: the complete
+        one that is validated and handed on, where the updater's is sharded; None: the updater's."""
         self.updater = updater
         self.group = updater.group
         self.model = model or updater.model
@@ -73,22 +87,18 @@ class Trainer:
         self.schedule = schedule
         self.peak_rate = updater.optimizer.param_groups[0]["lr"]
         self.state = TrainState()
-        self.window = Window(deque(maxlen=50))
-        self.begun: deque[Begun] = deque()
-        # The host is an update ahead of an accelerator, which so never waits for it.
+        self.window = Window(size=50)
+        self.requests = Requests(self.group)
+        self.pending: deque[PendingStep] = deque()
+        self.neighbours = Neighbours(torch.get_num_threads())
+        # The host is one update ahead of an accelerator, so it never waits for the device.
         self.ahead = 0 if updater.device.type == "cpu" else 1
-        self.signal: int | None = None
-        self.answered = False  # a message said that the signal was heard
-        self.told_to_stop = False  # one of several processes got a signal, and all know
-        self.save_asked = self.told_to_save = False  # by SIGUSR1
         self.spiked = False
-        self.on_validation: Callable[[Validation, TrainState], None] = lambda validation, state: None
-        self.on_bad_update: OnBadUpdate = lambda step, reason, update, indices: None
 
     # ---- where the run stands -------------------------------------------------------------------------------
 
-    def shares(self) -> dict[str, float]:
-        """The share of each limit that is behind us, by the limit in words."""
+    def fractions(self) -> dict[str, float]:
+        """How much of each limit is used, by the limit in words."""
         limits = {
             "steps": (self.state.step, self.train.steps),
             "epochs": (self.stream.epoch, self.train.epochs),
@@ -97,14 +107,16 @@ class Trainer:
         return {f"{limit:,.10g} {name}": now / limit for name, (now, limit) in limits.items() if limit is not None}
 
     def done(self) -> float:
-        """The share of the run behind us: of the first limit to be reached."""
-        return max(self.shares().values(), default=0.0)
+        """The fraction of the run that is over: of the limit that will be reached first."""
+        return max(self.fractions().values(), default=0.0)
 
     def why_finished(self) -> str | None:
         patience = self.train.patience
         if patience is not None and self.state.stale >= patience:
             return f"no better {self.train.watch.value} in {counted(patience, 'validation')}"
-        return next((f"the limit of {limit} was reached" for limit, share in self.shares().items() if share >= 1), None)
+        return next(
+            (f"the limit of {limit} was reached" for limit, used in self.fractions().items() if used >= 1), None
+        )
 
     def status(self) -> Status:
         loss, src_rate, tgt_rate = self.window.rates()
@@ -136,51 +148,104 @@ class Trainer:
 
     # ---- the loop -------------------------------------------------------------------------------------------
 
-    def fit(self, metrics: Metrics | None, progress: Progress | None) -> None:
-        """Train until a limit is reached. Only the first of several processes has something to write to.
+    def fit(self, outputs: Outputs = DISCARD) -> None:
+        """Train until a limit is reached.
 
         Raises: StoppedError: on SIGTERM or SIGINT, after saving; MtError: when too many updates in a row fail.
         """
-        with heard(stop=self._on_signal, save=lambda *_: setattr(self, "save_asked", True)), closing(self.stream):
+        with self.requests.handled(), closing(self.stream):
             while self.state.finished is None:
-                self._one_step(metrics, progress)
+                finished, seconds = self.train_step()
+                self.log(finished, seconds, outputs)
+                if self.spiked:
+                    self.finish_pending(outputs)
+                self.validate_if_due(outputs)
+                self.save_if_due(outputs)
+                self.stop_if_requested(outputs)
 
-    def _one_step(self, metrics: Metrics | None, progress: Progress | None) -> None:
+    def train_step(self) -> tuple[list[tuple[PendingStep, Update]], float]:
+        """Launch one update; returns the updates that are finished, and the seconds that this took."""
         started = time.perf_counter()
         lr = self.learning_rate()
         self.state.step += 1
-        batches, seeds, indices = self._deal()
-        unread = self.updater(batches, lr, seeds=seeds)
-        self.begun.append(Begun(unread, self.state.step, self.stream.epoch, lr, indices))
-        read = self._read(ahead=self.ahead)
+        batches, seeds, indices = self._next_batches()
+        update = self.updater(batches, lr, seeds=seeds)
+        self.pending.append(PendingStep(update, self.state.step, self.stream.epoch, lr, indices))
+        finished = self._finished(ahead=self.ahead)
         seconds = time.perf_counter() - started
-        self.state.seconds += seconds
-        self._agree()
-        self._answer()
-        self._tell(read, seconds, metrics, progress)
-        ended = self.why_finished()
-        due = bool(ended) or self.state.step % self.train.validate_every == 0
-        save = self.told_to_save or self.saver.due(self.state)
-        if due or self.stopping or save or self.spiked:
-            self._tell(self._read(ahead=0), 0.0, metrics, progress)
+        self.neighbours.add(seconds)
+        self.state.seconds = self.requests.agree(self.state.seconds + seconds)
+        return finished, seconds
+
+    def log(self, finished: list[tuple[PendingStep, Update]], seconds: float, outputs: Outputs) -> None:
+        """Check, count and show finished updates. Args: seconds: that the last update took."""
+        for step, update in finished:
+            self.check_update(step, update, outputs)
+            self._count(update, step.step)
+            self.window.add(update, seconds)
+            status = self.status()
+            if outputs.progress is not None:
+                outputs.progress.update(status)
+            if outputs.metrics is not None and step.step % self.train.log_every == 0:
+                outputs.metrics.write(
+                    "train", step.step, epoch=step.epoch, loss=update.loss, nll=update.nll, lr=step.lr,
+                    grad_norm=update.grad_norm, src_tokens_per_s=status.src_tokens_per_s,
+                    tgt_tokens_per_s=status.tgt_tokens_per_s,
+                    packing=update.tgt_tokens / (self.batch.budget * self.batch.accumulate), **update.extra,
+                )  # fmt: skip
+
+    def finish_pending(self, outputs: Outputs) -> None:
+        """Wait for all updates, and after a loss spike go back to the last weights with a score."""
+        self.log(self._finished(ahead=0), 0.0, outputs)
         if self.spiked:
             self.spiked = False
             go_back(self.updater, self.checkpoints, self.state)
-        if due:
-            self._validate(metrics, ended)
-            if progress is not None:  # the best may be another now
-                progress.update(self.status())
-        elif save and not self.stopping:
-            self._keep(metrics)
-        if self.stopping:
-            self._answer()
-            if metrics is not None:
-                metrics.sync()
-            self.saver.save(self.state)
-            name = signal.Signals(self.signal).name if self.signal is not None else "a signal to another process"
-            raise StoppedError(f"stopped by {name} at step {self.state.step:,}, saved; the same command goes on.")
 
-    def _deal(self) -> tuple[list[Batch], list[int], tuple[int, ...]]:
+    def validate_if_due(self, outputs: Outputs) -> None:
+        """Validate and save every so many steps, and at the end of the run."""
+        ended = self.why_finished()
+        if ended is None and self.state.step % self.train.validate_every:
+            return
+        self.finish_pending(outputs)
+        self._gather_weights()
+        score, seconds = self.group.from_main(lambda: self._validate(outputs))
+        self.state.seconds += seconds
+        self.state.record(score)
+        self.state.finished = ended or self.why_finished()
+        self._sync(outputs)
+        self.saver.keep(self.state, score=score)
+        self.requests.save = False
+        if outputs.progress is not None:  # the best score may have changed
+            outputs.progress.update(self.status())
+
+    def save_if_due(self, outputs: Outputs) -> None:
+        """Save by the clock, or as a signal requested; a stop saves anyway."""
+        if (self.requests.save or self.saver.due(self.state)) and not self.requests.stop:
+            self.finish_pending(outputs)
+            self._sync(outputs)
+            self.saver.keep(self.state)
+
+    def stop_if_requested(self, outputs: Outputs) -> None:
+        """Raises: StoppedError: where a signal asked for it, after saving."""
+        if self.requests.stop:
+            self.finish_pending(outputs)
+            self.requests.acknowledge()
+            self._sync(outputs)
+            self.saver.save(self.state)
+            raise StoppedError(
+                f"stopped by {self.requests.stop_reason} at step {self.state.step:,}, saved; the same command goes on."
+            )
+
+    def check_update(self, step: PendingStep, update: Update, outputs: Outputs) -> None:
+        """Report the pairs of an update with a gradient that is not finite, or with a loss spike."""
+        reason = "the gradient is not finite"
+        if not update.skipped:
+            reason = find_spike(self.state, update.loss, self.train.spike_sigmas)
+            self.spiked |= reason is not None
+        if reason is not None:
+            outputs.on_bad_update(step.step, reason, update, step.indices)
+
+    def _next_batches(self) -> tuple[list[Batch], list[int], tuple[int, ...]]:
         """This process's batches of the next update, with their seeds, and the indices of all processes' pairs."""
         mine, indices = [], list[int]()
         for place in range(self.batch.accumulate):
@@ -188,60 +253,14 @@ class Trainer:
             if self.group.owns(place):
                 mine.append((next(self.stream), mix(self.train.seed, self.state.step, place)))
             else:
-                self.stream.skip(1)  # every process is at the same place in the data
+                self.stream.skip(1)  # every process stays at the same place in the data
         batches, seeds = zip(*mine, strict=True)
         return list(batches), list(seeds), tuple(indices)
 
-    def _agree(self) -> None:
-        """The first process's clock, and everyone's signals, are known to all."""
-        self.told_to_save, self.save_asked = self.save_asked, False
-        if self.group.world > 1:
-            seconds, signals, saves = self.group.add_up(
-                self.state.seconds if self.group.is_main else 0.0, self.signal is not None, self.told_to_save
-            )
-            self.state.seconds, self.told_to_stop, self.told_to_save = seconds, signals > 0, saves > 0
-
-    @property
-    def stopping(self) -> bool:
-        """Whether this update is the last of this attempt: alone at once, in a group when all know."""
-        return self.told_to_stop if self.group.world > 1 else self.signal is not None
-
-    def _read(self, *, ahead: int) -> list[tuple[Begun, Update]]:
-        """The updates that are done, all but the last `ahead`."""
-        due = [self.begun.popleft() for _ in range(len(self.begun) - ahead)]
-        return [(begun, begun.unread.read()) for begun in due]
-
-    def _tell(
-        self,
-        read: list[tuple[Begun, Update]],
-        seconds: float,
-        metrics: Metrics | None,
-        progress: Progress | None,
-    ) -> None:
-        """Count the updates and show them. Args: seconds: that the last update took."""
-        for begun, update in read:
-            self._judge(begun, update)
-            self._count(update, begun.step)
-            self.window.add(update, seconds)
-            status = self.status()
-            if progress is not None:
-                progress.update(status)
-            if metrics is not None and begun.step % self.train.log_every == 0:
-                metrics.write(
-                    "train", begun.step, epoch=begun.epoch, loss=update.loss, nll=update.nll, lr=begun.lr,
-                    grad_norm=update.grad_norm, src_tokens_per_s=status.src_tokens_per_s,
-                    tgt_tokens_per_s=status.tgt_tokens_per_s,
-                    packing=update.tgt_tokens / (self.batch.budget * self.batch.accumulate), **update.more(),
-                )  # fmt: skip
-
-    def _judge(self, begun: Begun, update: Update) -> None:
-        """Name the lines of an update whose numbers are not to be trusted."""
-        reason = "the gradient is not finite"
-        if not update.skipped:
-            reason = find_spike(self.state, update.loss, self.train.spike_sigmas)
-            self.spiked |= reason is not None
-        if reason is not None:
-            self.on_bad_update(begun.step, reason, update, begun.indices)
+    def _finished(self, *, ahead: int) -> list[tuple[PendingStep, Update]]:
+        """The pending steps but for the last `ahead`, with their numbers, which are waited for."""
+        steps = [self.pending.popleft() for _ in range(len(self.pending) - ahead)]
+        return [(step, step.update.read()) for step in steps]
 
     def _count(self, update: Update, step: int) -> None:
         state = self.state
@@ -257,61 +276,41 @@ class Trainer:
                 f"{step:,}); begin a new run (run.name=...) with a lower `optim.lr`, or `train.precision=fp32`."
             )
 
-    def _validate(self, metrics: Metrics | None, ended: str | None) -> None:
-        self._put_together()
-        score, seconds = self.group.from_main(lambda: self._look(metrics))
-        self.state.seconds += seconds
-        self.state.record(score)
-        self.state.finished = ended or self.why_finished()
-        self._keep(metrics, score=score)
-
-    def _keep(self, metrics: Metrics | None, *, score: float | None = None) -> None:
-        if metrics is not None:
-            metrics.sync()
-        self.saver.keep(self.state, score=score)
-
-    def _look(self, metrics: Metrics | None) -> tuple[float, float]:
-        """Validate and tell of it; returns the score and the seconds that it took."""
+    def _validate(self, outputs: Outputs) -> tuple[float, float]:
+        """Validate, log and hand on the result; returns the score and the seconds that it took."""
         started = time.perf_counter()
-        with running_mean(self.model, None if self.updater.sharded else self.updater.ema):
+        with ema_weights(self.model, None if self.updater.sharded else self.updater.ema):
             validation = self.validator(self.model)
         seconds = time.perf_counter() - started
         score = validation.score(self.train.watch)
-        if metrics is not None:
-            metrics.write(
+        if outputs.metrics is not None:
+            outputs.metrics.write(
                 "dev", self.state.step, loss=validation.loss, bleu=validation.bleu, chrf=validation.chrf,
-                seconds=seconds, **validation.more(),
+                seconds=seconds, **validation.extra(),
             )  # fmt: skip
         logger.info(
             f"step {self.state.step:,}: dev loss {validation.loss:.3f}, BLEU {validation.bleu:.2f}, "
             f"chrF++ {validation.chrf:.2f}{', the best so far' if self.state.is_best(score) else ''}  ({seconds:.0f} s)"
         )
-        self.on_validation(validation, self.state)
+        outputs.on_validation(validation, self.state)
         return score, seconds
 
-    def _put_together(self) -> None:
-        """Bring the whole model of a sharded run up to date: the running mean, where one is kept."""
+    def _sync(self, outputs: Outputs) -> None:
+        """Bring the metrics to the disk before a save: a run that is resumed never writes earlier lines again."""
+        if outputs.metrics is not None:
+            outputs.metrics.sync()
+
+    def _gather_weights(self) -> None:
+        """Copy the weights of a sharded run, or their EMA where there is one, into the complete model."""
         if self.updater.sharded:
-            pieces = self.updater.ema.means if self.updater.ema else dict(self.updater.model.named_parameters())
-            weights = gathered(pieces, keep=self.group.is_main)
+            shards = self.updater.ema.means if self.updater.ema else dict(self.updater.model.named_parameters())
+            weights = gathered(shards, keep=self.group.is_main)
             if self.group.is_main:
                 set_weights(self.model, weights)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        # Of several processes one may get a signal twice, from the cluster and from torchrun, which can also end it.
-        if self.signal is not None and self.group.world == 1:
-            raise KeyboardInterrupt
-        self.signal = number
-
-    def _answer(self) -> None:
-        """Say that a signal was heard: not in its handler, which may come while another message is being written."""
-        if self.signal is not None and not self.answered:
-            self.answered = True
-            logger.info(f"{signal.Signals(self.signal).name}: saving after this update; once more ends at once.")
 
     # ---- on disk --------------------------------------------------------------------------------------------
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on as if the run had never stopped; one that had ended may have been given higher limits since."""
+        """Go on as if the run had never stopped. A run that had ended may have higher limits now."""
         self.state = self.saver.load(checkpoint)
         self.state.finished = self.why_finished()

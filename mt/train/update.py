@@ -1,36 +1,30 @@
-"""One update: forward and backward over some batches, one step of the optimiser.
+"""One update: forward and backward over some batches, then one step of the optimiser.
 
-On an accelerator nothing here waits for it: whether a gradient is finite is decided where the gradient is, and what an
-update did is read by the trainer an update later. Of several processes each has a part of the batches.
+On an accelerator nothing here waits for the device: whether a gradient is finite is decided on the device, and the
+trainer reads an update's numbers one update later. In a group, each process has a part of the batches.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mt.batching import Batch, fill_up
+from mt.batching import Batch
 from mt.checkpoint import Checkpoint, load_into
-from mt.config import Precision
-from mt.device import autocast, autocast_dtype
 from mt.dist import Group
-from mt.losses import Loss, cross_entropy
-from mt.nn.transformer import Transformer
 from mt.optim import Ema, load_optimizer_tensors, optimizer_tensors, set_rate, step_if
-from mt.train.compiled import CompiledLayers
-from mt.train.graphs import Recorded
-from mt.train.guiding import Guiding
-from mt.train.memory import Room, all_or_nothing
+from mt.train.gradients import Gradients
+from mt.train.memory import BatchSplitter
 from mt.train.sharding import gathered, is_sharded, like, whole
 
 
 @dataclass(frozen=True)
 class Update:
-    """What an update did; losses are per target token, in nats. Everything counts the batches of all processes."""
+    """What an update did; losses are per target token, in nats. All numbers are of the batches of all processes."""
 
     loss: float
     nll: float
@@ -38,46 +32,44 @@ class Update:
     src_tokens: int
     tgt_tokens: int
     skipped: bool
-    guided: float | None = None  # the taught head's loss per taught row, in nats; None: nothing was taught
-
-    def more(self) -> dict[str, float]:
-        """What only some runs have, by the name it has in `metrics.jsonl`."""
-        return {} if self.guided is None else {"guided": self.guided}
+    extra: dict[str, float] = field(default_factory=dict)  # of the objective, by the name in `metrics.jsonl`
 
 
-class Unread:
-    """An update whose numbers may still be under way from the device."""
+def no_metrics(sums: Sequence[float]) -> dict[str, float]:
+    return {}
 
-    def __init__(self, numbers: Float[Tensor, " N"], src_tokens: int, tgt_tokens: int) -> None:
-        """Args: numbers: sums of the smoothed loss and of the negative log-likelihood; with guided alignment, its
-        sum and its number of rows; the gradient's norm."""
+
+class PendingUpdate:
+    """An update whose numbers may still be on their way from the device."""
+
+    def __init__(
+        self,
+        numbers: Float[Tensor, " N"],
+        src_tokens: int,
+        tgt_tokens: int,
+        metrics: Callable[[Sequence[float]], dict[str, float]] = no_metrics,
+    ) -> None:
+        """Args: numbers: sums of the smoothed loss, of the negative log-likelihood, and the objective's own, of which
+        `metrics` makes `Update.extra`; then the gradient's norm."""
         self._numbers = numbers.to("cpu", non_blocking=True)
         self._arrived = None
         if numbers.is_cuda:
-            # Read later without this, the numbers would queue behind all that the device was given since.
+            # Without an event, reading would also wait for all work launched since.
             self._arrived = torch.cuda.Event()
             self._arrived.record()
         self._tokens = src_tokens, tgt_tokens
+        self._metrics = metrics
 
     def read(self) -> Update:
-        """Waits until the device has come so far."""
+        """Waits until the device has finished the update."""
         if self._arrived is not None:
             self._arrived.synchronize()
-        smoothed, nll, *taught, norm = self._numbers.tolist()
+        smoothed, nll, *own, norm = self._numbers.tolist()
         src_tokens, tgt_tokens = self._tokens
         return Update(
             smoothed / tgt_tokens, nll / tgt_tokens, norm, src_tokens, tgt_tokens,
-            skipped=not math.isfinite(norm), guided=taught[0] / taught[1] if taught and taught[1] else None,
+            skipped=not math.isfinite(norm), extra=self._metrics(own),
         )  # fmt: skip
-
-
-def batch_loss(model: Transformer, batch: Batch, precision: Precision, smoothing: float) -> Loss:
-    """Loss sums of one batch. The model runs in `precision`; the loss keeps its sums in 32 bits."""
-    shaped = fill_up(batch)
-    with autocast(batch.source.device, precision):
-        hidden = model(shaped.source, shaped.source_rows, shaped.target_in, shaped.target_rows)
-    # CUDA's autocast leaves the last norm, and so `hidden`, in 32 bits; the largest product must not run in them.
-    return cross_entropy(hidden.to(autocast_dtype(precision)), model.out_weight, batch.target_out, smoothing)
 
 
 class Updater:
@@ -85,101 +77,64 @@ class Updater:
 
     def __init__(
         self,
-        model: Transformer,
+        gradients: Gradients,
         optimizer: torch.optim.Optimizer,
         *,
-        precision: Precision,
-        smoothing: float,
         clip_norm: float,
         ema: Ema | None = None,
         group: Group | None = None,
     ) -> None:
-        """Args: clip_norm: gradients are scaled down to this norm; 0 leaves them as they are. group: None: alone."""
-        self.model = model
+        """Args: gradients: of the model's objective, for one batch; clip_norm: gradients are scaled down to this norm,
+        0: never; group: the processes of the run, None: this one alone."""
+        self.compute_gradients = gradients
+        self.objective = gradients.objective
+        self.model = self.objective.model
+        self.precision = self.objective.precision
         self.optimizer = optimizer
-        self.precision = precision
-        self.smoothing = smoothing
         self.clip_norm = clip_norm
         self.ema = ema
         self.group = group or Group()
-        self.sharded = is_sharded(model)
-        self.device = next(model.parameters()).device
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision is Precision.fp16)
-        self.room = Room()
-        self.compiled: CompiledLayers | None = None  # both are set where they pay
-        self.recorded: Recorded | None = None
-        self.guiding: Guiding | None = None  # where one head is taught links
+        self.sharded = is_sharded(self.model)
+        self.device = next(self.model.parameters()).device
+        self.scaler = gradients.scaler
+        self.splitter = BatchSplitter()
 
-    def __call__(self, batches: Sequence[Batch], lr: float, *, seeds: Sequence[int] | None = None) -> Unread:
-        """Gradients are divided once, by the target tokens of all batches: how they were cut does not matter.
+    def __call__(self, batches: Sequence[Batch], lr: float, *, seeds: Sequence[int] | None = None) -> PendingUpdate:
+        """Gradients are divided once, by the target tokens of all batches, so the sizes of batches do not matter.
 
-        An update whose gradients are not finite is skipped: weights, moments and the running mean stay.
+        An update whose gradients are not finite is skipped: weights, moments and EMA stay as they were.
 
-        Args: batches: this process's part of the update; seeds: what the random numbers of each batch (dropout) start
-        from, so that they do not depend on who computes it. None: they go on from where they are.
+        Args: batches: this process's part of the update; seeds: the random seed of each batch (for dropout), so that
+        its random numbers do not depend on which process computes it. None: the generator is not seeded.
         """
         self.model.train()
         rows = [(batch.source_rows.num_rows, batch.target_rows.num_rows) for batch in batches]
-        src_tokens, tgt_tokens = map(int, self.group.add_up(*map(sum, zip(*rows, strict=True))))
-        sums = torch.zeros(2, device=self.device)
+        src_tokens, tgt_tokens = map(int, self.group.all_reduce(*map(sum, zip(*rows, strict=True))))
+        sums = torch.zeros(self.objective.num_sums, device=self.device)
         for number, batch in enumerate(batches):
             if seeds is not None:
                 torch.manual_seed(seeds[number])
-            sums += torch.stack(self.gradients(batch, tgt_tokens))
-        if self.guiding is not None:
-            sums = torch.cat([sums, self.guiding.take()])
-        self._add_up(sums)
-        norm = self._step(lr)
-        return Unread(torch.stack([*sums, norm]), src_tokens, tgt_tokens)
-
-    def gradients(self, batch: Batch, divisor: int | Tensor) -> Loss:
-        """Add the gradient of one batch's loss, over `divisor`, to what is there; returns the sums, not divided.
-
-        Nothing in here waits for another process, unless the model is sharded: a batch that does not fit the memory is
-        cut and done again.
-        """
-        if self.guiding is not None:
-            self.guiding.prepare(batch)
-        batch = batch.to(self.device)
-        if self.sharded:
-            return self._backward(batch, divisor)
-        return self.room.run(batch, lambda part: self.attempt(part, divisor))
-
-    def attempt(self, batch: Batch, divisor: int | Tensor) -> Loss:
-        """`gradients` of a batch that fits. Out of memory, nothing is left of it, and torch's error passes."""
-        loss = self.recorded.run(batch, divisor) if self.recorded is not None else None
-        if loss is not None:
-            return loss
-
-        def work() -> Loss:
-            with all_or_nothing(list(self.model.parameters())):
-                return self._backward(batch, divisor)
-
-        return work() if self.compiled is None else self.compiled.run(work)
-
-    def try_out(self, batch: Batch) -> None:
-        """What `attempt` does to the memory, for a batch of no real pairs; the gradients are the caller's to drop."""
-        if self.guiding is not None:
-            self.guiding.rehearse(batch)
-        self.attempt(batch, 1)
-        if self.guiding is not None:
-            self.guiding.take()
-
-    def _backward(self, batch: Batch, divisor: int | Tensor) -> Loss:
-        if self.guiding is None:
-            loss = batch_loss(self.model, batch, self.precision, self.smoothing)
-            self.scaler.scale(loss.smoothed / divisor).backward()
-        else:
-            with self.guiding.teach(batch) as heard:
-                loss = batch_loss(self.model, batch, self.precision, self.smoothing)
-            self.scaler.scale((loss.smoothed + self.guiding.weighted(heard)) / divisor).backward()
-            self.guiding.count(heard)
-        return Loss(loss.smoothed.detach(), loss.nll.detach())
-
-    def _add_up(self, sums: Tensor) -> None:
-        """Losses and gradients over all processes, in one go; a sharded model has added up its gradients by itself."""
+            sums += self.gradients(batch, tgt_tokens)
+        # Gradients over all processes; those of a sharded model are reduced during its backward pass.
         own = [] if self.sharded else [p.grad for p in self.model.parameters() if p.grad is not None]
-        self.group.all_reduce_sum([*own, sums])
+        self.group.all_reduce_tensors([*own, sums])
+        norm = self._step(lr)
+        return PendingUpdate(torch.stack([*sums, norm]), src_tokens, tgt_tokens, self.objective.metrics)
+
+    def gradients(self, batch: Batch, divisor: int | Tensor) -> Float[Tensor, " K"]:
+        """Add the gradient of one batch's loss over `divisor` to the parameters'; returns the loss's sums, not divided.
+
+        Unless the model is sharded, nothing here waits for another process: a batch that does not fit in memory is
+        split and computed again.
+        """
+        prepared = self.objective.prepare(batch)
+        batch = batch.to(self.device)
+
+        def compute(part: Batch) -> Tensor:
+            needed = prepared if part is batch else self.objective.prepare(part)
+            return self.compute_gradients(part, needed, divisor)
+
+        return compute(batch) if self.sharded else self.splitter.run(batch, compute)
 
     def _step(self, lr: float) -> Float[Tensor, ""]:
         self.scaler.unscale_(self.optimizer)
@@ -196,7 +151,7 @@ class Updater:
     # ---- on disk --------------------------------------------------------------------------------------------
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """What a checkpoint keeps, file by file; each process calls it, and the first one has the result."""
+        """What a checkpoint stores, by file. Every process must call it; the main one gets the result."""
         files = {
             "model": {name: p.detach() for name, p in self.model.named_parameters()},
             "optimizer": optimizer_tensors(self.model, self.optimizer),
@@ -205,7 +160,7 @@ class Updater:
         return {name: gathered(tensors, keep=self.group.is_main) for name, tensors in files.items()}
 
     def load_tensors(self, checkpoint: Checkpoint) -> None:
-        """Put back what `tensors` gave, on as many processes as there are now."""
+        """Restore what `tensors` returned. The number of processes may have changed."""
         model = self.model
         load_into(model, like(checkpoint.model(), model), where=str(checkpoint.path))
         load_optimizer_tensors(model, self.optimizer, like(checkpoint.optimizer(), model))

@@ -1,4 +1,4 @@
-"""How good is the model now? The loss on all of the dev set, and a real translation of a part of it."""
+"""Validation: the loss on the whole dev set, and scores of a real translation of a part of it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,8 +11,8 @@ from mt.config import Precision, Watch
 from mt.metrics import bleu, chrf
 from mt.nn.transformer import Transformer
 from mt.optim import Ema
-from mt.train.update import batch_loss
-from mt.train.watching import AttentionWatch, Watched
+from mt.train.objective import batch_loss
+from mt.train.watching import AttentionLogger, AttentionSnapshot
 
 
 @dataclass(frozen=True)
@@ -23,20 +23,20 @@ class Validation:
     sources: list[str]
     references: list[str]
     hypotheses: list[str]
-    attention: Watched | None = None
+    attention: AttentionSnapshot | None = None
 
-    def more(self) -> dict[str, float]:
-        """What only some runs have, by the name it has in `metrics.jsonl`."""
+    def extra(self) -> dict[str, float]:
+        """Entries for `metrics.jsonl` that only some runs have."""
         return {} if self.attention is None else self.attention.scalars()
 
     def score(self, watch: Watch) -> float:
-        """What "best" compares: higher is better."""
+        """The score that decides which checkpoint is best; higher is better."""
         return {Watch.loss: -self.loss, Watch.bleu: self.bleu, Watch.chrf: self.chrf}[watch]
 
 
 @contextmanager
-def running_mean(model: Transformer, ema: Ema | None) -> Iterator[None]:
-    """Inside, the model has the mean weights, where a mean is kept."""
+def ema_weights(model: Transformer, ema: Ema | None) -> Iterator[None]:
+    """Inside, the model has the EMA of its weights, where there is one."""
     if ema is None:
         yield
         return
@@ -66,17 +66,17 @@ class Validator:
         tokens: int,
         pairs: int,
         bleu_tokenizer: str,
-        watch: AttentionWatch | None = None,
+        attention: AttentionLogger | None = None,
     ) -> None:
-        """Args: tokens: budget of a batch; pairs: how many dev sentences are translated; watch: pairs of which the
-        cross-attention is looked at."""
+        """Args: tokens: budget of a batch; pairs: how many dev sentences are translated; attention: the pairs whose
+        cross-attention is logged."""
         self.dev = dev
         self.translate = translate
         self.precision = precision
         self.tokens = tokens
         self.pairs = pairs
         self.bleu_tokenizer = bleu_tokenizer
-        self.watch = watch
+        self.attention = attention
 
     @torch.no_grad()
     def __call__(self, model: Transformer) -> Validation:
@@ -96,5 +96,5 @@ class Validator:
             sources=sources,
             references=references,
             hypotheses=hypotheses,
-            attention=self.watch(model) if self.watch is not None else None,
+            attention=self.attention(model) if self.attention is not None else None,
         )

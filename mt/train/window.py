@@ -1,16 +1,15 @@
 """Throughput and loss over the last updates, for the progress line."""
 
 from collections import deque
-from dataclasses import dataclass
 
 from mt.train.update import Update
 
 
-@dataclass
 class Window:
-    """Throughput and loss over the last updates, for the progress line."""
+    """The last `size` updates, each with the seconds that it took."""
 
-    updates: deque[tuple[Update, float]]
+    def __init__(self, size: int) -> None:
+        self.updates: deque[tuple[Update, float]] = deque(maxlen=size)
 
     def add(self, update: Update, seconds: float) -> None:
         self.updates.append((update, seconds))

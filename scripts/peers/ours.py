@@ -36,6 +36,8 @@ def main(job: Job) -> None:
     from mt.optim import make_optimizer
     from mt.schedules import rate
     from mt.tokenizer import Tokenizer
+    from mt.train.gradients import EagerGradients
+    from mt.train.objective import TranslationLoss
     from mt.train.update import Update, Updater
 
     set_up_cpu(job.threads)
@@ -58,9 +60,8 @@ def main(job: Job) -> None:
         model, OptimConfig(lr=recipe.PEAK_RATE, beta1=recipe.BETAS[0], beta2=recipe.BETAS[1], eps=recipe.EPS)
     )
     precision = Precision(job.precision)
-    updater = Updater(
-        model, optimizer, precision=precision, smoothing=recipe.LABEL_SMOOTHING, clip_norm=recipe.CLIP_NORM
-    )
+    objective = TranslationLoss(model, precision=precision, smoothing=recipe.LABEL_SMOOTHING)
+    updater = Updater(EagerGradients(objective), optimizer, clip_norm=recipe.CLIP_NORM)
     schedule = ScheduleConfig(name=ScheduleKind.inverse_sqrt, warmup_steps=recipe.RATE_WARM_UP)
     window: list[Update] = []
     for update in range(1, job.updates + 1):

@@ -27,14 +27,14 @@ from mt.cli.main import main
 from mt.train.trainer import Trainer
 
 if __name__ == "__main__":
-    stop, deal = int(sys.argv.pop(1)), Trainer._deal
+    stop, deal = int(sys.argv.pop(1)), Trainer._next_batches
 
     def deal_or_stop(trainer):
         if trainer.state.step == stop and trainer.group.rank == trainer.group.world - 1:
             signal.raise_signal(signal.SIGTERM)
         return deal(trainer)
 
-    Trainer._deal = deal_or_stop
+    Trainer._next_batches = deal_or_stop
     sys.exit(main(sys.argv[1:]))
 """
 
@@ -113,7 +113,9 @@ def workers(process) -> list[int]:
 
 
 def test_two_processes_give_what_one_gives(folder, command, together, alone):
-    process = together(folder, *command("two"), "train.save_minutes=1e-6", "data.workers=1")  # after every update, where both agree
+    process = together(
+        folder, *command("two"), "train.save_minutes=1e-6", "data.workers=1"
+    )  # after every update, where both agree
     said = process.end(), process.stdout.read_text(), process.stderr.read_text()
     assert said[0] == 0, said[2]
     assert (numbers_of(folder / "runs/two"), weights_of(folder / "runs/two")) == alone

@@ -33,8 +33,7 @@ def test_files_that_may_not_grow_cost_two_checkpoints_and_one_warning(tmp_path, 
         seen.append((state.step, last.step if last else None))
         small_files(10_000 if state.step in (8, 12) else None)
 
-    trainer.on_validation = on_validation
-    fit(trainer, tmp_path)
+    fit(trainer, tmp_path, on_validation=on_validation)
     small_files(None)
     assert seen == [(4, None), (8, 4), (12, 4), (16, 4), (20, 16)]
     warnings = [text for text in caplog.messages if "cannot be written" in text]
@@ -83,8 +82,7 @@ def test_a_disk_that_takes_no_more_for_a_while_costs_two_checkpoints_and_one_war
         seen.append((state.step, last.step if last else None))
         become(what if state.step in (8, 12) else None)
 
-    trainer.on_validation = on_validation
-    fit(trainer, tmp_path)
+    fit(trainer, tmp_path, on_validation=on_validation)
     assert seen == [(4, None), (8, 4), (12, 4), (16, 4), (20, 16)]
     (warning,) = caplog.messages
     assert f"{reason}. Training goes on, and the next save tries again." in warning and str(folder) in warning

@@ -13,16 +13,17 @@ from toy import number_pairs, number_tokenizer, tiny_model, updater_of
 
 from mt.batching import BatchStream, TokenizedCorpus
 from mt.checkpoint import Checkpoints
-from mt.config import BatchConfig, ScheduleConfig, ScheduleKind, TrainConfig
+from mt.config import BatchConfig, Precision, ScheduleConfig, ScheduleKind, TrainConfig
 from mt.errors import StoppedError
 from mt.log import read_metrics
 from mt.optim import Ema
 from mt.tokenizer import Tokenizer
-from mt.train.guiding import Guiding
+from mt.train.guiding import GuidedAlignment
 from mt.train.links import read_links
+from mt.train.objective import TranslationLoss
 from mt.train.trainer import Trainer
 from mt.train.validate import Validator
-from mt.train.watching import AttentionWatch
+from mt.train.watching import AttentionLogger
 
 LETTERS = "abcdefghij"
 SETTINGS = (
@@ -149,18 +150,20 @@ def make(folder: Path, *, workers: int = 0) -> Trainer:
     ]
     corpus = TokenizedCorpus(pairs, tokenizer)
     model, batch = tiny_model(dropout=0.1), BatchConfig(tokens=32, max_length=32, accumulate=3, pool=8)
-    updater = updater_of(model, ema=Ema(model, 0.5), clip_norm=1.0)
     table = read_links([str(texts[1])], [str(texts[0])], corpus, src="en", tgt="de")
-    updater.guiding = Guiding(model, corpus, table, layer=0, head=0, weight=0.5)
-    watch = AttentionWatch(tokenizer, pairs[:2], max_length=32, taught=updater.guiding.reading)
+    objective = GuidedAlignment(
+        TranslationLoss(model, precision=Precision.fp32, smoothing=0.1), corpus, table, layer=0, head=0, weight=0.5
+    )
+    updater = updater_of(model, guide=lambda translation: objective, ema=Ema(model, 0.5), clip_norm=1.0)
+    attention = AttentionLogger(tokenizer, pairs[:2], max_length=32, guided=objective.heads)
     return Trainer(
         updater=updater,
         stream=BatchStream(corpus, batch, seed=1, sampling=True, workers=workers),
         validator=Validator(
-            corpus, list, precision=updater.precision, tokens=64, pairs=2, bleu_tokenizer="13a", watch=watch
+            corpus, list, precision=updater.precision, tokens=64, pairs=2, bleu_tokenizer="13a", attention=attention
         ),
         checkpoints=Checkpoints(folder / "checkpoints", 2),
-        files=updater.guiding.files(),
+        files=objective.files(),
         train=TrainConfig(steps=STEPS, validate_every=5, log_every=1, keep=2),
         batch=batch,
         schedule=ScheduleConfig(name=ScheduleKind.cosine, warmup_steps=3),
@@ -175,14 +178,14 @@ def run_to(folder: Path, *stops: int, workers: int = 0):
         saved = trainer.checkpoints.latest()
         if saved is not None:
             trainer.resume(saved)
-        deal = trainer._deal
+        deal = trainer._next_batches
 
         def deal_or_stop(trainer=trainer, deal=deal, stop=stop):
             if trainer.state.step == stop:
-                trainer.signal = 15
+                trainer.requests.signal = 15
             return deal()
 
-        trainer._deal = deal_or_stop
+        trainer._next_batches = deal_or_stop
         if stop is None:
             fit(trainer, folder)
         else:

@@ -14,7 +14,7 @@ from mt.errors import StoppedError
 from mt.log import Metrics, read_metrics
 from mt.optim import Ema, optimizer_tensors
 from mt.tokenizer import Tokenizer
-from mt.train.trainer import Trainer
+from mt.train.trainer import Outputs, Trainer
 from mt.train.validate import Validation
 
 EVERY = 4  # updates between validations
@@ -64,9 +64,9 @@ def make(folder, *, accumulate: int, workers: int = 0, save_minutes: float | Non
     return trainer
 
 
-def fit(trainer: Trainer, folder) -> None:
+def fit(trainer: Trainer, folder, **outputs) -> None:
     with Metrics(folder, step=trainer.state.step, tensorboard=False) as metrics:
-        trainer.fit(metrics, Silent())  # pyright: ignore[reportArgumentType]
+        trainer.fit(Outputs(metrics, Silent(), **outputs))  # pyright: ignore[reportArgumentType]
 
 
 def everything(trainer: Trainer, folder) -> tuple[dict[str, torch.Tensor], object]:

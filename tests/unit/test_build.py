@@ -1,5 +1,6 @@
 """What two sections must agree on, and what is read for training."""
 
+import random
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,14 @@ from toy import number_pairs
 from mt.build import (
     check,
     describe,
-    make_guiding,
+    make_attention_logger,
     make_model,
+    make_objective,
     make_trainer,
-    make_watch,
     own_device,
-    read_material,
+    prepare_data,
 )
+from mt.checkpoint import random_state
 from mt.config import (
     AlignmentConfig,
     BatchConfig,
@@ -35,8 +37,9 @@ from mt.errors import CheckpointError, ConfigError
 from mt.interpret.align import Reading
 from mt.material import test_set
 from mt.train.folder import RunFolder
-from mt.train.guiding import Guiding
+from mt.train.guiding import GuidedAlignment
 from mt.train.memory import worst_batches
+from mt.train.objective import TranslationLoss
 
 test_set.__test__ = False  # it is no test
 
@@ -138,40 +141,46 @@ def test_the_head_that_is_taught_is_the_one_asked_for_else_of_the_last_layer_but
     Path("train.links").write_text("0-0\n" * 60)
     small = ModelConfig(dim=16, heads=2, ffn_dim=24, encoder_layers=1, decoder_layers=layers)
     asked = own(alignment=AlignmentConfig(links=["train.links"], layer=layer, head=2), model=small)
-    material = read_material(asked)
-    assert len(material.links) == len(material.train)
-    guiding = make_guiding(asked, material, make_model(asked, material.tokenizer, torch.device("cpu")))
-    assert guiding.reading == Reading(expected, (1,), shifted=True)
+    prepared = prepare_data(asked)
+    assert len(prepared.links) == len(prepared.train)
+    guided = make_objective(asked, prepared, make_model(asked, prepared.tokenizer, torch.device("cpu")), Precision.fp32)
+    assert guided.heads == Reading(expected, (1,), shifted=True)
 
 
-def test_what_is_tried_out_and_sped_up_is_taught_too(files, monkeypatch):
-    """A lesson takes memory beside a batch, and an update with lessons is not recorded."""
+def test_memory_is_measured_and_updates_are_accelerated_with_guided_alignment(files, monkeypatch):
+    """An alignment target takes memory beside a batch, and an update with one is not recorded."""
     Path("train.links").write_text("0-0\n" * 60)
     small = ModelConfig(dim=16, heads=2, ffn_dim=24, encoder_layers=1, decoder_layers=2)
     asked = own(alignment=AlignmentConfig(links=["train.links"]), model=small, batch=BatchConfig(tokens="auto"))
-    tried, taught = [], []
+    tried, guided = [], []
 
     def budget(attempt, corpus, *args, **options):
-        for batch in worst_batches(100, shortest=2, longest=5, pieces=(9, 9)):
+        for batch in worst_batches(100, shortest=2, longest=5, vocabularies=(9, 9)):
             tried.append(batch.target_rows.num_rows)
             attempt(batch)
         return 512
 
-    rehearse = Guiding.rehearse
-    monkeypatch.setattr(
-        Guiding, "rehearse", lambda self, batch: (taught.append(batch.target_rows.num_rows), rehearse(self, batch))
-    )
+    largest = GuidedAlignment.prepare_largest
+
+    def prepare_largest(self, batch):
+        target = largest(self, batch)
+        guided.append(int(target.num_rows))
+        return target
+
+    monkeypatch.setattr(GuidedAlignment, "prepare_largest", prepare_largest)
     monkeypatch.setattr("mt.build.find_budget", budget)
-    monkeypatch.setattr("mt.build.speed_up", lambda updater, *args: taught.append(updater.guiding.reading.layer))
-    material = read_material(asked)
-    model = make_model(asked, material.tokenizer, torch.device("cpu"))
-    assert make_trainer(asked, material, RunFolder(files / "run"), model).batch.budget == 512
-    assert taught == [*tried, 0] and tried == [100, 100]
+    monkeypatch.setattr(
+        "mt.build.accelerate", lambda eager, *args: (guided.append(eager.objective.heads.layer), eager)[1]
+    )
+    prepared = prepare_data(asked)
+    model = make_model(asked, prepared.tokenizer, torch.device("cpu"))
+    assert make_trainer(asked, prepared, RunFolder(files / "run"), model).batch.budget == 512
+    assert guided == [*tried, 0] and tried == [100, 100]
 
 
 def test_every_random_number_of_a_run_begins_at_its_seed(files):
     asked = own()
-    tokenizer, states = read_material(asked).tokenizer, []
+    tokenizer, states = prepare_data(asked).tokenizer, []
     for _ in range(2):
         random.seed()
         torch.seed()
@@ -182,37 +191,38 @@ def test_every_random_number_of_a_run_begins_at_its_seed(files):
 
 def test_links_of_no_weight_are_not_read(files):
     asked = own(alignment=AlignmentConfig(links=["not.there"], weight=0))
-    material = read_material(asked)
-    assert material.links is None
-    assert make_guiding(asked, material, make_model(asked, material.tokenizer, torch.device("cpu"))) is None
+    prepared = prepare_data(asked)
+    assert prepared.links is None
+    model = make_model(asked, prepared.tokenizer, torch.device("cpu"))
+    assert isinstance(make_objective(asked, prepared, model, Precision.fp32), TranslationLoss)
 
 
 def test_links_without_text_of_ones_own_are_refused_before_anything_is_fetched():
     with pytest.raises(ConfigError, match=r"`alignment.links` goes with text of your own"):
-        read_material(config(alignment=AlignmentConfig(links=["a.links"])))
+        prepare_data(config(alignment=AlignmentConfig(links=["a.links"])))
 
 
 def test_nobody_looks_at_attention_where_no_pairs_are_asked_for(files):
     asked = own()
-    material = read_material(asked)
-    assert len(make_watch(asked, material, max_length=64, guiding=None).sources) == 3
+    prepared = prepare_data(asked)
+    assert len(make_attention_logger(asked, prepared, max_length=64, guided=None).sources) == 3
     asked.train.attention_pairs = None
-    assert make_watch(asked, material, max_length=64, guiding=None) is None
+    assert make_attention_logger(asked, prepared, max_length=64, guided=None) is None
 
 
 def test_refused_and_limited_pairs_are_counted(files):
     Path("train.tsv").write_text(Path("train.tsv").read_text(encoding="utf-8") + "\teins\none\t\n", encoding="utf-8")
-    found = read_material(own())
+    found = prepare_data(own())
     assert (len(found.train), found.refusals["empty"], found.refusals["read"]) == (60, 2, 62)
-    assert len(read_material(own(data={"limit": 10})).train) == 10
+    assert len(prepare_data(own(data={"limit": 10})).train) == 10
 
 
 def test_the_model_knows_what_it_was_trained_on(files):
     text = Path("train.tsv").read_text(encoding="utf-8").splitlines()
     Path("train.tsv").write_text("".join(f"One. Two. {line}\n" for line in text), encoding="utf-8")
-    material = read_material(own())
-    told = describe(own(), material, Precision.fp32)
-    assert told.usual == material.usual == Usual(int(material.train.source.lengths().max()), 3)
+    prepared = prepare_data(own())
+    told = describe(own(), prepared, Precision.fp32)
+    assert told.usual == prepared.usual == Usual(int(prepared.train.source.lengths().max()), 3)
 
 
 @pytest.mark.parametrize(("positions", "kept"), [(Positions.sinusoidal, 4), (Positions.rotary, 5)])
@@ -220,7 +230,7 @@ def test_dev_sentences_beyond_the_table_of_positions_are_left_out(files, positio
     lines = Path("dev.tsv").read_text(encoding="utf-8").split("\n")
     Path("dev.tsv").write_text("\n".join([f"{'one ' * 70}\teins", *lines[1:]]), encoding="utf-8")
     sections = {"batch": BatchConfig(max_length=32), "model": ModelConfig(max_length=32, positions=positions)}
-    found = read_material(own(**sections))
+    found = prepare_data(own(**sections))
     assert len(found.dev) == kept and len(found.corpus.dev) == 5
     assert ("left out 1 dev pair of more than 32 pieces (`model.max_length`) a side" in caplog.messages) == (kept == 4)
 

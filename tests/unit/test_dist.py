@@ -33,7 +33,7 @@ def pair():
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(module, "BEAT_SECONDS", 0.001)
 
 
@@ -66,10 +66,10 @@ def test_alone_every_call_is_free(monkeypatch):
     for name in ("all_reduce", "broadcast"):
         monkeypatch.setattr(dist, name, None)
     group, tensor = Group(), torch.ones(3)
-    group.all_reduce_sum([tensor])
-    group.spread([tensor])
+    group.all_reduce_tensors([tensor])
+    group.broadcast([tensor])
     with group.main_first():
-        assert (group.add_up(2, 0.5), group.from_main(lambda: "done"), group.is_main) == ([2, 0.5], "done", True)
+        assert (group.all_reduce(2, 0.5), group.from_main(lambda: "done"), group.is_main) == ([2, 0.5], "done", True)
     assert tensor.tolist() == [1, 1, 1] and all(group.owns(place) for place in range(5))
 
 
@@ -147,9 +147,9 @@ def test_sums_go_back_to_where_they_came_from(monkeypatch, pair):
     monkeypatch.setattr(dist, "all_reduce", lambda flat: (calls.append(flat.numel()), flat.mul_(2)))
     tensors = [torch.arange(6.0).view(2, 3), torch.tensor(7.0), torch.arange(4.0).view(2, 2).t()]
     group = pair()[1]
-    group.all_reduce_sum(tensors)
+    group.all_reduce_tensors(tensors)
     assert [t.tolist() for t in tensors] == [[[0, 2, 4], [6, 8, 10]], 14, [[0, 4], [2, 6]]] and calls == [6, 5]
-    assert group.add_up(3, 2.0**40 + 1, 0.5) == [6, 2 * (2.0**40 + 1), 1]
+    assert group.all_reduce(3, 2.0**40 + 1, 0.5) == [6, 2 * (2.0**40 + 1), 1]
 
 
 def test_batches_are_dealt_like_cards(pair):
@@ -227,7 +227,7 @@ def test_who_lives_is_waited_for_however_long_and_who_does_not_is_not(monkeypatc
 
 def test_signs_of_life_are_given_inside_and_end_with_the_block(pair, impatient, monkeypatch):
     main, _ = pair()
-    monkeypatch.setattr(Group, "add_up", lambda self, *numbers: list(numbers))
+    monkeypatch.setattr(Group, "all_reduce", lambda self, *numbers: list(numbers))
     monkeypatch.setattr(HashStore, "clone", lambda self: self, raising=False)
     with main.alive():
         (pulse,) = (thread for thread in threading.enumerate() if thread.name == "pulse")
@@ -240,7 +240,7 @@ def test_signs_of_life_are_given_inside_and_end_with_the_block(pair, impatient, 
 
 def test_the_reason_of_a_failure_reaches_the_others(pair, impatient, monkeypatch):
     main, other = pair()
-    monkeypatch.setattr(Group, "add_up", lambda self, *numbers: list(numbers))
+    monkeypatch.setattr(Group, "all_reduce", lambda self, *numbers: list(numbers))
     monkeypatch.setattr(HashStore, "clone", lambda self: self, raising=False)
     waiting = Thread(other.from_main, list)
     with pytest.raises(DataError, match="no such file"), main.alive():
@@ -254,7 +254,7 @@ def test_the_reason_of_a_failure_reaches_the_others(pair, impatient, monkeypatch
 
 def test_a_stop_is_no_failure(pair, monkeypatch):
     main, _ = pair()
-    monkeypatch.setattr(Group, "add_up", lambda self, *numbers: list(numbers))
+    monkeypatch.setattr(Group, "all_reduce", lambda self, *numbers: list(numbers))
     monkeypatch.setattr(HashStore, "clone", lambda self: self, raising=False)
     with pytest.raises(StoppedError), main.alive():
         raise StoppedError("stopped")
@@ -267,11 +267,11 @@ def test_none_leaves_before_the_last_for_the_store_may_go_with_the_first(pair, i
     main, other = pair()
     together, asked, gone, go = threading.Barrier(2), [], [], threading.Event()
 
-    def add_up(self, *numbers):
+    def all_reduce(self, *numbers):
         asked.append(self.rank)
         together.wait(60)
 
-    monkeypatch.setattr(Group, "add_up", add_up)
+    monkeypatch.setattr(Group, "all_reduce", all_reduce)
     monkeypatch.setattr(HashStore, "clone", lambda self: self, raising=False)
 
     def through(group: Group) -> None:
@@ -298,6 +298,10 @@ def test_a_collective_that_breaks_is_told_in_our_words(pair, monkeypatch):
     monkeypatch.setattr(dist, "all_reduce", broken)
     monkeypatch.setattr(dist, "broadcast", lambda tensor, src: broken(tensor))
     group = pair()[0]
-    for call in (lambda: group.add_up(1), lambda: group.all_reduce_sum([torch.ones(2)]), lambda: group.spread([CPU])):
+    for call in (
+        lambda: group.all_reduce(1),
+        lambda: group.all_reduce_tensors([torch.ones(2)]),
+        lambda: group.broadcast([CPU]),
+    ):
         with pytest.raises(LostError, match="another process of the run failed or hung"):
             call()

@@ -1,7 +1,6 @@
-"""Guided alignment: the lesson and its loss by hand, and a head that learns what it is told."""
+"""Guided alignment: the target and its loss by hand, and a head that learns it."""
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from toy import number_corpus, number_pairs, number_tokenizer, stream_of, tiny_model
 
 from mt.config import OptimConfig
-from mt.guided import Guide, Lesson, guided_loss, make_lesson
+from mt.guided import AlignmentTarget, GuidedHead, alignment_loss, alignment_target
 from mt.interpret.record import force
 from mt.nn.attention import attend_explicit
 from mt.nn.ragged import Ragged
@@ -19,17 +18,17 @@ from mt.optim import make_optimizer
 from mt.words import NO_WORD
 
 
-def test_a_lesson_by_hand():
+def test_a_target_by_hand():
     """Two sentences; word 0 of the first target is linked to a source word of two pieces, its word 1 to none."""
     links = [{(0, 0)}, {(1, 0), (0, 0)}]
-    lesson = make_lesson(links, [[0, 0, 1, NO_WORD], [0, 1, NO_WORD]], [[0, 1], [0, NO_WORD]])
-    assert lesson.rows.tolist() == [1, 1, 4, 4]  # row 0 and row 3 are the begin marks
-    assert lesson.columns.tolist() == [0, 1, 0, 1]
-    assert lesson.shares.tolist() == [0.5, 0.5, 0.5, 0.5]
+    target = alignment_target(links, [[0, 0, 1, NO_WORD], [0, 1, NO_WORD]], [[0, 1], [0, NO_WORD]])
+    assert target.rows.tolist() == [1, 1, 4, 4]  # row 0 and row 3 are the begin marks
+    assert target.columns.tolist() == [0, 1, 0, 1]
+    assert target.shares.tolist() == [0.5, 0.5, 0.5, 0.5]
 
 
 def word_by_word(links, source_words, target_words):
-    """`make_lesson` with every source piece asked about every target piece."""
+    """`alignment_target` with every source token compared with every target token."""
     found, first = [], 0
     for linked, sources, targets in zip(links, source_words, target_words, strict=True):
         for row, target in enumerate(targets, first + 1):
@@ -43,44 +42,44 @@ WORDS = st.lists(st.integers(NO_WORD, 3), max_size=6)
 
 
 @given(st.lists(st.tuples(st.sets(st.tuples(st.integers(0, 3), st.integers(0, 3))), WORDS, WORDS), max_size=3))
-def test_a_lesson_has_the_pieces_of_linked_words_and_no_others(pairs):
+def test_a_target_has_the_tokens_of_linked_words_and_no_others(pairs):
     sides = [list(side) for side in zip(*pairs, strict=True)] or [[], [], []]
-    lesson, expected = make_lesson(*sides), word_by_word(*sides)
-    assert list(zip(lesson.rows.tolist(), lesson.columns.tolist(), strict=True)) == [place[:2] for place in expected]
-    torch.testing.assert_close(lesson.shares, torch.tensor([share for *_, share in expected]))
-    assert lesson.num_rows == len({row for row, *_ in expected})
+    target, expected = alignment_target(*sides), word_by_word(*sides)
+    assert list(zip(target.rows.tolist(), target.columns.tolist(), strict=True)) == [place[:2] for place in expected]
+    torch.testing.assert_close(target.shares, torch.tensor([share for *_, share in expected]))
+    assert target.num_rows == len({row for row, *_ in expected})
 
 
-def test_no_links_no_lesson():
-    lesson = make_lesson([set()], [[0, NO_WORD]], [[0]])
+def test_no_links_no_loss():
+    target = alignment_target([set()], [[0, NO_WORD]], [[0]])
     rows = Ragged.from_lengths([2])
-    loss = guided_loss(torch.ones(2, 4), torch.ones(2, 4), queries=rows, keys=rows, lesson=lesson)
+    loss = alignment_loss(torch.ones(2, 4), torch.ones(2, 4), queries=rows, keys=rows, target=target)
     assert loss == 0
 
 
 def test_the_loss_is_the_cross_entropy_of_the_explicit_weights():
     q, kv = torch.randn(5, 2, 4), torch.randn(7, 2, 2, 4)
     queries, keys = Ragged.from_lengths([2, 3]), Ragged.from_lengths([4, 3])
-    lesson = Lesson(torch.tensor([1, 1, 4]), torch.tensor([0, 3, 2]), torch.tensor([0.5, 0.5, 1.0]))
+    target = AlignmentTarget(torch.tensor([1, 1, 4]), torch.tensor([0, 3, 2]), torch.tensor([0.5, 0.5, 1.0]))
     _, maps = attend_explicit(q, kv, queries=queries, keys=keys)
     expected = -(0.5 * maps[0][1, 1, 0].log() + 0.5 * maps[0][1, 1, 3].log() + maps[1][1, 2, 2].log())
-    found = guided_loss(q[:, 1], kv[:, 0, 1], queries=queries, keys=keys, lesson=lesson)
+    found = alignment_loss(q[:, 1], kv[:, 0, 1], queries=queries, keys=keys, target=target)
     torch.testing.assert_close(found, expected)
 
 
 def test_the_loss_is_made_in_32_bits_within_a_pass_in_16():
     rows = Ragged.from_lengths([3])
-    lesson = Lesson(torch.tensor([1, 2]), torch.tensor([0, 2]), torch.tensor([1.0, 1.0]))
+    target = AlignmentTarget(torch.tensor([1, 2]), torch.tensor([0, 2]), torch.tensor([1.0, 1.0]))
     q, k = torch.randn(3, 8), torch.randn(3, 8)
-    exact = guided_loss(q, k, queries=rows, keys=rows, lesson=lesson)
+    exact = alignment_loss(q, k, queries=rows, keys=rows, target=target)
     with torch.autocast("cpu", torch.bfloat16):
-        assert guided_loss(q, k, queries=rows, keys=rows, lesson=lesson) == exact
+        assert alignment_loss(q, k, queries=rows, keys=rows, target=target) == exact
 
 
 def test_a_head_that_looks_evenly_pays_the_log_of_what_it_sees():
     queries, keys = Ragged.from_lengths([2]), Ragged.from_lengths([4])
-    lesson = Lesson(torch.tensor([1]), torch.tensor([2]), torch.tensor([1.0]))
-    loss = guided_loss(torch.zeros(2, 4), torch.randn(4, 4), queries=queries, keys=keys, lesson=lesson)
+    target = AlignmentTarget(torch.tensor([1]), torch.tensor([2]), torch.tensor([1.0]))
+    loss = alignment_loss(torch.zeros(2, 4), torch.randn(4, 4), queries=queries, keys=keys, target=target)
     assert loss.item() == pytest.approx(math.log(4))
 
 
@@ -92,13 +91,13 @@ def pieces(batch):
 
 def test_only_the_parts_of_the_head_and_below_get_a_gradient():
     model, batch = tiny_model(decoder_layers=2), next(stream_of(number_corpus(8)))
-    guide = Guide(model, number_tokenizer(), layer=0, head=1)
+    head = GuidedHead(model, number_tokenizer(), layer=0, head=1)
     texts = [(p.src, p.tgt) for p in (number_pairs(8)[i] for i in batch.indices)]
     links = [{(i, i) for i in range(len(src.split()))} for src, _ in texts]
-    lesson = guide.lesson(texts, links, *pieces(batch))
-    with guide.teach(lesson) as heard:
+    target = head.target(texts, links, *pieces(batch))
+    with head.compare(target) as loss:
         model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
-    heard.loss.backward()
+    loss.value.backward()
     query = model.decoder[0].cross_attention.query.weight.grad
     assert query[:8].abs().max() == 0
     assert query[8:].abs().max() > 0
@@ -106,33 +105,24 @@ def test_only_the_parts_of_the_head_and_below_get_a_gradient():
     assert all(p.grad is None for p in model.decoder[1].parameters())
 
 
-def test_a_pass_that_is_not_taught_leaves_no_loss_and_threads_do_not_meet():
+def test_a_pass_outside_of_compare_sets_no_loss():
     model, batch = tiny_model(), next(stream_of(number_corpus(8)))
-    guide = Guide(model, number_tokenizer(), layer=0, head=0)
-    lessons = [Lesson(torch.tensor([1]), torch.tensor([column]), torch.tensor([1.0])) for column in (0, 1)]
-
-    def taught(lesson):
-        with guide.teach(lesson) as heard:
-            model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
-        return heard.loss.item()
-
-    alone = [taught(lesson) for lesson in lessons]
-    with ThreadPoolExecutor(2) as pool:
-        together = list(pool.map(taught, lessons * 4))
-    assert together == alone * 4
-    with guide.teach(lessons[0]) as heard:
+    head = GuidedHead(model, number_tokenizer(), layer=0, head=0)
+    target = AlignmentTarget(torch.tensor([1]), torch.tensor([0]), torch.tensor([1.0]))
+    with head.compare(target) as loss:
         pass
     model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
-    assert heard.loss is None
-    guide.release()
-    assert model.decoder[0].cross_attention.listener is None
+    assert loss.value is None
+    with head.compare(target) as loss:
+        model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
+    assert loss.value > 0
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2])
 def test_a_head_learns_links_that_no_translation_would_teach(kv_heads):
     """Every word is told to look at the first one."""
     model, corpus = tiny_model(kv_heads=kv_heads), number_corpus(60)
-    guide, stream = Guide(model, number_tokenizer(), layer=0, head=1), stream_of(corpus, tokens=256)
+    head, stream = GuidedHead(model, number_tokenizer(), layer=0, head=1), stream_of(corpus, tokens=256)
     optimizer = make_optimizer(model, OptimConfig(lr=2e-2))
     for group in optimizer.param_groups:
         group["lr"] = 2e-2
@@ -140,49 +130,49 @@ def test_a_head_learns_links_that_no_translation_would_teach(kv_heads):
         batch = next(stream)
         texts = [(corpus.pairs[i].src, corpus.pairs[i].tgt) for i in batch.indices]
         links = [{(0, j) for j in range(len(tgt.split()))} for _, tgt in texts]
-        with guide.teach(guide.lesson(texts, links, *pieces(batch))) as heard:
+        with head.compare(head.target(texts, links, *pieces(batch))) as loss:
             model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
-        (heard.loss / batch.target_rows.num_rows).backward()
+        (loss.value / batch.target_rows.num_rows).backward()
         optimizer.step()
         optimizer.zero_grad()
     t = number_tokenizer()
     text = "one two three four"
-    source, target = t.encode_source([text])[0], t.encode_target(["eins zwei drei vier"])[0]
-    (done,) = force(model, [source], [target], bos=t.bos, eos=t.eos)
-    lesson = guide.lesson([(text, "eins zwei drei vier")], [{(0, 0), (0, 1), (0, 2), (0, 3)}], [source], [target])
+    source, ids = t.encode_source([text])[0], t.encode_target(["eins zwei drei vier"])[0]
+    (done,) = force(model, [source], [ids], bos=t.bos, eos=t.eos)
+    target = head.target([(text, "eins zwei drei vier")], [{(0, 0), (0, 1), (0, 2), (0, 3)}], [source], [ids])
     looked = done.maps.cross[0, 1].argmax(-1)
     told = {}
-    for row, column in zip(lesson.rows.tolist(), lesson.columns.tolist(), strict=True):
+    for row, column in zip(target.rows.tolist(), target.columns.tolist(), strict=True):
         told.setdefault(row, set()).add(column)
     right = sum(int(looked[row]) in columns for row, columns in told.items())
     assert right >= 0.75 * len(told)
 
 
-def test_a_sampled_segmentation_teaches_the_same_words():
+def test_a_sampled_segmentation_has_the_same_words():
     model, t = tiny_model(), number_tokenizer()
-    guide = Guide(model, t, layer=0, head=0)
-    text, target = "seven one", "sieben eins"
+    head = GuidedHead(model, t, layer=0, head=0)
+    text, translation = "seven one", "sieben eins"
     links = [{(0, 0)}]
     letters = ["▁", *"seven", "▁", *"one"]
     spelled = [t._source.piece_to_id(letter) for letter in letters]
     assert t.unk not in spelled
-    lesson = guide.lesson([(text, target)], links, [[*spelled, t.eos]], [t.encode_target([target])[0]])
-    assert set(lesson.columns.tolist()) == set(range(6))
+    target = head.target([(text, translation)], links, [[*spelled, t.eos]], t.encode_target([translation]))
+    assert set(target.columns.tolist()) == set(range(6))
 
 
-def test_a_drawn_letter_that_is_no_piece_teaches_nothing():
+def test_a_sampled_letter_that_is_no_piece_has_no_target():
     """The tokenizer knows no "q" by itself, and spells it as unknown; which letters are whose is then not known."""
     model, t = tiny_model(), number_tokenizer()
-    guide = Guide(model, t, layer=0, head=0)
-    target = t.encode_target(["sieben"])[0]
-    lesson = guide.lesson([("seven", "sieben")], [{(0, 0)}], [[t.unk, t.unk, t.eos]], [target])
-    assert len(lesson.rows) == 0 and lesson.num_rows == 0
+    head = GuidedHead(model, t, layer=0, head=0)
+    ids = t.encode_target(["sieben"])[0]
+    target = head.target([("seven", "sieben")], [{(0, 0)}], [[t.unk, t.unk, t.eos]], [ids])
+    assert len(target.rows) == 0 and target.num_rows == 0
 
 
-def test_a_copy_of_a_taught_model_can_be_made_and_is_not_taught():
+def test_a_copy_of_a_guided_model_can_be_made_and_computes_the_same():
     model, batch = tiny_model(), next(stream_of(number_corpus(8)))
-    guide = Guide(model, number_tokenizer(), layer=0, head=0)
+    head = GuidedHead(model, number_tokenizer(), layer=0, head=0)
     copy = deepcopy(model)
     asked = (batch.source, batch.source_rows, batch.target_in, batch.target_rows)
     assert torch.equal(copy(*asked), model(*asked))
-    assert copy.decoder[0].cross_attention.listener.__self__ is guide
+    assert copy.decoder[0].cross_attention.listener.__self__ is head

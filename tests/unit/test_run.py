@@ -10,7 +10,7 @@ from mt.checkpoint import Checkpoints
 from mt.config import TrainConfig, Watch
 from mt.corpus.catalog import Corpus
 from mt.dist import Group
-from mt.material import Material
+from mt.material import PreparedData
 from mt.run import Run, choose_weights, conclude
 from mt.train.folder import RunFolder
 from mt.train.saving import Saver
@@ -109,8 +109,8 @@ def test_whoever_goes_on_points_and_prunes_as_the_killed_save_would_have(tmp_pat
 def test_the_next_command_uses_a_short_sentence_of_dev_and_rather_a_plain_one(tmp_path, capsys, sources, command):
     dev = [pair.__class__(text, "x", pair.origin) for text, pair in zip(sources, number_pairs(4), strict=False)]
     corpus = Corpus("en", "de", [], dev, [], name="x", licence="")
-    material = Material(corpus, {}, number_tokenizer(), number_corpus(2), number_corpus(2))
-    conclude(material, TrainState(step=7, seconds=90, finished="so"), RunFolder(tmp_path / "run"), None)
+    prepared = PreparedData(corpus, {}, number_tokenizer(), number_corpus(2), number_corpus(2))
+    conclude(prepared, TrainState(step=7, seconds=90, finished="so"), RunFolder(tmp_path / "run"), None)
     said = capsys.readouterr().out
     assert "Trained 7 updates in 1.5 minutes (so)." in said
     run = tmp_path / "run"

@@ -14,7 +14,7 @@ from mt.batching.batch import cut_sorted
 from mt.batching.blocks import ROWS, SENTENCES
 from mt.config import ModelConfig, Precision
 from mt.nn.transformer import Transformer
-from mt.train.update import batch_loss
+from mt.train.objective import batch_loss
 
 
 def batch_of(lengths):

@@ -247,7 +247,7 @@ def test_a_process_that_was_faster_keeps_its_table(tmp_path, monkeypatch):
 
 def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
     for name, age in (("old", 90_000), ("young", 10)):
-        left = tmp_path / f".tmp-{name}" / "fresh" / "pairs.arrow"
+        left = tmp_path / f".tmp-{name}" / "pairs.arrow"
         left.parent.mkdir(parents=True)
         left.write_bytes(b"half")
         then = left.stat().st_mtime - age
@@ -257,8 +257,8 @@ def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
 
 
 def test_a_folder_that_vanishes_while_it_is_looked_at_is_another_process_s(tmp_path, caplog):
-    (tmp_path / ".tmp-other" / "fresh").mkdir(parents=True)
-    (tmp_path / ".tmp-other" / "fresh" / "pairs.arrow").symlink_to("moved")
+    (tmp_path / ".tmp-other").mkdir()
+    (tmp_path / ".tmp-other" / "pairs.arrow").symlink_to("moved")
     corpus_of(MANY, cache=tmp_path)
     assert len(list(tmp_path.glob("*/pairs.arrow"))) == 1 and not caplog.messages
 

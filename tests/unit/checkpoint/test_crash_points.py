@@ -11,9 +11,10 @@ import pytest
 import torch
 from crash import run_until
 
-from mt.checkpoint import Checkpoints, clean_up, read_json, verify_folder, write_folder, write_text
+from mt.checkpoint import Checkpoints, clean_up, verify_folder, write_folder
 from mt.config import Config, DataConfig, TrainConfig
 from mt.errors import CheckpointError
+from mt.files import read_json, write_text
 from mt.models import Description, read_model
 from mt.train.folder import RunFolder, read_config
 

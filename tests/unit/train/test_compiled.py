@@ -12,6 +12,7 @@ from toy import number_corpus, tiny_model, updater_of
 from mt.losses import Loss
 from mt.nn.transformer import Layer
 from mt.train.compiled import CompiledLayers
+from mt.train.gradients import CompiledGradients
 
 TESTS = Path(__file__).resolve().parents[2]
 
@@ -21,9 +22,9 @@ def corpus():
     return number_corpus(12)
 
 
-def compiled(updater, backend):
-    updater.compiled = CompiledLayers(updater.model, backend=backend)
-    return updater
+def compiled(model, backend):
+    layers = CompiledLayers(model, backend=backend)
+    return updater_of(model, accelerate=lambda eager: CompiledGradients(eager, layers))
 
 
 def broken(graph, inputs):
@@ -32,7 +33,7 @@ def broken(graph, inputs):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # torch's own, of a gradient that its tracer looks at
 def test_a_compiler_that_fails_costs_one_warning_and_the_update_is_redone(corpus, caplog):
-    plain, failing = updater_of(tiny_model()), compiled(updater_of(tiny_model()), broken)
+    plain, failing = updater_of(tiny_model()), compiled(tiny_model(), broken)
     batches = [corpus.batch(range(6)), corpus.batch(range(6, 12))]
     for _ in range(3):
         assert plain(batches, lr=1e-3).read() == failing(batches, lr=1e-3).read()
@@ -42,14 +43,16 @@ def test_a_compiler_that_fails_costs_one_warning_and_the_update_is_redone(corpus
     # In tests torch trips over the checks of shapes before it comes to the compiler; what follows is the same.
     assert warning.startswith("the layers cannot be compiled here, and training goes on without (")
     assert len(warning) < 320
-    assert not any("feed" in vars(layer) for layer in failing.compiled.layers)
+    assert not any("feed" in vars(layer) for layer in failing.compute_gradients.layers.layers)
 
 
 def test_a_gradient_made_before_the_failure_is_kept_and_none_is_added_twice(corpus):
-    plain, failing = updater_of(tiny_model()), updater_of(tiny_model())
+    model = tiny_model()
+    plain, eager = updater_of(tiny_model()), updater_of(model)
     first, second = corpus.batch(range(6)), corpus.batch(range(6, 12))
-    failing.gradients(first, 10)
-    compiled(failing, broken).gradients(second, 10)
+    eager.gradients(first, 10)
+    failing = compiled(model, broken)
+    failing.gradients(second, 10)
     for batch in (first, second):
         plain.gradients(batch, 10)
     for one, other in zip(plain.model.parameters(), failing.model.parameters(), strict=True):
@@ -121,7 +124,7 @@ from torch._dynamo.utils import counters
 from toy import number_corpus, tiny_model
 from mt.config import Precision
 from mt.train.compiled import CompiledLayers
-from mt.train.update import batch_loss
+from mt.train.objective import batch_loss
 
 def found(model, batch):
     loss = batch_loss(model, batch, Precision.fp32, 0.1)

@@ -244,15 +244,15 @@ def test_a_finished_run_gives_its_scores_and_the_next_commands(tmp_path):
     folder = RunFolder(tmp_path / "it's here")
     state = TrainState(step=1234, finished="the limit of 5 minutes was reached")
     assert (
-        folder.farewell(state)
+        folder.report_finished(state)
         .split("\n")[0]
         .endswith("is finished after 1,234 steps: the limit of 5 minutes was reached.")
     )
     score = {"name": "BLEU", "value": 31.25, "signature": "nrefs:1"}
-    assert folder.farewell(state).endswith(" --test SOURCE TARGET")
+    assert folder.report_finished(state).endswith(" --test SOURCE TARGET")
     write_text(folder.evaluation / "test.json", json.dumps({"scores": [score]}))
-    assert folder.farewell(state).endswith("here'")
-    assert "\n  BLEU 31.25  nrefs:1\n" in folder.farewell(state)
+    assert folder.report_finished(state).endswith("here'")
+    assert "\n  BLEU 31.25  nrefs:1\n" in folder.report_finished(state)
 
 
 @pytest.mark.parametrize("sentence", ["It's $HOME `now`.", 'say "no"', "-n", "a\\b"])

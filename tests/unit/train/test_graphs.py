@@ -8,8 +8,9 @@ from toy import number_corpus, tiny_model, updater_of
 import mt.train.graphs
 from mt.batching import Shape
 from mt.config import Precision
+from mt.train.gradients import RecordedGradients
 from mt.train.graphs import Buffers, Recorded
-from mt.train.update import batch_loss
+from mt.train.objective import batch_loss
 
 SHAPE = Shape(source_rows=96, target_rows=112, sentences=14, width=24)
 
@@ -26,9 +27,9 @@ def player(monkeypatch):
     return player
 
 
-def recorded(updater, shape=SHAPE):
-    updater.recorded = Recorded(updater.model, shape, precision=updater.precision, smoothing=updater.smoothing)
-    return updater
+def recorded(model, precision=Precision.fp32):
+    graph = Recorded(model, SHAPE, precision=precision, smoothing=0.1)
+    return updater_of(model, precision, accelerate=lambda eager: RecordedGradients(eager, graph))
 
 
 def weights(updater):
@@ -77,7 +78,7 @@ def test_updates_are_the_same_and_what_does_not_fit_goes_the_usual_way(corpus, p
         [corpus.batch(range(24)), corpus.batch(range(2, 11))],  # the first is too large
         [corpus.batch(range(5, 14))],
     ]
-    plain, fast = updater_of(tiny_model()), recorded(updater_of(tiny_model()))
+    plain, fast = updater_of(tiny_model()), recorded(tiny_model())
     for update in batches:
         one, other = (updater(update, lr=1e-3, seeds=range(len(update))).read() for updater in (plain, fast))
         assert (other.loss, other.nll) == pytest.approx((one.loss, one.nll), rel=1e-5)
@@ -91,7 +92,7 @@ def test_updates_are_the_same_and_what_does_not_fit_goes_the_usual_way(corpus, p
 
 
 def test_what_a_replay_gave_outlives_the_next(corpus, player):
-    updater = recorded(updater_of(tiny_model()))
+    updater = recorded(tiny_model())
     first = updater.gradients(corpus.batch(range(8)), 1)
     kept = [*first, *(p.grad for p in updater.model.parameters())]
     before = [tensor.clone() for tensor in kept]
@@ -106,7 +107,7 @@ def test_where_nothing_can_be_recorded_one_warning_says_so_and_training_goes_on(
 
     monkeypatch.setattr(mt.train.graphs, "record", fails)
     batches = [corpus.batch(range(8)), corpus.batch(range(8, 18))]
-    plain, fast = updater_of(tiny_model(dropout=0.2)), recorded(updater_of(tiny_model(dropout=0.2)))
+    plain, fast = updater_of(tiny_model(dropout=0.2)), recorded(tiny_model(dropout=0.2))
     for step in range(2):
         one, other = (updater(batches, lr=1e-3, seeds=[step, 7]).read() for updater in (plain, fast))
         assert one == other
@@ -121,8 +122,7 @@ def test_where_nothing_can_be_recorded_one_warning_says_so_and_training_goes_on(
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", [Precision.fp32, Precision.bf16])
 def test_graphed_gradients_equal_eager_ones(corpus, precision, caplog):
-    plain, fast = (updater_of(tiny_model().cuda(), precision) for _ in range(2))
-    recorded(fast)
+    plain, fast = updater_of(tiny_model().cuda(), precision), recorded(tiny_model().cuda(), precision)
     for indices in (range(8), range(8, 18), range(24), range(3, 12)):
         batch = corpus.batch(indices).to(plain.device)
         one, other = (updater.gradients(batch, 50) for updater in (plain, fast))
@@ -130,17 +130,17 @@ def test_graphed_gradients_equal_eager_ones(corpus, precision, caplog):
         torch.testing.assert_close(list(other), list(one), rtol=1e-3, atol=1e-3)
         for (name, p), q in zip(plain.model.named_parameters(), fast.model.parameters(), strict=True):
             torch.testing.assert_close(q.grad, p.grad, msg=lambda text, name=name: f"{name}: {text}", **rough)
-    assert fast.recorded.replay is not None and not caplog.records
+    assert fast.compute_gradients.recorded.replay is not None and not caplog.records
 
 
 @pytest.mark.gpu
 def test_replays_draw_by_the_seed_and_wait_for_nothing(corpus):
-    updater = recorded(updater_of(tiny_model(dropout=0.3).cuda(), Precision.bf16))
+    updater = recorded(tiny_model(dropout=0.3).cuda(), Precision.bf16)
     batch = corpus.batch(range(8)).to(updater.device)
 
     def loss(seed):
         torch.manual_seed(seed)
-        return updater.gradients(batch, 50).smoothed
+        return updater.gradients(batch, 50)[0]
 
     loss(0)
     torch.cuda.set_sync_debug_mode("error")

@@ -17,11 +17,12 @@ from mt.interpret.align import Reading
 from mt.interpret.aligner import FILE, from_file
 from mt.interpret.record import record
 from mt.tokenizer import Tokenizer
-from mt.train.guiding import Guiding
+from mt.train.gradients import CompiledGradients, EagerGradients
+from mt.train.guiding import GuidedAlignment
 from mt.train.links import LinkTable
 from mt.train.memory import worst_batches
-from mt.train.speed import speed_up
-from mt.train.update import batch_loss
+from mt.train.objective import batch_loss
+from mt.train.speed import accelerate
 
 TESTS = Path(__file__).resolve().parents[2]
 PAIRS = 12
@@ -36,11 +37,13 @@ def diagonal(count=PAIRS) -> LinkTable:
 
 
 def guided(model=None, *, weight=0.5, corpus=None, count=PAIRS, **options):
-    """An updater that teaches head 1 of the only layer."""
-    updater = updater_of(model or tiny_model(), **options)
+    """An updater that guides head 1 of the only layer."""
     corpus = corpus or number_corpus(count)
-    updater.guiding = Guiding(updater.model, corpus, diagonal(count), layer=0, head=1, weight=weight)
-    return updater
+
+    def guide(translation):
+        return GuidedAlignment(translation, corpus, diagonal(count), layer=0, head=1, weight=weight)
+
+    return updater_of(model or tiny_model(), guide=guide, **options)
 
 
 def explicit(model, corpus, indices) -> tuple[float, int]:
@@ -69,14 +72,12 @@ def word_of(pieces) -> list[int]:
     return found
 
 
-def test_a_batch_of_no_real_pairs_is_tried_out_with_a_lesson_for_every_row_and_leaves_no_trace(monkeypatch):
-    updater, taught = guided(), []
-    [batch, _] = worst_batches(200, shortest=3, longest=10, pieces=(20, 20))
+def test_a_batch_of_random_ids_has_a_target_for_every_row_and_leaves_no_trace():
+    updater = guided()
+    [batch, _] = worst_batches(200, shortest=3, longest=10, vocabularies=(20, 20))
     assert batch.source_rows.num_sentences > PAIRS  # more than there are links for
-    count = updater.guiding.count
-    monkeypatch.setattr(updater.guiding, "count", lambda heard: (taught.append(heard.rows.item()), count(heard)))
-    updater.try_out(batch)
-    assert taught == [batch.target_rows.num_rows] and updater.guiding.take().tolist() == [0.0, 0.0]
+    sums = updater.compute_gradients(batch, updater.objective.prepare_largest(batch), 1)
+    assert sums[3] == batch.target_rows.num_rows and sums[2] > 0
     assert all(p.grad is not None for p in updater.model.parameters())
     real = number_corpus(PAIRS).batch(range(PAIRS))
     for p in updater.model.parameters():
@@ -92,9 +93,9 @@ def test_the_loss_is_that_of_the_recorded_maps_and_adds_to_the_translations():
     plain, before = gradients(updater_of(tiny_model()), [batch])
     half, update = gradients(guided(weight=0.5), [batch])
     whole, _ = gradients(guided(weight=1.0), [batch])
-    assert update.guided == pytest.approx(total / rows, rel=1e-5) and update.more() == {"guided": update.guided}
-    assert (update.loss, update.nll) == (before.loss, before.nll) and before.guided is None and before.more() == {}
-    for name, gradient in plain.items():  # the lesson's part is linear in its weight
+    assert update.extra == {"guided": pytest.approx(total / rows, rel=1e-5)}
+    assert (update.loss, update.nll) == (before.loss, before.nll) and before.extra == {}
+    for name, gradient in plain.items():  # the alignment loss's part is linear in its weight
         torch.testing.assert_close(whole[name] - gradient, 2 * (half[name] - gradient), rtol=1e-3, atol=1e-6)
     name = "decoder.0.cross_attention.query.weight"
     assert not torch.equal(plain[name], half[name])
@@ -106,10 +107,10 @@ def test_it_is_divided_by_all_target_tokens():
     batch, updater = corpus.batch(range(PAIRS)), guided(weight=0.5)
     found, _ = gradients(updater, [batch])
     model = tiny_model()
-    twin = Guiding(model, corpus, diagonal(), layer=0, head=1, weight=0.5)
-    with twin.teach(batch) as heard:
+    twin = guided(model).objective
+    with twin.guided_head.compare(twin.prepare(batch)) as head_loss:
         loss = batch_loss(model, batch, Precision.fp32, 0.1)
-    ((loss.smoothed + 0.5 * heard.loss) / batch.target_rows.num_rows).backward()
+    ((loss.smoothed + 0.5 * head_loss.value) / batch.target_rows.num_rows).backward()
     for name, p in model.named_parameters():
         torch.testing.assert_close(found[name], p.grad)
 
@@ -120,7 +121,7 @@ def test_however_an_update_is_cut_it_is_the_same(cut):
     whole, first = gradients(guided(), [corpus.batch(range(PAIRS))])
     parts = [corpus.batch(range(a, b)) for a, b in zip((0, *cut), cut, strict=False)]
     split, second = gradients(guided(), parts)
-    assert second.guided == pytest.approx(first.guided, rel=1e-5)
+    assert second.extra["guided"] == pytest.approx(first.extra["guided"], rel=1e-5)
     for name, gradient in whole.items():
         torch.testing.assert_close(split[name], gradient, rtol=1e-4, atol=1e-6)
 
@@ -138,7 +139,7 @@ def test_a_batch_that_does_not_fit_the_memory_is_taught_in_parts():
 
     updater.model.decoder_norm.register_forward_pre_hook(out_of_memory_once)  # after the head was heard
     split, second = gradients(updater, [batch])
-    assert failed and second.guided == pytest.approx(first.guided, rel=1e-5)
+    assert failed and second.extra["guided"] == pytest.approx(first.extra["guided"], rel=1e-5)
     for name, gradient in whole.items():
         torch.testing.assert_close(split[name], gradient, rtol=1e-4, atol=1e-6)
 
@@ -151,7 +152,7 @@ def test_a_batch_filled_up_to_whole_blocks_teaches_its_own_rows():
     model = tiny_model()
     update = guided(model, count=count)([batch], lr=0.0).read()
     total, rows = explicit(model, corpus, range(count))
-    assert update.guided == pytest.approx(total / rows, rel=1e-4)
+    assert update.extra["guided"] == pytest.approx(total / rows, rel=1e-4)
 
 
 def test_a_drawn_segmentation_teaches_every_word():
@@ -161,67 +162,70 @@ def test_a_drawn_segmentation_teaches_every_word():
     stream = BatchStream(corpus, BatchConfig(tokens=4096, max_length=256), seed=1, sampling=True)
     batch, updater = next(stream), guided(corpus=corpus)
     assert batch.target_rows.num_rows > corpus.num_target_rows
-    lesson = updater.guiding._lesson(batch)
-    assert lesson.num_rows == batch.target_rows.num_rows - PAIRS
+    target = updater.objective.prepare(batch)
+    assert target.num_rows == batch.target_rows.num_rows - PAIRS
     sides = [rows.tolist() for rows in batch.source.split(batch.source_rows.lengths.tolist())]
     words = [word_of(t.pieces_source(ids[:-1])) for ids in sides]
     targets = [rows.tolist()[1:] for rows in batch.target_in.split(batch.target_rows.lengths.tolist())]
     first = 1
-    for source, target in zip(words, targets, strict=True):
-        for row, word in enumerate(word_of(t.pieces_target(target)), first):
-            assert {source[column] for column in lesson.columns[lesson.rows == row].tolist()} == {word}
-        first += len(target) + 1
+    for source, ids in zip(words, targets, strict=True):
+        for row, word in enumerate(word_of(t.pieces_target(ids)), first):
+            assert {source[column] for column in target.columns[target.rows == row].tolist()} == {word}
+        first += len(ids) + 1
 
 
 def test_an_update_without_links_teaches_nothing():
-    corpus, updater = number_corpus(PAIRS), updater_of(tiny_model())
+    corpus = number_corpus(PAIRS)
     none = LinkTable(torch.zeros(PAIRS + 1, dtype=torch.int64).numpy(), torch.zeros(0, 2, dtype=torch.int32).numpy())
-    updater.guiding = Guiding(updater.model, corpus, none, layer=0, head=0, weight=1.0)
+    updater = updater_of(
+        tiny_model(), guide=lambda loss: GuidedAlignment(loss, corpus, none, layer=0, head=0, weight=1.0)
+    )
     found, update = gradients(updater, [corpus.batch(range(PAIRS))])
     plain, _ = gradients(updater_of(tiny_model()), [corpus.batch(range(PAIRS))])
-    assert update.guided is None
+    assert update.extra == {}
     assert all(torch.equal(found[name], gradient) for name, gradient in plain.items())
 
 
 COMPILED = """
 import torch
-from test_guiding import PAIRS, guided, gradients, number_corpus
+from test_guiding import PAIRS, guided, gradients, number_corpus, tiny_model
 from mt.train.compiled import CompiledLayers
+from mt.train.gradients import CompiledGradients
 
 torch.set_num_threads(1)
 batch = number_corpus(PAIRS).batch(range(PAIRS))
-updater = guided()
-updater.compiled = CompiledLayers(updater.model, backend="eager")
+model = tiny_model()
+layers = CompiledLayers(model, backend="eager")
+updater = guided(model, accelerate=lambda eager: CompiledGradients(eager, layers))
 found, second = gradients(updater, [batch])
 plain, first = gradients(guided(), [batch])
-assert updater.compiled.active and abs(second.guided - first.guided) < 1e-5
+assert layers.active and abs(second.extra["guided"] - first.extra["guided"]) < 1e-5
 for name, gradient in plain.items():
     torch.testing.assert_close(found[name], gradient)
 """
 
 
 @pytest.mark.slow
-def test_compiled_layers_teach_too():
+def test_compiled_layers_are_guided_too():
     """In a process without the checks of shapes, which torch's tracer trips over."""
     path = os.pathsep.join(str(folder) for folder in (TESTS, TESTS / "unit" / "train", TESTS.parent))
     done = subprocess.run([sys.executable, "-c", COMPILED], env={**os.environ, "PYTHONPATH": path}, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
 
 
-def test_updates_with_lessons_are_not_recorded_and_a_note_says_so(caplog):
+def test_updates_with_guided_alignment_are_not_recorded_and_a_note_says_so(caplog):
     caplog.set_level("INFO", "mt")
     section, batch = TrainConfig(steps=1, graphs=Use.always, compile=Use.always), BatchConfig(tokens=64, max_length=32)
-    updater = guided()
-    speed_up(updater, section, batch, number_corpus(PAIRS))
-    assert updater.recorded is None and updater.compiled is not None
+    found = accelerate(EagerGradients(guided().objective), section, batch, number_corpus(PAIRS))
+    assert isinstance(found, CompiledGradients) and isinstance(found.eager, EagerGradients)
     assert caplog.messages == [
-        "updates are not recorded (`train.graphs`): guided alignment has other lessons for every batch"
+        "updates are not recorded (`train.graphs`): guided alignment has another target for every batch"
     ]
 
 
 def test_the_model_folder_says_which_head_to_read():
     updater = guided(weight=0.25)
-    files = updater.guiding.files()
+    files = updater.objective.files()
     told = json.loads(files[FILE])
     assert from_file(told, updater.model, FILE) == Reading(0, (1,), shifted=True)
     assert (told["criterion"], told["score"], told["pairs"]) == ("guided", 0.25, PAIRS)

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 from mt.batching import make_batch
 from mt.config import BatchConfig
 from mt.errors import ConfigError, MtError
-from mt.losses import Loss
 from mt.train.memory import (
-    Room,
+    BatchSplitter,
     all_or_nothing,
     find_budget,
     fits_memory,
@@ -33,7 +32,7 @@ def device_with(rows, seen):
         if count > rows:
             raise torch.OutOfMemoryError("no room")
         seen.append(batch.indices)
-        return Loss(torch.tensor(float(batch.source_rows.num_rows)), torch.tensor(float(batch.target_rows.num_rows)))
+        return torch.tensor([float(batch.source_rows.num_rows), float(batch.target_rows.num_rows)])
 
     return work
 
@@ -41,13 +40,13 @@ def device_with(rows, seen):
 @given(st.lists(st.integers(2, 9), min_size=1, max_size=12), st.integers(18, 80))
 def test_every_sentence_is_done_once_in_parts_that_fit(lengths, rows):
     seen = []
-    loss = Room().run(batch_of(*lengths), device_with(rows, seen))
+    sums = BatchSplitter().run(batch_of(*lengths), device_with(rows, seen))
     assert [i for part in seen for i in part] == list(range(len(lengths)))
-    assert (loss.smoothed.item(), loss.nll.item()) == (sum(lengths), sum(lengths))
+    assert sums.tolist() == [sum(lengths), sum(lengths)]
 
 
 def test_what_did_not_fit_once_is_not_tried_again(caplog):
-    room, tried = Room(), []
+    splitter, tried = BatchSplitter(), []
     work = device_with(20, [])
 
     def watched(batch):
@@ -55,18 +54,18 @@ def test_what_did_not_fit_once_is_not_tried_again(caplog):
         return work(batch)
 
     for _ in range(2):
-        room.run(batch_of(5, 5, 5), watched)
+        splitter.run(batch_of(5, 5, 5), watched)
     assert tried == [15, 5, 10, 5, 10]
     (warning,) = [r.message for r in caplog.records]
     assert warning == (
-        "out of memory for a batch of 15 source and 15 target pieces: it is done in two halves, and so are all as "
-        "large; a lower `batch.tokens` would be faster."
+        "out of memory for a batch of 15 source and 15 target tokens: it is computed in two halves, "
+        "and so are all batches as large; a lower `batch.tokens` would be faster."
     )
 
 
 def test_one_pair_that_does_not_fit_ends_the_run():
-    with pytest.raises(MtError, match="the memory does not do for one pair of 50 source and 50 target pieces; lower"):
-        Room().run(batch_of(50), device_with(20, []))
+    with pytest.raises(MtError, match="the memory is too small for one pair of 50 source and 50 target tokens; lower"):
+        BatchSplitter().run(batch_of(50), device_with(20, []))
 
 
 def test_other_errors_pass():
@@ -74,7 +73,7 @@ def test_other_errors_pass():
         raise RuntimeError("a shape is wrong")
 
     with pytest.raises(RuntimeError, match="a shape is wrong"):
-        Room().run(batch_of(3), work)
+        BatchSplitter().run(batch_of(3), work)
     assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."))
 
 
@@ -94,7 +93,7 @@ def test_a_failed_attempt_leaves_the_gradients_as_they_were():
 def test_the_budget_fits_and_no_budget_an_eighth_larger_is_left(limit, least, more):
     most = least + more
     if least > limit:
-        with pytest.raises(MtError, match=r"does not do for a batch of .* pieces a side \(`batch.max_length`\)"):
+        with pytest.raises(MtError, match=r"is too small for a batch of .* tokens a side \(`batch.max_length`\)"):
             largest_budget(lambda n: n <= limit, least=least, most=most)
         return
     found = largest_budget(lambda n: n <= limit, least=least, most=most)
@@ -103,7 +102,7 @@ def test_the_budget_fits_and_no_budget_an_eighth_larger_is_left(limit, least, mo
 
 
 def test_the_worst_batches_fill_the_budget_on_both_sides():
-    longest, many = worst_batches(100, shortest=3, longest=25, pieces=(7, 9))
+    longest, many = worst_batches(100, shortest=3, longest=25, vocabularies=(7, 9))
     assert longest.source_rows.lengths.tolist() == longest.target_rows.lengths.tolist() == [25] * 4
     assert many.source_rows.lengths.tolist() == many.target_rows.lengths.tolist() == [3] * 33
     assert (int(many.source.max()) < 7, int(many.target_out.max()) < 9) == (True, True)
@@ -136,11 +135,11 @@ def test_on_a_cpu_auto_is_a_number_that_the_longest_sentence_fits():
     assert [find_budget(lambda batch: None, None, section, weight) for section in sections] == [4096, 9000]
 
 
-def test_a_model_in_pieces_is_not_tried_out_until_the_memory_is_full():
+def test_a_sharded_model_is_not_tried_out_until_the_memory_is_full():
     weight = [torch.nn.Parameter(torch.ones(1, device="meta"))]
     with pytest.raises(ConfigError) as refused:
         find_budget(lambda batch: None, None, BatchConfig(tokens="auto"), weight, sharded=True)
     assert str(refused.value) == (
-        "`batch.tokens` is auto, which is found out by running out of memory; with `train.sharding=full` a process "
-        "that does leaves the others waiting for it: set `batch.tokens` to a number."
+        "`batch.tokens` is auto, which is found by running out of memory; with `train.sharding=full` a process "
+        "that does so leaves the others waiting: set `batch.tokens` to a number."
     )

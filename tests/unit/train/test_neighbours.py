@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from mt.host import ProcessorTime
-from mt.train.neighbours import FIRST_LOOK, Neighbours
+from mt.train.neighbours import LOOK_EVERY, Neighbours
 
 BUSY = ProcessorTime(wall=100, used=90, waited=60)
 QUIET = ProcessorTime(wall=100, used=165, waited=3)
@@ -27,33 +27,36 @@ def said(caplog):
 
 def test_one_line_says_once_how_much_of_the_machine_the_process_gets(said):
     neighbours = Neighbours(2, Meter(BUSY))
-    for seconds in range(0, 200, 5):
-        neighbours.look(seconds)
+    for _ in range(100):
+        neighbours.add(1.5)
     assert said.messages == ["this process gets 0.9 of 2 cores; other programs are busy, and training takes longer"]
 
 
 def test_nothing_is_said_early_on_a_quiet_machine_or_where_nothing_is_known(said):
-    Neighbours(2, Meter(BUSY)).look(FIRST_LOOK - 1)
+    Neighbours(2, Meter(BUSY)).add(LOOK_EVERY - 1)
     for time in (QUIET, None):
         neighbours = Neighbours(2, Meter(time))
-        neighbours.look(FIRST_LOOK)
-        assert neighbours.report(1000) is None
+        neighbours.add(LOOK_EVERY)
+        assert neighbours.report() is None
     assert not said.messages
 
 
 def test_a_neighbour_that_comes_later_is_noticed(said):
     meter = Meter(QUIET)
     neighbours = Neighbours(2, meter)
-    neighbours.look(FIRST_LOOK)
+    neighbours.add(LOOK_EVERY)
     meter.time = BUSY
-    neighbours.look(FIRST_LOOK + 1)
+    neighbours.add(1)
     assert not said.messages
-    neighbours.look(2 * FIRST_LOOK)
+    neighbours.add(LOOK_EVERY)
     assert len(said.messages) == 1
 
 
 def test_the_end_says_what_a_quiet_machine_would_have_done():
-    assert Neighbours(2, Meter(BUSY)).report(1051) == (
+    neighbours = Neighbours(2, Meter(BUSY))
+    for _ in range(1051):
+        neighbours.add(0.01)
+    assert neighbours.report() == (
         "Other programs took part of the processor: a quiet machine makes about 2,300 updates in this time instead "
         "of 1,051; a limit 2.2 times as long (`train.minutes`) makes up for it."
     )

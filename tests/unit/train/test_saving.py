@@ -14,7 +14,7 @@ from mt.errors import CheckpointError, StoppedError
 from mt.log import Metrics, read_metrics
 from mt.optim import Ema
 from mt.train import trainer as module
-from mt.train.trainer import Trainer
+from mt.train.trainer import Outputs, Trainer
 from mt.train.validate import Validation
 
 SCORES = (3.0, 1.0, 2.0)
@@ -41,12 +41,12 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def make(tmp_path):
-    def trainer(folder: str, seconds: float | None = None, **limits) -> Trainer:
+    def trainer(folder: str, seconds: float | None = None, group=None, **limits) -> Trainer:
         """Args: seconds: between two saves by the clock; None: there are none."""
         model = tiny_model(dropout=0.1)
         minutes = seconds / 60 if seconds is not None else None
         made = Trainer(
-            updater=updater_of(model, ema=Ema(model, 0.5)),
+            updater=updater_of(model, ema=Ema(model, 0.5), group=group),
             stream=stream_of(number_corpus(30), pool=8),
             validator=ByStep(),
             checkpoints=Checkpoints(tmp_path / folder / "checkpoints", 1),
@@ -65,7 +65,7 @@ def make(tmp_path):
 
 def fit(trainer, until: int | None = None) -> list[str]:
     """Train, and be killed within the update after `until`; returns every score and step that was saved."""
-    saved, write, deal = [], trainer.saver._write, trainer._deal
+    saved, write, deal = [], trainer.saver._write, trainer._next_batches
 
     def watched(state, tensors, score):
         saved.append(f"{state.step}" if score is None else f"{state.step}: {score:g}")
@@ -76,9 +76,9 @@ def fit(trainer, until: int | None = None) -> list[str]:
             raise Killed
         return deal()
 
-    trainer.saver._write, trainer._deal = watched, deal_or_die
+    trainer.saver._write, trainer._next_batches = watched, deal_or_die
     with Metrics(trainer.folder, step=trainer.state.step, tensorboard=False) as metrics:
-        trainer.fit(metrics, Shown())
+        trainer.fit(Outputs(metrics, Shown()))
     return saved
 
 
@@ -152,24 +152,24 @@ def test_numbers_are_on_the_disk_before_each_state_is(make, monkeypatch):
     """A run that goes on from a state never writes the lines before it again. Saves: by the clock, at a validation, at
     a stop."""
     trainer, told = make("run", seconds=3), []
-    write, deal = trainer.saver._write, trainer._deal
+    write, next_batches = trainer.saver._write, trainer._next_batches
     monkeypatch.setattr(Metrics, "sync", lambda metrics: told.append("flushed"))
     trainer.saver._write = lambda *parts: (told.append(parts[0].step), write(*parts))
 
     def stop_at_six():
-        trainer.signal = signal.SIGTERM if trainer.state.step == 6 else None
-        return deal()
+        trainer.requests.signal = signal.SIGTERM if trainer.state.step == 6 else None
+        return next_batches()
 
-    trainer._deal = stop_at_six
+    trainer._next_batches = stop_at_six
     with (
         Metrics(trainer.folder, tensorboard=False) as metrics,
         pytest.raises(StoppedError, match="stopped by SIGTERM at step 6, saved"),
     ):
-        trainer.fit(metrics, None)
+        trainer.fit(Outputs(metrics=metrics))
     assert told == ["flushed", 3, "flushed", 4, "flushed", 6]
 
 
-@pytest.mark.parametrize("work", ["prune", "settle"])
+@pytest.mark.parametrize("work", ["prune", "complete_save"])
 def test_checkpoints_that_cannot_be_removed_cost_a_warning(make, monkeypatch, caplog, work):
     trainer = make("run", steps=1)
 
@@ -177,8 +177,8 @@ def test_checkpoints_that_cannot_be_removed_cost_a_warning(make, monkeypatch, ca
         raise CheckpointError("`step-1` cannot be removed: Read-only file system.")
 
     monkeypatch.setattr(Checkpoints, work, refuse)
-    trainer.fit(None, None)
-    trainer.saver.settle(trainer.checkpoints.folder / "step-00000001")
+    trainer.fit()
+    trainer.saver.complete_save(trainer.checkpoints.folder / "step-00000001")
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert warnings == ["`step-1` cannot be removed: Read-only file system. Old checkpoints stay."] * len(warnings)
     assert len(warnings) == (2 if work == "prune" else 1)
@@ -193,7 +193,7 @@ def test_a_disk_that_is_full_is_not_asked_again_at_every_update(make, monkeypatc
             raise CheckpointError("No space left on device.")
 
     monkeypatch.setattr(Checkpoints, "save", save)
-    trainer.fit(None, None)
+    trainer.fit()
     assert tried == [3, 4, 7, 8, 11, 12]
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert warnings == ["No space left on device. Training goes on, and the next save tries again."]
@@ -201,11 +201,11 @@ def test_a_disk_that_is_full_is_not_asked_again_at_every_update(make, monkeypatc
 
 def test_a_stop_saves_once_though_a_save_by_the_clock_is_due(make):
     trainer = make("run", seconds=1, steps=2)
-    trainer.signal = signal.SIGTERM
+    trainer.requests.signal = signal.SIGTERM
     saved, write = [], trainer.saver._write
     trainer.saver._write = lambda *parts: (saved.append(parts[0].step), write(*parts))
     with pytest.raises(StoppedError, match="stopped by SIGTERM at step 1, saved"):
-        trainer.fit(None, None)
+        trainer.fit()
     assert saved == [1]
 
 
@@ -222,20 +222,20 @@ class Other(Group):
     def owns(self, place):
         return True  # there is one batch an update, and a process without one has nothing to do
 
-    def add_up(self, *numbers):
+    def all_reduce(self, *numbers):
         if not isinstance(numbers[1], bool):
             return list(numbers)
         assert numbers[0] == 0.0  # its own clock is not to count
         self.seconds += 1.0
         return [self.seconds, *map(float, numbers[1:])]
 
-    def all_reduce_sum(self, tensors):
+    def all_reduce_tensors(self, tensors):
         pass
 
     def from_main(self, work):
         name = work.__qualname__
-        self.waits.append(("validation" if "_validate" in name else "save", self.trainer.state.step))
-        if "_validate" not in name:
+        self.waits.append(("validation" if "validate" in name else "save", self.trainer.state.step))
+        if "validate" not in name:
             return None
         self.seconds += 1.0
         return [1.0, 1.0]
@@ -243,10 +243,10 @@ class Other(Group):
 
 def test_every_process_saves_when_the_first_one_does(make):
     """However its own clock runs: here at a thousand seconds an update."""
-    trainer = make("run", seconds=3)
-    trainer.group = trainer.updater.group = other = Other()
+    other = Other()
+    trainer = make("run", seconds=3, group=other)
     other.trainer = trainer
     module.time.perf_counter = lambda clock=module.time: setattr(clock, "now", clock.now + 1000) or clock.now
-    trainer.fit(None, None)
+    trainer.fit()
     assert [step for what, step in other.waits if what == "save"] == [3, 4, 7, 8, 11, 12]
     assert [step for what, step in other.waits if what == "validation"] == [4, 8, 12]

@@ -2,14 +2,20 @@
 
 import pytest
 import torch
-from toy import number_corpus, tiny_model, updater_of
+from toy import number_corpus, tiny_model
 
 from mt.config import BatchConfig, Precision, TrainConfig, Use
 from mt.recording import SMALL
-from mt.train.speed import LEAST_MINUTES, LEAST_UPDATES, compiling_pays, recording_pays, speed_up
+from mt.train.gradients import CompiledGradients, EagerGradients, RecordedGradients
+from mt.train.objective import TranslationLoss
+from mt.train.speed import LEAST_MINUTES, LEAST_UPDATES, accelerate, compiling_pays, recording_pays
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 LONG = {"steps": LEAST_UPDATES}
+
+
+def eager_gradients() -> EagerGradients:
+    return EagerGradients(TranslationLoss(tiny_model(), precision=Precision.fp32, smoothing=0.1))
 
 
 @pytest.mark.parametrize(
@@ -59,21 +65,23 @@ def test_auto_records_small_models_in_bf16_on_cuda():
     ("compile", "graphs", "found"),
     [("auto", "auto", (False, False)), ("always", "never", (True, False)), ("always", "always", (True, True))],
 )
-def test_an_updater_is_given_what_was_asked_for(compile, graphs, found, caplog):
+def test_gradients_are_computed_as_was_asked_for(compile, graphs, found, caplog):
     caplog.set_level("INFO", "mt")
-    updater, corpus = updater_of(tiny_model()), number_corpus(60)
+    eager, corpus = eager_gradients(), number_corpus(60)
     section = TrainConfig(steps=1, compile=Use(compile), graphs=Use(graphs))
-    speed_up(updater, section, BatchConfig(tokens=64, max_length=32), corpus)
-    assert (updater.compiled is not None, updater.recorded is not None) == found
-    if updater.recorded is not None:
+    gradients = accelerate(eager, section, BatchConfig(tokens=64, max_length=32), corpus)
+    recorded = gradients if isinstance(gradients, RecordedGradients) else None
+    rest = recorded.otherwise if recorded else gradients
+    assert (isinstance(rest, CompiledGradients), recorded is not None) == found
+    assert (rest.eager if isinstance(rest, CompiledGradients) else rest) is eager
+    if recorded is not None:
         longest = int(max(corpus.source.lengths().max(), corpus.target.lengths().max() + 1))
-        assert updater.recorded.buffers.shape.width == longest
+        assert recorded.recorded.buffers.shape.width == longest
         assert [text for text in caplog.messages if text.startswith("updates are recorded: ")]
 
 
-def test_a_model_in_pieces_is_left_as_it_is():
-    updater = updater_of(tiny_model())
-    updater.sharded = True
+def test_a_sharded_model_is_left_as_it_is(monkeypatch):
+    monkeypatch.setattr("mt.train.speed.is_sharded", lambda model: True)
+    eager = eager_gradients()
     section = TrainConfig(steps=1, compile=Use.always, graphs=Use.always)
-    speed_up(updater, section, BatchConfig(tokens=64, max_length=32), number_corpus(20))
-    assert updater.compiled is None and updater.recorded is None
+    assert accelerate(eager, section, BatchConfig(tokens=64, max_length=32), number_corpus(20)) is eager

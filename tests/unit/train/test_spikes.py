@@ -5,6 +5,7 @@ import math
 import os
 import signal
 import statistics
+from dataclasses import replace
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from mt.train.dump import MOST as MOST_FILES
 from mt.train.dump import dump_batch, lines_of
 from mt.train.spikes import LEAST, WINDOW, find_spike, is_spike
 from mt.train.state import TrainState
-from mt.train.trainer import Trainer
+from mt.train.trainer import Outputs, Trainer
 from mt.train.update import Update
 
 FLAT = [1.0, 3.0] * 20  # mean 2, deviation 1
@@ -95,14 +96,12 @@ def make(tmp_path, monkeypatch):
             schedule=ScheduleConfig(warmup_steps=2),
         )
         made.bad = []
-        made.on_bad_update = lambda step, reason, update, indices: made.bad.append((step, reason, indices))
-        tell = made._judge
+        check = made.check_update
 
-        def judge(begun, update):
-            loss = 1e6 if begun.step in spiked else update.loss
-            tell(begun, Update(loss, loss, update.grad_norm, update.src_tokens, update.tgt_tokens, update.skipped))
+        def check_update(step, update, outputs):
+            check(step, replace(update, loss=1e6) if step.step in spiked else update, outputs)
 
-        made._judge = judge
+        made.check_update = check_update
         return made
 
     return trainer
@@ -110,7 +109,13 @@ def make(tmp_path, monkeypatch):
 
 def fit(trainer, folder):
     with Metrics(folder, step=trainer.state.step, tensorboard=False) as metrics:
-        trainer.fit(metrics, Shown())
+        trainer.fit(
+            Outputs(
+                metrics,
+                Shown(),
+                on_bad_update=lambda step, reason, update, indices: trainer.bad.append((step, reason, indices)),
+            )
+        )
 
 
 def weights(trainer):
@@ -120,10 +125,10 @@ def weights(trainer):
 def test_a_spike_sends_the_run_back_and_past_its_text(make, tmp_path, caplog):
     caplog.set_level("WARNING", "mt")
     trainer, places = make(spiked={9}), []
-    step = trainer._one_step
+    stop_if_requested = trainer.stop_if_requested  # the last of a step
 
-    def watched(*args):
-        step(*args)
+    def watched(outputs):
+        stop_if_requested(outputs)
         places.append((trainer.state.step, trainer.stream.state_dict()))
         if trainer.state.step == 9:
             saved = trainer.checkpoints.folder / "step-00000006/model.safetensors"
@@ -131,7 +136,7 @@ def test_a_spike_sends_the_run_back_and_past_its_text(make, tmp_path, caplog):
 
             assert all(torch.equal(read_tensors(saved)[name], p) for name, p in weights(trainer).items())
 
-    trainer._one_step = watched
+    trainer.stop_if_requested = watched
     fit(trainer, tmp_path / "run")
     assert "step 9: back to the weights of step 6, and on with the next text." in caplog.messages
     assert (trainer.state.step, trainer.state.went_back) == (20, 1)
@@ -173,15 +178,15 @@ def test_states_saved_by_the_clock_are_not_gone_back_to(make, tmp_path):
     for trainer in (plain, clocked):
         trainer.validator = Scripted(2.0, 1.0)
         trainer.checkpoints = trainer.saver.checkpoints = Checkpoints(trainer.checkpoints.folder, keep=1)
-        back = trainer._one_step
+        stop_if_requested = trainer.stop_if_requested
 
-        def watched(*args, trainer=trainer, back=back):
-            back(*args)
+        def watched(outputs, trainer=trainer, stop_if_requested=stop_if_requested):
+            stop_if_requested(outputs)
             if trainer.state.step == 15:
                 found = trainer.checkpoints.latest()
                 assert found is not None and found.step == (15 if trainer is clocked else 12)
 
-        trainer._one_step = watched
+        trainer.stop_if_requested = watched
         fit(trainer, tmp_path / trainer.checkpoints.folder.name)
         assert trainer.state.went_back == 1
     assert all(torch.equal(p, weights(clocked)[name]) for name, p in weights(plain).items())
@@ -219,7 +224,7 @@ def test_sigusr1_saves_and_goes_on(make, tmp_path):
     )
     before = signal.getsignal(signal.SIGUSR1)
     fit(trainer, tmp_path / "run")
-    assert saved == [(4, None), (6, 1.0), (7, None), (10, 1.0)]  # heard in `_tell`, after the processes have agreed
+    assert saved == [(4, None), (6, 1.0), (7, None), (10, 1.0)]  # received in `log`, after the processes have agreed
     assert signal.getsignal(signal.SIGUSR1) is before
     other = make(steps=10, folder="other")
     fit(other, tmp_path / "other")

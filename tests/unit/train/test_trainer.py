@@ -17,8 +17,8 @@ from mt.log import Metrics, logger, read_metrics
 from mt.optim import Ema
 from mt.train import trainer as module
 from mt.train.state import TrainState
-from mt.train.trainer import MAX_SKIPPED_IN_A_ROW, Trainer
-from mt.train.update import Unread, Updater
+from mt.train.trainer import MAX_SKIPPED_IN_A_ROW, Outputs, Trainer
+from mt.train.update import PendingUpdate, Updater
 from mt.train.validate import Validation
 
 
@@ -56,11 +56,11 @@ class Shown:
 
 @pytest.fixture
 def make(tmp_path):
-    def trainer(*scores, folder="checkpoints", schedule=None, ema=False, pool=16384, **limits) -> Trainer:
+    def trainer(*scores, folder="checkpoints", schedule=None, ema=False, pool=16384, group=None, **limits) -> Trainer:
         model = tiny_model(dropout=0.1)
         batch = BatchConfig(tokens=64, max_length=32, accumulate=1)
         return Trainer(
-            updater=updater_of(model, ema=Ema(model, 0.5) if ema else None),
+            updater=updater_of(model, ema=Ema(model, 0.5) if ema else None, group=group),
             stream=stream_of(number_corpus(30), pool=pool),
             validator=Scripted(*scores),
             checkpoints=Checkpoints(tmp_path / folder, limits.get("keep", 3)),
@@ -75,10 +75,10 @@ def make(tmp_path):
 
 @pytest.fixture
 def fit(tmp_path):
-    def call(trainer: Trainer, name: str = "run") -> list:
+    def call(trainer: Trainer, name: str = "run", **outputs) -> list:
         shown = Shown()
         with Metrics(tmp_path / name, step=trainer.state.step, tensorboard=False) as metrics:
-            trainer.fit(metrics, shown)
+            trainer.fit(Outputs(metrics, shown, **outputs))
         return shown.seen
 
     return call
@@ -171,8 +171,7 @@ def test_numbers_of_each_update_are_written_as_often_as_asked(make, fit, tmp_pat
 
 def test_a_validation_is_handed_to_whoever_wants_it(make, fit):
     trainer, seen = make(steps=4), []
-    trainer.on_validation = lambda validation, state: seen.append((validation.hypotheses, state.step))
-    fit(trainer)
+    fit(trainer, on_validation=lambda validation, state: seen.append((validation.hypotheses, state.step)))
     assert seen == [(["zwei"], 2), (["zwei"], 4)]
 
 
@@ -184,7 +183,7 @@ def test_updates_left_out_are_counted_and_kept_out_of_the_mean(make, fit, monkey
     real = type(trainer.updater).__call__
     monkeypatch.setattr(
         type(trainer.updater), "__call__",
-        lambda self, batches, lr, seeds: Unread(torch.tensor([math.nan, math.nan, math.inf]), 5, 5)
+        lambda self, batches, lr, seeds: PendingUpdate(torch.tensor([math.nan, math.nan, math.inf]), 5, 5)
         if trainer.state.step in (2, 3) else real(self, batches, lr, seeds=seeds),
     )  # fmt: skip
     seen = fit(trainer)
@@ -203,7 +202,7 @@ def test_too_many_in_a_row_end_the_run(make, fit, monkeypatch):
     monkeypatch.setattr(
         type(trainer.updater),
         "__call__",
-        lambda self, batches, lr, seeds: Unread(torch.tensor([0.0, 0.0, math.nan]), 5, 5),
+        lambda self, batches, lr, seeds: PendingUpdate(torch.tensor([0.0, 0.0, math.nan]), 5, 5),
     )
     with pytest.raises(
         MtError, match=r"^20 updates in a row had gradients that are not finite \(the last at step 20\)"
@@ -215,13 +214,13 @@ def test_too_many_in_a_row_end_the_run(make, fit, monkeypatch):
 # ---------------------------------------------------------------- an update ahead
 
 
-def test_read_an_update_late_everything_is_told_as_if_at_once(make, fit, tmp_path, monkeypatch, caplog):
+def test_updates_read_one_step_late_are_logged_as_if_read_at_once(make, fit, tmp_path, monkeypatch, caplog):
     real = Updater.__call__
     where: list[Trainer] = []
 
     def call(self, batches, lr, seeds):
         found = real(self, batches, lr, seeds=seeds)
-        return Unread(torch.tensor([math.nan] * 3), 5, 5) if where[-1].state.step in (3, 4) else found
+        return PendingUpdate(torch.tensor([math.nan] * 3), 5, 5) if where[-1].state.step in (3, 4) else found
 
     monkeypatch.setattr(Updater, "__call__", call)
     told = []
@@ -241,8 +240,8 @@ def test_read_an_update_late_everything_is_told_as_if_at_once(make, fit, tmp_pat
 def test_one_update_is_under_way_while_the_one_before_is_read(make, fit, monkeypatch):
     trainer = make(steps=6, validate_every=4)
     trainer.ahead = 1
-    read, real = [], Unread.read
-    monkeypatch.setattr(Unread, "read", lambda self: (read.append(trainer.state.step), real(self))[1])
+    read, real = [], PendingUpdate.read
+    monkeypatch.setattr(PendingUpdate, "read", lambda self: (read.append(trainer.state.step), real(self))[1])
     fit(trainer)
     assert read == [2, 3, 4, 4, 6, 6]  # a validation, like the end, waits for all
 
@@ -257,27 +256,25 @@ class Pair(Group):
         super().__init__(rank=0, world=2)
         self.calls_left = at_call
 
-    def add_up(self, *numbers):
+    def all_reduce(self, *numbers):
         if isinstance(numbers[1], bool):  # seconds, and whether there was a signal
             self.calls_left -= 1
             return [numbers[0], numbers[1] + (self.calls_left == 0), *numbers[2:]]
         return list(numbers)
 
-    def all_reduce_sum(self, tensors):
+    def all_reduce_tensors(self, tensors):
         pass
 
 
 def test_a_signal_to_another_process_stops_this_one_too(make, fit):
-    trainer = make(steps=50)
-    trainer.group = trainer.updater.group = Pair(at_call=3)
+    trainer = make(steps=50, group=Pair(at_call=3))
     with pytest.raises(StoppedError, match=r"^stopped by a signal to another process at step 3, saved"):
         fit(trainer)
     assert trainer.checkpoints.latest().step == 3
 
 
 def test_of_several_processes_one_may_get_a_signal_twice(make, fit):
-    trainer = make(steps=50)
-    trainer.group = trainer.updater.group = Pair(at_call=99)
+    trainer = make(steps=50, group=Pair(at_call=99))
     real = trainer._count
 
     def count(update, step):
@@ -294,11 +291,11 @@ def test_of_several_processes_one_may_get_a_signal_twice(make, fit):
 def test_each_process_gets_its_batches_with_their_own_seeds(make, monkeypatch):
     alone, dealt = make(steps=5), []
     alone.batch = BatchConfig(tokens=64, max_length=32, accumulate=4)
-    batches, seeds, indices = alone._deal()
+    batches, seeds, indices = alone._next_batches()
     for rank in range(2):
         trainer = make(steps=5)
         trainer.batch, trainer.group = alone.batch, Group(rank=rank, world=2)
-        dealt.append(trainer._deal())
+        dealt.append(trainer._next_batches())
         assert trainer.stream.place == alone.stream.place
     assert [b.indices for b in batches] == [dealt[n % 2][0][n // 2].indices for n in range(4)]
     assert seeds == [dealt[n % 2][1][n // 2] for n in range(4)] and len(set(seeds)) == 4
@@ -365,7 +362,6 @@ def test_stopped_anywhere_it_goes_on_as_if_it_had_not_been(make, fit, stop):
     unbroken = make(1.0, 3.0, 2.0, steps=8, ema=True, pool=8)
     fit(unbroken)
     first = make(1.0, 3.0, 2.0, steps=8, ema=True, pool=8, folder="broken")
-    first.on_validation = lambda validation, state: None
     real = first._count
 
     def count(update, step):
@@ -388,9 +384,8 @@ def test_stopped_anywhere_it_goes_on_as_if_it_had_not_been(make, fit, stop):
 
 def test_a_run_limited_in_epochs_is_not_taken_for_finished_when_it_goes_on(make, fit):
     trainer = make(epochs=3.0, validate_every=2)
-    trainer.on_validation = lambda validation, state: setattr(trainer, "signal", signal.SIGTERM)
     with pytest.raises(StoppedError):
-        fit(trainer)
+        fit(trainer, on_validation=lambda validation, state: signal.raise_signal(signal.SIGTERM))
     again = make(epochs=3.0)
     again.resume(again.checkpoints.latest())
     assert again.stream.place.batch == 2 and again.done() < 1 / 3 and again.why_finished() is None
@@ -444,14 +439,14 @@ def test_a_signal_within_a_message_is_answered_after_it(make, fit, caplog):
 def test_a_signal_is_answered_before_the_validation_that_is_due(make, fit, caplog):
     caplog.set_level("INFO", "mt")
     trainer = make(steps=50)
-    deal = trainer._deal
+    deal = trainer._next_batches
 
     def deal_and_stop():
         if trainer.state.step == 2:
             signal.raise_signal(signal.SIGINT)
         return deal()
 
-    trainer._deal = deal_and_stop
+    trainer._next_batches = deal_and_stop
     with pytest.raises(StoppedError, match="stopped by SIGINT at step 2"):
         fit(trainer)
     said = [text.split(":")[0] for text in caplog.messages]
@@ -460,9 +455,8 @@ def test_a_signal_is_answered_before_the_validation_that_is_due(make, fit, caplo
 
 def test_a_stop_during_the_last_validation_is_heard(make, fit):
     trainer = make(steps=2)
-    trainer.on_validation = lambda validation, state: signal.raise_signal(signal.SIGTERM)
     with pytest.raises(StoppedError, match="at step 2"):
-        fit(trainer)
+        fit(trainer, on_validation=lambda validation, state: signal.raise_signal(signal.SIGTERM))
     last = trainer.checkpoints.latest()
     assert last.score == 1.0 and last.state()["train"]["finished"] == "the limit of 2 steps was reached"
 

@@ -8,7 +8,7 @@ from toy import number_corpus, tiny_model, updater_of
 
 from mt.config import Precision
 from mt.optim import Ema, optimizer_tensors
-from mt.train.update import batch_loss
+from mt.train.objective import batch_loss
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from toy import number_corpus, number_pairs, tiny_model
 
 from mt.config import Precision, Watch
 from mt.optim import Ema
-from mt.train.update import batch_loss
-from mt.train.validate import Validation, Validator, running_mean
+from mt.train.objective import batch_loss
+from mt.train.validate import Validation, Validator, ema_weights
 
 
 def make(corpus, translate, pairs=3, tokens=40):
@@ -44,19 +44,19 @@ def test_what_best_compares_is_higher_for_the_better():
     assert [found.score(watch) for watch in (Watch.loss, Watch.bleu, Watch.chrf)] == [-2.5, 30.0, 50.0]
 
 
-def test_inside_the_running_mean_the_model_has_the_mean_and_after_it_its_own():
+def test_inside_the_ema_weights_the_model_has_the_mean_and_after_it_its_own():
     model = tiny_model()
     ema = Ema(model, 0.5)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 1
     own = [p.detach().clone() for p in model.parameters()]
-    with pytest.raises(ZeroDivisionError), running_mean(model, ema):
+    with pytest.raises(ZeroDivisionError), ema_weights(model, ema):
         assert all(torch.equal(p, ema.means[name]) for name, p in model.named_parameters())
         assert not torch.equal(next(model.parameters()), own[0])
         raise ZeroDivisionError
     assert all(torch.equal(p, old) for p, old in zip(model.parameters(), own, strict=True))
-    with running_mean(model, None):
+    with ema_weights(model, None):
         assert all(torch.equal(p, old) for p, old in zip(model.parameters(), own, strict=True))
 
 

@@ -10,11 +10,11 @@ from toy import number_corpus, number_pairs, number_tokenizer, tiny_model
 from mt.corpus.pair import Origin, Pair
 from mt.interpret.align import Reading, read, word_maps
 from mt.interpret.picture import CELL, GAP
-from mt.train.watching import AttentionWatch, entropies, legible
+from mt.train.watching import AttentionLogger, entropies, legible
 
 
-def watch(pairs=2, **options) -> AttentionWatch:
-    return AttentionWatch(number_tokenizer(), number_pairs(pairs), max_length=32, **options)
+def watch(pairs=2, **options) -> AttentionLogger:
+    return AttentionLogger(number_tokenizer(), number_pairs(pairs), max_length=32, **options)
 
 
 def test_entropies_by_hand():
@@ -47,11 +47,11 @@ def test_a_look_leaves_the_model_and_the_random_numbers_as_they_were():
 
 
 def test_the_pictures_hold_each_layers_mean_and_the_taught_head():
-    model, looking = tiny_model(decoder_layers=2), watch(taught=Reading(1, (0,), shifted=True))
+    model, looking = tiny_model(decoder_layers=2), watch(guided=Reading(1, (0,), shifted=True))
     found = looking(model)
     pictures = looking.pictures(found)
     assert len(pictures) == 2
-    for seen, pixels in zip(found.seen, pictures, strict=True):
+    for seen, pixels in zip(found.observations, pictures, strict=True):
         words = word_maps(seen)
         expected = [words[1, 0].mean(0), words[1, 1].mean(0), read(words, Reading(1, (0,), shifted=True))]
         rows, columns = expected[0].shape
@@ -67,7 +67,7 @@ def test_the_pictures_hold_each_layers_mean_and_the_taught_head():
 
 def test_a_validation_carries_what_was_seen():
     validator = make(number_corpus(9), list)
-    assert validator(tiny_model()).more() == {}
-    validator.watch = watch()
+    assert validator(tiny_model()).extra() == {}
+    validator.attention = watch()
     found = validator(tiny_model())
-    assert found.more() == {"entropy_1": found.attention.entropies[0]}
+    assert found.extra() == {"entropy_1": found.attention.entropies[0]}

@@ -1,0 +1,76 @@
+"""What training minimises: an objective turns a batch into a loss. This one is the translation loss."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mt.batching import Batch, fill_up
+from mt.config import Precision
+from mt.device import autocast, autocast_dtype
+from mt.losses import Loss, cross_entropy
+from mt.nn.transformer import Transformer
+
+
+class ObjectiveLoss(NamedTuple):
+    """The loss of one batch, summed over target rows."""
+
+    total: Float[Tensor, ""]  # the one that gradients are computed of
+    sums: Float[Tensor, " K"]  # for logging, no gradient: smoothed loss, nll, the objective's own
+
+
+class Objective(Protocol):
+    """What an update minimises."""
+
+    model: Transformer
+    precision: Precision
+    num_sums: int  # K
+
+    def prepare(self, batch: Batch) -> Any:
+        """What the loss needs besides the batch. Called before the batch moves to the device, where reading its ids
+        would wait; called again for each part of a batch that has to be split."""
+        ...
+
+    def prepare_largest(self, batch: Batch) -> Any:
+        """As `prepare`, for a batch of random ids without pairs: the largest possible, to measure memory."""
+        ...
+
+    def __call__(self, batch: Batch, prepared: Any) -> ObjectiveLoss: ...
+
+    def metrics(self, sums: Sequence[float]) -> dict[str, float]:
+        """Entries for `metrics.jsonl` from the objective's own sums, the K - 2 last, over a whole update."""
+        ...
+
+
+class TranslationLoss:
+    """Label-smoothed cross-entropy of the target text."""
+
+    num_sums = 2
+
+    def __init__(self, model: Transformer, *, precision: Precision, smoothing: float) -> None:
+        self.model = model
+        self.precision = precision
+        self.smoothing = smoothing
+
+    def prepare(self, batch: Batch) -> None:
+        """The batch is all that is needed."""
+
+    prepare_largest = prepare
+
+    def __call__(self, batch: Batch, prepared: None) -> ObjectiveLoss:
+        loss = batch_loss(self.model, batch, self.precision, self.smoothing)
+        return ObjectiveLoss(loss.smoothed, torch.stack(loss).detach())
+
+    def metrics(self, sums: Sequence[float]) -> dict[str, float]:
+        return {}
+
+
+def batch_loss(model: Transformer, batch: Batch, precision: Precision, smoothing: float) -> Loss:
+    """Loss sums of one batch. The model runs in `precision`; the loss keeps its sums in 32 bits."""
+    padded = fill_up(batch)
+    with autocast(batch.source.device, precision):
+        hidden = model(padded.source, padded.source_rows, padded.target_in, padded.target_rows)
+    # CUDA's autocast leaves the last norm, and so `hidden`, in 32 bits; the largest product must not run in them.
+    return cross_entropy(hidden.to(autocast_dtype(precision)), model.out_weight, batch.target_out, smoothing)
