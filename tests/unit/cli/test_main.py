@@ -188,7 +188,12 @@ def test_debugging_shows_the_traceback(build, capsys, monkeypatch):
 def test_a_full_disk_is_one_line():
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "mt", "help"], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, timeout=600, check=False
+            [sys.executable, "-m", "mt", "help"],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=600,
+            check=False,
         )
     assert (done.returncode, done.stderr) == (1, b"mt: No space left on device\n")
 
