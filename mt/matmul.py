@@ -27,9 +27,31 @@ def onednn_is_faster() -> bool:
 
 @cache
 def has_int8() -> bool:
-    """Whether products of 8 bits are fast on this CPU."""
+    """Whether products of 8 bits are fast on this CPU, and exact in oneDNN.
+
+    Without VNNI, be it that the processor lacks it or that ONEDNN_MAX_CPU_ISA keeps oneDNN from it, the sum of two
+    products is cut off at 16 bits.
+    """
     capable = getattr(torch.cpu, "get_capabilities", dict)().get("avx512_vnni", False)
-    return bool(capable) and hasattr(torch.ops.onednn, "qlinear_prepack")
+    return bool(capable) and hasattr(torch.ops.onednn, "qlinear_prepack") and _adds_up_in_8_bits()
+
+
+def _adds_up_in_8_bits() -> bool:
+    """Whether a product of the greatest numbers is what it must be."""
+    inner, outer = 64, 16
+    weight = torch.ops.onednn.qlinear_prepack(torch.full((outer, inner), 127, dtype=torch.int8), None)
+    product = torch.ops.onednn.qlinear_pointwise(
+        torch.full((1, inner), 255, dtype=torch.uint8), 1.0, 0, weight, torch.ones(outer),
+        torch.zeros(outer, dtype=torch.long), None, 1.0, 0, torch.float32, "none", [], "",
+    )  # fmt: skip
+    return bool((product == inner * 127 * 255).all())
+
+
+@cache
+def has_bf16() -> bool:
+    """Whether oneDNN makes products in bfloat16 here, be they fast or not: it needs AVX-512, and leave to use it."""
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return supported is not None and supported()
 
 
 def _applies(x: Tensor) -> bool:

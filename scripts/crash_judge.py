@@ -8,9 +8,9 @@
 The judge is ckpt-chaos (`pip install 'mt-trainer[chaos]'`). It runs the unmodified command once, records every file
 that this opens for writing, renames or removes, and then starts one run for each of these events, which ends there:
 before the event (`before`), with the file cut in half when it is closed (`torn`), by SIGTERM and five seconds of
-grace (`term`), or before the event and without anything that was not flushed to the disk (`unsynced`). The run is tiny and goes through
-every phase: it reads text into the cache, saves after every update, validates, makes room, ends, averages, translates
-a test set and writes `model/`.
+grace (`term`), or before the event and without anything that was not flushed to the disk (`unsynced`). The run is tiny
+and goes through every phase: it reads text into the cache, saves after every update, validates, makes room, ends,
+averages, translates a test set and writes `model/`.
 
 PASS means that the resumed run went on from the newest whole checkpoint that the killed one left, and that in the end
 the run's folder is that of the unbroken run: the same files, and in them the same weights, states, numbers, samples,

@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -138,8 +139,20 @@ def compare(folder: Path, steps: int) -> list[str]:
     one, other = hashes_of(runs / "unbroken", steps), hashes_of(runs / "killed", steps)
     differences += [f"{name} differs" for name in one | other if one.get(name) != other.get(name)]
     said = (folder / "said.txt").read_text(encoding="utf-8", errors="replace")
-    differences += [line for line in said.split("\n") if "Traceback" in line or "internal error" in line]
-    return differences
+    return differences + faults(said)
+
+
+def faults(said: str) -> list[str]:
+    """What attempts said of faults of mt: internal errors, and tracebacks that pass through it.
+
+    The data worker of a killed attempt may lose its connection at any moment, and Python tells of that, too.
+    """
+    package = str(Path(__file__).resolve().parents[1] / "mt") + os.sep
+    found = [line for line in said.split("\n") if "internal error" in line]
+    for frames, error in re.findall(r"^Traceback .*\n((?:[ \t].*\n)*)(.*)", said, re.MULTILINE):
+        if package in frames:
+            found.append(f"a traceback: {error}")
+    return found
 
 
 def main(argv: list[str]) -> int:

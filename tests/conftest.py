@@ -25,6 +25,8 @@ def pytest_addoption(parser):
 def pytest_cmdline_main(config):
     """Workers unless told otherwise; not for a single file, since all that shares a file's fixtures goes to one."""
     asked = config.option
+    if "PYTEST_XDIST_WORKER" in os.environ or hasattr(config, "workerinput"):
+        return  # a worker comes here, too, and workers of workers have no end
     if not config.pluginmanager.hasplugin("xdist") or asked.numprocesses is not None:
         return
     if asked.usepdb or asked.collectonly or asked.capture == "no":

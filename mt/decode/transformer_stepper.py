@@ -10,7 +10,7 @@ from torch import Tensor
 from mt.config import Precision
 from mt.decode.recorded import RecordedSteps, recording_pays
 from mt.device import autocast, autocast_dtype
-from mt.matmul import onednn_is_faster
+from mt.matmul import has_bf16, onednn_is_faster
 from mt.nn.cache import DecoderState
 from mt.nn.packed import packed
 from mt.nn.ragged import pack
@@ -91,7 +91,7 @@ class CachedStepper(_Steps):
         if self.device.type != "cpu" or self.model.tgt_weight.dtype is not torch.float32 or self.records():
             return False
         exact = self.precision is Precision.fp32 and onednn_is_faster()
-        return exact or self.precision in (Precision.bf16, Precision.int8)
+        return exact or (self.precision in (Precision.bf16, Precision.int8) and has_bf16())
 
     def running(self) -> Transformer:
         """The model that steps: `model`, or its copy."""

@@ -113,9 +113,8 @@ def workers(process) -> list[int]:
 
 
 def test_two_processes_give_what_one_gives(folder, command, together, alone):
-    process = together(
-        folder, *command("two"), "train.save_minutes=1e-6", "data.workers=1"
-    )  # after every update, where both agree
+    # A save after every update, where both agree.
+    process = together(folder, *command("two"), "train.save_minutes=1e-6", "data.workers=1")
     said = process.end(), process.stdout.read_text(), process.stderr.read_text()
     assert said[0] == 0, said[2]
     assert (numbers_of(folder / "runs/two"), weights_of(folder / "runs/two")) == alone

@@ -65,6 +65,17 @@ def test_the_comparison_sees_the_smallest_difference(killed, tmp_path, damage, s
     assert any(sentence in difference for difference in kill_anywhere.compare(tmp_path / "copy", STEPS))
 
 
+def test_faults_of_mt_are_seen_and_a_worker_that_lost_its_connection_is_none():
+    def traceback(file, error):
+        return f'Traceback (most recent call last):\n  File "{file}", line 1, in f\n    f()\n{error}\n'
+
+    lost = traceback("/usr/lib/python3.11/multiprocessing/resource_sharer.py", "ConnectionResetError: [Errno 104]")
+    assert kill_anywhere.faults(f"step 28: dev loss\n{lost}train: 160 pairs\n") == []
+    ours = traceback(ROOT / "mt/train/trainer.py", "KeyError: 'x'")
+    assert kill_anywhere.faults(lost + ours) == ["a traceback: KeyError: 'x'"]
+    assert kill_anywhere.faults("mt train: internal error: KeyError\n") == ["mt train: internal error: KeyError"]
+
+
 @pytest.mark.slow
 def test_a_stop_is_clocked_within_its_own_attempt():
     script = [sys.executable, str(ROOT / "scripts/time_sigterm.py"), "--stops", "2", "train.ema=0"]

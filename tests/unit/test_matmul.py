@@ -98,3 +98,15 @@ def test_which_processors_take_it(monkeypatch, capabilities, wanted):
         assert onednn_is_faster() is wanted
     finally:
         onednn_is_faster.cache_clear()
+
+
+@pytest.mark.skipif(not hasattr(torch.ops.onednn, "qlinear_prepack"), reason="this build of torch has no oneDNN")
+@pytest.mark.parametrize("exact", [True, False])
+def test_products_of_8_bits_are_had_where_onednn_adds_them_up_exactly(monkeypatch, exact):
+    """Without VNNI two products of 127 * 255 are added up to 32,767, the most that 16 bits hold."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_vnni": True}, raising=False)
+    sums = torch.full((1, 16), 64 * 127 * 255.0 if exact else 32 * 32767.0)
+    monkeypatch.setattr(torch.ops.onednn, "qlinear_pointwise", lambda *_: sums)
+    assert mt.matmul.has_int8.__wrapped__() is exact
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_vnni": False})
+    assert mt.matmul.has_int8.__wrapped__() is False

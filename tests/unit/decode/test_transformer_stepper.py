@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import mt.decode.transformer_stepper as module
 from mt.config import Precision
 from mt.decode.beam import beam_search
 from mt.decode.greedy import greedy_search
@@ -119,6 +120,17 @@ def test_the_copy_in_16_bits_is_of_the_weights_as_they_are(small_model):
     assert torch.equal(after, first_log_probs(CachedStepper(model, Precision.bf16)))
 
 
+def test_where_onednn_has_no_products_in_16_bits_torch_makes_them(small_model, monkeypatch):
+    model = small_model(src_size=V, tgt_size=V)
+    exact = first_log_probs(CachedStepper(model, Precision.fp32))
+    monkeypatch.setattr(module, "has_bf16", lambda: False)
+    stepper = CachedStepper(model, Precision.bf16)
+    half = first_log_probs(stepper)
+    assert not stepper.packs() and half.dtype == torch.float32 and not torch.equal(exact, half)
+    torch.testing.assert_close(exact, half, rtol=0, atol=0.1)
+
+
+@pytest.mark.skipif(not module.has_bf16(), reason="oneDNN has no products in 16 bits here")
 def test_the_copy_in_16_bits_lasts_as_long_as_the_search(small_model):
     model = small_model(src_size=V, tgt_size=V)
     stepper = CachedStepper(model, Precision.bf16)
