@@ -192,7 +192,8 @@ def _write_file(path: Path, content: bytes | Mapping[str, Tensor]) -> dict[str, 
     if isinstance(content, Mapping):
         # In memory first: written by safetensors itself, a full disk would not be an OSError.
         content = safetensors.torch.save({name: _packed(tensor) for name, tensor in content.items()})
-    path.write_bytes(content)
+    with path.open("wb") as file:
+        file.write(content)
     return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
