@@ -292,7 +292,7 @@ class DecodeConfig:
     # which texts are translated sentence by sentence; auto: with more sentences, or longer, than lines for training
     split: Split = field(default=Split.auto, metadata=LATER)
     # p: a sentence goes on until p * beam hypotheses of it have ended; null, or inf: until nothing open can still win,
-    # which takes a quarter to a half longer and is worth no BLEU (docs/BENCHMARKS.md)
+    # which takes 1.1 to 1.7 times as long for 0.0 to 0.2 BLEU (docs/BENCHMARKS.md)
     patience: float | None = field(default=1.0, metadata={**LATER, "before": None})
     batch_tokens: int = 4096  # source pieces translated together
 

@@ -45,7 +45,7 @@ def add_search_options(parser: Parser) -> None:
     beam.add_argument(
         "--patience", type=positive_or_inf, metavar="P",
         help="a sentence is done when P * beam hypotheses have ended; inf: when none that is open can still win, the "
-        "exact rule, which takes a quarter to a half longer",
+        "exact rule, which takes 1.1 to 1.7 times as long",
     )  # fmt: skip
     length = parser.add_argument_group("length of the output, in pieces")
     length.add_argument("--min-length", type=whole_from_0, help="at least so many, the end mark not counted")
