@@ -19,13 +19,12 @@ from mt.decode.segment import Layout, Usual, divided, sentences, whole
 from mt.decode.stepper import Stepper
 from mt.decode.transformer_stepper import CachedStepper
 from mt.decode.translation import EMPTY, Stretch, Translation, join
-from mt.decode.words import occurs
 from mt.errors import ConfigError
 from mt.log import logger
 from mt.nn.ragged import cut
 from mt.plain import from_plain
 from mt.tokenizer import Tokenizer
-from mt.words import Span
+from mt.words import Span, occurs
 
 __all__ = ["EMPTY", "Options", "Translation", "Translator", "join"]
 PART_BITS = 40  # a part's random numbers are those of its text's number and, so far to the left, its own

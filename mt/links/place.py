@@ -9,9 +9,8 @@ each mark is written once.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from mt.decode.words import is_word
 from mt.links.marks import Element
-from mt.words import Span
+from mt.words import Span, is_word
 
 SoftLinks = Sequence[tuple[int, int, float]]  # source word, target word, weight
 NOTHING = -0.01  # what a word without links is worth: it joins two that are wanted, and does not stretch a run

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mt.decode.words import occurs
 
 from mt.config import DecodeConfig, LengthNorm, Split, TokenizerConfig, Unknown
 from mt.decode.glossary import Entry, Glossary
@@ -14,7 +15,6 @@ from mt.decode.segment import Usual
 from mt.decode.transformer_stepper import CachedStepper
 from mt.decode.translation import Stretch
 from mt.decode.translator import EMPTY, Translation, Translator, join
-from mt.decode.words import occurs
 from mt.errors import ConfigError
 from mt.tokenizer import train_tokenizer
 
