@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from mt.decode.words import occurs
 
 from mt.config import DecodeConfig, LengthNorm, Split, TokenizerConfig, Unknown
 from mt.decode.glossary import Entry, Glossary
@@ -17,6 +16,7 @@ from mt.decode.translation import Stretch
 from mt.decode.translator import EMPTY, Translation, Translator, join
 from mt.errors import ConfigError
 from mt.tokenizer import train_tokenizer
+from mt.words import occurs
 
 LONGEST = 16
 
