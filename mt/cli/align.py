@@ -1,12 +1,13 @@
 """`mt align`: word links of sentence pairs, read off a model's cross-attention, or counted in the text alone."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
-from mt.cli.options import Parser, check_output, number_from_0, stdout
-from mt.corpus.lines import check_file, read_lines
+from mt.cli.lines import file_texts, parallel_texts, process, results
+from mt.cli.options import Parser, check_output, number_from_0
+from mt.corpus.lines import check_file
 from mt.errors import CheckpointError, DataError, counted
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 # As `mt.interpret.symmetrize.HEURISTICS`; told again, for that room needs torch.
 HEURISTICS = ["intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and", "joint"]
 ENOUGH = 30  # pairs to keep a choice for good; on two any head at all was taken
+CHUNK = 500  # pairs whose links are written together
 FEW = 1_000  # pairs of which counting says little
 EPILOG = """\
 examples:
@@ -77,14 +79,8 @@ def run(argv: list[str]) -> int:
     for file in filter(None, (asked.source, asked.target, asked.gold)):
         check_file(file)
     check_output(asked.output, asked.source, asked.target)
-    sources, targets = list(read_lines(asked.source)), list(read_lines(asked.target))
-    if len(sources) != len(targets):
-        raise DataError(
-            f"{asked.source} has {counted(len(sources), 'line')}, but {asked.target} has {len(targets):,}; they must "
-            "be as many."
-        )
+    sources, targets = parallel_texts(asked.source, asked.target)
     gold = read_gold_file(asked, sources, targets)
-    from mt.checkpoint.folder import explained
     from mt.device import set_up_cpu
     from mt.log import setup
 
@@ -95,11 +91,9 @@ def run(argv: list[str]) -> int:
         weights = learnt(sources, targets, weights)
     if gold is not None:
         say_agreement(hard(weights, asked), gold, asked)
-    elif asked.output:
-        with explained(f"`{asked.output}` cannot be written"), asked.output.open("wb") as out:
-            write(weights, asked, out)
     else:
-        write(weights, asked, stdout())
+        with results(asked.output) as out:
+            process(weights, CHUNK, lambda batch, _: to_lines(batch, asked), out)
     return 0
 
 
@@ -108,7 +102,7 @@ def read_gold_file(asked: argparse.Namespace, sources: Sequence[str], targets: S
         return None
     from mt.interpret.gold import check_gold, read_gold
 
-    gold = read_gold(list(read_lines(asked.gold)), base=asked.gold_base, path=asked.gold)
+    gold = read_gold(file_texts(asked.gold), base=asked.gold_base, path=asked.gold)
     check_gold(gold, sources, targets, base=asked.gold_base, path=asked.gold)
     return gold
 
@@ -184,7 +178,7 @@ def choose(
         logger.info(f"{path}: {aligner.reading.describe()}")
 
 
-def hard(weights: "Iterator[tuple[Tensor, ...]]", asked: argparse.Namespace) -> "Iterator[Links]":
+def hard(weights: "Iterable[tuple[Tensor, ...]]", asked: argparse.Namespace) -> "Iterator[Links]":
     from mt.interpret.align import hard_links, joint_links, turned
     from mt.interpret.hmm import LIKELY
     from mt.interpret.symmetrize import HEURISTICS as JOIN
@@ -202,19 +196,18 @@ def hard(weights: "Iterator[tuple[Tensor, ...]]", asked: argparse.Namespace) -> 
             yield join(hard_links(forward, least), turned(hard_links(backward[0], least)))
 
 
-def write(weights: "Iterator[tuple[Tensor, ...]]", asked: argparse.Namespace, out: BinaryIO) -> None:
+def to_lines(weights: "list[tuple[Tensor, ...]]", asked: argparse.Namespace) -> Iterator[bytes]:
+    """The line of each pair: its links, or with --soft all weights of one direction."""
     from mt.interpret.align import soft_links
     from mt.interpret.gold import pharaoh
 
     if asked.soft:
         least = 0.01 if asked.least is None else asked.least
         for forward, *_ in weights:
-            items = (f"{i}-{j}:{weight:.4f}" for i, j, weight in soft_links(forward, least))
-            out.write(" ".join(items).encode() + b"\n")
+            yield " ".join(f"{i}-{j}:{weight:.4f}" for i, j, weight in soft_links(forward, least)).encode() + b"\n"
     else:
         for links in hard(weights, asked):
-            out.write(pharaoh(links).encode() + b"\n")
-    out.flush()
+            yield pharaoh(links).encode() + b"\n"
 
 
 def say_agreement(found: "Iterator[Links]", gold: "list[Gold]", asked: argparse.Namespace) -> None:

@@ -114,13 +114,12 @@ def load_models(asked: argparse.Namespace) -> "Translator":
 
 
 class Chooser:
-    """How a command comes to its translations, chunk by chunk of its lines."""
+    """How a command finds the translations of a batch of lines."""
 
     def __init__(self, translator: "Translator", asked: argparse.Namespace) -> None:
         """Raises: ConfigError, CheckpointError: when the model for --rerank cannot be used."""
         self.translator = translator
         self.asked = asked
-        self.num_texts = 0
         self.sampling = sampling(asked)
         self.choose: Callable[[list[str], list[list[Translation]]], list[list[Translation]]] | None = None
         if asked.mbr:
@@ -134,12 +133,11 @@ class Chooser:
         return self.asked.nbest > 1 or (self.asked.sample and self.sampling is not None and self.sampling.samples > 1)
 
     def answer(self, texts: list[str], options: "Options") -> "list[list[Translation]]":
-        """The translations of the next lines, best first, at most --nbest; or as they were drawn."""
+        """The translations of a batch of lines, best first, at most --nbest; or as they were drawn."""
         if self.sampling:
-            options = replace(options, nbest=1, sampling=self.sampling, first_text=self.num_texts)
+            options = replace(options, nbest=1, sampling=self.sampling)
         elif self.choose:
             options = replace(options, nbest=options.section.beam)
-        self.num_texts += len(texts)
         found = self.translator.answer(texts, options)
         if not self.choose:
             return found

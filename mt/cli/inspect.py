@@ -2,12 +2,11 @@
 
 import argparse
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mt.cli.lines import file_texts
 from mt.cli.options import Parser, check_output, positive_int
-from mt.corpus.lines import check_file, read_lines
 from mt.errors import DataError, counted, require_package
 
 if TYPE_CHECKING:
@@ -64,8 +63,10 @@ def run(argv: list[str]) -> int:
         require_package("matplotlib", "a picture")
     for option in ("output", "png", "svg"):
         check_output(getattr(asked, option), asked.input, asked.references, asked.gold, option=f"--{option}")
-    sources = lines_of(asked.text, asked.input, asked.lines)
-    given = lines_of(asked.reference, asked.references, asked.lines) if asked.reference or asked.references else None
+    sources = asked.text[: asked.lines] if asked.text else file_texts(asked.input, asked.lines)
+    given = asked.reference and asked.reference[: asked.lines]
+    if asked.references:
+        given = file_texts(asked.references, asked.lines)
     if not any(text.strip() for text in sources):
         raise DataError("there is no text to look at; give a sentence to --text, or a file that holds one to --input.")
     if given is not None and len(given) != len(sources):
@@ -94,20 +95,13 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def lines_of(lines: list[str] | None, file: str | None, most: int) -> list[str]:
-    if file is None:
-        return (lines or [])[:most]
-    check_file(file)
-    return list(islice(read_lines(file), most))
-
-
 def gold_of(asked: argparse.Namespace, sources: Sequence[str], given: Sequence[str] | None) -> "list[Gold]":
     if not asked.gold or given is None:
         return []
     from mt.interpret.gold import check_gold, read_gold
 
     asked.spaces = True  # gold links count words of tokenised text
-    gold = read_gold(lines_of(None, asked.gold, asked.lines), base=asked.gold_base, path=asked.gold)
+    gold = read_gold(file_texts(asked.gold, asked.lines), base=asked.gold_base, path=asked.gold)
     check_gold(gold, sources, given, base=asked.gold_base, path=asked.gold)
     return gold
 

@@ -90,7 +90,6 @@ class LinkUser:
         """Raises: CheckpointError: when the kept choice of heads does not fit the model."""
         self.asked = asked
         self.marks = bool(asked.markup or asked.protect)
-        self.num_texts = 0
         self.linker: Linker | None = None
         if self.marks or asked.alignments or asked.replace_unknown or asked.flags:
             from mt.links import linker
@@ -98,9 +97,9 @@ class LinkUser:
             self.linker = linker.Linker(translator, reading(asked.model, translator.stepper.model))
 
     def answer(
-        self, texts: list[str], translate: "Callable[[list[str]], list[list[Translation]]]"
+        self, texts: list[str], translate: "Callable[[list[str]], list[list[Translation]]]", first: int
     ) -> list[list[Answer]]:
-        """The answers to the next lines."""
+        """The answers to a batch of lines; `first` is the number of lines before it."""
         if self.linker is None:
             return [[Answer(translation) for translation in some] for some in translate(texts)]
         requests = self._requests(texts)
@@ -113,8 +112,7 @@ class LinkUser:
         for n, some in zip(chosen, linked, strict=True):
             request = requests[n] if requests else None
             answers[n] = [self._answer(request, one, next(measures)) for one in some]
-        self._warn(answers)
-        self.num_texts += len(texts)
+        self._warn(answers, first)
         return answers
 
     def _requests(self, texts: Sequence[str]) -> "list[Request]":
@@ -156,11 +154,11 @@ class LinkUser:
             translation, links = linked.translation, linked.links() if self.asked.alignments else None
         return Answer(translation, links if self.asked.alignments else None, measures)
 
-    def _warn(self, answers: list[list[Answer]]) -> None:
+    def _warn(self, answers: list[list[Answer]], first: int) -> None:
         from mt.links.flags import warning
         from mt.log import logger
 
-        for number, some in enumerate(answers, self.num_texts + 1):
+        for number, some in enumerate(answers, first + 1):
             if some[0].measures is not None and (said := warning(some[0].measures)):
                 logger.warning(f"input {number:,}: {said}")
 

@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mt.cli.options import Parser
+from mt.cli.lines import process
+from mt.cli.options import Parser, stdout
 from mt.corpus.readers import kind_of, read_pairs
 from mt.errors import DataError
 
@@ -67,19 +68,17 @@ def run(argv: list[str]) -> int:
     set_up_cpu(None)
     ways = [asked.model] + ([asked.reverse] if asked.reverse else [])
     scorers = [Scorer(load(model, device=asked.device, precision=asked.precision)) for model in ways]
-    for first in range(0, len(pairs), CHUNK):
-        for line in lines(pairs[first : first + CHUNK], scorers, asked):
-            print(line)
+    process(pairs, CHUNK, lambda batch, _: score(batch, scorers, asked), stdout())
     return 0
 
 
-def lines(pairs: "list[Pair]", scorers: "list[Scorer]", asked: argparse.Namespace) -> list[str]:
-    """What is printed for these pairs. Raises: DataError: for a pair too long for a model, unless these are skipped."""
+def score(pairs: "list[Pair]", scorers: "list[Scorer]", asked: argparse.Namespace) -> list[bytes]:
+    """The lines for some pairs. Raises: DataError: for a pair too long for a model, unless these are skipped."""
     sides = [[pair.src for pair in pairs], [pair.tgt for pair in pairs]]
     found = [scorers[0].score_all(*sides)]
     if len(scorers) > 1:
         found.append(scorers[1].score_all(*reversed(sides)))
-    printed = []
+    printed: list[bytes] = []
     for pair, *scores in zip(pairs, *found, strict=True):
         told: list[PairScore] = []
         for score in scores:
@@ -89,7 +88,7 @@ def lines(pairs: "list[Pair]", scorers: "list[Scorer]", asked: argparse.Namespac
                 raise DataError(
                     f"{pair.origin.file}:{pair.origin.line}: the pair {score}; shorten it, or give --skip-too-long."
                 )
-        printed.append(to_line(told if len(told) == len(scores) else None, asked))
+        printed.append(to_line(told if len(told) == len(scores) else None, asked).encode() + b"\n")
     return printed
 
 

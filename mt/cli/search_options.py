@@ -114,7 +114,7 @@ def check_prefixes(prefixes: str | None, text: str | None) -> None:
 
 
 class SearchOptions:
-    """The options of a command, chunk by chunk of its lines."""
+    """The options of a command for batches of its lines."""
 
     def __init__(self, translator: "Translator", asked: argparse.Namespace) -> None:
         self.translator = translator
@@ -123,7 +123,6 @@ class SearchOptions:
         self.given["nbest"] = asked.nbest
         self.given["glossary"] = asked.terms
         self.prefix, self.file = asked.prefix, prefix_file(asked.prefix)
-        self.num_lines = 0
 
     def with_prefixes(self, lines: Iterable[L]) -> Iterator[tuple[L, str]]:
         """Each line with how its translation begins; "" where nothing is asked.
@@ -141,8 +140,7 @@ class SearchOptions:
             told = counted(number, "line")
             raise DataError(f"`{self.file}` has more lines than the text, which has {told}; {ONE_FOR_EACH}.")
 
-    def chunk(self, prefixes: list[str]) -> "Options":
-        """For the next lines, whose translations begin so."""
-        first_text, self.num_lines = self.num_lines, self.num_lines + len(prefixes)
+    def batch(self, prefixes: list[str], first: int) -> "Options":
+        """The options for lines whose translations begin with `prefixes`; `first` is the number of lines before."""
         given = prefixes if self.prefix else None
-        return self.translator.options(**self.given, prefixes=given, first_text=first_text)
+        return self.translator.options(**self.given, prefixes=given, first_text=first)

@@ -37,8 +37,8 @@ def chooser(*argv):
     return Chooser(Chatter(), parse(["model", *argv]))
 
 
-def options(nbest=1):
-    return Options(section=DecodeConfig(beam=5), nbest=nbest)
+def options(nbest=1, first_text=0):
+    return Options(section=DecodeConfig(beam=5), nbest=nbest, first_text=first_text)
 
 
 def texts_of(lists):
@@ -104,7 +104,8 @@ def test_without_a_choice_the_search_is_what_was_asked_for():
 def test_samples_know_how_many_texts_came_before():
     drawing = chooser("--sample", "--samples", "3")
     assert drawing.gives_many and not chooser("--sample").gives_many
-    found = [drawing.answer(texts, options()) for texts in (["a", "b"], ["c"], ["d"])]
+    batches = [(["a", "b"], 0), (["c"], 2), (["d"], 3)]
+    found = [drawing.answer(texts, options(first_text=first)) for texts, first in batches]
     assert texts_of(found[1]) == [["ein Hund", "der Hund", "ein Hund"]]  # as they were drawn
     assert [asked.first_text for asked in drawing.translator.asked] == [0, 2, 3]
     assert {asked.sampling for asked in drawing.translator.asked} == {Sampling(samples=3)}
