@@ -36,19 +36,19 @@ class JobError(BaseException):
         self.error = error
 
 
-def launch(asked: argparse.Namespace, command: list[str]) -> None:
+def launch(args: argparse.Namespace, command: list[str]) -> None:
     """Check the settings that were asked for, then let Hydra do what the options say.
 
     `command` is what the user typed, for the run's manifest. Raises `MtError` for what the user can mend.
     """
-    overrides = [*asked.overrides, *(["run.dry_run=true"] if asked.dry_run else [])]
-    chosen = prepare(asked.config, config_dir=asked.config_dir)
-    if not (asked.shell_completion or asked.hydra_help):
-        multirun = asked.multirun or "hydra.mode=MULTIRUN" in overrides
+    overrides = [*args.overrides, *(["run.dry_run=true"] if args.dry_run else [])]
+    chosen = prepare(args.config, config_dir=args.config_dir)
+    if not (args.shell_completion or args.hydra_help):
+        multirun = args.multirun or "hydra.mode=MULTIRUN" in overrides
         for each in combinations(overrides) if multirun else [overrides]:
-            compose(each, config_dir=asked.config_dir, config_file=asked.config)
-        overrides = check_overrides(overrides, config_dir=asked.config_dir, multirun=multirun) + chosen
-    call_hydra([*overrides, *flags(asked)], make_task(command))
+            compose(each, config_dir=args.config_dir, config_file=args.config)
+        overrides = check_overrides(overrides, config_dir=args.config_dir, multirun=multirun) + chosen
+    call_hydra([*overrides, *flags(args)], make_task(command))
 
 
 def combinations(overrides: list[str]) -> Iterator[list[str]]:
@@ -58,10 +58,10 @@ def combinations(overrides: list[str]) -> Iterator[list[str]]:
     return (list(each) for each in islice(product(*filter(None, tried)), MOST_CHECKED))
 
 
-def flags(asked: argparse.Namespace) -> list[str]:
+def flags(args: argparse.Namespace) -> list[str]:
     """The options that Hydra knows, as it wants them."""
     line = []
-    for name, value in vars(asked).items():
+    for name, value in vars(args).items():
         if name not in OURS and value not in (None, False):
             line.append(f"--{name.replace('_', '-')}")
             line += [] if value is True else [str(value)]

@@ -71,25 +71,25 @@ def add_search_options(parser: Parser) -> None:
     )  # fmt: skip
 
 
-def check_search_options(parser: Parser, asked: argparse.Namespace) -> None:
-    """Refuse what cannot go together, before a model is loaded; read the glossary, as `asked.terms`.
+def check_search_options(parser: Parser, args: argparse.Namespace) -> None:
+    """Refuse what cannot go together, before a model is loaded; read the glossary, as `args.terms`.
 
     Raises: ConfigError, DataError.
     """
-    if asked.beam is not None and asked.nbest > asked.beam:
-        parser.error(f"--nbest {asked.nbest} needs a beam at least as wide, but --beam is {asked.beam}")
-    if asked.groups and asked.beam and asked.beam % asked.groups:
-        parser.error(f"--groups {asked.groups} must divide the beam, but --beam is {asked.beam}")
-    if asked.diversity is not None and asked.groups == 1:
+    if args.beam is not None and args.nbest > args.beam:
+        parser.error(f"--nbest {args.nbest} needs a beam at least as wide, but --beam is {args.beam}")
+    if args.groups and args.beam and args.beam % args.groups:
+        parser.error(f"--groups {args.groups} must divide the beam, but --beam is {args.beam}")
+    if args.diversity is not None and args.groups == 1:
         parser.error("--diversity is what groups pay for saying the same; give --groups above 1, or leave it out")
-    if asked.glossary and (asked.groups or 1) > 1:
+    if args.glossary and (args.groups or 1) > 1:
         parser.error("--glossary cannot be had with --groups; leave one of the two out")
     from mt.decode.glossary import Glossary
 
-    asked.terms = Glossary.read(asked.glossary) if asked.glossary else None
-    if asked.prefix == "@":
+    args.terms = Glossary.read(args.glossary) if args.glossary else None
+    if args.prefix == "@":
         parser.error("--prefix @FILE must name a file, but there is none after the @")
-    if (file := prefix_file(asked.prefix)) is not None:
+    if (file := prefix_file(args.prefix)) is not None:
         check_file(file)
 
 
@@ -116,13 +116,13 @@ def check_prefixes(prefixes: str | None, text: str | None) -> None:
 class SearchOptions:
     """The options of a command for batches of its lines."""
 
-    def __init__(self, translator: "Translator", asked: argparse.Namespace) -> None:
+    def __init__(self, translator: "Translator", args: argparse.Namespace) -> None:
         self.translator = translator
-        self.given: dict[str, Any] = {name: getattr(asked, name) for name in SETTINGS}
-        self.given["beam"] = asked.beam or max(translator.section.beam, asked.nbest)
-        self.given["nbest"] = asked.nbest
-        self.given["glossary"] = asked.terms
-        self.prefix, self.file = asked.prefix, prefix_file(asked.prefix)
+        self.given: dict[str, Any] = {name: getattr(args, name) for name in SETTINGS}
+        self.given["beam"] = args.beam or max(translator.section.beam, args.nbest)
+        self.given["nbest"] = args.nbest
+        self.given["glossary"] = args.terms
+        self.prefix, self.file = args.prefix, prefix_file(args.prefix)
 
     def with_prefixes(self, lines: Iterable[L]) -> Iterator[tuple[L, str]]:
         """Each line with how its translation begins; "" where nothing is asked.
