@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 FLOORS = [
-    {"errors", "log", "choices", "config", "plain", "matmul", "subword_sampling"},
+    {"errors", "log", "choices", "config", "decode_config", "plain", "matmul", "subword_sampling"},
     {"corpus", "words", "tokenizer", "device", "nn", "losses", "optim", "schedules", "dist", "metrics", "recording"},
     {"clean", "batching", "checkpoint", "decode", "interpret", "guided", "export"},
     {"train", "evaluate", "models", "links"},

@@ -7,37 +7,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mt.cli.options import Parser, number_from_0, share, whole_from_0, width
+from mt.cli.options import Parser, add_options, share
+from mt.decode.options import MBR_EPSILON, MBR_SAMPLES, Options, Sampling
+from mt.decode_config import options_of
 from mt.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mt.decode.options import Options
-    from mt.decode.sample import Sampling
     from mt.decode.translator import Translation, Translator
     from mt.decode.utility import Utility
 
 RERANK_WEIGHT = 0.5
-MBR_SAMPLES, MBR_EPSILON = 32, 0.02  # the cut-off that Freitag et al. 2023 (arXiv:2305.09860) found best
-CUTS = ("temperature", "top_k", "top_p", "epsilon", "seed", "samples")
 
 
 def add_choice_options(parser: Parser) -> None:
     draws = parser.add_argument_group("sampling")
     draws.add_argument("--sample", action="store_true", help="draw translations from the model instead of searching")
-    draws.add_argument(
-        "--samples", type=width, metavar="N",
-        help=f"of each line; more than 1 implies --jsonl (default: 1, or {MBR_SAMPLES} for --mbr)",
-    )  # fmt: skip
-    draws.add_argument("--temperature", type=number_from_0, help="below 1 sharper, above 1 flatter (default: 1)")
-    draws.add_argument("--top-k", type=whole_from_0, metavar="K", help="only the K likeliest pieces; 0: all")
-    draws.add_argument(
-        "--top-p", type=share, metavar="P", help="only the likeliest pieces that together have this probability"
-    )
-    draws.add_argument(
-        "--epsilon", type=share, metavar="P",
-        help=f"only pieces at least this likely (default: 0, or {MBR_EPSILON} for --mbr)",
-    )  # fmt: skip
-    draws.add_argument("--seed", type=whole_from_0, help="the same seed draws the same translations (default: 0)")
+    add_options(draws, Sampling, "sampling")
     choice = parser.add_argument_group("choosing among translations")
     choice.add_argument(
         "--mbr", choices=["chrf", "chrf++", "bleu"],
@@ -69,7 +54,7 @@ def add_choice_options(parser: Parser) -> None:
 def check_choice_options(parser: Parser, args: argparse.Namespace) -> None:
     """Refuse what cannot go together, before a model is loaded. Raises: ConfigError."""
     draws = args.sample or (args.mbr and args.mbr_from == "samples")
-    given = [f"--{name.replace('_', '-')}" for name in CUTS if getattr(args, name) is not None]
+    given = [f"--{name.replace('_', '-')}" for name in options_of(Sampling) if getattr(args, name) is not None]
     ways = [f"--{name}" for name in ("sample", "mbr", "rerank") if getattr(args, name)]
     if len(ways) > 1:
         parser.error(f"{' and '.join(ways)} are different ways to translate; give one of them")
@@ -92,10 +77,6 @@ def check_choice_options(parser: Parser, args: argparse.Namespace) -> None:
         parser.error("--rerank-weight goes with --rerank")
     if args.ensemble_mean and not args.ensemble:
         parser.error("--ensemble-mean goes with --ensemble")
-    if args.temperature == 0:
-        parser.error("--temperature must be above 0; the limit, always the likeliest piece, is --beam 1")
-    if args.top_p == 0 or args.epsilon == 1:
-        parser.error("--top-p must be above 0 and --epsilon below 1, or nothing is left to draw")
 
 
 def load_models(args: argparse.Namespace) -> "Translator":
@@ -132,7 +113,7 @@ class Chooser:
         """Whether a line has several translations."""
         return self.args.nbest > 1 or (self.args.sample and self.sampling is not None and self.sampling.samples > 1)
 
-    def answer(self, texts: list[str], options: "Options") -> "list[list[Translation]]":
+    def answer(self, texts: list[str], options: Options) -> "list[list[Translation]]":
         """The translations of a batch of lines, best first, at most --nbest; or as they were drawn."""
         if self.sampling:
             options = replace(options, nbest=1, sampling=self.sampling)
@@ -144,14 +125,14 @@ class Chooser:
         return [translations[: self.args.nbest] for translations in self.choose(texts, found)]
 
 
-def sampling(args: argparse.Namespace) -> "Sampling | None":
+def sampling(args: argparse.Namespace) -> Sampling | None:
     """What is drawn, if anything is."""
     if not args.sample and not (args.mbr and args.mbr_from == "samples"):
         return None
-    from mt.decode.sample import Sampling
-
     usual = {"samples": MBR_SAMPLES, "epsilon": MBR_EPSILON} if args.mbr else {}
-    return Sampling(**usual | {name: getattr(args, name) for name in CUTS if getattr(args, name) is not None})
+    return Sampling(
+        **usual | {name: getattr(args, name) for name in options_of(Sampling) if getattr(args, name) is not None}
+    )
 
 
 def utility(args: argparse.Namespace) -> "Utility":

@@ -9,9 +9,10 @@ from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mt.cli.options import Parser, number_from_0, positive_int, positive_number, whole_from_0, width
-from mt.config import LengthNorm, Split, Unknown
+from mt.cli.options import Parser, add_options, width
+from mt.config import DecodeConfig
 from mt.corpus.lines import check_file, raw_lines, read_lines
+from mt.decode_config import options_of
 from mt.errors import DataError, counted
 
 if TYPE_CHECKING:
@@ -20,37 +21,13 @@ if TYPE_CHECKING:
 
 L = TypeVar("L")
 ONE_FOR_EACH = "--prefix needs a line for each line of the text"
-# options whose names and values are those of a setting of `decode`
-SETTINGS = (
-    "length_penalty", "length_norm", "coverage_penalty", "min_ratio", "min_length", "max_ratio", "max_length", "groups",
-    "diversity", "patience", "no_repeat_ngram", "unknown", "split",
-)  # fmt: skip
 
 
 def add_search_options(parser: Parser) -> None:
     beam = parser.add_argument_group("beam search (default: the model's settings)")
-    beam.add_argument("--beam", type=width, help="hypotheses kept at each step; 1 is greedy")
     beam.add_argument("--nbest", type=width, default=1, help="translations of each line; more than 1 implies --jsonl")
-    beam.add_argument("--length-penalty", type=number_from_0, help="scores are log p / length ** this")
-    beam.add_argument(
-        "--length-norm", choices=list(LengthNorm),
-        help="gnmt: scores are log p / ((5 + length) / 6) ** penalty; none: log p",
-    )  # fmt: skip
-    beam.add_argument(
-        "--coverage-penalty", type=number_from_0, metavar="B",
-        help="what leaving out a part of the source costs: 0.05 to 0.2 where output is too short",
-    )  # fmt: skip
-    beam.add_argument("--groups", type=positive_int, help="diverse beam search with so many groups; divides --beam")
-    beam.add_argument("--diversity", type=number_from_0, help="what a group pays for saying what an earlier one says")
-    beam.add_argument(
-        "--patience", type=positive_number, metavar="P",
-        help="a sentence is done when P * beam hypotheses have ended; 1 is faster than the exact rule, its default",
-    )  # fmt: skip
-    length = parser.add_argument_group("length of the output, in pieces")
-    length.add_argument("--min-length", type=whole_from_0, help="at least so many, the end mark not counted")
-    length.add_argument("--max-length", type=positive_int, help="at most so many, with the end mark")
-    length.add_argument("--min-ratio", type=number_from_0, help="at least so many for each of the source")
-    length.add_argument("--max-ratio", type=number_from_0, help="at most so many for each of the source, and some")
+    add_options(beam, DecodeConfig, "beam")
+    add_options(parser.add_argument_group("length of the output, in pieces"), DecodeConfig, "length")
     rules = parser.add_argument_group("rules")
     rules.add_argument(
         "--glossary", metavar="FILE",
@@ -60,15 +37,7 @@ def add_search_options(parser: Parser) -> None:
     rules.add_argument(
         "--prefix", metavar="TEXT", help="how every translation begins; @FILE: each as its line of the file says"
     )
-    rules.add_argument(
-        "--no-repeat-ngram", type=whole_from_0, metavar="N", help="no N pieces in a row come twice; 0: they may"
-    )
-    rules.add_argument("--unknown", choices=list(Unknown), help="ban: the unknown piece is never written")
-    rules.add_argument(
-        "--split", choices=list(Split),
-        help="auto: lines with more sentences, or longer, than those the model was trained on are translated sentence "
-        "by sentence; always: all lines; never: a line is one sentence",
-    )  # fmt: skip
+    add_options(rules, DecodeConfig, "rules")
 
 
 def check_search_options(parser: Parser, args: argparse.Namespace) -> None:
@@ -118,7 +87,7 @@ class SearchOptions:
 
     def __init__(self, translator: "Translator", args: argparse.Namespace) -> None:
         self.translator = translator
-        self.given: dict[str, Any] = {name: getattr(args, name) for name in SETTINGS}
+        self.given: dict[str, Any] = {name: getattr(args, name) for name in options_of(DecodeConfig)}
         self.given["beam"] = args.beam or max(translator.section.beam, args.nbest)
         self.given["nbest"] = args.nbest
         self.given["glossary"] = args.terms
