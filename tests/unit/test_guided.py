@@ -12,8 +12,8 @@ from toy import number_corpus, number_pairs, number_tokenizer, stream_of, tiny_m
 
 from mt.config import OptimConfig
 from mt.guided import Guide, Lesson, guided_loss, make_lesson
-from mt.interpret.record import force
 from mt.nn.attention import attend_explicit
+from mt.nn.forced import force
 from mt.nn.ragged import Ragged
 from mt.optim import make_optimizer
 from mt.words import NO_WORD
