@@ -4,7 +4,6 @@ No section knows another; what two sections must agree on is checked in `build.p
 like their values, so that a name in a YAML file is the value in a saved `config.json`.
 """
 
-import math
 import re
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -12,7 +11,6 @@ from typing import Any
 
 from mt.choices import (
     Activation,
-    LengthNorm,
     NormKind,
     NormPlacement,
     OptimizerKind,
@@ -20,17 +18,18 @@ from mt.choices import (
     Precision,
     ScheduleKind,
     Sharding,
-    Split,
     TokenizerKind,
     Tying,
-    Unknown,
     Use,
     Watch,
 )
+from mt.choices import LengthNorm as LengthNorm  # passed on
+from mt.choices import Split as Split
+from mt.choices import Unknown as Unknown
+from mt.decode_config import LATER as LATER
+from mt.decode_config import DecodeConfig as DecodeConfig
 from mt.errors import require
 
-# of a setting that the first model folders lack: `from_plain` gives it its default, or what `before` says
-LATER = {"later": True}
 SPECIALS = ("<unk>", "<s>", "</s>", "<pad>")  # pieces 0 to 3 of every tokenizer trained here
 NORMALIZATIONS = ("nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "identity")
 
@@ -267,48 +266,6 @@ class TrainConfig:
         require(self.average <= self.keep, "train.average", f"be at most `train.keep` ({self.keep})", self.average)
         require(0 <= self.ema < 1, "train.ema", "lie in [0, 1)", self.ema)
         require(self.spike_sigmas >= 0, "train.spike_sigmas", "not be negative", self.spike_sigmas)
-
-
-@dataclass(kw_only=True, slots=True)
-class DecodeConfig:
-    """How a trained model translates, unless a command says otherwise. Lengths count pieces, the end mark included."""
-
-    beam: int = 5
-    length_penalty: float = 1.0  # hypotheses compare by log-probability / length ** length_penalty
-    # gnmt: log-probability / ((5 + length) / 6) ** length_penalty; none: the plain sum
-    length_norm: LengthNorm = field(default=LengthNorm.average, metadata=LATER)
-    # shortest output: the greater of min_ratio * source pieces and min_length
-    min_ratio: float = field(default=0.0, metadata=LATER)
-    min_length: int = field(default=0, metadata=LATER)
-    max_ratio: float = 2.0  # longest output: max_ratio * source pieces + max_extra, and at most max_length
-    max_extra: int = 10
-    max_length: int | None = field(default=None, metadata=LATER)  # null: what the model can write
-    # diverse beam search: the beam in so many groups; each pays `diversity` for a piece that an earlier one says here
-    groups: int = field(default=1, metadata=LATER)
-    diversity: float = field(default=0.5, metadata=LATER)
-    coverage_penalty: float = field(default=0.0, metadata=LATER)  # what leaving out a part of the source costs
-    no_repeat_ngram: int = field(default=0, metadata=LATER)  # no so many pieces in a row come twice; 0: they may
-    unknown: Unknown = field(default=Unknown.keep, metadata=LATER)  # ban: never write the unknown piece
-    # which texts are translated sentence by sentence; auto: with more sentences, or longer, than lines for training
-    split: Split = field(default=Split.auto, metadata=LATER)
-    # p: a sentence goes on until p * beam hypotheses of it have ended; null, or inf: until nothing open can still win,
-    # which takes 1.1 to 1.7 times as long for 0.0 to 0.2 BLEU (docs/BENCHMARKS.md)
-    patience: float | None = field(default=1.0, metadata={**LATER, "before": None})
-    batch_tokens: int = 4096  # source pieces translated together
-
-    def __post_init__(self) -> None:
-        for name in ("beam", "max_ratio", "groups", "batch_tokens"):
-            require(getattr(self, name) > 0, f"decode.{name}", "be positive", getattr(self, name))
-        from_0 = ("min_ratio", "min_length", "max_extra", "diversity", "no_repeat_ngram")
-        for name in ("length_penalty", "coverage_penalty", *from_0):
-            require(getattr(self, name) >= 0, f"decode.{name}", "not be negative", getattr(self, name))
-        # with more, the longest lengths to that power are no numbers of a computer
-        require(self.length_penalty <= 50, "decode.length_penalty", "be at most 50", self.length_penalty)
-        if self.patience == math.inf:
-            self.patience = None  # the same rule; JSON has no infinity
-        for name in ("max_length", "patience"):
-            value = getattr(self, name)
-            require(value is None or value > 0, f"decode.{name}", "be positive or null", value)
 
 
 @dataclass(kw_only=True, slots=True)

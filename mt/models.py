@@ -27,6 +27,7 @@ from mt.checkpoint import (
 from mt.checkpoint.schema import CONFIG as SCHEMA
 from mt.config import LATER, DecodeConfig, ModelConfig, Positions, Precision, Tying
 from mt.decode.segment import Usual
+from mt.decode_config import WIDEST
 from mt.errors import CheckpointError, ConfigError, require
 from mt.files import read_json
 from mt.log import logger
@@ -43,7 +44,7 @@ MOST = {  # far above any model that is known to be of use, far below what takes
     "src_size": 1_000_000, "tgt_size": 1_000_000, "max_length": 1 << 16,
     "model.dim": 1 << 14, "model.ffn_dim": 1 << 17, "model.encoder_layers": 128, "model.decoder_layers": 128,
     "model.max_length": 1 << 16,
-    "decode.beam": 1000, "decode.min_ratio": 100, "decode.max_ratio": 100,
+    "decode.beam": WIDEST, "decode.min_ratio": 100, "decode.max_ratio": 100,
     "decode.min_length": 100_000, "decode.max_extra": 100_000, "decode.max_length": 1_000_000,
     "decode.batch_tokens": 10_000_000,
 }  # fmt: skip

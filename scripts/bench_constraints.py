@@ -17,10 +17,10 @@ from collections import Counter
 from mt.corpus.lines import read_lines
 from mt.decode.glossary import Entry, Glossary
 from mt.decode.translator import Translator
-from mt.decode.words import occurs
 from mt.device import set_up_cpu
 from mt.loading import load
 from mt.metrics import bleu, chrf
+from mt.words import occurs
 
 COMMON = 100
 WORD = re.compile(r"[^\W\d_]{5,}")

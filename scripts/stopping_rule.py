@@ -22,11 +22,11 @@ from pathlib import Path
 
 import torch
 
-from mt.build import load
 from mt.corpus.lines import read_lines
 from mt.decode.translation import Translation
 from mt.decode.translator import Translator
 from mt.device import set_up_cpu
+from mt.loading import load
 from mt.metrics import bleu_tokenizer_for, compare
 
 SAME = 1e-4  # two scores no farther apart are one: sums in another order

@@ -4,7 +4,19 @@ import ast
 from pathlib import Path
 
 FLOORS = [
-    {"errors", "log", "choices", "config", "plain", "matmul", "subword_sampling", "host", "ties", "files"},
+    {
+        "errors",
+        "log",
+        "choices",
+        "config",
+        "plain",
+        "matmul",
+        "subword_sampling",
+        "host",
+        "ties",
+        "files",
+        "decode_config",
+    },
     {"corpus", "words", "tokenizer", "device", "nn", "losses", "optim", "schedules", "dist", "metrics", "recording"},
     {"clean", "batching", "checkpoint", "decode", "interpret", "guided", "export"},
     {"train", "evaluate", "models", "links"},

@@ -1,13 +1,13 @@
 """`mt align`: word links of sentence pairs, read off a model's cross-attention, or counted in the text alone."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
-from mt.cli.importing import uncollected
-from mt.cli.options import Parser, check_output, number_from_0, stdout
-from mt.corpus.lines import check_file, read_lines
+from mt.cli.lines import file_texts, parallel_texts, process, results
+from mt.cli.options import Parser, check_output, number_from_0
+from mt.corpus.lines import check_file
 from mt.errors import CheckpointError, DataError, counted
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # As `mt.interpret.symmetrize.HEURISTICS`; told again, for that room needs torch.
 HEURISTICS = ["intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and", "joint"]
 ENOUGH = 30  # pairs to keep a choice for good; on two any head at all was taken
+CHUNK = 500  # pairs whose links are written together
 FEW = 1_000  # pairs of which counting says little
 EPILOG = """\
 examples:
@@ -57,61 +58,52 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--choose-again", action="store_true", help="measure again which layer and heads to read")
     parser.add_argument("-o", "--output", type=Path, help="file to write (default: stdout)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    asked = parser.parse_args(argv)
-    if (asked.gold is None) != (asked.gold_base is None):
+    args = parser.parse_args(argv)
+    if (args.gold is None) != (args.gold_base is None):
         parser.error("--gold and --gold-base go together: say whether its words count from 0 or from 1")
-    if not asked.model and (asked.reverse or asked.choose_again or asked.device != "auto"):
+    if not args.model and (args.reverse or args.choose_again or args.device != "auto"):
         parser.error("--reverse, --choose-again and --device are about a model, but none is given")
-    if asked.learn and not asked.reverse:
+    if args.learn and not args.reverse:
         parser.error("--learn starts from models of both directions: name the second with --reverse")
-    if asked.model and asked.symmetrize and not asked.reverse:
+    if args.model and args.symmetrize and not args.reverse:
         parser.error("--symmetrize needs a second model: name it with --reverse")
-    if asked.soft and (asked.gold or (asked.reverse and not asked.learn)):
+    if args.soft and (args.gold or (args.reverse and not args.learn)):
         parser.error("--soft prints the weights of one direction; leave --gold and --reverse out")
-    if asked.gold and asked.output:
+    if args.gold and args.output:
         parser.error("--gold prints how the links agree with it, and no links; leave --output out")
-    return asked
+    return args
 
 
 def run(argv: list[str]) -> int:
-    asked = parse(argv)
-    for file in filter(None, (asked.source, asked.target, asked.gold)):
+    args = parse(argv)
+    for file in filter(None, (args.source, args.target, args.gold)):
         check_file(file)
-    check_output(asked.output, asked.source, asked.target)
-    sources, targets = list(read_lines(asked.source)), list(read_lines(asked.target))
-    if len(sources) != len(targets):
-        raise DataError(
-            f"{asked.source} has {counted(len(sources), 'line')}, but {asked.target} has {len(targets):,}; they must "
-            "be as many."
-        )
-    gold = read_gold_file(asked, sources, targets)
-    with uncollected():
-        from mt.device import set_up_cpu
-        from mt.files import explained
-        from mt.log import setup
+    check_output(args.output, args.source, args.target)
+    sources, targets = parallel_texts(args.source, args.target)
+    gold = read_gold_file(args, sources, targets)
+    from mt.device import set_up_cpu
+    from mt.log import setup
 
     setup()
     set_up_cpu(None)
-    weights = attended(sources, targets, asked) if asked.model else None
-    if weights is None or asked.learn:
+    weights = attended(sources, targets, args) if args.model else None
+    if weights is None or args.learn:
         weights = learnt(sources, targets, weights)
     if gold is not None:
-        say_agreement(hard(weights, asked), gold, asked)
-    elif asked.output:
-        with explained(f"`{asked.output}` cannot be written"), asked.output.open("wb") as out:
-            write(weights, asked, out)
+        say_agreement(hard(weights, args), gold, args)
     else:
-        write(weights, asked, stdout())
+        with results(args.output) as out:
+            process(weights, CHUNK, lambda batch, _: to_lines(batch, args), out)
     return 0
 
 
-def read_gold_file(asked: argparse.Namespace, sources: Sequence[str], targets: Sequence[str]) -> "list[Gold] | None":
-    if not asked.gold:
+def read_gold_file(args: argparse.Namespace, sources: Sequence[str], targets: Sequence[str]) -> "list[Gold] | None":
+    if not args.gold:
         return None
     from mt.interpret.gold import check_gold, read_gold
 
-    gold = read_gold(list(read_lines(asked.gold)), base=asked.gold_base, path=asked.gold)
-    check_gold(gold, sources, targets, base=asked.gold_base, path=asked.gold)
+    gold = read_gold(file_texts(args.gold), base=args.gold_base, path=args.gold)
+    check_gold(gold, sources, targets, base=args.gold_base, path=args.gold)
     return gold
 
 
@@ -132,45 +124,43 @@ def learnt(
 
 
 def attended(
-    sources: Sequence[str], targets: Sequence[str], asked: argparse.Namespace
+    sources: Sequence[str], targets: Sequence[str], args: argparse.Namespace
 ) -> "Iterator[tuple[Tensor, ...]]":
     """The weights of every pair, in both directions where there is a model for each."""
     from mt.models import check_reverse
 
-    if asked.reverse:
-        check_reverse(asked.model, asked.reverse, "--reverse")
-    aligners = [open_aligner(path, asked) for path in (asked.model, asked.reverse) if path]
-    choose(aligners, sources, targets, asked)
+    if args.reverse:
+        check_reverse(args.model, args.reverse, "--reverse")
+    aligners = [open_aligner(path, args) for path in (args.model, args.reverse) if path]
+    choose(aligners, sources, targets, args)
     sides = [(sources, targets), (targets, sources)]
     return zip(*(one.weights(*pair) for one, pair in zip(aligners, sides, strict=False)), strict=True)
 
 
-def open_aligner(path: Path, asked: argparse.Namespace) -> "Aligner":
+def open_aligner(path: Path, args: argparse.Namespace) -> "Aligner":
     from mt.interpret.aligner import Aligner
     from mt.links.kept import kept_reading
     from mt.loading import load
     from mt.models import find_model
 
-    translator = load(path, device=asked.device, precision="fp32")
+    translator = load(path, device=args.device, precision="fp32")
     model = translator.stepper.model
-    reading = None if asked.choose_again else kept_reading(find_model(path), model)
+    reading = None if args.choose_again else kept_reading(find_model(path), model)
     return Aligner(model, translator.tokenizer, max_length=translator.max_length, reading=reading)
 
 
-def choose(
-    aligners: "list[Aligner]", sources: Sequence[str], targets: Sequence[str], asked: argparse.Namespace
-) -> None:
+def choose(aligners: "list[Aligner]", sources: Sequence[str], targets: Sequence[str], args: argparse.Namespace) -> None:
     """Measure where nothing is kept, keep what was found, and say what will be read."""
     from mt.interpret.aligner import choose as measure
     from mt.links.kept import keep
     from mt.log import logger
     from mt.models import find_model
 
-    paths = [path for path in (asked.model, asked.reverse) if path]
+    paths = [path for path in (args.model, args.reverse) if path]
     if any(aligner.reading is None for aligner in aligners):
         full = [(s, t) for s, t in zip(sources, targets, strict=True) if s.strip() and t.strip()]
         if not full:
-            raise DataError(f"{asked.source} and {asked.target} hold no pair of text to choose a layer and heads on.")
+            raise DataError(f"{args.source} and {args.target} hold no pair of text to choose a layer and heads on.")
         choices = measure(aligners[0], [s for s, _ in full], [t for _, t in full], *aligners[1:])
         for path, choice in zip(paths, choices, strict=True):
             logger.info(f"{path}: {choice.criterion} {choice.score:.3f} on {counted(choice.pairs, 'pair')}")
@@ -186,45 +176,44 @@ def choose(
         logger.info(f"{path}: {aligner.reading.describe()}")
 
 
-def hard(weights: "Iterator[tuple[Tensor, ...]]", asked: argparse.Namespace) -> "Iterator[Links]":
+def hard(weights: "Iterable[tuple[Tensor, ...]]", args: argparse.Namespace) -> "Iterator[Links]":
     from mt.interpret.align import hard_links, joint_links, turned
     from mt.interpret.hmm import LIKELY
     from mt.interpret.symmetrize import HEURISTICS as JOIN
 
-    joint = asked.symmetrize == "joint"
-    least = LIKELY if asked.learn or not asked.model else 0.1 if joint else 0.0
-    least = least if asked.least is None else asked.least
+    joint = args.symmetrize == "joint"
+    least = LIKELY if args.learn or not args.model else 0.1 if joint else 0.0
+    least = least if args.least is None else args.least
     for forward, *backward in weights:
         if not backward:
             yield hard_links(forward, least)
         elif joint:
             yield joint_links(forward, backward[0], least)
         else:
-            join = JOIN[asked.symmetrize or "grow-diag"]
+            join = JOIN[args.symmetrize or "grow-diag"]
             yield join(hard_links(forward, least), turned(hard_links(backward[0], least)))
 
 
-def write(weights: "Iterator[tuple[Tensor, ...]]", asked: argparse.Namespace, out: BinaryIO) -> None:
+def to_lines(weights: "list[tuple[Tensor, ...]]", args: argparse.Namespace) -> Iterator[bytes]:
+    """The line of each pair: its links, or with --soft all weights of one direction."""
     from mt.interpret.align import soft_links
     from mt.interpret.gold import pharaoh
 
-    if asked.soft:
-        least = 0.01 if asked.least is None else asked.least
+    if args.soft:
+        least = 0.01 if args.least is None else args.least
         for forward, *_ in weights:
-            items = (f"{i}-{j}:{weight:.4f}" for i, j, weight in soft_links(forward, least))
-            out.write(" ".join(items).encode() + b"\n")
+            yield " ".join(f"{i}-{j}:{weight:.4f}" for i, j, weight in soft_links(forward, least)).encode() + b"\n"
     else:
-        for links in hard(weights, asked):
-            out.write(pharaoh(links).encode() + b"\n")
-    out.flush()
+        for links in hard(weights, args):
+            yield pharaoh(links).encode() + b"\n"
 
 
-def say_agreement(found: "Iterator[Links]", gold: "list[Gold]", asked: argparse.Namespace) -> None:
+def say_agreement(found: "Iterator[Links]", gold: "list[Gold]", args: argparse.Namespace) -> None:
     from mt.interpret.gold import compare
 
     result = compare(found, gold)
     print(
         f"AER {100 * result.aer:.2f}  precision {100 * result.precision:.2f}  recall {100 * result.recall:.2f}  "
-        f"({result.links:,} links, {result.sure:,} sure gold links, {len(gold):,} pairs, words of {asked.gold} counted "
-        f"from {asked.gold_base})"
+        f"({result.links:,} links, {result.sure:,} sure gold links, {len(gold):,} pairs, words of {args.gold} counted "
+        f"from {args.gold_base})"
     )

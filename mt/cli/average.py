@@ -6,7 +6,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mt.cli.importing import uncollected
 from mt.cli.options import Parser, positive_int
 from mt.errors import CheckpointError, ConfigError, counted
 
@@ -28,29 +27,28 @@ def parse(argv: list[str]) -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--last", type=positive_int, metavar="N", help="of each run the last N checkpoints it has kept")
     which.add_argument("--best", type=positive_int, metavar="N", help="of each run the best N by its score on dev")
-    asked = parser.parse_args(argv)
-    for path in asked.models:
-        if path.exists() and (path / "checkpoints").is_dir() != bool(asked.last or asked.best):
+    args = parser.parse_args(argv)
+    for path in args.models:
+        if path.exists() and (path / "checkpoints").is_dir() != bool(args.last or args.best):
             parser.error(
                 f"{path} is one model, of which there is no --last or --best"
-                if asked.last or asked.best
+                if args.last or args.best
                 else f"{path} is a run: say which of its checkpoints, with --best N or --last N"
             )
-    return asked
+    return args
 
 
 def run(argv: list[str]) -> int:
-    asked = parse(argv)
-    if asked.output.exists():
-        raise ConfigError(f"--output {asked.output} is there already; name a new folder.")
-    with uncollected():
-        from mt.log import setup
-        from mt.models import find_run
+    args = parse(argv)
+    if args.output.exists():
+        raise ConfigError(f"--output {args.output} is there already; name a new folder.")
+    from mt.log import setup
+    from mt.models import find_run
 
     setup()
-    for model in asked.models:
+    for model in args.models:
         find_run(model)  # which says so where there is nothing of that name
-    paths = [path for model in asked.models for path in chosen(model, asked)]
+    paths = [path for model in args.models for path in chosen(model, args)]
     if len(paths) < 2:
         raise ConfigError(f"there is only one model to average, {paths[0]}; name more.")
     known: set[Path] = set()
@@ -58,25 +56,25 @@ def run(argv: list[str]) -> int:
         if path.resolve() in known:
             raise ConfigError(f"{path} is named twice; name each model once, or it counts twice in the mean.")
         known.add(path.resolve())
-    make_average(paths, asked.output)
-    print(f"The mean of {len(paths)} models is in {asked.output}:")
+    make_average(paths, args.output)
+    print(f"The mean of {len(paths)} models is in {args.output}:")
     for path in paths:
         print(f"  {path}")
     return 0
 
 
-def chosen(model: Path, asked: argparse.Namespace) -> list[Path]:
+def chosen(model: Path, args: argparse.Namespace) -> list[Path]:
     """The folders that a run, or a model by itself, gives to the mean.
 
     Raises: CheckpointError: for a run that has fewer checkpoints than are asked for.
     """
-    number = asked.last or asked.best
+    number = args.last or args.best
     if not number:
         return [model]
     from mt.checkpoint import Checkpoints
 
     checkpoints = Checkpoints(model / "checkpoints", keep=1)
-    found = checkpoints.scored() if asked.last else checkpoints.ranked()
+    found = checkpoints.scored() if args.last else checkpoints.ranked()
     if len(found) < number:
         there = counted(len(found), "validated checkpoint")
         raise CheckpointError(f"{model} has {there} to read, but is asked for {number}.")

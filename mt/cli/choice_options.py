@@ -7,38 +7,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mt.cli.importing import uncollected
-from mt.cli.options import Parser, number_from_0, share, whole_from_0, width
+from mt.cli.options import Parser, add_options, share
+from mt.decode.options import MBR_EPSILON, MBR_SAMPLES, Options, Sampling
+from mt.decode_config import options_of
 from mt.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mt.decode.options import Options
-    from mt.decode.sample import Sampling
     from mt.decode.translator import Translation, Translator
     from mt.decode.utility import Utility
 
 RERANK_WEIGHT = 0.5
-MBR_SAMPLES, MBR_EPSILON = 32, 0.02  # the cut-off that Freitag et al. 2023 (arXiv:2305.09860) found best
-CUTS = ("temperature", "top_k", "top_p", "epsilon", "seed", "samples")
 
 
 def add_choice_options(parser: Parser) -> None:
     draws = parser.add_argument_group("sampling")
     draws.add_argument("--sample", action="store_true", help="draw translations from the model instead of searching")
-    draws.add_argument(
-        "--samples", type=width, metavar="N",
-        help=f"of each line; more than 1 implies --jsonl (default: 1, or {MBR_SAMPLES} for --mbr)",
-    )  # fmt: skip
-    draws.add_argument("--temperature", type=number_from_0, help="below 1 sharper, above 1 flatter (default: 1)")
-    draws.add_argument("--top-k", type=whole_from_0, metavar="K", help="only the K likeliest pieces; 0: all")
-    draws.add_argument(
-        "--top-p", type=share, metavar="P", help="only the likeliest pieces that together have this probability"
-    )
-    draws.add_argument(
-        "--epsilon", type=share, metavar="P",
-        help=f"only pieces at least this likely (default: 0, or {MBR_EPSILON} for --mbr)",
-    )  # fmt: skip
-    draws.add_argument("--seed", type=whole_from_0, help="the same seed draws the same translations (default: 0)")
+    add_options(draws, Sampling, "sampling")
     choice = parser.add_argument_group("choosing among translations")
     choice.add_argument(
         "--mbr", choices=["chrf", "chrf++", "bleu"],
@@ -67,107 +51,100 @@ def add_choice_options(parser: Parser) -> None:
     )  # fmt: skip
 
 
-def check_choice_options(parser: Parser, asked: argparse.Namespace) -> None:
+def check_choice_options(parser: Parser, args: argparse.Namespace) -> None:
     """Refuse what cannot go together, before a model is loaded. Raises: ConfigError."""
-    draws = asked.sample or (asked.mbr and asked.mbr_from == "samples")
-    given = [f"--{name.replace('_', '-')}" for name in CUTS if getattr(asked, name) is not None]
-    ways = [f"--{name}" for name in ("sample", "mbr", "rerank") if getattr(asked, name)]
+    draws = args.sample or (args.mbr and args.mbr_from == "samples")
+    given = [f"--{name.replace('_', '-')}" for name in options_of(Sampling) if getattr(args, name) is not None]
+    ways = [f"--{name}" for name in ("sample", "mbr", "rerank") if getattr(args, name)]
     if len(ways) > 1:
         parser.error(f"{' and '.join(ways)} are different ways to translate; give one of them")
     if given and not draws:
         parser.error(f"{given[0]} goes with --sample, or with --mbr from samples")
-    if draws and asked.beam:
+    if draws and args.beam:
         parser.error("--beam is not used for samples; leave it out")
     for name in ("groups", "diversity", "patience"):
-        if draws and getattr(asked, name) is not None:
+        if draws and getattr(args, name) is not None:
             parser.error(f"--{name} is for searching, and samples are drawn; leave it out")
-    if asked.sample and asked.nbest > 1:
+    if args.sample and args.nbest > 1:
         parser.error("--nbest is for searching; --samples says how many are drawn")
-    if asked.mbr and draws and asked.nbest > (asked.samples or MBR_SAMPLES):
-        parser.error(f"--nbest {asked.nbest} needs at least as many --samples")
-    if draws and asked.terms is not None and any(not e.banned for some in asked.terms.entries.values() for e in some):
+    if args.mbr and draws and args.nbest > (args.samples or MBR_SAMPLES):
+        parser.error(f"--nbest {args.nbest} needs at least as many --samples")
+    if draws and args.terms is not None and any(not e.banned for some in args.terms.entries.values() for e in some):
         parser.error("samples cannot be made to contain a glossary's terms; leave one of the two out")
-    if asked.mbr_from == "beam" and not asked.mbr:
+    if args.mbr_from == "beam" and not args.mbr:
         parser.error("--mbr-from goes with --mbr")
-    if asked.rerank_weight is not None and not asked.rerank:
+    if args.rerank_weight is not None and not args.rerank:
         parser.error("--rerank-weight goes with --rerank")
-    if asked.ensemble_mean and not asked.ensemble:
+    if args.ensemble_mean and not args.ensemble:
         parser.error("--ensemble-mean goes with --ensemble")
-    if asked.temperature == 0:
-        parser.error("--temperature must be above 0; the limit, always the likeliest piece, is --beam 1")
-    if asked.top_p == 0 or asked.epsilon == 1:
-        parser.error("--top-p must be above 0 and --epsilon below 1, or nothing is left to draw")
 
 
-def load_models(asked: argparse.Namespace) -> "Translator":
+def load_models(args: argparse.Namespace) -> "Translator":
     """The model, or the ensemble. Raises: CheckpointError, ConfigError."""
-    with uncollected():
-        from mt.loading import load, load_ensemble
+    from mt.loading import load, load_ensemble
 
-    if not asked.ensemble:
-        return load(asked.model, device=asked.device, precision=asked.precision)
-    if asked.model is None:
+    if not args.ensemble:
+        return load(args.model, device=args.device, precision=args.precision)
+    if args.model is None:
         raise ConfigError("--ensemble needs the first model by name, too: mt translate MODEL --ensemble MODEL ...")
     from mt.decode.ensemble import Mean
 
-    paths = [asked.model, *asked.ensemble]
-    mean = Mean(asked.ensemble_mean or Mean.probabilities)
-    return load_ensemble(paths, mean=mean, device=asked.device, precision=asked.precision)
+    paths = [args.model, *args.ensemble]
+    mean = Mean(args.ensemble_mean or Mean.probabilities)
+    return load_ensemble(paths, mean=mean, device=args.device, precision=args.precision)
 
 
 class Chooser:
-    """How a command comes to its translations, chunk by chunk of its lines."""
+    """How a command finds the translations of a batch of lines."""
 
-    def __init__(self, translator: "Translator", asked: argparse.Namespace) -> None:
+    def __init__(self, translator: "Translator", args: argparse.Namespace) -> None:
         """Raises: ConfigError, CheckpointError: when the model for --rerank cannot be used."""
         self.translator = translator
-        self.asked = asked
-        self.num_texts = 0
-        self.sampling = sampling(asked)
+        self.args = args
+        self.sampling = sampling(args)
         self.choose: Callable[[list[str], list[list[Translation]]], list[list[Translation]]] | None = None
-        if asked.mbr:
-            self.choose = partial(most_alike, utility=utility(asked), weighted=asked.mbr_from == "beam")
-        elif asked.rerank:
-            self.choose = reverse_model(asked)
+        if args.mbr:
+            self.choose = partial(most_alike, utility=utility(args), weighted=args.mbr_from == "beam")
+        elif args.rerank:
+            self.choose = reverse_model(args)
 
     @property
     def gives_many(self) -> bool:
         """Whether a line has several translations."""
-        return self.asked.nbest > 1 or (self.asked.sample and self.sampling is not None and self.sampling.samples > 1)
+        return self.args.nbest > 1 or (self.args.sample and self.sampling is not None and self.sampling.samples > 1)
 
-    def answer(self, texts: list[str], options: "Options") -> "list[list[Translation]]":
-        """The translations of the next lines, best first, at most --nbest; or as they were drawn."""
+    def answer(self, texts: list[str], options: Options) -> "list[list[Translation]]":
+        """The translations of a batch of lines, best first, at most --nbest; or as they were drawn."""
         if self.sampling:
-            options = replace(options, nbest=1, sampling=self.sampling, first_text=self.num_texts)
+            options = replace(options, nbest=1, sampling=self.sampling)
         elif self.choose:
             options = replace(options, nbest=options.section.beam)
-        self.num_texts += len(texts)
         found = self.translator.answer(texts, options)
         if not self.choose:
             return found
-        return [translations[: self.asked.nbest] for translations in self.choose(texts, found)]
+        return [translations[: self.args.nbest] for translations in self.choose(texts, found)]
 
 
-def sampling(asked: argparse.Namespace) -> "Sampling | None":
+def sampling(args: argparse.Namespace) -> Sampling | None:
     """What is drawn, if anything is."""
-    if not asked.sample and not (asked.mbr and asked.mbr_from == "samples"):
+    if not args.sample and not (args.mbr and args.mbr_from == "samples"):
         return None
-    from mt.decode.sample import Sampling
+    usual = {"samples": MBR_SAMPLES, "epsilon": MBR_EPSILON} if args.mbr else {}
+    return Sampling(
+        **usual | {name: getattr(args, name) for name in options_of(Sampling) if getattr(args, name) is not None}
+    )
 
-    usual = {"samples": MBR_SAMPLES, "epsilon": MBR_EPSILON} if asked.mbr else {}
-    return Sampling(**usual | {name: getattr(asked, name) for name in CUTS if getattr(asked, name) is not None})
 
-
-def utility(asked: argparse.Namespace) -> "Utility":
+def utility(args: argparse.Namespace) -> "Utility":
     """What `--mbr` compares translations by; BLEU splits words as the target language needs."""
     from mt.decode.utility import bleu, chrf, chrf_with_words
 
-    if asked.mbr != "bleu":
-        return chrf if asked.mbr == "chrf" else chrf_with_words
+    if args.mbr != "bleu":
+        return chrf if args.mbr == "chrf" else chrf_with_words
     from mt.metrics import bleu_tokenizer_for
     from mt.models import RUNS, languages, newest_run
 
-    _, tgt = languages(asked.model or newest_run(RUNS))
+    _, tgt = languages(args.model or newest_run(RUNS))
     return partial(bleu, tokenize=bleu_tokenizer_for(tgt))
 
 
@@ -191,7 +168,7 @@ def most_alike(
 
 
 def reverse_model(
-    asked: argparse.Namespace,
+    args: argparse.Namespace,
 ) -> "Callable[[Sequence[str], Sequence[list[Translation]]], list[list[Translation]]]":
     """`rerank` with the model of `--rerank`. Raises: ConfigError: when it goes the same way as the model."""
     from mt.decode.rerank import rerank
@@ -199,8 +176,6 @@ def reverse_model(
     from mt.loading import load
     from mt.models import RUNS, check_reverse, newest_run
 
-    check_reverse(asked.model or newest_run(RUNS), asked.rerank, "--rerank")
-    reverse = Scorer(load(asked.rerank, device=asked.device, precision=asked.precision))
-    return partial(
-        rerank, reverse=reverse, weight=RERANK_WEIGHT if asked.rerank_weight is None else asked.rerank_weight
-    )
+    check_reverse(args.model or newest_run(RUNS), args.rerank, "--rerank")
+    reverse = Scorer(load(args.rerank, device=args.device, precision=args.precision))
+    return partial(rerank, reverse=reverse, weight=RERANK_WEIGHT if args.rerank_weight is None else args.rerank_weight)

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mt.cli.importing import uncollected
 from mt.cli.options import Parser
 from mt.files import reason
 from mt.host import processors
@@ -39,9 +38,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def run(argv: list[str]) -> int:
-    asked = parse(argv)
-    facts, problems = examine(asked)
-    if asked.json:
+    args = parse(argv)
+    facts, problems = examine(args)
+    if args.json:
         print(json.dumps({**facts, "problems": problems}, indent=2, ensure_ascii=False))
     else:
         print("\n".join(page(facts)))
@@ -50,10 +49,9 @@ def run(argv: list[str]) -> int:
     return 1 if problems else 0
 
 
-def examine(asked: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+def examine(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """What there is, and what is wrong with it."""
-    with uncollected():
-        from mt.train.folder import machine
+    from mt.train.folder import machine
 
     told = machine()
     facts: dict[str, Any] = {
@@ -63,7 +61,7 @@ def examine(asked: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
         "cpu": {"model": cpu_model(), "usable": processors(), "allocator": platform.libc_ver()[0] or "unknown"},
         "memory_gb": _free_memory(),
         "devices": devices(),
-        "places": {name: place(path) for name, path in (("data", asked.data), ("runs", asked.runs))},
+        "places": {name: place(path) for name, path in (("data", args.data), ("runs", args.runs))},
     }
     problems = [f"{name}: {found['problem']}" for name, found in facts["places"].items() if found["problem"]]
     if facts["memory_gb"] is not None and facts["memory_gb"] < LEAST_MEMORY:

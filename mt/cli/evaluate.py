@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mt.cli.importing import uncollected
 from mt.cli.options import Parser, resamples, width
 from mt.corpus.lines import check_file, read_lines
 from mt.corpus.readers import bare, language_of
@@ -37,39 +36,38 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--tgt", help="target language, which decides how BLEU splits words (default: the model's)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16", "int8"])
-    asked = parser.parse_args(argv)
-    if asked.references and not asked.hypotheses:
+    args = parser.parse_args(argv)
+    if args.references and not args.hypotheses:
         parser.error("--references goes with --hypotheses; to translate files of your own, give both sides to --test")
-    if asked.references and asked.test:
+    if args.references and args.test:
         parser.error("--references and --test both name references; give one of them")
-    if asked.references and asked.model:
+    if args.references and args.model:
         parser.error("a model is not used when --hypotheses and --references are given; leave it out")
-    if asked.hypotheses and asked.beam:
+    if args.hypotheses and args.beam:
         parser.error("--beam is not used when --hypotheses are given; leave it out")
-    if asked.compare and not asked.bootstrap:
+    if args.compare and not args.bootstrap:
         parser.error("--compare needs resamples; leave --bootstrap 0 out")
-    for file in asked.test or ():
+    for file in args.test or ():
         if Path(file).is_dir():
             parser.error(f"`{file}` is a folder, not a file; a model goes before --test")
-    return asked
+    return args
 
 
 def run(argv: list[str]) -> int:
-    asked = parse(argv)
-    for file in filter(None, (asked.hypotheses, asked.compare)):
+    args = parse(argv)
+    for file in filter(None, (args.hypotheses, args.compare)):
         check_file(file)  # before hours of translating
-    if asked.hypotheses and asked.references:
-        report, sources = given(asked), None
+    if args.hypotheses and args.references:
+        report, sources = given(args), None
     else:
-        with uncollected():
-            from mt.material import test_set
+        from mt.material import test_set
 
-        pairs, asked.tgt = test_set(asked.model, asked.test, asked.tgt)
+        pairs, args.tgt = test_set(args.model, args.test, args.tgt)
         sources, references = [p.src for p in pairs], [p.tgt for p in pairs]
-        report = score(asked, asked.model, asked.hypotheses, sources, references)
-    differences = against(asked, report, sources) if asked.compare else []
-    names = {"baseline": baseline(asked), "other": asked.compare} if asked.compare else {}
-    if asked.json:
+        report = score(args, args.model, args.hypotheses, sources, references)
+    differences = against(args, report, sources) if args.compare else []
+    names = {"baseline": baseline(args), "other": args.compare} if args.compare else {}
+    if args.json:
         print(json.dumps({**report.to_dict(), **names, "comparison": differences}, ensure_ascii=False, indent=2))
         return 0
     print(f"{report.name}, {counted(len(report.references), 'sentence')}\n{report.table()}")
@@ -80,26 +78,26 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def baseline(asked: argparse.Namespace) -> str:
+def baseline(args: argparse.Namespace) -> str:
     """What `--compare` is compared with: the file, the model, or the newest run."""
     from mt.models import find_run
 
-    return str(asked.hypotheses or asked.model or find_run(None))
+    return str(args.hypotheses or args.model or find_run(None))
 
 
-def given(asked: argparse.Namespace) -> "Report":
+def given(args: argparse.Namespace) -> "Report":
     """Score one file against another, whose name may tell the language."""
     from mt.evaluate import judge
 
-    asked.tgt = asked.tgt or language_of(bare(asked.references))
-    hypotheses, references = list(read_lines(asked.hypotheses)), list(read_lines(asked.references))
-    check_lengths(asked.hypotheses, hypotheses, references)
-    name = Path(asked.hypotheses).name
-    return judge(name, [""] * len(references), hypotheses, references, tgt=asked.tgt, bootstrap=asked.bootstrap)
+    args.tgt = args.tgt or language_of(bare(args.references))
+    hypotheses, references = list(read_lines(args.hypotheses)), list(read_lines(args.references))
+    check_lengths(args.hypotheses, hypotheses, references)
+    name = Path(args.hypotheses).name
+    return judge(name, [""] * len(references), hypotheses, references, tgt=args.tgt, bootstrap=args.bootstrap)
 
 
 def score(
-    asked: argparse.Namespace, model: Path | None, hypotheses: str | None, sources: list[str], references: list[str]
+    args: argparse.Namespace, model: Path | None, hypotheses: str | None, sources: list[str], references: list[str]
 ) -> "Report":
     """The report of a model, or of a file of translations.
 
@@ -110,7 +108,7 @@ def score(
     if hypotheses is not None:
         lines = list(read_lines(hypotheses))
         check_lengths(hypotheses, lines, references)
-        return judge(Path(hypotheses).name, sources, lines, references, tgt=asked.tgt, bootstrap=asked.bootstrap)
+        return judge(Path(hypotheses).name, sources, lines, references, tgt=args.tgt, bootstrap=args.bootstrap)
     from mt.device import set_up_cpu
     from mt.loading import load
     from mt.log import setup
@@ -118,34 +116,34 @@ def score(
 
     setup()
     set_up_cpu(None)
-    translator = load(model, device=asked.device, precision=asked.precision)
+    translator = load(model, device=args.device, precision=args.precision)
 
     def translate(texts: Any) -> list[str]:
-        return [found[0].text for found in translator.search(texts, beam=asked.beam)]
+        return [found[0].text for found in translator.search(texts, beam=args.beam)]
 
-    name = "test" if not asked.test else Path(asked.test[0]).name.partition(".")[0]
-    report = evaluate(name, translate, sources, references, tgt=asked.tgt, bootstrap=asked.bootstrap)
-    own = model == asked.model and not asked.test and asked.beam is None
+    name = "test" if not args.test else Path(args.test[0]).name.partition(".")[0]
+    report = evaluate(name, translate, sources, references, tgt=args.tgt, bootstrap=args.bootstrap)
+    own = model == args.model and not args.test and args.beam is None
     folder = find_run(model) if own else None
     if folder is not None:
         report.write(folder / "eval")
     return report
 
 
-def against(asked: argparse.Namespace, report: "Report", sources: list[str] | None) -> list[dict[str, Any]]:
+def against(args: argparse.Namespace, report: "Report", sources: list[str] | None) -> list[dict[str, Any]]:
     """Paired bootstrap of what was scored (the baseline) against `--compare`."""
     from mt.metrics import bleu_tokenizer_for, compare
 
-    other = Path(asked.compare)
+    other = Path(args.compare)
     if other.is_dir():
         if sources is None:
             raise ConfigError("--compare with a model needs the sources: give --test instead of --references.")
-        hypotheses = score(asked, other, None, sources, report.references).hypotheses
+        hypotheses = score(args, other, None, sources, report.references).hypotheses
     else:
-        hypotheses = list(read_lines(asked.compare))
-        check_lengths(asked.compare, hypotheses, report.references)
+        hypotheses = list(read_lines(args.compare))
+        check_lengths(args.compare, hypotheses, report.references)
     found = compare(
-        report.hypotheses, hypotheses, report.references, asked.bootstrap, tokenize=bleu_tokenizer_for(asked.tgt or "")
+        report.hypotheses, hypotheses, report.references, args.bootstrap, tokenize=bleu_tokenizer_for(args.tgt or "")
     )
     return [
         {"name": c.name, "baseline": c.baseline, "other": c.other, "p_value": c.p_value, "text": str(c)} for c in found

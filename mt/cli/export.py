@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-from mt.cli.importing import uncollected
 from mt.cli.options import Parser
 from mt.errors import ConfigError, require_package
 
@@ -22,26 +21,25 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def run(argv: list[str]) -> int:
-    asked = parse(argv)
-    if asked.out.exists():
-        raise ConfigError(f"`{asked.out}` is there already; name a new folder.")
-    nearest = next(path for path in asked.out.absolute().parents if path.exists())
+    args = parse(argv)
+    if args.out.exists():
+        raise ConfigError(f"`{args.out}` is there already; name a new folder.")
+    nearest = next(path for path in args.out.absolute().parents if path.exists())
     if not nearest.is_dir():
-        raise ConfigError(f"`{asked.out}` cannot be made: `{nearest}` is no folder; name another place.")
+        raise ConfigError(f"`{args.out}` cannot be made: `{nearest}` is no folder; name another place.")
     require_package("ctranslate2", "export to CTranslate2")
     from mt.log import setup
 
     setup()
-    export_ct2(asked.model, asked.out, asked.quantization)
-    print(f"The model for CTranslate2 is in {asked.out} ({asked.quantization}).")
+    export_ct2(args.model, args.out, args.quantization)
+    print(f"The model for CTranslate2 is in {args.out} ({args.quantization}).")
     return 0
 
 
 def export_ct2(model_folder: Path, out: Path, quantization: str = "float32") -> None:
     """A model folder, run or checkpoint as a CTranslate2 folder. Raises: CheckpointError, ConfigError."""
-    with uncollected():
-        from mt.export.ct2 import write_ct2
-        from mt.loading import load
+    from mt.export.ct2 import write_ct2
+    from mt.loading import load
 
     translator = load(model_folder, device="cpu", precision="fp32")
     write_ct2(translator.stepper.model, translator.tokenizer, out, quantization=quantization)

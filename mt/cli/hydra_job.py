@@ -17,7 +17,6 @@ from yaml import YAMLError
 
 from mt.cli.compose import check_overrides, compose, listed, parse, prepare, to_config
 from mt.cli.folders import CONFIG_DIR
-from mt.cli.importing import uncollected
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import run_name
 from mt.corpus.own import check_files
@@ -37,19 +36,19 @@ class JobError(BaseException):
         self.error = error
 
 
-def launch(asked: argparse.Namespace, command: list[str]) -> None:
+def launch(args: argparse.Namespace, command: list[str]) -> None:
     """Check the settings that were asked for, then let Hydra do what the options say.
 
     `command` is what the user typed, for the run's manifest. Raises `MtError` for what the user can mend.
     """
-    overrides = [*asked.overrides, *(["run.dry_run=true"] if asked.dry_run else [])]
-    chosen = prepare(asked.config, config_dir=asked.config_dir)
-    if not (asked.shell_completion or asked.hydra_help):
-        multirun = asked.multirun or "hydra.mode=MULTIRUN" in overrides
+    overrides = [*args.overrides, *(["run.dry_run=true"] if args.dry_run else [])]
+    chosen = prepare(args.config, config_dir=args.config_dir)
+    if not (args.shell_completion or args.hydra_help):
+        multirun = args.multirun or "hydra.mode=MULTIRUN" in overrides
         for each in combinations(overrides) if multirun else [overrides]:
-            compose(each, config_dir=asked.config_dir, config_file=asked.config)
-        overrides = check_overrides(overrides, config_dir=asked.config_dir, multirun=multirun) + chosen
-    call_hydra([*overrides, *flags(asked)], make_task(command))
+            compose(each, config_dir=args.config_dir, config_file=args.config)
+        overrides = check_overrides(overrides, config_dir=args.config_dir, multirun=multirun) + chosen
+    call_hydra([*overrides, *flags(args)], make_task(command))
 
 
 def combinations(overrides: list[str]) -> Iterator[list[str]]:
@@ -59,10 +58,10 @@ def combinations(overrides: list[str]) -> Iterator[list[str]]:
     return (list(each) for each in islice(product(*filter(None, tried)), MOST_CHECKED))
 
 
-def flags(asked: argparse.Namespace) -> list[str]:
+def flags(args: argparse.Namespace) -> list[str]:
     """The options that Hydra knows, as it wants them."""
     line = []
-    for name, value in vars(asked).items():
+    for name, value in vars(args).items():
         if name not in OURS and value not in (None, False):
             line.append(f"--{name.replace('_', '-')}")
             line += [] if value is True else [str(value)]
@@ -93,8 +92,7 @@ def train(tree: DictConfig, command: list[str], *, multirun: bool) -> float:
         print(f"mt train: job {state.job.num} of the sweep is {config.run.name}", file=sys.stderr)
     if config.data.train:
         check_files(config.data)
-    with uncollected():
-        from mt import build  # torch: not before the settings and the names of files are known to be right
+    from mt import build  # torch: not before the settings and the names of files are known to be right
 
     if config.run.dry_run:
         build.dry_run(config)

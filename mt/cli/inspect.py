@@ -2,13 +2,11 @@
 
 import argparse
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mt.cli.importing import uncollected
+from mt.cli.lines import file_texts
 from mt.cli.options import Parser, check_output, positive_int
-from mt.corpus.lines import check_file, read_lines
 from mt.errors import DataError, counted, require_package
 
 if TYPE_CHECKING:
@@ -45,77 +43,71 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--png", type=Path, metavar="FILE", help="a picture of the first sentence's chosen map")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="the same as vector graphics")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    asked = parser.parse_args(argv)
-    if (asked.gold is None) != (asked.gold_base is None):
+    args = parser.parse_args(argv)
+    if (args.gold is None) != (args.gold_base is None):
         parser.error("--gold and --gold-base go together: say whether its words count from 0 or from 1")
-    if asked.gold and not (asked.reference or asked.references):
+    if args.gold and not (args.reference or args.references):
         parser.error("--gold needs the translations that its links belong to; give --references")
     for kind in ("png", "svg"):
-        path = getattr(asked, kind)
+        path = getattr(args, kind)
         if path is not None and path.suffix.lower() != f".{kind}":
             parser.error(f"--{kind} writes a file whose name ends in .{kind}, but is {path}")
-    if asked.output is None and not (asked.png or asked.svg):
-        asked.output = Path("attention.html")
-    return asked
+    if args.output is None and not (args.png or args.svg):
+        args.output = Path("attention.html")
+    return args
 
 
 def run(argv: list[str]) -> int:
-    asked = parse(argv)
-    if asked.png or asked.svg:
+    args = parse(argv)
+    if args.png or args.svg:
         require_package("matplotlib", "a picture")
     for option in ("output", "png", "svg"):
-        check_output(getattr(asked, option), asked.input, asked.references, asked.gold, option=f"--{option}")
-    sources = lines_of(asked.text, asked.input, asked.lines)
-    given = lines_of(asked.reference, asked.references, asked.lines) if asked.reference or asked.references else None
+        check_output(getattr(args, option), args.input, args.references, args.gold, option=f"--{option}")
+    sources = args.text[: args.lines] if args.text else file_texts(args.input, args.lines)
+    given = args.reference and args.reference[: args.lines]
+    if args.references:
+        given = file_texts(args.references, args.lines)
     if not any(text.strip() for text in sources):
         raise DataError("there is no text to look at; give a sentence to --text, or a file that holds one to --input.")
     if given is not None and len(given) != len(sources):
         found = f"{counted(len(sources), 'sentence')} cannot have {counted(len(given), 'translation')}"
         raise DataError(f"{found}; they must be as many.")
-    gold = gold_of(asked, sources, given)
-    with uncollected():
-        from mt.device import set_up_cpu
-        from mt.files import explained
-        from mt.interpret.report import page
-        from mt.log import logger, setup
+    gold = gold_of(args, sources, given)
+    from mt.device import set_up_cpu
+    from mt.files import explained
+    from mt.interpret.report import page
+    from mt.log import logger, setup
 
     setup()
     set_up_cpu(None)
-    exhibits = [exhibit(path, sources, given, gold, asked) for path in (asked.model, asked.compare) if path]
+    exhibits = [exhibit(path, sources, given, gold, args) for path in (args.model, args.compare) if path]
     title = f"Attention of {' and '.join(one.name for one in exhibits)}"
-    if asked.output:
-        with explained(f"`{asked.output}` cannot be written"):
-            asked.output.write_text(page(exhibits, title), encoding="utf-8", newline="\n")
-        logger.info(f"open {asked.output} in a browser")
-    if asked.png or asked.svg:
+    if args.output:
+        with explained(f"`{args.output}` cannot be written"):
+            args.output.write_text(page(exhibits, title), encoding="utf-8", newline="\n")
+        logger.info(f"open {args.output} in a browser")
+    if args.png or args.svg:
         from mt.interpret.plots import draw
 
-        for path in filter(None, (asked.png, asked.svg)):
+        for path in filter(None, (args.png, args.svg)):
             with explained(f"`{path}` cannot be written"):
                 draw(exhibits[0], path)
     return 0
 
 
-def lines_of(lines: list[str] | None, file: str | None, most: int) -> list[str]:
-    if file is None:
-        return (lines or [])[:most]
-    check_file(file)
-    return list(islice(read_lines(file), most))
-
-
-def gold_of(asked: argparse.Namespace, sources: Sequence[str], given: Sequence[str] | None) -> "list[Gold]":
-    if not asked.gold or given is None:
+def gold_of(args: argparse.Namespace, sources: Sequence[str], given: Sequence[str] | None) -> "list[Gold]":
+    if not args.gold or given is None:
         return []
     from mt.interpret.gold import check_gold, read_gold
 
-    asked.spaces = True  # gold links count words of tokenised text
-    gold = read_gold(lines_of(None, asked.gold, asked.lines), base=asked.gold_base, path=asked.gold)
-    check_gold(gold, sources, given, base=asked.gold_base, path=asked.gold)
+    args.spaces = True  # gold links count words of tokenised text
+    gold = read_gold(file_texts(args.gold, args.lines), base=args.gold_base, path=args.gold)
+    check_gold(gold, sources, given, base=args.gold_base, path=args.gold)
     return gold
 
 
 def exhibit(
-    path: Path, sources: Sequence[str], given: Sequence[str] | None, gold: "list[Gold]", asked: argparse.Namespace
+    path: Path, sources: Sequence[str], given: Sequence[str] | None, gold: "list[Gold]", args: argparse.Namespace
 ) -> "Exhibit":
     from mt.interpret.align import word_maps
     from mt.interpret.choose import choose_by_shape
@@ -126,10 +118,10 @@ def exhibit(
     from mt.loading import load
     from mt.models import find_model
 
-    translator = load(path, device=asked.device, precision="fp32")
+    translator = load(path, device=args.device, precision="fp32")
     model, tokenizer = translator.stepper.model, translator.tokenizer
     targets = given if given is not None else translator.translate(list(sources))
-    seen = list(observe(model, tokenizer, sources, targets, max_length=translator.max_length, by_spaces=asked.spaces))
+    seen = list(observe(model, tokenizer, sources, targets, max_length=translator.max_length, by_spaces=args.spaces))
     reading, chosen = kept_reading(find_model(path), model), "Chosen by measurement."
     if reading is None:
         reading = choose_by_shape([word_maps(one) for one in seen])

@@ -86,21 +86,20 @@ class Answer:
 class LinkUser:
     """Stands between a command and its translations. Where nothing is asked that needs links, it does nothing."""
 
-    def __init__(self, translator: "Translator", asked: argparse.Namespace) -> None:
+    def __init__(self, translator: "Translator", args: argparse.Namespace) -> None:
         """Raises: CheckpointError: when the kept choice of heads does not fit the model."""
-        self.asked = asked
-        self.marks = bool(asked.markup or asked.protect)
-        self.num_texts = 0
+        self.args = args
+        self.marks = bool(args.markup or args.protect)
         self.linker: Linker | None = None
-        if self.marks or asked.alignments or asked.replace_unknown or asked.flags:
+        if self.marks or args.alignments or args.replace_unknown or args.flags:
             from mt.links import linker
 
-            self.linker = linker.Linker(translator, reading(asked.model, translator.stepper.model))
+            self.linker = linker.Linker(translator, reading(args.model, translator.stepper.model))
 
     def answer(
-        self, texts: list[str], translate: "Callable[[list[str]], list[list[Translation]]]"
+        self, texts: list[str], translate: "Callable[[list[str]], list[list[Translation]]]", first: int
     ) -> list[list[Answer]]:
-        """The answers to the next lines."""
+        """The answers to a batch of lines; `first` is the number of lines before it."""
         if self.linker is None:
             return [[Answer(translation) for translation in some] for some in translate(texts)]
         requests = self._requests(texts)
@@ -113,8 +112,7 @@ class LinkUser:
         for n, some in zip(chosen, linked, strict=True):
             request = requests[n] if requests else None
             answers[n] = [self._answer(request, one, next(measures)) for one in some]
-        self._warn(answers)
-        self.num_texts += len(texts)
+        self._warn(answers, first)
         return answers
 
     def _requests(self, texts: Sequence[str]) -> "list[Request]":
@@ -122,12 +120,12 @@ class LinkUser:
             return []
         from mt.links.markup import Request
 
-        return [Request(text, markup=self.asked.markup, protect=self.asked.protect) for text in texts]
+        return [Request(text, markup=self.args.markup, protect=self.args.protect) for text in texts]
 
     def _needs_links(self, request: "Request | None", translations: "Sequence[Translation]") -> bool:
-        if self.asked.alignments or self.asked.flags or (request is not None and request.changed):
+        if self.args.alignments or self.args.flags or (request is not None and request.changed):
             return True
-        return self.asked.replace_unknown and any(self._unknown in t.pieces for t in translations)
+        return self.args.replace_unknown and any(self._unknown in t.pieces for t in translations)
 
     @property
     def _unknown(self) -> str:
@@ -136,7 +134,7 @@ class LinkUser:
         return tokenizer.pieces_target([tokenizer.unk])[0]
 
     def _measures(self, linked: "Sequence[Linked]") -> "Sequence[Measures | None]":
-        if not self.asked.flags:
+        if not self.args.flags:
             return [None] * len(linked)
         from mt.links.flags import measure
 
@@ -147,20 +145,20 @@ class LinkUser:
         from mt.links.unknown import replace_unknown
 
         assert self.linker is not None
-        if self.asked.replace_unknown:
+        if self.args.replace_unknown:
             linked = replace_unknown(linked, self.linker.translator.tokenizer.unk)
         if request is not None:
             restored = request.restore(linked)
             translation, links = replace(linked.translation, text=restored.text), restored.links
         else:
-            translation, links = linked.translation, linked.links() if self.asked.alignments else None
-        return Answer(translation, links if self.asked.alignments else None, measures)
+            translation, links = linked.translation, linked.links() if self.args.alignments else None
+        return Answer(translation, links if self.args.alignments else None, measures)
 
-    def _warn(self, answers: list[list[Answer]]) -> None:
+    def _warn(self, answers: list[list[Answer]], first: int) -> None:
         from mt.links.flags import warning
         from mt.log import logger
 
-        for number, some in enumerate(answers, self.num_texts + 1):
+        for number, some in enumerate(answers, first + 1):
             if some[0].measures is not None and (said := warning(some[0].measures)):
                 logger.warning(f"input {number:,}: {said}")
 

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, TypeVar
+from typing import Any, BinaryIO, NoReturn, TypeVar, get_args, get_type_hints
 
+from mt.decode_config import COUNT, FROM_0, SHARE, WIDTH, Bound, options_of
 from mt.errors import ConfigError
 
 N = TypeVar("N", int, float)
@@ -47,26 +48,32 @@ class Parser(argparse.ArgumentParser):
         return f" ({said})" if said else ""
 
 
-def number(read: Callable[[str], N], fits: Callable[[N], bool], wanted: str) -> Callable[[str], N]:
-    """What turns an option's text into a number, and complains of one that does not fit."""
+def number(kind: type[N], bound: Bound) -> Callable[[str], N]:
+    """What turns an option's text into a number, and refuses one that does not fit."""
 
     def parse(text: str) -> N:
-        with contextlib.suppress(ValueError):
-            if fits(found := read(text)):
+        with contextlib.suppress(ValueError, OverflowError):
+            found = kind(text)
+            finite = math.isfinite(found) or (bound.endless and found == math.inf)
+            if finite and bound.fits(found) and found <= bound.most:
                 return found
-        raise argparse.ArgumentTypeError(f"must be {wanted}, but is {text}")
+        raise argparse.ArgumentTypeError(f"must be {bound.wanted}, but is {text}")
 
     return parse
 
 
-positive_int = number(int, lambda n: n >= 1, "a whole number of at least 1")
-WIDEST = 1000  # as a model folder may say (`mt.models.MOST`): a slip of ten times more takes a machine's memory
-width = number(int, lambda n: 1 <= n <= WIDEST, f"a whole number from 1 to {WIDEST:,}")
-whole_from_0 = number(int, lambda n: n >= 0, "a whole number of at least 0")
-number_from_0 = number(float, lambda n: 0 <= n < math.inf, "a number of at least 0")
-positive_or_inf = number(float, lambda n: n > 0, "a number above 0, or inf")
-share = number(float, lambda n: 0 <= n <= 1, "a number from 0 to 1")
-resamples = number(int, lambda n: n == 0 or n >= 40, "0 (no intervals) or at least 40")
+positive_int, width = number(int, COUNT), number(int, WIDTH)
+number_from_0, share = number(float, FROM_0), number(float, SHARE)
+resamples = number(int, Bound(lambda n: n == 0 or n >= 40, "", "0 (no intervals) or at least 40"))
+
+
+def add_options(parser: "argparse._ArgumentGroup", section: type, group: str) -> None:
+    """Give a command the options that the fields of a dataclass state. What is not given is None."""
+    types = get_type_hints(section)
+    for name, one in options_of(section, group).items():
+        kind = next(part for part in (get_args(types[name]) or [types[name]]) if part is not type(None))
+        takes: dict[str, Any] = {"choices": list(kind)} if one.bound is None else {"type": number(kind, one.bound)}
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar=one.metavar, help=one.help, **takes)
 
 
 def stdin() -> BinaryIO:

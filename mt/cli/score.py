@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mt.cli.importing import uncollected
-from mt.cli.options import Parser
+from mt.cli.lines import process
+from mt.cli.options import Parser, stdout
 from mt.corpus.readers import kind_of, read_pairs
 from mt.errors import DataError
 
@@ -42,67 +42,65 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16", "int8"])
-    asked = parser.parse_args(argv)
-    if bool(asked.pairs) == bool(asked.source or asked.target) or bool(asked.source) != bool(asked.target):
+    args = parser.parse_args(argv)
+    if bool(args.pairs) == bool(args.source or args.target) or bool(args.source) != bool(args.target):
         parser.error("give either --source and --target, or --pairs")
-    if asked.pairs and not kind_of(asked.pairs):
-        parser.error(f"--pairs must name a .tsv, .jsonl or .parquet file, plain or compressed, but names {asked.pairs}")
-    return asked
+    if args.pairs and not kind_of(args.pairs):
+        parser.error(f"--pairs must name a .tsv, .jsonl or .parquet file, plain or compressed, but names {args.pairs}")
+    return args
 
 
 def run(argv: list[str]) -> int:
-    asked = parse(argv)
-    files = [asked.pairs] if asked.pairs else [asked.source, asked.target]
-    with uncollected():
-        from mt.decode.scorer import Scorer
-        from mt.device import set_up_cpu
-        from mt.loading import load
-        from mt.log import setup
-        from mt.models import check_reverse, languages
+    args = parse(argv)
+    files = [args.pairs] if args.pairs else [args.source, args.target]
+    from mt.log import setup
+    from mt.models import check_reverse, languages
 
     setup()
-    if asked.reverse:
-        check_reverse(asked.model, asked.reverse, "--reverse")
-    src, tgt = languages(asked.model)
+    if args.reverse:
+        check_reverse(args.model, args.reverse, "--reverse")
+    src, tgt = languages(args.model)
     pairs = list(read_pairs(files, src, tgt))  # all of it before the first result: files may differ in length
+    from mt.decode.scorer import Scorer
+    from mt.device import set_up_cpu
+    from mt.loading import load
+
     set_up_cpu(None)
-    ways = [asked.model] + ([asked.reverse] if asked.reverse else [])
-    scorers = [Scorer(load(model, device=asked.device, precision=asked.precision)) for model in ways]
-    for first in range(0, len(pairs), CHUNK):
-        for line in lines(pairs[first : first + CHUNK], scorers, asked):
-            print(line)
+    ways = [args.model] + ([args.reverse] if args.reverse else [])
+    scorers = [Scorer(load(model, device=args.device, precision=args.precision)) for model in ways]
+    process(pairs, CHUNK, lambda batch, _: score(batch, scorers, args), stdout())
     return 0
 
 
-def lines(pairs: "list[Pair]", scorers: "list[Scorer]", asked: argparse.Namespace) -> list[str]:
-    """What is printed for these pairs. Raises: DataError: for a pair too long for a model, unless these are skipped."""
+def score(pairs: "list[Pair]", scorers: "list[Scorer]", args: argparse.Namespace) -> list[bytes]:
+    """The lines for some pairs. Raises: DataError: for a pair too long for a model, unless these are skipped."""
     sides = [[pair.src for pair in pairs], [pair.tgt for pair in pairs]]
     found = [scorers[0].score_all(*sides)]
     if len(scorers) > 1:
         found.append(scorers[1].score_all(*reversed(sides)))
-    printed = []
+    printed: list[bytes] = []
     for pair, *scores in zip(pairs, *found, strict=True):
         told: list[PairScore] = []
         for score in scores:
             if not isinstance(score, str):
                 told.append(score)
-            elif not asked.skip_too_long:
+            elif not args.skip_too_long:
                 raise DataError(
                     f"{pair.origin.file}:{pair.origin.line}: the pair {score}; shorten it, or give --skip-too-long."
                 )
-        printed.append(to_line(told if len(told) == len(scores) else None, asked))
+        printed.append(to_line(told if len(told) == len(scores) else None, args).encode() + b"\n")
     return printed
 
 
-def to_line(scores: "list[PairScore] | None", asked: argparse.Namespace) -> str:
+def to_line(scores: "list[PairScore] | None", args: argparse.Namespace) -> str:
     """One pair's scores, forward and perhaps reverse; None: it was too long."""
-    if not asked.jsonl and not asked.per_token:
+    if not args.jsonl and not args.per_token:
         return "\t".join(f"{value:.6f}" for score in scores or () for value in (score.log_prob, score.mean))
     told: dict[str, Any] | None = None
     if scores is not None:
-        told = fields(scores[0], asked.per_token)
+        told = fields(scores[0], args.per_token)
         if len(scores) > 1:
-            told["reverse"] = fields(scores[1], asked.per_token)
+            told["reverse"] = fields(scores[1], args.per_token)
     return json.dumps(told, ensure_ascii=False)
 
 

@@ -9,9 +9,10 @@ from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mt.cli.options import Parser, number_from_0, positive_int, positive_or_inf, whole_from_0, width
-from mt.config import LengthNorm, Split, Unknown
+from mt.cli.options import Parser, add_options, width
+from mt.config import DecodeConfig
 from mt.corpus.lines import check_file, raw_lines, read_lines
+from mt.decode_config import options_of
 from mt.errors import DataError, counted
 
 if TYPE_CHECKING:
@@ -20,38 +21,13 @@ if TYPE_CHECKING:
 
 L = TypeVar("L")
 ONE_FOR_EACH = "--prefix needs a line for each line of the text"
-# options whose names and values are those of a setting of `decode`
-SETTINGS = (
-    "length_penalty", "length_norm", "coverage_penalty", "min_ratio", "min_length", "max_ratio", "max_length", "groups",
-    "diversity", "patience", "no_repeat_ngram", "unknown", "split",
-)  # fmt: skip
 
 
 def add_search_options(parser: Parser) -> None:
     beam = parser.add_argument_group("beam search (default: the model's settings)")
-    beam.add_argument("--beam", type=width, help="hypotheses kept at each step; 1 is greedy")
     beam.add_argument("--nbest", type=width, default=1, help="translations of each line; more than 1 implies --jsonl")
-    beam.add_argument("--length-penalty", type=number_from_0, help="scores are log p / length ** this")
-    beam.add_argument(
-        "--length-norm", choices=list(LengthNorm),
-        help="gnmt: scores are log p / ((5 + length) / 6) ** penalty; none: log p",
-    )  # fmt: skip
-    beam.add_argument(
-        "--coverage-penalty", type=number_from_0, metavar="B",
-        help="what leaving out a part of the source costs: 0.05 to 0.2 where output is too short",
-    )  # fmt: skip
-    beam.add_argument("--groups", type=positive_int, help="diverse beam search with so many groups; divides --beam")
-    beam.add_argument("--diversity", type=number_from_0, help="what a group pays for saying what an earlier one says")
-    beam.add_argument(
-        "--patience", type=positive_or_inf, metavar="P",
-        help="a sentence is done when P * beam hypotheses have ended; inf: when none that is open can still win, the "
-        "exact rule, which takes 1.1 to 1.7 times as long",
-    )  # fmt: skip
-    length = parser.add_argument_group("length of the output, in pieces")
-    length.add_argument("--min-length", type=whole_from_0, help="at least so many, the end mark not counted")
-    length.add_argument("--max-length", type=positive_int, help="at most so many, with the end mark")
-    length.add_argument("--min-ratio", type=number_from_0, help="at least so many for each of the source")
-    length.add_argument("--max-ratio", type=number_from_0, help="at most so many for each of the source, and some")
+    add_options(beam, DecodeConfig, "beam")
+    add_options(parser.add_argument_group("length of the output, in pieces"), DecodeConfig, "length")
     rules = parser.add_argument_group("rules")
     rules.add_argument(
         "--glossary", metavar="FILE",
@@ -61,36 +37,28 @@ def add_search_options(parser: Parser) -> None:
     rules.add_argument(
         "--prefix", metavar="TEXT", help="how every translation begins; @FILE: each as its line of the file says"
     )
-    rules.add_argument(
-        "--no-repeat-ngram", type=whole_from_0, metavar="N", help="no N pieces in a row come twice; 0: they may"
-    )
-    rules.add_argument("--unknown", choices=list(Unknown), help="ban: the unknown piece is never written")
-    rules.add_argument(
-        "--split", choices=list(Split),
-        help="auto: lines with more sentences, or longer, than those the model was trained on are translated sentence "
-        "by sentence; always: all lines; never: a line is one sentence",
-    )  # fmt: skip
+    add_options(rules, DecodeConfig, "rules")
 
 
-def check_search_options(parser: Parser, asked: argparse.Namespace) -> None:
-    """Refuse what cannot go together, before a model is loaded; read the glossary, as `asked.terms`.
+def check_search_options(parser: Parser, args: argparse.Namespace) -> None:
+    """Refuse what cannot go together, before a model is loaded; read the glossary, as `args.terms`.
 
     Raises: ConfigError, DataError.
     """
-    if asked.beam is not None and asked.nbest > asked.beam:
-        parser.error(f"--nbest {asked.nbest} needs a beam at least as wide, but --beam is {asked.beam}")
-    if asked.groups and asked.beam and asked.beam % asked.groups:
-        parser.error(f"--groups {asked.groups} must divide the beam, but --beam is {asked.beam}")
-    if asked.diversity is not None and asked.groups == 1:
+    if args.beam is not None and args.nbest > args.beam:
+        parser.error(f"--nbest {args.nbest} needs a beam at least as wide, but --beam is {args.beam}")
+    if args.groups and args.beam and args.beam % args.groups:
+        parser.error(f"--groups {args.groups} must divide the beam, but --beam is {args.beam}")
+    if args.diversity is not None and args.groups == 1:
         parser.error("--diversity is what groups pay for saying the same; give --groups above 1, or leave it out")
-    if asked.glossary and (asked.groups or 1) > 1:
+    if args.glossary and (args.groups or 1) > 1:
         parser.error("--glossary cannot be had with --groups; leave one of the two out")
     from mt.decode.glossary import Glossary
 
-    asked.terms = Glossary.read(asked.glossary) if asked.glossary else None
-    if asked.prefix == "@":
+    args.terms = Glossary.read(args.glossary) if args.glossary else None
+    if args.prefix == "@":
         parser.error("--prefix @FILE must name a file, but there is none after the @")
-    if (file := prefix_file(asked.prefix)) is not None:
+    if (file := prefix_file(args.prefix)) is not None:
         check_file(file)
 
 
@@ -115,16 +83,15 @@ def check_prefixes(prefixes: str | None, text: str | None) -> None:
 
 
 class SearchOptions:
-    """The options of a command, chunk by chunk of its lines."""
+    """The options of a command for batches of its lines."""
 
-    def __init__(self, translator: "Translator", asked: argparse.Namespace) -> None:
+    def __init__(self, translator: "Translator", args: argparse.Namespace) -> None:
         self.translator = translator
-        self.given: dict[str, Any] = {name: getattr(asked, name) for name in SETTINGS}
-        self.given["beam"] = asked.beam or max(translator.section.beam, asked.nbest)
-        self.given["nbest"] = asked.nbest
-        self.given["glossary"] = asked.terms
-        self.prefix, self.file = asked.prefix, prefix_file(asked.prefix)
-        self.num_lines = 0
+        self.given: dict[str, Any] = {name: getattr(args, name) for name in options_of(DecodeConfig)}
+        self.given["beam"] = args.beam or max(translator.section.beam, args.nbest)
+        self.given["nbest"] = args.nbest
+        self.given["glossary"] = args.terms
+        self.prefix, self.file = args.prefix, prefix_file(args.prefix)
 
     def with_prefixes(self, lines: Iterable[L]) -> Iterator[tuple[L, str]]:
         """Each line with how its translation begins; "" where nothing is asked.
@@ -142,8 +109,7 @@ class SearchOptions:
             told = counted(number, "line")
             raise DataError(f"`{self.file}` has more lines than the text, which has {told}; {ONE_FOR_EACH}.")
 
-    def chunk(self, prefixes: list[str]) -> "Options":
-        """For the next lines, whose translations begin so."""
-        first_text, self.num_lines = self.num_lines, self.num_lines + len(prefixes)
+    def batch(self, prefixes: list[str], first: int) -> "Options":
+        """The options for lines whose translations begin with `prefixes`; `first` is the number of lines before."""
         given = prefixes if self.prefix else None
-        return self.translator.options(**self.given, prefixes=given, first_text=first_text)
+        return self.translator.options(**self.given, prefixes=given, first_text=first)

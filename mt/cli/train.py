@@ -10,13 +10,13 @@ from mt.cli.train_help import usage
 
 def run(argv: list[str]) -> int:
     """Train as the command line says and return 0. Raises `MtError` for what the user can mend."""
-    asked = parse(argv)
-    if asked.help:
+    args = parse(argv)
+    if args.help:
         print(usage())
         return 0
     from mt.cli.hydra_job import launch  # help needs no Hydra
 
-    launch(asked, command=["mt", "train", *argv])
+    launch(args, command=["mt", "train", *argv])
     return 0
 
 
@@ -42,12 +42,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
     one.add_argument("--hydra-help", action="store_true")
     pages = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
     one.add_argument("--info", "-i", nargs="?", const="all", choices=pages)
-    asked = parser.parse_intermixed_args(argv)
-    if asked.resolve and not asked.cfg:
+    args = parser.parse_intermixed_args(argv)
+    if args.resolve and not args.cfg:
         parser.error("--resolve goes with --cfg")
-    if asked.config_dir is not None and not asked.config_dir.is_dir():
-        parser.error(f"--config-dir must name a folder of presets, but {asked.config_dir} is none")
-    completion = "".join(asked.overrides)
-    if asked.shell_completion and not re.fullmatch("(install|uninstall|query)=(bash|zsh|fish)", completion):
+    if args.config_dir is not None and not args.config_dir.is_dir():
+        parser.error(f"--config-dir must name a folder of presets, but {args.config_dir} is none")
+    completion = "".join(args.overrides)
+    if args.shell_completion and not re.fullmatch("(install|uninstall|query)=(bash|zsh|fish)", completion):
         parser.error("-sc takes install, uninstall or query, and bash, zsh or fish, as in -sc install=bash")
-    return asked
+    return args

@@ -3,15 +3,15 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING
 
 from mt.cli.choice_options import Chooser, add_choice_options, check_choice_options, load_models
-from mt.cli.importing import uncollected
+from mt.cli.lines import Line, file_lines, lines_of, process, results
 from mt.cli.link_options import Answer, LinkUser, add_link_options
-from mt.cli.options import Parser, check_output, stdin, stdout
+from mt.cli.options import Parser, check_output, stdin
 from mt.cli.search_options import (
     SearchOptions,
     add_search_options,
@@ -19,14 +19,12 @@ from mt.cli.search_options import (
     check_search_options,
     prefix_file,
 )
-from mt.corpus.lines import MAX_LINE, check_file, decode_line, raw_lines
-from mt.errors import CheckpointError, DataError
+from mt.corpus.lines import check_file
+from mt.errors import CheckpointError
 
 if TYPE_CHECKING:
     from mt.decode.translator import Translator
 
-L = TypeVar("L")
-Line = tuple[str, bytes]  # the text, and what ended it: LF, CR LF, or nothing at the end of the input
 CHUNK = 2000  # lines that are sorted by length together, where nobody waits for each
 
 
@@ -49,73 +47,61 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add_search_options(parser)
     add_choice_options(parser)
     add_link_options(parser)
-    asked = parser.parse_args(argv)
-    check_search_options(parser, asked)
-    check_choice_options(parser, asked)
-    return asked
+    args = parser.parse_args(argv)
+    check_search_options(parser, args)
+    check_choice_options(parser, args)
+    return args
 
 
 def run(argv: list[str]) -> int:
-    asked = parse(argv)
-    if asked.input:
-        check_file(asked.input)
-    read = asked.input or "/dev/stdin"  # which stands for the file that a shell opened, where there is one
-    check_output(asked.output, read, asked.glossary, prefix_file(asked.prefix))
-    check_prefixes(prefix_file(asked.prefix), asked.input)
-    out = None if asked.output else stdout()
-    lines = file_lines(asked.input) if asked.input else lines_of(stdin(), "stdin")
-    with uncollected():  # torch: not before the options are known to be right
-        from mt.device import set_up_cpu
-        from mt.files import explained
-        from mt.log import setup
+    args = parse(argv)
+    if args.input:
+        check_file(args.input)
+    read = args.input or "/dev/stdin"  # which stands for the file that a shell opened, where there is one
+    check_output(args.output, read, args.glossary, prefix_file(args.prefix))
+    check_prefixes(prefix_file(args.prefix), args.input)
+    output = results(args.output)
+    lines = file_lines(args.input) if args.input else lines_of(stdin(), "stdin")
+    typed = not args.input and sys.stdin.isatty()
+    from mt.device import set_up_cpu  # torch: not before the options are known to be right
+    from mt.log import setup
 
     setup()
     set_up_cpu(None)
     try:
-        translator = load_models(asked)
+        translator = load_models(args)
     except CheckpointError as error:
-        if asked.model is None or asked.model.is_dir():
+        if args.model is None or args.model.is_dir():
             raise
         raise CheckpointError(f"{error} Text to translate comes on stdin, or with -i FILE.") from None
-    if not asked.input and sys.stdin.isatty():
+    if typed:
         print("type a line to translate; Ctrl-D ends", file=sys.stderr)
-    way = Way(translator, asked)  # before an old output is written over
-    if out is None:
-        with explained(f"`{asked.output}` cannot be written"), asked.output.open("wb") as out:
-            translate(way, lines, out, asked)
-    else:
-        translate(way, lines, out, asked)
+    pipeline = Pipeline(translator, args)  # before an old output is written over
+    with output as out:
+        process(pipeline.options.with_prefixes(lines), 1 if typed else CHUNK, pipeline.translate, out)
     return 0
 
 
-class Way:
-    """From texts to what is printed of them, as the options say. Making one checks every file that they name."""
+class Pipeline:
+    """From lines to what is printed for them, as the options say. Its constructor checks every file that they name."""
 
-    def __init__(self, translator: "Translator", asked: argparse.Namespace) -> None:
-        self.options = SearchOptions(translator, asked)
-        self.chooser = Chooser(translator, asked)
-        self.linked = LinkUser(translator, asked)
-        self.as_json = asked.jsonl or self.chooser.gives_many
+    def __init__(self, translator: "Translator", args: argparse.Namespace) -> None:
+        self.options = SearchOptions(translator, args)
+        self.chooser = Chooser(translator, args)
+        self.linked = LinkUser(translator, args)
+        self.as_json = args.jsonl or self.chooser.gives_many
 
-    def answer(self, texts: list[str], prefixes: list[str]) -> list[list[Answer]]:
-        options = self.options.chunk(prefixes)
-        return self.linked.answer(texts, partial(self.chooser.answer, options=options))
+    def translate(self, lines: list[tuple[Line, str]], first: int) -> Iterator[bytes]:
+        """Args: lines: with their prefixes; first: the number of lines before them."""
+        from mt.evaluate import one_line
 
-
-def translate(way: Way, lines: Iterable[Line], out: BinaryIO, asked: argparse.Namespace) -> None:
-    """Chunks of lines in, as many out, each ended as it came; line by line where a person types.
-
-    Raises: DataError: for a line that is no text, and when the file of --prefix has more lines, or fewer.
-    """
-    from mt.evaluate import one_line
-
-    chunk, as_json = 1 if not asked.input and sys.stdin.isatty() else CHUNK, way.as_json
-    for group in chunks(way.options.with_prefixes(lines), chunk):
-        texts, prefixes = [text for (text, _), _ in group], [prefix for _, prefix in group]
-        for ((text, end), _), answers in zip(group, way.answer(texts, prefixes), strict=True):
-            line = to_json(text, answers) if as_json else one_line(answers[0].translation.text) + answers[0].suffix
-            out.write(line.encode() + (b"\n" if as_json else end))
-        out.flush()
+        texts = [line.text for line, _ in lines]
+        search = partial(self.chooser.answer, options=self.options.batch([prefix for _, prefix in lines], first))
+        for (line, _), answers in zip(lines, self.linked.answer(texts, search, first), strict=True):
+            if self.as_json:
+                yield to_json(line.text, answers).encode() + b"\n"
+            else:
+                yield (one_line(answers[0].translation.text) + answers[0].suffix).encode() + line.end
 
 
 def to_json(text: str, answers: list[Answer]) -> str:
@@ -137,36 +123,3 @@ def to_json(text: str, answers: list[Answer]) -> str:
         },
         ensure_ascii=False,
     )
-
-
-def lines_of(stream: IO[bytes], name: str) -> Iterator[Line]:
-    """The lines of a stream, which errors call `name`. Raises: DataError: as `decode_line`, at the line."""
-    return decoded(enumerate(iter(lambda: stream.readline(MAX_LINE + 2), b""), 1), name)
-
-
-def file_lines(path: str) -> Iterator[Line]:
-    """The lines of a file, plain or compressed. Raises: DataError: when it cannot be read."""
-    return decoded(raw_lines(path), path)
-
-
-def decoded(lines: Iterable[tuple[int, bytes]], name: str) -> Iterator[Line]:
-    for number, raw in lines:
-        text = decode_line(raw, f"{name}:{number}", first=number == 1)
-        yield text, raw[len(raw.removesuffix(b"\n").removesuffix(b"\r")) :]
-
-
-def chunks(lines: Iterable[L], size: int) -> Iterator[list[L]]:
-    """So many lines at a time; where one is refused, those before it come first."""
-    chunk: list[L] = []
-    try:
-        for line in lines:
-            chunk.append(line)
-            if len(chunk) == size:
-                yield chunk
-                chunk = []
-    except DataError:
-        if chunk:
-            yield chunk
-        raise
-    if chunk:
-        yield chunk

@@ -10,9 +10,9 @@ from torch import Tensor
 from mt.decode.glossary import Demands, Entry
 from mt.decode.rules import FORBIDDEN
 from mt.decode.terms import LONGEST, Form, Terms
-from mt.decode.words import is_word, stands_alone
 from mt.errors import DataError
 from mt.tokenizer import Tokenizer
+from mt.words import is_word, stands_alone
 
 WORD_START = "▁"
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mt.corpus.lines import read_lines
-from mt.decode.words import stands_alone
 from mt.errors import DataError
+from mt.words import stands_alone
 
 ALWAYS = "*"
 

@@ -6,7 +6,7 @@ is paid where a group compares its candidates, and forgotten after: log-probabil
 """
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from mt.decode.candidates import Candidates, expand
@@ -63,8 +63,3 @@ def different(
                     seen.add(key)
                     taken.append(entries[rank])
     return sorted(taken, key=lambda entry: (not entry[2], -entry[0]))
-
-
-def of_all_groups(first: Int[Tensor, " B"], groups: int) -> Int[Tensor, " U"]:
-    """Places of sentences -> places of their groups."""
-    return (first[:, None] * groups + torch.arange(groups, device=first.device)).flatten()

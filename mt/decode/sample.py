@@ -7,7 +7,6 @@ other sentences, or on how many samples are asked for, as long as the stepper's 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,41 +15,13 @@ from torch import Tensor
 from mt import ties
 from mt.decode.candidates import best_pieces
 from mt.decode.greedy import Transcript, staying
+from mt.decode.options import Sampling
 from mt.decode.rules import Rule, apply_rules
 from mt.decode.search import Hypothesis, Search
 from mt.decode.stepper import Stepper
-from mt.errors import require
 
 LEAVING_SHARE = 0.25  # of the rows: ranks are closed when so many can go
 UNIFORM_BITS = 48  # 53 would fit a double; with fewer, u * total is less than the total after rounding, too
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sampling:
-    """How pieces are drawn. First the temperature, then the cut-offs: each looks at the whole tempered distribution, a
-    piece stays when all of them keep it, and the likeliest piece always stays. (Hugging Face applies one cut-off after
-    the other and renormalises in between.)
-    """
-
-    samples: int = 1  # of each sentence
-    temperature: float = 1.0  # p ** (1 / temperature), renormalised: below 1 sharper, above 1 flatter
-    top_k: int = 0  # keep the k likeliest pieces (Fan et al. 2018, arXiv:1805.04833); 0: all
-    top_p: float = 1.0  # keep the likeliest that together have this probability (Holtzman et al. 2020, 1904.09751)
-    epsilon: float = 0.0  # keep what is at least this likely (Hewitt et al. 2022, arXiv:2210.15191)
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        require(self.samples > 0, "sampling.samples", "be positive", self.samples)
-        fits = 0 < self.temperature < float("inf")
-        require(fits, "sampling.temperature", "be positive and finite", self.temperature)
-        require(self.top_k >= 0, "sampling.top_k", "not be negative", self.top_k)
-        require(0 < self.top_p <= 1, "sampling.top_p", "be above 0 and at most 1", self.top_p)
-        require(0 <= self.epsilon < 1, "sampling.epsilon", "be at least 0 and below 1", self.epsilon)
-        require(0 <= self.seed < 1 << 63, "sampling.seed", "be at least 0 and below 2 ** 63", self.seed)
-
-    @property
-    def cuts(self) -> bool:
-        return self.top_k > 0 or self.top_p < 1 or self.epsilon > 0
 
 
 @torch.inference_mode()

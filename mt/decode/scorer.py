@@ -2,18 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from mt.decode.translator import Translator
 from mt.errors import DataError
-from mt.nn.ragged import cut, pack
-from mt.nn.transformer import Transformer
-
-CHUNK_ELEMENTS = 1 << 22  # logits held at a time
+from mt.nn.forced import force_batch
+from mt.nn.ragged import cut
 
 
 @dataclass(frozen=True)
@@ -67,42 +62,9 @@ class Scorer:
         with torch.inference_mode(), stepper.autocast():
             stepper.model.eval()
             for batch in cut(order, max(self.translator.section.batch_tokens, most), *sizes):
-                pieces = forced_log_probs(
-                    stepper.running(),
-                    [source[i] for i in batch],
-                    [target[i] for i in batch],
-                    bos=tokenizer.bos,
-                    eos=tokenizer.eos,
-                )
-                for i, values in zip(batch, pieces, strict=True):
+                pairs = [source[i] for i in batch], [target[i] for i in batch]
+                forced = force_batch(stepper.running(), *pairs, bos=tokenizer.bos, eos=tokenizer.eos)
+                for i, one in zip(batch, forced, strict=True):
+                    values = one.log_probs.tolist()
                     found[i] = PairScore(sum(values), tokenizer.pieces_target(target[i]), values)
         return found
-
-
-def forced_log_probs(
-    model: Transformer, source: list[list[int]], target: list[list[int]], *, bos: int, eos: int
-) -> list[list[float]]:
-    """The log-probability of every piece of `target` and of the end mark after it, all sentences in one pass.
-
-    Args: source: pieces ended by `eos`; target: bare pieces.
-    """
-    device = model.tgt_weight.device
-    read, source_rows = pack(source)
-    before, target_rows = pack([[bos, *sentence] for sentence in target])
-    wanted, _ = pack([[*sentence, eos] for sentence in target])
-    hidden = model(read.to(device), source_rows.to(device), before.to(device), target_rows.to(device))
-    values = picked_log_probs(model, hidden, wanted.to(device)).tolist()
-    ends = [0, *target_rows.offsets[1:].tolist()]
-    return [values[first:last] for first, last in pairwise(ends)]
-
-
-def picked_log_probs(
-    model: Transformer, hidden: Float[Tensor, "T D"], targets: Int[Tensor, " T"]
-) -> Float[Tensor, " T"]:
-    """Of the rows' distributions the one value that is asked for, some rows at a time: `[T, V]` is never whole."""
-    size = max(1, CHUNK_ELEMENTS // model.out_weight.shape[0])
-    parts = [
-        model.logits(rows).float().log_softmax(-1).gather(1, wanted[:, None]).squeeze(1)
-        for rows, wanted in zip(hidden.split(size), targets.split(size), strict=True)
-    ]
-    return torch.cat(parts)

@@ -3,14 +3,15 @@
 import math
 from dataclasses import dataclass
 
-from mt.config import LengthNorm
+from mt.config import DecodeConfig, LengthNorm
 from mt.decode.rules import BanPieces
 from mt.errors import require
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Search:
-    """The settings of one search. Lengths count generated pieces, the end mark included.
+@dataclass(kw_only=True, slots=True)
+class Search(DecodeConfig):
+    """The settings of one search, with the marks of its vocabulary. Lengths count generated pieces, the end mark
+    included; `max_length` is at most the number of positions that the model has.
 
     Hypotheses compare by `score = log_prob / penalty(length)`, where `length_norm` says what the penalty is:
 
@@ -19,40 +20,21 @@ class Search:
         gnmt      ((5 + length) / 6) ** length_penalty (Wu et al. 2016, arXiv:1609.08144, eq. 14)
         none      1
 
-    None of them falls as the length grows, which is what the stopping rule of `beam.py` asks for. `coverage_penalty`
-    takes something off the log-probability for what the translation left out.
+    None of them falls as the length grows, which the stopping rule of `beam.py` relies on. `coverage_penalty` subtracts
+    something from the log-probability for what the translation left out (`coverage.py`).
     """
 
     bos: int
     eos: int
     pad: int
-    beam: int = 5
     nbest: int = 1
-    length_penalty: float = 1.0
-    length_norm: LengthNorm = LengthNorm.average
-    groups: int = 1  # diverse beam search, see `groups.py`
-    diversity: float = 0.5
-    coverage_penalty: float = 0.0  # see `coverage.py`
-    patience: float | None = None  # None: the exact stopping rule of `beam.py`
-    max_ratio: float = 2.0
-    max_extra: int = 10
-    max_length: int | None = None  # never longer than this, however long the source: the positions a model has
 
     def __post_init__(self) -> None:
-        require(self.beam > 0, "decode.beam", "be positive", self.beam)
+        DecodeConfig.__post_init__(self)
         fits = 0 < self.nbest <= self.beam
         require(fits, "decode.nbest", f"lie between 1 and `decode.beam` ({self.beam})", self.nbest)
-        require(self.length_penalty >= 0, "decode.length_penalty", "not be negative", self.length_penalty)
-        fits = self.groups > 0 and self.beam % self.groups == 0
+        fits = self.beam % self.groups == 0
         require(fits, "decode.groups", f"be positive and divide `decode.beam` ({self.beam})", self.groups)
-        require(self.diversity >= 0, "decode.diversity", "not be negative", self.diversity)
-        require(self.coverage_penalty >= 0, "decode.coverage_penalty", "not be negative", self.coverage_penalty)
-        require(self.max_ratio > 0, "decode.max_ratio", "be positive", self.max_ratio)
-        require(self.max_extra >= 0, "decode.max_extra", "not be negative", self.max_extra)
-        fits = self.max_length is None or self.max_length > 0
-        require(fits, "decode.max_length", "be positive or null", self.max_length)
-        fits = self.patience is None or self.patience > 0
-        require(fits, "decode.patience", "be positive or null", self.patience)
 
     @property
     def enough(self) -> float:

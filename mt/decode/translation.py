@@ -4,8 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mt.decode.words import SPACELESS, is_word
-from mt.words import Span
+from mt.words import Span, is_word
 
 FULL_WIDTH = re.compile("[\u3001-\u301f\uff01-\uff65]")  # punctuation that holds its own space
 
@@ -94,4 +93,4 @@ def _space(left: str, gap: str, right: str) -> str:
     if FULL_WIDTH.fullmatch(left[-1:]):
         return ""
     ends = left and not is_word(left[-1]) and not left[-1].isspace()
-    return " " if ends and is_word(right[0]) and not SPACELESS.match(right[0]) else gap
+    return " " if ends and is_word(right[0]) else gap

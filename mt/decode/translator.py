@@ -19,13 +19,12 @@ from mt.decode.segment import Layout, Usual, divided, sentences, whole
 from mt.decode.stepper import Stepper
 from mt.decode.transformer_stepper import CachedStepper
 from mt.decode.translation import EMPTY, Stretch, Translation, join
-from mt.decode.words import occurs
 from mt.errors import ConfigError
 from mt.log import logger
 from mt.nn.ragged import cut
 from mt.plain import from_plain
 from mt.tokenizer import Tokenizer
-from mt.words import Span
+from mt.words import Span, occurs
 
 __all__ = ["EMPTY", "Options", "Translation", "Translator", "join"]
 PART_BITS = 40  # a part's random numbers are those of its text's number and, so far to the left, its own
@@ -240,14 +239,9 @@ class Translator:
         return rules
 
     def _search(self, options: Options) -> Search:
-        t, section = self.tokenizer, options.section
-        return Search(
-            bos=t.bos, eos=t.eos, pad=t.pad, beam=section.beam, nbest=options.nbest,
-            length_penalty=section.length_penalty, length_norm=section.length_norm, groups=section.groups,
-            diversity=section.diversity, coverage_penalty=section.coverage_penalty, patience=section.patience,
-            max_ratio=section.max_ratio, max_extra=section.max_extra,
-            max_length=min(self.max_length, section.max_length or self.max_length),
-        )  # fmt: skip
+        t, longest = self.tokenizer, min(self.max_length, options.section.max_length or self.max_length)
+        settings = {**asdict(options.section), "max_length": longest}
+        return Search(bos=t.bos, eos=t.eos, pad=t.pad, nbest=options.nbest, **settings)
 
     def _translation(self, found: Hypothesis, source: Span) -> Translation:
         text, pieces = self.tokenizer.decode_target(found.tokens), self.tokenizer.pieces_target(found.tokens)

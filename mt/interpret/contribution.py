@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mt.interpret.observe import Observation
-from mt.interpret.record import force
+from mt.nn.forced import force
 from mt.nn.transformer import Transformer
 from mt.tokenizer import Tokenizer
 from mt.words import owners

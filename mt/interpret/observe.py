@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from mt.interpret.record import USES, Maps, force
 from mt.interpret.words import shares, source_shares
 from mt.log import logger
+from mt.nn.forced import USES, Maps, force
 from mt.nn.transformer import Transformer
 from mt.tokenizer import Tokenizer
 from mt.words import Offset, Span, reading_words, spaced_words

@@ -20,6 +20,7 @@ from mt.interpret.align import Reading, hard_links, read, word_maps
 from mt.interpret.contribution import Contribution
 from mt.interpret.gold import Gold, compare
 from mt.interpret.observe import Observation, Side
+from mt.words import has_letters
 
 PAGE = resources.files("mt.interpret") / "page"
 
@@ -113,7 +114,7 @@ def heads_table(seen: Sequence[Observation], maps: Sequence[Tensor], gold: Seque
 
 def _signs(side: Side) -> list[int]:
     """Words that hold no letter and no digit."""
-    return [i for i, word in enumerate(side.word_texts) if not any(c.isalnum() for c in word)]
+    return [i for i, word in enumerate(side.word_texts) if not has_letters(word)]
 
 
 def _words(side: Side) -> list[dict[str, str]]:

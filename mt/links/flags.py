@@ -12,7 +12,7 @@ from enum import StrEnum
 import torch
 
 from mt.links.linker import Linked, Linker, contribution
-from mt.words import reading_words
+from mt.words import has_letters, reading_words
 
 SEEN = 0.2  # of a target word's weight, summed over target words: less is a passing glance
 # Of 500 pairs of Multi30k (`scripts/bench_flags.py`): below 2 nats fall 98 % of translations that belong to another
@@ -56,7 +56,7 @@ def coverage(linked: Linked, seen: float = SEEN) -> float | None:
     looked = torch.zeros(len(words))
     for first, _, weights in linked.grids(words, reading_words(linked.text)):
         looked[first : first + weights.shape[1] - 1] += weights[:, :-1].sum(0)
-    spelt = torch.tensor([any(c.isalnum() for c in linked.source[a:b]) for a, b in words], dtype=torch.bool)
+    spelt = torch.tensor([has_letters(linked.source[a:b]) for a, b in words], dtype=torch.bool)
     return float((looked[spelt] >= seen).float().mean()) if spelt.any() else None
 
 

@@ -1,7 +1,7 @@
 """Which words of a source each word of its translation came from: translations are sent through the model once more.
 
 Search keeps no attention. A finished translation is forced through the model, piece by piece as it was written, and the
-layer and heads of a `Reading` are heard (`mt.interpret.record`): one pass, a quarter of the work of a search with 5
+layer and heads of a `Reading` are heard (`mt.nn.forced`): one pass, a quarter of the work of a search with 5
 beams. Every stretch of text that was translated at once has its own map; words are counted over the whole text.
 """
 
@@ -19,8 +19,8 @@ from mt.interpret.align import Reading, hard_links, soft_links, word_maps
 from mt.interpret.choose import choose_by_shape
 from mt.interpret.contribution import rescore
 from mt.interpret.observe import Observation, Side
-from mt.interpret.record import Forced, force
 from mt.interpret.words import shares, source_shares
+from mt.nn.forced import Forced, force
 from mt.words import Links, Offset, Span, spaced_words
 
 GUESS_FROM = 100  # translations: the guess of heads no longer changes much with more, and all their maps are kept

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from mt.words import Span
+from mt.words import Span, has_letters
 
 
 class Kind(StrEnum):
@@ -105,7 +105,7 @@ class Marked:
         ends = [0, *(mark.span[1] for mark in self.marks)]
         begins = [*(mark.span[0] for mark in self.marks), len(self.line)]
         between = "".join(self.line[a:b] for a, b in zip(ends, begins, strict=True))
-        return not any(c.isalnum() for c in html.unescape(between))
+        return not has_letters(html.unescape(between))
 
     def plain(self, words: Sequence[str]) -> Plain:
         """Args: words: a stand-in for each literal."""

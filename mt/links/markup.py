@@ -12,11 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from mt.decode.words import stands_alone
 from mt.links.linker import Linked, SoftLinks
 from mt.links.marks import Element, Kind, Marked, Plain, parse
 from mt.links.place import Links, Writer, place
-from mt.words import Span, reading_words, spaced_words
+from mt.words import Span, reading_words, spaced_words, stands_alone
 
 # Names and letters, which most languages leave as they are; a name reads as a noun, which most placeholders stand for.
 STAND_INS = ("Peter", "Berlin", "Tom", "Y", "Max", "X", "Anna", "Z", "Paris", "Q", "Maria", "K", "London", "J")

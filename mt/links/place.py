@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mt import ties
-from mt.decode.words import is_word
 from mt.links.marks import Element
-from mt.words import Span
+from mt.words import Span, is_word
 
 SoftLinks = Sequence[tuple[int, int, float]]  # source word, target word, weight
 NOTHING = -0.01  # what a word without links is worth: it joins two that are wanted, and does not stretch a run

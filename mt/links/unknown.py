@@ -9,7 +9,7 @@ from mt.decode.translation import Stretch
 from mt.interpret.align import first_most
 from mt.interpret.words import source_shares
 from mt.links.linker import Linked, Part
-from mt.words import Offset, Span, reading_words
+from mt.words import Offset, Span, has_letters, reading_words
 
 WORD_START = "▁"
 
@@ -41,7 +41,7 @@ def _respelt(linked: Linked, part: Part, names: list[str], unknown: int, start: 
         pieces = part.target[first:last]
         places = [n for n in range(first, last) if part.target[n][0] == unknown]
         if places:  # signs around the unknown word stay
-            while last > places[-1] + 1 and not _spells(names[last - 1]):
+            while last > places[-1] + 1 and not has_letters(names[last - 1]):
                 last -= 1
             word = _looked_at(linked.source, part.source, part.weights[places].sum(0))
             space = " " if said and not said[-1].isspace() else ""
@@ -59,10 +59,6 @@ def words_of_pieces(names: list[str]) -> list[Span]:
     """Runs of pieces that make one word: each but the first begins with a word's start."""
     starts = [n for n, name in enumerate(names) if n == 0 or name.startswith(WORD_START)]
     return list(zip(starts, [*starts[1:], len(names)], strict=False))
-
-
-def _spells(name: str) -> bool:
-    return any(c.isalnum() for c in name)
 
 
 def _looked_at(text: str, pieces: list[Offset], weights: Tensor) -> str:

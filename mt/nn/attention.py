@@ -162,7 +162,7 @@ class MultiHeadAttention(nn.Module):
         super().__init__()
         self.heads, self.kv_heads, self.size = heads, kv_heads, dim // heads
         # Hears each `forward`: q, kv, queries, keys, causal, all that weights can be made of. The layer itself makes
-        # none for it. See `mt.interpret.record` and `mt.guided`.
+        # none for it. See `mt.nn.forced` and `mt.guided`.
         self.listener: Callable[[Tensor, Tensor, Ragged, Ragged, bool], object] | None = None
         self.dropout = dropout
         self.rotary = rotary

@@ -11,8 +11,8 @@ from toy import number_corpus, number_pairs, number_tokenizer, stream_of, tiny_m
 
 from mt.config import OptimConfig
 from mt.guided import AlignmentTarget, GuidedHead, alignment_loss, alignment_target
-from mt.interpret.record import force
 from mt.nn.attention import attend_explicit
+from mt.nn.forced import force
 from mt.nn.ragged import Ragged
 from mt.optim import make_optimizer
 from mt.words import NO_WORD

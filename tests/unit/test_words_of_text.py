@@ -3,10 +3,21 @@
 from itertools import pairwise
 
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mt.words import NO_WORD, carry_over, owners, reading_words, spaced_words
+from mt.words import (
+    NO_WORD,
+    carry_over,
+    has_letters,
+    is_word,
+    occurs,
+    owners,
+    reading_words,
+    spaced_words,
+    stands_alone,
+)
 
 
 @pytest.mark.parametrize(
@@ -19,6 +30,19 @@ from mt.words import NO_WORD, carry_over, owners, reading_words, spaced_words
         ("שָׁלוֹם עולם!", ["שָׁלוֹם", "עולם", "!"]),
         ("नमस्ते", ["नमस्ते"]),
         ("cafe\u0301 <b>", ["cafe\u0301", "<", "b", ">"]),
+        ("আমি বাংলায় গান গাই।", ["আমি", "বাংলায়", "গান", "গাই", "।"]),
+        ("தமிழ் மொழி", ["தமிழ்", "மொழி"]),
+        ("తెలుగు భాష", ["తెలుగు", "భాష"]),
+        ("หนึ่งน้ำ", ["ห", "นึ่", "ง", "น้ำ"]),  # four characters as a reader counts them, of eight code points
+        ("ខ្មែរ ភាសា", ["ខ្មែ", "រ", "ភា", "សា"]),
+        ("吉吉 𠮷𠮷", ["吉", "吉", "𠮷", "𠮷"]),  # the second is in CJK extension B
+        ("か\u3099っこう ー ｱﾊﾟ", ["か\u3099", "っ", "こ", "う", "ー", "ｱ", "ﾊﾟ"]),
+        ("我用ＡＢＣ和3.5。", ["我", "用", "ＡＢＣ", "和", "3.5", "。"]),
+        ("한국어 글", ["한국어", "글"]),
+        ("می\u200cخواهم", ["می\u200cخواهم"]),
+        ("Zei\u00adtung", ["Zei\u00adtung"]),
+        ("ខ្មែ\u200bរ", ["ខ្មែ", "រ"]),  # a space of no width
+        ("ok 👨\u200d👩\u200d👧👍🏽 🇩🇪1\ufe0f\u20e3", ["ok", "👨\u200d👩\u200d👧", "👍🏽", "🇩🇪", "1\ufe0f\u20e3"]),
         ("", []),
         ("  ", []),
     ],
@@ -36,6 +60,31 @@ def test_words_lie_in_order_and_leave_out_nothing_but_space_and_marks(text):
         assert all(a[1] <= b[0] for a, b in pairwise(spans))
         covered = {place for begin, end in spans for place in range(begin, end)}
         assert all(not text[place].isalnum() for place in range(len(text)) if place not in covered)
+
+
+SCRIPTS = "aé é e\u0301 бাংলার தமிழ் తెలుగు नमस्ते หนึ่งน้ำ ខ្មែរ မြန်မာ 吉𠮷か\u3099 👨\u200d👩\u200d👧 \u200b\u00ad.,'-_9๑"
+
+
+@given(st.text(st.sampled_from(SCRIPTS) | st.characters(exclude_categories=["Cs"]), max_size=25))
+def test_no_word_ends_within_a_character_that_a_reader_sees(text):
+    borders = {0, *(found.end() for found in regex.finditer(r"\X", text))}
+    for begin, end in reading_words(text):
+        assert {begin, end} <= borders
+    for place in range(len(text) + 1):
+        if place not in borders:
+            assert not stands_alone(text, place, len(text)) and not stands_alone(text, 0, place)
+
+
+def test_the_two_questions_about_words_have_one_answer():
+    for text in ("吉吉", "𠮷𠮷", "กข", "かな", "ㄅㄆ"):
+        assert len(reading_words(text)) == 2 and occurs(text[0], text) and not is_word(text[0])
+    for text in ("ab", "জল", "தர", "తల", "बल", "한국", "ＡＢ", "๑๒"):
+        assert len(reading_words(text)) == 1 and not occurs(text[0], text) and is_word(text[0])
+
+
+def test_letters_and_digits_of_any_script():
+    assert all(map(has_letters, ["a", " 9", "ক", "吉", "𠮷", "๑", "²"]))
+    assert not any(map(has_letters, ["", " ", "?!", "👍", "\u0301"]))
 
 
 def test_spaced_words_are_what_python_calls_words():
@@ -81,3 +130,20 @@ def test_another_segmentation_takes_its_words_over():
     assert carry_over([NO_WORD, 0], ["▁", "ab"], ["▁ab"]) == [0]
     with pytest.raises(AssertionError, match="spell the same"):
         carry_over([0], ["ab"], ["a"])
+
+
+@pytest.mark.parametrize(
+    ("term", "text", "there"),
+    [
+        ("cat", "the cat sat", True), ("cat", "cat", True), ("cat", "a catalog", False), ("cat", "bobcat", False),
+        ("cat", "a catalog of cat, and", True), ("cat", "(cat)", True), ("cat", "cat-like", True),
+        ("cat", "cat_2", False), ("cat", "Cat", False), ("black cat", "a black cat.", True),
+        ("C++", "C++20 or C++, C++", True), ("C++", "XC++", False), ("猫", "黒猫が", True), ("पानी", "पानी।", True),
+        ("क", "कि", False),  # a vowel sign belongs to its letter
+        ("cafe", "cafe\u0301", False), ("x", "", False), ("吉", "吉吉", True), ("𠮷", "𠮷𠮷", True), ("น", "น้ำ", False),
+        ("น้ำ", "น้ำใจ", True), ("কা", "কাজ", False), ("জ", "কাজ", False),
+        ("👨", "👨\u200d👩\u200d👧", False), ("か", "か\u3099", False),
+    ],
+)  # fmt: skip
+def test_a_term_stands_as_whole_words(term, text, there):
+    assert occurs(term, text) == there

@@ -37,8 +37,8 @@ def chooser(*argv):
     return Chooser(Chatter(), parse(["model", *argv]))
 
 
-def options(nbest=1):
-    return Options(section=DecodeConfig(beam=5), nbest=nbest)
+def options(nbest=1, first_text=0):
+    return Options(section=DecodeConfig(beam=5), nbest=nbest, first_text=first_text)
 
 
 def texts_of(lists):
@@ -63,11 +63,11 @@ def texts_of(lists):
         (["--ensemble-mean", "log_probs"], "--ensemble-mean goes with --ensemble"),
         (["--sample", "--groups", "2"], "--groups is for searching, and samples are drawn; leave it out"),
         (["--mbr", "chrf", "--patience", "2"], "--patience is for searching, and samples are drawn; leave it out"),
-        (["--sample", "--temperature", "0"], "--temperature must be above 0; the limit, always the likeliest piece,"),
-        (["--sample", "--top-p", "0"], "--top-p must be above 0 and --epsilon below 1, or nothing is left to draw"),
-        (["--sample", "--epsilon", "1"], "--top-p must be above 0 and --epsilon below 1, or nothing is left to draw"),
-        (["--sample", "--epsilon", "2"], "argument --epsilon: must be a number from 0 to 1, but is 2"),
-        (["--sample", "--top-p", "much"], "argument --top-p: must be a number from 0 to 1, but is much"),
+        (["--sample", "--temperature", "0"], "argument --temperature: must be above 0 (the limit, always the like"),
+        (["--sample", "--top-p", "0"], "argument --top-p: must be a number above 0 and at most 1, but is 0"),
+        (["--sample", "--epsilon", "1"], "argument --epsilon: must be a number of at least 0 and below 1, but is 1"),
+        (["--sample", "--epsilon", "2"], "argument --epsilon: must be a number of at least 0 and below 1, but is 2"),
+        (["--sample", "--top-p", "much"], "argument --top-p: must be a number above 0 and at most 1, but is much"),
         (["--mbr", "meteor"], "argument --mbr: invalid choice: 'meteor'"),
     ],
 )  # fmt: skip
@@ -104,7 +104,8 @@ def test_without_a_choice_the_search_is_what_was_asked_for():
 def test_samples_know_how_many_texts_came_before():
     drawing = chooser("--sample", "--samples", "3")
     assert drawing.gives_many and not chooser("--sample").gives_many
-    found = [drawing.answer(texts, options()) for texts in (["a", "b"], ["c"], ["d"])]
+    batches = [(["a", "b"], 0), (["c"], 2), (["d"], 3)]
+    found = [drawing.answer(texts, options(first_text=first)) for texts, first in batches]
     assert texts_of(found[1]) == [["ein Hund", "der Hund", "ein Hund"]]  # as they were drawn
     assert [asked.first_text for asked in drawing.translator.asked] == [0, 2, 3]
     assert {asked.sampling for asked in drawing.translator.asked} == {Sampling(samples=3)}

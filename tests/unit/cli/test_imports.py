@@ -1,6 +1,5 @@
 """What a command must not import: a start is mostly imports, and each of these takes from a tenth to two seconds."""
 
-import gc
 import json
 import os
 import shutil
@@ -9,8 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from mt.cli.importing import uncollected
 
 ROOT = Path(__file__).resolve().parents[3]
 GOLDEN = ROOT / "tests/golden/schema-1/runs/golden"
@@ -78,30 +75,3 @@ def test_help_of_a_verb_and_a_mistake_in_its_options_import_no_torch(verb, tmp_p
     (seen,) = imported_by(script, tmp_path)
     assert f"mt.cli.{verb}" in seen
     assert not {"torch", "numpy", "rich", *HEAVY} & seen
-
-
-@pytest.fixture
-def collector():
-    """As it was before, whatever a test does to it."""
-    was_on = gc.isenabled()
-    yield
-    gc.unfreeze()
-    (gc.enable if was_on else gc.disable)()
-
-
-@pytest.mark.parametrize("on", [True, False])
-def test_the_collector_passes_over_what_imports_made(collector, on):
-    (gc.enable if on else gc.disable)()
-    before = gc.get_freeze_count()
-    with uncollected():
-        assert not gc.isenabled()
-        made = [[] for _ in range(100)]
-    assert gc.isenabled() is on
-    assert gc.get_freeze_count() >= before + len(made)
-
-
-def test_the_collector_is_back_after_an_import_that_failed(collector):
-    gc.enable()
-    with pytest.raises(ModuleNotFoundError), uncollected():
-        import mt.nosuch  # noqa: F401  # pyright: ignore
-    assert gc.isenabled()

@@ -1,4 +1,4 @@
-"""Numbers as they are typed, what is typed and empty, and files that must not be written over."""
+"""Numbers as they are typed, what is typed and empty, options that a dataclass states, and files to write."""
 
 import argparse
 import math
@@ -8,8 +8,14 @@ from pathlib import Path
 import pytest
 
 from mt.cli import options
-from mt.cli.options import Parser, check_output
+from mt.cli.options import Parser, add_options, check_output, number
+from mt.config import DecodeConfig
+from mt.decode.options import Sampling
+from mt.decode_config import COUNT_FROM_0, PATIENCE, options_of
 from mt.errors import ConfigError
+
+NUMBERS = {"whole_from_0": number(int, COUNT_FROM_0), "positive_or_inf": number(float, PATIENCE)}
+NUMBERS |= {name: getattr(options, name) for name in ("positive_int", "number_from_0", "share", "resamples", "width")}
 
 
 @pytest.mark.parametrize(
@@ -21,7 +27,7 @@ from mt.errors import ConfigError
     ],
 )  # fmt: skip
 def test_numbers_that_fit(name, text, found):
-    assert getattr(options, name)(text) == found
+    assert NUMBERS[name](text) == found
 
 
 @pytest.mark.parametrize(
@@ -34,12 +40,28 @@ def test_numbers_that_fit(name, text, found):
         ("positive_or_inf", "nan", "a number above 0, or inf"), ("share", "1.01", "a number from 0 to 1"),
         ("share", "nan", "a number from 0 to 1"), ("resamples", "39", "0 (no intervals) or at least 40"),
         ("resamples", "-40", "0 (no intervals) or at least 40"), ("whole_from_0", "9" * 5000, "a whole number"),
+        ("whole_from_0", "9" * 400, "a whole number"), ("width", "1001", "a whole number from 1 to 1,000"),
     ],
 )  # fmt: skip
 def test_numbers_that_do_not_fit(name, text, wanted):
     with pytest.raises(argparse.ArgumentTypeError) as refused:
-        getattr(options, name)(text)
+        NUMBERS[name](text)
     assert str(refused.value).startswith(f"must be {wanted}") and str(refused.value).endswith(f"but is {text}")
+
+
+@pytest.mark.parametrize(("section", "without"), [(DecodeConfig, {"max_extra", "batch_tokens"}), (Sampling, set())])
+def test_each_field_that_is_an_option_is_one(section, without):
+    """Its default passes its own check, and so does what a user may type for it."""
+    found = options_of(section)
+    assert set(section.__dataclass_fields__) - set(found) == without
+    parser = Parser(prog="mt verb")
+    for group in dict.fromkeys(one.group for one in found.values()):
+        add_options(parser.add_argument_group(group), section, group)
+    assert vars(parser.parse_args([])) == dict.fromkeys(found)
+    typed = {name: value for name in found if (value := getattr(section(), name)) is not None}
+    argv = [f"--{name.replace('_', '-')}={value}" for name, value in typed.items()]
+    assert vars(parser.parse_args(argv)) == dict.fromkeys(found) | typed
+    assert all(one.help in " ".join(parser.format_help().split()) for one in found.values())
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from mt.cli import translate as module
 from mt.cli.search_options import check_prefixes
-from mt.cli.translate import file_lines, lines_of, parse, run
+from mt.cli.translate import parse, run
 from mt.corpus.lines import MAX_LINE
 from mt.decode.translator import Translation
 from mt.errors import CheckpointError, ConfigError, DataError
@@ -296,16 +296,6 @@ def test_an_old_output_stays_where_the_options_are_wrong(shout, tmp_path):
 def test_bytes_that_are_no_text_are_named(shout, stdin, sentence):
     with pytest.raises(DataError, match=sentence):
         shout(stdin)
-
-
-def test_only_the_first_line_has_a_byte_order_mark():
-    mark = "\ufeff".encode()
-    assert list(lines_of(io.BytesIO(mark + b"a\n" + mark + b"b\n"), "x")) == [("a", b"\n"), ("\ufeffb", b"\n")]
-
-
-def test_a_file_is_read_as_stdin_is(tmp_path):
-    (tmp_path / "x").write_bytes(b"a\r\n\nb")
-    assert list(file_lines(str(tmp_path / "x"))) == [("a", b"\r\n"), ("", b"\n"), ("b", b"")]
 
 
 @pytest.mark.parametrize(

@@ -80,8 +80,9 @@ class TableStepper:
 
 
 def settings(**changes: object) -> Search:
-    """A `Search` over the small vocabulary, whose longest output is `max_length` however short the source."""
-    values = {"bos": BOS, "eos": EOS, "pad": PAD, "max_extra": 1000, "max_length": 4} | changes
+    """A `Search` over the small vocabulary by the exact stopping rule; its longest output is `max_length` however short
+    the source."""
+    values = {"bos": BOS, "eos": EOS, "pad": PAD, "patience": None, "max_extra": 1000, "max_length": 4} | changes
     return Search(**values)  # pyright: ignore[reportArgumentType]
 
 

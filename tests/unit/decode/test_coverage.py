@@ -17,7 +17,7 @@ from mt.decode.ensemble import Ensemble
 from mt.decode.search import Search
 from mt.decode.transformer_stepper import CachedStepper
 from mt.errors import ConfigError
-from mt.interpret.record import force
+from mt.nn.forced import force
 
 
 class AskingTable(TableStepper):

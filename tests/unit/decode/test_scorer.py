@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from mt.config import DecodeConfig, TokenizerConfig
-from mt.decode.scorer import PairScore, Scorer, forced_log_probs, picked_log_probs
+from mt.decode.scorer import PairScore, Scorer
 from mt.decode.transformer_stepper import CachedStepper
 from mt.decode.translator import Translator
 from mt.errors import DataError
+from mt.nn.forced import force_batch, token_log_probs
 from mt.tokenizer import train_tokenizer
 
 LONGEST = 24
@@ -46,13 +47,13 @@ def test_search_and_scoring_agree_on_what_search_wrote(translator, tokenizer, sc
     texts = [line(rng, rng.randint(1, 4)) for _ in range(12)]
     found = [(text, t) for text, ts in zip(texts, translator.search(texts, nbest=nbest), strict=True) for t in ts]
     ids = {tokenizer.pieces_target([i])[0]: i for i in range(tokenizer.tgt_size)}
-    told = forced_log_probs(
+    told = force_batch(
         translator.stepper.model, tokenizer.encode_source([text for text, _ in found]),
         [[ids[piece] for piece in t.pieces] for _, t in found], bos=tokenizer.bos, eos=tokenizer.eos,
     )  # fmt: skip
     assert {t.finished for _, t in found} == {True, False}
-    for (_, t), values in zip(found, told, strict=True):
-        values = values if t.finished else values[:-1]
+    for (_, t), forced in zip(found, told, strict=True):
+        values = forced.log_probs.tolist()[: None if t.finished else -1]
         assert values == pytest.approx(t.piece_log_probs, abs=1e-5)
         assert sum(values) == pytest.approx(t.log_prob, abs=1e-4)
 
@@ -73,19 +74,17 @@ def test_every_continuation_of_a_prefix_together_is_certain(translator, tokenize
     """All targets of one piece, and none: with the end mark taken away, their probabilities sum to one."""
     [source] = tokenizer.encode_source(["tamo"])
     targets = [[], *([i] for i in range(tokenizer.tgt_size) if i != tokenizer.eos)]
-    told = forced_log_probs(
-        translator.stepper.model, [source] * len(targets), targets, bos=tokenizer.bos, eos=tokenizer.eos
-    )
-    assert torch.tensor([values[0] for values in told]).exp().sum().item() == pytest.approx(1, abs=1e-4)
+    told = force_batch(translator.stepper.model, [source] * len(targets), targets, bos=tokenizer.bos, eos=tokenizer.eos)
+    assert torch.stack([forced.log_probs[0] for forced in told]).exp().sum().item() == pytest.approx(1, abs=1e-4)
 
 
 def test_logits_are_made_a_few_rows_at_a_time(translator, monkeypatch):
     model = translator.stepper.model
     hidden = torch.randn(11, 16)
     targets = torch.arange(11)
-    whole = picked_log_probs(model, hidden, targets)
-    monkeypatch.setattr("mt.decode.scorer.CHUNK_ELEMENTS", 4 * model.out_weight.shape[0])
-    assert picked_log_probs(model, hidden, targets).tolist() == pytest.approx(whole.tolist(), abs=1e-6)
+    whole = token_log_probs(model, hidden, targets)
+    monkeypatch.setattr("mt.nn.forced.CHUNK_ELEMENTS", 4 * model.out_weight.shape[0])
+    assert token_log_probs(model, hidden, targets).tolist() == pytest.approx(whole.tolist(), abs=1e-6)
 
 
 def test_empty_texts_have_scores_too(scorer):

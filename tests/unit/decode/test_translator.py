@@ -15,9 +15,9 @@ from mt.decode.segment import Usual
 from mt.decode.transformer_stepper import CachedStepper
 from mt.decode.translation import Stretch
 from mt.decode.translator import EMPTY, Translation, Translator, join
-from mt.decode.words import occurs
 from mt.errors import ConfigError
 from mt.tokenizer import train_tokenizer
+from mt.words import occurs
 
 LONGEST = 16
 

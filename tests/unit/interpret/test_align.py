@@ -10,8 +10,8 @@ from mt.interpret.aligner import Aligner, choose, from_file, to_file
 from mt.interpret.choose import best_words, choose_alone, choose_by_shape, choose_together, readings, regularity
 from mt.interpret.gold import Gold, compare
 from mt.interpret.observe import Observation, Side, observe
-from mt.interpret.record import Maps
 from mt.interpret.words import shares, source_shares
+from mt.nn.forced import Maps
 
 
 def made_up(cross, source="ab c", target="x yz"):

@@ -13,8 +13,8 @@ from mt.interpret.align import Reading, word_maps
 from mt.interpret.contribution import Contribution, contributions, shuffle
 from mt.interpret.gold import Gold
 from mt.interpret.observe import Observation, Side, observe
-from mt.interpret.record import Maps
 from mt.interpret.report import Exhibit, as_script, heads_table, page
+from mt.nn.forced import Maps
 
 NASTY = "</script><script>alert(1)</script> <!-- & <b>\u2028"
 

@@ -150,7 +150,7 @@ def test_what_a_translation_owes_and_covers_tells_right_from_wrong(translator, l
 
 def test_contribution_is_a_difference_of_two_scores(translator, linker):
     """As the sum over pieces of log p(piece | source) - log p(piece | nothing), by two forced passes of one pair."""
-    from mt.interpret.record import force
+    from mt.nn.forced import force
 
     t, model = translator.tokenizer, translator.stepper.model
     [source], [target] = t.encode_source(TEXTS[:1]), t.encode_target([PAIRS[0].tgt])

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 
 import pytest
+import regex
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -74,6 +75,19 @@ def diagonal(request, text):
     sources, targets = reading_words(request.plain.text), reading_words(text)
     soft = [(n, n, 0.8) for n in range(min(len(sources), len(targets)))]
     return request.put_back(text, sources, targets, soft)
+
+
+@pytest.mark.parametrize(
+    "target", ["আমি কাজ করি", "தமிழ் மொழி இது", "หนึ่งน้ำใจ", "ខ្មែរ ភាសា ល្អ", "𠮷𠮷𠮷", "👨\u200d👩\u200d👧👍🏽🇩🇪"]
+)
+def test_a_tag_is_never_put_into_a_letter(target):
+    sources, targets = reading_words("x y"), reading_words(target)
+    borders = {0, *(found.end() for found in regex.finditer(r"\X", target))}
+    for j in range(len(targets)):
+        said = Request("x <b>y</b>").put_back(target, sources, targets, [(1, j, 0.9), (0, 1 - min(j, 1), 0.9)]).text
+        assert said.replace("<b>", "").replace("</b>", "") == target
+        assert said.index("<b>") in borders and said.index("</b>") - 3 in borders
+        assert said[said.index("<b>") + 3 : said.index("</b>")] == target[slice(*targets[j])]
 
 
 @settings(max_examples=100)

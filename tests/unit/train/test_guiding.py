@@ -15,7 +15,7 @@ from mt.batching import BatchStream, TokenizedCorpus, fill_up
 from mt.config import BatchConfig, Precision, TrainConfig, Use
 from mt.interpret.align import Reading
 from mt.interpret.aligner import FILE, from_file
-from mt.interpret.record import record
+from mt.nn.forced import capture_attention
 from mt.tokenizer import Tokenizer
 from mt.train.gradients import CompiledGradients, EagerGradients
 from mt.train.guiding import GuidedAlignment
@@ -52,9 +52,9 @@ def explicit(model, corpus, indices) -> tuple[float, int]:
     t, total, rows = number_tokenizer(), 0.0, 0
     for index in indices:
         batch = corpus.batch([index])
-        with record(model, ["cross"]) as heard:
+        with capture_attention(model, ["cross"]) as captured:
             model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
-        weights = heard.maps()[0].cross[0, 1]
+        weights = captured.maps()[0].cross[0, 1]
         owned = [word_of(t.pieces_source(corpus.source[index][:-1])), word_of(t.pieces_target(corpus.target[index]))]
         for row, word in enumerate(owned[1], 1):
             columns = [column for column, other in enumerate(owned[0]) if other == word]

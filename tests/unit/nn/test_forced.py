@@ -1,4 +1,4 @@
-"""Maps are heard where someone listens, nowhere else, and the pass does not change for it."""
+"""Attention maps are captured on request only, and the pass does not change for it; log-probabilities by token."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -8,10 +8,10 @@ import torch
 import yaml
 from toy import number_corpus, number_tokenizer, stream_of, tiny_model, updater_of
 
-import mt.interpret.record as module
+import mt.nn.forced as module
 from mt.config import ModelConfig
-from mt.interpret.record import USES, attentions, force, record
 from mt.nn import attention
+from mt.nn.forced import USES, attentions, capture_attention, force
 from mt.nn.ragged import pack
 from mt.nn.transformer import Transformer
 from mt.plain import from_plain
@@ -35,7 +35,7 @@ def small_preset(path):
 
 @torch.no_grad()
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
-def test_recorded_weights_give_what_the_fused_pass_gives_in_every_preset(path, monkeypatch):
+def test_captured_weights_give_what_the_fused_pass_gives_in_every_preset(path, monkeypatch):
     model, mixed = small_preset(path), []
     fused = attention.attend
     monkeypatch.setattr(
@@ -49,12 +49,12 @@ def test_recorded_weights_give_what_the_fused_pass_gives_in_every_preset(path, m
         return rows, maps
 
     monkeypatch.setattr(module, "attend_explicit", listening)
-    with record(model) as heard:
+    with capture_attention(model) as captured:
         model(*inputs())
     assert len(mixed) == len(slow) == len(model.encoder) + 2 * len(model.decoder)
     for fast, obvious in zip(mixed, slow, strict=True):
         torch.testing.assert_close(fast, obvious, atol=1e-5, rtol=0)
-    for maps, source, target in zip(heard.maps(), SOURCES, TARGETS, strict=True):
+    for maps, source, target in zip(captured.maps(), SOURCES, TARGETS, strict=True):
         layers, heads = len(model.decoder), model.decoder[0].cross_attention.heads
         assert maps.cross.shape == (layers, heads, len(target) + 1, len(source))
         assert maps.encoder.shape == (len(model.encoder), heads, len(source), len(source))
@@ -68,7 +68,7 @@ def test_recorded_weights_give_what_the_fused_pass_gives_in_every_preset(path, m
 def test_the_pass_is_the_same_to_the_last_bit(small_model):
     model = small_model()
     before = model(*inputs())
-    with record(model):
+    with capture_attention(model):
         during = model(*inputs())
     assert torch.equal(before, during)
 
@@ -84,7 +84,7 @@ def test_training_makes_no_weights(monkeypatch):
     model = tiny_model()
     assert all(layer.listener is None for use in attentions(model).values() for layer in use)
     updater_of(model)([next(stream_of(number_corpus(30)))], 1e-3)
-    with pytest.raises(AssertionError, match="weights were made"), record(model):
+    with pytest.raises(AssertionError, match="weights were made"), capture_attention(model):
         model(*inputs())
 
 
@@ -92,7 +92,7 @@ def test_who_listened_before_listens_again_even_after_an_error(small_model):
     model, told = small_model(), []
     first = attentions(model)["cross"][0]
     first.listener = lambda *_: told.append("heard")
-    with pytest.raises(ValueError, match="stop"), record(model):
+    with pytest.raises(ValueError, match="stop"), capture_attention(model):
         raise ValueError("stop")
     model(*inputs())
     assert told == ["heard"]
@@ -102,10 +102,10 @@ def test_who_listened_before_listens_again_even_after_an_error(small_model):
 @torch.no_grad()
 def test_only_what_was_asked_for_is_kept_over_several_passes(small_model):
     model = small_model()
-    with record(model, ["cross"]) as heard:
+    with capture_attention(model, ["cross"]) as captured:
         model(*inputs())
         model(*inputs())
-    found = heard.maps()
+    found = captured.maps()
     assert len(found) == 2 * len(SOURCES)
     assert torch.equal(found[1].cross, found[4].cross)
     assert found[0].encoder.numel() == found[0].decoder.numel() == 0

@@ -1,6 +1,11 @@
-"""Hear what attention does: `with record(model) as heard: ...` keeps the weights of every pass within.
+"""One teacher-forced pass: a model reads given pairs, and tells the log-probability of every target token and, on
+request, what its attention did.
 
-An attention layer never makes its weights visible. Whoever listens (`MultiHeadAttention.listener`) is told queries and
+    force(...)                              pairs in batches: log-probabilities, and attention maps of the uses named
+    force_batch(...)                        the same for pairs that make one batch
+    with capture_attention(model) as maps   the attention maps of any pass
+
+An attention layer never makes its weights visible. Whoever listens (`MultiHeadAttention.listener`) is given queries and
 keys and makes the weights beside it, sentence by sentence; the pass itself stays the same to the last bit. Training and
 search have no listener, and nothing is computed for one.
 """
@@ -11,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mt.nn.attention import MultiHeadAttention, attend_explicit
@@ -20,30 +25,31 @@ from mt.nn.transformer import DecoderLayer, EncoderLayer, Transformer
 
 USES = ("cross", "encoder", "decoder")
 ROWS = 2048  # of either side in one pass
+CHUNK_ELEMENTS = 1 << 22  # logits held at a time
 
 
 @dataclass(frozen=True)
 class Maps:
-    """The weights of one sentence: layers, heads, rows that ask, rows that answer; every row sums to one.
+    """The attention weights of one sentence: layers, heads, query rows, key rows; every query row sums to one.
 
     The source has `s` pieces, the end mark included; `t` counts the decoder's inputs: the begin mark and the pieces of
     the target. Row 0 has the begin mark as input and predicts the first piece, row `k` has piece `k` (from 1) as input
     and predicts the one after it.
     """
 
-    cross: Float[Tensor, "L H t s"]
-    encoder: Float[Tensor, "M H s s"]
-    decoder: Float[Tensor, "L H t t"]
+    cross: Float[Tensor, "_L _H _t _s"]  # each is [0, 0, 0, 0] where it was not requested
+    encoder: Float[Tensor, "_M _H _s _s"]
+    decoder: Float[Tensor, "_L _H _t _t"]
 
 
 @dataclass
-class Heard:
-    """What a recording has so far: of each use and layer one `[H, t, s]` for each sentence, in the order of passes."""
+class CapturedAttention:
+    """The weights captured so far: for each use and layer one `[H, t, s]` per sentence, in the order of passes."""
 
     layers: dict[str, list[list[Tensor]]] = field(default_factory=lambda: {use: [] for use in USES})
 
     def maps(self) -> list[Maps]:
-        """Sentence by sentence. A use that was not asked for, or not run, has no layers."""
+        """The maps of each sentence. A use that was not requested, or not run, has no layers."""
         by_use = {
             use: [torch.stack(sentence) for sentence in zip(*layers, strict=True)] if layers else []
             for use, layers in self.layers.items()
@@ -54,20 +60,20 @@ class Heard:
 
 
 @contextmanager
-def record(model: Transformer, uses: Sequence[str] = USES) -> Iterator[Heard]:
-    """Listen to the attention of `uses` in every `forward`, `encode` and `decode` of the model until the block ends.
+def capture_attention(model: Transformer, uses: Sequence[str] = USES) -> Iterator[CapturedAttention]:
+    """Capture the attention of `uses` in every `forward`, `encode` and `decode` of the model until the block ends.
 
-    The maps are detached, in 32 bits, on the CPU. Who listened before listens again afterwards. Cached decoding steps
-    (`Transformer.step`) are not heard: force the finished output through the model instead.
+    The maps are detached, in 32 bits, on the CPU. Earlier listeners are put back afterwards. Cached decoding steps
+    (`Transformer.step`) are not captured: force the finished output through the model instead.
     """
-    heard = Heard()
+    captured = CapturedAttention()
     listening = [(use, module) for use in uses for module in attentions(model)[use]]
     before = [module.listener for _, module in listening]
     for use, module in listening:
-        heard.layers[use].append([])
-        module.listener = _keeper(heard.layers[use][-1])
+        captured.layers[use].append([])
+        module.listener = _keeper(captured.layers[use][-1])
     try:
-        yield heard
+        yield captured
     finally:
         for (_, module), listener in zip(listening, before, strict=True):
             module.listener = listener
@@ -94,7 +100,7 @@ def attentions(model: Transformer) -> dict[str, list[MultiHeadAttention]]:
 
 @dataclass(frozen=True)
 class Forced:
-    """One pair gone through the model: its maps, and the log-probability of each target piece and of the end mark."""
+    """What a pass found for one pair: its maps, and the log-probability of each target token and of the end mark."""
 
     maps: Maps
     log_probs: Float[Tensor, " t"]
@@ -109,33 +115,53 @@ def force(
     eos: int,
     uses: Sequence[str] = USES,
 ) -> Iterator[Forced]:
-    """Send pairs through the model, target given, and hand out what each did, in order.
+    """Run the model over pairs with their targets given, in batches of neighbours; yields a result per pair, in order.
 
-    Args: sources: pieces with their end mark; targets: pieces without marks; uses: which attention to record.
+    Args: sources: token ids with their end mark; targets: ids without marks; uses: which attention maps to keep.
     """
     was_training = model.training
     model.eval()
     try:
         for batch in _batches(sources, targets):
-            yield from _force(model, [sources[i] for i in batch], [targets[i] for i in batch], bos, eos, uses)
+            pairs = [sources[i] for i in batch], [targets[i] for i in batch]
+            yield from force_batch(model, *pairs, bos=bos, eos=eos, uses=uses)
     finally:
         model.train(was_training)
 
 
 @torch.inference_mode()
-def _force(
-    model: Transformer, sources: list[list[int]], targets: list[list[int]], bos: int, eos: int, uses: Sequence[str]
+def force_batch(
+    model: Transformer,
+    sources: Sequence[list[int]],
+    targets: Sequence[list[int]],
+    *,
+    bos: int,
+    eos: int,
+    uses: Sequence[str] = (),
 ) -> list[Forced]:
+    """`force` for pairs that make one batch, with the model in the mode and precision that it is in."""
     device = model.tgt_weight.device
     source, source_rows = pack(sources)
-    target, target_rows = pack([[bos, *pieces] for pieces in targets])
-    expected, _ = pack([[*pieces, eos] for pieces in targets])
-    with record(model, uses) as heard:
+    target, target_rows = pack([[bos, *ids] for ids in targets])
+    expected, _ = pack([[*ids, eos] for ids in targets])
+    with capture_attention(model, uses) as captured:
         hidden = model(source.to(device), source_rows.to(device), target.to(device), target_rows.to(device))
-    log_probs = model.logits(hidden).float().log_softmax(-1).gather(1, expected.to(device)[:, None]).squeeze(1).cpu()
+    log_probs = token_log_probs(model, hidden, expected.to(device)).cpu()
     by_sentence = log_probs.split(target_rows.lengths.tolist())
-    maps = heard.maps() or [Maps(*[torch.empty(0, 0, 0, 0)] * 3)] * len(sources)
+    maps = captured.maps() or [Maps(*[torch.empty(0, 0, 0, 0)] * 3)] * len(sources)
     return [Forced(*parts) for parts in zip(maps, by_sentence, strict=True)]
+
+
+def token_log_probs(
+    model: Transformer, hidden: Float[Tensor, "T D"], targets: Int[Tensor, " T"]
+) -> Float[Tensor, " T"]:
+    """The log-probability of one token per row, a chunk of rows at a time: `[T, V]` is never whole."""
+    size = max(1, CHUNK_ELEMENTS // model.out_weight.shape[0])
+    parts = [
+        model.logits(rows).float().log_softmax(-1).gather(1, wanted[:, None]).squeeze(1)
+        for rows, wanted in zip(hidden.split(size), targets.split(size), strict=True)
+    ]
+    return torch.cat(parts)
 
 
 def _batches(sources: Sequence[list[int]], targets: Sequence[list[int]]) -> Iterator[list[int]]:

@@ -1,0 +1,104 @@
+"""The loop of every verb that works line by line: read items, work on batches of them, write a line for each.
+
+An item is a line of text, a pair of texts or the weights between their words; the loop counts items and nothing else
+does. Lines come from a file, plain or compressed, or from a stream; an error in a line names its file and number
+(`mt.corpus.lines`).
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import islice
+from pathlib import Path
+from typing import IO, BinaryIO, NamedTuple, TypeVar
+
+from mt.cli.options import stdout
+from mt.corpus.lines import MAX_LINE, check_file, decode_line, raw_lines, read_lines
+from mt.errors import DataError, counted
+
+T = TypeVar("T")
+
+
+class Line(NamedTuple):
+    """A line of text."""
+
+    text: str
+    end: bytes  # LF, CR LF, or nothing at the end of the input
+
+
+def process(items: Iterable[T], size: int, work: Callable[[list[T], int], Iterable[bytes]], out: BinaryIO) -> None:
+    """Hand items to `work` in batches and write the lines that it returns, with their ends, batch by batch.
+
+    Args: size: items in a batch; work: takes a batch and the number of items before it.
+    When an item cannot be read, the items before it are processed first.
+    Raises: what `items` and `work` raise.
+    """
+    done = 0
+    for batch in batches(items, size):
+        out.writelines(work(batch, done))
+        out.flush()
+        done += len(batch)
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` items, the last one shorter; before an error of `items` comes what was read until then."""
+    batch: list[T] = []
+    try:
+        for item in items:
+            batch.append(item)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    except DataError:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
+
+
+def results(path: Path | None) -> AbstractContextManager[BinaryIO]:
+    """Where a verb writes: the file, which is opened on entry, or stdout.
+
+    Raises: ConfigError: when stdout is closed; CheckpointError: on entry, or when a write to the file fails.
+    """
+    return nullcontext(stdout()) if path is None else _opened(path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    from mt.files import explained
+
+    with explained(f"`{path}` cannot be written"), path.open("wb") as out:
+        yield out
+
+
+def lines_of(stream: IO[bytes], name: str) -> Iterator[Line]:
+    """The lines of a stream, which errors call `name`. Raises: DataError: as `decode_line`, with the line number."""
+    return _decoded(enumerate(iter(lambda: stream.readline(MAX_LINE + 2), b""), 1), name)
+
+
+def file_lines(path: str) -> Iterator[Line]:
+    """The lines of a file, plain or compressed. Raises: DataError: when it cannot be read, and as `lines_of`."""
+    return _decoded(raw_lines(path), path)
+
+
+def _decoded(lines: Iterable[tuple[int, bytes]], name: str) -> Iterator[Line]:
+    for number, raw in lines:
+        text = decode_line(raw, f"{name}:{number}", first=number == 1)
+        yield Line(text, raw[len(raw.removesuffix(b"\n").removesuffix(b"\r")) :])
+
+
+def file_texts(path: str, most: int | None = None) -> list[str]:
+    """The first `most` lines of a file without their ends, None: all. Raises: DataError: as `file_lines`."""
+    check_file(path)
+    return list(islice(read_lines(path), most))
+
+
+def parallel_texts(source: str, target: str) -> tuple[list[str], list[str]]:
+    """The lines of two files that translate each other. Raises: DataError: also when one has more lines."""
+    sources, targets = file_texts(source), file_texts(target)
+    if len(sources) != len(targets):
+        raise DataError(
+            f"{source} has {counted(len(sources), 'line')}, but {target} has {len(targets):,}; they must be as many."
+        )
+    return sources, targets

@@ -1,0 +1,54 @@
+"""The loop of the verbs that work line by line."""
+
+import io
+
+import pytest
+
+from mt.cli.lines import batches, file_lines, file_texts, lines_of, parallel_texts, process
+from mt.errors import DataError
+
+
+def test_only_the_first_line_has_a_byte_order_mark():
+    mark = "\ufeff".encode()
+    assert list(lines_of(io.BytesIO(mark + b"a\n" + mark + b"b\n"), "x")) == [("a", b"\n"), ("\ufeffb", b"\n")]
+
+
+def test_a_file_is_read_as_stdin_is(tmp_path):
+    (tmp_path / "x").write_bytes(b"a\r\n\nb")
+    assert list(file_lines(str(tmp_path / "x"))) == [("a", b"\r\n"), ("", b"\n"), ("b", b"")]
+
+
+def test_batches_know_how_many_items_came_before():
+    seen, out = [], io.BytesIO()
+
+    def work(batch, first):
+        seen.append((batch, first))
+        return [b"%d\n" % item for item in batch]
+
+    process(iter(range(7)), 3, work, out)
+    assert seen == [([0, 1, 2], 0), ([3, 4, 5], 3), ([6], 6)]
+    assert out.getvalue() == b"0\n1\n2\n3\n4\n5\n6\n"
+
+
+def test_items_before_a_bad_one_are_processed_first():
+    def items():
+        yield from range(4)
+        raise DataError("x:5: no text")
+
+    got = []
+    with pytest.raises(DataError, match=r"^x:5: no text$"):
+        for batch in batches(items(), 3):
+            got.append(batch)
+    assert got == [[0, 1, 2], [3]]
+
+
+def test_texts_of_files(tmp_path):
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    (tmp_path / "one").write_bytes(b"a\r\nb\nc")
+    (tmp_path / "two").write_bytes(b"d\n")
+    assert file_texts(one) == ["a", "b", "c"] and file_texts(one, 2) == ["a", "b"]
+    assert parallel_texts(two, two) == (["d"], ["d"])
+    with pytest.raises(DataError, match=r"one has 3 lines, but .*two has 1; they must be as many\.$"):
+        parallel_texts(one, two)
+    with pytest.raises(DataError, match=r"three` does not exist"):
+        file_texts(str(tmp_path / "three"))
