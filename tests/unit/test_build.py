@@ -1,5 +1,6 @@
 """What two sections must agree on, and what is read for training."""
 
+import random
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from mt.build import (
     own_device,
     read_material,
 )
+from mt.checkpoint import random_state
 from mt.config import (
     AlignmentConfig,
     BatchConfig,
