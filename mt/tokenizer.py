@@ -178,7 +178,8 @@ def train_tokenizer(
     options = _options(section)
     folder = cache / _key(options, section.joint, source, target)[:16]
     try:
-        if folder.is_dir():
+        # A killed process may have left none of the files, or the first of two: nothing is damaged then.
+        if all((folder / name).is_file() for name in ([JOINT] if section.joint else [SOURCE, TARGET])):
             return Tokenizer.load(folder, sampling=section.sampling)
     except (CheckpointError, OSError) as error:
         logger.warning("The cached tokenizer cannot be used and is trained again: %s", error)

@@ -5,12 +5,16 @@
     python scripts/crash_judge.py --processes 2 --points 40 two processes under torchrun, 40 of the points
     python scripts/crash_judge.py --fork --modes unsynced   lose what was not flushed to the disk
 
-The judge is ckpt-chaos (`pip install 'mt-trainer[chaos]'`). It runs the unmodified command once, records every file
+The judge is ckpt-chaos (of the extra `dev`). It runs the unmodified command once, records every file
 that this opens for writing, renames or removes, and then starts one run for each of these events, which ends there:
-before the event (`before`), with the file cut in half when it is closed (`torn`), by SIGTERM and five seconds of
-grace (`term`), or before the event and without anything that was not flushed to the disk (`unsynced`). The run is tiny
-and goes through every phase: it reads text into the cache, saves after every update, validates, makes room, ends,
-averages, translates a test set and writes `model/`.
+before the event (`before`), with the file cut in half when it is closed (`torn`), by SIGTERM and five seconds of grace
+(`term`), or before the event and without anything that was not flushed to the disk (`unsynced`). The run is tiny and
+goes through every phase: it reads text into the cache, saves after every update, validates, makes room, ends,
+averages, translates a test set and writes `model/`. Forks are given settings that were read once; a run of two
+processes is killed at the events of the first one.
+
+A file that is only ever appended to (`train.log`, `metrics.jsonl`) loses nothing that was written when a process is
+killed, so `torn` is no crash there; such points are shown as NO_CRASH where they differ.
 
 PASS means that the resumed run went on from the newest whole checkpoint that the killed one left, and that in the end
 the run's folder is that of the unbroken run: the same files, and in them the same weights, states, numbers, samples,
@@ -170,8 +174,7 @@ def look_and_resume(out: str, *command: str) -> int | None:
         from mt.cli.main import main as mt
 
         return mt(list(command[3:]))
-    os.execv(command[0], command)  # and never return
-    return None
+    return os.execv(command[0], command)
 
 
 def forked(command: list[str], env: dict[str, str], cwd: str, timeout: int) -> tuple[int, str]:

@@ -228,7 +228,9 @@ def _git_revision() -> str | None:
     root = Path(__file__).resolve().parents[2]
 
     def git(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, timeout=10)
+        # Without a lock: a git that is killed while it holds the index would refuse the user's next commit.
+        command = ["git", "--no-optional-locks", *words]
+        return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=10)
 
     try:
         found, dirty = git("rev-parse", "--show-toplevel", "HEAD"), git("status", "--porcelain")

@@ -115,7 +115,7 @@ def test_the_pointers_always_name_a_checkpoint_that_is_there(tmp_path, files):
 
 
 def test_whoever_goes_on_does_again_what_followed_the_rename(tmp_path, files):
-    """Killed anywhere in a save and the pruning after it, the folder is settled as before the save or as after it."""
+    """Killed anywhere in a save and the pruning after it, the folder ends as before the save or as after it."""
 
     def save(run: Path, step: int, score: float) -> None:
         parts = files(float(step))
@@ -127,19 +127,19 @@ def test_whoever_goes_on_does_again_what_followed_the_rename(tmp_path, files):
         for step in (1, 2, 3):
             save(run, step, 3.0 - step)
 
-    def settled(run: Path) -> tuple[list[str], str, str]:
+    def completed(run: Path) -> tuple[list[str], str, str]:
         checkpoints = Checkpoints(run, 1)
         checkpoints.clean_up()
         latest = checkpoints.latest()
         assert latest is not None
-        checkpoints.settle(latest.path)
+        checkpoints.complete_save(latest.path)
         names = [path.name for path in run.iterdir() if path.name not in ("best", "latest")]
         return sorted(names), (run / "best").read_text(), (run / "latest").read_text()
 
     one, two, three, four = (f"step-{step:08d}" for step in (1, 2, 3, 4))
     old = ([one, two, three], f"{one}\n", f"{three}\n")
     new = ([three, four], f"{four}\n", f"{four}\n")
-    seen = [settled(run) for run in all_crashes(tmp_path, before, lambda run: save(run, 4, 9.0))]
+    seen = [completed(run) for run in all_crashes(tmp_path, before, lambda run: save(run, 4, 9.0))]
     assert seen[0] == old and seen[-1] == new
     assert all(state in (old, new) for state in seen)
 

@@ -1,6 +1,8 @@
 """A run's folder: settings that may change and those that may not, and what is written down."""
 
 import json
+import os
+import re
 import shlex
 import subprocess
 
@@ -286,3 +288,21 @@ def test_settings_that_may_change_are_noted(begun, caplog):
     begun.begin(moved, DEFAULTS)
     noted = "going on with other settings: `train.steps` was 5, is 50; `train.patience` was None, is 3"
     assert noted in caplog.messages
+
+
+def test_the_revision_is_read_without_a_lock_on_the_users_repository(tmp_path, monkeypatch):
+    """A plain `git status` writes the index anew where the time of a file changed; killed, it leaves a lock."""
+    source = tmp_path / "mt/train/folder.py"
+    source.parent.mkdir(parents=True)
+    source.write_text("x\n")
+    told = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    for words in (["init", "-q"], ["add", "."], [*told, "commit", "-qm", "one"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    os.utime(source, (1e9, 1e9))
+    index = (tmp_path / ".git/index").read_bytes()
+    monkeypatch.setattr(module, "__file__", str(source))
+    revision = module._git_revision()
+    assert revision is not None and re.fullmatch("[0-9a-f]{40}", revision)
+    assert (tmp_path / ".git/index").read_bytes() == index
+    source.write_text("y\n")
+    assert module._git_revision() == revision + "+"
