@@ -1,7 +1,8 @@
 """Several models that search sees as one."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 
 import torch
@@ -35,6 +36,14 @@ class Ensemble:
     def device(self) -> torch.device:
         return self.members[0].device
 
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """Every member is prepared, each in its own precision."""
+        with ExitStack() as stack:
+            for member in self.members:
+                stack.enter_context(member.prepared())
+            yield
+
     def start(self, source: list[list[int]]) -> None:
         for member in self.members:
             member.start(source)
@@ -46,7 +55,7 @@ class Ensemble:
             raise ConfigError(
                 f"The models of an ensemble must share one target vocabulary, but theirs have {sorted(sizes)} pieces."
             )
-        return join(torch.stack(opinions), self.mean)
+        return join(opinions, self.mean)
 
     def reorder(self, rows: Int[Tensor, " R2"], sentences: Int[Tensor, " B2"] | None = None) -> None:
         for member in self.members:
@@ -65,8 +74,21 @@ class Ensemble:
         return torch.stack([member.asked() for member in self._asking]).mean(0)
 
 
-def join(opinions: Float[Tensor, "N R V"], mean: Mean) -> Float[Tensor, "R V"]:
-    """The mean of N members' log-probabilities, as `mean` says."""
+def join(opinions: Sequence[Float[Tensor, "R V"]], mean: Mean) -> Float[Tensor, "R V"]:
+    """The mean of the members' log-probabilities, as `mean` says. Their memory is used up."""
+    first, *others = opinions
+    if not others:
+        return first
     if mean is Mean.log_probs:
-        return opinions.mean(dim=0)
-    return opinions.logsumexp(dim=0) - math.log(len(opinions))
+        for other in others:
+            first += other
+        return first.div_(len(opinions))
+    # Not `logaddexp`, whose vectorised numbers depend on their place in a tensor: a translation would on its batch.
+    least = first.clone()  # the likeliest member's alone: where all probabilities are too small for 32 bits
+    for other in others:
+        torch.maximum(least, other, out=least)
+    first.exp_()
+    for other in others:
+        first += other.exp_()
+    count = len(opinions)
+    return torch.maximum(first.div_(count).log_(), least.sub_(math.log(count)), out=first)

@@ -64,11 +64,10 @@ class Scorer:
         ]
         order = sorted((i for i, problem in enumerate(found) if not problem), key=lambda i: (sizes[1][i], sizes[0][i]))
         stepper = self.translator.stepper
-        with torch.inference_mode(), stepper.autocast():
-            stepper.model.eval()
+        with torch.inference_mode(), stepper.prepared() as model:
             for batch in cut(order, max(self.translator.section.batch_tokens, most), *sizes):
                 pieces = forced_log_probs(
-                    stepper.running(),
+                    model,
                     [source[i] for i in batch],
                     [target[i] for i in batch],
                     bos=tokenizer.bos,

@@ -13,6 +13,7 @@ once and never repeated per beam; only what it keeps per row (the decoder's cach
 Letters in all of `mt.decode`: B sentences, W beams, R rows (B * W), V vocabulary, T pieces so far, C candidates.
 """
 
+from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -27,6 +28,10 @@ class Stepper(Protocol):
     @property
     def device(self) -> torch.device:
         """Where `step` and `reorder` expect their arguments."""
+        ...
+
+    def prepared(self) -> AbstractContextManager[object]:
+        """Around whole searches, so that a model is made ready for them once."""
         ...
 
     def start(self, source: list[list[int]]) -> None:

@@ -196,8 +196,7 @@ class Translator:
         order = sorted(range(len(parts)), key=lambda i: lengths[i], reverse=True)
         budget = max([options.section.batch_tokens, *lengths])
         search = self._search(options)
-        with torch.inference_mode(), self.stepper.autocast():
-            self.stepper.model.eval()
+        with torch.inference_mode(), self.searched.prepared():
             most = max(1, MAX_ROWS // options.sampling.samples) if options.sampling else MAX_SENTENCES
             for batch in cut(order, budget, lengths, [budget // most] * len(parts)):
                 found = self._find([parts[i] for i in batch], search, options)

@@ -39,7 +39,7 @@ def same(found, wanted):
 
 def all_same(stepper, model, batches, how=by_beams):
     """Every batch within one search of the stepper's, against steps of the model itself."""
-    with stepper.autocast():
+    with stepper.prepared():
         for source in batches:
             same(how(stepper, source), how(CachedStepper(model), source))
 
@@ -134,7 +134,7 @@ def test_rows_behind_those_of_the_batch_do_not_matter(small_model, player, batch
         return hidden
 
     monkeypatch.setattr(RecordedSteps, "step", spoilt)
-    with stepper.autocast():
+    with stepper.prepared():
         for source in batches:
             same(how(stepper, source), how(CachedStepper(model), source))
             for shape in stepper._recorded.recordings:
@@ -217,7 +217,7 @@ def test_who_listens_hears(small_model, player, batches):
     model = opinionated(small_model)
     stepper, plain = CachedStepper(model, recording=True), CachedStepper(model)
     search = Search(bos=BOS, eos=EOS, pad=PAD, beam=4, nbest=4, coverage_penalty=0.3, max_ratio=1.0, max_extra=9)
-    with stepper.autocast():
+    with stepper.prepared():
         same(*(beam_search(s, batches[0], search=search) for s in (stepper, plain)))
     assert player.recordings == 0
 
@@ -227,7 +227,7 @@ def test_only_whole_searches_on_a_gpu_are_recorded(small_model, player, batches)
     assert not CachedStepper(model).records()
     by_beams(CachedStepper(model, recording=True), batches[0])  # who has not said that a search begins
     stepper = CachedStepper(model, recording=False)
-    with stepper.autocast():
+    with stepper.prepared():
         by_beams(stepper, batches[0])
     assert player.recordings == 0
 
@@ -266,7 +266,7 @@ def test_an_ensemble_may_have_a_member_that_records(small_model, player, batches
     first, second = opinionated(small_model), opinionated(small_model, positions="rotary")
     plain = Ensemble([CachedStepper(first), CachedStepper(second)])
     stepper = CachedStepper(first, recording=True)
-    with stepper.autocast():
+    with stepper.prepared():
         for source in batches:
             same(by_beams(Ensemble([stepper, CachedStepper(second)]), source), by_beams(plain, source))
     assert player.replays > 0
@@ -285,7 +285,7 @@ def test_the_copy_is_another_model_and_what_is_tied_is_tied(small_model):
 def log_probs(stepper, tokens):
     """Of 2 sentences, 3 hypotheses each from the second step on."""
     found = []
-    with torch.inference_mode(), stepper.autocast():
+    with torch.inference_mode(), stepper.prepared():
         stepper.start([[5, 6, EOS], [7, EOS]])
         found.append(stepper.step(torch.full((2,), BOS, device=stepper.device)))
         stepper.reorder(torch.tensor([0, 0, 0, 1, 1, 1], device=stepper.device))
