@@ -22,6 +22,7 @@ from mt.log import logger, setup
 from mt.material import Material, prepare
 from mt.metrics import bleu_tokenizer_for
 from mt.models import Description, read_model
+from mt.nn.encoders import text_model
 from mt.nn.transformer import Transformer, count_parameters
 from mt.optim import Ema, make_optimizer
 from mt.preview import preview
@@ -89,7 +90,7 @@ def own_device(name: str) -> torch.device:
 
 def make_model(config: Config, tokenizer: Tokenizer, device: torch.device) -> Transformer:
     torch.manual_seed(config.train.seed)
-    return Transformer(config.model, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size).to(device)
+    return text_model(config.model, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size).to(device)
 
 
 def make_translator(
@@ -306,7 +307,7 @@ def load(path: str | Path | None = None, *, device: str = "auto", precision: str
     place = pick_device(device)
     found = read_model(Path(path) if path is not None else None)
     told = found.description
-    model = Transformer(told.model, src_size=told.src_size, tgt_size=told.tgt_size)
+    model = told.new_model()
     load_into(model, found.weights(), where=str(found.path))
     if precision == Precision.auto and told.precision is Precision.fp32:
         precision = Precision.fp32  # a run that asked for 32 bits was scored in them

@@ -76,8 +76,8 @@ def guided_loss(
 
     In 32 bits, whatever the pass around it runs in: it is a small product, and the loss of it may be small too.
     """
-    q_grid = q.float()[queries.source_rows]  # (T, K) -> (B, Tm, K)
-    k_grid = k.float()[keys.source_rows]
+    q_grid = q.float()[queries.grid_to_row]  # (T, K) -> (B, Tm, K)
+    k_grid = k.float()[keys.grid_to_row]
     with torch.autocast(q.device.type, enabled=False):
         scores = q_grid @ k_grid.transpose(1, 2) / math.sqrt(q.shape[1])
     logs = scores.masked_fill(hidden_keys(queries, keys, causal=False), float("-inf")).log_softmax(-1)
@@ -102,7 +102,7 @@ class Guide:
 
     def __init__(self, model: Transformer, tokenizer: Tokenizer, *, layer: int, head: int) -> None:
         """Args: layer, head: of the decoder's cross-attention, counted from 0."""
-        self.attention = model.decoder[layer].cross_attention  # pyright: ignore[reportAttributeAccessIssue]
+        self.attention = model.decoder.layers[layer].cross_attention
         self.tokenizer = tokenizer
         self.head = head
         self._here = threading.local()

@@ -82,14 +82,14 @@ class Room:
 
     def __init__(self, model: Transformer, *, places: int, pieces: int) -> None:
         """Args: places, pieces: of all sentences together."""
-        attention = model.decoder[0].self_attention
+        attention = model.decoder.layers[0].self_attention
         self.heads, self.size = attention.kv_heads, attention.size
         self.places, self.pieces = places, pieces
         row = self.heads * self.size
         # Not of inference mode: who steps outside it may write here, too.
         with torch.inference_mode(False):
-            self.past = [model.tgt_weight.new_zeros(2, places * row) for _ in model.decoder]
-            self.memory = [model.tgt_weight.new_zeros(2, pieces * row) for _ in model.decoder]
+            self.past = [model.tgt_weight.new_zeros(2, places * row) for _ in model.decoder.layers]
+            self.memory = [model.tgt_weight.new_zeros(2, pieces * row) for _ in model.decoder.layers]
             self.memory_bias = model.tgt_weight.new_zeros(pieces)
 
     def state(self, sentences: int, shape: Shape) -> DecoderState:
@@ -155,7 +155,7 @@ class Recording:
 
     def _work(self) -> list[Tensor]:
         with autocast(self.device, Precision.fp32):  # off: the weights are of the precision of the search
-            return [self.model.step_at(self.tokens, self.positions, self.state)]
+            return [self.model.decoder.step(self.tokens, self.positions, self.state)]
 
 
 class RecordedSteps:
@@ -182,7 +182,7 @@ class RecordedSteps:
 
     def step(self, tokens: Int[Tensor, " R"], state: DecoderState) -> Float[Tensor, "R D"]:
         """`Transformer.step` of the copy. The result is to be read before the next step."""
-        if self.failed or state.asked is not None or self.weights * len(tokens) >= SMALL:
+        if self.failed or state.attended is not None or self.weights * len(tokens) >= SMALL:
             return self.model.step(tokens, state)
         state.advance(len(tokens))
         shape = Shape.of(state)
@@ -194,7 +194,7 @@ class RecordedSteps:
         elif room is not None:
             recording = self.new_recording(tokens, state, shape, room)
         if recording is None:
-            return self.model.step_at(tokens, torch.full_like(tokens, state.position - 1), state)
+            return self.model.decoder.step(tokens, torch.full_like(tokens, state.position - 1), state)
         recording.replay()
         return recording.hidden[: len(tokens)]
 
@@ -212,7 +212,7 @@ class RecordedSteps:
                 self.give_up(error)
                 return None
         if not state.past[0].lies_at(room.past[0].data_ptr(), shape.places):
-            state.settle(room.state(state.num_sentences, shape))
+            state.move_into(room.state(state.num_sentences, shape))
         return room
 
     def new_recording(

@@ -86,12 +86,12 @@ def forced_log_probs(
     Args: source: pieces ended by `eos`; target: bare pieces.
     """
     device = model.tgt_weight.device
-    read, source_rows = pack(source)
-    before, target_rows = pack([[bos, *sentence] for sentence in target])
+    read = model.encoder.pack(source).to(device)
+    before, target_layout = pack([[bos, *sentence] for sentence in target])
     wanted, _ = pack([[*sentence, eos] for sentence in target])
-    hidden = model(read.to(device), source_rows.to(device), before.to(device), target_rows.to(device))
+    hidden = model(read, before.to(device), target_layout.to(device))
     values = picked_log_probs(model, hidden, wanted.to(device)).tolist()
-    ends = [0, *target_rows.offsets[1:].tolist()]
+    ends = [0, *target_layout.offsets[1:].tolist()]
     return [values[first:last] for first, last in pairwise(ends)]
 
 

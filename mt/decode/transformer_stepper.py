@@ -13,7 +13,7 @@ from mt.decode.recorded import RecordedSteps, recording_pays
 from mt.device import autocast, autocast_dtype
 from mt.matmul import onednn_is_faster
 from mt.nn.cache import DecoderState
-from mt.nn.packed import packed
+from mt.nn.packed import prepacked
 from mt.nn.ragged import pack
 from mt.nn.transformer import Memory, Transformer
 
@@ -38,8 +38,7 @@ class _Steps:
         return self.model.tgt_weight.device
 
     def encode(self, model: Transformer, source: list[list[int]]) -> Memory:
-        ids, rows = pack(source)
-        return model.encode(ids.to(self.device), rows.to(self.device))
+        return model.encode(model.encoder.pack(source).to(self.device))
 
     def log_probs(self, model: Transformer, hidden: Float[Tensor, "R D"]) -> Float[Tensor, "R V"]:
         x = model.logits(hidden).float()
@@ -93,7 +92,7 @@ class CachedStepper(_Steps):
         if not self.packs():
             return Prepared(self.model, self.model.step, self.precision)
         int8 = self.precision is Precision.int8
-        copy = packed(self.model, autocast_dtype(Precision.bf16 if int8 else self.precision), int8=int8)
+        copy = prepacked(self.model, autocast_dtype(Precision.bf16 if int8 else self.precision), int8=int8)
         return Prepared(copy, copy.step, Precision.fp32)
 
     def records(self) -> bool:
@@ -125,12 +124,12 @@ class CachedStepper(_Steps):
         self.state.reorder(rows, sentences)
 
     def listen(self) -> None:
-        self.state.asked = []
+        self.state.attended = []
 
     def asked(self) -> Float[Tensor, "R S"]:
         """The mean of all layers and heads."""
-        assert self.state.asked, "who listens before a step hears it"
-        return torch.stack(self.state.asked).mean(0).flatten(0, 1)
+        assert self.state.attended, "no step since `listen`"
+        return torch.stack(self.state.attended).mean(0).flatten(0, 1)
 
 
 class UncachedStepper(_Steps):

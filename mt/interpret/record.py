@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mt.nn.attention import MultiHeadAttention, attend_explicit
+from mt.nn.encoders import TextEncoder
 from mt.nn.ragged import Ragged, pack
 from mt.nn.transformer import DecoderLayer, EncoderLayer, Transformer
 
@@ -84,7 +85,8 @@ def _keeper(kept: list[Tensor]) -> Callable[[Tensor, Tensor, Ragged, Ragged, boo
 
 def attentions(model: Transformer) -> dict[str, list[MultiHeadAttention]]:
     """The attention modules by use, from the lowest layer up."""
-    encoder, decoder = cast(list[EncoderLayer], model.encoder), cast(list[DecoderLayer], model.decoder)
+    encoder = cast(list[EncoderLayer], cast(TextEncoder, model.encoder).layers)
+    decoder = cast(list[DecoderLayer], model.decoder.layers)
     return {
         "cross": [layer.cross_attention for layer in decoder],
         "encoder": [layer.self_attention for layer in encoder],
@@ -127,13 +129,13 @@ def _force(
     model: Transformer, sources: list[list[int]], targets: list[list[int]], bos: int, eos: int, uses: Sequence[str]
 ) -> list[Forced]:
     device = model.tgt_weight.device
-    source, source_rows = pack(sources)
-    target, target_rows = pack([[bos, *pieces] for pieces in targets])
+    source = model.encoder.pack(sources).to(device)
+    target, target_layout = pack([[bos, *pieces] for pieces in targets])
     expected, _ = pack([[*pieces, eos] for pieces in targets])
     with record(model, uses) as heard:
-        hidden = model(source.to(device), source_rows.to(device), target.to(device), target_rows.to(device))
+        hidden = model(source, target.to(device), target_layout.to(device))
     log_probs = model.logits(hidden).float().log_softmax(-1).gather(1, expected.to(device)[:, None]).squeeze(1).cpu()
-    by_sentence = log_probs.split(target_rows.lengths.tolist())
+    by_sentence = log_probs.split(target_layout.lengths.tolist())
     maps = heard.maps() or [Maps(*[torch.empty(0, 0, 0, 0)] * 3)] * len(sources)
     return [Forced(*parts) for parts in zip(maps, by_sentence, strict=True)]
 

@@ -88,7 +88,7 @@ class DecoderState:
     past_bias: Float[Tensor, "B W N"]  # the same for attention
     places: Int[Tensor, "B W"]  # of the nodes of this step
     position: int = 0  # of the next token
-    asked: list[Float[Tensor, "B W L"]] | None = None  # per layer, of the last step; None: nobody listens
+    attended: list[Float[Tensor, "B W L"]] | None = None  # weights on the memory, last step, per layer; None: not kept
 
     @classmethod
     def first(cls, memory: list[MemoryKeys], *, hidden: Bool[Tensor, "B L"]) -> "DecoderState":
@@ -120,7 +120,7 @@ class DecoderState:
         self.seen = self.seen.scatter(2, self.places[:, :, None], True)
         self.past_bias = as_bias(~self.seen, self.memory_bias.dtype)
         self.position += 1
-        self.asked = None if self.asked is None else []
+        self.attended = None if self.attended is None else []
 
     def write(
         self, layer: int, kv: Float[Tensor, "R 2 G K"]
@@ -137,15 +137,15 @@ class DecoderState:
             for layer in (*self.memory, *self.past):
                 layer.select(sentences)
 
-    def settle(self, room: "DecoderState") -> None:
-        """Go on in the memory of another state, which is of as many sentences and has places for as much or more."""
-        for memory, other in zip(room.memory, self.memory, strict=True):
+    def move_into(self, buffers: "DecoderState") -> None:
+        """Go on in the memory of another state, which is of as many sentences and has space for as much or more."""
+        for memory, other in zip(buffers.memory, self.memory, strict=True):
             memory.take(other)
-        for past, other in zip(room.past, self.past, strict=True):
+        for past, other in zip(buffers.past, self.past, strict=True):
             past.take(other)
-        fill(room.memory_bias, self.memory_bias, float("-inf"))
-        self.memory, self.past, self.memory_bias = room.memory, room.past, room.memory_bias
-        more = room.seen.shape[2] - self.seen.shape[2]
+        fill(buffers.memory_bias, self.memory_bias, float("-inf"))
+        self.memory, self.past, self.memory_bias = buffers.memory, buffers.past, buffers.memory_bias
+        more = buffers.seen.shape[2] - self.seen.shape[2]
         self.seen = F.pad(self.seen, (0, more))
         self.past_bias = F.pad(self.past_bias, (0, more), value=float("-inf"))
 

@@ -17,6 +17,7 @@ from mt.guided import Guide, Heard, Lesson
 from mt.interpret.align import Reading
 from mt.interpret.aligner import FILE, to_file
 from mt.interpret.choose import Choice
+from mt.nn.source import TokenSource
 from mt.nn.transformer import Transformer
 from mt.train.links import LinkTable
 
@@ -42,7 +43,7 @@ class Guiding:
 
     def rehearse(self, batch: Batch) -> None:
         """Make a lesson for a batch of no real pairs, which shows how much memory it takes: every row is taught."""
-        rows = torch.arange(batch.target_rows.num_rows)
+        rows = torch.arange(batch.target_layout.num_rows)
         self._ready = batch.indices, Lesson(rows, torch.zeros_like(rows), torch.ones(len(rows)))
 
     @contextmanager
@@ -75,6 +76,7 @@ class Guiding:
     def _lesson(self, batch: Batch) -> Lesson:
         pairs = np.array(batch.indices, np.int64)
         texts = zip(self.table.texts("src", pairs), self.table.texts("tgt", pairs), strict=True)
-        source = [rows.tolist() for rows in batch.source.cpu().split(batch.source_rows.lengths.tolist())]
-        target = [rows.tolist()[1:] for rows in batch.target_in.cpu().split(batch.target_rows.lengths.tolist())]
+        assert isinstance(batch.source, TokenSource), "links are between words"
+        source = batch.source.items()
+        target = [rows.tolist()[1:] for rows in batch.target_in.cpu().split(batch.target_layout.lengths.tolist())]
         return self.guide.lesson(list(texts), [self.links[i] for i in batch.indices], source, target)

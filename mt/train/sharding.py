@@ -12,7 +12,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from mt.dist import Group
-from mt.nn.transformer import Transformer
+from mt.nn.transformer import Layer, Transformer
 
 
 def shard(model: Transformer, group: Group) -> None:
@@ -22,8 +22,9 @@ def shard(model: Transformer, group: Group) -> None:
     model's `forward` to the end of its backward pass, so the loss that follows `forward` may use it.
     """
     mesh = init_device_mesh(next(model.parameters()).device.type, (group.world,))
-    for layer in (*model.encoder, *model.decoder):
-        fully_shard(layer, mesh=mesh)
+    for layer in list(model.modules()):
+        if isinstance(layer, Layer):
+            fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh)
     for module in model.modules():
         if isinstance(module, FSDPModule):

@@ -54,7 +54,7 @@ def speed_up(updater: Updater, section: TrainConfig, batch: BatchConfig, corpus:
     elif recording:
         shape, share = common_shape(corpus.source.lengths(), corpus.target.lengths() + 1, batch.budget)
         logger.info(
-            f"updates are recorded: {share:.0%} of the batches fit {shape.target_rows:,} rows a side in "
+            f"updates are recorded: {share:.0%} of the batches fit {shape.num_target_rows:,} rows a side in "
             f"{shape.sentences:,} sentences"
         )
         updater.recorded = Recorded(model, shape, precision=precision, smoothing=updater.smoothing)

@@ -74,8 +74,8 @@ class Unread:
 def batch_loss(model: Transformer, batch: Batch, precision: Precision, smoothing: float) -> Loss:
     """Loss sums of one batch. The model runs in `precision`; the loss keeps its sums in 32 bits."""
     shaped = fill_up(batch)
-    with autocast(batch.source.device, precision):
-        hidden = model(shaped.source, shaped.source_rows, shaped.target_in, shaped.target_rows)
+    with autocast(batch.target_in.device, precision):
+        hidden = model(shaped.source, shaped.target_in, shaped.target_layout)
     # CUDA's autocast leaves the last norm, and so `hidden`, in 32 bits; the largest product must not run in them.
     return cross_entropy(hidden.to(autocast_dtype(precision)), model.out_weight, batch.target_out, smoothing)
 
@@ -119,7 +119,7 @@ class Updater:
         from, so that they do not depend on who computes it. None: they go on from where they are.
         """
         self.model.train()
-        rows = [(batch.source_rows.num_rows, batch.target_rows.num_rows) for batch in batches]
+        rows = [(batch.source.layout.num_rows, batch.target_layout.num_rows) for batch in batches]
         src_tokens, tgt_tokens = map(int, self.group.add_up(*map(sum, zip(*rows, strict=True))))
         sums = torch.zeros(2, device=self.device)
         for number, batch in enumerate(batches):
@@ -142,7 +142,7 @@ class Updater:
             self.guiding.prepare(batch)
         batch = batch.to(self.device)
         if self.sharded:
-            return self._backward(batch, divisor)
+            return self._backward(self.model, batch, divisor)
         return self.room.run(batch, lambda part: self.attempt(part, divisor))
 
     def attempt(self, batch: Batch, divisor: int | Tensor) -> Loss:
@@ -151,11 +151,11 @@ class Updater:
         if loss is not None:
             return loss
 
-        def work() -> Loss:
+        def work(model: Transformer) -> Loss:
             with all_or_nothing(list(self.model.parameters())):
-                return self._backward(batch, divisor)
+                return self._backward(model, batch, divisor)
 
-        return work() if self.compiled is None else self.compiled.run(work)
+        return work(self.model) if self.compiled is None else self.compiled.run(work)
 
     def try_out(self, batch: Batch) -> None:
         """What `attempt` does to the memory, for a batch of no real pairs; the gradients are the caller's to drop."""
@@ -165,13 +165,13 @@ class Updater:
         if self.guiding is not None:
             self.guiding.take()
 
-    def _backward(self, batch: Batch, divisor: int | Tensor) -> Loss:
+    def _backward(self, model: Transformer, batch: Batch, divisor: int | Tensor) -> Loss:
         if self.guiding is None:
-            loss = batch_loss(self.model, batch, self.precision, self.smoothing)
+            loss = batch_loss(model, batch, self.precision, self.smoothing)
             self.scaler.scale(loss.smoothed / divisor).backward()
         else:
             with self.guiding.teach(batch) as heard:
-                loss = batch_loss(self.model, batch, self.precision, self.smoothing)
+                loss = batch_loss(model, batch, self.precision, self.smoothing)
             self.scaler.scale((loss.smoothed + self.guiding.weighted(heard)) / divisor).backward()
             self.guiding.count(heard)
         return Loss(loss.smoothed.detach(), loss.nll.detach())

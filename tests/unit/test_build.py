@@ -154,13 +154,13 @@ def test_what_is_tried_out_and_sped_up_is_taught_too(files, monkeypatch):
 
     def budget(attempt, corpus, *args, **options):
         for batch in worst_batches(100, shortest=2, longest=5, pieces=(9, 9)):
-            tried.append(batch.target_rows.num_rows)
+            tried.append(batch.target_layout.num_rows)
             attempt(batch)
         return 512
 
     rehearse = Guiding.rehearse
     monkeypatch.setattr(
-        Guiding, "rehearse", lambda self, batch: (taught.append(batch.target_rows.num_rows), rehearse(self, batch))
+        Guiding, "rehearse", lambda self, batch: (taught.append(batch.target_layout.num_rows), rehearse(self, batch))
     )
     monkeypatch.setattr("mt.build.find_budget", budget)
     monkeypatch.setattr("mt.build.speed_up", lambda updater, *args: taught.append(updater.guiding.reading.layer))

@@ -85,8 +85,8 @@ def test_a_head_that_looks_evenly_pays_the_log_of_what_it_sees():
 
 
 def pieces(batch):
-    source = [rows.tolist() for rows in batch.source.split(batch.source_rows.lengths.tolist())]
-    target = [rows.tolist()[1:] for rows in batch.target_in.split(batch.target_rows.lengths.tolist())]
+    source = [rows.tolist() for rows in batch.source.rows.split(batch.source.layout.lengths.tolist())]
+    target = [rows.tolist()[1:] for rows in batch.target_in.split(batch.target_layout.lengths.tolist())]
     return source, target
 
 
@@ -97,13 +97,13 @@ def test_only_the_parts_of_the_head_and_below_get_a_gradient():
     links = [{(i, i) for i in range(len(src.split()))} for src, _ in texts]
     lesson = guide.lesson(texts, links, *pieces(batch))
     with guide.teach(lesson) as heard:
-        model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
+        model(batch.source, batch.target_in, batch.target_layout)
     heard.loss.backward()
-    query = model.decoder[0].cross_attention.query.weight.grad
+    query = model.decoder.layers[0].cross_attention.query.weight.grad
     assert query[:8].abs().max() == 0
     assert query[8:].abs().max() > 0
-    assert model.decoder[0].cross_attention.out.weight.grad is None
-    assert all(p.grad is None for p in model.decoder[1].parameters())
+    assert model.decoder.layers[0].cross_attention.out.weight.grad is None
+    assert all(p.grad is None for p in model.decoder.layers[1].parameters())
 
 
 def test_a_pass_that_is_not_taught_leaves_no_loss_and_threads_do_not_meet():
@@ -113,7 +113,7 @@ def test_a_pass_that_is_not_taught_leaves_no_loss_and_threads_do_not_meet():
 
     def taught(lesson):
         with guide.teach(lesson) as heard:
-            model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
+            model(batch.source, batch.target_in, batch.target_layout)
         return heard.loss.item()
 
     alone = [taught(lesson) for lesson in lessons]
@@ -122,10 +122,10 @@ def test_a_pass_that_is_not_taught_leaves_no_loss_and_threads_do_not_meet():
     assert together == alone * 4
     with guide.teach(lessons[0]) as heard:
         pass
-    model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
+    model(batch.source, batch.target_in, batch.target_layout)
     assert heard.loss is None
     guide.release()
-    assert model.decoder[0].cross_attention.listener is None
+    assert model.decoder.layers[0].cross_attention.listener is None
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2])
@@ -141,8 +141,8 @@ def test_a_head_learns_links_that_no_translation_would_teach(kv_heads):
         texts = [(corpus.pairs[i].src, corpus.pairs[i].tgt) for i in batch.indices]
         links = [{(0, j) for j in range(len(tgt.split()))} for _, tgt in texts]
         with guide.teach(guide.lesson(texts, links, *pieces(batch))) as heard:
-            model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
-        (heard.loss / batch.target_rows.num_rows).backward()
+            model(batch.source, batch.target_in, batch.target_layout)
+        (heard.loss / batch.target_layout.num_rows).backward()
         optimizer.step()
         optimizer.zero_grad()
     t = number_tokenizer()
@@ -183,6 +183,6 @@ def test_a_copy_of_a_taught_model_can_be_made_and_is_not_taught():
     model, batch = tiny_model(), next(stream_of(number_corpus(8)))
     guide = Guide(model, number_tokenizer(), layer=0, head=0)
     copy = deepcopy(model)
-    asked = (batch.source, batch.source_rows, batch.target_in, batch.target_rows)
+    asked = (batch.source, batch.target_in, batch.target_layout)
     assert torch.equal(copy(*asked), model(*asked))
-    assert copy.decoder[0].cross_attention.listener.__self__ is guide
+    assert copy.decoder.layers[0].cross_attention.listener.__self__ is guide

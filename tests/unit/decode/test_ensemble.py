@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from table import BOS, EOS, A, B, TableStepper, drawn, found, settings, written
 
-from mt.decode.beam import beam_search
 from mt.config import Precision
+from mt.decode.beam import beam_search
 from mt.decode.ensemble import Ensemble, Mean, join
 from mt.decode.transformer_stepper import CachedStepper
 from mt.errors import ConfigError

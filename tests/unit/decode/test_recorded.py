@@ -277,7 +277,7 @@ def test_the_copy_is_another_model_and_what_is_tied_is_tied(small_model):
     for precision, dtype in ((Precision.fp32, torch.float32), (Precision.bf16, torch.bfloat16)):
         steps = RecordedSteps(model, precision)
         assert {x.dtype for x in mt.decode.recorded.numbers(steps.model)} == {dtype}
-        assert steps.model.out_weight is steps.model.tgt_weight is steps.model.tgt_embedding.weight
+        assert steps.model.out_weight is steps.model.tgt_weight is steps.model.decoder.embedding.weight
         addresses = [{x.data_ptr() for x in mt.decode.recorded.numbers(m)} for m in (model, steps.model)]
         assert not addresses[0] & addresses[1]
 

@@ -124,7 +124,7 @@ def test_the_copy_in_16_bits_lasts_as_long_as_the_search(small_model):
     stepper = CachedStepper(model, Precision.bf16)
     with stepper.prepared() as copy:
         assert copy is not model and not copy.training
-        assert copy.out_weight is copy.tgt_weight is copy.tgt_embedding.weight  # what was tied is tied
+        assert copy.out_weight is copy.tgt_weight is copy.decoder.embedding.weight  # what was tied is tied
         assert {p.dtype for p in copy.parameters()} == {torch.bfloat16}
         with stepper.prepared() as again:
             assert again is copy  # made once

@@ -13,7 +13,6 @@ from mt.config import ModelConfig
 from mt.interpret.record import USES, attentions, force, record
 from mt.nn import attention
 from mt.nn.ragged import pack
-from mt.nn.transformer import Transformer
 from mt.plain import from_plain
 
 PRESETS = sorted((Path(__file__).parents[3] / "configs/model").glob("*.yaml"))
@@ -30,7 +29,7 @@ def small_preset(path):
     small = {"dim": 4 * values["heads"], "ffn_dim": 24, "max_length": 64}
     small |= {name: min(values[name], 2) for name in ("encoder_layers", "decoder_layers")}
     config = from_plain(ModelConfig, {**asdict(ModelConfig()), **values, **small}, str(path))
-    return Transformer(config, src_size=19, tgt_size=19).eval()
+    return text_model(config, src_size=19, tgt_size=19).eval()
 
 
 @torch.no_grad()
@@ -51,13 +50,13 @@ def test_recorded_weights_give_what_the_fused_pass_gives_in_every_preset(path, m
     monkeypatch.setattr(module, "attend_explicit", listening)
     with record(model) as heard:
         model(*inputs())
-    assert len(mixed) == len(slow) == len(model.encoder) + 2 * len(model.decoder)
+    assert len(mixed) == len(slow) == len(model.encoder.layers) + 2 * len(model.decoder.layers)
     for fast, obvious in zip(mixed, slow, strict=True):
         torch.testing.assert_close(fast, obvious, atol=1e-5, rtol=0)
     for maps, source, target in zip(heard.maps(), SOURCES, TARGETS, strict=True):
-        layers, heads = len(model.decoder), model.decoder[0].cross_attention.heads
+        layers, heads = len(model.decoder.layers), model.decoder.layers[0].cross_attention.heads
         assert maps.cross.shape == (layers, heads, len(target) + 1, len(source))
-        assert maps.encoder.shape == (len(model.encoder), heads, len(source), len(source))
+        assert maps.encoder.shape == (len(model.encoder.layers), heads, len(source), len(source))
         assert maps.decoder.shape == (layers, heads, len(target) + 1, len(target) + 1)
         for weights in (maps.cross, maps.encoder, maps.decoder):
             torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))

@@ -138,7 +138,7 @@ def test_a_state_settles_in_other_memory_and_goes_on():
     for place in range(PLACES + 2):
         if place in (0, 1, PLACES):  # before there is a node, before the first hypotheses part, and when it has grown
             room = room_for(3, 1 if place < 2 else 2, 2 * PLACES if place < PLACES else 4 * PLACES, 9)
-            state.settle(room)
+            state.move_into(room)
             assert state.past[0].lies_at(room.past[0]._room[0].data_ptr(), room.seen.shape[2])
             assert not state.past[1].lies_at(room.past[0]._room[0].data_ptr(), room.seen.shape[2])
         drawn = torch.randn(2, 3 * (1 if place == 0 else 2), 2, G, K)
