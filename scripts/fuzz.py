@@ -41,6 +41,7 @@ from mt.corpus.archive import read_zip
 from mt.corpus.readers import read_pairs
 from mt.errors import MtError
 from mt.models import Description, read_model
+from mt.nn.encoders import text_model
 from mt.tokenizer import train_tokenizer
 
 SECONDS, MEMORY = 10, 1 << 30

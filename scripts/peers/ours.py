@@ -32,6 +32,7 @@ def main(job: Job) -> None:
     from mt.config import BatchConfig, ModelConfig, OptimConfig, Precision, ScheduleConfig, ScheduleKind
     from mt.corpus.readers import read_pairs
     from mt.device import set_up_cpu
+    from mt.nn.encoders import text_model
     from mt.optim import make_optimizer
     from mt.schedules import rate
     from mt.tokenizer import Tokenizer

@@ -19,6 +19,7 @@ from mt.config import DecodeConfig, Positions, Precision, Tying
 from mt.decode.segment import Usual
 from mt.errors import CheckpointError, ConfigError
 from mt.models import Description, check_reverse, find_run, languages, newest_run, read_model
+from mt.nn.encoders import text_model
 
 
 def description(**changes) -> Description:

@@ -13,6 +13,7 @@ from mt.batching import Shape, common_shape, fill_to, fill_up, make_batch
 from mt.batching.batch import cut_sorted
 from mt.batching.blocks import ROWS, SENTENCES
 from mt.config import ModelConfig, Precision
+from mt.nn.encoders import text_model
 from mt.train.update import batch_loss
 
 
@@ -29,7 +30,7 @@ def test_rows_and_sentences_are_whole_blocks_and_the_sentences_come_first(length
     batch = batch_of(lengths)
     filled = fill_up(batch)
     for before, after, ids in (
-        (batch.source.layout, filled.source.layout, (batch.source, filled.source)),
+        (batch.source.layout, filled.source.layout, (batch.source.rows, filled.source.rows)),
         (batch.target_layout, filled.target_layout, (batch.target_in, filled.target_in)),
     ):
         assert (after.num_rows % ROWS, after.num_sentences % SENTENCES) == (0, 0)
@@ -77,7 +78,7 @@ def test_every_batch_gets_the_shape_asked_for(lengths):
         return
     assert filled is not None and torch.equal(filled.target_out, batch.target_out)
     for before, after, ids, rows in (
-        (batch.source.layout, filled.source.layout, (batch.source, filled.source), 40),
+        (batch.source.layout, filled.source.layout, (batch.source.rows, filled.source.rows), 40),
         (batch.target_layout, filled.target_layout, (batch.target_in, filled.target_in), 48),
     ):
         assert (after.num_rows, len(ids[1]), int(after.lengths.sum())) == (rows, rows, rows)

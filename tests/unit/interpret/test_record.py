@@ -12,7 +12,9 @@ import mt.interpret.record as module
 from mt.config import ModelConfig
 from mt.interpret.record import USES, attentions, force, record
 from mt.nn import attention
+from mt.nn.encoders import text_model
 from mt.nn.ragged import pack
+from mt.nn.source import TokenSource
 from mt.plain import from_plain
 
 PRESETS = sorted((Path(__file__).parents[3] / "configs/model").glob("*.yaml"))
@@ -21,7 +23,7 @@ TARGETS = [[6, 7, 8], [9], []]
 
 
 def inputs():
-    return (*pack(SOURCES), *pack([[1, *pieces] for pieces in TARGETS]))
+    return (TokenSource.pack(SOURCES), *pack([[1, *pieces] for pieces in TARGETS]))
 
 
 def small_preset(path):
@@ -121,7 +123,7 @@ def test_forced_pairs_come_in_order_however_they_are_batched(small_model, monkey
         torch.testing.assert_close(a.maps.cross, b.maps.cross)
         torch.testing.assert_close(a.log_probs, b.log_probs)
         model.eval()
-        hidden = model(*pack([source]), *pack([[1, *target]]))
+        hidden = model(TokenSource.pack([source]), *pack([[1, *target]]))
         logits = model.logits(hidden).log_softmax(-1)
         expected = torch.stack([logits[row, piece] for row, piece in enumerate([*target, 2])])
         torch.testing.assert_close(a.log_probs, expected)
