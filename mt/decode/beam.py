@@ -46,6 +46,7 @@ from mt.decode.stepper import AskingStepper, Stepper
 from mt.decode.terms import Progress, Terms
 from mt.decode.trellis import ROOT, Kept, Trellis
 from mt.errors import ConfigError
+from mt.nn.source import Items
 
 
 @dataclass(slots=True)
@@ -87,13 +88,13 @@ class Beams:
 @torch.inference_mode()
 def beam_search(
     stepper: Stepper,
-    source: list[list[int]],
+    source: Items,
     *,
     search: Search,
     rules: Sequence[Rule] = (),
     terms: Terms | None = None,
 ) -> list[list[Hypothesis]]:
-    """The `search.nbest` best translations of each source sentence (piece ids, ended by eos), best first.
+    """The `search.nbest` best translations of each source item (of text: token ids, ended by eos), best first.
 
     No sentence goes empty-handed: hypotheses cut at the maximum length fill the places that finished ones leave, and
     rank behind them. A sentence's result does not depend on the others in the batch if the stepper's rows do not.
@@ -110,7 +111,7 @@ def beam_search(
 
 
 def search_beams(
-    stepper: Stepper, source: list[list[int]], search: Search, rules: Sequence[Rule], terms: Terms | None = None
+    stepper: Stepper, source: Items, search: Search, rules: Sequence[Rule], terms: Terms | None = None
 ) -> list[list[Hypothesis]]:
     """The loop of `beam_search`."""
     if not source:

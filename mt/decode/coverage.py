@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mt.nn.source import Items
+
 LEAST = 1e-6  # what a piece counts as asked at least: 16 bits may round its weights to 0
 
 
@@ -27,7 +29,7 @@ class Coverage:
     asked: Float[Tensor, "U W S"]  # S is 0 before the first step
 
     @classmethod
-    def first(cls, weight: float, source: list[list[int]], groups: int, device: torch.device) -> "Coverage":
+    def first(cls, weight: float, source: Items, groups: int, device: torch.device) -> "Coverage":
         num_pieces = torch.tensor([len(sentence) - 1 for sentence in source], device=device).repeat_interleave(groups)
         return cls(weight, num_pieces, torch.zeros(len(num_pieces), 1, 0, device=device))
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mt.decode.stepper import AskingStepper, Stepper
 from mt.errors import ConfigError, require
+from mt.nn.source import Items
 
 
 class Mean(StrEnum):
@@ -44,7 +45,7 @@ class Ensemble:
                 stack.enter_context(member.prepared())
             yield
 
-    def start(self, source: list[list[int]]) -> None:
+    def start(self, source: Items) -> None:
         for member in self.members:
             member.start(source)
 

@@ -20,6 +20,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mt.nn.source import Items
+
 
 @runtime_checkable  # so that shape checks in tests can tell one
 class Stepper(Protocol):
@@ -34,8 +36,8 @@ class Stepper(Protocol):
         """Around whole searches, so that a model is made ready for them once."""
         ...
 
-    def start(self, source: list[list[int]]) -> None:
-        """Read a batch of source sentences (piece ids, ended by eos) and open one row for each."""
+    def start(self, source: Items) -> None:
+        """Read a batch of source items (of text: token ids, ended by eos) and open one row for each."""
         ...
 
     def step(self, tokens: Int[Tensor, " R"]) -> Float[Tensor, "R V"]:

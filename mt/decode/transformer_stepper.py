@@ -15,6 +15,7 @@ from mt.matmul import onednn_is_faster
 from mt.nn.cache import DecoderState
 from mt.nn.packed import prepacked
 from mt.nn.ragged import pack
+from mt.nn.source import Items
 from mt.nn.transformer import Memory, Transformer
 
 
@@ -37,7 +38,7 @@ class _Steps:
     def device(self) -> torch.device:
         return self.model.tgt_weight.device
 
-    def encode(self, model: Transformer, source: list[list[int]]) -> Memory:
+    def encode(self, model: Transformer, source: Items) -> Memory:
         return model.encode(model.encoder.pack(source).to(self.device))
 
     def log_probs(self, model: Transformer, hidden: Float[Tensor, "R D"]) -> Float[Tensor, "R V"]:
@@ -111,7 +112,7 @@ class CachedStepper(_Steps):
         it too: autocast forgets its copies of the weights where the outermost block ends."""
         return autocast(self.device, self._prepared.precision)
 
-    def start(self, source: list[list[int]]) -> None:
+    def start(self, source: Items) -> None:
         with self._autocast():
             model = self._prepared.model
             self.state = model.start(self.encode(model, source))
@@ -138,7 +139,7 @@ class UncachedStepper(_Steps):
     def prepared(self) -> nullcontext[None]:
         return nullcontext()
 
-    def start(self, source: list[list[int]]) -> None:
+    def start(self, source: Items) -> None:
         self.source = source
         self.prefixes: list[list[int]] = [[] for _ in source]
 

@@ -22,6 +22,7 @@ from mt.decode.translation import EMPTY, Stretch, Translation, join
 from mt.decode.words import occurs
 from mt.errors import ConfigError
 from mt.log import logger
+from mt.nn.encoders import TextEncoder
 from mt.nn.ragged import cut
 from mt.plain import from_plain
 from mt.tokenizer import Tokenizer
@@ -114,7 +115,11 @@ class Translator:
         An empty text has one empty translation. A text with more sentences, or longer, than the training text had in a
         line is translated sentence by sentence (`decode.split`), a sentence that is longer than the model can read in
         parts of it, with a warning; white space between parts stays.
+
+        Raises: ConfigError: when the model does not read text.
         """
+        if not isinstance(self.stepper.model.encoder, TextEncoder):
+            raise ConfigError("The model reads frames of numbers, not text; only `decode.beam` can search with it.")
         layouts = self._lay_out(list(texts), options)
         parts = self._parts(layouts, options)
         found = self._search_sorted(parts, options)

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from mt.nn.ragged import Ragged, pack
 
+Items = Sequence[Sequence[int] | Float[Tensor, "_ F"]]  # not yet packed: token ids of sentences, or frames
+
 
 @runtime_checkable  # so that shape checks in tests can tell one
 class Source(Protocol):
@@ -110,8 +112,8 @@ class Memory:
 class SourceEncoder(nn.Module):
     """Makes a memory of the source side of a batch: `encoder(source) -> Memory`."""
 
-    def pack(self, items: Sequence[Any]) -> Source:
-        """Items of the kind that this encoder reads, as a source on the CPU."""
+    def pack(self, items: Any) -> Source:
+        """`Items` of the kind that this encoder reads, as a source on the CPU."""
         raise NotImplementedError
 
     def forward(self, source: Any) -> Memory:
