@@ -50,13 +50,18 @@ class Ragged:
     def part(self, first: int, last: int) -> tuple["Ragged", slice]:
         """The sentences from `first` up to, not including, `last`, and where their rows lie. Waits for a GPU."""
         lengths = self.lengths[first:last]
-        begin, end = int(self.offsets[first]), int(self.offsets[last])
+        begin, end = self._bounds[first], self._bounds[last]
         return Ragged(lengths, num_rows=end - begin, max_length=int(lengths.max())), slice(begin, end)
 
     @cached_property
     def offsets(self) -> Int[Tensor, " B1"]:
         """First row of each sentence, and at the end the number of rows: `[B + 1]`, int32 as varlen kernels want it."""
         return torch.nn.functional.pad(self.lengths.cumsum(0), (1, 0)).to(torch.int32)
+
+    @cached_property
+    def _bounds(self) -> list[int]:
+        """`offsets` on the host."""
+        return self.offsets.tolist()
 
     @cached_property
     def owners(self) -> Int[Tensor, " N"]:
