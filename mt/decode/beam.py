@@ -42,7 +42,7 @@ from mt.decode.greedy import greedy_search, staying
 from mt.decode.groups import different, expand_groups
 from mt.decode.rules import Rule, apply_rules
 from mt.decode.search import Hypothesis, Search
-from mt.decode.stepper import AskingStepper, Stepper
+from mt.decode.stepper import AttentionStepper, Stepper
 from mt.decode.terms import Progress, Terms
 from mt.decode.trellis import ROOT, Kept, Trellis
 from mt.errors import ConfigError
@@ -121,8 +121,8 @@ def search_beams(
     rules = (search.never(), *rules)
     stepper.start(source)
     beams = first_beams(limits, search.groups, stepper.device, terms)
-    asking = listening(stepper) if search.coverage_penalty else None
-    if asking:
+    attention = keeping_weights(stepper) if search.coverage_penalty else None
+    if attention:
         beams.coverage = Coverage.first(search.coverage_penalty, source, search.groups, stepper.device)
     tokens = torch.full((len(source),), search.bos, device=stepper.device)
     trellis = Trellis()
@@ -135,8 +135,8 @@ def search_beams(
             fan_out = torch.arange(len(source), device=stepper.device).repeat_interleave(search.groups)
             stepper.reorder(fan_out)
             log_probs = log_probs[fan_out]
-        if asking and beams.coverage:
-            beams.coverage = beams.coverage.add(asking.asked())
+        if attention and beams.coverage:
+            beams.coverage = beams.coverage.add(attention.weights())
         owner = (beams.owner // search.groups).repeat_interleave(beams.node.shape[1])
         log_probs = apply_rules(rules, beams.prefix.flatten(0, 1), log_probs, owner)
         candidates, progress = choose(beams, log_probs, search, terms)
@@ -177,13 +177,11 @@ def first_beams(limits: list[int], groups: int, device: torch.device, terms: Ter
     )
 
 
-def listening(stepper: Stepper) -> AskingStepper:
-    """The stepper, which now keeps what it asks. Raises: ConfigError: when it cannot."""
-    if not isinstance(stepper, AskingStepper):
-        raise ConfigError(
-            "`decode.coverage_penalty` needs models that tell what they ask of the source; leave it at 0."
-        )
-    stepper.listen()
+def keeping_weights(stepper: Stepper) -> AttentionStepper:
+    """The stepper, which now keeps its attention weights. Raises: ConfigError: when it cannot."""
+    if not isinstance(stepper, AttentionStepper):
+        raise ConfigError("`decode.coverage_penalty` needs models that give their attention weights; leave it at 0.")
+    stepper.keep_weights()
     return stepper
 
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mt.decode.stepper import AskingStepper, Stepper
+from mt.decode.stepper import AttentionStepper, Stepper
 from mt.errors import ConfigError, require
 from mt.nn.source import Items
 
@@ -17,7 +17,7 @@ from mt.nn.source import Items
 class Mean(StrEnum):
     """How the members' opinions are joined."""
 
-    probabilities = "probabilities"  # log((p1 + .. + pn) / n): one sure member can carry a piece
+    probabilities = "probabilities"  # log((p1 + .. + pn) / n): one sure member can carry a token
     log_probs = "log_probs"  # (log p1 + .. + log pn) / n, not renormalised: every member has a veto
 
 
@@ -31,7 +31,7 @@ class Ensemble:
         require(len(members) > 0, "ensemble.members", "name at least one model", len(members))
         self.members = list(members)
         self.mean = mean
-        self._asking: list[AskingStepper] = []  # the members, once they listen
+        self._keeping: list[AttentionStepper] = []  # the members, once they keep weights
 
     @property
     def device(self) -> torch.device:
@@ -62,17 +62,17 @@ class Ensemble:
         for member in self.members:
             member.reorder(rows, sentences)
 
-    def listen(self) -> None:
-        """Raises: ConfigError: when a member does not tell what it asks."""
-        self._asking = [member for member in self.members if isinstance(member, AskingStepper)]
-        if len(self._asking) < len(self.members):
-            raise ConfigError("The models of an ensemble must all tell what they ask of the source.")
-        for member in self._asking:
-            member.listen()
+    def keep_weights(self) -> None:
+        """Raises: ConfigError: when a member does not give its attention weights."""
+        self._keeping = [member for member in self.members if isinstance(member, AttentionStepper)]
+        if len(self._keeping) < len(self.members):
+            raise ConfigError("The models of an ensemble must all give their attention weights.")
+        for member in self._keeping:
+            member.keep_weights()
 
-    def asked(self) -> Float[Tensor, "R S"]:
+    def weights(self) -> Float[Tensor, "R S"]:
         """The mean of the members."""
-        return torch.stack([member.asked() for member in self._asking]).mean(0)
+        return torch.stack([member.weights() for member in self._keeping]).mean(0)
 
 
 def join(opinions: Sequence[Float[Tensor, "R V"]], mean: Mean) -> Float[Tensor, "R V"]:

@@ -124,12 +124,12 @@ class CachedStepper(_Steps):
     def reorder(self, rows: Int[Tensor, " R2"], sentences: Int[Tensor, " B2"] | None = None) -> None:
         self.state.reorder(rows, sentences)
 
-    def listen(self) -> None:
+    def keep_weights(self) -> None:
         self.state.attended = []
 
-    def asked(self) -> Float[Tensor, "R S"]:
+    def weights(self) -> Float[Tensor, "R S"]:
         """The mean of all layers and heads."""
-        assert self.state.attended, "no step since `listen`"
+        assert self.state.attended, "no step since `keep_weights`"
         return torch.stack(self.state.attended).mean(0).flatten(0, 1)
 
 

@@ -1,7 +1,7 @@
 """Rows of tokens and which sentence owns them.
 
 A batch is not a padded rectangle but one long column of rows, sentence after sentence. Only attention needs to know
-where a sentence ends; it asks a `Ragged`, which is made once per batch and shared by all layers.
+where a sentence ends; it looks that up in a `Ragged`, which is made once per batch and shared by all layers.
 """
 
 from collections.abc import Sequence

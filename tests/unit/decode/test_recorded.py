@@ -121,7 +121,7 @@ def test_rows_behind_those_of_the_batch_do_not_matter(small_model, player, batch
     def spoil(steps, first, shape):
         """What belongs to the sentences from this one on, but tokens and places, which are read as numbers of rows."""
         state = steps.recordings[shape].state
-        sides = [side for layer in state.past for side in layer._room]
+        sides = [side for layer in state.past for side in layer._buffers]
         sides += [side for layer in state.memory for side in (layer.keys, layer.values)]
         for side in (*sides, state.memory_bias, state.past_bias):
             side[first:] = value
@@ -247,17 +247,17 @@ def test_a_room_that_the_device_has_no_memory_for_is_done_without(small_model, p
     stepper = CachedStepper(model, recording=True)
     rooms = []
 
-    class Narrow(mt.decode.recorded.Room):
+    class Narrow(mt.decode.recorded.Buffers):
         def __init__(self, *args, **sizes):
             rooms.append(sizes)
             if len(rooms) > 1:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             super().__init__(*args, **sizes)
 
-    monkeypatch.setattr(mt.decode.recorded, "Room", Narrow)
+    monkeypatch.setattr(mt.decode.recorded, "Buffers", Narrow)
     all_same(stepper, model, [*batches, *batches])
     assert len(rooms) == 2 and player.replays > 0
-    assert stepper._recorded.room is None and not stepper._recorded.recordings
+    assert stepper._recorded.buffers is None and not stepper._recorded.recordings
     (warning,) = [r.message for r in caplog.records if r.levelname == "WARNING"]
     assert warning.endswith("and it goes on without (OutOfMemoryError: CUDA out of memory)")
 

@@ -71,5 +71,5 @@ def test_a_room_grows_for_a_long_source_alone(small_model, monkeypatch):
         for source in ([[5, EOS]] * 8, [[5, 6, 7] * 50 + [EOS]]):
             found, wanted = ([h.tokens for one in by_greed(s, source) for h in one] for s in (stepper, plain))
             assert found == wanted
-            room = stepper._recorded.room
-            assert room is not None and room.places >= 128 and (room.pieces == 128) == (len(source) == 8)
+            buffers = stepper._recorded.buffers
+            assert buffers is not None and buffers.places >= 128 and (buffers.pieces == 128) == (len(source) == 8)
