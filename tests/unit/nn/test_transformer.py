@@ -234,6 +234,22 @@ def test_a_seed_gives_the_same_values_whatever_lies_where_in_memory(monkeypatch)
         kept.append(model)  # so that the next one lies elsewhere
 
 
+def test_parameters_have_their_names_in_files_and_are_in_that_order(small_model):
+    model = small_model(positions="learned", tying="none", encoder_layers=1, decoder_layers=1)
+    names = [name for name, _ in model.named_parameters()]
+    assert names[:5] == ["tgt_weight", "src_weight", "out_weight", "src_embedding.learned", "tgt_embedding.learned"]
+    assert [*dict.fromkeys(name.split(".")[0] for name in names[5:])] == [
+        "encoder", "decoder", "encoder_norm", "decoder_norm"
+    ]  # fmt: skip
+    assert {"encoder.0.self_norm.weight", "decoder.0.cross_attention.key_value.weight"} < set(names)
+    assert [id(p) for p in model.parameters()] == [id(p) for _, p in model.named_parameters()]
+    modules = dict(nn.Module.named_parameters(model))
+    assert {id(p) for p in modules.values()} == {id(p) for p in model.parameters()} and len(modules) == len(names)
+    assert [name for name, _ in small_model(tying="all").named_parameters()][:2] == [
+        "tgt_weight", "encoder.0.feed_forward.inner.weight"
+    ]  # fmt: skip
+
+
 # ---- the textbook's model -----------------------------------------------------------------------------------------
 
 
