@@ -19,6 +19,7 @@ from mt.log import logger, setup
 from mt.material import PreparedData, prepare
 from mt.metrics import bleu_tokenizer_for
 from mt.models import Description
+from mt.nn.encoders import text_model
 from mt.nn.transformer import Transformer, count_parameters
 from mt.optim import Ema, make_optimizer
 from mt.preview import preview
@@ -89,7 +90,7 @@ def own_device(name: str) -> torch.device:
 def make_model(config: Config, tokenizer: Tokenizer, device: torch.device) -> Transformer:
     torch.manual_seed(config.train.seed)
     random.seed(config.train.seed)  # nothing of ours draws from it, but its state is part of every checkpoint
-    return Transformer(config.model, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size).to(device)
+    return text_model(config.model, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size).to(device)
 
 
 def make_objective(

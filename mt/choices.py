@@ -8,6 +8,13 @@ class TokenizerKind(StrEnum):
     bpe = "bpe"
 
 
+class SourceKind(StrEnum):
+    """What a model reads; not a setting yet."""
+
+    text = "text"
+    frames = "frames"
+
+
 class NormPlacement(StrEnum):
     pre = "pre"
     post = "post"

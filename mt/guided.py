@@ -79,8 +79,8 @@ def alignment_loss(
 
     In 32 bits, whatever the precision of the pass: the product is small, and so may the loss be.
     """
-    q_grid = q.float()[queries.source_rows]  # (T, K) -> (B, Tm, K)
-    k_grid = k.float()[keys.source_rows]
+    q_grid = q.float()[queries.grid_to_row]  # (T, K) -> (B, Tm, K)
+    k_grid = k.float()[keys.grid_to_row]
     with torch.autocast(q.device.type, enabled=False):
         scores = q_grid @ k_grid.transpose(1, 2) / math.sqrt(q.shape[1])
     logs = scores.masked_fill(hidden_keys(queries, keys, causal=False), float("-inf")).log_softmax(-1)
@@ -107,7 +107,7 @@ class GuidedHead:
         self.tokenizer = tokenizer
         self.head = head
         self._current: tuple[AlignmentTarget, HeadLoss] | None = None
-        model.decoder[layer].cross_attention.listener = self._listen  # pyright: ignore[reportAttributeAccessIssue]
+        model.decoder.layers[layer].cross_attention.listener = self._listen
 
     def __deepcopy__(self, memo: object) -> "GuidedHead":
         """A copy of the model, made for translation, shares this object, which ignores the copy's passes."""

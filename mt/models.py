@@ -25,12 +25,14 @@ from mt.checkpoint import (
     verify_folder,
 )
 from mt.checkpoint.schema import CONFIG as SCHEMA
+from mt.choices import SourceKind
 from mt.config import LATER, DecodeConfig, ModelConfig, Positions, Precision, Tying
 from mt.decode.segment import Usual
 from mt.decode_config import WIDEST
 from mt.errors import CheckpointError, ConfigError, require
 from mt.files import read_json
 from mt.log import logger
+from mt.nn.encoders import frame_model, text_model
 from mt.nn.transformer import Transformer
 from mt.plain import from_plain
 from mt.tokenizer import Tokenizer
@@ -56,7 +58,7 @@ class Description:
 
     src: str
     tgt: str
-    src_size: int
+    src_size: int  # tokens of the source vocabulary; of frames: numbers in each
     tgt_size: int
     max_length: int  # the longest sentence, in pieces, that the model was trained on
     precision: Precision
@@ -65,6 +67,7 @@ class Description:
     # what a source line of the training text holds, but for the few longest: `mt.decode.segment.Usual`
     usual_length: int | None = field(default=None, metadata=LATER)  # pieces; None: not known
     usual_sentences: int = field(default=1, metadata=LATER)  # of the first folders all were trained on single ones
+    source: SourceKind = field(default=SourceKind.text, metadata=LATER)
 
     def __post_init__(self) -> None:
         """Raises: ConfigError: for a model that is too large to be one, when trained as when loaded."""
@@ -84,6 +87,12 @@ class Description:
         """More than this is translated sentence by sentence."""
         return Usual(min(self.usual_length or self.max_length, self.max_length), self.usual_sentences)
 
+    def new_model(self) -> Transformer:
+        """A model of this description, with initial values."""
+        if self.source is SourceKind.frames:
+            return frame_model(self.model, frame_size=self.src_size, tgt_size=self.tgt_size)
+        return text_model(self.model, src_size=self.src_size, tgt_size=self.tgt_size)
+
     def files(self, tokenizer: Tokenizer) -> dict[str, bytes]:
         """The files that stand beside the weights, by name."""
         text = json.dumps(SCHEMA.mark(asdict(self)), indent=2) + "\n"
@@ -101,7 +110,8 @@ class Description:
                 require(getattr(told, name) >= least, name, f"be at least {least}", getattr(told, name))
             read = told.usual_length is None or told.usual_length >= 1
             require(read, "usual_length", "be at least 1 or null", told.usual_length)
-            one = told.model.tying is not Tying.all or told.src_size == told.tgt_size
+            text = told.source is SourceKind.text
+            one = not text or told.model.tying is not Tying.all or told.src_size == told.tgt_size
             require(one, "src_size", f"equal `tgt_size` ({told.tgt_size}) where `model.tying` is all", told.src_size)
             fits = told.model.positions is Positions.rotary or told.max_length <= told.model.max_length
             require(fits, "max_length", f"be at most `model.max_length` ({told.model.max_length})", told.max_length)
@@ -111,17 +121,10 @@ class Description:
             raise CheckpointError(message if message.startswith(where) else f"{where}: {message}") from None
 
 
-class EmptyTransformer(Transformer):
-    """A model whose weights come from a file: none are drawn. Made on the `meta` device, it takes no memory."""
-
-    def initialize(self) -> None:
-        pass
-
-
-def empty_model(told: Description) -> EmptyTransformer:
-    """Names, types and shapes of what the model will hold, on the `meta` device."""
+def empty_model(told: Description) -> Transformer:
+    """Names, types and shapes of what the model will hold, on the `meta` device: no memory, and nothing is drawn."""
     with torch.device("meta"):
-        return EmptyTransformer(told.model, src_size=told.src_size, tgt_size=told.tgt_size)
+        return told.new_model()
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ class StoredModel:
     path: Path
     description: Description
     tokenizer: Tokenizer
-    empty: EmptyTransformer  # what `tensors` are known to fit
+    empty: Transformer  # what `tensors` are known to fit
     tensors: dict[str, Tensor]
 
     def weights(self) -> dict[str, Tensor]:
@@ -181,7 +184,8 @@ def _read(folder: Path) -> StoredModel:
     verify_folder(folder)
     told = Description.from_values(read_json(folder / CONFIG, most=MAX_CONFIG), str(folder / CONFIG))
     tokenizer = Tokenizer.load(folder)
-    if (told.src_size, told.tgt_size) != (tokenizer.src_size, tokenizer.tgt_size):
+    src_size = tokenizer.src_size if told.source is SourceKind.text else told.src_size  # frames have no vocabulary
+    if (told.src_size, told.tgt_size) != (src_size, tokenizer.tgt_size):
         raise CheckpointError(
             f"{folder / CONFIG} tells of vocabularies of {told.src_size:,} and {told.tgt_size:,} pieces, but the "
             f"tokenizer beside it has {tokenizer.src_size:,} and {tokenizer.tgt_size:,}; they are of different models."

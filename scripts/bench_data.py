@@ -54,7 +54,7 @@ def measure(stream: BatchStream, seconds: float) -> Flow:
         before, now = now, time.perf_counter()
         wait = max(wait, now - before)
         pairs += len(batch.indices)
-        tgt_tokens += batch.target_rows.num_rows
+        tgt_tokens += batch.target_layout.num_rows
     return Flow(begun - started, now - begun, time.process_time() - cpu, wait, pairs, tgt_tokens)
 
 

@@ -120,7 +120,7 @@ def training(args: argparse.Namespace, settings: list[str]) -> Work:
     def work() -> int:
         batch = next(stream)
         updater([batch], 1e-4, seeds=[1]).read()
-        return batch.target_rows.num_rows
+        return batch.target_layout.num_rows
 
     return work
 

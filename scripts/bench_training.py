@@ -24,7 +24,7 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -50,8 +50,8 @@ from mt.train.update import Updater
 WARM_UP, COUNTED, PARTED = 10, 40, 10
 
 
-def linear_weights(layers: Iterable[nn.Module]) -> int:
-    return sum(m.weight.numel() for layer in layers for m in layer.modules() if isinstance(m, nn.Linear))
+def linear_weights(module: nn.Module) -> int:
+    return sum(m.weight.numel() for m in module.modules() if isinstance(m, nn.Linear))
 
 
 def flops(model: Transformer, src_tokens: int, tgt_tokens: int) -> float:
@@ -161,11 +161,11 @@ def step_by_parts(updater: Updater, stream: BatchStream, clock: Clock, config: C
     with clock.part("data"):
         batch = next(stream).to(updater.device)
     with clock.part("forward"), autocast(updater.device, precision):
-        hidden = model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
+        hidden = model(batch.source, batch.target_in, batch.target_layout)
     with clock.part("loss"):
         loss = cross_entropy(hidden.to(dtype), model.out_weight, batch.target_out, config.loss.label_smoothing)
     with clock.part("backward"):
-        (loss.smoothed / batch.target_rows.num_rows).backward()
+        (loss.smoothed / batch.target_layout.num_rows).backward()
     with clock.part("optimiser"):
         nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip_norm or float("inf"))
         updater.optimizer.step()
@@ -180,8 +180,8 @@ def peak_memory(device: torch.device) -> float:
 
 
 def report(model: Transformer, seconds: list[float], batches: list[Batch], budget: int, peak: float) -> None:
-    src = [batch.source_rows.num_rows for batch in batches]
-    tgt = [batch.target_rows.num_rows for batch in batches]
+    src = [batch.source.layout.num_rows for batch in batches]
+    tgt = [batch.target_layout.num_rows for batch in batches]
     rates = [t / s for t, s in zip(tgt, seconds, strict=True)]
     used = [flops(model, s, t) / x / peak for s, t, x in zip(src, tgt, seconds, strict=True)]
     print(

@@ -29,7 +29,7 @@ def search_all(translator: Translator, source: list[list[int]], beam: int, size:
     """The best of each sentence, in batches of `size`."""
     search = translator._search(translator.options(beam=beam))
     found: list[Hypothesis] = []
-    with torch.inference_mode(), translator.stepper.autocast():
+    with torch.inference_mode(), translator.stepper.prepared():
         for start in range(0, len(source), size):
             results = beam_search(translator.stepper, source[start : start + size], search=search)
             found += [best[0] for best in results]

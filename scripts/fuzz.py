@@ -41,7 +41,7 @@ from mt.corpus.archive import read_zip
 from mt.corpus.readers import read_pairs
 from mt.errors import MtError
 from mt.models import Description, read_model
-from mt.nn.transformer import Transformer
+from mt.nn.encoders import text_model
 from mt.tokenizer import train_tokenizer
 
 SECONDS, MEMORY = 10, 1 << 30
@@ -134,7 +134,7 @@ def good_model() -> dict[str, bytes | dict]:
         src="en", tgt="de", src_size=size, tgt_size=size, max_length=64, precision=Precision.fp32, model=shape,
         decode=DecodeConfig(),
     )  # fmt: skip
-    weights = {name: p.detach() for name, p in Transformer(shape, src_size=size, tgt_size=size).named_parameters()}
+    weights = {name: p.detach() for name, p in text_model(shape, src_size=size, tgt_size=size).named_parameters()}
     return {**told.files(tokenizer), "model.safetensors": weights}
 
 

@@ -88,7 +88,7 @@ def small_model():
     import torch
 
     from mt.config import Activation, ModelConfig, NormKind, NormPlacement, Positions, Tying
-    from mt.nn.transformer import Transformer
+    from mt.nn.encoders import text_model
 
     kinds = {
         "norm": NormPlacement,
@@ -102,7 +102,7 @@ def small_model():
     def make(*, seed=0, src_size=19, tgt_size=19, **options):
         options = {name: kinds[name](value) if name in kinds else value for name, value in options.items()}
         torch.manual_seed(seed)
-        model = Transformer(ModelConfig(**{**small, **options}), src_size=src_size, tgt_size=tgt_size)
+        model = text_model(ModelConfig(**{**small, **options}), src_size=src_size, tgt_size=tgt_size)
         with torch.no_grad():
             for parameter in model.parameters():
                 if parameter.dim() == 1:  # norms and biases start at one and zero, which would hide their absence

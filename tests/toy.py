@@ -10,6 +10,7 @@ import torch
 from mt.batching import BatchStream, TokenizedCorpus
 from mt.config import BatchConfig, ModelConfig, OptimConfig, Precision, TokenizerConfig
 from mt.corpus.pair import Origin, Pair
+from mt.nn.encoders import text_model
 from mt.nn.transformer import Transformer
 from mt.optim import make_optimizer
 from mt.tokenizer import Tokenizer, train_tokenizer
@@ -51,7 +52,7 @@ def tiny_config(**options) -> ModelConfig:
 def tiny_model(seed: int = 0, **options) -> Transformer:
     torch.manual_seed(seed)
     size = number_tokenizer().tgt_size
-    return Transformer(tiny_config(**options), src_size=size, tgt_size=size)
+    return text_model(tiny_config(**options), src_size=size, tgt_size=size)
 
 
 def updater_of(model: Transformer, precision: Precision = Precision.fp32, *, smoothing=0.1, guide=None, accelerate=None,

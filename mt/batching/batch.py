@@ -1,9 +1,9 @@
-"""Packed rows of some sentence pairs, as the model takes them; all in vectorised steps."""
+"""Some pairs as the model takes them, made in vectorised steps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, chain
-from typing import NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,79 +12,59 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mt.nn.ragged import Ragged
+from mt.nn.source import FrameSource, Source, TokenSource
 
-Ids = Sequence[Sequence[int]]  # pieces of some sentences
+Ids = Sequence[Sequence[int]]  # token ids of some sentences
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Packed rows of some sentence pairs. The target goes in shifted right by one and comes out ended by `eos`."""
+    """The source of some pairs, and packed rows of their targets, which go in shifted right by one and come out ended
+    by `eos`."""
 
-    source: Int[Tensor, " S"]
-    source_rows: Ragged
+    source: Source
     target_in: Int[Tensor, " T"]
     target_out: Int[Tensor, " T"]
-    target_rows: Ragged
+    target_layout: Ragged
     indices: tuple[int, ...]  # of the pairs in their corpus, whose `pairs[i].origin` tells file and line
 
     def to(self, device: torch.device) -> "Batch":
-        if self.source.device == device:
+        if self.target_in.device == device:
             return self
         # A copy to a GPU is queued, not waited for, where the memory is pinned; a copy from one must be waited for.
         ahead = device.type == "cuda"
         return replace(
             self,
             source=self.source.to(device, non_blocking=ahead),
-            source_rows=_moved(self.source_rows, device, ahead),
             target_in=self.target_in.to(device, non_blocking=ahead),
             target_out=self.target_out.to(device, non_blocking=ahead),
-            target_rows=_moved(self.target_rows, device, ahead),
+            target_layout=self.target_layout.to(device, non_blocking=ahead),
+        )
+
+    def part(self, first: int, last: int) -> "Batch":
+        """The pairs from `first` up to, not including, `last`. Waits for a GPU that holds the batch."""
+        layout, rows = self.target_layout.part(first, last)
+        return Batch(
+            self.source.part(first, last), self.target_in[rows], self.target_out[rows], layout, self.indices[first:last]
         )
 
     def halves(self) -> "tuple[Batch, Batch] | None":
-        """Two batches that hold the sentences of this one in their order, as equal in rows of both sides as can be.
+        """Two batches that hold the pairs of this one in their order, as equal in rows of both sides as can be.
 
-        None: there is one sentence only. Waits for a GPU that holds the batch.
+        None: there is one pair only. Waits for a GPU that holds the batch.
         """
-        src, tgt = self.source_rows.lengths.tolist(), self.target_rows.lengths.tolist()
-        if len(src) < 2:
+        count = len(self.indices)
+        if count < 2:
             return None
-        ends = list(accumulate(s + t for s, t in zip(src, tgt, strict=True)))
-        middle = min(range(1, len(src)), key=lambda n: abs(2 * ends[n - 1] - ends[-1]))
-        s, t = sum(src[:middle]), sum(tgt[:middle])
-        return (
-            Batch(
-                self.source[:s],
-                _rows(self.source_rows.lengths[:middle], src[:middle]),
-                self.target_in[:t],
-                self.target_out[:t],
-                _rows(self.target_rows.lengths[:middle], tgt[:middle]),
-                self.indices[:middle],
-            ),
-            Batch(
-                self.source[s:],
-                _rows(self.source_rows.lengths[middle:], src[middle:]),
-                self.target_in[t:],
-                self.target_out[t:],
-                _rows(self.target_rows.lengths[middle:], tgt[middle:]),
-                self.indices[middle:],
-            ),
-        )
-
-
-def _moved(rows: Ragged, device: torch.device, ahead: bool) -> Ragged:
-    lengths = rows.lengths.to(device, non_blocking=ahead)
-    return Ragged(lengths, num_rows=rows.num_rows, max_length=rows.max_length)
-
-
-def _rows(lengths: Tensor, told: list[int]) -> Ragged:
-    return Ragged(lengths, num_rows=sum(told), max_length=max(told))
+        ends = (self.source.layout.lengths + self.target_layout.lengths).cumsum(0).tolist()
+        middle = min(range(1, count), key=lambda n: abs(2 * ends[n - 1] - ends[-1]))
+        return self.part(0, middle), self.part(middle, count)
 
 
 class Flat(NamedTuple):
-    """Sentences that lie somewhere in one array: sentence `i` is `ids[starts[i] : starts[i] + lengths[i]]`."""
+    """Items that lie somewhere in one array: item `i` is `rows[starts[i] : starts[i] + lengths[i]]`."""
 
-    ids: NDArray[np.int32]
+    rows: NDArray[np.int32] | NDArray[np.float32]  # token ids [N], or frames [N, F]
     starts: NDArray[np.int64]
     lengths: NDArray[np.int64]
 
@@ -94,44 +74,54 @@ class Flat(NamedTuple):
         ids = np.fromiter(chain.from_iterable(sentences), np.int32, int(lengths.sum()))
         return cls(ids, lengths.cumsum() - lengths, lengths)
 
-    def packed(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The sentences of `order`, end to end."""
+    def packed(self, order: NDArray[np.int64]) -> NDArray[Any]:
+        """The items of `order`, end to end; ids as torch looks them up."""
         lengths = self.lengths[order]
         ends = lengths.cumsum()
         shifts = np.repeat(self.starts[order] - (ends - lengths), lengths)
-        return self.ids[shifts + np.arange(len(shifts))].astype(np.int64)
+        rows = self.rows[shifts + np.arange(len(shifts))]
+        return rows if rows.dtype == np.float32 else rows.astype(np.int64)
+
+    def source(self, order: NDArray[np.int64]) -> Source:
+        """The same as the source side of a batch: text, or frames where the rows are no integers."""
+        rows, layout = torch.from_numpy(self.packed(order)), layout_of(self.lengths[order])
+        return FrameSource(rows, layout) if rows.is_floating_point() else TokenSource(rows, layout)
+
+
+def layout_of(lengths: NDArray[np.int64]) -> Ragged:
+    return Ragged(torch.from_numpy(lengths), num_rows=int(lengths.sum()), max_length=int(lengths.max()))
 
 
 def shifted(
-    packed: NDArray[np.int64], lengths: NDArray[np.int64], *, bos: int, eos: int
+    packed: NDArray[Any], lengths: NDArray[np.int64], *, bos: int, eos: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Bare target pieces, end to end, as what goes into the decoder (`bos` first) and what comes out (`eos` last)."""
+    """Target tokens without marks, end to end, as what goes into the decoder (`bos` first) and what comes out (`eos`
+    last)."""
     ends = (lengths + 1).cumsum()
     target_in, target_out = (np.empty(len(packed) + len(lengths), np.int64) for _ in range(2))
     for made, marks, mark in ((target_in, ends - lengths - 1, bos), (target_out, ends - 1, eos)):
-        piece = np.ones(len(made), bool)
-        piece[marks] = False
-        made[piece] = packed
+        own = np.ones(len(made), bool)
+        own[marks] = False
+        made[own] = packed
         made[marks] = mark
     return target_in, target_out
 
 
 def pack_batch(source: Flat, target: Flat, indices: Sequence[int], *, bos: int, eos: int) -> Batch:
-    """All sentences of `source` and `target`, which are bare pieces there."""
+    """All items of `source`, and all sentences of `target`, without marks there."""
     order = np.arange(len(source.lengths))
     target_in, target_out = shifted(target.packed(order), target.lengths, bos=bos, eos=eos)
     return Batch(
-        torch.from_numpy(source.packed(order)),
-        Ragged.from_lengths(source.lengths.tolist()),
+        source.source(order),
         torch.from_numpy(target_in),
         torch.from_numpy(target_out),
-        Ragged.from_lengths((target.lengths + 1).tolist()),
+        layout_of(target.lengths + 1),
         tuple(indices),
     )
 
 
 def make_batch(source: Ids, target: Ids, indices: Sequence[int], *, bos: int, eos: int) -> Batch:
-    """Args: source: pieces ended by `eos`; target: bare pieces."""
+    """Args: source: token ids ended by `eos`; target: token ids without marks."""
     return pack_batch(Flat.of(source), Flat.of(target), indices, bos=bos, eos=eos)
 
 

@@ -1,4 +1,4 @@
-"""The text of a run as pieces."""
+"""The text of a run as token ids."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -19,9 +19,9 @@ ROWS = 16384  # pairs that are tokenised, and written, together
 
 
 class TokenizedCorpus:
-    """Pairs as pieces. Pairs with more than `max_length` rows on a side are left out and counted in `num_too_long`.
+    """Pairs as token ids. Pairs with more than `max_length` rows on a side are left out and counted in `num_too_long`.
 
-    `pairs`, `source` and `target` are sequences that read from the table when they are asked.
+    `pairs`, `source` and `target` are sequences that read from the table when they are indexed.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class TokenizedCorpus:
 
     @property
     def source(self) -> Pieces:
-        """Pieces ended by `eos`."""
+        """Token ids ended by `eos`."""
         return self.table.source
 
     @property
     def target(self) -> Pieces:
-        """Bare pieces."""
+        """Token ids without marks."""
         return self.table.target
 
     @property
@@ -103,7 +103,7 @@ def in_budget(corpus: TokenizedCorpus, budget: int) -> Iterator[Batch]:
 
 
 def _write(sink: pa.NativeFile, pairs: Sequence[Pair], tokenizer: Tokenizer, max_length: int | None) -> Facts:
-    """Tokenise and write, some pairs at a time, for lists of pieces take fifty times the room of an array."""
+    """Tokenise and write, some pairs at a time, for lists of token ids take fifty times the memory of an array."""
     digest, files = hashlib.sha256(), dict[str, int]()
     read = kept = source_pieces = target_pieces = 0
     stream = iter(pairs)

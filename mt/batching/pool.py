@@ -5,7 +5,7 @@ pool that another process made travels as a handful of tensors in shared memory.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,10 +13,11 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mt.batching.batch import Batch, Flat, cut_sorted, shifted
+from mt.batching.batch import Batch, Flat, cut_sorted, layout_of, shifted
 from mt.batching.corpus import TokenizedCorpus
 from mt.config import BatchConfig
 from mt.nn.ragged import Ragged
+from mt.nn.source import Source
 
 Where = tuple[int, int]  # epoch, pool
 
@@ -29,46 +30,35 @@ def mix(*numbers: int) -> int:
 
 @dataclass(frozen=True)
 class Pool:
-    """The batches of one pool, end to end: `P` sentences of `S` source and `T` target rows in all."""
+    """The batches of one pool, end to end: `P` pairs with `T` target rows in all."""
 
     where: Where
-    source: Int[Tensor, " S"]
+    source: Source
     target_in: Int[Tensor, " T"]
     target_out: Int[Tensor, " T"]
-    source_lengths: Int[Tensor, " P"]
-    target_lengths: Int[Tensor, " P"]
+    target_layout: Ragged
     members: Int[Tensor, " P"]  # indices in the corpus
-    # For each batch: where its sentences and its rows end, after a 0; its longest sentence on either side.
-    sentences: list[int]
-    source_rows: list[int]
-    target_rows: list[int]
-    source_longest: list[int]
-    target_longest: list[int]
+    ends: list[int]  # 0, and where the pairs of each batch end
 
     @property
     def num_batches(self) -> int:
-        return len(self.source_longest)
+        return len(self.ends) - 1
 
     def indices(self, n: int) -> tuple[int, ...]:
         """Which pairs of the corpus batch `n` holds."""
-        return tuple(self.members[slice(*self.sentences[n : n + 2])].tolist())
+        return tuple(self.members[slice(*self.ends[n : n + 2])].tolist())
 
     def batch(self, n: int) -> Batch:
-        whose = slice(*self.sentences[n : n + 2])
-        (s0, s1), (t0, t1) = self.source_rows[n : n + 2], self.target_rows[n : n + 2]
+        first, last = self.ends[n : n + 2]
+        layout, rows = self.target_layout.part(first, last)
         return Batch(
-            self.source[s0:s1],
-            Ragged(self.source_lengths[whose], num_rows=s1 - s0, max_length=self.source_longest[n]),
-            self.target_in[t0:t1],
-            self.target_out[t0:t1],
-            Ragged(self.target_lengths[whose], num_rows=t1 - t0, max_length=self.target_longest[n]),
-            self.indices(n),
+            self.source.part(first, last), self.target_in[rows], self.target_out[rows], layout, self.indices(n)
         )
 
     def pin_memory(self) -> "Pool":
         """The same in memory from which a GPU copies by itself; torch's DataLoader knows this method by its name."""
-        pinned = {name: value.pin_memory() for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return Pool(**{**vars(self), **pinned})
+        pinned = {name: part.pin_memory() for name, part in vars(self).items() if hasattr(part, "pin_memory")}
+        return replace(self, **pinned)
 
 
 class Pools:
@@ -98,22 +88,17 @@ class Pools:
         turns = torch.randperm(len(cuts) - 1, generator=shuffle).tolist()
         batches = [order[cuts[n] : cuts[n + 1]] for n in turns]
         order = np.concatenate(batches)
-        src, tgt = src[order], tgt[order]
-        sentences = np.cumsum([0, *map(len, batches)])
-        target_in, target_out = shifted(target.packed(order), tgt - 1, bos=tokenizer.bos, eos=tokenizer.eos)
+        target_in, target_out = shifted(
+            target.packed(order), target.lengths[order], bos=tokenizer.bos, eos=tokenizer.eos
+        )
         return Pool(
             where,
-            source=torch.from_numpy(source.packed(order)),
+            source=source.source(order),
             target_in=torch.from_numpy(target_in),
             target_out=torch.from_numpy(target_out),
-            source_lengths=torch.from_numpy(src),
-            target_lengths=torch.from_numpy(tgt),
+            target_layout=layout_of(tgt[order]),
             members=torch.from_numpy(members[order]),
-            sentences=sentences.tolist(),
-            source_rows=np.append(0, src.cumsum())[sentences].tolist(),
-            target_rows=np.append(0, tgt.cumsum())[sentences].tolist(),
-            source_longest=np.maximum.reduceat(src, sentences[:-1]).tolist(),
-            target_longest=np.maximum.reduceat(tgt, sentences[:-1]).tolist(),
+            ends=np.cumsum([0, *map(len, batches)]).tolist(),
         )
 
     def _order(self, epoch: int) -> NDArray[np.int64]:

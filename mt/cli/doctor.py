@@ -130,6 +130,7 @@ def _try_toy(folder: Path) -> str | None:
     from mt.config import DecodeConfig, ModelConfig, OptimConfig, Precision, TokenizerConfig
     from mt.loading import load
     from mt.models import Description
+    from mt.nn.encoders import text_model
     from mt.nn.transformer import Transformer
     from mt.optim import make_optimizer
     from mt.tokenizer import train_tokenizer
@@ -141,7 +142,7 @@ def _try_toy(folder: Path) -> str | None:
 
     def train() -> tuple[list[float], Transformer]:
         torch.manual_seed(1)
-        model = Transformer(shape, src_size=size, tgt_size=size)
+        model = text_model(shape, src_size=size, tgt_size=size)
         return _losses(model, make_optimizer(model, OptimConfig(lr=1e-2)), pieces), model
 
     (first, model), (second, _) = train(), train()
@@ -172,9 +173,9 @@ def _losses(model: Any, optimizer: Any, pieces: Any) -> list[float]:
     for _ in range(40):
         loss = batch_loss(model, batch, Precision.fp32, 0.0)
         optimizer.zero_grad()
-        (loss.smoothed / batch.target_rows.num_rows).backward()
+        (loss.smoothed / batch.target_layout.num_rows).backward()
         optimizer.step()
-        losses.append(loss.nll.item() / batch.target_rows.num_rows)
+        losses.append(loss.nll.item() / batch.target_layout.num_rows)
     return losses
 
 

@@ -43,10 +43,11 @@ from mt.decode.greedy import greedy_search, staying
 from mt.decode.groups import different, expand_groups
 from mt.decode.rules import Rule, apply_rules
 from mt.decode.search import Hypothesis, Search
-from mt.decode.stepper import AskingStepper, Stepper
+from mt.decode.stepper import AttentionStepper, Stepper
 from mt.decode.terms import Progress, Terms
 from mt.decode.trellis import ROOT, Kept, Trellis
 from mt.errors import ConfigError
+from mt.nn.source import Items
 
 
 @dataclass(slots=True)
@@ -88,13 +89,13 @@ class Beams:
 @torch.inference_mode()
 def beam_search(
     stepper: Stepper,
-    source: list[list[int]],
+    source: Items,
     *,
     search: Search,
     rules: Sequence[Rule] = (),
     terms: Terms | None = None,
 ) -> list[list[Hypothesis]]:
-    """The `search.nbest` best translations of each source sentence (piece ids, ended by eos), best first.
+    """The `search.nbest` best translations of each source item (of text: token ids, ended by eos), best first.
 
     No sentence goes empty-handed: hypotheses cut at the maximum length fill the places that finished ones leave, and
     rank behind them. A sentence's result does not depend on the others in the batch if the stepper's rows do not.
@@ -111,7 +112,7 @@ def beam_search(
 
 
 def search_beams(
-    stepper: Stepper, source: list[list[int]], search: Search, rules: Sequence[Rule], terms: Terms | None = None
+    stepper: Stepper, source: Items, search: Search, rules: Sequence[Rule], terms: Terms | None = None
 ) -> list[list[Hypothesis]]:
     """The loop of `beam_search`."""
     if not source:
@@ -121,8 +122,8 @@ def search_beams(
     rules = (search.never(), *rules)
     stepper.start(source)
     beams = first_beams(limits, search.groups, stepper.device, terms)
-    asking = listening(stepper) if search.coverage_penalty else None
-    if asking:
+    attention = keeping_weights(stepper) if search.coverage_penalty else None
+    if attention:
         beams.coverage = Coverage.first(search.coverage_penalty, source, search.groups, stepper.device)
     tokens = torch.full((len(source),), search.bos, device=stepper.device)
     trellis = Trellis()
@@ -135,8 +136,8 @@ def search_beams(
             fan_out = torch.arange(len(source), device=stepper.device).repeat_interleave(search.groups)
             stepper.reorder(fan_out)
             log_probs = log_probs[fan_out]
-        if asking and beams.coverage:
-            beams.coverage = beams.coverage.add(asking.asked())
+        if attention and beams.coverage:
+            beams.coverage = beams.coverage.add(attention.weights())
         owner = (beams.owner // search.groups).repeat_interleave(beams.node.shape[1])
         log_probs = apply_rules(rules, beams.prefix.flatten(0, 1), log_probs, owner)
         candidates, progress = choose(beams, log_probs, search, terms)
@@ -177,13 +178,11 @@ def first_beams(limits: list[int], groups: int, device: torch.device, terms: Ter
     )
 
 
-def listening(stepper: Stepper) -> AskingStepper:
-    """The stepper, which now keeps what it asks. Raises: ConfigError: when it cannot."""
-    if not isinstance(stepper, AskingStepper):
-        raise ConfigError(
-            "`decode.coverage_penalty` needs models that tell what they ask of the source; leave it at 0."
-        )
-    stepper.listen()
+def keeping_weights(stepper: Stepper) -> AttentionStepper:
+    """The stepper, which now keeps its attention weights. Raises: ConfigError: when it cannot."""
+    if not isinstance(stepper, AttentionStepper):
+        raise ConfigError("`decode.coverage_penalty` needs models that give their attention weights; leave it at 0.")
+    stepper.keep_weights()
     return stepper
 
 

@@ -10,6 +10,7 @@ from mt.decode.candidates import best_piece
 from mt.decode.rules import Rule, apply_rules
 from mt.decode.search import Hypothesis, Search
 from mt.decode.stepper import Stepper
+from mt.nn.source import Items
 
 
 def staying(going: Bool[Tensor, " B"]) -> Int[Tensor, " B2"]:
@@ -76,7 +77,7 @@ class Transcript:
 
 @torch.inference_mode()
 def greedy_search(
-    stepper: Stepper, source: list[list[int]], *, search: Search, rules: Sequence[Rule] = ()
+    stepper: Stepper, source: Items, *, search: Search, rules: Sequence[Rule] = ()
 ) -> list[list[Hypothesis]]:
     """The one translation of each source sentence that takes the best piece at every step.
 

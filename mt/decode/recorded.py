@@ -1,18 +1,18 @@
-"""Steps of a search as one launch each: recorded in CUDA graphs, replayed for every step of the same shape.
+"""Steps of a search as one launch each: CUDA graphs, replayed for every step of the same shape.
 
 A small model's step is some 150 kernels of a few microseconds each, and the host takes longer to launch them than the
-GPU to run them. A recording reads and writes the same memory, in the same shapes, every time. Hence:
+GPU to run them. A graph reads and writes the same memory, in the same shapes, every time. Hence:
 
-- The state of a search moves into a `Room`, memory that stays where it is from batch to batch. All shapes lie at its
+- The state of a search moves into `Buffers`, memory that stays where it is from batch to batch. All shapes begin at its
   front, sentence after sentence. Sentences that leave a batch make it shorter and nothing else (`mt.nn.cache.move`),
-  so that the recording of a smaller shape finds those that stay where it expects them.
+  so that the graph of a smaller shape finds the remaining ones where it expects them.
 - Sizes are rounded up to powers of two, so that there are few shapes. Places that are added hold zeros and are hidden.
-  Sentences that are added are rows that nobody reads, made of what an earlier batch left there: nothing that a step
-  does crosses from one sentence to another.
+  Sentences that are added are padding with the contents of an earlier batch, which nobody reads: nothing in a step
+  crosses from one sentence to another.
 - The weights are a copy of the model's, in the precision of the search, renewed where they are before every search.
 
-What is recorded ends at the hidden rows. The choice of places needs the host, as search does, and log-probabilities
-are the caller's to write into: recorded, they would have to be copied, and every recording would keep `[R, V]` of them.
+A graph ends at the hidden rows. The choice of places needs the host, as search does, and log-probabilities are the
+caller's to write into: inside, they would have to be copied, and every graph would keep `[R, V]` of them.
 """
 
 from collections import Counter
@@ -34,12 +34,12 @@ from mt.nn.packed import copied
 from mt.nn.transformer import Transformer, count_parameters
 from mt.recording import SMALL, new_pool, record
 
-FEWEST_PLACES = 64  # for nodes of a sentence: short translations never have to move on
-FEWEST_PIECES = 16  # of a source sentence
+FEWEST_PLACES = 64  # for nodes of a sentence: short translations never have to move
+FEWEST_SOURCE_ROWS = 16  # of a source sentence
 MOST_RECORDINGS = 64
 WRONG = 0.02  # of the largest number: the same sums in another order differ by less, in 16 bits too
-# Guesses, not measured. A recording takes the time of so many steps that are not recorded; a shape that comes less
-# often than that gains nothing, and one that does has lost half at worst.
+# Guesses, not measured. Capturing a graph takes the time of so many plain steps; a shape that comes less often than
+# that gains nothing, and one that does has lost half at worst.
 STEPS_BEFORE = 20
 USUAL_ROWS = 256
 
@@ -52,7 +52,7 @@ def recording_pays(model: Transformer) -> bool:
 
 @dataclass(frozen=True)
 class Shape:
-    """Of a recorded step."""
+    """Of a step."""
 
     sentences: int
     width: int  # hypotheses of each
@@ -68,7 +68,7 @@ class Shape:
             sentences=power_of_two(sentences),
             width=width,
             places=max(FEWEST_PLACES, power_of_two(places)),
-            pieces=max(FEWEST_PIECES, power_of_two(pieces)),
+            pieces=max(FEWEST_SOURCE_ROWS, power_of_two(pieces)),
         )
 
 
@@ -77,23 +77,23 @@ def power_of_two(size: int) -> int:
     return 1 << (size - 1).bit_length()
 
 
-class Room:
+class Buffers:
     """Memory for the state of a search, whatever its shape, up to a size."""
 
     def __init__(self, model: Transformer, *, places: int, pieces: int) -> None:
         """Args: places, pieces: of all sentences together."""
-        attention = model.decoder[0].self_attention
+        attention = model.decoder.layers[0].self_attention
         self.heads, self.size = attention.kv_heads, attention.size
         self.places, self.pieces = places, pieces
         row = self.heads * self.size
         # Not of inference mode: who steps outside it may write here, too.
         with torch.inference_mode(False):
-            self.past = [model.tgt_weight.new_zeros(2, places * row) for _ in model.decoder]
-            self.memory = [model.tgt_weight.new_zeros(2, pieces * row) for _ in model.decoder]
+            self.past = [model.tgt_weight.new_zeros(2, places * row) for _ in model.decoder.layers]
+            self.memory = [model.tgt_weight.new_zeros(2, pieces * row) for _ in model.decoder.layers]
             self.memory_bias = model.tgt_weight.new_zeros(pieces)
 
     def state(self, sentences: int, shape: Shape) -> DecoderState:
-        """A state of so many sentences at the front; only its keys, values and the bias on the memory are room."""
+        """A state of so many sentences. Its keys, values and the bias on the memory lie at the front of the buffers."""
         B, W, N, L = sentences, shape.width, shape.places, shape.pieces
         G, K = self.heads, self.size
         seen = torch.zeros(B, W, N, dtype=torch.bool, device=self.memory_bias.device)
@@ -118,15 +118,15 @@ def front(memory: Float[Tensor, " M"], *sizes: int) -> Float[Tensor, "..."]:
 class Recording:
     """One step, of one shape."""
 
-    def __init__(self, model: Transformer, room: Room, shape: Shape) -> None:
-        """Nothing is recorded yet."""
+    def __init__(self, model: Transformer, buffers: Buffers, shape: Shape) -> None:
+        """Nothing is captured yet."""
         self.model = model
         self.device = model.tgt_weight.device
         with torch.inference_mode(False):
-            self.state = room.state(shape.sentences, shape)
+            self.state = buffers.state(shape.sentences, shape)
             self.tokens = torch.zeros(shape.sentences * shape.width, dtype=torch.long, device=self.device)
             self.positions = torch.zeros_like(self.tokens)
-        self.own_rows = 0  # of the step that was taken; those behind them are nobody's
+        self.own_rows = 0  # of the step that was taken; those behind them are padding
         self.replay: Callable[[], None]
         self.hidden: Float[Tensor, "R D"]
 
@@ -139,7 +139,7 @@ class Recording:
         self.state.past_bias[:sentences].copy_(state.past_bias)
 
     def make(self, pool: object) -> None:
-        """Record it, with a step that was taken: it is done several times, to the same end.
+        """Capture it, with a step that was taken, which runs several times with the same result.
 
         Raises: RuntimeError: where a replay is not what the step itself is.
         """
@@ -155,11 +155,11 @@ class Recording:
 
     def _work(self) -> list[Tensor]:
         with autocast(self.device, Precision.fp32):  # off: the weights are of the precision of the search
-            return [self.model.step_at(self.tokens, self.positions, self.state)]
+            return [self.model.decoder.step(self.tokens, self.positions, self.state)]
 
 
 class RecordedSteps:
-    """Steps of one model in one precision, recorded at need, kept from search to search."""
+    """Steps of one model in one precision, captured when their shape recurs, kept from search to search."""
 
     def __init__(self, model: Transformer, precision: Precision) -> None:
         with torch.inference_mode(False), torch.no_grad():
@@ -167,7 +167,7 @@ class RecordedSteps:
             self.model = deepcopy(copied(model, autocast_dtype(precision)))
         self.device = model.tgt_weight.device
         self.weights = count_parameters(model)
-        self.room: Room | None = None
+        self.buffers: Buffers | None = None
         self.steps: Counter[Shape] = Counter()
         self.recordings: dict[Shape, Recording] = {}
         self.pool: object = None
@@ -182,43 +182,43 @@ class RecordedSteps:
 
     def step(self, tokens: Int[Tensor, " R"], state: DecoderState) -> Float[Tensor, "R D"]:
         """`Transformer.step` of the copy. The result is to be read before the next step."""
-        if self.failed or state.asked is not None or self.weights * len(tokens) >= SMALL:
+        if self.failed or state.attended is not None or self.weights * len(tokens) >= SMALL:
             return self.model.step(tokens, state)
         state.advance(len(tokens))
         shape = Shape.of(state)
-        room = self.settle(state, shape)
+        buffers = self.move_into_buffers(state, shape)
         recording = self.recordings.pop(shape, None)
         if recording is not None:
             recording.take(tokens, state)
             self.recordings[shape] = recording  # behind the others: the first is the one not used for longest
-        elif room is not None:
-            recording = self.new_recording(tokens, state, shape, room)
+        elif buffers is not None:
+            recording = self.new_recording(tokens, state, shape, buffers)
         if recording is None:
-            return self.model.step_at(tokens, torch.full_like(tokens, state.position - 1), state)
+            return self.model.decoder.step(tokens, torch.full_like(tokens, state.position - 1), state)
         recording.replay()
         return recording.hidden[: len(tokens)]
 
-    def settle(self, state: DecoderState, shape: Shape) -> Room | None:
-        """Have the state in the room, laid out in this shape. A room that is too small gives way to a larger one. None:
-        there is no memory for that; the state is where it was."""
+    def move_into_buffers(self, state: DecoderState, shape: Shape) -> Buffers | None:
+        """Lay the state out in the buffers, in this shape; larger ones replace those that are too small. None: there is
+        no memory for that; the state is where it was."""
         places, pieces = shape.sentences * shape.places, shape.sentences * shape.pieces
-        room = self.room
-        if room is None or room.places < places or room.pieces < pieces:
-            had = (0, 0) if room is None else (room.places, room.pieces)
+        buffers = self.buffers
+        if buffers is None or buffers.places < places or buffers.pieces < pieces:
+            had = (0, 0) if buffers is None else (buffers.places, buffers.pieces)
             self.recordings.clear()  # they know only the old one
             try:
-                room = self.room = Room(self.model, places=max(places, had[0]), pieces=max(pieces, had[1]))
+                buffers = self.buffers = Buffers(self.model, places=max(places, had[0]), pieces=max(pieces, had[1]))
             except Exception as error:
                 self.give_up(error)
                 return None
-        if not state.past[0].lies_at(room.past[0].data_ptr(), shape.places):
-            state.settle(room.state(state.num_sentences, shape))
-        return room
+        if not state.past[0].lies_at(buffers.past[0].data_ptr(), shape.places):
+            state.move_into(buffers.state(state.num_sentences, shape))
+        return buffers
 
     def new_recording(
-        self, tokens: Int[Tensor, " R"], state: DecoderState, shape: Shape, room: Room
+        self, tokens: Int[Tensor, " R"], state: DecoderState, shape: Shape, buffers: Buffers
     ) -> Recording | None:
-        """A recording of this step, which has not run yet. None: the shape has not come often enough, or none can be
+        """A graph of this step, which has not run yet. None: the shape has not come often enough, or no graph can be
         made here."""
         self.steps[shape] += 1
         if self.steps[shape] <= STEPS_BEFORE:
@@ -228,7 +228,7 @@ class RecordedSteps:
             del self.recordings[unused], self.steps[unused]
         if not self.recordings:
             self.pool = new_pool(tokens.device)
-        recording = Recording(self.model, room, shape)
+        recording = Recording(self.model, buffers, shape)
         recording.take(tokens, state)
         try:
             recording.make(self.pool)
@@ -239,10 +239,10 @@ class RecordedSteps:
         return recording
 
     def give_up(self, error: Exception) -> None:
-        """Record nothing from now on, and say so."""
+        """Capture nothing from now on, with a warning."""
         self.failed = True
         self.recordings.clear()
-        self.room = self.pool = None
+        self.buffers = self.pool = None
         logger.warning(f"no step of a search can be recorded here, and it goes on without ({in_short(error)})")
 
 

@@ -19,6 +19,7 @@ from mt.decode.options import Sampling
 from mt.decode.rules import Rule, apply_rules
 from mt.decode.search import Hypothesis, Search
 from mt.decode.stepper import Stepper
+from mt.nn.source import Items
 
 LEAVING_SHARE = 0.25  # of the rows: ranks are closed when so many can go
 UNIFORM_BITS = 48  # 53 would fit a double; with fewer, u * total is less than the total after rounding, too
@@ -27,7 +28,7 @@ UNIFORM_BITS = 48  # 53 would fit a double; with fewer, u * total is less than t
 @torch.inference_mode()
 def sample_search(
     stepper: Stepper,
-    source: list[list[int]],
+    source: Items,
     *,
     search: Search,
     sampling: Sampling,

@@ -59,11 +59,10 @@ class Scorer:
         ]
         order = sorted((i for i, problem in enumerate(found) if not problem), key=lambda i: (sizes[1][i], sizes[0][i]))
         stepper = self.translator.stepper
-        with torch.inference_mode(), stepper.autocast():
-            stepper.model.eval()
+        with torch.inference_mode(), stepper.prepared() as model:
             for batch in cut(order, max(self.translator.section.batch_tokens, most), *sizes):
                 pairs = [source[i] for i in batch], [target[i] for i in batch]
-                forced = force_batch(stepper.running(), *pairs, bos=tokenizer.bos, eos=tokenizer.eos)
+                forced = force_batch(model, *pairs, bos=tokenizer.bos, eos=tokenizer.eos)
                 for i, one in zip(batch, forced, strict=True):
                     values = one.log_probs.tolist()
                     found[i] = PairScore(sum(values), tokenizer.pieces_target(target[i]), values)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mt.config import DecodeConfig, LengthNorm
 from mt.decode.rules import BanPieces
 from mt.errors import require
+from mt.nn.source import Items
 
 
 @dataclass(kw_only=True, slots=True)
@@ -43,7 +44,7 @@ class Search(DecodeConfig):
             return math.inf
         return max(self.patience * self.beam, self.nbest) / self.groups
 
-    def max_lengths(self, source: list[list[int]]) -> list[int]:
+    def max_lengths(self, source: Items) -> list[int]:
         """The longest output of each sentence: `max_ratio * source pieces + max_extra`, at least 1."""
         lengths = [max(1, int(self.max_ratio * len(sentence)) + self.max_extra) for sentence in source]
         return lengths if self.max_length is None else [min(length, self.max_length) for length in lengths]

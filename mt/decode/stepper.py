@@ -10,31 +10,38 @@ once and never repeated per beam; only what it keeps per row (the decoder's cach
     step([a, b, c, d])   -> log-probabilities [4, V]
     reorder([3, 2], sentences=[1])  s0 leaves; the rows of s1 change places
 
-Letters in all of `mt.decode`: B sentences, W beams, R rows (B * W), V vocabulary, T pieces so far, C candidates.
+Letters in all of `mt.decode`: B sentences, W beams, R rows (B * W), V vocabulary, T tokens so far, C candidates.
 """
 
+from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mt.nn.source import Items
+
 
 @runtime_checkable  # so that shape checks in tests can tell one
 class Stepper(Protocol):
-    """One batch of sentences being translated, piece by piece. `start` begins the next batch and forgets the last."""
+    """One batch of sentences being translated, token by token. `start` begins the next batch and forgets the last."""
 
     @property
     def device(self) -> torch.device:
         """Where `step` and `reorder` expect their arguments."""
         ...
 
-    def start(self, source: list[list[int]]) -> None:
-        """Read a batch of source sentences (piece ids, ended by eos) and open one row for each."""
+    def prepared(self) -> AbstractContextManager[object]:
+        """Around whole searches, so that a model is made ready for them once."""
+        ...
+
+    def start(self, source: Items) -> None:
+        """Read a batch of source items (of text: token ids, ended by eos) and open one row for each."""
         ...
 
     def step(self, tokens: Int[Tensor, " R"]) -> Float[Tensor, "R V"]:
-        """Append one piece to every row; log-probabilities (float32) of the piece after it.
+        """Append one token to every row; log-probabilities (float32) of the token after it.
 
         The first call appends bos. The result is the caller's: search writes into it.
         """
@@ -50,13 +57,13 @@ class Stepper(Protocol):
 
 
 @runtime_checkable
-class AskingStepper(Stepper, Protocol):
-    """One that tells what its rows asked of the source."""
+class AttentionStepper(Stepper, Protocol):
+    """One that gives the attention weights of its rows on the source."""
 
-    def listen(self) -> None:
-        """From now until the next `start`, keep what each step asks."""
+    def keep_weights(self) -> None:
+        """From now until the next `start`, keep the weights of each step."""
         ...
 
-    def asked(self) -> Float[Tensor, "R S"]:
-        """How much each row of the last step asked each source piece; 0 beyond the end of its sentence."""
+    def weights(self) -> Float[Tensor, "R S"]:
+        """Of each row of the last step on each source row, the mean of all heads; 0 beyond the end of its item."""
         ...

@@ -1,7 +1,8 @@
 """A Transformer as search sees it: with a cache, and, as the oracle of its tests, without one."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -12,78 +13,91 @@ from mt.decode.recorded import RecordedSteps, recording_pays
 from mt.device import autocast, autocast_dtype
 from mt.matmul import has_bf16, onednn_is_faster
 from mt.nn.cache import DecoderState
-from mt.nn.packed import packed
+from mt.nn.packed import prepacked
 from mt.nn.ragged import pack
+from mt.nn.source import Items
 from mt.nn.transformer import Memory, Transformer
 
 
-class _Steps:
-    """What both steppers share: the model, where it is, and in what precision its products run."""
+@dataclass(frozen=True)
+class Prepared:
+    """What runs in place of a model during a search."""
 
-    def __init__(self, model: Transformer, precision: Precision = Precision.fp32) -> None:
+    model: Transformer  # the model itself or a copy of it
+    step: Callable[[Int[Tensor, " R"], DecoderState], Float[Tensor, "R D"]]
+    precision: Precision  # of autocast; fp32 where a copy already has the precision of the search
+
+
+class _Steps:
+    """What both steppers share: the model and its device."""
+
+    def __init__(self, model: Transformer) -> None:
         self.model = model
-        self.precision = precision
 
     @property
     def device(self) -> torch.device:
         return self.model.tgt_weight.device
 
-    def encode(self, model: Transformer, source: list[list[int]]) -> Memory:
-        ids, rows = pack(source)
-        return model.encode(ids.to(self.device), rows.to(self.device))
+    def encode(self, model: Transformer, source: Items) -> Memory:
+        return model.encode(model.encoder.pack(source).to(self.device))
 
     def log_probs(self, model: Transformer, hidden: Float[Tensor, "R D"]) -> Float[Tensor, "R V"]:
         x = model.logits(hidden).float()
-        # Where they are, on a CPU: a quarter faster than into fresh memory.
+        # In place on a CPU: a quarter faster than into fresh memory.
         return torch.log_softmax(x, -1, out=x if x.device.type == "cpu" and not x.requires_grad else None)
 
 
 class CachedStepper(_Steps):
-    """One row per hypothesis and step; keys and values of what came before are kept."""
+    """One row per hypothesis and step; keys and values of earlier positions are kept."""
 
     state: DecoderState
 
     def __init__(
         self, model: Transformer, precision: Precision = Precision.fp32, *, recording: bool | None = None
     ) -> None:
-        """Args: recording: whether steps are recorded (`mt.decode.recorded`); None: where it pays."""
-        super().__init__(model, precision)
+        """Args: recording: whether steps are CUDA graphs (`mt.decode.recorded`); None: where it pays."""
+        super().__init__(model)
+        self.precision = precision
         self.recording = recording
         self._recorded: RecordedSteps | None = None
-        self._copy: Transformer | None = None
+        self._plain = Prepared(model, model.step, Precision.fp32)
+        self._prepared = self._plain
 
     @contextmanager
-    def autocast(self) -> Iterator[None]:
-        """Held around a whole search: on the CPU the model that steps is a copy made ready for it, see `mt.nn.packed`;
-        so it is where steps are recorded; elsewhere autocast makes 16-bit copies of the weights once.
+    def prepared(self) -> Iterator[Transformer]:
+        """Around whole searches: the model in eval mode and in the precision of this stepper, and the model that runs.
 
-        A copy made ready for the CPU does not outlive the search: the weights may be trained further, and an optimizer
-        need not leave a trace that they have changed. Recorded steps stay, in memory of the device, and their copy is
-        renewed for every search.
+        On the CPU this is a copy with prepacked weights (`mt.nn.packed`), with CUDA graphs a copy too; elsewhere
+        autocast makes 16-bit copies of the weights once. A copy for the CPU does not outlive the block: the weights may
+        be trained further, and an optimizer need not leave a trace that they have changed. CUDA graphs stay in the
+        memory of the device, and their copy is renewed for every block.
         """
-        with autocast(self.device, Precision.fp32 if self.packs() else self.precision):
-            if self._copy is not None:
-                yield
-                return
-            self._copy = self._made_ready()
-            try:
-                yield
-            finally:
-                self._copy = None
+        if self._prepared is not self._plain:
+            yield self._prepared.model
+            return
+        self.model.eval()
+        self._prepared = self._prepare()
+        try:
+            with self._autocast():
+                yield self._prepared.model
+        finally:
+            self._prepared = self._plain
 
-    def _made_ready(self) -> Transformer | None:
+    def _prepare(self) -> Prepared:
         if self.records():
             if self._recorded is None or self._recorded.device != self.device:
                 self._recorded = RecordedSteps(self.model, self.precision)
-            return self._recorded.renew(self.model)
+            model = self._recorded.renew(self.model)
+            return Prepared(model, self._recorded.step, self.precision)
         self._recorded = None
         if not self.packs():
-            return None
+            return Prepared(self.model, self.model.step, self.precision)
         int8 = self.precision is Precision.int8
-        return packed(self.model, autocast_dtype(Precision.bf16 if int8 else self.precision), int8=int8)
+        copy = prepacked(self.model, autocast_dtype(Precision.bf16 if int8 else self.precision), int8=int8)
+        return Prepared(copy, copy.step, Precision.fp32)
 
     def records(self) -> bool:
-        """Whether steps are recorded."""
+        """Whether steps are CUDA graphs."""
         return recording_pays(self.model) if self.recording is None else self.recording
 
     def packs(self) -> bool:
@@ -93,35 +107,39 @@ class CachedStepper(_Steps):
         exact = self.precision is Precision.fp32 and onednn_is_faster()
         return exact or (self.precision in (Precision.bf16, Precision.int8) and has_bf16())
 
-    def running(self) -> Transformer:
-        """The model that steps: `model`, or its copy."""
-        return self._copy or self.model
+    def _autocast(self) -> torch.autocast:
+        """Entered for every pass, since another member of an ensemble may run in another precision. `prepared` holds
+        it too: autocast forgets its copies of the weights where the outermost block ends."""
+        return autocast(self.device, self._prepared.precision)
 
-    def start(self, source: list[list[int]]) -> None:
-        self.steps = self.running()
-        self.state = self.steps.start(self.encode(self.steps, source))
-        recorded = self._recorded
-        self._step = self.steps.step if recorded is None or recorded.model is not self.steps else recorded.step
+    def start(self, source: Items) -> None:
+        with self._autocast():
+            model = self._prepared.model
+            self.state = model.start(self.encode(model, source))
 
     def step(self, tokens: Int[Tensor, " R"]) -> Float[Tensor, "R V"]:
-        return self.log_probs(self.steps, self._step(tokens, self.state))
+        with self._autocast():
+            return self.log_probs(self._prepared.model, self._prepared.step(tokens, self.state))
 
     def reorder(self, rows: Int[Tensor, " R2"], sentences: Int[Tensor, " B2"] | None = None) -> None:
         self.state.reorder(rows, sentences)
 
-    def listen(self) -> None:
-        self.state.asked = []
+    def keep_weights(self) -> None:
+        self.state.attended = []
 
-    def asked(self) -> Float[Tensor, "R S"]:
+    def weights(self) -> Float[Tensor, "R S"]:
         """The mean of all layers and heads."""
-        assert self.state.asked, "who listens before a step hears it"
-        return torch.stack(self.state.asked).mean(0).flatten(0, 1)
+        assert self.state.attended, "no step since `keep_weights`"
+        return torch.stack(self.state.attended).mean(0).flatten(0, 1)
 
 
 class UncachedStepper(_Steps):
-    """Decodes the whole prefix again at every step: slow, obvious, and what `CachedStepper` must agree with."""
+    """Decodes the whole prefix again at every step, in 32 bits: slow, obvious, and the oracle of `CachedStepper`."""
 
-    def start(self, source: list[list[int]]) -> None:
+    def prepared(self) -> nullcontext[None]:
+        return nullcontext()
+
+    def start(self, source: Items) -> None:
         self.source = source
         self.prefixes: list[list[int]] = [[] for _ in source]
 

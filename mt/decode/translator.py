@@ -21,6 +21,7 @@ from mt.decode.transformer_stepper import CachedStepper
 from mt.decode.translation import EMPTY, Stretch, Translation, join
 from mt.errors import ConfigError
 from mt.log import logger
+from mt.nn.encoders import TextEncoder
 from mt.nn.ragged import cut
 from mt.plain import from_plain
 from mt.tokenizer import Tokenizer
@@ -114,7 +115,11 @@ class Translator:
         An empty text has one empty translation. A text with more sentences, or longer, than the training text had in a
         line is translated sentence by sentence (`decode.split`), a sentence that is longer than the model can read in
         parts of it, with a warning; white space between parts stays.
+
+        Raises: ConfigError: when the model does not read text.
         """
+        if not isinstance(self.stepper.model.encoder, TextEncoder):
+            raise ConfigError("The model reads frames of numbers, not text; only `decode.beam` can search with it.")
         layouts = self._lay_out(list(texts), options)
         parts = self._parts(layouts, options)
         found = self._search_sorted(parts, options)
@@ -196,8 +201,7 @@ class Translator:
         order = sorted(range(len(parts)), key=lambda i: lengths[i], reverse=True)
         budget = max([options.section.batch_tokens, *lengths])
         search = self._search(options)
-        with torch.inference_mode(), self.stepper.autocast():
-            self.stepper.model.eval()
+        with torch.inference_mode(), self.searched.prepared():
             most = max(1, MAX_ROWS // options.sampling.samples) if options.sampling else MAX_SENTENCES
             for batch in cut(order, budget, lengths, [budget // most] * len(parts)):
                 found = self._find([parts[i] for i in batch], search, options)

@@ -20,6 +20,7 @@ from mt.config import Activation, ModelConfig, NormKind, NormPlacement, Position
 from mt.errors import ConfigError, require, require_package
 from mt.files import whole_folder
 from mt.nn.attention import FeedForward, MultiHeadAttention
+from mt.nn.encoders import TextEncoder
 from mt.nn.transformer import Embedding, Transformer
 from mt.tokenizer import Tokenizer
 
@@ -60,14 +61,15 @@ def to_spec(model: Transformer, tokenizer: Tokenizer) -> "TransformerSpec":
     from ctranslate2.specs import TransformerSpec
 
     spec = TransformerSpec(*empty_halves(model.config))
+    assert isinstance(model.encoder, TextEncoder), "the engine reads text"
     embeddings = ((spec.encoder, spec.encoder.embeddings[0]), (spec.decoder, spec.decoder.embeddings))
-    for (half, rows), embedding in zip(embeddings, (model.src_embedding, model.tgt_embedding), strict=True):
+    for (half, rows), embedding in zip(embeddings, (model.encoder.embedding, model.decoder.embedding), strict=True):
         fill_embedding(half, rows, embedding)
     spec.decoder.projection.weight = copy(model.out_weight)
-    for half, norm in ((spec.encoder, model.encoder_norm), (spec.decoder, model.decoder_norm)):
+    for half, norm in ((spec.encoder, model.encoder.norm), (spec.decoder, model.decoder.norm)):
         if model.config.norm is NormPlacement.pre:
             fill_norm(half.layer_norm, norm)
-    for there, ours in ((spec.encoder, model.encoder), (spec.decoder, model.decoder)):
+    for there, ours in ((spec.encoder, model.encoder.layers), (spec.decoder, model.decoder.layers)):
         for to, layer in zip(there.layer, ours, strict=True):
             fill_layer(to, layer)
     spec.register_source_vocabulary(tokenizer.pieces_source(range(tokenizer.src_size)))

@@ -75,7 +75,7 @@ def from_file(values: Mapping[str, Any], model: Transformer, where: str) -> Read
     if values.get("schema") != SCHEMA:
         raise CheckpointError(f"{where} must have schema {SCHEMA}, but has {values.get('schema')!r}: remove it.")
     reading = Reading.from_plain(values.get("reading"), where)
-    layers, heads = len(model.decoder), model.decoder[0].cross_attention.heads  # pyright: ignore
+    layers, heads = len(model.decoder.layers), model.decoder.layers[0].cross_attention.heads  # pyright: ignore
     if not reading.fits(layers, heads):
         raise CheckpointError(
             f"{where} names {reading.describe()}, but the model has {layers} layers with {heads} heads: remove it."

@@ -23,6 +23,7 @@ from mt.matmul import Linear
 from mt.nn.dropout import dropout
 from mt.nn.positions import rotate
 from mt.nn.ragged import Ragged
+from mt.nn.source import Memory
 
 
 class _ToGrid(torch.autograd.Function):
@@ -60,7 +61,7 @@ def _head_indices(rows: Ragged, heads: int) -> tuple[Int[Tensor, " HBL"], Int[Te
     """For `[N * heads, K]` rows and a `[heads, B, L]` grid: which row fills each place, and the place of each row."""
     head = torch.arange(heads, device=rows.lengths.device)
     size = rows.num_sentences * rows.width
-    source = rows.source_rows.reshape(1, -1) * heads + head[:, None]
+    source = rows.grid_to_row.reshape(1, -1) * heads + head[:, None]
     places = rows.places[:, None] + head * size
     return source.reshape(-1), places.reshape(-1)
 
@@ -149,11 +150,11 @@ def attend_explicit(
 class MultiHeadAttention(nn.Module):
     """`H` attentions side by side, each in its own small space (Vaswani et al. 2017, section 3.2.2).
 
-    The mechanism is one; the use is a matter of where keys and values come from:
+    The mechanism is one; the three uses differ in where keys and values come from:
 
-    - encoder self-attention: the same rows ask and answer;
-    - decoder self-attention: the same, `causal`: a row sees itself and what stands before it;
-    - cross-attention: target rows ask, the rows of a `memory` answer.
+    - encoder self-attention: from the rows themselves;
+    - decoder self-attention: the same, `causal`: a row sees itself and the rows before it;
+    - cross-attention: from the rows of a `memory`.
 
     With `kv_heads` < `heads` several query heads share keys and values (Ainslie et al. 2023, arXiv 2305.13245).
     """
@@ -161,8 +162,8 @@ class MultiHeadAttention(nn.Module):
     def __init__(self, *, dim: int, heads: int, kv_heads: int, bias: bool, dropout: float, rotary: bool) -> None:
         super().__init__()
         self.heads, self.kv_heads, self.size = heads, kv_heads, dim // heads
-        # Hears each `forward`: q, kv, queries, keys, causal, all that weights can be made of. The layer itself makes
-        # none for it. See `mt.nn.forced` and `mt.guided`.
+        # Called in each `forward` with q, kv, queries, keys, causal: all that weights can be made of. The layer itself
+        # makes none for it. See `mt.nn.forced` and `mt.guided`.
         self.listener: Callable[[Tensor, Tensor, Ragged, Ragged, bool], object] | None = None
         self.dropout = dropout
         self.rotary = rotary
@@ -181,20 +182,19 @@ class MultiHeadAttention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "T D"],
-        rows: Ragged,
+        layout: Ragged,
         *,
-        memory: Float[Tensor, "S D"] | None = None,
-        memory_rows: Ragged | None = None,
+        memory: Memory | None = None,
         causal: bool = False,
     ) -> Float[Tensor, "T D"]:
-        """Rows of `x` ask; rows of `memory` answer, or those of `x` themselves when there is none."""
-        asked, asked_rows = (x, rows) if memory is None or memory_rows is None else (memory, memory_rows)
-        q = self.project_query(x, rows.positions)
-        kv = self.project_memory(asked, asked_rows.positions)
+        """Queries come from `x`; keys and values from the memory, or from `x` itself where there is none."""
+        keys_from, keys_layout = (x, layout) if memory is None else (memory.rows, memory.layout)
+        q = self.project_query(x, layout.positions)
+        kv = self.project_memory(keys_from, keys_layout.positions)
         if self.listener is not None:
-            self.listener(q, kv, rows, asked_rows, causal)
+            self.listener(q, kv, layout, keys_layout, causal)
         p = self.dropout if self.training else 0.0
-        mixed = attend(q, kv, queries=rows, keys=asked_rows, causal=causal, dropout_p=p)
+        mixed = attend(q, kv, queries=layout, keys=keys_layout, causal=causal, dropout_p=p)
         return self.out(mixed.reshape(-1, self.heads * self.size))
 
     def look_up(
@@ -205,13 +205,13 @@ class MultiHeadAttention(nn.Module):
         *,
         positions: Int[Tensor, " R"],
         bias: Float[Tensor, "B _ L"] | None = None,
-        asked: list[Float[Tensor, "B W L"]] | None = None,
+        attended: list[Float[Tensor, "B W L"]] | None = None,
     ) -> Float[Tensor, "R D"]:
         """One decoding step: one new row per hypothesis against keys and values that are already there.
 
-        `R` rows share `B` sets of keys, `W = R / B` neighbouring rows each: all the hypotheses of a sentence ask in
-        one product. `bias` is added to the scores, `[B, 1, L]` or `[B, W, L]`: minus infinity hides a key.
-        `asked` is given the weights, their mean over the heads.
+        `R` rows share `B` sets of keys, `W = R / B` neighbouring rows each: all hypotheses of a sentence are in one
+        product. `bias` is added to the scores, `[B, 1, L]` or `[B, W, L]`: minus infinity hides a key. The weights,
+        their mean over the heads, are appended to `attended`.
         """
         B, G, L, K = keys.shape
         q = self.project_query(x, positions).view(B, -1, G, self.heads // G, K)
@@ -222,27 +222,27 @@ class MultiHeadAttention(nn.Module):
         else:
             scores = torch.add(bias[:, None, :, None], scores, alpha=1 / math.sqrt(K))
         weights = scores.softmax(-1, dtype=torch.promote_types(x.dtype, torch.float32)).to(x.dtype)
-        if asked is not None:
-            asked.append(weights.float().mean((1, 3)))  # (B, G, W, H/G, L) -> (B, W, L)
+        if attended is not None:
+            attended.append(weights.float().mean((1, 3)))  # (B, G, W, H/G, L) -> (B, W, L)
         mixed = weights.view(B, G, -1, L) @ values
         mixed = mixed.view(B, G, -1, self.heads // G, K).transpose(1, 2)  # back to (B, W, G, H/G, K)
         return self.out(mixed.reshape(x.shape[0], -1))
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with a bend between; with a gate, SwiGLU or GEGLU (Shazeer 2020, arXiv 2002.05202)."""
+    """Two linear layers with an activation between; with a gate, SwiGLU or GEGLU (Shazeer 2020, arXiv 2002.05202)."""
 
     def __init__(self, *, dim: int, ffn_dim: int, activation: str, bias: bool, dropout: float) -> None:
         super().__init__()
         gated = {"swiglu": "silu", "geglu": "gelu"}
-        self.bend = getattr(F, gated.get(activation, activation))
+        self.activation = getattr(F, gated.get(activation, activation))
         self.inner = Linear(dim, ffn_dim, bias=bias)
         self.gate = Linear(dim, ffn_dim, bias=bias) if activation in gated else None
         self.outer = Linear(ffn_dim, dim, bias=bias)
         self.dropout = dropout
 
     def forward(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
-        inner = self.bend(self.inner(x) if self.gate is None else self.gate(x))
+        inner = self.activation(self.inner(x) if self.gate is None else self.gate(x))
         if self.gate is not None:
             inner = inner * self.inner(x)
         return self.outer(dropout(inner, self.dropout, self.training))

@@ -3,7 +3,7 @@
 The hypotheses of a sentence are a tree: all begin alike, and part later. What attention needs of a row is kept once,
 as a *node* of its sentence, however many hypotheses go on from it, and `seen` says which nodes lie behind which
 hypothesis. When hypotheses change places, only this table does; keys and values, thousands of times its size, stay
-where they are. A node behind which no hypothesis stands any more makes room for a new one. When a sentence leaves, the
+where they are. A node behind which no hypothesis stands any more makes way for a new one. When a sentence leaves, the
 last one that stays may take its place: then nothing else moves.
 
 Letters: `R` hypotheses under construction, `B` sentences, `W` hypotheses of each (`R = B * W`; the rows of a sentence
@@ -23,36 +23,38 @@ PLACES = 16  # the number of places is a multiple: softmax of shorter rows takes
 class PastKeys:
     """Keys and values of all nodes, of one layer; zero where no node has been, for what is hidden must be finite."""
 
-    def __init__(self, *room: Float[Tensor, "B G N K"]) -> None:
-        self._room = list(room)  # keys and values; empty before the first node
+    def __init__(self, *buffers: Float[Tensor, "B G N K"]) -> None:
+        self._buffers = list(buffers)  # keys and values; empty before the first node
 
     def write(
         self, kv: Float[Tensor, "R 2 G K"], places: Int[Tensor, "B W"], num_places: int
     ) -> tuple[Float[Tensor, "B G N K"], Float[Tensor, "B G N K"]]:
         """Put a node for every hypothesis where `places` says, in the order of the rows; all keys and all values."""
         B, G, K = len(places), kv.shape[2], kv.shape[3]
-        if not self._room:
-            self._room = [kv.new_zeros(B, G, num_places, K) for _ in range(2)]
-        elif self._room[0].shape[2] < num_places:
-            more = num_places - self._room[0].shape[2]
-            self._room = [F.pad(side, (0, 0, 0, more)) for side in self._room]
+        if not self._buffers:
+            self._buffers = [kv.new_zeros(B, G, num_places, K) for _ in range(2)]
+        elif self._buffers[0].shape[2] < num_places:
+            more = num_places - self._buffers[0].shape[2]
+            self._buffers = [F.pad(side, (0, 0, 0, more)) for side in self._buffers]
         heads = torch.arange(B * G, device=places.device).view(B, 1, G) * num_places
         rows = (heads + places[:, :, None]).flatten()  # of [B * G * N, K], for every hypothesis and head
-        for side, new in zip(self._room, kv.unbind(1), strict=True):
+        for side, new in zip(self._buffers, kv.unbind(1), strict=True):
             side.view(-1, K).index_copy_(0, rows, new.reshape(-1, K))
-        keys, values = self._room
+        keys, values = self._buffers
         return keys, values
 
     def select(self, sentences: Int[Tensor, " B2"]) -> None:
-        self._room = [move(side, sentences) for side in self._room]
+        self._buffers = [move(side, sentences) for side in self._buffers]
 
     def lies_at(self, address: int, num_places: int) -> bool:
         """Whether the keys begin there in memory, and have so many places."""
-        return bool(self._room) and self._room[0].data_ptr() == address and self._room[0].shape[2] == num_places
+        return (
+            bool(self._buffers) and self._buffers[0].data_ptr() == address and self._buffers[0].shape[2] == num_places
+        )
 
     def take(self, other: "PastKeys") -> None:
-        """What the other holds, in the memory of this one, which has room for as much or more."""
-        for side, old in zip(self._room, other._room or [None, None], strict=True):
+        """What the other holds, in the memory of this one, which has space for as much or more."""
+        for side, old in zip(self._buffers, other._buffers or [None, None], strict=True):
             side.zero_() if old is None else fill(side, old)
 
 
@@ -88,7 +90,7 @@ class DecoderState:
     past_bias: Float[Tensor, "B W N"]  # the same for attention
     places: Int[Tensor, "B W"]  # of the nodes of this step
     position: int = 0  # of the next token
-    asked: list[Float[Tensor, "B W L"]] | None = None  # per layer, of the last step; None: nobody listens
+    attended: list[Float[Tensor, "B W L"]] | None = None  # weights on the memory, last step, per layer; None: not kept
 
     @classmethod
     def first(cls, memory: list[MemoryKeys], *, hidden: Bool[Tensor, "B L"]) -> "DecoderState":
@@ -120,7 +122,7 @@ class DecoderState:
         self.seen = self.seen.scatter(2, self.places[:, :, None], True)
         self.past_bias = as_bias(~self.seen, self.memory_bias.dtype)
         self.position += 1
-        self.asked = None if self.asked is None else []
+        self.attended = None if self.attended is None else []
 
     def write(
         self, layer: int, kv: Float[Tensor, "R 2 G K"]
@@ -137,23 +139,23 @@ class DecoderState:
             for layer in (*self.memory, *self.past):
                 layer.select(sentences)
 
-    def settle(self, room: "DecoderState") -> None:
-        """Go on in the memory of another state, which is of as many sentences and has places for as much or more."""
-        for memory, other in zip(room.memory, self.memory, strict=True):
+    def move_into(self, buffers: "DecoderState") -> None:
+        """Go on in the memory of another state, which is of as many sentences and has space for as much or more."""
+        for memory, other in zip(buffers.memory, self.memory, strict=True):
             memory.take(other)
-        for past, other in zip(room.past, self.past, strict=True):
+        for past, other in zip(buffers.past, self.past, strict=True):
             past.take(other)
-        fill(room.memory_bias, self.memory_bias, float("-inf"))
-        self.memory, self.past, self.memory_bias = room.memory, room.past, room.memory_bias
-        more = room.seen.shape[2] - self.seen.shape[2]
+        fill(buffers.memory_bias, self.memory_bias, float("-inf"))
+        self.memory, self.past, self.memory_bias = buffers.memory, buffers.past, buffers.memory_bias
+        more = buffers.seen.shape[2] - self.seen.shape[2]
         self.seen = F.pad(self.seen, (0, more))
         self.past_bias = F.pad(self.past_bias, (0, more), value=float("-inf"))
 
 
-def fill(room: Float[Tensor, "..."], x: Float[Tensor, "..."], rest: float = 0.0) -> None:
-    """x at the front of `room`, in every dimension, and `rest` behind. They may lie in the same memory."""
-    behind = [n for inside, size in zip(room.shape[::-1], x.shape[::-1], strict=True) for n in (0, inside - size)]
-    room.copy_(F.pad(x, behind, value=rest))
+def fill(buffer: Float[Tensor, "..."], x: Float[Tensor, "..."], rest: float = 0.0) -> None:
+    """x at the front of `buffer`, in every dimension, and `rest` behind. They may lie in the same memory."""
+    behind = [n for inside, size in zip(buffer.shape[::-1], x.shape[::-1], strict=True) for n in (0, inside - size)]
+    buffer.copy_(F.pad(x, behind, value=rest))
 
 
 def move(x: Float[Tensor, "B *rest"], sentences: Int[Tensor, " B2"]) -> Float[Tensor, "B2 *rest"]:

@@ -29,7 +29,7 @@ def _factors(drawn: Tensor, threshold: int, like: Tensor) -> Tensor:
 
 
 class _ByteDropout(torch.autograd.Function):
-    """Keeps the bytes for the backward pass: factors take two or four times the room, and no time to speak of."""
+    """Keeps the bytes for the backward pass: factors take two or four times the memory, and hardly any time."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, threshold: int) -> Tensor:

@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mt.nn.attention import MultiHeadAttention, attend_explicit
+from mt.nn.encoders import TextEncoder
 from mt.nn.ragged import Ragged, pack
 from mt.nn.transformer import DecoderLayer, EncoderLayer, Transformer
 
@@ -90,7 +91,8 @@ def _keeper(kept: list[Tensor]) -> Callable[[Tensor, Tensor, Ragged, Ragged, boo
 
 def attentions(model: Transformer) -> dict[str, list[MultiHeadAttention]]:
     """The attention modules by use, from the lowest layer up."""
-    encoder, decoder = cast(list[EncoderLayer], model.encoder), cast(list[DecoderLayer], model.decoder)
+    encoder = cast(list[EncoderLayer], cast(TextEncoder, model.encoder).layers)
+    decoder = cast(list[DecoderLayer], model.decoder.layers)
     return {
         "cross": [layer.cross_attention for layer in decoder],
         "encoder": [layer.self_attention for layer in encoder],
@@ -141,13 +143,13 @@ def force_batch(
 ) -> list[Forced]:
     """`force` for pairs that make one batch, with the model in the mode and precision that it is in."""
     device = model.tgt_weight.device
-    source, source_rows = pack(sources)
-    target, target_rows = pack([[bos, *ids] for ids in targets])
+    source = model.encoder.pack(sources).to(device)
+    target, target_layout = pack([[bos, *ids] for ids in targets])
     expected, _ = pack([[*ids, eos] for ids in targets])
     with capture_attention(model, uses) as captured:
-        hidden = model(source.to(device), source_rows.to(device), target.to(device), target_rows.to(device))
+        hidden = model(source, target.to(device), target_layout.to(device))
     log_probs = token_log_probs(model, hidden, expected.to(device)).cpu()
-    by_sentence = log_probs.split(target_rows.lengths.tolist())
+    by_sentence = log_probs.split(target_layout.lengths.tolist())
     maps = captured.maps() or [Maps(*[torch.empty(0, 0, 0, 0)] * 3)] * len(sources)
     return [Forced(*parts) for parts in zip(maps, by_sentence, strict=True)]
 

@@ -1,8 +1,8 @@
-"""A copy of a model whose products are ready for a search on the CPU.
+"""A copy of a model with its weights laid out for a search on the CPU.
 
 Under autocast every product converts its weights, or looks up whether it has done so, and even without it oneDNN lays
 weights out anew for each: at a few hundred rows that takes a tenth of a product in 32 bits and more in 16. Here it is
-done once, and the bend between the feed-forward layers is made by the product before it where that is a ReLU.
+done once, and a ReLU between the feed-forward layers is part of the product before it.
 
 `Int8Linear` serves the output layer alone. It is the widest product by far; at the others, rounding the rows takes as
 long as 8 bits save over bfloat16.
@@ -15,32 +15,35 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mt.nn.attention import FeedForward
-from mt.nn.transformer import Transformer
+from mt.nn.replace import replaced
+from mt.nn.transformer import OutputLayer, Transformer
 
 LARGEST = 127
 ZERO = 128  # what stands for 0 in rows: oneDNN is fast at unsigned ones only
 
 
-class PackedLinear(nn.Module):
-    """A linear layer in the precision of its weight, with a bend behind it or `none`."""
+class PrepackedLinear(nn.Module):
+    """A linear layer in the precision of its weight, and what oneDNN can do to its result: `relu`, or `none`."""
 
     weight: Tensor
     bias: Tensor | None
 
-    def __init__(self, weight: Float[Tensor, "O I"], bias: Float[Tensor, " O"] | None) -> None:
+    def __init__(
+        self, weight: Float[Tensor, "O I"], bias: Float[Tensor, " O"] | None, activation: str = "none"
+    ) -> None:
         super().__init__()
-        self.bend = "none"
+        self.activation = activation
         self.register_buffer("weight", torch.ops.mkldnn._reorder_linear_weight(weight, None))
         self.register_buffer("bias", bias)
 
     def forward(self, x: Float[Tensor, "N I"]) -> Float[Tensor, "N O"]:
-        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, self.bend, [], "")
+        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, self.activation, [], "")
 
 
 class Int8Linear(nn.Module):
-    """`x @ weight.T` as a product of whole numbers, times the scale of the row, times the scale of the output.
+    """`x @ weight.T` as a product of integers, times the scale of the row, times the scale of the output.
 
-    Every row has a scale of its own, so that it does not know its company.
+    Every row has its own scale, so its result does not depend on the other rows.
     """
 
     weight: Tensor
@@ -74,17 +77,17 @@ def copied(model: Transformer, dtype: torch.dtype) -> Transformer:
         return deepcopy(model, memo=dict(converted)).eval()
 
 
-def packed(model: Transformer, dtype: torch.dtype, *, int8: bool = False) -> Transformer:
-    """`copied` with its products made ready; `int8`: the output layer is of 8 bits."""
+def prepacked(model: Transformer, dtype: torch.dtype, *, int8: bool = False) -> Transformer:
+    """`copied`, with prepacked weights in its products. Args: int8: the output layer is of 8 bits."""
+
+    def replacement(module: nn.Module) -> nn.Module | None:
+        if isinstance(module, OutputLayer):
+            return Int8Linear(model.out_weight.float()) if int8 else PrepackedLinear(module.weight, None)
+        if isinstance(module, FeedForward) and module.activation is nn.functional.relu and module.gate is None:
+            inner, outer = module.inner, module.outer
+            first = PrepackedLinear(inner.weight, inner.bias, "relu")
+            return nn.Sequential(first, PrepackedLinear(outer.weight, outer.bias))
+        return PrepackedLinear(module.weight, module.bias) if isinstance(module, nn.Linear) else None
+
     with torch.inference_mode(False), torch.no_grad():
-        copy = copied(model, dtype)
-        copy.output = Int8Linear(model.out_weight.float()) if int8 else PackedLinear(copy.out_weight, None)
-        for module in list(copy.modules()):
-            for name, layer in list(module.named_children()):
-                if isinstance(layer, nn.Linear):
-                    setattr(module, name, PackedLinear(layer.weight, layer.bias))
-            if isinstance(module, FeedForward) and module.bend is nn.functional.relu and module.gate is None:
-                inner = module.inner
-                assert isinstance(inner, PackedLinear)
-                inner.bend, module.bend = "relu", nn.Identity()
-        return copy
+        return replaced(copied(model, dtype), replacement)

@@ -1,4 +1,4 @@
-"""Where a token stands in its sentence: three ways to tell a model that cannot see order.
+"""Where a token stands in its sentence: three ways to show it to a model that cannot see order.
 
 `N` rows, `D` model size, `H` heads, `K` size of a head, `L` table length.
 """

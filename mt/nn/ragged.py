@@ -1,7 +1,7 @@
 """Rows of tokens and which sentence owns them.
 
 A batch is not a padded rectangle but one long column of rows, sentence after sentence. Only attention needs to know
-where a sentence ends; it asks a `Ragged`, which is made once per batch and shared by all layers.
+where a sentence ends; it looks that up in a `Ragged`, which is made once per batch and shared by all layers.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ class Ragged:
     """`B` sentences of `lengths` rows each, laid end to end: `N` rows in all.
 
     The *grid* is the same rows laid out by sentence, `[B, width]`, for devices whose attention kernels want
-    rectangles; `places` says where in the grid each row goes, `source_rows` which row fills each place of the grid.
+    rectangles; `places` says where in the grid each row goes, `grid_to_row` which row fills each place of the grid.
     """
 
     def __init__(self, lengths: Int[Tensor, " B"], *, num_rows: int, max_length: int) -> None:
-        """Args: lengths: rows of each sentence, all positive, on the device of the batch; the rest: their sum and their
-        maximum, which are told, since asking a GPU for them would wait for it."""
+        """Args: lengths: rows of each sentence, all positive, on the device of the batch; num_rows, max_length: their
+        sum and maximum, arguments because reading them off a GPU would wait for it."""
         self.lengths = lengths
         self.num_sentences = lengths.numel()
         self.num_rows = num_rows
@@ -33,20 +33,35 @@ class Ragged:
 
     @classmethod
     def from_lengths(cls, lengths: Sequence[int], device: torch.device | str = "cpu") -> "Ragged":
-        told = torch.tensor(lengths, dtype=torch.int64, device=device)
-        return cls(told, num_rows=sum(lengths), max_length=max(lengths))
+        tensor = torch.tensor(lengths, dtype=torch.int64, device=device)
+        return cls(tensor, num_rows=sum(lengths), max_length=max(lengths))
 
-    def to(self, device: torch.device | str) -> "Ragged":
-        return (
-            self
-            if self.lengths.device == torch.device(device)
-            else Ragged(self.lengths.to(device), num_rows=self.num_rows, max_length=self.max_length)
-        )
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Ragged":
+        if self.lengths.device == torch.device(device):
+            return self
+        return self._with(self.lengths.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> "Ragged":
+        return self._with(self.lengths.pin_memory())
+
+    def _with(self, lengths: Int[Tensor, " B"]) -> "Ragged":
+        return Ragged(lengths, num_rows=self.num_rows, max_length=self.max_length)
+
+    def part(self, first: int, last: int) -> tuple["Ragged", slice]:
+        """The sentences from `first` up to, not including, `last`, and where their rows lie. Waits for a GPU."""
+        lengths = self.lengths[first:last]
+        begin, end = self._bounds[first], self._bounds[last]
+        return Ragged(lengths, num_rows=end - begin, max_length=int(lengths.max())), slice(begin, end)
 
     @cached_property
     def offsets(self) -> Int[Tensor, " B1"]:
         """First row of each sentence, and at the end the number of rows: `[B + 1]`, int32 as varlen kernels want it."""
         return torch.nn.functional.pad(self.lengths.cumsum(0), (1, 0)).to(torch.int32)
+
+    @cached_property
+    def _bounds(self) -> list[int]:
+        """`offsets` on the host."""
+        return self.offsets.tolist()
 
     @cached_property
     def owners(self) -> Int[Tensor, " N"]:
@@ -74,7 +89,7 @@ class Ragged:
         return torch.arange(self.width, device=self.lengths.device) < self.lengths[:, None]
 
     @cached_property
-    def source_rows(self) -> Int[Tensor, "B L"]:
+    def grid_to_row(self) -> Int[Tensor, "B L"]:
         """Which row fills each place of the grid; empty places repeat the sentence's last row."""
         steps = torch.arange(self.width, device=self.lengths.device)
         return self.offsets[:-1].long()[:, None] + torch.minimum(steps, self.lengths[:, None] - 1)
@@ -82,7 +97,7 @@ class Ragged:
 
 def pack(sentences: Sequence[Sequence[int]]) -> tuple[Int[Tensor, " N"], Ragged]:
     """Sentences end to end."""
-    flat = torch.tensor([piece for sentence in sentences for piece in sentence], dtype=torch.int64)
+    flat = torch.tensor([token for sentence in sentences for token in sentence], dtype=torch.int64)
     return flat, Ragged.from_lengths([len(sentence) for sentence in sentences])
 
 

@@ -3,7 +3,7 @@
 Read from top to bottom. What differs from the textbook:
 
 - no padding: a batch is `[N, D]` rows of all its sentences, and a `Ragged` that says which sentence owns each row;
-- the decoder reads a `Memory` and does not know that an encoder made it;
+- the decoder attends to a `Memory` and does not know which encoder made it (`mt.nn.encoders` has them);
 - the model returns hidden rows; logits are made where they are needed, a few rows at a time.
 
 Letters, used in every signature of this package:
@@ -14,8 +14,7 @@ Letters, used in every signature of this package:
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -28,14 +27,21 @@ from mt.nn.cache import DecoderState, MemoryKeys
 from mt.nn.dropout import Dropout, drop_rows
 from mt.nn.positions import sinusoidal_table
 from mt.nn.ragged import Ragged
+from mt.nn.source import Memory, Source, SourceEncoder
 
-
-@dataclass(frozen=True)
-class Memory:
-    """What the decoder asks: rows of any origin, and which sentence owns them."""
-
-    rows: Float[Tensor, "S D"]
-    ragged: Ragged
+# Parameters have older names in files than in the modules, and are in this order there: (in the modules, in files).
+FILE_NAMES = (
+    ("decoder.embedding.weight", "tgt_weight"),
+    ("encoder.embedding.weight", "src_weight"),
+    ("decoder.out_weight", "out_weight"),
+    ("encoder.embedding.", "src_embedding."),
+    ("decoder.embedding.", "tgt_embedding."),
+    ("encoder.layers.", "encoder."),
+    ("decoder.layers.", "decoder."),
+    ("encoder.norm.", "encoder_norm."),
+    ("decoder.norm.", "decoder_norm."),
+    ("", ""),
+)
 
 
 class RMSNorm(nn.RMSNorm):
@@ -63,16 +69,26 @@ def make_attention(config: ModelConfig, *, rotary: bool) -> MultiHeadAttention:
     )
 
 
-class Layer(nn.Module):
-    """What encoder and decoder layers share: the residual stream and where the norm stands on it.
+def final_norm(config: ModelConfig) -> nn.Module:
+    """Pre-norm leaves the last residual of a stack unnormalised; post-norm has done it already."""
+    return make_norm(config) if config.norm is NormPlacement.pre else nn.Identity()
 
-    pre:   x + f(norm(x))    trains without care at any depth (Xiong et al. 2020, arXiv 2002.04745)
-    post:  norm(x + f(x))    the original; wants a warm-up
+
+def new_matrix(rows: int, config: ModelConfig) -> nn.Parameter:
+    """A vector of the model's size for each token or position, without values: `Transformer.initialize` draws them."""
+    return nn.Parameter(torch.empty(rows, config.dim))
+
+
+class Layer(nn.Module):
+    """What encoder and decoder layers share: the feed-forward layers, and where the norm of a sublayer `f` stands.
+
+    pre:   x + dropout(f(norm(x)))    trains without care at any depth (Xiong et al. 2020, arXiv 2002.04745)
+    post:  norm(x + dropout(f(x)))    the original; wants a warm-up
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.pre = config.norm is NormPlacement.pre
+        self.pre_norm = config.norm is NormPlacement.pre
         self.feed_forward = FeedForward(
             dim=config.dim,
             ffn_dim=config.ffn_dim,
@@ -83,18 +99,11 @@ class Layer(nn.Module):
         self.feed_forward_norm = make_norm(config)
         self.dropout = Dropout(config.dropout)
 
-    def before(self, x: Float[Tensor, "N D"], norm: nn.Module) -> Float[Tensor, "N D"]:
-        return norm(x) if self.pre else x
+    def pre(self, norm: nn.Module, x: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
+        return norm(x) if self.pre_norm else x
 
-    def after(self, x: Float[Tensor, "N D"], f: Float[Tensor, "N D"], norm: nn.Module) -> Float[Tensor, "N D"]:
-        x = x + self.dropout(f)
-        return x if self.pre else norm(x)
-
-    def feed(self, x: Float[Tensor, "N D"], f: Float[Tensor, "N D"], norm: nn.Module) -> Float[Tensor, "N D"]:
-        """The last attention's answer joins the stream, and then what the feed-forward layers make of it. Rows alone,
-        whosoever they are: the part of a layer that can be compiled (`mt.train.compiled`)."""
-        x = self.after(x, f, norm)
-        return self.after(x, self.feed_forward(self.before(x, self.feed_forward_norm)), self.feed_forward_norm)
+    def post(self, norm: nn.Module, x: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
+        return x if self.pre_norm else norm(x)
 
 
 class EncoderLayer(Layer):
@@ -103,8 +112,11 @@ class EncoderLayer(Layer):
         self.self_attention = make_attention(config, rotary=True)
         self.self_norm = make_norm(config)
 
-    def forward(self, x: Float[Tensor, "S D"], rows: Ragged) -> Float[Tensor, "S D"]:
-        return self.feed(x, self.self_attention(self.before(x, self.self_norm), rows), self.self_norm)
+    def forward(self, x: Float[Tensor, "S D"], layout: Ragged) -> Float[Tensor, "S D"]:
+        attended = self.self_attention(self.pre(self.self_norm, x), layout)
+        x = self.post(self.self_norm, x + self.dropout(attended))
+        inner = self.feed_forward(self.pre(self.feed_forward_norm, x))
+        return self.post(self.feed_forward_norm, x + self.dropout(inner))
 
 
 class DecoderLayer(Layer):
@@ -115,64 +127,58 @@ class DecoderLayer(Layer):
         self.cross_attention = make_attention(config, rotary=False)
         self.cross_norm = make_norm(config)
 
-    def forward(self, x: Float[Tensor, "T D"], rows: Ragged, memory: Memory) -> Float[Tensor, "T D"]:
-        asked = self.self_attention(self.before(x, self.self_norm), rows, causal=True)
-        x = self.after(x, asked, self.self_norm)
-        asked = self.cross_attention(
-            self.before(x, self.cross_norm), rows, memory=memory.rows, memory_rows=memory.ragged
-        )
-        return self.feed(x, asked, self.cross_norm)
+    def forward(self, x: Float[Tensor, "T D"], layout: Ragged, memory: Memory) -> Float[Tensor, "T D"]:
+        attended = self.self_attention(self.pre(self.self_norm, x), layout, causal=True)
+        x = self.post(self.self_norm, x + self.dropout(attended))
+        attended = self.cross_attention(self.pre(self.cross_norm, x), layout, memory=memory)
+        x = self.post(self.cross_norm, x + self.dropout(attended))
+        inner = self.feed_forward(self.pre(self.feed_forward_norm, x))
+        return self.post(self.feed_forward_norm, x + self.dropout(inner))
+
+    def step(
+        self, x: Float[Tensor, "R D"], number: int, *, state: DecoderState, positions: Int[Tensor, " R"]
+    ) -> Float[Tensor, "R D"]:
+        """`forward` of one new row per hypothesis; earlier rows and the memory are in the cache of this layer, which
+        has this number in the stack."""
+        normed = self.pre(self.self_norm, x)
+        keys, values = state.write(number, self.self_attention.project_memory(normed, positions))
+        attended = self.self_attention.look_up(normed, keys, values, positions=positions, bias=state.past_bias)
+        x = self.post(self.self_norm, x + self.dropout(attended))
+        memory = state.memory[number]
+        attended = self.cross_attention.look_up(
+            self.pre(self.cross_norm, x), memory.keys, memory.values,
+            positions=positions, bias=state.memory_bias, attended=state.attended,
+        )  # fmt: skip
+        x = self.post(self.cross_norm, x + self.dropout(attended))
+        inner = self.feed_forward(self.pre(self.feed_forward_norm, x))
+        return self.post(self.feed_forward_norm, x + self.dropout(inner))
 
     def memory_keys(self, memory: Memory) -> MemoryKeys:
         """Keys and values of the memory by sentence: all that decoding needs of it."""
-        kv = self.cross_attention.project_memory(memory.rows, memory.ragged.positions)
-        kv = kv[memory.ragged.source_rows]  # (S, 2, G, K) -> (B, L, 2, G, K)
+        kv = self.cross_attention.project_memory(memory.rows, memory.layout.positions)
+        kv = kv[memory.layout.grid_to_row]  # (S, 2, G, K) -> (B, L, 2, G, K)
         keys, values = kv.unbind(2)
         keys = keys.permute(0, 2, 3, 1).contiguous().transpose(2, 3)  # (B, L, G, K) -> (B, G, L, K)
         return MemoryKeys(keys=keys, values=values.transpose(1, 2).contiguous())
 
-    def step(
-        self,
-        x: Float[Tensor, "R D"],
-        layer: int,
-        *,
-        state: DecoderState,
-        positions: Int[Tensor, " R"],
-    ) -> Float[Tensor, "R D"]:
-        """One new row per hypothesis; the same sums as `forward`, with what came before taken from the cache of this
-        layer, which is number `layer`."""
-        before = self.before(x, self.self_norm)
-        keys, values = state.write(layer, self.self_attention.project_memory(before, positions))
-        asked = self.self_attention.look_up(before, keys, values, positions=positions, bias=state.past_bias)
-        x = self.after(x, asked, self.self_norm)
-        before = self.before(x, self.cross_norm)
-        memory = state.memory[layer]
-        asked = self.cross_attention.look_up(
-            before, memory.keys, memory.values, positions=positions, bias=state.memory_bias, asked=state.asked
-        )
-        return self.feed(x, asked, self.cross_norm)
 
-
-class Embedding(nn.Module):
-    """Pieces -> rows: the embedding times sqrt(D), plus the position's own vector where there is one."""
+class InputRows(nn.Module):
+    """Rows as they enter a stack: plus the position's own vector where there is one, in the precision of the stack."""
 
     table: Tensor | None
 
-    def __init__(self, config: ModelConfig, weight: nn.Parameter) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.weight = weight
-        self.scale = math.sqrt(config.dim)
         self.dropout = Dropout(config.dropout)
         self.word_dropout = config.word_dropout
         self.learned = None
         self.register_buffer("table", None, persistent=False)
         if config.positions is Positions.learned:
-            self.learned = nn.Parameter(torch.empty(config.max_length, config.dim))
+            self.learned = new_matrix(config.max_length, config)
         elif config.positions is Positions.sinusoidal:
             self.register_buffer("table", torch.empty(config.max_length, config.dim), persistent=False)
 
-    def forward(self, tokens: Int[Tensor, " N"], positions: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
-        x = nn.functional.embedding(tokens, self.weight) * self.scale
+    def enter(self, x: Float[Tensor, "N D"], positions: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
         x = drop_rows(x, self.word_dropout, self.training)
         table = self.table if self.learned is None else self.learned
         if table is not None:
@@ -183,31 +189,83 @@ class Embedding(nn.Module):
         return self.dropout(x)
 
 
-class Transformer(nn.Module):
-    """Encoder, decoder and the matrices that tie them to pieces."""
+class Embedding(InputRows):
+    """Token ids -> rows: the embedding times sqrt(D), with positions."""
 
-    def __init__(self, config: ModelConfig, *, src_size: int, tgt_size: int) -> None:
-        """Args: src_size, tgt_size: pieces of each vocabulary; one shared vocabulary when `tying` is `all`."""
+    def __init__(self, config: ModelConfig, weight: nn.Parameter) -> None:
+        super().__init__(config)
+        self.weight = weight
+        self.scale = math.sqrt(config.dim)
+
+    def forward(self, tokens: Int[Tensor, " N"], positions: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
+        return self.enter(nn.functional.embedding(tokens, self.weight) * self.scale, positions)
+
+
+class OutputLayer(nn.Module):
+    """Hidden rows -> logits."""
+
+    def __init__(self, weight: nn.Parameter) -> None:
         super().__init__()
-        if config.tying is Tying.all:
-            assert src_size == tgt_size, "tying `all` needs one vocabulary; build.py checks it"
-        self.config = config
-        self.tgt_weight = nn.Parameter(torch.empty(tgt_size, config.dim))
-        tied = config.tying is Tying.all
-        self.src_weight = self.tgt_weight if tied else nn.Parameter(torch.empty(src_size, config.dim))
-        untied = config.tying is Tying.none
-        self.out_weight = nn.Parameter(torch.empty(tgt_size, config.dim)) if untied else self.tgt_weight
-        self.output: nn.Module | None = None  # the product with `out_weight` made ready, see `mt.nn.packed`
-        self.src_embedding = Embedding(config, self.src_weight)
-        self.tgt_embedding = Embedding(config, self.tgt_weight)
-        self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
+        self.weight = weight
+
+    def forward(self, hidden: Float[Tensor, "N D"]) -> Float[Tensor, "N V"]:
+        return linear(hidden, self.weight)
+
+
+class Decoder(nn.Module):
+    """Target tokens and a memory -> hidden rows, each of which predicts the token after its own."""
+
+    def __init__(self, config: ModelConfig, tgt_size: int) -> None:
+        super().__init__()
+        self.embedding = Embedding(config, new_matrix(tgt_size, config))
         layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
-        self.decoder: Sequence[DecoderLayer] = layers  # pyright: ignore[reportAttributeAccessIssue]
-        # Pre-norm leaves the last residual unnormalised; post-norm has done it already.
-        pre = config.norm is NormPlacement.pre
-        self.encoder_norm = make_norm(config) if pre else nn.Identity()
-        self.decoder_norm = make_norm(config) if pre else nn.Identity()
-        self.initialize()
+        self.layers: Sequence[DecoderLayer] = layers  # pyright: ignore[reportAttributeAccessIssue]
+        self.norm = final_norm(config)
+        self.out_weight = new_matrix(tgt_size, config) if config.tying is Tying.none else self.embedding.weight
+        self.output = OutputLayer(self.out_weight)
+
+    def forward(self, target: Int[Tensor, " T"], layout: Ragged, memory: Memory) -> Float[Tensor, "T D"]:
+        x = self.embedding(target, layout.positions)
+        for layer in self.layers:
+            x = layer(x, layout, memory)
+        return self.norm(x)
+
+    def start(self, memory: Memory) -> DecoderState:
+        """The state before the first step: one hypothesis per sentence."""
+        keys = [layer.memory_keys(memory) for layer in self.layers]
+        return DecoderState.first(keys, hidden=~memory.layout.filled)
+
+    def step(
+        self, tokens: Int[Tensor, " R"], positions: Int[Tensor, " R"], state: DecoderState
+    ) -> Float[Tensor, "R D"]:
+        """`forward` of one more token per hypothesis, for a state that has advanced to it. All of it is work of the
+        device in memory that is there already, so it can be a CUDA graph (`mt.decode.recorded`)."""
+        x = self.embedding(tokens, positions)
+        for number, layer in enumerate(self.layers):
+            x = layer.step(x, number, state=state, positions=positions)
+        return self.norm(x)
+
+
+class Transformer(nn.Module):
+    """An encoder and a decoder. `mt.nn.encoders.text_model` makes the usual one."""
+
+    def __init__(self, config: ModelConfig, encoder: SourceEncoder, decoder: Decoder) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = encoder
+        self.decoder = decoder
+        if not self.tgt_weight.is_meta:  # where there is nothing to draw, torch would import its compiler for it
+            self.initialize()
+
+    @property
+    def tgt_weight(self) -> Float[Tensor, "V D"]:
+        """The embedding of the target's tokens."""
+        return self.decoder.embedding.weight
+
+    @property
+    def out_weight(self) -> Float[Tensor, "V D"]:
+        """The matrix of the output layer, which may be `tgt_weight`."""
+        return self.decoder.out_weight
 
     @torch.no_grad()
     def initialize(self) -> None:
@@ -221,60 +279,54 @@ class Transformer(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        weights = (self.src_weight, self.tgt_weight, self.out_weight)
-        tables = (self.src_embedding.learned, self.tgt_embedding.learned)
-        # Each once, in this order: a set's order hangs on addresses, and so would the values a seed gives.
-        for weight in dict.fromkeys(w for w in (*weights, *tables) if w is not None):
-            nn.init.normal_(weight, std=self.config.dim**-0.5)
+        embeddings = [module for module in self.modules() if isinstance(module, Embedding)]
+        inputs = [module for module in self.modules() if isinstance(module, InputRows)]
+        matrices = [*(module.weight for module in embeddings), self.out_weight, *(module.learned for module in inputs)]
+        # Each once, in this order: a set's order depends on addresses, and so would the values that a seed gives.
+        for matrix in dict.fromkeys(matrix for matrix in matrices if matrix is not None):
+            nn.init.normal_(matrix, std=self.config.dim**-0.5)
         self.fill_tables()
 
     def fill_tables(self) -> None:
         """Calculate what positions are told by where nothing of it is learned."""
-        for embedding in (self.src_embedding, self.tgt_embedding):
-            if embedding.table is not None:
-                embedding.table = sinusoidal_table(*embedding.table.shape)
+        for module in self.modules():
+            if isinstance(module, InputRows) and module.table is not None:
+                module.table = sinusoidal_table(*module.table.shape)
 
-    def encode(self, source: Int[Tensor, " S"], rows: Ragged) -> Memory:
-        x = self.src_embedding(source, rows.positions)
-        for layer in self.encoder:
-            x = layer(x, rows)
-        return Memory(self.encoder_norm(x), rows)
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Parameter]]:
+        """By their names in files, and in that order, in which the gradient's norm adds up. A tied one comes once."""
+        left = dict(super().named_parameters(recurse=recurse, remove_duplicate=False))
+        seen = set[nn.Parameter]()
+        for inside, name in FILE_NAMES:
+            for own in [own for own in left if own.startswith(inside)]:
+                parameter = left.pop(own)
+                if not remove_duplicate or parameter not in seen:
+                    seen.add(parameter)
+                    yield f"{prefix}{name}{own[len(inside) :]}", parameter
 
-    def decode(self, target: Int[Tensor, " T"], rows: Ragged, memory: Memory) -> Float[Tensor, "T D"]:
-        """Hidden rows, each of which predicts the piece after its own."""
-        x = self.tgt_embedding(target, rows.positions)
-        for layer in self.decoder:
-            x = layer(x, rows, memory)
-        return self.decoder_norm(x)
+    def encode(self, source: Source) -> Memory:
+        return self.encoder(source)
 
-    def forward(
-        self, source: Int[Tensor, " S"], source_rows: Ragged, target: Int[Tensor, " T"], target_rows: Ragged
-    ) -> Float[Tensor, "T D"]:
-        return self.decode(target, target_rows, self.encode(source, source_rows))
+    def decode(self, target: Int[Tensor, " T"], layout: Ragged, memory: Memory) -> Float[Tensor, "T D"]:
+        return self.decoder(target, layout, memory)
+
+    def forward(self, source: Source, target: Int[Tensor, " T"], layout: Ragged) -> Float[Tensor, "T D"]:
+        """Hidden rows. Args: target: what goes into the decoder; layout: its sentences, those of the source."""
+        return self.decode(target, layout, self.encode(source))
 
     def logits(self, hidden: Float[Tensor, "N D"]) -> Float[Tensor, "N V"]:
-        return linear(hidden, self.out_weight) if self.output is None else self.output(hidden)
+        return self.decoder.output(hidden)
 
     def start(self, memory: Memory) -> DecoderState:
-        """The state before the first step: one hypothesis per sentence."""
-        layers = [layer.memory_keys(memory) for layer in self.decoder]
-        return DecoderState.first(layers, hidden=~memory.ragged.filled)
+        return self.decoder.start(memory)
 
     def step(self, tokens: Int[Tensor, " R"], state: DecoderState) -> Float[Tensor, "R D"]:
         """Hidden rows of one more token per hypothesis; `state` moves on by one position."""
         positions = torch.full_like(tokens, state.position)
         state.advance(tokens.numel())
-        return self.step_at(tokens, positions, state)
-
-    def step_at(
-        self, tokens: Int[Tensor, " R"], positions: Int[Tensor, " R"], state: DecoderState
-    ) -> Float[Tensor, "R D"]:
-        """`step` once the state has moved on: work for the device alone, in the memory that is there. It can be
-        recorded (`mt.decode.recorded`)."""
-        x = self.tgt_embedding(tokens, positions)
-        for number, layer in enumerate(self.decoder):
-            x = layer.step(x, number, state=state, positions=positions)
-        return self.decoder_norm(x)
+        return self.decoder.step(tokens, positions, state)
 
 
 def count_parameters(model: nn.Module) -> int:

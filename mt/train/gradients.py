@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mt.batching import Batch
 from mt.config import Precision
+from mt.nn.transformer import Transformer
 from mt.train.compiled import CompiledLayers
 from mt.train.graphs import Recorded
 from mt.train.memory import all_or_nothing
@@ -54,8 +55,12 @@ class EagerGradients:
         self._guarded = not is_sharded(objective.model)
 
     def __call__(self, batch: Batch, prepared: Any, divisor: int | Tensor) -> Float[Tensor, " K"]:
+        return self.compute(self.objective.model, batch, prepared, divisor)
+
+    def compute(self, model: Transformer, batch: Batch, prepared: Any, divisor: int | Tensor) -> Float[Tensor, " K"]:
+        """Args: model: the objective's, or one around its parameters."""
         with all_or_nothing(self.parameters) if self._guarded else nullcontext():
-            loss = self.objective(batch, prepared)
+            loss = self.objective(model, batch, prepared)
             self.scaler.scale(loss.total / divisor).backward()
         return loss.sums
 
@@ -63,7 +68,7 @@ class EagerGradients:
 class CompiledGradients:
     """As `eager`, with layers that are compiled; without them from where the compiler fails."""
 
-    def __init__(self, eager: Gradients, layers: CompiledLayers) -> None:
+    def __init__(self, eager: EagerGradients, layers: CompiledLayers) -> None:
         self.eager = eager
         self.layers = layers
 
@@ -76,7 +81,7 @@ class CompiledGradients:
         return self.eager.scaler
 
     def __call__(self, batch: Batch, prepared: Any, divisor: int | Tensor) -> Float[Tensor, " K"]:
-        return self.layers.run(lambda: self.eager(batch, prepared, divisor))
+        return self.layers.run(lambda model: self.eager.compute(model, batch, prepared, divisor))
 
 
 class RecordedGradients:

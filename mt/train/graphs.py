@@ -24,6 +24,7 @@ from mt.errors import in_short
 from mt.log import logger
 from mt.losses import Loss, cross_entropy
 from mt.nn.ragged import Ragged
+from mt.nn.source import TokenSource
 from mt.nn.transformer import Transformer
 from mt.recording import record
 
@@ -43,7 +44,7 @@ class Buffers:
 
     @classmethod
     def of(cls, shape: Shape, device: torch.device) -> "Buffers":
-        s, t, n = shape.source_rows, shape.target_rows, shape.sentences
+        s, t, n = shape.num_source_rows, shape.num_target_rows, shape.sentences
         sizes = ((s,), (n,), (t,), (t,), (n,), ())
         numbers = [torch.zeros(size, dtype=torch.int64, device=device) for size in sizes]
         return cls(shape, *numbers, divisor=torch.ones((), device=device))
@@ -53,22 +54,23 @@ class Buffers:
         filled = fill_to(batch, self.shape)
         if filled is None:
             return False
-        self.source.copy_(filled.source)
-        self.source_lengths.copy_(filled.source_rows.lengths)
+        assert isinstance(filled.source, TokenSource)
+        self.source.copy_(filled.source.rows)
+        self.source_lengths.copy_(filled.source.layout.lengths)
         self.target_in.copy_(filled.target_in)
         self.target_out[: len(filled.target_out)].copy_(filled.target_out)
-        self.target_lengths.copy_(filled.target_rows.lengths)
+        self.target_lengths.copy_(filled.target_layout.lengths)
         self.own_rows.fill_(len(filled.target_out))
         self.divisor.fill_(divisor)
         return True
 
     def loss(self, model: Transformer, precision: Precision, smoothing: float) -> Loss:
         """`mt.train.objective.batch_loss` of the batch inside."""
-        width, num_rows = self.shape.width, self.shape.target_rows
-        source_rows = Ragged(self.source_lengths, num_rows=self.shape.source_rows, max_length=width)
-        target_rows = Ragged(self.target_lengths, num_rows=num_rows, max_length=width)
+        width, num_rows = self.shape.width, self.shape.num_target_rows
+        layout = Ragged(self.source_lengths, num_rows=self.shape.num_source_rows, max_length=width)
+        target_layout = Ragged(self.target_lengths, num_rows=num_rows, max_length=width)
         with autocast(self.source.device, precision):
-            hidden = model(self.source, source_rows, self.target_in, target_rows)
+            hidden = model(TokenSource(self.source, layout), self.target_in, target_layout)
         own = torch.arange(num_rows, device=hidden.device) < self.own_rows
         hidden = hidden.to(autocast_dtype(precision)) * own[:, None]
         loss = cross_entropy(hidden, model.out_weight, self.target_out, smoothing)

@@ -14,6 +14,8 @@ from mt.guided import AlignmentTarget, GuidedHead
 from mt.interpret.align import Reading
 from mt.interpret.aligner import FILE, to_file
 from mt.interpret.choose import Choice
+from mt.nn.source import TokenSource
+from mt.nn.transformer import Transformer
 from mt.train.links import LinkTable
 from mt.train.objective import ObjectiveLoss, TranslationLoss
 
@@ -48,19 +50,20 @@ class GuidedAlignment:
         """The batch's alignment target, on the device. Waits where the batch is on an accelerator already."""
         pairs = np.array(batch.indices, np.int64)
         texts = zip(self.table.texts("src", pairs), self.table.texts("tgt", pairs), strict=True)
-        source = [rows.tolist() for rows in batch.source.cpu().split(batch.source_rows.lengths.tolist())]
-        target = [rows.tolist()[1:] for rows in batch.target_in.cpu().split(batch.target_rows.lengths.tolist())]
+        assert isinstance(batch.source, TokenSource), "links are between words"
+        source = batch.source.items()
+        target = [rows.tolist()[1:] for rows in batch.target_in.cpu().split(batch.target_layout.lengths.tolist())]
         links = [self.links[i] for i in batch.indices]
         return self.guided_head.target(list(texts), links, source, target).to(self.device)
 
     def prepare_largest(self, batch: Batch) -> AlignmentTarget:
         """A target with an entry for every row."""
-        rows = torch.arange(batch.target_rows.num_rows)
+        rows = torch.arange(batch.target_layout.num_rows)
         return AlignmentTarget(rows, torch.zeros_like(rows), torch.ones(len(rows))).to(self.device)
 
-    def __call__(self, batch: Batch, prepared: AlignmentTarget) -> ObjectiveLoss:
+    def __call__(self, model: Transformer, batch: Batch, prepared: AlignmentTarget) -> ObjectiveLoss:
         with self.guided_head.compare(prepared) as head_loss:
-            translation = self.translation(batch, None)
+            translation = self.translation(model, batch, None)
         assert head_loss.value is not None
         own = torch.stack([head_loss.value.detach(), prepared.num_rows])
         return ObjectiveLoss(translation.total + self.weight * head_loss.value, torch.cat([translation.sums, own]))

@@ -54,9 +54,9 @@ class BatchSplitter:
         Args: work: all or nothing: where it runs out of memory it has no effect.
         Raises: MtError: when a single sentence does not fit.
         """
-        source, target = batch.source_rows.num_rows, batch.target_rows.num_rows
+        source, target = batch.source.layout.num_rows, batch.target_layout.num_rows
         known = self.too_many is not None and source + target >= self.too_many
-        if not known or batch.source_rows.num_sentences == 1:
+        if not known or batch.source.layout.num_sentences == 1:
             try:
                 return work(batch)
             except RuntimeError as error:

@@ -37,7 +37,9 @@ class Objective(Protocol):
         """As `prepare`, for a batch of random ids without pairs: the largest possible, to measure memory."""
         ...
 
-    def __call__(self, batch: Batch, prepared: Any) -> ObjectiveLoss: ...
+    def __call__(self, model: Transformer, batch: Batch, prepared: Any) -> ObjectiveLoss:
+        """Args: model: `self.model`, or one around its parameters (`mt.nn.replace`)."""
+        ...
 
     def metrics(self, sums: Sequence[float]) -> dict[str, float]:
         """Entries for `metrics.jsonl` from the objective's own sums, the K - 2 last, over a whole update."""
@@ -59,8 +61,8 @@ class TranslationLoss:
 
     prepare_largest = prepare
 
-    def __call__(self, batch: Batch, prepared: None) -> ObjectiveLoss:
-        loss = batch_loss(self.model, batch, self.precision, self.smoothing)
+    def __call__(self, model: Transformer, batch: Batch, prepared: None) -> ObjectiveLoss:
+        loss = batch_loss(model, batch, self.precision, self.smoothing)
         return ObjectiveLoss(loss.smoothed, torch.stack(loss).detach())
 
     def metrics(self, sums: Sequence[float]) -> dict[str, float]:
@@ -70,7 +72,7 @@ class TranslationLoss:
 def batch_loss(model: Transformer, batch: Batch, precision: Precision, smoothing: float) -> Loss:
     """Loss sums of one batch. The model runs in `precision`; the loss keeps its sums in 32 bits."""
     padded = fill_up(batch)
-    with autocast(batch.source.device, precision):
-        hidden = model(padded.source, padded.source_rows, padded.target_in, padded.target_rows)
+    with autocast(batch.target_in.device, precision):
+        hidden = model(padded.source, padded.target_in, padded.target_layout)
     # CUDA's autocast leaves the last norm, and so `hidden`, in 32 bits; the largest product must not run in them.
     return cross_entropy(hidden.to(autocast_dtype(precision)), model.out_weight, batch.target_out, smoothing)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from torch import Tensor
 
 from mt.dist import Group
-from mt.nn.transformer import Transformer
+from mt.nn.transformer import Layer, Transformer
 
 if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
@@ -26,8 +26,9 @@ def shard(model: Transformer, group: Group) -> None:
     from torch.distributed.fsdp import FSDPModule, fully_shard
 
     mesh = init_device_mesh(next(model.parameters()).device.type, (group.world,))
-    for layer in (*model.encoder, *model.decoder):
-        fully_shard(layer, mesh=mesh)
+    for layer in list(model.modules()):
+        if isinstance(layer, Layer):
+            fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh)
     for module in model.modules():
         if isinstance(module, FSDPModule):

@@ -56,7 +56,7 @@ def accelerate(eager: EagerGradients, section: TrainConfig, batch: BatchConfig, 
         if isinstance(objective, TranslationLoss):
             shape, fitting = common_shape(corpus.source.lengths(), corpus.target.lengths() + 1, batch.budget)
             logger.info(
-                f"updates are recorded: {fitting:.0%} of the batches fit {shape.target_rows:,} rows a side in "
+                f"updates are recorded: {fitting:.0%} of the batches fit {shape.num_target_rows:,} rows a side in "
                 f"{shape.sentences:,} sentences"
             )
             recorded = Recorded(model, shape, precision=precision, smoothing=objective.smoothing)

@@ -108,7 +108,7 @@ class Updater:
         its random numbers do not depend on which process computes it. None: the generator is not seeded.
         """
         self.model.train()
-        rows = [(batch.source_rows.num_rows, batch.target_rows.num_rows) for batch in batches]
+        rows = [(batch.source.layout.num_rows, batch.target_layout.num_rows) for batch in batches]
         src_tokens, tgt_tokens = map(int, self.group.all_reduce(*map(sum, zip(*rows, strict=True))))
         sums = torch.zeros(self.objective.num_sums, device=self.device)
         for number, batch in enumerate(batches):

@@ -85,7 +85,7 @@ class Validator:
         total, rows = 0.0, 0
         for batch in in_budget(self.dev, self.tokens):
             total += batch_loss(model, batch.to(device), self.precision, 0.0).nll.item()
-            rows += batch.target_rows.num_rows
+            rows += batch.target_layout.num_rows
         chosen = self.dev.pairs[: self.pairs]
         sources, references = [pair.src for pair in chosen], [pair.tgt for pair in chosen]
         hypotheses = self.translate(sources)

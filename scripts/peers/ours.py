@@ -32,7 +32,7 @@ def main(job: Job) -> None:
     from mt.config import BatchConfig, ModelConfig, OptimConfig, Precision, ScheduleConfig, ScheduleKind
     from mt.corpus.readers import read_pairs
     from mt.device import set_up_cpu
-    from mt.nn.transformer import Transformer
+    from mt.nn.encoders import text_model
     from mt.optim import make_optimizer
     from mt.schedules import rate
     from mt.tokenizer import Tokenizer
@@ -55,7 +55,7 @@ def main(job: Job) -> None:
         dim=shape.dim, heads=shape.heads, ffn_dim=shape.ffn_dim, encoder_layers=shape.layers,
         decoder_layers=shape.layers, dropout=recipe.DROPOUT,
     )  # fmt: skip
-    model = Transformer(section, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size)
+    model = text_model(section, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size)
     optimizer = make_optimizer(
         model, OptimConfig(lr=recipe.PEAK_RATE, beta1=recipe.BETAS[0], beta2=recipe.BETAS[1], eps=recipe.EPS)
     )

@@ -156,7 +156,7 @@ def test_memory_is_measured_and_updates_are_accelerated_with_guided_alignment(fi
 
     def budget(attempt, corpus, *args, **options):
         for batch in worst_batches(100, shortest=2, longest=5, vocabularies=(9, 9)):
-            tried.append(batch.target_rows.num_rows)
+            tried.append(batch.target_layout.num_rows)
             attempt(batch)
         return 512
 

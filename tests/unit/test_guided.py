@@ -84,8 +84,8 @@ def test_a_head_that_looks_evenly_pays_the_log_of_what_it_sees():
 
 
 def pieces(batch):
-    source = [rows.tolist() for rows in batch.source.split(batch.source_rows.lengths.tolist())]
-    target = [rows.tolist()[1:] for rows in batch.target_in.split(batch.target_rows.lengths.tolist())]
+    source = [rows.tolist() for rows in batch.source.rows.split(batch.source.layout.lengths.tolist())]
+    target = [rows.tolist()[1:] for rows in batch.target_in.split(batch.target_layout.lengths.tolist())]
     return source, target
 
 
@@ -96,13 +96,13 @@ def test_only_the_parts_of_the_head_and_below_get_a_gradient():
     links = [{(i, i) for i in range(len(src.split()))} for src, _ in texts]
     target = head.target(texts, links, *pieces(batch))
     with head.compare(target) as loss:
-        model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
+        model(batch.source, batch.target_in, batch.target_layout)
     loss.value.backward()
-    query = model.decoder[0].cross_attention.query.weight.grad
+    query = model.decoder.layers[0].cross_attention.query.weight.grad
     assert query[:8].abs().max() == 0
     assert query[8:].abs().max() > 0
-    assert model.decoder[0].cross_attention.out.weight.grad is None
-    assert all(p.grad is None for p in model.decoder[1].parameters())
+    assert model.decoder.layers[0].cross_attention.out.weight.grad is None
+    assert all(p.grad is None for p in model.decoder.layers[1].parameters())
 
 
 def test_a_pass_outside_of_compare_sets_no_loss():
@@ -111,10 +111,10 @@ def test_a_pass_outside_of_compare_sets_no_loss():
     target = AlignmentTarget(torch.tensor([1]), torch.tensor([0]), torch.tensor([1.0]))
     with head.compare(target) as loss:
         pass
-    model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
+    model(batch.source, batch.target_in, batch.target_layout)
     assert loss.value is None
     with head.compare(target) as loss:
-        model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
+        model(batch.source, batch.target_in, batch.target_layout)
     assert loss.value > 0
 
 
@@ -131,8 +131,8 @@ def test_a_head_learns_links_that_no_translation_would_teach(kv_heads):
         texts = [(corpus.pairs[i].src, corpus.pairs[i].tgt) for i in batch.indices]
         links = [{(0, j) for j in range(len(tgt.split()))} for _, tgt in texts]
         with head.compare(head.target(texts, links, *pieces(batch))) as loss:
-            model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
-        (loss.value / batch.target_rows.num_rows).backward()
+            model(batch.source, batch.target_in, batch.target_layout)
+        (loss.value / batch.target_layout.num_rows).backward()
         optimizer.step()
         optimizer.zero_grad()
     t = number_tokenizer()
@@ -173,6 +173,6 @@ def test_a_copy_of_a_guided_model_can_be_made_and_computes_the_same():
     model, batch = tiny_model(), next(stream_of(number_corpus(8)))
     head = GuidedHead(model, number_tokenizer(), layer=0, head=0)
     copy = deepcopy(model)
-    asked = (batch.source, batch.source_rows, batch.target_in, batch.target_rows)
+    asked = (batch.source, batch.target_in, batch.target_layout)
     assert torch.equal(copy(*asked), model(*asked))
-    assert copy.decoder[0].cross_attention.listener.__self__ is head
+    assert copy.decoder.layers[0].cross_attention.listener.__self__ is head

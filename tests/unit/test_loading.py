@@ -9,7 +9,7 @@ from mt.config import DecodeConfig, Positions, Precision, Tying
 from mt.errors import ConfigError
 from mt.loading import load
 from mt.models import Description, read_model
-from mt.nn.transformer import Transformer
+from mt.nn.encoders import text_model
 
 
 def written(folder, **shape):
@@ -37,18 +37,18 @@ def test_it_is_the_model_that_was_written(tmp_path, positions, tying):
     loaded = read.model(torch.device("cpu"))
     # the longer way: a model that draws its weights, into which those of the file are copied
     size = number_tokenizer().tgt_size
-    drawn = Transformer(model.config, src_size=size, tgt_size=size)
+    drawn = text_model(model.config, src_size=size, tgt_size=size)
     load_into(drawn, read.weights(), "the file")
     for one, other in ((model, loaded), (drawn, loaded)):
         wanted, found = one.state_dict(), other.state_dict()
         assert wanted.keys() == found.keys()
         assert all(torch.equal(wanted[name], found[name]) for name in wanted)
-        tables = [(m.src_embedding.table, m.tgt_embedding.table) for m in (one, other)]
+        tables = [(m.encoder.embedding.table, m.decoder.embedding.table) for m in (one, other)]
         for a, b in zip(*tables, strict=True):
             assert (a is None and b is None) or torch.equal(a, b)
-    assert (loaded.tgt_weight is loaded.src_weight) == (tying is Tying.all)
+    assert (loaded.tgt_weight is loaded.encoder.embedding.weight) == (tying is Tying.all)
     assert (loaded.out_weight is loaded.tgt_weight) == (tying is not Tying.none)
-    assert loaded.tgt_embedding.weight is loaded.tgt_weight
+    assert loaded.decoder.output.weight is loaded.out_weight
     assert not loaded.training
 
 

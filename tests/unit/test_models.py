@@ -19,7 +19,7 @@ from mt.config import DecodeConfig, Positions, Precision, Tying
 from mt.decode.segment import Usual
 from mt.errors import CheckpointError, ConfigError
 from mt.models import Description, check_reverse, find_run, languages, newest_run, read_model
-from mt.nn.transformer import Transformer
+from mt.nn.encoders import text_model
 
 
 def description(**changes) -> Description:
@@ -250,7 +250,7 @@ def test_what_a_model_will_hold_is_known_without_making_it(positions, tying):
     shape = tiny_config(positions=Positions(positions), tying=Tying(tying), max_length=64)
     told = dict(models.empty_model(description(model=shape)).named_parameters())
     size = number_tokenizer().tgt_size
-    real = dict(Transformer(shape, src_size=size, tgt_size=size).named_parameters())
+    real = dict(text_model(shape, src_size=size, tgt_size=size).named_parameters())
     assert {name: (p.shape, p.dtype) for name, p in told.items()} == {n: (p.shape, p.dtype) for n, p in real.items()}
     assert all(p.is_meta for p in told.values())
 

@@ -52,9 +52,15 @@ def stream_of(sizes, pool, tokens, seed, sampling, **options):
 
 def plain(batch):
     """A batch in values that can be compared."""
-    tensors = (batch.source, batch.target_in, batch.target_out, batch.source_rows.lengths, batch.target_rows.lengths)
+    tensors = (
+        batch.source.rows,
+        batch.target_in,
+        batch.target_out,
+        batch.source.layout.lengths,
+        batch.target_layout.lengths,
+    )
     assert all(tensor.dtype == torch.int64 for tensor in tensors)
-    for rows in (batch.source_rows, batch.target_rows):
+    for rows in (batch.source.layout, batch.target_layout):
         assert (rows.num_rows, rows.max_length) == (int(rows.lengths.sum()), int(rows.lengths.max()))
     return batch.indices, *(tensor.tolist() for tensor in tensors)
 

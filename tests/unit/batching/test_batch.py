@@ -22,9 +22,15 @@ def test_a_batch_by_hand():
 
 def test_a_batch_moves_as_a_whole():
     moved = make_batch([[5, 6, EOS], [EOS]], [[7], []], [4, 9], bos=BOS, eos=EOS).to(torch.device("meta"))
-    tensors = (moved.source, moved.target_in, moved.target_out, moved.source_rows.lengths, moved.target_rows.lengths)
+    tensors = (
+        moved.source.rows,
+        moved.target_in,
+        moved.target_out,
+        moved.source.layout.lengths,
+        moved.target_layout.lengths,
+    )
     assert all(tensor.is_meta for tensor in tensors)
-    assert (moved.source_rows.num_rows, moved.source_rows.max_length, moved.target_rows.num_rows) == (4, 3, 3)
+    assert (moved.source.layout.num_rows, moved.source.layout.max_length, moved.target_layout.num_rows) == (4, 3, 3)
     assert moved.indices == (4, 9)
 
 

@@ -93,8 +93,10 @@ def test_every_pair_is_in_one_batch_of_every_epoch_and_no_batch_passes_its_budge
         batches = one_epoch(stream)
         assert sorted(i for batch in batches for i in batch.indices) == list(range(len(options["sizes"])))
         for batch in batches:
-            assert 0 < batch.source_rows.num_rows == len(batch.source) <= options["tokens"]
-            assert 0 < batch.target_rows.num_rows == len(batch.target_in) == len(batch.target_out) <= options["tokens"]
+            assert 0 < batch.source.layout.num_rows == len(batch.source.rows) <= options["tokens"]
+            assert (
+                0 < batch.target_layout.num_rows == len(batch.target_in) == len(batch.target_out) <= options["tokens"]
+            )
 
 
 @streams
@@ -141,9 +143,9 @@ def test_processes_that_skip_what_is_not_theirs_have_all_batches_between_them(op
 def test_sentences_are_what_the_tokenizer_says_shifted_by_one(**options):
     stream = stream_of(**{**options, "sampling": False})
     for batch in one_epoch(stream):
-        sources = batch.source.split(batch.source_rows.lengths.tolist())
-        shifted_in = batch.target_in.split(batch.target_rows.lengths.tolist())
-        shifted_out = batch.target_out.split(batch.target_rows.lengths.tolist())
+        sources = batch.source.rows.split(batch.source.layout.lengths.tolist())
+        shifted_in = batch.target_in.split(batch.target_layout.lengths.tolist())
+        shifted_out = batch.target_out.split(batch.target_layout.lengths.tolist())
         for i, source, target_in, target_out in zip(batch.indices, sources, shifted_in, shifted_out, strict=True):
             assert source.tolist() == stream.corpus.source[i]
             assert target_in.tolist() == [BOS, *stream.corpus.target[i]]
@@ -167,7 +169,7 @@ def test_another_seed_and_another_epoch_have_another_order():
 
 def test_sentences_of_a_batch_are_of_like_length():
     for batch in one_epoch(stream_of(**{**PLAIN, "pool": 60})):
-        lengths = batch.target_rows.lengths
+        lengths = batch.target_layout.lengths
         assert int(lengths.max() - lengths.min()) <= 1
 
 
@@ -177,7 +179,7 @@ def test_every_epoch_draws_its_own_segmentations_that_fit_the_longest_sentence()
     for _ in range(2):
         drawn = {}
         for batch in one_epoch(stream):
-            parts = batch.source.split(batch.source_rows.lengths.tolist())
+            parts = batch.source.rows.split(batch.source.layout.lengths.tolist())
             drawn |= {i: part.tolist() for i, part in zip(batch.indices, parts, strict=True)}
         seen.append(drawn)
     assert seen[0] != seen[1]
@@ -193,14 +195,14 @@ def test_a_draw_over_the_limit_gives_way_to_the_best_segmentation():
     """Two pieces and a mark is all that fits; a draw that splits even one of them does not."""
     section = BatchConfig(tokens=3, max_length=3, pool=20)
     for batch in one_epoch(BatchStream(corpus_of([(3, 3)] * 20, max_length=3), section, seed=1, sampling=True)):
-        assert (len(batch.source), len(batch.target_in)) == (3, 3)
-        assert 99 not in [*batch.source.tolist(), *batch.target_in.tolist()]
+        assert (len(batch.source.rows), len(batch.target_in)) == (3, 3)
+        assert 99 not in [*batch.source.rows.tolist(), *batch.target_in.tolist()]
 
 
 def test_a_pair_that_stays_in_its_place_is_drawn_anew_every_epoch():
     stream = stream_of(**{**PLAIN, "sizes": [(5, 5)], "sampling": True})
     batches = [next(stream) for _ in range(6)]
-    assert len({str(batch.source) for batch in batches}) > 2
+    assert len({str(batch.source.rows.tolist()) for batch in batches}) > 2
     assert len({str(batch.target_in) for batch in batches}) > 2
 
 
@@ -227,14 +229,14 @@ def test_pools_are_pinned_where_a_gpu_copies_them(monkeypatch):
     assert len(pinned) == 3 * 6  # pools, tensors of each
     memory = {tensor.untyped_storage().data_ptr() for tensor in pinned}
     for batch in batches:
-        assert batch.source.untyped_storage().data_ptr() in memory
-        assert batch.target_rows.lengths.untyped_storage().data_ptr() in memory
+        assert batch.source.rows.untyped_storage().data_ptr() in memory
+        assert batch.target_layout.lengths.untyped_storage().data_ptr() in memory
 
 
 @pytest.mark.gpu
 def test_batches_of_a_pinned_pool_are_copied_without_waiting():
     batch = next(stream_of(**PLAIN, pin=True))
-    assert batch.source.is_pinned() and batch.target_rows.lengths.is_pinned()
+    assert batch.source.rows.is_pinned() and batch.target_layout.lengths.is_pinned()
     assert plain(batch.to(torch.device("cuda"))) == plain(next(stream_of(**PLAIN)))
 
 
@@ -258,8 +260,8 @@ def test_text_survives_the_real_tokenizer(tmp_path):
     state = stream.state_dict()
     batches = one_epoch(stream)
     for batch in batches:
-        sources = batch.source.split(batch.source_rows.lengths.tolist())
-        targets = batch.target_out.split(batch.target_rows.lengths.tolist())
+        sources = batch.source.rows.split(batch.source.layout.lengths.tolist())
+        targets = batch.target_out.split(batch.target_layout.lengths.tolist())
         for i, source, target in zip(batch.indices, sources, targets, strict=True):
             assert tokenizer.decode_source(source.tolist()) == pairs[i].src
             assert tokenizer.decode_target(target.tolist()) == pairs[i].tgt

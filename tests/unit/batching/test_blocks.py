@@ -13,7 +13,7 @@ from mt.batching import Shape, common_shape, fill_to, fill_up, make_batch
 from mt.batching.batch import cut_sorted
 from mt.batching.blocks import ROWS, SENTENCES
 from mt.config import ModelConfig, Precision
-from mt.nn.transformer import Transformer
+from mt.nn.encoders import text_model
 from mt.train.objective import batch_loss
 
 
@@ -30,8 +30,8 @@ def test_rows_and_sentences_are_whole_blocks_and_the_sentences_come_first(length
     batch = batch_of(lengths)
     filled = fill_up(batch)
     for before, after, ids in (
-        (batch.source_rows, filled.source_rows, (batch.source, filled.source)),
-        (batch.target_rows, filled.target_rows, (batch.target_in, filled.target_in)),
+        (batch.source.layout, filled.source.layout, (batch.source.rows, filled.source.rows)),
+        (batch.target_layout, filled.target_layout, (batch.target_in, filled.target_in)),
     ):
         assert (after.num_rows % ROWS, after.num_sentences % SENTENCES) == (0, 0)
         assert after.num_rows == int(after.lengths.sum()) == len(ids[1])
@@ -40,7 +40,7 @@ def test_rows_and_sentences_are_whole_blocks_and_the_sentences_come_first(length
         assert int(after.lengths.min()) > 0
         assert torch.equal(after.lengths[: before.num_sentences], before.lengths)
         assert torch.equal(ids[1][: before.num_rows], ids[0])
-    assert filled.source_rows.num_sentences == filled.target_rows.num_sentences
+    assert filled.source.layout.num_sentences == filled.target_layout.num_sentences
     assert torch.equal(filled.target_out, batch.target_out)
 
 
@@ -54,7 +54,7 @@ def test_what_is_not_worth_it_or_does_not_work_out_stays_as_it_is(lengths):
 def test_loss_and_gradient_are_those_of_the_batch_as_it_came(monkeypatch, lengths):
     torch.manual_seed(0)
     shape = ModelConfig(dim=16, heads=2, ffn_dim=24, encoder_layers=1, decoder_layers=1, dropout=0.0)
-    model, batch = Transformer(shape, src_size=30, tgt_size=30), batch_of(lengths)
+    model, batch = text_model(shape, src_size=30, tgt_size=30), batch_of(lengths)
 
     def gradients():
         loss = batch_loss(model, batch, Precision.fp32, 0.1)
@@ -65,21 +65,21 @@ def test_loss_and_gradient_are_those_of_the_batch_as_it_came(monkeypatch, length
     torch.testing.assert_close(filled, gradients(), rtol=1e-4, atol=1e-4)
 
 
-SHAPE = Shape(source_rows=40, target_rows=48, sentences=5, width=12)
+SHAPE = Shape(num_source_rows=40, num_target_rows=48, sentences=5, width=12)
 
 
 @given(st.lists(st.tuples(st.integers(1, 8), st.integers(2, 9)), min_size=2, max_size=4))
 def test_every_batch_gets_the_shape_asked_for(lengths):
     batch = batch_of(lengths)
     filled, count = fill_to(batch, SHAPE), SHAPE.sentences - len(lengths)
-    missing = SHAPE.source_rows - len(batch.source), SHAPE.target_rows - len(batch.target_in)
+    missing = SHAPE.num_source_rows - len(batch.source.rows), SHAPE.num_target_rows - len(batch.target_in)
     if not all(count <= more <= 12 * count for more in missing):
         assert filled is None
         return
     assert filled is not None and torch.equal(filled.target_out, batch.target_out)
     for before, after, ids, rows in (
-        (batch.source_rows, filled.source_rows, (batch.source, filled.source), 40),
-        (batch.target_rows, filled.target_rows, (batch.target_in, filled.target_in), 48),
+        (batch.source.layout, filled.source.layout, (batch.source.rows, filled.source.rows), 40),
+        (batch.target_layout, filled.target_layout, (batch.target_in, filled.target_in), 48),
     ):
         assert (after.num_rows, len(ids[1]), int(after.lengths.sum())) == (rows, rows, rows)
         assert (after.num_sentences, after.max_length) == (5, 12)
@@ -90,8 +90,8 @@ def test_every_batch_gets_the_shape_asked_for(lengths):
 
 def test_a_batch_that_is_whole_only_gets_the_width():
     filled = fill_to(batch_of([(8, 10), (8, 9), (8, 9), (8, 10), (8, 10)]), SHAPE)
-    assert filled is not None and filled.source_rows.lengths.tolist() == [8] * 5
-    assert (filled.source_rows.width, filled.target_rows.max_length) == (16, 12)
+    assert filled is not None and filled.source.layout.lengths.tolist() == [8] * 5
+    assert (filled.source.layout.width, filled.target_layout.max_length) == (16, 12)
 
 
 @pytest.mark.parametrize(
@@ -128,5 +128,5 @@ def test_the_common_shape_by_hand():
     """Budget 100, 20 sentences of 5 and 5 of 20: two batches, of 20 and of 5 sentences."""
     lengths = np.array([5] * 20 + [20] * 5, np.int64)
     shape, share = common_shape(lengths, lengths, 100)
-    assert shape == Shape(source_rows=256, target_rows=256, sentences=32, width=20)
+    assert shape == Shape(num_source_rows=256, num_target_rows=256, sentences=32, width=20)
     assert share == 1.0  # 100 rows and 12 sentences of 13 rows; 100 and 27 of 5 or 6

@@ -60,7 +60,9 @@ def test_validation_reads_everything_once_within_its_budget(sizes, budget):
     batches = list(in_budget(corpus, budget))
     assert sorted(i for batch in batches for i in batch.indices) == list(range(len(sizes)))
     longest = max(itertools.chain(*sizes))
-    assert all(max(batch.source_rows.num_rows, batch.target_rows.num_rows) <= max(budget, longest) for batch in batches)
+    assert all(
+        max(batch.source.layout.num_rows, batch.target_layout.num_rows) <= max(budget, longest) for batch in batches
+    )
     order = [(len(corpus.target[i]), len(corpus.source[i]), i) for batch in batches for i in batch.indices]
     assert order == sorted(order)
 

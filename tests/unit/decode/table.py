@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 
@@ -49,6 +50,9 @@ class TableStepper:
         self.prefixes: list[tuple[int, ...]] = []
         self.num_steps = 0
         self.num_rows: list[int] = []
+
+    def prepared(self) -> nullcontext[None]:
+        return nullcontext()
 
     def start(self, source: list[list[int]]) -> None:
         self.sources = [tuple(sentence) for sentence in source]

@@ -23,10 +23,10 @@ from mt.nn.forced import force
 class AskingTable(TableStepper):
     """Every row asks every source piece for a weight that its prefix draws."""
 
-    def listen(self) -> None:
+    def keep_weights(self) -> None:
         self.listening = True
 
-    def asked(self) -> torch.Tensor:
+    def weights(self) -> torch.Tensor:
         width, longest = len(self.prefixes) // len(self.sources), max(map(len, self.sources))
         rows = [weights(self.sources[row // width], prefix) for row, prefix in enumerate(self.prefixes)]
         return torch.tensor([[*row, *[0.0] * (longest - len(row))] for row in rows])
@@ -101,11 +101,11 @@ def test_what_a_model_asks_is_its_cross_attention(small_model, members):
             assert found.score - found.log_prob == pytest.approx(float(owed), abs=1e-4)
 
 
-def test_who_cannot_tell_what_it_asks_is_refused():
+def test_models_without_attention_weights_are_refused():
     search = search_of(beam=2, coverage_penalty=0.2)
-    with pytest.raises(ConfigError, match=r"`decode.coverage_penalty` needs models that tell what they ask of the"):
+    with pytest.raises(ConfigError, match=r"`decode.coverage_penalty` needs models that give their attention weights"):
         beam_search(TableStepper(drawn(1)), [[7, EOS]], search=search)
-    with pytest.raises(ConfigError, match="The models of an ensemble must all tell what they ask of the source"):
+    with pytest.raises(ConfigError, match="The models of an ensemble must all give their attention weights"):
         beam_search(Ensemble([TableStepper(drawn(1))]), [[7, EOS]], search=search)
 
 

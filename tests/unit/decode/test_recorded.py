@@ -39,7 +39,7 @@ def same(found, wanted):
 
 def all_same(stepper, model, batches, how=by_beams):
     """Every batch within one search of the stepper's, against steps of the model itself."""
-    with stepper.autocast():
+    with stepper.prepared():
         for source in batches:
             same(how(stepper, source), how(CachedStepper(model), source))
 
@@ -121,7 +121,7 @@ def test_rows_behind_those_of_the_batch_do_not_matter(small_model, player, batch
     def spoil(steps, first, shape):
         """What belongs to the sentences from this one on, but tokens and places, which are read as numbers of rows."""
         state = steps.recordings[shape].state
-        sides = [side for layer in state.past for side in layer._room]
+        sides = [side for layer in state.past for side in layer._buffers]
         sides += [side for layer in state.memory for side in (layer.keys, layer.values)]
         for side in (*sides, state.memory_bias, state.past_bias):
             side[first:] = value
@@ -134,7 +134,7 @@ def test_rows_behind_those_of_the_batch_do_not_matter(small_model, player, batch
         return hidden
 
     monkeypatch.setattr(RecordedSteps, "step", spoilt)
-    with stepper.autocast():
+    with stepper.prepared():
         for source in batches:
             same(how(stepper, source), how(CachedStepper(model), source))
             for shape in stepper._recorded.recordings:
@@ -217,7 +217,7 @@ def test_who_listens_hears(small_model, player, batches):
     model = opinionated(small_model)
     stepper, plain = CachedStepper(model, recording=True), CachedStepper(model)
     search = Search(bos=BOS, eos=EOS, pad=PAD, beam=4, nbest=4, coverage_penalty=0.3, max_ratio=1.0, max_extra=9)
-    with stepper.autocast():
+    with stepper.prepared():
         same(*(beam_search(s, batches[0], search=search) for s in (stepper, plain)))
     assert player.recordings == 0
 
@@ -227,7 +227,7 @@ def test_only_whole_searches_on_a_gpu_are_recorded(small_model, player, batches)
     assert not CachedStepper(model).records()
     by_beams(CachedStepper(model, recording=True), batches[0])  # who has not said that a search begins
     stepper = CachedStepper(model, recording=False)
-    with stepper.autocast():
+    with stepper.prepared():
         by_beams(stepper, batches[0])
     assert player.recordings == 0
 
@@ -247,17 +247,17 @@ def test_a_room_that_the_device_has_no_memory_for_is_done_without(small_model, p
     stepper = CachedStepper(model, recording=True)
     rooms = []
 
-    class Narrow(mt.decode.recorded.Room):
+    class Narrow(mt.decode.recorded.Buffers):
         def __init__(self, *args, **sizes):
             rooms.append(sizes)
             if len(rooms) > 1:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             super().__init__(*args, **sizes)
 
-    monkeypatch.setattr(mt.decode.recorded, "Room", Narrow)
+    monkeypatch.setattr(mt.decode.recorded, "Buffers", Narrow)
     all_same(stepper, model, [*batches, *batches])
     assert len(rooms) == 2 and player.replays > 0
-    assert stepper._recorded.room is None and not stepper._recorded.recordings
+    assert stepper._recorded.buffers is None and not stepper._recorded.recordings
     (warning,) = [r.message for r in caplog.records if r.levelname == "WARNING"]
     assert warning.endswith("and it goes on without (OutOfMemoryError: CUDA out of memory)")
 
@@ -266,7 +266,7 @@ def test_an_ensemble_may_have_a_member_that_records(small_model, player, batches
     first, second = opinionated(small_model), opinionated(small_model, positions="rotary")
     plain = Ensemble([CachedStepper(first), CachedStepper(second)])
     stepper = CachedStepper(first, recording=True)
-    with stepper.autocast():
+    with stepper.prepared():
         for source in batches:
             same(by_beams(Ensemble([stepper, CachedStepper(second)]), source), by_beams(plain, source))
     assert player.replays > 0
@@ -277,7 +277,7 @@ def test_the_copy_is_another_model_and_what_is_tied_is_tied(small_model):
     for precision, dtype in ((Precision.fp32, torch.float32), (Precision.bf16, torch.bfloat16)):
         steps = RecordedSteps(model, precision)
         assert {x.dtype for x in mt.decode.recorded.numbers(steps.model)} == {dtype}
-        assert steps.model.out_weight is steps.model.tgt_weight is steps.model.tgt_embedding.weight
+        assert steps.model.out_weight is steps.model.tgt_weight is steps.model.decoder.embedding.weight
         addresses = [{x.data_ptr() for x in mt.decode.recorded.numbers(m)} for m in (model, steps.model)]
         assert not addresses[0] & addresses[1]
 
@@ -285,7 +285,7 @@ def test_the_copy_is_another_model_and_what_is_tied_is_tied(small_model):
 def log_probs(stepper, tokens):
     """Of 2 sentences, 3 hypotheses each from the second step on."""
     found = []
-    with torch.inference_mode(), stepper.autocast():
+    with torch.inference_mode(), stepper.prepared():
         stepper.start([[5, 6, EOS], [7, EOS]])
         found.append(stepper.step(torch.full((2,), BOS, device=stepper.device)))
         stepper.reorder(torch.tensor([0, 0, 0, 1, 1, 1], device=stepper.device))

@@ -50,7 +50,7 @@ def test_what_is_recorded_is_the_same_work_every_time_and_asks_nothing_of_the_ho
     monkeypatch.setattr(mt.decode.recorded, "record", noted)
     model = opinionated(small_model, positions="rotary", kv_heads=2)
     stepper = CachedStepper(model, recording=True)
-    with stepper.autocast():
+    with stepper.prepared():
         for source in [*drawn_batches(), *drawn_batches()]:
             how(stepper, source)
     assert max(map(len, streams)) > 3
@@ -67,9 +67,9 @@ def test_a_room_grows_for_a_long_source_alone(small_model, monkeypatch):
     monkeypatch.setattr(mt.decode.recorded, "FEWEST_PLACES", 16)
     model = opinionated(small_model, positions="rotary")
     stepper, plain = CachedStepper(model, recording=True), CachedStepper(model)
-    with stepper.autocast():
+    with stepper.prepared():
         for source in ([[5, EOS]] * 8, [[5, 6, 7] * 50 + [EOS]]):
             found, wanted = ([h.tokens for one in by_greed(s, source) for h in one] for s in (stepper, plain))
             assert found == wanted
-            room = stepper._recorded.room
-            assert room is not None and room.places >= 128 and (room.pieces == 128) == (len(source) == 8)
+            buffers = stepper._recorded.buffers
+            assert buffers is not None and buffers.places >= 128 and (buffers.pieces == 128) == (len(source) == 8)

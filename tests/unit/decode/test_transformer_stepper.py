@@ -94,7 +94,7 @@ def test_steps_are_log_probabilities_in_32_bits(small_model, stepper):
 
 
 def first_log_probs(stepper):
-    with torch.no_grad(), stepper.autocast():
+    with torch.no_grad(), stepper.prepared():
         stepper.start([[5, EOS]])
         return stepper.step(torch.tensor([BOS]))
 
@@ -134,11 +134,13 @@ def test_where_onednn_has_no_products_in_16_bits_torch_makes_them(small_model, m
 def test_the_copy_in_16_bits_lasts_as_long_as_the_search(small_model):
     model = small_model(src_size=V, tgt_size=V)
     stepper = CachedStepper(model, Precision.bf16)
-    with stepper.autocast():
-        copy = stepper.running()
-        assert copy.out_weight is copy.tgt_weight is copy.tgt_embedding.weight  # what was tied is tied
+    with stepper.prepared() as copy:
+        assert copy is not model and not copy.training
+        assert copy.out_weight is copy.tgt_weight is copy.decoder.embedding.weight  # what was tied is tied
         assert {p.dtype for p in copy.parameters()} == {torch.bfloat16}
-        with stepper.autocast():
-            assert stepper.running() is copy  # made once
-        assert stepper.running() is copy
-    assert stepper.running() is model
+        with stepper.prepared() as again:
+            assert again is copy  # made once
+        with stepper.prepared() as again:
+            assert again is copy
+    with stepper.prepared() as other:
+        assert other is not copy

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from mt.nn.attention import FeedForward, MultiHeadAttention, attend, attend_explicit, hidden_keys
 from mt.nn.ragged import Ragged
+from mt.nn.source import Memory
 
 SIZE = 6
 
@@ -151,7 +152,7 @@ def test_a_memory_answers_where_there_is_one():
     attention = module()
     rows, memory_rows = Ragged.from_lengths([2, 1]), Ragged.from_lengths([1, 4])
     x, memory = torch.randn(3, 16, dtype=torch.float64), torch.randn(5, 16, dtype=torch.float64)
-    out = attention(x, rows, memory=memory, memory_rows=memory_rows)
+    out = attention(x, rows, memory=Memory(memory, memory_rows))
     q, kv = attention.query(x).view(3, 4, 4), attention.key_value(memory).view(5, 2, 4, 4)
     mixed, _ = attend_explicit(q, kv, queries=rows, keys=memory_rows)
     torch.testing.assert_close(out, attention.out(mixed.flatten(1)))

@@ -25,7 +25,7 @@ def step(state, drawn):
 
 def paths(state, layer):
     """For every hypothesis the key vectors that it sees, in the order of their places: [steps, G, K] each."""
-    keys = state.past[layer]._room[0]
+    keys = state.past[layer]._buffers[0]
     return [keys[i // state.seen.shape[1]][:, seen].transpose(0, 1) for i, seen in enumerate(state.seen.flatten(0, 1))]
 
 
@@ -138,9 +138,9 @@ def test_a_state_settles_in_other_memory_and_goes_on():
     for place in range(PLACES + 2):
         if place in (0, 1, PLACES):  # before there is a node, before the first hypotheses part, and when it has grown
             room = room_for(3, 1 if place < 2 else 2, 2 * PLACES if place < PLACES else 4 * PLACES, 9)
-            state.settle(room)
-            assert state.past[0].lies_at(room.past[0]._room[0].data_ptr(), room.seen.shape[2])
-            assert not state.past[1].lies_at(room.past[0]._room[0].data_ptr(), room.seen.shape[2])
+            state.move_into(room)
+            assert state.past[0].lies_at(room.past[0]._buffers[0].data_ptr(), room.seen.shape[2])
+            assert not state.past[1].lies_at(room.past[0]._buffers[0].data_ptr(), room.seen.shape[2])
         drawn = torch.randn(2, 3 * (1 if place == 0 else 2), 2, G, K)
         step(state, drawn)
         step(stays, drawn)
@@ -157,7 +157,7 @@ def test_a_state_settles_in_other_memory_and_goes_on():
         assert not ours.keys[:, :, 4:].any()
         assert not ours.values[:, :, 4:].any()
     assert state.memory_bias[:, 0].tolist() == [[0] * 4 + [-torch.inf] * 5] * 3
-    assert not any(side[:, :, -1].any() for layer in state.past for side in layer._room)  # no node has been there
+    assert not any(side[:, :, -1].any() for layer in state.past for side in layer._buffers)  # no node has been there
 
 
 def test_memory_is_filled_to_its_end_even_from_itself():

@@ -11,9 +11,10 @@ from toy import number_corpus, number_tokenizer, stream_of, tiny_model, updater_
 import mt.nn.forced as module
 from mt.config import ModelConfig
 from mt.nn import attention
+from mt.nn.encoders import text_model
 from mt.nn.forced import USES, attentions, capture_attention, force
 from mt.nn.ragged import pack
-from mt.nn.transformer import Transformer
+from mt.nn.source import TokenSource
 from mt.plain import from_plain
 
 PRESETS = sorted((Path(__file__).parents[3] / "configs/model").glob("*.yaml"))
@@ -22,7 +23,7 @@ TARGETS = [[6, 7, 8], [9], []]
 
 
 def inputs():
-    return (*pack(SOURCES), *pack([[1, *pieces] for pieces in TARGETS]))
+    return (TokenSource.pack(SOURCES), *pack([[1, *pieces] for pieces in TARGETS]))
 
 
 def small_preset(path):
@@ -30,7 +31,7 @@ def small_preset(path):
     small = {"dim": 4 * values["heads"], "ffn_dim": 24, "max_length": 64}
     small |= {name: min(values[name], 2) for name in ("encoder_layers", "decoder_layers")}
     config = from_plain(ModelConfig, {**asdict(ModelConfig()), **values, **small}, str(path))
-    return Transformer(config, src_size=19, tgt_size=19).eval()
+    return text_model(config, src_size=19, tgt_size=19).eval()
 
 
 @torch.no_grad()
@@ -51,13 +52,13 @@ def test_captured_weights_give_what_the_fused_pass_gives_in_every_preset(path, m
     monkeypatch.setattr(module, "attend_explicit", listening)
     with capture_attention(model) as captured:
         model(*inputs())
-    assert len(mixed) == len(slow) == len(model.encoder) + 2 * len(model.decoder)
+    assert len(mixed) == len(slow) == len(model.encoder.layers) + 2 * len(model.decoder.layers)
     for fast, obvious in zip(mixed, slow, strict=True):
         torch.testing.assert_close(fast, obvious, atol=1e-5, rtol=0)
     for maps, source, target in zip(captured.maps(), SOURCES, TARGETS, strict=True):
-        layers, heads = len(model.decoder), model.decoder[0].cross_attention.heads
+        layers, heads = len(model.decoder.layers), model.decoder.layers[0].cross_attention.heads
         assert maps.cross.shape == (layers, heads, len(target) + 1, len(source))
-        assert maps.encoder.shape == (len(model.encoder), heads, len(source), len(source))
+        assert maps.encoder.shape == (len(model.encoder.layers), heads, len(source), len(source))
         assert maps.decoder.shape == (layers, heads, len(target) + 1, len(target) + 1)
         for weights in (maps.cross, maps.encoder, maps.decoder):
             torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
@@ -122,7 +123,7 @@ def test_forced_pairs_come_in_order_however_they_are_batched(small_model, monkey
         torch.testing.assert_close(a.maps.cross, b.maps.cross)
         torch.testing.assert_close(a.log_probs, b.log_probs)
         model.eval()
-        hidden = model(*pack([source]), *pack([[1, *target]]))
+        hidden = model(TokenSource.pack([source]), *pack([[1, *target]]))
         logits = model.logits(hidden).log_softmax(-1)
         expected = torch.stack([logits[row, piece] for row, piece in enumerate([*target, 2])])
         torch.testing.assert_close(a.log_probs, expected)

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from mt.matmul import has_int8, onednn_is_faster
-from mt.nn.packed import Int8Linear, PackedLinear, packed
+from mt.nn.packed import Int8Linear, PrepackedLinear, prepacked
 from mt.nn.ragged import pack
+from mt.nn.source import TokenSource
+from mt.nn.transformer import OutputLayer
 
 there = pytest.mark.skipif(not onednn_is_faster(), reason="no fast oneDNN products here")
 there8 = pytest.mark.skipif(not has_int8(), reason="no AVX-512 VNNI here")
@@ -15,13 +17,14 @@ there8 = pytest.mark.skipif(not has_int8(), reason="no AVX-512 VNNI here")
 @pytest.mark.parametrize("activation", ["relu", "gelu", "swiglu"])
 def test_a_packed_model_is_the_model(small_model, activation):
     model = small_model(src_size=13, tgt_size=13, activation=activation)
-    (source, rows), (target, target_rows) = pack([[4, 5, 2], [6, 2]]), pack([[1, 7], [1, 8, 9]])
+    source, (target, layout) = TokenSource.pack([[4, 5, 2], [6, 2]]), pack([[1, 7], [1, 8, 9]])
     with torch.inference_mode():
-        copy = packed(model, torch.float32)
-        wanted, found = (m.logits(m(source, rows, target, target_rows)) for m in (model, copy))
+        copy = prepacked(model, torch.float32)
+        wanted, found = (m.logits(m(source, target, layout)) for m in (model, copy))
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
-    assert model.output is None  # the copy is another model
-    assert not any(isinstance(module, PackedLinear) for module in model.modules())
+    assert not any(isinstance(module, PrepackedLinear) for module in model.modules())  # the copy is another model
+    left = [module for module in copy.modules() if isinstance(module, torch.nn.Linear | OutputLayer)]
+    assert not left
 
 
 @there8

@@ -23,7 +23,7 @@ def test_three_sentences_by_hand():
     assert rows.places.tolist() == [0, 1, 16, 32, 33, 34]
     assert rows.filled[:, :3].int().tolist() == [[1, 1, 0], [1, 0, 0], [1, 1, 1]]
     assert not rows.filled[:, 3:].any()
-    assert rows.source_rows[:, :4].tolist() == [[0, 1, 1, 1], [2, 2, 2, 2], [3, 4, 5, 5]]
+    assert rows.grid_to_row[:, :4].tolist() == [[0, 1, 1, 1], [2, 2, 2, 2], [3, 4, 5, 5]]
 
 
 def test_a_grid_is_a_multiple_of_8_wide_and_at_least_16():
@@ -33,10 +33,10 @@ def test_a_grid_is_a_multiple_of_8_wide_and_at_least_16():
 @given(lengths_of)
 def test_every_row_has_one_place_and_empty_places_repeat_their_own_sentence(lengths):
     rows = Ragged.from_lengths(lengths)
-    assert rows.source_rows.flatten()[rows.places].tolist() == list(range(sum(lengths)))
+    assert rows.grid_to_row.flatten()[rows.places].tolist() == list(range(sum(lengths)))
     assert rows.filled.flatten()[rows.places].all()
     assert int(rows.filled.sum()) == sum(lengths)
-    assert (rows.owners[rows.source_rows] == torch.arange(len(lengths))[:, None]).all()
+    assert (rows.owners[rows.grid_to_row] == torch.arange(len(lengths))[:, None]).all()
 
 
 @given(st.lists(st.lists(st.integers(0, 99), min_size=1, max_size=5), min_size=1, max_size=5))

@@ -12,8 +12,10 @@ import yaml
 from torch import nn
 
 from mt.config import ModelConfig, Positions, Tying
+from mt.nn.encoders import text_model
 from mt.nn.ragged import pack
-from mt.nn.transformer import Transformer, count_parameters
+from mt.nn.source import TokenSource
+from mt.nn.transformer import count_parameters
 from mt.plain import from_plain
 
 OPTIONS = {
@@ -43,7 +45,7 @@ def preset(path, **changes):
 def hidden_of(model, sources, targets):
     """Hidden rows, sentence by sentence."""
     target, rows = pack(targets)
-    return model(*pack(sources), target, rows).split(rows.lengths.tolist())
+    return model(TokenSource.pack(sources), target, rows).split(rows.lengths.tolist())
 
 
 def check_that_company_changes_nothing(model):
@@ -61,7 +63,7 @@ def check_that_steps_are_the_full_pass(model, steps=18):
     model = model.double()
     targets = torch.randint(3, 19, (len(SOURCES), steps)).tolist()
     full = torch.stack(hidden_of(model, SOURCES, targets))
-    state = model.start(model.encode(*pack(SOURCES)))
+    state = model.start(model.encode(TokenSource.pack(SOURCES)))
     for place in range(steps):
         hidden = model.step(torch.tensor([target[place] for target in targets]), state)
         torch.testing.assert_close(hidden, full[:, place], msg=lambda m, place=place: f"at step {place}: {m}")
@@ -94,7 +96,7 @@ def test_packing_company_and_caching_change_nothing_in_any_combination(small_mod
 @torch.no_grad()
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_cached_steps_are_the_full_pass_in_every_preset(path):
-    model = Transformer(preset(path), src_size=19, tgt_size=19).eval()
+    model = text_model(preset(path), src_size=19, tgt_size=19).eval()
     check_that_company_changes_nothing(model)
     check_that_steps_are_the_full_pass(model)
 
@@ -104,8 +106,9 @@ def test_every_preset_builds_at_its_full_size_and_means_what_it_says(path):
     values = yaml.safe_load(path.read_text())["model"]
     config = from_plain(ModelConfig, {**asdict(ModelConfig()), **values}, str(path))
     with torch.device("meta"):
-        model = Transformer(config, src_size=8000, tgt_size=8000)
-    assert (len(model.encoder), len(model.decoder)) == (values["encoder_layers"], values["decoder_layers"])
+        model = text_model(config, src_size=8000, tgt_size=8000)
+    depths = len(model.encoder.layers), len(model.decoder.layers)
+    assert depths == (values["encoder_layers"], values["decoder_layers"])
     gate = 1 if config.activation.value in ("swiglu", "geglu") else 0
     matrices = 8000 * config.dim
     matrices += config.encoder_layers * (4 * config.dim**2 + (2 + gate) * config.dim * config.ffn_dim)
@@ -116,8 +119,8 @@ def test_every_preset_builds_at_its_full_size_and_means_what_it_says(path):
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_in_training_every_parameter_gets_a_finite_gradient(path):
     dropping = {"dropout": 0.1, "attention_dropout": 0.1, "activation_dropout": 0.1, "word_dropout": 0.1}
-    model = Transformer(preset(path, **dropping), src_size=19, tgt_size=19)
-    hidden = model(*pack(SOURCES * 5), *pack(TARGETS * 5))
+    model = text_model(preset(path, **dropping), src_size=19, tgt_size=19)
+    hidden = model(TokenSource.pack(SOURCES * 5), *pack(TARGETS * 5))
     (model.logits(hidden).log_softmax(-1)[:, 3]).sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad.isfinite().all(), name
@@ -134,11 +137,11 @@ def test_dropout_acts_in_training_only(small_model):
 @torch.no_grad()
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_in_16_bits_rows_are_16_bit_and_nearly_the_same(path):
-    model = Transformer(preset(path), src_size=19, tgt_size=19).eval()
+    model = text_model(preset(path), src_size=19, tgt_size=19).eval()
     exact = torch.cat(hidden_of(model, SOURCES, TARGETS))
     with torch.autocast("cpu", torch.bfloat16):
         half = torch.cat(hidden_of(model, SOURCES, TARGETS))
-        state = model.start(model.encode(*pack(SOURCES)))
+        state = model.start(model.encode(TokenSource.pack(SOURCES)))
         step = model.step(torch.tensor([1, 1, 1, 1]), state)
     assert half.dtype == step.dtype == torch.bfloat16
     assert (half - exact).norm() < 0.05 * exact.norm()
@@ -149,7 +152,7 @@ def test_in_16_bits_rows_are_16_bit_and_nearly_the_same(path):
 @torch.no_grad()
 def test_hypotheses_part_change_places_and_leave(small_model):
     model = small_model(positions="rotary", kv_heads=2).double()
-    state = model.start(model.encode(*pack(SOURCES[:3])))
+    state = model.start(model.encode(TokenSource.pack(SOURCES[:3])))
     model.step(torch.tensor([1, 1, 1]), state)
     state.reorder(torch.tensor([0, 0, 1, 1, 2, 2]))
     model.step(torch.tensor([4, 5, 6, 7, 8, 9]), state)
@@ -162,13 +165,13 @@ def test_hypotheses_part_change_places_and_leave(small_model):
 
 def test_an_embedding_is_scaled_and_told_its_position(small_model):
     model = small_model(positions="sinusoidal", dim=4, heads=1)
-    x = model.src_embedding(torch.tensor([7, 7]), torch.tensor([0, 1]))
-    row = 2 * model.src_weight[7]  # sqrt(D) = 2
+    x = model.encoder.embedding(torch.tensor([7, 7]), torch.tensor([0, 1]))
+    row = 2 * model.encoder.embedding.weight[7]  # sqrt(D) = 2
     torch.testing.assert_close(x[0], row + torch.tensor([0.0, 0, 1, 1]))
     torch.testing.assert_close(x[1], row + torch.tensor([math.sin(1), math.sin(0.01), math.cos(1), math.cos(0.01)]))
     model = small_model(positions="learned", dim=4, heads=1)
-    x = model.tgt_embedding(torch.tensor([7]), torch.tensor([5]))
-    torch.testing.assert_close(x[0], 2 * model.tgt_weight[7] + model.tgt_embedding.learned[5])
+    x = model.decoder.embedding(torch.tensor([7]), torch.tensor([5]))
+    torch.testing.assert_close(x[0], 2 * model.tgt_weight[7] + model.decoder.embedding.learned[5])
 
 
 # ---- what is in it ------------------------------------------------------------------------------------------------
@@ -187,23 +190,21 @@ def test_parameters_counted_by_hand(small_model):
 @pytest.mark.parametrize(("tying", "matrices"), [("all", 1), ("decoder", 2), ("none", 3)])
 def test_tied_matrices_are_one_tensor(small_model, tying, matrices):
     model = small_model(tying=tying)
-    assert len({id(w) for w in (model.src_weight, model.tgt_weight, model.out_weight)}) == matrices
-    assert model.src_embedding.weight is model.src_weight
-    assert model.tgt_embedding.weight is model.tgt_weight
+    assert len({id(w) for w in (model.encoder.embedding.weight, model.tgt_weight, model.out_weight)}) == matrices
     hidden = torch.randn(3, 16)
     torch.testing.assert_close(model.logits(hidden), hidden @ model.out_weight.t())
 
 
 def test_tying_all_needs_one_vocabulary():
     with pytest.raises(AssertionError, match="tying `all` needs one vocabulary"):
-        Transformer(ModelConfig(tying=Tying.all), src_size=10, tgt_size=11)
+        text_model(ModelConfig(tying=Tying.all), src_size=10, tgt_size=11)
 
 
 def test_initial_values():
     config = ModelConfig(dim=64, heads=4, ffn_dim=96, tying=Tying.none, positions=Positions.learned)
-    model = Transformer(config, src_size=500, tgt_size=400)
-    tables = (model.src_embedding.learned, model.tgt_embedding.learned)
-    for weight in (model.src_weight, model.tgt_weight, model.out_weight, *tables):
+    model = text_model(config, src_size=500, tgt_size=400)
+    tables = (model.encoder.embedding.learned, model.decoder.embedding.learned)
+    for weight in (model.encoder.embedding.weight, model.tgt_weight, model.out_weight, *tables):
         assert abs(weight.std() * 64**0.5 - 1) < 0.03
     for module in model.modules():
         if isinstance(module, nn.Linear):
@@ -227,10 +228,26 @@ def test_a_seed_gives_the_same_values_whatever_lies_where_in_memory(monkeypatch)
     kept = []
     for _ in range(8):
         drawn.clear()
-        model = Transformer(config, src_size=9, tgt_size=9)
-        tables = (model.src_embedding.learned, model.tgt_embedding.learned)
-        assert drawn == [id(w) for w in (model.src_weight, model.tgt_weight, model.out_weight, *tables)]
+        model = text_model(config, src_size=9, tgt_size=9)
+        tables = (model.encoder.embedding.learned, model.decoder.embedding.learned)
+        assert drawn == [id(w) for w in (model.encoder.embedding.weight, model.tgt_weight, model.out_weight, *tables)]
         kept.append(model)  # so that the next one lies elsewhere
+
+
+def test_parameters_have_their_names_in_files_and_are_in_that_order(small_model):
+    model = small_model(positions="learned", tying="none", encoder_layers=1, decoder_layers=1)
+    names = [name for name, _ in model.named_parameters()]
+    assert names[:5] == ["tgt_weight", "src_weight", "out_weight", "src_embedding.learned", "tgt_embedding.learned"]
+    assert [*dict.fromkeys(name.split(".")[0] for name in names[5:])] == [
+        "encoder", "decoder", "encoder_norm", "decoder_norm"
+    ]  # fmt: skip
+    assert {"encoder.0.self_norm.weight", "decoder.0.cross_attention.key_value.weight"} < set(names)
+    assert [id(p) for p in model.parameters()] == [id(p) for _, p in model.named_parameters()]
+    modules = dict(nn.Module.named_parameters(model))
+    assert {id(p) for p in modules.values()} == {id(p) for p in model.parameters()} and len(modules) == len(names)
+    assert [name for name, _ in small_model(tying="all").named_parameters()][:2] == [
+        "tgt_weight", "encoder.0.feed_forward.inner.weight"
+    ]  # fmt: skip
 
 
 # ---- the textbook's model -----------------------------------------------------------------------------------------
@@ -257,7 +274,7 @@ def as_torch(model, norm, activation):
     layer = nn.TransformerDecoderLayer(c.dim, c.heads, **options)
     decoder = nn.TransformerDecoder(layer, c.decoder_layers, last[1])
     theirs = nn.Transformer(c.dim, c.heads, custom_encoder=encoder, custom_decoder=decoder, batch_first=True)
-    for our_layers, their_layers in ((model.encoder, encoder.layers), (model.decoder, decoder.layers)):
+    for our_layers, their_layers in ((model.encoder.layers, encoder.layers), (model.decoder.layers, decoder.layers)):
         for ours, layer in zip(our_layers, their_layers, strict=True):
             norms = [ours.self_norm, ours.feed_forward_norm]
             copy_attention(ours.self_attention, layer.self_attn)
@@ -269,8 +286,8 @@ def as_torch(model, norm, activation):
             for number, our_norm in enumerate(norms, 1):
                 getattr(layer, f"norm{number}").load_state_dict(our_norm.state_dict())
     if norm == "pre":
-        encoder.norm.load_state_dict(model.encoder_norm.state_dict())
-        decoder.norm.load_state_dict(model.decoder_norm.state_dict())
+        encoder.norm.load_state_dict(model.encoder.norm.state_dict())
+        decoder.norm.load_state_dict(model.decoder.norm.state_dict())
     return theirs
 
 
@@ -279,23 +296,25 @@ def as_torch(model, norm, activation):
 def test_the_textbooks_model_with_our_weights_says_the_same(small_model, norm, activation):
     model = small_model(norm=norm, activation=activation).double()
     theirs = as_torch(model, norm, activation)
-    source, source_rows = pack(SOURCES)
+    source = TokenSource.pack(SOURCES)
     target, target_rows = pack(TARGETS)
-    memory = model.encode(source, source_rows)
+    memory = model.encode(source)
     ours = model.decode(target, target_rows, memory)
 
-    x = model.src_embedding(source, source_rows.positions)[source_rows.source_rows]
-    y = model.tgt_embedding(target, target_rows.positions)[target_rows.source_rows]
-    unread = ~source_rows.filled
+    x = model.encoder.embedding(source.rows, source.layout.positions)[source.layout.grid_to_row]
+    y = model.decoder.embedding(target, target_rows.positions)[target_rows.grid_to_row]
+    unread = ~source.layout.filled
     future = torch.ones(y.shape[1], y.shape[1], dtype=torch.bool).triu(1)
     encoded = theirs.encoder(x, src_key_padding_mask=unread)
     decoded = theirs.decoder(
         y, encoded, tgt_mask=future, tgt_key_padding_mask=~target_rows.filled, memory_key_padding_mask=unread
     )
-    torch.testing.assert_close(memory.rows, encoded.flatten(0, 1)[source_rows.places])
+    torch.testing.assert_close(memory.rows, encoded.flatten(0, 1)[source.layout.places])
     torch.testing.assert_close(ours, decoded.flatten(0, 1)[target_rows.places])
 
     upstream = torch.randn_like(ours)
-    (gradient,) = torch.autograd.grad((ours * upstream).sum(), model.src_weight, retain_graph=True)
-    wanted = torch.autograd.grad((decoded.flatten(0, 1)[target_rows.places] * upstream).sum(), model.src_weight)
+    (gradient,) = torch.autograd.grad((ours * upstream).sum(), model.encoder.embedding.weight, retain_graph=True)
+    wanted = torch.autograd.grad(
+        (decoded.flatten(0, 1)[target_rows.places] * upstream).sum(), model.encoder.embedding.weight
+    )
     torch.testing.assert_close(gradient, wanted[0])

@@ -12,7 +12,7 @@ from mt.train.gradients import RecordedGradients
 from mt.train.graphs import Buffers, Recorded
 from mt.train.objective import batch_loss
 
-SHAPE = Shape(source_rows=96, target_rows=112, sentences=14, width=24)
+SHAPE = Shape(num_source_rows=96, num_target_rows=112, sentences=14, width=24)
 
 
 @pytest.fixture
@@ -65,10 +65,10 @@ def test_rows_of_nothing_have_no_gradient_at_all(corpus):
     def listen(module, args, out):
         out.register_hook(lambda grad: seen.update(grad=grad))
 
-    model.decoder_norm.register_forward_hook(listen)
+    model.decoder.norm.register_forward_hook(listen)
     buffers.loss(model, Precision.fp32, 0.1).smoothed.backward()
     own = int(buffers.own_rows)
-    assert 0 < own < SHAPE.target_rows
+    assert 0 < own < SHAPE.num_target_rows
     assert seen["grad"][:own].abs().sum(1).min() > 0 and not seen["grad"][own:].any()
 
 

@@ -53,7 +53,7 @@ def explicit(model, corpus, indices) -> tuple[float, int]:
     for index in indices:
         batch = corpus.batch([index])
         with capture_attention(model, ["cross"]) as captured:
-            model(batch.source, batch.source_rows, batch.target_in, batch.target_rows)
+            model(batch.source, batch.target_in, batch.target_layout)
         weights = captured.maps()[0].cross[0, 1]
         owned = [word_of(t.pieces_source(corpus.source[index][:-1])), word_of(t.pieces_target(corpus.target[index]))]
         for row, word in enumerate(owned[1], 1):
@@ -75,9 +75,9 @@ def word_of(pieces) -> list[int]:
 def test_a_batch_of_random_ids_has_a_target_for_every_row_and_leaves_no_trace():
     updater = guided()
     [batch, _] = worst_batches(200, shortest=3, longest=10, vocabularies=(20, 20))
-    assert batch.source_rows.num_sentences > PAIRS  # more than there are links for
+    assert batch.source.layout.num_sentences > PAIRS  # more than there are links for
     sums = updater.compute_gradients(batch, updater.objective.prepare_largest(batch), 1)
-    assert sums[3] == batch.target_rows.num_rows and sums[2] > 0
+    assert sums[3] == batch.target_layout.num_rows and sums[2] > 0
     assert all(p.grad is not None for p in updater.model.parameters())
     real = number_corpus(PAIRS).batch(range(PAIRS))
     for p in updater.model.parameters():
@@ -110,7 +110,7 @@ def test_it_is_divided_by_all_target_tokens():
     twin = guided(model).objective
     with twin.guided_head.compare(twin.prepare(batch)) as head_loss:
         loss = batch_loss(model, batch, Precision.fp32, 0.1)
-    ((loss.smoothed + 0.5 * head_loss.value) / batch.target_rows.num_rows).backward()
+    ((loss.smoothed + 0.5 * head_loss.value) / batch.target_layout.num_rows).backward()
     for name, p in model.named_parameters():
         torch.testing.assert_close(found[name], p.grad)
 
@@ -137,7 +137,7 @@ def test_a_batch_that_does_not_fit_the_memory_is_taught_in_parts():
             failed.append(True)
             raise torch.OutOfMemoryError("no room")
 
-    updater.model.decoder_norm.register_forward_pre_hook(out_of_memory_once)  # after the head was heard
+    updater.model.decoder.norm.register_forward_pre_hook(out_of_memory_once)  # after the head was heard
     split, second = gradients(updater, [batch])
     assert failed and second.extra["guided"] == pytest.approx(first.extra["guided"], rel=1e-5)
     for name, gradient in whole.items():
@@ -148,7 +148,7 @@ def test_a_batch_filled_up_to_whole_blocks_teaches_its_own_rows():
     count = 300
     corpus = number_corpus(count)
     batch = corpus.batch(range(count))
-    assert fill_up(batch).target_rows.num_rows > batch.target_rows.num_rows >= 1024
+    assert fill_up(batch).target_layout.num_rows > batch.target_layout.num_rows >= 1024
     model = tiny_model()
     update = guided(model, count=count)([batch], lr=0.0).read()
     total, rows = explicit(model, corpus, range(count))
@@ -161,12 +161,12 @@ def test_a_drawn_segmentation_teaches_every_word():
     corpus = TokenizedCorpus(number_pairs(PAIRS), t)
     stream = BatchStream(corpus, BatchConfig(tokens=4096, max_length=256), seed=1, sampling=True)
     batch, updater = next(stream), guided(corpus=corpus)
-    assert batch.target_rows.num_rows > corpus.num_target_rows
+    assert batch.target_layout.num_rows > corpus.num_target_rows
     target = updater.objective.prepare(batch)
-    assert target.num_rows == batch.target_rows.num_rows - PAIRS
-    sides = [rows.tolist() for rows in batch.source.split(batch.source_rows.lengths.tolist())]
+    assert target.num_rows == batch.target_layout.num_rows - PAIRS
+    sides = [rows.tolist() for rows in batch.source.rows.split(batch.source.layout.lengths.tolist())]
     words = [word_of(t.pieces_source(ids[:-1])) for ids in sides]
-    targets = [rows.tolist()[1:] for rows in batch.target_in.split(batch.target_rows.lengths.tolist())]
+    targets = [rows.tolist()[1:] for rows in batch.target_in.split(batch.target_layout.lengths.tolist())]
     first = 1
     for source, ids in zip(words, targets, strict=True):
         for row, word in enumerate(word_of(t.pieces_target(ids)), first):

@@ -28,11 +28,11 @@ def device_with(rows, seen):
     """Work that counts rows, and runs out of memory above so many."""
 
     def work(batch):
-        count = batch.source_rows.num_rows + batch.target_rows.num_rows
+        count = batch.source.layout.num_rows + batch.target_layout.num_rows
         if count > rows:
             raise torch.OutOfMemoryError("no room")
         seen.append(batch.indices)
-        return torch.tensor([float(batch.source_rows.num_rows), float(batch.target_rows.num_rows)])
+        return torch.tensor([float(batch.source.layout.num_rows), float(batch.target_layout.num_rows)])
 
     return work
 
@@ -50,7 +50,7 @@ def test_what_did_not_fit_once_is_not_tried_again(caplog):
     work = device_with(20, [])
 
     def watched(batch):
-        tried.append(batch.source_rows.num_rows)
+        tried.append(batch.source.layout.num_rows)
         return work(batch)
 
     for _ in range(2):
@@ -103,9 +103,9 @@ def test_the_budget_fits_and_no_budget_an_eighth_larger_is_left(limit, least, mo
 
 def test_the_worst_batches_fill_the_budget_on_both_sides():
     longest, many = worst_batches(100, shortest=3, longest=25, vocabularies=(7, 9))
-    assert longest.source_rows.lengths.tolist() == longest.target_rows.lengths.tolist() == [25] * 4
-    assert many.source_rows.lengths.tolist() == many.target_rows.lengths.tolist() == [3] * 33
-    assert (int(many.source.max()) < 7, int(many.target_out.max()) < 9) == (True, True)
+    assert longest.source.layout.lengths.tolist() == longest.target_layout.lengths.tolist() == [25] * 4
+    assert many.source.layout.lengths.tolist() == many.target_layout.lengths.tolist() == [3] * 33
+    assert (int(many.source.rows.max()) < 7, int(many.target_out.max()) < 9) == (True, True)
 
 
 def test_room_is_kept_for_the_optimiser_and_nothing_is_left_behind():
@@ -113,7 +113,7 @@ def test_room_is_kept_for_the_optimiser_and_nothing_is_left_behind():
 
     def work(batch):
         weight.grad = torch.ones(3)
-        if batch.source_rows.num_rows > 10:
+        if batch.source.layout.num_rows > 10:
             raise torch.OutOfMemoryError("no room")
 
     assert fits_memory(work, iter([batch_of(5), batch_of(5, 5)]), [weight], copies=2)

@@ -37,11 +37,11 @@ def test_pairs_that_can_be_looked_at_are_chosen_and_others_only_where_there_are_
 def test_a_look_leaves_the_model_and_the_random_numbers_as_they_were():
     model = tiny_model(dropout=0.5).train()
     heard = []
-    model.decoder[0].cross_attention.listener = lambda *args: heard.append(args)
+    model.decoder.layers[0].cross_attention.listener = lambda *args: heard.append(args)
     state = torch.get_rng_state()
     found = watch()(model)
     assert model.training and torch.equal(torch.get_rng_state(), state) and not heard
-    assert model.decoder[0].cross_attention.listener is not None
+    assert model.decoder.layers[0].cross_attention.listener is not None
     assert len(found.entropies) == 1 and 0 < found.entropies[0] < math.log2(32)
     assert found.scalars() == {"entropy_1": found.entropies[0]}
 

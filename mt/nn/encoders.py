@@ -1,0 +1,80 @@
+"""Encoders: what turns a source of each kind into a memory, and the models that they make with a decoder.
+
+A source differs from another in how its rows enter the model; the layers after that are the same.
+"""
+
+from collections.abc import Sequence
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from mt.config import ModelConfig, Tying
+from mt.matmul import Linear
+from mt.nn.source import FrameSource, Memory, SourceEncoder, TokenSource
+from mt.nn.transformer import Decoder, Embedding, EncoderLayer, InputRows, Transformer, final_norm, new_matrix
+
+
+class _LayeredEncoder(SourceEncoder):
+    """Rows enter, and encoder layers make a memory row of each."""
+
+    def __init__(self, config: ModelConfig, embedding: nn.Module) -> None:
+        """Args: embedding: called with the source's rows and their positions, gives rows `[S, D]`."""
+        super().__init__()
+        self.embedding = embedding
+        layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
+        self.layers: Sequence[EncoderLayer] = layers  # pyright: ignore[reportAttributeAccessIssue]
+        self.norm = final_norm(config)
+
+    def forward(self, source: TokenSource | FrameSource) -> Memory:
+        x = self.embedding(source.rows, source.layout.positions)
+        for layer in self.layers:
+            x = layer(x, source.layout)
+        return Memory(self.norm(x), source.layout)
+
+
+class TextEncoder(_LayeredEncoder):
+    """Reads token ids."""
+
+    embedding: Embedding
+
+    def __init__(self, config: ModelConfig, weight: nn.Parameter) -> None:
+        """Args: weight: the embedding matrix, `[V, D]`."""
+        super().__init__(config, Embedding(config, weight))
+
+    def pack(self, items: Sequence[Sequence[int]]) -> TokenSource:
+        return TokenSource.pack(items)
+
+
+class FrameEncoder(_LayeredEncoder):
+    """Reads frames, through a linear stem."""
+
+    def __init__(self, config: ModelConfig, frame_size: int) -> None:
+        super().__init__(config, LinearStem(config, frame_size))
+
+    def pack(self, items: Sequence[Float[Tensor, "_ F"]]) -> FrameSource:
+        return FrameSource.pack(items)
+
+
+class LinearStem(InputRows):
+    """Frames -> rows: a linear layer, plus the position's own vector where there is one."""
+
+    def __init__(self, config: ModelConfig, frame_size: int) -> None:
+        super().__init__(config)
+        self.linear = Linear(frame_size, config.dim, bias=config.bias)
+
+    def forward(self, frames: Float[Tensor, "N F"], positions: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
+        return self.enter(self.linear(frames), positions)
+
+
+def text_model(config: ModelConfig, *, src_size: int, tgt_size: int) -> Transformer:
+    """A model that reads text. Args: src_size, tgt_size: tokens of each vocabulary; equal where `tying` is `all`."""
+    if config.tying is Tying.all:
+        assert src_size == tgt_size, "tying `all` needs one vocabulary; build.py checks it"
+    decoder = Decoder(config, tgt_size)
+    weight = decoder.embedding.weight if config.tying is Tying.all else new_matrix(src_size, config)
+    return Transformer(config, TextEncoder(config, weight), decoder)
+
+
+def frame_model(config: ModelConfig, *, frame_size: int, tgt_size: int) -> Transformer:
+    """A model that reads frames. Args: frame_size: numbers in a frame; tgt_size: tokens of the target vocabulary."""
+    return Transformer(config, FrameEncoder(config, frame_size), Decoder(config, tgt_size))
