@@ -14,17 +14,17 @@ from toy import GERMAN, number_pairs, number_tokenizer, tiny_config, updater_of
 from mt.batching import BatchStream, TokenizedCorpus, fill_to, fill_up, make_batch
 from mt.batching.batch import Flat, pack_batch
 from mt.batching.blocks import Shape
-from mt.build import load
 from mt.checkpoint import Checkpoints, write_folder
 from mt.choices import SourceKind
 from mt.config import BatchConfig, DecodeConfig, Precision, ScheduleConfig, ScheduleKind, TrainConfig
 from mt.decode.beam import beam_search
 from mt.decode.search import Search
 from mt.errors import ConfigError
+from mt.loading import load
 from mt.models import Description
 from mt.nn.encoders import FrameEncoder, frame_model
 from mt.nn.source import FrameSource, TokenSource
-from mt.train.trainer import Trainer
+from mt.train.trainer import Outputs, Trainer
 from mt.train.validate import Validation
 
 SIZE = 3  # numbers in a frame
@@ -96,17 +96,17 @@ def trainer_of(folder) -> Trainer:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     trainer = trainer_of(tmp_path_factory.mktemp("unbroken"))
-    trainer.fit(None, None)
+    trainer.fit()
     return trainer.updater.model.eval()
 
 
 def test_a_run_goes_on_bit_for_bit_where_it_stopped(trained, tmp_path):
     first, second = trainer_of(tmp_path), trainer_of(tmp_path)
     with pytest.raises(Killed):
-        first.fit(None, KilledAt(130))
+        first.fit(Outputs(progress=KilledAt(130)))
     second.resume(second.checkpoints.latest())
     assert second.state.step == 100
-    second.fit(None, None)
+    second.fit()
     names = [name for name, _ in trained.named_parameters()]
     assert {"src_embedding.linear.weight", "tgt_weight", "encoder.0.self_attention.query.weight"} <= set(names)
     for (name, one), other in zip(trained.named_parameters(), second.updater.model.parameters(), strict=True):
