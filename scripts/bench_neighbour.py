@@ -57,7 +57,7 @@ def main() -> None:
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tasks", nargs="+", choices=WORK, default=list(WORK))
-    parser.add_argument("--model", help="what translates and aligns")
+    parser.add_argument("--model", type=Path, help="what translates and aligns")
     parser.add_argument("--source", type=Path, help="text to translate, and to align with --target")
     parser.add_argument("--target", type=Path)
     parser.add_argument("--threads", type=int, help="of training; the default is all cores")
