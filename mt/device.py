@@ -10,6 +10,7 @@ from mt.config import Precision
 from mt.errors import ConfigError
 from mt.host import processors
 from mt.matmul import has_int8
+from mt.waiting import watch_processors
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # glibc, malloc.h
 
@@ -78,6 +79,7 @@ def set_up_cpu(threads: int | None, *, processes: int = 1) -> None:
     torch.set_num_threads(
         threads or (int(told) if told.isdecimal() and int(told) else max(1, processors() // processes))
     )
+    watch_processors()
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_MAX, 0)

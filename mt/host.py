@@ -11,12 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# Two threads that share a layer wait for each other some thousand times a second. A thread that waits by spinning takes
-# the processor from the one it waits for as soon as another program is busy; one that sleeps at once has to be woken.
-# The count is about 0.1 ms on the machines measured (docs/BENCHMARKS.md): longer than most waits on an idle machine,
-# much shorter than the turn that the system gives to another program.
+# How long OpenMP's threads spin while they wait for each other, before they sleep: long enough that an idle machine
+# loses nothing, and a thirtieth of what GNU's library does. `mt.waiting` shortens it while other programs are busy.
 WAITING = {
-    "GOMP_SPINCOUNT": "3000",  # GNU's OpenMP, in torch's builds for Linux; its own default is 300,000
+    "GOMP_SPINCOUNT": "10000",  # GNU's OpenMP, in torch's builds for Linux; its own default is 300,000
     "KMP_BLOCKTIME": "1",  # LLVM's and Intel's, elsewhere: milliseconds; their own default is 200
 }
 CHOSEN_BY_USER = {"OMP_WAIT_POLICY", *WAITING}
@@ -80,6 +78,11 @@ class ProcessorTime:
     def contended(self) -> bool:
         """Whether other programs took a quarter or more of what the threads asked for."""
         return self.waited > 0.25 * (self.used + self.waited)
+
+    @property
+    def quiet_again(self) -> bool:
+        """Whether other programs took a tenth or less, or there was no work."""
+        return self.waited <= 0.1 * (self.used + self.waited)
 
     def quiet(self, threads: int) -> float:
         """About how long the same work takes on a machine with nothing else to do.

@@ -13,6 +13,7 @@ FLOORS = [
         "matmul",
         "subword_sampling",
         "host",
+        "waiting",
         "ties",
         "files",
         "decode_config",
