@@ -24,5 +24,7 @@ def load(path: str | Path | None = None, **settings: str) -> "Translator":
 
     choose_waiting()
     from mt.loading import load as load_model  # torch is imported when a model is, and not before
+    from mt.waiting import watch_processors
 
+    watch_processors()
     return load_model(path, **settings)

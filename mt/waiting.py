@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from mt.host import ProcessorMeter, ProcessorTime, processors
+from mt.host import ProcessorMeter, ProcessorTime, processors, user_chose_waiting
 
 EVERY = 1.0  # seconds between two looks
 PARALLEL = 1 << 20  # elements, which torch divides among threads
@@ -56,10 +56,12 @@ class IdleTeam:
 def watch_processors() -> None:
     """Choose the way of waiting once a second from now on, in a thread of its own.
 
-    Does nothing where fewer threads than processors work, since those that spin then take nothing from anyone, and
-    where the system does not tell how long threads wait for a processor.
+    Does nothing where the user has chosen one; where fewer threads than processors work, since those that spin then
+    take nothing from anyone; and where the system does not tell how long threads wait for a processor.
     """
-    if 1 < torch.get_num_threads() >= processors() and ProcessorMeter().read() is not None and not _watched():
+    if user_chose_waiting() or ProcessorMeter().read() is None or _watched():
+        return
+    if 1 < torch.get_num_threads() >= processors():
         threading.Thread(target=_watch, name=WATCH, daemon=True).start()
 
 

@@ -46,10 +46,10 @@ class TestWaiting:
 
     @pytest.mark.parametrize("chosen", VARIABLES)
     def test_one_variable_of_the_users_leaves_all_alone(self, monkeypatch, chosen):
-        monkeypatch.setattr(os, "environ", {chosen: "1"})
+        monkeypatch.setattr(os, "environ", {chosen: "77"})
         monkeypatch.delitem(sys.modules, "torch", raising=False)
         choose_waiting()
-        assert os.environ == {chosen: "1"}
+        assert os.environ == {chosen: "77"}
 
     def test_after_torch_it_is_too_late_and_nothing_is_set(self, monkeypatch):
         monkeypatch.setattr(os, "environ", {})

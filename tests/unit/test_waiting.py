@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mt import waiting
-from mt.host import ProcessorTime
+from mt.host import CHOSEN_BY_USER, ProcessorTime
 from mt.waiting import Waiting, watch_processors
 
 BUSY = ProcessorTime(wall=1, used=1, waited=0.6)
@@ -107,8 +107,15 @@ for _ in range(3):
     waiting.watch_processors()
 print([thread.name for thread in threading.enumerate()].count(waiting.WATCH))
 """
-    env = {**os.environ, "OMP_NUM_THREADS": "2"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=600, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False)
     assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+def test_who_has_chosen_how_to_wait_is_not_watched(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(waiting, "processors", lambda: 2)
+    monkeypatch.setattr(threading, "Thread", None)  # which starts nothing
+    for name in CHOSEN_BY_USER:
+        with monkeypatch.context() as chosen:
+            chosen.setenv(name, "77")
+            watch_processors()
