@@ -20,11 +20,11 @@ def load(path: str | Path | None = None, **settings: str) -> "Translator":
     Args: settings: `device` (auto, cpu, cuda, mps) and `precision` (auto, fp32, bf16, fp16).
     Raises: CheckpointError: when there is no model there, or it is damaged.
     """
-    from mt.host import choose_waiting
+    from mt.compute.host import choose_waiting
 
     choose_waiting()
-    from mt.loading import load as load_model  # torch is imported when a model is, and not before
-    from mt.waiting import watch_processors
+    from mt.compute.waiting import watch_processors
+    from mt.decode.load import load as load_model  # torch is imported when a model is, and not before
 
     watch_processors()
     return load_model(path, **settings)

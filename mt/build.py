@@ -8,35 +8,35 @@ from typing import Any
 
 import torch
 
-from mt.batching import Batch, BatchStream, choose_workers
 from mt.checkpoint import Checkpoints
+from mt.checkpoint.model_folder import Description
+from mt.compute.device import pick_device, pick_precision, set_up_cpu
+from mt.compute.distributed import Group, joined, place_in_group
 from mt.config import BatchConfig, Config, Positions, Precision, Sharding, Tying
-from mt.device import pick_device, pick_precision, set_up_cpu
-from mt.dist import Group, joined, place_in_group
+from mt.data.batching import Batch, BatchStream, choose_workers
+from mt.data.prepare import PreparedData, prepare
+from mt.decode.load import make_translator
 from mt.errors import ConfigError
-from mt.loading import make_translator
 from mt.log import logger, setup
-from mt.material import PreparedData, prepare
-from mt.metrics import bleu_tokenizer_for
-from mt.models import Description
 from mt.nn.encoders import text_model
 from mt.nn.transformer import Transformer, count_parameters
-from mt.optim import Ema, make_optimizer
-from mt.preview import preview
-from mt.run import Run
-from mt.schedules import needs_end
-from mt.tokenizer import Tokenizer
-from mt.train.folder import RunFolder, folder_of_run
+from mt.text.metrics import bleu_tokenizer_for
+from mt.text.tokenizer import Tokenizer
+from mt.train.acceleration.choose import accelerate
+from mt.train.acceleration.memory import CPU_BUDGET, find_budget
+from mt.train.acceleration.sharding import is_sharded, shard
+from mt.train.attention_logging import AttentionLogger, legible
 from mt.train.gradients import EagerGradients
-from mt.train.guiding import GuidedAlignment
-from mt.train.memory import CPU_BUDGET, find_budget
+from mt.train.guided_alignment import GuidedAlignment
 from mt.train.objective import TranslationLoss
-from mt.train.sharding import is_sharded, shard
-from mt.train.speed import accelerate
+from mt.train.optim import Ema, make_optimizer
+from mt.train.preview import preview
+from mt.train.run import Run
+from mt.train.run_folder import RunFolder, folder_of_run
+from mt.train.schedules import needs_end
+from mt.train.step import Updater
 from mt.train.trainer import Trainer
-from mt.train.update import Updater
 from mt.train.validate import Validator
-from mt.train.watching import AttentionLogger, legible
 
 
 def prepare_data(config: Config) -> PreparedData:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mt.files import write_text
-from mt.metrics import Score, bleu_tokenizer_for, score_all
+from mt.text.metrics import Score, bleu_tokenizer_for, score_all
 
 
 @dataclass(frozen=True)

@@ -18,18 +18,18 @@ from pathlib import Path
 
 import torch
 
-from mt.corpus.lines import read_lines
-from mt.device import set_up_cpu
-from mt.interpret.align import Reading, hard_links, read, word_maps
-from mt.interpret.choose import choose_alone
+from mt.alignment.choose_heads import choose_alone
+from mt.alignment.heads import Reading, hard_links, read, word_maps
+from mt.alignment.observe import Observation, observe
+from mt.alignment.pharaoh import Gold, compare, read_gold
+from mt.compute.device import set_up_cpu
+from mt.compute.matmul import Linear
+from mt.decode.load import load
 from mt.interpret.contribution import contributions
-from mt.interpret.gold import Gold, compare, read_gold
-from mt.interpret.observe import Observation, observe
-from mt.loading import load
-from mt.matmul import Linear
 from mt.nn.attention import attend
 from mt.nn.ragged import Ragged
-from mt.train.watching import entropies
+from mt.text.lines import read_lines
+from mt.train.attention_logging import entropies
 
 SETTINGS = argparse.RawDescriptionHelpFormatter
 

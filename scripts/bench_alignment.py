@@ -28,16 +28,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mt.interpret.align import hard_links, joint_links, turned
-from mt.interpret.gold import Gold, compare, pharaoh, read_gold
-from mt.interpret.hmm import LIKELY
-from mt.interpret.symmetrize import HEURISTICS
-from mt.words import Links
+from mt.alignment.heads import hard_links, joint_links, turned
+from mt.alignment.hmm import LIKELY
+from mt.alignment.pharaoh import Gold, compare, pharaoh, read_gold
+from mt.alignment.symmetrize import HEURISTICS
+from mt.text.words import Links
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mt.interpret.aligner import Aligner
+    from mt.alignment.aligner import Aligner
 
 SRC, TGT = "de", "en"
 GUIDE = "grow-diag-final-and"
@@ -110,7 +110,7 @@ def hmm(
     text: tuple[list[str], list[str]], pairs: tuple[list[str], list[str]], start: "list[list[Tensor]] | None" = None
 ) -> "list[list[Tensor]]":
     """The weights of pairs, in both directions, as learnt from a text, of which `start` are the first."""
-    from mt.interpret.hmm import HmmAligner
+    from mt.alignment.hmm import HmmAligner
 
     there, back = zip(*HmmAligner(*text, zip(*start, strict=True) if start else None).weights(*pairs), strict=True)
     return [list(there), list(back)]
@@ -153,10 +153,10 @@ def others(work: Path, gold: list[Gold]) -> None:
 
 
 def open_aligners(work: Path, forward: Path, backward: Path) -> "list[Aligner]":
-    from mt.interpret.aligner import CHOOSE_ON, FILE, Aligner, choose
-    from mt.links.kept import kept_reading
-    from mt.loading import load
-    from mt.models import find_model
+    from mt.alignment.aligner import CHOOSE_ON, FILE, Aligner, choose
+    from mt.alignment.kept_heads import kept_reading
+    from mt.checkpoint.model_folder import find_model
+    from mt.decode.load import load
 
     aligners = []
     for path in (forward, backward):
@@ -174,7 +174,7 @@ def open_aligners(work: Path, forward: Path, backward: Path) -> "list[Aligner]":
 
 
 def ours(work: Path, forward: Path, backward: Path, guide: Path | None, gold: list[Gold]) -> None:
-    from mt.interpret.aligner import CHOOSE_ON
+    from mt.alignment.aligner import CHOOSE_ON
 
     aligners = open_aligners(work, forward, backward)
     known = both_ways(aligners, *(side[:CHOOSE_ON] for side in read_sides(work, "train")))

@@ -14,13 +14,13 @@ import re
 import time
 from collections import Counter
 
-from mt.corpus.lines import read_lines
-from mt.decode.glossary import Entry, Glossary
+from mt.compute.device import set_up_cpu
+from mt.decode.constraints.glossary import Entry, Glossary
+from mt.decode.load import load
 from mt.decode.translator import Translator
-from mt.device import set_up_cpu
-from mt.loading import load
-from mt.metrics import bleu, chrf
-from mt.words import occurs
+from mt.text.lines import read_lines
+from mt.text.metrics import bleu, chrf
+from mt.text.words import occurs
 
 COMMON = 100
 WORD = re.compile(r"[^\W\d_]{5,}")

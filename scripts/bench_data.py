@@ -22,11 +22,11 @@ from pathlib import Path
 
 import torch
 
-from mt.batching import BatchStream, TokenizedCorpus
 from mt.build import prepare_data
 from mt.cli.compose import compose
 from mt.config import Config
-from mt.tokenizer import Tokenizer
+from mt.data.batching import BatchStream, TokenizedCorpus
+from mt.text.tokenizer import Tokenizer
 
 MIB = 2**20
 

@@ -41,13 +41,13 @@ from typing import Any, TypeVar
 
 import torch
 
-from mt.corpus.lines import read_lines
+from mt.compute.device import set_up_cpu
+from mt.decode.load import load
 from mt.decode.translation import Translation
 from mt.decode.translator import Translator
-from mt.device import set_up_cpu
-from mt.export.ct2 import write_ct2
-from mt.loading import load
-from mt.metrics import bleu, bleu_tokenizer_for
+from mt.interchange.ct2 import write_ct2
+from mt.text.lines import read_lines
+from mt.text.metrics import bleu, bleu_tokenizer_for
 
 T = TypeVar("T")
 Written = tuple[list[str], int]  # the texts, and how many pieces they are, end marks counted

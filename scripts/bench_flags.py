@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from mt.cli.link_options import reading
-from mt.corpus.lines import read_lines
+from mt.compute.device import set_up_cpu
+from mt.decode.load import load
 from mt.decode.translation import Stretch, Translation
-from mt.device import set_up_cpu
-from mt.links.flags import LEAST_CONTRIBUTION, LEAST_COVERAGE, measure
-from mt.links.linker import Linker
-from mt.loading import load
-from mt.tokenizer import Tokenizer
+from mt.postprocess.quality_flags import LEAST_CONTRIBUTION, LEAST_COVERAGE, measure
+from mt.postprocess.word_alignments import Linker
+from mt.text.lines import read_lines
+from mt.text.tokenizer import Tokenizer
 
 
 def given(tokenizer: Tokenizer, sources: Sequence[str], targets: Sequence[str]) -> list[list[Translation]]:

@@ -20,13 +20,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mt.cli.link_options import reading
-from mt.corpus.lines import read_lines
+from mt.compute.device import set_up_cpu
+from mt.decode.load import load
 from mt.decode.translator import Translator
-from mt.device import set_up_cpu
-from mt.links.linker import Linker
-from mt.links.markup import Request
-from mt.loading import load
-from mt.metrics import bleu
+from mt.postprocess.markup import Request
+from mt.postprocess.word_alignments import Linker
+from mt.text.lines import read_lines
+from mt.text.metrics import bleu
 
 CARRIER, CARRIED = " near {}", r" in der Nähe( von)?| neben| bei| nahe"  # the phrase, and what it may become
 HOSTS, PATHS = ["shop.example", "news.example", "maps.example"], ["item?id={}", "a/b/{}.html", "#{}"]

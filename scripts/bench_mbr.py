@@ -24,18 +24,18 @@ from pathlib import Path
 
 from sacrebleu.metrics.chrf import CHRF
 
-from mt.corpus.readers import read_pairs
-from mt.decode.mbr import mbr, shares_of
-from mt.decode.sample import Sampling
+from mt.checkpoint.model_folder import languages
+from mt.compute.device import set_up_cpu
+from mt.data.corpus.readers import read_pairs
+from mt.decode.load import load
+from mt.decode.rerank.mbr import mbr, shares_of
+from mt.decode.rerank.utility import Utility, bleu, chrf, chrf_with_words
+from mt.decode.search.sampling import Sampling
 from mt.decode.translation import Translation
 from mt.decode.translator import Translator
-from mt.decode.utility import Utility, bleu, chrf, chrf_with_words
-from mt.device import set_up_cpu
-from mt.loading import load
-from mt.metrics import bleu as corpus_bleu
-from mt.metrics import bleu_tokenizer_for
-from mt.metrics import chrf as corpus_chrf_with_words
-from mt.models import languages
+from mt.text.metrics import bleu as corpus_bleu
+from mt.text.metrics import bleu_tokenizer_for
+from mt.text.metrics import chrf as corpus_chrf_with_words
 
 Lists = list[list[Translation]]
 Found = dict[str, tuple[list[str], float]]  # by the name of a way: its translations and the processor seconds it took

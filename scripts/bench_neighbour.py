@@ -20,7 +20,7 @@ from itertools import cycle
 from pathlib import Path
 
 from mt.cli.doctor import cpu_model
-from mt.host import CHOSEN_BY_USER, choose_waiting, processors
+from mt.compute.host import CHOSEN_BY_USER, choose_waiting, processors
 
 WAYS = {"mt": {}, "OpenMP's own": {"GOMP_SPINCOUNT": "300000"}}
 BUSY = "while True: pass"
@@ -104,10 +104,10 @@ def serve(work: Work) -> None:
 def training(args: argparse.Namespace, settings: list[str]) -> Work:
     from bench_training import make_updater
 
-    from mt.batching import BatchStream
     from mt.build import make_model, prepare_data
     from mt.cli.compose import compose
-    from mt.device import pick_device, pick_precision, set_up_cpu
+    from mt.compute.device import pick_device, pick_precision, set_up_cpu
+    from mt.data.batching import BatchStream
 
     config = compose(settings)
     prepared = prepare_data(config)
@@ -127,7 +127,7 @@ def training(args: argparse.Namespace, settings: list[str]) -> Work:
 
 def translating(args: argparse.Namespace, settings: list[str]) -> Work:
     import mt
-    from mt.corpus.lines import read_lines
+    from mt.text.lines import read_lines
 
     translator = mt.load(args.model)
     set_up_all_threads()
@@ -137,7 +137,7 @@ def translating(args: argparse.Namespace, settings: list[str]) -> Work:
 
 def aligning(args: argparse.Namespace, settings: list[str]) -> Work:
     from mt.cli.align import open_aligner
-    from mt.corpus.lines import read_lines
+    from mt.text.lines import read_lines
 
     aligner = open_aligner(args.model, argparse.Namespace(device="cpu", choose_again=False))
     set_up_all_threads()
@@ -151,7 +151,7 @@ def aligning(args: argparse.Namespace, settings: list[str]) -> Work:
 
 
 def set_up_all_threads() -> None:
-    from mt.device import set_up_cpu
+    from mt.compute.device import set_up_cpu
 
     set_up_cpu(None)
 

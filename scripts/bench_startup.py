@@ -29,8 +29,8 @@ gc.set_threshold(100_000, 20, 20)  # as `mt` does
 clocks = [(time.perf_counter(), time.process_time())]
 def mark(): clocks.append((time.perf_counter(), time.process_time()))
 import mt.cli.translate, mt.evaluate, mt.log
-from mt.device import set_up_cpu
-from mt.loading import load
+from mt.compute.device import set_up_cpu
+from mt.decode.load import load
 mark()
 mt.log.setup()
 set_up_cpu(None)

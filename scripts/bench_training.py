@@ -30,22 +30,22 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-import mt.batching.blocks
-import mt.device
-import mt.matmul
-from mt.batching import Batch, BatchStream
+import mt.compute.device
+import mt.compute.matmul
+import mt.data.batching.blocks
 from mt.build import make_model, make_objective, prepare_data
 from mt.cli.compose import compose
+from mt.compute.device import autocast, autocast_dtype, pick_device, pick_precision, set_up_cpu
+from mt.compute.matmul import multiply
 from mt.config import Config, Precision
-from mt.device import autocast, autocast_dtype, pick_device, pick_precision, set_up_cpu
-from mt.losses import cross_entropy
-from mt.material import PreparedData
-from mt.matmul import multiply
+from mt.data.batching import Batch, BatchStream
+from mt.data.prepare import PreparedData
+from mt.nn.losses import cross_entropy
 from mt.nn.transformer import Transformer, count_parameters
-from mt.optim import Ema, make_optimizer
+from mt.train.acceleration.choose import accelerate
 from mt.train.gradients import EagerGradients
-from mt.train.speed import accelerate
-from mt.train.update import Updater
+from mt.train.optim import Ema, make_optimizer
+from mt.train.step import Updater
 
 WARM_UP, COUNTED, PARTED = 10, 40, 10
 
@@ -99,11 +99,11 @@ class Clock:
 def leave_out(measures: list[str]) -> None:
     """Undo what makes the CPU fast: batches of whole blocks, oneDNN for products in 32 bits, memory that is kept."""
     if "blocks" in measures:
-        mt.batching.blocks.WORTH_IT = 1 << 60
+        mt.data.batching.blocks.WORTH_IT = 1 << 60
     if "onednn" in measures:
-        mt.matmul.onednn_is_faster = lambda: False
+        mt.compute.matmul.onednn_is_faster = lambda: False
     if "allocator" in measures:
-        mt.device.platform.libc_ver = lambda: ("unknown", "")
+        mt.compute.device.platform.libc_ver = lambda: ("unknown", "")
 
 
 def make_updater(config: Config, prepared: PreparedData, model: Transformer, precision: Precision) -> Updater:

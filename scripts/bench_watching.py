@@ -15,10 +15,10 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from mt.corpus.readers import read_pairs
-from mt.loading import load
+from mt.data.corpus.readers import read_pairs
+from mt.decode.load import load
 from mt.log import Metrics
-from mt.train.watching import AttentionLogger, legible
+from mt.train.attention_logging import AttentionLogger, legible
 
 LOOKS = 21
 SHARE = 0.02

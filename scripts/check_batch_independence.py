@@ -17,12 +17,12 @@ import time
 
 import torch
 
-from mt.corpus.lines import read_lines
-from mt.decode.beam import beam_search
-from mt.decode.search import Hypothesis
+from mt.compute.device import set_up_cpu
+from mt.decode.load import load
+from mt.decode.search.beam import beam_search
+from mt.decode.search.settings import Hypothesis
 from mt.decode.translator import Translator
-from mt.device import set_up_cpu
-from mt.loading import load
+from mt.text.lines import read_lines
 
 
 def search_all(translator: Translator, source: list[list[int]], beam: int, size: int) -> list[Hypothesis]:

@@ -34,15 +34,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from mt.checkpoint import write_folder
+from mt.checkpoint.model_folder import Description, read_model
 from mt.cli.compose import compose
 from mt.cli.main import readable
 from mt.config import DecodeConfig, ModelConfig, Precision, TokenizerConfig
-from mt.corpus.archive import read_zip
-from mt.corpus.readers import read_pairs
+from mt.data.corpus.archive import read_zip
+from mt.data.corpus.readers import read_pairs
 from mt.errors import MtError
-from mt.models import Description, read_model
 from mt.nn.encoders import text_model
-from mt.tokenizer import train_tokenizer
+from mt.text.tokenizer import train_tokenizer
 
 SECONDS, MEMORY = 10, 1 << 30
 CANARY = "canary"

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from mt.cli.main import main
-from mt.loading import load
+from mt.decode.load import load
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 ZAHLEN = ["eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun", "zehn"]

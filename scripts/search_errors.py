@@ -15,9 +15,9 @@ import math
 import time
 from itertools import pairwise
 
-from mt.corpus.lines import read_lines
-from mt.device import set_up_cpu
-from mt.loading import load
+from mt.compute.device import set_up_cpu
+from mt.decode.load import load
+from mt.text.lines import read_lines
 
 SAME = 1e-5  # two scores no farther apart are one: sums in another order
 

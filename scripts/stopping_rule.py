@@ -2,11 +2,11 @@
 
     python scripts/stopping_rule.py MODEL --data DIR/test_2016_flickr --src en --tgt de [--sentences 500] [--rounds 5]
 
-Translates a test set by both rules of `mt/decode/beam.py`: the exact one (`decode.patience=null`, a sentence goes on
-until nothing that is open can still win) and `decode.patience=1` (until as many hypotheses as the beam is wide have
-ended). The two take turns, round after round, in each precision; the ratio of processor times is that of a pair, its
-median and its range over the rounds. Processor time of one thread (`--threads 1`) is little disturbed by other work;
-rates by the clock want an idle machine.
+Translates a test set by both rules of `mt/decode/search/beam.py`: the exact one (`decode.patience=null`, a sentence
+goes on until nothing that is open can still win) and `decode.patience=1` (until as many hypotheses as the beam is wide
+have ended). The two take turns, round after round, in each precision; the ratio of processor times is that of a pair,
+its median and its range over the rounds. Processor time of one thread (`--threads 1`) is little disturbed by other
+work; rates by the clock want an idle machine.
 
 Then, in the first precision: BLEU and chrF++ of both with a paired bootstrap, how many translations differ, the rows
 that were extended for each piece that came out, and search errors, which are sentences for which a wide beam (`--wide`,
@@ -22,12 +22,12 @@ from pathlib import Path
 
 import torch
 
-from mt.corpus.lines import read_lines
+from mt.compute.device import set_up_cpu
+from mt.decode.load import load
 from mt.decode.translation import Translation
 from mt.decode.translator import Translator
-from mt.device import set_up_cpu
-from mt.loading import load
-from mt.metrics import bleu_tokenizer_for, compare
+from mt.text.lines import read_lines
+from mt.text.metrics import bleu_tokenizer_for, compare
 
 SAME = 1e-4  # two scores no farther apart are one: sums in another order
 RULES = {"exact": None, "patience 1": 1.0}

@@ -57,8 +57,8 @@ def attempt(argv: list[str]) -> int:
     """`mt train` that clocks itself; what it found is in a file when it ends."""
     from mt.cli.main import main as mt
     from mt.train.saving import Saver
+    from mt.train.step import Updater
     from mt.train.trainer import Trainer
-    from mt.train.update import Updater
 
     watch = Watch()
     parts = (("update", Updater, "__call__"), ("validation", Trainer, "_validate"), ("save", Saver, "_write"))

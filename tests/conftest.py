@@ -63,7 +63,7 @@ if find_spec("jaxtyping"):
     import jaxtyping
 
     # Before the first import of these rooms: their annotations become checks of every call.
-    jaxtyping.install_import_hook(["mt.nn", "mt.losses", "mt.decode"], "beartype.beartype")
+    jaxtyping.install_import_hook(["mt.nn", "mt.decode"], "beartype.beartype")
 
 if find_spec("hypothesis"):
     import hypothesis

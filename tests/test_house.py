@@ -1,52 +1,89 @@
 """The house has floors; imports only go down."""
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 FLOORS = [
-    {
-        "errors",
-        "log",
-        "choices",
-        "config",
-        "plain",
-        "matmul",
-        "subword_sampling",
-        "host",
-        "waiting",
-        "ties",
-        "files",
-        "decode_config",
-    },
-    {"corpus", "words", "tokenizer", "device", "nn", "losses", "optim", "schedules", "dist", "metrics", "recording"},
-    {"clean", "batching", "checkpoint", "decode", "interpret", "guided", "export"},
-    {"train", "evaluate", "models", "links"},
-    {"preview", "material", "loading"},
-    {"run"},
-    {"build"},
+    {"errors", "log", "files", "provenance", "config"},  # the ground floor: these may import each other
+    {"compute", "text"},
+    {"nn"},
+    {"checkpoint", "interchange", "evaluate"},
+    {"decode", "alignment"},
+    {"data", "interpret"},
+    {"train", "postprocess"},
+    {"build", "documents"},
     {"serve"},
     {"cli"},
 ]
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
+MOST_ROOMS, MOST_ARROWS = 23, 120  # a new room is a decision, not a place for what fits nowhere
 ROOT = Path(__file__).parents[1] / "mt"
+UNIT = Path(__file__).parent / "unit"
 
 
-def rooms_used(file: Path) -> set[str]:
+def modules_used(file: Path) -> set[tuple[str, ...]]:
+    """What a file imports of mt, as parts: ("mt", "nn", "ragged", "Ragged")."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     names = [f"{n.module}.{a.name}" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names]
     names += [a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names]
-    return {name.split(".")[1] for name in names if name.startswith("mt.")}
+    return {tuple(name.split(".")) for name in names if name.startswith("mt.")}
+
+
+def room_of(file: Path) -> str:
+    return file.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def arrows() -> set[tuple[str, str, str]]:
+    """(file, its room, another room that the file imports)."""
+    return {
+        (str(file.relative_to(ROOT)), room, used)
+        for file in ROOT.rglob("*.py")
+        if (room := room_of(file)) not in {"__init__", "__main__"}
+        for _, used, *_ in modules_used(file)
+        if used != room
+    }
+
+
+def test_every_room_has_a_floor():
+    rooms = {room_of(file) for file in ROOT.rglob("*.py")} - {"__init__", "__main__"}
+    homeless = sorted(rooms - set(FLOOR))
+    assert not homeless, f"put {homeless} into a room, or give it a floor here and in docs/HOUSE.md"
+    assert len(rooms) <= MOST_ROOMS
+    assert len({(room, used) for _, room, used in arrows()}) <= MOST_ARROWS
 
 
 def test_imports_only_go_down():
     wrong = [
-        f"{file.relative_to(ROOT)} (floor {FLOOR[room]}) imports mt.{used} (floor {FLOOR[used]})"
-        for file in ROOT.rglob("*.py")
-        if (room := file.relative_to(ROOT).parts[0].removesuffix(".py")) not in {"__init__", "__main__"}
-        for used in rooms_used(file)
-        if used != room and (FLOOR[used] > FLOOR[room] or (FLOOR[used] == FLOOR[room] > 0))
+        f"{file} (floor {FLOOR[room]}) imports mt.{used} (floor {FLOOR[used]})"
+        for file, room, used in sorted(arrows())
+        if FLOOR[used] > FLOOR[room] or (FLOOR[used] == FLOOR[room] > 0)
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_circle_on_the_ground_floor_nor_between_the_parts_of_a_room():
+    graph: dict[str, set[str]] = {}
+    for _, room, used in arrows():
+        graph.setdefault(room, set()).add(used)
+    for file in ROOT.rglob("*.py"):
+        room, *rest = file.relative_to(ROOT).parts
+        for _, *used in modules_used(file):
+            inner = len(rest) > 1 and used[0] == room and len(used) > 2 and (ROOT / room / used[1]).is_dir()
+            if inner and used[1] != rest[0]:
+                graph.setdefault(f"{room}/{rest[0]}", set()).add(f"{room}/{used[1]}")
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        raise AssertionError(" imports ".join(reversed(error.args[1]))) from None
+
+
+def test_unit_tests_mirror_the_house():
+    """A folder of unit tests has the name of a package, and a test file a name that no other has (pytest's default)."""
+    folders = {file.parent.relative_to(UNIT) for file in UNIT.rglob("test_*.py")}
+    assert not [str(folder) for folder in folders if not (ROOT / folder).is_dir()]
+    names = sorted(file.name for file in UNIT.parent.rglob("test_*.py"))
+    assert names == sorted(set(names))
 
 
 def test_hydra_stops_at_the_door():

@@ -7,16 +7,16 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from mt.batching import BatchStream, TokenizedCorpus
 from mt.config import BatchConfig, ModelConfig, OptimConfig, Precision, TokenizerConfig
-from mt.corpus.pair import Origin, Pair
+from mt.data.batching import BatchStream, TokenizedCorpus
+from mt.data.corpus.pair import Origin, Pair
 from mt.nn.encoders import text_model
 from mt.nn.transformer import Transformer
-from mt.optim import make_optimizer
-from mt.tokenizer import Tokenizer, train_tokenizer
+from mt.text.tokenizer import Tokenizer, train_tokenizer
 from mt.train.gradients import EagerGradients
 from mt.train.objective import TranslationLoss
-from mt.train.update import Updater
+from mt.train.optim import make_optimizer
+from mt.train.step import Updater
 
 ENGLISH = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 GERMAN = ["eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun", "zehn"]

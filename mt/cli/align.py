@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from mt.cli.lines import file_texts, parallel_texts, process, results
 from mt.cli.options import Parser, check_output, number_from_0
-from mt.corpus.lines import check_file
 from mt.errors import CheckpointError, DataError, counted
+from mt.text.lines import check_file
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mt.interpret.aligner import Aligner
-    from mt.interpret.gold import Gold
-    from mt.words import Links
+    from mt.alignment.aligner import Aligner
+    from mt.alignment.pharaoh import Gold
+    from mt.text.words import Links
 
-# As `mt.interpret.symmetrize.HEURISTICS`; told again, for that room needs torch.
+# As `mt.alignment.symmetrize.HEURISTICS`; told again, for that room needs torch.
 HEURISTICS = ["intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and", "joint"]
 ENOUGH = 30  # pairs to keep a choice for good; on two any head at all was taken
 CHUNK = 500  # pairs whose links are written together
@@ -81,7 +81,7 @@ def run(argv: list[str]) -> int:
     check_output(args.output, args.source, args.target)
     sources, targets = parallel_texts(args.source, args.target)
     gold = read_gold_file(args, sources, targets)
-    from mt.device import set_up_cpu
+    from mt.compute.device import set_up_cpu
     from mt.log import setup
 
     setup()
@@ -100,7 +100,7 @@ def run(argv: list[str]) -> int:
 def read_gold_file(args: argparse.Namespace, sources: Sequence[str], targets: Sequence[str]) -> "list[Gold] | None":
     if not args.gold:
         return None
-    from mt.interpret.gold import check_gold, read_gold
+    from mt.alignment.pharaoh import check_gold, read_gold
 
     gold = read_gold(file_texts(args.gold), base=args.gold_base, path=args.gold)
     check_gold(gold, sources, targets, base=args.gold_base, path=args.gold)
@@ -111,7 +111,7 @@ def learnt(
     sources: Sequence[str], targets: Sequence[str], start: "Iterator[tuple[Tensor, ...]] | None"
 ) -> "Iterator[tuple[Tensor, ...]]":
     """The weights of every pair in both directions, learnt from these pairs."""
-    from mt.interpret.hmm import HmmAligner
+    from mt.alignment.hmm import HmmAligner
     from mt.log import logger
 
     if not any(source.strip() and target.strip() for source, target in zip(sources, targets, strict=True)):
@@ -127,7 +127,7 @@ def attended(
     sources: Sequence[str], targets: Sequence[str], args: argparse.Namespace
 ) -> "Iterator[tuple[Tensor, ...]]":
     """The weights of every pair, in both directions where there is a model for each."""
-    from mt.models import check_reverse
+    from mt.checkpoint.model_folder import check_reverse
 
     if args.reverse:
         check_reverse(args.model, args.reverse, "--reverse")
@@ -138,10 +138,10 @@ def attended(
 
 
 def open_aligner(path: Path, args: argparse.Namespace) -> "Aligner":
-    from mt.interpret.aligner import Aligner
-    from mt.links.kept import kept_reading
-    from mt.loading import load
-    from mt.models import find_model
+    from mt.alignment.aligner import Aligner
+    from mt.alignment.kept_heads import kept_reading
+    from mt.checkpoint.model_folder import find_model
+    from mt.decode.load import load
 
     translator = load(path, device=args.device, precision="fp32")
     model = translator.stepper.model
@@ -151,10 +151,10 @@ def open_aligner(path: Path, args: argparse.Namespace) -> "Aligner":
 
 def choose(aligners: "list[Aligner]", sources: Sequence[str], targets: Sequence[str], args: argparse.Namespace) -> None:
     """Measure where nothing is kept, keep what was found, and say what will be read."""
-    from mt.interpret.aligner import choose as measure
-    from mt.links.kept import keep
+    from mt.alignment.aligner import choose as measure
+    from mt.alignment.kept_heads import keep
+    from mt.checkpoint.model_folder import find_model
     from mt.log import logger
-    from mt.models import find_model
 
     paths = [path for path in (args.model, args.reverse) if path]
     if any(aligner.reading is None for aligner in aligners):
@@ -177,9 +177,9 @@ def choose(aligners: "list[Aligner]", sources: Sequence[str], targets: Sequence[
 
 
 def hard(weights: "Iterable[tuple[Tensor, ...]]", args: argparse.Namespace) -> "Iterator[Links]":
-    from mt.interpret.align import hard_links, joint_links, turned
-    from mt.interpret.hmm import LIKELY
-    from mt.interpret.symmetrize import HEURISTICS as JOIN
+    from mt.alignment.heads import hard_links, joint_links, turned
+    from mt.alignment.hmm import LIKELY
+    from mt.alignment.symmetrize import HEURISTICS as JOIN
 
     joint = args.symmetrize == "joint"
     least = LIKELY if args.learn or not args.model else 0.1 if joint else 0.0
@@ -196,8 +196,8 @@ def hard(weights: "Iterable[tuple[Tensor, ...]]", args: argparse.Namespace) -> "
 
 def to_lines(weights: "list[tuple[Tensor, ...]]", args: argparse.Namespace) -> Iterator[bytes]:
     """The line of each pair: its links, or with --soft all weights of one direction."""
-    from mt.interpret.align import soft_links
-    from mt.interpret.gold import pharaoh
+    from mt.alignment.heads import soft_links
+    from mt.alignment.pharaoh import pharaoh
 
     if args.soft:
         least = 0.01 if args.least is None else args.least
@@ -209,7 +209,7 @@ def to_lines(weights: "list[tuple[Tensor, ...]]", args: argparse.Namespace) -> I
 
 
 def say_agreement(found: "Iterator[Links]", gold: "list[Gold]", args: argparse.Namespace) -> None:
-    from mt.interpret.gold import compare
+    from mt.alignment.pharaoh import compare
 
     result = compare(found, gold)
     print(

@@ -10,7 +10,7 @@ from mt.cli.options import Parser, positive_int
 from mt.errors import CheckpointError, ConfigError, counted
 
 if TYPE_CHECKING:
-    from mt.models import StoredModel
+    from mt.checkpoint.model_folder import StoredModel
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -42,8 +42,8 @@ def run(argv: list[str]) -> int:
     args = parse(argv)
     if args.output.exists():
         raise ConfigError(f"--output {args.output} is there already; name a new folder.")
+    from mt.checkpoint.model_folder import find_run
     from mt.log import setup
-    from mt.models import find_run
 
     setup()
     for model in args.models:
@@ -84,7 +84,7 @@ def chosen(model: Path, args: argparse.Namespace) -> list[Path]:
 def make_average(paths: Sequence[Path], output: Path) -> None:
     """Write the model folder. Raises: CheckpointError: for a damaged model, ConfigError: for models that differ."""
     from mt.checkpoint import average, write_folder
-    from mt.models import CARD, WEIGHTS, read_model
+    from mt.checkpoint.model_folder import CARD, WEIGHTS, read_model
 
     models = [read_model(path) for path in paths]
     for other in models[1:]:

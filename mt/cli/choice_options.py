@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mt.cli.options import Parser, add_options, share
-from mt.decode.options import MBR_EPSILON, MBR_SAMPLES, Options, Sampling
-from mt.decode_config import options_of
+from mt.config.decode import options_of
+from mt.decode.request import MBR_EPSILON, MBR_SAMPLES, Options, Sampling
 from mt.errors import ConfigError
 
 if TYPE_CHECKING:
+    from mt.decode.rerank.utility import Utility
     from mt.decode.translator import Translation, Translator
-    from mt.decode.utility import Utility
 
 RERANK_WEIGHT = 0.5
 
@@ -81,13 +81,13 @@ def check_choice_options(parser: Parser, args: argparse.Namespace) -> None:
 
 def load_models(args: argparse.Namespace) -> "Translator":
     """The model, or the ensemble. Raises: CheckpointError, ConfigError."""
-    from mt.loading import load, load_ensemble
+    from mt.decode.load import load, load_ensemble
 
     if not args.ensemble:
         return load(args.model, device=args.device, precision=args.precision)
     if args.model is None:
         raise ConfigError("--ensemble needs the first model by name, too: mt translate MODEL --ensemble MODEL ...")
-    from mt.decode.ensemble import Mean
+    from mt.decode.search.ensemble import Mean
 
     paths = [args.model, *args.ensemble]
     mean = Mean(args.ensemble_mean or Mean.probabilities)
@@ -137,12 +137,12 @@ def sampling(args: argparse.Namespace) -> Sampling | None:
 
 def utility(args: argparse.Namespace) -> "Utility":
     """What `--mbr` compares translations by; BLEU splits words as the target language needs."""
-    from mt.decode.utility import bleu, chrf, chrf_with_words
+    from mt.decode.rerank.utility import bleu, chrf, chrf_with_words
 
     if args.mbr != "bleu":
         return chrf if args.mbr == "chrf" else chrf_with_words
-    from mt.metrics import bleu_tokenizer_for
-    from mt.models import RUNS, languages, newest_run
+    from mt.checkpoint.model_folder import RUNS, languages, newest_run
+    from mt.text.metrics import bleu_tokenizer_for
 
     _, tgt = languages(args.model or newest_run(RUNS))
     return partial(bleu, tokenize=bleu_tokenizer_for(tgt))
@@ -155,7 +155,7 @@ def most_alike(
 
     Args: weighted: a translation counts as the model finds it likely, not as often as it is in the list.
     """
-    from mt.decode.mbr import mbr, shares_of
+    from mt.decode.rerank.mbr import mbr, shares_of
 
     results: list[list[Translation]] = []
     for translations in lists:
@@ -171,10 +171,10 @@ def reverse_model(
     args: argparse.Namespace,
 ) -> "Callable[[Sequence[str], Sequence[list[Translation]]], list[list[Translation]]]":
     """`rerank` with the model of `--rerank`. Raises: ConfigError: when it goes the same way as the model."""
-    from mt.decode.rerank import rerank
-    from mt.decode.scorer import Scorer
-    from mt.loading import load
-    from mt.models import RUNS, check_reverse, newest_run
+    from mt.checkpoint.model_folder import RUNS, check_reverse, newest_run
+    from mt.decode.load import load
+    from mt.decode.rerank.reverse import rerank
+    from mt.decode.rerank.scorer import Scorer
 
     check_reverse(args.model or newest_run(RUNS), args.rerank, "--rerank")
     reverse = Scorer(load(args.rerank, device=args.device, precision=args.precision))

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mt.cli.options import Parser
+from mt.compute.host import processors
 from mt.files import reason
-from mt.host import processors
 
 REPORT = (
     "Found a fault? Send what `mt doctor --json` prints, the command, the last lines of the run's train.log, its "
@@ -51,7 +51,7 @@ def run(argv: list[str]) -> int:
 
 def examine(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """What there is, and what is wrong with it."""
-    from mt.train.folder import machine
+    from mt.provenance import machine
 
     told = machine()
     facts: dict[str, Any] = {
@@ -78,8 +78,8 @@ def devices() -> list[dict[str, Any]]:
     """Every device with the precision that `auto` takes there."""
     import torch
 
+    from mt.compute.device import fast_bf16, pick_precision
     from mt.config import Precision
-    from mt.device import fast_bf16, pick_precision
 
     names = ["cpu"]
     names += [f"cuda:{n}" for n in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
@@ -127,13 +127,13 @@ def _try_toy(folder: Path) -> str | None:
     import torch
 
     from mt.checkpoint import write_folder
+    from mt.checkpoint.model_folder import Description
     from mt.config import DecodeConfig, ModelConfig, OptimConfig, Precision, TokenizerConfig
-    from mt.loading import load
-    from mt.models import Description
+    from mt.decode.load import load
     from mt.nn.encoders import text_model
     from mt.nn.transformer import Transformer
-    from mt.optim import make_optimizer
-    from mt.tokenizer import train_tokenizer
+    from mt.text.tokenizer import train_tokenizer
+    from mt.train.optim import make_optimizer
 
     section = TokenizerConfig(vocab_size=24, byte_fallback=False, normalization="identity")
     pieces = train_tokenizer(TOY, TOY, section, folder / "cache")
@@ -162,8 +162,8 @@ def _try_toy(folder: Path) -> str | None:
 
 def _losses(model: Any, optimizer: Any, pieces: Any) -> list[float]:
     """Of forty updates, each on the whole toy: to copy its text."""
-    from mt.batching import make_batch
     from mt.config import Precision
+    from mt.data.batching import make_batch
     from mt.train.objective import batch_loss
 
     texts = TOY[:4]

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mt.cli.options import Parser, resamples, width
-from mt.corpus.lines import check_file, read_lines
-from mt.corpus.readers import bare, language_of
+from mt.data.corpus.readers import bare, language_of
 from mt.errors import ConfigError, DataError, counted
+from mt.text.lines import check_file, read_lines
 
 if TYPE_CHECKING:
     from mt.evaluate import Report
@@ -60,7 +60,7 @@ def run(argv: list[str]) -> int:
     if args.hypotheses and args.references:
         report, sources = given(args), None
     else:
-        from mt.material import test_set
+        from mt.train.evaluation_set import test_set
 
         pairs, args.tgt = test_set(args.model, args.test, args.tgt)
         sources, references = [p.src for p in pairs], [p.tgt for p in pairs]
@@ -80,7 +80,7 @@ def run(argv: list[str]) -> int:
 
 def baseline(args: argparse.Namespace) -> str:
     """What `--compare` is compared with: the file, the model, or the newest run."""
-    from mt.models import find_run
+    from mt.checkpoint.model_folder import find_run
 
     return str(args.hypotheses or args.model or find_run(None))
 
@@ -109,10 +109,10 @@ def score(
         lines = list(read_lines(hypotheses))
         check_lengths(hypotheses, lines, references)
         return judge(Path(hypotheses).name, sources, lines, references, tgt=args.tgt, bootstrap=args.bootstrap)
-    from mt.device import set_up_cpu
-    from mt.loading import load
+    from mt.checkpoint.model_folder import find_run
+    from mt.compute.device import set_up_cpu
+    from mt.decode.load import load
     from mt.log import setup
-    from mt.models import find_run
 
     setup()
     set_up_cpu(None)
@@ -132,7 +132,7 @@ def score(
 
 def against(args: argparse.Namespace, report: "Report", sources: list[str] | None) -> list[dict[str, Any]]:
     """Paired bootstrap of what was scored (the baseline) against `--compare`."""
-    from mt.metrics import bleu_tokenizer_for, compare
+    from mt.text.metrics import bleu_tokenizer_for, compare
 
     other = Path(args.compare)
     if other.is_dir():

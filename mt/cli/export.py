@@ -38,8 +38,8 @@ def run(argv: list[str]) -> int:
 
 def export_ct2(model_folder: Path, out: Path, quantization: str = "float32") -> None:
     """A model folder, run or checkpoint as a CTranslate2 folder. Raises: CheckpointError, ConfigError."""
-    from mt.export.ct2 import write_ct2
-    from mt.loading import load
+    from mt.decode.load import load
+    from mt.interchange.ct2 import write_ct2
 
     translator = load(model_folder, device="cpu", precision="fp32")
     write_ct2(translator.stepper.model, translator.tokenizer, out, quantization=quantization)

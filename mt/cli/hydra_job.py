@@ -19,7 +19,7 @@ from mt.cli.compose import check_overrides, compose, listed, parse, prepare, to_
 from mt.cli.folders import CONFIG_DIR
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import run_name
-from mt.corpus.own import check_files
+from mt.data.corpus.own import check_files
 from mt.errors import StoppedError
 
 Task = Callable[[DictConfig], float]

@@ -10,7 +10,7 @@ from mt.cli.options import Parser, check_output, positive_int
 from mt.errors import DataError, counted, require_package
 
 if TYPE_CHECKING:
-    from mt.interpret.gold import Gold
+    from mt.alignment.pharaoh import Gold
     from mt.interpret.report import Exhibit
 
 EPILOG = """\
@@ -73,7 +73,7 @@ def run(argv: list[str]) -> int:
         found = f"{counted(len(sources), 'sentence')} cannot have {counted(len(given), 'translation')}"
         raise DataError(f"{found}; they must be as many.")
     gold = gold_of(args, sources, given)
-    from mt.device import set_up_cpu
+    from mt.compute.device import set_up_cpu
     from mt.files import explained
     from mt.interpret.report import page
     from mt.log import logger, setup
@@ -98,7 +98,7 @@ def run(argv: list[str]) -> int:
 def gold_of(args: argparse.Namespace, sources: Sequence[str], given: Sequence[str] | None) -> "list[Gold]":
     if not args.gold or given is None:
         return []
-    from mt.interpret.gold import check_gold, read_gold
+    from mt.alignment.pharaoh import check_gold, read_gold
 
     args.spaces = True  # gold links count words of tokenised text
     gold = read_gold(file_texts(args.gold, args.lines), base=args.gold_base, path=args.gold)
@@ -109,14 +109,14 @@ def gold_of(args: argparse.Namespace, sources: Sequence[str], given: Sequence[st
 def exhibit(
     path: Path, sources: Sequence[str], given: Sequence[str] | None, gold: "list[Gold]", args: argparse.Namespace
 ) -> "Exhibit":
-    from mt.interpret.align import word_maps
-    from mt.interpret.choose import choose_by_shape
+    from mt.alignment.choose_heads import choose_by_shape
+    from mt.alignment.heads import word_maps
+    from mt.alignment.kept_heads import kept_reading
+    from mt.alignment.observe import observe
+    from mt.checkpoint.model_folder import find_model
+    from mt.decode.load import load
     from mt.interpret.contribution import contributions
-    from mt.interpret.observe import observe
     from mt.interpret.report import Exhibit
-    from mt.links.kept import kept_reading
-    from mt.loading import load
-    from mt.models import find_model
 
     translator = load(path, device=args.device, precision="fp32")
     model, tokenizer = translator.stepper.model, translator.tokenizer

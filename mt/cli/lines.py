@@ -2,7 +2,7 @@
 
 An item is a line of text, a pair of texts or the weights between their words; the loop counts items and nothing else
 does. Lines come from a file, plain or compressed, or from a stream; an error in a line names its file and number
-(`mt.corpus.lines`).
+(`mt.text.lines`).
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple, TypeVar
 
 from mt.cli.options import stdout
-from mt.corpus.lines import MAX_LINE, check_file, decode_line, raw_lines, read_lines
 from mt.errors import DataError, counted
+from mt.text.lines import MAX_LINE, check_file, decode_line, raw_lines, read_lines
 
 T = TypeVar("T")
 

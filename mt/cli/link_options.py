@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from mt.cli.options import Parser
 
 if TYPE_CHECKING:
+    from mt.alignment.heads import Reading
     from mt.decode.translation import Translation
     from mt.decode.translator import Translator
-    from mt.interpret.align import Reading
-    from mt.links.flags import Measures
-    from mt.links.linker import Linked, Linker
-    from mt.links.markup import Request
     from mt.nn.transformer import Transformer
-    from mt.words import Links
+    from mt.postprocess.markup import Request
+    from mt.postprocess.quality_flags import Measures
+    from mt.postprocess.word_alignments import Linked, Linker
+    from mt.text.words import Links
 
 
 def add_link_options(parser: Parser) -> None:
@@ -66,7 +66,7 @@ class Answer:
         """What a plain line has after the text: links in Pharaoh format, as Marian prints them."""
         if self.links is None:
             return ""
-        from mt.interpret.gold import pharaoh
+        from mt.alignment.pharaoh import pharaoh
 
         return f" ||| {pharaoh(self.links)}"
 
@@ -92,9 +92,9 @@ class LinkUser:
         self.marks = bool(args.markup or args.protect)
         self.linker: Linker | None = None
         if self.marks or args.alignments or args.replace_unknown or args.flags:
-            from mt.links import linker
+            from mt.postprocess import word_alignments
 
-            self.linker = linker.Linker(translator, reading(args.model, translator.stepper.model))
+            self.linker = word_alignments.Linker(translator, reading(args.model, translator.stepper.model))
 
     def answer(
         self, texts: list[str], translate: "Callable[[list[str]], list[list[Translation]]]", first: int
@@ -118,7 +118,7 @@ class LinkUser:
     def _requests(self, texts: Sequence[str]) -> "list[Request]":
         if not self.marks:
             return []
-        from mt.links.markup import Request
+        from mt.postprocess.markup import Request
 
         return [Request(text, markup=self.args.markup, protect=self.args.protect) for text in texts]
 
@@ -136,13 +136,13 @@ class LinkUser:
     def _measures(self, linked: "Sequence[Linked]") -> "Sequence[Measures | None]":
         if not self.args.flags:
             return [None] * len(linked)
-        from mt.links.flags import measure
+        from mt.postprocess.quality_flags import measure
 
         assert self.linker is not None
         return measure(self.linker, linked)
 
     def _answer(self, request: "Request | None", linked: "Linked", measures: "Measures | None") -> Answer:
-        from mt.links.unknown import replace_unknown
+        from mt.postprocess.unknown_words import replace_unknown
 
         assert self.linker is not None
         if self.args.replace_unknown:
@@ -155,8 +155,8 @@ class LinkUser:
         return Answer(translation, links if self.args.alignments else None, measures)
 
     def _warn(self, answers: list[list[Answer]], first: int) -> None:
-        from mt.links.flags import warning
         from mt.log import logger
+        from mt.postprocess.quality_flags import warning
 
         for number, some in enumerate(answers, first + 1):
             if some[0].measures is not None and (said := warning(some[0].measures)):
@@ -168,9 +168,9 @@ def reading(path: Path | None, model: "Transformer") -> "Reading | None":
 
     Raises: CheckpointError: when what is kept does not fit the model.
     """
-    from mt.links.kept import kept_reading
+    from mt.alignment.kept_heads import kept_reading
+    from mt.checkpoint.model_folder import RUNS, find_model, newest_run
     from mt.log import logger
-    from mt.models import RUNS, find_model, newest_run
 
     path = path or newest_run(RUNS)
     kept = kept_reading(find_model(path), model)

@@ -15,9 +15,9 @@ from difflib import get_close_matches
 from importlib import import_module, metadata
 from typing import TextIO
 
+from mt.compute.host import choose_waiting
 from mt.errors import ConfigError, MtError
 from mt.files import reason
-from mt.host import choose_waiting
 
 VERBS = {
     "train": ("mt.cli.train", "train a model from a pair of texts"),

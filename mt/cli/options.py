@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TypeVar, get_args, get_type_hints
 
-from mt.decode_config import COUNT, FROM_0, SHARE, WIDTH, Bound, options_of
+from mt.config.decode import COUNT, FROM_0, SHARE, WIDTH, Bound, options_of
 from mt.errors import ConfigError
 
 N = TypeVar("N", int, float)

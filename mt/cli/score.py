@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from mt.cli.lines import process
 from mt.cli.options import Parser, stdout
-from mt.corpus.readers import kind_of, read_pairs
+from mt.data.corpus.readers import kind_of, read_pairs
 from mt.errors import DataError
 
 if TYPE_CHECKING:
-    from mt.corpus.pair import Pair
-    from mt.decode.scorer import PairScore, Scorer
+    from mt.data.corpus.pair import Pair
+    from mt.decode.rerank.scorer import PairScore, Scorer
 
 CHUNK = 10_000  # pairs that are sorted by length together, and printed when all are done
 
@@ -53,17 +53,17 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def run(argv: list[str]) -> int:
     args = parse(argv)
     files = [args.pairs] if args.pairs else [args.source, args.target]
+    from mt.checkpoint.model_folder import check_reverse, languages
     from mt.log import setup
-    from mt.models import check_reverse, languages
 
     setup()
     if args.reverse:
         check_reverse(args.model, args.reverse, "--reverse")
     src, tgt = languages(args.model)
     pairs = list(read_pairs(files, src, tgt))  # all of it before the first result: files may differ in length
-    from mt.decode.scorer import Scorer
-    from mt.device import set_up_cpu
-    from mt.loading import load
+    from mt.compute.device import set_up_cpu
+    from mt.decode.load import load
+    from mt.decode.rerank.scorer import Scorer
 
     set_up_cpu(None)
     ways = [args.model] + ([args.reverse] if args.reverse else [])

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mt.cli.options import Parser, add_options, width
 from mt.config import DecodeConfig
-from mt.corpus.lines import check_file, raw_lines, read_lines
-from mt.decode_config import options_of
+from mt.config.decode import options_of
 from mt.errors import DataError, counted
+from mt.text.lines import check_file, raw_lines, read_lines
 
 if TYPE_CHECKING:
-    from mt.decode.options import Options
+    from mt.decode.request import Options
     from mt.decode.translator import Translator
 
 L = TypeVar("L")
@@ -53,7 +53,7 @@ def check_search_options(parser: Parser, args: argparse.Namespace) -> None:
         parser.error("--diversity is what groups pay for saying the same; give --groups above 1, or leave it out")
     if args.glossary and (args.groups or 1) > 1:
         parser.error("--glossary cannot be had with --groups; leave one of the two out")
-    from mt.decode.glossary import Glossary
+    from mt.decode.constraints.glossary import Glossary
 
     args.terms = Glossary.read(args.glossary) if args.glossary else None
     if args.prefix == "@":

@@ -19,8 +19,8 @@ from mt.cli.search_options import (
     check_search_options,
     prefix_file,
 )
-from mt.corpus.lines import check_file
 from mt.errors import CheckpointError
+from mt.text.lines import check_file
 
 if TYPE_CHECKING:
     from mt.decode.translator import Translator
@@ -63,7 +63,7 @@ def run(argv: list[str]) -> int:
     output = results(args.output)
     lines = file_lines(args.input) if args.input else lines_of(stdin(), "stdin")
     typed = not args.input and sys.stdin.isatty()
-    from mt.device import set_up_cpu  # torch: not before the options are known to be right
+    from mt.compute.device import set_up_cpu  # torch: not before the options are known to be right
     from mt.log import setup
 
     setup()

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mt.words import Span, is_word
+from mt.text.words import Span, is_word
 
 FULL_WIDTH = re.compile("[\u3001-\u301f\uff01-\uff65]")  # punctuation that holds its own space
 

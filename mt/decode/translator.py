@@ -7,25 +7,25 @@ from typing import Any, overload
 import torch
 
 from mt.config import DecodeConfig, Split, Unknown
-from mt.decode.beam import beam_search
-from mt.decode.demands import Vocabulary
-from mt.decode.ensemble import Ensemble
-from mt.decode.glossary import Demands, Glossary
-from mt.decode.options import Options
-from mt.decode.rules import BanPieces, ForcedPrefix, MinLength, NoRepeatNgram, Rule
-from mt.decode.sample import Sampling, sample_search
-from mt.decode.search import Hypothesis, Search
-from mt.decode.segment import Layout, Usual, divided, sentences, whole
-from mt.decode.stepper import Stepper
-from mt.decode.transformer_stepper import CachedStepper
+from mt.config.from_json import from_plain
+from mt.decode.constraints.glossary import Demands, Glossary
+from mt.decode.constraints.vocabulary import Vocabulary
+from mt.decode.request import Options
+from mt.decode.search.beam import beam_search
+from mt.decode.search.ensemble import Ensemble
+from mt.decode.search.rules import BanPieces, ForcedPrefix, MinLength, NoRepeatNgram, Rule
+from mt.decode.search.sampling import Sampling, sample_search
+from mt.decode.search.settings import Hypothesis, Search
+from mt.decode.search.stepper import Stepper
+from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translation import EMPTY, Stretch, Translation, join
 from mt.errors import ConfigError
 from mt.log import logger
 from mt.nn.encoders import TextEncoder
 from mt.nn.ragged import cut
-from mt.plain import from_plain
-from mt.tokenizer import Tokenizer
-from mt.words import Span, occurs
+from mt.text.sentences import Layout, Usual, divided, sentences, whole
+from mt.text.tokenizer import Tokenizer
+from mt.text.words import Span, occurs
 
 __all__ = ["EMPTY", "Options", "Translation", "Translator", "join"]
 PART_BITS = 40  # a part's random numbers are those of its text's number and, so far to the left, its own

@@ -14,11 +14,11 @@ from itertools import groupby
 from jaxtyping import Float
 from torch import Tensor
 
-from mt.interpret.observe import Observation
+from mt.alignment.observe import Observation
 from mt.nn.forced import force
 from mt.nn.transformer import Transformer
-from mt.tokenizer import Tokenizer
-from mt.words import owners
+from mt.text.tokenizer import Tokenizer
+from mt.text.words import owners
 
 SEED = 1
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from jaxtyping import Float
 from torch import Tensor
 
+from mt.alignment.heads import read, word_maps
 from mt.errors import require_package
-from mt.interpret.align import read, word_maps
 
 if TYPE_CHECKING:
     from mt.interpret.report import Exhibit

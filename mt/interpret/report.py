@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mt.interpret.align import Reading, hard_links, read, word_maps
+from mt.alignment.heads import Reading, hard_links, read, word_maps
+from mt.alignment.observe import Observation, Side
+from mt.alignment.pharaoh import Gold, compare
 from mt.interpret.contribution import Contribution
-from mt.interpret.gold import Gold, compare
-from mt.interpret.observe import Observation, Side
-from mt.words import has_letters
+from mt.text.words import has_letters
 
 PAGE = resources.files("mt.interpret") / "page"
 

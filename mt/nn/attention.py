@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from mt.matmul import Linear
+from mt.compute.matmul import Linear
 from mt.nn.dropout import dropout
 from mt.nn.positions import rotate
 from mt.nn.ragged import Ragged
@@ -163,7 +163,7 @@ class MultiHeadAttention(nn.Module):
         super().__init__()
         self.heads, self.kv_heads, self.size = heads, kv_heads, dim // heads
         # Called in each `forward` with q, kv, queries, keys, causal: all that weights can be made of. The layer itself
-        # makes none for it. See `mt.nn.forced` and `mt.guided`.
+        # makes none for it. See `mt.nn.forced` and `mt.alignment.guided_loss`.
         self.listener: Callable[[Tensor, Tensor, Ragged, Ragged, bool], object] | None = None
         self.dropout = dropout
         self.rotary = rotary

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from mt.compute.matmul import Linear
 from mt.config import ModelConfig, Tying
-from mt.matmul import Linear
 from mt.nn.source import FrameSource, Memory, SourceEncoder, TokenSource
 from mt.nn.transformer import Decoder, Embedding, EncoderLayer, InputRows, Transformer, final_norm, new_matrix
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-WIDTHS = 8  # a grid is a multiple of so many rows wide, so that its shapes come again: `mt.batching.blocks`
+WIDTHS = 8  # a grid is a multiple of so many rows wide, so that its shapes come again: `mt.data.batching.blocks`
 MIN_WIDTH = 16  # of a grid: the CPU's softmax takes 14 ns an element for rows of 15 floats, and 1 ns for rows of 16
 
 

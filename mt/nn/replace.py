@@ -1,8 +1,9 @@
 """The one way to have part of a model computed differently: a second model around the same parameters.
 
-Compiled layers (`mt.train.compiled`) and prepacked weights (`mt.nn.packed`) are modules that stand in for others. The
-model that they are made from stays as it is, so there is nothing to undo. CUDA graphs replay whole passes of such a
-model (`mt.decode.recorded`) or of the model itself (`mt.train.graphs`), and replace no layer.
+Compiled layers (`mt.train.acceleration.compile`) and prepacked weights (`mt.nn.prepacked`) are modules that stand in
+for others. The model that they are made from stays as it is, so there is nothing to undo. CUDA graphs replay whole
+passes of such a model (`mt.decode.search.cuda_graphs`) or of the model itself (`mt.train.acceleration.cuda_graphs`),
+and replace no layer.
 """
 
 from collections.abc import Callable

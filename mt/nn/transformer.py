@@ -20,8 +20,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from mt.compute.matmul import linear
 from mt.config import ModelConfig, NormKind, NormPlacement, Positions, Tying
-from mt.matmul import linear
 from mt.nn.attention import FeedForward, MultiHeadAttention
 from mt.nn.cache import DecoderState, MemoryKeys
 from mt.nn.dropout import Dropout, drop_rows
@@ -239,7 +239,7 @@ class Decoder(nn.Module):
         self, tokens: Int[Tensor, " R"], positions: Int[Tensor, " R"], state: DecoderState
     ) -> Float[Tensor, "R D"]:
         """`forward` of one more token per hypothesis, for a state that has advanced to it. All of it is work of the
-        device in memory that is there already, so it can be a CUDA graph (`mt.decode.recorded`)."""
+        device in memory that is there already, so it can be a CUDA graph (`mt.decode.search.cuda_graphs`)."""
         x = self.embedding(tokens, positions)
         for number, layer in enumerate(self.layers):
             x = layer.step(x, number, state=state, positions=positions)

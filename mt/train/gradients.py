@@ -10,14 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mt.batching import Batch
 from mt.config import Precision
+from mt.data.batching import Batch
 from mt.nn.transformer import Transformer
-from mt.train.compiled import CompiledLayers
-from mt.train.graphs import Recorded
-from mt.train.memory import all_or_nothing
+from mt.train.acceleration.compile import CompiledLayers
+from mt.train.acceleration.cuda_graphs import Recorded
+from mt.train.acceleration.memory import all_or_nothing
+from mt.train.acceleration.sharding import is_sharded
 from mt.train.objective import Objective
-from mt.train.sharding import is_sharded
 
 
 class Gradients(Protocol):

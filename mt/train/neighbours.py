@@ -1,7 +1,7 @@
 """Other programs on the machine: a run that gets much less processor time than its threads ask for says so."""
 
+from mt.compute.host import ProcessorMeter
 from mt.errors import counted
-from mt.host import ProcessorMeter
 from mt.log import logger
 
 LOOK_EVERY = 20.0  # seconds of training

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mt.batching import Batch, fill_up
+from mt.compute.device import autocast, autocast_dtype
 from mt.config import Precision
-from mt.device import autocast, autocast_dtype
-from mt.losses import Loss, cross_entropy
+from mt.data.batching import Batch, fill_up
+from mt.nn.losses import Loss, cross_entropy
 from mt.nn.transformer import Transformer
 
 

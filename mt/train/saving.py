@@ -10,12 +10,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mt.batching import BatchStream
 from mt.checkpoint import Checkpoint, Checkpoints, random_state, set_random_state
+from mt.data.batching import BatchStream
 from mt.errors import CheckpointError
 from mt.log import logger
 from mt.train.state import TrainState
-from mt.train.update import Updater
+from mt.train.step import Updater
 
 
 @contextmanager

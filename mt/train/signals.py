@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from mt.dist import Group
+from mt.compute.distributed import Group
 from mt.log import logger
 
 

@@ -9,7 +9,7 @@ from mt.checkpoint import Checkpoint, Checkpoints
 from mt.errors import MtError
 from mt.log import logger
 from mt.train.state import TrainState
-from mt.train.update import Updater
+from mt.train.step import Updater
 
 WINDOW = 128  # accepted losses that a loss is compared with
 LEAST = 32  # with fewer, nothing is a spike

@@ -12,20 +12,20 @@ from dataclasses import dataclass
 
 import torch
 
-from mt.batching import Batch, BatchStream, mix
 from mt.checkpoint import Checkpoint, Checkpoints
 from mt.config import BatchConfig, ScheduleConfig, TrainConfig
+from mt.data.batching import Batch, BatchStream, mix
 from mt.errors import MtError, StoppedError, counted
 from mt.log import Metrics, Progress, Status, logger
 from mt.nn.transformer import Transformer
-from mt.schedules import rate
+from mt.train.acceleration.sharding import gathered
 from mt.train.neighbours import Neighbours
 from mt.train.saving import Saver
-from mt.train.sharding import gathered
+from mt.train.schedules import rate
 from mt.train.signals import Requests
 from mt.train.spikes import find_spike, go_back
 from mt.train.state import TrainState
-from mt.train.update import PendingUpdate, Update, Updater
+from mt.train.step import PendingUpdate, Update, Updater
 from mt.train.validate import Validation, Validator, ema_weights, set_weights
 from mt.train.window import Window
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import torch
 
-from mt.batching import TokenizedCorpus, in_budget
 from mt.config import Precision, Watch
-from mt.metrics import bleu, chrf
+from mt.data.batching import TokenizedCorpus, in_budget
 from mt.nn.transformer import Transformer
-from mt.optim import Ema
+from mt.text.metrics import bleu, chrf
+from mt.train.attention_logging import AttentionLogger, AttentionSnapshot
 from mt.train.objective import batch_loss
-from mt.train.watching import AttentionLogger, AttentionSnapshot
+from mt.train.optim import Ema
 
 
 @dataclass(frozen=True)

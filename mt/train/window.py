@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from mt.train.update import Update
+from mt.train.step import Update
 
 
 class Window:

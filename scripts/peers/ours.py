@@ -28,17 +28,17 @@ PEER = Peer(
 def main(job: Job) -> None:
     import torch
 
-    from mt.batching import BatchStream, TokenizedCorpus
+    from mt.compute.device import set_up_cpu
     from mt.config import BatchConfig, ModelConfig, OptimConfig, Precision, ScheduleConfig, ScheduleKind
-    from mt.corpus.readers import read_pairs
-    from mt.device import set_up_cpu
+    from mt.data.batching import BatchStream, TokenizedCorpus
+    from mt.data.corpus.readers import read_pairs
     from mt.nn.encoders import text_model
-    from mt.optim import make_optimizer
-    from mt.schedules import rate
-    from mt.tokenizer import Tokenizer
+    from mt.text.tokenizer import Tokenizer
     from mt.train.gradients import EagerGradients
     from mt.train.objective import TranslationLoss
-    from mt.train.update import Update, Updater
+    from mt.train.optim import make_optimizer
+    from mt.train.schedules import rate
+    from mt.train.step import Update, Updater
 
     set_up_cpu(job.threads)
     torch.manual_seed(recipe.SEED)

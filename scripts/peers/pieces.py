@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from mt.config import TokenizerConfig, TokenizerKind
-from mt.corpus.pair import Pair
-from mt.corpus.readers import read_pairs
-from mt.tokenizer import Tokenizer, train_tokenizer
+from mt.data.corpus.pair import Pair
+from mt.data.corpus.readers import read_pairs
+from mt.text.tokenizer import Tokenizer, train_tokenizer
 
 VOCABULARY = 8000
 

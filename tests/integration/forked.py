@@ -22,7 +22,7 @@ from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LIBRARIES = ("torch.utils.tensorboard", "sacrebleu", "mt.build", "mt.run", "mt.cli.hydra_job")
+LIBRARIES = ("torch.utils.tensorboard", "sacrebleu", "mt.build", "mt.train.run", "mt.cli.hydra_job")
 KNOWS_FORKS = "jemalloc_bg_thd"  # the thread of Arrow's allocator, which looks after itself in a fork
 LONGEST = 1 << 20  # bytes of a request
 

@@ -11,17 +11,17 @@ import pytest
 import torch
 from toy import GERMAN, number_pairs, number_tokenizer, tiny_config, updater_of
 
-from mt.batching import BatchStream, TokenizedCorpus, fill_to, fill_up, make_batch
-from mt.batching.batch import Flat, pack_batch
-from mt.batching.blocks import Shape
 from mt.checkpoint import Checkpoints, write_folder
-from mt.choices import SourceKind
+from mt.checkpoint.model_folder import Description
 from mt.config import BatchConfig, DecodeConfig, Precision, ScheduleConfig, ScheduleKind, TrainConfig
-from mt.decode.beam import beam_search
-from mt.decode.search import Search
+from mt.config.enums import SourceKind
+from mt.data.batching import BatchStream, TokenizedCorpus, fill_to, fill_up, make_batch
+from mt.data.batching.batch import Flat, pack_batch
+from mt.data.batching.blocks import Shape
+from mt.decode.load import load
+from mt.decode.search.beam import beam_search
+from mt.decode.search.settings import Search
 from mt.errors import ConfigError
-from mt.loading import load
-from mt.models import Description
 from mt.nn.encoders import FrameEncoder, frame_model
 from mt.nn.source import FrameSource, TokenSource
 from mt.train.trainer import Outputs, Trainer
@@ -36,7 +36,7 @@ def frames_of(text: str) -> torch.Tensor:
 
 
 class Frames:
-    """Source items of a corpus, as `mt.batching` asks for them."""
+    """Source items of a corpus, as `mt.data.batching` asks for them."""
 
     def __init__(self, items: list[torch.Tensor]) -> None:
         sizes = np.array([len(item) for item in items], np.int64)

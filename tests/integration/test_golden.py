@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mt.checkpoint import schema
-from mt.loading import load
+from mt.decode.load import load
 
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("schema-*"))
 MEND = "a folder of an older mt must load: add a migration to mt/checkpoint/schema.py, or mark a new setting LATER"

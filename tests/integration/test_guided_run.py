@@ -11,19 +11,19 @@ import torch
 from test_resume_grid import everything, fit
 from toy import number_pairs, number_tokenizer, tiny_model, updater_of
 
-from mt.batching import BatchStream, TokenizedCorpus
 from mt.checkpoint import Checkpoints
 from mt.config import BatchConfig, Precision, ScheduleConfig, ScheduleKind, TrainConfig
+from mt.data.batching import BatchStream, TokenizedCorpus
+from mt.data.training_links import read_links
 from mt.errors import StoppedError
 from mt.log import read_metrics
-from mt.optim import Ema
-from mt.tokenizer import Tokenizer
-from mt.train.guiding import GuidedAlignment
-from mt.train.links import read_links
+from mt.text.tokenizer import Tokenizer
+from mt.train.attention_logging import AttentionLogger
+from mt.train.guided_alignment import GuidedAlignment
 from mt.train.objective import TranslationLoss
+from mt.train.optim import Ema
 from mt.train.trainer import Trainer
 from mt.train.validate import Validator
-from mt.train.watching import AttentionLogger
 
 LETTERS = "abcdefghij"
 SETTINGS = (

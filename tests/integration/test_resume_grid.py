@@ -7,13 +7,13 @@ import pytest
 import torch
 from toy import number_pairs, number_tokenizer, tiny_model, updater_of
 
-from mt.batching import BatchStream, TokenizedCorpus
 from mt.checkpoint import Checkpoints
 from mt.config import BatchConfig, ScheduleConfig, ScheduleKind, TrainConfig
+from mt.data.batching import BatchStream, TokenizedCorpus
 from mt.errors import StoppedError
 from mt.log import Metrics, read_metrics
-from mt.optim import Ema, optimizer_tensors
-from mt.tokenizer import Tokenizer
+from mt.text.tokenizer import Tokenizer
+from mt.train.optim import Ema, optimizer_tensors
 from mt.train.trainer import Outputs, Trainer
 from mt.train.validate import Validation
 

@@ -16,7 +16,7 @@ from peers.measure import Stamped, summarise
 from peers.report import best_against_best, compare, grouped, report
 
 from mt.errors import DataError
-from mt.tokenizer import Tokenizer
+from mt.text.tokenizer import Tokenizer
 
 
 @pytest.fixture

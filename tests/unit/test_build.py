@@ -7,6 +7,7 @@ import pytest
 import torch
 from toy import number_pairs
 
+from mt.alignment.heads import Reading
 from mt.build import (
     check,
     describe,
@@ -32,14 +33,13 @@ from mt.config import (
     TrainConfig,
     Tying,
 )
-from mt.decode.segment import Usual
 from mt.errors import CheckpointError, ConfigError
-from mt.interpret.align import Reading
-from mt.material import test_set
-from mt.train.folder import RunFolder
-from mt.train.guiding import GuidedAlignment
-from mt.train.memory import worst_batches
+from mt.text.sentences import Usual
+from mt.train.acceleration.memory import worst_batches
+from mt.train.evaluation_set import test_set
+from mt.train.guided_alignment import GuidedAlignment
 from mt.train.objective import TranslationLoss
+from mt.train.run_folder import RunFolder
 
 test_set.__test__ = False  # it is no test
 

@@ -16,7 +16,7 @@ from mt.cli import train
 from mt.cli.compose import check_overrides, compose
 from mt.cli.main import VERBS
 from mt.config import Config
-from mt.corpus.catalog import CATALOG
+from mt.data.corpus.catalog import CATALOG
 from mt.decode.translator import Translator
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,12 +5,12 @@ from toy import number_pairs, number_tokenizer, tiny_config, tiny_model
 
 import mt
 from mt.checkpoint import write_folder
+from mt.checkpoint.model_folder import Description
 from mt.config import DecodeConfig, Precision, TokenizerConfig
-from mt.decode.ensemble import Mean
+from mt.decode.load import load_ensemble
+from mt.decode.search.ensemble import Mean
 from mt.errors import ConfigError
-from mt.loading import load_ensemble
-from mt.models import Description
-from mt.tokenizer import train_tokenizer
+from mt.text.tokenizer import train_tokenizer
 
 TEXTS = ["one two three", "", "ten", "four five six seven eight"]
 

@@ -12,11 +12,11 @@ import torch
 from crash import run_until
 
 from mt.checkpoint import Checkpoints, clean_up, verify_folder, write_folder
+from mt.checkpoint.model_folder import Description, read_model
 from mt.config import Config, DataConfig, TrainConfig
 from mt.errors import CheckpointError
 from mt.files import read_json, write_text
-from mt.models import Description, read_model
-from mt.train.folder import RunFolder, read_config
+from mt.train.run_folder import RunFolder, read_config
 
 
 def all_crashes(tmp_path: Path, before: Callable[[Path], object], work: Callable[[Path], object]):

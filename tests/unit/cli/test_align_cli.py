@@ -5,12 +5,12 @@ import json
 import pytest
 from toy import number_pairs, number_tokenizer, tiny_config, trained_numbers
 
+from mt.alignment import symmetrize
 from mt.checkpoint import verify_folder, write_folder
+from mt.checkpoint.model_folder import Description
 from mt.cli.align import HEURISTICS, parse, run
 from mt.config import DecodeConfig, Precision
 from mt.errors import CheckpointError, ConfigError, DataError
-from mt.interpret import symmetrize
-from mt.models import Description
 
 PAIRS = number_pairs(40, seed=9)
 
@@ -60,7 +60,7 @@ def test_a_line_for_each_pair_and_the_choice_is_kept(folders, text, capsys):
 
 def test_a_model_is_hashed_once_to_read_it(folders, text, monkeypatch):
     hashed = []
-    monkeypatch.setattr("mt.models.verify_folder", lambda folder: hashed.append(folder.name))
+    monkeypatch.setattr("mt.checkpoint.model_folder.verify_folder", lambda folder: hashed.append(folder.name))
     for more in (["--choose-again"], []):  # with a choice to keep, `keep` looks at the folder itself
         hashed.clear()
         assert align(folders, text, "--reverse", str(folders / "backward"), *more) == 0

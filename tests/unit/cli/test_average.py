@@ -6,11 +6,11 @@ from toy import number_pairs, number_tokenizer, tiny_config, tiny_model
 
 import mt
 from mt.checkpoint import Checkpoints, write_folder
+from mt.checkpoint.model_folder import Description, read_model
 from mt.cli.average import run
 from mt.config import DecodeConfig, Precision, TokenizerConfig
 from mt.errors import CheckpointError, ConfigError
-from mt.models import Description, read_model
-from mt.tokenizer import train_tokenizer
+from mt.text.tokenizer import train_tokenizer
 
 
 def weights(seed, **options):

@@ -11,9 +11,9 @@ from mt.cli import choice_options as module
 from mt.cli.choice_options import Chooser, load_models
 from mt.cli.translate import parse
 from mt.config import DecodeConfig
-from mt.decode.ensemble import Mean
-from mt.decode.options import Options
-from mt.decode.sample import Sampling
+from mt.decode.request import Options
+from mt.decode.search.ensemble import Mean
+from mt.decode.search.sampling import Sampling
 from mt.decode.translation import EMPTY, Translation
 from mt.errors import ConfigError
 
@@ -113,7 +113,7 @@ def test_samples_know_how_many_texts_came_before():
 
 @pytest.mark.parametrize("utility", ["chrf", "chrf++", "bleu"])
 def test_mbr_takes_what_is_most_like_all(utility, monkeypatch):
-    monkeypatch.setattr("mt.models.languages", lambda path: ("en", "de"))
+    monkeypatch.setattr("mt.checkpoint.model_folder.languages", lambda path: ("en", "de"))
     best = chooser("--mbr", utility, "--nbest", "2")
     first, empty = best.answer(["a", ""], options(nbest=2))
     assert [t.text for t in first] == ["ein Hund", "der Hund"]  # two of three; equal ones once
@@ -134,7 +134,7 @@ def test_mbr_can_choose_from_all_that_the_beam_holds():
 def test_what_the_beam_holds_counts_as_it_is_likely(monkeypatch):
     """By hand, with 1 for equal texts and 0.5 for others: shares 0.2, 0.6 and 0.2 give 0.6, 0.8 and 0.6; unweighted,
     all would have 2 / 3 and the first would win."""
-    monkeypatch.setattr("mt.decode.utility.chrf", lambda texts: torch.eye(len(texts)).double() * 0.5 + 0.5)
+    monkeypatch.setattr("mt.decode.rerank.utility.chrf", lambda texts: torch.eye(len(texts)).double() * 0.5 + 0.5)
     held = [said("a", log(0.002)), said("b", log(0.006)), said("c", log(0.002))]
     best = chooser("--mbr", "chrf", "--mbr-from", "beam", "--nbest", "3")
     monkeypatch.setattr(best.translator, "answer", lambda texts, options: [held])
@@ -147,23 +147,24 @@ def test_what_the_beam_holds_counts_as_it_is_likely(monkeypatch):
 
 
 def test_bleu_splits_words_as_the_target_language_needs(monkeypatch):
-    monkeypatch.setattr("mt.models.languages", lambda path: ("en", "ja"))
+    monkeypatch.setattr("mt.checkpoint.model_folder.languages", lambda path: ("en", "ja"))
     chosen = module.utility(parse(["model", "--mbr", "bleu"]))
     assert isinstance(chosen, partial) and chosen.keywords == {"tokenize": "char"}
 
 
 def test_reranking_asks_the_reverse_model_of_all_that_the_beam_holds(monkeypatch):
-    monkeypatch.setattr("mt.models.languages", lambda path: ("de", "en") if path.name == "back" else ("en", "de"))
+    told = {"back": ("de", "en")}
+    monkeypatch.setattr("mt.checkpoint.model_folder.languages", lambda path: told.get(path.name, ("en", "de")))
     loaded = []
     monkeypatch.setattr(
-        "mt.loading.load", lambda path, **settings: loaded.append((path.name, settings)) or "translator"
+        "mt.decode.load.load", lambda path, **settings: loaded.append((path.name, settings)) or "translator"
     )
     calls = []
     monkeypatch.setattr(
-        "mt.decode.rerank.rerank",
+        "mt.decode.rerank.reverse.rerank",
         lambda texts, lists, reverse, weight: calls.append((texts, reverse, weight)) or [x[::-1] for x in lists],
     )
-    monkeypatch.setattr("mt.decode.scorer.Scorer", lambda translator: f"scorer of {translator}")
+    monkeypatch.setattr("mt.decode.rerank.scorer.Scorer", lambda translator: f"scorer of {translator}")
     back = chooser("--rerank", "back", "--rerank-weight", "0.3", "--nbest", "2", "--device", "cpu")
     assert texts_of(back.answer(["a"], options(nbest=2))) == [["ein Hund", "der Hund"]]
     assert loaded == [("back", {"device": "cpu", "precision": "auto"})]
@@ -171,14 +172,14 @@ def test_reranking_asks_the_reverse_model_of_all_that_the_beam_holds(monkeypatch
 
 
 def test_a_reverse_model_must_go_the_other_way(monkeypatch):
-    monkeypatch.setattr("mt.models.languages", lambda path: ("en", "de"))
+    monkeypatch.setattr("mt.checkpoint.model_folder.languages", lambda path: ("en", "de"))
     with pytest.raises(ConfigError, match=r"^--rerank back translates from en to de, as the model itself does\.$"):
         chooser("--rerank", "back")
 
 
 def test_one_model_or_several(monkeypatch):
-    monkeypatch.setattr("mt.loading.load", lambda path, **settings: (path, settings))
-    monkeypatch.setattr("mt.loading.load_ensemble", lambda paths, **settings: (paths, settings))
+    monkeypatch.setattr("mt.decode.load.load", lambda path, **settings: (path, settings))
+    monkeypatch.setattr("mt.decode.load.load_ensemble", lambda paths, **settings: (paths, settings))
     settings = {"device": "cpu", "precision": "auto"}
     _, told = load_models(parse(["one", "--ensemble", "two", "--device", "cpu"]))
     assert told == {**settings, "mean": Mean.probabilities}

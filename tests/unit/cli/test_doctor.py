@@ -86,6 +86,6 @@ def test_a_lost_translation_fails_the_self_test(monkeypatch):
         def translate(self, texts):
             return texts[1:]
 
-    monkeypatch.setattr("mt.loading.load", lambda *_, **__: Forgetful())
+    monkeypatch.setattr("mt.decode.load.load", lambda *_, **__: Forgetful())
     monkeypatch.setattr(doctor, "_losses", lambda *_: [3.0, 1.0])
     assert doctor.self_test()["problem"] == "a translation was lost"

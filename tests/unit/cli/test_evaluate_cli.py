@@ -36,11 +36,11 @@ def model(monkeypatch, texts, tmp_path):
 
         return SimpleNamespace(search=search)
 
-    monkeypatch.setattr("mt.loading.load", load)
-    monkeypatch.setattr("mt.material.languages", lambda path: ("en", "de"))
-    monkeypatch.setattr("mt.material.from_plain", lambda section, values, where: None)
-    monkeypatch.setattr("mt.material.read_config", lambda path: {"data": {}})
-    monkeypatch.setattr("mt.device.set_up_cpu", lambda threads: None)
+    monkeypatch.setattr("mt.decode.load.load", load)
+    monkeypatch.setattr("mt.train.evaluation_set.languages", lambda path: ("en", "de"))
+    monkeypatch.setattr("mt.train.evaluation_set.from_plain", lambda section, values, where: None)
+    monkeypatch.setattr("mt.train.evaluation_set.read_config", lambda path: {"data": {}})
+    monkeypatch.setattr("mt.compute.device.set_up_cpu", lambda threads: None)
     return tmp_path / "runs"
 
 
@@ -85,7 +85,7 @@ def test_a_model_is_scored_and_compared(model, capsys):
 
 def test_a_run_keeps_the_report_of_its_own_test_set_and_no_other(model, monkeypatch, texts):
     pairs = [SimpleNamespace(src=str(n), tgt=text) for n, text in enumerate(texts)]
-    monkeypatch.setattr("mt.material.test_set", lambda model, files, tgt: (pairs, "en"))
+    monkeypatch.setattr("mt.train.evaluation_set.test_set", lambda model, files, tgt: (pairs, "en"))
     kept = model / "a/eval/test.json"
     for more in (["--test", "test.tsv"], ["--beam", "1"]):
         run(["runs/a", "--bootstrap", "0", *more])

@@ -6,7 +6,7 @@ import pytest
 from toy import number_tokenizer, tiny_model
 
 from mt.cli.export import export_ct2, parse, run
-from mt.decode.transformer_stepper import CachedStepper
+from mt.decode.search.transformer_stepper import CachedStepper
 from mt.errors import ConfigError
 
 
@@ -33,7 +33,7 @@ def test_a_folder_within_a_file_cannot_be_made(tmp_path):
 
 def test_without_the_package_no_model_is_loaded(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
-    monkeypatch.setattr("mt.loading.load", None)
+    monkeypatch.setattr("mt.decode.load.load", None)
     with pytest.raises(ConfigError) as refused:
         run(["ct2", "model", str(tmp_path / "out")])
     assert str(refused.value) == (
@@ -44,7 +44,7 @@ def test_without_the_package_no_model_is_loaded(tmp_path, monkeypatch):
 @pytest.mark.parametrize("given, quantization", [([], "float32"), (["--quantization", "int8"], "int8")])
 def test_the_command_writes_the_folder_and_says_so(given, quantization, tmp_path, monkeypatch, capsys):
     pytest.importorskip("ctranslate2")
-    monkeypatch.setattr("mt.loading.load", lambda *_, **__: Loaded)
+    monkeypatch.setattr("mt.decode.load.load", lambda *_, **__: Loaded)
     out = tmp_path / "out"
     assert run(["ct2", "model", str(out), *given]) == 0
     assert capsys.readouterr().out == f"The model for CTranslate2 is in {out} ({quantization}).\n"

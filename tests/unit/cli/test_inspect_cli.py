@@ -6,10 +6,10 @@ import pytest
 from toy import number_tokenizer, tiny_config, trained_numbers
 
 from mt.checkpoint import write_folder
+from mt.checkpoint.model_folder import Description
 from mt.cli.inspect import parse, run
 from mt.config import DecodeConfig, Precision
 from mt.errors import ConfigError, DataError
-from mt.models import Description
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_pictures(folder, tmp_path):
 
 def test_a_picture_without_matplotlib_says_what_to_install(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setattr("mt.loading.load", None)  # said before a model is looked for
+    monkeypatch.setattr("mt.decode.load.load", None)  # said before a model is looked for
     with pytest.raises(ConfigError, match=r"^a picture needs the package `matplotlib`; .* `pip install matplotlib`\.$"):
         run(["attention", str(folder), "--text", "one", "--png", str(tmp_path / "a.png")])
 

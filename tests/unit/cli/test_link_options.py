@@ -8,12 +8,12 @@ import pytest
 from toy import number_pairs, number_tokenizer, tiny_config, trained_numbers
 
 from mt.checkpoint import write_folder
+from mt.checkpoint.model_folder import Description
 from mt.cli import translate as module
 from mt.cli.align import run as align
 from mt.cli.translate import parse, run
 from mt.config import DecodeConfig, Precision
 from mt.errors import CheckpointError, ConfigError
-from mt.models import Description
 
 PAIRS = number_pairs(40, seed=9)
 
@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def translate(folder, monkeypatch):
     """`translate(lines, *argv)` gives the lines of stdout."""
-    monkeypatch.setattr("mt.device.set_up_cpu", lambda threads: None)
+    monkeypatch.setattr("mt.compute.device.set_up_cpu", lambda threads: None)
 
     def call(lines, *argv, model="m"):
         out, given = io.BytesIO(), io.BytesIO("".join(f"{line}\n" for line in lines).encode())
@@ -102,14 +102,15 @@ def test_a_model_without_a_choice_says_how_to_get_one(translate, caplog):
 
 
 def test_nothing_is_computed_where_nobody_asks(translate, monkeypatch, caplog):
-    monkeypatch.setattr("mt.links.linker.Linker.link", lambda *args: pytest.fail("nobody asked"))
+    monkeypatch.setattr("mt.postprocess.word_alignments.Linker.link", lambda *args: pytest.fail("nobody asked"))
     assert translate(["one two"], model="unchosen") == ["eins zwei"]
     assert caplog.text == ""
 
 
 def test_lines_without_marks_are_not_linked(translate, monkeypatch):
     asked = []
-    monkeypatch.setattr("mt.links.linker.Linker.link", lambda self, texts, found: asked.extend(texts) or [])
+    linked = "mt.postprocess.word_alignments.Linker.link"
+    monkeypatch.setattr(linked, lambda self, texts, found: asked.extend(texts) or [])
     assert translate(["one two", "two three"], "--markup", "--replace-unknown") == ["eins zwei", "zwei drei"]
     assert asked == []
 

@@ -10,8 +10,8 @@ import pytest
 from mt.cli import options
 from mt.cli.options import Parser, add_options, check_output, number
 from mt.config import DecodeConfig
-from mt.decode.options import Sampling
-from mt.decode_config import COUNT_FROM_0, PATIENCE, options_of
+from mt.config.decode import COUNT_FROM_0, PATIENCE, options_of
+from mt.decode.request import Sampling
 from mt.errors import ConfigError
 
 NUMBERS = {"whole_from_0": number(int, COUNT_FROM_0), "positive_or_inf": number(float, PATIENCE)}

@@ -9,8 +9,8 @@ from toy import number_tokenizer
 from mt.cli import score as module
 from mt.cli.score import parse, run
 from mt.config import DecodeConfig, Precision
-from mt.decode.scorer import PairScore, Scorer
-from mt.decode.transformer_stepper import CachedStepper
+from mt.decode.rerank.scorer import PairScore, Scorer
+from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translator import Translator
 from mt.errors import ConfigError, DataError
 
@@ -34,10 +34,11 @@ class Counter:
 def score(monkeypatch, tmp_path, capsys):
     """Runs the command on files in the current folder, with fake models `model` (en to de) and `back`."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("mt.models.languages", lambda path: ("de", "en") if path.name == "back" else ("en", "de"))
-    monkeypatch.setattr("mt.loading.load", lambda path, **settings: SimpleNamespace(name=path.name))
-    monkeypatch.setattr("mt.decode.scorer.Scorer", lambda translator: Counter(translator.name))
-    monkeypatch.setattr("mt.device.set_up_cpu", lambda threads: None)
+    told = {"back": ("de", "en")}
+    monkeypatch.setattr("mt.checkpoint.model_folder.languages", lambda path: told.get(path.name, ("en", "de")))
+    monkeypatch.setattr("mt.decode.load.load", lambda path, **settings: SimpleNamespace(name=path.name))
+    monkeypatch.setattr("mt.decode.rerank.scorer.Scorer", lambda translator: Counter(translator.name))
+    monkeypatch.setattr("mt.compute.device.set_up_cpu", lambda threads: None)
     (tmp_path / "a.en").write_text("one\ntwo\n\n")
     (tmp_path / "a.de").write_text("eins\nzwei\nx\n")
     (tmp_path / "long.tsv").write_text("one\teins\nfive\tzweiundfünfzig\nten\tzehn\n")

@@ -11,9 +11,9 @@ import pytest
 from mt.cli import translate as module
 from mt.cli.search_options import check_prefixes
 from mt.cli.translate import parse, run
-from mt.corpus.lines import MAX_LINE
 from mt.decode.translator import Translation
 from mt.errors import CheckpointError, ConfigError, DataError
+from mt.text.lines import MAX_LINE
 
 
 class Shouter:
@@ -42,8 +42,8 @@ def shout(monkeypatch, tmp_path):
     """Runs the command with a fake model: `shout(stdin, *argv)` gives what stdout got."""
     monkeypatch.chdir(tmp_path)
     translator = Shouter()
-    monkeypatch.setattr("mt.loading.load", lambda *args, **settings: translator)
-    monkeypatch.setattr("mt.device.set_up_cpu", lambda threads: None)
+    monkeypatch.setattr("mt.decode.load.load", lambda *args, **settings: translator)
+    monkeypatch.setattr("mt.compute.device.set_up_cpu", lambda threads: None)
 
     def call(stdin: bytes, *argv: str) -> bytes:
         out = io.BytesIO()
@@ -86,7 +86,7 @@ def test_text_in_the_place_of_the_model_is_told_where_to_go(shout, monkeypatch, 
     def load(path, **settings):
         raise CheckpointError("there is no such thing.")
 
-    monkeypatch.setattr("mt.loading.load", load)
+    monkeypatch.setattr("mt.decode.load.load", load)
     with pytest.raises(
         CheckpointError, match=r"^there is no such thing\. Text to translate comes on stdin, or with -i"
     ):

@@ -2,10 +2,10 @@
 
 import torch
 
-from mt.decode.beam import beam_search
-from mt.decode.greedy import greedy_search
-from mt.decode.sample import Sampling, sample_search
-from mt.decode.search import Search
+from mt.decode.search.beam import beam_search
+from mt.decode.search.greedy import greedy_search
+from mt.decode.search.sampling import Sampling, sample_search
+from mt.decode.search.settings import Search
 
 BOS, EOS, PAD, V = 1, 2, 3, 19
 LENGTHS = [(9, 3, 17, 4, 1), (6, 6, 2), (2, 8, 3, 5, 1, 7), (1,)]  # of the sentences of each batch

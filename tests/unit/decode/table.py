@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 import torch
 
-from mt.decode.search import Hypothesis, Search
+from mt.decode.search.settings import Hypothesis, Search
 
 PAD, BOS, EOS, A, B = range(5)  # two words and the marks
 Table = Callable[[tuple[int, ...], tuple[int, ...]], list[float]]  # (source, pieces so far) -> log-probabilities

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mt.config import DecodeConfig, LengthNorm, Split, TokenizerConfig, Unknown
-from mt.decode.glossary import Entry, Glossary
-from mt.decode.segment import Usual
-from mt.decode.transformer_stepper import CachedStepper
+from mt.decode.constraints.glossary import Entry, Glossary
+from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translation import Stretch
 from mt.decode.translator import EMPTY, Translation, Translator, join
 from mt.errors import ConfigError
-from mt.tokenizer import train_tokenizer
-from mt.words import occurs
+from mt.text.sentences import Usual
+from mt.text.tokenizer import train_tokenizer
+from mt.text.words import occurs
 
 LONGEST = 16
 

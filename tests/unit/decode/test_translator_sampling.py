@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 
 from mt.config import DecodeConfig, TokenizerConfig
-from mt.decode.ensemble import Ensemble, Mean
-from mt.decode.glossary import Glossary
-from mt.decode.sample import Sampling
-from mt.decode.transformer_stepper import CachedStepper
+from mt.decode.constraints.glossary import Glossary
+from mt.decode.search.ensemble import Ensemble, Mean
+from mt.decode.search.sampling import Sampling
+from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translator import EMPTY, Translator
 from mt.errors import ConfigError
-from mt.tokenizer import train_tokenizer
+from mt.text.tokenizer import train_tokenizer
 
 LONGEST = 16
 

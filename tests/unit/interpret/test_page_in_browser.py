@@ -5,10 +5,10 @@ import shutil
 import pytest
 from toy import number_tokenizer, trained_numbers
 
-from mt.interpret.align import Reading, word_maps
-from mt.interpret.choose import choose_by_shape
+from mt.alignment.choose_heads import choose_by_shape
+from mt.alignment.heads import Reading, word_maps
+from mt.alignment.observe import observe
 from mt.interpret.contribution import contributions
-from mt.interpret.observe import observe
 from mt.interpret.report import Exhibit, page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

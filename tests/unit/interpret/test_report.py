@@ -9,10 +9,10 @@ import pytest
 import torch
 from toy import number_tokenizer, trained_numbers
 
-from mt.interpret.align import Reading, word_maps
+from mt.alignment.heads import Reading, word_maps
+from mt.alignment.observe import Observation, Side, observe
+from mt.alignment.pharaoh import Gold
 from mt.interpret.contribution import Contribution, contributions, shuffle
-from mt.interpret.gold import Gold
-from mt.interpret.observe import Observation, Side, observe
 from mt.interpret.report import Exhibit, as_script, heads_table, page
 from mt.nn.forced import Maps
 

@@ -10,12 +10,12 @@ from toy import number_corpus, number_tokenizer, stream_of, tiny_model, updater_
 
 import mt.nn.forced as module
 from mt.config import ModelConfig
+from mt.config.from_json import from_plain
 from mt.nn import attention
 from mt.nn.encoders import text_model
 from mt.nn.forced import USES, attentions, capture_attention, force
 from mt.nn.ragged import pack
 from mt.nn.source import TokenSource
-from mt.plain import from_plain
 
 PRESETS = sorted((Path(__file__).parents[3] / "configs/model").glob("*.yaml"))
 SOURCES = [[5, 6, 2], [7, 8, 9, 10, 2], [2]]

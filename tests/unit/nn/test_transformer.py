@@ -12,11 +12,11 @@ import yaml
 from torch import nn
 
 from mt.config import ModelConfig, Positions, Tying
+from mt.config.from_json import from_plain
 from mt.nn.encoders import text_model
 from mt.nn.ragged import pack
 from mt.nn.source import TokenSource
 from mt.nn.transformer import count_parameters
-from mt.plain import from_plain
 
 OPTIONS = {
     "norm": ["pre", "post"],

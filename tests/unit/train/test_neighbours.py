@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from mt.host import ProcessorTime
+from mt.compute.host import ProcessorTime
 from mt.train.neighbours import LOOK_EVERY, Neighbours
 
 BUSY = ProcessorTime(wall=100, used=90, waited=60)

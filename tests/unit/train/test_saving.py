@@ -8,12 +8,12 @@ from test_trainer import Clock, Scripted, Shown
 from toy import number_corpus, stream_of, tiny_model, updater_of
 
 from mt.checkpoint import Checkpoints
+from mt.compute.distributed import Group
 from mt.config import BatchConfig, ScheduleConfig, TrainConfig
-from mt.dist import Group
 from mt.errors import CheckpointError, StoppedError
 from mt.log import Metrics, read_metrics
-from mt.optim import Ema
 from mt.train import trainer as module
+from mt.train.optim import Ema
 from mt.train.trainer import Outputs, Trainer
 from mt.train.validate import Validation
 

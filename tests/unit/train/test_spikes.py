@@ -18,14 +18,14 @@ from mt.checkpoint import Checkpoints
 from mt.config import BatchConfig, ScheduleConfig, TrainConfig
 from mt.errors import MtError, StoppedError
 from mt.log import Metrics
-from mt.optim import Ema
 from mt.train import spikes
-from mt.train.dump import MOST as MOST_FILES
-from mt.train.dump import dump_batch, lines_of
+from mt.train.bad_batches import MOST as MOST_FILES
+from mt.train.bad_batches import dump_batch, lines_of
+from mt.train.optim import Ema
 from mt.train.spikes import LEAST, WINDOW, find_spike, is_spike
 from mt.train.state import TrainState
+from mt.train.step import Update
 from mt.train.trainer import Outputs, Trainer
-from mt.train.update import Update
 
 FLAT = [1.0, 3.0] * 20  # mean 2, deviation 1
 

@@ -10,15 +10,15 @@ import torch
 from toy import number_corpus, stream_of, tiny_model, updater_of
 
 from mt.checkpoint import Checkpoints
+from mt.compute.distributed import Group
 from mt.config import BatchConfig, ScheduleConfig, ScheduleKind, TrainConfig, Watch
-from mt.dist import Group
 from mt.errors import CheckpointError, MtError, StoppedError
 from mt.log import Metrics, logger, read_metrics
-from mt.optim import Ema
 from mt.train import trainer as module
+from mt.train.optim import Ema
 from mt.train.state import TrainState
+from mt.train.step import PendingUpdate, Updater
 from mt.train.trainer import MAX_SKIPPED_IN_A_ROW, Outputs, Trainer
-from mt.train.update import PendingUpdate, Updater
 from mt.train.validate import Validation
 
 

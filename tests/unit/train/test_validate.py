@@ -7,8 +7,8 @@ import torch
 from toy import number_corpus, number_pairs, tiny_model
 
 from mt.config import Precision, Watch
-from mt.optim import Ema
 from mt.train.objective import batch_loss
+from mt.train.optim import Ema
 from mt.train.validate import Validation, Validator, ema_weights
 
 

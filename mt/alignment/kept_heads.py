@@ -1,0 +1,29 @@
+"""The layer and heads that `mt align` has chosen for a model, in `alignment.json` of the model's folder."""
+
+from pathlib import Path
+
+from mt.alignment.aligner import FILE, from_file, to_file
+from mt.alignment.choose_heads import Choice
+from mt.alignment.heads import Reading
+from mt.checkpoint import verify_folder, write_folder
+from mt.errors import CheckpointError
+from mt.files import explained, read_json
+from mt.nn.transformer import Transformer
+
+
+def kept_reading(folder: Path, model: Transformer) -> Reading | None:
+    """None: nothing was chosen yet. Raises: CheckpointError: when what is kept does not fit the model."""
+    path = folder / FILE
+    return from_file(read_json(path), model, str(path)) if path.is_file() else None
+
+
+def keep(folder: Path, choice: Choice) -> None:
+    """Raises: CheckpointError: when the folder is damaged or cannot be written, or is a checkpoint."""
+    manifest = verify_folder(folder)
+    if "optimizer.safetensors" in manifest.files:
+        raise CheckpointError(f"{folder} is a checkpoint, which only its run writes to.")
+    with explained(f"`{folder}` cannot be read"):
+        files = {name: (folder / name).read_bytes() for name in manifest.files}
+    write_folder(
+        folder, {**files, FILE: to_file(choice)}, meta=manifest.meta, free=manifest.free | {FILE}, replace=True
+    )

@@ -1,0 +1,87 @@
+"""What the machine can do, and setting this process up for it."""
+
+import ctypes
+import os
+import platform
+
+import torch
+
+from mt.compute.host import processors
+from mt.compute.matmul import has_int8
+from mt.compute.waiting import watch_processors
+from mt.config import Precision
+from mt.errors import ConfigError
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # glibc, malloc.h
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` takes CUDA, then MPS, then the CPU.
+
+    Raises: ConfigError: when the device named is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"the device must be auto, cpu, cuda, cuda:N or mps, but is {name}.") from None
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = {"cpu": True, "cuda": (device.index or 0) < gpus, "mps": torch.backends.mps.is_available()}
+    if not there.get(device.type, False):
+        raise ConfigError(f"the device is {name}, but this machine or this build of torch has none; use auto or cpu.")
+    return device
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Whether products in bfloat16 beat 32 bits here: on the CPU that takes AMX or AVX-512 BF16 instructions."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return False
+
+
+def pick_precision(wanted: Precision, device: torch.device) -> Precision:
+    """`auto`: bf16 where it is fast, fp16 on older CUDA devices, else fp32.
+
+    Raises: ConfigError: for int8 where there is no fast product of 8 bits.
+    """
+    if wanted is Precision.int8 and not (device.type == "cpu" and has_int8()):
+        raise ConfigError(
+            f"the precision is int8, which needs a CPU with AVX-512 VNNI, but the device is {device}, or a CPU without "
+            "it; use auto."
+        )
+    if wanted is not Precision.auto:
+        return wanted
+    if fast_bf16(device):
+        return Precision.bf16
+    return Precision.fp16 if device.type == "cuda" else Precision.fp32
+
+
+def autocast_dtype(precision: Precision) -> torch.dtype:
+    return {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}.get(precision, torch.float32)
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """The context in which products run in `precision`; does nothing in 32 bits."""
+    dtype = autocast_dtype(precision)
+    return torch.autocast(device.type, dtype, enabled=dtype is not torch.float32)
+
+
+def set_up_cpu(threads: int | None, *, processes: int = 1) -> None:
+    """Use all processors of this process, or a share where several train, and keep memory that is freed.
+
+    Every large temporary that glibc maps afresh costs more in page faults than the arithmetic on it; a training step
+    frees and takes the same sizes again and again.
+    """
+    told = os.environ.get("OMP_NUM_THREADS", "") if processes == 1 else ""  # torchrun sets it, whatever there is
+    torch.set_num_threads(
+        threads or (int(told) if told.isdecimal() and int(told) else max(1, processors() // processes))
+    )
+    watch_processors()
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        libc.mallopt(M_TOP_PAD, 64 << 20)

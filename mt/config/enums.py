@@ -1,0 +1,99 @@
+"""Settings that are one of a few words. Members are spelt like their values."""
+
+from enum import StrEnum
+
+
+class TokenizerKind(StrEnum):
+    unigram = "unigram"
+    bpe = "bpe"
+
+
+class SourceKind(StrEnum):
+    """What a model reads; not a setting yet."""
+
+    text = "text"
+    frames = "frames"
+
+
+class NormPlacement(StrEnum):
+    pre = "pre"
+    post = "post"
+
+
+class NormKind(StrEnum):
+    layernorm = "layernorm"
+    rmsnorm = "rmsnorm"
+
+
+class Positions(StrEnum):
+    sinusoidal = "sinusoidal"
+    learned = "learned"
+    rotary = "rotary"
+
+
+class Activation(StrEnum):
+    relu = "relu"
+    gelu = "gelu"
+    silu = "silu"
+    swiglu = "swiglu"
+    geglu = "geglu"
+
+
+class Tying(StrEnum):
+    none = "none"
+    decoder = "decoder"
+    all = "all"
+
+
+class OptimizerKind(StrEnum):
+    adamw = "adamw"
+
+
+class ScheduleKind(StrEnum):
+    constant = "constant"
+    inverse_sqrt = "inverse_sqrt"
+    cosine = "cosine"
+    linear = "linear"
+    wsd = "wsd"
+
+
+class Precision(StrEnum):
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+    int8 = "int8"  # to translate on the CPU only: bf16, and the output layer in 8 bits
+
+
+class Watch(StrEnum):
+    loss = "loss"
+    bleu = "bleu"
+    chrf = "chrf"
+
+
+class Sharding(StrEnum):
+    none = "none"
+    full = "full"
+
+
+class Use(StrEnum):  # not on and off, which YAML takes for true and false
+    auto = "auto"
+    never = "never"
+    always = "always"
+
+
+class LengthNorm(StrEnum):
+    average = "average"
+    gnmt = "gnmt"
+    none = "none"
+
+
+class Unknown(StrEnum):
+    keep = "keep"
+    ban = "ban"
+
+
+class Split(StrEnum):
+    auto = "auto"
+    never = "never"
+    always = "always"

@@ -1,0 +1,307 @@
+"""The settings: one dataclass per room, checked when made. YAML files and overrides only set values.
+
+No section knows another; what two sections must agree on is checked in `build.py`. Enum members are spelt
+like their values, so that a name in a YAML file is the value in a saved `config.json`.
+"""
+
+import re
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from mt.config.decode import LATER as LATER
+from mt.config.decode import DecodeConfig as DecodeConfig
+from mt.config.enums import (
+    Activation,
+    NormKind,
+    NormPlacement,
+    OptimizerKind,
+    Positions,
+    Precision,
+    ScheduleKind,
+    Sharding,
+    TokenizerKind,
+    Tying,
+    Use,
+    Watch,
+)
+from mt.config.enums import LengthNorm as LengthNorm  # passed on
+from mt.config.enums import Split as Split
+from mt.config.enums import Unknown as Unknown
+from mt.errors import require
+
+SPECIALS = ("<unk>", "<s>", "</s>", "<pad>")  # pieces 0 to 3 of every tokenizer trained here
+NORMALIZATIONS = ("nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "identity")
+
+
+@dataclass(kw_only=True, slots=True)
+class DataConfig:
+    """Which text: a corpus of the catalogue, or files of one's own (`train`, `dev`, `test`)."""
+
+    corpus: str | None = "tatoeba_en_es"  # a name in the catalogue; not used when `train` is given
+    src: str | None = None  # language or column to translate from; None: as the corpus or the file names say
+    tgt: str | None = None
+    train: list[str] = field(default_factory=list)  # [a.en, a.de] or [pairs.tsv] or [pairs.jsonl] or [hub:owner/name]
+    dev: list[str] = field(default_factory=list)  # empty: cut from train
+    test: list[str] = field(default_factory=list)  # empty: cut from train for the catalogue, none for own files
+    limit: int | None = None  # use at most so many training pairs (the first of the file)
+    root: str = "data"  # corpora that are fetched land here; only read where they are there already
+    cache: str = "data/cache"  # tokenizers that were trained, and tokenised text, by the hash of text and settings
+    # processes that prepare batches ahead, 0: none; null: 2 for a GPU, more with sampling, of which a CPU gives it 1
+    workers: int | None = field(default=None, metadata=LATER)
+
+    def __post_init__(self) -> None:
+        require(self.limit is None or self.limit > 0, "data.limit", "be a positive number or null", self.limit)
+        require(0 <= (self.workers or 0) <= 64, "data.workers", "lie in [0, 64] or be null", self.workers)
+        if not self.train:
+            require(bool(self.corpus), "data.train", "name files when `data.corpus` is null", self.train)
+
+
+@dataclass(kw_only=True, slots=True)
+class CleanConfig:
+    """Which training pairs are refused. Every refusal is counted and reported; dev and test are never cut."""
+
+    max_chars: int = 1000
+    max_ratio: float = 9.0  # characters of the longer side over the shorter, each plus 10
+    drop_copies: bool = False
+    drop_duplicates: bool = False
+
+    def __post_init__(self) -> None:
+        require(self.max_chars > 0, "clean.max_chars", "be positive", self.max_chars)
+        require(self.max_ratio >= 1, "clean.max_ratio", "be at least 1", self.max_ratio)
+
+
+@dataclass(kw_only=True, slots=True)
+class TokenizerConfig:
+    """How text becomes pieces (SentencePiece)."""
+
+    kind: TokenizerKind = TokenizerKind.unigram
+    vocab_size: int = 6000
+    joint: bool = True  # one model for both languages; False: one each, of `vocab_size` pieces each
+    character_coverage: float = 1.0
+    byte_fallback: bool = True  # a character never seen in training becomes its bytes, never <unk>
+    normalization: str = "nmt_nfkc"  # a SentencePiece rule name; "identity" keeps text as it is
+    sampling: float = 0.0  # during training: BPE-dropout probability, or unigram sampling (higher: more varied)
+    tags: list[str] = field(default_factory=list)  # user-defined pieces, e.g. "<2de>", kept whole
+    max_sentences: int = 1_000_000  # lines (of both sides together) that SentencePiece is trained on
+
+    def __post_init__(self) -> None:
+        require(8 <= self.vocab_size <= 1_000_000, "tokenizer.vocab_size", "lie in [8, 1000000]", self.vocab_size)
+        coverage = self.character_coverage
+        require(0 < coverage <= 1, "tokenizer.character_coverage", "lie in (0, 1]", coverage)
+        require(0 <= self.sampling <= 1, "tokenizer.sampling", "lie in [0, 1]", self.sampling)
+        for tag in self.tags:
+            whole = bool(tag) and not re.search(r"[\s▁]", tag) and self.tags.count(tag) == 1
+            special = tag in SPECIALS or re.fullmatch("<0x[0-9A-F]{2}>", tag)
+            must = "be distinct marks without spaces, none of them special or a byte"
+            require(whole and not special, "tokenizer.tags", must, repr(tag))
+        known, must = self.normalization in NORMALIZATIONS, f"be one of {', '.join(NORMALIZATIONS)}"
+        require(known, "tokenizer.normalization", must, self.normalization)
+
+
+@dataclass(kw_only=True, slots=True)
+class ModelConfig:
+    """The shape of the Transformer. Every value is meant to be exported to CTranslate2."""
+
+    dim: int = 256
+    heads: int = 4
+    kv_heads: int | None = None  # grouped-query attention when fewer than `heads`; None: as many as `heads`
+    ffn_dim: int = 1024
+    encoder_layers: int = 3
+    decoder_layers: int = 3
+    norm: NormPlacement = NormPlacement.pre
+    norm_kind: NormKind = NormKind.layernorm
+    positions: Positions = Positions.sinusoidal
+    activation: Activation = Activation.relu
+    bias: bool = True
+    tying: Tying = Tying.all  # which of (source embedding, target embedding, output layer) share one matrix
+    max_length: int = 512  # positions of the sinusoidal and learned tables
+    dropout: float = 0.1  # on embeddings and on what each sublayer adds to the residual
+    attention_dropout: float = 0.0  # 0 keeps the fused path
+    activation_dropout: float = 0.0
+    word_dropout: float = 0.0  # whole input embeddings set to zero
+
+    def __post_init__(self) -> None:
+        require(self.dim > 0 and self.heads > 0, "model.dim", "be positive, like `model.heads`", self.dim)
+        fits, found = self.dim % self.heads == 0, f"{self.dim} with {self.heads} heads"
+        require(fits, "model.dim", "be a multiple of `model.heads`", found)
+        if self.kv_heads is not None:
+            fits = self.kv_heads > 0 and self.heads % self.kv_heads == 0
+            require(fits, "model.kv_heads", f"divide `model.heads` ({self.heads})", self.kv_heads)
+        if self.positions is Positions.rotary:
+            head = self.dim // self.heads
+            require(head % 2 == 0, "model.dim", "give an even size per head with rotary positions", f"{head} per head")
+        require(self.dim % 2 == 0, "model.dim", "be even", self.dim)
+        require(self.max_length > 1, "model.max_length", "be at least 2", self.max_length)
+        for name in ("ffn_dim", "encoder_layers", "decoder_layers"):
+            require(getattr(self, name) > 0, f"model.{name}", "be positive", getattr(self, name))
+        for name in ("dropout", "attention_dropout", "activation_dropout", "word_dropout"):
+            require(0 <= getattr(self, name) < 1, f"model.{name}", "lie in [0, 1)", getattr(self, name))
+
+
+@dataclass(kw_only=True, slots=True)
+class BatchConfig:
+    """How much text makes one update."""
+
+    # Budget of target tokens per batch, end marks included, and of source tokens as many; auto: what fits the memory.
+    tokens: int | str = 2048
+    accumulate: int = 1  # batches per update
+    max_length: int = 256  # training pairs with more pieces on either side are left out, and counted
+    pool: int = 16384  # pairs that are sorted by length together
+
+    def __post_init__(self) -> None:
+        require(self.accumulate > 0, "batch.accumulate", "be positive", self.accumulate)
+        require(self.max_length > 1, "batch.max_length", "be at least 2", self.max_length)
+        number = isinstance(self.tokens, int)
+        require(number or self.tokens == "auto", "batch.tokens", "be a whole number or auto", self.tokens or "empty")
+        fits = not number or self.budget >= self.max_length
+        require(fits, "batch.tokens", f"be at least `batch.max_length` ({self.max_length})", self.tokens)
+        require(self.pool > 0, "batch.pool", "be positive", self.pool)
+
+    @property
+    def budget(self) -> int:
+        """`tokens`, where it is a number."""
+        assert isinstance(self.tokens, int), "build.py replaces auto by a number"
+        return self.tokens
+
+
+@dataclass(kw_only=True, slots=True)
+class LossConfig:
+    label_smoothing: float = 0.1
+
+    def __post_init__(self) -> None:
+        require(0 <= self.label_smoothing < 1, "loss.label_smoothing", "lie in [0, 1)", self.label_smoothing)
+
+
+@dataclass(kw_only=True, slots=True)
+class AlignmentConfig:
+    """Guided alignment: one head of the decoder's cross-attention is taught word links while the model trains."""
+
+    links: list[str] = field(default_factory=list)  # Pharaoh files: one for each corpus of `data.train`, line by line
+    weight: float = 0.1  # of this loss beside the translation's, both sums over target tokens; 0: off
+    layer: int | None = None  # of the decoder, counted from 1; null: the last but one
+    head: int = 1  # of that layer, counted from 1
+
+    def __post_init__(self) -> None:
+        require(self.weight >= 0, "alignment.weight", "not be negative", self.weight)
+        require(self.layer is None or self.layer > 0, "alignment.layer", "be positive or null", self.layer)
+        require(self.head > 0, "alignment.head", "be positive", self.head)
+
+
+@dataclass(kw_only=True, slots=True)
+class OptimConfig:
+    name: OptimizerKind = OptimizerKind.adamw
+    lr: float = 3e-3  # the peak, reached at the end of the warm-up
+    beta1: float = 0.9
+    beta2: float = 0.98
+    eps: float = 1e-9
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0  # 0: no clipping
+
+    def __post_init__(self) -> None:
+        require(self.lr > 0, "optim.lr", "be positive", self.lr)
+        require(0 <= self.beta1 < 1, "optim.beta1", "lie in [0, 1)", self.beta1)
+        require(0 <= self.beta2 < 1, "optim.beta2", "lie in [0, 1)", self.beta2)
+        require(self.eps > 0, "optim.eps", "be positive", self.eps)
+        require(self.weight_decay >= 0, "optim.weight_decay", "not be negative", self.weight_decay)
+        require(self.clip_norm >= 0, "optim.clip_norm", "not be negative", self.clip_norm)
+
+
+@dataclass(kw_only=True, slots=True)
+class ScheduleConfig:
+    """How the learning rate moves. `cosine`, `linear` and `wsd` need to know where the run ends."""
+
+    name: ScheduleKind = ScheduleKind.linear
+    warmup_steps: int = 300
+    decay_share: float = 0.2  # wsd: the last share of the run over which the rate falls
+    final_ratio: float = 0.0  # cosine, linear, wsd: the rate at the end, as a share of the peak
+
+    def __post_init__(self) -> None:
+        require(self.warmup_steps >= 0, "schedule.warmup_steps", "not be negative", self.warmup_steps)
+        require(0 <= self.decay_share <= 1, "schedule.decay_share", "lie in [0, 1]", self.decay_share)
+        require(0 <= self.final_ratio <= 1, "schedule.final_ratio", "lie in [0, 1]", self.final_ratio)
+
+
+@dataclass(kw_only=True, slots=True)
+class TrainConfig:
+    """How long, how often, on what. The run ends at the first limit that is reached."""
+
+    seed: int = 1
+    steps: int | None = None
+    epochs: float | None = None
+    minutes: float | None = None
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, mps; under torchrun `cuda` is one GPU for each process
+    precision: Precision = Precision.auto  # auto: bf16 where the device is fast at it, else fp32
+    threads: int | None = None  # CPU threads of a process; None: as many as the machine has
+    log_every: int = 20  # steps between two lines of metrics.jsonl
+    save_minutes: float | None = 10.0  # a run that is killed loses no more; null: what came after the last validation
+    validate_every: int = 800  # steps between two validations; each saves a checkpoint
+    validate_pairs: int = 500  # dev sentences that are translated at a validation (the loss uses all)
+    attention_pairs: int | None = 3  # dev pairs whose cross-attention TensorBoard shows at validations, null: none
+    watch: Watch = Watch.bleu  # what "best" means
+    patience: int | None = None  # stop after so many validations without a new best
+    average: int = 1  # the handed-on model is the mean of so many best checkpoints, where that is better on dev
+    keep: int = 3  # checkpoints kept: the best ones, and always the latest
+    ema: float = 0.0  # decay of the running mean of the weights, 0: none; validation and the model folder use it
+    # of several processes (torchrun) each holds the model; full: a piece of it, for models that one device cannot hold
+    sharding: Sharding = Sharding.none
+    compile: Use = Use.auto  # what layers do to rows (torch.compile); auto: on CUDA, in runs that are long enough
+    graphs: Use = Use.auto  # an update recorded, and launched at once (CUDA graphs); auto: for small models in 16 bits
+    # an update's loss so many deviations above those before is a spike: its lines are named, and the run goes back to
+    # the last checkpoint with a score, and past that text; 0: never
+    spike_sigmas: float = 0.0
+    timeout_minutes: float = 10.0  # a process that gives no sign of life for so long ends the run
+
+    def __post_init__(self) -> None:
+        some = any(limit is not None for limit in (self.steps, self.epochs, self.minutes, self.patience))
+        require(some, "train.steps", "be given, or `train.epochs`, `train.minutes` or `train.patience`", None)
+        for name in ("steps", "epochs", "minutes", "threads", "patience", "attention_pairs", "save_minutes"):
+            value = getattr(self, name)
+            require(value is None or value > 0, f"train.{name}", "be positive or null", value)
+        require(self.precision != Precision.int8, "train.precision", "be one to train in", str(self.precision))
+        require(0 <= self.seed < 2**63, "train.seed", "lie in [0, 2**63)", self.seed)
+        require((self.threads or 1) <= 1024, "train.threads", "be at most 1024", self.threads)
+        for name in ("log_every", "validate_every", "validate_pairs", "average", "keep", "timeout_minutes"):
+            require(getattr(self, name) > 0, f"train.{name}", "be positive", getattr(self, name))
+        require(self.average <= self.keep, "train.average", f"be at most `train.keep` ({self.keep})", self.average)
+        require(0 <= self.ema < 1, "train.ema", "lie in [0, 1)", self.ema)
+        require(self.spike_sigmas >= 0, "train.spike_sigmas", "not be negative", self.spike_sigmas)
+
+
+@dataclass(kw_only=True, slots=True)
+class RunConfig:
+    """Where a run lives."""
+
+    root: str = "runs"
+    name: str | None = None  # None: made of the data's and the model's names
+    dry_run: bool = False  # show what would happen, train nothing
+
+    def __post_init__(self) -> None:
+        plain = self.name is None or (self.name not in (".", "..") and not re.search(r"[/\\\x00-\x1f]", self.name))
+        require(plain, "run.name", "be the name of one folder, without / or \\", self.name)
+
+
+@dataclass(kw_only=True, slots=True)
+class Config:
+    """The whole tree. Only `build.py` and the doors see it."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    clean: CleanConfig = field(default_factory=CleanConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(minutes=8))
+    decode: DecodeConfig = field(default_factory=DecodeConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, section by section."""
+        return asdict(self, dict_factory=_json)
+
+
+def _json(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value.value if isinstance(value, StrEnum) else value for name, value in items}

@@ -1,0 +1,156 @@
+"""The text of a run as token ids."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from itertools import islice, pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import sentencepiece
+
+from mt.data.batching.batch import Batch, Flat, Ids, cut_sorted, pack_batch
+from mt.data.batching.store import SCHEMA, VERSION, Facts, Pairs, Pieces, cached, in_memory
+from mt.data.corpus.pair import Pair
+from mt.errors import DataError
+from mt.text.tokenizer import Tokenizer
+
+ROWS = 16384  # pairs that are tokenised, and written, together
+
+
+class TokenizedCorpus:
+    """Pairs as token ids. Pairs with more than `max_length` rows on a side are left out and counted in `num_too_long`.
+
+    `pairs`, `source` and `target` are sequences that read from the table when they are indexed.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        tokenizer: Tokenizer,
+        *,
+        max_length: int | None = None,
+        cache: Path | None = None,
+        kind: str = "training",
+        setting: str = "batch.max_length",
+    ) -> None:
+        """Args: cache: where tokenised text is kept from one run to the next; None: in memory only. kind, setting: what
+        the pairs are, and what gave `max_length`, for the error.
+        Raises: DataError: when no pair is left."""
+
+        def build(sink: pa.NativeFile) -> Facts:
+            facts = _write(sink, pairs, tokenizer, max_length)
+            if not facts.pairs:
+                raise DataError(
+                    f"none of the {facts.too_long:,} {kind} pairs has at most `{setting}` ({max_length}) pieces a "
+                    "side; raise that setting, or split the text into sentences."
+                )
+            return facts
+
+        self.tokenizer = tokenizer
+        if cache is None:
+            self.table = in_memory(build)
+        else:
+            self.table = cached(cache / _key(pairs, tokenizer, max_length)[:32], build)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def pairs(self) -> Pairs:
+        return Pairs(self.table)
+
+    @property
+    def source(self) -> Pieces:
+        """Token ids ended by `eos`."""
+        return self.table.source
+
+    @property
+    def target(self) -> Pieces:
+        """Token ids without marks."""
+        return self.table.target
+
+    @property
+    def num_too_long(self) -> int:
+        return self.table.facts.too_long
+
+    @property
+    def num_source_rows(self) -> int:
+        return self.table.facts.source_pieces
+
+    @property
+    def num_target_rows(self) -> int:
+        return self.table.facts.target_pieces + len(self)
+
+    def fingerprint(self) -> str:
+        """sha256 over all text, in order."""
+        return self.table.facts.fingerprint
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        chosen = np.array(indices, np.int64)
+        source, target = self.source.flat(chosen), self.target.flat(chosen)
+        return pack_batch(source, target, chosen.tolist(), bos=self.tokenizer.bos, eos=self.tokenizer.eos)
+
+
+def in_budget(corpus: TokenizedCorpus, budget: int) -> Iterator[Batch]:
+    """The whole corpus once, sorted by length: for validation."""
+    source, target = corpus.source.lengths(), corpus.target.lengths() + 1
+    order = np.lexsort((source, target))
+    largest = max(budget, int(source.max()), int(target.max()))
+    ends = cut_sorted(source[order], target[order], largest)
+    for begin, end in pairwise(ends):
+        yield corpus.batch(order[begin:end].tolist())
+
+
+def _write(sink: pa.NativeFile, pairs: Sequence[Pair], tokenizer: Tokenizer, max_length: int | None) -> Facts:
+    """Tokenise and write, some pairs at a time, for lists of token ids take fifty times the memory of an array."""
+    digest, files = hashlib.sha256(), dict[str, int]()
+    read = kept = source_pieces = target_pieces = 0
+    stream = iter(pairs)
+    with pa.ipc.new_file(sink, SCHEMA) as writer:
+        while chunk := list(islice(stream, ROWS)):
+            read += len(chunk)
+            source = tokenizer.encode_source([pair.src for pair in chunk])
+            target = tokenizer.encode_target([pair.tgt for pair in chunk])
+            if max_length is not None:
+                rows = enumerate(zip(source, target, strict=True))
+                fits = [i for i, (s, t) in rows if len(s) <= max_length and len(t) + 1 <= max_length]
+                chunk, source, target = [chunk[i] for i in fits], [source[i] for i in fits], [target[i] for i in fits]
+            if not chunk:
+                continue
+            digest.update("".join(f"{pair.src}\0{pair.tgt}\n" for pair in chunk).encode())
+            writer.write_batch(_record_batch(chunk, source, target, files))
+            kept += len(chunk)
+            source_pieces += sum(map(len, source))
+            target_pieces += sum(map(len, target))
+    return Facts(kept, read - kept, source_pieces, target_pieces, digest.hexdigest(), list(files))
+
+
+def _record_batch(pairs: list[Pair], source: Ids, target: Ids, files: dict[str, int]) -> pa.RecordBatch:
+    """Args: files: the number of each file; those of new ones are added."""
+    numbers = [files.setdefault(pair.origin.file, len(files)) for pair in pairs]
+    columns = [
+        pa.array([pair.src for pair in pairs], pa.large_string()),
+        pa.array([pair.tgt for pair in pairs], pa.large_string()),
+        pa.array(numbers, pa.int32()),
+        pa.array([pair.origin.line for pair in pairs], pa.int64()),
+        *(_lists(side) for side in (source, target)),
+    ]
+    return pa.record_batch(columns, schema=SCHEMA)
+
+
+def _lists(sentences: Ids) -> pa.ListArray:
+    ids, starts, lengths = Flat.of(sentences)
+    ends = pa.array(np.append(starts, len(ids))).cast(pa.int32())  # refuses what 32 bits do not hold
+    assert len(lengths) == len(sentences)
+    return pa.ListArray.from_arrays(ends, pa.array(ids))
+
+
+def _key(pairs: Sequence[Pair], tokenizer: Tokenizer, max_length: int | None) -> str:
+    """SHA-256 of all that the table is made of."""
+    made_of = f"{VERSION} {sentencepiece.__version__} {tokenizer.fingerprint} {max_length}\n"
+    digest = hashlib.sha256(made_of.encode())
+    stream = iter(pairs)
+    while lines := [f"{p.src}\0{p.tgt}\0{p.origin.line} {p.origin.file}\n" for p in islice(stream, ROWS)]:
+        digest.update("".join(lines).encode())
+    return digest.hexdigest()

@@ -1,0 +1,122 @@
+"""A pool: some thousands of pairs made into batches at once, a pure function of (seed, epoch, pool, corpus, settings).
+
+It is a few flat arrays, and a batch is a slice of each. So the work is vectorised, batches cost next to nothing, and a
+pool that another process made travels as a handful of tensors in shared memory.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mt.config import BatchConfig
+from mt.data.batching.batch import Batch, Flat, cut_sorted, layout_of, shifted
+from mt.data.batching.corpus import TokenizedCorpus
+from mt.nn.ragged import Ragged
+from mt.nn.source import Source
+
+Where = tuple[int, int]  # epoch, pool
+
+
+def mix(*numbers: int) -> int:
+    """A 63-bit seed from some numbers: neighbours give unrelated streams."""
+    digest = hashlib.sha256(b"|".join(str(n).encode() for n in numbers)).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The batches of one pool, end to end: `P` pairs with `T` target rows in all."""
+
+    where: Where
+    source: Source
+    target_in: Int[Tensor, " T"]
+    target_out: Int[Tensor, " T"]
+    target_layout: Ragged
+    members: Int[Tensor, " P"]  # indices in the corpus
+    ends: list[int]  # 0, and where the pairs of each batch end
+
+    @property
+    def num_batches(self) -> int:
+        return len(self.ends) - 1
+
+    def indices(self, n: int) -> tuple[int, ...]:
+        """Which pairs of the corpus batch `n` holds."""
+        return tuple(self.members[slice(*self.ends[n : n + 2])].tolist())
+
+    def batch(self, n: int) -> Batch:
+        first, last = self.ends[n : n + 2]
+        layout, rows = self.target_layout.part(first, last)
+        return Batch(
+            self.source.part(first, last), self.target_in[rows], self.target_out[rows], layout, self.indices(n)
+        )
+
+    def pin_memory(self) -> "Pool":
+        """The same in memory from which a GPU copies by itself; torch's DataLoader knows this method by its name."""
+        pinned = {name: part.pin_memory() for name, part in vars(self).items() if hasattr(part, "pin_memory")}
+        return replace(self, **pinned)
+
+
+class Pools:
+    """Every pool of every epoch, made when it is asked for: `pools[epoch, pool]`."""
+
+    def __init__(self, corpus: TokenizedCorpus, section: BatchConfig, *, seed: int, sampling: bool) -> None:
+        self.corpus = corpus
+        self.section = section
+        self.seed = seed
+        self.sampling = sampling
+        self.per_epoch = -(-len(corpus) // section.pool)
+        self._permutation: tuple[int, NDArray[np.int64]] | None = None
+
+    def after(self, where: Where) -> Where:
+        epoch, pool = where
+        return (epoch, pool + 1) if pool + 1 < self.per_epoch else (epoch + 1, 0)
+
+    def __getitem__(self, where: Where) -> Pool:
+        epoch, pool = where
+        size, tokenizer = self.section.pool, self.corpus.tokenizer
+        members = self._order(epoch)[pool * size : (pool + 1) * size]
+        source, target = self._drawn(members, where) if self.sampling else self._best(members)
+        src, tgt = source.lengths, target.lengths + 1
+        order = np.lexsort((src, tgt))  # by target, and source where targets are alike
+        cuts = cut_sorted(src[order], tgt[order], self.section.budget)
+        shuffle = torch.Generator().manual_seed(mix(self.seed, epoch, pool))
+        turns = torch.randperm(len(cuts) - 1, generator=shuffle).tolist()
+        batches = [order[cuts[n] : cuts[n + 1]] for n in turns]
+        order = np.concatenate(batches)
+        target_in, target_out = shifted(
+            target.packed(order), target.lengths[order], bos=tokenizer.bos, eos=tokenizer.eos
+        )
+        return Pool(
+            where,
+            source=source.source(order),
+            target_in=torch.from_numpy(target_in),
+            target_out=torch.from_numpy(target_out),
+            target_layout=layout_of(tgt[order]),
+            members=torch.from_numpy(members[order]),
+            ends=np.cumsum([0, *map(len, batches)]).tolist(),
+        )
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        """The permutation of an epoch; the last one asked for is kept, for every pool of the epoch asks."""
+        if self._permutation is None or self._permutation[0] != epoch:
+            generator = torch.Generator().manual_seed(mix(self.seed, epoch))
+            self._permutation = epoch, torch.randperm(len(self.corpus), generator=generator).numpy()
+        return self._permutation[1]
+
+    def _best(self, members: NDArray[np.int64]) -> tuple[Flat, Flat]:
+        return self.corpus.source.flat(members), self.corpus.target.flat(members)
+
+    def _drawn(self, members: NDArray[np.int64], where: Where) -> tuple[Flat, Flat]:
+        """A segmentation drawn for every sentence; one over the budget gives way to the best, which fits."""
+        corpus, limit = self.corpus, self.section.max_length
+        source = corpus.tokenizer.sample_source(corpus.table.texts("src", members), mix(self.seed, *where, 1))
+        target = corpus.tokenizer.sample_target(corpus.table.texts("tgt", members), mix(self.seed, *where, 2))
+        indices = members.tolist()
+        source = [s if len(s) <= limit else corpus.source[i] for s, i in zip(source, indices, strict=True)]
+        target = [t if len(t) < limit else corpus.target[i] for t, i in zip(target, indices, strict=True)]
+        return Flat.of(source), Flat.of(target)

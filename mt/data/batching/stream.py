@@ -1,0 +1,106 @@
+"""Training batches without end."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mt.config import BatchConfig
+from mt.data.batching.batch import Batch
+from mt.data.batching.corpus import TokenizedCorpus
+from mt.data.batching.pool import Pool, Pools
+from mt.data.batching.workers import Ahead
+
+
+@dataclass
+class Place:
+    """Where the next batch comes from: all the state that a data stream has."""
+
+    epoch: int = 0
+    pool: int = 0
+    batch: int = 0
+
+
+class BatchStream:
+    """Training batches without end. `place` says which comes next; setting it goes there.
+
+    With `sampling` and without workers, the first batch of a pool waits until the whole pool is drawn.
+    """
+
+    def __init__(
+        self,
+        corpus: TokenizedCorpus,
+        section: BatchConfig,
+        *,
+        seed: int,
+        sampling: bool = False,
+        workers: int = 0,
+        pin: bool = False,
+    ) -> None:
+        """Args: sampling: draw a new segmentation of every sentence in every epoch; workers: processes that make
+        pools ahead, 0: this one makes them; pin: in memory from which a GPU copies by itself. The last two do not
+        change what comes."""
+        self.corpus = corpus
+        self.section = section
+        self.seed = seed
+        self.sampling = sampling
+        self.place = Place()
+        self._pools = Pools(corpus, section, seed=seed, sampling=sampling)
+        self.num_pools = self._pools.per_epoch
+        self._ahead = Ahead(self._pools, workers=workers, pin=pin) if workers else None
+        self._pin = pin
+        self._pool: Pool | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return asdict(self.place)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.place = Place(**state)
+
+    @property
+    def epoch(self) -> float:
+        """Epochs done, with the fraction of the one under way."""
+        size, here = self.section.pool, self.place
+        pairs = float(here.pool * size)
+        if here.batch:
+            in_pool = min(size, len(self.corpus) - here.pool * size)  # the last pool of an epoch may be small
+            pairs += in_pool * here.batch / self._pool_here().num_batches
+        return here.epoch + pairs / len(self.corpus)
+
+    def indices(self) -> tuple[int, ...]:
+        """Which pairs of the corpus the next batch holds, without making it."""
+        return self._pool_here().indices(self.place.batch)
+
+    def __next__(self) -> Batch:
+        """Raises: MtError: when a worker died."""
+        batch = self._pool_here().batch(self.place.batch)
+        self.skip(1)
+        return batch
+
+    def __iter__(self) -> "BatchStream":
+        return self
+
+    def skip(self, n: int) -> None:
+        """Go past `n` batches without making them: for processes that share the batches of one stream."""
+        while n:
+            here, pool = self.place, self._pool_here()
+            step = min(n, pool.num_batches - here.batch)
+            n -= step
+            if here.batch + step < pool.num_batches:
+                self.place = Place(here.epoch, here.pool, here.batch + step)
+            else:
+                self.place = Place(*self._pools.after(pool.where))
+
+    def close(self) -> None:
+        """End the workers, if there are any; a stream that is asked again starts new ones."""
+        if self._ahead is not None:
+            self._ahead.close()
+
+    def _pool_here(self) -> Pool:
+        """The pool that `place` is in, made when it is first asked for."""
+        where = (self.place.epoch, self.place.pool)
+        if self._pool is None or self._pool.where != where:
+            if self._ahead is not None:
+                self._pool = self._ahead[where]
+            else:
+                pool = self._pools[where]
+                self._pool = pool.pin_memory() if self._pin else pool
+        return self._pool

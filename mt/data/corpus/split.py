@@ -1,0 +1,97 @@
+"""Dev and test sets that share no sentence with the training set.
+
+Corpora of short sentences hold one sentence many times, with different translations: "Go." is *Ve.*, *Vaya.* and
+*Váyase.*, and each of those translates other English sentences in turn. A random split puts half of such a family
+into the training set, and the test then measures memory. Here pairs that share a sentence on any side stand in one
+family, and a family as a whole is held out or trained on.
+"""
+
+import hashlib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mt.data.corpus.pair import Pair
+from mt.errors import DataError, counted
+
+VERSION = 1  # raise it when the same pairs would be split otherwise: stored splits are then made anew
+MAX_FAMILY = 8  # families with more pairs are never held out: too much training text would go with them
+
+NOT_LETTER_OR_DIGIT = re.compile(r"[\W_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Three sets that share no folded sentence; `dropped` counts the relatives of held-out pairs, in no set."""
+
+    train: list[Pair]
+    dev: list[Pair]
+    test: list[Pair]
+    dropped: int
+
+
+def fold(text: str) -> str:
+    """Letters and digits alone, without case or compatibility forms: what makes two sentences "the same".
+
+    Text without any letter or digit stays as it is, so that "!" and "?" are not one sentence.
+    """
+    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return NOT_LETTER_OR_DIGIT.sub("", plain) or text
+
+
+def families(keys: Sequence[tuple[str, str]]) -> list[int]:
+    """For each pair of folded sentences, the number of its family (union-find; sides share one key space)."""
+    parent = list(range(len(keys)))
+
+    def root(node: int) -> int:
+        while parent[node] != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    first: dict[str, int] = {}
+    for index, sides in enumerate(keys):
+        for key in sides:
+            parent[root(index)] = root(first.setdefault(key, index))
+    return [root(index) for index in range(len(keys))]
+
+
+def shuffled(pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs by the SHA-1 of their folded sentences: a random order that depends on nothing but the texts."""
+
+    def place(pair: Pair) -> tuple[bytes, str, str]:
+        folded = f"{fold(pair.src)}\t{fold(pair.tgt)}".encode("utf-8", "surrogatepass")
+        return hashlib.sha1(folded, usedforsecurity=False).digest(), pair.src, pair.tgt
+
+    return sorted(pairs, key=place)
+
+
+def split_pairs(pairs: Sequence[Pair], *, dev: int, test: int) -> Split:
+    """Hold out `test` and `dev` pairs, no two of one family, and keep their relatives out of training.
+
+    Pairs are drawn in the order of `shuffled`, and one is taken if its family is small and still untouched. A family is
+    met the sooner the larger it is, as in a random draw of pairs, so lengths stay close to those of the training set.
+    Dev and test keep the order of the draw: their first sentences are a fair sample too. The test set is drawn first
+    and does not change with the size of the dev set. The training set keeps the order of `pairs`.
+
+    Raises `DataError` when so many unrelated pairs cannot be held out.
+    """
+    family = families([(fold(pair.src), fold(pair.tgt)) for pair in pairs])
+    size = Counter(family)
+    family_of = dict(zip(pairs, family, strict=True))
+    held: dict[int, Pair] = {}  # family -> its one pair that is held out, in the order of the draw
+    for pair in shuffled(pairs):
+        if len(held) == dev + test:
+            break
+        if size[family_of[pair]] <= MAX_FAMILY:
+            held.setdefault(family_of[pair], pair)
+    train = [pair for pair, number in zip(pairs, family, strict=True) if number not in held]
+    if len(held) < dev + test or not train:
+        raise DataError(
+            f"Of {counted(len(pairs), 'pair')} {dev + test} must be held out for dev and test, but only {len(held)} "
+            f"share no sentence with the rest, which must not become empty: name files with `data.dev` and `data.test`."
+        )
+    drawn = list(held.values())
+    return Split(train=train, dev=drawn[test:], test=drawn[:test], dropped=len(pairs) - len(train) - len(drawn))

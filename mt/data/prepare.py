@@ -1,0 +1,96 @@
+"""Prepared data: the text of a run, read, cleaned and tokenised, ready for batches."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from mt.config import BatchConfig, CleanConfig, DataConfig, TokenizerConfig
+from mt.data.batching import TokenizedCorpus
+from mt.data.clean.pipeline import Pipeline
+from mt.data.corpus.catalog import Corpus, fetch
+from mt.data.corpus.own import read_own
+from mt.data.training_links import LinkTable, by_corpus, read_links
+from mt.errors import counted
+from mt.log import logger
+from mt.text.sentences import Usual, sentences
+from mt.text.tokenizer import Tokenizer, train_tokenizer
+
+COUNTED = 10_000  # lines at most
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """The corpus after cleaning and tokenisation.
+
+    `corpus.train` is empty: `train` holds the pairs that are left of it.
+    """
+
+    corpus: Corpus
+    refusals: dict[str, int]
+    tokenizer: Tokenizer
+    train: TokenizedCorpus
+    dev: TokenizedCorpus
+    links: LinkTable | None = None  # of the pairs of `train`
+
+    @cached_property
+    def usual(self) -> Usual:
+        """The length and the number of sentences of a usual source line in training: the 99.9th percentile of lengths,
+        and the 95th of sentences, because a splitter sometimes takes one sentence for two. Lines are sampled evenly."""
+        places = range(0, len(self.train), -(-len(self.train) // COUNTED))
+        lengths = self.train.source.flat(np.array(places)).lengths
+        counts = [len(sentences(self.train.pairs[place].src, self.corpus.src).parts) for place in places]
+        return Usual(
+            int(np.quantile(lengths, 0.999, method="inverted_cdf")),
+            max(1, int(np.quantile(counts, 0.95, method="inverted_cdf"))),
+        )
+
+
+def read_corpus(data: DataConfig) -> Corpus:
+    """The user's own files if `data.train` names some, else the catalogue's corpus. Raises: DataError, ConfigError."""
+    return read_own(data) if data.train else fetch(str(data.corpus), Path(data.root))
+
+
+def prepare(
+    *,
+    data: DataConfig,
+    clean: CleanConfig,
+    tokenizer: TokenizerConfig,
+    batch: BatchConfig,
+    longest: int | None,
+    links: Sequence[str] = (),
+) -> PreparedData:
+    """Read, clean and tokenise; log what was left out.
+
+    Args: longest: the number of positions of the model, None: no limit; longer dev pairs are left out; links: files of
+    word links, one for each corpus of `data.train`.
+    Raises: DataError, ConfigError: when the text or the settings cannot be used.
+    """
+    if links:
+        by_corpus(links, data.train)  # raises before anything is read
+    corpus = read_corpus(data)
+    sizes = f"{len(corpus.train):,} / {len(corpus.dev):,} / {len(corpus.test):,}"
+    logger.info(f"{corpus.name}: {sizes} pairs (train / dev / test), licence: {corpus.licence}")
+    cleaning = Pipeline.from_section(clean)
+    pairs = list(islice(cleaning(corpus.train), data.limit))
+    refusals = cleaning.report()
+    refused = {name: n for name, n in refusals.items() if n and name not in ("read", "kept")}
+    if refused:
+        logger.info("refused of the training pairs: " + ", ".join(f"{n:,} {name}" for name, n in refused.items()))
+    sources, targets = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
+    trained = train_tokenizer(sources, targets, tokenizer, Path(data.cache) / "tokenizers")
+    train = TokenizedCorpus(pairs, trained, max_length=batch.max_length, cache=Path(data.cache) / "corpora")
+    if train.num_too_long:
+        logger.info(f"left out {counted(train.num_too_long, 'pair')} of more than {batch.max_length} pieces a side")
+    dev = TokenizedCorpus(corpus.dev, trained, max_length=longest, kind="dev", setting="model.max_length")
+    if dev.num_too_long:
+        logger.warning(
+            f"left out {counted(dev.num_too_long, 'dev pair')} of more than {longest} pieces (`model.max_length`) a "
+            "side"
+        )
+    # The training pairs are in a table now; as a list, ten million of them would take gigabytes for nothing.
+    found = read_links(links, data.train, train, src=corpus.src, tgt=corpus.tgt) if links else None
+    return PreparedData(replace(corpus, train=[]), refusals, trained, train, dev, found)

@@ -1,0 +1,121 @@
+"""The word links of the training text: the file of each corpus, and all links in memory.
+
+A pair is identified by its file and line, which it keeps through cleaning, sorting and workers; so line N of a file of
+links belongs to line N of its corpus, even if other lines were left out.
+"""
+
+from array import array
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mt.alignment.pharaoh import check_words, parse_gold
+from mt.data.batching import TokenizedCorpus
+from mt.data.corpus.pair import Pair
+from mt.data.corpus.readers import kind_of, read_pairs
+from mt.errors import ConfigError, DataError, counted
+from mt.text.lines import check_file, read_lines
+from mt.text.words import Links
+
+
+@dataclass(frozen=True)
+class LinkTable:
+    """A sequence of sets of links, at eight bytes a link, where Python sets would take two hundred."""
+
+    ends: NDArray[np.int64]  # set `i` is `links[ends[i] : ends[i + 1]]`
+    links: NDArray[np.int32]  # [N, 2]: source word, target word
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    def __getitem__(self, i: int) -> Links:
+        return {(source, target) for source, target in self.rows(i).tolist()}
+
+    def rows(self, i: int) -> NDArray[np.int32]:
+        return self.links[self.ends[i] : self.ends[i + 1]]
+
+    def fingerprint(self) -> str:
+        """sha256 over all links, in order."""
+        return sha256(self.ends.tobytes() + self.links.tobytes()).hexdigest()
+
+    @classmethod
+    def of(cls, ends: array, numbers: array) -> "LinkTable":
+        """Args: ends: in links, after a 0; numbers: of all links, end to end."""
+        return cls(np.array(ends, np.int64), np.array(numbers, np.int32).reshape(-1, 2))
+
+
+def corpora(train: Sequence[str]) -> list[list[str]]:
+    """The files of `data.train`, corpus by corpus: a file with both sides, or two."""
+    waiting, found = list(train), []
+    while waiting:
+        count = 1 if kind_of(waiting[0]) else 2
+        found.append(waiting[:count])
+        waiting = waiting[count:]
+    return found
+
+
+def by_corpus(links: Sequence[str], train: Sequence[str]) -> dict[str, str]:
+    """The file of links of each corpus, by the name in the origins of its pairs.
+
+    Raises: ConfigError: when the numbers of files differ, or a corpus is named twice; DataError: when one is missing.
+    """
+    if not train:
+        raise ConfigError("`alignment.links` goes with text of your own: name that with `data.train`.")
+    groups = corpora(train)
+    if len(groups) != len(links):
+        raise ConfigError(
+            f"`alignment.links` must name a file for each corpus of `data.train`, in the same order, but names "
+            f"{len(links)} for {len(groups)}."
+        )
+    found: dict[str, str] = {}
+    for file, group in zip(links, groups, strict=True):
+        check_file(file)
+        if found.setdefault(group[0], file) != file:
+            raise ConfigError(
+                f"`{group[0]}` stands twice in `data.train`, with links from {found[group[0]]} and from {file}, but a "
+                "pair is known by its file and line: give one of them under another name."
+            )
+    return found
+
+
+def read_links(links: Sequence[str], train: Sequence[str], corpus: TokenizedCorpus, *, src: str, tgt: str) -> LinkTable:
+    """The links of all pairs of `corpus`, in its order.
+
+    Args: links: Pharaoh files, one for each corpus of `train`; only sure links (`i-j`) count; src, tgt: the languages.
+    Raises: ConfigError: as `by_corpus`; DataError: when a file has not as many lines as its corpus, a link cannot be
+    read, or a link names a word that its pair does not have.
+    """
+    named = by_corpus(links, train)
+    tables = {name: _read_file(file) for name, file in named.items()}
+    for group in corpora(train):
+        last: Pair = deque(read_pairs(group, src, tgt), maxlen=1)[0]
+        if last.origin.line != len(tables[group[0]]):
+            raise DataError(
+                f"{named[group[0]]} has {counted(len(tables[group[0]]), 'line')}, but {group[0]} has "
+                f"{last.origin.line:,}: line N of the one must hold the links of line N of the other."
+            )
+    ends, numbers = array("q", [0]), array("i")
+    for pair in corpus.pairs:
+        file, line = pair.origin.file, pair.origin.line
+        rows = tables[file].rows(line - 1)
+        check_words(rows.tolist(), pair.src, pair.tgt, base=0, where=f"{named[file]}:{line} ({pair.origin})")
+        numbers.extend(rows.ravel().tolist())
+        ends.append(ends[-1] + len(rows))
+    return LinkTable.of(ends, numbers)
+
+
+def _read_file(file: str) -> LinkTable:
+    ends, numbers = array("q", [0]), array("i")
+    for number, line in enumerate(read_lines(file), 1):
+        where = f"{file}:{number}"
+        drawn = sorted(parse_gold(line, base=0, where=where).sure)
+        try:
+            numbers.extend(word for link in drawn for word in link)
+        except OverflowError:
+            raise DataError(f"{where}: no line has as many words as a link here says.") from None
+        ends.append(ends[-1] + len(drawn))
+    return LinkTable.of(ends, numbers)

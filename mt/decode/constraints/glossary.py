@@ -1,0 +1,109 @@
+"""A glossary: which words a translation must use, or must not, where the source has certain words.
+
+One entry a line, source and target parted by a tab:
+
+    house<TAB>Haus                 a sentence with "house" gets "Haus"
+    house<TAB>Haus|Hauses|Häuser   one of these forms, whichever fits
+    house<TAB>!Bude                and never "Bude"
+    *<TAB>!okay                    no sentence ever gets "okay"
+    # a line that begins with # is a comment
+
+Terms are whole words, of any number. A source term in lower case is found in any case; one with a capital is found as
+it is written. Where terms overlap in the source the longest one counts, so that "green house" does not ask for "Haus",
+too. Target terms are used as they are written.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mt.errors import DataError
+from mt.text.lines import read_lines
+from mt.text.words import stands_alone
+
+ALWAYS = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a glossary. `where` is what errors call it."""
+
+    source: str
+    targets: tuple[str, ...]  # forms of one word, any of which will do, or each of which is banned
+    banned: bool
+    where: str = "glossary"
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What a glossary asks of the translation of one sentence."""
+
+    required: tuple[Entry, ...] = ()
+    banned: tuple[Entry, ...] = ()
+
+
+class Glossary:
+    """Entries, found fast in sentences."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self.always: list[Entry] = []
+        self.entries: dict[str, list[Entry]] = {}  # by source term
+        for entry in entries:
+            (self.always if entry.source == ALWAYS else self.entries.setdefault(entry.source, [])).append(entry)
+        self._by_first: dict[str, list[tuple[re.Pattern[str], str]]] = {}  # by first character, the longest terms first
+        for term in sorted(self.entries, key=lambda term: (-len(term), term)):
+            self._by_first.setdefault(term[0].lower(), []).append((spelling(term), term))
+
+    @classmethod
+    def read(cls, path: Path | str) -> "Glossary":
+        """Raises: DataError: for a file that cannot be read, and, with the line number, for a line that is no entry."""
+        entries = (parse(line, f"{path}:{number}") for number, line in enumerate(read_lines(path), 1))
+        return cls([entry for entry in entries if entry is not None])
+
+    def demands(self, sentence: str) -> Demands:
+        """What it asks of the translation of this sentence, in the order of the sentence; nothing twice."""
+        found = [*self.always, *(entry for term in self._terms(sentence) for entry in self.entries[term])]
+        first = {(entry.targets, entry.banned): entry for entry in reversed(found)}
+        kept = list(dict.fromkeys(entry for entry in found if first[entry.targets, entry.banned] is entry))
+        return Demands(tuple(e for e in kept if not e.banned), tuple(e for e in kept if e.banned))
+
+    def _terms(self, sentence: str) -> list[str]:
+        """The source terms in a sentence, from left to right; at each place the longest."""
+        found, place = [], 0
+        while place < len(sentence):
+            for pattern, term in self._by_first.get(sentence[place].lower(), ()):
+                match = pattern.match(sentence, place)
+                if match and stands_alone(sentence, *match.span()):
+                    found.append(term)
+                    place = match.end()
+                    break
+            else:
+                place += 1
+        return found
+
+
+def parse(line: str, where: str) -> Entry | None:
+    """The entry of one line; None for a comment or an empty line. Raises: DataError: for anything else."""
+    if not line.strip() or line.startswith("#"):
+        return None
+    columns = [" ".join(column.split()) for column in line.split("\t")]
+    if len(columns) != 2 or not all(columns):
+        raise DataError(
+            f"{where}: an entry must be a source term, a tab and a target term, but is {line!r}. A target after ! must "
+            "not appear, | parts forms of which one will do, and # begins a comment."
+        )
+    source, target = columns
+    banned = target.startswith("!")
+    targets = tuple(form.strip() for form in target.removeprefix("!").split("|"))
+    if not all(targets):
+        raise DataError(f"{where}: a form of the target term is empty in {target!r}; write a word on each side of |.")
+    if source == ALWAYS and not banned:
+        raise DataError(f"{where}: {ALWAYS} stands for every sentence and can only ban, as in {ALWAYS}<TAB>!{target}.")
+    return Entry(source, targets, banned, where)
+
+
+def spelling(term: str) -> re.Pattern[str]:
+    """Finds a term, with any white space between its words; in any case if it is in lower case itself."""
+    words = r"\s+".join(map(re.escape, term.split()))
+    return re.compile(words, re.IGNORECASE if term == term.lower() else re.NOFLAG)

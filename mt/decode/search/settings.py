@@ -1,0 +1,77 @@
+"""What is asked of a search, and what it answers."""
+
+import math
+from dataclasses import dataclass
+
+from mt.config import DecodeConfig, LengthNorm
+from mt.decode.search.rules import BanPieces
+from mt.errors import require
+from mt.nn.source import Items
+
+
+@dataclass(kw_only=True, slots=True)
+class Search(DecodeConfig):
+    """The settings of one search, with the marks of its vocabulary. Lengths count generated pieces, the end mark
+    included; `max_length` is at most the number of positions that the model has.
+
+    Hypotheses compare by `score = log_prob / penalty(length)`, where `length_norm` says what the penalty is:
+
+        average   length ** length_penalty: 0 is the plain sum and prefers short output, 1 the mean per piece. It is
+                  the `lenpen` of fairseq and the `length_penalty` of CTranslate2
+        gnmt      ((5 + length) / 6) ** length_penalty (Wu et al. 2016, arXiv:1609.08144, eq. 14)
+        none      1
+
+    None of them falls as the length grows, which the stopping rule of `beam.py` relies on. `coverage_penalty` subtracts
+    something from the log-probability for what the translation left out (`coverage.py`).
+    """
+
+    bos: int
+    eos: int
+    pad: int
+    nbest: int = 1
+
+    def __post_init__(self) -> None:
+        DecodeConfig.__post_init__(self)
+        fits = 0 < self.nbest <= self.beam
+        require(fits, "decode.nbest", f"lie between 1 and `decode.beam` ({self.beam})", self.nbest)
+        fits = self.beam % self.groups == 0
+        require(fits, "decode.groups", f"be positive and divide `decode.beam` ({self.beam})", self.groups)
+
+    @property
+    def enough(self) -> float:
+        """So many ended hypotheses are enough for a beam, or for each group of it (see `beam.py`)."""
+        if self.patience is None:
+            return math.inf
+        return max(self.patience * self.beam, self.nbest) / self.groups
+
+    def max_lengths(self, source: Items) -> list[int]:
+        """The longest output of each sentence: `max_ratio * source pieces + max_extra`, at least 1."""
+        lengths = [max(1, int(self.max_ratio * len(sentence)) + self.max_extra) for sentence in source]
+        return lengths if self.max_length is None else [min(length, self.max_length) for length in lengths]
+
+    def penalties(self, longest: int) -> list[float]:
+        """What a log-probability is divided by, for the lengths 0 .. `longest`; 1 for an empty hypothesis.
+
+        One Python power each, for torch's vectorised `pow` may round a number differently by its place in a tensor:
+        the score of a sentence would then depend on the longest of its batch.
+        """
+        if self.length_norm is LengthNorm.none:
+            return [1.0] * (longest + 1)
+        gnmt = self.length_norm is LengthNorm.gnmt
+        bases = [(5 + length) / 6 if gnmt else float(length) for length in range(1, longest + 1)]
+        return [1.0, *(base**self.length_penalty for base in bases)]
+
+    def never(self) -> BanPieces:
+        """The rule that pad and bos are never produced, unless one of them is also the end mark."""
+        return BanPieces({self.pad, self.bos} - {self.eos})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hypothesis:
+    """One translation. `tokens` has neither bos nor eos; `token_log_probs` has an entry for eos when `finished`."""
+
+    tokens: list[int]
+    score: float  # log_prob / penalty(length)
+    log_prob: float  # the sum of token_log_probs, in float32 as search saw it
+    token_log_probs: list[float]
+    finished: bool  # False: cut at the maximum length, or where the rules allowed no piece

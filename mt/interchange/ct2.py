@@ -1,0 +1,166 @@
+"""A model folder for CTranslate2, the C++ engine (https://opennmt.net/CTranslate2): the same weights, the same sums.
+
+Every value of `ModelConfig` has its place there. What its documentation does not say, and what this file therefore sees
+to, each found by comparing log-probabilities:
+
+- `optimize("int8")` scales arrays where they lie, so each is a copy of ours;
+- the sinusoids built into the engine count positions from 1, so a model with a table brings its own;
+- the epsilon of the norms is taken from the config, and is another one than ours where none is given.
+"""
+
+# pyright: reportMissingImports=false
+# The library is an extra, and not there where only the core is checked.
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from mt.config import Activation, ModelConfig, NormKind, NormPlacement, Positions
+from mt.errors import ConfigError, require, require_package
+from mt.files import whole_folder
+from mt.nn.attention import FeedForward, MultiHeadAttention
+from mt.nn.encoders import TextEncoder
+from mt.nn.transformer import Embedding, Transformer
+from mt.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from ctranslate2.specs import TransformerSpec
+
+QUANTIZATIONS = ("float32", "float16", "bfloat16", "int16", "int8", "int8_float32", "int8_float16", "int8_bfloat16")
+# The numbers of `ctranslate2.specs.common_spec.Activation`; gelu is the exact one.
+ACTIVATIONS = {
+    Activation.relu: 0, Activation.gelu: 3, Activation.silu: 2, Activation.swiglu: 2, Activation.geglu: 3,
+}  # fmt: skip
+
+
+def write_ct2(model: Transformer, tokenizer: Tokenizer, out: Path, *, quantization: str = "float32") -> None:
+    """Write the model to the new folder `out`, with the tokenizer's files beside it. The model is left as it is.
+
+    The engine reads and writes pieces, not text; it adds the end mark to the source itself. Its defaults differ from
+    ours: pass `min_decoding_length=0`, `suppress_sequences` for `<s>` and `<pad>`, and, where the model has a table of
+    positions, no `max_decoding_length` beyond it.
+
+    Raises: ConfigError: for a quantization that it does not know, a folder that is there, or without the package
+    `ctranslate2`.
+    """
+    require(quantization in QUANTIZATIONS, "quantization", f"be one of {', '.join(QUANTIZATIONS)}", quantization)
+    if out.exists():
+        raise ConfigError(f"`{out}` is there already; name a new folder.")
+    spec = to_spec(model, tokenizer)
+    spec.validate()
+    spec.optimize(quantization=None if quantization == "float32" else quantization)
+    with whole_folder(out) as folder:
+        spec.save(str(folder))
+        tokenizer.save(folder)
+
+
+def to_spec(model: Transformer, tokenizer: Tokenizer) -> "TransformerSpec":
+    """The model as CTranslate2 describes one. Raises: ConfigError: without the package `ctranslate2`."""
+    require_package("ctranslate2", "export to CTranslate2")
+    from ctranslate2.specs import TransformerSpec
+
+    spec = TransformerSpec(*empty_halves(model.config))
+    assert isinstance(model.encoder, TextEncoder), "the engine reads text"
+    embeddings = ((spec.encoder, spec.encoder.embeddings[0]), (spec.decoder, spec.decoder.embeddings))
+    for (half, rows), embedding in zip(embeddings, (model.encoder.embedding, model.decoder.embedding), strict=True):
+        fill_embedding(half, rows, embedding)
+    spec.decoder.projection.weight = copy(model.out_weight)
+    for half, norm in ((spec.encoder, model.encoder.norm), (spec.decoder, model.decoder.norm)):
+        if model.config.norm is NormPlacement.pre:
+            fill_norm(half.layer_norm, norm)
+    for there, ours in ((spec.encoder, model.encoder.layers), (spec.decoder, model.decoder.layers)):
+        for to, layer in zip(there.layer, ours, strict=True):
+            fill_layer(to, layer)
+    spec.register_source_vocabulary(tokenizer.pieces_source(range(tokenizer.src_size)))
+    spec.register_target_vocabulary(tokenizer.pieces_target(range(tokenizer.tgt_size)))
+    unk, bos, eos = tokenizer.pieces_target([tokenizer.unk, tokenizer.bos, tokenizer.eos])
+    config: Any = spec.config
+    config.unk_token, config.bos_token, config.eos_token, config.decoder_start_token = unk, bos, eos, bos
+    config.add_source_eos = True
+    config.layer_norm_epsilon = epsilon(model)
+    return spec
+
+
+def empty_halves(config: ModelConfig) -> tuple[Any, Any]:
+    """Encoder and decoder of this shape, with nothing in them."""
+    from ctranslate2.specs.transformer_spec import TransformerDecoderSpec, TransformerEncoderSpec
+
+    shape: dict[str, Any] = {
+        "num_heads": config.heads,
+        "pre_norm": config.norm is NormPlacement.pre,
+        "activation": ACTIVATIONS[config.activation],
+        "ffn_glu": config.activation in (Activation.swiglu, Activation.geglu),
+        "rms_norm": config.norm_kind is NormKind.rmsnorm,
+        "num_heads_kv": config.kv_heads if config.kv_heads != config.heads else None,
+    }
+    if config.positions is Positions.rotary:
+        shape |= {"rotary_dim": 0, "rotary_interleave": False}  # 0: the whole head
+    encoder = TransformerEncoderSpec(config.encoder_layers, **shape)
+    return encoder, TransformerDecoderSpec(config.decoder_layers, **shape)
+
+
+def fill_embedding(half: Any, rows: Any, embedding: Embedding) -> None:
+    rows.weight = copy(embedding.weight)
+    half.scale_embeddings = embedding.scale
+    table = embedding.table if embedding.learned is None else embedding.learned
+    if table is not None:
+        half.position_encodings.encodings = copy(table)
+
+
+def fill_layer(to: Any, layer: Any) -> None:
+    fill_attention(to.self_attention, layer.self_attention, layer.self_norm)
+    if hasattr(layer, "cross_attention"):
+        fill_attention(to.attention, layer.cross_attention, layer.cross_norm)
+    fill_feed_forward(to.ffn, layer.feed_forward)
+    fill_norm(to.ffn.layer_norm, layer.feed_forward_norm)
+
+
+def fill_attention(to: Any, attention: MultiHeadAttention, norm: nn.Module) -> None:
+    """Self-attention has one matrix for queries, keys and values, cross-attention two."""
+    from ctranslate2.converters.utils import fuse_linear
+
+    ours = [as_linear(attention.query), as_linear(attention.key_value)]
+    if len(to.linear) == 2:
+        fuse_linear(to.linear[0], ours)
+    else:
+        for slot, linear in zip(to.linear, ours, strict=False):
+            fuse_linear(slot, [linear])
+    fuse_linear(to.linear[-1], [as_linear(attention.out)])
+    fill_norm(to.layer_norm, norm)
+
+
+def fill_feed_forward(to: Any, ours: FeedForward) -> None:
+    from ctranslate2.converters.utils import fuse_linear
+
+    fuse_linear(to.linear_0, [as_linear(ours.inner if ours.gate is None else ours.gate)])
+    if ours.gate is not None:
+        fuse_linear(to.linear_0_noact, [as_linear(ours.inner)])
+    fuse_linear(to.linear_1, [as_linear(ours.outer)])
+
+
+def fill_norm(to: Any, norm: Any) -> None:
+    to.gamma = copy(norm.weight)
+    if hasattr(to, "beta"):
+        to.beta = copy(norm.weight * 0 if norm.bias is None else norm.bias)
+
+
+def as_linear(linear: nn.Linear) -> Any:
+    from ctranslate2.specs.common_spec import LinearSpec
+
+    spec = LinearSpec()
+    spec.weight = copy(linear.weight)
+    if linear.bias is not None:
+        spec.bias = copy(linear.bias)
+    return spec
+
+
+def epsilon(model: Transformer) -> float:
+    """What all norms of the model add to the variance."""
+    found = {module.eps for module in model.modules() if isinstance(module, nn.LayerNorm | nn.RMSNorm)}
+    (one,) = found
+    return float(one or 0.0)
+
+
+def copy(weight: Tensor) -> Any:
+    return weight.detach().cpu().float().clone().numpy()

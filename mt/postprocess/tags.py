@@ -1,0 +1,215 @@
+"""Markup in a line of text: what is a tag, what must stay as it is, and the plain text that is left to translate.
+
+    Click <b>{button}</b> &amp; wait.        ->        Click Y & wait.
+
+Tags are taken out; what must stay as it is (a placeholder, an address) is replaced by a stand-in, a short word that a
+model is likely to copy; entities become the characters that they stand for. All of it is remembered with its place.
+
+An address is found by a pattern and not by a library: those that find links in prose guess at bare host names, too, and
+would keep "e.g." of untidy text from being translated.
+"""
+
+import html
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from mt.text.words import Span, has_letters
+
+
+class Kind(StrEnum):
+    opening = "opening"
+    closing = "closing"
+    alone = "alone"  # <br/>, <img ...>, a comment, a tag without its partner
+    literal = "literal"  # stays as it is, and is part of the sentence
+    protected = "protected"  # so does this, for the user says so
+
+
+KEPT = (Kind.literal, Kind.protected)
+ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+TAG = r"""<(?P<slash>/?)(?P<name>[A-Za-z][\w:.-]*)(?=[\s/>])(?:"[^"]{0,4000}"|'[^']{0,4000}'|[^'"<>])*?(?P<void>/?)>"""
+COMMENT = r"<!--.{0,4000}?-->|<\?.{0,4000}?\?>|<!\[CDATA\[.{0,4000}?\]\]>"  # bounded: a search must end soon
+BRACES = r"[$#%]?\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"  # {name}, {{name}}, ${name}, {n, plural, one {# day}}
+PRINTF = r"(?<![\w%])%(?:\(\w+\)|\d+\$)?[-+#0]*\d*(?:\.\d+)?(?:hh?|ll?|[Lqjzt])?[diouxXeEfFgGcs@](?![A-Za-z])"
+NAMED = r"(?<![\w$])\$[A-Za-z_]\w*\$|(?<![\w%])%[A-Za-z_]\w*%"  # $NAME$, %NAME%
+URL = r"""(?<![\w@])(?:(?:https?|ftp)://|www\.)(?:(?!&(?:lt|gt|quot|apos|\#39);)[^\s<>"{}„“”«»])*[^\s<>"'{}„“”«».,;:!?)\]*’…&]"""
+EMAIL = r"(?<![\w.+-])[\w.+-]*\w@\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)+"
+MARK = "|".join((f"(?P<comment>{COMMENT})", TAG, f"(?P<literal>{URL}|{EMAIL}|{BRACES}|{PRINTF}|{NAMED})"))
+DEEPEST = 50  # tags within tags; those that are still deeper stand alone
+VOID = frozenset({
+    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr",
+})  # fmt: skip
+# Words on both sides of these are never one word.
+BLOCK = frozenset({
+    "address", "article", "aside", "blockquote", "br", "caption", "dd", "details", "div", "dl", "dt", "figcaption",
+    "figure", "footer", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "option",
+    "p", "pre", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "title", "tr", "ul",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A tag or a literal where it stands in the line."""
+
+    kind: Kind
+    span: Span
+    text: str
+    name: str = ""  # of a tag
+
+
+@dataclass
+class Element:
+    """A pair of tags, a tag alone (`closing` is empty) or a literal, over the plain text."""
+
+    opening: str
+    closing: str
+    begin: int
+    end: int
+    literal: bool = False
+    where: int = 0  # its place in the line
+    spaces: tuple[bool, bool] = (False, False)  # whether white space stood before it, and after
+    children: "list[Element]" = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Plain:
+    """What is left to translate, and what was taken out."""
+
+    text: str
+    elements: list[Element]
+    copied: list[tuple[int, int]]  # (place in the text, place in the line) from where the two run side by side
+
+    def place_in_line(self, place: int) -> int:
+        """Where a character of the text stands in the line."""
+        here, there = self.copied[bisect_right(self.copied, place, key=lambda pair: pair[0]) - 1]
+        return there + place - here
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A line of text with its marks."""
+
+    line: str
+    marks: list[Mark]
+    escaped: bool  # the line has entities: so will its translation
+
+    @property
+    def literals(self) -> list[str]:
+        return [mark.text for mark in self.marks if mark.kind in KEPT]
+
+    @property
+    def bare(self) -> bool:
+        """Whether there is nothing to translate but literals."""
+        ends = [0, *(mark.span[1] for mark in self.marks)]
+        begins = [*(mark.span[0] for mark in self.marks), len(self.line)]
+        between = "".join(self.line[a:b] for a, b in zip(ends, begins, strict=True))
+        return not has_letters(html.unescape(between))
+
+    def plain(self, words: Sequence[str]) -> Plain:
+        """Args: words: a stand-in for each literal."""
+        return _Builder(self, iter(words)).build()
+
+
+def parse(line: str, protect: re.Pattern[str] | None = None, *, tags: bool = True) -> Marked:
+    """Args: protect: what else must stay as it is; tags: whether tags, placeholders and addresses are looked for."""
+    found: list[Mark] = []
+    place = 0
+    patterns = [pattern for pattern in (MARKS if tags else None, protect) if pattern]
+    while matches := [match for pattern in patterns if (match := pattern.search(line, place)) and match[0]]:
+        match = min(matches, key=lambda match: match.start())
+        found.append(_mark(match, match.re is not protect))
+        place = match.end()
+    return Marked(line, _paired(found), tags and bool(ENTITY.search(line)))
+
+
+MARKS = re.compile(MARK)
+
+
+def _mark(match: re.Match[str], ours: bool) -> Mark:
+    if not ours:
+        return Mark(Kind.protected, match.span(), match[0])
+    groups = match.groupdict()
+    if groups["literal"] is not None:
+        return Mark(Kind.literal, match.span(), match[0])
+    name = (groups["name"] or "").lower()
+    if groups["comment"] or groups["void"] or name in VOID:
+        return Mark(Kind.alone, match.span(), match[0], name)
+    return Mark(Kind.closing if groups["slash"] else Kind.opening, match.span(), match[0], name)
+
+
+def _paired(marks: list[Mark]) -> list[Mark]:
+    """A tag without a partner stands alone. A closing tag belongs to the last open one of its name."""
+    alone, open_ones = set(range(len(marks))), list[int]()
+    for n, mark in enumerate(marks):
+        if mark.kind is Kind.opening and len(open_ones) < DEEPEST:
+            open_ones.append(n)
+        elif mark.kind is Kind.closing:
+            place = next((k for k in reversed(range(len(open_ones))) if marks[open_ones[k]].name == mark.name), None)
+            if place is not None:
+                alone -= {open_ones[place], n}
+                del open_ones[place:]
+    return [
+        Mark(Kind.alone, mark.span, mark.text, mark.name) if n in alone and mark.kind not in KEPT else mark
+        for n, mark in enumerate(marks)
+    ]
+
+
+class _Builder:
+    """Walks along a line once."""
+
+    def __init__(self, marked: Marked, words: Iterator[str]) -> None:
+        self.marked = marked
+        self.words = words
+        self.text = ""
+        self.copied: list[tuple[int, int]] = []
+        self.stack: list[list[Element]] = [[]]
+
+    def build(self) -> Plain:
+        line, place = self.marked.line, 0
+        for number, mark in enumerate(self.marked.marks):
+            begin, end = mark.span
+            self._copy(place, begin)
+            self._take(mark, number)
+            place = end
+        self._copy(place, len(line))
+        return Plain(self.text, self.stack[0], self.copied)
+
+    def _copy(self, begin: int, end: int) -> None:
+        """The text between two marks."""
+        line = self.marked.line
+        while begin < end and line[begin].isspace() and self.text[-1:].isspace():
+            begin += 1  # the other half of the white space around a tag
+        while begin < end:
+            entity = ENTITY.search(line, begin, end) if self.marked.escaped else None
+            stop = entity.start() if entity else end
+            self.copied.append((len(self.text), begin))
+            self.text += line[begin:stop]
+            if entity:
+                self.copied.append((len(self.text), stop))
+                self.text += html.unescape(entity[0])
+                stop = entity.end()
+            begin = stop
+
+    def _take(self, mark: Mark, number: int) -> None:
+        line, (begin, end) = self.marked.line, mark.span
+        before, after = line[:begin][-1:], line[end : end + 1]
+        if mark.name in BLOCK and self.text and not self.text[-1].isspace() and after.strip():
+            self.text += " "
+        here = len(self.text)
+        spaces = before.isspace(), after.isspace()
+        if mark.kind is Kind.closing:
+            children = self.stack.pop()
+            element = self.stack[-1][-1]
+            element.closing, element.end, element.children = mark.text, here, children
+            element.spaces = element.spaces[0], spaces[1]
+            return
+        element = Element(mark.text, "", here, here, mark.kind in KEPT, number, spaces)
+        self.stack[-1].append(element)
+        if mark.kind is Kind.opening:
+            self.stack.append([])
+        elif element.literal:
+            self.copied.append((here, begin))
+            self.text += next(self.words)
+            element.end = len(self.text)

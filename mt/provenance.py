@@ -1,0 +1,50 @@
+"""Where a result comes from: the machine, the versions of the packages, the commit of the checkout."""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("torch", "sentencepiece", "sacrebleu", "datasets", "hydra-core", "safetensors")
+
+
+def machine() -> dict[str, Any]:
+    """Versions and hardware of this process."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "python": sys.version.split()[0],
+        "packages": versions,
+        "system": platform.platform(),
+        "cpus": os.cpu_count(),
+        "gpu": gpu,
+        "git": _git_revision(),
+    }
+
+
+def _git_revision() -> str | None:
+    """The commit of this checkout, with `+` if files were changed; None for an installed package."""
+    root = Path(__file__).resolve().parents[1]
+
+    def git(*words: str) -> subprocess.CompletedProcess[str]:
+        # Without a lock: a git that is killed while it holds the index would refuse the user's next commit.
+        command = ["git", "--no-optional-locks", *words]
+        return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=10)
+
+    try:
+        found, dirty = git("rev-parse", "--show-toplevel", "HEAD"), git("status", "--porcelain")
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if found.returncode or Path((lines := found.stdout.split("\n"))[0]) != root:
+        return None
+    return lines[1] + ("+" if dirty.stdout.strip() else "")

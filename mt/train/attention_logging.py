@@ -1,0 +1,87 @@
+"""Attention logging at validations: the entropy of each cross-attention layer, and pictures for a few dev pairs.
+
+The pairs are the same for the whole run, and their targets are the references, so pictures can be compared over time.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mt.alignment.heads import Reading, read, word_maps
+from mt.alignment.observe import Observation, observe
+from mt.data.corpus.pair import Pair
+from mt.interpret.picture import Picture
+from mt.nn.transformer import Transformer
+from mt.text.tokenizer import Tokenizer
+
+LEGIBLE = 25  # words of a side
+
+
+@dataclass(frozen=True)
+class AttentionSnapshot:
+    """The cross-attention of the model at one validation."""
+
+    entropies: list[float]  # of each layer, in bits: the mean over heads and the decoder's inputs of all pairs
+    observations: list[Observation]
+
+    def scalars(self) -> dict[str, float]:
+        return {f"entropy_{layer}": bits for layer, bits in enumerate(self.entropies, 1)}
+
+
+def legible(pairs: Iterable[Pair], number: int) -> list[Pair]:
+    """The first pairs of more than a word and not too many words for a picture; where there are none, the first."""
+    fits = (p for p in pairs if all(1 < len(text.split()) <= LEGIBLE for text in (p.src, p.tgt)))
+    return list(islice(fits, number)) or list(islice(pairs, number))
+
+
+def entropies(maps: Sequence[Float[Tensor, "L H _t _s"]]) -> list[float]:
+    """Of each layer, in bits: 0 where every head attends to one token, log2 of the source's length if to all alike."""
+    bits = [torch.special.entr(weights).sum(-1).mean(1) / math.log(2) for weights in maps]  # of [L, t] each
+    return torch.cat(bits, dim=1).mean(1).tolist()
+
+
+class AttentionLogger:
+    """The pairs whose attention is logged."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, pairs: Sequence[Pair], *, max_length: int, guided: Reading | None = None
+    ) -> None:
+        """Args: max_length: the longest sentence, in tokens, that the model takes; guided: the head that guided
+        alignment trains, which is drawn beside the layers."""
+        self.tokenizer = tokenizer
+        self.sources, self.targets = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
+        self.max_length = max_length
+        self.guided = guided
+        self._pictures: list[Picture] = []
+
+    def __call__(self, model: Transformer) -> AttentionSnapshot:
+        """A teacher-forced pass over the pairs, in 32 bits."""
+        found = observe(model, self.tokenizer, self.sources, self.targets, max_length=self.max_length, uses=("cross",))
+        observations = list(found)
+        return AttentionSnapshot(entropies([o.maps.cross for o in observations]), observations)
+
+    def pictures(self, snapshot: AttentionSnapshot) -> list[UInt8[NDArray[Any], "_y _x 3"]]:
+        """A picture of each pair: each layer's mean over heads, then the guided head.
+
+        All are taken at the rows whose input is the target word, which show links better (`mt.alignment.heads`).
+        """
+        layers, count = snapshot.observations[0].maps.cross.shape[:2]
+        shown = [Reading(layer, tuple(range(count)), shifted=True) for layer in range(layers)]
+        titles = [f"layer {layer}" for layer in range(1, layers + 1)]
+        if self.guided is not None:
+            shown.append(self.guided)
+            titles.append(f"taught {self.guided.layer + 1}.{self.guided.heads[0] + 1}")  # layer and head
+        if not self._pictures:  # words do not change
+            self._pictures = [Picture(o.source.word_texts, o.target.word_texts, titles) for o in snapshot.observations]
+        maps = [word_maps(o) for o in snapshot.observations]
+        return [
+            picture.draw(torch.stack([read(words, heads) for heads in shown]))
+            for picture, words in zip(self._pictures, maps, strict=True)
+        ]

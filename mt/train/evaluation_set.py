@@ -1,0 +1,39 @@
+"""The set that a run's model is scored on: files that are named, or the test set of the run."""
+
+from pathlib import Path
+
+from mt.checkpoint.model_folder import find_run, languages
+from mt.config import DataConfig
+from mt.config.from_json import from_plain
+from mt.data.corpus.pair import Pair
+from mt.data.corpus.readers import read_pairs
+from mt.data.prepare import read_corpus
+from mt.errors import CheckpointError, ConfigError
+from mt.train.run_folder import read_config
+
+
+def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tuple[list[Pair], str | None]:
+    """The pairs to score a model on, and the language of their target side.
+
+    Args: files: the test set; None: that of the model's run. tgt: the language where no model gives one.
+    Raises: ConfigError: when there is no test set; DataError: when it cannot be read; CheckpointError: when there is no
+    such model.
+    """
+    try:
+        folder = find_run(model)
+    except CheckpointError:
+        if model is not None or not files:
+            raise
+        folder = None  # files need no run: the translations of another system can be scored on them
+    if files:
+        named = model or folder
+        src, own = languages(named) if named is not None else (None, None)
+        return list(read_pairs(files, src, tgt or own)), tgt or own
+    if folder is None:
+        raise ConfigError("this model lies in no run folder, so it has no test set; name one with --test a.en a.de.")
+    saved = read_config(folder / "config.yaml")
+    data = from_plain(DataConfig, saved.get("data"), f"{folder}/config.yaml: `data`")
+    corpus = read_corpus(data)
+    if not corpus.test:
+        raise ConfigError(f"{folder} was given no test set; name one with --test a.{corpus.src} a.{corpus.tgt}.")
+    return corpus.test, corpus.tgt

@@ -1,0 +1,61 @@
+"""The model card: what a stranger should know before using a model, written from the run."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from mt.text.metrics import Score
+
+
+def model_card(facts: dict[str, Any], scores: Sequence[Score], test_name: str) -> str:
+    """Markdown with the front matter that model hubs read.
+
+    Args: facts: the run's manifest; scores: of the test set, empty where there was none.
+    """
+    src, tgt = facts["src"], facts["tgt"]
+    rows = "\n".join(f"| {s.name} | {s.value:.2f} | {_interval(s)} | `{s.signature}` |" for s in scores)
+    table = f"| score | value | 95 % interval | signature |\n|---|---|---|---|\n{rows}" if scores else "No test set."
+    data, pieces = facts["data"], facts["tokenizer"]
+    return f"""---
+language: [{json.dumps(src)}, {json.dumps(tgt)}]
+pipeline_tag: translation
+library_name: mt
+metrics: [bleu, chrf]
+---
+
+# {src} to {tgt}: {facts["name"]}
+
+An encoder-decoder Transformer of {facts["parameters"]:,} parameters, trained on {data["train"]:,} sentence pairs
+({data["name"]}, licence: {data["licence"]}).
+
+## Scores on {test_name}
+
+{table}
+
+## Use
+
+```
+mt translate THIS_FOLDER < input.{src} > output.{tgt}
+```
+
+```python
+import mt
+mt.load("THIS_FOLDER").translate(["..."])
+```
+
+## Made by
+
+- vocabulary: {pieces["kind"]}, {pieces["pieces"]:,} pieces, sha256 {pieces["sha256"]}
+- updates: {facts["steps"]:,}, {facts["tgt_tokens"]:,} target tokens, {facts["minutes"]:.1f} minutes
+- training text: sha256 {data["fingerprint"]}
+- seed: {facts["seed"]}
+
+## Limits
+
+The model knows the kind of text that it was trained on and no other: expect worse on longer sentences, other domains
+and names it never saw. It can leave out or invent meaning; have a person check what matters.
+"""
+
+
+def _interval(score: Score) -> str:
+    return "" if score.confidence is None else f"± {score.confidence:.2f}"

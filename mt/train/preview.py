@@ -1,0 +1,112 @@
+"""What a run would do, before it does it: the dry run's page."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from mt.compute.device import pick_precision
+from mt.config import BatchConfig, OptimConfig, TrainConfig
+from mt.data.batching import BatchStream, TokenizedCorpus
+from mt.errors import counted
+from mt.log import duration
+from mt.nn.transformer import Transformer, count_parameters
+from mt.text.tokenizer import Tokenizer
+from mt.train.gradients import EagerGradients
+from mt.train.objective import TranslationLoss
+from mt.train.optim import make_optimizer
+from mt.train.step import Updater
+
+BINS = (5, 10, 15, 20, 30, 40, 60, 80, 120, 180, 256)
+TIMED_STEPS = 3
+BAR = 40
+
+
+def histogram(lengths: Sequence[int]) -> str:
+    """How many sentences have up to so many pieces, as bars."""
+    tops = [*BINS, max(max(lengths), BINS[-1] + 1)]
+    counts = Counter(next(top for top in tops if length <= top) for length in lengths)
+    most = max(counts.values())
+    bars = {top: "#" * round(BAR * counts[top] / most) for top in tops if counts[top]}
+    return "\n".join(f"  <= {top:>5,}  {counts[top]:>9,}  {bar}" for top, bar in bars.items())
+
+
+def examples(corpus: TokenizedCorpus, number: int = 3) -> str:
+    """Some pairs as the model sees them, spread over the corpus."""
+    tokenizer = corpus.tokenizer
+    chosen = range(0, len(corpus), max(1, len(corpus) // number))[:number]
+    return "\n\n".join(
+        f"  {' '.join(tokenizer.pieces_source(corpus.source[i]))}\n"
+        f"  {' '.join(tokenizer.pieces_target(corpus.target[i]))}"
+        for i in chosen
+    )
+
+
+def unknown_rate(corpus: TokenizedCorpus, tokenizer: Tokenizer) -> float:
+    """The share of pieces that the tokenizer does not know."""
+    unknown = corpus.source.count_piece(tokenizer.unk) + corpus.target.count_piece(tokenizer.unk)
+    return unknown / (corpus.num_source_rows + corpus.num_target_rows - len(corpus))
+
+
+def memory_estimate(parameters: int) -> float:
+    """Bytes that weights, gradients and the optimiser's two moments take, in 32 bits; activations come on top."""
+    return 4.0 * 4 * parameters
+
+
+def seconds_per_step(model: Transformer, corpus: TokenizedCorpus, batch: BatchConfig, train: TrainConfig) -> float:
+    """The time of one update, measured on the first batches. The model's weights change: it is not for use."""
+    device = next(model.parameters()).device
+    precision = pick_precision(train.precision, device)
+    objective = TranslationLoss(model, precision=precision, smoothing=0.1)
+    updater = Updater(EagerGradients(objective), make_optimizer(model, OptimConfig()), clip_norm=1.0)
+    stream = BatchStream(corpus, batch, seed=train.seed)
+    times = []
+    for _ in range(TIMED_STEPS):
+        started = time.perf_counter()
+        updater([next(stream) for _ in range(batch.accumulate)], lr=1e-6).read()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def preview(
+    corpus: TokenizedCorpus, refusals: dict[str, int], model: Transformer, batch: BatchConfig, train: TrainConfig
+) -> str:
+    """The page: counts, examples, lengths, losses by length and by vocabulary, size, memory, time."""
+    parameters = count_parameters(model)
+    tokens = corpus.num_target_rows
+    steps = max(1.0, max(tokens, corpus.num_source_rows) / (batch.budget * batch.accumulate))
+    seconds = seconds_per_step(model, corpus, batch, train)
+    limits = {
+        "steps": None if train.steps is None else train.steps * seconds,
+        "epochs": None if train.epochs is None else train.epochs * steps * seconds,
+        "minutes": None if train.minutes is None else train.minutes * 60,
+    }
+    given = {name: limit for name, limit in limits.items() if limit is not None}
+    ends = min(given, key=lambda name: given[name]) if given else None
+    total = f"about {duration(given[ends])} to the limit of {ends}" if ends else "no limit but patience"
+    device = next(model.parameters()).device
+    lengths = np.maximum(corpus.source.lengths(), corpus.target.lengths() + 1).tolist()
+    return f"""\
+training pairs   {len(corpus):,} used; read {refusals.get("read", 0):,}, refused {_refused(refusals)}
+too long         {corpus.num_too_long:,} pairs of more than {batch.max_length} pieces on a side are left out
+tokens           {corpus.num_source_rows:,} source and {tokens:,} target an epoch, end marks included
+unknown pieces   {unknown_rate(corpus, corpus.tokenizer):.4%}
+vocabulary       {corpus.tokenizer.tgt_size:,} pieces{"" if corpus.tokenizer.joint else " (target)"}
+model            {parameters:,} parameters, {memory_estimate(parameters) / 2**20:,.0f} MiB with gradients and moments
+device           {device}, {pick_precision(train.precision, device).value}, {counted(torch.get_num_threads(), "thread")}
+time             about {steps:,.0f} steps an epoch, {seconds:.2f} s a step; {total}
+
+lengths in pieces, the longer side of a pair:
+{histogram(lengths)}
+
+examples:
+
+{examples(corpus)}
+"""
+
+
+def _refused(refusals: dict[str, int]) -> str:
+    named = [f"{n:,} {name}" for name, n in refusals.items() if n and name not in ("read", "kept")]
+    return ", ".join(named) or "none"

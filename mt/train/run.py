@@ -1,0 +1,185 @@
+"""One run, once its parts exist: resume, train, choose the weights, write the model folder, score the test set."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mt.alignment.aligner import FILE as CHOICE
+from mt.checkpoint import Checkpoint, average, load_into, require_space, write_folder
+from mt.checkpoint.model_folder import CARD, WEIGHTS
+from mt.data.prepare import PreparedData
+from mt.decode.translator import Translator
+from mt.errors import CheckpointError, counted
+from mt.evaluate import Report, evaluate
+from mt.log import Metrics, Progress, logger
+from mt.nn.transformer import Transformer
+from mt.train.bad_batches import dump_batch
+from mt.train.model_card import model_card
+from mt.train.run_folder import RunFolder
+from mt.train.state import TrainState
+from mt.train.step import Update
+from mt.train.trainer import Outputs, Trainer
+from mt.train.validate import Validation
+
+SAMPLES = 5
+SHELL_SIGNS = frozenset("'\"$`\\!")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is made of. Every process of a group has one; the main process alone logs and writes."""
+
+    trainer: Trainer
+    translator: Translator  # of the trainer's model, as it is handed on
+    prepared: PreparedData
+    folder: RunFolder
+    facts: dict[str, Any]  # for the manifest and the model card
+
+    def complete(self, command: list[str]) -> float:
+        """Train to the end, from the last checkpoint if there is one; returns the best score on dev."""
+        trainer, group = self.trainer, self.trainer.group
+        announce(self.facts, trainer)
+        last = self.last_checkpoint()
+        if last is not None:
+            trainer.resume(last)
+            if group.from_main(self.report_finished):
+                return trainer.state.best_score or 0.0
+            logger.info(f"going on from step {last.step:,} ({last.path})")
+        if group.is_main:
+            require_space(self.folder.checkpoints, checkpoint_bytes(trainer))
+            self.folder.write_manifest(self.facts, command)
+            self.train()
+            if trainer.train.minutes is not None and (missed := trainer.neighbours.report()):
+                logger.info(missed)
+        else:
+            trainer.fit()
+        group.from_main(self.finish)
+        return trainer.state.best_score or 0.0
+
+    def last_checkpoint(self) -> Checkpoint | None:
+        """The one to resume, which the main process chooses.
+
+        Raises: CheckpointError: when none of them can be read; DataError: when the text is another one.
+        """
+        folder = self.folder
+
+        def choose() -> tuple[str, int, float | None] | None:
+            last = self.trainer.checkpoints.latest()
+            if last is not None:
+                folder.check_text(self.facts)
+                self.trainer.saver.complete_save(last.path)
+                return str(last.path), last.step, last.score
+            if any(folder.checkpoints.glob("step-*")):
+                raise CheckpointError(
+                    f"no checkpoint in {folder.checkpoints} can be read; mend that, or move them away to begin anew."
+                )
+            return None
+
+        chosen = self.trainer.group.from_main(choose)
+        return Checkpoint(Path(chosen[0]), chosen[1], chosen[2]) if chosen is not None else None
+
+    def report_finished(self) -> bool:
+        """Whether there is nothing left to do, which is then reported."""
+        state = self.trainer.state
+        over = state.finished is not None and self.folder.handed_on(state.step)
+        if over:
+            print(self.folder.report_finished(state))
+        return over
+
+    def train(self) -> None:
+        """On the main process: with metrics, samples and a progress line."""
+        trainer, folder = self.trainer, self.folder
+        with Metrics(folder.path, step=trainer.state.step) as metrics, Progress() as progress:
+
+            def on_validation(validation: Validation, state: TrainState) -> None:
+                folder.write_samples(validation, state)
+                rows = list(zip(validation.sources, validation.references, validation.hypotheses, strict=True))
+                text = "\n\n".join(f"{s}\n\n- {r}\n- **{h}**" for s, r, h in rows[:SAMPLES])
+                metrics.text("samples", state.step, text)
+                if validation.attention is not None and trainer.validator.attention is not None:
+                    pictures = partial(trainer.validator.attention.pictures, validation.attention)
+                    metrics.images("attention", state.step, pictures)
+
+            def on_bad_update(step: int, reason: str, update: Update, indices: Sequence[int]) -> None:
+                pairs = trainer.stream.corpus.pairs
+                dump_batch(folder.bad_batches, step, reason, update, [pairs[i] for i in indices])
+
+            trainer.fit(Outputs(metrics, progress, on_validation, on_bad_update))
+
+    def finish(self) -> None:
+        """Choose the weights, write the model folder, score the test set, print what to type next."""
+        trainer, corpus, translator = self.trainer, self.prepared.corpus, self.translator
+        choose_weights(trainer)
+        report = None
+        if corpus.test:
+            sentences = counted(len(corpus.test), "sentence")
+            logger.info(f"translating the test set ({sentences}, beam {translator.section.beam})")
+            sources, references = [p.src for p in corpus.test], [p.tgt for p in corpus.test]
+            report = evaluate("test", translator.translate, sources, references, tgt=corpus.tgt)
+            report.write(self.folder.evaluation)
+        state = trainer.state
+        facts = {"steps": state.step, "tgt_tokens": state.tgt_tokens, "minutes": state.seconds / 60}
+        card = model_card({**self.facts, **facts}, report.scores if report else [], f"the test set of {corpus.name}")
+        weights = {name: p.detach().cpu().contiguous() for name, p in trainer.model.named_parameters()}
+        files = {**trainer.saver.files, WEIGHTS: weights, CARD: card.encode()}
+        write_folder(self.folder.model, files, meta={"step": state.step}, free={CARD, CHOICE}, replace=True)
+        conclude(self.prepared, state, self.folder, report)
+
+
+def checkpoint_bytes(trainer: Trainer) -> int:
+    """The approximate size of a checkpoint: the weights, two moments, and their EMA if there is one."""
+    weights = sum(p.numel() * p.element_size() for p in trainer.model.parameters())
+    return weights * (3 if trainer.updater.ema is None else 4)
+
+
+def announce(facts: dict[str, Any], trainer: Trainer) -> None:
+    """Log, in one line, what will be trained."""
+    data, pieces, device = facts["data"], facts["tokenizer"]["pieces"], trainer.updater.device
+    processes = trainer.group.world
+    where = f"{processes} processes ({device.type})" if processes > 1 else f"{device}"
+    logger.info(
+        f"{facts['src']} to {facts['tgt']}: {data['train']:,} pairs, {data['tgt_tokens']:,} target tokens an epoch, "
+        f"{pieces:,} pieces; {facts['parameters']:,} parameters on {where} in {facts['precision']}, "
+        f"{counted(torch.get_num_threads(), 'thread')}"
+    )
+
+
+def choose_weights(trainer: Trainer) -> None:
+    """Load the best checkpoint, or the mean of the best ones where that is better on dev."""
+    model, checkpoints, train = trainer.model, trainer.checkpoints, trainer.train
+    best = checkpoints.best()
+    assert best is not None, "a run that ends has validated, and saved, at its last step"
+    load_weights(model, best)
+    ranked = checkpoints.ranked()[: train.average]
+    if len(ranked) > 1:
+        load_into(model, average(ranked), where="the mean of the best checkpoints")
+        score = trainer.validator(model).score(train.watch)
+        better = best.score is None or score >= best.score
+        if not better:
+            load_weights(model, best)
+        logger.info(
+            f"the mean of the {len(ranked)} best checkpoints has dev {train.watch.value} {abs(score):.2f}, "
+            f"the best alone {abs(best.score or 0):.2f}: taking the {'mean' if better else 'best'}"
+        )
+
+
+def load_weights(model: Transformer, checkpoint: Checkpoint) -> None:
+    load_into(model, checkpoint.ema() or checkpoint.model(), where=str(checkpoint.path))
+
+
+def conclude(prepared: PreparedData, state: TrainState, folder: RunFolder, report: Report | None) -> None:
+    """Print the result."""
+    print(f"\nTrained {counted(state.step, 'update')} in {state.seconds / 60:.1f} minutes ({state.finished}).")
+    if report is not None:
+        print(f"\nTest set of {prepared.corpus.name}, {counted(len(report.references), 'sentence')}:\n{report.table()}")
+        print(f"\n{report.samples(SAMPLES)}")
+    sources = [pair.src for pair in prepared.corpus.dev]
+    short = [text for text in sources if 5 <= len(text.split()) <= 12 and text.isprintable()] or ["Some text."]
+    chosen = min(
+        short, key=lambda text: not SHELL_SIGNS.isdisjoint(text)
+    )  # the first without such characters, if there is one
+    print(f"\nThe model is in {folder.model}. Next:\n\n{folder.commands(chosen, tested=report is not None)}")

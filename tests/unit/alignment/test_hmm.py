@@ -1,0 +1,125 @@
+"""Two hidden Markov models that agree: against all alignments written out, and texts small enough to see through."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mt.alignment.heads import hard_links, joint_links, turned
+from mt.alignment.hmm import BY_NONE, FARTHEST, Direction, HmmAligner, forward_backward
+
+HOUSES = ["das haus", "das buch", "ein buch", "ein haus", "das kleine haus"]
+ENGLISH = ["the house", "the book", "a book", "a house", "the small house"]
+
+
+def written_out(words, alone, steps):
+    """Posteriors and expected steps of one pair, from every way to make its words."""
+    length, places = words.shape
+    posteriors, moves, total = np.zeros((length, places + 1)), np.zeros((places + 1, places)), 0.0
+    for makers in product(range(places + 1), repeat=length):
+        # a first word that none made waits at some place
+        for start in range(places) if makers[0] == places else [makers[0]]:
+            chance, at, taken = steps[0, start], start, [(0, start)]
+            for j, maker in enumerate(makers):
+                if maker == places:
+                    chance *= BY_NONE * alone[j]
+                    continue
+                chance *= (1 - BY_NONE) * words[j, maker]
+                if j:
+                    chance *= steps[at + 1, maker]
+                    taken.append((at + 1, maker))
+                at = maker
+            total += chance
+            for j, maker in enumerate(makers):
+                posteriors[j, maker] += chance
+            for step in taken:
+                moves[step] += chance
+    return posteriors / total, moves / total
+
+
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(0, 99))
+def test_posteriors_are_those_of_all_alignments_written_out(places, length, seed):
+    random = np.random.default_rng(seed)
+    words, alone = random.uniform(0.01, 1, (2, length, places)), random.uniform(0.01, 1, (2, length))
+    steps = random.dirichlet(np.ones(places), places + 1)
+    posteriors, moves = forward_backward(words, alone, steps)
+    expected = [written_out(w, a, steps) for w, a in zip(words, alone, strict=True)]
+    np.testing.assert_allclose(posteriors, [one for one, _ in expected], atol=1e-12)
+    np.testing.assert_allclose(moves, sum(one for _, one in expected), atol=1e-12)
+
+
+def test_where_every_jump_is_as_likely_a_word_is_made_by_itself():
+    words, alone = np.array([[[0.5, 0.25], [0.1, 0.3]]]), np.array([[0.5, 0.2]])
+    made, _ = Direction(np.ones(1), np.ones(1)).believe(words, alone)
+    # 0.8 / 2 * (0.5, 0.25) and 0.2 * 0.5 are (0.2, 0.1, 0.1); 0.4 * (0.1, 0.3) and 0.2 * 0.2 are (0.04, 0.12, 0.04)
+    np.testing.assert_allclose(made, [[[0.5, 0.25, 0.25], [0.2, 0.6, 0.2]]])
+    jumping, _ = Direction(np.ones(1), np.ones(1), np.ones(2 * FARTHEST + 1)).believe(words, alone)
+    np.testing.assert_allclose(jumping, made)
+
+
+def test_jumps_are_counted_by_their_length():
+    words = np.full((1, 3, 3), 1e-9)
+    words[0, [0, 1, 2], [2, 0, 1]] = 1  # from the begin to the third word, then two back, then one on
+    _, jumps = Direction(np.ones(1), np.ones(1), np.ones(2 * FARTHEST + 1)).believe(words, np.full((1, 3), 1e-9))
+    assert jumps[[FARTHEST - 2, FARTHEST + 1, FARTHEST + 3]] == pytest.approx([1, 1, 1], abs=1e-6)
+    assert jumps.sum() == pytest.approx(3, abs=1e-6)
+
+
+def links(aligner, sources, targets):
+    return [joint_links(there, back, 0.5) for there, back in aligner.weights(sources, targets)]
+
+
+def test_words_that_stand_together_in_several_pairs_are_linked():
+    aligner = HmmAligner(HOUSES, ENGLISH)
+    assert links(aligner, HOUSES, ENGLISH) == [{(i, i) for i in range(len(line.split()))} for line in HOUSES]
+
+
+def test_words_that_turn_round_are_followed():
+    numbers = [np.random.default_rng(n).choice(20, 5, replace=False) for n in range(60)]
+    sources = [" ".join(f"s{n}" for n in some) for some in numbers]
+    targets = [" ".join(f"t{n}" for n in some[::-1]) for some in numbers]
+    for there, back in HmmAligner(sources, targets).weights(sources, targets):
+        assert hard_links(there, 0.5) == turned(hard_links(back, 0.5)) == {(i, 4 - i) for i in range(5)}
+
+
+def test_a_word_without_a_partner_is_left_alone():
+    sources = [f"{a} {b}" for a, b in product("abcdef", repeat=2) if a != b]
+    targets = [f"{line.upper()} ." for line in sources]
+    aligner = HmmAligner(sources, targets)
+    assert links(aligner, sources, targets) == [{(0, 0), (1, 1)}] * len(sources)
+
+
+def test_other_text_empty_lines_and_unknown_words():
+    aligner = HmmAligner([*HOUSES, ""], [*ENGLISH, ""])
+    sources, targets = ["", "das haus", "ein auto", "das"], ["a", "", "a car", "the the the"]
+    found = list(aligner.weights(sources, targets))
+    assert [tuple(way.shape) for pair in found for way in pair] == [
+        (1, 1), (0, 2), (0, 3), (2, 1), (2, 3), (2, 3), (3, 2), (1, 4)
+    ]  # fmt: skip
+    assert joint_links(*found[2], 0.5) == {(0, 0), (1, 1)}
+    for there, back in found[2:]:
+        for way in (there, back):
+            np.testing.assert_allclose(way.sum(1), 1, atol=1e-6)
+
+
+@given(st.permutations(range(len(HOUSES))))
+def test_the_order_of_pairs_does_not_matter(order):
+    aligner, other = HmmAligner(HOUSES, ENGLISH), HmmAligner([HOUSES[i] for i in order], [ENGLISH[i] for i in order])
+    for ours, theirs in zip(aligner.weights(HOUSES, ENGLISH), other.weights(HOUSES, ENGLISH), strict=True):
+        for way, same in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(way, same, atol=1e-6)
+
+
+def test_nothing_to_learn_from():
+    assert [tuple(there.shape) for there, _ in HmmAligner([], []).weights(["a b"], ["c"])] == [(1, 3)]
+
+
+def test_what_is_believed_at_first_is_what_is_counted_first():
+    # each word stands once, so that only what is given says which belong together, and in which order
+    crossed = torch.tensor([[0.1, 0.9, 0.0], [0.9, 0.1, 0.0]])
+    aligner = HmmAligner(["a b"], ["x y"], [(crossed, crossed)])
+    assert links(aligner, ["a b"], ["x y"]) == [{(0, 1), (1, 0)}]
+    assert links(HmmAligner(["a b"], ["x y"]), ["a b"], ["x y"]) != [{(0, 1), (1, 0)}]

@@ -1,0 +1,159 @@
+"""What a process knows of its machine; the system's files are made by hand."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mt.compute import host
+from mt.compute.host import ProcessorMeter, ProcessorTime, choose_waiting, processors
+
+VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+
+
+def clean(**more: str) -> dict[str, str]:
+    return {**{k: v for k, v in os.environ.items() if k not in VARIABLES}, **more}
+
+
+def seen_by_openmp(code: str, env: dict[str, str]) -> str:
+    """What OpenMP says, when torch loads it, of how its threads wait."""
+    told = subprocess.run(
+        [sys.executable, "-c", code], env={**env, "OMP_DISPLAY_ENV": "verbose"}, capture_output=True, text=True
+    )
+    assert told.returncode == 0, told.stderr
+    return told.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="GNU's OpenMP comes with torch on Linux")
+class TestWaiting:
+    @pytest.mark.parametrize(
+        "entry",
+        [
+            "from mt.cli.main import main; main(['doctor', '--json'])",
+            "import mt\ntry: mt.load('no such model')\nexcept mt.errors.MtError: pass",
+        ],
+    )
+    def test_it_is_chosen_before_torch_loads_openmp(self, entry):
+        wanted = host.WAITING["GOMP_SPINCOUNT"]
+        assert f"GOMP_SPINCOUNT = '{wanted}'" in seen_by_openmp(entry, clean())
+
+    def test_what_the_user_chose_stays(self):
+        code = "from mt.compute.host import choose_waiting; choose_waiting(); import torch"
+        assert "GOMP_SPINCOUNT = '77'" in seen_by_openmp(code, clean(GOMP_SPINCOUNT="77"))
+        assert "OMP_WAIT_POLICY = 'PASSIVE'" in seen_by_openmp(code, clean(OMP_WAIT_POLICY="passive"))
+        assert "GOMP_SPINCOUNT = '0'" in seen_by_openmp(code, clean(OMP_WAIT_POLICY="passive"))
+
+    @pytest.mark.parametrize("chosen", VARIABLES)
+    def test_one_variable_of_the_users_leaves_all_alone(self, monkeypatch, chosen):
+        monkeypatch.setattr(os, "environ", {chosen: "77"})
+        monkeypatch.delitem(sys.modules, "torch", raising=False)
+        choose_waiting()
+        assert os.environ == {chosen: "77"}
+
+    def test_after_torch_it_is_too_late_and_nothing_is_set(self, monkeypatch):
+        monkeypatch.setattr(os, "environ", {})
+        monkeypatch.setitem(sys.modules, "torch", sys)
+        choose_waiting()
+        assert not os.environ
+
+
+class TestProcessors:
+    @pytest.fixture(autouse=True)
+    def eight(self, monkeypatch):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+
+    def system(self, root, group: str, **files: str):
+        files = {
+            "proc/self/cgroup": group,
+            **{name.replace("__", "/").replace("_DOT_", "."): t for name, t in files.items()},
+        }
+        for name, text in files.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+        return root
+
+    @pytest.mark.parametrize(
+        ("quota", "wanted"),
+        [
+            ("max 100000", 8),
+            ("150000 100000", 2),
+            ("50000 100000", 1),
+            ("400000 100000", 4),
+            ("1600000 100000", 8),
+            ("", 8),
+        ],
+    )
+    def test_the_quota_of_a_container_counts(self, tmp_path, quota, wanted):
+        root = self.system(tmp_path, "0::/\n", sys__fs__cgroup__cpu_DOT_max=quota)
+        assert processors(root) == wanted
+
+    def test_the_smallest_quota_on_the_way_up_counts(self, tmp_path):
+        root = self.system(
+            tmp_path, "0::/a/b\n",
+            sys__fs__cgroup__a__cpu_DOT_max="200000 100000", sys__fs__cgroup__a__b__cpu_DOT_max="300000 100000",
+        )  # fmt: skip
+        assert processors(root) == 2
+
+    def test_version_1(self, tmp_path):
+        files = {
+            "sys__fs__cgroup__cpu__cpu_DOT_cfs_quota_us": "250000\n",
+            "sys__fs__cgroup__cpu__cpu_DOT_cfs_period_us": "100000\n",
+        }
+        assert processors(self.system(tmp_path, "4:memory:/x\n3:cpu,cpuacct:/docker/abc\n", **files)) == 3
+
+    def test_version_1_without_a_quota(self, tmp_path):
+        files = {
+            "sys__fs__cgroup__cpu__cpu_DOT_cfs_quota_us": "-1\n",
+            "sys__fs__cgroup__cpu__cpu_DOT_cfs_period_us": "100000\n",
+        }
+        assert processors(self.system(tmp_path, "3:cpu:/\n", **files)) == 8
+
+    def test_without_control_groups_or_affinity_the_count_stands(self, tmp_path, monkeypatch):
+        assert processors(tmp_path) == 8
+        monkeypatch.delattr(os, "sched_getaffinity")  # macOS and Windows have none
+        monkeypatch.setattr(os, "cpu_count", lambda: 5)
+        assert processors(tmp_path) == 5
+
+
+class TestProcessorTime:
+    def test_contended_when_a_quarter_of_what_was_asked_for_is_missing(self):
+        assert ProcessorTime(wall=10, used=10, waited=5.7).contended
+        assert not ProcessorTime(wall=10, used=16.5, waited=0.3).contended
+        assert not ProcessorTime(wall=10, used=0, waited=0).contended
+
+    def test_a_quiet_machine_saves_the_waits_but_not_the_work(self):
+        assert ProcessorTime(wall=10, used=8, waited=4).quiet(2) == 6
+        assert ProcessorTime(wall=10, used=10, waited=6).quiet(2) == 5
+        assert ProcessorTime(wall=10, used=10, waited=0).quiet(1) == 10
+
+
+class TestMeter:
+    def write(self, tasks, **waits: str):
+        for name, text in waits.items():
+            (tasks / name[1:]).mkdir(exist_ok=True)
+            (tasks / name[1:] / "schedstat").write_text(text)
+
+    def test_waits_of_all_threads_are_added_up_since_it_began(self, tmp_path):
+        self.write(tmp_path, t1="5 1000000000 9\n", t2="5 500000000 9\n")
+        meter = ProcessorMeter(tmp_path)
+        self.write(tmp_path, t1="5 3000000000 9\n", t3="5 250000000 9\n")
+        assert meter.read().waited == pytest.approx(2.25)
+
+    def test_a_thread_that_ends_takes_nothing_away(self, tmp_path):
+        self.write(tmp_path, t1="5 1000000000 9\n", t2="5 0 9\n")
+        meter = ProcessorMeter(tmp_path)
+        self.write(tmp_path, t2="5 1000000000 9\n")
+        assert meter.read().waited == pytest.approx(1)
+        (tmp_path / "2" / "schedstat").unlink()
+        assert meter.read().waited == pytest.approx(1)
+
+    def test_where_the_system_does_not_tell_there_is_nothing_to_read(self, tmp_path):
+        assert ProcessorMeter(tmp_path / "missing").read() is None
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="Linux counts how long threads wait")
+    def test_this_process_uses_the_time_that_it_uses(self):
+        meter = ProcessorMeter()
+        sum(range(10**6))
+        found = meter.read()
+        assert found.used > 0 and found.wall > 0 and found.waited >= 0

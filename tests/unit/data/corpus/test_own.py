@@ -1,0 +1,112 @@
+"""A corpus from files of one's own."""
+
+import pytest
+from toy import number_pairs
+
+from mt.config import DataConfig
+from mt.data.corpus.own import check_files, read_own
+from mt.data.corpus.readers import name_of
+from mt.errors import DataError
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for seed, (name, count) in enumerate({"train": 100, "dev": 5, "test": 6}.items()):
+        pairs = number_pairs(count, seed)
+        (tmp_path / f"{name}.en").write_text("".join(f"{p.src}\n" for p in pairs), encoding="utf-8")
+        (tmp_path / f"{name}.de").write_text("".join(f"{p.tgt}\n" for p in pairs), encoding="utf-8")
+        (tmp_path / f"{name}.tsv").write_text("".join(f"{p.src}\t{p.tgt}\n" for p in pairs), encoding="utf-8")
+    return tmp_path
+
+
+def both(name):
+    return [f"{name}.en", f"{name}.de"]
+
+
+def test_three_sets_are_read_as_they_are(files):
+    corpus = read_own(DataConfig(train=both("train"), dev=both("dev"), test=["test.tsv"]))
+    assert (len(corpus.train), len(corpus.dev), len(corpus.test)) == (100, 5, 6)
+    assert [p.src for p in corpus.dev] == [p.src for p in number_pairs(5, 1)]
+    assert (corpus.src, corpus.tgt, corpus.name) == ("en", "de", "train")
+
+
+def test_without_a_dev_set_a_tenth_is_held_out_that_training_never_sees(files):
+    corpus = read_own(DataConfig(train=both("train")))
+    assert len(corpus.dev) == 10 and corpus.test == []
+    assert not {p.src for p in corpus.dev} & {p.src for p in corpus.train}
+    assert not {p.tgt for p in corpus.dev} & {p.tgt for p in corpus.train}
+    assert read_own(DataConfig(train=both("train"))).dev == corpus.dev
+
+
+@pytest.mark.parametrize(
+    ("train", "given", "expected"),
+    [(both("train"), {}, ("en", "de")), (["train.tsv"], {}, ("src", "tgt")),
+     (["train.tsv"], {"src": "sv", "tgt": "fi"}, ("sv", "fi")), (both("train"), {"tgt": "gsw"}, ("en", "gsw"))],
+)  # fmt: skip
+def test_languages_are_given_or_told_by_the_names(files, train, given, expected):
+    corpus = read_own(DataConfig(train=train, dev=both("dev"), **given))
+    assert (corpus.src, corpus.tgt) == expected
+
+
+@pytest.mark.parametrize("lines", [["one\teins"], ["one\teins", "one\tein", "one\teine"]])
+def test_too_little_to_hold_out(files, lines):
+    (files / "few.tsv").write_text("\n".join(lines))
+    pairs = "1 pair" if len(lines) == 1 else "3 pairs"
+    with pytest.raises(DataError, match=rf"^few.tsv: of its {pairs} too few .* name one with `data.dev`\.$"):
+        read_own(DataConfig(train=["few.tsv"]))
+
+
+def test_faults_of_files_come_through(files):
+    with pytest.raises(DataError, match=r"has 100 lines but `dev.de` has 5"):
+        read_own(DataConfig(train=["train.en", "dev.de"]))
+    with pytest.raises(DataError, match=r"`dve.en` does not exist"):
+        read_own(DataConfig(train=both("train"), dev=["dve.en", "dev.de"]))
+
+
+def test_names_are_checked_before_anything_is_read(files):
+    (files / "train.en").write_bytes(b"\xff")
+    check_files(DataConfig(train=both("train"), dev=["dev.tsv"], test=["hub:owner/name"]))
+    with pytest.raises(DataError, match=r"^`tset.de` does not exist: did you mean `test.de`\?$"):
+        read_own(DataConfig(train=both("train"), test=["test.en", "tset.de"]))
+    with pytest.raises(DataError, match=r"^`dev.en` has no partner"):
+        read_own(DataConfig(train=both("train"), dev=["dev.tsv", "dev.en"]))
+
+
+def test_names_that_say_the_opposite_and_one_file_for_both_sides_are_refused(files):
+    with pytest.raises(DataError, match=r"^the file names say en to de, but .* say the opposite: swap the files\.$"):
+        read_own(DataConfig(train=both("train"), src="de", tgt="en"))
+    with pytest.raises(DataError, match=r"^`train.en` is named as both source and target: name the file of each"):
+        read_own(DataConfig(train=["train.tsv", "train.en", "./train.en"]))
+    with pytest.raises(DataError, match=r"^`dev.en` is named as both source and target"):
+        read_own(DataConfig(train=both("train"), dev=["dev.en", "dev.en"]))
+
+
+def test_languages_that_nobody_tells_are_asked_for(files, caplog):
+    read_own(DataConfig(train=both("train"), dev=both("dev")))
+    assert "languages" not in caplog.text
+    read_own(DataConfig(train=["train.tsv"], dev=both("dev")))
+    assert "the languages are not known from the file names; set `data.src` and `data.tgt`" in caplog.text
+
+
+def test_pairs_that_training_knows_are_counted(files, caplog):
+    (files / "new.tsv").write_text("new\tneu\n")
+    read_own(DataConfig(train=both("train"), dev=["new.tsv"]))
+    assert "the training text holds" not in caplog.text
+    rows = (files / "train.tsv").read_text().split("\n")
+    (files / "known.tsv").write_text(f"{rows[3].upper()}\n{rows[7]}!\nnew\tneu\n")
+    read_own(DataConfig(train=both("train"), dev=["new.tsv"], test=["known.tsv"]))
+    assert "the training text holds 2 test pairs, too; scores on them measure memory" in caplog.text
+
+
+def test_relatives_of_a_dev_set_that_is_held_out_are_counted(files, caplog):
+    (files / "twice.tsv").write_text("".join(f"{n}\t{n}x\n{n}\t{n}y\n" for n in range(50)))
+    with caplog.at_level("INFO", logger="mt"):
+        corpus = read_own(DataConfig(train=["twice.tsv"], src="en", tgt="de"))
+    assert (len(corpus.dev), len(corpus.train)) == (10, 80)
+    assert "left out of training, for a sentence shared with the dev set: 10 pairs" in caplog.text
+
+
+def test_a_corpus_of_the_hub_is_called_after_its_data_set():
+    assert name_of("hub:Helsinki-NLP/opus-100/de-en@train") == "opus-100"
+    assert name_of("some/news.en.gz") == "news"

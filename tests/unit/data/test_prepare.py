@@ -1,0 +1,77 @@
+"""The text of a run: tokenised once, and then read from the cache."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from toy import number_pairs
+
+from mt.config import BatchConfig, CleanConfig, DataConfig, TokenizerConfig
+from mt.data import prepare as material
+from mt.data.batching import TokenizedCorpus
+from mt.data.corpus.pair import Origin, Pair
+from mt.data.prepare import prepare
+from mt.errors import DataError
+from mt.text.tokenizer import Tokenizer
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for seed, (name, count) in enumerate({"train": 60, "dev": 5, "test": 6}.items()):
+        lines = [f"{pair.src}\t{pair.tgt}\n" for pair in number_pairs(count, seed)]
+        Path(f"{name}.tsv").write_text("".join(lines), encoding="utf-8")
+    return DataConfig(train=["train.tsv"], dev=["dev.tsv"], test=["test.tsv"])
+
+
+def prepared(data):
+    pieces = TokenizerConfig(vocab_size=60, byte_fallback=False)
+    return prepare(data=data, clean=CleanConfig(), tokenizer=pieces, batch=BatchConfig(), longest=None)
+
+
+def test_a_second_start_tokenises_the_dev_set_only(data, monkeypatch):
+    first, asked = prepared(data), []
+    (table,) = Path(data.cache).glob("corpora/*/pairs.arrow")
+    encode = Tokenizer.encode_source
+    monkeypatch.setattr(Tokenizer, "encode_source", lambda self, texts: asked.append(len(texts)) or encode(self, texts))
+    second = prepared(data)
+    assert asked == [5]
+    assert list(second.train.source) == list(first.train.source) and list(second.train.pairs) == list(first.train.pairs)
+    assert second.train.fingerprint() == first.train.fingerprint()
+    assert [str(pair.origin) for pair in second.train.pairs[:2]] == ["train.tsv:1", "train.tsv:2"]
+    assert list(Path(data.cache).glob("corpora/*/pairs.arrow")) == [table]
+
+
+def test_the_pairs_are_not_kept_twice(data):
+    found = prepared(data)
+    assert (found.corpus.train, len(found.train), len(found.corpus.dev), len(found.corpus.test)) == ([], 60, 5, 6)
+
+
+def test_a_dev_set_of_sentences_too_long_for_the_model_is_refused_by_its_own_setting(data):
+    pieces = TokenizerConfig(vocab_size=60, byte_fallback=False)
+    with pytest.raises(DataError) as refused:
+        prepare(data=data, clean=CleanConfig(), tokenizer=pieces, batch=BatchConfig(), longest=2)
+    assert str(refused.value) == (
+        "none of the 5 dev pairs has at most `model.max_length` (2) pieces a side; raise that setting, or split the "
+        "text into sentences."
+    )
+
+
+def test_what_lines_usually_hold_leaves_out_the_few_longest(data, monkeypatch):
+    """Of 2,000 lines one of a thousand may be longer than usual, and one of twenty may have more sentences."""
+    found = prepared(data)
+
+    def usual(texts):
+        pairs = [Pair(text, "one", Origin("x", line)) for line, text in enumerate(texts, 1)]
+        train = TokenizedCorpus(pairs, found.tokenizer)
+        return replace(found, train=train).usual
+
+    size = len(found.tokenizer.encode_source(["one one"])[0])
+    longer, two = "one one one one", "One. Two."
+    assert usual([longer] * 2 + ["one one"] * 1998).pieces == size
+    assert usual([longer] * 3 + ["one one"] * 1997).pieces == len(found.tokenizer.encode_source([longer])[0])
+    assert usual([two] * 95 + ["one one"] * 1905).sentences == 1
+    assert usual([two] * 110 + ["one one"] * 1890).sentences == 2
+    monkeypatch.setattr(material, "COUNTED", 3)  # the first, the third, the fifth
+    assert usual(["one", two, "one", two, "one"]).sentences == 1
+    assert usual([two, "one", two, "one", two]).sentences == 2

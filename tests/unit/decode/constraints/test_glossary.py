@@ -1,0 +1,70 @@
+"""A glossary's lines, and which of its entries a sentence calls for."""
+
+import pytest
+
+from mt.decode.constraints.glossary import Entry, Glossary, parse
+from mt.errors import DataError
+
+
+def required(glossary, sentence):
+    return [entry.targets for entry in glossary.demands(sentence).required]
+
+
+def banned(glossary, sentence):
+    return [entry.targets for entry in glossary.demands(sentence).banned]
+
+
+@pytest.fixture
+def glossary(tmp_path):
+    file = tmp_path / "g.tsv"
+    file.write_text(
+        "# source\ttarget\n\nhouse\tHaus|Hauses\ngreen  house\tTreibhaus\nPolish\tPolnisch\n"
+        "house\t!Bude\n*\t!okay\n日本\tJapan\nc++\tC++\n"
+    )
+    return Glossary.read(file)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "targets"),
+    [
+        ("A house.", [("Haus", "Hauses")]), ("A HOUSE, a house", [("Haus", "Hauses")]), ("houses", []),
+        ("greenhouse", []), ("A green\t house", [("Treibhaus",)]),
+        ("A green house is a house", [("Treibhaus",), ("Haus", "Hauses")]),
+        ("polish", []), ("Polish", [("Polnisch",)]), ("POLISH", []), ("昔日本に", [("Japan",)]),
+        ("C++, not C", [("C++",)]), ("", []),
+    ],
+)  # fmt: skip
+def test_terms_are_found_as_whole_words(glossary, sentence, targets):
+    assert required(glossary, sentence) == targets
+
+
+def test_what_must_not_appear(glossary):
+    assert banned(glossary, "A house") == [("okay",), ("Bude",)]
+    assert banned(glossary, "A tree") == [("okay",)]
+
+
+def test_entries_know_their_line(glossary):
+    [entry] = glossary.demands("Polish").required
+    assert entry.where.endswith("g.tsv:5")
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("house", r"^g:7: an entry must be a source term, a tab and a target term, but is 'house'\. A target after !"),
+        ("a\tb\tc", r"^g:7: an entry must be"),
+        ("\tHaus", r"^g:7: an entry must be"),
+        ("house\t ", r"^g:7: an entry must be"),
+        ("house\tHaus||Hauses", r"^g:7: a form of the target term is empty in 'Haus\|\|Hauses'; write a word on each"),
+        ("house\t!", r"^g:7: a form of the target term is empty in '!'"),
+        ("*\tHaus", r"^g:7: \* stands for every sentence and can only ban, as in \*<TAB>!Haus\.$"),
+    ],
+)
+def test_lines_that_are_no_entries(line, sentence):
+    with pytest.raises(DataError, match=sentence):
+        parse(line, "g:7")
+
+
+def test_comments_and_empty_lines_are_nothing():
+    assert parse("# x\ty", "g:1") is None and parse("  ", "g:1") is None
+    assert parse("a  b\t! c | d ", "g:1") == Entry("a b", ("c", "d"), True, "g:1")

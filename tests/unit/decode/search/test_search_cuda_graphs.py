@@ -1,0 +1,355 @@
+"""Steps that are recorded. On a CPU a recording is played by doing the work again: all but the capture itself."""
+
+import pytest
+import torch
+from player import Player
+from searches import BOS, EOS, HOWS, PAD, V, by_beams, by_greed, drawn_batches, opinionated
+
+import mt.decode.search.cuda_graphs
+from mt.config import Precision
+from mt.decode.search.beam import beam_search
+from mt.decode.search.cuda_graphs import RecordedSteps, Shape, power_of_two
+from mt.decode.search.ensemble import Ensemble
+from mt.decode.search.settings import Search
+from mt.decode.search.transformer_stepper import CachedStepper
+
+
+@pytest.fixture
+def player(monkeypatch):
+    player = Player()
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "record", player)
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "STEPS_BEFORE", 0)
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "FEWEST_PLACES", 16)  # a room is soon too small
+    return player
+
+
+@pytest.fixture(scope="module")
+def batches():
+    return drawn_batches()
+
+
+def same(found, wanted):
+    assert [[(h.tokens, h.finished) for h in one] for one in found] == [
+        [(h.tokens, h.finished) for h in one] for one in wanted
+    ]
+    numbers = [[[h.score, *h.token_log_probs] for one in lists for h in one] for lists in (found, wanted)]
+    for ours, theirs in zip(*numbers, strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-5)
+
+
+def all_same(stepper, model, batches, how=by_beams):
+    """Every batch within one search of the stepper's, against steps of the model itself."""
+    with stepper.prepared():
+        for source in batches:
+            same(how(stepper, source), how(CachedStepper(model), source))
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"positions": "rotary", "kv_heads": 2},
+        {"positions": "learned", "norm": "post", "tying": "none"},
+        {"positions": "sinusoidal", "kv_heads": 1, "norm_kind": "rmsnorm", "activation": "swiglu"},
+    ],
+    ids=str,
+)
+def test_recorded_steps_find_what_others_find(small_model, player, batches, how, options):
+    """Sentences leave, rooms and widths change, and what one batch left is no matter to the next."""
+    model = opinionated(small_model, **options)
+    stepper = CachedStepper(model, recording=True)
+    all_same(stepper, model, [*batches, *batches[::-1]], how)
+    shapes = set(stepper._recorded.recordings)
+    assert {shape.sentences for shape in shapes} >= {1, 2, 4}
+    assert {shape.places for shape in shapes} >= ({16, 32} if how is by_greed else {32, 64})
+    assert {shape.pieces for shape in shapes} == {16, 32}
+
+
+def test_searches_compared_here_end_early_and_late(small_model, batches):
+    model = opinionated(small_model, positions="rotary", kv_heads=2)
+    for how in HOWS:
+        found = [h for source in batches for one in how(CachedStepper(model), source) for h in one]
+        assert len({len(h.tokens) for h in found}) > 4
+        assert {h.finished for h in found} == {False, True}
+
+
+def test_recordings_are_used_again_and_every_step_is_a_replay(small_model, player, batches, monkeypatch):
+    model = opinionated(small_model)
+    stepper = CachedStepper(model, recording=True)
+    steps = []
+    plain = RecordedSteps.step
+
+    def counted(self, tokens, state):
+        steps.append(len(tokens))
+        return plain(self, tokens, state)
+
+    monkeypatch.setattr(RecordedSteps, "step", counted)
+    for _ in range(2):  # in the first the room grows, and what was recorded is recorded again
+        all_same(stepper, model, batches)
+    made, taken = player.recordings, len(steps)
+    all_same(stepper, model, batches)
+    assert player.recordings == made < taken / 3
+    assert len(steps) == taken / 2 * 3 == player.replays - made  # each was tried once when it was made
+
+
+def test_a_new_search_is_of_the_weights_as_they_are(small_model, player, batches):
+    model = opinionated(small_model)
+    stepper = CachedStepper(model, recording=True)
+    for _ in range(2):
+        all_same(stepper, model, batches)
+    made, before = player.recordings, by_beams(CachedStepper(model), batches[0])
+    with torch.no_grad():
+        for n, parameter in enumerate(model.parameters()):
+            changed = parameter + 0.1 * torch.randn_like(parameter)
+            if n % 2:
+                parameter.copy_(changed)
+            else:
+                parameter.data = changed  # elsewhere in memory
+    all_same(stepper, model, batches[:1])
+    assert player.recordings <= made + 1  # translations of another length may leave another number of sentences
+    assert [h.tokens for h in before[0]] != [h.tokens for h in by_beams(CachedStepper(model), batches[0])[0]]
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("value", [float("nan"), 1e30])
+def test_rows_behind_those_of_the_batch_do_not_matter(small_model, player, batches, monkeypatch, how, value):
+    """Nor does what lies in the room before a batch."""
+    model = opinionated(small_model, positions="rotary", kv_heads=2)
+    stepper = CachedStepper(model, recording=True)
+    plain, behind = RecordedSteps.step, []
+
+    def spoil(steps, first, shape):
+        """What belongs to the sentences from this one on, but tokens and places, which are read as numbers of rows."""
+        state = steps.recordings[shape].state
+        sides = [side for layer in state.past for side in layer._buffers]
+        sides += [side for layer in state.memory for side in (layer.keys, layer.values)]
+        for side in (*sides, state.memory_bias, state.past_bias):
+            side[first:] = value
+
+    def spoilt(self, tokens, state):
+        hidden = plain(self, tokens, state).clone()
+        shape = Shape.of(state)
+        behind.append(shape.sentences - state.num_sentences)
+        spoil(self, state.num_sentences, shape)
+        return hidden
+
+    monkeypatch.setattr(RecordedSteps, "step", spoilt)
+    with stepper.prepared():
+        for source in batches:
+            same(how(stepper, source), how(CachedStepper(model), source))
+            for shape in stepper._recorded.recordings:
+                spoil(stepper._recorded, 0, shape)
+    assert max(behind) > 1
+
+
+def test_where_nothing_can_be_recorded_one_warning_says_so_and_search_goes_on(
+    small_model, player, batches, monkeypatch, caplog
+):
+    def fails(work, device, pool):
+        if player.recordings > 2:
+            work()
+            raise RuntimeError("operation not permitted when stream is capturing\nat great length")
+        return player(work, device, pool)
+
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "record", fails)
+    model = opinionated(small_model)
+    all_same(CachedStepper(model, recording=True), model, batches)
+    assert player.replays > 0
+    (warning,) = [r.message for r in caplog.records if r.levelname == "WARNING"]
+    assert warning == (
+        "no step of a search can be recorded here, and it goes on without (RuntimeError: operation not permitted when "
+        "stream is capturing)"
+    )
+
+
+@pytest.mark.parametrize("value", [float("nan"), 0.0])
+def test_a_recording_that_plays_something_else_is_not_believed(
+    small_model, player, batches, monkeypatch, caplog, value
+):
+    def wrong(work, device, pool):
+        replay, results = player(work, device, pool)
+
+        def spoilt():
+            replay()
+            results[0].fill_(value)
+
+        return spoilt, results
+
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "record", wrong)
+    model = opinionated(small_model)
+    all_same(CachedStepper(model, recording=True), model, batches)
+    (warning,) = [r.message for r in caplog.records if r.levelname == "WARNING"]
+    assert warning.endswith("(RuntimeError: a replay differs from the step that was recorded)")
+
+
+def test_a_shape_that_comes_seldom_is_not_recorded(small_model, player, batches, monkeypatch):
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "STEPS_BEFORE", 5)
+    model = opinionated(small_model)
+    stepper = CachedStepper(model, recording=True)
+    all_same(stepper, model, batches)
+    steps, recordings = stepper._recorded.steps, stepper._recorded.recordings
+    assert min(steps.values()) < 5
+    assert set(recordings) == {shape for shape, times in steps.items() if times > 5} != set()
+
+
+def test_recordings_are_so_many_and_no_more(small_model, player, batches, monkeypatch):
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "MOST_RECORDINGS", 2)
+    model = opinionated(small_model)
+    stepper = CachedStepper(model, recording=True)
+    all_same(stepper, model, [*batches, *batches])
+    assert len(stepper._recorded.recordings) == 2 < player.recordings
+
+
+def test_many_rows_are_not_recorded_until_few_are_left(small_model, player, batches, monkeypatch):
+    """A state moves into the room late, and a search that widens does without for some steps."""
+    model = opinionated(small_model)
+    weights = sum(p.numel() for p in model.parameters())
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "SMALL", weights * 9)
+    stepper = CachedStepper(model, recording=True)
+    for how in HOWS:
+        all_same(stepper, model, batches, how)
+    rows = {shape.sentences * shape.width for shape in stepper._recorded.recordings}
+    assert 4 in rows
+    assert all(shape.width * (shape.sentences // 2 + 1) < 9 for shape in stepper._recorded.recordings)
+
+
+def test_who_listens_hears(small_model, player, batches):
+    model = opinionated(small_model)
+    stepper, plain = CachedStepper(model, recording=True), CachedStepper(model)
+    search = Search(bos=BOS, eos=EOS, pad=PAD, beam=4, nbest=4, coverage_penalty=0.3, max_ratio=1.0, max_extra=9)
+    with stepper.prepared():
+        same(*(beam_search(s, batches[0], search=search) for s in (stepper, plain)))
+    assert player.recordings == 0
+
+
+def test_only_whole_searches_on_a_gpu_are_recorded(small_model, player, batches):
+    model = opinionated(small_model)
+    assert not CachedStepper(model).records()
+    by_beams(CachedStepper(model, recording=True), batches[0])  # who has not said that a search begins
+    stepper = CachedStepper(model, recording=False)
+    with stepper.prepared():
+        by_beams(stepper, batches[0])
+    assert player.recordings == 0
+
+
+def test_who_records_no_more_keeps_nothing(small_model, player, batches):
+    model = opinionated(small_model)
+    stepper = CachedStepper(model, recording=True)
+    all_same(stepper, model, batches)
+    assert stepper._recorded.recordings
+    stepper.recording = None  # as after a move to the CPU
+    all_same(stepper, model, batches)
+    assert stepper._recorded is None
+
+
+def test_a_room_that_the_device_has_no_memory_for_is_done_without(small_model, player, batches, monkeypatch, caplog):
+    model = opinionated(small_model)
+    stepper = CachedStepper(model, recording=True)
+    rooms = []
+
+    class Narrow(mt.decode.search.cuda_graphs.Buffers):
+        def __init__(self, *args, **sizes):
+            rooms.append(sizes)
+            if len(rooms) > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            super().__init__(*args, **sizes)
+
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "Buffers", Narrow)
+    all_same(stepper, model, [*batches, *batches])
+    assert len(rooms) == 2 and player.replays > 0
+    assert stepper._recorded.buffers is None and not stepper._recorded.recordings
+    (warning,) = [r.message for r in caplog.records if r.levelname == "WARNING"]
+    assert warning.endswith("and it goes on without (OutOfMemoryError: CUDA out of memory)")
+
+
+def test_an_ensemble_may_have_a_member_that_records(small_model, player, batches):
+    first, second = opinionated(small_model), opinionated(small_model, positions="rotary")
+    plain = Ensemble([CachedStepper(first), CachedStepper(second)])
+    stepper = CachedStepper(first, recording=True)
+    with stepper.prepared():
+        for source in batches:
+            same(by_beams(Ensemble([stepper, CachedStepper(second)]), source), by_beams(plain, source))
+    assert player.replays > 0
+
+
+def test_the_copy_is_another_model_and_what_is_tied_is_tied(small_model):
+    model = opinionated(small_model)
+    for precision, dtype in ((Precision.fp32, torch.float32), (Precision.bf16, torch.bfloat16)):
+        steps = RecordedSteps(model, precision)
+        assert {x.dtype for x in mt.decode.search.cuda_graphs.numbers(steps.model)} == {dtype}
+        assert steps.model.out_weight is steps.model.tgt_weight is steps.model.decoder.embedding.weight
+        addresses = [{x.data_ptr() for x in mt.decode.search.cuda_graphs.numbers(m)} for m in (model, steps.model)]
+        assert not addresses[0] & addresses[1]
+
+
+def log_probs(stepper, tokens):
+    """Of 2 sentences, 3 hypotheses each from the second step on."""
+    found = []
+    with torch.inference_mode(), stepper.prepared():
+        stepper.start([[5, 6, EOS], [7, EOS]])
+        found.append(stepper.step(torch.full((2,), BOS, device=stepper.device)))
+        stepper.reorder(torch.tensor([0, 0, 0, 1, 1, 1], device=stepper.device))
+        found += [stepper.step(torch.tensor(row, device=stepper.device)) for row in tokens]
+    return found
+
+
+def tokens_of(steps):
+    return torch.randint(4, V, (steps, 6), generator=torch.Generator().manual_seed(2)).tolist()
+
+
+def test_16_bits_are_near_those_of_autocast(small_model, player):
+    model = opinionated(small_model, norm="post")
+    ours, theirs, exact = (
+        torch.cat(log_probs(CachedStepper(model, precision, recording=recording), tokens_of(8)))
+        for recording, precision in ((True, Precision.bf16), (False, Precision.bf16), (False, Precision.fp32))
+    )
+    assert player.recordings > 1
+    assert ours.dtype == torch.float32
+    assert not torch.equal(ours, exact)
+    torch.testing.assert_close(ours, exact, rtol=0, atol=0.15)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0.15)
+
+
+def test_what_a_step_gave_outlives_the_next(small_model, player):
+    stepper = CachedStepper(opinionated(small_model), recording=True)
+    rows = tokens_of(6)
+    wanted = log_probs(stepper, rows)
+    kept = [x.clone() for x in wanted]
+    log_probs(stepper, rows[::-1])
+    assert all(torch.equal(one, other) for one, other in zip(kept, wanted, strict=True))
+
+
+def test_sizes_are_rounded_up_to_powers_of_two():
+    assert [power_of_two(n) for n in (1, 2, 3, 4, 5, 64, 65)] == [1, 2, 4, 4, 8, 64, 128]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", [Precision.fp32, Precision.bf16])
+@pytest.mark.parametrize("positions", ["rotary", "sinusoidal"])
+def test_graphed_steps_equal_eager_ones(small_model, monkeypatch, caplog, precision, positions):
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "STEPS_BEFORE", 1)
+    model = opinionated(small_model, dim=64, positions=positions, kv_heads=2).cuda()
+    recorded = CachedStepper(model, precision)
+    assert recorded.records()
+    near = {"rtol": 1e-4, "atol": 1e-4} if precision is Precision.fp32 else {"rtol": 0, "atol": 0.25}
+    for seed in range(3):  # the second search replays what the first recorded, with other weights
+        rows = tokens_of(20 + seed)
+        eager = log_probs(CachedStepper(model, precision, recording=False), rows)
+        torch.testing.assert_close(log_probs(recorded, rows), eager, **near)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(1.01)
+    assert recorded._recorded.recordings
+    assert not caplog.records
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("how", HOWS)
+def test_graphed_searches_find_what_others_find(small_model, batches, monkeypatch, caplog, how):
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "STEPS_BEFORE", 1)
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "FEWEST_PLACES", 16)
+    model = opinionated(small_model, positions="rotary").cuda()
+    stepper = CachedStepper(model)
+    all_same(stepper, model, [*batches, *batches[::-1]], how)
+    assert stepper._recorded.recordings
+    assert not caplog.records

@@ -1,0 +1,75 @@
+"""What is recorded: the same work every time, nothing that asks the host, in a room that is large enough."""
+
+import re
+
+import pytest
+import torch
+from player import Player
+from searches import EOS, HOWS, by_greed, drawn_batches, opinionated
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import mt.decode.search.cuda_graphs
+from mt.decode.search.transformer_stepper import CachedStepper
+
+
+class Operations(TorchDispatchMode):
+    """Notes every operation with the shapes, strides and numbers that it is given: what a graph would keep of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        def told(x):
+            if isinstance(x, torch.Tensor):
+                return tuple(x.shape), x.stride(), x.dtype
+            return tuple(map(told, x)) if isinstance(x, list | tuple) else repr(x)
+
+        self.seen.append((str(func), told(args), told(tuple((kwargs or {}).items()))))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_what_is_recorded_is_the_same_work_every_time_and_asks_nothing_of_the_host(small_model, monkeypatch, how):
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "STEPS_BEFORE", 0)
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "FEWEST_PLACES", 16)
+    streams, player = [], Player()
+
+    def noted(work, device, pool):
+        seen = []
+        streams.append(seen)
+
+        def listening():
+            with torch.inference_mode(False), torch.no_grad(), Operations() as operations:
+                results = work()
+            seen.append(operations.seen)
+            return results
+
+        return player(listening, device, pool)
+
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "record", noted)
+    model = opinionated(small_model, positions="rotary", kv_heads=2)
+    stepper = CachedStepper(model, recording=True)
+    with stepper.prepared():
+        for source in [*drawn_batches(), *drawn_batches()]:
+            how(stepper, source)
+    assert max(map(len, streams)) > 3
+    for first, *others in streams:
+        assert all(other == first for other in others)
+        names = {name for name, _, _ in first}
+        assert not {name for name in names if re.search("nonzero|local_scalar|masked_select|unique|is_nonzero", name)}
+
+
+def test_a_room_grows_for_a_long_source_alone(small_model, monkeypatch):
+    """Its few nodes would find their places in the room of many short sentences."""
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "record", Player())
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "STEPS_BEFORE", 0)
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "FEWEST_PLACES", 16)
+    model = opinionated(small_model, positions="rotary")
+    stepper, plain = CachedStepper(model, recording=True), CachedStepper(model)
+    with stepper.prepared():
+        for source in ([[5, EOS]] * 8, [[5, 6, 7] * 50 + [EOS]]):
+            found, wanted = ([h.tokens for one in by_greed(s, source) for h in one] for s in (stepper, plain))
+            assert found == wanted
+            buffers = stepper._recorded.buffers
+            assert buffers is not None and buffers.places >= 128 and (buffers.pieces == 128) == (len(source) == 8)

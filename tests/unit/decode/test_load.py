@@ -1,0 +1,75 @@
+"""A model folder to a translator: the weights of the file, and nothing drawn."""
+
+import pytest
+import torch
+from toy import number_tokenizer, tiny_config, tiny_model
+
+from mt.checkpoint import load_into, write_folder
+from mt.checkpoint.model_folder import Description, read_model
+from mt.config import DecodeConfig, Positions, Precision, Tying
+from mt.decode.load import load
+from mt.errors import ConfigError
+from mt.nn.encoders import text_model
+
+
+def written(folder, **shape):
+    """A model folder, and the model that was written."""
+    model, size = tiny_model(seed=3, **shape), number_tokenizer().tgt_size
+    told = Description(
+        src="en", tgt="de", src_size=size, tgt_size=size, max_length=64, precision=Precision.fp32,
+        model=tiny_config(**shape), decode=DecodeConfig(beam=2),
+    )  # fmt: skip
+    weights = {name: p.detach() for name, p in model.named_parameters()}
+    write_folder(folder, {**told.files(number_tokenizer()), "model.safetensors": weights})
+    return folder, model
+
+
+def test_a_precision_that_is_none_is_refused():
+    with pytest.raises(ConfigError, match=r"`precision` must be one of auto, fp32, bf16, fp16, int8, but is fp8\."):
+        load("anywhere", precision="fp8")
+
+
+@pytest.mark.parametrize("positions", list(Positions))
+@pytest.mark.parametrize("tying", list(Tying))
+def test_it_is_the_model_that_was_written(tmp_path, positions, tying):
+    folder, model = written(tmp_path / "model", positions=positions, tying=tying)
+    read = read_model(folder)
+    loaded = read.model(torch.device("cpu"))
+    # the longer way: a model that draws its weights, into which those of the file are copied
+    size = number_tokenizer().tgt_size
+    drawn = text_model(model.config, src_size=size, tgt_size=size)
+    load_into(drawn, read.weights(), "the file")
+    for one, other in ((model, loaded), (drawn, loaded)):
+        wanted, found = one.state_dict(), other.state_dict()
+        assert wanted.keys() == found.keys()
+        assert all(torch.equal(wanted[name], found[name]) for name in wanted)
+        tables = [(m.encoder.embedding.table, m.decoder.embedding.table) for m in (one, other)]
+        for a, b in zip(*tables, strict=True):
+            assert (a is None and b is None) or torch.equal(a, b)
+    assert (loaded.tgt_weight is loaded.encoder.embedding.weight) == (tying is Tying.all)
+    assert (loaded.out_weight is loaded.tgt_weight) == (tying is not Tying.none)
+    assert loaded.decoder.output.weight is loaded.out_weight
+    assert not loaded.training
+
+
+def test_it_draws_nothing_and_two_of_a_folder_are_two(tmp_path):
+    folder, model = written(tmp_path / "model")
+    before = torch.get_rng_state()
+    read = read_model(folder)
+    one, other = (read.model(torch.device("cpu")) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), before)
+    with torch.no_grad():
+        one.tgt_weight.zero_()
+    assert torch.equal(other.tgt_weight, model.tgt_weight)
+
+
+def test_a_file_that_is_written_over_does_not_change_a_model_that_was_read(tmp_path):
+    folder, model = written(tmp_path / "model")
+    loaded = load(folder, device="cpu").stepper.model
+    file = folder / "model.safetensors"
+    with file.open("r+b") as same:  # in place: the mapped pages change with it
+        same.seek(-4 * 16, 2)
+        same.write(bytes(4 * 16))
+    assert not any(bool((weight == 0).all()) for weight in loaded.parameters() if weight.dim() > 1)
+    wanted = model.state_dict()
+    assert all(torch.equal(wanted[name], found) for name, found in loaded.state_dict().items())

@@ -1,0 +1,126 @@
+"""CTranslate2 with our weights says what we say."""
+
+import sys
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from toy import number_pairs, number_tokenizer
+
+from mt.config import Precision
+from mt.decode.search.beam import beam_search
+from mt.decode.search.settings import Search
+from mt.decode.search.transformer_stepper import CachedStepper
+from mt.errors import ConfigError
+from mt.interchange.ct2 import write_ct2
+
+ctranslate2 = pytest.importorskip("ctranslate2")
+PRESETS = sorted((Path(__file__).parents[3] / "configs/model").glob("*.yaml"))
+OPTIONS = {
+    "norm": ["pre", "post"],
+    "norm_kind": ["layernorm", "rmsnorm"],
+    "positions": ["sinusoidal", "learned", "rotary"],
+    "activation": ["relu", "gelu", "silu", "swiglu", "geglu"],
+    "kv_heads": [1, 2, 4],
+    "tying": ["none", "decoder", "all"],
+    "bias": [True, False],
+}
+SOME = [dict(zip(OPTIONS, values, strict=True)) for values in product(*OPTIONS.values())][::103]
+LONGEST = 12
+
+
+def preset(path):
+    """What a preset says of the shape, but for its sizes."""
+    names = (*OPTIONS, "heads")
+    values = {k: v for k, v in yaml.safe_load(path.read_text())["model"].items() if k in names}
+    return {**values, "dim": 4 * values["heads"]}
+
+
+def made(small_model, options):
+    t = number_tokenizer()
+    model = small_model(src_size=t.src_size, tgt_size=t.tgt_size, **{"encoder_layers": 1, **options})
+    with torch.no_grad():
+        model.out_weight.mul_(3)  # opinions: no near ties
+    return model, t
+
+
+def opened(folder):
+    return ctranslate2.Translator(str(folder), device="cpu", compute_type="float32", intra_threads=1, inter_threads=1)
+
+
+def our_log_probs(model, source, target, bos):
+    stepper = CachedStepper(model, Precision.fp32)
+    stepper.start([source])
+    found = []
+    for piece, following in zip([bos, *target], target, strict=False):
+        found.append(float(stepper.step(torch.tensor([piece]))[0, following]))
+    return found
+
+
+def check_agreement(model, t, folder):
+    pairs = number_pairs(6, seed=3)
+    sources, targets = t.encode_source([p.src for p in pairs]), t.encode_target([p.tgt for p in pairs])
+    theirs = opened(folder)
+    pieces = [t.pieces_source(ids[:-1]) for ids in sources]  # the engine adds the end mark
+    scored = theirs.score_batch(pieces, [t.pieces_target(ids) for ids in targets])
+    with torch.no_grad():
+        for source, target, score in zip(sources, targets, scored, strict=True):
+            ours = our_log_probs(model, source, [*target, t.eos], t.bos)
+            assert score.log_probs == pytest.approx(ours, abs=1e-4)
+    for beam in (1, 5):
+        search = Search(bos=t.bos, eos=t.eos, pad=t.pad, beam=beam, max_ratio=1e-9, max_extra=LONGEST)
+        ours = [best.tokens for [best] in beam_search(CachedStepper(model), sources, search=search)]
+        found = theirs.translate_batch(
+            pieces, beam_size=beam, length_penalty=1, min_decoding_length=0, max_decoding_length=LONGEST,
+            patience=1000, suppress_sequences=[["<s>"], ["<pad>"]],
+        )  # fmt: skip
+        for one, ids in zip(found, ours, strict=True):
+            theirs_here = one.hypotheses[0]
+            # A hypothesis that was cut competes with finished ones there, and ranks behind them here.
+            if beam == 1 or len(theirs_here) < LONGEST:
+                assert theirs_here == t.pieces_target(ids)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [*map(preset, PRESETS), *SOME],
+    ids=[*(p.stem for p in PRESETS), *("-".join(map(str, o.values())) for o in SOME)],
+)
+def test_the_engine_says_what_the_model_says(small_model, options, tmp_path):
+    model, t = made(small_model, options)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    write_ct2(model, t, tmp_path / "out")
+    check_agreement(model, t, tmp_path / "out")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_int8_leaves_the_model_as_it_is(small_model, tmp_path):
+    model, t = made(small_model, {"tying": "none"})
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    write_ct2(model, t, tmp_path / "a", quantization="int8")
+    write_ct2(model, t, tmp_path / "b", quantization="int8")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    files = sorted(p.name for p in (tmp_path / "a").iterdir())
+    assert {"model.bin", "config.json", "tokenizer.model", "shared_vocabulary.json"} == set(files)
+    for name in files:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    found = opened(tmp_path / "a").translate_batch([["▁one"]], max_decoding_length=LONGEST)
+    assert found[0].hypotheses
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]  # nothing half made is left
+
+
+def test_what_cannot_be_written_is_refused(small_model, tmp_path):
+    model, t = made(small_model, {})
+    with pytest.raises(ConfigError, match=r"`quantization` must be one of float32, .*, but is int3"):
+        write_ct2(model, t, tmp_path / "out", quantization="int3")
+    with pytest.raises(ConfigError, match="is there already; name a new folder"):
+        write_ct2(model, t, tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_without_the_package_the_way_to_it_is_named(small_model, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ctranslate2", None)
+    with pytest.raises(ConfigError, match=r"^export to CTranslate2 needs the package `ctranslate2`; .* install ctr"):
+        write_ct2(*made(small_model, {}), tmp_path / "out")

@@ -1,0 +1,76 @@
+"""What is markup, and what only looks like it."""
+
+import time
+
+import pytest
+
+from mt.postprocess.tags import DEEPEST, parse
+
+
+def kinds(line):
+    return [(str(mark.kind), mark.text) for mark in parse(line).marks]
+
+
+@pytest.mark.parametrize(
+    "literal",
+    [
+        "{name}", "{}", "{0}", "{{ x }}", "${HOME}", "%{count}", "{n, plural, one {# day} other {# days}}", "%s", "%d",
+        "%5.2f", "%1$s", "%(name)s", "%@", "$NAME$", "%NAME%", "https://a.example/b?c=d&e=f#g", "http://a.example:80/",
+        "www.a.example", "ftp://a.example/b_c", "me@a.example", "me.too+x@mail.a.example", "https://a.example/%7Eb/(c)d",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("frame", ["{}", "see {}.", "({})", "„{}“, too", "犬 {} 猫", "<b>{}</b>", "&lt;{}&gt;"])
+def test_literals_are_found_in_text(literal, frame):
+    line = frame.replace("{}", literal, 1) if frame != "{}" else literal
+    assert ("literal", literal) in kinds(line)
+    assert len([kind for kind, _ in kinds(line) if kind == "literal"]) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["a < b > c", "I <3 you", "50% of it", "100%", "$5 and $6", "a { b", "} {", "5 %, then", "e.g. this", "a@b", "@me",
+     "x<y",
+     "AT&T", "a & b;", "<1>", "30%d'accord"],
+)  # fmt: skip
+def test_what_is_text(line):
+    assert kinds(line) == []
+    assert parse(line).plain([]).text == line
+
+
+def test_tags_are_paired_by_name_and_others_stand_alone():
+    assert kinds('<a href="x>y">t</A> <br> <img src=x> <x/> <!-- <b> -->') == [
+        ("opening", '<a href="x>y">'), ("closing", "</A>"), ("alone", "<br>"), ("alone", "<img src=x>"),
+        ("alone", "<x/>"), ("alone", "<!-- <b> -->"),
+    ]  # fmt: skip
+    assert kinds("<b><i>t</b></i>") == [("opening", "<b>"), ("alone", "<i>"), ("closing", "</b>"), ("alone", "</i>")]
+    assert kinds("</b>t<b>") == [("alone", "</b>"), ("alone", "<b>")]
+
+
+def test_plain_text_has_spaces_where_blocks_meet():
+    line = "<p>One.</p><p>Two <i>th</i>ree.<br/>Four</p>"
+    assert parse(line).plain([]).text == "One. Two three. Four"
+
+
+def test_places_in_the_line():
+    line = "a &lt; <b>c {d} e</b>"
+    plain = parse(line).plain(["D"])
+    assert plain.text == "a < c D e"
+    assert [line[plain.place_in_line(n)] for n in range(len(plain.text))] == list("a & c { e")
+    [pair] = plain.elements
+    assert plain.text[pair.begin : pair.end] == "c D e"
+    assert [plain.text[e.begin : e.end] for e in pair.children] == ["D"]
+
+
+def test_too_deep_is_not_nested():
+    line = "<b>" * 3000 + "x" + "</b>" * 3000
+    found = [kind for kind, _ in kinds(line)]
+    assert found.count("opening") == found.count("closing") == DEEPEST
+
+
+@pytest.mark.parametrize(
+    "text", ["<!--", "<a ", '<a "', "{", "{ {a} ", "%(", "a@", "&", "http://", "www.", "a.", "<", "$A"]
+)
+def test_no_text_takes_long(text):
+    started = time.process_time()
+    parse(text * (20_000 // len(text)))
+    assert time.process_time() - started < 10  # a search that backtracks takes minutes

@@ -1,0 +1,77 @@
+"""Whatever is split gives itself back."""
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mt.text.sentences import Layout, divided, middle, sentences, whole
+
+# much white space, many ends of sentences and clauses, letters of several scripts
+LETTERS = "ab Zé.!?,;:\n\t\r\u3000\u2028\xa0\x1c。、中ब\u0301😀\"'()-0"
+text = st.text(st.sampled_from(LETTERS), max_size=60) | st.text(max_size=40)
+
+
+@given(text, st.sampled_from(["en", "de", "zh", "hi", "", "xx"]))
+def test_sentences_joined_are_the_text(given_text, language):
+    layout = sentences(given_text, language)
+    assert layout.text == given_text
+    assert len(layout.gaps) == len(layout.parts) + 1
+    assert all(part.strip() == part != "" for part in layout.parts)
+    assert all(not gap.strip() for gap in layout.gaps)
+
+
+@given(text)
+def test_a_whole_text_is_one_part_or_none(given_text):
+    layout = whole(given_text)
+    assert layout.text == given_text
+    assert len(layout.parts) == bool(given_text.strip())
+
+
+@given(text.map(str.strip), st.integers(1, 12))
+def test_parts_fit_and_joined_are_the_text(given_text, room):
+    layout = divided(given_text, lambda part: len(part) <= room)
+    assert layout.text == given_text
+    assert all(len(part) <= room for part in layout.parts)
+
+
+@given(text)
+def test_the_middle_is_never_an_end(given_text):
+    if len(given_text) > 1:
+        assert 0 < middle(given_text) < len(given_text)
+
+
+def test_sentences_by_hand():
+    layout = sentences("  Dr. Smith left.  He slept!\tThen (at 5.30 p.m.) he ate.\n\nThe end ", "en")
+    assert layout == Layout(
+        ["Dr. Smith left.", "He slept!", "Then (at 5.30 p.m.) he ate.", "The end"], ["  ", "  ", "\t", "\n\n", " "]
+    )
+    assert sentences("今天很好。明天？好！", "zh").parts == ["今天很好。", "明天？", "好！"]
+    assert sentences("", "en") == Layout([], [""])
+
+
+@pytest.mark.parametrize(
+    ("given_text", "parts"),
+    [
+        ("one two three four", ["one two", "three four"]),  # the space nearest to the middle
+        ("one, two three four five", ["one, two three", "four five"]),  # the comma is too far from it
+        ("one two, three four five", ["one two,", "three four five"]),  # this one is not
+        ("一二三，四五六七", ["一二三，", "四五六七"]),
+        ("abcdefgh", ["abcd", "efgh"]),
+        ("1,000 and 2,000 men", ["1,000 and", "2,000 men"]),  # no clause ends within a number
+    ],
+)
+def test_where_a_sentence_is_cut(given_text, parts):
+    layout = divided(given_text, lambda part: len(part) < len(given_text))
+    assert layout.parts == parts
+
+
+def test_what_fits_stays_whole():
+    assert divided(string.ascii_letters, lambda part: True).parts == [string.ascii_letters]
+
+
+@given(st.text(alphabet="ab. \n\u3000", max_size=30))
+def test_parts_stand_where_their_spans_say(text):
+    for layout in (whole(text), sentences(text, "en"), Layout(["a", "bc"], [" ", "", "\n"])):
+        assert [layout.text[begin:end] for begin, end in layout.spans()] == layout.parts

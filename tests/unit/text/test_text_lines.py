@@ -1,0 +1,192 @@
+"""Bytes to lines: LF only, every fault named with its line."""
+
+import bz2
+import gzip
+import lzma
+import os
+import sys
+import threading
+import tracemalloc
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mt.errors import DataError
+from mt.text.lines import MAX_LINE, check_file, decode_line, read_lines
+
+PACK = {"gz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress, "zst": zstandard.ZstdCompressor().compress}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(raw: bytes, name: str = "a.en") -> str:
+        (tmp_path / name).write_bytes(raw)
+        return str(tmp_path / name)
+
+    return write
+
+
+def expected(raw: bytes) -> list[str]:
+    lines = raw.split(b"\n")
+    lines = lines[:-1] if lines[-1] == b"" else lines
+    texts = [line.removesuffix(b"\r").decode() for line in lines]
+    return [text.removeprefix("\ufeff") if n == 0 else text for n, text in enumerate(texts)]
+
+
+@given(text=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+def test_lines_are_what_lf_parts(tmp_path_factory, text):
+    path = tmp_path_factory.mktemp("lines") / "a"
+    path.write_bytes(text.encode())
+    assert list(read_lines(path)) == expected(text.encode())
+
+
+@given(lines=st.lists(st.text(st.characters(exclude_characters="\0\n\r", exclude_categories=["Cs"]))))
+def test_as_many_lines_out_as_in(tmp_path_factory, lines):
+    path = tmp_path_factory.mktemp("lines") / "a"
+    path.write_bytes("".join(f"{line}\n" for line in lines).encode())
+    assert len(list(read_lines(path))) == len(lines)
+
+
+def test_other_line_breaks_stay_inside_the_line(write):
+    text = "a\rb\x0bc\x0cd\x1ce\x85f\u2028g\u2029h"
+    assert list(read_lines(write(f"{text}\r\n{text}".encode()))) == [text, text]
+
+
+def test_only_one_carriage_return_goes(write):
+    assert list(read_lines(write(b"a\r\r\nb\r"))) == ["a\r", "b"]
+
+
+def test_byte_order_mark_goes_at_the_start_of_the_file_only(write):
+    assert list(read_lines(write("\ufeff\ufeffa\n\ufeffb\n".encode()))) == ["\ufeffa", "\ufeffb"]
+
+
+def test_empty_file_has_no_lines(write):
+    assert list(read_lines(write(b""))) == []
+
+
+@pytest.mark.parametrize("suffix", PACK)
+def test_compression_is_known_by_content(write, suffix):
+    raw = "".join(f"línea {n}\n" for n in range(5000)).encode()
+    assert list(read_lines(write(PACK[suffix](raw), "a.en"))) == expected(raw)
+    assert list(read_lines(write(raw, f"b.{suffix}"))) == expected(raw)
+
+
+@pytest.mark.parametrize("suffix", PACK)
+def test_all_members_of_a_compressed_file_are_read(write, suffix):
+    assert list(read_lines(write(PACK[suffix](b"a\nb") + PACK[suffix](b"c\n")))) == ["a", "bc"]
+
+
+@pytest.mark.parametrize("suffix", PACK)
+@pytest.mark.parametrize("share", [0.5, 0.99])
+def test_truncated_compressed_file_is_no_short_corpus(write, suffix, share):
+    packed = PACK[suffix]("".join(f"{n * n}\n" for n in range(20000)).encode())
+    path = write(packed[: int(len(packed) * share)])
+    with pytest.raises(DataError, match=r"a\.en` is damaged or cut short after line \d+ \("):
+        list(read_lines(path))
+
+
+@pytest.mark.parametrize("suffix", PACK)
+def test_damaged_compressed_file(write, suffix):
+    packed = bytearray(PACK[suffix]("".join(f"{n * n}\n" for n in range(20000)).encode()))
+    middle = len(packed) // 2
+    packed[middle : middle + 40] = bytes(40)
+    path = write(bytes(packed))
+    with pytest.raises(DataError, match=r"a\.en(` is damaged|:\d+: )"):
+        list(read_lines(path))
+
+
+def test_text_that_begins_like_bzip2(write):
+    assert list(read_lines(write(b"BZh9 is no compression\n"))) == ["BZh9 is no compression"]
+
+
+def test_zstd_needs_its_package(write, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(DataError, match=r"a\.en` is compressed with zstd: `pip install zstandard` to read it\."):
+        list(read_lines(write(PACK["zst"](b"a\n"))))
+
+
+def test_invalid_utf8_is_named_by_file_line_and_byte(write):
+    path = write(b"fine\n\xef\xbb\xbfcaf\xe9 au lait\n")
+    with pytest.raises(DataError, match=r"a\.en:2: byte 6 \(0xe9\) is not UTF-8: convert the file to UTF-8"):
+        list(read_lines(path))
+
+
+def test_byte_counts_include_the_byte_order_mark(write):
+    path = write(b"\xef\xbb\xbf\xff\n")
+    with pytest.raises(DataError, match=r"a\.en:1: byte 3 \(0xff\)"):
+        list(read_lines(path))
+
+
+def test_nul_is_named_by_line(write):
+    path = write(b"fine\nnot\0fine\n")
+    with pytest.raises(DataError, match=r"a\.en:2: NUL character at byte 3"):
+        list(read_lines(path))
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_longest_line(write, end):
+    assert [len(line) for line in read_lines(write(b"x" * MAX_LINE + end))] == [MAX_LINE]
+    path = write(b"fine\n" + b"x" * (MAX_LINE + 1) + end)
+    with pytest.raises(DataError, match=r"a\.en:2: the line is longer than 1048576 bytes"):
+        list(read_lines(path))
+
+
+@pytest.mark.parametrize("suffix", PACK)
+def test_endless_line_is_refused_in_little_memory(write, suffix):
+    path = write(PACK[suffix](bytes([120]) * (64 << 20)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"a\.en:1: the line is longer than"):
+            list(read_lines(path))
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_missing_file_names_the_nearest(write, tmp_path):
+    write(b"", "train.en")
+    with pytest.raises(DataError, match=r"trian\.en` does not exist: did you mean `.*train\.en`\?"):
+        list(read_lines(tmp_path / "trian.en"))
+    with pytest.raises(DataError, match=r"zzzzz` does not exist: no name in `.*` is close to it\."):
+        list(read_lines(tmp_path / "zzzzz"))
+    with pytest.raises(DataError, match=r"x` does not exist: there is no folder `.*nowhere`\."):
+        list(read_lines(tmp_path / "nowhere" / "x"))
+
+
+def test_folder_is_no_file(tmp_path):
+    with pytest.raises(DataError, match=r"` cannot be read: Is a directory\."):
+        list(read_lines(tmp_path))
+
+
+def test_impossible_name(tmp_path):
+    with pytest.raises(DataError, match=r"xxx` cannot be read: File name too long\."):
+        check_file(tmp_path / ("x" * 5000))
+
+
+def test_decode_line_takes_lines_with_and_without_end():
+    assert decode_line(b"a b\r\n", "stdin:1") == decode_line(b"a b", "stdin:1") == "a b"
+    assert decode_line("\ufeffa".encode(), "stdin:1") == "\ufeffa"
+    assert decode_line("\ufeffa".encode(), "stdin:1", first=True) == "a"
+    with pytest.raises(DataError, match=r"^stdin:7: byte 0 \(0xff\) is not UTF-8"):
+        decode_line(b"\xff\n", "stdin:7")
+
+
+@pytest.mark.parametrize("suffix", PACK)
+def test_a_small_file_that_unpacks_without_end_is_refused(write, suffix, monkeypatch):
+    monkeypatch.setattr("mt.text.lines.PLENTY", 1 << 20)
+    path = write(PACK[suffix](b"a b c\n" * (1 << 20)))
+    with pytest.raises(DataError, match=r"a\.en` grows more than 200-fold when unpacked, as no text does: if you"):
+        list(read_lines(path))
+    few = b"".join(b"%d a b c\n" % n for n in range(200_000))
+    assert len(list(read_lines(write(PACK[suffix](few))))) == 200_000
+
+
+def test_a_pipe_has_no_size_to_compare_with(tmp_path, monkeypatch):
+    monkeypatch.setattr("mt.text.lines.PLENTY", 10)
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(gzip.compress(b"a b c\n" * 5000)))
+    writer.start()
+    assert len(list(read_lines(tmp_path / "pipe"))) == 5000
+    writer.join()

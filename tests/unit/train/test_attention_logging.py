@@ -1,0 +1,73 @@
+"""Looking at a model's cross-attention at a validation."""
+
+import math
+
+import pytest
+import torch
+from test_validate import make
+from toy import number_corpus, number_pairs, number_tokenizer, tiny_model
+
+from mt.alignment.heads import Reading, read, word_maps
+from mt.data.corpus.pair import Origin, Pair
+from mt.interpret.picture import CELL, GAP
+from mt.train.attention_logging import AttentionLogger, entropies, legible
+
+
+def watch(pairs=2, **options) -> AttentionLogger:
+    return AttentionLogger(number_tokenizer(), number_pairs(pairs), max_length=32, **options)
+
+
+def test_entropies_by_hand():
+    """Layer 1: one place, and an even look at four: (0 + 2) / 2 bits. Layer 2: all evenly, in sentences of 4 and 2."""
+    sharp, even = torch.tensor([1.0, 0, 0, 0]), torch.full((4,), 0.25)
+    first = torch.stack([torch.stack([sharp, even])[:, None], torch.stack([even, even])[:, None]])  # [2, 2, 1, 4]
+    second = torch.full((2, 2, 3, 2), 0.5)
+    second[0] = torch.tensor([1.0, 0.0])
+    assert entropies([first]) == pytest.approx([1.0, 2.0])
+    assert entropies([first, second]) == pytest.approx([(1.0 + 3 * 0.0) / 4, (2.0 + 3 * 1.0) / 4])
+
+
+def test_pairs_that_can_be_looked_at_are_chosen_and_others_only_where_there_are_none():
+    texts = ["one", "one two", " ".join(["one"] * 26), "two three", "four five"]
+    pairs = [Pair(text, text, Origin("x", n)) for n, text in enumerate(texts, 1)]
+    assert [pair.origin.line for pair in legible(pairs, 2)] == [2, 4]
+    assert [pair.origin.line for pair in legible([pairs[0], pairs[2]], 3)] == [1, 3]
+
+
+def test_a_look_leaves_the_model_and_the_random_numbers_as_they_were():
+    model = tiny_model(dropout=0.5).train()
+    heard = []
+    model.decoder.layers[0].cross_attention.listener = lambda *args: heard.append(args)
+    state = torch.get_rng_state()
+    found = watch()(model)
+    assert model.training and torch.equal(torch.get_rng_state(), state) and not heard
+    assert model.decoder.layers[0].cross_attention.listener is not None
+    assert len(found.entropies) == 1 and 0 < found.entropies[0] < math.log2(32)
+    assert found.scalars() == {"entropy_1": found.entropies[0]}
+
+
+def test_the_pictures_hold_each_layers_mean_and_the_taught_head():
+    model, looking = tiny_model(decoder_layers=2), watch(guided=Reading(1, (0,), shifted=True))
+    found = looking(model)
+    pictures = looking.pictures(found)
+    assert len(pictures) == 2
+    for seen, pixels in zip(found.observations, pictures, strict=True):
+        words = word_maps(seen)
+        expected = [words[1, 0].mean(0), words[1, 1].mean(0), read(words, Reading(1, (0,), shifted=True))]
+        rows, columns = expected[0].shape
+        left = pixels.shape[1] - 3 * (columns * CELL + GAP)
+        top = pixels.shape[0] - 2 - rows * CELL
+        for n, weights in enumerate(expected):
+            first = left + n * (columns * CELL + GAP)
+            middles = pixels[top + CELL // 2 :: CELL, first + CELL // 2 : first + columns * CELL : CELL, 0]
+            torch.testing.assert_close(torch.from_numpy(middles), (255 - 247 * weights).round().byte(), rtol=0, atol=1)
+    again = looking.pictures(looking(model))
+    assert all((one == other).all() for one, other in zip(pictures, again, strict=True))
+
+
+def test_a_validation_carries_what_was_seen():
+    validator = make(number_corpus(9), list)
+    assert validator(tiny_model()).extra() == {}
+    validator.attention = watch()
+    found = validator(tiny_model())
+    assert found.extra() == {"entropy_1": found.attention.entropies[0]}

@@ -1,0 +1,141 @@
+"""AdamW by hand, where it decays, its state by name, and the running mean."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from mt.config import OptimConfig
+from mt.train.optim import Ema, load_optimizer_tensors, make_optimizer, optimizer_tensors, set_rate, step_if
+
+
+def step(model, optimizer, gradient):
+    """One update with the same gradient in every value, or with one drawn from a seed."""
+    random = torch.Generator().manual_seed(gradient) if isinstance(gradient, int) else None
+    for p in model.parameters():
+        p.grad = torch.full_like(p, gradient) if random is None else torch.randn(p.shape, generator=random)
+    optimizer.step()
+
+
+def test_two_steps_by_hand():
+    """Rate 0.1, decay 0.5, b1 = 0.9, b2 = 0.99; gradients 0.5 and -1 on a weight that starts at 2."""
+    model = nn.Linear(1, 1)
+    nn.init.constant_(model.weight, 2.0)
+    nn.init.constant_(model.bias, 2.0)
+    optimizer = make_optimizer(model, OptimConfig(lr=0.1, beta1=0.9, beta2=0.99, eps=1e-9, weight_decay=0.5))
+    step(model, optimizer, 0.5)  # the first step is the sign of the gradient
+    assert model.weight.item() == pytest.approx(2 * (1 - 0.1 * 0.5) - 0.1)
+    assert model.bias.item() == pytest.approx(2 - 0.1)
+    step(model, optimizer, -1.0)
+    m = (0.9 * 0.05 + 0.1 * -1) / (1 - 0.9**2)
+    v = (0.99 * 0.01 * 0.25 + 0.01 * 1) / (1 - 0.99**2)
+    assert model.weight.item() == pytest.approx(1.8 * 0.95 - 0.1 * m / v**0.5)
+    assert model.bias.item() == pytest.approx(1.9 - 0.1 * m / v**0.5)
+
+
+def test_only_matrices_of_linear_layers_decay(small_model):
+    model = small_model(positions="learned", tying="none")
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    step(model, make_optimizer(model, OptimConfig(lr=0.1, weight_decay=0.5)), 0.0)
+    linear = {id(module.weight) for module in model.modules() if isinstance(module, nn.Linear)}
+    assert len(linear) == 2 * (3 + 2) + 2 * (6 + 2)
+    for name, p in model.named_parameters():
+        torch.testing.assert_close(p, before[name] * (0.95 if id(p) in linear else 1.0))
+
+
+def test_the_rate_is_set_for_all():
+    model = nn.Linear(1, 1)
+    optimizer = make_optimizer(model, OptimConfig(lr=0.1))
+    set_rate(optimizer, 0.25)
+    step(model, optimizer, 0.0)
+    before = model.bias.item()
+    optimizer = make_optimizer(model, OptimConfig(lr=0.1))
+    set_rate(optimizer, 0.25)
+    step(model, optimizer, 1.0)
+    assert model.bias.item() == pytest.approx(before - 0.25)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]
+
+
+def test_the_memory_survives_the_way_through_named_tensors(small_model):
+    section = OptimConfig(lr=0.01, weight_decay=0.1)
+    model, copy = small_model(), small_model()
+    optimizer = make_optimizer(model, section)
+    assert optimizer_tensors(model, optimizer) == {}
+    for seed in range(3):
+        step(model, optimizer, seed)
+    saved = optimizer_tensors(model, optimizer)
+    assert len(saved) == 3 * len(list(model.parameters()))
+    assert saved["encoder.0.self_attention.query.weight/step"].item() == 3
+    assert saved["tgt_weight/exp_avg_sq"].shape == model.tgt_weight.shape
+
+    copy.load_state_dict(model.state_dict())
+    other = make_optimizer(copy, section)
+    load_optimizer_tensors(copy, other, saved)
+    step(model, optimizer, 7)  # must not reach into the copy
+    step(copy, other, 7)
+    for name, p in model.named_parameters():
+        assert torch.equal(p, dict(copy.named_parameters())[name]), name
+    fresh = small_model()
+    fresh.load_state_dict(model.state_dict())
+    start = make_optimizer(fresh, section)
+    load_optimizer_tensors(fresh, start, {})
+    assert optimizer_tensors(fresh, start) == {}
+
+
+def test_a_tied_matrix_is_optimised_once(small_model):
+    model = small_model(tying="all")
+    optimizer = make_optimizer(model, OptimConfig())
+    given = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(given) == sorted({id(p) for p in model.parameters()})
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_step_that_is_not_wanted_changes_nothing(small_model, fused):
+    section, model, wanted = OptimConfig(lr=0.01, weight_decay=0.1), small_model(), torch.tensor
+    optimizer = make_optimizer(model, section)
+    for group in optimizer.param_groups:
+        group["fused"] = fused
+    plain = small_model()
+    steps = make_optimizer(plain, section)
+    for seed in range(4):
+        for p, q in zip(model.parameters(), plain.parameters(), strict=True):
+            p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(seed)) + (
+                math.nan if seed == 2 else 0
+            )
+            q.grad = p.grad.clone()
+        step_if(optimizer, wanted(seed != 2))
+        if seed != 2:
+            steps.step()
+    for name, p in model.named_parameters():
+        torch.testing.assert_close(
+            p, dict(plain.named_parameters())[name], rtol=0 if fused else 1e-5, atol=0 if fused else 1e-6
+        )
+    assert {t.item() for name, t in optimizer_tensors(model, optimizer).items() if name.endswith("/step")} == {3}
+
+
+def test_weights_that_are_not_wanted_stay_out_of_the_mean():
+    model = nn.Linear(2, 2)
+    ema, other = Ema(model, decay=0.9), Ema(model, decay=0.9)
+    for step in range(4):
+        nn.init.constant_(model.weight, float(step))
+        ema.update(model, torch.tensor(step != 1))
+        if step != 1:
+            other.update(model)
+    assert torch.equal(ema.means["weight"], other.means["weight"]) and ema.updates == other.updates == 3
+
+
+def test_the_running_mean_by_hand():
+    """The decay is 1/10, then 2/11, then what was asked for, once that is lower."""
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(model.weight, 0.0)
+    ema = Ema(model, decay=0.2)
+    for weight, mean in ((1.0, 0.9), (2.0, 0.9 * 2 / 11 + 2 * 9 / 11), (3.0, None)):
+        nn.init.constant_(model.weight, weight)
+        before = ema.means["weight"].item()
+        ema.update(model)
+        wanted = 0.2 * before + 0.8 * weight if mean is None else mean
+        assert ema.means["weight"].item() == pytest.approx(wanted)
+    assert ema.updates == 3
+    assert model.weight.item() == 3.0
+    assert not ema.means["weight"].requires_grad

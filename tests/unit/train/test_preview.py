@@ -1,0 +1,71 @@
+"""The dry run's page."""
+
+import pytest
+from toy import number_corpus, number_tokenizer, tiny_model
+
+from mt.config import BatchConfig, TrainConfig
+from mt.data.batching import TokenizedCorpus
+from mt.data.corpus.pair import Origin, Pair
+from mt.train.preview import examples, histogram, memory_estimate, preview, unknown_rate
+
+
+def test_bars_are_as_long_as_their_share_of_the_most():
+    assert histogram([3, 5, 4, 4, 6, 300]) == (
+        f"  <=     5          4  {'#' * 40}\n  <=    10          1  {'#' * 10}\n  <=   300          1  {'#' * 10}"
+    )
+
+
+def test_every_length_is_in_one_bar():
+    lines = histogram([1, 5, 6, 10, 11, 256, 257, 1000]).split("\n")
+    assert [(int(line.split()[1].replace(",", "")), int(line.split()[2])) for line in lines] == [
+        (5, 2), (10, 2), (15, 1), (256, 1), (1000, 2)
+    ]  # fmt: skip
+
+
+def test_examples_are_spread_and_shown_in_pieces():
+    corpus = number_corpus(30)
+    shown = examples(corpus).split("\n\n")
+    assert len(shown) == 3
+    for block, i in zip(shown, (0, 10, 20), strict=True):
+        source, target = block.split("\n")
+        tokenizer = number_tokenizer()
+        assert source.split() == tokenizer.pieces_source(corpus.source[i])
+        assert target.split() == tokenizer.pieces_target(corpus.target[i])
+    assert len(examples(number_corpus(2)).split("\n\n")) == 2
+
+
+def test_unknown_pieces_are_counted_over_both_sides():
+    pairs = [Pair("one", "eins", Origin("x", 1)), Pair("→", "zwei", Origin("x", 2))]
+    corpus = TokenizedCorpus(pairs, number_tokenizer())
+    pieces = [piece for sentence in (*corpus.source, *corpus.target) for piece in sentence]
+    assert 0 < unknown_rate(corpus, number_tokenizer()) == pieces.count(number_tokenizer().unk) / len(pieces)
+    assert unknown_rate(number_corpus(30), number_tokenizer()) == 0
+
+
+def test_weights_gradients_and_two_moments_take_sixteen_bytes():
+    assert memory_estimate(1_000_000) == 16_000_000
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"steps": 1}, "to the limit of steps"), ({"epochs": 0.001, "steps": 10**9}, "to the limit of epochs"),
+        ({"minutes": 3.0}, "about 3m00s to the limit of minutes"), ({"patience": 2}, "no limit but patience"),
+    ],
+)  # fmt: skip
+def test_the_page_counts_and_says_when_it_would_end(limits, words):
+    corpus = number_corpus(40)
+    refusals = {"read": 1050, "kept": 1040, "empty": 7, "ratio": 3}
+    section = BatchConfig(tokens=64, max_length=32, accumulate=2)
+    page = preview(corpus, refusals, tiny_model(), section, TrainConfig(device="cpu", **limits))
+    steps = max(corpus.num_source_rows, corpus.num_target_rows) / 128
+    wanted = ["40 used; read 1,050, refused 7 empty, 3 ratio", f"{corpus.num_source_rows:,} source and", words,
+              "0.0000%", f"about {steps:,.0f} steps an epoch", "cpu, ", "0 pairs of more than 32 pieces",
+              "examples:"]  # fmt: skip
+    assert [line for line in wanted if line not in page] == []
+
+
+def test_nothing_refused_is_said_so():
+    page = preview(number_corpus(5), {"read": 5, "kept": 5, "empty": 0}, tiny_model(),
+                   BatchConfig(tokens=64, max_length=32), TrainConfig(steps=1, device="cpu"))  # fmt: skip
+    assert "refused none" in page

@@ -1,0 +1,259 @@
+"""A run's folder: settings that may change and those that may not, and what is written down."""
+
+import json
+import shlex
+
+import pytest
+import yaml
+
+from mt.checkpoint import write_folder
+from mt.compute.distributed import Group
+from mt.config import Config, DataConfig, TrainConfig
+from mt.errors import CheckpointError, ConfigError, DataError
+from mt.files import write_text
+from mt.train.run_folder import RunFolder, check_drift, flatten, folder_of_run, read_config
+from mt.train.state import TrainState
+from mt.train.validate import Validation
+
+FACTS = {"name": "x", "data": {"fingerprint": "abc"}, "tokenizer": {"sha256": "def"}}
+
+DEFAULTS = Config().to_dict()
+
+
+def settings(**data):
+    return Config(data=DataConfig(corpus=None, train=["a.en", "a.de"], **data), train=TrainConfig(steps=5)).to_dict()
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """A run with a checkpoint."""
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(settings(), DEFAULTS)
+    (folder.checkpoints / "step-00000001").mkdir(parents=True)
+    return folder
+
+
+def test_settings_are_written_down_as_plain_values(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(settings(src="no"), DEFAULTS)
+    assert read_config(folder.config) == settings(src="no")
+    assert yaml.safe_load(folder.config.read_text())["model"]["norm"] == "pre"
+    assert [path.name for path in folder.path.iterdir()] == ["config.yaml"]
+
+
+def test_the_same_settings_are_fine_and_limits_and_places_may_move(begun):
+    begun.begin(settings(), DEFAULTS)
+    moved = settings(root="elsewhere", workers=3)
+    moved["train"] |= {"steps": 50, "patience": 3, "device": "cuda", "threads": 1}
+    moved["run"]["root"] = "/other"
+    begun.begin(moved, DEFAULTS)
+    assert read_config(begun.config) == moved
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("optim", "lr", 1.0), ("model", "dim", 8), ("data", "train", ["b.en", "b.de"]), ("clean", "max_chars", 5),
+        ("tokenizer", "sampling", 0.5), ("batch", "accumulate", 7), ("loss", "label_smoothing", 0.0),
+        ("train", "seed", 9), ("train", "ema", 0.5), ("train", "precision", "bf16"), ("train", "watch", "loss"),
+        ("schedule", "name", "cosine"),
+    ],
+)  # fmt: skip
+def test_what_makes_a_run_what_it_is_must_stay(begun, section, key, value):
+    changed, old = settings(), read_config(begun.config)
+    before = changed[section][key]
+    changed[section][key] = value
+    with pytest.raises(ConfigError) as refused:
+        begun.begin(changed, DEFAULTS)
+    assert str(refused.value) == (
+        f"`{section}.{key}` was {before} when {begun.path} began, but is {value} now; go on with the old value, or "
+        "give the new run a name of its own: run.name=..."
+    )
+    assert read_config(begun.config) == old
+
+
+def test_before_the_first_checkpoint_everything_may_change(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(settings(), DEFAULTS)
+    changed = settings()
+    changed["optim"]["lr"] = 1.0
+    folder.begin(changed, DEFAULTS)
+    assert read_config(folder.config) == changed
+
+
+def test_a_setting_that_an_older_version_did_not_have_is_no_change(tmp_path):
+    old = settings()
+    del old["optim"]["eps"]
+    check_drift(old, settings(), DEFAULTS, tmp_path)
+
+
+def test_a_setting_that_an_older_version_did_not_have_was_its_default(tmp_path):
+    old, new = settings(), settings()
+    del old["optim"]["eps"], old["train"]["average"]
+    new["optim"]["eps"] = 1.0
+    with pytest.raises(ConfigError, match=rf"^`optim.eps` was {settings()['optim']['eps']} when .* but is 1.0 now; go"):
+        check_drift(old, new, DEFAULTS, tmp_path)
+    new["optim"]["eps"] = settings()["optim"]["eps"]
+    new["train"]["average"] = 2  # may change
+    check_drift(old, new, DEFAULTS, tmp_path)
+
+
+def test_a_run_that_is_refused_leaves_no_new_folder_behind(tmp_path):
+    folder = RunFolder(tmp_path / "runs" / "a" / "b")
+    with pytest.raises(DataError, match="torn"), folder_of_run(folder, settings(), DEFAULTS, Group()):
+        assert sorted(path.name for path in folder.path.iterdir()) == [".lock", "config.yaml", "train.log"]
+        (tmp_path / "runs" / "other").mkdir()
+        raise DataError("torn")
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["other"]
+    (tmp_path / "runs" / "other").rmdir()
+    with pytest.raises(DataError), folder_of_run(folder, settings(), DEFAULTS, Group()):
+        raise DataError("torn")
+    assert list(tmp_path.iterdir()) == [tmp_path / "runs"]  # which was there before
+
+
+@pytest.mark.parametrize("inside", ["manifest.json", "checkpoints/step-00000001/model", "mine.txt"])
+def test_a_run_that_began_or_a_folder_with_more_in_it_stays(tmp_path, inside):
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(DataError), folder_of_run(folder, settings(), DEFAULTS, Group()):
+        (folder.path / inside).parent.mkdir(parents=True, exist_ok=True)
+        (folder.path / inside).touch()
+        raise DataError("torn")
+    assert (folder.path / inside).exists()
+    assert folder.config.exists() == (inside != "mine.txt")
+
+
+def test_an_old_folder_and_what_a_fault_of_ours_leaves_stay(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(ZeroDivisionError), folder_of_run(folder, settings(), DEFAULTS, Group()):
+        raise ZeroDivisionError
+    left = sorted(folder.path.iterdir())
+    assert [path.name for path in left] == [".lock", "config.yaml", "train.log"]
+    with pytest.raises(DataError), folder_of_run(folder, settings(), DEFAULTS, Group()):
+        raise DataError("torn")
+    assert sorted(folder.path.iterdir()) == left
+
+
+def test_flattened_keys():
+    assert flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": {}}) == {"a.b": 1, "a.c.d": [2]}
+
+
+@pytest.mark.parametrize("damage", [b"- a\n- b\n", b"a: [1\n", b"\xff", b""])
+def test_settings_that_cannot_be_read_are_refused(tmp_path, damage):
+    (tmp_path / "config.yaml").write_bytes(damage)
+    with pytest.raises(CheckpointError, match=r"config.yaml` (cannot be read|must be a table of settings)"):
+        read_config(tmp_path / "config.yaml")
+
+
+def test_every_start_adds_an_attempt_to_the_manifest(begun):
+    for command in (["mt", "train"], ["mt", "train", "train.steps=9"]):
+        begun.write_manifest(FACTS, command)
+    told = json.loads(begun.manifest.read_text())
+    assert [attempt["command"] for attempt in told["attempts"]] == [["mt", "train"], ["mt", "train", "train.steps=9"]]
+    assert told["data"] == FACTS["data"]
+    assert all(attempt["packages"]["torch"] and attempt["python"] and attempt["at"] for attempt in told["attempts"])
+
+
+def test_a_damaged_manifest_is_named(begun):
+    begun.manifest.write_text("{")
+    with pytest.raises(CheckpointError, match=r"manifest.json` must be JSON"):
+        begun.write_manifest(FACTS, [])
+
+
+def test_a_manifest_that_does_not_tell_is_named_or_written_anew(begun):
+    begun.manifest.write_text('{"data": "abc", "attempts": "many"}')
+    with pytest.raises(CheckpointError) as refused:
+        begun.check_text(FACTS)
+    assert str(refused.value) == (f"`{begun.manifest}` must tell `data.fingerprint`, but does not: it is damaged.")
+    begun.write_manifest(FACTS, ["mt"])
+    assert [attempt["command"] for attempt in json.loads(begun.manifest.read_text())["attempts"]] == [["mt"]]
+
+
+def test_other_training_text_is_refused(begun):
+    begun.check_text(FACTS)  # nothing is known yet
+    begun.write_manifest(FACTS, [])
+    begun.check_text(FACTS)
+    for what, part in (("text", {"data": {"fingerprint": "x"}}), ("vocabulary", {"tokenizer": {"sha256": "x"}})):
+        with pytest.raises(
+            DataError, match=rf"^the training {what} is not the one that .*run began with; put that back"
+        ):
+            begun.check_text({**FACTS, **part})
+
+
+def test_other_links_are_refused(begun):
+    facts = {**FACTS, "data": {**FACTS["data"], "links": "123"}}
+    begun.write_manifest(facts, [])
+    begun.check_text(facts)
+    for other in (FACTS, {**FACTS, "data": {**FACTS["data"], "links": "456"}}):
+        with pytest.raises(DataError) as refused:
+            begun.check_text(other)
+        assert str(refused.value) == (
+            f"the word links (`alignment.links`) are not those that {begun.path} began with; put them back, or give "
+            "the new run a name of its own: run.name=..."
+        )
+
+
+def test_samples_are_three_lines_and_an_empty_one(begun):
+    found = Validation(1.0, 2.0, 3.0, ["one", "two\u2028"], ["eins", "zwei"], ["ein", ""])
+    begun.write_samples(found, TrainState(step=40))
+    text = (begun.samples / "step-00000040.txt").read_bytes().decode()
+    assert text == "one\neins\nein\n\ntwo\u2028\nzwei\n\n\n"
+
+
+def test_samples_that_the_disk_does_not_take_cost_a_warning(begun, caplog):
+    begun.samples.write_text("in the way")
+    begun.write_samples(Validation(1.0, 2.0, 3.0, ["one"], ["eins"], ["ein"]), TrainState(step=40))
+    assert "step-00000040.txt` cannot be written: " in caplog.text
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(CheckpointError, match=r"folder` cannot be written: Is a directory"):
+        write_text(tmp_path / "folder", "text")
+
+
+def test_a_finished_run_gives_its_scores_and_the_next_commands(tmp_path):
+    folder = RunFolder(tmp_path / "it's here")
+    state = TrainState(step=1234, finished="the limit of 5 minutes was reached")
+    assert (
+        folder.report_finished(state)
+        .split("\n")[0]
+        .endswith("is finished after 1,234 steps: the limit of 5 minutes was reached.")
+    )
+    score = {"name": "BLEU", "value": 31.25, "signature": "nrefs:1"}
+    assert folder.report_finished(state).endswith(" --test SOURCE TARGET")
+    write_text(folder.evaluation / "test.json", json.dumps({"scores": [score]}))
+    assert folder.report_finished(state).endswith("here'")
+    assert "\n  BLEU 31.25  nrefs:1\n" in folder.report_finished(state)
+
+
+@pytest.mark.parametrize("sentence", ["It's $HOME `now`.", 'say "no"', "-n", "a\\b"])
+def test_commands_are_safe_in_a_shell(tmp_path, sentence):
+    folder = RunFolder(tmp_path / "it's here; rm x")
+    first, second = (shlex.split(line) for line in folder.commands(sentence, tested=True).split("\n"))
+    assert first == ["echo", sentence, "|", "mt", "translate", str(folder.path)]
+    assert second == ["mt", "evaluate", str(folder.path)]
+
+
+def test_without_a_test_set_files_must_be_named(tmp_path):
+    said = RunFolder(tmp_path).commands("x", tested=False)
+    assert said.endswith(f"\n  mt evaluate {tmp_path} --test SOURCE TARGET")
+
+
+def test_a_model_of_an_earlier_step_is_not_the_one_to_hand_on(begun):
+    assert not begun.handed_on(40)
+    write_folder(begun.model, {"config.json": b"{}"}, meta={"step": 40})
+    assert begun.handed_on(40)
+    assert not begun.handed_on(80)  # the run was made longer, and died before it wrote the new one
+    (begun.model / "config.json").write_bytes(b"[]")
+    assert not begun.handed_on(40)
+
+
+def test_settings_that_may_change_are_noted(begun, caplog):
+    caplog.set_level("INFO", "mt")
+    begun.begin(settings(), DEFAULTS)
+    assert not [text for text in caplog.messages if "other settings" in text]
+    moved = settings()
+    moved["train"] |= {"steps": 50, "patience": 3}
+    begun.begin(moved, DEFAULTS)
+    noted = "going on with other settings: `train.steps` was 5, is 50; `train.patience` was None, is 3"
+    assert noted in caplog.messages
