@@ -19,6 +19,7 @@ MOST_WORKERS = 8  # each imports torch, and so does what it starts: a gigabyte o
 
 def pytest_addoption(parser):
     parser.addoption("--shuffle", type=int, metavar="SEED", help="take files, and the tests in each, in another order")
+    parser.addoption("--update-snapshots", action="store_true", help="write the files in tests/snapshots anew")
 
 
 @pytest.hookimpl(tryfirst=True)

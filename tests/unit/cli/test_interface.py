@@ -1,0 +1,147 @@
+"""The interface, frozen: help of every command, every setting with its default, and the likeliest mistakes.
+
+The files in tests/snapshots hold what users see; `pytest tests/unit/cli/test_interface.py --update-snapshots` writes
+them anew, so that a change of the interface is a change that a reviewer sees. What a message says to type is typed.
+"""
+
+import contextlib
+import io
+import re
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from mt.cli.main import VERBS, main
+from mt.cli.schema import sections
+
+ROOT = Path(__file__).resolve().parents[3]
+SNAPSHOTS = ROOT / "tests/snapshots"
+GOLDEN = ROOT / "tests/golden/schema-1/runs/golden"
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A command line that is refused, and the words of the message that become the next command line.
+
+    `typed` are those words; `then` is what a user types who follows them: it holds `typed` and succeeds.
+    """
+
+    line: str
+    typed: str = ""
+    then: str = ""
+
+
+MISTAKES = (
+    Mistake("mt trian", "train", "mt train --help"),
+    Mistake("mt --hlep", "--help", "mt --help"),
+    Mistake("mt train warmup=100", "schedule.warmup_steps", "mt train --dry-run schedule.warmup_steps=100"),
+    Mistake("mt train lr=0.001", "optim.lr", "mt train --dry-run optim.lr=0.001"),
+    Mistake("mt train model=smal", "small", "mt train --dry-run model=small"),
+    Mistake("mt train optim.lr=fast"),
+    Mistake("mt train train.precision=bf61", "bf16", "mt train --dry-run train.precision=bf16"),
+    Mistake("mt train model=[tiny,small]"),
+    Mistake("mt train a.en a.de", "data.train=[a.en,a.de]", "mt train --dry-run 'data.train=[a.en,a.de]'"),
+    Mistake("mt train data.train=a.en", "data.train=[a.en]", "mt train --dry-run 'data.train=[a.en]'"),
+    Mistake("mt train data.train=a.en,a.de", "data.train=[a.en,a.de]", "mt train --dry-run 'data.train=[a.en,a.de]'"),
+    Mistake("mt train --minutes 5", "train.minutes", "mt train --dry-run train.minutes=5"),
+    Mistake("mt train --config missing.yaml"),
+    Mistake("mt train train.minutes=", "null", "mt train --dry-run train.minutes=null"),
+    Mistake("mt translate nothing"),
+    Mistake("mt translate golden --bem 5", "--beam", "mt translate golden --beam 5 -i a.en"),
+    Mistake("mt translate golden --beam 0"),
+    Mistake("mt translate golden -i missing.en"),
+    Mistake("mt translate golden -i latin1.en"),
+    Mistake("mt translate golden --device cuda", "--device cpu", "mt translate golden --device cpu -i a.en"),
+    Mistake("mt translate golden -i a.en -o a.en"),
+    Mistake("mt translate golden -i a.en -o nowhere/out.de"),
+    Mistake("mt evaluate golden --test a.en"),
+    Mistake("mt evaluate golden --test a.en short.de"),
+    Mistake("mt score golden --source a.en"),
+    Mistake("mt score golden --source a.en --target short.de"),
+    Mistake("mt average golden --best 5"),
+    Mistake("mt export golden"),
+)
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """A folder with a small corpus, a trained run and files that do not fit; training itself is a stand-in."""
+    shutil.copytree(GOLDEN, tmp_path / "golden")
+    (tmp_path / "a.en").write_text("a b\nb a\n")
+    (tmp_path / "a.de").write_text("c d\nd c\n")
+    (tmp_path / "short.de").write_text("c d\n")
+    (tmp_path / "latin1.en").write_bytes(b"a b\nb\xe9 a\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mt.build.dry_run", lambda config: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("COLUMNS", "100")
+    return tmp_path
+
+
+def typed(line: str) -> tuple[int, str, str]:
+    """The exit code of a command line, and what it wrote to stdout and stderr."""
+    command, *words = shlex.split(line)
+    assert command == "mt"
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(words)
+    return code, out.getvalue(), err.getvalue()
+
+
+def check(name: str, text: str, update: bool) -> None:
+    file = SNAPSHOTS / name
+    if update:
+        SNAPSHOTS.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    assert text == file.read_text(encoding="utf-8"), f"{name} changed; --update-snapshots writes it anew"
+
+
+def same_on_every_python(text: str) -> str:
+    """Help without what argparse writes differently from Python 3.13 on: `-i INPUT, --input INPUT` is `-i, --input
+    INPUT` there, and lines are filled in other places."""
+    text = re.sub(r"(-\w) \S+, (--[\w-]+)", r"\1, \2", text)
+    blocks = re.split(r"\n\s*\n", text.strip())
+    return "\n\n".join(" ".join(block.split()) for block in blocks).replace(" --", "\n  --").replace("  --", "  --") + "\n"
+
+
+@pytest.fixture
+def update(request):
+    return request.config.getoption("--update-snapshots")
+
+
+@pytest.mark.parametrize("verb", ["", *VERBS])
+def test_help(verb, desk, update):
+    code, out, err = typed(f"mt {verb} --help")
+    assert (code, err) == (0, "")
+    check(f"help/{verb or 'mt'}.txt", out if verb in {"", "train"} else same_on_every_python(out), update)
+
+
+def test_settings(update):
+    """Each setting with its type and the default of its dataclass."""
+    lines = [
+        f"{section}.{name}: {one.type if isinstance(one.type, str) else getattr(one.type, '__name__', one.type)}"
+        for section, kind in sections().items()
+        for name, one in kind.__dataclass_fields__.items()
+    ]
+    check("settings.txt", "\n".join(lines) + "\n", update)
+
+
+def test_mistakes(desk, update):
+    said = []
+    for mistake in MISTAKES:
+        code, out, err = typed(mistake.line)
+        assert code in {1, 2, 3} and out == "", mistake.line
+        said.append(f"$ {mistake.line}\n{err}exit {code}\n")
+    check("mistakes.txt", "\n".join(said), update)
+
+
+@pytest.mark.parametrize("mistake", [one for one in MISTAKES if one.then], ids=lambda one: one.line)
+def test_what_a_message_says_to_type_works(mistake, desk):
+    _, _, err = typed(mistake.line)
+    assert mistake.typed in err and mistake.typed in mistake.then
+    code, _, err = typed(mistake.then)
+    assert code == 0, err
