@@ -4,19 +4,19 @@
     python scripts/bench_alignment.py others   --work runs/align                        # eflomal, fast_align
     python scripts/bench_alignment.py counted  --work runs/align                        # mt align without a model
     python scripts/bench_alignment.py counted  --work runs/align --forward runs/a --backward runs/b  # mt align --learn
-    python scripts/bench_alignment.py links    --work runs/align                        # what guided runs are taught
+    python scripts/bench_alignment.py links    --work runs/align                        # links for guided alignment
     python scripts/bench_alignment.py commands --work runs/align                        # how to train six models
     python scripts/bench_alignment.py ours     --work runs/align --forward runs/a --backward runs/b
 
-All systems see the 20,000 training pairs and the text of the 100 test pairs, without their links (aligners have no
-other way to see a test set), lower-cased and tokenised as the gold links' text is. Guided models are taught the links
-that eflomal, or `mt align` without a model, finds in the training pairs alone, both directions joined by
-grow-diag-final-and; of the test pairs no link is taught. No gold link chooses anything. Without a guide, layer and
-heads are those on which both directions agree most in the first 500 training pairs; the weight that a link needs is
-chosen on these too, by the guide where there is one (`--guide`), else by agreement.
+All systems get the 20,000 training pairs and the text of the 100 test pairs without their links (statistical aligners
+cannot align unseen text), lower-cased and tokenised like the text of the gold links. Guided models are trained on the
+links that eflomal, or `mt align` without a model, finds in the training pairs alone, both directions joined by
+grow-diag-final-and; no link of a test pair is used. Gold links choose nothing. Without guidance, layer and heads are
+those on which both directions agree most in the first 500 training pairs. The least weight of a link is chosen on the
+same pairs, by the guiding links where there are some (`--guide`), else by agreement.
 
-Needs `pip install eflomal sacremoses systran-align`; the last is fast_align in a wheel,
-which hands out links that it has symmetrised itself, so it has one row.
+Needs `pip install eflomal sacremoses systran-align`. The last is fast_align in a wheel; it returns links that are
+already symmetrized, so it has one row.
 """
 
 import argparse
@@ -237,25 +237,25 @@ def main() -> None:
     parser.add_argument("--forward", type=Path, help=f"a model from {SRC} to {TGT}")
     parser.add_argument("--backward", type=Path, help=f"a model from {TGT} to {SRC}")
     parser.add_argument("--guide", type=Path, help="what the models were taught (from `links`)")
-    asked = parser.parse_args()
-    if asked.what == "commands":
+    args = parser.parse_args()
+    if args.what == "commands":
         for name, more, last in (("align", "", ""), ("guided", GUIDED, BY_GUIDE), ("counted", GUIDED, BY_GUIDE)):
             for src, tgt in ((SRC, TGT), (TGT, SRC)):
-                print((TRAIN + more).format(src=src, tgt=tgt, work=asked.work, name=name))
-            print((OURS + last).format(src=SRC, tgt=TGT, work=asked.work, name=name))
+                print((TRAIN + more).format(src=src, tgt=tgt, work=args.work, name=name))
+            print((OURS + last).format(src=SRC, tgt=TGT, work=args.work, name=name))
         return
-    if asked.what in ("text", "links"):
-        prepare(asked.data, asked.work) if asked.what == "text" else guide(asked.work)
+    if args.what in ("text", "links"):
+        prepare(args.data, args.work) if args.what == "text" else guide(args.work)
         return
-    path = asked.work / "gold.links"
+    path = args.work / "gold.links"
     gold = read_gold(path.read_text().split("\n")[:-1], base=0, path=path)
     print("| system | joined by | AER | precision | recall |\n|---|---|---|---|---|")
-    if asked.what == "others":
-        others(asked.work, gold)
-    elif asked.what == "counted":
-        counted(asked.work, asked.forward, asked.backward, gold)
+    if args.what == "others":
+        others(args.work, gold)
+    elif args.what == "counted":
+        counted(args.work, args.forward, args.backward, gold)
     else:
-        ours(asked.work, asked.forward, asked.backward, asked.guide, gold)
+        ours(args.work, args.forward, args.backward, args.guide, gold)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""What do terms that must appear cost, and what do they bring?
+"""The cost and the effect of terms that must appear.
 
     python scripts/bench_constraints.py MODEL --test test.en.gz test.de.gz [--sentences 200] [--beam 5] [--words 2]
 
-Makes a glossary of the test set itself: for each sentence its first and its last content word of the reference (five
-letters or more, not among the hundred commonest words of the references), where the sentence as a whole is the source
-term. Translates without and with it, and prints the share of terms that appear as whole words, BLEU and chrF++, and
-sentences per second of CPU time of this process. Words of the reference are a hint, so scores with them say that the
-search can make use of it, not that a model is better. The same command gives the same glossary every time.
+Makes a glossary from the test set: for each sentence the first and the last content word of the reference (five letters
+or more, not among the hundred most frequent words of the references), with the whole sentence as the source term.
+Translates without and with it, and prints the share of terms that appear as whole words, BLEU and chrF++, and sentences
+per second of CPU time of this process. Words of the reference are a hint, so the scores show that the search can use
+one, not that a model is better. The same command makes the same glossary every time.
 """
 
 import argparse
@@ -71,21 +71,21 @@ def main() -> None:
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--show", type=int, default=0, help="print so many sentences")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     set_up_cpu(1)
-    translator = load(asked.model, device="cpu", precision=asked.precision)
-    sources, references = ([*read_lines(file)] for file in asked.test)
-    words = content_words(references, asked.words)[: asked.sentences]
-    sources, references = sources[: asked.sentences], references[: asked.sentences]
+    translator = load(args.model, device="cpu", precision=args.precision)
+    sources, references = ([*read_lines(file)] for file in args.test)
+    words = content_words(references, args.words)[: args.sentences]
+    sources, references = sources[: args.sentences], references[: args.sentences]
     chosen = glossary(sources, words)
     translator.translate(sources[:20])  # warm
-    print(f"{asked.model}, {len(sources)} sentences, beam {asked.beam}, {asked.precision}, one thread")
-    plain, seconds, unfinished = run(translator, sources, None, asked.beam)
+    print(f"{args.model}, {len(sources)} sentences, beam {args.beam}, {args.precision}, one thread")
+    plain, seconds, unfinished = run(translator, sources, None, args.beam)
     report(f"without the glossary ({unfinished} unfinished)", plain, references, words, seconds)
-    bound, seconds, unfinished = run(translator, sources, chosen, asked.beam)
+    bound, seconds, unfinished = run(translator, sources, chosen, args.beam)
     report(f"with the glossary ({unfinished} unfinished)", bound, references, words, seconds)
     for source, few, before, after, reference in list(zip(sources, words, plain, bound, references, strict=True))[
-        : asked.show
+        : args.show
     ]:
         print(
             f"\n  source     {source}\n  terms      {', '.join(few)}\n  without    {before}\n  with       {after}\n"

@@ -1,12 +1,12 @@
-"""How much slower is work beside one busy program, and what does waiting by sleep cost on an idle machine?
+"""The rate of work beside one busy program, and the cost of mt's way of waiting on an idle machine.
 
     python scripts/bench_neighbour.py --model runs/my-run --source test.en --target test.de --rounds 5 \\
         data.train='[a.en,a.de]' data.dev='[d.en,d.de]' model=small batch.tokens=4096 train.precision=bf16
 
 Trains (target tokens/s), translates and aligns (sentences/s), each idle and beside a process that keeps one core busy
-and is not pinned, with mt's way of waiting and with OpenMP's own. All processes live through the whole run and take
-turns `--rounds` times; only one works at a time. The settings are those of `mt train`; nothing is saved. The machine
-must be idle otherwise.
+and is not pinned, with mt's way of waiting (`mt/compute/waiting.py`) and with OpenMP's own. All processes run during
+the whole benchmark and take turns `--rounds` times; only one works at a time. The settings are those of `mt train`;
+nothing is saved. The machine must be idle otherwise.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def start(task: str, variables: dict[str, str]) -> subprocess.Popen[str]:
-    """A process that has everything ready and waits to be asked."""
+    """A process that has everything ready and waits to be args."""
     env = {name: value for name, value in os.environ.items() if name not in CHOSEN_BY_USER} | variables
     worker = subprocess.Popen(
         [sys.executable, __file__, "--worker", task, *sys.argv[1:]],

@@ -1,18 +1,17 @@
-"""How fast does mt train beside other toolkits? The same text, pieces, shape, precision and batch, in pairs.
+"""Training speed beside other toolkits: the same text, tokens, shape, precision and batch size, in pairs.
 
     python scripts/bench_peers.py --data DIR --work DIR --peers eole hf marian fairseq --model small \\
         --precision bf16 fp32 --threads 2 --updates 40 --rounds 2 --out peers.json
 
 DIR holds `train.en` and `train.de`, plain or compressed. Each toolkit is installed from the package index into a
-virtual environment of its own under `--work`, once; `--install-only` does that and no more. One joint BPE model is
-trained, and all toolkits read its pieces. Then, for every round and precision: ours, a peer, ours, the next peer, and
-so on, with nothing beside them, on the CPU; a pair's ratio is our rate over the peer's. A peer that cannot be installed
-or run is named with its error and passed over.
+virtual environment of its own under `--work`, once; `--install-only` stops after that. One joint BPE model is trained,
+and all toolkits use its tokens. Then, for every round and precision: ours, a peer, ours, the next peer, and so on, one
+at a time, on the CPU; the ratio of a pair is our rate over the peer's. A peer that cannot be installed or run is
+reported with its error and left out.
 
-The rate is target tokens a second, end marks counted and padding not, from the tenth update to the last, by the time at
-which the lines of the log arrive. Memory is that of the toolkit's processes together. The loss is the mean of the last
-ten updates per target token, in nats and with label smoothing, which is what most of them print. The machine must be
-idle.
+The rate is target tokens a second, end marks counted and padding not, from the tenth update to the last, by the arrival
+of log lines. Memory is that of all processes of a toolkit together. The loss is the mean of the last ten updates per
+target token, in nats and with label smoothing, which most of them print. The machine must be idle.
 """
 
 import argparse

@@ -1,25 +1,25 @@
-"""Kill a run at every file event that an independent judge finds, give the same command again, and compare.
+"""Kill a run at every file event, resume it with the same command, and compare the result by an independent package.
 
     python scripts/crash_judge.py                           one process, every event, each attempt a process of its own
     python scripts/crash_judge.py --fork                    children of one process that has imported torch; minutes
     python scripts/crash_judge.py --processes 2 --points 40 two processes under torchrun, 40 of the points
     python scripts/crash_judge.py --fork --modes unsynced   lose what was not flushed to the disk
 
-The judge is ckpt-chaos (of the extra `dev`). It runs the unmodified command once, records every file
-that this opens for writing, renames or removes, and then starts one run for each of these events, which ends there:
-before the event (`before`), with the file cut in half when it is closed (`torn`), by SIGTERM and five seconds of grace
-(`term`), or before the event and without anything that was not flushed to the disk (`unsynced`). The run is tiny and
-goes through every phase: it reads text into the cache, saves after every update, validates, makes room, ends,
-averages, translates a test set and writes `model/`. Forks are given settings that were read once; a run of two
-processes is killed at the events of the first one.
+The judge is ckpt-chaos (of the extra `dev`). It runs the unmodified command once and records every file that the
+command opens for writing, renames or removes. For each of these events it then starts a run that ends there: before the
+event (`before`), with the file cut in half when it is closed (`torn`), by SIGTERM and five seconds of grace (`term`),
+or before the event and without anything that was not flushed to the disk (`unsynced`). The run is tiny and has every
+phase: it reads text into the cache, saves after every update, validates, removes old checkpoints, ends, averages,
+translates a test set and writes `model/`. Forks share settings that were read once; a run of two processes is killed at
+the events of the first.
 
-A file that is only ever appended to (`train.log`, `metrics.jsonl`) loses nothing that was written when a process is
-killed, so `torn` is no crash there; such points are shown as NO_CRASH where they differ.
+A file that is only appended to (`train.log`, `metrics.jsonl`) loses nothing that was written when a process is killed,
+so `torn` is no crash there; such points are shown as NO_CRASH where they differ.
 
-PASS means that the resumed run went on from the newest whole checkpoint that the killed one left, and that in the end
-the run's folder is that of the unbroken run: the same files, and in them the same weights, states, numbers, samples,
-scores, messages and pointers, but for measured times and the list of attempts. Prints a table of all points and one of
-the phases. Exits with 1 if a point is no PASS.
+PASS means that the resumed run continued from the newest whole checkpoint that the killed run left, and that the final
+folder equals that of the unbroken run: the same files with the same weights, states, numbers, samples, scores, messages
+and pointers, except measured times and the list of attempts. Prints a table of all points and one of the phases. Exits
+with 1 if any point is not PASS.
 """
 
 import argparse
@@ -54,7 +54,7 @@ UNFLUSHED = ("tensorboard", "train.log")  # lose their last lines with the power
 # ---------------------------------------------------------------- what must be equal
 
 
-def told(out: Path, *, unsynced: bool = False) -> dict[str, str]:
+def contents(out: Path, *, unsynced: bool = False) -> dict[str, str]:
     """What a run left, by file name, without measured times and the names of this attempt."""
     run, found = out / "run", dict[str, str]()
     for file in sorted(out.rglob("*")):
@@ -219,8 +219,8 @@ def read_settings_once(command: list[str]) -> None:
     build.train = train
     config = found[0]
 
-    def launch(asked: argparse.Namespace, command: list[str]) -> None:
-        root = next(word for word in asked.overrides if word.startswith("run.root=")).partition("=")[2]
+    def launch(args: argparse.Namespace, command: list[str]) -> None:
+        root = next(word for word in args.overrides if word.startswith("run.root=")).partition("=")[2]
         config.run.root, config.data.cache = root, f"{root}/cache"
         train(config, command)
 
@@ -275,7 +275,7 @@ def judged(work: Path, events: list[tuple[int, str, str, bool]]) -> list[Point]:
     from ckpt_chaos.runner import rejudge
 
     at, points = phases(events), []
-    wholes = {unsynced: told(work / "reference/out", unsynced=unsynced) for unsynced in (False, True)}
+    wholes = {unsynced: contents(work / "reference/out", unsynced=unsynced) for unsynced in (False, True)}
     rows = {row.label: row for row in rejudge(work)}
     for folder in sorted(work.glob("pt_*")):
         record = json.loads((folder / "result.json").read_text())
@@ -284,7 +284,7 @@ def judged(work: Path, events: list[tuple[int, str, str, bool]]) -> list[Point]:
         verdict, resumed = row.verdict, row.outcome.resumed_from_step
         left = json.loads((folder / "left.json").read_text()) if number else STEPS
         unsynced = mode == "unsynced"
-        found = differences(wholes[unsynced], told(folder / "out", unsynced=unsynced))
+        found = differences(wholes[unsynced], contents(folder / "out", unsynced=unsynced))
         if verdict == "PASS" and found:
             verdict = "SILENT_DIVERGENCE"
         elif verdict == "PASS" and number and (resumed or 0) < left:
@@ -312,8 +312,8 @@ def tables(points: list[Point]) -> str:
 
 
 def main(argv: list[str]) -> int:
-    if argv[:1] == ["told"]:
-        print(hashlib.sha256(json.dumps(told(Path(argv[1]), unsynced="unsynced" in argv)).encode()).hexdigest())
+    if argv[:1] == ["contents"]:
+        print(hashlib.sha256(json.dumps(contents(Path(argv[1]), unsynced="unsynced" in argv)).encode()).hexdigest())
         return 0
     if argv[:1] == ["resume"]:
         return look_and_resume(*argv[1:])
@@ -324,29 +324,29 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--fork", action="store_true", help="fork this process instead of starting new ones")
     parser.add_argument("--keep", type=Path, help="work in this folder, which must be new, and leave it")
     parser.add_argument("settings", nargs="*", help="settings of mt train, laid over those of this script")
-    asked = parser.parse_args(argv)
-    if asked.fork and asked.processes > 1:
+    args = parser.parse_args(argv)
+    if args.fork and args.processes > 1:
         parser.error("--fork is for one process")
-    return judge(asked)
+    return judge(args)
 
 
-def judge(asked: argparse.Namespace) -> int:
+def judge(args: argparse.Namespace) -> int:
     from ckpt_chaos import byo
     from ckpt_chaos.runner import _events
 
     os.environ["OMP_NUM_THREADS"] = "1"
-    folder = (asked.keep or Path(tempfile.mkdtemp(prefix="crash-judge-"))).resolve()
+    folder = (args.keep or Path(tempfile.mkdtemp(prefix="crash-judge-"))).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    train = mt_command(asked.processes, asked.settings, folder)
-    if asked.fork:
+    train = mt_command(args.processes, args.settings, folder)
+    if args.fork:
         read_settings_once(train)
         byo._run = forked
-    modes = tuple(asked.modes.split(","))
+    modes = tuple(args.modes.split(","))
     script = [sys.executable, str(Path(__file__).resolve())]
-    result = [*script, "told", "{out}", *(["unsynced"] if "unsynced" in modes else [])]
+    result = [*script, "contents", "{out}", *(["unsynced"] if "unsynced" in modes else [])]
     work = folder / "work"
     byo.run_byo(
-        train, [*script, "resume", "{out}", *train], work, max_points=asked.points, result_cmd=shlex.join(result),
+        train, [*script, "resume", "{out}", *train], work, max_points=args.points, result_cmd=shlex.join(result),
         step_regex=RESUMED, modes=modes,
     )  # fmt: skip
     points = judged(work, _events(work / "reference/events.log.rank0"))
@@ -354,7 +354,7 @@ def judge(asked: argparse.Namespace) -> int:
     wrong = [point for point in points if point.verdict not in ("PASS", "NO_CRASH")]
     counts = Counter(point.verdict for point in points)
     print("\n" + ", ".join(f"{n} {verdict}" for verdict, n in sorted(counts.items())))
-    if asked.keep is None and not wrong:
+    if args.keep is None and not wrong:
         shutil.rmtree(folder)
     elif wrong:
         print(f"see {folder}")

@@ -1,14 +1,14 @@
-"""Throw damaged and hostile files at everything that reads files, and see that nothing but one sentence comes back.
+"""Feed damaged and hostile files to everything that reads files; the only result may be an error of one sentence.
 
     python scripts/fuzz.py --minutes 10
-    python scripts/fuzz.py --only model --seed 7 --cases 1       the case of a finding again
+    python scripts/fuzz.py --only model --seed 7 --cases 1       repeats the case of a finding
 
 Targets: `corpus` (plain and compressed text, TSV, JSON lines, zip archives), `model` (manifest, config, weights,
-tokenizer; hashes are made to fit, as a hostile writer would), `config` (a YAML file and overrides of `mt train`). Each
-case is a good file that was changed at random, or grammar put together at random; its number seeds it, so it can be had
-again. Cases run in a child process that may take 1 GiB above what it starts with, and ten seconds of CPU time a case.
-A finding is an exception that is no `MtError`, an error of several lines, a death, a hang, or a canary file that
-something ran to make. Exits with 1 if there is any.
+tokenizer; hashes are made to match, as an attacker would), `config` (a YAML file and overrides of `mt train`). Each
+case is a good file changed at random, or random grammar; its number is its seed, so a case can be repeated. Cases run
+in a child process that may use 1 GiB more than at its start, and ten seconds of CPU time a case. A finding is an
+exception that is not an `MtError`, an error of several lines, a crash, a hang, or a canary file that executed code has
+made. Exits with 1 if there is a finding.
 """
 
 import argparse
@@ -196,14 +196,14 @@ def try_case(target: str, seed: int, folder: Path) -> str | None:
     return "the canary was made" if (folder / CANARY).exists() else None
 
 
-def child(asked: argparse.Namespace, first: int, end: float, pipe: int, home: Path) -> None:
+def child(args: argparse.Namespace, first: int, end: float, pipe: int, home: Path) -> None:
     """Try case after case; tell each before it is tried, so that a death has a name."""
     with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
         now = int(file.read().split(" ")[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, now + MEMORY))
     os.fsync = lambda handle: None  # the disk need not keep up
-    targets = [asked.only] if asked.only else list(TARGETS)
-    for number in range(first, asked.seed + asked.cases):
+    targets = [args.only] if args.only else list(TARGETS)
+    for number in range(first, args.seed + args.cases):
         if time.monotonic() > end:
             break
         target = targets[number % len(targets)]
@@ -221,8 +221,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1, help="number of the first case")
     parser.add_argument("--where", action="store_true", help="show where a hang hangs")
     parser.add_argument("--only", choices=list(TARGETS))
-    asked = parser.parse_args(argv)
-    WHERE.extend([True] * asked.where)
+    args = parser.parse_args(argv)
+    WHERE.extend([True] * args.where)
     import mt.log
 
     mt.log.logger.setLevel("ERROR")
@@ -230,8 +230,8 @@ def main(argv: list[str]) -> int:
     with tempfile.TemporaryDirectory() as home:  # what the first case of each target imports is not its fault
         for target in TARGETS:
             try_case(target, 0, Path(home) / "case")
-    number = asked.seed
-    counts, findings, over, end = Counter(), [], False, time.monotonic() + 60 * asked.minutes
+    number = args.seed
+    counts, findings, over, end = Counter(), [], False, time.monotonic() + 60 * args.minutes
     with tempfile.TemporaryDirectory(prefix="fuzz-") as home:
         while not over and time.monotonic() < end:
             readable, writable = os.pipe()
@@ -239,7 +239,7 @@ def main(argv: list[str]) -> int:
             if pid == 0:
                 os.close(readable)
                 try:
-                    child(asked, number, end, writable, Path(home))
+                    child(args, number, end, writable, Path(home))
                 finally:
                     os._exit(0)
             os.close(writable)

@@ -1,16 +1,16 @@
-"""What does the exact stopping rule of beam search bring, and what does it cost?
+"""The benefit and the cost of the exact stopping rule of beam search.
 
     python scripts/stopping_rule.py MODEL --data DIR/test_2016_flickr --src en --tgt de [--sentences 500] [--rounds 5]
 
-Translates a test set by both rules of `mt/decode/search/beam.py`: the exact one (`decode.patience=null`, a sentence
-goes on until nothing that is open can still win) and `decode.patience=1` (until as many hypotheses as the beam is wide
-have ended). The two take turns, round after round, in each precision; the ratio of processor times is that of a pair,
-its median and its range over the rounds. Processor time of one thread (`--threads 1`) is little disturbed by other
-work; rates by the clock want an idle machine.
+Translates a test set by both rules of `mt/decode/search/beam.py`: the exact rule (`decode.patience=null`, a sentence
+continues until no open hypothesis can win) and `decode.patience=1` (until as many hypotheses as the beam is wide have
+ended). The two take turns, round after round, in each precision; the ratio of processor times is that of a pair, its
+median and its range over the rounds. Other work affects processor time of one thread (`--threads 1`) little; rates by
+the clock need an idle machine.
 
 Then, in the first precision: BLEU and chrF++ of both with a paired bootstrap, how many translations differ, the rows
-that were extended for each piece that came out, and search errors, which are sentences for which a wide beam (`--wide`,
-by the exact rule) finds another translation with a better score.
+extended for each output token, and search errors: sentences for which a wide beam (`--wide`, by the exact rule) finds
+another translation with a better score.
 """
 
 import argparse
@@ -128,20 +128,20 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    asked = parser.parse_args()
-    set_up_cpu(asked.threads)
-    files = [next(p for p in (Path(f"{asked.data}.{end}"), Path(f"{asked.data}.{end}.gz")) if p.exists())
-             for end in (asked.src, asked.tgt)]  # fmt: skip
-    sources, references = ([*read_lines(file)][: asked.sentences] for file in files)
-    print(f"{asked.model}, {len(sources):,} sentences of {asked.data}, beam {asked.beam}, {asked.threads} threads")
+    args = parser.parse_args()
+    set_up_cpu(args.threads)
+    files = [next(p for p in (Path(f"{args.data}.{end}"), Path(f"{args.data}.{end}.gz")) if p.exists())
+             for end in (args.src, args.tgt)]  # fmt: skip
+    sources, references = ([*read_lines(file)][: args.sentences] for file in files)
+    print(f"{args.model}, {len(sources):,} sentences of {args.data}, beam {args.beam}, {args.threads} threads")
     last: dict[str, Turn] = {}
-    for precision in asked.precisions:
-        searcher = Searcher(load(asked.model, device="cpu", precision=precision))
-        turns = by_turns(searcher, sources, asked.beam, asked.rounds)
+    for precision in args.precisions:
+        searcher = Searcher(load(args.model, device="cpu", precision=precision))
+        turns = by_turns(searcher, sources, args.beam, args.rounds)
         report_cost(precision, turns)
         if not last:
             last = {name: all_rounds[-1] for name, all_rounds in turns.items()}
-            report_worth(last, searcher.turn(sources, asked.wide, None), references, asked.tgt)
+            report_worth(last, searcher.turn(sources, args.wide, None), references, args.tgt)
 
 
 if __name__ == "__main__":

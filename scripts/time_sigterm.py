@@ -1,13 +1,13 @@
-"""How long after SIGTERM is the checkpoint on disk, and the process gone?
+"""The time from SIGTERM until the checkpoint is on disk, and until the process has ended.
 
     python scripts/time_sigterm.py                          five stops without data workers; a minute or two
     python scripts/time_sigterm.py --stops 8 data.workers=1
 
-The toy run of `kill_anywhere.py` is started, gets a SIGTERM at a random moment, and is started again, which goes on.
-Each attempt clocks its own updates, validations and saves. What is promised is that a stop takes one of each at most,
-so the longest of each in the same attempt make the bound, and what matters is the time to the checkpoint as a share of
-it: seconds alone say as much of the machine's other work, whose load stands beside them. Exits with 1 where an attempt
-ends otherwise than with 75 and its checkpoint.
+The toy run of `kill_anywhere.py` is started, gets a SIGTERM at a random moment, and is started again to resume. Each
+attempt times its own updates, validations and saves. A stop takes at most one of each by promise, so the longest of
+each in the same attempt are the bound, and the result is the time to the checkpoint as a share of the bound: seconds
+alone depend on the load of the machine, which is printed beside them. Exits with 1 if an attempt does not end with 75
+and its checkpoint.
 """
 
 import argparse
@@ -102,16 +102,16 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--stops", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("settings", nargs="*", help="settings of mt train, laid over those of the toy run")
-    asked = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     os.environ["OMP_NUM_THREADS"] = "1"
-    draw, found = random.Random(asked.seed), []
+    draw, found = random.Random(args.seed), []
     with tempfile.TemporaryDirectory(prefix="time-sigterm-") as name:
         folder = Path(name)
         write_text(folder / "train.tsv", 160, seed=1)
         write_text(folder / "dev.tsv", 12, seed=2)
-        command = ["train", *SETTINGS.split(" "), f"run.name={RUN}", "train.steps=100000", *asked.settings]
+        command = ["train", *SETTINGS.split(" "), f"run.name={RUN}", "train.steps=100000", *args.settings]
         print(f"{'load':>5} {'bound':>7} {'saved':>7} {'share':>6} {'gone':>7}   (seconds after the signal)")
-        for _ in range(asked.stops):
+        for _ in range(args.stops):
             try:
                 # The first validation comes with the seventh update: every attempt has had one.
                 stop = stop_once(command, folder, updates=draw.randint(14, 28), delay=0.1 * draw.random())

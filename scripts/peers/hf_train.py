@@ -1,5 +1,6 @@
-"""The run of Seq2SeqTrainer, inside its own virtual environment: knows torch and transformers, which is there alone,
-and of ours `job.py` and `recipe.py` only.
+"""The run of Seq2SeqTrainer in its own virtual environment, where torch and transformers are installed.
+
+Of this repository it imports `job.py` and `recipe.py` only.
 
 Target tokens are counted in the collator, end marks included and padding not; the loss is that of the Trainer's log,
 with label smoothing.

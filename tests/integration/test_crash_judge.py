@@ -78,9 +78,9 @@ def rewrite(out: Path, name: str, old: str, new: str) -> None:
     ],
 )
 def test_a_difference_is_told_with_its_file_and_line(out, name, old, new, sentence):
-    whole = crash_judge.told(out)
+    whole = crash_judge.contents(out)
     rewrite(out, name, old, new)
-    [found] = crash_judge.differences(whole, crash_judge.told(out))
+    [found] = crash_judge.differences(whole, crash_judge.contents(out))
     assert found.startswith(sentence)
 
 
@@ -96,15 +96,15 @@ def test_a_difference_is_told_with_its_file_and_line(out, name, old, new, senten
     ],
 )
 def test_times_and_attempts_are_no_difference(out, name, old, new):
-    whole = crash_judge.told(out)
+    whole = crash_judge.contents(out)
     rewrite(out, name, old, new)
-    assert crash_judge.differences(whole, crash_judge.told(out)) == []
+    assert crash_judge.differences(whole, crash_judge.contents(out)) == []
 
 
 def test_files_that_are_missing_or_too_many_are_told(out):
-    whole = crash_judge.told(out)
+    whole = crash_judge.contents(out)
     (out / "run/checkpoints/latest").rename(out / "run/checkpoints/.tmp-latest")
-    assert crash_judge.differences(whole, crash_judge.told(out)) == [
+    assert crash_judge.differences(whole, crash_judge.contents(out)) == [
         "run/checkpoints/.tmp-latest is too many",
         "run/checkpoints/latest is missing",
     ]
