@@ -57,14 +57,14 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-# ---- what attention is like ---------------------------------------------------------------------------------
+# ---- measures of attention -----------------------------------------------------------------------------------
 
 
 def measure(args: argparse.Namespace) -> None:
     sources, targets = (list(read_lines(path))[: args.pairs] for path in (args.source, args.target))
     gold = read_gold(list(read_lines(args.gold))[: args.pairs], base=0, path=args.gold) if args.gold else []
     print(
-        "| model | entropy by layer, bits | end mark | best reading | regularity, nats a link | AER "
+        "| model | entropy by layer, bits | end mark | best head | regularity, nats a link | AER "
         "| lost, words shuffled | lost, source dropped |\n|---|---|---|---|---|---|---|---|"
     )
     drawn: list[tuple[str, torch.Tensor, Observation]] = []
@@ -125,7 +125,7 @@ def draw(drawn: Sequence[tuple[str, torch.Tensor, Observation]], path: Path) -> 
 
 
 def noise(args: argparse.Namespace) -> None:
-    """Files in which a share of the targets has changed places among themselves; the sources stay."""
+    """Write files in which a share of the targets is permuted; the sources stay."""
     sources, targets = (list(read_lines(path)) for path in (args.source, args.target))
     args.out.mkdir(parents=True, exist_ok=True)
     for share in args.shares:
@@ -137,7 +137,7 @@ def noise(args: argparse.Namespace) -> None:
 
 
 def misaligned(targets: Sequence[str], share: float, draw: random.Random) -> list[str]:
-    """Each of the chosen lines gets the next chosen one's target, so none keeps its own."""
+    """Each chosen line gets the target of the next chosen line, so no chosen line keeps its own."""
     chosen = draw.sample(range(len(targets)), round(share * len(targets)))
     moved = list(targets)
     for i, j in zip(chosen, chosen[1:] + chosen[:1], strict=True):
@@ -149,7 +149,7 @@ def misaligned(targets: Sequence[str], share: float, draw: random.Random) -> lis
 
 
 def length(args: argparse.Namespace) -> None:
-    """One layer's attention, forward and backward, at a fixed number of tokens in all."""
+    """One layer's attention, forward and backward, with a fixed total of tokens."""
     set_up_cpu(1)
     size, tokens = args.dim // args.heads, max(args.lengths)
     product = Linear(args.dim, args.dim)
@@ -168,7 +168,7 @@ def length(args: argparse.Namespace) -> None:
 
 
 def least(work: Callable[[], object], times: int = 7) -> float:
-    """Seconds of processor time, the least of some runs."""
+    """Seconds of processor time, the minimum of several runs."""
     found = []
     for _ in range(times):
         started = time.process_time()

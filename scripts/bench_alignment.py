@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 SRC, TGT = "de", "en"
 GUIDE = "grow-diag-final-and"
-LEAST = [n / 20 for n in range(1, 15)]  # weights that a link may need
+LEAST = [n / 20 for n in range(1, 15)]  # candidates for the least weight of a link
 TRAIN = """\
 mt train data.corpus=null data.src={src} data.tgt={tgt} \\
   "data.train=[{work}/train.{src},{work}/train.{tgt},{work}/gold.{src},{work}/gold.{tgt}]" \\
@@ -50,7 +50,7 @@ mt train data.corpus=null data.src={src} data.tgt={tgt} \\
   model=small model.dim=192 model.ffn_dim=512 model.encoder_layers=2 model.decoder_layers=3 model.dropout=0.15 \\
   batch.tokens=2048 optim.lr=3e-3 schedule.warmup_steps=400 train.steps=5000 train.minutes=null \\
   train.validate_every=1000 train.validate_pairs=100 train.average=1 run.name={name}_{src}{tgt}"""
-# The layer is the last but one, as always. Few updates want a larger weight than the 0.05 of Garg et al. (2019).
+# The layer is the last but one, the default. Short runs need a larger weight than the 0.05 of Garg et al. (2019).
 GUIDED = ' \\\n  "alignment.links=[{work}/{name}.{src}{tgt},{work}/guided.none]" alignment.weight=0.3'
 OURS = """\
 python scripts/bench_alignment.py ours --work {work} \\
@@ -144,7 +144,7 @@ def others(work: Path, gold: list[Gold]) -> None:
     lines = zip(*((work / f"all.{language}").read_text().split("\n")[:-1] for language in (SRC, TGT)), strict=True)
     (work / "fast_align.text").write_text("".join(f"{s} ||| {t}\n" for s, t in lines))
     tables = [str(work / f"fast_align.{way}") for way in ("forward", "backward")]
-    # fast_align's -d -o -v, as its README says
+    # fast_align's -d -o -v, as in its README
     options = {"favor_diagonal": True, "optimize_tension": True, "variational_bayes": True}
     systran_align.generate_alignment_probabilities(str(work / "fast_align.text"), *tables, **options)
     words = [[line.split() for line in (work / f"gold.{side}").read_text().split("\n")[:-1]] for side in (SRC, TGT)]
@@ -236,7 +236,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--forward", type=Path, help=f"a model from {SRC} to {TGT}")
     parser.add_argument("--backward", type=Path, help=f"a model from {TGT} to {SRC}")
-    parser.add_argument("--guide", type=Path, help="what the models were taught (from `links`)")
+    parser.add_argument("--guide", type=Path, help="links that the models were trained on (from `links`)")
     args = parser.parse_args()
     if args.what == "commands":
         for name, more, last in (("align", "", ""), ("guided", GUIDED, BY_GUIDE), ("counted", GUIDED, BY_GUIDE)):

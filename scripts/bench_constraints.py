@@ -27,7 +27,7 @@ WORD = re.compile(r"[^\W\d_]{5,}")
 
 
 def content_words(references: list[str], number: int) -> list[list[str]]:
-    """Of each reference at most `number` words, the first and the last before those between them."""
+    """At most `number` words of each reference; the first and the last come first."""
     counts = Counter(word for text in references for word in re.findall(r"[^\W\d_]+", text))
     common = {word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:COMMON]}
     found = []
@@ -55,7 +55,7 @@ def report(name: str, texts: list[str], references: list[str], words: list[list[
 
 
 def run(translator: Translator, sources: list[str], chosen: Glossary | None, beam: int) -> tuple[list[str], float, int]:
-    """Translations, CPU seconds, and how many are unfinished."""
+    """Translations, CPU seconds, and the number of unfinished ones."""
     started = time.process_time()
     found = translator.answer(sources, translator.options(beam=beam, glossary=chosen))
     seconds = time.process_time() - started
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=2, help="terms of a sentence")
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--show", type=int, default=0, help="print so many sentences")
+    parser.add_argument("--show", type=int, default=0, help="print the first N sentences")
     args = parser.parse_args()
     set_up_cpu(1)
     translator = load(args.model, device="cpu", precision=args.precision)
@@ -78,7 +78,7 @@ def main() -> None:
     words = content_words(references, args.words)[: args.sentences]
     sources, references = sources[: args.sentences], references[: args.sentences]
     chosen = glossary(sources, words)
-    translator.translate(sources[:20])  # warm
+    translator.translate(sources[:20])  # warm-up
     print(f"{args.model}, {len(sources)} sentences, beam {args.beam}, {args.precision}, one thread")
     plain, seconds, unfinished = run(translator, sources, None, args.beam)
     report(f"without the glossary ({unfinished} unfinished)", plain, references, words, seconds)

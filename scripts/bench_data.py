@@ -33,9 +33,9 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Flow:
-    """What a stream gave in some seconds."""
+    """Measurements of a stream."""
 
-    first: float  # seconds until the first batch was there, workers started
+    first: float  # seconds until the first batch, including the start of workers
     seconds: float  # of the rest
     cpu: float  # seconds of the main process, of the rest
     wait: float  # the longest for one batch
@@ -112,7 +112,7 @@ def report(corpus: TokenizedCorpus, config: Config, sampling: float, number: int
     workers = f", workers {peak_of_workers():,.0f}" if number else ""
     stream.close()
     flowing = flow.tgt_tokens / flow.seconds
-    busy = flow.cpu / flow.tgt_tokens  # seconds that the main process itself must give to a token
+    busy = flow.cpu / flow.tgt_tokens  # seconds of the main process per token
     late = max(0.0, 1 / flowing - 1 / rate) if number else 1 / flowing
     share = max(busy, late) / (max(busy, late) + 1 / rate)
     print(

@@ -51,24 +51,24 @@ from mt.text.lines import read_lines
 from mt.text.metrics import bleu, bleu_tokenizer_for
 
 T = TypeVar("T")
-Written = tuple[list[str], int]  # the texts, and how many pieces they are, end marks counted
+Written = tuple[list[str], int]  # the texts, and their number of tokens, end marks counted
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is the same for all systems."""
+    """The settings that all systems share."""
 
     model: Path
     sources: list[str]
     beam: int
     threads: int
-    longest: int  # output of CTranslate2, in pieces
+    longest: int  # output of CTranslate2, in tokens
     clock: str
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What makes a system."""
+    """The settings of one system."""
 
     name: str
     precision: str
@@ -88,7 +88,7 @@ class Turn:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="How fast does a model translate here?")
     parser.add_argument("model", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="path of both files, without their language")
+    parser.add_argument("--data", type=Path, required=True, help="path of both files, without the language suffix")
     parser.add_argument("--src", default="en")
     parser.add_argument("--tgt", default="de")
     parser.add_argument("--beams", type=int, nargs="+", default=[5, 1])
@@ -98,13 +98,13 @@ def parse() -> argparse.Namespace:
         nargs="*",
         choices=["threads", "processes"],
         default=[],
-        help="ours with a batch for each thread, too",
+        help="also ours with a batch for each thread",
     )
     parser.add_argument(
         "--rules", nargs="+", choices=["patience", "exact"], default=["patience", "exact"], help="of ours"
     )
     parser.add_argument("--theirs", nargs="*", default=["float32", "int8"], help="compute types")
-    parser.add_argument("--our-batches", type=int, nargs="+", default=[1024, 4096, 16384], help="source pieces")
+    parser.add_argument("--our-batches", type=int, nargs="+", default=[1024, 4096, 16384], help="source tokens")
     parser.add_argument("--their-batches", type=int, nargs="+", default=[32, 64, 250], help="sentences")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--limit", type=int, help="the first sentences only")
@@ -137,7 +137,7 @@ def ours(task: Task, spec: Spec) -> Callable[[int], Written]:
 
 
 def dealt(sources: Sequence[str], workers: int) -> list[list[int]]:
-    """The places of the sentences of each worker, by turns from the longest to the shortest."""
+    """The indices of each worker's sentences, dealt by turns from the longest to the shortest."""
     if workers == 1:
         return [[*range(len(sources))]]
     order = sorted(range(len(sources)), key=lambda i: len(sources[i]), reverse=True)
@@ -145,7 +145,7 @@ def dealt(sources: Sequence[str], workers: int) -> list[list[int]]:
 
 
 def gathered(shares: Sequence[Sequence[int]], found: Iterable[Sequence[T]]) -> list[T]:
-    """What the workers found, in the order of the sentences."""
+    """The workers' results, in the order of the sentences."""
     by_place = {
         place: one for places, some in zip(shares, found, strict=True) for place, one in zip(places, some, strict=True)
     }
@@ -180,7 +180,7 @@ def theirs(task: Task, spec: Spec) -> Callable[[int], Written]:
 
 
 def work(connection: Connection, task: Task, spec: Spec) -> None:
-    """A system's process: told a batch size, it translates the text."""
+    """A system's process: for each batch size it receives, it translates the text."""
     started = time.perf_counter()
     translate = theirs(task, spec) if spec.exported else ours(task, spec)
     connection.send(time.perf_counter() - started)
@@ -193,7 +193,7 @@ def work(connection: Connection, task: Task, spec: Spec) -> None:
 
 @dataclass
 class System:
-    """Processes that wait for their turn: one, or several with a share of the sentences each."""
+    """Processes of a system: one, or several with a share of the sentences each."""
 
     spec: Spec
     shares: list[list[int]]
@@ -225,7 +225,7 @@ class System:
         return Turn(seconds, sum(turn.processor for turn in turns), (texts, sum(turn.written[1] for turn in turns)))
 
     def choose(self, batches: Sequence[int]) -> None:
-        """The batch size that is fastest in one round after a first."""
+        """Choose the batch size that is fastest in the second of two rounds."""
         self.batch = min(batches, key=lambda batch: (self.turn(batch), self.turn(batch))[1].seconds)
 
     def end(self) -> None:
@@ -235,7 +235,7 @@ class System:
 
 
 def row_steps(translator: Translator, sources: Sequence[str]) -> tuple[int, int]:
-    """How many hypotheses were extended by a piece, and how many pieces came out."""
+    """The number of extended hypotheses, and of output tokens."""
     count = 0
     step = translator.stepper.step
 
@@ -268,7 +268,7 @@ def specs(args: argparse.Namespace, place: Path) -> list[Spec]:
 
 
 def run(task: Task, args: argparse.Namespace, place: Path) -> list[System]:
-    """All systems with their turns."""
+    """All systems, after their rounds."""
     systems = [System.start(task, spec) for spec in specs(args, place)]
     for system in systems:
         system.choose(args.their_batches if system.spec.exported else args.our_batches)
@@ -284,7 +284,7 @@ def run(task: Task, args: argparse.Namespace, place: Path) -> list[System]:
 
 def report(systems: list[System], references: Sequence[str], tgt: str, pieces: int) -> None:
     score = None
-    print("system                     batch   load s  sentences/s  pieces/s  cpu s   BLEU  length  identical  paired")
+    print("system                     batch   load s  sentences/s  tokens/s  cpu s   BLEU  length  identical  paired")
     for system in systems:
         texts, count = system.turns[-1].written
         seconds = statistics.median(turn.seconds for turn in system.turns)

@@ -27,7 +27,7 @@ from mt.text.tokenizer import Tokenizer
 
 
 def given(tokenizer: Tokenizer, sources: Sequence[str], targets: Sequence[str]) -> list[list[Translation]]:
-    """Texts as if they were translations."""
+    """Texts as `Translation` objects."""
     found = []
     for source, ids in zip(sources, tokenizer.encode_target(targets), strict=True):
         text, pieces = tokenizer.decode_target(ids), tokenizer.pieces_target(ids)
@@ -46,7 +46,7 @@ def stirred(text: str, draw: random.Random) -> str:
 
 
 def auc(wrong: Sequence[float], right: Sequence[float]) -> float:
-    """The probability that a wrong one has less than a right one; equals count half."""
+    """The probability that a wrong translation has less than a right one; equal values count half."""
     low, high = np.array(wrong)[:, None], np.array(right)
     return float((low < high).mean() + (low == high).mean() / 2)
 

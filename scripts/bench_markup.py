@@ -28,7 +28,7 @@ from mt.postprocess.word_alignments import Linker
 from mt.text.lines import read_lines
 from mt.text.metrics import bleu
 
-CARRIER, CARRIED = " near {}", r" in der Nähe( von)?| neben| bei| nahe"  # the phrase, and what it may become
+CARRIER, CARRIED = " near {}", r" in der Nähe( von)?| neben| bei| nahe"  # the phrase, and its possible translations
 HOSTS, PATHS = ["shop.example", "news.example", "maps.example"], ["item?id={}", "a/b/{}.html", "#{}"]
 NAMES = ["Kaczmarek", "Okonkwo", "Nakamura", "Þórsdóttir", "O'Shaughnessy", "Villeneuve", "Papadakis", "Tshabalala"]
 LEXICON = {
@@ -101,7 +101,7 @@ def survives(said: str, things: Sequence[str]) -> bool:
 
 
 def holds(said: str, things: Sequence[str], stem: str) -> bool | None:
-    """Whether tags hold a stem; None where that cannot be said."""
+    """Whether tags contain a stem; None: unknown."""
     if not stem or not survives(said, things):
         return None
     inside = said[said.index(things[0]) + len(things[0]) : said.index(things[1])]
@@ -137,8 +137,8 @@ def main() -> None:
     translator = load(args.model, device="cpu", precision="fp32")
     linker = Linker(translator, reading(args.model, translator.stepper.model))
     sources, references = ([*read_lines(file)][: args.sentences] for file in args.test)
-    print(f"{len(sources)} sentences, BLEU as they are {bleu(translator.translate(sources), references).value:.1f}")
-    print("| kind | survives as it stands | with links | right | BLEU of the rest as it stands | with links |")
+    print(f"{len(sources)} sentences, BLEU unchanged {bleu(translator.translate(sources), references).value:.1f}")
+    print("| kind | survives without options | with links | right | BLEU of the rest without options | with links |")
     print("|---|---|---|---|---|---|")
     for kind, insert in KINDS.items():
         draw = random.Random(args.seed)
@@ -153,7 +153,7 @@ def main() -> None:
             f"| {kind} | {shares[0]:.1%} | {shares[1]:.1%} | {right} | {scores[0]:.1f} | {scores[1]:.1f} |", flush=True
         )
         for line, *said in list(zip(lines, *ways, strict=True))[: args.show]:
-            print(f"\n  source      {line}\n  as it is    {said[0]}\n  with links  {said[1]}")
+            print(f"\n  source      {line}\n  no options  {said[0]}\n  with links  {said[1]}")
 
 
 if __name__ == "__main__":

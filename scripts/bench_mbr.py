@@ -39,7 +39,7 @@ from mt.text.metrics import chrf as corpus_chrf_with_words
 
 Lists = list[list[Translation]]
 Found = dict[str, tuple[list[str], float]]  # by the name of a way: its translations and the processor seconds it took
-DISTINCT = "distinct"  # a way of its own: of each sentence, how many of the samples differ
+DISTINCT = "distinct"  # no way to translate: the number of distinct samples of each sentence
 
 
 def parse() -> argparse.Namespace:
@@ -47,15 +47,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("model", type=Path)
     parser.add_argument("--source", required=True)
     parser.add_argument("--target", required=True)
-    parser.add_argument("--sentences", type=int, help="only the first so many")
+    parser.add_argument("--sentences", type=int, help="use only the first N")
     parser.add_argument("--samples", type=int, default=32)
     parser.add_argument("--epsilon", type=float, default=0.02)
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--threads", type=int, help="of the CPU (default: all; 1 on a machine that others use)")
+    parser.add_argument("--threads", type=int, help="of the CPU (default: all; 1 on a shared machine)")
     parser.add_argument("--block", type=int, default=50, help="sentences between two lines of progress")
-    parser.add_argument("--out", type=Path, help="keep what was found here, and go on from it")
+    parser.add_argument("--out", type=Path, help="keep the results here, and continue from them")
     return parser.parse_args()
 
 
@@ -85,7 +85,7 @@ def scores(texts: list[str], references: list[str], tokenize: str) -> tuple[list
 
 
 def translate(translator: Translator, sources: list[str], first: int, args: argparse.Namespace, tgt: str) -> Found:
-    """Every way for a block of sentences. `first`: the place of the block in the text."""
+    """Every way for a block of sentences. Args: first: index of the block's first sentence in the text."""
     number = args.samples
     sampling = Sampling(samples=number, temperature=args.temperature, epsilon=args.epsilon, seed=args.seed)
     samples, wide = f"{number} samples", f"{number}-best"
@@ -111,7 +111,7 @@ def first_of(lists: Lists) -> list[str]:
 
 
 def blocks(translator: Translator, sources: list[str], args: argparse.Namespace, tgt: str) -> Iterator[Found]:
-    """Those that `--out` has, then the rest."""
+    """The blocks in `--out`, then the rest."""
     done = 0
     if args.out and args.out.exists():
         for line in args.out.read_text(encoding="utf-8").splitlines():

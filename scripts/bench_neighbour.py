@@ -24,7 +24,7 @@ from mt.compute.host import CHOSEN_BY_USER, choose_waiting, processors
 
 WAYS = {"mt": {}, "OpenMP's own": {"GOMP_SPINCOUNT": "300000"}}
 BUSY = "while True: pass"
-Work = Callable[[], int]  # does a piece of work and returns how much it was
+Work = Callable[[], int]  # does some work and returns its amount
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def main() -> None:
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tasks", nargs="+", choices=WORK, default=list(WORK))
-    parser.add_argument("--model", type=Path, help="what translates and aligns")
+    parser.add_argument("--model", type=Path, help="the model for translation and alignment")
     parser.add_argument("--source", type=Path, help="text to translate, and to align with --target")
     parser.add_argument("--target", type=Path)
     parser.add_argument("--threads", type=int, help="of training; the default is all cores")
@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def start(task: str, variables: dict[str, str]) -> subprocess.Popen[str]:
-    """A process that has everything ready and waits to be args."""
+    """Start a process, and wait until it is ready for `ask`."""
     env = {name: value for name, value in os.environ.items() if name not in CHOSEN_BY_USER} | variables
     worker = subprocess.Popen(
         [sys.executable, __file__, "--worker", task, *sys.argv[1:]],
@@ -88,7 +88,7 @@ def ask(worker: subprocess.Popen[str], seconds: float) -> float:
 
 
 def serve(work: Work) -> None:
-    """Answer each number of seconds on stdin with the rate of that long a time."""
+    """For each number of seconds on stdin, work for that long and print the rate."""
     work()
     print("ready", flush=True)
     for line in sys.stdin:

@@ -55,13 +55,13 @@ def linear_weights(module: nn.Module) -> int:
 
 
 def flops(model: Transformer, src_tokens: int, tgt_tokens: int) -> float:
-    """Of one update. Keys and values of cross-attention are made of source rows, but counted with the decoder."""
+    """FLOP of one update. Keys and values of cross-attention are counted with the decoder, for target tokens."""
     decoder = linear_weights(model.decoder) + model.out_weight.numel()
     return 6.0 * (linear_weights(model.encoder) * src_tokens + decoder * tgt_tokens)
 
 
 def peak_flops(device: torch.device, dtype: torch.dtype, size: int = 2048) -> float:
-    """The best of some square matrix products."""
+    """The best rate of several square matrix products."""
     a = torch.randn(size, size, device=device, dtype=dtype)
     times = []
     for _ in range(6):
@@ -97,7 +97,7 @@ class Clock:
 
 
 def leave_out(measures: list[str]) -> None:
-    """Undo what makes the CPU fast: batches of whole blocks, oneDNN for products in 32 bits, memory that is kept."""
+    """Turn off CPU measures: batches of whole blocks, oneDNN for products in 32 bits, memory kept by the allocator."""
     if "blocks" in measures:
         mt.data.batching.blocks.WORTH_IT = 1 << 60
     if "onednn" in measures:

@@ -45,8 +45,8 @@ def main() -> None:
     both = [look + picture for look, picture in zip(looks, pictures, strict=True)]
     words = [len(text.split()) for pair in pairs for text in (pair.src, pair.tgt)]
     print(f"{len(pairs)} pairs of {min(words)} to {max(words)} words, {len(seen.entropies)} layers")
-    print(f"first look  {1e3 * both[0]:.1f} ms")
-    print(f"later ones  {1e3 * median(both[1:]):.1f} ms: look {1e3 * median(looks[1:]):.1f}, pictures "
+    print(f"first        {1e3 * both[0]:.1f} ms")
+    print(f"later ones   {1e3 * median(both[1:]):.1f} ms: maps {1e3 * median(looks[1:]):.1f}, images "
           f"{1e3 * median(pictures[1:]):.1f}")  # fmt: skip
     print(f"under {SHARE:.0%} where validations are {median(both[1:]) / SHARE:.1f} s or more apart")
 

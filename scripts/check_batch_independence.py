@@ -37,14 +37,14 @@ def search_all(translator: Translator, source: list[list[int]], beam: int, size:
 
 
 def compare(name: str, first: list[Hypothesis], other: list[Hypothesis]) -> int:
-    """Print how they differ; the number of sentences whose pieces do."""
+    """Print the differences; returns the number of sentences whose tokens differ."""
     pairs = list(zip(first, other, strict=True))
     different = [i for i, (a, b) in enumerate(pairs) if (a.tokens, a.finished) != (b.tokens, b.finished)]
     gap = max(abs(a.score - b.score) for a, b in pairs)
     exact = sum(a == b for a, b in pairs)
     where = f", at {', '.join(map(str, different[:10]))}" if different else ""
     print(
-        f"{name}: {len(different)} of {len(pairs)} sentences differ in pieces{where}; greatest difference of a score "
+        f"{name}: {len(different)} of {len(pairs)} sentences differ in tokens{where}; greatest difference of a score "
         f"{gap:.2e}; {exact} agree to the last bit",
         flush=True,
     )

@@ -66,7 +66,7 @@ OVERRIDES = ["train.steps=5", "model=base", "model.dim=64", "+a=1", "~model", "+
 
 
 def mutated(draw: random.Random, raw: bytes) -> bytes:
-    """Some bytes flipped, cut, doubled or put in."""
+    """Flip, cut, repeat or insert some bytes."""
     data = bytearray(raw)
     for _ in range(draw.choice([1, 1, 2, 4, 16])):
         place = draw.randrange(len(data) + 1)
@@ -109,7 +109,7 @@ def corpus(draw: random.Random, folder: Path) -> None:
             for _ in range(draw.choice([0, 1, 3, 50]))]  # fmt: skip
     text = "\n".join(rows).encode()
     if draw.random() < 0.02:
-        text = draw.choice([b"a", b"a\n", b"\n", b"a\tb\n"]) * (1 << 20)  # a bomb once it is packed
+        text = draw.choice([b"a", b"a\n", b"\n", b"a\tb\n"]) * (1 << 20)  # compressed, a decompression bomb
     text = mutated(draw, text) if draw.random() < 0.5 and len(text) < 1 << 20 else text
     raw = packed(draw, text)
     raw = mutated(draw, raw) if draw.random() < 0.7 and len(raw) < 1 << 20 else raw
@@ -174,7 +174,7 @@ TARGETS: dict[str, Callable[[random.Random, Path], None]] = {"corpus": corpus, "
 
 
 def try_case(target: str, seed: int, folder: Path) -> str | None:
-    """What is wrong with how a case was taken; None: nothing."""
+    """What is wrong with the handling of a case; None: nothing."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     signal.setitimer(signal.ITIMER_PROF, SECONDS)  # of the processor: a busy machine is no hang
@@ -197,11 +197,11 @@ def try_case(target: str, seed: int, folder: Path) -> str | None:
 
 
 def child(args: argparse.Namespace, first: int, end: float, pipe: int, home: Path) -> None:
-    """Try case after case; tell each before it is tried, so that a death has a name."""
+    """Try case after case; each is reported before it is tried, so that a crash has a name."""
     with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
         now = int(file.read().split(" ")[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, now + MEMORY))
-    os.fsync = lambda handle: None  # the disk need not keep up
+    os.fsync = lambda handle: None  # no test of the disk
     targets = [args.only] if args.only else list(TARGETS)
     for number in range(first, args.seed + args.cases):
         if time.monotonic() > end:
@@ -219,7 +219,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--cases", type=int, default=10**9)
     parser.add_argument("--seed", type=int, default=1, help="number of the first case")
-    parser.add_argument("--where", action="store_true", help="show where a hang hangs")
+    parser.add_argument("--where", action="store_true", help="show the traceback of a hang")
     parser.add_argument("--only", choices=list(TARGETS))
     args = parser.parse_args(argv)
     WHERE.extend([True] * args.where)
@@ -227,7 +227,7 @@ def main(argv: list[str]) -> int:
 
     mt.log.logger.setLevel("ERROR")
     GOOD.update(signed(good_model()))
-    with tempfile.TemporaryDirectory() as home:  # what the first case of each target imports is not its fault
+    with tempfile.TemporaryDirectory() as home:  # so that no case pays for the imports of its target
         for target in TARGETS:
             try_case(target, 0, Path(home) / "case")
     number = args.seed
@@ -269,7 +269,7 @@ def main(argv: list[str]) -> int:
 
 
 def signed(parts: dict) -> dict[str, bytes]:
-    """The files of a good model as bytes, which can be changed and written again."""
+    """The files of a good model as bytes, to be changed and written again."""
     with tempfile.TemporaryDirectory() as home:
         write_folder(Path(home) / "model", parts)
         return {name: (Path(home) / "model" / name).read_bytes() for name in parts}

@@ -49,7 +49,7 @@ def write_text(file: Path, count: int, seed: int) -> None:
 
 
 class Attempt:
-    """One start of the command, as a new process or as a forked child; what it says goes to a file."""
+    """One start of the command, as a new process or as a forked child; its output goes to a file."""
 
     def __init__(self, argv: list[str], folder: Path, *, fork: bool) -> None:
         self.said = folder / "said.txt"
@@ -75,7 +75,7 @@ class Attempt:
                 os._exit(code)
 
     def ended(self, seconds: float) -> int | None:
-        """The exit code (negative: a signal) within so many seconds; None: it still runs."""
+        """The exit code (negative: a signal) within some seconds; None: it still runs."""
         end = time.monotonic() + seconds
         while True:
             if self.inner is not None:
@@ -96,7 +96,7 @@ class Attempt:
 
 
 def numbers_of(run: Path) -> list[dict]:
-    """The lines of `metrics.jsonl`, of each step and kind the last, without what was measured with a clock."""
+    """The lines of `metrics.jsonl`, of each step and kind the last, without measured times."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().split("\n")[:-1]]
     found = {(line["kind"], line["step"]): {k: v for k, v in line.items() if k not in MEASURED} for line in lines}
     return list(found.values())
@@ -109,7 +109,7 @@ def hashes_of(run: Path, steps: int) -> dict[str, str]:
 
 
 def moment(run: Path, lines: int) -> str:
-    """What a killed run was at, as its folder shows; it had so many `lines` of metrics before."""
+    """The phase of a killed run, from its folder. Args: lines: of metrics before the attempt."""
     if any((run / "checkpoints").glob(".tmp-*")) or any(run.glob(".tmp-model-*")):
         return "writing a checkpoint or the model"
     return "training" if lines_in(run) != lines else "starting"
@@ -142,7 +142,7 @@ def compare(folder: Path, steps: int) -> list[str]:
 
 
 def faults(said: str) -> list[str]:
-    """What attempts said of faults of mt: internal errors, and tracebacks that pass through it.
+    """The faults of mt in the output of attempts: internal errors, and tracebacks that pass through it.
 
     The data worker of a killed attempt may lose its connection at any moment, and Python tells of that, too.
     """
@@ -161,7 +161,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fork", action="store_true", help="fork this process instead of starting new ones")
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it")
-    parser.add_argument("settings", nargs="*", help="settings of mt train, laid over those of this script")
+    parser.add_argument("settings", nargs="*", help="settings of mt train, which override those of this script")
     args = parser.parse_args(argv)
     os.environ["OMP_NUM_THREADS"] = "1"
     if args.fork:
@@ -195,7 +195,7 @@ def work(args: argparse.Namespace, folder: Path, command: list[str]) -> list[str
 
     draw, run, hits = random.Random(args.seed), folder / "runs/killed", Counter()
     for number in range(args.kills):
-        # Most come while it trains, each in its own part of the run, so that something is left for the next one.
+        # Most kills come during training, each in its own part of the run, so that the next one has a part left.
         after = int(args.steps * 0.95 * (number + draw.random()) / args.kills) if draw.random() < 0.75 else None
         delay = draw.random() * (3 * to_train / args.steps if after is not None else 0.8 * to_start)
         lines = lines_in(run)
@@ -213,9 +213,9 @@ def work(args: argparse.Namespace, folder: Path, command: list[str]) -> list[str
     print(f"{args.kills} attempts to kill: {', '.join(f'{n} {what}' for what, n in hits.most_common())}")
     differences = compare(folder, args.steps) if last == 0 else [f"the last attempt ended with {last}"]
     if differences:
-        print(f"not the unbroken run (see {folder}):\n" + "\n".join(differences[:10]))
+        print(f"different from the unbroken run (see {folder}):\n" + "\n".join(differences[:10]))
     else:
-        print("every loss, rate and score, and every weight, as in the unbroken run")
+        print("every loss, learning rate, score and weight equals that of the unbroken run")
     return differences
 
 

@@ -53,7 +53,7 @@ def make(folder: Path) -> None:
         sys.exit(code)
     run = Path("runs/golden")
     told = json.loads((run / "manifest.json").read_text())
-    told["attempts"] = []  # they tell of the machine
+    told["attempts"] = []  # they describe the machine
     (run / "manifest.json").write_text(json.dumps(told, indent=2) + "\n")
     for rest in ("tensorboard", "samples", "eval"):
         shutil.rmtree(run / rest, ignore_errors=True)

@@ -19,7 +19,7 @@ from mt.compute.device import set_up_cpu
 from mt.decode.load import load
 from mt.text.lines import read_lines
 
-SAME = 1e-5  # two scores no farther apart are one: sums in another order
+SAME = 1e-5  # scores this close are equal: sums in another order
 
 
 def compare(narrow: int, wide: int, scores: dict[int, list[float]]) -> str:

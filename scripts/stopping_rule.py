@@ -29,7 +29,7 @@ from mt.decode.translator import Translator
 from mt.text.lines import read_lines
 from mt.text.metrics import bleu_tokenizer_for, compare
 
-SAME = 1e-4  # two scores no farther apart are one: sums in another order
+SAME = 1e-4  # scores this close are equal: sums in another order
 RULES = {"exact": None, "patience 1": 1.0}
 
 
@@ -40,7 +40,7 @@ class Turn:
     best: list[Translation]
     seconds: float
     processor: float
-    rows: int  # hypotheses extended by a piece
+    rows: int  # hypotheses extended by a token
 
 
 class Searcher:
@@ -64,9 +64,9 @@ class Searcher:
 
 
 def by_turns(searcher: Searcher, sources: Sequence[str], beam: int, rounds: int) -> dict[str, list[Turn]]:
-    """`rounds` of each rule; who begins changes from round to round."""
+    """`rounds` of each rule; the first rule alternates between rounds."""
     turns: dict[str, list[Turn]] = {name: [] for name in RULES}
-    searcher.turn(sources[:50], beam, None)  # kernels are made
+    searcher.turn(sources[:50], beam, None)  # warm-up: kernels are compiled
     for number in range(rounds):
         for name in list(RULES)[:: 1 if number % 2 else -1]:
             turns[name].append(searcher.turn(sources, beam, RULES[name]))
@@ -100,14 +100,14 @@ def report_worth(turns: dict[str, Turn], wide: Turn, references: Sequence[str], 
             for here, there in zip(turn.best, wide.best, strict=True)
         )
         print(
-            f"{name:11} {turn.rows / written:.2f} rows extended for each piece written, {written / len(turn.best):.2f} "
-            f"pieces a sentence, mean score {statistics.fmean(one.score for one in turn.best):.4f}, "
+            f"{name:11} {turn.rows / written:.2f} rows extended for each output token, {written / len(turn.best):.2f} "
+            f"tokens a sentence, mean score {statistics.fmean(one.score for one in turn.best):.4f}, "
             f"search errors {missed / len(turn.best):.1%}"
         )
     first, second = ([one.text for one in turn.best] for turn in (exact, patient))
     differ = sum(a != b for a, b in zip(first, second, strict=True)) / len(first)
     lower = sum(b.score < a.score - SAME for a, b in zip(exact.best, patient.best, strict=True)) / len(first)
-    print(f"translations that differ: {differ:.1%}; the exact rule's has the better score: {lower:.1%}")
+    print(f"translations that differ: {differ:.1%}; that of the exact rule has the better score: {lower:.1%}")
     for found in compare(first, second, references, tokenize=bleu_tokenizer_for(tgt))[:2]:
         print(
             f"exact -> patience 1: {found.name} {found.baseline:.2f} -> {found.other:.2f}, p = {found.p_value:.3f} "

@@ -41,7 +41,7 @@ class Row:
     aten: str
     onednn: str
     threads: int
-    seed: int | None  # None: tests as they stand
+    seed: int | None  # None: the order of the files
     neighbour: bool
 
     def environment(self) -> dict[str, str]:
@@ -72,7 +72,7 @@ ROWS = [
 
 @contextmanager
 def beside(*, busy: bool) -> Iterator[None]:
-    """A process that uses one core, until the end."""
+    """A process that uses one core until the end of the context."""
     if not busy:
         yield
         return

@@ -32,7 +32,7 @@ TIMES = "times.json"
 
 
 class Watch:
-    """How long each call of some functions took, and when the last one ended, on the machine's clock."""
+    """The duration of each call of some functions, and the end of the last one, on the machine's clock."""
 
     def __init__(self) -> None:
         self.longest: dict[str, float] = {}
@@ -54,7 +54,7 @@ class Watch:
 
 
 def attempt(argv: list[str]) -> int:
-    """`mt train` that clocks itself; what it found is in a file when it ends."""
+    """`mt train` that times itself and writes the times to a file at the end."""
     from mt.cli.main import main as mt
     from mt.train.saving import Saver
     from mt.train.step import Updater
@@ -101,7 +101,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--stops", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("settings", nargs="*", help="settings of mt train, laid over those of the toy run")
+    parser.add_argument("settings", nargs="*", help="settings of mt train, which override those of the toy run")
     args = parser.parse_args(argv)
     os.environ["OMP_NUM_THREADS"] = "1"
     draw, found = random.Random(args.seed), []
@@ -113,7 +113,7 @@ def main(argv: list[str]) -> int:
         print(f"{'load':>5} {'bound':>7} {'saved':>7} {'share':>6} {'gone':>7}   (seconds after the signal)")
         for _ in range(args.stops):
             try:
-                # The first validation comes with the seventh update: every attempt has had one.
+                # The first validation is at the seventh update, so every attempt has one.
                 stop = stop_once(command, folder, updates=draw.randint(14, 28), delay=0.1 * draw.random())
             except RuntimeError as error:
                 print(error, file=sys.stderr)

@@ -77,7 +77,7 @@ def rewrite(out: Path, name: str, old: str, new: str) -> None:
         ("train.log", "dev loss", "dev los", "run/train.log line 1"),
     ],
 )
-def test_a_difference_is_told_with_its_file_and_line(out, name, old, new, sentence):
+def test_a_difference_names_its_file_and_line(out, name, old, new, sentence):
     whole = crash_judge.contents(out)
     rewrite(out, name, old, new)
     [found] = crash_judge.differences(whole, crash_judge.contents(out))
@@ -101,7 +101,7 @@ def test_times_and_attempts_are_no_difference(out, name, old, new):
     assert crash_judge.differences(whole, crash_judge.contents(out)) == []
 
 
-def test_files_that_are_missing_or_too_many_are_told(out):
+def test_missing_and_extra_files_are_reported(out):
     whole = crash_judge.contents(out)
     (out / "run/checkpoints/latest").rename(out / "run/checkpoints/.tmp-latest")
     assert crash_judge.differences(whole, crash_judge.contents(out)) == [
@@ -118,7 +118,7 @@ def test_only_a_checkpoint_that_is_as_its_manifest_says_is_whole(out):
     assert crash_judge.newest_whole(out) == 0
 
 
-def test_phases_are_told_by_what_is_written():
+def test_phases_come_from_the_written_files():
     names = [
         ("open", ".lock"), ("os.mkdir", ".tmp-step-00000001-7"), ("os.rename", ".tmp-latest"),
         ("open", ".tmp-step-00000002.txt"), ("os.mkdir", ".tmp-step-00000002-7"), ("os.rename", ".tmp-best"),
