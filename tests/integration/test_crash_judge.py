@@ -1,4 +1,4 @@
-"""An independent judge kills a run at file events of every phase; and the comparison with the unbroken run can tell."""
+"""A run killed at file events of every phase ends as the unbroken run; the comparison finds every difference."""
 
 import hashlib
 import json
@@ -42,7 +42,7 @@ def test_killed_in_any_phase_the_run_ends_as_the_unbroken_one(options, phases, t
 
 @pytest.fixture
 def out(tmp_path) -> Path:
-    """What is compared, in small: two attempts, one checkpoint."""
+    """A small run folder for the comparison: two attempts, one checkpoint."""
     run = tmp_path / "out/run"
     saved = run / "checkpoints/step-00000005"
     saved.mkdir(parents=True)
