@@ -75,8 +75,8 @@ def alone(folder, command, run):
 
 
 def without_keys_bias(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    """The softmax does not change when the same vector is added to all keys: the gradient of that bias is rounding error,
-    from which Adam makes steps of full size."""
+    """The softmax ignores a vector added to all keys: the gradient of that bias is rounding error, from which Adam
+    makes steps of full size."""
     return tensor.chunk(2)[1] if name.endswith("key_value.bias") else tensor
 
 

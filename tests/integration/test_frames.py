@@ -1,7 +1,7 @@
 """Another kind of source: a model of frames trains, resumes, is saved, loaded and decodes like a model of text.
 
-Frames follow a rule: every number word of the target is two frames, each with an angle for the number and the time since
-the word began. Stream, trainer, checkpoints, folders and search are the same; only the encoder differs.
+Frames follow a rule: every number word of the target is two frames, each with an angle for the number and the time
+since the word began. Stream, trainer, checkpoints, folders and search are the same; only the encoder differs.
 """
 
 import math

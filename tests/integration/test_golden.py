@@ -1,4 +1,4 @@
-"""Runs of older versions of mt, kept in `tests/golden`: they load, translate as before, and resume to the same losses."""
+"""Runs of older versions of mt, kept in `tests/golden`, load, translate as before, and resume to the same losses."""
 
 import json
 import shutil
@@ -42,4 +42,4 @@ def test_it_goes_on_as_it_did(golden: Path, tmp_path: Path, run):
     rows = (tmp_path / "golden/runs/golden/metrics.jsonl").read_text().split("\n")[:-1]
     losses = [row["loss"] for row in map(json.loads, rows) if row["kind"] == "train"]
     assert losses[:12] == expected["losses"]
-    assert losses[12:] == pytest.approx(expected["longer"][12:], rel=1e-4)  # another version of torch may round differently
+    assert losses[12:] == pytest.approx(expected["longer"][12:], rel=1e-4)  # torch versions may round differently

@@ -1,4 +1,4 @@
-"""A run with guided alignment: the head follows the links, `mt align` uses it, and a stopped run resumes bit for bit."""
+"""A run with guided alignment: the head follows the links, `mt align` uses it, and a stopped run resumes exactly."""
 
 import os
 import random

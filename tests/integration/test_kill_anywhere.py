@@ -27,7 +27,7 @@ def killed(tmp_path_factory) -> tuple[Path, str]:
 
 def test_killed_at_five_moments_it_ends_the_same(killed):
     folder, said = killed
-    assert "every loss, rate and score, and every weight, as in the unbroken run" in said
+    assert "every loss, learning rate, score and weight equals that of the unbroken run" in said
     attempts = json.loads((folder / "runs/killed/manifest.json").read_text())["attempts"]
     assert len(attempts) >= 3
     told = kill_anywhere.numbers_of(folder / "runs/killed")
