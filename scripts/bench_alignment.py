@@ -215,7 +215,7 @@ def choose_least(
 ) -> tuple[float, float]:
     """The weight that a link needs, and the F1 by which it was chosen, without gold.
 
-    With links that the models were taught (`wanted`), the weight at which they are found again best. Without, the one
+    With the links that the models were trained on (`wanted`), the weight that finds them best. Without, the one
     at which the links agree best with those of the single directions: a low weight gives more links than either, a high
     one fewer.
     """

@@ -61,8 +61,8 @@ def main() -> None:
     for _ in range(args.rounds):
         for name, command in commands.items():
             costs[name].append(cost(command))
-        told = subprocess.run([python, "-c", PARTS, args.model, LINE], stdout=subprocess.PIPE, check=True).stdout
-        for name, (wall, processor) in zip(inside, json.loads(told), strict=True):
+        output = subprocess.run([python, "-c", PARTS, args.model, LINE], stdout=subprocess.PIPE, check=True).stdout
+        for name, (wall, processor) in zip(inside, json.loads(output), strict=True):
             costs[name].append((wall, processor))
     cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
     print(f"{cpu_model()}, {cores} cores; Python {platform.python_version()}, torch {torch.__version__}")

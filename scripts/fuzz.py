@@ -130,12 +130,12 @@ def good_model() -> dict[str, bytes | dict]:
         tokenizer = train_tokenizer(words, words, section, Path(cache))
     size = tokenizer.src_size
     shape = ModelConfig(dim=16, heads=2, ffn_dim=24, encoder_layers=1, decoder_layers=1, max_length=64)
-    told = Description(
+    description = Description(
         src="en", tgt="de", src_size=size, tgt_size=size, max_length=64, precision=Precision.fp32, model=shape,
         decode=DecodeConfig(),
     )  # fmt: skip
     weights = {name: p.detach() for name, p in text_model(shape, src_size=size, tgt_size=size).named_parameters()}
-    return {**told.files(tokenizer), "model.safetensors": weights}
+    return {**description.files(tokenizer), "model.safetensors": weights}
 
 
 def model(draw: random.Random, folder: Path) -> None:
@@ -248,8 +248,8 @@ def main(argv: list[str]) -> int:
                 for line in pipe:
                     word, _, rest = line.strip().partition(" ")
                     if word == "try":
-                        target, told = rest.split(" ")
-                        number = int(told)
+                        target, case = rest.split(" ")
+                        number = int(case)
                         counts[target] += 1
                     elif word == "bad":
                         findings.append((target, number, json.loads(rest)))

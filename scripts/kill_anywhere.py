@@ -144,7 +144,7 @@ def compare(folder: Path, steps: int) -> list[str]:
 def faults(said: str) -> list[str]:
     """The faults of mt in the output of attempts: internal errors, and tracebacks that pass through it.
 
-    The data worker of a killed attempt may lose its connection at any moment, and Python tells of that, too.
+    The data worker of a killed attempt may lose its connection at any moment, and Python reports that too.
     """
     package = str(Path(__file__).resolve().parents[1] / "mt") + os.sep
     found = [line for line in said.split("\n") if "internal error" in line]

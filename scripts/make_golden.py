@@ -52,9 +52,9 @@ def make(folder: Path) -> None:
     if code := main([*COMMAND.split(), "train.steps=12"]):
         sys.exit(code)
     run = Path("runs/golden")
-    told = json.loads((run / "manifest.json").read_text())
-    told["attempts"] = []  # they describe the machine
-    (run / "manifest.json").write_text(json.dumps(told, indent=2) + "\n")
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["attempts"] = []  # they describe the machine
+    (run / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
     for rest in ("tensorboard", "samples", "eval"):
         shutil.rmtree(run / rest, ignore_errors=True)
     for rest in ("train.log", ".lock"):

@@ -26,10 +26,10 @@ def compare(narrow: int, wide: int, scores: dict[int, list[float]]) -> str:
     gains = [b - a for a, b in zip(scores[narrow], scores[wide], strict=True)]
     better, worse = [g for g in gains if g > SAME], [g for g in gains if g < -SAME]
 
-    def told(found: list[float]) -> str:
+    def share(found: list[float]) -> str:
         return f"{len(found) / len(gains):6.1%}" + (f" (mean {sum(found) / len(found):+.4f})" if found else "")
 
-    return f"beam {narrow} -> {wide}: wider is better for {told(better)}, worse for {told(worse)}, equal for the rest"
+    return f"beam {narrow} -> {wide}: wider is better for {share(better)}, worse for {share(worse)}, equal for the rest"
 
 
 def main() -> None:

@@ -82,10 +82,10 @@ def report_cost(precision: str, turns: dict[str, list[Turn]]) -> None:
             f"{precision:5} {name:11} {count / processor:7.1f} sentences per CPU second, "
             f"{count / seconds:7.1f} sentences per second"
         )
-    for key, told in (("processor", "CPU time"), ("seconds", "time by the clock")):
+    for key, name in (("processor", "CPU time"), ("seconds", "time by the clock")):
         ratios = [getattr(a, key) / getattr(b, key) for a, b in zip(*turns.values(), strict=True)]
         print(
-            f"{precision:5} {' / '.join(RULES)}, {told}: "
+            f"{precision:5} {' / '.join(RULES)}, {name}: "
             f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
             flush=True,
         )

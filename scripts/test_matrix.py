@@ -58,7 +58,7 @@ class Row:
 
     def cells(self) -> list[str]:
         aten, onednn, threads, seed, neighbour = astuple(self)
-        order = "as it stands" if seed is None else f"shuffled, {seed}"
+        order = "as written" if seed is None else f"shuffled, {seed}"
         return [aten, onednn, str(threads), order, "busy" if neighbour else "none"]
 
 
@@ -105,8 +105,8 @@ def main(argv: list[str]) -> int:
         row, started = ROWS[number - 1], time.monotonic()
         code, outcome = run(row, args.logs / f"row-{number}.log", more)
         failed |= code != 0
-        told = f"{outcome}, exit code {code}" if code else outcome
-        print(f"| {number} | {' | '.join(row.cells())} | {told} | {time.monotonic() - started:,.0f} |", flush=True)
+        result = f"{outcome}, exit code {code}" if code else outcome
+        print(f"| {number} | {' | '.join(row.cells())} | {result} | {time.monotonic() - started:,.0f} |", flush=True)
     return int(failed)
 
 

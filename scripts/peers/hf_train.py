@@ -84,7 +84,7 @@ def main(job: Job) -> None:
     class Report(TrainerCallback):
         """One JSON line for each entry of the log that has a loss.
 
-        The loader reads one batch ahead: the batches of the window are told by their places, not by what is counted.
+        The loader reads one batch ahead: the batches of the window are known by their index, not by the count.
         """
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:

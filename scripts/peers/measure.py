@@ -45,7 +45,7 @@ def summarise(log: list[Stamped], *, peak_gib: float, seconds: float) -> Measure
     """Raises: PeerError: when there are not two lines after the warm-up."""
     steady = [stamped for stamped in log if stamped.logged.update >= recipe.WARM_UP]
     if len(steady) < 2:
-        raise PeerError(f"only {len(steady)} lines of the log tell of {recipe.WARM_UP} updates or more; two are needed")
+        raise PeerError(f"only {len(steady)} lines of the log report {recipe.WARM_UP} updates or more; two are needed")
     spans = [b.seconds - a.seconds for a, b in pairwise(steady)]
     tokens = [stamped.logged.tgt_tokens for stamped in steady[1:]]
     updates = steady[-1].logged.update - steady[0].logged.update
@@ -63,10 +63,10 @@ def summarise(log: list[Stamped], *, peak_gib: float, seconds: float) -> Measure
 
 def mean_of(name: str, log: list[Stamped]) -> float | None:
     """The mean weighted by tokens; None where a line has no value."""
-    told = [(getattr(stamped.logged, name), stamped.logged.tgt_tokens) for stamped in log]
-    if any(value is None for value, _ in told):
+    values = [(getattr(stamped.logged, name), stamped.logged.tgt_tokens) for stamped in log]
+    if any(value is None for value, _ in values):
         return None
-    return sum(value * tokens for value, tokens in told) / sum(tokens for _, tokens in told)
+    return sum(value * tokens for value, tokens in values) / sum(tokens for _, tokens in values)
 
 
 def environment(peer: Peer, job: Job) -> dict[str, str]:
@@ -91,7 +91,7 @@ def run(peer: Peer, job: Job) -> Measured:
         raise PeerError(f"ended with {code}: {last_line(log.read_text(errors='replace'))} (see {log})")
     if not stamped or stamped[-1].logged.update < job.updates:
         done = stamped[-1].logged.update if stamped else 0
-        raise PeerError(f"the log tells of {done} updates, not {job.updates} (see {log})")
+        raise PeerError(f"the log reports {done} updates, not {job.updates} (see {log})")
     return summarise(stamped, peak_gib=peak / 2**30, seconds=seconds)
 
 
