@@ -1,12 +1,12 @@
-"""Small experiments with attention, for docs/attention.md; each can be repeated in minutes.
+"""Small experiments with attention, for docs/attention.md; each takes minutes.
 
     python scripts/attention_lab.py measure RUN_OR_MODEL... --source dev.en --target dev.es [--svg maps.svg]
     python scripts/attention_lab.py noise --source train.en --target train.es --out DIR --shares 0 0.2 0.5
     python scripts/attention_lab.py length
 
-`measure` prints a row for each model; of a run with `--checkpoints` a row for each of its checkpoints, to see how
-attention becomes an alignment while a model learns (keep them all with `train.keep=99`). `noise` writes training texts
-in which a share of the sentences has got the translation of another one. `length` times attention as sentences grow.
+`measure` prints a row for each model, or with `--checkpoints` a row for each checkpoint of a run, to show how attention
+becomes an alignment during training (keep all checkpoints with `train.keep=99`). `noise` writes training texts in which
+a share of the sentences has the translation of another sentence. `length` times attention for several sentence lengths.
 """
 
 import argparse
@@ -57,22 +57,22 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-# ---- what attention is like ---------------------------------------------------------------------------------
+# ---- measures of attention -----------------------------------------------------------------------------------
 
 
-def measure(asked: argparse.Namespace) -> None:
-    sources, targets = (list(read_lines(path))[: asked.pairs] for path in (asked.source, asked.target))
-    gold = read_gold(list(read_lines(asked.gold))[: asked.pairs], base=0, path=asked.gold) if asked.gold else []
+def measure(args: argparse.Namespace) -> None:
+    sources, targets = (list(read_lines(path))[: args.pairs] for path in (args.source, args.target))
+    gold = read_gold(list(read_lines(args.gold))[: args.pairs], base=0, path=args.gold) if args.gold else []
     print(
-        "| model | entropy by layer, bits | end mark | best reading | regularity, nats a link | AER "
+        "| model | entropy by layer, bits | end mark | best head | regularity, nats a link | AER "
         "| lost, words shuffled | lost, source dropped |\n|---|---|---|---|---|---|---|---|"
     )
     drawn: list[tuple[str, torch.Tensor, Observation]] = []
-    for name, path in places(asked.models, asked.checkpoints):
+    for name, path in places(args.models, args.checkpoints):
         translator = load(path, device="cpu", precision="fp32")
         model, tokenizer = translator.stepper.model, translator.tokenizer
         longest = translator.max_length
-        seen = list(observe(model, tokenizer, sources, targets, max_length=longest, by_spaces=asked.gold is not None))
+        seen = list(observe(model, tokenizer, sources, targets, max_length=longest, by_spaces=args.gold is not None))
         owed = contributions(model, tokenizer, seen)
         lost = [statistics.fmean(x for row in rows for x in row)
                 for rows in ([one.shuffled for one in owed], [one.dropped for one in owed])]  # fmt: skip
@@ -85,9 +85,9 @@ def measure(asked: argparse.Namespace) -> None:
             f"{choice.score:.2f} | {aer_of(maps, choice.reading, gold)} | {lost[0]:.2f} | {lost[1]:.2f} |",
             flush=True,
         )
-        drawn.append((name, read(maps[asked.show - 1], choice.reading), seen[asked.show - 1]))
-    if asked.svg:
-        draw(drawn, asked.svg)
+        drawn.append((name, read(maps[args.show - 1], choice.reading), seen[args.show - 1]))
+    if args.svg:
+        draw(drawn, args.svg)
 
 
 def places(models: Sequence[Path], checkpoints: bool) -> Iterator[tuple[str, Path]]:
@@ -124,20 +124,20 @@ def draw(drawn: Sequence[tuple[str, torch.Tensor, Observation]], path: Path) -> 
 # ---- noise --------------------------------------------------------------------------------------------------
 
 
-def noise(asked: argparse.Namespace) -> None:
-    """Files in which a share of the targets has changed places among themselves; the sources stay."""
-    sources, targets = (list(read_lines(path)) for path in (asked.source, asked.target))
-    asked.out.mkdir(parents=True, exist_ok=True)
-    for share in asked.shares:
+def noise(args: argparse.Namespace) -> None:
+    """Write files in which a share of the targets is permuted; the sources stay."""
+    sources, targets = (list(read_lines(path)) for path in (args.source, args.target))
+    args.out.mkdir(parents=True, exist_ok=True)
+    for share in args.shares:
         moved = misaligned(targets, share, random.Random(1))
-        for lines, file in ((sources, asked.source), (moved, asked.target)):
+        for lines, file in ((sources, args.source), (moved, args.target)):
             language = file.name.removesuffix(".gz").rsplit(".", 1)[-1]
             text = "".join(f"{line}\n" for line in lines)
-            (asked.out / f"noise{round(100 * share)}.{language}").write_text(text, encoding="utf-8", newline="\n")
+            (args.out / f"noise{round(100 * share)}.{language}").write_text(text, encoding="utf-8", newline="\n")
 
 
 def misaligned(targets: Sequence[str], share: float, draw: random.Random) -> list[str]:
-    """Each of the chosen lines gets the next chosen one's target, so none keeps its own."""
+    """Each chosen line gets the target of the next chosen line, so no chosen line keeps its own."""
     chosen = draw.sample(range(len(targets)), round(share * len(targets)))
     moved = list(targets)
     for i, j in zip(chosen, chosen[1:] + chosen[:1], strict=True):
@@ -148,27 +148,27 @@ def misaligned(targets: Sequence[str], share: float, draw: random.Random) -> lis
 # ---- length -------------------------------------------------------------------------------------------------
 
 
-def length(asked: argparse.Namespace) -> None:
-    """One layer's attention, forward and backward, at a fixed number of tokens in all."""
+def length(args: argparse.Namespace) -> None:
+    """One layer's attention, forward and backward, with a fixed total of tokens."""
     set_up_cpu(1)
-    size, tokens = asked.dim // asked.heads, max(asked.lengths)
-    product = Linear(asked.dim, asked.dim)
+    size, tokens = args.dim // args.heads, max(args.lengths)
+    product = Linear(args.dim, args.dim)
     print("| length | sentences | attention, µs a token | scores, MiB | the four products beside it, µs a token |")
     print("|---|---|---|---|---|")
-    for rows in asked.lengths:
+    for rows in args.lengths:
         sentences = tokens // rows
         ragged = Ragged.from_lengths([rows] * sentences)
-        q = torch.randn(tokens, asked.heads, size, requires_grad=True)
-        kv = torch.randn(tokens, 2, asked.heads, size, requires_grad=True)
-        x = torch.randn(tokens, asked.dim, requires_grad=True)
+        q = torch.randn(tokens, args.heads, size, requires_grad=True)
+        kv = torch.randn(tokens, 2, args.heads, size, requires_grad=True)
+        x = torch.randn(tokens, args.dim, requires_grad=True)
         mixing = least(lambda q=q, kv=kv, ragged=ragged: attend(q, kv, queries=ragged, keys=ragged).sum().backward())
         beside = least(lambda x=x: product(x).sum().backward()) * 4
-        scores = sentences * asked.heads * rows**2 * 4 / 2**20
+        scores = sentences * args.heads * rows**2 * 4 / 2**20
         print(f"| {rows:,} | {sentences} | {mixing / tokens * 1e6:.2f} | {scores:.1f} | {beside / tokens * 1e6:.2f} |")
 
 
 def least(work: Callable[[], object], times: int = 7) -> float:
-    """Seconds of processor time, the least of some runs."""
+    """Seconds of processor time, the minimum of several runs."""
     found = []
     for _ in range(times):
         started = time.process_time()
@@ -178,9 +178,9 @@ def least(work: Callable[[], object], times: int = 7) -> float:
 
 
 def main() -> None:
-    asked = parse()
+    args = parse()
     torch.manual_seed(1)
-    {"measure": measure, "noise": noise, "length": length}[asked.verb](asked)
+    {"measure": measure, "noise": noise, "length": length}[args.verb](args)
 
 
 if __name__ == "__main__":

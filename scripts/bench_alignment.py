@@ -4,19 +4,19 @@
     python scripts/bench_alignment.py others   --work runs/align                        # eflomal, fast_align
     python scripts/bench_alignment.py counted  --work runs/align                        # mt align without a model
     python scripts/bench_alignment.py counted  --work runs/align --forward runs/a --backward runs/b  # mt align --learn
-    python scripts/bench_alignment.py links    --work runs/align                        # what guided runs are taught
+    python scripts/bench_alignment.py links    --work runs/align                        # links for guided alignment
     python scripts/bench_alignment.py commands --work runs/align                        # how to train six models
     python scripts/bench_alignment.py ours     --work runs/align --forward runs/a --backward runs/b
 
-All systems see the 20,000 training pairs and the text of the 100 test pairs, without their links (aligners have no
-other way to see a test set), lower-cased and tokenised as the gold links' text is. Guided models are taught the links
-that eflomal, or `mt align` without a model, finds in the training pairs alone, both directions joined by
-grow-diag-final-and; of the test pairs no link is taught. No gold link chooses anything. Without a guide, layer and
-heads are those on which both directions agree most in the first 500 training pairs; the weight that a link needs is
-chosen on these too, by the guide where there is one (`--guide`), else by agreement.
+All systems get the 20,000 training pairs and the text of the 100 test pairs without their links (statistical aligners
+cannot align unseen text), lower-cased and tokenised like the text of the gold links. Guided models are trained on the
+links that eflomal, or `mt align` without a model, finds in the training pairs alone, both directions joined by
+grow-diag-final-and; no link of a test pair is used. Gold links choose nothing. Without guidance, layer and heads are
+those on which both directions agree most in the first 500 training pairs. The least weight of a link is chosen on the
+same pairs, by the guiding links where there are some (`--guide`), else by agreement.
 
-Needs `pip install eflomal sacremoses systran-align`; the last is fast_align in a wheel,
-which hands out links that it has symmetrised itself, so it has one row.
+Needs `pip install eflomal sacremoses systran-align`. The last is fast_align in a wheel; it returns links that are
+already symmetrized, so it has one row.
 """
 
 import argparse
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 SRC, TGT = "de", "en"
 GUIDE = "grow-diag-final-and"
-LEAST = [n / 20 for n in range(1, 15)]  # weights that a link may need
+LEAST = [n / 20 for n in range(1, 15)]  # candidates for the least weight of a link
 TRAIN = """\
 mt train data.corpus=null data.src={src} data.tgt={tgt} \\
   "data.train=[{work}/train.{src},{work}/train.{tgt},{work}/gold.{src},{work}/gold.{tgt}]" \\
@@ -50,7 +50,7 @@ mt train data.corpus=null data.src={src} data.tgt={tgt} \\
   model=small model.dim=192 model.ffn_dim=512 model.encoder_layers=2 model.decoder_layers=3 model.dropout=0.15 \\
   batch.tokens=2048 optim.lr=3e-3 schedule.warmup_steps=400 train.steps=5000 train.minutes=null \\
   train.validate_every=1000 train.validate_pairs=100 train.average=1 run.name={name}_{src}{tgt}"""
-# The layer is the last but one, as always. Few updates want a larger weight than the 0.05 of Garg et al. (2019).
+# The layer is the last but one, the default. Short runs need a larger weight than the 0.05 of Garg et al. (2019).
 GUIDED = ' \\\n  "alignment.links=[{work}/{name}.{src}{tgt},{work}/guided.none]" alignment.weight=0.3'
 OURS = """\
 python scripts/bench_alignment.py ours --work {work} \\
@@ -144,7 +144,7 @@ def others(work: Path, gold: list[Gold]) -> None:
     lines = zip(*((work / f"all.{language}").read_text().split("\n")[:-1] for language in (SRC, TGT)), strict=True)
     (work / "fast_align.text").write_text("".join(f"{s} ||| {t}\n" for s, t in lines))
     tables = [str(work / f"fast_align.{way}") for way in ("forward", "backward")]
-    # fast_align's -d -o -v, as its README says
+    # fast_align's -d -o -v, as in its README
     options = {"favor_diagonal": True, "optimize_tension": True, "variational_bayes": True}
     systran_align.generate_alignment_probabilities(str(work / "fast_align.text"), *tables, **options)
     words = [[line.split() for line in (work / f"gold.{side}").read_text().split("\n")[:-1]] for side in (SRC, TGT)]
@@ -215,7 +215,7 @@ def choose_least(
 ) -> tuple[float, float]:
     """The weight that a link needs, and the F1 by which it was chosen, without gold.
 
-    With links that the models were taught (`wanted`), the weight at which they are found again best. Without, the one
+    With the links that the models were trained on (`wanted`), the weight that finds them best. Without, the one
     at which the links agree best with those of the single directions: a low weight gives more links than either, a high
     one fewer.
     """
@@ -236,26 +236,26 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--forward", type=Path, help=f"a model from {SRC} to {TGT}")
     parser.add_argument("--backward", type=Path, help=f"a model from {TGT} to {SRC}")
-    parser.add_argument("--guide", type=Path, help="what the models were taught (from `links`)")
-    asked = parser.parse_args()
-    if asked.what == "commands":
+    parser.add_argument("--guide", type=Path, help="links that the models were trained on (from `links`)")
+    args = parser.parse_args()
+    if args.what == "commands":
         for name, more, last in (("align", "", ""), ("guided", GUIDED, BY_GUIDE), ("counted", GUIDED, BY_GUIDE)):
             for src, tgt in ((SRC, TGT), (TGT, SRC)):
-                print((TRAIN + more).format(src=src, tgt=tgt, work=asked.work, name=name))
-            print((OURS + last).format(src=SRC, tgt=TGT, work=asked.work, name=name))
+                print((TRAIN + more).format(src=src, tgt=tgt, work=args.work, name=name))
+            print((OURS + last).format(src=SRC, tgt=TGT, work=args.work, name=name))
         return
-    if asked.what in ("text", "links"):
-        prepare(asked.data, asked.work) if asked.what == "text" else guide(asked.work)
+    if args.what in ("text", "links"):
+        prepare(args.data, args.work) if args.what == "text" else guide(args.work)
         return
-    path = asked.work / "gold.links"
+    path = args.work / "gold.links"
     gold = read_gold(path.read_text().split("\n")[:-1], base=0, path=path)
     print("| system | joined by | AER | precision | recall |\n|---|---|---|---|---|")
-    if asked.what == "others":
-        others(asked.work, gold)
-    elif asked.what == "counted":
-        counted(asked.work, asked.forward, asked.backward, gold)
+    if args.what == "others":
+        others(args.work, gold)
+    elif args.what == "counted":
+        counted(args.work, args.forward, args.backward, gold)
     else:
-        ours(asked.work, asked.forward, asked.backward, asked.guide, gold)
+        ours(args.work, args.forward, args.backward, args.guide, gold)
 
 
 if __name__ == "__main__":

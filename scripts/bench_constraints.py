@@ -1,12 +1,12 @@
-"""What do terms that must appear cost, and what do they bring?
+"""The cost and the effect of terms that must appear.
 
     python scripts/bench_constraints.py MODEL --test test.en.gz test.de.gz [--sentences 200] [--beam 5] [--words 2]
 
-Makes a glossary of the test set itself: for each sentence its first and its last content word of the reference (five
-letters or more, not among the hundred commonest words of the references), where the sentence as a whole is the source
-term. Translates without and with it, and prints the share of terms that appear as whole words, BLEU and chrF++, and
-sentences per second of CPU time of this process. Words of the reference are a hint, so scores with them say that the
-search can make use of it, not that a model is better. The same command gives the same glossary every time.
+Makes a glossary from the test set: for each sentence the first and the last content word of the reference (five letters
+or more, not among the hundred most frequent words of the references), with the whole sentence as the source term.
+Translates without and with it, and prints the share of terms that appear as whole words, BLEU and chrF++, and sentences
+per second of CPU time of this process. Words of the reference are a hint, so the scores show that the search can use
+one, not that a model is better. The same command makes the same glossary every time.
 """
 
 import argparse
@@ -27,7 +27,7 @@ WORD = re.compile(r"[^\W\d_]{5,}")
 
 
 def content_words(references: list[str], number: int) -> list[list[str]]:
-    """Of each reference at most `number` words, the first and the last before those between them."""
+    """At most `number` words of each reference; the first and the last come first."""
     counts = Counter(word for text in references for word in re.findall(r"[^\W\d_]+", text))
     common = {word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:COMMON]}
     found = []
@@ -55,7 +55,7 @@ def report(name: str, texts: list[str], references: list[str], words: list[list[
 
 
 def run(translator: Translator, sources: list[str], chosen: Glossary | None, beam: int) -> tuple[list[str], float, int]:
-    """Translations, CPU seconds, and how many are unfinished."""
+    """Translations, CPU seconds, and the number of unfinished ones."""
     started = time.process_time()
     found = translator.answer(sources, translator.options(beam=beam, glossary=chosen))
     seconds = time.process_time() - started
@@ -70,22 +70,22 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=2, help="terms of a sentence")
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--show", type=int, default=0, help="print so many sentences")
-    asked = parser.parse_args()
+    parser.add_argument("--show", type=int, default=0, help="print the first N sentences")
+    args = parser.parse_args()
     set_up_cpu(1)
-    translator = load(asked.model, device="cpu", precision=asked.precision)
-    sources, references = ([*read_lines(file)] for file in asked.test)
-    words = content_words(references, asked.words)[: asked.sentences]
-    sources, references = sources[: asked.sentences], references[: asked.sentences]
+    translator = load(args.model, device="cpu", precision=args.precision)
+    sources, references = ([*read_lines(file)] for file in args.test)
+    words = content_words(references, args.words)[: args.sentences]
+    sources, references = sources[: args.sentences], references[: args.sentences]
     chosen = glossary(sources, words)
-    translator.translate(sources[:20])  # warm
-    print(f"{asked.model}, {len(sources)} sentences, beam {asked.beam}, {asked.precision}, one thread")
-    plain, seconds, unfinished = run(translator, sources, None, asked.beam)
+    translator.translate(sources[:20])  # warm-up
+    print(f"{args.model}, {len(sources)} sentences, beam {args.beam}, {args.precision}, one thread")
+    plain, seconds, unfinished = run(translator, sources, None, args.beam)
     report(f"without the glossary ({unfinished} unfinished)", plain, references, words, seconds)
-    bound, seconds, unfinished = run(translator, sources, chosen, asked.beam)
+    bound, seconds, unfinished = run(translator, sources, chosen, args.beam)
     report(f"with the glossary ({unfinished} unfinished)", bound, references, words, seconds)
     for source, few, before, after, reference in list(zip(sources, words, plain, bound, references, strict=True))[
-        : asked.show
+        : args.show
     ]:
         print(
             f"\n  source     {source}\n  terms      {', '.join(few)}\n  without    {before}\n  with       {after}\n"

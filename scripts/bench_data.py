@@ -1,15 +1,15 @@
-"""How fast do batches come, and what share of a training step is that?
+"""The rate of batches, and their share of a training step.
 
     python scripts/bench_data.py data.train='[a.de,a.en]' tokenizer=bpe tokenizer.vocab_size=8000 batch.tokens=4096 \\
         [--rate 900000] [--seconds 10] [--workers 0,1,2]
 
 Takes the settings of `mt train`, and builds no model. First the start: reading, cleaning and tokenising with an empty
-cache (cold) and once more with what that left (warm). Then the stream alone, without and with sampling
-(`tokenizer.sampling`, 0.1 where that is 0), for each number of workers: pairs and target tokens a second, the CPU
-seconds of the main process for a million target tokens, the longest wait for one batch, and the share of a step that a
-device of `--rate` target tokens a second would spend on it: the time that the main process takes for a batch where
-workers keep up, and all that is missing where they do not. Peak memory is that of this process and of its largest
-worker; pages of the mapped table count, though the system can take them back.
+cache (cold), then again with the cache (warm). Then the stream alone, without and with sampling (`tokenizer.sampling`,
+0.1 where that is 0), for each number of workers: pairs and target tokens a second, CPU seconds of the main process per
+million target tokens, the longest wait for one batch, and the share of a step on a device of `--rate` target tokens a
+second: the time of the main process for a batch where the workers keep up, the whole deficit where they do not. Peak
+memory is that of this process and of its largest worker; pages of the mapped table count, though the system can reclaim
+them.
 """
 
 import argparse
@@ -33,9 +33,9 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Flow:
-    """What a stream gave in some seconds."""
+    """Measurements of a stream."""
 
-    first: float  # seconds until the first batch was there, workers started
+    first: float  # seconds until the first batch, including the start of workers
     seconds: float  # of the rest
     cpu: float  # seconds of the main process, of the rest
     wait: float  # the longest for one batch
@@ -86,8 +86,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=900_000, help="target tokens a second of the device to feed")
     parser.add_argument("--seconds", type=float, default=10, help="of each measurement")
     parser.add_argument("--workers", default="0,1,2", help="numbers of workers, with commas")
-    asked = parser.parse_intermixed_args()
-    config = compose(asked.overrides)
+    args = parser.parse_intermixed_args()
+    config = compose(args.overrides)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         for name in ("cold", "warm"):
@@ -101,8 +101,8 @@ def main() -> None:
         print("sampling  workers   first s    pairs/s   target tok/s  CPU s/M tok  longest wait ms   of a step   peak")
         for sampling in (0.0, config.tokenizer.sampling or 0.1):
             corpus.tokenizer = Tokenizer.from_files(corpus.tokenizer.files(), sampling=sampling)
-            for number in map(int, asked.workers.split(",")):
-                report(corpus, config, sampling, number, asked.seconds, asked.rate)
+            for number in map(int, args.workers.split(",")):
+                report(corpus, config, sampling, number, args.seconds, args.rate)
 
 
 def report(corpus: TokenizedCorpus, config: Config, sampling: float, number: int, seconds: float, rate: float) -> None:
@@ -112,7 +112,7 @@ def report(corpus: TokenizedCorpus, config: Config, sampling: float, number: int
     workers = f", workers {peak_of_workers():,.0f}" if number else ""
     stream.close()
     flowing = flow.tgt_tokens / flow.seconds
-    busy = flow.cpu / flow.tgt_tokens  # seconds that the main process itself must give to a token
+    busy = flow.cpu / flow.tgt_tokens  # seconds of the main process per token
     late = max(0.0, 1 / flowing - 1 / rate) if number else 1 / flowing
     share = max(busy, late) / (max(busy, late) + 1 / rate)
     print(

@@ -1,28 +1,29 @@
-"""How fast does a model translate here, and how fast does CTranslate2 with the same weights?
+"""Translation speed here, beside CTranslate2 with the same weights.
 
     python scripts/bench_decoding.py MODEL --data DIR/test_2016_flickr --src en --tgt de
 
-MODEL is what `mt translate` takes; the text is DIR/test_2016_flickr.en and .de, plain or .gz. Needs the extra `ct2`.
+MODEL is a model as for `mt translate`; the text is DIR/test_2016_flickr.en and .de, plain or .gz. Needs the extra
+`ct2`.
 
-Every system gets text and gives text, in a process of its own: the thread pools of two libraries in one disturb each
-other, by a third and more. Loading is timed apart. Each system's batch size is the best of some, tried on the whole
-text. Then systems take turns, round after round, so that a busy moment falls on all; the median round counts:
-sentences and output pieces (end marks counted) a second, seconds of processor time, BLEU with its signature, output
-pieces for each reference piece, and the share of translations that are letter by letter those of the first system.
+Every system reads and writes text in a process of its own: in one process, the thread pools of two libraries slow each
+other down by a third and more. Loading is timed separately. Each system's batch size is the best of several, tried on
+the whole text. Then the systems take turns, round after round, so that a busy moment affects all; the median round
+counts: sentences and output tokens (end marks counted) a second, seconds of processor time, BLEU with its signature,
+output tokens for each reference token, and the share of translations that are identical to those of the first system.
 
-The work is made equal where both have a say: beam, scores divided by the length (`length_penalty=1`), no shortlist of
-the vocabulary, no shortest output, <s> and <pad> never produced. All stop when as many hypotheses as the beam is wide
-have ended (`decode.patience=1`), but for ours marked `exact`, which go on until nothing open can still win. `row steps`
-says what the rule costs: how often ours extended a hypothesis, by the pieces of what came out times the beam. One thing
-stays unequal: our longest output hangs on the source, theirs is one number for all, here the greatest of ours.
+The work is equal where both systems have the setting: beam, scores divided by the length (`length_penalty=1`), no
+shortlist of the vocabulary, no minimum length, <s> and <pad> never produced. All stop when as many hypotheses as the
+beam is wide have ended (`decode.patience=1`), except ours marked `exact`, which continue until no open hypothesis can
+win. `row steps` is the cost of the rule: how often ours extended a hypothesis, per output token and beam. One thing
+differs: our maximum length depends on the source, theirs is one number for all, here the greatest of ours.
 
 `1x2` is two threads on one batch, `2x1` a thread for each of two batches. CTranslate2 runs in both ways. So does ours
 with `--shapes`: `threads` are two Python threads with a model each, `processes` two processes, half of the sentences
-to each, dealt by turns from the longest to the shortest. The last column divides the first system's seconds by this
-one's of the same round, and takes the median of the rounds: a busy machine disturbs it less than the rates.
+each, dealt by turns from the longest to the shortest. The last column divides the first system's seconds by this
+system's of the same round, and takes the median of the rounds: a busy machine affects it less than the rates.
 
-The environment says how threads wait (`OMP_WAIT_POLICY=passive` leaves the processor to others). The machine must be
-idle. `--threads 1` with `--clock cpu` compares by processor time where it is not.
+The environment sets how threads wait (`OMP_WAIT_POLICY=passive` leaves the processor to others). The machine must be
+idle. Where it is not, `--threads 1` with `--clock cpu` compares processor time.
 """
 
 import argparse
@@ -50,24 +51,24 @@ from mt.text.lines import read_lines
 from mt.text.metrics import bleu, bleu_tokenizer_for
 
 T = TypeVar("T")
-Written = tuple[list[str], int]  # the texts, and how many pieces they are, end marks counted
+Written = tuple[list[str], int]  # the texts, and their number of tokens, end marks counted
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is the same for all systems."""
+    """The settings that all systems share."""
 
     model: Path
     sources: list[str]
     beam: int
     threads: int
-    longest: int  # output of CTranslate2, in pieces
+    longest: int  # output of CTranslate2, in tokens
     clock: str
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What makes a system."""
+    """The settings of one system."""
 
     name: str
     precision: str
@@ -87,7 +88,7 @@ class Turn:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="How fast does a model translate here?")
     parser.add_argument("model", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="path of both files, without their language")
+    parser.add_argument("--data", type=Path, required=True, help="path of both files, without the language suffix")
     parser.add_argument("--src", default="en")
     parser.add_argument("--tgt", default="de")
     parser.add_argument("--beams", type=int, nargs="+", default=[5, 1])
@@ -97,13 +98,13 @@ def parse() -> argparse.Namespace:
         nargs="*",
         choices=["threads", "processes"],
         default=[],
-        help="ours with a batch for each thread, too",
+        help="also ours with a batch for each thread",
     )
     parser.add_argument(
         "--rules", nargs="+", choices=["patience", "exact"], default=["patience", "exact"], help="of ours"
     )
     parser.add_argument("--theirs", nargs="*", default=["float32", "int8"], help="compute types")
-    parser.add_argument("--our-batches", type=int, nargs="+", default=[1024, 4096, 16384], help="source pieces")
+    parser.add_argument("--our-batches", type=int, nargs="+", default=[1024, 4096, 16384], help="source tokens")
     parser.add_argument("--their-batches", type=int, nargs="+", default=[32, 64, 250], help="sentences")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--limit", type=int, help="the first sentences only")
@@ -136,7 +137,7 @@ def ours(task: Task, spec: Spec) -> Callable[[int], Written]:
 
 
 def dealt(sources: Sequence[str], workers: int) -> list[list[int]]:
-    """The places of the sentences of each worker, by turns from the longest to the shortest."""
+    """The indices of each worker's sentences, dealt by turns from the longest to the shortest."""
     if workers == 1:
         return [[*range(len(sources))]]
     order = sorted(range(len(sources)), key=lambda i: len(sources[i]), reverse=True)
@@ -144,7 +145,7 @@ def dealt(sources: Sequence[str], workers: int) -> list[list[int]]:
 
 
 def gathered(shares: Sequence[Sequence[int]], found: Iterable[Sequence[T]]) -> list[T]:
-    """What the workers found, in the order of the sentences."""
+    """The workers' results, in the order of the sentences."""
     by_place = {
         place: one for places, some in zip(shares, found, strict=True) for place, one in zip(places, some, strict=True)
     }
@@ -179,7 +180,7 @@ def theirs(task: Task, spec: Spec) -> Callable[[int], Written]:
 
 
 def work(connection: Connection, task: Task, spec: Spec) -> None:
-    """A system's process: told a batch size, it translates the text."""
+    """A system's process: for each batch size it receives, it translates the text."""
     started = time.perf_counter()
     translate = theirs(task, spec) if spec.exported else ours(task, spec)
     connection.send(time.perf_counter() - started)
@@ -192,7 +193,7 @@ def work(connection: Connection, task: Task, spec: Spec) -> None:
 
 @dataclass
 class System:
-    """Processes that wait for their turn: one, or several with a share of the sentences each."""
+    """Processes of a system: one, or several with a share of the sentences each."""
 
     spec: Spec
     shares: list[list[int]]
@@ -224,7 +225,7 @@ class System:
         return Turn(seconds, sum(turn.processor for turn in turns), (texts, sum(turn.written[1] for turn in turns)))
 
     def choose(self, batches: Sequence[int]) -> None:
-        """The batch size that is fastest in one round after a first."""
+        """Choose the batch size that is fastest in the second of two rounds."""
         self.batch = min(batches, key=lambda batch: (self.turn(batch), self.turn(batch))[1].seconds)
 
     def end(self) -> None:
@@ -234,7 +235,7 @@ class System:
 
 
 def row_steps(translator: Translator, sources: Sequence[str]) -> tuple[int, int]:
-    """How many hypotheses were extended by a piece, and how many pieces came out."""
+    """The number of extended hypotheses, and of output tokens."""
     count = 0
     step = translator.stepper.step
 
@@ -248,34 +249,34 @@ def row_steps(translator: Translator, sources: Sequence[str]) -> tuple[int, int]
     return count, sum(len(best[0].piece_log_probs) for best in found)
 
 
-def specs(asked: argparse.Namespace, place: Path) -> list[Spec]:
-    many = asked.threads
+def specs(args: argparse.Namespace, place: Path) -> list[Spec]:
+    many = args.threads
     found: list[Spec] = []
-    if "patience" in asked.rules:
-        found += [Spec(f"ours {name}", name) for name in asked.ours]
+    if "patience" in args.rules:
+        found += [Spec(f"ours {name}", name) for name in args.ours]
         found += [
             Spec(f"ours {name} {many}x1 {kind}", name, workers=many, processes=kind == "processes")
-            for name in asked.ours for kind in asked.shapes
+            for name in args.ours for kind in args.shapes
         ]  # fmt: skip
-    if "exact" in asked.rules:
-        found += [Spec(f"ours {name} exact", name, patience=None) for name in asked.ours]
-    for name in asked.theirs:
+    if "exact" in args.rules:
+        found += [Spec(f"ours {name} exact", name, patience=None) for name in args.ours]
+    for name in args.theirs:
         for workers in sorted({1, many}):
             shape = f"{workers}x{many // workers}"
             found.append(Spec(f"CTranslate2 {name} {shape}", name, workers=workers, exported=place / name))
     return found
 
 
-def run(task: Task, asked: argparse.Namespace, place: Path) -> list[System]:
-    """All systems with their turns."""
-    systems = [System.start(task, spec) for spec in specs(asked, place)]
+def run(task: Task, args: argparse.Namespace, place: Path) -> list[System]:
+    """All systems, after their rounds."""
+    systems = [System.start(task, spec) for spec in specs(args, place)]
     for system in systems:
-        system.choose(asked.their_batches if system.spec.exported else asked.our_batches)
+        system.choose(args.their_batches if system.spec.exported else args.our_batches)
         print(f"{system.spec.name}: batches of {system.batch}", file=sys.stderr, flush=True)
-    for number in range(1, asked.rounds + 1):
+    for number in range(1, args.rounds + 1):
         for system in systems:
             system.turns.append(system.turn(system.batch))
-        print(f"round {number} of {asked.rounds}", file=sys.stderr, flush=True)
+        print(f"round {number} of {args.rounds}", file=sys.stderr, flush=True)
     for system in systems:
         system.end()
     return systems
@@ -283,7 +284,7 @@ def run(task: Task, asked: argparse.Namespace, place: Path) -> list[System]:
 
 def report(systems: list[System], references: Sequence[str], tgt: str, pieces: int) -> None:
     score = None
-    print("system                     batch   load s  sentences/s  pieces/s  cpu s   BLEU  length  identical  paired")
+    print("system                     batch   load s  sentences/s  tokens/s  cpu s   BLEU  length  identical  paired")
     for system in systems:
         texts, count = system.turns[-1].written
         seconds = statistics.median(turn.seconds for turn in system.turns)
@@ -300,27 +301,27 @@ def report(systems: list[System], references: Sequence[str], tgt: str, pieces: i
 
 
 def main() -> None:
-    asked = parse()
-    files = [next(p for p in (Path(f"{asked.data}.{end}"), Path(f"{asked.data}.{end}.gz")) if p.exists())
-             for end in (asked.src, asked.tgt)]  # fmt: skip
-    sources, references = (list(read_lines(file))[: asked.limit] for file in files)
-    set_up_cpu(asked.threads)
-    plain = load(asked.model, device="cpu", precision="fp32")
+    args = parse()
+    files = [next(p for p in (Path(f"{args.data}.{end}"), Path(f"{args.data}.{end}.gz")) if p.exists())
+             for end in (args.src, args.tgt)]  # fmt: skip
+    sources, references = (list(read_lines(file))[: args.limit] for file in files)
+    set_up_cpu(args.threads)
+    plain = load(args.model, device="cpu", precision="fp32")
     pieces = sum(len(ids) + 1 for ids in plain.tokenizer.encode_target(references))
     longest = longest_output(plain, sources)
     with tempfile.TemporaryDirectory() as place:
-        for name in asked.theirs:
+        for name in args.theirs:
             write_ct2(plain.stepper.model, plain.tokenizer, Path(place) / name, quantization=name)
-        for beam in asked.beams:
-            print(f"\nbeam {beam}, {len(sources):,} sentences, {asked.threads} threads, {asked.clock} clock")
-            for patience in (None, 1.0) if asked.ours else ():
+        for beam in args.beams:
+            print(f"\nbeam {beam}, {len(sources):,} sentences, {args.threads} threads, {args.clock} clock")
+            for patience in (None, 1.0) if args.ours else ():
                 plain.section = replace(plain.section, beam=beam, length_penalty=1.0, patience=patience)
                 steps, out = row_steps(plain, sources[:200])
                 print(
                     f"patience {patience}, row steps of ours on 200 sentences: {steps / (out * beam):.3f}", flush=True
                 )
-            task = Task(asked.model, sources, beam, asked.threads, longest, asked.clock)
-            report(run(task, asked, Path(place)), references, asked.tgt, pieces)
+            task = Task(args.model, sources, beam, args.threads, longest, args.clock)
+            report(run(task, args, Path(place)), references, args.tgt, pieces)
 
 
 def longest_output(translator: Translator, sources: Sequence[str]) -> int:

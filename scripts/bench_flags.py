@@ -1,12 +1,12 @@
-"""Do the flags of `mt translate --flags` tell right translations from wrong ones?
+"""How well the flags of `mt translate --flags` separate right translations from wrong ones.
 
     python scripts/bench_flags.py MODEL --pairs val.en.gz val.de.gz [--sentences 500]
 
-Right: the model's own translations, and the references. Wrong: translations that belong to the next source,
-translations cut after a half and after two thirds of their words, and what the model makes of sources whose letters are
-shuffled within each word. Printed are the area under the ROC curve against the model's own translations (0.5: no better
-than a coin), the share that the thresholds flag, and the 1st, 50th and 95th percentile. Choose layer and heads
-first (`mt align`). The same command gives the same figures.
+Right: the model's own translations, and the references. Wrong: translations of the next source, translations cut after
+a half and after two thirds of their words, and translations of sources whose letters are shuffled within each word.
+Prints the area under the ROC curve against the model's own translations (0.5: chance), the share that the thresholds
+flag, and the 1st, 50th and 95th percentile. Choose layer and heads first (`mt align`). The same command prints the same
+figures.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from mt.text.tokenizer import Tokenizer
 
 
 def given(tokenizer: Tokenizer, sources: Sequence[str], targets: Sequence[str]) -> list[list[Translation]]:
-    """Texts as if they were translations."""
+    """Texts as `Translation` objects."""
     found = []
     for source, ids in zip(sources, tokenizer.encode_target(targets), strict=True):
         text, pieces = tokenizer.decode_target(ids), tokenizer.pieces_target(ids)
@@ -46,7 +46,7 @@ def stirred(text: str, draw: random.Random) -> str:
 
 
 def auc(wrong: Sequence[float], right: Sequence[float]) -> float:
-    """The probability that a wrong one has less than a right one; equals count half."""
+    """The probability that a wrong translation has less than a right one; equal values count half."""
     low, high = np.array(wrong)[:, None], np.array(right)
     return float((low < high).mean() + (low == high).mean() / 2)
 
@@ -56,11 +56,11 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--pairs", nargs=2, required=True, metavar=("SOURCE", "REFERENCE"))
     parser.add_argument("--sentences", type=int, default=500)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     set_up_cpu(1)
-    translator = load(asked.model, device="cpu", precision="fp32")
-    linker, t = Linker(translator, reading(asked.model, translator.stepper.model)), translator.tokenizer
-    sources, references = ([*read_lines(file)][: asked.sentences] for file in asked.pairs)
+    translator = load(args.model, device="cpu", precision="fp32")
+    linker, t = Linker(translator, reading(args.model, translator.stepper.model)), translator.tokenizer
+    sources, references = ([*read_lines(file)][: args.sentences] for file in args.pairs)
     own = translator.answer(sources, translator.options())
     texts, draw = [some[0].text for some in own], random.Random(1)
     noise = [stirred(text, draw) for text in sources]

@@ -1,16 +1,16 @@
-"""What survives a translation: addresses, placeholders, numbers, names and tags, with and without word links.
+"""How much of addresses, placeholders, numbers, names and tags survives a translation, with and without word links.
 
     python scripts/bench_markup.py MODEL --test test.en.gz test.de.gz [--sentences 500]
 
-Into every sentence of a test set one thing is inserted, of one kind at a time, and it is translated as it stands, and
-with `--markup` (numbers and names with `--protect`). Printed are, per kind:
+One item, of one kind at a time, is inserted into every sentence of a test set. The sentence is translated without
+options, and with `--markup` (numbers and names with `--protect`). Printed for each kind:
 
-    survives    the share of sentences whose translation has the thing letter by letter, once; of a pair of tags, both,
+    survives    the share of sentences whose translation contains the item unchanged, once; of a pair of tags, both,
                 in order and around something
-    right       of tags around a word whose translation is known (`LEXICON`) and is there: the share that hold it
-    BLEU        of the rest: without the things, and the phrase that carries them, against the references as they are
+    right       of tags around a word whose translation is known (`LEXICON`) and present: the share that contain it
+    BLEU        of the rest: without the items, and the phrase that carries them, against the original references
 
-Choose layer and heads first (`mt align`). The same command inserts the same things every time.
+Choose layer and heads first (`mt align`). The same command inserts the same items every time.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from mt.postprocess.word_alignments import Linker
 from mt.text.lines import read_lines
 from mt.text.metrics import bleu
 
-CARRIER, CARRIED = " near {}", r" in der Nähe( von)?| neben| bei| nahe"  # the phrase, and what it may become
+CARRIER, CARRIED = " near {}", r" in der Nähe( von)?| neben| bei| nahe"  # the phrase, and its possible translations
 HOSTS, PATHS = ["shop.example", "news.example", "maps.example"], ["item?id={}", "a/b/{}.html", "#{}"]
 NAMES = ["Kaczmarek", "Okonkwo", "Nakamura", "Þórsdóttir", "O'Shaughnessy", "Villeneuve", "Papadakis", "Tshabalala"]
 LEXICON = {
@@ -101,7 +101,7 @@ def survives(said: str, things: Sequence[str]) -> bool:
 
 
 def holds(said: str, things: Sequence[str], stem: str) -> bool | None:
-    """Whether tags hold a stem; None where that cannot be said."""
+    """Whether tags contain a stem; None: unknown."""
     if not stem or not survives(said, things):
         return None
     inside = said[said.index(things[0]) + len(things[0]) : said.index(things[1])]
@@ -132,16 +132,16 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--show", type=int, default=0, help="print so many sentences of each kind")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     set_up_cpu(1)
-    translator = load(asked.model, device="cpu", precision="fp32")
-    linker = Linker(translator, reading(asked.model, translator.stepper.model))
-    sources, references = ([*read_lines(file)][: asked.sentences] for file in asked.test)
-    print(f"{len(sources)} sentences, BLEU as they are {bleu(translator.translate(sources), references).value:.1f}")
-    print("| kind | survives as it stands | with links | right | BLEU of the rest as it stands | with links |")
+    translator = load(args.model, device="cpu", precision="fp32")
+    linker = Linker(translator, reading(args.model, translator.stepper.model))
+    sources, references = ([*read_lines(file)][: args.sentences] for file in args.test)
+    print(f"{len(sources)} sentences, BLEU unchanged {bleu(translator.translate(sources), references).value:.1f}")
+    print("| kind | survives without options | with links | right | BLEU of the rest without options | with links |")
     print("|---|---|---|---|---|---|")
     for kind, insert in KINDS.items():
-        draw = random.Random(asked.seed)
+        draw = random.Random(args.seed)
         made = [insert(source, draw) for source in sources]
         lines = [line for line, _, _ in made]
         ways = [translator.translate(lines), with_links(translator, linker, lines, kind)]
@@ -152,8 +152,8 @@ def main() -> None:
         print(
             f"| {kind} | {shares[0]:.1%} | {shares[1]:.1%} | {right} | {scores[0]:.1f} | {scores[1]:.1f} |", flush=True
         )
-        for line, *said in list(zip(lines, *ways, strict=True))[: asked.show]:
-            print(f"\n  source      {line}\n  as it is    {said[0]}\n  with links  {said[1]}")
+        for line, *said in list(zip(lines, *ways, strict=True))[: args.show]:
+            print(f"\n  source      {line}\n  no options  {said[0]}\n  with links  {said[1]}")
 
 
 if __name__ == "__main__":

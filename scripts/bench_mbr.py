@@ -1,16 +1,16 @@
-"""Does minimum-Bayes-risk decoding translate better than beam search, and by which score?
+"""Minimum-Bayes-risk decoding against beam search, by several utilities.
 
     python scripts/bench_mbr.py MODEL --source test.en --target test.de [--sentences 500] [--samples 32] \\
         [--epsilon 0.02] [--temperature 1] [--seed 0] [--out found.jsonl]
 
-Translates once with the beam of the model's settings, once with a beam as wide as there are samples, and draws samples;
-then chooses by chrF, chrF++ and BLEU among the samples, and among the wide beam's n-best with all alike or weighted by
-the model's probability. Prints a Markdown table of corpus scores with their differences from the first row, the
-processor seconds of each way, and sacreBLEU's signatures. Expect the utility that was chosen by to gain and the others
-to gain less or to lose: that is the finding, and why all three are shown.
+Translates with the beam of the model's settings, with a beam as wide as the number of samples, and by sampling; then
+chooses by chrF, chrF++ and BLEU among the samples, and among the wide beam's n-best, unweighted or weighted by the
+model's probability. Prints a Markdown table of corpus scores with their differences from the first row, the processor
+seconds of each way, and sacreBLEU's signatures. Usually the score used as utility gains and the others gain less or
+lose, so all three are shown.
 
-Works in blocks of sentences and says on stderr how far it is. `--out` keeps what was found, a line for each block; run
-again with the same file it goes on from there. Ended early, Ctrl+C, it prints the table of the blocks it has.
+Works in blocks of sentences and prints progress on stderr. `--out` keeps the results, a line for each block; the same
+file continues an earlier run. After Ctrl+C the table shows the finished blocks.
 """
 
 import argparse
@@ -39,7 +39,7 @@ from mt.text.metrics import chrf as corpus_chrf_with_words
 
 Lists = list[list[Translation]]
 Found = dict[str, tuple[list[str], float]]  # by the name of a way: its translations and the processor seconds it took
-DISTINCT = "distinct"  # a way of its own: of each sentence, how many of the samples differ
+DISTINCT = "distinct"  # no way to translate: the number of distinct samples of each sentence
 
 
 def parse() -> argparse.Namespace:
@@ -47,15 +47,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("model", type=Path)
     parser.add_argument("--source", required=True)
     parser.add_argument("--target", required=True)
-    parser.add_argument("--sentences", type=int, help="only the first so many")
+    parser.add_argument("--sentences", type=int, help="use only the first N")
     parser.add_argument("--samples", type=int, default=32)
     parser.add_argument("--epsilon", type=float, default=0.02)
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--threads", type=int, help="of the CPU (default: all; 1 on a machine that others use)")
+    parser.add_argument("--threads", type=int, help="of the CPU (default: all; 1 on a shared machine)")
     parser.add_argument("--block", type=int, default=50, help="sentences between two lines of progress")
-    parser.add_argument("--out", type=Path, help="keep what was found here, and go on from it")
+    parser.add_argument("--out", type=Path, help="keep the results here, and continue from them")
     return parser.parse_args()
 
 
@@ -84,10 +84,10 @@ def scores(texts: list[str], references: list[str], tokenize: str) -> tuple[list
     return [words.value, plain, with_words.value], signatures
 
 
-def translate(translator: Translator, sources: list[str], first: int, asked: argparse.Namespace, tgt: str) -> Found:
-    """Every way for a block of sentences. `first`: the place of the block in the text."""
-    number = asked.samples
-    sampling = Sampling(samples=number, temperature=asked.temperature, epsilon=asked.epsilon, seed=asked.seed)
+def translate(translator: Translator, sources: list[str], first: int, args: argparse.Namespace, tgt: str) -> Found:
+    """Every way for a block of sentences. Args: first: index of the block's first sentence in the text."""
+    number = args.samples
+    sampling = Sampling(samples=number, temperature=args.temperature, epsilon=args.epsilon, seed=args.seed)
     samples, wide = f"{number} samples", f"{number}-best"
     lists = {
         f"beam {translator.section.beam}": timed(lambda: translator.search(sources)),
@@ -110,34 +110,34 @@ def first_of(lists: Lists) -> list[str]:
     return [translations[0].text for translations in lists]
 
 
-def blocks(translator: Translator, sources: list[str], asked: argparse.Namespace, tgt: str) -> Iterator[Found]:
-    """Those that `--out` has, then the rest."""
+def blocks(translator: Translator, sources: list[str], args: argparse.Namespace, tgt: str) -> Iterator[Found]:
+    """The blocks in `--out`, then the rest."""
     done = 0
-    if asked.out and asked.out.exists():
-        for line in asked.out.read_text(encoding="utf-8").splitlines():
+    if args.out and args.out.exists():
+        for line in args.out.read_text(encoding="utf-8").splitlines():
             found: Found = {name: (texts, seconds) for name, (texts, seconds) in json.loads(line).items()}
             done += len(found[DISTINCT][0])
             yield found
-    for first in range(done, len(sources), asked.block):
+    for first in range(done, len(sources), args.block):
         started = time.perf_counter()
-        found = translate(translator, sources[first : first + asked.block], first, asked, tgt)
-        if asked.out:
-            with asked.out.open("a", encoding="utf-8") as file:
+        found = translate(translator, sources[first : first + args.block], first, args, tgt)
+        if args.out:
+            with args.out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(found, ensure_ascii=False) + "\n")
-        last, seconds = min(first + asked.block, len(sources)), time.perf_counter() - started
+        last, seconds = min(first + args.block, len(sources)), time.perf_counter() - started
         print(f"{last:,} of {len(sources):,} sentences, the block in {seconds:.1f} s", file=sys.stderr, flush=True)
         yield found
 
 
 def main() -> None:
-    asked = parse()
-    set_up_cpu(asked.threads)
-    src, tgt = languages(asked.model)
-    pairs = list(islice(read_pairs([asked.source, asked.target], src, tgt), asked.sentences))
-    translator = load(asked.model, device="cpu", precision=asked.precision)
+    args = parse()
+    set_up_cpu(args.threads)
+    src, tgt = languages(args.model)
+    pairs = list(islice(read_pairs([args.source, args.target], src, tgt), args.sentences))
+    translator = load(args.model, device="cpu", precision=args.precision)
     together: Found = {}
     try:
-        for found in blocks(translator, [pair.src for pair in pairs], asked, tgt):
+        for found in blocks(translator, [pair.src for pair in pairs], args, tgt):
             for name, (texts, seconds) in found.items():
                 before, so_far = together.get(name, ([], 0.0))
                 together[name] = before + texts, so_far + seconds
@@ -146,8 +146,8 @@ def main() -> None:
             raise
     distinct = [int(number) for number in together.pop(DISTINCT)[0]]
     print(
-        f"{src} to {tgt}, {len(distinct):,} sentences; samples: epsilon {asked.epsilon}, temperature "
-        f"{asked.temperature}, seed {asked.seed}; on average {sum(distinct) / len(distinct):.1f} of {asked.samples} "
+        f"{src} to {tgt}, {len(distinct):,} sentences; samples: epsilon {args.epsilon}, temperature "
+        f"{args.temperature}, seed {args.seed}; on average {sum(distinct) / len(distinct):.1f} of {args.samples} "
         f"samples differ; {translator.stepper.precision.value}\n"
     )
     show(together, [pair.tgt for pair in pairs[: len(distinct)]], bleu_tokenizer_for(tgt))

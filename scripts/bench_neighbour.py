@@ -1,12 +1,12 @@
-"""How much slower is work beside one busy program, and what does waiting by sleep cost on an idle machine?
+"""The rate of work beside one busy program, and the cost of mt's way of waiting on an idle machine.
 
     python scripts/bench_neighbour.py --model runs/my-run --source test.en --target test.de --rounds 5 \\
         data.train='[a.en,a.de]' data.dev='[d.en,d.de]' model=small batch.tokens=4096 train.precision=bf16
 
 Trains (target tokens/s), translates and aligns (sentences/s), each idle and beside a process that keeps one core busy
-and is not pinned, with mt's way of waiting and with OpenMP's own. All processes live through the whole run and take
-turns `--rounds` times; only one works at a time. The settings are those of `mt train`; nothing is saved. The machine
-must be idle otherwise.
+and is not pinned, with mt's way of waiting (`mt/compute/waiting.py`) and with OpenMP's own. All processes run during
+the whole benchmark and take turns `--rounds` times; only one works at a time. The settings are those of `mt train`;
+nothing is saved. The machine must be idle otherwise.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from mt.compute.host import CHOSEN_BY_USER, choose_waiting, processors
 
 WAYS = {"mt": {}, "OpenMP's own": {"GOMP_SPINCOUNT": "300000"}}
 BUSY = "while True: pass"
-Work = Callable[[], int]  # does a piece of work and returns how much it was
+Work = Callable[[], int]  # does some work and returns its amount
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def main() -> None:
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tasks", nargs="+", choices=WORK, default=list(WORK))
-    parser.add_argument("--model", type=Path, help="what translates and aligns")
+    parser.add_argument("--model", type=Path, help="the model for translation and alignment")
     parser.add_argument("--source", type=Path, help="text to translate, and to align with --target")
     parser.add_argument("--target", type=Path)
     parser.add_argument("--threads", type=int, help="of training; the default is all cores")
@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def start(task: str, variables: dict[str, str]) -> subprocess.Popen[str]:
-    """A process that has everything ready and waits to be asked."""
+    """Start a process, and wait until it is ready for `ask`."""
     env = {name: value for name, value in os.environ.items() if name not in CHOSEN_BY_USER} | variables
     worker = subprocess.Popen(
         [sys.executable, __file__, "--worker", task, *sys.argv[1:]],
@@ -88,7 +88,7 @@ def ask(worker: subprocess.Popen[str], seconds: float) -> float:
 
 
 def serve(work: Work) -> None:
-    """Answer each number of seconds on stdin with the rate of that long a time."""
+    """For each number of seconds on stdin, work for that long and print the rate."""
     work()
     print("ready", flush=True)
     for line in sys.stdin:

@@ -1,18 +1,17 @@
-"""How fast does mt train beside other toolkits? The same text, pieces, shape, precision and batch, in pairs.
+"""Training speed beside other toolkits: the same text, tokens, shape, precision and batch size, in pairs.
 
     python scripts/bench_peers.py --data DIR --work DIR --peers eole hf marian fairseq --model small \\
         --precision bf16 fp32 --threads 2 --updates 40 --rounds 2 --out peers.json
 
 DIR holds `train.en` and `train.de`, plain or compressed. Each toolkit is installed from the package index into a
-virtual environment of its own under `--work`, once; `--install-only` does that and no more. One joint BPE model is
-trained, and all toolkits read its pieces. Then, for every round and precision: ours, a peer, ours, the next peer, and
-so on, with nothing beside them, on the CPU; a pair's ratio is our rate over the peer's. A peer that cannot be installed
-or run is named with its error and passed over.
+virtual environment of its own under `--work`, once; `--install-only` stops after that. One joint BPE model is trained,
+and all toolkits use its tokens. Then, for every round and precision: ours, a peer, ours, the next peer, and so on, one
+at a time, on the CPU; the ratio of a pair is our rate over the peer's. A peer that cannot be installed or run is
+reported with its error and left out.
 
-The rate is target tokens a second, end marks counted and padding not, from the tenth update to the last, by the time at
-which the lines of the log arrive. Memory is that of the toolkit's processes together. The loss is the mean of the last
-ten updates per target token, in nats and with label smoothing, which is what most of them print. The machine must be
-idle.
+The rate is target tokens a second, end marks counted and padding not, from the tenth update to the last, by the arrival
+of log lines. Memory is that of all processes of a toolkit together. The loss is the mean of the last ten updates per
+target token, in nats and with label smoothing, which most of them print. The machine must be idle.
 """
 
 import argparse
@@ -39,7 +38,7 @@ from mt.errors import MtError
 
 PEERS = {peer.name: peer for peer in (eole_peer.PEER, hf_peer.PEER, marian_peer.PEER, fairseq_peer.PEER)}
 KEPT_BYTES = 1 << 20
-BUSY = 0.3  # load average above which a warning is due
+BUSY = 0.3  # load average above which the script warns
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -47,7 +46,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with train.en and train.de")
-    parser.add_argument("--work", type=Path, required=True, help="folder for environments, pieces and logs")
+    parser.add_argument("--work", type=Path, required=True, help="folder for environments, tokenised text and logs")
     parser.add_argument("--peers", nargs="+", choices=sorted(PEERS), default=list(PEERS))
     parser.add_argument("--model", choices=sorted(SHAPES), default="small")
     parser.add_argument("--precision", nargs="+", choices=("bf16", "fp32"), default=["bf16", "fp32"])
@@ -56,8 +55,8 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=4096, help="target tokens an update")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--peer-env", nargs="+", default=[], metavar="NAME=VALUE", help="variables for the peers only")
-    parser.add_argument("--out", type=Path, help="write everything here as JSON")
-    parser.add_argument("--install-only", action="store_true", help="make the environments and pieces, time nothing")
+    parser.add_argument("--out", type=Path, help="write all results here as JSON")
+    parser.add_argument("--install-only", action="store_true", help="stop before timing")
     options = parser.parse_args(arguments)
     if options.updates % recipe.LOG_EVERY or options.updates < recipe.WARM_UP + recipe.LOG_EVERY:
         parser.error(f"--updates must be a multiple of {recipe.LOG_EVERY} from {recipe.WARM_UP + recipe.LOG_EVERY} on")
@@ -73,7 +72,7 @@ def say(text: str) -> None:
 
 
 def install_all(names: Sequence[str], work: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """The environments by peer, and what went wrong by peer."""
+    """The environments by peer, and the errors by peer."""
     found, errors = {}, {}
     for name in names:
         try:
@@ -85,7 +84,7 @@ def install_all(names: Sequence[str], work: Path) -> tuple[dict[str, Path], dict
 
 
 class Bench:
-    """Runs, one after another, and what they gave."""
+    """Runs, one after another, and their results."""
 
     def __init__(self, options: argparse.Namespace, text: Path, venvs: Mapping[str, Path]) -> None:
         self.options = options
@@ -120,7 +119,7 @@ class Bench:
         return measured
 
     def all(self) -> int:
-        """Every round; the exit code. What was measured stays when it is cut short."""
+        """Run every round; returns the exit code. Measurements are kept when the run is interrupted."""
         try:
             for number in range(1, self.options.rounds + 1):
                 self.round(number)
@@ -133,7 +132,7 @@ class Bench:
         return 0 if self.pairs else 1
 
     def round(self, number: int) -> None:
-        """Ours and a peer by turns. A peer that fails once is left out from then on."""
+        """Ours and a peer by turns. A peer that fails is left out afterwards."""
         for precision in self.options.precision:
             for name in self.venvs:
                 key = f"{name} {precision}"
@@ -168,7 +167,7 @@ def tidy(folder: Path) -> None:
 
 
 def processor() -> str:
-    """What /proc/cpuinfo calls it, or what the platform knows."""
+    """The name in /proc/cpuinfo, or the platform's."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().split("\n") if info.exists() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
@@ -194,7 +193,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parse_arguments(arguments)
     options.work = options.work.resolve()
     options.work.mkdir(parents=True, exist_ok=True)
-    for number in (signal.SIGTERM, signal.SIGINT):  # a shell has what it starts in the background ignore the second
+    for number in (signal.SIGTERM, signal.SIGINT):  # background jobs of a shell ignore SIGINT
         signal.signal(number, stop)
     load = os.getloadavg()[0]
     if load > BUSY and not options.install_only:

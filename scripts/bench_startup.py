@@ -1,11 +1,11 @@
-"""What one line costs: `echo ... | mt translate RUN`, in parts.
+"""The time of one line: `echo ... | mt translate RUN`, in parts.
 
     python scripts/bench_startup.py runs/en-de
 
-Each round starts, one after the other, Python alone, `mt --help`, `import torch` and the whole command, whose own clock
-is then read at four places in a process that does the same: imports, the model's folder, the first line, the second.
-The rest of the whole command is Python's own start and its end. The machine must be idle for wall time to mean
-anything; processor time is printed beside it.
+Each round starts, one after the other, Python alone, `mt --help`, `import torch` and the whole command. A further
+process does the same work as the command and reads the clock at four points: after the imports, after loading the
+model, after the first line and after the second. The rest of the whole command is Python's own start and end. Wall time
+needs an idle machine; processor time is printed beside it.
 """
 
 import argparse
@@ -48,25 +48,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="a run or a model folder")
     parser.add_argument("--rounds", type=int, default=10)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     python, mt = sys.executable, [sys.executable, "-m", "mt"]
     commands = {
         "python -c pass": [python, "-c", "pass"],
         "mt --help": [*mt, "--help"],
         "import torch": [python, "-c", "import torch"],
-        "mt translate, one line": [*mt, "translate", str(asked.model)],
+        "mt translate, one line": [*mt, "translate", str(args.model)],
     }
     inside = ("  imports", "  load", "  first line", "  second line, not in it")
     costs: dict[str, list[Cost]] = {name: [] for name in (*commands, *inside)}
-    for _ in range(asked.rounds):
+    for _ in range(args.rounds):
         for name, command in commands.items():
             costs[name].append(cost(command))
-        told = subprocess.run([python, "-c", PARTS, asked.model, LINE], stdout=subprocess.PIPE, check=True).stdout
-        for name, (wall, processor) in zip(inside, json.loads(told), strict=True):
+        output = subprocess.run([python, "-c", PARTS, args.model, LINE], stdout=subprocess.PIPE, check=True).stdout
+        for name, (wall, processor) in zip(inside, json.loads(output), strict=True):
             costs[name].append((wall, processor))
     cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
     print(f"{cpu_model()}, {cores} cores; Python {platform.python_version()}, torch {torch.__version__}")
-    print(f"load average {load:.1f}; seconds, medians and least of {asked.rounds}")
+    print(f"load average {load:.1f}; seconds, medians and least of {args.rounds}")
     print(f"{'':26}{'wall':>8}{'least':>8}{'cpu':>8}{'least':>8}")
     for name, some in costs.items():
         walls, processor = zip(*some, strict=True)

@@ -1,21 +1,21 @@
-"""How fast does a model train here, and where does the time go?
+"""Training speed here, and the time of each part of an update.
 
     python scripts/bench_training.py data=multi30k_en_de data.root=DIR tokenizer=bpe tokenizer.vocab_size=8000 \\
         batch.tokens=4096 model=small train.precision=bf16
 
-Takes the settings of `mt train`. Text is real, and read before the clock starts. Prints target and source tokens a
-second (end marks counted, there is no padding), the share of the token budget that is used, peak memory, the loss, and
-model FLOP utilisation:
+Takes the settings of `mt train`. The text is real, and read before timing starts. Prints target and source tokens a
+second (end marks counted, no padding), the used share of the token budget, peak memory, the loss, and model FLOP
+utilisation:
 
     MFU = 6 * (encoder weights * source tokens + (decoder + output weights) * target tokens) / seconds / peak FLOP/s
 
 where weights are those of linear layers (2 FLOP a weight and token forward, 4 backward; attention products, norms and
 embeddings are not counted), and the peak is that of a square matrix product timed here in the same precision.
 
-Rates are those of the trainer's own update. Milliseconds by part come from steps of their own, with the clock stopped
-between the parts. The machine must be idle: one busy neighbour halves the figure.
+Rates are those of the trainer's own update. Milliseconds by part come from separate steps, with the clock stopped
+between the parts. The machine must be idle: one busy process beside it halves the rate.
 
-`--without blocks onednn allocator` leaves one or more of the CPU's measures out, to see what each is worth.
+`--without blocks onednn allocator` turns off one or more of the CPU's measures, to show the gain of each.
 """
 
 import argparse
@@ -55,13 +55,13 @@ def linear_weights(module: nn.Module) -> int:
 
 
 def flops(model: Transformer, src_tokens: int, tgt_tokens: int) -> float:
-    """Of one update. Keys and values of cross-attention are made of source rows, but counted with the decoder."""
+    """FLOP of one update. Keys and values of cross-attention are counted with the decoder, for target tokens."""
     decoder = linear_weights(model.decoder) + model.out_weight.numel()
     return 6.0 * (linear_weights(model.encoder) * src_tokens + decoder * tgt_tokens)
 
 
 def peak_flops(device: torch.device, dtype: torch.dtype, size: int = 2048) -> float:
-    """The best of some square matrix products."""
+    """The best rate of several square matrix products."""
     a = torch.randn(size, size, device=device, dtype=dtype)
     times = []
     for _ in range(6):
@@ -97,7 +97,7 @@ class Clock:
 
 
 def leave_out(measures: list[str]) -> None:
-    """Undo what makes the CPU fast: batches of whole blocks, oneDNN for products in 32 bits, memory that is kept."""
+    """Turn off CPU measures: batches of whole blocks, oneDNN for products in 32 bits, memory kept by the allocator."""
     if "blocks" in measures:
         mt.data.batching.blocks.WORTH_IT = 1 << 60
     if "onednn" in measures:
@@ -120,8 +120,8 @@ def make_updater(config: Config, prepared: PreparedData, model: Transformer, pre
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description="How fast does a model train here?", allow_abbrev=False)
     parser.add_argument("--without", nargs="+", default=[], choices=("blocks", "onednn", "allocator"))
-    asked, overrides = parser.parse_known_args(argv)
-    leave_out(asked.without)
+    args, overrides = parser.parse_known_args(argv)
+    leave_out(args.without)
     config = compose(overrides)
     device = pick_device(config.train.device)
     set_up_cpu(config.train.threads)

@@ -1,10 +1,9 @@
-"""What it costs a run to look at its cross-attention at a validation (`train.attention_pairs`).
+"""The cost of logging cross-attention at a validation (`train.attention_pairs`).
 
     python scripts/bench_watching.py --model runs/en-de --source dev.en --target dev.de
 
-CPU time of one thread, on the CPU: the first look, for which the words are drawn, and the middle one of those after it,
-with what TensorBoard makes of the pictures. It stays under 2 % of a run whose validations are further apart than the
-last line says.
+CPU time of one thread: the first validation, for which the words are drawn, and the median of the later ones, with the
+images that TensorBoard makes. The last line says how far apart validations must be for a cost under 2 % of a run.
 """
 
 import argparse
@@ -29,10 +28,10 @@ def main() -> None:
     for name in ("model", "source", "target"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--pairs", type=int, default=3)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    translator = load(asked.model, device="cpu", precision="fp32")
-    pairs = legible(read_pairs([str(asked.source), str(asked.target)], None, None), asked.pairs)
+    translator = load(args.model, device="cpu", precision="fp32")
+    pairs = legible(read_pairs([str(args.source), str(args.target)], None, None), args.pairs)
     watch = AttentionLogger(translator.tokenizer, pairs, max_length=translator.max_length)
     seen, looks, pictures = watch(translator.stepper.model), [], []
     with TemporaryDirectory() as folder, Metrics(Path(folder)) as metrics:
@@ -46,8 +45,8 @@ def main() -> None:
     both = [look + picture for look, picture in zip(looks, pictures, strict=True)]
     words = [len(text.split()) for pair in pairs for text in (pair.src, pair.tgt)]
     print(f"{len(pairs)} pairs of {min(words)} to {max(words)} words, {len(seen.entropies)} layers")
-    print(f"first look  {1e3 * both[0]:.1f} ms")
-    print(f"later ones  {1e3 * median(both[1:]):.1f} ms: look {1e3 * median(looks[1:]):.1f}, pictures "
+    print(f"first        {1e3 * both[0]:.1f} ms")
+    print(f"later ones   {1e3 * median(both[1:]):.1f} ms: maps {1e3 * median(looks[1:]):.1f}, images "
           f"{1e3 * median(pictures[1:]):.1f}")  # fmt: skip
     print(f"under {SHARE:.0%} where validations are {median(both[1:]) / SHARE:.1f} s or more apart")
 

@@ -1,11 +1,11 @@
-"""Does a sentence's translation depend on the company it keeps?
+"""Checks that a sentence's translation does not depend on its batch.
 
     python scripts/check_batch_independence.py MODEL --data test.en.gz [--sentences 1000] [--beam 5] [--sizes 1 7 64]
 
-Translates the sentences in batches of each size, in the order of the file and in fp32, and compares pieces and scores
-with those of the first size. Prints how many sentences differ in pieces and the greatest difference of a score; exits 1
-if pieces differ. Scores may differ in their last digits: a matrix product adds its terms in an order that depends on
-how many rows it has. Pieces differ only if two hypotheses are nearer to each other than that.
+Translates the sentences in batches of each size, in the order of the file and in fp32, and compares tokens and scores
+with those of the first size. Prints how many sentences differ in tokens and the greatest difference of a score; exits 1
+if tokens differ. Scores may differ in their last digits: the order of the sum in a matrix product depends on the number
+of rows. Tokens differ only if two hypotheses are closer to each other than that.
 
 `--shuffle` also compares with another order of the sentences.
 """
@@ -37,14 +37,14 @@ def search_all(translator: Translator, source: list[list[int]], beam: int, size:
 
 
 def compare(name: str, first: list[Hypothesis], other: list[Hypothesis]) -> int:
-    """Print how they differ; the number of sentences whose pieces do."""
+    """Print the differences; returns the number of sentences whose tokens differ."""
     pairs = list(zip(first, other, strict=True))
     different = [i for i, (a, b) in enumerate(pairs) if (a.tokens, a.finished) != (b.tokens, b.finished)]
     gap = max(abs(a.score - b.score) for a, b in pairs)
     exact = sum(a == b for a, b in pairs)
     where = f", at {', '.join(map(str, different[:10]))}" if different else ""
     print(
-        f"{name}: {len(different)} of {len(pairs)} sentences differ in pieces{where}; greatest difference of a score "
+        f"{name}: {len(different)} of {len(pairs)} sentences differ in tokens{where}; greatest difference of a score "
         f"{gap:.2e}; {exact} agree to the last bit",
         flush=True,
     )
@@ -61,24 +61,24 @@ def main() -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, help="of the CPU (default: all)")
     parser.add_argument("--shuffle", action="store_true", help="compare a shuffled order with the file's, too")
-    asked = parser.parse_args()
-    set_up_cpu(asked.threads)
-    translator = load(asked.model, device=asked.device, precision="fp32")
-    texts = [*read_lines(asked.data)][: asked.sentences]
+    args = parser.parse_args()
+    set_up_cpu(args.threads)
+    translator = load(args.model, device=args.device, precision="fp32")
+    texts = [*read_lines(args.data)][: args.sentences]
     source = [ids for ids in translator.tokenizer.encode_source(texts) if 1 < len(ids) <= translator.max_length]
-    where = f"{asked.device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    print(f"{asked.model} on {where}, {len(source)} sentences, beam {asked.beam}, fp32", flush=True)
-    first, *others = asked.sizes
+    where = f"{args.device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    print(f"{args.model} on {where}, {len(source)} sentences, beam {args.beam}, fp32", flush=True)
+    first, *others = args.sizes
     started = time.process_time()
-    wanted = search_all(translator, source, asked.beam, first)
+    wanted = search_all(translator, source, args.beam, first)
     print(f"batches of {first}: {time.process_time() - started:.1f} s of CPU time", flush=True)
     differing = 0
     for size in others:
-        differing += compare(f"batches of {size}", wanted, search_all(translator, source, asked.beam, size))
-    if asked.shuffle:
+        differing += compare(f"batches of {size}", wanted, search_all(translator, source, args.beam, size))
+    if args.shuffle:
         order = list(range(len(source)))
         random.Random(1).shuffle(order)
-        mixed = search_all(translator, [source[i] for i in order], asked.beam, others[-1])
+        mixed = search_all(translator, [source[i] for i in order], args.beam, others[-1])
         back = dict(zip(order, mixed, strict=True))
         differing += compare("shuffled", wanted, [back[i] for i in range(len(source))])
     return int(differing > 0)

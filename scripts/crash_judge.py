@@ -1,25 +1,25 @@
-"""Kill a run at every file event that an independent judge finds, give the same command again, and compare.
+"""Kill a run at every file event, resume it with the same command, and compare the result by an independent package.
 
     python scripts/crash_judge.py                           one process, every event, each attempt a process of its own
     python scripts/crash_judge.py --fork                    children of one process that has imported torch; minutes
     python scripts/crash_judge.py --processes 2 --points 40 two processes under torchrun, 40 of the points
     python scripts/crash_judge.py --fork --modes unsynced   lose what was not flushed to the disk
 
-The judge is ckpt-chaos (of the extra `dev`). It runs the unmodified command once, records every file
-that this opens for writing, renames or removes, and then starts one run for each of these events, which ends there:
-before the event (`before`), with the file cut in half when it is closed (`torn`), by SIGTERM and five seconds of grace
-(`term`), or before the event and without anything that was not flushed to the disk (`unsynced`). The run is tiny and
-goes through every phase: it reads text into the cache, saves after every update, validates, makes room, ends,
-averages, translates a test set and writes `model/`. Forks are given settings that were read once; a run of two
-processes is killed at the events of the first one.
+The judge is ckpt-chaos (of the extra `dev`). It runs the unmodified command once and records every file that the
+command opens for writing, renames or removes. For each of these events it then starts a run that ends there: before the
+event (`before`), with the file cut in half when it is closed (`torn`), by SIGTERM and five seconds of grace (`term`),
+or before the event and without anything that was not flushed to the disk (`unsynced`). The run is tiny and has every
+phase: it reads text into the cache, saves after every update, validates, removes old checkpoints, ends, averages,
+translates a test set and writes `model/`. Forks share settings that were read once; a run of two processes is killed at
+the events of the first.
 
-A file that is only ever appended to (`train.log`, `metrics.jsonl`) loses nothing that was written when a process is
-killed, so `torn` is no crash there; such points are shown as NO_CRASH where they differ.
+A file that is only appended to (`train.log`, `metrics.jsonl`) loses nothing that was written when a process is killed,
+so `torn` is no crash there; such points are shown as NO_CRASH where they differ.
 
-PASS means that the resumed run went on from the newest whole checkpoint that the killed one left, and that in the end
-the run's folder is that of the unbroken run: the same files, and in them the same weights, states, numbers, samples,
-scores, messages and pointers, but for measured times and the list of attempts. Prints a table of all points and one of
-the phases. Exits with 1 if a point is no PASS.
+PASS means that the resumed run continued from the newest whole checkpoint that the killed run left, and that the final
+folder equals that of the unbroken run: the same files with the same weights, states, numbers, samples, scores, messages
+and pointers, except measured times and the list of attempts. Prints a table of all points and one of the phases. Exits
+with 1 if any point is not PASS.
 """
 
 import argparse
@@ -42,20 +42,20 @@ from typing import Any
 from kill_anywhere import MEASURED, SETTINGS, write_text
 from omegaconf import OmegaConf
 
-STEPS, EVERY = 5, 2  # validations at 2, 4 and 5: the first of their checkpoints has to make room
+STEPS, EVERY = 5, 2  # validations at 2, 4 and 5: the first of their checkpoints is removed
 LAID_OVER = f"train.steps={STEPS} train.validate_every={EVERY} train.save_minutes=1e-6 optim.lr=0.1 data.workers=0"
 OUT = ["run.root={out}", "run.name=run", "data.cache={out}/cache"]
 RESUMED = r"(?:going on from step|is finished after) (\d+)"
 APPENDED = re.compile(r"train\.log|metrics\.jsonl|\.lock|events\.out\.tfevents.*")
-OF_ATTEMPTS = ("going on from step", "SIGTERM: saving")  # messages that only a run with several attempts writes
-UNFLUSHED = ("tensorboard", "train.log")  # lose their last lines with the power; no number is in them alone
+OF_ATTEMPTS = ("going on from step", "SIGTERM: saving")  # messages of runs with several attempts only
+UNFLUSHED = ("tensorboard", "train.log")  # may lose their last lines in a power cut; their numbers are elsewhere, too
 
 
-# ---------------------------------------------------------------- what must be equal
+# ---------------------------------------------------------------- contents that must be equal
 
 
-def told(out: Path, *, unsynced: bool = False) -> dict[str, str]:
-    """What a run left, by file name, without measured times and the names of this attempt."""
+def contents(out: Path, *, unsynced: bool = False) -> dict[str, str]:
+    """The contents of a run's folder by file name, without measured times and the names of this attempt."""
     run, found = out / "run", dict[str, str]()
     for file in sorted(out.rglob("*")):
         name = str(file.relative_to(out))
@@ -70,7 +70,7 @@ def told(out: Path, *, unsynced: bool = False) -> dict[str, str]:
 
 
 def content(file: Path) -> str:
-    """Of one file, what must be equal."""
+    """The contents of one file that must be equal."""
     raw = file.read_bytes()
     if file.name == ".lock":
         return ""
@@ -79,7 +79,7 @@ def content(file: Path) -> str:
     if file.name == "train.log":
         lines = [line.partition(" ")[2] for line in raw.decode().splitlines()]
         own = [re.sub(r"\(\d+ s\)", "", line) for line in lines if not line.split(" ", 1)[1].startswith(OF_ATTEMPTS)]
-        return "\n".join(dict.fromkeys(own))  # a message is written again by the next attempt
+        return "\n".join(dict.fromkeys(own))  # the next attempt repeats a message
     if file.name == "metrics.jsonl":
         rows = [json.loads(line) for line in raw.decode().splitlines()]
         return "\n".join(json.dumps({k: v for k, v in row.items() if k not in MEASURED}) for row in rows)
@@ -99,7 +99,7 @@ def untimed(value: Any) -> Any:
 
 
 def board(folder: Path) -> list[str]:
-    """What TensorBoard shows: one line for each value, of those that a later attempt did not take back."""
+    """The values in TensorBoard, one a line, without those that a later attempt replaced."""
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
     shown: list[tuple[int, str, str]] = []
@@ -115,7 +115,7 @@ def board(folder: Path) -> list[str]:
 
 
 def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
-    """In words, one for each file."""
+    """One sentence for each file that differs."""
     found = []
     for name in sorted(one.keys() | other.keys()):
         if name not in other or name not in one:
@@ -129,7 +129,7 @@ def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
 
 
 def newest_whole(out: Path) -> int:
-    """The step of the newest checkpoint whose files are all as its manifest says; 0: none."""
+    """The step of the newest checkpoint whose files all match its manifest; 0: none."""
     for folder in sorted((out / "run/checkpoints").glob("step-????????"), reverse=True):
         try:
             listed = json.loads((folder / "MANIFEST.json").read_bytes())["files"]
@@ -154,7 +154,7 @@ def mt_command(processes: int, settings: list[str], folder: Path) -> list[str]:
     argv = [sys.executable, "-m", "mt", "train", "--config", str(folder / "settings.yaml"), *OUT, *settings]
     if processes == 1:
         return argv
-    # torchrun's own process would be the one to be killed; its children are those that write.
+    # Without this, torchrun's own process would be killed; its children write the files.
     armed = ["--no-python", "env", "-u", "CKPT_CHAOS_ARMED"]
     return [
         sys.executable,
@@ -168,9 +168,9 @@ def mt_command(processes: int, settings: list[str], folder: Path) -> list[str]:
 
 
 def look_and_resume(out: str, *command: str) -> int | None:
-    """Note what the killed run left, then become the command."""
+    """Record the state that the killed run left, then become the command."""
     (Path(out).parent / "left.json").write_text(json.dumps(newest_whole(Path(out))))
-    if command[:3] == (sys.executable, "-m", "mt") and "mt.cli.main" in sys.modules:  # a fork that has it already
+    if command[:3] == (sys.executable, "-m", "mt") and "mt.cli.main" in sys.modules:  # a fork that has imported it
         from mt.cli.main import main as mt
 
         return mt(list(command[3:]))
@@ -178,7 +178,7 @@ def look_and_resume(out: str, *command: str) -> int | None:
 
 
 def forked(command: list[str], env: dict[str, str], cwd: str, timeout: int) -> tuple[int, str]:
-    """Run a command of this script as a fork of this process: exit code, and what it said."""
+    """Run a command of this script as a fork of this process; returns the exit code and the output."""
     with tempfile.TemporaryFile() as said:
         pid = os.fork()
         if pid == 0:
@@ -219,8 +219,8 @@ def read_settings_once(command: list[str]) -> None:
     build.train = train
     config = found[0]
 
-    def launch(asked: argparse.Namespace, command: list[str]) -> None:
-        root = next(word for word in asked.overrides if word.startswith("run.root=")).partition("=")[2]
+    def launch(args: argparse.Namespace, command: list[str]) -> None:
+        root = next(word for word in args.overrides if word.startswith("run.root=")).partition("=")[2]
         config.run.root, config.data.cache = root, f"{root}/cache"
         train(config, command)
 
@@ -233,7 +233,7 @@ def in_fork(command: list[str]) -> int:
     from ckpt_chaos.targets.common import arm_from_env
 
     arm_from_env(0, lazy=True)
-    os.environ["CKPT_CHAOS_ARMED"] = "1"  # or every Python that this one starts would count events, too
+    os.environ["CKPT_CHAOS_ARMED"] = "1"  # without it, every Python that this one starts would count events too
     if command[1] == "-m":
         from mt.cli.main import main as mt
 
@@ -256,7 +256,7 @@ class Point:
 
 
 def phases(events: list[tuple[int, str, str, bool]]) -> dict[int, str]:
-    """The phase of each event of the unbroken run, by what is written."""
+    """The phase of each event of the unbroken run, by the file that is written."""
     found, phase = {}, "start"
     for number, kind, name, _ in events:
         if sample := re.fullmatch(r"\.tmp-step-(\d+)\.txt", name):
@@ -275,7 +275,7 @@ def judged(work: Path, events: list[tuple[int, str, str, bool]]) -> list[Point]:
     from ckpt_chaos.runner import rejudge
 
     at, points = phases(events), []
-    wholes = {unsynced: told(work / "reference/out", unsynced=unsynced) for unsynced in (False, True)}
+    wholes = {unsynced: contents(work / "reference/out", unsynced=unsynced) for unsynced in (False, True)}
     rows = {row.label: row for row in rejudge(work)}
     for folder in sorted(work.glob("pt_*")):
         record = json.loads((folder / "result.json").read_text())
@@ -284,7 +284,7 @@ def judged(work: Path, events: list[tuple[int, str, str, bool]]) -> list[Point]:
         verdict, resumed = row.verdict, row.outcome.resumed_from_step
         left = json.loads((folder / "left.json").read_text()) if number else STEPS
         unsynced = mode == "unsynced"
-        found = differences(wholes[unsynced], told(folder / "out", unsynced=unsynced))
+        found = differences(wholes[unsynced], contents(folder / "out", unsynced=unsynced))
         if verdict == "PASS" and found:
             verdict = "SILENT_DIVERGENCE"
         elif verdict == "PASS" and number and (resumed or 0) < left:
@@ -312,41 +312,41 @@ def tables(points: list[Point]) -> str:
 
 
 def main(argv: list[str]) -> int:
-    if argv[:1] == ["told"]:
-        print(hashlib.sha256(json.dumps(told(Path(argv[1]), unsynced="unsynced" in argv)).encode()).hexdigest())
+    if argv[:1] == ["contents"]:
+        print(hashlib.sha256(json.dumps(contents(Path(argv[1]), unsynced="unsynced" in argv)).encode()).hexdigest())
         return 0
     if argv[:1] == ["resume"]:
         return look_and_resume(*argv[1:])
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--processes", type=int, default=1, help="under torchrun, where they are more than one")
+    parser.add_argument("--processes", type=int, default=1, help="more than one: under torchrun")
     parser.add_argument("--points", type=int, default=100_000, help="at most so many, spread evenly")
     parser.add_argument("--modes", default="before,torn", help="of before, torn, term and unsynced (alone)")
     parser.add_argument("--fork", action="store_true", help="fork this process instead of starting new ones")
     parser.add_argument("--keep", type=Path, help="work in this folder, which must be new, and leave it")
-    parser.add_argument("settings", nargs="*", help="settings of mt train, laid over those of this script")
-    asked = parser.parse_args(argv)
-    if asked.fork and asked.processes > 1:
+    parser.add_argument("settings", nargs="*", help="settings of mt train, which override those of this script")
+    args = parser.parse_args(argv)
+    if args.fork and args.processes > 1:
         parser.error("--fork is for one process")
-    return judge(asked)
+    return judge(args)
 
 
-def judge(asked: argparse.Namespace) -> int:
+def judge(args: argparse.Namespace) -> int:
     from ckpt_chaos import byo
     from ckpt_chaos.runner import _events
 
     os.environ["OMP_NUM_THREADS"] = "1"
-    folder = (asked.keep or Path(tempfile.mkdtemp(prefix="crash-judge-"))).resolve()
+    folder = (args.keep or Path(tempfile.mkdtemp(prefix="crash-judge-"))).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    train = mt_command(asked.processes, asked.settings, folder)
-    if asked.fork:
+    train = mt_command(args.processes, args.settings, folder)
+    if args.fork:
         read_settings_once(train)
         byo._run = forked
-    modes = tuple(asked.modes.split(","))
+    modes = tuple(args.modes.split(","))
     script = [sys.executable, str(Path(__file__).resolve())]
-    result = [*script, "told", "{out}", *(["unsynced"] if "unsynced" in modes else [])]
+    result = [*script, "contents", "{out}", *(["unsynced"] if "unsynced" in modes else [])]
     work = folder / "work"
     byo.run_byo(
-        train, [*script, "resume", "{out}", *train], work, max_points=asked.points, result_cmd=shlex.join(result),
+        train, [*script, "resume", "{out}", *train], work, max_points=args.points, result_cmd=shlex.join(result),
         step_regex=RESUMED, modes=modes,
     )  # fmt: skip
     points = judged(work, _events(work / "reference/events.log.rank0"))
@@ -354,7 +354,7 @@ def judge(asked: argparse.Namespace) -> int:
     wrong = [point for point in points if point.verdict not in ("PASS", "NO_CRASH")]
     counts = Counter(point.verdict for point in points)
     print("\n" + ", ".join(f"{n} {verdict}" for verdict, n in sorted(counts.items())))
-    if asked.keep is None and not wrong:
+    if args.keep is None and not wrong:
         shutil.rmtree(folder)
     elif wrong:
         print(f"see {folder}")

@@ -1,14 +1,14 @@
-"""Throw damaged and hostile files at everything that reads files, and see that nothing but one sentence comes back.
+"""Feed damaged and hostile files to everything that reads files; the only result may be an error of one sentence.
 
     python scripts/fuzz.py --minutes 10
-    python scripts/fuzz.py --only model --seed 7 --cases 1       the case of a finding again
+    python scripts/fuzz.py --only model --seed 7 --cases 1       repeats the case of a finding
 
 Targets: `corpus` (plain and compressed text, TSV, JSON lines, zip archives), `model` (manifest, config, weights,
-tokenizer; hashes are made to fit, as a hostile writer would), `config` (a YAML file and overrides of `mt train`). Each
-case is a good file that was changed at random, or grammar put together at random; its number seeds it, so it can be had
-again. Cases run in a child process that may take 1 GiB above what it starts with, and ten seconds of CPU time a case.
-A finding is an exception that is no `MtError`, an error of several lines, a death, a hang, or a canary file that
-something ran to make. Exits with 1 if there is any.
+tokenizer; hashes are made to match, as an attacker would), `config` (a YAML file and overrides of `mt train`). Each
+case is a good file changed at random, or random grammar; its number is its seed, so a case can be repeated. Cases run
+in a child process that may use 1 GiB more than at its start, and ten seconds of CPU time a case. A finding is an
+exception that is not an `MtError`, an error of several lines, a crash, a hang, or a canary file that executed code has
+made. Exits with 1 if there is a finding.
 """
 
 import argparse
@@ -66,7 +66,7 @@ OVERRIDES = ["train.steps=5", "model=base", "model.dim=64", "+a=1", "~model", "+
 
 
 def mutated(draw: random.Random, raw: bytes) -> bytes:
-    """Some bytes flipped, cut, doubled or put in."""
+    """Flip, cut, repeat or insert some bytes."""
     data = bytearray(raw)
     for _ in range(draw.choice([1, 1, 2, 4, 16])):
         place = draw.randrange(len(data) + 1)
@@ -109,7 +109,7 @@ def corpus(draw: random.Random, folder: Path) -> None:
             for _ in range(draw.choice([0, 1, 3, 50]))]  # fmt: skip
     text = "\n".join(rows).encode()
     if draw.random() < 0.02:
-        text = draw.choice([b"a", b"a\n", b"\n", b"a\tb\n"]) * (1 << 20)  # a bomb once it is packed
+        text = draw.choice([b"a", b"a\n", b"\n", b"a\tb\n"]) * (1 << 20)  # compressed, a decompression bomb
     text = mutated(draw, text) if draw.random() < 0.5 and len(text) < 1 << 20 else text
     raw = packed(draw, text)
     raw = mutated(draw, raw) if draw.random() < 0.7 and len(raw) < 1 << 20 else raw
@@ -130,12 +130,12 @@ def good_model() -> dict[str, bytes | dict]:
         tokenizer = train_tokenizer(words, words, section, Path(cache))
     size = tokenizer.src_size
     shape = ModelConfig(dim=16, heads=2, ffn_dim=24, encoder_layers=1, decoder_layers=1, max_length=64)
-    told = Description(
+    description = Description(
         src="en", tgt="de", src_size=size, tgt_size=size, max_length=64, precision=Precision.fp32, model=shape,
         decode=DecodeConfig(),
     )  # fmt: skip
     weights = {name: p.detach() for name, p in text_model(shape, src_size=size, tgt_size=size).named_parameters()}
-    return {**told.files(tokenizer), "model.safetensors": weights}
+    return {**description.files(tokenizer), "model.safetensors": weights}
 
 
 def model(draw: random.Random, folder: Path) -> None:
@@ -174,7 +174,7 @@ TARGETS: dict[str, Callable[[random.Random, Path], None]] = {"corpus": corpus, "
 
 
 def try_case(target: str, seed: int, folder: Path) -> str | None:
-    """What is wrong with how a case was taken; None: nothing."""
+    """What is wrong with the handling of a case; None: nothing."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     signal.setitimer(signal.ITIMER_PROF, SECONDS)  # of the processor: a busy machine is no hang
@@ -196,14 +196,14 @@ def try_case(target: str, seed: int, folder: Path) -> str | None:
     return "the canary was made" if (folder / CANARY).exists() else None
 
 
-def child(asked: argparse.Namespace, first: int, end: float, pipe: int, home: Path) -> None:
-    """Try case after case; tell each before it is tried, so that a death has a name."""
+def child(args: argparse.Namespace, first: int, end: float, pipe: int, home: Path) -> None:
+    """Try case after case; each is reported before it is tried, so that a crash has a name."""
     with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
         now = int(file.read().split(" ")[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, now + MEMORY))
-    os.fsync = lambda handle: None  # the disk need not keep up
-    targets = [asked.only] if asked.only else list(TARGETS)
-    for number in range(first, asked.seed + asked.cases):
+    os.fsync = lambda handle: None  # no test of the disk
+    targets = [args.only] if args.only else list(TARGETS)
+    for number in range(first, args.seed + args.cases):
         if time.monotonic() > end:
             break
         target = targets[number % len(targets)]
@@ -219,19 +219,19 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--cases", type=int, default=10**9)
     parser.add_argument("--seed", type=int, default=1, help="number of the first case")
-    parser.add_argument("--where", action="store_true", help="show where a hang hangs")
+    parser.add_argument("--where", action="store_true", help="show the traceback of a hang")
     parser.add_argument("--only", choices=list(TARGETS))
-    asked = parser.parse_args(argv)
-    WHERE.extend([True] * asked.where)
+    args = parser.parse_args(argv)
+    WHERE.extend([True] * args.where)
     import mt.log
 
     mt.log.logger.setLevel("ERROR")
     GOOD.update(signed(good_model()))
-    with tempfile.TemporaryDirectory() as home:  # what the first case of each target imports is not its fault
+    with tempfile.TemporaryDirectory() as home:  # so that no case pays for the imports of its target
         for target in TARGETS:
             try_case(target, 0, Path(home) / "case")
-    number = asked.seed
-    counts, findings, over, end = Counter(), [], False, time.monotonic() + 60 * asked.minutes
+    number = args.seed
+    counts, findings, over, end = Counter(), [], False, time.monotonic() + 60 * args.minutes
     with tempfile.TemporaryDirectory(prefix="fuzz-") as home:
         while not over and time.monotonic() < end:
             readable, writable = os.pipe()
@@ -239,7 +239,7 @@ def main(argv: list[str]) -> int:
             if pid == 0:
                 os.close(readable)
                 try:
-                    child(asked, number, end, writable, Path(home))
+                    child(args, number, end, writable, Path(home))
                 finally:
                     os._exit(0)
             os.close(writable)
@@ -248,8 +248,8 @@ def main(argv: list[str]) -> int:
                 for line in pipe:
                     word, _, rest = line.strip().partition(" ")
                     if word == "try":
-                        target, told = rest.split(" ")
-                        number = int(told)
+                        target, case = rest.split(" ")
+                        number = int(case)
                         counts[target] += 1
                     elif word == "bad":
                         findings.append((target, number, json.loads(rest)))
@@ -269,7 +269,7 @@ def main(argv: list[str]) -> int:
 
 
 def signed(parts: dict) -> dict[str, bytes]:
-    """The files of a good model as bytes, which can be changed and written again."""
+    """The files of a good model as bytes, to be changed and written again."""
     with tempfile.TemporaryDirectory() as home:
         write_folder(Path(home) / "model", parts)
         return {name: (Path(home) / "model" / name).read_bytes() for name in parts}

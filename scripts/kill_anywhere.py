@@ -1,16 +1,15 @@
-"""Kill a training run at random moments, give the same command again each time, and compare with an unbroken run.
+"""Kill a training run at random moments, resume it with the same command each time, and compare with an unbroken run.
 
     python scripts/kill_anywhere.py                      25 kills, each attempt a process of its own; five minutes
     python scripts/kill_anywhere.py --kills 5 --fork     children of one process that has imported torch; seconds
     python scripts/kill_anywhere.py --seed 7 train.ema=0 batch.accumulate=1
 
 A small model with everything that draws random numbers or keeps state (dropout, word dropout, subword sampling,
-accumulation, running mean, averaged checkpoints) learns number words on one thread, and saves its state every few
-updates by the clock, as well as at validations; the run that it is compared with saves at validations only. SIGKILL
-comes at moments drawn from the seed: while it starts, between two updates, within a validation or a save. At the end
-every line of
-`metrics.jsonl` but for measured times, and the SHA-256 of the weights, their running mean, the optimiser's state and
-the model folder must be those of the run that nobody killed. Exits with 1 if anything differs.
+accumulation, EMA, averaged checkpoints) learns number words on one thread. It saves every few updates by the clock and
+at validations; the unbroken run saves at validations only. SIGKILL comes at moments drawn from the seed: during
+start-up, between two updates, within a validation or a save. At the end every line of `metrics.jsonl`, except measured
+times, and the SHA-256 of the weights, their EMA, the optimizer's state and the model folder must equal those of the
+unbroken run. Exits with 1 if anything differs.
 """
 
 import argparse
@@ -50,7 +49,7 @@ def write_text(file: Path, count: int, seed: int) -> None:
 
 
 class Attempt:
-    """One start of the command, as a new process or as a forked child; what it says goes to a file."""
+    """One start of the command, as a new process or as a forked child; its output goes to a file."""
 
     def __init__(self, argv: list[str], folder: Path, *, fork: bool) -> None:
         self.said = folder / "said.txt"
@@ -76,7 +75,7 @@ class Attempt:
                 os._exit(code)
 
     def ended(self, seconds: float) -> int | None:
-        """The exit code (negative: a signal) within so many seconds; None: it still runs."""
+        """The exit code (negative: a signal) within some seconds; None: it still runs."""
         end = time.monotonic() + seconds
         while True:
             if self.inner is not None:
@@ -97,7 +96,7 @@ class Attempt:
 
 
 def numbers_of(run: Path) -> list[dict]:
-    """The lines of `metrics.jsonl`, of each step and kind the last, without what was measured with a clock."""
+    """The lines of `metrics.jsonl`, of each step and kind the last, without measured times."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().split("\n")[:-1]]
     found = {(line["kind"], line["step"]): {k: v for k, v in line.items() if k not in MEASURED} for line in lines}
     return list(found.values())
@@ -110,7 +109,7 @@ def hashes_of(run: Path, steps: int) -> dict[str, str]:
 
 
 def moment(run: Path, lines: int) -> str:
-    """What a killed run was at, as its folder shows; it had so many `lines` of metrics before."""
+    """The phase of a killed run, from its folder. Args: lines: of metrics before the attempt."""
     if any((run / "checkpoints").glob(".tmp-*")) or any(run.glob(".tmp-model-*")):
         return "writing a checkpoint or the model"
     return "training" if lines_in(run) != lines else "starting"
@@ -143,9 +142,9 @@ def compare(folder: Path, steps: int) -> list[str]:
 
 
 def faults(said: str) -> list[str]:
-    """What attempts said of faults of mt: internal errors, and tracebacks that pass through it.
+    """The faults of mt in the output of attempts: internal errors, and tracebacks that pass through it.
 
-    The data worker of a killed attempt may lose its connection at any moment, and Python tells of that, too.
+    The data worker of a killed attempt may lose its connection at any moment, and Python reports that too.
     """
     package = str(Path(__file__).resolve().parents[1] / "mt") + os.sep
     found = [line for line in said.split("\n") if "internal error" in line]
@@ -162,28 +161,28 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fork", action="store_true", help="fork this process instead of starting new ones")
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it")
-    parser.add_argument("settings", nargs="*", help="settings of mt train, laid over those of this script")
-    asked = parser.parse_args(argv)
+    parser.add_argument("settings", nargs="*", help="settings of mt train, which override those of this script")
+    args = parser.parse_args(argv)
     os.environ["OMP_NUM_THREADS"] = "1"
-    if asked.fork:
+    if args.fork:
         import torch.utils.tensorboard  # noqa: F401
 
         import mt.build
         import mt.cli.hydra_job  # noqa: F401
-    folder = asked.keep or Path(tempfile.mkdtemp(prefix="kill-anywhere-"))
+    folder = args.keep or Path(tempfile.mkdtemp(prefix="kill-anywhere-"))
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "train.tsv", 160, seed=1)
     write_text(folder / "dev.tsv", 12, seed=2)
-    command = ["train", *SETTINGS.split(" "), f"train.steps={asked.steps}", *asked.settings]
-    differences = work(asked, folder, command)
-    if asked.keep is None and not differences:
+    command = ["train", *SETTINGS.split(" "), f"train.steps={args.steps}", *args.settings]
+    differences = work(args, folder, command)
+    if args.keep is None and not differences:
         shutil.rmtree(folder)
     return 1 if differences else 0
 
 
-def work(asked: argparse.Namespace, folder: Path, command: list[str]) -> list[str]:
+def work(args: argparse.Namespace, folder: Path, command: list[str]) -> list[str]:
     started = time.monotonic()
-    first = Attempt([*command, "run.name=unbroken", "train.save_minutes=null"], folder, fork=asked.fork)
+    first = Attempt([*command, "run.name=unbroken", "train.save_minutes=null"], folder, fork=args.fork)
     metrics = folder / "runs/unbroken/metrics.jsonl"
     while first.ended(0.001) is None and not (metrics.exists() and metrics.stat().st_size):
         pass
@@ -192,15 +191,15 @@ def work(asked: argparse.Namespace, folder: Path, command: list[str]) -> list[st
         print(f"the unbroken run failed: {folder / 'said.txt'}")
         return ["the unbroken run failed"]
     to_train = time.monotonic() - started - to_start
-    print(f"unbroken: {asked.steps} steps, {to_start:.1f} s to start and {to_train:.1f} s to train")
+    print(f"unbroken: {args.steps} steps, {to_start:.1f} s to start and {to_train:.1f} s to train")
 
-    draw, run, hits = random.Random(asked.seed), folder / "runs/killed", Counter()
-    for number in range(asked.kills):
-        # Most come while it trains, each in its own part of the run, so that something is left for the next one.
-        after = int(asked.steps * 0.95 * (number + draw.random()) / asked.kills) if draw.random() < 0.75 else None
-        delay = draw.random() * (3 * to_train / asked.steps if after is not None else 0.8 * to_start)
+    draw, run, hits = random.Random(args.seed), folder / "runs/killed", Counter()
+    for number in range(args.kills):
+        # Most kills come during training, each in its own part of the run, so that the next one has a part left.
+        after = int(args.steps * 0.95 * (number + draw.random()) / args.kills) if draw.random() < 0.75 else None
+        delay = draw.random() * (3 * to_train / args.steps if after is not None else 0.8 * to_start)
         lines = lines_in(run)
-        attempt = Attempt([*command, "run.name=killed"], folder, fork=asked.fork)
+        attempt = Attempt([*command, "run.name=killed"], folder, fork=args.fork)
         code = None
         while after is not None and code is None and last_step(run) < after:
             code = attempt.ended(0.001)
@@ -210,13 +209,13 @@ def work(asked: argparse.Namespace, folder: Path, command: list[str]) -> list[st
             hits[moment(run, lines)] += 1
         else:
             hits[f"over, with exit code {code}"] += 1
-    last = Attempt([*command, "run.name=killed"], folder, fork=asked.fork).ended(3600)
-    print(f"{asked.kills} attempts to kill: {', '.join(f'{n} {what}' for what, n in hits.most_common())}")
-    differences = compare(folder, asked.steps) if last == 0 else [f"the last attempt ended with {last}"]
+    last = Attempt([*command, "run.name=killed"], folder, fork=args.fork).ended(3600)
+    print(f"{args.kills} attempts to kill: {', '.join(f'{n} {what}' for what, n in hits.most_common())}")
+    differences = compare(folder, args.steps) if last == 0 else [f"the last attempt ended with {last}"]
     if differences:
-        print(f"not the unbroken run (see {folder}):\n" + "\n".join(differences[:10]))
+        print(f"different from the unbroken run (see {folder}):\n" + "\n".join(differences[:10]))
     else:
-        print("every loss, rate and score, and every weight, as in the unbroken run")
+        print("every loss, learning rate, score and weight equals that of the unbroken run")
     return differences
 
 

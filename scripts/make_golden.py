@@ -1,11 +1,12 @@
-"""Keep a run of today for the tests of tomorrow: files of every schema must load, and say what they said.
+"""Keep a run of this version for tests of later versions: files of every schema must load and give the same results.
 
     python scripts/make_golden.py tests/golden/schema-2
 
-Trains a toy on number words for twelve updates and leaves 200 kB: the text, the run with its last checkpoint and its
-model folder, and `expected.json` with its translations, its losses, and those of the run made six updates longer. No
-dropout: a version that draws its masks otherwise must still give these losses. Call it once, with the last version that
-writes the old schema, before a number in `mt/checkpoint/schema.py` goes up; a folder that is there is never made again.
+Trains a toy on number words for twelve updates and writes 200 kB: the text, the run with its last checkpoint and its
+model folder, and `expected.json` with its translations, its losses, and those of the run made six updates longer. There
+is no dropout, so that a version with other random masks must still give these losses. Run it once, with the last
+version that writes the old schema, before a number in `mt/checkpoint/schema.py` goes up; an existing folder is never
+overwritten.
 """
 
 import json
@@ -51,9 +52,9 @@ def make(folder: Path) -> None:
     if code := main([*COMMAND.split(), "train.steps=12"]):
         sys.exit(code)
     run = Path("runs/golden")
-    told = json.loads((run / "manifest.json").read_text())
-    told["attempts"] = []  # they tell of the machine
-    (run / "manifest.json").write_text(json.dumps(told, indent=2) + "\n")
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["attempts"] = []  # they describe the machine
+    (run / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
     for rest in ("tensorboard", "samples", "eval"):
         shutil.rmtree(run / rest, ignore_errors=True)
     for rest in ("train.log", ".lock"):

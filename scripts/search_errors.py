@@ -1,13 +1,13 @@
-"""How often does a beam miss a better hypothesis, and is a wider one ever worse?
+"""How often a beam misses a better hypothesis, and whether a wider beam is ever worse.
 
     python scripts/search_errors.py MODEL --data test.en.gz [--beams 1 5 10 50] [--sentences 1000]
 
-A search error is a sentence whose best hypothesis in a wider beam has a better score than in a narrower one: the model
-preferred something that the search did not find. Beam search promises nothing of the kind the other way round: a wider
-beam can drop the prefix that a narrower one went on with, and come out worse. For each pair of neighbouring beams, and
-each with the widest, this prints the share of sentences for which the wider one is better, equal and worse, with the
-mean difference of those, so that nobody has to guess. With `decode.length_penalty` 0 scores are log-probabilities. All
-beams stop by the exact rule (`--patience` for another): what `decode.patience=1` misses says `stopping_rule.py`.
+A search error is a sentence whose best hypothesis in a wider beam has a better score than in a narrower one: the search
+missed a hypothesis that the model prefers. Beam search does not guarantee that a wider beam is at least as good: it can
+drop a prefix that a narrower one kept. For each pair of neighbouring beams, and each with the widest, this prints the
+share of sentences for which the wider one is better, equal and worse, with the mean differences. With
+`decode.length_penalty` 0 scores are log-probabilities. All beams stop by the exact rule (`--patience` for another);
+`stopping_rule.py` measures what `decode.patience=1` misses.
 """
 
 import argparse
@@ -19,17 +19,17 @@ from mt.compute.device import set_up_cpu
 from mt.decode.load import load
 from mt.text.lines import read_lines
 
-SAME = 1e-5  # two scores no farther apart are one: sums in another order
+SAME = 1e-5  # scores this close are equal: sums in another order
 
 
 def compare(narrow: int, wide: int, scores: dict[int, list[float]]) -> str:
     gains = [b - a for a, b in zip(scores[narrow], scores[wide], strict=True)]
     better, worse = [g for g in gains if g > SAME], [g for g in gains if g < -SAME]
 
-    def told(found: list[float]) -> str:
+    def share(found: list[float]) -> str:
         return f"{len(found) / len(gains):6.1%}" + (f" (mean {sum(found) / len(found):+.4f})" if found else "")
 
-    return f"beam {narrow} -> {wide}: wider is better for {told(better)}, worse for {told(worse)}, equal for the rest"
+    return f"beam {narrow} -> {wide}: wider is better for {share(better)}, worse for {share(worse)}, equal for the rest"
 
 
 def main() -> None:
@@ -43,16 +43,16 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, help="of the CPU (default: all)")
     parser.add_argument("--precision", default="fp32")
-    asked = parser.parse_args()
-    set_up_cpu(asked.threads)
-    translator = load(asked.model, device=asked.device, precision=asked.precision)
-    texts = [*read_lines(asked.data)][: asked.sentences]
-    beams = sorted(set(asked.beams))
+    args = parser.parse_args()
+    set_up_cpu(args.threads)
+    translator = load(args.model, device=args.device, precision=args.precision)
+    texts = [*read_lines(args.data)][: args.sentences]
+    beams = sorted(set(args.beams))
     scores: dict[int, list[float]] = {}
-    print(f"{asked.model}, {len(texts)} sentences, {asked.precision} on {asked.device}", flush=True)
+    print(f"{args.model}, {len(texts)} sentences, {args.precision} on {args.device}", flush=True)
     for beam in beams:
         started = time.process_time()
-        options = translator.options(beam=beam, length_penalty=asked.length_penalty, patience=asked.patience)
+        options = translator.options(beam=beam, length_penalty=args.length_penalty, patience=args.patience)
         best = [found[0] for found in translator.answer(texts, options)]
         scores[beam] = [t.score for t in best]
         print(

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Multi30k, English to German, from nothing to a score as fast as this machine can.
+# Multi30k, English to German: train and score as fast as possible on this machine.
 #
 #     scripts/speedrun.sh                             fetches the text, trains, scores
 #     scripts/speedrun.sh data.root=DIR train.steps=20     any setting of `mt train`
 #
-# Prints on stdout: the machine, the sacreBLEU line with its signature, whether it reached 39, and the wall seconds from
-# start to score, the reading of the text and the training of the tokenizer included. MT and PYTHON name other programs
-# than `mt` and `python`. The run and its caches live in a folder that is removed at the end.
+# Prints on stdout: the machine, the sacreBLEU line with its signature, whether the score reached 39, and the wall seconds
+# from start to score, including reading the text and training the tokenizer. MT and PYTHON replace the programs `mt` and
+# `python`. The run and its caches are in a temporary folder that is removed at the end.
 set -eu
 mt=${MT:-mt} python=${PYTHON:-python} goal=39
 folder=$(mktemp -d)
@@ -14,7 +14,7 @@ trap 'rm -rf "$folder"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# Caches of its own: nothing that an earlier run left behind saves a second. Settings given here win over these.
+# A cache of its own, so that an earlier run does not save time. Settings of the command line override these.
 started=$(date +%s.%N)
 "$mt" train experiment=speedrun data.cache="$folder/cache" "$@" run.root="$folder/runs" run.name=speedrun >&2
 ended=$(date +%s.%N)

@@ -1,16 +1,16 @@
-"""What does the exact stopping rule of beam search bring, and what does it cost?
+"""The benefit and the cost of the exact stopping rule of beam search.
 
     python scripts/stopping_rule.py MODEL --data DIR/test_2016_flickr --src en --tgt de [--sentences 500] [--rounds 5]
 
-Translates a test set by both rules of `mt/decode/search/beam.py`: the exact one (`decode.patience=null`, a sentence
-goes on until nothing that is open can still win) and `decode.patience=1` (until as many hypotheses as the beam is wide
-have ended). The two take turns, round after round, in each precision; the ratio of processor times is that of a pair,
-its median and its range over the rounds. Processor time of one thread (`--threads 1`) is little disturbed by other
-work; rates by the clock want an idle machine.
+Translates a test set by both rules of `mt/decode/search/beam.py`: the exact rule (`decode.patience=null`, a sentence
+continues until no open hypothesis can win) and `decode.patience=1` (until as many hypotheses as the beam is wide have
+ended). The two take turns, round after round, in each precision; the ratio of processor times is that of a pair, its
+median and its range over the rounds. Other work affects processor time of one thread (`--threads 1`) little; rates by
+the clock need an idle machine.
 
 Then, in the first precision: BLEU and chrF++ of both with a paired bootstrap, how many translations differ, the rows
-that were extended for each piece that came out, and search errors, which are sentences for which a wide beam (`--wide`,
-by the exact rule) finds another translation with a better score.
+extended for each output token, and search errors: sentences for which a wide beam (`--wide`, by the exact rule) finds
+another translation with a better score.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from mt.decode.translator import Translator
 from mt.text.lines import read_lines
 from mt.text.metrics import bleu_tokenizer_for, compare
 
-SAME = 1e-4  # two scores no farther apart are one: sums in another order
+SAME = 1e-4  # scores this close are equal: sums in another order
 RULES = {"exact": None, "patience 1": 1.0}
 
 
@@ -40,7 +40,7 @@ class Turn:
     best: list[Translation]
     seconds: float
     processor: float
-    rows: int  # hypotheses extended by a piece
+    rows: int  # hypotheses extended by a token
 
 
 class Searcher:
@@ -64,9 +64,9 @@ class Searcher:
 
 
 def by_turns(searcher: Searcher, sources: Sequence[str], beam: int, rounds: int) -> dict[str, list[Turn]]:
-    """`rounds` of each rule; who begins changes from round to round."""
+    """`rounds` of each rule; the first rule alternates between rounds."""
     turns: dict[str, list[Turn]] = {name: [] for name in RULES}
-    searcher.turn(sources[:50], beam, None)  # kernels are made
+    searcher.turn(sources[:50], beam, None)  # warm-up: kernels are compiled
     for number in range(rounds):
         for name in list(RULES)[:: 1 if number % 2 else -1]:
             turns[name].append(searcher.turn(sources, beam, RULES[name]))
@@ -82,10 +82,10 @@ def report_cost(precision: str, turns: dict[str, list[Turn]]) -> None:
             f"{precision:5} {name:11} {count / processor:7.1f} sentences per CPU second, "
             f"{count / seconds:7.1f} sentences per second"
         )
-    for key, told in (("processor", "CPU time"), ("seconds", "time by the clock")):
+    for key, name in (("processor", "CPU time"), ("seconds", "time by the clock")):
         ratios = [getattr(a, key) / getattr(b, key) for a, b in zip(*turns.values(), strict=True)]
         print(
-            f"{precision:5} {' / '.join(RULES)}, {told}: "
+            f"{precision:5} {' / '.join(RULES)}, {name}: "
             f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
             flush=True,
         )
@@ -100,14 +100,14 @@ def report_worth(turns: dict[str, Turn], wide: Turn, references: Sequence[str], 
             for here, there in zip(turn.best, wide.best, strict=True)
         )
         print(
-            f"{name:11} {turn.rows / written:.2f} rows extended for each piece written, {written / len(turn.best):.2f} "
-            f"pieces a sentence, mean score {statistics.fmean(one.score for one in turn.best):.4f}, "
+            f"{name:11} {turn.rows / written:.2f} rows extended for each output token, {written / len(turn.best):.2f} "
+            f"tokens a sentence, mean score {statistics.fmean(one.score for one in turn.best):.4f}, "
             f"search errors {missed / len(turn.best):.1%}"
         )
     first, second = ([one.text for one in turn.best] for turn in (exact, patient))
     differ = sum(a != b for a, b in zip(first, second, strict=True)) / len(first)
     lower = sum(b.score < a.score - SAME for a, b in zip(exact.best, patient.best, strict=True)) / len(first)
-    print(f"translations that differ: {differ:.1%}; the exact rule's has the better score: {lower:.1%}")
+    print(f"translations that differ: {differ:.1%}; that of the exact rule has the better score: {lower:.1%}")
     for found in compare(first, second, references, tokenize=bleu_tokenizer_for(tgt))[:2]:
         print(
             f"exact -> patience 1: {found.name} {found.baseline:.2f} -> {found.other:.2f}, p = {found.p_value:.3f} "
@@ -128,20 +128,20 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    asked = parser.parse_args()
-    set_up_cpu(asked.threads)
-    files = [next(p for p in (Path(f"{asked.data}.{end}"), Path(f"{asked.data}.{end}.gz")) if p.exists())
-             for end in (asked.src, asked.tgt)]  # fmt: skip
-    sources, references = ([*read_lines(file)][: asked.sentences] for file in files)
-    print(f"{asked.model}, {len(sources):,} sentences of {asked.data}, beam {asked.beam}, {asked.threads} threads")
+    args = parser.parse_args()
+    set_up_cpu(args.threads)
+    files = [next(p for p in (Path(f"{args.data}.{end}"), Path(f"{args.data}.{end}.gz")) if p.exists())
+             for end in (args.src, args.tgt)]  # fmt: skip
+    sources, references = ([*read_lines(file)][: args.sentences] for file in files)
+    print(f"{args.model}, {len(sources):,} sentences of {args.data}, beam {args.beam}, {args.threads} threads")
     last: dict[str, Turn] = {}
-    for precision in asked.precisions:
-        searcher = Searcher(load(asked.model, device="cpu", precision=precision))
-        turns = by_turns(searcher, sources, asked.beam, asked.rounds)
+    for precision in args.precisions:
+        searcher = Searcher(load(args.model, device="cpu", precision=precision))
+        turns = by_turns(searcher, sources, args.beam, args.rounds)
         report_cost(precision, turns)
         if not last:
             last = {name: all_rounds[-1] for name, all_rounds in turns.items()}
-            report_worth(last, searcher.turn(sources, asked.wide, None), references, asked.tgt)
+            report_worth(last, searcher.turn(sources, args.wide, None), references, args.tgt)
 
 
 if __name__ == "__main__":

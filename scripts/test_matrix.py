@@ -1,20 +1,20 @@
-"""Does the suite hold on processors, numbers of threads and machines that are not this one?
+"""Run the test suite as on other processors, with other numbers of threads, and on a busy machine.
 
     python scripts/test_matrix.py                     every row; each is the whole suite once
     python scripts/test_matrix.py --rows 2 3          some of them
-    python scripts/test_matrix.py --logs logs tests/unit/decode     what pytest is told besides; logs are kept
+    python scripts/test_matrix.py --logs logs tests/unit/decode     further arguments go to pytest; logs are kept
 
 A row is a run of `pytest` under one value of each of five settings, and four rows cover every value of each:
 
-    ATen        ATEN_CPU_CAPABILITY: which of its kernels torch takes, "default" being those without AVX
-    oneDNN      ONEDNN_MAX_CPU_ISA: what oneDNN may compile matrix products for
+    ATen        ATEN_CPU_CAPABILITY: the kernels of torch; "default" is those without AVX
+    oneDNN      ONEDNN_MAX_CPU_ISA: the instructions that oneDNN may use for matrix products
     threads     of torch, in every test and in every command that a test starts
-    order       of files and of tests within a file: as they stand, or shuffled by a seed
-    neighbour   a process beside the tests that uses up one core
+    order       of files and of tests within a file: as written, or shuffled by a seed
+    neighbour   a process beside the tests that uses one core
 
-Workers are as many as leave each thread a core, and one at least. What a processor lacks, it passes over: oneDNN and
-ATen then take less. A table goes to stdout as rows end, and the output of pytest to a file for each. Exits with 1 where
-a row is not green.
+There are as many workers as leave each thread a core, at least one. oneDNN and ATen fall back to less where the
+processor lacks an instruction set. A table goes to stdout as rows end, and the output of pytest to a file for each.
+Exits with 1 if a row fails.
 """
 
 import argparse
@@ -41,7 +41,7 @@ class Row:
     aten: str
     onednn: str
     threads: int
-    seed: int | None  # None: tests as they stand
+    seed: int | None  # None: the order of the files
     neighbour: bool
 
     def environment(self) -> dict[str, str]:
@@ -58,7 +58,7 @@ class Row:
 
     def cells(self) -> list[str]:
         aten, onednn, threads, seed, neighbour = astuple(self)
-        order = "as it stands" if seed is None else f"shuffled, {seed}"
+        order = "as written" if seed is None else f"shuffled, {seed}"
         return [aten, onednn, str(threads), order, "busy" if neighbour else "none"]
 
 
@@ -72,7 +72,7 @@ ROWS = [
 
 @contextmanager
 def beside(*, busy: bool) -> Iterator[None]:
-    """A process that uses one core, until the end."""
+    """A process that uses one core until the end of the context."""
     if not busy:
         yield
         return
@@ -96,17 +96,17 @@ def main(argv: list[str]) -> int:
     numbers = range(1, len(ROWS) + 1)
     parser.add_argument("--rows", type=int, nargs="+", choices=numbers, default=[*numbers], metavar="N")
     parser.add_argument("--logs", type=Path, default=Path("matrix"), help="folder of the logs")
-    asked, more = parser.parse_known_args(argv)
-    asked.logs.mkdir(parents=True, exist_ok=True)
+    args, more = parser.parse_known_args(argv)
+    args.logs.mkdir(parents=True, exist_ok=True)
     print(f"{processor()}, {os.cpu_count()} cores; Python {platform.python_version()}\n")
     print(f"| row | {' | '.join(NAMES)} | outcome | seconds |\n|{'---|' * (len(NAMES) + 3)}", flush=True)
     failed = False
-    for number in asked.rows:
+    for number in args.rows:
         row, started = ROWS[number - 1], time.monotonic()
-        code, outcome = run(row, asked.logs / f"row-{number}.log", more)
+        code, outcome = run(row, args.logs / f"row-{number}.log", more)
         failed |= code != 0
-        told = f"{outcome}, exit code {code}" if code else outcome
-        print(f"| {number} | {' | '.join(row.cells())} | {told} | {time.monotonic() - started:,.0f} |", flush=True)
+        result = f"{outcome}, exit code {code}" if code else outcome
+        print(f"| {number} | {' | '.join(row.cells())} | {result} | {time.monotonic() - started:,.0f} |", flush=True)
     return int(failed)
 
 

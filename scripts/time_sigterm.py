@@ -1,13 +1,13 @@
-"""How long after SIGTERM is the checkpoint on disk, and the process gone?
+"""The time from SIGTERM until the checkpoint is on disk, and until the process has ended.
 
     python scripts/time_sigterm.py                          five stops without data workers; a minute or two
     python scripts/time_sigterm.py --stops 8 data.workers=1
 
-The toy run of `kill_anywhere.py` is started, gets a SIGTERM at a random moment, and is started again, which goes on.
-Each attempt clocks its own updates, validations and saves. What is promised is that a stop takes one of each at most,
-so the longest of each in the same attempt make the bound, and what matters is the time to the checkpoint as a share of
-it: seconds alone say as much of the machine's other work, whose load stands beside them. Exits with 1 where an attempt
-ends otherwise than with 75 and its checkpoint.
+The toy run of `kill_anywhere.py` is started, gets a SIGTERM at a random moment, and is started again to resume. Each
+attempt times its own updates, validations and saves. A stop takes at most one of each by promise, so the longest of
+each in the same attempt are the bound, and the result is the time to the checkpoint as a share of the bound: seconds
+alone depend on the load of the machine, which is printed beside them. Exits with 1 if an attempt does not end with 75
+and its checkpoint.
 """
 
 import argparse
@@ -32,7 +32,7 @@ TIMES = "times.json"
 
 
 class Watch:
-    """How long each call of some functions took, and when the last one ended, on the machine's clock."""
+    """The duration of each call of some functions, and the end of the last one, on the machine's clock."""
 
     def __init__(self) -> None:
         self.longest: dict[str, float] = {}
@@ -54,7 +54,7 @@ class Watch:
 
 
 def attempt(argv: list[str]) -> int:
-    """`mt train` that clocks itself; what it found is in a file when it ends."""
+    """`mt train` that times itself and writes the times to a file at the end."""
     from mt.cli.main import main as mt
     from mt.train.saving import Saver
     from mt.train.step import Updater
@@ -101,19 +101,19 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--stops", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("settings", nargs="*", help="settings of mt train, laid over those of the toy run")
-    asked = parser.parse_args(argv)
+    parser.add_argument("settings", nargs="*", help="settings of mt train, which override those of the toy run")
+    args = parser.parse_args(argv)
     os.environ["OMP_NUM_THREADS"] = "1"
-    draw, found = random.Random(asked.seed), []
+    draw, found = random.Random(args.seed), []
     with tempfile.TemporaryDirectory(prefix="time-sigterm-") as name:
         folder = Path(name)
         write_text(folder / "train.tsv", 160, seed=1)
         write_text(folder / "dev.tsv", 12, seed=2)
-        command = ["train", *SETTINGS.split(" "), f"run.name={RUN}", "train.steps=100000", *asked.settings]
+        command = ["train", *SETTINGS.split(" "), f"run.name={RUN}", "train.steps=100000", *args.settings]
         print(f"{'load':>5} {'bound':>7} {'saved':>7} {'share':>6} {'gone':>7}   (seconds after the signal)")
-        for _ in range(asked.stops):
+        for _ in range(args.stops):
             try:
-                # The first validation comes with the seventh update: every attempt has had one.
+                # The first validation is at the seventh update, so every attempt has one.
                 stop = stop_once(command, folder, updates=draw.randint(14, 28), delay=0.1 * draw.random())
             except RuntimeError as error:
                 print(error, file=sys.stderr)

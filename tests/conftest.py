@@ -1,9 +1,9 @@
-"""Shapes in signatures are checked while testing; one thread, and random draws that are the same every time.
+"""Settings of all tests: shape checks of annotated functions, one thread, fixed random numbers.
 
-Where pytest-xdist is installed, several files are tested by a worker for each core, each with MT_TEST_THREADS threads,
-1 unless told; `pytest -n0` tests in one process. `pytest --shuffle SEED` takes another order.
+With pytest-xdist installed, several files are tested by one worker per core, each with MT_TEST_THREADS threads (default
+1); `pytest -n0` tests in one process. `pytest --shuffle SEED` changes the order.
 
-What is not installed is passed over: `tests/test_house.py` reads the source alone, and runs with nothing but pytest.
+Libraries that are not installed are skipped: `tests/test_house.py` needs only pytest and the source.
 """
 
 import os
@@ -13,42 +13,42 @@ from importlib.util import find_spec
 import pytest
 
 THREADS = os.environ.get("MT_TEST_THREADS", "1")
-os.environ["OMP_NUM_THREADS"] = THREADS  # for the workers and all that tests start; read when torch is imported
-MOST_WORKERS = 8  # each imports torch, and so does what it starts: a gigabyte of memory
+os.environ["OMP_NUM_THREADS"] = THREADS  # for workers and commands of tests; read when torch is imported
+MOST_WORKERS = 8  # each, and each command it starts, imports torch: a gigabyte of memory
 
 
 def pytest_addoption(parser):
-    parser.addoption("--shuffle", type=int, metavar="SEED", help="take files, and the tests in each, in another order")
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="shuffle the files, and the tests in each file")
     parser.addoption("--update-snapshots", action="store_true", help="write the files in tests/snapshots anew")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):
-    """Workers unless told otherwise; not for a single file, since all that shares a file's fixtures goes to one."""
-    asked = config.option
+    """Use workers by default, except for a single file: all tests of a file go to one worker for its fixtures."""
+    options = config.option
     if "PYTEST_XDIST_WORKER" in os.environ or hasattr(config, "workerinput"):
-        return  # a worker comes here, too, and workers of workers have no end
-    if not config.pluginmanager.hasplugin("xdist") or asked.numprocesses is not None:
+        return  # a worker runs this function too, and must not start workers
+    if not config.pluginmanager.hasplugin("xdist") or options.numprocesses is not None:
         return
-    if asked.usepdb or asked.collectonly or asked.capture == "no":
+    if options.usepdb or options.collectonly or options.capture == "no":
         return
     if len(config.args) == 1 and config.args[0].partition("::")[0].endswith(".py"):
         return
-    asked.numprocesses = min(MOST_WORKERS, cores())
-    if asked.numprocesses == 1:
-        asked.numprocesses = 0
-    if asked.dist == "no":
-        # By files in the order of collection: the long ones, of whole commands, begin.
-        asked.dist, asked.loadscopereorder = "loadfile", False
+    options.numprocesses = min(MOST_WORKERS, cores())
+    if options.numprocesses == 1:
+        options.numprocesses = 0
+    if options.dist == "no":
+        # By files in the order of collection: the long ones, which run whole commands, start first.
+        options.dist, options.loadscopereorder = "loadfile", False
 
 
 def cores():
-    """Those that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pytest_collection_modifyitems(config, items):
-    """Shuffle files, and the tests within each: a fixture of a module is still made once."""
+    """Shuffle files, and the tests within each; a fixture of a module is still made once."""
     if config.option.shuffle is None:
         return
     files = {}
@@ -63,7 +63,7 @@ def pytest_collection_modifyitems(config, items):
 if find_spec("jaxtyping"):
     import jaxtyping
 
-    # Before the first import of these rooms: their annotations become checks of every call.
+    # Before the first import of these packages: their annotations become checks of every call.
     jaxtyping.install_import_hook(["mt.nn", "mt.decode"], "beartype.beartype")
 
 if find_spec("hypothesis"):
@@ -79,7 +79,7 @@ if find_spec("torch"):
 
     @pytest.fixture(autouse=True)
     def seeded():
-        """Every test starts from the same random numbers, whichever ran before it."""
+        """Every test starts from the same random numbers, in any order of tests."""
         torch.manual_seed(0)
 
 
@@ -106,7 +106,7 @@ def small_model():
         model = text_model(ModelConfig(**{**small, **options}), src_size=src_size, tgt_size=tgt_size)
         with torch.no_grad():
             for parameter in model.parameters():
-                if parameter.dim() == 1:  # norms and biases start at one and zero, which would hide their absence
+                if parameter.dim() == 1:  # norms and biases start at one and zero, where a missing one would not show
                     parameter += 0.3 * torch.randn_like(parameter)
         return model.eval()
 

@@ -1,4 +1,4 @@
-"""Work in a child process that is killed at one file-system event of it; every event can be tried in turn."""
+"""Run work in a child process that is killed at one of its file-system events; every event can be tried in turn."""
 
 import os
 import signal
@@ -13,16 +13,18 @@ EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.listdir"
 
 
 def run_until(event: int, work: Callable[[], object]) -> int | None:
-    """Do `work` in a child that is killed at its n-th file-system event. None: killed; else the events it had.
+    """Do `work` in a child that is killed at its n-th file-system event.
 
-    An fsync counts twice: killed at the first, the file is left half written.
+    An fsync counts twice; a kill at its first event leaves the file half written.
+
+    Returns: None: the child was killed; else the number of its events.
     """
     readable, writable = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 on: fork in a process that has threads
         child = os.fork()
     if child == 0:
-        torch.set_num_threads(1)  # a forked process has none of its parent's threads, and would wait for them
+        torch.set_num_threads(1)  # a forked process lacks its parent's threads, and would wait for them
         seen, sync = 0, os.fsync
 
         def count(half: int | None = None) -> None:

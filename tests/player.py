@@ -1,8 +1,8 @@
-"""What stands in for a recording where there is no GPU."""
+"""A stand-in for CUDA graphs on machines without a GPU."""
 
 
 class Player:
-    """Stands in for `mt.compute.cuda_graphs.record`: replays write into the same tensors, as a graph does."""
+    """Replaces `mt.compute.cuda_graphs.record`: replays write into the same tensors, as a graph does."""
 
     def __init__(self):
         self.recordings = self.replays = 0

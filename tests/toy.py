@@ -1,4 +1,4 @@
-"""A corpus of number words with its tokenizer, and what stands around it: made in a moment, known in full."""
+"""A toy corpus of number words, with its tokenizer, models and updates; made in a moment."""
 
 import random
 from functools import cache
@@ -57,7 +57,7 @@ def tiny_model(seed: int = 0, **options) -> Transformer:
 
 def updater_of(model: Transformer, precision: Precision = Precision.fp32, *, smoothing=0.1, guide=None, accelerate=None,
                clip_norm=0.0, **options) -> Updater:  # fmt: skip
-    """Args: guide: makes another objective of the translation loss; accelerate: other gradients of the eager ones."""
+    """Args: guide: makes the objective from the translation loss; accelerate: makes gradients from the eager ones."""
     objective = TranslationLoss(model, precision=precision, smoothing=smoothing)
     gradients = EagerGradients(guide(objective) if guide else objective)
     optimizer = make_optimizer(model, OptimConfig(lr=1e-2))
@@ -69,7 +69,7 @@ def stream_of(corpus: TokenizedCorpus, tokens: int = 64, **options) -> BatchStre
 
 
 def trained_numbers(turned: bool = False) -> Transformer:
-    """A model that has learned to translate number words one by one; `turned`, from German to English."""
+    """A model trained to translate number words one by one. Args: turned: from German to English."""
     return _trained_numbers(turned)
 
 

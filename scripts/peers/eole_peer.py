@@ -90,7 +90,7 @@ PEER = Peer(
     precisions=("fp32", "bf16"),
     command=command,
     parse=parse,
-    installs=(["eole==0.6.4", "aiohttp"],),  # every command imports aiohttp, which the package does not ask for
+    installs=(["eole==0.6.4", "aiohttp"],),  # every command imports aiohttp, which the package does not declare
     imports="eole, aiohttp",
     differs=(
         "a batch is sentences times the longest side, padding included",

@@ -80,9 +80,9 @@ PEER = Peer(
     command=command,
     parse=parse,
     installs=(
-        ["torch", "setuptools<80", "wheel", "cython", "numpy", "scikit-learn"],  # the last is imported, not asked for
+        ["torch", "setuptools<80", "wheel", "cython", "numpy", "scikit-learn"],  # the last is imported, not declared
         ["omegaconf==2.3.0", "hydra-core==1.3.2", "sacrebleu", "regex", "bitarray", "cffi", "tqdm", "packaging"],
-        ["--no-deps", "--no-build-isolation", "fairseq-fixed==0.12.3.1"],  # its metadata ask for torchaudio
+        ["--no-deps", "--no-build-isolation", "fairseq-fixed==0.12.3.1"],  # its metadata require torchaudio
     ),
     imports="fairseq",
     before=before,

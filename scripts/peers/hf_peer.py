@@ -1,4 +1,4 @@
-"""Hugging Face transformers' Seq2SeqTrainer, through `hf_train.py`, for it has no command line of its own."""
+"""Hugging Face transformers' Seq2SeqTrainer, through `hf_train.py`, because it has no command line."""
 
 from peers.job import ROOT, Job, Logged, Peer
 

@@ -1,5 +1,6 @@
-"""The run of Seq2SeqTrainer, inside its own virtual environment: knows torch and transformers, which is there alone,
-and of ours `job.py` and `recipe.py` only.
+"""The run of Seq2SeqTrainer in its own virtual environment, where torch and transformers are installed.
+
+Of this repository it imports `job.py` and `recipe.py` only.
 
 Target tokens are counted in the collator, end marks included and padding not; the loss is that of the Trainer's log,
 with label smoothing.
@@ -83,7 +84,7 @@ def main(job: Job) -> None:
     class Report(TrainerCallback):
         """One JSON line for each entry of the log that has a loss.
 
-        The loader reads one batch ahead: the batches of the window are told by their places, not by what is counted.
+        The loader reads one batch ahead: the batches of the window are known by their index, not by the count.
         """
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:

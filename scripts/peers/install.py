@@ -8,7 +8,7 @@ from pathlib import Path
 
 from peers.job import Peer
 
-# The range that mt itself asks for: one build of torch then serves all, and pip finds the same one.
+# The range that mt itself requires, so that pip finds one build of torch for all.
 CONSTRAINTS = "torch>=2.11,<2.14\n"
 
 

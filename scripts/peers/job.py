@@ -1,6 +1,6 @@
-"""What every toolkit is asked to do, and what a toolkit must tell about itself to take part.
+"""The work of every toolkit, and the description that a toolkit needs to take part.
 
-Standard library only: runners inside a peer's own virtual environment read these classes too.
+Standard library only, because runners in a peer's own virtual environment import this file.
 """
 
 import json
@@ -67,7 +67,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Logged:
-    """What one line of a log says of the updates since the line before it."""
+    """One line of a log, about the updates since the line before it."""
 
     update: int  # done so far
     tgt_tokens: float  # of these updates; without padding, end marks counted
@@ -76,7 +76,7 @@ class Logged:
 
     @classmethod
     def of_line(cls, line: str) -> "Logged | None":
-        """What a runner of ours prints, which is these fields as JSON."""
+        """Parses a line of our own runners: these fields as JSON."""
         return cls(**json.loads(line)) if line.startswith('{"update"') else None
 
 
@@ -87,10 +87,10 @@ class Peer:
     name: str
     version: str
     precisions: Sequence[str]
-    command: Callable[[Job], list[str]]  # writes the run's configuration and says what to start
+    command: Callable[[Job], list[str]]  # writes the run's configuration; returns the command
     parse: Callable[[str], Logged | None]  # one line of stdout or stderr
     installs: Sequence[Sequence[str]] = ()  # arguments of `pip install`, in order
     imports: str = ""  # a module whose import proves the installation
-    before: Callable[[Job], list[str]] | None = None  # a command that is run first and not timed
-    differs: Sequence[str] = ()  # what cannot be made equal
+    before: Callable[[Job], list[str]] | None = None  # a command that runs first, not timed
+    differs: Sequence[str] = ()  # remaining differences
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -1,6 +1,6 @@
-"""One run of one toolkit: start it, stamp its log, watch its memory.
+"""One run of one toolkit: its process, the times of its log lines, its memory.
 
-Every toolkit is timed in the same way: the lines of its log are stamped as they arrive, and the rate is the tokens
+Every toolkit is timed in the same way: the lines of its log get a time as they arrive, and the rate is the tokens
 between the first line after the warm-up and the last, over the seconds between them.
 """
 
@@ -18,7 +18,7 @@ from peers import recipe
 from peers.install import PeerError, last_line
 from peers.job import Job, Logged, Peer
 
-POLL_S = 0.25  # between two looks at the memory
+POLL_S = 0.25  # between two measurements of memory
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Stamped:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a run gave. Rates are target tokens a second, without padding, end marks counted."""
+    """The result of a run. Rates are target tokens a second, without padding, end marks counted."""
 
     rate: float
     windows: list[float]  # the rate between every two lines
@@ -45,7 +45,7 @@ def summarise(log: list[Stamped], *, peak_gib: float, seconds: float) -> Measure
     """Raises: PeerError: when there are not two lines after the warm-up."""
     steady = [stamped for stamped in log if stamped.logged.update >= recipe.WARM_UP]
     if len(steady) < 2:
-        raise PeerError(f"only {len(steady)} lines of the log tell of {recipe.WARM_UP} updates or more; two are needed")
+        raise PeerError(f"only {len(steady)} lines of the log report {recipe.WARM_UP} updates or more; two are needed")
     spans = [b.seconds - a.seconds for a, b in pairwise(steady)]
     tokens = [stamped.logged.tgt_tokens for stamped in steady[1:]]
     updates = steady[-1].logged.update - steady[0].logged.update
@@ -62,11 +62,11 @@ def summarise(log: list[Stamped], *, peak_gib: float, seconds: float) -> Measure
 
 
 def mean_of(name: str, log: list[Stamped]) -> float | None:
-    """Weighted by tokens; None where a line does not tell."""
-    told = [(getattr(stamped.logged, name), stamped.logged.tgt_tokens) for stamped in log]
-    if any(value is None for value, _ in told):
+    """The mean weighted by tokens; None where a line has no value."""
+    values = [(getattr(stamped.logged, name), stamped.logged.tgt_tokens) for stamped in log]
+    if any(value is None for value, _ in values):
         return None
-    return sum(value * tokens for value, tokens in told) / sum(tokens for _, tokens in told)
+    return sum(value * tokens for value, tokens in values) / sum(tokens for _, tokens in values)
 
 
 def environment(peer: Peer, job: Job) -> dict[str, str]:
@@ -91,12 +91,12 @@ def run(peer: Peer, job: Job) -> Measured:
         raise PeerError(f"ended with {code}: {last_line(log.read_text(errors='replace'))} (see {log})")
     if not stamped or stamped[-1].logged.update < job.updates:
         done = stamped[-1].logged.update if stamped else 0
-        raise PeerError(f"the log tells of {done} updates, not {job.updates} (see {log})")
+        raise PeerError(f"the log reports {done} updates, not {job.updates} (see {log})")
     return summarise(stamped, peak_gib=peak / 2**30, seconds=seconds)
 
 
 def start(peer: Peer, job: Job, command: list[str]) -> subprocess.Popen[bytes]:
-    """In a session of its own, so that it can be ended with all that it started."""
+    """Starts the command in a session of its own, so that it can be ended with all its children."""
     return subprocess.Popen(
         command,
         cwd=job.folder,
@@ -109,7 +109,7 @@ def start(peer: Peer, job: Job, command: list[str]) -> subprocess.Popen[bytes]:
 
 
 def follow(child: subprocess.Popen[bytes], peer: Peer, log: Path, stamped: list[Stamped]) -> tuple[int, int]:
-    """Read until the end; the exit code, and the peak of memory in bytes. Whatever happens, nothing is left running."""
+    """Read until the end; the exit code, and the peak of memory in bytes. No process is left running."""
     started, peak, ended = time.perf_counter(), [0], threading.Event()
 
     def watch() -> None:
@@ -156,6 +156,6 @@ def tree_bytes(pid: int) -> int:
             total += int((folder / "statm").read_text().split()[1]) * page
             for task in (folder / "task").iterdir():
                 waiting += map(int, (task / "children").read_text().split())
-        except (OSError, IndexError, ValueError):  # it ended while we looked, or this system has no /proc
+        except (OSError, IndexError, ValueError):  # the process has ended, or this system has no /proc
             continue
     return total

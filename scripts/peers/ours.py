@@ -1,6 +1,6 @@
 """mt itself, as one of the toolkits: its batches, its model and its `Updater`, without validation and checkpoints.
 
-Run as a program it trains what the job file says, and prints a JSON object every few updates.
+As a program it runs the job of a file, and prints a JSON object every few updates.
 """
 
 import json

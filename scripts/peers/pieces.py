@@ -1,4 +1,4 @@
-"""The corpus, cut into pieces once for every toolkit, and its vocabulary in the forms that they read."""
+"""The corpus, tokenised once for every toolkit, and its vocabulary in the forms that they read."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def training_pairs(data: Path) -> list[Pair]:
 
 
 def prepare(data: Path, work: Path) -> Path:
-    """Make, or find again, the folder of pieces:
+    """Make the folder of the tokenised corpus, or find an earlier one:
 
     `tokenizer.model`; `text.src` and `text.tgt`; `train.src` and `train.tgt`, pieces with spaces between; `ids.jsonl`,
     one `[source, target]` a line, without end marks; `vocabulary.txt`, the pieces by id.

@@ -1,6 +1,6 @@
-"""The training that every toolkit is asked for, in figures that all of them can express."""
+"""The training of every toolkit, in figures that all of them can express."""
 
-WARM_UP = 10  # updates before the clock starts: allocators and kernels settle in them
+WARM_UP = 10  # updates before the clock starts: allocators and kernels warm up in them
 LOG_EVERY = 5  # updates between two lines that are stamped
 DROPOUT = LABEL_SMOOTHING = 0.1
 BETAS, EPS, CLIP_NORM = (0.9, 0.98), 1e-9, 1.0

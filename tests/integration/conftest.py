@@ -1,4 +1,4 @@
-"""The `mt` command as a process of its own, and text that it can learn from."""
+"""The `mt` command as a process of its own, and toy text to train on."""
 
 import os
 import random
@@ -25,7 +25,7 @@ TINY = (
 
 
 class Process:
-    """A command under way, with what it says in files, so that no full pipe can hold it up."""
+    """A running command with its output in files, so that a full pipe cannot block it."""
 
     def __init__(self, argv: list[str], folder: Path) -> None:
         self.stdout, self.stderr = folder / "stdout.txt", folder / "stderr.txt"
@@ -33,7 +33,7 @@ class Process:
             self.inner = subprocess.Popen(argv, cwd=folder, env=environment(), stdout=out, stderr=err)
 
     def wait_for(self, event: Callable[[], bool], seconds: float = 600) -> bool:
-        """Until something happens (true), or the process ends (false)."""
+        """Wait until `event` is true (returns true) or the process ends (returns false)."""
         end = time.monotonic() + seconds
         while not event():
             if self.inner.poll() is not None:
@@ -66,7 +66,7 @@ def write_numbers(folder: Path, name: str, count: int, seed: int) -> list[str]:
 
 @pytest.fixture(scope="session")
 def tiny() -> list[str]:
-    """Settings of a run that takes seconds."""
+    """Settings of a run of a few seconds."""
     return TINY.split()
 
 
@@ -95,10 +95,10 @@ def imported(tmp_path_factory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def run(imported: str) -> Callable[..., subprocess.CompletedProcess[bytes]]:
-    """`run(folder, "translate", ..., stdin=b"...")` runs a command to its end; what it says is bytes.
+    """`run(folder, "translate", ..., stdin=b"...")` runs a command to its end; its output is bytes.
 
-    Starting Python and importing is most of what a small command costs, so it is forked from a process that has;
-    with `fresh=True` it starts as a user's does.
+    Most of the time of a small command is Python's start and imports, so it is forked from a process that has done
+    both; with `fresh=True` it is a new process, as a user's command is.
     """
 
     def call(folder: Path, *argv: str, stdin: bytes = b"", fresh: bool = False) -> subprocess.CompletedProcess[bytes]:

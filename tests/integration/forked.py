@@ -1,10 +1,10 @@
-"""`mt` commands as processes that import nothing, for they are forked from one that has imported everything.
+"""`mt` commands as forks of one process that has already imported all modules.
 
-`python forked.py SOCKET` imports what the verbs need and computes nothing, so it has no threads that a fork would lose.
-A client sends one JSON line (the arguments, the folder and the environment of a command) and, along with it, three open
-files: stdin, stdout and stderr. It reads two lines: the process id at once, and at the end the exit code, negative for
-a signal. The command is a process like any other, with memory, files, signals and an end of its own. It proves nothing
-about imports: those of a verb are a matter of the tests that start a process of their own.
+`python forked.py SOCKET` imports the modules of all verbs and computes nothing, so it has no threads that a fork would
+lose. A client sends one JSON line (the arguments, the folder and the environment of a command) and three open files:
+stdin, stdout and stderr. It reads two lines: the process id at once, and at the end the exit code, negative for a
+signal. The command is a process of its own, with its own memory, files, signals and exit code. These commands do not
+test imports; tests that start a new process do.
 """
 
 import gc
@@ -23,14 +23,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = ("torch.utils.tensorboard", "sacrebleu", "mt.build", "mt.train.run", "mt.cli.hydra_job")
-KNOWS_FORKS = "jemalloc_bg_thd"  # the thread of Arrow's allocator, which looks after itself in a fork
+KNOWS_FORKS = "jemalloc_bg_thd"  # the thread of Arrow's allocator, which handles forks itself
 LONGEST = 1 << 20  # bytes of a request
 
 
 def run_forked(
     address: str, argv: list[str], folder: Path, environment: Mapping[str, str], stdin: bytes, timeout: float = 900
 ) -> subprocess.CompletedProcess[bytes]:
-    """What `subprocess.run` gives for `python -m mt ARGV`. Raises: TimeoutExpired: after killing the command."""
+    """Like `subprocess.run` of `python -m mt ARGV`. Raises: TimeoutExpired: after killing the command."""
     with (
         tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err,
         socket.socket(socket.AF_UNIX) as connection,
@@ -39,8 +39,8 @@ def run_forked(
         given.seek(0)
         connection.settimeout(timeout)
         connection.connect(address)
-        asked = {"argv": argv, "folder": str(folder), "environment": dict(environment)}
-        socket.send_fds(connection, [json.dumps(asked).encode()], [file.fileno() for file in (given, out, err)])
+        request = {"argv": argv, "folder": str(folder), "environment": dict(environment)}
+        socket.send_fds(connection, [json.dumps(request).encode()], [file.fileno() for file in (given, out, err)])
         lines = connection.makefile("r")
         pid = int(lines.readline())
         try:
@@ -54,7 +54,7 @@ def run_forked(
 
 
 def serve(address: str) -> None:
-    """Answer requests until whoever started this process is gone, and with it the other end of stdin."""
+    """Answer requests until stdin is closed, which happens when the parent process ends."""
     from mt.cli.main import VERBS
 
     for name in (*LIBRARIES, *(module for module, _ in VERBS.values())):
@@ -63,12 +63,12 @@ def serve(address: str) -> None:
     lost = threads - {Path("/proc/self/comm").read_text().strip(), KNOWS_FORKS}
     assert not lost, f"an import has started threads, which a fork would lose: {lost}"
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)  # Python 3.12 on
-    gc.freeze()  # so that a collection in a child does not write to, and so copy, what all share
+    gc.freeze()  # so that garbage collection in a child does not copy shared memory pages
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(address)
     listening.listen()
     print("ready", flush=True)
-    waiting = set[int]()  # those that wait for a command
+    waiting = set[int]()  # children that wait for a command
     while True:
         if sys.stdin in select.select([listening, sys.stdin], [], [])[0]:
             return
@@ -82,16 +82,16 @@ def serve(address: str) -> None:
 
 
 def answer(connection: socket.socket) -> None:
-    """Fork once more: the child becomes the command, and this process tells how it ends."""
+    """Fork once more: the child becomes the command, and this process reports its exit code."""
     message, files, _, _ = socket.recv_fds(connection, LONGEST, 3)
-    asked = json.loads(message)
+    request = json.loads(message)
     child = os.fork()
     if child == 0:
         connection.close()
         for number, file in enumerate(files):
             os.dup2(file, number)
             os.close(file)
-        become(**asked)
+        become(**request)
     connection.sendall(f"{child}\n".encode())
     _, status = os.waitpid(child, 0)
     connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
@@ -99,7 +99,7 @@ def answer(connection: socket.socket) -> None:
 
 
 def become(argv: list[str], folder: str, environment: dict[str, str]) -> None:
-    """What `python -m mt ARGV` does once it has imported; never returns."""
+    """Run as `python -m mt ARGV` does after its imports; never returns."""
     from mt.cli.main import main
 
     os.chdir(folder)

@@ -1,4 +1,4 @@
-"""The whole command line on toy text: what it prints, where, and how it refuses."""
+"""The whole command line on toy text: its output on stdout and stderr, and its errors."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ def home(tmp_path_factory, numbers, run, tiny) -> Path:
 
 
 def refusal(done: subprocess.CompletedProcess[bytes]) -> str:
-    """The last line on stderr, once nothing went to stdout and no traceback was shown."""
+    """The last line on stderr; asserts that stdout is empty and that there is no traceback."""
     said = done.stderr.decode()
     assert done.stdout == b"", done.stdout
     assert "Traceback" not in said and "internal error" not in said, said
@@ -207,7 +207,7 @@ def test_evaluate_compares_two_models(home: Path, run):
 
 @pytest.fixture(scope="module")
 def bad(home: Path) -> Path:
-    """Files that are each wrong in one way."""
+    """Files with one fault each."""
     (home / "short.txt").write_text("eins\n" * 3)
     (home / "latin.de").write_bytes(b"eins\n" * 4 + "fünf\n".encode("latin-1") + b"eins\n" * 195)
     (home / "empty.en").write_bytes(b"")
@@ -241,7 +241,7 @@ TRAIN = {
 
 @pytest.fixture(scope="module")
 def refused(bad: Path, run, tiny) -> dict[str, subprocess.CompletedProcess[bytes]]:
-    """What all the refused commands answered; two at a time, for each spends seconds on starting."""
+    """The results of all refused commands, run two at a time, because each takes seconds to start."""
     nowhere = bad / "nowhere"
     nowhere.mkdir()
 

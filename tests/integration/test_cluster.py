@@ -1,4 +1,4 @@
-"""Jobs of a sweep that a cluster's queue runs: the launcher is found, takes its settings, and trains."""
+"""A sweep through submitit: the launcher is found, accepts its settings, and trains."""
 
 from importlib.util import find_spec
 

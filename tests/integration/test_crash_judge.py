@@ -1,4 +1,4 @@
-"""An independent judge kills a run at file events of every phase; and the comparison with the unbroken run can tell."""
+"""A run killed at file events of every phase ends as the unbroken run; the comparison finds every difference."""
 
 import hashlib
 import json
@@ -42,7 +42,7 @@ def test_killed_in_any_phase_the_run_ends_as_the_unbroken_one(options, phases, t
 
 @pytest.fixture
 def out(tmp_path) -> Path:
-    """What is compared, in small: two attempts, one checkpoint."""
+    """A small run folder for the comparison: two attempts, one checkpoint."""
     run = tmp_path / "out/run"
     saved = run / "checkpoints/step-00000005"
     saved.mkdir(parents=True)
@@ -77,10 +77,10 @@ def rewrite(out: Path, name: str, old: str, new: str) -> None:
         ("train.log", "dev loss", "dev los", "run/train.log line 1"),
     ],
 )
-def test_a_difference_is_told_with_its_file_and_line(out, name, old, new, sentence):
-    whole = crash_judge.told(out)
+def test_a_difference_names_its_file_and_line(out, name, old, new, sentence):
+    whole = crash_judge.contents(out)
     rewrite(out, name, old, new)
-    [found] = crash_judge.differences(whole, crash_judge.told(out))
+    [found] = crash_judge.differences(whole, crash_judge.contents(out))
     assert found.startswith(sentence)
 
 
@@ -96,15 +96,15 @@ def test_a_difference_is_told_with_its_file_and_line(out, name, old, new, senten
     ],
 )
 def test_times_and_attempts_are_no_difference(out, name, old, new):
-    whole = crash_judge.told(out)
+    whole = crash_judge.contents(out)
     rewrite(out, name, old, new)
-    assert crash_judge.differences(whole, crash_judge.told(out)) == []
+    assert crash_judge.differences(whole, crash_judge.contents(out)) == []
 
 
-def test_files_that_are_missing_or_too_many_are_told(out):
-    whole = crash_judge.told(out)
+def test_missing_and_extra_files_are_reported(out):
+    whole = crash_judge.contents(out)
     (out / "run/checkpoints/latest").rename(out / "run/checkpoints/.tmp-latest")
-    assert crash_judge.differences(whole, crash_judge.told(out)) == [
+    assert crash_judge.differences(whole, crash_judge.contents(out)) == [
         "run/checkpoints/.tmp-latest is too many",
         "run/checkpoints/latest is missing",
     ]
@@ -118,7 +118,7 @@ def test_only_a_checkpoint_that_is_as_its_manifest_says_is_whole(out):
     assert crash_judge.newest_whole(out) == 0
 
 
-def test_phases_are_told_by_what_is_written():
+def test_phases_come_from_the_written_files():
     names = [
         ("open", ".lock"), ("os.mkdir", ".tmp-step-00000001-7"), ("os.rename", ".tmp-latest"),
         ("open", ".tmp-step-00000002.txt"), ("os.mkdir", ".tmp-step-00000002-7"), ("os.rename", ".tmp-best"),

@@ -1,4 +1,4 @@
-"""Two processes train what one process trains, to the last bit; and what happens when one of them goes."""
+"""Two processes give the bits of one process; and failures of one of two processes."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ SETTINGS = (
 )
 STEPS = 24
 FILES = ("model", "ema", "optimizer")
-# `mt` whose last process gets a SIGTERM within one update: the run stops when that update is done.
+# `mt` whose last process gets a SIGTERM within one update: the run stops after that update.
 STOPPING = """
 import os, signal, sys
 from mt.cli.main import main
@@ -75,13 +75,13 @@ def alone(folder, command, run):
 
 
 def without_keys_bias(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    """The softmax does not see what is added to all keys alike: that bias has no gradient but rounding error, out of
-    which Adam makes steps of full size."""
+    """The softmax ignores a vector added to all keys: the gradient of that bias is rounding error, from which Adam
+    makes steps of full size."""
     return tensor.chunk(2)[1] if name.endswith("key_value.bias") else tensor
 
 
 def numbers_of(run_folder: Path) -> list[tuple]:
-    """What must be equal, in the order of the file: all that is no measurement of time."""
+    """The lines that must be equal, in the order of the file, without measured times."""
     lines = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().split("\n")[:-1]]
     keys = {"train": ("epoch", "loss", "nll", "lr", "grad_norm", "packing"), "dev": ("loss", "bleu", "chrf")}
     return [(line["kind"], line["step"], *(line[key] for key in keys[line["kind"]])) for line in lines]
@@ -113,7 +113,7 @@ def workers(process) -> list[int]:
 
 
 def test_two_processes_give_what_one_gives(folder, command, together, alone):
-    # A save after every update, where both agree.
+    # A save after every update, at which both processes agree.
     process = together(folder, *command("two"), "train.save_minutes=1e-6", "data.workers=1")
     said = process.end(), process.stdout.read_text(), process.stderr.read_text()
     assert said[0] == 0, said[2]
@@ -191,7 +191,7 @@ def test_a_signal_to_one_process_stops_all_and_the_run_goes_on(folder, command, 
     assert (numbers_of(folder / "runs/stopped"), weights_of(folder / "runs/stopped")) == alone
 
 
-def test_a_failure_of_one_process_is_told_by_all(folder, command, together):
+def test_a_failure_of_one_process_is_reported_by_all(folder, command, together):
     (folder / "long.en").write_text("one\ntwo\n")
     (folder / "short.de").write_text("eins\n")
     process = together(folder, *command("failed"), "data.dev=[long.en,short.de]")

@@ -1,7 +1,7 @@
-"""The seam for other sources: a model that reads frames trains, goes on, is saved, loaded and decodes like one of text.
+"""Another kind of source: a model of frames trains, resumes, is saved, loaded and decodes like a model of text.
 
-Frames follow a rule: every number word of the target is two frames, an angle that tells the number, and how long ago
-the word began. The same stream, trainer, checkpoints, folders and search serve them; only the encoder is another.
+Frames follow a rule: every number word of the target is two frames, each with an angle for the number and the time
+since the word began. Stream, trainer, checkpoints, folders and search are the same; only the encoder differs.
 """
 
 import math
@@ -36,7 +36,7 @@ def frames_of(text: str) -> torch.Tensor:
 
 
 class Frames:
-    """Source items of a corpus, as `mt.data.batching` asks for them."""
+    """Source items of a corpus, with the interface that `mt.data.batching` uses."""
 
     def __init__(self, items: list[torch.Tensor]) -> None:
         sizes = np.array([len(item) for item in items], np.int64)
@@ -50,7 +50,7 @@ class Frames:
 
 
 class FrameCorpus(TokenizedCorpus):
-    """Pairs whose source is frames, made of the target."""
+    """Pairs whose source is frames made from the target."""
 
     source = property(lambda self: self.frames)  # pyright: ignore[reportAssignmentType]
 
@@ -65,7 +65,7 @@ def new_model():
 
 
 class Killed(BaseException):
-    """What nothing in the trainer catches, so that nothing is saved."""
+    """An exception that the trainer does not catch, so that nothing is saved."""
 
 
 class KilledAt:

@@ -1,4 +1,4 @@
-"""A disk that is full, or takes no more, in the middle of a run: the last checkpoint is good and training goes on."""
+"""A disk that becomes full or read-only during a run: the last checkpoint stays valid and training continues."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ from mt.errors import CheckpointError
 
 @pytest.fixture
 def small_files():
-    """A function that sets how large a file may become, as a quota does; None: as before."""
+    """A function that limits the size of files, as a quota does; None: no limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     yield lambda most: resource.setrlimit(resource.RLIMIT_FSIZE, (soft if most is None else most, hard))
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -45,7 +45,7 @@ def test_files_that_may_not_grow_cost_two_checkpoints_and_one_warning(tmp_path, 
 
 @pytest.fixture
 def disk(tmp_path):
-    """A disk of its own: its folder, and a function that makes it "full", "read-only" or, with None, as it was."""
+    """A separate disk: its folder, and a function that makes it "full", "read-only" or, with None, normal."""
     folder = tmp_path / "disk"
     folder.mkdir()
     try:

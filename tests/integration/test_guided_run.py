@@ -1,4 +1,4 @@
-"""A run that teaches a head links: the head follows them, `mt align` reads it, and a stopped run goes on to the bit."""
+"""A run with guided alignment: the head follows the links, `mt align` uses it, and a stopped run resumes exactly."""
 
 import os
 import random
@@ -39,7 +39,7 @@ SIZES = {"train": 5000, "dev": 100}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Sequences to copy or to turn, some of which are there twice, and the links that either needs."""
+    """Sequences to copy or to reverse, some of them twice, with their word links."""
     folder, draw = tmp_path_factory.mktemp("guided"), random.Random(1)
     for name, count in SIZES.items():
         lines: dict[str, list[str]] = {"in": [], "out": [], "links": []}
@@ -76,7 +76,7 @@ def test_the_taught_head_follows_the_links_and_aligns_at_once(folder, run):
     assert "agreement" not in aligned.stderr.decode() and "regularity" not in aligned.stderr.decode()
     found = re.match(r"AER ([\d.]+) ", aligned.stdout.decode())
     assert found and float(found[1]) < 4
-    (folder / "runs/taught/model/alignment.json").unlink()  # which takes the choice back
+    (folder / "runs/taught/model/alignment.json").unlink()  # removes the choice of the head
     assert run(folder, "translate", "runs/taught", "-i", "dev.in").returncode == 0
 
 
@@ -96,7 +96,7 @@ def test_a_wrong_file_of_links_is_one_sentence(folder, run):
 
 @pytest.fixture(scope="module")
 def short(folder, tiny, numbers):
-    """`short(name, ...)`: the command of a few updates on number words, whose order is turned in the links."""
+    """`short(name, ...)`: the command of a few updates on number words, with links in reverse order."""
     numbers(folder, "numbers", 160, seed=1)
     numbers(folder, "few", 12, seed=2)
     counts = [len(line.split()) for line in (folder / "numbers.en").read_text().split("\n")[:-1]]
@@ -133,13 +133,13 @@ def test_two_processes_teach_what_one_does_and_a_sharded_model_nearly_so(folder,
         assert mine == pytest.approx(other, rel=2e-2)
 
 
-# ---------------------------------------------------------------- stopped and gone on
+# ---------------------------------------------------------------- stopped and resumed
 
 STEPS = 24
 
 
 def make(folder: Path, *, workers: int = 0) -> Trainer:
-    """Dropout, subword sampling, a running mean, three batches an update; words in reverse are the links."""
+    """Dropout, subword sampling, an EMA, three batches an update; links in reverse order."""
     pairs, tokenizer = number_pairs(30), Tokenizer.from_files(number_tokenizer().files(), sampling=0.3)
     texts = folder.parent / "numbers.tsv", folder.parent / "numbers.links"
     counts = [len(pair.src.split()) for pair in pairs]
@@ -171,7 +171,7 @@ def make(folder: Path, *, workers: int = 0) -> Trainer:
 
 
 def run_to(folder: Path, *stops: int, workers: int = 0):
-    """A run that is stopped after these updates, and gone on with."""
+    """A run that is stopped after these updates, and resumed."""
     for stop in (*stops, None):
         torch.manual_seed(0)
         trainer = make(folder, workers=workers)

@@ -1,4 +1,4 @@
-"""Killed five times at random moments, a run ends as if nobody had touched it; and the comparison can tell."""
+"""A run killed five times at random moments ends as the unbroken run; the comparison finds every difference."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ STEPS = 56
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory) -> tuple[Path, str]:
-    """Its working folder, and what the script said."""
+    """The working folder of the script, and its output."""
     folder = tmp_path_factory.mktemp("killed")
     script = [sys.executable, str(ROOT / "scripts/kill_anywhere.py"), "--fork", "--keep", str(folder)]
     done = subprocess.run([*script, "--kills", "5", "--steps", str(STEPS)], capture_output=True, text=True, timeout=900)
@@ -27,7 +27,7 @@ def killed(tmp_path_factory) -> tuple[Path, str]:
 
 def test_killed_at_five_moments_it_ends_the_same(killed):
     folder, said = killed
-    assert "every loss, rate and score, and every weight, as in the unbroken run" in said
+    assert "every loss, learning rate, score and weight equals that of the unbroken run" in said
     attempts = json.loads((folder / "runs/killed/manifest.json").read_text())["attempts"]
     assert len(attempts) >= 3
     told = kill_anywhere.numbers_of(folder / "runs/killed")

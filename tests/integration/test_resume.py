@@ -1,4 +1,4 @@
-"""A run that is killed, stopped or asked again gives, to the last bit, what an unbroken run gives."""
+"""A run that is killed, stopped or started again gives the bits of an unbroken run."""
 
 import hashlib
 import json
@@ -42,7 +42,7 @@ def unbroken(folder, command, run):
 
 
 def numbers_of(run_folder: Path) -> list[tuple]:
-    """What must be equal, in the order of the file: all that is no measurement of time."""
+    """The lines that must be equal, in the order of the file, without measured times."""
     lines = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().split("\n")[:-1]]
     keys = {"train": ("epoch", "loss", "nll", "lr", "grad_norm", "packing"), "dev": ("loss", "bleu", "chrf")}
     return [(line["kind"], line["step"], *(line[key] for key in keys[line["kind"]])) for line in lines]
@@ -80,7 +80,7 @@ def test_killed_at_random_moments_it_ends_the_same(seed, folder, command, start,
     killed = 0
     for round_number in range(4):
         process = start(folder, *command(name))
-        # Mid-save in one round, else after so many lines; a resumed run first drops those after its checkpoint.
+        # Within a save in one round, else after some lines; a resumed run first drops the lines after its checkpoint.
         lines = draw.randint(10, 30) + 20 * round_number
         moments = [lambda lines=lines: lines_in(metrics) >= lines, lambda: any(checkpoints.glob(".tmp-step-*"))]
         if process.wait_for(moments[round_number == 1]):

@@ -1,4 +1,4 @@
-"""Stopped at the awkward places of a run and gone on, it is bit for bit the run that was not."""
+"""A run stopped at critical points and resumed is bit for bit the unbroken run."""
 
 import multiprocessing
 import signal
@@ -33,7 +33,7 @@ class Scripted:
 
 
 class Killed(BaseException):
-    """What nothing in the trainer catches, so that nothing is saved."""
+    """An exception that the trainer does not catch, so that nothing is saved."""
 
 
 class Silent:
@@ -42,7 +42,7 @@ class Silent:
 
 
 def make(folder, *, accumulate: int, workers: int = 0, save_minutes: float | None = None) -> Trainer:
-    """A run with dropout, subword sampling, a running mean, several batches an update, several epochs."""
+    """A run with dropout, subword sampling, an EMA, several batches an update, several epochs."""
     files = number_tokenizer().files()
     corpus = TokenizedCorpus(number_pairs(30), Tokenizer.from_files(files, sampling=0.3))
     model = tiny_model(dropout=0.1)
@@ -114,7 +114,7 @@ PLACES = (
 
 
 def stopped_and_gone_on(folder, stop: int, *, accumulate: int, workers: tuple[int, int] = (0, 0), killed: bool = False):
-    """What is left of a run that is stopped after so many updates; with so many workers before and after.
+    """The result of a run that is stopped after some updates, with numbers of workers before and after.
 
     One that is killed saves its state after every update, by the clock.
     """
@@ -125,7 +125,7 @@ def stopped_and_gone_on(folder, stop: int, *, accumulate: int, workers: tuple[in
         with pytest.raises(Killed) if killed else pytest.raises(StoppedError, match=f"at step {stop}, saved"):
             fit(first, folder)
         first.stream.close()
-        torch.rand(99)  # random numbers move on in between
+        torch.rand(99)  # random numbers advance in between
         saved = second.checkpoints.latest()
         assert saved is not None
         second.resume(saved)
@@ -134,13 +134,13 @@ def stopped_and_gone_on(folder, stop: int, *, accumulate: int, workers: tuple[in
     finally:
         first.stream.close()
         second.stream.close()
-    assert [set(numbers) for numbers in seen] == [{number} for number in workers]  # it was they who made the pools
+    assert [set(numbers) for numbers in seen] == [{number} for number in workers]  # the workers made the pools
     return everything(second, folder)
 
 
 def watch(trainer: Trainer, stop: int | None = None, *, killed: bool = False) -> list[int]:
-    """How many workers there are at each update that comes; update `stop` is the last: there is a SIGTERM within it, or
-    the next one is not survived."""
+    """The number of workers at each coming update. Update `stop` is the last: it gets a SIGTERM, or the next one raises
+    `Killed`."""
     real, seen = trainer.updater, []
 
     def update(*args, **more):
@@ -176,7 +176,7 @@ def test_killed_after_a_save_by_the_clock_it_goes_on_the_same(unbroken, where, t
     assert_same(stopped_and_gone_on(tmp_path, place(where, epochs), accumulate=accumulate, killed=True), whole)
 
 
-# A worker takes seconds to start; one case is in the suite that everyone runs, with pools made ahead and not used.
+# A worker takes seconds to start, so only one case is in the default suite, with pools made ahead and not used.
 CHANGES = [
     pytest.param(where, change, id=f"{where}, {change[0]} to {change[1]}",
                  marks=[] if (where, change) == ("middle of an epoch", (2, 0)) else pytest.mark.slow)
@@ -193,7 +193,7 @@ def test_the_number_of_workers_may_change_across_the_stop(unbroken, where, worke
 
 
 class Spy:
-    """An updater whose call is watched."""
+    """An updater with a hook around its call."""
 
     def __init__(self, inner, call) -> None:
         self._inner, self._call = inner, call

@@ -1,4 +1,4 @@
-"""Every way to translate but plain search, as commands on toy models of both directions."""
+"""Every way to translate except plain search, as commands on toy models of both directions."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def home(tmp_path_factory, numbers, run, tiny) -> Path:
 
 @pytest.fixture
 def lines(home: Path, run):
-    """`lines("translate", ..., stdin=b"...")`: what a command that succeeds prints."""
+    """`lines("translate", ..., stdin=b"...")`: the output lines of a command that succeeds."""
 
     def call(*argv: str, stdin: bytes = b"", fresh: bool = False) -> list[str]:
         done = run(home, *argv, stdin=stdin, fresh=fresh)
@@ -41,7 +41,7 @@ def test_scores_are_those_that_search_gave(home: Path, lines):
     files = ["--source", "dev.en", "--target", "out.de"]
     told = [json.loads(row) for row in lines("score", "runs/forth", *files, "--per-token", fresh=True)]
     alike = [(t, score) for t, score in zip(best, told, strict=True) if t["pieces"] == score["pieces"]]
-    assert len(alike) >= 6  # the others were written in pieces that the tokenizer would not choose
+    assert len(alike) >= 6  # the others have a segmentation that the tokenizer would not choose
     for t, score in alike:
         if t["finished"]:
             assert score["log_prob"] == pytest.approx(t["log_prob"], abs=1e-4)

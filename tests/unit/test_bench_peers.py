@@ -153,7 +153,7 @@ def test_the_rate_is_of_what_came_after_the_warm_up():
     assert (found.tokens_per_update, found.start_s) == (400, 10)
     assert (found.loss, found.nll) == (4.5, 3.5)  # 1000 tokens at one loss, 3000 at the other
     assert summarise([*log[:2], Stamped(14, Logged(15, 10, 1.0))], peak_gib=1, seconds=20).nll is None
-    with pytest.raises(PeerError, match="only 1 lines of the log tell of 10 updates or more"):
+    with pytest.raises(PeerError, match="only 1 lines of the log report 10 updates or more"):
         summarise(log[:2], peak_gib=1, seconds=20)
 
 
@@ -213,8 +213,8 @@ def test_a_run_is_followed_to_its_end(job):
     ("code", "message"),
     [
         ("raise SystemExit('no such option')", "ended with 1: no such option"),
-        (LINES[: LINES.index("print", 9)], "the log tells of 5 updates, not 20"),
-        ("", "the log tells of 0 updates, not 20"),
+        (LINES[: LINES.index("print", 9)], "the log reports 5 updates, not 20"),
+        ("", "the log reports 0 updates, not 20"),
     ],
 )
 def test_a_toolkit_that_fails_is_told_in_one_line(job, code, message):
