@@ -140,7 +140,8 @@ def test_other_training_text_under_the_same_name_is_refused(folder, command, sta
 
 
 def test_more_steps_go_on_from_the_end(folder, command, run, unbroken):
-    name = "unbroken"
+    name = "longer"
+    shutil.copytree(folder / "runs/unbroken", folder / f"runs/{name}")
     longer = run(folder, *command(name), "train.steps=112")
     assert longer.returncode == 0, longer.stderr.decode()
     assert f"going on from step {STEPS}" in longer.stderr.decode()

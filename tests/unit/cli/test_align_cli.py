@@ -43,7 +43,7 @@ def align(folders, text, *more, model="forward"):
 
 
 def test_a_line_for_each_pair_and_the_choice_is_kept(folders, text, capsys):
-    assert align(folders, text) == 0
+    assert align(folders, text, "--choose-again") == 0
     lines = capsys.readouterr().out.split("\n")
     assert len(lines) == len(PAIRS) + 2
     assert lines[-2] == ""

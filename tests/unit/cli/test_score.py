@@ -8,6 +8,7 @@ from toy import number_tokenizer
 
 from mt.cli import score as module
 from mt.cli.score import parse, run
+from mt.compute.matmul import has_int8
 from mt.config import DecodeConfig, Precision
 from mt.decode.rerank.scorer import PairScore, Scorer
 from mt.decode.search.transformer_stepper import CachedStepper
@@ -56,6 +57,7 @@ def test_sums_and_means_in_columns(score):
     ]  # fmt: skip
 
 
+@pytest.mark.skipif(not has_int8(), reason="no int8 matrix products here")
 def test_pairs_are_scored_in_int8_too(small_model):
     assert parse(["model", "--pairs", "a.tsv", "--precision", "int8"]).precision == "int8"
     pieces = number_tokenizer()

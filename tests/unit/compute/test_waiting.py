@@ -30,6 +30,13 @@ class Team:
         self.dismissed = True
 
 
+@pytest.fixture(autouse=True)
+def nothing_chosen(monkeypatch):
+    """Whoever runs the tests may have chosen how threads wait."""
+    for name in CHOSEN_BY_USER:
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def teams(monkeypatch):
     Team.made = []
