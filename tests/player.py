@@ -2,7 +2,7 @@
 
 
 class Player:
-    """Stands in for `mt.compute.cuda_graphs.record`: replays write into the same tensors, as a graph does."""
+    """Stands in for `mt.compute.cuda_graphs.capture`: replays write into the same tensors, as a graph does."""
 
     def __init__(self):
         self.recordings = self.replays = 0

@@ -293,7 +293,7 @@ OTHERS = {
     "given": (3, ["evaluate", "--hypotheses", "short.txt", "--references", "test.de"], "short.txt has 3 lines"),
     "compare": (3, ["evaluate", "runs/toy", "--compare", "tset.de"], "`tset.de` does not exist"),
     "no such run": (1, ["evaluate", "runs/nothing"], "runs/nothing does not exist"),
-    "no test set": (2, ["evaluate", "flipped"], "this model lies in no run folder, so it has no test set"),
+    "no test set": (2, ["evaluate", "flipped"], "this model is not in a run folder, so it has no test set"),
 }
 
 

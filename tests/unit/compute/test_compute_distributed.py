@@ -220,7 +220,7 @@ def test_who_lives_is_waited_for_however_long_and_who_does_not_is_not(monkeypatc
     if lives:
         assert (group.from_main(list), store.looks) == ("at last", 30)
     else:
-        with pytest.raises(LostError, match=r"^another process of the run failed or hung; see what it said\.$"):
+        with pytest.raises(LostError, match=r"^another process of the run failed or hung; see its messages\.$"):
             group.from_main(list)
         assert 2 < store.looks < 6
 

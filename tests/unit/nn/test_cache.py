@@ -4,7 +4,7 @@ import random
 
 import torch
 
-from mt.nn.cache import PLACES, DecoderState, MemoryKeys, PastKeys, as_bias, fill, move
+from mt.nn.cache import PLACES, DecoderState, MemoryKeys, PastKeys, fill, move
 
 G, K = 2, 3
 
@@ -168,8 +168,3 @@ def test_memory_is_filled_to_its_end_even_from_itself():
     fill(large, small, -1.0)
     assert large.tolist() == [[0, 1, 2, -1], [3, 4, 5, -1], [-1, -1, -1, -1]]
     assert memory[12:].tolist() == [7] * 12
-
-
-def test_hidden_keys_have_no_weight():
-    bias = as_bias(torch.tensor([[[False, True]]]), torch.float32)
-    assert (torch.tensor([[[5.0, 9.0]]]) + bias).softmax(-1).tolist() == [[[1.0, 0.0]]]

@@ -116,7 +116,7 @@ def test_only_what_was_asked_for_is_kept_over_several_passes(small_model):
 def test_forced_pairs_come_in_order_however_they_are_batched(small_model, monkeypatch):
     model = small_model().train()
     together = list(force(model, SOURCES, TARGETS, bos=1, eos=2))
-    monkeypatch.setattr(module, "ROWS", 1)
+    monkeypatch.setattr(module, "MAX_ROWS", 1)
     alone = list(force(model, SOURCES, TARGETS, bos=1, eos=2))
     assert model.training
     for a, b, source, target in zip(together, alone, SOURCES, TARGETS, strict=True):

@@ -25,9 +25,9 @@ def by_torch(hidden, weight, targets, smoothing):
 
 @pytest.fixture(params=[1, 2 * V, 7 * V + 3, T * V, 1 << 22], ids=lambda n: f"chunk{n}")
 def chunk(request, monkeypatch):
-    monkeypatch.setattr(mt.nn.losses, "LEAST_ROWS", 1)
-    monkeypatch.setitem(mt.nn.losses.CHUNK_ELEMENTS, "cpu", request.param)
-    monkeypatch.setitem(mt.nn.losses.SLICE_ELEMENTS, "cpu", request.param // 3)
+    monkeypatch.setattr(mt.nn.losses, "MIN_ROWS", 1)
+    monkeypatch.setattr(mt.nn.losses, "CPU_CHUNK", request.param)
+    monkeypatch.setattr(mt.nn.losses, "CPU_SLICE", request.param // 3)
 
 
 @pytest.mark.usefixtures("chunk")
@@ -112,9 +112,9 @@ class Sizes(TorchDispatchMode):
 @pytest.mark.parametrize("smoothing", SMOOTHINGS)
 def test_all_logits_are_never_held(monkeypatch, smoothing):
     rows, vocabulary = 64, 50
-    for sizes in (mt.nn.losses.CHUNK_ELEMENTS, mt.nn.losses.SLICE_ELEMENTS):
-        monkeypatch.setitem(sizes, "cpu", 4 * vocabulary)
-    monkeypatch.setattr(mt.nn.losses, "LEAST_ROWS", 1)
+    for size in ("CPU_CHUNK", "CPU_SLICE"):
+        monkeypatch.setattr(mt.nn.losses, size, 4 * vocabulary)
+    monkeypatch.setattr(mt.nn.losses, "MIN_ROWS", 1)
     hidden, weight = torch.randn(rows, 3, requires_grad=True), torch.randn(vocabulary, 3, requires_grad=True)
     targets = torch.randint(vocabulary, (rows,))
     saved = []

@@ -309,12 +309,12 @@ def test_the_textbooks_model_with_our_weights_says_the_same(small_model, norm, a
     decoded = theirs.decoder(
         y, encoded, tgt_mask=future, tgt_key_padding_mask=~target_rows.filled, memory_key_padding_mask=unread
     )
-    torch.testing.assert_close(memory.rows, encoded.flatten(0, 1)[source.layout.places])
-    torch.testing.assert_close(ours, decoded.flatten(0, 1)[target_rows.places])
+    torch.testing.assert_close(memory.rows, encoded.flatten(0, 1)[source.layout.row_to_grid])
+    torch.testing.assert_close(ours, decoded.flatten(0, 1)[target_rows.row_to_grid])
 
     upstream = torch.randn_like(ours)
     (gradient,) = torch.autograd.grad((ours * upstream).sum(), model.encoder.embedding.weight, retain_graph=True)
     wanted = torch.autograd.grad(
-        (decoded.flatten(0, 1)[target_rows.places] * upstream).sum(), model.encoder.embedding.weight
+        (decoded.flatten(0, 1)[target_rows.row_to_grid] * upstream).sum(), model.encoder.embedding.weight
     )
     torch.testing.assert_close(gradient, wanted[0])

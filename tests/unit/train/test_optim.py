@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mt.config import OptimConfig
-from mt.train.optim import Ema, load_optimizer_tensors, make_optimizer, optimizer_tensors, set_rate, step_if
+from mt.train.optim import Ema, load_optimizer_tensors, make_optimizer, optimizer_tensors, step_if
 
 
 def step(model, optimizer, gradient):
@@ -42,19 +42,6 @@ def test_only_matrices_of_linear_layers_decay(small_model):
     assert len(linear) == 2 * (3 + 2) + 2 * (6 + 2)
     for name, p in model.named_parameters():
         torch.testing.assert_close(p, before[name] * (0.95 if id(p) in linear else 1.0))
-
-
-def test_the_rate_is_set_for_all():
-    model = nn.Linear(1, 1)
-    optimizer = make_optimizer(model, OptimConfig(lr=0.1))
-    set_rate(optimizer, 0.25)
-    step(model, optimizer, 0.0)
-    before = model.bias.item()
-    optimizer = make_optimizer(model, OptimConfig(lr=0.1))
-    set_rate(optimizer, 0.25)
-    step(model, optimizer, 1.0)
-    assert model.bias.item() == pytest.approx(before - 0.25)
-    assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]
 
 
 def test_the_memory_survives_the_way_through_named_tensors(small_model):

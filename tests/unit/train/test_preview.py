@@ -6,7 +6,7 @@ from toy import number_corpus, number_tokenizer, tiny_model
 from mt.config import BatchConfig, TrainConfig
 from mt.data.batching import TokenizedCorpus
 from mt.data.corpus.pair import Origin, Pair
-from mt.train.preview import examples, histogram, memory_estimate, preview, unknown_rate
+from mt.train.preview import examples, histogram, preview, unknown_rate
 
 
 def test_bars_are_as_long_as_their_share_of_the_most():
@@ -40,10 +40,6 @@ def test_unknown_pieces_are_counted_over_both_sides():
     pieces = [piece for sentence in (*corpus.source, *corpus.target) for piece in sentence]
     assert 0 < unknown_rate(corpus, number_tokenizer()) == pieces.count(number_tokenizer().unk) / len(pieces)
     assert unknown_rate(number_corpus(30), number_tokenizer()) == 0
-
-
-def test_weights_gradients_and_two_moments_take_sixteen_bytes():
-    assert memory_estimate(1_000_000) == 16_000_000
 
 
 @pytest.mark.parametrize(

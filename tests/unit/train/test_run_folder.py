@@ -66,8 +66,8 @@ def test_what_makes_a_run_what_it_is_must_stay(begun, section, key, value):
     with pytest.raises(ConfigError) as refused:
         begun.begin(changed, DEFAULTS)
     assert str(refused.value) == (
-        f"`{section}.{key}` was {before} when {begun.path} began, but is {value} now; go on with the old value, or "
-        "give the new run a name of its own: run.name=..."
+        f"`{section}.{key}` was {before} when {begun.path} was started, but is {value} now; use the old value, or "
+        "give the new run its own name: run.name=..."
     )
     assert read_config(begun.config) == old
 
@@ -91,7 +91,7 @@ def test_a_setting_that_an_older_version_did_not_have_was_its_default(tmp_path):
     old, new = settings(), settings()
     del old["optim"]["eps"], old["train"]["average"]
     new["optim"]["eps"] = 1.0
-    with pytest.raises(ConfigError, match=rf"^`optim.eps` was {settings()['optim']['eps']} when .* but is 1.0 now; go"):
+    with pytest.raises(ConfigError, match=rf"^`optim.eps` was {settings()['optim']['eps']} when .* but is 1.0 now; use"):
         check_drift(old, new, DEFAULTS, tmp_path)
     new["optim"]["eps"] = settings()["optim"]["eps"]
     new["train"]["average"] = 2  # may change
@@ -163,7 +163,7 @@ def test_a_manifest_that_does_not_tell_is_named_or_written_anew(begun):
     begun.manifest.write_text('{"data": "abc", "attempts": "many"}')
     with pytest.raises(CheckpointError) as refused:
         begun.check_text(FACTS)
-    assert str(refused.value) == (f"`{begun.manifest}` must tell `data.fingerprint`, but does not: it is damaged.")
+    assert str(refused.value) == (f"`{begun.manifest}` must have `data.fingerprint`, but does not: it is damaged.")
     begun.write_manifest(FACTS, ["mt"])
     assert [attempt["command"] for attempt in json.loads(begun.manifest.read_text())["attempts"]] == [["mt"]]
 
@@ -174,7 +174,7 @@ def test_other_training_text_is_refused(begun):
     begun.check_text(FACTS)
     for what, part in (("text", {"data": {"fingerprint": "x"}}), ("vocabulary", {"tokenizer": {"sha256": "x"}})):
         with pytest.raises(
-            DataError, match=rf"^the training {what} is not the one that .*run began with; put that back"
+            DataError, match=rf"^the training {what} is not the one that .*run was started with; restore it"
         ):
             begun.check_text({**FACTS, **part})
 
@@ -187,8 +187,8 @@ def test_other_links_are_refused(begun):
         with pytest.raises(DataError) as refused:
             begun.check_text(other)
         assert str(refused.value) == (
-            f"the word links (`alignment.links`) are not those that {begun.path} began with; put them back, or give "
-            "the new run a name of its own: run.name=..."
+            f"the word links (`alignment.links`) are not those that {begun.path} was started with; restore them, or "
+            "give the new run its own name: run.name=..."
         )
 
 
@@ -240,12 +240,12 @@ def test_without_a_test_set_files_must_be_named(tmp_path):
 
 
 def test_a_model_of_an_earlier_step_is_not_the_one_to_hand_on(begun):
-    assert not begun.handed_on(40)
+    assert not begun.has_model(40)
     write_folder(begun.model, {"config.json": b"{}"}, meta={"step": 40})
-    assert begun.handed_on(40)
-    assert not begun.handed_on(80)  # the run was made longer, and died before it wrote the new one
+    assert begun.has_model(40)
+    assert not begun.has_model(80)  # the run was made longer, and died before it wrote the new one
     (begun.model / "config.json").write_bytes(b"[]")
-    assert not begun.handed_on(40)
+    assert not begun.has_model(40)
 
 
 def test_settings_that_may_change_are_noted(begun, caplog):
@@ -255,5 +255,5 @@ def test_settings_that_may_change_are_noted(begun, caplog):
     moved = settings()
     moved["train"] |= {"steps": 50, "patience": 3}
     begun.begin(moved, DEFAULTS)
-    noted = "going on with other settings: `train.steps` was 5, is 50; `train.patience` was None, is 3"
+    noted = "going on with changed settings: `train.steps` was 5, is 50; `train.patience` was None, is 3"
     assert noted in caplog.messages

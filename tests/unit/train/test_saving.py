@@ -181,7 +181,7 @@ def test_checkpoints_that_cannot_be_removed_cost_a_warning(make, monkeypatch, ca
     trainer.fit()
     trainer.saver.complete_save(trainer.checkpoints.folder / "step-00000001")
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert warnings == ["`step-1` cannot be removed: Read-only file system. Old checkpoints stay."] * len(warnings)
+    assert warnings == ["`step-1` cannot be removed: Read-only file system. Old checkpoints are kept."] * len(warnings)
     assert len(warnings) == (2 if work == "prune" else 1)
 
 

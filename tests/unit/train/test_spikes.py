@@ -19,10 +19,9 @@ from mt.config import BatchConfig, ScheduleConfig, TrainConfig
 from mt.errors import MtError, StoppedError
 from mt.log import Metrics
 from mt.train import spikes
-from mt.train.bad_batches import MOST as MOST_FILES
-from mt.train.bad_batches import dump_batch, lines_of
+from mt.train.bad_batches import MAX_FILES, dump_batch, lines_of
 from mt.train.optim import Ema
-from mt.train.spikes import LEAST, WINDOW, find_spike, is_spike
+from mt.train.spikes import MIN_LOSSES, WINDOW, find_spike, is_spike
 from mt.train.state import TrainState
 from mt.train.step import Update
 from mt.train.trainer import Outputs, Trainer
@@ -40,11 +39,13 @@ def test_a_spike_is_so_many_deviations_above_the_mean(loss, sigmas, spike):
 
 
 def test_few_losses_tell_nothing_and_flat_ones_have_a_least_deviation():
-    assert not is_spike(FLAT[: LEAST - 1], 1e9, 1.0) and is_spike(FLAT[:LEAST], 1e9, 1.0)
-    assert not is_spike([2.0] * LEAST, 2.1, 6.0) and is_spike([2.0] * LEAST, 2.13, 6.0)  # six hundredths of the mean
+    assert not is_spike(FLAT[: MIN_LOSSES - 1], 1e9, 1.0) and is_spike(FLAT[:MIN_LOSSES], 1e9, 1.0)
+    assert not is_spike([2.0] * MIN_LOSSES, 2.1, 6.0) and is_spike(
+        [2.0] * MIN_LOSSES, 2.13, 6.0
+    )  # six hundredths of the mean
 
 
-@given(st.lists(st.floats(0.1, 10), min_size=LEAST, max_size=200), st.floats(0, 100), st.floats(1, 10))
+@given(st.lists(st.floats(0.1, 10), min_size=MIN_LOSSES, max_size=200), st.floats(0, 100), st.floats(1, 10))
 def test_it_agrees_with_the_definition_and_remembers_only_what_it_accepts(losses, loss, sigmas):
     state = TrainState(losses=losses)
     mean, deviation = statistics.fmean(losses), statistics.pstdev(losses)
@@ -80,7 +81,7 @@ def test_without_sigmas_nothing_is_remembered():
 
 @pytest.fixture
 def make(tmp_path, monkeypatch):
-    monkeypatch.setattr(spikes, "LEAST", 4)
+    monkeypatch.setattr(spikes, "MIN_LOSSES", 4)
 
     def trainer(spiked=(), folder="checkpoints", **limits) -> Trainer:
         """A run whose loss is told to be a million at some steps."""
@@ -98,8 +99,8 @@ def make(tmp_path, monkeypatch):
         made.bad = []
         check = made.check_update
 
-        def check_update(step, update, outputs):
-            check(step, replace(update, loss=1e6) if step.step in spiked else update, outputs)
+        def check_update(step, update):
+            check(step, replace(update, loss=1e6) if step.step in spiked else update)
 
         made.check_update = check_update
         return made
@@ -127,8 +128,8 @@ def test_a_spike_sends_the_run_back_and_past_its_text(make, tmp_path, caplog):
     trainer, places = make(spiked={9}), []
     stop_if_requested = trainer.stop_if_requested  # the last of a step
 
-    def watched(outputs):
-        stop_if_requested(outputs)
+    def watched():
+        stop_if_requested()
         places.append((trainer.state.step, trainer.stream.state_dict()))
         if trainer.state.step == 9:
             saved = trainer.checkpoints.folder / "step-00000006/model.safetensors"
@@ -138,7 +139,7 @@ def test_a_spike_sends_the_run_back_and_past_its_text(make, tmp_path, caplog):
 
     trainer.stop_if_requested = watched
     fit(trainer, tmp_path / "run")
-    assert "step 9: back to the weights of step 6, and on with the next text." in caplog.messages
+    assert "step 9: back to the weights of step 6, going on with the next text." in caplog.messages
     assert (trainer.state.step, trainer.state.went_back) == (20, 1)
     plain = make(folder="plain")
     fit(plain, tmp_path / "plain_run")
@@ -180,8 +181,8 @@ def test_states_saved_by_the_clock_are_not_gone_back_to(make, tmp_path):
         trainer.checkpoints = trainer.saver.checkpoints = Checkpoints(trainer.checkpoints.folder, keep=1)
         stop_if_requested = trainer.stop_if_requested
 
-        def watched(outputs, trainer=trainer, stop_if_requested=stop_if_requested):
-            stop_if_requested(outputs)
+        def watched(*, trainer=trainer, stop_if_requested=stop_if_requested):
+            stop_if_requested()
             if trainer.state.step == 15:
                 found = trainer.checkpoints.latest()
                 assert found is not None and found.step == (15 if trainer is clocked else 12)
@@ -200,7 +201,7 @@ def test_with_nothing_to_go_back_to_it_goes_on(make, tmp_path, caplog):
 
 
 def test_a_loss_that_spikes_for_ever_ends_the_run(make, tmp_path, monkeypatch):
-    monkeypatch.setattr(spikes, "MOST", 2)
+    monkeypatch.setattr(spikes, "MAX_RETURNS", 2)
     trainer = make(spiked=set(range(7, 99)), steps=50)
     with pytest.raises(MtError, match=r"^the loss has spiked more than 2 times \(the last at step 9\); look"):
         fit(trainer, tmp_path / "run")
@@ -263,8 +264,8 @@ def test_a_disk_that_takes_no_dump_costs_a_warning(tmp_path, caplog):
 
 
 def test_a_run_that_goes_wrong_for_hours_does_not_fill_the_disk(tmp_path, caplog):
-    for step in range(MOST_FILES):
+    for step in range(MAX_FILES):
         (tmp_path / f"step-{step:08d}.json").touch()
     dump_batch(tmp_path, 500, "odd", UPDATE, number_pairs(1))
-    assert len(list(tmp_path.iterdir())) == MOST_FILES
+    assert len(list(tmp_path.iterdir())) == MAX_FILES
     assert "step 500: odd; its text: numbers.tsv line 1." in caplog.messages

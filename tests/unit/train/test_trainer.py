@@ -348,7 +348,7 @@ def test_checkpoints_that_cannot_be_removed_stay(make, fit, monkeypatch, caplog)
     trainer = make(steps=4)
     fit(trainer)
     assert trainer.checkpoints.latest().step == 4
-    assert "`x` cannot be removed: it is dear. Old checkpoints stay." in caplog.messages
+    assert "`x` cannot be removed: it is dear. Old checkpoints are kept." in caplog.messages
 
 
 def everything(trainer):
