@@ -35,14 +35,7 @@ class LostError(MtError):
 class Group:
     """The processes of a run. Without arguments, a single process, for which every call returns at once."""
 
-    def __init__(
-        self,
-        *,
-        rank: int = 0,
-        world: int = 1,
-        store: Store | None = None,
-        patience: float = 60.0,
-    ) -> None:
+    def __init__(self, *, rank: int = 0, world: int = 1, store: Store | None = None, patience: float = 60.0) -> None:
         """Args: patience: seconds without a heartbeat after which another process is considered hung."""
         self.rank = rank
         self.world = world

@@ -183,12 +183,7 @@ class MultiHeadAttention(nn.Module):
         return torch.stack([rotate(kv[:, 0], positions), kv[:, 1]], dim=1) if self.rotary else kv
 
     def forward(
-        self,
-        x: Float[Tensor, "T D"],
-        layout: Ragged,
-        *,
-        memory: Memory | None = None,
-        causal: bool = False,
+        self, x: Float[Tensor, "T D"], layout: Ragged, *, memory: Memory | None = None, causal: bool = False
     ) -> Float[Tensor, "T D"]:
         """Queries are made of `x`; keys and values of the memory, or of `x` if there is none."""
         keys_from, keys_layout = (x, layout) if memory is None else (memory.rows, memory.layout)

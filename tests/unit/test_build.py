@@ -88,7 +88,7 @@ def test_sections_that_agree_pass(sections):
 
 
 @pytest.mark.parametrize(("batches", "processes", "enough"), [(1, 4, 4), (3, 2, 4), (9, 8, 16)])
-def test_batches_that_cannot_be_dealt_to_all_processes_are_refused(batches, processes, enough):
+def test_batches_that_cannot_be_distributed_evenly_are_refused(batches, processes, enough):
     some = config(batch=BatchConfig(accumulate=batches))
     check(some)
     with pytest.raises(ConfigError) as refused:
@@ -191,7 +191,7 @@ def test_every_random_number_of_a_run_begins_at_its_seed(files):
     assert states[0] == states[1]
 
 
-def test_links_of_no_weight_are_not_read(files):
+def test_links_without_weight_are_not_read(files):
     settings = own(alignment=AlignmentConfig(links=["not.there"], weight=0))
     prepared = prepare_data(settings)
     assert prepared.links is None
@@ -199,7 +199,7 @@ def test_links_of_no_weight_are_not_read(files):
     assert isinstance(make_objective(settings, prepared, model, Precision.fp32), TranslationLoss)
 
 
-def test_links_without_text_of_ones_own_are_refused_before_anything_is_fetched():
+def test_links_without_own_text_are_refused_before_a_download():
     with pytest.raises(ConfigError, match=r"`alignment.links` goes with text of your own"):
         prepare_data(config(alignment=AlignmentConfig(links=["a.links"])))
 

@@ -51,7 +51,7 @@ def teams(monkeypatch):
         ([BUSY, QUIET, BETWEEN, BUSY], [True, False, False, True]),
     ],
 )
-def test_the_team_is_there_from_a_busy_second_to_a_quiet_one(teams, times, there):
+def test_the_team_exists_from_a_busy_second_to_a_quiet_one(teams, times, there):
     team, seen = None, []
     for time in times:
         team = adjusted(team, time)
@@ -61,7 +61,7 @@ def test_the_team_is_there_from_a_busy_second_to_a_quiet_one(teams, times, there
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's list of threads")
-def test_a_team_is_as_many_threads_more_and_leaves_none(tmp_path):
+def test_a_team_adds_as_many_threads_and_removes_them(tmp_path):
     code = """
 import os, torch
 from mt.compute.waiting import IdleTeam, PARALLEL
@@ -120,7 +120,7 @@ print([thread.name for thread in threading.enumerate()].count(waiting.WATCH))
 def test_a_choice_of_the_user_is_kept(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     monkeypatch.setattr(waiting, "processors", lambda: 2)
-    monkeypatch.setattr(threading, "Thread", None)  # which starts nothing
+    monkeypatch.setattr(threading, "Thread", None)  # no thread can be started
     for name in CHOSEN_BY_USER:
         with monkeypatch.context() as chosen:
             chosen.setenv(name, "77")

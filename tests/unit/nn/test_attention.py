@@ -62,7 +62,7 @@ def test_attend_is_the_formula_in_values_and_gradients(**problem):
 
 
 @problems
-def test_attend_is_torchs_attention_sentence_by_sentence(**problem):
+def test_attend_equals_torchs_attention_of_each_sentence(**problem):
     q, kv, rows = make(**problem)
     ours = with_gradients(lambda q, kv: attend(q, kv, **rows), q, kv)
     torch.testing.assert_close(ours, with_gradients(lambda q, kv: by_torch(q, kv, rows), q, kv))
@@ -153,7 +153,7 @@ def test_grouped_queries_are_full_attention_with_keys_repeated(kv_heads):
     torch.testing.assert_close(few(x, rows, causal=True), full(x, rows, causal=True))
 
 
-def test_a_memory_answers_where_there_is_one():
+def test_keys_come_from_the_memory_if_there_is_one():
     attention = module()
     rows, memory_rows = Ragged.from_lengths([2, 1]), Ragged.from_lengths([1, 4])
     x, memory = torch.randn(3, 16, dtype=torch.float64), torch.randn(5, 16, dtype=torch.float64)

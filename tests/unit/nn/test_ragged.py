@@ -59,7 +59,7 @@ def test_cut_by_hand():
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), max_size=20), st.integers(9, 30), st.randoms())
-def test_cut_keeps_the_order_and_the_budget_and_wastes_no_room(sizes, budget, random):
+def test_cut_keeps_the_order_and_the_budget_and_fills_each_run(sizes, budget, random):
     order = random.sample(range(len(sizes)), len(sizes))
     sides = [a for a, _ in sizes], [b for _, b in sizes]
     runs = cut(order, budget, *sides)

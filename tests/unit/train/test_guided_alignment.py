@@ -115,7 +115,7 @@ def test_it_is_divided_by_all_target_tokens():
 
 
 @pytest.mark.parametrize("cut", [(6, 12), (1, 2, 12), (4, 8, 12)])
-def test_however_an_update_is_cut_it_is_the_same(cut):
+def test_an_update_does_not_depend_on_how_it_is_split(cut):
     corpus = number_corpus(PAIRS)
     whole, first = gradients(guided(), [corpus.batch(range(PAIRS))])
     parts = [corpus.batch(range(a, b)) for a, b in zip((0, *cut), cut, strict=False)]

@@ -34,11 +34,11 @@ FLAT = [1.0, 3.0] * 20  # mean 2, deviation 1
     [(8.0, 6.0, False), (8.001, 6.0, True), (-50.0, 6.0, False), (math.inf, 6.0, True), (1e9, 0.0, False),
      (2.51, 0.5, True), (2.49, 0.5, False)],
 )  # fmt: skip
-def test_a_spike_is_so_many_deviations_above_the_mean(loss, sigmas, spike):
+def test_a_spike_is_sigmas_deviations_above_the_mean(loss, sigmas, spike):
     assert is_spike(FLAT, loss, sigmas) is spike
 
 
-def test_few_losses_tell_nothing_and_flat_ones_have_a_least_deviation():
+def test_few_losses_have_no_spike_and_flat_ones_a_minimal_deviation():
     assert not is_spike(FLAT[: MIN_LOSSES - 1], 1e9, 1.0) and is_spike(FLAT[:MIN_LOSSES], 1e9, 1.0)
     assert not is_spike([2.0] * MIN_LOSSES, 2.1, 6.0) and is_spike(
         [2.0] * MIN_LOSSES, 2.13, 6.0
@@ -84,7 +84,7 @@ def make(tmp_path, monkeypatch):
     monkeypatch.setattr(spikes, "MIN_LOSSES", 4)
 
     def trainer(spiked=(), folder="checkpoints", **limits) -> Trainer:
-        """A run whose loss is told to be a million at some steps."""
+        """A run whose loss is set to a million at some steps."""
         model = tiny_model(dropout=0.1)
         made = Trainer(
             updater=updater_of(model, ema=Ema(model, 0.5)),
@@ -123,7 +123,7 @@ def weights(trainer):
     return {name: p.detach().clone() for name, p in trainer.updater.model.named_parameters()}
 
 
-def test_a_spike_sends_the_run_back_and_past_its_text(make, tmp_path, caplog):
+def test_after_a_spike_the_run_goes_back_and_skips_its_text(make, tmp_path, caplog):
     caplog.set_level("WARNING", "mt")
     trainer, places = make(spiked={9}), []
     stop_if_requested = trainer.stop_if_requested  # the last of a step
@@ -193,14 +193,14 @@ def test_states_saved_by_the_clock_are_not_gone_back_to(make, tmp_path):
     assert all(torch.equal(p, weights(clocked)[name]) for name, p in weights(plain).items())
 
 
-def test_with_nothing_to_go_back_to_it_goes_on(make, tmp_path, caplog):
+def test_without_a_checkpoint_with_a_score_training_goes_on(make, tmp_path, caplog):
     trainer = make(spiked={5}, steps=6)
     fit(trainer, tmp_path / "run")
     assert "there is no checkpoint with a score to go back to; training goes on." in caplog.messages
     assert trainer.state.step == 6 and trainer.state.went_back == 0
 
 
-def test_a_loss_that_spikes_for_ever_ends_the_run(make, tmp_path, monkeypatch):
+def test_too_many_spikes_end_the_run(make, tmp_path, monkeypatch):
     monkeypatch.setattr(spikes, "MAX_RETURNS", 2)
     trainer = make(spiked=set(range(7, 99)), steps=50)
     with pytest.raises(MtError, match=r"^the loss has spiked more than 2 times \(the last at step 9\); look"):
@@ -240,15 +240,15 @@ UPDATE = Update(math.nan, math.nan, math.inf, 5, 5, True)
 def test_a_bad_batch_is_written_with_its_lines(tmp_path, caplog):
     pairs = number_pairs(3)
     dump_batch(tmp_path / "bad", 12, "the gradient is not finite", UPDATE, pairs)
-    told = json.loads((tmp_path / "bad/step-00000012.json").read_text())
-    assert (told["step"], told["reason"], told["loss"], told["grad_norm"]) == (
+    dump = json.loads((tmp_path / "bad/step-00000012.json").read_text())
+    assert (dump["step"], dump["reason"], dump["loss"], dump["grad_norm"]) == (
         12,
         "the gradient is not finite",
         "nan",
         "inf",
     )
-    assert told["pairs"][2] == {"file": "numbers.tsv", "line": 3, "src": pairs[2].src, "tgt": pairs[2].tgt}
-    wanted = f"{told['reason']}; its text is in {tmp_path}/bad/step-00000012.json: numbers.tsv lines 1, 2, 3."
+    assert dump["pairs"][2] == {"file": "numbers.tsv", "line": 3, "src": pairs[2].src, "tgt": pairs[2].tgt}
+    wanted = f"{dump['reason']}; its text is in {tmp_path}/bad/step-00000012.json: numbers.tsv lines 1, 2, 3."
     assert f"step 12: {wanted}" in caplog.messages
 
 
@@ -257,7 +257,7 @@ def test_lines_are_named_by_file_and_not_without_end():
     assert lines_of(number_pairs(50)) == "numbers.tsv lines 1, 2, 3, 4, 5, 6, 7, 8 and 42 more"
 
 
-def test_a_disk_that_takes_no_dump_costs_a_warning(tmp_path, caplog):
+def test_a_dump_that_cannot_be_written_causes_a_warning(tmp_path, caplog):
     (tmp_path / "bad").write_text("in the way")
     dump_batch(tmp_path / "bad", 12, "odd", UPDATE, number_pairs(1))
     assert "bad/step-00000012.json` cannot be written: " in caplog.text

@@ -37,7 +37,7 @@ def test_a_score_that_is_not_finite_is_never_the_best(odd):
     assert state.record(1.0) and not state.record(odd) and state.best_score == 1.0
 
 
-def test_it_comes_back_from_json():
+def test_it_is_restored_from_json():
     state = TrainState(step=7, seconds=0.1 + 0.2, best_score=-1 / 3, finished="because")
     assert TrainState.from_dict(json.loads(json.dumps(state.to_dict()))) == state
 

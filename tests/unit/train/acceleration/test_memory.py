@@ -38,14 +38,14 @@ def device_with(rows, seen):
 
 
 @given(st.lists(st.integers(2, 9), min_size=1, max_size=12), st.integers(18, 80))
-def test_every_sentence_is_done_once_in_parts_that_fit(lengths, rows):
+def test_every_sentence_is_computed_once_in_parts_that_fit(lengths, rows):
     seen = []
     sums = BatchSplitter().run(batch_of(*lengths), device_with(rows, seen))
     assert [i for part in seen for i in part] == list(range(len(lengths)))
     assert sums.tolist() == [sum(lengths), sum(lengths)]
 
 
-def test_what_did_not_fit_once_is_not_tried_again(caplog):
+def test_a_size_that_did_not_fit_is_not_tried_again(caplog):
     splitter, tried = BatchSplitter(), []
     work = device_with(20, [])
 
@@ -63,7 +63,7 @@ def test_what_did_not_fit_once_is_not_tried_again(caplog):
     )
 
 
-def test_one_pair_that_does_not_fit_ends_the_run():
+def test_a_single_pair_that_does_not_fit_ends_the_run():
     with pytest.raises(MtError, match="the memory is too small for one pair of 50 source and 50 target tokens; lower"):
         BatchSplitter().run(batch_of(50), device_with(20, []))
 
@@ -135,7 +135,7 @@ def test_on_a_cpu_auto_is_a_number_that_the_longest_sentence_fits():
     assert [find_budget(lambda batch: None, None, section, weight) for section in sections] == [4096, 9000]
 
 
-def test_a_sharded_model_is_not_tried_out_until_the_memory_is_full():
+def test_a_sharded_model_refuses_an_automatic_budget():
     weight = [torch.nn.Parameter(torch.ones(1, device="meta"))]
     with pytest.raises(ConfigError) as refused:
         find_budget(lambda batch: None, None, BatchConfig(tokens="auto"), weight, sharded=True)

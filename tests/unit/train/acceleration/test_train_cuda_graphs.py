@@ -37,7 +37,7 @@ def weights(updater):
 
 
 @pytest.mark.parametrize("options", [{}, {"positions": "rotary"}, {"norm": "post"}, {"tying": "none"}], ids=str)
-def test_loss_and_gradient_are_those_of_the_batch_as_it_came(corpus, small_model, options):
+def test_loss_and_gradient_equal_those_of_the_unpadded_batch(corpus, small_model, options):
     size = corpus.tokenizer.tgt_size
     model = small_model(src_size=size, tgt_size=size, dropout=0.0, **options).train()
     buffers = Buffers.of(SHAPE, torch.device("cpu"))
@@ -134,7 +134,7 @@ def test_graphed_gradients_equal_eager_ones(corpus, precision, caplog):
 
 
 @pytest.mark.gpu
-def test_replays_draw_by_the_seed_and_wait_for_nothing(corpus):
+def test_replays_follow_the_seed_and_do_not_wait(corpus):
     updater = graphed(tiny_model(dropout=0.3).cuda(), Precision.bf16)
     batch = corpus.batch(range(8)).to(updater.device)
 
