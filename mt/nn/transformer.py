@@ -29,20 +29,6 @@ from mt.nn.positions import sinusoidal_table
 from mt.nn.ragged import Ragged
 from mt.nn.source import Memory, Source, SourceEncoder
 
-# Prefixes of parameter names in the modules and in files, in the order of the files.
-FILE_NAMES = (
-    ("decoder.embedding.weight", "tgt_weight"),
-    ("encoder.embedding.weight", "src_weight"),
-    ("decoder.out_weight", "out_weight"),
-    ("encoder.embedding.", "src_embedding."),
-    ("decoder.embedding.", "tgt_embedding."),
-    ("encoder.layers.", "encoder."),
-    ("decoder.layers.", "decoder."),
-    ("encoder.norm.", "encoder_norm."),
-    ("decoder.norm.", "decoder_norm."),
-    ("", ""),
-)
-
 
 class RMSNorm(nn.RMSNorm):
     """torch's layer with the weight in the precision of the rows, which its fast kernel needs."""
@@ -107,6 +93,8 @@ class Layer(nn.Module):
 
 
 class EncoderLayer(Layer):
+    """Self-attention, then feed-forward."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.self_attention = make_attention(config, rotary=True)
@@ -120,6 +108,8 @@ class EncoderLayer(Layer):
 
 
 class DecoderLayer(Layer):
+    """Causal self-attention, cross-attention to the memory, then feed-forward."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.self_attention = make_attention(config, rotary=True)
@@ -178,6 +168,7 @@ class InputLayer(nn.Module):
             self.register_buffer("table", torch.empty(config.max_length, config.dim), persistent=False)
 
     def add_positions(self, x: Float[Tensor, "N D"], positions: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
+        """Word dropout, then positions, then dropout."""
         x = drop_rows(x, self.word_dropout, self.training)
         table = self.table if self.learned is None else self.learned
         if table is not None:
@@ -243,6 +234,21 @@ class Decoder(nn.Module):
         for index, layer in enumerate(self.layers):
             x = layer.step(x, index, state=state, positions=positions)
         return self.norm(x)
+
+
+# Prefixes of parameter names in the modules and in files, in the order of the files.
+FILE_NAMES = (
+    ("decoder.embedding.weight", "tgt_weight"),
+    ("encoder.embedding.weight", "src_weight"),
+    ("decoder.out_weight", "out_weight"),
+    ("encoder.embedding.", "src_embedding."),
+    ("decoder.embedding.", "tgt_embedding."),
+    ("encoder.layers.", "encoder."),
+    ("decoder.layers.", "decoder."),
+    ("encoder.norm.", "encoder_norm."),
+    ("decoder.norm.", "decoder_norm."),
+    ("", ""),
+)
 
 
 class Transformer(nn.Module):

@@ -73,7 +73,7 @@ class Run:
                 folder.check_text(self.facts)
                 self.trainer.saver.complete_save(last.path)
                 return str(last.path), last.step, last.score
-            if any(folder.checkpoints.glob("step-*")):
+            if folder.has_checkpoints:
                 raise CheckpointError(
                     f"no checkpoint in {folder.checkpoints} can be read; repair them, or move them away to start again."
                 )

@@ -46,7 +46,7 @@ class RunFolder:
         Args: defaults: for settings that did not exist when the run was started.
         Raises: ConfigError: when a setting differs that must not change within a run.
         """
-        if self.config.exists() and any(self.checkpoints.glob("step-*")):
+        if self.config.exists() and self.has_checkpoints:
             check_drift(read_config(self.config), config, defaults, self.path)
         write_text(self.config, yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
 
@@ -72,9 +72,7 @@ class RunFolder:
 
     def batch_tokens(self) -> int | None:
         """The budget that was found for `batch.tokens=auto`; None for a run without checkpoints."""
-        if not self.manifest.exists() or not any(self.checkpoints.glob("step-*")):
-            return None
-        return read_json(self.manifest).get("batch_tokens")
+        return read_json(self.manifest).get("batch_tokens") if self.manifest.exists() and self.has_checkpoints else None
 
     def has_model(self, step: int) -> bool:
         """Whether `model/` is complete and of this step."""
@@ -112,9 +110,9 @@ class RunFolder:
         return f"  echo {shlex.quote(sentence)} | mt translate {path}\n  mt evaluate {path}{files}"
 
     @property
-    def trained(self) -> bool:
-        """Whether a run has begun to train here."""
-        return self.manifest.exists() or any(self.checkpoints.glob("step-*"))
+    def has_checkpoints(self) -> bool:
+        """Whether there are checkpoints, complete or damaged."""
+        return any(self.checkpoints.glob("step-*"))
 
 
 @contextmanager
@@ -139,7 +137,7 @@ def folder_of_run(
             clean_up(folder.path)
             yield
         except MtError:  # the report of an internal error needs the log and the settings
-            if made and not folder.trained:
+            if made and not (folder.manifest.exists() or folder.has_checkpoints):
                 setup()
                 remove_new(folder, made)
             raise
@@ -156,11 +154,7 @@ def remove_new(folder: RunFolder, made: list[Path]) -> None:
 
 def plain(values: Any) -> Any:
     """`values` with enum members replaced by their values, in nested dicts and lists."""
-    if isinstance(values, dict):
-        return {key: plain(value) for key, value in values.items()}
-    if isinstance(values, list):
-        return [plain(value) for value in values]
-    return str(values) if isinstance(values, str) else values
+    return json.loads(json.dumps(values))
 
 
 def read_config(path: Path) -> dict[str, Any]:

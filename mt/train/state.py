@@ -39,10 +39,9 @@ class TrainState:
         """Whether a score would be a new best. One that is not finite never is."""
         return math.isfinite(score) and (self.best_score is None or score > self.best_score)
 
-    def record(self, score: float) -> bool:
-        """Count a validation's score; returns whether it is a new best."""
+    def record(self, score: float) -> None:
+        """Count a validation, and keep its score if it is a new best."""
         if self.is_best(score):
             self.best_score, self.best_step, self.stale = score, self.step, 0
-            return True
-        self.stale += 1
-        return False
+        else:
+            self.stale += 1
