@@ -235,11 +235,7 @@ TRAIN = {
     "enum": (2, [FILES[0], "model.norm=bathc"], "`model.norm` must be one of pre, post, but is bathc"),
     "number": (2, [FILES[0], "optim.lr=inf"], "`optim.lr` must be a finite number, but is inf"),
     "folder name": (2, [FILES[0], "run.name=../elsewhere"], "`run.name` must be the name of one folder"),
-    "two vocabularies": (
-        2,
-        [FILES[0], "tokenizer.joint=false"],
-        "`model.tying` is all, which needs a joint vocabulary",
-    ),
+    "two vocabularies": (2, [FILES[0], "tokenizer.joint=false"], "`model.tying` is all, which needs a joint voc"),
 }
 
 
