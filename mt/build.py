@@ -1,4 +1,4 @@
-"""Settings to objects: the only room that reads the whole config. The engines run; this room wires them."""
+"""From settings to objects: the only module below the command line that sees the whole config."""
 
 import random
 from copy import deepcopy
@@ -40,7 +40,7 @@ from mt.train.validate import Validator
 
 
 def prepare_data(config: Config) -> PreparedData:
-    """Read, clean and tokenise. Raises: DataError, ConfigError: when the text or the settings do not do."""
+    """Read, clean and tokenise. Raises: DataError, ConfigError: for text or settings that cannot be used."""
     longest = None if config.model.positions is Positions.rotary else config.model.max_length
     return prepare(
         data=config.data, clean=config.clean, tokenizer=config.tokenizer, batch=config.batch, longest=longest,
@@ -49,26 +49,26 @@ def prepare_data(config: Config) -> PreparedData:
 
 
 def check(config: Config, *, processes: int = 1) -> None:
-    """What two sections must agree on, and the processes of the run with them. Raises: ConfigError."""
+    """Check settings of different sections against each other. Args: processes: of the run. Raises: ConfigError."""
     if config.batch.accumulate % processes:
-        enough = -(-config.batch.accumulate // processes) * processes
+        suggested = -(-config.batch.accumulate // processes) * processes
         raise ConfigError(
             f"`batch.accumulate` must be a multiple of the {processes} processes, which share the batches of an "
-            f"update, but is {config.batch.accumulate}; set `batch.accumulate={enough}`."
+            f"update, but is {config.batch.accumulate}; set `batch.accumulate={suggested}`."
         )
     if config.model.tying is Tying.all and not config.tokenizer.joint:
         raise ConfigError(
-            "`model.tying` is all, which needs one vocabulary; set `tokenizer.joint=true`, or `model.tying=decoder`."
+            "`model.tying` is all, which needs a joint vocabulary; set `tokenizer.joint=true` or `model.tying=decoder`."
         )
     if config.model.positions is not Positions.rotary and config.batch.max_length > config.model.max_length:
         raise ConfigError(
-            f"`batch.max_length` is {config.batch.max_length}, but `model.max_length` gives the model "
-            f"{config.model.max_length} positions only; raise the one or lower the other."
+            f"`batch.max_length` must be at most `model.max_length`, which is {config.model.max_length}, but is "
+            f"{config.batch.max_length}; raise `model.max_length` or lower `batch.max_length`."
         )
-    for name, most in (("layer", "decoder_layers"), ("head", "heads")):
-        asked, there = getattr(config.alignment, name) or 1, getattr(config.model, most)
-        if config.alignment.links and asked > there:
-            raise ConfigError(f"`alignment.{name}` is {asked}, but the model has {there} (`model.{most}`), from 1.")
+    for name, limit in (("layer", "decoder_layers"), ("head", "heads")):
+        value, largest = getattr(config.alignment, name) or 1, getattr(config.model, limit)
+        if config.alignment.links and value > largest:
+            raise ConfigError(f"`alignment.{name}` must be from 1 to {largest} (`model.{limit}`), but is {value}.")
     limits = (config.train.steps, config.train.epochs, config.train.minutes)
     if needs_end(config.schedule) and all(limit is None for limit in limits):
         raise ConfigError(
@@ -78,7 +78,7 @@ def check(config: Config, *, processes: int = 1) -> None:
 
 
 def own_device(name: str) -> torch.device:
-    """The device of this process: of several on a machine each has a GPU of its own. Raises: ConfigError."""
+    """The device of this process; each process of a group has its own GPU. Raises: ConfigError."""
     device, (_, world, local_rank, _) = pick_device(name), place_in_group()
     if world == 1 or device.type != "cuda":
         return device
@@ -89,14 +89,14 @@ def own_device(name: str) -> torch.device:
 
 def make_model(config: Config, tokenizer: Tokenizer, device: torch.device) -> Transformer:
     torch.manual_seed(config.train.seed)
-    random.seed(config.train.seed)  # nothing of ours draws from it, but its state is part of every checkpoint
+    random.seed(config.train.seed)  # not used by mt, but its state is in every checkpoint
     return text_model(config.model, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size).to(device)
 
 
 def make_objective(
     config: Config, prepared: PreparedData, model: Transformer, precision: Precision
 ) -> TranslationLoss | GuidedAlignment:
-    """The translation loss; where there are word links, with guided alignment."""
+    """The translation loss, with guided alignment if there are word links."""
     translation = TranslationLoss(model, precision=precision, smoothing=config.loss.label_smoothing)
     if prepared.links is None:
         return translation
@@ -105,14 +105,14 @@ def make_objective(
     guided = GuidedAlignment(
         translation, prepared.train, prepared.links, layer=layer - 1, head=section.head - 1, weight=section.weight
     )
-    logger.info(f"guided alignment: {len(prepared.links.links):,} links teach {guided.heads.describe()}")
+    logger.info(f"guided alignment: {len(prepared.links.links):,} links supervise {guided.heads.describe()}")
     return guided
 
 
 def make_attention_logger(
     config: Config, prepared: PreparedData, *, max_length: int, guided: GuidedAlignment | None
 ) -> AttentionLogger | None:
-    """None: validations log no attention."""
+    """None if no attention is to be logged."""
     if not config.train.attention_pairs:
         return None
     pairs = legible(prepared.dev.pairs, config.train.attention_pairs)
@@ -123,7 +123,7 @@ def make_attention_logger(
 def make_trainer(
     config: Config, prepared: PreparedData, folder: RunFolder, model: Transformer, group: Group | None = None
 ) -> Trainer:
-    """Args: group: the processes of the run; None: this one alone."""
+    """Args: model: with initial weights; group: the processes of the run; None: this one alone."""
     group = group or Group()
     device = next(model.parameters()).device
     precision = pick_precision(config.train.precision, device)
@@ -131,13 +131,13 @@ def make_trainer(
     group.broadcast(model.parameters())
     trained = model
     if config.train.sharding is Sharding.full and group.world > 1:
-        trained = deepcopy(model)  # the first process validates with a whole model, the others need none
+        trained = deepcopy(model)  # the main process validates with the whole model
         shard(trained, group)
         model = model if group.is_main else trained
     objective = make_objective(config, prepared, trained, precision)
     guided = objective if isinstance(objective, GuidedAlignment) else None
     eager = EagerGradients(objective)
-    ema = Ema(trained, config.train.ema) if config.train.ema else None  # before memory is measured: it takes some
+    ema = Ema(trained, config.train.ema) if config.train.ema else None  # before memory is measured
     batch = fit_batch(config.batch, prepared, eager, folder, group)
     updater = Updater(
         accelerate(eager, config.train, batch, prepared.train),
@@ -155,13 +155,12 @@ def make_trainer(
         workers=choose_workers(config.data.workers, device, sampling=sampling, processes=place_in_group()[3]),
         pin=device.type == "cuda",
     )
-    # Validation asks "is it better than before"; greedy search answers as well as a beam, in a fifth of the time.
+    # To compare checkpoints, greedy search is as good as a beam, in a fifth of the time.
     greedy = replace(config.decode, beam=1)
-    dev_longest = int(prepared.dev.source.lengths().max())
-    longest = max(config.model.max_length, dev_longest)  # all of dev is within the model's positions
+    longest = max(config.model.max_length, int(prepared.dev.source.lengths().max()))
     translator = make_translator(
         model, prepared.tokenizer, greedy, precision, max_length=longest,
-        recording=False,  # recorded steps keep memory, which the batches have been fitted without
+        recording=False,  # CUDA graphs keep memory, without which the batch size was measured
     )  # fmt: skip
     return Trainer(
         updater=updater,
@@ -187,7 +186,7 @@ def make_trainer(
 def fit_batch(
     section: BatchConfig, prepared: PreparedData, gradients: EagerGradients, folder: RunFolder, group: Group
 ) -> BatchConfig:
-    """The section with a number for `batch.tokens=auto`: the one that the run began with, or what fits everywhere."""
+    """The section with a number for `batch.tokens=auto`: that of a resumed run, or what fits in all processes."""
     if section.tokens != "auto":
         return section
     objective = gradients.objective
@@ -220,10 +219,9 @@ def describe(config: Config, prepared: PreparedData, precision: Precision) -> De
 
 
 def train(config: Config, command: list[str]) -> float:
-    """Train, or go on with a run, or say that it is finished; returns the best score on dev.
+    """Start or resume a run, as one of the processes that torchrun started. Returns the best score on dev.
 
-    Under torchrun this is one of several processes that do so together; the first one alone speaks and writes.
-    Raises: MtError: for everything that a user can mend; StoppedError: when asked to stop, after saving.
+    Raises: MtError: for everything that a user can repair; StoppedError: on a signal, after saving.
     """
     check(config, processes=place_in_group()[1])
     device = own_device(config.train.device)
@@ -232,9 +230,9 @@ def train(config: Config, command: list[str]) -> float:
         joined(folder.path.name, device=device, minutes=config.train.timeout_minutes) as group,
         folder_of_run(folder, config.to_dict(), Config().to_dict(), group),
     ):
-        with group.main_first():  # the others read what it left in the caches
+        with group.main_first():  # the others read its caches
             prepared = prepare_data(config)
-        # After the text: what reading it took can go back to the system.
+        # After the text was read, so that its memory can return to the system.
         set_up_cpu(config.train.threads, processes=place_in_group()[3])
         trainer = make_trainer(config, prepared, folder, make_model(config, prepared.tokenizer, device), group)
         translator = make_translator(
@@ -246,7 +244,7 @@ def train(config: Config, command: list[str]) -> float:
 
 
 def describe_run(config: Config, prepared: PreparedData, trainer: Trainer) -> dict[str, Any]:
-    """The manifest's facts: what a run is made of."""
+    """Facts for the manifest: data, tokenizer, size, precision and seed."""
     return {
         "name": config.run.name,
         "src": prepared.corpus.src,
@@ -279,7 +277,7 @@ def describe_run(config: Config, prepared: PreparedData, trainer: Trainer) -> di
 
 
 def dry_run(config: Config) -> None:
-    """Show on stdout what training would do; writes nothing but the tokenizer's cache."""
+    """Print what training would do. Writes only the cache of the tokenizer."""
     check(config)
     setup()
     device = pick_device(config.train.device)

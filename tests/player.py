@@ -2,7 +2,7 @@
 
 
 class Player:
-    """Replaces `mt.compute.cuda_graphs.record`: replays write into the same tensors, as a graph does."""
+    """Replaces `mt.compute.cuda_graphs.capture`: replays write into the same tensors, as a graph does."""
 
     def __init__(self):
         self.recordings = self.replays = 0

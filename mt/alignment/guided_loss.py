@@ -84,7 +84,7 @@ def alignment_loss(
     with torch.autocast(q.device.type, enabled=False):
         scores = q_grid @ k_grid.transpose(1, 2) / math.sqrt(q.shape[1])
     logs = scores.masked_fill(hidden_keys(queries, keys, causal=False), float("-inf")).log_softmax(-1)
-    flat = logs.flatten(0, 1)[queries.places]  # (B, Tm, Sm) -> (T, Sm)
+    flat = logs.flatten(0, 1)[queries.row_to_grid]  # (B, Tm, Sm) -> (T, Sm)
     return -(flat[target.rows, target.columns] * target.shares).sum()
 
 

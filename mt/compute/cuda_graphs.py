@@ -1,7 +1,7 @@
-"""Work that a GPU has done once, done again as one launch: CUDA graphs.
+"""CUDA graphs: the kernels of some work are captured once and then launched together.
 
-A small model's kernels take a GPU a few microseconds each, less than the host takes to launch one. What is recorded
-reads and writes the same memory every time, in the same shapes. See `mt.train.acceleration.cuda_graphs` and
+The kernels of a small model take a GPU a few microseconds each, less than the host needs to launch one. A graph reads
+and writes the same memory in the same shapes at every replay. Used in `mt.train.acceleration.cuda_graphs` and
 `mt.decode.search.cuda_graphs`.
 """
 
@@ -13,42 +13,41 @@ import torch
 from torch import Tensor
 
 Work = Callable[[], list[Tensor]]
-# Weights times rows below which a GPU is done with its kernels before the host has launched them. Not measured
-SMALL = 1e11
-WARM_UPS = 3  # runs before the recording, in which libraries make what they make at first use
+SMALL = 1e11  # weights times rows below which kernels are shorter than their launch; an estimate, not measured
+WARM_UPS = 3  # runs before the capture, in which libraries initialise themselves
 
 
-def record(work: Work, device: torch.device, pool: Any = None) -> tuple[Callable[[], None], list[Tensor]]:
-    """A CUDA graph of `work`: what replays it, and the tensors that it then writes its results to.
+def capture(work: Work, device: torch.device, pool: Any = None) -> tuple[Callable[[], None], list[Tensor]]:
+    """Capture `work` as a CUDA graph. Returns a function that replays it, and the tensors that hold its results.
 
-    Args: pool: of `new_pool`, memory for what lies between input and results, shared with other graphs that have it.
-        Only for results that are read before another of them is replayed. None: memory of its own.
+    Args: pool: from `new_pool`, memory for intermediate tensors that several graphs share. The results of one graph
+        must be read before another one is replayed. None: memory of its own.
     """
-    # The batch at hand has its own random numbers still before it.
+    # The current batch must find the random numbers unchanged.
     with torch.cuda.device(device), torch.random.fork_rng([device]):
-        current, aside = torch.cuda.current_stream(), _stream_aside(device)
-        aside.wait_stream(current)
+        current, side = torch.cuda.current_stream(), _side_stream(device)
+        side.wait_stream(current)
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.stream(aside):
+            with torch.cuda.stream(side):
                 for _ in range(WARM_UPS):
                     work()
-            current.wait_stream(aside)
-            # Other threads may pin memory meanwhile.
-            with torch.cuda.graph(graph, pool=pool, stream=aside, capture_error_mode="thread_local"):
+            current.wait_stream(side)
+            # Other threads may pin memory during the capture.
+            with torch.cuda.graph(graph, pool=pool, stream=side, capture_error_mode="thread_local"):
                 results = work()
         except Exception as error:
-            torch.cuda.set_stream(current)  # a capture that fails leaves its own stream behind
-            raise error.__context__ or error from None  # what ended the capture, not that it had ended
+            torch.cuda.set_stream(current)  # a failed capture leaves its own stream current
+            raise error.__context__ or error from None  # the cause, not the failed end of the capture
     return graph.replay, results
 
 
 @cache
-def _stream_aside(device: torch.device) -> torch.cuda.Stream:
-    """One for all recordings: libraries keep memory for every stream that they have seen."""
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all captures: libraries keep memory for every stream that they have used."""
     return torch.cuda.Stream(device)
 
 
 def new_pool(device: torch.device) -> Any:
-    """Memory for graphs that share it; it goes with the last of them. None where there are no graphs."""
+    """Memory that several graphs share, freed with the last of them. None without CUDA."""
     return torch.cuda.graph_pool_handle() if device.type == "cuda" else None

@@ -1,4 +1,4 @@
-"""What the machine can do, and setting this process up for it."""
+"""Devices and precisions of this machine, and the set-up of this process."""
 
 import ctypes
 import os
@@ -7,7 +7,7 @@ import platform
 import torch
 
 from mt.compute.host import processors
-from mt.compute.matmul import has_int8
+from mt.compute.matmul import has_int8, has_vnni
 from mt.compute.waiting import watch_processors
 from mt.config import Precision
 from mt.errors import ConfigError
@@ -16,9 +16,9 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # glibc, malloc.h
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` takes CUDA, then MPS, then the CPU.
+    """The device of this name; `auto` is CUDA, MPS or the CPU, the first that exists.
 
-    Raises: ConfigError: when the device named is not there.
+    Raises: ConfigError: when the device does not exist.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -27,14 +27,14 @@ def pick_device(name: str) -> torch.device:
     except RuntimeError:
         raise ConfigError(f"the device must be auto, cpu, cuda, cuda:N or mps, but is {name}.") from None
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    there = {"cpu": True, "cuda": (device.index or 0) < gpus, "mps": torch.backends.mps.is_available()}
-    if not there.get(device.type, False):
+    exists = {"cpu": True, "cuda": (device.index or 0) < gpus, "mps": torch.backends.mps.is_available()}
+    if not exists.get(device.type, False):
         raise ConfigError(f"the device is {name}, but this machine or this build of torch has none; use auto or cpu.")
     return device
 
 
 def fast_bf16(device: torch.device) -> bool:
-    """Whether products in bfloat16 beat 32 bits here: on the CPU that takes AMX or AVX-512 BF16 instructions."""
+    """Whether products in bfloat16 are faster than in 32 bits; a CPU needs AMX or AVX-512 BF16."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
@@ -43,15 +43,19 @@ def fast_bf16(device: torch.device) -> bool:
 
 
 def pick_precision(wanted: Precision, device: torch.device) -> Precision:
-    """`auto`: bf16 where it is fast, fp16 on older CUDA devices, else fp32.
+    """The precision to use; `auto` is bf16 where it is fast, fp16 on older CUDA devices, else fp32.
 
-    Raises: ConfigError: for int8 where there is no fast product of 8 bits.
+    Raises: ConfigError: for int8 without fast products in 8 bits.
     """
     if wanted is Precision.int8 and not (device.type == "cpu" and has_int8()):
-        raise ConfigError(
-            f"the precision is int8, which needs a CPU with AVX-512 VNNI, but the device is {device}, or a CPU without "
-            "it; use auto."
-        )
+        limit = os.environ.get("ONEDNN_MAX_CPU_ISA")
+        if device.type != "cpu":
+            cause = f"the device is {device}; use auto"
+        elif limit and has_vnni():
+            cause = f"the environment variable ONEDNN_MAX_CPU_ISA={limit} excludes it; unset the variable, or use auto"
+        else:
+            cause = "this CPU has none; use auto"
+        raise ConfigError(f"the precision is int8, which needs a CPU with AVX-512 VNNI, but {cause}.")
     if wanted is not Precision.auto:
         return wanted
     if fast_bf16(device):
@@ -64,21 +68,23 @@ def autocast_dtype(precision: Precision) -> torch.dtype:
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """The context in which products run in `precision`; does nothing in 32 bits."""
+    """A context in which products run in `precision`; does nothing in 32 bits."""
     dtype = autocast_dtype(precision)
     return torch.autocast(device.type, dtype, enabled=dtype is not torch.float32)
 
 
 def set_up_cpu(threads: int | None, *, processes: int = 1) -> None:
-    """Use all processors of this process, or a share where several train, and keep memory that is freed.
+    """Set the number of threads, by default all processors of this process, and keep freed memory.
 
-    Every large temporary that glibc maps afresh costs more in page faults than the arithmetic on it; a training step
-    frees and takes the same sizes again and again.
+    A training step frees and allocates the same sizes again and again, and page faults of fresh memory cost more than
+    the arithmetic.
+
+    Args: processes: of the run on this machine, which share the processors.
     """
-    told = os.environ.get("OMP_NUM_THREADS", "") if processes == 1 else ""  # torchrun sets it, whatever there is
-    torch.set_num_threads(
-        threads or (int(told) if told.isdecimal() and int(told) else max(1, processors() // processes))
-    )
+    if not threads and processes == 1:  # torchrun sets the variable to 1
+        value = os.environ.get("OMP_NUM_THREADS", "")
+        threads = int(value) if value.isdecimal() else None
+    torch.set_num_threads(threads or max(1, processors() // processes))
     watch_processors()
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)

@@ -1,9 +1,9 @@
 """A group of processes that train one model: started by torchrun, connected by torch.distributed.
 
-All hold the same model and do the same updates, each on its share of the batches. They wait for one another in two
-ways. A *collective*, such as a sum over all processes, is short; a process that waits in it for longer than the timeout
-concludes that another one hangs. Longer work, such as reading text, validation or saving, is waited for at torchrun's
-key-value store, for as long as the others send heartbeats. Objects are sent as JSON.
+All have the same model and do the same updates, each on its part of the batches. They wait for each other in two ways.
+A *collective*, such as a sum over all processes, is short, and has a timeout after which another process is considered
+hung. For longer work, such as reading text, validation or saving, they wait at torchrun's key-value store for as long
+as the others send heartbeats. Objects are sent as JSON.
 """
 
 import json
@@ -33,22 +33,15 @@ class LostError(MtError):
 
 
 class Group:
-    """The processes of a run. Without arguments, one process alone, for which every call returns at once."""
+    """The processes of a run. Without arguments, a single process, for which every call returns at once."""
 
-    def __init__(
-        self,
-        *,
-        rank: int = 0,
-        world: int = 1,
-        store: Store | None = None,
-        patience: float = 60.0,
-    ) -> None:
+    def __init__(self, *, rank: int = 0, world: int = 1, store: Store | None = None, patience: float = 60.0) -> None:
         """Args: patience: seconds without a heartbeat after which another process is considered hung."""
         self.rank = rank
         self.world = world
         self.patience = patience
         self._store = store
-        self._turns = 0
+        self._num_keys = 0
 
     @property
     def is_main(self) -> bool:
@@ -56,10 +49,10 @@ class Group:
         return self.rank == 0
 
     def owns(self, place: int) -> bool:
-        """Whether the batch at this place of an update is this process's; batches are distributed round robin."""
+        """Whether this process computes the batch at this place of an update; batches are distributed round robin."""
         return place % self.world == self.rank
 
-    # ---- short: collectives ---------------------------------------------------------------------------------
+    # ---- collectives ----------------------------------------------------------------------------------------
 
     def all_reduce(self, *numbers: float) -> list[float]:
         """Each number summed over all processes, exact up to 2**53; does not touch an accelerator."""
@@ -91,13 +84,13 @@ class Group:
             with self._explained():
                 dist.broadcast(tensor, src=0)
 
-    # ---- long: at the store ---------------------------------------------------------------------------------
+    # ---- longer work, at the store --------------------------------------------------------------------------
 
     def from_main(self, work: Callable[[], Any]) -> Any:
-        """The result of `work`, which the main process alone does, as plain JSON values. The others wait."""
+        """The result of `work`, which only the main process calls, as plain JSON values. The others wait."""
         if self._store is None:
             return work()
-        key = self._next_turn()
+        key = self._next_key()
         if self.is_main:
             value = work()
             self._store.set(key, json.dumps(value))
@@ -107,23 +100,23 @@ class Group:
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """A block that the main process runs first, and then all others; it ends for all at the same time."""
+        """A block that the main process runs before all others. It ends for all at the same time."""
         if self._store is None:
             yield
             return
-        main_is_through, all_are_through = self._next_turn(), self._next_turn()
+        main_done, all_done = self._next_key(), self._next_key()
         if not self.is_main:
-            self._wait_for(main_is_through)
+            self._wait_for(main_done)
         yield
         if self.is_main:
-            self._store.set(main_is_through, "")
-        if self._store.add(f"{all_are_through} count", 1) == self.world:
-            self._store.set(all_are_through, "")
-        self._wait_for(all_are_through)
+            self._store.set(main_done, "")
+        if self._store.add(f"{all_done} count", 1) == self.world:
+            self._store.set(all_done, "")
+        self._wait_for(all_done)
 
-    def _next_turn(self) -> str:
-        self._turns += 1
-        return f"turn {self._turns}"
+    def _next_key(self) -> str:
+        self._num_keys += 1
+        return f"turn {self._num_keys}"
 
     def _wait_for(self, key: str) -> None:
         """Wait until `key` is in the store. Raises: LostError: when another process failed, or sends no heartbeats."""
@@ -151,17 +144,17 @@ class Group:
 
     @contextmanager
     def alive(self) -> Iterator[None]:
-        """Inside, this process sends heartbeats; an error that leaves the block is reported to the others.
+        """Inside the block, this process sends heartbeats; an error that leaves the block is reported to the others.
 
-        Without an error, all leave together: outside of torchrun, the store lives in the main process and ends with it,
-        possibly before the others have read their last message.
+        Without an error, all leave together: outside of torchrun, the store ends with the main process, possibly before
+        the others have read their last message.
         """
         assert self._store is not None
         end = threading.Event()
         # A connection of its own: a waiting process blocks its connection.
         pulse = threading.Thread(target=self._beat, args=(self._store.clone(), end), daemon=True, name="pulse")  # pyright: ignore
         self._store.set(f"pulse {self.rank}", "0")
-        self.all_reduce(0)  # all are there, so each has sent its first heartbeat
+        self.all_reduce(0)  # now each has sent its first heartbeat
         pulse.start()
         try:
             yield
@@ -188,14 +181,14 @@ class Group:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn errors of torch.distributed and its backends, which are all `RuntimeError`, into ours."""
+        """Turn errors of torch.distributed and its backends, which are all `RuntimeError`, into `LostError`."""
         try:
             yield
         except RuntimeError as error:
             raise self._lost() from error
 
-    def _lost(self, or_else: str | None = "another process of the run failed or hung; see what it said.") -> Any:
-        """The error to raise, with the message of another process that failed; None without any."""
+    def _lost(self, or_else: str | None = "another process of the run failed or hung; see its messages.") -> Any:
+        """The error to raise, with the message of the process that failed; without one, with `or_else`."""
         with suppress(RuntimeError):
             assert self._store is not None
             if self._store.check(["failed"]):
@@ -219,9 +212,9 @@ def buckets(tensors: Sequence[Tensor], most: int) -> Iterator[list[Tensor]]:
 
 
 def place_in_group() -> tuple[int, int, int, int]:
-    """What torchrun gives this process: rank, world size, and both again within its machine.
+    """Rank, world size, local rank and local world size, from the environment that torchrun sets.
 
-    Raises: ConfigError: when the environment has only a part of it.
+    Raises: ConfigError: for values that torchrun would not set.
     """
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     found = [os.environ.get(name, "") for name in names]
@@ -230,14 +223,16 @@ def place_in_group() -> tuple[int, int, int, int]:
     found[2:] = found[2] or found[0], found[3] or found[1]
     wrong = [f"{name}={value}" for name, value in zip(names, found, strict=True) if not value.isdecimal()]
     if wrong or int(found[0]) >= int(found[1]):
-        told = wrong[0] if wrong else f"RANK={found[0]} with WORLD_SIZE={found[1]}"
-        raise ConfigError(f"the environment has {told}, which no launcher sets; use torchrun, or unset both variables.")
+        value = wrong[0] if wrong else f"RANK={found[0]} with WORLD_SIZE={found[1]}"
+        raise ConfigError(
+            f"the environment has {value}, which no launcher sets; use torchrun, or unset both variables."
+        )
     return int(found[0]), int(found[1]), int(found[2]), int(found[3])
 
 
 @contextmanager
 def joined(name: str, *, device: torch.device, minutes: float) -> Iterator[Group]:
-    """The group of all processes that torchrun started; one process without torchrun.
+    """The group of all processes that torchrun started; a single process without torchrun.
 
     Args: name: of the run; a sweep joins once for each of its jobs. minutes: how long to wait for a collective, or for
     a process without heartbeats.

@@ -1,6 +1,6 @@
-"""The machine as this process finds it: how its threads wait, how many processors it may use, how many it gets.
+"""How OpenMP's threads wait, how many processors this process may use, and how much processor time it gets.
 
-Without torch: OpenMP reads its environment once, when torch loads it.
+Does not import torch, since OpenMP reads its environment when torch is imported.
 """
 
 import math
@@ -11,41 +11,40 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# How long OpenMP's threads spin while they wait for each other, before they sleep: a third of what GNU's library does
-# by itself, which loses nothing on an idle machine. `mt.compute.waiting` shortens it while other programs are busy.
+# How long OpenMP's threads spin while they wait for each other, before they sleep: a third of GNU's default, as fast on
+# an idle machine. `mt.compute.waiting` shortens it while other programs are busy.
 WAITING = {
-    "GOMP_SPINCOUNT": "100000",  # GNU's OpenMP, in torch's builds for Linux; its own default is 300,000
-    "KMP_BLOCKTIME": "1",  # LLVM's and Intel's, elsewhere: milliseconds; their own default is 200
+    "GOMP_SPINCOUNT": "100000",  # GNU's OpenMP, in torch's builds for Linux; the default is 300,000
+    "KMP_BLOCKTIME": "1",  # LLVM's and Intel's, in milliseconds; the default is 200
 }
 CHOSEN_BY_USER = {"OMP_WAIT_POLICY", *WAITING}
 
 
 def user_chose_waiting() -> bool:
-    """Whether the user has told OpenMP how its threads wait."""
+    """Whether the user has set how OpenMP's threads wait."""
     return any(name in os.environ and os.environ[name] != WAITING.get(name) for name in CHOSEN_BY_USER)
 
 
 def choose_waiting() -> None:
-    """Have OpenMP's threads spin for a shorter time while they wait for each other, and sleep then.
+    """Shorten the time that OpenMP's threads spin before they sleep, by environment variables.
 
-    Sets environment variables, so it must be called before torch is imported; after that it does nothing. Does nothing
-    either where the user has set one of these variables.
+    Does nothing after the import of torch, or if the user has set one of the variables.
     """
     if "torch" not in sys.modules and not user_chose_waiting():
         os.environ.update(WAITING)
 
 
 def processors(root: Path = Path("/")) -> int:
-    """The processors that this process may use: its affinity, or the quota of its container, rounded up, if smaller.
+    """The number of processors that this process may use, by its affinity and the quota of its container, rounded up.
 
-    Args: root: where the system's own files are looked for.
+    Args: root: of the system's files, for tests.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min([allowed, *_quotas(root)])))
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """The limits of this process's control group and of those around it, in processors (cgroup v2 and v1)."""
+    """The limits of this process's control group and its parents, in processors (cgroup v2 and v1)."""
     for line in _read(root / "proc/self/cgroup").split("\n"):
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
@@ -73,42 +72,41 @@ def _read(file: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ProcessorTime:
-    """What a process got of the processors in some time, all in seconds."""
+    """Processor time of a process over an interval, in seconds."""
 
     wall: float
-    used: float  # by all its threads together
-    waited: float  # threads that could have run waited for a processor, added up
+    used: float  # by all threads together
+    waited: float  # for a processor, by all threads together
 
     @property
     def contended(self) -> bool:
-        """Whether other programs took a quarter or more of what the threads asked for."""
+        """Whether other programs took more than a quarter of the time that the threads could have used."""
         return self.waited > 0.25 * (self.used + self.waited)
 
     @property
     def quiet_again(self) -> bool:
-        """Whether other programs took a tenth or less, or there was no work."""
+        """Whether other programs took at most a tenth of it."""
         return self.waited <= 0.1 * (self.used + self.waited)
 
     def quiet(self, threads: int) -> float:
-        """About how long the same work takes on a machine with nothing else to do.
+        """An estimate of the wall time of the same work on an idle machine, 10 to 30 % too short beside one program.
 
-        While a thread waits for a processor the others wait for it, so that the waits do not overlap; and a processor
-        does a second's work in a second. An estimate: 10 to 30 % too short beside one busy program.
+        It assumes that waits do not overlap, since the other threads wait for the one that waits for a processor.
         """
         return max(self.used / threads, self.wall - self.waited)
 
 
 class ProcessorMeter:
-    """Measures the `ProcessorTime` of this process since it was made."""
+    """Measures the `ProcessorTime` of this process since the meter was made."""
 
     def __init__(self, tasks: Path = Path("/proc/self/task")) -> None:
-        """Args: tasks: Linux's folder of this process's threads."""
+        """Args: tasks: the folder of this process's threads on Linux."""
         self._tasks = tasks
-        self._waits: dict[str, float] = {}  # of each thread, also of those that have ended
+        self._waits: dict[str, float] = {}  # by thread, including those that have ended
         self._wall, self._used, self._waited = time.perf_counter(), time.process_time(), self._total_wait()
 
     def read(self) -> ProcessorTime | None:
-        """None: where the system does not tell how long threads wait for a processor (all but Linux)."""
+        """The time since the meter was made; None on systems other than Linux, which do not measure it."""
         waited = self._total_wait()
         if not self._waits:
             return None

@@ -1,9 +1,9 @@
-"""Matrix products by the faster of the two libraries that torch carries.
+"""Matrix products by the faster of the two libraries in torch.
 
-On an x86 CPU torch gives products in 32 bits to MKL and those in 16 bits to oneDNN. MKL leaves AVX-512 alone on
-processors that are not Intel's, and is then half as fast as oneDNN, which asks the processor what it can do (on a Zen 5
-core: 91 against 213 GFLOP/s for [4096, 256] x [256, 1024]). There, and only there, products in 32 bits go to oneDNN
-too. Both compute the same sums in 32 bits, in another order.
+On an x86 CPU torch computes products in 32 bits with MKL and those in 16 bits with oneDNN. MKL does not use AVX-512 on
+processors of other makers than Intel, where oneDNN is twice as fast (on a Zen 5 core: 91 against 213 GFLOP/s for
+[4096, 256] x [256, 1024]). There, products in 32 bits use oneDNN too. Both compute the same sums in 32 bits, in a
+different order.
 """
 
 from functools import cache
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 @cache
 def onednn_is_faster() -> bool:
-    """Whether 32-bit products on this CPU should not go where torch sends them."""
+    """Whether oneDNN is faster than torch's default for 32-bit products on this CPU."""
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     intel = "intel" in str(capabilities.get("cpu_name", "intel")).lower()
     there = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
@@ -27,17 +27,20 @@ def onednn_is_faster() -> bool:
 
 @cache
 def has_int8() -> bool:
-    """Whether products of 8 bits are fast on this CPU, and exact in oneDNN.
+    """Whether products in 8 bits are fast on this CPU, and exact in oneDNN.
 
-    Without VNNI, be it that the processor lacks it or that ONEDNN_MAX_CPU_ISA keeps oneDNN from it, the sum of two
-    products is cut off at 16 bits.
+    Without VNNI, because the CPU has none or ONEDNN_MAX_CPU_ISA excludes it, sums of two products saturate at 16 bits.
     """
-    capable = getattr(torch.cpu, "get_capabilities", dict)().get("avx512_vnni", False)
-    return bool(capable) and hasattr(torch.ops.onednn, "qlinear_prepack") and _adds_up_in_8_bits()
+    return has_vnni() and hasattr(torch.ops.onednn, "qlinear_prepack") and _int8_is_exact()
 
 
-def _adds_up_in_8_bits() -> bool:
-    """Whether a product of the greatest numbers is what it must be."""
+def has_vnni() -> bool:
+    """Whether the CPU has AVX-512 VNNI, which oneDNN may be configured not to use."""
+    return bool(getattr(torch.cpu, "get_capabilities", dict)().get("avx512_vnni", False))
+
+
+def _int8_is_exact() -> bool:
+    """Whether a product of the largest numbers is correct."""
     inner, outer = 64, 16
     weight = torch.ops.onednn.qlinear_prepack(torch.full((outer, inner), 127, dtype=torch.int8), None)
     product = torch.ops.onednn.qlinear_pointwise(
@@ -49,14 +52,14 @@ def _adds_up_in_8_bits() -> bool:
 
 @cache
 def has_bf16() -> bool:
-    """Whether oneDNN makes products in bfloat16 here, be they fast or not: it needs AVX-512, and leave to use it."""
+    """Whether oneDNN can compute products in bfloat16 here, fast or not. It needs AVX-512."""
     supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
     return supported is not None and supported()
 
 
 def _applies(x: Tensor) -> bool:
     if torch.compiler.is_compiling():
-        return False  # a compiler chooses for itself, and knows this one operator in its own place only
+        return False  # a compiler chooses the library itself
     exact = x.dtype is torch.float32 and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     return exact and torch.backends.mkldnn.enabled and onednn_is_faster()
 
@@ -66,10 +69,10 @@ def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def multiply(a: Float[Tensor, "M K"], b: Float[Tensor, "K N"]) -> Float[Tensor, "M N"]:
-    """`a @ b`, without a gradient."""
+    """`a @ b`, not differentiable."""
     if not _applies(a):
         return torch.mm(a, b)
-    # The left side is copied unless its rows lie end to end: of a gradient's two sides let it be the smaller.
+    # oneDNN copies a left side that is not contiguous; the transposed product copies the smaller side.
     if not a.is_contiguous() and b.numel() < a.numel():
         return _onednn(b.t(), a, None).t()
     return _onednn(a, b.t(), None)
@@ -88,7 +91,7 @@ class _Linear(torch.autograd.Function):
         for_x, for_weight, for_bias = ctx.needs_input_grad
         return (
             _onednn(grad, weight.t(), None) if for_x else None,
-            # The fused AdamW takes a gradient to lie in memory as its weight does.
+            # The fused AdamW needs a gradient with the strides of its weight.
             multiply(grad.t(), x).contiguous() if for_weight else None,
             grad.sum(0) if for_bias else None,
         )
@@ -100,14 +103,13 @@ def linear(
     """`x @ weight.T + bias`: `torch.nn.functional.linear` for rows."""
     if not _applies(x) or weight.dtype is not x.dtype:
         return F.linear(x, weight, bias)
-    asked = (x, weight) if bias is None else (x, weight, bias)
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in asked):
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias)):
         return _Linear.apply(x, weight, bias)  # pyright: ignore[reportReturnType]
     return _onednn(x, weight, bias)
 
 
 class Linear(torch.nn.Linear):
-    """torch's layer, by `linear`."""
+    """torch's layer with `linear`."""
 
     def forward(self, input: Float[Tensor, "N I"]) -> Float[Tensor, "N O"]:
         return linear(input, self.weight, self.bias)

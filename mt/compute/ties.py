@@ -1,12 +1,9 @@
-"""Values that differ by rounding alone are equal, and equals are told apart by place.
+"""Comparison of values with a tolerance for rounding, so that a choice does not depend on the machine.
 
-The same numbers added up in another order give a sum with other last digits, and the order depends on the processor,
-on the number of threads and on what else is in the batch. A choice that looked at those digits would be another choice
-on another machine.
-
-What is nearer than `rounding` times the greatest value counts as equal, and so do two that a chain of such neighbours
-joins. The bounds below are far above what rounding does to a sum of some thousand terms, and far below what anybody
-could see.
+The last digits of a sum depend on the order of its terms, and so on the processor, on the number of threads and on the
+other items of a batch. Values that differ by less than `rounding` times the largest value count as equal, and so do two
+that a chain of such neighbours connects. The bounds below are far above the rounding errors of sums of some thousand
+terms.
 """
 
 from collections.abc import Sequence
@@ -17,7 +14,7 @@ FLOAT32 = 1e-5  # and in 32
 
 
 def levelled(values: Sequence[float], rounding: float) -> list[float]:
-    """The values, each of equal ones replaced by the greatest of them: a stable sort leaves them in their order."""
+    """The values, where equal ones are replaced by the largest of them, so that a stable sort keeps their order."""
     order = sorted(range(len(values)), key=lambda place: -values[place])
     near = rounding * max((abs(value) for value in values if abs(value) < float("inf")), default=0.0)
     level = list(values)
@@ -28,6 +25,6 @@ def levelled(values: Sequence[float], rounding: float) -> list[float]:
 
 
 def first_best(values: Sequence[float], rounding: float) -> int:
-    """The place of the greatest value, of equals the first. Raises: ValueError: when there are none."""
+    """The index of the largest value, the first of equal ones. Raises: ValueError: without any value."""
     level = levelled(values, rounding)
     return level.index(max(level))

@@ -1,80 +1,67 @@
-"""OpenMP's threads wait by sleeping while other programs are busy, and by spinning while the machine is idle.
+"""Lets OpenMP's threads sleep while they wait if other programs are busy, and spin if the machine is idle.
 
-Two threads that share a layer wait for each other some thousand times a second. Spinning answers at once, but a thread
-that spins keeps a processor from the one it waits for as soon as another program wants one too; sleeping costs a sixth
-of the rate on an idle machine (docs/BENCHMARKS.md). GNU's OpenMP, which torch's builds for Linux carry, has both: it
-spins for `GOMP_SPINCOUNT` turns, but for 100 only while its threads outnumber the processors. A second team of threads,
-which does nothing, makes them so. How work is divided among threads stays as it is, and so does every result.
+Threads that share a layer wait for each other some thousand times a second. A spinning thread continues at once, but it
+may occupy the processor that another thread needs, once another program wants one too; sleeping costs a sixth of the
+speed on an idle machine (docs/BENCHMARKS.md). GNU's OpenMP, in torch's builds for Linux, spins for `GOMP_SPINCOUNT`
+turns, but for 100 only while it has more threads than processors. A second team of idle threads brings that about. The
+division of work among threads, and so every result, stays the same.
 """
 
 import threading
-from dataclasses import dataclass, field
 
 import torch
 
 from mt.compute.host import ProcessorMeter, ProcessorTime, processors, user_chose_waiting
 
-EVERY = 1.0  # seconds between two looks
-PARALLEL = 1 << 20  # elements, which torch divides among threads
-
-
-@dataclass
-class Waiting:
-    """Which way OpenMP waits; `look` chooses."""
-
-    idle_team: "IdleTeam | None" = field(default=None, init=False)
-
-    def look(self, time: ProcessorTime | None) -> None:
-        """Sleep where other programs took much of the processor in some `time`, spin again where they took little."""
-        if time is None:
-            return
-        if self.idle_team is None and time.contended:
-            self.idle_team = IdleTeam()
-        elif self.idle_team is not None and time.quiet_again:
-            self.idle_team.dismiss()
-            self.idle_team = None
+INTERVAL = 1.0  # seconds between two measurements
+PARALLEL = 1 << 20  # elements, enough for torch to use all threads
+WATCH = "mt-watch-processors"  # name of the thread
 
 
 class IdleTeam:
-    """Threads of OpenMP's that do nothing, as many as work: they are there so that all outnumber the processors."""
+    """Idle OpenMP threads, as many as the working ones, so that there are more threads than processors."""
 
     def __init__(self) -> None:
-        self._leave = threading.Event()
-        self._thread = threading.Thread(target=self._be_there, name="mt-idle-team", daemon=True)
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mt-idle-team", daemon=True)
         self._thread.start()
 
-    def _be_there(self) -> None:
-        torch.ones(PARALLEL).sum()  # OpenMP makes a team for every thread that has parallel work, and keeps it
-        self._leave.wait()
+    def _run(self) -> None:
+        torch.ones(PARALLEL).sum()  # OpenMP makes a team for every thread with parallel work, and keeps it
+        self._end.wait()
 
     def dismiss(self) -> None:
-        """Let them go, and wait until they have."""
-        self._leave.set()
+        """End the threads, and wait for their end."""
+        self._end.set()
         self._thread.join()
 
 
-def watch_processors() -> None:
-    """Choose the way of waiting once a second from now on, in a thread of its own.
+def adjusted(team: IdleTeam | None, time: ProcessorTime | None) -> IdleTeam | None:
+    """The team to have after an interval: one if other programs took much processor time, none if they took little."""
+    if team is None and time is not None and time.contended:
+        return IdleTeam()
+    if team is not None and time is not None and time.quiet_again:
+        team.dismiss()
+        return None
+    return team
 
-    Does nothing where the user has chosen one; where fewer threads than processors work, since those that spin then
-    take nothing from anyone; and where the system does not tell how long threads wait for a processor.
+
+def watch_processors() -> None:
+    """From now on, measure once per interval and adjust, in a thread.
+
+    Does nothing if the user has set how threads wait, if there are fewer threads than processors, since spinning then
+    takes nothing from other threads, or if the system does not measure how long threads wait for a processor.
     """
-    if user_chose_waiting() or ProcessorMeter().read() is None or _watched():
+    watched = any(thread.name == WATCH for thread in threading.enumerate())
+    if watched or user_chose_waiting() or ProcessorMeter().read() is None:
         return
     if 1 < torch.get_num_threads() >= processors():
         threading.Thread(target=_watch, name=WATCH, daemon=True).start()
 
 
-WATCH = "mt-watch-processors"
-
-
-def _watched() -> bool:
-    return any(thread.name == WATCH for thread in threading.enumerate())
-
-
 def _watch() -> None:
-    waiting, pause = Waiting(), threading.Event()
+    team, pause = None, threading.Event()
     meter = ProcessorMeter()
-    while not pause.wait(EVERY):
-        waiting.look(meter.read())
+    while not pause.wait(INTERVAL):
+        team = adjusted(team, meter.read())
         meter = ProcessorMeter()

@@ -1,6 +1,6 @@
-"""Attention, and the one module that uses it three ways.
+"""Attention on packed rows, and the layer for self-attention, causal self-attention and cross-attention.
 
-Each query row takes a weighted mean of value rows; the weight of a row is how well its key answers the query:
+Each query row takes a weighted mean of value rows; the weights come from the products of the query with the keys:
 
     attention(Q, K, V) = softmax(Q K^T / sqrt(K)) V          (Vaswani et al. 2017, equation 1)
 
@@ -27,52 +27,57 @@ from mt.nn.source import Memory
 
 
 class _ToGrid(torch.autograd.Function):
-    """Packed rows -> grid, head-major. Every row has one place, so the backward pass is a gather, not a scatter-add."""
+    """Packed rows -> grid, head-major. Every row has one grid position, so the backward pass is a gather."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, source: Tensor, places: Tensor) -> Tensor:
-        ctx.save_for_backward(places)
-        return x.index_select(0, source)
+    def forward(ctx: Any, x: Tensor, grid_to_row: Tensor, row_to_grid: Tensor) -> Tensor:
+        ctx.save_for_backward(row_to_grid)
+        return x.index_select(0, grid_to_row)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (places,) = ctx.saved_tensors
-        return grad.index_select(0, places), None, None
+        (row_to_grid,) = ctx.saved_tensors
+        return grad.index_select(0, row_to_grid), None, None
 
 
 class _FromGrid(torch.autograd.Function):
-    """Grid -> packed rows; what the empty places held is dropped, and their gradient is exactly zero."""
+    """Grid -> packed rows. Empty grid positions are dropped; their gradient is zero."""
 
     @staticmethod
-    def forward(ctx: Any, grid: Tensor, places: Tensor) -> Tensor:
-        ctx.save_for_backward(places)
+    def forward(ctx: Any, grid: Tensor, row_to_grid: Tensor) -> Tensor:
+        ctx.save_for_backward(row_to_grid)
         ctx.size = grid.shape[0]
-        return grid.index_select(0, places)
+        return grid.index_select(0, row_to_grid)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (places,) = ctx.saved_tensors
-        return grad.new_zeros(ctx.size, grad.shape[1]).index_copy_(0, places, grad), None
+        (row_to_grid,) = ctx.saved_tensors
+        return grad.new_zeros(ctx.size, grad.shape[1]).index_copy_(0, row_to_grid, grad), None
 
 
 def _head_indices(rows: Ragged, heads: int) -> tuple[Int[Tensor, " HBL"], Int[Tensor, " NH"]]:
-    """For `[N * heads, K]` rows and a `[heads, B, L]` grid: which row fills each place, and the place of each row."""
+    """For `[N * heads, K]` rows and a `[heads, B, L]` grid: the row of each grid position, and the reverse."""
     head = torch.arange(heads, device=rows.lengths.device)
     size = rows.num_sentences * rows.width
-    source = rows.grid_to_row.reshape(1, -1) * heads + head[:, None]
-    places = rows.places[:, None] + head * size
-    return source.reshape(-1), places.reshape(-1)
+    grid_to_row = rows.grid_to_row.reshape(1, -1) * heads + head[:, None]
+    row_to_grid = rows.row_to_grid[:, None] + head * size
+    return grid_to_row.reshape(-1), row_to_grid.reshape(-1)
 
 
 def hidden_keys(queries: Ragged, keys: Ragged, causal: bool) -> Bool[Tensor, "B Tq Sm"]:
-    """Which keys a query must not see: those past the end of its sentence, and with `causal` those after itself."""
+    """Which keys a query must not see: those beyond the end of its sentence and, with `causal`, those after it."""
     hidden = ~keys.filled[:, None, :]
     if causal:
         future = torch.ones(queries.width, keys.width, dtype=torch.bool, device=hidden.device).triu(1)
         hidden = hidden | future
     return hidden
+
+
+def as_bias(hidden: Bool[Tensor, "B _ L"], dtype: torch.dtype) -> Float[Tensor, "B _ L"]:
+    """A term for attention scores that hides these keys: minus infinity, or zero for the others."""
+    return torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill_(hidden, float("-inf"))
 
 
 def attend(
@@ -84,11 +89,11 @@ def attend(
     causal: bool = False,
     dropout_p: float = 0.0,
 ) -> Float[Tensor, "T H K"]:
-    """Attention of every query row over the key rows of its own sentence. The only place that knows of sentences.
+    """Attention of every query row over the key rows of its own sentence.
 
-    On CUDA in 16 bits and without dropout the packed rows go straight to the variable-length kernel. Elsewhere they
-    are laid out by sentence and multiplied in plain batches: at the 10 to 30 tokens of a sentence the CPU's fused
-    kernel has a backward pass several times slower than a product and a softmax.
+    On CUDA in 16 bits and without dropout, torch's variable-length kernel takes the packed rows. Elsewhere they are
+    laid out in a grid, `[B, width]`: for sentences of 10 to 30 tokens, the backward pass of the CPU's fused kernel is
+    several times slower than a product and a softmax.
     """
     if has_varlen(q) and dropout_p == 0:
         return _attend_varlen(q, kv, queries, keys, causal)
@@ -96,30 +101,30 @@ def attend(
     if groups != heads:
         kv = kv.repeat_interleave(heads // groups, dim=2)
     B, Tm, Sm = keys.num_sentences, queries.width, keys.width
-    q_source, q_places = _head_indices(queries, heads)
-    kv_source, kv_places = _head_indices(keys, 2 * heads)
+    q_grid_to_row, q_row_to_grid = _head_indices(queries, heads)
+    kv_grid_to_row, kv_row_to_grid = _head_indices(keys, 2 * heads)
     # [T, H, K] -> [H * B, Tm, K];  [S, 2, H, K] -> 2 of [H * B, Sm, K]
-    q_grid = _ToGrid.apply(q.reshape(-1, size), q_source, q_places).view(heads * B, Tm, size)
-    k_grid, v_grid = _ToGrid.apply(kv.reshape(-1, size), kv_source, kv_places).view(2, heads * B, Sm, size).unbind(0)
-    hidden = hidden_keys(queries, keys, causal)
-    bias = torch.zeros(hidden.shape, dtype=q.dtype, device=q.device).masked_fill_(hidden, float("-inf"))
+    q_grid = _ToGrid.apply(q.reshape(-1, size), q_grid_to_row, q_row_to_grid).view(heads * B, Tm, size)
+    kv_grid = _ToGrid.apply(kv.reshape(-1, size), kv_grid_to_row, kv_row_to_grid)
+    k_grid, v_grid = kv_grid.view(2, heads * B, Sm, size).unbind(0)
+    bias = as_bias(hidden_keys(queries, keys, causal), q.dtype)
     bias = bias.expand(heads, B, -1 if causal else Tm, Sm).reshape(heads * B, Tm, Sm)
     weights = torch.baddbmm(bias, q_grid, k_grid.transpose(1, 2), alpha=1 / math.sqrt(size))
-    # Short rows of 16 bits are softmax's slowest case; widening them first is cheaper, and exact.
+    # On short rows, softmax in 32 bits is faster than in 16.
     weights = weights.softmax(-1, dtype=torch.promote_types(q.dtype, torch.float32)).to(q.dtype)
     out = torch.bmm(dropout(weights, dropout_p, training=True), v_grid)
-    return _FromGrid.apply(out.view(-1, size), q_places).view(q.shape)
+    return _FromGrid.apply(out.view(-1, size), q_row_to_grid).view(q.shape)
 
 
 def has_varlen(q: Float[Tensor, "T H K"]) -> bool:
-    """Whether torch's variable-length kernel takes these rows: CUDA from Ampere on, 16 bits, heads of 8, 16 .. 256."""
+    """Whether torch's variable-length kernel takes these rows: from Ampere on, 16 bits, K a multiple of 8 up to 256."""
     if q.device.type != "cuda" or q.dtype not in (torch.float16, torch.bfloat16):
         return False
     return q.shape[2] <= 256 and q.shape[2] % 8 == 0 and torch.cuda.get_device_capability(q.device) >= (8, 0)
 
 
 def _attend_varlen(q: Tensor, kv: Tensor, queries: Ragged, keys: Ragged, causal: bool) -> Tensor:
-    from torch.nn.attention.varlen import varlen_attn  # late: only CUDA needs it, and it takes a while to import
+    from torch.nn.attention.varlen import varlen_attn  # slow to import, and only CUDA needs it
 
     k, v = kv.unbind(1)
     window = (-1, 0) if causal else (-1, -1)
@@ -133,7 +138,7 @@ def _attend_varlen(q: Tensor, kv: Tensor, queries: Ragged, keys: Ragged, causal:
 def attend_explicit(
     q: Float[Tensor, "T H K"], kv: Float[Tensor, "S 2 G K"], *, queries: Ragged, keys: Ragged, causal: bool = False
 ) -> tuple[Float[Tensor, "T H K"], list[Float[Tensor, "H _t _s"]]]:
-    """The formula, sentence by sentence: slow, obvious, and it returns the weights. The oracle of `attend`."""
+    """The formula, sentence by sentence; returns the weights too. The reference that tests compare `attend` with."""
     rows, maps = [], []
     kv = kv.repeat_interleave(q.shape[1] // kv.shape[2], dim=2)
     by_sentence = zip(q.split(queries.lengths.tolist()), kv.split(keys.lengths.tolist()), strict=True)
@@ -148,22 +153,20 @@ def attend_explicit(
 
 
 class MultiHeadAttention(nn.Module):
-    """`H` attentions side by side, each in its own small space (Vaswani et al. 2017, section 3.2.2).
+    """Multi-head attention (Vaswani et al. 2017, section 3.2.2). Its uses differ in the keys and values:
 
-    The mechanism is one; the three uses differ in where keys and values come from:
+    - encoder self-attention: of the rows themselves;
+    - decoder self-attention: the same, but `causal`: a row sees itself and the rows before it;
+    - cross-attention: of the rows of a `memory`.
 
-    - encoder self-attention: from the rows themselves;
-    - decoder self-attention: the same, `causal`: a row sees itself and the rows before it;
-    - cross-attention: from the rows of a `memory`.
-
-    With `kv_heads` < `heads` several query heads share keys and values (Ainslie et al. 2023, arXiv 2305.13245).
+    With `kv_heads` < `heads`, several query heads share keys and values (Ainslie et al. 2023, arXiv 2305.13245).
     """
 
     def __init__(self, *, dim: int, heads: int, kv_heads: int, bias: bool, dropout: float, rotary: bool) -> None:
         super().__init__()
         self.heads, self.kv_heads, self.size = heads, kv_heads, dim // heads
-        # Called in each `forward` with q, kv, queries, keys, causal: all that weights can be made of. The layer itself
-        # makes none for it. See `mt.nn.forced` and `mt.alignment.guided_loss`.
+        # Called in each `forward` with q, kv, queries, keys, causal, from which it can compute the attention weights.
+        # See `mt.nn.forced` and `mt.alignment.guided_loss`.
         self.listener: Callable[[Tensor, Tensor, Ragged, Ragged, bool], object] | None = None
         self.dropout = dropout
         self.rotary = rotary
@@ -180,14 +183,9 @@ class MultiHeadAttention(nn.Module):
         return torch.stack([rotate(kv[:, 0], positions), kv[:, 1]], dim=1) if self.rotary else kv
 
     def forward(
-        self,
-        x: Float[Tensor, "T D"],
-        layout: Ragged,
-        *,
-        memory: Memory | None = None,
-        causal: bool = False,
+        self, x: Float[Tensor, "T D"], layout: Ragged, *, memory: Memory | None = None, causal: bool = False
     ) -> Float[Tensor, "T D"]:
-        """Queries come from `x`; keys and values from the memory, or from `x` itself where there is none."""
+        """Queries are made of `x`; keys and values of the memory, or of `x` if there is none."""
         keys_from, keys_layout = (x, layout) if memory is None else (memory.rows, memory.layout)
         q = self.project_query(x, layout.positions)
         kv = self.project_memory(keys_from, keys_layout.positions)
@@ -197,7 +195,7 @@ class MultiHeadAttention(nn.Module):
         mixed = attend(q, kv, queries=layout, keys=keys_layout, causal=causal, dropout_p=p)
         return self.out(mixed.reshape(-1, self.heads * self.size))
 
-    def look_up(
+    def attend_cached(
         self,
         x: Float[Tensor, "R D"],
         keys: Float[Tensor, "B G L K"],
@@ -207,11 +205,11 @@ class MultiHeadAttention(nn.Module):
         bias: Float[Tensor, "B _ L"] | None = None,
         attended: list[Float[Tensor, "B W L"]] | None = None,
     ) -> Float[Tensor, "R D"]:
-        """One decoding step: one new row per hypothesis against keys and values that are already there.
+        """One decoding step: attention of one new row per hypothesis over cached keys and values.
 
-        `R` rows share `B` sets of keys, `W = R / B` neighbouring rows each: all hypotheses of a sentence are in one
-        product. `bias` is added to the scores, `[B, 1, L]` or `[B, W, L]`: minus infinity hides a key. The weights,
-        their mean over the heads, are appended to `attended`.
+        The `W = R / B` hypotheses of a sentence are neighbouring rows and share its keys. `bias`, `[B, 1, L]` or
+        `[B, W, L]`, is added to the scores: minus infinity hides a key. The mean of the weights over the heads is
+        appended to `attended`.
         """
         B, G, L, K = keys.shape
         q = self.project_query(x, positions).view(B, -1, G, self.heads // G, K)
@@ -230,7 +228,7 @@ class MultiHeadAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with an activation between; with a gate, SwiGLU or GEGLU (Shazeer 2020, arXiv 2002.05202)."""
+    """Two linear layers and an activation; with a gate, SwiGLU or GEGLU (Shazeer 2020, arXiv 2002.05202)."""
 
     def __init__(self, *, dim: int, ffn_dim: int, activation: str, bias: bool, dropout: float) -> None:
         super().__init__()

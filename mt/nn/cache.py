@@ -1,10 +1,10 @@
-"""What a decoder remembers between two steps, so that a step costs one row and not the whole prefix.
+"""The keys and values that a decoder caches, so that a step computes one row and not the whole prefix.
 
-The hypotheses of a sentence are a tree: all begin alike, and part later. What attention needs of a row is kept once,
-as a *node* of its sentence, however many hypotheses go on from it, and `seen` says which nodes lie behind which
-hypothesis. When hypotheses change places, only this table does; keys and values, thousands of times its size, stay
-where they are. A node behind which no hypothesis stands any more makes way for a new one. When a sentence leaves, the
-last one that stays may take its place: then nothing else moves.
+The hypotheses of a sentence share prefixes, so they are a tree. The keys and values of a token are stored once, as a
+*node*, for all hypotheses that have this token in their prefix; `seen` says which nodes each hypothesis has. Reordering
+hypotheses changes this table only, and not the keys and values, which are thousands of times larger. The place of a
+node that no hypothesis has is used again. A sentence that leaves the batch may be overwritten by the last one, so that
+no other has to move.
 
 Letters: `R` hypotheses under construction, `B` sentences, `W` hypotheses of each (`R = B * W`; the rows of a sentence
 are neighbours), `G` key/value heads, `K` size of a head, `L` places of the memory, `N` places for nodes of a sentence.
@@ -17,11 +17,13 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-PLACES = 16  # the number of places is a multiple: softmax of shorter rows takes the CPU six times as long
+from mt.nn.attention import as_bias
+
+PLACES = 16  # the number of places is a multiple of it: softmax on shorter rows is six times slower on a CPU
 
 
 class PastKeys:
-    """Keys and values of all nodes, of one layer; zero where no node has been, for what is hidden must be finite."""
+    """Keys and values of all nodes, of one layer; zero in unused places, since hidden keys must be finite."""
 
     def __init__(self, *buffers: Float[Tensor, "B G N K"]) -> None:
         self._buffers = list(buffers)  # keys and values; empty before the first node
@@ -29,7 +31,7 @@ class PastKeys:
     def write(
         self, kv: Float[Tensor, "R 2 G K"], places: Int[Tensor, "B W"], num_places: int
     ) -> tuple[Float[Tensor, "B G N K"], Float[Tensor, "B G N K"]]:
-        """Put a node for every hypothesis where `places` says, in the order of the rows; all keys and all values."""
+        """Write a node for every hypothesis into its place. Returns all keys and all values."""
         B, G, K = len(places), kv.shape[2], kv.shape[3]
         if not self._buffers:
             self._buffers = [kv.new_zeros(B, G, num_places, K) for _ in range(2)]
@@ -47,13 +49,13 @@ class PastKeys:
         self._buffers = [move(side, sentences) for side in self._buffers]
 
     def lies_at(self, address: int, num_places: int) -> bool:
-        """Whether the keys begin there in memory, and have so many places."""
+        """Whether the keys are at this address, with this number of places."""
         return (
             bool(self._buffers) and self._buffers[0].data_ptr() == address and self._buffers[0].shape[2] == num_places
         )
 
     def take(self, other: "PastKeys") -> None:
-        """What the other holds, in the memory of this one, which has space for as much or more."""
+        """Copy the contents of `other` into the buffers of this one, which may be larger."""
         for side, old in zip(self._buffers, other._buffers or [None, None], strict=True):
             side.zero_() if old is None else fill(side, old)
 
@@ -62,8 +64,7 @@ class PastKeys:
 class MemoryKeys:
     """Keys and values of the memory, of one layer: computed once per sentence, shared by its hypotheses.
 
-    The keys lie in memory as [B, G, K, L], the way `look_up` multiplies them: at 40 places in 16 bits its product takes
-    0.3 ms instead of 1.4.
+    The keys are contiguous as [B, G, K, L], the layout in which `attend_cached` multiplies them fastest.
     """
 
     keys: Float[Tensor, "B G L K"]
@@ -81,20 +82,20 @@ class MemoryKeys:
 
 @dataclass(kw_only=True)
 class DecoderState:
-    """All that lies between two steps of a decoder."""
+    """The state of a decoder between two steps."""
 
     memory: list[MemoryKeys]  # per layer
-    memory_bias: Float[Tensor, "B 1 L"]  # minus infinity at places of the memory that hold no row
+    memory_bias: Float[Tensor, "B 1 L"]  # minus infinity in empty places of the memory
     past: list[PastKeys]  # per layer
-    seen: Bool[Tensor, "B W N"]  # which nodes lie behind each hypothesis
-    past_bias: Float[Tensor, "B W N"]  # the same for attention
+    seen: Bool[Tensor, "B W N"]  # the nodes of each hypothesis
+    past_bias: Float[Tensor, "B W N"]  # minus infinity for all other nodes
     places: Int[Tensor, "B W"]  # of the nodes of this step
     position: int = 0  # of the next token
-    attended: list[Float[Tensor, "B W L"]] | None = None  # weights on the memory, last step, per layer; None: not kept
+    attended: list[Float[Tensor, "B W L"]] | None = None  # last step's weights on the memory, per layer
 
     @classmethod
     def first(cls, memory: list[MemoryKeys], *, hidden: Bool[Tensor, "B L"]) -> "DecoderState":
-        """Before the first step: one hypothesis for each sentence, and no node."""
+        """The state before the first step: one hypothesis for each sentence, and no node."""
         seen = hidden.new_zeros(len(hidden), 1, 0)
         return cls(
             memory=memory,
@@ -110,7 +111,7 @@ class DecoderState:
         return len(self.seen)
 
     def advance(self, num_rows: int) -> None:
-        """Every hypothesis takes one more position: a node of its own, which only it sees."""
+        """Add a node for the next token of every hypothesis, which only this hypothesis sees."""
         width, num_places = self.seen.shape[1:]
         assert num_rows == self.num_sentences * width, "one token for each hypothesis"
         used = self.seen.any(dim=1)
@@ -118,7 +119,7 @@ class DecoderState:
         if need > num_places:
             more = -(-need // PLACES) * PLACES - num_places
             self.seen, used = F.pad(self.seen, (0, more)), F.pad(used, (0, more))
-        self.places = used.byte().argsort(dim=1, stable=True)[:, :width]  # the first that are free
+        self.places = used.byte().argsort(dim=1, stable=True)[:, :width]  # the first free ones
         self.seen = self.seen.scatter(2, self.places[:, :, None], True)
         self.past_bias = as_bias(~self.seen, self.memory_bias.dtype)
         self.position += 1
@@ -127,11 +128,11 @@ class DecoderState:
     def write(
         self, layer: int, kv: Float[Tensor, "R 2 G K"]
     ) -> tuple[Float[Tensor, "B G N K"], Float[Tensor, "B G N K"]]:
-        """This step's nodes of one layer; all keys and values of the layer."""
+        """Write the nodes of this step of one layer. Returns all keys and all values of the layer."""
         return self.past[layer].write(kv, self.places, self.seen.shape[2])
 
     def reorder(self, rows: Int[Tensor, " R2"], sentences: Int[Tensor, " B2"] | None = None) -> None:
-        """Hypothesis i goes on from hypothesis `rows[i]`; with `sentences`, only those stay in the batch."""
+        """Hypothesis i continues hypothesis `rows[i]`. Args: sentences: those that stay in the batch; None: all."""
         num_sentences = self.num_sentences if sentences is None else len(sentences)
         self.seen = self.seen.flatten(0, 1).index_select(0, rows).unflatten(0, (num_sentences, -1))
         if sentences is not None:
@@ -140,7 +141,7 @@ class DecoderState:
                 layer.select(sentences)
 
     def move_into(self, buffers: "DecoderState") -> None:
-        """Go on in the memory of another state, which is of as many sentences and has space for as much or more."""
+        """Continue in the buffers of another state, which has as many sentences, and as many places or more."""
         for memory, other in zip(buffers.memory, self.memory, strict=True):
             memory.take(other)
         for past, other in zip(buffers.past, self.past, strict=True):
@@ -153,19 +154,14 @@ class DecoderState:
 
 
 def fill(buffer: Float[Tensor, "..."], x: Float[Tensor, "..."], rest: float = 0.0) -> None:
-    """x at the front of `buffer`, in every dimension, and `rest` behind. They may lie in the same memory."""
-    behind = [n for inside, size in zip(buffer.shape[::-1], x.shape[::-1], strict=True) for n in (0, inside - size)]
-    buffer.copy_(F.pad(x, behind, value=rest))
+    """Copy x to the front of `buffer` in every dimension, and set the rest. The two may overlap."""
+    padding = [n for inside, size in zip(buffer.shape[::-1], x.shape[::-1], strict=True) for n in (0, inside - size)]
+    buffer.copy_(F.pad(x, padding, value=rest))
 
 
 def move(x: Float[Tensor, "B *rest"], sentences: Int[Tensor, " B2"]) -> Float[Tensor, "B2 *rest"]:
-    """`x[sentences]` in the memory of x: only sentences whose place changes are copied."""
-    into = (sentences != torch.arange(len(sentences), device=sentences.device)).nonzero().flatten()
-    if len(into):
-        x.index_copy_(0, into, x.index_select(0, sentences[into]))
+    """`x[sentences]` in the memory of x; copies only the sentences that move."""
+    moved = (sentences != torch.arange(len(sentences), device=sentences.device)).nonzero().flatten()
+    if len(moved):
+        x.index_copy_(0, moved, x.index_select(0, sentences[moved]))
     return x[: len(sentences)]
-
-
-def as_bias(hidden: Bool[Tensor, "B _ L"], dtype: torch.dtype) -> Float[Tensor, "B _ L"]:
-    """What to add to attention scores so that these keys have no weight."""
-    return torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill_(hidden, float("-inf"))

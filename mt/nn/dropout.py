@@ -1,8 +1,7 @@
-"""Dropout with cheap random numbers on the CPU.
+"""Dropout with fast random numbers on the CPU.
 
-torch draws one Bernoulli variable per element, single-threaded in effect, and spends more time on it than on the
-matrix products around it. One random *byte* per element, eight to a 64-bit draw, is about six times faster; the
-price is that the probability is a multiple of 1/256.
+torch draws one Bernoulli variable per element, which takes longer than the matrix products around it. One random byte
+per element, eight from each 64-bit draw, is about six times faster; the probability is then a multiple of 1/256.
 """
 
 from typing import Any
@@ -24,12 +23,12 @@ def random_bytes(count: int) -> Tensor:
 
 def _factors(drawn: Tensor, threshold: int, like: Tensor) -> Tensor:
     """0 or 1 / (1 - p) for every byte."""
-    # Bytes become floats before they are compared: torch turns bytes into floats eight times faster than booleans.
+    # Converted before the comparison, since torch converts bytes eight times faster than booleans.
     return drawn.to(like.dtype).view(like.shape).ge_(threshold).mul_(LEVELS / (LEVELS - threshold))
 
 
 class _ByteDropout(torch.autograd.Function):
-    """Keeps the bytes for the backward pass: factors take two or four times the memory, and hardly any time."""
+    """Saves the bytes for the backward pass; the factors would take two or four times the memory."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, threshold: int) -> Tensor:
@@ -56,7 +55,7 @@ def dropout(x: Float[Tensor, "*shape"], p: float, training: bool) -> Float[Tenso
 
 
 def drop_rows(x: Float[Tensor, "N D"], p: float, training: bool) -> Float[Tensor, "N D"]:
-    """Word dropout: whole rows become zero with probability `p`, the rest are kept as they are (Gal 2016)."""
+    """Word dropout: whole rows become zero with probability `p`; the others are not scaled (Gal 2016)."""
     if not training or p == 0:
         return x
     kept = torch.rand(x.shape[0], 1, device=x.device) >= p
@@ -64,7 +63,7 @@ def drop_rows(x: Float[Tensor, "N D"], p: float, training: bool) -> Float[Tensor
 
 
 class Dropout(nn.Module):
-    """`dropout` as a layer."""
+    """A layer that applies `dropout`."""
 
     def __init__(self, p: float) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""Encoders: what turns a source of each kind into a memory, and the models that they make with a decoder.
+"""Encoders for each kind of source, and complete models with them.
 
-A source differs from another in how its rows enter the model; the layers after that are the same.
+The encoders differ only in their input layer.
 """
 
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from mt.compute.matmul import Linear
 from mt.config import ModelConfig, Tying
 from mt.nn.source import FrameSource, Memory, SourceEncoder, TokenSource
-from mt.nn.transformer import Decoder, Embedding, EncoderLayer, InputRows, Transformer, final_norm, new_matrix
+from mt.nn.transformer import Decoder, Embedding, EncoderLayer, InputLayer, Transformer, embedding_matrix, final_norm
 
 
 class _LayeredEncoder(SourceEncoder):
-    """Rows enter, and encoder layers make a memory row of each."""
+    """An input layer and encoder layers: a memory row for each source row."""
 
     def __init__(self, config: ModelConfig, embedding: nn.Module) -> None:
-        """Args: embedding: called with the source's rows and their positions, gives rows `[S, D]`."""
+        """Args: embedding: turns the source's rows and their positions into rows `[S, D]`."""
         super().__init__()
         self.embedding = embedding
         layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
@@ -55,26 +55,26 @@ class FrameEncoder(_LayeredEncoder):
         return FrameSource.pack(items)
 
 
-class LinearStem(InputRows):
-    """Frames -> rows: a linear layer, plus the position's own vector where there is one."""
+class LinearStem(InputLayer):
+    """Frames -> rows: a linear layer, plus positions."""
 
     def __init__(self, config: ModelConfig, frame_size: int) -> None:
         super().__init__(config)
         self.linear = Linear(frame_size, config.dim, bias=config.bias)
 
     def forward(self, frames: Float[Tensor, "N F"], positions: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
-        return self.enter(self.linear(frames), positions)
+        return self.add_positions(self.linear(frames), positions)
 
 
 def text_model(config: ModelConfig, *, src_size: int, tgt_size: int) -> Transformer:
-    """A model that reads text. Args: src_size, tgt_size: tokens of each vocabulary; equal where `tying` is `all`."""
+    """A model for text. Args: src_size, tgt_size: sizes of the vocabularies, equal if `tying` is `all`."""
     if config.tying is Tying.all:
-        assert src_size == tgt_size, "tying `all` needs one vocabulary; build.py checks it"
+        assert src_size == tgt_size, "tying `all` needs one vocabulary"
     decoder = Decoder(config, tgt_size)
-    weight = decoder.embedding.weight if config.tying is Tying.all else new_matrix(src_size, config)
+    weight = decoder.embedding.weight if config.tying is Tying.all else embedding_matrix(src_size, config)
     return Transformer(config, TextEncoder(config, weight), decoder)
 
 
 def frame_model(config: ModelConfig, *, frame_size: int, tgt_size: int) -> Transformer:
-    """A model that reads frames. Args: frame_size: numbers in a frame; tgt_size: tokens of the target vocabulary."""
+    """A model for frames. Args: frame_size: numbers in a frame; tgt_size: size of the target vocabulary."""
     return Transformer(config, FrameEncoder(config, frame_size), Decoder(config, tgt_size))

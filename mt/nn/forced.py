@@ -1,13 +1,12 @@
-"""One teacher-forced pass: a model reads given pairs, and tells the log-probability of every target token and, on
-request, what its attention did.
+"""Teacher-forced passes: the log-probability of every target token of given pairs and, on request, attention maps.
 
-    force(...)                              pairs in batches: log-probabilities, and attention maps of the uses named
+    force(...)                              pairs in batches: log-probabilities, and attention maps of the given uses
     force_batch(...)                        the same for pairs that make one batch
     with capture_attention(model) as maps   the attention maps of any pass
 
-An attention layer never makes its weights visible. Whoever listens (`MultiHeadAttention.listener`) is given queries and
-keys and makes the weights beside it, sentence by sentence; the pass itself stays the same to the last bit. Training and
-search have no listener, and nothing is computed for one.
+Attention layers do not return their weights. A listener (`MultiHeadAttention.listener`) gets queries and keys and
+computes the weights again, sentence by sentence, so the pass itself does not change. Training and search have no
+listener, except for guided alignment.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,11 +20,11 @@ from torch import Tensor
 
 from mt.nn.attention import MultiHeadAttention, attend_explicit
 from mt.nn.encoders import TextEncoder
-from mt.nn.ragged import Ragged, pack
+from mt.nn.ragged import Ragged, cut, pack
 from mt.nn.transformer import DecoderLayer, EncoderLayer, Transformer
 
 USES = ("cross", "encoder", "decoder")
-ROWS = 2048  # of either side in one pass
+MAX_ROWS = 2048  # of either side in one pass
 CHUNK_ELEMENTS = 1 << 22  # logits held at a time
 
 
@@ -33,12 +32,11 @@ CHUNK_ELEMENTS = 1 << 22  # logits held at a time
 class Maps:
     """The attention weights of one sentence: layers, heads, query rows, key rows; every query row sums to one.
 
-    The source has `s` pieces, the end mark included; `t` counts the decoder's inputs: the begin mark and the pieces of
-    the target. Row 0 has the begin mark as input and predicts the first piece, row `k` has piece `k` (from 1) as input
-    and predicts the one after it.
+    The source has `s` tokens, with eos; the decoder's input has `t` tokens, with bos. Row 0 has bos as input and
+    predicts the first token; row `k` has token `k` (from 1) as input and predicts the next one.
     """
 
-    cross: Float[Tensor, "_L _H _t _s"]  # each is [0, 0, 0, 0] where it was not requested
+    cross: Float[Tensor, "_L _H _t _s"]  # [0, 0, 0, 0] if not requested, as are the others
     encoder: Float[Tensor, "_M _H _s _s"]
     decoder: Float[Tensor, "_L _H _t _t"]
 
@@ -50,7 +48,7 @@ class CapturedAttention:
     layers: dict[str, list[list[Tensor]]] = field(default_factory=lambda: {use: [] for use in USES})
 
     def maps(self) -> list[Maps]:
-        """The maps of each sentence. A use that was not requested, or not run, has no layers."""
+        """The maps of each sentence. A use that was not requested or not run has no layers."""
         by_use = {
             use: [torch.stack(sentence) for sentence in zip(*layers, strict=True)] if layers else []
             for use, layers in self.layers.items()
@@ -64,8 +62,8 @@ class CapturedAttention:
 def capture_attention(model: Transformer, uses: Sequence[str] = USES) -> Iterator[CapturedAttention]:
     """Capture the attention of `uses` in every `forward`, `encode` and `decode` of the model until the block ends.
 
-    The maps are detached, in 32 bits, on the CPU. Earlier listeners are put back afterwards. Cached decoding steps
-    (`Transformer.step`) are not captured: force the finished output through the model instead.
+    The maps are detached, in 32 bits, on the CPU. Earlier listeners are restored afterwards. Cached decoding steps
+    (`Transformer.step`) are not captured: use a teacher-forced pass over the finished output instead.
     """
     captured = CapturedAttention()
     listening = [(use, module) for use in uses for module in attentions(model)[use]]
@@ -102,7 +100,7 @@ def attentions(model: Transformer) -> dict[str, list[MultiHeadAttention]]:
 
 @dataclass(frozen=True)
 class Forced:
-    """What a pass found for one pair: its maps, and the log-probability of each target token and of the end mark."""
+    """The maps of one pair, and the log-probability of each target token and of eos."""
 
     maps: Maps
     log_probs: Float[Tensor, " t"]
@@ -117,14 +115,15 @@ def force(
     eos: int,
     uses: Sequence[str] = USES,
 ) -> Iterator[Forced]:
-    """Run the model over pairs with their targets given, in batches of neighbours; yields a result per pair, in order.
+    """Run the model over pairs, in batches of neighbours; yields a result per pair, in order.
 
-    Args: sources: token ids with their end mark; targets: ids without marks; uses: which attention maps to keep.
+    Args: sources: token ids with eos; targets: token ids without bos and eos; uses: which attention maps to compute.
     """
     was_training = model.training
     model.eval()
     try:
-        for batch in _batches(sources, targets):
+        lengths = [len(ids) for ids in sources], [len(ids) + 1 for ids in targets]
+        for batch in cut(range(len(sources)), MAX_ROWS, *lengths):
             pairs = [sources[i] for i in batch], [targets[i] for i in batch]
             yield from force_batch(model, *pairs, bos=bos, eos=eos, uses=uses)
     finally:
@@ -141,7 +140,7 @@ def force_batch(
     eos: int,
     uses: Sequence[str] = (),
 ) -> list[Forced]:
-    """`force` for pairs that make one batch, with the model in the mode and precision that it is in."""
+    """`force` for pairs that make one batch, in the current mode and precision of the model."""
     device = model.tgt_weight.device
     source = model.encoder.pack(sources).to(device)
     target, target_layout = pack([[bos, *ids] for ids in targets])
@@ -157,25 +156,10 @@ def force_batch(
 def token_log_probs(
     model: Transformer, hidden: Float[Tensor, "T D"], targets: Int[Tensor, " T"]
 ) -> Float[Tensor, " T"]:
-    """The log-probability of one token per row, a chunk of rows at a time: `[T, V]` is never whole."""
+    """The log-probability of one token per row, computed in chunks of rows without a `[T, V]` matrix."""
     size = max(1, CHUNK_ELEMENTS // model.out_weight.shape[0])
     parts = [
-        model.logits(rows).float().log_softmax(-1).gather(1, wanted[:, None]).squeeze(1)
-        for rows, wanted in zip(hidden.split(size), targets.split(size), strict=True)
+        model.logits(rows).float().log_softmax(-1).gather(1, tokens[:, None]).squeeze(1)
+        for rows, tokens in zip(hidden.split(size), targets.split(size), strict=True)
     ]
     return torch.cat(parts)
-
-
-def _batches(sources: Sequence[list[int]], targets: Sequence[list[int]]) -> Iterator[list[int]]:
-    """Neighbouring pairs, as many as fit."""
-    batch: list[int] = []
-    rows = [0, 0]
-    for i, pair in enumerate(zip(sources, targets, strict=True)):
-        sizes = [len(pair[0]), len(pair[1]) + 1]
-        if batch and any(total + size > ROWS for total, size in zip(rows, sizes, strict=True)):
-            yield batch
-            batch, rows = [], [0, 0]
-        batch.append(i)
-        rows = [total + size for total, size in zip(rows, sizes, strict=True)]
-    if batch:
-        yield batch

@@ -1,4 +1,4 @@
-"""Label-smoothed cross-entropy, computed from hidden rows without holding all logits at once.
+"""Label-smoothed cross-entropy, computed from hidden rows in chunks, without a `[T, V]` matrix of logits.
 
 Letters: `T` target rows, `D` model, `V` vocabulary.
 """
@@ -13,31 +13,30 @@ from torch.nn import functional as F
 
 from mt.compute.matmul import linear, multiply
 
-CHUNK_ELEMENTS = {"cpu": 1 << 22}  # logits held at a time: as few as memory bandwidth allows
-LEAST_ROWS = 512  # of logits, for any vocabulary: each chunk reads and writes the whole gradient of the weight
-MANY_ELEMENTS = 1 << 27  # on other devices than the CPU
-SLICE_ELEMENTS = {"cpu": 1 << 19}  # of those, in the softmax at a time: in 32 bits, the size of a core's own cache
+CPU_CHUNK, CHUNK = 1 << 22, 1 << 27  # logits held at a time, on a CPU and on other devices
+CPU_SLICE = 1 << 19  # of those, in one softmax on a CPU: in 32 bits, the size of a core's cache
+MIN_ROWS = 512  # of logits in a chunk: each chunk reads and writes the whole gradient of the weight
 
 
 class Loss(NamedTuple):
-    """Sums over target rows. The updater divides once, by the rows of the whole update."""
+    """Sums over target rows. The updater divides by the rows of the whole update."""
 
     smoothed: Float[Tensor, ""]  # the training loss
     nll: Float[Tensor, ""]  # negative log-likelihood of the references, in nats; carries no gradient
 
 
 def chunk_rows(vocabulary: int, device: torch.device) -> tuple[int, int]:
-    """How many rows of logits are computed at a time, and how many of them are in the softmax at a time."""
-    chunk = CHUNK_ELEMENTS.get(device.type, MANY_ELEMENTS)
-    return max(LEAST_ROWS, chunk // vocabulary), max(1, SLICE_ELEMENTS.get(device.type, chunk) // vocabulary)
+    """How many rows of logits are computed at a time, and how many of them are in one softmax."""
+    chunk, part = (CPU_CHUNK, CPU_SLICE) if device.type == "cpu" else (CHUNK, CHUNK)
+    return max(MIN_ROWS, chunk // vocabulary), max(1, part // vocabulary)
 
 
 def softmax_minus_reference_(
     logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], confidence: float
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
-    """Turn logits x into p - confidence * onehot(y), in place; returns log Z and x_y. The softmax runs in 32 bits.
+    """Replace logits x by p - confidence * onehot(y), in place; returns log Z and x_y. The softmax is in 32 bits.
 
-    log Z is x_j - log p_j for every j; the largest p is the most precise.
+    log Z = x_j - log p_j for every j; the largest p gives the most precise value.
     """
     y = targets[:, None]
     p = logits.softmax(1, dtype=torch.float32)
@@ -48,15 +47,13 @@ def softmax_minus_reference_(
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
-    """Loss and gradients in one pass over chunks of rows: with p the softmax, d loss / d x = p - q.
+    """Loss and gradients in one pass over chunks of rows: d loss / d x = p - q, where p is the softmax and
 
-    With q = (1 - e) onehot(y) + e / V (Szegedy et al. 2016, section 7):
-
+        q = (1 - e) onehot(y) + e / V                                              (Szegedy et al. 2016, section 7)
         - sum_j q_j log p_j = log Z - (1 - e) x_y - e mean(x),        mean(x) = h . mean(rows of the weight)
 
-    The softmax, in 32 bits, is the only expensive pass over a chunk: log Z comes from its largest element, and mean(x)
-    needs no logits. The gradient's constant part, -e / V in every column, never touches the `[T, V]` matrix: it adds
-    the same row to all hidden gradients and the same row to all weight gradients.
+    mean(x) needs no logits. The constant part of the gradient, -e / V in every column, adds the same row to all hidden
+    gradients and the same row to all weight gradients.
     """
 
     @staticmethod
@@ -103,10 +100,8 @@ def cross_entropy(
 ) -> Loss:
     """The loss of `logits = hidden @ weight.T` against `targets`, as sums over rows.
 
-    Rows beyond the last target, the padding of a batch of fixed shape, are ignored.
-
-    Gradients are computed in the forward pass, a chunk of rows at a time, without a `[T, V]` matrix. Products run in
-    the precision of `hidden`, sums and the softmax in 32 bits.
+    Rows beyond the last target, the padding of a batch of fixed shape, are ignored. Gradients are computed in the
+    forward pass. Products are in the precision of `hidden`, sums and the softmax in 32 bits.
     """
     if torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad):
         smoothed, nll = _ChunkedCrossEntropy.apply(hidden, weight, targets, smoothing)  # pyright: ignore[reportGeneralTypeIssues]

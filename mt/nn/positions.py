@@ -1,4 +1,4 @@
-"""Where a token stands in its sentence: three ways to show it to a model that cannot see order.
+"""Position encodings: sinusoidal and rotary. Learned ones are parameters (`mt.nn.transformer`).
 
 `N` rows, `D` model size, `H` heads, `K` size of a head, `L` table length.
 """
@@ -22,10 +22,10 @@ def sinusoidal_table(length: int, dim: int) -> Float[Tensor, "L D"]:
 
 
 def rotate(x: Float[Tensor, "N H K"], positions: Int[Tensor, " N"]) -> Float[Tensor, "N H K"]:
-    """Turn each pair (x_i, x_{i + K/2}) of a head by the angle position / 10000^(2i / K).
+    """Rotate each pair (x_i, x_{i + K/2}) of a head by the angle position / 10000^(2i / K).
 
     Rotary embedding (Su et al. 2021, arXiv 2104.09864) in the "rotate half" layout of GPT-NeoX and LLaMA. The product
-    of two vectors so turned depends only on the distance of their positions.
+    of two rotated vectors depends only on the difference of their positions.
     """
     half = x.shape[-1] // 2
     rates = torch.exp(torch.arange(half, device=x.device, dtype=torch.float32) * (-math.log(10_000.0) / half))

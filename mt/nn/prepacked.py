@@ -1,11 +1,11 @@
-"""A copy of a model with its weights laid out for a search on the CPU.
+"""A copy of a model with prepacked weights, for search on the CPU.
 
-Under autocast every product converts its weights, or looks up whether it has done so, and even without it oneDNN lays
-weights out anew for each: at a few hundred rows that takes a tenth of a product in 32 bits and more in 16. Here it is
-done once, and a ReLU between the feed-forward layers is part of the product before it.
+oneDNN lays weights out anew for each product, and autocast converts them: at a few hundred rows that takes a tenth of
+a product in 32 bits, and more in 16. Here it is done once, and a ReLU between the feed-forward layers is fused into the
+product before it.
 
-`Int8Linear` serves the output layer alone. It is the widest product by far; at the others, rounding the rows takes as
-long as 8 bits save over bfloat16.
+`Int8Linear` is used for the output layer only, the widest product. For the others, quantizing the rows takes as long as
+8 bits save over bfloat16.
 """
 
 from copy import deepcopy
@@ -19,11 +19,11 @@ from mt.nn.replace import replaced
 from mt.nn.transformer import OutputLayer, Transformer
 
 LARGEST = 127
-ZERO = 128  # what stands for 0 in rows: oneDNN is fast at unsigned ones only
+ZERO_POINT = 128  # of the rows, which are unsigned since oneDNN is fast only then
 
 
 class PrepackedLinear(nn.Module):
-    """A linear layer in the precision of its weight, and what oneDNN can do to its result: `relu`, or `none`."""
+    """A linear layer in the precision of its weight, with an activation that oneDNN can fuse: `relu` or `none`."""
 
     weight: Tensor
     bias: Tensor | None
@@ -41,9 +41,9 @@ class PrepackedLinear(nn.Module):
 
 
 class Int8Linear(nn.Module):
-    """`x @ weight.T` as a product of integers, times the scale of the row, times the scale of the output.
+    """`x @ weight.T` in 8-bit integers, with a scale for each row of x and each row of the weight.
 
-    Every row has its own scale, so its result does not depend on the other rows.
+    The result of a row does not depend on the other rows.
     """
 
     weight: Tensor
@@ -53,24 +53,23 @@ class Int8Linear(nn.Module):
     def __init__(self, weight: Float[Tensor, "O I"]) -> None:
         super().__init__()
         scale = weight.float().abs().amax(dim=1).clamp(min=1e-30) / LARGEST
-        whole = (weight / scale[:, None]).round().to(torch.int8)
-        self.register_buffer("weight", torch.ops.onednn.qlinear_prepack(whole, None))
+        quantized = (weight / scale[:, None]).round().to(torch.int8)
+        self.register_buffer("weight", torch.ops.onednn.qlinear_prepack(quantized, None))
         self.register_buffer("scale", scale)
         self.register_buffer("zeros", torch.zeros(len(scale), dtype=torch.long))
 
     def forward(self, x: Float[Tensor, "N I"]) -> Float[Tensor, "N O"]:
         x = x.float()
         scale = x.abs().amax(dim=1, keepdim=True).clamp_(min=1e-30).div_(LARGEST)
-        whole = x.div(scale).add_(ZERO + 0.5).to(torch.uint8)  # cutting off rounds, for nothing is negative
+        quantized = x.div(scale).add_(ZERO_POINT + 0.5).to(torch.uint8)  # truncation rounds, since nothing is negative
         product = torch.ops.onednn.qlinear_pointwise(
-            whole, 1.0, ZERO, self.weight, self.scale, self.zeros, None, 1.0, 0, torch.float32, "none", [], ""
+            quantized, 1.0, ZERO_POINT, self.weight, self.scale, self.zeros, None, 1.0, 0, torch.float32, "none", [], ""
         )
         return product.mul_(scale)
 
 
 def copied(model: Transformer, dtype: torch.dtype) -> Transformer:
-    """The same model with all numbers of this type, for inference only. What is tied stays tied; numbers that are of
-    this type already are shared."""
+    """The model in this type, for inference only. Tied parameters stay tied; those of this type already are shared."""
     with torch.inference_mode(False), torch.no_grad():
         converted: dict[int, Tensor] = {id(buffer): buffer.to(dtype) for buffer in model.buffers()}
         converted |= {id(p): nn.Parameter(p.to(dtype), requires_grad=False) for p in model.parameters()}
@@ -78,7 +77,7 @@ def copied(model: Transformer, dtype: torch.dtype) -> Transformer:
 
 
 def prepacked(model: Transformer, dtype: torch.dtype, *, int8: bool = False) -> Transformer:
-    """`copied`, with prepacked weights in its products. Args: int8: the output layer is of 8 bits."""
+    """`copied`, with prepacked weights. Args: int8: whether the output layer is in 8 bits."""
 
     def replacement(module: nn.Module) -> nn.Module | None:
         if isinstance(module, OutputLayer):

@@ -1,7 +1,7 @@
-"""Rows of tokens and which sentence owns them.
+"""Packed rows, and the sentences that own them.
 
-A batch is not a padded rectangle but one long column of rows, sentence after sentence. Only attention needs to know
-where a sentence ends; it looks that up in a `Ragged`, which is made once per batch and shared by all layers.
+A batch has no padding: its rows are one column, sentence after sentence. Only attention needs to know where a sentence
+ends; a `Ragged` says it, made once per batch and shared by all layers.
 """
 
 from collections.abc import Sequence
@@ -11,25 +11,24 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-WIDTHS = 8  # a grid is a multiple of so many rows wide, so that its shapes come again: `mt.data.batching.blocks`
+WIDTH_MULTIPLE = 8  # grid widths are multiples of it, so that shapes recur (`mt.data.batching.blocks`)
 MIN_WIDTH = 16  # of a grid: the CPU's softmax takes 14 ns an element for rows of 15 floats, and 1 ns for rows of 16
 
 
 class Ragged:
-    """`B` sentences of `lengths` rows each, laid end to end: `N` rows in all.
+    """The layout of `B` sentences of `lengths` rows each: `N` rows in all.
 
-    The *grid* is the same rows laid out by sentence, `[B, width]`, for devices whose attention kernels want
-    rectangles; `places` says where in the grid each row goes, `grid_to_row` which row fills each place of the grid.
+    The *grid*, `[B, width]`, has the same rows padded, for attention kernels that need rectangles.
     """
 
     def __init__(self, lengths: Int[Tensor, " B"], *, num_rows: int, max_length: int) -> None:
         """Args: lengths: rows of each sentence, all positive, on the device of the batch; num_rows, max_length: their
-        sum and maximum, arguments because reading them off a GPU would wait for it."""
+        sum and maximum, which would have to wait for a GPU if they were computed here."""
         self.lengths = lengths
         self.num_sentences = lengths.numel()
         self.num_rows = num_rows
         self.max_length = max_length
-        self.width = max(MIN_WIDTH, -(-max_length // WIDTHS) * WIDTHS)
+        self.width = max(MIN_WIDTH, -(-max_length // WIDTH_MULTIPLE) * WIDTH_MULTIPLE)
 
     @classmethod
     def from_lengths(cls, lengths: Sequence[int], device: torch.device | str = "cpu") -> "Ragged":
@@ -48,14 +47,14 @@ class Ragged:
         return Ragged(lengths, num_rows=self.num_rows, max_length=self.max_length)
 
     def part(self, first: int, last: int) -> tuple["Ragged", slice]:
-        """The sentences from `first` up to, not including, `last`, and where their rows lie. Waits for a GPU."""
+        """The layout of sentences `first` to `last`, exclusive, and the slice of their rows. Waits for a GPU."""
         lengths = self.lengths[first:last]
         begin, end = self._bounds[first], self._bounds[last]
         return Ragged(lengths, num_rows=end - begin, max_length=int(lengths.max())), slice(begin, end)
 
     @cached_property
     def offsets(self) -> Int[Tensor, " B1"]:
-        """First row of each sentence, and at the end the number of rows: `[B + 1]`, int32 as varlen kernels want it."""
+        """First row of each sentence, then the number of rows: `[B + 1]`, int32 for variable-length kernels."""
         return torch.nn.functional.pad(self.lengths.cumsum(0), (1, 0)).to(torch.int32)
 
     @cached_property
@@ -71,7 +70,7 @@ class Ragged:
 
     @cached_property
     def positions(self) -> Int[Tensor, " N"]:
-        """The place of each row in its sentence, from 0."""
+        """The position of each row in its sentence, from 0."""
         return torch.arange(self.num_rows, device=self.lengths.device) - self.offsets.long()[self.owners]
 
     @cached_property
@@ -79,32 +78,32 @@ class Ragged:
         return self.offsets[1:].long() - 1
 
     @cached_property
-    def places(self) -> Int[Tensor, " N"]:
-        """Where in the flattened grid each row goes."""
+    def row_to_grid(self) -> Int[Tensor, " N"]:
+        """The position of each row in the flattened grid."""
         return self.owners * self.width + self.positions
 
     @cached_property
     def filled(self) -> Bool[Tensor, "B L"]:
-        """Which places of the grid hold a row."""
+        """Which grid positions have a row."""
         return torch.arange(self.width, device=self.lengths.device) < self.lengths[:, None]
 
     @cached_property
     def grid_to_row(self) -> Int[Tensor, "B L"]:
-        """Which row fills each place of the grid; empty places repeat the sentence's last row."""
+        """The row at each grid position; empty positions repeat the last row of the sentence."""
         steps = torch.arange(self.width, device=self.lengths.device)
         return self.offsets[:-1].long()[:, None] + torch.minimum(steps, self.lengths[:, None] - 1)
 
 
 def pack(sentences: Sequence[Sequence[int]]) -> tuple[Int[Tensor, " N"], Ragged]:
-    """Sentences end to end."""
+    """Token ids of all sentences, and their layout."""
     flat = torch.tensor([token for sentence in sentences for token in sentence], dtype=torch.int64)
     return flat, Ragged.from_lengths([len(sentence) for sentence in sentences])
 
 
 def cut(order: Sequence[int], budget: int, *sides: Sequence[int]) -> list[list[int]]:
-    """Cut `order` into runs whose rows stay within `budget` on every side.
+    """Cut `order` into runs of at most `budget` rows on every side; a longer sentence is a run of its own.
 
-    Args: order: indices of sentences; sides: rows of each sentence on each side (source, target), none over budget.
+    Args: order: indices of sentences; sides: rows of each sentence on each side (source, target).
     """
     runs: list[list[int]] = []
     sums = [budget + 1] * len(sides)

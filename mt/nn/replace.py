@@ -1,9 +1,7 @@
-"""The one way to have part of a model computed differently: a second model around the same parameters.
+"""Replacing modules: a second model with the same parameters that computes some of its layers differently.
 
-Compiled layers (`mt.train.acceleration.compile`) and prepacked weights (`mt.nn.prepacked`) are modules that stand in
-for others. The model that they are made from stays as it is, so there is nothing to undo. CUDA graphs replay whole
-passes of such a model (`mt.decode.search.cuda_graphs`) or of the model itself (`mt.train.acceleration.cuda_graphs`),
-and replace no layer.
+Used for compiled layers (`mt.train.acceleration.compile`) and prepacked weights (`mt.nn.prepacked`). The original
+model does not change.
 """
 
 from collections.abc import Callable
@@ -15,11 +13,13 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def replaced(model: M, replacement: Callable[[nn.Module], nn.Module | None]) -> M:
-    """The model with other modules in place of some of those inside it.
+    """A model with some modules replaced.
 
-    Parameters, buffers and modules that hold no replaced one are shared with `model`; those around are shallow copies.
+    Parameters, buffers and modules without a replaced one inside are shared with `model`; other modules are shallow
+    copies.
 
-    Args: replacement: asked for every module inside, outer ones first; None: look further inside.
+    Args: replacement: returns the replacement of a module, or None to go on with its children; called for outer
+        modules first.
     """
     children: dict[str, nn.Module | None] = {}
     for name, child in model._modules.items():

@@ -1,12 +1,12 @@
-"""The whole model: an encoder-decoder Transformer over packed rows (Vaswani et al. 2017, arXiv 1706.03762).
+"""An encoder-decoder Transformer over packed rows (Vaswani et al. 2017, arXiv 1706.03762).
 
-Read from top to bottom. What differs from the textbook:
+Differences from the paper:
 
-- no padding: a batch is `[N, D]` rows of all its sentences, and a `Ragged` that says which sentence owns each row;
-- the decoder attends to a `Memory` and does not know which encoder made it (`mt.nn.encoders` has them);
-- the model returns hidden rows; logits are made where they are needed, a few rows at a time.
+- no padding: a batch is the `[N, D]` rows of all its sentences, and a `Ragged` says which sentence owns each row;
+- the decoder attends to a `Memory`, which any encoder may have made (`mt.nn.encoders`);
+- the model returns hidden rows; logits are computed where they are needed, a few rows at a time.
 
-Letters, used in every signature of this package:
+Letters in the signatures of this package:
 
     B  sentences of a batch         D  size of the model           V  vocabulary
     S  source rows of a batch       H  heads                       R  hypotheses in decoding (B times the beam)
@@ -29,30 +29,16 @@ from mt.nn.positions import sinusoidal_table
 from mt.nn.ragged import Ragged
 from mt.nn.source import Memory, Source, SourceEncoder
 
-# Parameters have older names in files than in the modules, and are in this order there: (in the modules, in files).
-FILE_NAMES = (
-    ("decoder.embedding.weight", "tgt_weight"),
-    ("encoder.embedding.weight", "src_weight"),
-    ("decoder.out_weight", "out_weight"),
-    ("encoder.embedding.", "src_embedding."),
-    ("decoder.embedding.", "tgt_embedding."),
-    ("encoder.layers.", "encoder."),
-    ("decoder.layers.", "decoder."),
-    ("encoder.norm.", "encoder_norm."),
-    ("decoder.norm.", "decoder_norm."),
-    ("", ""),
-)
-
 
 class RMSNorm(nn.RMSNorm):
-    """torch's, with the weight in the precision of the rows: its fast kernel takes no other, and warns."""
+    """torch's layer with the weight in the precision of the rows, which its fast kernel needs."""
 
     def forward(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
         return nn.functional.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
 
 
 def make_norm(config: ModelConfig) -> nn.Module:
-    """LayerNorm (Ba et al. 2016), or RMSNorm, which only rescales (Zhang & Sennrich 2019)."""
+    """LayerNorm (Ba et al. 2016) or RMSNorm (Zhang & Sennrich 2019)."""
     if config.norm_kind is NormKind.rmsnorm:
         return RMSNorm(config.dim, eps=1e-6)
     return nn.LayerNorm(config.dim, eps=1e-5, bias=config.bias)
@@ -70,20 +56,20 @@ def make_attention(config: ModelConfig, *, rotary: bool) -> MultiHeadAttention:
 
 
 def final_norm(config: ModelConfig) -> nn.Module:
-    """Pre-norm leaves the last residual of a stack unnormalised; post-norm has done it already."""
+    """The norm after a stack: with post-norm, its last layer has normalised the rows already."""
     return make_norm(config) if config.norm is NormPlacement.pre else nn.Identity()
 
 
-def new_matrix(rows: int, config: ModelConfig) -> nn.Parameter:
-    """A vector of the model's size for each token or position, without values: `Transformer.initialize` draws them."""
+def embedding_matrix(rows: int, config: ModelConfig) -> nn.Parameter:
+    """`[rows, D]`, a vector for each token or position, without values: `Transformer.initialize` draws them."""
     return nn.Parameter(torch.empty(rows, config.dim))
 
 
 class Layer(nn.Module):
-    """What encoder and decoder layers share: the feed-forward layers, and where the norm of a sublayer `f` stands.
+    """The parts that encoder and decoder layers share: feed-forward layers, and the norm of each sublayer `f`.
 
-    pre:   x + dropout(f(norm(x)))    trains without care at any depth (Xiong et al. 2020, arXiv 2002.04745)
-    post:  norm(x + dropout(f(x)))    the original; wants a warm-up
+    pre-norm:   x + dropout(f(norm(x)))    trains at any depth (Xiong et al. 2020, arXiv 2002.04745)
+    post-norm:  norm(x + dropout(f(x)))    the original; needs a warm-up
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -99,27 +85,31 @@ class Layer(nn.Module):
         self.feed_forward_norm = make_norm(config)
         self.dropout = Dropout(config.dropout)
 
-    def pre(self, norm: nn.Module, x: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
+    def norm_if_pre(self, norm: nn.Module, x: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
         return norm(x) if self.pre_norm else x
 
-    def post(self, norm: nn.Module, x: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
+    def norm_if_post(self, norm: nn.Module, x: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
         return x if self.pre_norm else norm(x)
 
 
 class EncoderLayer(Layer):
+    """Self-attention, then feed-forward."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.self_attention = make_attention(config, rotary=True)
         self.self_norm = make_norm(config)
 
     def forward(self, x: Float[Tensor, "S D"], layout: Ragged) -> Float[Tensor, "S D"]:
-        attended = self.self_attention(self.pre(self.self_norm, x), layout)
-        x = self.post(self.self_norm, x + self.dropout(attended))
-        inner = self.feed_forward(self.pre(self.feed_forward_norm, x))
-        return self.post(self.feed_forward_norm, x + self.dropout(inner))
+        attended = self.self_attention(self.norm_if_pre(self.self_norm, x), layout)
+        x = self.norm_if_post(self.self_norm, x + self.dropout(attended))
+        inner = self.feed_forward(self.norm_if_pre(self.feed_forward_norm, x))
+        return self.norm_if_post(self.feed_forward_norm, x + self.dropout(inner))
 
 
 class DecoderLayer(Layer):
+    """Causal self-attention, cross-attention to the memory, then feed-forward."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.self_attention = make_attention(config, rotary=True)
@@ -128,33 +118,32 @@ class DecoderLayer(Layer):
         self.cross_norm = make_norm(config)
 
     def forward(self, x: Float[Tensor, "T D"], layout: Ragged, memory: Memory) -> Float[Tensor, "T D"]:
-        attended = self.self_attention(self.pre(self.self_norm, x), layout, causal=True)
-        x = self.post(self.self_norm, x + self.dropout(attended))
-        attended = self.cross_attention(self.pre(self.cross_norm, x), layout, memory=memory)
-        x = self.post(self.cross_norm, x + self.dropout(attended))
-        inner = self.feed_forward(self.pre(self.feed_forward_norm, x))
-        return self.post(self.feed_forward_norm, x + self.dropout(inner))
+        attended = self.self_attention(self.norm_if_pre(self.self_norm, x), layout, causal=True)
+        x = self.norm_if_post(self.self_norm, x + self.dropout(attended))
+        attended = self.cross_attention(self.norm_if_pre(self.cross_norm, x), layout, memory=memory)
+        x = self.norm_if_post(self.cross_norm, x + self.dropout(attended))
+        inner = self.feed_forward(self.norm_if_pre(self.feed_forward_norm, x))
+        return self.norm_if_post(self.feed_forward_norm, x + self.dropout(inner))
 
     def step(
-        self, x: Float[Tensor, "R D"], number: int, *, state: DecoderState, positions: Int[Tensor, " R"]
+        self, x: Float[Tensor, "R D"], layer: int, *, state: DecoderState, positions: Int[Tensor, " R"]
     ) -> Float[Tensor, "R D"]:
-        """`forward` of one new row per hypothesis; earlier rows and the memory are in the cache of this layer, which
-        has this number in the stack."""
-        normed = self.pre(self.self_norm, x)
-        keys, values = state.write(number, self.self_attention.project_memory(normed, positions))
-        attended = self.self_attention.look_up(normed, keys, values, positions=positions, bias=state.past_bias)
-        x = self.post(self.self_norm, x + self.dropout(attended))
-        memory = state.memory[number]
-        attended = self.cross_attention.look_up(
-            self.pre(self.cross_norm, x), memory.keys, memory.values,
+        """`forward` for one new row per hypothesis. Args: layer: the index of this layer, for its cache in `state`."""
+        normed = self.norm_if_pre(self.self_norm, x)
+        keys, values = state.write(layer, self.self_attention.project_memory(normed, positions))
+        attended = self.self_attention.attend_cached(normed, keys, values, positions=positions, bias=state.past_bias)
+        x = self.norm_if_post(self.self_norm, x + self.dropout(attended))
+        memory = state.memory[layer]
+        attended = self.cross_attention.attend_cached(
+            self.norm_if_pre(self.cross_norm, x), memory.keys, memory.values,
             positions=positions, bias=state.memory_bias, attended=state.attended,
         )  # fmt: skip
-        x = self.post(self.cross_norm, x + self.dropout(attended))
-        inner = self.feed_forward(self.pre(self.feed_forward_norm, x))
-        return self.post(self.feed_forward_norm, x + self.dropout(inner))
+        x = self.norm_if_post(self.cross_norm, x + self.dropout(attended))
+        inner = self.feed_forward(self.norm_if_pre(self.feed_forward_norm, x))
+        return self.norm_if_post(self.feed_forward_norm, x + self.dropout(inner))
 
     def memory_keys(self, memory: Memory) -> MemoryKeys:
-        """Keys and values of the memory by sentence: all that decoding needs of it."""
+        """Keys and values of the memory, by sentence."""
         kv = self.cross_attention.project_memory(memory.rows, memory.layout.positions)
         kv = kv[memory.layout.grid_to_row]  # (S, 2, G, K) -> (B, L, 2, G, K)
         keys, values = kv.unbind(2)
@@ -162,8 +151,8 @@ class DecoderLayer(Layer):
         return MemoryKeys(keys=keys, values=values.transpose(1, 2).contiguous())
 
 
-class InputRows(nn.Module):
-    """Rows as they enter a stack: plus the position's own vector where there is one, in the precision of the stack."""
+class InputLayer(nn.Module):
+    """Base of the layers below a stack: adds positions (unless rotary), applies dropout, sets the precision."""
 
     table: Tensor | None
 
@@ -174,23 +163,24 @@ class InputRows(nn.Module):
         self.learned = None
         self.register_buffer("table", None, persistent=False)
         if config.positions is Positions.learned:
-            self.learned = new_matrix(config.max_length, config)
+            self.learned = embedding_matrix(config.max_length, config)
         elif config.positions is Positions.sinusoidal:
             self.register_buffer("table", torch.empty(config.max_length, config.dim), persistent=False)
 
-    def enter(self, x: Float[Tensor, "N D"], positions: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
+    def add_positions(self, x: Float[Tensor, "N D"], positions: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
+        """Word dropout, then positions, then dropout."""
         x = drop_rows(x, self.word_dropout, self.training)
         table = self.table if self.learned is None else self.learned
         if table is not None:
             x = x + table[positions]
         if torch.is_autocast_enabled(x.device.type):
-            # The residual stream takes the precision of the products around it: half the memory traffic.
+            # The residual stream in the precision of the products halves the memory traffic.
             x = x.to(torch.get_autocast_dtype(x.device.type))
         return self.dropout(x)
 
 
-class Embedding(InputRows):
-    """Token ids -> rows: the embedding times sqrt(D), with positions."""
+class Embedding(InputLayer):
+    """Token ids -> rows: embedding vectors times sqrt(D), plus positions."""
 
     def __init__(self, config: ModelConfig, weight: nn.Parameter) -> None:
         super().__init__(config)
@@ -198,7 +188,7 @@ class Embedding(InputRows):
         self.scale = math.sqrt(config.dim)
 
     def forward(self, tokens: Int[Tensor, " N"], positions: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
-        return self.enter(nn.functional.embedding(tokens, self.weight) * self.scale, positions)
+        return self.add_positions(nn.functional.embedding(tokens, self.weight) * self.scale, positions)
 
 
 class OutputLayer(nn.Module):
@@ -213,15 +203,15 @@ class OutputLayer(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Target tokens and a memory -> hidden rows, each of which predicts the token after its own."""
+    """Target tokens and a memory -> hidden rows; each predicts the next token."""
 
     def __init__(self, config: ModelConfig, tgt_size: int) -> None:
         super().__init__()
-        self.embedding = Embedding(config, new_matrix(tgt_size, config))
+        self.embedding = Embedding(config, embedding_matrix(tgt_size, config))
         layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
         self.layers: Sequence[DecoderLayer] = layers  # pyright: ignore[reportAttributeAccessIssue]
         self.norm = final_norm(config)
-        self.out_weight = new_matrix(tgt_size, config) if config.tying is Tying.none else self.embedding.weight
+        self.out_weight = embedding_matrix(tgt_size, config) if config.tying is Tying.none else self.embedding.weight
         self.output = OutputLayer(self.out_weight)
 
     def forward(self, target: Int[Tensor, " T"], layout: Ragged, memory: Memory) -> Float[Tensor, "T D"]:
@@ -238,41 +228,56 @@ class Decoder(nn.Module):
     def step(
         self, tokens: Int[Tensor, " R"], positions: Int[Tensor, " R"], state: DecoderState
     ) -> Float[Tensor, "R D"]:
-        """`forward` of one more token per hypothesis, for a state that has advanced to it. All of it is work of the
-        device in memory that is there already, so it can be a CUDA graph (`mt.decode.search.cuda_graphs`)."""
+        """`forward` for one more token per hypothesis. The state has advanced to it already, so this is work of the
+        device in allocated memory only, and can be a CUDA graph (`mt.decode.search.cuda_graphs`)."""
         x = self.embedding(tokens, positions)
-        for number, layer in enumerate(self.layers):
-            x = layer.step(x, number, state=state, positions=positions)
+        for index, layer in enumerate(self.layers):
+            x = layer.step(x, index, state=state, positions=positions)
         return self.norm(x)
 
 
+# Prefixes of parameter names in the modules and in files, in the order of the files.
+FILE_NAMES = (
+    ("decoder.embedding.weight", "tgt_weight"),
+    ("encoder.embedding.weight", "src_weight"),
+    ("decoder.out_weight", "out_weight"),
+    ("encoder.embedding.", "src_embedding."),
+    ("decoder.embedding.", "tgt_embedding."),
+    ("encoder.layers.", "encoder."),
+    ("decoder.layers.", "decoder."),
+    ("encoder.norm.", "encoder_norm."),
+    ("decoder.norm.", "decoder_norm."),
+    ("", ""),
+)
+
+
 class Transformer(nn.Module):
-    """An encoder and a decoder. `mt.nn.encoders.text_model` makes the usual one."""
+    """An encoder and a decoder. `mt.nn.encoders.text_model` makes one for text."""
 
     def __init__(self, config: ModelConfig, encoder: SourceEncoder, decoder: Decoder) -> None:
         super().__init__()
         self.config = config
         self.encoder = encoder
         self.decoder = decoder
-        if not self.tgt_weight.is_meta:  # where there is nothing to draw, torch would import its compiler for it
+        if not self.tgt_weight.is_meta:  # on the meta device, torch would import its compiler for nothing
             self.initialize()
 
     @property
     def tgt_weight(self) -> Float[Tensor, "V D"]:
-        """The embedding of the target's tokens."""
+        """The embedding matrix of target tokens."""
         return self.decoder.embedding.weight
 
     @property
     def out_weight(self) -> Float[Tensor, "V D"]:
-        """The matrix of the output layer, which may be `tgt_weight`."""
+        """The matrix of the output layer; with tied weights, `tgt_weight`."""
         return self.decoder.out_weight
 
     @torch.no_grad()
     def initialize(self) -> None:
-        """All initial values of parameters, here and nowhere else, and the tables of positions.
+        """Draw all parameters, and fill the position tables.
 
-        Linear layers: Xavier uniform (Glorot & Bengio 2010), biases zero; norms: one and zero; embeddings: normal
-        with deviation D^-0.5, so that a tied output layer starts with logits of order one.
+        Linear layers: Xavier uniform (Glorot & Bengio 2010), biases zero; norms keep one and zero; embeddings: normal
+        with standard deviation D^-0.5, so that a tied output layer starts with logits of order one.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -280,31 +285,32 @@ class Transformer(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         embeddings = [module for module in self.modules() if isinstance(module, Embedding)]
-        inputs = [module for module in self.modules() if isinstance(module, InputRows)]
+        inputs = [module for module in self.modules() if isinstance(module, InputLayer)]
         matrices = [*(module.weight for module in embeddings), self.out_weight, *(module.learned for module in inputs)]
-        # Each once, in this order: a set's order depends on addresses, and so would the values that a seed gives.
+        # A dict removes duplicates like a set, but in a fixed order, on which the values that a seed gives depend.
         for matrix in dict.fromkeys(matrix for matrix in matrices if matrix is not None):
             nn.init.normal_(matrix, std=self.config.dim**-0.5)
         self.fill_tables()
 
     def fill_tables(self) -> None:
-        """Calculate what positions are told by where nothing of it is learned."""
+        """Compute the sinusoidal tables, if there are any."""
         for module in self.modules():
-            if isinstance(module, InputRows) and module.table is not None:
+            if isinstance(module, InputLayer) and module.table is not None:
                 module.table = sinusoidal_table(*module.table.shape)
 
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, nn.Parameter]]:
-        """By their names in files, and in that order, in which the gradient's norm adds up. A tied one comes once."""
-        left = dict(super().named_parameters(recurse=recurse, remove_duplicate=False))
+        """Parameters by their names in files, tied ones once. The order is that of the files, since the sum of the
+        gradient's norm, and so its rounding, depends on it."""
+        remaining = dict(super().named_parameters(recurse=recurse, remove_duplicate=False))
         seen = set[nn.Parameter]()
-        for inside, name in FILE_NAMES:
-            for own in [own for own in left if own.startswith(inside)]:
-                parameter = left.pop(own)
+        for in_module, in_file in FILE_NAMES:
+            for name in [name for name in remaining if name.startswith(in_module)]:
+                parameter = remaining.pop(name)
                 if not remove_duplicate or parameter not in seen:
                     seen.add(parameter)
-                    yield f"{prefix}{name}{own[len(inside) :]}", parameter
+                    yield f"{prefix}{in_file}{name.removeprefix(in_module)}", parameter
 
     def encode(self, source: Source) -> Memory:
         return self.encoder(source)
@@ -313,7 +319,7 @@ class Transformer(nn.Module):
         return self.decoder(target, layout, memory)
 
     def forward(self, source: Source, target: Int[Tensor, " T"], layout: Ragged) -> Float[Tensor, "T D"]:
-        """Hidden rows. Args: target: what goes into the decoder; layout: its sentences, those of the source."""
+        """Hidden rows. Args: target: the input of the decoder; layout: of the target, with the items of the source."""
         return self.decode(target, layout, self.encode(source))
 
     def logits(self, hidden: Float[Tensor, "N D"]) -> Float[Tensor, "N V"]:
@@ -323,12 +329,12 @@ class Transformer(nn.Module):
         return self.decoder.start(memory)
 
     def step(self, tokens: Int[Tensor, " R"], state: DecoderState) -> Float[Tensor, "R D"]:
-        """Hidden rows of one more token per hypothesis; `state` moves on by one position."""
+        """Hidden rows of one more token per hypothesis; advances `state` by one position."""
         positions = torch.full_like(tokens, state.position)
         state.advance(tokens.numel())
         return self.decoder.step(tokens, positions, state)
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Trainable values; tied matrices count once."""
+    """The number of trainable values; tied matrices count once."""
     return sum(p.numel() for p in model.parameters())

@@ -21,7 +21,7 @@ from mt.interpret.picture import Picture
 from mt.nn.transformer import Transformer
 from mt.text.tokenizer import Tokenizer
 
-LEGIBLE = 25  # words of a side
+MAX_WORDS = 25  # a side, in a picture
 
 
 @dataclass(frozen=True)
@@ -36,25 +36,24 @@ class AttentionSnapshot:
 
 
 def legible(pairs: Iterable[Pair], number: int) -> list[Pair]:
-    """The first pairs of more than a word and not too many words for a picture; where there are none, the first."""
-    fits = (p for p in pairs if all(1 < len(text.split()) <= LEGIBLE for text in (p.src, p.tgt)))
+    """The first pairs with 2 to `MAX_WORDS` words a side, or just the first pairs if there are none."""
+    fits = (p for p in pairs if all(1 < len(text.split()) <= MAX_WORDS for text in (p.src, p.tgt)))
     return list(islice(fits, number)) or list(islice(pairs, number))
 
 
 def entropies(maps: Sequence[Float[Tensor, "L H _t _s"]]) -> list[float]:
-    """Of each layer, in bits: 0 where every head attends to one token, log2 of the source's length if to all alike."""
+    """The mean entropy of each layer, in bits: 0 if every head attends to one token, log2(s) if evenly to all."""
     bits = [torch.special.entr(weights).sum(-1).mean(1) / math.log(2) for weights in maps]  # of [L, t] each
     return torch.cat(bits, dim=1).mean(1).tolist()
 
 
 class AttentionLogger:
-    """The pairs whose attention is logged."""
+    """Computes the attention of a model for a few pairs, and draws it."""
 
     def __init__(
         self, tokenizer: Tokenizer, pairs: Sequence[Pair], *, max_length: int, guided: Reading | None = None
     ) -> None:
-        """Args: max_length: the longest sentence, in tokens, that the model takes; guided: the head that guided
-        alignment trains, which is drawn beside the layers."""
+        """Args: max_length: of a sentence, in tokens; guided: the head of guided alignment, which is drawn too."""
         self.tokenizer = tokenizer
         self.sources, self.targets = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
         self.max_length = max_length
@@ -62,23 +61,24 @@ class AttentionLogger:
         self._pictures: list[Picture] = []
 
     def __call__(self, model: Transformer) -> AttentionSnapshot:
-        """A teacher-forced pass over the pairs, in 32 bits."""
+        """The attention in a teacher-forced pass over the pairs, in 32 bits."""
         found = observe(model, self.tokenizer, self.sources, self.targets, max_length=self.max_length, uses=("cross",))
         observations = list(found)
         return AttentionSnapshot(entropies([o.maps.cross for o in observations]), observations)
 
     def pictures(self, snapshot: AttentionSnapshot) -> list[UInt8[NDArray[Any], "_y _x 3"]]:
-        """A picture of each pair: each layer's mean over heads, then the guided head.
+        """A picture of each pair: the mean over the heads of each layer, then the guided head.
 
-        All are taken at the rows whose input is the target word, which show links better (`mt.alignment.heads`).
+        The weights are those of the rows whose input is the target word, which show links better
+        (`mt.alignment.heads`).
         """
         layers, count = snapshot.observations[0].maps.cross.shape[:2]
         shown = [Reading(layer, tuple(range(count)), shifted=True) for layer in range(layers)]
         titles = [f"layer {layer}" for layer in range(1, layers + 1)]
         if self.guided is not None:
             shown.append(self.guided)
-            titles.append(f"taught {self.guided.layer + 1}.{self.guided.heads[0] + 1}")  # layer and head
-        if not self._pictures:  # words do not change
+            titles.append(f"guided {self.guided.layer + 1}.{self.guided.heads[0] + 1}")  # layer and head
+        if not self._pictures:  # the words are always the same
             self._pictures = [Picture(o.source.word_texts, o.target.word_texts, titles) for o in snapshot.observations]
         maps = [word_maps(o) for o in snapshot.observations]
         return [

@@ -1,4 +1,4 @@
-"""The set that a run's model is scored on: files that are named, or the test set of the run."""
+"""The set that a model is scored on: given files, or the test set of its run."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from mt.train.run_folder import read_config
 def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tuple[list[Pair], str | None]:
     """The pairs to score a model on, and the language of their target side.
 
-    Args: files: the test set; None: that of the model's run. tgt: the language where no model gives one.
+    Args: files: the test set; None: that of the model's run. tgt: the language, if no model gives one.
     Raises: ConfigError: when there is no test set; DataError: when it cannot be read; CheckpointError: when there is no
     such model.
     """
@@ -24,16 +24,16 @@ def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tu
     except CheckpointError:
         if model is not None or not files:
             raise
-        folder = None  # files need no run: the translations of another system can be scored on them
+        folder = None  # files need no run: translations of another system can be scored on them
     if files:
         named = model or folder
         src, own = languages(named) if named is not None else (None, None)
         return list(read_pairs(files, src, tgt or own)), tgt or own
     if folder is None:
-        raise ConfigError("this model lies in no run folder, so it has no test set; name one with --test a.en a.de.")
+        raise ConfigError("this model is not in a run folder, so it has no test set; name one with --test a.en a.de.")
     saved = read_config(folder / "config.yaml")
     data = from_plain(DataConfig, saved.get("data"), f"{folder}/config.yaml: `data`")
     corpus = read_corpus(data)
     if not corpus.test:
-        raise ConfigError(f"{folder} was given no test set; name one with --test a.{corpus.src} a.{corpus.tgt}.")
+        raise ConfigError(f"{folder} has no test set; name one with --test a.{corpus.src} a.{corpus.tgt}.")
     return corpus.test, corpus.tgt

@@ -1,7 +1,7 @@
-"""Guided alignment as an objective: the translation loss plus that of one head, which should follow word links.
+"""Guided alignment as an objective: the translation loss plus the loss of one head, which should follow word links.
 
-Alignment targets are made from the ids of each batch, so any segmentation will do, and while the ids are still on the
-host, so nothing waits for an accelerator; only a batch that has to be split is copied back.
+Alignment targets are made from the ids of each batch, so any segmentation works. They are made while the ids are on the
+host, so nothing waits for an accelerator; only a batch that is split is copied back.
 """
 
 from collections.abc import Sequence
@@ -21,9 +21,9 @@ from mt.train.objective import ObjectiveLoss, TranslationLoss
 
 
 class GuidedAlignment:
-    """An objective: translation, and one head that follows the word links of the training text."""
+    """The translation loss, and the loss of one head against the word links of the training text."""
 
-    num_sums = 4  # those of the translation; the head's loss, and the number of linked rows
+    num_sums = 4  # two of the translation loss, the head's loss, the number of linked rows
 
     def __init__(
         self,
@@ -35,8 +35,8 @@ class GuidedAlignment:
         head: int,
         weight: float,
     ) -> None:
-        """Args: links: of every pair of `corpus`; layer, head: from 0; weight: of the head's loss, beside the
-        translation's; both are summed over rows."""
+        """Args: links: of every pair of `corpus`; layer, head: from 0; weight: factor of the head's loss. Both losses
+        are summed over rows."""
         self.translation = translation
         self.model = translation.model
         self.precision = translation.precision
@@ -47,10 +47,10 @@ class GuidedAlignment:
         self.device = next(self.model.parameters()).device
 
     def prepare(self, batch: Batch) -> AlignmentTarget:
-        """The batch's alignment target, on the device. Waits where the batch is on an accelerator already."""
+        """The batch's alignment target, on the device. Waits if the batch is on an accelerator already."""
         pairs = np.array(batch.indices, np.int64)
         texts = zip(self.table.texts("src", pairs), self.table.texts("tgt", pairs), strict=True)
-        assert isinstance(batch.source, TokenSource), "links are between words"
+        assert isinstance(batch.source, TokenSource), "word links need text"
         source = batch.source.items()
         target = [rows.tolist()[1:] for rows in batch.target_in.cpu().split(batch.target_layout.lengths.tolist())]
         links = [self.links[i] for i in batch.indices]
@@ -69,10 +69,10 @@ class GuidedAlignment:
         return ObjectiveLoss(translation.total + self.weight * head_loss.value, torch.cat([translation.sums, own]))
 
     def metrics(self, sums: Sequence[float]) -> dict[str, float]:
-        """The head's loss per linked row, in nats; nothing where no row was linked."""
+        """The head's loss per linked row, in nats; empty if no row was linked."""
         loss, rows = sums
         return {"guided": loss / rows} if rows else {}
 
     def files(self) -> dict[str, bytes]:
-        """The file of a model folder that names this head as the one to read links from."""
+        """The file of a model folder that says which head word links are read from."""
         return {FILE: to_file(Choice(self.heads, "guided", self.weight, len(self.links)))}

@@ -1,4 +1,4 @@
-"""The model card: what a stranger should know before using a model, written from the run."""
+"""The model card: what a model was trained on, its scores, how to use it, and its limits."""
 
 import json
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ from mt.text.metrics import Score
 
 
 def model_card(facts: dict[str, Any], scores: Sequence[Score], test_name: str) -> str:
-    """Markdown with the front matter that model hubs read.
+    """Markdown with the YAML header that model hubs read.
 
-    Args: facts: the run's manifest; scores: of the test set, empty where there was none.
+    Args: facts: the run's manifest; scores: of the test set; empty without one.
     """
     src, tgt = facts["src"], facts["tgt"]
     rows = "\n".join(f"| {s.name} | {s.value:.2f} | {_interval(s)} | `{s.signature}` |" for s in scores)

@@ -1,4 +1,4 @@
-"""What training minimises: an objective turns a batch into a loss. This one is the translation loss."""
+"""Training objectives: what turns a batch into a loss. The usual one is the translation loss."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
@@ -17,32 +17,32 @@ from mt.nn.transformer import Transformer
 class ObjectiveLoss(NamedTuple):
     """The loss of one batch, summed over target rows."""
 
-    total: Float[Tensor, ""]  # the one that gradients are computed of
-    sums: Float[Tensor, " K"]  # for logging, no gradient: smoothed loss, nll, the objective's own
+    total: Float[Tensor, ""]  # to be minimised
+    sums: Float[Tensor, " K"]  # for logging, without a gradient: smoothed loss, nll, the objective's own terms
 
 
 class Objective(Protocol):
-    """What an update minimises."""
+    """The loss that an update minimises."""
 
     model: Transformer
     precision: Precision
     num_sums: int  # K
 
     def prepare(self, batch: Batch) -> Any:
-        """What the loss needs besides the batch. Called before the batch moves to the device, where reading its ids
-        would wait; called again for each part of a batch that has to be split."""
+        """Whatever the loss needs besides the batch. Called before the batch moves to the device, where reading its ids
+        would wait; called again for each part of a batch that is split."""
         ...
 
     def prepare_largest(self, batch: Batch) -> Any:
-        """As `prepare`, for a batch of random ids without pairs: the largest possible, to measure memory."""
+        """As `prepare`, for a batch of random ids: the largest possible result, to measure memory."""
         ...
 
     def __call__(self, model: Transformer, batch: Batch, prepared: Any) -> ObjectiveLoss:
-        """Args: model: `self.model`, or one around its parameters (`mt.nn.replace`)."""
+        """Args: model: `self.model`, or one that shares its parameters (`mt.nn.replace`)."""
         ...
 
     def metrics(self, sums: Sequence[float]) -> dict[str, float]:
-        """Entries for `metrics.jsonl` from the objective's own sums, the K - 2 last, over a whole update."""
+        """Entries for `metrics.jsonl`. Args: sums: the objective's own, the last K - 2, over a whole update."""
         ...
 
 
@@ -57,7 +57,7 @@ class TranslationLoss:
         self.smoothing = smoothing
 
     def prepare(self, batch: Batch) -> None:
-        """The batch is all that is needed."""
+        """Nothing is needed besides the batch."""
 
     prepare_largest = prepare
 
@@ -70,9 +70,9 @@ class TranslationLoss:
 
 
 def batch_loss(model: Transformer, batch: Batch, precision: Precision, smoothing: float) -> Loss:
-    """Loss sums of one batch. The model runs in `precision`; the loss keeps its sums in 32 bits."""
+    """The loss of one batch. The model runs in `precision`; sums are in 32 bits."""
     padded = fill_up(batch)
     with autocast(batch.target_in.device, precision):
         hidden = model(padded.source, padded.target_in, padded.target_layout)
-    # CUDA's autocast leaves the last norm, and so `hidden`, in 32 bits; the largest product must not run in them.
+    # CUDA's autocast runs the last norm in 32 bits, in which the product with the output matrix would be slow.
     return cross_entropy(hidden.to(autocast_dtype(precision)), model.out_weight, batch.target_out, smoothing)

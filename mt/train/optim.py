@@ -10,8 +10,8 @@ SLOTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 def make_optimizer(model: nn.Module, section: OptimConfig) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019). Weight decay applies to matrices of linear layers only, not to norms, biases
-    or embeddings, whose scale matters."""
+    """AdamW (Loshchilov & Hutter 2019). Weight decay applies to the matrices of linear layers, not to norms, biases and
+    embeddings, whose scale matters."""
     linear = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)}
     decayed = [p for p in model.parameters() if id(p) in linear]
     others = [p for p in model.parameters() if id(p) not in linear]
@@ -25,15 +25,10 @@ def make_optimizer(model: nn.Module, section: OptimConfig) -> torch.optim.Optimi
     )
 
 
-def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-
-
 def step_if(optimizer: torch.optim.Optimizer, wanted: Bool[Tensor, ""]) -> None:
-    """One step where `wanted`; else weights, moments and the step count do not change.
+    """A step if `wanted`; otherwise weights, moments and the step count do not change.
 
-    A fused kernel decides on the device, so the host does not wait. It gets `found_inf` as from a GradScaler
+    A fused kernel decides on the device, so the host does not wait: it reads `found_inf`, which a GradScaler sets
     (torch/optim/adam.py, `_fused_adam`).
     """
     if not optimizer.param_groups[0]["fused"]:
@@ -59,7 +54,7 @@ def load_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, t
     """The inverse of `optimizer_tensors`."""
     for name, parameter in model.named_parameters():
         if f"{name}/{SLOTS[0]}" in tensors:
-            # As in torch: on the parameter's device, but the step count on the host unless a fused kernel reads it.
+            # As in torch: the step count is on the host unless a fused kernel reads it.
             host = () if optimizer.param_groups[0]["fused"] else ("step",)
             optimizer.state[parameter] = {
                 slot: tensors[f"{name}/{slot}"].to("cpu" if slot in host else parameter.device, copy=True)
@@ -78,12 +73,12 @@ class Ema:
         self.decay = decay
         self.means = {name: p.detach().clone() for name, p in model.named_parameters()}
         device = next(model.parameters()).device
-        # On the device, since the host does not know yet whether the last update was skipped. MPS has no 64 bits.
+        # On the device: the host does not know yet whether the last update was skipped. MPS has no 64-bit floats.
         self.updates = torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
 
     @torch.no_grad()
     def update(self, model: nn.Module, wanted: Bool[Tensor, ""] | bool = True) -> None:
-        """Average in the weights where `wanted`; else nothing changes."""
+        """Move the means towards the weights if `wanted`; otherwise nothing changes."""
         weight = 1 - ((1 + self.updates) / (10 + self.updates)).clamp(max=self.decay)
         self.updates += wanted
         current = dict(model.named_parameters())

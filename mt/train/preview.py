@@ -1,4 +1,4 @@
-"""What a run would do, before it does it: the dry run's page."""
+"""The report of a dry run: data, model size, memory and time of a run that is not started."""
 
 import time
 from collections import Counter
@@ -25,7 +25,7 @@ BAR = 40
 
 
 def histogram(lengths: Sequence[int]) -> str:
-    """How many sentences have up to so many pieces, as bars."""
+    """A bar chart of sentence lengths in pieces."""
     tops = [*BINS, max(max(lengths), BINS[-1] + 1)]
     counts = Counter(next(top for top in tops if length <= top) for length in lengths)
     most = max(counts.values())
@@ -34,7 +34,7 @@ def histogram(lengths: Sequence[int]) -> str:
 
 
 def examples(corpus: TokenizedCorpus, number: int = 3) -> str:
-    """Some pairs as the model sees them, spread over the corpus."""
+    """Pairs in pieces, spread over the corpus."""
     tokenizer = corpus.tokenizer
     chosen = range(0, len(corpus), max(1, len(corpus) // number))[:number]
     return "\n\n".join(
@@ -45,18 +45,13 @@ def examples(corpus: TokenizedCorpus, number: int = 3) -> str:
 
 
 def unknown_rate(corpus: TokenizedCorpus, tokenizer: Tokenizer) -> float:
-    """The share of pieces that the tokenizer does not know."""
+    """The fraction of tokens that are the unknown piece."""
     unknown = corpus.source.count_piece(tokenizer.unk) + corpus.target.count_piece(tokenizer.unk)
     return unknown / (corpus.num_source_rows + corpus.num_target_rows - len(corpus))
 
 
-def memory_estimate(parameters: int) -> float:
-    """Bytes that weights, gradients and the optimiser's two moments take, in 32 bits; activations come on top."""
-    return 4.0 * 4 * parameters
-
-
 def seconds_per_step(model: Transformer, corpus: TokenizedCorpus, batch: BatchConfig, train: TrainConfig) -> float:
-    """The time of one update, measured on the first batches. The model's weights change: it is not for use."""
+    """The time of one update, measured on the first batches. Changes the weights of the model."""
     device = next(model.parameters()).device
     precision = pick_precision(train.precision, device)
     objective = TranslationLoss(model, precision=precision, smoothing=0.1)
@@ -73,8 +68,9 @@ def seconds_per_step(model: Transformer, corpus: TokenizedCorpus, batch: BatchCo
 def preview(
     corpus: TokenizedCorpus, refusals: dict[str, int], model: Transformer, batch: BatchConfig, train: TrainConfig
 ) -> str:
-    """The page: counts, examples, lengths, losses by length and by vocabulary, size, memory, time."""
+    """The text of the report."""
     parameters = count_parameters(model)
+    mebibytes = 16 * parameters / 2**20  # weights, gradients and two moments in 32 bits, without activations
     tokens = corpus.num_target_rows
     steps = max(1.0, max(tokens, corpus.num_source_rows) / (batch.budget * batch.accumulate))
     seconds = seconds_per_step(model, corpus, batch, train)
@@ -94,7 +90,7 @@ too long         {corpus.num_too_long:,} pairs of more than {batch.max_length} p
 tokens           {corpus.num_source_rows:,} source and {tokens:,} target an epoch, end marks included
 unknown pieces   {unknown_rate(corpus, corpus.tokenizer):.4%}
 vocabulary       {corpus.tokenizer.tgt_size:,} pieces{"" if corpus.tokenizer.joint else " (target)"}
-model            {parameters:,} parameters, {memory_estimate(parameters) / 2**20:,.0f} MiB with gradients and moments
+model            {parameters:,} parameters, {mebibytes:,.0f} MiB with gradients and moments
 device           {device}, {pick_precision(train.precision, device).value}, {counted(torch.get_num_threads(), "thread")}
 time             about {steps:,.0f} steps an epoch, {seconds:.2f} s a step; {total}
 

@@ -1,4 +1,4 @@
-"""One run, once its parts exist: resume, train, choose the weights, write the model folder, score the test set."""
+"""A run from its parts: resume, train, choose the weights, write the model folder, score the test set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,15 +26,15 @@ from mt.train.trainer import Outputs, Trainer
 from mt.train.validate import Validation
 
 SAMPLES = 5
-SHELL_SIGNS = frozenset("'\"$`\\!")
+SPECIAL_TO_SHELL = frozenset("'\"$`\\!")
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run is made of. Every process of a group has one; the main process alone logs and writes."""
+    """The parts of a run. Every process of a group has one; the main process alone logs and writes."""
 
     trainer: Trainer
-    translator: Translator  # of the trainer's model, as it is handed on
+    translator: Translator  # of the trainer's model, for the test set
     prepared: PreparedData
     folder: RunFolder
     facts: dict[str, Any]  # for the manifest and the model card
@@ -61,9 +61,9 @@ class Run:
         return trainer.state.best_score or 0.0
 
     def last_checkpoint(self) -> Checkpoint | None:
-        """The one to resume, which the main process chooses.
+        """The checkpoint to resume from, which the main process chooses; None: a new run.
 
-        Raises: CheckpointError: when none of them can be read; DataError: when the text is another one.
+        Raises: CheckpointError: when no checkpoint can be read; DataError: when the training text has changed.
         """
         folder = self.folder
 
@@ -73,9 +73,9 @@ class Run:
                 folder.check_text(self.facts)
                 self.trainer.saver.complete_save(last.path)
                 return str(last.path), last.step, last.score
-            if any(folder.checkpoints.glob("step-*")):
+            if folder.has_checkpoints:
                 raise CheckpointError(
-                    f"no checkpoint in {folder.checkpoints} can be read; mend that, or move them away to begin anew."
+                    f"no checkpoint in {folder.checkpoints} can be read; repair them, or move them away to start again."
                 )
             return None
 
@@ -83,15 +83,15 @@ class Run:
         return Checkpoint(Path(chosen[0]), chosen[1], chosen[2]) if chosen is not None else None
 
     def report_finished(self) -> bool:
-        """Whether there is nothing left to do, which is then reported."""
+        """Whether the run is finished and its model written; prints it."""
         state = self.trainer.state
-        over = state.finished is not None and self.folder.handed_on(state.step)
-        if over:
+        finished = state.finished is not None and self.folder.has_model(state.step)
+        if finished:
             print(self.folder.report_finished(state))
-        return over
+        return finished
 
     def train(self) -> None:
-        """On the main process: with metrics, samples and a progress line."""
+        """Train on the main process: with metrics, samples and a progress line."""
         trainer, folder = self.trainer, self.folder
         with Metrics(folder.path, step=trainer.state.step) as metrics, Progress() as progress:
 
@@ -111,7 +111,7 @@ class Run:
             trainer.fit(Outputs(metrics, progress, on_validation, on_bad_update))
 
     def finish(self) -> None:
-        """Choose the weights, write the model folder, score the test set, print what to type next."""
+        """Choose the weights, score the test set, write the model folder, print the result."""
         trainer, corpus, translator = self.trainer, self.prepared.corpus, self.translator
         choose_weights(trainer)
         report = None
@@ -131,13 +131,13 @@ class Run:
 
 
 def checkpoint_bytes(trainer: Trainer) -> int:
-    """The approximate size of a checkpoint: the weights, two moments, and their EMA if there is one."""
+    """The approximate size of a checkpoint: weights, two moments, and an EMA if there is one."""
     weights = sum(p.numel() * p.element_size() for p in trainer.model.parameters())
     return weights * (3 if trainer.updater.ema is None else 4)
 
 
 def announce(facts: dict[str, Any], trainer: Trainer) -> None:
-    """Log, in one line, what will be trained."""
+    """Log what will be trained, in one line."""
     data, pieces, device = facts["data"], facts["tokenizer"]["pieces"], trainer.updater.device
     processes = trainer.group.world
     where = f"{processes} processes ({device.type})" if processes > 1 else f"{device}"
@@ -149,10 +149,10 @@ def announce(facts: dict[str, Any], trainer: Trainer) -> None:
 
 
 def choose_weights(trainer: Trainer) -> None:
-    """Load the best checkpoint, or the mean of the best ones where that is better on dev."""
+    """Load the best checkpoint, or the mean of the best ones if that is better on dev."""
     model, checkpoints, train = trainer.model, trainer.checkpoints, trainer.train
     best = checkpoints.best()
-    assert best is not None, "a run that ends has validated, and saved, at its last step"
+    assert best is not None, "the last step of a run is validated and saved"
     load_weights(model, best)
     ranked = checkpoints.ranked()[: train.average]
     if len(ranked) > 1:
@@ -172,14 +172,12 @@ def load_weights(model: Transformer, checkpoint: Checkpoint) -> None:
 
 
 def conclude(prepared: PreparedData, state: TrainState, folder: RunFolder, report: Report | None) -> None:
-    """Print the result."""
+    """Print the result, and what to type next."""
     print(f"\nTrained {counted(state.step, 'update')} in {state.seconds / 60:.1f} minutes ({state.finished}).")
     if report is not None:
         print(f"\nTest set of {prepared.corpus.name}, {counted(len(report.references), 'sentence')}:\n{report.table()}")
         print(f"\n{report.samples(SAMPLES)}")
     sources = [pair.src for pair in prepared.corpus.dev]
     short = [text for text in sources if 5 <= len(text.split()) <= 12 and text.isprintable()] or ["Some text."]
-    chosen = min(
-        short, key=lambda text: not SHELL_SIGNS.isdisjoint(text)
-    )  # the first without such characters, if there is one
+    chosen = min(short, key=lambda text: not SPECIAL_TO_SHELL.isdisjoint(text))  # the first one without, if any
     print(f"\nThe model is in {folder.model}. Next:\n\n{folder.commands(chosen, tested=report is not None)}")

@@ -1,4 +1,4 @@
-"""The folder of a run: its files, its lock, its settings, and whether a restart has the same settings."""
+"""The folder of a run: its files, its lock, and the check that a restart has the same settings and text."""
 
 import json
 import shlex
@@ -41,54 +41,52 @@ class RunFolder:
         self.bad_batches = path / "bad_batches"
 
     def begin(self, config: dict[str, Any], defaults: dict[str, Any]) -> None:
-        """Write the settings; in a run that has checkpoints, first compare them with those that it began with.
+        """Write the settings; if there are checkpoints, first compare the settings with those of the run.
 
-        Args: defaults: of all settings; a run of an older version had those for settings that it did not know.
+        Args: defaults: for settings that did not exist when the run was started.
         Raises: ConfigError: when a setting differs that must not change within a run.
         """
-        if self.config.exists() and any(self.checkpoints.glob("step-*")):
+        if self.config.exists() and self.has_checkpoints:
             check_drift(read_config(self.config), config, defaults, self.path)
         write_text(self.config, yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
 
     def check_text(self, facts: dict[str, Any]) -> None:
-        """Raises: DataError: when the run began with other training text, or another vocabulary, than `facts` say;
-        CheckpointError: when the manifest does not say."""
+        """Raises: DataError: when the run was started with another text or vocabulary than `facts` has;
+        CheckpointError: when the manifest is damaged."""
         if not self.manifest.exists():
             return
         before = flatten(read_json(self.manifest))
         for what, section, key in (("text", "data", "fingerprint"), ("vocabulary", "tokenizer", "sha256")):
             if (known := before.get(f"{section}.{key}")) is None:
-                raise CheckpointError(f"`{self.manifest}` must tell `{section}.{key}`, but does not: it is damaged.")
+                raise CheckpointError(f"`{self.manifest}` must have `{section}.{key}`, but does not: it is damaged.")
             if known != facts[section][key]:
                 raise DataError(
-                    f"the training {what} is not the one that {self.path} began with; put that back, or give the new "
-                    "run a name of its own: run.name=..."
+                    f"the training {what} is not the one that {self.path} was started with; restore it, or give the "
+                    "new run its own name: run.name=..."
                 )
         if before.get("data.links") != facts["data"].get("links"):
             raise DataError(
-                f"the word links (`alignment.links`) are not those that {self.path} began with; put them back, or give "
-                "the new run a name of its own: run.name=..."
+                f"the word links (`alignment.links`) are not those that {self.path} was started with; restore them, or "
+                "give the new run its own name: run.name=..."
             )
 
     def batch_tokens(self) -> int | None:
-        """The budget that `batch.tokens=auto` meant when the run began; None in a run without checkpoints."""
-        if not self.manifest.exists() or not any(self.checkpoints.glob("step-*")):
-            return None
-        return read_json(self.manifest).get("batch_tokens")
+        """The budget that was found for `batch.tokens=auto`; None for a run without checkpoints."""
+        return read_json(self.manifest).get("batch_tokens") if self.manifest.exists() and self.has_checkpoints else None
 
-    def handed_on(self, step: int) -> bool:
-        """Whether `model/` is whole and of this step."""
+    def has_model(self, step: int) -> bool:
+        """Whether `model/` is complete and of this step."""
         return find_problem(self.model) is None and read_manifest(self.model).meta.get("step") == step
 
     def write_manifest(self, facts: dict[str, Any], command: list[str]) -> None:
-        """Write what is needed to repeat the run; every start adds an attempt."""
+        """Write what is needed to repeat the run; every start appends an attempt."""
         before = read_json(self.manifest).get("attempts") if self.manifest.exists() else None
         attempt = {"command": command, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **machine()}
-        told = {**facts, "attempts": [*(before if isinstance(before, list) else []), attempt]}
-        write_text(self.manifest, json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+        manifest = {**facts, "attempts": [*(before if isinstance(before, list) else []), attempt]}
+        write_text(self.manifest, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
 
     def write_samples(self, validation: Validation, state: TrainState) -> None:
-        """Dev sentences with their translations at this step: source, reference, translation, an empty line."""
+        """Write dev sentences at this step: source, reference, translation, empty line."""
         rows = zip(validation.sources, validation.references, validation.hypotheses, strict=True)
         text = "".join(f"{source}\n{reference}\n{hypothesis}\n\n" for source, reference, hypothesis in rows)
         try:
@@ -97,7 +95,7 @@ class RunFolder:
             logger.warning(f"{error}")
 
     def report_finished(self, state: TrainState) -> str:
-        """The message of a finished run that is started again."""
+        """The message for a finished run that is started again."""
         lines = [f"{self.path} is finished after {counted(state.step, 'step')}: {state.finished}."]
         tested = (self.evaluation / "test.json").exists()
         if tested:
@@ -106,24 +104,24 @@ class RunFolder:
         return "\n".join([*lines, f"Translate with it:\n{self.commands('Some text.', tested=tested)}"])
 
     def commands(self, sentence: str, *, tested: bool) -> str:
-        """Shell commands to type next; a run without a test set needs files to evaluate on."""
+        """Shell commands to type next. Args: tested: whether the run has a test set to evaluate on."""
         path = shlex.quote(str(self.path))
         files = "" if tested else " --test SOURCE TARGET"
         return f"  echo {shlex.quote(sentence)} | mt translate {path}\n  mt evaluate {path}{files}"
 
     @property
-    def begun(self) -> bool:
-        """Whether a run reached its training here, so that the folder may be of use."""
-        return self.manifest.exists() or any(self.checkpoints.glob("step-*"))
+    def has_checkpoints(self) -> bool:
+        """Whether there are checkpoints, complete or damaged."""
+        return any(self.checkpoints.glob("step-*"))
 
 
 @contextmanager
 def folder_of_run(
     folder: RunFolder, settings: dict[str, Any], defaults: dict[str, Any], group: Group
 ) -> Iterator[None]:
-    """Inside, the run's folder exists and is locked; a run that is refused leaves no new folder behind.
+    """Create and lock the folder of a run. A run that fails before it trains leaves no new folder behind.
 
-    Raises: ConfigError: as `RunFolder.begin`; CheckpointError: when it is locked, or cannot be written.
+    Raises: ConfigError: as `RunFolder.begin`; CheckpointError: when the folder is locked or cannot be written.
     """
     if not group.is_main:
         setup(silent=True)
@@ -138,14 +136,14 @@ def folder_of_run(
             clean_up(folder.checkpoints)
             clean_up(folder.path)
             yield
-        except MtError:  # not after an internal error, whose report needs the log and the settings
-            if made and not folder.begun:
+        except MtError:  # the report of an internal error needs the log and the settings
+            if made and not (folder.manifest.exists() or folder.has_checkpoints):
                 setup()
-                take_back(folder, made)
+                remove_new(folder, made)
             raise
 
 
-def take_back(folder: RunFolder, made: list[Path]) -> None:
+def remove_new(folder: RunFolder, made: list[Path]) -> None:
     """Remove the files of a run that never trained, and the folders `made` for it, innermost first, if empty."""
     with suppress(OSError):
         for file in (folder.log, folder.config, folder.path / ".lock"):
@@ -155,22 +153,18 @@ def take_back(folder: RunFolder, made: list[Path]) -> None:
 
 
 def plain(values: Any) -> Any:
-    """The same with enum members replaced by their values, in nested tables and lists."""
-    if isinstance(values, dict):
-        return {key: plain(value) for key, value in values.items()}
-    if isinstance(values, list):
-        return [plain(value) for value in values]
-    return str(values) if isinstance(values, str) else values
+    """`values` with enum members replaced by their values, in nested dicts and lists."""
+    return json.loads(json.dumps(values))
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Raises: CheckpointError: when the file is not a table of settings."""
+    """The settings of a run. Raises: CheckpointError: when the file cannot be read or is damaged."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CheckpointError(f"`{path}` cannot be read: {error}.") from None
     if not isinstance(values, dict):
-        raise CheckpointError(f"`{path}` must be a table of settings, but is not; it is damaged.")
+        raise CheckpointError(f"`{path}` must be a table of settings, but is not: it is damaged.")
     return values
 
 
@@ -182,17 +176,17 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def check_drift(old: dict[str, Any], new: dict[str, Any], defaults: dict[str, Any], where: Path) -> None:
-    """Log the settings that changed and may. Raises: ConfigError: for the first that must not change."""
-    before, now, usual = flatten(old), flatten(plain(new)), flatten(plain(defaults))
+    """Log the settings that changed. Raises: ConfigError: for the first changed one that must not change."""
+    before, now, default = flatten(old), flatten(plain(new)), flatten(plain(defaults))
     for key, value in now.items():
         fixed = (key.split(".")[0] in MUST_MATCH or key in MUST_MATCH_KEYS) and key not in MAY_MOVE
-        if fixed and key not in before:  # an older version had no such setting, and did what is its default now
-            before[key] = usual[key]
+        if fixed and key not in before:  # written by a version without this setting, which behaved as its default
+            before[key] = default[key]
         if fixed and before[key] != value:
             raise ConfigError(
-                f"`{key}` was {before[key]} when {where} began, but is {value} now; go on with the old value, or give "
-                f"the new run a name of its own: run.name=..."
+                f"`{key}` was {before[key]} when {where} was started, but is {value} now; use the old value, or "
+                "give the new run its own name: run.name=..."
             )
     changed = [f"`{key}` was {before[key]}, is {now[key]}" for key in now if key in before and before[key] != now[key]]
     if changed:
-        logger.info(f"going on with other settings: {'; '.join(changed)}")
+        logger.info(f"going on with changed settings: {'; '.join(changed)}")

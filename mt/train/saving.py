@@ -1,7 +1,7 @@
-"""When the state of a run is saved, and what is saved: everything that the next update depends on.
+"""Saving and loading the state of a run: everything that the next update depends on.
 
-A checkpoint has the score of its validation, or none: one saved by the clock, by SIGUSR1 or at a stop only serves to
-resume from. It is no candidate for the best model or an average, and the next save replaces it.
+A checkpoint of a validation has its score. One saved by the clock, on SIGUSR1 or at a stop has none: it serves only to
+resume from, is no candidate for the best model or the average, and is replaced by the next save.
 """
 
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ from mt.train.step import Updater
 
 
 @contextmanager
-def old_ones_may_stay() -> Iterator[None]:
-    """A disk that does not let checkpoints be removed costs a warning."""
+def removal_may_fail() -> Iterator[None]:
+    """An error in the removal of old checkpoints causes a warning only."""
     try:
         yield
     except CheckpointError as error:
-        logger.warning(f"{error} Old checkpoints stay.")
+        logger.warning(f"{error} Old checkpoints are kept.")
 
 
 class Saver:
@@ -39,24 +39,24 @@ class Saver:
         files: dict[str, bytes],
         minutes: float | None,
     ) -> None:
-        """Args: files: what a checkpoint needs to be usable by itself (tokenizer, config), by name; minutes: between
-        saves by the run's own clock; None: there are none."""
+        """Args: files: what makes a checkpoint usable alone (tokenizer, config), by name; minutes: between saves by the
+        clock of the run; None: no such saves."""
         self.checkpoints = checkpoints
         self.updater = updater
         self.stream = stream
         self.files = files
         self.minutes = minutes
         self.saved_at = 0.0  # seconds of the run, at the last save or attempt to save
-        self.failed = False  # the last save failed, and a warning said so
+        self.failed = False  # the last save failed, and a warning was logged
 
     def due(self, state: TrainState) -> bool:
-        """Whether the last save is too long ago. All processes decide alike, since they share the main one's clock."""
+        """Whether it is time to save by the clock, which is the same in all processes."""
         return self.minutes is not None and state.seconds - self.saved_at >= 60 * self.minutes
 
     def keep(self, state: TrainState, *, score: float | None = None) -> None:
-        """Save and prune. A full disk costs a checkpoint and a warning; only at the end of the run does it raise."""
+        """Save, and remove old checkpoints. An error causes a warning; it is raised only at the end of the run."""
         tensors = self.updater.tensors()
-        self.saved_at = state.seconds  # also where it fails: a full disk is not tried again at every update
+        self.saved_at = state.seconds  # also on failure, so that a full disk is not tried at every update
 
         def save_and_prune() -> None:
             try:
@@ -69,18 +69,18 @@ class Saver:
                 self.failed = True
                 return
             self.failed = False
-            with old_ones_may_stay():
+            with removal_may_fail():
                 self.checkpoints.prune()
 
         self.updater.group.from_main(save_and_prune)
 
     def complete_save(self, latest: Path) -> None:
-        """Do again what follows a save, for the first process of a run that goes on, or is finished."""
-        with old_ones_may_stay():
+        """Repeat what follows a save, which a killed process may not have done."""
+        with removal_may_fail():
             self.checkpoints.complete_save(latest)
 
     def save(self, state: TrainState, *, score: float | None = None) -> None:
-        """Save, or raise `CheckpointError`."""
+        """Save. Raises: CheckpointError."""
         tensors = self.updater.tensors()
         self.updater.group.from_main(lambda: self._write(state, tensors, score))
 
@@ -101,12 +101,12 @@ class Saver:
         )
 
     def load(self, checkpoint: Checkpoint) -> TrainState:
-        """Restore the weights, the place in the data and the random state; returns the counters of the run."""
+        """Restore weights, optimiser, place in the data and random state; returns the counters of the run."""
         state = checkpoint.state()
         self.updater.load_tensors(checkpoint)
         self.updater.load_state_dict(state["updater"])
         self.stream.load_state_dict(state["stream"])
         set_random_state(state["random"])
-        found = TrainState.from_dict(state["train"])
-        self.saved_at = found.seconds
-        return found
+        counters = TrainState.from_dict(state["train"])
+        self.saved_at = counters.seconds
+        return counters

@@ -1,7 +1,7 @@
-"""How the learning rate moves: pure functions of where the run stands. No optimiser, no state; plot them.
+"""Learning rate schedules: pure functions that return a fraction of the peak rate.
 
-Each gives the share of the peak rate. `step` counts updates from 1, `done` is the share of the run behind us in
-[0, 1] (of its steps, or of its minutes where only those are limited); schedules that never end ignore it.
+`step` counts updates from 1; `done` is the fraction of the run that is over, in [0, 1], of the limit that is reached
+first.
 """
 
 import math
@@ -36,7 +36,7 @@ def warmup_stable_decay(done: float, decay_share: float, final_ratio: float) -> 
 
 
 def rate(section: ScheduleConfig, step: int, done: float) -> float:
-    """The share of the peak learning rate at update `step`."""
+    """The fraction of the peak learning rate at update `step`."""
     up = warmup(step, section.warmup_steps)
     match section.name:
         case ScheduleKind.constant:

@@ -1,4 +1,4 @@
-"""Requests to a run, sent as signals: SIGTERM and SIGINT save and stop, SIGUSR1 saves and training goes on."""
+"""Signals to a run: SIGTERM and SIGINT save and stop, SIGUSR1 saves and continues."""
 
 import signal
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from mt.log import logger
 
 
 class Requests:
-    """What signals have requested of a run. The processes of a group agree on it once per update.
+    """Requests by signals. The processes of a group agree on them once per update.
 
     Handlers only set flags, since a signal may arrive in the middle of anything, including another message.
     """
@@ -18,9 +18,9 @@ class Requests:
     def __init__(self, group: Group) -> None:
         self.group = group
         self.save = False  # agreed by the group: save after this update
-        self.signal: int | None = None  # the one that asked this process to stop
+        self.signal: int | None = None  # the one that requested a stop of this process
         self._save_received = False
-        self._group_stops = False  # some process was asked to stop, and all know
+        self._group_stops = False  # agreed by the group: stop after this update
         self._acknowledged = False
 
     @contextmanager
@@ -37,7 +37,7 @@ class Requests:
                 signal.signal(number, handler)
 
     def agree(self, seconds: float) -> float:
-        """Share the requests with all processes, and the main process's clock, which is returned."""
+        """Share the requests with all processes. Returns the `seconds` of the main process."""
         self.save, self._save_received = self._save_received, False
         if self.group.world > 1:
             seconds, stops, saves = self.group.all_reduce(
@@ -49,7 +49,7 @@ class Requests:
 
     @property
     def stop(self) -> bool:
-        """Whether this update is the last of this attempt: a single process stops at once, a group when all know."""
+        """Whether to stop after this update."""
         return self._group_stops if self.group.world > 1 else self.signal is not None
 
     @property
@@ -63,7 +63,7 @@ class Requests:
             logger.info(f"{signal.Signals(self.signal).name}: saving after this update; once more ends at once.")
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
-        # In a group, a signal may arrive twice, from the cluster and from torchrun, which can also end the process.
+        # In a group the same request may arrive twice, from the cluster and from torchrun.
         if self.signal is not None and self.group.world == 1:
             raise KeyboardInterrupt
         self.signal = number

@@ -1,7 +1,7 @@
 """One update: forward and backward over some batches, then one step of the optimiser.
 
 On an accelerator nothing here waits for the device: whether a gradient is finite is decided on the device, and the
-trainer reads an update's numbers one update later. In a group, each process has a part of the batches.
+trainer reads the numbers of an update one update later. In a group, each process has a part of the batches.
 """
 
 import math
@@ -19,12 +19,12 @@ from mt.data.batching import Batch
 from mt.train.acceleration.memory import BatchSplitter
 from mt.train.acceleration.sharding import gathered, is_sharded, like, whole
 from mt.train.gradients import Gradients
-from mt.train.optim import Ema, load_optimizer_tensors, optimizer_tensors, set_rate, step_if
+from mt.train.optim import Ema, load_optimizer_tensors, optimizer_tensors, step_if
 
 
 @dataclass(frozen=True)
 class Update:
-    """What an update did; losses are per target token, in nats. All numbers are of the batches of all processes."""
+    """The numbers of an update, over the batches of all processes. Losses are per target token, in nats."""
 
     loss: float
     nll: float
@@ -35,33 +35,29 @@ class Update:
     extra: dict[str, float] = field(default_factory=dict)  # of the objective, by the name in `metrics.jsonl`
 
 
-def no_metrics(sums: Sequence[float]) -> dict[str, float]:
-    return {}
-
-
 class PendingUpdate:
-    """An update whose numbers may still be on their way from the device."""
+    """An update whose numbers the device may not have computed yet."""
 
     def __init__(
         self,
         numbers: Float[Tensor, " N"],
         src_tokens: int,
         tgt_tokens: int,
-        metrics: Callable[[Sequence[float]], dict[str, float]] = no_metrics,
+        metrics: Callable[[Sequence[float]], dict[str, float]] = lambda sums: {},
     ) -> None:
-        """Args: numbers: sums of the smoothed loss, of the negative log-likelihood, and the objective's own, of which
-        `metrics` makes `Update.extra`; then the gradient's norm."""
+        """Args: numbers: sums of the smoothed loss, of the negative log-likelihood and of the objective's own terms,
+        then the gradient's norm; metrics: makes `Update.extra` of the objective's own sums."""
         self._numbers = numbers.to("cpu", non_blocking=True)
         self._arrived = None
         if numbers.is_cuda:
-            # Without an event, reading would also wait for all work launched since.
+            # Without an event, `read` would also wait for all work launched later.
             self._arrived = torch.cuda.Event()
             self._arrived.record()
         self._tokens = src_tokens, tgt_tokens
         self._metrics = metrics
 
     def read(self) -> Update:
-        """Waits until the device has finished the update."""
+        """Wait until the device has finished the update."""
         if self._arrived is not None:
             self._arrived.synchronize()
         smoothed, nll, *own, norm = self._numbers.tolist()
@@ -73,7 +69,7 @@ class PendingUpdate:
 
 
 class Updater:
-    """A model and what changes it."""
+    """Updates a model: gradients, optimiser, EMA."""
 
     def __init__(
         self,
@@ -84,10 +80,10 @@ class Updater:
         ema: Ema | None = None,
         group: Group | None = None,
     ) -> None:
-        """Args: gradients: of the model's objective, for one batch; clip_norm: gradients are scaled down to this norm,
-        0: never; group: the processes of the run, None: this one alone."""
+        """Args: gradients: of the model's objective, for one batch; clip_norm: the largest norm of the gradient, 0: no
+        limit; group: the processes of the run, None: this one alone."""
         self.compute_gradients = gradients
-        self.objective = gradients.objective
+        self.objective = gradients.eager.objective
         self.model = self.objective.model
         self.precision = self.objective.precision
         self.optimizer = optimizer
@@ -96,16 +92,16 @@ class Updater:
         self.group = group or Group()
         self.sharded = is_sharded(self.model)
         self.device = next(self.model.parameters()).device
-        self.scaler = gradients.scaler
+        self.scaler = gradients.eager.scaler
         self.splitter = BatchSplitter()
 
     def __call__(self, batches: Sequence[Batch], lr: float, *, seeds: Sequence[int] | None = None) -> PendingUpdate:
-        """Gradients are divided once, by the target tokens of all batches, so the sizes of batches do not matter.
+        """One update. The gradient is divided once, by the target tokens of all batches.
 
-        An update whose gradients are not finite is skipped: weights, moments and EMA stay as they were.
+        An update whose gradient is not finite is skipped: weights, moments and EMA do not change.
 
-        Args: batches: this process's part of the update; seeds: the random seed of each batch (for dropout), so that
-        its random numbers do not depend on which process computes it. None: the generator is not seeded.
+        Args: batches: this process's part of the update; seeds: a random seed for each batch, so that its dropout does
+        not depend on the process that computes it; None: the generator is not seeded.
         """
         self.model.train()
         rows = [(batch.source.layout.num_rows, batch.target_layout.num_rows) for batch in batches]
@@ -115,24 +111,22 @@ class Updater:
             if seeds is not None:
                 torch.manual_seed(seeds[number])
             sums += self.gradients(batch, tgt_tokens)
-        # Gradients over all processes; those of a sharded model are reduced during its backward pass.
+        # A sharded model reduces its gradients during the backward pass.
         own = [] if self.sharded else [p.grad for p in self.model.parameters() if p.grad is not None]
         self.group.all_reduce_tensors([*own, sums])
         norm = self._step(lr)
         return PendingUpdate(torch.stack([*sums, norm]), src_tokens, tgt_tokens, self.objective.metrics)
 
     def gradients(self, batch: Batch, divisor: int | Tensor) -> Float[Tensor, " K"]:
-        """Add the gradient of one batch's loss over `divisor` to the parameters'; returns the loss's sums, not divided.
+        """As `Gradients`, for a batch on any device, which is split and computed again if memory runs out.
 
-        Unless the model is sharded, nothing here waits for another process: a batch that does not fit in memory is
-        split and computed again.
+        This needs no other process, unless the model is sharded: then batches are not split.
         """
         prepared = self.objective.prepare(batch)
         batch = batch.to(self.device)
 
         def compute(part: Batch) -> Tensor:
-            needed = prepared if part is batch else self.objective.prepare(part)
-            return self.compute_gradients(part, needed, divisor)
+            return self.compute_gradients(part, prepared if part is batch else self.objective.prepare(part), divisor)
 
         return compute(batch) if self.sharded else self.splitter.run(batch, compute)
 
@@ -140,7 +134,8 @@ class Updater:
         self.scaler.unscale_(self.optimizer)
         norm = whole(nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm or float("inf")))
         finite = torch.isfinite(norm)
-        set_rate(self.optimizer, lr)
+        for param_group in self.optimizer.param_groups:
+            param_group["lr"] = lr
         step_if(self.optimizer, finite)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
@@ -151,7 +146,7 @@ class Updater:
     # ---- on disk --------------------------------------------------------------------------------------------
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """What a checkpoint stores, by file. Every process must call it; the main one gets the result."""
+        """The tensors of a checkpoint, by file. Every process must call it; the main one gets the result."""
         files = {
             "model": {name: p.detach() for name, p in self.model.named_parameters()},
             "optimizer": optimizer_tensors(self.model, self.optimizer),
@@ -160,7 +155,7 @@ class Updater:
         return {name: gathered(tensors, keep=self.group.is_main) for name, tensors in files.items()}
 
     def load_tensors(self, checkpoint: Checkpoint) -> None:
-        """Restore what `tensors` returned. The number of processes may have changed."""
+        """Restore the tensors of a checkpoint. The number of processes may have changed."""
         model = self.model
         load_into(model, like(checkpoint.model(), model), where=str(checkpoint.path))
         load_optimizer_tensors(model, self.optimizer, like(checkpoint.optimizer(), model))
@@ -172,7 +167,7 @@ class Updater:
         return {"scaler": self.scaler.state_dict(), "ema_updates": int(self.ema.updates) if self.ema else 0}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        if state["scaler"]:  # empty where the run was in another precision before
+        if state["scaler"]:  # empty if the run was in another precision before
             self.scaler.load_state_dict(state["scaler"])
         if self.ema is not None:
             self.ema.updates.fill_(state["ema_updates"])

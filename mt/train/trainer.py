@@ -1,7 +1,7 @@
-"""The training loop: update, log, validate, save. Everything it knows is in its state, and the state is on disk.
+"""The training loop: update, log, validate, save. It depends on its state alone, and the state is in every checkpoint.
 
-In a group, each process runs this loop, and all reach every update, validation and save together. The clock of the
-main process counts, and the main process alone validates and writes.
+In a group, each process runs this loop, and all reach every update, validation and save together. The main process
+alone validates and writes, and its clock counts.
 """
 
 import time
@@ -30,12 +30,12 @@ from mt.train.validate import Validation, Validator, ema_weights, set_weights
 from mt.train.window import Window
 
 MAX_SKIPPED_IN_A_ROW = 20
-OnBadUpdate = Callable[[int, str, Update, Sequence[int]], None]  # step, what is wrong, the update, its pairs
+OnBadUpdate = Callable[[int, str, Update, Sequence[int]], None]  # step, what is wrong, the update, indices of its pairs
 
 
 @dataclass(frozen=True)
 class PendingStep:
-    """A step whose update may still be running on the device, with what its log line needs."""
+    """A step whose update may still be running on the device, and what its log line needs."""
 
     update: PendingUpdate
     step: int
@@ -46,15 +46,12 @@ class PendingStep:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the numbers of a run go. The defaults discard them, as all processes but the main one do."""
+    """Where the numbers of a run go. The defaults discard them; only the main process has others."""
 
     metrics: Metrics | None = None
     progress: Progress | None = None
     on_validation: Callable[[Validation, TrainState], None] = lambda validation, state: None
     on_bad_update: OnBadUpdate = lambda step, reason, update, indices: None
-
-
-DISCARD = Outputs()
 
 
 class Trainer:
@@ -73,8 +70,8 @@ class Trainer:
         schedule: ScheduleConfig,
         model: Transformer | None = None,
     ) -> None:
-        """Args: files: what a checkpoint needs to be usable by itself (tokenizer, config), by name; model: the complete
-        one that is validated and handed on, where the updater's is sharded; None: the updater's."""
+        """Args: files: what makes a checkpoint usable alone (tokenizer, config), by name; model: the whole model, where
+        the updater's is sharded; None: the updater's."""
         self.updater = updater
         self.group = updater.group
         self.model = model or updater.model
@@ -91,11 +88,114 @@ class Trainer:
         self.requests = Requests(self.group)
         self.pending: deque[PendingStep] = deque()
         self.neighbours = Neighbours(torch.get_num_threads())
+        self.outputs = Outputs()
         # The host is one update ahead of an accelerator, so it never waits for the device.
         self.ahead = 0 if updater.device.type == "cpu" else 1
         self.spiked = False
 
-    # ---- where the run stands -------------------------------------------------------------------------------
+    # ---- the loop -------------------------------------------------------------------------------------------
+
+    def fit(self, outputs: Outputs | None = None) -> None:
+        """Train until a limit is reached. Args: outputs: None: all are discarded.
+
+        Raises: StoppedError: on SIGTERM or SIGINT, after saving; MtError: when too many updates in a row fail.
+        """
+        self.outputs = outputs or Outputs()
+        with self.requests.handled(), closing(self.stream):
+            while self.state.finished is None:
+                finished, seconds = self.train_step()
+                self.log(finished, seconds)
+                if self.spiked:
+                    self.finish_pending()
+                self.validate_if_due()
+                self.save_if_due()
+                self.stop_if_requested()
+
+    def train_step(self) -> tuple[list[tuple[PendingStep, Update]], float]:
+        """Launch one update. Returns the steps that are finished, and the seconds that this call took."""
+        started = time.perf_counter()
+        lr = self.learning_rate()
+        self.state.step += 1
+        batches, seeds, indices = self._next_batches()
+        update = self.updater(batches, lr, seeds=seeds)
+        self.pending.append(PendingStep(update, self.state.step, self.stream.epoch, lr, indices))
+        finished = self._finished(ahead=self.ahead)
+        seconds = time.perf_counter() - started
+        self.neighbours.add(seconds)
+        self.state.seconds = self.requests.agree(self.state.seconds + seconds)
+        return finished, seconds
+
+    def log(self, finished: list[tuple[PendingStep, Update]], seconds: float) -> None:
+        """Check, count and show finished steps. Args: seconds: of the last call of `train_step`."""
+        for step, update in finished:
+            self.check_update(step, update)
+            self._count(update, step.step)
+            self.window.add(update, seconds)
+            status = self._show_status()
+            if self.outputs.metrics is not None and step.step % self.train.log_every == 0:
+                self.outputs.metrics.write(
+                    "train", step.step, epoch=step.epoch, loss=update.loss, nll=update.nll, lr=step.lr,
+                    grad_norm=update.grad_norm, src_tokens_per_s=status.src_tokens_per_s,
+                    tgt_tokens_per_s=status.tgt_tokens_per_s,
+                    packing=update.tgt_tokens / (self.batch.budget * self.batch.accumulate), **update.extra,
+                )  # fmt: skip
+
+    def check_update(self, step: PendingStep, update: Update) -> None:
+        """Report the pairs of an update with a loss spike, or with a gradient that is not finite."""
+        reason = "the gradient is not finite"
+        if not update.skipped:
+            reason = find_spike(self.state, update.loss, self.train.spike_sigmas)
+            self.spiked |= reason is not None
+        if reason is not None:
+            self.outputs.on_bad_update(step.step, reason, update, step.indices)
+
+    def finish_pending(self) -> None:
+        """Wait for all updates; after a loss spike, go back to the last weights with a score."""
+        self.log(self._finished(ahead=0), 0.0)
+        if self.spiked:
+            self.spiked = False
+            go_back(self.updater, self.checkpoints, self.state)
+
+    def validate_if_due(self) -> None:
+        """Validate and save every `validate_every` steps, and at the end of the run."""
+        ended = self.why_finished()
+        if ended is None and self.state.step % self.train.validate_every:
+            return
+        self.finish_pending()
+        self._gather_weights()
+        score, seconds = self.group.from_main(self._validate)
+        self.state.seconds += seconds
+        self.state.record(score)
+        self.state.finished = ended or self.why_finished()
+        self._sync_metrics()
+        self.saver.keep(self.state, score=score)
+        self.requests.save = False
+        self._show_status()  # the best score may have changed
+
+    def save_if_due(self) -> None:
+        """Save by the clock, or on a signal; before a stop, `stop_if_requested` saves."""
+        if (self.requests.save or self.saver.due(self.state)) and not self.requests.stop:
+            self.finish_pending()
+            self._sync_metrics()
+            self.saver.keep(self.state)
+
+    def stop_if_requested(self) -> None:
+        """Raises: StoppedError: on a signal to stop, after saving."""
+        if self.requests.stop:
+            self.finish_pending()
+            self.requests.acknowledge()
+            self._sync_metrics()
+            self.saver.save(self.state)
+            raise StoppedError(
+                f"stopped by {self.requests.stop_reason} at step {self.state.step:,}, saved; the same command goes on."
+            )
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Restore a checkpoint; the run goes on as if it had never stopped. Its limits may be higher than before."""
+        self.state = self.saver.load(checkpoint)
+        self.state.finished = self.why_finished()
+
+    # ---- progress -------------------------------------------------------------------------------------------
 
     def fractions(self) -> dict[str, float]:
         """How much of each limit is used, by the limit in words."""
@@ -111,18 +211,21 @@ class Trainer:
         return max(self.fractions().values(), default=0.0)
 
     def why_finished(self) -> str | None:
+        """Which limit was reached, in words; None: none."""
         patience = self.train.patience
         if patience is not None and self.state.stale >= patience:
             return f"no better {self.train.watch.value} in {counted(patience, 'validation')}"
-        return next(
-            (f"the limit of {limit} was reached" for limit, used in self.fractions().items() if used >= 1), None
-        )
+        reached = (limit for limit, used in self.fractions().items() if used >= 1)
+        return next((f"the limit of {limit} was reached" for limit in reached), None)
+
+    def learning_rate(self) -> float:
+        """Of the next update."""
+        return self.peak_rate * rate(self.schedule, self.state.step + 1, self.done())
 
     def status(self) -> Status:
-        loss, src_rate, tgt_rate = self.window.rates()
+        """For the progress line."""
+        loss, src_rate, tgt_rate, tgt_tokens = self.window.means()
         done, state = self.done(), self.state
-        rows = [u.tgt_tokens for u, _ in self.window.updates]
-        budget = self.batch.budget * self.batch.accumulate
         best = None
         if state.best_score is not None:
             best = f"{self.train.watch.value} {abs(state.best_score):.2f} @ {state.best_step:,}"
@@ -135,130 +238,35 @@ class Trainer:
             lr=self.learning_rate(),
             src_tokens_per_s=src_rate,
             tgt_tokens_per_s=tgt_rate,
-            packing=sum(rows) / (budget * len(rows)) if rows else 0.0,
+            packing=tgt_tokens / (self.batch.budget * self.batch.accumulate),
             best=best,
             patience_left=self.train.patience - state.stale if self.train.patience is not None else None,
             eta_s=state.seconds * (1 - done) / done if 0 < done <= 1 and self.window.updates else None,
             skipped=state.skipped,
         )
 
-    def learning_rate(self) -> float:
-        """Of the next update."""
-        return self.peak_rate * rate(self.schedule, self.state.step + 1, self.done())
+    def _show_status(self) -> Status:
+        status = self.status()
+        if self.outputs.progress is not None:
+            self.outputs.progress.update(status)
+        return status
 
-    # ---- the loop -------------------------------------------------------------------------------------------
-
-    def fit(self, outputs: Outputs = DISCARD) -> None:
-        """Train until a limit is reached.
-
-        Raises: StoppedError: on SIGTERM or SIGINT, after saving; MtError: when too many updates in a row fail.
-        """
-        with self.requests.handled(), closing(self.stream):
-            while self.state.finished is None:
-                finished, seconds = self.train_step()
-                self.log(finished, seconds, outputs)
-                if self.spiked:
-                    self.finish_pending(outputs)
-                self.validate_if_due(outputs)
-                self.save_if_due(outputs)
-                self.stop_if_requested(outputs)
-
-    def train_step(self) -> tuple[list[tuple[PendingStep, Update]], float]:
-        """Launch one update; returns the updates that are finished, and the seconds that this took."""
-        started = time.perf_counter()
-        lr = self.learning_rate()
-        self.state.step += 1
-        batches, seeds, indices = self._next_batches()
-        update = self.updater(batches, lr, seeds=seeds)
-        self.pending.append(PendingStep(update, self.state.step, self.stream.epoch, lr, indices))
-        finished = self._finished(ahead=self.ahead)
-        seconds = time.perf_counter() - started
-        self.neighbours.add(seconds)
-        self.state.seconds = self.requests.agree(self.state.seconds + seconds)
-        return finished, seconds
-
-    def log(self, finished: list[tuple[PendingStep, Update]], seconds: float, outputs: Outputs) -> None:
-        """Check, count and show finished updates. Args: seconds: that the last update took."""
-        for step, update in finished:
-            self.check_update(step, update, outputs)
-            self._count(update, step.step)
-            self.window.add(update, seconds)
-            status = self.status()
-            if outputs.progress is not None:
-                outputs.progress.update(status)
-            if outputs.metrics is not None and step.step % self.train.log_every == 0:
-                outputs.metrics.write(
-                    "train", step.step, epoch=step.epoch, loss=update.loss, nll=update.nll, lr=step.lr,
-                    grad_norm=update.grad_norm, src_tokens_per_s=status.src_tokens_per_s,
-                    tgt_tokens_per_s=status.tgt_tokens_per_s,
-                    packing=update.tgt_tokens / (self.batch.budget * self.batch.accumulate), **update.extra,
-                )  # fmt: skip
-
-    def finish_pending(self, outputs: Outputs) -> None:
-        """Wait for all updates, and after a loss spike go back to the last weights with a score."""
-        self.log(self._finished(ahead=0), 0.0, outputs)
-        if self.spiked:
-            self.spiked = False
-            go_back(self.updater, self.checkpoints, self.state)
-
-    def validate_if_due(self, outputs: Outputs) -> None:
-        """Validate and save every so many steps, and at the end of the run."""
-        ended = self.why_finished()
-        if ended is None and self.state.step % self.train.validate_every:
-            return
-        self.finish_pending(outputs)
-        self._gather_weights()
-        score, seconds = self.group.from_main(lambda: self._validate(outputs))
-        self.state.seconds += seconds
-        self.state.record(score)
-        self.state.finished = ended or self.why_finished()
-        self._sync(outputs)
-        self.saver.keep(self.state, score=score)
-        self.requests.save = False
-        if outputs.progress is not None:  # the best score may have changed
-            outputs.progress.update(self.status())
-
-    def save_if_due(self, outputs: Outputs) -> None:
-        """Save by the clock, or as a signal requested; a stop saves anyway."""
-        if (self.requests.save or self.saver.due(self.state)) and not self.requests.stop:
-            self.finish_pending(outputs)
-            self._sync(outputs)
-            self.saver.keep(self.state)
-
-    def stop_if_requested(self, outputs: Outputs) -> None:
-        """Raises: StoppedError: where a signal asked for it, after saving."""
-        if self.requests.stop:
-            self.finish_pending(outputs)
-            self.requests.acknowledge()
-            self._sync(outputs)
-            self.saver.save(self.state)
-            raise StoppedError(
-                f"stopped by {self.requests.stop_reason} at step {self.state.step:,}, saved; the same command goes on."
-            )
-
-    def check_update(self, step: PendingStep, update: Update, outputs: Outputs) -> None:
-        """Report the pairs of an update with a gradient that is not finite, or with a loss spike."""
-        reason = "the gradient is not finite"
-        if not update.skipped:
-            reason = find_spike(self.state, update.loss, self.train.spike_sigmas)
-            self.spiked |= reason is not None
-        if reason is not None:
-            outputs.on_bad_update(step.step, reason, update, step.indices)
+    # ---- parts of the loop ----------------------------------------------------------------------------------
 
     def _next_batches(self) -> tuple[list[Batch], list[int], tuple[int, ...]]:
-        """This process's batches of the next update, with their seeds, and the indices of all processes' pairs."""
-        mine, indices = [], list[int]()
+        """This process's batches of the next update, their seeds, and the indices of the pairs of all processes."""
+        batches, seeds, indices = list[Batch](), list[int](), list[int]()
         for place in range(self.batch.accumulate):
             indices += self.stream.indices()
             if self.group.owns(place):
-                mine.append((next(self.stream), mix(self.train.seed, self.state.step, place)))
+                batches.append(next(self.stream))
+                seeds.append(mix(self.train.seed, self.state.step, place))
             else:
                 self.stream.skip(1)  # every process stays at the same place in the data
-        batches, seeds = zip(*mine, strict=True)
-        return list(batches), list(seeds), tuple(indices)
+        return batches, seeds, tuple(indices)
 
     def _finished(self, *, ahead: int) -> list[tuple[PendingStep, Update]]:
-        """The pending steps but for the last `ahead`, with their numbers, which are waited for."""
+        """Wait for all pending steps but the last `ahead`; returns them with their numbers."""
         steps = [self.pending.popleft() for _ in range(len(self.pending) - ahead)]
         return [(step, step.update.read()) for step in steps]
 
@@ -276,15 +284,15 @@ class Trainer:
                 f"{step:,}); begin a new run (run.name=...) with a lower `optim.lr`, or `train.precision=fp32`."
             )
 
-    def _validate(self, outputs: Outputs) -> tuple[float, float]:
-        """Validate, log and hand on the result; returns the score and the seconds that it took."""
+    def _validate(self) -> tuple[float, float]:
+        """Validate and log; returns the score, and the seconds that it took."""
         started = time.perf_counter()
         with ema_weights(self.model, None if self.updater.sharded else self.updater.ema):
             validation = self.validator(self.model)
         seconds = time.perf_counter() - started
         score = validation.score(self.train.watch)
-        if outputs.metrics is not None:
-            outputs.metrics.write(
+        if self.outputs.metrics is not None:
+            self.outputs.metrics.write(
                 "dev", self.state.step, loss=validation.loss, bleu=validation.bleu, chrf=validation.chrf,
                 seconds=seconds, **validation.extra(),
             )  # fmt: skip
@@ -292,25 +300,18 @@ class Trainer:
             f"step {self.state.step:,}: dev loss {validation.loss:.3f}, BLEU {validation.bleu:.2f}, "
             f"chrF++ {validation.chrf:.2f}{', the best so far' if self.state.is_best(score) else ''}  ({seconds:.0f} s)"
         )
-        outputs.on_validation(validation, self.state)
+        self.outputs.on_validation(validation, self.state)
         return score, seconds
 
-    def _sync(self, outputs: Outputs) -> None:
-        """Bring the metrics to the disk before a save: a run that is resumed never writes earlier lines again."""
-        if outputs.metrics is not None:
-            outputs.metrics.sync()
+    def _sync_metrics(self) -> None:
+        """Flush the metrics to the disk, before a save: a resumed run does not write earlier lines again."""
+        if self.outputs.metrics is not None:
+            self.outputs.metrics.sync()
 
     def _gather_weights(self) -> None:
-        """Copy the weights of a sharded run, or their EMA where there is one, into the complete model."""
+        """Copy the weights of a sharded model, or their EMA, into the whole model."""
         if self.updater.sharded:
             shards = self.updater.ema.means if self.updater.ema else dict(self.updater.model.named_parameters())
             weights = gathered(shards, keep=self.group.is_main)
             if self.group.is_main:
                 set_weights(self.model, weights)
-
-    # ---- on disk --------------------------------------------------------------------------------------------
-
-    def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on as if the run had never stopped. A run that had ended may have higher limits now."""
-        self.state = self.saver.load(checkpoint)
-        self.state.finished = self.why_finished()

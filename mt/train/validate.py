@@ -1,4 +1,4 @@
-"""Validation: the loss on the whole dev set, and scores of a real translation of a part of it."""
+"""Validation: the loss on the whole dev set, and the scores of translations of a part of it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ class Validation:
     attention: AttentionSnapshot | None = None
 
     def extra(self) -> dict[str, float]:
-        """Entries for `metrics.jsonl` that only some runs have."""
+        """More entries for `metrics.jsonl`."""
         return {} if self.attention is None else self.attention.scalars()
 
     def score(self, watch: Watch) -> float:
@@ -36,7 +36,7 @@ class Validation:
 
 @contextmanager
 def ema_weights(model: Transformer, ema: Ema | None) -> Iterator[None]:
-    """Inside, the model has the EMA of its weights, where there is one."""
+    """Inside the block, the model has the EMA of its weights, if there is one."""
     if ema is None:
         yield
         return
@@ -55,7 +55,7 @@ def set_weights(model: Transformer, weights: dict[str, torch.Tensor]) -> None:
 
 
 class Validator:
-    """The dev set and the way to translate it."""
+    """Validates a model on the dev set."""
 
     def __init__(
         self,
@@ -68,8 +68,8 @@ class Validator:
         bleu_tokenizer: str,
         attention: AttentionLogger | None = None,
     ) -> None:
-        """Args: tokens: budget of a batch; pairs: how many dev sentences are translated; attention: the pairs whose
-        cross-attention is logged."""
+        """Args: tokens: budget of a batch; pairs: how many dev sentences are translated; attention: logs the
+        cross-attention of some pairs."""
         self.dev = dev
         self.translate = translate
         self.precision = precision

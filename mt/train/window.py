@@ -14,10 +14,11 @@ class Window:
     def add(self, update: Update, seconds: float) -> None:
         self.updates.append((update, seconds))
 
-    def rates(self) -> tuple[float, float, float]:
-        """Mean loss per target token, source and target tokens per second."""
+    def means(self) -> tuple[float, float, float, float]:
+        """Loss per target token; source and target tokens per second; target tokens per update."""
         good = [u for u, _ in self.updates if not u.skipped]
         seconds = sum(s for _, s in self.updates) or 1e-9
         src_tokens, tgt_tokens = sum(u.src_tokens for u in good), sum(u.tgt_tokens for u in good) or 1
         loss = sum(u.nll * u.tgt_tokens for u in good) / tgt_tokens
-        return loss, src_tokens / seconds, tgt_tokens / seconds
+        per_update = sum(u.tgt_tokens for u, _ in self.updates) / max(1, len(self.updates))
+        return loss, src_tokens / seconds, tgt_tokens / seconds, per_update

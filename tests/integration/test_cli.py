@@ -235,7 +235,7 @@ TRAIN = {
     "enum": (2, [FILES[0], "model.norm=bathc"], "`model.norm` must be one of pre, post, but is bathc"),
     "number": (2, [FILES[0], "optim.lr=inf"], "`optim.lr` must be a finite number, but is inf"),
     "folder name": (2, [FILES[0], "run.name=../elsewhere"], "`run.name` must be the name of one folder"),
-    "two vocabularies": (2, [FILES[0], "tokenizer.joint=false"], "`model.tying` is all, which needs one vocabulary"),
+    "two vocabularies": (2, [FILES[0], "tokenizer.joint=false"], "`model.tying` is all, which needs a joint voc"),
 }
 
 
@@ -293,7 +293,7 @@ OTHERS = {
     "given": (3, ["evaluate", "--hypotheses", "short.txt", "--references", "test.de"], "short.txt has 3 lines"),
     "compare": (3, ["evaluate", "runs/toy", "--compare", "tset.de"], "`tset.de` does not exist"),
     "no such run": (1, ["evaluate", "runs/nothing"], "runs/nothing does not exist"),
-    "no test set": (2, ["evaluate", "flipped"], "this model lies in no run folder, so it has no test set"),
+    "no test set": (2, ["evaluate", "flipped"], "this model is not in a run folder, so it has no test set"),
 }
 
 

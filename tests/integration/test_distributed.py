@@ -228,4 +228,4 @@ def test_a_process_that_hangs_ends_the_run(folder, command, together):
     assert process.wait_for(lambda: lines_in(folder / "runs/hung/metrics.jsonl") >= 3)
     os.kill(workers(process)[1], signal.SIGSTOP)
     assert process.end() == 1
-    assert "mt train: another process of the run failed or hung; see what it said." in process.stderr.read_text()
+    assert "mt train: another process of the run failed or hung; see its messages." in process.stderr.read_text()

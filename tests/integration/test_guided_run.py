@@ -63,7 +63,7 @@ def test_the_taught_head_follows_the_links_and_aligns_at_once(folder, run):
     trained = run(folder, *command("taught"))
     assert trained.returncode == 0, trained.stderr.decode()
     said = trained.stderr.decode()
-    assert re.search(r"guided alignment: 2\d,\d{3} links teach layer 1, head 1, read at the input", said)
+    assert re.search(r"guided alignment: 2\d,\d{3} links supervise layer 1, head 1, read at the input", said)
     assert "duplicate" in said and " guided" not in re.findall(r"step \d+/.*", said)[-1]
     lines = read_metrics(folder / "runs/taught/metrics.jsonl")
     taught = [line["guided"] for line in lines if line["kind"] == "train"]

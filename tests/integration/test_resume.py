@@ -121,7 +121,7 @@ def test_a_fixed_setting_that_changed_is_named_with_both_values(folder, command,
     refused = run(folder, *command("unbroken", "optim.lr=1e-3"))
     assert (refused.returncode, refused.stdout) == (2, b"")
     [line] = refused.stderr.decode().strip().split("\n")
-    assert line.startswith("mt train: `optim.lr` was 0.005 when runs/unbroken began, but is 0.001 now")
+    assert line.startswith("mt train: `optim.lr` was 0.005 when runs/unbroken was started, but is 0.001 now")
 
 
 def test_other_training_text_under_the_same_name_is_refused(folder, command, start, run, numbers):
@@ -136,7 +136,10 @@ def test_other_training_text_under_the_same_name_is_refused(folder, command, sta
     numbers(other, "train", 160, seed=3)
     refused = run(other, *command("x"))
     assert refused.returncode == 3
-    assert "the training text is not the one that runs/x began with" in refused.stderr.decode().strip().split("\n")[-1]
+    assert (
+        "the training text is not the one that runs/x was started with"
+        in refused.stderr.decode().strip().split("\n")[-1]
+    )
 
 
 def test_more_steps_go_on_from_the_end(folder, command, run, unbroken):
@@ -160,6 +163,6 @@ def test_a_run_whose_checkpoints_cannot_be_read_does_not_begin_anew(folder, comm
     assert (refused.returncode, refused.stdout) == (1, b"")
     line = refused.stderr.decode().strip().split("\n")[-1]
     assert line == (
-        "mt train: no checkpoint in runs/spoilt/checkpoints can be read; mend that, or move them away to begin anew."
+        "mt train: no checkpoint in runs/spoilt/checkpoints can be read; repair them, or move them away to start again."
     )
     assert numbers_of(folder / "runs/spoilt") == before

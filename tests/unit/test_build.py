@@ -54,15 +54,15 @@ def config(**sections) -> Config:
     ("sections", "sentence"),
     [
         ({"tokenizer": TokenizerConfig(joint=False)},
-         "`model.tying` is all, which needs one vocabulary; set `tokenizer.joint=true`"),
+         "`model.tying` is all, which needs a joint vocabulary; set `tokenizer.joint=true`"),
         ({"schedule": ScheduleConfig(name=ScheduleKind.cosine), "train": TrainConfig(patience=3)},
          "`schedule.name` is cosine, which must know where the run ends; set `train.steps`"),
         ({"batch": BatchConfig(max_length=600)},
-         "`batch.max_length` is 600, but `model.max_length` gives the model 512 positions only"),
+         "`batch.max_length` must be at most `model.max_length`, which is 512, but is 600; raise `model.max_length`"),
         ({"alignment": AlignmentConfig(links=["a.links"], layer=4)},
-         "`alignment.layer` is 4, but the model has 3 (`model.decoder_layers`), from 1."),
+         "`alignment.layer` must be from 1 to 3 (`model.decoder_layers`), but is 4."),
         ({"alignment": AlignmentConfig(links=["a.links"], head=5)},
-         "`alignment.head` is 5, but the model has 4 (`model.heads`), from 1."),
+         "`alignment.head` must be from 1 to 4 (`model.heads`), but is 5."),
     ],
 )  # fmt: skip
 def test_sections_that_disagree_are_refused(sections, sentence):
@@ -88,7 +88,7 @@ def test_sections_that_agree_pass(sections):
 
 
 @pytest.mark.parametrize(("batches", "processes", "enough"), [(1, 4, 4), (3, 2, 4), (9, 8, 16)])
-def test_batches_that_cannot_be_dealt_to_all_processes_are_refused(batches, processes, enough):
+def test_batches_that_cannot_be_distributed_evenly_are_refused(batches, processes, enough):
     some = config(batch=BatchConfig(accumulate=batches))
     check(some)
     with pytest.raises(ConfigError) as refused:
@@ -137,21 +137,23 @@ def own(**sections) -> Config:
 @pytest.mark.parametrize(
     ("layers", "layer", "expected"), [(3, None, 1), (2, None, 0), (1, None, 0), (3, 3, 2), (3, 1, 0)]
 )
-def test_the_head_that_is_taught_is_the_one_asked_for_else_of_the_last_layer_but_one(files, layers, layer, expected):
+def test_the_guided_head_is_the_configured_one_or_one_of_the_last_layer_but_one(files, layers, layer, expected):
     Path("train.links").write_text("0-0\n" * 60)
     small = ModelConfig(dim=16, heads=2, ffn_dim=24, encoder_layers=1, decoder_layers=layers)
-    asked = own(alignment=AlignmentConfig(links=["train.links"], layer=layer, head=2), model=small)
-    prepared = prepare_data(asked)
+    settings = own(alignment=AlignmentConfig(links=["train.links"], layer=layer, head=2), model=small)
+    prepared = prepare_data(settings)
     assert len(prepared.links) == len(prepared.train)
-    guided = make_objective(asked, prepared, make_model(asked, prepared.tokenizer, torch.device("cpu")), Precision.fp32)
+    guided = make_objective(
+        settings, prepared, make_model(settings, prepared.tokenizer, torch.device("cpu")), Precision.fp32
+    )
     assert guided.heads == Reading(expected, (1,), shifted=True)
 
 
 def test_memory_is_measured_and_updates_are_accelerated_with_guided_alignment(files, monkeypatch):
-    """An alignment target takes memory beside a batch, and an update with one is not recorded."""
+    """Memory is measured with alignment targets, and updates with one are no CUDA graphs."""
     Path("train.links").write_text("0-0\n" * 60)
     small = ModelConfig(dim=16, heads=2, ffn_dim=24, encoder_layers=1, decoder_layers=2)
-    asked = own(alignment=AlignmentConfig(links=["train.links"]), model=small, batch=BatchConfig(tokens="auto"))
+    settings = own(alignment=AlignmentConfig(links=["train.links"]), model=small, batch=BatchConfig(tokens="auto"))
     tried, guided = [], []
 
     def budget(attempt, corpus, *args, **options):
@@ -172,42 +174,42 @@ def test_memory_is_measured_and_updates_are_accelerated_with_guided_alignment(fi
     monkeypatch.setattr(
         "mt.build.accelerate", lambda eager, *args: (guided.append(eager.objective.heads.layer), eager)[1]
     )
-    prepared = prepare_data(asked)
-    model = make_model(asked, prepared.tokenizer, torch.device("cpu"))
-    assert make_trainer(asked, prepared, RunFolder(files / "run"), model).batch.budget == 512
+    prepared = prepare_data(settings)
+    model = make_model(settings, prepared.tokenizer, torch.device("cpu"))
+    assert make_trainer(settings, prepared, RunFolder(files / "run"), model).batch.budget == 512
     assert guided == [*tried, 0] and tried == [100, 100]
 
 
 def test_every_random_number_of_a_run_begins_at_its_seed(files):
-    asked = own()
-    tokenizer, states = prepare_data(asked).tokenizer, []
+    settings = own()
+    tokenizer, states = prepare_data(settings).tokenizer, []
     for _ in range(2):
         random.seed()
         torch.seed()
-        make_model(asked, tokenizer, torch.device("cpu"))
+        make_model(settings, tokenizer, torch.device("cpu"))
         states.append(random_state())
     assert states[0] == states[1]
 
 
-def test_links_of_no_weight_are_not_read(files):
-    asked = own(alignment=AlignmentConfig(links=["not.there"], weight=0))
-    prepared = prepare_data(asked)
+def test_links_without_weight_are_not_read(files):
+    settings = own(alignment=AlignmentConfig(links=["not.there"], weight=0))
+    prepared = prepare_data(settings)
     assert prepared.links is None
-    model = make_model(asked, prepared.tokenizer, torch.device("cpu"))
-    assert isinstance(make_objective(asked, prepared, model, Precision.fp32), TranslationLoss)
+    model = make_model(settings, prepared.tokenizer, torch.device("cpu"))
+    assert isinstance(make_objective(settings, prepared, model, Precision.fp32), TranslationLoss)
 
 
-def test_links_without_text_of_ones_own_are_refused_before_anything_is_fetched():
+def test_links_without_own_text_are_refused_before_a_download():
     with pytest.raises(ConfigError, match=r"`alignment.links` goes with text of your own"):
         prepare_data(config(alignment=AlignmentConfig(links=["a.links"])))
 
 
-def test_nobody_looks_at_attention_where_no_pairs_are_asked_for(files):
-    asked = own()
-    prepared = prepare_data(asked)
-    assert len(make_attention_logger(asked, prepared, max_length=64, guided=None).sources) == 3
-    asked.train.attention_pairs = None
-    assert make_attention_logger(asked, prepared, max_length=64, guided=None) is None
+def test_without_attention_pairs_no_attention_is_logged(files):
+    settings = own()
+    prepared = prepare_data(settings)
+    assert len(make_attention_logger(settings, prepared, max_length=64, guided=None).sources) == 3
+    settings.train.attention_pairs = None
+    assert make_attention_logger(settings, prepared, max_length=64, guided=None) is None
 
 
 def test_refused_and_limited_pairs_are_counted(files):
@@ -221,8 +223,8 @@ def test_the_model_knows_what_it_was_trained_on(files):
     text = Path("train.tsv").read_text(encoding="utf-8").splitlines()
     Path("train.tsv").write_text("".join(f"One. Two. {line}\n" for line in text), encoding="utf-8")
     prepared = prepare_data(own())
-    told = describe(own(), prepared, Precision.fp32)
-    assert told.usual == prepared.usual == Usual(int(prepared.train.source.lengths().max()), 3)
+    description = describe(own(), prepared, Precision.fp32)
+    assert description.usual == prepared.usual == Usual(int(prepared.train.source.lengths().max()), 3)
 
 
 @pytest.mark.parametrize(("positions", "kept"), [(Positions.sinusoidal, 4), (Positions.rotary, 5)])
@@ -254,10 +256,10 @@ def test_files_need_no_run_and_no_model(files):
 
 def test_without_a_test_set_it_says_how_to_name_one(files):
     (files / "model").mkdir()
-    with pytest.raises(ConfigError, match="lies in no run folder, so it has no test set; name one with --test"):
+    with pytest.raises(ConfigError, match="is not in a run folder, so it has no test set; name one with --test"):
         test_set(files / "model", None, None)
     folder = RunFolder(files / "run")
     folder.begin(config(data=DataConfig(train=["train.tsv"], dev=["dev.tsv"])).to_dict(), Config().to_dict())
     folder.manifest.write_text("{}")
-    with pytest.raises(ConfigError, match=r"run was given no test set; name one with --test a.src a.tgt\.$"):
+    with pytest.raises(ConfigError, match=r"run has no test set; name one with --test a.src a.tgt\.$"):
         test_set(folder.path, None, None)

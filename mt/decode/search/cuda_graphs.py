@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mt.compute.cuda_graphs import SMALL, new_pool, record
+from mt.compute.cuda_graphs import SMALL, capture, new_pool
 from mt.compute.device import autocast, autocast_dtype
 from mt.config import Precision
 from mt.errors import in_short
@@ -145,7 +145,7 @@ class Recording:
         """
         # Out of inference mode, in which the generator's state would be of it, too (pytorch issue 166792).
         with torch.inference_mode(False), torch.no_grad():
-            self.replay, (self.hidden,) = record(self._work, self.device, pool)
+            self.replay, (self.hidden,) = capture(self._work, self.device, pool)
             self.replay()
             replayed = self.hidden.clone()
             [wanted] = self._work()  # last: keys and values are those of the step, whatever the replay wrote

@@ -1,4 +1,4 @@
-"""Which runs compile their layers, and which record their updates as CUDA graphs."""
+"""Which runs compile their layers, and which run their batches as CUDA graphs."""
 
 import torch
 
@@ -8,14 +8,14 @@ from mt.data.batching import TokenizedCorpus, common_shape
 from mt.log import logger
 from mt.nn.transformer import Transformer, count_parameters
 from mt.train.acceleration.compile import CompiledLayers
-from mt.train.acceleration.cuda_graphs import Recorded
+from mt.train.acceleration.cuda_graphs import GraphedBatches
 from mt.train.acceleration.sharding import is_sharded
-from mt.train.gradients import CompiledGradients, EagerGradients, Gradients, RecordedGradients
+from mt.train.gradients import CompiledGradients, EagerGradients, Gradients, GraphedGradients
 from mt.train.objective import TranslationLoss
 
-# Guesses, not measured. Compiling two stacks, forward and backward, takes the better part of a minute and may save a
-# tenth of a step.
-LEAST_UPDATES, LEAST_MINUTES = 5000, 10.0
+# Estimates, not measured: compiling forward and backward of two stacks takes most of a minute and may save a tenth of
+# a step.
+MIN_UPDATES, MIN_MINUTES = 5000, 10.0
 
 
 def compiling_pays(section: TrainConfig, device: torch.device, *, per_epoch: float) -> bool:
@@ -26,18 +26,18 @@ def compiling_pays(section: TrainConfig, device: torch.device, *, per_epoch: flo
     if section.compile is not Use.auto:
         return section.compile is Use.always
     epochs = None if section.epochs is None else section.epochs * per_epoch
-    updates = min(n for n in (section.steps, epochs, LEAST_UPDATES) if n is not None)
-    minutes = LEAST_MINUTES if section.minutes is None else section.minutes
-    return device.type == "cuda" and updates >= LEAST_UPDATES and minutes >= LEAST_MINUTES
+    updates = min(n for n in (section.steps, epochs, MIN_UPDATES) if n is not None)
+    minutes = MIN_MINUTES if section.minutes is None else section.minutes
+    return device.type == "cuda" and updates >= MIN_UPDATES and minutes >= MIN_MINUTES
 
 
-def recording_pays(
+def graphs_pay(
     section: TrainConfig, model: Transformer, device: torch.device, *, rows: int, precision: Precision
 ) -> bool:
-    """As `train.graphs` says; auto: on CUDA in bf16, when the model is small and attention packed.
+    """As `train.graphs` says; auto: on CUDA in bf16, for a small model without attention dropout.
 
     In 32 bits, or with dropout on its weights, attention uses a padded grid, which a fixed width makes larger. In fp16
-    the scale of the loss changes, so nothing can be recorded. Args: rows: of a batch, on one side.
+    the scale of the loss changes, which a graph cannot follow. Args: rows: of a batch, on one side.
     """
     if section.graphs is not Use.auto:
         return section.graphs is Use.always and precision is not Precision.fp16
@@ -46,28 +46,26 @@ def recording_pays(
 
 
 def accelerate(eager: EagerGradients, section: TrainConfig, batch: BatchConfig, corpus: TokenizedCorpus) -> Gradients:
-    """`eager`, compiled or recorded where that pays. A sharded model is left as it is."""
+    """`eager`, or a faster way to the same gradients where that pays. Sharded models have none."""
     objective = eager.objective
     model, precision, device = objective.model, objective.precision, eager.parameters[0].device
     if is_sharded(model):
         return eager
-    recorded = None
-    if recording_pays(section, model, device, rows=batch.budget, precision=precision):
+    graphed = None
+    if graphs_pay(section, model, device, rows=batch.budget, precision=precision):
         if isinstance(objective, TranslationLoss):
             shape, fitting = common_shape(corpus.source.lengths(), corpus.target.lengths() + 1, batch.budget)
             logger.info(
-                f"updates are recorded: {fitting:.0%} of the batches fit {shape.num_target_rows:,} rows a side in "
+                f"batches run as a CUDA graph: {fitting:.0%} of them fit {shape.num_target_rows:,} rows a side in "
                 f"{shape.sentences:,} sentences"
             )
-            recorded = Recorded(model, shape, precision=precision, smoothing=objective.smoothing)
+            graphed = GraphedBatches(model, shape, precision=precision, smoothing=objective.smoothing)
         else:
-            logger.info(
-                "updates are not recorded (`train.graphs`): guided alignment has another target for every batch"
-            )
-    # A recorded update is launched as a whole, and gains little from fewer kernels.
-    wanted = section.compile is Use.always or recorded is None
-    per_epoch = corpus.num_target_rows / (batch.budget * batch.accumulate)
+            logger.info("no CUDA graphs (`train.graphs`): guided alignment has a different target for every batch")
     gradients: Gradients = eager
+    # A graph is launched as a whole, and gains little from fewer kernels.
+    wanted = section.compile is Use.always or graphed is None
+    per_epoch = corpus.num_target_rows / (batch.budget * batch.accumulate)
     if wanted and compiling_pays(section, device, per_epoch=per_epoch):
         gradients = CompiledGradients(eager, CompiledLayers(model))
-    return gradients if recorded is None else RecordedGradients(gradients, recorded)
+    return gradients if graphed is None else GraphedGradients(gradients, graphed)

@@ -1,8 +1,8 @@
-"""Layers compiled for training: norms, dropout, the feed-forward layers and the sums between them in few kernels.
+"""Layers compiled for training: norms, dropout, the feed-forward layers and the residual sums in few kernels.
 
-Each layer's `forward` is compiled as it stands, but for its attention, which needs the tables of every batch: it runs
-uncompiled between the compiled parts. Those see `[N, D]` rows only, so one compilation serves all layers of a stack
-and, with `dynamic=True`, any number of rows.
+Each layer's `forward` is compiled as it stands, except for its attention, which needs the layout of every batch and
+runs uncompiled between the compiled parts. Those see `[N, D]` rows only, so one compilation serves all layers of a
+stack and, with `dynamic=True`, any number of rows.
 """
 
 from collections.abc import Callable
@@ -24,10 +24,10 @@ Compile = Callable[[Callable[..., Tensor]], Callable[..., Tensor]]
 
 
 class _Uncompiled(nn.Module):
-    """Attention that the compiler does not look into."""
+    """Attention that the compiler does not trace."""
 
     def __init__(self, attention: MultiHeadAttention, call: Callable[..., Any]) -> None:
-        """Args: call: `_call`, disabled; the same for all layers, or each would be compiled by itself."""
+        """Args: call: `_call`, disabled; the same for all layers, or each would be compiled separately."""
         super().__init__()
         self.attention = attention
         self.call = call
@@ -53,7 +53,7 @@ class _CompiledLayer(nn.Module):
 class CompiledLayers:
     """A model for training, and a second one with the same parameters whose layers are compiled.
 
-    Translation and validation use the first: every state of autograd and autocast is a compilation of its own.
+    Translation and validation use the first: every state of autograd and autocast would be one more compilation.
     """
 
     def __init__(self, model: Transformer, *, backend: str | Callable[..., Any] = "inductor") -> None:
@@ -64,19 +64,19 @@ class CompiledLayers:
 
     @cached_property
     def compiled(self) -> Transformer:
-        """The second model. Made when it is first needed: torch loads its compiler for it, which may fail."""
+        """The second model. Made on first use, since it loads torch's compiler, which may fail."""
         compiled = cache(lambda forward: torch.compile(forward, dynamic=True, backend=self.backend))
         call = torch.compiler.disable(_call)
         return replaced(self.model, lambda m: _CompiledLayer(m, compiled, call) if isinstance(m, Layer) else None)
 
     def run(self, work: Callable[[Transformer], T]) -> T:
-        """The result of `work` for the compiled model. If it fails, but not for want of memory, it is repeated for the
-        uncompiled one, which is used from then on.
+        """The result of `work` on the compiled model. After an error other than a lack of memory, `work` is repeated on
+        the original model, which is used from then on.
 
-        It needs what a machine may lack (a C++ compiler, Triton), and may fail at the first batch or at a later one
-        of a new kind. Training works without it, so it must not end.
+        Compilation needs a C++ compiler or Triton, which a machine may lack, and may fail at the first batch or at a
+        later one of a new kind. Training works without it, so it must not end.
 
-        Args: work: all or nothing: where it fails it has no effect.
+        Args: work: must have no effect where it fails.
         """
         if not self.active:
             return work(self.model)
@@ -85,8 +85,8 @@ class CompiledLayers:
         except Exception as error:
             if isinstance(error, RuntimeError) and is_out_of_memory(error):
                 raise
-            said = in_short(error)
-        # Out of the handler, which holds on to every tensor of the attempt.
-        logger.warning(f"the layers cannot be compiled here, and training goes on without ({said})")
+            cause = in_short(error)
+        # Outside of the handler, which keeps every tensor of the attempt alive.
+        logger.warning(f"the layers cannot be compiled here, and training goes on without ({cause})")
         self.active = False
         return work(self.model)

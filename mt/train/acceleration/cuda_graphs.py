@@ -1,8 +1,8 @@
-"""Forward, loss and backward of a batch as one launch: recorded once in a CUDA graph, replayed for every batch.
+"""Forward, loss and backward of a batch as one launch: captured once in a CUDA graph, replayed for every batch.
 
-A small model's kernels take a GPU a few microseconds each, less than the host takes to launch one. What is recorded
-reads and writes the same memory every time, in the same shapes: batches are copied into buffers and padded with
-sentences (`mt.data.batching.fill_to`). Random numbers are drawn anew at every replay, from the current seed.
+A graph reads and writes the same memory in the same shapes at every replay (`mt.compute.cuda_graphs`), so batches are
+copied into buffers and padded with sentences (`mt.data.batching.fill_to`). Random numbers are drawn anew at every
+replay, from the current seed.
 
 The padding does not change the loss. Hidden rows of padding are multiplied by zero before the output layer: their
 logits are zero, and the negative log-likelihood of any token is log V, smoothed or not, which is subtracted for each.
@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mt.compute.cuda_graphs import record
+from mt.compute.cuda_graphs import capture
 from mt.compute.device import autocast, autocast_dtype
 from mt.config import Precision
 from mt.data.batching import Batch, Shape, fill_to
@@ -31,7 +31,7 @@ from mt.nn.transformer import Transformer
 
 @dataclass(frozen=True)
 class Buffers:
-    """A batch of one shape, in memory that stays where it is."""
+    """A batch of one shape, at fixed addresses."""
 
     shape: Shape
     source: Int[Tensor, " S"]
@@ -39,7 +39,7 @@ class Buffers:
     target_in: Int[Tensor, " T"]
     target_out: Int[Tensor, " T"]
     target_lengths: Int[Tensor, " B"]
-    own_rows: Int[Tensor, ""]  # of the target, without padding
+    own_rows: Int[Tensor, ""]  # target rows that are not padding
     divisor: Float[Tensor, ""]
 
     @classmethod
@@ -50,7 +50,7 @@ class Buffers:
         return cls(shape, *numbers, divisor=torch.ones((), device=device))
 
     def take(self, batch: Batch, divisor: int | Tensor) -> bool:
-        """Copy the batch in, padded; False: it does not fit. Waits for no device."""
+        """Copy a batch into the buffers, padded. Returns False if it does not fit. Does not wait for the device."""
         filled = fill_to(batch, self.shape)
         if filled is None:
             return False
@@ -65,7 +65,7 @@ class Buffers:
         return True
 
     def loss(self, model: Transformer, precision: Precision, smoothing: float) -> Loss:
-        """`mt.train.objective.batch_loss` of the batch inside."""
+        """`mt.train.objective.batch_loss` of the batch in the buffers."""
         width, num_rows = self.shape.width, self.shape.num_target_rows
         layout = Ragged(self.source_lengths, num_rows=self.shape.num_source_rows, max_length=width)
         target_layout = Ragged(self.target_lengths, num_rows=num_rows, max_length=width)
@@ -78,11 +78,11 @@ class Buffers:
         return Loss(loss.smoothed - padding, loss.nll - padding)
 
 
-class Recorded:
+class GraphedBatches:
     """Gradients of batches by replay of a CUDA graph."""
 
     def __init__(self, model: Transformer, shape: Shape, *, precision: Precision, smoothing: float) -> None:
-        """Nothing is recorded before the first batch that fits."""
+        """The graph is captured at the first batch that fits."""
         self.parameters = list(model.parameters())
         self.buffers = Buffers.of(shape, model.out_weight.device)
         self.replay: Callable[[], None] | None = None
@@ -97,16 +97,18 @@ class Recorded:
         self.work = work
 
     def run(self, batch: Batch, divisor: int | Tensor) -> Loss | None:
-        """Add the gradient of the batch's loss over `divisor` to the parameters'. None: nothing was done, since the
-        batch does not fit, or nothing can be recorded here (one warning says so)."""
+        """Add the gradient of the batch's loss over `divisor` to the parameters' gradients.
+
+        Returns: None if nothing was done: the batch does not fit, or the capture failed, which is logged once.
+        """
         if self.failed or not self.buffers.take(batch, divisor):
             return None
         if self.replay is None:
             try:
-                self.replay, self.results = record(self.work, self.buffers.source.device)
+                self.replay, self.results = capture(self.work, self.buffers.source.device)
             except Exception as error:
                 self.failed = True
-                logger.warning(f"no update can be recorded here, and training goes on without ({in_short(error)})")
+                logger.warning(f"CUDA graphs cannot be used here, and training goes on without ({in_short(error)})")
                 return None
         self.replay()
         # Copies: the next replay overwrites the results.

@@ -1,7 +1,6 @@
-"""What fits in the memory of a device: the largest batch, found before training, and splitting when memory runs out.
+"""Memory of the device: finding the largest batch that fits, and splitting batches when memory runs out.
 
-No sentence is ever dropped for want of memory, and no update changes: a batch's gradient is a sum over its sentences,
-so two halves give what the whole would have given.
+The gradient of a batch is a sum over its sentences, so two halves give the same update as the whole.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,13 +14,13 @@ from mt.data.batching import Batch, TokenizedCorpus, make_batch
 from mt.errors import ConfigError, MtError
 from mt.log import logger
 
-MOMENTS = 2  # copies of all weights that AdamW will keep
-UPDATES_AN_EPOCH = 50  # no budget is so large that an epoch has fewer
-CPU_BUDGET = 4096  # a CPU gains nothing from larger batches: its products are as fast, and its caches no larger
+MOMENTS = 2  # copies of all weights that AdamW keeps
+MIN_UPDATES_PER_EPOCH = 50  # with the largest budget
+CPU_BUDGET = 4096  # larger batches are no faster on a CPU
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch raised this because a device, or the host, has no memory left."""
+    """Whether torch raised this because the device or the host has no memory left."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
@@ -43,15 +42,15 @@ def all_or_nothing(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
 
 
 class BatchSplitter:
-    """Splits batches that do not fit in memory, and remembers how large a batch was too large."""
+    """Splits batches that do not fit in memory, and remembers the size that was too large."""
 
     def __init__(self) -> None:
-        self.too_many: int | None = None  # rows, of both sides, of the smallest batch that did not fit
+        self.too_many: int | None = None  # rows of both sides of the smallest batch that did not fit
 
     def run(self, batch: Batch, work: Callable[[Batch], Tensor]) -> Tensor:
-        """`work` on the batch, or the sum of `work` on its parts where memory is short.
+        """The result of `work` on the batch, or the sum of its results on parts of the batch.
 
-        Args: work: all or nothing: where it runs out of memory it has no effect.
+        Args: work: must have no effect where it runs out of memory.
         Raises: MtError: when a single sentence does not fit.
         """
         source, target = batch.source.layout.num_rows, batch.target_layout.num_rows
@@ -62,11 +61,11 @@ class BatchSplitter:
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-            # Out of the handler, which holds on to every tensor of the attempt.
+            # Outside of the handler, which keeps every tensor of the attempt alive.
             self.too_many = source + target
             logger.warning(
-                f"out of memory for a batch of {source:,} source and {target:,} target tokens: it is computed in two "
-                "halves, and so are all batches as large; a lower `batch.tokens` would be faster."
+                f"out of memory for a batch of {source:,} source and {target:,} target tokens: batches of this size "
+                "are computed in two halves; a lower `batch.tokens` would be faster."
             )
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
@@ -81,14 +80,14 @@ class BatchSplitter:
 
 
 def largest_budget(fits: Callable[[int], bool], *, least: int, most: int) -> int:
-    """The largest number from `least` to `most` that fits, to about an eighth. All below one that fits must fit.
+    """The largest number from `least` to `most` that fits, within about an eighth. `fits` must be monotonic.
 
     Raises: MtError: when `least` does not fit.
     """
     if not fits(least):
         raise MtError(
-            f"the memory of the device is too small for a batch of {least:,} tokens a side (`batch.max_length`); lower "
-            "that, or take a smaller model."
+            f"the memory of the device is too small for a batch of {least:,} tokens a side; lower "
+            "`batch.max_length`, or take a smaller model."
         )
     found = least
     while 2 * found <= most and fits(2 * found):
@@ -109,34 +108,32 @@ def find_budget(
     *,
     sharded: bool = False,
 ) -> int:
-    """What `batch.tokens=auto` means on the device of the parameters; on a CPU, a number that suits its caches.
+    """The budget of `batch.tokens=auto`: on a CPU a constant, elsewhere the largest that fits in memory.
 
     Args: attempt: forward and backward of a batch; sharded: whether the parameters are shards.
-    Raises: MtError: when the longest sentences do not fit; ConfigError: when it cannot be tried.
+    Raises: MtError: when the longest sentences do not fit; ConfigError: for a sharded model.
     """
     device = parameters[0].device
     if device.type == "cpu":
         return max(CPU_BUDGET, section.max_length)
     if sharded:
         raise ConfigError(
-            "`batch.tokens` is auto, which is found by running out of memory; with `train.sharding=full` a process "
-            "that does so leaves the others waiting: set `batch.tokens` to a number."
+            "`batch.tokens` is auto, which is found by running out of memory, but with `train.sharding=full` the other "
+            "processes would wait for one that does; set `batch.tokens` to a number."
         )
     src, tgt = corpus.source.lengths(), corpus.target.lengths() + 1
     longest, shortest = int(max(src.max(), tgt.max())), int(min(src.min(), tgt.min()))
     vocabularies = corpus.tokenizer.src_size, corpus.tokenizer.tgt_size
 
     def fits(budget: int) -> bool:
-        batches = (
-            b.to(device) for b in worst_batches(budget, shortest=shortest, longest=longest, vocabularies=vocabularies)
-        )
-        return fits_memory(attempt, batches, parameters, copies=MOMENTS)
+        batches = worst_batches(budget, shortest=shortest, longest=longest, vocabularies=vocabularies)
+        return fits_memory(attempt, (batch.to(device) for batch in batches), parameters, copies=MOMENTS)
 
-    return largest_budget(fits, least=longest, most=max(longest, corpus.num_target_rows // UPDATES_AN_EPOCH))
+    return largest_budget(fits, least=longest, most=max(longest, corpus.num_target_rows // MIN_UPDATES_PER_EPOCH))
 
 
 def worst_batches(budget: int, *, shortest: int, longest: int, vocabularies: tuple[int, int]) -> Iterator[Batch]:
-    """Batches of random ids that fill the budget on both sides: with the longest sentences, and with the most.
+    """Batches of random ids that fill the budget on both sides: one of the longest sentences, one of the shortest.
 
     Args: shortest, longest: rows of a sentence; vocabularies: sizes of the source's and the target's.
     """
@@ -149,7 +146,7 @@ def worst_batches(budget: int, *, shortest: int, longest: int, vocabularies: tup
 def fits_memory(
     work: Callable[[Batch], object], batches: Iterator[Batch], parameters: Sequence[nn.Parameter], *, copies: int
 ) -> bool:
-    """Whether `work` succeeds on every batch while `copies` of all weights, an optimiser's state, are in memory."""
+    """Whether `work` succeeds on every batch beside `copies` of all weights, as large as an optimiser's state."""
     kept: list[Tensor] = []
     try:
         kept += [torch.empty_like(p) for p in parameters for _ in range(copies)]

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def shard(model: Transformer, group: Group) -> None:
-    """Leave this process its shard of every weight, layer by layer; what is outside of layers is one more unit.
+    """Shard every weight over the processes, in place: each layer is one unit, everything outside of layers another.
 
-    The embedding, which may be the output matrix too, is outside: it stays gathered from the model's `forward` to the
-    end of the backward pass, so the loss after `forward` may use it.
+    The outer unit has the embedding, which may also be the output matrix: it stays gathered from the model's `forward`
+    to the end of the backward pass, so the loss after `forward` can use it.
     """
-    # Not at the top: 600 modules, which few runs need.
+    # Imported here: 600 modules, which few runs need.
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import FSDPModule, fully_shard
 
@@ -41,7 +41,7 @@ def is_sharded(model: Transformer) -> bool:
 
 
 def _is_shard(tensor: Tensor | None) -> "TypeGuard[DTensor]":
-    """Whether a tensor is a `DTensor`, asked without importing its class."""
+    """Whether a tensor is a `DTensor`, without importing that class."""
     return hasattr(tensor, "full_tensor")
 
 
@@ -51,7 +51,7 @@ def whole(tensor: Tensor) -> Tensor:
 
 
 def gathered(tensors: Mapping[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
-    """Full tensors, gathered one by one into host memory; nothing where not `keep`. Every process must call it."""
+    """Full tensors, gathered one by one into host memory; empty unless `keep`. Every process must call it."""
     found = {}
     for name, tensor in tensors.items():
         full = whole(tensor)
@@ -61,14 +61,14 @@ def gathered(tensors: Mapping[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
 
 
 def like(tensors: Mapping[str, Tensor], model: Transformer) -> dict[str, Tensor]:
-    """Full tensors, named by parameter (`name` or `name/slot`), sharded as the model's are: this process's shard."""
+    """Full tensors sharded like the model's parameters. Args: tensors: by `name` of a parameter, or `name/slot`."""
     parameters = dict(model.named_parameters())
     return {name: _like(tensor, parameters.get(name.split("/")[0])) for name, tensor in tensors.items()}
 
 
 def _like(tensor: Tensor, parameter: Tensor | None) -> Tensor:
     if not _is_shard(parameter) or tensor.shape != parameter.shape:
-        return tensor  # a step count, or something that the loader will refuse
+        return tensor  # a step count, or a shape that the loader will refuse
     from torch.distributed.tensor import distribute_tensor  # as in `shard`
 
     mesh, placements = parameter.device_mesh, parameter.placements

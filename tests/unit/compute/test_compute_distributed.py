@@ -89,7 +89,7 @@ def test_without_a_launcher_a_run_is_alone(monkeypatch):
         ({"WORLD_SIZE": "2"}, (0, 1, 0, 1)),
     ],
 )
-def test_the_launcher_tells_each_its_place(monkeypatch, environment, place):
+def test_the_environment_of_the_launcher_is_read(monkeypatch, environment, place):
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
@@ -98,16 +98,16 @@ def test_the_launcher_tells_each_its_place(monkeypatch, environment, place):
 
 
 @pytest.mark.parametrize(
-    ("environment", "told"),
+    ("environment", "wrong"),
     [
         ({"RANK": "two", "WORLD_SIZE": "4"}, "RANK=two"),
         ({"RANK": "4", "WORLD_SIZE": "4"}, "RANK=4 with WORLD_SIZE=4"),
     ],
 )
-def test_an_environment_that_makes_no_sense_is_refused(monkeypatch, environment, told):
+def test_an_environment_that_makes_no_sense_is_refused(monkeypatch, environment, wrong):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match=f"^the environment has {told}, which no launcher sets; use torchrun"):
+    with pytest.raises(ConfigError, match=f"^the environment has {wrong}, which no launcher sets; use torchrun"):
         place_in_group()
 
 
@@ -119,7 +119,7 @@ def test_devices_that_cannot_be_shared_are_refused(monkeypatch):
         pass
 
 
-def test_processes_that_do_not_come_are_not_waited_for_for_ever(monkeypatch):
+def test_missing_processes_are_not_waited_for_for_ever(monkeypatch):
     for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("TORCHELASTIC_USE_AGENT_STORE", raising=False)
@@ -141,7 +141,7 @@ def test_buckets_hold_everything_in_order_and_no_more_than_they_may(sizes, most)
     assert all(sum(t.nbytes for t in [*a, b[0]]) > most for a, b in pairwise(found))
 
 
-def test_sums_go_back_to_where_they_came_from(monkeypatch, pair):
+def test_sums_are_written_back_to_their_tensors(monkeypatch, pair):
     calls = []
     monkeypatch.setattr(module, "BUCKET_BYTES", 24)
     monkeypatch.setattr(dist, "all_reduce", lambda flat: (calls.append(flat.numel()), flat.mul_(2)))
@@ -152,20 +152,20 @@ def test_sums_go_back_to_where_they_came_from(monkeypatch, pair):
     assert group.all_reduce(3, 2.0**40 + 1, 0.5) == [6, 2 * (2.0**40 + 1), 1]
 
 
-def test_batches_are_dealt_like_cards(pair):
+def test_batches_are_distributed_round_robin(pair):
     assert [[place for place in range(6) if group.owns(place)] for group in pair()] == [[0, 2, 4], [1, 3, 5]]
 
 
 # ---------------------------------------------------------------- waiting
 
 
-def test_the_first_works_and_all_know(pair, impatient):
+def test_only_the_first_works_and_all_get_the_result(pair, impatient):
     main, other = pair()
     waiting = Thread(other.from_main, lambda: pytest.fail("this is the work of the first"))
     assert main.from_main(lambda: {"score": 1.5, "path": "ä"}) == {"score": 1.5, "path": "ä"} == waiting.end()
 
 
-def test_the_first_goes_ahead_and_none_leaves_before_the_last(pair, impatient):
+def test_the_first_runs_first_and_all_leave_together(pair, impatient):
     main, other = pair()
     seen, go = [], threading.Event()
 
@@ -187,7 +187,7 @@ def test_the_first_goes_ahead_and_none_leaves_before_the_last(pair, impatient):
 
 
 class Slow:
-    """A store at which nothing appears before the thirtieth look; the others give signs of life, or do not."""
+    """A store without the key until the thirtieth check; the others send heartbeats, or do not."""
 
     def __init__(self, *, lives: bool) -> None:
         self.lives, self.looks = lives, 0
@@ -203,7 +203,7 @@ class Slow:
 
 
 @pytest.mark.parametrize("lives", [True, False])
-def test_who_lives_is_waited_for_however_long_and_who_does_not_is_not(monkeypatch, lives):
+def test_processes_with_heartbeats_are_waited_for_and_others_are_not(monkeypatch, lives):
     class Clock:
         now = 0.0
 
@@ -220,12 +220,12 @@ def test_who_lives_is_waited_for_however_long_and_who_does_not_is_not(monkeypatc
     if lives:
         assert (group.from_main(list), store.looks) == ("at last", 30)
     else:
-        with pytest.raises(LostError, match=r"^another process of the run failed or hung; see what it said\.$"):
+        with pytest.raises(LostError, match=r"^another process of the run failed or hung; see its messages\.$"):
             group.from_main(list)
         assert 2 < store.looks < 6
 
 
-def test_signs_of_life_are_given_inside_and_end_with_the_block(pair, impatient, monkeypatch):
+def test_heartbeats_are_sent_inside_the_block_only(pair, impatient, monkeypatch):
     main, _ = pair()
     monkeypatch.setattr(Group, "all_reduce", lambda self, *numbers: list(numbers))
     monkeypatch.setattr(HashStore, "clone", lambda self: self, raising=False)
@@ -265,10 +265,10 @@ def test_a_stop_is_no_failure(pair, monkeypatch):
 @pytest.mark.parametrize("stopped", [False, True])
 def test_none_leaves_before_the_last_for_the_store_may_go_with_the_first(pair, impatient, monkeypatch, stopped):
     main, other = pair()
-    together, asked, gone, go = threading.Barrier(2), [], [], threading.Event()
+    together, calls, gone, go = threading.Barrier(2), [], [], threading.Event()
 
     def all_reduce(self, *numbers):
-        asked.append(self.rank)
+        calls.append(self.rank)
         together.wait(60)
 
     monkeypatch.setattr(Group, "all_reduce", all_reduce)
@@ -283,7 +283,7 @@ def test_none_leaves_before_the_last_for_the_store_may_go_with_the_first(pair, i
         gone.append(group.rank)
 
     one, two = Thread(through, main), Thread(through, other)
-    while asked.count(0) < 2:  # when it came, and when it would go
+    while calls.count(0) < 2:  # when it came, and when it would go
         assert one.is_alive(), "the first has left alone"
     assert not gone
     go.set()
@@ -291,7 +291,7 @@ def test_none_leaves_before_the_last_for_the_store_may_go_with_the_first(pair, i
     assert sorted(gone) == [0, 1]
 
 
-def test_a_collective_that_breaks_is_told_in_our_words(pair, monkeypatch):
+def test_an_error_of_a_collective_becomes_a_lost_error(pair, monkeypatch):
     def broken(flat):
         raise RuntimeError("[gloo/transport/tcp/pair.cc:538] Connection closed by peer")
 

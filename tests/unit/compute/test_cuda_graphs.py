@@ -1,4 +1,4 @@
-"""What becomes of a recording that fails. The rest of it wants a GPU: see the tests of those who record."""
+"""Captures that fail. What else there is needs a GPU, and is tested where graphs are used."""
 
 from contextlib import contextmanager, nullcontext
 
@@ -33,11 +33,11 @@ def streams(monkeypatch):
     }.items():  # fmt: skip
         monkeypatch.setattr(torch.cuda, name, stand_in)
     monkeypatch.setattr(torch.random, "fork_rng", lambda devices: nullcontext())
-    monkeypatch.setattr(cuda_graphs, "_stream_aside", lambda device: Stream())
+    monkeypatch.setattr(cuda_graphs, "_side_stream", lambda device: Stream())
     return current
 
 
-def test_a_capture_that_fails_tells_why_and_leaves_the_stream_of_before(streams):
+def test_a_failed_capture_raises_its_cause_and_restores_the_stream(streams):
     calls, before = [], streams[0]
 
     def work():
@@ -47,16 +47,16 @@ def test_a_capture_that_fails_tells_why_and_leaves_the_stream_of_before(streams)
         return []
 
     with pytest.raises(RuntimeError, match=r"^not permitted when stream is capturing$"):
-        cuda_graphs.record(work, torch.device("cpu"))
+        cuda_graphs.capture(work, torch.device("cpu"))
     assert len(calls) == cuda_graphs.WARM_UPS + 1 and streams[-1] is before
 
 
-def test_work_that_fails_by_itself_says_so(streams):
+def test_an_error_before_the_capture_is_raised(streams):
     def work():
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match=r"^out of memory$"):
-        cuda_graphs.record(work, torch.device("cpu"))
+        cuda_graphs.capture(work, torch.device("cpu"))
 
 
 def test_only_cuda_has_a_pool():

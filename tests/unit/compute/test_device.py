@@ -89,11 +89,24 @@ def test_where_16_bits_are_fast(machine, device, there, fast):
 def test_int8_needs_a_cpu_that_has_it(monkeypatch):
     monkeypatch.setattr("mt.compute.device.has_int8", lambda: True)
     assert pick_precision(Precision.int8, torch.device("cpu")) is Precision.int8
-    with pytest.raises(ConfigError, match="the precision is int8, which needs a CPU with AVX-512 VNNI, but the device"):
-        pick_precision(Precision.int8, torch.device("cuda"))
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    assert refusal(CUDA) == "the device is cuda; use auto."
     monkeypatch.setattr("mt.compute.device.has_int8", lambda: False)
-    with pytest.raises(ConfigError, match="or a CPU without it; use auto"):
-        pick_precision(Precision.int8, torch.device("cpu"))
+    assert refusal(CPU) == "this CPU has none; use auto."
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    monkeypatch.setattr("mt.compute.device.has_vnni", lambda: True)
+    assert refusal(CPU) == (
+        "the environment variable ONEDNN_MAX_CPU_ISA=AVX2 excludes it; unset the variable, or use auto."
+    )
+    assert refusal(CUDA) == "the device is cuda; use auto."
+    monkeypatch.setattr("mt.compute.device.has_vnni", lambda: False)
+    assert refusal(CPU) == "this CPU has none; use auto."
+
+
+def refusal(device) -> str:
+    with pytest.raises(ConfigError) as refused:
+        pick_precision(Precision.int8, device)
+    return str(refused.value).removeprefix("the precision is int8, which needs a CPU with AVX-512 VNNI, but ")
 
 
 def test_the_type_of_every_precision():
@@ -104,8 +117,8 @@ def test_the_type_of_every_precision():
 
 @pytest.fixture
 def calls(monkeypatch):
-    """What the process is told, without telling it."""
-    told = []
+    """The calls that set up the process, which are not executed."""
+    made = []
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
     class Library:
@@ -113,12 +126,12 @@ def calls(monkeypatch):
             assert name is None
 
         def mallopt(self, option, value):
-            told.append((option, value))
+            made.append((option, value))
 
     monkeypatch.setattr(mt.compute.device.ctypes, "CDLL", Library)
-    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    monkeypatch.setattr(torch, "set_num_threads", made.append)
     monkeypatch.setattr(mt.compute.device, "watch_processors", lambda: None)
-    return told
+    return made
 
 
 def test_threads_and_memory_are_set_where_the_library_is_glibc(calls, monkeypatch):

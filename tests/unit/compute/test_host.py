@@ -18,11 +18,11 @@ def clean(**more: str) -> dict[str, str]:
 
 def seen_by_openmp(code: str, env: dict[str, str]) -> str:
     """What OpenMP says, when torch loads it, of how its threads wait."""
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", code], env={**env, "OMP_DISPLAY_ENV": "verbose"}, capture_output=True, text=True
     )
-    assert told.returncode == 0, told.stderr
-    return told.stderr
+    assert done.returncode == 0, done.stderr
+    return done.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="GNU's OpenMP comes with torch on Linux")
@@ -38,20 +38,20 @@ class TestWaiting:
         wanted = host.WAITING["GOMP_SPINCOUNT"]
         assert f"GOMP_SPINCOUNT = '{wanted}'" in seen_by_openmp(entry, clean())
 
-    def test_what_the_user_chose_stays(self):
+    def test_the_users_choice_is_kept(self):
         code = "from mt.compute.host import choose_waiting; choose_waiting(); import torch"
         assert "GOMP_SPINCOUNT = '77'" in seen_by_openmp(code, clean(GOMP_SPINCOUNT="77"))
         assert "OMP_WAIT_POLICY = 'PASSIVE'" in seen_by_openmp(code, clean(OMP_WAIT_POLICY="passive"))
         assert "GOMP_SPINCOUNT = '0'" in seen_by_openmp(code, clean(OMP_WAIT_POLICY="passive"))
 
     @pytest.mark.parametrize("chosen", VARIABLES)
-    def test_one_variable_of_the_users_leaves_all_alone(self, monkeypatch, chosen):
+    def test_one_variable_of_the_user_prevents_all_changes(self, monkeypatch, chosen):
         monkeypatch.setattr(os, "environ", {chosen: "77"})
         monkeypatch.delitem(sys.modules, "torch", raising=False)
         choose_waiting()
         assert os.environ == {chosen: "77"}
 
-    def test_after_torch_it_is_too_late_and_nothing_is_set(self, monkeypatch):
+    def test_after_the_import_of_torch_nothing_is_set(self, monkeypatch):
         monkeypatch.setattr(os, "environ", {})
         monkeypatch.setitem(sys.modules, "torch", sys)
         choose_waiting()
@@ -117,7 +117,7 @@ class TestProcessors:
 
 
 class TestProcessorTime:
-    def test_contended_when_a_quarter_of_what_was_asked_for_is_missing(self):
+    def test_contended_if_a_quarter_of_the_time_was_spent_waiting(self):
         assert ProcessorTime(wall=10, used=10, waited=5.7).contended
         assert not ProcessorTime(wall=10, used=16.5, waited=0.3).contended
         assert not ProcessorTime(wall=10, used=0, waited=0).contended
@@ -134,13 +134,13 @@ class TestMeter:
             (tasks / name[1:]).mkdir(exist_ok=True)
             (tasks / name[1:] / "schedstat").write_text(text)
 
-    def test_waits_of_all_threads_are_added_up_since_it_began(self, tmp_path):
+    def test_the_meter_sums_the_waits_of_all_threads(self, tmp_path):
         self.write(tmp_path, t1="5 1000000000 9\n", t2="5 500000000 9\n")
         meter = ProcessorMeter(tmp_path)
         self.write(tmp_path, t1="5 3000000000 9\n", t3="5 250000000 9\n")
         assert meter.read().waited == pytest.approx(2.25)
 
-    def test_a_thread_that_ends_takes_nothing_away(self, tmp_path):
+    def test_the_waits_of_ended_threads_count(self, tmp_path):
         self.write(tmp_path, t1="5 1000000000 9\n", t2="5 0 9\n")
         meter = ProcessorMeter(tmp_path)
         self.write(tmp_path, t2="5 1000000000 9\n")
@@ -148,7 +148,7 @@ class TestMeter:
         (tmp_path / "2" / "schedstat").unlink()
         assert meter.read().waited == pytest.approx(1)
 
-    def test_where_the_system_does_not_tell_there_is_nothing_to_read(self, tmp_path):
+    def test_without_the_systems_files_there_is_no_measurement(self, tmp_path):
         assert ProcessorMeter(tmp_path / "missing").read() is None
 
     @pytest.mark.skipif(sys.platform != "linux", reason="Linux counts how long threads wait")

@@ -1,4 +1,4 @@
-"""Products by oneDNN: the same numbers as torch's own, and only where they are asked for."""
+"""Products by oneDNN: the same numbers as torch's, and only where oneDNN is faster."""
 
 import pytest
 import torch
@@ -21,20 +21,20 @@ def library(request, monkeypatch):
 @pytest.mark.parametrize("rows", [1, 5, 37])
 @pytest.mark.parametrize("bias", [True, False])
 def test_values_and_gradients_are_torchs(rows, bias):
-    asked = [torch.randn(rows, 12), torch.randn(20, 12), *([torch.randn(20)] if bias else [])]
-    ours, theirs = ([t.clone().requires_grad_() for t in asked] for _ in range(2))
+    tensors = [torch.randn(rows, 12), torch.randn(20, 12), *([torch.randn(20)] if bias else [])]
+    ours, theirs = ([t.clone().requires_grad_() for t in tensors] for _ in range(2))
     upstream = torch.randn(rows, 20)
     torch.testing.assert_close(linear(*ours), F.linear(*theirs))
     torch.testing.assert_close(
         torch.autograd.grad(linear(*ours), ours, upstream), torch.autograd.grad(F.linear(*theirs), theirs, upstream)
     )
-    torch.testing.assert_close(multiply(asked[0], asked[1].t()), asked[0] @ asked[1].t())
-    torch.testing.assert_close(multiply(upstream.t(), asked[0]), upstream.t() @ asked[0])
-    torch.testing.assert_close(multiply(asked[0].t(), upstream), asked[0].t() @ upstream)
+    torch.testing.assert_close(multiply(tensors[0], tensors[1].t()), tensors[0] @ tensors[1].t())
+    torch.testing.assert_close(multiply(upstream.t(), tensors[0]), upstream.t() @ tensors[0])
+    torch.testing.assert_close(multiply(tensors[0].t(), upstream), tensors[0].t() @ upstream)
 
 
 @pytest.mark.usefixtures("library")
-def test_only_what_asks_for_a_gradient_gets_one():
+def test_only_tensors_that_require_a_gradient_get_one():
     x, weight = torch.randn(3, 4), torch.randn(5, 4, requires_grad=True)
     linear(x, weight).sum().backward()
     assert (x.grad, weight.grad.shape) == (None, weight.shape)
@@ -51,7 +51,7 @@ def test_a_gradient_lies_in_memory_as_its_weight_does(wide, narrow):
 
 
 @pytest.mark.parametrize(("wide", "narrow"), [(8, 3), (3, 8)])
-def test_of_a_gradients_two_sides_the_smaller_is_on_the_left_where_it_is_copied(wide, narrow, monkeypatch):
+def test_the_smaller_side_of_a_gradient_is_copied(wide, narrow, monkeypatch):
     lefts = []
     monkeypatch.setattr(mt.compute.matmul, "_onednn", lambda *tensors: lefts.append(tensors[0]) or F.linear(*tensors))
     monkeypatch.setattr(mt.compute.matmul, "onednn_is_faster", lambda: True)
@@ -60,17 +60,17 @@ def test_of_a_gradients_two_sides_the_smaller_is_on_the_left_where_it_is_copied(
     assert [left.numel() for left in lefts] == [5 * 3]
 
 
-def test_the_layer_is_torchs_layer_with_another_product(monkeypatch):
+def test_the_layer_equals_torchs_layer(monkeypatch):
     layer, x = Linear(4, 6), torch.randn(3, 4)
-    asked = []
-    monkeypatch.setattr(mt.compute.matmul, "_onednn", lambda *tensors: asked.append(tensors) or F.linear(*tensors))
+    calls = []
+    monkeypatch.setattr(mt.compute.matmul, "_onednn", lambda *tensors: calls.append(tensors) or F.linear(*tensors))
     monkeypatch.setattr(mt.compute.matmul, "onednn_is_faster", lambda: True)
     torch.testing.assert_close(layer(x), F.linear(x, layer.weight, layer.bias))
-    assert len(asked) == 1
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_other_precisions_stay_where_torch_sends_them(monkeypatch, dtype):
+def test_other_precisions_use_torchs_default(monkeypatch, dtype):
     def refuse(*_):
         raise AssertionError("only products in 32 bits are moved")
 
@@ -91,7 +91,7 @@ def test_other_precisions_stay_where_torch_sends_them(monkeypatch, dtype):
         ({"architecture": "aarch64"}, False),
     ],
 )
-def test_which_processors_take_it(monkeypatch, capabilities, wanted):
+def test_processors_on_which_onednn_is_faster(monkeypatch, capabilities, wanted):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     onednn_is_faster.cache_clear()
     try:
@@ -102,7 +102,7 @@ def test_which_processors_take_it(monkeypatch, capabilities, wanted):
 
 @pytest.mark.skipif(not hasattr(torch.ops.onednn, "qlinear_prepack"), reason="this build of torch has no oneDNN")
 @pytest.mark.parametrize("exact", [True, False])
-def test_products_of_8_bits_are_had_where_onednn_adds_them_up_exactly(monkeypatch, exact):
+def test_int8_is_available_where_onednn_is_exact(monkeypatch, exact):
     """Without VNNI two products of 127 * 255 are added up to 32,767, the most that 16 bits hold."""
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_vnni": True}, raising=False)
     sums = torch.full((1, 16), 64 * 127 * 255.0 if exact else 32 * 32767.0)

@@ -39,7 +39,7 @@ def test_infinite_values_are_equal_to_themselves_and_to_nothing_else():
 @given(TERMS)
 def test_a_sum_in_any_order_is_the_same_value(terms):
     sums = [added(order) for order in itertools.permutations(terms)]
-    if abs(sum(map(Fraction, terms))) > 1:  # of terms that nearly cancel, nothing but rounding is left
+    if abs(sum(map(Fraction, terms))) > 1:  # of terms that nearly cancel, only rounding is left
         assert len(set(levelled(sums, FLOAT64))) == 1
         assert first_best(sums, FLOAT64) == 0
 

@@ -1,4 +1,4 @@
-"""Which way OpenMP's threads wait. Times are made by hand: no test hangs on what else the machine does."""
+"""How OpenMP's threads wait. Times are made by hand, so that no test depends on the load of the machine."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import torch
 
 from mt.compute import waiting
 from mt.compute.host import CHOSEN_BY_USER, ProcessorTime
-from mt.compute.waiting import Waiting, watch_processors
+from mt.compute.waiting import adjusted, watch_processors
 
 BUSY = ProcessorTime(wall=1, used=1, waited=0.6)
 BETWEEN = ProcessorTime(wall=1, used=1.6, waited=0.3)
@@ -31,8 +31,7 @@ class Team:
 
 
 @pytest.fixture(autouse=True)
-def nothing_chosen(monkeypatch):
-    """Whoever runs the tests may have chosen how threads wait."""
+def no_choice_of_the_user(monkeypatch):
     for name in CHOSEN_BY_USER:
         monkeypatch.delenv(name, raising=False)
 
@@ -52,17 +51,17 @@ def teams(monkeypatch):
         ([BUSY, QUIET, BETWEEN, BUSY], [True, False, False, True]),
     ],
 )
-def test_the_team_is_there_from_a_busy_second_to_a_quiet_one(teams, times, there):
-    ways, seen = Waiting(), []
+def test_the_team_exists_from_a_busy_second_to_a_quiet_one(teams, times, there):
+    team, seen = None, []
     for time in times:
-        ways.look(time)
-        seen.append(ways.idle_team is not None)
+        team = adjusted(team, time)
+        seen.append(team is not None)
     assert seen == there
     assert [team.dismissed for team in teams] == [True] * (len(teams) - there[-1]) + [False] * there[-1]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's list of threads")
-def test_a_team_is_as_many_threads_more_and_leaves_none(tmp_path):
+def test_a_team_adds_as_many_threads_and_removes_them(tmp_path):
     code = """
 import os, torch
 from mt.compute.waiting import IdleTeam, PARALLEL
@@ -83,13 +82,13 @@ print("left none")
 
 
 @pytest.mark.parametrize(
-    ("threads", "cores", "told", "watched"),
+    ("threads", "cores", "measured", "watched"),
     [(2, 2, NO_WORK, True), (4, 2, NO_WORK, True), (1, 1, NO_WORK, False), (2, 8, NO_WORK, False), (2, 2, None, False)],
 )
-def test_processors_are_watched_where_waiting_takes_one_from_somebody(monkeypatch, threads, cores, told, watched):
+def test_processors_are_watched_only_if_spinning_may_take_one(monkeypatch, threads, cores, measured, watched):
     class Meter:
         def read(self):
-            return told
+            return measured
 
     started = threading.Event()
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
@@ -118,10 +117,10 @@ print([thread.name for thread in threading.enumerate()].count(waiting.WATCH))
     assert (done.stdout, done.stderr) == ("1\n", "")
 
 
-def test_who_has_chosen_how_to_wait_is_not_watched(monkeypatch):
+def test_a_choice_of_the_user_is_kept(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     monkeypatch.setattr(waiting, "processors", lambda: 2)
-    monkeypatch.setattr(threading, "Thread", None)  # which starts nothing
+    monkeypatch.setattr(threading, "Thread", None)  # no thread can be started
     for name in CHOSEN_BY_USER:
         with monkeypatch.context() as chosen:
             chosen.setenv(name, "77")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from mt.nn.attention import FeedForward, MultiHeadAttention, attend, attend_explicit, hidden_keys
+from mt.nn.attention import FeedForward, MultiHeadAttention, as_bias, attend, attend_explicit, hidden_keys
 from mt.nn.ragged import Ragged
 from mt.nn.source import Memory
 
@@ -62,7 +62,7 @@ def test_attend_is_the_formula_in_values_and_gradients(**problem):
 
 
 @problems
-def test_attend_is_torchs_attention_sentence_by_sentence(**problem):
+def test_attend_equals_torchs_attention_of_each_sentence(**problem):
     q, kv, rows = make(**problem)
     ours = with_gradients(lambda q, kv: attend(q, kv, **rows), q, kv)
     torch.testing.assert_close(ours, with_gradients(lambda q, kv: by_torch(q, kv, rows), q, kv))
@@ -98,6 +98,11 @@ def test_hidden_keys_by_hand():
     assert all_see[:, :, :3].tolist() == [[[0, 0, 0]], [[0, 1, 1]]]
     assert causal[0, :3, :3].tolist() == [[0, 1, 1], [0, 0, 1], [0, 0, 0]]
     assert all_see[:, :, 3:].all()  # the grid is wider than the sentences
+
+
+def test_hidden_keys_have_no_weight():
+    bias = as_bias(torch.tensor([[[False, True]]]), torch.float32)
+    assert (torch.tensor([[[5.0, 9.0]]]) + bias).softmax(-1).tolist() == [[[1.0, 0.0]]]
 
 
 def test_no_gradient_leaks_from_one_sentence_to_another_or_to_the_future():
@@ -148,7 +153,7 @@ def test_grouped_queries_are_full_attention_with_keys_repeated(kv_heads):
     torch.testing.assert_close(few(x, rows, causal=True), full(x, rows, causal=True))
 
 
-def test_a_memory_answers_where_there_is_one():
+def test_keys_come_from_the_memory_if_there_is_one():
     attention = module()
     rows, memory_rows = Ragged.from_lengths([2, 1]), Ragged.from_lengths([1, 4])
     x, memory = torch.randn(3, 16, dtype=torch.float64), torch.randn(5, 16, dtype=torch.float64)
@@ -161,7 +166,7 @@ def test_a_memory_answers_where_there_is_one():
 
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
 @pytest.mark.parametrize("own", [False, True], ids=["one bias for all", "a bias for each row"])
-def test_rows_of_one_sentence_look_up_its_keys_without_a_copy_of_their_own(kv_heads, own):
+def test_hypotheses_of_a_sentence_share_its_cached_keys(kv_heads, own):
     attention = module(kv_heads=kv_heads, rotary=True)
     x, positions = torch.randn(6, 16, dtype=torch.float64), torch.full((6,), 3)
     keys, values = torch.randn(2, 2, kv_heads, 5, 4, dtype=torch.float64).unbind(0)
@@ -169,14 +174,14 @@ def test_rows_of_one_sentence_look_up_its_keys_without_a_copy_of_their_own(kv_he
     if own:
         hidden = hidden | torch.tensor([[0, 1, 0, 0, 0], [1, 0, 0, 0, 0], [0, 0, 0, 0, 1]], dtype=torch.bool)
     bias = torch.zeros(hidden.shape, dtype=x.dtype).masked_fill(hidden, -torch.inf)
-    together = attention.look_up(x, keys, values, positions=positions, bias=bias)
+    together = attention.attend_cached(x, keys, values, positions=positions, bias=bias)
     for row in range(6):
         sentence, mine = row // 3, ~hidden[row // 3, row % 3 if own else 0]
         seen = [part[sentence, None, :, mine] for part in (keys, values)]
-        alone = attention.look_up(x[row, None], *seen, positions=positions[:1])
+        alone = attention.attend_cached(x[row, None], *seen, positions=positions[:1])
         torch.testing.assert_close(together[row, None], alone)
     keys[1, :, 2:], values[1, :, 2:] = 1e3, 1e3  # what is hidden has no say
-    torch.testing.assert_close(together, attention.look_up(x, keys, values, positions=positions, bias=bias))
+    torch.testing.assert_close(together, attention.attend_cached(x, keys, values, positions=positions, bias=bias))
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.9])

@@ -4,7 +4,7 @@ import random
 
 import torch
 
-from mt.nn.cache import PLACES, DecoderState, MemoryKeys, PastKeys, as_bias, fill, move
+from mt.nn.cache import PLACES, DecoderState, MemoryKeys, PastKeys, fill, move
 
 G, K = 2, 3
 
@@ -34,7 +34,7 @@ def together(rows):
     return sorted(torch.as_tensor(row).flatten().tolist() for row in rows)
 
 
-def test_every_hypothesis_sees_the_rows_of_its_own_past_and_no_other():
+def test_every_hypothesis_sees_the_rows_of_its_own_prefix_only():
     """Against lists, through a search that widens, swaps, narrows and loses sentences."""
     draw = random.Random(1)
     state, width = first_state(5), 1
@@ -63,13 +63,13 @@ def test_the_bias_hides_exactly_what_a_hypothesis_does_not_see():
     state.reorder(torch.tensor([0, 0]))
     step(state, torch.randn(2, 2, 2, G, K))
     assert state.past_bias[0, :, :3].tolist() == [[0, 0, -torch.inf], [0, -torch.inf, 0]]
-    state.reorder(torch.tensor([1, 1]))  # nobody goes on from the node at place 1
+    state.reorder(torch.tensor([1, 1]))  # no hypothesis continues the node at place 1
     step(state, torch.randn(2, 2, 2, G, K))
     assert state.past_bias[0, :, :4].tolist() == [[0, 0, 0, -torch.inf], [0, -torch.inf, 0, 0]]
     assert state.past_bias[0, :, 4:].eq(-torch.inf).all()
 
 
-def test_nodes_that_nobody_goes_on_from_make_room_for_others():
+def test_places_of_unused_nodes_are_used_again():
     state = first_state(2)
     step(state, torch.randn(2, 2, 2, G, K))
     state.reorder(torch.tensor([0, 0, 0, 1, 1, 1]))
@@ -80,7 +80,7 @@ def test_nodes_that_nobody_goes_on_from_make_room_for_others():
     assert state.seen.shape[2] % PLACES == 0
 
 
-def test_only_what_changes_its_place_is_copied():
+def test_only_sentences_that_move_are_copied():
     x = torch.arange(5.0)[:, None].repeat(1, 2)
     found = move(x, torch.tensor([0, 4, 2]))
     assert found[:, 0].tolist() == [0, 4, 2]
@@ -88,7 +88,7 @@ def test_only_what_changes_its_place_is_copied():
     assert move(x, torch.tensor([2, 1, 0]))[:, 0].tolist() == [2, 4, 0]  # also where two change places
 
 
-def test_a_state_keeps_only_the_sentences_named():
+def test_a_state_keeps_only_the_given_sentences():
     state = first_state(3)
     keys, values = ([getattr(layer, name).clone() for layer in state.memory] for name in ("keys", "values"))
     bias = torch.randn(3, 1, 4)
@@ -108,7 +108,7 @@ def test_there_is_nothing_to_reorder_before_the_first_step():
     assert keys.shape == values.shape == (1, G, PLACES, K)
 
 
-def test_room_grows_and_keeps_what_is_there():
+def test_the_buffers_grow_and_keep_their_contents():
     state, steps = first_state(2, layers=1), torch.randn(2 * PLACES + 3, 1, 2, 2, G, K)
     for kv in steps:
         ((keys, values),) = step(state, kv)
@@ -116,7 +116,7 @@ def test_room_grows_and_keeps_what_is_there():
     torch.testing.assert_close((keys[:, :, : len(steps)], values[:, :, : len(steps)]), tuple(wanted), rtol=0, atol=0)
 
 
-def room_for(sentences, width, places, pieces, layers=2):
+def buffers_for(sentences, width, places, pieces, layers=2):
     """Memory for a state, with something in it."""
     return DecoderState(
         memory=[
@@ -131,16 +131,16 @@ def room_for(sentences, width, places, pieces, layers=2):
     )
 
 
-def test_a_state_settles_in_other_memory_and_goes_on():
+def test_a_state_moves_into_other_buffers_and_continues():
     state, stays = first_state(3), first_state(3)
     for ours, theirs in zip(state.memory, stays.memory, strict=True):
         theirs.keys, theirs.values = ours.keys.clone(), ours.values.clone()
     for place in range(PLACES + 2):
         if place in (0, 1, PLACES):  # before there is a node, before the first hypotheses part, and when it has grown
-            room = room_for(3, 1 if place < 2 else 2, 2 * PLACES if place < PLACES else 4 * PLACES, 9)
-            state.move_into(room)
-            assert state.past[0].lies_at(room.past[0]._buffers[0].data_ptr(), room.seen.shape[2])
-            assert not state.past[1].lies_at(room.past[0]._buffers[0].data_ptr(), room.seen.shape[2])
+            buffers = buffers_for(3, 1 if place < 2 else 2, 2 * PLACES if place < PLACES else 4 * PLACES, 9)
+            state.move_into(buffers)
+            assert state.past[0].lies_at(buffers.past[0]._buffers[0].data_ptr(), buffers.seen.shape[2])
+            assert not state.past[1].lies_at(buffers.past[0]._buffers[0].data_ptr(), buffers.seen.shape[2])
         drawn = torch.randn(2, 3 * (1 if place == 0 else 2), 2, G, K)
         step(state, drawn)
         step(stays, drawn)
@@ -160,7 +160,7 @@ def test_a_state_settles_in_other_memory_and_goes_on():
     assert not any(side[:, :, -1].any() for layer in state.past for side in layer._buffers)  # no node has been there
 
 
-def test_memory_is_filled_to_its_end_even_from_itself():
+def test_a_buffer_is_filled_to_its_end_even_from_itself():
     memory = torch.full((24,), 7.0)
     small = memory[:6].view(2, 3)
     small.copy_(torch.arange(6.0).view(2, 3))
@@ -168,8 +168,3 @@ def test_memory_is_filled_to_its_end_even_from_itself():
     fill(large, small, -1.0)
     assert large.tolist() == [[0, 1, 2, -1], [3, 4, 5, -1], [-1, -1, -1, -1]]
     assert memory[12:].tolist() == [7] * 12
-
-
-def test_hidden_keys_have_no_weight():
-    bias = as_bias(torch.tensor([[[False, True]]]), torch.float32)
-    assert (torch.tensor([[[5.0, 9.0]]]) + bias).softmax(-1).tolist() == [[[1.0, 0.0]]]

@@ -11,7 +11,7 @@ COUNT = 100_000
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 1000])
-def test_as_many_bytes_as_asked_for(count):
+def test_as_many_bytes_as_requested(count):
     drawn = random_bytes(count)
     assert (drawn.dtype, tuple(drawn.shape)) == (torch.uint8, (count,))
 
@@ -53,7 +53,7 @@ def test_the_backward_pass_uses_the_mask_of_the_forward_pass(p):
     torch.testing.assert_close(x.grad, (y / x).detach() * upstream)
 
 
-def test_every_call_draws_anew_and_a_seed_repeats_it():
+def test_every_call_draws_new_numbers_and_a_seed_repeats_them():
     x = torch.ones(1000)
     torch.manual_seed(3)
     first, second = dropout(x, 0.5, training=True), dropout(x, 0.5, training=True)
@@ -78,7 +78,7 @@ def test_precision_and_shape_are_kept(dtype):
     assert set(y.flatten().tolist()) == {0.0, 2.0}
 
 
-def test_word_dropout_takes_whole_rows_and_leaves_the_rest_as_it_is():
+def test_word_dropout_zeroes_whole_rows_and_keeps_the_others():
     x = torch.randn(2000, 3)
     y = drop_rows(x, 0.25, training=True)
     gone = (y == 0).all(1)

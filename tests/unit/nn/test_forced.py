@@ -36,7 +36,7 @@ def small_preset(path):
 
 @torch.no_grad()
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
-def test_captured_weights_give_what_the_fused_pass_gives_in_every_preset(path, monkeypatch):
+def test_captured_weights_reproduce_the_output_in_every_preset(path, monkeypatch):
     model, mixed = small_preset(path), []
     fused = attention.attend
     monkeypatch.setattr(
@@ -89,19 +89,19 @@ def test_training_makes_no_weights(monkeypatch):
         model(*inputs())
 
 
-def test_who_listened_before_listens_again_even_after_an_error(small_model):
-    model, told = small_model(), []
+def test_earlier_listeners_are_restored_even_after_an_error(small_model):
+    model, calls = small_model(), []
     first = attentions(model)["cross"][0]
-    first.listener = lambda *_: told.append("heard")
+    first.listener = lambda *_: calls.append("called")
     with pytest.raises(ValueError, match="stop"), capture_attention(model):
         raise ValueError("stop")
     model(*inputs())
-    assert told == ["heard"]
+    assert calls == ["called"]
     assert all(layer.listener is None for use in USES for layer in attentions(model)[use] if layer is not first)
 
 
 @torch.no_grad()
-def test_only_what_was_asked_for_is_kept_over_several_passes(small_model):
+def test_only_requested_uses_are_kept_over_several_passes(small_model):
     model = small_model()
     with capture_attention(model, ["cross"]) as captured:
         model(*inputs())
@@ -116,7 +116,7 @@ def test_only_what_was_asked_for_is_kept_over_several_passes(small_model):
 def test_forced_pairs_come_in_order_however_they_are_batched(small_model, monkeypatch):
     model = small_model().train()
     together = list(force(model, SOURCES, TARGETS, bos=1, eos=2))
-    monkeypatch.setattr(module, "ROWS", 1)
+    monkeypatch.setattr(module, "MAX_ROWS", 1)
     alone = list(force(model, SOURCES, TARGETS, bos=1, eos=2))
     assert model.training
     for a, b, source, target in zip(together, alone, SOURCES, TARGETS, strict=True):

@@ -25,9 +25,9 @@ def by_torch(hidden, weight, targets, smoothing):
 
 @pytest.fixture(params=[1, 2 * V, 7 * V + 3, T * V, 1 << 22], ids=lambda n: f"chunk{n}")
 def chunk(request, monkeypatch):
-    monkeypatch.setattr(mt.nn.losses, "LEAST_ROWS", 1)
-    monkeypatch.setitem(mt.nn.losses.CHUNK_ELEMENTS, "cpu", request.param)
-    monkeypatch.setitem(mt.nn.losses.SLICE_ELEMENTS, "cpu", request.param // 3)
+    monkeypatch.setattr(mt.nn.losses, "MIN_ROWS", 1)
+    monkeypatch.setattr(mt.nn.losses, "CPU_CHUNK", request.param)
+    monkeypatch.setattr(mt.nn.losses, "CPU_SLICE", request.param // 3)
 
 
 @pytest.mark.usefixtures("chunk")
@@ -75,7 +75,7 @@ def test_a_uniform_guess_costs_log_v_a_row_however_smoothed():
 
 @pytest.mark.usefixtures("chunk")
 @pytest.mark.parametrize("more", [1, 9, 40])
-def test_rows_beyond_the_last_target_take_no_part(more):
+def test_rows_beyond_the_last_target_are_ignored(more):
     hidden, weight, targets = drawn()
     longer = torch.cat([hidden.detach(), torch.randn(more, D)]).requires_grad_()
     found, wanted = cross_entropy(longer, weight, targets, 0.1), cross_entropy(hidden, weight, targets, 0.1)
@@ -112,9 +112,9 @@ class Sizes(TorchDispatchMode):
 @pytest.mark.parametrize("smoothing", SMOOTHINGS)
 def test_all_logits_are_never_held(monkeypatch, smoothing):
     rows, vocabulary = 64, 50
-    for sizes in (mt.nn.losses.CHUNK_ELEMENTS, mt.nn.losses.SLICE_ELEMENTS):
-        monkeypatch.setitem(sizes, "cpu", 4 * vocabulary)
-    monkeypatch.setattr(mt.nn.losses, "LEAST_ROWS", 1)
+    for size in ("CPU_CHUNK", "CPU_SLICE"):
+        monkeypatch.setattr(mt.nn.losses, size, 4 * vocabulary)
+    monkeypatch.setattr(mt.nn.losses, "MIN_ROWS", 1)
     hidden, weight = torch.randn(rows, 3, requires_grad=True), torch.randn(vocabulary, 3, requires_grad=True)
     targets = torch.randint(vocabulary, (rows,))
     saved = []
@@ -140,14 +140,14 @@ def test_extreme_logits_stay_finite(smoothing, scale):
         assert gradient.isfinite().all()
 
 
-def test_a_sure_and_right_answer_costs_nothing():
+def test_a_certain_and_correct_prediction_has_no_loss():
     hidden = torch.ones(1, 1, requires_grad=True)
     smoothed, nll = cross_entropy(hidden, torch.tensor([[0.0], [200.0], [0.0]]), torch.tensor([1]), 0.0)
     smoothed.backward()
     assert (smoothed.item(), nll.item(), hidden.grad.item()) == (0.0, 0.0, 0.0)
 
 
-def test_the_gradient_of_a_nearly_sure_answer_keeps_its_digits_in_16_bits():
+def test_the_gradient_of_a_nearly_certain_prediction_is_precise_in_16_bits():
     """p = 1 / (1 + e^-5) = 0.99331: bfloat16 rounds p to 0.9922, but p - 1 must be -0.00669."""
     hidden = torch.ones(1, 1, dtype=torch.bfloat16, requires_grad=True)
     weight = torch.tensor([[5.0], [0.0]], requires_grad=True)
@@ -168,7 +168,7 @@ def test_hidden_rows_of_16_bits_keep_a_32_bit_loss_and_weight():
     assert (weight.grad - wanted).norm() < 0.03 * wanted.norm()
 
 
-def test_only_what_asks_for_a_gradient_gets_one():
+def test_only_tensors_that_require_a_gradient_get_one():
     hidden, weight, targets = drawn()
     cross_entropy(hidden.detach(), weight, targets, 0.1).smoothed.backward()
     assert hidden.grad is None
@@ -177,7 +177,7 @@ def test_only_what_asks_for_a_gradient_gets_one():
 
 def test_without_gradients_none_are_made(monkeypatch):
     def refuse(*_):
-        raise AssertionError("validation pays for gradients that nobody reads")
+        raise AssertionError("validation computes gradients")
 
     hidden, weight, targets = drawn()
     wanted = cross_entropy(hidden, weight, targets, 0.1)

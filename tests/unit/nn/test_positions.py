@@ -20,7 +20,7 @@ def test_sinusoidal_table_by_hand():
     torch.testing.assert_close(table, torch.tensor(expected), rtol=0, atol=5e-7)
 
 
-def test_sinusoidal_rows_stay_exact_far_out():
+def test_sinusoidal_rows_are_exact_at_large_positions():
     table = sinusoidal_table(5001, 8)
     assert math.isclose(table[5000, 1], math.sin(500.0), abs_tol=1e-6)
     assert math.isclose(table[5000, 7], math.cos(5.0), abs_tol=1e-6)

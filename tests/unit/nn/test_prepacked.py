@@ -38,6 +38,6 @@ def test_products_of_8_bits_round_by_no_more_than_half_a_step_of_each_side():
 
 
 @there8
-def test_a_row_of_8_bits_does_not_know_its_company():
+def test_a_row_of_8_bits_does_not_depend_on_other_rows():
     layer, x = Int8Linear(torch.randn(40, 24)), torch.randn(7, 24)
     assert torch.equal(layer(x)[3:4], layer(x[3:4]))

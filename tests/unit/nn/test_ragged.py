@@ -20,7 +20,7 @@ def test_three_sentences_by_hand():
     assert rows.positions.tolist() == [0, 1, 0, 0, 1, 2]
     assert rows.last_rows.tolist() == [1, 2, 5]
     assert rows.width == 16  # no narrower, whatever the sentences
-    assert rows.places.tolist() == [0, 1, 16, 32, 33, 34]
+    assert rows.row_to_grid.tolist() == [0, 1, 16, 32, 33, 34]
     assert rows.filled[:, :3].int().tolist() == [[1, 1, 0], [1, 0, 0], [1, 1, 1]]
     assert not rows.filled[:, 3:].any()
     assert rows.grid_to_row[:, :4].tolist() == [[0, 1, 1, 1], [2, 2, 2, 2], [3, 4, 5, 5]]
@@ -33,8 +33,8 @@ def test_a_grid_is_a_multiple_of_8_wide_and_at_least_16():
 @given(lengths_of)
 def test_every_row_has_one_place_and_empty_places_repeat_their_own_sentence(lengths):
     rows = Ragged.from_lengths(lengths)
-    assert rows.grid_to_row.flatten()[rows.places].tolist() == list(range(sum(lengths)))
-    assert rows.filled.flatten()[rows.places].all()
+    assert rows.grid_to_row.flatten()[rows.row_to_grid].tolist() == list(range(sum(lengths)))
+    assert rows.filled.flatten()[rows.row_to_grid].all()
     assert int(rows.filled.sum()) == sum(lengths)
     assert (rows.owners[rows.grid_to_row] == torch.arange(len(lengths))[:, None]).all()
 
@@ -59,7 +59,7 @@ def test_cut_by_hand():
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), max_size=20), st.integers(9, 30), st.randoms())
-def test_cut_keeps_the_order_and_the_budget_and_wastes_no_room(sizes, budget, random):
+def test_cut_keeps_the_order_and_the_budget_and_fills_each_run(sizes, budget, random):
     order = random.sample(range(len(sizes)), len(sizes))
     sides = [a for a, _ in sizes], [b for _, b in sizes]
     runs = cut(order, budget, *sides)

@@ -1,4 +1,4 @@
-"""The whole model: what is in it, how it starts, and that packing and caching change nothing."""
+"""The model: its parts, its initial values, and that packing and caching change nothing."""
 
 import math
 from collections import Counter
@@ -59,7 +59,7 @@ def check_that_company_changes_nothing(model):
 
 
 def check_that_steps_are_the_full_pass(model, steps=18):
-    """Every hidden row of a decoder that sees all at once; 18 steps outgrow the cache's first room."""
+    """Every hidden row of a decoder that sees all at once; 18 steps exceed the cache's first buffers."""
     model = model.double()
     targets = torch.randint(3, 19, (len(SOURCES), steps)).tolist()
     full = torch.stack(hidden_of(model, SOURCES, targets))
@@ -78,7 +78,7 @@ def test_the_combinations_tried_hold_every_pair_of_values():
 
 @torch.no_grad()
 @pytest.mark.parametrize("options", SOME, ids=lambda o: "-".join(map(str, o.values())))
-def test_packing_company_and_caching_change_nothing(small_model, options):
+def test_packing_batching_and_caching_change_nothing(small_model, options):
     model = small_model(dim=8, encoder_layers=1, decoder_layers=1, **options)
     check_that_company_changes_nothing(model)
     check_that_steps_are_the_full_pass(model, steps=4)
@@ -86,7 +86,7 @@ def test_packing_company_and_caching_change_nothing(small_model, options):
 
 @pytest.mark.slow
 @torch.no_grad()
-def test_packing_company_and_caching_change_nothing_in_any_combination(small_model):
+def test_packing_batching_and_caching_change_nothing_in_any_combination(small_model):
     for options in ALL:
         model = small_model(dim=8, encoder_layers=1, decoder_layers=1, **options)
         check_that_company_changes_nothing(model)
@@ -102,7 +102,7 @@ def test_cached_steps_are_the_full_pass_in_every_preset(path):
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
-def test_every_preset_builds_at_its_full_size_and_means_what_it_says(path):
+def test_every_preset_builds_at_full_size_with_its_settings(path):
     values = yaml.safe_load(path.read_text())["model"]
     config = from_plain(ModelConfig, {**asdict(ModelConfig()), **values}, str(path))
     with torch.device("meta"):
@@ -150,7 +150,7 @@ def test_in_16_bits_rows_are_16_bit_and_nearly_the_same(path):
 
 
 @torch.no_grad()
-def test_hypotheses_part_change_places_and_leave(small_model):
+def test_hypotheses_branch_are_reordered_and_leave(small_model):
     model = small_model(positions="rotary", kv_heads=2).double()
     state = model.start(model.encode(TokenSource.pack(SOURCES[:3])))
     model.step(torch.tensor([1, 1, 1]), state)
@@ -163,7 +163,7 @@ def test_hypotheses_part_change_places_and_leave(small_model):
     torch.testing.assert_close(hidden, torch.stack([rows[-1] for rows in full]))
 
 
-def test_an_embedding_is_scaled_and_told_its_position(small_model):
+def test_an_embedding_is_scaled_and_has_its_position_added(small_model):
     model = small_model(positions="sinusoidal", dim=4, heads=1)
     x = model.encoder.embedding(torch.tensor([7, 7]), torch.tensor([0, 1]))
     row = 2 * model.encoder.embedding.weight[7]  # sqrt(D) = 2
@@ -217,7 +217,7 @@ def test_initial_values():
             assert (module.bias == 0).all()
 
 
-def test_a_seed_gives_the_same_values_whatever_lies_where_in_memory(monkeypatch):
+def test_a_seed_gives_the_same_values_at_any_memory_addresses(monkeypatch):
     """Matrices of one shape must be drawn in a fixed order: a set of tensors has none."""
     drawn = []
     monkeypatch.setattr(nn.init, "normal_", lambda weight, std: drawn.append(id(weight)))
@@ -293,7 +293,7 @@ def as_torch(model, norm, activation):
 
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 @pytest.mark.parametrize("norm", ["pre", "post"])
-def test_the_textbooks_model_with_our_weights_says_the_same(small_model, norm, activation):
+def test_torchs_transformer_with_our_weights_gives_the_same(small_model, norm, activation):
     model = small_model(norm=norm, activation=activation).double()
     theirs = as_torch(model, norm, activation)
     source = TokenSource.pack(SOURCES)
@@ -309,12 +309,12 @@ def test_the_textbooks_model_with_our_weights_says_the_same(small_model, norm, a
     decoded = theirs.decoder(
         y, encoded, tgt_mask=future, tgt_key_padding_mask=~target_rows.filled, memory_key_padding_mask=unread
     )
-    torch.testing.assert_close(memory.rows, encoded.flatten(0, 1)[source.layout.places])
-    torch.testing.assert_close(ours, decoded.flatten(0, 1)[target_rows.places])
+    torch.testing.assert_close(memory.rows, encoded.flatten(0, 1)[source.layout.row_to_grid])
+    torch.testing.assert_close(ours, decoded.flatten(0, 1)[target_rows.row_to_grid])
 
     upstream = torch.randn_like(ours)
     (gradient,) = torch.autograd.grad((ours * upstream).sum(), model.encoder.embedding.weight, retain_graph=True)
     wanted = torch.autograd.grad(
-        (decoded.flatten(0, 1)[target_rows.places] * upstream).sum(), model.encoder.embedding.weight
+        (decoded.flatten(0, 1)[target_rows.row_to_grid] * upstream).sum(), model.encoder.embedding.weight
     )
     torch.testing.assert_close(gradient, wanted[0])

@@ -1,4 +1,4 @@
-"""Looking at a model's cross-attention at a validation."""
+"""Logging a model's cross-attention at a validation."""
 
 import math
 
@@ -13,12 +13,12 @@ from mt.interpret.picture import CELL, GAP
 from mt.train.attention_logging import AttentionLogger, entropies, legible
 
 
-def watch(pairs=2, **options) -> AttentionLogger:
+def make_logger(pairs=2, **options) -> AttentionLogger:
     return AttentionLogger(number_tokenizer(), number_pairs(pairs), max_length=32, **options)
 
 
 def test_entropies_by_hand():
-    """Layer 1: one place, and an even look at four: (0 + 2) / 2 bits. Layer 2: all evenly, in sentences of 4 and 2."""
+    """Layer 1: one head attends to one token, one evenly to four: (0 + 2) / 2 bits. Layer 2: both evenly."""
     sharp, even = torch.tensor([1.0, 0, 0, 0]), torch.full((4,), 0.25)
     first = torch.stack([torch.stack([sharp, even])[:, None], torch.stack([even, even])[:, None]])  # [2, 2, 1, 4]
     second = torch.full((2, 2, 3, 2), 0.5)
@@ -27,29 +27,29 @@ def test_entropies_by_hand():
     assert entropies([first, second]) == pytest.approx([(1.0 + 3 * 0.0) / 4, (2.0 + 3 * 1.0) / 4])
 
 
-def test_pairs_that_can_be_looked_at_are_chosen_and_others_only_where_there_are_none():
+def test_pairs_of_a_good_length_are_chosen_and_others_only_without_any():
     texts = ["one", "one two", " ".join(["one"] * 26), "two three", "four five"]
     pairs = [Pair(text, text, Origin("x", n)) for n, text in enumerate(texts, 1)]
     assert [pair.origin.line for pair in legible(pairs, 2)] == [2, 4]
     assert [pair.origin.line for pair in legible([pairs[0], pairs[2]], 3)] == [1, 3]
 
 
-def test_a_look_leaves_the_model_and_the_random_numbers_as_they_were():
+def test_logging_attention_changes_neither_model_nor_random_numbers():
     model = tiny_model(dropout=0.5).train()
-    heard = []
-    model.decoder.layers[0].cross_attention.listener = lambda *args: heard.append(args)
+    calls = []
+    model.decoder.layers[0].cross_attention.listener = lambda *args: calls.append(args)
     state = torch.get_rng_state()
-    found = watch()(model)
-    assert model.training and torch.equal(torch.get_rng_state(), state) and not heard
+    found = make_logger()(model)
+    assert model.training and torch.equal(torch.get_rng_state(), state) and not calls
     assert model.decoder.layers[0].cross_attention.listener is not None
     assert len(found.entropies) == 1 and 0 < found.entropies[0] < math.log2(32)
     assert found.scalars() == {"entropy_1": found.entropies[0]}
 
 
-def test_the_pictures_hold_each_layers_mean_and_the_taught_head():
-    model, looking = tiny_model(decoder_layers=2), watch(guided=Reading(1, (0,), shifted=True))
-    found = looking(model)
-    pictures = looking.pictures(found)
+def test_the_pictures_hold_each_layers_mean_and_the_guided_head():
+    model, attention = tiny_model(decoder_layers=2), make_logger(guided=Reading(1, (0,), shifted=True))
+    found = attention(model)
+    pictures = attention.pictures(found)
     assert len(pictures) == 2
     for seen, pixels in zip(found.observations, pictures, strict=True):
         words = word_maps(seen)
@@ -61,13 +61,13 @@ def test_the_pictures_hold_each_layers_mean_and_the_taught_head():
             first = left + n * (columns * CELL + GAP)
             middles = pixels[top + CELL // 2 :: CELL, first + CELL // 2 : first + columns * CELL : CELL, 0]
             torch.testing.assert_close(torch.from_numpy(middles), (255 - 247 * weights).round().byte(), rtol=0, atol=1)
-    again = looking.pictures(looking(model))
+    again = attention.pictures(attention(model))
     assert all((one == other).all() for one, other in zip(pictures, again, strict=True))
 
 
-def test_a_validation_carries_what_was_seen():
+def test_a_validation_has_the_attention_of_the_pairs():
     validator = make(number_corpus(9), list)
     assert validator(tiny_model()).extra() == {}
-    validator.attention = watch()
+    validator.attention = make_logger()
     found = validator(tiny_model())
     assert found.extra() == {"entropy_1": found.attention.entropies[0]}

@@ -47,8 +47,7 @@ def guided(model=None, *, weight=0.5, corpus=None, count=PAIRS, **options):
 
 
 def explicit(model, corpus, indices) -> tuple[float, int]:
-    """The taught head's loss from recorded maps: the first pieces of words are all pieces here or not, so words are
-    found by their letters."""
+    """The guided head's loss from captured maps, where words are found by the "▁" that they begin with."""
     t, total, rows = number_tokenizer(), 0.0, 0
     for index in indices:
         batch = corpus.batch([index])
@@ -86,7 +85,7 @@ def test_a_batch_of_random_ids_has_a_target_for_every_row_and_leaves_no_trace():
     assert all(torch.equal(gradient, fresh[name]) for name, gradient in found.items())
 
 
-def test_the_loss_is_that_of_the_recorded_maps_and_adds_to_the_translations():
+def test_the_loss_is_that_of_the_captured_maps_and_is_added():
     corpus, model = number_corpus(PAIRS), tiny_model()
     total, rows = explicit(model, corpus, range(PAIRS))
     batch = corpus.batch(range(PAIRS))
@@ -116,7 +115,7 @@ def test_it_is_divided_by_all_target_tokens():
 
 
 @pytest.mark.parametrize("cut", [(6, 12), (1, 2, 12), (4, 8, 12)])
-def test_however_an_update_is_cut_it_is_the_same(cut):
+def test_an_update_does_not_depend_on_how_it_is_split(cut):
     corpus = number_corpus(PAIRS)
     whole, first = gradients(guided(), [corpus.batch(range(PAIRS))])
     parts = [corpus.batch(range(a, b)) for a, b in zip((0, *cut), cut, strict=False)]
@@ -126,7 +125,7 @@ def test_however_an_update_is_cut_it_is_the_same(cut):
         torch.testing.assert_close(split[name], gradient, rtol=1e-4, atol=1e-6)
 
 
-def test_a_batch_that_does_not_fit_the_memory_is_taught_in_parts():
+def test_a_batch_that_does_not_fit_in_memory_is_computed_in_parts():
     corpus = number_corpus(PAIRS)
     batch = corpus.batch(range(PAIRS))
     whole, first = gradients(guided(), [batch])
@@ -135,16 +134,16 @@ def test_a_batch_that_does_not_fit_the_memory_is_taught_in_parts():
     def out_of_memory_once(module, args):
         if not failed:
             failed.append(True)
-            raise torch.OutOfMemoryError("no room")
+            raise torch.OutOfMemoryError("out of memory")
 
-    updater.model.decoder.norm.register_forward_pre_hook(out_of_memory_once)  # after the head was heard
+    updater.model.decoder.norm.register_forward_pre_hook(out_of_memory_once)  # after the listener was called
     split, second = gradients(updater, [batch])
     assert failed and second.extra["guided"] == pytest.approx(first.extra["guided"], rel=1e-5)
     for name, gradient in whole.items():
         torch.testing.assert_close(split[name], gradient, rtol=1e-4, atol=1e-6)
 
 
-def test_a_batch_filled_up_to_whole_blocks_teaches_its_own_rows():
+def test_padding_has_no_part_in_the_alignment_loss():
     count = 300
     corpus = number_corpus(count)
     batch = corpus.batch(range(count))
@@ -155,8 +154,8 @@ def test_a_batch_filled_up_to_whole_blocks_teaches_its_own_rows():
     assert update.extra["guided"] == pytest.approx(total / rows, rel=1e-4)
 
 
-def test_a_drawn_segmentation_teaches_every_word():
-    """With sampling, words are in more pieces, and all of them are taught."""
+def test_every_word_of_a_sampled_segmentation_has_a_target():
+    """With sampling, words have more pieces, and all of them have targets."""
     t = Tokenizer.from_files(number_tokenizer().files(), sampling=0.9)
     corpus = TokenizedCorpus(number_pairs(PAIRS), t)
     stream = BatchStream(corpus, BatchConfig(tokens=4096, max_length=256), seed=1, sampling=True)
@@ -174,7 +173,7 @@ def test_a_drawn_segmentation_teaches_every_word():
         first += len(ids) + 1
 
 
-def test_an_update_without_links_teaches_nothing():
+def test_an_update_without_links_has_no_alignment_loss():
     corpus = number_corpus(PAIRS)
     none = LinkTable(torch.zeros(PAIRS + 1, dtype=torch.int64).numpy(), torch.zeros(0, 2, dtype=torch.int32).numpy())
     updater = updater_of(
@@ -213,19 +212,19 @@ def test_compiled_layers_are_guided_too():
     assert done.returncode == 0, done.stderr.decode()
 
 
-def test_updates_with_guided_alignment_are_not_recorded_and_a_note_says_so(caplog):
+def test_guided_alignment_uses_no_cuda_graphs_and_logs_it(caplog):
     caplog.set_level("INFO", "mt")
     section, batch = TrainConfig(steps=1, graphs=Use.always, compile=Use.always), BatchConfig(tokens=64, max_length=32)
     found = accelerate(EagerGradients(guided().objective), section, batch, number_corpus(PAIRS))
     assert isinstance(found, CompiledGradients) and isinstance(found.eager, EagerGradients)
     assert caplog.messages == [
-        "updates are not recorded (`train.graphs`): guided alignment has another target for every batch"
+        "no CUDA graphs (`train.graphs`): guided alignment has a different target for every batch"
     ]
 
 
 def test_the_model_folder_says_which_head_to_read():
     updater = guided(weight=0.25)
     files = updater.objective.files()
-    told = json.loads(files[FILE])
-    assert from_file(told, updater.model, FILE) == Reading(0, (1,), shifted=True)
-    assert (told["criterion"], told["score"], told["pairs"]) == ("guided", 0.25, PAIRS)
+    values = json.loads(files[FILE])
+    assert from_file(values, updater.model, FILE) == Reading(0, (1,), shifted=True)
+    assert (values["criterion"], values["score"], values["pairs"]) == ("guided", 0.25, PAIRS)

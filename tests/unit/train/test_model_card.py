@@ -17,7 +17,7 @@ def front(card):
     return yaml.safe_load(card.split("---\n")[1])
 
 
-def test_what_a_stranger_wants_to_know_is_there():
+def test_the_card_has_the_facts_of_the_run():
     card = model_card(
         FACTS, [Score("BLEU", 31.256, "nrefs:1|v:2", 1.5), Score("TER", 50.0, "x")], "the test set of corpus"
     )
@@ -31,7 +31,7 @@ def test_what_a_stranger_wants_to_know_is_there():
     assert [words for words in wanted if words not in card.replace("\n", " ")] == []
 
 
-def test_without_a_test_set_it_says_so():
+def test_the_card_says_that_there_is_no_test_set():
     assert "No test set." in model_card(FACTS, [], "the test set of x")
 
 

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from mt.compute.host import ProcessorTime
-from mt.train.neighbours import LOOK_EVERY, Neighbours
+from mt.train.neighbours import CHECK_EVERY, Neighbours
 
 BUSY = ProcessorTime(wall=100, used=90, waited=60)
 QUIET = ProcessorTime(wall=100, used=165, waited=3)
@@ -32,11 +32,11 @@ def test_one_line_says_once_how_much_of_the_machine_the_process_gets(said):
     assert said.messages == ["this process gets 0.9 of 2 cores; other programs are busy, and training takes longer"]
 
 
-def test_nothing_is_said_early_on_a_quiet_machine_or_where_nothing_is_known(said):
-    Neighbours(2, Meter(BUSY)).add(LOOK_EVERY - 1)
+def test_nothing_is_logged_early_on_a_quiet_machine_or_without_data(said):
+    Neighbours(2, Meter(BUSY)).add(CHECK_EVERY - 1)
     for time in (QUIET, None):
         neighbours = Neighbours(2, Meter(time))
-        neighbours.add(LOOK_EVERY)
+        neighbours.add(CHECK_EVERY)
         assert neighbours.report() is None
     assert not said.messages
 
@@ -44,15 +44,15 @@ def test_nothing_is_said_early_on_a_quiet_machine_or_where_nothing_is_known(said
 def test_a_neighbour_that_comes_later_is_noticed(said):
     meter = Meter(QUIET)
     neighbours = Neighbours(2, meter)
-    neighbours.add(LOOK_EVERY)
+    neighbours.add(CHECK_EVERY)
     meter.time = BUSY
     neighbours.add(1)
     assert not said.messages
-    neighbours.add(LOOK_EVERY)
+    neighbours.add(CHECK_EVERY)
     assert len(said.messages) == 1
 
 
-def test_the_end_says_what_a_quiet_machine_would_have_done():
+def test_the_report_estimates_the_updates_of_a_quiet_machine():
     neighbours = Neighbours(2, Meter(BUSY))
     for _ in range(1051):
         neighbours.add(0.01)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mt.config import OptimConfig
-from mt.train.optim import Ema, load_optimizer_tensors, make_optimizer, optimizer_tensors, set_rate, step_if
+from mt.train.optim import Ema, load_optimizer_tensors, make_optimizer, optimizer_tensors, step_if
 
 
 def step(model, optimizer, gradient):
@@ -44,20 +44,7 @@ def test_only_matrices_of_linear_layers_decay(small_model):
         torch.testing.assert_close(p, before[name] * (0.95 if id(p) in linear else 1.0))
 
 
-def test_the_rate_is_set_for_all():
-    model = nn.Linear(1, 1)
-    optimizer = make_optimizer(model, OptimConfig(lr=0.1))
-    set_rate(optimizer, 0.25)
-    step(model, optimizer, 0.0)
-    before = model.bias.item()
-    optimizer = make_optimizer(model, OptimConfig(lr=0.1))
-    set_rate(optimizer, 0.25)
-    step(model, optimizer, 1.0)
-    assert model.bias.item() == pytest.approx(before - 0.25)
-    assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]
-
-
-def test_the_memory_survives_the_way_through_named_tensors(small_model):
+def test_the_state_is_restored_from_named_tensors(small_model):
     section = OptimConfig(lr=0.01, weight_decay=0.1)
     model, copy = small_model(), small_model()
     optimizer = make_optimizer(model, section)
@@ -91,7 +78,7 @@ def test_a_tied_matrix_is_optimised_once(small_model):
 
 
 @pytest.mark.parametrize("fused", [True, False])
-def test_a_step_that_is_not_wanted_changes_nothing(small_model, fused):
+def test_a_skipped_step_changes_nothing(small_model, fused):
     section, model, wanted = OptimConfig(lr=0.01, weight_decay=0.1), small_model(), torch.tensor
     optimizer = make_optimizer(model, section)
     for group in optimizer.param_groups:
@@ -114,7 +101,7 @@ def test_a_step_that_is_not_wanted_changes_nothing(small_model, fused):
     assert {t.item() for name, t in optimizer_tensors(model, optimizer).items() if name.endswith("/step")} == {3}
 
 
-def test_weights_that_are_not_wanted_stay_out_of_the_mean():
+def test_skipped_weights_are_not_averaged():
     model = nn.Linear(2, 2)
     ema, other = Ema(model, decay=0.9), Ema(model, decay=0.9)
     for step in range(4):
@@ -125,8 +112,8 @@ def test_weights_that_are_not_wanted_stay_out_of_the_mean():
     assert torch.equal(ema.means["weight"], other.means["weight"]) and ema.updates == other.updates == 3
 
 
-def test_the_running_mean_by_hand():
-    """The decay is 1/10, then 2/11, then what was asked for, once that is lower."""
+def test_the_ema_by_hand():
+    """The decay is 1/10, then 2/11, then the configured one, once that is lower."""
     model = nn.Linear(1, 1, bias=False)
     nn.init.constant_(model.weight, 0.0)
     ema = Ema(model, decay=0.2)

@@ -6,7 +6,7 @@ from toy import number_corpus, number_tokenizer, tiny_model
 from mt.config import BatchConfig, TrainConfig
 from mt.data.batching import TokenizedCorpus
 from mt.data.corpus.pair import Origin, Pair
-from mt.train.preview import examples, histogram, memory_estimate, preview, unknown_rate
+from mt.train.preview import examples, histogram, preview, unknown_rate
 
 
 def test_bars_are_as_long_as_their_share_of_the_most():
@@ -42,10 +42,6 @@ def test_unknown_pieces_are_counted_over_both_sides():
     assert unknown_rate(number_corpus(30), number_tokenizer()) == 0
 
 
-def test_weights_gradients_and_two_moments_take_sixteen_bytes():
-    assert memory_estimate(1_000_000) == 16_000_000
-
-
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
@@ -53,7 +49,7 @@ def test_weights_gradients_and_two_moments_take_sixteen_bytes():
         ({"minutes": 3.0}, "about 3m00s to the limit of minutes"), ({"patience": 2}, "no limit but patience"),
     ],
 )  # fmt: skip
-def test_the_page_counts_and_says_when_it_would_end(limits, words):
+def test_the_report_counts_and_estimates_the_end(limits, words):
     corpus = number_corpus(40)
     refusals = {"read": 1050, "kept": 1040, "empty": 7, "ratio": 3}
     section = BatchConfig(tokens=64, max_length=32, accumulate=2)
@@ -65,7 +61,7 @@ def test_the_page_counts_and_says_when_it_would_end(limits, words):
     assert [line for line in wanted if line not in page] == []
 
 
-def test_nothing_refused_is_said_so():
+def test_the_report_says_that_nothing_was_refused():
     page = preview(number_corpus(5), {"read": 5, "kept": 5, "empty": 0}, tiny_model(),
                    BatchConfig(tokens=64, max_length=32), TrainConfig(steps=1, device="cpu"))  # fmt: skip
     assert "refused none" in page

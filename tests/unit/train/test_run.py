@@ -1,4 +1,4 @@
-"""Which weights are handed on, and the last words of a run."""
+"""Which weights are chosen, and what a run prints at its end."""
 
 from pathlib import Path
 
@@ -17,20 +17,20 @@ from mt.train.saving import Saver
 from mt.train.state import TrainState
 from mt.train.validate import Validation
 
-# ---------------------------------------------------------------- which weights are handed on
+# ---------------------------------------------------------------- which weights are chosen
 
 
 class FakeTrainer:
-    """A model, checkpoints of it with scores, and a validator that knows what the mean is worth."""
+    """A model, checkpoints of it with scores, and a validator that gives their mean a score."""
 
     def __init__(self, folder: Path, scores: list[float | None], mean: float) -> None:
-        self.model, self.mean, self.asked = tiny_model(), mean, 0
+        self.model, self.mean, self.validations = tiny_model(), mean, 0
         self.checkpoints = Checkpoints(folder, keep=5)
         for step, score in enumerate(scores, 1):
             self.checkpoints.save(step, model=constant(float(step)), optimizer={}, state={}, files={}, score=score)
 
     def validator(self, model) -> Validation:
-        self.asked += 1
+        self.validations += 1
         return Validation(-self.mean, self.mean, self.mean, [], [], [])
 
 
@@ -62,24 +62,24 @@ def test_of_losses_the_lower_is_better(tmp_path, mean, wanted):
 
 def test_without_averaging_the_best_is_taken_and_nothing_is_validated(tmp_path):
     trainer = FakeTrainer(tmp_path, [1.0, 8.0, 2.0], 99.0)
-    assert (chosen(trainer, average=1), trainer.asked) == (2.0, 0)
+    assert (chosen(trainer, average=1), trainer.validations) == (2.0, 0)
 
 
 def test_a_checkpoint_without_a_score_has_no_part_in_the_mean(tmp_path):
     trainer = FakeTrainer(tmp_path, [4.0, None, None], 99.0)
-    assert (chosen(trainer, average=3), trainer.asked) == (1.0, 0)
+    assert (chosen(trainer, average=3), trainer.validations) == (1.0, 0)
 
 
-def test_the_running_mean_is_handed_on_where_one_was_kept(tmp_path):
+def test_the_ema_is_chosen_if_there_is_one(tmp_path):
     trainer = FakeTrainer(tmp_path, [], 0.0)
     trainer.checkpoints.save(1, model=constant(1.0), ema=constant(5.0), optimizer={}, state={}, files={}, score=1.0)
     assert chosen(trainer, average=1) == 5.0
 
 
-# ---------------------------------------------------------------- going on
+# ---------------------------------------------------------------- resuming
 
 
-def test_whoever_goes_on_points_and_prunes_as_the_killed_save_would_have(tmp_path):
+def test_a_resumed_run_completes_the_save_of_a_killed_one(tmp_path):
     folder = RunFolder(tmp_path)
     trainer = FakeTrainer(folder.checkpoints, [5.0, 1.0, 2.0, 3.0, 9.0], 0.0)  # none was removed
     trainer.checkpoints = Checkpoints(folder.checkpoints, keep=1)
@@ -95,7 +95,7 @@ def test_whoever_goes_on_points_and_prunes_as_the_killed_save_would_have(tmp_pat
     assert pointers == ["step-00000005\n"] * 2
 
 
-# ---------------------------------------------------------------- the last words
+# ---------------------------------------------------------------- the end
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_whoever_goes_on_points_and_prunes_as_the_killed_save_would_have(tmp_pat
         (["one"], "echo 'Some text.'"),
     ],
 )
-def test_the_next_command_uses_a_short_sentence_of_dev_and_rather_a_plain_one(tmp_path, capsys, sources, command):
+def test_the_next_command_uses_a_short_and_plain_sentence_of_dev(tmp_path, capsys, sources, command):
     dev = [pair.__class__(text, "x", pair.origin) for text, pair in zip(sources, number_pairs(4), strict=False)]
     corpus = Corpus("en", "de", [], dev, [], name="x", licence="")
     prepared = PreparedData(corpus, {}, number_tokenizer(), number_corpus(2), number_corpus(2))

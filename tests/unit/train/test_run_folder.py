@@ -59,15 +59,15 @@ def test_the_same_settings_are_fine_and_limits_and_places_may_move(begun):
         ("schedule", "name", "cosine"),
     ],
 )  # fmt: skip
-def test_what_makes_a_run_what_it_is_must_stay(begun, section, key, value):
+def test_settings_that_must_not_change_are_checked(begun, section, key, value):
     changed, old = settings(), read_config(begun.config)
     before = changed[section][key]
     changed[section][key] = value
     with pytest.raises(ConfigError) as refused:
         begun.begin(changed, DEFAULTS)
     assert str(refused.value) == (
-        f"`{section}.{key}` was {before} when {begun.path} began, but is {value} now; go on with the old value, or "
-        "give the new run a name of its own: run.name=..."
+        f"`{section}.{key}` was {before} when {begun.path} was started, but is {value} now; use the old value, or "
+        "give the new run its own name: run.name=..."
     )
     assert read_config(begun.config) == old
 
@@ -91,7 +91,7 @@ def test_a_setting_that_an_older_version_did_not_have_was_its_default(tmp_path):
     old, new = settings(), settings()
     del old["optim"]["eps"], old["train"]["average"]
     new["optim"]["eps"] = 1.0
-    with pytest.raises(ConfigError, match=rf"^`optim.eps` was {settings()['optim']['eps']} when .* but is 1.0 now; go"):
+    with pytest.raises(ConfigError, match=rf"^`optim.eps` was {settings()['optim']['eps']} when .* but is 1.0 now"):
         check_drift(old, new, DEFAULTS, tmp_path)
     new["optim"]["eps"] = settings()["optim"]["eps"]
     new["train"]["average"] = 2  # may change
@@ -122,7 +122,7 @@ def test_a_run_that_began_or_a_folder_with_more_in_it_stays(tmp_path, inside):
     assert folder.config.exists() == (inside != "mine.txt")
 
 
-def test_an_old_folder_and_what_a_fault_of_ours_leaves_stay(tmp_path):
+def test_an_old_folder_and_files_of_an_internal_error_stay(tmp_path):
     folder = RunFolder(tmp_path / "run")
     with pytest.raises(ZeroDivisionError), folder_of_run(folder, settings(), DEFAULTS, Group()):
         raise ZeroDivisionError
@@ -147,10 +147,13 @@ def test_settings_that_cannot_be_read_are_refused(tmp_path, damage):
 def test_every_start_adds_an_attempt_to_the_manifest(begun):
     for command in (["mt", "train"], ["mt", "train", "train.steps=9"]):
         begun.write_manifest(FACTS, command)
-    told = json.loads(begun.manifest.read_text())
-    assert [attempt["command"] for attempt in told["attempts"]] == [["mt", "train"], ["mt", "train", "train.steps=9"]]
-    assert told["data"] == FACTS["data"]
-    assert all(attempt["packages"]["torch"] and attempt["python"] and attempt["at"] for attempt in told["attempts"])
+    manifest = json.loads(begun.manifest.read_text())
+    assert [attempt["command"] for attempt in manifest["attempts"]] == [
+        ["mt", "train"],
+        ["mt", "train", "train.steps=9"],
+    ]
+    assert manifest["data"] == FACTS["data"]
+    assert all(attempt["packages"]["torch"] and attempt["python"] and attempt["at"] for attempt in manifest["attempts"])
 
 
 def test_a_damaged_manifest_is_named(begun):
@@ -159,11 +162,11 @@ def test_a_damaged_manifest_is_named(begun):
         begun.write_manifest(FACTS, [])
 
 
-def test_a_manifest_that_does_not_tell_is_named_or_written_anew(begun):
+def test_an_incomplete_manifest_is_refused_or_replaced(begun):
     begun.manifest.write_text('{"data": "abc", "attempts": "many"}')
     with pytest.raises(CheckpointError) as refused:
         begun.check_text(FACTS)
-    assert str(refused.value) == (f"`{begun.manifest}` must tell `data.fingerprint`, but does not: it is damaged.")
+    assert str(refused.value) == (f"`{begun.manifest}` must have `data.fingerprint`, but does not: it is damaged.")
     begun.write_manifest(FACTS, ["mt"])
     assert [attempt["command"] for attempt in json.loads(begun.manifest.read_text())["attempts"]] == [["mt"]]
 
@@ -174,7 +177,7 @@ def test_other_training_text_is_refused(begun):
     begun.check_text(FACTS)
     for what, part in (("text", {"data": {"fingerprint": "x"}}), ("vocabulary", {"tokenizer": {"sha256": "x"}})):
         with pytest.raises(
-            DataError, match=rf"^the training {what} is not the one that .*run began with; put that back"
+            DataError, match=rf"^the training {what} is not the one that .*run was started with; restore it"
         ):
             begun.check_text({**FACTS, **part})
 
@@ -187,8 +190,8 @@ def test_other_links_are_refused(begun):
         with pytest.raises(DataError) as refused:
             begun.check_text(other)
         assert str(refused.value) == (
-            f"the word links (`alignment.links`) are not those that {begun.path} began with; put them back, or give "
-            "the new run a name of its own: run.name=..."
+            f"the word links (`alignment.links`) are not those that {begun.path} was started with; restore them, or "
+            "give the new run its own name: run.name=..."
         )
 
 
@@ -199,7 +202,7 @@ def test_samples_are_three_lines_and_an_empty_one(begun):
     assert text == "one\neins\nein\n\ntwo\u2028\nzwei\n\n\n"
 
 
-def test_samples_that_the_disk_does_not_take_cost_a_warning(begun, caplog):
+def test_samples_that_cannot_be_written_cause_a_warning(begun, caplog):
     begun.samples.write_text("in the way")
     begun.write_samples(Validation(1.0, 2.0, 3.0, ["one"], ["eins"], ["ein"]), TrainState(step=40))
     assert "step-00000040.txt` cannot be written: " in caplog.text
@@ -239,13 +242,13 @@ def test_without_a_test_set_files_must_be_named(tmp_path):
     assert said.endswith(f"\n  mt evaluate {tmp_path} --test SOURCE TARGET")
 
 
-def test_a_model_of_an_earlier_step_is_not_the_one_to_hand_on(begun):
-    assert not begun.handed_on(40)
+def test_a_model_of_an_earlier_step_does_not_count(begun):
+    assert not begun.has_model(40)
     write_folder(begun.model, {"config.json": b"{}"}, meta={"step": 40})
-    assert begun.handed_on(40)
-    assert not begun.handed_on(80)  # the run was made longer, and died before it wrote the new one
+    assert begun.has_model(40)
+    assert not begun.has_model(80)  # the run was made longer, and died before it wrote the new one
     (begun.model / "config.json").write_bytes(b"[]")
-    assert not begun.handed_on(40)
+    assert not begun.has_model(40)
 
 
 def test_settings_that_may_change_are_noted(begun, caplog):
@@ -255,5 +258,5 @@ def test_settings_that_may_change_are_noted(begun, caplog):
     moved = settings()
     moved["train"] |= {"steps": 50, "patience": 3}
     begun.begin(moved, DEFAULTS)
-    noted = "going on with other settings: `train.steps` was 5, is 50; `train.patience` was None, is 3"
+    noted = "going on with changed settings: `train.steps` was 5, is 50; `train.patience` was None, is 3"
     assert noted in caplog.messages

@@ -1,4 +1,4 @@
-"""Saves by the clock: when they come, what they displace, and that nothing is learnt otherwise for them."""
+"""Saves by the clock: when they are due, what they replace, and that they do not change training."""
 
 import signal
 
@@ -30,7 +30,7 @@ class ByStep:
 
 
 class Killed(BaseException):
-    """What nothing in the trainer catches."""
+    """An error that the trainer does not catch."""
 
 
 @pytest.fixture(autouse=True)
@@ -99,12 +99,12 @@ def assert_same(one, other) -> None:
     assert all(torch.equal(tensor, other[0][name]) for name, tensor in one[0].items())
 
 
-def test_a_save_is_due_when_so_much_time_has_gone_by_since_the_last(make):
+def test_a_save_is_due_after_so_many_minutes(make):
     # Seconds after each update: 1 2 3 | 4, validated 5 | 6 7 8 | 9, validated 10 | 11 12 13 | 14.
     assert fit(make("run", seconds=3)) == ["3", "4: 3", "7", "8: 1", "11", "12: 2"]
 
 
-def test_a_validation_in_time_makes_others_needless_and_null_means_none(make):
+def test_a_validation_counts_as_a_save_and_null_means_none(make):
     assert fit(make("long", seconds=5)) == fit(make("never")) == ["4: 3", "8: 1", "12: 2"]
 
 
@@ -117,7 +117,7 @@ def test_a_run_that_goes_on_counts_from_where_it_was_saved(make):
     assert fit(second)[0] == "7"
 
 
-def test_the_state_before_makes_way_and_no_validated_one_does(make):
+def test_a_save_by_the_clock_replaces_the_last_but_no_validated_one(make):
     trainer, seen = make("run", seconds=1), []
     keep = trainer.saver.keep
 
@@ -134,7 +134,7 @@ def test_the_state_before_makes_way_and_no_validated_one_does(make):
 
 
 @pytest.mark.parametrize("killed", [1, 3, 5, 7, 10, 11])
-def test_killed_after_a_save_by_the_clock_it_goes_on_as_if_nothing_had_been(make, killed):
+def test_a_run_killed_after_a_save_by_the_clock_resumes_exactly(make, killed):
     unbroken, first = make("unbroken"), make("killed", seconds=1)
     fit(unbroken)
     with pytest.raises(Killed):
@@ -151,10 +151,10 @@ def test_killed_after_a_save_by_the_clock_it_goes_on_as_if_nothing_had_been(make
 def test_numbers_are_on_the_disk_before_each_state_is(make, monkeypatch):
     """A run that goes on from a state never writes the lines before it again. Saves: by the clock, at a validation, at
     a stop."""
-    trainer, told = make("run", seconds=3), []
+    trainer, events = make("run", seconds=3), []
     write, next_batches = trainer.saver._write, trainer._next_batches
-    monkeypatch.setattr(Metrics, "sync", lambda metrics: told.append("flushed"))
-    trainer.saver._write = lambda *parts: (told.append(parts[0].step), write(*parts))
+    monkeypatch.setattr(Metrics, "sync", lambda metrics: events.append("flushed"))
+    trainer.saver._write = lambda *parts: (events.append(parts[0].step), write(*parts))
 
     def stop_at_six():
         trainer.requests.signal = signal.SIGTERM if trainer.state.step == 6 else None
@@ -166,13 +166,13 @@ def test_numbers_are_on_the_disk_before_each_state_is(make, monkeypatch):
         pytest.raises(StoppedError, match="stopped by SIGTERM at step 6, saved"),
     ):
         trainer.fit(Outputs(metrics=metrics))
-    assert told == ["flushed", 3, "flushed", 4, "flushed", 6]
+    assert events == ["flushed", 3, "flushed", 4, "flushed", 6]
 
 
 @pytest.mark.parametrize("work", ["prune", "complete_save"])
-def test_checkpoints_that_cannot_be_removed_cost_a_warning(make, monkeypatch, caplog, work):
+def test_checkpoints_that_cannot_be_removed_cause_a_warning(make, monkeypatch, caplog, work):
     trainer = make("run", steps=1)
-    caplog.clear()  # the first to need the tokenizer is told of its size
+    caplog.clear()  # the size of the tokenizer was logged
 
     def refuse(*_):
         raise CheckpointError("`step-1` cannot be removed: Read-only file system.")
@@ -181,11 +181,11 @@ def test_checkpoints_that_cannot_be_removed_cost_a_warning(make, monkeypatch, ca
     trainer.fit()
     trainer.saver.complete_save(trainer.checkpoints.folder / "step-00000001")
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert warnings == ["`step-1` cannot be removed: Read-only file system. Old checkpoints stay."] * len(warnings)
+    assert warnings == ["`step-1` cannot be removed: Read-only file system. Old checkpoints are kept."] * len(warnings)
     assert len(warnings) == (2 if work == "prune" else 1)
 
 
-def test_a_disk_that_is_full_is_not_asked_again_at_every_update(make, monkeypatch, caplog):
+def test_a_full_disk_is_not_tried_again_at_every_update(make, monkeypatch, caplog):
     trainer, tried = make("run", seconds=3), []
 
     def save(self, step, **parts):
@@ -214,7 +214,7 @@ def test_a_stop_saves_once_though_a_save_by_the_clock_is_due(make):
 
 
 class Other(Group):
-    """The second of two processes, which is told the first one's clock; what it waits for is noted."""
+    """The second of two processes, with the clock of the first; its waits are recorded."""
 
     def __init__(self) -> None:
         super().__init__(rank=1, world=2)

@@ -35,7 +35,7 @@ def test_every_schedule_has_its_points():
 
 
 @pytest.mark.parametrize("name", ["cosine", "linear", "wsd"])
-def test_past_the_end_the_last_rate_stays(name):
+def test_after_the_end_the_last_rate_stays(name):
     assert rate(section(name), 500, 1.7) == pytest.approx(0.1)
 
 
@@ -69,5 +69,5 @@ def test_rates_rise_in_the_warm_up_then_fall_within_their_bounds(kind, warmup, s
             assert second >= first
 
 
-def test_which_must_know_the_end():
+def test_schedules_that_need_the_end():
     assert {kind.value for kind in ScheduleKind if needs_end(section(kind))} == {"cosine", "linear", "wsd"}

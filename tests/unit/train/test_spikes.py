@@ -19,10 +19,9 @@ from mt.config import BatchConfig, ScheduleConfig, TrainConfig
 from mt.errors import MtError, StoppedError
 from mt.log import Metrics
 from mt.train import spikes
-from mt.train.bad_batches import MOST as MOST_FILES
-from mt.train.bad_batches import dump_batch, lines_of
+from mt.train.bad_batches import MAX_FILES, dump_batch, lines_of
 from mt.train.optim import Ema
-from mt.train.spikes import LEAST, WINDOW, find_spike, is_spike
+from mt.train.spikes import MIN_LOSSES, WINDOW, find_spike, is_spike
 from mt.train.state import TrainState
 from mt.train.step import Update
 from mt.train.trainer import Outputs, Trainer
@@ -35,16 +34,18 @@ FLAT = [1.0, 3.0] * 20  # mean 2, deviation 1
     [(8.0, 6.0, False), (8.001, 6.0, True), (-50.0, 6.0, False), (math.inf, 6.0, True), (1e9, 0.0, False),
      (2.51, 0.5, True), (2.49, 0.5, False)],
 )  # fmt: skip
-def test_a_spike_is_so_many_deviations_above_the_mean(loss, sigmas, spike):
+def test_a_spike_is_sigmas_deviations_above_the_mean(loss, sigmas, spike):
     assert is_spike(FLAT, loss, sigmas) is spike
 
 
-def test_few_losses_tell_nothing_and_flat_ones_have_a_least_deviation():
-    assert not is_spike(FLAT[: LEAST - 1], 1e9, 1.0) and is_spike(FLAT[:LEAST], 1e9, 1.0)
-    assert not is_spike([2.0] * LEAST, 2.1, 6.0) and is_spike([2.0] * LEAST, 2.13, 6.0)  # six hundredths of the mean
+def test_few_losses_have_no_spike_and_flat_ones_a_minimal_deviation():
+    assert not is_spike(FLAT[: MIN_LOSSES - 1], 1e9, 1.0) and is_spike(FLAT[:MIN_LOSSES], 1e9, 1.0)
+    assert not is_spike([2.0] * MIN_LOSSES, 2.1, 6.0) and is_spike(
+        [2.0] * MIN_LOSSES, 2.13, 6.0
+    )  # six hundredths of the mean
 
 
-@given(st.lists(st.floats(0.1, 10), min_size=LEAST, max_size=200), st.floats(0, 100), st.floats(1, 10))
+@given(st.lists(st.floats(0.1, 10), min_size=MIN_LOSSES, max_size=200), st.floats(0, 100), st.floats(1, 10))
 def test_it_agrees_with_the_definition_and_remembers_only_what_it_accepts(losses, loss, sigmas):
     state = TrainState(losses=losses)
     mean, deviation = statistics.fmean(losses), statistics.pstdev(losses)
@@ -80,10 +81,10 @@ def test_without_sigmas_nothing_is_remembered():
 
 @pytest.fixture
 def make(tmp_path, monkeypatch):
-    monkeypatch.setattr(spikes, "LEAST", 4)
+    monkeypatch.setattr(spikes, "MIN_LOSSES", 4)
 
     def trainer(spiked=(), folder="checkpoints", **limits) -> Trainer:
-        """A run whose loss is told to be a million at some steps."""
+        """A run whose loss is set to a million at some steps."""
         model = tiny_model(dropout=0.1)
         made = Trainer(
             updater=updater_of(model, ema=Ema(model, 0.5)),
@@ -98,8 +99,8 @@ def make(tmp_path, monkeypatch):
         made.bad = []
         check = made.check_update
 
-        def check_update(step, update, outputs):
-            check(step, replace(update, loss=1e6) if step.step in spiked else update, outputs)
+        def check_update(step, update):
+            check(step, replace(update, loss=1e6) if step.step in spiked else update)
 
         made.check_update = check_update
         return made
@@ -122,13 +123,13 @@ def weights(trainer):
     return {name: p.detach().clone() for name, p in trainer.updater.model.named_parameters()}
 
 
-def test_a_spike_sends_the_run_back_and_past_its_text(make, tmp_path, caplog):
+def test_after_a_spike_the_run_goes_back_and_skips_its_text(make, tmp_path, caplog):
     caplog.set_level("WARNING", "mt")
     trainer, places = make(spiked={9}), []
     stop_if_requested = trainer.stop_if_requested  # the last of a step
 
-    def watched(outputs):
-        stop_if_requested(outputs)
+    def watched():
+        stop_if_requested()
         places.append((trainer.state.step, trainer.stream.state_dict()))
         if trainer.state.step == 9:
             saved = trainer.checkpoints.folder / "step-00000006/model.safetensors"
@@ -138,7 +139,7 @@ def test_a_spike_sends_the_run_back_and_past_its_text(make, tmp_path, caplog):
 
     trainer.stop_if_requested = watched
     fit(trainer, tmp_path / "run")
-    assert "step 9: back to the weights of step 6, and on with the next text." in caplog.messages
+    assert "step 9: back to the weights of step 6, going on with the next text." in caplog.messages
     assert (trainer.state.step, trainer.state.went_back) == (20, 1)
     plain = make(folder="plain")
     fit(plain, tmp_path / "plain_run")
@@ -180,8 +181,8 @@ def test_states_saved_by_the_clock_are_not_gone_back_to(make, tmp_path):
         trainer.checkpoints = trainer.saver.checkpoints = Checkpoints(trainer.checkpoints.folder, keep=1)
         stop_if_requested = trainer.stop_if_requested
 
-        def watched(outputs, trainer=trainer, stop_if_requested=stop_if_requested):
-            stop_if_requested(outputs)
+        def watched(*, trainer=trainer, stop_if_requested=stop_if_requested):
+            stop_if_requested()
             if trainer.state.step == 15:
                 found = trainer.checkpoints.latest()
                 assert found is not None and found.step == (15 if trainer is clocked else 12)
@@ -192,15 +193,15 @@ def test_states_saved_by_the_clock_are_not_gone_back_to(make, tmp_path):
     assert all(torch.equal(p, weights(clocked)[name]) for name, p in weights(plain).items())
 
 
-def test_with_nothing_to_go_back_to_it_goes_on(make, tmp_path, caplog):
+def test_without_a_checkpoint_with_a_score_training_goes_on(make, tmp_path, caplog):
     trainer = make(spiked={5}, steps=6)
     fit(trainer, tmp_path / "run")
     assert "there is no checkpoint with a score to go back to; training goes on." in caplog.messages
     assert trainer.state.step == 6 and trainer.state.went_back == 0
 
 
-def test_a_loss_that_spikes_for_ever_ends_the_run(make, tmp_path, monkeypatch):
-    monkeypatch.setattr(spikes, "MOST", 2)
+def test_too_many_spikes_end_the_run(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(spikes, "MAX_RETURNS", 2)
     trainer = make(spiked=set(range(7, 99)), steps=50)
     with pytest.raises(MtError, match=r"^the loss has spiked more than 2 times \(the last at step 9\); look"):
         fit(trainer, tmp_path / "run")
@@ -239,15 +240,15 @@ UPDATE = Update(math.nan, math.nan, math.inf, 5, 5, True)
 def test_a_bad_batch_is_written_with_its_lines(tmp_path, caplog):
     pairs = number_pairs(3)
     dump_batch(tmp_path / "bad", 12, "the gradient is not finite", UPDATE, pairs)
-    told = json.loads((tmp_path / "bad/step-00000012.json").read_text())
-    assert (told["step"], told["reason"], told["loss"], told["grad_norm"]) == (
+    dump = json.loads((tmp_path / "bad/step-00000012.json").read_text())
+    assert (dump["step"], dump["reason"], dump["loss"], dump["grad_norm"]) == (
         12,
         "the gradient is not finite",
         "nan",
         "inf",
     )
-    assert told["pairs"][2] == {"file": "numbers.tsv", "line": 3, "src": pairs[2].src, "tgt": pairs[2].tgt}
-    wanted = f"{told['reason']}; its text is in {tmp_path}/bad/step-00000012.json: numbers.tsv lines 1, 2, 3."
+    assert dump["pairs"][2] == {"file": "numbers.tsv", "line": 3, "src": pairs[2].src, "tgt": pairs[2].tgt}
+    wanted = f"{dump['reason']}; its text is in {tmp_path}/bad/step-00000012.json: numbers.tsv lines 1, 2, 3."
     assert f"step 12: {wanted}" in caplog.messages
 
 
@@ -256,15 +257,15 @@ def test_lines_are_named_by_file_and_not_without_end():
     assert lines_of(number_pairs(50)) == "numbers.tsv lines 1, 2, 3, 4, 5, 6, 7, 8 and 42 more"
 
 
-def test_a_disk_that_takes_no_dump_costs_a_warning(tmp_path, caplog):
+def test_a_dump_that_cannot_be_written_causes_a_warning(tmp_path, caplog):
     (tmp_path / "bad").write_text("in the way")
     dump_batch(tmp_path / "bad", 12, "odd", UPDATE, number_pairs(1))
     assert "bad/step-00000012.json` cannot be written: " in caplog.text
 
 
 def test_a_run_that_goes_wrong_for_hours_does_not_fill_the_disk(tmp_path, caplog):
-    for step in range(MOST_FILES):
+    for step in range(MAX_FILES):
         (tmp_path / f"step-{step:08d}.json").touch()
     dump_batch(tmp_path, 500, "odd", UPDATE, number_pairs(1))
-    assert len(list(tmp_path.iterdir())) == MOST_FILES
+    assert len(list(tmp_path.iterdir())) == MAX_FILES
     assert "step 500: odd; its text: numbers.tsv line 1." in caplog.messages

@@ -1,4 +1,4 @@
-"""One update: its gradient does not depend on how it was cut, and what is not finite changes nothing."""
+"""One update: its gradient does not depend on how it is split, and one that is not finite changes nothing."""
 
 import copy
 
@@ -29,7 +29,7 @@ def same(one, other):
 
 
 def gradients(updater, batches, **options):
-    """What reaches the optimiser."""
+    """The gradients that the optimiser gets."""
     found = {}
 
     def keep(optimizer, args, kwargs):
@@ -42,7 +42,7 @@ def gradients(updater, batches, **options):
 
 
 @pytest.mark.parametrize("cut", [(6, 12), (1, 2, 12), (4, 8, 12)])
-def test_however_a_batch_is_cut_the_gradient_is_the_same(corpus, cut):
+def test_the_gradient_does_not_depend_on_how_a_batch_is_split(corpus, cut):
     whole, first = gradients(updater_of(tiny_model()), [corpus.batch(range(12))])
     parts = [corpus.batch(range(a, b)) for a, b in zip((0, *cut), cut, strict=False)]
     split, second = gradients(updater_of(tiny_model()), parts)
@@ -66,7 +66,7 @@ def test_the_loss_is_divided_once_by_the_target_tokens_of_all(corpus):
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])
-def test_an_update_that_is_not_finite_is_left_out_and_the_next_is_not(corpus, poison):
+def test_an_update_that_is_not_finite_is_skipped_and_the_next_is_not(corpus, poison):
     model = tiny_model()
     updater = updater_of(model, ema=Ema(model, 0.9))
     batch = corpus.batch(range(4))
@@ -100,6 +100,7 @@ def test_the_rate_given_is_the_rate_used(corpus):
     updater([corpus.batch(range(4))], lr=0.0)
     assert same(before, weights(model))
     updater([corpus.batch(range(4))], lr=1e-3)
+    assert [group["lr"] for group in updater.optimizer.param_groups] == [1e-3, 1e-3]
     moved = max((before[name] - p).abs().max().item() for name, p in model.named_parameters())
     assert 0 < moved < 2e-3  # a step of Adam is about as long as the rate
 
@@ -166,7 +167,7 @@ def test_all_precisions_arrive_at_the_same_loss(corpus):
         assert trained(precision) == pytest.approx(exact, rel=0.03), precision
 
 
-def test_random_numbers_belong_to_the_batch_and_not_to_who_computes_it(corpus):
+def test_random_numbers_belong_to_the_batch_and_not_to_the_process(corpus):
     first, second = corpus.batch(range(6)), corpus.batch(range(6, 12))
     model = tiny_model(dropout=0.3, word_dropout=0.2)
     together, update = gradients(updater_of(model), [first, second], seeds=[5, 6])
@@ -194,7 +195,7 @@ def test_the_host_never_waits_for_the_device(corpus, precision):
     assert all(update.read().loss > 0 for update in updates)
 
 
-def test_the_count_of_the_running_mean_comes_back(corpus):
+def test_the_update_count_of_the_ema_is_restored(corpus):
     model = tiny_model()
     updater = updater_of(model, ema=Ema(model, 0.9))
     for _ in range(3):
@@ -204,7 +205,7 @@ def test_the_count_of_the_running_mean_comes_back(corpus):
     assert fresh.ema.updates == 3
 
 
-def test_a_run_that_was_in_another_precision_brings_no_scale(corpus):
+def test_a_run_in_another_precision_has_no_loss_scale(corpus):
     saved = updater_of(tiny_model()).state_dict()
     assert saved["scaler"] == {}
     fresh = updater_of(tiny_model(), Precision.fp16)

@@ -1,4 +1,4 @@
-"""The loop: when it ends, what it keeps, what it says, and that it goes on from where it was."""
+"""The loop: when it ends, what it saves and logs, and that it resumes exactly."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ from mt.train.validate import Validation
 
 
 class Clock:
-    """A second passes between any two looks at it."""
+    """A second passes between any two calls."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -34,7 +34,7 @@ class Clock:
 
 
 class Scripted:
-    """A validator that gives the scores of a list, and then the last one for ever."""
+    """A validator that gives the scores of a list, and then repeats the last one."""
 
     def __init__(self, *scores: float) -> None:
         self.scores = list(scores) or [1.0]
@@ -130,7 +130,7 @@ def test_patience_runs_out_on_what_is_watched(make, fit, watch):
     assert (trainer.checkpoints.folder / "best").read_text() == "step-00000004\n"
 
 
-# ---------------------------------------------------------------- what it says
+# ---------------------------------------------------------------- what it logs
 
 
 def test_the_schedule_sees_where_the_run_stands(make, fit, tmp_path):
@@ -140,7 +140,7 @@ def test_the_schedule_sees_where_the_run_stands(make, fit, tmp_path):
     assert rates == pytest.approx([0.01 * share for share in (1 / 2, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8)])
 
 
-def test_the_progress_line_tells_of_the_best_the_patience_and_the_end(make, fit, monkeypatch):
+def test_the_progress_line_has_the_best_score_the_patience_and_the_end(make, fit, monkeypatch):
     monkeypatch.setattr(module, "time", Clock())
     seen = fit(make(3.0, 2.0, steps=10, patience=9, validate_every=4))
     assert [status.step for status in seen] == [1, 2, 3, 4, 4, 5, 6, 7, 8, 8, 9, 10, 10]  # after a validation again
@@ -162,14 +162,14 @@ def test_the_time_left_after_a_resume_counts_what_was_done_before(make, fit, mon
     assert seen[0].step == 5 and seen[0].eta_s == pytest.approx(6.0)  # five updates and a validation, as many to go
 
 
-def test_numbers_of_each_update_are_written_as_often_as_asked(make, fit, tmp_path):
+def test_the_numbers_of_updates_are_written_every_log_every_steps(make, fit, tmp_path):
     fit(make(steps=6, log_every=3))
     lines = [line for line in read_metrics(tmp_path / "run/metrics.jsonl") if line["kind"] == "train"]
     assert [line["step"] for line in lines] == [3, 6]
     assert all(line["loss"] > 0 and line["grad_norm"] > 0 and 0 < line["packing"] <= 1 for line in lines)
 
 
-def test_a_validation_is_handed_to_whoever_wants_it(make, fit):
+def test_on_validation_is_called_with_each_validation(make, fit):
     trainer, seen = make(steps=4), []
     fit(trainer, on_validation=lambda validation, state: seen.append((validation.hypotheses, state.step)))
     assert seen == [(["zwei"], 2), (["zwei"], 4)]
@@ -178,7 +178,7 @@ def test_a_validation_is_handed_to_whoever_wants_it(make, fit):
 # ---------------------------------------------------------------- what is not finite
 
 
-def test_updates_left_out_are_counted_and_kept_out_of_the_mean(make, fit, monkeypatch, caplog):
+def test_skipped_updates_are_counted_and_not_averaged(make, fit, monkeypatch, caplog):
     trainer = make(steps=6)
     real = type(trainer.updater).__call__
     monkeypatch.setattr(
@@ -223,7 +223,7 @@ def test_updates_read_one_step_late_are_logged_as_if_read_at_once(make, fit, tmp
         return PendingUpdate(torch.tensor([math.nan] * 3), 5, 5) if where[-1].state.step in (3, 4) else found
 
     monkeypatch.setattr(Updater, "__call__", call)
-    told = []
+    found = []
     for ahead in (0, 1):
         where.append(make(steps=5, validate_every=2, folder=f"ahead-{ahead}"))
         where[-1].ahead = ahead
@@ -232,12 +232,12 @@ def test_updates_read_one_step_late_are_logged_as_if_read_at_once(make, fit, tmp
         lines = read_metrics(tmp_path / f"run-{ahead}/metrics.jsonl")
         numbers = [tuple(line[k] for k in ("step", "epoch", "loss", "lr")) for line in lines if line["kind"] == "train"]
         state = {name: value for name, value in where[-1].state.to_dict().items() if name != "seconds"}
-        told.append((numbers, state, [text for text in caplog.messages if "not finite" in text], len(seen)))
-    assert told[0] == told[1] and told[0][1]["skipped"] == 2 and (len(told[0][0]), told[0][3]) == (5, 8)
-    assert told[0][2] == [f"step {n}: the gradient is not finite; this update is skipped." for n in (3, 4)]
+        found.append((numbers, state, [text for text in caplog.messages if "not finite" in text], len(seen)))
+    assert found[0] == found[1] and found[0][1]["skipped"] == 2 and (len(found[0][0]), found[0][3]) == (5, 8)
+    assert found[0][2] == [f"step {n}: the gradient is not finite; this update is skipped." for n in (3, 4)]
 
 
-def test_one_update_is_under_way_while_the_one_before_is_read(make, fit, monkeypatch):
+def test_one_update_is_running_while_the_one_before_is_read(make, fit, monkeypatch):
     trainer = make(steps=6, validate_every=4)
     trainer.ahead = 1
     read, real = [], PendingUpdate.read
@@ -246,7 +246,7 @@ def test_one_update_is_under_way_while_the_one_before_is_read(make, fit, monkeyp
     assert read == [2, 3, 4, 4, 6, 6]  # a validation, like the end, waits for all
 
 
-# ---------------------------------------------------------------- of several processes
+# ---------------------------------------------------------------- several processes
 
 
 class Pair(Group):
@@ -306,14 +306,14 @@ def test_each_process_gets_its_batches_with_their_own_seeds(make, monkeypatch):
 # ---------------------------------------------------------------- on disk
 
 
-def test_old_checkpoints_make_room_for_the_best_and_the_newest(make, fit):
+def test_old_checkpoints_are_removed_but_the_best_and_the_newest(make, fit):
     trainer = make(9.0, 1.0, 2.0, 8.0, 3.0, 4.0, steps=12, keep=2)
     fit(trainer)
     kept = sorted(path.name for path in trainer.checkpoints.folder.glob("step-*"))
     assert kept == ["step-00000002", "step-00000008", "step-00000010", "step-00000012"]
 
 
-def test_a_full_disk_costs_a_checkpoint_and_one_warning(make, fit, monkeypatch, caplog):
+def test_a_full_disk_causes_a_missing_checkpoint_and_one_warning(make, fit, monkeypatch, caplog):
     trainer, real = make(steps=10), Checkpoints.save
     full = {2, 4, 8}
 
@@ -331,7 +331,7 @@ def test_a_full_disk_costs_a_checkpoint_and_one_warning(make, fit, monkeypatch, 
     ]
 
 
-def test_the_last_checkpoint_must_be_had(make, fit, monkeypatch):
+def test_the_last_checkpoint_must_be_saved(make, fit, monkeypatch):
     def save(self, step, **parts):
         raise CheckpointError("No space left on device.")
 
@@ -340,7 +340,7 @@ def test_the_last_checkpoint_must_be_had(make, fit, monkeypatch):
         fit(make(steps=4))
 
 
-def test_checkpoints_that_cannot_be_removed_stay(make, fit, monkeypatch, caplog):
+def test_checkpoints_that_cannot_be_removed_are_kept(make, fit, monkeypatch, caplog):
     def prune(self):
         raise CheckpointError("`x` cannot be removed: it is dear.")
 
@@ -348,7 +348,7 @@ def test_checkpoints_that_cannot_be_removed_stay(make, fit, monkeypatch, caplog)
     trainer = make(steps=4)
     fit(trainer)
     assert trainer.checkpoints.latest().step == 4
-    assert "`x` cannot be removed: it is dear. Old checkpoints stay." in caplog.messages
+    assert "`x` cannot be removed: it is dear. Old checkpoints are kept." in caplog.messages
 
 
 def everything(trainer):
@@ -358,7 +358,7 @@ def everything(trainer):
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 4, 5, 6, 7])
-def test_stopped_anywhere_it_goes_on_as_if_it_had_not_been(make, fit, stop):
+def test_a_run_stopped_at_any_step_resumes_exactly(make, fit, stop):
     unbroken = make(1.0, 3.0, 2.0, steps=8, ema=True, pool=8)
     fit(unbroken)
     first = make(1.0, 3.0, 2.0, steps=8, ema=True, pool=8, folder="broken")
@@ -382,7 +382,7 @@ def test_stopped_anywhere_it_goes_on_as_if_it_had_not_been(make, fit, stop):
     assert one[1:] == other[1:] and all(torch.equal(one[0][name], other[0][name]) for name in one[0])
 
 
-def test_a_run_limited_in_epochs_is_not_taken_for_finished_when_it_goes_on(make, fit):
+def test_a_resumed_run_limited_in_epochs_is_not_finished(make, fit):
     trainer = make(epochs=3.0, validate_every=2)
     with pytest.raises(StoppedError):
         fit(trainer, on_validation=lambda validation, state: signal.raise_signal(signal.SIGTERM))
@@ -391,7 +391,7 @@ def test_a_run_limited_in_epochs_is_not_taken_for_finished_when_it_goes_on(make,
     assert again.stream.place.batch == 2 and again.done() < 1 / 3 and again.why_finished() is None
 
 
-def test_a_second_signal_ends_at_once_and_handlers_are_put_back(make, fit):
+def test_a_second_signal_ends_at_once_and_handlers_are_restored(make, fit):
     before = signal.getsignal(signal.SIGINT)
     trainer = make(steps=50)
     real = trainer._count
@@ -423,7 +423,7 @@ class Busy(logging.Handler):
         self.writing = False
 
 
-def test_a_signal_within_a_message_is_answered_after_it(make, fit, caplog):
+def test_a_signal_within_a_message_is_acknowledged_after_it(make, fit, caplog):
     caplog.set_level("INFO", "mt")
     busy, trainer = Busy(), make(steps=50)
     logger.addHandler(busy)
@@ -436,7 +436,7 @@ def test_a_signal_within_a_message_is_answered_after_it(make, fit, caplog):
     assert busy.messages[1:] == ["SIGTERM: saving after this update; once more ends at once."]
 
 
-def test_a_signal_is_answered_before_the_validation_that_is_due(make, fit, caplog):
+def test_a_signal_is_acknowledged_before_the_validation_that_is_due(make, fit, caplog):
     caplog.set_level("INFO", "mt")
     trainer = make(steps=50)
     deal = trainer._next_batches
@@ -453,7 +453,7 @@ def test_a_signal_is_answered_before_the_validation_that_is_due(make, fit, caplo
     assert said == ["SIGINT", "step 2"]
 
 
-def test_a_stop_during_the_last_validation_is_heard(make, fit):
+def test_a_stop_during_the_last_validation_is_obeyed(make, fit):
     trainer = make(steps=2)
     with pytest.raises(StoppedError, match="at step 2"):
         fit(trainer, on_validation=lambda validation, state: signal.raise_signal(signal.SIGTERM))
@@ -461,7 +461,7 @@ def test_a_stop_during_the_last_validation_is_heard(make, fit):
     assert last.score == 1.0 and last.state()["train"]["finished"] == "the limit of 2 steps was reached"
 
 
-def test_a_checkpoint_holds_what_makes_it_usable_by_itself(make, fit):
+def test_a_checkpoint_is_usable_alone(make, fit):
     trainer = make(steps=2, ema=True)
     fit(trainer)
     last = trainer.checkpoints.latest()

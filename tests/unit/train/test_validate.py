@@ -26,20 +26,20 @@ def test_the_loss_is_that_of_all_pairs_and_has_no_smoothing():
 
 
 def test_only_the_first_pairs_are_translated_and_scored():
-    corpus, asked = number_corpus(9), []
+    corpus, translated = number_corpus(9), []
 
     def translate(texts):
-        asked.extend(texts)
+        translated.extend(texts)
         return [pair.tgt for pair in number_pairs(9)][: len(texts)]
 
     found = make(corpus, translate)(tiny_model())
-    assert asked == found.sources == [pair.src for pair in number_pairs(9)][:3]
+    assert translated == found.sources == [pair.src for pair in number_pairs(9)][:3]
     assert found.references == found.hypotheses == [pair.tgt for pair in number_pairs(9)][:3]
     assert (found.bleu, found.chrf) == (pytest.approx(100), pytest.approx(100))
     assert make(corpus, lambda texts: ["" for _ in texts])(tiny_model()).bleu == 0
 
 
-def test_what_best_compares_is_higher_for_the_better():
+def test_the_score_is_higher_for_the_better_model():
     found = Validation(2.5, 30.0, 50.0, [], [], [])
     assert [found.score(watch) for watch in (Watch.loss, Watch.bleu, Watch.chrf)] == [-2.5, 30.0, 50.0]
 

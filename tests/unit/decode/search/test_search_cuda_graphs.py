@@ -17,7 +17,7 @@ from mt.decode.search.transformer_stepper import CachedStepper
 @pytest.fixture
 def player(monkeypatch):
     player = Player()
-    monkeypatch.setattr(mt.decode.search.cuda_graphs, "record", player)
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "capture", player)
     monkeypatch.setattr(mt.decode.search.cuda_graphs, "STEPS_BEFORE", 0)
     monkeypatch.setattr(mt.decode.search.cuda_graphs, "FEWEST_PLACES", 16)  # a room is soon too small
     return player
@@ -151,7 +151,7 @@ def test_where_nothing_can_be_recorded_one_warning_says_so_and_search_goes_on(
             raise RuntimeError("operation not permitted when stream is capturing\nat great length")
         return player(work, device, pool)
 
-    monkeypatch.setattr(mt.decode.search.cuda_graphs, "record", fails)
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "capture", fails)
     model = opinionated(small_model)
     all_same(CachedStepper(model, recording=True), model, batches)
     assert player.replays > 0
@@ -175,7 +175,7 @@ def test_a_recording_that_plays_something_else_is_not_believed(
 
         return spoilt, results
 
-    monkeypatch.setattr(mt.decode.search.cuda_graphs, "record", wrong)
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "capture", wrong)
     model = opinionated(small_model)
     all_same(CachedStepper(model, recording=True), model, batches)
     (warning,) = [r.message for r in caplog.records if r.levelname == "WARNING"]

@@ -47,7 +47,7 @@ def test_what_is_recorded_is_the_same_work_every_time_and_asks_nothing_of_the_ho
 
         return player(listening, device, pool)
 
-    monkeypatch.setattr(mt.decode.search.cuda_graphs, "record", noted)
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "capture", noted)
     model = opinionated(small_model, positions="rotary", kv_heads=2)
     stepper = CachedStepper(model, recording=True)
     with stepper.prepared():
@@ -62,7 +62,7 @@ def test_what_is_recorded_is_the_same_work_every_time_and_asks_nothing_of_the_ho
 
 def test_a_room_grows_for_a_long_source_alone(small_model, monkeypatch):
     """Its few nodes would find their places in the room of many short sentences."""
-    monkeypatch.setattr(mt.decode.search.cuda_graphs, "record", Player())
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "capture", Player())
     monkeypatch.setattr(mt.decode.search.cuda_graphs, "STEPS_BEFORE", 0)
     monkeypatch.setattr(mt.decode.search.cuda_graphs, "FEWEST_PLACES", 16)
     model = opinionated(small_model, positions="rotary")

@@ -1,4 +1,4 @@
-"""What is compiled and recorded when nobody says."""
+"""Which runs are compiled and which use CUDA graphs."""
 
 import pytest
 import torch
@@ -6,12 +6,12 @@ from toy import number_corpus, tiny_model
 
 from mt.compute.cuda_graphs import SMALL
 from mt.config import BatchConfig, Precision, TrainConfig, Use
-from mt.train.acceleration.choose import LEAST_MINUTES, LEAST_UPDATES, accelerate, compiling_pays, recording_pays
-from mt.train.gradients import CompiledGradients, EagerGradients, RecordedGradients
+from mt.train.acceleration.choose import MIN_MINUTES, MIN_UPDATES, accelerate, compiling_pays, graphs_pay
+from mt.train.gradients import CompiledGradients, EagerGradients, GraphedGradients
 from mt.train.objective import TranslationLoss
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-LONG = {"steps": LEAST_UPDATES}
+LONG = {"steps": MIN_UPDATES}
 
 
 def eager_gradients() -> EagerGradients:
@@ -22,11 +22,11 @@ def eager_gradients() -> EagerGradients:
     ("limits", "pays"),
     [
         (LONG, True),
-        ({"steps": LEAST_UPDATES - 1}, False),
-        ({"epochs": LEAST_UPDATES / 100}, True),  # of 100 updates each
-        ({"epochs": LEAST_UPDATES / 100 - 0.1}, False),
-        ({"minutes": LEAST_MINUTES}, True),
-        ({"minutes": LEAST_MINUTES - 1}, False),
+        ({"steps": MIN_UPDATES - 1}, False),
+        ({"epochs": MIN_UPDATES / 100}, True),  # of 100 updates each
+        ({"epochs": MIN_UPDATES / 100 - 0.1}, False),
+        ({"minutes": MIN_MINUTES}, True),
+        ({"minutes": MIN_MINUTES - 1}, False),
         ({**LONG, "minutes": 1}, False),
         ({**LONG, "epochs": 1}, False),
         ({"patience": 3}, True),
@@ -45,15 +45,15 @@ def test_always_and_never_mean_what_they_say(device):
     for use, expected in ((Use.always, True), (Use.never, False)):
         section = TrainConfig(steps=1, compile=use, graphs=use)
         assert compiling_pays(section, device, per_epoch=100) is expected
-        assert recording_pays(section, model, device, rows=64, precision=Precision.fp32) is expected
-        assert not recording_pays(section, model, device, rows=64, precision=Precision.fp16)
+        assert graphs_pay(section, model, device, rows=64, precision=Precision.fp32) is expected
+        assert not graphs_pay(section, model, device, rows=64, precision=Precision.fp16)
 
 
-def test_auto_records_small_models_in_bf16_on_cuda():
+def test_auto_uses_graphs_for_small_models_in_bf16_on_cuda():
     section, model = TrainConfig(steps=1), tiny_model()
 
     def pays(model=model, device=CUDA, rows=4096, precision=Precision.bf16):
-        return recording_pays(section, model, device, rows=rows, precision=precision)
+        return graphs_pay(section, model, device, rows=rows, precision=precision)
 
     rows = int(SMALL / sum(p.numel() for p in model.parameters()))
     assert pays() and pays(rows=rows - 1) and not pays(rows=rows + 1)
@@ -65,19 +65,19 @@ def test_auto_records_small_models_in_bf16_on_cuda():
     ("compile", "graphs", "found"),
     [("auto", "auto", (False, False)), ("always", "never", (True, False)), ("always", "always", (True, True))],
 )
-def test_gradients_are_computed_as_was_asked_for(compile, graphs, found, caplog):
+def test_gradients_are_computed_as_configured(compile, graphs, found, caplog):
     caplog.set_level("INFO", "mt")
     eager, corpus = eager_gradients(), number_corpus(60)
     section = TrainConfig(steps=1, compile=Use(compile), graphs=Use(graphs))
     gradients = accelerate(eager, section, BatchConfig(tokens=64, max_length=32), corpus)
-    recorded = gradients if isinstance(gradients, RecordedGradients) else None
-    rest = recorded.otherwise if recorded else gradients
-    assert (isinstance(rest, CompiledGradients), recorded is not None) == found
+    graphed = gradients if isinstance(gradients, GraphedGradients) else None
+    rest = graphed.fallback if graphed else gradients
+    assert (isinstance(rest, CompiledGradients), graphed is not None) == found
     assert (rest.eager if isinstance(rest, CompiledGradients) else rest) is eager
-    if recorded is not None:
+    if graphed is not None:
         longest = int(max(corpus.source.lengths().max(), corpus.target.lengths().max() + 1))
-        assert recorded.recorded.buffers.shape.width == longest
-        assert [text for text in caplog.messages if text.startswith("updates are recorded: ")]
+        assert graphed.graphed.buffers.shape.width == longest
+        assert [text for text in caplog.messages if text.startswith("batches run as a CUDA graph: ")]
 
 
 def test_a_sharded_model_is_left_as_it_is(monkeypatch):

@@ -30,7 +30,7 @@ def broken(graph, inputs):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # torch's own, of a gradient that its tracer looks at
-def test_a_compiler_that_fails_costs_one_warning_and_the_update_is_redone(corpus, caplog):
+def test_a_failing_compiler_causes_one_warning_and_the_update_is_repeated(corpus, caplog):
     plain, failing = updater_of(tiny_model()), compiled(tiny_model(), broken)
     batches = [corpus.batch(range(6)), corpus.batch(range(6, 12))]
     for _ in range(3):
@@ -57,18 +57,18 @@ def test_a_gradient_made_before_the_failure_is_kept_and_none_is_added_twice(corp
         assert torch.equal(one.grad, other.grad)
 
 
-def test_want_of_memory_is_no_fault_of_the_compiler(caplog):
+def test_a_lack_of_memory_does_not_disable_the_compiler(caplog):
     layers = CompiledLayers(tiny_model(), backend="eager")
 
     def work(model):
-        raise torch.OutOfMemoryError("no room")
+        raise torch.OutOfMemoryError("out of memory")
 
-    with pytest.raises(torch.OutOfMemoryError, match="no room"):
+    with pytest.raises(torch.OutOfMemoryError, match="out of memory"):
         layers.run(work)
     assert layers.active and not caplog.records
 
 
-def test_what_fails_without_the_compiler_too_is_told(caplog):
+def test_an_error_that_is_not_the_compilers_is_raised(caplog):
     layers, calls = CompiledLayers(tiny_model(), backend="eager"), []
 
     def work(model):
@@ -83,12 +83,12 @@ def test_what_fails_without_the_compiler_too_is_told(caplog):
     assert calls[2:] == [layers.model] and len(caplog.records) == 1
 
 
-def test_what_is_done_is_handed_on():
+def test_the_result_of_the_work_is_returned():
     loss = Loss(torch.zeros(()), torch.ones(()))
     assert CompiledLayers(tiny_model(), backend="eager").run(lambda model: loss) is loss
 
 
-def test_the_compiled_model_is_another_around_the_same_parameters():
+def test_the_compiled_model_is_another_with_the_same_parameters():
     model = tiny_model()
     layers = CompiledLayers(model, backend=broken)
     assert layers.model is model and not any("Compiled" in type(module).__name__ for module in model.modules())
@@ -97,14 +97,14 @@ def test_the_compiled_model_is_another_around_the_same_parameters():
     assert layers.compiled.decoder.embedding is model.decoder.embedding  # what holds no layer is shared
 
 
-def test_a_listener_of_the_model_hears_the_compiled_one(corpus):
-    model, batch, heard = tiny_model(), corpus.batch(range(6)), []
+def test_a_listener_is_called_by_the_compiled_model_too(corpus):
+    model, batch, calls = tiny_model(), corpus.batch(range(6)), []
     layers = CompiledLayers(model, backend="eager")
-    model.decoder.layers[0].cross_attention.listener = lambda *args: heard.append(args)
+    model.decoder.layers[0].cross_attention.listener = lambda *args: calls.append(args)
     found = layers.compiled.decoder.layers[0].layer.cross_attention
     memory = model.encode(batch.source)
     found(model.decoder.embedding(batch.target_in, batch.target_layout.positions), batch.target_layout, memory=memory)
-    assert len(heard) == 1
+    assert len(calls) == 1
 
 
 SAME = """
@@ -133,8 +133,8 @@ print(counters["stats"]["unique_graphs"])
 @pytest.mark.slow
 @pytest.mark.parametrize(("norm", "graphs"), [("pre", 5), ("post", 3)])
 def test_the_compiled_model_is_the_same_for_every_batch_and_compiled_once_a_stack(norm, graphs):
-    """The parts between attentions, of which post-norm has nothing before the first. In a process of its own, where no
-    annotations are checked, and torch may warn of its own old ways."""
+    """The parts between attentions, of which post-norm has none before the first. In a subprocess without checks of
+    annotations, where warnings of torch are no errors."""
     code = SAME.replace("**OPTIONS", f"norm=NormPlacement.{norm}")
     done = subprocess.run([sys.executable, "-c", code], cwd=TESTS, capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stdout.strip().split("\n")[-1]) == (0, f"{graphs}"), done.stderr

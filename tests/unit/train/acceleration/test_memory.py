@@ -30,7 +30,7 @@ def device_with(rows, seen):
     def work(batch):
         count = batch.source.layout.num_rows + batch.target_layout.num_rows
         if count > rows:
-            raise torch.OutOfMemoryError("no room")
+            raise torch.OutOfMemoryError("out of memory")
         seen.append(batch.indices)
         return torch.tensor([float(batch.source.layout.num_rows), float(batch.target_layout.num_rows)])
 
@@ -38,14 +38,14 @@ def device_with(rows, seen):
 
 
 @given(st.lists(st.integers(2, 9), min_size=1, max_size=12), st.integers(18, 80))
-def test_every_sentence_is_done_once_in_parts_that_fit(lengths, rows):
+def test_every_sentence_is_computed_once_in_parts_that_fit(lengths, rows):
     seen = []
     sums = BatchSplitter().run(batch_of(*lengths), device_with(rows, seen))
     assert [i for part in seen for i in part] == list(range(len(lengths)))
     assert sums.tolist() == [sum(lengths), sum(lengths)]
 
 
-def test_what_did_not_fit_once_is_not_tried_again(caplog):
+def test_a_size_that_did_not_fit_is_not_tried_again(caplog):
     splitter, tried = BatchSplitter(), []
     work = device_with(20, [])
 
@@ -58,12 +58,12 @@ def test_what_did_not_fit_once_is_not_tried_again(caplog):
     assert tried == [15, 5, 10, 5, 10]
     (warning,) = [r.message for r in caplog.records]
     assert warning == (
-        "out of memory for a batch of 15 source and 15 target tokens: it is computed in two halves, "
-        "and so are all batches as large; a lower `batch.tokens` would be faster."
+        "out of memory for a batch of 15 source and 15 target tokens: batches of this size are computed in "
+        "two halves; a lower `batch.tokens` would be faster."
     )
 
 
-def test_one_pair_that_does_not_fit_ends_the_run():
+def test_a_single_pair_that_does_not_fit_ends_the_run():
     with pytest.raises(MtError, match="the memory is too small for one pair of 50 source and 50 target tokens; lower"):
         BatchSplitter().run(batch_of(50), device_with(20, []))
 
@@ -93,7 +93,7 @@ def test_a_failed_attempt_leaves_the_gradients_as_they_were():
 def test_the_budget_fits_and_no_budget_an_eighth_larger_is_left(limit, least, more):
     most = least + more
     if least > limit:
-        with pytest.raises(MtError, match=r"is too small for a batch of .* tokens a side \(`batch.max_length`\)"):
+        with pytest.raises(MtError, match=r"is too small for a batch of .* tokens a side; lower `batch.max_length`"):
             largest_budget(lambda n: n <= limit, least=least, most=most)
         return
     found = largest_budget(lambda n: n <= limit, least=least, most=most)
@@ -108,13 +108,13 @@ def test_the_worst_batches_fill_the_budget_on_both_sides():
     assert (int(many.source.rows.max()) < 7, int(many.target_out.max()) < 9) == (True, True)
 
 
-def test_room_is_kept_for_the_optimiser_and_nothing_is_left_behind():
+def test_memory_is_kept_for_the_optimiser_and_nothing_is_left_behind():
     weight = torch.nn.Parameter(torch.ones(3))
 
     def work(batch):
         weight.grad = torch.ones(3)
         if batch.source.layout.num_rows > 10:
-            raise torch.OutOfMemoryError("no room")
+            raise torch.OutOfMemoryError("out of memory")
 
     assert fits_memory(work, iter([batch_of(5), batch_of(5, 5)]), [weight], copies=2)
     assert not fits_memory(work, iter([batch_of(5), batch_of(5, 6)]), [weight], copies=2)
@@ -135,11 +135,11 @@ def test_on_a_cpu_auto_is_a_number_that_the_longest_sentence_fits():
     assert [find_budget(lambda batch: None, None, section, weight) for section in sections] == [4096, 9000]
 
 
-def test_a_sharded_model_is_not_tried_out_until_the_memory_is_full():
+def test_a_sharded_model_refuses_an_automatic_budget():
     weight = [torch.nn.Parameter(torch.ones(1, device="meta"))]
     with pytest.raises(ConfigError) as refused:
         find_budget(lambda batch: None, None, BatchConfig(tokens="auto"), weight, sharded=True)
     assert str(refused.value) == (
-        "`batch.tokens` is auto, which is found by running out of memory; with `train.sharding=full` a process "
-        "that does so leaves the others waiting: set `batch.tokens` to a number."
+        "`batch.tokens` is auto, which is found by running out of memory, but with `train.sharding=full` the other "
+        "processes would wait for one that does; set `batch.tokens` to a number."
     )

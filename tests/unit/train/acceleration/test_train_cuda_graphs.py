@@ -1,4 +1,4 @@
-"""Updates that are recorded. On a CPU a recording is played by doing the work again: all but the capture itself."""
+"""Batches as CUDA graphs. On a CPU a replay does the work again: everything is tested but the capture itself."""
 
 import pytest
 import torch
@@ -8,8 +8,8 @@ from toy import number_corpus, tiny_model, updater_of
 import mt.train.acceleration.cuda_graphs
 from mt.config import Precision
 from mt.data.batching import Shape
-from mt.train.acceleration.cuda_graphs import Buffers, Recorded
-from mt.train.gradients import RecordedGradients
+from mt.train.acceleration.cuda_graphs import Buffers, GraphedBatches
+from mt.train.gradients import GraphedGradients
 from mt.train.objective import batch_loss
 
 SHAPE = Shape(num_source_rows=96, num_target_rows=112, sentences=14, width=24)
@@ -23,13 +23,13 @@ def corpus():
 @pytest.fixture
 def player(monkeypatch):
     player = Player()
-    monkeypatch.setattr(mt.train.acceleration.cuda_graphs, "record", player)
+    monkeypatch.setattr(mt.train.acceleration.cuda_graphs, "capture", player)
     return player
 
 
-def recorded(model, precision=Precision.fp32):
-    graph = Recorded(model, SHAPE, precision=precision, smoothing=0.1)
-    return updater_of(model, precision, accelerate=lambda eager: RecordedGradients(eager, graph))
+def graphed(model, precision=Precision.fp32):
+    graph = GraphedBatches(model, SHAPE, precision=precision, smoothing=0.1)
+    return updater_of(model, precision, accelerate=lambda eager: GraphedGradients(eager, graph))
 
 
 def weights(updater):
@@ -37,7 +37,7 @@ def weights(updater):
 
 
 @pytest.mark.parametrize("options", [{}, {"positions": "rotary"}, {"norm": "post"}, {"tying": "none"}], ids=str)
-def test_loss_and_gradient_are_those_of_the_batch_as_it_came(corpus, small_model, options):
+def test_loss_and_gradient_equal_those_of_the_unpadded_batch(corpus, small_model, options):
     size = corpus.tokenizer.tgt_size
     model = small_model(src_size=size, tgt_size=size, dropout=0.0, **options).train()
     buffers = Buffers.of(SHAPE, torch.device("cpu"))
@@ -57,7 +57,7 @@ def test_loss_and_gradient_are_those_of_the_batch_as_it_came(corpus, small_model
     assert buffers.divisor == 3
 
 
-def test_rows_of_nothing_have_no_gradient_at_all(corpus):
+def test_padding_rows_have_no_gradient(corpus):
     model, buffers = tiny_model(), Buffers.of(SHAPE, torch.device("cpu"))
     assert buffers.take(corpus.batch(range(8)), 1)
     seen = {}
@@ -72,13 +72,13 @@ def test_rows_of_nothing_have_no_gradient_at_all(corpus):
     assert seen["grad"][:own].abs().sum(1).min() > 0 and not seen["grad"][own:].any()
 
 
-def test_updates_are_the_same_and_what_does_not_fit_goes_the_usual_way(corpus, player):
+def test_updates_are_the_same_and_batches_that_do_not_fit_use_the_fallback(corpus, player):
     batches = [
         [corpus.batch(range(8)), corpus.batch(range(8, 18))],
         [corpus.batch(range(24)), corpus.batch(range(2, 11))],  # the first is too large
         [corpus.batch(range(5, 14))],
     ]
-    plain, fast = updater_of(tiny_model()), recorded(tiny_model())
+    plain, fast = updater_of(tiny_model()), graphed(tiny_model())
     for update in batches:
         one, other = (updater(update, lr=1e-3, seeds=range(len(update))).read() for updater in (plain, fast))
         assert (other.loss, other.nll) == pytest.approx((one.loss, one.nll), rel=1e-5)
@@ -91,8 +91,8 @@ def test_updates_are_the_same_and_what_does_not_fit_goes_the_usual_way(corpus, p
             torch.testing.assert_close(weights(fast)[name], weight, rtol=1e-3, atol=1e-4, msg=name)
 
 
-def test_what_a_replay_gave_outlives_the_next(corpus, player):
-    updater = recorded(tiny_model())
+def test_the_results_of_a_replay_outlive_the_next(corpus, player):
+    updater = graphed(tiny_model())
     first = updater.gradients(corpus.batch(range(8)), 1)
     kept = [*first, *(p.grad for p in updater.model.parameters())]
     before = [tensor.clone() for tensor in kept]
@@ -101,20 +101,20 @@ def test_what_a_replay_gave_outlives_the_next(corpus, player):
     assert all(torch.equal(one, other) for one, other in zip(before, kept, strict=True))
 
 
-def test_where_nothing_can_be_recorded_one_warning_says_so_and_training_goes_on(corpus, monkeypatch, caplog):
+def test_a_failed_capture_causes_one_warning_and_training_goes_on(corpus, monkeypatch, caplog):
     def fails(work, device):
         raise RuntimeError("operation not permitted when stream is capturing\nat great length")
 
-    monkeypatch.setattr(mt.train.acceleration.cuda_graphs, "record", fails)
+    monkeypatch.setattr(mt.train.acceleration.cuda_graphs, "capture", fails)
     batches = [corpus.batch(range(8)), corpus.batch(range(8, 18))]
-    plain, fast = updater_of(tiny_model(dropout=0.2)), recorded(tiny_model(dropout=0.2))
+    plain, fast = updater_of(tiny_model(dropout=0.2)), graphed(tiny_model(dropout=0.2))
     for step in range(2):
         one, other = (updater(batches, lr=1e-3, seeds=[step, 7]).read() for updater in (plain, fast))
         assert one == other
     assert all(torch.equal(weight, weights(fast)[name]) for name, weight in weights(plain).items())
     (warning,) = [r.message for r in caplog.records if r.levelname == "WARNING"]
     assert warning == (
-        "no update can be recorded here, and training goes on without (RuntimeError: operation not permitted when "
+        "CUDA graphs cannot be used here, and training goes on without (RuntimeError: operation not permitted when "
         "stream is capturing)"
     )
 
@@ -122,7 +122,7 @@ def test_where_nothing_can_be_recorded_one_warning_says_so_and_training_goes_on(
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", [Precision.fp32, Precision.bf16])
 def test_graphed_gradients_equal_eager_ones(corpus, precision, caplog):
-    plain, fast = updater_of(tiny_model().cuda(), precision), recorded(tiny_model().cuda(), precision)
+    plain, fast = updater_of(tiny_model().cuda(), precision), graphed(tiny_model().cuda(), precision)
     for indices in (range(8), range(8, 18), range(24), range(3, 12)):
         batch = corpus.batch(indices).to(plain.device)
         one, other = (updater.gradients(batch, 50) for updater in (plain, fast))
@@ -130,12 +130,12 @@ def test_graphed_gradients_equal_eager_ones(corpus, precision, caplog):
         torch.testing.assert_close(list(other), list(one), rtol=1e-3, atol=1e-3)
         for (name, p), q in zip(plain.model.named_parameters(), fast.model.parameters(), strict=True):
             torch.testing.assert_close(q.grad, p.grad, msg=lambda text, name=name: f"{name}: {text}", **rough)
-    assert fast.compute_gradients.recorded.replay is not None and not caplog.records
+    assert fast.compute_gradients.graphed.replay is not None and not caplog.records
 
 
 @pytest.mark.gpu
-def test_replays_draw_by_the_seed_and_wait_for_nothing(corpus):
-    updater = recorded(tiny_model(dropout=0.3).cuda(), Precision.bf16)
+def test_replays_follow_the_seed_and_do_not_wait(corpus):
+    updater = graphed(tiny_model(dropout=0.3).cuda(), Precision.bf16)
     batch = corpus.batch(range(8)).to(updater.device)
 
     def loss(seed):
