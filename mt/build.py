@@ -171,6 +171,7 @@ def make_trainer(
             precision=precision,
             tokens=batch.budget,
             pairs=config.train.validate_pairs,
+            subset=config.data.subset,
             bleu_tokenizer=bleu_tokenizer_for(prepared.corpus.tgt),
             attention=make_attention_logger(config, prepared, max_length=longest, guided=guided),
         ),
@@ -226,9 +227,10 @@ def train(config: Config, command: list[str]) -> float:
     check(config, processes=place_in_group()[1])
     device = own_device(config.train.device)
     folder = RunFolder(Path(config.run.root) / str(config.run.name))
+    config = folder.as_begun(config)
     with (
         joined(folder.path.name, device=device, minutes=config.train.timeout_minutes) as group,
-        folder_of_run(folder, config.to_dict(), Config().to_dict(), group),
+        folder_of_run(folder, config.to_dict(), folder.as_begun(Config()).to_dict(), group),
     ):
         with group.main_first():  # the others read its caches
             prepared = prepare_data(config)

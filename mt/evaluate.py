@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mt.files import write_text
+from mt.text.lines import spread
 from mt.text.metrics import Score, bleu_tokenizer_for, score_all
 
 
@@ -27,13 +28,11 @@ class Report:
 
     def samples(self, number: int) -> str:
         """Some sentences spread over the set, with source, reference and translation."""
-        step = max(1, len(self.sources) // number)
-        chosen = range(step // 2, len(self.sources), step)[:number]
         return "\n\n".join(
             f"  source       {self.sources[i]}\n"
             f"  translation  {self.hypotheses[i]}\n"
             f"  reference    {self.references[i]}"
-            for i in chosen
+            for i in spread(len(self.sources), number)
         )
 
     def to_dict(self) -> dict[str, object]:

@@ -15,6 +15,13 @@ class SourceKind(StrEnum):
     frames = "frames"
 
 
+class Subset(StrEnum):
+    """Which lines stand for all."""
+
+    spread = "spread"  # evenly from begin to end
+    first = "first"
+
+
 class NormPlacement(StrEnum):
     pre = "pre"
     post = "post"

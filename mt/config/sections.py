@@ -20,6 +20,7 @@ from mt.config.enums import (
     Precision,
     ScheduleKind,
     Sharding,
+    Subset,
     TokenizerKind,
     Tying,
     Use,
@@ -44,7 +45,9 @@ class DataConfig:
     train: list[str] = field(default_factory=list)  # [a.en, a.de] or [pairs.tsv] or [pairs.jsonl] or [hub:owner/name]
     dev: list[str] = field(default_factory=list)  # empty: cut from train
     test: list[str] = field(default_factory=list)  # empty: cut from train for the catalogue, none for own files
-    limit: int | None = None  # use at most so many training pairs (the first of the file)
+    limit: int | None = None  # use at most so many training pairs
+    # which lines `limit` and `train.validate_pairs` take: spread evenly, or the first
+    subset: Subset = field(default=Subset.spread, metadata=LATER | {"before": Subset.first})
     root: str = "data"  # corpora that are fetched land here; only read where they are there already
     cache: str = "data/cache"  # tokenizers that were trained, and tokenised text, by the hash of text and settings
     # processes that prepare batches ahead, 0: none; null: 2 for a GPU, more with sampling, of which a CPU gives it 1

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from mt.config import BatchConfig, CleanConfig, DataConfig, TokenizerConfig
+from mt.config import BatchConfig, CleanConfig, DataConfig, Subset, TokenizerConfig
 from mt.data.batching import TokenizedCorpus
 from mt.data.clean.pipeline import Pipeline
 from mt.data.corpus.catalog import Corpus, fetch
 from mt.data.corpus.own import read_own
+from mt.data.corpus.pair import Pair
 from mt.data.training_links import LinkTable, by_corpus, read_links
 from mt.errors import counted
 from mt.log import logger
+from mt.text.lines import spread
 from mt.text.sentences import Usual, sentences
 from mt.text.tokenizer import Tokenizer, train_tokenizer
 
@@ -54,6 +56,13 @@ def read_corpus(data: DataConfig) -> Corpus:
     return read_own(data) if data.train else fetch(str(data.corpus), Path(data.root))
 
 
+def some_of(pairs: Sequence[Pair], most: int | None, subset: Subset) -> list[Pair]:
+    """At most `most` of the pairs, None: all."""
+    if subset is Subset.first or most is None:
+        return list(pairs[:most])
+    return [pairs[place] for place in spread(len(pairs), most)]
+
+
 def prepare(
     *,
     data: DataConfig,
@@ -75,7 +84,8 @@ def prepare(
     sizes = f"{len(corpus.train):,} / {len(corpus.dev):,} / {len(corpus.test):,}"
     logger.info(f"{corpus.name}: {sizes} pairs (train / dev / test), licence: {corpus.licence}")
     cleaning = Pipeline.from_section(clean)
-    pairs = list(islice(cleaning(corpus.train), data.limit))
+    pairs = list(islice(cleaning(corpus.train), data.limit if data.subset is Subset.first else None))
+    pairs = some_of(pairs, data.limit, data.subset)
     refusals = cleaning.report()
     refused = {name: n for name, n in refusals.items() if n and name not in ("read", "kept")}
     if refused:

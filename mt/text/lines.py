@@ -27,6 +27,11 @@ BOM = "\ufeff"
 BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")  # the digits of pi or of its root tell it from a text on "BZh"
 
 
+def spread(count: int, most: int) -> list[int]:
+    """`most` places of `count`, or all, in order and evenly spread: a sample of a file that may be sorted."""
+    return [(2 * place + 1) * count // (2 * most) for place in range(most)] if most < count else list(range(count))
+
+
 def read_lines(path: Path | str) -> Iterator[str]:
     """Yield the lines of a UTF-8 file, plain or compressed, in bounded memory.
 

@@ -4,9 +4,8 @@ The pairs are the same for the whole run, and their targets are the references, 
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from mt.alignment.observe import Observation, observe
 from mt.data.corpus.pair import Pair
 from mt.interpret.picture import Picture
 from mt.nn.transformer import Transformer
+from mt.text.lines import spread
 from mt.text.tokenizer import Tokenizer
 
 MAX_WORDS = 25  # a side, in a picture
@@ -35,10 +35,10 @@ class AttentionSnapshot:
         return {f"entropy_{layer}": bits for layer, bits in enumerate(self.entropies, 1)}
 
 
-def legible(pairs: Iterable[Pair], number: int) -> list[Pair]:
-    """The first pairs with 2 to `MAX_WORDS` words a side, or just the first pairs if there are none."""
-    fits = (p for p in pairs if all(1 < len(text.split()) <= MAX_WORDS for text in (p.src, p.tgt)))
-    return list(islice(fits, number)) or list(islice(pairs, number))
+def legible(pairs: Sequence[Pair], number: int) -> list[Pair]:
+    """Pairs with 2 to `MAX_WORDS` words a side, or any if there are none, spread evenly."""
+    fits = [p for p in pairs if all(1 < len(text.split()) <= MAX_WORDS for text in (p.src, p.tgt))] or pairs
+    return [fits[place] for place in spread(len(fits), number)]
 
 
 def entropies(maps: Sequence[Float[Tensor, "L H _t _s"]]) -> list[float]:

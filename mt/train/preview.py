@@ -13,6 +13,7 @@ from mt.data.batching import BatchStream, TokenizedCorpus
 from mt.errors import counted
 from mt.log import duration
 from mt.nn.transformer import Transformer, count_parameters
+from mt.text.lines import spread
 from mt.text.tokenizer import Tokenizer
 from mt.train.gradients import EagerGradients
 from mt.train.objective import TranslationLoss
@@ -36,11 +37,10 @@ def histogram(lengths: Sequence[int]) -> str:
 def examples(corpus: TokenizedCorpus, number: int = 3) -> str:
     """Pairs in pieces, spread over the corpus."""
     tokenizer = corpus.tokenizer
-    chosen = range(0, len(corpus), max(1, len(corpus) // number))[:number]
     return "\n\n".join(
         f"  {' '.join(tokenizer.pieces_source(corpus.source[i]))}\n"
         f"  {' '.join(tokenizer.pieces_target(corpus.target[i]))}"
-        for i in chosen
+        for i in spread(len(corpus), number)
     )
 
 

@@ -5,6 +5,7 @@ import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 from mt.checkpoint import RunLock, clean_up, read_manifest
 from mt.checkpoint.folder import find_problem
 from mt.compute.distributed import Group
+from mt.config import Config
 from mt.errors import CheckpointError, ConfigError, DataError, MtError, counted
 from mt.files import explained, read_json, write_text
 from mt.log import logger, setup
@@ -39,6 +41,24 @@ class RunFolder:
         self.samples = path / "samples"
         self.evaluation = path / "eval"
         self.bad_batches = path / "bad_batches"
+
+    def as_begun(self, config: Config) -> Config:
+        """The settings with which a run of an older version goes on: one that it lacks, and whose default has changed
+        since, has the value that its metadata call `before`."""
+        if not (self.config.exists() and self.has_checkpoints):
+            return config
+        known, changed = flatten(read_config(self.config)), {}
+        for name in (item.name for item in fields(config)):
+            section = getattr(config, name)
+            before = {
+                item.name: item.metadata["before"]
+                for item in fields(section)
+                if "before" in item.metadata
+                and f"{name}.{item.name}" not in known
+                and getattr(section, item.name) == item.default
+            }
+            changed[name] = replace(section, **before)
+        return Config(**changed)
 
     def begin(self, config: dict[str, Any], defaults: dict[str, Any]) -> None:
         """Write the settings; if there are checkpoints, first compare the settings with those of the run.

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from mt.config import Precision, Watch
+from mt.config import Precision, Subset, Watch
 from mt.data.batching import TokenizedCorpus, in_budget
+from mt.data.prepare import some_of
 from mt.nn.transformer import Transformer
 from mt.text.metrics import bleu, chrf
 from mt.train.attention_logging import AttentionLogger, AttentionSnapshot
@@ -65,16 +66,17 @@ class Validator:
         precision: Precision,
         tokens: int,
         pairs: int,
+        subset: Subset = Subset.spread,
         bleu_tokenizer: str,
         attention: AttentionLogger | None = None,
     ) -> None:
-        """Args: tokens: budget of a batch; pairs: how many dev sentences are translated; attention: logs the
-        cross-attention of some pairs."""
+        """Args: tokens: budget of a batch; pairs, subset: how many dev sentences are translated, and which;
+        attention: logs the cross-attention of some pairs."""
         self.dev = dev
         self.translate = translate
         self.precision = precision
         self.tokens = tokens
-        self.pairs = pairs
+        self.chosen = some_of(dev.pairs, pairs, subset)
         self.bleu_tokenizer = bleu_tokenizer
         self.attention = attention
 
@@ -86,8 +88,7 @@ class Validator:
         for batch in in_budget(self.dev, self.tokens):
             total += batch_loss(model, batch.to(device), self.precision, 0.0).nll.item()
             rows += batch.target_layout.num_rows
-        chosen = self.dev.pairs[: self.pairs]
-        sources, references = [pair.src for pair in chosen], [pair.tgt for pair in chosen]
+        sources, references = [pair.src for pair in self.chosen], [pair.tgt for pair in self.chosen]
         hypotheses = self.translate(sources)
         return Validation(
             loss=total / rows,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from toy import number_pairs
 
-from mt.config import BatchConfig, CleanConfig, DataConfig, TokenizerConfig
+from mt.config import BatchConfig, CleanConfig, DataConfig, Subset, TokenizerConfig
 from mt.data import prepare as material
 from mt.data.batching import TokenizedCorpus
 from mt.data.corpus.pair import Origin, Pair
@@ -75,3 +75,9 @@ def test_what_lines_usually_hold_leaves_out_the_few_longest(data, monkeypatch):
     monkeypatch.setattr(material, "COUNTED", 3)  # the first, the third, the fifth
     assert usual(["one", two, "one", two, "one"]).sentences == 1
     assert usual([two, "one", two, "one", two]).sentences == 2
+
+
+@pytest.mark.parametrize(("subset", "lines"), [(Subset.spread, [8, 23, 38, 53]), (Subset.first, [1, 2, 3, 4])])
+def test_a_limit_takes_pairs_of_the_whole_corpus(data, subset, lines):
+    found = prepared(replace(data, limit=4, subset=subset))
+    assert [pair.origin.line for pair in found.train.pairs] == lines

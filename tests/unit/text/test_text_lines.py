@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import tracemalloc
+from itertools import pairwise
 
 import pytest
 import zstandard
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mt.errors import DataError
-from mt.text.lines import MAX_LINE, check_file, decode_line, read_lines
+from mt.text.lines import MAX_LINE, check_file, decode_line, read_lines, spread
 
 PACK = {"gz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress, "zst": zstandard.ZstdCompressor().compress}
 
@@ -190,3 +191,19 @@ def test_a_pipe_has_no_size_to_compare_with(tmp_path, monkeypatch):
     writer.start()
     assert len(list(read_lines(tmp_path / "pipe"))) == 5000
     writer.join()
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "places"),
+    [(9, 3, [1, 4, 7]), (10, 4, [1, 3, 6, 8]), (3, 3, [0, 1, 2]), (2, 5, [0, 1]), (0, 2, []), (5, 1, [2])],
+)
+def test_spread(count, most, places):
+    assert spread(count, most) == places
+
+
+@given(st.integers(0, 500), st.integers(1, 500))
+def test_spread_places_are_in_order_and_leave_equal_gaps(count, most):
+    places = spread(count, most)
+    assert len(places) == min(count, most) and all(0 <= place < count for place in places)
+    gaps = [after - before for before, after in pairwise(places)]
+    assert not gaps or (min(gaps) >= 1 and max(gaps) - min(gaps) <= 1)

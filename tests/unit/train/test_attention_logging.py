@@ -30,7 +30,8 @@ def test_entropies_by_hand():
 def test_pairs_of_a_good_length_are_chosen_and_others_only_without_any():
     texts = ["one", "one two", " ".join(["one"] * 26), "two three", "four five"]
     pairs = [Pair(text, text, Origin("x", n)) for n, text in enumerate(texts, 1)]
-    assert [pair.origin.line for pair in legible(pairs, 2)] == [2, 4]
+    assert [pair.origin.line for pair in legible(pairs, 3)] == [2, 4, 5]
+    assert [pair.origin.line for pair in legible(pairs, 1)] == [4]
     assert [pair.origin.line for pair in legible([pairs[0], pairs[2]], 3)] == [1, 3]
 
 

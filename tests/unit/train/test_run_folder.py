@@ -8,7 +8,7 @@ import yaml
 
 from mt.checkpoint import write_folder
 from mt.compute.distributed import Group
-from mt.config import Config, DataConfig, TrainConfig
+from mt.config import Config, DataConfig, Subset, TrainConfig
 from mt.errors import CheckpointError, ConfigError, DataError
 from mt.files import write_text
 from mt.train.run_folder import RunFolder, check_drift, flatten, folder_of_run, read_config
@@ -39,6 +39,17 @@ def test_settings_are_written_down_as_plain_values(tmp_path):
     assert read_config(folder.config) == settings(src="no")
     assert yaml.safe_load(folder.config.read_text())["model"]["norm"] == "pre"
     assert [path.name for path in folder.path.iterdir()] == ["config.yaml"]
+
+
+def test_a_run_of_an_older_version_goes_on_as_it_began(begun):
+    old = settings()
+    del old["data"]["subset"], old["decode"]["patience"]
+    write_text(begun.config, yaml.safe_dump(old))
+    config = begun.as_begun(Config(data=DataConfig(corpus=None, train=["a.en", "a.de"]), train=TrainConfig(steps=5)))
+    assert config.data.subset is Subset.first and config.decode.patience is None
+    begun.begin(config.to_dict(), begun.as_begun(Config()).to_dict())
+    assert RunFolder(begun.path / "new").as_begun(Config()) == Config()
+    assert begun.as_begun(config) == config  # now that the settings name it
 
 
 def test_the_same_settings_are_fine_and_limits_and_places_may_move(begun):

@@ -6,14 +6,16 @@ import pytest
 import torch
 from toy import number_corpus, number_pairs, tiny_model
 
-from mt.config import Precision, Watch
+from mt.config import Precision, Subset, Watch
 from mt.train.objective import batch_loss
 from mt.train.optim import Ema
 from mt.train.validate import Validation, Validator, ema_weights
 
 
-def make(corpus, translate, pairs=3, tokens=40):
-    return Validator(corpus, translate, precision=Precision.fp32, tokens=tokens, pairs=pairs, bleu_tokenizer="13a")
+def make(corpus, translate, pairs=3, tokens=40, subset=Subset.spread):
+    return Validator(
+        corpus, translate, precision=Precision.fp32, tokens=tokens, pairs=pairs, subset=subset, bleu_tokenizer="13a"
+    )
 
 
 def test_the_loss_is_that_of_all_pairs_and_has_no_smoothing():
@@ -25,16 +27,17 @@ def test_the_loss_is_that_of_all_pairs_and_has_no_smoothing():
     assert make(corpus, list, tokens=1000)(model).loss == pytest.approx(found.loss)
 
 
-def test_only_the_first_pairs_are_translated_and_scored():
-    corpus, translated = number_corpus(9), []
+@pytest.mark.parametrize(("subset", "places"), [(Subset.spread, [1, 4, 7]), (Subset.first, [0, 1, 2])])
+def test_some_pairs_are_translated_and_scored(subset, places):
+    corpus, translated, pairs = number_corpus(9), [], [number_pairs(9)[place] for place in places]
 
     def translate(texts):
         translated.extend(texts)
-        return [pair.tgt for pair in number_pairs(9)][: len(texts)]
+        return [pair.tgt for pair in pairs]
 
-    found = make(corpus, translate)(tiny_model())
-    assert translated == found.sources == [pair.src for pair in number_pairs(9)][:3]
-    assert found.references == found.hypotheses == [pair.tgt for pair in number_pairs(9)][:3]
+    found = make(corpus, translate, subset=subset)(tiny_model())
+    assert translated == found.sources == [pair.src for pair in pairs]
+    assert found.references == found.hypotheses == [pair.tgt for pair in pairs]
     assert (found.bleu, found.chrf) == (pytest.approx(100), pytest.approx(100))
     assert make(corpus, lambda texts: ["" for _ in texts])(tiny_model()).bleu == 0
 
