@@ -205,19 +205,33 @@ def languages(path: Path) -> tuple[str, str]:
 
 
 def check_reverse(path: Path, reverse: Path, option: str) -> None:
-    """See whether the model at `reverse`, which `option` names, translates back what the one at `path` translates.
+    """Check that the model at `reverse`, which `option` names, translates back what the one at `path` translates.
 
-    Other languages get a warning only, for one language has several codes; languages that nobody told are not compared.
-    Raises: ConfigError: when it goes the same way; CheckpointError: as `read_model`.
+    Raises: ConfigError: when it translates the same way; CheckpointError: as `read_model`.
     """
-    there, back = languages(path), languages(reverse)
-    if "src" in (there[0], back[0]) or "tgt" in (there[1], back[1]):  # the names that `mt.data.corpus.own` makes up
+    src, tgt = languages(path)
+    _check_languages(f"{option} {reverse}", languages(reverse), wanted=(tgt, src), wrong=(src, tgt))
+
+
+def check_same_direction(path: Path, other: Path, option: str) -> None:
+    """Check that the model at `other`, which `option` names, has the languages of the one at `path`.
+
+    Raises: ConfigError: when it translates the other way; CheckpointError: as `read_model`.
+    """
+    src, tgt = languages(path)
+    _check_languages(f"{option} {other}", languages(other), wanted=(src, tgt), wrong=(tgt, src))
+
+
+def _check_languages(model: str, found: tuple[str, str], *, wanted: tuple[str, str], wrong: tuple[str, str]) -> None:
+    """Refuse a model of the wrong direction. Other languages get a warning only, for one language has several codes;
+    the names that `mt.data.corpus.own` makes up for unknown languages are not compared."""
+    if {"src", "tgt"} & {*found, *wanted}:
         return
-    told = f"{option} {reverse} translates from {back[0]} to {back[1]}"
-    if there == back:
-        raise ConfigError(f"{told}, as the model itself does.")
-    if [_plain_code(code) for code in there] != [_plain_code(code) for code in back[::-1]]:
-        logger.warning(f"{told}, which is not the way back from {there[0]} to {there[1]}.")
+    what = f"{model} translates from {found[0]} to {found[1]}"
+    if found == wrong:
+        raise ConfigError(f"{what}, but a model from {wanted[0]} to {wanted[1]} is needed here.")
+    if [_plain_code(code) for code in found] != [_plain_code(code) for code in wanted]:
+        logger.warning(f"{what}, and not from {wanted[0]} to {wanted[1]}.")
 
 
 def _plain_code(language: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mt.cli.lines import file_texts, parallel_texts, process, results
 from mt.cli.options import Parser, check_output, number_from_0
+from mt.data.corpus.readers import check_order
 from mt.errors import CheckpointError, DataError, counted
 from mt.text.lines import check_file
 
@@ -127,8 +128,9 @@ def attended(
     sources: Sequence[str], targets: Sequence[str], args: argparse.Namespace
 ) -> "Iterator[tuple[Tensor, ...]]":
     """The weights of every pair, in both directions where there is a model for each."""
-    from mt.checkpoint.model_folder import check_reverse
+    from mt.checkpoint.model_folder import check_reverse, languages
 
+    check_order([args.source, args.target], *languages(args.model), "the model translates")
     if args.reverse:
         check_reverse(args.model, args.reverse, "--reverse")
     aligners = [open_aligner(path, args) for path in (args.model, args.reverse) if path]

@@ -101,7 +101,8 @@ def score(
 ) -> "Report":
     """The report of a model, or of a file of translations.
 
-    The run's folder keeps the report of its own test set as it is translated by default, and no other.
+    The run's folder keeps the report of its own test set as it is translated by default and with intervals, and
+    no other.
     """
     from mt.evaluate import evaluate, judge
 
@@ -123,7 +124,7 @@ def score(
 
     name = "test" if not args.test else Path(args.test[0]).name.partition(".")[0]
     report = evaluate(name, translate, sources, references, tgt=args.tgt, bootstrap=args.bootstrap)
-    own = model == args.model and not args.test and args.beam is None
+    own = model == args.model and not args.test and args.beam is None and args.bootstrap
     folder = find_run(model) if own else None
     if folder is not None:
         report.write(folder / "eval")
@@ -132,12 +133,15 @@ def score(
 
 def against(args: argparse.Namespace, report: "Report", sources: list[str] | None) -> list[dict[str, Any]]:
     """Paired bootstrap of what was scored (the baseline) against `--compare`."""
+    from mt.checkpoint.model_folder import RUNS, check_same_direction, newest_run
     from mt.text.metrics import bleu_tokenizer_for, compare
 
     other = Path(args.compare)
     if other.is_dir():
         if sources is None:
             raise ConfigError("--compare with a model needs the sources: give --test instead of --references.")
+        if not args.hypotheses:
+            check_same_direction(args.model or newest_run(RUNS), other, "--compare")
         hypotheses = score(args, other, None, sources, report.references).hypotheses
     else:
         hypotheses = list(read_lines(args.compare))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mt.cli.lines import process
 from mt.cli.options import Parser, stdout
-from mt.data.corpus.readers import kind_of, read_pairs
+from mt.data.corpus.readers import check_order, kind_of, read_pairs
 from mt.errors import DataError
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def run(argv: list[str]) -> int:
     if args.reverse:
         check_reverse(args.model, args.reverse, "--reverse")
     src, tgt = languages(args.model)
+    check_order(files, src, tgt, "the model translates")
     pairs = list(read_pairs(files, src, tgt))  # all of it before the first result: files may differ in length
     from mt.compute.device import set_up_cpu
     from mt.decode.load import load

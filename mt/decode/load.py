@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mt.checkpoint.model_folder import read_model
+from mt.checkpoint.model_folder import check_same_direction, read_model
 from mt.compute.device import pick_device, pick_precision
 from mt.config import DecodeConfig, Precision
 from mt.decode.search.ensemble import Ensemble, Mean
@@ -52,8 +52,10 @@ def load_ensemble(
 ) -> Translator:
     """Several models that translate as one; settings are those of the first.
 
-    Raises: ConfigError: when their tokenizers differ, and what `load` raises.
+    Raises: ConfigError: when their directions or their tokenizers differ, and what `load` raises.
     """
+    for path in paths[1:]:
+        check_same_direction(Path(paths[0]), Path(path), "--ensemble")
     members = [load(path, device=device, precision=precision) for path in paths]
     first = members[0]
     for path, other in zip(paths, members, strict=True):

@@ -6,7 +6,7 @@ from mt.checkpoint.model_folder import find_run, languages
 from mt.config import DataConfig
 from mt.config.from_json import from_plain
 from mt.data.corpus.pair import Pair
-from mt.data.corpus.readers import read_pairs
+from mt.data.corpus.readers import check_order, read_pairs
 from mt.data.prepare import read_corpus
 from mt.errors import CheckpointError, ConfigError
 from mt.train.run_folder import read_config
@@ -28,6 +28,7 @@ def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tu
     if files:
         named = model or folder
         src, own = languages(named) if named is not None else (None, None)
+        check_order(files, src, own, "the model translates")
         return list(read_pairs(files, src, tgt or own)), tgt or own
     if folder is None:
         raise ConfigError("this model is not in a run folder, so it has no test set; name one with --test a.en a.de.")

@@ -15,11 +15,11 @@ from mt.text.tokenizer import train_tokenizer
 TEXTS = ["one two three", "", "ten", "four five six seven eight"]
 
 
-def write(folder, seed=0, tokenizer=None, max_length=64):
+def write(folder, seed=0, tokenizer=None, max_length=64, src="en", tgt="de"):
     tokenizer = tokenizer or number_tokenizer()
     size = tokenizer.tgt_size
     told = Description(
-        src="en", tgt="de", src_size=size, tgt_size=size, max_length=max_length, precision=Precision.fp32,
+        src=src, tgt=tgt, src_size=size, tgt_size=size, max_length=max_length, precision=Precision.fp32,
         model=tiny_config(), decode=DecodeConfig(beam=3),
     )  # fmt: skip
     weights = {name: p.detach() for name, p in tiny_model(seed).named_parameters()}
@@ -49,4 +49,12 @@ def test_other_pieces_are_refused(tmp_path):
     paths = [write(tmp_path / "one"), write(tmp_path / "two"), write(tmp_path / "other", tokenizer=other)]
     message = rf"^{paths[0]} and {paths[2]} cannot translate together: their tokenizers differ\. Train the models"
     with pytest.raises(ConfigError, match=message):
+        load_ensemble(paths, device="cpu")
+
+
+def test_the_other_direction_is_refused(tmp_path):
+    paths = [write(tmp_path / "one"), write(tmp_path / "other", src="de", tgt="en")]
+    with pytest.raises(
+        ConfigError, match=rf"^--ensemble {paths[1]} translates from de to en, but a model from en to de"
+    ):
         load_ensemble(paths, device="cpu")

@@ -6,7 +6,7 @@ from pathlib import Path
 from mt.config import DataConfig
 from mt.data.corpus.catalog import Corpus
 from mt.data.corpus.pair import Pair
-from mt.data.corpus.readers import infer_languages, kind_of, name_of, plan, read_pairs
+from mt.data.corpus.readers import check_order, infer_languages, kind_of, name_of, plan, read_pairs
 from mt.data.corpus.split import fold, split_pairs
 from mt.errors import DataError, counted
 
@@ -37,12 +37,8 @@ def languages(section: DataConfig) -> tuple[str, str]:
 
     Raises: DataError: when the names say the opposite of what is given.
     """
+    check_order(section.train, section.src, section.tgt, "`data.src` and `data.tgt` say")
     inferred = infer_languages(section.train)
-    if inferred and (section.tgt, section.src) == inferred:
-        raise DataError(
-            f"the file names say {inferred[0]} to {inferred[1]}, but `data.src` and `data.tgt` say the opposite: swap "
-            "the files."
-        )
     src, tgt = inferred or ("src", "tgt")
     if not inferred and not (section.src and section.tgt):
         logger.warning(

@@ -53,6 +53,19 @@ def infer_languages(files: Sequence[str]) -> tuple[str, str] | None:
     return found.pop() if len(found) == 1 else None
 
 
+def check_order(files: Sequence[str], src: str | None, tgt: str | None, said: str) -> None:
+    """Compare the order of files with languages that are known from elsewhere, which `said` names.
+
+    Raises: DataError: when the names of the files say the opposite.
+    """
+    inferred = infer_languages(files)
+    if inferred and (tgt, src) == inferred:
+        raise DataError(
+            f"the file names say {inferred[0]} to {inferred[1]}, but {said} {src} to {tgt}: name the files in the "
+            "other order."
+        )
+
+
 def plan(files: list[str], src: str | None, tgt: str | None) -> list[Iterator[Pair]]:
     """One stream of pairs for each group of files; nothing is read yet, but missing files are found."""
     if not files:

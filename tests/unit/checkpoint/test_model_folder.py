@@ -14,7 +14,15 @@ import torch
 from toy import number_tokenizer, tiny_config, tiny_model
 
 from mt.checkpoint import Checkpoints, model_folder, verify_folder, write_folder
-from mt.checkpoint.model_folder import Description, check_reverse, find_run, languages, newest_run, read_model
+from mt.checkpoint.model_folder import (
+    Description,
+    check_reverse,
+    check_same_direction,
+    find_run,
+    languages,
+    newest_run,
+    read_model,
+)
 from mt.config import DecodeConfig, Positions, Precision, Tying
 from mt.errors import CheckpointError, ConfigError
 from mt.nn.encoders import text_model
@@ -371,11 +379,23 @@ def test_a_model_that_may_be_the_reverse_passes(monkeypatch, caplog, there, back
 def test_a_reverse_model_of_other_languages_gets_a_warning(monkeypatch, caplog, back):
     reverse_of(monkeypatch, ("en", "de"), back)
     (warned,) = caplog.messages
-    assert warned == (
-        f"--rerank other translates from {back[0]} to {back[1]}, which is not the way back from en to de."
-    )
+    assert warned == (f"--rerank other translates from {back[0]} to {back[1]}, and not from de to en.")
 
 
 def test_a_reverse_model_of_the_same_direction_is_refused(monkeypatch):
-    with pytest.raises(ConfigError, match=r"^--rerank other translates from en to de, as the model itself does\.$"):
+    with pytest.raises(
+        ConfigError, match=r"^--rerank other translates from en to de, but a model from de to en is needed"
+    ):
         reverse_of(monkeypatch, ("en", "de"), ("en", "de"))
+
+
+def test_a_model_of_the_other_direction_is_refused_where_the_same_is_needed(monkeypatch, caplog):
+    found = {"model": ("en", "de"), "other": ("de", "en"), "further": ("en", "fr"), "unknown": ("src", "tgt")}
+    monkeypatch.setattr("mt.checkpoint.model_folder.languages", lambda path: found[path.name])
+    with pytest.raises(ConfigError, match=r"^--compare other translates from de to en, but a model from en to de is"):
+        check_same_direction(Path("model"), Path("other"), "--compare")
+    check_same_direction(Path("model"), Path("model"), "--compare")
+    check_same_direction(Path("model"), Path("unknown"), "--compare")
+    assert not caplog.messages
+    check_same_direction(Path("model"), Path("further"), "--compare")
+    assert caplog.messages == ["--compare further translates from en to fr, and not from en to de."]

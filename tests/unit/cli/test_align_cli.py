@@ -192,7 +192,7 @@ def test_the_help_names_every_heuristic():
 
 
 def test_a_reverse_model_must_go_the_other_way(folders, text):
-    with pytest.raises(ConfigError, match="forward translates from en to de, as the model itself does"):
+    with pytest.raises(ConfigError, match="forward translates from en to de, but a model"):
         align(folders, text, "--reverse", str(folders / "forward"))
 
 

@@ -37,7 +37,8 @@ def model(monkeypatch, texts, tmp_path):
         return SimpleNamespace(search=search)
 
     monkeypatch.setattr("mt.decode.load.load", load)
-    monkeypatch.setattr("mt.train.evaluation_set.languages", lambda path: ("en", "de"))
+    for room in ("mt.train.evaluation_set", "mt.checkpoint.model_folder"):
+        monkeypatch.setattr(f"{room}.languages", lambda path: ("de", "en") if path.name == "turned" else ("en", "de"))
     monkeypatch.setattr("mt.train.evaluation_set.from_plain", lambda section, values, where: None)
     monkeypatch.setattr("mt.train.evaluation_set.read_config", lambda path: {"data": {}})
     monkeypatch.setattr("mt.compute.device.set_up_cpu", lambda threads: None)
@@ -83,11 +84,25 @@ def test_a_model_is_scored_and_compared(model, capsys):
     assert lines[5].startswith("BLEU = 100.0 -> 0.0 (-100.0, p = ")
 
 
+def test_files_and_models_of_the_other_direction_are_refused(model, tmp_path):
+    for name in ("test.de", "test.en"):
+        (tmp_path / name).write_text("0\n")
+    with pytest.raises(
+        DataError, match=r"^the file names say de to en, but the model translates en to de: name the files"
+    ):
+        run(["runs/a", "--test", "test.de", "test.en"])
+    (model / "turned").mkdir()
+    with pytest.raises(
+        ConfigError, match=r"^--compare runs/turned translates from de to en, but a model from en to de is"
+    ):
+        run(["runs/a", "--test", "test.tsv", "--compare", "runs/turned", "--bootstrap", "40"])
+
+
 def test_a_run_keeps_the_report_of_its_own_test_set_and_no_other(model, monkeypatch, texts):
     pairs = [SimpleNamespace(src=str(n), tgt=text) for n, text in enumerate(texts)]
     monkeypatch.setattr("mt.train.evaluation_set.test_set", lambda model, files, tgt: (pairs, "en"))
     kept = model / "a/eval/test.json"
-    for more in (["--test", "test.tsv"], ["--beam", "1"]):
+    for more in (["--test", "test.tsv"], ["--beam", "1"], []):
         run(["runs/a", "--bootstrap", "0", *more])
         assert not kept.exists()
     run(["runs/a", "--bootstrap", "40", "--compare", "runs/b"])

@@ -74,7 +74,10 @@ def test_names_are_checked_before_anything_is_read(files):
 
 
 def test_names_that_say_the_opposite_and_one_file_for_both_sides_are_refused(files):
-    with pytest.raises(DataError, match=r"^the file names say en to de, but .* say the opposite: swap the files\.$"):
+    with pytest.raises(
+        DataError,
+        match=r"^the file names say en to de, but `data.src` and `data.tgt` say de to en: name the files in the other",
+    ):
         read_own(DataConfig(train=both("train"), src="de", tgt="en"))
     with pytest.raises(DataError, match=r"^`train.en` is named as both source and target: name the file of each"):
         read_own(DataConfig(train=["train.tsv", "train.en", "./train.en"]))
