@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 logger = logging.getLogger("mt")
+FILE_ONLY = {"file_only": True}  # `extra` of a message that stdout has shown already
 
 
 # ---------------------------------------------------------------- messages
@@ -75,6 +76,8 @@ class _ConsoleHandler(logging.Handler):
         self.console = console
 
     def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "file_only", False):
+            return
         try:
             text = Text(self.format(record))
             if record.levelno >= logging.WARNING:

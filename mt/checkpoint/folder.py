@@ -27,6 +27,8 @@ from mt.log import logger
 
 MANIFEST = "MANIFEST.json"
 MAX_MANIFEST, MAX_FILES = 1 << 20, 1000
+# What people put beside a model; no file of these names is ever read.
+NOTES = re.compile(r"(licen[cs]e|notice|copying|citation|authors|readme)\b.*|.*\.(md|txt|pdf)", re.IGNORECASE)
 FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
@@ -96,8 +98,8 @@ def read_manifest(folder: Path) -> Manifest:
 def verify_folder(folder: Path) -> Manifest:
     """The manifest of `folder` once every file agrees with it, hash included, and no other file is there.
 
-    Free files are let be; one that is gone is not in the manifest that is handed out. Names with a leading dot are the
-    system's (.DS_Store) and never read, so they are let be too. Raises `CheckpointError` naming the first file that is
+    Free files are not compared; one that is gone is not in the manifest that is returned. A licence, notes and the
+    system's files (.DS_Store) may stand beside the listed ones. Raises `CheckpointError` naming the first file that is
     wrong and what is wrong with it.
     """
     if not folder.is_dir():
@@ -105,7 +107,7 @@ def verify_folder(folder: Path) -> Manifest:
     manifest = read_manifest(folder)
     with explained(f"`{folder}` cannot be read"):
         present = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-    if unlisted := present - manifest.files.keys() - {MANIFEST}:
+    if unlisted := {name for name in present - manifest.files.keys() - {MANIFEST} if not NOTES.fullmatch(name)}:
         raise CheckpointError(f"`{folder / min(unlisted)}` is not in the manifest of its folder: move it elsewhere.")
     there = {name: entry for name, entry in manifest.files.items() if name in present or name not in manifest.free}
     for name, (must_size, must_hash) in there.items():

@@ -159,7 +159,8 @@ def read_model(path: Path | None = None) -> StoredModel:
     """
     if path is None:
         path = newest_run(RUNS)
-        logger.info(f"{path} is taken, the newest run")
+        unfinished = "" if (path / "model").is_dir() else ", which is not finished, with its best checkpoint so far"
+        logger.info(f"using the newest run, {path}{unfinished}")
     for _ in range(TRIES - 1):
         folder = find_model(path)
         before = _identity(folder)
@@ -271,6 +272,11 @@ def find_model(path: Path) -> Path:
     """The folder that `read_model` would read, not yet looked into. Raises: CheckpointError: when there is none."""
     if not path.exists():
         raise _no_such(path)
+    if path.is_file() and path.name in {"best", "latest"}:  # names that a run keeps for people
+        checkpoints = Checkpoints(path.parent, keep=1)
+        chosen = checkpoints.best() if path.name == "best" else checkpoints.latest()
+        if chosen is not None:
+            return chosen.path
     if (path / WEIGHTS).is_file() or (path / CONFIG).is_file():
         return path
     if (path / "model").is_dir():

@@ -19,7 +19,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         description="Average the weights of checkpoints into one model folder, which `mt translate` and `mt.load` take "
         "like any other. They must be of one architecture and one tokenizer, best of one run: weights that did not "
         "grow from the same start do not average to anything of use.",
-        epilog="examples:\n  mt average runs/my-run --best 5 -o averaged\n"
+        epilog="examples:\n  mt average runs/my-run --best 3 -o averaged\n"
         "  mt average runs/my-run/checkpoints/step-00007000 runs/my-run/checkpoints/step-00008000 -o averaged",
     )
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="runs, checkpoints or model folders")
@@ -77,7 +77,11 @@ def chosen(model: Path, args: argparse.Namespace) -> list[Path]:
     found = checkpoints.scored() if args.last else checkpoints.ranked()
     if len(found) < number:
         there = counted(len(found), "validated checkpoint")
-        raise CheckpointError(f"{model} has {there} to read, but is asked for {number}.")
+        option = "--last" if args.last else "--best"
+        raise CheckpointError(
+            f"{model} has {there}, but {option} {number} needs {number}: ask for fewer, or keep more in training with "
+            "`train.keep`."
+        )
     return found[:number]
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
 from typing import IO, BinaryIO, NamedTuple, TypeVar
 
 from mt.cli.options import stdout
@@ -16,6 +18,7 @@ from mt.errors import DataError, counted
 from mt.text.lines import MAX_LINE, check_file, decode_line, raw_lines, read_lines
 
 T = TypeVar("T")
+PAUSE = 0.02  # seconds
 
 
 class Line(NamedTuple):
@@ -25,15 +28,23 @@ class Line(NamedTuple):
     end: bytes  # LF, CR LF, or nothing at the end of the input
 
 
-def process(items: Iterable[T], size: int, work: Callable[[list[T], int], Iterable[bytes]], out: BinaryIO) -> None:
+def process(
+    items: Iterable[T],
+    size: int,
+    work: Callable[[list[T], int], Iterable[bytes]],
+    out: BinaryIO,
+    *,
+    live: bool = False,
+) -> None:
     """Hand items to `work` in batches and write the lines that it returns, with their ends, batch by batch.
 
-    Args: size: items in a batch; work: takes a batch and the number of items before it.
+    Args: size: items in a batch; work: takes a batch and the number of items before it; live: another program may wait
+    for an answer, so a batch also ends where no item comes for `PAUSE` seconds.
     When an item cannot be read, the items before it are processed first.
     Raises: what `items` and `work` raise.
     """
     done = 0
-    for batch in batches(items, size):
+    for batch in (live_batches if live else batches)(items, size):
         out.writelines(work(batch, done))
         out.flush()
         done += len(batch)
@@ -54,6 +65,39 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         raise
     if batch:
         yield batch
+
+
+def live_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """As `batches`, and a batch also ends where no item comes for `PAUSE` seconds. A thread reads ahead."""
+    came: Queue[T | BaseException | None] = Queue(2 * size)  # None: the end; an error is raised again here
+
+    def read() -> None:
+        try:
+            for item in items:
+                came.put(item)
+            came.put(None)
+        except BaseException as error:
+            came.put(error)
+
+    Thread(target=read, name="mt-read-ahead", daemon=True).start()
+    batch: list[T] = []
+    while True:
+        try:
+            item = came.get(timeout=PAUSE if batch else None)
+        except Empty:
+            yield batch
+            batch = []
+            continue
+        if item is None or isinstance(item, BaseException):
+            if batch:
+                yield batch
+            if item is not None:
+                raise item
+            return
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
 
 
 def results(path: Path | None) -> AbstractContextManager[BinaryIO]:

@@ -80,6 +80,9 @@ def stdin() -> BinaryIO:
     """Raises: ConfigError: when this process was started without one."""
     if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]
         raise ConfigError("stdin is closed; give text with -i FILE.")
+    # A reader of its own: one that a thread waits in must not be closed by Python's end.
+    with contextlib.suppress(AttributeError, OSError):
+        return open(sys.stdin.fileno(), "rb", closefd=False)
     return sys.stdin.buffer  # pyright: ignore[reportReturnType]
 
 

@@ -32,7 +32,7 @@ def add_search_options(parser: Parser) -> None:
     rules.add_argument(
         "--glossary", metavar="FILE",
         help="words that must appear, or must not: lines of source term, tab, target term; ! before a target bans it, "
-        "| parts forms, * as the source is every sentence",
+        "| separates forms; with a ban, * as the source is every sentence",
     )  # fmt: skip
     rules.add_argument(
         "--prefix", metavar="TEXT", help="how every translation begins; @FILE: each as its line of the file says"

@@ -44,6 +44,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16", "int8"])
+    parser.add_argument(
+        "--line-buffered", action="store_true",
+        help="answer each line before the next is read (default: what is there when the input pauses)",
+    )  # fmt: skip
     add_search_options(parser)
     add_choice_options(parser)
     add_link_options(parser)
@@ -77,8 +81,9 @@ def run(argv: list[str]) -> int:
     if typed:
         print("type a line to translate; Ctrl-D ends", file=sys.stderr)
     pipeline = Pipeline(translator, args)  # before an old output is written over
+    size = 1 if typed or args.line_buffered else CHUNK
     with output as out:
-        process(pipeline.options.with_prefixes(lines), 1 if typed else CHUNK, pipeline.translate, out)
+        process(pipeline.options.with_prefixes(lines), size, pipeline.translate, out, live=not args.input and size > 1)
     return 0
 
 

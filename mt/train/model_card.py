@@ -13,7 +13,7 @@ def model_card(facts: dict[str, Any], scores: Sequence[Score], test_name: str) -
     Args: facts: the run's manifest; scores: of the test set; empty without one.
     """
     src, tgt = facts["src"], facts["tgt"]
-    rows = "\n".join(f"| {s.name} | {s.value:.2f} | {_interval(s)} | `{s.signature}` |" for s in scores)
+    rows = "\n".join(f"| {s.name} | {s.value:.2f} | {_interval(s)} | `{_cell(s.signature)}` |" for s in scores)
     table = f"| score | value | 95 % interval | signature |\n|---|---|---|---|\n{rows}" if scores else "No test set."
     data, pieces = facts["data"], facts["tokenizer"]
     return f"""---
@@ -59,3 +59,8 @@ and names it never saw. It can leave out or invent meaning; have a person check 
 
 def _interval(score: Score) -> str:
     return "" if score.confidence is None else f"± {score.confidence:.2f}"
+
+
+def _cell(text: str) -> str:
+    """For a cell of a table: `|` would end it, in code too."""
+    return text.replace("|", "\\|")

@@ -15,7 +15,7 @@ from mt.data.prepare import PreparedData
 from mt.decode.translator import Translator
 from mt.errors import CheckpointError, counted
 from mt.evaluate import Report, evaluate
-from mt.log import Metrics, Progress, logger
+from mt.log import FILE_ONLY, Metrics, Progress, logger
 from mt.nn.transformer import Transformer
 from mt.train.bad_batches import dump_batch
 from mt.train.model_card import model_card
@@ -121,6 +121,8 @@ class Run:
             sources, references = [p.src for p in corpus.test], [p.tgt for p in corpus.test]
             report = evaluate("test", translator.translate, sources, references, tgt=corpus.tgt)
             report.write(self.folder.evaluation)
+            for line in map(str, report.scores):
+                logger.info(line, extra=FILE_ONLY)
         state = trainer.state
         facts = {"steps": state.step, "tgt_tokens": state.tgt_tokens, "minutes": state.seconds / 60}
         card = model_card({**self.facts, **facts}, report.scores if report else [], f"the test set of {corpus.name}")

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+ROOT = str(Path(__file__).resolve().parents[2])
+PYTHON_PATH = {**os.environ, "PYTHONPATH": os.pathsep.join([ROOT, os.environ.get("PYTHONPATH", "")])}
 STEPS = ["train.steps=30", "train.validate_every=15", "optim.lr=5e-3", "schedule.warmup_steps=10"]
 FILES = ["data.train=[train.en,train.de]", "data.dev=[dev.en,dev.de]", "data.test=[test.en,test.de]"]
 
@@ -106,6 +109,23 @@ def test_one_line_out_for_one_line_in(home: Path, run):
     assert len(out) == len(lines)
     assert out[1] == out[2] == "" and all(out[i].strip() for i in (0, 3, 4, 5, 6))
     assert [line.endswith("\r") for line in out] == [line.endswith("\r") for line in lines]
+
+
+@pytest.mark.parametrize("option", [[], ["--line-buffered"]])
+def test_another_program_gets_an_answer_to_each_line_it_writes(home: Path, run, option):
+    command = [sys.executable, "-m", "mt", "translate", "runs/toy", *option]
+    with subprocess.Popen(
+        command, cwd=home, env=PYTHON_PATH, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        answers = []
+        for line in (b"one two\n", b"three\n"):
+            process.stdin.write(line)
+            process.stdin.flush()
+            answers.append(process.stdout.readline())  # waits for ever where the answer waits for more input
+        process.stdin.close()
+        assert process.wait(timeout=600) == 0
+    assert b"".join(answers) == run(home, "translate", "runs/toy", stdin=b"one two\nthree\n").stdout
 
 
 def test_a_last_line_keeps_its_end_and_no_input_gives_no_output(home: Path, run):

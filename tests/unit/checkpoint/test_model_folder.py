@@ -85,6 +85,8 @@ def test_a_run_gives_its_model_or_else_its_best_checkpoint(tmp_path):
     last = write_checkpoint(tmp_path / "run", 2, 4.0)
     assert read_model(tmp_path / "run").path == best
     assert read_model(last).path == last
+    for name, path in (("best", best), ("latest", last)):
+        assert read_model(tmp_path / "run" / "checkpoints" / name).path == path
     write_model(tmp_path / "run" / "model")
     assert read_model(tmp_path / "run").path == tmp_path / "run" / "model"
 
@@ -101,7 +103,8 @@ def test_a_checkpoint_gives_the_running_mean_where_there_is_one(tmp_path):
     assert all(bool((tensor == 7).all()) for tensor in read_model(path).weights().values())
 
 
-def test_without_a_path_it_is_the_run_written_to_last(tmp_path, monkeypatch):
+def test_without_a_path_it_is_the_run_written_to_last(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO", logger="mt")
     monkeypatch.chdir(tmp_path)
     for age, name in enumerate(["new", "old"]):
         write_model(tmp_path / "runs" / name / "model")
@@ -114,6 +117,20 @@ def test_without_a_path_it_is_the_run_written_to_last(tmp_path, monkeypatch):
     assert read_model().path == Path("runs/new/model")
     write_checkpoint(tmp_path / "runs" / "old", 1, 0.0)
     assert newest_run(Path("runs")) == Path("runs/old")
+    write_checkpoint(tmp_path / "runs" / "begun", 1, 0.0)
+    os.utime(tmp_path / "runs" / "begun", (10**10, 10**10))
+    assert read_model().path == Path("runs/begun/checkpoints/step-00000001")
+    assert caplog.messages == [
+        "using the newest run, runs/new",
+        "using the newest run, runs/begun, which is not finished, with its best checkpoint so far",
+    ]
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "LICENCE.txt", "NOTICE", "notes.md", ".DS_Store"])
+def test_a_licence_and_notes_may_stand_beside_a_model(tmp_path, name):
+    folder = write_model(tmp_path / "model")
+    (folder / name).touch()
+    assert read_model(folder).path == folder
 
 
 def test_of_two_runs_that_changed_in_one_moment_the_last_by_name_is_newest(tmp_path):

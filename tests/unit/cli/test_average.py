@@ -141,10 +141,22 @@ def test_what_is_missing_or_too_little_is_refused(home):
     refuse(ConfigError, r"^there is only one model to average, one; name more\.$", "one")
     refuse(ConfigError, r"^run is a run: say which of its checkpoints, with --best N or --last N; ", "run")
     refuse(ConfigError, r"^one is one model, of which there is no --last or --best; ", "one", "--best", "2")
-    refuse(CheckpointError, r"^run has 3 validated checkpoints to read, but is asked for 4\.$", "run", "--last", "4")
+    refuse(
+        CheckpointError,
+        r"^run has 3 validated checkpoints, but --last 4 needs 4: ask for fewer",
+        "run",
+        "--last",
+        "4",
+    )
     refuse(CheckpointError, r"^rnu does not exist; did you mean run\?$", "rnu", "--best", "2")
     (home / "run/checkpoints/step-00000002/model.safetensors").write_bytes(b"?")
-    refuse(CheckpointError, r"^run has 2 validated checkpoints to read, but is asked for 3\.$", "run", "--best", "3")
+    refuse(
+        CheckpointError,
+        r"^run has 2 validated checkpoints, but --best 3 needs 3: .* `train.keep`\.$",
+        "run",
+        "--best",
+        "3",
+    )
     refuse(CheckpointError, r"step-00000002/model\.safetensors` must have \d+ bytes, but has 1\.$",
            "run/checkpoints/step-00000002", "one")  # fmt: skip
 

@@ -1,10 +1,11 @@
 """The loop of the verbs that work line by line."""
 
 import io
+import threading
 
 import pytest
 
-from mt.cli.lines import batches, file_lines, file_texts, lines_of, parallel_texts, process
+from mt.cli.lines import batches, file_lines, file_texts, lines_of, live_batches, parallel_texts, process
 from mt.errors import DataError
 
 
@@ -40,6 +41,36 @@ def test_items_before_a_bad_one_are_processed_first():
         for batch in batches(items(), 3):
             got.append(batch)
     assert got == [[0, 1, 2], [3]]
+
+
+def test_live_batches_end_where_the_items_pause_and_hold_no_more_than_their_size():
+    answered = threading.Event()
+
+    def items():
+        yield from (1, 2)
+        answered.wait()  # like a program that reads an answer before it writes on
+        yield from range(3, 8)
+
+    found = live_batches(items(), 3)
+    first = next(found)
+    while sum(map(len, [first])) < 2:  # a slow machine may pause between the two
+        first += next(found)
+    answered.set()
+    rest = list(found)
+    assert first == [1, 2] and [item for batch in rest for item in batch] == [3, 4, 5, 6, 7]
+    assert max(map(len, rest)) <= 3 and list(live_batches(iter(()), 3)) == []
+
+
+def test_live_items_before_a_bad_one_are_processed_first():
+    def items():
+        yield from range(4)
+        raise DataError("x:5: no text")
+
+    got = []
+    with pytest.raises(DataError, match=r"^x:5: no text$"):
+        for batch in live_batches(items(), 3):
+            got += batch
+    assert got == [0, 1, 2, 3]
 
 
 def test_texts_of_files(tmp_path):
