@@ -30,6 +30,12 @@ from mt.text.words import Span, occurs
 __all__ = ["EMPTY", "Options", "Translation", "Translator", "join"]
 PART_BITS = 40  # a part's random numbers are those of its text's number and, so far to the left, its own
 MAX_SENTENCES = 512  # in a batch: short ones are few pieces to read, but each takes a beam of rows to write
+# What is divided comes in parts of this share of the longest usual line, because models leave out more of longer parts
+# (scripts/long_lines.py).
+TYPICAL = 0.5
+# Output pieces for each of the source below which much is missing; the ratio of shorter parts varies more.
+SHORT, SHORT_FROM = 1 / 3, 16
+SHOWN = 3  # warnings of one kind for a batch of texts; more are counted
 MAX_ROWS = 2048  # of samples in a batch: each takes a few times V numbers a step
 
 
@@ -124,6 +130,8 @@ class Translator:
         parts = self._parts(layouts, options)
         found = self._search_sorted(parts, options)
         self._report_missing(parts, found, options.first_text)
+        if not options.sampling:
+            self._report_short(layouts, parts, found, options.first_text)
         together: list[list[list[Translation]]] = [[] for _ in texts]
         for part, translations in zip(parts, found, strict=True):
             together[part.owner].append(translations)
@@ -140,7 +148,10 @@ class Translator:
             layout = whole(text) if split is Split.never else sentences(text, self.src)
             if split is Split.auto and not self._unusual(len(layout.parts), len(ids)):
                 layout = whole(text)
-            layouts.append(self._cut_to_size(layout, number) if len(ids) > self.max_length else layout)
+            most = part = self.max_length
+            if split is not Split.never and self.usual is not None:
+                most, part = self.usual.pieces, max(2, int(TYPICAL * self.usual.pieces))
+            layouts.append(self._divide(layout, most, part, number) if len(ids) > most else layout)
         return layouts
 
     def _unusual(self, num_sentences: int, num_pieces: int) -> bool:
@@ -149,24 +160,23 @@ class Translator:
             return num_pieces > self.max_length
         return num_sentences > self.usual.sentences or num_pieces > self.usual.pieces
 
-    def _cut_to_size(self, layout: Layout, number: int) -> Layout:
-        """With sentences that are too long in parts."""
+    def _divide(self, layout: Layout, most: int, part: int, number: int) -> Layout:
+        """The layout with sentences of more than `most` pieces divided into parts of at most `part`: a model loses much
+        of what is longer than its training lines. A sentence that the model cannot read at all gets a warning."""
         parts: list[str] = []
         gaps = layout.gaps[:1]
         for sentence, gap in zip(layout.parts, layout.gaps[1:], strict=True):
-            smaller = divided(sentence, self._fits)
-            if len(smaller.parts) > 1:
+            length = self._length(sentence)
+            smaller = divided(sentence, lambda text: self._length(text) <= part) if length > most else whole(sentence)
+            if len(smaller.parts) > 1 and length > self.max_length:
                 logger.warning(
-                    f"input {number:,}: a sentence of {self._length(sentence):,} pieces is translated in "
-                    f"{len(smaller.parts):,} parts, for the model reads at most {self.max_length:,}: "
-                    f"{sentence[:40]!r}. Shorter sentences are translated better."
+                    f"input {number:,}: a sentence of {length:,} pieces is translated in {len(smaller.parts):,} parts, "
+                    f"because the model reads at most {self.max_length:,}: {sentence[:40]!r}. Shorter sentences are "
+                    "translated better."
                 )
             parts += smaller.parts
             gaps += [*smaller.gaps[1:-1], gap]
         return Layout(parts, gaps)
-
-    def _fits(self, text: str) -> bool:
-        return self._length(text) <= self.max_length
 
     def _length(self, text: str) -> int:
         return len(self.tokenizer.encode_source([text])[0])
@@ -251,6 +261,26 @@ class Translator:
         text, pieces = self.tokenizer.decode_target(found.tokens), self.tokenizer.pieces_target(found.tokens)
         stretch = Stretch(source, (0, len(text)), (0, len(pieces)))
         return Translation(text, found.score, found.log_prob, pieces, found.token_log_probs, found.finished, (stretch,))
+
+    def _report_short(
+        self, layouts: list[Layout], parts: list[Part], found: list[list[Translation]], first_text: int
+    ) -> None:
+        """Warn of parts of long texts whose translation is far too short to hold their content."""
+        short = [
+            (part, len(best.pieces))
+            for part, (best, *_) in zip(parts, found, strict=True)
+            if len(layouts[part.owner].parts) > 1
+            and len(part.source) >= SHORT_FROM
+            and len(best.pieces) < SHORT * len(part.source)
+        ]
+        for part, length in short[:SHOWN]:
+            text = layouts[part.owner].parts[part.number]
+            logger.warning(
+                f"input {first_text + part.owner + 1:,}: a part of {len(part.source):,} pieces has a translation of "
+                f"{length:,}, which may leave out some of it: {text[:40]!r}"
+            )
+        if len(short) > SHOWN:
+            logger.warning(f"{len(short) - SHOWN:,} more parts have a translation that may leave out some of them")
 
     def _report_missing(self, parts: list[Part], found: list[list[Translation]], first_text: int) -> None:
         """Warn of terms that did not fit."""

@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+import re
 
 import pytest
 import torch
@@ -113,8 +114,8 @@ def test_a_sentence_too_long_is_translated_in_parts_and_nothing_is_lost(echo, to
     assert echo.translate(["tamo", text, "ly"]) == ["tamo", text, "ly"]
     parts = [part for batch in echo.stepper.batches for part in batch if len(part) > 3]
     assert warnings_of(caplog) == [
-        f"input 2: a sentence of {len(ids)} pieces is translated in {len(parts)} parts, for the model reads at most "
-        f"{LONGEST}: {text[:40]!r}. Shorter sentences are translated better."
+        f"input 2: a sentence of {len(ids)} pieces is translated in {len(parts)} parts, because the model reads at "
+        f"most {LONGEST}: {text[:40]!r}. Shorter sentences are translated better."
     ]
     assert all(len(part) <= LONGEST and part[-1] == tokenizer.eos for part in parts)
     assert sum(len(part) - 1 for part in parts) == len(ids) - 1  # cut between words, each piece is there once
@@ -174,8 +175,8 @@ def test_short_text_is_split_only_when_asked(echo, tokenizer):
         (Usual(LONGEST, 1), "Tamo. Lyer. Inta.", 3),
         (Usual(LONGEST, 2), "Tamo. Lyer. Inta.", 3),
         (Usual(LONGEST, 3), "Tamo. Lyer. Inta.", 1),
-        (Usual(3, 3), "Ta. Mo.", 2),  # no more sentences than usual, but longer
-        (Usual(3, 1), "Ta mo ly er in.", 1),  # longer, but one sentence
+        (Usual(6, 3), "Tamo. Lyer. Inta.", 3),  # no more sentences than usual, but longer
+        (Usual(8, 1), "tamolyer intamo lyer in.", 3),  # one sentence, but longer
     ],
 )
 def test_more_than_the_model_is_used_to_goes_sentence_by_sentence(model, tokenizer, caplog, usual, text, parts):
@@ -186,8 +187,31 @@ def test_more_than_the_model_is_used_to_goes_sentence_by_sentence(model, tokeniz
     assert sum(map(len, stepper.batches)) == parts
     stepper.batches.clear()
     [[found]] = echo.answer([text], echo.options(split=Split.never))
-    assert found.text == text and sum(map(len, stepper.batches)) == 1
+    assert found.text == text and sum(map(len, stepper.batches)) == 1, stepper.batches
     assert warnings_of(caplog) == []
+
+
+def test_a_long_text_without_full_stops_is_read_at_the_usual_length_and_nothing_is_lost(model, tokenizer, caplog):
+    """The model could read all of it at once, but loses most of a line so much longer than those it was trained on."""
+    text, stepper = line(random.Random(5), 60), Echo(model)
+    echo = Translator(stepper, tokenizer, DecodeConfig(beam=2), max_length=1000, src="en", usual=Usual(9, 1))
+    assert echo.translate(["tamo", text]) == ["tamo", text]
+    assert all(len(part) <= 4 for batch in stepper.batches for part in batch if len(part) > 3)
+    assert warnings_of(caplog) == []
+
+
+def test_parts_with_far_too_short_a_translation_are_named(model, tokenizer, caplog):
+    class Forgetful(Echo):
+        def start(self, source):
+            return super().start([ids[-3:] if len(ids) > 12 else ids for ids in source])
+
+    text = line(random.Random(5), 200)
+    lossy = Translator(Forgetful(model), tokenizer, DecodeConfig(beam=2), max_length=1000, src="en", usual=Usual(50, 1))
+    lossy.translate(["tamo", text])
+    said = warnings_of(caplog)
+    named = re.compile(r"input 2: a part of \d+ pieces has a translation of 2, which may leave out some of it: '")
+    assert len(said) == 4 and all(map(named.match, said[:3]))
+    assert re.fullmatch(r"\d+ more parts have a translation that may leave out some of them", said[3])
 
 
 def test_options_are_settings_by_name_and_value(echo):
