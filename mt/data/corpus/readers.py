@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mt.data.corpus.pair import Origin, Pair
-from mt.errors import DataError, counted
-from mt.text.lines import MAX_RATIO, PLENTY, check_file, decode_line, read_lines, too_large
+from mt.errors import DataError
+from mt.text.lines import MAX_RATIO, PLENTY, check_file, check_line_counts, decode_line, read_lines, too_large
 
-__all__ = ["decode_line", "infer_languages", "read_lines", "read_pairs"]
-
-OWN_FILES = "To train on files of your own instead: mt train data.train='[a.en,a.de]'."
+OWN_FILES = "To train on your own files instead: mt train data.train='[a.en,a.de]'."
 
 HUB = "hub:"
 HUB_FORM = re.compile(r"hub:([^/@]+/[^/@]+)(?:/([^/@]+))?(?:@([^/@]+))?")
@@ -39,9 +37,9 @@ def read_pairs(files: Sequence[str], src: str | None, tgt: str | None) -> Iterat
 
 
 def infer_languages(files: Sequence[str]) -> tuple[str, str] | None:
-    """The languages that the names of `files` tell, if those that tell any agree; else None.
+    """The languages in the names of `files`; None if there are none, or names disagree.
 
-    `train.en.gz train.de.gz` tells ("en", "de"), and so does the config in `hub:Helsinki-NLP/opus-100/en-de`.
+    `train.en.gz train.de.gz` gives ("en", "de"), and so does the config in `hub:Helsinki-NLP/opus-100/en-de`.
     """
     plain = [Path(bare(file)).name for file in files if not kind_of(file)]
     configs = [form[2] or "" for file in files if (form := HUB_FORM.fullmatch(file))]
@@ -54,22 +52,19 @@ def infer_languages(files: Sequence[str]) -> tuple[str, str] | None:
 
 
 def check_order(files: Sequence[str], src: str | None, tgt: str | None, said: str) -> None:
-    """Compare the order of files with languages that are known from elsewhere, which `said` names.
-
-    Raises: DataError: when the names of the files say the opposite.
-    """
+    """Raise `DataError` when the names of the files give the opposite direction. `said`: what gives `src` and `tgt`."""
     inferred = infer_languages(files)
     if inferred and (tgt, src) == inferred:
         raise DataError(
-            f"the file names say {inferred[0]} to {inferred[1]}, but {said} {src} to {tgt}: name the files in the "
-            "other order."
+            f"the file names say {inferred[0]} to {inferred[1]}, but {said} {src} to {tgt}: swap the source and target "
+            "files."
         )
 
 
 def plan(files: list[str], src: str | None, tgt: str | None) -> list[Iterator[Pair]]:
-    """One stream of pairs for each group of files; nothing is read yet, but missing files are found."""
+    """One stream of pairs for each group of files. Reads nothing yet, but raises for missing files."""
     if not files:
-        raise DataError("No pairs can be read, since no file is named: give two plain files or one .tsv file.")
+        raise DataError("no file is named: give two plain files or one .tsv file.")
     for file in files:
         if not file.startswith(HUB):
             check_file(file)
@@ -89,8 +84,8 @@ def plan(files: list[str], src: str | None, tgt: str | None) -> list[Iterator[Pa
             streams.append(read_plain(file, waiting.pop(0)))
         else:
             raise DataError(
-                f"`{file}` has no partner: plain files come two by two, source then target; the name of a file that "
-                f"holds both must end in .tsv, .jsonl or .parquet."
+                f"`{file}` has no partner: name plain files in pairs, source then target. The name of a file that "
+                f"contains both must end in .tsv, .jsonl or .parquet."
             )
     return streams
 
@@ -103,7 +98,7 @@ def chain(streams: list[Iterator[Pair]], files: list[str]) -> Iterator[Pair]:
             empty = False
             yield pair
     if empty:
-        raise DataError(f"No pairs in {', '.join(f'`{file}`' for file in files)}: at least one is needed.")
+        raise DataError(f"there are no pairs in {', '.join(f'`{file}`' for file in files)}; at least one is needed.")
 
 
 def read_plain(source: str, target: str) -> Iterator[Pair]:
@@ -114,11 +109,7 @@ def read_plain(source: str, target: str) -> Iterator[Pair]:
         lines[1] += tgt is not None
         if src is not None and tgt is not None:
             yield Pair(src, tgt, Origin(source, number))
-    if lines[0] != lines[1]:
-        raise DataError(
-            f"`{source}` has {counted(lines[0], 'line')} but `{target}` has {lines[1]:,}: line N of one must translate "
-            f"line N of the other."
-        )
+    check_line_counts(source, lines[0], target, lines[1])
 
 
 def read_tsv(file: str) -> Iterator[Pair]:
@@ -126,7 +117,7 @@ def read_tsv(file: str) -> Iterator[Pair]:
     for number, line in enumerate(read_lines(file), 1):
         columns = line.split("\t")
         if len(columns) < 2:
-            raise DataError(f"{file}:{number}: expected source TAB target, but the line has no tab.")
+            raise DataError(f"{file}:{number}: the line must be source, tab, target, but has no tab.")
         yield Pair(columns[0], columns[1], Origin(file, number))
 
 
@@ -136,17 +127,17 @@ def read_jsonl(file: str, src: str | None, tgt: str | None) -> Iterator[Pair]:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{file}:{number}: not a JSON object ({error}).") from error
+            raise DataError(f"{file}:{number}: the line is not a JSON object ({error}).") from error
         if not isinstance(record, dict):
-            raise DataError(f"{file}:{number}: expected a JSON object, but found {type(record).__name__}.")
+            raise DataError(f"{file}:{number}: the line must be a JSON object, but is {type(record).__name__}.")
         yield Pair(*record_texts(record, src, tgt, f"{file}:{number}"), Origin(file, number))
 
 
 def read_parquet(file: str, src: str | None, tgt: str | None) -> Iterator[Pair]:
     """The rows of a Parquet file, with the texts where `record_texts` finds them.
 
-    What rows repeat stands once in the file, so a small one can hold text without end: it is refused as in `raw_lines`,
-    by what it says of itself, and by what comes out of it.
+    A text that rows repeat is stored once, so a small file can unpack without end: as in `raw_lines` that is an error,
+    by the size that the file declares and by the size of the rows.
     """
     import pyarrow
     import pyarrow.parquet
@@ -167,11 +158,11 @@ def read_parquet(file: str, src: str | None, tgt: str | None) -> Iterator[Pair]:
                     number += 1
                     yield Pair(*record_texts(record, src, tgt, f"{file}:{number}"), Origin(file, number))
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"`{file}` is not a Parquet file that can be read ({first_line(error)}).") from error
+        raise DataError(f"`{file}` cannot be read as a Parquet file ({first_line(error)}).") from error
 
 
 def read_hub(address: str, src: str | None, tgt: str | None) -> Iterator[Pair]:
-    """The rows of a dataset of the Hugging Face Hub; `datasets` downloads it once and keeps it in its cache."""
+    """The rows of a dataset of the Hugging Face Hub, which `datasets` downloads once to its cache."""
     form = HUB_FORM.fullmatch(address)
     if form is None:
         raise DataError(f"`{address}` must have the form hub:owner/name[/config][@split].")
@@ -180,21 +171,19 @@ def read_hub(address: str, src: str | None, tgt: str | None) -> Iterator[Pair]:
         import datasets
 
         rows: Any = datasets.load_dataset(name, config, split=split or "train")
-    except Exception as error:  # network, login, unknown name, config or split: dozens of types, all for the user
+    except Exception as error:  # network, login, unknown name, config or split: dozens of types
         raise DataError(
-            f"`{address}` cannot be had from the Hugging Face Hub ({first_line(error)}). {OWN_FILES}"
+            f"`{address}` cannot be downloaded from the Hugging Face Hub ({first_line(error)}). {OWN_FILES}"
         ) from error
     for number, record in enumerate(rows, 1):
         yield Pair(*record_texts(record, src, tgt, f"{address}:{number}"), Origin(address, number))
 
 
 def record_texts(record: Mapping[str, Any], src: str | None, tgt: str | None, where: str) -> tuple[str, str]:
-    """Find source and target in one record.
+    """Source and target of one record.
 
-    Tried in turn: the fields called `src` and `tgt` (languages or columns, as the settings name them), the same
-    fields inside `translation`, and fields called "src" and "tgt".
-
-    Raises `DataError` with the fields that were expected and found.
+    Tried in turn: the fields that `src` and `tgt` (languages or columns) name, the same fields inside `translation`,
+    and fields called "src" and "tgt". Raises `DataError` with the fields that were expected and found.
     """
     inner = record.get("translation")
     if src is not None and tgt is not None:
@@ -206,15 +195,15 @@ def record_texts(record: Mapping[str, Any], src: str | None, tgt: str | None, wh
     found = list(record) + [f"translation.{key}" for key in inner or () if isinstance(inner, Mapping)]
     named = f"`{src}` and `{tgt}`, or " if src and tgt and (src, tgt) != ("src", "tgt") else ""
     raise DataError(
-        f"{where}: expected the fields {named}`src` and `tgt`, but found {', '.join(map(str, found)) or 'none'}: name "
-        f"the right ones with `data.src` and `data.tgt`."
+        f"{where}: there must be fields {named}`src` and `tgt`, but there are {', '.join(map(str, found)) or 'none'}: "
+        "name the right ones with `data.src` and `data.tgt`."
     )
 
 
 def field_text(fields: Mapping[str, Any], key: str, where: str) -> str:
     """The text of one field as one line: line ends inside it become spaces.
 
-    Raises `DataError` for what is no text, and for text that a line of a file could not hold either.
+    Raises `DataError` for a field that is not text, and for text that is not allowed in a line of a file either.
     """
     text = fields[key]
     if not isinstance(text, str):
@@ -224,7 +213,7 @@ def field_text(fields: Mapping[str, Any], key: str, where: str) -> str:
     try:
         raw = text.rstrip("\r\n").replace("\r\n", " ").replace("\n", " ").encode("utf-8")
     except UnicodeEncodeError as error:
-        raise DataError(f"{where}: field `{key}` holds half of a surrogate pair, which is no character.") from error
+        raise DataError(f"{where}: field `{key}` contains half of a surrogate pair, which is no character.") from error
     return decode_line(raw, f"{where}: field `{key}`")
 
 
@@ -237,22 +226,22 @@ def kind_of(file: str) -> str:
 
 
 def name_of(file: str) -> str:
-    """What a corpus of which `file` is the first is called: its name up to the first dot, or the data set's."""
+    """The name of a corpus by its first file: the file's name up to the first dot, or the dataset's name."""
     form = HUB_FORM.fullmatch(file)
     return form[1].partition("/")[2] if form else Path(file).name.partition(".")[0]
 
 
 def bare(file: str) -> str:
-    """A name without the suffix of its compression."""
+    """A name without the suffix of a compression."""
     return next((file[: -len(suffix)] for suffix in COMPRESSED if file.lower().endswith(suffix)), file)
 
 
 def language_of(name: str) -> str | None:
-    """The language code at the end of a bare name, such as "en" of `train.en`."""
+    """The language code at the end of a name, such as "en" of `train.en`."""
     match = LANGUAGE.search(name)
     return match[1] if match and match[1] not in NOT_LANGUAGES else None
 
 
 def first_line(error: Exception) -> str:
-    """What a library says of its failure, cut to one line."""
+    """The first line of an error's message, or its class."""
     return str(error).strip().partition("\n")[0] or type(error).__name__
