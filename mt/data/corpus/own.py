@@ -5,8 +5,9 @@ from pathlib import Path
 
 from mt.config import DataConfig
 from mt.data.corpus.catalog import Corpus
+from mt.data.corpus.names import kind_of, name_of
 from mt.data.corpus.pair import Pair
-from mt.data.corpus.readers import check_order, infer_languages, kind_of, name_of, plan, read_pairs
+from mt.data.corpus.readers import check_order, infer_languages, plan, read_pairs
 from mt.data.corpus.split import fold, split_pairs
 from mt.errors import DataError, counted
 
@@ -23,9 +24,9 @@ def read_own(section: DataConfig) -> Corpus:
     """
     check_files(section)
     src, tgt = languages(section)
-    train = list(read_pairs(section.train, src, tgt))
-    dev = list(read_pairs(section.dev, src, tgt)) if section.dev else []
-    test = list(read_pairs(section.test, src, tgt)) if section.test else []
+    train = list(read_pairs(section.train, src, tgt, section.columns))
+    dev = list(read_pairs(section.dev, src, tgt, section.columns)) if section.dev else []
+    test = list(read_pairs(section.test, src, tgt, section.columns)) if section.test else []
     warn_of_known(train, {"dev": dev, "test": test})
     if not dev:
         train, dev = _hold_out(train, section.train[0])
@@ -54,7 +55,7 @@ def check_files(section: DataConfig) -> None:
     for files in (section.train, section.dev, section.test):
         check_sides(files)
         if files:
-            plan(files, section.src, section.tgt)
+            plan(files, section.src, section.tgt, section.columns)
 
 
 def check_sides(files: list[str]) -> None:

@@ -4,8 +4,8 @@ import pytest
 from toy import number_pairs
 
 from mt.config import DataConfig
+from mt.data.corpus.names import name_of
 from mt.data.corpus.own import check_files, read_own
-from mt.data.corpus.readers import name_of
 from mt.errors import DataError
 
 
