@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mt.cli.lines import file_texts, parallel_texts
 from mt.cli.options import Parser, resamples, width
-from mt.data.corpus.readers import bare, language_of
+from mt.data.corpus.names import bare, language_of
 from mt.errors import ConfigError, DataError, counted
 from mt.text.lines import check_file
 

@@ -45,6 +45,8 @@ class DataConfig:
     train: list[str] = field(default_factory=list)  # [a.en, a.de] or [pairs.tsv] or [pairs.jsonl] or [hub:owner/name]
     dev: list[str] = field(default_factory=list)  # empty: cut from train
     test: list[str] = field(default_factory=list)  # empty: cut from train for the catalogue, none for own files
+    # names or numbers (from 1) of the columns with source and target, in files of more: [en,de] or [2,4]
+    columns: list[str] = field(default_factory=list, metadata=LATER)
     limit: int | None = None  # use at most so many training pairs
     # which lines `limit` and `train.validate_pairs` take: spread evenly, or the first
     subset: Subset = field(default=Subset.spread, metadata=LATER | {"before": Subset.first})
@@ -54,6 +56,7 @@ class DataConfig:
     workers: int | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
+        require(len(self.columns) in (0, 2), "data.columns", "name the two columns of source and target", self.columns)
         require(self.limit is None or self.limit > 0, "data.limit", "be a positive number or null", self.limit)
         require(0 <= (self.workers or 0) <= 64, "data.workers", "lie in [0, 64] or be null", self.workers)
         if not self.train:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from mt.alignment.pharaoh import check_words, parse_gold
 from mt.data.batching import TokenizedCorpus
+from mt.data.corpus.names import kind_of
 from mt.data.corpus.pair import Pair
-from mt.data.corpus.readers import kind_of, read_pairs
+from mt.data.corpus.readers import read_pairs
 from mt.errors import ConfigError, DataError, counted
 from mt.text.lines import check_file, check_line_counts, read_lines
 from mt.text.words import Links
@@ -76,8 +77,8 @@ def by_corpus(links: Sequence[str], train: Sequence[str]) -> dict[str, str]:
         check_file(file)
         if found.setdefault(group[0], file) != file:
             raise ConfigError(
-                f"`data.train` names `{group[0]}` twice, with links from {found[group[0]]} and from {file}: copy one of "
-                "them to another name, because a pair is identified by its file and line."
+                f"`data.train` names `{group[0]}` twice, with links from {found[group[0]]} and from {file}: rename a "
+                "copy of it, because a pair is identified by its file and line."
             )
     return found
 
