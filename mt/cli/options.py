@@ -71,7 +71,9 @@ def add_options(parser: "argparse._ArgumentGroup", section: type, group: str) ->
     types = get_type_hints(section)
     for name, one in options_of(section, group).items():
         kind = next(part for part in (get_args(types[name]) or [types[name]]) if part is not type(None))
-        takes: dict[str, Any] = {"choices": list(kind)} if one.bound is None else {"type": number(kind, one.bound)}
+        takes: dict[str, Any] = (
+            {"choices": [*map(str, kind)]} if one.bound is None else {"type": number(kind, one.bound)}
+        )
         parser.add_argument(f"--{name.replace('_', '-')}", metavar=one.metavar, help=one.help, **takes)
 
 

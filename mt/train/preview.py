@@ -47,7 +47,7 @@ def examples(corpus: TokenizedCorpus, number: int = 3) -> str:
 
 def unknown_rate(corpus: TokenizedCorpus, tokenizer: Tokenizer) -> float:
     """The fraction of tokens that are the unknown piece."""
-    unknown = corpus.source.count_piece(tokenizer.unk) + corpus.target.count_piece(tokenizer.unk)
+    unknown = corpus.source.count_token(tokenizer.unk) + corpus.target.count_token(tokenizer.unk)
     return unknown / (corpus.num_source_rows + corpus.num_target_rows - len(corpus))
 
 

@@ -7,11 +7,12 @@ At most one pair of a family is held out, and then no other pair of it is traine
 """
 
 import hashlib
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import regex
 
 from mt.data.corpus.pair import Pair
 from mt.errors import DataError, counted
@@ -19,7 +20,7 @@ from mt.errors import DataError, counted
 VERSION = 1  # raise it when the pairs of a recipe would be split otherwise: stored splits are then made anew
 MAX_FAMILY = 8  # families with more pairs are never held out: too much training text would be lost
 
-NOT_LETTER_OR_DIGIT = re.compile(r"[\W_]+")
+NOT_LETTER_OR_DIGIT = regex.compile(r"[^\p{L}\p{M}\p{N}]+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ def test_what_is_written_is_read(tmp_path):
     found = read_model(write_model(tmp_path / "model"))
     assert found.description == description() and found.path == tmp_path / "model"
     assert found.tokenizer.fingerprint == number_tokenizer().fingerprint
-    assert all(torch.equal(found.weights()[name], tensor) for name, tensor in weights().items())
+    assert all(torch.equal(found.tensors[name], tensor) for name, tensor in weights().items())
 
 
 def test_what_the_model_is_used_to_is_read_and_need_not_be_told(tmp_path):
@@ -100,7 +100,7 @@ def test_a_damaged_best_checkpoint_is_passed_over(tmp_path):
 def test_a_checkpoint_gives_the_running_mean_where_there_is_one(tmp_path):
     means = {name: torch.full_like(tensor, 7.0) for name, tensor in weights().items()}
     path = write_checkpoint(tmp_path / "run", 1, 5.0, ema=means)
-    assert all(bool((tensor == 7).all()) for tensor in read_model(path).weights().values())
+    assert all(bool((tensor == 7).all()) for tensor in read_model(path).tensors.values())
 
 
 def test_without_a_path_it_is_the_run_written_to_last(tmp_path, monkeypatch, caplog):
@@ -358,7 +358,7 @@ def test_a_reader_never_sees_half_a_checkpoint(tmp_path):
     while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
         found = read_model(run)
         seen.add(found.path.name)
-        assert not any(bool(tensor.isnan().any()) for tensor in found.weights().values())
+        assert not any(bool(tensor.isnan().any()) for tensor in found.tensors.values())
     assert ended[1] == 0
     assert len(seen) > 3 and "model" in seen
 

@@ -53,7 +53,7 @@ def mt_path(name):
 
 
 def assert_mean(folder, *seeds):
-    found = read_model(folder).weights()
+    found = read_model(folder).tensors
     wanted = [weights(seed) for seed in seeds]
     assert found.keys() == wanted[0].keys()
     for name, tensor in found.items():
@@ -93,7 +93,7 @@ def test_the_running_mean_of_a_checkpoint_is_what_counts(home):
         4, model=weights(4), ema=means, optimizer={}, state={}, files=files()
     )
     run([str(path), "run/checkpoints/step-00000001", "-o", "mean"])
-    found = read_model(home / "mean").weights()
+    found = read_model(home / "mean").tensors
     assert all(torch.equal(found[name], tensor / 2) for name, tensor in weights(1).items())
 
 
