@@ -25,7 +25,6 @@ from mt.config.enums import (
     Use,
     Watch,
 )
-
 from mt.errors import require
 
 SPECIALS = ("<unk>", "<s>", "</s>", "<pad>")  # pieces 0 to 3 of every tokenizer trained here

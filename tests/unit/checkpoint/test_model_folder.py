@@ -183,7 +183,7 @@ def test_no_such_place(tmp_path, find):
 
 def test_a_place_without_a_model(tmp_path):
     (tmp_path / "checkpoints").mkdir()
-    with pytest.raises(CheckpointError, match=r"holds no model: it has neither model.safetensors nor a checkpoint"):
+    with pytest.raises(CheckpointError, match=r"contains no model: it has neither model.safetensors nor a checkpoint"):
         read_model(tmp_path)
 
 
@@ -218,7 +218,7 @@ HARDENING = {
     "usual length": (lambda v: v.update(usual_length=0), "`usual_length` must be at least 1 or null, but is 0"),
     "usual sentences": (lambda v: v.update(usual_sentences=0), "`usual_sentences` must be at least 1, but is 0"),
     "vocabulary": (lambda v: v.update(src_size=10**6, tgt_size=10**6),
-                   "tells of vocabularies of .* and 1,000,000 pieces, but the tokenizer"),
+                   "gives vocabularies of .* and 1,000,000 pieces, but the tokenizer"),
     "two vocabularies": (lambda v: v.update(src_size=v["tgt_size"] + 1),
                          r"`src_size` must equal `tgt_size` \(\d+\) where `model.tying` is all, but is"),
     "positions": (lambda v: v.update(max_length=5000),
@@ -308,7 +308,7 @@ def test_a_pickle_in_a_model_folder_is_refused_and_never_opened(tmp_path):
     good = {**description().files(number_tokenizer()), "model.safetensors": weights()}
     for name, sentence in {
         "model.safetensors": "must (be safetensors, but cannot be read as such|have a header of at most)",
-        "config.json": "must be JSON in UTF-8, but cannot be read as such",
+        "config.json": "is not valid JSON in UTF-8; it may be damaged",
         "tokenizer.model": "tokenizer.model in .* is damaged: SentencePiece cannot read its",
     }.items():
         write_folder(folder, {**good, name: bomb}, replace=True)

@@ -108,8 +108,8 @@ def test_a_checkpoint_is_read_and_not_written(folders, text, tmp_path, caplog):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--gold", "g"], "--gold and --gold-base go together"),
-        (["--gold-base", "0"], "--gold and --gold-base go together"),
+        (["--gold", "g"], "--gold and --gold-base must be given together"),
+        (["--gold-base", "0"], "--gold and --gold-base must be given together"),
         (["--learn"], "--learn starts from models of both directions: name the second with --reverse"),
         (["--symmetrize", "union"], "--symmetrize needs a second model: name it with --reverse"),
         (["--soft", "--reverse", "m"], "--soft prints the weights of one direction"),
@@ -123,7 +123,7 @@ def test_options_that_do_not_go_together(more, message):
 
 @pytest.mark.parametrize("more", [["--reverse", "m"], ["--choose-again"], ["--device", "cpu"]])
 def test_options_that_need_a_model(more):
-    with pytest.raises(ConfigError, match="--choose-again and --device are about a model, but none is given"):
+    with pytest.raises(ConfigError, match="--choose-again and --device need a model, but none is given"):
         parse(["--source", "a", "--target", "b", *more])
 
 
@@ -152,7 +152,7 @@ def test_learning_starts_from_both_models(folders, text, capsys):
 
 def test_files_of_unequal_length_are_refused(folders, text):
     (text / "short").write_text("0-0\n")
-    with pytest.raises(DataError, match=r"short has 1 line, but .*de has 41; they must be as many\.$"):
+    with pytest.raises(DataError, match=r"short` has 1 line, but `.*de` has 41: both must have the same number of lines"):
         run([str(folders / "forward"), "--source", str(text / "short"), "--target", str(text / "de")])
     with pytest.raises(DataError, match=r"short must have a line for each of 41 pairs, but has 1\.$"):
         align(folders, text, "--gold", str(text / "short"), "--gold-base", "0")
@@ -176,7 +176,7 @@ def test_nothing_to_choose_on_is_refused(folders, text):
 def test_nothing_to_learn_from_is_refused(tmp_path, source, target):
     (tmp_path / "en").write_text(source)
     (tmp_path / "de").write_text(target)
-    with pytest.raises(DataError, match=r"^there is no pair of text to learn from; give --source and --target files"):
+    with pytest.raises(DataError, match=r"^there is nothing to learn from: --source and --target have no line"):
         run(["--source", str(tmp_path / "en"), "--target", str(tmp_path / "de")])
 
 
@@ -198,6 +198,6 @@ def test_a_reverse_model_must_go_the_other_way(folders, text):
 
 def test_the_text_is_not_written_over(folders, text):
     before = (text / "de").read_text(encoding="utf-8")
-    with pytest.raises(ConfigError, match="de is a file that is read; name another one"):
+    with pytest.raises(ConfigError, match="de is also an input file; name another file"):
         align(folders, text, "-o", str(text / "de"))
     assert (text / "de").read_text(encoding="utf-8") == before

@@ -39,7 +39,7 @@ def test_the_page_says_what_there_is_and_what_to_send(quick, capsys, monkeypatch
     monkeypatch.chdir(tmp_path)
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
-    assert "device     cpu: auto is" in said and "self-test  passed in 0.0 s" in said and "All is well.\n" in said
+    assert "device     cpu: auto is" in said and "self-test  passed in 0.0 s" in said and "No problems found.\n" in said
     assert "Send what `mt doctor --json` prints" in said
 
 
@@ -57,7 +57,7 @@ def test_little_memory_is_a_problem(quick, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(doctor, "_free_memory", lambda: 0.25)
     assert main(["doctor"]) == 1
-    assert "problem: memory: 0.2 GB are free; a small model takes 1" in capsys.readouterr().out
+    assert "problem: memory: 0.2 GB are free, but training a small model needs 1 GB" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

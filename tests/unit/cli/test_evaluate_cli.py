@@ -131,15 +131,15 @@ def test_a_run_keeps_the_report_of_its_own_test_set_and_no_other(model, monkeypa
         (
             ["--hypotheses", "short", "--references", "ref"],
             DataError,
-            "^short has 1 line for 10 references; they must match",
+            "^short has 1 line, but there are 10 references; they must match",
         ),
-        (["--hypotheses", "hyp", "--references", "ref", "--compare", "short"], DataError, "^short has 1 line for "),
+        (["--hypotheses", "hyp", "--references", "ref", "--compare", "short"], DataError, "^short has 1 line, but there are "),
         (
             ["--hypotheses", "hyp", "--references", "ref", "--compare", "."],
             ConfigError,
             "needs the sources: give --test",
         ),
-        (["--hypotheses", "short", "--test", "test.tsv"], DataError, "^short has 1 line for "),
+        (["--hypotheses", "short", "--test", "test.tsv"], DataError, "^short has 1 line, but there are "),
     ],
 )
 def test_what_cannot_be_done_is_refused(texts, tmp_path, argv, kind, sentence):

@@ -164,7 +164,7 @@ def test_samples_take_a_glossary_only_to_ban(tmp_path, way):
     with pytest.raises(ConfigError) as refused:
         parse(["model", "--glossary", str(tmp_path / "g.tsv"), *way])
     assert str(refused.value) == (
-        "samples cannot be made to contain a glossary's terms; leave one of the two out; `mt translate --help` shows "
+        "sampling cannot enforce the terms of --glossary; leave one of the two out; `mt translate --help` shows "
         "what it takes."
     )
 
@@ -198,7 +198,7 @@ def test_what_is_piped_is_translated_as_far_as_prefixes_go(shout, monkeypatch, t
     (tmp_path / "p.txt").write_text("x\n\nz\n")
     with pytest.raises(DataError) as refused:
         shout(text, "--prefix", "@p.txt", "-o", "out.txt")
-    assert str(refused.value) == f"{sentence} --prefix needs a line for each line of the text."
+    assert str(refused.value) == f"{sentence} --prefix needs one line for each line of the text."
     assert (tmp_path / "out.txt").read_bytes() == out
 
 
@@ -210,7 +210,7 @@ def test_a_file_that_does_not_fit_its_prefixes_is_refused_before_anything_is_tra
     with pytest.raises(DataError) as refused:
         shout(b"", "--prefix", "@p.txt", "-i", "in.gz", "-o", "out.txt")
     assert str(refused.value) == (
-        f"`p.txt` has 3 lines, but `in.gz` has {lines}; --prefix needs a line for each line of the text."
+        f"`p.txt` has 3 lines, but `in.gz` has {lines}; --prefix needs one line for each line of the text."
     )
     assert shout.translator.calls == []
     assert (tmp_path / "out.txt").read_bytes() == b"of yesterday"
@@ -237,7 +237,7 @@ def test_the_file_on_stdin_is_not_written_over(shout, tmp_path):
     try:
         with (tmp_path / "in.txt").open("rb") as file:
             os.dup2(file.fileno(), 0)
-        with pytest.raises(ConfigError, match=r"^--output in\.txt is a file that is read; name another one\.$"):
+        with pytest.raises(ConfigError, match=r"^--output in\.txt is also an input file; name another file\.$"):
             shout(b"a\n", "-o", "in.txt")
     finally:
         os.dup2(before, 0)
@@ -257,7 +257,7 @@ def test_files_in_and_out(shout, tmp_path):
         (["-i", "no.txt"], DataError, "`no.txt` does not exist"),
         (["-i", "bad.gz"], DataError, r"`bad.gz` is damaged or cut short after line [1-9]"),
         (["-i", "bad.txt"], DataError, r"^bad.txt:2: byte 0 \(0xff\) is not UTF-8"),
-        (["-i", "in.txt", "-o", "in.txt"], ConfigError, "^--output in.txt is a file that is read; name another one"),
+        (["-i", "in.txt", "-o", "in.txt"], ConfigError, "^--output in.txt is also an input file; name another file"),
         (["--glossary", "terms.tsv", "-o", "terms.tsv"], ConfigError, "^--output terms.tsv is a file that is read"),
         (["--prefix", "@in.txt", "-o", "in.txt"], ConfigError, "^--output in.txt is a file that is read"),
         (
@@ -322,7 +322,7 @@ def test_bytes_that_are_no_text_are_named(shout, stdin, sentence):
 def test_options_that_do_not_do(argv, sentence):
     with pytest.raises(ConfigError) as refused:
         parse(argv)
-    assert sentence in str(refused.value) and str(refused.value).endswith("`mt translate --help` shows what it takes.")
+    assert sentence in str(refused.value) and str(refused.value).endswith("`mt translate --help` lists the options.")
 
 
 def test_no_length_penalty_is_a_length_penalty():

@@ -69,7 +69,7 @@ def test_columns_are_found_by_header_or_by_what_they_hold(write):
          r"source and target is not clear: say so, as in `data\.columns=\[2,4\]`\.$"),
         ("a\tb\n", ("x", "y"), r"a\.tsv` has no column `x`; its first row is a, b\.$"),
         ("1\ta\t2\tb\n1\ta\n", (), r"a\.tsv:2: expected at least 4 columns, but the line has 2 columns\.$"),
-        ("one\n", (), r"a\.tsv:1: expected source TAB target, but the line has no tab\.$"),
+        ("one\n", (), r"a\.tsv:1: the line must be source, tab, target, but has no tab\.$"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_known_is_said(write, text, columns, message):
@@ -112,7 +112,7 @@ def test_the_first_sheet_of_a_workbook(tmp_path):
     assert texts(str(file)) == [("one", "eins"), ("5", "fünf")]
     file.write_bytes(b"PK no zip")
     with pytest.raises(
-        DataError, match=r"a\.xlsx` is not an XLSX workbook that can be read \(File is not a zip file\)"
+        DataError, match=r"a\.xlsx` cannot be read as an XLSX workbook \(File is not a zip file\)"
     ):
         texts(str(file))
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as book:
@@ -271,7 +271,7 @@ def test_po(write):
     assert texts(write("b.po", PO.replace("Language: de\\n", ""))) == found
     with pytest.raises(DataError, match=r"a\.po` has no unit with text in both en and fr language; its language"):
         texts(file, "en", "fr")
-    with pytest.raises(DataError, match=r"c\.po` is not a PO file that can be read \(Syntax error in po file"):
+    with pytest.raises(DataError, match=r"c\.po` cannot be read as a PO file \(Syntax error in po file"):
         texts(write("c.po", 'msgid "one"\nmsgstrr "eins"\n'))
 
 

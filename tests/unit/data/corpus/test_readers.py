@@ -66,7 +66,7 @@ def test_unequal_line_counts(write, left, right):
 def test_plain_file_without_partner_fails_at_once(write):
     tsv = write("b.tsv", "two\tzwei\n")
     for files in ([write("a.en", "x\n")], [tsv, write("a.en", "x\n")], [write("a.en", "x\n"), tsv]):
-        with pytest.raises(DataError, match=r"a\.en` has no partner: plain files come two by two"):
+        with pytest.raises(DataError, match=r"a\.en` has no partner: name plain files in pairs"):
             read_pairs(files, "en", "de")
 
 
@@ -76,12 +76,12 @@ def test_missing_file_fails_at_once(write, tmp_path):
 
 
 def test_no_files():
-    with pytest.raises(DataError, match=r"No pairs can be read, since no file is named"):
+    with pytest.raises(DataError, match=r"^no file is named"):
         read_pairs([], "en", "de")
 
 
 def test_no_pairs(write):
-    with pytest.raises(DataError, match=r"^No pairs in `.*a\.en`, `.*a\.de`: at least one is needed\."):
+    with pytest.raises(DataError, match=r"^there are no pairs in `.*a\.en`, `.*a\.de`; at least one is needed\."):
         list(read_pairs([write("a.en", ""), write("a.de", "")], "en", "de"))
 
 
@@ -99,7 +99,7 @@ def test_tsv_takes_two_columns_and_leaves_quotes_alone(write):
 
 
 def test_tsv_with_one_column(write):
-    with pytest.raises(DataError, match=r"a\.tsv:2: expected source TAB target, but the line has no tab\."):
+    with pytest.raises(DataError, match=r"a\.tsv:2: the line must be source, tab, target, but has no tab\."):
         list(read_pairs([write("a.tsv", "one\teins\ntwo\n")], "en", "de"))
 
 
@@ -187,7 +187,7 @@ def test_parquet_that_unpacks_without_end(tmp_path, monkeypatch, dictionary):
 
 
 def test_parquet_that_is_none(write):
-    with pytest.raises(DataError, match=r"a\.parquet` is not a Parquet file that can be read \("):
+    with pytest.raises(DataError, match=r"a\.parquet` cannot be read as a Parquet file \("):
         list(read_pairs([write("a.parquet", "en\tde\n")], "en", "de"))
 
 
@@ -218,8 +218,8 @@ def test_hub_out_of_reach(monkeypatch):
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     message = (
-        "`hub:owner/name` cannot be had from the Hugging Face Hub (Couldn't reach 'owner/name' on the Hub). "
-        "To train on files of your own instead: mt train data.train='[a.en,a.de]'."
+        "`hub:owner/name` cannot be downloaded from the Hugging Face Hub (Couldn't reach 'owner/name' on the Hub). "
+        "To train on your own files instead: mt train data.train='[a.en,a.de]'."
     )
     with pytest.raises(DataError, match=re.escape(message)):
         list(read_pairs(["hub:owner/name"], "en", "de"))
