@@ -32,7 +32,7 @@ from mt.config.enums import Unknown as Unknown
 from mt.errors import require
 
 SPECIALS = ("<unk>", "<s>", "</s>", "<pad>")  # pieces 0 to 3 of every tokenizer trained here
-NORMALIZATIONS = ("nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "identity")
+NORMALIZATIONS = ("nfc", "nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "identity")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -82,17 +82,21 @@ class TokenizerConfig:
     """How text becomes pieces (SentencePiece)."""
 
     kind: TokenizerKind = TokenizerKind.unigram
-    vocab_size: int = 6000
+    vocab_size: int | str = 6000  # auto: by the number of training pairs
     joint: bool = True  # one model for both languages; False: one each, of `vocab_size` pieces each
     character_coverage: float = 1.0
     byte_fallback: bool = True  # a character never seen in training becomes its bytes, never <unk>
-    normalization: str = "nmt_nfkc"  # a SentencePiece rule name; "identity" keeps text as it is
+    # nfc: spaces, controls and composed letters only (mt/text/normalization.py); else a rule of SentencePiece's
+    normalization: str = field(default="nfc", metadata={"before": "nmt_nfkc"})
+    split_digits: bool = field(default=False, metadata=LATER)  # every digit is a piece of its own
     sampling: float = 0.0  # during training: BPE-dropout probability, or unigram sampling (higher: more varied)
     tags: list[str] = field(default_factory=list)  # user-defined pieces, e.g. "<2de>", kept whole
     max_sentences: int = 1_000_000  # lines (of both sides together) that SentencePiece is trained on
 
     def __post_init__(self) -> None:
-        require(8 <= self.vocab_size <= 1_000_000, "tokenizer.vocab_size", "lie in [8, 1000000]", self.vocab_size)
+        size = self.vocab_size
+        fits = size == "auto" or (isinstance(size, int) and 8 <= size <= 1_000_000)
+        require(fits, "tokenizer.vocab_size", "lie in [8, 1000000] or be auto", size)
         coverage = self.character_coverage
         require(0 < coverage <= 1, "tokenizer.character_coverage", "lie in (0, 1]", coverage)
         require(0 <= self.sampling <= 1, "tokenizer.sampling", "lie in [0, 1]", self.sampling)
