@@ -28,7 +28,7 @@ from mt.config.enums import (
 from mt.errors import require
 
 SPECIALS = ("<unk>", "<s>", "</s>", "<pad>")  # pieces 0 to 3 of every tokenizer trained here
-NORMALIZATIONS = ("nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "identity")
+NORMALIZATIONS = ("nfc", "nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "identity")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -78,17 +78,21 @@ class TokenizerConfig:
     """How text becomes pieces (SentencePiece)."""
 
     kind: TokenizerKind = TokenizerKind.unigram
-    vocab_size: int = 6000
+    vocab_size: int | str = 6000  # auto: by the number of training pairs
     joint: bool = True  # one model for both languages; false: one for each, of `vocab_size` pieces each
     character_coverage: float = 1.0
     byte_fallback: bool = True  # a character unseen in training becomes its bytes, not <unk>
-    normalization: str = "nmt_nfkc"  # name of a SentencePiece rule; "identity" does not change the text
+    # nfc: only spaces, control characters and composed letters (mt/text/normalization.py); others: SentencePiece's rules
+    normalization: str = field(default="nfc", metadata={"before": "nmt_nfkc"})
+    split_digits: bool = field(default=False, metadata=LATER)  # every digit is a separate piece
     sampling: float = 0.0  # in training: BPE-dropout probability, or unigram sampling (higher: more varied)
     tags: list[str] = field(default_factory=list)  # user-defined pieces that are never split, e.g. "<2de>"
     max_sentences: int = 1_000_000  # lines (of both sides together) to train SentencePiece on
 
     def __post_init__(self) -> None:
-        require(8 <= self.vocab_size <= 1_000_000, "tokenizer.vocab_size", "lie in [8, 1000000]", self.vocab_size)
+        size = self.vocab_size
+        fits = size == "auto" or (isinstance(size, int) and 8 <= size <= 1_000_000)
+        require(fits, "tokenizer.vocab_size", "lie in [8, 1000000] or be auto", size)
         coverage = self.character_coverage
         require(0 < coverage <= 1, "tokenizer.character_coverage", "lie in (0, 1]", coverage)
         require(0 <= self.sampling <= 1, "tokenizer.sampling", "lie in [0, 1]", self.sampling)

@@ -152,7 +152,9 @@ def test_learning_starts_from_both_models(folders, text, capsys):
 
 def test_files_of_unequal_length_are_refused(folders, text):
     (text / "short").write_text("0-0\n")
-    with pytest.raises(DataError, match=r"short` has 1 line, but `.*de` has 41: both must have the same number of lines"):
+    with pytest.raises(
+        DataError, match=r"short` has 1 line, but `.*de` has 41: both must have the same number of lines"
+    ):
         run([str(folders / "forward"), "--source", str(text / "short"), "--target", str(text / "de")])
     with pytest.raises(DataError, match=r"short must have a line for each of 41 pairs, but has 1\.$"):
         align(folders, text, "--gold", str(text / "short"), "--gold-base", "0")

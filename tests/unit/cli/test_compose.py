@@ -118,7 +118,10 @@ def test_interpolations_are_filled_in():
         ("optim=null", "`optim` has no preset `null`. Presets: adamw."),
         ("optim.lr", "`optim.lr` sets nothing: write `key=value`, as in `optim.lr=1e-3`."),
         ("my.yaml", "`my.yaml` looks like a file of settings: use `--config my.yaml`."),
-        ("data.train=[a", "`data.train=[a` cannot be read: write `key=value`, and quote a value with special characters"),
+        (
+            "data.train=[a",
+            "`data.train=[a` cannot be read: write `key=value`, and quote a value with special characters",
+        ),
         ("optim.lr=1,2", "`optim.lr` is given several values, 1,2: add `--multirun` to train with each."),
         ("model=tiny,base", "`model` is given several values, tiny,base: add `--multirun` to train with each."),
         ("data.train=a,b", "values, a,b: add `--multirun` to train with each, or write [a,b] for a list."),
@@ -208,7 +211,10 @@ def test_the_settings_of_a_run_are_such_a_file(file):
         ("optim:\n  _target_: os.system\n", ", line 2: `optim._target_` is not a setting"),
         ("hydra:\n  x: 1\n", ", line 1: `hydra` is not allowed here; give Hydra's settings on the command line"),
         ("defaults:\n  - model: base\n", ", line 1: `defaults` is not allowed here; write `model: base` to choose a"),
-        ("optim.lr: 3\n", ", line 1: `optim.lr` is not allowed here; write `optim:` and, indented below it, `lr: ...`."),
+        (
+            "optim.lr: 3\n",
+            ", line 1: `optim.lr` is not allowed here; write `optim:` and, indented below it, `lr: ...`.",
+        ),
         ("model: [1\noptim:\n  x: 3\n", ", line 2: this is not YAML: expected ',' or ']', but got ':'."),
         ("a: 1\na: 2\n", ", line 2: this is not YAML: found duplicate key a."),
         ("a: !!python/name:os.system\n", ", line 1: this is not YAML: could not determine a constructor for the tag"),

@@ -133,7 +133,11 @@ def test_a_run_keeps_the_report_of_its_own_test_set_and_no_other(model, monkeypa
             DataError,
             "^short has 1 line, but there are 10 references; they must match",
         ),
-        (["--hypotheses", "hyp", "--references", "ref", "--compare", "short"], DataError, "^short has 1 line, but there are "),
+        (
+            ["--hypotheses", "hyp", "--references", "ref", "--compare", "short"],
+            DataError,
+            "^short has 1 line, but there are ",
+        ),
         (
             ["--hypotheses", "hyp", "--references", "ref", "--compare", "."],
             ConfigError,

@@ -76,7 +76,9 @@ def test_options_that_do_not_go_together(more, message):
 def test_what_cannot_be_shown_is_refused(folder, tmp_path):
     with pytest.raises(DataError, match="there is no text to look at"):
         run(["attention", str(folder), "--text", " "])
-    with pytest.raises(DataError, match=r"^there are 1 sentence, but 2 translations; give one translation for each sentence\.$"):
+    with pytest.raises(
+        DataError, match=r"^there are 1 sentence, but 2 translations; give one translation for each sentence\.$"
+    ):
         run(["attention", str(folder), "--text", "one", "--reference", "eins", "zwei"])
     (tmp_path / "gold").write_text("0-0\n0-0\n")
     gold = ["--gold", str(tmp_path / "gold"), "--gold-base", "0"]

@@ -281,7 +281,9 @@ def test_a_truncated_file_says_so(tokenizer):
 
 
 def test_a_missing_file_says_so(two, tmp_path):
-    with pytest.raises(CheckpointError, match=rf"{tmp_path} must contain tokenizer.model, or .* but contains none of them\."):
+    with pytest.raises(
+        CheckpointError, match=rf"{tmp_path} must contain tokenizer.model, or .* but contains none of them\."
+    ):
         Tokenizer.load(tmp_path)
     two.save(tmp_path)
     (tmp_path / "target.model").unlink()

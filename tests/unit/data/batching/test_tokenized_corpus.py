@@ -189,7 +189,9 @@ def test_what_is_damaged_is_made_again_with_a_warning(tmp_path, caplog, damage):
     damage(folder)
     assert same(corpus_of(MANY, cache=tmp_path), corpus_of(MANY))
     (said,) = caplog.messages
-    assert said.startswith(f"the cached tokenised text in `{folder}` is damaged (") and said.endswith("); it is created again.")
+    assert said.startswith(f"the cached tokenised text in `{folder}` is damaged (") and said.endswith(
+        "); it is created again."
+    )
     assert list(tmp_path.iterdir()) == [folder]
     TokenizedCorpus(letter_pairs(MANY), Deaf(), max_length=12, cache=tmp_path)
 

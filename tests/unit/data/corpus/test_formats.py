@@ -111,9 +111,7 @@ def test_the_first_sheet_of_a_workbook(tmp_path):
         book.writestr("xl/sharedStrings.xml", STRINGS)
     assert texts(str(file)) == [("one", "eins"), ("5", "fünf")]
     file.write_bytes(b"PK no zip")
-    with pytest.raises(
-        DataError, match=r"a\.xlsx` cannot be read as an XLSX workbook \(File is not a zip file\)"
-    ):
+    with pytest.raises(DataError, match=r"a\.xlsx` cannot be read as an XLSX workbook \(File is not a zip file\)"):
         texts(str(file))
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as book:
         book.writestr("xl/worksheets/sheet1.xml", " " * (100 << 20))
