@@ -74,8 +74,8 @@ def run(argv: list[str]) -> int:
     if not any(text.strip() for text in sources):
         raise DataError("there is no text to show; give a sentence with --text, or a file with --input.")
     if given is not None and len(given) != len(sources):
-        found = f"there are {counted(len(sources), 'sentence')}, but {counted(len(given), 'translation')}"
-        raise DataError(f"{found}; give one translation for each sentence.")
+        found = f"{counted(len(sources), 'sentence')} cannot have {counted(len(given), 'translation')}"
+        raise DataError(f"{found}: give one translation for each sentence.")
     gold = gold_of(args, sources, given)
     from mt.compute.device import set_up_cpu
     from mt.files import explained

@@ -160,7 +160,7 @@ class LinkUser:
 
         for number, some in enumerate(answers, first + 1):
             if some[0].measures is not None and (said := warning(some[0].measures)):
-                logger.warning(f"line {number:,}: {said}")
+                logger.warning(f"input {number:,}: {said}")
 
 
 def reading(path: Path | None, model: "Transformer") -> "Reading | None":

@@ -82,7 +82,7 @@ class TokenizerConfig:
     joint: bool = True  # one model for both languages; false: one for each, of `vocab_size` pieces each
     character_coverage: float = 1.0
     byte_fallback: bool = True  # a character unseen in training becomes its bytes, not <unk>
-    # nfc: only spaces, control characters and composed letters (mt/text/normalization.py); others: SentencePiece's rules
+    # nfc: only spaces, control characters, composed letters (mt/text/normalization.py); others: SentencePiece's rules
     normalization: str = field(default="nfc", metadata={"before": "nmt_nfkc"})
     split_digits: bool = field(default=False, metadata=LATER)  # every digit is a separate piece
     sampling: float = 0.0  # in training: BPE-dropout probability, or unigram sampling (higher: more varied)

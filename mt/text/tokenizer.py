@@ -255,7 +255,7 @@ def _train(lines: Iterable[str], options: dict[str, Any], side: str) -> bytes:
 
 @contextmanager
 def rule_file(options: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """The option that names our own rule of normalisation, which SentencePiece reads from a file; {}: one of its own."""
+    """The option for our own normalisation rule, which SentencePiece reads from a file; {} for its own rules."""
     if "normalization_rule_name" in options:
         yield {}
         return

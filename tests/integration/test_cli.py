@@ -306,7 +306,7 @@ OTHERS = {
         ["translate", "runs/toy", "-i", "test.en", "-o", "no/out"],
         "no/out cannot be written: there is no f",
     ),
-    "itself": (2, ["translate", "runs/toy", "-i", "test.en", "-o", "test.en"], "is a file that is read"),
+    "itself": (2, ["translate", "runs/toy", "-i", "test.en", "-o", "test.en"], "is also an input file"),
     "nbest": (2, ["translate", "runs/toy", "--beam", "2", "--nbest", "3"], "needs a beam at least as wide"),
     "precision": (2, ["translate", "runs/toy", "--precision", "fp8"], "invalid choice: 'fp8'"),
     "lengths": (3, ["evaluate", "runs/toy", "--hypotheses", "short.txt"], "short.txt has 3 lines for 12 references"),

@@ -90,8 +90,9 @@ def split_pairs(pairs: Sequence[Pair], *, dev: int, test: int) -> Split:
     train = [pair for pair, number in zip(pairs, family, strict=True) if number not in held]
     if len(held) < dev + test or not train:
         raise DataError(
-            f"dev and test need {dev + test:,} of {counted(len(pairs), 'pair')}, but only {len(held):,} can be held "
-            "out that share no sentence with the others: name files with `data.dev` and `data.test`."
+            f"{dev + test:,} of {counted(len(pairs), 'pair')} cannot be held out for dev and test: only {len(held):,} "
+            "share no sentence with the others, and some must stay for training. Name files with `data.dev` and "
+            "`data.test`."
         )
     drawn = list(held.values())
     return Split(train=train, dev=drawn[test:], test=drawn[:test], dropped=len(pairs) - len(train) - len(drawn))

@@ -135,7 +135,7 @@ def test_random_numbers_go_on_after_json():
     ],
 )
 def test_a_random_state_that_is_none_is_refused(change: dict):
-    with pytest.raises(CheckpointError, match="The random state must be one that `random_state` gave, but is not: "):
+    with pytest.raises(CheckpointError, match="the random state of the checkpoint cannot be restored: "):
         set_random_state({**random_state(), **change})
 
 
@@ -302,7 +302,7 @@ def test_an_invalid_folder_is_moved_aside(tmp_path: Path, warned):
         save(tmp_path, 1)
         (tmp_path / "step-00000001" / "state.json").write_bytes(b"")
         save(tmp_path, 1)
-        assert f"It was moved to `{tmp_path}/bad-step-00000001-{count}`." in warned()[-1]
+        assert f"The damaged folder was moved to `{tmp_path}/bad-step-00000001-{count}`." in warned()[-1]
         assert Checkpoints(tmp_path, 1).latest() is not None
     assert [name for name in names(tmp_path) if name.startswith("bad")] == [f"bad-step-00000001-{n}" for n in (1, 2)]
 
@@ -647,7 +647,9 @@ def test_a_disk_without_locks_is_a_warning(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(fcntl, "flock", refuse)
     with RunLock(tmp_path):
         pass
-    assert warned() == [f"`{tmp_path}` cannot be locked (No locks available): let one process train in it."]
+    assert warned() == [
+        f"`{tmp_path}` cannot be locked (No locks available): make sure that only one process trains in it."
+    ]
 
 
 def test_a_replacement_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -52,12 +52,12 @@ def test_a_newer_file_is_refused(number):
 def test_what_is_no_number_is_refused(number):
     with pytest.raises(CheckpointError, match=r"^`f` must have a `schema` number, but has .{1,40}: it "):
         THREE.upgrade({"schema": number}, "`f`")
-    with pytest.raises(CheckpointError, match="but gives None: it is damaged, or not a file of mt"):
+    with pytest.raises(CheckpointError, match="but has None: it is damaged, or not a file of mt"):
         THREE.upgrade({}, "`f`")
 
 
 def test_a_file_that_is_not_of_its_number_is_refused():
-    with pytest.raises(CheckpointError, match=r"^`f` must be of schema 1, but is not \(KeyError\('dim'\)\)\.$"):
+    with pytest.raises(CheckpointError, match=r"^`f` does not fit its schema 1 \(KeyError\('dim'\)\)\.$"):
         THREE.upgrade({"schema": 1}, "`f`")
 
 

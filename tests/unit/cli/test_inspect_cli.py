@@ -65,7 +65,7 @@ def test_a_picture_without_matplotlib_says_what_to_install(folder, tmp_path, mon
     ("more", "message"),
     [
         (["--gold", "g"], "--gold and --gold-base must be given together"),
-        (["--gold", "g", "--gold-base", "1"], "--gold needs the translations that its links belong to"),
+        (["--gold", "g", "--gold-base", "1"], "--gold needs the translations that it links"),
     ],
 )
 def test_options_that_do_not_go_together(more, message):
@@ -74,10 +74,10 @@ def test_options_that_do_not_go_together(more, message):
 
 
 def test_what_cannot_be_shown_is_refused(folder, tmp_path):
-    with pytest.raises(DataError, match="there is no text to look at"):
+    with pytest.raises(DataError, match="there is no text to show"):
         run(["attention", str(folder), "--text", " "])
     with pytest.raises(
-        DataError, match=r"^there are 1 sentence, but 2 translations; give one translation for each sentence\.$"
+        DataError, match=r"^1 sentence cannot have 2 translations: give one translation for each sentence\.$"
     ):
         run(["attention", str(folder), "--text", "one", "--reference", "eins", "zwei"])
     (tmp_path / "gold").write_text("0-0\n0-0\n")
@@ -91,9 +91,7 @@ def test_what_cannot_be_shown_is_refused(folder, tmp_path):
 
 @pytest.mark.parametrize(("option", "name"), [("--png", "a.xyz"), ("--png", "a"), ("--svg", "a.png")])
 def test_a_picture_is_called_what_it_is(option, name):
-    with pytest.raises(
-        ConfigError, match=rf"^{option} writes a file whose name ends in \.{option[2:]}, but is {name};"
-    ):
+    with pytest.raises(ConfigError, match=rf"^{option} must name a file that ends in \.{option[2:]}, but is {name};"):
         parse(["attention", "m", "--text", "one", option, name])
 
 

@@ -88,7 +88,7 @@ def test_text_in_the_place_of_the_model_is_told_where_to_go(shout, monkeypatch, 
 
     monkeypatch.setattr("mt.decode.load.load", load)
     with pytest.raises(
-        CheckpointError, match=r"^there is no such thing\. Text to translate comes on stdin, or with -i"
+        CheckpointError, match=r"^there is no such thing\. Text to translate is read from stdin, or from a file with -i"
     ):
         run(["Good morning."])
     (tmp_path / "model").mkdir()
@@ -102,7 +102,7 @@ def test_a_person_gets_each_line_at_once(shout, monkeypatch, capsys):
     monkeypatch.setattr(module.sys, "stdout", SimpleNamespace(buffer=out))
     run(["model"])
     assert [texts for texts, _ in shout.translator.calls] == [["a"], ["b"]]
-    assert capsys.readouterr().err == "type a line to translate; Ctrl-D ends\n"
+    assert capsys.readouterr().err == "type a line to translate; press Ctrl-D to end\n"
 
 
 def test_several_translations_come_as_json(shout):
@@ -164,8 +164,8 @@ def test_samples_take_a_glossary_only_to_ban(tmp_path, way):
     with pytest.raises(ConfigError) as refused:
         parse(["model", "--glossary", str(tmp_path / "g.tsv"), *way])
     assert str(refused.value) == (
-        "sampling cannot enforce the terms of --glossary; leave one of the two out; `mt translate --help` shows "
-        "what it takes."
+        "sampling cannot enforce the terms of --glossary; leave one of the two out; `mt translate --help` lists "
+        "the options."
     )
 
 
@@ -258,8 +258,8 @@ def test_files_in_and_out(shout, tmp_path):
         (["-i", "bad.gz"], DataError, r"`bad.gz` is damaged or cut short after line [1-9]"),
         (["-i", "bad.txt"], DataError, r"^bad.txt:2: byte 0 \(0xff\) is not UTF-8"),
         (["-i", "in.txt", "-o", "in.txt"], ConfigError, "^--output in.txt is also an input file; name another file"),
-        (["--glossary", "terms.tsv", "-o", "terms.tsv"], ConfigError, "^--output terms.tsv is a file that is read"),
-        (["--prefix", "@in.txt", "-o", "in.txt"], ConfigError, "^--output in.txt is a file that is read"),
+        (["--glossary", "terms.tsv", "-o", "terms.tsv"], ConfigError, "^--output terms.tsv is also an input file"),
+        (["--prefix", "@in.txt", "-o", "in.txt"], ConfigError, "^--output in.txt is also an input file"),
         (
             ["-i", "in.txt", "-o", "no/out.txt"],
             ConfigError,
@@ -304,19 +304,19 @@ def test_bytes_that_are_no_text_are_named(shout, stdin, sentence):
         (["--beam", "0"], "argument --beam: must be a whole number from 1 to 1,000, but is 0"),
         (["--beam", "two"], "but is two"), (["--nbest", "1.5"], "but is 1.5"), (["--nbest", "-1"], "argument --nbest"),
         (["--beam", "2", "--nbest", "3"], "--nbest 3 needs a beam at least as wide, but --beam is 2"),
-        (["--length-penalty=-1"], "must be a number of at least 0, but is -1"),
+        (["--length-penalty=-1"], "must be a number of at least 0 and at most 50, but is -1"),
         (["--patience", "0"], "must be a number above 0, or inf, but is 0"),
         (["--length-penalty", "nan"], "but is nan"), (["--length-penalty", "inf"], "but is inf"),
         (["--bean", "2"], "unrecognized arguments: --bean (did you mean --beam?);"),
         (["--precision", "fp8"], "invalid choice: 'fp8'"), (["--split", "yes"], "invalid choice: 'yes'"),
-        (["--min-length", "-1"], "argument --min-length"), (["--min-length=x"], "of at least 0, but is x"),
+        (["--min-length", "-1"], "argument --min-length"), (["--min-length=x"], "of at least 0 and at most 100,000, but is x"),
         (["--beam", "5", "--groups", "2"], "--groups 2 must divide the beam, but --beam is 5"),
-        (["--groups", "1", "--diversity", "2"], "--diversity is what groups pay for saying the same; give"),
+        (["--groups", "1", "--diversity", "2"], "--diversity has no effect with --groups 1; give"),
         (["--beam", "1001"], "argument --beam: must be a whole number from 1 to 1,000, but is 1001;"),
         (["--nbest", "5000"], "argument --nbest: must be a whole number from 1 to 1,000, but is 5000;"),
         (["--sample", "--samples", "9999"], "argument --samples: must be a whole number from 1 to 1,000, but is 9999;"),
-        (["--prefix", "@"], "--prefix @FILE must name a file, but there is none after the @"),
-        (["--groups", "5", "--glossary", "g"], "--glossary cannot be had with --groups; leave one of the two out"),
+        (["--prefix", "@"], "--prefix @ needs the name of a file after the @"),
+        (["--groups", "5", "--glossary", "g"], "--glossary cannot be combined with --groups; leave one of the two out"),
     ],
 )  # fmt: skip
 def test_options_that_do_not_do(argv, sentence):

@@ -49,7 +49,7 @@ def link() -> zipfile.ZipInfo:
 @pytest.mark.parametrize(
     ("member", "sentence"),
     [
-        (("../canary", b"x"), r"has a member whose name contains the unsafe name, '\.\./canary': it is hostile"),
+        (("../canary", b"x"), r"contains the unsafe name '\.\./canary'"),
         (("a/../../canary", b"x"), "contains the unsafe name"),
         (("/tmp/canary", b"x"), "contains the unsafe name"),
         (("..\\canary", b"x"), "contains the unsafe name"),

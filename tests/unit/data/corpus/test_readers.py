@@ -59,7 +59,8 @@ def test_formats_mix_from_left_to_right(write):
 @pytest.mark.parametrize(("left", "right"), [(2, 5), (5, 2), (0, 1)])
 def test_unequal_line_counts(write, left, right):
     files = [write("a.en", "x\n" * left), write("a.de", "x\n" * right)]
-    with pytest.raises(DataError, match=rf"a\.en` has {left} lines but `.*a\.de` has {right}: line N of one must"):
+    sentence = rf"a\.en` has {left} lines, but `.*a\.de` has {right}: both must have the same number of lines, because"
+    with pytest.raises(DataError, match=sentence):
         list(read_pairs(files, "en", "de"))
 
 
@@ -124,18 +125,18 @@ def test_line_ends_inside_a_field_become_spaces(write):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", r"a\.jsonl:1: not a JSON object \(Expecting property name"),
-        ("[" * 100_000, r"a\.jsonl:1: not a JSON object \("),
-        ('"one"', r"a\.jsonl:1: expected a JSON object, but found str\."),
+        ("{", r"a\.jsonl:1: the line is not a JSON object \(Expecting property name"),
+        ("[" * 100_000, r"a\.jsonl:1: the line is not a JSON object \("),
+        ('"one"', r"a\.jsonl:1: the line must be a JSON object, but is str\."),
         (
             '{"en": "one", "translation": {"fr": "un"}}',
-            r"a\.jsonl:1: expected the fields `en` and `de`, but found en, translation, "
+            r"a\.jsonl:1: there must be fields `en` and `de`, but there are en, translation, "
             r"translation\.fr: name the right ones, as in `data\.columns=\[source,target\]`\.",
         ),
-        ("{}", r"but found none: name the right ones"),
+        ("{}", r"but there are none: name the right ones"),
         ('{"src": 1, "tgt": ""}', r"a\.jsonl:1: field `src` must be text, but is int\."),
         ('{"src": "", "tgt": null}', r"a\.jsonl:1: field `tgt` must be text, but is null\."),
-        ('{"src": "\\ud800", "tgt": ""}', r"a\.jsonl:1: field `src` holds half of a surrogate pair"),
+        ('{"src": "\\ud800", "tgt": ""}', r"a\.jsonl:1: field `src` contains half of a surrogate pair"),
         ('{"src": "a\\u0000", "tgt": ""}', r"a\.jsonl:1: field `src`: NUL character at byte 1"),
     ],
 )
@@ -145,7 +146,7 @@ def test_jsonl_that_cannot_be_used(write, line, message):
 
 
 def test_without_languages_only_src_and_tgt_are_looked_for(write):
-    with pytest.raises(DataError, match=r"expected the fields `src` and `tgt`, but found en, de"):
+    with pytest.raises(DataError, match=r"there must be fields `src` and `tgt`, but there are en, de"):
         list(read_pairs([write("a.jsonl", '{"en": "one", "de": "eins"}')], None, None))
 
 
@@ -165,7 +166,7 @@ def test_parquet_with_a_translation_column(tmp_path):
 def test_parquet_with_other_columns(tmp_path):
     file = str(tmp_path / "a.parquet")
     pyarrow.parquet.write_table(pyarrow.table({"english": ["one"], "german": ["eins"]}), file)
-    with pytest.raises(DataError, match=r"a\.parquet:1: expected the fields .* but found english, german"):
+    with pytest.raises(DataError, match=r"a\.parquet:1: there must be fields .* but there are english, german"):
         list(read_pairs([file], "en", "de"))
 
 
