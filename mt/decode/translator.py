@@ -126,6 +126,7 @@ class Translator:
         """
         if not isinstance(self.stepper.model.encoder, TextEncoder):
             raise ConfigError("The model reads frames of numbers, not text; only `decode.beam` can search with it.")
+        self._report_tags(texts, options.first_text)
         layouts = self._lay_out(list(texts), options)
         parts = self._parts(layouts, options)
         found = self._search_sorted(parts, options)
@@ -258,9 +259,25 @@ class Translator:
         return Search(bos=t.bos, eos=t.eos, pad=t.pad, nbest=options.nbest, **settings)
 
     def _translation(self, found: Hypothesis, source: Span) -> Translation:
-        text, pieces = self.tokenizer.decode_target(found.tokens), self.tokenizer.pieces_target(found.tokens)
+        whole = self.tokenizer.whole_characters(found.tokens)  # bytes that spell no character are not written
+        tokens = [found.tokens[place] for place in whole]
+        log_probs = [found.token_log_probs[place] for place in whole] + found.token_log_probs[len(found.tokens) :]
+        text, pieces = self.tokenizer.decode_target(tokens), self.tokenizer.pieces_target(tokens)
         stretch = Stretch(source, (0, len(text)), (0, len(pieces)))
-        return Translation(text, found.score, found.log_prob, pieces, found.token_log_probs, found.finished, (stretch,))
+        return Translation(text, found.score, found.log_prob, pieces, log_probs, found.finished, (stretch,))
+
+    def _report_tags(self, texts: Sequence[str], first_text: int) -> None:
+        """Warn, once for a batch of texts, where a model that was trained with tags reads a text that begins with none
+        of them."""
+        if not (tags := self.tokenizer.tags):
+            return
+        without = [n for n, text in enumerate(texts) if text.strip() and not text.lstrip().startswith(tuple(tags))]
+        if without:
+            shown = ", ".join([*sorted(tags)[:SHOWN], *(["..."] if len(tags) > SHOWN else [])])
+            logger.warning(
+                f"input {first_text + without[0] + 1:,}: the model was trained with tags ({shown}), but "
+                f"{texts[without[0]][:20]!r} begins with none of them, and so do {len(without):,} of {len(texts):,} lines"
+            )
 
     def _report_short(
         self, layouts: list[Layout], parts: list[Part], found: list[list[Translation]], first_text: int
