@@ -10,7 +10,7 @@ FULL_WIDTH = re.compile("[\u3001-\u301f\uff01-\uff65]")  # punctuation that hold
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class Segment:
     """What was translated at once, and where it came to stand: characters of the source and of the translation, and
     which of the translation's pieces."""
 
@@ -29,7 +29,7 @@ class Translation:
     pieces: list[str]
     piece_log_probs: list[float]
     finished: bool  # False: cut at the longest output allowed
-    stretches: tuple[Stretch, ...] = field(default=(), compare=False, repr=False)  # its parts, for who links words
+    segments: tuple[Segment, ...] = field(default=(), compare=False, repr=False)  # its parts, for who links words
 
 
 EMPTY = Translation("", 0.0, 0.0, [], [], True)
@@ -74,12 +74,12 @@ def _spaced(texts: list[str], gaps: Sequence[str]) -> tuple[str, list[int]]:
     return said + gaps[-1], places
 
 
-def _moved(ranked: Sequence[Translation], places: Sequence[int]) -> tuple[Stretch, ...]:
-    """The stretches of all parts, counted in the whole."""
-    found: list[Stretch] = []
+def _moved(ranked: Sequence[Translation], places: Sequence[int]) -> tuple[Segment, ...]:
+    """The segments of all parts, counted in the whole."""
+    found: list[Segment] = []
     before = 0
     for part, place in zip(ranked, places, strict=True):
-        found += [Stretch(s.source, _by(place, s.target), _by(before, s.pieces)) for s in part.stretches]
+        found += [Segment(s.source, _by(place, s.target), _by(before, s.pieces)) for s in part.segments]
         before += len(part.pieces)
     return tuple(found)
 

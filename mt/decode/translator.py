@@ -18,7 +18,7 @@ from mt.decode.search.sampling import Sampling, sample_search
 from mt.decode.search.settings import Hypothesis, Search
 from mt.decode.search.stepper import Stepper
 from mt.decode.search.transformer_stepper import CachedStepper
-from mt.decode.translation import EMPTY, Stretch, Translation, join
+from mt.decode.translation import EMPTY, Segment, Translation, join
 from mt.errors import ConfigError
 from mt.log import logger
 from mt.nn.encoders import TextEncoder
@@ -249,8 +249,8 @@ class Translator:
 
     def _translation(self, found: Hypothesis, source: Span) -> Translation:
         text, pieces = self.tokenizer.decode_target(found.tokens), self.tokenizer.pieces_target(found.tokens)
-        stretch = Stretch(source, (0, len(text)), (0, len(pieces)))
-        return Translation(text, found.score, found.log_prob, pieces, found.token_log_probs, found.finished, (stretch,))
+        segment = Segment(source, (0, len(text)), (0, len(pieces)))
+        return Translation(text, found.score, found.log_prob, pieces, found.token_log_probs, found.finished, (segment,))
 
     def _report_missing(self, parts: list[Part], found: list[list[Translation]], first_text: int) -> None:
         """Warn of terms that did not fit."""

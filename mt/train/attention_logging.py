@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mt.alignment.heads import Reading, read, word_maps
+from mt.alignment.heads import AlignmentHeads, head_mean, word_maps
 from mt.alignment.observe import Observation, observe
 from mt.data.corpus.pair import Pair
 from mt.interpret.picture import Picture
@@ -51,7 +51,7 @@ class AttentionLogger:
     """The pairs whose attention is logged."""
 
     def __init__(
-        self, tokenizer: Tokenizer, pairs: Sequence[Pair], *, max_length: int, guided: Reading | None = None
+        self, tokenizer: Tokenizer, pairs: Sequence[Pair], *, max_length: int, guided: AlignmentHeads | None = None
     ) -> None:
         """Args: max_length: the longest sentence, in tokens, that the model takes; guided: the head that guided
         alignment trains, which is drawn beside the layers."""
@@ -73,15 +73,15 @@ class AttentionLogger:
         All are taken at the rows whose input is the target word, which show links better (`mt.alignment.heads`).
         """
         layers, count = snapshot.observations[0].maps.cross.shape[:2]
-        shown = [Reading(layer, tuple(range(count)), shifted=True) for layer in range(layers)]
+        shown = [AlignmentHeads(layer, tuple(range(count)), shifted=True) for layer in range(layers)]
         titles = [f"layer {layer}" for layer in range(1, layers + 1)]
         if self.guided is not None:
             shown.append(self.guided)
-            titles.append(f"taught {self.guided.layer + 1}.{self.guided.heads[0] + 1}")  # layer and head
+            titles.append(f"guided {self.guided.layer + 1}.{self.guided.heads[0] + 1}")  # layer and head
         if not self._pictures:  # words do not change
             self._pictures = [Picture(o.source.word_texts, o.target.word_texts, titles) for o in snapshot.observations]
         maps = [word_maps(o) for o in snapshot.observations]
         return [
-            picture.draw(torch.stack([read(words, heads) for heads in shown]))
+            picture.draw(torch.stack([head_mean(words, heads) for heads in shown]))
             for picture, words in zip(self._pictures, maps, strict=True)
         ]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from toy import number_pairs
 
-from mt.alignment.heads import Reading
+from mt.alignment.heads import AlignmentHeads
 from mt.build import (
     check,
     describe,
@@ -144,7 +144,7 @@ def test_the_head_that_is_taught_is_the_one_asked_for_else_of_the_last_layer_but
     prepared = prepare_data(asked)
     assert len(prepared.links) == len(prepared.train)
     guided = make_objective(asked, prepared, make_model(asked, prepared.tokenizer, torch.device("cpu")), Precision.fp32)
-    assert guided.heads == Reading(expected, (1,), shifted=True)
+    assert guided.heads == AlignmentHeads(expected, (1,), shifted=True)
 
 
 def test_memory_is_measured_and_updates_are_accelerated_with_guided_alignment(files, monkeypatch):

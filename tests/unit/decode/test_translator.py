@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mt.config import DecodeConfig, LengthNorm, Split, TokenizerConfig, Unknown
 from mt.decode.constraints.glossary import Entry, Glossary
 from mt.decode.search.transformer_stepper import CachedStepper
-from mt.decode.translation import Stretch
+from mt.decode.translation import Segment
 from mt.decode.translator import EMPTY, Translation, Translator, join
 from mt.errors import ConfigError
 from mt.text.sentences import Usual
@@ -351,20 +351,20 @@ def test_a_space_stands_where_the_script_wants_one(left, gap, right, text):
     st.lists(st.tuples(st.text("ab.", max_size=3), st.text(" \n", max_size=2)), min_size=1, max_size=4),
     st.text(" ", max_size=1),
 )
-def test_stretches_stand_where_the_parts_came_to_stand(parts, before):
+def test_segments_stand_where_the_parts_came_to_stand(parts, before):
     lists = []
     for n, (text, _) in enumerate(parts):
-        stretch = Stretch((n, n + 1), (0, len(text)), (0, len(text)))
-        lists.append([Translation(text, 0.0, 0.0, list(text), [], True, (stretch,))])
+        segment = Segment((n, n + 1), (0, len(text)), (0, len(text)))
+        lists.append([Translation(text, 0.0, 0.0, list(text), [], True, (segment,))])
     [whole] = join(lists, [before, *(gap for _, gap in parts)])
-    assert [whole.text[slice(*s.target)] for s in whole.stretches] == [text for text, _ in parts]
-    assert [whole.pieces[slice(*s.pieces)] for s in whole.stretches] == [list(text) for text, _ in parts]
-    assert [s.source for s in whole.stretches] == [(n, n + 1) for n in range(len(parts))]
+    assert [whole.text[slice(*s.target)] for s in whole.segments] == [text for text, _ in parts]
+    assert [whole.pieces[slice(*s.pieces)] for s in whole.segments] == [list(text) for text, _ in parts]
+    assert [s.source for s in whole.segments] == [(n, n + 1) for n in range(len(parts))]
 
 
 def test_a_translation_knows_which_part_of_the_text_each_stretch_is(echo):
     text = "  tamo ly. " + line(random.Random(2), 20) + "\n er "
     [[found]] = echo.answer([text], echo.options(split=Split.always))
-    assert len(found.stretches) > 2
-    for stretch in found.stretches:
-        assert found.text[slice(*stretch.target)].split() == text[slice(*stretch.source)].split()
+    assert len(found.segments) > 2
+    for segment in found.segments:
+        assert found.text[slice(*segment.target)].split() == text[slice(*segment.source)].split()

@@ -5,8 +5,8 @@ import shutil
 import pytest
 from toy import number_tokenizer, trained_numbers
 
-from mt.alignment.choose_heads import choose_by_shape
-from mt.alignment.heads import Reading, word_maps
+from mt.alignment.choose_heads import guess_heads
+from mt.alignment.heads import AlignmentHeads, word_maps
 from mt.alignment.observe import observe
 from mt.interpret.contribution import contributions
 from mt.interpret.report import Exhibit, page
@@ -28,9 +28,9 @@ TARGETS = [
 def file(tmp_path_factory):
     model, tokenizer = trained_numbers(), number_tokenizer()
     seen = list(observe(model, tokenizer, SOURCES, TARGETS, max_length=64))
-    owed, reading = contributions(model, tokenizer, seen), choose_by_shape([word_maps(one) for one in seen[:1]])
-    other = Reading(0, (0, 1), not reading.shifted)
-    exhibits = [Exhibit("first", reading, "", seen, owed), Exhibit("second", other, "", seen, owed)]
+    owed, heads = contributions(model, tokenizer, seen), guess_heads([word_maps(one) for one in seen[:1]])
+    other = AlignmentHeads(0, (0, 1), not heads.shifted)
+    exhibits = [Exhibit("first", heads, "", seen, owed), Exhibit("second", other, "", seen, owed)]
     path = tmp_path_factory.mktemp("page") / "attention.html"
     path.write_text(page(exhibits, "Attention"), encoding="utf-8")
     return path
