@@ -161,7 +161,7 @@ def make_trainer(
     longest = max(config.model.max_length, dev_longest)  # all of dev is within the model's positions
     translator = make_translator(
         model, prepared.tokenizer, greedy, precision, max_length=longest,
-        recording=False,  # recorded steps keep memory, which the batches have been fitted without
+        cuda_graphs=False,  # they keep memory, which the batches have been fitted without
     )  # fmt: skip
     return Trainer(
         updater=updater,

@@ -113,7 +113,7 @@ def test_a_sentence_too_long_is_translated_in_parts_and_nothing_is_lost(echo, to
     assert echo.translate(["tamo", text, "ly"]) == ["tamo", text, "ly"]
     parts = [part for batch in echo.stepper.batches for part in batch if len(part) > 3]
     assert warnings_of(caplog) == [
-        f"input 2: a sentence of {len(ids)} pieces is translated in {len(parts)} parts, for the model reads at most "
+        f"input 2: a sentence of {len(ids)} tokens is translated in {len(parts)} parts, since the model reads at most "
         f"{LONGEST}: {text[:40]!r}. Shorter sentences are translated better."
     ]
     assert all(len(part) <= LONGEST and part[-1] == tokenizer.eos for part in parts)
@@ -140,7 +140,7 @@ def test_a_character_that_alone_is_too_long_is_cut_with_a_warning(model, tokeniz
     stepper = Echo(model)
     tiny = Translator(stepper, tokenizer, DecodeConfig(beam=2), max_length=3)
     tiny.translate(["tamo \U0001f600"])
-    assert warnings_of(caplog)[-1] == "input 1: '\U0001f600' has 6 pieces and is cut short."
+    assert warnings_of(caplog)[-1] == "input 1: '\U0001f600' has 6 tokens and is cut short."
     assert max(len(part) for batch in stepper.batches for part in batch) <= 3
 
 
@@ -268,8 +268,8 @@ def test_a_term_that_does_not_fit_is_reported(translator, caplog):
     [[found]] = translator.answer(["Ta mo"], translator.options(glossary=glossary, max_length=3))
     assert not found.finished
     assert warnings_of(caplog) == [
-        "input 1: `lymoer tamoin erly` (g.tsv:4) is missing from the translation, which had to end at its greatest "
-        "length; raise `decode.max_extra`, or the term is at odds with another rule."
+        "input 1: `lymoer tamoin erly` (g.tsv:4) is missing from the translation, which reached its maximum "
+        "length; raise `decode.max_extra`, or see whether the term contradicts another rule."
     ]
 
 

@@ -104,7 +104,7 @@ def test_a_pair_too_long_for_the_model_is_refused_by_its_number(scorer, tokenize
     (sources if side == "source" else targets)[1] = long
     short = len(tokenizer.encode_target(["tamo"])[0]) + 1
     lengths = f"{pieces} and {short}" if side == "source" else f"{short} and {pieces}"
-    message = rf"^pair 2 has {lengths} pieces, but the model was made for at most {LONGEST} a side\.$"
+    message = rf"^pair 2 has {lengths} tokens, but the model takes at most {LONGEST} a side\.$"
     with pytest.raises(DataError, match=message):
         scorer.score(sources, targets)
     first, problem, last = scorer.score_all(sources, targets)

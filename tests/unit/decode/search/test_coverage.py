@@ -105,7 +105,7 @@ def test_models_without_attention_weights_are_refused():
     search = search_of(beam=2, coverage_penalty=0.2)
     with pytest.raises(ConfigError, match=r"`decode.coverage_penalty` needs models that give their attention weights"):
         beam_search(TableStepper(drawn(1)), [[7, EOS]], search=search)
-    with pytest.raises(ConfigError, match="The models of an ensemble must all give their attention weights"):
+    with pytest.raises(ConfigError, match="All models of an ensemble must give their attention weights"):
         beam_search(Ensemble([TableStepper(drawn(1))]), [[7, EOS]], search=search)
 
 
