@@ -1,7 +1,7 @@
 """Place the markup of a source in its translation, by word links.
 
 A pair of tags encloses the run of words that are linked to its content; a literal replaces the word that is linked to
-its placeholder word; a single tag stands where it crosses the fewest links. Placement goes from the outside in: the
+its stand-in; a single tag is placed where it crosses the fewest links. Placement goes from the outside in: the
 content of an element stays inside it, and two elements side by side never overlap. So whatever the links are, the
 result is well nested and has each mark once.
 """

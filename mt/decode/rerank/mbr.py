@@ -1,6 +1,6 @@
 """Minimum-Bayes-risk decoding: choose the translation with the greatest expected utility.
 
-Beam search looks for the likeliest translation; this looks for the one of least expected loss, with the model's own
+Beam search finds the likeliest translation; this finds the one of least expected loss, with the model's own
 translations as references (Kumar & Byrne 2004, N04-1022; Eikema & Aziz 2020, arXiv:2005.10283, on samples; Freitag et
 al. 2023, arXiv:2305.09860, on the kind of samples).
 """

@@ -2,7 +2,7 @@
 
 The beam is divided by progress: hypotheses with equally many tokens of terms left to write (see `lexical.py`) compete
 with each other and not with those that have come less far, which are always likelier (Post & Vilar 2018, "Fast
-Lexically Constrained Decoding with Dynamic Beam Allocation", arXiv:1804.06609, who call these divisions banks). The
+Lexically Constrained Decoding with Dynamic Beam Allocation", arXiv:1804.06609). The
 best of every division is taken, then the second of every division, and so on until the beam is full, so unused places
 go to the other divisions. Candidates are
 
