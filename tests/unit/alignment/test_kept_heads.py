@@ -20,11 +20,11 @@ CHOICE = Choice(AlignmentHeads(0, (1,), True), "regularity", 0.5, 40)
 @pytest.fixture
 def folder(tmp_path):
     size = number_tokenizer().tgt_size
-    told = Description(
+    description = Description(
         src="en", tgt="de", src_size=size, tgt_size=size, max_length=64, precision=Precision.fp32, model=tiny_config(),
         decode=DecodeConfig(),
     )  # fmt: skip
-    files = {**told.files(number_tokenizer()), "model.safetensors": dict(tiny_model().named_parameters())}
+    files = {**description.files(number_tokenizer()), "model.safetensors": dict(tiny_model().named_parameters())}
     write_folder(tmp_path / "m", files, meta={"step": 7})
     return tmp_path / "m"
 
@@ -33,8 +33,8 @@ def test_a_choice_is_kept_with_how_it_was_made(folder):
     assert load_heads(folder, tiny_model()) is None
     save_heads(folder, CHOICE)
     assert load_heads(folder, tiny_model()) == CHOICE.heads
-    told = json.loads((folder / FILE).read_text())
-    assert (told["criterion"], told["score"], told["pairs"]) == ("regularity", 0.5, 40)
+    values = json.loads((folder / FILE).read_text())
+    assert (values["criterion"], values["score"], values["pairs"]) == ("regularity", 0.5, 40)
     assert verify_folder(folder).meta == {"step": 7}
 
 
@@ -50,9 +50,9 @@ def test_a_choice_that_was_removed_leaves_a_whole_model(folder):
 
 def test_a_choice_may_be_edited(folder):
     save_heads(folder, CHOICE)
-    told = json.loads((folder / FILE).read_text())
-    told["reading"] = AlignmentHeads(0, (0,), False).to_plain()
-    (folder / FILE).write_text(json.dumps(told))
+    values = json.loads((folder / FILE).read_text())
+    values["reading"] = AlignmentHeads(0, (0,), False).to_plain()
+    (folder / FILE).write_text(json.dumps(values))
     assert load_heads(read_model(folder).path, tiny_model()) == AlignmentHeads(0, (0,), False)
     save_heads(folder, CHOICE)
     assert verify_folder(folder).free == {FILE}

@@ -35,7 +35,7 @@ def tokenizer(tmp_path_factory):
 
 
 class Echo(CachedStepper):
-    """Says what it is told, and keeps every batch it was given."""
+    """Returns its source as the translation, and keeps every batch."""
 
     def __init__(self, model):
         super().__init__(model)

@@ -13,10 +13,10 @@ class Backwards(Scorer):
     """Finds a source the likelier the longer the translation; `too long` it cannot read."""
 
     def __init__(self):
-        self.asked = []
+        self.pairs = []
 
     def score_all(self, sources, targets):
-        self.asked += zip(sources, targets, strict=True)
+        self.pairs += zip(sources, targets, strict=True)
         return [
             "has 99 and 1 tokens, but the model takes at most 9 a side" if text == "too long"
             else PairScore(-4.0 / len(text), ["▁x"], [-2.0 / len(text)] * 2)
@@ -52,7 +52,7 @@ def test_translations_are_asked_for_their_own_source_and_keep_the_rest():
     reverse = Backwards()
     lists = [[SHORT, LONG], [EMPTY], [LONG]]
     found = rerank(["one", " ", "two"], lists, reverse, weight=1.0)
-    assert reverse.asked == [("a", "one"), ("bbbb", "one"), ("bbbb", "two")]
+    assert reverse.pairs == [("a", "one"), ("bbbb", "one"), ("bbbb", "two")]
     assert found[1] == [EMPTY]
     assert found[0][0].piece_log_probs == LONG.piece_log_probs and found[0][0].log_prob == LONG.log_prob
 

@@ -105,7 +105,7 @@ WORTH_WAITING = written(
     ("patience", "nbest", "tokens", "steps"),
     [
         (0.5, 1, [], 1),  # one end is enough
-        (0.5, 2, [A], 2),  # two were asked for
+        (0.5, 2, [A], 2),  # nbest is 2
         (1.0, 1, [A], 2),
         (1.5, 1, [A, A], 3),
         (None, 1, [A, A], 3),
