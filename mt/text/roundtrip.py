@@ -1,4 +1,4 @@
-"""What a tokenizer does not give back: text that no model with this tokenizer could write, however well it translates."""
+"""What a tokenizer does not give back: text that no model can write with it, however well it translates."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,14 +22,16 @@ class Loss:
     chrf: float = 100.0
 
     def __str__(self) -> str:
-        share = f"{self.changed / max(1, self.lines):.1%} of the target lines change when they are encoded and decoded"
+        share = f"{self.changed / max(1, self.lines):.1%} of the target lines change when encoded and decoded"
         best = f"a perfect model could reach BLEU {self.bleu:.1f} and chrF++ {self.chrf:.1f}"
         return f"{share}; {best}. For example {'; '.join(self.examples)}"
 
 
 def loss(lines: Sequence[str], there_and_back: Callable[[str], str], language: str) -> Loss:
-    """Args: there_and_back: encodes and decodes a line; language: decides how BLEU splits words. White space alone is no
-    difference."""
+    """Args: there_and_back: encodes and decodes a line; language: decides how BLEU splits words.
+
+    White space alone is no difference.
+    """
     some = [lines[place] for place in spread(len(lines), LOOKED_AT)]
     back = [there_and_back(line) for line in some]
     pairs = [(line, made) for line, made in zip(some, back, strict=True) if line.split() != made.split()]
