@@ -69,7 +69,7 @@ class Tokenizer:
             )
         self.unk, self.bos, self.eos, self.pad = specials[0]
         self._signs: dict[str, bool] = {}  # whether the source model can read a sign that is no letter
-        # Tokenizers of older versions, whose rules are SentencePiece's, read as they did when their models were trained.
+        # Tokenizers of older versions, with a rule of SentencePiece's, read as they did in training.
         self._keeps_all = OWN_RULE not in source
         self._bytes = {i: bytes.fromhex(BYTE.sub(r"\1", piece)) for i, piece in _byte_pieces(models[-1])}
         self.tags = _tags(models[0])
@@ -267,7 +267,7 @@ def fitting_vocab_size(pairs: int) -> int:
 
     As small corpora are translated best with few pieces (Gowda & May 2020, arXiv 2004.02334; Sennrich & Zhang 2019).
     """
-    return min(32_000, max(500, round(2_000 * (pairs / 30_000) ** 0.4, -2)))
+    return min(32_000, max(500, 100 * round(20 * (pairs / 30_000) ** 0.4)))
 
 
 def _options(section: TokenizerConfig) -> dict[str, Any]:
@@ -317,7 +317,7 @@ def _train(lines: Sequence[str], options: dict[str, Any], side: str) -> bytes:
 
 
 def _fewer_characters(lines: Sequence[str], options: dict[str, Any], side: str, required: int) -> dict[str, Any]:
-    """The options where a vocabulary cannot hold all characters: the most frequent get half of it, the rest are bytes."""
+    """Where a vocabulary cannot hold all characters: the most frequent ones get half of it, the rest are bytes."""
     counts = Counter(sign for sign in chain.from_iterable(lines) if not sign.isspace())
     room = (options["vocab_size"] - FEWEST_WITH_BYTES) // 2
     covered = sum(count for _, count in counts.most_common(room)) / counts.total()
