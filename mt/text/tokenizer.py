@@ -71,8 +71,11 @@ class Tokenizer:
         self._signs: dict[str, bool] = {}  # whether the source model can read a sign that is no letter
         # Tokenizers of older versions, with a rule of SentencePiece's, read as they did in training.
         self._keeps_all = OWN_RULE not in source
-        self._bytes = {i: bytes.fromhex(BYTE.sub(r"\1", piece)) for i, piece in _byte_pieces(models[-1])}
-        self.tags = _tags(models[0])
+        try:
+            self._bytes = {i: bytes.fromhex(BYTE.sub(r"\1", piece)) for i, piece in _byte_pieces(models[-1])}
+            self.tags = _tags(models[0])
+        except ValueError as error:  # a piece that is no UTF-8, or a byte that is none
+            raise CheckpointError(f"{' and '.join(self._files)} in {where} is damaged: {error}.") from None
 
     @property
     def joint(self) -> bool:
@@ -288,7 +291,7 @@ def _options(section: TokenizerConfig) -> dict[str, Any]:
     }
 
 
-def _train(lines: Sequence[str], options: dict[str, Any], side: str) -> bytes:
+def _train(lines: Sequence[str], options: dict[str, Any], side: str, *, again: bool = False) -> bytes:
     """The bytes of a new model, checked."""
     written = io.BytesIO()
     try:
@@ -296,9 +299,8 @@ def _train(lines: Sequence[str], options: dict[str, Any], side: str) -> bytes:
             spm.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=written, **{**options, **rule})
     except RuntimeError as error:
         if few := re.search(r"smaller than required_chars\. (\d+) vs (\d+)", str(error)):
-            all_of_them = options["character_coverage"] == 1
-            if all_of_them and options["byte_fallback"] and options["vocab_size"] > FEWEST_WITH_BYTES:
-                return _train(lines, _fewer_characters(lines, options, side, int(few[2])), side)
+            if options["byte_fallback"] and (size := options["vocab_size"]) > FEWEST_WITH_BYTES and not again:
+                return _train(_without_rare_characters(lines, size, side, int(few[2])), options, side, again=True)
             extra = " (256 bytes and 4 marks among them)" if options["byte_fallback"] else ""
             raise ConfigError(
                 f"`tokenizer.vocab_size` must be at least {few[2]}{extra} to hold the characters of the {side}, but is "
@@ -316,16 +318,17 @@ def _train(lines: Sequence[str], options: dict[str, Any], side: str) -> bytes:
     return written.getvalue()
 
 
-def _fewer_characters(lines: Sequence[str], options: dict[str, Any], side: str, required: int) -> dict[str, Any]:
-    """Where a vocabulary cannot hold all characters: the most frequent ones get half of it, the rest are bytes."""
+def _without_rare_characters(lines: Sequence[str], size: int, side: str, required: int) -> list[str]:
+    """Where a vocabulary cannot hold all characters: lines with the most frequent ones only, which get half of it; the
+    others are written in bytes. SentencePiece itself leaves out 2 % of all characters at most."""
     counts = Counter(sign for sign in chain.from_iterable(lines) if not sign.isspace())
-    room = (options["vocab_size"] - FEWEST_WITH_BYTES) // 2
-    covered = sum(count for _, count in counts.most_common(room)) / counts.total()
+    kept = {sign for sign, _ in counts.most_common((size - FEWEST_WITH_BYTES) // 2)}
+    rare = 1 - sum(counts[sign] for sign in kept) / counts.total()
     logger.warning(
-        f"`tokenizer.vocab_size` ({options['vocab_size']:,}) is less than the {required:,} that all characters of the "
-        f"{side} need: {1 - covered:.2%} of them, the rarest, are written in bytes. Raise it for better translations."
+        f"`tokenizer.vocab_size` ({size:,}) is less than the {required:,} that all characters of the {side} need: "
+        f"{rare:.2%} of them, the rarest, are written in bytes. Raise it for better translations."
     )
-    return {**options, "character_coverage": covered}
+    return ["".join(sign if sign in kept else " " for sign in line) for line in lines]
 
 
 @contextmanager
