@@ -24,7 +24,7 @@ def load(path: str | Path | None = None, **settings: str) -> "Translator":
 
     choose_waiting()
     from mt.compute.waiting import watch_processors
-    from mt.decode.load import load as load_model  # torch is imported when a model is, and not before
+    from mt.decode.load import load as load_model  # imports torch, so only when a model is loaded
 
     watch_processors()
     return load_model(path, **settings)

@@ -10,7 +10,7 @@ from mt.errors import ConfigError, require_package
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
         prog="mt export",
-        description="Write a trained model for CTranslate2, a C++ engine, with the tokenizer's files beside it.",
+        description="Convert a trained model for CTranslate2, a C++ engine, with its tokenizer.",
         epilog="example:\n  mt export ct2 runs/my-run exported --quantization int8",
     )
     parser.add_argument("format", choices=["ct2"], help="ct2: a CTranslate2 model folder (needs `ctranslate2`)")
@@ -23,10 +23,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def run(argv: list[str]) -> int:
     args = parse(argv)
     if args.out.exists():
-        raise ConfigError(f"`{args.out}` is there already; name a new folder.")
+        raise ConfigError(f"`{args.out}` already exists; name a new folder.")
     nearest = next(path for path in args.out.absolute().parents if path.exists())
     if not nearest.is_dir():
-        raise ConfigError(f"`{args.out}` cannot be made: `{nearest}` is no folder; name another place.")
+        raise ConfigError(f"`{args.out}` cannot be created, because `{nearest}` is not a folder.")
     require_package("ctranslate2", "export to CTranslate2")
     from mt.log import setup
 
