@@ -9,6 +9,7 @@ from pathlib import Path
 from mt.files import write_text
 from mt.text.lines import spread
 from mt.text.metrics import Score, bleu_tokenizer_for, score_all
+from mt.text.numerals import Survival, survival
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,14 @@ class Report:
         """One line per score, with its signature."""
         return "\n".join(str(score) for score in self.scores)
 
+    def numerals(self) -> Survival | None:
+        """How many numerals of the sources the translations keep; None where no source shares one with its reference.
+
+        A numeral that the reference does not have either is not counted: a language may write "3" as a word.
+        """
+        found = survival(self.sources, self.hypotheses, self.references)
+        return found if found.total else None
+
     def samples(self, number: int) -> str:
         """Some sentences, evenly spread over the set, with source, translation and reference."""
         return "\n\n".join(
@@ -36,11 +45,13 @@ class Report:
         )
 
     def to_dict(self) -> dict[str, object]:
+        kept = self.numerals()
         return {
             "name": self.name,
             "sentences": len(self.references),
             "seconds": self.seconds,
             "scores": [asdict(score) for score in self.scores],
+            "numerals": None if kept is None else {**asdict(kept), "share": kept.share},
         }
 
     def write(self, folder: Path) -> Path:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
         prog="mt evaluate",
-        description="BLEU, chrF++ and TER through sacreBLEU, with signatures and 95 % bootstrap intervals.",
+        description="BLEU, chrF++ and TER through sacreBLEU, with signatures and 95 % bootstrap intervals, and the "
+        "share of the sources' numbers, dates and codes that the translations keep.",
         epilog="examples:\n  mt evaluate runs/my-run\n  mt evaluate runs/a --compare runs/b\n"
         "  mt evaluate --hypotheses out.de --references test.de",
     )
@@ -72,6 +73,8 @@ def run(argv: list[str]) -> int:
         print(json.dumps({**report.to_dict(), **names, "comparison": differences}, ensure_ascii=False, indent=2))
         return 0
     print(f"{report.name}, {counted(len(report.references), 'sentence')}\n{report.table()}")
+    if (numerals := report.numerals()) is not None:
+        print(numerals)
     if names:
         print(f"{names['baseline']} -> {names['other']}, paired bootstrap")
     for row in differences:

@@ -12,9 +12,10 @@ import re
 import sys
 import traceback
 from difflib import get_close_matches
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TextIO
 
+import mt
 from mt.compute.host import choose_waiting
 from mt.errors import ConfigError, MtError
 from mt.files import reason
@@ -81,7 +82,7 @@ def dispatch(argv: list[str]) -> int:
         print(usage())
         return 0
     if word == "--version":
-        print(f"mt {version()}")
+        print(f"mt {mt.__version__}")
         return 0
     if word in {"-sc", "--shell-completion"}:
         return complete(rest)
@@ -122,13 +123,6 @@ commands:
   mt COMMAND --help     show the options of a command
   mt --version          show the version
   MT_DEBUG=1 mt ...     show the traceback of an error"""
-
-
-def version() -> str:
-    try:
-        return metadata.version("mt-trainer")
-    except metadata.PackageNotFoundError:
-        return "(a checkout that is not installed)"
 
 
 def complete(argv: list[str]) -> int:

@@ -94,7 +94,7 @@ class TokenizerConfig:
         fits = size == "auto" or (isinstance(size, int) and 8 <= size <= 1_000_000)
         require(fits, "tokenizer.vocab_size", "lie in [8, 1000000] or be auto", size)
         coverage = self.character_coverage
-        require(0 < coverage <= 1, "tokenizer.character_coverage", "lie in (0, 1]", coverage)
+        require(0.98 <= coverage <= 1, "tokenizer.character_coverage", "lie in [0.98, 1]", coverage)
         require(0 <= self.sampling <= 1, "tokenizer.sampling", "lie in [0, 1]", self.sampling)
         for tag in self.tags:
             whole = bool(tag) and not re.search(r"[\s▁]", tag) and self.tags.count(tag) == 1

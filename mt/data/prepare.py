@@ -18,6 +18,7 @@ from mt.data.training_links import LinkTable, by_corpus, read_links
 from mt.errors import counted
 from mt.log import logger
 from mt.text.lines import spread
+from mt.text.roundtrip import loss
 from mt.text.sentences import Usual, sentences
 from mt.text.tokenizer import Tokenizer, train_tokenizer
 
@@ -92,6 +93,9 @@ def prepare(
         logger.info(f"removed {counted(removed, 'training pair')}: {describe(refusals)} (settings: `clean`)")
     sources, targets = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
     trained = train_tokenizer(sources, targets, tokenizer, Path(data.cache) / "tokenizers")
+    changed = loss(targets, lambda text: trained.decode_target(trained.encode_target([text])[0]), corpus.tgt)
+    if changed.changed:
+        logger.warning(f"{changed}")
     train = TokenizedCorpus(pairs, trained, max_length=batch.max_length, cache=Path(data.cache) / "corpora")
     if train.num_too_long:
         logger.info(

@@ -1,24 +1,24 @@
-"""Text in, text out: what a trained model is for."""
+"""Translate text with a trained model."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, overload
+from dataclasses import asdict, dataclass
+from typing import Unpack, overload
 
 import torch
 
 from mt.config import DecodeConfig, Split, Unknown
 from mt.config.from_json import from_plain
-from mt.decode.constraints.glossary import Demands, Glossary
+from mt.decode.constraints.glossary import Constraints, Glossary
 from mt.decode.constraints.vocabulary import Vocabulary
-from mt.decode.request import Options
+from mt.decode.request import Options, SearchSettings, TranslateOptions
 from mt.decode.search.beam import beam_search
 from mt.decode.search.ensemble import Ensemble
-from mt.decode.search.rules import BanPieces, ForcedPrefix, MinLength, NoRepeatNgram, Rule
+from mt.decode.search.rules import BanTokens, ForcedPrefix, MinLength, NoRepeatNgram, Rule
 from mt.decode.search.sampling import Sampling, sample_search
 from mt.decode.search.settings import Hypothesis, Search
 from mt.decode.search.stepper import Stepper
 from mt.decode.search.transformer_stepper import CachedStepper
-from mt.decode.translation import EMPTY, Stretch, Translation, join
+from mt.decode.translation import EMPTY, Segment, Translation, join
 from mt.errors import ConfigError
 from mt.log import logger
 from mt.nn.encoders import TextEncoder
@@ -28,8 +28,8 @@ from mt.text.tokenizer import Tokenizer
 from mt.text.words import Span, occurs
 
 __all__ = ["EMPTY", "Options", "Translation", "Translator", "join"]
-PART_BITS = 40  # a part's random numbers are those of its text's number and, so far to the left, its own
-MAX_SENTENCES = 512  # in a batch: short ones are few pieces to read, but each takes a beam of rows to write
+PART_BITS = 40  # random numbers of a part are identified by its number, shifted by so many bits, plus that of its text
+MAX_SENTENCES = 512  # in a batch: short ones have few source tokens, but each takes a beam of rows
 # What is divided comes in parts of this share of the longest usual line, because models leave out more of longer parts
 # (scripts/long_lines.py).
 TYPICAL = 0.5
@@ -41,18 +41,18 @@ MAX_ROWS = 2048  # of samples in a batch: each takes a few times V numbers a ste
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What is translated at once: a text, or a sentence of it, or as much of that as the model can read."""
+    """The unit of translation: a text, a sentence of it, or as much of a sentence as the model can read."""
 
-    number: int  # its place in its text
-    owner: int  # the place of its text
-    span: Span  # where it stands in its text
+    number: int  # within its text
+    owner: int  # the number of its text
+    span: Span  # in its text
     source: list[int]
     prefix: list[int]
-    demands: Demands
+    constraints: Constraints
 
 
 class Translator:
-    """A model, its tokenizer and how it searches. Made by `mt.load`."""
+    """A model, its tokenizer and its search settings. Made by `mt.load`."""
 
     def __init__(
         self,
@@ -65,9 +65,9 @@ class Translator:
         usual: Usual | None = None,
         ensemble: Ensemble | None = None,
     ) -> None:
-        """Args: max_length: the longest sentence, in pieces, that the model can read or write; src: the language that
-        text is split into sentences by; usual: more than that is split, None: what the model cannot read; ensemble: of
-        `stepper` and others, to search with instead of it."""
+        """Args: max_length: the longest sentence, in tokens, that the model can read or write; src: the source
+        language, for splitting text into sentences; usual: texts beyond it are split, None: beyond `max_length`;
+        ensemble: of `stepper` and others, searched in its place."""
         self.stepper = stepper
         self.searched: Stepper = ensemble or stepper
         self.tokenizer = tokenizer
@@ -78,24 +78,29 @@ class Translator:
         self.vocabulary = Vocabulary(tokenizer)
 
     @overload
-    def translate(self, texts: str) -> str: ...  # pyright: ignore[reportOverlappingOverload]
+    def translate(  # pyright: ignore[reportOverlappingOverload]
+        self, texts: str, **options: Unpack[TranslateOptions]
+    ) -> str: ...
     @overload
-    def translate(self, texts: Sequence[str]) -> list[str]: ...
-    def translate(self, texts: str | Sequence[str]) -> str | list[str]:
-        """Translate one text, or many: as many come out as went in, in their order."""
+    def translate(self, texts: Sequence[str], **options: Unpack[TranslateOptions]) -> list[str]: ...
+    def translate(self, texts: str | Sequence[str], **options: Unpack[TranslateOptions]) -> str | list[str]:
+        """Translate one text or many, in their order.
+
+        Args: options: `beam`, `glossary`, `prefixes`, `sampling` and the others of `TranslateOptions`.
+        Raises: ConfigError: for an unknown option, a bad value or another number of prefixes.
+        """
         if isinstance(texts, str):
-            return self.translate([texts])[0]
-        return [best[0].text for best in self.search(texts)]
+            return self.translate([texts], **options)[0]
+        return [best[0].text for best in self.search(texts, **options)]
 
     def search(
-        self, texts: Sequence[str], *, beam: int | None = None, nbest: int = 1, length_penalty: float | None = None
+        self, texts: Sequence[str], *, nbest: int = 1, **options: Unpack[TranslateOptions]
     ) -> list[list[Translation]]:
-        """The `nbest` translations of every text, best first: `answer` with the options that are used most."""
-        return self.answer(texts, self.options(nbest=nbest, beam=beam, length_penalty=length_penalty))
+        """The `nbest` translations of every text, best first, with scores, or its samples in the order drawn.
 
-    def sample(self, texts: Sequence[str], sampling: Sampling, *, first_text: int = 0) -> list[list[Translation]]:
-        """`sampling.samples` translations of every text, in the order drawn. `first_text`: see `Options`."""
-        return self.answer(texts, replace(self.options(), sampling=sampling, first_text=first_text))
+        Args: nbest: at most `beam`; options: as `translate`.
+        """
+        return self.answer(texts, self.options(nbest=nbest, **options))
 
     def options(
         self,
@@ -103,29 +108,33 @@ class Translator:
         nbest: int = 1,
         prefixes: Sequence[str] | None = None,
         glossary: Glossary | None = None,
+        sampling: Sampling | None = None,
         first_text: int = 0,
-        **settings: Any,
+        **settings: Unpack[SearchSettings],
     ) -> Options:
-        """Args: settings: those of `DecodeConfig` that differ from the model's own for a call; None: they do not
-        (`patience=math.inf` asks for the exact stopping rule).
+        """Args: settings: of `DecodeConfig`; None: the model's own (`patience=math.inf`: the exact stopping rule); the
+        others: as `Options`.
 
-        Raises: ConfigError: for a setting that there is not, or a value that it does not take.
+        Raises: ConfigError: for an unknown setting or a bad value.
         """
         given = {name: value for name, value in settings.items() if value is not None}
-        section = from_plain(DecodeConfig, {**asdict(self.section), **given}, "the options of a translation")
-        return Options(section=section, nbest=nbest, prefixes=prefixes, glossary=glossary, first_text=first_text)
+        section = from_plain(DecodeConfig, {**asdict(self.section), **given}, "a translation")
+        return Options(
+            section=section, nbest=nbest, prefixes=prefixes, glossary=glossary, sampling=sampling, first_text=first_text
+        )
 
     def answer(self, texts: Sequence[str], options: Options) -> list[list[Translation]]:
-        """The `nbest` translations of every text, best first.
+        """The `nbest` translations of every text, best first, or its samples in the order drawn.
 
-        An empty text has one empty translation. A text with more sentences, or longer, than the training text had in a
-        line is translated sentence by sentence (`decode.split`), a sentence that is longer than the model can read in
-        parts of it, with a warning; white space between parts stays.
+        An empty text has one empty translation. A text that is longer, or has more sentences, than usual lines of the
+        training text is translated sentence by sentence (`decode.split`); a sentence that is longer than the model can
+        read is translated in parts, with a warning. White space between parts is kept.
 
         Raises: ConfigError: when the model does not read text.
         """
         if not isinstance(self.stepper.model.encoder, TextEncoder):
             raise ConfigError("The model reads frames of numbers, not text; only `decode.beam` can search with it.")
+        self._report_tags(texts, options.first_text)
         layouts = self._lay_out(list(texts), options)
         parts = self._parts(layouts, options)
         found = self._search_sorted(parts, options)
@@ -141,12 +150,12 @@ class Translator:
         ]
 
     def _lay_out(self, texts: list[str], options: Options) -> list[Layout]:
-        """Every text as parts that the model can read."""
+        """Split every text into parts that the model can read."""
         layouts, split = [], options.section.split
         ids_of_all = self.tokenizer.encode_source(texts)
         for number, (text, ids) in enumerate(zip(texts, ids_of_all, strict=True), options.first_text + 1):
             layout = whole(text) if split is Split.never else sentences(text, self.src)
-            if split is Split.auto and not self._unusual(len(layout.parts), len(ids)):
+            if split is Split.auto and not self._needs_split(len(layout.parts), len(ids)):
                 layout = whole(text)
             most = part = self.max_length
             if split is not Split.never and self.usual is not None:
@@ -154,11 +163,10 @@ class Translator:
             layouts.append(self._divide(layout, most, part, number) if len(ids) > most else layout)
         return layouts
 
-    def _unusual(self, num_sentences: int, num_pieces: int) -> bool:
-        """Whether a text is more than the model is used to."""
+    def _needs_split(self, num_sentences: int, num_tokens: int) -> bool:
         if self.usual is None:
-            return num_pieces > self.max_length
-        return num_sentences > self.usual.sentences or num_pieces > self.usual.pieces
+            return num_tokens > self.max_length
+        return num_sentences > self.usual.sentences or num_tokens > self.usual.pieces
 
     def _divide(self, layout: Layout, most: int, part: int, number: int) -> Layout:
         """The layout with sentences of more than `most` pieces divided into parts of at most `part`: a model loses much
@@ -170,7 +178,7 @@ class Translator:
             smaller = divided(sentence, lambda text: self._length(text) <= part) if length > most else whole(sentence)
             if len(smaller.parts) > 1 and length > self.max_length:
                 logger.warning(
-                    f"input {number:,}: a sentence of {length:,} pieces is translated in {len(smaller.parts):,} parts, "
+                    f"input {number:,}: a sentence of {length:,} tokens is translated in {len(smaller.parts):,} parts, "
                     f"because the model reads at most {self.max_length:,}: {sentence[:40]!r}. Shorter sentences are "
                     "translated better."
                 )
@@ -182,7 +190,7 @@ class Translator:
         return len(self.tokenizer.encode_source([text])[0])
 
     def _parts(self, layouts: list[Layout], options: Options) -> list[Part]:
-        """What there is to translate. A forced prefix begins the first part of its text."""
+        """The non-empty parts of all texts. A forced prefix belongs to the first part of its text."""
         if options.prefixes is not None and len(options.prefixes) != len(layouts):
             raise ConfigError(
                 f"There must be one prefix for each text, but there are {len(options.prefixes):,} prefixes and "
@@ -195,61 +203,61 @@ class Translator:
         for owner, layout in enumerate(layouts):
             for place, (text, span) in enumerate(zip(layout.parts, layout.spans(), strict=True)):
                 source = sources[len(parts)]
-                if len(source) > self.max_length:  # a single character whose bytes are more than the model reads
+                if len(source) > self.max_length:  # a single character with more bytes than the model reads
                     number = options.first_text + owner + 1
-                    logger.warning(f"input {number:,}: {text!r} has {len(source)} pieces and is cut short.")
+                    logger.warning(f"input {number:,}: {text!r} has {len(source)} tokens and is cut short.")
                     source = [*source[: self.max_length - 1], self.tokenizer.eos]
-                demands = options.glossary.demands(text) if options.glossary else Demands()
+                constraints = options.glossary.constraints(text) if options.glossary else Constraints()
                 prefix = prefixes[owner] if place == 0 else []
-                parts.append(Part(place, owner, span, source, prefix, demands))
+                parts.append(Part(place, owner, span, source, prefix, constraints))
         return [part for part in parts if len(part.source) > 1]
 
     def _search_sorted(self, parts: list[Part], options: Options) -> list[list[Translation]]:
-        """Search in batches of sentences of like length; answers in the order of `parts`."""
+        """Search in batches of similar length. Returns: translations in the order of `parts`."""
         results: list[list[Translation]] = [[] for _ in parts]
         lengths = [len(part.source) for part in parts]
         order = sorted(range(len(parts)), key=lambda i: lengths[i], reverse=True)
         budget = max([options.section.batch_tokens, *lengths])
         search = self._search(options)
         with torch.inference_mode(), self.searched.prepared():
-            most = max(1, MAX_ROWS // options.sampling.samples) if options.sampling else MAX_SENTENCES
-            for batch in cut(order, budget, lengths, [budget // most] * len(parts)):
-                found = self._find([parts[i] for i in batch], search, options)
+            size = max(1, MAX_ROWS // options.sampling.samples) if options.sampling else MAX_SENTENCES
+            for batch in cut(order, budget, lengths, [budget // size] * len(parts)):
+                found = self._search_batch([parts[i] for i in batch], search, options)
                 for i, hypotheses in zip(batch, found, strict=True):
                     results[i] = [self._translation(h, parts[i].span) for h in hypotheses]
         return results
 
-    def _find(self, batch: list[Part], search: Search, options: Options) -> list[list[Hypothesis]]:
-        """The one place that chooses how a batch is searched."""
+    def _search_batch(self, batch: list[Part], search: Search, options: Options) -> list[list[Hypothesis]]:
+        """Samples or a beam search, by the options."""
         source = [part.source for part in batch]
         rules = self._rules(batch, search, options)
         if options.sampling:
-            if any(part.demands.required for part in batch):
+            if any(part.constraints.required for part in batch):
                 raise ConfigError("Samples cannot be made to contain a glossary's terms; leave one of the two out.")
             numbers = [options.first_text + part.owner + (part.number << PART_BITS) for part in batch]
             return sample_search(
                 self.searched, source, search=search, sampling=options.sampling, rules=rules, numbers=numbers
             )
-        terms = self.vocabulary.terms([part.demands for part in batch], self.stepper.device)
-        return beam_search(self.searched, source, search=search, rules=rules, terms=terms)
+        constraints = self.vocabulary.required([part.constraints for part in batch], self.stepper.device)
+        return beam_search(self.searched, source, search=search, rules=rules, constraints=constraints)
 
     def _rules(self, batch: list[Part], search: Search, options: Options) -> list[Rule]:
-        """What the options forbid in this batch."""
+        """The rules that the options require for this batch."""
         section, t = options.section, self.tokenizer
         rules: list[Rule] = []
         if section.unknown is Unknown.ban:
-            rules.append(BanPieces([t.unk]))
+            rules.append(BanTokens([t.unk]))
         if section.min_length or section.min_ratio:
             sources = [part.source for part in batch]
             least = [max(section.min_length, int(section.min_ratio * len(source))) for source in sources]
-            limits = search.max_lengths(sources)  # the end mark takes a place
+            limits = search.max_lengths(sources)  # which count eos
             rules.append(MinLength([min(n, limit - 1) for n, limit in zip(least, limits, strict=True)], eos=t.eos))
         if section.no_repeat_ngram:
             rules.append(NoRepeatNgram(section.no_repeat_ngram))
         if any(part.prefix for part in batch):
             rules.append(ForcedPrefix([part.prefix for part in batch]))
-        if any(part.demands.banned for part in batch):
-            rules.append(self.vocabulary.ban([part.demands for part in batch]))
+        if any(part.constraints.banned for part in batch):
+            rules.append(self.vocabulary.ban([part.constraints for part in batch]))
         return rules
 
     def _search(self, options: Options) -> Search:
@@ -258,9 +266,25 @@ class Translator:
         return Search(bos=t.bos, eos=t.eos, pad=t.pad, nbest=options.nbest, **settings)
 
     def _translation(self, found: Hypothesis, source: Span) -> Translation:
-        text, pieces = self.tokenizer.decode_target(found.tokens), self.tokenizer.pieces_target(found.tokens)
-        stretch = Stretch(source, (0, len(text)), (0, len(pieces)))
-        return Translation(text, found.score, found.log_prob, pieces, found.token_log_probs, found.finished, (stretch,))
+        whole = self.tokenizer.whole_characters(found.tokens)  # bytes that spell no character are not written
+        tokens = [found.tokens[place] for place in whole]
+        log_probs = [found.token_log_probs[place] for place in whole] + found.token_log_probs[len(found.tokens) :]
+        text, pieces = self.tokenizer.decode_target(tokens), self.tokenizer.pieces_target(tokens)
+        segment = Segment(source, (0, len(text)), (0, len(pieces)))
+        return Translation(text, found.score, found.log_prob, pieces, log_probs, found.finished, (segment,))
+
+    def _report_tags(self, texts: Sequence[str], first_text: int) -> None:
+        """Warn, once for a batch of texts, where a model that was trained with tags reads a text that begins with none
+        of them."""
+        if not (tags := self.tokenizer.tags):
+            return
+        without = [n for n, text in enumerate(texts) if text.strip() and not text.lstrip().startswith(tuple(tags))]
+        if without:
+            shown = ", ".join([*sorted(tags)[:SHOWN], *(["..."] if len(tags) > SHOWN else [])])
+            logger.warning(
+                f"input {first_text + without[0] + 1:,}: the model was trained with tags ({shown}), but "
+                f"{texts[without[0]][:20]!r} begins with none; so do {len(without):,} of {len(texts):,} lines"
+            )
 
     def _report_short(
         self, layouts: list[Layout], parts: list[Part], found: list[list[Translation]], first_text: int
@@ -276,20 +300,20 @@ class Translator:
         for part, length in short[:SHOWN]:
             text = layouts[part.owner].parts[part.number]
             logger.warning(
-                f"input {first_text + part.owner + 1:,}: a part of {len(part.source):,} pieces has a translation of "
+                f"input {first_text + part.owner + 1:,}: a part of {len(part.source):,} tokens has a translation of "
                 f"{length:,}, which may leave out some of it: {text[:40]!r}"
             )
         if len(short) > SHOWN:
             logger.warning(f"{len(short) - SHOWN:,} more parts have a translation that may leave out some of them")
 
     def _report_missing(self, parts: list[Part], found: list[list[Translation]], first_text: int) -> None:
-        """Warn of terms that did not fit."""
+        """Warn of required terms that did not fit."""
         for part, translations in zip(parts, found, strict=True):
             best = translations[0]
-            for entry in () if best.finished else part.demands.required:
+            for entry in () if best.finished else part.constraints.required:
                 if not any(occurs(self.vocabulary.normal(form), best.text) for form in entry.targets):
                     logger.warning(
                         f"input {first_text + part.owner + 1:,}: `{'|'.join(entry.targets)}` ({entry.where}) is missing"
-                        " from the translation, which had to end at its greatest length; raise `decode.max_extra`, or "
-                        "the term is at odds with another rule."
+                        " from the translation, which reached its maximum length; raise `decode.max_extra`, or see "
+                        "whether the term contradicts another rule."
                     )

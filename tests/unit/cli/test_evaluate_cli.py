@@ -80,8 +80,8 @@ def test_a_model_is_scored_and_compared(model, capsys):
     assert run(argv) == 0
     lines = capsys.readouterr().out.strip().split("\n")
     assert lines[0] == "test, 10 sentences" and lines[1].startswith("BLEU = 100.0")
-    assert lines[4] == "runs/a -> runs/b, paired bootstrap"
-    assert lines[5].startswith("BLEU = 100.0 -> 0.0 (-100.0, p = ")
+    assert lines[5] == "runs/a -> runs/b, paired bootstrap"
+    assert lines[6].startswith("BLEU = 100.0 -> 0.0 (-100.0, p = ")
 
 
 def test_files_and_models_of_the_other_direction_are_refused(model, tmp_path):
@@ -165,3 +165,16 @@ def test_examples_of_the_help_stand_on_lines_of_their_own(capsys):
     with pytest.raises(SystemExit):
         parse(["--help"])
     assert "\n  mt evaluate runs/a --compare runs/b\n" in capsys.readouterr().out
+
+
+def test_the_share_of_numerals_that_survive_is_printed(texts, model, capsys):
+    lines = "--bootstrap", "0"
+    run([str(model / "a"), "--test", "test.tsv", *lines])
+    assert capsys.readouterr().out.rstrip().split("\n")[-1] == "numerals kept = 100.0 % (10 of 10)"
+    run([str(model / "b"), "--test", "test.tsv", *lines])
+    assert capsys.readouterr().out.rstrip().split("\n")[-1] == "numerals kept = 0.0 % (0 of 10)"
+
+
+def test_without_sources_nothing_is_said_of_numerals(texts, capsys):
+    run(["--hypotheses", "hyp", "--references", "ref", "--bootstrap", "0"])
+    assert "numerals" not in capsys.readouterr().out

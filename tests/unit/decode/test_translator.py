@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mt.config import DecodeConfig, LengthNorm, Split, TokenizerConfig, Unknown
 from mt.decode.constraints.glossary import Entry, Glossary
 from mt.decode.search.transformer_stepper import CachedStepper
-from mt.decode.translation import Stretch
+from mt.decode.translation import Segment
 from mt.decode.translator import EMPTY, Translation, Translator, join
 from mt.errors import ConfigError
 from mt.text.sentences import Usual
@@ -36,7 +36,7 @@ def tokenizer(tmp_path_factory):
 
 
 class Echo(CachedStepper):
-    """Says what it is told, and keeps every batch it was given."""
+    """Returns its source as the translation, and keeps every batch."""
 
     def __init__(self, model):
         super().__init__(model)
@@ -114,7 +114,7 @@ def test_a_sentence_too_long_is_translated_in_parts_and_nothing_is_lost(echo, to
     assert echo.translate(["tamo", text, "ly"]) == ["tamo", text, "ly"]
     parts = [part for batch in echo.stepper.batches for part in batch if len(part) > 3]
     assert warnings_of(caplog) == [
-        f"input 2: a sentence of {len(ids)} pieces is translated in {len(parts)} parts, because the model reads at "
+        f"input 2: a sentence of {len(ids)} tokens is translated in {len(parts)} parts, because the model reads at "
         f"most {LONGEST}: {text[:40]!r}. Shorter sentences are translated better."
     ]
     assert all(len(part) <= LONGEST and part[-1] == tokenizer.eos for part in parts)
@@ -141,7 +141,7 @@ def test_a_character_that_alone_is_too_long_is_cut_with_a_warning(model, tokeniz
     stepper = Echo(model)
     tiny = Translator(stepper, tokenizer, DecodeConfig(beam=2), max_length=3)
     tiny.translate(["tamo \U0001f600"])
-    assert warnings_of(caplog)[-1] == "input 1: '\U0001f600' has 6 pieces and is cut short."
+    assert warnings_of(caplog)[-1] == "input 1: '\U0001f600' has 6 tokens and is cut short."
     assert max(len(part) for batch in stepper.batches for part in batch) <= 3
 
 
@@ -209,7 +209,7 @@ def test_parts_with_far_too_short_a_translation_are_named(model, tokenizer, capl
     lossy = Translator(Forgetful(model), tokenizer, DecodeConfig(beam=2), max_length=1000, src="en", usual=Usual(50, 1))
     lossy.translate(["tamo", text])
     said = warnings_of(caplog)
-    named = re.compile(r"input 2: a part of \d+ pieces has a translation of 2, which may leave out some of it: '")
+    named = re.compile(r"input 2: a part of \d+ tokens has a translation of 2, which may leave out some of it: '")
     assert len(said) == 4 and all(map(named.match, said[:3]))
     assert re.fullmatch(r"\d+ more parts have a translation that may leave out some of them", said[3])
 
@@ -219,7 +219,7 @@ def test_options_are_settings_by_name_and_value(echo):
     assert (options.section.length_norm, options.section.unknown) == (LengthNorm.gnmt, Unknown.ban)
     assert options.section.length_penalty == 1.0
     assert options.section.patience == 1.0 and echo.options(patience=math.inf).section.patience is None
-    with pytest.raises(ConfigError, match=r"^the options of a translation has no setting `baem`; this version knows"):
+    with pytest.raises(ConfigError, match=r"^a translation has no setting `baem`; this version knows"):
         echo.options(baem=3)
     with pytest.raises(ConfigError, match=r"`split` must be one of auto, never, always, but is 'yes'\.$"):
         echo.options(split="yes")
@@ -292,8 +292,8 @@ def test_a_term_that_does_not_fit_is_reported(translator, caplog):
     [[found]] = translator.answer(["Ta mo"], translator.options(glossary=glossary, max_length=3))
     assert not found.finished
     assert warnings_of(caplog) == [
-        "input 1: `lymoer tamoin erly` (g.tsv:4) is missing from the translation, which had to end at its greatest "
-        "length; raise `decode.max_extra`, or the term is at odds with another rule."
+        "input 1: `lymoer tamoin erly` (g.tsv:4) is missing from the translation, which reached its maximum "
+        "length; raise `decode.max_extra`, or see whether the term contradicts another rule."
     ]
 
 
@@ -375,20 +375,20 @@ def test_a_space_stands_where_the_script_wants_one(left, gap, right, text):
     st.lists(st.tuples(st.text("ab.", max_size=3), st.text(" \n", max_size=2)), min_size=1, max_size=4),
     st.text(" ", max_size=1),
 )
-def test_stretches_stand_where_the_parts_came_to_stand(parts, before):
+def test_segments_stand_where_the_parts_came_to_stand(parts, before):
     lists = []
     for n, (text, _) in enumerate(parts):
-        stretch = Stretch((n, n + 1), (0, len(text)), (0, len(text)))
-        lists.append([Translation(text, 0.0, 0.0, list(text), [], True, (stretch,))])
+        segment = Segment((n, n + 1), (0, len(text)), (0, len(text)))
+        lists.append([Translation(text, 0.0, 0.0, list(text), [], True, (segment,))])
     [whole] = join(lists, [before, *(gap for _, gap in parts)])
-    assert [whole.text[slice(*s.target)] for s in whole.stretches] == [text for text, _ in parts]
-    assert [whole.pieces[slice(*s.pieces)] for s in whole.stretches] == [list(text) for text, _ in parts]
-    assert [s.source for s in whole.stretches] == [(n, n + 1) for n in range(len(parts))]
+    assert [whole.text[slice(*s.target)] for s in whole.segments] == [text for text, _ in parts]
+    assert [whole.pieces[slice(*s.pieces)] for s in whole.segments] == [list(text) for text, _ in parts]
+    assert [s.source for s in whole.segments] == [(n, n + 1) for n in range(len(parts))]
 
 
 def test_a_translation_knows_which_part_of_the_text_each_stretch_is(echo):
     text = "  tamo ly. " + line(random.Random(2), 20) + "\n er "
     [[found]] = echo.answer([text], echo.options(split=Split.always))
-    assert len(found.stretches) > 2
-    for stretch in found.stretches:
-        assert found.text[slice(*stretch.target)].split() == text[slice(*stretch.source)].split()
+    assert len(found.segments) > 2
+    for segment in found.segments:
+        assert found.text[slice(*segment.target)].split() == text[slice(*segment.source)].split()
