@@ -5,6 +5,7 @@ A folder may come from anywhere. Before any memory is taken for it, its files ar
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from copy import deepcopy
@@ -67,6 +68,7 @@ class Description:
     # what a source line of the training text holds, but for the few longest: `mt.text.sentences.Usual`
     usual_length: int | None = field(default=None, metadata=LATER)  # pieces; None: not known
     usual_sentences: int = field(default=1, metadata=LATER)  # of the first folders all were trained on single ones
+    usual_ratio: float | None = field(default=None, metadata=LATER)  # target pieces a source piece; None: not known
     source: SourceKind = field(default=SourceKind.text, metadata=LATER)
 
     def __post_init__(self) -> None:
@@ -84,8 +86,9 @@ class Description:
 
     @property
     def usual(self) -> Usual:
-        """More than this is translated sentence by sentence."""
-        return Usual(min(self.usual_length or self.max_length, self.max_length), self.usual_sentences)
+        """More than this is translated in parts."""
+        most = min(self.usual_length or self.max_length, self.max_length)
+        return Usual(most, self.usual_sentences, self.usual_ratio)
 
     def new_model(self) -> Transformer:
         """A model of this description, with initial values."""
@@ -110,6 +113,8 @@ class Description:
                 require(getattr(told, name) >= least, name, f"be at least {least}", getattr(told, name))
             read = told.usual_length is None or told.usual_length >= 1
             require(read, "usual_length", "be at least 1 or null", told.usual_length)
+            read = told.usual_ratio is None or 0 < told.usual_ratio < math.inf
+            require(read, "usual_ratio", "be positive and finite or null", told.usual_ratio)
             text = told.source is SourceKind.text
             one = not text or told.model.tying is not Tying.all or told.src_size == told.tgt_size
             require(one, "src_size", f"equal `tgt_size` ({told.tgt_size}) where `model.tying` is all", told.src_size)

@@ -116,8 +116,8 @@ class DecodeConfig:
         metadata=LATER
         | option(
             "rules",
-            "auto: lines with more sentences, or longer, than those the model was trained on are translated sentence "
-            "by sentence; always: all lines; never: a line is one sentence",
+            "auto: lines with more sentences, or longer, than those the model was trained on are translated in parts: "
+            "by sentences, then by clauses; always: all lines; never: a line is one sentence",
         ),
     )
     patience: float | None = field(

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mt.text.words import Span, is_word
 
+STOPS = (".", "<0x2E>")  # the second: of a vocabulary that has only the byte
 FULL_WIDTH = re.compile("[\u3001-\u301f\uff01-\uff65]")  # punctuation that holds its own space
 
 
@@ -62,6 +63,18 @@ def join(parts: list[list[Translation]], gaps: Sequence[str] | None = None) -> l
         )
         joined.append(whole)
     return joined
+
+
+def without_stop(translation: Translation) -> Translation:
+    """Without a full stop at its end, which a model adds to a part of a sentence; the end mark takes its share of
+    `log_prob`."""
+    if len(translation.pieces) < 2 or translation.pieces[-1] not in STOPS:
+        return translation
+    [stretch] = translation.stretches
+    text, pieces, logs = translation.text[:-1], translation.pieces[:-1], translation.piece_log_probs
+    ours = Stretch(stretch.source, (0, len(text)), (0, len(pieces)))
+    logs = [*logs[: len(pieces)], sum(logs[len(pieces) :])]
+    return replace(translation, text=text, pieces=pieces, piece_log_probs=logs, stretches=(ours,))
 
 
 def _spaced(texts: list[str], gaps: Sequence[str]) -> tuple[str, list[int]]:

@@ -10,6 +10,7 @@ from mt.config import DecodeConfig, Split, Unknown
 from mt.config.from_json import from_plain
 from mt.decode.constraints.glossary import Demands, Glossary
 from mt.decode.constraints.vocabulary import Vocabulary
+from mt.decode.cutting import Cutter, in_sentence
 from mt.decode.request import Options
 from mt.decode.search.beam import beam_search
 from mt.decode.search.ensemble import Ensemble
@@ -18,19 +19,22 @@ from mt.decode.search.sampling import Sampling, sample_search
 from mt.decode.search.settings import Hypothesis, Search
 from mt.decode.search.stepper import Stepper
 from mt.decode.search.transformer_stepper import CachedStepper
-from mt.decode.translation import EMPTY, Stretch, Translation, join
+from mt.decode.translation import EMPTY, Stretch, Translation, join, without_stop
 from mt.errors import ConfigError
 from mt.log import logger
 from mt.nn.encoders import TextEncoder
 from mt.nn.ragged import cut
-from mt.text.sentences import Layout, Usual, divided, sentences, whole
+from mt.text.sentences import Layout, Usual
 from mt.text.tokenizer import Tokenizer
 from mt.text.words import Span, occurs
 
 __all__ = ["EMPTY", "Options", "Translation", "Translator", "join"]
 PART_BITS = 40  # a part's random numbers are those of its text's number and, so far to the left, its own
 MAX_SENTENCES = 512  # in a batch: short ones are few pieces to read, but each takes a beam of rows to write
+SHOWN = 5  # numbers of lines in a warning about many
 MAX_ROWS = 2048  # of samples in a batch: each takes a few times V numbers a step
+
+Found = list[list[Translation]]  # the n-best list of each part, or of each text
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class Translator:
         self.max_length = max_length
         self.src = src
         self.usual = usual
+        self.cutter = Cutter(tokenizer, max_length=max_length, src=src, usual=usual)
         self.vocabulary = Vocabulary(tokenizer)
 
     @overload
@@ -120,56 +125,44 @@ class Translator:
         """
         if not isinstance(self.stepper.model.encoder, TextEncoder):
             raise ConfigError("The model reads frames of numbers, not text; only `decode.beam` can search with it.")
-        layouts = self._lay_out(list(texts), options)
+        layouts = self.cutter.lay_out(list(texts), options.section.split, options.first_text)
         parts = self._parts(layouts, options)
         found = self._search_sorted(parts, options)
+        if not options.sampling:
+            layouts, parts, found = self._cut_again(layouts, parts, found, options)
         self._report_missing(parts, found, options.first_text)
         together: list[list[list[Translation]]] = [[] for _ in texts]
         for part, translations in zip(parts, found, strict=True):
-            together[part.owner].append(translations)
+            layout = layouts[part.owner]
+            goes_on = part.number + 1 < len(layout.parts) and in_sentence(layout.parts[part.number])
+            together[part.owner].append([*map(without_stop, translations)] if goes_on else translations)
         return [
             join(parts_of_one, layout.gaps if len(layout.parts) > 1 or options.section.split is Split.always else None)
             for parts_of_one, layout in zip(together, layouts, strict=True)
         ]
 
-    def _lay_out(self, texts: list[str], options: Options) -> list[Layout]:
-        """Every text as parts that the model can read."""
-        layouts, split = [], options.section.split
-        ids_of_all = self.tokenizer.encode_source(texts)
-        for number, (text, ids) in enumerate(zip(texts, ids_of_all, strict=True), options.first_text + 1):
-            layout = whole(text) if split is Split.never else sentences(text, self.src)
-            if split is Split.auto and not self._unusual(len(layout.parts), len(ids)):
-                layout = whole(text)
-            layouts.append(self._cut_to_size(layout, number) if len(ids) > self.max_length else layout)
-        return layouts
-
-    def _unusual(self, num_sentences: int, num_pieces: int) -> bool:
-        """Whether a text is more than the model is used to."""
-        if self.usual is None:
-            return num_pieces > self.max_length
-        return num_sentences > self.usual.sentences or num_pieces > self.usual.pieces
-
-    def _cut_to_size(self, layout: Layout, number: int) -> Layout:
-        """With sentences that are too long in parts."""
-        parts: list[str] = []
-        gaps = layout.gaps[:1]
-        for sentence, gap in zip(layout.parts, layout.gaps[1:], strict=True):
-            smaller = divided(sentence, self._fits)
-            if len(smaller.parts) > 1:
-                logger.warning(
-                    f"input {number:,}: a sentence of {self._length(sentence):,} pieces is translated in "
-                    f"{len(smaller.parts):,} parts, for the model reads at most {self.max_length:,}: "
-                    f"{sentence[:40]!r}. Shorter sentences are translated better."
-                )
-            parts += smaller.parts
-            gaps += [*smaller.gaps[1:-1], gap]
-        return Layout(parts, gaps)
-
-    def _fits(self, text: str) -> bool:
-        return self._length(text) <= self.max_length
-
-    def _length(self, text: str) -> int:
-        return len(self.tokenizer.encode_source([text])[0])
+    def _cut_again(
+        self, layouts: list[Layout], parts: list[Part], found: Found, options: Options
+    ) -> tuple[list[Layout], list[Part], Found]:
+        """With parts whose translations are far too short for them in smaller parts. A part that cannot be cut, or may
+        not, is warned of."""
+        while True:
+            short = [
+                part for part, some in zip(parts, found, strict=True)
+                if some[0].finished and self.cutter.too_short(part.source, some[0].pieces)
+            ]  # fmt: skip
+            places: dict[int, list[int]] = {}
+            for part in short if options.section.split is not Split.never else ():
+                places.setdefault(part.owner, []).append(part.number)
+            finer = [self.cutter.finer(layout, places.get(owner, ())) for owner, layout in enumerate(layouts)]
+            if finer == layouts:
+                self._report_short(short, options.first_text)
+                return layouts, parts, found
+            known = {(part.owner, part.span): some for part, some in zip(parts, found, strict=True)}
+            layouts, parts = finer, self._parts(finer, options)
+            new = [part for part in parts if (part.owner, part.span) not in known]
+            known |= zip(((part.owner, part.span) for part in new), self._search_sorted(new, options), strict=True)
+            found = [known[part.owner, part.span] for part in parts]
 
     def _parts(self, layouts: list[Layout], options: Options) -> list[Part]:
         """What there is to translate. A forced prefix begins the first part of its text."""
@@ -251,6 +244,16 @@ class Translator:
         text, pieces = self.tokenizer.decode_target(found.tokens), self.tokenizer.pieces_target(found.tokens)
         stretch = Stretch(source, (0, len(text)), (0, len(pieces)))
         return Translation(text, found.score, found.log_prob, pieces, found.token_log_probs, found.finished, (stretch,))
+
+    def _report_short(self, parts: list[Part], first_text: int) -> None:
+        """Warn of translations that are far too short."""
+        if numbers := list(dict.fromkeys(first_text + part.owner + 1 for part in parts)):
+            shown = ", ".join(f"{number:,}" for number in numbers[:SHOWN])
+            more = f" and {len(numbers) - SHOWN:,} more" if len(numbers) > SHOWN else ""
+            logger.warning(
+                f"input {shown}{more}: the translation is far too short for its source, so some of the text is "
+                "probably missing. Shorter sentences, or --coverage-penalty, may help."
+            )
 
     def _report_missing(self, parts: list[Part], found: list[list[Translation]], first_text: int) -> None:
         """Warn of terms that did not fit."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mt.config import DecodeConfig, LengthNorm, Split, TokenizerConfig, Unknown
 from mt.decode.constraints.glossary import Entry, Glossary
+from mt.decode.cutting import LEAST, Cutter
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translation import Stretch
 from mt.decode.translator import EMPTY, Translation, Translator, join
@@ -175,7 +176,8 @@ def test_short_text_is_split_only_when_asked(echo, tokenizer):
         (Usual(LONGEST, 2), "Tamo. Lyer. Inta.", 3),
         (Usual(LONGEST, 3), "Tamo. Lyer. Inta.", 1),
         (Usual(3, 3), "Ta. Mo.", 2),  # no more sentences than usual, but longer
-        (Usual(3, 1), "Ta mo ly er in.", 1),  # longer, but one sentence
+        (Usual(3, 1), "Ta mo ly er in.", 2),  # one sentence, but longer than any that is cut
+        (Usual(3, 1), "Ta mo ly er.", 1),
     ],
 )
 def test_more_than_the_model_is_used_to_goes_sentence_by_sentence(model, tokenizer, caplog, usual, text, parts):
@@ -188,6 +190,82 @@ def test_more_than_the_model_is_used_to_goes_sentence_by_sentence(model, tokeniz
     [[found]] = echo.answer([text], echo.options(split=Split.never))
     assert found.text == text and sum(map(len, stepper.batches)) == 1
     assert warnings_of(caplog) == []
+
+
+def used_to(model, tokenizer, usual, stepper=Echo):
+    return Translator(stepper(model), tokenizer, DecodeConfig(beam=2), max_length=64, src="en", usual=usual)
+
+
+@given(st.lists(st.sampled_from(["ta", "mo,", "lyer", "in;", "er"]), min_size=1, max_size=60), st.integers(1, 40))
+def test_no_part_is_longer_than_usual_and_together_they_are_the_text(tokenizer, words, usual):
+    cutter = Cutter(tokenizer, max_length=64, src="en", usual=Usual(usual))
+    text = " ".join(words)
+    [layout] = cutter.lay_out([text], Split.auto, 0)
+    assert layout.text == text
+    assert max(len(ids) for ids in tokenizer.encode_source(layout.parts)) <= max(usual, LEAST)
+    if len(tokenizer.encode_source([text])[0]) <= max(usual, LEAST):
+        assert layout.parts == [text]
+
+
+def test_a_text_with_few_marks_is_cut_into_smaller_parts(tokenizer):
+    cutter = Cutter(tokenizer, max_length=200, src="en", usual=Usual(40))
+    marked, plain = " ".join(["ta mo er in ly,"] * 12), " ".join(["ta mo er in ly"] * 12)
+    longest = [
+        max(map(len, tokenizer.encode_source(cutter.lay_out([text], Split.auto, 0)[0].parts)))
+        for text in (marked, plain)
+    ]
+    assert 10 < longest[0] <= 20 and longest[1] <= 10
+
+
+class Hasty(Echo):
+    """Says three pieces of a source that has more than eight, and no more."""
+
+    def start(self, source):
+        super().start(source)
+        self.source = [ids if len(ids) <= LEAST else [*ids[:3], ids[-1]] for ids in source]
+
+
+def test_what_is_translated_far_too_short_is_cut_until_nothing_is_lost(model, tokenizer, caplog):
+    hasty = used_to(model, tokenizer, Usual(60, 1, 1.0), Hasty)
+    texts = ["ta mo", " ".join(["ta mo er in ly"] * 4), "er"]
+    assert hasty.translate(texts) == texts
+    assert hasty.translate(texts[1]) == texts[1]  # the same alone
+    assert warnings_of(caplog) == []
+    [[found]] = hasty.answer([texts[1]], hasty.options(split=Split.always))
+    assert found.text == texts[1] and len(found.stretches) > 2
+    assert len(found.piece_log_probs) == len(found.pieces) + len(found.stretches)
+
+
+def test_what_stays_far_too_short_is_warned_of_in_one_sentence(model, tokenizer, caplog):
+    hasty = used_to(model, tokenizer, Usual(60, 1, 1.0), Hasty)
+    long = " ".join(["ta mo er in ly"] * 4)
+    hasty.answer([long], hasty.options(split=Split.never, first_text=4))
+    word = "xyzwxyzwxyzw"  # no cut may divide it
+    hasty.translate(["ta", *[word] * 7])
+    about = (
+        "the translation is far too short for its source, so some of the text is probably missing. Shorter sentences"
+    )
+    assert warnings_of(caplog) == [
+        f"input 5: {about}, or --coverage-penalty, may help.",
+        f"input 2, 3, 4, 5, 6 and 2 more: {about}, or --coverage-penalty, may help.",
+    ]
+
+
+def test_a_full_stop_that_the_model_adds_within_a_sentence_is_taken_away(model, tokenizer):
+    class Stopping(Echo):
+        def start(self, source):
+            super().start(source)
+            stop = tokenizer.encode_source(["ta."])[0][-2:]
+            self.source = [ids if ids[-2:] == stop else [*ids[:-1], *stop] for ids in source]
+
+    stopping = used_to(model, tokenizer, Usual(10), Stopping)
+    text = " ".join(["ta mo er in ly"] * 4)
+    [[found]] = stopping.answer([text], stopping.options())
+    assert found.text == text + "." and len(found.stretches) > 1
+    assert len(found.piece_log_probs) == len(found.pieces) + len(found.stretches)
+    for stretch in found.stretches:
+        assert found.text[slice(*stretch.target)].rstrip(".") == text[slice(*stretch.source)]
+    assert sum(found.piece_log_probs) == pytest.approx(found.log_prob, abs=1e-4)
 
 
 def test_options_are_settings_by_name_and_value(echo):
