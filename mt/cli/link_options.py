@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from mt.postprocess.word_alignments import Linked, Linker
     from mt.text.words import Links
 
+    # texts, and the stand-ins of each
+    Translate = Callable[[list[str], Sequence[Sequence[str]] | None], list[list[Translation]]]
+
 
 def add_link_options(parser: Parser) -> None:
     links = parser.add_argument_group("word links, from the cross-attention that `mt align` has chosen")
@@ -96,15 +99,12 @@ class LinkUser:
 
             self.linker = word_alignments.Linker(translator, reading(args.model, translator.stepper.model))
 
-    def answer(
-        self, texts: list[str], translate: "Callable[[list[str]], list[list[Translation]]]", first: int
-    ) -> list[list[Answer]]:
+    def answer(self, texts: list[str], translate: "Translate", first: int) -> list[list[Answer]]:
         """The answers to a batch of lines; `first` is the number of lines before it."""
         if self.linker is None:
-            return [[Answer(translation) for translation in some] for some in translate(texts)]
-        requests = self._requests(texts)
+            return [[Answer(translation) for translation in some] for some in translate(texts, None)]
+        requests, found = self._translate(texts, translate)
         sent = [request.text for request in requests] if requests else texts
-        found = translate(sent)
         answers = [[Answer(translation) for translation in some] for some in found]
         chosen = [n for n in range(len(texts)) if self._needs_links(requests[n] if requests else None, found[n])]
         linked = self.linker.link([sent[n] for n in chosen], [found[n] for n in chosen])
@@ -115,15 +115,37 @@ class LinkUser:
         self._warn(answers, first)
         return answers
 
-    def _requests(self, texts: Sequence[str]) -> "list[Request]":
+    def _translate(self, texts: list[str], translate: "Translate") -> "tuple[list[Request], list[list[Translation]]]":
+        """Translations, and with marks what was sent for each line. A line whose stand-ins do not come through is sent
+        again with others."""
         if not self.marks:
-            return []
-        from mt.postprocess.markup import Request
+            return [], translate(texts, None)
+        from mt.postprocess.markup import ATTEMPTS, Request
 
-        return [Request(text, markup=self.args.markup, protect=self.args.protect) for text in texts]
+        requests: list[Request] = []
+        found: list[list[Translation]] = []
+        for attempt in range(ATTEMPTS):
+            again = [
+                n for n in range(len(texts))
+                if not requests or requests[n].came_through(found[n][0].text) < len(requests[n].words)
+            ]  # fmt: skip
+            if not again:
+                break
+            new = {
+                n: Request(texts[n], markup=self.args.markup, protect=self.args.protect, attempt=attempt) for n in again
+            }
+            # empty for the others, so that numbers and prefixes belong to the same lines
+            sent = [new[n].text if n in new else "" for n in range(len(texts))]
+            said = translate(sent, [new[n].words if n in new else [] for n in range(len(texts))])
+            if not requests:
+                requests, found = [new[n] for n in again], said
+            for n in again:
+                if new[n].came_through(said[n][0].text) > requests[n].came_through(found[n][0].text):
+                    requests[n], found[n] = new[n], said[n]
+        return requests, found
 
     def _needs_links(self, request: "Request | None", translations: "Sequence[Translation]") -> bool:
-        if self.args.alignments or self.args.flags or (request is not None and request.changed):
+        if self.args.alignments or self.args.flags or (request is not None and (request.changed or request.bare)):
             return True
         return self.args.replace_unknown and any(self._unknown in t.pieces for t in translations)
 

@@ -19,6 +19,7 @@ from mt.text.words import is_word
 PART, RUN_ON = 0.5, 0.25
 TOO_SHORT = 0.55  # of the usual number of target pieces for each source piece: less than 1.5 % of references
 USUAL_RATIO = 0.9  # of German-English and English-German text, for models that do not know theirs
+SHORT_RUN_ON = 0.75  # the same for text without marks
 LEAST = 8  # source pieces: fewer are not cut, and right translations of fewer are often that short
 
 
@@ -80,10 +81,12 @@ class Cutter:
         """With these parts cut in two, where a cut does not divide a word."""
         return layout.refined({place: halves(layout.parts[place]) for place in places})
 
-    def too_short(self, source: Sequence[int], target: Sequence[str]) -> bool:
+    def too_short(self, text: str, source: Sequence[int], target: Sequence[str]) -> bool:
         """Whether a translation has far too few pieces to be all of its source, whose ids end with eos."""
-        ratio = (self.usual and self.usual.ratio) or USUAL_RATIO
-        return len(source) > LEAST and len(target) + 1 < TOO_SHORT * ratio * len(source)
+        usual = self.usual or Usual(self.max_length)
+        run_on = is_word(text[-1]) and not CLAUSE_END.search(text) and len(source) > RUN_ON * usual.pieces
+        least = (SHORT_RUN_ON if run_on else TOO_SHORT) * (usual.ratio or USUAL_RATIO)
+        return len(source) > LEAST and len(target) + 1 < least * len(source)
 
 
 def in_sentence(part: str) -> bool:

@@ -72,4 +72,5 @@ class Options:
     prefixes: Sequence[str] | None = None  # how the translation of each text begins; empty: as it likes
     glossary: Glossary | None = None  # words that must, or must not, appear
     sampling: Sampling | None = None  # draw translations instead of searching for them
+    stand_ins: Sequence[Sequence[str]] | None = None  # of each text: parts of these words and signs alone are copied
     first_text: int = 0  # how many came in calls before this one: warnings and what is drawn count from there

@@ -26,7 +26,7 @@ from mt.nn.encoders import TextEncoder
 from mt.nn.ragged import cut
 from mt.text.sentences import Layout, Usual
 from mt.text.tokenizer import Tokenizer
-from mt.text.words import Span, occurs
+from mt.text.words import Span, no_text_but, occurs
 
 __all__ = ["EMPTY", "Options", "Translation", "Translator", "join"]
 PART_BITS = 40  # a part's random numbers are those of its text's number and, so far to the left, its own
@@ -44,9 +44,11 @@ class Part:
     number: int  # its place in its text
     owner: int  # the place of its text
     span: Span  # where it stands in its text
+    text: str
     source: list[int]
     prefix: list[int]
     demands: Demands
+    copied: bool  # not translated
 
 
 class Translator:
@@ -127,7 +129,7 @@ class Translator:
             raise ConfigError("The model reads frames of numbers, not text; only `decode.beam` can search with it.")
         layouts = self.cutter.lay_out(list(texts), options.section.split, options.first_text)
         parts = self._parts(layouts, options)
-        found = self._search_sorted(parts, options)
+        found = self._find_all(parts, options)
         if not options.sampling:
             layouts, parts, found = self._cut_again(layouts, parts, found, options)
         self._report_missing(parts, found, options.first_text)
@@ -148,9 +150,10 @@ class Translator:
         not, is warned of."""
         while True:
             short = [
-                part for part, some in zip(parts, found, strict=True)
-                if some[0].finished and self.cutter.too_short(part.source, some[0].pieces)
-            ]  # fmt: skip
+                part
+                for part, (best, *_) in zip(parts, found, strict=True)
+                if not part.copied and best.finished and self.cutter.too_short(part.text, part.source, best.pieces)
+            ]
             places: dict[int, list[int]] = {}
             for part in short if options.section.split is not Split.never else ():
                 places.setdefault(part.owner, []).append(part.number)
@@ -161,7 +164,7 @@ class Translator:
             known = {(part.owner, part.span): some for part, some in zip(parts, found, strict=True)}
             layouts, parts = finer, self._parts(finer, options)
             new = [part for part in parts if (part.owner, part.span) not in known]
-            known |= zip(((part.owner, part.span) for part in new), self._search_sorted(new, options), strict=True)
+            known |= zip(((part.owner, part.span) for part in new), self._find_all(new, options), strict=True)
             found = [known[part.owner, part.span] for part in parts]
 
     def _parts(self, layouts: list[Layout], options: Options) -> list[Part]:
@@ -184,8 +187,21 @@ class Translator:
                     source = [*source[: self.max_length - 1], self.tokenizer.eos]
                 demands = options.glossary.demands(text) if options.glossary else Demands()
                 prefix = prefixes[owner] if place == 0 else []
-                parts.append(Part(place, owner, span, source, prefix, demands))
+                kept = options.stand_ins[owner] if options.stand_ins else [] if len(layout.parts) > 1 else None
+                copied = kept is not None and no_text_but(text, kept)
+                parts.append(Part(place, owner, span, text, source, prefix, demands, copied))
         return [part for part in parts if len(part.source) > 1]
+
+    def _find_all(self, parts: list[Part], options: Options) -> Found:
+        """Translations of all parts; those that are copied have one, as often as others have several."""
+        searched = iter(self._search_sorted([part for part in parts if not part.copied], options))
+        count = options.sampling.samples if options.sampling else options.nbest
+        return [[self._copy(part)] * count if part.copied else next(searched) for part in parts]
+
+    def _copy(self, part: Part) -> Translation:
+        pieces = self.tokenizer.pieces_target(self.tokenizer.encode_target([part.text])[0])
+        stretch = Stretch(part.span, (0, len(part.text)), (0, len(pieces)))
+        return Translation(part.text, 0.0, 0.0, pieces, [0.0] * (len(pieces) + 1), True, (stretch,))
 
     def _search_sorted(self, parts: list[Part], options: Options) -> list[list[Translation]]:
         """Search in batches of sentences of like length; answers in the order of `parts`."""

@@ -70,6 +70,7 @@ class Element:
     literal: bool = False
     where: int = 0  # its place in the line
     spaces: tuple[bool, bool] = (False, False)  # whether white space stood before it, and after
+    block: bool = False  # words before and after it are never one word
     children: "list[Element]" = field(default_factory=list)
 
 
@@ -101,7 +102,7 @@ class Marked:
 
     @property
     def bare(self) -> bool:
-        """Whether there is nothing to translate but literals."""
+        """Whether there is nothing to translate: the line has no letters and digits but those of its marks."""
         ends = [0, *(mark.span[1] for mark in self.marks)]
         begins = [*(mark.span[0] for mark in self.marks), len(self.line)]
         between = "".join(self.line[a:b] for a, b in zip(ends, begins, strict=True))
@@ -205,7 +206,7 @@ class _Builder:
             element.closing, element.end, element.children = mark.text, here, children
             element.spaces = element.spaces[0], spaces[1]
             return
-        element = Element(mark.text, "", here, here, mark.kind in KEPT, number, spaces)
+        element = Element(mark.text, "", here, here, mark.kind in KEPT, number, spaces, mark.name in BLOCK)
         self.stack[-1].append(element)
         if mark.kind is Kind.opening:
             self.stack.append([])

@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -266,6 +267,24 @@ def test_a_full_stop_that_the_model_adds_within_a_sentence_is_taken_away(model, 
     for stretch in found.stretches:
         assert found.text[slice(*stretch.target)].rstrip(".") == text[slice(*stretch.source)]
     assert sum(found.piece_log_probs) == pytest.approx(found.log_prob, abs=1e-4)
+
+
+def test_parts_that_are_stand_ins_and_signs_alone_are_copied(model, tokenizer):
+    class Mumbling(Echo):
+        def start(self, source):
+            super().start(source)
+            self.source = tokenizer.encode_source(["ly"] * len(source))
+
+    mumbling = used_to(model, tokenizer, Usual(64), Mumbling)
+    texts = ["Ta mo. Xa! ...", "Ta mo. Xa!", "Xa!", "Ta. --"]
+    options = mumbling.options(nbest=2)
+    found = mumbling.answer(texts, replace(options, stand_ins=[["Xa"], ["Xa"], ["Xa"], []]))
+    assert [len(some) for some in found] == [2] * 4
+    said = [some[0].text for some in found]
+    assert said[2] == "Xa!" and found[2][0].pieces == tokenizer.pieces_target(tokenizer.encode_target(["Xa!"])[0])
+    assert said[0] == "ly Xa! ..." and said[1] == "ly Xa!" and said[3] == "ly --"
+    assert mumbling.translate(["Xa!", "Ta mo. Xa!"]) == ["ly", "ly ly"]
+    assert mumbling.translate("Ta mo. --") == "ly --"  # a fragment without text, always
 
 
 def test_options_are_settings_by_name_and_value(echo):
