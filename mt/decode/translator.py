@@ -26,7 +26,7 @@ from mt.nn.encoders import TextEncoder
 from mt.nn.ragged import cut
 from mt.text.sentences import Layout, Usual
 from mt.text.tokenizer import Tokenizer
-from mt.text.words import Span, no_text_but, occurs
+from mt.text.words import Span, no_text_but
 
 __all__ = ["EMPTY", "Options", "Translation", "Translator", "join"]
 PART_BITS = 40  # a part's random numbers are those of its text's number and, so far to the left, its own
@@ -194,9 +194,22 @@ class Translator:
 
     def _find_all(self, parts: list[Part], options: Options) -> Found:
         """Translations of all parts; those that are copied have one, as often as others have several."""
-        searched = iter(self._search_sorted([part for part in parts if not part.copied], options))
+        searched = iter(self._search_free_first([part for part in parts if not part.copied], options))
         count = options.sampling.samples if options.sampling else options.nbest
         return [[self._copy(part)] * count if part.copied else next(searched) for part in parts]
+
+    def _search_free_first(self, parts: list[Part], options: Options) -> Found:
+        """With a glossary's demands only where a search without them does not satisfy them: they cost quality."""
+        if options.sampling:
+            return self._search_sorted(parts, options)
+        found = self._search_sorted([replace(part, demands=Demands()) for part in parts], options)
+        again = [
+            n for n, (part, some) in enumerate(zip(parts, found, strict=True))
+            if not all(self.vocabulary.satisfied(part.demands, one.text) for one in some)
+        ]  # fmt: skip
+        for n, some in zip(again, self._search_sorted([parts[n] for n in again], options), strict=True):
+            found[n] = some
+        return found
 
     def _copy(self, part: Part) -> Translation:
         pieces = self.tokenizer.pieces_target(self.tokenizer.encode_target([part.text])[0])
@@ -276,7 +289,7 @@ class Translator:
         for part, translations in zip(parts, found, strict=True):
             best = translations[0]
             for entry in () if best.finished else part.demands.required:
-                if not any(occurs(self.vocabulary.normal(form), best.text) for form in entry.targets):
+                if not self.vocabulary.has(entry, best.text):
                     logger.warning(
                         f"input {first_text + part.owner + 1:,}: `{'|'.join(entry.targets)}` ({entry.where}) is missing"
                         " from the translation, which had to end at its greatest length; raise `decode.max_extra`, or "

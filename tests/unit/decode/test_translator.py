@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mt.config import DecodeConfig, LengthNorm, Split, TokenizerConfig, Unknown
-from mt.decode.constraints.glossary import Entry, Glossary
+from mt.decode.constraints.glossary import Demands, Entry, Glossary
 from mt.decode.cutting import LEAST, Cutter
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translation import Stretch
@@ -358,6 +358,34 @@ def test_a_glossary_is_obeyed(translator, caplog):
         assert occurs("lymoer", found.text)
         assert not occurs("ta", found.text) or not found.finished
     assert warnings_of(caplog) == []
+
+
+def test_a_free_translation_that_satisfies_a_glossary_is_kept(model, tokenizer, monkeypatch):
+    translator = used_to(model, tokenizer, Usual(64))
+    texts = [line(random.Random(n), 4) for n in range(12)]
+    free = translator.search(texts)
+    entries = [Entry(word, (word,), False) for word in " ".join(texts).split()]  # what it says anyway
+    banned = [Entry("*", ("notthere",), True)]
+    search, asked = translator._search_sorted, []
+    monkeypatch.setattr(
+        translator, "_search_sorted",
+        lambda parts, options: asked.append([part.owner for part in parts if part.demands != Demands()])
+        or search(parts, options),
+    )  # fmt: skip
+    wanted = Glossary([*entries, *banned])
+    assert translator.answer(texts, translator.options(glossary=wanted)) == free
+    assert all(not owners for owners in asked)
+    missing = Glossary([Entry(texts[3].split()[0], ("lymoer",), False)])
+    found = translator.answer(texts, translator.options(glossary=missing))
+    changed = [n for n, text in enumerate(texts) if missing.demands(text).required]
+    assert 3 in changed and asked[-1] == changed
+    assert [some for n, some in enumerate(found) if n not in changed] == [
+        some for n, some in enumerate(free) if n not in changed
+    ]
+    assert all(occurs("lymoer", found[n][0].text) for n in changed)
+    asked.clear()
+    translator.answer(texts, translator.options(glossary=Glossary([Entry("*", (texts[5].split()[0],), True)]), nbest=2))
+    assert 5 in asked[-1] and len(asked[-1]) < len(texts)
 
 
 def test_a_term_that_does_not_fit_is_reported(translator, caplog):
