@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mt.decode.translator import Translator
     from mt.nn.transformer import Transformer
     from mt.postprocess.markup import Request
-    from mt.postprocess.quality_flags import Measures
+    from mt.postprocess.quality_flags import Measures, Tally
     from mt.postprocess.word_alignments import Linked, Linker
     from mt.text.words import Links
 
@@ -44,8 +44,8 @@ def add_link_options(parser: Parser) -> None:
     )  # fmt: skip
     links.add_argument(
         "--flags", action="store_true",
-        help="warn of translations that owe little to their source, or leave much of it out; with --jsonl fields "
-        "`contribution`, `coverage` and `flags`",
+        help="warn of translations that owe little to their source, leave much of it out, repeat themselves, lose "
+        "numbers, or are very short or long, and count them; with --jsonl a field `flags`, and what was measured",
     )  # fmt: skip
 
 
@@ -82,6 +82,9 @@ class Answer:
             owed, covered = self.measures.contribution, self.measures.coverage
             found["contribution"] = None if owed is None else round(owed, 4)
             found["coverage"] = None if covered is None else round(covered, 4)
+            found["repeated"] = self.measures.loop and self.measures.loop.text
+            found["lost"] = list(self.measures.lost)
+            found["length"] = self.measures.length and round(self.measures.length, 4)
             found["flags"] = [str(flag) for flag in self.measures.flags]
         return found
 
@@ -98,6 +101,11 @@ class LinkUser:
             from mt.postprocess import word_alignments
 
             self.linker = word_alignments.Linker(translator, reading(args.model, translator.stepper.model))
+        self.tally: Tally | None = None
+        if args.flags:
+            from mt.postprocess import quality_flags
+
+            self.tally = quality_flags.Tally()
 
     def answer(self, texts: list[str], translate: "Translate", first: int) -> list[list[Answer]]:
         """The answers to a batch of lines; `first` is the number of lines before it."""
@@ -177,12 +185,14 @@ class LinkUser:
         return Answer(translation, links if self.args.alignments else None, measures)
 
     def _warn(self, answers: list[list[Answer]], first: int) -> None:
-        from mt.log import logger
-        from mt.postprocess.quality_flags import warning
-
         for number, some in enumerate(answers, first + 1):
-            if some[0].measures is not None and (said := warning(some[0].measures)):
-                logger.warning(f"input {number:,}: {said}")
+            if self.tally is not None and some[0].measures is not None:
+                self.tally.add(number, some[0].measures)
+
+    def close(self) -> None:
+        """Sum up the flags."""
+        if self.tally is not None:
+            self.tally.close()
 
 
 def reading(path: Path | None, model: "Transformer") -> "Reading | None":

@@ -85,6 +85,7 @@ def run(argv: list[str]) -> int:
     size = 1 if typed or args.line_buffered else CHUNK
     with output as out:
         process(pipeline.options.with_prefixes(lines), size, pipeline.translate, out, live=not args.input and size > 1)
+    pipeline.linked.close()
     return 0
 
 
