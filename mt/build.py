@@ -14,6 +14,7 @@ from mt.compute.device import pick_device, pick_precision, set_up_cpu
 from mt.compute.distributed import Group, joined, place_in_group
 from mt.config import BatchConfig, Config, Positions, Precision, Sharding, Tying
 from mt.data.batching import Batch, BatchStream, choose_workers
+from mt.data.clean.survey import LOOKED_AT, overlap, report, survey
 from mt.data.prepare import PreparedData, prepare
 from mt.decode.load import make_translator
 from mt.errors import ConfigError
@@ -289,3 +290,7 @@ def dry_run(config: Config) -> None:
     model = make_model(config, prepared.tokenizer, device)
     batch = config.batch if config.batch.tokens != "auto" else replace(config.batch, tokens=CPU_BUDGET)
     print(preview(prepared.train, prepared.refusals, model, batch, config.train))
+    corpus, train = prepared.corpus, prepared.train.pairs
+    found = survey(train, corpus.src, corpus.tgt)
+    found += [one for name in ("dev", "test") for one in overlap(train, getattr(corpus, name), name)]
+    print(report(found, min(len(train), LOOKED_AT)))

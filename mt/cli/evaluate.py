@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mt.cli.options import Parser, resamples, width
-from mt.data.corpus.readers import bare, language_of
+from mt.data.corpus.names import bare, language_of
 from mt.errors import ConfigError, DataError, counted
 from mt.text.lines import check_file, read_lines
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 from mt.config import Config
-from mt.data.corpus.readers import name_of
+from mt.data.corpus.names import name_of
 from mt.errors import require
 
 FILE_GROUP = "config_file"  # the place of a user's own file in the defaults list of train.yaml

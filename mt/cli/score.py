@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mt.cli.lines import process
 from mt.cli.options import Parser, stdout
-from mt.data.corpus.readers import check_order, kind_of, read_pairs
+from mt.data.corpus.names import kind_of
+from mt.data.corpus.readers import check_order, read_pairs
 from mt.errors import DataError
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from mt.config.enums import Unknown as Unknown
 from mt.errors import require
 
 SPECIALS = ("<unk>", "<s>", "</s>", "<pad>")  # pieces 0 to 3 of every tokenizer trained here
-NORMALIZATIONS = ("nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "identity")
+NORMALIZATIONS = ("nfc", "nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "identity")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -45,6 +45,8 @@ class DataConfig:
     train: list[str] = field(default_factory=list)  # [a.en, a.de] or [pairs.tsv] or [pairs.jsonl] or [hub:owner/name]
     dev: list[str] = field(default_factory=list)  # empty: cut from train
     test: list[str] = field(default_factory=list)  # empty: cut from train for the catalogue, none for own files
+    # names or numbers (from 1) of the columns with source and target, in files of more: [en,de] or [2,4]
+    columns: list[str] = field(default_factory=list, metadata=LATER)
     limit: int | None = None  # use at most so many training pairs
     # which lines `limit` and `train.validate_pairs` take: spread evenly, or the first
     subset: Subset = field(default=Subset.spread, metadata=LATER | {"before": Subset.first})
@@ -54,6 +56,7 @@ class DataConfig:
     workers: int | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
+        require(len(self.columns) in (0, 2), "data.columns", "name the two columns of source and target", self.columns)
         require(self.limit is None or self.limit > 0, "data.limit", "be a positive number or null", self.limit)
         require(0 <= (self.workers or 0) <= 64, "data.workers", "lie in [0, 64] or be null", self.workers)
         if not self.train:
@@ -79,17 +82,21 @@ class TokenizerConfig:
     """How text becomes pieces (SentencePiece)."""
 
     kind: TokenizerKind = TokenizerKind.unigram
-    vocab_size: int = 6000
+    vocab_size: int | str = 6000  # auto: by the number of training pairs
     joint: bool = True  # one model for both languages; False: one each, of `vocab_size` pieces each
     character_coverage: float = 1.0
     byte_fallback: bool = True  # a character never seen in training becomes its bytes, never <unk>
-    normalization: str = "nmt_nfkc"  # a SentencePiece rule name; "identity" keeps text as it is
+    # nfc: spaces, controls and composed letters only (mt/text/normalization.py); else a rule of SentencePiece's
+    normalization: str = field(default="nfc", metadata={"before": "nmt_nfkc"})
+    split_digits: bool = field(default=False, metadata=LATER)  # every digit is a piece of its own
     sampling: float = 0.0  # during training: BPE-dropout probability, or unigram sampling (higher: more varied)
     tags: list[str] = field(default_factory=list)  # user-defined pieces, e.g. "<2de>", kept whole
     max_sentences: int = 1_000_000  # lines (of both sides together) that SentencePiece is trained on
 
     def __post_init__(self) -> None:
-        require(8 <= self.vocab_size <= 1_000_000, "tokenizer.vocab_size", "lie in [8, 1000000]", self.vocab_size)
+        size = self.vocab_size
+        fits = size == "auto" or (isinstance(size, int) and 8 <= size <= 1_000_000)
+        require(fits, "tokenizer.vocab_size", "lie in [8, 1000000] or be auto", size)
         coverage = self.character_coverage
         require(0 < coverage <= 1, "tokenizer.character_coverage", "lie in (0, 1]", coverage)
         require(0 <= self.sampling <= 1, "tokenizer.sampling", "lie in [0, 1]", self.sampling)

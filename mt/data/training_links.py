@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from mt.alignment.pharaoh import check_words, parse_gold
 from mt.data.batching import TokenizedCorpus
+from mt.data.corpus.names import kind_of
 from mt.data.corpus.pair import Pair
-from mt.data.corpus.readers import kind_of, read_pairs
+from mt.data.corpus.readers import read_pairs
 from mt.errors import ConfigError, DataError, counted
 from mt.text.lines import check_file, read_lines
 from mt.text.words import Links

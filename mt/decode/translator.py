@@ -20,7 +20,7 @@ from mt.decode.search.settings import Hypothesis, Search
 from mt.decode.search.stepper import Stepper
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translation import EMPTY, Stretch, Translation, join, without_stop
-from mt.errors import ConfigError
+from mt.errors import ConfigError, counted
 from mt.log import logger
 from mt.nn.encoders import TextEncoder
 from mt.nn.ragged import cut
@@ -31,7 +31,7 @@ from mt.text.words import Span, no_text_but
 __all__ = ["EMPTY", "Options", "Translation", "Translator", "join"]
 PART_BITS = 40  # a part's random numbers are those of its text's number and, so far to the left, its own
 MAX_SENTENCES = 512  # in a batch: short ones are few pieces to read, but each takes a beam of rows to write
-SHOWN = 5  # numbers of lines in a warning about many
+SHOWN = 3  # warnings of one kind for a batch of texts; more are counted
 MAX_ROWS = 2048  # of samples in a batch: each takes a few times V numbers a step
 
 Found = list[list[Translation]]  # the n-best list of each part, or of each text
@@ -150,12 +150,12 @@ class Translator:
         not, is warned of."""
         while True:
             short = [
-                part
+                (part, best)
                 for part, (best, *_) in zip(parts, found, strict=True)
                 if not part.copied and best.finished and self.cutter.too_short(part.text, part.source, best.pieces)
             ]
             places: dict[int, list[int]] = {}
-            for part in short if options.section.split is not Split.never else ():
+            for part, _ in short if options.section.split is not Split.never else ():
                 places.setdefault(part.owner, []).append(part.number)
             finer = [self.cutter.finer(layout, places.get(owner, ())) for owner, layout in enumerate(layouts)]
             if finer == layouts:
@@ -274,15 +274,16 @@ class Translator:
         stretch = Stretch(source, (0, len(text)), (0, len(pieces)))
         return Translation(text, found.score, found.log_prob, pieces, found.token_log_probs, found.finished, (stretch,))
 
-    def _report_short(self, parts: list[Part], first_text: int) -> None:
-        """Warn of translations that are far too short."""
-        if numbers := list(dict.fromkeys(first_text + part.owner + 1 for part in parts)):
-            shown = ", ".join(f"{number:,}" for number in numbers[:SHOWN])
-            more = f" and {len(numbers) - SHOWN:,} more" if len(numbers) > SHOWN else ""
+    def _report_short(self, short: Sequence[tuple[Part, Translation]], first_text: int) -> None:
+        """Warn of parts whose translation is far too short to hold their content."""
+        for part, best in short[:SHOWN]:
             logger.warning(
-                f"input {shown}{more}: the translation is far too short for its source, so some of the text is "
-                "probably missing. Shorter sentences, or --coverage-penalty, may help."
+                f"input {first_text + part.owner + 1:,}: a part of {len(part.source):,} pieces has a translation of "
+                f"{len(best.pieces):,}, which may leave out some of it: {part.text[:40]!r}"
             )
+        if len(short) > SHOWN:
+            more = counted(len(short) - SHOWN, "more part")
+            logger.warning(f"{more} with a translation that may leave out some of the text")
 
     def _report_missing(self, parts: list[Part], found: list[list[Translation]], first_text: int) -> None:
         """Warn of terms that did not fit."""

@@ -6,6 +6,7 @@ error that names its line, because a corpus that is silently cut or shifted trai
 """
 
 import bz2
+import codecs
 import difflib
 import gzip
 import io
@@ -24,6 +25,7 @@ MAX_RATIO = 200  # of unpacked to packed bytes; text that repeats one sentence c
 PLENTY = 64 << 20  # bytes that may grow at any ratio
 ZSTD_CHUNK = 1 << 8  # bytes of input at a time: each 4 of them can become 128 KiB
 BOM = "\ufeff"
+UTF16 = {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
 BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")  # the digits of pi or of its root tell it from a text on "BZh"
 
 
@@ -56,14 +58,14 @@ def raw_lines(path: Path | str) -> Iterator[tuple[int, bytes]]:
     packed = Path(path).stat().st_size if Path(path).is_file() else 0  # 0: a pipe, which has no size
     most = max(PLENTY, MAX_RATIO * packed) if packed else float("inf")
     try:
-        with open_bytes(path) as file:
+        with open_text(path) as file:
             while raw := file.readline(MAX_LINE + 2):
                 number += 1
                 size += len(raw)
                 if size > most:
                     raise too_large(path)
                 yield number, raw
-    except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+    except (EOFError, zlib.error, lzma.LZMAError, OSError, UnicodeError) as error:
         raise unreadable(path, error, number) from error
 
 
@@ -113,6 +115,40 @@ def open_bytes(path: Path | str) -> Iterator[IO[bytes]]:
         else:
             with decompressor(file) as inner, io.BufferedReader(inner, 1 << 16) as buffered:
                 yield buffered
+
+
+@contextmanager
+def open_text(path: Path | str) -> Iterator[IO[bytes]]:
+    """As `open_bytes`, in UTF-8 also where a byte order mark says that the file is in UTF-16."""
+    with open_bytes(path) as file:
+        head = file.peek(4)[:4]  # pyright: ignore[reportAttributeAccessIssue]
+        if head[:2] in UTF16 and head[2:] != b"\0\0":  # with them it is UTF-32
+            yield io.BufferedReader(Utf16File(file), 1 << 16)
+        else:
+            yield file
+
+
+class Utf16File(io.RawIOBase):
+    """A UTF-16 file as a stream of UTF-8. What is no UTF-16 raises `UnicodeDecodeError`."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._decoder = codecs.getincrementaldecoder("utf-16")()
+        self._output = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        while not self._output:
+            raw = self._file.read(1 << 16)
+            self._output = self._decoder.decode(raw, final=not raw).encode("utf-8")
+            if not raw:
+                break
+        count = min(len(buffer), len(self._output))
+        buffer[:count] = self._output[:count]
+        self._output = self._output[count:]
+        return count
 
 
 def decompressor_for(head: bytes) -> Callable[[IO[bytes]], Any] | None:

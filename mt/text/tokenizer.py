@@ -9,10 +9,13 @@ import json
 import logging
 import random
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import sentencepiece as spm
@@ -20,6 +23,7 @@ import sentencepiece as spm
 from mt.config import SPECIALS, TokenizerConfig
 from mt.errors import CheckpointError, ConfigError, DataError
 from mt.files import reason, write_file
+from mt.text.normalization import NFC, nfc_rule
 from mt.text.subword_sampling import Sampler
 
 JOINT, SOURCE, TARGET = "tokenizer.model", "source.model", "target.model"
@@ -173,6 +177,9 @@ def train_tokenizer(
 
     Raises `ConfigError` if `vocab_size` cannot hold all characters, `DataError` if there is no text.
     """
+    if section.vocab_size == "auto":
+        section = replace(section, vocab_size=fitting_vocab_size(len(src_lines)))
+        logger.info(f"`tokenizer.vocab_size=auto` is {section.vocab_size:,} for {len(src_lines):,} pairs")
     share = max(1, section.max_sentences // 2)
     source, target = _utf8(_spread(src_lines, share)), _utf8(_spread(tgt_lines, share))
     options = _options(section)
@@ -195,6 +202,14 @@ def train_tokenizer(
     return tokenizer
 
 
+def fitting_vocab_size(pairs: int) -> int:
+    """Pieces for a corpus of so many pairs: 1,000 for 10,000, 2,000 for 30,000, 8,000 for a million, at most 32,000.
+
+    As small corpora are translated best with few pieces (Gowda & May 2020, arXiv 2004.02334; Sennrich & Zhang 2019).
+    """
+    return min(32_000, max(500, round(2_000 * (pairs / 30_000) ** 0.4, -2)))
+
+
 def _options(section: TokenizerConfig) -> dict[str, Any]:
     """All that SentencePiece is told; the cache's key covers it."""
     return {
@@ -202,7 +217,8 @@ def _options(section: TokenizerConfig) -> dict[str, Any]:
         "vocab_size": section.vocab_size,
         "character_coverage": section.character_coverage,
         "byte_fallback": section.byte_fallback,
-        "normalization_rule_name": section.normalization,
+        **({} if section.normalization == NFC else {"normalization_rule_name": section.normalization}),
+        **({"split_digits": True} if section.split_digits else {}),  # as a key of the cache only where it is used
         "user_defined_symbols": list(section.tags),
         **{f"{name}_id": i for i, name in enumerate(("unk", "bos", "eos", "pad"))},
         "hard_vocab_limit": False,  # as many pieces as the text yields, where it yields fewer than asked for
@@ -216,7 +232,8 @@ def _train(lines: Iterable[str], options: dict[str, Any], side: str) -> bytes:
     """The bytes of a new model, checked."""
     written = io.BytesIO()
     try:
-        spm.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=written, **options)
+        with rule_file(options) as rule:
+            spm.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=written, **{**options, **rule})
     except RuntimeError as error:
         if few := re.search(r"smaller than required_chars\. (\d+) vs (\d+)", str(error)):
             extra = " (256 bytes and 4 marks among them)" if options["byte_fallback"] else ""
@@ -234,6 +251,18 @@ def _train(lines: Iterable[str], options: dict[str, Any], side: str) -> bytes:
     if len(model) < (asked := options["vocab_size"]):
         logger.warning("The %s yields %d pieces only, not the %d of `tokenizer.vocab_size`.", side, len(model), asked)
     return written.getvalue()
+
+
+@contextmanager
+def rule_file(options: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """The option that names our own rule of normalisation, which SentencePiece reads from a file; {}: one of its own."""
+    if "normalization_rule_name" in options:
+        yield {}
+        return
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "nfc.tsv"
+        path.write_text(nfc_rule(), encoding="ascii")
+        yield {"normalization_rule_tsv": str(path)}
 
 
 def _spread(lines: Sequence[str], most: int) -> Sequence[str]:

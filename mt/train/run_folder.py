@@ -43,8 +43,8 @@ class RunFolder:
         self.bad_batches = path / "bad_batches"
 
     def as_begun(self, config: Config) -> Config:
-        """The settings with which a run of an older version goes on: one that it lacks, and whose default has changed
-        since, has the value that its metadata call `before`."""
+        """The settings with which a run of an older version goes on: where a default has changed since (`before` in the
+        metadata of the setting), that of then, unless another value is given now."""
         if not (self.config.exists() and self.has_checkpoints):
             return config
         known, changed = flatten(read_config(self.config)), {}
@@ -54,8 +54,8 @@ class RunFolder:
                 item.name: item.metadata["before"]
                 for item in fields(section)
                 if "before" in item.metadata
-                and f"{name}.{item.name}" not in known
                 and getattr(section, item.name) == item.default
+                and known.get(f"{name}.{item.name}", item.metadata["before"]) == item.metadata["before"]
             }
             changed[name] = replace(section, **before)
         return Config(**changed)

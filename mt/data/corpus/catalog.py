@@ -4,8 +4,9 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
+from mt.data.corpus.names import COMPRESSED, HUB
 from mt.data.corpus.pair import Pair
-from mt.data.corpus.readers import COMPRESSED, HUB, read_pairs
+from mt.data.corpus.readers import read_pairs
 from mt.data.corpus.store import Recipe, ensure
 from mt.data.corpus.wheel import Wheel
 from mt.errors import ConfigError, DataError

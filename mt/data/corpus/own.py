@@ -5,8 +5,9 @@ from pathlib import Path
 
 from mt.config import DataConfig
 from mt.data.corpus.catalog import Corpus
+from mt.data.corpus.names import kind_of, name_of
 from mt.data.corpus.pair import Pair
-from mt.data.corpus.readers import check_order, infer_languages, kind_of, name_of, plan, read_pairs
+from mt.data.corpus.readers import check_order, infer_languages, plan, read_pairs
 from mt.data.corpus.split import fold, split_pairs
 from mt.errors import DataError, counted
 
@@ -23,13 +24,33 @@ def read_own(section: DataConfig) -> Corpus:
     """
     check_files(section)
     src, tgt = languages(section)
-    train = list(read_pairs(section.train, src, tgt))
-    dev = list(read_pairs(section.dev, src, tgt)) if section.dev else []
-    test = list(read_pairs(section.test, src, tgt)) if section.test else []
+    train = list(read_pairs(section.train, src, tgt, section.columns))
+    dev = list(read_pairs(section.dev, src, tgt, section.columns)) if section.dev else []
+    test = list(read_pairs(section.test, src, tgt, section.columns)) if section.test else []
+    dev, test = with_text(dev, "dev"), with_text(test, "test")
     warn_of_known(train, {"dev": dev, "test": test})
     if not dev:
         train, dev = _hold_out(train, section.train[0])
     return Corpus(src, tgt, train, dev, test, name=name_of(section.train[0]), licence="your own files")
+
+
+def with_text(pairs: list[Pair], name: str) -> list[Pair]:
+    """The pairs of a dev or test set that have text on both sides; the others are counted in a warning.
+
+    Raises: DataError: when there are none, though the set was given.
+    """
+    kept = [pair for pair in pairs if pair.src.strip() and pair.tgt.strip()]
+    empty = next((pair for pair in pairs if not (pair.src.strip() and pair.tgt.strip())), None)
+    if empty is None:
+        return kept
+    side = "source" if not empty.src.strip() else "target"
+    if not kept:
+        raise DataError(f"`data.{name}`: no pair has text on both sides; {empty.origin} has an empty {side}.")
+    logger.warning(
+        f"{counted(len(pairs) - len(kept), f'{name} pair')} with an empty side left out; the first is {empty.origin}, "
+        f"whose {side} is empty. If blank lines shifted one of the files, its scores mean nothing."
+    )
+    return kept
 
 
 def languages(section: DataConfig) -> tuple[str, str]:
@@ -54,7 +75,7 @@ def check_files(section: DataConfig) -> None:
     for files in (section.train, section.dev, section.test):
         check_sides(files)
         if files:
-            plan(files, section.src, section.tgt)
+            plan(files, section.src, section.tgt, section.columns)
 
 
 def check_sides(files: list[str]) -> None:

@@ -21,3 +21,31 @@ class Pair:
     src: str
     tgt: str
     origin: Origin
+
+
+# Names of the two columns or fields of a table, in use in corpora; the first one is ours.
+COMMON_NAMES = (
+    ("src", "tgt"), ("source", "target"), ("src", "trg"), ("src_text", "tgt_text"), ("source_text", "target_text"),
+    ("src_sentence", "tgt_sentence"), ("input", "output"), ("original", "translation"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """What is known of where a file that holds both sides has them."""
+
+    src: str | None = None  # languages; None: not known
+    tgt: str | None = None
+    columns: tuple[str, ...] = ()  # names or numbers of columns, from 1, that the user gave; empty: none
+
+    @property
+    def candidates(self) -> list[tuple[str, str]]:
+        """Names that the two columns may have, the most certain first."""
+        if self.columns:
+            return [(self.columns[0], self.columns[1])]
+        languages = [(self.src, self.tgt)] if self.src and self.tgt else []
+        return [*languages, *COMMON_NAMES]
+
+    @property
+    def names(self) -> set[str]:
+        return {name for pair in self.candidates for name in pair}

@@ -1,51 +1,56 @@
-"""Files to pairs: plain text two by two, TSV, JSON lines, Parquet and datasets of the Hugging Face Hub."""
+"""Files to pairs: plain text two by two, or one file that holds both sides, by the format that its name says."""
 
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
-from mt.data.corpus.pair import Origin, Pair
+from mt.data.corpus.memories import declared_languages, read_memory
+from mt.data.corpus.names import BOTH_SIDES, FOLDER, HUB, HUB_FORM, bare, kind_of, language_of
+from mt.data.corpus.pair import Origin, Pair, Sides
+from mt.data.corpus.records import read_hub, read_json, read_jsonl, read_parquet
+from mt.data.corpus.tables import header_languages, read_csv, read_tsv, read_xlsx
 from mt.errors import DataError, counted
-from mt.text.lines import MAX_RATIO, PLENTY, check_file, decode_line, read_lines, too_large
+from mt.text.lines import check_file, read_lines
 
-__all__ = ["decode_line", "infer_languages", "read_lines", "read_pairs"]
+READERS: dict[str, Callable[[str, Sides], Iterator[Pair]]] = {
+    HUB: read_hub, ".tsv": read_tsv, ".csv": read_csv, ".xlsx": read_xlsx, ".parquet": read_parquet,
+    ".jsonl": read_jsonl, ".ndjson": read_jsonl, ".json": read_json,
+    ".tmx": read_memory, ".xlf": read_memory, ".xliff": read_memory, ".po": read_memory,
+}  # fmt: skip
+DECLARING: dict[str, Callable[[str], tuple[str, str] | None]] = {  # formats that may name their languages
+    ".tmx": declared_languages, ".xlf": declared_languages, ".xliff": declared_languages,
+    ".tsv": header_languages, ".csv": header_languages,
+}  # fmt: skip
 
-OWN_FILES = "To train on files of your own instead: mt train data.train='[a.en,a.de]'."
 
-HUB = "hub:"
-HUB_FORM = re.compile(r"hub:([^/@]+/[^/@]+)(?:/([^/@]+))?(?:@([^/@]+))?")
-PARQUET_ROWS = 1024  # read together
-COMPRESSED = (".gz", ".xz", ".zst", ".bz2")
-LANGUAGE = re.compile(r"\.([a-z]{2,3}(?:[-_][A-Za-z]{2,4})?)$")
-NOT_LANGUAGES = {"csv", "dat", "doc", "hyp", "log", "md", "raw", "ref", "src", "tgt", "tok", "trg", "txt"}
-
-
-def read_pairs(files: Sequence[str], src: str | None, tgt: str | None) -> Iterator[Pair]:
+def read_pairs(files: Sequence[str], src: str | None, tgt: str | None, columns: Sequence[str] = ()) -> Iterator[Pair]:
     """Yield the pairs of `files`, read from left to right.
 
-    Plain files come two by two, first the source and then the target. A file holds both sides when its name ends in
-    .tsv (columns 1 and 2), .jsonl or .parquet (fields: see `record_texts`), and so does
-    `hub:owner/name[/config][@split]`, a dataset of the Hugging Face Hub. A further .gz, .xz, .zst or .bz2 does not
-    change what a name says. `src` and `tgt` are the languages, or the names of the fields.
+    Plain files come two by two, first the source and then the target; a folder stands for the two files in it whose
+    names end in the two languages. A file whose name ends in one of `BOTH_SIDES`, or `hub:owner/name[/config][@split]`
+    (a dataset of the Hugging Face Hub), holds both sides. A further .gz, .xz, .zst or .bz2 does not change what a name
+    says. `src` and `tgt` are the languages, `columns` the names or numbers of columns: see `Sides`.
 
     Raises `DataError` at once for a file that is missing or has no partner, and while reading for a line that cannot
     be used, for two plain files of unequal length, and for files that hold no pair at all.
     """
-    streams = plan(list(files), src, tgt)
+    streams = plan(list(files), src, tgt, columns)
     return chain(streams, list(files))
 
 
 def infer_languages(files: Sequence[str]) -> tuple[str, str] | None:
-    """The languages that the names of `files` tell, if those that tell any agree; else None.
+    """The languages that the names of `files`, or translation memories themselves, tell, if those that tell any agree;
+    else None.
 
     `train.en.gz train.de.gz` tells ("en", "de"), and so does the config in `hub:Helsinki-NLP/opus-100/en-de`.
     """
     plain = [Path(bare(file)).name for file in files if not kind_of(file)]
     configs = [form[2] or "" for file in files if (form := HUB_FORM.fullmatch(file))]
     found = {(form[1], form[2]) for config in configs if (form := re.fullmatch(r"([a-z]{2,3})-([a-z]{2,3})", config))}
+    for file in files:
+        if kind_of(file) in DECLARING and Path(file).is_file() and (told := DECLARING[kind_of(file)](file)):
+            found.add(told)
     for source, target in zip(plain[::2], plain[1::2], strict=False):
         src, tgt = language_of(source), language_of(target)
         if src and tgt and src != tgt and source.removesuffix(src) == target.removesuffix(tgt):
@@ -56,9 +61,11 @@ def infer_languages(files: Sequence[str]) -> tuple[str, str] | None:
 def check_order(files: Sequence[str], src: str | None, tgt: str | None, said: str) -> None:
     """Compare the order of files with languages that are known from elsewhere, which `said` names.
 
+    Only plain files have an order: the columns of a Hub dataset are found by name, and its configuration, such as
+    "de-en", is in the order of the alphabet; a translation memory names the language of each text.
     Raises: DataError: when the names of the files say the opposite.
     """
-    inferred = infer_languages(files)
+    inferred = infer_languages([file for file in files if not kind_of(file)])
     if inferred and (tgt, src) == inferred:
         raise DataError(
             f"the file names say {inferred[0]} to {inferred[1]}, but {said} {src} to {tgt}: name the files in the "
@@ -66,33 +73,56 @@ def check_order(files: Sequence[str], src: str | None, tgt: str | None, said: st
         )
 
 
-def plan(files: list[str], src: str | None, tgt: str | None) -> list[Iterator[Pair]]:
+def plan(files: list[str], src: str | None, tgt: str | None, columns: Sequence[str] = ()) -> list[Iterator[Pair]]:
     """One stream of pairs for each group of files; nothing is read yet, but missing files are found."""
     if not files:
         raise DataError("No pairs can be read, since no file is named: give two plain files or one .tsv file.")
     for file in files:
         if not file.startswith(HUB):
             check_file(file)
-    readers: dict[str, Callable[[str], Iterator[Pair]]] = {
-        HUB: lambda file: read_hub(file, src, tgt),
-        ".tsv": read_tsv,
-        ".jsonl": lambda file: read_jsonl(file, src, tgt),
-        ".parquet": lambda file: read_parquet(file, src, tgt),
-    }
+    sides = Sides(src, tgt, tuple(columns))
     streams = []
     waiting = list(files)
     while waiting:
         file = waiting.pop(0)
-        if kind := kind_of(file):
-            streams.append(readers[kind](file))
+        kind = kind_of(file)
+        if kind == FOLDER:
+            streams.append(read_plain(*files_in(file, src, tgt)))
+        elif kind:
+            streams.append(READERS[kind](file, sides))
         elif waiting and not kind_of(waiting[0]):
             streams.append(read_plain(file, waiting.pop(0)))
         else:
             raise DataError(
                 f"`{file}` has no partner: plain files come two by two, source then target; the name of a file that "
-                f"holds both must end in .tsv, .jsonl or .parquet."
+                f"holds both ends in {', '.join(BOTH_SIDES[:-1])} or {BOTH_SIDES[-1]}."
             )
     return streams
+
+
+def files_in(folder: str, src: str | None, tgt: str | None) -> tuple[str, str]:
+    """The two plain files of a folder, as OPUS packs them: names alike up to the languages at their ends.
+
+    Raises: DataError: when there are none, or more than two.
+    """
+    names = sorted(path.name for path in Path(folder).iterdir() if path.is_file())
+    found = [
+        (one, other)
+        for one in names
+        for other in names
+        if (a := language_of(bare(one))) and (b := language_of(bare(other))) and a != b
+        and bare(one).removesuffix(a) == bare(other).removesuffix(b)
+        and (((a, b) == (src, tgt)) if src and tgt and (src, tgt) != ("src", "tgt") else in_order(one, a, b))
+    ]  # fmt: skip
+    if len(found) != 1:
+        shown = ", ".join(names[:6]) or "nothing"
+        raise DataError(f"`{folder}` is a folder with {shown}: name the two files, as in `data.train=[a.en,a.de]`.")
+    return str(Path(folder) / found[0][0]), str(Path(folder) / found[0][1])
+
+
+def in_order(name: str, first: str, second: str) -> bool:
+    """Whether a name such as `corpus.de-en.de` puts two languages in this order."""
+    return f"{first}-{second}" in name
 
 
 def chain(streams: list[Iterator[Pair]], files: list[str]) -> Iterator[Pair]:
@@ -119,140 +149,3 @@ def read_plain(source: str, target: str) -> Iterator[Pair]:
             f"`{source}` has {counted(lines[0], 'line')} but `{target}` has {lines[1]:,}: line N of one must translate "
             f"line N of the other."
         )
-
-
-def read_tsv(file: str) -> Iterator[Pair]:
-    """Columns 1 and 2 of a file with tabs between columns; there is no quoting, and further columns are ignored."""
-    for number, line in enumerate(read_lines(file), 1):
-        columns = line.split("\t")
-        if len(columns) < 2:
-            raise DataError(f"{file}:{number}: expected source TAB target, but the line has no tab.")
-        yield Pair(columns[0], columns[1], Origin(file, number))
-
-
-def read_jsonl(file: str, src: str | None, tgt: str | None) -> Iterator[Pair]:
-    """One JSON object on each line, with the texts where `record_texts` finds them."""
-    for number, line in enumerate(read_lines(file), 1):
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{file}:{number}: not a JSON object ({error}).") from error
-        if not isinstance(record, dict):
-            raise DataError(f"{file}:{number}: expected a JSON object, but found {type(record).__name__}.")
-        yield Pair(*record_texts(record, src, tgt, f"{file}:{number}"), Origin(file, number))
-
-
-def read_parquet(file: str, src: str | None, tgt: str | None) -> Iterator[Pair]:
-    """The rows of a Parquet file, with the texts where `record_texts` finds them.
-
-    What rows repeat stands once in the file, so a small one can hold text without end: it is refused as in `raw_lines`,
-    by what it says of itself, and by what comes out of it.
-    """
-    import pyarrow
-    import pyarrow.parquet
-
-    number = size = 0
-    most = max(PLENTY, MAX_RATIO * Path(file).stat().st_size)
-    try:
-        with pyarrow.parquet.ParquetFile(file) as table:
-            columns = [name for name in table.schema_arrow.names if name in {src, tgt, "translation", "src", "tgt"}]
-            groups = map(table.metadata.row_group, range(table.metadata.num_row_groups))
-            if sum(group.total_byte_size for group in groups) > most:
-                raise too_large(file)
-            for batch in table.iter_batches(batch_size=PARQUET_ROWS, columns=columns or None):
-                size += batch.nbytes
-                if size > most:
-                    raise too_large(file)
-                for record in batch.to_pylist():
-                    number += 1
-                    yield Pair(*record_texts(record, src, tgt, f"{file}:{number}"), Origin(file, number))
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"`{file}` is not a Parquet file that can be read ({first_line(error)}).") from error
-
-
-def read_hub(address: str, src: str | None, tgt: str | None) -> Iterator[Pair]:
-    """The rows of a dataset of the Hugging Face Hub; `datasets` downloads it once and keeps it in its cache."""
-    form = HUB_FORM.fullmatch(address)
-    if form is None:
-        raise DataError(f"`{address}` must have the form hub:owner/name[/config][@split].")
-    name, config, split = form.groups()
-    try:
-        import datasets
-
-        rows: Any = datasets.load_dataset(name, config, split=split or "train")
-    except Exception as error:  # network, login, unknown name, config or split: dozens of types, all for the user
-        raise DataError(
-            f"`{address}` cannot be had from the Hugging Face Hub ({first_line(error)}). {OWN_FILES}"
-        ) from error
-    for number, record in enumerate(rows, 1):
-        yield Pair(*record_texts(record, src, tgt, f"{address}:{number}"), Origin(address, number))
-
-
-def record_texts(record: Mapping[str, Any], src: str | None, tgt: str | None, where: str) -> tuple[str, str]:
-    """Find source and target in one record.
-
-    Tried in turn: the fields called `src` and `tgt` (languages or columns, as the settings name them), the same
-    fields inside `translation`, and fields called "src" and "tgt".
-
-    Raises `DataError` with the fields that were expected and found.
-    """
-    inner = record.get("translation")
-    if src is not None and tgt is not None:
-        for fields in (record, inner):
-            if isinstance(fields, Mapping) and src in fields and tgt in fields:
-                return field_text(fields, src, where), field_text(fields, tgt, where)
-    if "src" in record and "tgt" in record:
-        return field_text(record, "src", where), field_text(record, "tgt", where)
-    found = list(record) + [f"translation.{key}" for key in inner or () if isinstance(inner, Mapping)]
-    named = f"`{src}` and `{tgt}`, or " if src and tgt and (src, tgt) != ("src", "tgt") else ""
-    raise DataError(
-        f"{where}: expected the fields {named}`src` and `tgt`, but found {', '.join(map(str, found)) or 'none'}: name "
-        f"the right ones with `data.src` and `data.tgt`."
-    )
-
-
-def field_text(fields: Mapping[str, Any], key: str, where: str) -> str:
-    """The text of one field as one line: line ends inside it become spaces.
-
-    Raises `DataError` for what is no text, and for text that a line of a file could not hold either.
-    """
-    text = fields[key]
-    if not isinstance(text, str):
-        raise DataError(
-            f"{where}: field `{key}` must be text, but is {'null' if text is None else type(text).__name__}."
-        )
-    try:
-        raw = text.rstrip("\r\n").replace("\r\n", " ").replace("\n", " ").encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise DataError(f"{where}: field `{key}` holds half of a surrogate pair, which is no character.") from error
-    return decode_line(raw, f"{where}: field `{key}`")
-
-
-def kind_of(file: str) -> str:
-    """ "hub:", ".tsv", ".jsonl" or ".parquet"; "" for a plain file."""
-    if file.startswith(HUB):
-        return HUB
-    suffix = Path(bare(file)).suffix.lower()
-    return suffix if suffix in {".tsv", ".jsonl", ".parquet"} else ""
-
-
-def name_of(file: str) -> str:
-    """What a corpus of which `file` is the first is called: its name up to the first dot, or the data set's."""
-    form = HUB_FORM.fullmatch(file)
-    return form[1].partition("/")[2] if form else Path(file).name.partition(".")[0]
-
-
-def bare(file: str) -> str:
-    """A name without the suffix of its compression."""
-    return next((file[: -len(suffix)] for suffix in COMPRESSED if file.lower().endswith(suffix)), file)
-
-
-def language_of(name: str) -> str | None:
-    """The language code at the end of a bare name, such as "en" of `train.en`."""
-    match = LANGUAGE.search(name)
-    return match[1] if match and match[1] not in NOT_LANGUAGES else None
-
-
-def first_line(error: Exception) -> str:
-    """What a library says of its failure, cut to one line."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__

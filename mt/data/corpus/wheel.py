@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mt.data.corpus.archive import read_zip
-from mt.data.corpus.readers import OWN_FILES
+from mt.data.corpus.records import OWN_FILES
 from mt.errors import DataError
 
 TIMEOUT = 900  # seconds for the whole download

@@ -34,16 +34,16 @@ WRONG = [
     (DataConfig, {"workers": 65}, "`data.workers` must lie in [0, 64] or be null, but is 65."),
     (CleanConfig, {"max_chars": 0}, "`clean.max_chars` must be positive, but is 0."),
     (CleanConfig, {"max_ratio": 0.5}, "`clean.max_ratio` must be at least 1, but is 0.5."),
-    (TokenizerConfig, {"vocab_size": 7}, "`tokenizer.vocab_size` must lie in [8, 1000000], but is 7."),
+    (TokenizerConfig, {"vocab_size": 7}, "`tokenizer.vocab_size` must lie in [8, 1000000] or be auto, but is 7."),
     (
         TokenizerConfig,
         {"vocab_size": 1_000_001},
-        "`tokenizer.vocab_size` must lie in [8, 1000000], but is 1000001.",
+        "`tokenizer.vocab_size` must lie in [8, 1000000] or be auto, but is 1000001.",
     ),
     (
         TokenizerConfig,
         {"normalization": "nfd"},
-        "`tokenizer.normalization` must be one of nmt_nfkc, nmt_nfkc_cf, nfkc, nfkc_cf, identity, but is nfd.",
+        "`tokenizer.normalization` must be one of nfc, nmt_nfkc, nmt_nfkc_cf, nfkc, nfkc_cf, identity, but is nfd.",
     ),
     *(
         (

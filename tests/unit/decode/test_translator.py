@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+import re
 from dataclasses import replace
 
 import pytest
@@ -115,8 +116,8 @@ def test_a_sentence_too_long_is_translated_in_parts_and_nothing_is_lost(echo, to
     assert echo.translate(["tamo", text, "ly"]) == ["tamo", text, "ly"]
     parts = [part for batch in echo.stepper.batches for part in batch if len(part) > 3]
     assert warnings_of(caplog) == [
-        f"input 2: a sentence of {len(ids)} pieces is translated in {len(parts)} parts, for the model reads at most "
-        f"{LONGEST}: {text[:40]!r}. Shorter sentences are translated better."
+        f"input 2: a sentence of {len(ids)} pieces is translated in {len(parts)} parts, because the model reads at "
+        f"most {LONGEST}: {text[:40]!r}. Shorter sentences are translated better."
     ]
     assert all(len(part) <= LONGEST and part[-1] == tokenizer.eos for part in parts)
     assert sum(len(part) - 1 for part in parts) == len(ids) - 1  # cut between words, each piece is there once
@@ -189,7 +190,16 @@ def test_more_than_the_model_is_used_to_goes_sentence_by_sentence(model, tokeniz
     assert sum(map(len, stepper.batches)) == parts
     stepper.batches.clear()
     [[found]] = echo.answer([text], echo.options(split=Split.never))
-    assert found.text == text and sum(map(len, stepper.batches)) == 1
+    assert found.text == text and sum(map(len, stepper.batches)) == 1, stepper.batches
+    assert warnings_of(caplog) == []
+
+
+def test_a_long_text_without_full_stops_is_read_at_the_usual_length_and_nothing_is_lost(model, tokenizer, caplog):
+    """The model could read all of it at once, but loses most of a line so much longer than those it was trained on."""
+    text, stepper = line(random.Random(5), 60), Echo(model)
+    echo = Translator(stepper, tokenizer, DecodeConfig(beam=2), max_length=1000, src="en", usual=Usual(9, 1))
+    assert echo.translate(["tamo", text]) == ["tamo", text]
+    assert all(len(part) <= LEAST for batch in stepper.batches for part in batch)
     assert warnings_of(caplog) == []
 
 
@@ -237,18 +247,17 @@ def test_what_is_translated_far_too_short_is_cut_until_nothing_is_lost(model, to
     assert len(found.piece_log_probs) == len(found.pieces) + len(found.stretches)
 
 
-def test_what_stays_far_too_short_is_warned_of_in_one_sentence(model, tokenizer, caplog):
+def test_what_stays_far_too_short_is_named(model, tokenizer, caplog):
     hasty = used_to(model, tokenizer, Usual(60, 1, 1.0), Hasty)
     long = " ".join(["ta mo er in ly"] * 4)
     hasty.answer([long], hasty.options(split=Split.never, first_text=4))
     word = "xyzwxyzwxyzw"  # no cut may divide it
     hasty.translate(["ta", *[word] * 7])
-    about = (
-        "the translation is far too short for its source, so some of the text is probably missing. Shorter sentences"
-    )
-    assert warnings_of(caplog) == [
-        f"input 5: {about}, or --coverage-penalty, may help.",
-        f"input 2, 3, 4, 5, 6 and 2 more: {about}, or --coverage-penalty, may help.",
+    said, about = warnings_of(caplog), "pieces has a translation of 3, which may leave out some of it"
+    assert re.fullmatch(rf"input 5: a part of \d+ {about}: '{long[:40]}'", said[0])
+    assert [re.sub(r"\d+ pieces", "9 pieces", one) for one in said[1:]] == [
+        *(f"input {number}: a part of 9 {about}: '{word}'" for number in (2, 3, 4)),
+        "4 more parts with a translation that may leave out some of the text",
     ]
 
 

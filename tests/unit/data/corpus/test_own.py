@@ -4,8 +4,8 @@ import pytest
 from toy import number_pairs
 
 from mt.config import DataConfig
+from mt.data.corpus.names import name_of
 from mt.data.corpus.own import check_files, read_own
-from mt.data.corpus.readers import name_of
 from mt.errors import DataError
 
 
@@ -113,3 +113,18 @@ def test_relatives_of_a_dev_set_that_is_held_out_are_counted(files, caplog):
 def test_a_corpus_of_the_hub_is_called_after_its_data_set():
     assert name_of("hub:Helsinki-NLP/opus-100/de-en@train") == "opus-100"
     assert name_of("some/news.en.gz") == "news"
+
+
+def test_empty_sides_of_a_dev_set_are_counted_and_named(files, caplog):
+    (files / "holes.tsv").write_text("one\teins\n\tzwei\nthree\t \n")
+    corpus = read_own(DataConfig(train=both("train"), dev=["holes.tsv"]))
+    assert [pair.src for pair in corpus.dev] == ["one"]
+    assert (
+        "2 dev pairs with an empty side left out; the first is holes.tsv:2, whose source is empty. If blank lines "
+        "shifted one of the files, its scores mean nothing."
+    ) in caplog.messages
+    (files / "empty.tsv").write_text("one\t\n")
+    with pytest.raises(
+        DataError, match=r"^`data.test`: no pair has text on both sides; empty.tsv:1 has an empty target"
+    ):
+        read_own(DataConfig(train=both("train"), dev=["dev.tsv"], test=["empty.tsv"]))

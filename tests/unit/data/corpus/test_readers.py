@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mt.data.corpus import readers
+from mt.data.corpus import records
 from mt.data.corpus.pair import Origin, Pair
 from mt.data.corpus.readers import infer_languages, read_pairs
 from mt.errors import DataError
@@ -129,8 +129,8 @@ def test_line_ends_inside_a_field_become_spaces(write):
         ('"one"', r"a\.jsonl:1: expected a JSON object, but found str\."),
         (
             '{"en": "one", "translation": {"fr": "un"}}',
-            r"a\.jsonl:1: expected the fields `en` and `de`, or `src` and `tgt`, but found en, translation, "
-            r"translation\.fr: name the right ones with `data\.src` and `data\.tgt`\.",
+            r"a\.jsonl:1: expected the fields `en` and `de`, but found en, translation, "
+            r"translation\.fr: name the right ones, as in `data\.columns=\[source,target\]`\.",
         ),
         ("{}", r"but found none: name the right ones"),
         ('{"src": 1, "tgt": ""}', r"a\.jsonl:1: field `src` must be text, but is int\."),
@@ -172,7 +172,7 @@ def test_parquet_with_other_columns(tmp_path):
 @pytest.mark.parametrize("dictionary", [True, False])
 def test_parquet_that_unpacks_without_end(tmp_path, monkeypatch, dictionary):
     """Said by the file of itself where rows are packed one by one; found out where they point into a dictionary."""
-    monkeypatch.setattr(readers, "PLENTY", 2 << 20)
+    monkeypatch.setattr(records, "PLENTY", 2 << 20)
     file, rows = tmp_path / "a.parquet", 4000
     table = pyarrow.table({"src": ["one " * 300] * rows, "tgt": ["eins"] * rows})
     pyarrow.parquet.write_table(table, file, compression="zstd", use_dictionary=dictionary)

@@ -1,0 +1,161 @@
+"""What looks wrong in a corpus, for a person to judge: nothing is changed or left out here.
+
+Each finding has a count over the pairs that were looked at, and examples with the file and line that they come from.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import regex
+
+from mt.data.corpus.pair import Pair
+from mt.data.corpus.split import fold
+from mt.text.languages import alike, identify, is_known, shares
+from mt.text.lines import spread
+from mt.text.numerals import numerals
+
+LOOKED_AT = 20_000  # pairs, spread evenly
+JUDGED = 2_000  # of these, for languages
+EXAMPLES = 10
+CUT = 60  # characters of a text in an example
+LONG_ENOUGH = 40  # characters from which the language of a single line is judged
+MARKUP = re.compile(r"</?[A-Za-z][^<>]*>|&(?:#\d+|[A-Za-z]+);|%[sd]\b|\{\w*\}")
+LETTER = regex.compile(r"\p{L}")
+SCRIPTS = (
+    "Latin", "Cyrillic", "Greek", "Arabic", "Hebrew", "Han", "Hiragana", "Katakana", "Hangul", "Devanagari", "Bengali",
+    "Tamil", "Telugu", "Thai", "Georgian", "Armenian", "Ethiopic", "Khmer", "Lao", "Myanmar",
+)  # fmt: skip
+SCRIPT = {name: regex.compile(rf"\p{{Script={name}}}") for name in SCRIPTS}
+JAPANESE = {"Han", "Hiragana", "Katakana"}
+RARE = 0.05  # a script with a smaller share of the letters of a side is foreign to it
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of thing that looks wrong."""
+
+    what: str
+    count: int
+    examples: Sequence[Pair] = ()
+    details: Sequence[str] = ()  # one for each example, or none
+
+    def __str__(self) -> str:
+        lines = [f"{self.what}: {self.count:,}" if self.count else self.what]
+        for pair, detail in zip_longest(self.examples, self.details, fillvalue=""):
+            assert isinstance(pair, Pair)
+            lines.append(f"  {pair.origin}{detail}\n    {_cut(pair.src)}\n    {_cut(pair.tgt)}")
+        return "\n".join(lines)
+
+
+def survey(train: Sequence[Pair], src: str, tgt: str) -> list[Finding]:
+    """What looks wrong in training pairs. Args: src, tgt: the languages that they are said to be in."""
+    pairs = [train[place] for place in spread(len(train), LOOKED_AT)]
+    return [*_languages(pairs, src, tgt), *_scripts(pairs), *_of_single_pairs(pairs), *_duplicates(pairs)]
+
+
+def overlap(train: Iterable[Pair], held: Sequence[Pair], name: str) -> list[Finding]:
+    """Pairs of a dev or test set that stand in the training text, but for case and punctuation."""
+    keys = {(fold(pair.src), fold(pair.tgt)): pair for pair in held}
+    sources = {src for src, _ in keys}
+    seen = {(source, fold(pair.tgt)) for pair in train if (source := fold(pair.src)) in sources}
+    return _finding(f"{name} pairs that stand in the training text, too", [keys[key] for key in keys if key in seen])
+
+
+def report(findings: Sequence[Finding], looked_at: int) -> str:
+    """All findings as text."""
+    if not findings:
+        return f"nothing in {looked_at:,} pairs looks wrong"
+    return f"what looks wrong in {looked_at:,} pairs:\n\n" + "\n\n".join(map(str, findings))
+
+
+def _finding(what: str, pairs: Sequence[Pair], detail: Callable[[Pair], str] | None = None) -> list[Finding]:
+    shown = pairs[:EXAMPLES]
+    return [Finding(what, len(pairs), shown, [detail(pair) for pair in shown] if detail else ())] if pairs else []
+
+
+def _languages(pairs: Sequence[Pair], src: str, tgt: str) -> list[Finding]:
+    """A side that is mostly in another language than it should be, and single pairs whose sides are swapped."""
+    judged = [pairs[place] for place in spread(len(pairs), JUDGED)]
+    found = []
+    for side, language, texts in (
+        ("source", src, [pair.src for pair in judged]), ("target", tgt, [pair.tgt for pair in judged])
+    ):  # fmt: skip
+        if not (is_known(language) and texts):
+            continue
+        by_share = shares(texts)
+        likeliest, share = next(iter(by_share.items()))
+        right = sum(part for code, part in by_share.items() if alike(code, language))
+        if share > 0.5 and right < 0.3:
+            swapped = tgt if side == "source" else src
+            advice = ": are the sides swapped?" if alike(likeliest, swapped) else ""
+            found.append(Finding(f"the {side} side looks like {likeliest} ({share:.0%}), not {language}{advice}", 0))
+    if not (is_known(src) and is_known(tgt)) or alike(src, tgt):
+        return found
+    both = (src, tgt)
+    turned = [
+        pair for pair in judged
+        if min(len(pair.src), len(pair.tgt)) >= LONG_ENOUGH
+        and alike(identify(pair.src, both), tgt) and alike(identify(pair.tgt, both), src)
+    ]  # fmt: skip
+    return found + _finding("pairs whose sides look swapped", turned)
+
+
+def _scripts(pairs: Sequence[Pair]) -> list[Finding]:
+    """Lines mostly in a script that is rare on their side."""
+    found = []
+    sides: list[tuple[str, Callable[[Pair], str]]] = [("source", lambda p: p.src), ("target", lambda p: p.tgt)]
+    for side, text_of in sides:
+        scripts = [_script(text_of(pair)) for pair in pairs]
+        counts = Counter(script for script in scripts if script)
+        usual = {script for script, count in counts.items() if count >= RARE * counts.total()}
+        usual |= JAPANESE if usual & JAPANESE else set()
+        odd = [pair for pair, script in zip(pairs, scripts, strict=True) if script and script not in usual]
+        found += _finding(f"{side} lines in another script than {' or '.join(sorted(usual))}", odd)
+    return found
+
+
+def _script(text: str) -> str | None:
+    """The script of most letters; None without letters, or for a script that is not in the list."""
+    letters = "".join(LETTER.findall(text[:200]))
+    counts = {name: len(pattern.findall(letters)) for name, pattern in SCRIPT.items()} if letters else {}
+    best = max(counts, key=lambda name: counts[name], default=None)
+    return best if best and counts[best] > 0 else None
+
+
+def _of_single_pairs(pairs: Sequence[Pair]) -> list[Finding]:
+    tests: dict[str, Callable[[Pair], bool]] = {
+        "pairs with an empty side": lambda p: not (p.src.strip() and p.tgt.strip()),
+        "pairs whose sides are equal": lambda p: bool(p.src.strip()) and fold(p.src) == fold(p.tgt),
+        "pairs that hold markup": lambda p: bool(MARKUP.search(p.src) or MARKUP.search(p.tgt)),
+    }
+    mismatched = [pair for pair in pairs if _large(pair.src) != _large(pair.tgt)]
+    numbers = _finding("pairs whose numbers do not match", mismatched, _mismatch)
+    return numbers + [
+        one for what, test in tests.items() for one in _finding(what, [pair for pair in pairs if test(pair)])
+    ]
+
+
+def _mismatch(pair: Pair) -> str:
+    """Which numbers stand on one side only."""
+    src, tgt = _large(pair.src), _large(pair.tgt)
+    alone = {"source": sorted((src - tgt).elements()), "target": sorted((tgt - src).elements())}
+    told = [f"{', '.join(found)} in the {side} only" for side, found in alone.items() if found]
+    return f" ({'; '.join(told)})"
+
+
+def _large(text: str) -> Counter[str]:
+    """Numerals of two digits and more: smaller ones are often words in the other language."""
+    return Counter({number: count for number, count in numerals(text).items() if len(number) > 1})
+
+
+def _duplicates(pairs: Sequence[Pair]) -> list[Finding]:
+    first: set[tuple[str, str]] = set()
+    again = [pair for pair in pairs if (key := (pair.src, pair.tgt)) in first or first.add(key)]
+    return _finding("pairs that stand there before", again)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= CUT else f"{text[:CUT]}…"

@@ -1,0 +1,142 @@
+"""Translation memories and software texts to pairs: TMX, XLIFF 1.2 and 2, gettext PO.
+
+A unit that lacks one of the two languages is left out, and counted. Inline codes (`<bpt>`, `<ph>`, `<x/>`, ...) are no
+text. Languages are compared without region where they do not agree in full: "en" takes "en-GB".
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+from mt.data.corpus.names import kind_of
+from mt.data.corpus.pair import Origin, Pair, Sides
+from mt.data.corpus.xml import elements, local, plain_text
+from mt.errors import DataError, counted
+from mt.text.lines import open_bytes, read_lines, unreadable
+
+logger = logging.getLogger("mt")  # `mt.log` imports what a mistyped option need not wait for
+
+CODES = {"bpt", "ept", "ph", "it", "ut", "x", "bx", "ex", "sc", "ec", "cp"}  # native codes of the file they came from
+LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+MADE_UP = {"src", "tgt"}  # what `mt.data.corpus.own` calls languages that nobody named
+PEEKED = 100  # units
+UNNAMED_SOURCE, UNNAMED_TARGET = "?source", "?target"  # languages that a file does not name
+Unit = tuple[int, dict[str, str]]  # its line, and its texts by language
+
+
+def read_memory(file: str, sides: Sides) -> Iterator[Pair]:
+    """Raises: DataError: for a file that cannot be read, or that has no pair in these languages."""
+    units = units_of(file)
+    src, tgt = known(sides) or declared_languages(file) or ("", "")
+    left_out = kept = 0
+    languages: set[str] = set()
+    for line, texts in units:
+        languages |= texts.keys()
+        if pair := choose(texts, src, tgt):
+            kept += 1
+            yield Pair(*pair, Origin(file, line))
+        else:
+            left_out += 1
+    if not kept:
+        found = ", ".join(sorted(code for code in languages if not code.startswith("?"))) or "not named"
+        raise DataError(
+            f"`{file}` has no unit with text in both {src or 'the source'} and {tgt or 'the target'} language; its "
+            f"languages are {found}: set `data.src` and `data.tgt`."
+        )
+    if left_out:
+        logger.warning(f"`{file}`: {counted(left_out, 'unit')} without text in both {src} and {tgt} left out")
+
+
+def known(sides: Sides) -> tuple[str, str] | None:
+    return (sides.src, sides.tgt) if sides.src and sides.tgt and not {sides.src, sides.tgt} & MADE_UP else None
+
+
+def declared_languages(file: str) -> tuple[str, str] | None:
+    """What the file says it translates from and to; of TMX, the only two languages of its first units."""
+    first: dict[str, None] = {}
+    for _, texts in islice(units_of(file), PEEKED):
+        first |= dict.fromkeys(texts)
+    found = list(first)
+    return (found[0], found[1]) if len(found) == 2 and not any(code.startswith("?") for code in found) else None
+
+
+def choose(texts: Mapping[str, str], src: str, tgt: str) -> tuple[str, str] | None:
+    """The texts of two languages, or of variants of them; a side whose language the file does not name is the other."""
+    source, target = match(texts, src), match(texts, tgt)
+    unnamed = [code for code in (UNNAMED_SOURCE, UNNAMED_TARGET) if code in texts]
+    if source is None and unnamed and (target is not None or len(unnamed) == 2):
+        source = unnamed.pop(0)
+    if target is None and source is not None and unnamed:
+        target = unnamed[-1]
+    found = (texts.get(source or "none", ""), texts.get(target or "none", "")) if source != target else ("", "")
+    return found if all(found) else None
+
+
+def match(texts: Mapping[str, str], language: str) -> str | None:
+    """The code in `texts` of a language, or of a variety of it."""
+    codes = {code.lower().replace("_", "-"): code for code in texts}
+    wanted = language.lower().replace("_", "-")
+    if wanted in codes:
+        return codes[wanted]
+    return next((own for code, own in codes.items() if code.split("-")[0] == wanted.split("-")[0]), None)
+
+
+def units_of(file: str) -> Iterator[Unit]:
+    return {".tmx": _tmx, ".po": _po}.get(kind_of(file), _xliff)(file)
+
+
+def _tmx(file: str) -> Iterator[Unit]:
+    try:
+        with open_bytes(file) as stream:
+            for unit in elements(stream, file, {"tu"}):
+                texts: dict[str, str] = {}
+                for variant in unit:
+                    if local(variant) == "tuv":
+                        language = variant.get(LANG) or variant.get("lang") or UNNAMED_SOURCE
+                        segment = next((part for part in variant if local(part) == "seg"), None)
+                        if segment is not None:
+                            texts.setdefault(language, plain_text(segment, file, skipped=CODES))
+                yield unit.sourceline, texts
+    except OSError as error:
+        raise unreadable(file, error) from error
+
+
+def _xliff(file: str) -> Iterator[Unit]:
+    """Of version 1.2 each `<trans-unit>`, of version 2 each `<segment>`."""
+    src = tgt = ""
+    try:
+        with open_bytes(file) as stream:
+            for element in elements(stream, file, {"trans-unit", "segment"}, opened={"xliff", "file"}):
+                if local(element) in {"xliff", "file"}:
+                    src = element.get("source-language") or element.get("srcLang") or src
+                    tgt = element.get("target-language") or element.get("trgLang") or tgt
+                    continue
+                texts = {local(part): plain_text(part, file, skipped=CODES) for part in element}
+                named = {src or UNNAMED_SOURCE: texts.get("source", ""), tgt or UNNAMED_TARGET: texts.get("target", "")}
+                yield element.sourceline, {code: text for code, text in named.items() if text}
+    except OSError as error:
+        raise unreadable(file, error) from error
+
+
+def _po(file: str) -> Iterator[Unit]:
+    """Entries that are translated and neither fuzzy nor obsolete; the singular with the first form, the plural with the
+    last. The file names the language of its translations only."""
+    import polib  # pyright: ignore[reportMissingModuleSource]
+
+    text = "\n".join(read_lines(file))
+    try:
+        catalogue = polib.pofile(text) if text.strip() else polib.POFile()
+    except (OSError, ValueError) as error:
+        raise DataError(f"`{file}` is not a PO file that can be read ({error}).") from None
+    language = catalogue.metadata.get("Language") or UNNAMED_TARGET
+    for entry in catalogue.translated_entries():
+        if entry.obsolete or "fuzzy" in entry.flags:
+            continue
+        forms = [entry.msgstr_plural[key] for key in sorted(entry.msgstr_plural)]
+        pairs = [(entry.msgid, forms[0]), (entry.msgid_plural, forms[-1])] if forms else [(entry.msgid, entry.msgstr)]
+        for source, target in pairs:
+            yield entry.linenum or 0, {UNNAMED_SOURCE: one_line(source), language: one_line(target)}
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split("\n")).strip()

@@ -1,0 +1,39 @@
+"""What the name of a file says: its format, its language, what its corpus is called."""
+
+import re
+from pathlib import Path
+
+HUB = "hub:"
+HUB_FORM = re.compile(r"hub:([^/@]+/[^/@]+)(?:/([^/@]+))?(?:@([^/@]+))?")
+FOLDER = "folder"
+BOTH_SIDES = (".tsv", ".csv", ".jsonl", ".ndjson", ".json", ".parquet", ".xlsx", ".tmx", ".xlf", ".xliff", ".po")
+COMPRESSED = (".gz", ".xz", ".zst", ".bz2")
+LANGUAGE = re.compile(r"\.([a-z]{2,3}(?:[-_][A-Za-z]{2,4})?)$")
+NOT_LANGUAGES = {"csv", "dat", "doc", "hyp", "log", "md", "raw", "ref", "src", "tgt", "tok", "trg", "txt"}
+
+
+def kind_of(file: str) -> str:
+    """The format of a file that holds both sides, as its suffix; "hub:" or "folder"; "" for a plain file."""
+    if file.startswith(HUB):
+        return HUB
+    suffix = Path(bare(file)).suffix.lower()
+    if suffix in BOTH_SIDES:
+        return suffix
+    return FOLDER if Path(file).is_dir() else ""
+
+
+def name_of(file: str) -> str:
+    """What a corpus of which `file` is the first is called: its name up to the first dot, or the data set's."""
+    form = HUB_FORM.fullmatch(file)
+    return form[1].partition("/")[2] if form else Path(file).name.partition(".")[0]
+
+
+def bare(file: str) -> str:
+    """A name without the suffix of its compression."""
+    return next((file[: -len(suffix)] for suffix in COMPRESSED if file.lower().endswith(suffix)), file)
+
+
+def language_of(name: str) -> str | None:
+    """The language code at the end of a bare name, such as "en" of `train.en`."""
+    match = LANGUAGE.search(name)
+    return match[1] if match and match[1] not in NOT_LANGUAGES else None

@@ -1,0 +1,138 @@
+"""Records with named fields to pairs: JSON lines, JSON arrays, Parquet and datasets of the Hugging Face Hub."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mt.data.corpus.names import HUB_FORM
+from mt.data.corpus.pair import Origin, Pair, Sides
+from mt.errors import DataError
+from mt.text.lines import MAX_RATIO, PLENTY, decode_line, open_text, read_lines, too_large, unreadable
+
+OWN_FILES = "To train on files of your own instead: mt train data.train='[a.en,a.de]'."
+PARQUET_ROWS = 1024  # read together
+
+
+def read_jsonl(file: str, sides: Sides) -> Iterator[Pair]:
+    """One JSON object on each line, with the texts where `record_texts` finds them. An empty line is an empty pair,
+    which cleaning counts."""
+    for number, line in enumerate(read_lines(file), 1):
+        if not line.strip():
+            yield Pair("", "", Origin(file, number))
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{file}:{number}: not a JSON object ({error}).") from error
+        if not isinstance(record, dict):
+            raise DataError(f"{file}:{number}: expected a JSON object, but found {type(record).__name__}.")
+        yield Pair(*record_texts(record, sides, f"{file}:{number}"), Origin(file, number))
+
+
+def read_json(file: str, sides: Sides) -> Iterator[Pair]:
+    """An array of JSON objects, which is read into memory, or one object on each line. Records count from 1."""
+    try:
+        with open_text(file) as stream:
+            start = stream.read(1 << 16).lstrip(b"\xef\xbb\xbf \t\r\n")
+            if not start.startswith(b"["):
+                yield from read_jsonl(file, sides)
+                return
+            records = json.loads(start + stream.read())
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"`{file}` is not JSON ({error}).") from error
+    except OSError as error:
+        raise unreadable(file, error) from error
+    for number, record in enumerate(records, 1):
+        if not isinstance(record, dict):
+            raise DataError(f"{file}: record {number}: expected a JSON object, but found {type(record).__name__}.")
+        yield Pair(*record_texts(record, sides, f"{file}: record {number}"), Origin(file, number))
+
+
+def read_parquet(file: str, sides: Sides) -> Iterator[Pair]:
+    """The rows of a Parquet file, with the texts where `record_texts` finds them.
+
+    What rows repeat stands once in the file, so a small one can hold text without end: it is refused as in `raw_lines`,
+    by what it says of itself, and by what comes out of it.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    number = size = 0
+    most = max(PLENTY, MAX_RATIO * Path(file).stat().st_size)
+    try:
+        with pyarrow.parquet.ParquetFile(file) as table:
+            columns = [name for name in table.schema_arrow.names if name in {*sides.names, "translation"}]
+            groups = map(table.metadata.row_group, range(table.metadata.num_row_groups))
+            if sum(group.total_byte_size for group in groups) > most:
+                raise too_large(file)
+            for batch in table.iter_batches(batch_size=PARQUET_ROWS, columns=columns or None):
+                size += batch.nbytes
+                if size > most:
+                    raise too_large(file)
+                for record in batch.to_pylist():
+                    number += 1
+                    yield Pair(*record_texts(record, sides, f"{file}:{number}"), Origin(file, number))
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"`{file}` is not a Parquet file that can be read ({first_line(error)}).") from error
+
+
+def read_hub(address: str, sides: Sides) -> Iterator[Pair]:
+    """The rows of a dataset of the Hugging Face Hub; `datasets` downloads it once and keeps it in its cache."""
+    form = HUB_FORM.fullmatch(address)
+    if form is None:
+        raise DataError(f"`{address}` must have the form hub:owner/name[/config][@split].")
+    name, config, split = form.groups()
+    try:
+        import datasets
+
+        rows: Any = datasets.load_dataset(name, config, split=split or "train")
+    except Exception as error:  # network, login, unknown name, config or split: dozens of types, all for the user
+        raise DataError(
+            f"`{address}` cannot be had from the Hugging Face Hub ({first_line(error)}). {OWN_FILES}"
+        ) from error
+    for number, record in enumerate(rows, 1):
+        yield Pair(*record_texts(record, sides, f"{address}:{number}"), Origin(address, number))
+
+
+def record_texts(record: Mapping[str, Any], sides: Sides, where: str) -> tuple[str, str]:
+    """Find source and target in one record.
+
+    Tried in turn: `data.columns`, the languages, and pairs of names that are in use, such as "source" and "target";
+    each in the record itself and inside its field "translation".
+
+    Raises `DataError` with the fields that were expected and found.
+    """
+    inner = record.get("translation")
+    for src, tgt in sides.candidates:
+        for fields in (record, inner):
+            if isinstance(fields, Mapping) and src in fields and tgt in fields:
+                return field_text(fields, src, where), field_text(fields, tgt, where)
+    found = list(record) + [f"translation.{key}" for key in inner or () if isinstance(inner, Mapping)]
+    src, tgt = sides.candidates[0]
+    raise DataError(
+        f"{where}: expected the fields `{src}` and `{tgt}`, but found {', '.join(map(str, found)) or 'none'}: name the "
+        "right ones, as in `data.columns=[source,target]`."
+    )
+
+
+def field_text(fields: Mapping[str, Any], key: str, where: str) -> str:
+    """The text of one field as one line: line ends inside it become spaces.
+
+    Raises `DataError` for what is no text, and for text that a line of a file could not hold either.
+    """
+    text = fields[key]
+    if not isinstance(text, str):
+        raise DataError(
+            f"{where}: field `{key}` must be text, but is {'null' if text is None else type(text).__name__}."
+        )
+    try:
+        raw = text.rstrip("\r\n").replace("\r\n", " ").replace("\n", " ").encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError(f"{where}: field `{key}` holds half of a surrogate pair, which is no character.") from error
+    return decode_line(raw, f"{where}: field `{key}`")
+
+
+def first_line(error: Exception) -> str:
+    """What a library says of its failure, cut to one line."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,56 @@
+"""XML read element by element, in bounded memory. Nothing outside the file is read, and entities are refused."""
+
+from collections.abc import Collection, Iterator
+from typing import IO, Any
+
+from mt.errors import DataError
+
+
+def elements(stream: IO[bytes], file: str, names: Collection[str], *, opened: Collection[str] = ()) -> Iterator[Any]:
+    """Yield each element of these local names once it is complete, and those in `opened` when they begin.
+
+    A complete element is removed from the tree when the next one is asked for.
+    Raises: DataError: for what is no XML, with the line.
+    """
+    from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
+
+    safe = {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_tree": False}
+    tags = [f"{{*}}{name}" for name in (*names, *opened)]
+    try:
+        for event, element in etree.iterparse(stream, events=("start", "end"), tag=tags, **safe):
+            if event == "start":
+                if local(element) in opened:
+                    yield element
+            elif local(element) in names:
+                yield element
+                element.clear(keep_tail=False)
+                while element.getprevious() is not None:
+                    del element.getparent()[0]
+    except etree.XMLSyntaxError as error:
+        raise DataError(f"{file}:{error.lineno or 1}: this is not well-formed XML: {error.msg}.") from None
+
+
+def local(element: Any) -> str:
+    """The name of an element without its namespace; empty for comments and the like."""
+    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+
+
+def plain_text(element: Any, file: str, *, skipped: Collection[str] = ()) -> str:
+    """The text in an element, without that in `skipped` elements, as one line.
+
+    Raises: DataError: for a reference to an entity of the file's own, which is never filled in.
+    """
+    parts: list[str] = []
+
+    def add(one: Any) -> None:
+        parts.append(one.text or "")
+        for child in one:
+            if not isinstance(child.tag, str):
+                if type(child).__name__ == "_Entity":
+                    raise DataError(f"{file}:{child.sourceline}: the entity {child.text} is not read: write its text.")
+            elif local(child) not in skipped:
+                add(child)
+            parts.append(child.tail or "")
+
+    add(element)
+    return " ".join("".join(parts).replace("\r", "\n").replace("\n", " ").split(" ")).strip()
