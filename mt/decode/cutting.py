@@ -62,8 +62,8 @@ class Cutter:
             if length > self.max_length:
                 logger.warning(
                     f"input {number:,}: a sentence of {length:,} pieces is translated in {len(cut[place].parts):,} "
-                    f"parts, because the model reads at most {self.max_length:,}: {sentence[:40]!r}. Shorter sentences are "
-                    "translated better."
+                    f"parts, because the model reads at most {self.max_length:,}: {sentence[:40]!r}. Shorter "
+                    "sentences are translated better."
                 )
         return layout.refined(cut)
 

@@ -151,7 +151,9 @@ def warning(measures: Measures) -> str:
         said.append(f"numbers are missing or changed (lost-number): {', '.join(measures.lost)}")
     if Flag.length in measures.flags:
         kind = "short" if (measures.length or 0) < 1 else "long"
-        said.append(f"the translation is very {kind} for its source (length): {measures.length:.1f} times as usual")
+        said.append(
+            f"the translation is very {kind} for its source (length): {measures.length:.2f} times the usual length"
+        )
     return "; ".join(said)
 
 

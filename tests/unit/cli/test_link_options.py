@@ -115,9 +115,15 @@ def test_flags_are_warnings_and_fields(translate, caplog):
     [row] = [json.loads(line) for line in translate(["one two three"], "--flags", "--jsonl")]
     [found] = row["translations"]
     assert found["contribution"] > 2 and found["coverage"] == 1.0 and found["flags"] == []
-    assert caplog.text == ""
+    assert (found["repeated"], found["lost"], found["length"]) == (None, [], None)
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert caplog.messages == ["0 of 1 line flagged"]
+    caplog.clear()
     translate(["one", "two one", " ".join(["nine"] * 12)], "--flags", "--max-length", "3")
     assert "input 3: words may be missing (under-translation): " in caplog.text
+    assert "1 of 3 lines flagged: under-translation 1" in caplog.text
+    [row] = [json.loads(line) for line in translate(["one one one one 1234"], "--flags", "--jsonl")]
+    assert row["translations"][0]["lost"] == ["1234"] and "lost-number" in row["translations"][0]["flags"]
     [row] = [json.loads(line) for line in translate([""], "--flags", "--jsonl")]
     assert row["translations"][0]["contribution"] is None and row["translations"][0]["flags"] == []
 
