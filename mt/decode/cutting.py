@@ -41,7 +41,9 @@ class Cutter:
             layout = whole(text) if split is Split.never else sentences(text, self.src)
             if split is Split.auto and not self._unusual(len(layout.parts), len(ids)):
                 layout = whole(text)
-            most = self.max_length if self.usual is None or split is Split.never else max(LEAST, self.usual.pieces)
+            most = self.max_length
+            if self.usual is not None and split is not Split.never:
+                most = min(most, max(LEAST, self.usual.pieces))
             layouts.append(self._cut_to_size(layout, most, number) if len(ids) > most else layout)
         return layouts
 

@@ -218,6 +218,13 @@ def test_no_part_is_longer_than_usual_and_together_they_are_the_text(tokenizer, 
         assert layout.parts == [text]
 
 
+def test_a_part_is_never_longer_than_the_model_can_read(tokenizer):
+    cutter = Cutter(tokenizer, max_length=5, src="en", usual=Usual(3))
+    for split in Split:
+        [layout] = cutter.lay_out(["ta mo er in ly ta mo er in ly"], split, 0)
+        assert max(map(len, tokenizer.encode_source(layout.parts))) <= 5
+
+
 def test_a_text_with_few_marks_is_cut_into_smaller_parts(tokenizer):
     cutter = Cutter(tokenizer, max_length=200, src="en", usual=Usual(40))
     marked, plain = " ".join(["ta mo er in ly,"] * 12), " ".join(["ta mo er in ly"] * 12)
