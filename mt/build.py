@@ -161,7 +161,7 @@ def make_trainer(
     longest = max(config.model.max_length, int(prepared.dev.source.lengths().max()))
     translator = make_translator(
         model, prepared.tokenizer, greedy, precision, max_length=longest,
-        recording=False,  # CUDA graphs keep memory, without which the batch size was measured
+        cuda_graphs=False,  # they keep memory, which the batches have been fitted without
     )  # fmt: skip
     return Trainer(
         updater=updater,

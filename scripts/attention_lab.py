@@ -18,14 +18,15 @@ from pathlib import Path
 
 import torch
 
-from mt.alignment.choose_heads import choose_alone
-from mt.alignment.heads import Reading, hard_links, read, word_maps
+from mt.alignment.choose_heads import choose_by_regularity
+from mt.alignment.heads import AlignmentHeads, hard_links, head_mean, word_maps
 from mt.alignment.observe import Observation, observe
 from mt.alignment.pharaoh import Gold, compare, read_gold
 from mt.compute.device import set_up_cpu
 from mt.compute.matmul import Linear
 from mt.decode.load import load
 from mt.interpret.contribution import contributions
+from mt.interpret.picture import Picture
 from mt.nn.attention import attend
 from mt.nn.ragged import Ragged
 from mt.text.lines import read_lines
@@ -64,7 +65,7 @@ def measure(args: argparse.Namespace) -> None:
     sources, targets = (list(read_lines(path))[: args.pairs] for path in (args.source, args.target))
     gold = read_gold(list(read_lines(args.gold))[: args.pairs], base=0, path=args.gold) if args.gold else []
     print(
-        "| model | entropy by layer, bits | end mark | best head | regularity, nats a link | AER "
+        "| model | entropy by layer, bits | end mark | best heads | regularity, nats a link | AER "
         "| lost, words shuffled | lost, source dropped |\n|---|---|---|---|---|---|---|---|"
     )
     drawn: list[tuple[str, torch.Tensor, Observation]] = []
@@ -77,15 +78,15 @@ def measure(args: argparse.Namespace) -> None:
         lost = [statistics.fmean(x for row in rows for x in row)
                 for rows in ([one.shuffled for one in owed], [one.dropped for one in owed])]  # fmt: skip
         maps = [word_maps(one) for one in seen]
-        choice = choose_alone(maps, [(one.source.word_texts, one.target.word_texts) for one in seen])
+        choice = choose_by_regularity(maps, [(one.source.word_texts, one.target.word_texts) for one in seen])
         cross = [one.maps.cross for one in seen]
         bits, ends = entropies(cross), torch.cat([weights[..., -1].flatten() for weights in cross]).mean()
         print(
-            f"| {name} | {', '.join(f'{b:.2f}' for b in bits)} | {ends:.0%} | {choice.reading.describe()} | "
-            f"{choice.score:.2f} | {aer_of(maps, choice.reading, gold)} | {lost[0]:.2f} | {lost[1]:.2f} |",
+            f"| {name} | {', '.join(f'{b:.2f}' for b in bits)} | {ends:.0%} | {choice.heads.describe()} | "
+            f"{choice.score:.2f} | {aer_of(maps, choice.heads, gold)} | {lost[0]:.2f} | {lost[1]:.2f} |",
             flush=True,
         )
-        drawn.append((name, read(maps[args.show - 1], choice.reading), seen[args.show - 1]))
+        drawn.append((name, head_mean(maps[args.show - 1], choice.heads), seen[args.show - 1]))
     if args.svg:
         draw(drawn, args.svg)
 
@@ -97,28 +98,14 @@ def places(models: Sequence[Path], checkpoints: bool) -> Iterator[tuple[str, Pat
             yield f"step {int(step):,}" if step.isdigit() else folder.name, folder
 
 
-def aer_of(maps: Sequence[torch.Tensor], reading: Reading, gold: Sequence[Gold]) -> str:
-    return f"{100 * compare([hard_links(read(m, reading)) for m in maps], gold).aer:.1f}" if gold else ""
+def aer_of(maps: Sequence[torch.Tensor], heads: AlignmentHeads, gold: Sequence[Gold]) -> str:
+    return f"{100 * compare([hard_links(head_mean(m, heads)) for m in maps], gold).aer:.1f}" if gold else ""
 
 
 def draw(drawn: Sequence[tuple[str, torch.Tensor, Observation]], path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    seen = drawn[0][2]
+    names, maps, (seen, *_) = zip(*drawn, strict=True)
     source, target = ([word.lower() for word in side.word_texts] for side in (seen.source, seen.target))
-    size = 0.22 * (len(source) + 1)
-    figure = Figure(figsize=((size + 0.3) * len(drawn) + 1.2, 0.22 * len(target) + 1.2))
-    for place, (axes, (name, weights, _)) in enumerate(
-        zip(figure.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True)
-    ):
-        axes.imshow(weights.numpy(), cmap="Blues", vmin=0, vmax=1)
-        axes.set_xticks(range(len(source) + 1), [*source, "∎"], rotation=90, fontsize=7)
-        axes.set_yticks(range(len(target)), target if place == 0 else [""] * len(target), fontsize=7)
-        axes.xaxis.tick_top()
-        axes.tick_params(length=0)
-        axes.set_xlabel(name, fontsize=8)
-        axes.spines[:].set_visible(False)
-    figure.savefig(path, bbox_inches="tight", metadata={"Date": None} if path.suffix == ".svg" else None)
+    path.write_text(Picture(source, target, names).svg(torch.stack(maps)), encoding="utf-8", newline="\n")
 
 
 # ---- noise --------------------------------------------------------------------------------------------------

@@ -154,7 +154,7 @@ def others(work: Path, gold: list[Gold]) -> None:
 
 def open_aligners(work: Path, forward: Path, backward: Path) -> "list[Aligner]":
     from mt.alignment.aligner import CHOOSE_ON, FILE, Aligner, choose
-    from mt.alignment.kept_heads import kept_reading
+    from mt.alignment.kept_heads import load_heads
     from mt.checkpoint.model_folder import find_model
     from mt.decode.load import load
 
@@ -162,14 +162,14 @@ def open_aligners(work: Path, forward: Path, backward: Path) -> "list[Aligner]":
     for path in (forward, backward):
         translator = load(path, device="cpu", precision="fp32")
         model = translator.stepper.model
-        kept = kept_reading(find_model(path), model)
-        aligners.append(Aligner(model, translator.tokenizer, max_length=translator.max_length, reading=kept))
+        kept = load_heads(find_model(path), model)
+        aligners.append(Aligner(model, translator.tokenizer, max_length=translator.max_length, heads=kept))
         if kept is not None:
             print(f"# {path}: {kept.describe()}, as {FILE} says")
-    if any(aligner.reading is None for aligner in aligners):
+    if any(aligner.heads is None for aligner in aligners):
         sources, targets = read_sides(work, "train")
         for choice in choose(aligners[0], sources[:CHOOSE_ON], targets[:CHOOSE_ON], aligners[1]):
-            print(f"# {choice.reading.describe()}: {choice.criterion} {choice.score:.3f} on {choice.pairs} pairs")
+            print(f"# {choice.heads.describe()}: {choice.criterion} {choice.score:.3f} on {choice.pairs} pairs")
     return aligners
 
 

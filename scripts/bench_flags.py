@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mt.cli.link_options import reading
+from mt.cli.link_options import heads_of
 from mt.compute.device import set_up_cpu
 from mt.decode.load import load
-from mt.decode.translation import Stretch, Translation
+from mt.decode.translation import Segment, Translation
 from mt.postprocess.quality_flags import LEAST_CONTRIBUTION, LEAST_COVERAGE, Flag, measure
 from mt.postprocess.word_alignments import Linker
 from mt.text.lines import read_lines
@@ -34,8 +34,8 @@ def given(tokenizer: Tokenizer, sources: Sequence[str], targets: Sequence[str]) 
     found = []
     for source, ids in zip(sources, tokenizer.encode_target(targets), strict=True):
         text, pieces = tokenizer.decode_target(ids), tokenizer.pieces_target(ids)
-        stretch = Stretch((0, len(source)), (0, len(text)), (0, len(pieces)))
-        found.append([Translation(text, 0.0, 0.0, pieces, [], True, (stretch,))])
+        segment = Segment((0, len(source)), (0, len(text)), (0, len(pieces)))
+        found.append([Translation(text, 0.0, 0.0, pieces, [], True, (segment,))])
     return found
 
 
@@ -66,7 +66,7 @@ def main() -> None:
     args = parser.parse_args()
     set_up_cpu(1)
     translator = load(args.model, device="cpu", precision="fp32")
-    linker, t = Linker(translator, reading(args.model, translator.stepper.model)), translator.tokenizer
+    linker, t = Linker(translator, heads_of(args.model, translator.stepper.model)), translator.tokenizer
     sources, references = ([*read_lines(file)][: args.sentences] for file in args.pairs)
     own = translator.answer(sources, translator.options())
     texts, draw = [some[0].text for some in own], random.Random(1)

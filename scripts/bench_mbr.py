@@ -92,7 +92,7 @@ def translate(translator: Translator, sources: list[str], first: int, args: argp
     lists = {
         f"beam {translator.section.beam}": timed(lambda: translator.search(sources)),
         wide: timed(lambda: translator.search(sources, beam=number, nbest=number)),
-        samples: timed(lambda: translator.sample(sources, sampling, first_text=first)),
+        samples: timed(lambda: translator.answer(sources, translator.options(sampling=sampling, first_text=first))),
     }
     names = {wide: f"beam {number}", samples: "one sample"}
     found: Found = {names.get(name, name): (first_of(some), seconds) for name, (some, seconds) in lists.items()}

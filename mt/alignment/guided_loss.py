@@ -1,8 +1,8 @@
 """Guided alignment: one head of one cross-attention layer is trained to follow word links (Garg et al. 2019).
 
-The rows that have a target are those whose *input* is the linked token (Chen et al. 2020): such a row knows the word,
-so the task is easy and costs little translation quality. The weights of that head are computed beside the pass; all
-other heads, and the pass itself, stay on the fused path.
+The target belongs to the rows whose *input* is the linked token (Chen et al. 2020): such a row knows the word, so the
+task is easy and costs little translation quality. The weights of the guided head are computed besides the pass, which
+stays on the fused path for all heads.
 
 Letters: `E` entries of a batch's alignment target, each a target row and a source row of one sentence.
 """
@@ -26,7 +26,7 @@ from mt.text.words import NO_WORD, Links, Offset, carry_over, owners, spaced_wor
 
 @dataclass(frozen=True)
 class AlignmentTarget:
-    """The attention that a head should have. A linked row spreads it evenly over the tokens that it is linked to."""
+    """The attention that a head should have: of a linked row, equal shares for the tokens that it is linked to."""
 
     rows: Int[Tensor, " E"]  # target rows of the batch
     columns: Int[Tensor, " E"]  # source rows, counted within their sentence
@@ -47,9 +47,10 @@ def alignment_target(
 ) -> AlignmentTarget:
     """The target of a batch.
 
-    Args: links: between the words of each sentence; source_words, target_words: the word of each token, without marks.
+    Args: links: between the words of each sentence; source_words, target_words: the word of each token, without bos and
+    eos.
 
-    Row 0 of a target, the begin mark's, has none; nor have tokens of words without links.
+    Row 0 of a sentence, whose input is bos, is not linked; nor are tokens of words without links.
     """
     rows, columns, shares = [], [], []
     first = 0
@@ -77,7 +78,7 @@ def alignment_loss(
 ) -> Float[Tensor, ""]:
     """Cross-entropy between the target and the attention of one head, summed over the linked rows, in nats.
 
-    In 32 bits, whatever the precision of the pass: the product is small, and so may the loss be.
+    Computed in 32 bits in any precision, since the loss may be small.
     """
     q_grid = q.float()[queries.grid_to_row]  # (T, K) -> (B, Tm, K)
     k_grid = k.float()[keys.grid_to_row]
@@ -90,16 +91,15 @@ def alignment_loss(
 
 @dataclass
 class HeadLoss:
-    """Filled in by a pass of the model: the alignment loss of the head."""
+    """The alignment loss of the guided head; a pass of the model sets it."""
 
     value: Float[Tensor, ""] | None = None
 
 
 class GuidedHead:
-    """The head that is trained. `with head.compare(target) as loss:` one pass of the model sets `loss.value`.
+    """The guided head. A pass of the model within `with head.compare(target) as loss:` sets `loss.value`.
 
-    It listens to its layer from its construction on; passes outside of `compare`, such as those of a validation, cost
-    nothing.
+    The constructor registers a listener at the layer. Passes outside of `compare`, as in a validation, compute no loss.
     """
 
     def __init__(self, model: Transformer, tokenizer: Tokenizer, *, layer: int, head: int) -> None:
@@ -107,18 +107,17 @@ class GuidedHead:
         self.tokenizer = tokenizer
         self.head = head
         self._current: tuple[AlignmentTarget, HeadLoss] | None = None
-        model.decoder.layers[layer].cross_attention.listener = self._listen
+        model.decoder.layers[layer].cross_attention.listener = self._set_loss
 
     def __deepcopy__(self, memo: object) -> "GuidedHead":
-        """A copy of the model, made for translation, shares this object, which ignores the copy's passes."""
+        """A copy of the model for translation shares this object; its passes are outside of `compare`."""
         return self
 
     def target(self, texts: Sequence[tuple[str, str]], links: Sequence[Links], source: Sequence[list[int]],
                target: Sequence[list[int]]) -> AlignmentTarget:  # fmt: skip
-        """The alignment target of these pairs, in the segmentation that they have.
+        """The alignment target of these pairs, in their segmentation.
 
-        Args: links: between words as white space separates them; source: ids with the end mark; target: ids without
-        marks.
+        Args: links: between words separated by white space; source: ids with eos; target: ids without bos and eos.
         """
         t = self.tokenizer
         source_words = [
@@ -135,18 +134,18 @@ class GuidedHead:
     def _words(
         offsets: list[Offset], text: str, spell: Callable[[Sequence[int]], list[str]], ids: Sequence[int]
     ) -> list[int]:
-        """The word of each of `ids`, which may be another segmentation than that of `offsets`."""
+        """The word of each of `ids`, whose segmentation may differ from that of `offsets`."""
         usual, owned = [token[0] for token in offsets], owners(offsets, spaced_words(text))
         if usual == list(ids):
             return owned
         before, now = spell(usual), spell(ids)
         if sum(map(len, before)) != sum(map(len, now)):
-            return [NO_WORD] * len(ids)  # sampling drew a letter that is no piece by itself, and so is unknown
+            return [NO_WORD] * len(ids)  # subword sampling drew a letter that is not in the vocabulary
         return carry_over(owned, before, now)
 
     @contextmanager
     def compare(self, target: AlignmentTarget) -> Iterator[HeadLoss]:
-        """Inside, the passes of the model are compared with `target`."""
+        """Compute the loss of `target` in the passes of the model within the block."""
         loss = HeadLoss()
         self._current = target, loss
         try:
@@ -154,7 +153,7 @@ class GuidedHead:
         finally:
             self._current = None
 
-    def _listen(self, q: Tensor, kv: Tensor, queries: Ragged, keys: Ragged, causal: bool) -> None:
+    def _set_loss(self, q: Tensor, kv: Tensor, queries: Ragged, keys: Ragged, causal: bool) -> None:
         if self._current is None:
             return
         target, loss = self._current

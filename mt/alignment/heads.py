@@ -1,9 +1,9 @@
-"""From maps to word links.
+"""From attention maps to word links.
 
-Cross-attention is read in one of two ways. The row that *predicts* a piece is the obvious one; but the row whose
-*input* is that piece knows it, and asks the source with the piece in hand: links read there are far better (Chen et al.
-2020, "SHIFT-ATT", arXiv 2004.14837). Which layer, which heads and which way is a `Reading`; `mt.alignment.choose_heads`
-finds the best one of a model without gold links.
+The row that *predicts* a token seems the obvious one to take its attention from. The row whose *input* is that token
+knows the token when it attends to the source, and gives far better links (Chen et al. 2020, "SHIFT-ATT", arXiv
+2004.14837). `AlignmentHeads` holds the layer, the heads and the row; `mt.alignment.choose_heads` finds the best ones of
+a model without gold links.
 """
 
 from dataclasses import asdict, dataclass
@@ -20,12 +20,12 @@ from mt.text.words import Links
 
 
 @dataclass(frozen=True)
-class Reading:
-    """Which rows of which map say where a target word came from. Layers and heads count from 0."""
+class AlignmentHeads:
+    """The cross-attention heads that word links are taken from. Layers and heads count from 0."""
 
     layer: int
     heads: tuple[int, ...]  # their weights are averaged
-    shifted: bool  # read where a piece is the decoder's input, not where it is predicted
+    shifted: bool  # take the row whose input is the token, not the row that predicts it
 
     def describe(self) -> str:
         heads = "head" if len(self.heads) == 1 else "heads"
@@ -36,52 +36,46 @@ class Reading:
         return {**asdict(self), "heads": list(self.heads)}
 
     @classmethod
-    def from_plain(cls, values: Any, where: str) -> "Reading":
-        """Raises: CheckpointError: when the values are no reading."""
+    def from_plain(cls, values: Any, where: str) -> "AlignmentHeads":
+        """Raises: CheckpointError: when a value is missing or of another kind."""
         match values:
             case {"layer": int(layer), "heads": [*heads], "shifted": bool(shifted)} if heads:
                 if layer >= 0 and all(isinstance(head, int) and head >= 0 for head in heads):
                     return cls(layer, tuple(heads), shifted)
         raise CheckpointError(f"{where} must hold a `layer`, some `heads` and `shifted`, but does not.")
 
-    def fits(self, layers: int, heads: int) -> bool:
-        return self.layer < layers and max(self.heads) < heads
-
 
 def word_maps(seen: Observation) -> Float[Tensor, "2 L H V W1"]:
-    """All maps over words: read where target words are predicted, and where they are inputs.
+    """Cross-attention between words: of the rows that predict target words, then of those whose inputs they are.
 
-    A source word has the weight of all its pieces, a target word the mean over its own. The last column is the weight
-    that goes to no word: the end mark. A target word without pieces has a row of zeros.
+    The weight of a source word is the sum over its tokens, that of a target word the mean over its tokens. The last
+    column is the weight on no word: eos. A target word without tokens has a row of zeros.
     """
-    pieces = len(seen.target.pieces)
-    both = torch.stack([seen.maps.cross[:, :, :pieces], seen.maps.cross[:, :, 1 : pieces + 1]])  # (2, L, H, P, s)
+    length = len(seen.target.tokens)
+    both = torch.stack([seen.maps.cross[:, :, :length], seen.maps.cross[:, :, 1 : length + 1]])  # (2, L, H, P, s)
     to_target = seen.target_shares()
     to_target = to_target / to_target.sum(0, keepdim=True).clamp(min=1e-9)
     return torch.einsum("xlhps,pv,sw->xlhvw", both, to_target, seen.source_shares())
 
 
-def read(maps: Float[Tensor, "2 L H V W1"], reading: Reading) -> Float[Tensor, "V W1"]:
-    """The one map that a reading takes."""
-    return maps[int(reading.shifted), reading.layer, list(reading.heads)].mean(0)
+def head_mean(maps: Float[Tensor, "2 L H V W1"], heads: AlignmentHeads) -> Float[Tensor, "V W1"]:
+    """The mean map of the chosen heads."""
+    return maps[int(heads.shifted), heads.layer, list(heads.heads)].mean(0)
 
 
 def hard_links(weights: Float[Tensor, "V W1"], least: float = 0.0) -> Links:
-    """Each target word with the source word that has most of its weight, of equals the first, where that is more than
-    `least`.
+    """Each target word with the source word of greatest weight, the first of equals, if the weight exceeds `least`.
 
-    The last column, of the end mark, is passed over: models rest there when they need nothing.
+    The last column, eos, is left out: models attend to it when they need nothing from the source.
     """
     if weights.shape[1] < 2 or weights.shape[0] < 1:
         return set()
-    most, where = first_most(weights[:, :-1])
-    return {
-        (int(i), j) for j, (i, weight) in enumerate(zip(where.tolist(), most.tolist(), strict=True)) if weight > least
-    }
+    greatest, where = first_most(weights[:, :-1])
+    return {(i, j) for j, (i, w) in enumerate(zip(where.tolist(), greatest.tolist(), strict=True)) if w > least}
 
 
 def first_most(weights: Float[Tensor, "*rows W"]) -> tuple[Float[Tensor, "*rows"], Int[Tensor, "*rows"]]:
-    """The greatest weight of each row, and the first place that has it, but for rounding (`mt.compute.ties`).
+    """The greatest weight of each row and the first place that has it up to rounding (`mt.compute.ties`).
 
     Weights are not negative, and W is not 0.
     """
@@ -91,23 +85,19 @@ def first_most(weights: Float[Tensor, "*rows W"]) -> tuple[Float[Tensor, "*rows"
 
 def soft_links(weights: Float[Tensor, "V W1"], least: float = 0.01) -> list[tuple[int, int, float]]:
     """(source word, target word, weight) of all weights of at least `least`, by target word."""
-    return [
-        (i, j, weight)
-        for j, row in enumerate(weights[:, :-1].tolist())
-        for i, weight in enumerate(row)
-        if weight >= least
-    ]
+    rows = enumerate(weights[:, :-1].tolist())
+    return [(i, j, weight) for j, row in rows for i, weight in enumerate(row) if weight >= least]
 
 
 def turned(links: Links) -> Links:
-    """The links of the pair turned round."""
+    """Links with source and target exchanged."""
     return {(j, i) for i, j in links}
 
 
 def joint_links(forward: Float[Tensor, "V W1"], backward: Float[Tensor, "W V1"], least: float = 0.1) -> Links:
-    """Links on which two directions agree by weight: where the geometric mean of both is at least `least`.
+    """Links for which the geometric mean of the weights of two directions is at least `least`.
 
-    `forward[j, i]` says how much target word j asks source word i, `backward[i, j]` the reverse.
+    `forward[j, i]` is the weight of source word i for target word j, `backward[i, j]` the reverse.
     """
     both = (forward[:, :-1] * backward[:, :-1].t()).sqrt()
     return {(int(i), int(j)) for j, i in (both >= least).nonzero().tolist()}

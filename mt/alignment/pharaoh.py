@@ -1,4 +1,4 @@
-"""Word links on paper: the Pharaoh format, and how far links are from those that people drew."""
+"""Word links in the Pharaoh format, and their comparison with gold links."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ POSSIBLE = re.compile(r"(\d+)[p?](\d+)")
 
 @dataclass(frozen=True)
 class Gold:
-    """What people drew for one pair. Sure links are possible too."""
+    """The gold links of one pair. Sure links are possible too."""
 
     sure: Links
     possible: Links
@@ -22,7 +22,7 @@ class Gold:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How links compare with gold ones, over a whole text (Och & Ney 2003, section 6).
+    """Counts of links and gold links over a whole text (Och & Ney 2003, section 6).
 
     With A links, S sure and P possible gold ones (S within P): precision = |A∩P| / |A|, recall = |A∩S| / |S|,
     AER = 1 - (|A∩S| + |A∩P|) / (|A| + |S|). Where all gold links are sure, AER is 1 - F1.
@@ -56,7 +56,7 @@ def compare(found: Iterable[Links], gold: Iterable[Gold]) -> Agreement:
 
 
 def pharaoh(links: Links) -> str:
-    """`0-0 1-2`: source word, target word, counted from 0."""
+    """`0-0 1-2`: source word and target word, counted from 0."""
     return " ".join(f"{i}-{j}" for i, j in sorted(links))
 
 
@@ -84,7 +84,7 @@ def read_gold(lines: Sequence[str], *, base: int, path: Path | str) -> list[Gold
 
 
 def check_words(links: Iterable[tuple[int, int]], source: str, target: str, *, base: int, where: str) -> None:
-    """Raises: DataError: when a link is past the words of its pair."""
+    """Raises: DataError: when a link exceeds the words of its pair."""
     words = len(spaced_words(source)), len(spaced_words(target))
     for i, j in links:
         if i >= words[0] or j >= words[1]:
@@ -97,7 +97,7 @@ def check_words(links: Iterable[tuple[int, int]], source: str, target: str, *, b
 def check_gold(
     gold: Sequence[Gold], sources: Sequence[str], targets: Sequence[str], *, base: int, path: Path | str
 ) -> None:
-    """Raises: DataError: when there are not as many lines as pairs, and as `check_words`."""
+    """Raises: DataError: when the numbers of lines and pairs differ, and as `check_words`."""
     if len(gold) != len(sources):
         raise DataError(f"{path} must have a line for each of {counted(len(sources), 'pair')}, but has {len(gold):,}.")
     for n, (drawn, source, target) in enumerate(zip(gold, sources, targets, strict=True), 1):

@@ -1,4 +1,4 @@
-"""How much of each piece belongs to each word."""
+"""How much of each token belongs to each word."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ from torch import Tensor
 from mt.text.words import Offset, Span
 
 
-def shares(pieces: Sequence[Offset], words: Sequence[Span]) -> Float[Tensor, "P W"]:
-    """What part of each piece belongs to each word: the characters of it that lie in the word, over those in any.
+def shares(tokens: Sequence[Offset], words: Sequence[Span]) -> Float[Tensor, "P W"]:
+    """The part of each token that belongs to each word: its characters in the word over its characters in any word.
 
-    A piece that covers no word's characters belongs wholly to the word that goes on, or begins, where it ends, as in
-    `mt.text.words.owners`; where there is none it has a row of zeros. A word that no piece touches, as normalisation
-    removed it, has a column of zeros.
+    A token without a character of a word belongs to the word that continues, or begins, where the token ends, as in
+    `mt.text.words.owners`; without such a word it has a row of zeros. A word without tokens, which normalisation has
+    removed, has a column of zeros.
     """
-    begin, end = torch.tensor([piece[1:] for piece in pieces], dtype=torch.int64).view(-1, 2, 1).unbind(1)
+    begin, end = torch.tensor([token[1:] for token in tokens], dtype=torch.int64).view(-1, 2, 1).unbind(1)
     first, last = torch.tensor(words, dtype=torch.int64).view(1, -1, 2).unbind(2)
     covered = (torch.minimum(end, last) - torch.maximum(begin, first)).clamp(min=0)
     alone = covered.sum(1, keepdim=True) == 0
@@ -24,7 +24,7 @@ def shares(pieces: Sequence[Offset], words: Sequence[Span]) -> Float[Tensor, "P 
     return covered / covered.sum(1, keepdim=True).clamp(min=1)
 
 
-def source_shares(pieces: Sequence[Offset], words: Sequence[Span]) -> Float[Tensor, "S W1"]:
-    """`shares` of a source and, as the last row, its end mark; the last column is what belongs to no word."""
-    within = torch.cat([shares(pieces, words), torch.zeros(1, len(words))])
+def source_shares(tokens: Sequence[Offset], words: Sequence[Span]) -> Float[Tensor, "S W1"]:
+    """`shares` of a source with eos as its last row; the last column is what belongs to no word."""
+    within = torch.cat([shares(tokens, words), torch.zeros(1, len(words))])
     return torch.cat([within, 1 - within.sum(1, keepdim=True)], dim=1)

@@ -1,7 +1,6 @@
-"""Two sets of word links, one from each direction, made one (Och & Ney 2003; Koehn et al. 2003).
+"""Symmetrization: one set of word links from those of two directions (Och & Ney 2003; Koehn et al. 2003).
 
-A link is (source word, target word), numbers from 0. `forward` comes from a model that writes the target, `backward`
-from one that writes the source, with its pairs turned round: both say (source, target).
+A link is (source word, target word), counted from 0, also in `backward`, the links of the reverse model.
 """
 
 from collections.abc import Callable
@@ -21,9 +20,10 @@ def union(forward: Links, backward: Links) -> Links:
 
 
 def grow_diag(forward: Links, backward: Links) -> Links:
-    """From the intersection into the union, step by step to neighbours, diagonal ones too, of which a word is bare.
+    """Start from the intersection, and add links of the union that neighbour a link, diagonally too, and have an
+    unlinked word.
 
-    Links are visited in order and what was added is visited in the next round, until nothing is added.
+    Links are visited in order; added links are visited in the next round, until nothing is added.
     """
     everywhere = forward | backward
     links = forward & backward
@@ -42,13 +42,13 @@ def grow_diag(forward: Links, backward: Links) -> Links:
     return links
 
 
-def _final(links: Links, more: Links, *, both_bare: bool) -> Links:
-    """Add links of `more` whose words, one or `both_bare`, have none yet."""
+def _final(links: Links, more: Links, *, both: bool) -> Links:
+    """Add links of `more` with an unlinked word; `both`: with two."""
     links = set(links)
     sources, targets = {i for i, _ in links}, {j for _, j in links}
     for i, j in sorted(more):
-        bare = (i not in sources, j not in targets)
-        if all(bare) if both_bare else any(bare):
+        unlinked = (i not in sources, j not in targets)
+        if all(unlinked) if both else any(unlinked):
             links.add((i, j))
             sources.add(i)
             targets.add(j)
@@ -56,13 +56,13 @@ def _final(links: Links, more: Links, *, both_bare: bool) -> Links:
 
 
 def grow_diag_final(forward: Links, backward: Links) -> Links:
-    """`grow_diag`, and then every link of either direction of which a word is still bare."""
-    return _final(_final(grow_diag(forward, backward), forward, both_bare=False), backward, both_bare=False)
+    """`grow_diag`, then every link of either direction with a word that is still unlinked."""
+    return _final(_final(grow_diag(forward, backward), forward, both=False), backward, both=False)
 
 
 def grow_diag_final_and(forward: Links, backward: Links) -> Links:
-    """`grow_diag`, and then every link of either direction of which both words are still bare."""
-    return _final(_final(grow_diag(forward, backward), forward, both_bare=True), backward, both_bare=True)
+    """`grow_diag`, then every link of either direction with two words that are still unlinked."""
+    return _final(_final(grow_diag(forward, backward), forward, both=True), backward, both=True)
 
 
 HEURISTICS: dict[str, Callable[[Links, Links], Links]] = {

@@ -141,25 +141,25 @@ def attended(
 
 def open_aligner(path: Path, args: argparse.Namespace) -> "Aligner":
     from mt.alignment.aligner import Aligner
-    from mt.alignment.kept_heads import kept_reading
+    from mt.alignment.kept_heads import load_heads
     from mt.checkpoint.model_folder import find_model
     from mt.decode.load import load
 
     translator = load(path, device=args.device, precision="fp32")
     model = translator.stepper.model
-    reading = None if args.choose_again else kept_reading(find_model(path), model)
-    return Aligner(model, translator.tokenizer, max_length=translator.max_length, reading=reading)
+    heads = None if args.choose_again else load_heads(find_model(path), model)
+    return Aligner(model, translator.tokenizer, max_length=translator.max_length, heads=heads)
 
 
 def choose(aligners: "list[Aligner]", sources: Sequence[str], targets: Sequence[str], args: argparse.Namespace) -> None:
     """Measure where nothing is kept, keep what was found, and say what will be read."""
     from mt.alignment.aligner import choose as measure
-    from mt.alignment.kept_heads import keep
+    from mt.alignment.kept_heads import save_heads
     from mt.checkpoint.model_folder import find_model
     from mt.log import logger
 
     paths = [path for path in (args.model, args.reverse) if path]
-    if any(aligner.reading is None for aligner in aligners):
+    if any(aligner.heads is None for aligner in aligners):
         full = [(s, t) for s, t in zip(sources, targets, strict=True) if s.strip() and t.strip()]
         if not full:
             raise DataError(f"{args.source} and {args.target} hold no pair of text to choose a layer and heads on.")
@@ -170,12 +170,12 @@ def choose(aligners: "list[Aligner]", sources: Sequence[str], targets: Sequence[
                 logger.warning(f"fewer than {ENOUGH} pairs are too few to choose on; the choice is not kept.")
                 continue
             try:
-                keep(find_model(path), choice)
+                save_heads(find_model(path), choice)
             except CheckpointError as error:
                 logger.warning(f"{error} The choice is not kept.")
     for path, aligner in zip(paths, aligners, strict=True):
-        assert aligner.reading is not None
-        logger.info(f"{path}: {aligner.reading.describe()}")
+        assert aligner.heads is not None
+        logger.info(f"{path}: {aligner.heads.describe()}")
 
 
 def hard(weights: "Iterable[tuple[Tensor, ...]]", args: argparse.Namespace) -> "Iterator[Links]":

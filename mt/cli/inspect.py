@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mt.cli.lines import file_texts
 from mt.cli.options import Parser, check_output, positive_int
-from mt.errors import DataError, counted, require_package
+from mt.errors import DataError, counted
 
 if TYPE_CHECKING:
     from mt.alignment.pharaoh import Gold
@@ -59,8 +59,6 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(argv: list[str]) -> int:
     args = parse(argv)
-    if args.png or args.svg:
-        require_package("matplotlib", "a picture")
     for option in ("output", "png", "svg"):
         check_output(getattr(args, option), args.input, args.references, args.gold, option=f"--{option}")
     sources = args.text[: args.lines] if args.text else file_texts(args.input, args.lines)
@@ -87,7 +85,7 @@ def run(argv: list[str]) -> int:
             args.output.write_text(page(exhibits, title), encoding="utf-8", newline="\n")
         logger.info(f"open {args.output} in a browser")
     if args.png or args.svg:
-        from mt.interpret.plots import draw
+        from mt.interpret.picture import draw
 
         for path in filter(None, (args.png, args.svg)):
             with explained(f"`{path}` cannot be written"):
@@ -109,9 +107,9 @@ def gold_of(args: argparse.Namespace, sources: Sequence[str], given: Sequence[st
 def exhibit(
     path: Path, sources: Sequence[str], given: Sequence[str] | None, gold: "list[Gold]", args: argparse.Namespace
 ) -> "Exhibit":
-    from mt.alignment.choose_heads import choose_by_shape
+    from mt.alignment.choose_heads import guess_heads
     from mt.alignment.heads import word_maps
-    from mt.alignment.kept_heads import kept_reading
+    from mt.alignment.kept_heads import load_heads
     from mt.alignment.observe import observe
     from mt.checkpoint.model_folder import find_model
     from mt.decode.load import load
@@ -122,9 +120,9 @@ def exhibit(
     model, tokenizer = translator.stepper.model, translator.tokenizer
     targets = given if given is not None else translator.translate(list(sources))
     seen = list(observe(model, tokenizer, sources, targets, max_length=translator.max_length, by_spaces=args.spaces))
-    reading, chosen = kept_reading(find_model(path), model), "Chosen by measurement."
-    if reading is None:
-        reading = choose_by_shape([word_maps(one) for one in seen])
+    heads, chosen = load_heads(find_model(path), model), "Chosen by measurement."
+    if heads is None:
+        heads = guess_heads([word_maps(one) for one in seen])
         chosen = "Guessed from these sentences alone: “mt align” measures which heads give links, and keeps it."
     name = path.parent.name if path.name == "model" else path.name
-    return Exhibit(name, reading, chosen, seen, contributions(model, tokenizer, seen), gold)
+    return Exhibit(name, heads, chosen, seen, contributions(model, tokenizer, seen), gold)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from mt.cli.options import Parser
 
 if TYPE_CHECKING:
-    from mt.alignment.heads import Reading
+    from mt.alignment.heads import AlignmentHeads
     from mt.decode.translation import Translation
     from mt.decode.translator import Translator
     from mt.nn.transformer import Transformer
     from mt.postprocess.markup import Request
     from mt.postprocess.quality_flags import Measures, Tally
-    from mt.postprocess.word_alignments import Linked, Linker
+    from mt.postprocess.word_alignments import LinkedTranslation, Linker
     from mt.text.words import Links
 
     # texts, and the stand-ins of each
@@ -100,7 +100,7 @@ class LinkUser:
         if self.marks or args.alignments or args.replace_unknown or args.flags:
             from mt.postprocess import word_alignments
 
-            self.linker = word_alignments.Linker(translator, reading(args.model, translator.stepper.model))
+            self.linker = word_alignments.Linker(translator, heads_of(args.model, translator.stepper.model))
         self.tally: Tally | None = None
         if args.flags:
             from mt.postprocess import quality_flags
@@ -163,7 +163,7 @@ class LinkUser:
         tokenizer = self.linker.translator.tokenizer
         return tokenizer.pieces_target([tokenizer.unk])[0]
 
-    def _measures(self, linked: "Sequence[Linked]") -> "Sequence[Measures | None]":
+    def _measures(self, linked: "Sequence[LinkedTranslation]") -> "Sequence[Measures | None]":
         if not self.args.flags:
             return [None] * len(linked)
         from mt.postprocess.quality_flags import measure
@@ -171,7 +171,7 @@ class LinkUser:
         assert self.linker is not None
         return measure(self.linker, linked)
 
-    def _answer(self, request: "Request | None", linked: "Linked", measures: "Measures | None") -> Answer:
+    def _answer(self, request: "Request | None", linked: "LinkedTranslation", measures: "Measures | None") -> Answer:
         from mt.postprocess.unknown_words import replace_unknown
 
         assert self.linker is not None
@@ -195,17 +195,17 @@ class LinkUser:
             self.tally.close()
 
 
-def reading(path: Path | None, model: "Transformer") -> "Reading | None":
+def heads_of(path: Path | None, model: "Transformer") -> "AlignmentHeads | None":
     """What `mt align` has chosen for a model; None, with a warning, where it has not.
 
     Raises: CheckpointError: when what is kept does not fit the model.
     """
-    from mt.alignment.kept_heads import kept_reading
+    from mt.alignment.kept_heads import load_heads
     from mt.checkpoint.model_folder import RUNS, find_model, newest_run
     from mt.log import logger
 
     path = path or newest_run(RUNS)
-    kept = kept_reading(find_model(path), model)
+    kept = load_heads(find_model(path), model)
     if kept is None:
         logger.warning(
             f"{path} has no chosen layer and heads for word links; they are guessed from the first translations. "

@@ -18,6 +18,7 @@ from mt.data.training_links import LinkTable, by_corpus, read_links
 from mt.errors import counted
 from mt.log import logger
 from mt.text.lines import spread
+from mt.text.roundtrip import loss
 from mt.text.sentences import Usual, sentences
 from mt.text.tokenizer import Tokenizer, train_tokenizer
 
@@ -95,6 +96,9 @@ def prepare(
         logger.info("refused of the training pairs: " + ", ".join(f"{n:,} {name}" for name, n in refused.items()))
     sources, targets = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
     trained = train_tokenizer(sources, targets, tokenizer, Path(data.cache) / "tokenizers")
+    changed = loss(targets, lambda text: trained.decode_target(trained.encode_target([text])[0]), corpus.tgt)
+    if changed.changed:
+        logger.warning(f"{changed}")
     train = TokenizedCorpus(pairs, trained, max_length=batch.max_length, cache=Path(data.cache) / "corpora")
     if train.num_too_long:
         logger.info(f"left out {counted(train.num_too_long, 'pair')} of more than {batch.max_length} pieces a side")

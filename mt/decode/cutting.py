@@ -13,14 +13,14 @@ from mt.text.sentences import CLAUSE_END, Layout, Usual, divided, halves, senten
 from mt.text.tokenizer import Tokenizer
 from mt.text.words import is_word
 
-# Shares of the usual length, which is that of the longest training lines: of more pieces lines are too rare in
+# Shares of the usual length, which is that of the longest training lines: of more tokens lines are too rare in
 # training. A text with few marks is probably several sentences run together, of which a model translates the first.
 # Measured by `scripts/long_lines.py`.
 PART, RUN_ON = 0.5, 0.25
-TOO_SHORT = 0.55  # of the usual number of target pieces for each source piece: less than 1.5 % of references
+TOO_SHORT = 0.55  # of the usual number of target tokens for each source token: less than 1.5 % of references
 USUAL_RATIO = 0.9  # of German-English and English-German text, for models that do not know theirs
 SHORT_RUN_ON = 0.75  # the same for text without marks
-LEAST = 8  # source pieces: fewer are not cut, and right translations of fewer are often that short
+LEAST = 8  # source tokens: fewer are not cut, and right translations of fewer are often that short
 
 
 class Cutter:
@@ -47,14 +47,14 @@ class Cutter:
             layouts.append(self._cut_to_size(layout, most, number) if len(ids) > most else layout)
         return layouts
 
-    def _unusual(self, num_sentences: int, num_pieces: int) -> bool:
+    def _unusual(self, num_sentences: int, num_tokens: int) -> bool:
         """Whether a text is longer than, or has more sentences than, the lines that the model was trained on."""
         if self.usual is None:
-            return num_pieces > self.max_length
-        return num_sentences > self.usual.sentences or num_pieces > self.usual.pieces
+            return num_tokens > self.max_length
+        return num_sentences > self.usual.sentences or num_tokens > self.usual.pieces
 
     def _cut_to_size(self, layout: Layout, most: int, number: int) -> Layout:
-        """With sentences of more than `most` pieces cut."""
+        """With sentences of more than `most` tokens cut."""
         cut: dict[int, Layout] = {}
         for place, sentence in enumerate(layout.parts):
             if (length := self._length(sentence)) <= most:
@@ -63,14 +63,14 @@ class Cutter:
             cut[place] = divided(sentence, lambda part, room=room: self._length(part) <= room)
             if length > self.max_length:
                 logger.warning(
-                    f"input {number:,}: a sentence of {length:,} pieces is translated in {len(cut[place].parts):,} "
+                    f"input {number:,}: a sentence of {length:,} tokens is translated in {len(cut[place].parts):,} "
                     f"parts, because the model reads at most {self.max_length:,}: {sentence[:40]!r}. Shorter "
                     "sentences are translated better."
                 )
         return layout.refined(cut)
 
     def _room(self, sentence: str, length: int) -> int:
-        """The most pieces of a part of a sentence that is longer than usual."""
+        """The most tokens of a part of a sentence that is longer than usual."""
         assert self.usual is not None
         between_marks = length / (1 + len(CLAUSE_END.findall(sentence)))
         share = PART if between_marks <= PART * self.usual.pieces else RUN_ON
@@ -84,7 +84,7 @@ class Cutter:
         return layout.refined({place: halves(layout.parts[place]) for place in places})
 
     def too_short(self, text: str, source: Sequence[int], target: Sequence[str]) -> bool:
-        """Whether a translation has far too few pieces to be all of its source, whose ids end with eos."""
+        """Whether a translation has far too few tokens to be all of its source, whose ids end with eos."""
         usual = self.usual or Usual(self.max_length)
         run_on = is_word(text[-1]) and not CLAUSE_END.search(text) and len(source) > RUN_ON * usual.pieces
         least = (SHORT_RUN_ON if run_on else TOO_SHORT) * (usual.ratio or USUAL_RATIO)

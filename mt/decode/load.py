@@ -1,4 +1,4 @@
-"""A model folder to a `Translator`. What only training needs is not imported here: a line is translated the sooner."""
+"""Load a `Translator` from a model folder, without importing what only training needs: `mt translate` starts faster."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,10 +24,10 @@ def make_translator(
     max_length: int,
     src: str = "",
     usual: Usual | None = None,
-    recording: bool | None = None,
+    cuda_graphs: bool | None = None,
 ) -> Translator:
-    """Args: recording: as `CachedStepper`; the others: as `Translator`."""
-    stepper = CachedStepper(model, precision, recording=recording)
+    """Args: cuda_graphs: as `CachedStepper`; the others: as `Translator`."""
+    stepper = CachedStepper(model, precision, cuda_graphs=cuda_graphs)
     return Translator(stepper, tokenizer, section, max_length=max_length, src=src, usual=usual)
 
 
@@ -35,22 +35,21 @@ def load(path: str | Path | None = None, *, device: str = "auto", precision: str
     """See `mt.load`."""
     known = [member.value for member in Precision]
     require(precision in known, "precision", f"be one of {', '.join(known)}", precision)
-    place = pick_device(device)
+    on = pick_device(device)
     found = read_model(Path(path) if path is not None else None)
-    told = found.description
-    if precision == Precision.auto and told.precision is Precision.fp32:
-        precision = Precision.fp32  # a run that asked for 32 bits was scored in them
-    wanted = pick_precision(Precision(precision), place)
+    description = found.description
+    if precision == Precision.auto and description.precision is Precision.fp32:
+        precision = Precision.fp32  # a run set to 32 bits was scored in them
     return make_translator(
-        found.model(place), found.tokenizer, told.decode, wanted,
-        max_length=told.max_length, src=told.src, usual=told.usual,
+        found.model(on), found.tokenizer, description.decode, pick_precision(Precision(precision), on),
+        max_length=description.max_length, src=description.src, usual=description.usual,
     )  # fmt: skip
 
 
 def load_ensemble(
     paths: Sequence[str | Path], *, mean: Mean = Mean.probabilities, device: str = "auto", precision: str = "auto"
 ) -> Translator:
-    """Several models that translate as one; settings are those of the first.
+    """An ensemble with the settings of its first model.
 
     Raises: ConfigError: when their directions or their tokenizers differ, and what `load` raises.
     """
@@ -64,8 +63,7 @@ def load_ensemble(
                 f"{paths[0]} and {path} cannot translate together: their tokenizers differ. Train the models of an "
                 "ensemble on the same text with the same `tokenizer` settings, and other values of `train.seed`."
             )
-    together, longest = Ensemble([m.stepper for m in members], mean=mean), min(m.max_length for m in members)
-    pieces, section = first.tokenizer, first.section
     return Translator(
-        first.stepper, pieces, section, max_length=longest, src=first.src, usual=first.usual, ensemble=together
-    )
+        first.stepper, first.tokenizer, first.section, max_length=min(m.max_length for m in members),
+        src=first.src, usual=first.usual, ensemble=Ensemble([m.stepper for m in members], mean=mean),
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What one call wants of a translator, as one object that travels from the door to the search."""
+"""The options of one call of a translator."""
 
 import math
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ SEED = Bound(lambda n: 0 <= n < 1 << 63, "be at least 0 and below 2 ** 63", "a w
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
-    """How pieces are drawn. First the temperature, then the cut-offs: each looks at the whole tempered distribution, a
-    piece stays when all of them keep it, and the likeliest piece always stays. (Hugging Face applies one cut-off after
+    """How tokens are drawn: first the temperature, then the cut-offs, each from the whole tempered distribution. A
+    token is kept when all cut-offs keep it; the likeliest token is always kept. (Hugging Face applies one cut-off after
     the other and renormalises in between.)
 
     temperature: p ** (1 / temperature), renormalised. top_k: Fan et al. 2018 (arXiv:1805.04833). top_p: Holtzman et al.
@@ -59,7 +59,7 @@ class Sampling:
 
     @property
     def cuts(self) -> bool:
-        """Whether some pieces are never drawn."""
+        """Whether some tokens are never drawn."""
         return self.top_k > 0 or self.top_p < 1 or self.epsilon > 0
 
 
@@ -69,8 +69,8 @@ class Options:
 
     section: DecodeConfig
     nbest: int = 1
-    prefixes: Sequence[str] | None = None  # how the translation of each text begins; empty: as it likes
+    prefixes: Sequence[str] | None = None  # the beginning of each translation; empty: free
     glossary: Glossary | None = None  # words that must, or must not, appear
-    sampling: Sampling | None = None  # draw translations instead of searching for them
-    stand_ins: Sequence[Sequence[str]] | None = None  # of each text: parts of these words and signs alone are copied
-    first_text: int = 0  # how many came in calls before this one: warnings and what is drawn count from there
+    sampling: Sampling | None = None  # draw samples instead of a beam search
+    stand_ins: Sequence[Sequence[str]] | None = None  # of each text: a part with no other words than these is copied
+    first_text: int = 0  # the number of texts of earlier calls; warnings and random numbers count from it

@@ -1,4 +1,4 @@
-"""What a translator answers, and how the translations of a text's parts become that of the text."""
+"""The translations that a translator returns, and how those of the parts of a text are joined."""
 
 import re
 from collections.abc import Sequence
@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 
 from mt.text.words import Span, is_word
 
-STOPS = (".", "<0x2E>")  # the second: of a vocabulary that has only the byte
-FULL_WIDTH = re.compile("[\u3001-\u301f\uff01-\uff65]")  # punctuation that holds its own space
+STOPS = (".", "<0x2E>")  # the second: in a vocabulary that has only the byte
+FULL_WIDTH = re.compile("[\u3001-\u301f\uff01-\uff65]")  # punctuation that includes its own space
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """What was translated at once, and where it came to stand: characters of the source and of the translation, and
-    which of the translation's pieces."""
+class Segment:
+    """A part of a text that was translated on its own: spans of characters in the source and in the translation, and
+    the span of its pieces."""
 
     source: Span
     target: Span
@@ -22,26 +22,27 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Translation:
-    """One way to say it. `score` is what hypotheses were compared by; `log_prob` the sum over its pieces."""
+    """One translation. `score` is what hypotheses are compared by, `log_prob` the sum over its pieces and eos."""
 
     text: str
     score: float
     log_prob: float
     pieces: list[str]
     piece_log_probs: list[float]
-    finished: bool  # False: cut at the longest output allowed
-    stretches: tuple[Stretch, ...] = field(default=(), compare=False, repr=False)  # its parts, for who links words
+    finished: bool  # False: cut at the maximum length
+    segments: tuple[Segment, ...] = field(default=(), compare=False, repr=False)  # for word links
 
 
 EMPTY = Translation("", 0.0, 0.0, [], [], True)
 
 
 def join(parts: list[list[Translation]], gaps: Sequence[str] | None = None) -> list[Translation]:
-    """N-best lists of the parts of one text -> its n-best list: best with best, second with second.
+    """The n-best list of a text from those of its parts: best with best, second with second.
 
-    `gaps` are the white space before, between and after the parts, None: one space between two. A part that says
-    nothing takes the gap before it away, too; between sentences a space comes and goes as the script of the translation
-    wants it. The score of the whole is the mean of its parts'.
+    The score of the whole is the mean of its parts'.
+
+    Args: gaps: the white space before, between and after the parts; None: one space between two. An empty translation
+    removes the gap before it; a single space between sentences may be added or removed by `_space`.
     """
     if not parts:
         return [EMPTY]
@@ -50,16 +51,23 @@ def join(parts: list[list[Translation]], gaps: Sequence[str] | None = None) -> l
     if len(parts) == 1 and not any(gaps):
         return parts[0]
     joined = []
-    for ranked in zip(*parts, strict=False):  # the shortest list decides how many there are
-        text, places = _spaced([p.text for p in ranked], gaps)
+    for ranked in zip(*parts, strict=False):  # as many as the shortest list has
+        text, segments, num_pieces = gaps[0], list[Segment](), 0
+        for number, (gap, part) in enumerate(zip(gaps, ranked, strict=False)):
+            if number and part.text:
+                text += gap if gap not in ("", " ") else _space(text, gap, part.text)
+            for s in part.segments:
+                segments.append(Segment(s.source, _moved(s.target, len(text)), _moved(s.pieces, num_pieces)))
+            text += part.text
+            num_pieces += len(part.pieces)
         whole = Translation(
-            text,
+            text + gaps[-1],
             sum(p.score for p in ranked) / len(ranked),
             sum(p.log_prob for p in ranked),
             [piece for p in ranked for piece in p.pieces],
             [value for p in ranked for value in p.piece_log_probs],
             all(p.finished for p in ranked),
-            _moved(ranked, places),
+            tuple(segments),
         )
         joined.append(whole)
     return joined
@@ -70,40 +78,20 @@ def without_stop(translation: Translation) -> Translation:
     `log_prob`."""
     if len(translation.pieces) < 2 or translation.pieces[-1] not in STOPS:
         return translation
-    [stretch] = translation.stretches
+    [segment] = translation.segments
     text, pieces, logs = translation.text[:-1], translation.pieces[:-1], translation.piece_log_probs
-    ours = Stretch(stretch.source, (0, len(text)), (0, len(pieces)))
+    ours = Segment(segment.source, (0, len(text)), (0, len(pieces)))
     logs = [*logs[: len(pieces)], sum(logs[len(pieces) :])]
-    return replace(translation, text=text, pieces=pieces, piece_log_probs=logs, stretches=(ours,))
+    return replace(translation, text=text, pieces=pieces, piece_log_probs=logs, segments=(ours,))
 
 
-def _spaced(texts: list[str], gaps: Sequence[str]) -> tuple[str, list[int]]:
-    """The whole, and where each part begins in it."""
-    said, places = gaps[0] + texts[0], [len(gaps[0])]
-    for gap, text in zip(gaps[1:], texts[1:], strict=False):
-        if text:
-            said += (gap if gap not in ("", " ") else _space(said, gap, text)) + text
-        places.append(len(said) - len(text))
-    return said + gaps[-1], places
-
-
-def _moved(ranked: Sequence[Translation], places: Sequence[int]) -> tuple[Stretch, ...]:
-    """The stretches of all parts, counted in the whole."""
-    found: list[Stretch] = []
-    before = 0
-    for part, place in zip(ranked, places, strict=True):
-        found += [Stretch(s.source, _by(place, s.target), _by(before, s.pieces)) for s in part.stretches]
-        before += len(part.pieces)
-    return tuple(found)
-
-
-def _by(distance: int, span: Span) -> Span:
-    return span[0] + distance, span[1] + distance
+def _moved(span: Span, by: int) -> Span:
+    return span[0] + by, span[1] + by
 
 
 def _space(left: str, gap: str, right: str) -> str:
-    """What stands between two parts of a translation, where the source has one space or none."""
+    """The white space between two parts of a translation whose sources have one space or none between them."""
     if FULL_WIDTH.fullmatch(left[-1:]):
         return ""
-    ends = left and not is_word(left[-1]) and not left[-1].isspace()
-    return " " if ends and is_word(right[0]) else gap
+    ends_in_sign = left and not is_word(left[-1]) and not left[-1].isspace()
+    return " " if ends_in_sign and is_word(right[0]) else gap

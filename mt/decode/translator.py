@@ -1,4 +1,4 @@
-"""Text in, text out: what a trained model is for."""
+"""Translate text with a trained model."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -8,18 +8,18 @@ import torch
 
 from mt.config import DecodeConfig, Split, Unknown
 from mt.config.from_json import from_plain
-from mt.decode.constraints.glossary import Demands, Glossary
+from mt.decode.constraints.glossary import Constraints, Glossary
 from mt.decode.constraints.vocabulary import Vocabulary
 from mt.decode.cutting import Cutter, in_sentence
 from mt.decode.request import Options
 from mt.decode.search.beam import beam_search
 from mt.decode.search.ensemble import Ensemble
-from mt.decode.search.rules import BanPieces, ForcedPrefix, MinLength, NoRepeatNgram, Rule
+from mt.decode.search.rules import BanTokens, ForcedPrefix, MinLength, NoRepeatNgram, Rule
 from mt.decode.search.sampling import Sampling, sample_search
 from mt.decode.search.settings import Hypothesis, Search
 from mt.decode.search.stepper import Stepper
 from mt.decode.search.transformer_stepper import CachedStepper
-from mt.decode.translation import EMPTY, Stretch, Translation, join, without_stop
+from mt.decode.translation import EMPTY, Segment, Translation, join, without_stop
 from mt.errors import ConfigError, counted
 from mt.log import logger
 from mt.nn.encoders import TextEncoder
@@ -29,8 +29,8 @@ from mt.text.tokenizer import Tokenizer
 from mt.text.words import Span, no_text_but
 
 __all__ = ["EMPTY", "Options", "Translation", "Translator", "join"]
-PART_BITS = 40  # a part's random numbers are those of its text's number and, so far to the left, its own
-MAX_SENTENCES = 512  # in a batch: short ones are few pieces to read, but each takes a beam of rows to write
+PART_BITS = 40  # random numbers of a part are identified by its number, shifted by so many bits, plus that of its text
+MAX_SENTENCES = 512  # in a batch: short ones have few source tokens, but each takes a beam of rows
 SHOWN = 3  # warnings of one kind for a batch of texts; more are counted
 MAX_ROWS = 2048  # of samples in a batch: each takes a few times V numbers a step
 
@@ -39,20 +39,20 @@ Found = list[list[Translation]]  # the n-best list of each part, or of each text
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What is translated at once: a text, or a sentence of it, or as much of that as the model can read."""
+    """The unit of translation: a text, a sentence of it, or as much of a sentence as the model can read."""
 
-    number: int  # its place in its text
-    owner: int  # the place of its text
-    span: Span  # where it stands in its text
+    number: int  # within its text
+    owner: int  # the number of its text
+    span: Span  # in its text
     text: str
     source: list[int]
     prefix: list[int]
-    demands: Demands
+    constraints: Constraints
     copied: bool  # not translated
 
 
 class Translator:
-    """A model, its tokenizer and how it searches. Made by `mt.load`."""
+    """A model, its tokenizer and its search settings. Made by `mt.load`."""
 
     def __init__(
         self,
@@ -65,9 +65,9 @@ class Translator:
         usual: Usual | None = None,
         ensemble: Ensemble | None = None,
     ) -> None:
-        """Args: max_length: the longest sentence, in pieces, that the model can read or write; src: the language that
-        text is split into sentences by; usual: more than that is split, None: what the model cannot read; ensemble: of
-        `stepper` and others, to search with instead of it."""
+        """Args: max_length: the longest sentence, in tokens, that the model can read or write; src: the source
+        language, for splitting text into sentences; usual: texts beyond it are split, None: beyond `max_length`;
+        ensemble: of `stepper` and others, searched in its place."""
         self.stepper = stepper
         self.searched: Stepper = ensemble or stepper
         self.tokenizer = tokenizer
@@ -83,7 +83,7 @@ class Translator:
     @overload
     def translate(self, texts: Sequence[str]) -> list[str]: ...
     def translate(self, texts: str | Sequence[str]) -> str | list[str]:
-        """Translate one text, or many: as many come out as went in, in their order."""
+        """Translate one text or many, in their order."""
         if isinstance(texts, str):
             return self.translate([texts])[0]
         return [best[0].text for best in self.search(texts)]
@@ -94,39 +94,39 @@ class Translator:
         """The `nbest` translations of every text, best first: `answer` with the options that are used most."""
         return self.answer(texts, self.options(nbest=nbest, beam=beam, length_penalty=length_penalty))
 
-    def sample(self, texts: Sequence[str], sampling: Sampling, *, first_text: int = 0) -> list[list[Translation]]:
-        """`sampling.samples` translations of every text, in the order drawn. `first_text`: see `Options`."""
-        return self.answer(texts, replace(self.options(), sampling=sampling, first_text=first_text))
-
     def options(
         self,
         *,
         nbest: int = 1,
         prefixes: Sequence[str] | None = None,
         glossary: Glossary | None = None,
+        sampling: Sampling | None = None,
         first_text: int = 0,
         **settings: Any,
     ) -> Options:
-        """Args: settings: those of `DecodeConfig` that differ from the model's own for a call; None: they do not
-        (`patience=math.inf` asks for the exact stopping rule).
+        """Args: settings: of `DecodeConfig`; None: the model's own (`patience=math.inf`: the exact stopping rule); the
+        others: as `Options`.
 
-        Raises: ConfigError: for a setting that there is not, or a value that it does not take.
+        Raises: ConfigError: for an unknown setting or a bad value.
         """
         given = {name: value for name, value in settings.items() if value is not None}
         section = from_plain(DecodeConfig, {**asdict(self.section), **given}, "the options of a translation")
-        return Options(section=section, nbest=nbest, prefixes=prefixes, glossary=glossary, first_text=first_text)
+        return Options(
+            section=section, nbest=nbest, prefixes=prefixes, glossary=glossary, sampling=sampling, first_text=first_text
+        )
 
     def answer(self, texts: Sequence[str], options: Options) -> list[list[Translation]]:
-        """The `nbest` translations of every text, best first.
+        """The `nbest` translations of every text, best first, or its samples in the order drawn.
 
-        An empty text has one empty translation. A text with more sentences, or longer, than the training text had in a
-        line is translated sentence by sentence (`decode.split`), a sentence that is longer than the model can read in
-        parts of it, with a warning; white space between parts stays.
+        An empty text has one empty translation. A text that is longer, or has more sentences, than usual lines of the
+        training text is translated sentence by sentence (`decode.split`); a sentence that is longer than the model can
+        read is translated in parts, with a warning. White space between parts is kept.
 
         Raises: ConfigError: when the model does not read text.
         """
         if not isinstance(self.stepper.model.encoder, TextEncoder):
             raise ConfigError("The model reads frames of numbers, not text; only `decode.beam` can search with it.")
+        self._report_tags(texts, options.first_text)
         layouts = self.cutter.lay_out(list(texts), options.section.split, options.first_text)
         parts = self._parts(layouts, options)
         found = self._find_all(parts, options)
@@ -168,7 +168,7 @@ class Translator:
             found = [known[part.owner, part.span] for part in parts]
 
     def _parts(self, layouts: list[Layout], options: Options) -> list[Part]:
-        """What there is to translate. A forced prefix begins the first part of its text."""
+        """The non-empty parts of all texts. A forced prefix belongs to the first part of its text."""
         if options.prefixes is not None and len(options.prefixes) != len(layouts):
             raise ConfigError(
                 f"There must be one prefix for each text, but there are {len(options.prefixes):,} prefixes and "
@@ -181,15 +181,15 @@ class Translator:
         for owner, layout in enumerate(layouts):
             for place, (text, span) in enumerate(zip(layout.parts, layout.spans(), strict=True)):
                 source = sources[len(parts)]
-                if len(source) > self.max_length:  # a single character whose bytes are more than the model reads
+                if len(source) > self.max_length:  # a single character with more bytes than the model reads
                     number = options.first_text + owner + 1
-                    logger.warning(f"input {number:,}: {text!r} has {len(source)} pieces and is cut short.")
+                    logger.warning(f"input {number:,}: {text!r} has {len(source)} tokens and is cut short.")
                     source = [*source[: self.max_length - 1], self.tokenizer.eos]
-                demands = options.glossary.demands(text) if options.glossary else Demands()
+                constraints = options.glossary.constraints(text) if options.glossary else Constraints()
                 prefix = prefixes[owner] if place == 0 else []
                 kept = options.stand_ins[owner] if options.stand_ins else [] if len(layout.parts) > 1 else None
                 copied = kept is not None and no_text_but(text, kept)
-                parts.append(Part(place, owner, span, text, source, prefix, demands, copied))
+                parts.append(Part(place, owner, span, text, source, prefix, constraints, copied))
         return [part for part in parts if len(part.source) > 1]
 
     def _find_all(self, parts: list[Part], options: Options) -> Found:
@@ -199,13 +199,13 @@ class Translator:
         return [[self._copy(part)] * count if part.copied else next(searched) for part in parts]
 
     def _search_free_first(self, parts: list[Part], options: Options) -> Found:
-        """With a glossary's demands only where a search without them does not satisfy them: they cost quality."""
+        """A glossary's constraints apply only where a search without them does not satisfy them: they cost quality."""
         if options.sampling:
             return self._search_sorted(parts, options)
-        found = self._search_sorted([replace(part, demands=Demands()) for part in parts], options)
+        found = self._search_sorted([replace(part, constraints=Constraints()) for part in parts], options)
         again = [
             n for n, (part, some) in enumerate(zip(parts, found, strict=True))
-            if not all(self.vocabulary.satisfied(part.demands, one.text) for one in some)
+            if not all(self.vocabulary.satisfied(part.constraints, one.text) for one in some)
         ]  # fmt: skip
         for n, some in zip(again, self._search_sorted([parts[n] for n in again], options), strict=True):
             found[n] = some
@@ -213,55 +213,55 @@ class Translator:
 
     def _copy(self, part: Part) -> Translation:
         pieces = self.tokenizer.pieces_target(self.tokenizer.encode_target([part.text])[0])
-        stretch = Stretch(part.span, (0, len(part.text)), (0, len(pieces)))
-        return Translation(part.text, 0.0, 0.0, pieces, [0.0] * (len(pieces) + 1), True, (stretch,))
+        segment = Segment(part.span, (0, len(part.text)), (0, len(pieces)))
+        return Translation(part.text, 0.0, 0.0, pieces, [0.0] * (len(pieces) + 1), True, (segment,))
 
     def _search_sorted(self, parts: list[Part], options: Options) -> list[list[Translation]]:
-        """Search in batches of sentences of like length; answers in the order of `parts`."""
+        """Search in batches of similar length. Returns: translations in the order of `parts`."""
         results: list[list[Translation]] = [[] for _ in parts]
         lengths = [len(part.source) for part in parts]
         order = sorted(range(len(parts)), key=lambda i: lengths[i], reverse=True)
         budget = max([options.section.batch_tokens, *lengths])
         search = self._search(options)
         with torch.inference_mode(), self.searched.prepared():
-            most = max(1, MAX_ROWS // options.sampling.samples) if options.sampling else MAX_SENTENCES
-            for batch in cut(order, budget, lengths, [budget // most] * len(parts)):
-                found = self._find([parts[i] for i in batch], search, options)
+            size = max(1, MAX_ROWS // options.sampling.samples) if options.sampling else MAX_SENTENCES
+            for batch in cut(order, budget, lengths, [budget // size] * len(parts)):
+                found = self._search_batch([parts[i] for i in batch], search, options)
                 for i, hypotheses in zip(batch, found, strict=True):
                     results[i] = [self._translation(h, parts[i].span) for h in hypotheses]
         return results
 
-    def _find(self, batch: list[Part], search: Search, options: Options) -> list[list[Hypothesis]]:
-        """The one place that chooses how a batch is searched."""
+    def _search_batch(self, batch: list[Part], search: Search, options: Options) -> list[list[Hypothesis]]:
+        """Samples or a beam search, by the options."""
         source = [part.source for part in batch]
         rules = self._rules(batch, search, options)
         if options.sampling:
-            if any(part.demands.required for part in batch):
+            if any(part.constraints.required for part in batch):
                 raise ConfigError("Samples cannot be made to contain a glossary's terms; leave one of the two out.")
             numbers = [options.first_text + part.owner + (part.number << PART_BITS) for part in batch]
             return sample_search(
                 self.searched, source, search=search, sampling=options.sampling, rules=rules, numbers=numbers
             )
-        terms = self.vocabulary.terms([part.demands for part in batch], self.stepper.device)
-        return beam_search(self.searched, source, search=search, rules=rules, terms=terms)
+        constraints = self.vocabulary.required([part.constraints for part in batch], self.stepper.device)
+        return beam_search(self.searched, source, search=search, rules=rules, constraints=constraints)
 
     def _rules(self, batch: list[Part], search: Search, options: Options) -> list[Rule]:
-        """What the options forbid in this batch."""
+        """The rules that the options require for this batch."""
         section, t = options.section, self.tokenizer
         rules: list[Rule] = []
         if section.unknown is Unknown.ban:
-            rules.append(BanPieces([t.unk]))
+            rules.append(BanTokens([t.unk]))
         if section.min_length or section.min_ratio:
             sources = [part.source for part in batch]
             least = [max(section.min_length, int(section.min_ratio * len(source))) for source in sources]
-            limits = search.max_lengths(sources)  # the end mark takes a place
+            limits = search.max_lengths(sources)  # which count eos
             rules.append(MinLength([min(n, limit - 1) for n, limit in zip(least, limits, strict=True)], eos=t.eos))
         if section.no_repeat_ngram:
             rules.append(NoRepeatNgram(section.no_repeat_ngram))
         if any(part.prefix for part in batch):
             rules.append(ForcedPrefix([part.prefix for part in batch]))
-        if any(part.demands.banned for part in batch):
-            rules.append(self.vocabulary.ban([part.demands for part in batch]))
+        if any(part.constraints.banned for part in batch):
+            rules.append(self.vocabulary.ban([part.constraints for part in batch]))
         return rules
 
     def _search(self, options: Options) -> Search:
@@ -270,15 +270,31 @@ class Translator:
         return Search(bos=t.bos, eos=t.eos, pad=t.pad, nbest=options.nbest, **settings)
 
     def _translation(self, found: Hypothesis, source: Span) -> Translation:
-        text, pieces = self.tokenizer.decode_target(found.tokens), self.tokenizer.pieces_target(found.tokens)
-        stretch = Stretch(source, (0, len(text)), (0, len(pieces)))
-        return Translation(text, found.score, found.log_prob, pieces, found.token_log_probs, found.finished, (stretch,))
+        whole = self.tokenizer.whole_characters(found.tokens)  # bytes that spell no character are not written
+        tokens = [found.tokens[place] for place in whole]
+        log_probs = [found.token_log_probs[place] for place in whole] + found.token_log_probs[len(found.tokens) :]
+        text, pieces = self.tokenizer.decode_target(tokens), self.tokenizer.pieces_target(tokens)
+        segment = Segment(source, (0, len(text)), (0, len(pieces)))
+        return Translation(text, found.score, found.log_prob, pieces, log_probs, found.finished, (segment,))
+
+    def _report_tags(self, texts: Sequence[str], first_text: int) -> None:
+        """Warn, once for a batch of texts, where a model that was trained with tags reads a text that begins with none
+        of them."""
+        if not (tags := self.tokenizer.tags):
+            return
+        without = [n for n, text in enumerate(texts) if text.strip() and not text.lstrip().startswith(tuple(tags))]
+        if without:
+            shown = ", ".join([*sorted(tags)[:SHOWN], *(["..."] if len(tags) > SHOWN else [])])
+            logger.warning(
+                f"input {first_text + without[0] + 1:,}: the model was trained with tags ({shown}), but "
+                f"{texts[without[0]][:20]!r} begins with none; so do {len(without):,} of {len(texts):,} lines"
+            )
 
     def _report_short(self, short: Sequence[tuple[Part, Translation]], first_text: int) -> None:
         """Warn of parts whose translation is far too short to hold their content."""
         for part, best in short[:SHOWN]:
             logger.warning(
-                f"input {first_text + part.owner + 1:,}: a part of {len(part.source):,} pieces has a translation of "
+                f"input {first_text + part.owner + 1:,}: a part of {len(part.source):,} tokens has a translation of "
                 f"{len(best.pieces):,}, which may leave out some of it: {part.text[:40]!r}"
             )
         if len(short) > SHOWN:
@@ -286,13 +302,13 @@ class Translator:
             logger.warning(f"{more} with a translation that may leave out some of the text")
 
     def _report_missing(self, parts: list[Part], found: list[list[Translation]], first_text: int) -> None:
-        """Warn of terms that did not fit."""
+        """Warn of required terms that did not fit."""
         for part, translations in zip(parts, found, strict=True):
             best = translations[0]
-            for entry in () if best.finished else part.demands.required:
+            for entry in () if best.finished else part.constraints.required:
                 if not self.vocabulary.has(entry, best.text):
                     logger.warning(
                         f"input {first_text + part.owner + 1:,}: `{'|'.join(entry.targets)}` ({entry.where}) is missing"
-                        " from the translation, which had to end at its greatest length; raise `decode.max_extra`, or "
-                        "the term is at odds with another rule."
+                        " from the translation, which reached its maximum length; raise `decode.max_extra`, or see "
+                        "whether the term contradicts another rule."
                     )

@@ -1,15 +1,14 @@
-"""A model folder for CTranslate2, the C++ engine (https://opennmt.net/CTranslate2): the same weights, the same sums.
+"""Export to CTranslate2, a C++ engine (https://opennmt.net/CTranslate2), with the same weights and results.
 
-Every value of `ModelConfig` has its place there. What its documentation does not say, and what this file therefore sees
-to, each found by comparing log-probabilities:
+Every value of `ModelConfig` has a counterpart there. Not documented, and found by comparing log-probabilities:
 
-- `optimize("int8")` scales arrays where they lie, so each is a copy of ours;
-- the sinusoids built into the engine count positions from 1, so a model with a table brings its own;
-- the epsilon of the norms is taken from the config, and is another one than ours where none is given.
+- `optimize("int8")` scales arrays in place, so each array is a copy of ours;
+- the built-in sinusoids count positions from 1, so a model with a table exports its own;
+- the epsilon of the norms must be set in the config, since its default differs from ours.
 """
 
 # pyright: reportMissingImports=false
-# The library is an extra, and not there where only the core is checked.
+# The library is an optional extra.
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,14 +34,13 @@ ACTIVATIONS = {
 
 
 def write_ct2(model: Transformer, tokenizer: Tokenizer, out: Path, *, quantization: str = "float32") -> None:
-    """Write the model to the new folder `out`, with the tokenizer's files beside it. The model is left as it is.
+    """Write the model and the tokenizer's files to the new folder `out`.
 
-    The engine reads and writes pieces, not text; it adds the end mark to the source itself. Its defaults differ from
-    ours: pass `min_decoding_length=0`, `suppress_sequences` for `<s>` and `<pad>`, and, where the model has a table of
-    positions, no `max_decoding_length` beyond it.
+    The engine reads and writes pieces, not text; it adds eos to the source itself. Its defaults differ from ours: pass
+    `min_decoding_length=0`, `suppress_sequences` for `<s>` and `<pad>`, and, if the model has a table of positions, no
+    `max_decoding_length` beyond it.
 
-    Raises: ConfigError: for a quantization that it does not know, a folder that is there, or without the package
-    `ctranslate2`.
+    Raises: ConfigError: for an unknown quantization, an existing folder, or without the package `ctranslate2`.
     """
     require(quantization in QUANTIZATIONS, "quantization", f"be one of {', '.join(QUANTIZATIONS)}", quantization)
     if out.exists():
@@ -56,7 +54,7 @@ def write_ct2(model: Transformer, tokenizer: Tokenizer, out: Path, *, quantizati
 
 
 def to_spec(model: Transformer, tokenizer: Tokenizer) -> "TransformerSpec":
-    """The model as CTranslate2 describes one. Raises: ConfigError: without the package `ctranslate2`."""
+    """The specification of the model for CTranslate2. Raises: ConfigError: without the package `ctranslate2`."""
     require_package("ctranslate2", "export to CTranslate2")
     from ctranslate2.specs import TransformerSpec
 
@@ -83,7 +81,7 @@ def to_spec(model: Transformer, tokenizer: Tokenizer) -> "TransformerSpec":
 
 
 def empty_halves(config: ModelConfig) -> tuple[Any, Any]:
-    """Encoder and decoder of this shape, with nothing in them."""
+    """Specifications of an encoder and a decoder of this shape, without weights."""
     from ctranslate2.specs.transformer_spec import TransformerDecoderSpec, TransformerEncoderSpec
 
     shape: dict[str, Any] = {
@@ -156,10 +154,9 @@ def as_linear(linear: nn.Linear) -> Any:
 
 
 def epsilon(model: Transformer) -> float:
-    """What all norms of the model add to the variance."""
-    found = {module.eps for module in model.modules() if isinstance(module, nn.LayerNorm | nn.RMSNorm)}
-    (one,) = found
-    return float(one or 0.0)
+    """The epsilon of all norms of the model."""
+    (found,) = {module.eps for module in model.modules() if isinstance(module, nn.LayerNorm | nn.RMSNorm)}
+    return float(found or 0.0)
 
 
 def copy(weight: Tensor) -> Any:

@@ -1,67 +1,114 @@
-"""Heat maps as plain pixels: labels are drawn once, and cells over them as often as the weights change.
+"""Heat maps of attention, as pixels for TensorBoard and PNG files or as SVG.
 
-`plots.py` draws for papers, through matplotlib; this draws for a run that looks at itself at every validation. Labels
-need Pillow, which TensorBoard brings along.
+Labels are measured and drawn once for a pair of texts; cells change with the weights. Pillow comes with TensorBoard.
 """
 
 from collections.abc import Sequence
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mt.alignment.heads import head_mean, word_maps
+
+if TYPE_CHECKING:
+    from mt.interpret.report import Exhibit
+
 CELL, GAP, FONT = 14, 12, 11  # pixels
-FULL = np.array([8, 48, 107])  # the colour of weight one; zero is white
+FULL = np.array([8, 48, 107])  # the colour of weight 1; weight 0 is white
 END = "<end>"  # in letters that every font has
+FONTS = "DejaVu Sans, Verdana, sans-serif"
+PRINT_SCALE = 3  # pixels of a PNG file for one of TensorBoard's
 
 
 class Picture:
-    """Maps of one pair side by side: target words down, source words across, the end mark last."""
+    """Maps of one pair side by side: target words down, source words across, eos last."""
 
-    def __init__(self, source: Sequence[str], target: Sequence[str], titles: Sequence[str]) -> None:
-        """Args: titles: of the maps."""
-        self.rows, self.columns, self.maps = len(target), len(source) + 1, len(titles)
-        self._blank, self._left, self._top = _labels([*source, END], target, titles)
+    def __init__(self, source: Sequence[str], target: Sequence[str], titles: Sequence[str], *, scale: int = 1) -> None:
+        """Args: titles: of the maps; scale: pixels for one pixel of the standard size."""
+        font = _font(FONT * scale)
+        self.source, self.target = ([_drawable(word, font) for word in side] for side in ([*source, END], target))
+        self.titles = titles
+        self.cell, self.gap, self.font_size = CELL * scale, GAP * scale, FONT * scale
+        self.label_height = 4 + max(int(font.getlength(word)) for word in self.source)
+        self.top = self.cell + self.label_height
+        left = 4 + max((int(font.getlength(word)) for word in self.target), default=0)
+        self.lefts = [left + n * (len(self.source) * self.cell + self.gap) for n in range(len(titles) + 1)]
+        self.size = self.lefts.pop(), self.top + len(target) * self.cell + 2
+        self._blank = self._draw_labels(font)
 
     def draw(self, maps: Float[Tensor, "M V W1"]) -> UInt8[NDArray[Any], "Y X 3"]:
-        found = self._blank.copy()
-        for n, weights in enumerate(maps.clamp(0, 1).numpy()):
-            left = self._left + n * (self.columns * CELL + GAP)
-            cells = (255 - weights[:, :, None] * (255 - FULL)).round().astype(np.uint8)
-            cells = cells.repeat(CELL, axis=0).repeat(CELL, axis=1)
-            found[self._top : self._top + len(cells), left : left + cells.shape[1]] = cells
-        return found
+        pixels = self._blank.copy()
+        for left, cells in zip(self.lefts, _colours(maps), strict=True):
+            cells = cells.repeat(self.cell, axis=0).repeat(self.cell, axis=1)
+            pixels[self.top : self.top + len(cells), left : left + cells.shape[1]] = cells
+        return pixels
+
+    def svg(self, maps: Float[Tensor, "M V W1"]) -> str:
+        """The same picture as vector graphics."""
+        width, height = self.size
+        lines = [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="{FONTS}" '
+            f'font-size="{self.font_size}">',
+            '<rect width="100%" height="100%" fill="white"/>',
+        ]
+        middle = 0.35 * self.font_size + self.cell / 2  # the baseline of text in the middle of a cell
+        for j, word in enumerate(self.target):
+            y = self.top + j * self.cell + middle
+            lines.append(f'<text x="{self.lefts[0] - 3}" y="{y:g}" text-anchor="end">{escape(word)}</text>')
+        for left, title, cells in zip(self.lefts, self.titles, _colours(maps), strict=True):
+            lines.append(f'<text x="{left}" y="{self.font_size}">{escape(title)}</text>')
+            for i, word in enumerate(self.source):
+                at = f"translate({left + i * self.cell + middle:g} {self.top - 1}) rotate(-90)"
+                lines.append(f'<text transform="{at}">{escape(word)}</text>')
+            for (j, i), _ in np.ndenumerate(cells[:, :, 0]):
+                x, y = left + i * self.cell, self.top + j * self.cell
+                colour = cells[j, i].tobytes().hex()
+                lines.append(f'<rect x="{x}" y="{y}" width="{self.cell}" height="{self.cell}" fill="#{colour}"/>')
+        return "\n".join([*lines, "</svg>\n"])
+
+    def _draw_labels(self, font: Any) -> NDArray[np.uint8]:
+        """The picture without cells."""
+        from PIL import Image, ImageDraw
+
+        page = Image.new("RGB", self.size, "white")
+        pen = ImageDraw.Draw(page)
+        for row, word in enumerate(self.target):
+            pen.text((self.lefts[0] - 3, self.top + row * self.cell), word, font=font, fill="black", anchor="ra")
+        across = Image.new("RGB", (self.label_height, len(self.source) * self.cell), "white")
+        for row, word in enumerate(self.source):
+            ImageDraw.Draw(across).text((1, row * self.cell), word, font=font, fill="black")
+        upright = across.transpose(Image.Transpose.ROTATE_90)
+        for left, title in zip(self.lefts, self.titles, strict=True):
+            pen.text((left, 0), title, font=font, fill="black")
+            page.paste(upright, (left, self.cell))
+        return np.array(page)
 
 
-def _labels(source: Sequence[str], target: Sequence[str], titles: Sequence[str]) -> tuple[NDArray[np.uint8], int, int]:
-    """The picture without cells, and where the first map begins."""
-    from PIL import Image, ImageDraw
+def draw(exhibit: "Exhibit", path: Path) -> None:
+    """The map of the exhibit's heads for the first pair, in a `.png` or `.svg` file."""
+    seen = exhibit.seen[0]
+    maps = head_mean(word_maps(seen), exhibit.heads)[None]
+    source, target = seen.source.word_texts, seen.target.word_texts
+    if path.suffix.lower() == ".svg":
+        path.write_text(Picture(source, target, [""]).svg(maps), encoding="utf-8", newline="\n")
+        return
+    from PIL import Image
 
-    font = _font()
-    source, target = ([_spelt(word, font) for word in side] for side in (source, target))
-    left = 4 + max((int(font.getlength(word)) for word in target), default=0)
-    high = 4 + max(int(font.getlength(word)) for word in source)
-    top, step = CELL + high, len(source) * CELL + GAP
-    page = Image.new("RGB", (left + len(titles) * step, top + len(target) * CELL + 2), "white")
-    pen = ImageDraw.Draw(page)
-    for row, word in enumerate(target):
-        pen.text((left - 3, top + row * CELL), word, font=font, fill="black", anchor="ra")
-    across = Image.new("RGB", (high, len(source) * CELL), "white")
-    for row, word in enumerate(source):
-        ImageDraw.Draw(across).text((1, row * CELL), word, font=font, fill="black")
-    upright = across.transpose(Image.Transpose.ROTATE_90)
-    for n, title in enumerate(titles):
-        pen.text((left + n * step, 0), title, font=font, fill="black")
-        page.paste(upright, (left + n * step, CELL))
-    return np.array(page), left, top
+    Image.fromarray(Picture(source, target, [""], scale=PRINT_SCALE).draw(maps)).save(path)
 
 
-def _spelt(word: str, font: Any) -> str:
-    """The word as the font can have it: Pillow's bitmap font knows no other letters than those of Western Europe."""
+def _colours(maps: Float[Tensor, "M V W1"]) -> UInt8[NDArray[Any], "M V W1 3"]:
+    return (255 - maps.clamp(0, 1).numpy()[..., None] * (255 - FULL)).round().astype(np.uint8)
+
+
+def _drawable(word: str, font: Any) -> str:
+    """The word with question marks for letters the font lacks: Pillow's bitmap font has Latin-1 only."""
     try:
         font.getlength(word)
     except UnicodeEncodeError:
@@ -69,16 +116,16 @@ def _spelt(word: str, font: Any) -> str:
     return word
 
 
-def _font() -> Any:
-    """One with many scripts where there is one: the system's, or matplotlib's, else Pillow's own of few letters."""
+def _font(size: int) -> Any:
+    """A font of many scripts, the system's or matplotlib's; else Pillow's own, which has few letters."""
     from PIL import ImageFont
 
     name = "DejaVuSans.ttf"
-    plots = find_spec("matplotlib")  # not imported, which takes seconds
-    places = plots.submodule_search_locations or [] if plots else []
-    for file in (name, *(Path(place) / "mpl-data" / "fonts" / "ttf" / name for place in places)):
+    matplotlib = find_spec("matplotlib")  # not imported, which takes seconds
+    folders = matplotlib.submodule_search_locations or [] if matplotlib else []
+    for file in (name, *(Path(folder) / "mpl-data" / "fonts" / "ttf" / name for folder in folders)):
         try:
-            return ImageFont.truetype(file, FONT)
+            return ImageFont.truetype(file, size)
         except OSError:
             continue
-    return ImageFont.load_default(FONT)
+    return ImageFont.load_default(size)

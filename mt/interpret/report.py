@@ -1,7 +1,7 @@
-"""One HTML file in which a model's attention can be looked at; it needs no network and asks for none.
+"""The attention of a model as one HTML file, which needs no network.
 
-The text that is shown comes from anywhere. It travels as JSON in which no `<` stands, the page puts it on the screen as
-text only, and its content security policy lets run what this file wrote, and nothing else.
+The texts are not trusted. They are stored as JSON without any `<`, the page shows them as text only, and its content
+security policy runs no other scripts than those of this file.
 """
 
 import base64
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mt.alignment.heads import Reading, hard_links, read, word_maps
+from mt.alignment.heads import AlignmentHeads, hard_links, head_mean, word_maps
 from mt.alignment.observe import Observation, Side
 from mt.alignment.pharaoh import Gold, compare
 from mt.interpret.contribution import Contribution
@@ -27,18 +27,18 @@ PAGE = resources.files("mt.interpret") / "page"
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One model's share of a report: what it did with every pair, and which of its maps to open first."""
+    """One model in a report, with its passes over all pairs and the heads that are shown first."""
 
     name: str
-    reading: Reading
-    chosen: str  # how the reading was found, in words
+    heads: AlignmentHeads
+    chosen: str  # how the heads were chosen, as a sentence
     seen: Sequence[Observation]
     contributions: Sequence[Contribution]
     gold: Sequence[Gold] = field(default_factory=list)
 
 
 def page(exhibits: Sequence[Exhibit], title: str) -> str:
-    """The whole file. Args: exhibits: one model, or two that are compared on the same sources."""
+    """The HTML of the file. Args: exhibits: one model, or two on the same sources."""
     parts = {name: (PAGE / f"page.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")}
     policy = "; ".join(
         ["default-src 'none'", f"script-src {_hash(parts['js'])}", f"style-src {_hash(parts['css'])}",
@@ -47,11 +47,11 @@ def page(exhibits: Sequence[Exhibit], title: str) -> str:
     values = {"title": title, "models": [_model(exhibit) for exhibit in exhibits]}
     filled = {"policy": policy, "style": parts["css"], "script": parts["js"], "data": as_script(values)}
     head, *rest = parts["html"].split("{{")
-    return head + "".join(filled[name] + text for name, text in (piece.split("}}", 1) for piece in rest))
+    return head + "".join(filled[name] + text for name, text in (part.split("}}", 1) for part in rest))
 
 
 def as_script(values: Any) -> str:
-    """JSON that can stand within a `<script>`: nothing in it ends the element or opens a comment."""
+    """JSON for a `<script>` element: nothing in it ends the element or begins a comment."""
     text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
@@ -75,14 +75,14 @@ def _model(exhibit: Exhibit) -> dict[str, Any]:
             "dropped": _rounded(owed.dropped),
         }
         pairs.append(pair)
-    for pair, drawn in zip(pairs, exhibit.gold, strict=False):  # there may be none
+    for pair, drawn in zip(pairs, exhibit.gold, strict=False):  # may be empty
         pair |= {"gold": sorted(drawn.sure), "possible": sorted(drawn.possible)}
     return {
         "name": exhibit.name,
         "layers": maps[0].shape[1],
         "heads": maps[0].shape[2],
-        "reading": exhibit.reading.to_plain(),
-        "described": exhibit.reading.describe(),
+        "reading": exhibit.heads.to_plain(),
+        "described": exhibit.heads.describe(),
         "chosen": exhibit.chosen,
         "heads_seen": heads_table(exhibit.seen, maps, exhibit.gold),
         "pairs": pairs,
@@ -90,10 +90,10 @@ def _model(exhibit: Exhibit) -> dict[str, Any]:
 
 
 def heads_table(seen: Sequence[Observation], maps: Sequence[Tensor], gold: Sequence[Gold]) -> list[dict[str, Any]]:
-    """Of each head, over all pairs: entropy, and the shares of its weight on the end mark and on punctuation.
+    """Of each head, over all pairs: entropy, and the shares of its weight on eos and on punctuation.
 
-    Entropy is the mean over target words, in bits, of their weights over source words and the end mark; 0 is a head
-    that always looks at one place. With gold links, also the AER of the head's links, read both ways.
+    Entropy is that of the weights over source words and eos, in bits, averaged over target words. With gold links also
+    the AER of the head's links, from the predicting rows and from the input rows.
     """
     _, layers, heads, _, _ = maps[0].shape
     words = max(1, sum(m.shape[3] for m in maps))
@@ -106,19 +106,19 @@ def heads_table(seen: Sequence[Observation], maps: Sequence[Tensor], gold: Seque
         entry: dict[str, Any] = {"layer": layer, "head": head}
         entry |= {name: _rounded(torch.as_tensor(values)[:, layer, head].tolist()) for name, values in parts.items()}
         if gold:
-            ways = [Reading(layer, (head,), shifted) for shifted in (False, True)]
-            entry["aer"] = [round(compare([hard_links(read(m, way)) for m in maps], gold).aer, 4) for way in ways]
+            ways = [AlignmentHeads(layer, (head,), shifted) for shifted in (False, True)]
+            entry["aer"] = [round(compare([hard_links(head_mean(m, way)) for m in maps], gold).aer, 4) for way in ways]
         table.append(entry)
     return table
 
 
 def _signs(side: Side) -> list[int]:
-    """Words that hold no letter and no digit."""
+    """Words without letters and digits."""
     return [i for i, word in enumerate(side.word_texts) if not has_letters(word)]
 
 
 def _words(side: Side) -> list[dict[str, str]]:
-    """Each word, and what stands before it."""
+    """Each word and the text between it and the word before."""
     ends = [0, *(end for _, end in side.words)]
     return [
         {"t": side.text[a:b], "g": side.text[before:a]} for (a, b), before in zip(side.words, ends[:-1], strict=True)
@@ -126,7 +126,7 @@ def _words(side: Side) -> list[dict[str, str]]:
 
 
 def _packed(weights: Tensor) -> str:
-    """Weights as bytes of 1/255, in the order of the tensor, in base 64."""
+    """Weights in steps of 1/255 as bytes, row by row, in base 64."""
     return base64.b64encode((weights.clamp(0, 1) * 255).round().to(torch.uint8).numpy().tobytes()).decode()
 
 

@@ -1,7 +1,7 @@
-"""Translate text with markup: tags, placeholders and addresses of a line come out as they went in, each once.
+"""Translate text with markup: tags, placeholders and addresses of a line are unchanged in its translation, each once.
 
-What must stay as it is travels as a stand-in, for a model garbles what it never saw, and the sentence around it, too. A
-stand-in may be garbled as well: whatever came from it, by word links, makes room for what it stood for.
+The model gets a stand-in for each literal, since it garbles unseen text and the sentence around it. A stand-in may be
+garbled too: the word that is linked to it is replaced by the literal.
 """
 
 import html
@@ -12,33 +12,33 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from functools import cached_property
+from functools import cached_property, partial
 
 from mt.postprocess.tag_placement import Links, Writer, place
 from mt.postprocess.tags import Element, Kind, Marked, Plain, parse
-from mt.postprocess.word_alignments import Linked, SoftLinks
+from mt.postprocess.word_alignments import LinkedTranslation, SoftLinks
 from mt.text.words import Span, has_letters, reading_words, spaced_words, stands_alone
 
-# Names and letters, which most languages leave as they are; a name reads as a noun, which most placeholders stand for.
+# Names and letters, which most languages keep; names are nouns, as most placeholders are.
 STAND_INS = ("Peter", "Berlin", "Tom", "Y", "Max", "X", "Anna", "Z", "Paris", "Q", "Maria", "K", "London", "J")
 NUMBERS = ("12", "15", "20", "30", "40", "50", "60", "70", "80", "90")
 # What stands for a number is translated best as one: digits, and placeholders by their names.
 COUNT = re.compile(r"[\d.,:/\s-]*\d[\d.,:/\s-]*|\{+(?:n|num\w*|count\w*|total|amount|quantity)\}+|%(?:\d+\$)?[di]")
 ATTEMPTS = 3  # at a line, with other stand-ins each time, until all come through
 LIKE = 0.6  # of 1: how like its stand-in a garbled word must be
-SPECIAL = re.compile(r"[<>{}%$#@&]|://|www\.")  # no mark is without one of these
+SPECIAL = re.compile(r"[<>{}%$#@&]|://|www\.")  # every mark has one of these
 
 
 @dataclass(frozen=True)
 class Restored:
-    """A translation with its marks; links are between the words, by white space, of the line and of this text."""
+    """A translation with its marks, and links between its words and those of the line, separated by white space."""
 
     text: str
     links: set[tuple[int, int]]
 
 
 class Request:
-    """A line, and the plain text that is translated instead."""
+    """A line with markup, and the plain text that is translated in its place."""
 
     def __init__(
         self, line: str, *, markup: bool = True, protect: re.Pattern[str] | None = None, attempt: int = 0
@@ -60,7 +60,7 @@ class Request:
 
     @property
     def changed(self) -> bool:
-        """Whether what is translated is not the line itself."""
+        """Whether `text` differs from the line."""
         return bool(self.marked.marks) or self.marked.escaped
 
     @property
@@ -75,11 +75,11 @@ class Request:
 
     @property
     def text(self) -> str:
-        """What is sent to the model: nothing where a line is marks and signs only."""
+        """The text to translate; empty for a line of marks and punctuation only."""
         return "" if self.marked.bare else self.plain.text
 
-    def restore(self, linked: Linked) -> Restored:
-        """Put the marks of the line into a translation of `text`."""
+    def restore(self, linked: LinkedTranslation) -> Restored:
+        """The translation of `text` with the marks of the line."""
         if not self.changed and not self.bare:
             return Restored(linked.text, linked.links())
         text = self._without_forgeries(linked.text)
@@ -88,35 +88,35 @@ class Request:
         return self.put_back(text, source_words, target_words, linked.soft(source_words, target_words))
 
     def put_back(self, text: str, source_words: list[Span], target_words: list[Span], soft: SoftLinks) -> Restored:
-        """As `restore`, from any links. Every mark of the line is there once, whatever the links."""
+        """As `restore`, from any links. The result has every mark of the line once, whatever the links."""
         if self.marked.bare:
             return Restored(self.marked.line, set())
-        text, soft = self._settled(text, source_words, target_words, soft)
+        text, soft = self._link_stand_ins(text, source_words, target_words, soft)
         links = Links(soft, len(source_words), len(target_words))
         everything = range(len(source_words))
         placed = place(self.plain.elements, source_words, links, everything, 0, len(target_words))
-        escape = _escape if self.marked.escaped else str
+        escape = partial(html.escape, quote=False) if self.marked.escaped else str
         harmless = SPECIAL.sub(lambda match: " " * len(match[0]), text)
         for tried, spaced in ((text, False), (text, True), (harmless, True)):
             writer = Writer(tried, target_words, escape=escape, apart=spaced)
-            said = writer.write(placed)
-            if self.whole(said):
-                break  # else the text reads as a mark together with one of the line's, or breaks it
+            restored = writer.write(placed)
+            if self.has_all_marks(restored):
+                break  # else the text next to a mark forms another mark with it
         ours = [self.plain.place_in_line(begin) for begin, _ in source_words]
-        tied = ((ours[i], writer.places[j]) for j, i in enumerate(links.most) if i is not None)
-        return Restored(said, by_spaces(self.marked.line, said, tied))
+        linked = ((ours[i], writer.places[j]) for j, i in enumerate(links.most) if i is not None)
+        return Restored(restored, by_spaces(self.marked.line, restored, linked))
 
-    def whole(self, said: str) -> bool:
-        """Whether every mark of the line is in a text, and as often; what the user protects may be there more often."""
-        there = Counter(mark.text for mark in parse(said).marks)
+    def has_all_marks(self, text: str) -> bool:
+        """Whether a text has every mark of the line as often as the line, protected text at least as often."""
+        found = Counter(mark.text for mark in parse(text).marks)
         wanted = Counter((mark.text, mark.kind is Kind.protected) for mark in self.marked.marks)
         return all(
-            said.count(text) >= count if protected else there[text] == count
-            for (text, protected), count in wanted.items()
+            text.count(mark) >= count if protected else found[mark] == count
+            for (mark, protected), count in wanted.items()
         )
 
     def _without_forgeries(self, text: str) -> str:
-        """Blanks for what a model wrote itself that would be taken for a mark of this line."""
+        """The text with blanks for what the model wrote that could be taken for a mark of the line."""
         ours = set(self.marked.literals)
         for mark in parse(text).marks:
             if mark.text in ours or (mark.kind is not Kind.literal and not self.marked.escaped):
@@ -124,11 +124,11 @@ class Request:
                 text = text[:begin] + " " * (end - begin) + text[end:]
         return text
 
-    def _settled(
+    def _link_stand_ins(
         self, text: str, source_words: list[Span], target_words: list[Span], soft: SoftLinks
     ) -> tuple[str, SoftLinks]:
-        """A stand-in that came through is linked to itself alone, one that came through too often is blanked. One that
-        did not is linked only to a word like it, for another word has a meaning of its own, which would be lost."""
+        """Link a stand-in of the translation to that of the source alone; blank those that appear too often. A stand-in
+        that did not come through is linked only to a word like it: another word has its own meaning."""
         weights = {(i, j): weight for i, j, weight in soft}
         sure: dict[int, int] = {}  # target word: source word
         for word in set(self.words):
@@ -175,18 +175,18 @@ def like(stand_in: str, word: str) -> bool:
 
 
 def literals(elements: Sequence[Element]) -> list[Element]:
-    """Those within others, too, from left to right."""
+    """All literals, nested ones included, from left to right."""
     return [e for one in elements for e in ([one] if one.literal else literals(one.children))]
 
 
 def occurrences(word: str, text: str) -> list[Span]:
-    """Where a word stands in a text, as a whole word."""
+    """The spans of a word in a text, as a whole word."""
     spans = [match.span() for match in re.finditer(re.escape(word), text)]
     return [span for span in spans if stands_alone(text, *span)]
 
 
 def apart(words: Sequence[Span], certain: Sequence[Span]) -> list[Span]:
-    """Words, where each certain span is one of its own and cut out of any other."""
+    """The words, with each certain span as a word of its own, cut out of the others."""
     cuts = sorted(certain)
     found = list(cuts)
     for begin, end in words:
@@ -200,12 +200,8 @@ def apart(words: Sequence[Span], certain: Sequence[Span]) -> list[Span]:
     return sorted(found)
 
 
-def by_spaces(line: str, said: str, tied: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
-    """Links between places of two texts, as links between their words by white space."""
-    ours, theirs = ([begin for begin, _ in spaced_words(text)] for text in (line, said))
-    found = ((bisect_right(ours, a) - 1, bisect_right(theirs, b) - 1) for a, b in tied)
+def by_spaces(line: str, text: str, linked: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Links between positions of two texts, as links between their words separated by white space."""
+    ours, theirs = ([begin for begin, _ in spaced_words(one)] for one in (line, text))
+    found = ((bisect_right(ours, a) - 1, bisect_right(theirs, b) - 1) for a, b in linked)
     return {(i, j) for i, j in found if i >= 0 and j >= 0}
-
-
-def _escape(text: str) -> str:
-    return html.escape(text, quote=False)

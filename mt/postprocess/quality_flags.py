@@ -1,11 +1,11 @@
-"""Signs that a translation is none: words that owe nothing to the source, and source words that nothing looked at.
+"""Quality flags of translations without references.
 
-`contribution`  what a piece owes to the source, in nats: a model that goes on by itself says what it would say without
-                any source. Low: hallucination. See `mt.interpret.contribution`.
+`contribution`  the source contribution of a token, in nats (`mt.interpret.contribution`). Low: the translation would be
+                as likely without its source, a hallucination.
 `loop`          words that are said again and again. See `mt.text.repetition`.
 `lost`          numbers and codes of the source that the translation lacks. See `mt.text.numerals`.
 `length`        how much longer or shorter than usual it is for its source.
-`coverage`      the share of source words that a target word looked at. Low: something is left out.
+`coverage`      the share of source words that target words attend to. Low: something was not translated.
 """
 
 import re
@@ -19,16 +19,16 @@ import torch
 from mt.decode.cutting import USUAL_RATIO
 from mt.errors import counted
 from mt.log import logger
-from mt.postprocess.word_alignments import Linked, Linker, contribution
+from mt.postprocess.word_alignments import LinkedTranslation, Linker, contribution
 from mt.text.numerals import lost, numerals
 from mt.text.repetition import Loop, loops
 from mt.text.words import has_letters, reading_words
 
 SHOWN = 20  # flagged lines are named
-SEEN = 0.2  # of a target word's weight, summed over target words: less is a passing glance
-# Of 500 pairs of Multi30k (`scripts/bench_flags.py`): below 2 nats fall 98 % of translations that belong to another
-# source, and of references that belong to theirs less than 1 %. Below 0.55 falls 1 % of whole translations of the model
-# whose heads are the least sharp, and 95 % of its translations cut in half.
+ATTENDED = 0.2  # a source word is covered when its weights, summed over target words, reach this
+# From 500 pairs of Multi30k (`scripts/bench_flags.py`): of the translations of another source 98 % are below 2 nats, of
+# the references of the right source less than 1 %. Of the whole translations of the model with the least sharp heads
+# 1 % are below 0.55, of its translations cut in half 95 %.
 LEAST_CONTRIBUTION = 2.0
 LEAST_COVERAGE = 0.55
 
@@ -49,9 +49,9 @@ class Flag(StrEnum):
 
 @dataclass(frozen=True)
 class Measures:
-    """What was measured of one translation."""
+    """The measures of one translation."""
 
-    contribution: float | None  # nats a piece; None: it says nothing
+    contribution: float | None  # nats a token; None: the translation is empty
     coverage: float | None  # from 0 to 1; None: the source has no words
     loop: Loop | None = None
     lost: tuple[str, ...] = ()  # numbers and codes of the source
@@ -73,8 +73,7 @@ class Measures:
         return found
 
 
-def measure(linker: Linker, linked: Sequence[Linked]) -> list[Measures]:
-    """Of each translation."""
+def measure(linker: Linker, linked: Sequence[LinkedTranslation]) -> list[Measures]:
     owed, usual = contribution(linker, linked), linker.translator.usual
     return [
         Measures(
@@ -115,46 +114,46 @@ def _other_hour(number: str, new: Container[str]) -> bool:
     return any(str(int(number) + hours) in new for hours in (CLOCK, -CLOCK))
 
 
-def relative_length(linked: Linked, ratio: float | None) -> float | None:
+def relative_length(linked: LinkedTranslation, ratio: float | None) -> float | None:
     """Target pieces for each source piece, end marks counted, as multiples of the usual `ratio`."""
-    source = sum(len(part.source) + 1 for part in linked.parts)
-    target = sum(len(part.target) + 1 for part in linked.parts)
+    source = sum(len(part.source) + 1 for part in linked.segments)
+    target = sum(len(part.target) + 1 for part in linked.segments)
     return target / source / (ratio or USUAL_RATIO) if source > FEWEST else None
 
 
-def coverage(linked: Linked, seen: float = SEEN) -> float | None:
-    """The share of source words, of those that hold a letter or a digit, that were looked at; None: there are none."""
+def coverage(linked: LinkedTranslation, least: float = ATTENDED) -> float | None:
+    """The share of source words with a letter or digit whose weights sum to at least `least`; None: no such words."""
     words = reading_words(linked.source)
-    looked = torch.zeros(len(words))
+    attended = torch.zeros(len(words))
     for first, _, weights in linked.grids(words, reading_words(linked.text)):
-        looked[first : first + weights.shape[1] - 1] += weights[:, :-1].sum(0)
-    spelt = torch.tensor([has_letters(linked.source[a:b]) for a, b in words], dtype=torch.bool)
-    return float((looked[spelt] >= seen).float().mean()) if spelt.any() else None
+        attended[first : first + weights.shape[1] - 1] += weights[:, :-1].sum(0)
+    counted = torch.tensor([has_letters(linked.source[a:b]) for a, b in words], dtype=torch.bool)
+    return float((attended[counted] >= least).float().mean()) if counted.any() else None
 
 
 def warning(measures: Measures) -> str:
-    """What to say of a flagged translation; nothing of another."""
-    said = []
+    """The text of a warning; empty without flags."""
+    found = []
     if Flag.hallucination in measures.flags:
-        said.append(
-            f"the translation may not be one (hallucination): its pieces owe {measures.contribution:.2f} nats to the "
-            f"source, and usually more than {LEAST_CONTRIBUTION:g}"
+        found.append(
+            f"the translation may be a hallucination: its tokens owe {measures.contribution:.2f} nats to the source, "
+            f"and usually more than {LEAST_CONTRIBUTION:g}"
         )
     if Flag.under_translation in measures.flags:
-        said.append(
-            f"words may be missing (under-translation): {measures.coverage:.0%} of the source words were looked at, "
+        found.append(
+            f"words may be missing (under-translation): {measures.coverage:.0%} of the source words were attended to, "
             f"and usually more than {LEAST_COVERAGE:.0%}"
         )
     if measures.loop and Flag.repetition in measures.flags:
-        said.append(f"words are repeated (repetition): {measures.loop.text!r}")
+        found.append(f"words are repeated (repetition): {measures.loop.text!r}")
     if Flag.lost_number in measures.flags:
-        said.append(f"numbers are missing or changed (lost-number): {', '.join(measures.lost)}")
+        found.append(f"numbers are missing or changed (lost-number): {', '.join(measures.lost)}")
     if Flag.length in measures.flags:
         kind = "short" if (measures.length or 0) < 1 else "long"
-        said.append(
+        found.append(
             f"the translation is very {kind} for its source (length): {measures.length:.2f} times the usual length"
         )
-    return "; ".join(said)
+    return "; ".join(found)
 
 
 class Tally:

@@ -1,9 +1,9 @@
-"""Markup back into a translation, by word links.
+"""Place the markup of a source in its translation, by word links.
 
-A pair of tags goes around the run of words that came from what it held; a literal takes the place of the word that came
-from its stand-in; a tag alone stands where the fewest links cross it. From the outside in: what is within an element
-stays within it, and two elements side by side never overlap. So whatever the links say, the result is well nested, and
-each mark is written once.
+A pair of tags encloses the run of words that are linked to its content; a literal replaces the word that is linked to
+its stand-in; a single tag is placed where it crosses the fewest links. Placement goes from the outside in: the
+content of an element stays inside it, and two elements side by side never overlap. So whatever the links are, the
+result is well nested and has each mark once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from mt.postprocess.tags import Element
 from mt.text.words import Span, is_word
 
 SoftLinks = Sequence[tuple[int, int, float]]  # source word, target word, weight
-NOTHING = -0.01  # what a word without links is worth: it joins two that are wanted, and does not stretch a run
+NO_LINKS = -0.01  # the worth of a word without links: it may join two linked words, but does not extend a run
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Placed:
 
 
 class Links:
-    """What the target words of a sentence are linked to."""
+    """The source words of each target word: `rows` with all weights, `most` with the one of greatest weight."""
 
     def __init__(self, soft: SoftLinks, sources: int, targets: int) -> None:
         self.sources = sources
@@ -39,19 +39,21 @@ class Links:
         self.most = [_first_best(dict(sorted(row.items()))) for row in self.rows]
 
     def worth(self, j: int, wanted: range) -> float:
-        """From 1.5, where a target word came from these source words alone, to -1.4: a run goes on over one foreign
-        word, not over two. The word that it looked at most decides; the weights tell equals apart."""
+        """From 1.5, where a target word is linked to these source words alone, to -1.4: a run extends over one other
+        word, not over two. The link of greatest weight decides; the other weights break ties."""
         row, most = self.rows[j], self.most[j]
         if most is None:
-            return NOTHING
-        inside = sum(weight for i, weight in row.items() if i in wanted) / sum(row.values())
-        return (1.0 if most in wanted else -0.9) + inside - 0.5
+            return NO_LINKS
+        return (1.0 if most in wanted else -0.9) + self._inside(j, wanted) / sum(row.values()) - 0.5
+
+    def _inside(self, j: int, wanted: range) -> float:
+        return sum(weight for i, weight in self.rows[j].items() if i in wanted)
 
     def best_run(self, wanted: range, free: Sequence[bool], low: int) -> tuple[int, int] | None:
-        """The run of free target words that is worth most, of equals the first; `free[0]` is word `low`. None: no word
-        is linked at all.
+        """The run of free target words of greatest worth, the first of equals; `free[0]` is word `low`.
 
-        Where no word looked most at a wanted one, it is the single word that looked there the most.
+        Without a run of positive worth, the single word with the greatest weight on the wanted words; None: no word
+        has any.
         """
         best, run, begin, total = 0.0, None, low, 0.0
         for j, can in enumerate(free, low):
@@ -63,28 +65,16 @@ class Links:
             total += self.worth(j, wanted)
             if total > best + ties.FLOAT32:
                 best, run = total, (begin, j + 1)
-        return run or self._second_best(wanted, free, low)
-
-    def _second_best(self, wanted: range, free: Sequence[bool], low: int) -> tuple[int, int] | None:
-        looked = {
-            j: sum(weight for i, weight in self.rows[j].items() if i in wanted)
-            for j, can in enumerate(free, low)
-            if can
-        }
-        best = _first_best(looked)
-        return None if best is None or looked[best] <= 0 else (best, best + 1)
+        return run or _as_run({j: self._inside(j, wanted) for j, can in enumerate(free, low) if can})
 
     def single(self, wanted: range, free: Sequence[bool], low: int) -> tuple[int, int] | None:
-        """The free target word that looked most at a wanted one, and most of them all."""
-        looked = {j: self.rows[j][most] for j, can in enumerate(free, low)
-                  if can and (most := self.most[j]) is not None and most in wanted}  # fmt: skip
-        best = _first_best(looked)
-        return None if best is None else (best, best + 1)
+        """Of the free target words whose greatest weight is on a wanted word, the one where it is greatest."""
+        return _as_run({j: self.rows[j][most] for j, can in enumerate(free, low)
+                        if can and (most := self.most[j]) is not None and most in wanted})  # fmt: skip
 
     def gap(self, before: int, allowed: Sequence[int]) -> int:
-        """Where the fewest links cross: a gap counts by the target word after it, `before` by the source words before.
-
-        The first of equals.
+        """The allowed gap that crosses the fewest links, the first of equals. A gap has the number of the target word
+        after it. Args: before: the number of source words before the tag.
         """
         cost, costs = sum(most is not None and most < before for most in self.most), []
         for most in [*self.most, None]:
@@ -95,13 +85,19 @@ class Links:
 
 
 def _first_best(values: Mapping[int, float]) -> int | None:
-    """The word with the greatest value, of equals the first."""
+    """The word with the greatest value, the first of equals."""
     words = list(values)
     return words[ties.first_best(list(values.values()), ties.FLOAT32)] if words else None
 
 
+def _as_run(values: Mapping[int, float]) -> tuple[int, int] | None:
+    """The best word as a run; None without a positive value."""
+    best = _first_best(values)
+    return None if best is None or values[best] <= 0 else (best, best + 1)
+
+
 def words_of(words: Sequence[Span], begin: int, end: int) -> range:
-    """Which words lie in a stretch of text; for an empty one the empty range at the number of words before it."""
+    """The words in a span of text; of an empty span the empty range at the number of words before it."""
     first = sum(last <= begin for _, last in words)
     inside = sum(a < end for a, _ in words[first:]) if begin < end else 0
     return range(first, first + inside)
@@ -110,14 +106,14 @@ def words_of(words: Sequence[Span], begin: int, end: int) -> range:
 def place(
     elements: Sequence[Element], source_words: Sequence[Span], links: Links, within: range, low: int, high: int
 ) -> list[Placed]:
-    """Elements side by side onto the target words `low` .. `high`, in their order there.
+    """Place elements side by side on the target words `low` .. `high`, in their order there.
 
-    Args: within: the source words of what holds them.
+    Args: within: the source words of the element around them.
     """
     taken: list[Placed] = []
     free = [True] * (high - low)
     wanted = {id(e): words_of(source_words, e.begin, e.end) for e in elements}
-    for element in sorted(elements, key=lambda e: not e.literal):  # a literal knows its word best
+    for element in sorted(elements, key=lambda e: not e.literal):  # the links of literals are the surest
         own = wanted[id(element)]
         if not own:
             continue
@@ -140,22 +136,21 @@ def place(
 
 
 class Writer:
-    """Writes a translation with its marks. `places[j]` is where target word j begins in what was written."""
+    """Writes a translation with its marks. `places[j]` is the position of target word j in `written`."""
 
     def __init__(
         self, text: str, words: Sequence[Span], *, escape: Callable[[str], str] = str, apart: bool = False
     ) -> None:
-        """Args: escape: how text is written; apart: white space around every literal, where others would run together
-        with the text."""
+        """Args: escape: applied to the text; apart: put white space around every literal."""
         self.text = text
         self.words = words
         self.escape = escape
         self.apart = apart
         self.written = ""
         self.places = [0] * len(words)
-        self.at = 0  # so much of the text is written
-        self.word = 0  # the first word that begins after it
-        self.literal_end = -1  # where the last literal ended in what was written
+        self.at = 0  # the number of characters of the text that are written
+        self.word = 0  # the first word that begins after them
+        self.literal_end = -1  # the position in `written` after the last literal
 
     def write(self, placed: Sequence[Placed]) -> str:
         self._run(placed, 0, len(self.words))
@@ -166,7 +161,7 @@ class Writer:
         return self.words[word][0] if word < len(self.words) else len(self.text)
 
     def _copy(self, end: int) -> None:
-        """The text as far as this, where that is not written yet."""
+        """Write the text up to `end`."""
         while self.word < len(self.words) and (begin := self.words[self.word][0]) < end:
             if begin >= self.at:
                 self.written += self.escape(self.text[self.at : begin])
@@ -207,7 +202,7 @@ class Writer:
         self.literal_end = len(self.written)
 
     def _between(self, one: Placed, low: int, high: int) -> None:
-        """What has no words, with the white space that it had in the source."""
+        """Write an element without target words, with the white space around it that it had in the source."""
         element, at_word = one.element, one.begin
         before, after = (True, True) if element.literal else element.spaces
         if at_word > low:

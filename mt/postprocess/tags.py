@@ -1,12 +1,12 @@
-"""Markup in a line of text: what is a tag, what must stay as it is, and the plain text that is left to translate.
+"""Parse the markup of a line: its tags, its literals, and the plain text that is translated.
 
     Click <b>{button}</b> &amp; wait.        ->        Click Y & wait.
 
-Tags are taken out; what must stay as it is (a placeholder, an address) is replaced by a stand-in, a short word that a
-model is likely to copy; entities become the characters that they stand for. All of it is remembered with its place.
+Tags are taken out. A literal, which must not change (a placeholder, an address), is replaced by a stand-in, a short
+word that a model is likely to copy. Entities become their characters. Every position is kept.
 
-An address is found by a pattern and not by a library: those that find links in prose guess at bare host names, too, and
-would keep "e.g." of untidy text from being translated.
+Addresses are found by a pattern and not by a library: libraries that find links in prose also guess at bare host names,
+and would keep "e.g." of untidy text from being translated.
 """
 
 import html
@@ -23,25 +23,25 @@ class Kind(StrEnum):
     opening = "opening"
     closing = "closing"
     alone = "alone"  # <br/>, <img ...>, a comment, a tag without its partner
-    literal = "literal"  # stays as it is, and is part of the sentence
-    protected = "protected"  # so does this, for the user says so
+    literal = "literal"  # not to be changed, and part of the sentence
+    protected = "protected"  # the same, by the user's pattern
 
 
 KEPT = (Kind.literal, Kind.protected)
 ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 TAG = r"""<(?P<slash>/?)(?P<name>[A-Za-z][\w:.-]*)(?=[\s/>])(?:"[^"]{0,4000}"|'[^']{0,4000}'|[^'"<>])*?(?P<void>/?)>"""
-COMMENT = r"<!--.{0,4000}?-->|<\?.{0,4000}?\?>|<!\[CDATA\[.{0,4000}?\]\]>"  # bounded: a search must end soon
+COMMENT = r"<!--.{0,4000}?-->|<\?.{0,4000}?\?>|<!\[CDATA\[.{0,4000}?\]\]>"  # bounded, to bound the search time
 BRACES = r"[$#%]?\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"  # {name}, {{name}}, ${name}, {n, plural, one {# day}}
 PRINTF = r"(?<![\w%])%(?:\(\w+\)|\d+\$)?[-+#0]*\d*(?:\.\d+)?(?:hh?|ll?|[Lqjzt])?[diouxXeEfFgGcs@](?![A-Za-z])"
 NAMED = r"(?<![\w$])\$[A-Za-z_]\w*\$|(?<![\w%])%[A-Za-z_]\w*%"  # $NAME$, %NAME%
 URL = r"""(?<![\w@])(?:(?:https?|ftp)://|www\.)(?:(?!&(?:lt|gt|quot|apos|\#39);)[^\s<>"{}„“”«»])*[^\s<>"'{}„“”«».,;:!?)\]*’…&]"""
 EMAIL = r"(?<![\w.+-])[\w.+-]*\w@\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)+"
 MARK = "|".join((f"(?P<comment>{COMMENT})", TAG, f"(?P<literal>{URL}|{EMAIL}|{BRACES}|{PRINTF}|{NAMED})"))
-DEEPEST = 50  # tags within tags; those that are still deeper stand alone
+DEEPEST = 50  # tags within tags; deeper tags are treated as unpaired
 VOID = frozenset({
     "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr",
 })  # fmt: skip
-# Words on both sides of these are never one word.
+# These tags separate words.
 BLOCK = frozenset({
     "address", "article", "aside", "blockquote", "br", "caption", "dd", "details", "div", "dl", "dt", "figcaption",
     "figure", "footer", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "option",
@@ -51,7 +51,7 @@ BLOCK = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A tag or a literal where it stands in the line."""
+    """A tag or a literal of the line."""
 
     kind: Kind
     span: Span
@@ -68,22 +68,22 @@ class Element:
     begin: int
     end: int
     literal: bool = False
-    where: int = 0  # its place in the line
-    spaces: tuple[bool, bool] = (False, False)  # whether white space stood before it, and after
+    where: int = 0  # its number among the marks of the line
+    spaces: tuple[bool, bool] = (False, False)  # whether there is white space before it, and after it
     block: bool = False  # words before and after it are never one word
     children: "list[Element]" = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Plain:
-    """What is left to translate, and what was taken out."""
+    """The text to translate, and the elements taken out of it."""
 
     text: str
     elements: list[Element]
-    copied: list[tuple[int, int]]  # (place in the text, place in the line) from where the two run side by side
+    copied: list[tuple[int, int]]  # (position in the text, position in the line) where a copied run begins
 
     def place_in_line(self, place: int) -> int:
-        """Where a character of the text stands in the line."""
+        """The position in the line of a character of the text."""
         here, there = self.copied[bisect_right(self.copied, place, key=lambda pair: pair[0]) - 1]
         return there + place - here
 
@@ -94,7 +94,7 @@ class Marked:
 
     line: str
     marks: list[Mark]
-    escaped: bool  # the line has entities: so will its translation
+    escaped: bool  # the line has entities, so its translation is escaped
 
     @property
     def literals(self) -> list[str]:
@@ -102,7 +102,7 @@ class Marked:
 
     @property
     def bare(self) -> bool:
-        """Whether there is nothing to translate: the line has no letters and digits but those of its marks."""
+        """Whether the line has no letters and digits outside of its marks."""
         ends = [0, *(mark.span[1] for mark in self.marks)]
         begins = [*(mark.span[0] for mark in self.marks), len(self.line)]
         between = "".join(self.line[a:b] for a, b in zip(ends, begins, strict=True))
@@ -114,7 +114,7 @@ class Marked:
 
 
 def parse(line: str, protect: re.Pattern[str] | None = None, *, tags: bool = True) -> Marked:
-    """Args: protect: what else must stay as it is; tags: whether tags, placeholders and addresses are looked for."""
+    """Args: protect: a pattern of more literals; tags: whether tags, placeholders and addresses are parsed."""
     found: list[Mark] = []
     place = 0
     patterns = [pattern for pattern in (MARKS if tags else None, protect) if pattern]
@@ -141,7 +141,7 @@ def _mark(match: re.Match[str], ours: bool) -> Mark:
 
 
 def _paired(marks: list[Mark]) -> list[Mark]:
-    """A tag without a partner stands alone. A closing tag belongs to the last open one of its name."""
+    """Mark tags without a partner as `alone`. A closing tag belongs to the last open tag of its name."""
     alone, open_ones = set(range(len(marks))), list[int]()
     for n, mark in enumerate(marks):
         if mark.kind is Kind.opening and len(open_ones) < DEEPEST:
@@ -158,7 +158,7 @@ def _paired(marks: list[Mark]) -> list[Mark]:
 
 
 class _Builder:
-    """Walks along a line once."""
+    """Makes a `Plain` in one pass over a line."""
 
     def __init__(self, marked: Marked, words: Iterator[str]) -> None:
         self.marked = marked
@@ -178,10 +178,10 @@ class _Builder:
         return Plain(self.text, self.stack[0], self.copied)
 
     def _copy(self, begin: int, end: int) -> None:
-        """The text between two marks."""
+        """Copy the text between two marks."""
         line = self.marked.line
         while begin < end and line[begin].isspace() and self.text[-1:].isspace():
-            begin += 1  # the other half of the white space around a tag
+            begin += 1  # white space on both sides of a tag becomes one run
         while begin < end:
             entity = ENTITY.search(line, begin, end) if self.marked.escaped else None
             stop = entity.start() if entity else end

@@ -9,15 +9,17 @@ import json
 import logging
 import random
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
+import regex
 import sentencepiece as spm
 
 from mt.config import SPECIALS, TokenizerConfig
@@ -28,6 +30,13 @@ from mt.text.subword_sampling import Sampler
 
 JOINT, SOURCE, TARGET = "tokenizer.model", "source.model", "target.model"
 LONGEST_LINE = 16384  # bytes
+# Symbols, invisible characters, variation selectors and private or unknown ones: no letters, marks on them or digits.
+ODD_SIGN = regex.compile(r"[\p{So}\p{Sk}\p{Cf}\p{Co}\p{Cn}\p{Variation_Selector}]")
+OWN_RULE = b"\x0a\x0cuser_defined\x12"  # in a model whose rule is not one of SentencePiece's
+BYTE = re.compile(r"<0x([0-9A-F]{2})>")
+TAG = re.compile(r">>[^\s<>]+<<|<2[^\s<>]+>|__[a-z_]+__")  # a language or a domain
+MOST_TAGS = 1000
+FEWEST_WITH_BYTES = 300  # pieces: 256 bytes, the special ones, and some characters
 MAX_MODEL = 64 << 20  # bytes
 
 logger = logging.getLogger("mt")
@@ -59,6 +68,11 @@ class Tokenizer:
                 f"but their ids are {' and '.join(map(str, specials))} (-1: not defined)."
             )
         self.unk, self.bos, self.eos, self.pad = specials[0]
+        self._signs: dict[str, bool] = {}  # whether the source model can read a sign that is no letter
+        # Tokenizers of older versions, whose rules are SentencePiece's, read as they did when their models were trained.
+        self._keeps_all = OWN_RULE not in source
+        self._bytes = {i: bytes.fromhex(BYTE.sub(r"\1", piece)) for i, piece in _byte_pieces(models[-1])}
+        self.tags = _tags(models[0])
 
     @property
     def joint(self) -> bool:
@@ -74,8 +88,13 @@ class Tokenizer:
         return len(self._target)
 
     def encode_source(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text, closed by `eos`; an empty text is `[eos]`."""
-        return self._source.encode(_utf8(texts), add_eos=True, num_threads=1)
+        """Ids of each text, closed by `eos`; an empty text is `[eos]`.
+
+        Signs that are no letters and that the vocabulary could only spell in bytes, such as an emoji or an invisible
+        character that training never saw, are left out: bytes that were never trained derail their neighbours.
+        """
+        known = [self._readable(text)[0] for text in _utf8(texts)]
+        return self._source.encode(known, add_eos=True, num_threads=1)
 
     def encode_target(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text without `bos` and `eos`, which batching adds."""
@@ -107,6 +126,27 @@ class Tokenizer:
     def _decode(self, model: spm.SentencePieceProcessor, ids: Sequence[int]) -> str:
         return model.decode([i for i in ids if i not in (self.bos, self.eos, self.pad)])
 
+    def whole_characters(self, ids: Sequence[int]) -> list[int]:
+        """The places of the target ids that spell whole characters: bytes that make none are left out."""
+        if not any(i in self._bytes for i in ids):
+            return list(range(len(ids)))
+        kept, place = [], 0
+        while place < len(ids):
+            if ids[place] not in self._bytes:
+                kept.append(place)
+                place += 1
+                continue
+            length = next((n for n in range(1, 5) if self._is_character(ids[place : place + n])), 0)
+            kept += range(place, place + length)
+            place += max(1, length)
+        return kept
+
+    def _is_character(self, ids: Sequence[int]) -> bool:
+        try:
+            return len(b"".join(self._bytes[i] for i in ids).decode()) == 1
+        except (KeyError, UnicodeDecodeError):
+            return False
+
     def pieces_source(self, ids: Sequence[int]) -> list[str]:
         """Each id's piece, for people to read."""
         return [self._source.id_to_piece(i) for i in ids]
@@ -121,7 +161,27 @@ class Tokenizer:
         Spans count characters of the text as given, before normalisation, and follow each other. A piece
         may stand for nothing: the leading "▁", and all bytes of a character but the last.
         """
-        return _offsets(self._source.encode(_utf8([text])[0], return_type="offset_mapping"))
+        known, places = self._readable(_utf8([text])[0])
+        found = _offsets(self._source.encode(known, return_type="offset_mapping"))
+        if places is None:
+            return found
+        # A piece ends where its last character did, and begins where the one before it ended.
+        ends = [0, *(place + 1 for place in places)]
+        return [(piece, ends[begin], ends[end]) for piece, begin, end in found]
+
+    def _readable(self, text: str) -> tuple[str, list[int] | None]:
+        """The text without unreadable signs, and the place of each character that is left; None: all are left."""
+        if not self._keeps_all and (odd := ODD_SIGN.search(text)) is not None:
+            kept = [n for n, sign in enumerate(text) if n < odd.start() or self._can_read(sign)]
+            if len(kept) < len(text):
+                return "".join(text[n] for n in kept), kept
+        return text, None
+
+    def _can_read(self, sign: str) -> bool:
+        if (known := self._signs.get(sign)) is None:
+            spelt = self._source.encode(sign) if ODD_SIGN.match(sign) else []
+            known = self._signs[sign] = not any(self._source.is_byte(i) for i in spelt)
+        return known
 
     def offsets_target(self, text: str) -> list[tuple[int, int, int]]:
         """(id, begin, end) of each piece, as `offsets_source`."""
@@ -191,7 +251,7 @@ def train_tokenizer(
     except (CheckpointError, OSError) as error:
         logger.warning("The cached tokenizer cannot be used and is trained again: %s", error)
     if section.joint:
-        models = [_train(chain(source, target), options, "text")]
+        models = [_train([*source, *target], options, "text")]
     else:
         models = [_train(source, options, "source text"), _train(target, options, "target text")]
     tokenizer = Tokenizer(*models, sampling=section.sampling)
@@ -228,7 +288,7 @@ def _options(section: TokenizerConfig) -> dict[str, Any]:
     }
 
 
-def _train(lines: Iterable[str], options: dict[str, Any], side: str) -> bytes:
+def _train(lines: Sequence[str], options: dict[str, Any], side: str) -> bytes:
     """The bytes of a new model, checked."""
     written = io.BytesIO()
     try:
@@ -236,6 +296,9 @@ def _train(lines: Iterable[str], options: dict[str, Any], side: str) -> bytes:
             spm.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=written, **{**options, **rule})
     except RuntimeError as error:
         if few := re.search(r"smaller than required_chars\. (\d+) vs (\d+)", str(error)):
+            all_of_them = options["character_coverage"] == 1
+            if all_of_them and options["byte_fallback"] and options["vocab_size"] > FEWEST_WITH_BYTES:
+                return _train(lines, _fewer_characters(lines, options, side, int(few[2])), side)
             extra = " (256 bytes and 4 marks among them)" if options["byte_fallback"] else ""
             raise ConfigError(
                 f"`tokenizer.vocab_size` must be at least {few[2]}{extra} to hold the characters of the {side}, but is "
@@ -253,9 +316,21 @@ def _train(lines: Iterable[str], options: dict[str, Any], side: str) -> bytes:
     return written.getvalue()
 
 
+def _fewer_characters(lines: Sequence[str], options: dict[str, Any], side: str, required: int) -> dict[str, Any]:
+    """The options where a vocabulary cannot hold all characters: the most frequent get half of it, the rest are bytes."""
+    counts = Counter(sign for sign in chain.from_iterable(lines) if not sign.isspace())
+    room = (options["vocab_size"] - FEWEST_WITH_BYTES) // 2
+    covered = sum(count for _, count in counts.most_common(room)) / counts.total()
+    logger.warning(
+        f"`tokenizer.vocab_size` ({options['vocab_size']:,}) is less than the {required:,} that all characters of the "
+        f"{side} need: {1 - covered:.2%} of them, the rarest, are written in bytes. Raise it for better translations."
+    )
+    return {**options, "character_coverage": covered}
+
+
 @contextmanager
 def rule_file(options: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """The option that names our own rule of normalisation, which SentencePiece reads from a file; {}: one of its own."""
+    """The option that names our own rule, which SentencePiece reads from a file; {} for a rule of its own."""
     if "normalization_rule_name" in options:
         yield {}
         return
@@ -263,6 +338,16 @@ def rule_file(options: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         path = Path(folder) / "nfc.tsv"
         path.write_text(nfc_rule(), encoding="ascii")
         yield {"normalization_rule_tsv": str(path)}
+
+
+def _byte_pieces(model: spm.SentencePieceProcessor) -> list[tuple[int, str]]:
+    return [(i, model.id_to_piece(i)) for i in range(len(model)) if model.is_byte(i)]
+
+
+def _tags(model: spm.SentencePieceProcessor) -> frozenset[str]:
+    """User-defined pieces that name a language or a domain: they come right after the special ones."""
+    first = (model.id_to_piece(i) for i in range(len(SPECIALS), min(len(model), MOST_TAGS)))
+    return frozenset(takewhile(TAG.fullmatch, first))
 
 
 def _spread(lines: Sequence[str], most: int) -> Sequence[str]:

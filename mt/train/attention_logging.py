@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mt.alignment.heads import Reading, read, word_maps
+from mt.alignment.heads import AlignmentHeads, head_mean, word_maps
 from mt.alignment.observe import Observation, observe
 from mt.data.corpus.pair import Pair
 from mt.interpret.picture import Picture
@@ -51,7 +51,7 @@ class AttentionLogger:
     """Computes the attention of a model for a few pairs, and draws it."""
 
     def __init__(
-        self, tokenizer: Tokenizer, pairs: Sequence[Pair], *, max_length: int, guided: Reading | None = None
+        self, tokenizer: Tokenizer, pairs: Sequence[Pair], *, max_length: int, guided: AlignmentHeads | None = None
     ) -> None:
         """Args: max_length: of a sentence, in tokens; guided: the head of guided alignment, which is drawn too."""
         self.tokenizer = tokenizer
@@ -73,15 +73,15 @@ class AttentionLogger:
         (`mt.alignment.heads`).
         """
         layers, count = snapshot.observations[0].maps.cross.shape[:2]
-        shown = [Reading(layer, tuple(range(count)), shifted=True) for layer in range(layers)]
+        shown = [AlignmentHeads(layer, tuple(range(count)), shifted=True) for layer in range(layers)]
         titles = [f"layer {layer}" for layer in range(1, layers + 1)]
         if self.guided is not None:
             shown.append(self.guided)
             titles.append(f"guided {self.guided.layer + 1}.{self.guided.heads[0] + 1}")  # layer and head
-        if not self._pictures:  # the words are always the same
+        if not self._pictures:  # words do not change
             self._pictures = [Picture(o.source.word_texts, o.target.word_texts, titles) for o in snapshot.observations]
         maps = [word_maps(o) for o in snapshot.observations]
         return [
-            picture.draw(torch.stack([read(words, heads) for heads in shown]))
+            picture.draw(torch.stack([head_mean(words, heads) for heads in shown]))
             for picture, words in zip(self._pictures, maps, strict=True)
         ]

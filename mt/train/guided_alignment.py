@@ -12,7 +12,7 @@ import torch
 from mt.alignment.aligner import FILE, to_file
 from mt.alignment.choose_heads import Choice
 from mt.alignment.guided_loss import AlignmentTarget, GuidedHead
-from mt.alignment.heads import Reading
+from mt.alignment.heads import AlignmentHeads
 from mt.data.batching import Batch, TokenizedCorpus
 from mt.data.training_links import LinkTable
 from mt.nn.source import TokenSource
@@ -42,7 +42,7 @@ class GuidedAlignment:
         self.precision = translation.precision
         self.guided_head = GuidedHead(self.model, corpus.tokenizer, layer=layer, head=head)
         self.table, self.links = corpus.table, links
-        self.heads = Reading(layer, (head,), shifted=True)
+        self.heads = AlignmentHeads(layer, (head,), shifted=True)
         self.weight = weight
         self.device = next(self.model.parameters()).device
 

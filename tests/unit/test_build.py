@@ -7,7 +7,7 @@ import pytest
 import torch
 from toy import number_pairs
 
-from mt.alignment.heads import Reading
+from mt.alignment.heads import AlignmentHeads
 from mt.build import (
     check,
     describe,
@@ -146,7 +146,7 @@ def test_the_guided_head_is_the_configured_one_or_one_of_the_last_layer_but_one(
     guided = make_objective(
         settings, prepared, make_model(settings, prepared.tokenizer, torch.device("cpu")), Precision.fp32
     )
-    assert guided.heads == Reading(expected, (1,), shifted=True)
+    assert guided.heads == AlignmentHeads(expected, (1,), shifted=True)
 
 
 def test_memory_is_measured_and_updates_are_accelerated_with_guided_alignment(files, monkeypatch):

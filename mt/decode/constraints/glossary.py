@@ -1,16 +1,17 @@
-"""A glossary: which words a translation must use, or must not, where the source has certain words.
+"""A glossary: words that a translation must, or must not, contain when the source has certain words.
 
-One entry a line, source and target parted by a tab:
+One entry a line, source and target separated by a tab:
 
     house<TAB>Haus                 a sentence with "house" gets "Haus"
-    house<TAB>Haus|Hauses|Häuser   one of these forms, whichever fits
+    house<TAB>Haus|Hauses|Häuser   one of these forms, chosen by the model
     house<TAB>!Bude                and never "Bude"
     *<TAB>!okay                    no sentence ever gets "okay"
     # a line that begins with # is a comment
 
-Terms are whole words, of any number. A source term in lower case is found in any case; one with a capital is found as
-it is written. Where terms overlap in the source the longest one counts, so that "green house" does not ask for "Haus",
-too. Target terms are used as they are written.
+Terms are one or more whole words. A source term in lower case is found in any case; one with a capital only as it is
+written. Where terms overlap in the source the longest one counts, so "green house" does not also require "Haus". Target
+terms are used as they are written.
+
 """
 
 import re
@@ -27,24 +28,24 @@ ALWAYS = "*"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of a glossary. `where` is what errors call it."""
+    """One line of a glossary. `where` names it in errors."""
 
     source: str
-    targets: tuple[str, ...]  # forms of one word, any of which will do, or each of which is banned
+    targets: tuple[str, ...]  # forms of one word: one of them is required, or all are banned
     banned: bool
     where: str = "glossary"
 
 
 @dataclass(frozen=True, slots=True)
-class Demands:
-    """What a glossary asks of the translation of one sentence."""
+class Constraints:
+    """The entries of a glossary that apply to one sentence."""
 
     required: tuple[Entry, ...] = ()
     banned: tuple[Entry, ...] = ()
 
 
 class Glossary:
-    """Entries, found fast in sentences."""
+    """Entries, indexed by source term."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self.always: list[Entry] = []
@@ -61,15 +62,15 @@ class Glossary:
         entries = (parse(line, f"{path}:{number}") for number, line in enumerate(read_lines(path), 1))
         return cls([entry for entry in entries if entry is not None])
 
-    def demands(self, sentence: str) -> Demands:
-        """What it asks of the translation of this sentence, in the order of the sentence; nothing twice."""
+    def constraints(self, sentence: str) -> Constraints:
+        """The entries that apply to the sentence, in its order, without duplicates."""
         found = [*self.always, *(entry for term in self._terms(sentence) for entry in self.entries[term])]
         first = {(entry.targets, entry.banned): entry for entry in reversed(found)}
         kept = list(dict.fromkeys(entry for entry in found if first[entry.targets, entry.banned] is entry))
-        return Demands(tuple(e for e in kept if not e.banned), tuple(e for e in kept if e.banned))
+        return Constraints(tuple(e for e in kept if not e.banned), tuple(e for e in kept if e.banned))
 
     def _terms(self, sentence: str) -> list[str]:
-        """The source terms in a sentence, from left to right; at each place the longest."""
+        """The source terms in a sentence, from left to right; at each position the longest."""
         found, place = [], 0
         while place < len(sentence):
             for pattern, term in self._by_first.get(sentence[place].lower(), ()):
@@ -91,7 +92,7 @@ def parse(line: str, where: str) -> Entry | None:
     if len(columns) != 2 or not all(columns):
         raise DataError(
             f"{where}: an entry must be a source term, a tab and a target term, but is {line!r}. A target after ! must "
-            "not appear, | parts forms of which one will do, and # begins a comment."
+            "not appear, | separates forms of which one is used, and # begins a comment."
         )
     source, target = columns
     banned = target.startswith("!")
@@ -104,6 +105,6 @@ def parse(line: str, where: str) -> Entry | None:
 
 
 def spelling(term: str) -> re.Pattern[str]:
-    """Finds a term, with any white space between its words; in any case if it is in lower case itself."""
+    """Finds a term, with any white space between its words, in any case if it is in lower case itself."""
     words = r"\s+".join(map(re.escape, term.split()))
     return re.compile(words, re.IGNORECASE if term == term.lower() else re.NOFLAG)

@@ -1,4 +1,4 @@
-"""Choosing among translations with a second model that translates back."""
+"""Rerank translations with a model of the reverse direction."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,17 +12,17 @@ from mt.log import logger
 def rerank(
     sources: Sequence[str], lists: Sequence[list[Translation]], reverse: Scorer, *, weight: float
 ) -> list[list[Translation]]:
-    """The n-best lists ordered anew, best first, earlier ones first among equals (`mt.compute.ties`), with new scores:
+    """The n-best lists in a new order, best first, earlier ones first among equals (`mt.compute.ties`), with scores:
 
-        (1 - weight) * mean log p(piece of the translation | source)
-            + weight * mean log p(piece of the source | translation)
+        (1 - weight) * mean log p(token of the translation | source)
+            + weight * mean log p(token of the source | translation)
 
-    Means are per piece, end marks counted; the first is as search found it, the second as `reverse` sees it, which
-    translates the other way (the noisy channel without its language model; Li et al. 2016, arXiv:1601.00372, with a
-    sum). A list with a translation that is too long for `reverse`, or whose source is, stays as it is, with a warning.
+    Means are per token with eos; the first is that of the search, the second is computed by `reverse`, a model of the
+    other direction (the noisy channel without its language model; Li et al. 2016, arXiv:1601.00372, with a sum). A list
+    keeps its order, with a warning, if its source or one of its translations is too long for `reverse`.
     """
-    told = [(i, t) for i, translations in enumerate(lists) if sources[i].strip() for t in translations]
-    scores = iter(reverse.score_all([t.text for _, t in told], [sources[i] for i, _ in told]))
+    pairs = [(i, t) for i, translations in enumerate(lists) if sources[i].strip() for t in translations]
+    scores = iter(reverse.score_all([t.text for _, t in pairs], [sources[i] for i, _ in pairs]))
     results = []
     for number, (source, translations) in enumerate(zip(sources, lists, strict=True), 1):
         back = [next(scores) for _ in translations] if source.strip() else []
@@ -43,5 +43,5 @@ def rerank(
 
 
 def mean(translation: Translation) -> float:
-    """Log-probability per piece; 0 for a translation without any."""
+    """Log-probability per token; 0 for an empty translation."""
     return translation.log_prob / max(1, len(translation.piece_log_probs))

@@ -1,4 +1,4 @@
-"""How likely a model finds translations that are already there: one pass over the pairs, no search."""
+"""Score given translations: their log-probabilities by a teacher-forced pass, without search."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from mt.nn.ragged import cut
 
 @dataclass(frozen=True)
 class PairScore:
-    """log p(target | source) in nats, whole and by piece."""
+    """log p(target | source) in nats, in total and by piece."""
 
     log_prob: float
     pieces: list[str]
-    piece_log_probs: list[float]  # one more than `pieces`: the end mark's
+    piece_log_probs: list[float]  # one more than `pieces`, for eos
 
     @property
     def mean(self) -> float:
-        """Per piece, the end mark counted."""
+        """Per token, with eos."""
         return self.log_prob / len(self.piece_log_probs)
 
 
 class Scorer:
-    """A translator's model asked the other question. A text is split into pieces as for training; where search wrote it
-    in the same pieces, it has the score that search gave it."""
+    """Scores pairs with a translator's model. Texts are tokenized as for training; a translation that search wrote in
+    the same tokens has the score of the search."""
 
     def __init__(self, translator: Translator) -> None:
         self.translator = translator
@@ -41,10 +41,10 @@ class Scorer:
         return [score for score in found if not isinstance(score, str)]
 
     def score_all(self, sources: Sequence[str], targets: Sequence[str]) -> list[PairScore | str]:
-        """Instead of the score of a pair that is too long for the model, what is wrong with it.
+        """The score of each pair, or the fault of a pair that is too long for the model.
 
-        An input that is too long for translation is cut; a pair cannot be, for which part of the one side translates
-        which of the other is not known.
+        Input that is too long for translation is split; a pair cannot be, since it is not known which part of one side
+        translates which part of the other.
         """
         assert len(sources) == len(targets), "line N of the one must be translated by line N of the other"
         tokenizer, most = self.translator.tokenizer, self.translator.max_length
@@ -52,9 +52,7 @@ class Scorer:
         target = tokenizer.encode_target(list(targets))
         sizes = [len(ids) for ids in source], [len(ids) + 1 for ids in target]
         found: list[PairScore | str] = [
-            f"has {s:,} and {t:,} pieces, but the model was made for at most {most:,} a side"
-            if max(s, t) > most
-            else ""
+            f"has {s:,} and {t:,} tokens, but the model takes at most {most:,} a side" if max(s, t) > most else ""
             for s, t in zip(*sizes, strict=True)
         ]
         order = sorted((i for i, problem in enumerate(found) if not problem), key=lambda i: (sizes[1][i], sizes[0][i]))

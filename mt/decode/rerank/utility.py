@@ -1,7 +1,7 @@
-"""How alike some texts are, each held against each: the utilities of minimum-Bayes-risk decoding.
+"""Utilities of minimum-Bayes-risk decoding: the similarity of each two of some texts.
 
-The n-grams of all texts are numbered and counted together, so that a text is a row of counts. What two texts share is
-the sum of the smaller counts, and that is a sum of products of zeros and ones,
+The n-grams of all texts are numbered and counted together, so that a text is a row of counts. The n-grams that two
+texts share are the sum of the smaller counts, which is a sum of products of zeros and ones,
 
     sum of min(a, b)  =  sum over k = 1, 2, .. of [a >= k] [b >= k],
 
@@ -19,10 +19,10 @@ from torch import Tensor
 from mt.text.metrics import bleu_words
 
 Utility = Callable[[Sequence[str]], Tensor]  # texts -> [N, N] in float64: row i as translation, column j as reference
-Overlap = tuple[Tensor, Tensor]  # of one size of n-gram: how many each text has [N], how many each two share [N, N]
+Overlap = tuple[Tensor, Tensor]  # of n-grams of one size: the number in each text [N] and in both of each two [N, N]
 
 CHAR_ORDER, WORD_ORDER, BLEU_ORDER = 6, 2, 4
-BETA = 2  # recall counts so many times as much as precision
+BETA = 2  # the weight of recall relative to precision
 PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
@@ -38,8 +38,8 @@ def chrf_with_words(texts: Sequence[str]) -> Float[Tensor, "N N"]:
 
 
 def bleu(texts: Sequence[str], *, tokenize: str = "13a") -> Float[Tensor, "N N"]:
-    """Sentence BLEU as sacreBLEU's `sentence_bleu`: exponential smoothing, and only sizes of n-gram that the
-    translation has. `tokenize` is a name of sacreBLEU's, see `mt.text.metrics.bleu_tokenizer_for`.
+    """Sentence BLEU as sacreBLEU's `sentence_bleu`: exponential smoothing, and only the n-gram sizes that the
+    translation has. `tokenize` is a tokenizer of sacreBLEU, see `mt.text.metrics.bleu_tokenizer_for`.
 
     Raises: ConfigError: for a tokenizer that does not exist or does not work here.
     """
@@ -62,7 +62,7 @@ def bleu(texts: Sequence[str], *, tokenize: str = "13a") -> Float[Tensor, "N N"]
 
 
 def f_score(found: Sequence[Overlap]) -> Float[Tensor, "N N"]:
-    """Precision and recall, each the mean over the sizes of n-gram that both texts have, joined with `BETA`."""
+    """F-score of precision and recall, each averaged over the n-gram sizes that both texts have."""
     precision, recall, order = (torch.zeros_like(found[0][1]) for _ in range(3))
     for totals, matches in found:
         both = (totals[:, None] > 0) & (totals > 0)
@@ -80,7 +80,7 @@ def character_overlaps(texts: Sequence[str]) -> list[Overlap]:
 
 
 def split_punctuation(text: str) -> list[str]:
-    """Words, with one sign of punctuation split off at the end of each, or else at its start."""
+    """Words, with one punctuation character split off at the end of each, or else at its start."""
     words = []
     for word in text.split():
         if len(word) > 1 and word[-1] in PUNCTUATION:
@@ -93,21 +93,21 @@ def split_punctuation(text: str) -> list[str]:
 
 
 def numbered(texts: Sequence[Sequence[str]]) -> list[list[int]]:
-    """Words as numbers, equal ones as equal."""
+    """Words as numbers, the same for equal words."""
     known: dict[str, int] = {}
     return [[known.setdefault(word, len(known)) for word in text] for text in texts]
 
 
 def overlaps(texts: Sequence[Sequence[int]], order: int) -> Iterator[Overlap]:
-    """For n-grams of size 1, 2, .. `order`: how many each text has, and how many each two share."""
+    """Of n-grams of size 1, 2, .. `order`: the number of each text, and the number that each two texts share."""
     for counts in ngram_counts(texts, order):
         yield counts.sum(dim=1).double(), shared(counts)
 
 
 def ngram_counts(texts: Sequence[Sequence[int]], order: int) -> Iterator[Int[Tensor, "N G"]]:
-    """How often each text has each n-gram, for sizes 1, 2, .. `order`.
+    """The counts of each n-gram in each text, for sizes 1, 2, .. `order`.
 
-    An n-gram is numbered by what it grew from, the n-gram one shorter that starts where it does, and its last item.
+    An n-gram is numbered by the shorter n-gram with the same start, and its last item.
     """
     items = torch.tensor([item for text in texts for item in text], dtype=torch.int64)
     lengths = torch.tensor([len(text) for text in texts], dtype=torch.int64)
@@ -124,7 +124,7 @@ def ngram_counts(texts: Sequence[Sequence[int]], order: int) -> Iterator[Int[Ten
 
 
 def shared(counts: Int[Tensor, "N G"]) -> Float[Tensor, "N N"]:
-    """The sum of the smaller counts of each two rows. Whole numbers in 32-bit floats: exact below 16 million."""
+    """The sum of the smaller counts of each two rows; exact in 32-bit floats below 16 million."""
     total = torch.zeros(len(counts), len(counts))
     level = 1
     while counts.shape[1]:

@@ -2,7 +2,7 @@
 
 One step, for all sentences at once:
 
-    rules        lower the log-probabilities of pieces that may not come
+    rules        set the log-probabilities of forbidden tokens to minus infinity
     expand       the best 2 * W candidates of each sentence: at most W of them end, so W open ones always remain
     finish       candidates that end and are among the best W are offered to the sentence's n-best list
     advance      the best W candidates that do not end become the new beams
@@ -10,22 +10,20 @@ One step, for all sentences at once:
     leave        sentences that are done leave the batch
 
 **The exact rule.** Log-probabilities only fall as a hypothesis grows, and the length penalty only rises
-(`Search` has none that falls), so nothing that grows out of an open hypothesis with log-probability l scores more than
-`l / penalty(maximum length)` (Huang et al. 2017, "When to Finish?", state the case without a penalty). While that bound
-is above the worst of the n-best list the sentence goes on. The result is the one that a search up to the maximum
-length would give, so it does not matter how many were asked for: the best of 1 is the best of 5. The rule asks nothing
-of how the beams were chosen. It holds for the groups of diverse beam search, which have an n-best list each, and for
-terms that must appear.
+(`Search` has none that falls), so no continuation of an open hypothesis with log-probability l scores more than
+`l / penalty(maximum length)` (Huang et al. 2017, "When to Finish?", state the case without a penalty). A sentence
+continues while that bound is above the worst of its n-best list. The result is that of a search up to the maximum
+length and does not depend on `nbest`: the best of 1 is the best of 5. The rule does not depend on how the beams were
+chosen, so it holds for diverse beam search, whose groups have an n-best list each, and for lexical constraints.
 
 **Patience.** The exact rule takes 1.1 to 1.7 times as long as the rule of most programs, for 0.0 to 0.2 BLEU
 (docs/BENCHMARKS.md). With `Search.patience` a sentence is done, too, when `patience * beam` hypotheses of it have ended
 (Kasai et al. 2022, "A Call for Clarity in Beam Search", arXiv:2204.05424; 1 is the rule of CTranslate2 and the default
-of `decode.patience`), never fewer than are asked for. With a patience below 1 the best found may depend on how many are
-asked for.
+of `decode.patience`), but not before `nbest` have. With a patience below 1 the best one may depend on `nbest`.
 
-What changes with groups and terms is `expand`: groups choose one after the other (`diverse.py`), and where terms must
-appear "best" is the order in which banks take turns (`beam_allocation.py`). A *unit* is what has a beam of its own: a
-sentence, or one of its groups, U = B * groups of them side by side.
+Groups and lexical constraints only change `expand`: groups choose one after the other (`diverse.py`), and constraints
+define another order of candidates (`beam_allocation.py`). A *unit* has a beam of its own: it is a sentence, or one of
+its groups, U = B * groups of them side by side.
 """
 
 import math
@@ -36,16 +34,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mt.decode.search.beam_allocation import expand_banks
+from mt.decode.search.beam_allocation import allocate_beam
 from mt.decode.search.candidates import Candidates, expand
 from mt.decode.search.coverage import Coverage
 from mt.decode.search.diverse import different, expand_groups
 from mt.decode.search.greedy import greedy_search, staying
-from mt.decode.search.lexical import Progress, Terms
+from mt.decode.search.lexical import LexicalConstraints, Progress
 from mt.decode.search.rules import Rule, apply_rules
 from mt.decode.search.settings import Hypothesis, Search
 from mt.decode.search.stepper import AttentionStepper, Stepper
-from mt.decode.search.trellis import ROOT, Kept, Trellis
+from mt.decode.search.trellis import ROOT, NBestLists, Trellis
 from mt.errors import ConfigError
 from mt.nn.source import Items
 
@@ -56,11 +54,11 @@ class Beams:
 
     owner: Int[Tensor, " U"]  # the place of each unit in the call
     limit: Int[Tensor, " U"]  # its maximum length
-    log_prob: Float[Tensor, "U W"]  # minus infinity: a beam that nothing fills
+    log_prob: Float[Tensor, "U W"]  # minus infinity: an empty beam
     node: Int[Tensor, "U W"]
     prefix: Int[Tensor, "U W T"]
-    progress: Progress | None = None  # with the terms that must appear
-    coverage: Coverage | None = None  # where leaving out costs
+    progress: Progress | None = None  # with lexical constraints
+    coverage: Coverage | None = None  # with a coverage penalty
 
     @property
     def rows(self) -> Int[Tensor, "U W"]:
@@ -75,11 +73,11 @@ class Beams:
         return Beams(owner, limit, log_prob, node, prefix, progress, self.coverage and self.coverage.select(stay))
 
     def scores(self, penalty: Float[Tensor, " L"], length: int) -> Float[Tensor, "U W"]:
-        """Of these hypotheses as they stand, with so many pieces."""
+        """The scores of the hypotheses, which have `length` tokens."""
         return (self.log_prob if self.coverage is None else self.log_prob + self.coverage.cost()) / penalty[length]
 
     def scores_of(self, candidates: Candidates, penalty: Float[Tensor, " L"]) -> Float[Tensor, "U C"]:
-        """Of hypotheses that go on from these by a piece."""
+        """The scores of the candidates, which have one token more."""
         total = candidates.total
         if self.coverage is not None:
             total = total + self.coverage.cost().gather(1, candidates.beam)
@@ -93,26 +91,31 @@ def beam_search(
     *,
     search: Search,
     rules: Sequence[Rule] = (),
-    terms: Terms | None = None,
+    constraints: LexicalConstraints | None = None,
 ) -> list[list[Hypothesis]]:
     """The `search.nbest` best translations of each source item (of text: token ids, ended by eos), best first.
 
-    No sentence goes empty-handed: hypotheses cut at the maximum length fill the places that finished ones leave, and
-    rank behind them. A sentence's result does not depend on the others in the batch if the stepper's rows do not.
-    Beam 1 is `greedy_search`, whatever the penalty: there is no second hypothesis that a later one could grow from.
+    Every sentence has a result: hypotheses cut at the maximum length fill the places that finished ones leave, and rank
+    behind them. A sentence's result does not depend on the others in the batch if the stepper's rows do not. Beam 1 is
+    `greedy_search`, whatever the penalty, since there is only one hypothesis to continue.
 
-    With `terms`, finished hypotheses have all of them, and so have the unfinished ones of a sentence whose terms fit
-    within its maximum length, as long as the rules do not forbid them. Raises `ConfigError` for terms with groups.
+    With `constraints`, finished hypotheses have all terms, and so have the unfinished ones of a sentence whose terms
+    fit within its maximum length, as long as the rules do not forbid them. Raises `ConfigError` for constraints with
+    groups.
     """
-    if terms is not None and search.groups > 1:
-        raise ConfigError("A glossary's terms cannot be had with `decode.groups`; leave one of the two out.")
-    if search.beam == 1 and terms is None:
+    if constraints is not None and search.groups > 1:
+        raise ConfigError("A glossary's terms cannot be required with `decode.groups`; leave one of the two out.")
+    if search.beam == 1 and constraints is None:
         return greedy_search(stepper, source, search=search, rules=rules)
-    return search_beams(stepper, source, search, rules, terms)
+    return search_beams(stepper, source, search, rules, constraints)
 
 
 def search_beams(
-    stepper: Stepper, source: Items, search: Search, rules: Sequence[Rule], terms: Terms | None = None
+    stepper: Stepper,
+    source: Items,
+    search: Search,
+    rules: Sequence[Rule],
+    constraints: LexicalConstraints | None = None,
 ) -> list[list[Hypothesis]]:
     """The loop of `beam_search`."""
     if not source:
@@ -121,15 +124,15 @@ def search_beams(
     penalty = torch.tensor(search.penalties(max(limits)), dtype=torch.float32, device=stepper.device)
     rules = (search.never(), *rules)
     stepper.start(source)
-    beams = first_beams(limits, search.groups, stepper.device, terms)
+    beams = first_beams(limits, search.groups, stepper.device, constraints)
     attention = keeping_weights(stepper) if search.coverage_penalty else None
     if attention:
         beams.coverage = Coverage.first(search.coverage_penalty, source, search.groups, stepper.device)
     tokens = torch.full((len(source),), search.bos, device=stepper.device)
     trellis = Trellis()
     num_units = len(source) * search.groups
-    finished = Kept(num_units, search.nbest, stepper.device)
-    unfinished = Kept(num_units, search.nbest, stepper.device)
+    finished = NBestLists(num_units, search.nbest, stepper.device)
+    unfinished = NBestLists(num_units, search.nbest, stepper.device)
     while len(beams.owner):
         log_probs = stepper.step(tokens)
         if len(log_probs) < beams.node.numel():  # the first step of several groups: all begin as the sentence does
@@ -140,7 +143,7 @@ def search_beams(
             beams.coverage = beams.coverage.add(attention.weights())
         owner = (beams.owner // search.groups).repeat_interleave(beams.node.shape[1])
         log_probs = apply_rules(rules, beams.prefix.flatten(0, 1), log_probs, owner)
-        candidates, progress = choose(beams, log_probs, search, terms)
+        candidates, progress = choose(beams, log_probs, search, constraints)
         nodes = trellis.add(candidates, beams.node)
         ends = (candidates.token == search.eos) & (candidates.total > -torch.inf)
         finish(finished, beams.owner, beams.scores_of(candidates, penalty), nodes, ends)
@@ -157,7 +160,7 @@ def search_beams(
         if some_leave:
             units = torch.arange(len(beams.owner), device=stepper.device).view(-1, search.groups)[stay].flatten()
             following, rows = following.select(units), rows[units]
-            terms = terms and terms.select(stay)
+            constraints = constraints and constraints.select(stay)
         if len(stay):
             stepper.reorder(rows.flatten(), stay if some_leave else None)
         beams = following
@@ -165,7 +168,7 @@ def search_beams(
     return results(trellis, finished, unfinished, search)
 
 
-def first_beams(limits: list[int], groups: int, device: torch.device, terms: Terms | None) -> Beams:
+def first_beams(limits: list[int], groups: int, device: torch.device, constraints: LexicalConstraints | None) -> Beams:
     """One empty hypothesis for each unit."""
     column = (len(limits) * groups, 1)
     return Beams(
@@ -174,12 +177,12 @@ def first_beams(limits: list[int], groups: int, device: torch.device, terms: Ter
         log_prob=torch.zeros(column, device=device),
         node=torch.full(column, ROOT, device=device),
         prefix=torch.zeros((*column, 0), dtype=torch.long, device=device),
-        progress=terms and terms.start(),
+        progress=constraints and constraints.start(),
     )
 
 
 def keeping_weights(stepper: Stepper) -> AttentionStepper:
-    """The stepper, which now keeps its attention weights. Raises: ConfigError: when it cannot."""
+    """The stepper, made to keep its attention weights. Raises: ConfigError: when it cannot."""
     if not isinstance(stepper, AttentionStepper):
         raise ConfigError("`decode.coverage_penalty` needs models that give their attention weights; leave it at 0.")
     stepper.keep_weights()
@@ -187,15 +190,15 @@ def keeping_weights(stepper: Stepper) -> AttentionStepper:
 
 
 def choose(
-    beams: Beams, log_probs: Float[Tensor, "R V"], search: Search, terms: Terms | None
+    beams: Beams, log_probs: Float[Tensor, "R V"], search: Search, constraints: LexicalConstraints | None
 ) -> tuple[Candidates, Progress | None]:
-    """The 2 * W candidates of each unit, those to be taken first first."""
+    """The 2 * W candidates of each unit, in the order in which they become beams."""
     size = 2 * search.beam // search.groups
-    if beams.progress is not None and terms is not None:
-        room = beams.limit - beams.prefix.shape[2] - 1
-        return expand_banks(
-            beams.log_prob, log_probs, size, terms=terms, progress=beams.progress,
-            limit=beams.limit, room=room, eos=search.eos,
+    if beams.progress is not None and constraints is not None:
+        remaining = beams.limit - beams.prefix.shape[2] - 1
+        return allocate_beam(
+            beams.log_prob, log_probs, size, constraints=constraints, progress=beams.progress,
+            limit=beams.limit, remaining=remaining, eos=search.eos,
         )  # fmt: skip
     if search.groups == 1:
         return expand(beams.log_prob, log_probs, size), None
@@ -206,16 +209,16 @@ def choose(
 
 
 def finish(
-    finished: Kept,
+    finished: NBestLists,
     owner: Int[Tensor, " U"],
     score: Float[Tensor, "U C"],
     node: Int[Tensor, "U C"],
     ends: Bool[Tensor, "U C"],
 ) -> None:
-    """Offer the candidates that end, if they are in the better half, the best W of 2 * W.
+    """Offer the candidates that end and are in the better half, the best W of 2 * W.
 
-    An end further down would not have a place in the beam either: counting it would make short output likelier the
-    wider one looks.
+    An end in the worse half would have no place in the beam either: offering it would favour short output the more, the
+    larger W is.
     """
     num_beams = score.shape[1] // 2
     score = score.masked_fill(~ends, -torch.inf)
@@ -246,8 +249,9 @@ def advance(
     return following, beams.rows.gather(1, best.beam)
 
 
-def goes_on(beams: Beams, finished: Kept, penalty: Float[Tensor, " L"], enough: float) -> Bool[Tensor, " U"]:
-    """Which units are below their maximum length, have not had enough, and can still better their n-best list."""
+def goes_on(beams: Beams, finished: NBestLists, penalty: Float[Tensor, " L"], enough: float) -> Bool[Tensor, " U"]:
+    """Which units are below their maximum length, have too few ended hypotheses, and can still improve their n-best
+    list."""
     bound = beams.log_prob.amax(dim=1) / penalty[beams.limit]
     worst = finished.score[beams.owner, -1]
     going = (bound > worst) & (beams.limit > beams.prefix.shape[2])
@@ -255,8 +259,8 @@ def goes_on(beams: Beams, finished: Kept, penalty: Float[Tensor, " L"], enough: 
 
 
 def give_up(
-    unfinished: Kept,
-    finished: Kept,
+    unfinished: NBestLists,
+    finished: NBestLists,
     *,
     before: Beams,
     beams: Beams,
@@ -265,8 +269,7 @@ def give_up(
 ) -> None:
     """Offer the open hypotheses of the units that leave.
 
-    Where a unit has lost its last open hypothesis and has none that is finished, because the rules allowed no piece,
-    those from `before` the step are offered.
+    When the rules leave a unit without open and finished hypotheses, those from `before` the step are offered.
     """
     length = beams.prefix.shape[2]
     if not going.all():
@@ -278,7 +281,7 @@ def give_up(
         unfinished.offer(before.owner, score, before.node)
 
 
-def results(trellis: Trellis, finished: Kept, unfinished: Kept, search: Search) -> list[list[Hypothesis]]:
+def results(trellis: Trellis, finished: NBestLists, unfinished: NBestLists, search: Search) -> list[list[Hypothesis]]:
     """The n-best lists: finished hypotheses, then unfinished ones where places are left."""
     lists = [
         [(*entry, True) for entry in done] + [(*entry, False) for entry in cut]
@@ -290,15 +293,18 @@ def results(trellis: Trellis, finished: Kept, unfinished: Kept, search: Search) 
         by_sentence = [lists[i : i + search.groups] for i in range(0, len(lists), search.groups)]
         lists = [different(ranked, paths, search.nbest) for ranked in by_sentence]
     found = iter(trellis.paths([node for entries in lists for _, node, _ in entries[: search.nbest]]))
-    return [[hypothesis(*next(found), score, done) for score, _, done in entries[: search.nbest]] for entries in lists]
-
-
-def hypothesis(tokens: list[int], pieces: list[float], log_prob: float, score: float, finished: bool) -> Hypothesis:
-    """A path of the trellis as a result; a finished one sheds its end mark."""
-    return Hypothesis(
-        tokens=tokens[:-1] if finished else tokens,
-        score=score,
-        log_prob=log_prob,
-        token_log_probs=pieces,
-        finished=finished,
-    )
+    hypotheses: list[list[Hypothesis]] = []
+    for entries in lists:
+        hypotheses.append([])
+        for score, _, done in entries[: search.nbest]:
+            tokens, token_log_probs, log_prob = next(found)
+            hypotheses[-1].append(
+                Hypothesis(
+                    tokens=tokens[:-1] if done else tokens,  # without eos
+                    score=score,
+                    log_prob=log_prob,
+                    token_log_probs=token_log_probs,
+                    finished=done,
+                )
+            )
+    return hypotheses

@@ -1,8 +1,8 @@
-"""Diverse beam search: groups of beams that keep out of each other's way.
+"""Diverse beam search: groups of beams, each penalised for the tokens of the groups before it.
 
-At every step the groups choose one after the other, and a piece with which earlier groups have just gone on in n of
-their beams costs a later group `n * diversity` (Hamming diversity; Vijayakumar et al. 2016, arXiv:1610.02424). The cost
-is paid where a group compares its candidates, and forgotten after: log-probabilities and scores are the model's own.
+At every step the groups choose one after the other, and a token with which earlier groups have continued n of their
+beams costs a later group `n * diversity` (Hamming diversity; Vijayakumar et al. 2016, arXiv:1610.02424). The cost only
+affects the comparison of a group's candidates: log-probabilities and scores are the model's own.
 """
 
 import torch
@@ -21,37 +21,37 @@ def expand_groups(
     diversity: float,
     eos: int,
 ) -> Candidates:
-    """The best `size` continuations of each group, the first of which are to be beams, by log-probability less cost.
+    """The best `size` continuations of each group by log-probability less cost; the first half can become beams.
 
     The groups of a sentence lie side by side: U = B * groups, R = U * W.
     """
     own = log_prob.unflatten(0, (-1, groups))  # [B, G, W]
     following = log_probs.view(*own.shape, -1)  # [B, G, W, V]
-    said = torch.zeros_like(following[:, 0, 0])  # [B, V]: in how many beams each piece has been chosen
+    counts = torch.zeros_like(following[:, 0, 0])  # [B, V]: the beams that continue with each token
     found = []
     for group in range(groups):
-        theirs = following[:, group]
-        costly = theirs - diversity * said[:, None]
-        chosen = expand(own[:, group].contiguous(), costly.flatten(0, 1), size)
-        piece = theirs.flatten(1).gather(1, chosen.beam * theirs.shape[2] + chosen.token)
+        log_probs = following[:, group]
+        penalised = log_probs - diversity * counts[:, None]
+        chosen = expand(own[:, group].contiguous(), penalised.flatten(0, 1), size)
+        token_log_prob = log_probs.flatten(1).gather(1, chosen.beam * log_probs.shape[2] + chosen.token)
         alive = chosen.total > -torch.inf
-        chosen.piece = piece.masked_fill(~alive, -torch.inf)
-        chosen.total = (own[:, group].gather(1, chosen.beam) + piece).masked_fill(~alive, -torch.inf)
-        goes_on = alive & (chosen.token != eos)
-        becomes_beam = goes_on & (goes_on.cumsum(dim=1) <= size // 2)
-        said = said.scatter_add(1, chosen.token, becomes_beam.to(said.dtype))
+        chosen.token_log_prob = token_log_prob.masked_fill(~alive, -torch.inf)
+        chosen.total = (own[:, group].gather(1, chosen.beam) + token_log_prob).masked_fill(~alive, -torch.inf)
+        is_open = alive & (chosen.token != eos)
+        becomes_beam = is_open & (is_open.cumsum(dim=1) <= size // 2)
+        counts = counts.scatter_add(1, chosen.token, becomes_beam.to(counts.dtype))
         found.append(chosen)
-    columns = [[getattr(chosen, name) for chosen in found] for name in ("total", "beam", "token", "piece")]
+    columns = [[getattr(chosen, name) for chosen in found] for name in ("total", "beam", "token", "token_log_prob")]
     return Candidates(*(torch.stack(column, dim=1).flatten(0, 1) for column in columns))
 
 
 def different(
     ranked: list[list[tuple[float, int, bool]]], paths: dict[int, list[int]], nbest: int
 ) -> list[tuple[float, int, bool]]:
-    """The n-best list of a sentence from those of its groups: the best of each group, then the second of each, none
-    twice; finished ones first, and those by score.
+    """The n-best list of a sentence: the best hypotheses of its groups, then the second of each, without duplicates.
+    Finished ones come first, then by score.
 
-    `ranked` holds (score, node, finished) by group, `paths` the pieces that lead to a node.
+    Args: ranked: (score, node, finished) by group; paths: the tokens that lead to each node.
     """
     seen: set[tuple[tuple[int, ...], bool]] = set()
     taken: list[tuple[float, int, bool]] = []

@@ -1,4 +1,4 @@
-"""Several models that search sees as one."""
+"""An ensemble of models as one `Stepper`."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,14 +15,14 @@ from mt.nn.source import Items
 
 
 class Mean(StrEnum):
-    """How the members' opinions are joined."""
+    """The mean over members."""
 
-    probabilities = "probabilities"  # log((p1 + .. + pn) / n): one sure member can carry a token
+    probabilities = "probabilities"  # log((p1 + .. + pn) / n): one confident member is enough for a token
     log_probs = "log_probs"  # (log p1 + .. + log pn) / n, not renormalised: every member has a veto
 
 
 class Ensemble:
-    """A `Stepper` made of steppers on one device that share a target vocabulary.
+    """Steppers on one device that share a target vocabulary.
 
     Raises `ConfigError` when there is no member, and at the first step when the vocabularies differ in size.
     """
@@ -31,7 +31,7 @@ class Ensemble:
         require(len(members) > 0, "ensemble.members", "name at least one model", len(members))
         self.members = list(members)
         self.mean = mean
-        self._keeping: list[AttentionStepper] = []  # the members, once they keep weights
+        self._attention: list[AttentionStepper] = []  # the members, after `keep_weights`
 
     @property
     def device(self) -> torch.device:
@@ -50,46 +50,46 @@ class Ensemble:
             member.start(source)
 
     def step(self, tokens: Int[Tensor, " R"]) -> Float[Tensor, "R V"]:
-        opinions = [member.step(tokens) for member in self.members]
-        sizes = {opinion.shape[1] for opinion in opinions}
+        log_probs = [member.step(tokens) for member in self.members]
+        sizes = {one.shape[1] for one in log_probs}
         if len(sizes) > 1:
             raise ConfigError(
-                f"The models of an ensemble must share one target vocabulary, but theirs have {sorted(sizes)} pieces."
+                f"The models of an ensemble must share one target vocabulary, but theirs have {sorted(sizes)} tokens."
             )
-        return join(opinions, self.mean)
+        return join(log_probs, self.mean)
 
     def reorder(self, rows: Int[Tensor, " R2"], sentences: Int[Tensor, " B2"] | None = None) -> None:
         for member in self.members:
             member.reorder(rows, sentences)
 
     def keep_weights(self) -> None:
-        """Raises: ConfigError: when a member does not give its attention weights."""
-        self._keeping = [member for member in self.members if isinstance(member, AttentionStepper)]
-        if len(self._keeping) < len(self.members):
-            raise ConfigError("The models of an ensemble must all give their attention weights.")
-        for member in self._keeping:
+        """Raises: ConfigError: when a member has no attention weights."""
+        self._attention = [member for member in self.members if isinstance(member, AttentionStepper)]
+        if len(self._attention) < len(self.members):
+            raise ConfigError("All models of an ensemble must give their attention weights.")
+        for member in self._attention:
             member.keep_weights()
 
     def weights(self) -> Float[Tensor, "R S"]:
         """The mean of the members."""
-        return torch.stack([member.weights() for member in self._keeping]).mean(0)
+        return torch.stack([member.weights() for member in self._attention]).mean(0)
 
 
-def join(opinions: Sequence[Float[Tensor, "R V"]], mean: Mean) -> Float[Tensor, "R V"]:
-    """The mean of the members' log-probabilities, as `mean` says. Their memory is used up."""
-    first, *others = opinions
+def join(log_probs: Sequence[Float[Tensor, "R V"]], mean: Mean) -> Float[Tensor, "R V"]:
+    """The mean of the members' log-probabilities, which are overwritten."""
+    first, *others = log_probs
     if not others:
         return first
     if mean is Mean.log_probs:
         for other in others:
             first += other
-        return first.div_(len(opinions))
-    # Not `logaddexp`, whose vectorised numbers depend on their place in a tensor: a translation would on its batch.
-    least = first.clone()  # the likeliest member's alone: where all probabilities are too small for 32 bits
+        return first.div_(len(log_probs))
+    # Not `logaddexp`: its vectorised results depend on their place in a tensor, so a translation on its batch.
+    least = first.clone()  # of the greatest member alone, for probabilities too small for 32 bits
     for other in others:
         torch.maximum(least, other, out=least)
     first.exp_()
     for other in others:
         first += other.exp_()
-    count = len(opinions)
+    count = len(log_probs)
     return torch.maximum(first.div_(count).log_(), least.sub_(math.log(count)), out=first)

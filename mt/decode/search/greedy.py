@@ -1,4 +1,4 @@
-"""Greedy search: always the best piece. A beam of one, without what a beam needs to compare hypotheses."""
+"""Greedy search: the best token at every step. A beam of one, without what a beam needs to compare hypotheses."""
 
 from collections.abc import Sequence
 
@@ -6,31 +6,31 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mt.decode.search.candidates import best_piece
+from mt.decode.search.candidates import best_token
 from mt.decode.search.rules import Rule, apply_rules
 from mt.decode.search.settings import Hypothesis, Search
 from mt.decode.search.stepper import Stepper
 from mt.nn.source import Items
 
 
-def staying(going: Bool[Tensor, " B"]) -> Int[Tensor, " B2"]:
-    """Which sentences stay in the batch, those that go on: in their places, and the last ones in those of others.
+def staying(is_open: Bool[Tensor, " B"]) -> Int[Tensor, " B2"]:
+    """The open sentences, which stay in the batch: each in its place if possible, the last ones in the free places.
 
     Nothing has to be moved for those that keep their place (see `mt.nn.cache`).
     """
-    stay = going.nonzero().flatten()
+    stay = is_open.nonzero().flatten()
     size = len(stay)
     order = torch.arange(size, device=stay.device)
-    order[(~going[:size]).nonzero().flatten()] = stay[stay >= size]
+    order[(~is_open[:size]).nonzero().flatten()] = stay[stay >= size]
     return order
 
 
 class Transcript:
-    """What has been written for every sentence of a call."""
+    """The output of every sentence of a call."""
 
     def __init__(self, num_sentences: int, longest: int, device: torch.device) -> None:
         self.tokens = torch.zeros((num_sentences, longest), dtype=torch.long, device=device)
-        self.pieces = torch.zeros((num_sentences, longest), device=device)  # log-probabilities of the tokens
+        self.token_log_probs = torch.zeros((num_sentences, longest), device=device)
         self.log_prob = torch.zeros(num_sentences, device=device)
         self.length = torch.zeros(num_sentences, dtype=torch.long, device=device)
         self.finished = torch.zeros(num_sentences, dtype=torch.bool, device=device)
@@ -40,38 +40,31 @@ class Transcript:
         place: int,
         owner: Int[Tensor, " R"],
         token: Int[Tensor, " R"],
-        piece: Float[Tensor, " R"],
+        token_log_prob: Float[Tensor, " R"],
         is_open: Bool[Tensor, " R"],
     ) -> None:
-        """The next token of these sentences; what those that have ended write lies behind their length."""
+        """Append a token to each of these sentences; tokens of ended sentences lie beyond their length."""
         self.tokens[owner, place] = token
-        self.pieces[owner, place] = piece
-        self.log_prob[owner] += piece.masked_fill(~is_open, 0.0)
+        self.token_log_probs[owner, place] = token_log_prob
+        self.log_prob[owner] += token_log_prob.masked_fill(~is_open, 0.0)
         self.length[owner] += is_open
 
-    def hypotheses(self, search: Search) -> list[list[Hypothesis]]:
-        """One hypothesis for each sentence."""
+    def hypotheses(self, search: Search) -> list[Hypothesis]:
+        """The hypothesis of each sentence."""
         penalty = torch.tensor(search.penalties(self.tokens.shape[1]), dtype=torch.float32, device=self.length.device)
-        columns = (
-            self.tokens,
-            self.pieces,
-            self.log_prob,
-            self.log_prob / penalty[self.length],
-            self.length,
-            self.finished,
-        )
-        rows = zip(*(column.tolist() for column in columns), strict=True)
+        score = self.log_prob / penalty[self.length]
+        columns = (self.tokens, self.token_log_probs, self.log_prob, score, self.length, self.finished)
         return [
-            [
-                Hypothesis(
-                    tokens=tokens[: length - finished],
-                    score=score,
-                    log_prob=log_prob,
-                    token_log_probs=pieces[:length],
-                    finished=finished,
-                )
-            ]
-            for tokens, pieces, log_prob, score, length, finished in rows
+            Hypothesis(
+                tokens=tokens[: length - finished],
+                score=score,
+                log_prob=log_prob,
+                token_log_probs=token_log_probs[:length],
+                finished=finished,
+            )
+            for tokens, token_log_probs, log_prob, score, length, finished in zip(
+                *(column.tolist() for column in columns), strict=True
+            )
         ]
 
 
@@ -79,10 +72,10 @@ class Transcript:
 def greedy_search(
     stepper: Stepper, source: Items, *, search: Search, rules: Sequence[Rule] = ()
 ) -> list[list[Hypothesis]]:
-    """The one translation of each source sentence that takes the best piece at every step.
+    """The one translation of each source sentence that takes the best token at every step.
 
-    Of equally good pieces the one with the lowest id (`torch.max` promises the first). Unfinished when cut at the
-    maximum length, or where the rules allowed no piece. `search.beam` is not looked at.
+    Of equally good tokens the lowest id (`torch.max` promises the first). Unfinished when cut at the maximum length, or
+    where the rules allow no token. `search.beam` is ignored.
     """
     if not source:
         return []
@@ -96,9 +89,9 @@ def greedy_search(
     is_open = torch.ones_like(owner, dtype=torch.bool)
     transcript = Transcript(len(source), max(limits), stepper.device)
     for place in range(max(limits)):
-        piece, token = best_piece(apply_rules(rules, prefix, stepper.step(token), owner))
-        is_open &= piece > -torch.inf
-        transcript.write(place, owner, token, piece, is_open)
+        token_log_prob, token = best_token(apply_rules(rules, prefix, stepper.step(token), owner))
+        is_open &= token_log_prob > -torch.inf
+        transcript.write(place, owner, token, token_log_prob, is_open)
         transcript.finished[owner] |= is_open & (token == search.eos)
         is_open &= (token != search.eos) & (limit > place + 1)
         prefix = torch.cat([prefix, token[:, None]], dim=1)
@@ -110,4 +103,4 @@ def greedy_search(
             stepper.reorder(stay, stay)
             columns = (owner, limit, token, prefix, is_open)
             owner, limit, token, prefix, is_open = (column[stay] for column in columns)
-    return transcript.hypotheses(search)
+    return [[hypothesis] for hypothesis in transcript.hypotheses(search)]

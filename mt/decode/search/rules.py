@@ -1,7 +1,7 @@
-"""Rules say which piece may come next. Each looks at the prefixes and lowers log-probabilities to minus infinity.
+"""Rules forbid tokens: each sets log-probabilities of next tokens to minus infinity, given the prefixes.
 
-Search applies them in the order given, before it looks for the best pieces. What one rule has forbidden no later rule
-allows again. When rules leave a sentence no piece at all, it ends where it stands, unfinished.
+Search applies them in the given order, before it selects the best tokens. A forbidden token is not allowed again by a
+later rule. When rules leave a sentence no token, it ends there, unfinished.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,12 +16,12 @@ from mt.errors import require
 FORBIDDEN = -torch.inf
 
 
-@runtime_checkable  # so that shape checks in tests can tell one
+@runtime_checkable  # for the type checks in tests
 class Rule(Protocol):
-    """`prefix` holds the pieces so far, without bos; `owner` the place of each row's sentence in the call.
+    """Args: prefix: the tokens so far, without bos; owner: the place of each row's sentence in the call.
 
-    A rule may write into `log_probs` (at 320 rows of 8000 pieces a copy costs as much as the search itself) and
-    returns what counts from then on.
+    A rule may write into `log_probs` (at 320 rows of 8000 tokens a copy costs as much as the search itself), and
+    returns the new log-probabilities.
     """
 
     def __call__(
@@ -32,27 +32,26 @@ class Rule(Protocol):
 def apply_rules(
     rules: Sequence[Rule], prefix: Int[Tensor, "R T"], log_probs: Float[Tensor, "R V"], owner: Int[Tensor, " R"]
 ) -> Float[Tensor, "R V"]:
-    """The log-probabilities that are left after every rule has had its say."""
     for rule in rules:
         log_probs = rule(prefix, log_probs, owner)
     return log_probs
 
 
-class BanPieces:
-    """Certain pieces never appear."""
+class BanTokens:
+    """Certain tokens never appear."""
 
-    def __init__(self, pieces: Iterable[int]) -> None:
-        self.pieces = torch.tensor(sorted(pieces), dtype=torch.long)
+    def __init__(self, tokens: Iterable[int]) -> None:
+        self.tokens = torch.tensor(sorted(tokens), dtype=torch.long)
 
     def __call__(
         self, prefix: Int[Tensor, "R T"], log_probs: Float[Tensor, "R V"], owner: Int[Tensor, " R"]
     ) -> Float[Tensor, "R V"]:
-        self.pieces = self.pieces.to(log_probs.device)
-        return log_probs.index_fill_(1, self.pieces, FORBIDDEN)
+        self.tokens = self.tokens.to(log_probs.device)
+        return log_probs.index_fill_(1, self.tokens, FORBIDDEN)
 
 
 class MinLength:
-    """A hypothesis does not end before it has so many pieces, eos not counted: a number for all, or one a sentence.
+    """A minimum number of tokens without eos, for all sentences or for each.
 
     Raises `ConfigError` when a length is negative.
     """
@@ -76,10 +75,10 @@ class MinLength:
 
 
 class NoRepeatNgram:
-    """No `size` pieces in a row appear twice in one hypothesis; with `size` 1, no piece does.
+    """No n-gram of `size` tokens appears twice in one hypothesis.
 
-    The last `size - 1` pieces are compared with every place in the prefix; where they stood before, the piece that
-    followed then is forbidden now. Raises `ConfigError` when `size` is not positive.
+    The last `size - 1` tokens are compared with every place in the prefix; the tokens that followed equal ones are
+    forbidden. Raises `ConfigError` when `size` is not positive.
     """
 
     def __init__(self, size: int) -> None:
@@ -95,19 +94,19 @@ class NoRepeatNgram:
         ngrams = prefix.unfold(1, self.size, 1)  # [R, T] -> [R, T - size + 1, size]
         last = prefix[:, None, length - self.size + 1 :]
         seen = (ngrams[:, :, :-1] == last).all(dim=2)
-        fine = log_probs.new_zeros(seen.shape).masked_fill_(seen, FORBIDDEN)
-        return log_probs.scatter_add_(1, ngrams[:, :, -1], fine)
+        change = log_probs.new_zeros(seen.shape).masked_fill_(seen, FORBIDDEN)
+        return log_probs.scatter_add_(1, ngrams[:, :, -1], change)
 
 
 class ForcedPrefix:
-    """Every translation begins with given pieces: `prefixes[i]` for sentence i of the call, none where it is empty.
+    """The translation of sentence i of the call begins with the tokens `prefixes[i]`, which may be empty.
 
-    Forced pieces keep the log-probability the model gives them. Raises `ConfigError` on a negative id.
+    Forced tokens keep their log-probabilities. Raises `ConfigError` on a negative id.
     """
 
     def __init__(self, prefixes: Sequence[Sequence[int]]) -> None:
-        lowest = min((piece for prefix in prefixes for piece in prefix), default=0)
-        require(lowest >= 0, "decode.prefix", "hold piece ids, which are not negative", lowest)
+        lowest = min((token for prefix in prefixes for token in prefix), default=0)
+        require(lowest >= 0, "decode.prefix", "hold token ids, which are not negative", lowest)
         free = -1
         longest = max((len(prefix) for prefix in prefixes), default=0)
         table = [[*prefix, *[free] * (longest - len(prefix))] for prefix in prefixes]
@@ -120,7 +119,7 @@ class ForcedPrefix:
         if length >= self.forced.shape[1]:
             return log_probs
         self.forced = self.forced.to(log_probs.device)
-        piece = self.forced[owner, length, None]  # [R, 1]
-        chosen = piece.clamp(min=0)
+        token = self.forced[owner, length, None]  # [R, 1]
+        chosen = token.clamp(min=0)
         only = torch.full_like(log_probs, FORBIDDEN).scatter_(1, chosen, log_probs.gather(1, chosen))
-        return torch.where(piece >= 0, only, log_probs)
+        return torch.where(token >= 0, only, log_probs)

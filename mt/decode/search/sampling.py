@@ -1,9 +1,9 @@
-"""Sampling: translations drawn from the model instead of searched for.
+"""Sampling: translations drawn from the model.
 
-Every draw is the inverse of a cumulative sum: one uniform number chooses one piece. The Gumbel trick would want a
-number for each of the V pieces, and would give the same distribution. The uniform number of a draw is a hash of (seed,
-sentence, sample, position) and nothing else: what is drawn for a sentence does not depend on the batch it is in, on the
-other sentences, or on how many samples are asked for, as long as the stepper's rows do not either.
+Every draw is the inverse of a cumulative sum: one uniform number chooses one token. The Gumbel trick gives the same
+distribution with a number for each of the V tokens. The uniform number of a draw is a hash of (seed, sentence, sample,
+position) and nothing else: the samples of a sentence do not depend on its batch or on the number of samples, as long as
+the stepper's rows do not either.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from torch import Tensor
 
 from mt.compute import ties
 from mt.decode.request import Sampling
-from mt.decode.search.candidates import best_pieces
+from mt.decode.search.candidates import best_tokens
 from mt.decode.search.greedy import Transcript, staying
 from mt.decode.search.rules import Rule, apply_rules
 from mt.decode.search.settings import Hypothesis, Search
 from mt.decode.search.stepper import Stepper
 from mt.nn.source import Items
 
-LEAVING_SHARE = 0.25  # of the rows: ranks are closed when so many can go
+LEAVING_SHARE = 0.25  # of the rows: ended rows are removed when they are as many
 UNIFORM_BITS = 48  # 53 would fit a double; with fewer, u * total is less than the total after rounding, too
 
 
@@ -37,9 +37,11 @@ def sample_search(
 ) -> list[list[Hypothesis]]:
     """`sampling.samples` translations of each source sentence, in the order they were drawn, equal ones included.
 
-    Lengths and scores are those of `search`, whose `beam` and `nbest` are not looked at; log-probabilities are the
-    model's own, before temperature and cut-offs. `numbers` are what the sentences are called where random numbers are
-    made, the places in `source` if None: give those of the whole text when it is cut into batches.
+    Lengths and scores are those of `search`, whose `beam` and `nbest` are ignored; log-probabilities are the model's
+    own, before temperature and cut-offs.
+
+    Args: numbers: identify the sentences for the random numbers, as numbers of the whole text do when it is cut into
+    batches; None: the places in `source`.
     """
     if not source:
         return []
@@ -57,20 +59,20 @@ def sample_search(
             stepper.reorder(first)
         log_probs = apply_rules(rules, rows.prefix, log_probs, rows.sentence)
         token = draw(kept(log_probs, sampling), rows.uniform(place))
-        piece = log_probs.gather(1, token[:, None]).squeeze(1)
-        rows.is_open &= piece > -torch.inf
-        transcript.write(place, rows.slot, token, piece, rows.is_open)
+        token_log_prob = log_probs.gather(1, token[:, None]).squeeze(1)
+        rows.is_open &= token_log_prob > -torch.inf
+        transcript.write(place, rows.slot, token, token_log_prob, rows.is_open)
         transcript.finished[rows.slot] |= rows.is_open & (token == search.eos)
         rows.append(token, (token != search.eos) & (rows.limit > place + 1))
         if not rows.is_open.any():
             break
-        token = rows.close_ranks(stepper)
-    drawn = [hypotheses[0] for hypotheses in transcript.hypotheses(search)]
+        token = rows.remove_ended(stepper)
+    drawn = transcript.hypotheses(search)
     return [drawn[i : i + sampling.samples] for i in range(0, len(drawn), sampling.samples)]
 
 
 class Rows:
-    """The samples under way: those of a sentence side by side, equally many of each."""
+    """The samples in progress: those of a sentence side by side, equally many of each."""
 
     def __init__(self, numbers: list[int], limits: list[int], sampling: Sampling, device: torch.device) -> None:
         self.width = sampling.samples
@@ -92,11 +94,11 @@ class Rows:
         self.prefix = torch.cat([self.prefix, token[:, None]], dim=1)
         self.is_open &= goes_on
 
-    def close_ranks(self, stepper: Stepper) -> Int[Tensor, " R2"]:
-        """Drop rows that have ended, once a quarter can go; the last tokens of those that stay.
+    def remove_ended(self, stepper: Stepper) -> Int[Tensor, " R2"]:
+        """Remove rows that have ended, once they are `LEAVING_SHARE`. Returns: the last tokens of the remaining rows.
 
-        Sentences with no open sample leave. Of the others as many rows stay as the one with most open samples has:
-        the open ones, and where there are fewer, ended ones idle.
+        Sentences without open samples leave. Every other sentence keeps as many rows as the one with most open samples
+        has: its open ones, and ended ones to fill up.
         """
         is_open = self.is_open.view(-1, self.width)
         num_open = is_open.sum(dim=1)
@@ -113,10 +115,10 @@ class Rows:
 
 
 def kept(log_probs: Float[Tensor, "R V"], sampling: Sampling) -> Float[Tensor, "R V"]:
-    """Tempered probabilities, zero where a cut-off drops the piece; rows need not sum to one.
+    """Tempered probabilities, zero where a cut-off drops the token; rows need not sum to one.
 
-    Equally likely pieces: the lower id first. Pieces that have `top_p` together but for rounding are enough, and one
-    that misses `epsilon` by rounding has it (`mt.compute.ties`). A row of minus infinities becomes zeros.
+    Of equally likely tokens the lower id comes first. Sums that miss `top_p`, and probabilities that miss `epsilon`, by
+    rounding only are sufficient (`mt.compute.ties`). A row of minus infinities becomes zeros.
     """
     logits = log_probs if sampling.temperature == 1 else log_probs / sampling.temperature
     probabilities = logits.softmax(-1).nan_to_num_(0.0)
@@ -127,20 +129,20 @@ def kept(log_probs: Float[Tensor, "R V"], sampling: Sampling) -> Float[Tensor, "
         likeliest = probabilities.amax(dim=1, keepdim=True)
         keep &= (probabilities >= sampling.epsilon * (1 - ties.FLOAT32)) | (probabilities == likeliest)
     if 0 < sampling.top_k < probabilities.shape[1]:
-        _, ids = best_pieces(probabilities, sampling.top_k)
+        _, ids = best_tokens(probabilities, sampling.top_k)
         keep &= torch.zeros_like(keep).scatter_(1, ids, value=True)
     if sampling.top_p < 1:
         ranked, ids = probabilities.sort(dim=1, descending=True, stable=True)
-        before = ranked.cumsum(dim=1) - ranked  # what the likelier pieces have: those stay that are still needed
+        before = ranked.cumsum(dim=1) - ranked  # the sum of the likelier tokens
         keep &= torch.zeros_like(keep).scatter_(1, ids, before < sampling.top_p * (1 - ties.FLOAT32))
     return probabilities.mul_(keep)
 
 
 def draw(probabilities: Float[Tensor, "R V"], uniform: Float[Tensor, " R"]) -> Int[Tensor, " R"]:
-    """For each row the first piece at which the cumulative sum passes `uniform` times the row's sum.
+    """For each row the first token at which the cumulative sum passes `uniform` times the row's sum.
 
-    Such a piece is never one of probability zero, unless all of the row are. Sums are in 64 bits, lest rare pieces
-    late in the vocabulary be lost behind the others (in 32, a piece of 3e-8 is).
+    The token never has probability zero, unless the whole row has. Sums are in 64 bits: in 32, rare tokens late in the
+    vocabulary are never drawn (of probability 3e-8, for example).
     """
     place = probabilities.device
     wide = probabilities.cpu() if place.type == "mps" else probabilities  # MPS has no 64-bit floats
@@ -151,8 +153,8 @@ def draw(probabilities: Float[Tensor, "R V"], uniform: Float[Tensor, " R"]) -> I
 
 
 def mixed(key: Int[Tensor, "*N"], number: Int[Tensor, "*M"]) -> Int[Tensor, "..."]:
-    """A hash of both: the next output of SplitMix64 (Steele et al. 2014, doi:10.1145/2660193.2660195) whose state is
-    `key + number * golden`, in 64-bit integers that wrap around."""
+    """A hash of key and number: the next output of SplitMix64 (Steele et al. 2014, doi:10.1145/2660193.2660195) in the
+    state `key + number * golden`, in 64-bit integers that wrap around."""
     z = key + (number + 1) * -0x61C8864680B583EB  # 0x9E3779B97F4A7C15, the golden ratio, as a signed integer
     z = (z ^ shifted(z, 30)) * -0x40A7B892E31B1A47  # 0xBF58476D1CE4E5B9
     z = (z ^ shifted(z, 27)) * -0x6B2FB644ECCEEE15  # 0x94D049BB133111EB

@@ -1,28 +1,28 @@
-"""What is asked of a search, and what it answers."""
+"""The settings of a search and its results."""
 
 import math
 from dataclasses import dataclass
 
 from mt.config import DecodeConfig, LengthNorm
-from mt.decode.search.rules import BanPieces
+from mt.decode.search.rules import BanTokens
 from mt.errors import require
 from mt.nn.source import Items
 
 
 @dataclass(kw_only=True, slots=True)
 class Search(DecodeConfig):
-    """The settings of one search, with the marks of its vocabulary. Lengths count generated pieces, the end mark
-    included; `max_length` is at most the number of positions that the model has.
+    """The settings of one search, with the special ids of its vocabulary. Lengths count generated tokens with eos;
+    `max_length` is at most the number of positions of the model.
 
-    Hypotheses compare by `score = log_prob / penalty(length)`, where `length_norm` says what the penalty is:
+    Hypotheses are compared by `score = log_prob / penalty(length)`, where `length_norm` chooses the penalty:
 
-        average   length ** length_penalty: 0 is the plain sum and prefers short output, 1 the mean per piece. It is
+        average   length ** length_penalty: 0 is the plain sum and prefers short output, 1 the mean per token. It is
                   the `lenpen` of fairseq and the `length_penalty` of CTranslate2
         gnmt      ((5 + length) / 6) ** length_penalty (Wu et al. 2016, arXiv:1609.08144, eq. 14)
         none      1
 
-    None of them falls as the length grows, which the stopping rule of `beam.py` relies on. `coverage_penalty` subtracts
-    something from the log-probability for what the translation left out (`coverage.py`).
+    None of them falls as the length grows, which the stopping rule of `beam.py` relies on. `coverage_penalty` lowers
+    the log-probability for source tokens that are not attended to (`coverage.py`).
     """
 
     bos: int
@@ -39,21 +39,21 @@ class Search(DecodeConfig):
 
     @property
     def enough(self) -> float:
-        """So many ended hypotheses are enough for a beam, or for each group of it (see `beam.py`)."""
+        """The number of ended hypotheses that is enough for a beam, or for each group of it (see `beam.py`)."""
         if self.patience is None:
             return math.inf
         return max(self.patience * self.beam, self.nbest) / self.groups
 
     def max_lengths(self, source: Items) -> list[int]:
-        """The longest output of each sentence: `max_ratio * source pieces + max_extra`, at least 1."""
+        """The longest output of each sentence: `max_ratio * source tokens + max_extra`, at least 1."""
         lengths = [max(1, int(self.max_ratio * len(sentence)) + self.max_extra) for sentence in source]
         return lengths if self.max_length is None else [min(length, self.max_length) for length in lengths]
 
     def penalties(self, longest: int) -> list[float]:
-        """What a log-probability is divided by, for the lengths 0 .. `longest`; 1 for an empty hypothesis.
+        """The divisors of log-probabilities for the lengths 0 .. `longest`; 1 for an empty hypothesis.
 
-        One Python power each, for torch's vectorised `pow` may round a number differently by its place in a tensor:
-        the score of a sentence would then depend on the longest of its batch.
+        Python's power, since torch's vectorised `pow` may round a number differently by its place in a tensor: the
+        score of a sentence would then depend on the longest of its batch.
         """
         if self.length_norm is LengthNorm.none:
             return [1.0] * (longest + 1)
@@ -61,17 +61,17 @@ class Search(DecodeConfig):
         bases = [(5 + length) / 6 if gnmt else float(length) for length in range(1, longest + 1)]
         return [1.0, *(base**self.length_penalty for base in bases)]
 
-    def never(self) -> BanPieces:
-        """The rule that pad and bos are never produced, unless one of them is also the end mark."""
-        return BanPieces({self.pad, self.bos} - {self.eos})
+    def never(self) -> BanTokens:
+        """The rule that pad and bos are never produced, unless one of them is also eos."""
+        return BanTokens({self.pad, self.bos} - {self.eos})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hypothesis:
-    """One translation. `tokens` has neither bos nor eos; `token_log_probs` has an entry for eos when `finished`."""
+    """One translation. `tokens` is without bos and eos; `token_log_probs` has an entry for eos when `finished`."""
 
     tokens: list[int]
     score: float  # log_prob / penalty(length)
-    log_prob: float  # the sum of token_log_probs, in float32 as search saw it
+    log_prob: float  # the sum of token_log_probs, accumulated in float32
     token_log_probs: list[float]
-    finished: bool  # False: cut at the maximum length, or where the rules allowed no piece
+    finished: bool  # False: cut at the maximum length, or where the rules allowed no token

@@ -1,8 +1,8 @@
-"""What search knows of a model: three verbs and a device.
+"""The interface between search and models.
 
-A *row* is one hypothesis under construction. The rows of a sentence lie side by side and every sentence has equally
-many, so row `r` belongs to sentence `r // (R // B)`: what a model keeps per sentence (the encoded source) is stored
-once and never repeated per beam; only what it keeps per row (the decoder's cache) follows the hypotheses about.
+A *row* is one hypothesis in progress. The rows of a sentence lie side by side and every sentence has equally many, so
+row `r` belongs to sentence `r // (R // B)`: what a model keeps per sentence (the encoded source) is stored once and
+never repeated per beam; only what it keeps per row (the decoder's cache) is reordered with the hypotheses.
 
     start([s0, s1])      B = 2, one row each
     step([bos, bos])     -> log-probabilities [2, V]
@@ -23,47 +23,46 @@ from torch import Tensor
 from mt.nn.source import Items
 
 
-@runtime_checkable  # so that shape checks in tests can tell one
+@runtime_checkable  # for the type checks in tests
 class Stepper(Protocol):
-    """One batch of sentences being translated, token by token. `start` begins the next batch and forgets the last."""
+    """Translates one batch of sentences token by token. `start` begins the next batch and discards the last."""
 
     @property
     def device(self) -> torch.device:
-        """Where `step` and `reorder` expect their arguments."""
+        """The device of the arguments of `step` and `reorder`."""
         ...
 
     def prepared(self) -> AbstractContextManager[object]:
-        """Around whole searches, so that a model is made ready for them once."""
+        """A context around whole searches, which prepares the model once."""
         ...
 
     def start(self, source: Items) -> None:
-        """Read a batch of source items (of text: token ids, ended by eos) and open one row for each."""
+        """Encode a batch of source items (of text: token ids, ended by eos) and open one row for each."""
         ...
 
     def step(self, tokens: Int[Tensor, " R"]) -> Float[Tensor, "R V"]:
         """Append one token to every row; log-probabilities (float32) of the token after it.
 
-        The first call appends bos. The result is the caller's: search writes into it.
+        The first call appends bos. The caller may write into the result.
         """
         ...
 
     def reorder(self, rows: Int[Tensor, " R2"], sentences: Int[Tensor, " B2"] | None = None) -> None:
-        """New row i continues old row `rows[i]`.
+        """New row i continues old row `rows[i]`, of the same sentence; the number of rows per sentence may change.
 
-        `sentences` are the sentences (positions in the current batch, in their order in the next) that stay, None: all
-        of them. A row only ever continues a row of its own sentence; the number of rows per sentence may change.
+        Args: sentences: the places in the batch of the sentences that stay, in their new order; None: all stay.
         """
         ...
 
 
 @runtime_checkable
 class AttentionStepper(Stepper, Protocol):
-    """One that gives the attention weights of its rows on the source."""
+    """A stepper that returns the attention weights of its rows on the source."""
 
     def keep_weights(self) -> None:
-        """From now until the next `start`, keep the weights of each step."""
+        """Keep the weights of each step until the next `start`."""
         ...
 
     def weights(self) -> Float[Tensor, "R S"]:
-        """Of each row of the last step on each source row, the mean of all heads; 0 beyond the end of its item."""
+        """The weights of the last step on each source row, averaged over all heads; 0 beyond the end of an item."""
         ...

@@ -1,5 +1,5 @@
 "use strict";
-// Text reaches the page through textContent alone. Letters: x way of reading, l layer, h head, j target word, i source word.
+// Text reaches the page through textContent alone. Letters: x row (0 predicts the word, 1 has it as input), l layer, h head, j target word, i source word.
 const data = JSON.parse(document.getElementById("data").textContent);
 const END = "∎";
 const state = { pair: 0, view: "lines", way: data.models[0].reading.shifted ? 1 : 0, held: null };
@@ -21,7 +21,7 @@ const plural = (list, one) => `${one}${list.length > 1 ? "s" : ""}`;
 const percent = (value) => `${Math.round(100 * value)} %`;
 const range = (n) => Array.from({ length: n }, (_, k) => k);
 
-/** The weights of one pair, unpacked when they are first looked at: weight(x, l, heads, j, i). */
+/** The weights of one pair, unpacked at first use: weight(x, l, heads, j, i). */
 function unpack(model, pair) {
   if (!pair.bytes) pair.bytes = Uint8Array.from(atob(pair.weights), (sign) => sign.charCodeAt(0));
   const V = pair.target.length, W = pair.source.length + 1;
@@ -55,12 +55,12 @@ class Scene {
       make("p", { class: "note", text: `Opened at ${model.described}. ${model.chosen}` }),
       this.lines, this.sheet, this.said,
       make("h3", { text: "Heads by layers, the lowest layer on top" }), this.grid,
-      make("h3", { text: "What is looked at" }), this.facts,
-      make("h3", { text: "What each word owes to the source" }), this.owed, key, this.total);
+      make("h3", { text: "What is attended to" }), this.facts,
+      make("h3", { text: "Source contribution of each word" }), this.owed, key, this.total);
     new ResizeObserver(() => this.draw()).observe(this.lines);
   }
 
-  /** Whether what is shown is the reading that links are taken from; any other head only asks. */
+  /** Whether the heads that links are taken from are shown. */
   get chosen() {
     const best = this.model.reading;
     return this.layer === best.layer && state.way === Number(best.shifted) && String(this.heads) === String(best.heads);
@@ -101,7 +101,7 @@ class Scene {
     this.draw();
   }
 
-  /** A curve for every weight that can be seen, from below the source word to above the target word. */
+  /** A curve for every visible weight, from below the source word to above the target word. */
   draw() {
     if (state.view !== "lines" || !this.words) return;
     const home = this.lines.getBoundingClientRect();
@@ -142,7 +142,7 @@ class Scene {
         const weight = this.weight(j, i), link = `${i},${j}`;
         const cell = make("td", {
           class: sure.has(link) ? "gold" : possible.has(link) ? "possible" : "", "aria-label": `${word.t}, ${name}: ${percent(weight)}`,
-          onpointerenter: () => this.tell(j, i), onpointerleave: () => point(state.held),
+          onpointerenter: () => this.describeLink(j, i), onpointerleave: () => point(state.held),
         });
         cell.style.setProperty("--w", weight);
         this.cells.push({ cell, i, j });
@@ -155,7 +155,7 @@ class Scene {
     this.sheet.replaceChildren(make("table", {}, make("thead", {}, make("tr", {}, make("td", { class: "hidden" }), make("th"), ...this.columns)), make("tbody", {}, ...body)));
   }
 
-  tell(j, i) {
+  describeLink(j, i) {
     const source = i < this.pair.source.length ? this.pair.source[i].t : END;
     this.say(make("b", { text: this.pair.target[j].t, dir: "auto" }), ` gives ${percent(this.weight(j, i))} of its weight to `, make("b", { text: source, dir: "auto" }));
     for (const one of this.cells) one.cell.classList.toggle("lit", one.i === i && one.j === j);
@@ -165,7 +165,7 @@ class Scene {
 
   say(...parts) { this.said.replaceChildren(...parts); }
 
-  /** Light up what a word asks, or who asks it. */
+  /** Highlight the words that a word attends to, or that attend to it. */
   point(at) {
     if (!this.words) return;
     const size = { source: this.words.source.length, target: this.words.target.length };
@@ -197,7 +197,7 @@ class Scene {
     if (at.side === "target") named.push({ weight: this.weight(at.n, this.pair.source.length), name: END });
     const top = named.sort((a, b) => b.weight - a.weight).slice(0, 3).filter((one) => one.weight >= 0.02);
     const name = at.n < this.pair[at.side].length ? this.pair[at.side][at.n].t : END;
-    const parts = [make("b", { text: name, dir: "auto" }), at.side === "target" ? (top.length ? (this.chosen ? " was translated from " : " asks ") : " asks no one word") : (top.length ? " is asked by " : " is asked by no word")];
+    const parts = [make("b", { text: name, dir: "auto" }), at.side === "target" ? (top.length ? (this.chosen ? " was translated from " : " attends to ") : " attends to no single word") : (top.length ? " is attended to by " : " is attended to by no word")];
     top.forEach((one, n) => parts.push(n ? ", " : "", make("b", { text: one.name, dir: "auto" }), ` ${percent(one.weight)}`));
     this.say(...parts);
   }

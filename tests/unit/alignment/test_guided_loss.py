@@ -119,8 +119,8 @@ def test_a_pass_outside_of_compare_sets_no_loss():
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2])
-def test_a_head_learns_links_that_no_translation_would_teach(kv_heads):
-    """Every word is told to look at the first one."""
+def test_a_head_learns_links_that_training_on_text_would_not_give(kv_heads):
+    """Every word is linked to the first one."""
     model, corpus = tiny_model(kv_heads=kv_heads), number_corpus(60)
     head, stream = GuidedHead(model, number_tokenizer(), layer=0, head=1), stream_of(corpus, tokens=256)
     optimizer = make_optimizer(model, OptimConfig(lr=2e-2))
@@ -140,12 +140,12 @@ def test_a_head_learns_links_that_no_translation_would_teach(kv_heads):
     source, ids = t.encode_source([text])[0], t.encode_target(["eins zwei drei vier"])[0]
     (done,) = force(model, [source], [ids], bos=t.bos, eos=t.eos)
     target = head.target([(text, "eins zwei drei vier")], [{(0, 0), (0, 1), (0, 2), (0, 3)}], [source], [ids])
-    looked = done.maps.cross[0, 1].argmax(-1)
-    told = {}
+    attended = done.maps.cross[0, 1].argmax(-1)
+    targets_of = {}
     for row, column in zip(target.rows.tolist(), target.columns.tolist(), strict=True):
-        told.setdefault(row, set()).add(column)
-    right = sum(int(looked[row]) in columns for row, columns in told.items())
-    assert right >= 0.75 * len(told)
+        targets_of.setdefault(row, set()).add(column)
+    right = sum(int(attended[row]) in columns for row, columns in targets_of.items())
+    assert right >= 0.75 * len(targets_of)
 
 
 def test_a_sampled_segmentation_has_the_same_words():
@@ -173,6 +173,6 @@ def test_a_copy_of_a_guided_model_can_be_made_and_computes_the_same():
     model, batch = tiny_model(), next(stream_of(number_corpus(8)))
     head = GuidedHead(model, number_tokenizer(), layer=0, head=0)
     copy = deepcopy(model)
-    asked = (batch.source, batch.target_in, batch.target_layout)
-    assert torch.equal(copy(*asked), model(*asked))
+    inputs = (batch.source, batch.target_in, batch.target_layout)
+    assert torch.equal(copy(*inputs), model(*inputs))
     assert copy.decoder.layers[0].cross_attention.listener.__self__ is head

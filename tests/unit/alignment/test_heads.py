@@ -5,8 +5,15 @@ import torch
 from toy import number_pairs, number_tokenizer, trained_numbers
 
 from mt.alignment.aligner import Aligner, choose, from_file, to_file
-from mt.alignment.choose_heads import best_words, choose_alone, choose_by_shape, choose_together, readings, regularity
-from mt.alignment.heads import Reading, hard_links, joint_links, read, soft_links, turned, word_maps
+from mt.alignment.choose_heads import (
+    best_words,
+    candidate_heads,
+    choose_by_agreement,
+    choose_by_regularity,
+    guess_heads,
+    regularity,
+)
+from mt.alignment.heads import AlignmentHeads, hard_links, head_mean, joint_links, soft_links, turned, word_maps
 from mt.alignment.observe import Observation, Side, observe
 from mt.alignment.pharaoh import Gold, compare
 from mt.alignment.shares import shares, source_shares
@@ -15,26 +22,26 @@ from mt.nn.forced import Maps
 
 
 def made_up(cross, source="ab c", target="x yz"):
-    """Source pieces "a", "b", "c" and the end mark; target pieces "x", "y", "z"."""
+    """Source tokens "a", "b", "c" and eos; target tokens "x", "y", "z"."""
     one = Side(source, [(0, 2), (3, 4)], [(5, 0, 1), (6, 1, 2), (7, 2, 4)])
     other = Side(target, [(0, 1), (2, 4)], [(8, 0, 1), (9, 1, 3), (9, 3, 4)])
     nothing = torch.empty(0, 0, 0, 0)
     return Observation(one, other, Maps(torch.tensor(cross)[None, None], nothing, nothing), torch.zeros(4))
 
 
-# rows: the begin mark, x, y, z; columns: a, b, c, end mark
+# rows: bos, x, y, z; columns: a, b, c, eos
 CROSS = [[0.7, 0.1, 0.1, 0.1], [0.2, 0.2, 0.5, 0.1], [0.1, 0.1, 0.2, 0.6], [0.0, 0.4, 0.3, 0.3]]
 
 
 def test_word_maps_by_hand():
-    """Weights add up over source pieces and are averaged over target pieces; both ways of reading."""
+    """Weights are summed over source tokens and averaged over target tokens, in both rows."""
     maps = word_maps(made_up(CROSS))
     assert maps.shape == (2, 1, 1, 2, 3)
     at_prediction = [[0.8, 0.1, 0.1], [(0.4 + 0.2) / 2, (0.5 + 0.2) / 2, (0.1 + 0.6) / 2]]
     at_input = [[0.4, 0.5, 0.1], [(0.2 + 0.4) / 2, (0.2 + 0.3) / 2, (0.6 + 0.3) / 2]]
     torch.testing.assert_close(maps[:, 0, 0], torch.tensor([at_prediction, at_input]))
-    assert hard_links(read(maps, Reading(0, (0,), False))) == {(0, 0), (1, 1)}
-    assert hard_links(read(maps, Reading(0, (0,), True))) == {(1, 0), (0, 1)}
+    assert hard_links(head_mean(maps, AlignmentHeads(0, (0,), False))) == {(0, 0), (1, 1)}
+    assert hard_links(head_mean(maps, AlignmentHeads(0, (0,), True))) == {(1, 0), (0, 1)}
 
 
 def test_links_need_a_weight_and_the_end_mark_is_no_word():
@@ -66,12 +73,12 @@ def test_shares_of_pieces_that_lie_across_words_and_in_none():
 
 def test_best_words_are_the_hard_links_of_every_reading():
     maps = torch.rand(2, 2, 3, 4, 6)
-    maps[..., 1, :] = 0  # a target word without pieces
+    maps[..., 1, :] = 0  # a target word without tokens
     found = best_words(maps).tolist()
-    tried = readings(2, 3)
+    tried = candidate_heads(2, 3)
     assert len(found) == len(tried) == 2 * 7 * 2
-    for row, reading in zip(found, tried, strict=True):
-        assert {(i, j) for j, i in enumerate(row) if i >= 0} == hard_links(read(maps, reading))
+    for row, heads in zip(found, tried, strict=True):
+        assert {(i, j) for j, i in enumerate(row) if i >= 0} == hard_links(head_mean(maps, heads))
 
 
 @pytest.mark.parametrize(("targets", "sources"), [(0, 3), (2, 0), (0, 0)])
@@ -81,14 +88,14 @@ def test_a_pair_with_an_empty_side_changes_no_choice(targets, sources):
     back = [maps[..., :3].transpose(3, 4).contiguous() for maps in full]  # [2, L, H, W, V], and an end mark
     back = [torch.cat([maps, torch.zeros(2, 1, 2, 3, 1)], dim=4) for maps in back]
     words = [(["a", "b", "c"], ["x", "y", "z"])] * 4
-    assert best_words(empty).tolist() == [[-1] * targets] * len(readings(1, 2))
+    assert best_words(empty).tolist() == [[-1] * targets] * len(candidate_heads(1, 2))
     turned_round = torch.zeros(2, 1, 2, sources, targets + 1)
-    with_it, without = choose_together([*full, empty], [*back, turned_round]), choose_together(full, back)
-    assert [one.reading for one in with_it] == [one.reading for one in without]
+    with_it, without = choose_by_agreement([*full, empty], [*back, turned_round]), choose_by_agreement(full, back)
+    assert [one.heads for one in with_it] == [one.heads for one in without]
     assert with_it[0].score == without[0].score and with_it[0].pairs == 5
     blank = (["a"] * sources, ["x"] * targets)
-    assert choose_alone([*full, empty], [*words, blank]).reading == choose_alone(full, words).reading
-    assert choose_by_shape([*full, empty]) == choose_by_shape(full)
+    assert choose_by_regularity([*full, empty], [*words, blank]).heads == choose_by_regularity(full, words).heads
+    assert guess_heads([*full, empty]) == guess_heads(full)
 
 
 def test_case_does_not_count_in_a_choice():
@@ -96,11 +103,11 @@ def test_case_does_not_count_in_a_choice():
     maps = [torch.rand(2, 1, 2, 3, 4) for _ in range(6)]
     small, large = [(["a", "b", "c"], ["x", "y", "z"])] * 6, [(["A", "b", "C"], ["X", "Y", "z"])] * 6
     mixed = [(small, large)[n % 2][n] for n in range(6)]
-    assert choose_alone(maps, mixed) == choose_alone(maps, small)
+    assert choose_by_regularity(maps, mixed) == choose_by_regularity(maps, small)
 
 
 def test_with_many_heads_each_is_tried_alone_and_all_together():
-    assert {r.heads for r in readings(1, 8)} == {*((h,) for h in range(8)), tuple(range(8))}
+    assert {r.heads for r in candidate_heads(1, 8)} == {*((h,) for h in range(8)), tuple(range(8))}
 
 
 def test_regular_links_beat_those_that_rest_on_one_word_and_those_by_chance():
@@ -142,7 +149,7 @@ def test_two_directions_find_them_by_agreement(pairs):
     first, second = choose(aligner, sources, targets, reverse)
     assert first.criterion == second.criterion == "agreement"
     assert first.score > 0.9
-    assert (aligner.reading, reverse.reading) == (first.reading, second.reading)
+    assert (aligner.heads, reverse.heads) == (first.heads, second.heads)
     assert aer_of([hard_links(w) for w in aligner.weights(sources, targets)], pairs) < 0.1
     back = [turned(hard_links(w)) for w in reverse.weights(targets, sources)]
     assert aer_of(back, pairs) < 0.1
@@ -152,14 +159,7 @@ def test_a_guess_from_two_sentences_is_sharp_and_varied():
     uniform, diagonal, resting = torch.full((3, 4), 0.25), torch.eye(3, 4), torch.zeros(3, 4)
     resting[:, 1] = 1
     maps = torch.stack([torch.stack([uniform, resting]), torch.stack([uniform, diagonal])])[None]  # (1, L, H, V, W1)
-    assert choose_by_shape([torch.cat([torch.full_like(maps, 0.25), maps])]) == Reading(1, (1,), True)
-
-
-def test_the_models_own_output_is_looked_at_in_one_call(pairs):
-    model, tokenizer = trained_numbers(), number_tokenizer()
-    sources, targets = [p.src for p in pairs][:2], [p.tgt for p in pairs][:2]
-    given = observe(model, tokenizer, sources, lambda texts: targets if texts == sources else [], max_length=64)
-    assert [o.target.text for o in given] == targets
+    assert guess_heads([torch.cat([torch.full_like(maps, 0.25), maps])]) == AlignmentHeads(1, (1,), True)
 
 
 def test_what_is_longer_than_the_model_takes_is_cut_with_a_warning(caplog):
@@ -168,14 +168,14 @@ def test_what_is_longer_than_the_model_takes_is_cut_with_a_warning(caplog):
     most = len(tokenizer.encode_source(lines[:1])[0])
     seen = list(observe(model, tokenizer, lines, ["eins", "eins"], max_length=most))
     assert [len(o.source.words) for o in seen] == [2, 4]
-    assert len(seen[1].source.pieces) == most - 1
-    assert f"1 source lines have more than the {most - 1} pieces that the model takes (2)" in caplog.text
+    assert len(seen[1].source.tokens) == most - 1
+    assert f"1 source lines have more than the {most - 1} tokens that the model takes (2)" in caplog.text
 
 
 def test_empty_sides_have_no_links():
     for source, target in (("", "eins"), ("one", ""), ("", "")):
         (seen,) = observe(trained_numbers(), number_tokenizer(), [source], [target], max_length=64)
-        assert hard_links(read(word_maps(seen), Reading(0, (0,), True))) == set()
+        assert hard_links(head_mean(word_maps(seen), AlignmentHeads(0, (0,), True))) == set()
 
 
 def test_a_choice_goes_to_its_file_and_back(pairs):
@@ -183,7 +183,7 @@ def test_a_choice_goes_to_its_file_and_back(pairs):
 
     aligner = aligner_of()
     (choice,) = choose(aligner, [p.src for p in pairs[:4]], [p.tgt for p in pairs[:4]])
-    assert from_file(json.loads(to_file(choice)), aligner.model, "f") == choice.reading
+    assert from_file(json.loads(to_file(choice)), aligner.model, "f") == choice.heads
 
 
 @pytest.mark.parametrize(

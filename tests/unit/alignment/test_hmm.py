@@ -1,4 +1,4 @@
-"""Two hidden Markov models that agree: against all alignments written out, and texts small enough to see through."""
+"""Two hidden Markov models that agree: against an enumeration of all alignments, and on small texts."""
 
 from itertools import product
 
@@ -9,62 +9,62 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mt.alignment.heads import hard_links, joint_links, turned
-from mt.alignment.hmm import BY_NONE, FARTHEST, Direction, HmmAligner, forward_backward
+from mt.alignment.hmm import MAX_JUMP, NULL_SHARE, Direction, HmmAligner, forward_backward
 
 HOUSES = ["das haus", "das buch", "ein buch", "ein haus", "das kleine haus"]
 ENGLISH = ["the house", "the book", "a book", "a house", "the small house"]
 
 
-def written_out(words, alone, steps):
-    """Posteriors and expected steps of one pair, from every way to make its words."""
+def written_out(words, null, steps):
+    """Posteriors and expected steps of one pair, from all sequences of states."""
     length, places = words.shape
     posteriors, moves, total = np.zeros((length, places + 1)), np.zeros((places + 1, places)), 0.0
-    for makers in product(range(places + 1), repeat=length):
-        # a first word that none made waits at some place
-        for start in range(places) if makers[0] == places else [makers[0]]:
-            chance, at, taken = steps[0, start], start, [(0, start)]
-            for j, maker in enumerate(makers):
-                if maker == places:
-                    chance *= BY_NONE * alone[j]
+    for path in product(range(places + 1), repeat=length):
+        # when null emits the first word, the model waits in some state
+        for start in range(places) if path[0] == places else [path[0]]:
+            prob, at, taken = steps[0, start], start, [(0, start)]
+            for j, state in enumerate(path):
+                if state == places:
+                    prob *= NULL_SHARE * null[j]
                     continue
-                chance *= (1 - BY_NONE) * words[j, maker]
+                prob *= (1 - NULL_SHARE) * words[j, state]
                 if j:
-                    chance *= steps[at + 1, maker]
-                    taken.append((at + 1, maker))
-                at = maker
-            total += chance
-            for j, maker in enumerate(makers):
-                posteriors[j, maker] += chance
+                    prob *= steps[at + 1, state]
+                    taken.append((at + 1, state))
+                at = state
+            total += prob
+            for j, state in enumerate(path):
+                posteriors[j, state] += prob
             for step in taken:
-                moves[step] += chance
+                moves[step] += prob
     return posteriors / total, moves / total
 
 
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(0, 99))
 def test_posteriors_are_those_of_all_alignments_written_out(places, length, seed):
     random = np.random.default_rng(seed)
-    words, alone = random.uniform(0.01, 1, (2, length, places)), random.uniform(0.01, 1, (2, length))
+    words, null = random.uniform(0.01, 1, (2, length, places)), random.uniform(0.01, 1, (2, length))
     steps = random.dirichlet(np.ones(places), places + 1)
-    posteriors, moves = forward_backward(words, alone, steps)
-    expected = [written_out(w, a, steps) for w, a in zip(words, alone, strict=True)]
+    posteriors, moves = forward_backward(words, null, steps)
+    expected = [written_out(w, a, steps) for w, a in zip(words, null, strict=True)]
     np.testing.assert_allclose(posteriors, [one for one, _ in expected], atol=1e-12)
     np.testing.assert_allclose(moves, sum(one for _, one in expected), atol=1e-12)
 
 
-def test_where_every_jump_is_as_likely_a_word_is_made_by_itself():
-    words, alone = np.array([[[0.5, 0.25], [0.1, 0.3]]]), np.array([[0.5, 0.2]])
-    made, _ = Direction(np.ones(1), np.ones(1)).believe(words, alone)
+def test_with_uniform_jumps_words_are_independent():
+    words, null = np.array([[[0.5, 0.25], [0.1, 0.3]]]), np.array([[0.5, 0.2]])
+    found, _ = Direction(np.ones(1), np.ones(1)).posteriors(words, null)
     # 0.8 / 2 * (0.5, 0.25) and 0.2 * 0.5 are (0.2, 0.1, 0.1); 0.4 * (0.1, 0.3) and 0.2 * 0.2 are (0.04, 0.12, 0.04)
-    np.testing.assert_allclose(made, [[[0.5, 0.25, 0.25], [0.2, 0.6, 0.2]]])
-    jumping, _ = Direction(np.ones(1), np.ones(1), np.ones(2 * FARTHEST + 1)).believe(words, alone)
-    np.testing.assert_allclose(jumping, made)
+    np.testing.assert_allclose(found, [[[0.5, 0.25, 0.25], [0.2, 0.6, 0.2]]])
+    jumping, _ = Direction(np.ones(1), np.ones(1), np.ones(2 * MAX_JUMP + 1)).posteriors(words, null)
+    np.testing.assert_allclose(jumping, found)
 
 
 def test_jumps_are_counted_by_their_length():
     words = np.full((1, 3, 3), 1e-9)
     words[0, [0, 1, 2], [2, 0, 1]] = 1  # from the begin to the third word, then two back, then one on
-    _, jumps = Direction(np.ones(1), np.ones(1), np.ones(2 * FARTHEST + 1)).believe(words, np.full((1, 3), 1e-9))
-    assert jumps[[FARTHEST - 2, FARTHEST + 1, FARTHEST + 3]] == pytest.approx([1, 1, 1], abs=1e-6)
+    _, jumps = Direction(np.ones(1), np.ones(1), np.ones(2 * MAX_JUMP + 1)).posteriors(words, np.full((1, 3), 1e-9))
+    assert jumps[[MAX_JUMP - 2, MAX_JUMP + 1, MAX_JUMP + 3]] == pytest.approx([1, 1, 1], abs=1e-6)
     assert jumps.sum() == pytest.approx(3, abs=1e-6)
 
 
@@ -72,12 +72,12 @@ def links(aligner, sources, targets):
     return [joint_links(there, back, 0.5) for there, back in aligner.weights(sources, targets)]
 
 
-def test_words_that_stand_together_in_several_pairs_are_linked():
+def test_words_that_occur_together_in_several_pairs_are_linked():
     aligner = HmmAligner(HOUSES, ENGLISH)
     assert links(aligner, HOUSES, ENGLISH) == [{(i, i) for i in range(len(line.split()))} for line in HOUSES]
 
 
-def test_words_that_turn_round_are_followed():
+def test_reversed_word_order_is_learnt():
     numbers = [np.random.default_rng(n).choice(20, 5, replace=False) for n in range(60)]
     sources = [" ".join(f"s{n}" for n in some) for some in numbers]
     targets = [" ".join(f"t{n}" for n in some[::-1]) for some in numbers]
@@ -85,7 +85,7 @@ def test_words_that_turn_round_are_followed():
         assert hard_links(there, 0.5) == turned(hard_links(back, 0.5)) == {(i, 4 - i) for i in range(5)}
 
 
-def test_a_word_without_a_partner_is_left_alone():
+def test_a_word_without_a_counterpart_is_not_linked():
     sources = [f"{a} {b}" for a, b in product("abcdef", repeat=2) if a != b]
     targets = [f"{line.upper()} ." for line in sources]
     aligner = HmmAligner(sources, targets)
@@ -117,8 +117,8 @@ def test_nothing_to_learn_from():
     assert [tuple(there.shape) for there, _ in HmmAligner([], []).weights(["a b"], ["c"])] == [(1, 3)]
 
 
-def test_what_is_believed_at_first_is_what_is_counted_first():
-    # each word stands once, so that only what is given says which belong together, and in which order
+def test_training_starts_from_the_given_posteriors():
+    # each word occurs once, so only the given posteriors say which belong together
     crossed = torch.tensor([[0.1, 0.9, 0.0], [0.9, 0.1, 0.0]])
     aligner = HmmAligner(["a b"], ["x y"], [(crossed, crossed)])
     assert links(aligner, ["a b"], ["x y"]) == [{(0, 1), (1, 0)}]

@@ -7,54 +7,54 @@ from toy import number_tokenizer, tiny_config, tiny_model
 
 from mt.alignment.aligner import FILE
 from mt.alignment.choose_heads import Choice
-from mt.alignment.heads import Reading
-from mt.alignment.kept_heads import keep, kept_reading
+from mt.alignment.heads import AlignmentHeads
+from mt.alignment.kept_heads import load_heads, save_heads
 from mt.checkpoint import verify_folder, write_folder
 from mt.checkpoint.model_folder import Description, read_model
 from mt.config import DecodeConfig, Precision
 from mt.errors import CheckpointError
 
-CHOICE = Choice(Reading(0, (1,), True), "regularity", 0.5, 40)
+CHOICE = Choice(AlignmentHeads(0, (1,), True), "regularity", 0.5, 40)
 
 
 @pytest.fixture
 def folder(tmp_path):
     size = number_tokenizer().tgt_size
-    told = Description(
+    description = Description(
         src="en", tgt="de", src_size=size, tgt_size=size, max_length=64, precision=Precision.fp32, model=tiny_config(),
         decode=DecodeConfig(),
     )  # fmt: skip
-    files = {**told.files(number_tokenizer()), "model.safetensors": dict(tiny_model().named_parameters())}
+    files = {**description.files(number_tokenizer()), "model.safetensors": dict(tiny_model().named_parameters())}
     write_folder(tmp_path / "m", files, meta={"step": 7})
     return tmp_path / "m"
 
 
 def test_a_choice_is_kept_with_how_it_was_made(folder):
-    assert kept_reading(folder, tiny_model()) is None
-    keep(folder, CHOICE)
-    assert kept_reading(folder, tiny_model()) == CHOICE.reading
-    told = json.loads((folder / FILE).read_text())
-    assert (told["criterion"], told["score"], told["pairs"]) == ("regularity", 0.5, 40)
+    assert load_heads(folder, tiny_model()) is None
+    save_heads(folder, CHOICE)
+    assert load_heads(folder, tiny_model()) == CHOICE.heads
+    values = json.loads((folder / FILE).read_text())
+    assert (values["criterion"], values["score"], values["pairs"]) == ("regularity", 0.5, 40)
     assert verify_folder(folder).meta == {"step": 7}
 
 
 def test_a_choice_that_was_removed_leaves_a_whole_model(folder):
-    keep(folder, CHOICE)
+    save_heads(folder, CHOICE)
     (folder / FILE).unlink()
     assert FILE not in verify_folder(folder).files
-    assert kept_reading(read_model(folder).path, tiny_model()) is None
-    keep(folder, CHOICE)
-    assert kept_reading(read_model(folder).path, tiny_model()) == CHOICE.reading
+    assert load_heads(read_model(folder).path, tiny_model()) is None
+    save_heads(folder, CHOICE)
+    assert load_heads(read_model(folder).path, tiny_model()) == CHOICE.heads
     assert [path.name for path in folder.parent.iterdir()] == ["m"]  # nothing was moved aside as bad
 
 
 def test_a_choice_may_be_edited(folder):
-    keep(folder, CHOICE)
-    told = json.loads((folder / FILE).read_text())
-    told["reading"] = Reading(0, (0,), False).to_plain()
-    (folder / FILE).write_text(json.dumps(told))
-    assert kept_reading(read_model(folder).path, tiny_model()) == Reading(0, (0,), False)
-    keep(folder, CHOICE)
+    save_heads(folder, CHOICE)
+    values = json.loads((folder / FILE).read_text())
+    values["reading"] = AlignmentHeads(0, (0,), False).to_plain()
+    (folder / FILE).write_text(json.dumps(values))
+    assert load_heads(read_model(folder).path, tiny_model()) == AlignmentHeads(0, (0,), False)
+    save_heads(folder, CHOICE)
     assert verify_folder(folder).free == {FILE}
 
 
@@ -64,11 +64,11 @@ def test_a_folder_that_can_no_longer_be_read_is_named(folder, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.read_bytes", gone)
     with pytest.raises(CheckpointError, match=r"/m` cannot be read: Input/output error\.$"):
-        keep(folder, CHOICE)
+        save_heads(folder, CHOICE)
 
 
 def test_a_checkpoint_is_left_to_its_run(folder, tmp_path):
     files = {name: (folder / name).read_bytes() for name in verify_folder(folder).files}
     write_folder(tmp_path / "step-00000001", {**files, "optimizer.safetensors": b""})
     with pytest.raises(CheckpointError, match=r"step-00000001 is a checkpoint, which only its run writes to\.$"):
-        keep(tmp_path / "step-00000001", CHOICE)
+        save_heads(tmp_path / "step-00000001", CHOICE)

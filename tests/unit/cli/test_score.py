@@ -25,7 +25,7 @@ class Counter:
     def score_all(self, sources, targets):
         sign = -2.0 if self.name == "back" else -1.0
         return [
-            "has 10 and 10 pieces, but the model was made for at most 9 a side" if max(len(s), len(t)) > 9
+            "has 10 and 10 tokens, but the model takes at most 9 a side" if max(len(s), len(t)) > 9
             else PairScore(sign * len(t), list(t), [sign] * len(t) + [0.0])
             for s, t in zip(sources, targets, strict=True)
         ]  # fmt: skip
@@ -94,7 +94,7 @@ def test_many_pairs_are_scored_in_chunks_and_stay_in_order(score, monkeypatch, t
 
 def test_a_pair_too_long_is_named_by_file_and_line_or_left_empty(score, capsys):
     message = (
-        r"^long\.tsv:2: the pair has 10 and 10 pieces, but the model was made for at most 9 a side; shorten it, or "
+        r"^long\.tsv:2: the pair has 10 and 10 tokens, but the model takes at most 9 a side; shorten it, or "
         r"give --skip-too-long\.$"
     )
     with pytest.raises(DataError, match=message):

@@ -148,7 +148,7 @@ def test_a_glossary_is_read_once(shout, tmp_path):
     (tmp_path / "g.tsv").write_text("house\tHaus\n")
     shout(b"a\n", "--glossary", "g.tsv")
     [(_, options)] = shout.translator.calls
-    assert [entry.where for entry in options["glossary"].demands("a house").required] == ["g.tsv:1"]
+    assert [entry.where for entry in options["glossary"].constraints("a house").required] == ["g.tsv:1"]
     (tmp_path / "g.tsv").write_text("house\n")
     with pytest.raises(DataError, match=r"^g\.tsv:1: an entry must be a source term, a tab and a target term"):
         shout(b"a\n", "--glossary", "g.tsv")

@@ -15,12 +15,12 @@ from mt.nn.encoders import text_model
 def written(folder, **shape):
     """A model folder, and the model that was written."""
     model, size = tiny_model(seed=3, **shape), number_tokenizer().tgt_size
-    told = Description(
+    description = Description(
         src="en", tgt="de", src_size=size, tgt_size=size, max_length=64, precision=Precision.fp32,
         model=tiny_config(**shape), decode=DecodeConfig(beam=2),
     )  # fmt: skip
     weights = {name: p.detach() for name, p in model.named_parameters()}
-    write_folder(folder, {**told.files(number_tokenizer()), "model.safetensors": weights})
+    write_folder(folder, {**description.files(number_tokenizer()), "model.safetensors": weights})
     return folder, model
 
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mt.config import DecodeConfig, LengthNorm, Split, TokenizerConfig, Unknown
-from mt.decode.constraints.glossary import Demands, Entry, Glossary
+from mt.decode.constraints.glossary import Constraints, Entry, Glossary
 from mt.decode.cutting import LEAST, Cutter
 from mt.decode.search.transformer_stepper import CachedStepper
-from mt.decode.translation import Stretch
+from mt.decode.translation import Segment
 from mt.decode.translator import EMPTY, Translation, Translator, join
 from mt.errors import ConfigError
 from mt.text.sentences import Usual
@@ -38,7 +38,7 @@ def tokenizer(tmp_path_factory):
 
 
 class Echo(CachedStepper):
-    """Says what it is told, and keeps every batch it was given."""
+    """Returns its source as the translation, and keeps every batch."""
 
     def __init__(self, model):
         super().__init__(model)
@@ -116,7 +116,7 @@ def test_a_sentence_too_long_is_translated_in_parts_and_nothing_is_lost(echo, to
     assert echo.translate(["tamo", text, "ly"]) == ["tamo", text, "ly"]
     parts = [part for batch in echo.stepper.batches for part in batch if len(part) > 3]
     assert warnings_of(caplog) == [
-        f"input 2: a sentence of {len(ids)} pieces is translated in {len(parts)} parts, because the model reads at "
+        f"input 2: a sentence of {len(ids)} tokens is translated in {len(parts)} parts, because the model reads at "
         f"most {LONGEST}: {text[:40]!r}. Shorter sentences are translated better."
     ]
     assert all(len(part) <= LONGEST and part[-1] == tokenizer.eos for part in parts)
@@ -143,7 +143,7 @@ def test_a_character_that_alone_is_too_long_is_cut_with_a_warning(model, tokeniz
     stepper = Echo(model)
     tiny = Translator(stepper, tokenizer, DecodeConfig(beam=2), max_length=3)
     tiny.translate(["tamo \U0001f600"])
-    assert warnings_of(caplog)[-1] == "input 1: '\U0001f600' has 6 pieces and is cut short."
+    assert warnings_of(caplog)[-1] == "input 1: '\U0001f600' has 6 tokens and is cut short."
     assert max(len(part) for batch in stepper.batches for part in batch) <= 3
 
 
@@ -250,8 +250,8 @@ def test_what_is_translated_far_too_short_is_cut_until_nothing_is_lost(model, to
     assert hasty.translate(texts[1]) == texts[1]  # the same alone
     assert warnings_of(caplog) == []
     [[found]] = hasty.answer([texts[1]], hasty.options(split=Split.always))
-    assert found.text == texts[1] and len(found.stretches) > 2
-    assert len(found.piece_log_probs) == len(found.pieces) + len(found.stretches)
+    assert found.text == texts[1] and len(found.segments) > 2
+    assert len(found.piece_log_probs) == len(found.pieces) + len(found.segments)
 
 
 def test_what_stays_far_too_short_is_named(model, tokenizer, caplog):
@@ -260,9 +260,9 @@ def test_what_stays_far_too_short_is_named(model, tokenizer, caplog):
     hasty.answer([long], hasty.options(split=Split.never, first_text=4))
     word = "xyzwxyzwxyzw"  # no cut may divide it
     hasty.translate(["ta", *[word] * 7])
-    said, about = warnings_of(caplog), "pieces has a translation of 3, which may leave out some of it"
+    said, about = warnings_of(caplog), "tokens has a translation of 3, which may leave out some of it"
     assert re.fullmatch(rf"input 5: a part of \d+ {about}: '{long[:40]}'", said[0])
-    assert [re.sub(r"\d+ pieces", "9 pieces", one) for one in said[1:]] == [
+    assert [re.sub(r"\d+ tokens", "9 tokens", one) for one in said[1:]] == [
         *(f"input {number}: a part of 9 {about}: '{word}'" for number in (2, 3, 4)),
         "4 more parts with a translation that may leave out some of the text",
     ]
@@ -278,10 +278,10 @@ def test_a_full_stop_that_the_model_adds_within_a_sentence_is_taken_away(model, 
     stopping = used_to(model, tokenizer, Usual(10), Stopping)
     text = " ".join(["ta mo er in ly"] * 4)
     [[found]] = stopping.answer([text], stopping.options())
-    assert found.text == text + "." and len(found.stretches) > 1
-    assert len(found.piece_log_probs) == len(found.pieces) + len(found.stretches)
-    for stretch in found.stretches:
-        assert found.text[slice(*stretch.target)].rstrip(".") == text[slice(*stretch.source)]
+    assert found.text == text + "." and len(found.segments) > 1
+    assert len(found.piece_log_probs) == len(found.pieces) + len(found.segments)
+    for segment in found.segments:
+        assert found.text[slice(*segment.target)].rstrip(".") == text[slice(*segment.source)]
     assert sum(found.piece_log_probs) == pytest.approx(found.log_prob, abs=1e-4)
 
 
@@ -385,7 +385,7 @@ def test_a_free_translation_that_satisfies_a_glossary_is_kept(model, tokenizer, 
     search, asked = translator._search_sorted, []
     monkeypatch.setattr(
         translator, "_search_sorted",
-        lambda parts, options: asked.append([part.owner for part in parts if part.demands != Demands()])
+        lambda parts, options: asked.append([part.owner for part in parts if part.constraints != Constraints()])
         or search(parts, options),
     )  # fmt: skip
     wanted = Glossary([*entries, *banned])
@@ -393,7 +393,7 @@ def test_a_free_translation_that_satisfies_a_glossary_is_kept(model, tokenizer, 
     assert all(not owners for owners in asked)
     missing = Glossary([Entry(texts[3].split()[0], ("lymoer",), False)])
     found = translator.answer(texts, translator.options(glossary=missing))
-    changed = [n for n, text in enumerate(texts) if missing.demands(text).required]
+    changed = [n for n, text in enumerate(texts) if missing.constraints(text).required]
     assert 3 in changed and asked[-1] == changed
     assert [some for n, some in enumerate(found) if n not in changed] == [
         some for n, some in enumerate(free) if n not in changed
@@ -409,8 +409,8 @@ def test_a_term_that_does_not_fit_is_reported(translator, caplog):
     [[found]] = translator.answer(["Ta mo"], translator.options(glossary=glossary, max_length=3))
     assert not found.finished
     assert warnings_of(caplog) == [
-        "input 1: `lymoer tamoin erly` (g.tsv:4) is missing from the translation, which had to end at its greatest "
-        "length; raise `decode.max_extra`, or the term is at odds with another rule."
+        "input 1: `lymoer tamoin erly` (g.tsv:4) is missing from the translation, which reached its maximum "
+        "length; raise `decode.max_extra`, or see whether the term contradicts another rule."
     ]
 
 
@@ -492,20 +492,20 @@ def test_a_space_stands_where_the_script_wants_one(left, gap, right, text):
     st.lists(st.tuples(st.text("ab.", max_size=3), st.text(" \n", max_size=2)), min_size=1, max_size=4),
     st.text(" ", max_size=1),
 )
-def test_stretches_stand_where_the_parts_came_to_stand(parts, before):
+def test_segments_stand_where_the_parts_came_to_stand(parts, before):
     lists = []
     for n, (text, _) in enumerate(parts):
-        stretch = Stretch((n, n + 1), (0, len(text)), (0, len(text)))
-        lists.append([Translation(text, 0.0, 0.0, list(text), [], True, (stretch,))])
+        segment = Segment((n, n + 1), (0, len(text)), (0, len(text)))
+        lists.append([Translation(text, 0.0, 0.0, list(text), [], True, (segment,))])
     [whole] = join(lists, [before, *(gap for _, gap in parts)])
-    assert [whole.text[slice(*s.target)] for s in whole.stretches] == [text for text, _ in parts]
-    assert [whole.pieces[slice(*s.pieces)] for s in whole.stretches] == [list(text) for text, _ in parts]
-    assert [s.source for s in whole.stretches] == [(n, n + 1) for n in range(len(parts))]
+    assert [whole.text[slice(*s.target)] for s in whole.segments] == [text for text, _ in parts]
+    assert [whole.pieces[slice(*s.pieces)] for s in whole.segments] == [list(text) for text, _ in parts]
+    assert [s.source for s in whole.segments] == [(n, n + 1) for n in range(len(parts))]
 
 
 def test_a_translation_knows_which_part_of_the_text_each_stretch_is(echo):
     text = "  tamo ly. " + line(random.Random(2), 20) + "\n er "
     [[found]] = echo.answer([text], echo.options(split=Split.always))
-    assert len(found.stretches) > 2
-    for stretch in found.stretches:
-        assert found.text[slice(*stretch.target)].split() == text[slice(*stretch.source)].split()
+    assert len(found.segments) > 2
+    for segment in found.segments:
+        assert found.text[slice(*segment.target)].split() == text[slice(*segment.source)].split()

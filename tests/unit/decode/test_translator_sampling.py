@@ -52,25 +52,27 @@ def some_texts():
 @pytest.mark.parametrize("batch_tokens", [1, 40, 4096])
 def test_samples_do_not_depend_on_the_batches(translator, monkeypatch, batch_tokens):
     sampling = Sampling(samples=3, seed=4, epsilon=0.001)
-    whole = translator.sample(some_texts(), sampling)
+    whole = translator.answer(some_texts(), translator.options(sampling=sampling))
     assert [len(translations) for translations in whole] == [1 if text == "" else 3 for text in some_texts()]
     assert whole[5] == [EMPTY]
     translator.section = replace(translator.section, batch_tokens=batch_tokens)
-    assert texts_of(translator.sample(some_texts(), sampling)) == texts_of(whole)
+    assert texts_of(translator.answer(some_texts(), translator.options(sampling=sampling))) == texts_of(whole)
     monkeypatch.setattr("mt.decode.translator.MAX_ROWS", 6)
-    assert texts_of(translator.sample(some_texts(), sampling)) == texts_of(whole)
+    assert texts_of(translator.answer(some_texts(), translator.options(sampling=sampling))) == texts_of(whole)
 
 
 def test_samples_do_not_depend_on_where_a_text_is_cut(translator):
     sampling, texts = Sampling(samples=2, seed=4), some_texts()
-    whole = texts_of(translator.sample(texts, sampling))
+    whole = texts_of(translator.answer(texts, translator.options(sampling=sampling)))
     cut = [
         found
         for first in range(0, len(texts), 5)
-        for found in texts_of(translator.sample(texts[first : first + 5], sampling, first_text=first))
+        for found in texts_of(
+            translator.answer(texts[first : first + 5], translator.options(sampling=sampling, first_text=first))
+        )
     ]
     assert cut == whole
-    assert texts_of(translator.sample(texts, replace(sampling, seed=5))) != whole
+    assert texts_of(translator.answer(texts, translator.options(sampling=replace(sampling, seed=5)))) != whole
 
 
 def test_more_rows_than_sentences_fit_in_a_batch(translator, monkeypatch):
@@ -78,10 +80,10 @@ def test_more_rows_than_sentences_fit_in_a_batch(translator, monkeypatch):
     start = translator.stepper.start
     monkeypatch.setattr(translator.stepper, "start", lambda source: (sizes.append(len(source)), start(source)))
     monkeypatch.setattr("mt.decode.translator.MAX_ROWS", 12)
-    translator.sample(["ta", "mo", "ly", "er", "in"], Sampling(samples=6))
+    translator.answer(["ta", "mo", "ly", "er", "in"], translator.options(sampling=Sampling(samples=6)))
     assert sizes == [2, 2, 1]
     sizes.clear()
-    translator.sample(["ta", "mo"], Sampling(samples=13))
+    translator.answer(["ta", "mo"], translator.options(sampling=Sampling(samples=13)))
     assert sizes == [1, 1]
 
 

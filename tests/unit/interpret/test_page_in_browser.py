@@ -5,8 +5,8 @@ import shutil
 import pytest
 from toy import number_tokenizer, trained_numbers
 
-from mt.alignment.choose_heads import choose_by_shape
-from mt.alignment.heads import Reading, word_maps
+from mt.alignment.choose_heads import guess_heads
+from mt.alignment.heads import AlignmentHeads, word_maps
 from mt.alignment.observe import observe
 from mt.interpret.contribution import contributions
 from mt.interpret.report import Exhibit, page
@@ -28,9 +28,9 @@ TARGETS = [
 def file(tmp_path_factory):
     model, tokenizer = trained_numbers(), number_tokenizer()
     seen = list(observe(model, tokenizer, SOURCES, TARGETS, max_length=64))
-    owed, reading = contributions(model, tokenizer, seen), choose_by_shape([word_maps(one) for one in seen[:1]])
-    other = Reading(0, (0, 1), not reading.shifted)
-    exhibits = [Exhibit("first", reading, "", seen, owed), Exhibit("second", other, "", seen, owed)]
+    owed, heads = contributions(model, tokenizer, seen), guess_heads([word_maps(one) for one in seen[:1]])
+    other = AlignmentHeads(0, (0, 1), not heads.shifted)
+    exhibits = [Exhibit("first", heads, "", seen, owed), Exhibit("second", other, "", seen, owed)]
     path = tmp_path_factory.mktemp("page") / "attention.html"
     path.write_text(page(exhibits, "Attention"), encoding="utf-8")
     return path
@@ -46,20 +46,20 @@ def browser():
 
 @pytest.fixture
 def opened(browser, file):
-    """Opens the page, and fails the test if it asks for anything but itself or complains."""
-    heard = []
+    """Opens the page, and fails the test if it requests anything but itself or logs an error."""
+    messages = []
 
     def open_page(**options):
         tab = browser.new_context(**options).new_page()
-        tab.on("request", lambda request: heard.append(request.url))
-        tab.on("console", lambda message: heard.append(message.text))
-        tab.on("pageerror", lambda error: heard.append(str(error)))
+        tab.on("request", lambda request: messages.append(request.url))
+        tab.on("console", lambda message: messages.append(message.text))
+        tab.on("pageerror", lambda error: messages.append(str(error)))
         tab.goto(file.as_uri())
         tab.wait_for_selector("body[data-ready]")
         return tab
 
     yield open_page
-    assert set(heard) == {file.as_uri()}
+    assert set(messages) == {file.as_uri()}
 
 
 def test_a_hovered_target_word_shows_its_source_word_and_back(opened):
@@ -69,9 +69,9 @@ def test_a_hovered_target_word_shows_its_source_word_and_back(opened):
     words.nth(1).hover()
     assert first.locator(".said").inner_text().startswith("zwei was translated from two")
     assert "answers" in first.locator(".text.source .word").nth(1).get_attribute("class")
-    assert tab.locator(".model").nth(1).locator(".said").inner_text().startswith("zwei asks ")
+    assert tab.locator(".model").nth(1).locator(".said").inner_text().startswith("zwei attends to ")
     first.locator(".text.source .word").nth(2).hover()
-    assert first.locator(".said").inner_text().startswith("three is asked by drei")
+    assert first.locator(".said").inner_text().startswith("three is attended to by drei")
     words.nth(0).click()
     tab.mouse.move(0, 0)
     assert first.locator(".said").inner_text().startswith("eins was translated from one")

@@ -1,18 +1,19 @@
-"""Heat maps as pixels."""
+"""Heat maps as pixels and as vector graphics."""
 
 from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
 
 from mt.interpret import picture as module
-from mt.interpret.picture import CELL, FONT, FULL, GAP, Picture, _font, _spelt
+from mt.interpret.picture import CELL, FONT, FULL, GAP, Picture, _drawable, _font
 
 MAPS = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]]])
 
 
-def test_cells_are_white_for_nothing_and_dark_for_all():
+def test_cells_are_white_for_weight_0_and_dark_for_weight_1():
     made = Picture(["ein", "Haus"], ["a", "house"], ["layer 1", "layer 2"])
     pixels = made.draw(MAPS.expand(2, -1, -1))
     assert pixels.dtype == np.uint8 and pixels.shape[2] == 3
@@ -24,7 +25,7 @@ def test_cells_are_white_for_nothing_and_dark_for_all():
         expected = [[FULL, [255] * 3, [255] * 3], [[255] * 3, half, half]]
         assert (grid == np.array(expected)[:, None, :, None]).all()
     assert (pixels[:top] < 128).any() and (pixels[top:, :left] < 128).any()  # words above and beside
-    assert (made.draw(0 * MAPS.expand(2, -1, -1))[top : top + 2 * CELL, left:] == 255).all()  # drawn anew
+    assert (made.draw(0 * MAPS.expand(2, -1, -1))[top : top + 2 * CELL, left:] == 255).all()  # drawn again
 
 
 def test_the_words_above_are_the_same_over_every_map_and_stand_over_their_columns():
@@ -37,8 +38,29 @@ def test_the_words_above_are_the_same_over_every_map_and_stand_over_their_column
     assert all(rows.max() >= len(above[0]) - 6 for rows in inked)  # and both begin at the map
 
 
+def test_a_scaled_picture_has_larger_cells():
+    small, large = (Picture(["ein"], ["a"], [""], scale=n).draw(torch.ones(1, 1, 2)) for n in (1, 3))
+    assert [(pixels == FULL).all(2).sum() for pixels in (small, large)] == [2 * CELL**2, 2 * (3 * CELL) ** 2]
+
+
+def test_svg_has_the_same_cells_and_words():
+    made = Picture(["ein", "Haus"], ["a<b", "c"], ["layer 1"])
+    root = ElementTree.fromstring(made.svg(MAPS))
+    name = "{http://www.w3.org/2000/svg}"
+    _, *cells = root.iter(f"{name}rect")
+    half = (255 - 0.5 * (255 - FULL)).round().astype(np.uint8).tobytes().hex()
+    dark, white = f"#{FULL.astype(np.uint8).tobytes().hex()}", "#ffffff"
+    assert [cell.get("fill") for cell in cells] == [dark, white, white, white, f"#{half}", f"#{half}"]
+    first, last = cells[0], cells[-1]
+    assert float(last.get("x")) - float(first.get("x")) == 2 * CELL
+    assert float(last.get("y")) - float(first.get("y")) == CELL
+    width, height = made.draw(MAPS).shape[1::-1]
+    assert root.get("viewBox") == f"0 0 {width} {height}"
+    assert [text.text for text in root.iter(f"{name}text")] == ["a<b", "c", "layer 1", "ein", "Haus", "<end>"]
+
+
 @pytest.mark.parametrize("words", [[], ["a$b_{c}", "<b>", "東京"]])
-def test_any_words_will_do_with_any_font(words, monkeypatch):
+def test_any_words_can_be_drawn_with_any_font(words, monkeypatch):
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     from PIL import ImageFont
 
@@ -54,33 +76,33 @@ def test_any_words_will_do_with_any_font(words, monkeypatch):
 def test_the_font_is_the_systems_or_else_matplotlibs_or_else_pillows_own(monkeypatch):
     from PIL import ImageFont
 
-    asked: list[str] = []
+    tried: list[str] = []
 
-    def of_no_use(*names):
-        asked.clear()
+    def without(*names):
+        tried.clear()
         monkeypatch.setattr(ImageFont, "truetype", lambda file, size: refuse(file) if str(file) in names else file)
 
     def refuse(file):
-        asked.append(str(file))
+        tried.append(str(file))
         raise OSError("cannot open resource")
 
     system, theirs = "DejaVuSans.ttf", "/lib/matplotlib/mpl-data/fonts/ttf/DejaVuSans.ttf"
     monkeypatch.setattr(module, "find_spec", lambda name: SimpleNamespace(submodule_search_locations=[f"/lib/{name}"]))
     monkeypatch.setattr(ImageFont, "load_default", lambda size: f"own of {size}")
-    of_no_use()
-    assert _font() == system
-    of_no_use(system)
-    assert str(_font()) == theirs
-    of_no_use(system, theirs)
-    assert _font() == f"own of {FONT}" and asked == [system, theirs]
+    without()
+    assert _font(FONT) == system
+    without(system)
+    assert str(_font(FONT)) == theirs
+    without(system, theirs)
+    assert _font(FONT) == f"own of {FONT}" and tried == [system, theirs]
     monkeypatch.setattr(module, "find_spec", lambda name: None)  # no matplotlib
-    of_no_use(system)
-    assert _font() == f"own of {FONT}" and asked == [system]
+    without(system)
+    assert _font(FONT) == f"own of {FONT}" and tried == [system]
 
 
-def test_letters_that_a_font_has_not_become_question_marks():
+def test_letters_that_a_font_lacks_become_question_marks():
     from PIL import ImageFont
 
-    assert _spelt("né東京", ImageFont.load_default_imagefont()) == "né??"
+    assert _drawable("né東京", ImageFont.load_default_imagefont()) == "né??"
     whole = SimpleNamespace(getlength=lambda word: 1.0)
-    assert _spelt("né東京", whole) == "né東京"
+    assert _drawable("né東京", whole) == "né東京"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from toy import number_tokenizer, trained_numbers
 
-from mt.alignment.heads import Reading, word_maps
+from mt.alignment.heads import AlignmentHeads, word_maps
 from mt.alignment.observe import Observation, Side, observe
 from mt.alignment.pharaoh import Gold
 from mt.interpret.contribution import Contribution, contributions, shuffle
@@ -26,7 +26,7 @@ def seen_of(sources, targets):
 def exhibit_of(sources, targets, name="a model", gold=()):
     seen = seen_of(sources, targets)
     owed = contributions(trained_numbers(), number_tokenizer(), seen)
-    return Exhibit(name, Reading(0, (1,), True), "Chosen.", seen, owed, gold)
+    return Exhibit(name, AlignmentHeads(0, (1,), True), "Chosen.", seen, owed, gold)
 
 
 def data_of(html):

@@ -9,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mt.decode.translation import EMPTY, Stretch, Translation
+from mt.decode.translation import EMPTY, Segment, Translation
 from mt.postprocess.markup import ATTEMPTS, STAND_INS, Request, apart, like
 from mt.postprocess.tags import Kind, parse
-from mt.postprocess.word_alignments import Linked, Part
+from mt.postprocess.word_alignments import LinkedSegment, LinkedTranslation
 from mt.text.words import reading_words, spaced_words
 
 WORDS = st.sampled_from(
@@ -190,13 +190,13 @@ def test_a_line_without_marks_is_sent_as_it_is():
 def test_a_line_without_text_is_copied(line):
     request = Request(line)
     assert request.bare and request.text == ""
-    assert request.restore(Linked("", EMPTY, [])).text == line
+    assert request.restore(LinkedTranslation("", EMPTY, [])).text == line
 
 
 @pytest.mark.parametrize("line", ["", "  "])
 def test_an_empty_line_stays_empty(line):
     request = Request(line)
-    assert not request.bare and request.restore(Linked("", EMPTY, [])).text == ""
+    assert not request.bare and request.restore(LinkedTranslation("", EMPTY, [])).text == ""
 
 
 @pytest.mark.parametrize(
@@ -286,9 +286,9 @@ def linked_by_words(source, target, links):
     weights = torch.zeros(len(theirs), len(ours) + 1)
     for j, i in enumerate(links):
         weights[j, i] = 1.0
-    stretch = Stretch((0, len(source)), (0, len(target)), (0, len(theirs)))
-    translation = Translation(target, 0.0, 0.0, [target[a:b] for _, a, b in theirs], [], True, (stretch,))
-    return Linked(source, translation, [Part(ours, theirs, weights, torch.zeros(len(theirs) + 1))])
+    segment = Segment((0, len(source)), (0, len(target)), (0, len(theirs)))
+    translation = Translation(target, 0.0, 0.0, [target[a:b] for _, a, b in theirs], [], True, (segment,))
+    return LinkedTranslation(source, translation, [LinkedSegment(ours, theirs, weights, torch.zeros(len(theirs) + 1))])
 
 
 def test_a_linked_translation_gets_its_marks_back_and_keeps_none_of_its_own():

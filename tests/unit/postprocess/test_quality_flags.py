@@ -1,11 +1,13 @@
 """Signs of a bad translation that the texts alone show, and how they are told."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from mt.decode.translation import Translation
 from mt.postprocess.quality_flags import SHOWN, Flag, Measures, Tally, lost_numbers, relative_length, warning
-from mt.postprocess.word_alignments import Linked, Part
+from mt.postprocess.word_alignments import LinkedSegment, LinkedTranslation
 from mt.text.repetition import Loop
 
 
@@ -32,7 +34,11 @@ def test_numbers_that_are_lost(source, text, missing):
 def linked(source, target):
     """With so many pieces."""
     pieces = [[(0, n, n + 1) for n in range(count)] for count in (source, target)]
-    return Linked("", Translation("", 0.0, 0.0, [], [], True), [Part(*pieces, torch.zeros(0, 0), torch.zeros(0))])
+    return LinkedTranslation(
+        "",
+        Translation("", 0.0, 0.0, [], [], True),
+        [LinkedSegment(pieces[0], pieces[1], torch.zeros(0, 0), torch.zeros(0))],
+    )
 
 
 def test_lengths_are_compared_with_the_usual_ratio():
@@ -42,25 +48,25 @@ def test_lengths_are_compared_with_the_usual_ratio():
     assert relative_length(linked(7, 39), 1.0) is None  # too few to say
 
 
-FINE = {"contribution": 5.0, "coverage": 1.0}
+fine = partial(Measures, 5.0, 1.0)
 
 
 @pytest.mark.parametrize(
     ("measures", "flags", "said"),
     [
-        (Measures(**FINE), [], ""),
-        (Measures(**FINE, length=1.0), [], ""),
-        (Measures(**FINE, loop=Loop("to be", 4)), [Flag.repetition], "words are repeated (repetition): 'to be'"),
+        (fine(), [], ""),
+        (fine(length=1.0), [], ""),
+        (fine(loop=Loop("to be", 4)), [Flag.repetition], "words are repeated (repetition): 'to be'"),
         (
-            Measures(**FINE, lost=("12", "x2")), [Flag.lost_number],
+            fine(lost=("12", "x2")), [Flag.lost_number],
             "numbers are missing or changed (lost-number): 12, x2",
         ),
         (
-            Measures(**FINE, length=0.49), [Flag.length],
+            fine(length=0.49), [Flag.length],
             "the translation is very short for its source (length): 0.49 times the usual length",
         ),
         (
-            Measures(**FINE, length=2.11), [Flag.length],
+            fine(length=2.11), [Flag.length],
             "the translation is very long for its source (length): 2.11 times the usual length",
         ),
     ],
@@ -74,7 +80,7 @@ def test_many_warnings_are_a_few_and_a_sum(caplog):
     for number in range(1, 101):
         lost = ("9",) if number > 30 else ()
         loop = Loop("a", 3) if number > 90 else None
-        tally.add(number, Measures(**FINE, lost=lost, loop=loop))
+        tally.add(number, fine(lost=lost, loop=loop))
     tally.close()
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == SHOWN + 2

@@ -1,4 +1,4 @@
-"""Where a run of words is put, asked of the links alone."""
+"""The placement of runs of words, from links alone."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Links of a model that has learned number words by heart: each word came from the one in its place."""
+"""Links of a model that has learned to translate number words one by one: each word links to the one in its place."""
 
 from dataclasses import replace
 
@@ -9,11 +9,11 @@ from toy import number_pairs, number_tokenizer, trained_numbers
 from mt.alignment.aligner import Aligner, choose
 from mt.config import DecodeConfig, Split
 from mt.decode.search.transformer_stepper import CachedStepper
-from mt.decode.translation import Stretch, Translation
+from mt.decode.translation import Segment, Translation
 from mt.decode.translator import Translator
 from mt.postprocess.quality_flags import Flag, Measures, coverage, measure, warning
 from mt.postprocess.unknown_words import replace_unknown, words_of_pieces
-from mt.postprocess.word_alignments import Linked, Linker, Part, contribution
+from mt.postprocess.word_alignments import LinkedSegment, LinkedTranslation, Linker, contribution
 from mt.text.sentences import Usual
 from mt.text.words import spaced_words
 
@@ -31,7 +31,7 @@ def translator():
 def linker(translator):
     aligner = Aligner(translator.stepper.model, translator.tokenizer, max_length=64)
     choose(aligner, TEXTS, [p.tgt for p in PAIRS])
-    return Linker(translator, aligner.reading)
+    return Linker(translator, aligner.heads)
 
 
 def given(tokenizer, sources, targets):
@@ -39,8 +39,8 @@ def given(tokenizer, sources, targets):
     found = []
     for source, ids in zip(sources, tokenizer.encode_target(targets), strict=True):
         text = tokenizer.decode_target(ids)
-        stretch = Stretch((0, len(source)), (0, len(text)), (0, len(ids)))
-        found.append([Translation(text, 0.0, 0.0, tokenizer.pieces_target(ids), [], True, (stretch,))])
+        segment = Segment((0, len(source)), (0, len(text)), (0, len(ids)))
+        found.append([Translation(text, 0.0, 0.0, tokenizer.pieces_target(ids), [], True, (segment,))])
     return found
 
 
@@ -58,7 +58,7 @@ def test_words_are_linked_to_those_in_their_place(translator, linker):
 
 def test_links_are_those_that_align_finds(translator, linker):
     found = translator.answer(TEXTS, translator.options())
-    aligner = Aligner(translator.stepper.model, translator.tokenizer, max_length=64, reading=linker.reading)
+    aligner = Aligner(translator.stepper.model, translator.tokenizer, max_length=64, heads=linker.heads)
     again = list(aligner.weights(TEXTS, [some[0].text for some in found]))
     for [one], weights in zip(linker.link(TEXTS, found), again, strict=True):
         own = translator.tokenizer.pieces_target(translator.tokenizer.encode_target([one.text])[0])
@@ -72,24 +72,24 @@ def test_words_of_a_text_in_parts_are_counted_over_the_whole(translator, linker)
     text = "  one two.   three four five. " + " ".join(["six", "seven"] * 20)
     options = translator.options(split=Split.always)
     [[found]] = translator.answer([text], options)
-    assert len(found.stretches) > 3
-    for stretch in found.stretches:
-        assert text[slice(*stretch.source)].strip() == text[slice(*stretch.source)]
-        pieces = found.pieces[slice(*stretch.pieces)]
+    assert len(found.segments) > 3
+    for segment in found.segments:
+        assert text[slice(*segment.source)].strip() == text[slice(*segment.source)]
+        pieces = found.pieces[slice(*segment.pieces)]
         written = "".join(pieces).replace("▁", " ").strip()
-        assert found.text[slice(*stretch.target)].replace(" ⁇ ", "<unk>").split() == written.split()
+        assert found.text[slice(*segment.target)].replace(" ⁇ ", "<unk>").split() == written.split()
     [[linked]] = linker.link([text], [[found]])
     links = linked.links()
-    for stretch in found.stretches:  # no link leaves its part
+    for segment in found.segments:  # no link leaves its segment
         source, target = (
             {n for n, span in enumerate(spans) if begin <= span[0] < end}
             for spans, (begin, end) in (
-                (spaced_words(text), stretch.source),
-                (spaced_words(found.text), stretch.target),
+                (spaced_words(text), segment.source),
+                (spaced_words(found.text), segment.target),
             )
         )
         assert all(i in source for i, j in links if j in target)
-    last = found.stretches[-1]
+    last = found.segments[-1]
     assert max(i for i, _ in links) >= len(text[: last.source[0]].split()) > 10
     assert max(j for _, j in links) >= len(found.text[: last.target[0]].split()) > 10
 
@@ -101,10 +101,10 @@ def test_an_empty_text_has_no_links(translator, linker):
     assert linker.link([], []) == []
 
 
-def test_a_stretch_without_pieces_on_one_side_has_no_links(translator, linker):
+def test_a_segment_without_tokens_on_one_side_has_no_links(translator, linker):
     sources, targets = ["one two", "", "one"], ["", "eins", "eins"]
     linked = [some[0] for some in linker.link(sources, given(translator.tokenizer, sources, targets))]
-    assert [len(one.parts) for one in linked] == [1, 1, 1]
+    assert [len(one.segments) for one in linked] == [1, 1, 1]
     assert [one.links() for one in linked] == [set(), set(), {(0, 0)}]
     nothing_said, from_nothing, _ = measure(linker, linked)
     assert nothing_said == Measures(None, 0.0) and nothing_said.flags == [Flag.under_translation]
@@ -115,17 +115,19 @@ def test_a_stretch_without_pieces_on_one_side_has_no_links(translator, linker):
 def test_without_a_choice_heads_are_guessed_once(translator, linker):
     guessing = Linker(translator)
     assert guessing.link([""], translator.answer([""], translator.options()))[0][0].links() == set()
-    assert guessing.reading is None
+    assert guessing.heads is None
     lists = guessing.link(TEXTS, translator.answer(TEXTS, translator.options()))
-    first = guessing.reading
+    first = guessing.heads
     assert first is not None and len(first.heads) == 1
     assert sum(straight(found[0].links()) for found in lists) / len(lists) > 0.5
     guessing.link(TEXTS[:1], translator.answer(TEXTS[:1], translator.options()))
-    assert guessing.reading is first
+    assert guessing.heads is first
 
 
-def test_nothing_is_recorded_while_translating(translator, monkeypatch):
-    monkeypatch.setattr("mt.postprocess.word_alignments.force", lambda *args, **given: pytest.fail("nobody asked"))
+def test_translating_makes_no_teacher_forced_pass(translator, monkeypatch):
+    monkeypatch.setattr(
+        "mt.postprocess.word_alignments.force", lambda *args, **given: pytest.fail("no links are wanted")
+    )
     translator.translate(TEXTS)
 
 
@@ -169,8 +171,8 @@ def test_flags_by_their_thresholds():
     assert Measures(2.1, 0.5).flags == [Flag.under_translation]
     assert warning(Measures(5.0, 1.0)) == ""
     assert warning(Measures(-0.5, 0.25)) == (
-        "the translation may not be one (hallucination): its pieces owe -0.50 nats to the source, and usually more "
-        "than 2; words may be missing (under-translation): 25% of the source words were looked at, and usually more "
+        "the translation may be a hallucination: its tokens owe -0.50 nats to the source, and usually more "
+        "than 2; words may be missing (under-translation): 25% of the source words were attended to, and usually more "
         "than 55%"
     )
 
@@ -182,20 +184,20 @@ def written(translator, linker, source, pieces):
     """A translation of these pieces, linked."""
     t = translator.tokenizer
     text = t.decode_target([offset[0] for offset in t.offsets_written(pieces)])
-    stretch = Stretch((0, len(source)), (0, len(text)), (0, len(pieces)))
-    [[one]] = linker.link([source], [[Translation(text, 0.0, 0.0, pieces, [], True, (stretch,))]])
+    segment = Segment((0, len(source)), (0, len(text)), (0, len(pieces)))
+    [[one]] = linker.link([source], [[Translation(text, 0.0, 0.0, pieces, [], True, (segment,))]])
     return one
 
 
 def looking_at(one, words_looked_at):
     """The same with attention by hand: each target piece looks at one source word."""
-    [part] = one.parts
+    [part] = one.segments
     weights = torch.zeros_like(part.weights)
     for row, word in enumerate(words_looked_at):
         begin = one.source.index(word)
         for column, (_, first, last) in enumerate(part.source):
             weights[row, column] = float(first < begin + len(word) and last > begin)
-    return replace(one, parts=[replace(part, weights=weights)])
+    return replace(one, segments=[replace(part, weights=weights)])
 
 
 def test_a_word_with_an_unknown_piece_becomes_the_source_word(translator, linker):
@@ -208,10 +210,10 @@ def test_a_word_with_an_unknown_piece_becomes_the_source_word(translator, linker
     looks = [*["one"] * 1, "Żółw", "Żółw", *["two"] * (len(first) - 1)]
     replaced = replace_unknown(looking_at(one, looks), t.unk)
     assert "⁇" not in replaced.text and "Żółw" in replaced.text.split()
-    [stretch] = replaced.translation.stretches
-    assert stretch.target == (0, len(replaced.text))
+    [segment] = replaced.translation.segments
+    assert segment.target == (0, len(replaced.text))
     begin = replaced.text.index("Żółw")
-    assert [piece[1:] for piece in replaced.parts[0].target if piece[0] == t.unk] == [(begin, begin + 4)]
+    assert [piece[1:] for piece in replaced.segments[0].target if piece[0] == t.unk] == [(begin, begin + 4)]
     assert replaced.translation.pieces == one.translation.pieces
 
 
@@ -234,12 +236,12 @@ def test_words_of_pieces():
     ],
 )
 def test_signs_after_an_unknown_word_stay(source, offsets, said, places):
-    stretch = Stretch((0, len(source)), (0, 2), (0, 3))
-    translation = Translation("⁇.", 0.0, 0.0, ["▁", "<unk>", "."], [], True, (stretch,))
+    segment = Segment((0, len(source)), (0, 2), (0, 3))
+    translation = Translation("⁇.", 0.0, 0.0, ["▁", "<unk>", "."], [], True, (segment,))
     weights = torch.zeros(3, len(offsets) + 1)
     weights[:, 0] = 1.0
-    part = Part(offsets, [(5, 0, 0), (0, 0, 1), (6, 1, 2)], weights, torch.zeros(4))
-    replaced = replace_unknown(Linked(source, translation, [part]), 0)
+    part = LinkedSegment(offsets, [(5, 0, 0), (0, 0, 1), (6, 1, 2)], weights, torch.zeros(4))
+    replaced = replace_unknown(LinkedTranslation(source, translation, [part]), 0)
     assert replaced.text == said
-    assert [piece[1:] for piece in replaced.parts[0].target] == places
-    assert replaced.translation.stretches[0].target == (0, len(said))
+    assert [piece[1:] for piece in replaced.segments[0].target] == places
+    assert replaced.translation.segments[0].target == (0, len(said))

@@ -7,7 +7,7 @@ import torch
 from test_validate import make
 from toy import number_corpus, number_pairs, number_tokenizer, tiny_model
 
-from mt.alignment.heads import Reading, read, word_maps
+from mt.alignment.heads import AlignmentHeads, head_mean, word_maps
 from mt.data.corpus.pair import Origin, Pair
 from mt.interpret.picture import CELL, GAP
 from mt.train.attention_logging import AttentionLogger, entropies, legible
@@ -48,13 +48,13 @@ def test_logging_attention_changes_neither_model_nor_random_numbers():
 
 
 def test_the_pictures_hold_each_layers_mean_and_the_guided_head():
-    model, attention = tiny_model(decoder_layers=2), make_logger(guided=Reading(1, (0,), shifted=True))
+    model, attention = tiny_model(decoder_layers=2), make_logger(guided=AlignmentHeads(1, (0,), shifted=True))
     found = attention(model)
     pictures = attention.pictures(found)
     assert len(pictures) == 2
     for seen, pixels in zip(found.observations, pictures, strict=True):
         words = word_maps(seen)
-        expected = [words[1, 0].mean(0), words[1, 1].mean(0), read(words, Reading(1, (0,), shifted=True))]
+        expected = [words[1, 0].mean(0), words[1, 1].mean(0), head_mean(words, AlignmentHeads(1, (0,), shifted=True))]
         rows, columns = expected[0].shape
         left = pixels.shape[1] - 3 * (columns * CELL + GAP)
         top = pixels.shape[0] - 2 - rows * CELL

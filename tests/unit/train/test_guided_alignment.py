@@ -12,7 +12,7 @@ from test_step import gradients
 from toy import number_corpus, number_pairs, number_tokenizer, tiny_model, updater_of
 
 from mt.alignment.aligner import FILE, from_file
-from mt.alignment.heads import Reading
+from mt.alignment.heads import AlignmentHeads
 from mt.config import BatchConfig, Precision, TrainConfig, Use
 from mt.data.batching import BatchStream, TokenizedCorpus, fill_up
 from mt.data.training_links import LinkTable
@@ -226,5 +226,5 @@ def test_the_model_folder_says_which_head_to_read():
     updater = guided(weight=0.25)
     files = updater.objective.files()
     values = json.loads(files[FILE])
-    assert from_file(values, updater.model, FILE) == Reading(0, (1,), shifted=True)
+    assert from_file(values, updater.model, FILE) == AlignmentHeads(0, (1,), shifted=True)
     assert (values["criterion"], values["score"], values["pairs"]) == ("guided", 0.25, PAIRS)

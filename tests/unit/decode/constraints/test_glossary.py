@@ -7,11 +7,11 @@ from mt.errors import DataError
 
 
 def required(glossary, sentence):
-    return [entry.targets for entry in glossary.demands(sentence).required]
+    return [entry.targets for entry in glossary.constraints(sentence).required]
 
 
 def banned(glossary, sentence):
-    return [entry.targets for entry in glossary.demands(sentence).banned]
+    return [entry.targets for entry in glossary.constraints(sentence).banned]
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_what_must_not_appear(glossary):
 
 
 def test_entries_know_their_line(glossary):
-    [entry] = glossary.demands("Polish").required
+    [entry] = glossary.constraints("Polish").required
     assert entry.where.endswith("g.tsv:5")
 
 

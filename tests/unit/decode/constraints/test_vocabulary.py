@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mt.decode.constraints.glossary import Demands, Entry
+from mt.decode.constraints.glossary import Constraints, Entry
 from mt.decode.constraints.vocabulary import BanWords, Vocabulary, ends_in
 from mt.decode.search.lexical import Form
 from mt.errors import DataError
@@ -68,17 +68,15 @@ def test_terms_that_cannot_be_written_are_named(vocabulary):
         DataError, match=r"^g:3: the target term `dog` has characters that the model's vocabulary cannot"
     ):
         vocabulary.forms(Entry("x", ("dog",), False, "g:3"))
-    with pytest.raises(
-        DataError, match=r"^g:4: the target term `,+` takes 71 pieces, more than 62; take it out of the"
-    ):
+    with pytest.raises(DataError, match=r"^g:4: the target term `,+` has 71 tokens, more than 62; take it out of the"):
         vocabulary.forms(Entry("x", ("," * 70,), False, "g:4"))
 
 
 def test_no_terms_are_no_table(vocabulary):
     device = torch.device("cpu")
-    assert vocabulary.terms([Demands(), Demands()], device) is None
-    terms = vocabulary.terms([Demands(), Demands((Entry("x", ("cat",), False),))], device)
-    assert terms is not None and terms.shortest.tolist() == [[0], [1]]
+    assert vocabulary.required([Constraints(), Constraints()], device) is None
+    constraints = vocabulary.required([Constraints(), Constraints((Entry("x", ("cat",), False),))], device)
+    assert constraints is not None and constraints.shortest.tolist() == [[0], [1]]
 
 
 def forbidden(rule, prefix, owner=0):
@@ -118,5 +116,5 @@ def test_words_end_where_the_text_does():
 
 
 def test_the_rule_of_a_batch_is_made_of_its_entries(vocabulary):
-    rule = vocabulary.ban([Demands(), Demands(banned=(Entry("x", ("cat", "猫"), True),))])
+    rule = vocabulary.ban([Constraints(), Constraints(banned=(Entry("x", ("cat", "猫"), True),))])
     assert rule.banned == [[], ["cat", "猫"]]

@@ -57,15 +57,15 @@ def test_weights_say_how_likely_each_is():
 
 
 def test_the_utility_is_asked_once_for_each_different_text():
-    asked = []
+    calls = []
 
     def utility(texts):
-        asked.append(list(texts))
+        calls.append(list(texts))
         return same_length(texts)
 
     mbr(["b", "aa", "b", "b"], utility)
-    assert asked == [["b", "aa"]]
-    assert mbr([], utility) == [] and len(asked) == 1
+    assert calls == [["b", "aa"]]
+    assert mbr([], utility) == [] and len(calls) == 1
 
 
 @pytest.mark.parametrize(

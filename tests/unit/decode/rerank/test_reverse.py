@@ -13,12 +13,12 @@ class Backwards(Scorer):
     """Finds a source the likelier the longer the translation; `too long` it cannot read."""
 
     def __init__(self):
-        self.asked = []
+        self.pairs = []
 
     def score_all(self, sources, targets):
-        self.asked += zip(sources, targets, strict=True)
+        self.pairs += zip(sources, targets, strict=True)
         return [
-            "has 99 and 1 pieces, but the model was made for at most 9 a side" if text == "too long"
+            "has 99 and 1 tokens, but the model takes at most 9 a side" if text == "too long"
             else PairScore(-4.0 / len(text), ["▁x"], [-2.0 / len(text)] * 2)
             for text in sources
         ]  # fmt: skip
@@ -52,7 +52,7 @@ def test_translations_are_asked_for_their_own_source_and_keep_the_rest():
     reverse = Backwards()
     lists = [[SHORT, LONG], [EMPTY], [LONG]]
     found = rerank(["one", " ", "two"], lists, reverse, weight=1.0)
-    assert reverse.asked == [("a", "one"), ("bbbb", "one"), ("bbbb", "two")]
+    assert reverse.pairs == [("a", "one"), ("bbbb", "one"), ("bbbb", "two")]
     assert found[1] == [EMPTY]
     assert found[0][0].piece_log_probs == LONG.piece_log_probs and found[0][0].log_prob == LONG.log_prob
 
@@ -75,6 +75,6 @@ def test_a_list_that_cannot_be_scored_stays_as_it_is(caplog):
     first, second = rerank(["one", "two"], lists, Backwards(), weight=1.0)
     assert first == lists[0] and [t.text for t in second] == ["bbbb", "a"]
     assert [record.getMessage() for record in caplog.records] == [
-        "input 1 is not reranked: with a translation it has 99 and 1 pieces, but the model was made for at most 9 a "
+        "input 1 is not reranked: with a translation it has 99 and 1 tokens, but the model takes at most 9 a "
         "side."
     ]  # fmt: skip

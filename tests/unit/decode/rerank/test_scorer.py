@@ -47,12 +47,12 @@ def test_search_and_scoring_agree_on_what_search_wrote(translator, tokenizer, sc
     texts = [line(rng, rng.randint(1, 4)) for _ in range(12)]
     found = [(text, t) for text, ts in zip(texts, translator.search(texts, nbest=nbest), strict=True) for t in ts]
     ids = {tokenizer.pieces_target([i])[0]: i for i in range(tokenizer.tgt_size)}
-    told = force_batch(
+    passes = force_batch(
         translator.stepper.model, tokenizer.encode_source([text for text, _ in found]),
         [[ids[piece] for piece in t.pieces] for _, t in found], bos=tokenizer.bos, eos=tokenizer.eos,
     )  # fmt: skip
     assert {t.finished for _, t in found} == {True, False}
-    for (_, t), forced in zip(found, told, strict=True):
+    for (_, t), forced in zip(found, passes, strict=True):
         values = forced.log_probs.tolist()[: None if t.finished else -1]
         assert values == pytest.approx(t.piece_log_probs, abs=1e-5)
         assert sum(values) == pytest.approx(t.log_prob, abs=1e-4)
@@ -74,8 +74,10 @@ def test_every_continuation_of_a_prefix_together_is_certain(translator, tokenize
     """All targets of one piece, and none: with the end mark taken away, their probabilities sum to one."""
     [source] = tokenizer.encode_source(["tamo"])
     targets = [[], *([i] for i in range(tokenizer.tgt_size) if i != tokenizer.eos)]
-    told = force_batch(translator.stepper.model, [source] * len(targets), targets, bos=tokenizer.bos, eos=tokenizer.eos)
-    assert torch.stack([forced.log_probs[0] for forced in told]).exp().sum().item() == pytest.approx(1, abs=1e-4)
+    passes = force_batch(
+        translator.stepper.model, [source] * len(targets), targets, bos=tokenizer.bos, eos=tokenizer.eos
+    )
+    assert torch.stack([forced.log_probs[0] for forced in passes]).exp().sum().item() == pytest.approx(1, abs=1e-4)
 
 
 def test_logits_are_made_a_few_rows_at_a_time(translator, monkeypatch):
@@ -104,7 +106,7 @@ def test_a_pair_too_long_for_the_model_is_refused_by_its_number(scorer, tokenize
     (sources if side == "source" else targets)[1] = long
     short = len(tokenizer.encode_target(["tamo"])[0]) + 1
     lengths = f"{pieces} and {short}" if side == "source" else f"{short} and {pieces}"
-    message = rf"^pair 2 has {lengths} pieces, but the model was made for at most {LONGEST} a side\.$"
+    message = rf"^pair 2 has {lengths} tokens, but the model takes at most {LONGEST} a side\.$"
     with pytest.raises(DataError, match=message):
         scorer.score(sources, targets)
     first, problem, last = scorer.score_all(sources, targets)

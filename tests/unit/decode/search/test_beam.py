@@ -23,9 +23,9 @@ from table import (
 
 from mt.config import LengthNorm
 from mt.decode.search.beam import beam_search, search_beams
-from mt.decode.search.candidates import BLOCK, best_piece, best_pieces, expand
+from mt.decode.search.candidates import BLOCK, best_token, best_tokens, expand
 from mt.decode.search.greedy import staying
-from mt.decode.search.rules import BanPieces, ForcedPrefix, MinLength
+from mt.decode.search.rules import BanTokens, ForcedPrefix, MinLength
 from mt.decode.search.settings import Search
 from mt.errors import ConfigError
 
@@ -105,7 +105,7 @@ WORTH_WAITING = written(
     ("patience", "nbest", "tokens", "steps"),
     [
         (0.5, 1, [], 1),  # one end is enough
-        (0.5, 2, [A], 2),  # two were asked for
+        (0.5, 2, [A], 2),  # nbest is 2
         (1.0, 1, [A], 2),
         (1.5, 1, [A, A], 3),
         (None, 1, [A, A], 3),
@@ -262,11 +262,11 @@ def test_unfinished_hypotheses_rank_behind_finished_ones():
 
 @pytest.mark.parametrize("beam", [1, 3])
 def test_a_sentence_without_any_allowed_piece_ends_where_it_stands(beam):
-    rules = [ForcedPrefix([[A, B]]), BanPieces([B])]
+    rules = [ForcedPrefix([[A, B]]), BanTokens([B])]
     [best] = search_one(drawn(1), rules=rules, beam=beam)
     assert (best.tokens, best.finished, best.token_log_probs) == ([A], False, [best.log_prob])
     assert best.score == best.log_prob < 0  # over a length of 1
-    [best] = search_one(drawn(1), rules=[BanPieces(range(5))], beam=beam)
+    [best] = search_one(drawn(1), rules=[BanTokens(range(5))], beam=beam)
     assert (best.tokens, best.finished, best.score, best.log_prob) == ([], False, 0.0, 0.0)
 
 
@@ -291,7 +291,7 @@ def test_pad_and_bos_are_never_produced_unless_they_are_the_end_mark():
     assert search_one(sure_of_pad, beam=1, max_length=2)[0].tokens == [A, A]
     assert search_one(sure_of_pad, beam=2, max_length=2, length_penalty=0.0)[0].tokens == []
     search = Search(bos=EOS, eos=EOS, pad=PAD, beam=2, nbest=1)
-    assert search.never().pieces.tolist() == [PAD]
+    assert search.never().tokens.tolist() == [PAD]
 
 
 def test_no_sentences_give_no_lists():
@@ -308,7 +308,7 @@ def test_equal_totals_prefer_the_lower_beam_then_the_lower_id():
 
 
 @given(st.integers(1, 40 * BLOCK), st.integers(1, 12), seeds, st.booleans())
-def test_best_pieces_are_the_first_of_a_stable_sort(width, size, seed, coarse):
+def test_best_tokens_are_the_first_of_a_stable_sort(width, size, seed, coarse):
     generator = torch.Generator().manual_seed(seed)
     values = torch.randn((3, width), generator=generator)
     if coarse:
@@ -316,7 +316,7 @@ def test_best_pieces_are_the_first_of_a_stable_sort(width, size, seed, coarse):
         values[values > 1] = -torch.inf
     size = min(size, width)
     expected, ids = (values + 0.0).sort(dim=1, descending=True, stable=True)
-    best, chosen = best_pieces(values + 0.0, size)
+    best, chosen = best_tokens(values + 0.0, size)
     assert torch.equal(best, expected[:, :size])
     assert torch.equal(chosen, ids[:, :size])
 
@@ -334,15 +334,15 @@ def test_candidates_are_the_first_of_a_stable_sort_of_all_totals(width, beams, s
     found = expand(log_prob, log_probs, size)
     assert torch.equal(found.total, expected[:, :size])
     assert torch.equal(found.beam * width + found.token, places[:, :size])
-    assert torch.equal(found.piece, log_probs.view(2, -1).gather(1, places[:, :size]))
+    assert torch.equal(found.token_log_prob, log_probs.view(2, -1).gather(1, places[:, :size]))
 
 
 @given(st.integers(1, 5 * BLOCK), seeds, st.booleans())
-def test_the_best_piece_is_the_first_of_the_highest(width, seed, coarse):
+def test_the_best_token_is_the_first_of_the_highest(width, seed, coarse):
     values = torch.randn((3, width), generator=torch.Generator().manual_seed(seed))
     values = values.round() if coarse else values
-    piece, token = best_piece(values + 0.0)
-    assert torch.equal(piece, values.amax(1))
+    log_prob, token = best_token(values + 0.0)
+    assert torch.equal(log_prob, values.amax(1))
     assert token.tolist() == [row.tolist().index(max(row.tolist())) for row in values]
 
 

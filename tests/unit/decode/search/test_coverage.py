@@ -21,7 +21,7 @@ from mt.nn.forced import force
 
 
 class AskingTable(TableStepper):
-    """Every row asks every source piece for a weight that its prefix draws."""
+    """The weights of a row are drawn from its prefix."""
 
     def keep_weights(self) -> None:
         self.listening = True
@@ -38,12 +38,12 @@ def weights(source: tuple[int, ...], prefix: tuple[int, ...]) -> list[float]:
 
 
 def cost(source: list[int], tokens: list[int], rows: int) -> float:
-    """Of what the first rows of a hypothesis asked, piece by piece; the end mark is left out."""
-    asked = [weights(tuple(source), tuple(tokens[:n])) for n in range(rows)]
-    return sum(math.log(min(1.0, sum(column))) for column in list(zip(*asked, strict=True))[:-1])
+    """The coverage cost of the first rows of a hypothesis, without eos."""
+    attended = [weights(tuple(source), tuple(tokens[:n])) for n in range(rows)]
+    return sum(math.log(min(1.0, sum(column))) for column in list(zip(*attended, strict=True))[:-1])
 
 
-def test_a_piece_asked_for_half_costs_its_logarithm_and_one_asked_twice_nothing():
+def test_a_token_of_weight_one_half_costs_its_logarithm_and_one_of_weight_two_nothing():
     state = Coverage.first(0.5, [[7, 8, EOS], [9, EOS]], 1, torch.device("cpu"))
     state = state.add(torch.tensor([[0.25, 0.75, 0.0], [0.5, 0.5, 0.0]])).follow(torch.tensor([[0, 0], [0, 0]]))
     state = state.add(torch.tensor([[0.25, 0.75, 0.0], [0.75, 0.25, 0.0], [0.0, 1.0, 0.0], [0.5, 0.5, 0.0]]))
@@ -96,8 +96,8 @@ def test_what_a_model_asks_is_its_cross_attention(small_model, members):
         for found in best:
             rows = len(found.tokens) + found.finished
             passes = [next(force(m, [sentence], [found.tokens], bos=1, eos=2, uses=("cross",))) for m in models]
-            asked = torch.stack([one.maps.cross[:, :, :rows].mean((0, 1)) for one in passes]).mean(0)
-            owed = 0.3 * asked.sum(0)[:-1].clamp(max=1).log().sum()
+            attended = torch.stack([one.maps.cross[:, :, :rows].mean((0, 1)) for one in passes]).mean(0)
+            owed = 0.3 * attended.sum(0)[:-1].clamp(max=1).log().sum()
             assert found.score - found.log_prob == pytest.approx(float(owed), abs=1e-4)
 
 
@@ -105,7 +105,7 @@ def test_models_without_attention_weights_are_refused():
     search = search_of(beam=2, coverage_penalty=0.2)
     with pytest.raises(ConfigError, match=r"`decode.coverage_penalty` needs models that give their attention weights"):
         beam_search(TableStepper(drawn(1)), [[7, EOS]], search=search)
-    with pytest.raises(ConfigError, match="The models of an ensemble must all give their attention weights"):
+    with pytest.raises(ConfigError, match="All models of an ensemble must give their attention weights"):
         beam_search(Ensemble([TableStepper(drawn(1))]), [[7, EOS]], search=search)
 
 

@@ -1,4 +1,4 @@
-"""Terms that must appear: progress by hand on four words, and searches on random tables, which always keep them."""
+"""Terms that must appear: progress by hand on four words, and searches on random tables, which always have them."""
 
 import pytest
 import torch
@@ -9,8 +9,8 @@ from table import EOS, TableStepper, drawn, exhaustive_search, settings, written
 
 from mt.decode.search.beam import beam_search
 from mt.decode.search.beam_allocation import in_turn
-from mt.decode.search.lexical import LONGEST, Form, Terms
-from mt.decode.search.rules import BanPieces
+from mt.decode.search.lexical import LONGEST, Form, LexicalConstraints
+from mt.decode.search.rules import BanTokens
 from mt.errors import ConfigError
 
 # By hand: 0 is the end, 1 "▁a", 2 "b", 3 "▁c"; 2 goes on with a word, the others begin one.
@@ -18,27 +18,27 @@ OPENS = torch.tensor([True, True, False, True])
 
 
 def one(*terms, opens=OPENS):
-    return Terms(
+    return LexicalConstraints(
         [[[form if isinstance(form, Form) else Form(form) for form in term] for term in terms]], opens_word=opens
     )
 
 
-def told(terms, pieces):
+def state_after(constraints, tokens):
     """(met, may end, left, wanted) of a hypothesis."""
-    progress = terms.start()
-    for piece in pieces:
-        progress = terms.follow(progress, torch.tensor([[piece]]))
-    wanted = [piece for piece in terms.wanted(progress)[0, 0].tolist() if piece >= 0]
+    progress = constraints.start()
+    for token in tokens:
+        progress = constraints.follow(progress, torch.tensor([[token]]))
+    wanted = [token for token in constraints.wanted(progress)[0, 0].tolist() if token >= 0]
     return (
         progress.met[0, 0].tolist(),
-        terms.may_end(progress).item(),
-        terms.left(progress).item(),
+        constraints.may_end(progress).item(),
+        constraints.left(progress).item(),
         sorted(wanted),
     )
 
 
 @pytest.mark.parametrize(
-    ("pieces", "met", "may_end", "left", "wanted"),
+    ("tokens", "met", "may_end", "left", "wanted"),
     [
         ([], False, False, 2, [1]),
         ([1], False, False, 1, [1, 2]),
@@ -50,12 +50,12 @@ def told(terms, pieces):
         ([1, 2, 1], True, True, 0, []),
     ],
 )
-def test_a_word_of_two_pieces(pieces, met, may_end, left, wanted):
-    assert told(one([(1, 2)]), pieces) == ([met], may_end, left, wanted)
+def test_a_word_of_two_pieces(tokens, met, may_end, left, wanted):
+    assert state_after(one([(1, 2)]), tokens) == ([met], may_end, left, wanted)
 
 
 @pytest.mark.parametrize(
-    ("pieces", "met", "may_end", "left"),
+    ("tokens", "met", "may_end", "left"),
     [
         ([], [False, False], False, 3),
         ([1], [False, False], False, 2),  # "▁a" is written, and "▁a b" begun: one of the two is credited
@@ -65,51 +65,51 @@ def test_a_word_of_two_pieces(pieces, met, may_end, left, wanted):
         ([1, 3, 1, 2], [True, False], True, 0),
     ],
 )
-def test_two_words_that_begin_alike(pieces, met, may_end, left):
-    assert told(one([(1,)], [(1, 2)]), pieces)[:3] == (met, may_end, left)
+def test_two_words_that_begin_alike(tokens, met, may_end, left):
+    assert state_after(one([(1,)], [(1, 2)]), tokens)[:3] == (met, may_end, left)
 
 
 def test_overlaps_are_followed():
-    terms = one([(1, 1, 3)])
-    assert told(terms, [1, 1, 1])[2] == 1
-    assert told(terms, [1, 1, 1, 3])[1]
-    assert told(terms, [1, 1, 1, 2])[2] == 3
+    constraints = one([(1, 1, 3)])
+    assert state_after(constraints, [1, 1, 1])[2] == 1
+    assert state_after(constraints, [1, 1, 1, 3])[1]
+    assert state_after(constraints, [1, 1, 1, 2])[2] == 3
 
 
 def test_any_form_will_do():
-    terms = one([(1, 2, 2), (3,)])
-    assert told(terms, []) == ([False], False, 1, [1, 3])
-    assert told(terms, [1, 2]) == ([False], False, 1, [1, 2, 3])
-    assert told(terms, [1, 2, 2, 1])[0] == [True]
-    assert told(terms, [3])[1:3] == (True, 0)
+    constraints = one([(1, 2, 2), (3,)])
+    assert state_after(constraints, []) == ([False], False, 1, [1, 3])
+    assert state_after(constraints, [1, 2]) == ([False], False, 1, [1, 2, 3])
+    assert state_after(constraints, [1, 2, 2, 1])[0] == [True]
+    assert state_after(constraints, [3])[1:3] == (True, 0)
 
 
 def test_where_no_space_ends_a_word_it_is_over_when_it_is_written():
-    assert told(one([Form((1, 2), open_ended=True)]), [1, 2, 2])[0] == [True]
+    assert state_after(one([Form((1, 2), open_ended=True)]), [1, 2, 2])[0] == [True]
 
 
 def test_sentences_without_terms_are_done():
-    terms = Terms([[], [[Form((1,))]]], opens_word=OPENS)
-    start = terms.start()
-    assert terms.may_end(start).tolist() == [[True], [False]]
-    assert terms.left(start).tolist() == [[0], [1]]
-    assert terms.wanted(start).amax(2).tolist() == [[-1], [1]]
-    alone = terms.select(torch.tensor([0]))
+    constraints = LexicalConstraints([[], [[Form((1,))]]], opens_word=OPENS)
+    start = constraints.start()
+    assert constraints.may_end(start).tolist() == [[True], [False]]
+    assert constraints.left(start).tolist() == [[0], [1]]
+    assert constraints.wanted(start).amax(2).tolist() == [[-1], [1]]
+    alone = constraints.select(torch.tensor([0]))
     assert alone.may_end(alone.start()).tolist() == [[True]]
-    nothing = Terms([[], []], opens_word=OPENS)
+    nothing = LexicalConstraints([[], []], opens_word=OPENS)
     assert nothing.left(nothing.start()).tolist() == [[0], [0]]
 
 
 @pytest.mark.parametrize("length", [0, LONGEST + 1])
 def test_forms_without_pieces_or_with_too_many_are_refused(length):
-    with pytest.raises(ConfigError, match=rf"^`glossary` must ask for terms of 1 to 62 pieces, but is {length}\.$"):
+    with pytest.raises(ConfigError, match=rf"^`glossary` must ask for terms of 1 to 62 tokens, but is {length}\.$"):
         one([(1,) * length])
 
 
 def test_the_longest_form_is_followed_to_its_end():
-    pieces = [1, *[2] * (LONGEST - 1)]
-    assert told(one([tuple(pieces)]), pieces)[1:3] == (True, 0)
-    assert told(one([tuple(pieces)]), pieces[:-1])[1:3] == (False, 1)
+    tokens = [1, *[2] * (LONGEST - 1)]
+    assert state_after(one([tuple(tokens)]), tokens)[1:3] == (True, 0)
+    assert state_after(one([tuple(tokens)]), tokens[:-1])[1:3] == (False, 1)
 
 
 def test_banks_take_turns():
@@ -133,7 +133,7 @@ def has(tokens, forms):
     """Whether one of the forms stands among the tokens as whole words."""
     ends = {len(tokens)} | {place for place, token in enumerate(tokens) if OPENS_MORE[token]}
     return any(
-        tuple(tokens[i : i + len(form.pieces)]) == form.pieces and i + len(form.pieces) in ends
+        tuple(tokens[i : i + len(form.tokens)]) == form.tokens and i + len(form.tokens) in ends
         for form in forms
         for i in range(len(tokens))
     )
@@ -145,10 +145,10 @@ def test_every_term_appears_where_there_is_room(seed, wishes, beam, longest, dat
     nbest = data.draw(st.integers(1, beam))
     search = settings(beam=beam, nbest=nbest, max_length=longest)
     source = [[3 + i, EOS] for i in range(len(wishes))]
-    terms = Terms(wishes, opens_word=OPENS_MORE)
-    results = beam_search(TableStepper(drawn(seed, num_words=4)), source, search=search, terms=terms)
+    constraints = LexicalConstraints(wishes, opens_word=OPENS_MORE)
+    results = beam_search(TableStepper(drawn(seed, num_words=4)), source, search=search, constraints=constraints)
     for found, wish in zip(results, wishes, strict=True):
-        needed = sum(min(len(form.pieces) for form in forms) for forms in wish)
+        needed = sum(min(len(form.tokens) for form in forms) for forms in wish)
         assert found
         for hypothesis in found:
             if hypothesis.finished or needed + 1 <= longest:
@@ -164,10 +164,12 @@ def test_a_sentence_does_not_depend_on_its_batch(seed, wishes, beam):
     search = settings(beam=beam, nbest=beam, max_length=8)
     stepper = TableStepper(drawn(seed, num_words=4))
     source = [[3 + i, EOS] for i in range(len(wishes))]
-    together = beam_search(stepper, source, search=search, terms=Terms(wishes, opens_word=OPENS_MORE))
+    together = beam_search(
+        stepper, source, search=search, constraints=LexicalConstraints(wishes, opens_word=OPENS_MORE)
+    )
     for sentence, wish, found in zip(source, wishes, together, strict=True):
-        alone = Terms([wish], opens_word=OPENS_MORE)
-        assert beam_search(stepper, [sentence], search=search, terms=alone) == [found]
+        alone = LexicalConstraints([wish], opens_word=OPENS_MORE)
+        assert beam_search(stepper, [sentence], search=search, constraints=alone) == [found]
 
 
 @given(seeds, st.integers(2, 4), st.booleans())
@@ -176,8 +178,11 @@ def test_sentences_without_terms_are_translated_as_ever(seed, beam, coarse):
     search = settings(beam=beam, nbest=beam, max_length=6)
     stepper = TableStepper(drawn(seed, num_words=4, coarse=coarse))
     source = [[3, EOS], [4, EOS]]
-    terms = Terms([[], [[Form((3, 5))]]], opens_word=OPENS_MORE)
-    assert beam_search(stepper, source, search=search, terms=terms)[0] == beam_search(stepper, source, search=search)[0]
+    constraints = LexicalConstraints([[], [[Form((3, 5))]]], opens_word=OPENS_MORE)
+    assert (
+        beam_search(stepper, source, search=search, constraints=constraints)[0]
+        == beam_search(stepper, source, search=search)[0]
+    )
 
 
 @given(
@@ -189,9 +194,9 @@ def test_a_beam_as_wide_as_the_tree_finds_the_best_that_have_the_terms(seed, wis
     nbest = data.draw(st.integers(1, 9))
     penalty = data.draw(st.sampled_from([0.0, 1.0, 2.0]))
     search = settings(beam=5 * 4 ** (longest - 1), nbest=nbest, length_penalty=penalty, max_length=longest)
-    wish = [[Form(pieces) for pieces in forms] for forms in wish]
-    terms = Terms([wish], opens_word=OPENS_MORE)
-    hypotheses = beam_search(TableStepper(table), [[3, EOS]], search=search, terms=terms)[0]
+    wish = [[Form(tokens) for tokens in forms] for forms in wish]
+    constraints = LexicalConstraints([wish], opens_word=OPENS_MORE)
+    hypotheses = beam_search(TableStepper(table), [[3, EOS]], search=search, constraints=constraints)[0]
     every = exhaustive_search(table, [3, EOS], search)
     best = [entry for entry in every if entry[2] and all(has(entry[1], forms) for forms in wish)][:nbest]
     hypotheses = [h for h in hypotheses if h.finished]
@@ -201,20 +206,20 @@ def test_a_beam_as_wide_as_the_tree_finds_the_best_that_have_the_terms(seed, wis
 
 def test_a_rule_at_odds_with_a_term_leaves_the_sentence_unfinished():
     search = settings(beam=3, max_length=4)
-    terms = Terms([[[Form((3, 5))]]], opens_word=OPENS_MORE)
+    constraints = LexicalConstraints([[[Form((3, 5))]]], opens_word=OPENS_MORE)
     stepper = TableStepper(drawn(1, num_words=4))
-    [[best]] = beam_search(stepper, [[3, EOS]], search=search, terms=terms, rules=[BanPieces([5])])
+    [[best]] = beam_search(stepper, [[3, EOS]], search=search, constraints=constraints, rules=[BanTokens([5])])
     assert not best.finished
 
 
 def test_one_beam_says_the_term_too():
     table = written({(): [0.9, 0.1, 0.0], (3,): [1.0, 0.0, 0.0]})
-    terms = Terms([[[Form((3,))]]], opens_word=OPENS_MORE[:5])
-    [[best]] = beam_search(TableStepper(table), [[3, EOS]], search=settings(beam=1), terms=terms)
+    constraints = LexicalConstraints([[[Form((3,))]]], opens_word=OPENS_MORE[:5])
+    [[best]] = beam_search(TableStepper(table), [[3, EOS]], search=settings(beam=1), constraints=constraints)
     assert (best.tokens, best.finished) == ([3], True)
 
 
 def test_terms_and_groups_are_too_much():
-    terms = Terms([[[Form((3,))]]], opens_word=OPENS_MORE)
-    with pytest.raises(ConfigError, match=r"^A glossary's terms cannot be had with `decode\.groups`; leave one"):
-        beam_search(TableStepper(drawn(1)), [[3, EOS]], search=settings(beam=4, groups=2), terms=terms)
+    constraints = LexicalConstraints([[[Form((3,))]]], opens_word=OPENS_MORE)
+    with pytest.raises(ConfigError, match=r"^A glossary's terms cannot be required with `decode\.groups`; leave one"):
+        beam_search(TableStepper(drawn(1)), [[3, EOS]], search=settings(beam=4, groups=2), constraints=constraints)

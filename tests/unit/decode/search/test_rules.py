@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mt.decode.search.rules import BanPieces, ForcedPrefix, MinLength, NoRepeatNgram, apply_rules
+from mt.decode.search.rules import BanTokens, ForcedPrefix, MinLength, NoRepeatNgram, apply_rules
 from mt.errors import ConfigError
 
 
@@ -23,8 +23,8 @@ def test_no_rule_leaves_everything():
 
 
 def test_banned_pieces_never_come():
-    assert allowed([BanPieces([3, 1])], [[], []]) == [[0, 2], [0, 2]]
-    assert allowed([BanPieces([])], [[1]]) == [[0, 1, 2, 3]]
+    assert allowed([BanTokens([3, 1])], [[], []]) == [[0, 2], [0, 2]]
+    assert allowed([BanTokens([])], [[1]]) == [[0, 1, 2, 3]]
 
 
 def test_the_end_waits_for_the_minimum_length():
@@ -70,9 +70,9 @@ def test_no_prefix_forces_nothing():
 
 
 def test_what_one_rule_forbids_no_other_allows():
-    assert allowed([BanPieces([3]), ForcedPrefix([[3]])], [[]]) == [[]]
-    assert allowed([ForcedPrefix([[3]]), BanPieces([3])], [[]]) == [[]]
-    assert allowed([MinLength(1, eos=0), BanPieces([1, 2])], [[]]) == [[3]]
+    assert allowed([BanTokens([3]), ForcedPrefix([[3]])], [[]]) == [[]]
+    assert allowed([ForcedPrefix([[3]]), BanTokens([3])], [[]]) == [[]]
+    assert allowed([MinLength(1, eos=0), BanTokens([1, 2])], [[]]) == [[3]]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_what_one_rule_forbids_no_other_allows():
         (lambda: NoRepeatNgram(0), "`decode.no_repeat_ngram` must be positive, but is 0."),
         (
             lambda: ForcedPrefix([[1], [2, -4]]),
-            "`decode.prefix` must hold piece ids, which are not negative, but is -4.",
+            "`decode.prefix` must hold token ids, which are not negative, but is -4.",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Steps that are recorded. On a CPU a recording is played by doing the work again: all but the capture itself."""
+"""Decoding steps as CUDA graphs. On a CPU a replay does the work again: this tests all but the capture itself."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from searches import BOS, EOS, HOWS, PAD, V, by_beams, by_greed, drawn_batches, 
 import mt.decode.search.cuda_graphs
 from mt.config import Precision
 from mt.decode.search.beam import beam_search
-from mt.decode.search.cuda_graphs import RecordedSteps, Shape, power_of_two
+from mt.decode.search.cuda_graphs import Shape, StepGraphs, power_of_two
 from mt.decode.search.ensemble import Ensemble
 from mt.decode.search.settings import Search
 from mt.decode.search.transformer_stepper import CachedStepper
@@ -18,8 +18,8 @@ from mt.decode.search.transformer_stepper import CachedStepper
 def player(monkeypatch):
     player = Player()
     monkeypatch.setattr(mt.decode.search.cuda_graphs, "capture", player)
-    monkeypatch.setattr(mt.decode.search.cuda_graphs, "STEPS_BEFORE", 0)
-    monkeypatch.setattr(mt.decode.search.cuda_graphs, "FEWEST_PLACES", 16)  # a room is soon too small
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "STEPS_BEFORE_CAPTURE", 0)
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "MIN_PLACES", 16)  # the buffers are soon too small
     return player
 
 
@@ -54,15 +54,15 @@ def all_same(stepper, model, batches, how=by_beams):
     ],
     ids=str,
 )
-def test_recorded_steps_find_what_others_find(small_model, player, batches, how, options):
-    """Sentences leave, rooms and widths change, and what one batch left is no matter to the next."""
+def test_graphs_and_eager_steps_give_the_same_hypotheses(small_model, player, batches, how, options):
+    """Sentences leave, shapes change, and the contents of earlier batches do not matter."""
     model = opinionated(small_model, **options)
-    stepper = CachedStepper(model, recording=True)
+    stepper = CachedStepper(model, cuda_graphs=True)
     all_same(stepper, model, [*batches, *batches[::-1]], how)
-    shapes = set(stepper._recorded.recordings)
+    shapes = set(stepper._graphs.graphs)
     assert {shape.sentences for shape in shapes} >= {1, 2, 4}
     assert {shape.places for shape in shapes} >= ({16, 32} if how is by_greed else {32, 64})
-    assert {shape.pieces for shape in shapes} == {16, 32}
+    assert {shape.source_length for shape in shapes} == {16, 32}
 
 
 def test_searches_compared_here_end_early_and_late(small_model, batches):
@@ -73,28 +73,28 @@ def test_searches_compared_here_end_early_and_late(small_model, batches):
         assert {h.finished for h in found} == {False, True}
 
 
-def test_recordings_are_used_again_and_every_step_is_a_replay(small_model, player, batches, monkeypatch):
+def test_graphs_are_reused_and_every_step_is_a_replay(small_model, player, batches, monkeypatch):
     model = opinionated(small_model)
-    stepper = CachedStepper(model, recording=True)
+    stepper = CachedStepper(model, cuda_graphs=True)
     steps = []
-    plain = RecordedSteps.step
+    plain = StepGraphs.step
 
     def counted(self, tokens, state):
         steps.append(len(tokens))
         return plain(self, tokens, state)
 
-    monkeypatch.setattr(RecordedSteps, "step", counted)
-    for _ in range(2):  # in the first the room grows, and what was recorded is recorded again
+    monkeypatch.setattr(StepGraphs, "step", counted)
+    for _ in range(2):  # in the first the buffers grow, and graphs are captured again
         all_same(stepper, model, batches)
     made, taken = player.recordings, len(steps)
     all_same(stepper, model, batches)
     assert player.recordings == made < taken / 3
-    assert len(steps) == taken / 2 * 3 == player.replays - made  # each was tried once when it was made
+    assert len(steps) == taken / 2 * 3 == player.replays - made  # each was replayed once at its capture
 
 
-def test_a_new_search_is_of_the_weights_as_they_are(small_model, player, batches):
+def test_a_new_search_uses_the_present_weights(small_model, player, batches):
     model = opinionated(small_model)
-    stepper = CachedStepper(model, recording=True)
+    stepper = CachedStepper(model, cuda_graphs=True)
     for _ in range(2):
         all_same(stepper, model, batches)
     made, before = player.recordings, by_beams(CachedStepper(model), batches[0])
@@ -112,15 +112,15 @@ def test_a_new_search_is_of_the_weights_as_they_are(small_model, player, batches
 
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("value", [float("nan"), 1e30])
-def test_rows_behind_those_of_the_batch_do_not_matter(small_model, player, batches, monkeypatch, how, value):
-    """Nor does what lies in the room before a batch."""
+def test_padding_rows_do_not_matter(small_model, player, batches, monkeypatch, how, value):
+    """Nor do the contents of the buffers before a batch."""
     model = opinionated(small_model, positions="rotary", kv_heads=2)
-    stepper = CachedStepper(model, recording=True)
-    plain, behind = RecordedSteps.step, []
+    stepper = CachedStepper(model, cuda_graphs=True)
+    plain, behind = StepGraphs.step, []
 
     def spoil(steps, first, shape):
-        """What belongs to the sentences from this one on, but tokens and places, which are read as numbers of rows."""
-        state = steps.recordings[shape].state
+        """Overwrite the state of the sentences from `first` on, but not tokens and places, which are indices."""
+        state = steps.graphs[shape].state
         sides = [side for layer in state.past for side in layer._buffers]
         sides += [side for layer in state.memory for side in (layer.keys, layer.values)]
         for side in (*sides, state.memory_bias, state.past_bias):
@@ -133,18 +133,16 @@ def test_rows_behind_those_of_the_batch_do_not_matter(small_model, player, batch
         spoil(self, state.num_sentences, shape)
         return hidden
 
-    monkeypatch.setattr(RecordedSteps, "step", spoilt)
+    monkeypatch.setattr(StepGraphs, "step", spoilt)
     with stepper.prepared():
         for source in batches:
             same(how(stepper, source), how(CachedStepper(model), source))
-            for shape in stepper._recorded.recordings:
-                spoil(stepper._recorded, 0, shape)
+            for shape in stepper._graphs.graphs:
+                spoil(stepper._graphs, 0, shape)
     assert max(behind) > 1
 
 
-def test_where_nothing_can_be_recorded_one_warning_says_so_and_search_goes_on(
-    small_model, player, batches, monkeypatch, caplog
-):
+def test_when_captures_fail_the_search_continues_with_one_warning(small_model, player, batches, monkeypatch, caplog):
     def fails(work, device, pool):
         if player.recordings > 2:
             work()
@@ -153,19 +151,17 @@ def test_where_nothing_can_be_recorded_one_warning_says_so_and_search_goes_on(
 
     monkeypatch.setattr(mt.decode.search.cuda_graphs, "capture", fails)
     model = opinionated(small_model)
-    all_same(CachedStepper(model, recording=True), model, batches)
+    all_same(CachedStepper(model, cuda_graphs=True), model, batches)
     assert player.replays > 0
     (warning,) = [r.message for r in caplog.records if r.levelname == "WARNING"]
     assert warning == (
-        "no step of a search can be recorded here, and it goes on without (RuntimeError: operation not permitted when "
+        "the search continues without CUDA graphs, which failed here (RuntimeError: operation not permitted when "
         "stream is capturing)"
     )
 
 
 @pytest.mark.parametrize("value", [float("nan"), 0.0])
-def test_a_recording_that_plays_something_else_is_not_believed(
-    small_model, player, batches, monkeypatch, caplog, value
-):
+def test_a_graph_whose_replay_differs_is_not_used(small_model, player, batches, monkeypatch, caplog, value):
     def wrong(work, device, pool):
         replay, results = player(work, device, pool)
 
@@ -177,95 +173,95 @@ def test_a_recording_that_plays_something_else_is_not_believed(
 
     monkeypatch.setattr(mt.decode.search.cuda_graphs, "capture", wrong)
     model = opinionated(small_model)
-    all_same(CachedStepper(model, recording=True), model, batches)
+    all_same(CachedStepper(model, cuda_graphs=True), model, batches)
     (warning,) = [r.message for r in caplog.records if r.levelname == "WARNING"]
-    assert warning.endswith("(RuntimeError: a replay differs from the step that was recorded)")
+    assert warning.endswith("(RuntimeError: a replay differs from the captured step)")
 
 
-def test_a_shape_that_comes_seldom_is_not_recorded(small_model, player, batches, monkeypatch):
-    monkeypatch.setattr(mt.decode.search.cuda_graphs, "STEPS_BEFORE", 5)
+def test_rare_shapes_are_not_captured(small_model, player, batches, monkeypatch):
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "STEPS_BEFORE_CAPTURE", 5)
     model = opinionated(small_model)
-    stepper = CachedStepper(model, recording=True)
+    stepper = CachedStepper(model, cuda_graphs=True)
     all_same(stepper, model, batches)
-    steps, recordings = stepper._recorded.steps, stepper._recorded.recordings
+    steps, graphs = stepper._graphs.steps, stepper._graphs.graphs
     assert min(steps.values()) < 5
-    assert set(recordings) == {shape for shape, times in steps.items() if times > 5} != set()
+    assert set(graphs) == {shape for shape, times in steps.items() if times > 5} != set()
 
 
-def test_recordings_are_so_many_and_no_more(small_model, player, batches, monkeypatch):
-    monkeypatch.setattr(mt.decode.search.cuda_graphs, "MOST_RECORDINGS", 2)
+def test_the_number_of_graphs_is_bounded(small_model, player, batches, monkeypatch):
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "MAX_GRAPHS", 2)
     model = opinionated(small_model)
-    stepper = CachedStepper(model, recording=True)
+    stepper = CachedStepper(model, cuda_graphs=True)
     all_same(stepper, model, [*batches, *batches])
-    assert len(stepper._recorded.recordings) == 2 < player.recordings
+    assert len(stepper._graphs.graphs) == 2 < player.recordings
 
 
-def test_many_rows_are_not_recorded_until_few_are_left(small_model, player, batches, monkeypatch):
-    """A state moves into the room late, and a search that widens does without for some steps."""
+def test_many_rows_are_not_captured_until_few_are_left(small_model, player, batches, monkeypatch):
+    """A state moves into the buffers late, and a search that widens runs eagerly for some steps."""
     model = opinionated(small_model)
     weights = sum(p.numel() for p in model.parameters())
     monkeypatch.setattr(mt.decode.search.cuda_graphs, "SMALL", weights * 9)
-    stepper = CachedStepper(model, recording=True)
+    stepper = CachedStepper(model, cuda_graphs=True)
     for how in HOWS:
         all_same(stepper, model, batches, how)
-    rows = {shape.sentences * shape.width for shape in stepper._recorded.recordings}
+    rows = {shape.sentences * shape.width for shape in stepper._graphs.graphs}
     assert 4 in rows
-    assert all(shape.width * (shape.sentences // 2 + 1) < 9 for shape in stepper._recorded.recordings)
+    assert all(shape.width * (shape.sentences // 2 + 1) < 9 for shape in stepper._graphs.graphs)
 
 
-def test_who_listens_hears(small_model, player, batches):
+def test_attention_weights_are_kept_without_graphs(small_model, player, batches):
     model = opinionated(small_model)
-    stepper, plain = CachedStepper(model, recording=True), CachedStepper(model)
+    stepper, plain = CachedStepper(model, cuda_graphs=True), CachedStepper(model)
     search = Search(bos=BOS, eos=EOS, pad=PAD, beam=4, nbest=4, coverage_penalty=0.3, max_ratio=1.0, max_extra=9)
     with stepper.prepared():
         same(*(beam_search(s, batches[0], search=search) for s in (stepper, plain)))
     assert player.recordings == 0
 
 
-def test_only_whole_searches_on_a_gpu_are_recorded(small_model, player, batches):
+def test_graphs_are_for_prepared_searches_on_a_gpu(small_model, player, batches):
     model = opinionated(small_model)
-    assert not CachedStepper(model).records()
-    by_beams(CachedStepper(model, recording=True), batches[0])  # who has not said that a search begins
-    stepper = CachedStepper(model, recording=False)
+    assert not CachedStepper(model).uses_graphs()
+    by_beams(CachedStepper(model, cuda_graphs=True), batches[0])  # outside of `prepared`
+    stepper = CachedStepper(model, cuda_graphs=False)
     with stepper.prepared():
         by_beams(stepper, batches[0])
     assert player.recordings == 0
 
 
-def test_who_records_no_more_keeps_nothing(small_model, player, batches):
+def test_a_stepper_that_no_longer_uses_graphs_frees_them(small_model, player, batches):
     model = opinionated(small_model)
-    stepper = CachedStepper(model, recording=True)
+    stepper = CachedStepper(model, cuda_graphs=True)
     all_same(stepper, model, batches)
-    assert stepper._recorded.recordings
-    stepper.recording = None  # as after a move to the CPU
+    assert stepper._graphs.graphs
+    stepper.cuda_graphs = None  # as after a move to the CPU
     all_same(stepper, model, batches)
-    assert stepper._recorded is None
+    assert stepper._graphs is None
 
 
-def test_a_room_that_the_device_has_no_memory_for_is_done_without(small_model, player, batches, monkeypatch, caplog):
+def test_without_memory_for_larger_buffers_the_search_continues(small_model, player, batches, monkeypatch, caplog):
     model = opinionated(small_model)
-    stepper = CachedStepper(model, recording=True)
-    rooms = []
+    stepper = CachedStepper(model, cuda_graphs=True)
+    sizes_tried = []
 
     class Narrow(mt.decode.search.cuda_graphs.Buffers):
         def __init__(self, *args, **sizes):
-            rooms.append(sizes)
-            if len(rooms) > 1:
+            sizes_tried.append(sizes)
+            if len(sizes_tried) > 1:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             super().__init__(*args, **sizes)
 
     monkeypatch.setattr(mt.decode.search.cuda_graphs, "Buffers", Narrow)
     all_same(stepper, model, [*batches, *batches])
-    assert len(rooms) == 2 and player.replays > 0
-    assert stepper._recorded.buffers is None and not stepper._recorded.recordings
+    assert len(sizes_tried) == 2 and player.replays > 0
+    assert stepper._graphs.buffers is None and not stepper._graphs.graphs
     (warning,) = [r.message for r in caplog.records if r.levelname == "WARNING"]
-    assert warning.endswith("and it goes on without (OutOfMemoryError: CUDA out of memory)")
+    assert warning.endswith("which failed here (OutOfMemoryError: CUDA out of memory)")
 
 
-def test_an_ensemble_may_have_a_member_that_records(small_model, player, batches):
+def test_an_ensemble_may_have_a_member_with_graphs(small_model, player, batches):
     first, second = opinionated(small_model), opinionated(small_model, positions="rotary")
     plain = Ensemble([CachedStepper(first), CachedStepper(second)])
-    stepper = CachedStepper(first, recording=True)
+    stepper = CachedStepper(first, cuda_graphs=True)
     with stepper.prepared():
         for source in batches:
             same(by_beams(Ensemble([stepper, CachedStepper(second)]), source), by_beams(plain, source))
@@ -275,7 +271,7 @@ def test_an_ensemble_may_have_a_member_that_records(small_model, player, batches
 def test_the_copy_is_another_model_and_what_is_tied_is_tied(small_model):
     model = opinionated(small_model)
     for precision, dtype in ((Precision.fp32, torch.float32), (Precision.bf16, torch.bfloat16)):
-        steps = RecordedSteps(model, precision)
+        steps = StepGraphs(model, precision)
         assert {x.dtype for x in mt.decode.search.cuda_graphs.numbers(steps.model)} == {dtype}
         assert steps.model.out_weight is steps.model.tgt_weight is steps.model.decoder.embedding.weight
         addresses = [{x.data_ptr() for x in mt.decode.search.cuda_graphs.numbers(m)} for m in (model, steps.model)]
@@ -300,8 +296,8 @@ def tokens_of(steps):
 def test_16_bits_are_near_those_of_autocast(small_model, player):
     model = opinionated(small_model, norm="post")
     ours, theirs, exact = (
-        torch.cat(log_probs(CachedStepper(model, precision, recording=recording), tokens_of(8)))
-        for recording, precision in ((True, Precision.bf16), (False, Precision.bf16), (False, Precision.fp32))
+        torch.cat(log_probs(CachedStepper(model, precision, cuda_graphs=graphs), tokens_of(8)))
+        for graphs, precision in ((True, Precision.bf16), (False, Precision.bf16), (False, Precision.fp32))
     )
     assert player.recordings > 1
     assert ours.dtype == torch.float32
@@ -310,8 +306,8 @@ def test_16_bits_are_near_those_of_autocast(small_model, player):
     torch.testing.assert_close(ours, theirs, rtol=0, atol=0.15)
 
 
-def test_what_a_step_gave_outlives_the_next(small_model, player):
-    stepper = CachedStepper(opinionated(small_model), recording=True)
+def test_the_result_of_a_step_outlives_the_next_step(small_model, player):
+    stepper = CachedStepper(opinionated(small_model), cuda_graphs=True)
     rows = tokens_of(6)
     wanted = log_probs(stepper, rows)
     kept = [x.clone() for x in wanted]
@@ -327,29 +323,29 @@ def test_sizes_are_rounded_up_to_powers_of_two():
 @pytest.mark.parametrize("precision", [Precision.fp32, Precision.bf16])
 @pytest.mark.parametrize("positions", ["rotary", "sinusoidal"])
 def test_graphed_steps_equal_eager_ones(small_model, monkeypatch, caplog, precision, positions):
-    monkeypatch.setattr(mt.decode.search.cuda_graphs, "STEPS_BEFORE", 1)
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "STEPS_BEFORE_CAPTURE", 1)
     model = opinionated(small_model, dim=64, positions=positions, kv_heads=2).cuda()
-    recorded = CachedStepper(model, precision)
-    assert recorded.records()
+    graphed = CachedStepper(model, precision)
+    assert graphed.uses_graphs()
     near = {"rtol": 1e-4, "atol": 1e-4} if precision is Precision.fp32 else {"rtol": 0, "atol": 0.25}
-    for seed in range(3):  # the second search replays what the first recorded, with other weights
+    for seed in range(3):  # the second search replays the graphs of the first, with other weights
         rows = tokens_of(20 + seed)
-        eager = log_probs(CachedStepper(model, precision, recording=False), rows)
-        torch.testing.assert_close(log_probs(recorded, rows), eager, **near)
+        eager = log_probs(CachedStepper(model, precision, cuda_graphs=False), rows)
+        torch.testing.assert_close(log_probs(graphed, rows), eager, **near)
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.mul_(1.01)
-    assert recorded._recorded.recordings
+    assert graphed._graphs.graphs
     assert not caplog.records
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("how", HOWS)
-def test_graphed_searches_find_what_others_find(small_model, batches, monkeypatch, caplog, how):
-    monkeypatch.setattr(mt.decode.search.cuda_graphs, "STEPS_BEFORE", 1)
-    monkeypatch.setattr(mt.decode.search.cuda_graphs, "FEWEST_PLACES", 16)
+def test_graphed_searches_equal_eager_ones(small_model, batches, monkeypatch, caplog, how):
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "STEPS_BEFORE_CAPTURE", 1)
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "MIN_PLACES", 16)
     model = opinionated(small_model, positions="rotary").cuda()
     stepper = CachedStepper(model)
     all_same(stepper, model, [*batches, *batches[::-1]], how)
-    assert stepper._recorded.recordings
+    assert stepper._graphs.graphs
     assert not caplog.records

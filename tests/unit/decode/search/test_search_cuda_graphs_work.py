@@ -1,4 +1,4 @@
-"""What is recorded: the same work every time, nothing that asks the host, in a room that is large enough."""
+"""What a graph captures: the same work every time, without the host, in buffers that are large enough."""
 
 import re
 
@@ -13,43 +13,43 @@ from mt.decode.search.transformer_stepper import CachedStepper
 
 
 class Operations(TorchDispatchMode):
-    """Notes every operation with the shapes, strides and numbers that it is given: what a graph would keep of it."""
+    """Lists every operation with the shapes, strides and numbers of its arguments, which a graph would fix."""
 
     def __init__(self):
         super().__init__()
         self.seen = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        def told(x):
+        def described(x):
             if isinstance(x, torch.Tensor):
                 return tuple(x.shape), x.stride(), x.dtype
-            return tuple(map(told, x)) if isinstance(x, list | tuple) else repr(x)
+            return tuple(map(described, x)) if isinstance(x, list | tuple) else repr(x)
 
-        self.seen.append((str(func), told(args), told(tuple((kwargs or {}).items()))))
+        self.seen.append((str(func), described(args), described(tuple((kwargs or {}).items()))))
         return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("how", HOWS)
-def test_what_is_recorded_is_the_same_work_every_time_and_asks_nothing_of_the_host(small_model, monkeypatch, how):
-    monkeypatch.setattr(mt.decode.search.cuda_graphs, "STEPS_BEFORE", 0)
-    monkeypatch.setattr(mt.decode.search.cuda_graphs, "FEWEST_PLACES", 16)
+def test_captured_work_is_the_same_every_time_and_without_the_host(small_model, monkeypatch, how):
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "STEPS_BEFORE_CAPTURE", 0)
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "MIN_PLACES", 16)
     streams, player = [], Player()
 
     def noted(work, device, pool):
         seen = []
         streams.append(seen)
 
-        def listening():
+        def watched():
             with torch.inference_mode(False), torch.no_grad(), Operations() as operations:
                 results = work()
             seen.append(operations.seen)
             return results
 
-        return player(listening, device, pool)
+        return player(watched, device, pool)
 
     monkeypatch.setattr(mt.decode.search.cuda_graphs, "capture", noted)
     model = opinionated(small_model, positions="rotary", kv_heads=2)
-    stepper = CachedStepper(model, recording=True)
+    stepper = CachedStepper(model, cuda_graphs=True)
     with stepper.prepared():
         for source in [*drawn_batches(), *drawn_batches()]:
             how(stepper, source)
@@ -60,16 +60,16 @@ def test_what_is_recorded_is_the_same_work_every_time_and_asks_nothing_of_the_ho
         assert not {name for name in names if re.search("nonzero|local_scalar|masked_select|unique|is_nonzero", name)}
 
 
-def test_a_room_grows_for_a_long_source_alone(small_model, monkeypatch):
-    """Its few nodes would find their places in the room of many short sentences."""
+def test_buffers_grow_for_a_long_source_alone(small_model, monkeypatch):
+    """The places for its nodes would fit into the buffers of many short sentences."""
     monkeypatch.setattr(mt.decode.search.cuda_graphs, "capture", Player())
-    monkeypatch.setattr(mt.decode.search.cuda_graphs, "STEPS_BEFORE", 0)
-    monkeypatch.setattr(mt.decode.search.cuda_graphs, "FEWEST_PLACES", 16)
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "STEPS_BEFORE_CAPTURE", 0)
+    monkeypatch.setattr(mt.decode.search.cuda_graphs, "MIN_PLACES", 16)
     model = opinionated(small_model, positions="rotary")
-    stepper, plain = CachedStepper(model, recording=True), CachedStepper(model)
+    stepper, plain = CachedStepper(model, cuda_graphs=True), CachedStepper(model)
     with stepper.prepared():
         for source in ([[5, EOS]] * 8, [[5, 6, 7] * 50 + [EOS]]):
             found, wanted = ([h.tokens for one in by_greed(s, source) for h in one] for s in (stepper, plain))
             assert found == wanted
-            buffers = stepper._recorded.buffers
-            assert buffers is not None and buffers.places >= 128 and (buffers.pieces == 128) == (len(source) == 8)
+            buffers = stepper._graphs.buffers
+            assert buffers is not None and buffers.places >= 128 and (buffers.source_rows == 128) == (len(source) == 8)

@@ -1,9 +1,10 @@
-"""The cache agrees with its oracle, and a sentence does not know its company."""
+"""The cached stepper agrees with an uncached one, and a translation does not depend on its batch."""
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from searches import UncachedStepper
 
 import mt.decode.search.transformer_stepper as module
 from mt.config import Precision
@@ -11,7 +12,7 @@ from mt.decode.search.beam import beam_search
 from mt.decode.search.greedy import greedy_search
 from mt.decode.search.settings import Search
 from mt.decode.search.stepper import Stepper
-from mt.decode.search.transformer_stepper import CachedStepper, UncachedStepper
+from mt.decode.search.transformer_stepper import CachedStepper
 
 BOS, EOS, PAD, V = 1, 2, 3, 13
 
@@ -27,11 +28,11 @@ cases = given(
 
 
 def prepared(small_model, seed, positions, norm, kv_heads, beam, length_penalty, source):
-    """In 64 bits, so that two ways to one sum do not part at a near tie."""
+    """In 64 bits, so that the order of a sum does not decide a near tie."""
     options = {"seed": seed, "positions": positions, "norm": norm, "kv_heads": kv_heads}
     model = small_model(src_size=V, tgt_size=V, dim=8, encoder_layers=1, decoder_layers=2, **options).double()
     with torch.no_grad():
-        model.tgt_weight.mul_(2)  # opinions, and with them ends that come early and late
+        model.tgt_weight.mul_(2)  # sharper, so that some hypotheses end early and some late
     search = Search(
         bos=BOS, eos=EOS, pad=PAD, beam=beam, nbest=beam, length_penalty=length_penalty, max_ratio=1.0, max_extra=6
     )
@@ -77,16 +78,15 @@ def test_searches_compared_here_end_early_and_late(small_model):
     assert finished == {False, True}
 
 
-@pytest.mark.parametrize("stepper", [CachedStepper, UncachedStepper])
-def test_steps_are_log_probabilities_in_32_bits(small_model, stepper):
-    steps = stepper(small_model(src_size=V, tgt_size=V))
+def test_steps_are_log_probabilities_in_32_bits(small_model):
+    steps = CachedStepper(small_model(src_size=V, tgt_size=V))
     assert isinstance(steps, Stepper)
     assert steps.device == torch.device("cpu")
     steps.start([[5, EOS], [6, 7, EOS]])
     with torch.no_grad():
         log_probs = steps.step(torch.tensor([BOS, BOS]))
         torch.testing.assert_close(log_probs.exp().sum(1), torch.ones(2))
-        log_probs.fill_(0)  # the result is the caller's
+        log_probs.fill_(0)  # the caller may write into the result
         steps.reorder(torch.tensor([1, 1]), torch.tensor([1]))
         after = steps.step(torch.tensor([4, 5]))
     assert after.dtype == torch.float32
@@ -99,7 +99,7 @@ def first_log_probs(stepper):
         return stepper.step(torch.tensor([BOS]))
 
 
-def test_16_bits_are_asked_for_by_name(small_model):
+def test_16_bits_are_optional(small_model):
     model = small_model(src_size=V, tgt_size=V)
     exact, half = (first_log_probs(CachedStepper(model, p)) for p in (Precision.fp32, Precision.bf16))
     assert half.dtype == torch.float32
@@ -108,13 +108,13 @@ def test_16_bits_are_asked_for_by_name(small_model):
     assert model.tgt_weight.dtype == torch.float32  # the copy is another model
 
 
-def test_the_copy_in_16_bits_is_of_the_weights_as_they_are(small_model):
+def test_the_copy_in_16_bits_has_the_present_weights(small_model):
     model = small_model(src_size=V, tgt_size=V)
     stepper = CachedStepper(model, Precision.bf16)
     before = first_log_probs(stepper)
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
-    torch.optim.AdamW(model.parameters(), lr=0.1, fused=True).step()  # leaves the versions of the weights as they were
+    torch.optim.AdamW(model.parameters(), lr=0.1, fused=True).step()  # leaves the weights' version counters
     after = first_log_probs(stepper)
     assert not torch.equal(before, after)
     assert torch.equal(after, first_log_probs(CachedStepper(model, Precision.bf16)))
@@ -126,7 +126,7 @@ def test_where_onednn_has_no_products_in_16_bits_torch_makes_them(small_model, m
     monkeypatch.setattr(module, "has_bf16", lambda: False)
     stepper = CachedStepper(model, Precision.bf16)
     half = first_log_probs(stepper)
-    assert not stepper.packs() and half.dtype == torch.float32 and not torch.equal(exact, half)
+    assert not stepper.uses_prepacked() and half.dtype == torch.float32 and not torch.equal(exact, half)
     torch.testing.assert_close(exact, half, rtol=0, atol=0.1)
 
 
