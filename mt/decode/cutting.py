@@ -16,7 +16,7 @@ from mt.text.words import is_word
 # Shares of the usual length, which is that of the longest training lines: of more tokens lines are too rare in
 # training. A text with few marks is probably several sentences run together, of which a model translates the first.
 # Measured by `scripts/long_lines.py`.
-PART, RUN_ON = 0.5, 0.25
+PART, RUN_ON = 0.5, 0.2
 TOO_SHORT = 0.55  # of the usual number of target tokens for each source token: less than 1.5 % of references
 USUAL_RATIO = 0.9  # of German-English and English-German text, for models that do not know theirs
 SHORT_RUN_ON = 0.75  # the same for text without marks
