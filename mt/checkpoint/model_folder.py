@@ -5,6 +5,7 @@ A folder may come from anywhere. Before memory is allocated, its files are check
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from copy import deepcopy
@@ -64,6 +65,7 @@ class Description:
     # a usual source line of the training text: `mt.text.sentences.Usual`
     usual_length: int | None = field(default=None, metadata=LATER)  # pieces; None: not known
     usual_sentences: int = field(default=1, metadata=LATER)
+    usual_ratio: float | None = field(default=None, metadata=LATER)  # target tokens a source token; None: not known
     source: SourceKind = field(default=SourceKind.text, metadata=LATER)
 
     def __post_init__(self) -> None:
@@ -81,8 +83,9 @@ class Description:
 
     @property
     def usual(self) -> Usual:
-        """Longer lines are translated sentence by sentence."""
-        return Usual(min(self.usual_length or self.max_length, self.max_length), self.usual_sentences)
+        """Longer lines are translated in parts."""
+        most = min(self.usual_length or self.max_length, self.max_length)
+        return Usual(most, self.usual_sentences, self.usual_ratio)
 
     def new_model(self) -> Transformer:
         """A model of this description with initial weights."""
@@ -107,6 +110,8 @@ class Description:
                 require(getattr(found, name) >= least, name, f"be at least {least}", getattr(found, name))
             fits = found.usual_length is None or found.usual_length >= 1
             require(fits, "usual_length", "be at least 1 or null", found.usual_length)
+            fits = found.usual_ratio is None or 0 < found.usual_ratio < math.inf
+            require(fits, "usual_ratio", "be positive and finite or null", found.usual_ratio)
             shared = found.source is SourceKind.text and found.model.tying is Tying.all
             fits = not shared or found.src_size == found.tgt_size
             require(fits, "src_size", f"equal `tgt_size` ({found.tgt_size}) where `model.tying` is all", found.src_size)

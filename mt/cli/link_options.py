@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from mt.decode.translator import Translator
     from mt.nn.transformer import Transformer
     from mt.postprocess.markup import Request
-    from mt.postprocess.quality_flags import Measures
+    from mt.postprocess.quality_flags import Measures, Tally
     from mt.postprocess.word_alignments import LinkedTranslation, Linker
     from mt.text.words import Links
+
+    # texts, and the stand-ins of each
+    Translate = Callable[[list[str], Sequence[Sequence[str]] | None], list[list[Translation]]]
 
 
 def add_link_options(parser: Parser) -> None:
@@ -41,8 +44,8 @@ def add_link_options(parser: Parser) -> None:
     )  # fmt: skip
     links.add_argument(
         "--flags", action="store_true",
-        help="warn about translations that depend little on the source, or leave much of it out; with --jsonl also as "
-        "the fields `contribution`, `coverage` and `flags`",
+        help="warn about translations that depend little on the source, leave much of it out, repeat themselves, lose "
+        "numbers, or are very short or long, and count them; with --jsonl also as the field `flags`, with the measures",
     )  # fmt: skip
 
 
@@ -79,6 +82,9 @@ class Answer:
             owed, covered = self.measures.contribution, self.measures.coverage
             found["contribution"] = None if owed is None else round(owed, 4)
             found["coverage"] = None if covered is None else round(covered, 4)
+            found["repeated"] = self.measures.loop and self.measures.loop.text
+            found["lost"] = list(self.measures.lost)
+            found["length"] = self.measures.length and round(self.measures.length, 4)
             found["flags"] = [str(flag) for flag in self.measures.flags]
         return found
 
@@ -95,16 +101,18 @@ class LinkUser:
             from mt.postprocess import word_alignments
 
             self.linker = word_alignments.Linker(translator, heads_of(args.model, translator.stepper.model))
+        self.tally: Tally | None = None
+        if args.flags:
+            from mt.postprocess import quality_flags
 
-    def answer(
-        self, texts: list[str], translate: "Callable[[list[str]], list[list[Translation]]]", first: int
-    ) -> list[list[Answer]]:
+            self.tally = quality_flags.Tally()
+
+    def answer(self, texts: list[str], translate: "Translate", first: int) -> list[list[Answer]]:
         """The answers to a batch of lines; `first` is the number of lines before it."""
         if self.linker is None:
-            return [[Answer(translation) for translation in some] for some in translate(texts)]
-        requests = self._requests(texts)
+            return [[Answer(translation) for translation in some] for some in translate(texts, None)]
+        requests, found = self._translate(texts, translate)
         sent = [request.text for request in requests] if requests else texts
-        found = translate(sent)
         answers = [[Answer(translation) for translation in some] for some in found]
         chosen = [n for n in range(len(texts)) if self._needs_links(requests[n] if requests else None, found[n])]
         linked = self.linker.link([sent[n] for n in chosen], [found[n] for n in chosen])
@@ -115,15 +123,37 @@ class LinkUser:
         self._warn(answers, first)
         return answers
 
-    def _requests(self, texts: Sequence[str]) -> "list[Request]":
+    def _translate(self, texts: list[str], translate: "Translate") -> "tuple[list[Request], list[list[Translation]]]":
+        """Translations, and with marks what was sent for each line. A line whose stand-ins do not come through is sent
+        again with others."""
         if not self.marks:
-            return []
-        from mt.postprocess.markup import Request
+            return [], translate(texts, None)
+        from mt.postprocess.markup import ATTEMPTS, Request
 
-        return [Request(text, markup=self.args.markup, protect=self.args.protect) for text in texts]
+        requests: list[Request] = []
+        found: list[list[Translation]] = []
+        for attempt in range(ATTEMPTS):
+            again = [
+                n for n in range(len(texts))
+                if not requests or requests[n].came_through(found[n][0].text) < len(requests[n].words)
+            ]  # fmt: skip
+            if not again:
+                break
+            new = {
+                n: Request(texts[n], markup=self.args.markup, protect=self.args.protect, attempt=attempt) for n in again
+            }
+            # empty for the others, so that numbers and prefixes belong to the same lines
+            sent = [new[n].text if n in new else "" for n in range(len(texts))]
+            said = translate(sent, [new[n].words if n in new else [] for n in range(len(texts))])
+            if not requests:
+                requests, found = [new[n] for n in again], said
+            for n in again:
+                if new[n].came_through(said[n][0].text) > requests[n].came_through(found[n][0].text):
+                    requests[n], found[n] = new[n], said[n]
+        return requests, found
 
     def _needs_links(self, request: "Request | None", translations: "Sequence[Translation]") -> bool:
-        if self.args.alignments or self.args.flags or (request is not None and request.changed):
+        if self.args.alignments or self.args.flags or (request is not None and (request.changed or request.bare)):
             return True
         return self.args.replace_unknown and any(self._unknown in t.pieces for t in translations)
 
@@ -155,12 +185,14 @@ class LinkUser:
         return Answer(translation, links if self.args.alignments else None, measures)
 
     def _warn(self, answers: list[list[Answer]], first: int) -> None:
-        from mt.log import logger
-        from mt.postprocess.quality_flags import warning
-
         for number, some in enumerate(answers, first + 1):
-            if some[0].measures is not None and (said := warning(some[0].measures)):
-                logger.warning(f"input {number:,}: {said}")
+            if self.tally is not None and some[0].measures is not None:
+                self.tally.add(number, some[0].measures)
+
+    def close(self) -> None:
+        """Sum up the flags."""
+        if self.tally is not None:
+            self.tally.close()
 
 
 def heads_of(path: Path | None, model: "Transformer") -> "AlignmentHeads | None":

@@ -3,8 +3,8 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from mt.errors import CheckpointError
 from mt.text.lines import check_file
 
 if TYPE_CHECKING:
+    from mt.decode.translation import Translation
     from mt.decode.translator import Translator
 
 CHUNK = 2000  # lines that are sorted by length together
@@ -85,6 +86,7 @@ def run(argv: list[str]) -> int:
     size = 1 if typed or args.line_buffered else CHUNK
     with output as out:
         process(pipeline.options.with_prefixes(lines), size, pipeline.translate, out, live=not args.input and size > 1)
+    pipeline.linked.close()
     return 0
 
 
@@ -102,7 +104,11 @@ class Pipeline:
         from mt.evaluate import one_line
 
         texts = [line.text for line, _ in lines]
-        search = partial(self.chooser.answer, options=self.options.batch([prefix for _, prefix in lines], first))
+        options = self.options.batch([prefix for _, prefix in lines], first)
+
+        def search(texts: list[str], stand_ins: "Sequence[Sequence[str]] | None") -> "list[list[Translation]]":
+            return self.chooser.answer(texts, replace(options, stand_ins=stand_ins) if stand_ins else options)
+
         for (line, _), answers in zip(lines, self.linked.answer(texts, search, first), strict=True):
             if self.as_json:
                 yield to_json(line.text, answers).encode() + b"\n"

@@ -131,8 +131,8 @@ class DecodeConfig:
         metadata=LATER
         | option(
             "rules",
-            "auto: translate lines that are longer, or have more sentences, than usual in the training text sentence "
-            "by sentence; always: all lines; never: each line as one sentence",
+            "auto: translate lines that are longer, or have more sentences, than usual in the training text in parts: "
+            "by sentences, then by clauses; always: all lines by sentences; never: each line as one sentence",
         ),
     )
     patience: float | None = field(

@@ -41,14 +41,17 @@ class PreparedData:
 
     @cached_property
     def usual(self) -> Usual:
-        """The length and the number of sentences of a usual source line in training, from an even sample of lines: the
-        99.9th percentile of lengths, and the 95th of sentences, because a splitter sometimes cuts a sentence in two."""
+        """What the training text usually holds, from an even sample of lines: the 99.9th percentile of the lengths of
+        source lines, the 95th of their sentences, because a splitter sometimes cuts a sentence in two, and the number
+        of target tokens for each source token."""
         places = range(0, len(self.train), -(-len(self.train) // SAMPLED))
         lengths = self.train.source.flat(np.array(places)).lengths
+        written = self.train.target.flat(np.array(places)).lengths + 1  # with the end mark, as source lines
         counts = [len(sentences(self.train.pairs[place].src, self.corpus.src).parts) for place in places]
         return Usual(
             int(np.quantile(lengths, 0.999, method="inverted_cdf")),
             max(1, int(np.quantile(counts, 0.95, method="inverted_cdf"))),
+            round(float(written.sum() / lengths.sum()), 4),
         )
 
 

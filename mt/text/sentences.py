@@ -5,16 +5,17 @@ character. A `Layout` reproduces the text exactly.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
-from mt.text.words import Span
+from mt.text.words import Span, may_divide
 
 # Ends of clauses; those of the second class need no space after them.
 CLAUSE_END = re.compile(r"[,;:)\]–—…](?=\s)|[，；：、）】؛،。！？]")
 SPACE = re.compile(r"\s+")
 REACH = 0.25  # largest distance of a clause's end from the middle, as a share of the text's length
+NEAR = 8  # characters: so far from the middle of a text without spaces a cut is moved to the end of a character
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,16 @@ class Layout:
             place = found[-1][1]
         return found
 
+    def refined(self, cut: "Mapping[int, Layout]") -> "Layout":
+        """Args: cut: parts by their place, each as parts of it, without white space at its ends."""
+        parts: list[str] = []
+        gaps = self.gaps[:1]
+        for place, (part, gap) in enumerate(zip(self.parts, self.gaps[1:], strict=True)):
+            inner = cut.get(place)
+            parts += inner.parts if inner else [part]
+            gaps += [*inner.gaps[1:-1], gap] if inner else [gap]
+        return Layout(parts, gaps)
+
 
 @dataclass(frozen=True)
 class Usual:
@@ -45,6 +56,7 @@ class Usual:
 
     pieces: int
     sentences: int = 1
+    ratio: float | None = None  # target pieces for each source piece, end marks counted; None: not known
 
 
 def whole(text: str) -> Layout:
@@ -78,6 +90,12 @@ def divided(text: str, fits: Callable[[str], bool]) -> Layout:
     return _laid_out(done)
 
 
+def halves(text: str) -> Layout:
+    """A text in two, cut as in `divided`; whole where that would divide a word."""
+    place = middle(text) if len(text) > 1 else 0
+    return _laid_out([text[:place], text[place:]]) if may_divide(text, place) else whole(text)
+
+
 def middle(text: str) -> int:
     """The place to cut a text in two, never at its ends; see `divided`."""
     half = len(text) / 2
@@ -88,7 +106,9 @@ def middle(text: str) -> int:
         near = [place for place in places if abs(place - half) <= reach and 0 < place < len(text)]
         if near:
             return min(near, key=lambda place: abs(place - half))
-    return len(text) // 2
+    place = len(text) // 2
+    around = (place + step * side for step in range(NEAR) for side in (1, -1))
+    return next((near for near in around if 0 < near < len(text) and may_divide(text, near)), place)
 
 
 def _laid_out(segments: list[str]) -> Layout:

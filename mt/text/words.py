@@ -56,6 +56,13 @@ def has_letters(text: str) -> bool:
     return LETTER_OR_DIGIT.search(text) is not None
 
 
+def no_text_but(text: str, words: Sequence[str]) -> bool:
+    """Whether a text has no letters and digits but those of certain words."""
+    for word in words:
+        text = text.replace(word, " ")
+    return not has_letters(text)
+
+
 def stands_alone(text: str, start: int, end: int) -> bool:
     """Whether `text[start:end]` begins and ends where words do, not within a word or a grapheme cluster."""
     return may_divide(text, start) and may_divide(text, end)

@@ -224,7 +224,12 @@ def test_the_model_knows_what_it_was_trained_on(files):
     Path("train.tsv").write_text("".join(f"One. Two. {line}\n" for line in text), encoding="utf-8")
     prepared = prepare_data(own())
     description = describe(own(), prepared, Precision.fp32)
-    assert description.usual == prepared.usual == Usual(int(prepared.train.source.lengths().max()), 3)
+    assert (
+        description.usual
+        == prepared.usual
+        == Usual(int(prepared.train.source.lengths().max()), 3, prepared.usual.ratio)
+    )
+    assert description.usual_ratio == prepared.usual.ratio is not None
 
 
 @pytest.mark.parametrize(("positions", "kept"), [(Positions.sinusoidal, 4), (Positions.rotary, 5)])

@@ -73,9 +73,11 @@ def test_what_is_written_is_read(tmp_path):
 
 
 def test_what_the_model_is_used_to_is_read_and_need_not_be_told(tmp_path):
-    told = read_model(write_model(tmp_path / "new", usual_length=9, usual_sentences=3)).description
-    assert told.usual == Usual(9, 3)
-    old = spoil(write_model(tmp_path / "old"), lambda v: (v.pop("usual_length"), v.pop("usual_sentences")))
+    told = read_model(write_model(tmp_path / "new", usual_length=9, usual_sentences=3, usual_ratio=1.5)).description
+    assert told.usual == Usual(9, 3, 1.5)
+    old = spoil(
+        write_model(tmp_path / "old"), lambda v: [v.pop(f"usual_{name}") for name in ("length", "sentences", "ratio")]
+    )
     assert read_model(old).description.usual == Usual(64, 1)  # all that it can read, if it is one sentence
     assert description(usual_length=65).usual.pieces == 64
 
@@ -217,6 +219,7 @@ HARDENING = {
     "size": (lambda v: v.update(src_size=0), "config.json: `src_size` must be at least 1, but is 0"),
     "usual length": (lambda v: v.update(usual_length=0), "`usual_length` must be at least 1 or null, but is 0"),
     "usual sentences": (lambda v: v.update(usual_sentences=0), "`usual_sentences` must be at least 1, but is 0"),
+    "usual ratio": (lambda v: v.update(usual_ratio=0.0), "`usual_ratio` must be positive and finite or null, but is 0"),
     "vocabulary": (lambda v: v.update(src_size=10**6, tgt_size=10**6),
                    "gives vocabularies of .* and 1,000,000 pieces, but the tokenizer"),
     "two vocabularies": (lambda v: v.update(src_size=v["tgt_size"] + 1),

@@ -72,6 +72,9 @@ def test_what_lines_usually_hold_leaves_out_the_few_longest(data, monkeypatch):
     assert usual([longer] * 3 + ["one one"] * 1997).pieces == len(found.tokenizer.encode_source([longer])[0])
     assert usual([two] * 95 + ["one one"] * 1905).sentences == 1
     assert usual([two] * 110 + ["one one"] * 1890).sentences == 2
+    one = len(found.tokenizer.encode_target(["one"])[0]) + 1  # the end mark
+    single = len(found.tokenizer.encode_source(["one"])[0])
+    assert usual(["one one"] * 3 + ["one"]).ratio == round(4 * one / (3 * size + single), 4)
     monkeypatch.setattr(material, "SAMPLED", 3)  # the first, the third, the fifth
     assert usual(["one", two, "one", two, "one"]).sentences == 1
     assert usual([two, "one", two, "one", two]).sentences == 2
