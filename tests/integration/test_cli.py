@@ -246,7 +246,7 @@ def bad(home: Path) -> Path:
 
 TRAIN = {
     "missing": (3, ["data.train=[tarin.en,train.de]"], "`tarin.en` does not exist: did you mean `train.en`?"),
-    "unequal": (3, ["data.train=[train.en,test.de]"], "`train.en` has 200 lines but `test.de` has 12"),
+    "unequal": (3, ["data.train=[train.en,test.de]"], "`train.en` has 200 lines, but `test.de` has 12"),
     "bytes": (3, ["data.train=[train.en,latin.de]"], "latin.de:5: byte 1 (0xfc) is not UTF-8"),
     "empty": (3, ["data.train=[empty.en,empty.de]"], "there are no pairs in `empty.en`, `empty.de`"),
     "blank": (3, ["data.train=[blank.en,train.de]", FILES[1]], "is empty, so no tokenizer"),

@@ -133,14 +133,16 @@ def test_other_pieces_are_refused(home):
 def test_other_directions_are_refused(home):
     write("one")
     write("back", src="de", tgt="en")
-    refuse(ConfigError, r"^one and back cannot be averaged: one translates en to de, one de to en\.$", "one", "back")
+    refuse(
+        ConfigError, r"^one and back cannot be averaged: one translates en to de, the other de to en\.$", "one", "back"
+    )
 
 
 def test_what_is_missing_or_too_little_is_refused(home):
     write("one")
-    refuse(ConfigError, r"^there is only one model to average, one; name more\.$", "one")
-    refuse(ConfigError, r"^run is a run: say which of its checkpoints, with --best N or --last N; ", "run")
-    refuse(ConfigError, r"^one is one model, of which there is no --last or --best; ", "one", "--best", "2")
+    refuse(ConfigError, r"^an average needs at least two models, but only one is given; name more\.$", "one")
+    refuse(ConfigError, r"^run is a run: choose some of its checkpoints with --best N or --last N; ", "run")
+    refuse(ConfigError, r"^--last and --best need a run, but one is a single model; ", "one", "--best", "2")
     refuse(
         CheckpointError,
         r"^run has 3 validated checkpoints, but --last 4 needs 4: ask for fewer",

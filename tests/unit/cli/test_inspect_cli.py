@@ -81,7 +81,9 @@ def test_what_cannot_be_shown_is_refused(folder, tmp_path):
 
 @pytest.mark.parametrize(("option", "name"), [("--png", "a.xyz"), ("--png", "a"), ("--svg", "a.png")])
 def test_a_picture_is_called_what_it_is(option, name):
-    with pytest.raises(ConfigError, match=rf"^{option} must name a file that ends in \.{option[2:]}, but is {name};"):
+    with pytest.raises(
+        ConfigError, match=rf"^{option} must name a file that ends in \.{option[2:]}, but names {name};"
+    ):
         parse(["attention", "m", "--text", "one", option, name])
 
 
