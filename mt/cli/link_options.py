@@ -1,4 +1,4 @@
-"""The options of `mt translate` that need word links: which word came from which, and what that is good for."""
+"""The options of `mt translate` that need a word alignment: links, markup, unknown words and quality flags."""
 
 import argparse
 import re
@@ -24,28 +24,28 @@ if TYPE_CHECKING:
 
 
 def add_link_options(parser: Parser) -> None:
-    links = parser.add_argument_group("word links, from the cross-attention that `mt align` has chosen")
+    links = parser.add_argument_group("word alignment, from the attention heads that `mt align` has chosen")
     links.add_argument(
         "--alignments", action="store_true",
-        help="add ` ||| ` and i-j for each target word j and the source word i that it came from; words are what "
-        "stands between white space, counted from 0; with --jsonl a field `alignment`",
+        help="append ` ||| ` and a link i-j for each target word j and the source word i that it translates; words are "
+        "separated by white space and counted from 0; with --jsonl as the field `alignment`",
     )  # fmt: skip
     links.add_argument(
         "--markup", action="store_true",
-        help="tags (<b>...</b>, <br/>), placeholders ({name}, %%s) and addresses come out as they went in, each once; "
-        "&amp; and the like are understood",
+        help="copy tags (<b>...</b>, <br/>), placeholders ({name}, %%s) and addresses from the source unchanged, each "
+        "once; character references such as &amp; are understood",
     )  # fmt: skip
     links.add_argument(
-        "--protect", type=pattern, metavar="REGEX", help="what else comes out as it went in, such as '[A-Z]+-[0-9]+'"
+        "--protect", type=pattern, metavar="REGEX", help="also copy what matches REGEX unchanged, as '[A-Z]+-[0-9]+'"
     )
     links.add_argument(
         "--replace-unknown", action="store_true",
-        help="a word that the model has no pieces for becomes the source word that it came from",
+        help="replace an unknown word by the source word that it is linked to",
     )  # fmt: skip
     links.add_argument(
         "--flags", action="store_true",
-        help="warn of translations that owe little to their source, leave much of it out, repeat themselves, lose "
-        "numbers, or are very short or long, and count them; with --jsonl a field `flags`, and what was measured",
+        help="warn about translations that depend little on the source, leave much of it out, repeat themselves, lose "
+        "numbers, or are very short or long, and count them; with --jsonl also as the field `flags`, with the measures",
     )  # fmt: skip
 
 
@@ -53,12 +53,12 @@ def pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as error:
-        raise argparse.ArgumentTypeError(f"must be a regular expression, but {text!r} is none: {error}") from None
+        raise argparse.ArgumentTypeError(f"must be a regular expression, but {text!r} is not: {error}") from None
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A translation, and what was asked about it."""
+    """A translation, with its links and quality measures where options ask for them."""
 
     translation: "Translation"
     links: "Links | None" = None
@@ -66,7 +66,7 @@ class Answer:
 
     @property
     def suffix(self) -> str:
-        """What a plain line has after the text: links in Pharaoh format, as Marian prints them."""
+        """The links in Pharaoh format that follow the text of a plain line, as in Marian."""
         if self.links is None:
             return ""
         from mt.alignment.pharaoh import pharaoh
@@ -74,7 +74,7 @@ class Answer:
         return f" ||| {pharaoh(self.links)}"
 
     def fields(self) -> dict[str, Any]:
-        """What a JSON object has beside the rest."""
+        """The further fields of a JSON object."""
         found: dict[str, Any] = {}
         if self.links is not None:
             found["alignment"] = [list(link) for link in sorted(self.links)]
@@ -90,10 +90,10 @@ class Answer:
 
 
 class LinkUser:
-    """Stands between a command and its translations. Where nothing is asked that needs links, it does nothing."""
+    """Translates a batch and adds what needs links; without such options the translations stay as they are."""
 
     def __init__(self, translator: "Translator", args: argparse.Namespace) -> None:
-        """Raises: CheckpointError: when the kept choice of heads does not fit the model."""
+        """Raises: CheckpointError: when the stored choice of heads does not fit the model."""
         self.args = args
         self.marks = bool(args.markup or args.protect)
         self.linker: Linker | None = None
@@ -208,7 +208,7 @@ def heads_of(path: Path | None, model: "Transformer") -> "AlignmentHeads | None"
     kept = load_heads(find_model(path), model)
     if kept is None:
         logger.warning(
-            f"{path} has no chosen layer and heads for word links; they are guessed from the first translations. "
-            f"`mt align {path} --source FILE --target FILE` measures them on a few hundred pairs, and keeps them."
+            f"{path} has no attention heads chosen for word links; they are guessed from the first translations. `mt "
+            f"align {path} --source FILE --target FILE` chooses them on a few hundred pairs and saves the choice."
         )
     return kept

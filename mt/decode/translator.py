@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, overload
+from typing import Unpack, overload
 
 import torch
 
@@ -11,7 +11,7 @@ from mt.config.from_json import from_plain
 from mt.decode.constraints.glossary import Constraints, Glossary
 from mt.decode.constraints.vocabulary import Vocabulary
 from mt.decode.cutting import Cutter, in_sentence
-from mt.decode.request import Options
+from mt.decode.request import Options, SearchSettings, TranslateOptions
 from mt.decode.search.beam import beam_search
 from mt.decode.search.ensemble import Ensemble
 from mt.decode.search.rules import BanTokens, ForcedPrefix, MinLength, NoRepeatNgram, Rule
@@ -79,20 +79,29 @@ class Translator:
         self.vocabulary = Vocabulary(tokenizer)
 
     @overload
-    def translate(self, texts: str) -> str: ...  # pyright: ignore[reportOverlappingOverload]
+    def translate(  # pyright: ignore[reportOverlappingOverload]
+        self, texts: str, **options: Unpack[TranslateOptions]
+    ) -> str: ...
     @overload
-    def translate(self, texts: Sequence[str]) -> list[str]: ...
-    def translate(self, texts: str | Sequence[str]) -> str | list[str]:
-        """Translate one text or many, in their order."""
+    def translate(self, texts: Sequence[str], **options: Unpack[TranslateOptions]) -> list[str]: ...
+    def translate(self, texts: str | Sequence[str], **options: Unpack[TranslateOptions]) -> str | list[str]:
+        """Translate one text or many, in their order.
+
+        Args: options: `beam`, `glossary`, `prefixes`, `sampling` and the others of `TranslateOptions`.
+        Raises: ConfigError: for an unknown option, a bad value or another number of prefixes.
+        """
         if isinstance(texts, str):
-            return self.translate([texts])[0]
-        return [best[0].text for best in self.search(texts)]
+            return self.translate([texts], **options)[0]
+        return [best[0].text for best in self.search(texts, **options)]
 
     def search(
-        self, texts: Sequence[str], *, beam: int | None = None, nbest: int = 1, length_penalty: float | None = None
+        self, texts: Sequence[str], *, nbest: int = 1, **options: Unpack[TranslateOptions]
     ) -> list[list[Translation]]:
-        """The `nbest` translations of every text, best first: `answer` with the options that are used most."""
-        return self.answer(texts, self.options(nbest=nbest, beam=beam, length_penalty=length_penalty))
+        """The `nbest` translations of every text, best first, with scores, or its samples in the order drawn.
+
+        Args: nbest: at most `beam`; options: as `translate`.
+        """
+        return self.answer(texts, self.options(nbest=nbest, **options))
 
     def options(
         self,
@@ -102,7 +111,7 @@ class Translator:
         glossary: Glossary | None = None,
         sampling: Sampling | None = None,
         first_text: int = 0,
-        **settings: Any,
+        **settings: Unpack[SearchSettings],
     ) -> Options:
         """Args: settings: of `DecodeConfig`; None: the model's own (`patience=math.inf`: the exact stopping rule); the
         others: as `Options`.
@@ -110,7 +119,7 @@ class Translator:
         Raises: ConfigError: for an unknown setting or a bad value.
         """
         given = {name: value for name, value in settings.items() if value is not None}
-        section = from_plain(DecodeConfig, {**asdict(self.section), **given}, "the options of a translation")
+        section = from_plain(DecodeConfig, {**asdict(self.section), **given}, "a translation")
         return Options(
             section=section, nbest=nbest, prefixes=prefixes, glossary=glossary, sampling=sampling, first_text=first_text
         )

@@ -239,7 +239,9 @@ def test_dev_sentences_beyond_the_table_of_positions_are_left_out(files, positio
     sections = {"batch": BatchConfig(max_length=32), "model": ModelConfig(max_length=32, positions=positions)}
     found = prepare_data(own(**sections))
     assert len(found.dev) == kept and len(found.corpus.dev) == 5
-    assert ("left out 1 dev pair of more than 32 pieces (`model.max_length`) a side" in caplog.messages) == (kept == 4)
+    assert ("left out 1 dev pair with more than 32 pieces (`model.max_length`) on a side" in caplog.messages) == (
+        kept == 4
+    )
 
 
 def test_the_test_set_is_that_of_the_run_or_of_files(files):

@@ -138,7 +138,7 @@ def test_a_model_without_a_choice_says_how_to_get_one(translate, caplog):
     said = translate(["one two", "three"], "--alignments", model="unchosen")
     assert all(" ||| " in line for line in said)
     [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert "unchosen has no chosen layer and heads for word links; they are guessed from the first trans" in warning
+    assert "unchosen has no attention heads chosen for word links; they are guessed from the first trans" in warning
     assert warning.endswith("--source FILE --target FILE` measures them on a few hundred pairs, and keeps them.")
 
 
@@ -164,5 +164,5 @@ def test_a_choice_that_does_not_fit_is_refused(folder, tmp_path):
 
 
 def test_a_pattern_must_be_one():
-    with pytest.raises(ConfigError, match=r"--protect: must be a regular expression, but '\(' is none: missing"):
+    with pytest.raises(ConfigError, match=r"--protect: must be a regular expression, but '\(' is not: missing"):
         parse(["m", "--protect", "("])

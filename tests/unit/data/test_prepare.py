@@ -52,8 +52,8 @@ def test_a_dev_set_of_sentences_too_long_for_the_model_is_refused_by_its_own_set
     with pytest.raises(DataError) as refused:
         prepare(data=data, clean=CleanConfig(), tokenizer=pieces, batch=BatchConfig(), longest=2)
     assert str(refused.value) == (
-        "none of the 5 dev pairs has at most `model.max_length` (2) pieces a side; raise that setting, or split the "
-        "text into sentences."
+        "none of the 5 dev pairs has at most 2 pieces (`model.max_length`) on each side; raise that setting, or split "
+        "the text into sentences."
     )
 
 
@@ -75,7 +75,7 @@ def test_what_lines_usually_hold_leaves_out_the_few_longest(data, monkeypatch):
     one = len(found.tokenizer.encode_target(["one"])[0]) + 1  # the end mark
     single = len(found.tokenizer.encode_source(["one"])[0])
     assert usual(["one one"] * 3 + ["one"]).ratio == round(4 * one / (3 * size + single), 4)
-    monkeypatch.setattr(material, "COUNTED", 3)  # the first, the third, the fifth
+    monkeypatch.setattr(material, "SAMPLED", 3)  # the first, the third, the fifth
     assert usual(["one", two, "one", two, "one"]).sentences == 1
     assert usual([two, "one", two, "one", two]).sentences == 2
 
