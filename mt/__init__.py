@@ -34,7 +34,7 @@ def load(
 
     choose_waiting()
     from mt.compute.waiting import watch_processors
-    from mt.decode.load import load as load_model  # torch is imported when a model is, and not before
+    from mt.decode.load import load as load_model  # imports torch, so only when a model is loaded
 
     watch_processors()
     return load_model(path, device=device, precision=precision)

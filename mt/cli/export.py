@@ -24,10 +24,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def run(argv: list[str]) -> int:
     args = parse(argv)
     if args.out.exists():
-        raise ConfigError(f"`{args.out}` is there already; name a new folder.")
+        raise ConfigError(f"`{args.out}` already exists; name a new folder.")
     nearest = next(path for path in args.out.absolute().parents if path.exists())
     if not nearest.is_dir():
-        raise ConfigError(f"`{args.out}` cannot be made: `{nearest}` is no folder; name another place.")
+        raise ConfigError(f"`{args.out}` cannot be created, because `{nearest}` is not a folder.")
     require_package("ctranslate2", "export to CTranslate2")
     from mt.log import setup
 

@@ -110,4 +110,5 @@ class Options:
     prefixes: Sequence[str] | None = None  # the beginning of each translation; empty: free
     glossary: Glossary | None = None  # words that must, or must not, appear
     sampling: Sampling | None = None  # draw samples instead of a beam search
+    stand_ins: Sequence[Sequence[str]] | None = None  # of each text: a part with no other words than these is copied
     first_text: int = 0  # the number of texts of earlier calls; warnings and random numbers count from it

@@ -1,4 +1,4 @@
-"""What the name of a file says: its format, its language, what its corpus is called."""
+"""The format, the language and the corpus that the name of a file gives."""
 
 import re
 from pathlib import Path
@@ -23,17 +23,17 @@ def kind_of(file: str) -> str:
 
 
 def name_of(file: str) -> str:
-    """What a corpus of which `file` is the first is called: its name up to the first dot, or the data set's."""
+    """The name of a corpus by its first file: the file's name up to the first dot, or the dataset's name."""
     form = HUB_FORM.fullmatch(file)
     return form[1].partition("/")[2] if form else Path(file).name.partition(".")[0]
 
 
 def bare(file: str) -> str:
-    """A name without the suffix of its compression."""
+    """A name without the suffix of a compression."""
     return next((file[: -len(suffix)] for suffix in COMPRESSED if file.lower().endswith(suffix)), file)
 
 
 def language_of(name: str) -> str | None:
-    """The language code at the end of a bare name, such as "en" of `train.en`."""
+    """The language code at the end of a name, such as "en" of `train.en`."""
     match = LANGUAGE.search(name)
     return match[1] if match and match[1] not in NOT_LANGUAGES else None

@@ -88,7 +88,7 @@ def test_files_and_models_of_the_other_direction_are_refused(model, tmp_path):
     for name in ("test.de", "test.en"):
         (tmp_path / name).write_text("0\n")
     with pytest.raises(
-        DataError, match=r"^the file names say de to en, but the model translates en to de: name the files"
+        DataError, match=r"^the file names say de to en, but the model translates en to de: swap the source"
     ):
         run(["runs/a", "--test", "test.de", "test.en"])
     (model / "turned").mkdir()
@@ -113,11 +113,15 @@ def test_a_run_keeps_the_report_of_its_own_test_set_and_no_other(model, monkeypa
 @pytest.mark.parametrize(
     ("argv", "kind", "sentence"),
     [
-        (["--references", "ref"], ConfigError, "^--references goes with --hypotheses"),
+        (["--references", "ref"], ConfigError, "^--references needs --hypotheses"),
         (["--hypotheses", "hyp", "--references", "ref", "--test", "x"], ConfigError, "both name references"),
         (["--bootstrap", "10"], ConfigError, r"must be 0 \(no intervals\) or at least 40, but is 10"),
         (["--bootstrap", "x"], ConfigError, r"must be 0 \(no intervals\) or at least 40, but is x"),
-        (["--bootstrap", "0", "--compare", "ref"], ConfigError, "^--compare needs resamples; leave --bootstrap 0 out;"),
+        (
+            ["--bootstrap", "0", "--compare", "ref"],
+            ConfigError,
+            "^--compare needs bootstrap resamples; leave out --bootstrap 0;",
+        ),
         (["runs", "--hypotheses", "hyp", "--references", "ref"], ConfigError, "^a model is not used when --hypotheses"),
         (["--hypotheses", "hyp", "--beam", "3"], ConfigError, "^--beam is not used when --hypotheses are given; leave"),
         (
@@ -131,15 +135,19 @@ def test_a_run_keeps_the_report_of_its_own_test_set_and_no_other(model, monkeypa
         (
             ["--hypotheses", "short", "--references", "ref"],
             DataError,
-            "^short has 1 line for 10 references; they must match",
+            "^`short` has 1 line, but `ref` has 10: both must have the same number of lines",
         ),
-        (["--hypotheses", "hyp", "--references", "ref", "--compare", "short"], DataError, "^short has 1 line for "),
+        (
+            ["--hypotheses", "hyp", "--references", "ref", "--compare", "short"],
+            DataError,
+            "^short has 1 line, but there are ",
+        ),
         (
             ["--hypotheses", "hyp", "--references", "ref", "--compare", "."],
             ConfigError,
             "needs the sources: give --test",
         ),
-        (["--hypotheses", "short", "--test", "test.tsv"], DataError, "^short has 1 line for "),
+        (["--hypotheses", "short", "--test", "test.tsv"], DataError, "^short has 1 line, but there are "),
     ],
 )
 def test_what_cannot_be_done_is_refused(texts, tmp_path, argv, kind, sentence):

@@ -54,7 +54,7 @@ WRONG = [
         )
         for tags in ([""], ["<a", "b c"], ["<s>"], ["<0x0A>"], ["x▁"], ["<x>", "<x>"])
     ),
-    (TokenizerConfig, {"character_coverage": 0.0}, "`tokenizer.character_coverage` must lie in (0, 1], but is 0.0."),
+    (TokenizerConfig, {"character_coverage": 0.0}, "`tokenizer.character_coverage` must lie in [0.98, 1], but is 0.0."),
     (TokenizerConfig, {"sampling": 1.1}, "`tokenizer.sampling` must lie in [0, 1], but is 1.1."),
     (ModelConfig, {"dim": 0}, "`model.dim` must be positive, like `model.heads`, but is 0."),
     (ModelConfig, {"heads": 7}, "`model.dim` must be a multiple of `model.heads`, but is 256 with 7 heads."),

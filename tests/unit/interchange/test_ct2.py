@@ -117,7 +117,7 @@ def test_what_cannot_be_written_is_refused(small_model, tmp_path):
     model, t = made(small_model, {})
     with pytest.raises(ConfigError, match=r"`quantization` must be one of float32, .*, but is int3"):
         write_ct2(model, t, tmp_path / "out", quantization="int3")
-    with pytest.raises(ConfigError, match="is there already; name a new folder"):
+    with pytest.raises(ConfigError, match="already exists; name a new folder"):
         write_ct2(model, t, tmp_path)
     assert not any(tmp_path.iterdir())
 
