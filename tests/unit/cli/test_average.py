@@ -10,7 +10,7 @@ from mt.checkpoint.model_folder import Description, read_model
 from mt.cli.average import run
 from mt.config import DecodeConfig, Precision, TokenizerConfig
 from mt.errors import CheckpointError, ConfigError
-from mt.text.tokenizer import train_tokenizer
+from mt.text.tokenizer_training import train_tokenizer
 
 
 def weights(seed, **options):

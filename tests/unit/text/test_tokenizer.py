@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from mt.config import TokenizerConfig
 from mt.errors import CheckpointError, ConfigError, DataError
-from mt.text.tokenizer import Tokenizer, train_tokenizer
+from mt.text.tokenizer import Tokenizer
+from mt.text.tokenizer_training import train_tokenizer
 
 TAG = "<2de>"
 
