@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from mt.cli.compose import check_overrides, compose, listed, parse, prepare, to_config
+from mt.cli.compose import check_overrides, listed, parse, prepare, settle, to_config
 from mt.cli.folders import CONFIG_DIR
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import run_name
@@ -46,8 +46,9 @@ def launch(args: argparse.Namespace, command: list[str]) -> None:
     if not (args.shell_completion or args.hydra_help):
         multirun = args.multirun or "hydra.mode=MULTIRUN" in overrides
         for each in combinations(overrides) if multirun else [overrides]:
-            compose(each, config_dir=args.config_dir, config_file=args.config)
-        overrides = check_overrides(overrides, config_dir=args.config_dir, multirun=multirun) + chosen
+            settle(each, chosen, config_dir=args.config_dir)
+        overrides = check_overrides(overrides, config_dir=args.config_dir, multirun=multirun, file=bool(chosen))
+        overrides += chosen
     call_hydra([*overrides, *flags(args)], make_task(command))
 
 
