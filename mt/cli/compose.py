@@ -113,7 +113,8 @@ def check_overrides(
     """The overrides as Hydra may have them: known keys, values that fit, no needless `+`.
 
     Hydra's `+` adds a key that the schema does not have, even to a dataclass; here it means no more than `=`.
-    `file` says whether there is a file of settings too, of which `data.dev=[]` may take something back. Raises `ConfigError` for the first override that cannot be used.
+    `file` says whether there is a file of settings too, of which `data.dev=[]` may take something back.
+    Raises `ConfigError` for the first override that cannot be used.
     """
     known = groups(config_dir)
     if files := [text for text in overrides if "=" not in text and is_text_file(text)]:
