@@ -8,23 +8,45 @@ mt.load("runs/my-run").translate(["Good morning."])
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from mt.decode.translator import Translator
 
+    __version__: str
 
-def load(path: str | Path | None = None, **settings: str) -> "Translator":
+__all__ = ["__version__", "load"]
+
+
+def load(
+    path: str | Path | None = None,
+    *,
+    device: str = "auto",
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto",
+) -> "Translator":
     """A `Translator` from a model folder, a run folder (its best checkpoint) or a checkpoint; None: the newest run.
 
-    Args: settings: `device` (auto, cpu, cuda, mps) and `precision` (auto, fp32, bf16, fp16).
-    Raises: CheckpointError: when there is no model there, or it is damaged.
+    Args: device: auto, cpu, cuda, cuda:N or mps; precision: int8 is for the CPU, and the fastest there.
+    Raises: CheckpointError: when there is no model there, or it is damaged. ConfigError: for an unknown device or
+        precision.
     """
     from mt.compute.host import choose_waiting
 
     choose_waiting()
     from mt.compute.waiting import watch_processors
-    from mt.decode.load import load as load_model  # torch is imported when a model is, and not before
+    from mt.decode.load import load as load_model  # imports torch, so only when a model is loaded
 
     watch_processors()
-    return load_model(path, **settings)
+    return load_model(path, device=device, precision=precision)
+
+
+def __getattr__(name: str) -> str:
+    """`__version__`: of the installed package; "0+unknown" in a checkout that is not installed."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("mt-trainer")
+    except PackageNotFoundError:
+        return "0+unknown"

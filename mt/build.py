@@ -217,6 +217,7 @@ def describe(config: Config, prepared: PreparedData, precision: Precision) -> De
         decode=config.decode,
         usual_length=prepared.usual.pieces,
         usual_sentences=prepared.usual.sentences,
+        usual_ratio=prepared.usual.ratio,
     )
 
 

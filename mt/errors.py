@@ -1,7 +1,7 @@
-"""Every failure that is the user's to mend is one of these; each carries the exit code of its kind.
+"""Errors that a user can repair, each with the exit code of its kind.
 
-A message is one or two sentences: it names the file, line or key, says what was expected, what was found
-and what to do. Anything else that escapes is a fault of ours and keeps its traceback.
+A message is one or two sentences: it names the file, line or key, says what was expected, what was found and what to
+do. Any other exception is a bug of mt.
 """
 
 import math
@@ -31,7 +31,7 @@ class CheckpointError(MtError):
 
 
 class StoppedError(MtError):
-    """A run that was asked to stop and can go on with the same command. Exit code 75."""
+    """A run that was stopped on request; the same command resumes it. Exit code 75."""
 
     exit_code = 75
 
@@ -45,16 +45,16 @@ def require(condition: bool, key: str, must: str, value: object) -> None:
 
 
 def in_short(error: Exception) -> str:
-    """The class and the first line: compilers tell long stories."""
+    """The class and the first line of an error; the messages of compilers have hundreds of lines."""
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
 
 
 def require_package(name: str, what: str) -> None:
-    """Raise `ConfigError` "what needs the package `name`; ..." unless it is installed; nothing is imported."""
+    """Raise `ConfigError` "`what` needs the package `name`; ..." unless it is installed. Does not import it."""
     if find_spec(name) is None:
         raise ConfigError(f"{what} needs the package `{name}`; install it with `pip install {name}`.")
 
 
 def counted(number: int, what: str) -> str:
-    """ "1 line", "1,240 lines": for nouns with a plain plural."""
+    """ "1 line", "1,240 lines": for nouns whose plural ends in s."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""Translate a set, score it, write it down."""
+"""Translate a test set, score it, and write the report."""
 
 import json
 import time
@@ -9,25 +9,34 @@ from pathlib import Path
 from mt.files import write_text
 from mt.text.lines import spread
 from mt.text.metrics import Score, bleu_tokenizer_for, score_all
+from mt.text.numerals import Survival, survival
 
 
 @dataclass(frozen=True)
 class Report:
-    """A translated and scored set."""
+    """A translated and scored set of sentences."""
 
     name: str
     sources: list[str]
     references: list[str]
     hypotheses: list[str]
     scores: list[Score]
-    seconds: float | None  # spent translating; None where the hypotheses were given
+    seconds: float | None  # spent on translating; None if the hypotheses were given
 
     def table(self) -> str:
         """One line per score, with its signature."""
         return "\n".join(str(score) for score in self.scores)
 
+    def numerals(self) -> Survival | None:
+        """How many numerals of the sources the translations keep; None where no source shares one with its reference.
+
+        A numeral that the reference does not have either is not counted: a language may write "3" as a word.
+        """
+        found = survival(self.sources, self.hypotheses, self.references)
+        return found if found.total else None
+
     def samples(self, number: int) -> str:
-        """Some sentences spread over the set, with source, reference and translation."""
+        """Some sentences, evenly spread over the set, with source, translation and reference."""
         return "\n\n".join(
             f"  source       {self.sources[i]}\n"
             f"  translation  {self.hypotheses[i]}\n"
@@ -36,17 +45,19 @@ class Report:
         )
 
     def to_dict(self) -> dict[str, object]:
+        kept = self.numerals()
         return {
             "name": self.name,
             "sentences": len(self.references),
             "seconds": self.seconds,
             "scores": [asdict(score) for score in self.scores],
+            "numerals": None if kept is None else {**asdict(kept), "share": kept.share},
         }
 
     def write(self, folder: Path) -> Path:
-        """`<name>.json` with the scores, `<name>.hyp.txt` with the translations; returns the former's path.
+        """Write the scores to `<name>.json`, whose path is returned, and the translations to `<name>.hyp.txt`.
 
-        Raises: CheckpointError: when the disk does not take them.
+        Raises: CheckpointError: when a file cannot be written.
         """
         path = folder / f"{self.name}.json"
         write_text(folder / f"{self.name}.hyp.txt", "".join(f"{h}\n" for h in self.hypotheses))
@@ -55,7 +66,7 @@ class Report:
 
 
 def one_line(text: str) -> str:
-    """A translation as one line of a file: models that spell in bytes can write line ends."""
+    """A translation as one line: byte pieces can spell line ends."""
     return text.replace("\r", " ").replace("\n", " ")
 
 
@@ -85,6 +96,6 @@ def judge(
     bootstrap: int = 1000,
     seconds: float | None = None,
 ) -> Report:
-    """Score translations that are already there."""
+    """Score given translations. Args: as `evaluate`."""
     scores = score_all(hypotheses, references, tokenize=bleu_tokenizer_for(tgt or ""), bootstrap=bootstrap)
     return Report(name, list(sources), list(references), list(hypotheses), scores, seconds)

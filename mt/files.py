@@ -1,4 +1,4 @@
-"""Files and folders on a disk that may fail: written whole or not at all, read within limits, errors explained."""
+"""Files and folders on a disk that may fail: atomic writes, reads within limits, errors as our own."""
 
 import json
 import os
@@ -11,17 +11,17 @@ from uuid import uuid4
 
 from mt.errors import CheckpointError, MtError
 
-MAX_JSON = 16 << 20  # bytes; Python takes twenty times as much for the worst of it
+MAX_JSON = 16 << 20  # bytes; parsed, the worst of it takes twenty times as much memory
 
 
 def reason(error: OSError) -> str:
-    """What the system says: "No space left on device"."""
+    """The system's message, such as "No space left on device"."""
     return error.strerror or str(error)
 
 
 @contextmanager
 def explained(what: str, kind: type[MtError] = CheckpointError) -> Iterator[None]:
-    """Turn an error of the system into one of ours: "`what`: No space left on device."."""
+    """Raise an `OSError` of the block as `kind`: "`what`: No space left on device."."""
     try:
         yield
     except OSError as error:
@@ -34,7 +34,7 @@ def explained(what: str, kind: type[MtError] = CheckpointError) -> Iterator[None
 def read_json(path: Path, *, most: int = MAX_JSON) -> dict[str, Any]:
     """The JSON object in a file. Raises `CheckpointError` when it is missing, damaged, no object, or too large.
 
-    A key that stands twice is refused: readers differ in which they believe.
+    A repeated key is an error, because readers differ in which of its values they take.
     """
     with explained(f"`{path}` cannot be read"), path.open("rb") as file:
         raw = file.read(most + 1)
@@ -43,16 +43,16 @@ def read_json(path: Path, *, most: int = MAX_JSON) -> dict[str, Any]:
     try:
         content = json.loads(raw.decode(), object_pairs_hook=_object)
     except (ValueError, RecursionError):
-        raise CheckpointError(f"`{path}` must be JSON in UTF-8, but cannot be read as such.") from None
+        raise CheckpointError(f"`{path}` is not valid JSON in UTF-8; it may be damaged.") from None
     if not isinstance(content, dict):
-        raise CheckpointError(f"`{path}` must hold a JSON object, but holds something else.")
+        raise CheckpointError(f"`{path}` must contain a JSON object, but contains {type(content).__name__}.")
     return content
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("repeated key")
     return found
 
 
@@ -60,12 +60,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def temporary(target: Path) -> Path:
-    """A name beside `target` that no other process uses, and that readers pass over."""
+    """A name beside `target` that no other process uses, and that readers ignore."""
     return target.with_name(f".tmp-{target.name}-{os.getpid()}-{uuid4().hex[:8]}")
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """The file has the old content or the new, also after a power cut. Raises: OSError."""
+    """Write a file so that it has the old or the new content, even after a power cut. Raises: OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temp = temporary(path)
     try:
@@ -76,12 +76,12 @@ def write_file(path: Path, content: bytes) -> None:
         temp.replace(path)
     except OSError:
         with suppress(OSError):
-            temp.unlink()  # what a full disk took of it
+            temp.unlink()
         raise
 
 
 def write_text(path: Path, text: str) -> None:
-    """As `write_file`, in UTF-8. Raises `CheckpointError`."""
+    """As `write_file`, for text in UTF-8. Raises: CheckpointError."""
     with explained(f"`{path}` cannot be written"):
         write_file(path, text.encode("utf-8", "replace"))
 
@@ -90,13 +90,13 @@ def write_text(path: Path, text: str) -> None:
 def whole_folder(
     target: Path, *, aside: Path | None = None, keep: Callable[[], bool] = lambda: False
 ) -> Iterator[Path]:
-    """A new folder to fill, which takes the place of `target` when the block ends, with all files flushed to the disk.
+    """A new folder to fill. When the block ends, its files are flushed to disk and it replaces `target`.
 
-    A process killed at any moment leaves the old folder or the new one; where one is replaced, there is one instant
-    with neither under its name. If the block fails, everything is as before.
+    A process killed at any moment leaves the old folder or the new one; while one is replaced, there is an instant
+    with neither. If the block fails, nothing changes.
 
-    Args: aside: the name that a folder at `target` gets then; None: it is removed. keep: whether a folder that is at
-    `target` by the end stays, and the new one is dropped, as where another process wrote it meanwhile.
+    Args: aside: where an old folder at `target` is moved; None: it is removed. keep: called at the end if there is a
+    folder at `target`; if true it stays and the new one is dropped, for example when another process has written it.
     Raises: OSError.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +129,7 @@ def whole_folder(
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush the names in a folder to the disk, where the system can."""
+    """Flush the entries of a folder to disk; Windows cannot."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -1,6 +1,6 @@
-"""What a run says: messages and progress to a person on stderr, numbers to `metrics.jsonl` and TensorBoard.
+"""The output of a run: messages and progress on stderr, numbers in `metrics.jsonl` and TensorBoard.
 
-Every room writes messages to `logger`; only a door calls `setup`. Nothing here writes to stdout.
+Every module writes messages to `logger`; only commands call `setup`. Nothing here writes to stdout.
 """
 
 import json
@@ -27,18 +27,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 logger = logging.getLogger("mt")
-FILE_ONLY = {"file_only": True}  # `extra` of a message that stdout has shown already
+FILE_ONLY = {"file_only": True}  # `extra` of a message that is already on stdout
 
 
 # ---------------------------------------------------------------- messages
 
 
 def setup(stream: TextIO | None = None, *, file: Path | None = None, quiet: bool = False, silent: bool = False) -> None:
-    """Send messages to `stream` (None: stderr), warnings only if `quiet`, and all of them with times to `file`.
+    """Send messages to `stream` (None: stderr) and, with times, to `file`. Replaces an earlier setup.
 
-    `silent` leaves errors only: for the processes of a run beside the first.
-
-    Calling it again starts afresh. Raises `CheckpointError` when `file` cannot be written.
+    Args: quiet: `stream` gets warnings and errors only; silent: errors only, for all processes of a run but the first.
+    Raises: CheckpointError: when `file` cannot be written.
     """
     for old in [handler for handler in logger.handlers if isinstance(handler, _ConsoleHandler | _FileHandler)]:
         logger.removeHandler(old)
@@ -57,11 +56,11 @@ def setup(stream: TextIO | None = None, *, file: Path | None = None, quiet: bool
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """A reader of stderr that went away ends the talk, not the run, and not stdout (rich would end both)."""
+        """When the reader of stderr is gone, print nothing more; rich would end the process and close stdout."""
         self.quiet = True
 
     def _check_buffer(self) -> None:
-        """So does a full disk under the file that stderr goes to, or a terminal that was closed."""
+        """The same when the disk of stderr's file is full, or the terminal was closed."""
         try:
             super()._check_buffer()
         except OSError:
@@ -69,7 +68,7 @@ class _Console(Console):
 
 
 class _ConsoleHandler(logging.Handler):
-    """Prints through the console that also draws the progress line, which is how both stay whole."""
+    """Prints through the console that also draws the progress line, so that neither garbles the other."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -90,7 +89,7 @@ class _ConsoleHandler(logging.Handler):
 
 class _FileHandler(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the name is logging's)
-        """A full disk must not put a traceback on the screen for every message."""
+        """Do nothing: on a full disk logging would print a traceback for every message."""
 
 
 def _console_handler() -> _ConsoleHandler:
@@ -105,7 +104,7 @@ def _console_handler() -> _ConsoleHandler:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
-    """Where a run stands. What is None is not shown."""
+    """The state of a run. None is not shown."""
 
     step: int
     total_steps: int | None = None
@@ -149,7 +148,7 @@ def render(status: Status) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`45s`, `7m12s`, `3h05m` or `2d04h`; `?` for what is no time at all."""
+    """`45s`, `7m12s`, `3h05m` or `2d04h`; `?` for a negative or infinite time."""
     if not math.isfinite(seconds) or seconds < 0:
         return "?"
     minutes, rest = divmod(round(seconds), 60)
@@ -165,7 +164,7 @@ def duration(seconds: float) -> str:
 class Progress:
     """A live line on a terminal; elsewhere a plain line at most every `every` seconds. Nothing when quiet.
 
-    Messages that are logged meanwhile appear above the live line.
+    Messages appear above the live line.
     """
 
     def __init__(
@@ -180,7 +179,7 @@ class Progress:
         self._live: Live | None = None
         self._silent = handler.level > logging.INFO
         if self.console.is_interactive and not self._silent:
-            # stdout is left alone: it carries results, which may go to a file.
+            # stdout is not redirected: it carries results.
             self._live = Live(console=self.console, auto_refresh=False, transient=True, redirect_stdout=False)
             self._every = 0.1
 
@@ -196,7 +195,7 @@ class Progress:
             self._print(self._pending)
 
     def update(self, status: Status) -> None:
-        """Show `status`, unless the last one was shown a moment ago; the last of all is always shown."""
+        """Show `status`, unless one was shown less than `every` seconds ago; the last one is always shown."""
         self._pending = status
         now = self._clock()
         if self._silent or (self._last is not None and now - self._last < self._every):
@@ -225,12 +224,12 @@ def _with_bar(status: Status) -> Table | Text:
 
 
 class Metrics:
-    """`metrics.jsonl`, one JSON object a line, and TensorBoard beside it.
+    """`metrics.jsonl`, with one JSON object per line, and TensorBoard beside it.
 
-    A run that goes on from the checkpoint of `step` first drops every later line, and a last line that was cut
-    short, so the file reads like that of an unbroken run. Floats come back exactly as they were; those that are
-    not finite become null. A disk that is full costs lines and one warning, never the run. Raises
-    `CheckpointError` when the folder cannot be written at the start, `DataError` when the file is damaged.
+    A run that resumes from the checkpoint of `step` first drops all later lines and an incomplete last line, so that
+    the file is that of an unbroken run. Floats are exact; those that are not finite become null. On a full disk lines
+    are lost, with one warning, but the run continues. Raises `CheckpointError` when the folder cannot be written at the
+    start, `DataError` when the file is damaged.
     """
 
     def __init__(self, folder: Path, *, step: int = 0, tensorboard: bool = True) -> None:
@@ -244,7 +243,7 @@ class Metrics:
         self._end = self._path.stat().st_size
         self._board = None
         if tensorboard:
-            from torch.utils.tensorboard import SummaryWriter  # here, because it takes two seconds
+            from torch.utils.tensorboard import SummaryWriter  # the import takes two seconds
 
             try:
                 self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
@@ -260,24 +259,24 @@ class Metrics:
             self._end += len(line)
         except OSError as error:
             with suppress(OSError):
-                self._file.truncate(self._end)  # no half line in the middle of the file
+                self._file.truncate(self._end)  # removes an incomplete line
             self._warn(error)
         for name, value in values.items():
             if isinstance(value, int | float) and math.isfinite(value):
                 self._show("add_scalar", f"{kind}/{name}", value, step)
 
     def text(self, tag: str, step: int, text: str) -> None:
-        """Show `text` (Markdown), such as sample translations, in TensorBoard; it goes nowhere else."""
+        """Show `text` (Markdown), such as sample translations, in TensorBoard only."""
         self._show("add_text", tag, text, step)
 
     def images(self, tag: str, step: int, draw: "Callable[[], Sequence[NDArray[Any]]]") -> None:
-        """Show pictures (`[Y, X, 3]`, bytes) in TensorBoard as `tag/1` and so on; without it none is drawn."""
+        """Show pictures (`[Y, X, 3]`, bytes) in TensorBoard as `tag/1`, ...; without TensorBoard none is drawn."""
         for number, pixels in enumerate(draw() if self._board is not None else [], 1):
             self._show("add_image", f"{tag}/{number}", pixels, step, None, "HWC")
 
     def sync(self) -> None:
-        """Bring all lines to the disk, and TensorBoard's out of this process: a run that goes on from a checkpoint
-        never writes the lines before it again, so call this before each save."""
+        """Flush all lines to disk, and TensorBoard's to the system. Call it before each save: a run that resumes from a
+        checkpoint does not write earlier lines again."""
         try:
             os.fsync(self._file.fileno())
         except OSError as error:
@@ -300,20 +299,20 @@ class Metrics:
             return
         try:
             getattr(self._board, method)(*values)
-        except OSError as error:  # TensorBoard's writer hands on what its own thread ran into, and is then dead
+        except OSError as error:  # an error of the writer's own thread; the writer is unusable after it
             self._board = None
             self._warn(error)
 
     def _warn(self, error: OSError) -> None:
         if not self._warned:
-            logger.warning("`%s` or TensorBoard loses numbers: %s.", self._path, reason(error))
+            logger.warning("some numbers could not be written to `%s` or TensorBoard: %s.", self._path, reason(error))
             self._warned = True
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a `metrics.jsonl`; a last one that was cut short is left out. Raises `DataError`."""
+    """The lines of a `metrics.jsonl`, without an incomplete last line. Raises: DataError."""
     with explained(f"`{path}` cannot be read", DataError):
-        *whole, _cut_short = path.read_bytes().split(b"\n")
+        *whole, _incomplete = path.read_bytes().split(b"\n")
     lines = []
     for number, raw in enumerate(whole, 1):
         with suppress(ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Where a result comes from: the machine, the versions of the packages, the commit of the checkout."""
+"""The provenance of a result: machine, versions of packages, commit of the checkout."""
 
 import os
 import platform
@@ -33,11 +33,11 @@ def machine() -> dict[str, Any]:
 
 
 def _git_revision() -> str | None:
-    """The commit of this checkout, with `+` if files were changed; None for an installed package."""
+    """The commit of this checkout, with `+` if files have changed; None for an installed package."""
     root = Path(__file__).resolve().parents[1]
 
     def git(*words: str) -> subprocess.CompletedProcess[str]:
-        # Without a lock: a git that is killed while it holds the index would refuse the user's next commit.
+        # Without locks: git that is killed while it holds the index lock would block the user's next commit.
         command = ["git", "--no-optional-locks", *words]
         return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=10)
 

@@ -3,10 +3,11 @@
     python scripts/bench_flags.py MODEL --pairs val.en.gz val.de.gz [--sentences 500]
 
 Right: the model's own translations, and the references. Wrong: translations of the next source, translations cut after
-a half and after two thirds of their words, and translations of sources whose letters are shuffled within each word.
+a half and after two thirds of their words, with the last two words said four times, and translations of sources whose
+letters are shuffled within each word.
 Prints the area under the ROC curve against the model's own translations (0.5: chance), the share that the thresholds
 flag, and the 1st, 50th and 95th percentile. Choose layer and heads first (`mt align`). The same command prints the same
-figures.
+figures. A second table has the share that each of the other flags, which texts alone show, flags.
 """
 
 import argparse
@@ -20,10 +21,12 @@ from mt.cli.link_options import heads_of
 from mt.compute.device import set_up_cpu
 from mt.decode.load import load
 from mt.decode.translation import Segment, Translation
-from mt.postprocess.quality_flags import LEAST_CONTRIBUTION, LEAST_COVERAGE, measure
+from mt.postprocess.quality_flags import LEAST_CONTRIBUTION, LEAST_COVERAGE, Flag, measure
 from mt.postprocess.word_alignments import Linker
 from mt.text.lines import read_lines
 from mt.text.tokenizer import Tokenizer
+
+TEXT_FLAGS = (Flag.repetition, Flag.lost_number, Flag.length)
 
 
 def given(tokenizer: Tokenizer, sources: Sequence[str], targets: Sequence[str]) -> list[list[Translation]]:
@@ -39,6 +42,10 @@ def given(tokenizer: Tokenizer, sources: Sequence[str], targets: Sequence[str]) 
 def begun(text: str, share: float) -> str:
     words = text.split()
     return " ".join(words[: max(1, int(len(words) * share))])
+
+
+def looped(text: str) -> str:
+    return " ".join([text, *(text.split()[-2:] * 3)])
 
 
 def stirred(text: str, draw: random.Random) -> str:
@@ -70,9 +77,11 @@ def main() -> None:
         "of the next source": (sources, given(t, sources, [*texts[1:], texts[0]])),
         "cut after a half": (sources, given(t, sources, [begun(text, 1 / 2) for text in texts])),
         "cut after two thirds": (sources, given(t, sources, [begun(text, 2 / 3) for text in texts])),
+        "with a loop": (sources, given(t, sources, [looped(text) for text in texts])),
         "of shuffled letters": (noise, translator.answer(noise, translator.options())),
     }
     print("| translations | measure | AUC | flagged | 1 % | 50 % | 95 % |\n|---|---|---|---|---|---|---|")
+    shares: list[str] = []
     right: dict[str, list[float]] = {}
     for name, (lines, translations) in sets.items():
         measured = measure(linker, [some[0] for some in linker.link(lines, translations)])
@@ -82,6 +91,9 @@ def main() -> None:
             area = auc(values, right.setdefault(what, values))
             flagged = sum(value < least for value in values) / len(values)
             print(f"| {name} | {what} | {area:.3f} | {flagged:.1%} | {figures} |")
+        cells = (f"{sum(flag in one.flags for one in measured) / len(measured):.1%}" for flag in TEXT_FLAGS)
+        shares.append(f"| {name} | {' | '.join(cells)} |")
+    print(f"\n| translations | {' | '.join(TEXT_FLAGS)} |\n|---|{'---|' * len(TEXT_FLAGS)}", *shares, sep="\n")
 
 
 if __name__ == "__main__":

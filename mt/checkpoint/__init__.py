@@ -1,4 +1,4 @@
-"""Checkpoints, and the models that are handed on: folders that appear whole or not at all."""
+"""Checkpoints and model folders, which appear whole or not at all."""
 
 from mt.checkpoint.folder import (
     Manifest,

@@ -1,8 +1,8 @@
 """A folder with a manifest, which appears whole or not at all (`mt.files.whole_folder`).
 
 `MANIFEST.json` has the size and SHA-256 of all other files. Tensors are safetensors, the rest is JSON or the caller's
-bytes: nothing executable is stored. The hashes find accidents (safetensors alone loads a flipped bit without a word);
-they do not prove who wrote a folder.
+bytes: nothing executable is stored. The hashes detect damage (safetensors alone loads flipped bits without an error),
+but do not prove who wrote a folder.
 """
 
 import hashlib
@@ -22,19 +22,19 @@ from torch import Tensor
 
 from mt.checkpoint import schema
 from mt.errors import CheckpointError
-from mt.files import explained, read_json, whole_folder
+from mt.files import explained, read_json, reason, whole_folder
 from mt.log import logger
 
 MANIFEST = "MANIFEST.json"
 MAX_MANIFEST, MAX_FILES = 1 << 20, 1000
-# What people put beside a model; no file of these names is ever read.
+# Files that people put beside a model; none of these names is ever read.
 NOTES = re.compile(r"(licen[cs]e|notice|copying|citation|authors|readme)\b.*|.*\.(md|txt|pdf)", re.IGNORECASE)
 FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a folder must hold, and what its writer wants known about it."""
+    """The files of a folder, and further facts from its writer."""
 
     files: dict[str, tuple[int, str]]  # name: (bytes, SHA-256)
     meta: dict[str, Any]
@@ -51,11 +51,11 @@ def write_folder(
 ) -> None:
     """Write `files` (tensors as safetensors) and their manifest to the folder `target`, whole or not at all.
 
-    The folder is still whole when a person has edited or removed files that are `free`.
+    An existing valid folder stays, unless `replace`: then, for an instant, there is neither the old nor the new one. An
+    invalid one is moved to `bad-<name>-<n>`.
 
-    A valid folder that is already there stays as it is, or makes way if `replace`: then, for one instant, neither
-    is there. An invalid one is moved to `bad-<name>-<n>`. Raises `CheckpointError` when the disk does not take
-    the files; what was there before is untouched.
+    Args: free: files that a person may edit or remove without making the folder invalid.
+    Raises: CheckpointError: when the files cannot be written; nothing has changed then.
     """
     assert all(FILE_NAME.fullmatch(name) and name != MANIFEST for name in files), list(files)
     there = target.exists()
@@ -70,16 +70,16 @@ def write_folder(
         manifest = schema.MANIFEST.mark({"meta": dict(meta or {}), "files": entries})
         _write_file(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
     if problem:
-        logger.warning("%s It was moved to `%s`.", problem, aside)
+        logger.warning("%s The damaged folder was moved to `%s`.", problem, aside)
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of `folder`, well formed, not yet compared with the files. Raises `CheckpointError`."""
+    """The manifest of `folder`, not compared with the files. Raises: CheckpointError."""
     path = folder / MANIFEST
     content = schema.MANIFEST.upgrade(read_json(path, most=MAX_MANIFEST), f"`{path}`")
     listed, meta = content.get("files"), content.get("meta")
     if not isinstance(listed, dict) or not isinstance(meta, dict):
-        raise CheckpointError(f"`{path}` must hold the objects `files` and `meta`, but does not.")
+        raise CheckpointError(f"`{path}` must contain the objects `files` and `meta`, but does not.")
     if len(listed) > MAX_FILES:
         raise CheckpointError(f"`{path}` must list at most {MAX_FILES} files, but lists {len(listed):,}.")
     files, free = {}, set[str]()
@@ -96,11 +96,10 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def verify_folder(folder: Path) -> Manifest:
-    """The manifest of `folder` once every file agrees with it, hash included, and no other file is there.
+    """Compare every file of `folder` with its manifest, by hash, and return the manifest.
 
-    Free files are not compared; one that is gone is not in the manifest that is returned. A licence, notes and the
-    system's files (.DS_Store) may stand beside the listed ones. Raises `CheckpointError` naming the first file that is
-    wrong and what is wrong with it.
+    Free files are not compared, and left out of the result if they are gone. Files that are not listed are an error,
+    except a licence, notes and hidden files (.DS_Store). Raises `CheckpointError` for the first wrong file.
     """
     if not folder.is_dir():
         raise CheckpointError(f"`{folder}` must be a folder, but is {'a file' if folder.exists() else 'not there'}.")
@@ -126,7 +125,7 @@ def verify_folder(folder: Path) -> Manifest:
 
 
 def find_problem(folder: Path) -> CheckpointError | None:
-    """What `verify_folder` has against `folder`; None: nothing."""
+    """The error of `verify_folder`; None: the folder is valid."""
     try:
         verify_folder(folder)
     except CheckpointError as error:
@@ -148,7 +147,7 @@ def move_aside(path: Path, prefix: str) -> Path:
 
 
 def clean_up(folder: Path) -> None:
-    """Remove what killed writers left in `folder`. Only for the one process that writes there."""
+    """Remove unfinished files and folders of killed processes. Only for the one process that writes to `folder`."""
     for path in [*folder.glob(".tmp-*"), *folder.glob(".trash-*")]:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -159,14 +158,14 @@ def clean_up(folder: Path) -> None:
 class RunLock:
     """Keeps a second process out of a run folder: `with RunLock(folder): ...`. It ends with the process.
 
-    Entering raises `CheckpointError` when another process is in, or the folder cannot be written.
+    Entering raises `CheckpointError` when another process holds the lock, or the folder cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def __enter__(self) -> Self:
-        import fcntl  # here, because Windows has none and must still load models
+        import fcntl  # Windows has none, but must be able to load models
 
         with explained(f"`{self.folder}` cannot be used"):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -180,7 +179,8 @@ class RunLock:
                 advice = "wait for it, stop it, or choose another `run.name`"
                 raise CheckpointError(f"`{self.folder}` is in use by {holder}: {advice}.") from None
             except OSError as error:  # some network disks have no locks
-                logger.warning("`%s` cannot be locked (%s): let one process train in it.", self.folder, error.strerror)
+                advice = "make sure that only one process trains in it"
+                logger.warning("`%s` cannot be locked (%s): %s.", self.folder, reason(error), advice)
             self._file.truncate(0)
             self._file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             self._file.flush()
@@ -192,7 +192,7 @@ class RunLock:
 
 def _write_file(path: Path, content: bytes | Mapping[str, Tensor]) -> dict[str, Any]:
     if isinstance(content, Mapping):
-        # In memory first: written by safetensors itself, a full disk would not be an OSError.
+        # In memory first: if safetensors wrote the file, a full disk would not raise an OSError.
         content = safetensors.torch.save({name: _packed(tensor) for name, tensor in content.items()})
     with path.open("wb") as file:
         file.write(content)

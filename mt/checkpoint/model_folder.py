@@ -1,10 +1,11 @@
-"""Models that can be handed on: what a folder says of itself, and finding it by the name of a run.
+"""Model folders: their description, reading them safely, and finding them by the name of a run.
 
-A folder may come from anywhere. Before any memory is taken for it, its files are compared with their manifest, its
-`config.json` with what a model can be, and the names, types and shapes of its tensors with that.
+A folder may come from anywhere. Before memory is allocated, its files are checked against their manifest, its
+`config.json` against limits, and the names, types and shapes of its tensors against `config.json`.
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from copy import deepcopy
@@ -26,7 +27,6 @@ from mt.checkpoint import (
 )
 from mt.checkpoint.schema import CONFIG as SCHEMA
 from mt.config import LATER, DecodeConfig, ModelConfig, Positions, Precision, Tying
-from mt.config.decode import WIDEST
 from mt.config.enums import SourceKind
 from mt.config.from_json import from_plain
 from mt.errors import CheckpointError, ConfigError, require
@@ -34,27 +34,25 @@ from mt.files import read_json
 from mt.log import logger
 from mt.nn.encoders import frame_model, text_model
 from mt.nn.transformer import Transformer
+from mt.text.languages import plain_code
 from mt.text.sentences import Usual
 from mt.text.tokenizer import Tokenizer
 
 CONFIG, WEIGHTS, EMA, CARD = "config.json", "model.safetensors", "ema.safetensors", "README.md"
 RUNS = Path("runs")
 MAX_CONFIG = 1 << 20  # bytes
-MAX_TABLE = 1 << 24  # numbers in a table of positions, which no weight in the file vouches for
+MAX_TABLE = 1 << 24  # numbers in a table of positions, whose size no tensor of the file confirms
 TRIES = 5
-MOST = {  # far above any model that is known to be of use, far below what takes a machine down
+MOST = {  # far above any useful model, far below what exhausts a machine
     "src_size": 1_000_000, "tgt_size": 1_000_000, "max_length": 1 << 16,
     "model.dim": 1 << 14, "model.ffn_dim": 1 << 17, "model.encoder_layers": 128, "model.decoder_layers": 128,
     "model.max_length": 1 << 16,
-    "decode.beam": WIDEST, "decode.min_ratio": 100, "decode.max_ratio": 100,
-    "decode.min_length": 100_000, "decode.max_extra": 100_000, "decode.max_length": 1_000_000,
-    "decode.batch_tokens": 10_000_000,
 }  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """`config.json`: all that is needed to build the model, besides its weights and its tokenizer."""
+    """`config.json`: everything needed to build the model except its weights and its tokenizer."""
 
     src: str
     tgt: str
@@ -64,13 +62,14 @@ class Description:
     precision: Precision
     model: ModelConfig
     decode: DecodeConfig
-    # what a source line of the training text holds, but for the few longest: `mt.text.sentences.Usual`
+    # a usual source line of the training text: `mt.text.sentences.Usual`
     usual_length: int | None = field(default=None, metadata=LATER)  # pieces; None: not known
-    usual_sentences: int = field(default=1, metadata=LATER)  # of the first folders all were trained on single ones
+    usual_sentences: int = field(default=1, metadata=LATER)
+    usual_ratio: float | None = field(default=None, metadata=LATER)  # target tokens a source token; None: not known
     source: SourceKind = field(default=SourceKind.text, metadata=LATER)
 
     def __post_init__(self) -> None:
-        """Raises: ConfigError: for a model that is too large to be one, when trained as when loaded."""
+        """Raises: ConfigError: for an impossibly large model, in training and in loading."""
         for key, most in MOST.items():
             section, _, name = key.rpartition(".")
             value = getattr(getattr(self, section) if section else self, name)
@@ -84,64 +83,64 @@ class Description:
 
     @property
     def usual(self) -> Usual:
-        """More than this is translated sentence by sentence."""
-        return Usual(min(self.usual_length or self.max_length, self.max_length), self.usual_sentences)
+        """Longer lines are translated in parts."""
+        most = min(self.usual_length or self.max_length, self.max_length)
+        return Usual(most, self.usual_sentences, self.usual_ratio)
 
     def new_model(self) -> Transformer:
-        """A model of this description, with initial values."""
+        """A model of this description with initial weights."""
         if self.source is SourceKind.frames:
             return frame_model(self.model, frame_size=self.src_size, tgt_size=self.tgt_size)
         return text_model(self.model, src_size=self.src_size, tgt_size=self.tgt_size)
 
     def files(self, tokenizer: Tokenizer) -> dict[str, bytes]:
-        """The files that stand beside the weights, by name."""
+        """The files of a model folder besides the weights, by name."""
         text = json.dumps(SCHEMA.mark(asdict(self)), indent=2) + "\n"
         return {CONFIG: text.encode(), **tokenizer.files()}
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], where: str) -> "Description":
-        """Raises: CheckpointError: for anything that this version does not know exactly."""
+        """The description from plain JSON values of `where`. Raises: CheckpointError: for unknown or wrong values."""
         values = SCHEMA.upgrade(values, where)
         try:
             for name, section in (("model", ModelConfig), ("decode", DecodeConfig)):
                 values[name] = from_plain(section, values.get(name), f"{where}: `{name}`")
-            told = from_plain(cls, values, where)
+            found = from_plain(cls, values, where)
             for name, least in (("src_size", 1), ("tgt_size", 1), ("max_length", 2), ("usual_sentences", 1)):
-                require(getattr(told, name) >= least, name, f"be at least {least}", getattr(told, name))
-            read = told.usual_length is None or told.usual_length >= 1
-            require(read, "usual_length", "be at least 1 or null", told.usual_length)
-            text = told.source is SourceKind.text
-            one = not text or told.model.tying is not Tying.all or told.src_size == told.tgt_size
-            require(one, "src_size", f"equal `tgt_size` ({told.tgt_size}) where `model.tying` is all", told.src_size)
-            fits = told.model.positions is Positions.rotary or told.max_length <= told.model.max_length
-            require(fits, "max_length", f"be at most `model.max_length` ({told.model.max_length})", told.max_length)
-            return told
+                require(getattr(found, name) >= least, name, f"be at least {least}", getattr(found, name))
+            fits = found.usual_length is None or found.usual_length >= 1
+            require(fits, "usual_length", "be at least 1 or null", found.usual_length)
+            fits = found.usual_ratio is None or 0 < found.usual_ratio < math.inf
+            require(fits, "usual_ratio", "be positive and finite or null", found.usual_ratio)
+            shared = found.source is SourceKind.text and found.model.tying is Tying.all
+            fits = not shared or found.src_size == found.tgt_size
+            require(fits, "src_size", f"equal `tgt_size` ({found.tgt_size}) where `model.tying` is all", found.src_size)
+            fits = found.model.positions is Positions.rotary or found.max_length <= found.model.max_length
+            require(fits, "max_length", f"be at most `model.max_length` ({found.model.max_length})", found.max_length)
+            return found
         except ConfigError as error:
             message = str(error)
             raise CheckpointError(message if message.startswith(where) else f"{where}: {message}") from None
 
 
-def empty_model(told: Description) -> Transformer:
-    """Names, types and shapes of what the model will hold, on the `meta` device: no memory, and nothing is drawn."""
+def empty_model(description: Description) -> Transformer:
+    """The model on the `meta` device: names, types and shapes without memory."""
     with torch.device("meta"):
-        return told.new_model()
+        return description.new_model()
 
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A verified folder, a model's or a checkpoint's. Its weights are mapped from the file until they are copied."""
+    """A verified model folder or checkpoint. Its weights are memory-mapped until they are copied."""
 
     path: Path
     description: Description
     tokenizer: Tokenizer
-    empty: Transformer  # what `tensors` are known to fit
+    empty: Transformer  # on the `meta` device; `tensors` fit it
     tensors: dict[str, Tensor]
 
-    def weights(self) -> dict[str, Tensor]:
-        return self.tensors
-
     def model(self, device: torch.device) -> Transformer:
-        """The model with its weights on a device: each is copied once, and the file may change afterwards."""
+        """The model with its weights on a device. Each is copied once; the file may change afterwards."""
         named = self.empty.named_parameters()
         weights = {id(empty): nn.Parameter(self.tensors[name].to(device, copy=True)) for name, empty in named}
         model = deepcopy(self.empty, memo=dict[int, Any](weights))  # what is tied stays tied
@@ -150,12 +149,13 @@ class StoredModel:
 
 
 def read_model(path: Path | None = None) -> StoredModel:
-    """Args: path: a model folder, a checkpoint, or a run, whose handed-on model or else best checkpoint is taken; None:
-    the run below `runs/` that was written to last.
+    """Read and check a model.
 
-    A run may be training meanwhile: a folder that is removed or replaced while it is read is looked for again.
+    If a run in training removes or replaces the folder during the read, the search starts again.
 
-    Raises: CheckpointError: when there is no model there, or it is damaged.
+    Args: path: a model folder, a checkpoint, or a run, of which the final model or else the best checkpoint is read;
+    None: the newest run below `runs/`.
+    Raises: CheckpointError: when there is no model, or it is damaged.
     """
     if path is None:
         path = newest_run(RUNS)
@@ -173,7 +173,7 @@ def read_model(path: Path | None = None) -> StoredModel:
 
 
 def _identity(folder: Path) -> tuple[int, int, int] | None:
-    """The folder itself, whatever its name, with the time of its last change; None when it is gone."""
+    """Identifies a folder and its last change, whatever its name; None if it is gone."""
     try:
         found = folder.stat()
     except OSError:
@@ -183,81 +183,79 @@ def _identity(folder: Path) -> tuple[int, int, int] | None:
 
 def _read(folder: Path) -> StoredModel:
     verify_folder(folder)
-    told = Description.from_values(read_json(folder / CONFIG, most=MAX_CONFIG), str(folder / CONFIG))
+    description = _read_description(folder)
     tokenizer = Tokenizer.load(folder)
-    src_size = tokenizer.src_size if told.source is SourceKind.text else told.src_size  # frames have no vocabulary
-    if (told.src_size, told.tgt_size) != (src_size, tokenizer.tgt_size):
+    sizes = description.src_size, description.tgt_size
+    src_size = tokenizer.src_size if description.source is SourceKind.text else sizes[0]  # frames have no vocabulary
+    if sizes != (src_size, tokenizer.tgt_size):
         raise CheckpointError(
-            f"{folder / CONFIG} tells of vocabularies of {told.src_size:,} and {told.tgt_size:,} pieces, but the "
-            f"tokenizer beside it has {tokenizer.src_size:,} and {tokenizer.tgt_size:,}; they are of different models."
+            f"{folder / CONFIG} gives vocabularies of {sizes[0]:,} and {sizes[1]:,} pieces, but the tokenizer beside "
+            f"it has {tokenizer.src_size:,} and {tokenizer.tgt_size:,}; they belong to different models."
         )
     weights = folder / EMA if (folder / EMA).exists() else folder / WEIGHTS
-    empty = empty_model(told)
+    empty = empty_model(description)
     must = dict(empty.named_parameters())
     require_fit(describe_tensors(weights), must, str(weights), f"the model of its {CONFIG}")
-    return StoredModel(folder, told, tokenizer, empty, read_tensors(weights))
+    return StoredModel(folder, description, tokenizer, empty, read_tensors(weights))
+
+
+def _read_description(folder: Path) -> Description:
+    path = folder / CONFIG
+    return Description.from_values(read_json(path, most=MAX_CONFIG), str(path))
 
 
 def languages(path: Path) -> tuple[str, str]:
-    """What the model that `read_model` would find translates from and to. Raises: CheckpointError: as that."""
-    config = find_model(path) / CONFIG
-    told = Description.from_values(read_json(config, most=MAX_CONFIG), str(config))
-    return told.src, told.tgt
+    """Source and target language of the model that `read_model` would read. Raises: CheckpointError."""
+    description = _read_description(find_model(path))
+    return description.src, description.tgt
 
 
 def check_reverse(path: Path, reverse: Path, option: str) -> None:
-    """Check that the model at `reverse`, which `option` names, translates back what the one at `path` translates.
+    """Check that the model at `reverse`, the value of `option`, has the opposite direction of the one at `path`.
 
-    Raises: ConfigError: when it translates the same way; CheckpointError: as `read_model`.
+    Raises: ConfigError: when both have the same direction; CheckpointError: as `read_model`.
     """
     src, tgt = languages(path)
     _check_languages(f"{option} {reverse}", languages(reverse), wanted=(tgt, src), wrong=(src, tgt))
 
 
 def check_same_direction(path: Path, other: Path, option: str) -> None:
-    """Check that the model at `other`, which `option` names, has the languages of the one at `path`.
+    """Check that the model at `other`, the value of `option`, has the direction of the one at `path`.
 
-    Raises: ConfigError: when it translates the other way; CheckpointError: as `read_model`.
+    Raises: ConfigError: when it has the opposite direction; CheckpointError: as `read_model`.
     """
     src, tgt = languages(path)
     _check_languages(f"{option} {other}", languages(other), wanted=(src, tgt), wrong=(tgt, src))
 
 
 def _check_languages(model: str, found: tuple[str, str], *, wanted: tuple[str, str], wrong: tuple[str, str]) -> None:
-    """Refuse a model of the wrong direction. Other languages get a warning only, for one language has several codes;
-    the names that `mt.data.corpus.own` makes up for unknown languages are not compared."""
+    """Raise `ConfigError` for a model of the wrong direction. Other languages are only a warning, because a language
+    may have several codes. The names that `mt.data.corpus.own` gives unknown languages are not compared."""
     if {"src", "tgt"} & {*found, *wanted}:
         return
     what = f"{model} translates from {found[0]} to {found[1]}"
     if found == wrong:
         raise ConfigError(f"{what}, but a model from {wanted[0]} to {wanted[1]} is needed here.")
-    if [_plain_code(code) for code in found] != [_plain_code(code) for code in wanted]:
-        logger.warning(f"{what}, and not from {wanted[0]} to {wanted[1]}.")
-
-
-def _plain_code(language: str) -> str:
-    """Without script and region: "zh" of "zh-TW"."""
-    return language.lower().replace("_", "-").split("-")[0]
+    if [plain_code(code) for code in found] != [plain_code(code) for code in wanted]:
+        logger.warning(f"{what}, not from {wanted[0]} to {wanted[1]}.")
 
 
 def newest_run(runs: Path) -> Path:
-    """The run that changed last; of two that changed in the same moment the last one by name.
-
-    Raises: CheckpointError: when there is none."""
+    """The run that changed last; of equals the last by name. Raises: CheckpointError: when there is none."""
     found = [p for p in runs.glob("*") if (p / "model").is_dir() or any(p.glob("checkpoints/step-*"))]
     if not found:
         raise CheckpointError(f"there is no run in {runs}/; name a model folder, or train one with `mt train`.")
 
-    def changed(run: Path) -> tuple[int, str]:  # a clock may tick once for two runs
+    def changed(run: Path) -> tuple[int, str]:  # two runs may have the same time
         return max(q.stat().st_mtime_ns for q in (run, *run.glob("model"), *run.glob("checkpoints"))), run.name
 
     return max(found, key=changed)
 
 
 def find_run(path: Path | None) -> Path | None:
-    """The run folder that `path` names or lies in, for its data and its results; None where it lies in none.
+    """The run folder at or above `path`, None: the newest run. Returns None if `path` is not in a run.
 
-    Raises: CheckpointError: when there is nothing at `path`, or, without one, no run at all.
+    Raises: CheckpointError: when `path` does not exist, or there is no run.
     """
     start = path if path is not None else newest_run(RUNS)
     if not start.exists():
@@ -269,10 +267,10 @@ def find_run(path: Path | None) -> Path | None:
 
 
 def find_model(path: Path) -> Path:
-    """The folder that `read_model` would read, not yet looked into. Raises: CheckpointError: when there is none."""
+    """The folder that `read_model` would read, unchecked. Raises: CheckpointError: when there is none."""
     if not path.exists():
         raise _no_such(path)
-    if path.is_file() and path.name in {"best", "latest"}:  # names that a run keeps for people
+    if path.is_file() and path.name in {"best", "latest"}:  # pointers beside a run's checkpoints
         checkpoints = Checkpoints(path.parent, keep=1)
         chosen = checkpoints.best() if path.name == "best" else checkpoints.latest()
         if chosen is not None:
@@ -287,7 +285,7 @@ def find_model(path: Path) -> Path:
             return best.path
     if re.fullmatch(r"step-\d+", path.name):
         return path
-    raise CheckpointError(f"{path} holds no model: it has neither {WEIGHTS} nor a checkpoint that can be read.")
+    raise CheckpointError(f"{path} contains no model: it has neither {WEIGHTS} nor a checkpoint that can be read.")
 
 
 def _no_such(path: Path) -> CheckpointError:

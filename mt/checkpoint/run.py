@@ -1,4 +1,4 @@
-"""The checkpoints of a run: one folder `step-00001234/` each, and nothing beside them to keep in step."""
+"""The checkpoints of a run: one folder `step-00001234/` each, and no index that could disagree with them."""
 
 import json
 import math
@@ -33,7 +33,7 @@ STEP_NAME = re.compile(r"step-\d{8,}")
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """One folder, verified when it was opened; its files are read when asked for."""
+    """One folder, verified when it was opened. Its files are read on demand."""
 
     path: Path
     step: int
@@ -44,7 +44,7 @@ class Checkpoint:
         """Verify the folder. Raises `CheckpointError` when it is damaged or not a checkpoint."""
         manifest = verify_folder(path)
         if missing := {MODEL, OPTIMIZER, STATE} - manifest.files.keys():
-            raise CheckpointError(f"`{path}` must hold `{min(missing)}` to be a checkpoint, but does not.")
+            raise CheckpointError(f"`{path}` must contain `{min(missing)}` to be a checkpoint, but does not.")
         match manifest.meta:
             case {"step": int(step), "score": float() | None as score}:
                 return cls(path, step, score)
@@ -57,7 +57,7 @@ class Checkpoint:
         return read_tensors(self.path / OPTIMIZER)
 
     def ema(self) -> dict[str, Tensor] | None:
-        """The running mean of the weights, if the run keeps one."""
+        """The moving average (EMA) of the weights, if the run has one."""
         return read_tensors(self.path / EMA) if (self.path / EMA).exists() else None
 
     def state(self) -> dict[str, Any]:
@@ -71,9 +71,9 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoints:
-    """The checkpoints in `folder`, found by looking. Scores and steps are in the manifest of each.
+    """The checkpoints in `folder`. Score and step of each are in its manifest.
 
-    The files `latest` and `best` hold a folder's name for people and other tools; nothing here reads them.
+    The files `latest` and `best` contain the name of a folder, for people and other tools.
     """
 
     folder: Path
@@ -90,9 +90,9 @@ class Checkpoints:
         score: float | None = None,
         ema: Mapping[str, Tensor] | None = None,
     ) -> Path:
-        """Write a checkpoint; a higher `score` is better, and one that is not finite counts as none.
+        """Write a checkpoint. A higher `score` is better; one that is not finite counts as none.
 
-        A valid checkpoint of the same step stays as it is. Raises `CheckpointError` when the disk does not take it.
+        A valid checkpoint of the same step stays. Raises `CheckpointError` when it cannot be written.
         """
         parts = {MODEL: model, OPTIMIZER: optimizer, STATE: json.dumps(schema.STATE.mark(state)).encode(), **files}
         if ema is not None:
@@ -105,16 +105,16 @@ class Checkpoints:
         return path
 
     def complete_save(self, latest: Path) -> None:
-        """Do again what follows a save, the pointers and `prune`: a kill may have come before it.
+        """Update the pointers and prune, because a process may have been killed between a save and these steps.
 
-        Args: latest: the newest that verifies. Raises `CheckpointError` when the disk refuses.
+        Args: latest: the newest checkpoint that verifies. Raises `CheckpointError` when a file cannot be written.
         """
         self._point("latest", latest)
         self._point("best", next(p for p in self._best_first() if p == latest or find_problem(p) is None))
         self.prune()
 
     def latest(self) -> Checkpoint | None:
-        """The newest checkpoint that verifies; each damaged one that is passed over is a warning."""
+        """The newest checkpoint that verifies, with a warning for each damaged one that is skipped."""
         return _first_valid(self._newest_first())
 
     def best(self) -> Checkpoint | None:
@@ -122,19 +122,19 @@ class Checkpoints:
         return _first_valid(self._best_first())
 
     def ranked(self) -> list[Path]:
-        """All that were saved with a score and verify, best first."""
+        """All checkpoints that have a score and verify, best first."""
         scores = self._scores()
         return [path for path in self._best_first() if scores[path] is not None and find_problem(path) is None]
 
     def scored(self) -> list[Path]:
-        """All that were saved with a score and verify, newest first."""
+        """All checkpoints that have a score and verify, newest first."""
         return sorted(self.ranked(), key=_step, reverse=True)
 
     def prune(self) -> None:
-        """Remove all but the `keep` best, the newest two with a score, and the newest of all; those that verify count.
+        """Remove all but the `keep` best, the newest two with a score, and the newest of all, of those that verify.
 
-        So a state without a score displaces no other, and makes way for the next. A damaged one among the newest is
-        left for a person to judge. Raises `CheckpointError` when the disk refuses.
+        So a checkpoint without a score displaces no other, and is removed after the next. A damaged one among the
+        newest stays for inspection. Raises `CheckpointError` when one cannot be removed.
         """
         scores, newest, damaged = self._scores(), list[Path](), list[Path]()
         for path in sorted(scores, key=_step, reverse=True):
@@ -146,11 +146,11 @@ class Checkpoints:
         best = [path for path in self._best_first() if scores[path] is not None and path not in damaged][: self.keep]
         for path in scores.keys() - {*newest, *damaged, *best}:
             with explained(f"`{path}` cannot be removed"):
-                # Renamed first: killed half-way, it no longer looks like a checkpoint.
+                # Renamed first, so that a half-removed folder does not look like a checkpoint.
                 shutil.rmtree(move_aside(path, ".trash"))
 
     def clean_up(self) -> None:
-        """Remove what a killed writer left. Call it once at the start, holding the run's lock."""
+        """Remove unfinished files of a killed process. Call it once at the start, holding the run's lock."""
         clean_up(self.folder)
 
     def _newest_first(self) -> list[Path]:
@@ -158,7 +158,7 @@ class Checkpoints:
         return sorted(found, key=_step, reverse=True)
 
     def _scores(self) -> dict[Path, float | None]:
-        """Of all whose manifest can be read, newest first; None: without one."""
+        """The scores of all checkpoints with a readable manifest, newest first; None: no score."""
         scores = {}
         for path in self._newest_first():
             with suppress(CheckpointError):
@@ -167,7 +167,7 @@ class Checkpoints:
         return scores
 
     def _best_first(self) -> list[Path]:
-        """Of equals, and of those without a score, which come last, the newest first."""
+        """Best first; those without a score come last, and equals are sorted newest first."""
         scores = self._scores()
         return sorted(scores, key=lambda path: (scores[path] is not None, scores[path] or 0.0), reverse=True)
 
@@ -184,5 +184,5 @@ def _first_valid(paths: Iterable[Path]) -> Checkpoint | None:
         try:
             return Checkpoint.open(path)
         except CheckpointError as error:
-            logger.warning("Passing over a damaged checkpoint: %s", error)
+            logger.warning("skipping a damaged checkpoint: %s", error)
     return None

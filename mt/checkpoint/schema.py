@@ -1,7 +1,7 @@
-"""Files that outlive the version that wrote them: each kind has a number, and a chain of steps from number to number.
+"""Versions of file formats: each kind of file has a schema number, and a chain of migrations between numbers.
 
-Who changes what a kind holds adds one function to its tuple below, and the folders of `tests/golden` prove that files
-of every number still load. A file of a newer number is refused: what it means is not known here.
+A change of a format adds a migration to its tuple below. The folders in `tests/golden` prove that files of every number
+still load. A file with a newer number is an error.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,10 +15,9 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """One kind of file. `migrations[n - 1]` makes of the values of schema n those of schema n + 1.
+    """One kind of file. `migrations[n - 1]` converts values of schema n to schema n + 1; it may change its argument.
 
-    A migration is a pure function, and may change the copy that it is given. `first_unnumbered`: files of schema 1
-    carry no number.
+    `first_unnumbered`: files of schema 1 have no number.
     """
 
     migrations: tuple[Callable[[Values], Values], ...] = ()
@@ -29,30 +28,30 @@ class Schema:
         return len(self.migrations) + 1
 
     def mark(self, values: Mapping[str, Any]) -> Values:
-        """The values with the number that this version writes."""
+        """The values with the current schema number."""
         return {"schema": self.current, **values}
 
     def upgrade(self, values: Mapping[str, Any], where: str) -> Values:
-        """The values, without their number, as this version would have written them.
+        """The values converted to the current schema, without the number.
 
-        Raises `CheckpointError` naming `where`: for no number, a newer one, or values that are not of their number.
+        Raises `CheckpointError` naming `where` for a missing or newer number, and values that do not fit their number.
         """
         values = dict(values)
         number = values.pop("schema", 1 if self.first_unnumbered else None)
         if type(number) is not int or number < 1:
             raise CheckpointError(
-                f"{where} must give its schema, a number from 1, but gives {number!r:.40}: it is damaged, or not of mt."
+                f"{where} must have a `schema` number, but has {number!r:.40}: it is damaged, or not a file of mt."
             )
         if number > self.current:
             known = "1" if self.current == 1 else f"1 to {self.current}"
             raise CheckpointError(
-                f"{where} has schema {number}, but this version of mt reads {known}: a newer one wrote it; update mt."
+                f"{where} has schema {number}, but this version of mt reads {known}: update mt to read newer files."
             )
         try:
             for migrate in self.migrations[number - 1 :]:
                 values = migrate(values)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise CheckpointError(f"{where} must be of schema {number}, but is not ({error!r:.80}).") from None
+            raise CheckpointError(f"{where} does not fit its schema {number} ({error!r:.80}).") from None
         return values
 
 

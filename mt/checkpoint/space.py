@@ -1,4 +1,4 @@
-"""Is there room for what a run will write? Better asked before the first update than answered after the last."""
+"""Checks the free disk space before a run starts."""
 
 import shutil
 from pathlib import Path
@@ -8,15 +8,15 @@ from mt.files import explained
 
 
 def require_space(folder: Path, checkpoint: int) -> None:
-    """Raise `CheckpointError` unless two checkpoints of so many bytes fit: the new one comes before the old one goes.
+    """Raise `CheckpointError` unless two checkpoints of so many bytes fit: a new one is written before one is removed.
 
-    A folder that is not there yet will be on the disk of the nearest one above it.
+    A folder that does not exist yet will be on the disk of the nearest existing parent.
     """
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     with explained(f"`{place}` cannot be used"):
         free = shutil.disk_usage(place).free
     if free < 2 * checkpoint:
         raise CheckpointError(
-            f"`{folder}` has {free / 1e6:,.0f} MB left on its disk, but two checkpoints of {checkpoint / 1e6:,.0f} MB "
-            "must fit: make room, or choose another `run.root`."
+            f"the disk of `{folder}` has {free / 1e6:,.0f} MB free, but two checkpoints of {checkpoint / 1e6:,.0f} MB "
+            "must fit: free some space, or choose another `run.root`."
         )

@@ -1,4 +1,4 @@
-"""What a checkpoint puts back: weights into a model, random numbers into the process."""
+"""Restoring a checkpoint: weights into a model, random states into the process; and averages of checkpoints."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ SHOWN = 5
 
 
 def average(checkpoints: Sequence[Path]) -> dict[str, Tensor]:
-    """The mean of the models of several checkpoints, or of their running means where they have one, in float64.
+    """The mean of the weights of several checkpoints, or of their EMA weights if they have them, in float64.
 
     Raises `CheckpointError` when there is none, one is damaged, or their tensors do not agree.
     """
@@ -35,9 +35,9 @@ def average(checkpoints: Sequence[Path]) -> dict[str, Tensor]:
 
 
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Copy `tensors`, read from `where`, into `module`, once every name, shape and type is found to agree.
+    """Copy `tensors`, read from `where`, into `module`, if all names, shapes and types agree.
 
-    Raises `CheckpointError` naming up to five tensors that do not; the module is then untouched.
+    Raises `CheckpointError` naming up to five tensors that differ; the module is then unchanged.
     """
     parameters = dict(module.named_parameters())
     require_fit(tensors, parameters, where, "the model")
@@ -47,9 +47,9 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> N
 
 
 def require_fit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str, what: str) -> None:
-    """Raise `CheckpointError` naming up to five names, types and shapes that differ; values are not looked at."""
+    """Raise `CheckpointError` naming up to five tensors whose name, type or shape differs."""
     problems = [f"`{name}` is missing" for name in expected if name not in tensors]
-    problems += [f"`{name:.80}` is not known" for name in tensors if name not in expected]
+    problems += [f"`{name:.80}` is unknown" for name in tensors if name not in expected]
     for name, tensor in tensors.items():
         if name in expected and (found := _kind(tensor)) != (must := _kind(expected[name])):
             problems.append(f"`{name}` must be {must}, but is {found}")
@@ -60,7 +60,7 @@ def require_fit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], w
 
 
 def random_state() -> dict[str, Any]:
-    """The state of Python's and PyTorch's random numbers as JSON values."""
+    """The states of Python's and PyTorch's random number generators as JSON values."""
     gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     return {
         "python": random.getstate(),
@@ -71,7 +71,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: Mapping[str, Any]) -> None:
-    """Go on from a `random_state`; GPUs that one side does not have are passed over. Raises `CheckpointError`."""
+    """Restore a `random_state`; states of GPUs that are missing here or there are ignored. Raises: CheckpointError."""
     try:
         version, words, spare = state["python"]
         gpus = [_from_hex(text) for text in state["cuda"]]
@@ -82,7 +82,7 @@ def set_random_state(state: Mapping[str, Any]) -> None:
         if state["mps"] is not None and torch.backends.mps.is_available():
             torch.mps.set_rng_state(_from_hex(state["mps"]))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"The random state must be one that `random_state` gave, but is not: {error}.") from error
+        raise CheckpointError(f"the random state of the checkpoint cannot be restored: {error}.") from error
 
 
 def _kind(tensor: Tensor) -> str:

@@ -1,4 +1,4 @@
-"""Named tensors in a safetensors file: what it says it holds, and, once that is known to be right, the tensors."""
+"""Named tensors in a safetensors file: first their description, then, once that is checked, their values."""
 
 import struct
 from pathlib import Path
@@ -11,7 +11,7 @@ from torch import Tensor
 from mt.errors import CheckpointError
 from mt.files import explained
 
-MAX_HEADER = 4 << 20  # bytes: some 40,000 tensors; safetensors itself takes minutes for the 100 MB that it allows
+MAX_HEADER = 4 << 20  # bytes, for 40,000 tensors; safetensors takes minutes to parse the 100 MB that it allows
 DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
     "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
@@ -19,23 +19,21 @@ DTYPES = {
 
 
 def describe_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file on the `meta` device: names, types and shapes, and no memory.
+    """The tensors of a file on the `meta` device: names, types and shapes without memory.
 
-    safetensors compares all offsets with the size of the file. Raises `CheckpointError` as `read_tensors`.
+    safetensors checks all offsets against the size of the file. Raises `CheckpointError` as `read_tensors`.
     """
     _check_header(path)
     found = {}
     try:
         with explained(f"`{path}` cannot be read"), safetensors.safe_open(path, "pt") as file:
-            for name in file.keys():  # noqa: SIM118 (it is no mapping)
+            for name in file.keys():  # noqa: SIM118 (not a mapping)
                 part = file.get_slice(name)
                 dtype, shape = part.get_dtype(), part.get_shape()
                 if dtype not in DTYPES:
-                    raise CheckpointError(f"`{path}`: `{name:.80}` is of the type {dtype}, which no model of mt has.")
+                    raise CheckpointError(f"`{path}`: `{name:.80}` has the type {dtype}, which no model of mt has.")
                 found[name] = torch.empty(shape, dtype=DTYPES[dtype], device="meta")
-    except safetensors.SafetensorError as error:
-        raise _unreadable(path, error) from error
-    except RuntimeError as error:  # torch cannot make a tensor of these dimensions
+    except (safetensors.SafetensorError, RuntimeError) as error:  # RuntimeError: dimensions that torch cannot make
         raise _unreadable(path, error) from error
     return found
 
@@ -54,9 +52,9 @@ def _check_header(path: Path) -> None:
     with explained(f"`{path}` cannot be read"), path.open("rb") as file:
         head = file.read(8)
     if len(head) == 8 and (size := struct.unpack("<Q", head)[0]) > MAX_HEADER:
-        raise CheckpointError(f"`{path}` must have a header of at most {MAX_HEADER:,} bytes, but says {size:,}.")
+        raise CheckpointError(f"`{path}` must have a header of at most {MAX_HEADER:,} bytes, but has {size:,}.")
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
     reason = str(error).strip().partition("\n")[0]
-    return CheckpointError(f"`{path}` must be safetensors, but cannot be read as such: {reason[:200].rstrip('.')}.")
+    return CheckpointError(f"`{path}` cannot be read as safetensors: {reason[:200].rstrip('.')}.")

@@ -1,4 +1,4 @@
-"""`mt align`: word links of sentence pairs, read off a model's cross-attention, or counted in the text alone."""
+"""`mt align`: word links of sentence pairs, from a model's cross-attention or from co-occurrence in the text."""
 
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from mt.alignment.pharaoh import Gold
     from mt.text.words import Links
 
-# As `mt.alignment.symmetrize.HEURISTICS`; told again, for that room needs torch.
+# The names of `mt.alignment.symmetrize.HEURISTICS`, and "joint". Importing them needs torch, which help must not.
 HEURISTICS = ["intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and", "joint"]
-ENOUGH = 30  # pairs to keep a choice for good; on two any head at all was taken
+ENOUGH = 30  # pairs for a choice of heads that is saved; on two pairs the choice is arbitrary
 CHUNK = 500  # pairs whose links are written together
-FEW = 1_000  # pairs of which counting says little
+FEW = 1_000  # pairs from which co-occurrence learns little
 EPILOG = """\
 examples:
   mt align runs/de-en --source a.de --target a.en > links
@@ -30,48 +30,50 @@ examples:
   mt align --source train.de --target train.en -o train.links
   mt align runs/de-en --reverse runs/en-de --learn --source train.de --target train.en -o train.links
 
-A line out for each pair, `i-j` for source word i and target word j, counted from 0. Words are what stands between white
-space: give tokenised text for links between words and signs. With --soft it is `i-j:weight`.
+The output has one line for each pair: `i-j` links source word i to target word j, counted from 0; with --soft it is
+`i-j:weight`. Words are separated by white space: give tokenised text to link words and punctuation separately.
 
-Which layer and heads are read, and whether where a word is the decoder's input or where it is predicted, is measured on
-the first 500 pairs without gold links, and kept in the model folder, if there are 30 at least.
+With a model, links come from its cross-attention. The first 500 pairs decide which layer, heads and decoder positions
+are used; no gold links are needed. With 30 pairs or more the choice is saved in the model folder.
 
-Without a model, which words belong together is counted in the text itself, in two directions that are taught to agree:
-give all the text that there is, some thousand pairs at least. With --learn counting starts from what two models asked,
-which is better than either alone. Such links can teach a model (alignment.links)."""
+Without a model, links are learnt from the text itself (two HMMs, one for each direction, trained to agree). Give as
+much text as possible, at least some thousand pairs. --learn starts the HMMs from the attention of two models, which is
+better than either method alone. The links can guide the training of a model (alignment.links)."""
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    about = "Word links of sentence pairs: asked of cross-attention, or counted in the text."
+    about = "Find which words of sentence pairs are translations of each other."
     parser = Parser(prog="mt align", description=about, epilog=EPILOG)
-    parser.add_argument("model", type=Path, nargs="?", help="model folder, run or checkpoint (default: no model)")
+    parser.add_argument("model", type=Path, nargs="?", help="model folder, run or checkpoint (default: text alone)")
     parser.add_argument("--source", required=True, metavar="FILE", help="source lines, plain or compressed")
     parser.add_argument("--target", required=True, metavar="FILE", help="their translations, line by line")
     parser.add_argument("--reverse", type=Path, metavar="MODEL", help="a model that translates the other way")
     parser.add_argument(
-        "--symmetrize", choices=HEURISTICS, help="how both directions become one (default: grow-diag); joint: by weight"
+        "--symmetrize", choices=HEURISTICS, help="how to merge both directions (default: grow-diag); joint: by weight"
     )
-    parser.add_argument("--least", type=number_from_0, help="weight that a link needs (0; joint: 0.1; counted: 0.5)")
-    parser.add_argument("--learn", action="store_true", help="count in the text, starting from both models' attention")
-    parser.add_argument("--soft", action="store_true", help="print every weight of at least --least (default: 0.01)")
-    parser.add_argument("--gold", metavar="FILE", help="links drawn by people: print AER, precision, recall")
-    parser.add_argument("--gold-base", type=int, choices=[0, 1], help="what the words of --gold are counted from")
-    parser.add_argument("--choose-again", action="store_true", help="measure again which layer and heads to read")
+    parser.add_argument(
+        "--least", type=number_from_0, help="smallest weight of a link (default: 0; joint: 0.1; learnt from text: 0.5)"
+    )
+    parser.add_argument("--learn", action="store_true", help="learn from the text, starting from two models' attention")
+    parser.add_argument("--soft", action="store_true", help="print all weights of at least --least (default: 0.01)")
+    parser.add_argument("--gold", metavar="FILE", help="manual links: print AER, precision and recall instead of links")
+    parser.add_argument("--gold-base", type=int, choices=[0, 1], help="whether --gold counts words from 0 or from 1")
+    parser.add_argument("--choose-again", action="store_true", help="choose the layer and heads anew")
     parser.add_argument("-o", "--output", type=Path, help="file to write (default: stdout)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     args = parser.parse_args(argv)
     if (args.gold is None) != (args.gold_base is None):
-        parser.error("--gold and --gold-base go together: say whether its words count from 0 or from 1")
+        parser.error("--gold and --gold-base must be given together: the words of --gold count from 0 or from 1")
     if not args.model and (args.reverse or args.choose_again or args.device != "auto"):
-        parser.error("--reverse, --choose-again and --device are about a model, but none is given")
+        parser.error("--reverse, --choose-again and --device need a model, but none is given")
     if args.learn and not args.reverse:
-        parser.error("--learn starts from models of both directions: name the second with --reverse")
+        parser.error("--learn needs models of both directions: name the second with --reverse")
     if args.model and args.symmetrize and not args.reverse:
         parser.error("--symmetrize needs a second model: name it with --reverse")
     if args.soft and (args.gold or (args.reverse and not args.learn)):
-        parser.error("--soft prints the weights of one direction; leave --gold and --reverse out")
+        parser.error("--soft prints the weights of one direction; leave out --gold and --reverse")
     if args.gold and args.output:
-        parser.error("--gold prints how the links agree with it, and no links; leave --output out")
+        parser.error("--gold prints scores instead of links; leave out --output")
     return args
 
 
@@ -111,23 +113,21 @@ def read_gold_file(args: argparse.Namespace, sources: Sequence[str], targets: Se
 def learnt(
     sources: Sequence[str], targets: Sequence[str], start: "Iterator[tuple[Tensor, ...]] | None"
 ) -> "Iterator[tuple[Tensor, ...]]":
-    """The weights of every pair in both directions, learnt from these pairs."""
+    """The link weights of every pair in both directions, learnt from these pairs; `start`: initial weights."""
     from mt.alignment.hmm import HmmAligner
     from mt.log import logger
 
     if not any(source.strip() and target.strip() for source, target in zip(sources, targets, strict=True)):
-        raise DataError("there is no pair of text to learn from; give --source and --target files that hold some.")
+        raise DataError("there is nothing to learn from: --source and --target have no line with text in both.")
     if len(sources) < FEW:
-        logger.warning(
-            f"which words belong together is hard to learn from {counted(len(sources), 'pair')}: add other text."
-        )
+        logger.warning(f"word links learnt from only {counted(len(sources), 'pair')} are unreliable: add more text.")
     return HmmAligner(sources, targets, start).weights(sources, targets)
 
 
 def attended(
     sources: Sequence[str], targets: Sequence[str], args: argparse.Namespace
 ) -> "Iterator[tuple[Tensor, ...]]":
-    """The weights of every pair, in both directions where there is a model for each."""
+    """The link weights of every pair from cross-attention, in both directions if there are two models."""
     from mt.checkpoint.model_folder import check_reverse, languages
 
     check_order([args.source, args.target], *languages(args.model), "the model translates")
@@ -152,7 +152,7 @@ def open_aligner(path: Path, args: argparse.Namespace) -> "Aligner":
 
 
 def choose(aligners: "list[Aligner]", sources: Sequence[str], targets: Sequence[str], args: argparse.Namespace) -> None:
-    """Measure where nothing is kept, keep what was found, and say what will be read."""
+    """Choose heads unless every model has a saved choice, save the choice, and log it."""
     from mt.alignment.aligner import choose as measure
     from mt.alignment.kept_heads import save_heads
     from mt.checkpoint.model_folder import find_model
@@ -162,17 +162,17 @@ def choose(aligners: "list[Aligner]", sources: Sequence[str], targets: Sequence[
     if any(aligner.heads is None for aligner in aligners):
         full = [(s, t) for s, t in zip(sources, targets, strict=True) if s.strip() and t.strip()]
         if not full:
-            raise DataError(f"{args.source} and {args.target} hold no pair of text to choose a layer and heads on.")
+            raise DataError(f"{args.source} and {args.target} have no line with text in both to choose heads on.")
         choices = measure(aligners[0], [s for s, _ in full], [t for _, t in full], *aligners[1:])
         for path, choice in zip(paths, choices, strict=True):
             logger.info(f"{path}: {choice.criterion} {choice.score:.3f} on {counted(choice.pairs, 'pair')}")
             if choice.pairs < ENOUGH:
-                logger.warning(f"fewer than {ENOUGH} pairs are too few to choose on; the choice is not kept.")
+                logger.warning(f"the choice is not saved, because fewer than {ENOUGH} pairs are too few for it.")
                 continue
             try:
                 save_heads(find_model(path), choice)
             except CheckpointError as error:
-                logger.warning(f"{error} The choice is not kept.")
+                logger.warning(f"{error} The choice is not saved.")
     for path, aligner in zip(paths, aligners, strict=True):
         assert aligner.heads is not None
         logger.info(f"{path}: {aligner.heads.describe()}")

@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
         prog="mt average",
-        description="Average the weights of checkpoints into one model folder, which `mt translate` and `mt.load` take "
-        "like any other. They must be of one architecture and one tokenizer, best of one run: weights that did not "
-        "grow from the same start do not average to anything of use.",
+        description="Average the weights of checkpoints into a new model folder, for `mt translate` and `mt.load`. The "
+        "checkpoints must have the same architecture and tokenizer, and should come from one run: the mean of models "
+        "that were trained separately is useless.",
         epilog="examples:\n  mt average runs/my-run --best 3 -o averaged\n"
         "  mt average runs/my-run/checkpoints/step-00007000 runs/my-run/checkpoints/step-00008000 -o averaged",
     )
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL", help="runs, checkpoints or model folders")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="the new model folder")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--last", type=positive_int, metavar="N", help="of each run the last N checkpoints it has kept")
-    which.add_argument("--best", type=positive_int, metavar="N", help="of each run the best N by its score on dev")
+    which.add_argument("--last", type=positive_int, metavar="N", help="take the last N checkpoints of each run")
+    which.add_argument("--best", type=positive_int, metavar="N", help="take the N best checkpoints of each run, by dev")
     args = parser.parse_args(argv)
     for path in args.models:
         if path.exists() and (path / "checkpoints").is_dir() != bool(args.last or args.best):
             parser.error(
-                f"{path} is one model, of which there is no --last or --best"
+                f"--last and --best need a run, but {path} is a single model"
                 if args.last or args.best
-                else f"{path} is a run: say which of its checkpoints, with --best N or --last N"
+                else f"{path} is a run: choose some of its checkpoints with --best N or --last N"
             )
     return args
 
@@ -41,21 +41,20 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def run(argv: list[str]) -> int:
     args = parse(argv)
     if args.output.exists():
-        raise ConfigError(f"--output {args.output} is there already; name a new folder.")
+        raise ConfigError(f"--output {args.output} already exists; name a new folder.")
     from mt.checkpoint.model_folder import find_run
     from mt.log import setup
 
     setup()
     for model in args.models:
-        find_run(model)  # which says so where there is nothing of that name
+        find_run(model)  # raises if there is nothing of that name
     paths = [path for model in args.models for path in chosen(model, args)]
     if len(paths) < 2:
-        raise ConfigError(f"there is only one model to average, {paths[0]}; name more.")
-    known: set[Path] = set()
-    for path in paths:
-        if path.resolve() in known:
-            raise ConfigError(f"{path} is named twice; name each model once, or it counts twice in the mean.")
-        known.add(path.resolve())
+        raise ConfigError(f"an average needs at least two models, but {paths[0]} is the only one; name more.")
+    resolved = [path.resolve() for path in paths]
+    for number, path in enumerate(paths):
+        if resolved[number] in resolved[:number]:
+            raise ConfigError(f"{path} is named twice; name each model once.")
     make_average(paths, args.output)
     print(f"The mean of {len(paths)} models is in {args.output}:")
     for path in paths:
@@ -64,9 +63,9 @@ def run(argv: list[str]) -> int:
 
 
 def chosen(model: Path, args: argparse.Namespace) -> list[Path]:
-    """The folders that a run, or a model by itself, gives to the mean.
+    """The checkpoints of a run that --last or --best selects, or the model itself.
 
-    Raises: CheckpointError: for a run that has fewer checkpoints than are asked for.
+    Raises: CheckpointError: for a run with too few checkpoints.
     """
     number = args.last or args.best
     if not number:
@@ -76,11 +75,10 @@ def chosen(model: Path, args: argparse.Namespace) -> list[Path]:
     checkpoints = Checkpoints(model / "checkpoints", keep=1)
     found = checkpoints.scored() if args.last else checkpoints.ranked()
     if len(found) < number:
-        there = counted(len(found), "validated checkpoint")
         option = "--last" if args.last else "--best"
         raise CheckpointError(
-            f"{model} has {there}, but {option} {number} needs {number}: ask for fewer, or keep more in training with "
-            "`train.keep`."
+            f"{model} has only {counted(len(found), 'validated checkpoint')}, but {option} {number} needs {number}: "
+            "give a smaller number, or keep more checkpoints in training with `train.keep`."
         )
     return found[:number]
 
@@ -103,10 +101,10 @@ def make_average(paths: Sequence[Path], output: Path) -> None:
 
 
 def check_alike(first: "StoredModel", other: "StoredModel") -> None:
-    """Raises: ConfigError: naming what it is that differs."""
+    """Raises: ConfigError: when the models differ in architecture, tokenizer or languages."""
     one, two = asdict(first.description.model), asdict(other.description.model)
     for key in one:
-        # dropout and the like leave no trace in the weights
+        # dropout rates do not change what the weights mean
         if "dropout" not in key and one[key] != two[key]:
             raise ConfigError(
                 f"{first.path} and {other.path} cannot be averaged: `model.{key}` is {one[key]} in the first, but "
@@ -114,19 +112,18 @@ def check_alike(first: "StoredModel", other: "StoredModel") -> None:
             )
     if first.tokenizer.fingerprint != other.tokenizer.fingerprint:
         raise ConfigError(
-            f"{first.path} and {other.path} cannot be averaged: their tokenizers differ, so the same row of a matrix "
-            "stands for other pieces."
+            f"{first.path} and {other.path} cannot be averaged: their tokenizers differ, so a row of the embedding "
+            "matrix stands for different pieces."
         )
-    directions = [(model.description.src, model.description.tgt) for model in (first, other)]
-    if directions[0] != directions[1]:
-        told = [" to ".join(direction) for direction in directions]
-        raise ConfigError(f"{first.path} and {other.path} cannot be averaged: one translates {told[0]}, one {told[1]}.")
+    a, b = (f"{model.description.src} to {model.description.tgt}" for model in (first, other))
+    if a != b:
+        raise ConfigError(f"{first.path} and {other.path} cannot be averaged: one translates {a}, the other {b}.")
 
 
 def model_card(models: "Sequence[StoredModel]", parameters: int) -> str:
-    """What a stranger should know: that this is a mean, and of what."""
+    """The README.md of the folder: that the model is a mean, and of which models."""
     src, tgt = models[0].description.src, models[0].description.tgt
-    listed = "\n".join(f"- {'/'.join(model.path.parts[-3:])}" for model in models)  # and not where a home folder is
+    listed = "\n".join(f"- {'/'.join(model.path.parts[-3:])}" for model in models)  # no absolute paths
     return f"""---
 language: ["{src}", "{tgt}"]
 pipeline_tag: translation
@@ -135,11 +132,12 @@ library_name: mt
 
 # {src} to {tgt}: the mean of {len(models)} models
 
-An encoder-decoder Transformer of {parameters:,} parameters. Each weight is the mean of that weight in
+An encoder-decoder Transformer with {parameters:,} parameters, made by `mt average`. Each weight is the mean of that
+weight in these models:
 
 {listed}
 
-made by `mt average`. Their cards and run folders say what they were trained on; the mean itself has not been scored.
+Their model cards and run folders say what they were trained on. The mean itself has not been scored.
 
 ## Use
 

@@ -21,20 +21,21 @@ RERANK_WEIGHT = 0.5
 
 def add_choice_options(parser: Parser) -> None:
     draws = parser.add_argument_group("sampling")
-    draws.add_argument("--sample", action="store_true", help="draw translations from the model instead of searching")
+    draws.add_argument("--sample", action="store_true", help="draw translations at random instead of searching")
     add_options(draws, Sampling, "sampling")
     choice = parser.add_argument_group("choosing among translations")
     choice.add_argument(
         "--mbr", choices=["chrf", "chrf++", "bleu"],
-        help="minimum Bayes risk: of many translations the one most like all of them; its score is how like",
+        help="minimum Bayes risk: choose the candidate most similar to all candidates, by this metric; the score of a "
+        "translation is its mean similarity",
     )  # fmt: skip
     choice.add_argument(
         "--mbr-from", choices=["samples", "beam"], default="samples",
-        help="which translations: --samples many draws (default), or all that the beam holds, each as likely as it is",
+        help="candidates: --samples random draws (default), or the hypotheses of the beam, weighted by probability",
     )  # fmt: skip
     choice.add_argument(
         "--rerank", type=Path, metavar="MODEL",
-        help="order all that the beam holds by how likely this model, of the other direction, finds the way back",
+        help="reorder the hypotheses of the beam by how likely a model of the other direction finds the source",
     )  # fmt: skip
     choice.add_argument(
         "--rerank-weight", type=share, metavar="W",
@@ -43,40 +44,38 @@ def add_choice_options(parser: Parser) -> None:
     )  # fmt: skip
     several = parser.add_argument_group("several models")
     several.add_argument(
-        "--ensemble", type=Path, nargs="+", metavar="MODEL", help="more models, which translate together with the first"
+        "--ensemble", type=Path, nargs="+", metavar="MODEL", help="more models to translate together with the first"
     )
     several.add_argument(
         "--ensemble-mean", choices=["probabilities", "log_probs"],
-        help="mean of probabilities (default), or of their logarithms: then every model has a veto",
+        help="average the probabilities (default), or their logarithms: then one model alone can rule out a piece",
     )  # fmt: skip
 
 
 def check_choice_options(parser: Parser, args: argparse.Namespace) -> None:
-    """Refuse what cannot go together, before a model is loaded. Raises: ConfigError."""
+    """Raise `ConfigError` for options that cannot be combined, before a model is loaded."""
     draws = args.sample or (args.mbr and args.mbr_from == "samples")
     given = [f"--{name.replace('_', '-')}" for name in options_of(Sampling) if getattr(args, name) is not None]
     ways = [f"--{name}" for name in ("sample", "mbr", "rerank") if getattr(args, name)]
     if len(ways) > 1:
-        parser.error(f"{' and '.join(ways)} are different ways to translate; give one of them")
+        parser.error(f"{' and '.join(ways)} cannot be combined; choose one of them")
     if given and not draws:
-        parser.error(f"{given[0]} goes with --sample, or with --mbr from samples")
-    if draws and args.beam:
-        parser.error("--beam is not used for samples; leave it out")
-    for name in ("groups", "diversity", "patience"):
+        parser.error(f"{given[0]} needs --sample, or --mbr from samples")
+    for name in ("beam", "groups", "diversity", "patience"):
         if draws and getattr(args, name) is not None:
-            parser.error(f"--{name} is for searching, and samples are drawn; leave it out")
+            parser.error(f"--{name} has no effect on sampling; leave it out")
     if args.sample and args.nbest > 1:
-        parser.error("--nbest is for searching; --samples says how many are drawn")
+        parser.error("--nbest has no effect on sampling; --samples gives the number of translations")
     if args.mbr and draws and args.nbest > (args.samples or MBR_SAMPLES):
         parser.error(f"--nbest {args.nbest} needs at least as many --samples")
     if draws and args.terms is not None and any(not e.banned for some in args.terms.entries.values() for e in some):
-        parser.error("samples cannot be made to contain a glossary's terms; leave one of the two out")
+        parser.error("sampling cannot enforce the terms of --glossary; leave one of the two out")
     if args.mbr_from == "beam" and not args.mbr:
-        parser.error("--mbr-from goes with --mbr")
+        parser.error("--mbr-from needs --mbr")
     if args.rerank_weight is not None and not args.rerank:
-        parser.error("--rerank-weight goes with --rerank")
+        parser.error("--rerank-weight needs --rerank")
     if args.ensemble_mean and not args.ensemble:
-        parser.error("--ensemble-mean goes with --ensemble")
+        parser.error("--ensemble-mean needs --ensemble")
 
 
 def load_models(args: argparse.Namespace) -> "Translator":
@@ -86,7 +85,7 @@ def load_models(args: argparse.Namespace) -> "Translator":
     if not args.ensemble:
         return load(args.model, device=args.device, precision=args.precision)
     if args.model is None:
-        raise ConfigError("--ensemble needs the first model by name, too: mt translate MODEL --ensemble MODEL ...")
+        raise ConfigError("--ensemble needs a first model: mt translate MODEL --ensemble MODEL ...")
     from mt.decode.search.ensemble import Mean
 
     paths = [args.model, *args.ensemble]
@@ -95,7 +94,7 @@ def load_models(args: argparse.Namespace) -> "Translator":
 
 
 class Chooser:
-    """How a command finds the translations of a batch of lines."""
+    """Translates a batch of lines by search, sampling, minimum Bayes risk or reranking."""
 
     def __init__(self, translator: "Translator", args: argparse.Namespace) -> None:
         """Raises: ConfigError, CheckpointError: when the model for --rerank cannot be used."""
@@ -126,7 +125,7 @@ class Chooser:
 
 
 def sampling(args: argparse.Namespace) -> Sampling | None:
-    """What is drawn, if anything is."""
+    """The sampling settings; None: the command searches."""
     if not args.sample and not (args.mbr and args.mbr_from == "samples"):
         return None
     usual = {"samples": MBR_SAMPLES, "epsilon": MBR_EPSILON} if args.mbr else {}
@@ -136,7 +135,7 @@ def sampling(args: argparse.Namespace) -> Sampling | None:
 
 
 def utility(args: argparse.Namespace) -> "Utility":
-    """What `--mbr` compares translations by; BLEU splits words as the target language needs."""
+    """The metric of `--mbr`. BLEU splits words as the target language needs."""
     from mt.decode.rerank.utility import bleu, chrf, chrf_with_words
 
     if args.mbr != "bleu":
@@ -151,9 +150,9 @@ def utility(args: argparse.Namespace) -> "Utility":
 def most_alike(
     texts: list[str], lists: "list[list[Translation]]", *, utility: "Utility", weighted: bool
 ) -> "list[list[Translation]]":
-    """Each list in the order of expected utility, which is the new score; of equal texts only the first.
+    """Each list sorted by expected utility, which becomes the score; of equal texts only the first stays.
 
-    Args: weighted: a translation counts as the model finds it likely, not as often as it is in the list.
+    Args: weighted: weight translations by their probability, instead of equally.
     """
     from mt.decode.rerank.mbr import mbr, shares_of
 

@@ -1,8 +1,8 @@
-"""From defaults, presets, a file of the user's and `key=value` overrides to one checked `Config`, by way of Hydra.
+"""From defaults, presets, a user's file and `key=value` overrides to one checked `Config`, through Hydra.
 
-Hydra finds and merges the YAML files of `configs/`; it accepts keys that are misspelt and says little about those it
-refuses. So every override and every file is held against the dataclasses first, and what Hydra still refuses is
-put into our words. Nothing is ever instantiated from a configuration.
+Hydra finds and merges the YAML files of `configs/`. It accepts misspelt keys, and its error messages are terse, so
+every override and file is checked against the dataclasses first, and Hydra's own errors are translated (`refusals.py`).
+Nothing is ever instantiated from a configuration.
 """
 
 import os
@@ -24,7 +24,7 @@ from yaml import YAMLError
 from mt.cli.folders import CONFIG_DIR, groups
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import FILE_GROUP, folder_name, run_name
-from mt.cli.schema import check_option, check_tree, check_value, sections, settings, takes_list, unknown_key
+from mt.cli.schema import check_option, check_value, leaves, sections, settings, takes_list, unknown_key
 from mt.cli.user_file import read_settings
 from mt.config import Config, DataConfig
 from mt.data.corpus.catalog import CATALOG
@@ -34,10 +34,10 @@ TEXT = ("data.train", "data.dev", "data.test")  # settings that name files of te
 
 
 def compose(overrides: list[str], *, config_dir: Path | None = None, config_file: Path | None = None) -> Config:
-    """The settings that a command line stands for, checked, with a name for the run.
+    """The checked settings of a command line, with a name for the run.
 
-    `config_dir` holds more presets, `config_file` is laid over the presets and under the overrides.
-    Raises `ConfigError` for whatever does not fit.
+    `config_dir` holds more presets. `config_file` overrides the presets, and `overrides` override both.
+    Raises: ConfigError.
     """
     return settle(overrides, prepare(config_file, config_dir=config_dir), config_dir=config_dir)
 
@@ -91,7 +91,7 @@ def check_text(data: DataConfig) -> None:
 
 
 def prepare(config_file: Path | None, *, config_dir: Path | None = None) -> list[str]:
-    """Hand Hydra the schema, and the user's file as a preset; returns the overrides that choose the file.
+    """Register the schema and the user's file with Hydra. Returns the overrides that select the file.
 
     The file is read once, here: it may be a pipe.
     """
@@ -110,10 +110,10 @@ def prepare(config_file: Path | None, *, config_dir: Path | None = None) -> list
 def check_overrides(
     overrides: list[str], *, config_dir: Path | None = None, multirun: bool = False, file: bool = False
 ) -> list[str]:
-    """The overrides as Hydra may have them: known keys, values that fit, no needless `+`.
+    """Check all overrides and return them as Hydra needs them.
 
-    Hydra's `+` adds a key that the schema does not have, even to a dataclass; here it means no more than `=`.
-    `file` says whether there is a file of settings too, of which `data.dev=[]` may take something back.
+    Hydra's `+` adds a key that the schema does not have, even to a dataclass; here `+key=value` means `key=value`.
+    `file`: whether a file of settings is given too; `data.dev=[]` may then remove the files that it names.
     Raises `ConfigError` for the first override that cannot be used.
     """
     known = groups(config_dir)
@@ -139,41 +139,42 @@ def check_files_named(override: Override, *, corpus: bool, file: bool) -> None:
 
 
 def check_override(override: Override, known: Mapping[str, list[str]], *, multirun: bool) -> str:
-    """One override as Hydra may have it; `known` are the groups of presets."""
+    """Check one override and return it as Hydra needs it; `known`: the groups of presets."""
     text, key = cast(str, override.input_line), override.key_or_group
     if override.is_hydra_override():
         return text
     if override.is_delete():
         if key in known:
-            raise ConfigError(f"`~{key}` cannot be used: a group always has an option. Choose another one.")
-        raise ConfigError(f"`~{key}` cannot be used: a setting always has a value. Give it another one, or null.")
+            raise ConfigError(f"`~{key}` cannot be used, because a group always has a preset; choose another preset.")
+        raise ConfigError(f"`~{key}` cannot be used, because a setting always has a value; set another value, or null.")
     if override.is_sweep_override() and not multirun:
         found = text.partition("=")[2]
         simple = override.value_type is ValueType.SIMPLE_CHOICE_SWEEP and takes_list(key)
         instead = f", or write [{found}] for a list" if simple else ""
-        raise ConfigError(f"`{key}` is given several values, {found}: add `--multirun` to train with each{instead}.")
+        raise ConfigError(f"`{key}` has several values, {found}: add `--multirun` to train with each{instead}.")
     for value in values(override):
         if key in known:
             check_option(key, "null" if value is None and override.is_sweep_override() else value, known[key])
         elif key in sections() and isinstance(value, Mapping):
-            check_tree({key: value})
+            for leaf, part in leaves({key: value}):
+                check_value(leaf, part)
         elif key in sections() or key in settings():
             check_value(key, value)
         else:
             raise unknown_key(key, more=known)
     if key in known and text.endswith("=null"):
-        return f"~{key}"  # Hydra's word for it
-    own = key in known and key not in groups()
-    return ("+" if own else "") + text.lstrip("+")  # a group of the user's own is not in our defaults list
+        return f"~{key}"  # Hydra's syntax for it
+    own = key in known and key not in groups()  # a group of the user's own is not in our defaults list
+    return ("+" if own else "") + text.lstrip("+")
 
 
 def values(override: Override) -> list[Any]:
-    """The values that an override tries: one, or those of a sweep that names each."""
+    """The values of an override: one, or those of a sweep that lists them."""
     return [parse(text).value() for text in listed(override)]
 
 
 def listed(override: Override) -> list[str]:
-    """The overrides, of one value each, that an override stands for."""
+    """The overrides with one value each that an override expands to."""
     if not override.is_sweep_override():
         return [cast(str, override.input_line)]
     if override.value_type in {ValueType.CHOICE_SWEEP, ValueType.SIMPLE_CHOICE_SWEEP, ValueType.RANGE_SWEEP}:
@@ -182,21 +183,21 @@ def listed(override: Override) -> list[str]:
 
 
 def is_text_file(name: str) -> bool:
-    """Whether there is such a file, and it is not one of settings."""
-    # os.path: unlike pathlib's, it says no to a name that no file can have, for instance one of 300 letters
+    """Whether there is a file of this name that is no YAML file."""
+    # os.path and not pathlib, which raises for a name that no file can have, such as one of 300 letters
     return not name.endswith((".yaml", ".yml")) and os.path.isfile(name)  # noqa: PTH113
 
 
 def parse(text: str) -> Override:
-    """Read one override by Hydra's grammar. Raises `ConfigError` for what is none."""
+    """Parse one override by Hydra's grammar. Raises: ConfigError."""
     try:
         return OverridesParser.create().parse_overrides([text])[0]
     except OverrideParseException:
         if text.endswith((".yaml", ".yml")):
-            raise ConfigError(f"`{text}` looks like a file of settings: use `--config {text}`.") from None
+            raise ConfigError(f"`{text}` looks like a settings file: write `--config {text}`.") from None
         if "=" not in text:
-            raise ConfigError(f"`{text}` sets nothing: write `key=value`, as in `optim.lr=1e-3`.") from None
+            raise ConfigError(f"`{text}` is not a setting: write `key=value`, as in `optim.lr=1e-3`.") from None
         raise ConfigError(
-            f"`{text}` cannot be read: write `key=value`, and quote a value with special signs, as in"
+            f"`{text}` cannot be read: write `key=value`, and quote a value with special characters, as in"
             " \"data.root='my data (1)'\"."
         ) from None

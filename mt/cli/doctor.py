@@ -1,4 +1,4 @@
-"""`mt doctor`: is this machine fit to train and translate? A page for people, JSON for programs."""
+"""`mt doctor`: check whether this machine can train and translate; a report as text or JSON."""
 
 import argparse
 import json
@@ -15,9 +15,9 @@ from mt.compute.host import processors
 from mt.files import reason
 
 REPORT = (
-    "Found a fault? Send what `mt doctor --json` prints, the command, the last lines of the run's train.log, its "
-    "config.yaml and manifest.json, and what MT_DEBUG=1 shows of the error. Look through them first: they name paths, "
-    "and samples hold text."
+    "To report a bug, send the output of `mt doctor --json`, the command, the last lines of the run's train.log, its "
+    "config.yaml and manifest.json, and the traceback that MT_DEBUG=1 shows. Read them first: they contain paths, and "
+    "sample translations contain your text."
 )
 OPTIONAL = ("zstandard", "ctranslate2", "onnxruntime", "transformers")
 LEAST_DISK, LEAST_MEMORY = 2.0, 1.0  # GB
@@ -27,13 +27,13 @@ TOY = ["eins zwei drei", "vier fünf", "sechs sieben acht neun", "zehn"] * 8
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
         prog="mt doctor",
-        description="Look at versions, devices, precision, disk and memory, and train, save, load and use a toy model. "
-        "Exits with 0 if all is well, with 1 if something is not.",
+        description="Report versions, devices, precision, disk and memory, and train, save, load and use a toy model. "
+        "The exit code is 0 without problems, else 1.",
         epilog=REPORT,
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a page")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="where corpora and caches go (default: data)")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where runs go (default: runs)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of corpora and caches (default: data)")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs (default: runs)")
     return parser.parse_args(argv)
 
 
@@ -44,20 +44,20 @@ def run(argv: list[str]) -> int:
         print(json.dumps({**facts, "problems": problems}, indent=2, ensure_ascii=False))
     else:
         print("\n".join(page(facts)))
-        print("\n".join(f"problem: {problem}" for problem in problems) or "All is well.")
+        print("\n".join(f"problem: {problem}" for problem in problems) or "No problems found.")
         print(f"\n{REPORT}")
     return 1 if problems else 0
 
 
 def examine(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
-    """What there is, and what is wrong with it."""
+    """The facts, and the problems among them."""
     from mt.provenance import machine
 
-    told = machine()
+    process = machine()
     facts: dict[str, Any] = {
         "mt": _version("mt-trainer"),
-        **{key: told[key] for key in ("python", "system", "git")},
-        "packages": {**told["packages"], **{name: _version(name) for name in OPTIONAL}},
+        **{key: process[key] for key in ("python", "system", "git")},
+        "packages": {**process["packages"], **{name: _version(name) for name in OPTIONAL}},
         "cpu": {"model": cpu_model(), "usable": processors(), "allocator": platform.libc_ver()[0] or "unknown"},
         "memory_gb": _free_memory(),
         "devices": devices(),
@@ -66,7 +66,7 @@ def examine(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     problems = [f"{name}: {found['problem']}" for name, found in facts["places"].items() if found["problem"]]
     if facts["memory_gb"] is not None and facts["memory_gb"] < LEAST_MEMORY:
         problems.append(
-            f"memory: {facts['memory_gb']:.1f} GB are free; a small model takes {LEAST_MEMORY:.0f} to train"
+            f"memory: {facts['memory_gb']:.1f} GB are free, but training a small model needs {LEAST_MEMORY:.0f} GB"
         )
     facts["self_test"] = self_test()
     if facts["self_test"]["problem"]:
@@ -75,7 +75,7 @@ def examine(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
 
 
 def devices() -> list[dict[str, Any]]:
-    """Every device with the precision that `auto` takes there."""
+    """Every device with the precision that `auto` stands for there."""
     import torch
 
     from mt.compute.device import fast_bf16, pick_precision
@@ -118,7 +118,7 @@ def self_test() -> dict[str, Any]:
     try:
         with tempfile.TemporaryDirectory(prefix="mt-doctor-") as folder:
             problem = _try_toy(Path(folder))
-    except Exception as error:  # whatever it is, the page must still be printed
+    except Exception as error:  # any error: the report must still be printed
         problem = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
     return {"seconds": round(time.perf_counter() - started, 1), "problem": problem}
 
@@ -147,21 +147,21 @@ def _try_toy(folder: Path) -> str | None:
 
     (first, model), (second, _) = train(), train()
     if first != second:
-        return f"the same training twice gave losses {first[-1]} and {second[-1]}: runs cannot be repeated here"
+        return f"two identical trainings gave the losses {first[-1]} and {second[-1]}: runs are not reproducible here"
     if not first[-1] < 0.7 * first[0]:
-        return f"in {len(first)} updates the loss went from {first[0]:.3f} to {first[-1]:.3f} only"
-    told = Description(
+        return f"in {len(first)} updates the loss fell only from {first[0]:.3f} to {first[-1]:.3f}"
+    description = Description(
         src="de", tgt="de", src_size=size, tgt_size=size, max_length=32, precision=Precision.fp32, model=shape,
         decode=DecodeConfig(beam=2),
     )  # fmt: skip
     weights = {name: p.detach() for name, p in model.named_parameters()}
-    write_folder(folder / "model", {**told.files(pieces), "model.safetensors": weights})
+    write_folder(folder / "model", {**description.files(pieces), "model.safetensors": weights})
     found = load(folder / "model", device="cpu").translate(TOY[:4])
     return None if len(found) == 4 and all(isinstance(text, str) for text in found) else "a translation was lost"
 
 
 def _losses(model: Any, optimizer: Any, pieces: Any) -> list[float]:
-    """Of forty updates, each on the whole toy: to copy its text."""
+    """The losses of forty updates on four sentences that the model learns to copy."""
     from mt.config import Precision
     from mt.data.batching import make_batch
     from mt.train.objective import batch_loss
@@ -216,7 +216,7 @@ def cpu_model() -> str:
 
 
 def _free_memory() -> float | None:
-    """GB that a new process can have; None where the system does not tell."""
+    """GB that a new process can use; None where the system does not say."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").split("\n")
     except OSError:

@@ -5,10 +5,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mt.cli.lines import file_texts, parallel_texts
 from mt.cli.options import Parser, resamples, width
 from mt.data.corpus.names import bare, language_of
 from mt.errors import ConfigError, DataError, counted
-from mt.text.lines import check_file, read_lines
+from mt.text.lines import check_file
 
 if TYPE_CHECKING:
     from mt.evaluate import Report
@@ -17,18 +18,19 @@ if TYPE_CHECKING:
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
         prog="mt evaluate",
-        description="BLEU, chrF++ and TER through sacreBLEU, with signatures and 95 % bootstrap intervals.",
+        description="BLEU, chrF++ and TER through sacreBLEU, with signatures and 95 % bootstrap intervals, and the "
+        "share of the sources' numbers, dates and codes that the translations keep.",
         epilog="examples:\n  mt evaluate runs/my-run\n  mt evaluate runs/a --compare runs/b\n"
         "  mt evaluate --hypotheses out.de --references test.de",
     )
     parser.add_argument("model", nargs="?", type=Path, help="model folder, run or checkpoint (default: the newest run)")
-    parser.add_argument("--test", nargs="+", metavar="FILE", help="pairs to score on (default: the run's test set)")
+    parser.add_argument("--test", nargs="+", metavar="FILE", help="files of the test set (default: the run's test set)")
     parser.add_argument("--hypotheses", metavar="FILE", help="score this file instead of translating")
     parser.add_argument("--references", metavar="FILE", help="references of --hypotheses (default: the test set's)")
     parser.add_argument(
-        "--compare", metavar="OTHER", help="a second model, or a file of translations: paired bootstrap"
+        "--compare", metavar="OTHER", help="a second model or file of translations, compared by paired bootstrap"
     )
-    parser.add_argument("--beam", type=width, help="(default: the model's)")
+    parser.add_argument("--beam", type=width, help="beam size (default: the model's)")
     parser.add_argument(
         "--bootstrap", type=resamples, default=1000, help="resamples for the intervals (default: 1000; 0: none)"
     )
@@ -38,15 +40,15 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16", "int8"])
     args = parser.parse_args(argv)
     if args.references and not args.hypotheses:
-        parser.error("--references goes with --hypotheses; to translate files of your own, give both sides to --test")
+        parser.error("--references needs --hypotheses; to translate your own files, give both sides to --test")
     if args.references and args.test:
-        parser.error("--references and --test both name references; give one of them")
+        parser.error("--references and --test both name references; give only one of them")
     if args.references and args.model:
         parser.error("a model is not used when --hypotheses and --references are given; leave it out")
     if args.hypotheses and args.beam:
         parser.error("--beam is not used when --hypotheses are given; leave it out")
     if args.compare and not args.bootstrap:
-        parser.error("--compare needs resamples; leave --bootstrap 0 out")
+        parser.error("--compare needs bootstrap resamples; leave out --bootstrap 0")
     for file in args.test or ():
         if Path(file).is_dir():
             parser.error(f"`{file}` is a folder, not a file; a model goes before --test")
@@ -56,7 +58,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def run(argv: list[str]) -> int:
     args = parse(argv)
     for file in filter(None, (args.hypotheses, args.compare)):
-        check_file(file)  # before hours of translating
+        check_file(file)  # now, not after hours of translating
     if args.hypotheses and args.references:
         report, sources = given(args), None
     else:
@@ -71,6 +73,8 @@ def run(argv: list[str]) -> int:
         print(json.dumps({**report.to_dict(), **names, "comparison": differences}, ensure_ascii=False, indent=2))
         return 0
     print(f"{report.name}, {counted(len(report.references), 'sentence')}\n{report.table()}")
+    if (numerals := report.numerals()) is not None:
+        print(numerals)
     if names:
         print(f"{names['baseline']} -> {names['other']}, paired bootstrap")
     for row in differences:
@@ -79,19 +83,18 @@ def run(argv: list[str]) -> int:
 
 
 def baseline(args: argparse.Namespace) -> str:
-    """What `--compare` is compared with: the file, the model, or the newest run."""
+    """The name of what `--compare` is compared with: the file, the model, or the newest run."""
     from mt.checkpoint.model_folder import find_run
 
     return str(args.hypotheses or args.model or find_run(None))
 
 
 def given(args: argparse.Namespace) -> "Report":
-    """Score one file against another, whose name may tell the language."""
+    """Score one file against another. The name of the references may give the language."""
     from mt.evaluate import judge
 
     args.tgt = args.tgt or language_of(bare(args.references))
-    hypotheses, references = list(read_lines(args.hypotheses)), list(read_lines(args.references))
-    check_lengths(args.hypotheses, hypotheses, references)
+    hypotheses, references = parallel_texts(args.hypotheses, args.references)
     name = Path(args.hypotheses).name
     return judge(name, [""] * len(references), hypotheses, references, tgt=args.tgt, bootstrap=args.bootstrap)
 
@@ -101,14 +104,12 @@ def score(
 ) -> "Report":
     """The report of a model, or of a file of translations.
 
-    The run's folder keeps the report of its own test set as it is translated by default and with intervals, and
-    no other.
+    It is written to the run's folder only for the run's own test set, translated with default options, with intervals.
     """
     from mt.evaluate import evaluate, judge
 
     if hypotheses is not None:
-        lines = list(read_lines(hypotheses))
-        check_lengths(hypotheses, lines, references)
+        lines = lines_for(hypotheses, references)
         return judge(Path(hypotheses).name, sources, lines, references, tgt=args.tgt, bootstrap=args.bootstrap)
     from mt.checkpoint.model_folder import find_run
     from mt.compute.device import set_up_cpu
@@ -144,8 +145,7 @@ def against(args: argparse.Namespace, report: "Report", sources: list[str] | Non
             check_same_direction(args.model or newest_run(RUNS), other, "--compare")
         hypotheses = score(args, other, None, sources, report.references).hypotheses
     else:
-        hypotheses = list(read_lines(args.compare))
-        check_lengths(args.compare, hypotheses, report.references)
+        hypotheses = lines_for(args.compare, report.references)
     found = compare(
         report.hypotheses, hypotheses, report.references, args.bootstrap, tokenize=bleu_tokenizer_for(args.tgt or "")
     )
@@ -154,9 +154,12 @@ def against(args: argparse.Namespace, report: "Report", sources: list[str] | Non
     ]
 
 
-def check_lengths(name: str, hypotheses: list[str], references: list[str]) -> None:
-    if len(hypotheses) != len(references):
+def lines_for(file: str, references: list[str]) -> list[str]:
+    """The lines of a file of translations. Raises: DataError: when there are not as many as references."""
+    lines = file_texts(file)
+    if len(lines) != len(references):
         raise DataError(
-            f"{name} has {counted(len(hypotheses), 'line')} for {counted(len(references), 'reference')}; they must "
-            "match."
+            f"{file} has {counted(len(lines), 'line')}, but there are {counted(len(references), 'reference')}: each "
+            "line must be the translation of one sentence of the test set."
         )
+    return lines

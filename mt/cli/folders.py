@@ -1,4 +1,4 @@
-"""Where the presets are. Only the standard library, so that help is quick."""
+"""The folder of presets. Imports only the standard library, so that help is quick."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ CONFIG_DIR = next(folder for folder in (HERE.parent / "configs", HERE.parents[1]
 
 
 def groups(more: Path | None = None) -> Mapping[str, list[str]]:
-    """The groups of presets with their options, ours and those of a folder of the user's."""
+    """The groups of presets with the names of their presets, ours and those of the user's folder `more`."""
     found: dict[str, set[str]] = {}
     for folder in filter(None, (CONFIG_DIR, more)):
         for file in folder.glob("*/**/*.yaml"):

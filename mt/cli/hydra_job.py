@@ -1,4 +1,4 @@
-"""Hydra in full for `mt train`: one job or a sweep, launchers, `--cfg`, `--info` and completion, with our errors."""
+"""Runs `mt train` through Hydra: one job or a sweep, launchers, `--cfg`, `--info` and completion, with our errors."""
 
 import argparse
 import os
@@ -40,9 +40,9 @@ class JobError(BaseException):
 
 
 def launch(args: argparse.Namespace, command: list[str]) -> None:
-    """Check the settings that were asked for, then let Hydra do what the options say.
+    """Check the settings, then let Hydra do what the options say.
 
-    `command` is what the user typed, for the run's manifest. Raises `MtError` for what the user can mend.
+    `command` is what the user typed, for the run's manifest. Raises `MtError` for mistakes of the user.
     """
     overrides = [*args.overrides, *(["run.dry_run=true"] if args.dry_run else [])]
     chosen = prepare(args.config, config_dir=args.config_dir)
@@ -81,14 +81,14 @@ def fixed_keys(overrides: list[str]) -> frozenset[str]:
 
 
 def combinations(overrides: list[str]) -> Iterator[list[str]]:
-    """The first jobs of a sweep, each as overrides of its own, without what only Hydra and the sweeper can list."""
+    """The overrides of each of the first jobs of a sweep, without those that only Hydra and its sweeper can expand."""
     parsed = [parse(text) for text in overrides]
     tried = [listed(override) for override in parsed if not override.is_hydra_override()]
     return (list(each) for each in islice(product(*filter(None, tried)), MOST_CHECKED))
 
 
 def flags(args: argparse.Namespace) -> list[str]:
-    """The options that Hydra knows, as it wants them."""
+    """The options that Hydra knows, as it reads them."""
     line = []
     for name, value in vars(args).items():
         if name not in OURS and value not in (None, False):
@@ -98,7 +98,7 @@ def flags(args: argparse.Namespace) -> list[str]:
 
 
 def make_task(command: list[str], fixed: frozenset[str], jobs: Jobs) -> Task:
-    """What Hydra runs, here or in a launcher's process, once per job. It returns the best score, for sweepers.
+    """The function that Hydra runs once per job, here or in a launcher's process. It returns the best score.
 
     Args: fixed: as in `run_name`; jobs: gets the folder of each job that runs in this process.
     """
@@ -113,7 +113,7 @@ def make_task(command: list[str], fixed: frozenset[str], jobs: Jobs) -> Task:
             return train(config, command)
         except Exception as error:
             if multirun and not isinstance(error, StoppedError):
-                raise  # Hydra goes on with the other jobs and raises this one at the end
+                raise  # Hydra continues with the other jobs and raises this error at the end
             raise JobError(error) from None
 
     return task
@@ -132,7 +132,7 @@ def train(config: Config, command: list[str]) -> float:
     """Train, or only describe, what the settings say; returns the best score."""
     if config.data.train:
         check_files(config.data)
-    from mt import build  # torch: not before the settings and the names of files are known to be right
+    from mt import build  # imports torch, so only once settings and file names are checked
 
     if config.run.dry_run:
         build.dry_run(config)

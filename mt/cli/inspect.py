@@ -1,4 +1,4 @@
-"""`mt inspect attention`: one HTML page in which a model's cross-attention can be looked at; pictures for papers."""
+"""`mt inspect attention`: an HTML page that shows a model's cross-attention, and pictures for papers."""
 
 import argparse
 from collections.abc import Sequence
@@ -19,39 +19,43 @@ examples:
   mt inspect attention runs/a --compare runs/b --input test.en --references test.de -o attention.html
   mt inspect attention runs/a --text "Two dogs are running." --png dogs.png
 
-Without references the model's own translation is looked at. Nothing in the page leaves the machine that opens it."""
+Without references the page shows the model's own translations. The page loads nothing from the network."""
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    parser = Parser(prog="mt inspect", description="Look at what a model's attention does.", epilog=EPILOG)
-    parser.add_argument("what", choices=["attention"], help="what to look at")
+    parser = Parser(prog="mt inspect", description="Show a model's attention as an HTML page.", epilog=EPILOG)
+    parser.add_argument("what", choices=["attention"], help="what to show")
     parser.add_argument("model", type=Path, help="model folder, run or checkpoint")
     text = parser.add_mutually_exclusive_group(required=True)
     text.add_argument("--text", nargs="+", metavar="LINE", help="source sentences")
     text.add_argument("--input", metavar="FILE", help="a file of source sentences")
     translations = parser.add_mutually_exclusive_group()
-    translations.add_argument("--reference", nargs="+", metavar="LINE", help="translations of them (default: its own)")
-    translations.add_argument("--references", metavar="FILE", help="a file of translations")
-    parser.add_argument("--lines", type=positive_int, default=20, help="sentences at most (default: 20)")
-    parser.add_argument("--compare", type=Path, metavar="MODEL", help="a second model, shown beside the first")
-    parser.add_argument("--gold", metavar="FILE", help="word links drawn by people, of references: heads get an AER")
-    parser.add_argument("--gold-base", type=int, choices=[0, 1], help="what the words of --gold are counted from")
-    parser.add_argument("--spaces", action="store_true", help="words are what stands between spaces, as with --gold")
-    parser.add_argument(
-        "-o", "--output", type=Path, help="page to write (default: attention.html, or none with a picture)"
+    translations.add_argument(
+        "--reference", nargs="+", metavar="LINE", help="their translations (default: the model's own)"
     )
-    parser.add_argument("--png", type=Path, metavar="FILE", help="a picture of the first sentence's chosen map")
+    translations.add_argument("--references", metavar="FILE", help="a file of translations")
+    parser.add_argument("--lines", type=positive_int, default=20, help="show at most so many sentences (default: 20)")
+    parser.add_argument("--compare", type=Path, metavar="MODEL", help="a second model, shown beside the first")
+    parser.add_argument(
+        "--gold", metavar="FILE", help="manual word links of the references: gives the AER of each head"
+    )
+    parser.add_argument("--gold-base", type=int, choices=[0, 1], help="whether --gold counts words from 0 or from 1")
+    parser.add_argument("--spaces", action="store_true", help="split words at white space only, as with --gold")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="page to write (default: attention.html, or no page with --png or --svg)"
+    )
+    parser.add_argument("--png", type=Path, metavar="FILE", help="also draw the chosen heads for the first sentence")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="the same as vector graphics")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     args = parser.parse_args(argv)
     if (args.gold is None) != (args.gold_base is None):
-        parser.error("--gold and --gold-base go together: say whether its words count from 0 or from 1")
+        parser.error("--gold and --gold-base must be given together: the words of --gold count from 0 or from 1")
     if args.gold and not (args.reference or args.references):
-        parser.error("--gold needs the translations that its links belong to; give --references")
+        parser.error("--gold needs the translations that it links; give --references")
     for kind in ("png", "svg"):
         path = getattr(args, kind)
         if path is not None and path.suffix.lower() != f".{kind}":
-            parser.error(f"--{kind} writes a file whose name ends in .{kind}, but is {path}")
+            parser.error(f"--{kind} must name a file that ends in .{kind}, but names {path}")
     if args.output is None and not (args.png or args.svg):
         args.output = Path("attention.html")
     return args
@@ -66,10 +70,10 @@ def run(argv: list[str]) -> int:
     if args.references:
         given = file_texts(args.references, args.lines)
     if not any(text.strip() for text in sources):
-        raise DataError("there is no text to look at; give a sentence to --text, or a file that holds one to --input.")
+        raise DataError("there is no text to show; give a sentence with --text, or a file with --input.")
     if given is not None and len(given) != len(sources):
         found = f"{counted(len(sources), 'sentence')} cannot have {counted(len(given), 'translation')}"
-        raise DataError(f"{found}; they must be as many.")
+        raise DataError(f"{found}: give one translation for each sentence.")
     gold = gold_of(args, sources, given)
     from mt.compute.device import set_up_cpu
     from mt.files import explained

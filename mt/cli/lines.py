@@ -1,8 +1,7 @@
-"""The loop of every verb that works line by line: read items, work on batches of them, write a line for each.
+"""The loop of every verb that works line by line: read items, process them in batches, write a line for each.
 
-An item is a line of text, a pair of texts or the weights between their words; the loop counts items and nothing else
-does. Lines come from a file, plain or compressed, or from a stream; an error in a line names its file and number
-(`mt.text.lines`).
+An item is a line of text, a pair of texts or the weights between their words. Lines come from a file, plain or
+compressed, or from a stream; an error in a line names its file and number (`mt.text.lines`).
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,8 +13,8 @@ from threading import Thread
 from typing import IO, BinaryIO, NamedTuple, TypeVar
 
 from mt.cli.options import stdout
-from mt.errors import DataError, counted
-from mt.text.lines import MAX_LINE, check_file, decode_line, raw_lines, read_lines
+from mt.errors import DataError
+from mt.text.lines import MAX_LINE, check_file, check_line_counts, decode_line, raw_lines, read_lines
 
 T = TypeVar("T")
 PAUSE = 0.02  # seconds
@@ -38,9 +37,10 @@ def process(
 ) -> None:
     """Hand items to `work` in batches and write the lines that it returns, with their ends, batch by batch.
 
-    Args: size: items in a batch; work: takes a batch and the number of items before it; live: another program may wait
-    for an answer, so a batch also ends where no item comes for `PAUSE` seconds.
     When an item cannot be read, the items before it are processed first.
+
+    Args: size: items in a batch; work: takes a batch and the number of items before it; live: another program may wait
+    for an answer, so a batch also ends when no item comes for `PAUSE` seconds.
     Raises: what `items` and `work` raise.
     """
     done = 0
@@ -51,7 +51,7 @@ def process(
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of `size` items, the last one shorter; before an error of `items` comes what was read until then."""
+    """Lists of `size` items, the last one shorter. The items before an error are yielded before it is raised."""
     batch: list[T] = []
     try:
         for item in items:
@@ -68,22 +68,22 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def live_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """As `batches`, and a batch also ends where no item comes for `PAUSE` seconds. A thread reads ahead."""
-    came: Queue[T | BaseException | None] = Queue(2 * size)  # None: the end; an error is raised again here
+    """As `batches`, but a batch also ends when no item comes for `PAUSE` seconds. A thread reads ahead."""
+    queue: Queue[T | BaseException | None] = Queue(2 * size)  # None: the end; an error is raised again here
 
     def read() -> None:
         try:
             for item in items:
-                came.put(item)
-            came.put(None)
+                queue.put(item)
+            queue.put(None)
         except BaseException as error:
-            came.put(error)
+            queue.put(error)
 
     Thread(target=read, name="mt-read-ahead", daemon=True).start()
     batch: list[T] = []
     while True:
         try:
-            item = came.get(timeout=PAUSE if batch else None)
+            item = queue.get(timeout=PAUSE if batch else None)
         except Empty:
             yield batch
             batch = []
@@ -141,8 +141,5 @@ def file_texts(path: str, most: int | None = None) -> list[str]:
 def parallel_texts(source: str, target: str) -> tuple[list[str], list[str]]:
     """The lines of two files that translate each other. Raises: DataError: also when one has more lines."""
     sources, targets = file_texts(source), file_texts(target)
-    if len(sources) != len(targets):
-        raise DataError(
-            f"{source} has {counted(len(sources), 'line')}, but {target} has {len(targets):,}; they must be as many."
-        )
+    check_line_counts(source, len(sources), target, len(targets))
     return sources, targets

@@ -1,4 +1,4 @@
-"""The options of `mt translate` that need word links: which word came from which, and what that is good for."""
+"""The options of `mt translate` that need a word alignment: links, markup, unknown words and quality flags."""
 
 import argparse
 import re
@@ -15,34 +15,37 @@ if TYPE_CHECKING:
     from mt.decode.translator import Translator
     from mt.nn.transformer import Transformer
     from mt.postprocess.markup import Request
-    from mt.postprocess.quality_flags import Measures
+    from mt.postprocess.quality_flags import Measures, Tally
     from mt.postprocess.word_alignments import LinkedTranslation, Linker
     from mt.text.words import Links
 
+    # texts, and the stand-ins of each
+    Translate = Callable[[list[str], Sequence[Sequence[str]] | None], list[list[Translation]]]
+
 
 def add_link_options(parser: Parser) -> None:
-    links = parser.add_argument_group("word links, from the cross-attention that `mt align` has chosen")
+    links = parser.add_argument_group("word alignment, from the attention heads that `mt align` has chosen")
     links.add_argument(
         "--alignments", action="store_true",
-        help="add ` ||| ` and i-j for each target word j and the source word i that it came from; words are what "
-        "stands between white space, counted from 0; with --jsonl a field `alignment`",
+        help="append ` ||| ` and a link i-j for each target word j and the source word i that it translates; words are "
+        "separated by white space and counted from 0; with --jsonl as the field `alignment`",
     )  # fmt: skip
     links.add_argument(
         "--markup", action="store_true",
-        help="tags (<b>...</b>, <br/>), placeholders ({name}, %%s) and addresses come out as they went in, each once; "
-        "&amp; and the like are understood",
+        help="copy tags (<b>...</b>, <br/>), placeholders ({name}, %%s) and addresses from the source unchanged, each "
+        "once; character references such as &amp; are understood",
     )  # fmt: skip
     links.add_argument(
-        "--protect", type=pattern, metavar="REGEX", help="what else comes out as it went in, such as '[A-Z]+-[0-9]+'"
+        "--protect", type=pattern, metavar="REGEX", help="also copy what matches REGEX unchanged, as '[A-Z]+-[0-9]+'"
     )
     links.add_argument(
         "--replace-unknown", action="store_true",
-        help="a word that the model has no pieces for becomes the source word that it came from",
+        help="replace an unknown word by the source word that it is linked to",
     )  # fmt: skip
     links.add_argument(
         "--flags", action="store_true",
-        help="warn of translations that owe little to their source, or leave much of it out; with --jsonl fields "
-        "`contribution`, `coverage` and `flags`",
+        help="warn about translations that depend little on the source, leave much of it out, repeat themselves, lose "
+        "numbers, or are very short or long, and count them; with --jsonl also as the field `flags`, with the measures",
     )  # fmt: skip
 
 
@@ -50,12 +53,12 @@ def pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as error:
-        raise argparse.ArgumentTypeError(f"must be a regular expression, but {text!r} is none: {error}") from None
+        raise argparse.ArgumentTypeError(f"must be a regular expression, but {text!r} is not: {error}") from None
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A translation, and what was asked about it."""
+    """A translation, with its links and quality measures where options ask for them."""
 
     translation: "Translation"
     links: "Links | None" = None
@@ -63,7 +66,7 @@ class Answer:
 
     @property
     def suffix(self) -> str:
-        """What a plain line has after the text: links in Pharaoh format, as Marian prints them."""
+        """The links in Pharaoh format that follow the text of a plain line, as in Marian."""
         if self.links is None:
             return ""
         from mt.alignment.pharaoh import pharaoh
@@ -71,7 +74,7 @@ class Answer:
         return f" ||| {pharaoh(self.links)}"
 
     def fields(self) -> dict[str, Any]:
-        """What a JSON object has beside the rest."""
+        """The further fields of a JSON object."""
         found: dict[str, Any] = {}
         if self.links is not None:
             found["alignment"] = [list(link) for link in sorted(self.links)]
@@ -79,15 +82,18 @@ class Answer:
             owed, covered = self.measures.contribution, self.measures.coverage
             found["contribution"] = None if owed is None else round(owed, 4)
             found["coverage"] = None if covered is None else round(covered, 4)
+            found["repeated"] = self.measures.loop and self.measures.loop.text
+            found["lost"] = list(self.measures.lost)
+            found["length"] = self.measures.length and round(self.measures.length, 4)
             found["flags"] = [str(flag) for flag in self.measures.flags]
         return found
 
 
 class LinkUser:
-    """Stands between a command and its translations. Where nothing is asked that needs links, it does nothing."""
+    """Translates a batch and adds what needs links; without such options the translations stay as they are."""
 
     def __init__(self, translator: "Translator", args: argparse.Namespace) -> None:
-        """Raises: CheckpointError: when the kept choice of heads does not fit the model."""
+        """Raises: CheckpointError: when the stored choice of heads does not fit the model."""
         self.args = args
         self.marks = bool(args.markup or args.protect)
         self.linker: Linker | None = None
@@ -95,16 +101,18 @@ class LinkUser:
             from mt.postprocess import word_alignments
 
             self.linker = word_alignments.Linker(translator, heads_of(args.model, translator.stepper.model))
+        self.tally: Tally | None = None
+        if args.flags:
+            from mt.postprocess import quality_flags
 
-    def answer(
-        self, texts: list[str], translate: "Callable[[list[str]], list[list[Translation]]]", first: int
-    ) -> list[list[Answer]]:
+            self.tally = quality_flags.Tally()
+
+    def answer(self, texts: list[str], translate: "Translate", first: int) -> list[list[Answer]]:
         """The answers to a batch of lines; `first` is the number of lines before it."""
         if self.linker is None:
-            return [[Answer(translation) for translation in some] for some in translate(texts)]
-        requests = self._requests(texts)
+            return [[Answer(translation) for translation in some] for some in translate(texts, None)]
+        requests, found = self._translate(texts, translate)
         sent = [request.text for request in requests] if requests else texts
-        found = translate(sent)
         answers = [[Answer(translation) for translation in some] for some in found]
         chosen = [n for n in range(len(texts)) if self._needs_links(requests[n] if requests else None, found[n])]
         linked = self.linker.link([sent[n] for n in chosen], [found[n] for n in chosen])
@@ -115,15 +123,37 @@ class LinkUser:
         self._warn(answers, first)
         return answers
 
-    def _requests(self, texts: Sequence[str]) -> "list[Request]":
+    def _translate(self, texts: list[str], translate: "Translate") -> "tuple[list[Request], list[list[Translation]]]":
+        """Translations, and with marks what was sent for each line. A line whose stand-ins do not come through is sent
+        again with others."""
         if not self.marks:
-            return []
-        from mt.postprocess.markup import Request
+            return [], translate(texts, None)
+        from mt.postprocess.markup import ATTEMPTS, Request
 
-        return [Request(text, markup=self.args.markup, protect=self.args.protect) for text in texts]
+        requests: list[Request] = []
+        found: list[list[Translation]] = []
+        for attempt in range(ATTEMPTS):
+            again = [
+                n for n in range(len(texts))
+                if not requests or requests[n].came_through(found[n][0].text) < len(requests[n].words)
+            ]  # fmt: skip
+            if not again:
+                break
+            new = {
+                n: Request(texts[n], markup=self.args.markup, protect=self.args.protect, attempt=attempt) for n in again
+            }
+            # empty for the others, so that numbers and prefixes belong to the same lines
+            sent = [new[n].text if n in new else "" for n in range(len(texts))]
+            said = translate(sent, [new[n].words if n in new else [] for n in range(len(texts))])
+            if not requests:
+                requests, found = [new[n] for n in again], said
+            for n in again:
+                if new[n].came_through(said[n][0].text) > requests[n].came_through(found[n][0].text):
+                    requests[n], found[n] = new[n], said[n]
+        return requests, found
 
     def _needs_links(self, request: "Request | None", translations: "Sequence[Translation]") -> bool:
-        if self.args.alignments or self.args.flags or (request is not None and request.changed):
+        if self.args.alignments or self.args.flags or (request is not None and (request.changed or request.bare)):
             return True
         return self.args.replace_unknown and any(self._unknown in t.pieces for t in translations)
 
@@ -155,12 +185,14 @@ class LinkUser:
         return Answer(translation, links if self.args.alignments else None, measures)
 
     def _warn(self, answers: list[list[Answer]], first: int) -> None:
-        from mt.log import logger
-        from mt.postprocess.quality_flags import warning
-
         for number, some in enumerate(answers, first + 1):
-            if some[0].measures is not None and (said := warning(some[0].measures)):
-                logger.warning(f"input {number:,}: {said}")
+            if self.tally is not None and some[0].measures is not None:
+                self.tally.add(number, some[0].measures)
+
+    def close(self) -> None:
+        """Sum up the flags."""
+        if self.tally is not None:
+            self.tally.close()
 
 
 def heads_of(path: Path | None, model: "Transformer") -> "AlignmentHeads | None":
@@ -176,7 +208,7 @@ def heads_of(path: Path | None, model: "Transformer") -> "AlignmentHeads | None"
     kept = load_heads(find_model(path), model)
     if kept is None:
         logger.warning(
-            f"{path} has no chosen layer and heads for word links; they are guessed from the first translations. "
-            f"`mt align {path} --source FILE --target FILE` measures them on a few hundred pairs, and keeps them."
+            f"{path} has no attention heads chosen for word links; they are guessed from the first translations. `mt "
+            f"align {path} --source FILE --target FILE` chooses them on a few hundred pairs and saves the choice."
         )
     return kept

@@ -1,6 +1,6 @@
-"""The door: `mt VERB ...` finds the verb's module, runs it and turns what escapes into one line and an exit code.
+"""The entry point: `mt VERB ...` imports the verb's module and runs it; errors become one line and an exit code.
 
-Nothing heavy is imported here, so that help, the version and a mistyped command answer at once.
+Nothing heavy is imported here, so that help, the version and the error for a mistyped command appear at once.
 """
 
 import atexit
@@ -12,43 +12,44 @@ import re
 import sys
 import traceback
 from difflib import get_close_matches
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TextIO
 
+import mt
 from mt.compute.host import choose_waiting
 from mt.errors import ConfigError, MtError
 from mt.files import reason
 
 VERBS = {
-    "train": ("mt.cli.train", "train a model from a pair of texts"),
+    "train": ("mt.cli.train", "train a translation model on pairs of sentences"),
     "translate": ("mt.cli.translate", "translate lines of text with a trained model"),
     "evaluate": ("mt.cli.evaluate", "score a trained model, or translations, against references"),
-    "inspect": ("mt.cli.inspect", "look at a model's attention in a page of its own"),
-    "align": ("mt.cli.align", "word links of sentence pairs, from a model's cross-attention"),
-    "score": ("mt.cli.score", "tell how likely a model finds given translations"),
-    "average": ("mt.cli.average", "make one model of several checkpoints"),
-    "doctor": ("mt.cli.doctor", "look whether this machine is fit to train and translate"),
-    "export": ("mt.cli.export", "write a model for CTranslate2"),
+    "inspect": ("mt.cli.inspect", "show a model's attention as an HTML page"),
+    "align": ("mt.cli.align", "find which words of sentence pairs are translations of each other"),
+    "score": ("mt.cli.score", "print how likely a model finds given translations"),
+    "average": ("mt.cli.average", "average the weights of several checkpoints"),
+    "doctor": ("mt.cli.doctor", "check whether this machine can train and translate"),
+    "export": ("mt.cli.export", "convert a model for CTranslate2"),
 }
 INTERRUPTED = 130  # 128 + SIGINT
 PIPE_CLOSED = 141  # 128 + SIGPIPE
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command line and return its exit code; nothing but a fault of Python itself escapes."""
+    """Run one command line and return its exit code. Every `Exception` becomes a message."""
     if argv is None:
         argv = sys.argv[1:]
-        # torch's import makes a million objects and no garbage: a collection for every 700 of them takes a third of a
-        # second, and one more at Python's end.
+        # Importing torch makes a million objects and no garbage; collecting after every 700 of them takes a third of a
+        # second, and so does the collection at exit.
         gc.set_threshold(100_000, 20, 20)
         atexit.register(gc.freeze)
     name = f"mt {argv[0]}" if argv and argv[0] in VERBS else "mt"
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # as all text that comes in, whatever the locale
+        sys.stdout.reconfigure(encoding="utf-8")  # like all input, whatever the locale
     try:
         code = dispatch(argv)
         if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]
-            sys.stdout.flush()  # a closed pipe shows here, not while Python shuts down
+            sys.stdout.flush()  # so that a closed pipe raises here, not at exit
     except MtError as error:
         say(f"{name}: {error}", error)
         return error.exit_code
@@ -72,10 +73,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def dispatch(argv: list[str]) -> int:
-    """Answer help, version and shell completion, or hand the rest of the line to the verb's `run`.
-
-    Raises `ConfigError` for a word that is no command.
-    """
+    """Print help or the version, complete a line, or run a verb. Raises: ConfigError: for an unknown command."""
     if not argv:
         print(usage(), file=sys.stderr)
         return ConfigError.exit_code
@@ -84,7 +82,7 @@ def dispatch(argv: list[str]) -> int:
         print(usage())
         return 0
     if word == "--version":
-        print(f"mt {version()}")
+        print(f"mt {mt.__version__}")
         return 0
     if word in {"-sc", "--shell-completion"}:
         return complete(rest)
@@ -94,7 +92,7 @@ def dispatch(argv: list[str]) -> int:
 
 
 def run_verb(verb: str, argv: list[str]) -> int:
-    """Import the verb's module and run it; argument parsers that exit become exit codes."""
+    """Import the verb's module and run it. An argument parser that exits gives the exit code."""
     module, _ = VERBS[verb]
     choose_waiting()
     try:
@@ -104,10 +102,10 @@ def run_verb(verb: str, argv: list[str]) -> int:
 
 
 def unknown_command(word: str) -> ConfigError:
-    """The refusal of a mistyped command or option, with the nearest right one."""
+    """The error for a mistyped command or option; it names the nearest known one."""
     kind, choices = ("an option", ["--help", "--version"]) if word.startswith("-") else ("a command", list(VERBS))
     near = get_close_matches(word, choices, n=1)
-    advice = f"did you mean `{near[0]}`?" if near else "`mt --help` lists what there is."
+    advice = f"did you mean `{near[0]}`?" if near else "`mt --help` lists the commands."
     return ConfigError(f"`{word}` is not {kind}; {advice}")
 
 
@@ -115,29 +113,22 @@ def usage() -> str:
     width = max(map(len, VERBS))
     verbs = "\n".join(f"  {verb:{width}}  {what}" for verb, (_, what) in VERBS.items())
     return f"""\
-mt trains a translation model from two text files, translates with it and scores it.
+mt trains a translation model on two text files, translates with it and scores it.
 
 usage: mt COMMAND [...]
 
 commands:
 {verbs}
 
-  mt COMMAND --help     what a command takes
-  mt --version          the version
+  mt COMMAND --help     show the options of a command
+  mt --version          show the version
   MT_DEBUG=1 mt ...     show the traceback of an error"""
 
 
-def version() -> str:
-    try:
-        return metadata.version("mt-trainer")
-    except metadata.PackageNotFoundError:
-        return "(a checkout that is not installed)"
-
-
 def complete(argv: list[str]) -> int:
-    """Complete `mt ...` in a shell: the commands here, the settings of `mt train` by Hydra.
+    """Complete `mt ...` in a shell: verbs here, settings of `mt train` by Hydra.
 
-    Hydra's script asks `mt -sc query=SHELL`, with the line typed so far in COMP_LINE; it knows of no commands.
+    Hydra's script calls `mt -sc query=SHELL` with the line typed so far in COMP_LINE. Hydra itself has no verbs.
     """
     line = os.environ.get("COMP_LINE", "")
     program, _, rest = line.partition(" ")
@@ -152,7 +143,7 @@ def complete(argv: list[str]) -> int:
 
 
 def say(line: str, error: Exception) -> None:
-    """Tell the user on stderr; with MT_DEBUG=1 after the traceback."""
+    """Print a line on stderr, with MT_DEBUG=1 after the traceback."""
     with contextlib.suppress(OSError):  # a full disk under stderr does not change the exit code
         if os.environ.get("MT_DEBUG") == "1":
             traceback.print_exception(error)
@@ -160,13 +151,13 @@ def say(line: str, error: Exception) -> None:
 
 
 def readable(line: str, most: int = 1500) -> str:
-    """One line that a terminal can take: what a file or an argument slipped in is escaped, and the middle cut."""
+    """One line that is safe to print: control characters of a file or an argument are escaped, a long middle is cut."""
     line = re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", lambda found: ascii(found[0])[1:-1], line)
     return line if len(line) <= most else f"{line[: most // 2]} […] {line[-most // 2 :]}"
 
 
 def flush_or_silence(stream: TextIO | None) -> None:
-    """Write what waits for a stream, if it is there; what a full disk does not take must not fail again at exit."""
+    """Flush a stream, if there is one; silence it when its disk is full, so that the flush at exit cannot fail."""
     try:
         if stream is not None:
             stream.flush()
@@ -175,7 +166,7 @@ def flush_or_silence(stream: TextIO | None) -> None:
 
 
 def silence(stream: TextIO | None) -> None:
-    """Let Python's own flush at exit go nowhere, as the reader of the stream has left."""
+    """Redirect a stream whose reader is gone to the null device, so that Python's flush at exit does not fail."""
     if stream is None:
         return
     with contextlib.suppress(OSError, ValueError):

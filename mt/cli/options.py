@@ -1,4 +1,4 @@
-"""What the ordinary verbs share: a parser whose complaints are ours, and kinds of numbers."""
+"""What the verbs share: a parser that raises our errors, types of numbers, stdin and stdout, checks of output files."""
 
 import argparse
 import contextlib
@@ -19,7 +19,7 @@ N = TypeVar("N", int, float)
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises `ConfigError` instead of printing its usage, and names the nearest option.
 
-    `otherwise` is what to say of an option that resembles none.
+    `otherwise`: the advice for an unknown option that resembles no known one.
     """
 
     def __init__(self, *, otherwise: str = "", **given: Any) -> None:
@@ -27,29 +27,28 @@ class Parser(argparse.ArgumentParser):
         self.otherwise = otherwise
 
     def parse_args(self, args: Sequence[str], namespace: Any = None) -> argparse.Namespace:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """As argparse does it, but what is given and empty is refused: nobody means it, and a shell makes it of a
-        variable that is not set."""
+        """As argparse, but an empty value is an error: it usually comes from a shell variable that is not set."""
         for before, text in zip(["", *args], args, strict=False):
             if not text or (text.startswith("--") and text.find("=") == len(text) - 1):
                 option = text.removesuffix("=") or (before if before.startswith("-") else "an argument")
-                self.error(f"{option} is given, but empty (a variable that is not set?)")
+                self.error(f"{option} has an empty value (is a variable not set?)")
         return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}{self.advice(message)}; `{self.prog} --help` shows what it takes.")
+        raise ConfigError(f"{message}{self.advice(message)}; `{self.prog} --help` lists the options.")
 
     def advice(self, message: str) -> str:
-        """In brackets, what may have been meant by an option that is unknown."""
+        """In brackets, the known option that an unknown one resembles."""
         unknown = re.match(r"unrecognized arguments: (?:.* )?(--[^\s=]+)", message)
         if not unknown:
             return ""
         near = get_close_matches(unknown[1], self._option_string_actions, n=1, cutoff=0.75)
-        said = f"did you mean {near[0]}?" if near else self.otherwise
-        return f" ({said})" if said else ""
+        advice = f"did you mean {near[0]}?" if near else self.otherwise
+        return f" ({advice})" if advice else ""
 
 
 def number(kind: type[N], bound: Bound) -> Callable[[str], N]:
-    """What turns an option's text into a number, and refuses one that does not fit."""
+    """The `type` of an option that takes a number within a bound."""
 
     def parse(text: str) -> N:
         with contextlib.suppress(ValueError, OverflowError):
@@ -68,19 +67,21 @@ resamples = number(int, Bound(lambda n: n == 0 or n >= 40, "", "0 (no intervals)
 
 
 def add_options(parser: "argparse._ArgumentGroup", section: type, group: str) -> None:
-    """Give a command the options that the fields of a dataclass state. What is not given is None."""
+    """Add the options that the fields of a dataclass describe. An option that is not given is None."""
     types = get_type_hints(section)
     for name, one in options_of(section, group).items():
         kind = next(part for part in (get_args(types[name]) or [types[name]]) if part is not type(None))
-        takes: dict[str, Any] = {"choices": list(kind)} if one.bound is None else {"type": number(kind, one.bound)}
+        takes: dict[str, Any] = (
+            {"choices": [*map(str, kind)]} if one.bound is None else {"type": number(kind, one.bound)}
+        )
         parser.add_argument(f"--{name.replace('_', '-')}", metavar=one.metavar, help=one.help, **takes)
 
 
 def stdin() -> BinaryIO:
     """Raises: ConfigError: when this process was started without one."""
     if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]
-        raise ConfigError("stdin is closed; give text with -i FILE.")
-    # A reader of its own: one that a thread waits in must not be closed by Python's end.
+        raise ConfigError("stdin is closed; name a file to read with -i FILE.")
+    # A separate reader: Python must not close it at exit while a thread waits in it.
     with contextlib.suppress(AttributeError, OSError):
         return open(sys.stdin.fileno(), "rb", closefd=False)
     return sys.stdin.buffer  # pyright: ignore[reportReturnType]
@@ -94,13 +95,13 @@ def stdout() -> BinaryIO:
 
 
 def check_output(output: Path | None, *inputs: str | None, option: str = "--output") -> None:
-    """Refuse, before any work, a file that cannot be written, and to write over what is read. Raises: ConfigError."""
+    """Raise `ConfigError`, before any work, for an output file that cannot be written, or that is also an input."""
     if output is None:
         return
     if output.is_dir():
         raise ConfigError(f"{option} {output} is a folder; name a file.")
     if not output.parent.is_dir():
-        raise ConfigError(f"{option} {output} cannot be written: there is no folder {output.parent}; make it first.")
+        raise ConfigError(f"{option} {output} cannot be written: there is no folder {output.parent}; create it first.")
     for file in filter(None, inputs):
         if output.is_file() and Path(file).exists() and output.samefile(file):
-            raise ConfigError(f"{option} {output} is a file that is read; name another one.")
+            raise ConfigError(f"{option} {output} is also an input file; name another file.")

@@ -1,4 +1,4 @@
-"""What Hydra, OmegaConf and YAML refuse, said in a sentence of ours."""
+"""Errors of Hydra, OmegaConf and YAML as our own `ConfigError`, in one sentence."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from mt.errors import ConfigError
 
 
 def in_our_words(error: BaseException) -> ConfigError:
-    """The `ConfigError` that tells the user what `error` is about."""
+    """The `ConfigError` for an error of Hydra, OmegaConf or YAML, by the first known cause in its chain."""
     inside = re.match(r"In '([^']+)'", str(error))
     where = f"{inside[1]}.yaml" if inside else ""
     for cause in causes(error):
@@ -24,32 +24,32 @@ def in_our_words(error: BaseException) -> ConfigError:
             case MissingConfigException():
                 return no_preset(cause)
             case InterpolationResolutionError():
-                return ConfigError(f"{opening(where)}`{cause.full_key}` cannot be filled in: {first_line(cause)}.")
+                return ConfigError(f"{opening(where)}`{cause.full_key}` cannot be resolved: {first_line(cause)}.")
             case ValidationError() if cause.full_key in settings():
                 return wrong_value(cause.full_key, cause.value, where)
             case ConfigKeyError() | ConfigAttributeError() if str(cause.full_key).startswith("hydra"):
                 return ConfigError(f"`{cause.full_key}` is not a setting of Hydra; `mt train --cfg hydra` shows them.")
             case ConfigKeyError() | ConfigAttributeError() if cause.full_key:
                 return unknown_key(cause.full_key, where=where)
-    return ConfigError(f"These settings cannot be put together: {first_line(error)}.")
+    return ConfigError(f"these settings cannot be combined: {first_line(error)}.")
 
 
 def no_preset(error: MissingConfigException) -> ConfigError:
-    """The refusal of a preset that no folder has."""
+    """The error for a preset that no folder has."""
     group, _, option = str(error.missing_cfg_file).rpartition("/")
-    listed = f" Options: {', '.join(error.options)}." if error.options else ""
-    return ConfigError(f"`{group}` has no option `{option}`.{listed}")
+    listed = f" Presets: {', '.join(error.options)}." if error.options else ""
+    return ConfigError(f"`{group}` has no preset `{option}`.{listed}")
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it was raised from or while handling."""
+    """An error, its cause or context, and so on."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def bad_yaml(error: MarkedYAMLError, file: str | None = None) -> ConfigError:
-    """A file that is no YAML, with the line that shows it."""
+    """The error for a file that is not YAML, with its line."""
     mark = error.problem_mark or error.context_mark
     line = f", line {mark.line + 1}" if mark else ""
     name = file or (mark.name if mark else "a settings file")

@@ -1,4 +1,4 @@
-"""The default name of a run, which is the name of its folder under `runs/`."""
+"""The name of a run that is given none: the name of its folder below `runs/`."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -14,40 +14,38 @@ from mt.data.corpus.readers import infer_languages
 from mt.errors import require
 
 FILE_GROUP = "config_file"  # the place of a user's own file in the defaults list of train.yaml
-NOT_IN_NAMES = {FILE_GROUP, "run.name", "run.root", "run.dry_run"}  # overrides that a name need not repeat
+NOT_IN_NAMES = {FILE_GROUP, "run.name", "run.root", "run.dry_run"}  # overrides that a name does not repeat
 LONGEST, LONGEST_VALUE = 100, 40
 
 
 def run_name(
     config: Config, choices: Mapping[str, object], job: Sequence[str] = (), fixed: Collection[str] = ()
 ) -> str:
-    """The name given, or one made of the file, the experiment, or the data and the model that were chosen.
+    """`run.name`, or else a name made of the settings file, the experiment, or the data and the model.
 
     Args: job: the overrides of one job of a sweep; fixed: the keys that are the same in all of its jobs. The others are
-    added if the name does not tell them yet, so that no two jobs share a folder.
+    added if the name does not contain them yet, so that no two jobs share a folder.
 
-    A run that an older version named otherwise keeps its name, so that the same command resumes it.
+    A run that an older version named differently keeps its name, so that the same command resumes it.
     Raises: ConfigError: for a name that commands would take for an option.
     """
     if config.run.name:
         require(not config.run.name.startswith("-"), "run.name", "not begin with a dash", config.run.name)
-        told, parts = set[str](), [config.run.name]
+        named, parts = set[str](), [config.run.name]
     else:
-        told, parts = recipe(config, choices)
-    keys = [key_of(text) for text in job if key_of(text) not in told | NOT_IN_NAMES]
-    differ = [key for key in keys if key not in fixed]
+        named, parts = recipe(config, choices)
     values = {key_of(text): text.partition("=")[2] for text in job}
+    differ = sorted(key for key in values if key not in {*named, *NOT_IN_NAMES, *fixed})
     name = "-".join([*parts, *(f"{short(key, differ)}={folder_name(values[key], LONGEST_VALUE)}" for key in differ)])
-    name = folder_name(name, 2 * LONGEST)  # 255 bytes are the most that file systems take
+    name = folder_name(name, 2 * LONGEST)  # file systems take 255 bytes
     old = name_before(config, choices, job)
     return old if old != name and is_run_of(Path(config.run.root) / old, config) else name
 
 
 def recipe(config: Config, choices: Mapping[str, object]) -> tuple[set[str], list[str]]:
-    """The groups that tell runs apart, and the options chosen from them."""
+    """The groups of presets that the name is made of, and the preset chosen from each."""
     data = config.data
-    own = corpus_name(data.train, own_languages(config)) if data.train else str(data.corpus)
-    return chosen_parts(choices, own)
+    return chosen_parts(choices, corpus_name(data.train, own_languages(config)) if data.train else str(data.corpus))
 
 
 def own_languages(config: Config) -> tuple[str, str] | None:
@@ -57,20 +55,20 @@ def own_languages(config: Config) -> tuple[str, str] | None:
 
 
 def chosen_parts(choices: Mapping[str, object], data: str) -> tuple[set[str], list[str]]:
-    told = next(([group] for group in (FILE_GROUP, "experiment") if choices.get(group)), ["data", "model"])
-    parts = {group: data if group == "data" else str(choices[group]) for group in told}
+    named = next(([group] for group in (FILE_GROUP, "experiment") if choices.get(group)), ["data", "model"])
+    parts = {group: data if group == "data" else str(choices[group]) for group in named}
     if choices.get("debug"):
         parts["debug"] = str(choices["debug"])
     return set(parts), [folder_name(part) for part in parts.values()]
 
 
 def name_before(config: Config, choices: Mapping[str, object], job: Sequence[str]) -> str:
-    """As versions before 2026-11-27 named a run: after the first file, with every override of the job."""
+    """The name that versions before 2026-11-27 gave: of the first file, with every override of the job."""
     data = config.data
-    told, parts = chosen_parts(choices, name_of(data.train[0]) if data.train else str(data.corpus))
+    named, parts = chosen_parts(choices, name_of(data.train[0]) if data.train else str(data.corpus))
     if config.run.name:
-        told, parts = set(), [config.run.name]
-    rest = sorted(text.lstrip("+") for text in job if text.partition("=")[0] not in told | NOT_IN_NAMES)
+        named, parts = set(), [config.run.name]
+    rest = sorted(text.lstrip("+") for text in job if text.partition("=")[0] not in named | NOT_IN_NAMES)
     return "-".join([*parts, folder_name(",".join(rest))] if rest else parts)
 
 
@@ -89,12 +87,12 @@ def key_of(override: str) -> str:
 
 
 def short(key: str, others: Sequence[str]) -> str:
-    """The last part of a key, or all of it where another key ends in the same."""
+    """The last part of a key, or all of it if another key ends in the same."""
     last = key.rpartition(".")[2]
     return last if sum(other.rpartition(".")[2] == last for other in others) == 1 else key
 
 
 def folder_name(text: str, longest: int = LONGEST) -> str:
-    """`text` without signs that shells and file systems mind; what was changed or cut keeps a mark of its own."""
+    """`text` without characters that are special in shells and file systems; a changed text also gets a hash."""
     clean = re.sub(r"^-|[^\w.,=+-]+", "_", text)[:longest]
     return clean if clean == text else f"{clean}-{sha256(text.encode()).hexdigest()[:8]}"

@@ -1,4 +1,4 @@
-"""What can be set: the dotted keys of `Config`, what each one takes, and the sentences that refuse the rest."""
+"""The settings by dotted key: the type of each, checks of keys and values, and the errors for wrong ones."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -34,12 +34,6 @@ def sections() -> dict[str, Any]:
     return {name: kind for name, kind in get_type_hints(Config).items() if is_dataclass(kind)}
 
 
-def check_tree(tree: Mapping[Any, Any]) -> None:
-    """Raise `ConfigError` for the first key of a nested mapping that is no setting, or value that does not fit."""
-    for key, value in leaves(tree):
-        check_value(key, value)
-
-
 def leaves(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The dotted keys of a nested mapping with their values; a mapping is a value only below a section."""
     known = sections()
@@ -52,53 +46,49 @@ def leaves(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def check_value(key: str, value: Any, where: str = "") -> None:
-    """Raise `ConfigError` unless `key` is a setting and `value` fits its type.
-
-    `where` opens the message: the file that they stand in.
-    """
+    """Raise `ConfigError` unless `key` is a setting and `value` fits its type. `where`: the file and line, if any."""
     if key in sections():
-        raise ConfigError(f"{opening(where)}`{key}` is a section: set what it holds, as in `{example(key)}=...`.")
+        raise ConfigError(f"{opening(where)}`{key}` is a section: set one of its keys, as in `{example(key)}=...`.")
     if key not in settings():
         raise unknown_key(key, where=where)
     try:
-        # OmegaConf itself decides, so that what passes here also passes in Hydra.
+        # OmegaConf checks the value, so that a value accepted here is also accepted by Hydra.
         OmegaConf.update(OmegaConf.structured(Config), key, value)
     except OmegaConfBaseException:
         raise wrong_value(key, value, where) from None
 
 
 def check_option(group: str, option: object, options: list[str], where: str = "") -> None:
-    """Raise `ConfigError` unless the group of presets has the option; null is one where the default is none."""
+    """Raise `ConfigError` unless the group has this preset; the groups in `OPTIONAL` may have none (null)."""
     listed = ", ".join(options)
     if isinstance(option, list):
-        raise ConfigError(f"{opening(where)}`{group}` takes one option, but is {option}. Options: {listed}.")
+        raise ConfigError(f"{opening(where)}`{group}` takes one preset, but is {option}. Presets: {listed}.")
     if option not in options and not (option is None and group in OPTIONAL):
         near = get_close_matches(spelt(option), options, n=1)
         advice = f"; did you mean `{near[0]}`?" if near else "."
-        raise ConfigError(f"{opening(where)}`{group}` has no option `{spelt(option)}`{advice} Options: {listed}.")
+        raise ConfigError(f"{opening(where)}`{group}` has no preset `{spelt(option)}`{advice} Presets: {listed}.")
 
 
 def unknown_key(key: str, more: Iterable[str] = (), where: str = "") -> ConfigError:
-    """The refusal of a key that is no setting; `more` names what could be meant besides settings, like groups."""
+    """The error for an unknown key; `more`: names to suggest besides settings, such as groups."""
     near = suggestions(key, [*settings(), *more])
     if near:
         *first, last = [f"`{name}`" for name in near]
         advice = f"did you mean {', '.join(first)} or {last}?" if first else f"did you mean {last}?"
     else:
-        advice = "`mt train --cfg job` shows every setting."
+        advice = "`mt train --cfg job` lists all settings."
     return ConfigError(f"{opening(where)}`{key}` is not a setting; {advice}")
 
 
 def wrong_value(key: str, value: Any, where: str = "") -> ConfigError:
-    """The refusal of a value that does not fit the type of a setting."""
+    """The error for a value that does not fit the type of a setting."""
     takes, optional = unwrap(settings()[key])
     shown = spelt(value)
     must = expectation(takes) + (" or null" if optional else "")
-    if isinstance(takes, type) and issubclass(takes, Enum):
-        near = get_close_matches(shown.lower(), [member.name for member in takes], n=1)
-        advice = f"; did you mean `{near[0]}`?" if near else "."
-        return ConfigError(f"{opening(where)}`{key}` must be {must}, but is {shown}{advice}")
-    return ConfigError(f"{opening(where)}`{key}` must be {must}, but is {shown}.")
+    names = [member.name for member in takes] if isinstance(takes, type) and issubclass(takes, Enum) else []
+    near = get_close_matches(shown.lower(), names, n=1)
+    advice = f"; did you mean `{near[0]}`?" if near else "."
+    return ConfigError(f"{opening(where)}`{key}` must be {must}, but is {shown}{advice}")
 
 
 def spelt(value: object) -> str:
@@ -132,7 +122,7 @@ def unwrap(hint: Any) -> tuple[Any, bool]:
 
 
 def suggestions(key: str, known: Iterable[str], most: int = 3) -> list[str]:
-    """The known keys that a mistyped one may stand for, best first."""
+    """The known keys that a mistyped key resembles, best first."""
     scores = {name: likeness(key, name) for name in known if "." in name or "." not in key}  # a group has no dot
     best = max(scores.values(), default=0.0)
     near = [name for name, score in scores.items() if score >= max(0.7, best - 0.1)]
@@ -140,7 +130,7 @@ def suggestions(key: str, known: Iterable[str], most: int = 3) -> list[str]:
 
 
 def likeness(typed: str, known: str) -> float:
-    """How much a typed key looks like a known one, 0 to 1: as a whole, by its last part, or by one word of it."""
+    """How similar a typed key is to a known one, 0 to 1: as a whole, in its last part, or in one word of it."""
     word, last = typed.rpartition(".")[2], known.rpartition(".")[2]
     whole = SequenceMatcher(None, typed, known).ratio()
     ending = SequenceMatcher(None, word, last).ratio()

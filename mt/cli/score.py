@@ -15,31 +15,33 @@ if TYPE_CHECKING:
     from mt.data.corpus.pair import Pair
     from mt.decode.rerank.scorer import PairScore, Scorer
 
-CHUNK = 10_000  # pairs that are sorted by length together, and printed when all are done
+CHUNK = 10_000  # pairs that are sorted by length, scored and printed together
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
         prog="mt score",
-        description="Log-probabilities of given translations under a model, in nats. One line for each pair, in order: "
-        "the sum over the pieces of the target and its end mark, a tab, and the mean per piece. With --reverse two "
-        "more columns, the same of the source given the target.",
+        description="Print the log-probability (natural logarithm) of given translations under a model. Each pair gets "
+        "a line, in order: the sum over the pieces of the target and its end mark, a tab, and the mean per piece. "
+        "--reverse adds two columns: the same for the source given the target.",
         epilog="examples:\n  mt score runs/my-run --source test.en --target test.de\n"
         "  mt score runs/my-run --pairs corpus.tsv.gz --reverse runs/back > scores.tsv",
     )
     parser.add_argument("model", type=Path, help="model folder, run or checkpoint")
-    parser.add_argument("--source", metavar="FILE", help="the texts, plain or compressed")
+    parser.add_argument("--source", metavar="FILE", help="source lines, plain or compressed")
     parser.add_argument("--target", metavar="FILE", help="their translations, line by line")
-    parser.add_argument("--pairs", metavar="FILE", help="both in one file instead: .tsv, .jsonl or .parquet")
+    parser.add_argument("--pairs", metavar="FILE", help="one file with both sides instead: .tsv, .jsonl or .parquet")
     parser.add_argument("--reverse", type=Path, metavar="MODEL", help="a model that translates the other way")
-    parser.add_argument("--jsonl", action="store_true", help="one JSON object a line")
+    parser.add_argument("--jsonl", action="store_true", help="write one JSON object per line")
     parser.add_argument(
-        "--per-token", action="store_true", help="with every piece and its log-probability, the end mark's last; JSON"
+        "--per-token",
+        action="store_true",
+        help="as --jsonl, with each piece's log-probability; the last is the end mark's",
     )
     parser.add_argument(
         "--skip-too-long",
         action="store_true",
-        help="an empty line (JSON: null) for a pair too long for a model; without this it is an error",
+        help="write an empty line (JSON: null) for a pair that is too long for a model, instead of stopping",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16", "int8"])
@@ -62,7 +64,7 @@ def run(argv: list[str]) -> int:
         check_reverse(args.model, args.reverse, "--reverse")
     src, tgt = languages(args.model)
     check_order(files, src, tgt, "the model translates")
-    pairs = list(read_pairs(files, src, tgt))  # all of it before the first result: files may differ in length
+    pairs = list(read_pairs(files, src, tgt))  # whole, because files of different length are an error
     from mt.compute.device import set_up_cpu
     from mt.decode.load import load
     from mt.decode.rerank.scorer import Scorer
@@ -82,15 +84,13 @@ def score(pairs: "list[Pair]", scorers: "list[Scorer]", args: argparse.Namespace
         found.append(scorers[1].score_all(*reversed(sides)))
     printed: list[bytes] = []
     for pair, *scores in zip(pairs, *found, strict=True):
-        told: list[PairScore] = []
+        good: list[PairScore] = []
         for score in scores:
             if not isinstance(score, str):
-                told.append(score)
+                good.append(score)
             elif not args.skip_too_long:
-                raise DataError(
-                    f"{pair.origin.file}:{pair.origin.line}: the pair {score}; shorten it, or give --skip-too-long."
-                )
-        printed.append(to_line(told if len(told) == len(scores) else None, args).encode() + b"\n")
+                raise DataError(f"{pair.origin}: the pair {score}; shorten it, or give --skip-too-long.")
+        printed.append(to_line(good if len(good) == len(scores) else None, args).encode() + b"\n")
     return printed
 
 
@@ -98,16 +98,16 @@ def to_line(scores: "list[PairScore] | None", args: argparse.Namespace) -> str:
     """One pair's scores, forward and perhaps reverse; None: it was too long."""
     if not args.jsonl and not args.per_token:
         return "\t".join(f"{value:.6f}" for score in scores or () for value in (score.log_prob, score.mean))
-    told: dict[str, Any] | None = None
+    record: dict[str, Any] | None = None
     if scores is not None:
-        told = fields(scores[0], args.per_token)
+        record = fields(scores[0], args.per_token)
         if len(scores) > 1:
-            told["reverse"] = fields(scores[1], args.per_token)
-    return json.dumps(told, ensure_ascii=False)
+            record["reverse"] = fields(scores[1], args.per_token)
+    return json.dumps(record, ensure_ascii=False)
 
 
 def fields(score: "PairScore", per_token: bool) -> dict[str, Any]:
-    told: dict[str, Any] = {"log_prob": round(score.log_prob, 6), "mean": round(score.mean, 6)}
+    found: dict[str, Any] = {"log_prob": round(score.log_prob, 6), "mean": round(score.mean, 6)}
     if per_token:
-        told |= {"pieces": score.pieces, "piece_log_probs": [round(value, 6) for value in score.piece_log_probs]}
-    return told
+        found |= {"pieces": score.pieces, "piece_log_probs": [round(value, 6) for value in score.piece_log_probs]}
+    return found

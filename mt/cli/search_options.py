@@ -1,7 +1,4 @@
-"""The options of `mt translate` that say how to search, in groups, and what they come to.
-
-None of them has a default of its own: what is not given is as the model's `decode` settings have it.
-"""
+"""The search options of `mt translate`. An option that is not given has the value of the model's `decode` settings."""
 
 import argparse
 from collections.abc import Iterable, Iterator
@@ -20,28 +17,28 @@ if TYPE_CHECKING:
     from mt.decode.translator import Translator
 
 L = TypeVar("L")
-ONE_FOR_EACH = "--prefix needs a line for each line of the text"
+ONE_FOR_EACH = "--prefix needs one line for each line of the text"
 
 
 def add_search_options(parser: Parser) -> None:
     beam = parser.add_argument_group("beam search (default: the model's settings)")
-    beam.add_argument("--nbest", type=width, default=1, help="translations of each line; more than 1 implies --jsonl")
+    beam.add_argument("--nbest", type=width, default=1, help="translations per line; more than 1 implies --jsonl")
     add_options(beam, DecodeConfig, "beam")
     add_options(parser.add_argument_group("length of the output, in pieces"), DecodeConfig, "length")
     rules = parser.add_argument_group("rules")
     rules.add_argument(
         "--glossary", metavar="FILE",
-        help="words that must appear, or must not: lines of source term, tab, target term; ! before a target bans it, "
-        "| separates forms; with a ban, * as the source is every sentence",
+        help="terms that must or must not appear, one line each: source term, tab, target term; ! before the target "
+        "term bans it, | separates alternative forms, and a ban with the source term * holds for every sentence",
     )  # fmt: skip
     rules.add_argument(
-        "--prefix", metavar="TEXT", help="how every translation begins; @FILE: each as its line of the file says"
+        "--prefix", metavar="TEXT", help="text that every translation begins with; @FILE: one such text per line"
     )
     add_options(rules, DecodeConfig, "rules")
 
 
 def check_search_options(parser: Parser, args: argparse.Namespace) -> None:
-    """Refuse what cannot go together, before a model is loaded; read the glossary, as `args.terms`.
+    """Check the combination of options before a model is loaded, and read the glossary into `args.terms`.
 
     Raises: ConfigError, DataError.
     """
@@ -50,40 +47,39 @@ def check_search_options(parser: Parser, args: argparse.Namespace) -> None:
     if args.groups and args.beam and args.beam % args.groups:
         parser.error(f"--groups {args.groups} must divide the beam, but --beam is {args.beam}")
     if args.diversity is not None and args.groups == 1:
-        parser.error("--diversity is what groups pay for saying the same; give --groups above 1, or leave it out")
+        parser.error("--diversity has no effect with --groups 1; give more groups, or leave it out")
     if args.glossary and (args.groups or 1) > 1:
-        parser.error("--glossary cannot be had with --groups; leave one of the two out")
+        parser.error("--glossary cannot be combined with --groups; leave one of the two out")
     from mt.decode.constraints.glossary import Glossary
 
     args.terms = Glossary.read(args.glossary) if args.glossary else None
     if args.prefix == "@":
-        parser.error("--prefix @FILE must name a file, but there is none after the @")
+        parser.error("--prefix @ needs the name of a file after the @")
     if (file := prefix_file(args.prefix)) is not None:
         check_file(file)
 
 
 def prefix_file(prefix: str | None) -> str | None:
-    """What --prefix @FILE names."""
+    """The file of --prefix @FILE; None for another prefix."""
     return prefix[1:] if prefix and prefix.startswith("@") else None
 
 
 def check_prefixes(prefixes: str | None, text: str | None) -> None:
-    """See before anything is translated whether the file of --prefix has a line for each of a file of text.
+    """Check, before anything is translated, that the file of --prefix has one line for each line of the text.
 
-    What comes through a pipe, or from a device that may be one, can be read only once: it is counted while it is
-    translated.
-    Raises: DataError: when it has not, or one of the two cannot be read.
+    A pipe, or a device that may be one, can be read only once: its lines are counted while they are translated.
+    Raises: DataError: when the numbers of lines differ, or one of the two cannot be read.
     """
     files = [file for file in (prefixes, text) if file and Path(file).is_file() and not file.startswith("/dev/")]
     if len(files) < 2:
         return
-    there, wanted = (sum(1 for _ in raw_lines(file)) for file in files)
-    if there != wanted:
-        raise DataError(f"`{prefixes}` has {counted(there, 'line')}, but `{text}` has {wanted:,}; {ONE_FOR_EACH}.")
+    found, wanted = (sum(1 for _ in raw_lines(file)) for file in files)
+    if found != wanted:
+        raise DataError(f"`{prefixes}` has {counted(found, 'line')}, but `{text}` has {wanted:,}; {ONE_FOR_EACH}.")
 
 
 class SearchOptions:
-    """The options of a command for batches of its lines."""
+    """The search options of a command, for each batch of its lines."""
 
     def __init__(self, translator: "Translator", args: argparse.Namespace) -> None:
         self.translator = translator
@@ -94,20 +90,20 @@ class SearchOptions:
         self.prefix, self.file = args.prefix, prefix_file(args.prefix)
 
     def with_prefixes(self, lines: Iterable[L]) -> Iterator[tuple[L, str]]:
-        """Each line with how its translation begins; "" where nothing is asked.
+        """Each line with the prefix of its translation, "" without one.
 
-        Raises: DataError: at the first line that the file of --prefix has none for, and where that file goes on.
+        Raises: DataError: when the file of --prefix has fewer or more lines than `lines`.
         """
         prefixes = repeat(self.prefix or "") if self.file is None else read_lines(self.file)
         number = 0
         for number, line in enumerate(lines, 1):
             if (prefix := next(prefixes, None)) is None:
-                there = counted(number - 1, "line")
-                raise DataError(f"`{self.file}` has {there}, but the text has more; {ONE_FOR_EACH}.")
+                found = counted(number - 1, "line")
+                raise DataError(f"`{self.file}` has {found}, but the text has more; {ONE_FOR_EACH}.")
             yield line, prefix
         if self.file is not None and next(prefixes, None) is not None:
-            told = counted(number, "line")
-            raise DataError(f"`{self.file}` has more lines than the text, which has {told}; {ONE_FOR_EACH}.")
+            found = counted(number, "line")
+            raise DataError(f"`{self.file}` has more lines than the text, which has {found}; {ONE_FOR_EACH}.")
 
     def batch(self, prefixes: list[str], first: int) -> "Options":
         """The options for lines whose translations begin with `prefixes`; `first` is the number of lines before."""

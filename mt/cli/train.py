@@ -1,4 +1,4 @@
-"""`mt train`: settings in, a trained run out. This half reads the command line; Hydra waits in `hydra_job.py`."""
+"""`mt train`: parse the command line, print help, or start `hydra_job.py`, which imports Hydra."""
 
 import argparse
 import re
@@ -9,7 +9,7 @@ from mt.cli.train_help import usage
 
 
 def run(argv: list[str]) -> int:
-    """Train as the command line says and return 0. Raises `MtError` for what the user can mend."""
+    """Train as the command line says and return 0. Raises: MtError."""
     args = parse(argv)
     if args.help:
         print(usage())
@@ -21,10 +21,10 @@ def run(argv: list[str]) -> int:
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Options and overrides, in any order. Raises `ConfigError` for an option that is unknown or incomplete.
+    """Options and overrides, in any order. Raises `ConfigError` for an unknown or incomplete option.
 
-    The options are Hydra's, less `--experimental-rerun`, which runs what a file says, and `--config-path` and
-    `--config-name`, which would leave our presets and their schema behind; `--config` and `--dry-run` are ours.
+    The options are Hydra's, except `--experimental-rerun`, which executes what a file says, and `--config-path` and
+    `--config-name`, which would replace our presets and their schema. `--config` and `--dry-run` are ours.
     """
     otherwise = "settings are written without dashes, as in train.seed=3"
     parser = Parser(prog="mt train", add_help=False, otherwise=otherwise)
@@ -44,9 +44,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     one.add_argument("--info", "-i", nargs="?", const="all", choices=pages)
     args = parser.parse_intermixed_args(argv)
     if args.resolve and not args.cfg:
-        parser.error("--resolve goes with --cfg")
+        parser.error("--resolve needs --cfg")
     if args.config_dir is not None and not args.config_dir.is_dir():
-        parser.error(f"--config-dir must name a folder of presets, but {args.config_dir} is none")
+        parser.error(f"--config-dir must name a folder of presets, but {args.config_dir} is not a folder")
     completion = "".join(args.overrides)
     if args.shell_completion and not re.fullmatch("(install|uninstall|query)=(bash|zsh|fish)", completion):
         parser.error("-sc takes install, uninstall or query, and bash, zsh or fish, as in -sc install=bash")

@@ -3,8 +3,8 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,30 +23,32 @@ from mt.errors import CheckpointError
 from mt.text.lines import check_file
 
 if TYPE_CHECKING:
+    from mt.decode.translation import Translation
     from mt.decode.translator import Translator
 
-CHUNK = 2000  # lines that are sorted by length together, where nobody waits for each
+CHUNK = 2000  # lines that are sorted by length together
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
         prog="mt translate",
-        description="Translate lines of text. One line out for each line in, in order; an empty line stays empty.",
+        description="Translate text line by line. The output has one line for each input line, in the same order; an "
+        "empty line stays empty.",
         epilog="example:  echo 'Good morning.' | mt translate runs/my-run",
     )
     parser.add_argument("model", nargs="?", type=Path, help="model folder, run or checkpoint (default: the newest run)")
-    parser.add_argument("-i", "--input", help="file to translate, plain or compressed (default: stdin)")
+    parser.add_argument("-i", "--input", help="text file to translate, plain or compressed (default: stdin)")
     parser.add_argument("-o", "--output", type=Path, help="file to write (default: stdout)")
     parser.add_argument(
         "--jsonl",
         action="store_true",
-        help="one JSON object a line, with scores and pieces; piece_log_probs has one more, of the end mark",
+        help="write one JSON object per line, with scores and pieces; the last of piece_log_probs is the end mark's",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16", "int8"])
     parser.add_argument(
         "--line-buffered", action="store_true",
-        help="answer each line before the next is read (default: what is there when the input pauses)",
+        help="translate each line as soon as it is read (default: all lines read so far when the input pauses)",
     )  # fmt: skip
     add_search_options(parser)
     add_choice_options(parser)
@@ -61,7 +63,7 @@ def run(argv: list[str]) -> int:
     args = parse(argv)
     if args.input:
         check_file(args.input)
-    read = args.input or "/dev/stdin"  # which stands for the file that a shell opened, where there is one
+    read = args.input or "/dev/stdin"  # if a shell opened a file as stdin, this is that file
     check_output(args.output, read, args.glossary, prefix_file(args.prefix))
     check_prefixes(prefix_file(args.prefix), args.input)
     output = results(args.output)
@@ -77,18 +79,19 @@ def run(argv: list[str]) -> int:
     except CheckpointError as error:
         if args.model is None or args.model.is_dir():
             raise
-        raise CheckpointError(f"{error} Text to translate comes on stdin, or with -i FILE.") from None
+        raise CheckpointError(f"{error} Text to translate is read from stdin, or from a file with -i FILE.") from None
     if typed:
-        print("type a line to translate; Ctrl-D ends", file=sys.stderr)
-    pipeline = Pipeline(translator, args)  # before an old output is written over
+        print("type a line to translate; press Ctrl-D to end", file=sys.stderr)
+    pipeline = Pipeline(translator, args)  # raises before an old output file is overwritten
     size = 1 if typed or args.line_buffered else CHUNK
     with output as out:
         process(pipeline.options.with_prefixes(lines), size, pipeline.translate, out, live=not args.input and size > 1)
+    pipeline.linked.close()
     return 0
 
 
 class Pipeline:
-    """From lines to what is printed for them, as the options say. Its constructor checks every file that they name."""
+    """Turns input lines into output lines as the options say. Its constructor checks all files that they name."""
 
     def __init__(self, translator: "Translator", args: argparse.Namespace) -> None:
         self.options = SearchOptions(translator, args)
@@ -101,7 +104,11 @@ class Pipeline:
         from mt.evaluate import one_line
 
         texts = [line.text for line, _ in lines]
-        search = partial(self.chooser.answer, options=self.options.batch([prefix for _, prefix in lines], first))
+        options = self.options.batch([prefix for _, prefix in lines], first)
+
+        def search(texts: list[str], stand_ins: "Sequence[Sequence[str]] | None") -> "list[list[Translation]]":
+            return self.chooser.answer(texts, replace(options, stand_ins=stand_ins) if stand_ins else options)
+
         for (line, _), answers in zip(lines, self.linked.answer(texts, search, first), strict=True):
             if self.as_json:
                 yield to_json(line.text, answers).encode() + b"\n"

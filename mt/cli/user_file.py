@@ -15,14 +15,14 @@ from mt.files import reason
 
 NOT_IN_FILES = {
     "defaults": "write `model: base` to choose a preset",
-    "hydra": "give Hydra its own settings on the command line, where they are seen",
+    "hydra": "give Hydra's settings on the command line",
 }
 
 
 def read_settings(file: Path, groups: Mapping[str, list[str]]) -> dict[str, Any]:
-    """The file as a preset for Hydra: `model: base` chooses an option, `model: {dim: 128}` sets values.
+    """The file as a preset for Hydra: `model: base` chooses a preset, `model: {dim: 128}` sets values.
 
-    Raises `ConfigError`, with the file and the line, for what cannot be read, is unknown or does not fit.
+    Raises `ConfigError`, with the file and the line, for a file that cannot be read and for a wrong key or value.
     """
     text = read_text(file)
     if not text.strip():
@@ -33,7 +33,7 @@ def read_settings(file: Path, groups: Mapping[str, list[str]]) -> dict[str, Any]
     for key, value in leaves(values):
         where = f"{file}, line {line_of(text, key)}"
         if key in NOT_IN_FILES or ("." in key and key in tree):
-            raise ConfigError(f"{where}: `{key}` cannot stand here; {NOT_IN_FILES.get(key, nested(key))}.")
+            raise ConfigError(f"{where}: `{key}` is not allowed here; {NOT_IN_FILES.get(key, nested(key))}.")
         if key not in sections() and "." not in key:
             raise unknown_key(key, more=[*groups, *sections()], where=where)
         check_value(key, value, where)
@@ -58,7 +58,7 @@ def read_text(file: Path) -> str:
 
 
 def parse(text: str, name: str) -> dict[str, Any]:
-    """Plain values; OmegaConf's safe loader also reads 1e-3 as a number, which YAML's own does not."""
+    """The plain values of a YAML text. OmegaConf's safe loader reads 1e-3 as a number, YAML's own does not."""
     try:
         tree = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     except yaml.MarkedYAMLError as error:
@@ -66,9 +66,9 @@ def parse(text: str, name: str) -> dict[str, Any]:
     except (OmegaConfBaseException, yaml.YAMLError) as error:
         raise ConfigError(f"{name}: {first_line(error)}.") from None
     except (AssertionError, AttributeError, KeyError, RecursionError, TypeError, ValueError):
-        tree = None  # YAML that OmegaConf does not think of, such as a date or a list of itself
+        tree = None  # YAML that OmegaConf does not handle, such as a date or a list of itself
     if not isinstance(tree, dict) or (len(tree) == 1 and text.strip() in tree):
-        raise ConfigError(f"{name} must hold sections of settings, as in `model:` with `dim: 512` below it.")
+        raise ConfigError(f"{name} must contain sections of settings, such as `model:` with `dim: 512` below it.")
     return cast(dict[str, Any], tree)
 
 
@@ -78,7 +78,7 @@ def nested(key: str) -> str:
 
 
 def line_of(text: str, key: str) -> int:
-    """The line, from 1, on which a dotted key of the file stands."""
+    """The line, from 1, of a dotted key."""
     node, line = yaml.compose(text, Loader=yaml.SafeLoader), 1
     for part in key.split("."):
         pairs: Iterable[tuple[yaml.Node, yaml.Node]] = node.value if isinstance(node, yaml.MappingNode) else []

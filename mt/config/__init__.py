@@ -1,4 +1,4 @@
-"""The settings: sections, the enums of their values, and sections from plain JSON (`from_json.py`)."""
+"""The settings: their sections and enums, and reading sections from plain JSON (`from_json.py`)."""
 
 from mt.config.decode import LATER, DecodeConfig
 from mt.config.enums import (

@@ -1,32 +1,34 @@
-"""The settings of a translation. Each is stated once: its field has its default, its check, and what a door that offers
-it as an option says about it (`mt translate --help`)."""
+"""The settings of a translation. Each field has its default, its bounds, and its help as an option of a command."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_args
 
 from mt.config.enums import LengthNorm, Split, Unknown
 from mt.errors import require
 
-# of a setting that the first model folders lack: `from_plain` gives it its default, or what `before` says
+# metadata of a setting that old model folders lack: `from_plain` gives it its default, or the value `before`
 LATER = {"later": True}
-WIDEST = 1000  # hypotheses: a slip of ten times more takes a machine's memory
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """Which numbers a setting takes."""
+    """The numbers that a setting may have."""
 
     fits: Callable[[float], bool]
-    must: str  # how a setting's refusal goes on after "must"
-    wanted: str  # how an option's refusal goes on after "must be"
-    most: float = math.inf  # for an option of one command
+    must: str  # the error for a setting: "must ..."
+    wanted: str  # the error for an option: "must be ..."
+    most: float = math.inf  # far above any use, and below what exhausts a machine's memory
     endless: bool = False  # whether an option may be inf
+
+    def up_to(self, most: int) -> "Bound":
+        """The same numbers, but at most `most`."""
+        return replace(self, most=most, wanted=f"{self.wanted} and at most {most:,}")
 
 
 COUNT = Bound(lambda n: n > 0, "be positive", "a whole number of at least 1")
-WIDTH = Bound(lambda n: n > 0, "be positive", f"a whole number from 1 to {WIDEST:,}", WIDEST)
+WIDTH = Bound(lambda n: n > 0, "be positive", "a whole number from 1 to 1,000", 1000)
 COUNT_FROM_0 = Bound(lambda n: n >= 0, "not be negative", "a whole number of at least 0")
 POSITIVE = Bound(lambda n: n > 0, "be positive", "a number above 0")
 FROM_0 = Bound(lambda n: n >= 0, "not be negative", "a number of at least 0")
@@ -36,21 +38,21 @@ SHARE = Bound(lambda n: 0 <= n <= 1, "lie in [0, 1]", "a number from 0 to 1")
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What a field says of itself as an option. Its name is the field's, its type the field's type."""
+    """A field as an option of a command. Its name and type are the field's."""
 
-    group: str  # under which heading a command's help has it; "": it is no option of a command
+    group: str  # of options in a command's help; "": no option
     help: str
-    bound: Bound | None = None  # None: one of the members of an enum
+    bound: Bound | None = None  # None: the setting is an enum
     metavar: str | None = None
 
 
 def option(group: str, help: str, bound: Bound | None = None, metavar: str | None = None) -> dict[str, Any]:
-    """The metadata of a field that is an option; see `Option`."""
+    """The metadata of a field with an `Option`."""
     return {"option": Option(group, help, bound, metavar)}
 
 
 def options_of(section: type, group: str = "") -> dict[str, Option]:
-    """The fields of a dataclass that are options of a command, by name: those of a group, or of all groups."""
+    """The options among the fields of a dataclass, by name: those of a group, or of all groups."""
     found = {f.name: f.metadata["option"] for f in fields(section) if "option" in f.metadata}
     return {name: one for name, one in found.items() if one.group and group in ("", one.group)}
 
@@ -62,62 +64,75 @@ def check_bounds(section: Any, name: str) -> None:
         nullable = type(None) in get_args(f.type)
         if bound is not None and not (nullable and value is None):
             require(bound.fits(value), f"{name}.{f.name}", bound.must + (" or null" if nullable else ""), value)
+            require(value <= bound.most, f"{name}.{f.name}", f"be at most {bound.most:,}", value)
 
 
 @dataclass(kw_only=True, slots=True)
 class DecodeConfig:
-    """How a trained model translates, unless a command says otherwise. Lengths count pieces, the end mark included."""
+    """How a trained model translates by default. Lengths count pieces, the end mark included."""
 
-    beam: int = field(default=5, metadata=option("beam", "hypotheses kept at each step; 1 is greedy", WIDTH))
-    length_penalty: float = field(default=1.0, metadata=option("beam", "scores are log p / length ** this", FROM_0))
+    beam: int = field(default=5, metadata=option("beam", "hypotheses kept at each step; 1 is greedy search", WIDTH))
+    length_penalty: float = field(  # larger powers of long lengths overflow
+        default=1.0, metadata=option("beam", "exponent P of a score, log p / length ** P", FROM_0.up_to(50), "P")
+    )
     length_norm: LengthNorm = field(
         default=LengthNorm.average,
-        metadata=option("beam", "gnmt: scores are log p / ((5 + length) / 6) ** penalty; none: log p") | LATER,
+        metadata=option(
+            "beam", "average: scores are log p / length ** P; gnmt: log p / ((5 + length) / 6) ** P; none: log p"
+        )
+        | LATER,
     )
     min_ratio: float = field(
-        default=0.0, metadata=option("length", "at least so many for each of the source", FROM_0) | LATER
+        default=0.0, metadata=option("length", "at least R pieces per source piece", FROM_0.up_to(100), "R") | LATER
     )
     min_length: int = field(
-        default=0, metadata=option("length", "at least so many, the end mark not counted", COUNT_FROM_0) | LATER
+        default=0,
+        metadata=option("length", "at least N pieces, without the end mark", COUNT_FROM_0.up_to(100_000), "N") | LATER,
     )
     max_ratio: float = field(
-        default=2.0, metadata=option("length", "at most so many for each of the source, and some", POSITIVE)
+        default=2.0,
+        metadata=option("length", "at most R pieces per source piece, and max_extra", POSITIVE.up_to(100), "R"),
     )
     max_extra: int = field(
-        default=10, metadata=option("", "the longest output is max_ratio * source pieces + this", COUNT_FROM_0)
+        default=10,
+        metadata=option("", "the longest output is max_ratio * source pieces + this", COUNT_FROM_0.up_to(100_000)),
     )
     max_length: int | None = field(
-        default=None, metadata=option("length", "at most so many, with the end mark", COUNT) | LATER
+        default=None,
+        metadata=option("length", "at most N pieces, with the end mark", COUNT.up_to(1_000_000), "N") | LATER,
     )
     groups: int = field(
-        default=1, metadata=option("beam", "diverse beam search with so many groups; divides --beam", COUNT) | LATER
+        default=1,
+        metadata=option("beam", "diverse beam search with N groups; --beam must be a multiple", COUNT, "N") | LATER,
     )
     diversity: float = field(
-        default=0.5, metadata=option("beam", "what a group pays for saying what an earlier one says", FROM_0) | LATER
+        default=0.5,
+        metadata=option("beam", "penalty of a group for pieces that earlier groups chose", FROM_0, "D") | LATER,
     )
     coverage_penalty: float = field(
         default=0.0,
         metadata=LATER
         | option(
             "beam",
-            "what leaving out a part of the source costs: 0.05 to 0.2 where output is too short",
+            "penalty for source words without attention; try 0.05 to 0.2 if translations are too short",
             FROM_0,
             "B",
         ),
     )
     no_repeat_ngram: int = field(
-        default=0, metadata=option("rules", "no N pieces in a row come twice; 0: they may", COUNT_FROM_0, "N") | LATER
+        default=0,
+        metadata=option("rules", "never repeat N pieces in a row; 0: no such rule", COUNT_FROM_0, "N") | LATER,
     )
     unknown: Unknown = field(
-        default=Unknown.keep, metadata=option("rules", "ban: the unknown piece is never written") | LATER
+        default=Unknown.keep, metadata=option("rules", "ban: never produce the unknown piece") | LATER
     )
     split: Split = field(
         default=Split.auto,
         metadata=LATER
         | option(
             "rules",
-            "auto: lines with more sentences, or longer, than those the model was trained on are translated sentence "
-            "by sentence; always: all lines; never: a line is one sentence",
+            "auto: translate lines that are longer, or have more sentences, than usual in the training text in parts: "
+            "by sentences, then by clauses; always: all lines by sentences; never: each line as one sentence",
         ),
     )
     patience: float | None = field(
@@ -126,17 +141,17 @@ class DecodeConfig:
         | {"before": None}  # the rule of model folders that do not name one
         | option(
             "beam",
-            "a sentence is done when P * beam hypotheses have ended; inf: when no open one can still win, the exact "
-            "rule, which takes 1.1 to 1.7 times as long",
+            "stop a sentence once P * beam hypotheses are finished; inf: only when no unfinished one can win, which is "
+            "exact and takes 1.1 to 1.7 times as long",
             PATIENCE,
             "P",
         ),
     )
-    batch_tokens: int = field(default=4096, metadata=option("", "source pieces translated together", COUNT))
+    batch_tokens: int = field(
+        default=4096, metadata=option("", "source pieces translated together", COUNT.up_to(10_000_000))
+    )
 
     def __post_init__(self) -> None:
         if self.patience == math.inf:
             self.patience = None  # the same rule; JSON has no infinity
         check_bounds(self, "decode")
-        # with more, the longest lengths to that power are no numbers of a computer
-        require(self.length_penalty <= 50, "decode.length_penalty", "be at most 50", self.length_penalty)

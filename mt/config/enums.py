@@ -1,4 +1,4 @@
-"""Settings that are one of a few words. Members are spelt like their values."""
+"""Settings with a few named values. Members are spelt like their values."""
 
 from enum import StrEnum
 
@@ -9,16 +9,16 @@ class TokenizerKind(StrEnum):
 
 
 class SourceKind(StrEnum):
-    """What a model reads; not a setting yet."""
+    """The kind of a model's source; not a setting yet."""
 
     text = "text"
     frames = "frames"
 
 
 class Subset(StrEnum):
-    """Which lines stand for all."""
+    """How a part of all lines is chosen."""
 
-    spread = "spread"  # evenly from begin to end
+    spread = "spread"  # evenly spread
     first = "first"
 
 
@@ -69,7 +69,7 @@ class Precision(StrEnum):
     fp32 = "fp32"
     bf16 = "bf16"
     fp16 = "fp16"
-    int8 = "int8"  # to translate on the CPU only: bf16, and the output layer in 8 bits
+    int8 = "int8"  # only for translation on a CPU: bf16, and the output layer in 8 bits
 
 
 class Watch(StrEnum):
@@ -83,7 +83,7 @@ class Sharding(StrEnum):
     full = "full"
 
 
-class Use(StrEnum):  # not on and off, which YAML takes for true and false
+class Use(StrEnum):  # not on and off, which YAML reads as true and false
     auto = "auto"
     never = "never"
     always = "always"

@@ -1,6 +1,6 @@
-"""Sections of settings from plain JSON values that may come from anywhere.
+"""Sections of settings from untrusted JSON values.
 
-Nothing is interpolated, converted or imported: a value is of the type that its setting has, or it is refused.
+Nothing is interpolated, converted or imported: a value that does not have the type of its setting is an error.
 """
 
 from collections.abc import Mapping
@@ -12,19 +12,19 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from mt.errors import ConfigError
 
 Section = TypeVar("Section")
-SHOWN = 80  # characters of a value that a refusal repeats
+SHOWN = 80  # characters of a value in an error
 
 
 def from_plain(section: type[Section], values: object, where: str) -> Section:
-    """A section from the plain JSON values of a file that may come from anywhere. Nothing is interpolated or converted.
+    """A section from the plain JSON values of an untrusted file.
 
-    A key that came after the first files were written (`mt.config.LATER`) may be missing. It has its default or, where
-    the default has changed since, the value that its metadata call `before`.
+    A key that is newer than the file format (`mt.config.LATER`) may be missing. It then has its default or, if the
+    default has changed since, the value `before` of its metadata.
 
     Raises: ConfigError: on an unknown or missing key, or a value of another type; names `where` and the key.
     """
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{where} must be a table of settings, but is {shown(values)}.")
+        raise ConfigError(f"{where} must be an object with settings, but is {shown(values)}.")
     types = get_type_hints(section)
     names = {f.name for f in fields(section)}  # pyright: ignore[reportArgumentType]
     for key in values:
@@ -34,22 +34,22 @@ def from_plain(section: type[Section], values: object, where: str) -> Section:
     absent = [f for f in fields(section) if f.name not in values]  # pyright: ignore[reportArgumentType]
     missing = sorted(f.name for f in absent if not f.metadata.get("later"))
     if missing:
-        raise ConfigError(f"{where} lacks `{missing[0]}`; the file is of another version, or damaged.")
+        raise ConfigError(f"{where} lacks `{missing[0]}`; the file is from another version, or damaged.")
     before = {f.name: f.metadata["before"] for f in absent if "before" in f.metadata}
     given = {key: _plain(types[key], value, f"{where}: `{key}`") for key, value in values.items()}
     return section(**before, **given)
 
 
 def shown(value: object) -> str:
-    """A value as a refusal repeats it: one line that a terminal can take, cut when long."""
+    """A value for an error message: one printable line, cut if it is long."""
     text = repr(value[: SHOWN + 1]) if isinstance(value, str) else ascii(value)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
 def _plain(kind: Any, value: object, where: str) -> object:
-    """`value` if it is of `kind`; enum members by their value."""
+    """`value` if it has the type `kind`; a string becomes an enum member."""
     if isinstance(value, str) and not _is_text(value):
-        raise ConfigError(f"{where} must be text, but is {shown(value)}, which holds half of a surrogate pair.")
+        raise ConfigError(f"{where} must be text, but {shown(value)} contains half of a surrogate pair.")
     options = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     for option in options:
         if option is type(None) and value is None:
@@ -72,5 +72,5 @@ def _plain(kind: Any, value: object, where: str) -> object:
 
 
 def _is_text(value: str) -> bool:
-    """JSON can spell half a character, `"\\ud800"`, which no file or terminal takes."""
+    """JSON can spell half a character, `"\\ud800"`, which cannot be encoded in UTF-8."""
     return not any("\ud800" <= character <= "\udfff" for character in value)

@@ -1,7 +1,7 @@
-"""The settings: one dataclass per room, checked when made. YAML files and overrides only set values.
+"""The settings: one dataclass for each section, checked in its constructor. YAML files and overrides only set values.
 
-No section knows another; what two sections must agree on is checked in `build.py`. Enum members are spelt
-like their values, so that a name in a YAML file is the value in a saved `config.json`.
+No section depends on another; conditions between sections are checked in `build.py`. Enum members are spelt like their
+values, so that a name in a YAML file is the value in a saved `config.json`.
 """
 
 import re
@@ -9,8 +9,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from mt.config.decode import LATER as LATER
-from mt.config.decode import DecodeConfig as DecodeConfig
+from mt.config.decode import LATER, DecodeConfig
 from mt.config.enums import (
     Activation,
     NormKind,
@@ -26,9 +25,6 @@ from mt.config.enums import (
     Use,
     Watch,
 )
-from mt.config.enums import LengthNorm as LengthNorm  # passed on
-from mt.config.enums import Split as Split
-from mt.config.enums import Unknown as Unknown
 from mt.errors import require
 
 SPECIALS = ("<unk>", "<s>", "</s>", "<pad>")  # pieces 0 to 3 of every tokenizer trained here
@@ -37,22 +33,22 @@ NORMALIZATIONS = ("nfc", "nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "identity
 
 @dataclass(kw_only=True, slots=True)
 class DataConfig:
-    """Which text: a corpus of the catalogue, or files of one's own (`train`, `dev`, `test`)."""
+    """The text: a corpus of the catalogue, or the user's own files (`train`, `dev`, `test`)."""
 
-    corpus: str | None = "tatoeba_en_es"  # a name in the catalogue; not used when `train` is given
-    src: str | None = None  # language or column to translate from; None: as the corpus or the file names say
+    corpus: str | None = "tatoeba_en_es"  # a name in the catalogue; ignored if `train` is given
+    src: str | None = None  # language or column to translate from; null: from the corpus or the file names
     tgt: str | None = None
     train: list[str] = field(default_factory=list)  # [a.en, a.de] or [pairs.tsv] or [pairs.jsonl] or [hub:owner/name]
-    dev: list[str] = field(default_factory=list)  # empty: cut from train
-    test: list[str] = field(default_factory=list)  # empty: cut from train for the catalogue, none for own files
+    dev: list[str] = field(default_factory=list)  # empty: held out from train; the catalogue has its own
+    test: list[str] = field(default_factory=list)  # empty: none; the catalogue has its own
     # names or numbers (from 1) of the columns with source and target, in files of more: [en,de] or [2,4]
     columns: list[str] = field(default_factory=list, metadata=LATER)
-    limit: int | None = None  # use at most so many training pairs
-    # which lines `limit` and `train.validate_pairs` take: spread evenly, or the first
+    limit: int | None = None  # largest number of training pairs
+    # the lines that `limit` and `train.validate_pairs` select: evenly spread, or the first
     subset: Subset = field(default=Subset.spread, metadata=LATER | {"before": Subset.first})
-    root: str = "data"  # corpora that are fetched land here; only read where they are there already
-    cache: str = "data/cache"  # tokenizers that were trained, and tokenised text, by the hash of text and settings
-    # processes that prepare batches ahead, 0: none; null: 2 for a GPU, more with sampling, of which a CPU gives it 1
+    root: str = "data"  # folder of downloaded corpora
+    cache: str = "data/cache"  # trained tokenizers and tokenised text, by a hash of text and settings
+    # processes that make batches ahead, 0: none; null: on a GPU 2, or more with sampling; on a CPU 1 with sampling
     workers: int | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
@@ -65,7 +61,7 @@ class DataConfig:
 
 @dataclass(kw_only=True, slots=True)
 class CleanConfig:
-    """Which training pairs are refused. Every refusal is counted and reported; dev and test are never cut."""
+    """Rules that remove training pairs. Removed pairs are counted and reported; dev and test are not cleaned."""
 
     max_chars: int = 1000
     max_ratio: float = 9.0  # characters of the longer side over the shorter, each plus 10
@@ -83,15 +79,15 @@ class TokenizerConfig:
 
     kind: TokenizerKind = TokenizerKind.unigram
     vocab_size: int | str = 6000  # auto: by the number of training pairs
-    joint: bool = True  # one model for both languages; False: one each, of `vocab_size` pieces each
+    joint: bool = True  # one model for both languages; false: one for each, of `vocab_size` pieces each
     character_coverage: float = 1.0
-    byte_fallback: bool = True  # a character never seen in training becomes its bytes, never <unk>
-    # nfc: spaces, controls and composed letters only (mt/text/normalization.py); else a rule of SentencePiece's
+    byte_fallback: bool = True  # a character unseen in training becomes its bytes, not <unk>
+    # nfc: only spaces, control characters, composed letters (mt/text/normalization.py); others: SentencePiece's rules
     normalization: str = field(default="nfc", metadata={"before": "nmt_nfkc"})
-    split_digits: bool = field(default=False, metadata=LATER)  # every digit is a piece of its own
-    sampling: float = 0.0  # during training: BPE-dropout probability, or unigram sampling (higher: more varied)
-    tags: list[str] = field(default_factory=list)  # user-defined pieces, e.g. "<2de>", kept whole
-    max_sentences: int = 1_000_000  # lines (of both sides together) that SentencePiece is trained on
+    split_digits: bool = field(default=False, metadata=LATER)  # every digit is a separate piece
+    sampling: float = 0.0  # in training: BPE-dropout probability, or unigram sampling (higher: more varied)
+    tags: list[str] = field(default_factory=list)  # user-defined pieces that are never split, e.g. "<2de>"
+    max_sentences: int = 1_000_000  # lines (of both sides together) to train SentencePiece on
 
     def __post_init__(self) -> None:
         size = self.vocab_size
@@ -111,11 +107,11 @@ class TokenizerConfig:
 
 @dataclass(kw_only=True, slots=True)
 class ModelConfig:
-    """The shape of the Transformer. Every value is meant to be exported to CTranslate2."""
+    """The architecture of the Transformer."""
 
     dim: int = 256
     heads: int = 4
-    kv_heads: int | None = None  # grouped-query attention when fewer than `heads`; None: as many as `heads`
+    kv_heads: int | None = None  # fewer than `heads`: grouped-query attention; null: as many as `heads`
     ffn_dim: int = 1024
     encoder_layers: int = 3
     decoder_layers: int = 3
@@ -124,12 +120,12 @@ class ModelConfig:
     positions: Positions = Positions.sinusoidal
     activation: Activation = Activation.relu
     bias: bool = True
-    tying: Tying = Tying.all  # which of (source embedding, target embedding, output layer) share one matrix
-    max_length: int = 512  # positions of the sinusoidal and learned tables
-    dropout: float = 0.1  # on embeddings and on what each sublayer adds to the residual
-    attention_dropout: float = 0.0  # 0 keeps the fused path
+    tying: Tying = Tying.all  # all: one matrix for source embedding, target embedding and output; decoder: the latter
+    max_length: int = 512  # positions of sinusoidal and learned tables
+    dropout: float = 0.1  # on embeddings and on the output of each sublayer
+    attention_dropout: float = 0.0  # above 0 fused attention is not used
     activation_dropout: float = 0.0
-    word_dropout: float = 0.0  # whole input embeddings set to zero
+    word_dropout: float = 0.0  # share of input embeddings that are set to zero
 
     def __post_init__(self) -> None:
         require(self.dim > 0 and self.heads > 0, "model.dim", "be positive, like `model.heads`", self.dim)
@@ -151,12 +147,12 @@ class ModelConfig:
 
 @dataclass(kw_only=True, slots=True)
 class BatchConfig:
-    """How much text makes one update."""
+    """The size of batches and updates."""
 
-    # Budget of target tokens per batch, end marks included, and of source tokens as many; auto: what fits the memory.
+    # most target tokens of a batch, end marks included, and most source tokens; auto: as many as fit in memory
     tokens: int | str = 2048
     accumulate: int = 1  # batches per update
-    max_length: int = 256  # training pairs with more pieces on either side are left out, and counted
+    max_length: int = 256  # training pairs with more pieces on a side are left out and counted
     pool: int = 16384  # pairs that are sorted by length together
 
     def __post_init__(self) -> None:
@@ -170,7 +166,7 @@ class BatchConfig:
 
     @property
     def budget(self) -> int:
-        """`tokens`, where it is a number."""
+        """`tokens`, which must be a number."""
         assert isinstance(self.tokens, int), "build.py replaces auto by a number"
         return self.tokens
 
@@ -185,11 +181,11 @@ class LossConfig:
 
 @dataclass(kw_only=True, slots=True)
 class AlignmentConfig:
-    """Guided alignment: one head of the decoder's cross-attention is taught word links while the model trains."""
+    """Guided alignment: a loss trains one head of the decoder's cross-attention to follow word links."""
 
     links: list[str] = field(default_factory=list)  # Pharaoh files: one for each corpus of `data.train`, line by line
-    weight: float = 0.1  # of this loss beside the translation's, both sums over target tokens; 0: off
-    layer: int | None = None  # of the decoder, counted from 1; null: the last but one
+    weight: float = 0.1  # of this loss relative to the translation loss, both sums over target tokens; 0: off
+    layer: int | None = None  # of the decoder, counted from 1; null: the second last
     head: int = 1  # of that layer, counted from 1
 
     def __post_init__(self) -> None:
@@ -219,7 +215,7 @@ class OptimConfig:
 
 @dataclass(kw_only=True, slots=True)
 class ScheduleConfig:
-    """How the learning rate moves. `cosine`, `linear` and `wsd` need to know where the run ends."""
+    """The learning rate over time. `cosine`, `linear` and `wsd` depend on the end of the run."""
 
     name: ScheduleKind = ScheduleKind.linear
     warmup_steps: int = 300
@@ -234,33 +230,33 @@ class ScheduleConfig:
 
 @dataclass(kw_only=True, slots=True)
 class TrainConfig:
-    """How long, how often, on what. The run ends at the first limit that is reached."""
+    """Limits, intervals, device and precision. The run ends at the first limit that is reached."""
 
     seed: int = 1
     steps: int | None = None
     epochs: float | None = None
     minutes: float | None = None
-    device: str = "auto"  # auto, cpu, cuda, cuda:1, mps; under torchrun `cuda` is one GPU for each process
-    precision: Precision = Precision.auto  # auto: bf16 where the device is fast at it, else fp32
-    threads: int | None = None  # CPU threads of a process; None: as many as the machine has
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, mps; with torchrun `cuda` is one GPU for each process
+    precision: Precision = Precision.auto  # auto: bf16 if the device computes it fast, else fp32
+    threads: int | None = None  # CPU threads of a process; null: all cores
     log_every: int = 20  # steps between two lines of metrics.jsonl
-    save_minutes: float | None = 10.0  # a run that is killed loses no more; null: what came after the last validation
+    save_minutes: float | None = 10.0  # minutes between checkpoints; null: only at validations
     validate_every: int = 800  # steps between two validations; each saves a checkpoint
-    validate_pairs: int = 500  # dev sentences that are translated at a validation (the loss uses all)
+    validate_pairs: int = 500  # dev sentences translated at a validation (the loss uses all)
     attention_pairs: int | None = 3  # dev pairs whose cross-attention TensorBoard shows at validations, null: none
-    watch: Watch = Watch.bleu  # what "best" means
-    patience: int | None = None  # stop after so many validations without a new best
-    average: int = 1  # the handed-on model is the mean of so many best checkpoints, where that is better on dev
-    keep: int = 3  # checkpoints kept: the best ones, and always the latest
-    ema: float = 0.0  # decay of the running mean of the weights, 0: none; validation and the model folder use it
-    # of several processes (torchrun) each holds the model; full: a piece of it, for models that one device cannot hold
+    watch: Watch = Watch.bleu  # the dev score that decides which checkpoint is best
+    patience: int | None = None  # stop after so many validations without a new best score
+    average: int = 1  # the final model is the mean of so many best checkpoints, if that is better on dev
+    keep: int = 3  # checkpoints to keep: the best, and always the latest
+    ema: float = 0.0  # decay of the moving average of weights, 0: none; validation and the model folder use it
+    # with several processes (torchrun); none: each holds the model; full: each holds a part, for very large models
     sharding: Sharding = Sharding.none
-    compile: Use = Use.auto  # what layers do to rows (torch.compile); auto: on CUDA, in runs that are long enough
-    graphs: Use = Use.auto  # an update recorded, and launched at once (CUDA graphs); auto: for small models in 16 bits
-    # an update's loss so many deviations above those before is a spike: its lines are named, and the run goes back to
-    # the last checkpoint with a score, and past that text; 0: never
+    compile: Use = Use.auto  # torch.compile of layers; auto: on CUDA, for runs that are long enough
+    graphs: Use = Use.auto  # CUDA graphs of updates; auto: for small models in 16 bits
+    # a loss so many standard deviations above the previous ones is a spike: its lines are logged, and the run returns
+    # to the last checkpoint with a score and skips that text; 0: never
     spike_sigmas: float = 0.0
-    timeout_minutes: float = 10.0  # a process that gives no sign of life for so long ends the run
+    timeout_minutes: float = 10.0  # the run ends when a process does not respond for so long
 
     def __post_init__(self) -> None:
         some = any(limit is not None for limit in (self.steps, self.epochs, self.minutes, self.patience))
@@ -280,11 +276,11 @@ class TrainConfig:
 
 @dataclass(kw_only=True, slots=True)
 class RunConfig:
-    """Where a run lives."""
+    """The folder of a run."""
 
     root: str = "runs"
-    name: str | None = None  # None: made of the data's and the model's names
-    dry_run: bool = False  # show what would happen, train nothing
+    name: str | None = None  # null: made from the names of the data and the model
+    dry_run: bool = False  # show what would happen, without training
 
     def __post_init__(self) -> None:
         plain = self.name is None or (self.name not in (".", "..") and not re.search(r"[/\\\x00-\x1f]", self.name))
@@ -293,7 +289,7 @@ class RunConfig:
 
 @dataclass(kw_only=True, slots=True)
 class Config:
-    """The whole tree. Only `build.py` and the doors see it."""
+    """All settings. Only `build.py` and the commands see them."""
 
     run: RunConfig = field(default_factory=RunConfig)
     data: DataConfig = field(default_factory=DataConfig)

@@ -1,4 +1,4 @@
-"""Prepared data: the text of a run, read, cleaned and tokenised, ready for batches."""
+"""Prepared data: the text of a run, read, cleaned and tokenised."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ import numpy as np
 
 from mt.config import BatchConfig, CleanConfig, DataConfig, Subset, TokenizerConfig
 from mt.data.batching import TokenizedCorpus
-from mt.data.clean.pipeline import Pipeline
+from mt.data.clean.pipeline import Pipeline, describe
 from mt.data.corpus.catalog import Corpus, fetch
 from mt.data.corpus.own import read_own
 from mt.data.corpus.pair import Pair
@@ -22,7 +22,7 @@ from mt.text.roundtrip import loss
 from mt.text.sentences import Usual, sentences
 from mt.text.tokenizer import Tokenizer, train_tokenizer
 
-COUNTED = 10_000  # lines at most
+SAMPLED = 10_000  # training lines at most, for `PreparedData.usual`
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,22 @@ class PreparedData:
 
     @cached_property
     def usual(self) -> Usual:
-        """The length and the number of sentences of a usual source line in training: the 99.9th percentile of lengths,
-        and the 95th of sentences, because a splitter sometimes takes one sentence for two. Lines are sampled evenly."""
-        places = range(0, len(self.train), -(-len(self.train) // COUNTED))
+        """What the training text usually holds, from an even sample of lines: the 99.9th percentile of the lengths of
+        source lines, the 95th of their sentences, because a splitter sometimes cuts a sentence in two, and the number
+        of target tokens for each source token."""
+        places = range(0, len(self.train), -(-len(self.train) // SAMPLED))
         lengths = self.train.source.flat(np.array(places)).lengths
+        written = self.train.target.flat(np.array(places)).lengths + 1  # with the end mark, as source lines
         counts = [len(sentences(self.train.pairs[place].src, self.corpus.src).parts) for place in places]
         return Usual(
             int(np.quantile(lengths, 0.999, method="inverted_cdf")),
             max(1, int(np.quantile(counts, 0.95, method="inverted_cdf"))),
+            round(float(written.sum() / lengths.sum()), 4),
         )
 
 
 def read_corpus(data: DataConfig) -> Corpus:
-    """The user's own files if `data.train` names some, else the catalogue's corpus. Raises: DataError, ConfigError."""
+    """The user's files if `data.train` names some, else the catalogue's corpus. Raises: DataError, ConfigError."""
     return read_own(data) if data.train else fetch(str(data.corpus), Path(data.root))
 
 
@@ -73,24 +76,24 @@ def prepare(
     longest: int | None,
     links: Sequence[str] = (),
 ) -> PreparedData:
-    """Read, clean and tokenise; log what was left out.
+    """Read, clean and tokenise; log what is left out.
 
-    Args: longest: the number of positions of the model, None: no limit; longer dev pairs are left out; links: files of
-    word links, one for each corpus of `data.train`.
+    Args: longest: dev pairs with more pieces than these positions of the model are left out, None: no limit; links:
+    files of word links, one for each corpus of `data.train`.
     Raises: DataError, ConfigError: when the text or the settings cannot be used.
     """
     if links:
-        by_corpus(links, data.train)  # raises before anything is read
+        by_corpus(links, data.train)  # raises before the text is read
     corpus = read_corpus(data)
     sizes = f"{len(corpus.train):,} / {len(corpus.dev):,} / {len(corpus.test):,}"
-    logger.info(f"{corpus.name}: {sizes} pairs (train / dev / test), licence: {corpus.licence}")
-    cleaning = Pipeline.from_section(clean)
+    licence = "" if data.train else f"; licence: {corpus.licence}"
+    logger.info(f"corpus {corpus.name}: {sizes} pairs (train / dev / test){licence}")
+    cleaning = Pipeline(clean)
     pairs = list(islice(cleaning(corpus.train), data.limit if data.subset is Subset.first else None))
     pairs = some_of(pairs, data.limit, data.subset)
     refusals = cleaning.report()
-    refused = {name: n for name, n in refusals.items() if n and name not in ("read", "kept")}
-    if refused:
-        logger.info("refused of the training pairs: " + ", ".join(f"{n:,} {name}" for name, n in refused.items()))
+    if removed := refusals["read"] - refusals["kept"]:
+        logger.info(f"removed {counted(removed, 'training pair')}: {describe(refusals)} (settings: `clean`)")
     sources, targets = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
     trained = train_tokenizer(sources, targets, tokenizer, Path(data.cache) / "tokenizers")
     changed = loss(targets, lambda text: trained.decode_target(trained.encode_target([text])[0]), corpus.tgt)
@@ -98,13 +101,16 @@ def prepare(
         logger.warning(f"{changed}")
     train = TokenizedCorpus(pairs, trained, max_length=batch.max_length, cache=Path(data.cache) / "corpora")
     if train.num_too_long:
-        logger.info(f"left out {counted(train.num_too_long, 'pair')} of more than {batch.max_length} pieces a side")
+        logger.info(
+            f"left out {counted(train.num_too_long, 'training pair')} with more than {batch.max_length} pieces "
+            "(`batch.max_length`) on a side"
+        )
     dev = TokenizedCorpus(corpus.dev, trained, max_length=longest, kind="dev", setting="model.max_length")
     if dev.num_too_long:
         logger.warning(
-            f"left out {counted(dev.num_too_long, 'dev pair')} of more than {longest} pieces (`model.max_length`) a "
-            "side"
+            f"left out {counted(dev.num_too_long, 'dev pair')} with more than {longest} pieces (`model.max_length`) on "
+            "a side"
         )
-    # The training pairs are in a table now; as a list, ten million of them would take gigabytes for nothing.
+    # The training pairs are in a table now. As a list, ten million of them would take gigabytes.
     found = read_links(links, data.train, train, src=corpus.src, tgt=corpus.tgt) if links else None
     return PreparedData(replace(corpus, train=[]), refusals, trained, train, dev, found)

@@ -1,7 +1,7 @@
-"""The word links of the training text: the file of each corpus, and all links in memory.
+"""The word links of the training text: one file for each corpus, all links in memory.
 
-A pair is identified by its file and line, which it keeps through cleaning, sorting and workers; so line N of a file of
-links belongs to line N of its corpus, even if other lines were left out.
+A pair keeps its file and line through cleaning, sorting and workers, so that line N of a file of links belongs to line
+N of its corpus even if other lines were left out.
 """
 
 from array import array
@@ -19,7 +19,7 @@ from mt.data.corpus.names import kind_of
 from mt.data.corpus.pair import Pair
 from mt.data.corpus.readers import read_pairs
 from mt.errors import ConfigError, DataError, counted
-from mt.text.lines import check_file, read_lines
+from mt.text.lines import check_file, check_line_counts, read_lines
 from mt.text.words import Links
 
 
@@ -65,20 +65,20 @@ def by_corpus(links: Sequence[str], train: Sequence[str]) -> dict[str, str]:
     Raises: ConfigError: when the numbers of files differ, or a corpus is named twice; DataError: when one is missing.
     """
     if not train:
-        raise ConfigError("`alignment.links` goes with text of your own: name that with `data.train`.")
+        raise ConfigError("`alignment.links` needs your own text: name its files with `data.train`.")
     groups = corpora(train)
     if len(groups) != len(links):
         raise ConfigError(
-            f"`alignment.links` must name a file for each corpus of `data.train`, in the same order, but names "
-            f"{len(links)} for {len(groups)}."
+            f"`alignment.links` must name one file for each corpus of `data.train`, in the same order, but names "
+            f"{counted(len(links), 'file')} for {len(groups)}."
         )
     found: dict[str, str] = {}
     for file, group in zip(links, groups, strict=True):
         check_file(file)
         if found.setdefault(group[0], file) != file:
             raise ConfigError(
-                f"`{group[0]}` stands twice in `data.train`, with links from {found[group[0]]} and from {file}, but a "
-                "pair is known by its file and line: give one of them under another name."
+                f"`data.train` names `{group[0]}` twice, with links from {found[group[0]]} and from {file}: rename a "
+                "copy of it, because a pair is identified by its file and line."
             )
     return found
 
@@ -94,11 +94,7 @@ def read_links(links: Sequence[str], train: Sequence[str], corpus: TokenizedCorp
     tables = {name: _read_file(file) for name, file in named.items()}
     for group in corpora(train):
         last: Pair = deque(read_pairs(group, src, tgt), maxlen=1)[0]
-        if last.origin.line != len(tables[group[0]]):
-            raise DataError(
-                f"{named[group[0]]} has {counted(len(tables[group[0]]), 'line')}, but {group[0]} has "
-                f"{last.origin.line:,}: line N of the one must hold the links of line N of the other."
-            )
+        check_line_counts(named[group[0]], len(tables[group[0]]), group[0], last.origin.line)
     ends, numbers = array("q", [0]), array("i")
     for pair in corpus.pairs:
         file, line = pair.origin.file, pair.origin.line
@@ -117,6 +113,6 @@ def _read_file(file: str) -> LinkTable:
         try:
             numbers.extend(word for link in drawn for word in link)
         except OverflowError:
-            raise DataError(f"{where}: no line has as many words as a link here says.") from None
+            raise DataError(f"{where}: the number of a word is too large.") from None
         ends.append(ends[-1] + len(drawn))
     return LinkTable.of(ends, numbers)

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal, TypedDict
 
-from mt.config import DecodeConfig
+from mt.config import DecodeConfig, LengthNorm, Split, Unknown
 from mt.config.decode import COUNT_FROM_0, WIDTH, Bound, check_bounds, option
 from mt.decode.constraints.glossary import Glossary
 
@@ -15,6 +16,35 @@ TEMPERATURE = Bound(
 TOP_P = Bound(lambda n: 0 < n <= 1, "be above 0 and at most 1", "a number above 0 and at most 1")
 EPSILON = Bound(lambda n: 0 <= n < 1, "be at least 0 and below 1", "a number of at least 0 and below 1")
 SEED = Bound(lambda n: 0 <= n < 1 << 63, "be at least 0 and below 2 ** 63", "a whole number from 0 to 2 ** 63 - 1")
+
+
+class SearchSettings(TypedDict, total=False):
+    """The settings of `DecodeConfig` as keyword arguments of one call; None: as the model has it.
+
+    Lengths count pieces, as the vocabulary divides words. Samples are drawn without a beam; of these settings they
+    depend on lengths and rules only.
+    """
+
+    beam: int | None  # hypotheses kept at each step; 1 is greedy
+    length_penalty: float | None  # scores are log p / length ** this; more gives longer translations
+    length_norm: (
+        LengthNorm | Literal["average", "gnmt", "none"] | None
+    )  # gnmt: log p / ((5 + length) / 6) ** penalty; none: log p
+    min_ratio: float | None  # at least so many pieces for each of the source
+    min_length: int | None  # at least so many pieces, eos not counted
+    max_ratio: float | None  # at most so many pieces for each of the source, and `max_extra`
+    max_extra: int | None
+    max_length: int | None  # at most so many pieces, with eos
+    groups: int | None  # diverse beam search with so many groups; divides `beam`
+    diversity: float | None  # what a group pays for a piece that an earlier group has chosen
+    coverage_penalty: float | None  # for source words without attention: 0.05 to 0.2 where output is too short
+    no_repeat_ngram: int | None  # no so many pieces in a row come twice; 0: they may
+    unknown: Unknown | Literal["keep", "ban"] | None  # ban: the unknown piece is never written
+    split: (
+        Split | Literal["auto", "always", "never"] | None
+    )  # sentence by sentence; auto: where a text is unusually long
+    patience: float | None  # a sentence is done when so many times `beam` hypotheses have ended; math.inf: exact
+    batch_tokens: int | None  # source pieces translated together
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +93,14 @@ class Sampling:
         return self.top_k > 0 or self.top_p < 1 or self.epsilon > 0
 
 
+class TranslateOptions(SearchSettings, total=False):
+    """All options of `Translator.translate` and `search`."""
+
+    prefixes: Sequence[str] | None  # the beginning of the translation of each text; empty: none
+    glossary: Glossary | None  # terms that must, or must not, appear
+    sampling: Sampling | None  # draw translations instead of searching for them
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Made by `Translator.options`, which starts from the model's own settings."""
@@ -72,4 +110,5 @@ class Options:
     prefixes: Sequence[str] | None = None  # the beginning of each translation; empty: free
     glossary: Glossary | None = None  # words that must, or must not, appear
     sampling: Sampling | None = None  # draw samples instead of a beam search
+    stand_ins: Sequence[Sequence[str]] | None = None  # of each text: a part with no other words than these is copied
     first_text: int = 0  # the number of texts of earlier calls; warnings and random numbers count from it

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mt.text.words import Span, is_word
 
+STOPS = (".", "<0x2E>")  # the second: in a vocabulary that has only the byte
 FULL_WIDTH = re.compile("[\u3001-\u301f\uff01-\uff65]")  # punctuation that includes its own space
 
 
@@ -70,6 +71,18 @@ def join(parts: list[list[Translation]], gaps: Sequence[str] | None = None) -> l
         )
         joined.append(whole)
     return joined
+
+
+def without_stop(translation: Translation) -> Translation:
+    """Without a full stop at its end, which a model adds to a part of a sentence; the end mark takes its share of
+    `log_prob`."""
+    if len(translation.pieces) < 2 or translation.pieces[-1] not in STOPS:
+        return translation
+    [segment] = translation.segments
+    text, pieces, logs = translation.text[:-1], translation.pieces[:-1], translation.piece_log_probs
+    ours = Segment(segment.source, (0, len(text)), (0, len(pieces)))
+    logs = [*logs[: len(pieces)], sum(logs[len(pieces) :])]
+    return replace(translation, text=text, pieces=pieces, piece_log_probs=logs, segments=(ours,))
 
 
 def _moved(span: Span, by: int) -> Span:

@@ -1,8 +1,8 @@
 """Translate text with a trained model."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, overload
+from dataclasses import asdict, dataclass, replace
+from typing import Unpack, overload
 
 import torch
 
@@ -10,7 +10,8 @@ from mt.config import DecodeConfig, Split, Unknown
 from mt.config.from_json import from_plain
 from mt.decode.constraints.glossary import Constraints, Glossary
 from mt.decode.constraints.vocabulary import Vocabulary
-from mt.decode.request import Options
+from mt.decode.cutting import Cutter, in_sentence
+from mt.decode.request import Options, SearchSettings, TranslateOptions
 from mt.decode.search.beam import beam_search
 from mt.decode.search.ensemble import Ensemble
 from mt.decode.search.rules import BanTokens, ForcedPrefix, MinLength, NoRepeatNgram, Rule
@@ -18,25 +19,22 @@ from mt.decode.search.sampling import Sampling, sample_search
 from mt.decode.search.settings import Hypothesis, Search
 from mt.decode.search.stepper import Stepper
 from mt.decode.search.transformer_stepper import CachedStepper
-from mt.decode.translation import EMPTY, Segment, Translation, join
-from mt.errors import ConfigError
+from mt.decode.translation import EMPTY, Segment, Translation, join, without_stop
+from mt.errors import ConfigError, counted
 from mt.log import logger
 from mt.nn.encoders import TextEncoder
 from mt.nn.ragged import cut
-from mt.text.sentences import Layout, Usual, divided, sentences, whole
+from mt.text.sentences import Layout, Usual
 from mt.text.tokenizer import Tokenizer
-from mt.text.words import Span, occurs
+from mt.text.words import Span, no_text_but
 
 __all__ = ["EMPTY", "Options", "Translation", "Translator", "join"]
 PART_BITS = 40  # random numbers of a part are identified by its number, shifted by so many bits, plus that of its text
 MAX_SENTENCES = 512  # in a batch: short ones have few source tokens, but each takes a beam of rows
-# What is divided comes in parts of this share of the longest usual line, because models leave out more of longer parts
-# (scripts/long_lines.py).
-TYPICAL = 0.5
-# Output pieces for each of the source below which much is missing; the ratio of shorter parts varies more.
-SHORT, SHORT_FROM = 1 / 3, 16
 SHOWN = 3  # warnings of one kind for a batch of texts; more are counted
 MAX_ROWS = 2048  # of samples in a batch: each takes a few times V numbers a step
+
+Found = list[list[Translation]]  # the n-best list of each part, or of each text
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +44,11 @@ class Part:
     number: int  # within its text
     owner: int  # the number of its text
     span: Span  # in its text
+    text: str
     source: list[int]
     prefix: list[int]
     constraints: Constraints
+    copied: bool  # not translated
 
 
 class Translator:
@@ -75,23 +75,33 @@ class Translator:
         self.max_length = max_length
         self.src = src
         self.usual = usual
+        self.cutter = Cutter(tokenizer, max_length=max_length, src=src, usual=usual)
         self.vocabulary = Vocabulary(tokenizer)
 
     @overload
-    def translate(self, texts: str) -> str: ...  # pyright: ignore[reportOverlappingOverload]
+    def translate(  # pyright: ignore[reportOverlappingOverload]
+        self, texts: str, **options: Unpack[TranslateOptions]
+    ) -> str: ...
     @overload
-    def translate(self, texts: Sequence[str]) -> list[str]: ...
-    def translate(self, texts: str | Sequence[str]) -> str | list[str]:
-        """Translate one text or many, in their order."""
+    def translate(self, texts: Sequence[str], **options: Unpack[TranslateOptions]) -> list[str]: ...
+    def translate(self, texts: str | Sequence[str], **options: Unpack[TranslateOptions]) -> str | list[str]:
+        """Translate one text or many, in their order.
+
+        Args: options: `beam`, `glossary`, `prefixes`, `sampling` and the others of `TranslateOptions`.
+        Raises: ConfigError: for an unknown option, a bad value or another number of prefixes.
+        """
         if isinstance(texts, str):
-            return self.translate([texts])[0]
-        return [best[0].text for best in self.search(texts)]
+            return self.translate([texts], **options)[0]
+        return [best[0].text for best in self.search(texts, **options)]
 
     def search(
-        self, texts: Sequence[str], *, beam: int | None = None, nbest: int = 1, length_penalty: float | None = None
+        self, texts: Sequence[str], *, nbest: int = 1, **options: Unpack[TranslateOptions]
     ) -> list[list[Translation]]:
-        """The `nbest` translations of every text, best first: `answer` with the options that are used most."""
-        return self.answer(texts, self.options(nbest=nbest, beam=beam, length_penalty=length_penalty))
+        """The `nbest` translations of every text, best first, with scores, or its samples in the order drawn.
+
+        Args: nbest: at most `beam`; options: as `translate`.
+        """
+        return self.answer(texts, self.options(nbest=nbest, **options))
 
     def options(
         self,
@@ -101,7 +111,7 @@ class Translator:
         glossary: Glossary | None = None,
         sampling: Sampling | None = None,
         first_text: int = 0,
-        **settings: Any,
+        **settings: Unpack[SearchSettings],
     ) -> Options:
         """Args: settings: of `DecodeConfig`; None: the model's own (`patience=math.inf`: the exact stopping rule); the
         others: as `Options`.
@@ -109,7 +119,7 @@ class Translator:
         Raises: ConfigError: for an unknown setting or a bad value.
         """
         given = {name: value for name, value in settings.items() if value is not None}
-        section = from_plain(DecodeConfig, {**asdict(self.section), **given}, "the options of a translation")
+        section = from_plain(DecodeConfig, {**asdict(self.section), **given}, "a translation")
         return Options(
             section=section, nbest=nbest, prefixes=prefixes, glossary=glossary, sampling=sampling, first_text=first_text
         )
@@ -126,59 +136,45 @@ class Translator:
         if not isinstance(self.stepper.model.encoder, TextEncoder):
             raise ConfigError("The model reads frames of numbers, not text; only `decode.beam` can search with it.")
         self._report_tags(texts, options.first_text)
-        layouts = self._lay_out(list(texts), options)
+        layouts = self.cutter.lay_out(list(texts), options.section.split, options.first_text)
         parts = self._parts(layouts, options)
-        found = self._search_sorted(parts, options)
-        self._report_missing(parts, found, options.first_text)
+        found = self._find_all(parts, options)
         if not options.sampling:
-            self._report_short(layouts, parts, found, options.first_text)
+            layouts, parts, found = self._cut_again(layouts, parts, found, options)
+        self._report_missing(parts, found, options.first_text)
         together: list[list[list[Translation]]] = [[] for _ in texts]
         for part, translations in zip(parts, found, strict=True):
-            together[part.owner].append(translations)
+            layout = layouts[part.owner]
+            goes_on = part.number + 1 < len(layout.parts) and in_sentence(layout.parts[part.number])
+            together[part.owner].append([*map(without_stop, translations)] if goes_on else translations)
         return [
             join(parts_of_one, layout.gaps if len(layout.parts) > 1 or options.section.split is Split.always else None)
             for parts_of_one, layout in zip(together, layouts, strict=True)
         ]
 
-    def _lay_out(self, texts: list[str], options: Options) -> list[Layout]:
-        """Split every text into parts that the model can read."""
-        layouts, split = [], options.section.split
-        ids_of_all = self.tokenizer.encode_source(texts)
-        for number, (text, ids) in enumerate(zip(texts, ids_of_all, strict=True), options.first_text + 1):
-            layout = whole(text) if split is Split.never else sentences(text, self.src)
-            if split is Split.auto and not self._needs_split(len(layout.parts), len(ids)):
-                layout = whole(text)
-            most = part = self.max_length
-            if split is not Split.never and self.usual is not None:
-                most, part = self.usual.pieces, max(2, int(TYPICAL * self.usual.pieces))
-            layouts.append(self._divide(layout, most, part, number) if len(ids) > most else layout)
-        return layouts
-
-    def _needs_split(self, num_sentences: int, num_tokens: int) -> bool:
-        if self.usual is None:
-            return num_tokens > self.max_length
-        return num_sentences > self.usual.sentences or num_tokens > self.usual.pieces
-
-    def _divide(self, layout: Layout, most: int, part: int, number: int) -> Layout:
-        """The layout with sentences of more than `most` pieces divided into parts of at most `part`: a model loses much
-        of what is longer than its training lines. A sentence that the model cannot read at all gets a warning."""
-        parts: list[str] = []
-        gaps = layout.gaps[:1]
-        for sentence, gap in zip(layout.parts, layout.gaps[1:], strict=True):
-            length = self._length(sentence)
-            smaller = divided(sentence, lambda text: self._length(text) <= part) if length > most else whole(sentence)
-            if len(smaller.parts) > 1 and length > self.max_length:
-                logger.warning(
-                    f"input {number:,}: a sentence of {length:,} tokens is translated in {len(smaller.parts):,} parts, "
-                    f"because the model reads at most {self.max_length:,}: {sentence[:40]!r}. Shorter sentences are "
-                    "translated better."
-                )
-            parts += smaller.parts
-            gaps += [*smaller.gaps[1:-1], gap]
-        return Layout(parts, gaps)
-
-    def _length(self, text: str) -> int:
-        return len(self.tokenizer.encode_source([text])[0])
+    def _cut_again(
+        self, layouts: list[Layout], parts: list[Part], found: Found, options: Options
+    ) -> tuple[list[Layout], list[Part], Found]:
+        """With parts whose translations are far too short for them in smaller parts. A part that cannot be cut, or may
+        not, is warned of."""
+        while True:
+            short = [
+                (part, best)
+                for part, (best, *_) in zip(parts, found, strict=True)
+                if not part.copied and best.finished and self.cutter.too_short(part.text, part.source, best.pieces)
+            ]
+            places: dict[int, list[int]] = {}
+            for part, _ in short if options.section.split is not Split.never else ():
+                places.setdefault(part.owner, []).append(part.number)
+            finer = [self.cutter.finer(layout, places.get(owner, ())) for owner, layout in enumerate(layouts)]
+            if finer == layouts:
+                self._report_short(short, options.first_text)
+                return layouts, parts, found
+            known = {(part.owner, part.span): some for part, some in zip(parts, found, strict=True)}
+            layouts, parts = finer, self._parts(finer, options)
+            new = [part for part in parts if (part.owner, part.span) not in known]
+            known |= zip(((part.owner, part.span) for part in new), self._find_all(new, options), strict=True)
+            found = [known[part.owner, part.span] for part in parts]
 
     def _parts(self, layouts: list[Layout], options: Options) -> list[Part]:
         """The non-empty parts of all texts. A forced prefix belongs to the first part of its text."""
@@ -200,8 +196,34 @@ class Translator:
                     source = [*source[: self.max_length - 1], self.tokenizer.eos]
                 constraints = options.glossary.constraints(text) if options.glossary else Constraints()
                 prefix = prefixes[owner] if place == 0 else []
-                parts.append(Part(place, owner, span, source, prefix, constraints))
+                kept = options.stand_ins[owner] if options.stand_ins else [] if len(layout.parts) > 1 else None
+                copied = kept is not None and no_text_but(text, kept)
+                parts.append(Part(place, owner, span, text, source, prefix, constraints, copied))
         return [part for part in parts if len(part.source) > 1]
+
+    def _find_all(self, parts: list[Part], options: Options) -> Found:
+        """Translations of all parts; those that are copied have one, as often as others have several."""
+        searched = iter(self._search_free_first([part for part in parts if not part.copied], options))
+        count = options.sampling.samples if options.sampling else options.nbest
+        return [[self._copy(part)] * count if part.copied else next(searched) for part in parts]
+
+    def _search_free_first(self, parts: list[Part], options: Options) -> Found:
+        """A glossary's constraints apply only where a search without them does not satisfy them: they cost quality."""
+        if options.sampling:
+            return self._search_sorted(parts, options)
+        found = self._search_sorted([replace(part, constraints=Constraints()) for part in parts], options)
+        again = [
+            n for n, (part, some) in enumerate(zip(parts, found, strict=True))
+            if not all(self.vocabulary.satisfied(part.constraints, one.text) for one in some)
+        ]  # fmt: skip
+        for n, some in zip(again, self._search_sorted([parts[n] for n in again], options), strict=True):
+            found[n] = some
+        return found
+
+    def _copy(self, part: Part) -> Translation:
+        pieces = self.tokenizer.pieces_target(self.tokenizer.encode_target([part.text])[0])
+        segment = Segment(part.span, (0, len(part.text)), (0, len(pieces)))
+        return Translation(part.text, 0.0, 0.0, pieces, [0.0] * (len(pieces) + 1), True, (segment,))
 
     def _search_sorted(self, parts: list[Part], options: Options) -> list[list[Translation]]:
         """Search in batches of similar length. Returns: translations in the order of `parts`."""
@@ -277,32 +299,23 @@ class Translator:
                 f"{texts[without[0]][:20]!r} begins with none; so do {len(without):,} of {len(texts):,} lines"
             )
 
-    def _report_short(
-        self, layouts: list[Layout], parts: list[Part], found: list[list[Translation]], first_text: int
-    ) -> None:
-        """Warn of parts of long texts whose translation is far too short to hold their content."""
-        short = [
-            (part, len(best.pieces))
-            for part, (best, *_) in zip(parts, found, strict=True)
-            if len(layouts[part.owner].parts) > 1
-            and len(part.source) >= SHORT_FROM
-            and len(best.pieces) < SHORT * len(part.source)
-        ]
-        for part, length in short[:SHOWN]:
-            text = layouts[part.owner].parts[part.number]
+    def _report_short(self, short: Sequence[tuple[Part, Translation]], first_text: int) -> None:
+        """Warn of parts whose translation is far too short to hold their content."""
+        for part, best in short[:SHOWN]:
             logger.warning(
                 f"input {first_text + part.owner + 1:,}: a part of {len(part.source):,} tokens has a translation of "
-                f"{length:,}, which may leave out some of it: {text[:40]!r}"
+                f"{len(best.pieces):,}, which may leave out some of it: {part.text[:40]!r}"
             )
         if len(short) > SHOWN:
-            logger.warning(f"{len(short) - SHOWN:,} more parts have a translation that may leave out some of them")
+            more = counted(len(short) - SHOWN, "more part")
+            logger.warning(f"{more} with a translation that may leave out some of the text")
 
     def _report_missing(self, parts: list[Part], found: list[list[Translation]], first_text: int) -> None:
         """Warn of required terms that did not fit."""
         for part, translations in zip(parts, found, strict=True):
             best = translations[0]
             for entry in () if best.finished else part.constraints.required:
-                if not any(occurs(self.vocabulary.normal(form), best.text) for form in entry.targets):
+                if not self.vocabulary.has(entry, best.text):
                     logger.warning(
                         f"input {first_text + part.owner + 1:,}: `{'|'.join(entry.targets)}` ({entry.where}) is missing"
                         " from the translation, which reached its maximum length; raise `decode.max_extra`, or see "

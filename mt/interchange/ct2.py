@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from mt.config import Activation, ModelConfig, NormKind, NormPlacement, Positions
+from mt.config import Activation, DecodeConfig, ModelConfig, NormKind, NormPlacement, Positions
 from mt.errors import ConfigError, require, require_package
 from mt.files import whole_folder
 from mt.nn.attention import FeedForward, MultiHeadAttention
@@ -26,6 +26,7 @@ from mt.text.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from ctranslate2.specs import TransformerSpec
 
+CT2_LONGEST = 256  # the default of the engine for the longest translation, in pieces
 QUANTIZATIONS = ("float32", "float16", "bfloat16", "int16", "int8", "int8_float32", "int8_float16", "int8_bfloat16")
 # The numbers of `ctranslate2.specs.common_spec.Activation`; gelu is the exact one.
 ACTIVATIONS = {
@@ -51,6 +52,37 @@ def write_ct2(model: Transformer, tokenizer: Tokenizer, out: Path, *, quantizati
     with whole_folder(out) as folder:
         spec.save(str(folder))
         tokenizer.save(folder)
+
+
+def python_example(tokenizer: Tokenizer, section: DecodeConfig, folder: Path, *, max_length: int) -> str:
+    """Python code that translates a line with an exported model, through `ctranslate2` and `sentencepiece` only.
+
+    Args: section: the search settings of the model; of these the engine gets beam and length penalty; max_length: the
+        longest translation, in pieces.
+    """
+    names = sorted(tokenizer.files())  # one joint model, or source and target
+    specials = [[piece] for piece in tokenizer.pieces_target([tokenizer.bos, tokenizer.pad])]
+    source, target = ("pieces", "pieces") if len(names) == 1 else ("source", "target")
+    opened = "".join(
+        f"{name} = sentencepiece.SentencePieceProcessor(model_file={str(folder / file)!r})\n"
+        for name, file in zip(dict.fromkeys([source, target]), names, strict=True)
+    )
+    return f"""\
+import ctranslate2
+import sentencepiece
+
+engine = ctranslate2.Translator({str(folder)!r})
+{opened}lines = ["Good morning."]
+found = engine.translate_batch(
+    {source}.encode(lines, out_type=str),
+    beam_size={section.beam},
+    length_penalty={section.length_penalty:g},
+    min_decoding_length=0,
+    max_decoding_length={min(CT2_LONGEST, max_length)},
+    suppress_sequences={specials!r},
+)
+print(*{target}.decode([result.hypotheses[0] for result in found]), sep="\\n")
+"""
 
 
 def to_spec(model: Transformer, tokenizer: Tokenizer) -> "TransformerSpec":

@@ -6,19 +6,26 @@ garbled too: the word that is linked to it is replaced by the literal.
 
 import html
 import re
+import unicodedata
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from functools import cached_property, partial
 
 from mt.postprocess.tag_placement import Links, Writer, place
 from mt.postprocess.tags import Element, Kind, Marked, Plain, parse
 from mt.postprocess.word_alignments import LinkedTranslation, SoftLinks
-from mt.text.words import Span, reading_words, spaced_words, stands_alone
+from mt.text.words import Span, has_letters, reading_words, spaced_words, stands_alone
 
 # Names and letters, which most languages keep; names are nouns, as most placeholders are.
 STAND_INS = ("Peter", "Berlin", "Tom", "Y", "Max", "X", "Anna", "Z", "Paris", "Q", "Maria", "K", "London", "J")
+NUMBERS = ("12", "15", "20", "30", "40", "50", "60", "70", "80", "90")
+# What stands for a number is translated best as one: digits, and placeholders by their names.
+COUNT = re.compile(r"[\d.,:/\s-]*\d[\d.,:/\s-]*|\{+(?:n|num\w*|count\w*|total|amount|quantity)\}+|%(?:\d+\$)?[di]")
+ATTEMPTS = 3  # at a line, with other stand-ins each time, until all come through
+LIKE = 0.6  # of 1: how like its stand-in a garbled word must be
 SPECIAL = re.compile(r"[<>{}%$#@&]|://|www\.")  # every mark has one of these
 
 
@@ -33,12 +40,19 @@ class Restored:
 class Request:
     """A line with markup, and the plain text that is translated in its place."""
 
-    def __init__(self, line: str, *, markup: bool = True, protect: re.Pattern[str] | None = None) -> None:
-        """Args: protect: a pattern of more literals; markup: whether tags, placeholders and addresses are parsed."""
+    def __init__(
+        self, line: str, *, markup: bool = True, protect: re.Pattern[str] | None = None, attempt: int = 0
+    ) -> None:
+        """Args: protect: what else stays as it is; markup: whether tags, placeholders and addresses are looked for;
+        attempt: which stand-ins are used, from 0 to `ATTEMPTS` - 1."""
         self.marked: Marked = parse(line, protect, tags=markup)
         self.protect = protect
-        usable = [word for word in STAND_INS if word not in line] or ["X"]
-        self.words = [usable[n % len(usable)] for n in range(len(self.marked.literals))]
+        self.words: list[str] = []
+        for literal in self.marked.literals:
+            usable = [word for word in _stand_ins(literal, attempt) if word not in line] or ["X"]
+            self.words.append(
+                next((word for word in usable if word not in self.words), usable[len(self.words) % len(usable)])
+            )
 
     @cached_property
     def plain(self) -> Plain:
@@ -50,13 +64,23 @@ class Request:
         return bool(self.marked.marks) or self.marked.escaped
 
     @property
+    def bare(self) -> bool:
+        """Whether the line is copied: it is not empty, but has nothing to translate."""
+        return self.marked.bare and bool(self.marked.line.strip())
+
+    def came_through(self, text: str) -> int:
+        """How many of the stand-ins a translation has."""
+        wanted = Counter(self.words)
+        return sum(min(count, len(occurrences(word, text))) for word, count in wanted.items())
+
+    @property
     def text(self) -> str:
         """The text to translate; empty for a line of marks and punctuation only."""
         return "" if self.marked.bare else self.plain.text
 
     def restore(self, linked: LinkedTranslation) -> Restored:
         """The translation of `text` with the marks of the line."""
-        if not self.changed:
+        if not self.changed and not self.bare:
             return Restored(linked.text, linked.links())
         text = self._without_forgeries(linked.text)
         source_words = apart(reading_words(self.plain.text), [(e.begin, e.end) for e in literals(self.plain.elements)])
@@ -103,7 +127,8 @@ class Request:
     def _link_stand_ins(
         self, text: str, source_words: list[Span], target_words: list[Span], soft: SoftLinks
     ) -> tuple[str, SoftLinks]:
-        """Link a stand-in of the translation to that of the source alone; blank those that appear too often."""
+        """Link a stand-in of the translation to that of the source alone; blank those that appear too often. A stand-in
+        that did not come through is linked only to a word like it: another word has its own meaning."""
         weights = {(i, j): weight for i, j, weight in soft}
         sure: dict[int, int] = {}  # target word: source word
         for word in set(self.words):
@@ -116,9 +141,37 @@ class Request:
             for j in spots[len(origins) :]:
                 begin, end = target_words[j]
                 text = text[:begin] + " " * (end - begin) + text[end:]
+        if source_words and target_words and len(target_words) - 1 not in sure:
+            (a, b), (c, d) = source_words[-1], target_words[-1]
+            if not has_letters(self.plain.text[a:b]) and not has_letters(text[c:d]) and text[c:d].strip():
+                sure[len(target_words) - 1] = len(source_words) - 1  # a mark at the end stays at the end
         taken = set(sure.values())
-        others = [(i, j, weight) for i, j, weight in soft if i not in taken and j not in sure]
+        lost = {
+            i: self.plain.text[slice(*span)]
+            for i, span in enumerate(source_words)
+            if i not in taken and any(e.begin == span[0] for e in literals(self.plain.elements))
+        }
+        others = [
+            (i, j, weight)
+            for i, j, weight in soft
+            if i not in taken and j not in sure and (i not in lost or like(lost[i], text[slice(*target_words[j])]))
+        ]
         return text, [*others, *((i, j, 1.0) for j, i in sure.items())]
+
+
+def _stand_ins(literal: str, attempt: int) -> Sequence[str]:
+    """What may stand for a literal: a number for one, else a name; the other way round at the second attempt, and the
+    last names at the third."""
+    if attempt == 2:
+        return [*STAND_INS[4:], *STAND_INS[:4]]
+    return NUMBERS if bool(COUNT.fullmatch(literal)) == (attempt == 0) else STAND_INS
+
+
+def like(stand_in: str, word: str) -> bool:
+    """Whether a word is probably what became of a stand-in."""
+    if stand_in.isdigit() or len(stand_in) == 1:
+        return unicodedata.normalize("NFKC", word).lower() == stand_in.lower()
+    return SequenceMatcher(None, stand_in.lower(), word.lower(), autojunk=False).ratio() >= LIKE
 
 
 def literals(elements: Sequence[Element]) -> list[Element]:

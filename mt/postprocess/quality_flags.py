@@ -2,18 +2,29 @@
 
 `contribution`  the source contribution of a token, in nats (`mt.interpret.contribution`). Low: the translation would be
                 as likely without its source, a hallucination.
+`loop`          words that are said again and again. See `mt.text.repetition`.
+`lost`          numbers and codes of the source that the translation lacks. See `mt.text.numerals`.
+`length`        how much longer or shorter than usual it is for its source.
 `coverage`      the share of source words that target words attend to. Low: something was not translated.
 """
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import torch
 
+from mt.decode.cutting import USUAL_RATIO
+from mt.errors import counted
+from mt.log import logger
 from mt.postprocess.word_alignments import LinkedTranslation, Linker, contribution
+from mt.text.numerals import lost, numerals
+from mt.text.repetition import Loop, loops
 from mt.text.words import has_letters, reading_words
 
+SHOWN = 20  # flagged lines are named
 ATTENDED = 0.2  # a source word is covered when its weights, summed over target words, reach this
 # From 500 pairs of Multi30k (`scripts/bench_flags.py`): of the translations of another source 98 % are below 2 nats, of
 # the references of the right source less than 1 %. Of the whole translations of the model with the least sharp heads
@@ -22,9 +33,18 @@ LEAST_CONTRIBUTION = 2.0
 LEAST_COVERAGE = 0.55
 
 
+LEAST_RATIO, MOST_RATIO = 0.5, 2.1  # of the usual ratio of lengths: outside of them are 0.1 to 0.3 % of references
+FEWEST = 8  # source pieces that a length is compared from
+DIGITS = re.compile(r"\d+")
+CLOCK = 12  # hours: "3 pm" may become "15"
+
+
 class Flag(StrEnum):
     hallucination = "hallucination"
     under_translation = "under-translation"
+    repetition = "repetition"
+    lost_number = "lost-number"
+    length = "length"
 
 
 @dataclass(frozen=True)
@@ -33,6 +53,9 @@ class Measures:
 
     contribution: float | None  # nats a token; None: the translation is empty
     coverage: float | None  # from 0 to 1; None: the source has no words
+    loop: Loop | None = None
+    lost: tuple[str, ...] = ()  # numbers and codes of the source
+    length: float | None = None  # how many times the usual length for this source; None: not known, or too few pieces
 
     @property
     def flags(self) -> list[Flag]:
@@ -41,12 +64,61 @@ class Measures:
             found.append(Flag.hallucination)
         if self.coverage is not None and self.coverage < LEAST_COVERAGE:
             found.append(Flag.under_translation)
+        if self.loop:
+            found.append(Flag.repetition)
+        if self.lost:
+            found.append(Flag.lost_number)
+        if self.length is not None and not LEAST_RATIO <= self.length <= MOST_RATIO:
+            found.append(Flag.length)
         return found
 
 
 def measure(linker: Linker, linked: Sequence[LinkedTranslation]) -> list[Measures]:
-    values = zip(contribution(linker, linked), linked, strict=True)
-    return [Measures(value, coverage(one)) for value, one in values]
+    owed, usual = contribution(linker, linked), linker.translator.usual
+    return [
+        Measures(
+            value,
+            coverage(one),
+            loops(one.text, one.source),
+            lost_numbers(one.source, one.text),
+            relative_length(one, usual.ratio if usual else None),
+        )
+        for value, one in zip(owed, linked, strict=True)
+    ]
+
+
+def lost_numbers(source: str, text: str) -> tuple[str, ...]:
+    """The numbers and codes of a source that its translation lacks, but for those whose digits it has in another
+    spelling ("21st" and "21.", "2.30" and "2:30"), that it may have in words, or as another hour."""
+    new, digits = numerals(text) - numerals(source), DIGITS.findall(text)
+    return tuple(
+        one for one in lost(source, text)
+        if not (_has_digits(one, digits) or _other_hour(one, new) or (not new and _sayable(one)))
+    )  # fmt: skip
+
+
+def _has_digits(number: str, digits: Sequence[str]) -> bool:
+    """Whether the digits are there, with other signs; zeros at the end of decimals do not count."""
+    whole, *rest = DIGITS.findall(number)
+    return whole in digits and all(one in digits or one in (run.rstrip("0") for run in digits) for one in rest)
+
+
+def _sayable(number: str) -> bool:
+    """Whether languages write it in words, too: below 100, or two digits and zeros."""
+    return number.isdigit() and (int(number) < 100 or len(number.rstrip("0")) <= 2)
+
+
+def _other_hour(number: str, new: Container[str]) -> bool:
+    if not number.isdigit() or int(number) > 2 * CLOCK:
+        return False
+    return any(str(int(number) + hours) in new for hours in (CLOCK, -CLOCK))
+
+
+def relative_length(linked: LinkedTranslation, ratio: float | None) -> float | None:
+    """Target pieces for each source piece, end marks counted, as multiples of the usual `ratio`."""
+    source = sum(len(part.source) + 1 for part in linked.segments)
+    target = sum(len(part.target) + 1 for part in linked.segments)
+    return target / source / (ratio or USUAL_RATIO) if source > FEWEST else None
 
 
 def coverage(linked: LinkedTranslation, least: float = ATTENDED) -> float | None:
@@ -72,4 +144,39 @@ def warning(measures: Measures) -> str:
             f"words may be missing (under-translation): {measures.coverage:.0%} of the source words were attended to, "
             f"and usually more than {LEAST_COVERAGE:.0%}"
         )
+    if measures.loop and Flag.repetition in measures.flags:
+        found.append(f"words are repeated (repetition): {measures.loop.text!r}")
+    if Flag.lost_number in measures.flags:
+        found.append(f"numbers are missing or changed (lost-number): {', '.join(measures.lost)}")
+    if Flag.length in measures.flags:
+        kind = "short" if (measures.length or 0) < 1 else "long"
+        found.append(
+            f"the translation is very {kind} for its source (length): {measures.length:.2f} times the usual length"
+        )
     return "; ".join(found)
+
+
+class Tally:
+    """Warns of flagged lines, of the first ones by name, and sums them up at the end."""
+
+    def __init__(self) -> None:
+        self.lines = self.flagged = 0
+        self.counts: Counter[Flag] = Counter()
+
+    def add(self, number: int, measures: Measures) -> None:
+        """Args: number: of the line, from 1."""
+        self.lines += 1
+        if not measures.flags:
+            return
+        self.flagged += 1
+        self.counts.update(measures.flags)
+        if self.flagged <= SHOWN:
+            logger.warning(f"input {number:,}: {warning(measures)}")
+        elif self.flagged == SHOWN + 1:
+            logger.warning("more lines are flagged; only the first are shown. --jsonl has the flags of every line.")
+
+    def close(self) -> None:
+        """Say how many lines were flagged, and why."""
+        counts = ", ".join(f"{flag} {self.counts[flag]:,}" for flag in Flag if self.counts[flag])
+        say = logger.warning if self.flagged else logger.info
+        say(f"{self.flagged:,} of {counted(self.lines, 'line')} flagged{': ' if counts else ''}{counts}")

@@ -178,14 +178,23 @@ class Writer:
             self._copy(self._begin(one.begin))
             end = self.words[one.end - 1][1]
             if one.element.literal:
+                before, after = one.element.spaces
+                if before and is_word(self.written[-1:] or " "):
+                    self.written += " "
                 self._literal(one.element.opening)
+                if after and is_word(self.text[end : end + 1] or " "):
+                    self.written += " "
                 self.places[one.begin] = len(self.written.rstrip()) - len(one.element.opening)
                 self.at = end
             else:
+                if one.element.block and not one.element.spaces[0]:
+                    self.written = self.written.rstrip()  # the space was put into the plain text, to part words
                 self.written += one.element.opening
                 self._run(one.inner, one.begin, one.end)
                 self._copy(end)
                 self.written += one.element.closing
+                if one.element.block and not one.element.spaces[1]:
+                    self.at += len(self.text) - self.at - len(self.text[self.at :].lstrip())
 
     def _literal(self, literal: str) -> None:
         apart = self.apart or len(self.written) == self.literal_end

@@ -70,6 +70,7 @@ class Element:
     literal: bool = False
     where: int = 0  # its number among the marks of the line
     spaces: tuple[bool, bool] = (False, False)  # whether there is white space before it, and after it
+    block: bool = False  # words before and after it are never one word
     children: "list[Element]" = field(default_factory=list)
 
 
@@ -205,7 +206,7 @@ class _Builder:
             element.closing, element.end, element.children = mark.text, here, children
             element.spaces = element.spaces[0], spaces[1]
             return
-        element = Element(mark.text, "", here, here, mark.kind in KEPT, number, spaces)
+        element = Element(mark.text, "", here, here, mark.kind in KEPT, number, spaces, mark.name in BLOCK)
         self.stack[-1].append(element)
         if mark.kind is Kind.opening:
             self.stack.append([])

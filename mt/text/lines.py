@@ -1,8 +1,8 @@
-"""Bytes to lines: the one way text enters the project.
+"""Bytes to lines: the one reader of text files.
 
-Lines end at LF and nowhere else. Python's text mode also breaks lines at a lone CR, and some string methods at U+2028
-and seven more characters; line N of one language then no longer translates line N of the other. Every fault is an
-error that names its line, because a corpus that is silently cut or shifted trains a bad model without a word.
+Lines end at LF only. Python's text mode also breaks lines at a lone CR, and some string methods at U+2028 and seven
+more characters; line N of one language then no longer translates line N of the other. Every fault is an error that
+names its line, because a corpus that is silently cut or shifted silently trains a bad model.
 """
 
 import bz2
@@ -18,15 +18,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from mt.errors import DataError
+from mt.errors import DataError, counted
+from mt.files import reason
 
-MAX_LINE = 1 << 20  # bytes; a longer line is never read into memory as a whole
+MAX_LINE = 1 << 20  # bytes; a longer line is never held in memory as a whole
 MAX_RATIO = 200  # of unpacked to packed bytes; text that repeats one sentence comes to some hundred at most
 PLENTY = 64 << 20  # bytes that may grow at any ratio
 ZSTD_CHUNK = 1 << 8  # bytes of input at a time: each 4 of them can become 128 KiB
 BOM = "\ufeff"
 UTF16 = {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
-BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")  # the digits of pi or of its root tell it from a text on "BZh"
+BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")  # digits of pi or of its root: a text may begin with "BZh", too
 
 
 def spread(count: int, most: int) -> list[int]:
@@ -37,8 +38,8 @@ def spread(count: int, most: int) -> list[int]:
 def read_lines(path: Path | str) -> Iterator[str]:
     """Yield the lines of a UTF-8 file, plain or compressed, in bounded memory.
 
-    gzip, xz, bzip2 and zstd are known by the first bytes, not by the name. One CR before the LF is removed, and a
-    byte order mark at the start of the file. The last line needs no LF.
+    gzip, xz, bzip2 and zstd are recognised by the first bytes, not by the name. One CR before the LF is removed, and
+    so is a byte order mark at the start of the file. The last line needs no LF.
 
     Raises `DataError` for a file that is missing, unreadable or damaged, and, with the line number, for a line that
     is not UTF-8, holds a NUL character or is longer than 1 MiB.
@@ -50,8 +51,9 @@ def read_lines(path: Path | str) -> Iterator[str]:
 def raw_lines(path: Path | str) -> Iterator[tuple[int, bytes]]:
     """Yield the lines of a file, plain or compressed, as bytes with their ends, and their numbers from 1.
 
-    A line that is too long comes cut, but still too long. Raises `DataError` for a file that is missing, unreadable
-    or damaged, with the number of the last line that could be read, and for a small file that unpacks without end.
+    A line longer than `MAX_LINE` is cut, but still too long for `decode_line`. Raises `DataError` for a file that is
+    missing, unreadable or damaged, with the number of the last line that could be read, and for a small file that
+    unpacks without end.
     """
     number, size = 0, 0
     check_file(path)
@@ -101,8 +103,17 @@ def check_file(path: Path | str) -> None:
     if names is None:
         raise DataError(f"`{path}` does not exist: there is no folder `{path.parent}`.")
     near = difflib.get_close_matches(path.name, names, n=1)
-    advice = f"did you mean `{path.parent / near[0]}`?" if near else f"no name in `{path.parent}` is close to it."
+    advice = f"did you mean `{path.parent / near[0]}`?" if near else f"no file in `{path.parent}` has a similar name."
     raise DataError(f"`{path}` does not exist: {advice}")
+
+
+def check_line_counts(first: str, count: int, second: str, other: int) -> None:
+    """Raise `DataError` unless two files that belong together line by line have equally many lines."""
+    if count != other:
+        raise DataError(
+            f"`{first}` has {counted(count, 'line')}, but `{second}` has {other:,}: both must have the same number of "
+            "lines, because line N of one belongs to line N of the other."
+        )
 
 
 @contextmanager
@@ -165,7 +176,7 @@ def decompressor_for(head: bytes) -> Callable[[IO[bytes]], Any] | None:
 class ZstdFile(io.RawIOBase):
     """A zstd file as a stream of bytes, all its frames in turn. A frame that is cut short raises `EOFError`.
 
-    The reader that comes with `zstandard` takes a cut file for a short one.
+    The reader of the package `zstandard` reports no error for a truncated file.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -175,7 +186,7 @@ class ZstdFile(io.RawIOBase):
             raise DataError(f"`{file.name}` is compressed with zstd: `pip install zstandard` to read it.") from error
         self._file = file
         self._zstandard = zstandard
-        self._frame: Any = None  # the decompressor of the frame we are in, None between frames
+        self._frame: Any = None  # the decompressor of the current frame, None between frames
         self._input = b""
         self._output = memoryview(b"")
 
@@ -216,7 +227,7 @@ def too_large(path: Path | str) -> DataError:
 
 
 def unreadable(path: Path | str, error: Exception, number: int = 0) -> DataError:
-    """The error for a file whose bytes cannot be had, after `number` lines of it were read."""
-    if isinstance(error, OSError) and error.strerror:
-        return DataError(f"`{path}` cannot be read: {error.strerror}.")
+    """The error for a file that cannot be read any further after `number` lines."""
+    if isinstance(error, OSError) and error.errno:
+        return DataError(f"`{path}` cannot be read: {reason(error)}.")
     return DataError(f"`{path}` is damaged or cut short after line {number} ({error}): copy or download it again.")

@@ -1,8 +1,7 @@
 """Scores of translations against one reference each, all through sacreBLEU (Post 2018, arXiv 1804.08771).
 
-sacreBLEU is imported when a score is asked for: it costs time that other commands need not pay. Its bootstrap
-is seeded (12345, or the environment's `SACREBLEU_SEED`), so every number here is reproducible; the signature
-says how it was made.
+sacreBLEU is imported on first use, because the import is slow. Its bootstrap is seeded (12345, or the environment's
+`SACREBLEU_SEED`), so every number is reproducible; the signature says how it was computed.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,7 +36,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two systems on the same sentences. `p_value`: how likely so large a difference is if they were equal."""
+    """Two systems on the same sentences. `p_value`: the probability of such a difference if they were equal."""
 
     name: str
     baseline: float
@@ -58,7 +57,7 @@ def bleu(
     tokenize: str = "13a",
     lowercase: bool = False,
 ) -> Score:
-    """BLEU (Papineni et al. 2002): precision of 1- to 4-grams of words, times a penalty for brevity.
+    """BLEU (Papineni et al. 2002): precision of 1- to 4-grams of words, times a brevity penalty.
 
     `bootstrap` is the number of resamples for the confidence (0: none; 1000 is usual). `tokenize` is a name of
     sacreBLEU's; `bleu_tokenizer_for` suggests one. Raises `DataError` if the texts do not pair up, `ConfigError`
@@ -75,9 +74,6 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str], bootstrap: int = 
 def ter(hypotheses: Sequence[str], references: Sequence[str], bootstrap: int = 0) -> Score:
     """Translation edit rate (Snover et al. 2006): edits and shifts per reference word, case ignored. As `bleu`."""
     return _score("TER", _ter(), hypotheses, references, bootstrap)
-
-
-SCORERS: dict[str, Callable[[Sequence[str], Sequence[str], int], Score]] = {"bleu": bleu, "chrf": chrf, "ter": ter}
 
 
 def score_all(
@@ -124,9 +120,9 @@ def compare(
 def bleu_tokenizer_for(language: str) -> str:
     """BLEU's tokenizer for a language code such as "de", "zh-TW" or "jpn_Jpan".
 
-    "zh" for Chinese, "char" (one word per character) for languages whose words no space divides and for Korean,
-    "13a" for all others. sacreBLEU has "ja-mecab" and "ko-mecab" too, which need MeCab installed: published
-    scores may use them, and compare only with scores of the same signature.
+    "zh" for Chinese, "char" (one word per character) for Korean and languages without spaces between words, "13a" for
+    all others. sacreBLEU also has "ja-mecab" and "ko-mecab", which need MeCab: published scores may use them, and are
+    comparable only with scores of the same signature.
     """
     code = language.lower().replace("_", "-").split("-")[0]
     if code in _CHINESE:
@@ -179,8 +175,8 @@ def _score(name: str, metric: "Metric", hypotheses: Sequence[str], references: S
 
 
 def _with_floats(metric: "Metric") -> None:
-    """Make every score of the metric a float: sacreBLEU 2.6 calls `statistics.mean` on resampled scores, which cannot
-    add numpy's 32-bit numbers and the plain 0.0 that a resample of empty lines gets.
+    """Make every score of the metric a float. sacreBLEU 2.6 calls `statistics.mean` on resampled scores, which cannot
+    add numpy's 32-bit floats and the Python float 0.0 of a resample of empty lines.
     """
     compute = metric._compute_score_from_stats
 
@@ -195,13 +191,13 @@ def _with_floats(metric: "Metric") -> None:
 def _check_pairs(hypotheses: Sequence[str], references: Sequence[str], what: str) -> None:
     if len(hypotheses) != len(references):
         raise DataError(
-            f"There must be one reference per line, but there are {len(hypotheses)} {what} and "
+            f"there must be one reference per line, but there are {len(hypotheses)} {what} and "
             f"{len(references)} references."
         )
     if not hypotheses:
-        raise DataError(f"There must be lines to score, but the {what} and the references are empty.")
+        raise DataError(f"there are no lines to score: the {what} and the references are empty.")
 
 
 def _check_resamples(key: str, number: int) -> None:
-    # Fewer than 40 leave nothing to cut off: 95 % of them are all of them.
+    # Of fewer than 40 resamples, the interval of 95 % contains all.
     require(number >= 40, key, "be at least 40" + (", or 0" if key == "bootstrap" else ""), number)

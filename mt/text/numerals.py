@@ -1,8 +1,8 @@
 """Numbers, dates, amounts and codes of a text, and whether a translation kept them.
 
-A number is compared by its digits and the place of its decimal mark, not by how a language groups or writes it:
-"1,000.5", "1.000,5", "1 000,5" and "١٠٠٠٫٥" are one number. A date or a time is the numbers in it. A code, such as
-"A-17b" or "X200", is compared as it stands, without regard to case.
+Numbers are compared by their digits and the place of their decimal mark, not by how a language groups or writes them:
+"1,000.5", "1.000,5", "1 000,5" and "١٠٠٠٫٥" are equal. A date or a time counts as the numbers in it. A code, such as
+"A-17b" or "X200", is compared as a whole, ignoring case.
 """
 
 import unicodedata
@@ -24,14 +24,14 @@ DECIMAL = regex.compile(r"\d+[.,٫]\d+")
 
 @dataclass(frozen=True)
 class Survival:
-    """How many numerals there were, and how many of them the translations have."""
+    """The number of numerals in the sources, and how many of them the translations contain."""
 
     kept: int
     total: int
 
     @property
     def share(self) -> float:
-        """0 to 1; 1 where there was none to lose."""
+        """0 to 1; 1 if there are no numerals."""
         return self.kept / self.total if self.total else 1.0
 
     def __str__(self) -> str:
@@ -41,7 +41,7 @@ class Survival:
 def numerals(text: str) -> Counter[str]:
     """The numbers and codes of a text in one spelling each, and how often each occurs.
 
-    A numeral of another script is read by the value of its digits; "½" and "²" are no digits.
+    Digits of other scripts count by their value; "½" and "²" are not digits.
     """
     found: Counter[str] = Counter()
     for match in TOKEN.finditer(text):
@@ -53,9 +53,10 @@ def numerals(text: str) -> Counter[str]:
 
 
 def survival(sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str] | None = None) -> Survival:
-    """The numerals of the sources that occur in the translations, line by line, each as often as in its source.
+    """The numerals of the sources that occur in the translations, line by line, at most as often as in the source.
 
-    With references only those count that the reference has, too: a language may write "3" as a word, or "3 pm" as 15.
+    With references, only numerals that the reference also has count: a language may write "3" as a word, or "3 pm" as
+    15.
     """
     kept = total = 0
     for i, (source, hypothesis) in enumerate(zip(sources, hypotheses, strict=True)):
@@ -73,7 +74,7 @@ def lost(source: str, translation: str) -> list[str]:
 
 
 def _canonical(number: str) -> Iterable[str]:
-    """ "1.000,50" as ["1000.5"]; what groups its digits like no number, such as "12.05.2024", as its parts."""
+    """ "1.000,50" as ["1000.5"]. Digits grouped unlike a number, such as "12.05.2024", give their parts."""
     if grouped := GROUPED.fullmatch(number):
         mark = grouped[1]
         whole, decimals = number.replace(mark, ""), ""
@@ -88,7 +89,7 @@ def _canonical(number: str) -> Iterable[str]:
 
 
 def _value(whole: str, decimals: str) -> str:
-    """Digits in ASCII, without zeros that change nothing: ("007", "50") is "7.5"."""
+    """ASCII digits without leading and trailing zeros: ("007", "50") gives "7.5"."""
     whole = _ascii(whole).lstrip("0") or "0"
     decimals = _ascii(decimals).rstrip("0")
     return f"{whole}.{decimals}" if decimals else whole

@@ -1,7 +1,7 @@
-"""Subword regularisation: the same text in other pieces each time that it is seen.
+"""Subword regularisation: the same text in different pieces each time.
 
-SentencePiece can sample by itself, but 0.2.3 salts its seed in every process, and a resumed run would see other text
-than the run it goes on from. Here a segmentation is a pure function of the text and the random numbers given.
+SentencePiece has its own sampling, but version 0.2.3 seeds it differently in every process, so a resumed run would
+differ from an unbroken one. Here a segmentation is a pure function of the text and the random numbers given.
 """
 
 import math
@@ -13,19 +13,19 @@ from itertools import accumulate, chain, groupby, pairwise
 
 import sentencepiece as spm
 
-_Arcs = tuple[list[float], list[tuple[int, int]]]  # pieces with one end: cumulative shares; (begin, id)
+_Arcs = tuple[list[float], list[tuple[int, int]]]  # pieces with the same end: cumulative shares; (begin, id)
 
 
 class Sampler:
-    """Draws a segmentation anew, word by word, for ids that a model gave. `strength`: as `Tokenizer`'s."""
+    """Samples a new segmentation, word by word, of ids from the model. `strength`: `Tokenizer.sampling`."""
 
     def __init__(self, model: spm.SentencePieceProcessor, strength: float):
         self._dropout, self._alpha = strength, 0.02 / strength
         self._unk = model.unk_id()
         self._pieces = [model.id_to_piece(i) for i in range(len(model))]
         scores = [model.get_score(i) for i in range(len(model))]
-        bpe = all(score == int(score) for score in scores)  # ranks of merges, not logarithms
-        # Special pieces, tags and bytes score 0 and stay as they are; last, BPE's first merge has rank 0.
+        bpe = all(score == int(score) for score in scores)  # ranks of merges, not log-probabilities
+        # Special pieces, tags and bytes score 0 and are kept; the last 0 is the rank of BPE's first merge.
         unscored = [i for i, score in enumerate(scores) if score == 0]
         self._fixed = frozenset(unscored[:-1] if bpe else unscored)
         self._known = {piece: (i, scores[i]) for i, piece in enumerate(self._pieces) if i not in self._fixed}
@@ -44,7 +44,7 @@ class Sampler:
         return found
 
     def _merge(self, word: str, rng: random.Random) -> list[int]:
-        """Best merge first, as in BPE, but each is passed over with a probability (Provilkov et al., algorithm 1)."""
+        """BPE, but each merge is skipped with a probability (BPE-dropout, Provilkov et al., algorithm 1)."""
         parts = list(word)
         while True:
             pairs = [(self._known.get(a + b), -i) for i, (a, b) in enumerate(pairwise(parts))]
@@ -55,7 +55,7 @@ class Sampler:
             parts[i : i + 2] = [parts[i] + parts[i + 1]]
 
     def _walk(self, word: str, rng: random.Random) -> list[int]:
-        """Back from the word's end, each piece by the weight of all segmentations that end in it."""
+        """Sample pieces backwards from the word's end, each by the weight of all segmentations that end in it."""
         lattice, end, found = self._lattice(word), len(word), []
         while end:
             shares, arcs = lattice[end]
@@ -65,7 +65,7 @@ class Sampler:
         return found[::-1]
 
     def _build_lattice(self, word: str) -> list[_Arcs]:
-        """For each end, the pieces that end there."""
+        """The pieces of a word, by the place where they end."""
         lattice: list[_Arcs] = [([], [])]
         totals = [0.0]  # log of the summed weights of all segmentations up to here
         for end in range(1, len(word) + 1):

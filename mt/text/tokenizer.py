@@ -1,6 +1,6 @@
-"""Text to piece ids and back: SentencePiece, one joint model or one per side.
+"""Text to token ids and back: SentencePiece, one joint model or one per side.
 
-Ids are the model's own. No vocabulary is counted from a corpus, so a model file alone fixes every id.
+The ids are those of the SentencePiece model, so the model file alone defines the vocabulary.
 """
 
 import hashlib
@@ -43,18 +43,18 @@ logger = logging.getLogger("mt")
 
 
 class Tokenizer:
-    """Encodes and decodes with a joint model, or with a source and a target model that agree on special ids.
+    """Encodes and decodes with a joint model, or with a source and a target model that have the same special ids.
 
-    `sampling` in (0, 1] is the strength of subword regularisation: the probability that BPE passes over a merge
+    `sampling` in (0, 1] is the strength of subword regularisation: the probability that BPE skips a merge
     (Provilkov et al. 2020, arXiv 1910.13267, who advise 0.1). A unigram model draws a segmentation with probability
     proportional to P(segmentation)^alpha (Kudo 2018, arXiv 1804.10959), where a *smaller* alpha is more varied; ours
     is 0.02 / sampling. At 0.1 text grows 1.16 times with BPE, 1.30 with unigram (Multi30k, 8000 pieces).
     """
 
     def __init__(self, source: bytes, target: bytes | None = None, *, sampling: float = 0.0, where: str = "memory"):
-        """Without `target` the source model is joint; `where` is what errors call the files' home.
+        """Without `target` the source model is joint. `where`: the place of the files, for errors.
 
-        Raises `CheckpointError` if a model is damaged, lacks a special piece, or if the two disagree.
+        Raises `CheckpointError` if a model is damaged, lacks a special piece, or if the two models disagree.
         """
         self._files = {JOINT: source} if target is None else {SOURCE: source, TARGET: target}
         models = [_open_model(data, name, where) for name, data in self._files.items()]
@@ -91,7 +91,7 @@ class Tokenizer:
         return len(self._target)
 
     def encode_source(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text, closed by `eos`; an empty text is `[eos]`.
+        """Ids of each text, ending with `eos`; an empty text is `[eos]`.
 
         Signs that are no letters and that the vocabulary could only spell in bytes, such as an emoji or an invisible
         character that training never saw, are left out: bytes that were never trained derail their neighbours.
@@ -104,11 +104,11 @@ class Tokenizer:
         return self._target.encode(_utf8(texts), num_threads=1)
 
     def sample_source(self, texts: Sequence[str], seed: int) -> list[list[int]]:
-        """Like `encode_source`, with segmentations drawn at random: a pure function of (texts, seed)."""
+        """Like `encode_source`, with sampled segmentations: a pure function of (texts, seed)."""
         return self._sample(0, self.encode_source(texts), seed)
 
     def sample_target(self, texts: Sequence[str], seed: int) -> list[list[int]]:
-        """Like `encode_target`, with segmentations drawn at random: a pure function of (texts, seed)."""
+        """Like `encode_target`, with sampled segmentations: a pure function of (texts, seed)."""
         return self._sample(-1, self.encode_target(texts), seed)
 
     def _sample(self, side: int, plain: list[list[int]], seed: int) -> list[list[int]]:
@@ -120,7 +120,7 @@ class Tokenizer:
         return self._decode(self._source, ids)
 
     def decode_target(self, ids: Sequence[int]) -> str:
-        """Text of target ids: `bos`, `eos` and `pad` are passed over, byte pieces are joined to characters.
+        """Text of target ids: `bos`, `eos` and `pad` are dropped, byte pieces are joined to characters.
 
         Bytes that are not UTF-8 become U+FFFD, `unk` becomes " ⁇ ".
         """
@@ -159,10 +159,10 @@ class Tokenizer:
         return [self._target.id_to_piece(i) for i in ids]
 
     def offsets_source(self, text: str) -> list[tuple[int, int, int]]:
-        """(id, begin, end) of each piece, where `text[begin:end]` is what it stands for; no `eos`.
+        """(id, begin, end) of each piece, which stands for `text[begin:end]`; no `eos`.
 
-        Spans count characters of the text as given, before normalisation, and follow each other. A piece
-        may stand for nothing: the leading "▁", and all bytes of a character but the last.
+        Spans count characters of the text before normalisation, and are consecutive. Empty spans belong to the leading
+        "▁", and to all bytes of a character but the last.
         """
         known, places = self._readable(_utf8([text])[0])
         found = _offsets(self._source.encode(known, return_type="offset_mapping"))
@@ -191,11 +191,11 @@ class Tokenizer:
         return _offsets(self._target.encode(_utf8([text])[0], return_type="offset_mapping"))
 
     def offsets_written(self, pieces: Sequence[str]) -> list[tuple[int, int, int]]:
-        """(id, begin, end) of pieces of a translation, without marks, in the text that `decode_target` makes of it."""
+        """(id, begin, end) of the pieces of a translation, without `eos`, in the text that `decode_target` gives."""
         return _offsets(self._target.decode(list(pieces), return_type="offset_mapping"))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """What another process of ours is sent: the files; what samplers remember stays here."""
+        """Pickled for another process, a tokenizer is its files, without the samplers' caches."""
         return partial(Tokenizer.from_files, self._files, sampling=self.sampling), ()
 
     @property
@@ -221,24 +221,24 @@ class Tokenizer:
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes], where: str = "memory", *, sampling: float = 0.0) -> Self:
-        """Inverse of `files`; other names are passed over. Raises `CheckpointError` as `load`."""
+        """Inverse of `files`; other names are ignored. Raises `CheckpointError` as `load`."""
         if JOINT in files:
             return cls(files[JOINT], sampling=sampling, where=where)
         if SOURCE in files and TARGET in files:
             return cls(files[SOURCE], files[TARGET], sampling=sampling, where=where)
-        found = next((name for name in (SOURCE, TARGET) if name in files), "none of them")
-        raise CheckpointError(f"{where} must hold {JOINT}, or {SOURCE} and {TARGET}, but holds {found}.")
+        found = next((f"only {name}" for name in (SOURCE, TARGET) if name in files), "none of them")
+        raise CheckpointError(f"{where} must contain {JOINT}, or {SOURCE} and {TARGET}, but contains {found}.")
 
 
 def train_tokenizer(
     src_lines: Sequence[str], tgt_lines: Sequence[str], section: TokenizerConfig, cache: Path
 ) -> Tokenizer:
-    """Train on the lines, or read back from `cache` what the same lines and settings gave before.
+    """Train on the lines, or load from `cache` the model of the same lines and settings.
 
-    The model is a pure function of lines and settings. A line of more than 16384 bytes is passed over. A corpus
-    too small for `vocab_size` gives as many pieces as it can, and a warning.
+    The model is a pure function of lines and settings. Lines of more than 16384 bytes are skipped. A corpus too small
+    for `vocab_size` gives fewer pieces, with a warning.
 
-    Raises `ConfigError` if `vocab_size` cannot hold all characters, `DataError` if there is no text.
+    Raises `ConfigError` if `vocab_size` is too small for all characters, `DataError` if there is no text.
     """
     if section.vocab_size == "auto":
         section = replace(section, vocab_size=fitting_vocab_size(len(src_lines)))
@@ -248,11 +248,11 @@ def train_tokenizer(
     options = _options(section)
     folder = cache / _key(options, section.joint, source, target)[:16]
     try:
-        # A killed process may have left none of the files, or the first of two: nothing is damaged then.
+        # A killed process may have left no file, or one of two, undamaged.
         if all((folder / name).is_file() for name in ([JOINT] if section.joint else [SOURCE, TARGET])):
             return Tokenizer.load(folder, sampling=section.sampling)
     except (CheckpointError, OSError) as error:
-        logger.warning("The cached tokenizer cannot be used and is trained again: %s", error)
+        logger.warning("the cached tokenizer cannot be used and is trained again: %s", error)
     if section.joint:
         models = [_train([*source, *target], options, "text")]
     else:
@@ -261,7 +261,7 @@ def train_tokenizer(
     try:
         tokenizer.save(folder)
     except OSError as error:
-        logger.warning("The tokenizer cannot be cached in `%s`: %s.", folder, reason(error))
+        logger.warning("the tokenizer cannot be cached in `%s`: %s.", folder, reason(error))
     return tokenizer
 
 
@@ -274,7 +274,7 @@ def fitting_vocab_size(pairs: int) -> int:
 
 
 def _options(section: TokenizerConfig) -> dict[str, Any]:
-    """All that SentencePiece is told; the cache's key covers it."""
+    """The options of SentencePiece's trainer, which are part of the cache's key."""
     return {
         "model_type": str(section.kind),
         "vocab_size": section.vocab_size,
@@ -284,7 +284,7 @@ def _options(section: TokenizerConfig) -> dict[str, Any]:
         **({"split_digits": True} if section.split_digits else {}),  # as a key of the cache only where it is used
         "user_defined_symbols": list(section.tags),
         **{f"{name}_id": i for i, name in enumerate(("unk", "bos", "eos", "pad"))},
-        "hard_vocab_limit": False,  # as many pieces as the text yields, where it yields fewer than asked for
+        "hard_vocab_limit": False,  # a small corpus gives fewer pieces, instead of an error
         "max_sentence_length": LONGEST_LINE,
         "num_threads": 16,  # fixed: the rounding of a unigram model's scores depends on it
         "minloglevel": 2,
@@ -307,14 +307,14 @@ def _train(lines: Sequence[str], options: dict[str, Any], side: str, *, again: b
                 f"{few[1]}; raise it, or lower `tokenizer.character_coverage`."
             ) from error
         if "sentences_.empty()" in str(error) or "all_chars_count" in str(error):
-            raise DataError(f"The {side} must hold words to train a tokenizer on, but is empty.") from error
+            raise DataError(f"the {side} is empty, so no tokenizer can be trained on it.") from error
         raise
     model = spm.SentencePieceProcessor()
     model.LoadFromSerializedProto(written.getvalue())
     firsts = [*SPECIALS, *options["user_defined_symbols"]]
     assert [model.id_to_piece(i) for i in range(len(firsts))] == firsts
-    if len(model) < (asked := options["vocab_size"]):
-        logger.warning("The %s yields %d pieces only, not the %d of `tokenizer.vocab_size`.", side, len(model), asked)
+    if len(model) < (wanted := options["vocab_size"]):
+        logger.warning("the %s yields only %d pieces, not `tokenizer.vocab_size` (%d).", side, len(model), wanted)
     return written.getvalue()
 
 
@@ -333,7 +333,7 @@ def _without_rare_characters(lines: Sequence[str], size: int, side: str, require
 
 @contextmanager
 def rule_file(options: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """The option that names our own rule, which SentencePiece reads from a file; {} for a rule of its own."""
+    """The option for our own normalisation rule, which SentencePiece reads from a file; {} for its own rules."""
     if "normalization_rule_name" in options:
         yield {}
         return
@@ -354,12 +354,12 @@ def _tags(model: spm.SentencePieceProcessor) -> frozenset[str]:
 
 
 def _spread(lines: Sequence[str], most: int) -> Sequence[str]:
-    """All lines, or `most` of them at equal distances: a choice that needs no random numbers."""
+    """All lines, or `most` of them at equal distances."""
     return lines if len(lines) <= most else [lines[i * len(lines) // most] for i in range(most)]
 
 
 def _key(options: dict[str, Any], joint: bool, source: list[str], target: list[str]) -> str:
-    """SHA-256 of all that training reads."""
+    """SHA-256 of everything that training depends on."""
     digest = hashlib.sha256(json.dumps([options, joint, len(source)], sort_keys=True).encode())
     for line in chain(source, target):
         digest.update(line.encode() + b"\n")
@@ -367,7 +367,7 @@ def _key(options: dict[str, Any], joint: bool, source: list[str], target: list[s
 
 
 def _utf8(texts: Sequence[str]) -> list[str]:
-    """The texts with "?" for each lone surrogate, on which SentencePiece would raise."""
+    """The texts with "?" for each lone surrogate, which SentencePiece cannot read."""
     return [text.encode("utf-8", "replace").decode() for text in texts]
 
 

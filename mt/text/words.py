@@ -1,9 +1,8 @@
-"""Words of a text and the pieces that make them: maps are over pieces, links and people are about words.
+"""Words of a text, and the words that its pieces belong to: attention is over pieces, links are between words.
 
-A word is a span of characters of the text as given. Pieces have spans too, so the two can be compared without knowing
-how either was made. This file is the only place that says what a word is. Letters, marks and scripts are Unicode's own
-properties (UAX 14, 24, 29), as the `regex` package knows them; no word begins or ends within a grapheme cluster, which
-is what a reader sees as one character.
+A word is a span of characters of the original text. Pieces have spans, too, so words and pieces can be matched. This
+file is the only definition of a word. Letters, marks and scripts are Unicode properties (UAX 14, 24, 29) from the
+`regex` package; no word begins or ends within a grapheme cluster, which readers see as one character.
 """
 
 import re
@@ -25,7 +24,7 @@ UNSPACED = (
     r"[\p{LB=SA}[[\p{L}\p{Nl}\p{No}]&&[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{sc=Bopomofo}\p{LB=AK}\p{LB=AS}]]]"
 )
 SPELLING = rf"[[\p{{L}}\p{{M}}\p{{N}}_]--{UNSPACED}]"  # letters, marks on them, digits and "_" of the other scripts
-LETTER = rf"(?={SPELLING})\X\p{{WB=Format}}*"  # what a soft hyphen or a change of direction follows goes on
+LETTER = rf"(?={SPELLING})\X\p{{WB=Format}}*"  # a soft hyphen or a change of direction does not end a word
 # In this order: one character of a script without spaces; letters and digits with what joins them; any other sign.
 READING_WORD = regex.compile(
     rf"(?={UNSPACED})\X|{LETTER}(?:['’.,:\-]?{LETTER})*|(?=[^\s\x1c-\x1f\p{{LB=ZW}}])\X", regex.VERSION1
@@ -37,24 +36,31 @@ LETTER_OR_DIGIT = regex.compile(r"[\p{L}\p{N}]")
 
 
 def spaced_words(text: str) -> list[Span]:
-    """The runs of characters between white space, as word aligners count words. Such text is usually tokenised."""
+    """The runs of characters between white space: the words of word aligners, for text that is usually tokenised."""
     return [found.span() for found in SPACED_WORD.finditer(text)]
 
 
 def reading_words(text: str) -> list[Span]:
-    """Words as a reader sees them: punctuation apart, and each character of a script that has no spaces."""
+    """Words as readers see them: punctuation is separate, and so is each character of a script without spaces."""
     return [found.span() for found in READING_WORD.finditer(text)]
 
 
 @cache
 def is_word(character: str) -> bool:
-    """Whether it is a letter, a mark on one, a digit or "_", in a script that separates words by spaces."""
+    """Whether a character is a letter, a mark, a digit or "_" of a script that separates words by spaces."""
     return IN_WORD.match(character) is not None
 
 
 def has_letters(text: str) -> bool:
     """Whether a text has a letter or a digit of any script."""
     return LETTER_OR_DIGIT.search(text) is not None
+
+
+def no_text_but(text: str, words: Sequence[str]) -> bool:
+    """Whether a text has no letters and digits but those of certain words."""
+    for word in words:
+        text = text.replace(word, " ")
+    return not has_letters(text)
 
 
 def stands_alone(text: str, start: int, end: int) -> bool:
@@ -83,15 +89,15 @@ def occurs(term: str, text: str) -> bool:
 
 
 def owners(pieces: Sequence[Offset], words: Sequence[Span]) -> list[int]:
-    """The word of each piece, `NO_WORD` for a piece of none: the word with most of its characters, the first of equals.
+    """The word of each piece: the word with most of its characters, the first of equals; `NO_WORD` if there is none.
 
-    A piece that covers no word's characters belongs to the word that goes on, or begins, where it ends: so do a lone
-    "▁" and all bytes of a character but the last.
+    A piece without a word's characters, such as a lone "▁" or the first bytes of a character, belongs to the word that
+    continues or begins where the piece ends.
     """
     ends = [last for _, last in words]
     found = []
     for _, begin, end in pieces:
-        near = first = bisect_right(ends, begin)  # words before it end where the piece begins, or sooner
+        near = first = bisect_right(ends, begin)  # earlier words end before the piece begins
         best, most = NO_WORD, 0
         while near < len(words) and words[near][0] < end:
             covered = min(end, words[near][1]) - max(begin, words[near][0])
@@ -107,10 +113,9 @@ def owners(pieces: Sequence[Offset], words: Sequence[Span]) -> list[int]:
 
 
 def carry_over(owned: Sequence[int], pieces: Sequence[str], sampled: Sequence[str]) -> list[int]:
-    """The word of each piece of another segmentation of the same text.
+    """The word of each piece of another segmentation of the same text: that of its first letter that has a word.
 
-    Args: owned, pieces: words and pieces of the one segmentation; sampled: pieces of the other, which spell the same.
-    A piece takes the word of the first letter that it shares with a piece of a word.
+    Args: owned, pieces: words and pieces of one segmentation; sampled: the pieces of the other.
     """
     by_letter = [word for word, piece in zip(owned, pieces, strict=True) for _ in piece]
     ends = list(accumulate(map(len, sampled), initial=0))

@@ -10,6 +10,7 @@ import torch
 from mt.compute.device import pick_precision
 from mt.config import BatchConfig, OptimConfig, TrainConfig
 from mt.data.batching import BatchStream, TokenizedCorpus
+from mt.data.clean.pipeline import describe
 from mt.errors import counted
 from mt.log import duration
 from mt.nn.transformer import Transformer, count_parameters
@@ -46,7 +47,7 @@ def examples(corpus: TokenizedCorpus, number: int = 3) -> str:
 
 def unknown_rate(corpus: TokenizedCorpus, tokenizer: Tokenizer) -> float:
     """The fraction of tokens that are the unknown piece."""
-    unknown = corpus.source.count_piece(tokenizer.unk) + corpus.target.count_piece(tokenizer.unk)
+    unknown = corpus.source.count_token(tokenizer.unk) + corpus.target.count_token(tokenizer.unk)
     return unknown / (corpus.num_source_rows + corpus.num_target_rows - len(corpus))
 
 
@@ -85,7 +86,7 @@ def preview(
     device = next(model.parameters()).device
     lengths = np.maximum(corpus.source.lengths(), corpus.target.lengths() + 1).tolist()
     return f"""\
-training pairs   {len(corpus):,} used; read {refusals.get("read", 0):,}, refused {_refused(refusals)}
+training pairs   {len(corpus):,} used; read {refusals.get("read", 0):,}, removed {describe(refusals)}
 too long         {corpus.num_too_long:,} pairs of more than {batch.max_length} pieces on a side are left out
 tokens           {corpus.num_source_rows:,} source and {tokens:,} target an epoch, end marks included
 unknown pieces   {unknown_rate(corpus, corpus.tokenizer):.4%}
@@ -101,8 +102,3 @@ examples:
 
 {examples(corpus)}
 """
-
-
-def _refused(refusals: dict[str, int]) -> str:
-    named = [f"{n:,} {name}" for name, n in refusals.items() if n and name not in ("read", "kept")]
-    return ", ".join(named) or "none"

@@ -224,7 +224,12 @@ def test_the_model_knows_what_it_was_trained_on(files):
     Path("train.tsv").write_text("".join(f"One. Two. {line}\n" for line in text), encoding="utf-8")
     prepared = prepare_data(own())
     description = describe(own(), prepared, Precision.fp32)
-    assert description.usual == prepared.usual == Usual(int(prepared.train.source.lengths().max()), 3)
+    assert (
+        description.usual
+        == prepared.usual
+        == Usual(int(prepared.train.source.lengths().max()), 3, prepared.usual.ratio)
+    )
+    assert description.usual_ratio == prepared.usual.ratio is not None
 
 
 @pytest.mark.parametrize(("positions", "kept"), [(Positions.sinusoidal, 4), (Positions.rotary, 5)])
@@ -234,7 +239,9 @@ def test_dev_sentences_beyond_the_table_of_positions_are_left_out(files, positio
     sections = {"batch": BatchConfig(max_length=32), "model": ModelConfig(max_length=32, positions=positions)}
     found = prepare_data(own(**sections))
     assert len(found.dev) == kept and len(found.corpus.dev) == 5
-    assert ("left out 1 dev pair of more than 32 pieces (`model.max_length`) a side" in caplog.messages) == (kept == 4)
+    assert ("left out 1 dev pair with more than 32 pieces (`model.max_length`) on a side" in caplog.messages) == (
+        kept == 4
+    )
 
 
 def test_the_test_set_is_that_of_the_run_or_of_files(files):

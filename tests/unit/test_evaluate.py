@@ -76,3 +76,15 @@ def test_scores_that_are_there_stay_whole_when_the_disk_takes_no_new_ones(tmp_pa
         Report("x", [], [], [], [], 2.0).write(tmp_path)
     monkeypatch.undo()
     assert path.read_bytes() == before
+
+
+def test_numerals_are_counted_where_source_and_reference_have_them():
+    sources, references = ["Room 12 on 3 May", "5 dogs", "none"], ["Zimmer 12 am 3. Mai", "fünf Hunde", "keine"]
+    report = judge("x", sources, ["Zimmer 12 am 4. Mai", "5 Hunde", "7"], references, tgt="de", bootstrap=0)
+    assert report.to_dict()["numerals"] == {"kept": 1, "total": 2, "share": 0.5}
+    assert str(report.numerals()) == "numerals kept = 50.0 % (1 of 2)"
+
+
+def test_a_set_without_numerals_has_no_share_of_them():
+    report = judge("x", ["", "five dogs"], ["1", "2"], ["1", "2"], tgt=None, bootstrap=0)
+    assert report.numerals() is None and report.to_dict()["numerals"] is None

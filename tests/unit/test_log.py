@@ -352,7 +352,7 @@ def test_a_full_disk_costs_lines_and_one_warning(tmp_path: Path, written: int, c
     metrics.close()
     assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [1, 4]
     reason = "the disk is full" if written else "No space left on device"
-    expected = f"`{tmp_path}/metrics.jsonl` or TensorBoard loses numbers: {reason}."
+    expected = f"some numbers could not be written to `{tmp_path}/metrics.jsonl` or TensorBoard: {reason}."
     assert [record.getMessage() for record in caplog.records] == [expected]
 
 
@@ -400,7 +400,9 @@ def test_a_disk_that_does_not_flush_costs_one_warning(tmp_path: Path, monkeypatc
         metrics.write("train", 1)
         metrics.sync()
         metrics.sync()
-    assert caplog.messages == [f"`{tmp_path}/metrics.jsonl` or TensorBoard loses numbers: Input/output error."]
+    assert caplog.messages == [
+        f"some numbers could not be written to `{tmp_path}/metrics.jsonl` or TensorBoard: Input/output error."
+    ]
 
 
 def test_a_run_that_goes_on_never_puts_an_unflushed_file_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -438,7 +440,9 @@ def test_tensorboard_that_cannot_begin_is_one_warning(tmp_path: Path, caplog: py
     with Metrics(tmp_path) as metrics:
         metrics.write("train", 1, loss=2.0)
         metrics.text("samples", 1, "one")
-    assert caplog.messages == [f"`{tmp_path}/metrics.jsonl` or TensorBoard loses numbers: File exists."]
+    assert caplog.messages == [
+        f"some numbers could not be written to `{tmp_path}/metrics.jsonl` or TensorBoard: File exists."
+    ]
     assert [line["loss"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [2.0]
 
 

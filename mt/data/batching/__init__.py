@@ -1,13 +1,13 @@
-"""The one place where strings become tensors: token budgets, order, batches.
+"""Strings become tensors here: token budgets, order, batches.
 
 The order of training data is a pure function of (seed, epoch, corpus, settings). An epoch is a permutation of the
-corpus, taken a *pool* at a time; the pairs of a pool are sorted by length, cut into batches of at most
-`batch.tokens` rows a side, and the batches shuffled. So a place in the data is three numbers, and going on from it
-needs no memory of how one got there.
+corpus, taken a *pool* at a time. The pairs of a pool are sorted by length and cut into batches of at most
+`batch.tokens` rows a side, and the batches are shuffled. So a place in the data is three numbers, and training resumes
+from it without replaying what came before.
 
-`store.py` keeps tokenised pairs in one file that is mapped, not read; `corpus.py` is the text of a run; `pool.py` says
-what a pool is and makes it; `workers.py` has pools made ahead in other processes; `stream.py` walks through them.
-`blocks.py` gives batches shapes that come again, where that pays.
+`store.py` keeps tokenised pairs in one memory-mapped file; `corpus.py` is the text of a run; `pool.py` makes pools;
+`workers.py` makes pools ahead in other processes; `stream.py` iterates over their batches; `blocks.py` pads batches to
+shapes that recur, where that pays.
 """
 
 from mt.data.batching.batch import Batch, make_batch

@@ -1,4 +1,4 @@
-"""Some pairs as the model takes them, made in vectorised steps."""
+"""Batches: pairs as packed tensors, made in vectorised steps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,19 +19,19 @@ Ids = Sequence[Sequence[int]]  # token ids of some sentences
 
 @dataclass(frozen=True)
 class Batch:
-    """The source of some pairs, and packed rows of their targets, which go in shifted right by one and come out ended
-    by `eos`."""
+    """The source of some pairs, and packed rows of their targets: decoder input begins with `bos`, output ends with
+    `eos`."""
 
     source: Source
     target_in: Int[Tensor, " T"]
     target_out: Int[Tensor, " T"]
     target_layout: Ragged
-    indices: tuple[int, ...]  # of the pairs in their corpus, whose `pairs[i].origin` tells file and line
+    indices: tuple[int, ...]  # of the pairs in their corpus; `corpus.pairs[i].origin` is file and line
 
     def to(self, device: torch.device) -> "Batch":
         if self.target_in.device == device:
             return self
-        # A copy to a GPU is queued, not waited for, where the memory is pinned; a copy from one must be waited for.
+        # From pinned memory a copy to a GPU runs asynchronously; a copy from a GPU must be waited for.
         ahead = device.type == "cuda"
         return replace(
             self,
@@ -42,16 +42,16 @@ class Batch:
         )
 
     def part(self, first: int, last: int) -> "Batch":
-        """The pairs from `first` up to, not including, `last`. Waits for a GPU that holds the batch."""
+        """The pairs from `first` to before `last`. Synchronises with a GPU that holds the batch."""
         layout, rows = self.target_layout.part(first, last)
         return Batch(
             self.source.part(first, last), self.target_in[rows], self.target_out[rows], layout, self.indices[first:last]
         )
 
     def halves(self) -> "tuple[Batch, Batch] | None":
-        """Two batches that hold the pairs of this one in their order, as equal in rows of both sides as can be.
+        """The pairs in order as two batches with nearly equally many rows; None: there is only one pair.
 
-        None: there is one pair only. Waits for a GPU that holds the batch.
+        Synchronises with a GPU that holds the batch.
         """
         count = len(self.indices)
         if count < 2:
@@ -62,7 +62,7 @@ class Batch:
 
 
 class Flat(NamedTuple):
-    """Items that lie somewhere in one array: item `i` is `rows[starts[i] : starts[i] + lengths[i]]`."""
+    """Items in one array: item `i` is `rows[starts[i] : starts[i] + lengths[i]]`."""
 
     rows: NDArray[np.int32] | NDArray[np.float32]  # token ids [N], or frames [N, F]
     starts: NDArray[np.int64]
@@ -75,7 +75,7 @@ class Flat(NamedTuple):
         return cls(ids, lengths.cumsum() - lengths, lengths)
 
     def packed(self, order: NDArray[np.int64]) -> NDArray[Any]:
-        """The items of `order`, end to end; ids as torch looks them up."""
+        """The rows of the items in `order`, end to end; token ids as int64."""
         lengths = self.lengths[order]
         ends = lengths.cumsum()
         shifts = np.repeat(self.starts[order] - (ends - lengths), lengths)
@@ -83,7 +83,7 @@ class Flat(NamedTuple):
         return rows if rows.dtype == np.float32 else rows.astype(np.int64)
 
     def source(self, order: NDArray[np.int64]) -> Source:
-        """The same as the source side of a batch: text, or frames where the rows are no integers."""
+        """The items in `order` as the source of a batch: tokens, or frames if the rows are floats."""
         rows, layout = torch.from_numpy(self.packed(order)), layout_of(self.lengths[order])
         return FrameSource(rows, layout) if rows.is_floating_point() else TokenSource(rows, layout)
 
@@ -95,8 +95,7 @@ def layout_of(lengths: NDArray[np.int64]) -> Ragged:
 def shifted(
     packed: NDArray[Any], lengths: NDArray[np.int64], *, bos: int, eos: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Target tokens without marks, end to end, as what goes into the decoder (`bos` first) and what comes out (`eos`
-    last)."""
+    """The decoder's input (`bos` first) and output (`eos` last) of target tokens without marks, end to end."""
     ends = (lengths + 1).cumsum()
     target_in, target_out = (np.empty(len(packed) + len(lengths), np.int64) for _ in range(2))
     for made, marks, mark in ((target_in, ends - lengths - 1, bos), (target_out, ends - 1, eos)):
@@ -108,7 +107,7 @@ def shifted(
 
 
 def pack_batch(source: Flat, target: Flat, indices: Sequence[int], *, bos: int, eos: int) -> Batch:
-    """All items of `source`, and all sentences of `target`, without marks there."""
+    """A batch of all items of `source` and all sentences of `target`, which has no `bos` and `eos`."""
     order = np.arange(len(source.lengths))
     target_in, target_out = shifted(target.packed(order), target.lengths, bos=bos, eos=eos)
     return Batch(
@@ -121,12 +120,12 @@ def pack_batch(source: Flat, target: Flat, indices: Sequence[int], *, bos: int, 
 
 
 def make_batch(source: Ids, target: Ids, indices: Sequence[int], *, bos: int, eos: int) -> Batch:
-    """Args: source: token ids ended by `eos`; target: token ids without marks."""
+    """Args: source: token ids that end with `eos`; target: token ids without `bos` and `eos`."""
     return pack_batch(Flat.of(source), Flat.of(target), indices, bos=bos, eos=eos)
 
 
 def cut_sorted(src: NDArray[np.int64], tgt: NDArray[np.int64], budget: int) -> list[int]:
-    """Where to cut sentences that stand in order: `mt.nn.ragged.cut`, with a step for each batch, not each sentence.
+    """Cut sorted sentences into batches; as `mt.nn.ragged.cut`, but with a loop over batches, not sentences.
 
     Args: src, tgt: rows of each sentence on each side, none over `budget`.
     Returns: 0 and the end of each batch.

@@ -1,13 +1,13 @@
-"""Batches padded to shapes that come again.
+"""Padding of batches to shapes that recur.
 
-On a CPU, oneDNN compiles a kernel for every shape of a product that it has not seen lately, which takes about as long
-as a tenth of the product, and keeps what a thousand of them need. Packed batches hardly ever have the same number of
-rows twice. Rounded up to whole blocks they do: on two cores a training step was a fifth faster, in half the memory.
+On a CPU, oneDNN compiles a kernel for every new shape of a product, which takes about a tenth of the product's time,
+and caches a thousand kernels with their memory. Packed batches hardly ever have the same number of rows twice, but
+rounded up to whole blocks they do: on two cores a training step was a fifth faster, in half the memory.
 
 On a GPU a small model computes for less time than the host takes to launch its kernels. A CUDA graph of an update needs
-a single launch, but has a fixed shape: `fill_to` gives all batches the same. See `mt.train.acceleration.cuda_graphs`.
+a single launch, but has a fixed shape: `fill_to` pads all batches to it. See `mt.train.acceleration.cuda_graphs`.
 
-Padding is whole sentences behind the batch's own, of token 0 or of zero frames, and takes no part in the loss.
+Padding is whole sentences after the batch's own, of token 0 or of zero frames, and is not part of the loss.
 """
 
 from dataclasses import dataclass, replace
@@ -20,14 +20,13 @@ from mt.data.batching.batch import Batch, cut_sorted
 from mt.nn.ragged import Ragged
 
 ROWS, SENTENCES = 128, 32  # of a block
-WORTH_IT = 1024  # target rows; below, a product takes less time than what is filled up
+WORTH_IT = 1024  # target rows; with fewer, padding costs more than it saves
 
 
 def fill_up(batch: Batch) -> Batch:
-    """The batch with padding, so that rows and sentences are whole blocks.
+    """The batch padded to whole blocks of rows and sentences. A small batch, or one on a GPU, stays as it is.
 
-    Only `target_out` is as long as before: hidden rows beyond it predict nothing. On other devices than the CPU, and
-    when it is small, the batch stays as it is.
+    `target_out` is not padded: the hidden rows after it predict nothing.
     """
     source, target = batch.source.layout, batch.target_layout
     if batch.target_in.device.type != "cpu" or target.num_rows < WORTH_IT:
@@ -35,12 +34,12 @@ def fill_up(batch: Batch) -> Batch:
     sides = (source, target)
     missing = [-layout.num_rows % ROWS for layout in sides]
     count = -source.num_sentences % SENTENCES
-    # No sentence longer than the longest there is, which would widen attention's grid, and none without a row.
+    # A padding sentence has at least one row and is no longer than the longest sentence, for attention's grid.
     while any(rows > count * side.max_length for rows, side in zip(missing, sides, strict=True)):
         count += SENTENCES
     missing = [rows + -(-max(0, count - rows) // ROWS) * ROWS for rows in missing]
     if any(rows > count * side.max_length for rows, side in zip(missing, sides, strict=True)):
-        return batch  # sentences of a word or two: nothing fits both
+        return batch  # sentences of a word or two: no padding fits both sides
     if not count:
         return batch
     source, target = (
@@ -51,7 +50,7 @@ def fill_up(batch: Batch) -> Batch:
 
 @dataclass(frozen=True)
 class Shape:
-    """What a batch is padded to: rows of both sides, sentences, and the rows of the longest."""
+    """The padded shape of a batch. `width`: rows of the longest sentence."""
 
     num_source_rows: int
     num_target_rows: int
@@ -60,13 +59,10 @@ class Shape:
 
 
 def fill_to(batch: Batch, shape: Shape) -> Batch | None:
-    """The batch with padding, so that rows, sentences and width are those of `shape`.
+    """The batch padded to `shape`, on any device, without synchronising. `target_out` is not padded, as in `fill_up`.
 
-    As in `fill_up`, `target_out` is only as long as before, and hidden rows beyond it predict nothing. Works on any
-    device, and waits for none.
-
-    Returns: None where the batch does not fit: it is larger, or what is missing cannot be shared out among the missing
-    sentences, each of which has at least one row and at most `shape.width` on either side.
+    Returns: None if the batch does not fit: it is larger, or the missing rows cannot be dealt to the missing sentences,
+    each of which has 1 to `shape.width` rows on either side.
     """
     sides = (batch.source.layout, batch.target_layout)
     count = shape.sentences - batch.target_layout.num_sentences
@@ -84,13 +80,13 @@ def fill_to(batch: Batch, shape: Shape) -> Batch | None:
 def common_shape(src: NDArray[np.int64], tgt: NDArray[np.int64], budget: int) -> tuple[Shape, float]:
     """A shape for the batches of a corpus, and the share of them that fits it.
 
-    The shortest sentences make the batch with the most. One of the longest has few: each sentence that it lacks is at
-    least one row of padding, for which there must be space beside its own. A pool is cut elsewhere than the whole
-    corpus here; a sixteenth more sentences make up for that.
+    The batch of the shortest sentences has the most of them. A batch of long sentences has few, and each missing one is
+    at least one row of padding, so there must be more rows than the budget. The pools of a run are cut at other places
+    than the whole corpus is here; a sixteenth more sentences allows for that.
 
     Args: src, tgt: rows of each sentence on each side, none over `budget`.
     """
-    order = np.lexsort((src, tgt))  # as a pool is sorted
+    order = np.lexsort((src, tgt))  # sorted like a pool
     src, tgt = src[order], tgt[order]
     ends = np.array(cut_sorted(src, tgt, budget))
     counts = np.diff(ends)
@@ -105,7 +101,7 @@ def common_shape(src: NDArray[np.int64], tgt: NDArray[np.int64], budget: int) ->
 
 
 def _longer(layout: Ragged, count: int, more: int, *, max_length: int) -> Ragged:
-    """With `more` rows in `count` sentences behind those there are."""
+    """The layout with `more` rows in `count` sentences at its end."""
     lengths = layout.lengths.new_full((count,), more // max(1, count))
     lengths[: more - count * (more // max(1, count))] += 1
     every = torch.cat([layout.lengths, lengths])
@@ -113,7 +109,7 @@ def _longer(layout: Ragged, count: int, more: int, *, max_length: int) -> Ragged
 
 
 def _padded(batch: Batch, source: Ragged, target: Ragged) -> Batch:
-    """Args: source, target: layouts of the batch's two sides with more sentences."""
+    """Args: source, target: the padded layouts of both sides."""
     zeros = batch.target_in.new_zeros(target.num_rows - batch.target_layout.num_rows)
     return replace(
         batch,

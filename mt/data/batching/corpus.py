@@ -10,18 +10,18 @@ import pyarrow as pa
 import sentencepiece
 
 from mt.data.batching.batch import Batch, Flat, Ids, cut_sorted, pack_batch
-from mt.data.batching.store import SCHEMA, VERSION, Facts, Pairs, Pieces, cached, in_memory
+from mt.data.batching.store import SCHEMA, VERSION, Facts, Pairs, TokenLists, cached, in_memory
 from mt.data.corpus.pair import Pair
 from mt.errors import DataError
 from mt.text.tokenizer import Tokenizer
 
-ROWS = 16384  # pairs that are tokenised, and written, together
+ROWS = 16384  # pairs that are tokenised and written together
 
 
 class TokenizedCorpus:
     """Pairs as token ids. Pairs with more than `max_length` rows on a side are left out and counted in `num_too_long`.
 
-    `pairs`, `source` and `target` are sequences that read from the table when they are indexed.
+    `pairs`, `source` and `target` read from the table when they are indexed.
     """
 
     def __init__(
@@ -34,16 +34,16 @@ class TokenizedCorpus:
         kind: str = "training",
         setting: str = "batch.max_length",
     ) -> None:
-        """Args: cache: where tokenised text is kept from one run to the next; None: in memory only. kind, setting: what
-        the pairs are, and what gave `max_length`, for the error.
+        """Args: cache: a folder that caches tokenised text between runs; None: in memory only. kind, setting: names of
+        the set and of the setting behind `max_length`, for the error.
         Raises: DataError: when no pair is left."""
 
         def build(sink: pa.NativeFile) -> Facts:
             facts = _write(sink, pairs, tokenizer, max_length)
             if not facts.pairs:
                 raise DataError(
-                    f"none of the {facts.too_long:,} {kind} pairs has at most `{setting}` ({max_length}) pieces a "
-                    "side; raise that setting, or split the text into sentences."
+                    f"none of the {facts.too_long:,} {kind} pairs has at most {max_length} pieces (`{setting}`) on "
+                    "each side; raise that setting, or split the text into sentences."
                 )
             return facts
 
@@ -61,13 +61,13 @@ class TokenizedCorpus:
         return Pairs(self.table)
 
     @property
-    def source(self) -> Pieces:
-        """Token ids ended by `eos`."""
+    def source(self) -> TokenLists:
+        """Token ids that end with `eos`."""
         return self.table.source
 
     @property
-    def target(self) -> Pieces:
-        """Token ids without marks."""
+    def target(self) -> TokenLists:
+        """Token ids without `bos` and `eos`."""
         return self.table.target
 
     @property
@@ -93,7 +93,7 @@ class TokenizedCorpus:
 
 
 def in_budget(corpus: TokenizedCorpus, budget: int) -> Iterator[Batch]:
-    """The whole corpus once, sorted by length: for validation."""
+    """Batches of the whole corpus, sorted by length, for validation."""
     source, target = corpus.source.lengths(), corpus.target.lengths() + 1
     order = np.lexsort((source, target))
     largest = max(budget, int(source.max()), int(target.max()))
@@ -103,7 +103,7 @@ def in_budget(corpus: TokenizedCorpus, budget: int) -> Iterator[Batch]:
 
 
 def _write(sink: pa.NativeFile, pairs: Sequence[Pair], tokenizer: Tokenizer, max_length: int | None) -> Facts:
-    """Tokenise and write, some pairs at a time, for lists of token ids take fifty times the memory of an array."""
+    """Tokenise and write in chunks, because lists of token ids take fifty times the memory of an array."""
     digest, files = hashlib.sha256(), dict[str, int]()
     read = kept = source_pieces = target_pieces = 0
     stream = iter(pairs)
@@ -127,7 +127,7 @@ def _write(sink: pa.NativeFile, pairs: Sequence[Pair], tokenizer: Tokenizer, max
 
 
 def _record_batch(pairs: list[Pair], source: Ids, target: Ids, files: dict[str, int]) -> pa.RecordBatch:
-    """Args: files: the number of each file; those of new ones are added."""
+    """Args: files: the number of each file; new files are added."""
     numbers = [files.setdefault(pair.origin.file, len(files)) for pair in pairs]
     columns = [
         pa.array([pair.src for pair in pairs], pa.large_string()),
@@ -141,13 +141,13 @@ def _record_batch(pairs: list[Pair], source: Ids, target: Ids, files: dict[str, 
 
 def _lists(sentences: Ids) -> pa.ListArray:
     ids, starts, lengths = Flat.of(sentences)
-    ends = pa.array(np.append(starts, len(ids))).cast(pa.int32())  # refuses what 32 bits do not hold
+    ends = pa.array(np.append(starts, len(ids))).cast(pa.int32())  # raises on overflow
     assert len(lengths) == len(sentences)
     return pa.ListArray.from_arrays(ends, pa.array(ids))
 
 
 def _key(pairs: Sequence[Pair], tokenizer: Tokenizer, max_length: int | None) -> str:
-    """SHA-256 of all that the table is made of."""
+    """SHA-256 of everything that the table depends on."""
     made_of = f"{VERSION} {sentencepiece.__version__} {tokenizer.fingerprint} {max_length}\n"
     digest = hashlib.sha256(made_of.encode())
     stream = iter(pairs)

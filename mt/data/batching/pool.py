@@ -1,7 +1,7 @@
 """A pool: some thousands of pairs made into batches at once, a pure function of (seed, epoch, pool, corpus, settings).
 
-It is a few flat arrays, and a batch is a slice of each. So the work is vectorised, batches cost next to nothing, and a
-pool that another process made travels as a handful of tensors in shared memory.
+It is a few flat arrays, and a batch is a slice of each. So the work is vectorised, a batch costs next to nothing, and
+another process passes a pool as a few tensors in shared memory.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ Where = tuple[int, int]  # epoch, pool
 
 
 def mix(*numbers: int) -> int:
-    """A 63-bit seed from some numbers: neighbours give unrelated streams."""
+    """A 63-bit seed from some numbers; neighbouring numbers give unrelated seeds."""
     digest = hashlib.sha256(b"|".join(str(n).encode() for n in numbers)).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
@@ -56,13 +56,13 @@ class Pool:
         )
 
     def pin_memory(self) -> "Pool":
-        """The same in memory from which a GPU copies by itself; torch's DataLoader knows this method by its name."""
+        """The pool in pinned memory. torch's DataLoader calls this method by its name."""
         pinned = {name: part.pin_memory() for name, part in vars(self).items() if hasattr(part, "pin_memory")}
         return replace(self, **pinned)
 
 
 class Pools:
-    """Every pool of every epoch, made when it is asked for: `pools[epoch, pool]`."""
+    """Every pool of every epoch, made on access: `pools[epoch, pool]`."""
 
     def __init__(self, corpus: TokenizedCorpus, section: BatchConfig, *, seed: int, sampling: bool) -> None:
         self.corpus = corpus
@@ -80,9 +80,12 @@ class Pools:
         epoch, pool = where
         size, tokenizer = self.section.pool, self.corpus.tokenizer
         members = self._order(epoch)[pool * size : (pool + 1) * size]
-        source, target = self._drawn(members, where) if self.sampling else self._best(members)
+        corpus = self.corpus
+        source, target = (
+            self._drawn(members, where) if self.sampling else (corpus.source.flat(members), corpus.target.flat(members))
+        )
         src, tgt = source.lengths, target.lengths + 1
-        order = np.lexsort((src, tgt))  # by target, and source where targets are alike
+        order = np.lexsort((src, tgt))  # by target length, then by source length
         cuts = cut_sorted(src[order], tgt[order], self.section.budget)
         shuffle = torch.Generator().manual_seed(mix(self.seed, epoch, pool))
         turns = torch.randperm(len(cuts) - 1, generator=shuffle).tolist()
@@ -102,17 +105,14 @@ class Pools:
         )
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
-        """The permutation of an epoch; the last one asked for is kept, for every pool of the epoch asks."""
+        """The permutation of an epoch. The last one is cached, because all pools of an epoch need it."""
         if self._permutation is None or self._permutation[0] != epoch:
             generator = torch.Generator().manual_seed(mix(self.seed, epoch))
             self._permutation = epoch, torch.randperm(len(self.corpus), generator=generator).numpy()
         return self._permutation[1]
 
-    def _best(self, members: NDArray[np.int64]) -> tuple[Flat, Flat]:
-        return self.corpus.source.flat(members), self.corpus.target.flat(members)
-
     def _drawn(self, members: NDArray[np.int64], where: Where) -> tuple[Flat, Flat]:
-        """A segmentation drawn for every sentence; one over the budget gives way to the best, which fits."""
+        """A random segmentation of every sentence; one that is too long is replaced by the best, which fits."""
         corpus, limit = self.corpus, self.section.max_length
         source = corpus.tokenizer.sample_source(corpus.table.texts("src", members), mix(self.seed, *where, 1))
         target = corpus.tokenizer.sample_target(corpus.table.texts("tgt", members), mix(self.seed, *where, 2))

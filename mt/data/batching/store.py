@@ -1,12 +1,11 @@
-"""Tokenised pairs in one Arrow file that is mapped into memory: what is not asked for takes none.
+"""Tokenised pairs in one memory-mapped Arrow file.
 
-The file is written with pyarrow itself. `datasets` writes the same format, but names its files by a hash that it takes
-with dill, and `Dataset.from_generator` keeps the generator's; here the text itself is the key, and a folder holds
-nothing but an Arrow file and a JSON file.
+The file is written with pyarrow itself. `datasets` writes the same format, but names its files by a hash of the code
+(by dill); here the key is a hash of the text, and a folder has nothing but an Arrow file and a JSON file.
 
-Sentences are looked up many at a time. The whole file is seen as one array of 32-bit integers; the pieces of a record
-batch lie in it as one run, and where each sentence ends stands in another run, so that any choice of sentences is a few
-vectorised look-ups, wherever they lie.
+Sentences are looked up many at a time. The whole file is viewed as one array of 32-bit integers. The tokens of a record
+batch are one run in it, the ends of its sentences another, so that any choice of sentences is a few vectorised
+look-ups.
 """
 
 import hashlib
@@ -29,9 +28,9 @@ from mt.data.corpus.pair import Origin, Pair
 from mt.files import whole_folder
 from mt.log import logger
 
-VERSION = 1  # of the layout; raise it when the same text would be written otherwise
+VERSION = 1  # of the layout; raise it when the same text would be written differently
 TABLE, FACTS = "pairs.arrow", "facts.json"
-ABANDONED = 24 * 3600.0  # seconds after which what a killed process left half written is removed
+ABANDONED = 24 * 3600.0  # seconds after which the unfinished folder of a killed process is removed
 SCHEMA = pa.schema(
     [
         ("src", pa.large_string()),
@@ -46,7 +45,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a table without reading it."""
+    """The facts of a table that are stored beside it, as JSON."""
 
     pairs: int
     too_long: int  # pairs that were left out
@@ -60,10 +59,10 @@ Build = Callable[[pa.NativeFile], Facts]  # writes a table
 
 
 class Table:
-    """Tokenised pairs in Arrow's file format. What is sent to another process is where to find them, if on disk."""
+    """Tokenised pairs in Arrow's file format. Pickled for another process, a table on disk is only its path."""
 
     def __init__(self, buffer: pa.Buffer, facts: Facts, path: Path | None = None) -> None:
-        """Args: path: of the file that `buffer` maps; None: it lies in memory only."""
+        """Args: path: the file that `buffer` maps; None: it is in memory only."""
         self.facts = facts
         self._path = path
         self._buffer = buffer
@@ -72,8 +71,8 @@ class Table:
         rows = [batch.num_rows for batch in self.batches]
         self.firsts = np.cumsum([0, *rows])[:-1]  # the first row of each record batch
         words = np.frombuffer(buffer, np.int32, buffer.size // 4)
-        self.source = Pieces(self, words, "source")
-        self.target = Pieces(self, words, "target")
+        self.source = TokenLists(self, words, "source")
+        self.target = TokenLists(self, words, "target")
         if sum(rows) != facts.pairs:
             raise ValueError(f"it holds {sum(rows):,} pairs, not {facts.pairs:,}")
 
@@ -99,16 +98,16 @@ class Table:
         self.__init__(_mapped(path) if path else pa.py_buffer(data), state["facts"], path)
 
 
-class Pieces(Sequence[list[int]]):
-    """One side of a table: a list of pieces for each pair; `flat` gives many at once without making lists."""
+class TokenLists(Sequence[list[int]]):
+    """One side of a table: a list of token ids for each pair. `flat` gives many at once without making lists."""
 
     def __init__(self, table: Table, words: NDArray[np.int32], column: str) -> None:
         """Args: words: the whole file."""
         self._table, self._words = table, words
         base = words.__array_interface__["data"][0]
         arrays = [batch.column(column) for batch in table.batches]
-        self._ends = np.array([_place(a.offsets, base) for a in arrays], np.int64)  # of the first sentence's begin
-        self._pieces = np.array([_place(a.values, base) for a in arrays], np.int64)  # of the first piece
+        self._offsets = np.array([_place(a.offsets, base) for a in arrays], np.int64)  # of each batch's first sentence
+        self._tokens = np.array([_place(a.values, base) for a in arrays], np.int64)  # of each batch's first token
         self._runs = [a.values for a in arrays]
 
     def __len__(self) -> int:
@@ -125,19 +124,19 @@ class Pieces(Sequence[list[int]]):
         return ids[starts[0] : starts[0] + lengths[0]].tolist()
 
     def flat(self, indices: NDArray[np.int64]) -> Flat:
-        """Where some sentences lie in the file."""
+        """The places of some sentences in the file."""
         batch, row = self._table.find(indices)
-        at = self._ends[batch] + row
+        at = self._offsets[batch] + row
         begin, end = self._words[at].astype(np.int64), self._words[at + 1]
-        return Flat(self._words, self._pieces[batch] + begin, end - begin)
+        return Flat(self._words, self._tokens[batch] + begin, end - begin)
 
     def lengths(self) -> NDArray[np.int64]:
-        """Of all sentences, in pieces."""
+        """The number of tokens of each sentence."""
         return self.flat(np.arange(len(self))).lengths
 
-    def count_piece(self, piece: int) -> int:
-        """How often a piece occurs, over all sentences."""
-        return sum(int(np.count_nonzero(run.to_numpy() == piece)) for run in self._runs)
+    def count_token(self, token: int) -> int:
+        """How often a token occurs in all sentences."""
+        return sum(int(np.count_nonzero(run.to_numpy() == token)) for run in self._runs)
 
 
 class Pairs(Sequence[Pair]):
@@ -171,7 +170,7 @@ class Pairs(Sequence[Pair]):
 
 
 def _place(array: pa.Array, base: int) -> int:
-    """Where in the file, in 32-bit words, an array begins."""
+    """The begin of an array in the file, in 32-bit words."""
     buffer = array.buffers()[1]
     return (buffer.address - base) // 4 + array.offset if buffer is not None and buffer.size else 0
 
@@ -186,30 +185,28 @@ def in_memory(build: Build) -> Table:
 
 
 def cached(folder: Path, build: Build) -> Table:
-    """The table in `folder`, made by `build` if it is not there or damaged.
-
-    A disk that does not take it costs a warning and memory.
-    """
+    """The table in `folder`, built if it is missing or damaged. If it cannot be stored, it is kept in memory, with a
+    warning."""
     try:
         if folder.exists():
             return open_table(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's own errors are of the first two kinds
-        logger.warning("The tokenised text in `%s` is damaged (%s) and made again.", folder, error)
+        logger.warning("the cached tokenised text in `%s` is damaged (%s); it is created again.", folder, error)
     try:
         return _store(folder, build)
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else error  # pyarrow's own `strerror` is long
-        logger.warning("The tokenised text cannot be cached in `%s` (%s); it is kept in memory.", folder, why)
+        logger.warning("the tokenised text cannot be cached in `%s` (%s); it is kept in memory.", folder, why)
     return in_memory(build)
 
 
 def open_table(folder: Path) -> Table:
-    """Raises: OSError, ValueError, KeyError, TypeError: when the folder is not as it was written."""
-    told = json.loads((folder / FACTS).read_bytes())
+    """Raises: OSError, ValueError, KeyError, TypeError: when a file is missing or has changed."""
+    stored = json.loads((folder / FACTS).read_bytes())
     path = folder / TABLE
-    if path.stat().st_size != told["bytes"] or _sha256(path) != told["sha256"]:
-        raise ValueError(f"{TABLE} is not as it was written")
-    return Table(_mapped(path), Facts(**told["facts"]), path.absolute())
+    if path.stat().st_size != stored["bytes"] or _sha256(path) != stored["sha256"]:
+        raise ValueError(f"{TABLE} has changed")
+    return Table(_mapped(path), Facts(**stored["facts"]), path.absolute())
 
 
 def _store(folder: Path, build: Build) -> Table:
@@ -219,13 +216,13 @@ def _store(folder: Path, build: Build) -> Table:
         path = fresh / TABLE
         with pa.OSFile(str(path), "wb") as sink:
             facts = build(sink)
-        told = {"facts": asdict(facts), "bytes": path.stat().st_size, "sha256": _sha256(path)}
-        (fresh / FACTS).write_text(json.dumps(told, indent=2), encoding="utf-8")
+        stored = {"facts": asdict(facts), "bytes": path.stat().st_size, "sha256": _sha256(path)}
+        (fresh / FACTS).write_text(json.dumps(stored, indent=2), encoding="utf-8")
     return Table(_mapped(folder / TABLE), facts, (folder / TABLE).absolute())
 
 
 def _is_table(folder: Path) -> bool:
-    """Whether another process was faster, and may be reading its own table by now."""
+    """Whether another process was faster and has stored the table, which it may be reading."""
     try:
         open_table(folder)
     except (OSError, ValueError, KeyError, TypeError):
@@ -234,7 +231,7 @@ def _is_table(folder: Path) -> bool:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed processes left."""
+    """Remove the unfinished folders of killed processes."""
     for path in [*folder.glob(".tmp-*"), *folder.glob(".trash-*")]:
         with suppress(OSError):  # another process has just renamed it
             times = [file.stat().st_mtime for file in path.glob("*")] or [path.stat().st_mtime]

@@ -12,7 +12,7 @@ from mt.data.batching.workers import Ahead
 
 @dataclass
 class Place:
-    """Where the next batch comes from: all the state that a data stream has."""
+    """The place of the next batch in the data: the whole state of a stream."""
 
     epoch: int = 0
     pool: int = 0
@@ -20,9 +20,9 @@ class Place:
 
 
 class BatchStream:
-    """Training batches without end. `place` says which comes next; setting it goes there.
+    """Training batches without end. `place` is the next one; set it to move.
 
-    With `sampling` and without workers, the first batch of a pool waits until the whole pool is drawn.
+    With `sampling` and without workers, the first batch of a pool takes as long as sampling the whole pool.
     """
 
     def __init__(
@@ -35,9 +35,8 @@ class BatchStream:
         workers: int = 0,
         pin: bool = False,
     ) -> None:
-        """Args: sampling: draw a new segmentation of every sentence in every epoch; workers: processes that make
-        pools ahead, 0: this one makes them; pin: in memory from which a GPU copies by itself. The last two do not
-        change what comes."""
+        """Args: sampling: draw a new segmentation of every sentence in every epoch; workers: processes that make pools
+        ahead, 0: this process makes them; pin: use pinned memory. The last two do not change the batches."""
         self.corpus = corpus
         self.section = section
         self.seed = seed
@@ -57,7 +56,7 @@ class BatchStream:
 
     @property
     def epoch(self) -> float:
-        """Epochs done, with the fraction of the one under way."""
+        """Epochs done, with the fraction of the current one."""
         size, here = self.section.pool, self.place
         pairs = float(here.pool * size)
         if here.batch:
@@ -66,7 +65,7 @@ class BatchStream:
         return here.epoch + pairs / len(self.corpus)
 
     def indices(self) -> tuple[int, ...]:
-        """Which pairs of the corpus the next batch holds, without making it."""
+        """The pairs of the next batch, by their indices in the corpus; does not make the batch."""
         return self._pool_here().indices(self.place.batch)
 
     def __next__(self) -> Batch:
@@ -79,7 +78,7 @@ class BatchStream:
         return self
 
     def skip(self, n: int) -> None:
-        """Go past `n` batches without making them: for processes that share the batches of one stream."""
+        """Skip `n` batches without making them, for processes that share the batches of one stream."""
         while n:
             here, pool = self.place, self._pool_here()
             step = min(n, pool.num_batches - here.batch)
@@ -90,12 +89,12 @@ class BatchStream:
                 self.place = Place(*self._pools.after(pool.where))
 
     def close(self) -> None:
-        """End the workers, if there are any; a stream that is asked again starts new ones."""
+        """End the workers, if there are any. The next batch starts new ones."""
         if self._ahead is not None:
             self._ahead.close()
 
     def _pool_here(self) -> Pool:
-        """The pool that `place` is in, made when it is first asked for."""
+        """The pool of `place`, made on first use."""
         where = (self.place.epoch, self.place.pool)
         if self._pool is None or self._pool.where != where:
             if self._ahead is not None:

@@ -1,8 +1,8 @@
-"""Pools made ahead in other processes, so that training finds the next one ready.
+"""Pools made ahead in other processes, so that training does not wait for the next one.
 
-Workers are *spawned*: a fork would copy torch's thread pools and CUDA's state as they stand, locks held by threads that
-the child does not have. A new interpreter takes some seconds, once a run; it is told where the table is, and maps it.
-A pool is a pure function of where it is, so it does not matter who makes it, and no worker has anything to save.
+Workers are *spawned*: a fork would copy torch's thread pools and CUDA's state, with locks of threads that the child
+does not have. A new interpreter takes some seconds, once per run; it gets the path of the table and maps it. A pool is
+a pure function of its place, so it does not matter which process makes it, and a worker has no state to save.
 """
 
 import signal
@@ -22,31 +22,31 @@ from mt.data.batching.pool import Pool, Pools, Where
 from mt.errors import MtError
 
 AHEAD = 2  # pools that each worker makes ahead
-MOST = 8  # workers that are chosen unasked
+MOST = 8  # workers chosen without a setting
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def choose_workers(asked: int | None, device: torch.device, *, sampling: bool, processes: int = 1) -> int:
-    """The number of workers of a process; what `data.workers` asks for, if it does.
+def choose_workers(setting: int | None, device: torch.device, *, sampling: bool, processes: int = 1) -> int:
+    """The number of workers of a process: `data.workers`, or a choice for the device if that is None.
 
-    Sampling is the only dear part: a GPU uses up text faster than several cores draw segmentations for it. Without it
-    one worker keeps up with any device, and a second covers the permutation of a new epoch. A CPU that trains is slow
-    enough for the process itself, and with sampling for one worker, so that no step waits seconds for a pool.
+    Only sampling is expensive: a GPU consumes text faster than several cores sample segmentations. Without sampling one
+    worker keeps up with any device, and a second one covers the permutation of a new epoch. Training on a CPU is slow
+    enough to need no worker, and with sampling one, so that no step waits seconds for a pool.
 
-    Args: processes: those that train on this machine and share its cores.
+    Args: processes: training processes that share the cores of this machine.
     """
-    if asked is not None:
-        return asked
+    if setting is not None:
+        return setting
     if device.type == "cpu":
         return int(sampling)
     return max(2, min(MOST, processors() // processes - 1)) if sampling else 2
 
 
 class Ahead:
-    """Pools in turn, made by worker processes. Asked for another pool than the next one, it starts anew from there."""
+    """Pools in order, made by worker processes. Access to another pool than the next restarts the workers there."""
 
     def __init__(self, pools: Pools, *, workers: int, pin: bool) -> None:
-        """Args: pin: put pools where a GPU copies them from without the CPU."""
+        """Args: pin: use pinned memory."""
         self._pools = pools
         self._workers = workers
         self._pin = pin
@@ -59,34 +59,34 @@ class Ahead:
         if self._next != where:
             self.close()
             self._start(where)
-        self._next = None  # should Ctrl-C come while we wait, it is not known what comes next
+        self._next = None  # after an interrupt during the wait the next pool is unknown
         try:
             pool = next(self._coming)
         except (RuntimeError, OSError, EOFError) as error:
             if death := self._death():
                 self.close()
                 raise MtError(
-                    f"a data worker died ({death}); there may be too little memory, or too little in /dev/shm (docker: "
-                    "--shm-size=1g); the same command goes on from the last checkpoint, without workers if you set "
-                    "`data.workers=0`."
+                    f"a data worker died ({death}), perhaps for lack of memory, or of space in /dev/shm (docker: "
+                    "--shm-size=1g). Run the same command again to resume from the last checkpoint; with "
+                    "`data.workers=0` it needs no workers."
                 ) from error
             raise
         self._next = self._pools.after(where)
         return pool
 
     def close(self) -> None:
-        """End the workers; no process is left behind. Waits for a pool that one of them is at, but not for long."""
+        """End the workers. Waits a short time for a worker that is making a pool, then kills it."""
         if self._finalizer is not None:
             self._finalizer()
         self._finalizer = self._coming = self._next = None
 
     def _start(self, where: Where) -> None:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores, as asked for
+            warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores
             loader = self._loader(where)
             with _own_signals():
                 self._coming = iter(loader)
-        # At the end of the process, too: multiprocessing would ask workers to end that are deaf to it, and wait.
+        # Also runs at exit, where multiprocessing would send SIGTERM, which the workers ignore, and wait for them.
         self._finalizer = Finalize(self, _end, (self._coming,), exitpriority=10)
 
     def _loader(self, where: Where) -> DataLoader[Pool]:
@@ -100,13 +100,13 @@ class Ahead:
             collate_fn=_as_it_is,
             worker_init_fn=_begin_worker,
             multiprocessing_context="spawn",
-            generator=torch.Generator(),  # else it draws a number from the one that dropout uses
+            generator=torch.Generator(),  # the default would draw from the generator that dropout uses
         )
 
     def _death(self) -> str | None:
         """How the first dead worker died, in words."""
         for worker in self._coming._workers:
-            worker.join(1)  # a broken connection is seen sooner than the death that broke it
+            worker.join(1)  # the connection breaks before the process is reported dead
             if not worker.is_alive():
                 code = worker.exitcode or 0
                 return signal.Signals(-code).name if code < 0 else f"exit code {code}"
@@ -114,7 +114,7 @@ class Ahead:
 
 
 class _Onwards:
-    """The pools from one on, without end."""
+    """The places of all pools from `where` on, without end."""
 
     def __init__(self, pools: Pools, where: Where) -> None:
         self._pools, self._where = pools, where
@@ -131,10 +131,7 @@ def _as_it_is(pool: Any) -> Any:
 
 
 def _begin_worker(number: int) -> None:
-    """Ctrl-C, or a scheduler that ends a job, signals every process of it; it is for the main one to save and close.
-
-    torch has set the number of threads to one by now.
-    """
+    """Ignore SIGINT and SIGTERM: Ctrl-C and job schedulers signal every process, but only the main one must react."""
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
@@ -142,9 +139,9 @@ def _begin_worker(number: int) -> None:
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Inside, processes are started that hear no signal until they have chosen to, and torch takes none over.
+    """Start processes inside this block with SIGINT and SIGTERM blocked, and restore the handler of SIGCHLD afterwards.
 
-    torch would raise an error wherever the main process is when a worker dies; it is told by `__getitem__` instead.
+    torch's handler would raise an error anywhere in the main process when a worker dies; `__getitem__` raises instead.
     """
     resource_tracker.ensure_running()  # starting it later would unblock the signals
     main = threading.current_thread() is threading.main_thread()

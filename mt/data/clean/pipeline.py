@@ -1,46 +1,36 @@
-"""The rules in a row, and an account of what they refused."""
+"""Applies the rules of `clean` to the training pairs, and counts what each rule removes."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 from mt.config import CleanConfig
-from mt.data.clean.dedupe import Duplicate
-from mt.data.clean.rules import Copy, Empty, Ratio, Rule, TooLong
+from mt.data.clean.rules import REASONS, rules_of
 from mt.data.corpus.pair import Pair
 
 
 class Pipeline:
-    """Passes on the pairs that every rule accepts; the first rule that refuses a pair is charged with it.
+    """Yields the pairs that no rule removes. A removed pair counts for the first rule that is true of it.
 
-    A pipeline serves one pass over one corpus: counts add up over calls, and duplicates are remembered.
+    A pipeline serves one pass over one corpus: counts add up, and duplicates are remembered.
     """
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        self._rules = list(rules)
-        self._refused = {rule.name: 0 for rule in rules}
-        self._read = 0
-        self._kept = 0
-
-    @classmethod
-    def from_section(cls, section: CleanConfig) -> "Pipeline":
-        """The rules that the settings ask for, the cheap ones first."""
-        rules: list[Rule] = [Empty(), TooLong(section.max_chars), Ratio(section.max_ratio)]
-        if section.drop_copies:
-            rules.append(Copy())
-        if section.drop_duplicates:
-            rules.append(Duplicate())
-        return cls(rules)
+    def __init__(self, section: CleanConfig) -> None:
+        self._rules = rules_of(section)
+        self._counts = {"read": 0, "kept": 0, **dict.fromkeys(self._rules, 0)}
 
     def __call__(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
-        """Yield the accepted pairs in their order, and count."""
+        """Yield the pairs that stay, in order, and count."""
         for pair in pairs:
-            self._read += 1
-            refusal = next((rule.name for rule in self._rules if not rule.accept(rule.score(pair))), None)
-            if refusal is None:
-                self._kept += 1
+            self._counts["read"] += 1
+            reason = next((name for name, rule in self._rules.items() if rule(pair)), "kept")
+            self._counts[reason] += 1
+            if reason == "kept":
                 yield pair
-            else:
-                self._refused[refusal] += 1
 
     def report(self) -> dict[str, int]:
-        """Pairs `read`, pairs `kept`, and pairs refused by the name of the rule: kept and refused sum to read."""
-        return {"read": self._read, "kept": self._kept, **self._refused}
+        """The numbers of pairs `read`, `kept`, and removed by each rule; `kept` and the removed sum to `read`."""
+        return dict(self._counts)
+
+
+def describe(report: Mapping[str, int]) -> str:
+    """The removed pairs of a report in words: "7 empty, 3 too long", "none"."""
+    return ", ".join(f"{report[name]:,} {reason}" for name, reason in REASONS.items() if report.get(name)) or "none"

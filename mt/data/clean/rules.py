@@ -1,76 +1,66 @@
-"""Reasons to refuse a training pair. A rule gives a pair a score, and accepts or refuses the score.
+"""Reasons to remove a training pair. A rule is true of a pair to remove."""
 
-The two steps are apart so that a threshold can be chosen by looking at the scores of a corpus.
-"""
+import hashlib
+from collections.abc import Callable
 
-from dataclasses import dataclass
-from typing import Protocol
-
+from mt.config import CleanConfig
 from mt.data.corpus.pair import Pair
 from mt.data.corpus.split import fold
 
+Rule = Callable[[Pair], bool]
+
 MARGIN = 10  # characters added to both sides of a ratio: short sentences differ more, "Go." is "Váyase."
+REASONS = {
+    "empty": "empty",
+    "too_long": "too long",
+    "ratio": "too different in length",
+    "copy": "with equal sides",
+    "duplicate": "seen before",
+}
 
 
-class Rule(Protocol):
-    """What the pipeline knows of a rule; `name` is its line in the report."""
+def rules_of(section: CleanConfig) -> dict[str, Rule]:
+    """The rules of the settings, by a name of `REASONS`, the cheap ones first.
 
-    @property
-    def name(self) -> str: ...
-    def score(self, pair: Pair) -> float: ...
-    def accept(self, score: float) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Empty:
-    """Refuses a pair with a side that holds white space alone. Score: characters of the emptier side."""
-
-    name: str = "empty"
-
-    def score(self, pair: Pair) -> float:
-        return min(len(pair.src.strip()), len(pair.tgt.strip()))
-
-    def accept(self, score: float) -> bool:
-        return score > 0
+    They serve one pass over one corpus, because `duplicate` remembers pairs.
+    """
+    rules: dict[str, Rule] = {
+        "empty": is_empty,
+        "too_long": lambda pair: max(len(pair.src), len(pair.tgt)) > section.max_chars,
+        "ratio": lambda pair: length_ratio(pair) > section.max_ratio,
+    }
+    if section.drop_copies:
+        rules["copy"] = is_copy
+    if section.drop_duplicates:
+        rules["duplicate"] = Duplicates()
+    return rules
 
 
-@dataclass(frozen=True, slots=True)
-class TooLong:
-    """Refuses a pair with a side of more than `max_chars` characters. Score: characters of the longer side."""
-
-    max_chars: int
-    name: str = "too_long"
-
-    def score(self, pair: Pair) -> float:
-        return max(len(pair.src), len(pair.tgt))
-
-    def accept(self, score: float) -> bool:
-        return score <= self.max_chars
+def is_empty(pair: Pair) -> bool:
+    """Whether a side has only white space."""
+    return not (pair.src.strip() and pair.tgt.strip())
 
 
-@dataclass(frozen=True, slots=True)
-class Ratio:
-    """Refuses a pair whose sides differ too much in length. Score: (longer + 10) / (shorter + 10) characters."""
-
-    max_ratio: float
-    name: str = "ratio"
-
-    def score(self, pair: Pair) -> float:
-        shorter, longer = sorted((len(pair.src), len(pair.tgt)))
-        return (longer + MARGIN) / (shorter + MARGIN)
-
-    def accept(self, score: float) -> bool:
-        return score <= self.max_ratio
+def length_ratio(pair: Pair) -> float:
+    """(longer side + 10) / (shorter side + 10), in characters."""
+    shorter, longer = sorted((len(pair.src), len(pair.tgt)))
+    return (longer + MARGIN) / (shorter + MARGIN)
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """Refuses a pair whose sides are one text but for case and punctuation. Score: 1 for a copy, else 0."""
+def is_copy(pair: Pair) -> bool:
+    """Whether both sides are the same text but for case and punctuation."""
+    return fold(pair.src) == fold(pair.tgt)
 
-    name: str = "copy"
 
-    def score(self, pair: Pair) -> float:
-        return float(fold(pair.src) == fold(pair.tgt))
+class Duplicates:
+    """Whether exactly the same pair was seen before. Remembers 16 bytes of hash for each pair."""
 
-    def accept(self, score: float) -> bool:
-        return score < 1
+    def __init__(self) -> None:
+        self._seen: set[bytes] = set()
+
+    def __call__(self, pair: Pair) -> bool:
+        text = f"{len(pair.src)} {pair.src}{pair.tgt}"  # the length marks where the source ends
+        key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        before = key in self._seen
+        self._seen.add(key)
+        return before

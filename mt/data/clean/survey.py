@@ -1,6 +1,6 @@
-"""What looks wrong in a corpus, for a person to judge: nothing is changed or left out here.
+"""A report of what looks wrong in a corpus. Nothing is changed or left out here.
 
-Each finding has a count over the pairs that were looked at, and examples with the file and line that they come from.
+Each finding has a count over a sample of the pairs, and examples with their file and line.
 """
 
 import re
@@ -61,14 +61,14 @@ def overlap(train: Iterable[Pair], held: Sequence[Pair], name: str) -> list[Find
     keys = {(fold(pair.src), fold(pair.tgt)): pair for pair in held}
     sources = {src for src, _ in keys}
     seen = {(source, fold(pair.tgt)) for pair in train if (source := fold(pair.src)) in sources}
-    return _finding(f"{name} pairs that stand in the training text, too", [keys[key] for key in keys if key in seen])
+    return _finding(f"{name} pairs that are also in the training text", [keys[key] for key in keys if key in seen])
 
 
 def report(findings: Sequence[Finding], looked_at: int) -> str:
     """All findings as text."""
     if not findings:
-        return f"nothing in {looked_at:,} pairs looks wrong"
-    return f"what looks wrong in {looked_at:,} pairs:\n\n" + "\n\n".join(map(str, findings))
+        return f"no problems found in {looked_at:,} pairs"
+    return f"possible problems in {looked_at:,} pairs:\n\n" + "\n\n".join(map(str, findings))
 
 
 def _finding(what: str, pairs: Sequence[Pair], detail: Callable[[Pair], str] | None = None) -> list[Finding]:
@@ -129,7 +129,7 @@ def _of_single_pairs(pairs: Sequence[Pair]) -> list[Finding]:
     tests: dict[str, Callable[[Pair], bool]] = {
         "pairs with an empty side": lambda p: not (p.src.strip() and p.tgt.strip()),
         "pairs whose sides are equal": lambda p: bool(p.src.strip()) and fold(p.src) == fold(p.tgt),
-        "pairs that hold markup": lambda p: bool(MARKUP.search(p.src) or MARKUP.search(p.tgt)),
+        "pairs with markup": lambda p: bool(MARKUP.search(p.src) or MARKUP.search(p.tgt)),
     }
     mismatched = [pair for pair in pairs if _large(pair.src) != _large(pair.tgt)]
     numbers = _finding("pairs whose numbers do not match", mismatched, _mismatch)
@@ -139,11 +139,11 @@ def _of_single_pairs(pairs: Sequence[Pair]) -> list[Finding]:
 
 
 def _mismatch(pair: Pair) -> str:
-    """Which numbers stand on one side only."""
+    """The numbers that are on one side only."""
     src, tgt = _large(pair.src), _large(pair.tgt)
     alone = {"source": sorted((src - tgt).elements()), "target": sorted((tgt - src).elements())}
-    told = [f"{', '.join(found)} in the {side} only" for side, found in alone.items() if found]
-    return f" ({'; '.join(told)})"
+    listed = [f"{', '.join(found)} in the {side} only" for side, found in alone.items() if found]
+    return f" ({'; '.join(listed)})"
 
 
 def _large(text: str) -> Counter[str]:
@@ -154,7 +154,7 @@ def _large(text: str) -> Counter[str]:
 def _duplicates(pairs: Sequence[Pair]) -> list[Finding]:
     first: set[tuple[str, str]] = set()
     again = [pair for pair in pairs if (key := (pair.src, pair.tgt)) in first or first.add(key)]
-    return _finding("pairs that stand there before", again)
+    return _finding("repeated pairs", again)
 
 
 def _cut(text: str) -> str:

@@ -1,7 +1,7 @@
-"""Files out of a zip archive that may come from anywhere: the names that were asked for, in memory, within limits.
+"""Reads named files of an untrusted zip archive into memory, within limits.
 
-Nothing is ever unpacked to a folder, so a name that climbs out of one (`../x`), a link or a name that stands twice
-could only confuse; they are refused all the same, since an honest archive has none.
+Nothing is unpacked to a folder, so names with `..`, links and repeated names could do no harm. They are errors anyway,
+because a sound archive has none.
 """
 
 import zipfile
@@ -12,14 +12,14 @@ from pathlib import Path, PurePosixPath
 from mt.errors import DataError
 
 MAX_MEMBERS = 10_000
-MAX_RATIO = 200  # of unpacked to packed bytes; text comes to 30 at most, a bomb to 1000
+MAX_RATIO = 200  # of unpacked to packed bytes; text reaches 30, a zip bomb 1000
 PLENTY = 1 << 20  # bytes that may grow at any ratio
 
 
 def read_zip(path: Path, wanted: Mapping[str, int]) -> dict[str, bytes]:
-    """The contents of the members named in `wanted`, each of at most so many bytes.
+    """The contents of the members in `wanted`, each with its limit in bytes.
 
-    Raises `DataError` when the archive is damaged or hostile, or lacks one of them; nothing is then returned.
+    Raises `DataError` when the archive is damaged or hostile, or lacks one of them.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -27,7 +27,7 @@ def read_zip(path: Path, wanted: Mapping[str, int]) -> dict[str, bytes]:
             return {name: _member(path, archive, name, most) for name, most in wanted.items()}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, ValueError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(f"`{path}` must be a zip archive, but cannot be read as such: {reason:.100}.") from error
+        raise DataError(f"`{path}` cannot be read as a zip archive: {reason:.100}.") from error
 
 
 def _check_names(path: Path, members: list[zipfile.ZipInfo]) -> None:
@@ -38,24 +38,24 @@ def _check_names(path: Path, members: list[zipfile.ZipInfo]) -> None:
         name = PurePosixPath(member.filename.replace("\\", "/"))
         folded, shown = member.filename.casefold(), f"{member.filename!r:.80}"
         if name.is_absolute() or ".." in name.parts or ":" in member.filename or not member.filename.isprintable():
-            raise DataError(f"`{path}` has a member whose name leads out of it, {shown}: it is hostile.")
+            raise DataError(f"`{path}` contains the unsafe name {shown}.")
         if member.external_attr >> 28 == 0xA:  # S_IFLNK >> 12, in the upper half
-            raise DataError(f"`{path}` has a link as a member, {shown}: only files are read.")
+            raise DataError(f"`{path}` contains a link, {shown}, but only plain files are allowed.")
         if folded in seen:
-            raise DataError(f"`{path}` has two members of the name {shown}: one of them is a lie.")
+            raise DataError(f"`{path}` contains two files of the name {shown}.")
         seen.add(folded)
 
 
 def _member(path: Path, archive: zipfile.ZipFile, name: str, most: int) -> bytes:
     if name not in archive.namelist():
-        raise DataError(f"`{path}` must hold {name}, but does not.")
-    told = archive.getinfo(name)
-    if told.file_size > most:
-        raise DataError(f"`{path}`: {name} must have at most {most:,} bytes, but has {told.file_size:,}.")
-    if told.file_size > max(PLENTY, MAX_RATIO * told.compress_size):
+        raise DataError(f"`{path}` must contain {name}, but does not.")
+    info = archive.getinfo(name)
+    if info.file_size > most:
+        raise DataError(f"`{path}`: {name} must have at most {most:,} bytes, but has {info.file_size:,}.")
+    if info.file_size > max(PLENTY, MAX_RATIO * info.compress_size):
         raise DataError(f"`{path}`: {name} grows more than {MAX_RATIO}-fold when unpacked, as no text does.")
     with archive.open(name) as file:
         raw = file.read(most + 1)
     if len(raw) > most:
-        raise DataError(f"`{path}`: {name} must have at most {most:,} bytes, but has more than it says.")
+        raise DataError(f"`{path}`: {name} must have at most {most:,} bytes, but unpacks to more.")
     return raw

@@ -1,4 +1,4 @@
-"""Named corpora: where each comes from, who may use it, and how to have it."""
+"""Named corpora: source and licence of each, and how to obtain it."""
 
 import difflib
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ class Corpus:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """A corpus as the catalogue knows it.
+    """A corpus of the catalogue.
 
-    `train`, `dev` and `test` are what `read_pairs` takes: addresses on the Hub, or names in `folder` below the data
-    root, to which the suffix of a compression may be added on disk.
+    `train`, `dev` and `test` are for `read_pairs`: addresses on the Hub, or file names in `folder` below the data root,
+    which may be compressed on disk.
     """
 
     src: str
@@ -42,8 +42,8 @@ class Entry:
     licence: str
     description: str
     folder: str = ""
-    recipe: Recipe | None = None  # how the folder is made; None: the user puts it there, or there is none
-    advice: str = ""  # what to do when files are missing
+    recipe: Recipe | None = None  # how the folder is made; None: by the user, or there is none
+    advice: str = ""  # what the user can do when files are missing
 
 
 TATOEBA_NOTICE = """\
@@ -129,11 +129,6 @@ CATALOG: dict[str, Entry] = {
 }
 
 
-def names() -> list[str]:
-    """The names that `fetch` knows."""
-    return list(CATALOG)
-
-
 def find(name: str) -> Entry:
     """The entry of that name. Raises `ConfigError` with the nearest name and all names."""
     if name in CATALOG:
@@ -144,9 +139,9 @@ def find(name: str) -> Entry:
 
 
 def fetch(name: str, root: Path) -> Corpus:
-    """Read the corpus of that name, after making or verifying its folder below `root` where it has one.
+    """Read the corpus of that name, after creating or verifying its folder below `root` if it has one.
 
-    Raises `ConfigError` for an unknown name, and `DataError` when the corpus cannot be had, with what to do.
+    Raises `ConfigError` for an unknown name, and `DataError` when the corpus cannot be obtained, with advice.
     """
     entry = find(name)
     folder = Path(root) / entry.folder
@@ -167,4 +162,4 @@ def locate(file: str, folder: Path, advice: str) -> str:
         path = folder / f"{file}{suffix}"
         if path.is_file():
             return str(path)
-    raise DataError(f"`{folder}` must hold {file} (plain or compressed), but does not: {advice}.")
+    raise DataError(f"`{folder}` must contain {file} (plain or compressed), but does not: {advice}.")

@@ -127,7 +127,7 @@ def _po(file: str) -> Iterator[Unit]:
     try:
         catalogue = polib.pofile(text) if text.strip() else polib.POFile()
     except (OSError, ValueError) as error:
-        raise DataError(f"`{file}` is not a PO file that can be read ({error}).") from None
+        raise DataError(f"`{file}` cannot be read as a PO file ({error}).") from None
     language = catalogue.metadata.get("Language") or UNNAMED_TARGET
     for entry in catalogue.translated_entries():
         if entry.obsolete or "fuzzy" in entry.flags:

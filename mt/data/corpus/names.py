@@ -1,4 +1,4 @@
-"""What the name of a file says: its format, its language, what its corpus is called."""
+"""The format, the language and the corpus that the name of a file gives."""
 
 import re
 from collections.abc import Sequence
@@ -28,10 +28,10 @@ def kind_of(file: str) -> str:
 
 
 def corpus_name(files: Sequence[str], languages: tuple[str, str] | None = None) -> str:
-    """What a corpus of these files is called: "news", "news+books", or "news+3" for more than two.
+    """The name of a corpus of these files: "news", "news+books", or "news+3" for more than two.
 
-    Files that are called as everybody's are, such as `train.en`, are named after the first of their folders that tells
-    more, else after the `languages`, else as they are.
+    A file with a common name, such as `train.en`, is named after the first folder above it that has no common name,
+    else after the `languages`.
     """
     waiting, names = list(files), list[str]()
     while waiting:
@@ -53,17 +53,17 @@ def _telling_name(file: str, languages: tuple[str, str] | None) -> str:
 
 
 def name_of(file: str) -> str:
-    """The name of a file up to the first dot, or of a data set of the Hub."""
+    """The name of a file up to the first dot, or the name of a dataset of the Hub."""
     form = HUB_FORM.fullmatch(file)
     return form[1].partition("/")[2] if form else Path(file).name.partition(".")[0]
 
 
 def bare(file: str) -> str:
-    """A name without the suffix of its compression."""
+    """A name without the suffix of a compression."""
     return next((file[: -len(suffix)] for suffix in COMPRESSED if file.lower().endswith(suffix)), file)
 
 
 def language_of(name: str) -> str | None:
-    """The language code at the end of a bare name, such as "en" of `train.en`."""
+    """The language code at the end of a name, such as "en" of `train.en`."""
     match = LANGUAGE.search(name)
     return match[1] if match and match[1] not in NOT_LANGUAGES else None

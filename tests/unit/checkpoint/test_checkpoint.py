@@ -135,7 +135,7 @@ def test_random_numbers_go_on_after_json():
     ],
 )
 def test_a_random_state_that_is_none_is_refused(change: dict):
-    with pytest.raises(CheckpointError, match="The random state must be one that `random_state` gave, but is not: "):
+    with pytest.raises(CheckpointError, match="the random state of the checkpoint cannot be restored: "):
         set_random_state({**random_state(), **change})
 
 
@@ -302,7 +302,7 @@ def test_an_invalid_folder_is_moved_aside(tmp_path: Path, warned):
         save(tmp_path, 1)
         (tmp_path / "step-00000001" / "state.json").write_bytes(b"")
         save(tmp_path, 1)
-        assert f"It was moved to `{tmp_path}/bad-step-00000001-{count}`." in warned()[-1]
+        assert f"The damaged folder was moved to `{tmp_path}/bad-step-00000001-{count}`." in warned()[-1]
         assert Checkpoints(tmp_path, 1).latest() is not None
     assert [name for name in names(tmp_path) if name.startswith("bad")] == [f"bad-step-00000001-{n}" for n in (1, 2)]
 
@@ -398,7 +398,7 @@ def test_a_damaged_file_is_named_and_its_checkpoint_passed_over(tmp_path: Path, 
         return
     assert latest and latest.step == 1 and best and best.step == 1
     message = warned()[0]
-    assert message.startswith("Passing over a damaged checkpoint: `") and message.endswith(".")
+    assert message.startswith("skipping a damaged checkpoint: `") and message.endswith(".")
     assert str(path.parent) in message and (name in message or name == "MANIFEST.json")
     assert path.parent.exists()
 
@@ -429,14 +429,14 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path, damage: Callable[[P
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "must be JSON in UTF-8, but cannot be read as such."),
-        ("[" * 100_000, "must be JSON in UTF-8, but cannot be read as such."),
-        ("[]", "must hold a JSON object, but holds something else."),
-        ('{"schema": 1, "schema": 1}', "must be JSON in UTF-8, but cannot be read as such."),
+        ("", "is not valid JSON in UTF-8; it may be damaged."),
+        ("[" * 100_000, "is not valid JSON in UTF-8; it may be damaged."),
+        ("[]", "must contain a JSON object, but contains list."),
+        ('{"schema": 1, "schema": 1}', "is not valid JSON in UTF-8; it may be damaged."),
         (" " * (1 << 20) + "{}", "must have at most 1,048,576 bytes, but has more."),
-        ("{}", "must give its schema, a number from 1, but gives None: it is damaged, or not of mt."),
-        ('{"schema": 2}', "has schema 2, but this version of mt reads 1: a newer one wrote it; update mt."),
-        ('{"schema": 1, "files": []}', "must hold the objects `files` and `meta`, but does not."),
+        ("{}", "must have a `schema` number, but has None: it is damaged, or not a file of mt."),
+        ('{"schema": 2}', "has schema 2, but this version of mt reads 1: update mt to read newer files."),
+        ('{"schema": 1, "files": []}', "must contain the objects `files` and `meta`, but does not."),
         (
             json.dumps({"schema": 1, "meta": {}, "files": dict.fromkeys(map(str, range(1001)))}),
             "must list at most 1000 files, but lists 1,001.",
@@ -461,7 +461,7 @@ def test_hidden_files_of_the_system_are_let_be(tmp_path: Path):
 
 def test_a_valid_folder_need_not_be_a_checkpoint(tmp_path: Path):
     write_folder(tmp_path / "model", {"model.safetensors": {}, "optimizer.safetensors": {}})
-    with pytest.raises(CheckpointError, match=r"model` must hold `state.json` to be a checkpoint, but does not\."):
+    with pytest.raises(CheckpointError, match=r"model` must contain `state.json` to be a checkpoint, but does not\."):
         Checkpoint.open(tmp_path / "model")
     write_folder(tmp_path / "other", {"model.safetensors": {}, "optimizer.safetensors": {}, "state.json": b"{}"})
     with pytest.raises(CheckpointError, match=r"MANIFEST.json` must give a step and a score, but gives \{\}\."):
@@ -477,7 +477,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path):
     with pytest.raises(CheckpointError, match=r"none.safetensors` cannot be read: No such file or directory"):
         read_tensors(tmp_path / "none.safetensors")
     (tmp_path / "short").write_bytes(b"1234")
-    with pytest.raises(CheckpointError, match=r"short` must be safetensors, but cannot be read as such: "):
+    with pytest.raises(CheckpointError, match=r"short` cannot be read as safetensors: "):
         read_tensors(tmp_path / "short")
 
 
@@ -613,8 +613,8 @@ def test_weights_that_do_not_fit_change_nothing():
     with pytest.raises(CheckpointError) as caught:
         load_into(module, wrong, "runs/x")
     assert str(caught.value) == (
-        "`runs/x` does not fit the model: `bias` is missing; `extra0` is not known; `extra1` is not known; "
-        "`extra2` is not known; `extra3` is not known; and 2 more."
+        "`runs/x` does not fit the model: `bias` is missing; `extra0` is unknown; `extra1` is unknown; "
+        "`extra2` is unknown; `extra3` is unknown; and 2 more."
     )
     with pytest.raises(CheckpointError, match=r"`weight` must be float32 \[4, 3\], but is float64 \[4, 3\]\."):
         load_into(module, {"weight": torch.zeros(4, 3).double(), "bias": torch.zeros(4)}, "runs/x")
@@ -647,7 +647,9 @@ def test_a_disk_without_locks_is_a_warning(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(fcntl, "flock", refuse)
     with RunLock(tmp_path):
         pass
-    assert warned() == [f"`{tmp_path}` cannot be locked (No locks available): let one process train in it."]
+    assert warned() == [
+        f"`{tmp_path}` cannot be locked (No locks available): make sure that only one process trains in it."
+    ]
 
 
 def test_a_replacement_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -44,20 +44,20 @@ def test_a_newer_file_is_refused(number):
     with pytest.raises(CheckpointError) as refused:
         THREE.upgrade({"schema": number}, "`f`")
     assert str(refused.value) == (
-        f"`f` has schema {number}, but this version of mt reads 1 to 3: a newer one wrote it; update mt."
+        f"`f` has schema {number}, but this version of mt reads 1 to 3: update mt to read newer files."
     )
 
 
 @pytest.mark.parametrize("number", [None, 0, -1, True, 1.0, "1", [1], "x" * 1000])
 def test_what_is_no_number_is_refused(number):
-    with pytest.raises(CheckpointError, match=r"^`f` must give its schema, a number from 1, but gives .{1,40}: it "):
+    with pytest.raises(CheckpointError, match=r"^`f` must have a `schema` number, but has .{1,40}: it "):
         THREE.upgrade({"schema": number}, "`f`")
-    with pytest.raises(CheckpointError, match="but gives None: it is damaged, or not of mt"):
+    with pytest.raises(CheckpointError, match="but has None: it is damaged, or not a file of mt"):
         THREE.upgrade({}, "`f`")
 
 
 def test_a_file_that_is_not_of_its_number_is_refused():
-    with pytest.raises(CheckpointError, match=r"^`f` must be of schema 1, but is not \(KeyError\('dim'\)\)\.$"):
+    with pytest.raises(CheckpointError, match=r"^`f` does not fit its schema 1 \(KeyError\('dim'\)\)\.$"):
         THREE.upgrade({"schema": 1}, "`f`")
 
 

@@ -60,7 +60,7 @@ def files():
 
 
 def value_of(found) -> float:
-    return next(iter(found.weights().values())).flatten()[0].item()
+    return next(iter(found.tensors.values())).flatten()[0].item()
 
 
 def test_a_text_that_a_full_disk_does_not_take_leaves_nothing_behind(tmp_path, monkeypatch):

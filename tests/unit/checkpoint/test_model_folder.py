@@ -69,13 +69,15 @@ def test_what_is_written_is_read(tmp_path):
     found = read_model(write_model(tmp_path / "model"))
     assert found.description == description() and found.path == tmp_path / "model"
     assert found.tokenizer.fingerprint == number_tokenizer().fingerprint
-    assert all(torch.equal(found.weights()[name], tensor) for name, tensor in weights().items())
+    assert all(torch.equal(found.tensors[name], tensor) for name, tensor in weights().items())
 
 
 def test_what_the_model_is_used_to_is_read_and_need_not_be_told(tmp_path):
-    told = read_model(write_model(tmp_path / "new", usual_length=9, usual_sentences=3)).description
-    assert told.usual == Usual(9, 3)
-    old = spoil(write_model(tmp_path / "old"), lambda v: (v.pop("usual_length"), v.pop("usual_sentences")))
+    told = read_model(write_model(tmp_path / "new", usual_length=9, usual_sentences=3, usual_ratio=1.5)).description
+    assert told.usual == Usual(9, 3, 1.5)
+    old = spoil(
+        write_model(tmp_path / "old"), lambda v: [v.pop(f"usual_{name}") for name in ("length", "sentences", "ratio")]
+    )
     assert read_model(old).description.usual == Usual(64, 1)  # all that it can read, if it is one sentence
     assert description(usual_length=65).usual.pieces == 64
 
@@ -100,7 +102,7 @@ def test_a_damaged_best_checkpoint_is_passed_over(tmp_path):
 def test_a_checkpoint_gives_the_running_mean_where_there_is_one(tmp_path):
     means = {name: torch.full_like(tensor, 7.0) for name, tensor in weights().items()}
     path = write_checkpoint(tmp_path / "run", 1, 5.0, ema=means)
-    assert all(bool((tensor == 7).all()) for tensor in read_model(path).weights().values())
+    assert all(bool((tensor == 7).all()) for tensor in read_model(path).tensors.values())
 
 
 def test_without_a_path_it_is_the_run_written_to_last(tmp_path, monkeypatch, caplog):
@@ -183,7 +185,7 @@ def test_no_such_place(tmp_path, find):
 
 def test_a_place_without_a_model(tmp_path):
     (tmp_path / "checkpoints").mkdir()
-    with pytest.raises(CheckpointError, match=r"holds no model: it has neither model.safetensors nor a checkpoint"):
+    with pytest.raises(CheckpointError, match=r"contains no model: it has neither model.safetensors nor a checkpoint"):
         read_model(tmp_path)
 
 
@@ -217,8 +219,9 @@ HARDENING = {
     "size": (lambda v: v.update(src_size=0), "config.json: `src_size` must be at least 1, but is 0"),
     "usual length": (lambda v: v.update(usual_length=0), "`usual_length` must be at least 1 or null, but is 0"),
     "usual sentences": (lambda v: v.update(usual_sentences=0), "`usual_sentences` must be at least 1, but is 0"),
+    "usual ratio": (lambda v: v.update(usual_ratio=0.0), "`usual_ratio` must be positive and finite or null, but is 0"),
     "vocabulary": (lambda v: v.update(src_size=10**6, tgt_size=10**6),
-                   "tells of vocabularies of .* and 1,000,000 pieces, but the tokenizer"),
+                   "gives vocabularies of .* and 1,000,000 pieces, but the tokenizer"),
     "two vocabularies": (lambda v: v.update(src_size=v["tgt_size"] + 1),
                          r"`src_size` must equal `tgt_size` \(\d+\) where `model.tying` is all, but is"),
     "positions": (lambda v: v.update(max_length=5000),
@@ -308,7 +311,7 @@ def test_a_pickle_in_a_model_folder_is_refused_and_never_opened(tmp_path):
     good = {**description().files(number_tokenizer()), "model.safetensors": weights()}
     for name, sentence in {
         "model.safetensors": "must (be safetensors, but cannot be read as such|have a header of at most)",
-        "config.json": "must be JSON in UTF-8, but cannot be read as such",
+        "config.json": "is not valid JSON in UTF-8; it may be damaged",
         "tokenizer.model": "tokenizer.model in .* is damaged: SentencePiece cannot read its",
     }.items():
         write_folder(folder, {**good, name: bomb}, replace=True)
@@ -358,7 +361,7 @@ def test_a_reader_never_sees_half_a_checkpoint(tmp_path):
     while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
         found = read_model(run)
         seen.add(found.path.name)
-        assert not any(bool(tensor.isnan().any()) for tensor in found.weights().values())
+        assert not any(bool(tensor.isnan().any()) for tensor in found.tensors.values())
     assert ended[1] == 0
     assert len(seen) > 3 and "model" in seen
 

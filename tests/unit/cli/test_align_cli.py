@@ -74,7 +74,7 @@ def test_a_choice_on_a_few_pairs_is_not_kept(folders, text, capsys, caplog):
     assert run([str(folders / "backward"), "--source", str(text / "de"), "--target", str(text / "en"),
                 "--choose-again"]) == 0  # fmt: skip
     assert len(capsys.readouterr().out.split("\n")) == 3
-    assert "fewer than 30 pairs are too few to choose on; the choice is not kept." in caplog.text
+    assert "the choice is not saved, because fewer than 30 pairs are too few for it." in caplog.text
     assert (folders / "backward" / "MANIFEST.json").read_bytes() == before
 
 
@@ -101,19 +101,19 @@ def test_a_checkpoint_is_read_and_not_written(folders, text, tmp_path, caplog):
     files.pop("alignment.json", None)
     write_folder(tmp_path / "step-00000001", {**files, "optimizer.safetensors": b""})
     assert run([str(tmp_path / "step-00000001"), "--source", str(text / "en"), "--target", str(text / "de")]) == 0
-    assert "is a checkpoint, which only its run writes to. The choice is not kept." in caplog.text
+    assert "is a checkpoint, which only its run writes to. The choice is not saved." in caplog.text
     assert not (tmp_path / "step-00000001" / "alignment.json").exists()
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--gold", "g"], "--gold and --gold-base go together"),
-        (["--gold-base", "0"], "--gold and --gold-base go together"),
-        (["--learn"], "--learn starts from models of both directions: name the second with --reverse"),
+        (["--gold", "g"], "--gold and --gold-base must be given together"),
+        (["--gold-base", "0"], "--gold and --gold-base must be given together"),
+        (["--learn"], "--learn needs models of both directions: name the second with --reverse"),
         (["--symmetrize", "union"], "--symmetrize needs a second model: name it with --reverse"),
         (["--soft", "--reverse", "m"], "--soft prints the weights of one direction"),
-        (["--gold", "g", "--gold-base", "0", "-o", "g"], "--gold prints how the links agree .*; leave --output out"),
+        (["--gold", "g", "--gold-base", "0", "-o", "g"], "--gold prints scores instead of links; leave out --output"),
     ],
 )
 def test_options_that_do_not_go_together(more, message):
@@ -123,7 +123,7 @@ def test_options_that_do_not_go_together(more, message):
 
 @pytest.mark.parametrize("more", [["--reverse", "m"], ["--choose-again"], ["--device", "cpu"]])
 def test_options_that_need_a_model(more):
-    with pytest.raises(ConfigError, match="--choose-again and --device are about a model, but none is given"):
+    with pytest.raises(ConfigError, match="--choose-again and --device need a model, but none is given"):
         parse(["--source", "a", "--target", "b", *more])
 
 
@@ -133,7 +133,7 @@ def test_without_a_model_links_are_learnt_from_the_text(text, capsys, caplog):
     lines = capsys.readouterr().out.split("\n")
     assert len(lines) == len(PAIRS) + 2
     assert lines[-2] == ""
-    assert "which words belong together is hard to learn from 41 pairs: add other text." in caplog.text
+    assert "word links learnt from only 41 pairs are unreliable: add more text." in caplog.text
     assert run([*files, "--gold", str(text / "gold"), "--gold-base", "1", "--symmetrize", "joint"]) == 0
     assert float(capsys.readouterr().out.split()[1]) < 10
     assert run([*files, "--soft", "--least", "0.2"]) == 0
@@ -152,7 +152,9 @@ def test_learning_starts_from_both_models(folders, text, capsys):
 
 def test_files_of_unequal_length_are_refused(folders, text):
     (text / "short").write_text("0-0\n")
-    with pytest.raises(DataError, match=r"short has 1 line, but .*de has 41; they must be as many\.$"):
+    with pytest.raises(
+        DataError, match=r"short` has 1 line, but `.*de` has 41: both must have the same number of lines"
+    ):
         run([str(folders / "forward"), "--source", str(text / "short"), "--target", str(text / "de")])
     with pytest.raises(DataError, match=r"short must have a line for each of 41 pairs, but has 1\.$"):
         align(folders, text, "--gold", str(text / "short"), "--gold-base", "0")
@@ -168,7 +170,7 @@ def test_gold_links_past_the_words_are_refused(folders, text):
 def test_nothing_to_choose_on_is_refused(folders, text):
     for name in ("en", "de"):
         (text / name).write_text("\n\n")
-    with pytest.raises(DataError, match="hold no pair of text to choose a layer and heads on"):
+    with pytest.raises(DataError, match="have no line with text in both to choose heads on"):
         align(folders, text, "--choose-again")
 
 
@@ -176,7 +178,7 @@ def test_nothing_to_choose_on_is_refused(folders, text):
 def test_nothing_to_learn_from_is_refused(tmp_path, source, target):
     (tmp_path / "en").write_text(source)
     (tmp_path / "de").write_text(target)
-    with pytest.raises(DataError, match=r"^there is no pair of text to learn from; give --source and --target files"):
+    with pytest.raises(DataError, match=r"^there is nothing to learn from: --source and --target have no line"):
         run(["--source", str(tmp_path / "en"), "--target", str(tmp_path / "de")])
 
 
@@ -198,6 +200,6 @@ def test_a_reverse_model_must_go_the_other_way(folders, text):
 
 def test_the_text_is_not_written_over(folders, text):
     before = (text / "de").read_text(encoding="utf-8")
-    with pytest.raises(ConfigError, match="de is a file that is read; name another one"):
+    with pytest.raises(ConfigError, match="de is also an input file; name another file"):
         align(folders, text, "-o", str(text / "de"))
     assert (text / "de").read_text(encoding="utf-8") == before

@@ -53,7 +53,7 @@ def mt_path(name):
 
 
 def assert_mean(folder, *seeds):
-    found = read_model(folder).weights()
+    found = read_model(folder).tensors
     wanted = [weights(seed) for seed in seeds]
     assert found.keys() == wanted[0].keys()
     for name, tensor in found.items():
@@ -93,7 +93,7 @@ def test_the_running_mean_of_a_checkpoint_is_what_counts(home):
         4, model=weights(4), ema=means, optimizer={}, state={}, files=files()
     )
     run([str(path), "run/checkpoints/step-00000001", "-o", "mean"])
-    found = read_model(home / "mean").weights()
+    found = read_model(home / "mean").tensors
     assert all(torch.equal(found[name], tensor / 2) for name, tensor in weights(1).items())
 
 
@@ -163,13 +163,13 @@ def test_what_is_missing_or_too_little_is_refused(home):
 
 def test_a_folder_that_is_there_stays(home):
     write("one")
-    with pytest.raises(ConfigError, match=r"^--output one is there already; name a new folder\.$"):
+    with pytest.raises(ConfigError, match=r"^--output one already exists; name a new folder\.$"):
         run(["run", "--best", "2", "-o", "one"])
     assert_mean(home / "one", 0)
 
 
 @pytest.mark.parametrize("argv", [["run", "run", "--best", "1"], ["run/checkpoints/step-00000002"] * 2])
 def test_a_model_named_twice_is_refused(home, argv):
-    with pytest.raises(ConfigError, match=r"step-00000002 is named twice; name each model once, or it counts"):
+    with pytest.raises(ConfigError, match=r"step-00000002 is named twice; name each model once"):
         run([*argv, "-o", "mean"])
     assert not (home / "mean").exists()

@@ -51,18 +51,18 @@ def texts_of(lists):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--sample", "--mbr", "chrf"], "--sample and --mbr are different ways to translate; give one of them"),
-        (["--mbr", "chrf", "--rerank", "back"], "--mbr and --rerank are different ways to translate"),
-        (["--top-k", "3"], "--top-k goes with --sample, or with --mbr from samples"),
-        (["--seed", "3", "--mbr", "chrf", "--mbr-from", "beam"], "--seed goes with --sample, or with --mbr from"),
-        (["--sample", "--beam", "4"], "--beam is not used for samples; leave it out"),
-        (["--sample", "--nbest", "2"], "--nbest is for searching; --samples says how many are drawn"),
+        (["--sample", "--mbr", "chrf"], "--sample and --mbr cannot be combined; give one of them"),
+        (["--mbr", "chrf", "--rerank", "back"], "--mbr and --rerank cannot be combined"),
+        (["--top-k", "3"], "--top-k needs --sample, or --mbr from samples"),
+        (["--seed", "3", "--mbr", "chrf", "--mbr-from", "beam"], "--seed needs --sample, or with --mbr from"),
+        (["--sample", "--beam", "4"], "--beam has no effect on sampling; leave it out"),
+        (["--sample", "--nbest", "2"], "--nbest has no effect on sampling; --samples says how many are drawn"),
         (["--mbr", "bleu", "--nbest", "33"], "--nbest 33 needs at least as many --samples"),
-        (["--mbr-from", "beam"], "--mbr-from goes with --mbr"),
-        (["--rerank-weight", "0"], "--rerank-weight goes with --rerank"),
-        (["--ensemble-mean", "log_probs"], "--ensemble-mean goes with --ensemble"),
-        (["--sample", "--groups", "2"], "--groups is for searching, and samples are drawn; leave it out"),
-        (["--mbr", "chrf", "--patience", "2"], "--patience is for searching, and samples are drawn; leave it out"),
+        (["--mbr-from", "beam"], "--mbr-from needs --mbr"),
+        (["--rerank-weight", "0"], "--rerank-weight needs --rerank"),
+        (["--ensemble-mean", "log_probs"], "--ensemble-mean needs --ensemble"),
+        (["--sample", "--groups", "2"], "--groups has no effect on sampling, and samples are drawn; leave it"),
+        (["--mbr", "chrf", "--patience", "2"], "--patience has no effect on sampling, and samples are drawn; leave it"),
         (["--sample", "--temperature", "0"], "argument --temperature: must be above 0 (the limit, always the like"),
         (["--sample", "--top-p", "0"], "argument --top-p: must be a number above 0 and at most 1, but is 0"),
         (["--sample", "--epsilon", "1"], "argument --epsilon: must be a number of at least 0 and below 1, but is 1"),
@@ -191,5 +191,5 @@ def test_one_model_or_several(monkeypatch):
         parse(["one", "--ensemble", "two", "three", "--ensemble-mean", "log_probs", "--device", "cpu"])
     )
     assert [path.name for path in paths] == ["one", "two", "three"] and told == {**settings, "mean": Mean.log_probs}
-    with pytest.raises(ConfigError, match=r"^--ensemble needs the first model by name, too: mt translate MODEL "):
+    with pytest.raises(ConfigError, match=r"^--ensemble needs a first model: mt translate MODEL "):
         load_models(SimpleNamespace(model=None, ensemble=["two"]))

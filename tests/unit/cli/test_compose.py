@@ -102,11 +102,11 @@ def test_interpolations_are_filled_in():
         ("++lr=3", "`lr` is not a setting; did you mean `optim.lr`?"),
         ("modle=base", "`modle` is not a setting; did you mean `model`?"),
         ("batch={tokns: 300}", "`batch.tokns` is not a setting; did you mean `batch.tokens`?"),
-        ("optim._target_=os.system", "`optim._target_` is not a setting; `mt train --cfg job` shows every setting."),
-        ("+_target_=os.system", "`_target_` is not a setting; `mt train --cfg job` shows every setting."),
-        ("config_file=x", "`config_file` is not a setting; `mt train --cfg job` shows every setting."),
-        ("~optim.lr", "`~optim.lr` cannot be used: a setting always has a value. Give it another one, or null."),
-        ("batch=4", "`batch` is a section: set what it holds, as in `batch.tokens=...`."),
+        ("optim._target_=os.system", "`optim._target_` is not a setting; `mt train --cfg job` lists all settings."),
+        ("+_target_=os.system", "`_target_` is not a setting; `mt train --cfg job` lists all settings."),
+        ("config_file=x", "`config_file` is not a setting; `mt train --cfg job` lists all settings."),
+        ("~optim.lr", "`~optim.lr` cannot be used, because a setting always has a value; set another value, or null."),
+        ("batch=4", "`batch` is a section: set one of its keys, as in `batch.tokens=...`."),
         ("model.norm=prr", "`model.norm` must be one of pre, post, but is prr; did you mean `pre`?"),
         ("model.norm=7", "`model.norm` must be one of pre, post, but is 7."),
         ("batch.tokens=many", "`batch.tokens` must be a whole number or auto, but is many."),
@@ -117,25 +117,28 @@ def test_interpolations_are_filled_in():
         ("model.bias=perhaps", "`model.bias` must be true or false, but is perhaps."),
         ("run.root=[a]", "`run.root` must be text, but is ['a']."),
         ("data.train=my.tsv", "`data.train` must be a list, as in [first,second], but is my.tsv."),
-        ("experiment=multi30k", "`experiment` has no option `multi30k`; did you mean `multi30k_en_de`? Options:"),
-        ("model=bse", "`model` has no option `bse`; did you mean `base`? Options: base, big, deep_shallow, marian,"),
-        ("optim=null", "`optim` has no option `null`. Options: adamw."),
-        ("optim.lr", "`optim.lr` sets nothing: write `key=value`, as in `optim.lr=1e-3`."),
-        ("my.yaml", "`my.yaml` looks like a file of settings: use `--config my.yaml`."),
-        ("data.train=[a", "`data.train=[a` cannot be read: write `key=value`, and quote a value with special signs"),
-        ("optim.lr=1,2", "`optim.lr` is given several values, 1,2: add `--multirun` to train with each."),
-        ("model=tiny,base", "`model` is given several values, tiny,base: add `--multirun` to train with each."),
+        ("experiment=multi30k", "`experiment` has no preset `multi30k`; did you mean `multi30k_en_de`? Presets:"),
+        ("model=bse", "`model` has no preset `bse`; did you mean `base`? Presets: base, big, deep_shallow, marian,"),
+        ("optim=null", "`optim` has no preset `null`. Presets: adamw."),
+        ("optim.lr", "`optim.lr` is not a setting: write `key=value`, as in `optim.lr=1e-3`."),
+        ("my.yaml", "`my.yaml` looks like a settings file: write `--config my.yaml`."),
+        (
+            "data.train=[a",
+            "`data.train=[a` cannot be read: write `key=value`, and quote a value with special characters",
+        ),
+        ("optim.lr=1,2", "`optim.lr` has several values, 1,2: add `--multirun` to train with each."),
+        ("model=tiny,base", "`model` has several values, tiny,base: add `--multirun` to train with each."),
         ("data.train=a,b", "values, a,b: add `--multirun` to train with each, or write [a,b] for a list."),
-        ("model=[tiny,small]", "`model` takes one option, but is ['tiny', 'small']. Options: base, big,"),
+        ("model=[tiny,small]", "`model` takes one preset, but is ['tiny', 'small']. Presets: base, big,"),
         ("model.d_model=512", "`model.d_model` is not a setting; did you mean `model.dim`"),
-        ("~model", "`~model` cannot be used: a group always has an option. Choose another one."),
-        ("optim.lr=range(1,3)", "`optim.lr` is given several values, range(1,3): add `--multirun` to train with each."),
-        ("optim.lr=${nope}", "`optim.lr` cannot be filled in: Interpolation key 'nope' not found."),
+        ("~model", "`~model` cannot be used, because a group always has a preset; choose another preset."),
+        ("optim.lr=range(1,3)", "`optim.lr` has several values, range(1,3): add `--multirun` to train with each."),
+        ("optim.lr=${nope}", "`optim.lr` cannot be resolved: Interpolation key 'nope' not found."),
         ("data=files", "`data.train` must name files when `data.corpus` is null, but is []."),
         ("train.minutes=null", "`train.steps` must be given, or `train.epochs`, `train.minutes` or `train.patience`"),
         ("hydra.job.chdirr=1", "`hydra.job.chdirr` is not a setting of Hydra; `mt train --cfg hydra` shows them."),
-        ("hydra/launcher=nope", "`hydra/launcher` has no option `nope`. Options: basic"),
-        ("model@other=base", "These settings cannot be put together: Could not override 'model@other'."),
+        ("hydra/launcher=nope", "`hydra/launcher` has no preset `nope`. Presets: basic"),
+        ("model@other=base", "these settings cannot be combined: Could not override 'model@other'."),
     ],
 )
 def test_an_override_that_cannot_be_used_is_refused_in_a_sentence(override, says):
@@ -154,8 +157,8 @@ def test_no_recipe_is_an_option(file):
     assert compose(["run.name=x"], config_file=file("experiment: null\nrun: {name: x}\n")) == compose(["run.name=x"])
     chosen = file("experiment: multi30k_en_de\n")
     assert compose(["run.name=x", "experiment=null"], config_file=chosen) == compose(["run.name=x"])
-    assert "`model` has no option `null`" in refusal("model=null")
-    with pytest.raises(ConfigError, match="`debug` has no option `null`"):
+    assert "`model` has no preset `null`" in refusal("model=null")
+    with pytest.raises(ConfigError, match="`debug` has no preset `null`"):
         check_overrides(["debug=fast,null"], multirun=True)
 
 
@@ -172,7 +175,7 @@ def test_a_sweep_is_checked_value_by_value():
         ({"optim": {"lrr": 1}}, "`optim.lrr` is not a setting; did you mean `optim.lr`?"),
         ({"other": {"lr": 1}}, "`other` is not a setting"),
         ({"optim": {"lr": "fast"}}, "`optim.lr` must be a number, but is fast."),
-        ({"optim": {"lr": "${optim.eps}"}}, "`optim.lr` cannot be filled in"),
+        ({"optim": {"lr": "${optim.eps}"}}, "`optim.lr` cannot be resolved"),
     ],
 )
 def test_any_tree_is_held_against_the_schema(tree, says):
@@ -262,17 +265,20 @@ def test_the_settings_of_a_run_are_such_a_file(file):
         ("model:\n  dim: 64\n\noptim:\n  warmup: 3\n", ", line 5: `optim.warmup` is not a setting; did you mean"),
         ("\nmodl: base\n", ", line 2: `modl` is not a setting; did you mean `model`?"),
         ("model:\n  norm: prr\n", ", line 2: `model.norm` must be one of pre, post, but is prr; did you mean `pre`?"),
-        ("model: [tiny, small]\n", ", line 1: `model` takes one option, but is ['tiny', 'small']. Options: base,"),
-        ("model: bse\n", ", line 1: `model` has no option `bse`; did you mean `base`? Options:"),
+        ("model: [tiny, small]\n", ", line 1: `model` takes one preset, but is ['tiny', 'small']. Presets: base,"),
+        ("model: bse\n", ", line 1: `model` has no preset `bse`; did you mean `base`? Presets:"),
         ("optim:\n  _target_: os.system\n", ", line 2: `optim._target_` is not a setting"),
-        ("hydra:\n  x: 1\n", ", line 1: `hydra` cannot stand here; give Hydra its own settings on the command line"),
-        ("defaults:\n  - model: base\n", ", line 1: `defaults` cannot stand here; write `model: base` to choose a"),
-        ("optim.lr: 3\n", ", line 1: `optim.lr` cannot stand here; write `optim:` and, indented below it, `lr: ...`."),
+        ("hydra:\n  x: 1\n", ", line 1: `hydra` is not allowed here; give Hydra's settings on the command line"),
+        ("defaults:\n  - model: base\n", ", line 1: `defaults` is not allowed here; write `model: base` to choose a"),
+        (
+            "optim.lr: 3\n",
+            ", line 1: `optim.lr` is not allowed here; write `optim:` and, indented below it, `lr: ...`.",
+        ),
         ("model: [1\noptim:\n  x: 3\n", ", line 2: this is not YAML: expected ',' or ']', but got ':'."),
         ("a: 1\na: 2\n", ", line 2: this is not YAML: found duplicate key a."),
         ("a: !!python/name:os.system\n", ", line 1: this is not YAML: could not determine a constructor for the tag"),
-        ("- a\n", " must hold sections of settings, as in `model:` with `dim: 512` below it."),
-        ("only text\n", " must hold sections of settings, as in `model:` with `dim: 512` below it."),
+        ("- a\n", " must contain sections of settings, such as `model:` with `dim: 512` below it."),
+        ("only text\n", " must contain sections of settings, such as `model:` with `dim: 512` below it."),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_with_its_line(file, text, says):
@@ -296,7 +302,7 @@ def test_a_folder_adds_presets_and_groups(file, tmp_path):
     file("# @package _global_\noptim: {lr: 0.5}\n", "speed/high.yaml")
     config = compose(["model=own", "speed=high"], config_dir=tmp_path)
     assert (config.model.dim, config.optim.lr) == (64, 0.5)
-    assert "`model` has no option `owm`; did you mean `own`?" in refusal("model=owm", config_dir=tmp_path)
+    assert "`model` has no preset `owm`; did you mean `own`?" in refusal("model=owm", config_dir=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,8 @@ def test_the_page_says_what_there_is_and_what_to_send(quick, capsys, monkeypatch
     monkeypatch.chdir(tmp_path)
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
-    assert "device     cpu: auto is" in said and "self-test  passed in 0.0 s" in said and "All is well.\n" in said
-    assert "Send what `mt doctor --json` prints" in said
+    assert "device     cpu: auto is" in said and "self-test  passed in 0.0 s" in said and "No problems found.\n" in said
+    assert "send the output of `mt doctor --json`" in said
 
 
 def test_places_that_cannot_be_used_are_problems(quick, capsys, monkeypatch, tmp_path):
@@ -57,14 +57,17 @@ def test_little_memory_is_a_problem(quick, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(doctor, "_free_memory", lambda: 0.25)
     assert main(["doctor"]) == 1
-    assert "problem: memory: 0.2 GB are free; a small model takes 1" in capsys.readouterr().out
+    assert "problem: memory: 0.2 GB are free, but training a small model needs 1 GB" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("losses", "sentence"),
     [
-        ([[3.0, 1.0], [3.0, 1.1]], "the same training twice gave losses 1.0 and 1.1: runs cannot be repeated here"),
-        ([[3.0, 2.9]] * 2, "in 2 updates the loss went from 3.000 to 2.900 only"),
+        (
+            [[3.0, 1.0], [3.0, 1.1]],
+            "two identical trainings gave the losses 1.0 and 1.1: runs are not reproducible here",
+        ),
+        ([[3.0, 2.9]] * 2, "in 2 updates the loss fell only from 3.000 to 2.900"),
         ([RuntimeError("no such\nkernel")], "RuntimeError: no such"),
     ],
 )

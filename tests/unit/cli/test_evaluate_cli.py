@@ -80,15 +80,15 @@ def test_a_model_is_scored_and_compared(model, capsys):
     assert run(argv) == 0
     lines = capsys.readouterr().out.strip().split("\n")
     assert lines[0] == "test, 10 sentences" and lines[1].startswith("BLEU = 100.0")
-    assert lines[4] == "runs/a -> runs/b, paired bootstrap"
-    assert lines[5].startswith("BLEU = 100.0 -> 0.0 (-100.0, p = ")
+    assert lines[5] == "runs/a -> runs/b, paired bootstrap"
+    assert lines[6].startswith("BLEU = 100.0 -> 0.0 (-100.0, p = ")
 
 
 def test_files_and_models_of_the_other_direction_are_refused(model, tmp_path):
     for name in ("test.de", "test.en"):
         (tmp_path / name).write_text("0\n")
     with pytest.raises(
-        DataError, match=r"^the file names say de to en, but the model translates en to de: name the files"
+        DataError, match=r"^the file names say de to en, but the model translates en to de: swap the source"
     ):
         run(["runs/a", "--test", "test.de", "test.en"])
     (model / "turned").mkdir()
@@ -113,11 +113,15 @@ def test_a_run_keeps_the_report_of_its_own_test_set_and_no_other(model, monkeypa
 @pytest.mark.parametrize(
     ("argv", "kind", "sentence"),
     [
-        (["--references", "ref"], ConfigError, "^--references goes with --hypotheses"),
+        (["--references", "ref"], ConfigError, "^--references needs --hypotheses"),
         (["--hypotheses", "hyp", "--references", "ref", "--test", "x"], ConfigError, "both name references"),
         (["--bootstrap", "10"], ConfigError, r"must be 0 \(no intervals\) or at least 40, but is 10"),
         (["--bootstrap", "x"], ConfigError, r"must be 0 \(no intervals\) or at least 40, but is x"),
-        (["--bootstrap", "0", "--compare", "ref"], ConfigError, "^--compare needs resamples; leave --bootstrap 0 out;"),
+        (
+            ["--bootstrap", "0", "--compare", "ref"],
+            ConfigError,
+            "^--compare needs bootstrap resamples; leave out --bootstrap 0;",
+        ),
         (["runs", "--hypotheses", "hyp", "--references", "ref"], ConfigError, "^a model is not used when --hypotheses"),
         (["--hypotheses", "hyp", "--beam", "3"], ConfigError, "^--beam is not used when --hypotheses are given; leave"),
         (
@@ -131,15 +135,19 @@ def test_a_run_keeps_the_report_of_its_own_test_set_and_no_other(model, monkeypa
         (
             ["--hypotheses", "short", "--references", "ref"],
             DataError,
-            "^short has 1 line for 10 references; they must match",
+            "^`short` has 1 line, but `ref` has 10: both must have the same number of lines",
         ),
-        (["--hypotheses", "hyp", "--references", "ref", "--compare", "short"], DataError, "^short has 1 line for "),
+        (
+            ["--hypotheses", "hyp", "--references", "ref", "--compare", "short"],
+            DataError,
+            "^short has 1 line, but there are ",
+        ),
         (
             ["--hypotheses", "hyp", "--references", "ref", "--compare", "."],
             ConfigError,
             "needs the sources: give --test",
         ),
-        (["--hypotheses", "short", "--test", "test.tsv"], DataError, "^short has 1 line for "),
+        (["--hypotheses", "short", "--test", "test.tsv"], DataError, "^short has 1 line, but there are "),
     ],
 )
 def test_what_cannot_be_done_is_refused(texts, tmp_path, argv, kind, sentence):
@@ -157,3 +165,16 @@ def test_examples_of_the_help_stand_on_lines_of_their_own(capsys):
     with pytest.raises(SystemExit):
         parse(["--help"])
     assert "\n  mt evaluate runs/a --compare runs/b\n" in capsys.readouterr().out
+
+
+def test_the_share_of_numerals_that_survive_is_printed(texts, model, capsys):
+    lines = "--bootstrap", "0"
+    run([str(model / "a"), "--test", "test.tsv", *lines])
+    assert capsys.readouterr().out.rstrip().split("\n")[-1] == "numerals kept = 100.0 % (10 of 10)"
+    run([str(model / "b"), "--test", "test.tsv", *lines])
+    assert capsys.readouterr().out.rstrip().split("\n")[-1] == "numerals kept = 0.0 % (0 of 10)"
+
+
+def test_without_sources_nothing_is_said_of_numerals(texts, capsys):
+    run(["--hypotheses", "hyp", "--references", "ref", "--bootstrap", "0"])
+    assert "numerals" not in capsys.readouterr().out

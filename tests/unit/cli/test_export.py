@@ -6,13 +6,17 @@ import pytest
 from toy import number_tokenizer, tiny_model
 
 from mt.cli.export import export_ct2, parse, run
+from mt.config import DecodeConfig
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.errors import ConfigError
+from mt.interchange.ct2 import python_example
 
 
 class Loaded:
     tokenizer = number_tokenizer()
     stepper = CachedStepper(tiny_model())
+    section = DecodeConfig()
+    max_length = 64
 
 
 def test_the_format_must_be_known():
@@ -21,13 +25,13 @@ def test_the_format_must_be_known():
 
 
 def test_a_folder_that_is_there_is_not_written_over(tmp_path):
-    with pytest.raises(ConfigError, match="is there already; name a new folder"):
+    with pytest.raises(ConfigError, match="already exists; name a new folder"):
         run(["ct2", "model", str(tmp_path)])
 
 
 def test_a_folder_within_a_file_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match=r"file/a/b` cannot be made: `.*/file` is no folder; name another place\.$"):
+    with pytest.raises(ConfigError, match=r"file/a/b` cannot be created, because `.*/file` is not a folder\.$"):
         run(["ct2", "model", str(tmp_path / "file" / "a" / "b")])
 
 
@@ -47,7 +51,9 @@ def test_the_command_writes_the_folder_and_says_so(given, quantization, tmp_path
     monkeypatch.setattr("mt.decode.load.load", lambda *_, **__: Loaded)
     out = tmp_path / "out"
     assert run(["ct2", "model", str(out), *given]) == 0
-    assert capsys.readouterr().out == f"The model for CTranslate2 is in {out} ({quantization}).\n"
+    said = capsys.readouterr().out
+    assert said.startswith(f"The model for CTranslate2 is in {out} ({quantization}). To translate with it in Python, ")
+    assert said.endswith("\n\n" + python_example(Loaded.tokenizer, Loaded.section, out, max_length=64))
     assert (out / "model.bin").is_file()
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError, match="already exists"):
         export_ct2(tmp_path, out)

@@ -54,8 +54,8 @@ def test_pictures(folder, tmp_path):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--gold", "g"], "--gold and --gold-base go together"),
-        (["--gold", "g", "--gold-base", "1"], "--gold needs the translations that its links belong to"),
+        (["--gold", "g"], "--gold and --gold-base must be given together"),
+        (["--gold", "g", "--gold-base", "1"], "--gold needs the translations that it links"),
     ],
 )
 def test_options_that_do_not_go_together(more, message):
@@ -64,9 +64,11 @@ def test_options_that_do_not_go_together(more, message):
 
 
 def test_what_cannot_be_shown_is_refused(folder, tmp_path):
-    with pytest.raises(DataError, match="there is no text to look at"):
+    with pytest.raises(DataError, match="there is no text to show"):
         run(["attention", str(folder), "--text", " "])
-    with pytest.raises(DataError, match=r"^1 sentence cannot have 2 translations; they must be as many\.$"):
+    with pytest.raises(
+        DataError, match=r"^1 sentence cannot have 2 translations: give one translation for each sentence\.$"
+    ):
         run(["attention", str(folder), "--text", "one", "--reference", "eins", "zwei"])
     (tmp_path / "gold").write_text("0-0\n0-0\n")
     gold = ["--gold", str(tmp_path / "gold"), "--gold-base", "0"]
@@ -79,14 +81,12 @@ def test_what_cannot_be_shown_is_refused(folder, tmp_path):
 
 @pytest.mark.parametrize(("option", "name"), [("--png", "a.xyz"), ("--png", "a"), ("--svg", "a.png")])
 def test_a_picture_is_called_what_it_is(option, name):
-    with pytest.raises(
-        ConfigError, match=rf"^{option} writes a file whose name ends in \.{option[2:]}, but is {name};"
-    ):
+    with pytest.raises(ConfigError, match=rf"^{option} must name a file that ends in \.{option[2:]}, but is {name};"):
         parse(["attention", "m", "--text", "one", option, name])
 
 
 def test_the_text_is_not_written_over(folder, tmp_path):
     (tmp_path / "en").write_text("one\n")
-    with pytest.raises(ConfigError, match="en is a file that is read; name another one"):
+    with pytest.raises(ConfigError, match="en is also an input file; name another file"):
         run(["attention", str(folder), "--input", str(tmp_path / "en"), "-o", str(tmp_path / "en")])
     assert (tmp_path / "en").read_text() == "one\n"

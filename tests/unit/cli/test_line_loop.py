@@ -79,7 +79,9 @@ def test_texts_of_files(tmp_path):
     (tmp_path / "two").write_bytes(b"d\n")
     assert file_texts(one) == ["a", "b", "c"] and file_texts(one, 2) == ["a", "b"]
     assert parallel_texts(two, two) == (["d"], ["d"])
-    with pytest.raises(DataError, match=r"one has 3 lines, but .*two has 1; they must be as many\.$"):
+    with pytest.raises(
+        DataError, match=r"one` has 3 lines, but `.*two` has 1: both must have the same number of lines"
+    ):
         parallel_texts(one, two)
     with pytest.raises(DataError, match=r"three` does not exist"):
         file_texts(str(tmp_path / "three"))

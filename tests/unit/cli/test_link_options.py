@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,8 +12,11 @@ from mt.checkpoint import write_folder
 from mt.checkpoint.model_folder import Description
 from mt.cli import translate as module
 from mt.cli.align import run as align
+from mt.cli.link_options import LinkUser
 from mt.cli.translate import parse, run
 from mt.config import DecodeConfig, Precision
+from mt.decode.load import load
+from mt.decode.translation import EMPTY
 from mt.errors import CheckpointError, ConfigError
 
 PAIRS = number_pairs(40, seed=9)
@@ -76,13 +80,50 @@ def test_markup_comes_back(translate, caplog):
     assert "warning" not in caplog.text.lower()
 
 
+def test_lines_and_fragments_without_text_are_copied(translate, caplog):
+    lines = ["---", "...", "\U0001f600", "{x}", "one two three. {x}", "one. two. --- https://a.example/x?y=1.", "1-1"]
+    for option in (["--markup"], ["--protect", "[0-9]-[0-9]|[{]x[}]|https:.*=1"], ["--markup", "--jsonl"]):
+        said = translate(lines, *option)
+        if "--jsonl" in option:
+            said = [json.loads(row)["translations"][0]["text"] for row in said]
+        assert said[:4] == lines[:4]
+        assert said[4].endswith(" {x}") and said[4].count("{x}") == 1
+        assert said[5].endswith(" --- https://a.example/x?y=1.")
+
+
+def test_a_line_is_sent_with_other_stand_ins_until_they_come_through(folder, monkeypatch):
+    args = parse([str(folder / "m"), "--markup"])
+    user = LinkUser(load(folder / "m", device="cpu"), args)
+    sent = []
+
+    def translate(texts, stand_ins):
+        sent.append((texts, stand_ins))
+        return [[replace(EMPTY, text=text.replace("Peter", "?").replace("12", "Max"))] for text in texts]
+
+    requests, found = user._translate(["one {x}", "two", "{x} two {y}"], translate)
+    assert [texts for texts, _ in sent] == [
+        ["one Peter", "two", "Peter two Berlin"], ["one 12", "", "12 two 15"], ["one Max", "", "Max two X"]
+    ]  # fmt: skip
+    assert [words for _, words in sent] == [
+        [["Peter"], [], ["Peter", "Berlin"]], [["12"], [], ["12", "15"]], [["Max"], [], ["Max", "X"]]
+    ]  # fmt: skip
+    assert [some[0].text for some in found] == ["one Max", "two", "Max two X"]
+    assert [request.text for request in requests] == ["one Max", "two", "Max two X"]
+
+
 def test_flags_are_warnings_and_fields(translate, caplog):
     [row] = [json.loads(line) for line in translate(["one two three"], "--flags", "--jsonl")]
     [found] = row["translations"]
     assert found["contribution"] > 2 and found["coverage"] == 1.0 and found["flags"] == []
-    assert caplog.text == ""
+    assert (found["repeated"], found["lost"], found["length"]) == (None, [], None)
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert caplog.messages == ["0 of 1 line flagged"]
+    caplog.clear()
     translate(["one", "two one", " ".join(["nine"] * 12)], "--flags", "--max-length", "3")
     assert "input 3: words may be missing (under-translation): " in caplog.text
+    assert "1 of 3 lines flagged: under-translation 1" in caplog.text
+    [row] = [json.loads(line) for line in translate(["one one one one 1234"], "--flags", "--jsonl")]
+    assert row["translations"][0]["lost"] == ["1234"] and "lost-number" in row["translations"][0]["flags"]
     [row] = [json.loads(line) for line in translate([""], "--flags", "--jsonl")]
     assert row["translations"][0]["contribution"] is None and row["translations"][0]["flags"] == []
 
@@ -97,7 +138,7 @@ def test_a_model_without_a_choice_says_how_to_get_one(translate, caplog):
     said = translate(["one two", "three"], "--alignments", model="unchosen")
     assert all(" ||| " in line for line in said)
     [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert "unchosen has no chosen layer and heads for word links; they are guessed from the first trans" in warning
+    assert "unchosen has no attention heads chosen for word links; they are guessed from the first trans" in warning
     assert warning.endswith("--source FILE --target FILE` measures them on a few hundred pairs, and keeps them.")
 
 
@@ -123,5 +164,5 @@ def test_a_choice_that_does_not_fit_is_refused(folder, tmp_path):
 
 
 def test_a_pattern_must_be_one():
-    with pytest.raises(ConfigError, match=r"--protect: must be a regular expression, but '\(' is none: missing"):
+    with pytest.raises(ConfigError, match=r"--protect: must be a regular expression, but '\(' is not: missing"):
         parse(["m", "--protect", "("])

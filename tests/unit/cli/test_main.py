@@ -89,12 +89,12 @@ def test_no_command_shows_the_help_and_fails(capsys):
     ("argv", "says"),
     [
         (["trian"], "mt: `trian` is not a command; did you mean `train`?\n"),
-        (["xyzzy"], "mt: `xyzzy` is not a command; `mt --help` lists what there is.\n"),
+        (["xyzzy"], "mt: `xyzzy` is not a command; `mt --help` lists the commands.\n"),
         (["--hepl"], "mt: `--hepl` is not an option; did you mean `--help`?\n"),
         (["train", "warmup=3"], "mt train: `warmup` is not a setting; did you mean `schedule.warmup_steps`?\n"),
         (
             ["train", "--confg", "x"],
-            "mt train: unrecognized arguments: --confg (did you mean --config?); `mt train --help` shows what it takes"
+            "mt train: unrecognized arguments: --confg (did you mean --config?); `mt train --help` lists the options"
             ".\n",
         ),
         (["train", "--dryrun"], "unrecognized arguments: --dryrun (did you mean --dry-run?);"),
@@ -102,13 +102,13 @@ def test_no_command_shows_the_help_and_fails(capsys):
         (["train", "--train", "a.en"], "--train (settings are written without dashes, as in train.seed=3); `mt train"),
         (["train", "-sc"], "mt train: -sc takes install, uninstall or query, and bash, zsh or fish, as in -sc install"),
         (["train", "-sc", "install=nosuch"], "mt train: -sc takes install, uninstall or query"),
-        (["train", "--resolve"], "mt train: --resolve goes with --cfg; `mt train --help` shows what it takes.\n"),
-        (["train", "-cd", "nope"], "mt train: --config-dir must name a folder of presets, but nope is none;"),
-        (["train", "-m", "-c", "job"], "not allowed with argument --multirun/-m; `mt train --help` shows"),
+        (["train", "--resolve"], "mt train: --resolve needs --cfg; `mt train --help` lists the options.\n"),
+        (["train", "-cd", "nope"], "mt train: --config-dir must name a folder of presets, but nope is not a folder;"),
+        (["train", "-m", "-c", "job"], "not allowed with argument --multirun/-m; `mt train --help` lists"),
         (["train", "--experimental-rerun", "x.pickle"], "mt train: unrecognized arguments: --experimental-rerun "),
         (
             ["train", "-m", "optim.lr=interval(1,2)"],
-            "mt train: These settings cannot be put together: BasicSweeper does",
+            "mt train: these settings cannot be combined: BasicSweeper does",
         ),
     ],
 )

@@ -78,7 +78,7 @@ def test_what_is_given_and_empty_is_refused(argv, what):
     with pytest.raises(ConfigError) as refused:
         parser.parse_args(argv)
     assert str(refused.value) == (
-        f"{what} is given, but empty (a variable that is not set?); `mt verb --help` shows what it takes."
+        f"{what} has an empty value (is a variable not set?); `mt verb --help` lists the options."
     )
     for given in (["-i", "a="], ["--input=a="], ["--input", "a="]):
         assert parser.parse_args(["m", *given]).input == "a="
@@ -91,7 +91,7 @@ def test_a_file_that_is_read_is_not_written(tmp_path, monkeypatch):
     (tmp_path / "link").symlink_to("in")
     for output, *inputs in ([Path("out"), "in", None], [None, "in"], [Path("new"), "in"], [Path("out"), "missing"]):
         check_output(output, *inputs)
-    with pytest.raises(ConfigError, match=r"^--output link is a file that is read; name another one\.$"):
+    with pytest.raises(ConfigError, match=r"^--output link is also an input file; name another file\.$"):
         check_output(Path("link"), "out", "in")
     check_output(Path("/dev/null"), "/dev/null")  # no harm is done
 
@@ -100,8 +100,8 @@ def test_a_file_that_is_read_is_not_written(tmp_path, monkeypatch):
     ("output", "sentence"),
     [
         ("there", "--svg there is a folder; name a file."),
-        ("no/a", "--svg no/a cannot be written: there is no folder no; make it first."),
-        ("file/a", "--svg file/a cannot be written: there is no folder file; make it first."),
+        ("no/a", "--svg no/a cannot be written: there is no folder no; create it first."),
+        ("file/a", "--svg file/a cannot be written: there is no folder file; create it first."),
     ],
 )
 def test_a_file_that_cannot_be_written_is_refused_before_any_work(tmp_path, monkeypatch, output, sentence):

@@ -107,7 +107,7 @@ def test_a_pair_too_long_is_named_by_file_and_line_or_left_empty(score, capsys):
 
 def test_files_of_unequal_length_give_nothing(score, tmp_path, capsys):
     (tmp_path / "short.de").write_text("eins\n")
-    with pytest.raises(DataError, match=r"^`a\.en` has 3 lines but `short\.de` has 1: "):
+    with pytest.raises(DataError, match=r"^`a\.en` has 3 lines, but `short\.de` has 1: "):
         score("--source", "a.en", "--target", "short.de")
     assert capsys.readouterr().out == ""
 

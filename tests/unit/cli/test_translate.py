@@ -88,7 +88,7 @@ def test_text_in_the_place_of_the_model_is_told_where_to_go(shout, monkeypatch, 
 
     monkeypatch.setattr("mt.decode.load.load", load)
     with pytest.raises(
-        CheckpointError, match=r"^there is no such thing\. Text to translate comes on stdin, or with -i"
+        CheckpointError, match=r"^there is no such thing\. Text to translate is read from stdin, or from a file with -i"
     ):
         run(["Good morning."])
     (tmp_path / "model").mkdir()
@@ -102,7 +102,7 @@ def test_a_person_gets_each_line_at_once(shout, monkeypatch, capsys):
     monkeypatch.setattr(module.sys, "stdout", SimpleNamespace(buffer=out))
     run(["model"])
     assert [texts for texts, _ in shout.translator.calls] == [["a"], ["b"]]
-    assert capsys.readouterr().err == "type a line to translate; Ctrl-D ends\n"
+    assert capsys.readouterr().err == "type a line to translate; press Ctrl-D to end\n"
 
 
 def test_several_translations_come_as_json(shout):
@@ -164,8 +164,8 @@ def test_samples_take_a_glossary_only_to_ban(tmp_path, way):
     with pytest.raises(ConfigError) as refused:
         parse(["model", "--glossary", str(tmp_path / "g.tsv"), *way])
     assert str(refused.value) == (
-        "samples cannot be made to contain a glossary's terms; leave one of the two out; `mt translate --help` shows "
-        "what it takes."
+        "sampling cannot enforce the terms of --glossary; leave one of the two out; `mt translate --help` lists "
+        "the options."
     )
 
 
@@ -198,7 +198,7 @@ def test_what_is_piped_is_translated_as_far_as_prefixes_go(shout, monkeypatch, t
     (tmp_path / "p.txt").write_text("x\n\nz\n")
     with pytest.raises(DataError) as refused:
         shout(text, "--prefix", "@p.txt", "-o", "out.txt")
-    assert str(refused.value) == f"{sentence} --prefix needs a line for each line of the text."
+    assert str(refused.value) == f"{sentence} --prefix needs one line for each line of the text."
     assert (tmp_path / "out.txt").read_bytes() == out
 
 
@@ -210,7 +210,7 @@ def test_a_file_that_does_not_fit_its_prefixes_is_refused_before_anything_is_tra
     with pytest.raises(DataError) as refused:
         shout(b"", "--prefix", "@p.txt", "-i", "in.gz", "-o", "out.txt")
     assert str(refused.value) == (
-        f"`p.txt` has 3 lines, but `in.gz` has {lines}; --prefix needs a line for each line of the text."
+        f"`p.txt` has 3 lines, but `in.gz` has {lines}; --prefix needs one line for each line of the text."
     )
     assert shout.translator.calls == []
     assert (tmp_path / "out.txt").read_bytes() == b"of yesterday"
@@ -237,7 +237,7 @@ def test_the_file_on_stdin_is_not_written_over(shout, tmp_path):
     try:
         with (tmp_path / "in.txt").open("rb") as file:
             os.dup2(file.fileno(), 0)
-        with pytest.raises(ConfigError, match=r"^--output in\.txt is a file that is read; name another one\.$"):
+        with pytest.raises(ConfigError, match=r"^--output in\.txt is also an input file; name another file\.$"):
             shout(b"a\n", "-o", "in.txt")
     finally:
         os.dup2(before, 0)
@@ -257,9 +257,9 @@ def test_files_in_and_out(shout, tmp_path):
         (["-i", "no.txt"], DataError, "`no.txt` does not exist"),
         (["-i", "bad.gz"], DataError, r"`bad.gz` is damaged or cut short after line [1-9]"),
         (["-i", "bad.txt"], DataError, r"^bad.txt:2: byte 0 \(0xff\) is not UTF-8"),
-        (["-i", "in.txt", "-o", "in.txt"], ConfigError, "^--output in.txt is a file that is read; name another one"),
-        (["--glossary", "terms.tsv", "-o", "terms.tsv"], ConfigError, "^--output terms.tsv is a file that is read"),
-        (["--prefix", "@in.txt", "-o", "in.txt"], ConfigError, "^--output in.txt is a file that is read"),
+        (["-i", "in.txt", "-o", "in.txt"], ConfigError, "^--output in.txt is also an input file; name another file"),
+        (["--glossary", "terms.tsv", "-o", "terms.tsv"], ConfigError, "^--output terms.tsv is also an input file"),
+        (["--prefix", "@in.txt", "-o", "in.txt"], ConfigError, "^--output in.txt is also an input file"),
         (
             ["-i", "in.txt", "-o", "no/out.txt"],
             ConfigError,
@@ -304,25 +304,26 @@ def test_bytes_that_are_no_text_are_named(shout, stdin, sentence):
         (["--beam", "0"], "argument --beam: must be a whole number from 1 to 1,000, but is 0"),
         (["--beam", "two"], "but is two"), (["--nbest", "1.5"], "but is 1.5"), (["--nbest", "-1"], "argument --nbest"),
         (["--beam", "2", "--nbest", "3"], "--nbest 3 needs a beam at least as wide, but --beam is 2"),
-        (["--length-penalty=-1"], "must be a number of at least 0, but is -1"),
+        (["--length-penalty=-1"], "must be a number of at least 0 and at most 50, but is -1"),
         (["--patience", "0"], "must be a number above 0, or inf, but is 0"),
         (["--length-penalty", "nan"], "but is nan"), (["--length-penalty", "inf"], "but is inf"),
         (["--bean", "2"], "unrecognized arguments: --bean (did you mean --beam?);"),
         (["--precision", "fp8"], "invalid choice: 'fp8'"), (["--split", "yes"], "invalid choice: 'yes'"),
-        (["--min-length", "-1"], "argument --min-length"), (["--min-length=x"], "of at least 0, but is x"),
+        (["--min-length", "-1"], "argument --min-length"),
+        (["--min-length=x"], "of at least 0 and at most 100,000, but is x"),
         (["--beam", "5", "--groups", "2"], "--groups 2 must divide the beam, but --beam is 5"),
-        (["--groups", "1", "--diversity", "2"], "--diversity is what groups pay for saying the same; give"),
+        (["--groups", "1", "--diversity", "2"], "--diversity has no effect with --groups 1; give"),
         (["--beam", "1001"], "argument --beam: must be a whole number from 1 to 1,000, but is 1001;"),
         (["--nbest", "5000"], "argument --nbest: must be a whole number from 1 to 1,000, but is 5000;"),
         (["--sample", "--samples", "9999"], "argument --samples: must be a whole number from 1 to 1,000, but is 9999;"),
-        (["--prefix", "@"], "--prefix @FILE must name a file, but there is none after the @"),
-        (["--groups", "5", "--glossary", "g"], "--glossary cannot be had with --groups; leave one of the two out"),
+        (["--prefix", "@"], "--prefix @ needs the name of a file after the @"),
+        (["--groups", "5", "--glossary", "g"], "--glossary cannot be combined with --groups; leave one of the two out"),
     ],
 )  # fmt: skip
 def test_options_that_do_not_do(argv, sentence):
     with pytest.raises(ConfigError) as refused:
         parse(argv)
-    assert sentence in str(refused.value) and str(refused.value).endswith("`mt translate --help` shows what it takes.")
+    assert sentence in str(refused.value) and str(refused.value).endswith("`mt translate --help` lists the options.")
 
 
 def test_no_length_penalty_is_a_length_penalty():

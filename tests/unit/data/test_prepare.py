@@ -52,8 +52,8 @@ def test_a_dev_set_of_sentences_too_long_for_the_model_is_refused_by_its_own_set
     with pytest.raises(DataError) as refused:
         prepare(data=data, clean=CleanConfig(), tokenizer=pieces, batch=BatchConfig(), longest=2)
     assert str(refused.value) == (
-        "none of the 5 dev pairs has at most `model.max_length` (2) pieces a side; raise that setting, or split the "
-        "text into sentences."
+        "none of the 5 dev pairs has at most 2 pieces (`model.max_length`) on each side; raise that setting, or split "
+        "the text into sentences."
     )
 
 
@@ -72,7 +72,10 @@ def test_what_lines_usually_hold_leaves_out_the_few_longest(data, monkeypatch):
     assert usual([longer] * 3 + ["one one"] * 1997).pieces == len(found.tokenizer.encode_source([longer])[0])
     assert usual([two] * 95 + ["one one"] * 1905).sentences == 1
     assert usual([two] * 110 + ["one one"] * 1890).sentences == 2
-    monkeypatch.setattr(material, "COUNTED", 3)  # the first, the third, the fifth
+    one = len(found.tokenizer.encode_target(["one"])[0]) + 1  # the end mark
+    single = len(found.tokenizer.encode_source(["one"])[0])
+    assert usual(["one one"] * 3 + ["one"]).ratio == round(4 * one / (3 * size + single), 4)
+    monkeypatch.setattr(material, "SAMPLED", 3)  # the first, the third, the fifth
     assert usual(["one", two, "one", two, "one"]).sentences == 1
     assert usual([two, "one", two, "one", two]).sentences == 2
 

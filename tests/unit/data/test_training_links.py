@@ -66,12 +66,13 @@ def test_possible_links_teach_nothing():
 @pytest.mark.parametrize(
     ("links", "train", "sentence"),
     [
-        (["a.links"], [], "`alignment.links` goes with text of your own: name that with `data.train`."),
+        (["a.links"], [], "`alignment.links` needs your own text: name its files with `data.train`."),
         (["a.links"], TRAIN,
-         "`alignment.links` must name a file for each corpus of `data.train`, in the same order, but names 1 for 2."),
+         "`alignment.links` must name one file for each corpus of `data.train`, in the same order, but names 1 file "
+         "for 2."),
         (LINKS, ["a.en", "a.de", "a.en", "b.tsv"],
-         "`a.en` stands twice in `data.train`, with links from a.links and from b.links, but a pair is known by its "
-         "file and line: give one of them under another name."),
+         "`data.train` names `a.en` twice, with links from a.links and from b.links: rename a copy of it, because a "
+         "pair is identified by its file and line."),
     ],
 )  # fmt: skip
 def test_files_that_do_not_go_together_are_refused(links, train, sentence):
@@ -93,9 +94,11 @@ def test_a_file_that_is_not_there_is_named_with_the_nearest_one():
     ("text", "sentence"),
     [
         ("0-0 1-1\n\n0-0\n",
-         "a.links has 3 lines, but a.en has 4: line N of the one must hold the links of line N of the other."),
+         "`a.links` has 3 lines, but `a.en` has 4: both must have the same number of lines, because "
+         "line N of one belongs to line N of the other."),
         ("0-0\n\n\n\n\n",
-         "a.links has 5 lines, but a.en has 4: line N of the one must hold the links of line N of the other."),
+         "`a.links` has 5 lines, but `a.en` has 4: both must have the same number of lines, because "
+         "line N of one belongs to line N of the other."),
         ("0-0\n\n0-x\n\n",
          "a.links:3: a link must read `1-2`, or `1p2` where it is only possible, but reads `0-x`."),
         ("0-0\n\n0-0\n0-0 3-1\n",
@@ -104,7 +107,7 @@ def test_a_file_that_is_not_there_is_named_with_the_nearest_one():
         ("0-0 1-2\n\n\n\n",
          "a.links:1 (a.en:1): the link 1-2 is past the words of its pair, 2 and 2 between spaces, which links count "
          "from 0."),
-        ("0-99999999999\n\n\n\n", "a.links:1: no line has as many words as a link here says."),
+        ("0-99999999999\n\n\n\n", "a.links:1: the number of a word is too large."),
     ],
 )  # fmt: skip
 def test_a_wrong_file_is_named_with_its_line(text, sentence):

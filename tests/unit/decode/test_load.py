@@ -38,7 +38,7 @@ def test_it_is_the_model_that_was_written(tmp_path, positions, tying):
     # the longer way: a model that draws its weights, into which those of the file are copied
     size = number_tokenizer().tgt_size
     drawn = text_model(model.config, src_size=size, tgt_size=size)
-    load_into(drawn, read.weights(), "the file")
+    load_into(drawn, read.tensors, "the file")
     for one, other in ((model, loaded), (drawn, loaded)):
         wanted, found = one.state_dict(), other.state_dict()
         assert wanted.keys() == found.keys()

@@ -4,6 +4,7 @@ import itertools
 import math
 import random
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mt.config import DecodeConfig, LengthNorm, Split, TokenizerConfig, Unknown
-from mt.decode.constraints.glossary import Entry, Glossary
+from mt.decode.constraints.glossary import Constraints, Entry, Glossary
+from mt.decode.cutting import LEAST, Cutter
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translation import Segment
 from mt.decode.translator import EMPTY, Translation, Translator, join
@@ -175,8 +177,9 @@ def test_short_text_is_split_only_when_asked(echo, tokenizer):
         (Usual(LONGEST, 1), "Tamo. Lyer. Inta.", 3),
         (Usual(LONGEST, 2), "Tamo. Lyer. Inta.", 3),
         (Usual(LONGEST, 3), "Tamo. Lyer. Inta.", 1),
-        (Usual(6, 3), "Tamo. Lyer. Inta.", 3),  # no more sentences than usual, but longer
-        (Usual(8, 1), "tamolyer intamo lyer in.", 3),  # one sentence, but longer
+        (Usual(3, 3), "Ta. Mo.", 2),  # no more sentences than usual, but longer
+        (Usual(3, 1), "Ta mo ly er in.", 2),  # one sentence, but longer than any that is cut
+        (Usual(3, 1), "Ta mo ly er.", 1),
     ],
 )
 def test_more_than_the_model_is_used_to_goes_sentence_by_sentence(model, tokenizer, caplog, usual, text, parts):
@@ -196,22 +199,108 @@ def test_a_long_text_without_full_stops_is_read_at_the_usual_length_and_nothing_
     text, stepper = line(random.Random(5), 60), Echo(model)
     echo = Translator(stepper, tokenizer, DecodeConfig(beam=2), max_length=1000, src="en", usual=Usual(9, 1))
     assert echo.translate(["tamo", text]) == ["tamo", text]
-    assert all(len(part) <= 4 for batch in stepper.batches for part in batch if len(part) > 3)
+    assert all(len(part) <= LEAST for batch in stepper.batches for part in batch)
     assert warnings_of(caplog) == []
 
 
-def test_parts_with_far_too_short_a_translation_are_named(model, tokenizer, caplog):
-    class Forgetful(Echo):
-        def start(self, source):
-            return super().start([ids[-3:] if len(ids) > 12 else ids for ids in source])
+def used_to(model, tokenizer, usual, stepper=Echo):
+    return Translator(stepper(model), tokenizer, DecodeConfig(beam=2), max_length=64, src="en", usual=usual)
 
-    text = line(random.Random(5), 200)
-    lossy = Translator(Forgetful(model), tokenizer, DecodeConfig(beam=2), max_length=1000, src="en", usual=Usual(50, 1))
-    lossy.translate(["tamo", text])
-    said = warnings_of(caplog)
-    named = re.compile(r"input 2: a part of \d+ tokens has a translation of 2, which may leave out some of it: '")
-    assert len(said) == 4 and all(map(named.match, said[:3]))
-    assert re.fullmatch(r"\d+ more parts have a translation that may leave out some of them", said[3])
+
+@given(st.lists(st.sampled_from(["ta", "mo,", "lyer", "in;", "er"]), min_size=1, max_size=60), st.integers(1, 40))
+def test_no_part_is_longer_than_usual_and_together_they_are_the_text(tokenizer, words, usual):
+    cutter = Cutter(tokenizer, max_length=64, src="en", usual=Usual(usual))
+    text = " ".join(words)
+    [layout] = cutter.lay_out([text], Split.auto, 0)
+    assert layout.text == text
+    assert max(len(ids) for ids in tokenizer.encode_source(layout.parts)) <= max(usual, LEAST)
+    if len(tokenizer.encode_source([text])[0]) <= max(usual, LEAST):
+        assert layout.parts == [text]
+
+
+def test_a_part_is_never_longer_than_the_model_can_read(tokenizer):
+    cutter = Cutter(tokenizer, max_length=5, src="en", usual=Usual(3))
+    for split in Split:
+        [layout] = cutter.lay_out(["ta mo er in ly ta mo er in ly"], split, 0)
+        assert max(map(len, tokenizer.encode_source(layout.parts))) <= 5
+
+
+def test_a_text_with_few_marks_is_cut_into_smaller_parts(tokenizer):
+    cutter = Cutter(tokenizer, max_length=200, src="en", usual=Usual(40))
+    marked, plain = " ".join(["ta mo er in ly,"] * 12), " ".join(["ta mo er in ly"] * 12)
+    longest = [
+        max(map(len, tokenizer.encode_source(cutter.lay_out([text], Split.auto, 0)[0].parts)))
+        for text in (marked, plain)
+    ]
+    assert 10 < longest[0] <= 20 and longest[1] <= 10
+
+
+class Hasty(Echo):
+    """Says three pieces of a source that has more than eight, and no more."""
+
+    def start(self, source):
+        super().start(source)
+        self.source = [ids if len(ids) <= LEAST else [*ids[:3], ids[-1]] for ids in source]
+
+
+def test_what_is_translated_far_too_short_is_cut_until_nothing_is_lost(model, tokenizer, caplog):
+    hasty = used_to(model, tokenizer, Usual(60, 1, 1.0), Hasty)
+    texts = ["ta mo", " ".join(["ta mo er in ly"] * 4), "er"]
+    assert hasty.translate(texts) == texts
+    assert hasty.translate(texts[1]) == texts[1]  # the same alone
+    assert warnings_of(caplog) == []
+    [[found]] = hasty.answer([texts[1]], hasty.options(split=Split.always))
+    assert found.text == texts[1] and len(found.segments) > 2
+    assert len(found.piece_log_probs) == len(found.pieces) + len(found.segments)
+
+
+def test_what_stays_far_too_short_is_named(model, tokenizer, caplog):
+    hasty = used_to(model, tokenizer, Usual(60, 1, 1.0), Hasty)
+    long = " ".join(["ta mo er in ly"] * 4)
+    hasty.answer([long], hasty.options(split=Split.never, first_text=4))
+    word = "xyzwxyzwxyzw"  # no cut may divide it
+    hasty.translate(["ta", *[word] * 7])
+    said, about = warnings_of(caplog), "tokens has a translation of 3, which may leave out some of it"
+    assert re.fullmatch(rf"input 5: a part of \d+ {about}: '{long[:40]}'", said[0])
+    assert [re.sub(r"\d+ tokens", "9 tokens", one) for one in said[1:]] == [
+        *(f"input {number}: a part of 9 {about}: '{word}'" for number in (2, 3, 4)),
+        "4 more parts with a translation that may leave out some of the text",
+    ]
+
+
+def test_a_full_stop_that_the_model_adds_within_a_sentence_is_taken_away(model, tokenizer):
+    class Stopping(Echo):
+        def start(self, source):
+            super().start(source)
+            stop = tokenizer.encode_source(["ta."])[0][-2:]
+            self.source = [ids if ids[-2:] == stop else [*ids[:-1], *stop] for ids in source]
+
+    stopping = used_to(model, tokenizer, Usual(10), Stopping)
+    text = " ".join(["ta mo er in ly"] * 4)
+    [[found]] = stopping.answer([text], stopping.options())
+    assert found.text == text + "." and len(found.segments) > 1
+    assert len(found.piece_log_probs) == len(found.pieces) + len(found.segments)
+    for segment in found.segments:
+        assert found.text[slice(*segment.target)].rstrip(".") == text[slice(*segment.source)]
+    assert sum(found.piece_log_probs) == pytest.approx(found.log_prob, abs=1e-4)
+
+
+def test_parts_that_are_stand_ins_and_signs_alone_are_copied(model, tokenizer):
+    class Mumbling(Echo):
+        def start(self, source):
+            super().start(source)
+            self.source = tokenizer.encode_source(["ly"] * len(source))
+
+    mumbling = used_to(model, tokenizer, Usual(64), Mumbling)
+    texts = ["Ta mo. Xa! ...", "Ta mo. Xa!", "Xa!", "Ta. --"]
+    options = mumbling.options(nbest=2)
+    found = mumbling.answer(texts, replace(options, stand_ins=[["Xa"], ["Xa"], ["Xa"], []]))
+    assert [len(some) for some in found] == [2] * 4
+    said = [some[0].text for some in found]
+    assert said[2] == "Xa!" and found[2][0].pieces == tokenizer.pieces_target(tokenizer.encode_target(["Xa!"])[0])
+    assert said[0] == "ly Xa! ..." and said[1] == "ly Xa!" and said[3] == "ly --"
+    assert mumbling.translate(["Xa!", "Ta mo. Xa!"]) == ["ly", "ly ly"]
+    assert mumbling.translate("Ta mo. --") == "ly --"  # a fragment without text, always
 
 
 def test_options_are_settings_by_name_and_value(echo):
@@ -219,7 +308,7 @@ def test_options_are_settings_by_name_and_value(echo):
     assert (options.section.length_norm, options.section.unknown) == (LengthNorm.gnmt, Unknown.ban)
     assert options.section.length_penalty == 1.0
     assert options.section.patience == 1.0 and echo.options(patience=math.inf).section.patience is None
-    with pytest.raises(ConfigError, match=r"^the options of a translation has no setting `baem`; this version knows"):
+    with pytest.raises(ConfigError, match=r"^a translation has no setting `baem`; this version knows"):
         echo.options(baem=3)
     with pytest.raises(ConfigError, match=r"`split` must be one of auto, never, always, but is 'yes'\.$"):
         echo.options(split="yes")
@@ -285,6 +374,34 @@ def test_a_glossary_is_obeyed(translator, caplog):
         assert occurs("lymoer", found.text)
         assert not occurs("ta", found.text) or not found.finished
     assert warnings_of(caplog) == []
+
+
+def test_a_free_translation_that_satisfies_a_glossary_is_kept(model, tokenizer, monkeypatch):
+    translator = used_to(model, tokenizer, Usual(64))
+    texts = [line(random.Random(n), 4) for n in range(12)]
+    free = translator.search(texts)
+    entries = [Entry(word, (word,), False) for word in " ".join(texts).split()]  # what it says anyway
+    banned = [Entry("*", ("notthere",), True)]
+    search, asked = translator._search_sorted, []
+    monkeypatch.setattr(
+        translator, "_search_sorted",
+        lambda parts, options: asked.append([part.owner for part in parts if part.constraints != Constraints()])
+        or search(parts, options),
+    )  # fmt: skip
+    wanted = Glossary([*entries, *banned])
+    assert translator.answer(texts, translator.options(glossary=wanted)) == free
+    assert all(not owners for owners in asked)
+    missing = Glossary([Entry(texts[3].split()[0], ("lymoer",), False)])
+    found = translator.answer(texts, translator.options(glossary=missing))
+    changed = [n for n, text in enumerate(texts) if missing.constraints(text).required]
+    assert 3 in changed and asked[-1] == changed
+    assert [some for n, some in enumerate(found) if n not in changed] == [
+        some for n, some in enumerate(free) if n not in changed
+    ]
+    assert all(occurs("lymoer", found[n][0].text) for n in changed)
+    asked.clear()
+    translator.answer(texts, translator.options(glossary=Glossary([Entry("*", (texts[5].split()[0],), True)]), nbest=2))
+    assert 5 in asked[-1] and len(asked[-1]) < len(texts)
 
 
 def test_a_term_that_does_not_fit_is_reported(translator, caplog):

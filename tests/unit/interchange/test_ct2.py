@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from toy import number_pairs, number_tokenizer
+from toy import number_pairs, number_tokenizer, trained_numbers
 
-from mt.config import Precision
+from mt.config import DecodeConfig, Precision, TokenizerConfig
 from mt.decode.search.beam import beam_search
 from mt.decode.search.settings import Search
 from mt.decode.search.transformer_stepper import CachedStepper
+from mt.decode.translator import Translator
 from mt.errors import ConfigError
-from mt.interchange.ct2 import write_ct2
+from mt.interchange.ct2 import python_example, write_ct2
+from mt.text.tokenizer import train_tokenizer
 
 ctranslate2 = pytest.importorskip("ctranslate2")
 PRESETS = sorted((Path(__file__).parents[3] / "configs/model").glob("*.yaml"))
@@ -115,9 +117,32 @@ def test_what_cannot_be_written_is_refused(small_model, tmp_path):
     model, t = made(small_model, {})
     with pytest.raises(ConfigError, match=r"`quantization` must be one of float32, .*, but is int3"):
         write_ct2(model, t, tmp_path / "out", quantization="int3")
-    with pytest.raises(ConfigError, match="is there already; name a new folder"):
+    with pytest.raises(ConfigError, match="already exists; name a new folder"):
         write_ct2(model, t, tmp_path)
     assert not any(tmp_path.iterdir())
+
+
+def test_the_python_that_is_printed_translates_as_mt_does(tmp_path, capsys):
+    t, section = number_tokenizer(), DecodeConfig(beam=2)
+    write_ct2(trained_numbers(), t, tmp_path / "out")
+    code = python_example(t, section, tmp_path / "out", max_length=64)
+    lines = [pair.src for pair in number_pairs(5, seed=9)]
+    assert '["Good morning."]' in code
+    exec(compile(code.replace('["Good morning."]', repr(lines)), "printed", "exec"), {})
+    ours = Translator(CachedStepper(trained_numbers()), t, section, max_length=64).translate(lines)
+    assert capsys.readouterr().out.split("\n") == [*ours, ""]
+
+
+def test_with_two_tokenizers_each_side_is_read_by_its_own(small_model, tmp_path, capsys):
+    pairs = number_pairs(100)
+    section = TokenizerConfig(vocab_size=40, joint=False, byte_fallback=False)
+    t = train_tokenizer([p.src for p in pairs], [p.tgt for p in pairs], section, tmp_path / "cache")
+    model = small_model(src_size=t.src_size, tgt_size=t.tgt_size, encoder_layers=1, tying="decoder")
+    write_ct2(model, t, tmp_path / "out")
+    code = python_example(t, DecodeConfig(beam=1), tmp_path / "out", max_length=12)
+    exec(compile(code, "printed", "exec"), {})
+    assert "out/source.model" in code and "target.decode(" in code and "max_decoding_length=12," in code
+    assert capsys.readouterr().out.count("\n") == 1
 
 
 def test_without_the_package_the_way_to_it_is_named(small_model, tmp_path, monkeypatch):

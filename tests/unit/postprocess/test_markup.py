@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mt.decode.translation import Segment, Translation
-from mt.postprocess.markup import STAND_INS, Request, apart
+from mt.decode.translation import EMPTY, Segment, Translation
+from mt.postprocess.markup import ATTEMPTS, STAND_INS, Request, apart, like
 from mt.postprocess.tags import Kind, parse
 from mt.postprocess.word_alignments import LinkedSegment, LinkedTranslation
 from mt.text.words import reading_words, spaced_words
@@ -68,6 +68,9 @@ def test_every_mark_is_there_once_whatever_the_links(data):
     said = request.put_back(clean, sources, targets, soft).text
     ours = marks(line)
     assert {mark: marks(said)[mark] for mark in ours} == dict(ours), (request.text, target, said)
+    if not request.marked.bare:  # no other word makes room for a mark
+        for word in ("ein", "Hund", "läuft"):
+            assert len(re.findall(word, said)) >= len(re.findall(word, clean)), (request.text, target, said)
 
 
 def diagonal(request, text):
@@ -143,6 +146,14 @@ def nested(words, spans):
         ("see {x}.", "Peter siehe.", "0-1 2-2", "{x} siehe."),  # one that came through, unlinked
         ("see {x}.", "Peter siehe Peter.", "0-1 1-2 2-3", "      siehe {x}."),  # one that came twice
         ("see {x}, {y}.", "siehe.", "0-0 4-1", "siehe {x} {y}."),  # two that were lost
+        ("I have {n} dogs.", "Tengo perros.", "0-0 2-1 4-2", "Tengo {n} perros."),
+        ("I have {x} dogs.", "Tengo perros.", "0-0 1-0 2-1 3-1 4-2", "Tengo {x} perros."),  # not over "perros"
+        ("I have {x} dogs.", "Tengo perros.", "0-0 3-1 2-2", "Tengo {x} perros."),  # and not over the full stop
+        ("I have dogs {x}.", "Tengo perros.", "0-0 2-1 3-2", "Tengo perros {x}."),
+        ("a {x} b", "c Peter d", "0-0 2-2", "c {x} d"),
+        ("<p>One.</p><p>two.</p>", "Eins. Zwei.", "0-0 1-1 2-2 3-3", "<p>Eins.</p><p>Zwei.</p>"),
+        ("<p>One.</p> <p>two.</p>", "Eins. Zwei.", "0-0 1-1 2-2 3-3", "<p>Eins.</p> <p>Zwei.</p>"),
+        ("One.<div>two</div>three", "Eins. Zwei drei", "0-0 1-1 2-2 3-3", "Eins.<div>Zwei</div>drei"),
         ("a &amp; b &lt; c", "a & b < c", "0-0", "a &amp; b &lt; c"),
         ("a & <b>b</b>", "a & b", "0-0 1-1 2-2", "a & <b>b</b>"),  # no entity in, none out
         ("<b>a</b>", "<b>a</b>", "0-0", "   <b>a</b>    "),  # what a model wrote itself is no tag of the line
@@ -173,6 +184,51 @@ def test_a_line_without_marks_is_sent_as_it_is():
         request = Request(line)
         assert not request.changed
         assert request.plain.text == line
+
+
+@pytest.mark.parametrize("line", ["---", "...", "\U0001f600", " - ", "?!", "{x} ...", "<b>-</b>"])
+def test_a_line_without_text_is_copied(line):
+    request = Request(line)
+    assert request.bare and request.text == ""
+    assert request.restore(LinkedTranslation("", EMPTY, [])).text == line
+
+
+@pytest.mark.parametrize("line", ["", "  "])
+def test_an_empty_line_stays_empty(line):
+    request = Request(line)
+    assert not request.bare and request.restore(LinkedTranslation("", EMPTY, [])).text == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("{n} of {name}", [("12", "Peter"), ("Peter", "12"), ("Max", "X")]),
+        ("%d %s", [("12", "Peter"), ("Peter", "12"), ("Max", "X")]),
+        ("12 {total} {} %1$d", [("15", "Peter", "20"), ("Peter", "15", "Berlin"), ("Max", "X", "Anna")]),
+    ],
+)
+def test_what_stands_for_a_number_is_a_number_first(line, words):
+    assert [tuple(Request(line, attempt=n).words) for n in range(ATTEMPTS)] == words
+
+
+def test_how_many_stand_ins_come_through():
+    request = Request("{a} and {b} and {a}")
+    assert request.words == ["Peter", "Berlin", "Tom"]
+    assert [request.came_through(text) for text in ("", "Peter, Peter", "Tom's Berlin", "Peter Tom Berlin")] == [
+        0,
+        1,
+        2,
+        3,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stand_in", "word", "alike"),
+    [("Peter", "Petern", True), ("Peter", "Pedro", True), ("Berlin", "Berlín", True), ("Peter", "perros", False),
+     ("Peter", ".", False), ("12", "\uff11\uff12", True), ("12", "120", False), ("X", "x", True), ("X", "Xa", False)],
+)  # fmt: skip
+def test_what_may_have_become_of_a_stand_in(stand_in, word, alike):
+    assert like(stand_in, word) is alike
 
 
 def test_what_the_user_protects_is_kept():

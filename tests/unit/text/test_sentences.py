@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mt.text.sentences import Layout, divided, middle, sentences, whole
+from mt.text.sentences import Layout, divided, halves, middle, sentences, whole
+from mt.text.words import may_divide
 
 # much white space, many ends of sentences and clauses, letters of several scripts
 LETTERS = "ab Zé.!?,;:\n\t\r\u3000\u2028\xa0\x1c。、中ब\u0301😀\"'()-0"
@@ -65,6 +66,30 @@ def test_sentences_by_hand():
 def test_where_a_sentence_is_cut(given_text, parts):
     layout = divided(given_text, lambda part: len(part) < len(given_text))
     assert layout.parts == parts
+
+
+@given(text.map(str.strip))
+def test_halves_joined_are_the_text_and_divide_no_word(given_text):
+    layout = halves(given_text)
+    assert layout.text == given_text
+    assert len(layout.parts) <= 2
+    assert all(may_divide(given_text, begin) for begin, _ in layout.spans())
+
+
+@given(st.lists(st.text("ab, c;", min_size=1).map(str.strip).filter(bool), min_size=1, max_size=5), st.data())
+def test_parts_may_be_refined_and_the_text_stays(parts, data):
+    layout = Layout(
+        parts, ["", *data.draw(st.lists(st.sampled_from(["", " ", "\t"]), min_size=len(parts), max_size=len(parts)))]
+    )
+    cut = {place: halves(parts[place]) for place in data.draw(st.sets(st.integers(0, len(parts) - 1)))}
+    assert layout.refined(cut).text == layout.text
+
+
+def test_a_text_without_spaces_is_cut_between_characters_as_readers_see_them():
+    flags = "\U0001f1e9\U0001f1ea" * 2  # two flags of two code points each
+    assert middle("a" + flags) in (1, 3) and middle(flags) == 2
+    assert middle("ab" + "e\u0301" * 3) not in (3, 5, 7)
+    assert halves("abcdefgh").parts == ["abcdefgh"]
 
 
 def test_what_fits_stays_whole():

@@ -150,7 +150,7 @@ def test_missing_file_names_the_nearest(write, tmp_path):
     write(b"", "train.en")
     with pytest.raises(DataError, match=r"trian\.en` does not exist: did you mean `.*train\.en`\?"):
         list(read_lines(tmp_path / "trian.en"))
-    with pytest.raises(DataError, match=r"zzzzz` does not exist: no name in `.*` is close to it\."):
+    with pytest.raises(DataError, match=r"zzzzz` does not exist: no file in `.*` has a similar name\."):
         list(read_lines(tmp_path / "zzzzz"))
     with pytest.raises(DataError, match=r"x` does not exist: there is no folder `.*nowhere`\."):
         list(read_lines(tmp_path / "nowhere" / "x"))

@@ -255,7 +255,7 @@ def test_a_cache_that_cannot_be_written_is_passed_over_with_a_warning(tmp_path, 
 
 @pytest.mark.parametrize("lines", [[], [""], [" "]])
 def test_text_without_words(tmp_path, lines):
-    with pytest.raises(DataError, match=r"The target text must hold words to train a tokenizer on, but is empty\."):
+    with pytest.raises(DataError, match=r"the target text is empty, so no tokenizer can be trained on it\."):
         train_tokenizer(SOURCE, lines, section(joint=False, vocab_size=310), tmp_path)
 
 
@@ -281,7 +281,9 @@ def test_a_truncated_file_says_so(tokenizer):
 
 
 def test_a_missing_file_says_so(two, tmp_path):
-    with pytest.raises(CheckpointError, match=rf"{tmp_path} must hold tokenizer.model, or .* but holds none of them\."):
+    with pytest.raises(
+        CheckpointError, match=rf"{tmp_path} must contain tokenizer.model, or .* but contains none of them\."
+    ):
         Tokenizer.load(tmp_path)
     two.save(tmp_path)
     (tmp_path / "target.model").unlink()

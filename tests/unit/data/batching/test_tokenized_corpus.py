@@ -32,7 +32,7 @@ def test_pairs_too_long_on_either_side_are_left_out_and_counted():
 
 
 def test_a_corpus_of_nothing_but_long_pairs_is_refused_and_not_cached(tmp_path):
-    text = r"^none of the 2 training pairs has at most `batch\.max_length` \(3\) pieces a side; raise that setting, or"
+    text = r"^none of the 2 training pairs has at most 3 pieces \(`batch\.max_length`\) on each side; raise"
     with pytest.raises(DataError, match=text):
         corpus_of([(4, 2), (2, 4)], max_length=3, cache=tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -97,7 +97,7 @@ def test_any_choice_of_any_text_is_read_back_from_tables_of_any_cut(pairs, rows,
         assert flat.packed(np.arange(len(chosen))).tolist() == [piece for i in chosen for piece in pieces[i]]
         assert flat.lengths.tolist() == [len(pieces[i]) for i in chosen]
         assert side.lengths().tolist() == [len(ids) for ids in pieces]
-        assert side.count_piece(197) == sum(ids.count(197) for ids in pieces)  # "a"
+        assert side.count_token(197) == sum(ids.count(197) for ids in pieces)  # "a"
     assert made.pairs[-1] == pairs[-1] and made.source[-1] == source[-1]
     assert made.pairs[1:4] == pairs[1:4] and made.target[::-2] == target[::-2]
 
@@ -189,7 +189,9 @@ def test_what_is_damaged_is_made_again_with_a_warning(tmp_path, caplog, damage):
     damage(folder)
     assert same(corpus_of(MANY, cache=tmp_path), corpus_of(MANY))
     (said,) = caplog.messages
-    assert said.startswith(f"The tokenised text in `{folder}` is damaged (") and said.endswith(") and made again.")
+    assert said.startswith(f"the cached tokenised text in `{folder}` is damaged (") and said.endswith(
+        "); it is created again."
+    )
     assert list(tmp_path.iterdir()) == [folder]
     TokenizedCorpus(letter_pairs(MANY), Deaf(), max_length=12, cache=tmp_path)
 

@@ -1,9 +1,9 @@
-"""Each rule by hand: the score, and which side of the threshold it falls on."""
+"""Each rule by hand, on both sides of its threshold."""
 
 import pytest
 
-from mt.data.clean.dedupe import Duplicate
-from mt.data.clean.rules import Copy, Empty, Ratio, TooLong
+from mt.config import CleanConfig
+from mt.data.clean.rules import REASONS, Duplicates, length_ratio, rules_of
 from mt.data.corpus.pair import Origin, Pair
 
 
@@ -12,36 +12,37 @@ def pair_of(src, tgt):
 
 
 @pytest.mark.parametrize(
-    ("rule", "src", "tgt", "score", "accepted"),
+    ("name", "settings", "src", "tgt", "removed"),
     [
-        (Empty(), "one", "ei", 2, True),
-        (Empty(), "one", "", 0, False),
-        (Empty(), " \t\u3000\u00a0", "eins", 0, False),
-        (TooLong(4), "four", "vier", 4, True),
-        (TooLong(4), "four", "fünf!", 5, False),
-        (TooLong(4), "five!", "", 5, False),
-        (Ratio(2.0), "", "x" * 10, 2.0, True),
-        (Ratio(2.0), "x" * 11, "", 2.1, False),
-        (Ratio(9.0), "x" * 80, "", 9.0, True),
-        (Ratio(9.0), "", "", 1.0, True),
-        (Copy(), "one", "eins", 0, True),
-        (Copy(), "No.", "no!", 1, False),
-        (Copy(), "?", "!", 0, True),
+        ("empty", {}, "one", "ei", False),
+        ("empty", {}, "one", "", True),
+        ("empty", {}, " \t\u3000\u00a0", "eins", True),
+        ("too_long", {"max_chars": 4}, "four", "vier", False),
+        ("too_long", {"max_chars": 4}, "four", "fünf!", True),
+        ("too_long", {"max_chars": 4}, "five!", "", True),
+        ("ratio", {"max_ratio": 2.0}, "", "x" * 10, False),
+        ("ratio", {"max_ratio": 2.0}, "x" * 11, "", True),
+        ("ratio", {"max_ratio": 9.0}, "x" * 80, "", False),
+        ("ratio", {"max_ratio": 9.0}, "", "", False),
+        ("copy", {"drop_copies": True}, "one", "eins", False),
+        ("copy", {"drop_copies": True}, "No.", "no!", True),
+        ("copy", {"drop_copies": True}, "?", "!", False),
     ],
 )
-def test_rule(rule, src, tgt, score, accepted):
-    assert rule.score(pair_of(src, tgt)) == pytest.approx(score)
-    assert rule.accept(rule.score(pair_of(src, tgt))) is accepted
+def test_rule(name, settings, src, tgt, removed):
+    assert rules_of(CleanConfig(**settings))[name](pair_of(src, tgt)) is removed
 
 
-def test_a_duplicate_is_seen_before_letter_by_letter():
-    rule = Duplicate()
+@pytest.mark.parametrize(("src", "tgt", "ratio"), [("", "x" * 10, 2.0), ("x" * 11, "", 2.1), ("x" * 80, "", 9.0)])
+def test_the_ratio_of_lengths_has_a_margin(src, tgt, ratio):
+    assert length_ratio(pair_of(src, tgt)) == pytest.approx(ratio)
+
+
+def test_a_duplicate_is_the_same_letter_by_letter():
+    seen_before = Duplicates()
     rows = [("ab", "c"), ("a", "bc"), ("ab", "c"), ("ab", "C"), ("a", "bc"), ("\ud800", "")]
-    assert [rule.score(pair_of(src, tgt)) for src, tgt in rows] == [0, 0, 1, 0, 1, 0]
-    assert rule.accept(0)
-    assert not rule.accept(1)
+    assert [seen_before(pair_of(src, tgt)) for src, tgt in rows] == [False, False, True, False, True, False]
 
 
-def test_rules_have_names_of_their_own():
-    rules = [Empty(), TooLong(1), Ratio(1), Copy(), Duplicate()]
-    assert [rule.name for rule in rules] == ["empty", "too_long", "ratio", "copy", "duplicate"]
+def test_every_rule_has_a_reason():
+    assert list(rules_of(CleanConfig(drop_copies=True, drop_duplicates=True))) == list(REASONS)

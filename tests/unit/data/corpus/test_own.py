@@ -53,12 +53,13 @@ def test_languages_are_given_or_told_by_the_names(files, train, given, expected)
 def test_too_little_to_hold_out(files, lines):
     (files / "few.tsv").write_text("\n".join(lines))
     pairs = "1 pair" if len(lines) == 1 else "3 pairs"
-    with pytest.raises(DataError, match=rf"^few.tsv: of its {pairs} too few .* name one with `data.dev`\.$"):
+    sentence = rf"^few.tsv: no dev set can be held out, because too few of its {pairs} .* set with `data.dev`\.$"
+    with pytest.raises(DataError, match=sentence):
         read_own(DataConfig(train=["few.tsv"]))
 
 
 def test_faults_of_files_come_through(files):
-    with pytest.raises(DataError, match=r"has 100 lines but `dev.de` has 5"):
+    with pytest.raises(DataError, match=r"has 100 lines, but `dev.de` has 5"):
         read_own(DataConfig(train=["train.en", "dev.de"]))
     with pytest.raises(DataError, match=r"`dve.en` does not exist"):
         read_own(DataConfig(train=both("train"), dev=["dve.en", "dev.de"]))
@@ -76,7 +77,7 @@ def test_names_are_checked_before_anything_is_read(files):
 def test_names_that_say_the_opposite_and_one_file_for_both_sides_are_refused(files):
     with pytest.raises(
         DataError,
-        match=r"^the file names say en to de, but `data.src` and `data.tgt` say de to en: name the files in the other",
+        match=r"^the file names say en to de, but `data.src` and `data.tgt` say de to en: swap the source and target",
     ):
         read_own(DataConfig(train=both("train"), src="de", tgt="en"))
     with pytest.raises(DataError, match=r"^`train.en` is named as both source and target: name the file of each"):
@@ -89,7 +90,7 @@ def test_languages_that_nobody_tells_are_asked_for(files, caplog):
     read_own(DataConfig(train=both("train"), dev=both("dev")))
     assert "languages" not in caplog.text
     read_own(DataConfig(train=["train.tsv"], dev=both("dev")))
-    assert "the languages are not known from the file names; set `data.src` and `data.tgt`" in caplog.text
+    assert "the file names do not say which languages these are; set `data.src` and `data.tgt`" in caplog.text
 
 
 def test_pairs_that_training_knows_are_counted(files, caplog):
@@ -99,7 +100,7 @@ def test_pairs_that_training_knows_are_counted(files, caplog):
     rows = (files / "train.tsv").read_text().split("\n")
     (files / "known.tsv").write_text(f"{rows[3].upper()}\n{rows[7]}!\nnew\tneu\n")
     read_own(DataConfig(train=both("train"), dev=["new.tsv"], test=["known.tsv"]))
-    assert "the training text holds 2 test pairs, too; scores on them measure memory" in caplog.text
+    assert "the training text also contains 2 test pairs; scores on them are too good" in caplog.text
 
 
 def test_relatives_of_a_dev_set_that_is_held_out_are_counted(files, caplog):
@@ -107,7 +108,7 @@ def test_relatives_of_a_dev_set_that_is_held_out_are_counted(files, caplog):
     with caplog.at_level("INFO", logger="mt"):
         corpus = read_own(DataConfig(train=["twice.tsv"], src="en", tgt="de"))
     assert (len(corpus.dev), len(corpus.train)) == (10, 80)
-    assert "left out of training, for a sentence shared with the dev set: 10 pairs" in caplog.text
+    assert "left out 10 training pairs that share a sentence with the dev set" in caplog.text
 
 
 def test_a_corpus_of_the_hub_is_called_after_its_data_set():

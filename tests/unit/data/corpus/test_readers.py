@@ -59,14 +59,15 @@ def test_formats_mix_from_left_to_right(write):
 @pytest.mark.parametrize(("left", "right"), [(2, 5), (5, 2), (0, 1)])
 def test_unequal_line_counts(write, left, right):
     files = [write("a.en", "x\n" * left), write("a.de", "x\n" * right)]
-    with pytest.raises(DataError, match=rf"a\.en` has {left} lines but `.*a\.de` has {right}: line N of one must"):
+    sentence = rf"a\.en` has {left} lines, but `.*a\.de` has {right}: both must have the same number of lines, because"
+    with pytest.raises(DataError, match=sentence):
         list(read_pairs(files, "en", "de"))
 
 
 def test_plain_file_without_partner_fails_at_once(write):
     tsv = write("b.tsv", "two\tzwei\n")
     for files in ([write("a.en", "x\n")], [tsv, write("a.en", "x\n")], [write("a.en", "x\n"), tsv]):
-        with pytest.raises(DataError, match=r"a\.en` has no partner: plain files come two by two"):
+        with pytest.raises(DataError, match=r"a\.en` has no partner: name plain files in pairs"):
             read_pairs(files, "en", "de")
 
 
@@ -76,12 +77,12 @@ def test_missing_file_fails_at_once(write, tmp_path):
 
 
 def test_no_files():
-    with pytest.raises(DataError, match=r"No pairs can be read, since no file is named"):
+    with pytest.raises(DataError, match=r"^no file is named"):
         read_pairs([], "en", "de")
 
 
 def test_no_pairs(write):
-    with pytest.raises(DataError, match=r"^No pairs in `.*a\.en`, `.*a\.de`: at least one is needed\."):
+    with pytest.raises(DataError, match=r"^there are no pairs in `.*a\.en`, `.*a\.de`; at least one is needed\."):
         list(read_pairs([write("a.en", ""), write("a.de", "")], "en", "de"))
 
 
@@ -99,7 +100,7 @@ def test_tsv_takes_two_columns_and_leaves_quotes_alone(write):
 
 
 def test_tsv_with_one_column(write):
-    with pytest.raises(DataError, match=r"a\.tsv:2: expected source TAB target, but the line has no tab\."):
+    with pytest.raises(DataError, match=r"a\.tsv:2: the line must be source, tab, target, but has no tab\."):
         list(read_pairs([write("a.tsv", "one\teins\ntwo\n")], "en", "de"))
 
 
@@ -124,18 +125,18 @@ def test_line_ends_inside_a_field_become_spaces(write):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", r"a\.jsonl:1: not a JSON object \(Expecting property name"),
-        ("[" * 100_000, r"a\.jsonl:1: not a JSON object \("),
-        ('"one"', r"a\.jsonl:1: expected a JSON object, but found str\."),
+        ("{", r"a\.jsonl:1: the line is not a JSON object \(Expecting property name"),
+        ("[" * 100_000, r"a\.jsonl:1: the line is not a JSON object \("),
+        ('"one"', r"a\.jsonl:1: the line must be a JSON object, but is str\."),
         (
             '{"en": "one", "translation": {"fr": "un"}}',
-            r"a\.jsonl:1: expected the fields `en` and `de`, but found en, translation, "
+            r"a\.jsonl:1: there must be fields `en` and `de`, but there are en, translation, "
             r"translation\.fr: name the right ones, as in `data\.columns=\[source,target\]`\.",
         ),
-        ("{}", r"but found none: name the right ones"),
+        ("{}", r"but there are none: name the right ones"),
         ('{"src": 1, "tgt": ""}', r"a\.jsonl:1: field `src` must be text, but is int\."),
         ('{"src": "", "tgt": null}', r"a\.jsonl:1: field `tgt` must be text, but is null\."),
-        ('{"src": "\\ud800", "tgt": ""}', r"a\.jsonl:1: field `src` holds half of a surrogate pair"),
+        ('{"src": "\\ud800", "tgt": ""}', r"a\.jsonl:1: field `src` contains half of a surrogate pair"),
         ('{"src": "a\\u0000", "tgt": ""}', r"a\.jsonl:1: field `src`: NUL character at byte 1"),
     ],
 )
@@ -145,7 +146,7 @@ def test_jsonl_that_cannot_be_used(write, line, message):
 
 
 def test_without_languages_only_src_and_tgt_are_looked_for(write):
-    with pytest.raises(DataError, match=r"expected the fields `src` and `tgt`, but found en, de"):
+    with pytest.raises(DataError, match=r"there must be fields `src` and `tgt`, but there are en, de"):
         list(read_pairs([write("a.jsonl", '{"en": "one", "de": "eins"}')], None, None))
 
 
@@ -165,7 +166,7 @@ def test_parquet_with_a_translation_column(tmp_path):
 def test_parquet_with_other_columns(tmp_path):
     file = str(tmp_path / "a.parquet")
     pyarrow.parquet.write_table(pyarrow.table({"english": ["one"], "german": ["eins"]}), file)
-    with pytest.raises(DataError, match=r"a\.parquet:1: expected the fields .* but found english, german"):
+    with pytest.raises(DataError, match=r"a\.parquet:1: there must be fields .* but there are english, german"):
         list(read_pairs([file], "en", "de"))
 
 
@@ -187,7 +188,7 @@ def test_parquet_that_unpacks_without_end(tmp_path, monkeypatch, dictionary):
 
 
 def test_parquet_that_is_none(write):
-    with pytest.raises(DataError, match=r"a\.parquet` is not a Parquet file that can be read \("):
+    with pytest.raises(DataError, match=r"a\.parquet` cannot be read as a Parquet file \("):
         list(read_pairs([write("a.parquet", "en\tde\n")], "en", "de"))
 
 
@@ -218,8 +219,8 @@ def test_hub_out_of_reach(monkeypatch):
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     message = (
-        "`hub:owner/name` cannot be had from the Hugging Face Hub (Couldn't reach 'owner/name' on the Hub). "
-        "To train on files of your own instead: mt train data.train='[a.en,a.de]'."
+        "`hub:owner/name` cannot be downloaded from the Hugging Face Hub (Couldn't reach 'owner/name' on the Hub). "
+        "To train on your own files instead: mt train data.train='[a.en,a.de]'."
     )
     with pytest.raises(DataError, match=re.escape(message)):
         list(read_pairs(["hub:owner/name"], "en", "de"))

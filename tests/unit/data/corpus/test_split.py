@@ -110,11 +110,13 @@ def test_shuffled_is_an_order_of_the_texts_alone():
 
 
 def test_too_few_pairs():
-    message = r"^Of 3 pairs 4 must be held out for dev and test, but only 3 share no sentence with the rest"
+    message = r"^4 of 3 pairs cannot be held out for dev and test: only 3 share no sentence with the others"
     with pytest.raises(DataError, match=message):
         split_pairs(distinct(3), dev=2, test=2)
 
 
 def test_nothing_left_to_train_on():
-    with pytest.raises(DataError, match=r"which must not become empty: name files with `data\.dev` and `data\.test`"):
+    with pytest.raises(
+        DataError, match=r"and some must stay for training\. Name files with `data\.dev` and `data\.test`"
+    ):
         split_pairs(distinct(3), dev=1, test=2)

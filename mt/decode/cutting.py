@@ -1,0 +1,96 @@
+"""What is translated at once: where a text is cut, and whether the translation of a part is too short to be all of it.
+
+A model loses content of what is longer than its training lines. A text is therefore cut at the ends of sentences, a
+sentence that is still too long at the ends of clauses, and a clause between words, into parts of lengths that the
+model has seen often. A part whose translation is far too short for it is cut again.
+"""
+
+from collections.abc import Collection, Sequence
+
+from mt.config import Split
+from mt.log import logger
+from mt.text.sentences import CLAUSE_END, Layout, Usual, divided, halves, sentences, whole
+from mt.text.tokenizer import Tokenizer
+from mt.text.words import is_word
+
+# Shares of the usual length, which is that of the longest training lines: of more tokens lines are too rare in
+# training. A text with few marks is probably several sentences run together, of which a model translates the first.
+# Measured by `scripts/long_lines.py`.
+PART, RUN_ON = 0.5, 0.2
+TOO_SHORT = 0.55  # of the usual number of target tokens for each source token: less than 1.5 % of references
+USUAL_RATIO = 0.9  # of German-English and English-German text, for models that do not know theirs
+SHORT_RUN_ON = 0.75  # the same for text without marks
+LEAST = 8  # source tokens: fewer are not cut, and right translations of fewer are often that short
+
+
+class Cutter:
+    """Cuts texts for one model."""
+
+    def __init__(self, tokenizer: Tokenizer, *, max_length: int, src: str, usual: Usual | None) -> None:
+        """Args: as `Translator`."""
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.src = src
+        self.usual = usual
+
+    def lay_out(self, texts: Sequence[str], split: Split, first: int) -> list[Layout]:
+        """Every text as parts that the model can read. `first`: the number of texts before these, for warnings."""
+        layouts = []
+        ids_of_all = self.tokenizer.encode_source(texts)
+        for number, (text, ids) in enumerate(zip(texts, ids_of_all, strict=True), first + 1):
+            layout = whole(text) if split is Split.never else sentences(text, self.src)
+            if split is Split.auto and not self._unusual(len(layout.parts), len(ids)):
+                layout = whole(text)
+            most = self.max_length
+            if self.usual is not None and split is not Split.never:
+                most = min(most, max(LEAST, self.usual.pieces))
+            layouts.append(self._cut_to_size(layout, most, number) if len(ids) > most else layout)
+        return layouts
+
+    def _unusual(self, num_sentences: int, num_tokens: int) -> bool:
+        """Whether a text is longer than, or has more sentences than, the lines that the model was trained on."""
+        if self.usual is None:
+            return num_tokens > self.max_length
+        return num_sentences > self.usual.sentences or num_tokens > self.usual.pieces
+
+    def _cut_to_size(self, layout: Layout, most: int, number: int) -> Layout:
+        """With sentences of more than `most` tokens cut."""
+        cut: dict[int, Layout] = {}
+        for place, sentence in enumerate(layout.parts):
+            if (length := self._length(sentence)) <= most:
+                continue
+            room = most if most >= self.max_length else self._room(sentence, length)
+            cut[place] = divided(sentence, lambda part, room=room: self._length(part) <= room)
+            if length > self.max_length:
+                logger.warning(
+                    f"input {number:,}: a sentence of {length:,} tokens is translated in {len(cut[place].parts):,} "
+                    f"parts, because the model reads at most {self.max_length:,}: {sentence[:40]!r}. Shorter "
+                    "sentences are translated better."
+                )
+        return layout.refined(cut)
+
+    def _room(self, sentence: str, length: int) -> int:
+        """The most tokens of a part of a sentence that is longer than usual."""
+        assert self.usual is not None
+        between_marks = length / (1 + len(CLAUSE_END.findall(sentence)))
+        share = PART if between_marks <= PART * self.usual.pieces else RUN_ON
+        return max(LEAST, int(share * self.usual.pieces))
+
+    def _length(self, text: str) -> int:
+        return len(self.tokenizer.encode_source([text])[0])
+
+    def finer(self, layout: Layout, places: Collection[int]) -> Layout:
+        """With these parts cut in two, where a cut does not divide a word."""
+        return layout.refined({place: halves(layout.parts[place]) for place in places})
+
+    def too_short(self, text: str, source: Sequence[int], target: Sequence[str]) -> bool:
+        """Whether a translation has far too few tokens to be all of its source, whose ids end with eos."""
+        usual = self.usual or Usual(self.max_length)
+        run_on = is_word(text[-1]) and not CLAUSE_END.search(text) and len(source) > RUN_ON * usual.pieces
+        least = (SHORT_RUN_ON if run_on else TOO_SHORT) * (usual.ratio or USUAL_RATIO)
+        return len(source) > LEAST and len(target) + 1 < least * len(source)
+
+
+def in_sentence(part: str) -> bool:
+    """Whether a sentence goes on after a part: it ends in a word or a comma."""
+    return is_word(part[-1]) or part[-1] == ","

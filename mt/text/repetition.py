@@ -1,0 +1,69 @@
+"""Loops: a text that says the same words again and again, as a model does that has lost its way."""
+
+from dataclasses import dataclass
+
+import regex
+
+from mt.text.words import has_letters, is_word, reading_words
+
+STAMMER = regex.compile(r"([^\W\d_]{1,6}?)\1{3,}")  # within a word, four times or more
+ROUNDS, LONG_ROUNDS = (
+    3,
+    1.8,
+)  # so often a loop of one or two words comes; so often one of more, the last round cut short
+UNSPACED = 8  # characters that a loop has at least in a script without spaces
+VARIETY, WORDS = 0.6, 12  # the share of different runs of three words, in a text of so many words
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What comes again and again."""
+
+    text: str
+    words: int  # so many words are said again
+
+
+def loop(text: str) -> Loop | None:
+    """The longest loop of a text, of equals the first; None: there is none.
+
+    Signs and case do not count. Words that come again after others count where a text of some length has few different
+    runs of three words.
+    """
+    words = [text[a:b].casefold() for a, b in reading_words(text) if has_letters(text[a:b])]
+    best: Loop | None = None
+    for period in range(1, len(words)):
+        again = 0
+        for place in range(period, len(words) + 1):
+            if place < len(words) and words[place] == words[place - period]:
+                again += 1
+                continue
+            if again > (best.words if best else 0):
+                unit = words[place - again - period : place - again]
+                if _is_loop(unit, again):
+                    best = Loop(" ".join(unit), again)
+            again = 0
+    if best is None and (found := STAMMER.search(text)):
+        return Loop(found[1], len(found[0]) // len(found[1]) - 1)
+    return best or _few_words(words)
+
+
+def _is_loop(unit: list[str], again: int) -> bool:
+    """Args: again: the words after the first round."""
+    rounds = (again + len(unit)) / len(unit)
+    if not is_word(unit[0][0]):
+        return rounds >= (ROUNDS if len(unit) < UNSPACED else LONG_ROUNDS) and again + len(unit) >= UNSPACED
+    return rounds >= (ROUNDS if len(unit) < 3 else LONG_ROUNDS)
+
+
+def _few_words(words: list[str]) -> Loop | None:
+    runs = [tuple(words[place : place + 3]) for place in range(len(words) - 2)]
+    if len(words) < WORDS or len(set(runs)) >= VARIETY * len(runs):
+        return None
+    most = max(dict.fromkeys(runs), key=runs.count)
+    return Loop(" ".join(most), len(runs) - len(set(runs)))
+
+
+def loops(text: str, source: str) -> Loop | None:
+    """The loop of a translation, unless its source repeats itself at least half as much."""
+    found, given = loop(text), loop(source)
+    return found if found and (given is None or 2 * given.words < found.words) else None
