@@ -27,7 +27,7 @@ from mt.errors import StoppedError
 
 Task = Callable[[DictConfig], float]
 
-OURS = {"overrides", "help", "config", "dry_run"}  # options that Hydra does not know
+OURS = {"overrides", "help", "config", "dry_run", "resume"}  # options that Hydra does not know
 MOST_CHECKED = 1000  # combinations of a sweep
 
 
