@@ -1,16 +1,20 @@
 """Settings from presets, files and overrides; and every sentence that refuses some."""
 
 import dataclasses
+import os
 import re
+import threading
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-from mt.cli.compose import check_overrides, compose, to_config
+from mt.cli.compose import check_overrides, compose, settle, to_config
 from mt.cli.folders import CONFIG_DIR, groups
+from mt.cli.hydra_job import launch
 from mt.cli.run_name import run_name
 from mt.cli.schema import settings
+from mt.cli.train import parse as train_options
 from mt.cli.train_help import ABOUT, SETTINGS, usage
 from mt.config import Config, NormPlacement
 from mt.errors import ConfigError
@@ -183,6 +187,61 @@ def test_a_tree_may_leave_settings_out():
     assert to_config(OmegaConf.create({"optim": {"lr": 3}})) == dataclasses.replace(
         Config(), optim=dataclasses.replace(Config().optim, lr=3.0)
     )
+
+
+# ---- text that is named and not there
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["data.train=[]"], r"`data\.train` names no file \(a variable that is not set\?\); name some, or leave"),
+        ([OWN_FILES, "data.dev=[]"], r"`data\.dev` names no file "),
+        ([OWN_FILES, "data.test=[]"], r"`data\.test` names no file "),
+        (
+            ["data.dev=[d.en,d.de]"],
+            r"`data\.dev` names d\.en, but `data\.train` names no file, and the corpus tatoeba_",
+        ),
+        (["data.test=[t.tsv]"], r"`data\.test` names t\.tsv, but `data\.train` names no file"),
+        (
+            ["data.src=de", "data.tgt=en"],
+            "`data.src` and `data.tgt` ask for de to en, but the corpus tatoeba_en_es is en",
+        ),
+        (["data.tgt=de"], "ask for en to de, but the corpus tatoeba_en_es is en to es; name your own text with"),
+    ],
+)
+def test_nothing_else_is_trained_on_than_what_was_named(overrides, says):
+    assert re.match(says, refusal(*overrides)) or says in refusal(*overrides)
+
+
+def test_a_named_corpus_may_stand_instead_of_files(file):
+    assert compose(["data.train=[]", "data=multi30k_hub"]).data.corpus == "multi30k_hub"
+    assert compose(["data.src=en", "data.tgt=es"]).data.corpus == "tatoeba_en_es"
+    mine = file("data: {train: [a.en, a.de], dev: [b.en, b.de]}\n")
+    assert compose(["data.dev=[]"], config_file=mine).data.dev == []  # takes back what the file names
+    assert "`data.train` names no file" in refusal("data.train=[]", config_file=mine)
+
+
+def test_a_file_that_names_no_text_or_nothing_is_refused(file):
+    path = file("data:\n  train: []\n")
+    assert refusal(config_file=path) == f"{path}, line 2: `data.train` names no file; name some, or leave it out."
+    path = file(" \n")
+    assert refusal(config_file=path) == f"{path} is empty; `--config` takes a YAML file of settings."
+
+
+def test_a_pipe_of_settings_is_read_once_and_the_run_is_named_after_what_it_held(tmp_path, monkeypatch):
+    """As `--config <(...)` of a shell: what is read twice is empty the second time."""
+    tasks, pipe = [], tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_text("model: tiny\ndata: {train: [a.en, a.de]}\n"))
+    writer.start()
+    monkeypatch.setattr("mt.cli.hydra_job.call_hydra", lambda arguments, task: tasks.append(arguments))
+    launch(train_options(["--config", str(pipe), "optim.lr=1e-3"]), ["mt"])  # reading twice would wait for ever
+    writer.join()
+    chosen = next(text for text in tasks[0] if text.startswith("config_file="))
+    config = settle(["optim.lr=1e-3"], [chosen])
+    assert (config.model.dim, config.data.train) == (compose(["model=tiny"]).model.dim, ["a.en", "a.de"])
+    assert re.fullmatch("settings-[0-9a-f]{8}", str(config.run.name))
 
 
 # ---- a file of one's own
