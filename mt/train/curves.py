@@ -52,7 +52,9 @@ def page(runs: Sequence[Overview]) -> str:
     plots = []
     for title, kind, value, unit in PLOTS:
         curves = [
-            Curve(number, thinned([(row["step"], row[value]) for row in rows if _has(row, kind, value)]))
+            Curve(
+                number, thinned([(_number(row["step"]), _number(row[value])) for row in rows if _has(row, kind, value)])
+            )
             for number, rows in enumerate(metrics)
         ]
         if any(curve.points for curve in curves):
@@ -89,8 +91,10 @@ def _read(folder: Path) -> list[dict[str, object]]:
         return []
 
 
-def _has(row: dict[str, object], kind: str, value: str) -> bool:
-    return row.get("kind") == kind and isinstance(row.get(value), int | float)
+def points(rows: Sequence[dict[str, object]], kind: str, name: str) -> list[tuple[float, float]]:
+    """Step and value of each row of a kind that has the value."""
+    found = [(row.get("step"), row.get(name)) for row in rows if row.get("kind") == kind]
+    return [(float(x), float(y)) for x, y in found if isinstance(x, int) and isinstance(y, int | float)]
 
 
 def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -43,7 +43,7 @@ def refusal(done: subprocess.CompletedProcess[bytes]) -> str:
 
 def test_training_ends_with_scores_and_the_next_command(home: Path, run):
     said = (home / "trained.txt").read_text()
-    assert "Trained 30 updates" in said and "Test set of train, 12 sentences:" in said and "BLEU = " in said
+    assert "Trained 30 updates" in said and "Test set of en-de, 12 sentences:" in said and "BLEU = " in said
     assert {p.name for p in (home / "runs/toy").iterdir() if not p.name.startswith(".")} == {
         "config.yaml", "manifest.json", "train.log", "metrics.jsonl", "tensorboard", "checkpoints", "samples", "eval",
         "model",
