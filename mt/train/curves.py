@@ -51,12 +51,7 @@ def page(runs: Sequence[Overview]) -> str:
     metrics = [_read(run.folder) for run in runs]
     plots = []
     for title, kind, value, unit in PLOTS:
-        curves = [
-            Curve(
-                number, thinned([(_number(row["step"]), _number(row[value])) for row in rows if _has(row, kind, value)])
-            )
-            for number, rows in enumerate(metrics)
-        ]
+        curves = [Curve(number, thinned(points(rows, kind, value))) for number, rows in enumerate(metrics)]
         if any(curve.points for curve in curves):
             names = [run.folder.name for run in runs]
             plots.append(f"<section><h2>{title}</h2>{plot(curves, names, unit)}</section>")
