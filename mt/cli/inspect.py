@@ -3,16 +3,17 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mt.cli.lines import file_texts
-from mt.cli.options import Parser, check_output, positive_int
+from mt.cli.options import Parser, check_output
 from mt.errors import DataError, counted
 
 if TYPE_CHECKING:
     from mt.alignment.pharaoh import Gold
     from mt.interpret.report import Exhibit
 
+T = TypeVar("T")
 EPILOG = """\
 examples:
   mt inspect attention runs/my-run --text "Two dogs are running."
@@ -28,13 +29,18 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("model", type=Path, help="model folder, run or checkpoint")
     text = parser.add_mutually_exclusive_group(required=True)
     text.add_argument("--text", nargs="+", metavar="LINE", help="source sentences")
-    text.add_argument("--input", metavar="FILE", help="a file of source sentences")
+    text.add_argument(
+        "--input", metavar="FILE", help="a file of source sentences; the first 20 are shown, others with --lines 21-40"
+    )
     translations = parser.add_mutually_exclusive_group()
     translations.add_argument(
         "--reference", nargs="+", metavar="LINE", help="their translations (default: the model's own)"
     )
     translations.add_argument("--references", metavar="FILE", help="a file of translations")
-    parser.add_argument("--lines", type=positive_int, default=20, help="show at most so many sentences (default: 20)")
+    parser.add_argument(
+        "--lines", type=line_range, default=line_range("20"), metavar="N|M-N",
+        help="show the first N sentences, or sentences M to N (default: 20)",
+    )  # fmt: skip
     parser.add_argument("--compare", type=Path, metavar="MODEL", help="a second model, shown beside the first")
     parser.add_argument(
         "--gold", metavar="FILE", help="manual word links of the references: gives the AER of each head"
@@ -65,10 +71,13 @@ def run(argv: list[str]) -> int:
     args = parse(argv)
     for option in ("output", "png", "svg"):
         check_output(getattr(args, option), args.input, args.references, args.gold, option=f"--{option}")
-    sources = args.text[: args.lines] if args.text else file_texts(args.input, args.lines)
-    given = args.reference and args.reference[: args.lines]
+    first, last = args.lines
+    sources = chosen(args.text or file_texts(args.input, last), args.lines)
+    given = args.reference and chosen(args.reference, args.lines)
     if args.references:
-        given = file_texts(args.references, args.lines)
+        given = chosen(file_texts(args.references, last), args.lines)
+    if first > 1 and not sources:
+        raise DataError(f"{args.input or '--text'} has fewer than {counted(first, 'sentence')}, where --lines begins.")
     if not any(text.strip() for text in sources):
         raise DataError("there is no text to show; give a sentence with --text, or a file with --input.")
     if given is not None and len(given) != len(sources):
@@ -88,6 +97,11 @@ def run(argv: list[str]) -> int:
         with explained(f"`{args.output}` cannot be written"):
             args.output.write_text(page(exhibits, title), encoding="utf-8", newline="\n")
         logger.info(f"open {args.output} in a browser")
+        if args.input and len(file_texts(args.input, last + 1)) > last:
+            logger.info(
+                f"it shows sentences {first:,} to {last:,} of {args.input}; for the next ones give "
+                f"--lines {last + 1}-{2 * last - first + 1}"
+            )
     if args.png or args.svg:
         from mt.interpret.picture import draw
 
@@ -97,19 +111,38 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def gold_of(args: argparse.Namespace, sources: Sequence[str], given: Sequence[str] | None) -> "list[Gold]":
+def line_range(text: str) -> tuple[int, int]:
+    """ "20" as (1, 20), "21-40" as (21, 40)."""
+    first, dash, last = text.partition("-")
+    try:
+        found = (int(first), int(last)) if dash else (1, int(first))
+    except ValueError:
+        found = (0, 0)
+    if not 1 <= found[0] <= found[1]:
+        raise argparse.ArgumentTypeError(
+            f"must be a number of sentences, such as 20, or a range, such as 21-40: {text}"
+        )
+    return found
+
+
+def chosen(items: Sequence[T], lines: tuple[int, int]) -> Sequence[T]:
+    """Those from the first to the last number, counted from 1."""
+    return items[lines[0] - 1 : lines[1]]
+
+
+def gold_of(args: argparse.Namespace, sources: Sequence[str], given: Sequence[str] | None) -> "Sequence[Gold]":
     if not args.gold or given is None:
         return []
     from mt.alignment.pharaoh import check_gold, read_gold
 
     args.spaces = True  # gold links count words of tokenised text
-    gold = read_gold(file_texts(args.gold, args.lines), base=args.gold_base, path=args.gold)
+    gold = chosen(read_gold(file_texts(args.gold, args.lines[1]), base=args.gold_base, path=args.gold), args.lines)
     check_gold(gold, sources, given, base=args.gold_base, path=args.gold)
     return gold
 
 
 def exhibit(
-    path: Path, sources: Sequence[str], given: Sequence[str] | None, gold: "list[Gold]", args: argparse.Namespace
+    path: Path, sources: Sequence[str], given: Sequence[str] | None, gold: "Sequence[Gold]", args: argparse.Namespace
 ) -> "Exhibit":
     from mt.alignment.choose_heads import guess_heads
     from mt.alignment.heads import word_maps

@@ -279,12 +279,9 @@ class Translator:
         return Search(bos=t.bos, eos=t.eos, pad=t.pad, nbest=options.nbest, **settings)
 
     def _translation(self, found: Hypothesis, source: Span) -> Translation:
-        whole = self.tokenizer.whole_characters(found.tokens)  # bytes that spell no character are not written
-        tokens = [found.tokens[place] for place in whole]
-        log_probs = [found.token_log_probs[place] for place in whole] + found.token_log_probs[len(found.tokens) :]
-        text, pieces = self.tokenizer.decode_target(tokens), self.tokenizer.pieces_target(tokens)
+        text, pieces = self.tokenizer.decode_target(found.tokens), self.tokenizer.pieces_target(found.tokens)
         segment = Segment(source, (0, len(text)), (0, len(pieces)))
-        return Translation(text, found.score, found.log_prob, pieces, log_probs, found.finished, (segment,))
+        return Translation(text, found.score, found.log_prob, pieces, found.token_log_probs, found.finished, (segment,))
 
     def _report_tags(self, texts: Sequence[str], first_text: int) -> None:
         """Warn, once for a batch of texts, where a model that was trained with tags reads a text that begins with none

@@ -6,6 +6,7 @@ Labels are measured and drawn once for a pair of texts; cells change with the we
 from collections.abc import Sequence
 from html import escape
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,15 @@ CELL, GAP, FONT = 14, 12, 11  # pixels
 FULL = np.array([8, 48, 107])  # the colour of weight 1; weight 0 is white
 END = "<end>"  # in letters that every font has
 FONTS = "DejaVu Sans, Verdana, sans-serif"
+MAX_WIDTH = 440  # pixels of a row of maps: what TensorBoard shows without making it smaller
 PRINT_SCALE = 3  # pixels of a PNG file for one of TensorBoard's
 
 
 class Picture:
-    """Maps of one pair side by side: target words down, source words across, eos last."""
+    """Maps of one pair: target words down, source words across, eos last.
+
+    The maps are side by side as far as `MAX_WIDTH` allows, and then in further rows, each with all words.
+    """
 
     def __init__(self, source: Sequence[str], target: Sequence[str], titles: Sequence[str], *, scale: int = 1) -> None:
         """Args: titles: of the maps; scale: pixels for one pixel of the standard size."""
@@ -36,17 +41,23 @@ class Picture:
         self.titles = titles
         self.cell, self.gap, self.font_size = CELL * scale, GAP * scale, FONT * scale
         self.label_height = 4 + max(int(font.getlength(word)) for word in self.source)
-        self.top = self.cell + self.label_height
-        left = 4 + max((int(font.getlength(word)) for word in self.target), default=0)
-        self.lefts = [left + n * (len(self.source) * self.cell + self.gap) for n in range(len(titles) + 1)]
-        self.size = self.lefts.pop(), self.top + len(target) * self.cell + 2
+        self.left = 4 + max((int(font.getlength(word)) for word in self.target), default=0)
+        width, height = len(self.source) * self.cell + self.gap, len(target) * self.cell + 2
+        top = self.cell + self.label_height  # of the cells, below title and words
+        columns = min(len(titles), max(1, (MAX_WIDTH * scale - self.left) // width))
+        # The upper left corners of the cells of each map.
+        self.corners = [
+            (self.left + n % columns * width, top + n // columns * (top + height + self.gap))
+            for n in range(len(titles))
+        ]
+        self.size = self.left + columns * width, self.corners[-1][1] + height
         self._blank = self._draw_labels(font)
 
     def draw(self, maps: Float[Tensor, "M V W1"]) -> UInt8[NDArray[Any], "Y X 3"]:
         pixels = self._blank.copy()
-        for left, cells in zip(self.lefts, _colours(maps), strict=True):
+        for (left, top), cells in zip(self.corners, _colours(maps), strict=True):
             cells = cells.repeat(self.cell, axis=0).repeat(self.cell, axis=1)
-            pixels[self.top : self.top + len(cells), left : left + cells.shape[1]] = cells
+            pixels[top : top + len(cells), left : left + cells.shape[1]] = cells
         return pixels
 
     def svg(self, maps: Float[Tensor, "M V W1"]) -> str:
@@ -58,16 +69,17 @@ class Picture:
             '<rect width="100%" height="100%" fill="white"/>',
         ]
         middle = 0.35 * self.font_size + self.cell / 2  # the baseline of text in the middle of a cell
-        for j, word in enumerate(self.target):
-            y = self.top + j * self.cell + middle
-            lines.append(f'<text x="{self.lefts[0] - 3}" y="{y:g}" text-anchor="end">{escape(word)}</text>')
-        for left, title, cells in zip(self.lefts, self.titles, _colours(maps), strict=True):
-            lines.append(f'<text x="{left}" y="{self.font_size}">{escape(title)}</text>')
+        for (j, word), top in product(enumerate(self.target), self._tops):
+            y = top + j * self.cell + middle
+            lines.append(f'<text x="{self.left - 3}" y="{y:g}" text-anchor="end">{escape(word)}</text>')
+        for (left, top), title, cells in zip(self.corners, self.titles, _colours(maps), strict=True):
+            y = top - self.cell - self.label_height + self.font_size
+            lines.append(f'<text x="{left}" y="{y}">{escape(title)}</text>')
             for i, word in enumerate(self.source):
-                at = f"translate({left + i * self.cell + middle:g} {self.top - 1}) rotate(-90)"
+                at = f"translate({left + i * self.cell + middle:g} {top - 1}) rotate(-90)"
                 lines.append(f'<text transform="{at}">{escape(word)}</text>')
             for (j, i), _ in np.ndenumerate(cells[:, :, 0]):
-                x, y = left + i * self.cell, self.top + j * self.cell
+                x, y = left + i * self.cell, top + j * self.cell
                 colour = cells[j, i].tobytes().hex()
                 lines.append(f'<rect x="{x}" y="{y}" width="{self.cell}" height="{self.cell}" fill="#{colour}"/>')
         return "\n".join([*lines, "</svg>\n"])
@@ -78,16 +90,21 @@ class Picture:
 
         page = Image.new("RGB", self.size, "white")
         pen = ImageDraw.Draw(page)
-        for row, word in enumerate(self.target):
-            pen.text((self.lefts[0] - 3, self.top + row * self.cell), word, font=font, fill="black", anchor="ra")
+        for (row, word), top in product(enumerate(self.target), self._tops):
+            pen.text((self.left - 3, top + row * self.cell), word, font=font, fill="black", anchor="ra")
         across = Image.new("RGB", (self.label_height, len(self.source) * self.cell), "white")
         for row, word in enumerate(self.source):
             ImageDraw.Draw(across).text((1, row * self.cell), word, font=font, fill="black")
         upright = across.transpose(Image.Transpose.ROTATE_90)
-        for left, title in zip(self.lefts, self.titles, strict=True):
-            pen.text((left, 0), title, font=font, fill="black")
-            page.paste(upright, (left, self.cell))
+        for (left, top), title in zip(self.corners, self.titles, strict=True):
+            pen.text((left, top - self.label_height - self.cell), title, font=font, fill="black")
+            page.paste(upright, (left, top - self.label_height))
         return np.array(page)
+
+    @property
+    def _tops(self) -> list[int]:
+        """The upper edges of the rows of maps."""
+        return sorted({top for _, top in self.corners})
 
 
 def draw(exhibit: "Exhibit", path: Path) -> None:

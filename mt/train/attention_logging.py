@@ -20,8 +20,10 @@ from mt.interpret.picture import Picture
 from mt.nn.transformer import Transformer
 from mt.text.lines import spread
 from mt.text.tokenizer import Tokenizer
+from mt.text.words import reading_words
 
-MAX_WORDS = 25  # a side, in a picture
+MAX_WORDS = 25  # a side, of pairs that are pictured where there are such pairs
+MAX_DRAWN = 40  # a side, in a picture; the rest of a longer pair is left out
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,13 @@ class AttentionSnapshot:
 
 
 def legible(pairs: Sequence[Pair], number: int) -> list[Pair]:
-    """Pairs with 2 to `MAX_WORDS` words a side, or any if there are none, spread evenly."""
-    fits = [p for p in pairs if all(1 < len(text.split()) <= MAX_WORDS for text in (p.src, p.tgt))] or pairs
-    return [fits[place] for place in spread(len(fits), number)]
+    """Pairs with 2 to `MAX_WORDS` words a side, spread evenly; without any, the shortest of two words or more."""
+    words = [[len(reading_words(text)) for text in (p.src, p.tgt)] for p in pairs]
+    fits = [p for p, sides in zip(pairs, words, strict=True) if min(sides) > 1 and max(sides) <= MAX_WORDS]
+    if fits:
+        return [fits[place] for place in spread(len(fits), number)]
+    order = sorted(range(len(pairs)), key=lambda n: (min(words[n]) < 2, max(words[n])))
+    return [pairs[n] for n in sorted(order[:number])]
 
 
 def entropies(maps: Sequence[Float[Tensor, "L H _t _s"]]) -> list[float]:
@@ -79,9 +85,16 @@ class AttentionLogger:
             shown.append(self.guided)
             titles.append(f"guided {self.guided.layer + 1}.{self.guided.heads[0] + 1}")  # layer and head
         if not self._pictures:  # words do not change
-            self._pictures = [Picture(o.source.word_texts, o.target.word_texts, titles) for o in snapshot.observations]
+            sides = [[side.word_texts[:MAX_DRAWN] for side in (o.source, o.target)] for o in snapshot.observations]
+            self._pictures = [Picture(source, target, titles) for source, target in sides]
         maps = [word_maps(o) for o in snapshot.observations]
         return [
-            picture.draw(torch.stack([head_mean(words, heads) for heads in shown]))
+            picture.draw(torch.stack([drawn(head_mean(words, heads)) for heads in shown]))
             for picture, words in zip(self._pictures, maps, strict=True)
         ]
+
+
+def drawn(weights: Float[Tensor, "_v _w"]) -> Float[Tensor, "_a _b"]:
+    """The weights of the first `MAX_DRAWN` words of both sides, and of eos, which is the last column."""
+    weights = weights[:MAX_DRAWN]
+    return torch.cat([weights[:, :-1][:, :MAX_DRAWN], weights[:, -1:]], dim=1)

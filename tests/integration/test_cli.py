@@ -246,7 +246,7 @@ def bad(home: Path) -> Path:
 
 TRAIN = {
     "missing": (3, ["data.train=[tarin.en,train.de]"], "`tarin.en` does not exist: did you mean `train.en`?"),
-    "unequal": (3, ["data.train=[train.en,test.de]"], "`train.en` has 200 lines but `test.de` has 12"),
+    "unequal": (3, ["data.train=[train.en,test.de]"], "`train.en` has 200 lines, but `test.de` has 12"),
     "bytes": (3, ["data.train=[train.en,latin.de]"], "latin.de:5: byte 1 (0xfc) is not UTF-8"),
     "empty": (3, ["data.train=[empty.en,empty.de]"], "there are no pairs in `empty.en`, `empty.de`"),
     "blank": (3, ["data.train=[blank.en,train.de]", FILES[1]], "is empty, so no tokenizer"),
@@ -309,8 +309,16 @@ OTHERS = {
     "itself": (2, ["translate", "runs/toy", "-i", "test.en", "-o", "test.en"], "is also an input file"),
     "nbest": (2, ["translate", "runs/toy", "--beam", "2", "--nbest", "3"], "needs a beam at least as wide"),
     "precision": (2, ["translate", "runs/toy", "--precision", "fp8"], "invalid choice: 'fp8'"),
-    "lengths": (3, ["evaluate", "runs/toy", "--hypotheses", "short.txt"], "short.txt has 3 lines for 12 references"),
-    "given": (3, ["evaluate", "--hypotheses", "short.txt", "--references", "test.de"], "short.txt has 3 lines"),
+    "lengths": (
+        3,
+        ["evaluate", "runs/toy", "--hypotheses", "short.txt"],
+        "short.txt has 3 lines, but there are 12 ref",
+    ),
+    "given": (
+        3,
+        ["evaluate", "--hypotheses", "short.txt", "--references", "test.de"],
+        "`short.txt` has 3 lines, but `test.de` has 12",
+    ),
     "compare": (3, ["evaluate", "runs/toy", "--compare", "tset.de"], "`tset.de` does not exist"),
     "no such run": (1, ["evaluate", "runs/nothing"], "runs/nothing does not exist"),
     "no test set": (2, ["evaluate", "flipped"], "this model is not in a run folder, so it has no test set"),

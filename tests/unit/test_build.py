@@ -200,7 +200,7 @@ def test_links_without_weight_are_not_read(files):
 
 
 def test_links_without_own_text_are_refused_before_a_download():
-    with pytest.raises(ConfigError, match=r"`alignment.links` goes with text of your own"):
+    with pytest.raises(ConfigError, match=r"`alignment.links` needs your own text"):
         prepare_data(config(alignment=AlignmentConfig(links=["a.links"])))
 
 

@@ -47,8 +47,10 @@ class Scene {
     this.grid.style.setProperty("--columns", model.heads + 1);
     this.facts = make("dl", { class: "facts" });
     this.owed = make("div", { class: "owed" });
-    const key = make("p", { class: "note" }, make("span", { class: "key" }), "lost when the source is dropped",
-      make("span", { class: "key two" }), "lost when its words are shuffled, in nats");
+    const key = make("p", { class: "note" }, "A bar shows how many nats of log-probability a word of the translation loses",
+      make("span", { class: "key" }), "without the source or", make("span", { class: "key two" }),
+      "with the words of the source shuffled; at 0.7 nats a word is half as likely as before, at 2.3 a tenth.");
+    this.scale = make("p", { class: "note" });
     this.total = make("p", { class: "note" });
     this.body.append(
       make("h2", { text: model.name }),
@@ -56,7 +58,7 @@ class Scene {
       this.lines, this.sheet, this.said,
       make("h3", { text: "Heads by layers, the lowest layer on top" }), this.grid,
       make("h3", { text: "What is attended to" }), this.facts,
-      make("h3", { text: "Source contribution of each word" }), this.owed, key, this.total);
+      make("h3", { text: "Source contribution of each word" }), key, this.owed, this.scale, this.total);
     new ResizeObserver(() => this.draw()).observe(this.lines);
   }
 
@@ -101,19 +103,32 @@ class Scene {
     this.draw();
   }
 
-  /** A curve for every visible weight, from below the source word to above the target word. */
+  /** Texts of more than one line become two columns with a word in each row, so that no curve crosses a word. */
+  arrange() {
+    this.lines.classList.remove("columns");
+    const wraps = (words) => new Set(words.map((word) => Math.round(word.getBoundingClientRect().bottom))).size > 1;
+    this.lines.classList.toggle("columns", wraps(this.words.source) || wraps(this.words.target));
+  }
+
+  /** A curve for every visible weight, from the source word to the target word. */
   draw() {
     if (state.view !== "lines" || !this.words) return;
-    const home = this.lines.getBoundingClientRect();
-    const spot = (word, low) => { const box = word.getClientRects()[0] || home; return [box.left + box.width / 2 - home.left, (low ? box.bottom : box.top) - home.top]; };
+    this.arrange();
+    const home = this.lines.getBoundingClientRect(), columns = this.lines.classList.contains("columns");
+    const spot = (word, from) => {
+      const box = word.getClientRects()[0] || home;
+      return columns ? [(from ? box.right : box.left) - home.left, (box.top + box.bottom) / 2 - home.top]
+        : [box.left + box.width / 2 - home.left, (from ? box.bottom : box.top) - home.top];
+    };
     this.curves = [];
     const drawn = [];
     this.words.target.forEach((target, j) => this.words.source.forEach((source, i) => {
       const weight = this.weight(j, i);
       if (weight < 0.04) return;
-      const [x1, y1] = spot(source, true), [x2, y2] = spot(target, false), bend = Math.max(18, (y2 - y1) * 0.5);
+      const [x1, y1] = spot(source, true), [x2, y2] = spot(target, false), bend = Math.max(18, (columns ? x2 - x1 : y2 - y1) * 0.5);
       const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-      path.setAttribute("d", `M${x1},${y1} C${x1},${y1 + bend} ${x2},${y2 - bend} ${x2},${y2}`);
+      const [dx, dy] = columns ? [bend, 0] : [0, bend];
+      path.setAttribute("d", `M${x1},${y1} C${x1 + dx},${y1 + dy} ${x2 - dx},${y2 - dy} ${x2},${y2}`);
       path.setAttribute("stroke-width", (0.8 + 3.4 * weight).toFixed(2));
       this.curves.push({ path, i, j, weight });
       drawn.push(path);
@@ -238,16 +253,18 @@ class Scene {
   }
 
   showOwed() {
-    const { dropped, shuffled, target, log_probs: log } = this.pair, most = Math.max(4, ...dropped, ...shuffled);
+    const { dropped, shuffled, target, log_probs: log } = this.pair, most = Math.ceil(Math.max(4, ...dropped, ...shuffled));
     this.owed.replaceChildren(...target.map((word, j) => {
       const bars = [dropped[j], shuffled[j]].map((value) => { const bar = make("b"); bar.style.setProperty("--h", Math.max(0, value) / most); return bar; });
       return make("div", {
         title: `${word.t}: log-probability ${log[j].toFixed(2)}; ${dropped[j].toFixed(2)} lost when dropped, ${shuffled[j].toFixed(2)} when shuffled`,
         onpointerenter: () => point({ side: "target", n: j }), onpointerleave: () => point(state.held),
-      }, make("i", {}, ...bars), make("span", { text: word.t, dir: "auto" }));
+      }, make("small", { text: dropped[j].toFixed(1) }), make("i", {}, ...bars), make("span", { text: word.t, dir: "auto" }));
     }));
     const sum = (list) => list.reduce((a, b) => a + b, 0), words = Math.max(1, target.length);
-    this.total.textContent = `A word: ${(sum(log) / words).toFixed(2)} nats with its source, ${(sum(dropped) / words).toFixed(2)} lower when it is dropped, ${(sum(shuffled) / words).toFixed(2)} lower when it is shuffled.`;
+    const mean = (list) => (sum(list) / words).toFixed(2);
+    this.scale.textContent = `Scale: the upper line is at ${most} nats, the middle line at ${most / 2}; the number above a word is the height of its first bar.`;
+    this.total.textContent = `Mean of the words: log-probability ${mean(log)}; ${mean(dropped)} nats are lost without the source, ${mean(shuffled)} with its words shuffled.`;
   }
 }
 

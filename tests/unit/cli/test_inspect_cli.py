@@ -81,7 +81,9 @@ def test_what_cannot_be_shown_is_refused(folder, tmp_path):
 
 @pytest.mark.parametrize(("option", "name"), [("--png", "a.xyz"), ("--png", "a"), ("--svg", "a.png")])
 def test_a_picture_is_called_what_it_is(option, name):
-    with pytest.raises(ConfigError, match=rf"^{option} must name a file that ends in \.{option[2:]}, but is {name};"):
+    with pytest.raises(
+        ConfigError, match=rf"^{option} must name a file that ends in \.{option[2:]}, but names {name};"
+    ):
         parse(["attention", "m", "--text", "one", option, name])
 
 
@@ -90,3 +92,35 @@ def test_the_text_is_not_written_over(folder, tmp_path):
     with pytest.raises(ConfigError, match="en is also an input file; name another file"):
         run(["attention", str(folder), "--input", str(tmp_path / "en"), "-o", str(tmp_path / "en")])
     assert (tmp_path / "en").read_text() == "one\n"
+
+
+def test_the_first_sentences_of_a_file_are_shown_and_others_on_request(folder, tmp_path, capsys):
+    source = tmp_path / "en"
+    source.write_text("".join(f"{word}\n" for word in ("one", "two", "three", "four", "five")))
+    (tmp_path / "de").write_text("eins\nzwei\ndrei\nvier\nfünf\n", encoding="utf-8")
+    (tmp_path / "gold").write_text("0-0\n" * 5)
+    out = tmp_path / "page.html"
+
+    def shown(lines, *more):
+        assert run(["attention", str(folder), "--input", str(source), "--lines", lines, "-o", str(out), *more]) == 0
+        text = out.read_text(encoding="utf-8")
+        return [w for w in ("one", "two", "three", "four", "five") if f'"t":"{w}"' in text], capsys.readouterr().err
+
+    words, said = shown("2")
+    assert words == ["one", "two"]
+    assert f"it shows sentences 1 to 2 of {source}; for the next ones give --lines 3-4" in said
+    gold = ["--references", str(tmp_path / "de"), "--gold", str(tmp_path / "gold"), "--gold-base", "0"]
+    words, said = shown("3-4", *gold)
+    assert words == ["three", "four"] and "--lines 5-6" in said
+    words, said = shown("5-6")
+    assert words == ["five"] and "--lines" not in said
+    with pytest.raises(DataError, match=r"en has fewer than 6 sentences, where --lines begins\.$"):
+        run(["attention", str(folder), "--input", str(source), "--lines", "6-9"])
+    run(["attention", str(folder), "--text", "one", "two", "--lines", "2-2", "-o", str(out)])
+    assert '"t":"two"' in out.read_text() and '"t":"one"' not in out.read_text()
+
+
+@pytest.mark.parametrize("lines", ["0", "x", "3-2", "0-4", "2-", "-3"])
+def test_a_range_of_lines_must_be_one(lines):
+    with pytest.raises(ConfigError, match="--lines: must be a number of sentences, such as 20, or a range, such as 21"):
+        parse(["attention", "m", "--text", "one", f"--lines={lines}"])

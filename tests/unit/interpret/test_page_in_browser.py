@@ -14,13 +14,22 @@ from mt.interpret.report import Exhibit, page
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")]
-SOURCES = ["one two three", "<script>document.title = 'taken'</script> one", "שלום one", "三つ one", "три one"]
+LONG = 5  # the number of a pair that wraps on a narrow screen
+SOURCES = [
+    "one two three",
+    "<script>document.title = 'taken'</script> one",
+    "שלום one",
+    "三つ one",
+    "три one",
+    "one two " * 7,
+]
 TARGETS = [
     "eins zwei drei",
     "<img src=x onerror=\"document.title='taken'\"> eins",
     "eins שלום",
     "eins 三つ",
     "eins три",
+    "eins zwei " * 7,
 ]
 
 
@@ -96,8 +105,8 @@ def test_heads_views_and_ways_can_be_chosen(opened):
 def test_text_that_looks_like_code_is_text(opened):
     tab = opened()
     tab.locator("#sentences button").nth(1).click()
-    assert tab.locator(".text.source").first.inner_text() == SOURCES[1]
-    assert tab.locator(".text.target").first.inner_text() == TARGETS[1]
+    assert tab.locator(".text.source").first.text_content() == SOURCES[1]
+    assert tab.locator(".text.target").first.text_content() == TARGETS[1]
     assert tab.title() == "Attention"
     assert tab.locator("img").count() == 0
 
@@ -121,3 +130,42 @@ def test_it_fits_every_width_in_light_and_dark(opened, tmp_path, scheme, width):
     picture = tmp_path / "page.png"
     tab.screenshot(path=picture, timeout=120_000)
     assert picture.stat().st_size > 10_000
+
+
+def test_curves_of_a_wrapped_text_cross_no_word(opened):
+    tab = opened(viewport={"width": 360, "height": 900})
+    tab.locator("#sentences button").nth(LONG).click()
+    scene = tab.locator(".scene").first
+    assert "columns" in scene.get_attribute("class")
+    sides = {
+        side: scene.locator(f".text.{side} .word").evaluate_all(
+            "words => words.map(word => word.getBoundingClientRect()).map(box => [box.left, box.right, box.bottom])"
+        )
+        for side in ("source", "target")
+    }
+    for boxes in sides.values():
+        assert len({bottom for _, _, bottom in boxes}) == len(boxes) == 14  # a word in each row
+    curves = scene.locator("path").evaluate_all(
+        "paths => paths.map(path => path.getBoundingClientRect()).map(box => [box.left, box.right])"
+    )
+    assert curves
+    assert min(left for left, _ in curves) >= max(right for _, right, _ in sides["source"]) - 1
+    assert max(right for _, right in curves) <= min(left for left, _, _ in sides["target"]) + 1
+    tab.locator("#sentences button").nth(0).click()
+    assert "columns" not in scene.get_attribute("class")
+
+
+def test_bars_have_a_scale_and_a_sentence(opened):
+    tab = opened()
+    text = tab.locator(".model").first.inner_text()
+    assert "A bar shows how many nats of log-probability a word of the translation loses" in text
+    most = int(text.partition("Scale: the upper line is at ")[2].split()[0])
+    heights = (
+        tab.locator(".model")
+        .first.locator(".owed div")
+        .evaluate_all(
+            "cells => cells.map(cell => [Number(cell.querySelector('small').textContent), "
+            "cell.querySelector('b').getBoundingClientRect().height / cell.querySelector('i').clientHeight])"
+        )
+    )
+    assert heights and all(abs(max(0, value) / most - height) < 0.05 for value, height in heights)

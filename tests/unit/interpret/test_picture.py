@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mt.interpret import picture as module
-from mt.interpret.picture import CELL, FONT, FULL, GAP, Picture, _drawable, _font
+from mt.interpret.picture import CELL, FONT, FULL, GAP, MAX_WIDTH, Picture, _drawable, _font
 
 MAPS = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]]])
 
@@ -106,3 +106,23 @@ def test_letters_that_a_font_lacks_become_question_marks():
     assert _drawable("né東京", ImageFont.load_default_imagefont()) == "né??"
     whole = SimpleNamespace(getlength=lambda word: 1.0)
     assert _drawable("né東京", whole) == "né東京"
+
+
+def test_maps_that_do_not_fit_side_by_side_stand_in_rows_with_all_their_words():
+    source, target, maps = ["w"] * 15, ["ein", "Haus"], torch.rand(3, 2, 16)
+    made = Picture(source, target, ["one", "two", "three"])
+    pixels, (left, top) = made.draw(maps), made.corners[0]
+    assert pixels.shape[1] <= MAX_WIDTH and [x for x, _ in made.corners] == [left, left, left]
+    labels = [pixels[y - top : y + 2 * CELL, :left] for _, y in made.corners]
+    assert (labels[0] == labels[1]).all() and (labels[0] == labels[2]).all() and (labels[0] < 128).any()
+    for (x, y), weights in zip(made.corners, maps, strict=True):
+        middles = pixels[y + CELL // 2 :: CELL, x + CELL // 2 : x + 16 * CELL : CELL, 0][:2]
+        torch.testing.assert_close(torch.from_numpy(middles), (255 - 247 * weights).round().byte(), rtol=0, atol=1)
+    root = ElementTree.fromstring(made.svg(maps))
+    assert root.get("viewBox") == f"0 0 {pixels.shape[1]} {pixels.shape[0]}"
+    assert [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")].count("Haus") == 3
+
+
+def test_two_short_maps_stand_side_by_side():
+    made = Picture(["a"] * 5, ["b"], ["one", "two", "three", "four"])
+    assert len({y for _, y in made.corners}) == 1 and made.size[0] <= MAX_WIDTH

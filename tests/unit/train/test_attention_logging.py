@@ -10,7 +10,7 @@ from toy import number_corpus, number_pairs, number_tokenizer, tiny_model
 from mt.alignment.heads import AlignmentHeads, head_mean, word_maps
 from mt.data.corpus.pair import Origin, Pair
 from mt.interpret.picture import CELL, GAP
-from mt.train.attention_logging import AttentionLogger, entropies, legible
+from mt.train.attention_logging import AttentionLogger, drawn, entropies, legible
 
 
 def make_logger(pairs=2, **options) -> AttentionLogger:
@@ -25,6 +25,26 @@ def test_entropies_by_hand():
     second[0] = torch.tensor([1.0, 0.0])
     assert entropies([first]) == pytest.approx([1.0, 2.0])
     assert entropies([first, second]) == pytest.approx([(1.0 + 3 * 0.0) / 4, (2.0 + 3 * 1.0) / 4])
+
+
+def test_without_pairs_of_a_good_length_the_shortest_are_chosen():
+    texts = [" ".join(["one"] * count) for count in (60, 30, 1, 45, 28)]
+    pairs = [Pair(text, text, Origin("x", n)) for n, text in enumerate(texts, 1)]
+    assert [pair.origin.line for pair in legible(pairs, 3)] == [2, 4, 5]
+    assert [pair.origin.line for pair in legible(pairs[2:3], 3)] == [3]
+
+
+def test_words_without_spaces_are_counted_as_they_are_drawn():
+    pairs = [Pair(text, text, Origin("x", n)) for n, text in enumerate(["犬" * 26, "犬" * 10], 1)]
+    assert [pair.origin.line for pair in legible(pairs, 3)] == [2]
+
+
+def test_of_a_very_long_pair_the_first_words_and_the_end_are_drawn():
+    weights = torch.arange(60 * 51.0).reshape(60, 51)
+    found = drawn(weights)
+    assert found.shape == (40, 41)
+    assert torch.equal(found[:, :40], weights[:40, :40]) and torch.equal(found[:, 40], weights[:40, 50])
+    assert torch.equal(drawn(weights[:3, :4]), weights[:3, :4])
 
 
 def test_pairs_of_a_good_length_are_chosen_and_others_only_without_any():

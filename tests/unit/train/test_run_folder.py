@@ -170,7 +170,7 @@ def test_every_start_adds_an_attempt_to_the_manifest(begun):
 
 def test_a_damaged_manifest_is_named(begun):
     begun.manifest.write_text("{")
-    with pytest.raises(CheckpointError, match=r"manifest.json` must be JSON"):
+    with pytest.raises(CheckpointError, match=r"manifest.json` is not valid JSON"):
         begun.write_manifest(FACTS, [])
 
 

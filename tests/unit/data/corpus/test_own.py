@@ -80,7 +80,7 @@ def test_names_that_say_the_opposite_and_one_file_for_both_sides_are_refused(fil
         match=r"^the file names say en to de, but `data.src` and `data.tgt` say de to en: swap the source and target",
     ):
         read_own(DataConfig(train=both("train"), src="de", tgt="en"))
-    with pytest.raises(DataError, match=r"^`train.en` is named as both source and target: name the file of each"):
+    with pytest.raises(DataError, match=r"^`train.en` is named as both source and target: name one file for each"):
         read_own(DataConfig(train=["train.tsv", "train.en", "./train.en"]))
     with pytest.raises(DataError, match=r"^`dev.en` is named as both source and target"):
         read_own(DataConfig(train=both("train"), dev=["dev.en", "dev.en"]))
