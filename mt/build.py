@@ -161,7 +161,7 @@ def make_trainer(
     longest = max(config.model.max_length, int(prepared.dev.source.lengths().max()))
     translator = make_translator(
         model, prepared.tokenizer, greedy, precision, max_length=longest,
-        cuda_graphs=False,  # they keep memory, which the batches have been fitted without
+        cuda_graphs=False,  # their pools would take memory that the batch size was fitted without
     )  # fmt: skip
     return Trainer(
         updater=updater,
@@ -236,7 +236,7 @@ def train(config: Config, command: list[str]) -> float:
     ):
         with group.main_first():  # the others read its caches
             prepared = prepare_data(config)
-        # After the text was read, so that its memory can return to the system.
+        # Only now: it stops glibc from returning freed memory, and reading the text freed much.
         set_up_cpu(config.train.threads, processes=place_in_group()[3])
         trainer = make_trainer(config, prepared, folder, make_model(config, prepared.tokenizer, device), group)
         translator = make_translator(
