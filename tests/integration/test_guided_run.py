@@ -189,7 +189,7 @@ def run_to(folder: Path, *stops: int, workers: int = 0):
         if stop is None:
             fit(trainer, folder)
         else:
-            with pytest.raises(StoppedError, match=f"at step {stop}, saved"):
+            with pytest.raises(StoppedError, match=f"at step {stop}; its state is saved"):
                 fit(trainer, folder)
         trainer.stream.close()
     return everything(trainer, folder)
