@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from mt.errors import DataError
 from mt.log import logger, read_metrics
@@ -52,7 +53,7 @@ def page(runs: Sequence[Overview]) -> str:
     plots = []
     for title, kind, value, unit in PLOTS:
         curves = [
-            Curve(number, thinned([(row["step"], row[value]) for row in rows if _has(row, kind, value)]))
+            Curve(number, thinned([(row["step"], row[value]) for row in rows if _is_point(row, kind, value)]))
             for number, rows in enumerate(metrics)
         ]
         if any(curve.points for curve in curves):
@@ -80,7 +81,7 @@ def page(runs: Sequence[Overview]) -> str:
     )
 
 
-def _read(folder: Path) -> list[dict[str, object]]:
+def _read(folder: Path) -> list[dict[str, Any]]:
     """The metrics of a run; none, with a warning, where they cannot be read."""
     try:
         return read_metrics(folder / "metrics.jsonl")
@@ -89,7 +90,7 @@ def _read(folder: Path) -> list[dict[str, object]]:
         return []
 
 
-def _has(row: dict[str, object], kind: str, value: str) -> bool:
+def _is_point(row: dict[str, Any], kind: str, value: str) -> bool:
     return row.get("kind") == kind and isinstance(row.get(value), int | float)
 
 
