@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from mt.errors import DataError
 from mt.log import logger, read_metrics
@@ -52,10 +51,7 @@ def page(runs: Sequence[Overview]) -> str:
     metrics = [_read(run.folder) for run in runs]
     plots = []
     for title, kind, value, unit in PLOTS:
-        curves = [
-            Curve(number, thinned([(row["step"], row[value]) for row in rows if _is_point(row, kind, value)]))
-            for number, rows in enumerate(metrics)
-        ]
+        curves = [Curve(number, thinned(points(rows, kind, value))) for number, rows in enumerate(metrics)]
         if any(curve.points for curve in curves):
             names = [run.folder.name for run in runs]
             plots.append(f"<section><h2>{title}</h2>{plot(curves, names, unit)}</section>")
@@ -81,7 +77,7 @@ def page(runs: Sequence[Overview]) -> str:
     )
 
 
-def _read(folder: Path) -> list[dict[str, Any]]:
+def _read(folder: Path) -> list[dict[str, object]]:
     """The metrics of a run; none, with a warning, where they cannot be read."""
     try:
         return read_metrics(folder / "metrics.jsonl")
@@ -90,8 +86,10 @@ def _read(folder: Path) -> list[dict[str, Any]]:
         return []
 
 
-def _is_point(row: dict[str, Any], kind: str, value: str) -> bool:
-    return row.get("kind") == kind and isinstance(row.get(value), int | float)
+def points(rows: Sequence[dict[str, object]], kind: str, name: str) -> list[tuple[float, float]]:
+    """Step and value of each row of a kind that has the value."""
+    found = [(row.get("step"), row.get(name)) for row in rows if row.get("kind") == kind]
+    return [(float(x), float(y)) for x, y in found if isinstance(x, int) and isinstance(y, int | float)]
 
 
 def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
