@@ -116,7 +116,7 @@ def make_attention_logger(
     """None if no attention is to be logged."""
     if not config.train.attention_pairs:
         return None
-    pairs = legible(prepared.dev.pairs, config.train.attention_pairs)
+    pairs = legible(prepared.dev.pairs, config.train.attention_pairs, config.data.subset)
     heads = guided.heads if guided is not None else None
     return AttentionLogger(prepared.tokenizer, pairs, max_length=max_length, guided=heads)
 

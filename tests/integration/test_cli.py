@@ -84,6 +84,32 @@ def test_a_dry_run_shows_what_would_happen_and_leaves_nothing(home: Path, run, t
     assert not (home / "runs/dry").exists()
 
 
+def test_a_sweep_ends_with_a_table_of_its_runs(home: Path, run, tiny):
+    steps = ["train.steps=2", "train.validate_every=2"]
+    sweep = ["--multirun", "optim.lr=1e-3,2e-3", "train.seed=1"]
+    done = run(home, "train", *FILES[:2], "run.root=sweep", *tiny, *steps, *sweep)
+    assert done.returncode == 0, done.stderr.decode()
+    header, *rows = done.stdout.decode().rstrip().split("\n")[-3:]
+    assert header.split()[:3] == ["run", "data", "direction"]
+    names = [f"sweep/en-de-small-lr={rate}" for rate in ("0.001", "0.002")]
+    assert [row.split()[0] for row in rows] == names and all("finished" in row for row in rows)
+    assert sorted(str(path.relative_to(home)) for path in (home / "sweep").glob("en-de*")) == names
+
+
+def test_a_run_goes_on_by_its_folder_alone(home: Path, run, tiny, tmp_path: Path):
+    """With other limits, from another folder, to the weights of a run that was never stopped."""
+    for steps in (4, 6):
+        done = run(home, "train", *FILES, *tiny, f"train.steps={steps}", "schedule=constant", f"run.name=to{steps}")
+        assert done.returncode == 0, done.stderr.decode()
+    done = run(tmp_path, "train", "--resume", str(home / "runs/to4"), "train.steps=6")
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"going on from step 4" in done.stderr
+    weights = [home / f"runs/{name}/checkpoints/step-00000006/model.safetensors" for name in ("to4", "to6")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    for name in ("to4", "to6"):
+        shutil.rmtree(home / "runs" / name)
+
+
 def test_a_second_train_in_a_folder_in_use_is_refused(home: Path, start, run, tiny):
     command = ["train", *FILES, *tiny, "train.steps=100000", "run.name=busy"]
     first = start(home, *command)

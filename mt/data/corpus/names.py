@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from mt.errors import DataError
+
 HUB = "hub:"
 HUB_FORM = re.compile(r"hub:([^/@]+/[^/@]+)(?:/([^/@]+))?(?:@([^/@]+))?")
 FOLDER = "folder"
@@ -67,3 +69,12 @@ def language_of(name: str) -> str | None:
     """The language code at the end of a name, such as "en" of `train.en`."""
     match = LANGUAGE.search(name)
     return match[1] if match and match[1] not in NOT_LANGUAGES else None
+
+
+def check_language(file: str, language: str, other: str, side: str) -> None:
+    """Raise `DataError` if the name of a plain file gives the other language of a model. `side`: what the file is."""
+    if language != other and not kind_of(file) and language_of(Path(bare(file)).name) == other:
+        raise DataError(
+            f"the name of {file} says that it is in {other}, but the {side} of this model is in {language}: give the "
+            "other file, or a model of the other direction."
+        )
