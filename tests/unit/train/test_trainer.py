@@ -284,7 +284,9 @@ def test_of_several_processes_one_may_get_a_signal_twice(make, fit):
             signal.raise_signal(signal.SIGTERM)
 
     trainer._count = count
-    with pytest.raises(StoppedError, match=r"^stopped by SIGTERM at step 4; its state is saved"):  # known to all a step later
+    with pytest.raises(
+        StoppedError, match=r"^stopped by SIGTERM at step 4; its state is saved"
+    ):  # known to all a step later
         fit(trainer)
 
 
