@@ -35,7 +35,7 @@ class BoundedTER(TER):
         """What is special about the last score, in words; empty: nothing."""
         found = ["on characters, because the references have no spaces between words"] if self.by_character else []
         if self.unshifted:
-            lines = "1 long line was" if self.unshifted == 1 else f"{self.unshifted:,} lines were"
+            lines = "1 line was" if self.unshifted == 1 else f"{self.unshifted:,} lines were"
             found.append(f"{lines} scored without shifts, which would take too long, so TER may be too high")
         return "; ".join(found)
 

@@ -668,3 +668,13 @@ def test_a_replacement_that_fails_leaves_what_was_there(tmp_path: Path, monkeypa
     assert names(tmp_path) == ["model"]
     verify_folder(target)
     assert (target / "a.txt").read_bytes() == b"old"
+
+
+def test_further_numbers_of_a_score_decide_between_equal_scores(tmp_path):
+    for step, score in enumerate([(0.0, 9.0, -4.0), (0.0, 12.0, -5.0), (0.0, 12.0, -6.0), 0.0, None], 1):
+        save(tmp_path, step, score=score)
+    checkpoints = Checkpoints(tmp_path, keep=9)
+    assert [path.name[-1] for path in checkpoints.ranked()] == ["2", "3", "1", "4"]
+    best = checkpoints.best()
+    assert best is not None and (best.step, best.score, best.rank) == (2, 0.0, (0.0, 12.0, -5.0))
+    assert Checkpoint.open(tmp_path / "step-00000005").rank == ()

@@ -68,7 +68,7 @@ def fit(trainer, until: int | None = None) -> list[str]:
     saved, write, deal = [], trainer.saver._write, trainer._next_batches
 
     def watched(state, tensors, score):
-        saved.append(f"{state.step}" if score is None else f"{state.step}: {score:g}")
+        saved.append(f"{state.step}" if score is None else f"{state.step}: {score[0]:g}")
         write(state, tensors, score)
 
     def deal_or_die():
