@@ -306,7 +306,8 @@ class Trainer:
             f"step {self.state.step:,}: dev loss {validation.loss:.3f}, BLEU {validation.bleu:.2f}, "
             f"chrF++ {validation.chrf:.2f}{', the best so far' if self.state.is_best(*rank) else ''}  ({seconds:.0f} s)"
         )
-        if self.train.watch is Watch.bleu and not validation.bleu_tells and not self.state.best_score:
+        first = self.state.lowest_loss is None  # the others need not repeat it
+        if first and self.train.watch is Watch.bleu and not validation.bleu_tells:
             logger.info("BLEU cannot tell yet, because no four words in a row are right: chrF++ decides which is best")
         self.outputs.on_validation(validation, self.state)
         return rank, validation.bleu_tells, validation.loss, seconds

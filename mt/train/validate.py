@@ -12,7 +12,7 @@ from mt.config import Precision, Subset, Watch
 from mt.data.batching import TokenizedCorpus, in_budget
 from mt.data.prepare import some_of
 from mt.nn.transformer import Transformer
-from mt.text.metrics import blind_spot, bleu, chrf
+from mt.text.metrics import bleu, blind_spot, chrf
 from mt.train.attention_logging import AttentionLogger, AttentionSnapshot
 from mt.train.objective import batch_loss
 from mt.train.optim import Ema

@@ -14,7 +14,10 @@ BOTH_SIDES = (".tsv", ".csv", ".jsonl", ".ndjson", ".json", ".parquet", ".xlsx",
 COMPRESSED = (".gz", ".xz", ".zst", ".bz2")
 LANGUAGE = re.compile(r"(^|\.)([a-z]{2,3}(?:[-_][A-Za-z]{2,4}){0,2})$")
 # After a language, as in `newstest-ref.zho.txt` and `zho_Hans.devtest`.
-AFTER_LANGUAGE = re.compile(r"(\.(txt|text|dev|devtest|valid|test|train|tok|ref|src|tgt|hyp|raw|clean))+$", re.IGNORECASE)
+AFTER_LANGUAGE = re.compile(
+    r"(\.(txt|text|dev|devtest|valid|test|train|tok|ref|src|tgt|hyp|raw|clean))+$", re.IGNORECASE
+)
+SIDE = re.compile(r"(?<![a-z])(src|source|ref|reference|tgt|trg|target)(?![a-z])", re.IGNORECASE)
 COMMON_NAMES = {
     "all", "bitext", "clean", "corpora", "corpus", "data", "dataset", "files", "full", "pairs", "parallel", "raw",
     "sentences", "source", "src", "target", "text", "texts", "tgt", "tmp", "tok", "train", "training",
@@ -78,9 +81,9 @@ def language_of(name: str) -> str | None:
 
 
 def without_language(name: str) -> str:
-    """A name with "*" for its language: the same for the two sides of a corpus."""
+    """A name with "*" for its language and its side, as in `test-src.en` and `test-ref.de`: the same for both files."""
     span = _language_span(name)
-    return f"{name[: span[0]]}*{name[span[1] :]}" if span else name
+    return SIDE.sub("*", f"{name[: span[0]]}*{name[span[1] :]}") if span else name
 
 
 def _language_span(name: str) -> tuple[int, int] | None:

@@ -25,6 +25,7 @@ from mt.checkpoint import (
     Checkpoints,
     Manifest,
     RunLock,
+    Score,
     average,
     clean_up,
     load_into,
@@ -46,7 +47,7 @@ def tensors_of(step: int) -> dict[str, Tensor]:
     return {"weight": torch.full((4, 3), float(step)), "bias": torch.arange(4) * step}
 
 
-def save(folder: Path, step: int, score: float | None = None, keep: int = 1, ema: bool = True) -> Path:
+def save(folder: Path, step: int, score: Score | None = None, keep: int = 1, ema: bool = True) -> Path:
     return Checkpoints(folder, keep).save(
         step,
         model=tensors_of(step),

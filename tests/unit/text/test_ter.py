@@ -52,7 +52,14 @@ def test_a_line_of_thousands_of_words_is_scored():
 
 @pytest.mark.parametrize(
     ("words", "reference", "edits"),
-    [("kitten", "sitting", 3), ("", "abc", 3), ("abc", "", 3), ("abc", "abc", 0), ("flaw", "lawn", 2), ("aaaa", "b", 4)],
+    [
+        ("kitten", "sitting", 3),
+        ("", "abc", 3),
+        ("abc", "", 3),
+        ("abc", "abc", 0),
+        ("flaw", "lawn", 2),
+        ("aaaa", "b", 4),
+    ],
 )
 def test_edit_distance_by_hand(words, reference, edits):
     assert edit_distance(list(words), list(reference)) == edits

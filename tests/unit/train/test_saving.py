@@ -239,7 +239,7 @@ class Other(Group):
         if "validate" not in name:
             return None
         self.seconds += 1.0
-        return [1.0, 1.0]
+        return [[1.0], True, 1.0, 1.0]  # rank, whether BLEU tells, loss, seconds
 
 
 def test_every_process_saves_when_the_first_one_does(make):

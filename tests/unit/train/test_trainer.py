@@ -148,8 +148,9 @@ def test_patience_does_not_end_a_run_whose_loss_falls_where_bleu_cannot_tell(mak
     seen = fit(trainer)
     # The loss is 8 at step 2 and 1 at step 16; then two validations without progress.
     assert (trainer.state.step, trainer.state.best_step, trainer.state.stale) == (20, 16, 2)
-    assert seen[-1].best == "chrf 7.00 @ 16" and trainer.checkpoints.best().step == 16
-    assert "BLEU cannot tell yet, because no four words in a row are right: chrF++ decides which is best" in caplog.text
+    assert seen[-1].best == "chrf 7.00 @ 16"
+    said = "BLEU cannot tell yet, because no four words in a row are right: chrF++ decides which is best"
+    assert caplog.messages.count(said) == 1
 
 
 # ---------------------------------------------------------------- what it logs

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from toy import number_corpus, number_pairs, tiny_model
+from toy import number_corpus, number_pairs, number_tokenizer, tiny_model
 
 from mt.config import Precision, Subset, Watch
+from mt.data.batching import TokenizedCorpus
 from mt.train.objective import batch_loss
 from mt.train.optim import Ema
 from mt.train.validate import Validation, Validator, ema_weights
@@ -96,8 +97,8 @@ def test_a_validation_knows_whether_bleu_can_tell():
 
 
 def test_chrf_is_watched_instead_of_bleu_where_the_references_are_single_words():
-    corpus = number_corpus(9)
-    corpus.pairs[:] = [replace(pair, tgt=pair.tgt.split()[0]) for pair in corpus.pairs]
+    pairs = [replace(pair, tgt=pair.tgt.split()[0]) for pair in number_pairs(9)]
+    corpus = TokenizedCorpus(pairs, number_tokenizer())
     words = make(corpus, lambda texts: [pair.tgt for pair in words.chosen])
     assert [words.watched(watch) for watch in Watch] == [Watch.chrf if w is Watch.bleu else w for w in Watch]
     assert words.blind_spot == "most references have fewer than four words"
