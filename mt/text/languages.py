@@ -58,11 +58,13 @@ NAMES = {
     "yue": "Cantonese", "zh": "Chinese", "zu": "Zulu",
 }  # fmt: skip
 # The other codes of two letters in ISO 639-1.
-UNNAMED_CODES = frozenset(
-    "aa ab ae ak an av ay ba bh bi bm ce ch co cr cu cv dv ee ff fj fy gn gv ho hz ia ie ii ik io iu kg ki kj "
-    "kl kr ks kv kw lg li ln lu na nd ng nr nv ny oj om os pi rm rn sc sg sh sm ss st su ti tn to ts tw ty ve "
-    "wo za iw in ji".split()
-)
+UNNAMED_CODES = {
+    "aa", "ab", "ae", "ak", "an", "av", "ay", "ba", "bh", "bi", "bm", "ce", "ch", "co", "cr", "cu", "cv", "dv",
+    "ee", "ff", "fj", "fy", "gn", "gv", "ho", "hz", "ia", "ie", "ii", "ik", "io", "iu", "kg", "ki", "kj", "kl",
+    "kr", "ks", "kv", "kw", "lg", "li", "ln", "lu", "na", "nd", "ng", "nr", "nv", "ny", "oj", "om", "os", "pi",
+    "rm", "rn", "sc", "sg", "sh", "sm", "ss", "st", "su", "ti", "tn", "to", "ts", "tw", "ty", "ve", "wo", "za",
+    "iw", "in", "ji",
+}  # fmt: skip
 CODE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 
 

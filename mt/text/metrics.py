@@ -162,8 +162,9 @@ def choose_tokenizer(language: str | None, references: Sequence[str]) -> tuple[s
             f"characters (tok:{suited})."
         )
     return tokenize, (
-        f"the references are written without spaces, but BLEU splits {language} at spaces (tok:13a), so that a sentence "
-        f"is one word and BLEU cannot tell. If the target language is another, name it by its code, such as {code}."
+        f"the references are written without spaces, but BLEU splits {language} at spaces (tok:13a), so that a "
+        f"sentence is one word and BLEU cannot tell. If the target language is another, name it by its code, "
+        f"such as {code}."
     )
 
 
@@ -222,7 +223,9 @@ def _score(name: str, metric: "Metric", hypotheses: Sequence[str], references: S
 
 
 def _note(metric: "Metric", found: Any) -> str:
-    if hasattr(metric, "note"):
+    from mt.text.ter import BoundedTER
+
+    if isinstance(metric, BoundedTER):
         return metric.note()
     if hasattr(found, "counts") and not found.counts[-1]:
         return "no four words in a row are right, so BLEU cannot tell; chrF++ can"
