@@ -116,7 +116,7 @@ def make_attention_logger(
     """None if no attention is to be logged."""
     if not config.train.attention_pairs:
         return None
-    pairs = legible(prepared.dev.pairs, config.train.attention_pairs)
+    pairs = legible(prepared.dev.pairs, config.train.attention_pairs, config.data.subset)
     heads = guided.heads if guided is not None else None
     return AttentionLogger(prepared.tokenizer, pairs, max_length=max_length, guided=heads)
 
@@ -161,7 +161,7 @@ def make_trainer(
     longest = max(config.model.max_length, int(prepared.dev.source.lengths().max()))
     translator = make_translator(
         model, prepared.tokenizer, greedy, precision, max_length=longest,
-        cuda_graphs=False,  # they keep memory, which the batches have been fitted without
+        cuda_graphs=False,  # their pools would take memory that the batch size was fitted without
     )  # fmt: skip
     return Trainer(
         updater=updater,
@@ -236,7 +236,7 @@ def train(config: Config, command: list[str]) -> float:
     ):
         with group.main_first():  # the others read its caches
             prepared = prepare_data(config)
-        # After the text was read, so that its memory can return to the system.
+        # Only now: it stops glibc from returning freed memory, and reading the text freed much.
         set_up_cpu(config.train.threads, processes=place_in_group()[3])
         trainer = make_trainer(config, prepared, folder, make_model(config, prepared.tokenizer, device), group)
         translator = make_translator(

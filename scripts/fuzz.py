@@ -42,7 +42,7 @@ from mt.data.corpus.archive import read_zip
 from mt.data.corpus.readers import read_pairs
 from mt.errors import MtError
 from mt.nn.encoders import text_model
-from mt.text.tokenizer import train_tokenizer
+from mt.text.tokenizer_training import train_tokenizer
 
 SECONDS, MEMORY = 10, 1 << 30
 CANARY = "canary"

@@ -12,7 +12,8 @@ from mt.data.batching import BatchStream, TokenizedCorpus
 from mt.data.corpus.pair import Origin, Pair
 from mt.nn.encoders import text_model
 from mt.nn.transformer import Transformer
-from mt.text.tokenizer import Tokenizer, train_tokenizer
+from mt.text.tokenizer import Tokenizer
+from mt.text.tokenizer_training import train_tokenizer
 from mt.train.gradients import EagerGradients
 from mt.train.objective import TranslationLoss
 from mt.train.optim import make_optimizer

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from mt.cli.lines import file_texts, parallel_texts, process, results
 from mt.cli.options import Parser, check_output, number_from_0
 from mt.data.corpus.readers import check_order
-from mt.errors import CheckpointError, DataError, counted
+from mt.errors import CheckpointError, ConfigError, DataError, counted
 from mt.text.lines import check_file
+from mt.text.words import lacks_spaces, reading_words
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,6 +59,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--soft", action="store_true", help="print all weights of at least --least (default: 0.01)")
     parser.add_argument("--gold", metavar="FILE", help="manual links: print AER, precision and recall instead of links")
     parser.add_argument("--gold-base", type=int, choices=[0, 1], help="whether --gold counts words from 0 or from 1")
+    parser.add_argument(
+        "--words", choices=["spaces", "reading"], default="spaces",
+        help="what is linked: spaces (default): what stands between white space; reading: words as a reader sees them, "
+        "punctuation apart and each character of a script without spaces",
+    )  # fmt: skip
     parser.add_argument("--choose-again", action="store_true", help="choose the layer and heads anew")
     parser.add_argument("-o", "--output", type=Path, help="file to write (default: stdout)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -83,7 +89,13 @@ def run(argv: list[str]) -> int:
         check_file(file)
     check_output(args.output, args.source, args.target)
     sources, targets = parallel_texts(args.source, args.target)
-    gold = read_gold_file(args, sources, targets)
+    our_words, their_words = sources, targets
+    if args.words == "reading":
+        our_words, their_words = ([words_apart(text) for text in side] for side in (sources, targets))
+    else:
+        check_spaces(args.source, sources)
+        check_spaces(args.target, targets)
+    gold = read_gold_file(args, our_words, their_words)
     from mt.compute.device import set_up_cpu
     from mt.log import setup
 
@@ -91,13 +103,27 @@ def run(argv: list[str]) -> int:
     set_up_cpu(None)
     weights = attended(sources, targets, args) if args.model else None
     if weights is None or args.learn:
-        weights = learnt(sources, targets, weights)
+        weights = learnt(our_words, their_words, weights)
     if gold is not None:
         say_agreement(hard(weights, args), gold, args)
     else:
         with results(args.output) as out:
             process(weights, CHUNK, lambda batch, _: to_lines(batch, args), out)
     return 0
+
+
+def words_apart(text: str) -> str:
+    """The words as a reader sees them, with a space between each two."""
+    return " ".join(text[begin:end] for begin, end in reading_words(text))
+
+
+def check_spaces(file: str, lines: Sequence[str]) -> None:
+    """Raises: ConfigError: for text without spaces, of which each line would count as one word."""
+    if lacks_spaces(lines[:CHUNK]):
+        raise ConfigError(
+            f"{file} is written without spaces between words, so each line would count as one word: give --words "
+            "reading, or text in which a tokenizer has put spaces."
+        )
 
 
 def read_gold_file(args: argparse.Namespace, sources: Sequence[str], targets: Sequence[str]) -> "list[Gold] | None":
@@ -148,7 +174,9 @@ def open_aligner(path: Path, args: argparse.Namespace) -> "Aligner":
     translator = load(path, device=args.device, precision="fp32")
     model = translator.stepper.model
     heads = None if args.choose_again else load_heads(find_model(path), model)
-    return Aligner(model, translator.tokenizer, max_length=translator.max_length, heads=heads)
+    return Aligner(
+        model, translator.tokenizer, max_length=translator.max_length, by_spaces=args.words == "spaces", heads=heads
+    )
 
 
 def choose(aligners: "list[Aligner]", sources: Sequence[str], targets: Sequence[str], args: argparse.Namespace) -> None:

@@ -50,7 +50,7 @@ def run(argv: list[str]) -> int:
         find_run(model)  # raises if there is nothing of that name
     paths = [path for model in args.models for path in chosen(model, args)]
     if len(paths) < 2:
-        raise ConfigError(f"an average needs at least two models, but {paths[0]} is the only one; name more.")
+        raise ConfigError(f"an average needs at least two models, but only {paths[0]} is given; name more.")
     resolved = [path.resolve() for path in paths]
     for number, path in enumerate(paths):
         if resolved[number] in resolved[:number]:

@@ -7,6 +7,7 @@ Nothing is ever instantiated from a configuration.
 
 import os
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,8 +26,11 @@ from mt.cli.refusals import in_our_words
 from mt.cli.run_name import FILE_GROUP, folder_name, run_name
 from mt.cli.schema import check_option, check_value, leaves, sections, settings, takes_list, unknown_key
 from mt.cli.user_file import read_settings
-from mt.config import Config
+from mt.config import Config, DataConfig
+from mt.data.corpus.catalog import CATALOG
 from mt.errors import ConfigError
+
+TEXT = ("data.train", "data.dev", "data.test")  # settings that name files of text
 
 
 def compose(overrides: list[str], *, config_dir: Path | None = None, config_file: Path | None = None) -> Config:
@@ -35,8 +39,12 @@ def compose(overrides: list[str], *, config_dir: Path | None = None, config_file
     `config_dir` holds more presets. `config_file` overrides the presets, and `overrides` override both.
     Raises: ConfigError.
     """
-    overrides = check_overrides(overrides, config_dir=config_dir)
-    overrides += prepare(config_file, config_dir=config_dir)
+    return settle(overrides, prepare(config_file, config_dir=config_dir), config_dir=config_dir)
+
+
+def settle(overrides: list[str], chosen: list[str], *, config_dir: Path | None = None) -> Config:
+    """As `compose`, for a file that was read before: `chosen` is what `prepare` returned for it."""
+    overrides = check_overrides(overrides, config_dir=config_dir, file=bool(chosen)) + chosen
     if config_dir is not None:
         overrides.append(f"hydra.searchpath=['file://{config_dir.resolve()}']")
     try:
@@ -56,33 +64,78 @@ def to_config(tree: DictConfig) -> Config:
     """The dataclasses of a composed tree. Raises `ConfigError` for unknown keys and values that do not fit."""
     try:
         plain = OmegaConf.to_container(tree, resolve=True, enum_to_str=True)
-        return cast(Config, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), plain)))
+        config = cast(Config, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), plain)))
     except OmegaConfBaseException as error:
         raise in_our_words(error) from error
+    check_text(config.data)
+    return config
+
+
+def check_text(data: DataConfig) -> None:
+    """Raises: ConfigError: for settings of one's own text that a named corpus would silently ignore."""
+    if data.train:
+        return
+    for name in ("dev", "test"):
+        if files := getattr(data, name):
+            raise ConfigError(
+                f"`data.{name}` names {files[0]}, but `data.train` names no file, and the corpus {data.corpus} has a "
+                f"{name} set of its own; name the training text with `data.train`, or leave `data.{name}` out."
+            )
+    entry = CATALOG.get(str(data.corpus))
+    given = data.src or data.tgt
+    if entry and given and (data.src or entry.src, data.tgt or entry.tgt) != (entry.src, entry.tgt):
+        raise ConfigError(
+            f"`data.src` and `data.tgt` ask for {data.src or entry.src} to {data.tgt or entry.tgt}, but the corpus "
+            f"{data.corpus} is {entry.src} to {entry.tgt}; name your own text with `data.train`, or leave them out."
+        )
 
 
 def prepare(config_file: Path | None, *, config_dir: Path | None = None) -> list[str]:
-    """Register the schema and the user's file with Hydra. Returns the overrides that select the file."""
+    """Register the schema and the user's file with Hydra. Returns the overrides that select the file.
+
+    The file is read once, here: it may be a pipe.
+    """
     store = ConfigStore.instance()
     store.store(name="settings", node=Config)
     if config_file is None:
         return []
     node = read_settings(config_file, groups(config_dir))
-    name = folder_name(config_file.stem)
+    # A pipe, as in `--config <(...)`, has a number for a name; its content has a name that stays.
+    own = config_file.stem if config_file.is_file() else f"settings-{sha256(repr(node).encode()).hexdigest()[:8]}"
+    name = folder_name(own)
     store.store(group=FILE_GROUP, name=name, node=node, package="_global_")
     return [f"{FILE_GROUP}='{name}'"]
 
 
-def check_overrides(overrides: list[str], *, config_dir: Path | None = None, multirun: bool = False) -> list[str]:
+def check_overrides(
+    overrides: list[str], *, config_dir: Path | None = None, multirun: bool = False, file: bool = False
+) -> list[str]:
     """Check all overrides and return them as Hydra needs them.
 
     Hydra's `+` adds a key that the schema does not have, even to a dataclass; here `+key=value` means `key=value`.
+    `file`: whether a file of settings is given too; `data.dev=[]` may then remove the files that it names.
     Raises `ConfigError` for the first override that cannot be used.
     """
     known = groups(config_dir)
     if files := [text for text in overrides if "=" not in text and is_text_file(text)]:
         raise ConfigError(f"`{files[0]}` is a file: to train on it write 'data.train=[{','.join(files)}]'.")
-    return [check_override(parse(text), known, multirun=multirun) for text in overrides]
+    parsed = [parse(text) for text in overrides]
+    keys = {override.key_or_group for override in parsed}
+    for override in parsed:
+        check_files_named(override, corpus=bool(keys & {"data", "data.corpus"}), file=file or "experiment" in keys)
+    return [check_override(override, known, multirun=multirun) for override in parsed]
+
+
+def check_files_named(override: Override, *, corpus: bool, file: bool) -> None:
+    """Raises: ConfigError: for a list of text files that is named and empty, as `data.train=[$TEXT]` without TEXT.
+
+    Args: corpus: whether a named corpus is chosen instead; file: whether files of a set may be taken back.
+    """
+    key = override.key_or_group
+    if key not in TEXT or (corpus if key == "data.train" else file):
+        return
+    if any(value == [] for value in values(override)):
+        raise ConfigError(f"`{key}` names no file (a variable that is not set?); name some, or leave `{key}` out.")
 
 
 def check_override(override: Override, known: Mapping[str, list[str]], *, multirun: bool) -> str:

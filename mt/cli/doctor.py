@@ -132,7 +132,7 @@ def _try_toy(folder: Path) -> str | None:
     from mt.decode.load import load
     from mt.nn.encoders import text_model
     from mt.nn.transformer import Transformer
-    from mt.text.tokenizer import train_tokenizer
+    from mt.text.tokenizer_training import train_tokenizer
     from mt.train.optim import make_optimizer
 
     section = TokenizerConfig(vocab_size=24, byte_fallback=False, normalization="identity")

@@ -134,7 +134,8 @@ def score(
 
 def against(args: argparse.Namespace, report: "Report", sources: list[str] | None) -> list[dict[str, Any]]:
     """Paired bootstrap of what was scored (the baseline) against `--compare`."""
-    from mt.checkpoint.model_folder import RUNS, check_same_direction, newest_run
+    from mt.checkpoint.model_folder import RUNS, check_same_direction, languages, newest_run
+    from mt.data.corpus.readers import check_order
     from mt.text.metrics import bleu_tokenizer_for, compare
 
     other = Path(args.compare)
@@ -143,6 +144,7 @@ def against(args: argparse.Namespace, report: "Report", sources: list[str] | Non
             raise ConfigError("--compare with a model needs the sources: give --test instead of --references.")
         if not args.hypotheses:
             check_same_direction(args.model or newest_run(RUNS), other, "--compare")
+        check_order(args.test or [], *languages(other), "the model of --compare translates")
         hypotheses = score(args, other, None, sources, report.references).hypotheses
     else:
         hypotheses = lines_for(args.compare, report.references)

@@ -5,7 +5,9 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import islice, product
+from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -15,16 +17,17 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from mt.cli.compose import check_overrides, compose, listed, parse, prepare, to_config
+from mt.cli.compose import check_overrides, listed, parse, prepare, settle, to_config
 from mt.cli.folders import CONFIG_DIR
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import run_name
+from mt.config import Config
 from mt.data.corpus.own import check_files
 from mt.errors import StoppedError
 
 Task = Callable[[DictConfig], float]
 
-OURS = {"overrides", "help", "config", "dry_run"}  # options that Hydra does not know
+OURS = {"overrides", "help", "config", "dry_run", "resume"}  # options that Hydra does not know
 MOST_CHECKED = 1000  # combinations of a sweep
 
 
@@ -46,9 +49,35 @@ def launch(args: argparse.Namespace, command: list[str]) -> None:
     if not (args.shell_completion or args.hydra_help):
         multirun = args.multirun or "hydra.mode=MULTIRUN" in overrides
         for each in combinations(overrides) if multirun else [overrides]:
-            compose(each, config_dir=args.config_dir, config_file=args.config)
-        overrides = check_overrides(overrides, config_dir=args.config_dir, multirun=multirun) + chosen
-    call_hydra([*overrides, *flags(args)], make_task(command))
+            settle(each, chosen, config_dir=args.config_dir)
+        overrides = check_overrides(overrides, config_dir=args.config_dir, multirun=multirun, file=bool(chosen))
+        overrides += chosen
+    jobs = Jobs()
+    try:
+        call_hydra([*overrides, *flags(args)], make_task(command, fixed_keys(overrides), jobs))
+    finally:
+        jobs.report()
+
+
+@dataclass
+class Jobs:
+    """The run folders of a sweep, as far as its jobs run in this process."""
+
+    folders: list[Path] = field(default_factory=list)
+
+    def report(self) -> None:
+        """Print a table of the runs, in the order of their jobs."""
+        if not self.folders:
+            return
+        from mt.train.overview import overview, table
+
+        print("\n" + table([overview(folder) for folder in self.folders]))
+
+
+def fixed_keys(overrides: list[str]) -> frozenset[str]:
+    """The keys that are given one value, the same for all jobs of a sweep."""
+    parsed = [parse(text) for text in overrides]
+    return frozenset(one.key_or_group for one in parsed if not one.is_sweep_override())
 
 
 def combinations(overrides: list[str]) -> Iterator[list[str]]:
@@ -68,13 +97,20 @@ def flags(args: argparse.Namespace) -> list[str]:
     return line
 
 
-def make_task(command: list[str]) -> Task:
-    """The function that Hydra runs once per job, here or in a launcher's process. It returns the best score."""
+def make_task(command: list[str], fixed: frozenset[str], jobs: Jobs) -> Task:
+    """The function that Hydra runs once per job, here or in a launcher's process. It returns the best score.
+
+    Args: fixed: as in `run_name`; jobs: gets the folder of each job that runs in this process.
+    """
 
     def task(tree: DictConfig) -> float:
         multirun = HydraConfig.get().mode is RunMode.MULTIRUN
         try:
-            return train(tree, command, multirun=multirun)
+            config = to_config(tree)
+            name_run(config, fixed if multirun else None)
+            if multirun and not config.run.dry_run:
+                jobs.folders.append(Path(config.run.root) / str(config.run.name))
+            return train(config, command)
         except Exception as error:
             if multirun and not isinstance(error, StoppedError):
                 raise  # Hydra continues with the other jobs and raises this error at the end
@@ -83,13 +119,17 @@ def make_task(command: list[str]) -> Task:
     return task
 
 
-def train(tree: DictConfig, command: list[str], *, multirun: bool) -> float:
-    """Train (or only describe) one job and return its best score; each job of a sweep gets a folder of its own."""
-    config, state = to_config(tree), HydraConfig.get()
-    job = list(state.overrides.task) if multirun else []
-    config.run.name = run_name(config, state.runtime.choices, job)
-    if multirun:
+def name_run(config: Config, fixed: frozenset[str] | None) -> None:
+    """Give the run its name; each job of a sweep gets a folder of its own. Args: fixed: None: there is no sweep."""
+    state = HydraConfig.get()
+    job = list(state.overrides.task) if fixed is not None else []
+    config.run.name = run_name(config, state.runtime.choices, job, fixed or ())
+    if fixed is not None:
         print(f"mt train: job {state.job.num} of the sweep is {config.run.name}", file=sys.stderr)
+
+
+def train(config: Config, command: list[str]) -> float:
+    """Train, or only describe, what the settings say; returns the best score."""
     if config.data.train:
         check_files(config.data)
     from mt import build  # imports torch, so only once settings and file names are checked

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mt.cli.lines import file_texts
 from mt.cli.options import Parser, check_output
+from mt.data.corpus.names import check_language
 from mt.errors import DataError, counted
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def run(argv: list[str]) -> int:
 
     setup()
     set_up_cpu(None)
+    check_direction(args)
     exhibits = [exhibit(path, sources, given, gold, args) for path in (args.model, args.compare) if path]
     title = f"Attention of {' and '.join(one.name for one in exhibits)}"
     if args.output:
@@ -109,6 +111,19 @@ def run(argv: list[str]) -> int:
             with explained(f"`{path}` cannot be written"):
                 draw(exhibits[0], path)
     return 0
+
+
+def check_direction(args: argparse.Namespace) -> None:
+    """Raises: ConfigError, DataError: for a second model, or a file, of the other direction."""
+    from mt.checkpoint.model_folder import check_same_direction, languages
+
+    src, tgt = languages(args.model)
+    if args.compare:
+        check_same_direction(args.model, args.compare, "--compare")
+    if args.input:
+        check_language(args.input, src, tgt, "source")
+    if args.references:
+        check_language(args.references, tgt, src, "target")
 
 
 def line_range(text: str) -> tuple[int, int]:

@@ -28,6 +28,8 @@ VERBS = {
     "align": ("mt.cli.align", "find which words of sentence pairs are translations of each other"),
     "score": ("mt.cli.score", "print how likely a model finds given translations"),
     "average": ("mt.cli.average", "average the weights of several checkpoints"),
+    "runs": ("mt.cli.runs", "list runs, compare them, or delete some"),
+    "info": ("mt.cli.info", "show what a model is, what it was trained on, and its scores"),
     "doctor": ("mt.cli.doctor", "check whether this machine can train and translate"),
     "export": ("mt.cli.export", "convert a model for CTranslate2"),
 }

@@ -1,45 +1,98 @@
 """The name of a run that is given none: the name of its folder below `runs/`."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import yaml
 
 from mt.config import Config
-from mt.data.corpus.names import name_of
+from mt.data.corpus.names import corpus_name, name_of
+from mt.data.corpus.readers import infer_languages
 from mt.errors import require
 
 FILE_GROUP = "config_file"  # the place of a user's own file in the defaults list of train.yaml
 NOT_IN_NAMES = {FILE_GROUP, "run.name", "run.root", "run.dry_run"}  # overrides that a name does not repeat
-LONGEST = 100
+LONGEST, LONGEST_VALUE = 100, 40
 
 
-def run_name(config: Config, choices: Mapping[str, object], job: Sequence[str] = ()) -> str:
+def run_name(
+    config: Config, choices: Mapping[str, object], job: Sequence[str] = (), fixed: Collection[str] = ()
+) -> str:
     """`run.name`, or else a name made of the settings file, the experiment, or the data and the model.
 
-    `job`: the overrides of one job of a sweep. Those that the name does not contain yet are added, so that no two jobs
-    share a folder. Raises: ConfigError: for a name that commands would take for an option.
+    Args: job: the overrides of one job of a sweep; fixed: the keys that are the same in all of its jobs. The others are
+    added if the name does not contain them yet, so that no two jobs share a folder.
+
+    A run that an older version named differently keeps its name, so that the same command resumes it.
+    Raises: ConfigError: for a name that commands would take for an option.
     """
     if config.run.name:
         require(not config.run.name.startswith("-"), "run.name", "not begin with a dash", config.run.name)
-        named, parts = set(), [config.run.name]
+        named, parts = set[str](), [config.run.name]
     else:
         named, parts = recipe(config, choices)
-    rest = sorted(text.lstrip("+") for text in job if text.partition("=")[0] not in named | NOT_IN_NAMES)
-    return "-".join([*parts, folder_name(",".join(rest))] if rest else parts)
+    values = {key_of(text): text.partition("=")[2] for text in job}
+    differ = sorted(key for key in values if key not in {*named, *NOT_IN_NAMES, *fixed})
+    name = "-".join([*parts, *(f"{short(key, differ)}={folder_name(values[key], LONGEST_VALUE)}" for key in differ)])
+    name = folder_name(name, 2 * LONGEST)  # file systems take 255 bytes
+    old = name_before(config, choices, job)
+    return old if old != name and is_run_of(Path(config.run.root) / old, config) else name
 
 
 def recipe(config: Config, choices: Mapping[str, object]) -> tuple[set[str], list[str]]:
     """The groups of presets that the name is made of, and the preset chosen from each."""
+    data = config.data
+    return chosen_parts(choices, corpus_name(data.train, own_languages(config)) if data.train else str(data.corpus))
+
+
+def own_languages(config: Config) -> tuple[str, str] | None:
+    inferred = infer_languages(config.data.train) or (None, None)
+    src, tgt = config.data.src or inferred[0], config.data.tgt or inferred[1]
+    return (src, tgt) if src and tgt else None
+
+
+def chosen_parts(choices: Mapping[str, object], data: str) -> tuple[set[str], list[str]]:
     named = next(([group] for group in (FILE_GROUP, "experiment") if choices.get(group)), ["data", "model"])
-    parts = {group: str(choices[group]) for group in named}
-    if "data" in parts:
-        parts["data"] = name_of(config.data.train[0]) if config.data.train else str(config.data.corpus)
+    parts = {group: data if group == "data" else str(choices[group]) for group in named}
     if choices.get("debug"):
         parts["debug"] = str(choices["debug"])
     return set(parts), [folder_name(part) for part in parts.values()]
 
 
-def folder_name(text: str) -> str:
+def name_before(config: Config, choices: Mapping[str, object], job: Sequence[str]) -> str:
+    """The name that versions before 2026-11-27 gave: of the first file, with every override of the job."""
+    data = config.data
+    named, parts = chosen_parts(choices, name_of(data.train[0]) if data.train else str(data.corpus))
+    if config.run.name:
+        named, parts = set(), [config.run.name]
+    rest = sorted(text.lstrip("+") for text in job if text.partition("=")[0] not in named | NOT_IN_NAMES)
+    return "-".join([*parts, folder_name(",".join(rest))] if rest else parts)
+
+
+def is_run_of(folder: Path, config: Config) -> bool:
+    """Whether there is a run with checkpoints that was started on the files of `config`."""
+    try:
+        saved: Any = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        same = saved["data"]["train"] == config.data.train
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError):
+        return False
+    return same and any(folder.glob("checkpoints/step-*"))
+
+
+def key_of(override: str) -> str:
+    return override.lstrip("+").partition("=")[0]
+
+
+def short(key: str, others: Sequence[str]) -> str:
+    """The last part of a key, or all of it if another key ends in the same."""
+    last = key.rpartition(".")[2]
+    return last if sum(other.rpartition(".")[2] == last for other in others) == 1 else key
+
+
+def folder_name(text: str, longest: int = LONGEST) -> str:
     """`text` without characters that are special in shells and file systems; a changed text also gets a hash."""
-    clean = re.sub(r"^-|[^\w.,=+-]+", "_", text)[:LONGEST]
+    clean = re.sub(r"^-|[^\w.,=+-]+", "_", text)[:longest]
     return clean if clean == text else f"{clean}-{sha256(text.encode()).hexdigest()[:8]}"

@@ -14,6 +14,11 @@ def run(argv: list[str]) -> int:
     if args.help:
         print(usage())
         return 0
+    if args.resume:
+        from mt.cli.resume import resume
+
+        resume(args.resume, args.overrides, command=["mt", "train", *argv])
+        return 0
     from mt.cli.hydra_job import launch  # help needs no Hydra
 
     launch(args, command=["mt", "train", *argv])
@@ -24,7 +29,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     """Options and overrides, in any order. Raises `ConfigError` for an unknown or incomplete option.
 
     The options are Hydra's, except `--experimental-rerun`, which executes what a file says, and `--config-path` and
-    `--config-name`, which would replace our presets and their schema. `--config` and `--dry-run` are ours.
+    `--config-name`, which would replace our presets and their schema. `--config`, `--dry-run` and `--resume` are ours.
     """
     otherwise = "settings are written without dashes, as in train.seed=3"
     parser = Parser(prog="mt train", add_help=False, otherwise=otherwise)
@@ -33,6 +38,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--config", type=Path)
     parser.add_argument("--config-dir", "-cd", type=Path)
     parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--resume", type=Path, metavar="RUN")
     parser.add_argument("--resolve", action="store_true")
     one = parser.add_mutually_exclusive_group()
     one.add_argument("--run", "-r", action="store_true")
@@ -43,6 +49,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
     pages = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
     one.add_argument("--info", "-i", nargs="?", const="all", choices=pages)
     args = parser.parse_intermixed_args(argv)
+    others = {name: value for name, value in vars(args).items() if name not in {"overrides", "resume"}}
+    if args.resume and any(others.values()):
+        option = next(name for name, value in others.items() if value).replace("_", "-")
+        parser.error(f"--{option} cannot be used with --resume, which takes only settings such as train.minutes=30")
     if args.resolve and not args.cfg:
         parser.error("--resolve needs --cfg")
     if args.config_dir is not None and not args.config_dir.is_dir():

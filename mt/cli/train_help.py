@@ -38,6 +38,7 @@ EXAMPLES = {
     "mt train 'data.train=[my.en,my.de]' run.name=mine": "train on your own text",
     "mt train experiment=multi30k_en_de": "reproduce a published result",
     "mt train --config my.yaml optim.lr=1e-3": "use your settings file and override one setting",
+    "mt train --resume runs/mine train.minutes=30": "train a run for longer",
     "mt train --dry-run debug=fast": "show what would happen",
     "mt train -m optim.lr=1e-3,2e-3 model=tiny,small": "train one model for each combination",
 }
@@ -45,6 +46,7 @@ OPTIONS = {
     "--config FILE": "a YAML file of settings; it overrides the presets, and the command line overrides the file",
     "--config-dir FOLDER": "a folder of further presets, in groups as above",
     "--dry-run": "show what would happen, without training",
+    "--resume RUN": "continue the run in this folder with its settings; limits such as train.minutes=30 may change",
     "-m, --multirun": "one run for each combination of values given as a,b",
     "--cfg job": "print every setting and its value",
     "--info defaults": "print the presets that are used, in order",

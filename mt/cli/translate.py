@@ -19,6 +19,7 @@ from mt.cli.search_options import (
     check_search_options,
     prefix_file,
 )
+from mt.data.corpus.names import check_language
 from mt.errors import CheckpointError
 from mt.text.lines import check_file
 
@@ -69,6 +70,7 @@ def run(argv: list[str]) -> int:
     output = results(args.output)
     lines = file_lines(args.input) if args.input else lines_of(stdin(), "stdin")
     typed = not args.input and sys.stdin.isatty()
+    from mt.checkpoint.model_folder import RUNS, languages, newest_run
     from mt.compute.device import set_up_cpu  # torch: not before the options are known to be right
     from mt.log import setup
 
@@ -80,6 +82,8 @@ def run(argv: list[str]) -> int:
         if args.model is None or args.model.is_dir():
             raise
         raise CheckpointError(f"{error} Text to translate is read from stdin, or from a file with -i FILE.") from None
+    if args.input:
+        check_language(args.input, *languages(args.model or newest_run(RUNS)), "source")
     if typed:
         print("type a line to translate; press Ctrl-D to end", file=sys.stderr)
     pipeline = Pipeline(translator, args)  # raises before an old output file is overwritten

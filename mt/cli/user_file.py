@@ -25,6 +25,8 @@ def read_settings(file: Path, groups: Mapping[str, list[str]]) -> dict[str, Any]
     Raises `ConfigError`, with the file and the line, for a file that cannot be read and for a wrong key or value.
     """
     text = read_text(file)
+    if not text.strip():
+        raise ConfigError(f"{file} is empty; `--config` takes a YAML file of settings.")
     tree = {key: value for key, value in parse(text, str(file)).items() if not (key in sections() and value is None)}
     chosen = {key: value for key, value in tree.items() if key in groups and not isinstance(value, Mapping)}
     values = {key: value for key, value in tree.items() if key not in chosen}
@@ -35,6 +37,9 @@ def read_settings(file: Path, groups: Mapping[str, list[str]]) -> dict[str, Any]
         if key not in sections() and "." not in key:
             raise unknown_key(key, more=[*groups, *sections()], where=where)
         check_value(key, value, where)
+        corpus = isinstance(tree.get("data"), Mapping) and tree["data"].get("corpus")
+        if key == "data.train" and value == [] and not corpus:
+            raise ConfigError(f"{where}: `data.train` names no file; name some, or leave it out.")
     for group, option in chosen.items():
         check_option(group, option, groups[group], f"{file}, line {line_of(text, group)}")
     defaults = [{f"override /{group}": option} for group, option in chosen.items() if option is not None]

@@ -20,7 +20,8 @@ from mt.log import logger
 from mt.text.lines import spread
 from mt.text.roundtrip import loss
 from mt.text.sentences import Usual, sentences
-from mt.text.tokenizer import Tokenizer, train_tokenizer
+from mt.text.tokenizer import Tokenizer
+from mt.text.tokenizer_training import train_tokenizer
 
 SAMPLED = 10_000  # training lines at most, for `PreparedData.usual`
 

@@ -29,7 +29,7 @@ from mt.text.tokenizer import Tokenizer
 from mt.text.words import Span, no_text_but
 
 __all__ = ["EMPTY", "Options", "Translation", "Translator", "join"]
-PART_BITS = 40  # random numbers of a part are identified by its number, shifted by so many bits, plus that of its text
+PART_BITS = 40  # the random stream of a sample is numbered (number of the part << PART_BITS) + number of the text
 MAX_SENTENCES = 512  # in a batch: short ones have few source tokens, but each takes a beam of rows
 SHOWN = 3  # warnings of one kind for a batch of texts; more are counted
 MAX_ROWS = 2048  # of samples in a batch: each takes a few times V numbers a step
@@ -155,8 +155,8 @@ class Translator:
     def _cut_again(
         self, layouts: list[Layout], parts: list[Part], found: Found, options: Options
     ) -> tuple[list[Layout], list[Part], Found]:
-        """With parts whose translations are far too short for them in smaller parts. A part that cannot be cut, or may
-        not, is warned of."""
+        """Cut parts whose translations are far too short for them, and translate the smaller parts, until none can be
+        cut further; warn of what stays short. Returns: the new layouts, parts and translations."""
         while True:
             short = [
                 (part, best)
@@ -170,6 +170,7 @@ class Translator:
             if finer == layouts:
                 self._report_short(short, options.first_text)
                 return layouts, parts, found
+            # Translations of parts that stay as they are are used again.
             known = {(part.owner, part.span): some for part, some in zip(parts, found, strict=True)}
             layouts, parts = finer, self._parts(finer, options)
             new = [part for part in parts if (part.owner, part.span) not in known]
@@ -185,30 +186,34 @@ class Translator:
             )
         prefixes = self.tokenizer.encode_target(options.prefixes) if options.prefixes else [[] for _ in layouts]
         texts = [text for layout in layouts for text in layout.parts]
-        sources = self.tokenizer.encode_source(texts)
+        sources = iter(self.tokenizer.encode_source(texts))
         parts: list[Part] = []
         for owner, layout in enumerate(layouts):
             for place, (text, span) in enumerate(zip(layout.parts, layout.spans(), strict=True)):
-                source = sources[len(parts)]
+                source = next(sources)
                 if len(source) > self.max_length:  # a single character with more bytes than the model reads
                     number = options.first_text + owner + 1
                     logger.warning(f"input {number:,}: {text!r} has {len(source)} tokens and is cut short.")
                     source = [*source[: self.max_length - 1], self.tokenizer.eos]
                 constraints = options.glossary.constraints(text) if options.glossary else Constraints()
                 prefix = prefixes[owner] if place == 0 else []
-                kept = options.stand_ins[owner] if options.stand_ins else [] if len(layout.parts) > 1 else None
-                copied = kept is not None and no_text_but(text, kept)
+                # A part without letters or digits is copied; so is one that holds nothing but stand-ins.
+                if options.stand_ins:
+                    copied = no_text_but(text, options.stand_ins[owner])
+                else:
+                    copied = len(layout.parts) > 1 and no_text_but(text, [])
                 parts.append(Part(place, owner, span, text, source, prefix, constraints, copied))
         return [part for part in parts if len(part.source) > 1]
 
     def _find_all(self, parts: list[Part], options: Options) -> Found:
-        """Translations of all parts; those that are copied have one, as often as others have several."""
+        """The n-best list of every part. A copied part repeats its one translation, so that all lists are as long."""
         searched = iter(self._search_free_first([part for part in parts if not part.copied], options))
         count = options.sampling.samples if options.sampling else options.nbest
         return [[self._copy(part)] * count if part.copied else next(searched) for part in parts]
 
     def _search_free_first(self, parts: list[Part], options: Options) -> Found:
-        """A glossary's constraints apply only where a search without them does not satisfy them: they cost quality."""
+        """Search without the constraints of a glossary, and again with them for the parts whose translations do not
+        satisfy them: a constrained search costs quality."""
         if options.sampling:
             return self._search_sorted(parts, options)
         found = self._search_sorted([replace(part, constraints=Constraints()) for part in parts], options)
@@ -234,7 +239,7 @@ class Translator:
         search = self._search(options)
         with torch.inference_mode(), self.searched.prepared():
             size = max(1, MAX_ROWS // options.sampling.samples) if options.sampling else MAX_SENTENCES
-            for batch in cut(order, budget, lengths, [budget // size] * len(parts)):
+            for batch in cut(order, budget, lengths, [-(-budget // size)] * len(parts)):
                 found = self._search_batch([parts[i] for i in batch], search, options)
                 for i, hypotheses in zip(batch, found, strict=True):
                     results[i] = [self._translation(h, parts[i].span) for h in hypotheses]
@@ -279,12 +284,9 @@ class Translator:
         return Search(bos=t.bos, eos=t.eos, pad=t.pad, nbest=options.nbest, **settings)
 
     def _translation(self, found: Hypothesis, source: Span) -> Translation:
-        whole = self.tokenizer.whole_characters(found.tokens)  # bytes that spell no character are not written
-        tokens = [found.tokens[place] for place in whole]
-        log_probs = [found.token_log_probs[place] for place in whole] + found.token_log_probs[len(found.tokens) :]
-        text, pieces = self.tokenizer.decode_target(tokens), self.tokenizer.pieces_target(tokens)
+        text, pieces = self.tokenizer.decode_target(found.tokens), self.tokenizer.pieces_target(found.tokens)
         segment = Segment(source, (0, len(text)), (0, len(pieces)))
-        return Translation(text, found.score, found.log_prob, pieces, log_probs, found.finished, (segment,))
+        return Translation(text, found.score, found.log_prob, pieces, found.token_log_probs, found.finished, (segment,))
 
     def _report_tags(self, texts: Sequence[str], first_text: int) -> None:
         """Warn, once for a batch of texts, where a model that was trained with tags reads a text that begins with none
@@ -296,7 +298,7 @@ class Translator:
             shown = ", ".join([*sorted(tags)[:SHOWN], *(["..."] if len(tags) > SHOWN else [])])
             logger.warning(
                 f"input {first_text + without[0] + 1:,}: the model was trained with tags ({shown}), but "
-                f"{texts[without[0]][:20]!r} begins with none; so do {len(without):,} of {len(texts):,} lines"
+                f"{texts[without[0]][:20]!r} begins with none of them ({len(without):,} of {len(texts):,} lines do not)"
             )
 
     def _report_short(self, short: Sequence[tuple[Part, Translation]], first_text: int) -> None:

@@ -11,10 +11,11 @@ Letters in the signatures of this package:
     B  sentences of a batch         D  size of the model           V  vocabulary
     S  source rows of a batch       H  heads                       R  hypotheses in decoding (B times the beam)
     T  target rows of a batch       K  size of a head              N  rows of either side
+    L  longest sentence of a batch  G  heads of keys and values
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -31,7 +32,7 @@ from mt.nn.source import Memory, Source, SourceEncoder
 
 
 class RMSNorm(nn.RMSNorm):
-    """torch's layer with the weight in the precision of the rows, which its fast kernel needs."""
+    """`nn.RMSNorm` with the weight cast to the dtype of the input, which the fused kernel requires."""
 
     def forward(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
         return nn.functional.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
@@ -85,11 +86,13 @@ class Layer(nn.Module):
         self.feed_forward_norm = make_norm(config)
         self.dropout = Dropout(config.dropout)
 
-    def norm_if_pre(self, norm: nn.Module, x: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
-        return norm(x) if self.pre_norm else x
-
-    def norm_if_post(self, norm: nn.Module, x: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
-        return x if self.pre_norm else norm(x)
+    def residual(
+        self, norm: nn.Module, x: Float[Tensor, "N D"], sublayer: Callable[[Float[Tensor, "N D"]], Float[Tensor, "N D"]]
+    ) -> Float[Tensor, "N D"]:
+        """A sublayer with its residual connection, and with the norm before or after it."""
+        if self.pre_norm:
+            return x + self.dropout(sublayer(norm(x)))
+        return norm(x + self.dropout(sublayer(x)))
 
 
 class EncoderLayer(Layer):
@@ -101,10 +104,8 @@ class EncoderLayer(Layer):
         self.self_norm = make_norm(config)
 
     def forward(self, x: Float[Tensor, "S D"], layout: Ragged) -> Float[Tensor, "S D"]:
-        attended = self.self_attention(self.norm_if_pre(self.self_norm, x), layout)
-        x = self.norm_if_post(self.self_norm, x + self.dropout(attended))
-        inner = self.feed_forward(self.norm_if_pre(self.feed_forward_norm, x))
-        return self.norm_if_post(self.feed_forward_norm, x + self.dropout(inner))
+        x = self.residual(self.self_norm, x, lambda rows: self.self_attention(rows, layout))
+        return self.residual(self.feed_forward_norm, x, self.feed_forward)
 
 
 class DecoderLayer(Layer):
@@ -118,29 +119,28 @@ class DecoderLayer(Layer):
         self.cross_norm = make_norm(config)
 
     def forward(self, x: Float[Tensor, "T D"], layout: Ragged, memory: Memory) -> Float[Tensor, "T D"]:
-        attended = self.self_attention(self.norm_if_pre(self.self_norm, x), layout, causal=True)
-        x = self.norm_if_post(self.self_norm, x + self.dropout(attended))
-        attended = self.cross_attention(self.norm_if_pre(self.cross_norm, x), layout, memory=memory)
-        x = self.norm_if_post(self.cross_norm, x + self.dropout(attended))
-        inner = self.feed_forward(self.norm_if_pre(self.feed_forward_norm, x))
-        return self.norm_if_post(self.feed_forward_norm, x + self.dropout(inner))
+        x = self.residual(self.self_norm, x, lambda rows: self.self_attention(rows, layout, causal=True))
+        x = self.residual(self.cross_norm, x, lambda rows: self.cross_attention(rows, layout, memory=memory))
+        return self.residual(self.feed_forward_norm, x, self.feed_forward)
 
     def step(
         self, x: Float[Tensor, "R D"], layer: int, *, state: DecoderState, positions: Int[Tensor, " R"]
     ) -> Float[Tensor, "R D"]:
         """`forward` for one new row per hypothesis. Args: layer: the index of this layer, for its cache in `state`."""
-        normed = self.norm_if_pre(self.self_norm, x)
-        keys, values = state.write(layer, self.self_attention.project_memory(normed, positions))
-        attended = self.self_attention.attend_cached(normed, keys, values, positions=positions, bias=state.past_bias)
-        x = self.norm_if_post(self.self_norm, x + self.dropout(attended))
-        memory = state.memory[layer]
-        attended = self.cross_attention.attend_cached(
-            self.norm_if_pre(self.cross_norm, x), memory.keys, memory.values,
-            positions=positions, bias=state.memory_bias, attended=state.attended,
-        )  # fmt: skip
-        x = self.norm_if_post(self.cross_norm, x + self.dropout(attended))
-        inner = self.feed_forward(self.norm_if_pre(self.feed_forward_norm, x))
-        return self.norm_if_post(self.feed_forward_norm, x + self.dropout(inner))
+
+        def attend_to_past(rows: Float[Tensor, "R D"]) -> Float[Tensor, "R D"]:
+            keys, values = state.write(layer, self.self_attention.project_memory(rows, positions))
+            return self.self_attention.attend_cached(rows, keys, values, positions=positions, bias=state.past_bias)
+
+        def attend_to_memory(rows: Float[Tensor, "R D"]) -> Float[Tensor, "R D"]:
+            keys, values = state.memory[layer].keys, state.memory[layer].values
+            return self.cross_attention.attend_cached(
+                rows, keys, values, positions=positions, bias=state.memory_bias, attended=state.attended
+            )
+
+        x = self.residual(self.self_norm, x, attend_to_past)
+        x = self.residual(self.cross_norm, x, attend_to_memory)
+        return self.residual(self.feed_forward_norm, x, self.feed_forward)
 
     def memory_keys(self, memory: Memory) -> MemoryKeys:
         """Keys and values of the memory, by sentence."""
@@ -152,7 +152,7 @@ class DecoderLayer(Layer):
 
 
 class InputLayer(nn.Module):
-    """Base of the layers below a stack: adds positions (unless rotary), applies dropout, sets the precision."""
+    """Base class of the embedding layers: word dropout, position vectors (unless rotary), autocast dtype, dropout."""
 
     table: Tensor | None
 
@@ -174,7 +174,7 @@ class InputLayer(nn.Module):
         if table is not None:
             x = x + table[positions]
         if torch.is_autocast_enabled(x.device.type):
-            # The residual stream in the precision of the products halves the memory traffic.
+            # Keeping the residual stream in the autocast dtype halves its memory traffic.
             x = x.to(torch.get_autocast_dtype(x.device.type))
         return self.dropout(x)
 
@@ -228,8 +228,8 @@ class Decoder(nn.Module):
     def step(
         self, tokens: Int[Tensor, " R"], positions: Int[Tensor, " R"], state: DecoderState
     ) -> Float[Tensor, "R D"]:
-        """`forward` for one more token per hypothesis. The state has advanced to it already, so this is work of the
-        device in allocated memory only, and can be a CUDA graph (`mt.decode.search.cuda_graphs`)."""
+        """`forward` for one more token per hypothesis. `Transformer.step` has already advanced `state`, so this neither
+        allocates nor synchronises, and can be captured as a CUDA graph (`mt.decode.search.cuda_graphs`)."""
         x = self.embedding(tokens, positions)
         for index, layer in enumerate(self.layers):
             x = layer.step(x, index, state=state, positions=positions)

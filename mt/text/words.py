@@ -7,7 +7,7 @@ file is the only definition of a word. Letters, marks and scripts are Unicode pr
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import accumulate, pairwise
 
@@ -32,6 +32,8 @@ READING_WORD = regex.compile(
 SPACED_WORD = re.compile(r"\S+")
 CLUSTER = regex.compile(r"\X")
 IN_WORD = regex.compile(SPELLING, regex.VERSION1)
+UNSPACED_SIGN = regex.compile(UNSPACED, regex.VERSION1)
+LONGEST_SPACED = 6  # characters of a word, on average, where tokenised text of such a script has spaces
 LETTER_OR_DIGIT = regex.compile(r"[\p{L}\p{N}]")
 
 
@@ -43,6 +45,18 @@ def spaced_words(text: str) -> list[Span]:
 def reading_words(text: str) -> list[Span]:
     """Words as readers see them: punctuation is separate, and so is each character of a script without spaces."""
     return [found.span() for found in READING_WORD.finditer(text)]
+
+
+def lacks_spaces(lines: Iterable[str]) -> bool:
+    """Whether most letters of a text are of scripts written without spaces, and hardly any spaces separate them."""
+    unspaced = letters = words = count = 0
+    for line in lines:
+        count += 1
+        unspaced += len(UNSPACED_SIGN.findall(line))
+        letters += len(LETTER_OR_DIGIT.findall(line))
+        words += len(line.split())
+    sentences = words < 1.2 * count and unspaced > 2 * words
+    return 2 * unspaced > letters and (sentences or unspaced > LONGEST_SPACED * words)
 
 
 @cache

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mt.alignment.heads import AlignmentHeads, head_mean, word_maps
 from mt.alignment.observe import Observation, observe
+from mt.config import Subset
 from mt.data.corpus.pair import Pair
 from mt.interpret.picture import Picture
 from mt.nn.transformer import Transformer
@@ -37,8 +38,14 @@ class AttentionSnapshot:
         return {f"entropy_{layer}": bits for layer, bits in enumerate(self.entropies, 1)}
 
 
-def legible(pairs: Sequence[Pair], number: int) -> list[Pair]:
-    """Pairs with 2 to `MAX_WORDS` words a side, spread evenly; without any, the shortest of two words or more."""
+def legible(pairs: Sequence[Pair], number: int, subset: Subset = Subset.spread) -> list[Pair]:
+    """Pairs with 2 to `MAX_WORDS` words a side, spread evenly; without any, the shortest of two words or more.
+
+    Runs of older versions, whose `subset` is `first`, keep showing the first such pairs, or the first of all.
+    """
+    if subset is Subset.first:
+        short = [p for p in pairs if all(1 < len(text.split()) <= MAX_WORDS for text in (p.src, p.tgt))]
+        return (short or list(pairs))[:number]
     words = [[len(reading_words(text)) for text in (p.src, p.tgt)] for p in pairs]
     fits = [p for p, sides in zip(pairs, words, strict=True) if min(sides) > 1 and max(sides) <= MAX_WORDS]
     if fits:

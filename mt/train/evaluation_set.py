@@ -9,7 +9,7 @@ from mt.data.corpus.pair import Pair
 from mt.data.corpus.readers import check_order, read_pairs
 from mt.data.prepare import read_corpus
 from mt.errors import CheckpointError, ConfigError
-from mt.train.run_folder import read_config
+from mt.train.saved_config import read_config
 
 
 def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tuple[list[Pair], str | None]:

@@ -19,6 +19,7 @@ from mt.errors import CheckpointError, ConfigError, DataError, MtError, counted
 from mt.files import explained, read_json, write_text
 from mt.log import logger, setup
 from mt.provenance import machine
+from mt.train.saved_config import flatten, read_config
 from mt.train.state import TrainState
 from mt.train.validate import Validation
 
@@ -175,24 +176,6 @@ def remove_new(folder: RunFolder, made: list[Path]) -> None:
 def plain(values: Any) -> Any:
     """`values` with enum members replaced by their values, in nested dicts and lists."""
     return json.loads(json.dumps(values))
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """The settings of a run. Raises: CheckpointError: when the file cannot be read or is damaged."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CheckpointError(f"`{path}` cannot be read: {error}.") from None
-    if not isinstance(values, dict):
-        raise CheckpointError(f"`{path}` must be a table of settings, but is not: it is damaged.")
-    return values
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def check_drift(old: dict[str, Any], new: dict[str, Any], defaults: dict[str, Any], where: Path) -> None:

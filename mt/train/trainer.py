@@ -1,7 +1,7 @@
-"""The training loop: update, log, validate, save. It depends on its state alone, and the state is in every checkpoint.
+"""The training loop: update, log, validate, save.
 
-In a group, each process runs this loop, and all reach every update, validation and save together. The main process
-alone validates and writes, and its clock counts.
+Its whole state is in every checkpoint, so that a resumed run continues exactly. With several processes, all run this
+loop in step; only the main process validates and writes, and its clock is the one that time limits use.
 """
 
 import time
@@ -96,7 +96,7 @@ class Trainer:
     # ---- the loop -------------------------------------------------------------------------------------------
 
     def fit(self, outputs: Outputs | None = None) -> None:
-        """Train until a limit is reached. Args: outputs: None: all are discarded.
+        """Train until a limit is reached. Args: outputs: where metrics and progress go; None discards them.
 
         Raises: StoppedError: on SIGTERM or SIGINT, after saving; MtError: when too many updates in a row fail.
         """
@@ -122,11 +122,12 @@ class Trainer:
         finished = self._finished(ahead=self.ahead)
         seconds = time.perf_counter() - started
         self.neighbours.add(seconds)
+        # One exchange per update carries both the signals and the clock of the main process.
         self.state.seconds = self.requests.agree(self.state.seconds + seconds)
         return finished, seconds
 
     def log(self, finished: list[tuple[PendingStep, Update]], seconds: float) -> None:
-        """Check, count and show finished steps. Args: seconds: of the last call of `train_step`."""
+        """Check, count and show finished steps. Args: seconds: to count for these steps."""
         for step, update in finished:
             self.check_update(step, update)
             self._count(update, step.step)
@@ -142,8 +143,9 @@ class Trainer:
 
     def check_update(self, step: PendingStep, update: Update) -> None:
         """Report the pairs of an update with a loss spike, or with a gradient that is not finite."""
-        reason = "the gradient is not finite"
-        if not update.skipped:
+        if update.skipped:
+            reason = "the gradient is not finite"
+        else:
             reason = find_spike(self.state, update.loss, self.train.spike_sigmas)
             self.spiked |= reason is not None
         if reason is not None:
@@ -187,7 +189,8 @@ class Trainer:
             self._sync_metrics()
             self.saver.save(self.state)
             raise StoppedError(
-                f"stopped by {self.requests.stop_reason} at step {self.state.step:,}, saved; the same command goes on."
+                f"stopped by {self.requests.stop_reason} at step {self.state.step:,}; its state is saved. "
+                "The same command continues it."
             )
 
     def resume(self, checkpoint: Checkpoint) -> None:
@@ -219,7 +222,7 @@ class Trainer:
         return next((f"the limit of {limit} was reached" for limit in reached), None)
 
     def learning_rate(self) -> float:
-        """Of the next update."""
+        """The learning rate of the next update."""
         return self.peak_rate * rate(self.schedule, self.state.step + 1, self.done())
 
     def status(self) -> Status:

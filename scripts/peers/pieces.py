@@ -6,7 +6,8 @@ from pathlib import Path
 from mt.config import TokenizerConfig, TokenizerKind
 from mt.data.corpus.pair import Pair
 from mt.data.corpus.readers import read_pairs
-from mt.text.tokenizer import Tokenizer, train_tokenizer
+from mt.text.tokenizer import Tokenizer
+from mt.text.tokenizer_training import train_tokenizer
 
 VOCABULARY = 8000
 

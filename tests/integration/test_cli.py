@@ -43,7 +43,7 @@ def refusal(done: subprocess.CompletedProcess[bytes]) -> str:
 
 def test_training_ends_with_scores_and_the_next_command(home: Path, run):
     said = (home / "trained.txt").read_text()
-    assert "Trained 30 updates" in said and "Test set of train, 12 sentences:" in said and "BLEU = " in said
+    assert "Trained 30 updates" in said and "Test set of en-de, 12 sentences:" in said and "BLEU = " in said
     assert {p.name for p in (home / "runs/toy").iterdir() if not p.name.startswith(".")} == {
         "config.yaml", "manifest.json", "train.log", "metrics.jsonl", "tensorboard", "checkpoints", "samples", "eval",
         "model",
@@ -82,6 +82,32 @@ def test_a_dry_run_shows_what_would_happen_and_leaves_nothing(home: Path, run, t
               "examples:", "the limit of steps", "▁")  # fmt: skip
     assert all(words in page for words in wanted), page
     assert not (home / "runs/dry").exists()
+
+
+def test_a_sweep_ends_with_a_table_of_its_runs(home: Path, run, tiny):
+    steps = ["train.steps=2", "train.validate_every=2"]
+    sweep = ["--multirun", "optim.lr=1e-3,2e-3", "train.seed=1"]
+    done = run(home, "train", *FILES[:2], "run.root=sweep", *tiny, *steps, *sweep)
+    assert done.returncode == 0, done.stderr.decode()
+    header, *rows = done.stdout.decode().rstrip().split("\n")[-3:]
+    assert header.split()[:3] == ["run", "data", "direction"]
+    names = [f"sweep/en-de-small-lr={rate}" for rate in ("0.001", "0.002")]
+    assert [row.split()[0] for row in rows] == names and all("finished" in row for row in rows)
+    assert sorted(str(path.relative_to(home)) for path in (home / "sweep").glob("en-de*")) == names
+
+
+def test_a_run_goes_on_by_its_folder_alone(home: Path, run, tiny, tmp_path: Path):
+    """With other limits, from another folder, to the weights of a run that was never stopped."""
+    for steps in (4, 6):
+        done = run(home, "train", *FILES, *tiny, f"train.steps={steps}", "schedule=constant", f"run.name=to{steps}")
+        assert done.returncode == 0, done.stderr.decode()
+    done = run(tmp_path, "train", "--resume", str(home / "runs/to4"), "train.steps=6")
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"going on from step 4" in done.stderr
+    weights = [home / f"runs/{name}/checkpoints/step-00000006/model.safetensors" for name in ("to4", "to6")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    for name in ("to4", "to6"):
+        shutil.rmtree(home / "runs" / name)
 
 
 def test_a_second_train_in_a_folder_in_use_is_refused(home: Path, start, run, tiny):
@@ -246,7 +272,7 @@ def bad(home: Path) -> Path:
 
 TRAIN = {
     "missing": (3, ["data.train=[tarin.en,train.de]"], "`tarin.en` does not exist: did you mean `train.en`?"),
-    "unequal": (3, ["data.train=[train.en,test.de]"], "`train.en` has 200 lines but `test.de` has 12"),
+    "unequal": (3, ["data.train=[train.en,test.de]"], "`train.en` has 200 lines, but `test.de` has 12"),
     "bytes": (3, ["data.train=[train.en,latin.de]"], "latin.de:5: byte 1 (0xfc) is not UTF-8"),
     "empty": (3, ["data.train=[empty.en,empty.de]"], "there are no pairs in `empty.en`, `empty.de`"),
     "blank": (3, ["data.train=[blank.en,train.de]", FILES[1]], "is empty, so no tokenizer"),
@@ -309,8 +335,16 @@ OTHERS = {
     "itself": (2, ["translate", "runs/toy", "-i", "test.en", "-o", "test.en"], "is also an input file"),
     "nbest": (2, ["translate", "runs/toy", "--beam", "2", "--nbest", "3"], "needs a beam at least as wide"),
     "precision": (2, ["translate", "runs/toy", "--precision", "fp8"], "invalid choice: 'fp8'"),
-    "lengths": (3, ["evaluate", "runs/toy", "--hypotheses", "short.txt"], "short.txt has 3 lines for 12 references"),
-    "given": (3, ["evaluate", "--hypotheses", "short.txt", "--references", "test.de"], "short.txt has 3 lines"),
+    "lengths": (
+        3,
+        ["evaluate", "runs/toy", "--hypotheses", "short.txt"],
+        "short.txt has 3 lines, but there are 12 ref",
+    ),
+    "given": (
+        3,
+        ["evaluate", "--hypotheses", "short.txt", "--references", "test.de"],
+        "`short.txt` has 3 lines, but `test.de` has 12",
+    ),
     "compare": (3, ["evaluate", "runs/toy", "--compare", "tset.de"], "`tset.de` does not exist"),
     "no such run": (1, ["evaluate", "runs/nothing"], "runs/nothing does not exist"),
     "no test set": (2, ["evaluate", "flipped"], "this model is not in a run folder, so it has no test set"),

@@ -33,10 +33,14 @@ def test_it_is_searched_by_the_rule_of_its_time():
 
 
 @pytest.mark.parametrize("golden", GOLDEN, ids=lambda path: path.name)
-def test_it_goes_on_as_it_did(golden: Path, tmp_path: Path, run):
+@pytest.mark.parametrize("by_folder", [False, True], ids=["same command", "--resume"])
+def test_it_goes_on_as_it_did(golden: Path, tmp_path: Path, run, by_folder: bool):
     shutil.copytree(golden, tmp_path / "golden")
     expected = json.loads((golden / "expected.json").read_text(encoding="utf-8"))
-    done = run(tmp_path / "golden", *expected["command"], "train.steps=18")
+    if by_folder:
+        done = run(tmp_path, "train", "--resume", "golden/runs/golden", "train.steps=18")
+    else:
+        done = run(tmp_path / "golden", *expected["command"], "train.steps=18")
     assert done.returncode == 0, f"{done.stderr.decode()}\n{MEND}"
     assert "going on from step 12" in done.stderr.decode()
     rows = (tmp_path / "golden/runs/golden/metrics.jsonl").read_text().split("\n")[:-1]

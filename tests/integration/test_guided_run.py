@@ -86,8 +86,8 @@ def test_a_wrong_file_of_links_is_one_sentence(folder, run):
     refused = run(folder, *command("wrong", "alignment.links=[short.links]"))
     assert (refused.returncode, refused.stdout) == (3, b"")
     assert refused.stderr.decode().strip().split("\n")[-1] == (
-        "mt train: short.links has 77 lines, but train.in has 5,000: line N of the one must hold the links of line N "
-        "of the other."
+        "mt train: `short.links` has 77 lines, but `train.in` has 5,000: both must have the same number of lines, "
+        "because line N of one belongs to line N of the other."
     )
 
 
@@ -189,7 +189,7 @@ def run_to(folder: Path, *stops: int, workers: int = 0):
         if stop is None:
             fit(trainer, folder)
         else:
-            with pytest.raises(StoppedError, match=f"at step {stop}, saved"):
+            with pytest.raises(StoppedError, match=f"at step {stop}; its state is saved"):
                 fit(trainer, folder)
         trainer.stream.close()
     return everything(trainer, folder)

@@ -101,7 +101,7 @@ def test_stopped_by_sigterm_it_says_so_and_goes_on(folder, command, start, run, 
     process.signal(signal.SIGTERM)
     assert process.end() == 75
     last = process.stderr.read_text().strip().split("\n")[-1]
-    assert last.startswith("mt train: stopped by SIGTERM at step ") and "the same command goes on" in last
+    assert last.startswith("mt train: stopped by SIGTERM at step ") and "The same command continues it." in last
     assert "Traceback" not in process.stderr.read_text()
     assert not (folder / "runs/stopped/model").exists()
     done = run(folder, *command("stopped"))

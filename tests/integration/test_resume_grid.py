@@ -122,7 +122,7 @@ def stopped_and_gone_on(folder, stop: int, *, accumulate: int, workers: tuple[in
     first, second = (make(folder, accumulate=accumulate, workers=n, save_minutes=minutes) for n in workers)
     seen = [watch(first, stop, killed=killed), watch(second)]
     try:
-        with pytest.raises(Killed) if killed else pytest.raises(StoppedError, match=f"at step {stop}, saved"):
+        with pytest.raises(Killed) if killed else pytest.raises(StoppedError, match=f"at step {stop}; its state"):
             fit(first, folder)
         first.stream.close()
         torch.rand(99)  # random numbers advance in between

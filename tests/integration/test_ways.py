@@ -91,7 +91,7 @@ def test_a_model_with_itself_and_the_mean_of_its_checkpoints(home: Path, lines, 
 def test_refusals_are_one_line(home: Path, run):
     short = run(home, "score", "runs/forth", "--source", "train.en", "--target", "dev.de")
     assert (short.returncode, short.stdout) == (3, b"")
-    assert b"mt score: `train.en` has 200 lines but `dev.de` has 12" in short.stderr
+    assert b"mt score: `train.en` has 200 lines, but `dev.de` has 12" in short.stderr
     same = run(home, "translate", "runs/forth", "--rerank", "runs/forth", stdin=INPUT)
     assert (same.returncode, same.stdout) == (2, b"")
     assert b"mt translate: --rerank runs/forth translates from en to de, but a model" in same.stderr

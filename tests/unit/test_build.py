@@ -29,6 +29,7 @@ from mt.config import (
     Precision,
     ScheduleConfig,
     ScheduleKind,
+    Subset,
     TokenizerConfig,
     TrainConfig,
     Tying,
@@ -200,7 +201,7 @@ def test_links_without_weight_are_not_read(files):
 
 
 def test_links_without_own_text_are_refused_before_a_download():
-    with pytest.raises(ConfigError, match=r"`alignment.links` goes with text of your own"):
+    with pytest.raises(ConfigError, match=r"`alignment.links` needs your own text"):
         prepare_data(config(alignment=AlignmentConfig(links=["a.links"])))
 
 
@@ -208,6 +209,13 @@ def test_without_attention_pairs_no_attention_is_logged(files):
     settings = own()
     prepared = prepare_data(settings)
     assert len(make_attention_logger(settings, prepared, max_length=64, guided=None).sources) == 3
+    settings.train.attention_pairs = 1
+    shown = []
+    for subset in Subset:
+        settings.data.subset = subset
+        shown.append(make_attention_logger(settings, prepared, max_length=64, guided=None).sources)
+    dev = [pair.src for pair in prepared.dev.pairs]
+    assert shown == [[dev[len(dev) // 2]], [dev[0]]]  # the middle one; in runs of older versions the first
     settings.train.attention_pairs = None
     assert make_attention_logger(settings, prepared, max_length=64, guided=None) is None
 

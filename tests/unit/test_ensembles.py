@@ -10,7 +10,7 @@ from mt.config import DecodeConfig, Precision, TokenizerConfig
 from mt.decode.load import load_ensemble
 from mt.decode.search.ensemble import Mean
 from mt.errors import ConfigError
-from mt.text.tokenizer import train_tokenizer
+from mt.text.tokenizer_training import train_tokenizer
 
 TEXTS = ["one two three", "", "ten", "four five six seven eight"]
 

@@ -15,7 +15,7 @@ REASONS = {
     "too_long": "too long",
     "ratio": "too different in length",
     "copy": "with equal sides",
-    "duplicate": "seen before",
+    "duplicate": "duplicate",
 }
 
 

@@ -1,7 +1,10 @@
 """The format, the language and the corpus that the name of a file gives."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+
+from mt.errors import DataError
 
 HUB = "hub:"
 HUB_FORM = re.compile(r"hub:([^/@]+/[^/@]+)(?:/([^/@]+))?(?:@([^/@]+))?")
@@ -9,6 +12,10 @@ FOLDER = "folder"
 BOTH_SIDES = (".tsv", ".csv", ".jsonl", ".ndjson", ".json", ".parquet", ".xlsx", ".tmx", ".xlf", ".xliff", ".po")
 COMPRESSED = (".gz", ".xz", ".zst", ".bz2")
 LANGUAGE = re.compile(r"\.([a-z]{2,3}(?:[-_][A-Za-z]{2,4})?)$")
+COMMON_NAMES = {
+    "all", "bitext", "clean", "corpora", "corpus", "data", "dataset", "files", "full", "pairs", "parallel", "raw",
+    "sentences", "source", "src", "target", "text", "texts", "tgt", "tmp", "tok", "train", "training",
+}  # fmt: skip
 NOT_LANGUAGES = {"csv", "dat", "doc", "hyp", "log", "md", "raw", "ref", "src", "tgt", "tok", "trg", "txt"}
 
 
@@ -22,8 +29,33 @@ def kind_of(file: str) -> str:
     return FOLDER if Path(file).is_dir() else ""
 
 
+def corpus_name(files: Sequence[str], languages: tuple[str, str] | None = None) -> str:
+    """The name of a corpus of these files: "news", "news+books", or "news+3" for more than two.
+
+    A file with a common name, such as `train.en`, is named after the first folder above it that has no common name,
+    else after the `languages`.
+    """
+    waiting, names = list(files), list[str]()
+    while waiting:
+        file = waiting.pop(0)
+        if not kind_of(file) and waiting and not kind_of(waiting[0]):
+            waiting.pop(0)  # the other side
+        names.append(_telling_name(file, languages))
+    first, *others = dict.fromkeys(names)
+    return "+".join([first, *others] if len(others) < 2 else [first, str(len(others))])
+
+
+def _telling_name(file: str, languages: tuple[str, str] | None) -> str:
+    name, form = name_of(file), HUB_FORM.fullmatch(file)
+    if form or name.lower() not in COMMON_NAMES:
+        return name
+    folders = (folder.name for folder in Path(file).parents)
+    telling = (folder for folder in folders if folder.strip(".") and folder.lower() not in COMMON_NAMES)
+    return next(telling, "-".join(languages) if languages else name)
+
+
 def name_of(file: str) -> str:
-    """The name of a corpus by its first file: the file's name up to the first dot, or the dataset's name."""
+    """The name of a file up to the first dot, or the name of a dataset of the Hub."""
     form = HUB_FORM.fullmatch(file)
     return form[1].partition("/")[2] if form else Path(file).name.partition(".")[0]
 
@@ -37,3 +69,12 @@ def language_of(name: str) -> str | None:
     """The language code at the end of a name, such as "en" of `train.en`."""
     match = LANGUAGE.search(name)
     return match[1] if match and match[1] not in NOT_LANGUAGES else None
+
+
+def check_language(file: str, language: str, other: str, side: str) -> None:
+    """Raise `DataError` if the name of a plain file gives the other language of a model. `side`: what the file is."""
+    if language != other and not kind_of(file) and language_of(Path(bare(file)).name) == other:
+        raise DataError(
+            f"the name of {file} says that it is in {other}, but the {side} of this model is in {language}: give the "
+            "other file, or a model of the other direction."
+        )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mt.config import DataConfig
 from mt.data.corpus.catalog import Corpus
-from mt.data.corpus.names import kind_of, name_of
+from mt.data.corpus.names import corpus_name, kind_of
 from mt.data.corpus.pair import Pair
 from mt.data.corpus.readers import check_order, infer_languages, plan, read_pairs
 from mt.data.corpus.split import fold, split_pairs
@@ -13,6 +13,7 @@ from mt.errors import DataError, counted
 
 DEV_PAIRS = 1000  # held out if no dev set is given,
 DEV_SHARE = 0.1  # but at most this share of the training pairs
+UNKNOWN = ("src", "tgt")  # languages that neither settings nor file names give
 
 logger = logging.getLogger("mt")
 
@@ -31,7 +32,8 @@ def read_own(section: DataConfig) -> Corpus:
     warn_of_known(train, {"dev": dev, "test": test})
     if not dev:
         train, dev = _hold_out(train, section.train[0])
-    return Corpus(src, tgt, train, dev, test, name=name_of(section.train[0]), licence="your own files")
+    name = corpus_name(section.train, (src, tgt) if (src, tgt) != UNKNOWN else None)
+    return Corpus(src, tgt, train, dev, test, name=name, licence="your own files")
 
 
 def with_text(pairs: list[Pair], name: str) -> list[Pair]:
@@ -60,7 +62,7 @@ def languages(section: DataConfig) -> tuple[str, str]:
     """
     check_order(section.train, section.src, section.tgt, "`data.src` and `data.tgt` say")
     inferred = infer_languages(section.train)
-    src, tgt = inferred or ("src", "tgt")
+    src, tgt = inferred or UNKNOWN
     if not inferred and not (section.src and section.tgt):
         logger.warning(
             "the file names do not say which languages these are; set `data.src` and `data.tgt`, which decide how BLEU "

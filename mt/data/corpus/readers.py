@@ -48,8 +48,8 @@ def infer_languages(files: Sequence[str]) -> tuple[str, str] | None:
     configs = [form[2] or "" for file in files if (form := HUB_FORM.fullmatch(file))]
     found = {(form[1], form[2]) for config in configs if (form := re.fullmatch(r"([a-z]{2,3})-([a-z]{2,3})", config))}
     for file in files:
-        if kind_of(file) in DECLARING and Path(file).is_file() and (told := DECLARING[kind_of(file)](file)):
-            found.add(told)
+        if kind_of(file) in DECLARING and Path(file).is_file() and (declared := DECLARING[kind_of(file)](file)):
+            found.add(declared)
     for source, target in zip(plain[::2], plain[1::2], strict=False):
         src, tgt = language_of(source), language_of(target)
         if src and tgt and src != tgt and source.removesuffix(src) == target.removesuffix(tgt):

@@ -17,7 +17,7 @@ import regex
 from mt.data.corpus.pair import Pair
 from mt.errors import DataError, counted
 
-VERSION = 1  # raise it when the pairs of a recipe would be split otherwise: stored splits are then made anew
+VERSION = 1  # raise it when the pairs of a recipe would be split differently: stored splits are then replaced
 MAX_FAMILY = 8  # families with more pairs are never held out: too much training text would be lost
 
 NOT_LETTER_OR_DIGIT = regex.compile(r"[^\p{L}\p{M}\p{N}]+")

@@ -64,5 +64,5 @@ def test_a_file_that_is_not_of_its_number_is_refused():
 def test_states_of_the_first_schema_have_no_number():
     assert STATE.upgrade({"train": 1}, "f") == {"train": 1}
     for kind in (MANIFEST, CONFIG):
-        with pytest.raises(CheckpointError, match="gives None"):
+        with pytest.raises(CheckpointError, match="but has None"):
             kind.upgrade({"train": 1}, "f")

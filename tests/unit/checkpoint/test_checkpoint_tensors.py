@@ -66,7 +66,7 @@ def test_a_header_without_end_is_refused_unread(tmp_path, read, size):
     tracemalloc.start()
     try:
         with pytest.raises(
-            CheckpointError, match=rf"/x` must have a header of at most 4,194,304 bytes, but says {size:,}"
+            CheckpointError, match=rf"/x` must have a header of at most 4,194,304 bytes, but has {size:,}"
         ):
             read(path)
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
@@ -76,7 +76,7 @@ def test_a_header_without_end_is_refused_unread(tmp_path, read, size):
 
 def test_types_and_dimensions_that_no_model_has(tmp_path):
     write(tmp_path / "c", {"a": entry("C64", [1], 0, 8)}, b"12345678")
-    with pytest.raises(CheckpointError, match=r"/c`: `a` is of the type C64, which no model of mt has\."):
+    with pytest.raises(CheckpointError, match=r"/c`: `a` has the type C64, which no model of mt has\."):
         describe_tensors(tmp_path / "c")
     write(tmp_path / "d", {"a": entry("F32", [0, 2**60, 2**60], 0, 0)})
     with pytest.raises(CheckpointError, match=r"/d` cannot be read as safetensors: Stride"):

@@ -16,7 +16,8 @@ from mt.checkpoint.model_folder import Description, read_model
 from mt.config import Config, DataConfig, TrainConfig
 from mt.errors import CheckpointError
 from mt.files import read_json, write_text
-from mt.train.run_folder import RunFolder, read_config
+from mt.train.run_folder import RunFolder
+from mt.train.saved_config import read_config
 
 
 def all_crashes(tmp_path: Path, before: Callable[[Path], object], work: Callable[[Path], object]):

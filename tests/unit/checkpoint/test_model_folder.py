@@ -212,9 +212,9 @@ HARDENING = {
     "truth": (lambda v: v["model"].update(heads=True), "`heads` must be int, but is True"),
     "enum": (lambda v: v["model"].update(norm="sandwich"), "`norm` must be one of pre, post, but is 'sandwich'"),
     "range": (lambda v: v["model"].update(dim=-2), "config.json: `model.dim` must be"),
-    "no table": (lambda v: v.update(model=[1]), r"config.json: `model` must be a table of settings, but is \[1\]"),
-    "no section": (lambda v: v.pop("decode"), "`decode` must be a table of settings, but is None"),
-    "schema": (lambda v: v.update(schema=9), "config.json has schema 9, but this version of mt reads 1: a newer one"),
+    "no table": (lambda v: v.update(model=[1]), r"config.json: `model` must be an object with settings, but is \[1\]"),
+    "no section": (lambda v: v.pop("decode"), "`decode` must be an object with settings, but is None"),
+    "schema": (lambda v: v.update(schema=9), "config.json has schema 9, but this version of mt reads 1: update mt"),
     "length": (lambda v: v.update(max_length=1), "config.json: `max_length` must be at least 2, but is 1"),
     "size": (lambda v: v.update(src_size=0), "config.json: `src_size` must be at least 1, but is 0"),
     "usual length": (lambda v: v.update(usual_length=0), "`usual_length` must be at least 1 or null, but is 0"),
@@ -226,7 +226,7 @@ HARDENING = {
                          r"`src_size` must equal `tgt_size` \(\d+\) where `model.tying` is all, but is"),
     "positions": (lambda v: v.update(max_length=5000),
                   r"`max_length` must be at most `model.max_length` \(\d+\), but is 5000"),
-    "half a character": (lambda v: v.update(src="\ud800"), r"`src` must be text, but is '\\ud800', which holds half"),
+    "half a character": (lambda v: v.update(src="\ud800"), r"`src` must be text, but '\\ud800' contains half"),
     "a terminal's commands": (lambda v: v.update(tgt="\x1b[2J"), "`tgt` must be 1 to 80 printable characters, but"),
     "a long name": (lambda v: v.update(src="x" * 81), r"`src` must be 1 to 80 printable characters, but is '"),
     "an endless value": (lambda v: v["model"].update(dim="9" * 10**5), r"`dim` must be int, but is '9{78}…\.$"),
@@ -399,7 +399,7 @@ def test_a_model_that_may_be_the_reverse_passes(monkeypatch, caplog, there, back
 def test_a_reverse_model_of_other_languages_gets_a_warning(monkeypatch, caplog, back):
     reverse_of(monkeypatch, ("en", "de"), back)
     (warned,) = caplog.messages
-    assert warned == (f"--rerank other translates from {back[0]} to {back[1]}, and not from de to en.")
+    assert warned == (f"--rerank other translates from {back[0]} to {back[1]}, not from de to en.")
 
 
 def test_a_reverse_model_of_the_same_direction_is_refused(monkeypatch):
@@ -418,4 +418,4 @@ def test_a_model_of_the_other_direction_is_refused_where_the_same_is_needed(monk
     check_same_direction(Path("model"), Path("unknown"), "--compare")
     assert not caplog.messages
     check_same_direction(Path("model"), Path("further"), "--compare")
-    assert caplog.messages == ["--compare further translates from en to fr, and not from en to de."]
+    assert caplog.messages == ["--compare further translates from en to fr, not from en to de."]

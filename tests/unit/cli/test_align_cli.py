@@ -203,3 +203,19 @@ def test_the_text_is_not_written_over(folders, text):
     with pytest.raises(ConfigError, match="de is also an input file; name another file"):
         align(folders, text, "-o", str(text / "de"))
     assert (text / "de").read_text(encoding="utf-8") == before
+
+
+def test_text_without_spaces_is_refused_or_linked_by_characters(tmp_path, capsys):
+    pairs = [
+        ("one and two", "一和二"),
+        ("two and three", "二和三"),
+        ("three and one", "三和一"),
+        ("one and four", "一和四"),
+    ] * 10
+    for name, lines in (("en", [a for a, _ in pairs]), ("zh", [b for _, b in pairs])):
+        (tmp_path / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    files = ["--source", str(tmp_path / "en"), "--target", str(tmp_path / "zh")]
+    with pytest.raises(ConfigError, match=r"zh is written without spaces between words, so each line"):
+        run(files)
+    assert run([*files, "--words", "reading"]) == 0
+    assert capsys.readouterr().out.split("\n")[:4] == ["0-0 1-1 2-2"] * 4

@@ -10,7 +10,7 @@ from mt.checkpoint.model_folder import Description, read_model
 from mt.cli.average import run
 from mt.config import DecodeConfig, Precision, TokenizerConfig
 from mt.errors import CheckpointError, ConfigError
-from mt.text.tokenizer import train_tokenizer
+from mt.text.tokenizer_training import train_tokenizer
 
 
 def weights(seed, **options):
@@ -133,17 +133,19 @@ def test_other_pieces_are_refused(home):
 def test_other_directions_are_refused(home):
     write("one")
     write("back", src="de", tgt="en")
-    refuse(ConfigError, r"^one and back cannot be averaged: one translates en to de, one de to en\.$", "one", "back")
+    refuse(
+        ConfigError, r"^one and back cannot be averaged: one translates en to de, the other de to en\.$", "one", "back"
+    )
 
 
 def test_what_is_missing_or_too_little_is_refused(home):
     write("one")
-    refuse(ConfigError, r"^there is only one model to average, one; name more\.$", "one")
-    refuse(ConfigError, r"^run is a run: say which of its checkpoints, with --best N or --last N; ", "run")
-    refuse(ConfigError, r"^one is one model, of which there is no --last or --best; ", "one", "--best", "2")
+    refuse(ConfigError, r"^an average needs at least two models, but only one is given; name more\.$", "one")
+    refuse(ConfigError, r"^run is a run: choose some of its checkpoints with --best N or --last N; ", "run")
+    refuse(ConfigError, r"^--last and --best need a run, but one is a single model; ", "one", "--best", "2")
     refuse(
         CheckpointError,
-        r"^run has 3 validated checkpoints, but --last 4 needs 4: ask for fewer",
+        r"^run has only 3 validated checkpoints, but --last 4 needs 4: give a smaller",
         "run",
         "--last",
         "4",
@@ -152,7 +154,7 @@ def test_what_is_missing_or_too_little_is_refused(home):
     (home / "run/checkpoints/step-00000002/model.safetensors").write_bytes(b"?")
     refuse(
         CheckpointError,
-        r"^run has 2 validated checkpoints, but --best 3 needs 3: .* `train.keep`\.$",
+        r"^run has only 2 validated checkpoints, but --best 3 needs 3: .* `train.keep`\.$",
         "run",
         "--best",
         "3",

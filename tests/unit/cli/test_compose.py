@@ -1,18 +1,22 @@
 """Settings from presets, files and overrides; and every sentence that refuses some."""
 
 import dataclasses
+import os
 import re
+import threading
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-from mt.cli.compose import check_overrides, compose, to_config
+from mt.cli.compose import check_overrides, compose, settle, to_config
 from mt.cli.folders import CONFIG_DIR, groups
+from mt.cli.hydra_job import fixed_keys, launch
 from mt.cli.run_name import run_name
 from mt.cli.schema import settings
+from mt.cli.train import parse as train_options
 from mt.cli.train_help import ABOUT, SETTINGS, usage
-from mt.config import Config, NormPlacement
+from mt.config import Config, DataConfig, NormPlacement, RunConfig
 from mt.errors import ConfigError
 
 OWN_FILES = "data.train=[my.en,my.de]"
@@ -185,6 +189,61 @@ def test_a_tree_may_leave_settings_out():
     )
 
 
+# ---- text that is named and not there
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["data.train=[]"], r"`data\.train` names no file \(a variable that is not set\?\); name some, or leave"),
+        ([OWN_FILES, "data.dev=[]"], r"`data\.dev` names no file "),
+        ([OWN_FILES, "data.test=[]"], r"`data\.test` names no file "),
+        (
+            ["data.dev=[d.en,d.de]"],
+            r"`data\.dev` names d\.en, but `data\.train` names no file, and the corpus tatoeba_",
+        ),
+        (["data.test=[t.tsv]"], r"`data\.test` names t\.tsv, but `data\.train` names no file"),
+        (
+            ["data.src=de", "data.tgt=en"],
+            "`data.src` and `data.tgt` ask for de to en, but the corpus tatoeba_en_es is en",
+        ),
+        (["data.tgt=de"], "ask for en to de, but the corpus tatoeba_en_es is en to es; name your own text with"),
+    ],
+)
+def test_nothing_else_is_trained_on_than_what_was_named(overrides, says):
+    assert re.match(says, refusal(*overrides)) or says in refusal(*overrides)
+
+
+def test_a_named_corpus_may_stand_instead_of_files(file):
+    assert compose(["data.train=[]", "data=multi30k_hub"]).data.corpus == "multi30k_hub"
+    assert compose(["data.src=en", "data.tgt=es"]).data.corpus == "tatoeba_en_es"
+    mine = file("data: {train: [a.en, a.de], dev: [b.en, b.de]}\n")
+    assert compose(["data.dev=[]"], config_file=mine).data.dev == []  # takes back what the file names
+    assert "`data.train` names no file" in refusal("data.train=[]", config_file=mine)
+
+
+def test_a_file_that_names_no_text_or_nothing_is_refused(file):
+    path = file("data:\n  train: []\n")
+    assert refusal(config_file=path) == f"{path}, line 2: `data.train` names no file; name some, or leave it out."
+    path = file(" \n")
+    assert refusal(config_file=path) == f"{path} is empty; `--config` takes a YAML file of settings."
+
+
+def test_a_pipe_of_settings_is_read_once_and_the_run_is_named_after_what_it_held(tmp_path, monkeypatch):
+    """As `--config <(...)` of a shell: what is read twice is empty the second time."""
+    tasks, pipe = [], tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_text("model: tiny\ndata: {train: [a.en, a.de]}\n"))
+    writer.start()
+    monkeypatch.setattr("mt.cli.hydra_job.call_hydra", lambda arguments, task: tasks.append(arguments))
+    launch(train_options(["--config", str(pipe), "optim.lr=1e-3"]), ["mt"])  # reading twice would wait for ever
+    writer.join()
+    chosen = next(text for text in tasks[0] if text.startswith("config_file="))
+    config = settle(["optim.lr=1e-3"], [chosen])
+    assert (config.model.dim, config.data.train) == (compose(["model=tiny"]).model.dim, ["a.en", "a.de"])
+    assert re.fullmatch("settings-[0-9a-f]{8}", str(config.run.name))
+
+
 # ---- a file of one's own
 
 
@@ -268,6 +327,11 @@ def test_a_faulty_preset_of_a_folder_is_named(file, tmp_path, text, says):
         ([], "tatoeba_en_es-small"),
         (["model=base"], "tatoeba_en_es-base"),
         (["data.train=[texts/news.en,texts/news.de]"], "news-small"),
+        (["data.train=[news/train.en,news/train.de]"], "news-small"),
+        (["data.train=[train.en,train.de]"], "en-de-small"),
+        (["data.train=[train.tsv]", "data.src=en", "data.tgt=de"], "en-de-small"),
+        (["data.train=[train.tsv]"], "train-small"),
+        (["data.train=[a.en,a.de,b.tsv]", "data.src=en", "data.tgt=de"], "a+b-small"),
         (["data.corpus=opus100_en_es"], "opus100_en_es-small"),
         (["data=multi30k_hub"], "multi30k_hub-small"),
         (["data.train=['hub:Helsinki-NLP/opus-100/de-en@train']"], "opus-100-small"),
@@ -284,15 +348,45 @@ def test_a_run_is_named_after_its_file(file):
     assert compose([], config_file=file("model: base\n", "my news (2).yaml")).run.name.startswith("my_news_2_")
 
 
-def test_jobs_of_a_sweep_have_names_of_their_own():
+def test_jobs_of_a_sweep_have_short_names_of_their_own():
     config, choices = Config(), {"data": "tatoeba_en_es", "model": "tiny"}
     jobs = [["model=tiny", f"optim.lr={lr}", f"data.train=[{name}]"] for lr in (1, 2) for name in ("a/b", "a_b")]
     names = {run_name(config, choices, job) for job in jobs}
     assert len(names) == 4
-    assert all(re.fullmatch(r"tatoeba_en_es-tiny-[\w.,=+-]+", name) for name in names)
+    assert all(re.fullmatch(r"tatoeba_en_es-tiny-train=_a_b_-\w{8}-lr=[12]", name) for name in names)
     config.run.name = "mine"
     assert run_name(config, choices, ["run.name=mine", "model=tiny"]) == "mine-model=tiny"
     assert len(run_name(config, choices, ["tokenizer.normalization=" + "x" * 500])) < 150
+
+
+def test_the_name_of_a_job_has_what_differs_and_no_more():
+    config, choices = Config(), {"data": "tatoeba_en_es", "model": "tiny"}
+    job = ["model=tiny", "+optim.lr=0.1", "train.steps=5", "model.dropout=0.3"]
+    assert run_name(config, choices, job, {"train.steps", "model.dropout"}) == "tatoeba_en_es-tiny-lr=0.1"
+    both = ["model.max_length=300", "batch.max_length=256"]
+    assert run_name(config, choices, both) == "tatoeba_en_es-tiny-batch.max_length=256-model.max_length=300"
+    assert fixed_keys(["optim.lr=1,2", "model=glob(*)", "train.steps=5"]) == {"train.steps"}
+
+
+@pytest.mark.parametrize(
+    ("old", "job", "new"),
+    [
+        ("train-tiny", [], "news-tiny"),
+        ("train-tiny-optim.lr=2,train.steps=5", ["optim.lr=2", "train.steps=5"], "news-tiny-lr=2"),
+    ],
+)
+def test_a_run_keeps_the_name_that_an_older_version_gave_it(tmp_path, old, job, new):
+    files = ["news/train.en", "news/train.de"]
+    config = Config(run=RunConfig(root=str(tmp_path)), data=DataConfig(train=files))
+    choices = {"data": "files", "model": "tiny"}
+    assert run_name(config, choices, job, {"train.steps"}) == new
+    (tmp_path / old / "checkpoints/step-00000001").mkdir(parents=True)
+    saved = tmp_path / old / "config.yaml"
+    saved.write_text("data: {train: [news/train.en, news/train.de]}\n")
+    assert run_name(config, choices, job, {"train.steps"}) == old
+    for other in ("data: {train: [books/train.en, books/train.de]}\n", "data: 3\n", "{"):
+        saved.write_text(other)
+        assert run_name(config, choices, job, {"train.steps"}) == new
 
 
 def test_no_name_of_a_run_looks_like_an_option():

@@ -1,6 +1,7 @@
 """`mt evaluate`: what is asked for, what is compared, what is refused before any work."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -96,6 +97,17 @@ def test_files_and_models_of_the_other_direction_are_refused(model, tmp_path):
         ConfigError, match=r"^--compare runs/turned translates from de to en, but a model from en to de is"
     ):
         run(["runs/a", "--test", "test.tsv", "--compare", "runs/turned", "--bootstrap", "40"])
+
+
+def test_a_model_of_the_other_direction_is_not_compared_with_a_file_of_translations(model, tmp_path):
+    (model / "turned").mkdir()
+    for name in ("t.en", "t.de"):
+        shutil.copy(tmp_path / "ref", tmp_path / name)
+    argv = ["--hypotheses", "hyp", "--test", "t.en", "t.de", "--bootstrap", "40", "--compare"]
+    with pytest.raises(
+        DataError, match=r"^the file names say en to de, but the model of --compare translates de to en"
+    ):
+        run([*argv, "runs/turned"])
 
 
 def test_a_run_keeps_the_report_of_its_own_test_set_and_no_other(model, monkeypatch, texts):

@@ -66,6 +66,12 @@ def test_a_run_that_is_not_sharded_imports_neither_sharding_nor_readers_of_other
     assert HEAVY & seen == {"pyarrow", "yaml"}  # the mapped table of the text, and the run's settings
 
 
+def test_info_needs_no_more_than_the_model_and_the_settings_of_its_run(tmp_path):
+    shutil.copytree(GOLDEN, tmp_path / "run")
+    (seen,) = imported_by("from mt.cli.main import main; assert main(['info', 'run']) == 0; look()", tmp_path)
+    assert (HEAVY | TRAINING) & seen == {"yaml", "mt.train"}
+
+
 def test_scores_need_no_torch_compiler_and_no_sharding(tmp_path):
     shutil.copytree(GOLDEN, tmp_path / "run")
     (tmp_path / "a.src").write_text("one two\n" * 2)
@@ -75,7 +81,19 @@ def test_scores_need_no_torch_compiler_and_no_sharding(tmp_path):
     assert HEAVY & seen == {"pyarrow", "sacrebleu", "yaml"}
 
 
-@pytest.mark.parametrize("verb", ["translate", "evaluate", "inspect", "align", "score", "average", "doctor", "export"])
+def test_runs_are_listed_and_compared_without_torch(tmp_path):
+    shutil.copytree(GOLDEN, tmp_path / "runs/run")
+    (seen,) = imported_by(
+        "from mt.cli.main import main; assert main(['runs']) == 0\n"
+        "assert main(['runs', 'compare', 'runs/run', 'runs/run', '-o', 'page.html']) == 0; look()", tmp_path,
+    )  # fmt: skip
+    assert {"torch", "numpy", *HEAVY} & seen == {"yaml"}
+
+
+@pytest.mark.parametrize(
+    "verb",
+    ["translate", "evaluate", "inspect", "align", "score", "average", "runs", "info", "doctor", "export"],
+)
 def test_help_of_a_verb_and_a_mistake_in_its_options_import_no_torch(verb, tmp_path):
     script = (
         f"from mt.cli.main import main\nmain([{verb!r}, '--help']); assert main([{verb!r}, '--nosuch']) == 2; look()"

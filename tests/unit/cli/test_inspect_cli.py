@@ -1,10 +1,12 @@
 """`mt inspect attention`: a page or a picture, of given translations or of the model's own."""
 
+from dataclasses import replace
+
 import pytest
 from toy import number_tokenizer, tiny_config, trained_numbers
 
 from mt.checkpoint import write_folder
-from mt.checkpoint.model_folder import Description
+from mt.checkpoint.model_folder import Description, read_model
 from mt.cli.inspect import parse, run
 from mt.config import DecodeConfig, Precision
 from mt.errors import ConfigError, DataError
@@ -81,7 +83,9 @@ def test_what_cannot_be_shown_is_refused(folder, tmp_path):
 
 @pytest.mark.parametrize(("option", "name"), [("--png", "a.xyz"), ("--png", "a"), ("--svg", "a.png")])
 def test_a_picture_is_called_what_it_is(option, name):
-    with pytest.raises(ConfigError, match=rf"^{option} must name a file that ends in \.{option[2:]}, but is {name};"):
+    with pytest.raises(
+        ConfigError, match=rf"^{option} must name a file that ends in \.{option[2:]}, but names {name};"
+    ):
         parse(["attention", "m", "--text", "one", option, name])
 
 
@@ -122,3 +126,23 @@ def test_the_first_sentences_of_a_file_are_shown_and_others_on_request(folder, t
 def test_a_range_of_lines_must_be_one(lines):
     with pytest.raises(ConfigError, match="--lines: must be a number of sentences, such as 20, or a range, such as 21"):
         parse(["attention", "m", "--text", "one", f"--lines={lines}"])
+
+
+def test_a_second_model_and_files_have_the_direction_of_the_first(folder, tmp_path):
+    told, tokenizer = read_model(folder).description, number_tokenizer()
+    turned = replace(told, src=told.tgt, tgt=told.src)
+    weights = dict(trained_numbers().named_parameters())
+    write_folder(tmp_path / "turned", {**turned.files(tokenizer), "model.safetensors": weights})
+    show = ["attention", str(folder), "-o", str(tmp_path / "page.html")]
+    with pytest.raises(ConfigError, match=r"^--compare \S+turned translates from de to en, but a model from en to de"):
+        run([*show, "--text", "one", "--compare", str(tmp_path / "turned")])
+    for name in ("a.en", "a.de"):
+        (tmp_path / name).write_text("one\n")
+    with pytest.raises(
+        DataError, match=r"^the name of \S+a\.de says that it is in de, but the source of this model is in"
+    ):
+        run([*show, "--input", str(tmp_path / "a.de")])
+    with pytest.raises(
+        DataError, match=r"^the name of \S+a\.en says that it is in en, but the target of this model is in"
+    ):
+        run([*show, "--input", str(tmp_path / "a.en"), "--references", str(tmp_path / "a.en")])

@@ -139,7 +139,7 @@ def test_a_model_without_a_choice_says_how_to_get_one(translate, caplog):
     assert all(" ||| " in line for line in said)
     [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert "unchosen has no attention heads chosen for word links; they are guessed from the first trans" in warning
-    assert warning.endswith("--source FILE --target FILE` measures them on a few hundred pairs, and keeps them.")
+    assert warning.endswith("--source FILE --target FILE` chooses them on a few hundred pairs and saves the choice.")
 
 
 def test_nothing_is_computed_where_nobody_asks(translate, monkeypatch, caplog):

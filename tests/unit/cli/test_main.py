@@ -278,8 +278,8 @@ def test_info_shows_the_defaults(build, capsys):
 def test_a_sweep_trains_each_combination_in_a_folder_of_its_own(build, tmp_path, capsys):
     assert main(["train", "-m", "model=tiny,small", "optim.lr=1,2", "run.root=here"]) == 0
     names = [config.run.name for config in build.trained]
-    assert names == [f"tatoeba_en_es-{model}-optim.lr={lr}" for model in ("tiny", "small") for lr in (1, 2)]
-    assert "mt train: job 3 of the sweep is tatoeba_en_es-small-optim.lr=2\n" in capsys.readouterr().err
+    assert names == [f"tatoeba_en_es-{model}-lr={lr}" for model in ("tiny", "small") for lr in (1, 2)]
+    assert "mt train: job 3 of the sweep is tatoeba_en_es-small-lr=2\n" in capsys.readouterr().err
     assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["multirun.yaml"]
     assert [folder.name for folder in (tmp_path / "here").iterdir()] == ["sweeps"]
 

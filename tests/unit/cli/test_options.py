@@ -113,7 +113,9 @@ def test_a_file_that_cannot_be_written_is_refused_before_any_work(tmp_path, monk
     assert str(refused.value) == sentence
 
 
-@pytest.mark.parametrize(("name", "what"), [("stdin", "give text with -i FILE"), ("stdout", "name a file for the")])
+@pytest.mark.parametrize(
+    ("name", "what"), [("stdin", "name a file to read with -i FILE"), ("stdout", "name a file for the")]
+)
 def test_a_process_without_a_stream_is_told_what_to_do(monkeypatch, name, what):
     monkeypatch.setattr(sys, name, None)
     with pytest.raises(ConfigError, match=rf"^{name} is closed; {what}"):

@@ -43,6 +43,7 @@ def shout(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     translator = Shouter()
     monkeypatch.setattr("mt.decode.load.load", lambda *args, **settings: translator)
+    monkeypatch.setattr("mt.checkpoint.model_folder.languages", lambda path: ("en", "de"))
     monkeypatch.setattr("mt.compute.device.set_up_cpu", lambda threads: None)
 
     def call(stdin: bytes, *argv: str) -> bytes:
@@ -275,6 +276,17 @@ def test_files_that_do_not_do(shout, tmp_path, argv, kind, sentence):
     with pytest.raises(kind, match=sentence):
         shout(b"", *argv)
     assert (tmp_path / "in.txt").read_bytes() == b"a\n"
+
+
+def test_a_file_in_the_other_language_is_refused(shout, tmp_path):
+    for name in ("news.de.gz", "news.en", "news.fr", "news.txt"):
+        (tmp_path / name).write_bytes(gzip.compress(b"a\n") if name.endswith("gz") else b"a\n")
+    says = r"^the name of news\.de\.gz says that it is in de, but the source of this model is in en: give the"
+    with pytest.raises(DataError, match=says):
+        shout(b"", "-i", "news.de.gz")
+    for name in ("news.en", "news.fr", "news.txt"):
+        shout.translator.calls.clear()
+        assert shout(b"", "-i", name) == b"A\n"
 
 
 def test_an_old_output_stays_where_the_options_are_wrong(shout, tmp_path):

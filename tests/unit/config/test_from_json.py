@@ -57,7 +57,7 @@ def test_a_whole_number_will_do_for_a_float_but_not_the_other_way():
 def test_what_is_no_table(values):
     with pytest.raises(ConfigError) as raised:
         from_plain(DecodeConfig, values, "config.json: `decode`")
-    assert str(raised.value) == f"config.json: `decode` must be a table of settings, but is {values!r}."
+    assert str(raised.value) == f"config.json: `decode` must be an object with settings, but is {values!r}."
 
 
 def test_an_unknown_setting():
@@ -72,7 +72,7 @@ def test_a_missing_setting():
     del values["max_ratio"], values["beam"]
     with pytest.raises(ConfigError) as raised:
         from_plain(DecodeConfig, values, "f")
-    assert str(raised.value) == "f lacks `beam`; the file is of another version, or damaged."
+    assert str(raised.value) == "f lacks `beam`; the file is from another version, or damaged."
 
 
 def test_a_setting_that_came_later_may_be_missing():

@@ -12,7 +12,7 @@ from mt.decode.search.sampling import Sampling
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translator import EMPTY, Translator
 from mt.errors import ConfigError
-from mt.text.tokenizer import train_tokenizer
+from mt.text.tokenizer_training import train_tokenizer
 
 LONGEST = 16
 

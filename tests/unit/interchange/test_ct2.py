@@ -16,7 +16,7 @@ from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translator import Translator
 from mt.errors import ConfigError
 from mt.interchange.ct2 import python_example, write_ct2
-from mt.text.tokenizer import train_tokenizer
+from mt.text.tokenizer_training import train_tokenizer
 
 ctranslate2 = pytest.importorskip("ctranslate2")
 PRESETS = sorted((Path(__file__).parents[3] / "configs/model").glob("*.yaml"))

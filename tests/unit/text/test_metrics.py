@@ -116,7 +116,7 @@ def test_tokenizer_for_a_language(language, tokenizer):
 def test_texts_that_do_not_pair_up(scorer):
     with pytest.raises(DataError, match="one reference per line, but there are 2 hypotheses and 3 references"):
         scorer(REFERENCES[:2], REFERENCES)
-    with pytest.raises(DataError, match="must be lines to score, but the hypotheses and the references are empty"):
+    with pytest.raises(DataError, match="there are no lines to score: the hypotheses and the references are empty"):
         scorer([], [])
 
 

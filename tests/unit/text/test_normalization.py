@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mt.config import TokenizerConfig
 from mt.text.normalization import nfc_rule
 from mt.text.roundtrip import difference, loss
-from mt.text.tokenizer import fitting_vocab_size, train_tokenizer
+from mt.text.tokenizer_training import fitting_vocab_size, train_tokenizer
 
 KEPT = {
     "Persian": "می\u200cخواهم",

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from mt.config import TokenizerConfig
 from mt.errors import CheckpointError, ConfigError, DataError
-from mt.text.tokenizer import Tokenizer, train_tokenizer
+from mt.text.tokenizer import Tokenizer
+from mt.text.tokenizer_training import train_tokenizer
 
 TAG = "<2de>"
 
@@ -221,14 +222,14 @@ def test_the_cache_is_used_and_mended(tmp_path, caplog):
     assert len(list(tmp_path.iterdir())) == 2
     file.write_bytes(b"")
     assert train_tokenizer(SOURCE, TARGET, section(), tmp_path).fingerprint == made.fingerprint
-    assert "The cached tokenizer cannot be used and is trained again" in caplog.text
+    assert "the cached tokenizer cannot be used and is trained again" in caplog.text
 
 
 def test_few_lines_are_enough_and_many_are_thinned(tmp_path, caplog, kind):
     with caplog.at_level(logging.WARNING, logger="mt"):
         made = train_tokenizer(["a house"], ["ein Haus"], section(kind=kind, vocab_size=8000), tmp_path)
     assert made.src_size < 8000
-    assert f"The text yields {made.src_size} pieces only, not the 8000 of `tokenizer.vocab_size`." in caplog.text
+    assert f"the text yields only {made.src_size} pieces, not `tokenizer.vocab_size` (8000)." in caplog.text
     every_third = train_tokenizer(SOURCE, TARGET, section(kind=kind, max_sentences=200), tmp_path)
     same = train_tokenizer(SOURCE[::3], TARGET[::3], section(kind=kind), tmp_path)
     assert every_third.fingerprint == same.fingerprint
@@ -287,7 +288,7 @@ def test_a_missing_file_says_so(two, tmp_path):
         Tokenizer.load(tmp_path)
     two.save(tmp_path)
     (tmp_path / "target.model").unlink()
-    with pytest.raises(CheckpointError, match=r"or source.model and target.model, but holds source.model\."):
+    with pytest.raises(CheckpointError, match=r"or source.model and target.model, but contains only source.model\."):
         Tokenizer.load(tmp_path)
 
 

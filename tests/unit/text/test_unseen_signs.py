@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from mt.config import TokenizerConfig
 from mt.errors import ConfigError
-from mt.text.tokenizer import Tokenizer, train_tokenizer
+from mt.text.tokenizer import Tokenizer
+from mt.text.tokenizer_training import train_tokenizer
 
 LINES = ["one two three 🙂", "four five six", "seven eight nine ten"] * 30
 

@@ -12,6 +12,7 @@ from mt.text.words import (
     carry_over,
     has_letters,
     is_word,
+    lacks_spaces,
     occurs,
     owners,
     reading_words,
@@ -147,3 +148,14 @@ def test_another_segmentation_takes_its_words_over():
 )  # fmt: skip
 def test_a_term_stands_as_whole_words(term, text, there):
     assert occurs(term, text) == there
+
+
+@pytest.mark.parametrize(
+    ("lines", "lacking"),
+    [
+        (["今日は天気がいいですね。"], True), (["我喜欢猫", "你好世界"], True), (["วันนี้อากาศดี"], True),
+        (["我 喜欢 猫", "你好 世界"], False), (["The weather is fine.", "日本"], False), ([], False), (["..."], False),
+    ],
+)  # fmt: skip
+def test_text_that_lacks_spaces(lines, lacking):
+    assert lacks_spaces(lines) is lacking

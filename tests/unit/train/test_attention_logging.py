@@ -8,6 +8,7 @@ from test_validate import make
 from toy import number_corpus, number_pairs, number_tokenizer, tiny_model
 
 from mt.alignment.heads import AlignmentHeads, head_mean, word_maps
+from mt.config import Subset
 from mt.data.corpus.pair import Origin, Pair
 from mt.interpret.picture import CELL, GAP
 from mt.train.attention_logging import AttentionLogger, drawn, entropies, legible
@@ -53,6 +54,13 @@ def test_pairs_of_a_good_length_are_chosen_and_others_only_without_any():
     assert [pair.origin.line for pair in legible(pairs, 3)] == [2, 4, 5]
     assert [pair.origin.line for pair in legible(pairs, 1)] == [4]
     assert [pair.origin.line for pair in legible([pairs[0], pairs[2]], 3)] == [1, 3]
+
+
+def test_older_runs_keep_showing_the_first_pairs():
+    texts = ["one", "one two", " ".join(["one"] * 26), "two three", "four five"]
+    pairs = [Pair(text, text, Origin("x", n)) for n, text in enumerate(texts, 1)]
+    assert [pair.origin.line for pair in legible(pairs, 2, Subset.first)] == [2, 4]
+    assert [pair.origin.line for pair in legible([pairs[2], pairs[0]], 1, Subset.first)] == [3]
 
 
 def test_logging_attention_changes_neither_model_nor_random_numbers():

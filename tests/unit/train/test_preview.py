@@ -55,7 +55,8 @@ def test_the_report_counts_and_estimates_the_end(limits, words):
     section = BatchConfig(tokens=64, max_length=32, accumulate=2)
     page = preview(corpus, refusals, tiny_model(), section, TrainConfig(device="cpu", **limits))
     steps = max(corpus.num_source_rows, corpus.num_target_rows) / 128
-    wanted = ["40 used; read 1,050, refused 7 empty, 3 ratio", f"{corpus.num_source_rows:,} source and", words,
+    wanted = ["40 used; read 1,050, removed 7 empty, 3 too different in length",
+              f"{corpus.num_source_rows:,} source and", words,
               "0.0000%", f"about {steps:,.0f} steps an epoch", "cpu, ", "0 pairs of more than 32 pieces",
               "examples:"]  # fmt: skip
     assert [line for line in wanted if line not in page] == []
@@ -64,4 +65,4 @@ def test_the_report_counts_and_estimates_the_end(limits, words):
 def test_the_report_says_that_nothing_was_refused():
     page = preview(number_corpus(5), {"read": 5, "kept": 5, "empty": 0}, tiny_model(),
                    BatchConfig(tokens=64, max_length=32), TrainConfig(steps=1, device="cpu"))  # fmt: skip
-    assert "refused none" in page
+    assert "removed none" in page

@@ -11,7 +11,8 @@ from mt.compute.distributed import Group
 from mt.config import Config, DataConfig, Subset, TrainConfig
 from mt.errors import CheckpointError, ConfigError, DataError
 from mt.files import write_text
-from mt.train.run_folder import RunFolder, check_drift, flatten, folder_of_run, read_config
+from mt.train.run_folder import RunFolder, check_drift, folder_of_run
+from mt.train.saved_config import flatten, read_config
 from mt.train.state import TrainState
 from mt.train.validate import Validation
 
@@ -169,7 +170,7 @@ def test_every_start_adds_an_attempt_to_the_manifest(begun):
 
 def test_a_damaged_manifest_is_named(begun):
     begun.manifest.write_text("{")
-    with pytest.raises(CheckpointError, match=r"manifest.json` must be JSON"):
+    with pytest.raises(CheckpointError, match=r"manifest.json` is not valid JSON"):
         begun.write_manifest(FACTS, [])
 
 

@@ -163,7 +163,7 @@ def test_numbers_are_on_the_disk_before_each_state_is(make, monkeypatch):
     trainer._next_batches = stop_at_six
     with (
         Metrics(trainer.folder, tensorboard=False) as metrics,
-        pytest.raises(StoppedError, match="stopped by SIGTERM at step 6, saved"),
+        pytest.raises(StoppedError, match="stopped by SIGTERM at step 6; its state is saved"),
     ):
         trainer.fit(Outputs(metrics=metrics))
     assert events == ["flushed", 3, "flushed", 4, "flushed", 6]
@@ -205,7 +205,7 @@ def test_a_stop_saves_once_though_a_save_by_the_clock_is_due(make):
     trainer.requests.signal = signal.SIGTERM
     saved, write = [], trainer.saver._write
     trainer.saver._write = lambda *parts: (saved.append(parts[0].step), write(*parts))
-    with pytest.raises(StoppedError, match="stopped by SIGTERM at step 1, saved"):
+    with pytest.raises(StoppedError, match="stopped by SIGTERM at step 1; its state is saved"):
         trainer.fit()
     assert saved == [1]
 

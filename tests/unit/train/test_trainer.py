@@ -268,7 +268,7 @@ class Pair(Group):
 
 def test_a_signal_to_another_process_stops_this_one_too(make, fit):
     trainer = make(steps=50, group=Pair(at_call=3))
-    with pytest.raises(StoppedError, match=r"^stopped by a signal to another process at step 3, saved"):
+    with pytest.raises(StoppedError, match=r"^stopped by a signal to another process at step 3; its state is saved"):
         fit(trainer)
     assert trainer.checkpoints.latest().step == 3
 
@@ -284,7 +284,9 @@ def test_of_several_processes_one_may_get_a_signal_twice(make, fit):
             signal.raise_signal(signal.SIGTERM)
 
     trainer._count = count
-    with pytest.raises(StoppedError, match=r"^stopped by SIGTERM at step 4, saved"):  # known to all a step later
+    with pytest.raises(
+        StoppedError, match=r"^stopped by SIGTERM at step 4; its state is saved"
+    ):  # known to all a step later
         fit(trainer)
 
 
@@ -370,7 +372,7 @@ def test_a_run_stopped_at_any_step_resumes_exactly(make, fit, stop):
             signal.raise_signal(signal.SIGTERM)
 
     first._count = count
-    with pytest.raises(StoppedError, match=f"^stopped by SIGTERM at step {stop}, saved; the same command goes on"):
+    with pytest.raises(StoppedError, match=f"^stopped by SIGTERM at step {stop}; its state is saved. The same command"):
         fit(first, "broken")
     torch.rand(99)  # random numbers move on in between
     scores = [1.0, 3.0, 2.0][stop // 2 :] or [2.0]

@@ -26,7 +26,7 @@ from mt.config import BatchConfig, TokenizerConfig
 from mt.data.batching import BatchStream, TokenizedCorpus, make_batch, mix
 from mt.data.corpus.pair import Origin, Pair
 from mt.nn.ragged import cut
-from mt.text.tokenizer import train_tokenizer
+from mt.text.tokenizer_training import train_tokenizer
 
 sizes = st.lists(st.tuples(st.integers(2, LONGEST), st.integers(2, LONGEST)), min_size=1, max_size=25)
 streams = given(

@@ -211,7 +211,7 @@ def test_a_cache_that_cannot_be_written_costs_a_warning_and_memory(tmp_path, cap
     made = corpus_of(MANY, cache=tmp_path / "file" / "cache")
     assert same(made, corpus_of(MANY))
     (said,) = caplog.messages
-    assert said.startswith(f"The tokenised text cannot be cached in `{tmp_path}/file/cache/")
+    assert said.startswith(f"the tokenised text cannot be cached in `{tmp_path}/file/cache/")
     assert said.endswith("` (Not a directory); it is kept in memory.")
 
 

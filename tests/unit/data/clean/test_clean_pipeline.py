@@ -38,7 +38,7 @@ def test_a_removed_pair_counts_for_the_first_rule_that_is_true_of_it():
         "duplicate": 1,
     }
     assert describe(pipeline.report()) == (
-        "1 empty, 1 too long, 1 too different in length, 2 with equal sides, 1 seen before"
+        "1 empty, 1 too long, 1 too different in length, 2 with equal sides, 1 duplicate"
     )
 
 

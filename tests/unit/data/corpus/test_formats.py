@@ -63,10 +63,10 @@ def test_columns_are_found_by_header_or_by_what_they_hold(write):
 @pytest.mark.parametrize(
     ("text", "columns", "message"),
     [
-        ("de\ten\neins\tone\n", (), r":1: the header says de to en, but en to de is wanted: if the header is right, "
-         r"write `data\.columns=\[en,de\]`\.$"),
-        ("1\ta\tb\tc\n2\td\te\tf\n", (), r"a\.tsv` has 4 columns \('1', 'a', 'b', 'c'\), and which of them hold "
-         r"source and target is not clear: say so, as in `data\.columns=\[2,4\]`\.$"),
+        ("de\ten\neins\tone\n", (), r":1: the header says de to en, but the settings say en to de: if the header is "
+         r"right, write `data\.columns=\[en,de\]`\.$"),
+        ("1\ta\tb\tc\n2\td\te\tf\n", (), r"a\.tsv` has 4 columns \('1', 'a', 'b', 'c'\), and it is not clear "
+         r"which of them are source and target: name them, as in `data\.columns=\[2,4\]`\.$"),
         ("a\tb\n", ("x", "y"), r"a\.tsv` has no column `x`; its first row is a, b\.$"),
         ("1\ta\t2\tb\n1\ta\n", (), r"a\.tsv:2: the line must have at least 4 columns, but has 2 columns\.$"),
         ("one\n", (), r"a\.tsv:1: the line must be source, tab, target, but has no tab\.$"),

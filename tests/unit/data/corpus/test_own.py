@@ -4,7 +4,7 @@ import pytest
 from toy import number_pairs
 
 from mt.config import DataConfig
-from mt.data.corpus.names import name_of
+from mt.data.corpus.names import corpus_name, name_of
 from mt.data.corpus.own import check_files, read_own
 from mt.errors import DataError
 
@@ -28,7 +28,7 @@ def test_three_sets_are_read_as_they_are(files):
     corpus = read_own(DataConfig(train=both("train"), dev=both("dev"), test=["test.tsv"]))
     assert (len(corpus.train), len(corpus.dev), len(corpus.test)) == (100, 5, 6)
     assert [p.src for p in corpus.dev] == [p.src for p in number_pairs(5, 1)]
-    assert (corpus.src, corpus.tgt, corpus.name) == ("en", "de", "train")
+    assert (corpus.src, corpus.tgt, corpus.name) == ("en", "de", "en-de")
 
 
 def test_without_a_dev_set_a_tenth_is_held_out_that_training_never_sees(files):
@@ -80,7 +80,7 @@ def test_names_that_say_the_opposite_and_one_file_for_both_sides_are_refused(fil
         match=r"^the file names say en to de, but `data.src` and `data.tgt` say de to en: swap the source and target",
     ):
         read_own(DataConfig(train=both("train"), src="de", tgt="en"))
-    with pytest.raises(DataError, match=r"^`train.en` is named as both source and target: name the file of each"):
+    with pytest.raises(DataError, match=r"^`train.en` is named as both source and target: name one file for each"):
         read_own(DataConfig(train=["train.tsv", "train.en", "./train.en"]))
     with pytest.raises(DataError, match=r"^`dev.en` is named as both source and target"):
         read_own(DataConfig(train=both("train"), dev=["dev.en", "dev.en"]))
@@ -109,6 +109,26 @@ def test_relatives_of_a_dev_set_that_is_held_out_are_counted(files, caplog):
         corpus = read_own(DataConfig(train=["twice.tsv"], src="en", tgt="de"))
     assert (len(corpus.dev), len(corpus.train)) == (10, 80)
     assert "left out 10 training pairs that share a sentence with the dev set" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("files", "name"),
+    [
+        (["some/news.en.gz", "some/news.de.gz"], "news"),
+        (["news/train.en", "news/train.de"], "news"),
+        (["/texts/swahili/data/train.tsv"], "swahili"),
+        (["../train.en", "../train.de"], "en-de"),
+        (["a.en", "a.de", "b.tsv"], "a+b"),
+        (["a.en", "a.de", "b.tsv", "c.tsv", "x/a.tsv"], "a+2"),
+        (["hub:Helsinki-NLP/opus-100/de-en@train", "news/train.tsv"], "opus-100+news"),
+    ],
+)
+def test_a_corpus_is_called_after_what_tells_it_from_others(files, name):
+    assert corpus_name(files, ("en", "de")) == name
+
+
+def test_without_languages_a_common_name_stays():
+    assert corpus_name(["train.tsv"]) == "train"
 
 
 def test_a_corpus_of_the_hub_is_called_after_its_data_set():

@@ -11,7 +11,7 @@ from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translator import Translator
 from mt.errors import DataError
 from mt.nn.forced import force_batch, token_log_probs
-from mt.text.tokenizer import train_tokenizer
+from mt.text.tokenizer_training import train_tokenizer
 
 LONGEST = 24
 SYLLABLES = ["ta", "mo", "ly", "er", "in"]

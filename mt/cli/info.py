@@ -1,0 +1,107 @@
+"""`mt info`: what a model is, what it was trained on, and how well it does."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mt.cli.options import Parser
+
+if TYPE_CHECKING:
+    from mt.checkpoint.model_folder import StoredModel
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = Parser(
+        prog="mt info",
+        description="Show what a model is: languages, size, vocabulary, training and scores. Its files are verified.",
+        epilog="example:  mt info runs/my-run",
+    )
+    parser.add_argument("model", nargs="?", type=Path, help="model folder, run or checkpoint (default: the newest run)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    return parser.parse_args(argv)
+
+
+def run(argv: list[str]) -> int:
+    args = parse(argv)
+    from mt.checkpoint.model_folder import find_run, read_model
+    from mt.log import setup
+    from mt.train.overview import overview
+
+    setup()
+    model = read_model(args.model)
+    folder = find_run(model.path)
+    facts = facts_of(model, folder)
+    if args.json:
+        ran = overview(folder).to_dict() if folder is not None else None
+        print(json.dumps({**facts, "run": ran}, ensure_ascii=False, indent=2))
+        return 0
+    lines = described(facts, folder)
+    width = max(map(len, lines))
+    print(model.path)
+    print("\n".join(f"  {name:{width}}  {text}" for name, text in lines.items()))
+    return 0
+
+
+def facts_of(model: "StoredModel", run: Path | None) -> dict[str, Any]:
+    """Plain values: of the model folder, and of the manifest of its run."""
+    from dataclasses import asdict
+
+    from mt.checkpoint.folder import read_manifest
+    from mt.errors import CheckpointError
+    from mt.files import read_json
+
+    told = model.description
+    manifest: dict[str, Any] = {}
+    if run is not None:
+        try:
+            manifest = read_json(run / "manifest.json")
+        except CheckpointError:
+            manifest = {}
+    return {
+        "model": str(model.path),
+        "src": told.src,
+        "tgt": told.tgt,
+        "parameters": sum(parameter.numel() for parameter in model.empty.parameters()),
+        "bytes": sum(size for size, _ in read_manifest(model.path).files.values()),
+        "step": read_manifest(model.path).meta.get("step"),
+        "precision": told.precision.value,
+        "vocabulary": [told.src_size, told.tgt_size],
+        "max_length": told.max_length,
+        "usual_length": told.usual_length,
+        "shape": asdict(told.model),
+        "decode": asdict(told.decode),
+        "tokenizer": manifest.get("tokenizer"),
+        "data": manifest.get("data"),
+        "seed": manifest.get("seed"),
+    }
+
+
+def described(facts: dict[str, Any], run: Path | None) -> dict[str, str]:
+    """The facts as lines of text, by what they are about."""
+    from mt.log import duration
+    from mt.train.overview import megabytes, overview
+
+    shape, data, tokenizer = facts["shape"], facts["data"], facts["tokenizer"]
+    source, target = facts["vocabulary"]
+    kind = f" ({tokenizer['kind']})" if tokenizer else ""
+    usual = f", usually at most {facts['usual_length']}" if facts["usual_length"] else ""
+    lines = {
+        "direction": f"{facts['src']} to {facts['tgt']}",
+        "parameters": f"{facts['parameters']:,}; {megabytes(facts['bytes'])} on disk",
+        "shape": f"{shape['encoder_layers']} + {shape['decoder_layers']} layers, width {shape['dim']}, "
+        f"{shape['heads']} heads, feed-forward {shape['ffn_dim']}, {shape['positions']} positions",
+        "vocabulary": f"{target:,} pieces{kind}" if source == target else f"{source:,} and {target:,} pieces{kind}",
+        "trained on": "not known: the model is not in a run folder",
+        "lines": f"at most {facts['max_length']:,} pieces{usual}",
+        "search": f"beam {facts['decode']['beam']}, length penalty {facts['decode']['length_penalty']:g}",
+    }
+    if data:
+        lines["trained on"] = f"{data['name']}, {data['train']:,} pairs, licence: {data['licence']}"
+    if run is not None:
+        ran = overview(run)
+        lines["training"] = f"{ran.state}: {ran.steps:,} updates in {duration(ran.seconds)}, {facts['precision']}"
+        dev = f"dev {ran.watch} {ran.dev:.2f}" if ran.dev is not None else ""
+        scores = [f"test {name} {value:.2f}" for name, value in ran.test.items()]
+        lines["scores"] = ", ".join(filter(None, [dev, *scores])) or "none"
+    return lines

@@ -1,0 +1,94 @@
+"""`mt train --resume FOLDER`: the settings of a run from its folder, with other limits if some are given."""
+
+import contextlib
+from dataclasses import fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from mt.cli.compose import check_override, parse, values
+from mt.cli.folders import groups
+from mt.cli.schema import leaves, sections
+from mt.config import Config
+from mt.config.from_json import from_plain
+from mt.data.corpus.own import check_files
+from mt.errors import CheckpointError, ConfigError
+from mt.train.saved_config import read_config
+
+
+def resume(folder: Path, overrides: list[str], command: list[str]) -> float:
+    """Continue a run; returns its best score on dev.
+
+    Relative paths in its settings, and in `overrides`, are relative to the folder in which the run was started.
+    Raises: MtError.
+    """
+    check_run_folder(folder)
+    config = saved_settings(folder, changes(overrides))
+    start = start_folder(folder, config)
+    if start is None:  # the folder was moved
+        config.run.root, config.run.name = str(folder.resolve().parent), folder.resolve().name
+    with contextlib.chdir(start or Path()):
+        if config.data.train:
+            check_files(config.data)
+        from mt import build  # imports torch, so only once settings and file names are checked
+
+        return build.train(config, command)
+
+
+def check_run_folder(folder: Path) -> None:
+    """Raises: CheckpointError."""
+    if (folder / "config.yaml").is_file():
+        return
+    for near in (Path("runs") / folder, *folder.parents[:2]):
+        if (near / "config.yaml").is_file():
+            raise CheckpointError(f"{folder} is not the folder of a run; did you mean {near}?")
+    close = get_close_matches(folder.name, [path.parent.name for path in folder.parent.glob("*/config.yaml")], n=1)
+    advice = f"did you mean {folder.parent / close[0]}?" if close else "`mt runs` lists the runs."
+    problem = "has no config.yaml" if folder.exists() else "does not exist"
+    raise CheckpointError(f"{folder} is not the folder of a run: it {problem}; {advice}")
+
+
+def changes(overrides: list[str]) -> dict[str, Any]:
+    """The settings in `overrides`, by dotted key. Raises: ConfigError."""
+    found: dict[str, Any] = {}
+    known = groups()
+    for override in map(parse, overrides):
+        text, key = check_override(override, known, multirun=False), override.key_or_group
+        if key in {"run", "run.name", "run.root"} or override.is_hydra_override():
+            raise ConfigError(f"`{text}` cannot be used with --resume, which continues the run in its folder.")
+        if key in known and key not in sections():
+            raise ConfigError(f"`{text}` cannot be used with --resume: a run keeps its presets.")
+        (value,) = values(override)
+        if key in known and not isinstance(value, dict):
+            raise ConfigError(f"`{text}` cannot be used with --resume: a run keeps its presets.")
+        found.update(leaves({key: value}) if key in sections() else {key: value})
+    return found
+
+
+def saved_settings(folder: Path, changed: dict[str, Any]) -> Config:
+    """The settings of a run with some changed. Those that are younger than the run have their defaults."""
+    saved, defaults = read_config(folder / "config.yaml"), Config()
+    if unknown := saved.keys() - sections().keys():
+        raise ConfigError(
+            f"{folder}/config.yaml has the section `{min(unknown)}`, which this version of mt does not know."
+        )
+    made = {}
+    for name, kind in sections().items():
+        own = saved.get(name, {})
+        given = {key.partition(".")[2]: value for key, value in changed.items() if key.partition(".")[0] == name}
+        if isinstance(own, dict):
+            plain = defaults.to_dict()[name] | {
+                f.name: f.metadata["before"] for f in fields(kind) if "before" in f.metadata
+            }
+            own = {**plain, **own, **given}
+        made[name] = from_plain(kind, own, f"{folder}/config.yaml: `{name}`")
+    return Config(**made)
+
+
+def start_folder(folder: Path, config: Config) -> Path | None:
+    """The folder in which the run was started, if it can be seen: that below which its name leads to `folder`."""
+    place, own = folder.resolve(), Path(config.run.root) / str(config.run.name)
+    if own.is_absolute():
+        return Path.cwd() if own.resolve() == place else None
+    parts = own.parts
+    return Path(*place.parts[: -len(parts)]) if place.parts[-len(parts) :] == parts else None

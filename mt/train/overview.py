@@ -1,0 +1,190 @@
+"""What a run folder holds, read from its small files without torch: for lists and comparisons of runs."""
+
+import contextlib
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mt.errors import CheckpointError
+from mt.files import read_json
+from mt.log import duration
+from mt.train.saved_config import flatten, read_config
+
+WIDEST = 60  # characters of a cell
+NONE = "-"  # in a table, for what is not known
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """A run, as far as its folder tells. `state` is running, finished, stopped, or empty (without a checkpoint)."""
+
+    folder: Path
+    state: str
+    data: str | None = None
+    direction: str | None = None
+    started: str | None = None  # the time of the first start, ISO 8601
+    watch: str = "bleu"  # the score on dev that chooses checkpoints
+    dev: float | None = None  # its best value
+    test: dict[str, float] = field(default_factory=dict)  # scores on the test set, by name
+    steps: int = 0
+    seconds: float = 0.0  # of training
+    size: int = 0  # bytes on disk
+    config: dict[str, Any] = field(default_factory=dict)  # flat settings
+
+    def cells(self) -> dict[str, str]:
+        """For a row of a table."""
+        bleu = self.test.get("BLEU")
+        return {
+            "run": str(self.folder),
+            "data": self.data or NONE,
+            "direction": self.direction or NONE,
+            "dev": f"{self.watch} {self.dev:.2f}" if self.dev is not None else NONE,
+            "test": f"BLEU {bleu:.2f}" if bleu is not None else NONE,
+            "state": self.state,
+            "steps": f"{self.steps:,}",
+            "time": duration(self.seconds),
+            "size": megabytes(self.size),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        names = ("state", "data", "direction", "started", "watch", "dev", "test", "steps", "seconds", "size")
+        return {"run": str(self.folder), **{name: getattr(self, name) for name in names}}
+
+
+def find_runs(root: Path) -> list[Path]:
+    """The run folders in `root`, the last started first; of those that started together, by name."""
+    found = [path for path in sorted(root.glob("*")) if is_run(path) and not path.name.startswith(".")]
+    return sorted(found, key=lambda path: (path / "config.yaml").stat().st_mtime_ns, reverse=True)
+
+
+def is_run(path: Path) -> bool:
+    return (path / "config.yaml").is_file()
+
+
+def overview(folder: Path) -> Overview:
+    """What the folder of a run holds; what is missing or damaged stays empty."""
+    manifest, state = _json(folder / "manifest.json"), _last_state(folder)
+    config: dict[str, Any] = {}
+    with contextlib.suppress(CheckpointError):
+        config = flatten(read_config(folder / "config.yaml"))
+    best = state.get("best_score")
+    data, attempts = manifest.get("data"), manifest.get("attempts")
+    src, tgt = manifest.get("src"), manifest.get("tgt")
+    return Overview(
+        folder=folder,
+        state=_state(folder, state),
+        data=data.get("name") if isinstance(data, dict) else None,
+        direction=f"{src}-{tgt}" if src and tgt else None,
+        started=attempts[0].get("at") if attempts else None,
+        watch=str(config.get("train.watch", "bleu")),
+        dev=abs(best) if best is not None else None,  # the loss is kept as a negative score
+        test={score["name"]: score["value"] for score in _json(folder / "eval/test.json").get("scores", [])},
+        steps=state.get("step", 0),
+        seconds=state.get("seconds", 0.0),
+        size=folder_size(folder),
+        config=config,
+    )
+
+
+def _state(folder: Path, state: dict[str, Any]) -> str:
+    if is_locked(folder):
+        return "running"
+    if not state:
+        return "empty"
+    return "finished" if state.get("finished") and (folder / "model").is_dir() else "stopped"
+
+
+def _last_state(folder: Path) -> dict[str, Any]:
+    """The counters (`mt.train.state`) in the newest checkpoint."""
+    steps = [path for path in folder.glob("checkpoints/step-*") if path.name.removeprefix("step-").isdigit()]
+    for path in sorted(steps, key=lambda path: int(path.name.removeprefix("step-")), reverse=True):
+        if counters := _json(path / "state.json").get("train"):
+            return counters
+    return {}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path)
+    except CheckpointError:
+        return {}
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process trains in the folder (`mt.checkpoint.RunLock`).
+
+    The lock is tried only if the process that is named in it may be alive: trying it keeps others out for a moment.
+    """
+    import fcntl  # Windows has none, and trains nothing
+
+    try:
+        with (folder / ".lock").open("r", encoding="utf-8", errors="replace") as file:
+            words = file.read().split()  # process 123 on HOST
+            if len(words) == 4 and words[3] == socket.gethostname() and not _is_alive(words[1]):
+                return False
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def _is_alive(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of all files."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # a run that trains removes checkpoints meanwhile
+            total += path.lstat().st_size if path.is_file() else 0
+    return total
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def table(runs: Sequence[Overview]) -> str:
+    """One line for each run."""
+    rows = [run.cells() for run in runs]
+    return aligned([list(rows[0]), *(list(row.values()) for row in rows)])
+
+
+def comparison(runs: Sequence[Overview]) -> list[list[str]]:
+    """The runs side by side, one column each: what the list has, all test scores, and the settings that differ."""
+    cells = [run.cells() for run in runs]
+    rows = [[name, *(cell[name] for cell in cells)] for name in cells[0] if name != "test"]
+    for name in dict.fromkeys(name for run in runs for name in run.test):
+        rows.append([f"test {name}", *(f"{run.test[name]:.2f}" if name in run.test else NONE for run in runs)])
+    for key in dict.fromkeys(key for run in runs for key in run.config):
+        values = [run.config.get(key, NONE) for run in runs]
+        if not key.startswith("run.") and any(value != values[0] for value in values):
+            rows.append([key, *(_shown(value) for value in values)])
+    return rows
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(map(str, value))}]"
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """A table as text, with columns of equal width. Of a long cell, such as one of file names, the end is shown."""
+    rows = [[cell if len(cell) <= WIDEST else f"…{cell[1 - WIDEST :]}" for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  ".join(f"{c:{w}}" for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -1,0 +1,148 @@
+"""`mt runs` and `mt info` on copies of a run of an older version."""
+
+import fcntl
+import io
+import json
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+from mt.cli import info, runs
+from mt.errors import CheckpointError, ConfigError
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden/schema-1/runs/golden"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        shutil.copytree(GOLDEN, tmp_path / "runs" / name)
+    config = tmp_path / "runs/b/config.yaml"
+    config.write_text(config.read_text().replace("lr: 0.02", "lr: 0.05"))
+    return tmp_path
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_runs_are_listed(home, capsys):
+    assert runs.run([]) == 0
+    header, *rows = capsys.readouterr().out.rstrip().split("\n")
+    assert header.split() == ["run", "data", "direction", "dev", "test", "state", "steps", "time", "size"]
+    assert {row.split()[0] for row in rows} == {"runs/a", "runs/b"}
+    assert runs.run(["list", "runs/a", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["run"], row["state"], row["steps"], row["direction"]) == ("runs/a", "finished", 12, "en-de")
+
+
+def test_an_empty_folder_is_no_error_and_a_missing_one_is(home, capsys):
+    (home / "none").mkdir()
+    assert runs.run(["list", "none"]) == 0
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "none holds no runs.\n")
+    with pytest.raises(CheckpointError, match=r"^there is no folder gone; name one that holds runs, or train one with"):
+        runs.run(["list", "gone"])
+
+
+def test_runs_are_compared_in_a_table_and_a_page(home, capsys):
+    assert runs.run(["compare", "runs/a", "runs/b", "-o", "page.html"]) == 0
+    said = capsys.readouterr()
+    rows = {row.split()[0]: row.split()[1:] for row in said.out.rstrip().split("\n")}
+    assert rows["run"] == ["runs/a", "runs/b"] and rows["optim.lr"] == ["0.02", "0.05"]
+    assert "optim.beta1" not in rows and said.err == "The curves are in page.html.\n"
+    assert (home / "page.html").read_text(encoding="utf-8").count("<polyline") == 2
+    runs.run(["compare", "runs/a", "runs/b", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["settings"] == {"optim.lr": ["0.02", "0.05"]} and len(found["runs"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "gone"), [("y\n", True), ("Yes\n", True), ("n\n", False), ("\n", False), ("", False)]
+)
+def test_a_run_is_deleted_after_a_question(home, monkeypatch, capsys, answer, gone):
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    assert runs.run(["delete", "runs/a"]) == (0 if gone else 1)
+    assert "runs/a" in (said := capsys.readouterr().err) and "Delete 1 run for good? [y/N] " in said
+    assert (home / "runs/a").exists() != gone and (home / "runs/b").exists()
+    assert ("runs/a is deleted." if gone else "Nothing was deleted.") in said
+
+
+def test_without_a_terminal_deleting_needs_yes(home, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    with pytest.raises(
+        ConfigError, match=r"^there is no terminal to ask on; add --yes to delete without a question\.$"
+    ):
+        runs.run(["delete", "runs/a"])
+    assert runs.run(["delete", "runs/a", "runs/b", "--yes"]) == 0
+    assert not list((home / "runs").iterdir())
+
+
+def test_what_is_no_run_or_in_use_is_not_deleted(home):
+    (home / "text").mkdir()
+    for name, problem in (("text", "has no config.yaml"), ("gone", "does not exist")):
+        with pytest.raises(
+            CheckpointError, match=rf"^{name} is not the folder of a run: it {problem}; `mt runs` lists"
+        ):
+            runs.run(["delete", name, "--yes"])
+    (home / "link").symlink_to(home / "runs/a")
+    with pytest.raises(CheckpointError, match=r"^link is a link to another folder; delete that one\.$"):
+        runs.run(["delete", "link", "--yes"])
+    with (home / "runs/b/.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        lock.flush()
+        with pytest.raises(CheckpointError, match=r"^runs/b is training; stop it first\.$"):
+            runs.run(["delete", "runs/a", "runs/b", "--yes"])
+    assert (home / "runs/a").exists() and (home / "runs/b").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["list", "a", "b"], "list takes one folder that holds runs"),
+        (["compare", "a"], "compare takes at least two runs"),
+        (["delete"], "delete takes the folders of runs"),
+        (["-o", "x.html"], "--output goes with compare"),
+        (["list", "--yes"], "--yes goes with delete"),
+        (["delete", "a", "--json"], "--json goes with list and compare"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(argv, says):
+    with pytest.raises(ConfigError, match=f"^{says}"):
+        runs.parse(argv)
+
+
+def test_info_on_a_run_and_on_a_model_alone(home, capsys):
+    assert info.run(["runs/a"]) == 0
+    title, *rows = capsys.readouterr().out.rstrip().split("\n")
+    lines = {row.split()[0]: row for row in rows}
+    assert title == "runs/a/model"
+    assert (
+        "en to de" in lines["direction"]
+        and "5,824" in lines["parameters"]
+        and "45 pieces (unigram)" in lines["vocabulary"]
+    )
+    assert (
+        "train, 120 pairs, licence: your own files" in lines["trained"] and "finished: 12 updates" in lines["training"]
+    )
+    shutil.copytree(home / "runs/a/model", home / "alone")
+    info.run(["alone"])
+    assert "not known: the model is not in a run folder" in capsys.readouterr().out
+    info.run(["alone", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (found["parameters"], found["step"], found["shape"]["dim"], found["run"]) == (5824, 12, 16, None)
+    info.run(["--json", "runs/b"])
+    assert json.loads(capsys.readouterr().out)["run"]["steps"] == 12
+
+
+def test_info_verifies_the_files(home):
+    weights = home / "runs/a/model/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    with pytest.raises(CheckpointError, match="its content is damaged"):
+        info.run(["runs/a"])

@@ -1,0 +1,94 @@
+"""What is read off run folders for lists and comparisons."""
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+from mt.train.overview import Overview, aligned, comparison, find_runs, is_locked, megabytes, overview, table
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden/schema-1/runs/golden"
+
+
+@pytest.fixture
+def golden(tmp_path):
+    shutil.copytree(GOLDEN, tmp_path / "runs/golden")
+    return tmp_path / "runs/golden"
+
+
+def test_a_finished_run(golden):
+    (golden / "eval").mkdir()
+    scores = {"scores": [{"name": "BLEU", "value": 31.25}, {"name": "TER", "value": 50.5}]}
+    (golden / "eval/test.json").write_text(json.dumps(scores))
+    found = overview(golden)
+    assert (found.state, found.data, found.direction, found.steps) == ("finished", "train", "en-de", 12)
+    assert (found.watch, found.dev, found.test) == ("bleu", 0.0, {"BLEU": 31.25, "TER": 50.5})
+    assert found.size == sum(path.stat().st_size for path in golden.rglob("*") if path.is_file())
+    assert found.config["optim.lr"] == 0.02
+    assert found.cells()["test"] == "BLEU 31.25" and found.cells()["dev"] == "bleu 0.00"
+
+
+def test_a_loss_is_positive_and_the_newest_checkpoint_counts(golden):
+    config = golden / "config.yaml"
+    config.write_text(config.read_text().replace("watch: bleu", "watch: loss"))
+    newer = golden / "checkpoints/step-100000000"
+    newer.mkdir()
+    counters = {"step": 100_000_000, "seconds": 3600.0, "best_score": -1.5, "finished": None}
+    (newer / "state.json").write_text(json.dumps({"train": counters}))
+    found = overview(golden)
+    assert (found.state, found.cells()["dev"], found.cells()["steps"]) == ("stopped", "loss 1.50", "100,000,000")
+    assert found.cells()["time"] == "1h00m"
+
+
+def test_what_is_missing_or_damaged_is_left_out(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("config.yaml", "manifest.json"):
+        (run / name).write_text("{")
+    found = overview(run)
+    assert (found.state, found.config) == ("empty", {})
+    assert list(found.cells().values())[1:] == ["-", "-", "-", "-", "empty", "0", "0s", "0.0 MB"]
+    (run / "manifest.json").write_text('{"data": 3, "attempts": null}')
+    assert overview(run).data is None
+
+
+def test_a_run_is_running_as_long_as_a_process_holds_its_lock(golden):
+    lock = golden / ".lock"
+    assert not is_locked(golden)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        assert is_locked(golden) and overview(golden).state == "running"
+    assert not is_locked(golden)
+    lock.write_text(f"process 99999999 on {socket.gethostname()}\n")  # no such process
+    assert not is_locked(golden)
+
+
+def test_runs_are_found_the_last_started_first(golden):
+    root = golden.parent
+    for place, name in enumerate(("b", "a", "none", ".hidden")):
+        (root / name).mkdir()
+        if name != "none":
+            (root / name / "config.yaml").write_text("{}")
+            os.utime(root / name / "config.yaml", ns=(place, place))
+    assert [path.name for path in find_runs(root)] == ["golden", "a", "b"]
+
+
+def test_tables():
+    first = Overview(folder=Path("runs/a"), state="stopped", test={"BLEU": 1}, config={"optim.lr": 1, "data.test": []})
+    other = Overview(
+        folder=Path("b"), state="empty", config={"optim.lr": 2, "data.test": [], "run.name": "b", "x.y": None}
+    )
+    assert table([first, other]).split("\n")[2].split() == ["b", "-", "-", "-", "-", "empty", "0", "0s", "0.0", "MB"]
+    rows = {row[0]: row[1:] for row in comparison([first, other])}
+    assert rows["run"] == ["runs/a", "b"] and rows["test BLEU"] == ["1.00", "-"] and rows["optim.lr"] == ["1", "2"]
+    assert rows["x.y"] == ["-", "null"]
+    assert "data.test" not in rows and "run.name" not in rows
+    assert aligned([["a", "bb"], ["ccc", "d"]]) == "a    bb\nccc  d"
+    assert aligned([["x" * 61 + "end"]]) == "…" + "x" * 56 + "end"
+    assert megabytes(1_234_567) == "1.2 MB" and megabytes(2_500_000_000) == "2.5 GB"
