@@ -8,8 +8,9 @@
 - `python FILE` of other files runs them.
 
 `make_programs` writes the programs that are first in PATH: `mt` and `python` hand their commands to that process, `mt
-train` with the settings of a run of a few seconds added and without Hydra's launcher; `pip`, `pytest` and `tensorboard`
-check their arguments; `torchrun`, `srun` and `scontrol` are those of one process on one machine.
+train` with the settings of a run of a few seconds added and without Hydra's launcher, `mt runs delete` with an answer;
+`pip`, `pytest` and `tensorboard` check their arguments; `torchrun`, `srun` and `scontrol` are those of one process on one
+machine.
 """
 
 import argparse
@@ -43,8 +44,10 @@ MT = """\
 #!{python} -IS
 import json, os, socket, sys
 argv = [{name!r}, *sys.argv[1:]] if {name!r} == "python" else sys.argv[1:]
-if argv[:1] == ["train"] and not {{"--help", "--cfg"}} & set(argv):
+if argv[:1] == ["train"] and not {{"--help", "--cfg", "--resume"}} & set(argv):
     argv = [word for word in argv if not word.startswith(("hydra/launcher=", "hydra.launcher."))] + {settings!r}
+if argv[:2] == ["runs", "delete"]:
+    argv.append("--yes")
 with socket.socket(socket.AF_UNIX) as server:
     server.connect({address!r})
     request = {{"argv": argv, "folder": os.getcwd(), "environment": dict(os.environ)}}

@@ -145,8 +145,8 @@ def make_files(folder: Path) -> None:
     import pyarrow.parquet
 
     rows = [dict(zip(("en", "de"), pair, strict=True)) for pair in sentences(120, 0, ("en", "de"))]
-    (folder / "pairs.tsv").write_text("".join(f"{row['en']}\t{row['de']}\n" for row in rows), encoding="utf-8")
-    (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (folder / "news.tsv").write_text("".join(f"{row['en']}\t{row['de']}\n" for row in rows), encoding="utf-8")
+    (folder / "talks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     (folder / "table.csv").write_text(
         "source,target\n" + "".join(f"{row['en']},{row['de']}\n" for row in rows), encoding="utf-8"
     )
@@ -155,7 +155,7 @@ def make_files(folder: Path) -> None:
         for row in rows
     )
     (folder / "memory.tmx").write_text(f'<tmx version="1.4"><header/><body>{units}</body></tmx>', encoding="utf-8")
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), folder / "rows.parquet")
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), folder / "laws.parquet")
     english = (folder / "new.en").read_bytes()
     (folder / "input.en").write_bytes(english)
     (folder / "input.en.gz").write_bytes(gzip.compress(english))
