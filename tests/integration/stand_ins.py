@@ -9,8 +9,8 @@
 
 `make_programs` writes the programs that are first in PATH: `mt` and `python` hand their commands to that process, `mt
 train` with the settings of a run of a few seconds added and without Hydra's launcher, `mt runs delete` with an answer;
-`pip`, `pytest` and `tensorboard` check their arguments; `torchrun`, `srun` and `scontrol` are those of one process on one
-machine.
+`pip`, `pytest` and `tensorboard` check their arguments; `torchrun`, `srun` and `scontrol` are those of one process on
+one machine.
 """
 
 import argparse

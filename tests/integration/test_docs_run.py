@@ -26,9 +26,9 @@ from pathlib import Path
 
 import pytest
 import stand_ins
-from conftest import ROOT, environment
 from stand_ins import make_programs, sentences
 
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SLOW = {"BENCHMARKS", "CLUSTER", "GPU"}
 QUOTES = {"HOUSE.md"}  # whose Python is not a program
@@ -42,6 +42,11 @@ OTHERWISE = [
     ("in bf16, 2 threads", "in fp32, 1 thread"),
     (r"^step (\S+)  epoch", r"step \1/6  epoch"),
 ]
+
+
+def environment() -> dict[str, str]:
+    """With this tree's package before any other."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
 
 
 @dataclass
