@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mt.cli.lines import file_texts, parallel_texts, process, results
+from mt.cli.lines import BadLines, file_texts, parallel_texts, process, results
 from mt.cli.options import Parser, check_output, number_from_0
 from mt.data.corpus.readers import check_order
 from mt.errors import CheckpointError, ConfigError, DataError, counted
@@ -64,6 +64,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help="what is linked: spaces (default): what stands between white space; reading: words as a reader sees them, "
         "punctuation apart and each character of a script without spaces",
     )  # fmt: skip
+    parser.add_argument(
+        "--skip-bad", action="store_true",
+        help="give no links to lines that cannot be read, such as lines that are not UTF-8, and count them",
+    )  # fmt: skip
     parser.add_argument("--choose-again", action="store_true", help="choose the layer and heads anew")
     parser.add_argument("-o", "--output", type=Path, help="file to write (default: stdout)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -88,7 +92,8 @@ def run(argv: list[str]) -> int:
     for file in filter(None, (args.source, args.target, args.gold)):
         check_file(file)
     check_output(args.output, args.source, args.target)
-    sources, targets = parallel_texts(args.source, args.target)
+    bad = BadLines() if args.skip_bad else None
+    sources, targets = parallel_texts(args.source, args.target, bad)
     our_words, their_words = sources, targets
     if args.words == "reading":
         our_words, their_words = ([words_apart(text) for text in side] for side in (sources, targets))
@@ -100,6 +105,8 @@ def run(argv: list[str]) -> int:
     from mt.log import setup
 
     setup()
+    if bad is not None:
+        bad.report()
     set_up_cpu(None)
     weights = attended(sources, targets, args) if args.model else None
     if weights is None or args.learn:

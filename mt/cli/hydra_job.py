@@ -45,14 +45,15 @@ def launch(args: argparse.Namespace, command: list[str]) -> None:
     `command` is what the user typed, for the run's manifest. Raises `MtError` for mistakes of the user.
     """
     overrides = [*args.overrides, *(["run.dry_run=true"] if args.dry_run else [])]
-    chosen = prepare(args.config, config_dir=args.config_dir)
+    chosen, jobs = prepare(args.config, config_dir=args.config_dir), Jobs(command)
     if not (args.shell_completion or args.hydra_help):
         multirun = args.multirun or "hydra.mode=MULTIRUN" in overrides
         for each in combinations(overrides) if multirun else [overrides]:
-            settle(each, chosen, config_dir=args.config_dir)
+            config = settle(each, chosen, config_dir=args.config_dir)
+            if multirun and not config.run.dry_run:
+                jobs.roots.add(Path(config.run.root))
         overrides = check_overrides(overrides, config_dir=args.config_dir, multirun=multirun, file=bool(chosen))
         overrides += chosen
-    jobs = Jobs()
     try:
         call_hydra([*overrides, *flags(args)], make_task(command, fixed_keys(overrides), jobs))
     finally:
@@ -61,17 +62,20 @@ def launch(args: argparse.Namespace, command: list[str]) -> None:
 
 @dataclass
 class Jobs:
-    """The run folders of a sweep, as far as its jobs run in this process."""
+    """The runs of a sweep: their folders in the order of the jobs, as far as these run in this process."""
 
+    command: list[str]
     folders: list[Path] = field(default_factory=list)
+    roots: set[Path] = field(default_factory=set)  # where the runs are; none if there is no sweep
 
     def report(self) -> None:
-        """Print a table of the runs, in the order of their jobs."""
-        if not self.folders:
-            return
-        from mt.train.overview import overview, table
+        """Print a table of the runs. Those that a launcher started in other processes are found by their command."""
+        from mt.train.overview import find_runs, overview, table
 
-        print("\n" + table([overview(folder) for folder in self.folders]))
+        found = (path for root in sorted(self.roots) for path in reversed(find_runs(root)))
+        folders = self.folders or [path for path in found if overview(path).command == self.command]
+        if self.roots and folders:
+            print("\n" + table([overview(folder) for folder in folders]))
 
 
 def fixed_keys(overrides: list[str]) -> frozenset[str]:

@@ -13,11 +13,12 @@ from threading import Thread
 from typing import IO, BinaryIO, NamedTuple, TypeVar
 
 from mt.cli.options import stdout
-from mt.errors import DataError
-from mt.text.lines import MAX_LINE, check_file, check_line_counts, decode_line, raw_lines, read_lines
+from mt.errors import DataError, counted
+from mt.text.lines import MAX_LINE, check_file, check_line_counts, decode_line, raw_lines
 
 T = TypeVar("T")
 PAUSE = 0.02  # seconds
+SHOWN = 3  # bad lines that are named
 
 
 class Line(NamedTuple):
@@ -116,30 +117,62 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         yield out
 
 
-def lines_of(stream: IO[bytes], name: str) -> Iterator[Line]:
-    """The lines of a stream, which errors call `name`. Raises: DataError: as `decode_line`, with the line number."""
-    return _decoded(enumerate(iter(lambda: stream.readline(MAX_LINE + 2), b""), 1), name)
+class BadLines:
+    """The lines that `--skip-bad` leaves out: each is an empty line, so that there are as many lines out as in."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    def report(self) -> None:
+        """Log how many there were, and the first ones with their reasons."""
+        from mt.log import logger
+
+        if self.reasons:
+            shown = "; ".join(self.reasons[:SHOWN])
+            more = f"; and {len(self.reasons) - SHOWN:,} more" if len(self.reasons) > SHOWN else ""
+            logger.warning(f"{counted(len(self.reasons), 'line')} skipped and left empty: {shown}{more}")
 
 
-def file_lines(path: str) -> Iterator[Line]:
+def lines_of(stream: IO[bytes], name: str, bad: BadLines | None = None) -> Iterator[Line]:
+    """The lines of a stream, which errors call `name`. Args: bad: collects lines that cannot be read; None: they raise.
+
+    Raises: DataError: as `decode_line`, with the line number.
+    """
+    return _decoded(iter(lambda: stream.readline(MAX_LINE + 2), b""), name, bad)
+
+
+def file_lines(path: str, bad: BadLines | None = None) -> Iterator[Line]:
     """The lines of a file, plain or compressed. Raises: DataError: when it cannot be read, and as `lines_of`."""
-    return _decoded(raw_lines(path), path)
+    return _decoded((raw for _, raw in raw_lines(path)), path, bad)
 
 
-def _decoded(lines: Iterable[tuple[int, bytes]], name: str) -> Iterator[Line]:
-    for number, raw in lines:
-        text = decode_line(raw, f"{name}:{number}", first=number == 1)
-        yield Line(text, raw[len(raw.removesuffix(b"\n").removesuffix(b"\r")) :])
+def _decoded(lines: Iterable[bytes], name: str, bad: BadLines | None) -> Iterator[Line]:
+    number, whole = 0, True
+    for raw in lines:
+        if not whole:  # the rest of a line that was too long
+            whole = raw.endswith(b"\n")
+            continue
+        number += 1
+        end = raw[len(raw.removesuffix(b"\n").removesuffix(b"\r")) :]
+        try:
+            text = decode_line(raw, f"{name}:{number}", first=number == 1)
+        except DataError as error:
+            if bad is None:
+                raise
+            bad.reasons.append(str(error).split(": convert")[0].rstrip("."))
+            text, whole = "", raw.endswith(b"\n") or len(raw) <= MAX_LINE
+            end = end if whole else b"\n"
+        yield Line(text, end)
 
 
-def file_texts(path: str, most: int | None = None) -> list[str]:
+def file_texts(path: str, most: int | None = None, bad: BadLines | None = None) -> list[str]:
     """The first `most` lines of a file without their ends, None: all. Raises: DataError: as `file_lines`."""
     check_file(path)
-    return list(islice(read_lines(path), most))
+    return [line.text for line in islice(file_lines(path, bad), most)]
 
 
-def parallel_texts(source: str, target: str) -> tuple[list[str], list[str]]:
+def parallel_texts(source: str, target: str, bad: BadLines | None = None) -> tuple[list[str], list[str]]:
     """The lines of two files that translate each other. Raises: DataError: also when one has more lines."""
-    sources, targets = file_texts(source), file_texts(target)
+    sources, targets = file_texts(source, bad=bad), file_texts(target, bad=bad)
     check_line_counts(source, len(sources), target, len(targets))
     return sources, targets

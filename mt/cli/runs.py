@@ -84,7 +84,7 @@ def list_runs(root: Path, *, as_json: bool) -> int:
 def compare(paths: list[Path], output: Path | None, *, as_json: bool) -> int:
     from mt.files import write_text
     from mt.log import setup
-    from mt.train.overview import aligned, comparison, overview
+    from mt.train.overview import aligned, comparison, overview, shortened
 
     setup()
     runs = [overview(path) for path in paths]
@@ -98,7 +98,8 @@ def compare(paths: list[Path], output: Path | None, *, as_json: bool) -> int:
         differ = {row[0]: row[1:] for row in rows if row[0] in runs[0].config}
         print(json.dumps({"runs": [one.to_dict() for one in runs], "settings": differ}, ensure_ascii=False, indent=2))
     else:
-        print(aligned(rows))
+        header, *rest = rows
+        print(aligned([header, *([shortened(cell) for cell in row] for row in rest)]))
     return 0
 
 

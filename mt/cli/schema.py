@@ -45,6 +45,12 @@ def leaves(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield key, value
 
 
+@cache
+def _checker() -> Any:
+    """A tree of settings that takes values to check them; what it holds otherwise does not matter."""
+    return OmegaConf.structured(Config)
+
+
 def check_value(key: str, value: Any, where: str = "") -> None:
     """Raise `ConfigError` unless `key` is a setting and `value` fits its type. `where`: the file and line, if any."""
     if key in sections():
@@ -53,7 +59,7 @@ def check_value(key: str, value: Any, where: str = "") -> None:
         raise unknown_key(key, where=where)
     try:
         # OmegaConf checks the value, so that a value accepted here is also accepted by Hydra.
-        OmegaConf.update(OmegaConf.structured(Config), key, value)
+        OmegaConf.update(_checker(), key, value)
     except OmegaConfBaseException:
         raise wrong_value(key, value, where) from None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mt.cli.choice_options import Chooser, add_choice_options, check_choice_options, load_models
-from mt.cli.lines import Line, file_lines, lines_of, process, results
+from mt.cli.lines import BadLines, Line, file_lines, lines_of, process, results
 from mt.cli.link_options import Answer, LinkUser, add_link_options
 from mt.cli.options import Parser, check_output, stdin
 from mt.cli.search_options import (
@@ -48,6 +48,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16", "int8"])
     parser.add_argument(
+        "--skip-bad", action="store_true",
+        help="leave the output empty for lines that cannot be read, such as lines that are not UTF-8, and count them",
+    )  # fmt: skip
+    parser.add_argument(
         "--line-buffered", action="store_true",
         help="translate each line as soon as it is read (default: all lines read so far when the input pauses)",
     )  # fmt: skip
@@ -68,7 +72,8 @@ def run(argv: list[str]) -> int:
     check_output(args.output, read, args.glossary, prefix_file(args.prefix))
     check_prefixes(prefix_file(args.prefix), args.input)
     output = results(args.output)
-    lines = file_lines(args.input) if args.input else lines_of(stdin(), "stdin")
+    bad = BadLines() if args.skip_bad else None
+    lines = file_lines(args.input, bad) if args.input else lines_of(stdin(), "stdin", bad)
     typed = not args.input and sys.stdin.isatty()
     from mt.checkpoint.model_folder import RUNS, languages, newest_run
     from mt.compute.device import set_up_cpu  # torch: not before the options are known to be right
@@ -91,6 +96,8 @@ def run(argv: list[str]) -> int:
     with output as out:
         process(pipeline.options.with_prefixes(lines), size, pipeline.translate, out, live=not args.input and size > 1)
     pipeline.linked.close()
+    if bad is not None:
+        bad.report()
     return 0
 
 

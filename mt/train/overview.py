@@ -26,6 +26,7 @@ class Overview:
     data: str | None = None
     direction: str | None = None
     started: str | None = None  # the time of the first start, ISO 8601
+    command: list[str] | None = None  # of the last start
     watch: str = "bleu"  # the score on dev that chooses checkpoints
     dev: float | None = None  # its best value
     test: dict[str, float] = field(default_factory=dict)  # scores on the test set, by name
@@ -79,6 +80,7 @@ def overview(folder: Path) -> Overview:
         data=data.get("name") if isinstance(data, dict) else None,
         direction=f"{src}-{tgt}" if src and tgt else None,
         started=attempts[0].get("at") if attempts else None,
+        command=attempts[-1].get("command") if attempts else None,
         watch=str(state.get("watched") or config.get("train.watch", "bleu")),
         dev=abs(best) if best is not None else None,  # the loss is kept as a negative score
         test={score["name"]: score["value"] for score in _json(folder / "eval/test.json").get("scores", [])},
@@ -184,7 +186,11 @@ def _shown(value: object) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """A table as text, with columns of equal width. Of a long cell, such as one of file names, the end is shown."""
-    rows = [[cell if len(cell) <= WIDEST else f"…{cell[1 - WIDEST :]}" for cell in row] for row in rows]
+    """A table as text, with columns of equal width."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  ".join(f"{c:{w}}" for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def shortened(cell: str) -> str:
+    """The end of a long cell, such as one of file names."""
+    return cell if len(cell) <= WIDEST else f"…{cell[1 - WIDEST :]}"

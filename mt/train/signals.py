@@ -60,7 +60,7 @@ class Requests:
         """Log, once, that a request to stop was received."""
         if self.signal is not None and not self._acknowledged:
             self._acknowledged = True
-            logger.info(f"{signal.Signals(self.signal).name}: saving after this update; once more ends at once.")
+            logger.info(f"{signal.Signals(self.signal).name}: saving after this update; a second signal stops at once.")
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         # In a group the same request may arrive twice, from the cluster and from torchrun.

@@ -29,3 +29,5 @@ def test_every_job_of_a_sweep_trains_in_a_process_of_its_own(tmp_path, run, numb
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()
     assert len(list(tmp_path.glob("runs/*/model/model.safetensors"))) == 2
+    rows = done.stdout.decode().rstrip().split("\n")[-2:]
+    assert sorted(row.split()[0] for row in rows) == ["runs/en-de-small-seed=1", "runs/en-de-small-seed=2"]

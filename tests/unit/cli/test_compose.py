@@ -1,6 +1,7 @@
 """Settings from presets, files and overrides; and every sentence that refuses some."""
 
 import dataclasses
+import json
 import os
 import re
 import threading
@@ -11,7 +12,7 @@ from omegaconf import OmegaConf
 
 from mt.cli.compose import check_overrides, compose, settle, to_config
 from mt.cli.folders import CONFIG_DIR, groups
-from mt.cli.hydra_job import fixed_keys, launch
+from mt.cli.hydra_job import Jobs, fixed_keys, launch
 from mt.cli.run_name import run_name
 from mt.cli.schema import settings
 from mt.cli.train import parse as train_options
@@ -366,6 +367,20 @@ def test_the_name_of_a_job_has_what_differs_and_no_more():
     both = ["model.max_length=300", "batch.max_length=256"]
     assert run_name(config, choices, both) == "tatoeba_en_es-tiny-batch.max_length=256-model.max_length=300"
     assert fixed_keys(["optim.lr=1,2", "model=glob(*)", "train.steps=5"]) == {"train.steps"}
+
+
+def test_runs_of_a_launcher_are_found_by_their_command(tmp_path, capsys):
+    for name, command in (("a", ["mt", "train", "-m"]), ("b", ["mt", "train"]), ("c", ["mt", "train", "-m"])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text("{}")
+        attempts = [{"command": ["mt", "other"]}, {"command": command}]
+        (tmp_path / name / "manifest.json").write_text(json.dumps({"attempts": attempts}))
+    Jobs(["mt", "train", "-m"], roots={tmp_path}).report()
+    _, *rows = capsys.readouterr().out.strip().split("\n")
+    assert sorted(row.split()[0] for row in rows) == [str(tmp_path / "a"), str(tmp_path / "c")]
+    for none in (Jobs(["mt", "train"]), Jobs(["mt"], roots={tmp_path})):
+        none.report()
+        assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ import threading
 
 import pytest
 
-from mt.cli.lines import batches, file_lines, file_texts, lines_of, live_batches, parallel_texts, process
+from mt.cli.lines import BadLines, batches, file_lines, file_texts, lines_of, live_batches, parallel_texts, process
 from mt.errors import DataError
+from mt.text.lines import MAX_LINE
 
 
 def test_only_the_first_line_has_a_byte_order_mark():
@@ -85,3 +86,22 @@ def test_texts_of_files(tmp_path):
         parallel_texts(one, two)
     with pytest.raises(DataError, match=r"three` does not exist"):
         file_texts(str(tmp_path / "three"))
+
+
+def test_bad_lines_are_skipped_and_counted_and_as_many_come_out(tmp_path, caplog):
+    long = b"x" * (2 * MAX_LINE + 7)
+    raw = b"one\n\xe9 bad\r\n" + long + b"\nfour\nfi\0ve\nsix \xff"
+    bad = BadLines()
+    found = list(lines_of(io.BytesIO(raw), "in", bad))
+    assert found == [("one", b"\n"), ("", b"\r\n"), ("", b"\n"), ("four", b"\n"), ("", b"\n"), ("", b"")]
+    bad.report()
+    assert caplog.messages == [
+        "4 lines skipped and left empty: in:2: byte 0 (0xe9) is not UTF-8; in:3: the line is longer than 1048576 "
+        "bytes: put one sentence on each line; in:5: NUL character at byte 2: the file must be UTF-8 text; and 1 more"
+    ]
+    (tmp_path / "x").write_bytes(raw)
+    assert file_texts(str(tmp_path / "x"), bad=BadLines()) == ["one", "", "", "four", "", ""]
+    with pytest.raises(DataError, match=r"^in:2: byte 0 \(0xe9\) is not UTF-8"):
+        list(lines_of(io.BytesIO(raw), "in"))
+    BadLines().report()
+    assert len(caplog.messages) == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mt.train.overview import Overview, aligned, comparison, find_runs, is_locked, megabytes, overview, table
+from mt.train.overview import Overview, aligned, comparison, find_runs, is_locked, megabytes, overview, shortened, table
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden/schema-1/runs/golden"
 
@@ -90,5 +90,5 @@ def test_tables():
     assert rows["x.y"] == ["-", "null"]
     assert "data.test" not in rows and "run.name" not in rows
     assert aligned([["a", "bb"], ["ccc", "d"]]) == "a    bb\nccc  d"
-    assert aligned([["x" * 61 + "end"]]) == "…" + "x" * 56 + "end"
+    assert shortened("x" * 61 + "end") == "…" + "x" * 56 + "end" and shortened("x" * 60) == "x" * 60
     assert megabytes(1_234_567) == "1.2 MB" and megabytes(2_500_000_000) == "2.5 GB"

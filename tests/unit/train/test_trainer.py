@@ -458,7 +458,7 @@ def test_a_signal_within_a_message_is_acknowledged_after_it(make, fit, caplog):
     finally:
         logger.removeHandler(busy)
     assert busy.messages[0].startswith("step 2: dev loss")
-    assert busy.messages[1:] == ["SIGTERM: saving after this update; once more ends at once."]
+    assert busy.messages[1:] == ["SIGTERM: saving after this update; a second signal stops at once."]
 
 
 def test_a_signal_is_acknowledged_before_the_validation_that_is_due(make, fit, caplog):
