@@ -196,6 +196,7 @@ class Trainer:
     def resume(self, checkpoint: Checkpoint) -> None:
         """Restore a checkpoint; the run goes on as if it had never stopped. Its limits may be higher than before."""
         self.state = self.saver.load(checkpoint)
+        self.state.watched = self.state.watched or self.train.watch.value  # older versions did not keep it
         self.state.finished = self.why_finished()
 
     # ---- progress -------------------------------------------------------------------------------------------
