@@ -159,12 +159,12 @@ def choose_weights(trainer: Trainer) -> None:
     ranked = checkpoints.ranked()[: train.average]
     if len(ranked) > 1:
         load_into(model, average(ranked), where="the mean of the best checkpoints")
-        score = trainer.validator(model).score(train.watch)
-        better = best.score is None or score >= best.score
+        rank = trainer.validator(model).rank(train.watch)
+        better = best.score is None or rank >= best.rank
         if not better:
             load_weights(model, best)
         logger.info(
-            f"the mean of the {len(ranked)} best checkpoints has dev {train.watch.value} {abs(score):.2f}, "
+            f"the mean of the {len(ranked)} best checkpoints has dev {train.watch.value} {abs(rank[0]):.2f}, "
             f"the best alone {abs(best.score or 0):.2f}: taking the {'mean' if better else 'best'}"
         )
 
