@@ -13,7 +13,7 @@ from mt.errors import DataError, counted
 from mt.text.lines import check_file, raw_lines, read_lines
 
 if TYPE_CHECKING:
-    from mt.decode.request import Options
+    from mt.decode.request import OnProgress, Options
     from mt.decode.translator import Translator
 
 L = TypeVar("L")
