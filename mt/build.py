@@ -1,6 +1,7 @@
 """From settings to objects: the only module below the command line that sees the whole config."""
 
 import random
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from mt.errors import ConfigError
 from mt.log import logger, setup
 from mt.nn.encoders import text_model
 from mt.nn.transformer import Transformer, count_parameters
+from mt.progress import Waiting
 from mt.text.metrics import choose_tokenizer
 from mt.text.tokenizer import Tokenizer
 from mt.train.acceleration.choose import accelerate
@@ -166,9 +168,14 @@ def make_trainer(
         model, prepared.tokenizer, greedy, precision, max_length=longest,
         cuda_graphs=False,  # their pools would take memory that the batch size was fitted without
     )  # fmt: skip
+
+    def translate(texts: Sequence[str]) -> list[str]:
+        with Waiting("validating", plain=True) as wait:
+            return translator.translate(texts, on_progress=wait.show)
+
     validator = Validator(
         prepared.dev,
-        translator.translate,
+        translate,
         precision=precision,
         tokens=batch.budget,
         pairs=config.train.validate_pairs,

@@ -118,13 +118,15 @@ def score(
     from mt.compute.device import set_up_cpu
     from mt.decode.load import load
     from mt.log import setup
+    from mt.progress import Waiting
 
     setup()
     set_up_cpu(None)
     translator = load(model, device=args.device, precision=args.precision)
 
     def translate(texts: Any) -> list[str]:
-        return [found[0].text for found in translator.search(texts, beam=args.beam)]
+        with Waiting("translating") as wait:
+            return [found[0].text for found in translator.search(texts, beam=args.beam, on_progress=wait.show)]
 
     name = "test" if not args.test else Path(args.test[0]).name.partition(".")[0]
     report = evaluate(name, translate, sources, references, tgt=args.tgt, bootstrap=args.bootstrap)

@@ -10,7 +10,7 @@ from typing import Any
 
 from mt.errors import CheckpointError
 from mt.files import read_json
-from mt.log import duration
+from mt.progress import duration
 from mt.train.saved_config import flatten, read_config
 
 WIDEST = 60  # characters of a cell

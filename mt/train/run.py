@@ -15,8 +15,9 @@ from mt.data.prepare import PreparedData
 from mt.decode.translator import Translator
 from mt.errors import CheckpointError, counted
 from mt.evaluate import Report, evaluate
-from mt.log import FILE_ONLY, Metrics, Progress, logger
+from mt.log import FILE_ONLY, Metrics, logger
 from mt.nn.transformer import Transformer
+from mt.progress import Progress, Waiting
 from mt.train.bad_batches import dump_batch
 from mt.train.model_card import model_card
 from mt.train.run_folder import RunFolder
@@ -119,7 +120,9 @@ class Run:
             sentences = counted(len(corpus.test), "sentence")
             logger.info(f"translating the test set ({sentences}, beam {translator.section.beam})")
             sources, references = [p.src for p in corpus.test], [p.tgt for p in corpus.test]
-            report = evaluate("test", translator.translate, sources, references, tgt=corpus.tgt)
+            with Waiting("translating the test set", plain=True) as wait:
+                translate = partial(translator.translate, on_progress=wait.show)
+                report = evaluate("test", translate, sources, references, tgt=corpus.tgt)
             report.write(self.folder.evaluation)
             for line in map(str, report.scores):
                 logger.info(line, extra=FILE_ONLY)

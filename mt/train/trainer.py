@@ -16,8 +16,9 @@ from mt.checkpoint import Checkpoint, Checkpoints
 from mt.config import BatchConfig, ScheduleConfig, TrainConfig, Watch
 from mt.data.batching import Batch, BatchStream, mix
 from mt.errors import MtError, StoppedError, counted
-from mt.log import Metrics, Progress, Status, logger
+from mt.log import Metrics, logger
 from mt.nn.transformer import Transformer
+from mt.progress import Progress, Status
 from mt.train.acceleration.sharding import gathered
 from mt.train.neighbours import Neighbours
 from mt.train.saving import Saver
@@ -250,6 +251,7 @@ class Trainer:
             patience_left=self.train.patience - state.stale if self.train.patience is not None else None,
             eta_s=state.seconds * (1 - done) / done if 0 < done <= 1 and self.window.updates else None,
             skipped=state.skipped,
+            done=done if self.fractions() else None,
         )
 
     def _show_status(self) -> Status:

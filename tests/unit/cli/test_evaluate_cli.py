@@ -32,7 +32,7 @@ def model(monkeypatch, texts, tmp_path):
             (tmp_path / "runs" / name / file).write_text("{}")
 
     def load(path, **settings):
-        def search(sources, beam):
+        def search(sources, beam, on_progress):
             return [[Translation(texts[int(s)] if path.name == "a" else "no", 0.0, 0.0, [], [], True)] for s in sources]
 
         return SimpleNamespace(search=search)
