@@ -54,7 +54,8 @@ class Run:
             require_space(self.folder.checkpoints, checkpoint_bytes(trainer))
             self.folder.write_manifest(self.facts, command)
             self.train()
-            if trainer.train.minutes is not None and (missed := trainer.neighbours.report()):
+            by_the_clock = str(trainer.state.finished).endswith("minutes was reached")
+            if by_the_clock and (missed := trainer.neighbours.report()):
                 logger.info(missed)
         else:
             trainer.fit()
