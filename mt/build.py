@@ -181,6 +181,7 @@ def make_trainer(
         pairs=config.train.validate_pairs,
         subset=config.data.subset,
         bleu_tokenizer=tokenize,
+        watch=config.train.watch,
         attention=make_attention_logger(config, prepared, max_length=longest, guided=guided),
     )
     watch = validator.watched(config.train.watch)

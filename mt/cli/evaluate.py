@@ -11,6 +11,7 @@ from mt.data.corpus.names import bare, language_of
 from mt.errors import ConfigError, DataError, counted
 from mt.text.languages import check_code
 from mt.text.lines import check_file
+from mt.text.metrics import METRICS, USUAL
 
 if TYPE_CHECKING:
     from mt.evaluate import Report
@@ -19,15 +20,19 @@ if TYPE_CHECKING:
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
         prog="mt evaluate",
-        description="BLEU, chrF++ and TER through sacreBLEU, with signatures and 95 % bootstrap intervals, and the "
+        description="BLEU, chrF++, TER and other scores, with signatures and 95 % bootstrap intervals, and the "
         "share of the sources' numbers, dates and codes that the translations keep.",
         epilog="examples:\n  mt evaluate runs/my-run\n  mt evaluate runs/a --compare runs/b\n"
-        "  mt evaluate --hypotheses out.de --references test.de",
+        "  mt evaluate --hypotheses out.de --references test.de\n"
+        "  mt evaluate --hypotheses out.en --references a.en b.en c.en --metrics bleu rouge",
     )
     parser.add_argument("model", nargs="?", type=Path, help="model folder, run or checkpoint (default: the newest run)")
     parser.add_argument("--test", nargs="+", metavar="FILE", help="files of the test set (default: the run's test set)")
     parser.add_argument("--hypotheses", metavar="FILE", help="score this file instead of translating")
-    parser.add_argument("--references", metavar="FILE", help="references of --hypotheses (default: the test set's)")
+    parser.add_argument(
+        "--references", nargs="+", metavar="FILE",
+        help="references of --hypotheses (default: the test set's); lines of further files may be empty",
+    )  # fmt: skip
     parser.add_argument(
         "--compare", metavar="OTHER", help="a second model or file of translations, compared by paired bootstrap"
     )
@@ -35,11 +40,17 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--bootstrap", type=resamples, default=1000, help="resamples for the intervals (default: 1000; 0: none)"
     )
+    parser.add_argument(
+        "--metrics", nargs="+", choices=METRICS, default=USUAL, metavar="NAME",
+        help=f"scores to compute, of {', '.join(METRICS)} (default: {' '.join(USUAL)}); wer and cer are error rates of "
+        "words and characters, rouge is ROUGE-1, -2 and -L, exact the share of lines that equal a reference",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument("--tgt", help="target language, which decides how BLEU splits words (default: the model's)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16", "int8"])
     args = parser.parse_args(argv)
+    args.more = []  # further references
     if args.tgt:
         check_code(args.tgt, "--tgt")
     if args.references and not args.hypotheses:
@@ -96,10 +107,13 @@ def given(args: argparse.Namespace) -> "Report":
     """Score one file against another. The name of the references may give the language."""
     from mt.evaluate import judge
 
-    args.tgt = args.tgt or language_of(bare(args.references))
-    hypotheses, references = parallel_texts(args.hypotheses, args.references)
-    name = Path(args.hypotheses).name
-    return judge(name, [""] * len(references), hypotheses, references, tgt=args.tgt, bootstrap=args.bootstrap)
+    args.tgt = args.tgt or language_of(bare(args.references[0]))
+    hypotheses, references = parallel_texts(args.hypotheses, args.references[0])
+    args.more = [parallel_texts(args.hypotheses, file)[1] for file in args.references[1:]]
+    return judge(
+        Path(args.hypotheses).name, [""] * len(references), hypotheses, references,
+        tgt=args.tgt, bootstrap=args.bootstrap, metrics=args.metrics, more=args.more,
+    )  # fmt: skip
 
 
 def score(
@@ -107,13 +121,14 @@ def score(
 ) -> "Report":
     """The report of a model, or of a file of translations.
 
-    It is written to the run's folder only for the run's own test set, translated with default options, with intervals.
+    It is written to the run's folder only for the run's own test set, translated with default options, with intervals
+    and at least the usual scores.
     """
     from mt.evaluate import evaluate, judge
 
+    wanted = {"tgt": args.tgt, "bootstrap": args.bootstrap, "metrics": args.metrics}
     if hypotheses is not None:
-        lines = lines_for(hypotheses, references)
-        return judge(Path(hypotheses).name, sources, lines, references, tgt=args.tgt, bootstrap=args.bootstrap)
+        return judge(Path(hypotheses).name, sources, lines_for(hypotheses, references), references, **wanted)
     from mt.checkpoint.model_folder import find_run
     from mt.compute.device import set_up_cpu
     from mt.decode.load import load
@@ -129,8 +144,9 @@ def score(
             return [found[0].text for found in translator.search(texts, beam=args.beam, on_progress=wait.show)]
 
     name = "test" if not args.test else Path(args.test[0]).name.partition(".")[0]
-    report = evaluate(name, translate, sources, references, tgt=args.tgt, bootstrap=args.bootstrap)
-    own = model == args.model and not args.test and args.beam is None and args.bootstrap
+    report = evaluate(name, translate, sources, references, **wanted)
+    usual = args.beam is None and args.bootstrap and set(USUAL) <= set(args.metrics)
+    own = usual and model == args.model and not args.test
     folder = find_run(model) if own else None
     if folder is not None:
         report.write(folder / "eval")
@@ -154,7 +170,10 @@ def against(args: argparse.Namespace, report: "Report", sources: list[str] | Non
     else:
         hypotheses = lines_for(args.compare, report.references)
     tokenize, _ = choose_tokenizer(args.tgt, report.references)
-    found = compare(report.hypotheses, hypotheses, report.references, args.bootstrap, tokenize=tokenize)
+    found = compare(
+        report.hypotheses, hypotheses, report.references, args.bootstrap,
+        tokenize=tokenize, metrics=args.metrics, more=args.more,
+    )  # fmt: skip
     return [
         {"name": c.name, "baseline": c.baseline, "other": c.other, "p_value": c.p_value, "text": str(c)} for c in found
     ]

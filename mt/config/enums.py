@@ -76,6 +76,11 @@ class Watch(StrEnum):
     loss = "loss"
     bleu = "bleu"
     chrf = "chrf"
+    ter = "ter"  # error rates: lower is better
+    wer = "wer"
+    cer = "cer"
+    rouge = "rouge"  # ROUGE-L
+    exact = "exact"
 
 
 class Sharding(StrEnum):

@@ -305,9 +305,11 @@ class Trainer:
                 "dev", self.state.step, loss=validation.loss, bleu=validation.bleu, chrf=validation.chrf,
                 seconds=seconds, **validation.extra(),
             )  # fmt: skip
+        found = [f", {watch} {value:.2f}" for watch, value in validation.other.items()]
+        found += [", the best so far"] if self.state.is_best(*rank) else []
         logger.info(
             f"step {self.state.step:,}: dev loss {validation.loss:.3f}, BLEU {validation.bleu:.2f}, "
-            f"chrF++ {validation.chrf:.2f}{', the best so far' if self.state.is_best(*rank) else ''}  ({seconds:.0f} s)"
+            f"chrF++ {validation.chrf:.2f}{''.join(found)}  ({seconds:.0f} s)"
         )
         first = self.state.lowest_loss is None  # the others need not repeat it
         if first and self.train.watch is Watch.bleu and not validation.bleu_tells:

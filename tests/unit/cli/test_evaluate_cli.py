@@ -211,3 +211,45 @@ def test_a_name_with_the_code_of_a_country_gives_the_tokenizer(texts, tmp_path, 
     caplog.clear()
     run(["--hypotheses", "out", "--references", "ref", "--bootstrap", "0", "--tgt", "de"])
     assert "so that a sentence is one word and BLEU cannot tell" in caplog.text
+
+
+# ---------------------------------------------------------------- other scores, several references
+
+
+def test_chosen_scores_are_shown_in_their_order(texts, capsys):
+    argv = ["--hypotheses", "hyp", "--references", "ref", "--bootstrap", "40", "--metrics", "exact", "wer", "rouge"]
+    assert run([*argv, "--compare", "ref"]) == 0
+    lines = capsys.readouterr().out.strip().split("\n")
+    shown = ["exact", "WER", "ROUGE-1", "ROUGE-2", "ROUGE-L"]
+    assert [line.split(" = ")[0] for line in lines if " = " in line] == shown * 2
+    assert lines[1].startswith("exact = 50.0 ± ")
+
+
+def test_each_line_is_compared_with_all_its_references(texts, tmp_path, capsys):
+    (tmp_path / "other").write_text("\n" * 5 + "that is none\n" * 5)
+    argv = ["--hypotheses", "hyp", "--references", "ref", "other", "--bootstrap", "40", "--metrics", "exact", "bleu"]
+    run([*argv, "--compare", "ref", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert [score["value"] for score in told["scores"]] == [100, pytest.approx(100)]
+    assert all(score["signature"].startswith("nrefs:var|") for score in told["scores"])
+    assert [row["other"] for row in told["comparison"]] == [100, pytest.approx(100)]
+
+
+def test_further_references_must_have_as_many_lines(texts):
+    with pytest.raises(DataError, match=r"^`hyp` has 10 lines, but `short` has 1: both must have the same number"):
+        run(["--hypotheses", "hyp", "--references", "ref", "short"])
+
+
+def test_an_unknown_score_is_refused():
+    with pytest.raises(ConfigError, match=r"--metrics.*meteor"):
+        parse(["--metrics", "meteor"])
+
+
+def test_the_report_of_a_run_keeps_the_usual_scores(model, monkeypatch, texts):
+    pairs = [SimpleNamespace(src=str(n), tgt=text) for n, text in enumerate(texts)]
+    monkeypatch.setattr("mt.train.evaluation_set.test_set", lambda model, files, tgt: (pairs, "en"))
+    run(["runs/a", "--bootstrap", "40", "--metrics", "wer"])
+    assert not (model / "a/eval").exists()
+    run(["runs/a", "--bootstrap", "40", "--metrics", "wer", "bleu", "chrf", "ter"])
+    kept = json.loads((model / "a/eval/test.json").read_text())
+    assert [score["name"] for score in kept["scores"]] == ["WER", "BLEU", "chrF++", "TER"]
