@@ -278,6 +278,7 @@ def describe_run(config: Config, prepared: PreparedData, trainer: Trainer) -> di
             "src_tokens": prepared.train.num_source_rows,
             "tgt_tokens": prepared.train.num_target_rows,
             "fingerprint": prepared.train.fingerprint(),
+            "dev_fingerprint": prepared.dev.fingerprint(),
             "links": prepared.links.fingerprint() if prepared.links is not None else None,
         },
         "tokenizer": {

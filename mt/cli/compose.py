@@ -6,6 +6,7 @@ Nothing is ever instantiated from a configuration.
 """
 
 import os
+import shlex
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -25,6 +26,7 @@ from mt.cli.folders import CONFIG_DIR, groups
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import FILE_GROUP, folder_name, run_name
 from mt.cli.schema import check_option, check_value, leaves, sections, settings, takes_list, unknown_key
+from mt.cli.typed import as_typed, fill_in_paths, in_list
 from mt.cli.user_file import read_settings
 from mt.config import Config, DataConfig
 from mt.data.corpus.catalog import CATALOG
@@ -44,6 +46,7 @@ def compose(overrides: list[str], *, config_dir: Path | None = None, config_file
 
 def settle(overrides: list[str], chosen: list[str], *, config_dir: Path | None = None) -> Config:
     """As `compose`, for a file that was read before: `chosen` is what `prepare` returned for it."""
+    overrides = [as_typed(text) for text in overrides]
     overrides = check_overrides(overrides, config_dir=config_dir, file=bool(chosen)) + chosen
     if config_dir is not None:
         overrides.append(f"hydra.searchpath=['file://{config_dir.resolve()}']")
@@ -67,6 +70,7 @@ def to_config(tree: DictConfig) -> Config:
         config = cast(Config, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), plain)))
     except OmegaConfBaseException as error:
         raise in_our_words(error) from error
+    fill_in_paths(config)
     check_text(config.data)
     return config
 
@@ -118,7 +122,8 @@ def check_overrides(
     """
     known = groups(config_dir)
     if files := [text for text in overrides if "=" not in text and is_text_file(text)]:
-        raise ConfigError(f"`{files[0]}` is a file: to train on it write 'data.train=[{','.join(files)}]'.")
+        named = ",".join(map(in_list, files))
+        raise ConfigError(f"`{files[0]}` is a file: to train on it write {shlex.quote(f'data.train=[{named}]')}.")
     parsed = [parse(text) for text in overrides]
     keys = {override.key_or_group for override in parsed}
     for override in parsed:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from mt.cli.typed import unquoted
 from mt.config import Config
 from mt.data.corpus.names import corpus_name, name_of
 from mt.data.corpus.readers import infer_languages
@@ -34,7 +35,7 @@ def run_name(
         named, parts = set[str](), [config.run.name]
     else:
         named, parts = recipe(config, choices)
-    values = {key_of(text): text.partition("=")[2] for text in job}
+    values = {key_of(text): unquoted(text.partition("=")[2]) for text in job}
     differ = sorted(key for key in values if key not in {*named, *NOT_IN_NAMES, *fixed})
     name = "-".join([*parts, *(f"{short(key, differ)}={folder_name(values[key], LONGEST_VALUE)}" for key in differ)])
     name = folder_name(name, 2 * LONGEST)  # file systems take 255 bytes

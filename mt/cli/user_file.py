@@ -6,10 +6,12 @@ from typing import Any, cast
 
 import yaml
 from omegaconf import OmegaConf
+from omegaconf._utils import get_yaml_loader
 from omegaconf.errors import OmegaConfBaseException
 
 from mt.cli.refusals import bad_yaml, first_line
 from mt.cli.schema import check_option, check_value, leaves, sections, unknown_key
+from mt.cli.typed import keep_texts
 from mt.errors import ConfigError
 from mt.files import reason
 
@@ -60,7 +62,11 @@ def read_text(file: Path) -> str:
 def parse(text: str, name: str) -> dict[str, Any]:
     """The plain values of a YAML text. OmegaConf's safe loader reads 1e-3 as a number, YAML's own does not."""
     try:
-        tree = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+        loader = get_yaml_loader()(text)
+        root = loader.get_single_node()
+        keep_texts(root)
+        values = loader.construct_document(root) if root is not None else None
+        tree = OmegaConf.to_container(OmegaConf.create(values), resolve=False)
     except yaml.MarkedYAMLError as error:
         raise bad_yaml(error, name) from None
     except (OmegaConfBaseException, yaml.YAMLError) as error:

@@ -25,6 +25,7 @@ def read_own(section: DataConfig) -> Corpus:
     Raises: DataError: when a file cannot be used, or there are too few pairs to hold out a dev set.
     """
     check_files(section)
+    warn_of_pipes([*section.train, *section.dev, *section.test])
     src, tgt = languages(section)
     train = list(read_pairs(section.train, src, tgt, section.columns))
     dev = list(read_pairs(section.dev, src, tgt, section.columns)) if section.dev else []
@@ -89,6 +90,16 @@ def check_sides(files: list[str]) -> None:
     for source, target in zip(plain[::2], plain[1::2], strict=False):
         if Path(source) == Path(target):
             raise DataError(f"`{source}` is named as both source and target: name one file for each language.")
+
+
+def warn_of_pipes(files: list[str]) -> None:
+    """Say before the training, and not at its restart, that text from a pipe can be read once only."""
+    pipes = [file for file in files if Path(file).exists() and not (Path(file).is_file() or Path(file).is_dir())]
+    if pipes:
+        logger.warning(
+            f"`{pipes[0]}` is a pipe, which can be read once: a run that is stopped cannot go on. To be able to, write "
+            "the text to a file first."
+        )
 
 
 def warn_of_known(train: list[Pair], held: dict[str, list[Pair]]) -> None:
