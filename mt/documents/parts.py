@@ -1,0 +1,169 @@
+"""A segment of a document as text and marks, and as the one line with tags that is translated.
+
+    Click <b>here</b> & wait.    ->    Click <g1>here</g1> &amp; wait.
+
+The line is what `mt.postprocess.markup` understands: pairs of tags, single tags, placeholders, character references.
+The marks of a format (an HTML tag, the properties of a run of a .docx file) are numbered, so that a translation can be
+turned back into parts whatever the format is.
+"""
+
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from mt.postprocess.tags import ENTITY
+
+
+class Kind(StrEnum):
+    text = "text"
+    opening = "opening"
+    closing = "closing"
+    alone = "alone"
+    line_break = "line_break"  # a mark alone that separates words
+    literal = "literal"  # part of the sentence, not to be changed
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Text without any escapes, or a mark with what its format needs to write it."""
+
+    kind: Kind
+    content: Any
+
+
+MARK = re.compile(
+    r'<(?P<slash>/?)g(?P<pair>\d+)>|<x(?P<alone>\d+)/>|<br id="(?P<line_break>\d+)"/>|\{\w(?P<literal>\d+)\}'
+)
+NAMES = "xyzuvwabcdefghijklmnopqrst"  # of literals: one that no text has
+
+
+def text(content: str) -> Part:
+    return Part(Kind.text, content)
+
+
+def partners(parts: Sequence[Part]) -> dict[int, int]:
+    """The places of paired openings and closings, each with the other's. A closing belongs to the last opening."""
+    found, open_ones = dict[int, int](), list[int]()
+    for place, part in enumerate(parts):
+        if part.kind is Kind.opening:
+            open_ones.append(place)
+        elif part.kind is Kind.closing and open_ones:
+            other = open_ones.pop()
+            found |= {place: other, other: place}
+    return found
+
+
+def encode(parts: Sequence[Part]) -> str:
+    """The line that is translated."""
+    return "".join(written for written, _ in _written(parts))
+
+
+def _written(parts: Sequence[Part]) -> list[tuple[str, Part]]:
+    """Each part as it stands in the line."""
+    pairs = partners(parts)
+    whole = "".join(part.content for part in parts if part.kind is Kind.text)
+    name = next((name for name in NAMES if f"{{{name}" not in whole), NAMES[0])
+    found = []
+    for place, part in enumerate(parts):
+        match part.kind:
+            case Kind.text:
+                written = html.escape(part.content, quote=False)
+            case Kind.opening | Kind.closing if place in pairs:
+                number = min(place, pairs[place])
+                written = f"<g{number}>" if part.kind is Kind.opening else f"</g{number}>"
+            case Kind.line_break:
+                written = f'<br id="{place}"/>'
+            case Kind.literal:
+                written = f"{{{name}{place}}}"
+            case _:
+                written = f"<x{place}/>"
+        found.append((written, part))
+    return found
+
+
+def decode(parts: Sequence[Part], said: str) -> list[Part]:
+    """The translation of a line as parts: each mark of `parts` once and well nested, with text between them.
+
+    Where a translation lost a mark, or has one twice, all of its text takes the place of the longest text in `parts`.
+    """
+    written = _written(parts)
+    escaped = ENTITY.search("".join(line for line, _ in written)) is not None
+    marks = {line: part for line, part in written if part.kind is not Kind.text}
+    found, seen, begin = list[Part](), list[str](), 0
+
+    def add(piece: str) -> None:
+        if piece:
+            found.append(text(html.unescape(piece) if escaped else piece))
+
+    for match in MARK.finditer(said):
+        if match[0] in marks:
+            add(said[begin : match.start()])
+            found.append(marks[match[0]])
+            seen.append(match[0])
+            begin = match.end()
+    add(said[begin:])
+    if sorted(seen) == sorted(marks) and _well_nested(seen):
+        return found
+    return _in_one_place(parts, "".join(part.content for part in found if part.kind is Kind.text))
+
+
+def _well_nested(seen: Sequence[str]) -> bool:
+    open_ones = list[str]()
+    for mark in seen:
+        if mark.startswith("<g"):
+            open_ones.append(mark[2:])
+        elif mark.startswith("</g") and (not open_ones or open_ones.pop() != mark[3:]):
+            return False
+    return not open_ones
+
+
+def _in_one_place(parts: Sequence[Part], words: str) -> list[Part]:
+    texts = [place for place, part in enumerate(parts) if part.kind is Kind.text]
+    longest = max(texts, key=lambda place: len(parts[place].content.strip()))
+    return [text(words) if n == longest else part for n, part in enumerate(parts) if n == longest or n not in texts]
+
+
+def has_letters(parts: Sequence[Part]) -> bool:
+    """Whether there is a letter in the text of the parts."""
+    return any(part.kind is Kind.text and any(map(str.isalpha, part.content)) for part in parts)
+
+
+def trim(parts: Sequence[Part]) -> tuple[int, int]:
+    """The first and last place (exclusive) of what is translated: without marks and white space around it.
+
+    A pair of marks around everything stays outside; a literal is part of the sentence.
+    """
+    pairs = partners(parts)
+    low, high = 0, len(parts)
+    while low < high:
+        first, last = _skip(parts, pairs, low, high), _skip(parts, pairs, low, high, at_end=True)
+        if first:
+            low += first
+        elif last:
+            high -= last
+        elif parts[low].kind is Kind.opening and pairs.get(low) == high - 1:
+            low, high = low + 1, high - 1
+        else:
+            break
+    return low, high
+
+
+def _skip(parts: Sequence[Part], pairs: dict[int, int], low: int, high: int, *, at_end: bool = False) -> int:
+    """How many parts at one end of a range hold nothing to translate."""
+    place = high - 1 if at_end else low
+    part = parts[place]
+    if part.kind is Kind.text:
+        return int(not part.content.strip())
+    if part.kind in (Kind.alone, Kind.line_break):
+        return 1
+    if part.kind is Kind.literal:
+        return 0
+    if place not in pairs:
+        return 1
+    begin, end = sorted((place, pairs[place]))
+    if low <= begin and end < high and all(p.kind is not Kind.literal for p in parts[begin:end]):
+        return 0 if has_letters(parts[begin:end]) else end + 1 - begin
+    return 0
