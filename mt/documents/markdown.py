@@ -139,24 +139,17 @@ def _laid_out(written: str, block: _Block, width: int, line_end: str) -> str:
         return BAR.sub(r"\1\\|", written.replace("\n", " "))
     if block.kind == "heading":
         written = CLOSING_SIGNS.sub(r"\\\1", written)
-    else:
-        written = (
-            BLOCK_START.sub(lambda found: f"{found[1] or ''}\\", written, count=1)
-            if BLOCK_START.match(written)
-            else written
-        )
+    elif start := BLOCK_START.match(written):
+        written = f"{start[0]}\\{written[start.end() :]}"
     indent = block.indents[1] if len(block.indents) > 1 else _blank(block.indents[0])
-    pieces = written.split("\n")
-    if len(block.begins) > 1:
-        pieces = [
-            wrap(one.rstrip("\n"), width, len(indent), indent, line_end, never_first=NEVER_FIRST) + _break(one)
-            for one in pieces
-        ]
-    return f"{line_end}{indent}".join(pieces)
-
-
-def _break(line: str) -> str:
-    return "  " if line.endswith("  ") else ""
+    rows, used = list[str](), len(block.indents[0])
+    for row in written.split("\n"):
+        if len(block.begins) > 1:
+            hard = "  " if row.endswith("  ") else ""
+            row = wrap(row, width, used, indent, line_end, never_first=NEVER_FIRST) + hard
+        rows.append(row)
+        used = len(indent)
+    return f"{line_end}{indent}".join(rows)
 
 
 def _blank(indent: str) -> str:

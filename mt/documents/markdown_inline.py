@@ -60,7 +60,12 @@ def read_inline(content: str, tokens: Sequence[Any]) -> list[Part] | None:
             return None
         if token.type == "link_open" and token.info == "auto":
             skipped = 2  # its text and its end
-        parts.append(part)
+        if part.kind is not Kind.text:
+            parts.append(part)
+        elif parts and parts[-1].kind is Kind.text:
+            parts[-1] = text(parts[-1].content + part.content)
+        elif part.content:
+            parts.append(part)
         place = end
     return parts if place == len(content) else None
 

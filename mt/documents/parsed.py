@@ -105,8 +105,8 @@ def decoded(data: bytes, declared: str = "", *, errors: str = "strict") -> tuple
         except UnicodeEncodeError as error:
             what = error.object[error.start]
             raise DataError(
-                f"the translation has the character {what!r}, which is not in {name}, the encoding of the file: convert "
-                "the file to UTF-8 first."
+                f"the translation has the character {what!r}, which is not in {name}, the encoding of the file: "
+                "convert the file to UTF-8 first."
             ) from None
 
     if encoded(content) != data:

@@ -17,6 +17,7 @@ TIMES = re.compile(r"\s*[\d:.,]+\s*-->\s*[\d:.,]+")
 NUMBER = re.compile(r"\s*\d+\s*")
 TAG = re.compile(r"</?[A-Za-z][^<>\n]*>|<\d[\d:.]*>|\{\\[^{}\n]*\}")
 SPEAKER = re.compile(r"\s*[-–—‐]\s*\S")  # each line that begins so is another speaker's
+DASH = re.compile(r"\s*[-–—‐]\s*")
 MOST_CUES = 6  # of one sentence
 WORD = re.compile(r"(?:<[^<>]*>|\{\\[^{}]*\}|\S)+")  # with its tags, whose spaces are no borders
 BORDER = Part(Kind.alone, "")
@@ -98,6 +99,9 @@ def _with_parts(unit: _Unit, content: str, vtt: bool) -> _Unit:
             kind = Kind.closing if match[0][1] == "/" else Kind.opening if match[0][1:2].isalpha() else Kind.alone
             parts.append(Part(kind, match[0]))
     low, high = trim(parts)
+    if low < high and parts[low].kind is Kind.text and (dash := DASH.match(parts[low].content)):
+        parts[low : low + 1] = [text(dash[0]), text(parts[low].content[dash.end() :])]
+        low, high = low + 1, high + 1
     unit.before, unit.after = (_raw(some, vtt).lstrip() for some in (parts[:low], parts[high:]))
     unit.parts = parts[low:high]
     return unit
@@ -117,6 +121,7 @@ def _groups(units: Sequence[_Unit]) -> list[list[_Unit]]:
             continue
         last = groups[-1][-1].words.rstrip()[-1:] if groups else ""
         goes_on = (last.isalnum() or last == ",") and unit.words.lstrip()[:1].islower()
+        goes_on = goes_on and not DASH.search(TAG.sub("", unit.before))
         if groups and goes_on and len(groups[-1]) < MOST_CUES:
             groups[-1].append(unit)
         else:

@@ -42,8 +42,11 @@ def _is_wanted(unit: Any) -> bool:
     source, target = _child(unit, "source"), _child(unit, "target")
     if source is None or any(one.get("translate") == "no" for one in (unit, *unit.iterancestors())):
         return False
-    empty = target is None or not ("".join(target.itertext()).strip() or len(target))
-    return bool("".join(source.itertext()).strip()) and (empty or target.get("state") in UNTRANSLATED)
+    if not "".join(source.itertext()).strip():
+        return False
+    if target is None or target.get("state") in UNTRANSLATED:
+        return True
+    return not ("".join(target.itertext()).strip() or len(target))
 
 
 def _kind(child: Any) -> Kind:
@@ -67,4 +70,6 @@ def _target(unit: Any, source: Any) -> Any:
         before.tail = target.tail = tail
     for child in list(target):
         target.remove(child)
+    if target.get("state") in UNTRANSLATED:
+        target.set("state", "needs-review-translation")
     return target

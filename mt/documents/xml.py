@@ -11,6 +11,9 @@ from mt.documents.parts import Kind, Part, text
 from mt.errors import DataError
 
 LINE = re.compile(r"\n")
+MISC = rb"(?:\s|<!--(?:(?!-->).)*-->|<\?(?:(?!\?>).)*\?>)*"
+BEFORE_ROOT = re.compile(rb"(?:\xef\xbb\xbf)?" + MISC, re.S)
+AFTER_ROOT = re.compile(rb">(" + MISC + rb")\Z", re.S)
 
 
 def parse_xml(data: bytes, what: str) -> Any:
@@ -35,15 +38,16 @@ def parse_xml(data: bytes, what: str) -> Any:
 
 
 def write_xml(root: Any, data: bytes) -> bytes:
-    """The file of an element, with the encoding and the declaration of the file that it was read from."""
+    """The file of a root element, with the encoding of the file that it was read from, and all that stood around it."""
     from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
     tree = root.getroottree()
     name = tree.docinfo.encoding or "UTF-8"
     if name.upper() not in {"UTF-8", "US-ASCII", "ASCII"}:
         return etree.tostring(tree, encoding=name, xml_declaration=True, standalone=tree.docinfo.standalone)
-    declaration = re.match(rb"(?:\xef\xbb\xbf)?(?:<\?xml[^>]*\?>)?\s*", data)
-    return (declaration[0] if declaration else b"") + etree.tostring(tree, encoding=name, xml_declaration=False)
+    before, after = BEFORE_ROOT.match(data), AFTER_ROOT.search(data)
+    body = etree.tostring(root, encoding=name, xml_declaration=False, with_tail=False)
+    return (before[0] if before else b"") + body + (after[1] if after else b"")
 
 
 def local(element: Any) -> str:

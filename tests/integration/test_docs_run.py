@@ -167,6 +167,7 @@ def make_files(folder: Path) -> None:
     english = (folder / "new.en").read_bytes()
     (folder / "input.en").write_bytes(english)
     (folder / "input.en.gz").write_bytes(gzip.compress(english))
+    (folder / "page.html").write_text("<p>one <b>two</b> three</p>\n", encoding="utf-8")
     (folder / "paragraphs.en").write_text("one two three. four five six.\nseven eight.\n", encoding="utf-8")
     for language in ("en", "de"):
         (folder / f"b.{language}.gz").write_bytes(gzip.compress((folder / f"b.{language}").read_bytes()))

@@ -31,7 +31,9 @@ def test_a_wrapped_paragraph_is_one_segment_and_other_lines_are_each_one():
 
 
 def test_a_translation_is_broken_to_the_same_width():
-    longer = translated(MAIL, ".txt", lambda texts: [one.replace("people", "many people of all kinds") for one in texts])
+    longer = translated(
+        MAIL, ".txt", lambda texts: [one.replace("people", "many people of all kinds") for one in texts]
+    )
     assert longer == (
         "A paragraph of a mail that was broken to fit a\n"
         "width as many people of all kinds do when they\n"
@@ -48,7 +50,11 @@ def test_a_translation_is_broken_to_the_same_width():
         ["Roses are red,", "violets are blue,"],  # too narrow
         ["This line is long enough to be of a wrapped text", "- but this one is an item of a list"],
         ["This line had room for another word", "and the next one is so much longer than this line was"],
-        ["This line is long enough to be of a wrapped text", "so is this one, which was indented by nobody ever", "  (c)"],
+        [
+            "This line is long enough to be of a wrapped text",
+            "so is this one, which was indented by nobody ever",
+            "  (c)",
+        ],
     ],
 )
 def test_lines_that_no_width_explains_are_segments_of_their_own(lines):
