@@ -19,7 +19,7 @@ INLINE = frozenset({
 })  # fmt: skip
 CODE = frozenset({"code", "kbd", "samp", "tt", "var"})  # unchanged, but part of the sentence
 UNCHANGED = frozenset({
-    "applet", "audio", "canvas", "embed", "frameset", "iframe", "listing", "math", "noembed", "noframes",
+    "applet", "audio", "canvas", "docauthor", "embed", "frameset", "iframe", "listing", "math", "noembed", "noframes",
     "object", "plaintext", "pre", "script", "style", "svg", "template", "textarea", "video", "xmp",
 })  # fmt: skip
 READ = frozenset({"alt", "aria-description", "aria-label", "placeholder", "title"})

@@ -4,6 +4,7 @@ from pathlib import Path
 
 SUFFIXES = (
     ".txt", ".md", ".markdown", ".html", ".htm", ".xhtml", ".srt", ".vtt", ".json", ".po", ".pot", ".xlf", ".xliff",
+    ".docx", ".pptx", ".xlsx", ".odt", ".epub",
 )  # fmt: skip
 
 ALIASES = {".markdown": ".md", ".htm": ".html", ".xhtml": ".html", ".pot": ".po", ".xliff": ".xlf"}

@@ -9,7 +9,7 @@ turned back into parts whatever the format is.
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -167,3 +167,27 @@ def _skip(parts: Sequence[Part], pairs: dict[int, int], low: int, high: int, *, 
     if low <= begin and end < high and all(p.kind is not Kind.literal for p in parts[begin:end]):
         return 0 if has_letters(parts[begin:end]) else end + 1 - begin
     return 0
+
+
+class Segmented:
+    """Parts as segments: what stands between separators, without the marks around it."""
+
+    def __init__(self, parts: Sequence[Part], separates: Callable[[Part], bool]) -> None:
+        self.parts = parts
+        self.ranges = list[tuple[int, int]]()
+        begin = 0
+        for place in range(len(parts) + 1):
+            if place == len(parts) or separates(parts[place]):
+                low, high = trim(parts[begin:place])
+                if has_letters(parts[begin + low : begin + high]):
+                    self.ranges.append((begin + low, begin + high))
+                begin = place + 1
+        self.texts = [encode(parts[low:high]) for low, high in self.ranges]
+
+    def with_translations(self, said: Sequence[str]) -> list[Part]:
+        """All parts, with a translation in the place of each segment."""
+        found, place = list[Part](), 0
+        for (low, high), one in zip(self.ranges, said, strict=True):
+            found += [*self.parts[place:low], *decode(self.parts[low:high], one)]
+            place = high
+        return [*found, *self.parts[place:]]

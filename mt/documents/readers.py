@@ -3,10 +3,13 @@
 import html
 from collections.abc import Callable, Collection
 
+from mt.documents.epub import read_epub
 from mt.documents.html import read_html, read_xhtml
 from mt.documents.json_strings import read_json
 from mt.documents.markdown import read_markdown
 from mt.documents.names import known
+from mt.documents.office import read_docx, read_pptx, read_xlsx
+from mt.documents.opendocument import read_odt
 from mt.documents.parsed import MAX_BYTES, Parsed
 from mt.documents.plain import read_text
 from mt.documents.po import read_po
@@ -21,6 +24,7 @@ READERS: dict[str, Callable[[bytes], Parsed]] = {
     ".html": read_html, ".htm": read_html, ".xhtml": read_xhtml,
     ".srt": read_srt, ".vtt": read_vtt, ".json": read_json,
     ".po": read_po, ".pot": read_po, ".xlf": read_xliff, ".xliff": read_xliff,
+    ".docx": read_docx, ".pptx": read_pptx, ".xlsx": read_xlsx, ".odt": read_odt, ".epub": read_epub,
 }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mt.documents.parsed import Parsed
-from mt.documents.parts import Kind, decode, encode, has_letters, trim
+from mt.documents.parts import Kind, Segmented
 from mt.documents.xml import fill, local, parse_xml, parts_of, write_xml
 from mt.errors import DataError
 
@@ -17,20 +17,18 @@ def read_xliff(data: bytes) -> Parsed:
         raise DataError(f"this is not an XLIFF file: its root element is <{local(root)}>, not <xliff>.")
     units = [unit for unit in root.iter("{*}trans-unit", "{*}segment") if _is_wanted(unit)]
     sources = [_child(unit, "source") for unit in units]
-    parts = [parts_of(source, _kind) for source in sources]
-    ranges = [trim(some) for some in parts]
-    inner = [some[low:high] for some, (low, high) in zip(parts, ranges, strict=True)]
+    segmented = [Segmented(parts_of(source, _kind), lambda part: False) for source in sources]
 
     def write(said: Sequence[str]) -> bytes:
         if not units:
             return data
-        for unit, source, some, (low, high), core, line in zip(units, sources, parts, ranges, inner, said, strict=True):
-            target = _target(unit, source)
-            translation = decode(core, line) if has_letters(core) else core
-            fill(target, [*some[:low], *translation, *some[high:]], copied=True)
+        given = iter(said)
+        for unit, source, one in zip(units, sources, segmented, strict=True):
+            parts = one.with_translations([next(given) for _ in one.texts])
+            fill(_target(unit, source), parts, copied=True)
         return write_xml(root, data)
 
-    return Parsed([encode(core) for core in inner], write)
+    return Parsed([line for one in segmented for line in one.texts], write)
 
 
 def _child(unit: Any, name: str) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from mt.documents.parts import Kind, Part, text
 from mt.errors import DataError
 
+NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 LINE = re.compile(r"\n")
 MISC = rb"(?:\s|<!--(?:(?!-->).)*-->|<\?(?:(?!\?>).)*\?>)*"
 BEFORE_ROOT = re.compile(rb"(?:\xef\xbb\xbf)?" + MISC, re.S)
@@ -108,13 +109,18 @@ def fill(element: Any, parts: Sequence[Part], *, copied: bool) -> None:
             if len(stack) > 1:
                 stack.pop()
         elif isinstance(part.content, str):
-            add_text(part.content)
+            add_text(clean(part.content))
         elif part.kind is Kind.opening:
             stack.append(shallow_copy(stack[-1], part.content))
         else:
             child = deepcopy(part.content) if copied else part.content
             child.tail = None
             stack[-1].append(child)
+
+
+def clean(words: str) -> str:
+    """A text without the characters that XML does not allow."""
+    return NOT_XML.sub(" ", words)
 
 
 def shallow_copy(parent: Any, element: Any) -> Any:
