@@ -5,7 +5,7 @@ Scripts, styles, code and what says `translate="no"` stay as they are.
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from mt.documents.html_scan import Piece, attributes, scan
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, parsed_text, spot
@@ -146,9 +146,7 @@ class _Blocks:
         parts, spans, self.parts, self.spans = self.parts, self.spans, [], []
         begin = 0
         for place, part in enumerate([*parts, Part(Kind.line_break, None)]):
-            if part.kind is not Kind.line_break or (
-                place < len(parts) and _goes_on(parts[begin:place], parts[place + 1 :])
-            ):
+            if part.kind is not Kind.line_break or (place < len(parts) and _goes_on(parts, begin, place)):
                 continue
             self._segment(parts[begin:place], spans[begin:place])
             begin = place + 1
@@ -194,12 +192,23 @@ def _stripped(parts: list[Part]) -> list[Part]:
     return [part for part in found if part.kind is not Kind.text or part.content]
 
 
-def _goes_on(before: list[Part], after: list[Part]) -> bool:
-    """Whether a sentence goes on after a line break: it had not ended, and a small letter follows."""
-    words = "".join(part.content for part in before if part.kind is Kind.text).strip()
-    rest = "".join(part.content for part in after[:3] if part.kind is Kind.text).strip()
-    first = next((part.kind for part in after if part.kind is not Kind.text or part.content.strip()), None)
-    return bool(words) and not SENTENCE_END.search(words) and rest[:1].islower() and first is not Kind.line_break
+def _goes_on(parts: list[Part], begin: int, place: int) -> bool:
+    """Whether a sentence goes on after the line break at a place: it had not ended, and a small letter follows.
+
+    Args: begin: where the parts before the break begin.
+    """
+    before = next((p.content for p in _outwards(parts, range(place - 1, begin - 1, -1)) if p.kind is Kind.text), "")
+    after = next((p.content for p in _outwards(parts, range(place + 1, len(parts))) if p.kind is Kind.text), "")
+    return bool(before) and not SENTENCE_END.search(before) and after.lstrip()[:1].islower()
+
+
+def _outwards(parts: list[Part], places: range) -> Iterator[Part]:
+    """The parts at these places up to the next line break, without blank ones."""
+    for place in places:
+        if parts[place].kind is Kind.line_break:
+            return
+        if parts[place].kind is not Kind.text or parts[place].content.strip():
+            yield parts[place]
 
 
 def _attribute_writer(quote: str) -> Callable[[list[Part], Raw], str]:

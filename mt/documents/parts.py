@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import accumulate
 from typing import Any
 
 from mt.postprocess.tags import ENTITY
@@ -121,9 +122,32 @@ def _well_nested(seen: Sequence[str]) -> bool:
 
 
 def _in_one_place(parts: Sequence[Part], words: str) -> list[Part]:
-    texts = [place for place, part in enumerate(parts) if part.kind is Kind.text]
-    longest = max(texts, key=lambda place: len(parts[place].content.strip()))
-    return [text(words) if n == longest else part for n, part in enumerate(parts) if n == longest or n not in texts]
+    places = (place for place, part in enumerate(parts) if part.kind is Kind.text)
+    longest = max(places, key=lambda place: len(parts[place].content.strip()))
+    return [
+        text(words) if place == longest else part
+        for place, part in enumerate(parts)
+        if place == longest or part.kind is not Kind.text
+    ]
+
+
+def without_empty_pairs(parts: Sequence[Part], droppable: Callable[[Part], bool]) -> list[Part]:
+    """Parts without the pairs of marks that enclose nothing, and without a space that would stand before a full stop.
+
+    Args: droppable: says of a closing mark whether its pair has a meaning only where it encloses text.
+    """
+    found, dropped = list[Part](), False
+    for part in parts:
+        if part.kind is Kind.closing and found and found[-1].kind is Kind.opening and droppable(part):
+            found.pop()
+            dropped = True
+            continue
+        spaced = found and found[-1].kind is Kind.text and found[-1].content.endswith(" ")
+        if dropped and spaced and part.kind is Kind.text and part.content[:1] in " .,;:!?)":
+            found[-1] = text(found[-1].content.rstrip(" "))
+        found.append(part)
+        dropped = False
+    return found
 
 
 def has_letters(parts: Sequence[Part]) -> bool:
@@ -136,37 +160,31 @@ def trim(parts: Sequence[Part]) -> tuple[int, int]:
 
     A pair of marks around everything stays outside; a literal is part of the sentence.
     """
-    pairs = partners(parts)
-    low, high = 0, len(parts)
+    pairs, low, high = partners(parts), 0, len(parts)
+    # How many parts before each place belong to a sentence.
+    worded = [0, *accumulate(part.kind is Kind.literal or has_letters([part]) for part in parts)]
+
+    def idle(place: int) -> int:
+        """How many parts hold nothing to translate, from a place inwards."""
+        part = parts[place]
+        if part.kind is Kind.text:
+            return int(not part.content.strip())
+        if part.kind is Kind.literal:
+            return 0
+        begin, end = sorted((place, pairs.get(place, place)))
+        inside = low <= begin and end < high
+        return end + 1 - begin if inside and worded[end + 1] == worded[begin] else 0
+
     while low < high:
-        first, last = _skip(parts, pairs, low, high), _skip(parts, pairs, low, high, at_end=True)
-        if first:
-            low += first
-        elif last:
-            high -= last
-        elif parts[low].kind is Kind.opening and pairs.get(low) == high - 1:
+        if idle(low):
+            low += idle(low)
+        elif idle(high - 1):
+            high -= idle(high - 1)
+        elif pairs.get(low) == high - 1 and parts[low].kind is Kind.opening:
             low, high = low + 1, high - 1
         else:
             break
     return low, high
-
-
-def _skip(parts: Sequence[Part], pairs: dict[int, int], low: int, high: int, *, at_end: bool = False) -> int:
-    """How many parts at one end of a range hold nothing to translate."""
-    place = high - 1 if at_end else low
-    part = parts[place]
-    if part.kind is Kind.text:
-        return int(not part.content.strip())
-    if part.kind in (Kind.alone, Kind.line_break):
-        return 1
-    if part.kind is Kind.literal:
-        return 0
-    if place not in pairs:
-        return 1
-    begin, end = sorted((place, pairs[place]))
-    if low <= begin and end < high and all(p.kind is not Kind.literal for p in parts[begin:end]):
-        return 0 if has_letters(parts[begin:end]) else end + 1 - begin
-    return 0
 
 
 class Segmented:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mt.documents.parsed import Parsed
-from mt.documents.parts import Kind, Part, Segmented, text
+from mt.documents.parts import Kind, Part, Segmented, text, without_empty_pairs
 from mt.documents.xml import LINE, clean, local, write_xml
 
 CONTAINERS = frozenset({"hyperlink", "ins", "moveTo", "smartTag", "customXml", "dir", "bdo", "sdt"})
@@ -101,6 +101,7 @@ class _Paragraph:
         if list(said) == self.texts:
             return
         parts = self.segmented.with_translations(said)
+        parts = without_empty_pairs(parts, lambda part: isinstance(part.content, Props))
         if self.bare is None:
             _write(self.element, parts, self.base)
         else:
@@ -173,29 +174,28 @@ def _whole(element: Any) -> tuple[Any, ...]:
 
 def _fields(atoms: Sequence[_Atom]) -> list[_Atom]:
     """Each field as one literal, or as marks around its result if that is the text of a link."""
-    found, place = list[_Atom](), 0
+    found, place, ends = list[_Atom](), 0, _field_ends(atoms)
     while place < len(atoms):
-        sign = atoms[place].field
-        end = _field_end(atoms, place) if sign == "begin" else None
-        if end is not None:
-            found += _one_field(atoms[place : end + 1])
-            place = end + 1
-            continue
-        found.append(_Atom(Part(Kind.alone, Field([atoms[place]]))) if sign else atoms[place])
+        if place in ends:
+            found += _one_field(atoms[place : ends[place] + 1])
+            place = ends[place]
+        else:
+            found.append(_Atom(Part(Kind.alone, Field([atoms[place]]))) if atoms[place].field else atoms[place])
         place += 1
     return found
 
 
-def _field_end(atoms: Sequence[_Atom], begin: int) -> int | None:
-    """Where a field ends; None: in another paragraph, or outside of the link in which it begins."""
-    depth = 0
-    for place in range(begin, len(atoms)):
-        depth += {"begin": 1, "end": -1}.get(atoms[place].field, 0)
-        if not depth:
-            return place
-        if atoms[place].part.kind in (Kind.opening, Kind.closing):
-            return None
-    return None
+def _field_ends(atoms: Sequence[_Atom]) -> dict[int, int]:
+    """Where each field ends, by its beginning; without those that leave the paragraph or their link."""
+    found, open_ones = dict[int, int](), list[int]()
+    for place, atom in enumerate(atoms):
+        if atom.part.kind in (Kind.opening, Kind.closing):
+            open_ones = []
+        elif atom.field == "begin":
+            open_ones.append(place)
+        elif atom.field == "end" and open_ones:
+            found[open_ones.pop()] = place
+    return found
 
 
 def _one_field(atoms: Sequence[_Atom]) -> list[_Atom]:

@@ -116,6 +116,8 @@ UNDER
         ("# word\n", "word #", "# word \\#\n"),
         ("|a|\n|-|\n|b|\n", "x | y", "|x \\| y|\n|-|\n|x \\| y|\n"),
         ("![word](x)\n", "a]b", "![a\\]b](x)\n"),
+        ("a *b* c.\n", "x <g1></g1>.", "x.\n"),  # `**` around nothing would be text
+        ("a [b](c) d\n", "x <g1></g1>.", "x [](c).\n"),
         ("_word_ a\n", "<g0>wo</g0>rd", "*wo*rd\n"),  # an underscore within a word is none
     ],
 )

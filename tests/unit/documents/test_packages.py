@@ -3,12 +3,15 @@
 import io
 import struct
 import zipfile
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from shout import same, segments, shout, translated
 from zipped import OTHERS, archive, docx, epub, odt, parts_of, pptx, xlsx
 
-from mt.documents.readers import translate_document
+from mt.documents.readers import READERS, translate_document
 from mt.errors import DataError
 
 DOCUMENTS = {
@@ -143,6 +146,22 @@ def test_a_book():
     wanted = page.replace("One", "ONE").replace("two", "TWO").replace("&#160;", "\xa0").replace("three", "THREE")
     assert said["OEBPS/a.xhtml"].decode() == wanted.replace("four", "FOUR")
     assert said["OEBPS/toc.ncx"].decode() == toc.replace("Part", "PART")
+
+
+@given(st.sampled_from(sorted(DOCUMENTS)), st.data())
+def test_damaged_documents_are_refused_in_one_sentence_or_read(suffix, data):
+    raw = bytearray(DOCUMENTS[suffix])
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(raw) - 1))
+        raw[place] = data.draw(st.integers(0, 255))
+    with suppress(DataError):
+        parts_of(translate_document(bytes(raw), suffix, shout))
+
+
+@given(st.sampled_from(sorted(READERS)), st.binary(max_size=60) | st.text("<>&;{}[]\"'\\ab\n-#:>|*`", max_size=60))
+def test_nothing_but_our_errors(suffix, raw):
+    with suppress(DataError):
+        translate_document(raw.encode() if isinstance(raw, str) else raw, suffix, shout)
 
 
 def test_text_documents_are_no_archives():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mt.documents.parts import Kind, Part, decode, encode, has_letters, text, trim
+from mt.documents.parts import Kind, Part, decode, encode, has_letters, text, trim, without_empty_pairs
 
 B, END, IMG, BR, CODE = (
     Part(kind, raw)
@@ -50,6 +50,22 @@ def test_without_its_marks_the_text_takes_one_place_and_the_marks_stay(said):
 
 def test_other_marks_of_a_translation_are_text():
     assert flat(decode([text("a")], "<g7>a</g7> {x1}")) == "<g7>a</g7> {x1}"
+
+
+@pytest.mark.parametrize(
+    ("parts", "left"),
+    [
+        ([text("a "), B, END, text(".")], "a."),
+        ([text("a "), B, END, text(" b")], "a b"),
+        ([text("a "), B, END, text("b")], "a b"),
+        ([B, B, END, END, text("b")], "b"),
+        ([B, text("a "), END, text(".")], "<b>a </b>."),
+        ([text("a "), B, IMG, END], "a <b><img></b>"),
+    ],
+)
+def test_pairs_around_nothing(parts, left):
+    assert flat(without_empty_pairs(parts, lambda part: True)) == left
+    assert without_empty_pairs(parts, lambda part: False) == parts
 
 
 PARTS = st.lists(
