@@ -416,8 +416,8 @@ def test_keys_rates_and_origins(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_server_after_the_requests_that_it_has(number):
-    with Server(GOLDEN, "--metrics", "--batch-tokens", 40) as server:
-        texts = [" ".join(["one two three four five six seven eight nine"] * 40)] * 20
+    with Server(GOLDEN, "--metrics", "--batch-tokens", 40, "--timeout", 0) as server:
+        texts = [" ".join(["one two three four five six seven eight nine"] * 10)] * 4
         answers = []
         clients = [
             threading.Thread(target=lambda: answers.append(server.post("/translate", q=texts, **DIRECTION)))
