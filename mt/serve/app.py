@@ -1,10 +1,13 @@
 """The interface: LibreTranslate's paths and fields, and our own `/align` and `/alternatives`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -18,7 +21,8 @@ from mt.decode.request import Options
 from mt.errors import MtError
 from mt.serve import schema
 from mt.serve.engine import Engine, Job, Work, told
-from mt.serve.fields import Fields, count_field, fields_of, optional_text, text_field, texts_field
+from mt.serve.fields import Fields, count_field, fields_of, file_field, optional_text, text_field, texts_field
+from mt.serve.files import Files, decoded, file_name
 from mt.serve.glossary import glossary_field
 from mt.serve.guard import Guard, refusal
 from mt.serve.keys import Keys, Rate
@@ -31,7 +35,9 @@ from mt.serve.served import AUTO, Directory, Served
 from mt.serve.texts import html, plain
 
 FORMATS = ("text", "html")
-FILES = (".txt",)
+FILES = (".txt", ".html", ".htm")
+PAGE = Path(__file__).parent / "page"
+KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 ALIGNED = 5000  # characters of a text with word links: these are for readers
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -46,6 +52,7 @@ class Service:
     keys: Keys | None
     rate: Rate
     metrics: Metrics
+    files: Files = field(default_factory=Files)
 
     async def fields(self, request: Request) -> Fields:
         """The fields of a request that may be answered. Raises: RefusedError."""
@@ -128,10 +135,15 @@ class Service:
         count = count_field(fields, "alternatives", self.limits.alternatives)
         if len(text) > ALIGNED:
             raise RefusedError(400, f"Invalid request: request ({len(text)}) exceeds text limit ({ALIGNED})")
+        self._check_size([text], several=False)
         served, detected = self._served([text], source, target)
-        options = options_of(served, count + 1, glossary_field(fields))
+        beam = served.translator.section.beam  # not widened: the translation is that of `/translate`
+        options = options_of(served, min(count + 1, beam), glossary_field(fields))
         attention = str(fields.get("attention", "")).lower() in {"1", "true"}
-        work = align(served.translator, options, text, served.linker, attention=attention)
+        prefix = optional_text(fields, "prefix")
+        if len(prefix) > ALIGNED:
+            raise RefusedError(400, f"Invalid request: request ({len(prefix)}) exceeds text limit ({ALIGNED})")
+        work = align(served.translator, options, text, served.linker, attention=attention, prefix=prefix)
         answer = await self.run(request, served, options, work)
         return JSONResponse({**answer, **({"detectedLanguage": detected} if detected else {})})
 
@@ -144,10 +156,37 @@ class Service:
         if len(text) + len(prefix) > ALIGNED:
             size = len(text) + len(prefix)
             raise RefusedError(400, f"Invalid request: request ({size}) exceeds text limit ({ALIGNED})")
+        self._check_size([text], several=False)
         served, _ = self._served([text], source, target)
         options = options_of(served, 1, glossary_field(fields))
         work = other_words(served.translator, options, text, prefix, count)
         return JSONResponse({"alternatives": await self.run(request, served, options, work)})
+
+    async def translate_file(self, request: Request) -> Response:
+        fields = await self.fields(request)
+        file = file_field(fields)
+        source, target = text_field(fields, "source"), text_field(fields, "target")
+        name = file_name(file.filename or "")
+        kind = name[name.rfind(".") :].lower()
+        if kind not in FILES:
+            raise RefusedError(400, "Invalid request: file format not supported")
+        text = decoded(await file.read())
+        self._check_size([text], several=False)
+        served, _ = self._served([text], source, target)
+        options = options_of(served, 1, glossary_field(fields))
+        if kind == ".txt":
+            work = plain(served.translator, options, [text])
+        else:
+            work = html(served.translator, options, [text], served.linker)
+        [[said]] = await self.run(request, served, options, work)
+        stem = name[: -len(kind)]
+        token = self.files.keep(f"{stem}.{served.tgt}{kind}", said.encode())
+        return JSONResponse({"translatedFileUrl": f"{str(request.base_url).rstrip('/')}/download_file/{token}"})
+
+    async def download_file(self, request: Request) -> Response:
+        name, content = self.files.find(request.path_params["token"])
+        disposition = f"attachment; filename*=UTF-8''{quote(name)}"
+        return Response(content, media_type="application/octet-stream", headers={"Content-Disposition": disposition})
 
     async def suggest(self, request: Request) -> Response:
         raise RefusedError(403, "Suggestions are disabled on this server.")
@@ -167,7 +206,7 @@ class Service:
             {
                 "apiKeys": self.keys is not None,
                 "charLimit": self.limits.characters or -1,
-                "filesTranslation": False,
+                "filesTranslation": True,
                 "frontendTimeout": 500,
                 "keyRequired": self.keys is not None,
                 "language": {
@@ -175,7 +214,7 @@ class Service:
                     "target": {"code": first.tgt, "name": language_name(first.tgt)},
                 },
                 "suggestions": False,
-                "supportedFilesFormat": [],
+                "supportedFilesFormat": list(FILES),
             }
         )
 
@@ -249,6 +288,8 @@ def make_app(service: Service, *, cors: str = "", metrics: bool = False) -> Guar
         ("POST", "/detect", service.detect),
         ("POST", "/align", service.align),
         ("POST", "/alternatives", service.alternatives),
+        ("POST", "/translate_file", service.translate_file),
+        ("GET", "/download_file/{token}", service.download_file),
         ("POST", "/suggest", service.suggest),
         ("GET", "/languages", service.languages),
         ("GET", "/frontend/settings", service.settings),
@@ -258,9 +299,26 @@ def make_app(service: Service, *, cors: str = "", metrics: bool = False) -> Guar
         routes.append(("GET", "/metrics", service.counts))
     for method, path, handler in routes:
         app.add_api_route(path, handler, methods=[method], response_class=JSONResponse, **schema.described(path))
+    for path, answer in page():
+        app.add_api_route(path, answer, methods=["GET"], include_in_schema=False)
     add_error_handlers(app)
     paths = {path for _, path, _ in routes} | {"/", "/openapi.json"}
     return Guard(app, most_bytes=service.limits.body, cors=cors, metrics=service.metrics, paths=paths)
+
+
+def page() -> Iterator[tuple[str, Handler]]:
+    """The files of the page, read once."""
+    for file in sorted(PAGE.iterdir()):
+        content, kind = file.read_bytes(), f"{KINDS[file.suffix]}; charset=utf-8"
+        etag = f'"{sha256(content).hexdigest()[:16]}"'
+        headers = {"ETag": etag, "Cache-Control": "no-cache", "Content-Type": kind}
+
+        async def answer(request: Request, content: bytes = content, headers: dict[str, str] = headers) -> Response:
+            if request.headers.get("if-none-match") == headers["ETag"]:
+                return Response(status_code=304, headers=headers)
+            return Response(content, headers=headers)
+
+        yield ("/" if file.name == "index.html" else f"/{file.name}"), answer
 
 
 def add_error_handlers(app: FastAPI) -> None:

@@ -44,15 +44,18 @@ class Side:
 
 
 def align(
-    translator: Translator, options: Options, text: str, linker: Linker, *, attention: bool
+    translator: Translator, options: Options, text: str, linker: Linker, *, attention: bool, prefix: str = ""
 ) -> Generator[list[Part], Found, dict[str, Any]]:
     """Work for the engine: a text's translation with its links.
 
-    Args: attention: with the whole weights, too. Returns: as docs/serving.md describes the answer of `/align`.
+    Args: attention: with the whole weights, too; prefix: the beginning of the translation.
+    Returns: as docs/serving.md describes the answer of `/align`.
     """
     layout = lines_of(text)
     lines = layout.lines
-    found = yield from translator.answering(lines, replace(options, stand_ins=[()] * len(lines)))
+    beginnings = [prefix if n == 0 else "" for n in range(len(lines))] if prefix else None
+    options = replace(options, prefixes=beginnings, stand_ins=[()] * len(lines))
+    found = yield from translator.answering(lines, options)
     linked = linker.link(lines, [some[:1] for some in found])
     best = [some[0] for some in linked]
     source = Side(text, reading_words(text))

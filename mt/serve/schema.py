@@ -53,11 +53,15 @@ REQUESTS: dict[str, dict[str, Any]] = {
     ),
     "/detect": _object(["q"], q=TEXTS, api_key=TEXT),
     "/align": _object(
-        ["q", "source", "target"], q=TEXT, **DIRECTION, attention={"type": "boolean"}, alternatives=COUNT,
+        ["q", "source", "target"], q=TEXT, **DIRECTION, prefix=TEXT, attention={"type": "boolean"}, alternatives=COUNT,
         glossary=GLOSSARY, api_key=TEXT,
     ),
     "/alternatives": _object(
         ["q", "source", "target"], q=TEXT, **DIRECTION, prefix=TEXT, alternatives=COUNT, glossary=GLOSSARY,
+        api_key=TEXT,
+    ),
+    "/translate_file": _object(
+        ["file", "source", "target"], file={"type": "string", "format": "binary"}, **DIRECTION, glossary=TEXT,
         api_key=TEXT,
     ),
     "/suggest": _object([], q=TEXT, s=TEXT, **DIRECTION),
@@ -77,6 +81,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
         _object(["word", "probability", "translatedText", "score"], word=TEXT, probability={"type": "number"},
                 translatedText=TEXT, score={"type": "number"}),
     )),
+    "/translate_file": _object(["translatedFileUrl"], translatedFileUrl=TEXT),
     "/languages": _list(_object(["code", "name", "targets"], code=TEXT, name=TEXT, targets=_list(TEXT))),
     "/frontend/settings": {"type": "object"},
     "/health": _object(["status"], status=TEXT),
@@ -86,6 +91,8 @@ SUMMARIES = {
     "/detect": "Find the language of a text among those that are translated here",
     "/align": "Translate a text, with the source words of each word and how sure the model is of it",
     "/alternatives": "Other words at a place of the translation of one segment, each with its translation",
+    "/translate_file": "Translate a text or HTML file in UTF-8",
+    "/download_file/{token}": "Fetch a translated file",
     "/suggest": "RefusedError: suggestions are not kept",
     "/languages": "The languages and what each is translated to",
     "/frontend/settings": "Settings of pages",
@@ -94,6 +101,7 @@ SUMMARIES = {
 }
 STATUSES = {
     "400": "the request cannot be answered as it is",
+    "404": "there is no such file or path",
     "403": "an API key that is not known, or a path that is disabled",
     "408": "the request did not come to its end in time",
     "413": "the body is too large",
@@ -110,13 +118,16 @@ def described(path: str) -> dict[str, Any]:
         for status, what in STATUSES.items()
     }
     answer: dict[str, Any] = {"description": "the answer"}
+    if "{token}" in path:
+        answer["content"] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
     if path in ANSWERS:
         answer["content"] = {"application/json": {"schema": ANSWERS[path]}}
     extra: dict[str, Any] = {"responses": {"200": answer, **errors}}
+    if "{token}" in path:
+        extra["parameters"] = [{"name": "token", "in": "path", "required": True, "schema": TEXT}]
     if path in REQUESTS:
         form = {"schema": REQUESTS[path]}
-        extra["requestBody"] = {
-            "required": True,
-            "content": {"application/json": form, "application/x-www-form-urlencoded": form},
-        }
+        kinds = ["application/json", "application/x-www-form-urlencoded"]
+        kinds = ["multipart/form-data"] if path == "/translate_file" else kinds
+        extra["requestBody"] = {"required": True, "content": dict.fromkeys(kinds, form)}
     return {"summary": SUMMARIES[path], "openapi_extra": extra}

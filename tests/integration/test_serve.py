@@ -249,6 +249,12 @@ LONG = "x" * 2001
             "/alternatives", {"q": "x", "prefix": "x" * 5000, **DIRECTION}, 400,
             "Invalid request: request (5001) exceeds text limit (5000)",
         ),
+        ("/align", {"q": LONG, **DIRECTION}, 400, "Invalid request: request (2001) exceeds text limit (2000)"),
+        (
+            "/align", {"q": "one", "prefix": "x" * 5001, **DIRECTION}, 400,
+            "Invalid request: request (5001) exceeds text limit (5000)",
+        ),
+        ("/translate_file", DIRECTION, 400, "Invalid request: missing file parameter"),
         ("/suggest", {"q": "one", "s": "eins", **DIRECTION}, 403, "Suggestions are disabled on this server."),
     ],
 )  # fmt: skip
@@ -291,6 +297,44 @@ def test_a_body_that_is_too_large(server):
         chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
         connection.sendall(chunk * 17 + b"0\r\n\r\n")
         assert connection.makefile("rb").readline().split()[1] == b"413"
+
+
+def send_file(server, name, content, **fields):
+    parts = [f'--x\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields.items()]
+    parts.append(f'--x\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n')
+    body = "".join(parts).encode() + content + b"\r\n--x--\r\n"
+    return server.ask("POST", "/translate_file", body, {"Content-Type": "multipart/form-data; boundary=x"})
+
+
+def test_files_come_back_translated(server, translator):
+    one, two = translator.translate(["one two", "three"])
+    for content in ("one two\r\n\r\n three\n".encode("utf-16"), b"\xef\xbb\xbfone two\r\n\r\n three\n"):
+        answer = send_file(server, "../my file.TXT", content, **DIRECTION).json
+        assert answer["translatedFileUrl"].startswith(f"{server.url}/download_file/")
+        fetched = server.get(answer["translatedFileUrl"].removeprefix(server.url))
+        assert fetched.body.decode() == f"{one}\r\n\r\n {two}\n"
+        assert fetched.headers["content-disposition"] == "attachment; filename*=UTF-8''my_file.de.txt"
+    page = send_file(server, "a.html", b"<p>one two</p>", source="auto", target="de").json
+    assert server.get(page["translatedFileUrl"].removeprefix(server.url)).body.decode() == f"<p>{one}</p>"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error"),
+    [
+        ("a.pdf", b"one", "Invalid request: file format not supported"),
+        ("a.txt", b" ", "Invalid request: empty file"),
+        ("", b"one", "Invalid request: empty file"),
+        ("a.txt", b"caf\xe9", "Invalid request: the file is not UTF-8 text"),
+    ],
+)
+def test_files_that_cannot_be_translated(name, content, error, server):
+    answer = send_file(server, name, content, **DIRECTION)
+    assert (answer.status, answer.error) == (400, error)
+
+
+def test_a_file_that_is_not_there(server):
+    answer = server.get("/download_file/nothing")
+    assert (answer.status, answer.error) == (404, "There is no such file, or no longer.")
 
 
 # ---- our own
