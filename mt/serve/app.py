@@ -298,7 +298,8 @@ def make_app(service: Service, *, cors: str = "", metrics: bool = False) -> Guar
     if metrics:
         routes.append(("GET", "/metrics", service.counts))
     for method, path, handler in routes:
-        app.add_api_route(path, handler, methods=[method], response_class=JSONResponse, **schema.described(path))
+        told_of = schema.described(path, service.directory.sources, service.directory.targets_of_all)
+        app.add_api_route(path, handler, methods=[method], response_class=Response, **told_of)
     for path, answer in page():
         app.add_api_route(path, answer, methods=["GET"], include_in_schema=False)
     add_error_handlers(app)

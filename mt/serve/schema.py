@@ -1,5 +1,6 @@
 """What the interface says of itself in OpenAPI."""
 
+from collections.abc import Sequence
 from typing import Any
 
 TEXT = {"type": "string"}
@@ -111,8 +112,8 @@ STATUSES = {
 }
 
 
-def described(path: str) -> dict[str, Any]:
-    """The arguments of FastAPI's routes that describe a path."""
+def described(path: str, sources: Sequence[str], targets: Sequence[str]) -> dict[str, Any]:
+    """The arguments of FastAPI's routes that describe a path. Args: sources, targets: the languages that there are."""
     errors = {
         status: {"description": what, "content": {"application/json": {"schema": ERROR}}}
         for status, what in STATUSES.items()
@@ -120,13 +121,18 @@ def described(path: str) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": "the answer"}
     if "{token}" in path:
         answer["content"] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    if path == "/metrics":
+        answer["content"] = {"text/plain": {"schema": TEXT}}
     if path in ANSWERS:
         answer["content"] = {"application/json": {"schema": ANSWERS[path]}}
     extra: dict[str, Any] = {"responses": {"200": answer, **errors}}
     if "{token}" in path:
         extra["parameters"] = [{"name": "token", "in": "path", "required": True, "schema": TEXT}]
     if path in REQUESTS:
-        form = {"schema": REQUESTS[path]}
+        fields = REQUESTS[path]["properties"]
+        languages = {"source": [*sources, "auto"], "target": [*targets]}
+        named = {name: {**fields[name], "enum": codes} for name, codes in languages.items() if name in fields}
+        form = {"schema": {**REQUESTS[path], "properties": {**fields, **named}}}
         kinds = ["application/json", "application/x-www-form-urlencoded"]
         kinds = ["multipart/form-data"] if path == "/translate_file" else kinds
         extra["requestBody"] = {"required": True, "content": dict.fromkeys(kinds, form)}

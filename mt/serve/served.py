@@ -35,6 +35,7 @@ class Directory:
     def __init__(self, models: Sequence[Served]) -> None:
         self.models = list(models)
         self.sources = list(dict.fromkeys(model.src for model in models))
+        self.targets_of_all = list(dict.fromkeys(model.tgt for model in models))
         self.languages = list(dict.fromkeys(code for model in models for code in (model.src, model.tgt)))
 
     @classmethod
