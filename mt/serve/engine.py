@@ -23,6 +23,9 @@ from mt.serve.refusal import RefusedError
 
 Work = Generator[list[Part], list[list[Translation]], Any]
 Done = Callable[[Any, Exception | None], None]
+# Clients that got their answers send their next requests at once. Without a pause for these, two halves of the clients
+# would take turns, in batches half as large. As a share of the last batch's time, and seconds:
+RETURN, MOST_RETURN = 0.1, 0.05
 MOST_PARTS = 128  # of a batch: short sentences have few tokens, but each takes a beam of rows
 
 
@@ -97,6 +100,7 @@ class Engine:
         self._active: list[Job] = []  # of the thread; who was served last stands last
         self._changed = threading.Condition()
         self._stopping = False
+        self._crowd, self._back_by = 0, 0.0  # jobs during the last batch, and when those that it ended have successors
         self._thread = threading.Thread(target=self._run, name="mt-serve", daemon=True)
 
     def start(self) -> None:
@@ -161,7 +165,10 @@ class Engine:
             self._drop_ended()
             if not self._active:
                 continue
-            spare = min(job.arrived for job in self._active) + self.batching.wait - time.monotonic()
+            until = min(job.arrived for job in self._active) + self.batching.wait
+            if len(self._active) < self._crowd:
+                until = max(until, self._back_by)
+            spare = until - time.monotonic()
             if spare <= 0 or self._stopping or self._full():
                 return True
             with self._changed:
@@ -202,7 +209,7 @@ class Engine:
         return batch
 
     def _search(self, batch: list[tuple[Job, int]]) -> None:
-        began = time.monotonic()
+        began, crowd = time.monotonic(), len(self._active)
         parts = [job.parts[number] for job, number in batch]
         first = batch[0][0]
         try:
@@ -216,7 +223,10 @@ class Engine:
         self.counts.batches += 1
         self.counts.parts += len(parts)
         self.counts.tokens += sum(len(part.source) for part in parts)
-        self.counts.seconds += time.monotonic() - began
+        now = time.monotonic()
+        self.counts.seconds += now - began
+        self._crowd = crowd + len(self._incoming)
+        self._back_by = now + min(RETURN * (now - began), MOST_RETURN)
         self._drop_ended()
 
     def _search_apart(self, batch: list[tuple[Job, int]], error: Exception) -> None:
