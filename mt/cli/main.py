@@ -24,6 +24,7 @@ VERBS = {
     "train": ("mt.cli.train", "train a translation model on pairs of sentences"),
     "translate": ("mt.cli.translate", "translate lines of text with a trained model"),
     "evaluate": ("mt.cli.evaluate", "score a trained model, or translations, against references"),
+    "serve": ("mt.cli.serve", "translate over HTTP, for programs and in the browser"),
     "inspect": ("mt.cli.inspect", "show a model's attention as an HTML page"),
     "align": ("mt.cli.align", "find which words of sentence pairs are translations of each other"),
     "score": ("mt.cli.score", "print how likely a model finds given translations"),

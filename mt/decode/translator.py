@@ -1,6 +1,6 @@
 """Translate text with a trained model."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Unpack, overload
 
@@ -135,14 +135,25 @@ class Translator:
 
         Raises: ConfigError: when the model does not read text.
         """
+        work = self.answering(texts, options)
+        try:
+            parts = next(work)
+            while True:
+                parts = work.send(self.find(parts, options))
+        except StopIteration as done:
+            return done.value
+
+    def answering(self, texts: Sequence[str], options: Options) -> Generator[list[Part], Found, Found]:
+        """As `answer`, but the caller searches: yields parts, and is sent what `find` returns for them. In this way a
+        server searches parts of many requests together."""
         if not isinstance(self.stepper.model.encoder, TextEncoder):
             raise ConfigError("The model reads frames of numbers, not text; only `decode.beam` can search with it.")
         self._report_tags(texts, options.first_text)
         layouts = self.cutter.lay_out(list(texts), options.section.split, options.first_text)
         parts = self._parts(layouts, options)
-        found = self._find_all(parts, options)
+        found = yield parts
         if not options.sampling:
-            layouts, parts, found = self._cut_again(layouts, parts, found, options)
+            layouts, parts, found = yield from self._cut_again(layouts, parts, found, options)
         self._report_missing(parts, found, options.first_text)
         together: list[list[list[Translation]]] = [[] for _ in texts]
         for part, translations in zip(parts, found, strict=True):
@@ -156,9 +167,10 @@ class Translator:
 
     def _cut_again(
         self, layouts: list[Layout], parts: list[Part], found: Found, options: Options
-    ) -> tuple[list[Layout], list[Part], Found]:
+    ) -> Generator[list[Part], Found, tuple[list[Layout], list[Part], Found]]:
         """Cut parts whose translations are far too short for them, and translate the smaller parts, until none can be
-        cut further; warn of what stays short. Returns: the new layouts, parts and translations."""
+        cut further; warn of what stays short. Yields, and is sent, as `answering`. Returns: the new layouts, parts and
+        translations."""
         while True:
             short = [
                 (part, best)
@@ -176,7 +188,8 @@ class Translator:
             known = {(part.owner, part.span): some for part, some in zip(parts, found, strict=True)}
             layouts, parts = finer, self._parts(finer, options)
             new = [part for part in parts if (part.owner, part.span) not in known]
-            known |= zip(((part.owner, part.span) for part in new), self._find_all(new, options), strict=True)
+            searched = yield new
+            known |= zip(((part.owner, part.span) for part in new), searched, strict=True)
             found = [known[part.owner, part.span] for part in parts]
 
     def _parts(self, layouts: list[Layout], options: Options) -> list[Part]:
@@ -207,8 +220,10 @@ class Translator:
                 parts.append(Part(place, owner, span, text, source, prefix, constraints, copied))
         return [part for part in parts if len(part.source) > 1]
 
-    def _find_all(self, parts: list[Part], options: Options) -> Found:
-        """The n-best list of every part. A copied part repeats its one translation, so that all lists are as long."""
+    def find(self, parts: list[Part], options: Options) -> Found:
+        """The n-best list of every part. A copied part repeats its one translation, so that all lists are as long.
+
+        Of the options only `section`, `nbest` and `sampling` count, so that parts of several requests may be mixed."""
         searched = iter(self._search_free_first([part for part in parts if not part.copied], options))
         count = options.sampling.samples if options.sampling else options.nbest
         return [[self._copy(part)] * count if part.copied else next(searched) for part in parts]
