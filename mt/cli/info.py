@@ -84,7 +84,7 @@ def facts_of(model: "StoredModel", run: Path | None) -> dict[str, Any]:
 
 def described(facts: dict[str, Any], run: Path | None) -> dict[str, str]:
     """The facts as lines of text, by what they are about."""
-    from mt.log import duration
+    from mt.progress import duration
     from mt.train.origin import ancestors
     from mt.train.overview import megabytes, overview
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mt.checkpoint.model_folder import find_run
@@ -13,7 +14,8 @@ from mt.decode.translator import Translator
 from mt.errors import CheckpointError, MtError, counted
 from mt.evaluate import Report, evaluate
 from mt.log import logger
-from mt.text.metrics import bleu_tokenizer_for, compare
+from mt.progress import Waiting
+from mt.text.metrics import choose_tokenizer, compare
 from mt.train.evaluation_set import test_of_run
 from mt.train.origin import Origin
 
@@ -65,7 +67,8 @@ class Before:
         first = _score(f"{after.name}.init", before, pairs, tgt)
         for report in (first, after):
             report.write(folder)
-        found = compare(first.hypotheses, after.hypotheses, after.references, tokenize=bleu_tokenizer_for(tgt))
+        tokenize, _ = choose_tokenizer(tgt, after.references)
+        found = compare(first.hypotheses, after.hypotheses, after.references, tokenize=tokenize)
         return "\n".join([f"{title}, {counted(len(pairs), 'sentence')}:", *map(str, found)])
 
     def _own_test(self, test: Sequence[Pair]) -> list[Pair]:
@@ -86,4 +89,5 @@ class Before:
 
 def _score(name: str, translator: Translator, pairs: Sequence[Pair], tgt: str) -> Report:
     sources, references = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
-    return evaluate(name, translator.translate, sources, references, tgt=tgt)
+    with Waiting("comparing the models", plain=True) as wait:
+        return evaluate(name, partial(translator.translate, on_progress=wait.show), sources, references, tgt=tgt)
