@@ -13,7 +13,7 @@ from mt.checkpoint import Checkpoints
 from mt.checkpoint.model_folder import Description
 from mt.compute.device import pick_device, pick_precision, set_up_cpu
 from mt.compute.distributed import Group, joined, place_in_group
-from mt.config import BatchConfig, Config, Positions, Precision, Sharding, Tying
+from mt.config import BatchConfig, Config, Positions, Precision, Sharding, TrainConfig, Tying
 from mt.data.batching import Batch, BatchStream, choose_workers
 from mt.data.clean.survey import LOOKED_AT, overlap, report, survey
 from mt.data.prepare import PreparedData, prepare
@@ -29,10 +29,12 @@ from mt.train.acceleration.choose import accelerate
 from mt.train.acceleration.memory import CPU_BUDGET, find_budget
 from mt.train.acceleration.sharding import is_sharded, shard
 from mt.train.attention_logging import AttentionLogger, legible
+from mt.train.before import Before
 from mt.train.gradients import EagerGradients
 from mt.train.guided_alignment import GuidedAlignment
 from mt.train.objective import TranslationLoss
 from mt.train.optim import Ema, make_optimizer
+from mt.train.origin import Origin, announce, plain_ancestry, read_origin
 from mt.train.preview import preview
 from mt.train.run import Run
 from mt.train.run_folder import RunFolder, folder_of_run
@@ -41,14 +43,18 @@ from mt.train.step import Updater
 from mt.train.trainer import Trainer
 from mt.train.validate import Validator
 
+FEWEST_UPDATES, MOST_UPDATES = 5, 800  # between two validations, where `train.validate_every` is auto
 
-def prepare_data(config: Config) -> PreparedData:
+
+def prepare_data(config: Config, origin: Origin | None = None) -> PreparedData:
     """Read, clean and tokenise. Raises: DataError, ConfigError: for text or settings that cannot be used."""
     longest = None if config.model.positions is Positions.rotary else config.model.max_length
-    return prepare(
+    prepared = prepare(
         data=config.data, clean=config.clean, tokenizer=config.tokenizer, batch=config.batch, longest=longest,
         links=config.alignment.links if config.alignment.weight else [],
+        given=origin.tokenizer if origin is not None else None,
     )  # fmt: skip
+    return replace(prepared, known=origin.description.usual) if origin is not None else prepared
 
 
 def check(config: Config, *, processes: int = 1) -> None:
@@ -90,10 +96,14 @@ def own_device(name: str) -> torch.device:
     return pick_device(f"cuda:{local_rank}")
 
 
-def make_model(config: Config, tokenizer: Tokenizer, device: torch.device) -> Transformer:
+def make_model(config: Config, tokenizer: Tokenizer, device: torch.device, origin: Origin | None = None) -> Transformer:
+    """A model with initial weights. Args: origin: whose weights it has; None: random ones."""
     torch.manual_seed(config.train.seed)
     random.seed(config.train.seed)  # not used by mt, but its state is in every checkpoint
-    return text_model(config.model, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size).to(device)
+    model = text_model(config.model, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size).to(device)
+    if origin is not None:
+        origin.load(model)
+    return model
 
 
 def make_objective(
@@ -192,11 +202,21 @@ def make_trainer(
         validator=validator,
         checkpoints=Checkpoints(folder.checkpoints, config.train.keep),
         files={**description.files(prepared.tokenizer), **(guided.files() if guided else {})},
-        train=replace(config.train, watch=watch),
+        train=with_interval(replace(config.train, watch=watch), batch, prepared),
         batch=batch,
         schedule=config.schedule,
         model=model,
+        judge_start=config.init.path is not None,
     )
+
+
+def with_interval(section: TrainConfig, batch: BatchConfig, prepared: PreparedData) -> TrainConfig:
+    """The section with a number for `train.validate_every=auto`."""
+    if section.validate_every != "auto":
+        return section
+    tokens = max(prepared.train.num_source_rows, prepared.train.num_target_rows)
+    updates = round(tokens / (batch.budget * batch.accumulate))
+    return replace(section, validate_every=min(MOST_UPDATES, max(FEWEST_UPDATES, updates)))
 
 
 def fit_batch(
@@ -244,21 +264,30 @@ def train(config: Config, command: list[str]) -> float:
     device = own_device(config.train.device)
     folder = RunFolder(Path(config.run.root) / str(config.run.name))
     config = folder.as_begun(config)
+    origin = read_origin(config, folder)
+    config = origin.fitted(config) if origin is not None else config
     with (
         joined(folder.path.name, device=device, minutes=config.train.timeout_minutes) as group,
         folder_of_run(folder, config.to_dict(), folder.as_begun(Config()).to_dict(), group),
     ):
         with group.main_first():  # the others read its caches
-            prepared = prepare_data(config)
+            if origin is not None:
+                announce(origin, config)
+            prepared = prepare_data(config, origin)
         # Only now: it stops glibc from returning freed memory, and reading the text freed much.
         set_up_cpu(config.train.threads, processes=place_in_group()[3])
-        trainer = make_trainer(config, prepared, folder, make_model(config, prepared.tokenizer, device), group)
+        fresh = origin if not folder.has_checkpoints else None  # a checkpoint has the weights of a run that has begun
+        model = make_model(config, prepared.tokenizer, device, fresh)
+        trainer = make_trainer(config, prepared, folder, model, group)
         translator = make_translator(
             trainer.model, prepared.tokenizer, config.decode, trainer.updater.precision,
             max_length=config.batch.max_length, src=prepared.corpus.src, usual=prepared.usual,
         )  # fmt: skip
         facts = describe_run(config, prepared, trainer)
-        return Run(trainer, translator, prepared, folder, facts).complete(command)
+        if origin is not None:
+            facts["ancestry"] = plain_ancestry(origin.ancestry)
+        before = Before(origin, config.decode, trainer.updater.precision) if origin is not None else None
+        return Run(trainer, translator, prepared, folder, facts, before).complete(command)
 
 
 def describe_run(config: Config, prepared: PreparedData, trainer: Trainer) -> dict[str, Any]:
@@ -300,10 +329,16 @@ def dry_run(config: Config) -> None:
     check(config)
     setup()
     device = pick_device(config.train.device)
+    origin = read_origin(config)
+    if origin is not None:
+        config = origin.fitted(config)
+        announce(origin, config)
     set_up_cpu(config.train.threads)
-    prepared = prepare_data(config)
+    prepared = prepare_data(config, origin)
     model = make_model(config, prepared.tokenizer, device)
     batch = config.batch if config.batch.tokens != "auto" else replace(config.batch, tokens=CPU_BUDGET)
+    if origin is not None:
+        print(f"init             {origin.path}: {origin.ancestry[0]}")
     print(preview(prepared.train, prepared.refusals, model, batch, config.train))
     corpus, train = prepared.corpus, prepared.train.pairs
     found = survey(train, corpus.src, corpus.tgt)

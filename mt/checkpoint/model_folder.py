@@ -216,7 +216,7 @@ def check_reverse(path: Path, reverse: Path, option: str) -> None:
     Raises: ConfigError: when both have the same direction; CheckpointError: as `read_model`.
     """
     src, tgt = languages(path)
-    _check_languages(f"{option} {reverse}", languages(reverse), wanted=(tgt, src), wrong=(src, tgt))
+    check_languages(f"{option} {reverse}", languages(reverse), wanted=(tgt, src), wrong=(src, tgt))
 
 
 def check_same_direction(path: Path, other: Path, option: str) -> None:
@@ -225,10 +225,10 @@ def check_same_direction(path: Path, other: Path, option: str) -> None:
     Raises: ConfigError: when it has the opposite direction; CheckpointError: as `read_model`.
     """
     src, tgt = languages(path)
-    _check_languages(f"{option} {other}", languages(other), wanted=(src, tgt), wrong=(tgt, src))
+    check_languages(f"{option} {other}", languages(other), wanted=(src, tgt), wrong=(tgt, src))
 
 
-def _check_languages(model: str, found: tuple[str, str], *, wanted: tuple[str, str], wrong: tuple[str, str]) -> None:
+def check_languages(model: str, found: tuple[str, str], *, wanted: tuple[str, str], wrong: tuple[str, str]) -> None:
     """Raise `ConfigError` for a model of the wrong direction. Other languages are only a warning, because a language
     may have several codes. The names that `mt.data.corpus.own` gives unknown languages are not compared."""
     if {"src", "tgt"} & {*found, *wanted}:

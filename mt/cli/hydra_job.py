@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from mt.cli.compose import check_overrides, listed, parse, prepare, settle, to_config
+from mt.cli.compose import check_overrides, listed, parse, prepare, settle, to_config, with_files
 from mt.cli.folders import CONFIG_DIR
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import run_name
@@ -45,7 +45,7 @@ def launch(args: argparse.Namespace, command: list[str]) -> None:
 
     `command` is what the user typed, for the run's manifest. Raises `MtError` for mistakes of the user.
     """
-    overrides = [*args.overrides, *(["run.dry_run=true"] if args.dry_run else [])]
+    overrides = [*with_files(args.overrides), *(["run.dry_run=true"] if args.dry_run else [])]
     chosen, jobs = prepare(args.config, config_dir=args.config_dir), Jobs(command)
     if not (args.shell_completion or args.hydra_help):
         multirun = args.multirun or "hydra.mode=MULTIRUN" in overrides

@@ -8,6 +8,7 @@ from typing import Any
 
 from mt.cli.compose import check_override, parse, values
 from mt.cli.folders import groups
+from mt.cli.origin_layer import GROUP, KEY
 from mt.cli.schema import leaves, sections
 from mt.cli.typed import as_typed, fill_in_paths
 from mt.config import Config
@@ -58,7 +59,12 @@ def changes(overrides: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     known = groups()
     for override in map(parse, map(as_typed, overrides)):
-        text, key = check_override(override, known, multirun=False), override.key_or_group
+        key = override.key_or_group
+        if key in (GROUP, KEY):
+            raise ConfigError(
+                f"`{override.input_line}` cannot be used with --resume: a run keeps the model it began with."
+            )
+        text = check_override(override, known, multirun=False)
         if key in {"run", "run.name", "run.root"} or override.is_hydra_override():
             raise ConfigError(f"`{text}` cannot be used with --resume, which continues the run in its folder.")
         if key in known and key not in sections():

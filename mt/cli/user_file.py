@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from omegaconf._utils import get_yaml_loader
 from omegaconf.errors import OmegaConfBaseException
 
+from mt.cli.origin_layer import GROUP, register
 from mt.cli.refusals import bad_yaml, first_line
 from mt.cli.schema import check_option, check_value, leaves, sections, unknown_key
 from mt.cli.typed import keep_texts
@@ -30,6 +31,14 @@ def read_settings(file: Path, groups: Mapping[str, list[str]]) -> dict[str, Any]
     if not text.strip():
         raise ConfigError(f"{file} is empty; `--config` takes a YAML file of settings.")
     tree = {key: value for key, value in parse(text, str(file)).items() if not (key in sections() and value is None)}
+    origin = tree.get(GROUP)
+    if isinstance(origin, Mapping) and set(origin) == {"path"}:
+        origin = tree[GROUP] = origin["path"]
+    if origin is None:
+        tree.pop(GROUP, None)
+    elif not isinstance(origin, Mapping):
+        tree[GROUP] = register(origin)
+        groups = {**groups, GROUP: [tree[GROUP]]}
     chosen = {key: value for key, value in tree.items() if key in groups and not isinstance(value, Mapping)}
     values = {key: value for key, value in tree.items() if key not in chosen}
     for key, value in leaves(values):

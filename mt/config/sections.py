@@ -241,7 +241,8 @@ class TrainConfig:
     threads: int | None = None  # CPU threads of a process; null: all cores
     log_every: int = 20  # steps between two lines of metrics.jsonl
     save_minutes: float | None = 10.0  # minutes between checkpoints; null: only at validations
-    validate_every: int = 800  # steps between two validations; each saves a checkpoint
+    # steps between two validations, each of which saves a checkpoint; auto: as many as an epoch has, from 5 to 800
+    validate_every: int | str = 800
     validate_pairs: int = 500  # dev sentences translated at a validation (the loss uses all)
     attention_pairs: int | None = 3  # dev pairs whose cross-attention TensorBoard shows at validations, null: none
     watch: Watch = Watch.bleu  # the dev score that decides which checkpoint is best
@@ -267,11 +268,30 @@ class TrainConfig:
         require(self.precision != Precision.int8, "train.precision", "be one to train in", str(self.precision))
         require(0 <= self.seed < 2**63, "train.seed", "lie in [0, 2**63)", self.seed)
         require((self.threads or 1) <= 1024, "train.threads", "be at most 1024", self.threads)
-        for name in ("log_every", "validate_every", "validate_pairs", "average", "keep", "timeout_minutes"):
+        every = self.validate_every
+        fits = every == "auto" or (isinstance(every, int) and every > 0)
+        require(fits, "train.validate_every", "be a positive whole number or auto", every or repr(every))
+        for name in ("log_every", "validate_pairs", "average", "keep", "timeout_minutes"):
             require(getattr(self, name) > 0, f"train.{name}", "be positive", getattr(self, name))
         require(self.average <= self.keep, "train.average", f"be at most `train.keep` ({self.keep})", self.average)
         require(0 <= self.ema < 1, "train.ema", "lie in [0, 1)", self.ema)
         require(self.spike_sigmas >= 0, "train.spike_sigmas", "not be negative", self.spike_sigmas)
+
+    @property
+    def interval(self) -> int:
+        """`validate_every`, which must be a number."""
+        assert isinstance(self.validate_every, int), "build.py replaces auto by a number"
+        return self.validate_every
+
+
+@dataclass(kw_only=True, slots=True)
+class InitConfig:
+    """Where the weights come from. `init=MODEL` on the command line sets more than this: `mt/train/origin.py`."""
+
+    path: str | None = None  # the run, checkpoint or model folder that training goes on from; null: begin from nothing
+
+    def __post_init__(self) -> None:
+        require(self.path != "", "init", "name a run or a model folder", "empty")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -292,6 +312,7 @@ class Config:
     """All settings. Only `build.py` and the commands see them."""
 
     run: RunConfig = field(default_factory=RunConfig)
+    init: InitConfig = field(default_factory=InitConfig)
     data: DataConfig = field(default_factory=DataConfig)
     clean: CleanConfig = field(default_factory=CleanConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)

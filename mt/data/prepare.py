@@ -39,19 +39,21 @@ class PreparedData:
     train: TokenizedCorpus
     dev: TokenizedCorpus
     links: LinkTable | None = None  # of the pairs of `train`
+    known: Usual | None = None  # of the text that the initial weights were trained on
 
     @cached_property
     def usual(self) -> Usual:
         """What the training text usually holds, from an even sample of lines: the 99.9th percentile of the lengths of
         source lines, the 95th of their sentences, because a splitter sometimes cuts a sentence in two, and the number
-        of target tokens for each source token."""
+        of target tokens for each source token. Lengths that the initial weights know stay usual."""
         places = range(0, len(self.train), -(-len(self.train) // SAMPLED))
         lengths = self.train.source.flat(np.array(places)).lengths
         written = self.train.target.flat(np.array(places)).lengths + 1  # with the end mark, as source lines
         counts = [len(sentences(self.train.pairs[place].src, self.corpus.src).parts) for place in places]
+        known = self.known or Usual(1)
         return Usual(
-            int(np.quantile(lengths, 0.999, method="inverted_cdf")),
-            max(1, int(np.quantile(counts, 0.95, method="inverted_cdf"))),
+            max(known.pieces, int(np.quantile(lengths, 0.999, method="inverted_cdf"))),
+            max(known.sentences, int(np.quantile(counts, 0.95, method="inverted_cdf"))),
             round(float(written.sum() / lengths.sum()), 4),
         )
 
@@ -76,11 +78,12 @@ def prepare(
     batch: BatchConfig,
     longest: int | None,
     links: Sequence[str] = (),
+    given: Tokenizer | None = None,
 ) -> PreparedData:
     """Read, clean and tokenise; log what is left out.
 
     Args: longest: dev pairs with more pieces than these positions of the model are left out, None: no limit; links:
-    files of word links, one for each corpus of `data.train`.
+    files of word links, one for each corpus of `data.train`; given: the tokenizer, None: one is trained.
     Raises: DataError, ConfigError: when the text or the settings cannot be used.
     """
     if links:
@@ -95,8 +98,10 @@ def prepare(
     refusals = cleaning.report()
     if removed := refusals["read"] - refusals["kept"]:
         logger.info(f"removed {counted(removed, 'training pair')}: {describe(refusals)} (settings: `clean`)")
-    sources, targets = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
-    trained = train_tokenizer(sources, targets, tokenizer, Path(data.cache) / "tokenizers")
+    targets = [pair.tgt for pair in pairs]
+    trained = given or train_tokenizer(
+        [pair.src for pair in pairs], targets, tokenizer, Path(data.cache) / "tokenizers"
+    )
     changed = loss(targets, lambda text: trained.decode_target(trained.encode_target([text])[0]), corpus.tgt)
     if changed.changed:
         logger.warning(f"{changed}")

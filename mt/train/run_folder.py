@@ -24,7 +24,7 @@ from mt.train.state import TrainState
 from mt.train.validate import Validation
 
 # Sections that must not change within a run.
-MUST_MATCH = {"data", "clean", "tokenizer", "model", "batch", "loss", "alignment", "optim"}
+MUST_MATCH = {"init", "data", "clean", "tokenizer", "model", "batch", "loss", "alignment", "optim"}
 MUST_MATCH_KEYS = {"train.seed", "train.ema", "train.precision", "train.watch", "train.spike_sigmas", "schedule.name"}
 # The text may be in other files: the fingerprints in the manifest are compared (`check_text`).
 MAY_MOVE = {"data.root", "data.cache", "data.workers", "data.train", "data.dev", "data.test", "alignment.links"}

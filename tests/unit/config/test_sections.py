@@ -13,6 +13,7 @@ from mt.config import (
     Config,
     DataConfig,
     DecodeConfig,
+    InitConfig,
     LossConfig,
     ModelConfig,
     OptimConfig,
@@ -99,8 +100,17 @@ WRONG = [
     ),
     *(
         (TrainConfig, {"minutes": 1, name: 0}, f"`train.{name}` must be positive, but is 0.")
-        for name in ("log_every", "validate_every", "validate_pairs", "average", "keep")
+        for name in ("log_every", "validate_pairs", "average", "keep")
     ),
+    *(
+        (
+            TrainConfig,
+            {"minutes": 1, "validate_every": value},
+            f"`train.validate_every` must be a positive whole number or auto, but is {shown}.",
+        )
+        for value, shown in ((0, 0), (-1, -1), ("often", "often"), ("", "''"))
+    ),
+    (InitConfig, {"path": ""}, "`init` must name a run or a model folder, but is empty."),
     (TrainConfig, {"minutes": 1, "timeout_minutes": 0.0}, "`train.timeout_minutes` must be positive, but is 0.0."),
     (TrainConfig, {"minutes": 1, "average": 4}, "`train.average` must be at most `train.keep` (3), but is 4."),
     (TrainConfig, {"minutes": 1, "precision": "int8"}, "`train.precision` must be one to train in, but is int8."),
