@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,7 @@ from mt.train.step import Updater
 DEVICE, DATA, SMALL = os.environ["DEVICE"], os.environ["DATA"], bool(os.environ.get("SMALL"))
 SCRIPTS = Path(__file__).parent
 TOY_MODEL = ["model=tiny", "model.dim=16", "model.heads=2", "model.ffn_dim=32", "model.encoder_layers=1"]
-WORDS = "one two three four five six seven eight nine ten".split()
-CPU_PRECISIONS = [Precision.fp32, Precision.bf16]
+WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 
 
 def size(usual: int, small: int) -> int:
@@ -65,7 +64,13 @@ def settings(folder: Path) -> list[str]:
         text = "".join(f"{' '.join(line)}\t{' '.join(word[::-1] for word in line)}\n" for line in lines)
         (folder / f"{name}.tsv").write_text(text, encoding="utf-8")
     files = [f"data.{name}=[{folder / name}.tsv]" for name in ("train", "dev", "test")]
-    sizes = ["tokenizer.vocab_size=60", "tokenizer.byte_fallback=false", "batch.tokens=256", "batch.max_length=64", "train.validate_every=1000"]
+    sizes = [
+        "tokenizer.vocab_size=60",
+        "tokenizer.byte_fallback=false",
+        "batch.tokens=256",
+        "batch.max_length=64",
+        "train.validate_every=1000",
+    ]
     return ["data=files", "data.src=en", "data.tgt=de", f"data.cache={folder / 'cache'}", *files, *sizes]
 
 
@@ -124,13 +129,15 @@ def tests(folder: Path) -> dict[str, Any]:
 
 def agreement(folder: Path) -> dict[str, Any]:
     count = size(20, 3)
-    for precision in CPU_PRECISIONS:
+    for precision in (Precision.fp32, Precision.bf16):
         ours, cpu = (
             Bench(folder, ["model=tiny", "model.dropout=0"], device, precision).losses(count)
             for device in (DEVICE, "cpu")
         )
         apart = max(abs(a / b - 1) for a, b in zip(ours, cpu, strict=True))
-        say(part="agreement", precision=precision, device_losses=ours, cpu_losses=cpu, largest_relative_difference=apart)
+        say(
+            part="agreement", precision=precision, device_losses=ours, cpu_losses=cpu, largest_relative_difference=apart
+        )
     mt(*train(folder, "day", f"train.steps={size(1500, 5)}"))
     sources = texts(folder)[: size(200, 10)]
     wanted = load(folder / "runs" / "day", device="cpu", precision="fp32").translate(sources, beam=5)
@@ -231,8 +238,9 @@ def decoding(folder: Path) -> dict[str, Any]:
     for beam in (1, 5):
         for graphs in (False, True) if DEVICE != "cpu" else (False,):
             translator = load(model, device=DEVICE, precision=precision, cuda_graphs=graphs)
+            speed = timed(lambda t=translator, b=beam: t.translate(sources, beam=b), len(sources))
             say(part="decoding", system="mt", beam=beam, precision=precision, cuda_graphs=graphs,
-                sentences_per_second=timed(lambda t=translator, b=beam: t.translate(sources, beam=b), len(sources)))  # fmt: skip
+                sentences_per_second=speed)  # fmt: skip
     if importlib.util.find_spec("ctranslate2") is None:
         return {"ctranslate2": "skipped: the package ctranslate2 is not installed"}
     for beam in (1, 5):
@@ -280,9 +288,15 @@ def memory(folder: Path) -> dict[str, Any]:
     budget = find_budget(attempt, corpus, bench.config.batch, parameters)
     say(part="memory", budget=budget, peak_memory_gib=peak_memory(bench.device))
     tokenizer = corpus.tokenizer
-    over = worst_batches(size(8, 1) * budget, shortest=8, longest=64, vocabularies=(tokenizer.src_size, tokenizer.tgt_size))
+    over = worst_batches(
+        size(8, 1) * budget, shortest=8, longest=64, vocabularies=(tokenizer.src_size, tokenizer.tgt_size)
+    )
     update = bench.updater([next(over)], 1e-4).read()
-    return {"budget": budget, "loss_over_the_edge": update.loss, "rows_that_did_not_fit": bench.updater.splitter.too_many}
+    return {
+        "budget": budget,
+        "loss_over_the_edge": update.loss,
+        "rows_that_did_not_fit": bench.updater.splitter.too_many,
+    }
 
 
 def speedrun(folder: Path) -> dict[str, Any]:
@@ -316,14 +330,9 @@ def resume(folder: Path) -> dict[str, Any]:
 
 def logged(folder: Path, name: str) -> list[Any]:
     """Step and loss of each logged update."""
-    return list(losses(folder / "runs" / name / "metrics.jsonl"))
-
-
-def losses(file: Path) -> Iterator[list[Any]]:
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
-        entry = json.loads(line)
-        if "loss" in entry:
-            yield [entry.get("step"), entry["loss"]]
+    file = folder / "runs" / name / "metrics.jsonl"
+    entries = map(json.loads, file.read_text(encoding="utf-8").splitlines() if file.exists() else ())
+    return [[entry["step"], entry["loss"]] for entry in entries if entry["kind"] == "train"]
 
 
 PARTS = (doctor, tests, agreement, precisions, rates, decoding, memory, speedrun, resume)

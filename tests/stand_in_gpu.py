@@ -1,4 +1,4 @@
-"""A GPU that is none: tensors on device `cuda` whose devices, types and shapes torch checks, and whose values a CPU has.
+"""A stand-in for a GPU: tensors on device `cuda`. torch checks devices, types and shapes; a CPU computes the values.
 
 Every tensor is a fake one (`torch._subclasses.FakeTensorMode`), to which torch applies its rules for CUDA, and has a
 *twin*: a tensor on the CPU, on which the same operation runs. So the code takes its branches for CUDA, an operation on
@@ -195,8 +195,8 @@ def varlen_backward(grad, q, k, v, out, sums, q_bounds, k_bounds, max_q, max_k, 
 
 @pytest.fixture(autouse=True)
 def driver(monkeypatch):
-    """What torch asks a real driver, beside the functions in C. A test module that imports this has it in every test."""
-    import torch.nn.attention.varlen  # noqa: F401  registers its operators, which a mode must not see
+    """What torch asks a real driver, beside the functions in C. A module that imports this has it in every test."""
+    import torch.nn.attention.varlen
 
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (9, 0))
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
@@ -204,7 +204,9 @@ def driver(monkeypatch):
     # Tensors of numbers are made on the host and copied by an operation, not by the runtime.
     monkeypatch.setattr(FakeTensorMode, "avoid_device_init", True)
     # Whether a graph is being captured; of a CPU's updates, too.
-    monkeypatch.setattr(torch.optim.Optimizer, "_accelerator_graph_capture_health_check", lambda self: None, raising=False)
+    monkeypatch.setattr(
+        torch.optim.Optimizer, "_accelerator_graph_capture_health_check", lambda self: None, raising=False
+    )
 
 
 def without_values():

@@ -5,7 +5,6 @@ and is counted with them.
 """
 
 import json
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict
 from itertools import product

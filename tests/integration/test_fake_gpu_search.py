@@ -1,7 +1,7 @@
 """Whole searches and scoring on a stand-in for a GPU (`tests/stand_in_gpu.py`): `pytest -m fake_gpu`.
 
-A search has to ask the device: whether sentences have ended decides whether it goes on. Each function that asks is named
-here, with how often it may.
+A search has to ask the device: whether sentences have ended decides whether it goes on. Each function that asks is
+named here, with how often it may.
 """
 
 import math

@@ -14,7 +14,9 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "gpu_day.sh"
 
 def report(folder, parts, **more):
     environment = {**os.environ, "SMALL": "1", "DEVICE": "cpu", "PYTHON": sys.executable, "PARTS": parts, **more}
-    done = subprocess.run(["sh", str(SCRIPT), str(folder)], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["sh", str(SCRIPT), str(folder)], env=environment, capture_output=True, text=True, check=False
+    )
     lines = [json.loads(line) for line in (folder / "report.jsonl").read_text(encoding="utf-8").splitlines()]
     return done, lines
 
