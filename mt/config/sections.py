@@ -252,8 +252,9 @@ class TrainConfig:
     ema: float = 0.0  # decay of the moving average of weights, 0: none; validation and the model folder use it
     # with several processes (torchrun); none: each holds the model; full: each holds a part, for very large models
     sharding: Sharding = Sharding.none
-    compile: Use = Use.auto  # torch.compile of layers; auto: on CUDA, for runs that are long enough
-    graphs: Use = Use.auto  # CUDA graphs of updates; auto: for small models in 16 bits
+    # experimental, not yet run on a GPU (docs/GPU.md)
+    compile: Use = Use.never  # torch.compile of layers; auto: on CUDA, for runs that are long enough
+    graphs: Use = Use.never  # CUDA graphs of updates; auto: for small models in 16 bits
     # a loss so many standard deviations above the previous ones is a spike: its lines are logged, and the run returns
     # to the last checkpoint with a score and skips that text; 0: never
     spike_sigmas: float = 0.0

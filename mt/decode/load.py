@@ -24,14 +24,16 @@ def make_translator(
     max_length: int,
     src: str = "",
     usual: Usual | None = None,
-    cuda_graphs: bool | None = None,
+    cuda_graphs: bool | None = False,
 ) -> Translator:
     """Args: cuda_graphs: as `CachedStepper`; the others: as `Translator`."""
     stepper = CachedStepper(model, precision, cuda_graphs=cuda_graphs)
     return Translator(stepper, tokenizer, section, max_length=max_length, src=src, usual=usual)
 
 
-def load(path: str | Path | None = None, *, device: str = "auto", precision: str = "auto") -> Translator:
+def load(
+    path: str | Path | None = None, *, device: str = "auto", precision: str = "auto", cuda_graphs: bool = False
+) -> Translator:
     """See `mt.load`."""
     known = [member.value for member in Precision]
     require(precision in known, "precision", f"be one of {', '.join(known)}", precision)
@@ -43,6 +45,7 @@ def load(path: str | Path | None = None, *, device: str = "auto", precision: str
     return make_translator(
         found.model(on), found.tokenizer, description.decode, pick_precision(Precision(precision), on),
         max_length=description.max_length, src=description.src, usual=description.usual,
+        cuda_graphs=None if cuda_graphs else False,
     )  # fmt: skip
 
 
