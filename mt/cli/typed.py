@@ -26,8 +26,8 @@ PATHS = ("data.train", "data.dev", "data.test", "data.root", "data.cache", "alig
 
 
 def takes_text(key: str) -> bool:
-    """Whether a setting is text, or a list of texts."""
-    return takes_list(key) or (key in settings() and unwrap(settings()[key])[0] is str)
+    """Whether a setting is text, or a list of texts; `init` names a model."""
+    return key == "init" or takes_list(key) or (key in settings() and unwrap(settings()[key])[0] is str)
 
 
 def as_typed(override: str, *, multirun: bool = False) -> str:
