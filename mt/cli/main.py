@@ -48,7 +48,8 @@ def main(argv: list[str] | None = None) -> int:
         atexit.register(gc.freeze)
     name = f"mt {argv[0]}" if argv and argv[0] in VERBS else "mt"
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # like all input, whatever the locale
+        # Like all input, whatever the locale; names of files need not be UTF-8.
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         code = dispatch(argv)
         if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]

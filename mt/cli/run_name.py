@@ -111,4 +111,5 @@ def short(key: str, others: Sequence[str]) -> str:
 def folder_name(text: str, longest: int = LONGEST) -> str:
     """`text` without characters that are special in shells and file systems; a changed text also gets a hash."""
     clean = re.sub(r"^-|[^\w.,=+-]+", "_", text)[:longest]
-    return clean if clean == text else f"{clean}-{sha256(text.encode()).hexdigest()[:8]}"
+    raw = text.encode(errors="surrogateescape")  # names of files need not be UTF-8
+    return clean if clean == text else f"{clean}-{sha256(raw).hexdigest()[:8]}"

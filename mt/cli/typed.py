@@ -155,13 +155,16 @@ def _leaves(tree: yaml.Node, prefix: str = "", depth: int = 0) -> Iterator[tuple
 def fill_in_paths(config: Config) -> None:
     """Replace `~` and environment variables in the settings that name files and folders.
 
-    Raises: ConfigError: for a variable that is not set, unless a file has that very name.
+    Raises: ConfigError: for a variable that is not set, unless a file has that very name; for a folder to write to
+    whose name is not UTF-8.
     """
     for key in PATHS:
         section, name = key.split(".")
         value = getattr(getattr(config, section), name)
         paths = [filled(key, path) for path in value] if isinstance(value, list) else filled(key, value)
         setattr(getattr(config, section), name, paths)
+        if isinstance(paths, str) and any("\udc80" <= character <= "\udcff" for character in paths):
+            raise ConfigError(f"`{key}` must be a name in UTF-8, because libraries that write there need one: {paths}")
 
 
 def filled(key: str, path: str) -> str:

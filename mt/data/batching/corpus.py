@@ -154,5 +154,5 @@ def _key(pairs: Sequence[Pair], tokenizer: Tokenizer, max_length: int | None) ->
     digest = hashlib.sha256(made_of.encode())
     stream = iter(pairs)
     while lines := [f"{p.src}\0{p.tgt}\0{p.origin.line} {p.origin.file}\n" for p in islice(stream, ROWS)]:
-        digest.update("".join(lines).encode())
+        digest.update("".join(lines).encode(errors="surrogateescape"))  # names of files
     return digest.hexdigest()
