@@ -44,7 +44,7 @@ def ancestor(stored: StoredModel) -> Ancestor:
     facts, told = _facts(stored), stored.description
     data = facts.get("data")
     text = data if isinstance(data, Mapping) else {}
-    sure = {"name": stored.path.name, "src": told.src, "tgt": told.tgt, "weights": weights_hash(stored)}
+    sure = Ancestor(name=stored.path.name, src=told.src, tgt=told.tgt, weights=weights_hash(stored))
     more = {
         "name": facts.get("name") or stored.path.name,
         "step": read_manifest(stored.path).meta.get("step"),
@@ -52,7 +52,7 @@ def ancestor(stored: StoredModel) -> Ancestor:
         "pairs": text.get("train"),
         "licence": text.get("licence"),
     }
-    return next(iter(ancestors([{**sure, **more}])), Ancestor(**sure))
+    return next(iter(ancestors([{**asdict(sure), **more}])), sure)
 
 
 def _facts(stored: StoredModel) -> dict[str, Any]:
