@@ -28,13 +28,14 @@ from mt.text.tokenizer import Tokenizer
 from mt.train.acceleration.choose import accelerate
 from mt.train.acceleration.memory import CPU_BUDGET, find_budget
 from mt.train.acceleration.sharding import is_sharded, shard
+from mt.train.ancestry import plain_ancestry
 from mt.train.attention_logging import AttentionLogger, legible
 from mt.train.before import Before
 from mt.train.gradients import EagerGradients
 from mt.train.guided_alignment import GuidedAlignment
 from mt.train.objective import TranslationLoss
 from mt.train.optim import Ema, make_optimizer
-from mt.train.origin import Origin, announce, plain_ancestry, read_origin
+from mt.train.origin import Origin, announce, read_origin
 from mt.train.preview import preview
 from mt.train.run import Run
 from mt.train.run_folder import RunFolder, folder_of_run

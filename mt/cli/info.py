@@ -50,7 +50,7 @@ def facts_of(model: "StoredModel", run: Path | None) -> dict[str, Any]:
     from mt.checkpoint.folder import read_manifest
     from mt.errors import CheckpointError
     from mt.files import read_json
-    from mt.train.origin import ancestry_of, plain_ancestry
+    from mt.train.ancestry import ancestry_of, plain_ancestry
 
     told = model.description
     manifest: dict[str, Any] = {}
@@ -85,7 +85,7 @@ def facts_of(model: "StoredModel", run: Path | None) -> dict[str, Any]:
 def described(facts: dict[str, Any], run: Path | None) -> dict[str, str]:
     """The facts as lines of text, by what they are about."""
     from mt.progress import duration
-    from mt.train.origin import ancestors
+    from mt.train.ancestry import ancestors
     from mt.train.overview import megabytes, overview
 
     shape, data, tokenizer = facts["shape"], facts["data"], facts["tokenizer"]

@@ -1,22 +1,11 @@
 """The model that a run goes on from (`init=MODEL`): what stays of it, the settings that fit, and the ancestry."""
 
-import contextlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from mt.checkpoint import Checkpoints, load_into
-from mt.checkpoint.folder import read_manifest
-from mt.checkpoint.model_folder import (
-    EMA,
-    WEIGHTS,
-    Description,
-    StoredModel,
-    check_languages,
-    find_run,
-    read_model,
-)
+from mt.checkpoint.model_folder import Description, StoredModel, check_languages, find_run, read_model
 from mt.config import BatchConfig, Config, DataConfig, ModelConfig, Positions, SourceKind, TokenizerConfig
 from mt.config.from_json import from_plain
 from mt.data.corpus.catalog import CATALOG
@@ -28,31 +17,13 @@ from mt.log import logger
 from mt.nn.transformer import Transformer
 from mt.text.languages import plain_code
 from mt.text.tokenizer import Tokenizer
+from mt.train.ancestry import Ancestor, ancestors, ancestry_of, weights_hash
 from mt.train.run_folder import RunFolder
 from mt.train.saved_config import read_config
 
 RATE_BY_WIDTH = 0.06  # the learning rate times `model.dim`: about a tenth of the rates in configs/model/
 WARMUP, EPOCHS, PATIENCE = 20, 20, 3
 FREE = {"dropout", "attention_dropout", "activation_dropout", "word_dropout"}  # of `model`; no shape depends on them
-OLDEST = 50  # generations that are kept
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ancestor:
-    """A model that another one went on from, as its run and its folder tell. None: not known."""
-
-    name: str
-    src: str
-    tgt: str
-    weights: str  # SHA-256 of the file of weights
-    step: int | None = None
-    data: str | None = None  # the name of its training text
-    pairs: int | None = None
-    licence: str | None = None
-
-    def __str__(self) -> str:
-        text = f"{self.data}, {self.pairs:,} pairs" if self.data and self.pairs is not None else "text not known"
-        return f"{self.name} ({self.src} to {self.tgt}; {text}; weights {self.weights[:12]})"
 
 
 @dataclass(frozen=True)
@@ -137,11 +108,6 @@ def _sampling(tokenizer: Tokenizer, config: Config) -> Tokenizer:
     return Tokenizer.from_files(tokenizer.files(), sampling=config.tokenizer.sampling)
 
 
-def weights_hash(stored: StoredModel) -> str:
-    files = read_manifest(stored.path).files
-    return files[EMA if EMA in files else WEIGHTS][1]
-
-
 def check_shape(path: str, asked: ModelConfig, own: ModelConfig) -> None:
     """Raises: ConfigError: for the first setting that would give the model another shape."""
     free = FREE | (set() if own.positions is Positions.learned else {"max_length"})  # else a table that is computed
@@ -201,79 +167,6 @@ def tokenizer_settings(stored: StoredModel) -> TokenizerConfig:
         saved = read_config(run / "config.yaml").get("tokenizer")
         section = from_plain(TokenizerConfig, saved, f"{run}/config.yaml: `tokenizer`")
     return replace(section, kind=tokenizer.kind, vocab_size=tokenizer.tgt_size, joint=tokenizer.joint)
-
-
-# ---- ancestry
-
-
-def ancestor(stored: StoredModel) -> Ancestor:
-    """What is known of a model: by its run, or by the manifest of its folder."""
-    facts = _facts(stored)
-    data = facts.get("data")
-    told = data if isinstance(data, dict) else {}
-    name, step = facts.get("name"), read_manifest(stored.path).meta.get("step")
-    return Ancestor(
-        name=name if isinstance(name, str) and name.isprintable() else stored.path.name,
-        src=stored.description.src,
-        tgt=stored.description.tgt,
-        weights=weights_hash(stored),
-        step=step if isinstance(step, int) else None,
-        **{name: told.get(key) for name, key in (("data", "name"), ("pairs", "train"), ("licence", "licence"))},
-    )
-
-
-def _facts(stored: StoredModel) -> dict[str, Any]:
-    """The manifest of the model's run, or else what the manifest of its folder has of it."""
-    run = find_run(stored.path)
-    if run is not None:
-        with contextlib.suppress(CheckpointError):
-            return read_json(run / "manifest.json")
-    return read_manifest(stored.path).meta
-
-
-def ancestors(values: object) -> list[Ancestor]:
-    """Ancestors from the JSON of a manifest; the list ends before an entry that is none."""
-    found = []
-    names = {f.name for f in fields(Ancestor)}
-    for each in values if isinstance(values, list) else []:
-        if not isinstance(each, Mapping):
-            break
-        known = {key: value for key, value in each.items() if key in names}
-        if any(isinstance(value, str) and not value.isprintable() for value in known.values()):
-            break
-        try:
-            found.append(Ancestor(**_typed(known)))
-        except (ConfigError, TypeError):
-            break
-    return found
-
-
-def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Raises: TypeError: for a value of another type."""
-    whole = {"step", "pairs"}
-    for key, value in values.items():
-        if type(value) is not (int if key in whole else str) and not (value is None and key not in ("name", "weights")):
-            raise TypeError(key)
-    return dict(values)
-
-
-def lineage(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What the manifest of a model folder tells of its training, by the facts of its run."""
-    data = facts["data"]
-    return {
-        "name": facts["name"],
-        "data": {key: data[key] for key in ("name", "licence", "train")},
-        "ancestry": facts.get("ancestry", []),
-    }
-
-
-def plain_ancestry(found: list[Ancestor]) -> list[dict[str, Any]]:
-    return [asdict(one) for one in found]
-
-
-def ancestry_of(stored: StoredModel) -> list[Ancestor]:
-    """A model, then those that it went on from, the last one first."""
-    return [ancestor(stored), *ancestors(_facts(stored).get("ancestry"))[: OLDEST - 1]]
 
 
 def announce(origin: Origin, config: Config) -> None:

@@ -18,10 +18,10 @@ from mt.evaluate import Report, evaluate
 from mt.log import FILE_ONLY, Metrics, logger
 from mt.nn.transformer import Transformer
 from mt.progress import Progress, Waiting
+from mt.train.ancestry import lineage
 from mt.train.bad_batches import dump_batch
 from mt.train.before import Before
 from mt.train.model_card import model_card
-from mt.train.origin import lineage
 from mt.train.run_folder import RunFolder
 from mt.train.state import TrainState
 from mt.train.step import Update
@@ -185,7 +185,7 @@ def load_weights(model: Transformer, checkpoint: Checkpoint) -> None:
 
 
 def conclude(
-    prepared: PreparedData, state: TrainState, folder: RunFolder, report: Report | None, compared: str | None
+    prepared: PreparedData, state: TrainState, folder: RunFolder, report: Report | None, compared: str | None = None
 ) -> None:
     """Print the result, and what to type next. Args: compared: with the model that the run went on from."""
     print(f"\nTrained {counted(state.step, 'update')} in {state.seconds / 60:.1f} minutes ({state.finished}).")

@@ -30,20 +30,10 @@ from mt.errors import CheckpointError, ConfigError, DataError
 from mt.nn.encoders import frame_model
 from mt.text.sentences import Usual
 from mt.text.tokenizer_training import train_tokenizer
+from mt.train.ancestry import OLDEST, Ancestor, ancestors, ancestry_of, lineage, plain_ancestry
 from mt.train.before import Before
 from mt.train.evaluation_set import test_of_run as own_test_of_run
-from mt.train.origin import (
-    OLDEST,
-    Ancestor,
-    ancestors,
-    ancestry_of,
-    check_shape,
-    lineage,
-    plain_ancestry,
-    read_origin,
-    starting_settings,
-    tokenizer_settings,
-)
+from mt.train.origin import check_shape, read_origin, starting_settings, tokenizer_settings
 from mt.train.run_folder import RunFolder
 
 
@@ -203,6 +193,13 @@ def test_a_folder_without_a_history_has_its_own_name(tmp_path):
     origin = read_origin(config_of(write_model(tmp_path / "m")))
     assert origin is not None
     [only] = origin.ancestry
+    assert (only.name, only.data, only.pairs) == ("m", None, None)
+
+
+@pytest.mark.parametrize("meta", [{"name": 5}, {"name": "a\nb"}, {"data": {"train": "7"}}, {"data": {"name": ["x"]}}])
+def test_a_folder_with_a_wrong_history_has_its_own_name(meta, tmp_path):
+    write_model(tmp_path / "m", meta={"step": 3, **meta})
+    [only] = ancestry_of(read_model(tmp_path / "m"))
     assert (only.name, only.data, only.pairs) == ("m", None, None)
 
 
