@@ -159,7 +159,7 @@ def test_dropout_and_grouped_queries(precision, dropout):
 
 
 def test_an_update_that_is_not_finite_is_skipped_without_waiting():
-    _model, copy = copies()
+    _, copy = copies()
     with stand_in_gpu() as questions:
         corpus, updater = updater_on(copy(), Precision.fp16)
         before = {name: value(p) for name, p in updater.model.named_parameters()}
