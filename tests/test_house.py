@@ -6,7 +6,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 FLOORS = [
-    {"errors", "log", "files", "provenance", "config"},  # the ground floor: these may import each other
+    {"errors", "log", "progress", "files", "provenance", "config"},  # the ground floor: these may import each other
     {"compute", "text"},
     {"nn"},
     {"checkpoint", "evaluate"},

@@ -13,6 +13,7 @@ from mt.data.batching.batch import Batch, Flat, Ids, cut_sorted, pack_batch
 from mt.data.batching.store import SCHEMA, VERSION, Facts, Pairs, TokenLists, cached, in_memory
 from mt.data.corpus.pair import Pair
 from mt.errors import DataError
+from mt.progress import Waiting
 from mt.text.tokenizer import Tokenizer
 
 ROWS = 16384  # pairs that are tokenised and written together
@@ -107,8 +108,9 @@ def _write(sink: pa.NativeFile, pairs: Sequence[Pair], tokenizer: Tokenizer, max
     digest, files = hashlib.sha256(), dict[str, int]()
     read = kept = source_pieces = target_pieces = 0
     stream = iter(pairs)
-    with pa.ipc.new_file(sink, SCHEMA) as writer:
+    with pa.ipc.new_file(sink, SCHEMA) as writer, Waiting("tokenizing", plain=True) as wait:
         while chunk := list(islice(stream, ROWS)):
+            wait.show(read, len(pairs))
             read += len(chunk)
             source = tokenizer.encode_source([pair.src for pair in chunk])
             target = tokenizer.encode_target([pair.tgt for pair in chunk])
