@@ -9,9 +9,9 @@ FLOORS = [
     {"errors", "log", "progress", "files", "provenance", "config"},  # the ground floor: these may import each other
     {"compute", "text"},
     {"nn"},
-    {"checkpoint", "interchange", "evaluate"},
+    {"checkpoint", "evaluate"},
     {"decode", "alignment"},
-    {"data", "interpret"},
+    {"data", "interpret", "interchange"},
     {"train", "postprocess"},
     {"build", "documents"},
     {"serve"},
