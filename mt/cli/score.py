@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mt.cli.lines import process
 from mt.cli.options import Parser, stdout
 from mt.data.corpus.names import kind_of
-from mt.data.corpus.readers import check_order, read_pairs
+from mt.data.corpus.readers import check_order
 from mt.errors import DataError
 
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ def run(argv: list[str]) -> int:
         check_reverse(args.model, args.reverse, "--reverse")
     src, tgt = languages(args.model)
     check_order(files, src, tgt, "the model translates")
-    pairs = list(read_pairs(files, src, tgt))  # whole, because files of different length are an error
+    from mt.train.evaluation_set import read_as
+
+    pairs = read_as(args.model, files, src, tgt)  # whole, because files of different length are an error
     from mt.compute.device import set_up_cpu
     from mt.decode.load import load
     from mt.decode.rerank.scorer import Scorer

@@ -20,7 +20,8 @@ from mt.decode.search.settings import Hypothesis, Search
 from mt.decode.search.stepper import Stepper
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translation import EMPTY, Segment, Translation, join, without_stop
-from mt.errors import ConfigError, counted
+from mt.errors import ConfigError, DataError, counted
+from mt.inputs.reader import InputReader, Item
 from mt.log import logger
 from mt.nn.encoders import TextEncoder
 from mt.nn.ragged import cut
@@ -45,7 +46,7 @@ class Part:
     owner: int  # the number of its text
     span: Span  # in its text
     text: str
-    source: list[int]
+    source: Item
     prefix: list[int]
     constraints: Constraints
     copied: bool  # not translated
@@ -64,11 +65,14 @@ class Translator:
         src: str = "",
         usual: Usual | None = None,
         ensemble: Ensemble | None = None,
+        reader: InputReader | None = None,
     ) -> None:
         """Args: max_length: the longest sentence, in tokens, that the model can read or write; src: the source
         language, for splitting text into sentences; usual: texts beyond it are split, None: beyond `max_length`;
-        ensemble: of `stepper` and others, searched in its place."""
+        ensemble: of `stepper` and others, searched in its place; reader: of sources that are rows of a table, not
+        text."""
         self.stepper = stepper
+        self.reader = reader
         self.searched: Stepper = ensemble or stepper
         self.tokenizer = tokenizer
         self.section = section
@@ -131,8 +135,12 @@ class Translator:
         training text is translated sentence by sentence (`decode.split`); a sentence that is longer than the model can
         read is translated in parts, with a warning. White space between parts is kept.
 
-        Raises: ConfigError: when the model does not read text.
+        A row of a table (`mt.inputs.reader`) is translated as a whole.
+
+        Raises: ConfigError: when the model reads neither; DataError: when a cell of a row cannot be read.
         """
+        if self.reader is not None:
+            return self._answer_rows(texts, self.reader, options)
         if not isinstance(self.stepper.model.encoder, TextEncoder):
             raise ConfigError("The model reads frames of numbers, not text; only `decode.beam` can search with it.")
         self._report_tags(texts, options.first_text)
@@ -151,6 +159,35 @@ class Translator:
             join(parts_of_one, layout.gaps if len(layout.parts) > 1 or options.section.split is Split.always else None)
             for parts_of_one, layout in zip(together, layouts, strict=True)
         ]
+
+    def _answer_rows(self, rows: Sequence[str], reader: InputReader, options: Options) -> Found:
+        """As `answer`, for rows of a table. A row without any cell has one empty translation."""
+        prefixes = self._prefixes(len(rows), options)
+        parts = [
+            Part(
+                0, owner, (0, len(row)), row, reader.item(row, f"input {options.first_text + owner + 1:,}"),
+                prefixes[owner], options.glossary.constraints("") if options.glossary else Constraints(), False,
+            )
+            for owner, row in enumerate(rows) if row.strip()
+        ]  # fmt: skip
+        for part in parts:
+            if len(part.source) > self.max_length:
+                raise DataError(
+                    f"input {options.first_text + part.owner + 1:,} has {len(part.source):,} rows, but the model reads "
+                    f"at most {self.max_length:,}: shorten it, or train with a larger `batch.max_length`."
+                )
+        found = self._find_all(parts, options)
+        self._report_missing(parts, found, options.first_text)
+        answers: Found = [[EMPTY] for _ in rows]
+        for part, translations in zip(parts, found, strict=True):
+            answers[part.owner] = translations
+        return answers
+
+    def encode_sources(self, texts: Sequence[str]) -> list[Item]:
+        """The texts, or rows of a table, as the model reads them, uncut. Raises: DataError: as `answer`."""
+        if self.reader is None:
+            return [*self.tokenizer.encode_source(list(texts))]
+        return [self.reader.item(text, f"input {number:,}") for number, text in enumerate(texts, 1)]
 
     def _cut_again(
         self, layouts: list[Layout], parts: list[Part], found: Found, options: Options
@@ -179,12 +216,7 @@ class Translator:
 
     def _parts(self, layouts: list[Layout], options: Options) -> list[Part]:
         """The non-empty parts of all texts. A forced prefix belongs to the first part of its text."""
-        if options.prefixes is not None and len(options.prefixes) != len(layouts):
-            raise ConfigError(
-                f"There must be one prefix for each text, but there are {len(options.prefixes):,} prefixes and "
-                f"{len(layouts):,} texts."
-            )
-        prefixes = self.tokenizer.encode_target(options.prefixes) if options.prefixes else [[] for _ in layouts]
+        prefixes = self._prefixes(len(layouts), options)
         texts = [text for layout in layouts for text in layout.parts]
         sources = iter(self.tokenizer.encode_source(texts))
         parts: list[Part] = []
@@ -204,6 +236,15 @@ class Translator:
                     copied = len(layout.parts) > 1 and no_text_but(text, [])
                 parts.append(Part(place, owner, span, text, source, prefix, constraints, copied))
         return [part for part in parts if len(part.source) > 1]
+
+    def _prefixes(self, count: int, options: Options) -> list[list[int]]:
+        """The forced prefix of each text, empty without one. Raises: ConfigError: for another number of prefixes."""
+        if options.prefixes is not None and len(options.prefixes) != count:
+            raise ConfigError(
+                f"There must be one prefix for each text, but there are {len(options.prefixes):,} prefixes and "
+                f"{count:,} texts."
+            )
+        return self.tokenizer.encode_target(options.prefixes) if options.prefixes else [[] for _ in range(count)]
 
     def _find_all(self, parts: list[Part], options: Options) -> Found:
         """The n-best list of every part. A copied part repeats its one translation, so that all lists are as long."""

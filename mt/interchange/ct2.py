@@ -19,7 +19,7 @@ from mt.config import Activation, DecodeConfig, ModelConfig, NormKind, NormPlace
 from mt.errors import ConfigError, require, require_package
 from mt.files import whole_folder
 from mt.nn.attention import FeedForward, MultiHeadAttention
-from mt.nn.encoders import TextEncoder
+from mt.nn.encoders import TextEncoder, require_text
 from mt.nn.transformer import Embedding, Transformer
 from mt.text.tokenizer import Tokenizer
 
@@ -91,7 +91,8 @@ def to_spec(model: Transformer, tokenizer: Tokenizer) -> "TransformerSpec":
     from ctranslate2.specs import TransformerSpec
 
     spec = TransformerSpec(*empty_halves(model.config))
-    assert isinstance(model.encoder, TextEncoder), "the engine reads text"
+    require_text(model, "export to CTranslate2")
+    assert isinstance(model.encoder, TextEncoder)
     embeddings = ((spec.encoder, spec.encoder.embeddings[0]), (spec.decoder, spec.decoder.embeddings))
     for (half, rows), embedding in zip(embeddings, (model.encoder.embedding, model.decoder.embedding), strict=True):
         fill_embedding(half, rows, embedding)
