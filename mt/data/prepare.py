@@ -55,9 +55,9 @@ class PreparedData:
 
     @cached_property
     def usual(self) -> Usual | None:
-        """None for sources that are not text. What the training text usually holds, from an even sample of lines: the 99.9th percentile of the lengths of
+        """What the training text usually holds, from an even sample of lines: the 99.9th percentile of the lengths of
         source lines, the 95th of their sentences, because a splitter sometimes cuts a sentence in two, and the number
-        of target tokens for each source token."""
+        of target tokens for each source token. None for sources that are not text."""
         if self.reader is not None:
             return None
         places = range(0, len(self.train), -(-len(self.train) // SAMPLED))

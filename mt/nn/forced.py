@@ -118,7 +118,8 @@ def force(
 ) -> Iterator[Forced]:
     """Run the model over pairs, in batches of neighbours; yields a result per pair, in order.
 
-    Args: sources: token ids with eos, or frames; targets: token ids without bos and eos; uses: which attention maps to compute.
+    Args: sources: token ids with eos, or frames; targets: token ids without bos and eos; uses: which
+    attention maps to compute.
     """
     was_training = model.training
     model.eval()
