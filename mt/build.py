@@ -22,7 +22,8 @@ from mt.errors import ConfigError
 from mt.log import logger, setup
 from mt.nn.encoders import input_model, text_model
 from mt.nn.transformer import Transformer, count_parameters
-from mt.text.metrics import bleu_tokenizer_for
+from mt.progress import Waiting
+from mt.text.metrics import choose_tokenizer
 from mt.text.tokenizer import Tokenizer
 from mt.train.acceleration.choose import accelerate
 from mt.train.acceleration.memory import CPU_BUDGET, find_budget
@@ -164,28 +165,40 @@ def make_trainer(
     )
     # To compare checkpoints, greedy search is as good as a beam, in a fifth of the time.
     greedy = replace(config.decode, beam=1)
+    tokenize, warning = choose_tokenizer(prepared.corpus.tgt, [pair.tgt for pair in prepared.dev.pairs])
+    if warning and group.is_main:
+        logger.warning(warning)
     longest = max(config.model.max_length, int(prepared.dev.source.lengths().max()))
     translator = make_translator(
         model, prepared.tokenizer, greedy, precision, max_length=longest,
         reader=prepared.reader,
         cuda_graphs=False,  # their pools would take memory that the batch size was fitted without
     )  # fmt: skip
+
+    def translate(texts: Sequence[str]) -> list[str]:
+        with Waiting("validating", plain=True) as wait:
+            return translator.translate(texts, on_progress=wait.show)
+
+    validator = Validator(
+        prepared.dev,
+        translate,
+        precision=precision,
+        tokens=batch.budget,
+        pairs=config.train.validate_pairs,
+        subset=config.data.subset,
+        bleu_tokenizer=tokenize,
+        attention=make_attention_logger(config, prepared, max_length=longest, guided=guided),
+    )
+    watch = validator.watched(config.train.watch)
+    if watch is not config.train.watch and group.is_main:
+        logger.info(f"BLEU cannot tell on this dev set, because {validator.blind_spot}: chrF++ is watched instead")
     return Trainer(
         updater=updater,
         stream=stream,
-        validator=Validator(
-            prepared.dev,
-            translator.translate,
-            precision=precision,
-            tokens=batch.budget,
-            pairs=config.train.validate_pairs,
-            subset=config.data.subset,
-            bleu_tokenizer=bleu_tokenizer_for(prepared.corpus.tgt),
-            attention=make_attention_logger(config, prepared, max_length=longest, guided=guided),
-        ),
+        validator=validator,
         checkpoints=Checkpoints(folder.checkpoints, config.train.keep),
         files={**description.files(prepared.tokenizer), **(guided.files() if guided else {})},
-        train=config.train,
+        train=replace(config.train, watch=watch),
         batch=batch,
         schedule=config.schedule,
         model=model,

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mt.files import write_text
+from mt.log import logger
 from mt.text.lines import spread
-from mt.text.metrics import Score, bleu_tokenizer_for, score_all
+from mt.text.metrics import Score, choose_tokenizer, score_all
 from mt.text.numerals import Survival, survival
 
 
@@ -97,5 +98,8 @@ def judge(
     seconds: float | None = None,
 ) -> Report:
     """Score given translations. Args: as `evaluate`."""
-    scores = score_all(hypotheses, references, tokenize=bleu_tokenizer_for(tgt or ""), bootstrap=bootstrap)
+    tokenize, warning = choose_tokenizer(tgt, references)
+    if warning:
+        logger.warning(warning)
+    scores = score_all(hypotheses, references, tokenize=tokenize, bootstrap=bootstrap)
     return Report(name, list(sources), list(references), list(hypotheses), scores, seconds)

@@ -1,4 +1,4 @@
-"""The output of a run: messages and progress on stderr, numbers in `metrics.jsonl` and TensorBoard.
+"""The output of a run: messages on stderr, numbers in `metrics.jsonl` and TensorBoard.
 
 Every module writes messages to `logger`; only commands call `setup`. Nothing here writes to stdout.
 """
@@ -7,17 +7,12 @@ import json
 import logging
 import math
 import os
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from rich.console import Console
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from mt.errors import DataError
@@ -92,132 +87,11 @@ class _FileHandler(logging.FileHandler):
         """Do nothing: on a full disk logging would print a traceback for every message."""
 
 
-def _console_handler() -> _ConsoleHandler:
+def console_handler() -> _ConsoleHandler:
     for handler in logger.handlers:
         if isinstance(handler, _ConsoleHandler):
             return handler
     return _ConsoleHandler(_Console(stderr=True))
-
-
-# ---------------------------------------------------------------- progress
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Status:
-    """The state of a run. None is not shown."""
-
-    step: int
-    total_steps: int | None = None
-    processes: int = 1
-    epoch: float | None = None
-    loss: float | None = None
-    lr: float | None = None
-    src_tokens_per_s: float | None = None
-    tgt_tokens_per_s: float | None = None
-    packing: float | None = None  # share of the token budget that is used
-    skipped: int = 0  # updates left out because a number was not finite
-    best: str | None = None  # for example "BLEU 31.2 @ 1500"
-    patience_left: int | None = None
-    eta_s: float | None = None
-
-
-def render(status: Status) -> str:
-    """One line: `step 1,240/5,000  epoch 3.1  loss 2.413  lr 1.2e-03  4,310+4,290 tok/s  packed 98%  ...`."""
-    parts = [f"step {status.step:,}" + ("" if status.total_steps is None else f"/{status.total_steps:,}")]
-    if status.epoch is not None:
-        parts.append(f"epoch {status.epoch:.1f}")
-    if status.loss is not None:
-        parts.append(f"loss {status.loss:.3f}")
-    if status.lr is not None:
-        parts.append(f"lr {status.lr:.1e}")
-    if status.src_tokens_per_s is not None and status.tgt_tokens_per_s is not None:
-        parts.append(f"{status.src_tokens_per_s:,.0f}+{status.tgt_tokens_per_s:,.0f} tok/s")
-    if status.processes > 1:
-        parts.append(f"on {status.processes} processes")
-    if status.packing is not None:
-        parts.append(f"packed {status.packing:.0%}")
-    if status.skipped:
-        parts.append(f"skipped {status.skipped:,}")
-    if status.best is not None:
-        parts.append(f"best {status.best}")
-    if status.patience_left is not None:
-        parts.append(f"patience {status.patience_left}")
-    if status.eta_s is not None:
-        parts.append(f"eta {duration(status.eta_s)}")
-    return "  ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """`45s`, `7m12s`, `3h05m` or `2d04h`; `?` for a negative or infinite time."""
-    if not math.isfinite(seconds) or seconds < 0:
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days}d{hours:02}h"
-    if hours:
-        return f"{hours}h{minutes:02}m"
-    return f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
-
-
-class Progress:
-    """A live line on a terminal; elsewhere a plain line at most every `every` seconds. Nothing when quiet.
-
-    Messages appear above the live line.
-    """
-
-    def __init__(
-        self, console: Console | None = None, *, every: float = 10.0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        handler = _console_handler()
-        self.console = console or handler.console
-        self._every = every
-        self._clock = clock
-        self._last: float | None = None
-        self._pending: Status | None = None
-        self._live: Live | None = None
-        self._silent = handler.level > logging.INFO
-        if self.console.is_interactive and not self._silent:
-            # stdout is not redirected: it carries results.
-            self._live = Live(console=self.console, auto_refresh=False, transient=True, redirect_stdout=False)
-            self._every = 0.1
-
-    def __enter__(self) -> Self:
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
-        if self._pending and not self._silent:
-            self._print(self._pending)
-
-    def update(self, status: Status) -> None:
-        """Show `status`, unless one was shown less than `every` seconds ago; the last one is always shown."""
-        self._pending = status
-        now = self._clock()
-        if self._silent or (self._last is not None and now - self._last < self._every):
-            return
-        self._last = now
-        if self._live:
-            self._live.update(_with_bar(status), refresh=True)
-        else:
-            self._print(status)
-            self._pending = None
-
-    def _print(self, status: Status) -> None:
-        self.console.print(Text(render(status)), soft_wrap=True)
-
-
-def _with_bar(status: Status) -> Table | Text:
-    line = Text(render(status))
-    if status.total_steps is None:
-        return line
-    row = Table.grid(padding=(0, 2, 0, 0))
-    row.add_row(ProgressBar(total=status.total_steps, completed=status.step, width=16), line)
-    return row
 
 
 # ---------------------------------------------------------------- numbers

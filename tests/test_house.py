@@ -6,8 +6,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 FLOORS = [
-    {"errors", "log", "files", "provenance", "config"},  # the ground floor: these may import each other
-    {"compute", "text"},
+    {"errors", "log", "progress", "files", "provenance", "config"},  # the ground floor: these may import each other
+    {"compute", "text", "inputs"},
     {"nn"},
     {"checkpoint", "interchange", "evaluate"},
     {"decode", "alignment"},

@@ -8,7 +8,7 @@ from mt.checkpoint.folder import (
     verify_folder,
     write_folder,
 )
-from mt.checkpoint.run import Checkpoint, Checkpoints
+from mt.checkpoint.run import Checkpoint, Checkpoints, Score
 from mt.checkpoint.space import require_space
 from mt.checkpoint.state import average, load_into, random_state, require_fit, set_random_state
 from mt.checkpoint.tensors import describe_tensors, read_tensors
@@ -18,6 +18,7 @@ __all__ = [
     "Checkpoints",
     "Manifest",
     "RunLock",
+    "Score",
     "average",
     "clean_up",
     "describe_tensors",

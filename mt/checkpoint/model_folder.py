@@ -135,8 +135,7 @@ class Description:
 
 def check_inputs(inputs: Sequence[Input], where: str) -> None:
     """Raises: ConfigError: unless a model can have these inputs."""
-    columns = [one.column for one in inputs]
-    require(bool(inputs) and len(set(columns)) == len(columns), f"{where}: inputs", "be distinct columns", columns)
+    require(len(inputs) == 1, f"{where}: inputs", "be one column", [one.column for one in inputs])
     for one in inputs:
         fits = one.kind is InputKind.text or one.size > 0
         require(fits, f"{where}: inputs", f"give the size of `{one.column}`", one.size)

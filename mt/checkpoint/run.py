@@ -29,6 +29,7 @@ from mt.log import logger
 
 MODEL, OPTIMIZER, EMA, STATE = "model.safetensors", "optimizer.safetensors", "ema.safetensors", "state.json"
 STEP_NAME = re.compile(r"step-\d{8,}")
+Score = float | tuple[float, ...]  # higher is better; the further numbers of a tuple decide between equal scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,12 @@ class Checkpoint:
     path: Path
     step: int
     score: float | None
+    ties: tuple[float, ...] = ()  # what decides between equal scores
+
+    @property
+    def rank(self) -> tuple[float, ...]:
+        """To be compared; empty, which is lowest, without a score."""
+        return () if self.score is None else (self.score, *self.ties)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -47,7 +54,7 @@ class Checkpoint:
             raise CheckpointError(f"`{path}` must contain `{min(missing)}` to be a checkpoint, but does not.")
         match manifest.meta:
             case {"step": int(step), "score": float() | None as score}:
-                return cls(path, step, score)
+                return cls(path, step, score, _ties(manifest.meta))
         raise CheckpointError(f"`{path / MANIFEST}` must give a step and a score, but gives {manifest.meta!s:.80}.")
 
     def model(self) -> dict[str, Tensor]:
@@ -87,7 +94,7 @@ class Checkpoints:
         optimizer: Mapping[str, Tensor],
         state: Mapping[str, Any],
         files: Mapping[str, bytes],
-        score: float | None = None,
+        score: Score | None = None,
         ema: Mapping[str, Tensor] | None = None,
     ) -> Path:
         """Write a checkpoint. A higher `score` is better; one that is not finite counts as none.
@@ -98,8 +105,11 @@ class Checkpoints:
         if ema is not None:
             parts[EMA] = ema
         path = self.folder / f"step-{step:08d}"
-        score = float(score) if score is not None and math.isfinite(score) else None
-        write_folder(path, parts, meta={"step": step, "score": score})
+        number, *ties = score if isinstance(score, tuple) else (score,)
+        if number is None or not math.isfinite(number):
+            number, ties = None, []
+        meta = {"step": step, "score": None if number is None else float(number)}
+        write_folder(path, parts, meta={**meta, "ties": ties} if ties else meta)
         self._point("latest", path)
         self._point("best", self._best_first()[0])
         return path
@@ -157,19 +167,20 @@ class Checkpoints:
         found = [path for path in self.folder.glob("step-*") if STEP_NAME.fullmatch(path.name)]
         return sorted(found, key=_step, reverse=True)
 
-    def _scores(self) -> dict[Path, float | None]:
-        """The scores of all checkpoints with a readable manifest, newest first; None: no score."""
+    def _scores(self) -> dict[Path, tuple[float, ...] | None]:
+        """Score and ties of all checkpoints with a readable manifest, newest first; None: no score."""
         scores = {}
         for path in self._newest_first():
             with suppress(CheckpointError):
-                score = read_manifest(path).meta.get("score")
-                scores[path] = score if isinstance(score, float) else None
+                meta = read_manifest(path).meta
+                score = meta.get("score")
+                scores[path] = (score, *_ties(meta)) if isinstance(score, float) else None
         return scores
 
     def _best_first(self) -> list[Path]:
         """Best first; those without a score come last, and equals are sorted newest first."""
         scores = self._scores()
-        return sorted(scores, key=lambda path: (scores[path] is not None, scores[path] or 0.0), reverse=True)
+        return sorted(scores, key=lambda path: (scores[path] is not None, scores[path] or ()), reverse=True)
 
     def _point(self, name: str, path: Path) -> None:
         write_text(self.folder / name, path.name + "\n")
@@ -186,3 +197,8 @@ def _first_valid(paths: Iterable[Path]) -> Checkpoint | None:
         except CheckpointError as error:
             logger.warning("skipping a damaged checkpoint: %s", error)
     return None
+
+
+def _ties(meta: Mapping[str, Any]) -> tuple[float, ...]:
+    ties = meta.get("ties")
+    return tuple(tie for tie in ties if isinstance(tie, int | float)) if isinstance(ties, list) else ()

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mt.cli.lines import BadLines, file_texts, parallel_texts, process, results
+from mt.cli.lines import BadLines, file_texts, parallel_texts, process, results, waiting
 from mt.cli.options import Parser, check_output, number_from_0
 from mt.data.corpus.readers import check_order
 from mt.errors import CheckpointError, ConfigError, DataError, counted
@@ -114,8 +114,8 @@ def run(argv: list[str]) -> int:
     if gold is not None:
         say_agreement(hard(weights, args), gold, args)
     else:
-        with results(args.output) as out:
-            process(weights, CHUNK, lambda batch, _: to_lines(batch, args), out)
+        with results(args.output) as out, waiting("aligning", len(sources), args.output) as show:
+            process(weights, CHUNK, lambda batch, _: to_lines(batch, args), out, show=show)
     return 0
 
 

@@ -9,6 +9,7 @@ from mt.cli.lines import file_texts, parallel_texts
 from mt.cli.options import Parser, resamples, width
 from mt.data.corpus.names import bare, language_of
 from mt.errors import ConfigError, DataError, counted
+from mt.text.languages import check_code
 from mt.text.lines import check_file
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16", "int8"])
     args = parser.parse_args(argv)
+    if args.tgt:
+        check_code(args.tgt, "--tgt")
     if args.references and not args.hypotheses:
         parser.error("--references needs --hypotheses; to translate your own files, give both sides to --test")
     if args.references and args.test:
@@ -115,13 +118,15 @@ def score(
     from mt.compute.device import set_up_cpu
     from mt.decode.load import load
     from mt.log import setup
+    from mt.progress import Waiting
 
     setup()
     set_up_cpu(None)
     translator = load(model, device=args.device, precision=args.precision)
 
     def translate(texts: Any) -> list[str]:
-        return [found[0].text for found in translator.search(texts, beam=args.beam)]
+        with Waiting("translating") as wait:
+            return [found[0].text for found in translator.search(texts, beam=args.beam, on_progress=wait.show)]
 
     name = "test" if not args.test else Path(args.test[0]).name.partition(".")[0]
     report = evaluate(name, translate, sources, references, tgt=args.tgt, bootstrap=args.bootstrap)
@@ -136,7 +141,7 @@ def against(args: argparse.Namespace, report: "Report", sources: list[str] | Non
     """Paired bootstrap of what was scored (the baseline) against `--compare`."""
     from mt.checkpoint.model_folder import RUNS, check_same_direction, languages, newest_run
     from mt.data.corpus.readers import check_order
-    from mt.text.metrics import bleu_tokenizer_for, compare
+    from mt.text.metrics import choose_tokenizer, compare
 
     other = Path(args.compare)
     if other.is_dir():
@@ -148,9 +153,8 @@ def against(args: argparse.Namespace, report: "Report", sources: list[str] | Non
         hypotheses = score(args, other, None, sources, report.references).hypotheses
     else:
         hypotheses = lines_for(args.compare, report.references)
-    found = compare(
-        report.hypotheses, hypotheses, report.references, args.bootstrap, tokenize=bleu_tokenizer_for(args.tgt or "")
-    )
+    tokenize, _ = choose_tokenizer(args.tgt, report.references)
+    found = compare(report.hypotheses, hypotheses, report.references, args.bootstrap, tokenize=tokenize)
     return [
         {"name": c.name, "baseline": c.baseline, "other": c.other, "p_value": c.p_value, "text": str(c)} for c in found
     ]

@@ -79,7 +79,7 @@ def facts_of(model: "StoredModel", run: Path | None) -> dict[str, Any]:
 
 def described(facts: dict[str, Any], run: Path | None) -> dict[str, str]:
     """The facts as lines of text, by what they are about."""
-    from mt.log import duration
+    from mt.progress import duration
     from mt.train.overview import megabytes, overview
 
     shape, data, tokenizer = facts["shape"], facts["data"], facts["tokenizer"]

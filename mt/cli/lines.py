@@ -4,8 +4,9 @@ An item is a line of text, a pair of texts or the weights between their words. L
 compressed, or from a stream; an error in a line names its file and number (`mt.text.lines`).
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from itertools import islice
 from pathlib import Path
 from queue import Empty, Queue
@@ -35,13 +36,14 @@ def process(
     out: BinaryIO,
     *,
     live: bool = False,
+    show: Callable[[int], object] | None = None,
 ) -> None:
     """Hand items to `work` in batches and write the lines that it returns, with their ends, batch by batch.
 
     When an item cannot be read, the items before it are processed first.
 
     Args: size: items in a batch; work: takes a batch and the number of items before it; live: another program may wait
-    for an answer, so a batch also ends when no item comes for `PAUSE` seconds.
+    for an answer, so a batch also ends when no item comes for `PAUSE` seconds; show: is told how many items are done.
     Raises: what `items` and `work` raise.
     """
     done = 0
@@ -49,6 +51,21 @@ def process(
         out.writelines(work(batch, done))
         out.flush()
         done += len(batch)
+        if show is not None:
+            show(done)
+
+
+@contextmanager
+def waiting(what: str, total: int, output: Path | None) -> Iterator[Callable[[float], None]]:
+    """A bar on the terminal until the results are written; none where they appear on the terminal themselves.
+
+    Yields: a function that shows how many of `total` items are done.
+    """
+    from mt.progress import Waiting
+
+    shown = output is None and sys.stdout is not None and sys.stdout.isatty()  # pyright: ignore
+    with Waiting(what, hidden=shown) as wait:
+        yield lambda done: wait.show(done, total)
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -122,6 +139,7 @@ class BadLines:
 
     def __init__(self) -> None:
         self.reasons: list[str] = []
+        self.numbers: set[int] = set()  # from 1
 
     def report(self) -> None:
         """Log how many there were, and the first ones with their reasons."""
@@ -159,10 +177,19 @@ def _decoded(lines: Iterable[bytes], name: str, bad: BadLines | None) -> Iterato
         except DataError as error:
             if bad is None:
                 raise
+            bad.numbers.add(number)
             bad.reasons.append(str(error).split(": convert")[0].rstrip("."))
             text, whole = "", raw.endswith(b"\n") or len(raw) <= MAX_LINE
             end = end if whole else b"\n"
         yield Line(text, end)
+
+
+def count_lines(path: str) -> int:
+    """How many lines a file has; 0 for a pipe, which can be read only once, and for a file that cannot be read."""
+    with suppress(DataError):
+        if Path(path).is_file():
+            return sum(1 for _ in raw_lines(path))
+    return 0
 
 
 def file_texts(path: str, most: int | None = None, bad: BadLines | None = None) -> list[str]:

@@ -2,10 +2,11 @@
 
 import argparse
 import json
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mt.cli.lines import process
+from mt.cli.lines import BadLines, parallel_texts, process, waiting
 from mt.cli.options import Parser, stdout
 from mt.data.corpus.names import kind_of
 from mt.data.corpus.readers import check_order
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from mt.data.corpus.pair import Pair
     from mt.decode.rerank.scorer import PairScore, Scorer
 
-CHUNK = 10_000  # pairs that are sorted by length, scored and printed together
+CHUNK = 2_000  # pairs that are sorted by length, scored and printed together
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -43,6 +44,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
         action="store_true",
         help="write an empty line (JSON: null) for a pair that is too long for a model, instead of stopping",
     )
+    parser.add_argument(
+        "--skip-bad", action="store_true",
+        help="write an empty line (JSON: null) for lines that cannot be read, such as lines that are not UTF-8, and "
+        "count them; needs --source and --target",
+    )  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16", "int8"])
     args = parser.parse_args(argv)
@@ -50,6 +56,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parser.error("give either --source and --target, or --pairs")
     if args.pairs and not kind_of(args.pairs):
         parser.error(f"--pairs must name a .tsv, .jsonl or .parquet file, plain or compressed, but names {args.pairs}")
+    if args.skip_bad and args.pairs:
+        parser.error("--skip-bad needs --source and --target: a bad line of a table may hide where the next one begins")
     return args
 
 
@@ -66,7 +74,9 @@ def run(argv: list[str]) -> int:
     check_order(files, src, tgt, "the model translates")
     from mt.train.evaluation_set import read_as
 
-    pairs = read_as(args.model, files, src, tgt)  # whole, because files of different length are an error
+    bad = BadLines()
+    pairs = read(args, bad) if args.skip_bad else read_as(args.model, files, src, tgt)  # whole: lengths may differ
+    bad.report()
     from mt.compute.device import set_up_cpu
     from mt.decode.load import load
     from mt.decode.rerank.scorer import Scorer
@@ -74,12 +84,26 @@ def run(argv: list[str]) -> int:
     set_up_cpu(None)
     ways = [args.model] + ([args.reverse] if args.reverse else [])
     scorers = [Scorer(load(model, device=args.device, precision=args.precision)) for model in ways]
-    process(pairs, CHUNK, lambda batch, _: score(batch, scorers, args), stdout())
+    with waiting("scoring", len(pairs), None) as show:
+        process(pairs, CHUNK, lambda batch, _: score(batch, scorers, args, bad.numbers), stdout(), show=show)
     return 0
 
 
-def score(pairs: "list[Pair]", scorers: "list[Scorer]", args: argparse.Namespace) -> list[bytes]:
-    """The lines for some pairs. Raises: DataError: for a pair too long for a model, unless these are skipped."""
+def read(args: argparse.Namespace, bad: BadLines) -> "list[Pair]":
+    """The pairs of two plain files, with empty texts for lines that cannot be read."""
+    from mt.data.corpus.pair import Origin, Pair
+
+    texts = zip(*parallel_texts(args.source, args.target, bad), strict=True)
+    return [Pair(src, tgt, Origin(args.target, number)) for number, (src, tgt) in enumerate(texts, 1)]
+
+
+def score(
+    pairs: "list[Pair]", scorers: "list[Scorer]", args: argparse.Namespace, bad: Container[int] = ()
+) -> list[bytes]:
+    """The lines for some pairs. Raises: DataError: for a pair too long for a model, unless these are skipped.
+
+    Args: bad: numbers of the lines that could not be read.
+    """
     sides = [[pair.src for pair in pairs], [pair.tgt for pair in pairs]]
     found = [scorers[0].score_all(*sides)]
     if len(scorers) > 1:
@@ -92,12 +116,13 @@ def score(pairs: "list[Pair]", scorers: "list[Scorer]", args: argparse.Namespace
                 good.append(score)
             elif not args.skip_too_long:
                 raise DataError(f"{pair.origin}: the pair {score}; shorten it, or give --skip-too-long.")
-        printed.append(to_line(good if len(good) == len(scores) else None, args).encode() + b"\n")
+        whole = len(good) == len(scores) and pair.origin.line not in bad
+        printed.append(to_line(good if whole else None, args).encode() + b"\n")
     return printed
 
 
 def to_line(scores: "list[PairScore] | None", args: argparse.Namespace) -> str:
-    """One pair's scores, forward and perhaps reverse; None: it was too long."""
+    """One pair's scores, forward and perhaps reverse; None: there are none."""
     if not args.jsonl and not args.per_token:
         return "\t".join(f"{value:.6f}" for score in scores or () for value in (score.log_prob, score.mean))
     record: dict[str, Any] | None = None

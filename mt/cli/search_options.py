@@ -13,7 +13,7 @@ from mt.errors import DataError, counted
 from mt.text.lines import check_file, raw_lines, read_lines
 
 if TYPE_CHECKING:
-    from mt.decode.request import Options
+    from mt.decode.request import OnProgress, Options
     from mt.decode.translator import Translator
 
 L = TypeVar("L")
@@ -105,7 +105,7 @@ class SearchOptions:
             found = counted(number, "line")
             raise DataError(f"`{self.file}` has more lines than the text, which has {found}; {ONE_FOR_EACH}.")
 
-    def batch(self, prefixes: list[str], first: int) -> "Options":
+    def batch(self, prefixes: list[str], first: int, on_progress: "OnProgress | None" = None) -> "Options":
         """The options for lines whose translations begin with `prefixes`; `first` is the number of lines before."""
         given = prefixes if self.prefix else None
-        return self.translator.options(**self.given, prefixes=given, first_text=first)
+        return self.translator.options(**self.given, prefixes=given, first_text=first, on_progress=on_progress)

@@ -3,13 +3,13 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mt.cli.choice_options import Chooser, add_choice_options, check_choice_options, load_models
-from mt.cli.lines import BadLines, Line, file_lines, lines_of, process, results
+from mt.cli.lines import BadLines, Line, count_lines, file_lines, lines_of, process, results, waiting
 from mt.cli.link_options import Answer, LinkUser, add_link_options
 from mt.cli.options import Parser, check_output, stdin
 from mt.cli.search_options import (
@@ -94,10 +94,13 @@ def run(argv: list[str]) -> int:
         print("type a line to translate; press Ctrl-D to end", file=sys.stderr)
     if translator.reader is not None:
         lines = rows_of(lines, translator.reader, args.input, bad)
-    pipeline = Pipeline(translator, args)  # raises before an old output file is overwritten
     size = 1 if typed or args.line_buffered else CHUNK
-    with output as out:
-        process(pipeline.options.with_prefixes(lines), size, pipeline.translate, out, live=not args.input and size > 1)
+    total = count_lines(args.input) if args.input and sys.stderr.isatty() else 0
+    with waiting("translating", total, args.output) as show:
+        pipeline = Pipeline(translator, args, show)  # raises before an old output file is overwritten
+        items = pipeline.options.with_prefixes(lines)
+        with output as out:
+            process(items, size, pipeline.translate, out, live=not args.input and size > 1)
     pipeline.linked.close()
     if bad is not None:
         bad.report()
@@ -127,18 +130,24 @@ def rows_of(lines: Iterator[Line], reader: "InputReader", file: str | None, bad:
 class Pipeline:
     """Turns input lines into output lines as the options say. Its constructor checks all files that they name."""
 
-    def __init__(self, translator: "Translator", args: argparse.Namespace) -> None:
+    def __init__(
+        self, translator: "Translator", args: argparse.Namespace, show: Callable[[float], object] = lambda done: None
+    ) -> None:
+        """Args: show: is told how many lines are done."""
         self.options = SearchOptions(translator, args)
         self.chooser = Chooser(translator, args)
         self.linked = LinkUser(translator, args)
         self.as_json = args.jsonl or self.chooser.gives_many
+        self.show = show
 
     def translate(self, lines: list[tuple[Line, str]], first: int) -> Iterator[bytes]:
         """Args: lines: with their prefixes; first: the number of lines before them."""
         from mt.evaluate import one_line
 
         texts = [line.text for line, _ in lines]
-        options = self.options.batch([prefix for _, prefix in lines], first)
+        options = self.options.batch(
+            [prefix for _, prefix in lines], first, lambda done, parts: self.show(first + len(lines) * done / parts)
+        )
 
         def search(texts: list[str], stand_ins: "Sequence[Sequence[str]] | None") -> "list[list[Translation]]":
             return self.chooser.answer(texts, replace(options, stand_ins=stand_ins) if stand_ins else options)

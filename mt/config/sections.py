@@ -61,6 +61,7 @@ class DataConfig:
         require(0 <= (self.workers or 0) <= 64, "data.workers", "lie in [0, 64] or be null", self.workers)
         parse_inputs(self.inputs)
         if self.inputs:
+            require(len(self.inputs) == 1, "data.inputs", "name one column, since a model has one input", self.inputs)
             require(
                 bool(self.train and self.dev), "data.inputs", "have tables in `data.train` and `data.dev`", self.inputs
             )

@@ -1,7 +1,7 @@
 """The options of one call of a translator."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypedDict
 
@@ -16,6 +16,7 @@ TEMPERATURE = Bound(
 TOP_P = Bound(lambda n: 0 < n <= 1, "be above 0 and at most 1", "a number above 0 and at most 1")
 EPSILON = Bound(lambda n: 0 <= n < 1, "be at least 0 and below 1", "a number of at least 0 and below 1")
 SEED = Bound(lambda n: 0 <= n < 1 << 63, "be at least 0 and below 2 ** 63", "a whole number from 0 to 2 ** 63 - 1")
+OnProgress = Callable[[int, int], object]  # how many parts of the texts are translated, and of how many
 
 
 class SearchSettings(TypedDict, total=False):
@@ -99,6 +100,7 @@ class TranslateOptions(SearchSettings, total=False):
     prefixes: Sequence[str] | None  # the beginning of the translation of each text; empty: none
     glossary: Glossary | None  # terms that must, or must not, appear
     sampling: Sampling | None  # draw translations instead of searching for them
+    on_progress: OnProgress | None  # called after each batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,4 +113,5 @@ class Options:
     glossary: Glossary | None = None  # words that must, or must not, appear
     sampling: Sampling | None = None  # draw samples instead of a beam search
     stand_ins: Sequence[Sequence[str]] | None = None  # of each text: a part with no other words than these is copied
+    on_progress: OnProgress | None = None
     first_text: int = 0  # the number of texts of earlier calls; warnings and random numbers count from it

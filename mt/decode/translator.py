@@ -11,7 +11,7 @@ from mt.config.from_json import from_plain
 from mt.decode.constraints.glossary import Constraints, Glossary
 from mt.decode.constraints.vocabulary import Vocabulary
 from mt.decode.cutting import Cutter, in_sentence
-from mt.decode.request import Options, SearchSettings, TranslateOptions
+from mt.decode.request import OnProgress, Options, SearchSettings, TranslateOptions
 from mt.decode.search.beam import beam_search
 from mt.decode.search.ensemble import Ensemble
 from mt.decode.search.rules import BanTokens, ForcedPrefix, MinLength, NoRepeatNgram, Rule
@@ -114,6 +114,7 @@ class Translator:
         prefixes: Sequence[str] | None = None,
         glossary: Glossary | None = None,
         sampling: Sampling | None = None,
+        on_progress: OnProgress | None = None,
         first_text: int = 0,
         **settings: Unpack[SearchSettings],
     ) -> Options:
@@ -125,8 +126,9 @@ class Translator:
         given = {name: value for name, value in settings.items() if value is not None}
         section = from_plain(DecodeConfig, {**asdict(self.section), **given}, "a translation")
         return Options(
-            section=section, nbest=nbest, prefixes=prefixes, glossary=glossary, sampling=sampling, first_text=first_text
-        )
+            section=section, nbest=nbest, prefixes=prefixes, glossary=glossary, sampling=sampling,
+            on_progress=on_progress, first_text=first_text,
+        )  # fmt: skip
 
     def answer(self, texts: Sequence[str], options: Options) -> list[list[Translation]]:
         """The `nbest` translations of every text, best first, or its samples in the order drawn.
@@ -277,13 +279,16 @@ class Translator:
         lengths = [len(part.source) for part in parts]
         order = sorted(range(len(parts)), key=lambda i: lengths[i], reverse=True)
         budget = max([options.section.batch_tokens, *lengths])
-        search = self._search(options)
+        search, done = self._search(options), 0
         with torch.inference_mode(), self.searched.prepared():
             size = max(1, MAX_ROWS // options.sampling.samples) if options.sampling else MAX_SENTENCES
             for batch in cut(order, budget, lengths, [-(-budget // size)] * len(parts)):
                 found = self._search_batch([parts[i] for i in batch], search, options)
                 for i, hypotheses in zip(batch, found, strict=True):
                     results[i] = [self._translation(h, parts[i].span) for h in hypotheses]
+                done += len(batch)
+                if options.on_progress is not None:
+                    options.on_progress(done, len(parts))
         return results
 
     def _search_batch(self, batch: list[Part], search: Search, options: Options) -> list[list[Hypothesis]]:

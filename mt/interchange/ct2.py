@@ -45,7 +45,7 @@ def write_ct2(model: Transformer, tokenizer: Tokenizer, out: Path, *, quantizati
     """
     require(quantization in QUANTIZATIONS, "quantization", f"be one of {', '.join(QUANTIZATIONS)}", quantization)
     if out.exists():
-        raise ConfigError(f"`{out}` is there already; name a new folder.")
+        raise ConfigError(f"`{out}` already exists; name a new folder.")
     spec = to_spec(model, tokenizer)
     spec.validate()
     spec.optimize(quantization=None if quantization == "float32" else quantization)

@@ -3,10 +3,14 @@
 Single lines are often too short to tell, so the language of a file is judged by stretches of some hundred characters.
 """
 
+import difflib
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
+
+from mt.errors import ConfigError
 
 STRETCH = 300  # characters that are judged together
 # Told apart by few words, or not at all.
@@ -26,13 +30,75 @@ LONG_CODES = {  # of three letters, by what the model calls the language
     "slk": "sk", "slv": "sl", "som": "so", "spa": "es", "sqi": "sq", "srp": "sr", "swa": "sw", "swe": "sv", "swh": "sw",
     "tam": "ta", "tel": "te", "tha": "th", "tur": "tr", "ukr": "uk", "urd": "ur", "uzb": "uz", "vie": "vi", "yor": "yo",
     "zho": "zh", "zul": "zu",
+    # ISO 639-2 has a second code for some.
+    "alb": "sq", "arm": "hy", "baq": "eu", "bur": "my", "chi": "zh", "cze": "cs", "dut": "nl", "fre": "fr", "geo": "ka",
+    "gre": "el", "ice": "is", "mac": "mk", "may": "ms", "per": "fa", "rum": "ro", "tib": "bo", "wel": "cy", "bod": "bo",
 }  # fmt: skip
+# Countries, of whose codes file names are made. `kr` is also Kanuri, which hardly any corpus has.
+COUNTRIES = {"cn": "zh", "jp": "ja", "kr": "ko", "cz": "cs", "dk": "da", "gr": "el", "ua": "uk", "vn": "vi"}
+NAMES = {
+    "af": "Afrikaans", "am": "Amharic", "ar": "Arabic", "as": "Assamese", "az": "Azerbaijani", "be": "Belarusian",
+    "bg": "Bulgarian", "bn": "Bengali", "bo": "Tibetan", "br": "Breton", "bs": "Bosnian", "ca": "Catalan",
+    "cs": "Czech", "cy": "Welsh", "da": "Danish", "de": "German", "dz": "Dzongkha", "el": "Greek", "en": "English",
+    "eo": "Esperanto", "es": "Spanish", "et": "Estonian", "eu": "Basque", "fa": "Persian", "fi": "Finnish",
+    "fo": "Faroese", "fr": "French", "ga": "Irish", "gd": "Gaelic", "gl": "Galician", "gu": "Gujarati",
+    "ha": "Hausa", "he": "Hebrew", "hi": "Hindi", "hr": "Croatian", "ht": "Haitian", "hu": "Hungarian",
+    "hy": "Armenian", "id": "Indonesian", "ig": "Igbo", "is": "Icelandic", "it": "Italian", "ja": "Japanese",
+    "jv": "Javanese", "ka": "Georgian", "kk": "Kazakh", "km": "Khmer", "kn": "Kannada", "ko": "Korean",
+    "ku": "Kurdish", "ky": "Kyrgyz", "la": "Latin", "lb": "Luxembourgish", "lo": "Lao", "lt": "Lithuanian",
+    "lv": "Latvian", "mg": "Malagasy", "mi": "Maori", "mk": "Macedonian", "ml": "Malayalam", "mn": "Mongolian",
+    "mr": "Marathi", "ms": "Malay", "mt": "Maltese", "my": "Burmese", "nb": "Bokmål", "ne": "Nepali",
+    "nl": "Dutch", "nn": "Nynorsk", "no": "Norwegian", "oc": "Occitan", "or": "Odia", "pa": "Punjabi",
+    "pl": "Polish", "ps": "Pashto", "pt": "Portuguese", "qu": "Quechua", "ro": "Romanian", "ru": "Russian",
+    "rw": "Kinyarwanda", "sa": "Sanskrit", "sd": "Sindhi", "se": "Sami", "si": "Sinhala", "sk": "Slovak",
+    "sl": "Slovenian", "sn": "Shona", "so": "Somali", "sq": "Albanian", "sr": "Serbian", "sv": "Swedish",
+    "sw": "Swahili", "ta": "Tamil", "te": "Telugu", "tg": "Tajik", "th": "Thai", "tk": "Turkmen", "tl": "Tagalog",
+    "tr": "Turkish", "tt": "Tatar", "ug": "Uyghur", "uk": "Ukrainian", "ur": "Urdu", "uz": "Uzbek",
+    "vi": "Vietnamese", "vo": "Volapük", "wa": "Walloon", "xh": "Xhosa", "yi": "Yiddish", "yo": "Yoruba",
+    "yue": "Cantonese", "zh": "Chinese", "zu": "Zulu",
+}  # fmt: skip
+# The other codes of two letters in ISO 639-1.
+UNNAMED_CODES = {
+    "aa", "ab", "ae", "ak", "an", "av", "ay", "ba", "bh", "bi", "bm", "ce", "ch", "co", "cr", "cu", "cv", "dv",
+    "ee", "ff", "fj", "fy", "gn", "gv", "ho", "hz", "ia", "ie", "ii", "ik", "io", "iu", "kg", "ki", "kj", "kl",
+    "kr", "ks", "kv", "kw", "lg", "li", "ln", "lu", "na", "nd", "ng", "nr", "nv", "ny", "oj", "om", "os", "pi",
+    "rm", "rn", "sc", "sg", "sh", "sm", "ss", "st", "su", "ti", "tn", "to", "ts", "tw", "ty", "ve", "wo", "za",
+    "iw", "in", "ji",
+}  # fmt: skip
+CODE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 
 
 def plain_code(language: str) -> str:
-    """A code as the model has it: without script and region, of two letters where there is one. "zh" of "zho_Hans"."""
+    """A code as the model has it: without script and region, of two letters where there is one. "zh" of "zho_Hans".
+
+    The codes of some countries count as those of their languages: "zh" of "cn".
+    """
     code = language.lower().replace("_", "-").split("-")[0]
-    return LONG_CODES.get(code, code)
+    return LONG_CODES.get(code) or COUNTRIES.get(code, code)
+
+
+def is_code(language: str) -> bool:
+    """Whether this is a code of ISO 639-1, or looks like one of ISO 639-3; script and region may follow."""
+    code = plain_code(language)
+    return bool(CODE.fullmatch(language)) and (len(code) == 3 or code in NAMES or code in UNNAMED_CODES)
+
+
+def has_name(language: str) -> bool:
+    """Whether this is the English name of a language, such as "Chinese"."""
+    return language.casefold() in {name.casefold() for name in NAMES.values()}
+
+
+def check_code(language: str, key: str) -> str:
+    """The code. Raises: ConfigError: with the nearest code, when it is not one. Args: key: what was set."""
+    if is_code(language):
+        return language
+    known = {name.casefold(): code for code, name in NAMES.items()} | {code: code for code in NAMES}
+    (nearest,) = difflib.get_close_matches(language.casefold(), known, n=1, cutoff=0.0)
+    code = known[nearest]
+    raise ConfigError(
+        f"{key} must be a language code such as de or zho_Hans, but is {language!r}; the nearest is "
+        f"{code} ({NAMES[code]})."
+    )
 
 
 def is_known(language: str) -> bool:

@@ -9,15 +9,23 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+import regex
+
 from mt.errors import ConfigError, DataError, require
+from mt.text.languages import plain_code
+from mt.text.words import lacks_spaces
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
     from sacrebleu.metrics.bleu import BLEU
 
 # Written without spaces between words, or (Korean) in words of many parts: 13a would see one word per sentence.
-_BY_CHARACTER = {"ja", "jpn", "ko", "kor", "th", "tha", "lo", "lao", "km", "khm", "my", "mya", "bo", "bod", "dz", "dzo"}
-_CHINESE = {"zh", "zho", "cmn", "yue", "wuu", "lzh"}
+_BY_CHARACTER = {"ja", "ko", "th", "lo", "km", "my", "bo", "bod", "dz", "dzo"}
+_CHINESE = {"zh", "yue", "wuu", "lzh", "nan", "hak"}
+_UNNAMED = {"", "src", "tgt"}  # what stands for a language that nobody gave
+_HAN = regex.compile(r"\p{Han}")
+_OTHER_UNSPACED = regex.compile(r"[\p{Hiragana}\p{Katakana}\p{LB=SA}]")
+LOOKED_AT = 1000  # references whose spaces are counted
 
 
 @dataclass(frozen=True)
@@ -28,10 +36,12 @@ class Score:
     value: float
     signature: str
     confidence: float | None = None  # half the width of the 95 % interval; None: not estimated
+    note: str = ""  # what a reader must know before trusting it
 
     def __str__(self) -> str:
         spread = "" if self.confidence is None else f" ± {self.confidence:.1f}"
-        return f"{self.name} = {self.value:.1f}{spread} ({self.signature})"
+        note = f"; {self.note}" if self.note else ""
+        return f"{self.name} = {self.value:.1f}{spread} ({self.signature}){note}"
 
 
 @dataclass(frozen=True)
@@ -72,8 +82,12 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str], bootstrap: int = 
 
 
 def ter(hypotheses: Sequence[str], references: Sequence[str], bootstrap: int = 0) -> Score:
-    """Translation edit rate (Snover et al. 2006): edits and shifts per reference word, case ignored. As `bleu`."""
-    return _score("TER", _ter(), hypotheses, references, bootstrap)
+    """Translation edit rate (Snover et al. 2006): edits and shifts per reference word, case ignored. As `bleu`.
+
+    On characters if the references are written without spaces, and without shifts where they would take too long: see
+    `mt.text.ter`. The note says so.
+    """
+    return _score("TER", _ter(references), hypotheses, references, bootstrap)
 
 
 def score_all(
@@ -103,7 +117,7 @@ def compare(
     _check_pairs(baseline, references, "baseline hypotheses")
     _check_pairs(other, references, "other hypotheses")
     _check_resamples("resamples", resamples)
-    metrics = {"BLEU": _bleu(tokenize, lowercase=False), "chrF++": _chrf(), "TER": _ter()}
+    metrics = {"BLEU": _bleu(tokenize, lowercase=False), "chrF++": _chrf(), "TER": _ter(references)}
 
     from sacrebleu.significance import PairedTest
 
@@ -124,10 +138,44 @@ def bleu_tokenizer_for(language: str) -> str:
     all others. sacreBLEU also has "ja-mecab" and "ko-mecab", which need MeCab: published scores may use them, and are
     comparable only with scores of the same signature.
     """
-    code = language.lower().replace("_", "-").split("-")[0]
+    code = plain_code(language)
     if code in _CHINESE:
         return "zh"
     return "char" if code in _BY_CHARACTER else "13a"
+
+
+def choose_tokenizer(language: str | None, references: Sequence[str]) -> tuple[str, str]:
+    """BLEU's tokenizer for a text, and a warning, which is empty where there is nothing to say.
+
+    A known language decides. If it is not known, references without spaces are split into characters.
+    """
+    tokenize = bleu_tokenizer_for(language or "")
+    some = references[:LOOKED_AT]
+    if tokenize != "13a" or not lacks_spaces(some):
+        return tokenize, ""
+    text = "".join(some)
+    chinese = len(_HAN.findall(text)) > 10 * len(_OTHER_UNSPACED.findall(text))
+    suited, code = ("zh", "zh") if chinese else ("char", "ja or th")
+    if (language or "") in _UNNAMED:
+        return suited, (
+            f"the target language is not known, and the references are written without spaces: BLEU splits them into "
+            f"characters (tok:{suited})."
+        )
+    return tokenize, (
+        f"the references are written without spaces, but BLEU splits {language} at spaces (tok:13a), so that a "
+        f"sentence is one word and BLEU cannot tell. If the target language is another, name it by its code, "
+        f"such as {code}."
+    )
+
+
+def blind_spot(references: Sequence[str], tokenize: str) -> str:
+    """Why BLEU cannot tell good from bad translations of these references, in words; empty: it can."""
+    if tokenize == "13a" and lacks_spaces(references[:LOOKED_AT]):
+        return "the references are written without spaces"
+    lengths = [len(bleu_words(tokenize)(line)) for line in references]
+    if 2 * sum(length for length in lengths if length >= 4) < sum(lengths):
+        return "most references have fewer than four words"
+    return ""
 
 
 @cache
@@ -157,10 +205,10 @@ def _chrf() -> "Metric":
     return CHRF(word_order=2)
 
 
-def _ter() -> "Metric":
-    from sacrebleu.metrics.ter import TER
+def _ter(references: Sequence[str]) -> "Metric":
+    from mt.text.ter import make_ter
 
-    return TER()
+    return make_ter(references)
 
 
 def _score(name: str, metric: "Metric", hypotheses: Sequence[str], references: Sequence[str], bootstrap: int) -> Score:
@@ -171,7 +219,17 @@ def _score(name: str, metric: "Metric", hypotheses: Sequence[str], references: S
         _with_floats(metric)
     found = metric.corpus_score(hypotheses, [references], n_bootstrap=bootstrap)
     confidence = float(found._ci) if bootstrap else None  # sacreBLEU shows it rounded only
-    return Score(name, float(found.score), str(metric.get_signature()), confidence)
+    return Score(name, float(found.score), str(metric.get_signature()), confidence, _note(metric, found))
+
+
+def _note(metric: "Metric", found: Any) -> str:
+    from mt.text.ter import BoundedTER
+
+    if isinstance(metric, BoundedTER):
+        return metric.note()
+    if hasattr(found, "counts") and not found.counts[-1]:
+        return "no four words in a row are right, so BLEU cannot tell; chrF++ can"
+    return ""
 
 
 def _with_floats(metric: "Metric") -> None:

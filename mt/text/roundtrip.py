@@ -46,8 +46,9 @@ def difference(line: str, made: str) -> str:
     """The first place where two texts differ, with what stands around it; invisible characters are escaped."""
     place = next((n for n, (a, b) in enumerate(zip(line, made, strict=False)) if a != b), min(len(line), len(made)))
     begin = max(0, place - AROUND)
-    parts = [
-        text[begin : place + AROUND].encode("unicode_escape" if not text.isprintable() else "utf-8")
-        for text in (line, made)
-    ]
-    return " becomes ".join(f"`{part.decode()}`" for part in parts)
+    parts = ["".join(map(_visible, text[begin : place + AROUND])) for text in (line, made)]
+    return " becomes ".join(f"`{part}`" for part in parts)
+
+
+def _visible(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()

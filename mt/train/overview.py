@@ -10,7 +10,7 @@ from typing import Any
 
 from mt.errors import CheckpointError
 from mt.files import read_json
-from mt.log import duration
+from mt.progress import duration
 from mt.train.saved_config import flatten, read_config
 
 WIDEST = 60  # characters of a cell
@@ -81,7 +81,7 @@ def overview(folder: Path) -> Overview:
         direction=f"{src}-{tgt}" if src and tgt else None,
         started=attempts[0].get("at") if attempts else None,
         command=attempts[-1].get("command") if attempts else None,
-        watch=str(config.get("train.watch", "bleu")),
+        watch=str(state.get("watched") or config.get("train.watch", "bleu")),
         dev=abs(best) if best is not None else None,  # the loss is kept as a negative score
         test={score["name"]: score["value"] for score in _json(folder / "eval/test.json").get("scores", [])},
         steps=state.get("step", 0),

@@ -13,8 +13,8 @@ from mt.data.batching import BatchStream, TokenizedCorpus
 from mt.data.batching.store import TokenLists
 from mt.data.clean.pipeline import describe
 from mt.errors import counted
-from mt.log import duration
 from mt.nn.transformer import Transformer, count_parameters
+from mt.progress import duration
 from mt.text.lines import spread
 from mt.text.tokenizer import Tokenizer
 from mt.train.gradients import EagerGradients

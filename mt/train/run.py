@@ -15,8 +15,9 @@ from mt.data.prepare import PreparedData
 from mt.decode.translator import Translator
 from mt.errors import CheckpointError, counted
 from mt.evaluate import Report, evaluate
-from mt.log import FILE_ONLY, Metrics, Progress, logger
+from mt.log import FILE_ONLY, Metrics, logger
 from mt.nn.transformer import Transformer
+from mt.progress import Progress, Waiting
 from mt.train.bad_batches import dump_batch
 from mt.train.model_card import model_card
 from mt.train.run_folder import RunFolder
@@ -53,7 +54,8 @@ class Run:
             require_space(self.folder.checkpoints, checkpoint_bytes(trainer))
             self.folder.write_manifest(self.facts, command)
             self.train()
-            if trainer.train.minutes is not None and (missed := trainer.neighbours.report()):
+            by_the_clock = str(trainer.state.finished).endswith("minutes was reached")
+            if by_the_clock and (missed := trainer.neighbours.report()):
                 logger.info(missed)
         else:
             trainer.fit()
@@ -119,7 +121,9 @@ class Run:
             sentences = counted(len(corpus.test), "sentence")
             logger.info(f"translating the test set ({sentences}, beam {translator.section.beam})")
             sources, references = [p.src for p in corpus.test], [p.tgt for p in corpus.test]
-            report = evaluate("test", translator.translate, sources, references, tgt=corpus.tgt)
+            with Waiting("translating the test set", plain=True) as wait:
+                translate = partial(translator.translate, on_progress=wait.show)
+                report = evaluate("test", translate, sources, references, tgt=corpus.tgt)
             report.write(self.folder.evaluation)
             for line in map(str, report.scores):
                 logger.info(line, extra=FILE_ONLY)
@@ -159,12 +163,12 @@ def choose_weights(trainer: Trainer) -> None:
     ranked = checkpoints.ranked()[: train.average]
     if len(ranked) > 1:
         load_into(model, average(ranked), where="the mean of the best checkpoints")
-        score = trainer.validator(model).score(train.watch)
-        better = best.score is None or score >= best.score
+        rank = trainer.validator(model).rank(train.watch)
+        better = best.score is None or rank >= best.rank
         if not better:
             load_weights(model, best)
         logger.info(
-            f"the mean of the {len(ranked)} best checkpoints has dev {train.watch.value} {abs(score):.2f}, "
+            f"the mean of the {len(ranked)} best checkpoints has dev {train.watch.value} {abs(rank[0]):.2f}, "
             f"the best alone {abs(best.score or 0):.2f}: taking the {'mean' if better else 'best'}"
         )
 

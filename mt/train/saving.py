@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mt.checkpoint import Checkpoint, Checkpoints, random_state, set_random_state
+from mt.checkpoint import Checkpoint, Checkpoints, Score, random_state, set_random_state
 from mt.data.batching import BatchStream
 from mt.errors import CheckpointError
 from mt.log import logger
@@ -53,7 +53,7 @@ class Saver:
         """Whether it is time to save by the clock, which is the same in all processes."""
         return self.minutes is not None and state.seconds - self.saved_at >= 60 * self.minutes
 
-    def keep(self, state: TrainState, *, score: float | None = None) -> None:
+    def keep(self, state: TrainState, *, score: Score | None = None) -> None:
         """Save, and remove old checkpoints. An error causes a warning; it is raised only at the end of the run."""
         tensors = self.updater.tensors()
         self.saved_at = state.seconds  # also on failure, so that a full disk is not tried at every update
@@ -79,12 +79,12 @@ class Saver:
         with removal_may_fail():
             self.checkpoints.complete_save(latest)
 
-    def save(self, state: TrainState, *, score: float | None = None) -> None:
+    def save(self, state: TrainState, *, score: Score | None = None) -> None:
         """Save. Raises: CheckpointError."""
         tensors = self.updater.tensors()
         self.updater.group.from_main(lambda: self._write(state, tensors, score))
 
-    def _write(self, state: TrainState, tensors: dict[str, dict[str, Tensor]], score: float | None) -> None:
+    def _write(self, state: TrainState, tensors: dict[str, dict[str, Tensor]], score: Score | None) -> None:
         self.checkpoints.save(
             state.step,
             model=tensors["model"],

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import torch
 
 from mt.checkpoint import Checkpoint, Checkpoints
-from mt.config import BatchConfig, ScheduleConfig, TrainConfig
+from mt.config import BatchConfig, ScheduleConfig, TrainConfig, Watch
 from mt.data.batching import Batch, BatchStream, mix
 from mt.errors import MtError, StoppedError, counted
-from mt.log import Metrics, Progress, Status, logger
+from mt.log import Metrics, logger
 from mt.nn.transformer import Transformer
+from mt.progress import Progress, Status
 from mt.train.acceleration.sharding import gathered
 from mt.train.neighbours import Neighbours
 from mt.train.saving import Saver
@@ -83,7 +84,7 @@ class Trainer:
         self.batch = batch
         self.schedule = schedule
         self.peak_rate = updater.optimizer.param_groups[0]["lr"]
-        self.state = TrainState()
+        self.state = TrainState(watched=train.watch.value)
         self.window = Window(size=50)
         self.requests = Requests(self.group)
         self.pending: deque[PendingStep] = deque()
@@ -165,12 +166,12 @@ class Trainer:
             return
         self.finish_pending()
         self._gather_weights()
-        score, seconds = self.group.from_main(self._validate)
+        rank, tells, loss, seconds = self.group.from_main(self._validate)
         self.state.seconds += seconds
-        self.state.record(score)
+        self.state.record(*rank, tells=tells, loss=loss)
         self.state.finished = ended or self.why_finished()
         self._sync_metrics()
-        self.saver.keep(self.state, score=score)
+        self.saver.keep(self.state, score=tuple(rank))
         self.requests.save = False
         self._show_status()  # the best score may have changed
 
@@ -196,6 +197,7 @@ class Trainer:
     def resume(self, checkpoint: Checkpoint) -> None:
         """Restore a checkpoint; the run goes on as if it had never stopped. Its limits may be higher than before."""
         self.state = self.saver.load(checkpoint)
+        self.state.watched = self.state.watched or self.train.watch.value  # older versions did not keep it
         self.state.finished = self.why_finished()
 
     # ---- progress -------------------------------------------------------------------------------------------
@@ -231,7 +233,10 @@ class Trainer:
         done, state = self.done(), self.state
         best = None
         if state.best_score is not None:
-            best = f"{self.train.watch.value} {abs(state.best_score):.2f} @ {state.best_step:,}"
+            name, score = self.train.watch.value, abs(state.best_score)
+            if self.train.watch is Watch.bleu and not score and state.best_ties:
+                name, score = Watch.chrf.value, state.best_ties[0]
+            best = f"{name} {score:.2f} @ {state.best_step:,}"
         return Status(
             step=state.step,
             processes=self.group.world,
@@ -246,6 +251,7 @@ class Trainer:
             patience_left=self.train.patience - state.stale if self.train.patience is not None else None,
             eta_s=state.seconds * (1 - done) / done if 0 < done <= 1 and self.window.updates else None,
             skipped=state.skipped,
+            done=done if self.fractions() else None,
         )
 
     def _show_status(self) -> Status:
@@ -287,13 +293,13 @@ class Trainer:
                 f"{step:,}); begin a new run (run.name=...) with a lower `optim.lr`, or `train.precision=fp32`."
             )
 
-    def _validate(self) -> tuple[float, float]:
-        """Validate and log; returns the score, and the seconds that it took."""
+    def _validate(self) -> tuple[tuple[float, ...], bool, float, float]:
+        """Validate and log; returns the rank, whether BLEU could tell, the loss, and the seconds that it took."""
         started = time.perf_counter()
         with ema_weights(self.model, None if self.updater.sharded else self.updater.ema):
             validation = self.validator(self.model)
         seconds = time.perf_counter() - started
-        score = validation.score(self.train.watch)
+        rank = validation.rank(self.train.watch)
         if self.outputs.metrics is not None:
             self.outputs.metrics.write(
                 "dev", self.state.step, loss=validation.loss, bleu=validation.bleu, chrf=validation.chrf,
@@ -301,10 +307,13 @@ class Trainer:
             )  # fmt: skip
         logger.info(
             f"step {self.state.step:,}: dev loss {validation.loss:.3f}, BLEU {validation.bleu:.2f}, "
-            f"chrF++ {validation.chrf:.2f}{', the best so far' if self.state.is_best(score) else ''}  ({seconds:.0f} s)"
+            f"chrF++ {validation.chrf:.2f}{', the best so far' if self.state.is_best(*rank) else ''}  ({seconds:.0f} s)"
         )
+        first = self.state.lowest_loss is None  # the others need not repeat it
+        if first and self.train.watch is Watch.bleu and not validation.bleu_tells:
+            logger.info("BLEU cannot tell yet, because no four words in a row are right: chrF++ decides which is best")
         self.outputs.on_validation(validation, self.state)
-        return score, seconds
+        return rank, validation.bleu_tells, validation.loss, seconds
 
     def _sync_metrics(self) -> None:
         """Flush the metrics to the disk, before a save: a resumed run does not write earlier lines again."""

@@ -1,8 +1,10 @@
 """Validation: the loss on the whole dev set, and the scores of translations of a part of it."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 
 import torch
 
@@ -10,7 +12,7 @@ from mt.config import Precision, Subset, Watch
 from mt.data.batching import TokenizedCorpus, in_budget
 from mt.data.prepare import some_of
 from mt.nn.transformer import Transformer
-from mt.text.metrics import bleu, chrf
+from mt.text.metrics import bleu, blind_spot, chrf
 from mt.train.attention_logging import AttentionLogger, AttentionSnapshot
 from mt.train.objective import batch_loss
 from mt.train.optim import Ema
@@ -25,6 +27,7 @@ class Validation:
     references: list[str]
     hypotheses: list[str]
     attention: AttentionSnapshot | None = None
+    bleu_tells: bool = True  # the dev set is one that BLEU can judge, and some four words in a row are right
 
     def extra(self) -> dict[str, float]:
         """More entries for `metrics.jsonl`."""
@@ -32,7 +35,20 @@ class Validation:
 
     def score(self, watch: Watch) -> float:
         """The score that decides which checkpoint is best; higher is better."""
-        return {Watch.loss: -self.loss, Watch.bleu: self.bleu, Watch.chrf: self.chrf}[watch]
+        return self.rank(watch)[0]
+
+    def rank(self, watch: Watch) -> tuple[float, ...]:
+        """The score, and what decides between equal scores: chrF++, then the loss. Compare them as tuples.
+
+        BLEU that cannot tell counts as 0: smoothing makes it a small number that means nothing.
+        """
+        scores = {
+            Watch.loss: [-self.loss, self.chrf],
+            Watch.bleu: [self.bleu if self.bleu_tells else 0.0, self.chrf, -self.loss],
+            Watch.chrf: [self.chrf, -self.loss],
+        }
+        score, *others = scores[watch]
+        return (score, *takewhile(math.isfinite, others))
 
 
 @contextmanager
@@ -79,6 +95,11 @@ class Validator:
         self.chosen = some_of(dev.pairs, pairs, subset)
         self.bleu_tokenizer = bleu_tokenizer
         self.attention = attention
+        self.blind_spot = blind_spot([pair.tgt for pair in self.chosen], bleu_tokenizer)
+
+    def watched(self, watch: Watch) -> Watch:
+        """The score that decides: chrF++ instead of BLEU where BLEU cannot tell."""
+        return Watch.chrf if watch is Watch.bleu and self.blind_spot else watch
 
     @torch.no_grad()
     def __call__(self, model: Transformer) -> Validation:
@@ -90,9 +111,11 @@ class Validator:
             rows += batch.target_layout.num_rows
         sources, references = [pair.src for pair in self.chosen], [pair.tgt for pair in self.chosen]
         hypotheses = self.translate(sources)
+        score = bleu(hypotheses, references, tokenize=self.bleu_tokenizer)
         return Validation(
             loss=total / rows,
-            bleu=bleu(hypotheses, references, tokenize=self.bleu_tokenizer).value,
+            bleu=score.value,
+            bleu_tells=not (self.blind_spot or score.note),
             chrf=chrf(hypotheses, references).value,
             sources=sources,
             references=references,

@@ -33,6 +33,7 @@ from mt.config import (
     TokenizerConfig,
     TrainConfig,
     Tying,
+    Watch,
 )
 from mt.errors import CheckpointError, ConfigError
 from mt.text.sentences import Usual
@@ -238,6 +239,30 @@ def test_the_model_knows_what_it_was_trained_on(files):
         == Usual(int(prepared.train.source.lengths().max()), 3, prepared.usual.ratio)
     )
     assert description.usual_ratio == prepared.usual.ratio is not None
+
+
+@pytest.mark.parametrize(
+    ("references", "watched", "said"),
+    [
+        (["Haus", "Hund", "alte Frau"], Watch.chrf,
+         "BLEU cannot tell on this dev set, because most references have fewer than four words: chrF++ is watched "
+         "instead"),
+        (["これはとても古い橋です。"] * 3, Watch.bleu,
+         "the target language is not known, and the references are written without spaces: BLEU splits them into "
+         "characters (tok:char)."),
+        (["one two three four five"] * 3, Watch.bleu, None),
+    ],
+)  # fmt: skip
+def test_what_decides_is_a_score_that_can_tell(files, references, watched, said, caplog):
+    caplog.set_level("INFO")
+    Path("dev.tsv").write_text("".join(f"eins zwei\t{line}\n" for line in references), encoding="utf-8")
+    prepared = prepare_data(own())
+    small = ModelConfig(dim=16, heads=2, ffn_dim=24, encoder_layers=1, decoder_layers=1)
+    model = make_model(own(model=small), prepared.tokenizer, torch.device("cpu"))
+    trainer = make_trainer(own(model=small), prepared, RunFolder(files / "run"), model)
+    assert (trainer.train.watch, trainer.state.watched) == (watched, watched.value)
+    told = [line for line in caplog.messages if "BLEU" in line and "file names" not in line]
+    assert told == ([said] if said else [])
 
 
 @pytest.mark.parametrize(("positions", "kept"), [(Positions.sinusoidal, 4), (Positions.rotary, 5)])

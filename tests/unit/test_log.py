@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +13,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 
-from mt import log
 from mt.errors import CheckpointError, DataError
-from mt.log import Metrics, Progress, Status, duration, logger, read_metrics, render, setup
+from mt.log import Metrics, logger, read_metrics, setup
+from mt.progress import Progress, Status
 
 
 @pytest.fixture(autouse=True)
@@ -29,14 +27,6 @@ def quiet_again() -> Iterator[None]:
         logger.removeHandler(handler)
         handler.close()
     logger.setLevel(level)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 # ---------------------------------------------------------------- messages
@@ -58,12 +48,6 @@ def test_a_silent_process_says_its_errors_only(capsys):
     logger.warning("careful")
     logger.error("that was it")
     assert capsys.readouterr() == ("", "error: that was it\n")
-
-
-def test_the_line_tells_of_several_processes():
-    rates = {"src_tokens_per_s": 10.0, "tgt_tokens_per_s": 20.0}
-    assert render(Status(step=1, processes=4, **rates)) == "step 1  10+20 tok/s  on 4 processes"
-    assert render(Status(step=1, processes=1, **rates)) == "step 1  10+20 tok/s"
 
 
 def test_quiet_shows_warnings_only_and_the_file_has_all(tmp_path: Path):
@@ -144,128 +128,6 @@ def test_a_stream_that_fails_otherwise_is_reported_by_logging(monkeypatch: pytes
     setup(Broken())
     logger.info("Start")
     assert failed == ["Start"]
-
-
-# ---------------------------------------------------------------- progress
-
-FULL = Status(
-    step=1240,
-    total_steps=5000,
-    epoch=3.14,
-    loss=2.4134,
-    lr=1.2e-3,
-    src_tokens_per_s=4310.2,
-    tgt_tokens_per_s=4290.4,
-    packing=0.981,
-    skipped=2,
-    best="BLEU 31.2 @ 1000",
-    patience_left=4,
-    eta_s=432.4,
-)
-
-
-def test_render_shows_what_there_is():
-    assert render(FULL) == (
-        "step 1,240/5,000  epoch 3.1  loss 2.413  lr 1.2e-03  4,310+4,290 tok/s  packed 98%  skipped 2  "
-        "best BLEU 31.2 @ 1000  patience 4  eta 7m12s"
-    )
-    assert render(Status(step=1)) == "step 1"
-    assert render(Status(step=0, total_steps=9, loss=float("nan"), eta_s=float("inf"), patience_left=0)) == (
-        "step 0/9  loss nan  patience 0  eta ?"
-    )
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0s"), (59.4, "59s"), (59.6, "1m00s"), (432, "7m12s"), (3599.9, "1h00m"), (11_100, "3h05m"),
-        (86_400, "1d00h"), (187_200, "2d04h"), (-1, "?"), (float("nan"), "?"), (float("inf"), "?"),
-    ],
-)  # fmt: skip
-def test_durations_are_short(seconds: float, text: str):
-    assert duration(seconds) == text
-
-
-def test_elsewhere_than_on_a_terminal_a_line_comes_every_ten_seconds_and_the_last_always():
-    stream, clock = io.StringIO(), Clock()
-    setup(stream)
-    with Progress(clock=clock) as progress:
-        for step in range(1, 26):
-            progress.update(Status(step=step))
-            clock.now += 1
-        logger.info("Message")
-    assert stream.getvalue() == "step 1\nstep 11\nstep 21\nMessage\nstep 25\n"
-
-
-def test_the_last_line_is_not_said_twice():
-    stream = io.StringIO()
-    with Progress(Console(file=stream), every=0) as progress:
-        progress.update(Status(step=1))
-    assert stream.getvalue() == "step 1\n"
-
-
-def test_no_progress_when_quiet():
-    stream = io.StringIO()
-    setup(stream, quiet=True)
-    with Progress(every=0) as progress:
-        progress.update(FULL)
-    assert stream.getvalue() == ""
-
-
-def test_progress_without_setup_goes_to_stderr(capsys: pytest.CaptureFixture[str]):
-    with Progress() as progress:
-        progress.update(Status(step=1))
-    assert capsys.readouterr() == ("", "step 1\n")
-
-
-def screen(text: str) -> list[str]:
-    """What a terminal shows after `text`: just enough of one for what rich writes."""
-    rows, row, column = [""], 0, 0
-    for token in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|.|\n|\r", text):
-        if token == "\n":
-            row, column = row + 1, 0
-            rows += [""] * (row + 1 - len(rows))
-        elif token == "\r":
-            column = 0
-        elif token.endswith("A") and len(token) > 1:
-            row -= int(token[2:-1] or 1)
-        elif token == "\x1b[2K":
-            rows[row] = ""
-        elif not token.startswith("\x1b"):
-            rows[row] = rows[row][:column].ljust(column) + token + rows[row][column + 1 :]
-            column += 1
-    return [line.rstrip() for line in rows if line.strip()]
-
-
-@pytest.mark.parametrize("width", [200, 60])
-def test_on_a_terminal_messages_appear_above_one_live_line(width: int, monkeypatch: pytest.MonkeyPatch):
-    stream, clock = io.StringIO(), Clock()
-    setup(stream)
-    console = Console(file=stream, force_terminal=True, width=width, color_system=None)
-    monkeypatch.setattr(log._console_handler(), "console", console)
-    stdout = sys.stdout
-    with Progress(clock=clock) as progress:
-        assert sys.stdout is stdout
-        for step in range(5):
-            logger.info("Message %d", step)
-            progress.update(Status(step=step, total_steps=5, best="BLEU 31.2 @ 1000", loss=2.0, patience_left=4))
-            clock.now += 0.06  # every second one is too soon
-        *above, last = screen(stream.getvalue())
-        if width == 200:
-            assert above == [f"Message {step}" for step in range(5)]
-            assert last.endswith("step 4/5  loss 2.000  best BLEU 31.2 @ 1000  patience 4")
-            assert last.startswith("━") and "step 3" not in stream.getvalue()
-    assert screen(stream.getvalue()) == [
-        *(f"Message {step}" for step in range(5)),
-        "step 4/5  loss 2.000  best BLEU 31.2 @ 1000  patience 4",
-    ]
-
-
-def test_a_live_line_without_an_end_has_no_bar():
-    stream = io.StringIO()
-    with Progress(Console(file=stream, force_terminal=True, width=80, color_system=None)) as progress:
-        progress.update(Status(step=7))
-        assert screen(stream.getvalue()) == ["step 7"]
 
 
 # ---------------------------------------------------------------- numbers

@@ -15,6 +15,7 @@ from mt.data.batching.store import SCHEMA, VERSION, Facts, Pairs, TokenLists, ca
 from mt.data.corpus.pair import Pair
 from mt.errors import DataError
 from mt.inputs.reader import InputReader
+from mt.progress import Waiting
 from mt.text.tokenizer import Tokenizer
 
 ROWS = 16384  # pairs that are tokenised and written together
@@ -120,8 +121,9 @@ def _write(
     digest, files = hashlib.sha256(), dict[str, int]()
     read = kept = source_pieces = target_pieces = 0
     stream = iter(pairs)
-    with pa.ipc.new_file(sink, SCHEMA) as writer:
+    with pa.ipc.new_file(sink, SCHEMA) as writer, Waiting("tokenizing", plain=True) as wait:
         while chunk := list(islice(stream, ROWS)):
+            wait.show(read, len(pairs))
             read += len(chunk)
             source = (
                 tokenizer.encode_source([pair.src for pair in chunk]) if reader is None else measured(chunk, reader)

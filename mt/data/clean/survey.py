@@ -147,8 +147,14 @@ def _mismatch(pair: Pair) -> str:
 
 
 def _large(text: str) -> Counter[str]:
-    """Numerals of two digits and more: smaller ones are often words in the other language."""
-    return Counter({number: count for number, count in numerals(text).items() if len(number) > 1})
+    """Numerals of two digits and more: smaller ones are often words in the other language. Of a code only its numbers
+    count: "27th" is 27 in most languages, and "94/55/EC" may be "94/55/EG"."""
+    found: Counter[str] = Counter()
+    for numeral, count in numerals(text).items():
+        parts = [numeral] if numeral.replace(".", "").isdigit() else re.findall(r"\d+", numeral)
+        for part in filter(lambda part: len(part) > 1, (part.lstrip("0") for part in parts)):
+            found[part] += count
+    return found
 
 
 def _duplicates(pairs: Sequence[Pair]) -> list[Finding]:

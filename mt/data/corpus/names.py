@@ -5,13 +5,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mt.errors import DataError
+from mt.text.languages import NAMES, plain_code
 
 HUB = "hub:"
 HUB_FORM = re.compile(r"hub:([^/@]+/[^/@]+)(?:/([^/@]+))?(?:@([^/@]+))?")
 FOLDER = "folder"
 BOTH_SIDES = (".tsv", ".csv", ".jsonl", ".ndjson", ".json", ".parquet", ".xlsx", ".tmx", ".xlf", ".xliff", ".po")
 COMPRESSED = (".gz", ".xz", ".zst", ".bz2")
-LANGUAGE = re.compile(r"\.([a-z]{2,3}(?:[-_][A-Za-z]{2,4})?)$")
+LANGUAGE = re.compile(r"(^|\.)([a-z]{2,3}(?:[-_][A-Za-z]{2,4}){0,2})$")
+# After a language, as in `newstest-ref.zho.txt` and `zho_Hans.devtest`.
+AFTER_LANGUAGE = re.compile(
+    r"(\.(txt|text|dev|devtest|valid|test|train|tok|ref|src|tgt|hyp|raw|clean))+$", re.IGNORECASE
+)
+SIDE = re.compile(r"(?<![a-z])(src|source|ref|reference|tgt|trg|target)(?![a-z])", re.IGNORECASE)
 COMMON_NAMES = {
     "all", "bitext", "clean", "corpora", "corpus", "data", "dataset", "files", "full", "pairs", "parallel", "raw",
     "sentences", "source", "src", "target", "text", "texts", "tgt", "tmp", "tok", "train", "training",
@@ -66,9 +72,26 @@ def bare(file: str) -> str:
 
 
 def language_of(name: str) -> str | None:
-    """The language code at the end of a name, such as "en" of `train.en`."""
-    match = LANGUAGE.search(name)
-    return match[1] if match and match[1] not in NOT_LANGUAGES else None
+    """The language code in the name or path of a file, such as "en" of `train.en`, "zho" of `ref.zho.txt`.
+
+    A name that is nothing but the code, such as `zh.txt`, gives one if the code is common.
+    """
+    span = _language_span(name)
+    return name[slice(*span)] if span else None
+
+
+def without_language(name: str) -> str:
+    """A name with "*" for its language and its side, as in `test-src.en` and `test-ref.de`: the same for both files."""
+    span = _language_span(name)
+    return SIDE.sub("*", f"{name[: span[0]]}*{name[span[1] :]}") if span else name
+
+
+def _language_span(name: str) -> tuple[int, int] | None:
+    start = len(name) - len(Path(name).name)
+    match = LANGUAGE.search(AFTER_LANGUAGE.sub("", name[start:]))
+    if not match or match[2] in NOT_LANGUAGES or (not match[1] and plain_code(match[2]) not in NAMES):
+        return None
+    return start + match.start(2), start + match.end(2)
 
 
 def check_language(file: str, language: str, other: str, side: str) -> None:

@@ -12,6 +12,7 @@ from mt.data.corpus.pair import Pair
 from mt.data.corpus.readers import check_order, infer_languages, plan, read_pairs
 from mt.data.corpus.split import fold, split_pairs
 from mt.errors import DataError, counted
+from mt.text.languages import check_code, has_name
 
 DEV_PAIRS = 1000  # held out if no dev set is given,
 DEV_SHARE = 0.1  # but at most this share of the training pairs
@@ -74,6 +75,9 @@ def languages(section: DataConfig) -> tuple[str, str]:
     check_order(section.train, section.src, section.tgt, "`data.src` and `data.tgt` say")
     inferred = infer_languages(section.train)
     src, tgt = inferred or UNKNOWN
+    for key, given in (("`data.src`", section.src), ("`data.tgt`", section.tgt)):
+        if given and has_name(given):
+            check_code(given, key)
     if not inferred and not (section.src and section.tgt):
         logger.warning(
             "the file names do not say which languages these are; set `data.src` and `data.tgt`, which decide how BLEU "

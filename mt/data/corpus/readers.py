@@ -6,7 +6,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from mt.data.corpus.memories import declared_languages, read_memory
-from mt.data.corpus.names import BOTH_SIDES, FOLDER, HUB, HUB_FORM, bare, kind_of, language_of
+from mt.data.corpus.names import BOTH_SIDES, FOLDER, HUB, HUB_FORM, bare, kind_of, language_of, without_language
 from mt.data.corpus.pair import Origin, Pair, Sides
 from mt.data.corpus.records import read_hub, read_json, read_jsonl, read_parquet
 from mt.data.corpus.tables import header_languages, read_csv, read_tsv, read_xlsx
@@ -52,7 +52,7 @@ def infer_languages(files: Sequence[str]) -> tuple[str, str] | None:
             found.add(declared)
     for source, target in zip(plain[::2], plain[1::2], strict=False):
         src, tgt = language_of(source), language_of(target)
-        if src and tgt and src != tgt and source.removesuffix(src) == target.removesuffix(tgt):
+        if src and tgt and src != tgt and without_language(source) == without_language(target):
             found.add((src, tgt))
     return found.pop() if len(found) == 1 else None
 
@@ -109,7 +109,7 @@ def files_in(folder: str, src: str | None, tgt: str | None) -> tuple[str, str]:
         for one in names
         for other in names
         if (a := language_of(bare(one))) and (b := language_of(bare(other))) and a != b
-        and bare(one).removesuffix(a) == bare(other).removesuffix(b)
+        and without_language(bare(one)) == without_language(bare(other))
         and (((a, b) == (src, tgt)) if src and tgt and (src, tgt) != ("src", "tgt") else in_order(one, a, b))
     ]  # fmt: skip
     if len(found) != 1:

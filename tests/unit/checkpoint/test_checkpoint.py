@@ -25,6 +25,7 @@ from mt.checkpoint import (
     Checkpoints,
     Manifest,
     RunLock,
+    Score,
     average,
     clean_up,
     load_into,
@@ -46,7 +47,7 @@ def tensors_of(step: int) -> dict[str, Tensor]:
     return {"weight": torch.full((4, 3), float(step)), "bias": torch.arange(4) * step}
 
 
-def save(folder: Path, step: int, score: float | None = None, keep: int = 1, ema: bool = True) -> Path:
+def save(folder: Path, step: int, score: Score | None = None, keep: int = 1, ema: bool = True) -> Path:
     return Checkpoints(folder, keep).save(
         step,
         model=tensors_of(step),
@@ -668,3 +669,13 @@ def test_a_replacement_that_fails_leaves_what_was_there(tmp_path: Path, monkeypa
     assert names(tmp_path) == ["model"]
     verify_folder(target)
     assert (target / "a.txt").read_bytes() == b"old"
+
+
+def test_further_numbers_of_a_score_decide_between_equal_scores(tmp_path):
+    for step, score in enumerate([(0.0, 9.0, -4.0), (0.0, 12.0, -5.0), (0.0, 12.0, -6.0), 0.0, None], 1):
+        save(tmp_path, step, score=score)
+    checkpoints = Checkpoints(tmp_path, keep=9)
+    assert [path.name[-1] for path in checkpoints.ranked()] == ["2", "3", "1", "4"]
+    best = checkpoints.best()
+    assert best is not None and (best.step, best.score, best.rank) == (2, 0.0, (0.0, 12.0, -5.0))
+    assert Checkpoint.open(tmp_path / "step-00000005").rank == ()

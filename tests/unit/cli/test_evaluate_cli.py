@@ -32,7 +32,7 @@ def model(monkeypatch, texts, tmp_path):
             (tmp_path / "runs" / name / file).write_text("{}")
 
     def load(path, **settings):
-        def search(sources, beam):
+        def search(sources, beam, on_progress):
             return [[Translation(texts[int(s)] if path.name == "a" else "no", 0.0, 0.0, [], [], True)] for s in sources]
 
         return SimpleNamespace(search=search)
@@ -190,3 +190,24 @@ def test_the_share_of_numerals_that_survive_is_printed(texts, model, capsys):
 def test_without_sources_nothing_is_said_of_numerals(texts, capsys):
     run(["--hypotheses", "hyp", "--references", "ref", "--bootstrap", "0"])
     assert "numerals" not in capsys.readouterr().out
+
+
+def test_a_language_that_is_no_code_is_refused_with_the_nearest(texts):
+    with pytest.raises(
+        ConfigError, match=r"--tgt must be a language code .* is 'Chinese'; the nearest is zh \(Chinese\)"
+    ):
+        run(["--hypotheses", "hyp", "--references", "ref", "--tgt", "Chinese"])
+
+
+def test_a_name_with_the_code_of_a_country_gives_the_tokenizer(texts, tmp_path, capsys, caplog):
+    lines = "我们昨天看见了那座大桥。\n他们明天要去北京看朋友。\n"
+    for name in ("out", "ref.cn", "newstest-ref.zho.txt", "ref"):
+        (tmp_path / name).write_text(lines)
+    for name, said in (("ref.cn", "tok:zh"), ("newstest-ref.zho.txt", "tok:zh"), ("ref", "tok:zh")):
+        run(["--hypotheses", "out", "--references", name, "--bootstrap", "0"])
+        shown = capsys.readouterr().out
+        assert said in shown and "BLEU = 100.0" in shown and "on characters" in shown
+    assert "the target language is not known, and the references are written without spaces" in caplog.text
+    caplog.clear()
+    run(["--hypotheses", "out", "--references", "ref", "--bootstrap", "0", "--tgt", "de"])
+    assert "so that a sentence is one word and BLEU cannot tell" in caplog.text

@@ -1,12 +1,26 @@
 """The loop of the verbs that work line by line."""
 
 import io
+import os
 import threading
+from pathlib import Path
 
 import pytest
 
-from mt.cli.lines import BadLines, batches, file_lines, file_texts, lines_of, live_batches, parallel_texts, process
+from mt.cli.lines import (
+    BadLines,
+    batches,
+    count_lines,
+    file_lines,
+    file_texts,
+    lines_of,
+    live_batches,
+    parallel_texts,
+    process,
+    waiting,
+)
 from mt.errors import DataError
+from mt.progress import Waiting
 from mt.text.lines import MAX_LINE
 
 
@@ -27,7 +41,9 @@ def test_batches_know_how_many_items_came_before():
         seen.append((batch, first))
         return [b"%d\n" % item for item in batch]
 
-    process(iter(range(7)), 3, work, out)
+    shown = []
+    process(iter(range(7)), 3, work, out, show=shown.append)
+    assert shown == [3, 6, 7]
     assert seen == [([0, 1, 2], 0), ([3, 4, 5], 3), ([6], 6)]
     assert out.getvalue() == b"0\n1\n2\n3\n4\n5\n6\n"
 
@@ -105,3 +121,31 @@ def test_bad_lines_are_skipped_and_counted_and_as_many_come_out(tmp_path, caplog
         list(lines_of(io.BytesIO(raw), "in"))
     BadLines().report()
     assert len(caplog.messages) == 1
+
+
+def test_lines_are_counted_before_they_are_read_except_those_of_a_pipe(tmp_path):
+    (tmp_path / "x").write_text("a\n\nb")
+    (tmp_path / "damaged.gz").write_bytes(b"\x1f\x8b\x08 and no more")
+    os.mkfifo(tmp_path / "pipe")
+    assert [count_lines(str(tmp_path / name)) for name in ("x", "damaged.gz", "pipe", "missing")] == [3, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("terminal", "output", "hidden"), [(True, None, True), (True, "x", False), (False, None, False)]
+)
+def test_no_bar_is_shown_where_the_results_appear(monkeypatch, terminal, output, hidden):
+    made = {}
+
+    class Recorded(Waiting):
+        def __init__(self, what, **options):
+            super().__init__(what, **options)
+            made.update(options)
+
+        def show(self, done, total):
+            made["shown"] = (done, total)
+
+    monkeypatch.setattr("mt.progress.Waiting", Recorded)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal, raising=False)
+    with waiting("scoring", 9, output and Path(output)) as show:
+        show(4)
+    assert made == {"hidden": hidden, "shown": (4, 9)}

@@ -47,7 +47,7 @@ def translate(folder, monkeypatch):
     def call(lines, *argv, model="m"):
         out, given = io.BytesIO(), io.BytesIO("".join(f"{line}\n" for line in lines).encode())
         monkeypatch.setattr(module.sys, "stdin", SimpleNamespace(buffer=given, isatty=lambda: False))
-        monkeypatch.setattr(module.sys, "stdout", SimpleNamespace(buffer=out))
+        monkeypatch.setattr(module.sys, "stdout", SimpleNamespace(buffer=out, isatty=lambda: False))
         assert run([str(folder / model), "--device", "cpu", *argv]) == 0
         return out.getvalue().decode().split("\n")[:-1]
 

@@ -24,7 +24,7 @@ class Shouter:
     def __init__(self) -> None:
         self.calls = []
 
-    def options(self, first_text, **given):
+    def options(self, first_text, on_progress, **given):
         assert first_text == sum(len(texts) for texts, _ in self.calls)
         return SimpleNamespace(**{name: value for name, value in given.items() if value is not None})
 
@@ -49,7 +49,7 @@ def shout(monkeypatch, tmp_path):
     def call(stdin: bytes, *argv: str) -> bytes:
         out = io.BytesIO()
         monkeypatch.setattr(module.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(stdin), isatty=lambda: False))
-        monkeypatch.setattr(module.sys, "stdout", SimpleNamespace(buffer=out))
+        monkeypatch.setattr(module.sys, "stdout", SimpleNamespace(buffer=out, isatty=lambda: False))
         assert run(["model", *argv]) == 0
         return out.getvalue()
 
@@ -100,7 +100,7 @@ def test_text_in_the_place_of_the_model_is_told_where_to_go(shout, monkeypatch, 
 def test_a_person_gets_each_line_at_once(shout, monkeypatch, capsys):
     out = io.BytesIO()
     monkeypatch.setattr(module.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"a\nb\n"), isatty=lambda: True))
-    monkeypatch.setattr(module.sys, "stdout", SimpleNamespace(buffer=out))
+    monkeypatch.setattr(module.sys, "stdout", SimpleNamespace(buffer=out, isatty=lambda: False))
     run(["model"])
     assert [texts for texts, _ in shout.translator.calls] == [["a"], ["b"]]
     assert capsys.readouterr().err == "type a line to translate; press Ctrl-D to end\n"

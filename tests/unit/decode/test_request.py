@@ -23,7 +23,9 @@ def translator():
 
 def test_every_setting_of_a_search_is_a_keyword_argument():
     assert set(get_type_hints(SearchSettings)) == set(SECTION)
-    assert set(get_type_hints(TranslateOptions)) == {*SECTION, "prefixes", "glossary", "sampling"}
+    assert set(get_type_hints(TranslateOptions)) == {
+        *SECTION, "prefixes", "glossary", "sampling", "on_progress",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(SECTION))

@@ -97,6 +97,14 @@ def test_texts_keep_their_order_through_batches_sorted_by_length(echo, caplog):
     assert warnings_of(caplog) == []
 
 
+def test_progress_counts_the_parts_of_all_texts(echo):
+    told = []
+    texts = ["tamo ly", "", "ly", "tamo"]
+    echo.translate(texts, batch_tokens=1, on_progress=lambda *now: told.append(now))
+    assert told[-1] == (3, 3)  # an empty text has no part
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+
+
 def test_one_text_in_is_one_text_out(echo):
     assert echo.translate("tamo ly") == "tamo ly"
     assert echo.translate(["tamo ly"]) == ["tamo ly"]

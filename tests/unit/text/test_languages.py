@@ -2,7 +2,8 @@
 
 import pytest
 
-from mt.text.languages import alike, identify, is_known, plain_code, shares
+from mt.errors import ConfigError
+from mt.text.languages import alike, check_code, has_name, identify, is_known, plain_code, shares
 
 ENGLISH = ["The weather was bad, so we stayed at home and read the whole afternoon."] * 20
 GERMAN = ["Das Wetter war schlecht, deshalb blieben wir zu Hause und lasen den ganzen Nachmittag."] * 20
@@ -25,3 +26,40 @@ def test_codes(code, plain):
 def test_what_can_be_told_apart():
     assert is_known("eng") and not is_known("tlh") and not is_known("src")
     assert alike("no", "nb") and alike("en-GB", "eng") and not alike("en", "de")
+
+
+@pytest.mark.parametrize(("code", "plain"), [("cn", "zh"), ("JP", "ja"), ("kr", "ko"), ("chi", "zh"), ("ger", "de")])
+def test_codes_of_countries_and_second_codes(code, plain):
+    assert plain_code(code) == plain
+
+
+@pytest.mark.parametrize("code", ["de", "zho_Hans", "zh-Hans-CN", "tlh", "cn", "kr", "no", "gn", "EN"])
+def test_codes_that_are_taken(code):
+    assert check_code(code, "--tgt") == code
+
+
+@pytest.mark.parametrize(
+    ("wrong", "nearest"),
+    [
+        ("Chinese", "zh (Chinese)"),
+        ("chinise", "zh (Chinese)"),
+        ("JAPANESE", "ja (Japanese)"),
+        ("german", "de (German)"),
+        ("english text", "en (English)"),
+    ],
+)
+def test_what_is_no_code_is_refused_with_the_nearest(wrong, nearest):
+    with pytest.raises(ConfigError) as error:
+        check_code(wrong, "--tgt")
+    assert f"--tgt must be a language code such as de or zho_Hans, but is '{wrong}'; the nearest is" in str(error.value)
+    assert nearest in str(error.value)
+
+
+@pytest.mark.parametrize("wrong", ["xx", "zz", "", "d", "de_", "中文"])
+def test_other_texts_are_no_codes(wrong):
+    with pytest.raises(ConfigError, match=r"must be a language code .* the nearest is [a-z]{2,3} \("):
+        check_code(wrong, "--tgt")
+
+
+def test_names_of_languages():
+    assert has_name("Chinese") and has_name("thai") and not has_name("zh") and not has_name("tgt")

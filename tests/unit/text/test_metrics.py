@@ -6,7 +6,18 @@ import random
 import pytest
 
 from mt.errors import ConfigError, DataError
-from mt.text.metrics import Comparison, Score, bleu, bleu_tokenizer_for, chrf, compare, score_all, ter
+from mt.text.metrics import (
+    Comparison,
+    Score,
+    bleu,
+    bleu_tokenizer_for,
+    blind_spot,
+    choose_tokenizer,
+    chrf,
+    compare,
+    score_all,
+    ter,
+)
 
 SCORERS = {"bleu": bleu, "chrf": chrf, "ter": ter}
 REFERENCES = ["the cat sat on the mat", "a dog ran over the hill", "we never saw the old stone bridge"]
@@ -149,3 +160,61 @@ def test_resamples_of_nothing_but_empty_lines_are_scored():
     """sacreBLEU 2.6 adds numpy's floats and Python's there, and fails."""
     lines = ["", "", "the cat sat on the mat"]
     assert [score.confidence for score in score_all(lines, lines, bootstrap=200)] == pytest.approx([50.0, 50.0, 0.0])
+
+
+# ---------------------------------------------------------------- scores that can tell
+
+BRIDGES = ["我们昨天看见了那座大桥。", "他们明天要去北京看朋友。", "这本书是我在图书馆借来的。"]
+SEEN = ["我们今天看见了那座大桥。", *BRIDGES[1:]]
+THAI = ["ฉันไปตลาดเมื่อวานนี้กับแม่", "เขาไม่ชอบกินข้าวตอนเช้า"]
+
+
+@pytest.mark.parametrize(
+    ("language", "tokenizer"),
+    [
+        ("cn", "zh"), ("jp", "char"), ("kr", "char"), ("chi", "zh"), ("zh-Hans-CN", "zh"), ("jpn_Jpan", "char"),
+        ("bod", "char"), ("tib", "char"), ("cmn", "zh"), ("yue_Hant", "zh"), ("ger", "13a"),
+    ],
+)  # fmt: skip
+def test_codes_of_countries_and_long_codes_get_the_tokenizer_of_their_language(language, tokenizer):
+    assert bleu_tokenizer_for(language) == tokenizer
+
+
+def test_references_without_spaces_choose_their_tokenizer_or_are_warned_about():
+    assert choose_tokenizer("zh", BRIDGES) == ("zh", "") and choose_tokenizer("de", REFERENCES) == ("13a", "")
+    for unknown in (None, "", "tgt"):
+        tokenize, warning = choose_tokenizer(unknown, BRIDGES)
+        assert tokenize == "zh" and "the target language is not known" in warning and "tok:zh" in warning
+    assert [choose_tokenizer(None, lines)[0] for lines in (THAI, ["これは私の本です。"] * 2)] == ["char", "char"]
+    tokenize, warning = choose_tokenizer("de", BRIDGES)
+    assert tokenize == "13a" and "BLEU splits de at spaces (tok:13a)" in warning and "such as zh." in warning
+    assert choose_tokenizer(None, [" ".join(line) for line in BRIDGES]) == ("13a", "")
+
+
+def test_bleu_of_nearly_right_chinese_is_high_only_with_its_tokenizer():
+    assert bleu(SEEN, BRIDGES).value == 0.0
+    # Of 37 characters in three lines, the third is wrong: so are one 1-gram, two 2-grams, three 3- and three 4-grams.
+    expected = 100 * (36 / 37 * 32 / 34 * 28 / 31 * 25 / 28) ** (1 / 4)
+    assert bleu(SEEN, BRIDGES, tokenize="zh").value == pytest.approx(expected)
+
+
+def test_bleu_says_where_it_cannot_tell():
+    for lines in (["Haus"] * 3, ["ein Haus am"]):
+        assert "no four words in a row are right, so BLEU cannot tell; chrF++ can" in str(bleu(lines, lines))
+    assert bleu(REFERENCES, REFERENCES).note == "" and chrf(["a"], ["a"]).note == ""
+
+
+def test_dev_sets_that_bleu_cannot_judge():
+    assert blind_spot(["Haus", "Hund", "der alte Mann"], "13a") == "most references have fewer than four words"
+    assert blind_spot(BRIDGES, "13a") == "the references are written without spaces"
+    assert blind_spot(BRIDGES, "zh") == "" == blind_spot(REFERENCES, "13a") == blind_spot(["", "a b c d"], "13a")
+
+
+def test_ter_of_text_without_spaces_is_on_characters():
+    score = ter(SEEN, BRIDGES)
+    assert score.value == pytest.approx(100 / 37)  # one of 12 + 12 + 13 characters
+    assert "tok:char" in score.signature and "on characters" in score.note
+    assert 0 < ter([THAI[0], THAI[1][:-1]], THAI).value < 10
+    found = compare(SEEN, BRIDGES, BRIDGES, resamples=40, tokenize="zh")[2]
+    assert (found.baseline, found.other) == (pytest.approx(100 / 37), 0) and "tok:char" in found.signature
+    assert "tok:tercom" in ter(REFERENCES, REFERENCES).signature and ter(REFERENCES, REFERENCES).note == ""

@@ -42,6 +42,8 @@ def test_a_loss_is_positive_and_the_newest_checkpoint_counts(golden):
     found = overview(golden)
     assert (found.state, found.cells()["dev"], found.cells()["steps"]) == ("stopped", "loss 1.50", "100,000,000")
     assert found.cells()["time"] == "1h00m"
+    (newer / "state.json").write_text(json.dumps({"train": counters | {"best_score": 7.5, "watched": "chrf"}}))
+    assert overview(golden).cells()["dev"] == "chrf 7.50"  # where the run had to fall back to it
 
 
 def test_what_is_missing_or_damaged_is_left_out(tmp_path):

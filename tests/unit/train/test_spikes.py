@@ -225,7 +225,12 @@ def test_sigusr1_saves_and_goes_on(make, tmp_path):
     )
     before = signal.getsignal(signal.SIGUSR1)
     fit(trainer, tmp_path / "run")
-    assert saved == [(4, None), (6, 1.0), (7, None), (10, 1.0)]  # received in `log`, after the processes have agreed
+    assert saved == [
+        (4, None),
+        (6, (1.0, 1.0, 1.0)),
+        (7, None),
+        (10, (1.0, 1.0, 1.0)),
+    ]  # received in `log`, after the processes have agreed
     assert signal.getsignal(signal.SIGUSR1) is before
     other = make(steps=10, folder="other")
     fit(other, tmp_path / "other")

@@ -50,3 +50,28 @@ def test_it_is_restored_from_json():
 def test_a_state_of_another_version_is_refused():
     with pytest.raises(CheckpointError, match=r"of another version of mt: .*unheard_of"):
         TrainState.from_dict({"step": 1, "unheard_of": 2})
+
+
+def test_ties_are_broken_by_what_follows_the_score():
+    state, seen = TrainState(), []
+    validations = [(0.0, 12.0, -5.0), (0.0, 11.0, -4.0), (0.0, 12.0, -4.5), (0.0, 12.0, -4.5), (2.0, 3.0, -9.0)]
+    for state.step, rank in enumerate(validations, 1):
+        state.record(*rank)
+        seen.append((state.best_step, state.stale))
+    assert seen == [(1, 0), (1, 1), (3, 0), (3, 1), (5, 0)]
+    assert (state.best_score, state.best_ties) == (2.0, [3.0, -9.0])
+
+
+def test_a_score_that_cannot_tell_does_not_count_against_a_run_that_learns():
+    state, seen = TrainState(), []
+    for state.step, (loss, tells) in enumerate([(5.0, False), (4.0, False), (3.0, False), (3.5, False), (2.0, True)]):
+        state.record(0.0, 0.0, tells=tells, loss=loss)
+        seen.append(state.stale)
+    assert seen == [0, 0, 0, 1, 2] and state.lowest_loss == 2.0
+    state.record(0.0, 0.0, tells=False, loss=math.nan)
+    assert state.stale == 3 and state.lowest_loss == 2.0
+
+
+def test_a_state_without_ties_is_restored_and_the_same_score_is_better_with_them():
+    state = TrainState.from_dict({"step": 3, "best_score": 0.0})
+    assert state.is_best(0.0, 10.0) and not state.is_best(-1.0, 99.0)

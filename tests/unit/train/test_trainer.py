@@ -130,6 +130,29 @@ def test_patience_runs_out_on_what_is_watched(make, fit, watch):
     assert (trainer.checkpoints.folder / "best").read_text() == "step-00000004\n"
 
 
+class OneWordLines:
+    """A validator of a dev set of single words: BLEU is 0, chrF++ stays, and the loss falls until it is 1."""
+
+    def __init__(self) -> None:
+        self.loss = 9.0
+
+    def __call__(self, model) -> Validation:
+        self.loss = max(1.0, self.loss - 1)
+        return Validation(self.loss, 0.0, 7.0, ["one"], ["eins"], ["zwei"], bleu_tells=False)
+
+
+def test_patience_does_not_end_a_run_whose_loss_falls_where_bleu_cannot_tell(make, fit, caplog):
+    caplog.set_level("INFO", "mt")
+    trainer = make(steps=100, patience=2)
+    trainer.validator = OneWordLines()
+    seen = fit(trainer)
+    # The loss is 8 at step 2 and 1 at step 16; then two validations without progress.
+    assert (trainer.state.step, trainer.state.best_step, trainer.state.stale) == (20, 16, 2)
+    assert seen[-1].best == "chrf 7.00 @ 16"
+    said = "BLEU cannot tell yet, because no four words in a row are right: chrF++ decides which is best"
+    assert caplog.messages.count(said) == 1
+
+
 # ---------------------------------------------------------------- what it logs
 
 

@@ -1,12 +1,14 @@
 """Validation: the loss on all of the dev set, the scores of a real translation, and a model left as it was."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
-from toy import number_corpus, number_pairs, tiny_model
+from toy import number_corpus, number_pairs, number_tokenizer, tiny_model
 
 from mt.config import Precision, Subset, Watch
+from mt.data.batching import TokenizedCorpus
 from mt.train.objective import batch_loss
 from mt.train.optim import Ema
 from mt.train.validate import Validation, Validator, ema_weights
@@ -68,3 +70,37 @@ def test_no_random_number_is_drawn():
     state = torch.get_rng_state()
     assert math.isfinite(make(number_corpus(9), list)(model).loss)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+# ---------------------------------------------------------------- scores that can tell
+
+
+def test_equal_scores_are_decided_by_chrf_and_then_the_loss():
+    found = Validation(2.5, 30.0, 50.0, [], [], [])
+    ranks = [found.rank(watch) for watch in (Watch.loss, Watch.bleu, Watch.chrf)]
+    assert ranks == [(-2.5, 50.0), (30.0, 50.0, -2.5), (50.0, -2.5)]
+    assert Validation(math.nan, 30.0, 50.0, [], [], []).rank(Watch.bleu) == (30.0, 50.0)
+
+
+def test_bleu_that_cannot_tell_counts_as_0_and_chrf_decides():
+    smoothed = Validation(2.5, 0.7, 20.0, [], [], [], bleu_tells=False)
+    better = Validation(2.9, 0.3, 25.0, [], [], [], bleu_tells=False)
+    assert smoothed.rank(Watch.bleu) == (0.0, 20.0, -2.5) < better.rank(Watch.bleu)
+    assert better.rank(Watch.bleu) < Validation(9.0, 0.1, 1.0, [], [], []).rank(Watch.bleu)
+
+
+def test_a_validation_knows_whether_bleu_can_tell():
+    corpus = number_corpus(9)
+    right = [pair.tgt for pair in make(corpus, list).chosen]
+    assert make(corpus, lambda texts: right)(tiny_model()).bleu_tells
+    assert not make(corpus, lambda texts: ["never seen"] * 3)(tiny_model()).bleu_tells
+
+
+def test_chrf_is_watched_instead_of_bleu_where_the_references_are_single_words():
+    pairs = [replace(pair, tgt=pair.tgt.split()[0]) for pair in number_pairs(9)]
+    corpus = TokenizedCorpus(pairs, number_tokenizer())
+    words = make(corpus, lambda texts: [pair.tgt for pair in words.chosen])
+    assert [words.watched(watch) for watch in Watch] == [Watch.chrf if w is Watch.bleu else w for w in Watch]
+    assert words.blind_spot == "most references have fewer than four words"
+    assert not words(tiny_model()).bleu_tells
+    assert make(number_corpus(9), list).watched(Watch.bleu) is Watch.bleu

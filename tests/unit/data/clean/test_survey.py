@@ -73,6 +73,13 @@ def test_numbers_that_stand_on_one_side_are_named_and_copies_are_counted():
     assert str(Finding("x", 1, pairs([("a" * 70, "b")]))) == f"x: 1\n  a:1\n    {'a' * 60}…\n    b"
 
 
+def test_numbers_within_codes_and_ordinals_are_compared_as_numbers():
+    alike = [("On the 27th of May.", "Am 27. Mai."), ("Directive 94/55/EC", "Richtlinie 94/55/EG"), ("0095-taxi", "95")]
+    texts = [*clean(), *alike, ("a 100m run", "ein 800-m-Lauf")]
+    finding = found(texts)["pairs whose numbers do not match"]
+    assert [pair.src for pair in finding.examples] == ["a 100m run"]
+
+
 def test_overlap_but_for_case_and_marks():
     train, held = pairs(clean(20)), pairs([("The Weather was bad so we stayed at home near aala", "Das Wetter war "
         "schlecht, deshalb blieben wir zu Hause bei aala!"), ("new", "neu")], "dev")  # fmt: skip

@@ -6,7 +6,7 @@ from toy import number_pairs
 from mt.config import DataConfig
 from mt.data.corpus.names import corpus_name, name_of
 from mt.data.corpus.own import check_files, read_own
-from mt.errors import DataError
+from mt.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -149,3 +149,8 @@ def test_empty_sides_of_a_dev_set_are_counted_and_named(files, caplog):
         DataError, match=r"^`data.test`: no pair has text on both sides; empty.tsv:1 has an empty target"
     ):
         read_own(DataConfig(train=both("train"), dev=["dev.tsv"], test=["empty.tsv"]))
+
+
+def test_the_name_of_a_language_is_no_code(files):
+    with pytest.raises(ConfigError, match=r"`data.tgt` must be a language code .* is 'Chinese'; the nearest is zh"):
+        read_own(DataConfig(train=both("train"), src="en", tgt="Chinese"))
