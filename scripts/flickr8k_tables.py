@@ -26,9 +26,8 @@ CONSTANT = "a man in a red shirt is standing in front of a building"
 
 def rows(folder: Path, split: str) -> list[dict[str, str]]:
     with gzip.open(folder / "captions.tsv.gz", "rt", encoding="utf-8", newline="") as file:
-        return [
-            row for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE) if row["f8k_split"] == split
-        ]
+        table = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return [row for row in table if row["f8k_split"] == split]
 
 
 def captions(row: dict[str, str]) -> list[str]:

@@ -64,7 +64,8 @@ class LinearStem(InputLayer):
         self.linear = Linear(frame_size, config.dim, bias=config.bias)
 
     def forward(self, frames: Float[Tensor, "N F"], positions: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
-        return self.add_positions(self.linear(frames), positions)
+        # A prepacked copy of the model has weights in 16 bits, and no autocast.
+        return self.add_positions(self.linear(frames.to(self.linear.weight.dtype)), positions)
 
 
 def text_model(config: ModelConfig, *, src_size: int, tgt_size: int) -> Transformer:
