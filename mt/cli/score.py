@@ -64,7 +64,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def run(argv: list[str]) -> int:
     args = parse(argv)
     files = [args.pairs] if args.pairs else [args.source, args.target]
-    from mt.checkpoint.model_folder import check_reverse, languages
+    from mt.checkpoint.model_folder import check_reverse, languages, table_columns
     from mt.log import setup
 
     setup()
@@ -72,10 +72,12 @@ def run(argv: list[str]) -> int:
         check_reverse(args.model, args.reverse, "--reverse")
     src, tgt = languages(args.model)
     check_order(files, src, tgt, "the model translates")
-    from mt.train.evaluation_set import read_as
+    from mt.data.corpus.columns import read_given
 
-    bad = BadLines()
-    pairs = read(args, bad) if args.skip_bad else read_as(args.model, files, src, tgt)  # whole: lengths may differ
+    bad, columns = BadLines(), table_columns(args.model)
+    pairs = (
+        read(args, bad) if args.skip_bad else list(read_given(files, columns, src, tgt))
+    )  # whole: lengths may differ
     bad.report()
     from mt.compute.device import set_up_cpu
     from mt.decode.load import load

@@ -1,7 +1,7 @@
 """Translate text with a trained model."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Unpack, overload
 
 import torch
@@ -11,6 +11,7 @@ from mt.config.from_json import from_plain
 from mt.decode.constraints.glossary import Constraints, Glossary
 from mt.decode.constraints.vocabulary import Vocabulary
 from mt.decode.cutting import Cutter, in_sentence
+from mt.decode.parts import Part, report_missing, report_short, report_tags
 from mt.decode.request import OnProgress, Options, SearchSettings, TranslateOptions
 from mt.decode.search.beam import beam_search
 from mt.decode.search.ensemble import Ensemble
@@ -20,7 +21,7 @@ from mt.decode.search.settings import Hypothesis, Search
 from mt.decode.search.stepper import Stepper
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translation import EMPTY, Segment, Translation, join, without_stop
-from mt.errors import ConfigError, DataError, counted
+from mt.errors import ConfigError, DataError
 from mt.inputs.reader import InputReader, Item
 from mt.log import logger
 from mt.nn.encoders import TextEncoder
@@ -32,24 +33,9 @@ from mt.text.words import Span, no_text_but
 __all__ = ["EMPTY", "Options", "Translation", "Translator", "join"]
 PART_BITS = 40  # the random stream of a sample is numbered (number of the part << PART_BITS) + number of the text
 MAX_SENTENCES = 512  # in a batch: short ones have few source tokens, but each takes a beam of rows
-SHOWN = 3  # warnings of one kind for a batch of texts; more are counted
 MAX_ROWS = 2048  # of samples in a batch: each takes a few times V numbers a step
 
 Found = list[list[Translation]]  # the n-best list of each part, or of each text
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The unit of translation: a text, a sentence of it, or as much of a sentence as the model can read."""
-
-    number: int  # within its text
-    owner: int  # the number of its text
-    span: Span  # in its text
-    text: str
-    source: Item
-    prefix: list[int]
-    constraints: Constraints
-    copied: bool  # not translated
 
 
 class Translator:
@@ -145,13 +131,13 @@ class Translator:
             return self._answer_rows(texts, self.reader, options)
         if not isinstance(self.stepper.model.encoder, TextEncoder):
             raise ConfigError("The model reads frames of numbers, not text; only `decode.beam` can search with it.")
-        self._report_tags(texts, options.first_text)
+        report_tags(self.tokenizer.tags, texts, options.first_text)
         layouts = self.cutter.lay_out(list(texts), options.section.split, options.first_text)
         parts = self._parts(layouts, options)
         found = self._find_all(parts, options)
         if not options.sampling:
             layouts, parts, found = self._cut_again(layouts, parts, found, options)
-        self._report_missing(parts, found, options.first_text)
+        report_missing(parts, found, self.vocabulary, options.first_text)
         together: list[list[list[Translation]]] = [[] for _ in texts]
         for part, translations in zip(parts, found, strict=True):
             layout = layouts[part.owner]
@@ -179,7 +165,7 @@ class Translator:
                     f"at most {self.max_length:,}: shorten it, or train with a larger `batch.max_length`."
                 )
         found = self._find_all(parts, options)
-        self._report_missing(parts, found, options.first_text)
+        report_missing(parts, found, self.vocabulary, options.first_text)
         answers: Found = [[EMPTY] for _ in rows]
         for part, translations in zip(parts, found, strict=True):
             answers[part.owner] = translations
@@ -207,7 +193,7 @@ class Translator:
                 places.setdefault(part.owner, []).append(part.number)
             finer = [self.cutter.finer(layout, places.get(owner, ())) for owner, layout in enumerate(layouts)]
             if finer == layouts:
-                self._report_short(short, options.first_text)
+                report_short(short, options.first_text)
                 return layouts, parts, found
             # Translations of parts that stay as they are are used again.
             known = {(part.owner, part.span): some for part, some in zip(parts, found, strict=True)}
@@ -333,39 +319,3 @@ class Translator:
         text, pieces = self.tokenizer.decode_target(found.tokens), self.tokenizer.pieces_target(found.tokens)
         segment = Segment(source, (0, len(text)), (0, len(pieces)))
         return Translation(text, found.score, found.log_prob, pieces, found.token_log_probs, found.finished, (segment,))
-
-    def _report_tags(self, texts: Sequence[str], first_text: int) -> None:
-        """Warn, once for a batch of texts, where a model that was trained with tags reads a text that begins with none
-        of them."""
-        if not (tags := self.tokenizer.tags):
-            return
-        without = [n for n, text in enumerate(texts) if text.strip() and not text.lstrip().startswith(tuple(tags))]
-        if without:
-            shown = ", ".join([*sorted(tags)[:SHOWN], *(["..."] if len(tags) > SHOWN else [])])
-            logger.warning(
-                f"input {first_text + without[0] + 1:,}: the model was trained with tags ({shown}), but "
-                f"{texts[without[0]][:20]!r} begins with none of them ({len(without):,} of {len(texts):,} lines do not)"
-            )
-
-    def _report_short(self, short: Sequence[tuple[Part, Translation]], first_text: int) -> None:
-        """Warn of parts whose translation is far too short to hold their content."""
-        for part, best in short[:SHOWN]:
-            logger.warning(
-                f"input {first_text + part.owner + 1:,}: a part of {len(part.source):,} tokens has a translation of "
-                f"{len(best.pieces):,}, which may leave out some of it: {part.text[:40]!r}"
-            )
-        if len(short) > SHOWN:
-            more = counted(len(short) - SHOWN, "more part")
-            logger.warning(f"{more} with a translation that may leave out some of the text")
-
-    def _report_missing(self, parts: list[Part], found: list[list[Translation]], first_text: int) -> None:
-        """Warn of required terms that did not fit."""
-        for part, translations in zip(parts, found, strict=True):
-            best = translations[0]
-            for entry in () if best.finished else part.constraints.required:
-                if not self.vocabulary.has(entry, best.text):
-                    logger.warning(
-                        f"input {first_text + part.owner + 1:,}: `{'|'.join(entry.targets)}` ({entry.where}) is missing"
-                        " from the translation, which reached its maximum length; raise `decode.max_extra`, or see "
-                        "whether the term contradicts another rule."
-                    )

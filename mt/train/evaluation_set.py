@@ -5,9 +5,9 @@ from pathlib import Path
 from mt.checkpoint.model_folder import find_run, languages, table_columns
 from mt.config import DataConfig
 from mt.config.from_json import from_plain
-from mt.data.corpus.columns import read_table
+from mt.data.corpus.columns import read_given
 from mt.data.corpus.pair import Pair
-from mt.data.corpus.readers import check_order, read_pairs
+from mt.data.corpus.readers import check_order
 from mt.data.prepare import read_corpus
 from mt.errors import CheckpointError, ConfigError
 from mt.train.saved_config import read_config
@@ -30,7 +30,8 @@ def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tu
         named = model or folder
         src, own = languages(named) if named is not None else (None, None)
         check_order(files, src, own, "the model translates")
-        return read_as(named, files, src, tgt or own), tgt or own
+        columns = table_columns(named) if named is not None else ([], "")
+        return list(read_given(files, columns, src, tgt or own)), tgt or own
     if folder is None:
         raise ConfigError("this model is not in a run folder, so it has no test set; name one with --test a.en a.de.")
     saved = read_config(folder / "config.yaml")
@@ -39,12 +40,3 @@ def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tu
     if not corpus.test:
         raise ConfigError(f"{folder} has no test set; name one with --test a.{corpus.src} a.{corpus.tgt}.")
     return corpus.test, corpus.tgt
-
-
-def read_as(model: Path | None, files: list[str], src: str | None, tgt: str | None) -> list[Pair]:
-    """The pairs of files as the model reads them: of tables, if it has input columns, else of text.
-
-    Args: model: None: no model, text. Raises: DataError, CheckpointError.
-    """
-    inputs, target = table_columns(model) if model is not None else ([], "")
-    return list(read_table(files, inputs, target) if inputs else read_pairs(files, src, tgt))

@@ -72,6 +72,7 @@ def trained(home, command, run) -> Path:
     done = run(home, *command("whole"))
     assert done.returncode == 0, done.stderr.decode()
     assert "input `frames`: features, 3 numbers a row, scale" in done.stderr.decode()
+    assert "  mt translate runs/whole -i TABLE\n  mt evaluate runs/whole\n" in done.stdout.decode()
     return home / "runs/whole"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from mt.config import Input
 from mt.data.corpus.names import kind_of
 from mt.data.corpus.pair import Origin, Pair
+from mt.data.corpus.readers import read_pairs
 from mt.data.corpus.records import field_text
 from mt.errors import DataError
 from mt.inputs.reader import located
@@ -78,6 +79,17 @@ def read_table(files: Sequence[str], inputs: Sequence[Input], target: str) -> It
         for number, line in enumerate(read_lines(file), 1):
             if (cells := columns(number, line)) is not None:
                 yield Pair("\t".join(cells[:-1]), cells[-1], Origin(file, number))
+
+
+def read_given(
+    files: Sequence[str], columns: tuple[Sequence[Input], str], src: str | None, tgt: str | None
+) -> Iterator[Pair]:
+    """The pairs of files for a given model: of tables, if it has input columns, else of text.
+
+    Args: columns: its inputs and the column of the target. Raises: DataError.
+    """
+    inputs, target = columns
+    return read_table(files, inputs, target) if inputs else read_pairs(files, src, tgt)
 
 
 def check_table(file: str) -> None:
