@@ -13,14 +13,14 @@ from mt.checkpoint import Checkpoints
 from mt.checkpoint.model_folder import Description
 from mt.compute.device import pick_device, pick_precision, set_up_cpu
 from mt.compute.distributed import Group, joined, place_in_group
-from mt.config import BatchConfig, Config, Positions, Precision, Sharding, TrainConfig, Tying
+from mt.config import BatchConfig, Config, Input, Positions, Precision, Sharding, SourceKind, TrainConfig, Tying
 from mt.data.batching import Batch, BatchStream, choose_workers
 from mt.data.clean.survey import LOOKED_AT, overlap, report, survey
 from mt.data.prepare import PreparedData, prepare
 from mt.decode.load import make_translator
 from mt.errors import ConfigError
 from mt.log import logger, setup
-from mt.nn.encoders import text_model
+from mt.nn.encoders import input_model, text_model
 from mt.nn.transformer import Transformer, count_parameters
 from mt.progress import Waiting
 from mt.text.metrics import choose_tokenizer
@@ -66,6 +66,8 @@ def check(config: Config, *, processes: int = 1) -> None:
             f"`batch.accumulate` must be a multiple of the {processes} processes, which share the batches of an "
             f"update, but is {config.batch.accumulate}; set `batch.accumulate={suggested}`."
         )
+    if config.data.inputs and config.alignment.links:
+        raise ConfigError("`alignment.links` needs sources of text alone; leave it or `data.inputs` out.")
     if config.model.tying is Tying.all and not config.tokenizer.joint:
         raise ConfigError(
             "`model.tying` is all, which needs a joint vocabulary; set `tokenizer.joint=true` or `model.tying=decoder`."
@@ -97,11 +99,21 @@ def own_device(name: str) -> torch.device:
     return pick_device(f"cuda:{local_rank}")
 
 
-def make_model(config: Config, tokenizer: Tokenizer, device: torch.device, origin: Origin | None = None) -> Transformer:
-    """A model with initial weights. Args: origin: whose weights it has; None: random ones."""
+def make_model(
+    config: Config,
+    tokenizer: Tokenizer,
+    device: torch.device,
+    *,
+    origin: Origin | None = None,
+    inputs: Sequence[Input] = (),
+) -> Transformer:
+    """A model with initial weights. Args: origin: whose weights it has; None: random ones; inputs: of tables; empty:
+    text."""
     torch.manual_seed(config.train.seed)
     random.seed(config.train.seed)  # not used by mt, but its state is in every checkpoint
-    model = text_model(config.model, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size).to(device)
+    sizes = {"src_size": tokenizer.src_size, "tgt_size": tokenizer.tgt_size}
+    model = input_model(config.model, inputs, **sizes) if inputs else text_model(config.model, **sizes)
+    model = model.to(device)
     if origin is not None:
         origin.load(model)
     return model
@@ -127,7 +139,7 @@ def make_attention_logger(
     config: Config, prepared: PreparedData, *, max_length: int, guided: GuidedAlignment | None
 ) -> AttentionLogger | None:
     """None if no attention is to be logged."""
-    if not config.train.attention_pairs:
+    if not config.train.attention_pairs or prepared.inputs:  # the pictures need words on both sides
         return None
     pairs = legible(prepared.dev.pairs, config.train.attention_pairs, config.data.subset)
     heads = guided.heads if guided is not None else None
@@ -177,6 +189,7 @@ def make_trainer(
     longest = max(config.model.max_length, int(prepared.dev.source.lengths().max()))
     translator = make_translator(
         model, prepared.tokenizer, greedy, precision, max_length=longest,
+        reader=prepared.reader,
         cuda_graphs=False,  # their pools would take memory that the batch size was fitted without
     )  # fmt: skip
 
@@ -241,6 +254,7 @@ def fit_batch(
 
 
 def describe(config: Config, prepared: PreparedData, precision: Precision) -> Description:
+    usual, reader = prepared.usual, prepared.reader
     return Description(
         src=prepared.corpus.src,
         tgt=prepared.corpus.tgt,
@@ -250,9 +264,16 @@ def describe(config: Config, prepared: PreparedData, precision: Precision) -> De
         precision=precision,
         model=config.model,
         decode=config.decode,
-        usual_length=prepared.usual.pieces,
-        usual_sentences=prepared.usual.sentences,
-        usual_ratio=prepared.usual.ratio,
+        **(
+            {}
+            if usual is None
+            else {"usual_length": usual.pieces, "usual_sentences": usual.sentences, "usual_ratio": usual.ratio}
+        ),
+        **(
+            {}
+            if reader is None
+            else {"source": SourceKind.inputs, "inputs": reader.inputs, "target": config.data.target or config.data.tgt}
+        ),
     )
 
 
@@ -278,11 +299,12 @@ def train(config: Config, command: list[str]) -> float:
         # Only now: it stops glibc from returning freed memory, and reading the text freed much.
         set_up_cpu(config.train.threads, processes=place_in_group()[3])
         fresh = origin if not folder.has_checkpoints else None  # a checkpoint has the weights of a run that has begun
-        model = make_model(config, prepared.tokenizer, device, fresh)
+        model = make_model(config, prepared.tokenizer, device, origin=fresh, inputs=prepared.inputs)
         trainer = make_trainer(config, prepared, folder, model, group)
         translator = make_translator(
             trainer.model, prepared.tokenizer, config.decode, trainer.updater.precision,
             max_length=config.batch.max_length, src=prepared.corpus.src, usual=prepared.usual,
+            reader=prepared.reader,
         )  # fmt: skip
         facts = describe_run(config, prepared, trainer)
         if origin is not None:
@@ -336,12 +358,12 @@ def dry_run(config: Config) -> None:
         announce(origin, config)
     set_up_cpu(config.train.threads)
     prepared = prepare_data(config, origin)
-    model = make_model(config, prepared.tokenizer, device)
+    model = make_model(config, prepared.tokenizer, device, inputs=prepared.inputs)
     batch = config.batch if config.batch.tokens != "auto" else replace(config.batch, tokens=CPU_BUDGET)
     if origin is not None:
         print(f"init             {origin.path}: {origin.ancestry[0]}")
     print(preview(prepared.train, prepared.refusals, model, batch, config.train))
     corpus, train = prepared.corpus, prepared.train.pairs
-    found = survey(train, corpus.src, corpus.tgt)
+    found = [] if config.data.inputs else survey(train, corpus.src, corpus.tgt)
     found += [one for name in ("dev", "test") for one in overlap(train, getattr(corpus, name), name)]
     print(report(found, min(len(train), LOOKED_AT)))

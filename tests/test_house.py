@@ -7,7 +7,7 @@ from pathlib import Path
 
 FLOORS = [
     {"errors", "log", "progress", "files", "provenance", "config"},  # the ground floor: these may import each other
-    {"compute", "text"},
+    {"compute", "text", "inputs"},
     {"nn"},
     {"checkpoint", "evaluate"},
     {"decode", "alignment"},

@@ -21,12 +21,13 @@ from mt.cli.search_options import (
     prefix_file,
 )
 from mt.data.corpus.names import check_language
-from mt.errors import CheckpointError
+from mt.errors import CheckpointError, DataError
 from mt.text.lines import check_file
 
 if TYPE_CHECKING:
     from mt.decode.translation import Translation
     from mt.decode.translator import Translator
+    from mt.inputs.reader import InputReader
 
 CHUNK = 2000  # lines that are sorted by length together
 
@@ -96,6 +97,8 @@ def run(argv: list[str]) -> int:
         check_language(args.input, *languages(args.model or newest_run(RUNS)), "source")
     if typed:
         print("type a line to translate; press Ctrl-D to end", file=sys.stderr)
+    if translator.reader is not None:
+        lines = rows_of(lines, translator.reader, args.input, bad)
     size = 1 if typed or args.line_buffered else CHUNK
     total = count_lines(args.input) if args.input and sys.stderr.isatty() else 0
     with waiting("translating", total, args.output) as show:
@@ -140,6 +143,26 @@ def run_document(args: argparse.Namespace) -> int:
     with explained(f"`{args.to}` cannot be written"):
         write_file(args.to, written)
     return 0
+
+
+def rows_of(lines: Iterator[Line], reader: "InputReader", file: str | None, bad: BadLines | None) -> Iterator[Line]:
+    """The rows of a table as the model's sources, without the header. File names in cells are relative to the table,
+    or to the current folder where it is read from stdin. Args: bad: as `lines_of`; None: bad rows raise."""
+    from mt.data.corpus.columns import Columns
+
+    columns = Columns(reader.inputs, file or "stdin", folder=str(Path(file).parent) if file else "")
+    for number, line in enumerate(lines, 1):
+        try:
+            cells = columns(number, line.text)
+            if cells is not None and bad is not None:
+                reader.item("\t".join(cells), f"{columns.file}:{number}")
+        except DataError as error:
+            if bad is None or columns.places is None:
+                raise
+            bad.reasons.append(str(error).rstrip("."))
+            cells = []
+        if cells is not None:
+            yield Line("\t".join(cells), line.end)
 
 
 class Pipeline:

@@ -25,6 +25,7 @@ from mt.config.enums import (
     Use,
     Watch,
 )
+from mt.config.inputs import parse_inputs
 from mt.errors import require
 
 SPECIALS = ("<unk>", "<s>", "</s>", "<pad>")  # pieces 0 to 3 of every tokenizer trained here
@@ -43,6 +44,9 @@ class DataConfig:
     test: list[str] = field(default_factory=list)  # empty: none; the catalogue has its own
     # names or numbers (from 1) of the columns with source and target, in files of more: [en,de] or [2,4]
     columns: list[str] = field(default_factory=list, metadata=LATER)
+    # columns that are not only text, with their kinds: [image:features]; the files are then tables (docs/sources.md)
+    inputs: list[str] = field(default_factory=list, metadata=LATER)
+    target: str | None = field(default=None, metadata=LATER)  # column of the target text beside `inputs`; null: `tgt`
     limit: int | None = None  # largest number of training pairs
     # the lines that `limit` and `train.validate_pairs` select: evenly spread, or the first
     subset: Subset = field(default=Subset.spread, metadata=LATER | {"before": Subset.first})
@@ -55,6 +59,15 @@ class DataConfig:
         require(len(self.columns) in (0, 2), "data.columns", "name the two columns of source and target", self.columns)
         require(self.limit is None or self.limit > 0, "data.limit", "be a positive number or null", self.limit)
         require(0 <= (self.workers or 0) <= 64, "data.workers", "lie in [0, 64] or be null", self.workers)
+        parse_inputs(self.inputs)
+        if self.inputs:
+            require(len(self.inputs) == 1, "data.inputs", "name one column, since a model has one input", self.inputs)
+            require(
+                bool(self.train and self.dev), "data.inputs", "have tables in `data.train` and `data.dev`", self.inputs
+            )
+            require(not self.columns, "data.columns", "be empty beside `data.inputs`; set `data.target`", self.columns)
+            found = self.target or self.tgt
+            require(bool(found), "data.target", "name the column of the target text beside `data.inputs`", found)
         if not self.train:
             require(bool(self.corpus), "data.train", "name files when `data.corpus` is null", self.train)
 

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from mt.checkpoint.model_folder import find_run, languages
+from mt.checkpoint.model_folder import find_run, languages, table_columns
 from mt.config import DataConfig
 from mt.config.from_json import from_plain
 from mt.data.corpus.catalog import stored_test
+from mt.data.corpus.columns import read_given
 from mt.data.corpus.own import languages as own_languages
 from mt.data.corpus.own import with_text
 from mt.data.corpus.pair import Pair
@@ -32,7 +33,8 @@ def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tu
         named = model or folder
         src, own = languages(named) if named is not None else (None, None)
         check_order(files, src, own, "the model translates")
-        return list(read_pairs(files, src, tgt or own)), tgt or own
+        columns = table_columns(named) if named is not None else ([], "")
+        return list(read_given(files, columns, src, tgt or own)), tgt or own
     if folder is None:
         raise ConfigError("this model is not in a run folder, so it has no test set; name one with --test a.en a.de.")
     corpus = read_corpus(saved_data(folder))

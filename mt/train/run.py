@@ -197,4 +197,6 @@ def conclude(
     sources = [pair.src for pair in prepared.corpus.dev]
     short = [text for text in sources if 5 <= len(text.split()) <= 12 and text.isprintable()] or ["Some text."]
     chosen = min(short, key=lambda text: not SPECIAL_TO_SHELL.isdisjoint(text))  # the first one without, if any
+    if prepared.inputs:
+        chosen = None
     print(f"\nThe model is in {folder.model}. Next:\n\n{folder.commands(chosen, tested=report is not None)}")

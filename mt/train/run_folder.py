@@ -130,11 +130,14 @@ class RunFolder:
             lines += [f"  {score['name']} {score['value']:.2f}  {score['signature']}" for score in scores]
         return "\n".join([*lines, f"Translate with it:\n{self.commands('Some text.', tested=tested)}"])
 
-    def commands(self, sentence: str, *, tested: bool) -> str:
-        """Shell commands to type next. Args: tested: whether the run has a test set to evaluate on."""
+    def commands(self, sentence: str | None, *, tested: bool) -> str:
+        """Shell commands to type next. Args: sentence: to translate, None: the model reads tables; tested: whether the
+        run has a test set to evaluate on."""
         path = shlex.quote(str(self.path))
-        files = "" if tested else " --test SOURCE TARGET"
-        return f"  echo {shlex.quote(sentence)} | mt translate {path}\n  mt evaluate {path}{files}"
+        files = "" if tested else " --test TABLE" if sentence is None else " --test SOURCE TARGET"
+        typed = f"mt translate {path}"
+        typed = f"{typed} -i TABLE" if sentence is None else f"echo {shlex.quote(sentence)} | {typed}"
+        return f"  {typed}\n  mt evaluate {path}{files}"
 
     @property
     def has_checkpoints(self) -> bool:

@@ -152,3 +152,19 @@ def test_the_tree_becomes_plain_json():
     plain = Config().to_dict()
     assert json.loads(json.dumps(plain)) == plain
     assert type(plain["model"]["norm"]) is str
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"inputs": ["image:features"]}, "`data.inputs` must have tables in `data.train` and `data.dev`, but is "),
+        ({"inputs": ["image"]}, "`data.inputs` must be columns with their kinds, as in [image:features,caption:text]"),
+        ({"inputs": [":text"]}, "`data.inputs` must be columns with their kinds, as in [image:features,caption:text]"),
+        ({"inputs": ["a:text", "a:features"]}, "`data.inputs` must name each column once, but is a:features."),
+        ({"inputs": ["a:text", "b:features"]}, "`data.inputs` must name one column, since a model has one input, but"),
+    ],
+)
+def test_inputs_that_cannot_be_read_are_refused(settings, message):
+    with pytest.raises(ConfigError) as refused:
+        DataConfig(**settings)
+    assert str(refused.value).startswith(message)
