@@ -189,7 +189,8 @@ REFUSED = {
     "experiment=multi30k_en_de": (2, "`model=tiny` cannot be used with `init`, which keeps the shape of its model"),
     "init=nowhere": (1, "nowhere does not exist; name a model folder or a run"),
     "init=": (2, "`init` must name a run or a model folder, but is empty."),
-    "init=7": (2, "`init` must name a run or a model folder, but is 7."),
+    "init=7": (1, "7 does not exist; name a model folder or a run, such as runs/my-run."),
+    "init=[7]": (2, "`init` must name a run or a model folder, but is [7]."),
     "data.train=[new.de,new.en]": (3, "the file names say de to en, but `init=runs/base` translates en to de: swap"),
     "data.test=[test.de,test.en]": (3, "the file names say de to en, but `init=runs/base` translates en to de: swap"),
     "data.src=de data.tgt=en data.train=[hub:a/b]":
