@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--scratch-steps", type=int, default=2000)
     parser.add_argument("--only", nargs="+", choices=["base", "adapted", "nothing"])
     parser.add_argument("settings", nargs="*", help="more settings of the adapted run, which then has another name")
-    args = parser.parse_intermixed_args()
+    args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     tatoeba, multi30k = args.data / "tatoeba_deen", args.data / "multi30k"
     tests = {"Multi30k": files(multi30k, "test_2016_flickr"), "Tatoeba": files(tatoeba, "test")}
