@@ -1,6 +1,6 @@
 """Going on from a model (`init=`) against training from nothing: a Tatoeba model and some pairs of Multi30k.
 
-    python scripts/adapt.py --data DIR --work runs/adapt                  # all four runs, then the table
+    python scripts/adapt.py --data DIR --work runs/adapt                  # all three runs, then the table
     python scripts/adapt.py --data DIR --work runs/adapt --pairs 60       # with fewer pairs
     python scripts/adapt.py --data DIR --work runs/adapt optim.lr=1e-4    # other settings for `init=`
 
@@ -10,8 +10,7 @@ language, compressed. English to German. The runs:
 - base: trained on the text of Tatoeba;
 - adapted: `mt train init=base` on the first PAIRS pairs of Multi30k, of which every tenth is for dev, with the defaults
   of `init=`;
-- nothing: from nothing on the same pairs with the same dev; model, vocabulary and dropout are those for little text;
-- large: from nothing on the same pairs, with the shape and the tokenizer settings of base.
+- nothing: from nothing on the same pairs with the same dev; model, vocabulary and dropout are those for little text.
 
 A run that is finished is not repeated. Test sets choose nothing. Scores are of sacreBLEU, with beam 5, and their 95 %
 intervals come from 1,000 resamples.
@@ -30,7 +29,6 @@ BASE = "train.minutes=null train.validate_every=500 train.validate_pairs=200 opt
 # Enough epochs and patience that more do not help; a low rate and much dropout, as for Multi30k itself.
 SCRATCH = "train.minutes=null train.validate_every=100 train.patience=8 train.average=3 batch.tokens=1024"
 SMALL = "model=tiny model.dropout=0.3 tokenizer=bpe tokenizer.vocab_size=auto optim.lr=2e-3 schedule.warmup_steps=200"
-LARGE = "model.dropout=0.3 optim.lr=1e-3 schedule.warmup_steps=200"
 
 
 def files(folder: Path, name: str) -> str:
@@ -70,14 +68,14 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=1000)
     parser.add_argument("--base-steps", type=int, default=2500)
     parser.add_argument("--scratch-steps", type=int, default=2000)
-    parser.add_argument("--only", nargs="+", choices=["base", "adapted", "nothing", "large"])
+    parser.add_argument("--only", nargs="+", choices=["base", "adapted", "nothing"])
     parser.add_argument("settings", nargs="*", help="more settings of the adapted run, which then has another name")
-    args = parser.parse_intermixed_args()
+    args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     tatoeba, multi30k = args.data / "tatoeba_deen", args.data / "multi30k"
     tests = {"Multi30k": files(multi30k, "test_2016_flickr"), "Tatoeba": files(tatoeba, "test")}
-    wanted = args.only or ["base", "adapted", "nothing", "large"]
-    names = {"base": "base", **{name: f"{name}-{args.pairs}" for name in ("nothing", "large")}}
+    wanted = args.only or ["base", "adapted", "nothing"]
+    names = {"base": "base", "nothing": f"nothing-{args.pairs}"}
     names["adapted"] = "-".join([f"adapted-{args.pairs}", *(text.replace("/", "_") for text in args.settings)])
     if "base" in wanted:
         text = [f"data.{name}=[{files(tatoeba, name)}]" for name in ("train", "dev", "test")]
@@ -88,8 +86,6 @@ def main() -> None:
         train(args.work, names["adapted"], f"init={args.work / 'base'}", *args.settings, *text)
     if "nothing" in wanted:
         train(args.work, names["nothing"], *SMALL.split(), *scratch, *text)
-    if "large" in wanted:
-        train(args.work, names["large"], *SHAPE, *LARGE.split(), *scratch, *text)
     titles = [f"{test} {score}" for test in tests for score in ("BLEU", "chrF++")]
     print("| run | " + " | ".join(titles) + " |\n|---|" + "---|" * len(titles))
     for name in wanted:
