@@ -75,9 +75,8 @@ def run(argv: list[str]) -> int:
     from mt.data.corpus.columns import read_given
 
     bad, columns = BadLines(), table_columns(args.model)
-    pairs = (
-        read(args, bad) if args.skip_bad else list(read_given(files, columns, src, tgt))
-    )  # whole: lengths may differ
+    # whole: lengths may differ
+    pairs = read(args, bad) if args.skip_bad else list(read_given(files, columns, src, tgt))
     bad.report()
     from mt.compute.device import set_up_cpu
     from mt.decode.load import load

@@ -58,13 +58,13 @@ def _of_shape(array: NDArray[Any], dimensions: int, file: str, must: str) -> NDA
 def mapped(file: str) -> NDArray[Any]:
     """The array of a file, of two or three dimensions. Raises: DataError."""
     try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
+        array = np.lib.format.open_memmap(file, mode="r")  # which takes no Python objects
     except OSError as error:
         raise DataError(f"{file} cannot be read: {reason(error)}") from error
     except (ValueError, EOFError) as error:
         raise DataError(f"{file} is not an array of numbers in NumPy's format ({error})") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-        raise DataError(f"{file} must hold numbers, but holds {getattr(array, 'dtype', 'several arrays')}")
+    if array.dtype.kind not in "fiu":
+        raise DataError(f"{file} must hold numbers, but holds {array.dtype}")
     if array.ndim not in (2, 3):
         raise DataError(f"{file} must have the shape [P, F], [N, F] or [N, P, F], but has {list(array.shape)}")
     return array
