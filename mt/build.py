@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -21,7 +20,7 @@ from mt.decode.load import make_translator
 from mt.errors import ConfigError
 from mt.log import logger, setup
 from mt.nn.encoders import input_model, text_model
-from mt.nn.transformer import Transformer, count_parameters
+from mt.nn.transformer import Transformer
 from mt.progress import Waiting
 from mt.text.metrics import choose_tokenizer
 from mt.text.tokenizer import Tokenizer
@@ -31,6 +30,7 @@ from mt.train.acceleration.sharding import is_sharded, shard
 from mt.train.ancestry import plain_ancestry
 from mt.train.attention_logging import AttentionLogger, legible
 from mt.train.before import Before
+from mt.train.facts import run_facts
 from mt.train.gradients import EagerGradients
 from mt.train.guided_alignment import GuidedAlignment
 from mt.train.objective import TranslationLoss
@@ -306,45 +306,13 @@ def train(config: Config, command: list[str]) -> float:
             max_length=config.batch.max_length, src=prepared.corpus.src, usual=prepared.usual,
             reader=prepared.reader,
         )  # fmt: skip
-        facts = describe_run(config, prepared, trainer)
+        facts = run_facts(
+            prepared, trainer, name=config.run.name, tokenizer=config.tokenizer.kind.value, seed=config.train.seed
+        )
         if origin is not None:
             facts["ancestry"] = plain_ancestry(origin.ancestry)
         before = Before(origin, config.decode, trainer.updater.precision) if origin is not None else None
         return Run(trainer, translator, prepared, folder, facts, before).complete(command)
-
-
-def describe_run(config: Config, prepared: PreparedData, trainer: Trainer) -> dict[str, Any]:
-    """Facts for the manifest: data, tokenizer, size, precision and seed."""
-    return {
-        "name": config.run.name,
-        "src": prepared.corpus.src,
-        "tgt": prepared.corpus.tgt,
-        "data": {
-            "name": prepared.corpus.name,
-            "licence": prepared.corpus.licence,
-            "train": len(prepared.train),
-            "dev": len(prepared.corpus.dev),
-            "test": len(prepared.corpus.test),
-            "cleaning": prepared.refusals,
-            "too_long": prepared.train.num_too_long,
-            "src_tokens": prepared.train.num_source_rows,
-            "tgt_tokens": prepared.train.num_target_rows,
-            "fingerprint": prepared.train.fingerprint(),
-            "dev_fingerprint": prepared.dev.fingerprint(),
-            "links": prepared.links.fingerprint() if prepared.links is not None else None,
-        },
-        "tokenizer": {
-            "kind": config.tokenizer.kind.value,
-            "pieces": prepared.tokenizer.tgt_size,
-            "sha256": prepared.tokenizer.fingerprint,
-        },
-        "parameters": count_parameters(trainer.model),
-        "precision": trainer.updater.precision.value,
-        "seed": config.train.seed,
-        "batch_tokens": trainer.batch.budget,
-        "determinism": "bitwise on one kind of CPU, with as many threads and processes, where steps or epochs limit "
-        "the run; GPUs add in any order",
-    }
 
 
 def dry_run(config: Config) -> None:
