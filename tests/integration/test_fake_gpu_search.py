@@ -84,11 +84,13 @@ def test_searches_find_what_a_cpu_finds_and_ask_what_they_must(how):
     assert asked["DecoderState.advance"] == len(steps)
     assert set(asked) <= EACH_STEP | LEAVING | ONCE, asked
     assert all(asked[name] <= 2 * len(steps) for name in set(asked) & EACH_STEP), asked
+    assert asked.get("staying", 0) <= 3 * (len(SOURCES) + 1), "only where sentences leave"
     assert all(asked[name] <= 12 for name in set(asked) & ONCE), asked
 
 
 LEAVING = {"staying", "move", "Ragged._bounds"}
 ONCE = {"Transcript.hypotheses", "Transcript.hypotheses.<locals>.<genexpr>", "NBestLists.entries", "Trellis.paths",
+        "Trellis.paths.<locals>.<genexpr>",
         "NBestLists.offer", "NoRepeatNgram.__call__", "Trellis.add"}  # fmt: skip
 
 
