@@ -184,7 +184,7 @@ def read_model(path: Path | None = None) -> StoredModel:
         before = _identity(folder)
         try:
             return _read(folder)
-        except CheckpointError:
+        except (CheckpointError, OSError):  # a file that is gone may be noticed at any call
             if _identity(folder) == before:
                 raise
     return _read(find_model(path))
