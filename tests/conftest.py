@@ -73,6 +73,7 @@ if find_spec("hypothesis"):
     hypothesis.settings.load_profile("house")
 
 if find_spec("torch"):
+    import stand_in_gpu  # noqa: F401  loads a stand-in for CUDA's driver for `pytest -m fake_gpu`, which must come first
     import torch
 
     torch.set_num_threads(int(THREADS))

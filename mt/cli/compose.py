@@ -6,6 +6,7 @@ Nothing is ever instantiated from a configuration.
 """
 
 import os
+import shlex
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -22,9 +23,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from mt.cli.folders import CONFIG_DIR, groups
+from mt.cli.origin_layer import FIXED, GROUP, KEY, check_presets, kept, register
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import FILE_GROUP, folder_name, run_name
 from mt.cli.schema import check_option, check_value, leaves, sections, settings, takes_list, unknown_key
+from mt.cli.typed import as_typed, fill_in_paths, in_list
 from mt.cli.user_file import read_settings
 from mt.config import Config, DataConfig
 from mt.data.corpus.catalog import CATALOG
@@ -44,6 +47,7 @@ def compose(overrides: list[str], *, config_dir: Path | None = None, config_file
 
 def settle(overrides: list[str], chosen: list[str], *, config_dir: Path | None = None) -> Config:
     """As `compose`, for a file that was read before: `chosen` is what `prepare` returned for it."""
+    overrides = [as_typed(text) for text in overrides]
     overrides = check_overrides(overrides, config_dir=config_dir, file=bool(chosen)) + chosen
     if config_dir is not None:
         overrides.append(f"hydra.searchpath=['file://{config_dir.resolve()}']")
@@ -53,6 +57,7 @@ def settle(overrides: list[str], chosen: list[str], *, config_dir: Path | None =
     except (HydraException, OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
         raise in_our_words(error) from error
     choices = dict(tree.hydra.runtime.choices)
+    check_presets(choices)
     with open_dict(tree):
         del tree["hydra"]
     config = to_config(tree)
@@ -67,6 +72,7 @@ def to_config(tree: DictConfig) -> Config:
         config = cast(Config, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), plain)))
     except OmegaConfBaseException as error:
         raise in_our_words(error) from error
+    fill_in_paths(config)
     check_text(config.data)
     return config
 
@@ -107,6 +113,16 @@ def prepare(config_file: Path | None, *, config_dir: Path | None = None) -> list
     return [f"{FILE_GROUP}='{name}'"]
 
 
+def with_files(overrides: list[str]) -> list[str]:
+    """`init=MODEL a.en a.de` as `init=MODEL data.train=[a.en,a.de]`; without `init`, files are refused later."""
+    files = [text for text in overrides if "=" not in text and is_text_file(text)]
+    others = [text for text in overrides if text not in files]
+    keys = {text.partition("=")[0] for text in others}
+    if not files or not keys & {GROUP, KEY} or "data.train" in keys:
+        return overrides
+    return [*others, f"data.train=[{','.join(map(in_list, files))}]"]
+
+
 def check_overrides(
     overrides: list[str], *, config_dir: Path | None = None, multirun: bool = False, file: bool = False
 ) -> list[str]:
@@ -118,9 +134,14 @@ def check_overrides(
     """
     known = groups(config_dir)
     if files := [text for text in overrides if "=" not in text and is_text_file(text)]:
-        raise ConfigError(f"`{files[0]}` is a file: to train on it write 'data.train=[{','.join(files)}]'.")
+        named = ",".join(map(in_list, files))
+        raise ConfigError(f"`{files[0]}` is a file: to train on it write {shlex.quote(f'data.train=[{named}]')}.")
     parsed = [parse(text) for text in overrides]
     keys = {override.key_or_group for override in parsed}
+    if keys & {GROUP, KEY}:
+        for override in parsed:
+            if override.key_or_group in FIXED and not all(isinstance(value, Mapping) for value in values(override)):
+                raise kept(cast(str, override.input_line), override.key_or_group)
     for override in parsed:
         check_files_named(override, corpus=bool(keys & {"data", "data.corpus"}), file=file or "experiment" in keys)
     return [check_override(override, known, multirun=multirun) for override in parsed]
@@ -152,6 +173,9 @@ def check_override(override: Override, known: Mapping[str, list[str]], *, multir
         simple = override.value_type is ValueType.SIMPLE_CHOICE_SWEEP and takes_list(key)
         instead = f", or write [{found}] for a list" if simple else ""
         raise ConfigError(f"`{key}` has several values, {found}: add `--multirun` to train with each{instead}.")
+    if key in (GROUP, KEY):
+        names = [register(value) for value in values(override) if value is not None]
+        return f"{GROUP}={','.join(names)}" if names else f"~{GROUP}"
     for value in values(override):
         if key in known:
             check_option(key, "null" if value is None and override.is_sweep_override() else value, known[key])

@@ -17,13 +17,14 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from mt.cli.compose import check_overrides, listed, parse, prepare, settle, to_config
+from mt.cli.compose import check_overrides, listed, parse, prepare, settle, to_config, with_files
 from mt.cli.folders import CONFIG_DIR
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import run_name
+from mt.cli.typed import as_typed
 from mt.config import Config
 from mt.data.corpus.own import check_files
-from mt.errors import StoppedError
+from mt.errors import ConfigError, StoppedError
 
 Task = Callable[[DictConfig], float]
 
@@ -44,11 +45,12 @@ def launch(args: argparse.Namespace, command: list[str]) -> None:
 
     `command` is what the user typed, for the run's manifest. Raises `MtError` for mistakes of the user.
     """
-    overrides = [*args.overrides, *(["run.dry_run=true"] if args.dry_run else [])]
+    overrides = [*with_files(args.overrides), *(["run.dry_run=true"] if args.dry_run else [])]
     chosen, jobs = prepare(args.config, config_dir=args.config_dir), Jobs(command)
     if not (args.shell_completion or args.hydra_help):
         multirun = args.multirun or "hydra.mode=MULTIRUN" in overrides
-        for each in combinations(overrides) if multirun else [overrides]:
+        overrides = [as_typed(text, multirun=multirun) for text in overrides]
+        for each in distinct(combinations(overrides)) if multirun else [overrides]:
             config = settle(each, chosen, config_dir=args.config_dir)
             if multirun and not config.run.dry_run:
                 jobs.roots.add(Path(config.run.root))
@@ -89,6 +91,16 @@ def combinations(overrides: list[str]) -> Iterator[list[str]]:
     parsed = [parse(text) for text in overrides]
     tried = [listed(override) for override in parsed if not override.is_hydra_override()]
     return (list(each) for each in islice(product(*filter(None, tried)), MOST_CHECKED))
+
+
+def distinct(jobs: Iterator[list[str]]) -> Iterator[list[str]]:
+    """Raises: ConfigError: for a job that is equal to an earlier one, with which it would share a folder."""
+    seen = set[tuple[str, ...]]()
+    for job in jobs:
+        if tuple(job) in seen:
+            raise ConfigError(f"two jobs of the sweep are equal ({', '.join(job)}): give each value once.")
+        seen.add(tuple(job))
+        yield job
 
 
 def flags(args: argparse.Namespace) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mt.cli.lines import BadLines, parallel_texts, process, waiting
 from mt.cli.options import Parser, stdout
 from mt.data.corpus.names import kind_of
-from mt.data.corpus.readers import check_order, read_pairs
+from mt.data.corpus.readers import check_order
 from mt.errors import DataError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def run(argv: list[str]) -> int:
     args = parse(argv)
     files = [args.pairs] if args.pairs else [args.source, args.target]
-    from mt.checkpoint.model_folder import check_reverse, languages
+    from mt.checkpoint.model_folder import check_reverse, languages, table_columns
     from mt.log import setup
 
     setup()
@@ -72,8 +72,11 @@ def run(argv: list[str]) -> int:
         check_reverse(args.model, args.reverse, "--reverse")
     src, tgt = languages(args.model)
     check_order(files, src, tgt, "the model translates")
-    bad = BadLines()
-    pairs = read(args, bad) if args.skip_bad else list(read_pairs(files, src, tgt))  # whole: lengths may differ
+    from mt.data.corpus.columns import read_given
+
+    bad, columns = BadLines(), table_columns(args.model)
+    # whole: lengths may differ
+    pairs = read(args, bad) if args.skip_bad else list(read_given(files, columns, src, tgt))
     bad.report()
     from mt.compute.device import set_up_cpu
     from mt.decode.load import load

@@ -4,22 +4,26 @@ Every value of `ModelConfig` has a counterpart there. Not documented, and found 
 
 - `optimize("int8")` scales arrays in place, so each array is a copy of ours;
 - the built-in sinusoids count positions from 1, so a model with a table exports its own;
-- the epsilon of the norms must be set in the config, since its default differs from ours.
+- the epsilon of the norms must be set in the config, since its default differs from ours;
+- word links come from the first heads of one layer, so those that align best are moved to the front.
 """
 
 # pyright: reportMissingImports=false
 # The library is an optional extra.
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from mt.alignment.heads import AlignmentHeads
 from mt.config import Activation, DecodeConfig, ModelConfig, NormKind, NormPlacement, Positions
-from mt.errors import ConfigError, require, require_package
+from mt.errors import ConfigError, require_package
 from mt.files import whole_folder
+from mt.interchange.refusal import refuse
 from mt.nn.attention import FeedForward, MultiHeadAttention
-from mt.nn.encoders import TextEncoder
+from mt.nn.encoders import TextEncoder, require_text
 from mt.nn.transformer import Embedding, Transformer
 from mt.text.tokenizer import Tokenizer
 
@@ -34,24 +38,47 @@ ACTIVATIONS = {
 }  # fmt: skip
 
 
-def write_ct2(model: Transformer, tokenizer: Tokenizer, out: Path, *, quantization: str = "float32") -> None:
+def reasons_against(model: Transformer, quantization: str) -> list[str]:
+    """Why the model cannot be written with this quantization; empty: it can."""
+    found = []
+    if quantization not in QUANTIZATIONS:
+        found.append(f"`quantization` must be one of {', '.join(QUANTIZATIONS)}, but is {quantization}")
+    if not isinstance(model.encoder, TextEncoder):
+        found.append("the model reads frames of numbers, not text")
+    return found
+
+
+def write_ct2(
+    model: Transformer,
+    tokenizer: Tokenizer,
+    out: Path,
+    *,
+    quantization: str = "float32",
+    heads: AlignmentHeads | None = None,
+    check: Callable[[Path], None] = lambda folder: None,
+) -> None:
     """Write the model and the tokenizer's files to the new folder `out`.
+
+    Args: heads: for word links; they become the first of their layer (`first_heads`); check: called with the finished
+    folder before it appears; if it raises, nothing is written.
 
     The engine reads and writes pieces, not text; it adds eos to the source itself. Its defaults differ from ours: pass
     `min_decoding_length=0`, `suppress_sequences` for `<s>` and `<pad>`, and, if the model has a table of positions, no
     `max_decoding_length` beyond it.
 
-    Raises: ConfigError: for an unknown quantization, an existing folder, or without the package `ctranslate2`.
+    Raises: ConfigError: with all `reasons_against` the export, for an existing folder, or without the package
+    `ctranslate2`.
     """
-    require(quantization in QUANTIZATIONS, "quantization", f"be one of {', '.join(QUANTIZATIONS)}", quantization)
     if out.exists():
         raise ConfigError(f"`{out}` already exists; name a new folder.")
-    spec = to_spec(model, tokenizer)
+    refuse("exported to CTranslate2", reasons_against(model, quantization))
+    spec = to_spec(model, tokenizer, heads)
     spec.validate()
     spec.optimize(quantization=None if quantization == "float32" else quantization)
     with whole_folder(out) as folder:
         spec.save(str(folder))
         tokenizer.save(folder)
+        check(folder)
 
 
 def python_example(tokenizer: Tokenizer, section: DecodeConfig, folder: Path, *, max_length: int) -> str:
@@ -85,13 +112,16 @@ print(*{target}.decode([result.hypotheses[0] for result in found]), sep="\\n")
 """
 
 
-def to_spec(model: Transformer, tokenizer: Tokenizer) -> "TransformerSpec":
+def to_spec(model: Transformer, tokenizer: Tokenizer, heads: AlignmentHeads | None = None) -> "TransformerSpec":
     """The specification of the model for CTranslate2. Raises: ConfigError: without the package `ctranslate2`."""
     require_package("ctranslate2", "export to CTranslate2")
     from ctranslate2.specs import TransformerSpec
 
-    spec = TransformerSpec(*empty_halves(model.config))
-    assert isinstance(model.encoder, TextEncoder), "the engine reads text"
+    require_text(model, "export to CTranslate2")
+    assert isinstance(model.encoder, TextEncoder)
+    order = None if heads is None else first_heads(model, heads)
+    aligned = None if heads is None or order is None else heads
+    spec = TransformerSpec(*empty_halves(model.config, aligned))
     embeddings = ((spec.encoder, spec.encoder.embeddings[0]), (spec.decoder, spec.decoder.embeddings))
     for (half, rows), embedding in zip(embeddings, (model.encoder.embedding, model.decoder.embedding), strict=True):
         fill_embedding(half, rows, embedding)
@@ -102,6 +132,9 @@ def to_spec(model: Transformer, tokenizer: Tokenizer) -> "TransformerSpec":
     for there, ours in ((spec.encoder, model.encoder.layers), (spec.decoder, model.decoder.layers)):
         for to, layer in zip(there.layer, ours, strict=True):
             fill_layer(to, layer)
+    if aligned is not None and order is not None:
+        layer = model.decoder.layers[aligned.layer]
+        fill_attention(spec.decoder.layer[aligned.layer].attention, layer.cross_attention, layer.cross_norm, order)
     spec.register_source_vocabulary(tokenizer.pieces_source(range(tokenizer.src_size)))
     spec.register_target_vocabulary(tokenizer.pieces_target(range(tokenizer.tgt_size)))
     unk, bos, eos = tokenizer.pieces_target([tokenizer.unk, tokenizer.bos, tokenizer.eos])
@@ -112,7 +145,19 @@ def to_spec(model: Transformer, tokenizer: Tokenizer) -> "TransformerSpec":
     return spec
 
 
-def empty_halves(config: ModelConfig) -> tuple[Any, Any]:
+def first_heads(model: Transformer, heads: AlignmentHeads) -> list[int] | None:
+    """An order of the heads of that layer in which the given ones come first; None: there is none, because a group
+    of heads that shares keys cannot be divided."""
+    attention = model.decoder.layers[heads.layer].cross_attention
+    size = attention.heads // attention.kv_heads
+    groups = [list(range(first, first + size)) for first in range(0, attention.heads, size)]
+    wanted = set(heads.heads)
+    groups.sort(key=lambda group: -len(wanted.intersection(group)))
+    order = [head for group in groups for head in sorted(group, key=lambda head: head not in wanted)]
+    return order if wanted == set(order[: len(wanted)]) else None
+
+
+def empty_halves(config: ModelConfig, heads: AlignmentHeads | None = None) -> tuple[Any, Any]:
     """Specifications of an encoder and a decoder of this shape, without weights."""
     from ctranslate2.specs.transformer_spec import TransformerDecoderSpec, TransformerEncoderSpec
 
@@ -127,6 +172,8 @@ def empty_halves(config: ModelConfig) -> tuple[Any, Any]:
     if config.positions is Positions.rotary:
         shape |= {"rotary_dim": 0, "rotary_interleave": False}  # 0: the whole head
     encoder = TransformerEncoderSpec(config.encoder_layers, **shape)
+    if heads is not None:
+        shape |= {"alignment_layer": heads.layer, "alignment_heads": len(heads.heads)}
     return encoder, TransformerDecoderSpec(config.decoder_layers, **shape)
 
 
@@ -146,17 +193,25 @@ def fill_layer(to: Any, layer: Any) -> None:
     fill_norm(to.ffn.layer_norm, layer.feed_forward_norm)
 
 
-def fill_attention(to: Any, attention: MultiHeadAttention, norm: nn.Module) -> None:
-    """Self-attention has one matrix for queries, keys and values, cross-attention two."""
+def fill_attention(to: Any, attention: MultiHeadAttention, norm: nn.Module, order: list[int] | None = None) -> None:
+    """Self-attention has one matrix for queries, keys and values, cross-attention two. Args: order: of the heads."""
     from ctranslate2.converters.utils import fuse_linear
 
-    ours = [as_linear(attention.query), as_linear(attention.key_value)]
+    query, key_value, out = (as_linear(one) for one in (attention.query, attention.key_value, attention.out))
+    if order is not None:
+        H, G, K = attention.heads, attention.kv_heads, attention.size
+        groups = list(dict.fromkeys(head // (H // G) for head in order))
+        for linear, shape, chosen in ((query, (1, H, K), order), (key_value, (2, G, K), groups)):
+            linear.weight = linear.weight.reshape(*shape, -1)[:, chosen].reshape(linear.weight.shape)
+            if attention.query.bias is not None:
+                linear.bias = linear.bias.reshape(shape)[:, chosen].reshape(linear.bias.shape)
+        out.weight = out.weight.reshape(-1, H, K)[:, order].reshape(out.weight.shape)
     if len(to.linear) == 2:
-        fuse_linear(to.linear[0], ours)
+        fuse_linear(to.linear[0], [query, key_value])
     else:
-        for slot, linear in zip(to.linear, ours, strict=False):
+        for slot, linear in zip(to.linear, [query, key_value], strict=False):
             fuse_linear(slot, [linear])
-    fuse_linear(to.linear[-1], [as_linear(attention.out)])
+    fuse_linear(to.linear[-1], [out])
     fill_norm(to.layer_norm, norm)
 
 

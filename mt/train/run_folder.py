@@ -24,9 +24,10 @@ from mt.train.state import TrainState
 from mt.train.validate import Validation
 
 # Sections that must not change within a run.
-MUST_MATCH = {"data", "clean", "tokenizer", "model", "batch", "loss", "alignment", "optim"}
+MUST_MATCH = {"init", "data", "clean", "tokenizer", "model", "batch", "loss", "alignment", "optim"}
 MUST_MATCH_KEYS = {"train.seed", "train.ema", "train.precision", "train.watch", "train.spike_sigmas", "schedule.name"}
-MAY_MOVE = {"data.root", "data.cache", "data.workers"}
+# The text may be in other files: the fingerprints in the manifest are compared (`check_text`).
+MAY_MOVE = {"data.root", "data.cache", "data.workers", "data.train", "data.dev", "data.test", "alignment.links"}
 
 
 class RunFolder:
@@ -77,12 +78,17 @@ class RunFolder:
         if not self.manifest.exists():
             return
         before = flatten(read_json(self.manifest))
-        for what, section, key in (("text", "data", "fingerprint"), ("vocabulary", "tokenizer", "sha256")):
+        before.setdefault("data.dev_fingerprint", facts["data"]["dev_fingerprint"])  # older versions did not keep it
+        for what, section, key in (
+            ("training text", "data", "fingerprint"),
+            ("dev set", "data", "dev_fingerprint"),
+            ("training vocabulary", "tokenizer", "sha256"),
+        ):
             if (known := before.get(f"{section}.{key}")) is None:
                 raise CheckpointError(f"`{self.manifest}` must have `{section}.{key}`, but does not: it is damaged.")
             if known != facts[section][key]:
                 raise DataError(
-                    f"the training {what} is not the one that {self.path} was started with; restore it, or give the "
+                    f"the {what} is not the one that {self.path} was started with; restore it, or give the "
                     "new run its own name: run.name=..."
                 )
         if before.get("data.links") != facts["data"].get("links"):
@@ -124,11 +130,14 @@ class RunFolder:
             lines += [f"  {score['name']} {score['value']:.2f}  {score['signature']}" for score in scores]
         return "\n".join([*lines, f"Translate with it:\n{self.commands('Some text.', tested=tested)}"])
 
-    def commands(self, sentence: str, *, tested: bool) -> str:
-        """Shell commands to type next. Args: tested: whether the run has a test set to evaluate on."""
+    def commands(self, sentence: str | None, *, tested: bool) -> str:
+        """Shell commands to type next. Args: sentence: to translate, None: the model reads tables; tested: whether the
+        run has a test set to evaluate on."""
         path = shlex.quote(str(self.path))
-        files = "" if tested else " --test SOURCE TARGET"
-        return f"  echo {shlex.quote(sentence)} | mt translate {path}\n  mt evaluate {path}{files}"
+        files = "" if tested else " --test TABLE" if sentence is None else " --test SOURCE TARGET"
+        typed = f"mt translate {path}"
+        typed = f"{typed} -i TABLE" if sentence is None else f"echo {shlex.quote(sentence)} | {typed}"
+        return f"  {typed}\n  mt evaluate {path}{files}"
 
     @property
     def has_checkpoints(self) -> bool:
@@ -148,6 +157,7 @@ def folder_of_run(
         setup(silent=True)
         yield
         return
+    check_parents(folder.path)
     with explained(f"`{folder.path}` cannot be used"):
         made = [path for path in (folder.path, *folder.path.parents) if not path.exists()]  # empty: the folder existed
     with RunLock(folder.path):
@@ -162,6 +172,18 @@ def folder_of_run(
                 setup()
                 remove_new(folder, made)
             raise
+
+
+def check_parents(path: Path) -> None:
+    """Raises: CheckpointError: when a file, or a link to nothing, is where a folder must be."""
+    with explained(f"`{path}` cannot be used"):
+        nearest = next(place for place in (path, *path.parents) if place.exists() or place.is_symlink())
+        if not nearest.is_dir():
+            what = "a file" if nearest.exists() else "a link to nothing"
+            raise CheckpointError(
+                f"`{path}` cannot be a folder, because `{nearest}` is {what}; move it away, or set `run.root` or "
+                "`run.name`."
+            )
 
 
 def remove_new(folder: RunFolder, made: list[Path]) -> None:

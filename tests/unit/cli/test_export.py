@@ -1,22 +1,51 @@
 """`mt export`: what it asks for, and what it writes."""
 
+import json
+import re
 import sys
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
-from toy import number_tokenizer, tiny_model
+from toy import number_pairs, number_tokenizer, trained_numbers
 
+from mt.checkpoint import write_folder
+from mt.checkpoint.model_folder import WEIGHTS, Description
 from mt.cli.export import export_ct2, parse, run
-from mt.config import DecodeConfig
-from mt.decode.search.transformer_stepper import CachedStepper
-from mt.errors import ConfigError
+from mt.cli.export_sample import choose_sample
+from mt.config import DataConfig, DecodeConfig, Precision
+from mt.decode.load import load
+from mt.errors import CheckpointError, ConfigError, DataError
 from mt.interchange.ct2 import python_example
 
 
-class Loaded:
-    tokenizer = number_tokenizer()
-    stepper = CachedStepper(tiny_model())
-    section = DecodeConfig()
-    max_length = 64
+@pytest.fixture
+def model(tmp_path):
+    """A model folder of trained number words."""
+    t, made = number_tokenizer(), trained_numbers()
+    description = Description(
+        src="en", tgt="de", src_size=t.src_size, tgt_size=t.tgt_size, max_length=64, precision=Precision.fp32,
+        model=made.config, decode=DecodeConfig(),
+    )  # fmt: skip
+    write_folder(tmp_path / "model", {**description.files(t), WEIGHTS: dict(made.named_parameters())})
+    return tmp_path / "model"
+
+
+def write_pairs(folder, number, name="test"):
+    for side, suffix in (("src", "en"), ("tgt", "de")):
+        lines = "".join(f"{getattr(pair, side)}\n" for pair in number_pairs(number, seed=5))
+        (folder / f"{name}.{suffix}").write_text(lines, encoding="utf-8")
+    return [str(folder / f"{name}.{suffix}") for suffix in ("en", "de")]
+
+
+def make_run(model, data):
+    """The run folder of a model, with these settings of its data."""
+    folder = model.parent / "run"
+    folder.mkdir()
+    model.rename(folder / "model")
+    (folder / "manifest.json").write_text("{}")
+    (folder / "config.yaml").write_text(json.dumps({"data": {**asdict(DataConfig()), "subset": "spread", **data}}))
+    return folder
 
 
 def test_the_format_must_be_known():
@@ -46,14 +75,100 @@ def test_without_the_package_no_model_is_loaded(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("given, quantization", [([], "float32"), (["--quantization", "int8"], "int8")])
-def test_the_command_writes_the_folder_and_says_so(given, quantization, tmp_path, monkeypatch, capsys):
+def test_the_command_writes_the_folder_and_says_so(given, quantization, model, tmp_path, capsys, caplog):
     pytest.importorskip("ctranslate2")
-    monkeypatch.setattr("mt.decode.load.load", lambda *_, **__: Loaded)
     out = tmp_path / "out"
-    assert run(["ct2", "model", str(out), *given]) == 0
+    files = write_pairs(tmp_path, 30)
+    with caplog.at_level("INFO", "mt"):
+        assert run(["ct2", str(model), str(out), *given, "--sample", *files]) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"The model for CTranslate2 is in {out} ({quantization}). To translate with it in Python, ")
-    assert said.endswith("\n\n" + python_example(Loaded.tokenizer, Loaded.section, out, max_length=64))
+    assert said.endswith("\n\n" + python_example(number_tokenizer(), DecodeConfig(), out, max_length=64))
     assert (out / "model.bin").is_file()
+    assert "verified on 30 sentences of test.en: 30 of 30 greedy translations equal" in caplog.text
+    assert "; BLEU 100.0 and 100.0; chrF++ 100.0 and 100.0" in caplog.text
     with pytest.raises(ConfigError, match="already exists"):
-        export_ct2(tmp_path, out)
+        export_ct2(model, out)
+
+
+def test_without_a_name_the_folder_is_named_after_the_model(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert parse(["ct2", "runs/my-run"]).out == Path("my-run-ct2")
+
+
+def test_an_export_of_another_model_is_refused_and_leaves_nothing(model, tmp_path, monkeypatch):
+    pytest.importorskip("ctranslate2")
+    import mt.interchange.ct2 as written
+
+    monkeypatch.setattr(written, "epsilon", lambda model: 1e4)
+    with pytest.raises(CheckpointError) as refused:
+        run(["ct2", str(model), str(tmp_path / "out"), "--sample", *write_pairs(tmp_path, 20)])
+    for part in (
+        r"^the export does not translate as the model does, on 20 sentences of test\.en: \d+ of 20 trans\w+ differ;",
+        r"; a log-probability differs by \d\S*, more than 0\.001; BLEU falls from 100\.0 to ",
+        r"; the first other translation is '[^']+' for '[^']+', of '[^']+'\.$",
+    ):
+        assert re.search(part, str(refused.value))
+    assert not (tmp_path / "out").exists()
+    assert refused.value.exit_code == 1
+    assert run(["ct2", str(model), str(tmp_path / "out"), "--no-verify"]) == 0
+
+
+def test_eight_bits_that_lose_the_probabilities_are_refused(model, tmp_path, monkeypatch):
+    pytest.importorskip("ctranslate2")
+    import mt.interchange.verify as verify
+
+    monkeypatch.setattr(verify, "MEAN_ROUNDED", 0.0)
+    with pytest.raises(CheckpointError, match=r"log-probabilities differ by \S+ on average, more than 0[;.]"):
+        run(["ct2", str(model), str(tmp_path / "out"), "--quantization", "int8"])
+
+
+def test_the_options_of_the_sample():
+    with pytest.raises(ConfigError, match="--sample takes one file of sentences, or two"):
+        parse(["ct2", "m", "out", "--sample", "a", "b", "c"])
+    with pytest.raises(ConfigError, match="--sample has no effect with --no-verify"):
+        parse(["ct2", "m", "out", "--sample", "a", "--no-verify"])
+
+
+def test_the_sample_comes_from_files_the_run_or_the_vocabulary(model, tmp_path):
+    translator = load(model, device="cpu", precision="fp32")
+    made = choose_sample(translator, model, [], "en", "de")
+    assert made.origin == "40 sentences of random pieces" and not made.references
+    assert len(set(made.sources)) > 30 and made == choose_sample(translator, model, [], "en", "de")
+    files = write_pairs(tmp_path, 450)
+    one = choose_sample(translator, model, files[:1], "en", "de")
+    assert (len(one.sources), one.references, one.origin) == (450, [], "200 sentences of test.en")
+    two = choose_sample(translator, model, files, "en", "de").some()
+    assert len(two.sources) == len(two.references) == 200
+    assert {*zip(two.sources, two.references, strict=True)} < {(p.src, p.tgt) for p in number_pairs(450, seed=5)}
+    with pytest.raises(DataError, match="nothing"):
+        choose_sample(translator, model, [str(tmp_path / "nothing")], "en", "de")
+
+
+def test_the_sets_of_a_run_are_taken_in_their_order(model, tmp_path, caplog):
+    translator = load(model, device="cpu", precision="fp32")
+    train, dev, test = (write_pairs(tmp_path, n, name) for n, name in ((7, "train"), (6, "dev"), (5, "test")))
+
+    def origin(folder):
+        return choose_sample(translator, folder, [], "en", "de").origin
+
+    folder = make_run(model, {"train": train, "dev": dev, "test": test, "src": "en", "tgt": "de"})
+    assert origin(folder) == "6 sentences of dev.en"
+    Path(dev[0]).unlink()
+    assert origin(folder) == "5 sentences of test.en"
+    Path(test[1]).unlink()
+    assert origin(folder) == "7 sentences of train.en"
+    Path(train[0]).write_bytes(b"\xff\n" * 7)
+    with caplog.at_level("INFO", "mt"):
+        assert origin(folder) == "40 sentences of random pieces"
+    assert "the text of the run cannot be read: " in caplog.text
+
+
+def test_a_corpus_of_the_catalogue_is_read_where_it_is_but_not_fetched(model, tmp_path):
+    translator = load(model, device="cpu", precision="fp32")
+    folder = make_run(model, {"corpus": "multi30k_en_de", "root": str(tmp_path / "data")})
+    assert choose_sample(translator, folder, [], "en", "de").origin == "40 sentences of random pieces"
+    (tmp_path / "data" / "multi30k").mkdir(parents=True)
+    write_pairs(tmp_path / "data" / "multi30k", 4, "val")
+    write_pairs(tmp_path / "data" / "multi30k", 4, "test_2016_flickr")
+    assert choose_sample(translator, folder, [], "en", "de").origin == "4 sentences of val.en"

@@ -63,7 +63,7 @@ MISTAKES = (
     Mistake("mt score golden --source a.en --target short.de"),
     Mistake("mt average golden --best 5"),
     Mistake("mt average golden --best 5 -o mean"),
-    Mistake("mt export ct2 golden"),
+    Mistake("mt export ct2"),
 )
 
 

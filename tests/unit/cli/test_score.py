@@ -37,6 +37,7 @@ def score(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     told = {"back": ("de", "en")}
     monkeypatch.setattr("mt.checkpoint.model_folder.languages", lambda path: told.get(path.name, ("en", "de")))
+    monkeypatch.setattr("mt.checkpoint.model_folder.table_columns", lambda path: ([], "de"))
     monkeypatch.setattr("mt.decode.load.load", lambda path, **settings: SimpleNamespace(name=path.name))
     monkeypatch.setattr("mt.decode.rerank.scorer.Scorer", lambda translator: Counter(translator.name))
     monkeypatch.setattr("mt.compute.device.set_up_cpu", lambda threads: None)

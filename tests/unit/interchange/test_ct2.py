@@ -1,7 +1,8 @@
 """CTranslate2 with our weights says what we say."""
 
+import math
+import random
 import sys
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,16 @@ import torch
 import yaml
 from toy import number_pairs, number_tokenizer, trained_numbers
 
+from mt.alignment.heads import AlignmentHeads
 from mt.config import DecodeConfig, Precision, TokenizerConfig
 from mt.decode.search.beam import beam_search
 from mt.decode.search.settings import Search
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translator import Translator
 from mt.errors import ConfigError
-from mt.interchange.ct2 import python_example, write_ct2
+from mt.interchange.ct2 import first_heads, python_example, write_ct2
+from mt.nn.encoders import frame_model
+from mt.nn.forced import force
 from mt.text.tokenizer_training import train_tokenizer
 
 ctranslate2 = pytest.importorskip("ctranslate2")
@@ -29,7 +33,8 @@ OPTIONS = {
     "tying": ["none", "decoder", "all"],
     "bias": [True, False],
 }
-SOME = [dict(zip(OPTIONS, values, strict=True)) for values in product(*OPTIONS.values())][::103]
+DRAW = random.Random(18)
+SOME = [{name: DRAW.choice(values) for name, values in OPTIONS.items()} for _ in range(20)]
 LONGEST = 12
 
 
@@ -72,7 +77,8 @@ def check_agreement(model, t, folder):
             ours = our_log_probs(model, source, [*target, t.eos], t.bos)
             assert score.log_probs == pytest.approx(ours, abs=1e-4)
     for beam in (1, 5):
-        search = Search(bos=t.bos, eos=t.eos, pad=t.pad, beam=beam, max_ratio=1e-9, max_extra=LONGEST)
+        lengths = {"max_ratio": 1e-9, "max_extra": LONGEST}
+        search = Search(bos=t.bos, eos=t.eos, pad=t.pad, beam=beam, patience=math.inf, **lengths)
         ours = [best.tokens for [best] in beam_search(CachedStepper(model), sources, search=search)]
         found = theirs.translate_batch(
             pieces, beam_size=beam, length_penalty=1, min_decoding_length=0, max_decoding_length=LONGEST,
@@ -98,6 +104,36 @@ def test_the_engine_says_what_the_model_says(small_model, options, tmp_path):
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+@pytest.mark.parametrize(
+    "kv_heads, chosen, order", [(4, (2,), [2, 0, 1, 3]), (2, (3,), [3, 2, 0, 1]), (1, (1, 2), [1, 2, 0, 3])]
+)
+def test_the_heads_that_align_come_first(small_model, kv_heads, chosen, order, tmp_path):
+    model, t = made(small_model, {"kv_heads": kv_heads, "heads": 4, "decoder_layers": 2, "bias": True})
+    heads = AlignmentHeads(0, chosen, shifted=False)
+    assert first_heads(model, heads) == order
+    write_ct2(model, t, tmp_path / "out", heads=heads)
+    check_agreement(model, t, tmp_path / "out")
+    source = t.encode_source(["one two three"])
+    [found] = opened(tmp_path / "out").translate_batch(
+        [t.pieces_source(source[0][:-1])], beam_size=1, max_decoding_length=LONGEST, min_decoding_length=3,
+        suppress_sequences=[["<s>"], ["<pad>"]], return_attention=True,
+    )  # fmt: skip
+    tokens = [t._target.piece_to_id(piece) for piece in found.hypotheses[0]]
+    [forced] = force(model, source, [tokens], bos=t.bos, eos=t.eos)
+    ours = forced.maps.cross[0, list(chosen)].mean(0)
+    theirs = torch.tensor(found.attention[0])
+    assert len(theirs) >= 3
+    torch.testing.assert_close(theirs, ours[: len(theirs), : theirs.shape[1]], atol=1e-5, rtol=0)
+
+
+def test_heads_that_share_keys_are_not_divided(small_model, tmp_path):
+    model, t = made(small_model, {"kv_heads": 2, "heads": 4})
+    heads = AlignmentHeads(0, (0, 3), shifted=False)
+    assert first_heads(model, heads) is None
+    write_ct2(model, t, tmp_path / "out", heads=heads)
+    check_agreement(model, t, tmp_path / "out")
+
+
 def test_int8_leaves_the_model_as_it_is(small_model, tmp_path):
     model, t = made(small_model, {"tying": "none"})
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -115,8 +151,11 @@ def test_int8_leaves_the_model_as_it_is(small_model, tmp_path):
 
 def test_what_cannot_be_written_is_refused(small_model, tmp_path):
     model, t = made(small_model, {})
-    with pytest.raises(ConfigError, match=r"`quantization` must be one of float32, .*, but is int3"):
+    with pytest.raises(ConfigError, match=r"^the model cannot be exported to CTranslate2: `quant.* is int3\.$"):
         write_ct2(model, t, tmp_path / "out", quantization="int3")
+    frames = frame_model(model.config, frame_size=3, tgt_size=t.tgt_size)
+    with pytest.raises(ConfigError, match=r"but is int3; the model reads frames of numbers, not text\.$"):
+        write_ct2(frames, t, tmp_path / "out", quantization="int3")
     with pytest.raises(ConfigError, match="already exists; name a new folder"):
         write_ct2(model, t, tmp_path)
     assert not any(tmp_path.iterdir())

@@ -1,0 +1,79 @@
+"""The search of CTranslate2 gives what ours gives."""
+
+import math
+from dataclasses import asdict
+
+import pytest
+import torch
+from toy import number_pairs, number_tokenizer, trained_numbers
+
+from mt.config import DecodeConfig, LengthNorm, Unknown
+from mt.decode.search.beam import beam_search
+from mt.decode.search.rules import BanTokens, ForcedPrefix, MinLength, NoRepeatNgram
+from mt.decode.search.settings import Search
+from mt.decode.search.transformer_stepper import CachedStepper
+from mt.interchange.ct2 import write_ct2
+from mt.interchange.ct2_engine import Ct2Engine, Wanted, not_honoured
+
+pytest.importorskip("ctranslate2")
+T = number_tokenizer()
+SOURCES = T.encode_source([pair.src for pair in number_pairs(20, seed=7)])
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ct2") / "out"
+    write_ct2(trained_numbers(), T, folder)
+    return Ct2Engine(folder, T, threads=1)
+
+
+def settings(**given):
+    return Search(bos=T.bos, eos=T.eos, pad=T.pad, **{**asdict(DecodeConfig()), "max_length": 60, **given})
+
+
+@torch.inference_mode()
+def check(engine, search, rules=(), **wanted):
+    ours = beam_search(CachedStepper(trained_numbers()), SOURCES, search=search, rules=list(rules))
+    theirs = engine.search(SOURCES, search, Wanted(**wanted))
+    for some, others in zip(ours, theirs, strict=True):
+        assert [one.tokens for one in some] == [one.tokens for one in others]
+        assert [one.finished for one in some] == [one.finished for one in others]
+        for one, other in zip(some, others, strict=True):
+            assert other.token_log_probs == pytest.approx(one.token_log_probs, abs=1e-4)
+            assert other.log_prob == pytest.approx(one.log_prob, abs=1e-3)
+            assert other.score == pytest.approx(one.score, abs=1e-3)
+    return theirs
+
+
+@pytest.mark.parametrize("beam, nbest", [(1, 1), (4, 1), (4, 3)])
+@pytest.mark.parametrize("penalty", [1.0, 0.6])
+def test_beam_and_scores(engine, beam, nbest, penalty):
+    check(engine, settings(beam=beam, nbest=nbest, length_penalty=penalty, patience=math.inf))
+
+
+def test_each_sentence_has_its_own_longest_output(engine):
+    found = check(engine, settings(beam=1, max_ratio=0.3, max_extra=1))
+    assert len({len(some[0].tokens) for some in found}) > 1 and not any(some[0].finished for some in found)
+
+
+def test_rules(engine):
+    least = [len(source) + 2 for source in SOURCES]
+    check(engine, settings(beam=1), [MinLength(least, eos=T.eos)], least=least)
+    check(engine, settings(beam=1, no_repeat_ngram=2), [NoRepeatNgram(2)])
+    check(engine, settings(beam=1, unknown=Unknown.ban), [BanTokens([T.unk])])
+    prefixes = [T.encode_target(["zehn"])[0] if n % 2 else [] for n in range(len(SOURCES))]
+    found = check(engine, settings(beam=1), [ForcedPrefix(prefixes)], prefixes=prefixes)
+    assert all(some[0].tokens[: len(p)] == p for some, p in zip(found, prefixes, strict=True))
+
+
+def test_a_translation_does_not_depend_on_its_batch(engine):
+    search = settings(beam=4, patience=math.inf)
+    together = [some[0].tokens for some in engine.search(SOURCES, search, Wanted())]
+    alone = [engine.search([source], search, Wanted())[0][0].tokens for source in SOURCES]
+    assert together == alone
+
+
+def test_settings_without_a_counterpart_are_named():
+    assert not_honoured(DecodeConfig()) == []
+    section = DecodeConfig(beam=4, groups=2, coverage_penalty=0.1, length_norm=LengthNorm.gnmt)
+    assert not_honoured(section) == ["length_norm=gnmt", "groups=2", "coverage_penalty=0.1"]
