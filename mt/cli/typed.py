@@ -6,6 +6,7 @@ and `2024-11-27` so. Where the schema says text, the characters are the value, h
 
 import os
 import re
+import shlex
 from collections.abc import Iterator
 
 import yaml
@@ -13,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import QuotedString
 from hydra.errors import OverrideParseException
 
-from mt.cli.schema import settings, takes_list, unwrap
+from mt.cli.schema import sections, settings, takes_list, unwrap
 from mt.config import Config
 from mt.errors import ConfigError
 
@@ -21,7 +22,7 @@ FUNCTION = re.compile(r"(choice|range|interval|glob|sort|shuffle|extend_list)\(.
 SAFE = re.compile(r"[A-Za-z0-9_./+:@~$-]*")
 QUOTES = "'\""
 OPEN, CLOSE = "([{", ")]}"
-VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
+VARIABLE = re.compile(r"(?<!\\)\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 PATHS = ("data.train", "data.dev", "data.test", "data.root", "data.cache", "alignment.links", "run.root")
 
 
@@ -34,13 +35,15 @@ def as_typed(override: str, *, multirun: bool = False) -> str:
     """An override as Hydra must get it to understand what was typed: the same, or with its text in quotes."""
     name, equals, value = override.partition("=")
     key = name.lstrip("+")
-    if not equals or not value or name.startswith("~") or not takes_text(key):
+    if not equals or not value or name.startswith("~"):
+        return override
+    if key in sections() and value.startswith("{") and value.endswith("}"):
+        return f"{name}={_section(key, value)}"
+    if not takes_text(key):
         return override
     value = plain_variables(value)
     requote = _list if takes_list(key) else _scalar
     parts = split(value)
-    if len(parts) > 1 and not multirun:
-        return override  # refused later: several values
     if (function := FUNCTION.fullmatch(value)) is not None and multirun:
         if function[1] != "choice":
             return override
@@ -69,8 +72,23 @@ def split(text: str, comma: str = ",") -> list[str]:
     return parts
 
 
+def _section(name: str, text: str) -> str:
+    """`{key: value, ...}` with the values of settings that are text in quotes."""
+    parts = [part.partition(":") for part in split(text[1:-1])]
+    return "{" + ", ".join(f"{key}:{_value(f'{name}.{key.strip()}', value)}" for key, _, value in parts) + "}"
+
+
+def _value(key: str, value: str) -> str:
+    stripped = value.strip()
+    if not stripped or not takes_text(key):
+        return value
+    return f" {(_list if takes_list(key) else _scalar)(plain_variables(stripped))}"
+
+
 def _list(text: str) -> str:
-    if not (text.startswith("[") and text.endswith("]")) or not text[1:-1].strip():
+    if not (text.startswith("[") and text.endswith("]")):
+        return _scalar(text)  # refused later, unless it is an interpolation
+    if not text[1:-1].strip():
         return text
     return f"[{','.join(map(_item, split(text[1:-1])))}]"
 
@@ -100,9 +118,19 @@ def unquoted(text: str) -> str:
 
 def in_list(text: str) -> str:
     """As an item of a list is typed: in quotes where it needs some, in double ones if it can, for the shell's sake."""
+    if "${" in text:
+        return quoted(text.replace("${", "\\${"))  # no interpolation
     if text == text.strip() and not set(text) & {*QUOTES, *OPEN, *CLOSE, ","}:
         return text
     return quoted(text) if set(text) & {'"', "\\"} else f'"{text}"'
+
+
+def in_shell(text: str) -> str:
+    """As a word is typed in a shell: in quotes, and bytes that cannot be shown as `$'...'` has them."""
+    if not re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
+        return shlex.quote(text)
+    raw = text.encode(errors="surrogateescape")
+    return "$'" + "".join(f"\\x{byte:02x}" if not 31 < byte < 127 or byte in b"'\\" else chr(byte) for byte in raw) + "'"
 
 
 def _is_safe(text: str) -> bool:
@@ -143,7 +171,10 @@ def keep_texts(tree: yaml.Node, text: str = "tag:yaml.org,2002:str") -> None:
 def _leaves(tree: yaml.Node, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, yaml.Node]]:
     for name, value in tree.value if isinstance(tree, yaml.MappingNode) else []:
         key = f"{prefix}{name.value}"
-        if isinstance(value, yaml.MappingNode) and not depth:
+        if name.tag == "tag:yaml.org,2002:merge":  # `<<: *other`
+            for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                yield from _leaves(part, prefix, depth)
+        elif isinstance(value, yaml.MappingNode) and not depth:
             yield from _leaves(value, f"{key}.", 1)
         else:
             yield key, value
