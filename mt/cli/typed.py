@@ -52,20 +52,22 @@ def as_typed(override: str, *, multirun: bool = False) -> str:
     return f"{name}={','.join(map(requote, parts))}"
 
 
-def split(text: str, comma: str = ",") -> list[str]:
-    """The parts between the commas that stand in no quotes and no brackets. Quotes are such at the start of a part."""
-    parts, depth, quote, escaped = [""], 0, "", False
+def split(text: str, before_quote: str = "") -> list[str]:
+    """The parts between the commas that stand in no quotes and no brackets. Quotes are such at the start of a part, of
+    an item in brackets, and after a character of `before_quote`."""
+    parts, depth, quote, escaped, last = [""], 0, "", False, ","
     for character in text:
         if quote:
             quote = "" if character == quote and not escaped else quote
             escaped = character == "\\" and not escaped
-        elif character in QUOTES and not parts[-1].strip(" [("):
+        elif character in QUOTES and last in {*OPEN, ",", *before_quote}:
             quote = character
         elif character in OPEN:
             depth += 1
         elif character in CLOSE and depth:
             depth -= 1
-        if character == comma and not depth and not quote:
+        last = last if character == " " else character
+        if character == "," and not depth and not quote:
             parts.append("")
         else:
             parts[-1] += character
@@ -74,7 +76,7 @@ def split(text: str, comma: str = ",") -> list[str]:
 
 def _section(name: str, text: str) -> str:
     """`{key: value, ...}` with the values of settings that are text in quotes."""
-    parts = [part.partition(":") for part in split(text[1:-1])]
+    parts = [part.partition(":") for part in split(text[1:-1], before_quote=":")]
     return "{" + ", ".join(f"{key}:{_value(f'{name}.{key.strip()}', value)}" for key, _, value in parts) + "}"
 
 
@@ -87,7 +89,7 @@ def _value(key: str, value: str) -> str:
 
 def _list(text: str) -> str:
     if not (text.startswith("[") and text.endswith("]")):
-        return _scalar(text)  # refused later, unless it is an interpolation
+        return text if text.startswith("[") else _scalar(text)  # refused later, unless it is an interpolation
     if not text[1:-1].strip():
         return text
     return f"[{','.join(map(_item, split(text[1:-1])))}]"
@@ -130,7 +132,9 @@ def in_shell(text: str) -> str:
     if not re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
         return shlex.quote(text)
     raw = text.encode(errors="surrogateescape")
-    return "$'" + "".join(f"\\x{byte:02x}" if not 31 < byte < 127 or byte in b"'\\" else chr(byte) for byte in raw) + "'"
+    return (
+        "$'" + "".join(f"\\x{byte:02x}" if not 31 < byte < 127 or byte in b"'\\" else chr(byte) for byte in raw) + "'"
+    )
 
 
 def _is_safe(text: str) -> bool:
