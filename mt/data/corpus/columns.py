@@ -14,7 +14,6 @@ from mt.data.corpus.pair import Origin, Pair
 from mt.data.corpus.readers import read_pairs
 from mt.data.corpus.records import field_text
 from mt.errors import DataError
-from mt.inputs.reader import located
 from mt.text.lines import check_file, read_lines
 
 TABLES = (".tsv", ".jsonl", ".ndjson")
@@ -47,6 +46,8 @@ class Columns:
             return None
         else:
             cells = self._of_row(number, line, self.places)
+        from mt.inputs.reader import located  # imports torch
+
         files = (located(one.kind, cell, self.folder) for one, cell in zip(self.inputs, cells, strict=False))
         return [*files, *cells[len(self.inputs) :]]
 
