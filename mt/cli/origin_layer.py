@@ -24,7 +24,7 @@ def register(model: object) -> str:
         raise ConfigError(f"`init` must name a run or a model folder, but is {model if model != '' else 'empty'}.")
     from mt.train.origin import starting_settings  # imports torch
 
-    name = f"model-{sha256(model.encode()).hexdigest()[:8]}"
+    name = f"model-{sha256(model.encode(errors='surrogateescape')).hexdigest()[:8]}"
     node = starting_settings(model)
     ConfigStore.instance().store(group=GROUP, name=name, node=node, package="_global_")
     return name
