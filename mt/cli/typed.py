@@ -23,6 +23,7 @@ SAFE = re.compile(r"[A-Za-z0-9_./+:@~$-]*")
 QUOTES = "'\""
 OPEN, CLOSE = "([{", ")]}"
 VARIABLE = re.compile(r"(?<!\\)\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
+YAML = "tag:yaml.org,2002:"  # before the name of a type
 PATHS = ("data.train", "data.dev", "data.test", "data.root", "data.cache", "alignment.links", "run.root")
 
 
@@ -162,20 +163,20 @@ def plain_variables(text: str) -> str:
 # ---------------------------------------------------------------- YAML
 
 
-def keep_texts(tree: yaml.Node, text: str = "tag:yaml.org,2002:str") -> None:
+def keep_texts(tree: yaml.Node) -> None:
     """Mark the scalars of settings that are text as such, whatever YAML would make of them; null stays null."""
     for key, node in _leaves(tree):
         nodes = node.value if isinstance(node, yaml.SequenceNode) and takes_list(key) else [node]
         for scalar in filter(lambda one: isinstance(one, yaml.ScalarNode), nodes if takes_text(key) else []):
-            if scalar.tag != "tag:yaml.org,2002:null" or scalar is not node:
-                scalar.tag = text
+            if scalar.tag != YAML + "null" or scalar is not node:
+                scalar.tag = YAML + "str"
                 scalar.value = plain_variables(scalar.value)
 
 
 def _leaves(tree: yaml.Node, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, yaml.Node]]:
     for name, value in tree.value if isinstance(tree, yaml.MappingNode) else []:
         key = f"{prefix}{name.value}"
-        if name.tag == "tag:yaml.org,2002:merge":  # `<<: *other`
+        if name.tag == YAML + "merge":  # `<<: *other`
             for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
                 yield from _leaves(part, prefix, depth)
         elif isinstance(value, yaml.MappingNode) and not depth:

@@ -1,6 +1,7 @@
 """A value means what was typed: on the command line, in lists, in sweeps and in YAML."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from mt.cli.compose import compose
 from mt.cli.hydra_job import combinations, distinct
 from mt.cli.typed import as_typed, in_list, in_shell, quoted, unquoted
-from mt.errors import ConfigError
+from mt.errors import CheckpointError, ConfigError
 
 # What YAML 1.1 or Hydra's grammar reads as something else than text.
 ODD = [
@@ -161,3 +162,15 @@ def test_the_line_that_is_advised_for_files_means_these_files(name, tmp_path, mo
     assert advised == in_shell(f"data.train=[{','.join(map(in_list, files))}]")
     raw = subprocess.run(["bash", "-c", f"printf %s {advised}"], capture_output=True, check=True).stdout
     assert compose([os.fsdecode(raw)]).data.train == files
+
+
+def test_the_model_of_init_is_a_path_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("MODELS", str(tmp_path))
+    missing = rf"^{re.escape(str(tmp_path))}/m does not exist"
+    for typed in ("init=$MODELS/m", "init='${MODELS}/m'"):
+        with pytest.raises(CheckpointError, match=missing):
+            compose([typed])
+    file = tmp_path / "my.yaml"
+    file.write_text("init: $MODELS/m\n")
+    with pytest.raises(CheckpointError, match=missing):
+        compose([], config_file=file)
