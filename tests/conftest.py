@@ -112,3 +112,17 @@ def small_model():
         return model.eval()
 
     return make
+
+
+@pytest.fixture
+def quiet_again():
+    """The logger of mt afterwards as before."""
+    import logging
+
+    logger = logging.getLogger("mt")
+    before, level = list(logger.handlers), logger.level
+    yield
+    for handler in [handler for handler in logger.handlers if handler not in before]:
+        logger.removeHandler(handler)
+        handler.close()
+    logger.setLevel(level)

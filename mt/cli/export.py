@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mt.cli.options import Parser
 from mt.errors import ConfigError, require_package
+from mt.files import explained, obstacle
 
 QUANTIZATION = "float32"
 
@@ -20,8 +21,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("format", choices=["ct2"], help="ct2: a CTranslate2 model folder (needs `ctranslate2`)")
     parser.add_argument("model", type=Path, metavar="MODEL", help="model folder, run or checkpoint")
-    parser.add_argument("out", type=Path, nargs="?", metavar="OUT", help="the new folder (default: MODEL-FORMAT)")
-    parser.add_argument("--quantization", help=f"float32, float16, bfloat16, int8 (default: {QUANTIZATION})")
+    parser.add_argument("out", type=Path, nargs="?", metavar="OUT", help="the new folder (default: MODEL-ct2)")
+    parser.add_argument(
+        "--quantization", default=QUANTIZATION, help=f"float32, float16, bfloat16, int8 (default: {QUANTIZATION})"
+    )
     parser.add_argument(
         "--verify", action=argparse.BooleanOptionalAction, default=True,
         help="translate sentences with both engines and compare pieces, log-probabilities, BLEU and chrF++",
@@ -47,10 +50,9 @@ def run(argv: list[str]) -> int:
     from mt.log import setup
 
     setup()
-    quantization = args.quantization or QUANTIZATION
-    example = export_ct2(args.model, args.out, quantization, sample=args.sample if args.verify else None)
+    example = export_ct2(args.model, args.out, args.quantization, sample=args.sample if args.verify else None)
     print(
-        f"The model for CTranslate2 is in {args.out} ({quantization}). To translate with it in Python, with "
+        f"The model for CTranslate2 is in {args.out} ({args.quantization}). To translate with it in Python, with "
         f"the packages ctranslate2 and sentencepiece only:\n\n{example}",
         end="",
     )
@@ -61,9 +63,10 @@ def check_out(out: Path) -> None:
     """Raises: ConfigError: when `out` is there, or cannot be made."""
     if out.exists():
         raise ConfigError(f"`{out}` already exists; name a new folder.")
-    nearest = next(path for path in out.absolute().parents if path.exists())
-    if not nearest.is_dir():
-        raise ConfigError(f"`{out}` cannot be created, because `{nearest}` is not a folder.")
+    with explained(f"`{out}` cannot be created"):
+        found = obstacle(out)
+    if found is not None:
+        raise ConfigError(f"`{out}` cannot be created, because {found}.")
 
 
 def export_ct2(

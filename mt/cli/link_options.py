@@ -128,18 +128,13 @@ class LinkUser:
         again with others."""
         if not self.marks:
             return [], translate(texts, None)
+        from mt.decode.parts import carried_out
         from mt.postprocess.markup import Request, translated
 
         def request(line: str, attempt: int) -> Request:
             return Request(line, markup=self.args.markup, protect=self.args.protect, attempt=attempt)
 
-        work = translated(texts, request)
-        try:
-            asked = next(work)
-            while True:
-                asked = work.send(translate(*asked))
-        except StopIteration as done:
-            return done.value
+        return carried_out(translated(texts, request), lambda asked: translate(*asked))
 
     def _needs_links(self, request: "Request | None", translations: "Sequence[Translation]") -> bool:
         if self.args.alignments or self.args.flags or (request is not None and (request.changed or request.bare)):

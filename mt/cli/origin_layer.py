@@ -9,6 +9,7 @@ from hashlib import sha256
 from hydra.core.config_store import ConfigStore
 
 from mt.cli.folders import CONFIG_DIR
+from mt.cli.typed import filled
 from mt.errors import ConfigError
 
 GROUP, KEY = "init", "init.path"
@@ -24,7 +25,8 @@ def register(model: object) -> str:
         raise ConfigError(f"`init` must name a run or a model folder, but is {model if model != '' else 'empty'}.")
     from mt.train.origin import starting_settings  # imports torch
 
-    name = f"model-{sha256(model.encode()).hexdigest()[:8]}"
+    model = filled("init", model)
+    name = f"model-{sha256(model.encode(errors='surrogateescape')).hexdigest()[:8]}"
     node = starting_settings(model)
     ConfigStore.instance().store(group=GROUP, name=name, node=node, package="_global_")
     return name

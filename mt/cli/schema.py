@@ -62,6 +62,8 @@ def check_value(key: str, value: Any, where: str = "") -> None:
         OmegaConf.update(_checker(), key, value)
     except OmegaConfBaseException:
         raise wrong_value(key, value, where) from None
+    if isinstance(value, list) and any(isinstance(item, list | Mapping) for item in value):  # OmegaConf takes the text
+        raise wrong_value(key, value, where)
 
 
 def check_option(group: str, option: object, options: list[str], where: str = "") -> None:

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mt.cli.options import Parser, number, number_from_0, positive_int
+from mt.cli.options import Parser, add_device_options, number, number_from_0, positive_int
 from mt.config.decode import Bound
 from mt.errors import ConfigError, counted
 
@@ -37,8 +37,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0: all (default: 127.0.0.1)")
     parser.add_argument("--port", type=PORT, default=5000, help="0: any that is free (default: 5000)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16", "int8"])
+    add_device_options(parser)
     parser.add_argument("--metrics", action="store_true", help="counts in Prometheus' format at /metrics")
     parser.add_argument(
         "--cors", metavar="ORIGIN", default="",

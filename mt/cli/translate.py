@@ -12,7 +12,7 @@ from mt.cli.choice_options import Chooser, add_choice_options, check_choice_opti
 from mt.cli.document_options import add_document_options, check_document_options, read_checked
 from mt.cli.lines import BadLines, Line, count_lines, file_lines, lines_of, process, results, waiting
 from mt.cli.link_options import Answer, LinkUser, add_link_options
-from mt.cli.options import Parser, check_output, stdin
+from mt.cli.options import Parser, add_device_options, check_output, stdin
 from mt.cli.search_options import (
     SearchOptions,
     add_search_options,
@@ -48,8 +48,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         action="store_true",
         help="write one JSON object per line, with scores and pieces; the last of piece_log_probs is the end mark's",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16", "int8"])
+    add_device_options(parser)
     parser.add_argument(
         "--skip-bad", action="store_true",
         help="leave the output empty for lines that cannot be read, such as lines that are not UTF-8, and count them",

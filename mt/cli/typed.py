@@ -6,6 +6,7 @@ and `2024-11-27` so. Where the schema says text, the characters are the value, h
 
 import os
 import re
+import shlex
 from collections.abc import Iterator
 
 import yaml
@@ -13,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import QuotedString
 from hydra.errors import OverrideParseException
 
-from mt.cli.schema import settings, takes_list, unwrap
+from mt.cli.schema import sections, settings, takes_list, unwrap
 from mt.config import Config
 from mt.errors import ConfigError
 
@@ -21,7 +22,8 @@ FUNCTION = re.compile(r"(choice|range|interval|glob|sort|shuffle|extend_list)\(.
 SAFE = re.compile(r"[A-Za-z0-9_./+:@~$-]*")
 QUOTES = "'\""
 OPEN, CLOSE = "([{", ")]}"
-VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
+VARIABLE = re.compile(r"(?<!\\)\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
+YAML = "tag:yaml.org,2002:"  # before the name of a type
 PATHS = ("data.train", "data.dev", "data.test", "data.root", "data.cache", "alignment.links", "run.root")
 
 
@@ -34,13 +36,15 @@ def as_typed(override: str, *, multirun: bool = False) -> str:
     """An override as Hydra must get it to understand what was typed: the same, or with its text in quotes."""
     name, equals, value = override.partition("=")
     key = name.lstrip("+")
-    if not equals or not value or name.startswith("~") or not takes_text(key):
+    if not equals or not value or name.startswith("~"):
+        return override
+    if key in sections() and value.startswith("{") and value.endswith("}"):
+        return f"{name}={_section(key, value)}"
+    if not takes_text(key):
         return override
     value = plain_variables(value)
     requote = _list if takes_list(key) else _scalar
     parts = split(value)
-    if len(parts) > 1 and not multirun:
-        return override  # refused later: several values
     if (function := FUNCTION.fullmatch(value)) is not None and multirun:
         if function[1] != "choice":
             return override
@@ -49,28 +53,45 @@ def as_typed(override: str, *, multirun: bool = False) -> str:
     return f"{name}={','.join(map(requote, parts))}"
 
 
-def split(text: str, comma: str = ",") -> list[str]:
-    """The parts between the commas that stand in no quotes and no brackets. Quotes are such at the start of a part."""
-    parts, depth, quote, escaped = [""], 0, "", False
+def split(text: str, before_quote: str = "") -> list[str]:
+    """The parts between the commas that stand in no quotes and no brackets. Quotes are such at the start of a part, of
+    an item in brackets, and after a character of `before_quote`."""
+    parts, depth, quote, escaped, last = [""], 0, "", False, ","
     for character in text:
         if quote:
             quote = "" if character == quote and not escaped else quote
             escaped = character == "\\" and not escaped
-        elif character in QUOTES and not parts[-1].strip(" [("):
+        elif character in QUOTES and last in {*OPEN, ",", *before_quote}:
             quote = character
         elif character in OPEN:
             depth += 1
         elif character in CLOSE and depth:
             depth -= 1
-        if character == comma and not depth and not quote:
+        last = last if character == " " else character
+        if character == "," and not depth and not quote:
             parts.append("")
         else:
             parts[-1] += character
     return parts
 
 
+def _section(name: str, text: str) -> str:
+    """`{key: value, ...}` with the values of settings that are text in quotes."""
+    parts = [part.partition(":") for part in split(text[1:-1], before_quote=":")]
+    return "{" + ", ".join(f"{key}:{_value(f'{name}.{key.strip()}', value)}" for key, _, value in parts) + "}"
+
+
+def _value(key: str, value: str) -> str:
+    stripped = value.strip()
+    if not stripped or not takes_text(key):
+        return value
+    return f" {(_list if takes_list(key) else _scalar)(plain_variables(stripped))}"
+
+
 def _list(text: str) -> str:
-    if not (text.startswith("[") and text.endswith("]")) or not text[1:-1].strip():
+    if not (text.startswith("[") and text.endswith("]")):
+        return text if text.startswith("[") else _scalar(text)  # refused later, unless it is an interpolation
+    if not text[1:-1].strip():
         return text
     return f"[{','.join(map(_item, split(text[1:-1])))}]"
 
@@ -100,9 +121,21 @@ def unquoted(text: str) -> str:
 
 def in_list(text: str) -> str:
     """As an item of a list is typed: in quotes where it needs some, in double ones if it can, for the shell's sake."""
+    if "${" in text:
+        return quoted(text.replace("${", "\\${"))  # no interpolation
     if text == text.strip() and not set(text) & {*QUOTES, *OPEN, *CLOSE, ","}:
         return text
     return quoted(text) if set(text) & {'"', "\\"} else f'"{text}"'
+
+
+def in_shell(text: str) -> str:
+    """As a word is typed in a shell: in quotes, and bytes that cannot be shown as `$'...'` has them."""
+    if not re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
+        return shlex.quote(text)
+    raw = text.encode(errors="surrogateescape")
+    return (
+        "$'" + "".join(f"\\x{byte:02x}" if not 31 < byte < 127 or byte in b"'\\" else chr(byte) for byte in raw) + "'"
+    )
 
 
 def _is_safe(text: str) -> bool:
@@ -130,20 +163,23 @@ def plain_variables(text: str) -> str:
 # ---------------------------------------------------------------- YAML
 
 
-def keep_texts(tree: yaml.Node, text: str = "tag:yaml.org,2002:str") -> None:
+def keep_texts(tree: yaml.Node) -> None:
     """Mark the scalars of settings that are text as such, whatever YAML would make of them; null stays null."""
     for key, node in _leaves(tree):
         nodes = node.value if isinstance(node, yaml.SequenceNode) and takes_list(key) else [node]
         for scalar in filter(lambda one: isinstance(one, yaml.ScalarNode), nodes if takes_text(key) else []):
-            if scalar.tag != "tag:yaml.org,2002:null" or scalar is not node:
-                scalar.tag = text
+            if scalar.tag != YAML + "null" or scalar is not node:
+                scalar.tag = YAML + "str"
                 scalar.value = plain_variables(scalar.value)
 
 
 def _leaves(tree: yaml.Node, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, yaml.Node]]:
     for name, value in tree.value if isinstance(tree, yaml.MappingNode) else []:
         key = f"{prefix}{name.value}"
-        if isinstance(value, yaml.MappingNode) and not depth:
+        if name.tag == YAML + "merge":  # `<<: *other`
+            for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                yield from _leaves(part, prefix, depth)
+        elif isinstance(value, yaml.MappingNode) and not depth:
             yield from _leaves(value, f"{key}.", 1)
         else:
             yield key, value

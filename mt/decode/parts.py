@@ -1,7 +1,8 @@
 """The units of translation, and the warnings about them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from mt.decode.constraints.glossary import Constraints
 from mt.decode.constraints.vocabulary import Vocabulary
@@ -11,6 +12,9 @@ from mt.inputs.reader import Item
 from mt.log import logger
 from mt.text.words import Span
 
+Q = TypeVar("Q")
+A = TypeVar("A")
+R = TypeVar("R")
 SHOWN = 3  # warnings of one kind for a batch of texts; more are counted
 
 
@@ -26,6 +30,16 @@ class Part:
     prefix: list[int]
     constraints: Constraints
     copied: bool  # not translated
+
+
+def carried_out(work: Generator[Q, A, R], answer: Callable[[Q], A]) -> R:
+    """The result of work that asks, such as `Translator.answering`, when each question is answered at once."""
+    try:
+        asked = next(work)
+        while True:
+            asked = work.send(answer(asked))
+    except StopIteration as done:
+        return done.value
 
 
 def report_tags(tags: Collection[str], texts: Sequence[str], first_text: int) -> None:

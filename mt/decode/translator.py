@@ -11,7 +11,7 @@ from mt.config.from_json import from_plain
 from mt.decode.constraints.glossary import Constraints, Glossary
 from mt.decode.constraints.vocabulary import Vocabulary
 from mt.decode.cutting import Cutter, in_sentence
-from mt.decode.parts import Part, report_missing, report_short, report_tags
+from mt.decode.parts import Part, carried_out, report_missing, report_short, report_tags
 from mt.decode.request import OnProgress, Options, SearchSettings, TranslateOptions
 from mt.decode.search.beam import beam_search
 from mt.decode.search.ensemble import Ensemble
@@ -127,19 +127,13 @@ class Translator:
 
         Raises: ConfigError: when the model reads neither; DataError: when a cell of a row cannot be read.
         """
-        work = self.answering(texts, options)
-        try:
-            parts = next(work)
-            while True:
-                parts = work.send(self.find(parts, options))
-        except StopIteration as done:
-            return done.value
+        return carried_out(self.answering(texts, options), lambda parts: self.find(parts, options))
 
     def answering(self, texts: Sequence[str], options: Options) -> Generator[list[Part], Found, Found]:
         """As `answer`, but the caller searches: yields parts, and is sent what `find` returns for them. In this way a
         server searches parts of many requests together."""
         if self.reader is not None:
-            return self._answer_rows(texts, self.reader, options)
+            return (yield from self._answering_rows(texts, self.reader, options))
         if not isinstance(self.stepper.model.encoder, TextEncoder):
             raise ConfigError("The model reads frames of numbers, not text; only `decode.beam` can search with it.")
         report_tags(self.tokenizer.tags, texts, options.first_text)
@@ -159,8 +153,10 @@ class Translator:
             for parts_of_one, layout in zip(together, layouts, strict=True)
         ]
 
-    def _answer_rows(self, rows: Sequence[str], reader: InputReader, options: Options) -> Found:
-        """As `answer`, for rows of a table. A row without any cell has one empty translation."""
+    def _answering_rows(
+        self, rows: Sequence[str], reader: InputReader, options: Options
+    ) -> Generator[list[Part], Found, Found]:
+        """As `answering`, for rows of a table. A row without any cell has one empty translation."""
         prefixes = self._prefixes(len(rows), options)
         parts = [
             Part(
@@ -175,7 +171,7 @@ class Translator:
                     f"input {options.first_text + part.owner + 1:,} has {len(part.source):,} rows, but the model reads "
                     f"at most {self.max_length:,}: shorten it, or train with a larger `batch.max_length`."
                 )
-        found = self.find(parts, options)
+        found = yield parts
         report_missing(parts, found, self.vocabulary, options.first_text)
         answers: Found = [[EMPTY] for _ in rows]
         for part, translations in zip(parts, found, strict=True):

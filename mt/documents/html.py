@@ -41,6 +41,11 @@ def read_xhtml(data: bytes) -> Parsed:
     return _read(data, xml=True)
 
 
+def read_fragment(page: str) -> Parsed:
+    """A page, or a part of one, that is text already; it is written in UTF-8."""
+    return parsed_text(page, spots_of(page), str.encode)
+
+
 def _read(data: bytes, *, xml: bool) -> Parsed:
     declared = CHARSET.search(data[:4096])
     name = (declared[1] or declared[2]).decode("ascii", "replace").lower() if declared else ""

@@ -8,13 +8,11 @@ import io
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import PurePosixPath
 
+from mt.data.corpus.archive import MAX_RATIO, check_members
 from mt.documents.parsed import MAX_BYTES, Parsed
 from mt.errors import DataError
 
-MAX_MEMBERS = 10_000
-MAX_RATIO = 200  # of unpacked to packed bytes, of all members; documents reach 30, a zip bomb 1000
 PLENTY = 16 << 20  # bytes that may grow at any ratio
 
 Read = Callable[[str, bytes, Mapping[str, bytes]], Parsed | None]
@@ -75,25 +73,15 @@ def _members(data: bytes, what: str) -> list[tuple[zipfile.ZipInfo, bytes]]:
 
 def _check(members: Sequence[zipfile.ZipInfo], size: int) -> None:
     """Raises: DataError: for an archive that a word processor would not have written."""
-    if len(members) > MAX_MEMBERS:
-        raise DataError(f"the archive must have at most {MAX_MEMBERS:,} parts, but has {len(members):,}.")
+    check_members(members, "the archive")
     total = sum(info.file_size for info in members)
     if total > MAX_BYTES or total > max(PLENTY, MAX_RATIO * size):
         raise DataError(f"the archive unpacks to {total:,} bytes, which is too much for its {size:,} bytes.")
-    seen: set[str] = set()
     for info in members:
-        name, shown = PurePosixPath(info.filename), f"{info.filename!r:.80}"
-        if name.is_absolute() or ".." in name.parts or "\\" in info.filename or not info.filename.isprintable():
-            raise DataError(f"the archive contains the unsafe name {shown}.")
-        if info.external_attr >> 28 == 0xA:  # S_IFLNK >> 12, in the upper half
-            raise DataError(f"the archive contains a link, {shown}, but only plain files are allowed.")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise DataError(f"{shown} is compressed in a way that is not read: save the document anew.")
+            raise DataError(f"{info.filename!r:.80} is compressed in a way that is not read: save the document anew.")
         if info.flag_bits & 1:
             raise DataError("the document is encrypted: save it without a password first.")
-        if info.filename in seen:
-            raise DataError(f"the archive contains two parts of the name {shown}.")
-        seen.add(info.filename)
 
 
 def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:

@@ -1,7 +1,7 @@
 """The formats of documents, and the one function that translates a document of any of them."""
 
 import html
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from mt.documents.epub import read_epub
 from mt.documents.html import read_html, read_xhtml
@@ -46,12 +46,21 @@ def translate_document(data: bytes, suffix: str, translate: Translate, *, keys: 
 
 def translate_parsed(parsed: Parsed, translate: Translate) -> bytes:
     """As `translate_document`, for a document that is read already."""
-    wanted = list(dict.fromkeys(inner for text in parsed.texts if (inner := text.strip()) and _has_letters(inner)))
-    said = translate(wanted) if wanted else []
-    if len(said) != len(wanted):
-        raise ValueError(f"{len(wanted)} segments were given to the translator, which returned {len(said)}")
+    wanted = lines_of(parsed)
+    return write_translated(parsed, wanted, translate(wanted) if wanted else [])
+
+
+def lines_of(parsed: Parsed) -> list[str]:
+    """The lines of a document that are translated: those with letters, each different one once."""
+    return list(dict.fromkeys(inner for text in parsed.texts if (inner := text.strip()) and _has_letters(inner)))
+
+
+def write_translated(parsed: Parsed, lines: Sequence[str], said: Sequence[str]) -> bytes:
+    """The document with translations of its lines. Args: lines: what `lines_of` gave."""
+    if len(said) != len(lines):
+        raise ValueError(f"{len(lines)} segments were given to the translator, which returned {len(said)}")
     # A segment whose translation is empty stays as it is: no text is lost.
-    found = {text: " ".join(one.split("\n")).strip() or text for text, one in zip(wanted, said, strict=True)}
+    found = {text: " ".join(one.split("\n")).strip() or text for text, one in zip(lines, said, strict=True)}
 
     def translated(text: str) -> str:
         inner = text.strip()

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from mt.data.corpus.xml import local
 from mt.documents.parsed import Parsed
 from mt.documents.parts import Kind, Segmented
-from mt.documents.xml import fill, local, parse_xml, parts_of, write_xml
+from mt.documents.xml import fill, parse_xml, parts_of, write_xml
 from mt.errors import DataError
 
 UNTRANSLATED = {"new", "needs-translation"}  # states whose target may be a copy of the source

@@ -51,11 +51,6 @@ def write_xml(root: Any, data: bytes) -> bytes:
     return (before[0] if before else b"") + body + (after[1] if after else b"")
 
 
-def local(element: Any) -> str:
-    """The name of an element without its namespace; empty for comments and processing instructions."""
-    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
-
-
 def parts_of(element: Any, kind: Callable[[Any], Kind]) -> list[Part]:
     """The mixed content of an element as parts. The content of a mark is its element; of line ends, "\\n".
 

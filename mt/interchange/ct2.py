@@ -23,7 +23,7 @@ from mt.errors import ConfigError, require_package
 from mt.files import whole_folder
 from mt.interchange.refusal import refuse
 from mt.nn.attention import FeedForward, MultiHeadAttention
-from mt.nn.encoders import TextEncoder, require_text
+from mt.nn.encoders import TextEncoder
 from mt.nn.transformer import Embedding, Transformer
 from mt.text.tokenizer import Tokenizer
 
@@ -117,8 +117,7 @@ def to_spec(model: Transformer, tokenizer: Tokenizer, heads: AlignmentHeads | No
     require_package("ctranslate2", "export to CTranslate2")
     from ctranslate2.specs import TransformerSpec
 
-    require_text(model, "export to CTranslate2")
-    assert isinstance(model.encoder, TextEncoder)
+    assert isinstance(model.encoder, TextEncoder), "`reasons_against` has refused other models"
     order = None if heads is None else first_heads(model, heads)
     aligned = None if heads is None or order is None else heads
     spec = TransformerSpec(*empty_halves(model.config, aligned))

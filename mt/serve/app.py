@@ -18,11 +18,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 import mt
 from mt.decode.constraints.glossary import Glossary
 from mt.decode.request import Options
-from mt.errors import MtError
+from mt.documents.names import SUFFIXES, suffix_of
+from mt.documents.readers import read_document
+from mt.errors import DataError, MtError
 from mt.serve import schema
 from mt.serve.engine import Engine, Job, Work, told
 from mt.serve.fields import Fields, count_field, fields_of, file_field, optional_text, text_field, texts_field
-from mt.serve.files import Files, decoded, file_name
+from mt.serve.files import Files, file_name
 from mt.serve.glossary import glossary_field
 from mt.serve.guard import Guard, refusal
 from mt.serve.keys import Keys, Rate
@@ -32,10 +34,9 @@ from mt.serve.links import align, other_words
 from mt.serve.metrics import Metrics
 from mt.serve.refusal import RefusedError
 from mt.serve.served import AUTO, Directory, Served
-from mt.serve.texts import html, plain
+from mt.serve.texts import document, html, plain
 
 FORMATS = ("text", "html")
-FILES = (".txt", ".html", ".htm")
 PAGE = Path(__file__).parent / "page"
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 ALIGNED = 5000  # characters of a text with word links: these are for readers
@@ -167,20 +168,21 @@ class Service:
         file = file_field(fields)
         source, target = text_field(fields, "source"), text_field(fields, "target")
         name = file_name(file.filename or "")
-        kind = name[name.rfind(".") :].lower()
-        if kind not in FILES:
+        kind = suffix_of(name)
+        if not kind:
             raise RefusedError(400, "Invalid request: file format not supported")
-        text = decoded(await file.read())
-        self._check_size([text], several=False)
-        served, _ = self._served([text], source, target)
+        content = await file.read()
+        if not content.strip():
+            raise RefusedError(400, "Invalid request: empty file")
+        try:
+            parsed = await asyncio.to_thread(read_document, content, kind)
+        except DataError as error:
+            raise RefusedError(400, f"Invalid request: {error}") from None
+        self._check_size(parsed.texts, several=False)
+        served, _ = self._served(parsed.texts, source, target)
         options = options_of(served, 1, glossary_field(fields))
-        if kind == ".txt":
-            work = plain(served.translator, options, [text])
-        else:
-            work = html(served.translator, options, [text], served.linker)
-        [[said]] = await self.run(request, served, options, work)
-        stem = name[: -len(kind)]
-        token = self.files.keep(f"{stem}.{served.tgt}{kind}", said.encode())
+        said = await self.run(request, served, options, document(served.translator, options, parsed, served.linker))
+        token = self.files.keep(f"{name[: -len(kind)]}.{served.tgt}{kind}", said)
         return JSONResponse({"translatedFileUrl": f"{str(request.base_url).rstrip('/')}/download_file/{token}"})
 
     async def download_file(self, request: Request) -> Response:
@@ -214,7 +216,7 @@ class Service:
                     "target": {"code": first.tgt, "name": language_name(first.tgt)},
                 },
                 "suggestions": False,
-                "supportedFilesFormat": list(FILES),
+                "supportedFilesFormat": list(SUFFIXES),
             }
         )
 

@@ -1,4 +1,4 @@
-"""Files that clients sent: their text, and the translations that wait to be fetched."""
+"""Translated files that wait to be fetched."""
 
 import re
 import secrets
@@ -10,7 +10,6 @@ from mt.serve.refusal import RefusedError
 
 MOST_BYTES = 64 << 20  # of all translations that wait
 SECONDS = 900.0  # that a translation waits
-MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
 class Files:
@@ -44,15 +43,3 @@ class Files:
 def file_name(sent: str) -> str:
     """What a client calls its file, without folders and with characters that are safe in an address."""
     return re.sub(r"[^\w.-]+", "_", re.split(r"[/\\]", sent)[-1])[-100:]
-
-
-def decoded(content: bytes) -> str:
-    """The text of a file in UTF-8, or UTF-16 with its mark. Raises: RefusedError: for bytes that are neither."""
-    kind = next((kind for mark, kind in MARKS if content.startswith(mark)), "utf-8")
-    try:
-        text = content.decode(kind)
-    except UnicodeDecodeError:
-        raise RefusedError(400, "Invalid request: the file is not UTF-8 text") from None
-    if not text.strip():
-        raise RefusedError(400, "Invalid request: empty file")
-    return text

@@ -11,7 +11,7 @@ from mt.decode.request import Options
 from mt.decode.translation import Translation
 from mt.decode.translator import Part, Translator
 from mt.postprocess.word_alignments import LinkedTranslation, Linker
-from mt.serve.texts import Found, lines_of
+from mt.serve.texts import Found, layout_of
 from mt.text.words import NO_WORD, Span, is_word, owners, reading_words
 
 WORD_START = "▁"
@@ -51,7 +51,7 @@ def align(
     Args: attention: with the whole weights, too; prefix: the beginning of the translation.
     Returns: as docs/serving.md describes the answer of `/align`.
     """
-    layout = lines_of(text)
+    layout = layout_of(text)
     lines = layout.lines
     beginnings = [prefix if n == 0 else "" for n in range(len(lines))] if prefix else None
     options = replace(options, prefixes=beginnings, stand_ins=[()] * len(lines))

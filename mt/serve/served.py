@@ -9,6 +9,7 @@ from mt.checkpoint.model_folder import find_model, languages
 from mt.decode.load import load
 from mt.decode.translator import Translator
 from mt.errors import ConfigError
+from mt.nn.encoders import require_text
 from mt.postprocess.word_alignments import Linker
 from mt.serve.language_names import language_name
 from mt.serve.refusal import RefusedError
@@ -46,6 +47,7 @@ class Directory:
         for path in paths:
             folder = find_model(path)
             translator = load(path, device=device, precision=precision)
+            require_text(translator.stepper.model, "mt serve")
             linker = Linker(translator, load_heads(folder, translator.stepper.model))
             found.append(Served(path, *languages(path), translator, linker))
         return cls(found)

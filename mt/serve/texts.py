@@ -1,23 +1,24 @@
-"""Texts of several lines, and HTML, as work for the engine: generators like `Translator.answering`.
+"""Texts of several lines, HTML and documents as work for the engine: generators like `Translator.answering`.
 
 A model translates one line; what separates lines is kept as it is.
 """
 
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mt.decode.request import Options
 from mt.decode.translation import Translation
 from mt.decode.translator import Part, Translator
+from mt.documents.html import read_fragment
+from mt.documents.parsed import Parsed
+from mt.documents.readers import lines_of, write_translated
 from mt.postprocess.markup import Request, translated
-from mt.postprocess.tags import BLOCK, Kind, parse
 from mt.postprocess.word_alignments import Linker
 
 Found = list[list[Translation]]
 Answers = Generator[list[Part], Found, list[list[str]]]  # of each text its translations, the best first
 LINE = re.compile(r"[^\s]+(?:[^\S\n\r]+[^\s]+)*")  # without white space at its ends
-SKIPPED = frozenset({"script", "style", "textarea", "template", "svg", "math", "noscript", "iframe", "object"})
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Lines:
         return found
 
 
-def lines_of(text: str) -> Lines:
+def layout_of(text: str) -> Lines:
     lines, gaps, place = list[str](), list[str](), 0
     for found in LINE.finditer(text):
         gaps.append(text[place : found.start()])
@@ -48,53 +49,40 @@ def lines_of(text: str) -> Lines:
     return Lines(lines, [*gaps, text[place:]])
 
 
-def blocks_of(markup: str) -> Lines:
-    """The runs of words with inline tags of an HTML text; block tags, scripts and comments stand between them."""
-    marks = [mark for mark in parse(markup).marks if mark.kind is not Kind.literal]
-    cuts: list[tuple[int, int]] = []
-    skipped = ""
-    for mark in marks:
-        if skipped:
-            cuts[-1] = (cuts[-1][0], mark.span[1])
-            if mark.name == skipped and mark.text.startswith("</"):
-                skipped = ""
-            continue
-        opens = not mark.text.startswith(("</", "<!", "<?")) and not mark.text.endswith("/>")
-        if mark.name in SKIPPED:
-            skipped = mark.name if opens else ""
-            cuts.append(mark.span)
-        elif not mark.name or mark.name in BLOCK or mark.name in {"html", "head", "body"}:
-            cuts.append(mark.span)
-    if skipped:  # never closed
-        cuts[-1] = (cuts[-1][0], len(markup))
-    runs, gaps, place, gap = list[str](), list[str](), 0, ""
-    for begin, end in [*cuts, (len(markup), len(markup))]:
-        run = markup[place:begin]
-        if stripped := run.strip():
-            before = run.index(stripped)
-            gaps.append(gap + run[:before])
-            runs.append(stripped)
-            gap = run[before + len(stripped) :]
-        else:
-            gap += run
-        gap += markup[begin:end]
-        place = end
-    return Lines(runs, [*gaps, gap])
-
-
 def plain(translator: Translator, options: Options, texts: Sequence[str]) -> Answers:
     """Line by line. A line without letters and digits is copied."""
-    laid_out = [lines_of(text) for text in texts]
+    laid_out = [layout_of(text) for text in texts]
     lines = [line for one in laid_out for line in one.lines]
     found = iter((yield from translator.answering(lines, replace(options, stand_ins=[()] * len(lines)))))
-    return [_ranked(one, [next(found) for _ in one.lines], options.nbest) for one in laid_out]
+    return [_distinct(map(one.joined, _rows([next(found) for _ in one.lines], options.nbest))) for one in laid_out]
 
 
 def html(translator: Translator, options: Options, texts: Sequence[str], linker: Linker) -> Answers:
     """Block by block; inline tags follow the words that they stand at."""
-    laid_out = [blocks_of(text) for text in texts]
-    runs = [run for one in laid_out for run in one.lines]
-    work = translated(runs, lambda run, attempt: Request(run, attempt=attempt))
+    pages = [read_fragment(text) for text in texts]
+    lines = [lines_of(page) for page in pages]
+    found = iter((yield from _marked(translator, options, [line for some in lines for line in some], linker)))
+    answers: list[list[str]] = []
+    for page, own in zip(pages, lines, strict=True):
+        ranked = _rows([next(found) for _ in own], options.nbest)
+        answers.append(_distinct(write_translated(page, own, row).decode() for row in ranked))
+    return answers
+
+
+def document(
+    translator: Translator, options: Options, parsed: Parsed, linker: Linker
+) -> Generator[list[Part], Found, bytes]:
+    """A document with its layout (`mt.documents`)."""
+    lines = lines_of(parsed)
+    found = yield from _marked(translator, options, lines, linker)
+    return write_translated(parsed, lines, [some[0].text for some in found])
+
+
+def _marked(
+    translator: Translator, options: Options, lines: Sequence[str], linker: Linker
+) -> Generator[list[Part], Found, Found]:
+    """Lines with tags and placeholders, which are placed by the links of words."""
+    work = translated(lines, lambda line, attempt: Request(line, attempt=attempt))
     requests: list[Request] = []
     found: Found = []
     try:
@@ -105,15 +93,17 @@ def html(translator: Translator, options: Options, texts: Sequence[str], linker:
     except StopIteration as done:
         requests, found = done.value
     linked = linker.link([request.text for request in requests], found)
-    restored = iter(
+    return [
         [replace(one.translation, text=request.restore(one).text) for one in some]
         for request, some in zip(requests, linked, strict=True)
-    )
-    return [_ranked(one, [next(restored) for _ in one.lines], options.nbest) for one in laid_out]
+    ]
 
 
-def _ranked(layout: Lines, found: Found, nbest: int) -> list[str]:
-    """The translations of a text from those of its lines: best with best, second with second; no two are equal."""
+def _rows(found: Found, nbest: int) -> list[list[str]]:
+    """The best translations of all lines, then the second ones, and so on: as many as every line has."""
     most = min((len(some) for some in found), default=1)
-    ranked = (layout.joined([some[n].text for some in found]) for n in range(min(nbest, most)))
-    return list(dict.fromkeys(ranked))
+    return [[some[n].text for some in found] for n in range(min(nbest, most))]
+
+
+def _distinct(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(texts))

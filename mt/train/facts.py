@@ -1,10 +1,18 @@
 """The facts of a run, for its manifest and the model card."""
 
+import hashlib
+from collections.abc import Sequence
 from typing import Any
 
+from mt.data.corpus.pair import Pair
 from mt.data.prepare import PreparedData
 from mt.nn.transformer import count_parameters
 from mt.train.trainer import Trainer
+
+
+def fingerprint(pairs: Sequence[Pair]) -> str:
+    """sha256 over the text of pairs, in order, as `TokenizedCorpus.fingerprint`."""
+    return hashlib.sha256("".join(f"{pair.src}\0{pair.tgt}\n" for pair in pairs).encode()).hexdigest()
 
 
 def run_facts(
@@ -27,6 +35,7 @@ def run_facts(
             "tgt_tokens": prepared.train.num_target_rows,
             "fingerprint": prepared.train.fingerprint(),
             "dev_fingerprint": prepared.dev.fingerprint(),
+            "test_fingerprint": fingerprint(prepared.corpus.test),
             "links": prepared.links.fingerprint() if prepared.links is not None else None,
         },
         "tokenizer": {

@@ -98,7 +98,8 @@ def read_origin(config: Config, folder: RunFolder | None = None) -> Origin | Non
     stored = read_model(Path(path))
     if stored.description.source is not SourceKind.text:
         raise ConfigError(
-            f"`init={path}` is a model of {stored.description.source.value}, but `mt train` makes models of text only."
+            f"`init={path}` is a model of {stored.description.source.value}, but training goes on from models of text "
+            "only."
         )
     tokenizer, section = _sampling(stored.tokenizer, config), tokenizer_settings(stored)
     return Origin(path, stored.description, tokenizer, ancestry_of(stored), section)

@@ -134,7 +134,7 @@ class Run:
         facts = {"steps": state.step, "tgt_tokens": state.tgt_tokens, "minutes": state.seconds / 60}
         card = model_card({**self.facts, **facts}, report.scores if report else [], f"the test set of {corpus.name}")
         weights = {name: p.detach().cpu().contiguous() for name, p in trainer.model.named_parameters()}
-        files = {**trainer.saver.files, WEIGHTS: weights, CARD: card.encode()}
+        files = {**trainer.saver.files, WEIGHTS: weights, CARD: card.encode(errors="backslashreplace")}
         meta = {"step": state.step, **lineage(self.facts)}
         write_folder(self.folder.model, files, meta=meta, free={CARD, CHOICE}, replace=True)
         compared = None

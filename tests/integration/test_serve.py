@@ -308,11 +308,12 @@ def send_file(server, name, content, **fields):
 
 def test_files_come_back_translated(server, translator):
     one, two = translator.translate(["one two", "three"])
-    for content in ("one two\r\n\r\n three\n".encode("utf-16"), b"\xef\xbb\xbfone two\r\n\r\n three\n"):
+    for encoding in ("utf-16", "utf-8-sig", "utf-8"):
+        content = "one two\r\n\r\n three\n".encode(encoding)
         answer = send_file(server, "../my file.TXT", content, **DIRECTION).json
         assert answer["translatedFileUrl"].startswith(f"{server.url}/download_file/")
         fetched = server.get(answer["translatedFileUrl"].removeprefix(server.url))
-        assert fetched.body.decode() == f"{one}\r\n\r\n {two}\n"
+        assert fetched.body == f"{one}\r\n\r\n {two}\n".encode(encoding)
         assert fetched.headers["content-disposition"] == "attachment; filename*=UTF-8''my_file.de.txt"
     page = send_file(server, "a.html", b"<p>one two</p>", source="auto", target="de").json
     assert server.get(page["translatedFileUrl"].removeprefix(server.url)).body.decode() == f"<p>{one}</p>"
@@ -324,7 +325,12 @@ def test_files_come_back_translated(server, translator):
         ("a.pdf", b"one", "Invalid request: file format not supported"),
         ("a.txt", b" ", "Invalid request: empty file"),
         ("", b"one", "Invalid request: empty file"),
-        ("a.txt", b"caf\xe9", "Invalid request: the file is not UTF-8 text"),
+        (
+            "a.txt",
+            b"caf\xe9",
+            "Invalid request: line 1: byte 3 (0xe9) is not UTF-8: convert the file to UTF-8, for example with iconv.",
+        ),
+        ("a.docx", b"PK", "Invalid request: this is not a .docx document, or it is damaged: File is not a zip file."),
     ],
 )
 def test_files_that_cannot_be_translated(name, content, error, server):

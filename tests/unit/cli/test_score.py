@@ -117,6 +117,12 @@ def test_bad_lines_are_left_empty_and_counted(score, tmp_path, caplog):
     assert [json.loads(line) is None for line in score(*files, "--jsonl")] == [False, True, False, True]
 
 
+def test_bad_lines_are_not_skipped_for_a_model_of_tables(score, monkeypatch):
+    monkeypatch.setattr("mt.checkpoint.model_folder.table_columns", lambda path: ([object()], "caption"))
+    with pytest.raises(ConfigError, match=r"^--skip-bad needs a model that reads text, but this one reads a table;"):
+        score("--source", "a.en", "--target", "a.de", "--skip-bad")
+
+
 def test_bad_lines_of_a_table_are_not_skipped():
     with pytest.raises(ConfigError, match=r"^--skip-bad needs --source and --target: a bad line of a table may hide"):
         parse(["model", "--pairs", "a.tsv", "--skip-bad"])

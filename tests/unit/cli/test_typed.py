@@ -1,5 +1,8 @@
 """A value means what was typed: on the command line, in lists, in sweeps and in YAML."""
 
+import os
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,8 +13,8 @@ from hypothesis import strategies as st
 
 from mt.cli.compose import compose
 from mt.cli.hydra_job import combinations, distinct
-from mt.cli.typed import as_typed, quoted, unquoted
-from mt.errors import ConfigError
+from mt.cli.typed import as_typed, in_list, in_shell, quoted, unquoted
+from mt.errors import CheckpointError, ConfigError
 
 # What YAML 1.1 or Hydra's grammar reads as something else than text.
 ODD = [
@@ -108,3 +111,66 @@ def test_a_variable_that_is_not_set_is_named_unless_a_file_has_its_name(tmp_path
         compose(["data.train=[$CORPORA/a.en,b.de]"])
     Path("$5.en").touch()
     assert compose(["data.train=[$5.en,b.de]"]).data.train == ["$5.en", "b.de"]
+
+
+def test_in_a_section_in_braces_text_is_text():
+    run = compose(["run={name: 1e5, root: 'x, y'}"]).run
+    assert (run.name, run.root) == ("1e5", "x, y")
+    config = compose(["alignment={links: [no, my file], weight: 1e-2}", "batch={tokens: 300, pool: 5}"])
+    assert (config.alignment.links, config.alignment.weight) == (["no", "my file"], 0.01)
+    assert (config.batch.tokens, config.batch.pool) == (300, 5)
+
+
+def test_in_merged_yaml_text_is_text(tmp_path):
+    file = tmp_path / "my.yaml"
+    file.write_text("data: {<<: {train: [no, on], tgt: no, src: yes}, src: off}\n")
+    data = compose([], config_file=file).data
+    assert (data.train, data.src, data.tgt) == (["no", "on"], "off", "no")
+
+
+def test_a_list_in_a_list_of_texts_is_refused(tmp_path):
+    file = tmp_path / "my.yaml"
+    file.write_text("data: {train: [[a], b]}\n")
+    with pytest.raises(ConfigError, match=r"`data.train` must be a list, as in \[first,second\], but is \[\['a'"):
+        compose([], config_file=file)
+
+
+def test_values_in_any_script_are_shown_as_a_list_to_type():
+    with pytest.raises(ConfigError, match=r"several values, é.en,文 a.de: .*, or write \[é.en,文 a.de\] for a list\."):
+        compose(["data.train=é.en,文 a.de"])
+    with pytest.raises(ConfigError, match=r"must be a list, as in \[first,second\], but is é.en"):
+        compose(["data.train=é.en"])
+
+
+# What is special in shells, in Hydra's grammar, in OmegaConf's, or in none.
+NAMES = [
+    "é", "文", "a b", " a", "a (1)", "[x]", "{a: b}", "a=b", "a,b", "a#1", "it's", 'say "so"', "a\\'b", "$5", "${x}",
+    "$HOME", "~x", "no", "1e5", "100%", "a;b", "a:b", "tab\tx", "new\nline",
+    os.fsdecode(b"caf\xe9"), os.fsdecode(b"\xe9'\\ ${x}"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_the_line_that_is_advised_for_files_means_these_files(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = [f"{name}.en", f"{name}.de"]
+    for file in files:
+        Path(file).touch()
+    with pytest.raises(ConfigError) as caught:
+        compose(files)
+    advised = str(caught.value).partition(": to train on it write ")[2].removesuffix(".")
+    assert advised == in_shell(f"data.train=[{','.join(map(in_list, files))}]")
+    raw = subprocess.run(["bash", "-c", f"printf %s {advised}"], capture_output=True, check=True).stdout
+    assert compose([os.fsdecode(raw)]).data.train == files
+
+
+def test_the_model_of_init_is_a_path_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("MODELS", str(tmp_path))
+    missing = rf"^{re.escape(str(tmp_path))}/m does not exist"
+    for typed in ("init=$MODELS/m", "init='${MODELS}/m'"):
+        with pytest.raises(CheckpointError, match=missing):
+            compose([typed])
+    file = tmp_path / "my.yaml"
+    file.write_text("init: $MODELS/m\n")
+    with pytest.raises(CheckpointError, match=missing):
+        compose([], config_file=file)

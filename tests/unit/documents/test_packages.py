@@ -76,7 +76,7 @@ def test_two_parts_of_one_name():
     with zipfile.ZipFile(out, "w") as file, pytest.warns(UserWarning, match="Duplicate name"):
         file.writestr("word/document.xml", "<d/>")
         file.writestr("word/document.xml", "<d/>")
-    assert "two parts of the name 'word/document.xml'" in refused(out.getvalue())
+    assert "two files of the name 'word/document.xml'" in refused(out.getvalue())
 
 
 def test_bombs():
@@ -91,8 +91,8 @@ def test_bombs():
 
 
 def test_too_many_parts(monkeypatch):
-    monkeypatch.setattr("mt.documents.package.MAX_MEMBERS", 2)
-    assert "must have at most 2 parts, but has 3" in refused({**GOOD, "a": "", "b": ""})
+    monkeypatch.setattr("mt.data.corpus.archive.MAX_MEMBERS", 2)
+    assert "must have at most 2 members, but has 3" in refused({**GOOD, "a": "", "b": ""})
 
 
 def test_what_is_no_archive_or_another_document():

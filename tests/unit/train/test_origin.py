@@ -135,7 +135,7 @@ def test_a_model_of_frames_is_refused(tmp_path):
     told = description(source=SourceKind.frames, src_size=4, model=tiny_config(tying="decoder"))
     torch.manual_seed(0)
     path = write_model(tmp_path / "m", told=told, model=frame_model(told.model, frame_size=4, tgt_size=told.tgt_size))
-    with pytest.raises(ConfigError, match=r"m` is a model of frames, but `mt train` makes models of text only\.$"):
+    with pytest.raises(ConfigError, match=r"m` is a model of frames, but training goes on from models of text only\.$"):
         read_origin(config_of(path))
 
 

@@ -16,7 +16,11 @@ from mt.train.saved_config import flatten, read_config
 from mt.train.state import TrainState
 from mt.train.validate import Validation
 
-FACTS = {"name": "x", "data": {"fingerprint": "abc", "dev_fingerprint": "de"}, "tokenizer": {"sha256": "def"}}
+FACTS = {
+    "name": "x",
+    "data": {"fingerprint": "abc", "dev_fingerprint": "de", "test_fingerprint": "te"},
+    "tokenizer": {"sha256": "def"},
+}
 
 DEFAULTS = Config().to_dict()
 
@@ -190,15 +194,24 @@ def test_other_training_text_is_refused(begun):
     for what, part in (
         ("training text", {"data": {**FACTS["data"], "fingerprint": "x"}}),
         ("dev set", {"data": {**FACTS["data"], "dev_fingerprint": "x"}}),
+        ("test set", {"data": {**FACTS["data"], "test_fingerprint": "x"}}),
         ("training vocabulary", {"tokenizer": {"sha256": "x"}}),
     ):
         with pytest.raises(DataError, match=rf"^the {what} is not the one that .*run was started with; restore it"):
             begun.check_text({**FACTS, **part})
 
 
-def test_the_dev_set_of_a_run_of_an_older_version_is_not_known(begun):
+@pytest.mark.parametrize("key", ["dev", "test"])
+def test_a_set_that_an_older_version_knew_by_name_only_must_stay_where_it_was(begun, key):
     begun.write_manifest({**FACTS, "data": {"fingerprint": "abc"}}, [])
     begun.check_text(FACTS)
+    moved = settings()
+    moved["data"][key] = ["elsewhere/b.en", "elsewhere/b.de"]
+    with pytest.raises(ConfigError, match=rf"^`data\.{key}` was .* when .* was started, but is \['elsewhere/b.en', "):
+        begun.begin(moved, DEFAULTS)
+    begun.manifest.unlink()
+    begun.write_manifest(FACTS, [])
+    begun.begin(moved, DEFAULTS)
 
 
 def test_a_run_goes_on_with_text_that_has_moved(begun, caplog):
