@@ -25,6 +25,7 @@ VERBS = {
     "translate": ("mt.cli.translate", "translate lines of text with a trained model"),
     "evaluate": ("mt.cli.evaluate", "score a trained model, or translations, against references"),
     "serve": ("mt.cli.serve", "translate over HTTP, for programs and in the browser"),
+    "clean": ("mt.cli.clean", "find pairs that would harm a training, and leave them out"),
     "inspect": ("mt.cli.inspect", "show a model's attention as an HTML page"),
     "align": ("mt.cli.align", "find which words of sentence pairs are translations of each other"),
     "score": ("mt.cli.score", "print how likely a model finds given translations"),

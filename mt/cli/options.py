@@ -111,3 +111,13 @@ def check_output(output: Path | None, *inputs: str | None, option: str = "--outp
     for file in filter(None, inputs):
         if output.is_file() and Path(file).exists() and output.samefile(file):
             raise ConfigError(f"{option} {output} is also an input file; name another file.")
+
+
+def check_new_folder(out: Path) -> None:
+    """Raises: ConfigError: when `out` is there, or cannot be made."""
+    from mt.files import obstacle
+
+    if out.exists():
+        raise ConfigError(f"`{out}` already exists; name a new folder.")
+    if found := obstacle(out.parent):
+        raise ConfigError(f"`{out}` cannot be made: {found}; name another folder.")
