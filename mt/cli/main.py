@@ -29,6 +29,7 @@ VERBS = {
     "inspect": ("mt.cli.inspect", "show a model's attention as an HTML page"),
     "align": ("mt.cli.align", "find which words of sentence pairs are translations of each other"),
     "score": ("mt.cli.score", "print how likely a model finds given translations"),
+    "rank": ("mt.cli.rank", "find the candidates that fit each query best"),
     "average": ("mt.cli.average", "average the weights of several checkpoints"),
     "runs": ("mt.cli.runs", "list runs, compare them, or delete some"),
     "info": ("mt.cli.info", "show what a model is, what it was trained on, and its scores"),
