@@ -9,7 +9,7 @@
 FOLDER holds `recordings.zip` and `strings.tsv.gz` made from the Free Spoken Digit Dataset (CC BY-SA 4.0): strings of
 two to six digits, each spoken by one speaker in recordings that are joined. The target is the German number word, in
 which the units come before the tens: 2 1 is "einundzwanzig". `make --leave-out SPEAKER` keeps a speaker out of training
-and dev, and writes his strings of the test set to `unseen.tsv`. `shuffled.tsv` gives each test row the sound of another.
+and dev, and writes his test strings to `unseen.tsv`. `shuffled.tsv` gives each test row the sound of another.
 
 A number is one word, so that its word error rate is the share of wrong numbers. The error rate over the parts of a
 number word (ein und zwanzig) and over its letters, both by edit distance, are told beside it.

@@ -28,8 +28,10 @@ def opened(name: str) -> str | io.BytesIO:
     try:
         with Path(name).open("rb") as file:
             file.peek(1)  # a folder can be opened, but not read
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise DataError(f"{name} cannot be read: {reason(error)}") from error
+    except ValueError as error:  # a name with a zero byte
+        raise DataError(f"{name!r} is not the name of a file") from error
     return name
 
 

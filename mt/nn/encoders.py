@@ -57,7 +57,7 @@ class FrameEncoder(_LayeredEncoder):
     def pack(self, items: Sequence[Float[Tensor, "_ F"]]) -> FrameSource:
         return FrameSource.pack(items)
 
-    def forward(self, source: FrameSource) -> Memory:
+    def forward(self, source: FrameSource) -> Memory:  # pyright: ignore[reportIncompatibleMethodOverride]
         return super().forward(self.embedding.shortened(source))
 
 
