@@ -100,4 +100,5 @@ def log_mel(found: Float[NDArray[Any], " N"], rate: int, cell: str) -> Float[NDA
 
 def normalised(rows: Float[NDArray[Any], "P F"]) -> Float[NDArray[Any], "P F"]:
     """Each band with mean 0 and deviation 1 over the item; a band that never changes is 0."""
-    return (rows - rows.mean(0)) / np.maximum(rows.std(0), 1e-3)
+    exact = rows.astype(np.float64)
+    return (exact - exact.mean(0)) / np.maximum(exact.std(0), 1e-3)
