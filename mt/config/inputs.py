@@ -10,7 +10,7 @@ from mt.errors import require
 
 FORM = "be columns with their kinds, as in [image:features,caption:text]"
 SETTING = re.compile(r"(?P<column>.+?):(?P<kind>[a-z]+)(?::(?P<side>\d{1,6})(?::(?P<patch>\d{1,6}))?)?")
-SIDE, PATCH = 96, 12  # of an image, where the setting gives none
+SIDE, GRID = 96, 8  # of an image, where the setting gives none: its pixels, and its patches along a side
 RATES = (8_000, 192_000)
 
 
@@ -68,7 +68,7 @@ def parse_inputs(texts: Sequence[str], key: str = "data.inputs") -> list[Input]:
             found.append(Input(column=column, kind=InputKind(kind)))
             continue
         side = int(form["side"] or SIDE)
-        patch = int(form["patch"] or PATCH)
+        patch = int(form["patch"] or side // GRID)
         fits = 1 <= side <= 1024 and 1 <= patch <= 128 and side % patch == 0
         require(fits, key, "name an image as [photo:image:96:12]: a side up to 1024, a patch that divides it", text)
         found.append(Input(column=column, kind=InputKind.image, side=side, patch=patch))

@@ -60,6 +60,13 @@ def patches(image: NDArray[np.uint8], patch: int) -> NDArray[np.float32]:
     return cut.astype(np.float32) / np.float32(127.5) - 1
 
 
+def image_of(rows: NDArray[np.float32], patch: int) -> NDArray[np.uint8]:
+    """The inverse of `patches`."""
+    grid = round(len(rows) ** 0.5)
+    cut = ((rows + 1) * np.float32(127.5)).round().clip(0, 255).astype(np.uint8)
+    return cut.reshape(grid, grid, patch, patch, 3).swapaxes(1, 2).reshape(grid * patch, grid * patch, 3)
+
+
 def _on_white(picture: Any) -> Any:
     """In red, green and blue, over white where it is transparent."""
     from PIL import Image

@@ -21,6 +21,8 @@ TAPS = 3  # rows that a convolution sees at a time
 class LinearStem(InputLayer):
     """Frames -> rows: a linear layer, plus positions."""
 
+    every = 1  # source rows for a row of the memory
+
     def __init__(self, config: ModelConfig, frame_size: int) -> None:
         super().__init__(config)
         self.linear = Linear(frame_size, config.dim, bias=config.bias)
@@ -63,6 +65,8 @@ class ConvolutionStem(LinearStem):
 
     An item of P rows becomes one of ceil(P / 4), at least one. On a GPU the host waits for the number of rows.
     """
+
+    every = 4
 
     def __init__(self, config: ModelConfig, frame_size: int) -> None:
         super().__init__(config, config.dim)

@@ -144,11 +144,17 @@ REFUSED = {
     "no archive": (lambda folder: f"{folder}/no.zip:a.png", r"no\.zip cannot be read: No such file or directory$"),
     "not an archive": (lambda folder: text_file(folder, "a.zip") + ":a.png", r"a\.zip is not a zip archive, or damag"),
     "no member": (lambda folder: archived(folder) + ":b.png", r"photos\.zip has no member 'b\.png'$"),
-    "outside": (lambda folder: archived(folder) + ":../up.png", r"must name a member inside the archive, without `\.\."),
+    "outside": (
+        lambda folder: archived(folder) + ":../up.png",
+        r"must name a member inside the archive, without `\.\.",
+    ),
     "a drive": (lambda folder: archived(folder) + ":C:/a.png", r"C:/a\.png must name a member inside the archive"),
     "from the root": (lambda folder: archived(folder) + ":/a.png", r":/a\.png must name a member inside the archive"),
     "encrypted": (lambda folder: archived(folder, flag=1) + ":a.png", r"a\.png is encrypted; pack it again without "),
-    "a zip bomb": (lambda folder: archived(folder, size=1 << 30) + ":a.png", r"a\.png would unpack to 1,073,741,824 by"),
+    "a zip bomb": (
+        lambda folder: archived(folder, size=1 << 30) + ":a.png",
+        r"a\.png would unpack to 1,073,741,824 by",
+    ),
     "damaged": (lambda folder: archived(folder, sum=1) + ":a.png", r"a\.png is damaged \(Bad CRC-32 for file 'a\.png'"),
     "no picture": (lambda folder: archived(folder) + ":a.png", r"photos\.zip:a\.png is not a picture that can be read"),
 }
@@ -164,7 +170,9 @@ def test_what_is_no_picture_is_refused_in_one_sentence(case, tmp_path):
 
 
 def test_the_row_and_the_column_are_named(tmp_path):
-    with pytest.raises(DataError, match=r"^t\.tsv:7: column `photo`: /nowhere/a\.png cannot be read: No such file or d"):
+    with pytest.raises(
+        DataError, match=r"^t\.tsv:7: column `photo`: /nowhere/a\.png cannot be read: No such file or d"
+    ):
         fit([image()], ["/nowhere/a.png"], ["t.tsv:7"])
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from toy import tiny_config
 from torch import nn
+from toy import tiny_config
 
 from mt.compute.matmul import has_bf16
 from mt.config import Input, InputKind, Positions
