@@ -7,6 +7,7 @@ place; a recording is a run of tones, each named by a number.
 import hashlib
 import json
 import random
+import re
 import zipfile
 from pathlib import Path
 
@@ -21,11 +22,11 @@ TONES = {"eins": 400, "zwei": 800, "drei": 1500, "vier": 2800}
 RATE = 8000
 SETTINGS = (
     "data.target=words data.tgt=de data.train=[train.tsv] data.dev=[dev.tsv] data.test=[test.tsv] batch.pool=100 "
-    "batch.tokens=600 schedule.warmup_steps=20 optim.lr=1e-2 train.log_every=1 train.validate_every=60 "
+    "batch.tokens=1000 schedule.warmup_steps=20 optim.lr=1e-2 train.log_every=1 train.validate_every=60 "
     "model.dropout=0.02 tokenizer.vocab_size=40"
 )
 INPUT = {"photo": "data.inputs=[photo:image:16:4]", "speech": "data.inputs=[speech:audio]"}
-STEPS = {"photo": 200, "speech": 150}
+STEPS = {"photo": 130, "speech": 130}
 
 
 def picture(folder: Path, name: str, draw: random.Random) -> tuple[str, str]:
@@ -39,7 +40,7 @@ def picture(folder: Path, name: str, draw: random.Random) -> tuple[str, str]:
 
 
 def recording(folder: Path, name: str, draw: random.Random) -> tuple[str, str]:
-    words = draw.choices(list(TONES), k=draw.randint(1, 3))
+    words = draw.choices(list(TONES), k=draw.randint(1, 2))
     time = np.arange(RATE // 10) / RATE
     parts = [0.3 * np.sin(2 * np.pi * TONES[word] * time + draw.random()) for word in words]
     noise = np.random.default_rng(draw.randint(0, 1 << 30)).normal(0, 0.01, len(time) * len(words))
@@ -56,7 +57,7 @@ def write_tables(home: Path, column: str) -> Path:
     folder = home / column
     (folder / "files").mkdir(parents=True)
     with zipfile.ZipFile(folder / "files.zip", "w") as archive:
-        for name, count, seed in (("train", 120, 1), ("dev", 10, 2), ("test", 20, 3)):
+        for name, count, seed in (("train", 240, 1), ("dev", 10, 2), ("test", 20, 3)):
             draw, rows = random.Random(seed), []
             for number in range(count):
                 file, words = MAKE[column](folder / "files", f"{name}{number}", draw)
@@ -105,7 +106,7 @@ def test_what_was_not_seen_in_training_is_named_one_line_for_each_row(home, trai
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout.decode() == (trained / "eval/test.hyp.txt").read_text()
     right = [line.split("\t")[0] for line in (home / "test.tsv").read_text(encoding="utf-8").split("\n")[1:]]
-    assert sum(map(str.__eq__, done.stdout.decode().split("\n"), right)) > 10  # of 20; a guess has one or two
+    assert sum(map(str.__eq__, done.stdout.decode().split("\n"), right)) > 6  # of 20; a guess has one or two
     evaluated = run(home, "evaluate", "runs/whole", "--test", "test.tsv", "--bootstrap", "0", "--json")
     again = {one["name"]: one["value"] for one in json.loads(evaluated.stdout)["scores"]}
     assert again == pytest.approx(scores)
@@ -115,7 +116,7 @@ def test_what_was_not_seen_in_training_is_named_one_line_for_each_row(home, trai
 def test_killed_and_started_again_it_ends_with_the_same_bits(home, trained, command, start, run):
     metrics = home / "runs/killed/metrics.jsonl"
     process = start(home, *command("killed"))
-    assert process.wait_for(lambda: metrics.exists() and metrics.read_bytes().count(b"\n") > 80)
+    assert process.wait_for(lambda: metrics.exists() and metrics.read_bytes().count(b"\n") > 70)
     process.signal(9)
     process.end()
     done = run(home, *command("killed"))
@@ -133,3 +134,35 @@ def test_a_bad_cell_is_named_before_training_starts_and_skipped_on_request(home,
     lines = done.stdout.decode().split("\n")
     assert lines[1] == "" and all(lines[:1] + lines[2:-1])
     assert f"1 line skipped and left empty: bad.tsv:3: column `{column}`: files.zip has no" in done.stderr.decode()
+
+
+def test_the_page_of_attention_shows_what_the_model_saw_under_its_words(home, trained, run, column):
+    done = run(home, "inspect", "attention", "runs/whole", "--input", "test.tsv", "--lines", "2-4", "-o", "page.html")
+    assert done.returncode == 0, done.stderr.decode()
+    (text,) = re.findall(r'id="data">(.*?)</script>', (home / "page.html").read_text(encoding="utf-8"), re.DOTALL)
+    (model,) = json.loads(text)["models"]
+    cells = [row.split("\t")[1] for row in (home / "test.tsv").read_text(encoding="utf-8").split("\n")[2:5]]
+    assert [pair["source"] for pair in model["pairs"]] == cells and model["name"] == "whole"
+    shape = [[4, 4], [4, 4], [4, 4]] if column == "photo" else [[1, pair["width"] // 4] for pair in model["pairs"]]
+    assert [pair["grid"] for pair in model["pairs"]] == shape
+    assert [pair["seconds"] is None for pair in model["pairs"]] == [column == "photo"] * 3
+
+
+def test_a_page_needs_rows_a_translation_of_each_and_no_option_of_words(home, trained, run):
+    refused = {
+        ("--text", "a", "--png", "a.png"): "--png needs a model that reads text, but runs/whole reads columns of a ta",
+        ("--text", "a", "--spaces"): "--spaces needs a model that reads text, but runs/whole reads columns of a table.",
+        (
+            "--text",
+            "a",
+            "--reference",
+            "b",
+            "c",
+        ): "1 row cannot have 2 translations: give one translation for each row.",
+        ("--input", "header.tsv"): "header.tsv has no row to show; the first row of a table is its header.",
+        ("--text", "none.x"): "input 1: column `",
+    }
+    (home / "header.tsv").write_text("words\tphoto\tspeech\n")
+    for options, message in refused.items():
+        done = run(home, "inspect", "attention", "runs/whole", *options)
+        assert done.returncode in (2, 3) and message in done.stderr.decode(), done.stderr.decode()
