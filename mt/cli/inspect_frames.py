@@ -25,6 +25,12 @@ def run(args: argparse.Namespace) -> int:
     from mt.log import logger
 
     translator = load(args.model, device=args.device, precision="fp32")
+    reader = translator.reader
+    assert reader is not None
+    kind = reader.kinds[0]
+    if len(reader.inputs) > 1 or kind is None:
+        read = ", ".join(f"{one.column} ({one.kind})" for one in reader.inputs)
+        raise ConfigError(f"the page shows attention to one column that is not text, but {args.model} reads {read}.")
     first, last = args.lines
     sources = rows_from(args, translator)[first - 1 : last]
     if not sources:
@@ -35,7 +41,11 @@ def run(args: argparse.Namespace) -> int:
         found = f"{counted(len(sources), 'row')} cannot have {counted(len(targets), 'translation')}"
         raise DataError(f"{found}: give one translation for each row.")
     name = args.model.parent.name if args.model.name == "model" else args.model.name
-    html = frames_page(name, observe_frames(translator, sources, targets), f"Attention of {name}")
+    seen = observe_frames(
+        translator.stepper.model, translator.tokenizer, kind, translator.encode_sources(sources), targets,
+        max_length=translator.max_length,
+    )  # fmt: skip
+    html = frames_page(name, sources, seen, f"Attention of {name}")
     with explained(f"`{args.output}` cannot be written"):
         args.output.write_text(html, encoding="utf-8", newline="\n")
     logger.info(f"open {args.output} in a browser")

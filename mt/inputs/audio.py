@@ -12,13 +12,14 @@ from mt.config import Input
 from mt.config.inputs import RATES
 from mt.errors import DataError, require_package
 from mt.inputs.contents import opened
-from mt.inputs.kind import FrameKind
+from mt.inputs.kind import FrameKind, Picture, sheet
 
 CELL = re.compile(r"(?P<file>.+?)(?::(?P<first>\d{1,15}):(?P<end>\d{1,15}))?")
 WINDOW, SHIFT = 25, 10  # of a frame, in milliseconds
 FEW, MANY = 40, 80  # mel bands: below 16 kHz the low ones of 80 would be narrower than the spectrum's steps
 WIDE = 16_000  # Hz
 LONGEST = 600  # seconds of an item
+LOUD = 2.5  # standard deviations of a band, drawn black
 FULL = 32768.0  # Kaldi's energies are of samples of 16 bits
 
 
@@ -50,6 +51,11 @@ class Audio(FrameKind):
                 "convert it to that rate"
             )
         return normalised(log_mel(found, rate, cell))
+
+    def picture(self, rows: NDArray[Any], every: int) -> Picture:
+        """The spectrogram, loud is dark."""
+        found = sheet(rows * np.float32(self.setting.scale), every, -LOUD, LOUD)
+        return replace(found, seconds=found.pixels.shape[1] * SHIFT / 1000)
 
 
 def samples(cell: str) -> tuple[Float[NDArray[Any], " N"], int]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mt.config import Input
 from mt.errors import DataError, require_package
 from mt.inputs.contents import opened
-from mt.inputs.kind import FrameKind
+from mt.inputs.kind import FrameKind, Picture
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # Pillow knows more, some of which start other programs
 
@@ -30,6 +30,13 @@ class Images(FrameKind):
 
     def rows(self, cell: str) -> NDArray[np.float32]:
         return patches(pixels(cell, self.setting.side), self.setting.patch)
+
+    def picture(self, rows: NDArray[np.float32], every: int) -> Picture:
+        """The image as a square; a missing one as its row of zeros."""
+        grid = self.setting.grid
+        if len(rows) != grid**2:
+            return super().picture(rows, every)
+        return Picture(image_of(rows * np.float32(self.setting.scale), self.setting.patch), (grid, grid))
 
 
 def pixels(cell: str, side: int) -> NDArray[np.uint8]:
