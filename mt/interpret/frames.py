@@ -17,6 +17,7 @@ from mt.inputs.kind import FrameKind, Picture
 from mt.interpret.report import filled, packed, rounded, words_of
 from mt.nn.encoders import FrameEncoder
 from mt.nn.forced import force
+from mt.nn.source import Items
 from mt.nn.transformer import Transformer
 from mt.text.tokenizer import Tokenizer
 from mt.text.words import reading_words
@@ -36,7 +37,7 @@ def observe_frames(
     model: Transformer,
     tokenizer: Tokenizer,
     kind: FrameKind,
-    items: Sequence[Float[Tensor, "_ F"]],
+    items: Items,
     targets: Sequence[str],
     *,
     max_length: int,
@@ -55,6 +56,7 @@ def observe_frames(
         length, to_words = len(side.tokens), shares(side.tokens, side.words)
         both = torch.stack([forced.maps.cross[:, :, :length], forced.maps.cross[:, :, 1 : length + 1]])
         maps = torch.einsum("xlhps,pv->xlhvs", both, to_words / to_words.sum(0, keepdim=True).clamp(min=1e-9))
+        assert isinstance(item, Tensor)
         picture = kind.picture(item.numpy(), model.encoder.embedding.every)
         found.append(FrameObservation(picture, side, maps, (forced.log_probs[:-1] @ to_words).tolist()))
     return found
