@@ -55,8 +55,9 @@ def require_package(name: str, what: str, *, package: str = "", extra: str = "")
     Args: package: what is installed, where it has another name than the module; extra: of mt, that brings it.
     """
     if find_spec(name) is None:
-        package, among = package or name, f" (it is part of the extra `{extra}`)" if extra else ""
-        raise ConfigError(f"{what} needs the package `{package}`; install it with `pip install {package}`{among}.")
+        package = package or name
+        wanted = f"'mt-trainer[{extra}]'" if extra else package
+        raise ConfigError(f"{what} needs the package `{package}`; install it with `pip install {wanted}`.")
 
 
 def counted(number: int, what: str) -> str:
