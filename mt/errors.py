@@ -49,10 +49,15 @@ def in_short(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
 
 
-def require_package(name: str, what: str) -> None:
-    """Raise `ConfigError` "`what` needs the package `name`; ..." unless it is installed. Does not import it."""
+def require_package(name: str, what: str, *, package: str = "", extra: str = "") -> None:
+    """Raise `ConfigError` "`what` needs the package `name`; ..." unless it is installed. Does not import it.
+
+    Args: package: what is installed, where it has another name than the module; extra: of mt, that brings it.
+    """
     if find_spec(name) is None:
-        raise ConfigError(f"{what} needs the package `{name}`; install it with `pip install {name}`.")
+        package = package or name
+        wanted = f"'mt-trainer[{extra}]'" if extra else package
+        raise ConfigError(f"{what} needs the package `{package}`; install it with `pip install {wanted}`.")
 
 
 def counted(number: int, what: str) -> str:

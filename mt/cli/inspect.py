@@ -20,6 +20,10 @@ examples:
   mt inspect attention runs/my-run --text "Two dogs are running."
   mt inspect attention runs/a --compare runs/b --input test.en --references test.de -o attention.html
   mt inspect attention runs/a --text "Two dogs are running." --png dogs.png
+  mt inspect attention runs/captions --input test.tsv --lines 5
+
+For a model of images, audio or features, --input is a table, --text a cell, and the page shows where in the picture or
+the recording the model looked for each word.
 
 Without references the page shows the model's own translations. The page loads nothing from the network."""
 
@@ -29,7 +33,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("what", choices=["attention"], help="what to show")
     parser.add_argument("model", type=Path, help="model folder, run or checkpoint")
     text = parser.add_mutually_exclusive_group(required=True)
-    text.add_argument("--text", nargs="+", metavar="LINE", help="source sentences")
+    text.add_argument("--text", nargs="+", metavar="LINE", help="source sentences, or cells such as photo.png")
     text.add_argument(
         "--input", metavar="FILE", help="a file of source sentences; the first 20 are shown, others with --lines 21-40"
     )
@@ -81,17 +85,18 @@ def run(argv: list[str]) -> int:
         raise DataError(f"{args.input or '--text'} has fewer than {counted(first, 'sentence')}, where --lines begins.")
     if not any(text.strip() for text in sources):
         raise DataError("there is no text to show; give a sentence with --text, or a file with --input.")
+    if reads_table(args.model):
+        from mt.cli import inspect_frames
+
+        return inspect_frames.run(args)
     if given is not None and len(given) != len(sources):
         found = f"{counted(len(sources), 'sentence')} cannot have {counted(len(given), 'translation')}"
         raise DataError(f"{found}: give one translation for each sentence.")
     gold = gold_of(args, sources, given)
-    from mt.compute.device import set_up_cpu
     from mt.files import explained
     from mt.interpret.report import page
-    from mt.log import logger, setup
+    from mt.log import logger
 
-    setup()
-    set_up_cpu(None)
     check_direction(args)
     exhibits = [exhibit(path, sources, given, gold, args) for path in (args.model, args.compare) if path]
     title = f"Attention of {' and '.join(one.name for one in exhibits)}"
@@ -111,6 +116,17 @@ def run(argv: list[str]) -> int:
             with explained(f"`{path}` cannot be written"):
                 draw(exhibits[0], path)
     return 0
+
+
+def reads_table(model: Path) -> bool:
+    """Whether a model reads columns of a table. Raises: CheckpointError: when there is none."""
+    from mt.checkpoint.model_folder import table_columns
+    from mt.compute.device import set_up_cpu
+    from mt.log import setup
+
+    setup()
+    set_up_cpu(None)
+    return bool(table_columns(model)[0])
 
 
 def check_direction(args: argparse.Namespace) -> None:

@@ -21,6 +21,8 @@ class InputKind(StrEnum):
 
     text = "text"
     features = "features"
+    image = "image"
+    audio = "audio"
 
 
 class Subset(StrEnum):

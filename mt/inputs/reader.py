@@ -9,14 +9,18 @@ from torch import Tensor
 
 from mt.config import Input, InputKind
 from mt.errors import DataError
+from mt.inputs.audio import Audio
 from mt.inputs.features import Features
+from mt.inputs.image import Images
 from mt.inputs.kind import FrameKind
 
 Item: TypeAlias = list[int] | Float[Tensor, "_ F"]  # token ids, or frames
 EncodeText = Callable[[Sequence[str]], list[list[int]]]
 
 SAMPLED = 1000  # cells of a column, to find size and scale
-KINDS: dict[InputKind, type[FrameKind]] = {InputKind.features: Features}
+KINDS: dict[InputKind, type[FrameKind]] = {
+    InputKind.features: Features, InputKind.image: Images, InputKind.audio: Audio,
+}  # fmt: skip
 
 
 class InputReader:
@@ -82,7 +86,11 @@ def fit(inputs: Sequence[Input], sources: Sequence[str], origins: Sequence[objec
 
 def described(one: Input) -> str:
     """What was found of an input, for the log."""
-    return "text" if one.kind is InputKind.text else f"{one.kind}, {one.size:,} numbers a row, scale {one.scale:g}"
+    if one.kind is InputKind.text:
+        return "text"
+    made = f"a grid of {one.grid} x {one.grid} patches, " if one.side else ""
+    made += f"{one.rate:,} samples a second, " if one.rate else ""
+    return f"{one.kind}, {made}{one.size:,} numbers a row, scale {one.scale:g}"
 
 
 def texts_of(inputs: Sequence[Input], sources: Sequence[str]) -> list[str]:

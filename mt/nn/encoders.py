@@ -5,14 +5,14 @@ The encoders differ only in their input layer.
 
 from collections.abc import Sequence
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from mt.compute.matmul import Linear
 from mt.config import Input, InputKind, ModelConfig, Tying
 from mt.errors import ConfigError
 from mt.nn.source import FrameSource, Memory, SourceEncoder, TokenSource
-from mt.nn.transformer import Decoder, Embedding, EncoderLayer, InputLayer, Transformer, embedding_matrix, final_norm
+from mt.nn.stems import LinearStem, stem_of
+from mt.nn.transformer import Decoder, Embedding, EncoderLayer, Transformer, embedding_matrix, final_norm
 
 
 class _LayeredEncoder(SourceEncoder):
@@ -47,25 +47,18 @@ class TextEncoder(_LayeredEncoder):
 
 
 class FrameEncoder(_LayeredEncoder):
-    """Reads frames, through a linear stem."""
+    """Reads frames, through a stem."""
 
-    def __init__(self, config: ModelConfig, frame_size: int) -> None:
-        super().__init__(config, LinearStem(config, frame_size))
+    embedding: LinearStem
+
+    def __init__(self, config: ModelConfig, stem: LinearStem) -> None:
+        super().__init__(config, stem)
 
     def pack(self, items: Sequence[Float[Tensor, "_ F"]]) -> FrameSource:
         return FrameSource.pack(items)
 
-
-class LinearStem(InputLayer):
-    """Frames -> rows: a linear layer, plus positions."""
-
-    def __init__(self, config: ModelConfig, frame_size: int) -> None:
-        super().__init__(config)
-        self.linear = Linear(frame_size, config.dim, bias=config.bias)
-
-    def forward(self, frames: Float[Tensor, "N F"], positions: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
-        # A prepacked copy of the model has weights in 16 bits, and no autocast.
-        return self.add_positions(self.linear(frames.to(self.linear.weight.dtype)), positions)
+    def forward(self, source: FrameSource) -> Memory:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return super().forward(self.embedding.shortened(source))
 
 
 def text_model(config: ModelConfig, *, src_size: int, tgt_size: int) -> Transformer:
@@ -82,7 +75,7 @@ def input_model(config: ModelConfig, inputs: Sequence[Input], *, src_size: int, 
     (one,) = inputs
     if one.kind is InputKind.text:
         return text_model(config, src_size=src_size, tgt_size=tgt_size)
-    return frame_model(config, frame_size=one.size, tgt_size=tgt_size)
+    return Transformer(config, FrameEncoder(config, stem_of(config, one)), Decoder(config, tgt_size))
 
 
 def require_text(model: Transformer, what: str) -> None:
@@ -92,5 +85,6 @@ def require_text(model: Transformer, what: str) -> None:
 
 
 def frame_model(config: ModelConfig, *, frame_size: int, tgt_size: int) -> Transformer:
-    """A model for frames. Args: frame_size: numbers in a frame; tgt_size: size of the target vocabulary."""
-    return Transformer(config, FrameEncoder(config, frame_size), Decoder(config, tgt_size))
+    """A model for frames, read through a linear stem. Args: frame_size: numbers in a frame; tgt_size: of the
+    target vocabulary."""
+    return Transformer(config, FrameEncoder(config, LinearStem(config, frame_size)), Decoder(config, tgt_size))

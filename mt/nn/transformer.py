@@ -167,6 +167,10 @@ class InputLayer(nn.Module):
         elif config.positions is Positions.sinusoidal:
             self.register_buffer("table", torch.empty(config.max_length, config.dim), persistent=False)
 
+    def new_table(self, length: int, dim: int) -> Float[Tensor, "L D"]:
+        """The values of `table`."""
+        return sinusoidal_table(length, dim)
+
     def add_positions(self, x: Float[Tensor, "N D"], positions: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
         """Word dropout, then positions, then dropout."""
         x = drop_rows(x, self.word_dropout, self.training)
@@ -296,7 +300,7 @@ class Transformer(nn.Module):
         """Compute the sinusoidal tables, if there are any."""
         for module in self.modules():
             if isinstance(module, InputLayer) and module.table is not None:
-                module.table = sinusoidal_table(*module.table.shape)
+                module.table = module.new_table(*module.table.shape)
 
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
