@@ -12,18 +12,8 @@ from mt.checkpoint import Checkpoints
 from mt.checkpoint.model_folder import Description
 from mt.compute.device import pick_device, pick_precision, set_up_cpu
 from mt.compute.distributed import Group, joined, place_in_group
-from mt.config import (
-    BatchConfig,
-    Config,
-    Input,
-    Positions,
-    Precision,
-    Sharding,
-    SourceKind,
-    TrainConfig,
-    Tying,
-    parse_inputs,
-)
+from mt.config import BatchConfig, Config, Input, Positions, Precision, Sharding, SourceKind, TrainConfig, Tying
+from mt.config.inputs import parse_inputs
 from mt.data.batching import Batch, BatchStream, choose_workers
 from mt.data.clean.survey import LOOKED_AT, overlap, report, survey
 from mt.data.prepare import PreparedData, prepare
@@ -79,7 +69,8 @@ def check(config: Config, *, processes: int = 1) -> None:
         )
     if config.data.inputs and config.alignment.links:
         raise ConfigError("`alignment.links` needs sources of text alone; leave it or `data.inputs` out.")
-    check_fusion(config.model, parse_inputs(config.data.inputs))
+    if config.init.path is None:  # which needs a model of text
+        check_fusion(config.model, parse_inputs(config.data.inputs))
     if config.model.tying is Tying.all and not config.tokenizer.joint:
         raise ConfigError(
             "`model.tying` is all, which needs a joint vocabulary; set `tokenizer.joint=true` or `model.tying=decoder`."

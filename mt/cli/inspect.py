@@ -1,10 +1,12 @@
-"""`mt inspect attention`: an HTML page that shows a model's cross-attention, and pictures for papers."""
+"""`mt inspect attention`: an HTML page that shows a model's cross-attention, and pictures for papers; for a model of
+several inputs, a table (`inspect_shares.py`)."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from mt.cli.inspect_shares import show_shares
 from mt.cli.lines import file_texts
 from mt.cli.options import Parser, check_output
 from mt.data.corpus.names import check_language
@@ -21,7 +23,8 @@ examples:
   mt inspect attention runs/a --compare runs/b --input test.en --references test.de -o attention.html
   mt inspect attention runs/a --text "Two dogs are running." --png dogs.png
 
-Without references the page shows the model's own translations. The page loads nothing from the network."""
+Without references the page shows the model's own translations. The page loads nothing from the network.
+For a model of several inputs, --input is a table, and a table of the share of each input is written to stdout or -o."""
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -63,8 +66,6 @@ def parse(argv: list[str]) -> argparse.Namespace:
         path = getattr(args, kind)
         if path is not None and path.suffix.lower() != f".{kind}":
             parser.error(f"--{kind} must name a file that ends in .{kind}, but names {path}")
-    if args.output is None and not (args.png or args.svg):
-        args.output = Path("attention.html")
     return args
 
 
@@ -72,6 +73,15 @@ def run(argv: list[str]) -> int:
     args = parse(argv)
     for option in ("output", "png", "svg"):
         check_output(getattr(args, option), args.input, args.references, args.gold, option=f"--{option}")
+    from mt.checkpoint.model_folder import table_columns
+    from mt.log import logger, setup
+
+    setup()
+    inputs, _ = table_columns(args.model)
+    if len(inputs) > 1:
+        return show_shares(args, inputs)
+    if args.output is None and not (args.png or args.svg):
+        args.output = Path("attention.html")
     first, last = args.lines
     sources = chosen(args.text or file_texts(args.input, last), args.lines)
     given = args.reference and chosen(args.reference, args.lines)
@@ -88,9 +98,7 @@ def run(argv: list[str]) -> int:
     from mt.compute.device import set_up_cpu
     from mt.files import explained
     from mt.interpret.report import page
-    from mt.log import logger, setup
 
-    setup()
     set_up_cpu(None)
     check_direction(args)
     exhibits = [exhibit(path, sources, given, gold, args) for path in (args.model, args.compare) if path]

@@ -58,6 +58,10 @@ class InputReader:
             )
         return cells
 
+    def text(self, source: str) -> str:
+        """The text cells of a source, in lines. Raises: DataError: as `item`."""
+        return "\n".join(texts_of(self.inputs, [source]))
+
     def _read(self, place: int, cell: str, where: str) -> Part:
         kind = self.kinds[place]
         return self.encode([cell])[0] if kind is None else _read(kind, cell, where)

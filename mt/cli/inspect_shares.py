@@ -1,0 +1,54 @@
+"""`mt inspect attention` for a model of several inputs: a table of the share of cross-attention of each input."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mt.cli.lines import file_texts, results
+from mt.config import Input
+from mt.errors import ConfigError, DataError
+
+FOR_WORDS = ("compare", "gold", "spaces", "png", "svg")
+
+
+def show_shares(args: argparse.Namespace, inputs: Sequence[Input]) -> int:
+    """Writes the table to `args.output` or to stdout. Raises: ConfigError, DataError."""
+    for option in FOR_WORDS:
+        if getattr(args, option):
+            raise ConfigError(f"--{option} needs a model that reads text, but {args.model} reads several inputs.")
+    first, last = args.lines
+    rows = table_rows(args, inputs, last)[first - 1 :]
+    if not any(row.strip() for row in rows):
+        raise DataError(
+            "there is no row to show; give a table with --input, or cells with tabs between them as --text."
+        )
+    given = args.reference or (args.references and file_texts(args.references, last))
+    if given and len(given[first - 1 :][: len(rows)]) != len(rows):
+        raise DataError(f"{len(rows)} rows cannot have {len(given[first - 1 :])} translations: give one for each row.")
+    from mt.compute.device import set_up_cpu
+    from mt.decode.load import load
+    from mt.interpret.source_shares import mean_share, shares_table, source_shares
+    from mt.log import logger
+
+    set_up_cpu(None)
+    translator = load(args.model, device=args.device, precision="fp32")
+    texts = given[first - 1 :] if given else translator.translate(rows)
+    shown = [(row, text) for row, text in zip(rows, texts, strict=False) if row.strip()]
+    found = list(source_shares(translator, *map(list, zip(*shown, strict=True))))
+    columns = [one.column for one in inputs]
+    with results(args.output) as out:
+        out.write(shares_table(columns, found, first).encode())
+    shares = ", ".join(f"{name} {value:.1%}" for name, value in zip(columns, mean_share(found).tolist(), strict=True))
+    logger.info(f"cross-attention over {len(found):,} sentences: {shares}")
+    return 0
+
+
+def table_rows(args: argparse.Namespace, inputs: Sequence[Input], last: int) -> list[str]:
+    """The rows of the table, or those given as text, up to number `last`."""
+    if args.text:
+        return args.text[:last]
+    from mt.data.corpus.columns import Columns
+
+    columns = Columns(inputs, args.input, folder=str(Path(args.input).parent))
+    cells = (columns(number, line) for number, line in enumerate(file_texts(args.input, last + 1), 1))
+    return ["\t".join(row) for row in cells if row is not None][:last]
