@@ -8,7 +8,7 @@ Letters: `B` items, `S` source rows, `M` memory rows (possibly fewer than `S`), 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -21,6 +21,7 @@ from mt.nn.ragged import Ragged, joined, pack
 Items = Sequence[Sequence[int] | Float[Tensor, "_ F"] | SeveralInputs]
 
 
+@runtime_checkable  # for the type checks in tests
 class Source(Protocol):
     """The source side of a batch. Only an encoder knows what its rows are."""
 
