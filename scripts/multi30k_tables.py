@@ -3,13 +3,13 @@
     python scripts/multi30k_tables.py make FOLDER data/multi30k_en_fr     writes train.tsv, dev.tsv, test.tsv and others
     python scripts/multi30k_tables.py compare data/multi30k_en_fr --seeds 1 2 3
 
-FOLDER holds `train`, `val` and `test_2016_flickr` with the endings .en, .fr and .de, or .en.gz and so on: 29,000 captions
-for training, 1,014 for dev, 1,000 for the test. `test_no_fr.tsv` and `test_no_en.tsv` have empty cells in one column;
-`test_wrong_fr.tsv` has the French of another row.
+FOLDER holds `train`, `val` and `test_2016_flickr` with the endings .en, .fr and .de, or .en.gz and so on: 29,000
+captions for training, 1,014 for dev, 1,000 for the test. `test_no_fr.tsv` and `test_no_en.tsv` have empty cells in one
+column; `test_wrong_fr.tsv` has the French of another row.
 
-`compare` trains English and French to German, and English alone to German, with the same updates, and prints BLEU of both,
-of the model of two sources where one is missing or wrong, and the share of cross-attention that each source gets. A run
-that exists is not trained again; a run that was stopped goes on.
+`compare` trains English and French to German, and English alone to German, with the same updates of about as many
+pairs, and prints BLEU of both, of the model of two sources where one is missing or wrong, and the share of
+cross-attention that each source gets. A run that exists is not trained again; a run that was stopped goes on.
 """
 
 import argparse
@@ -64,13 +64,16 @@ def compare(tables: Path, seeds: list[int], root: Path, more: list[str]) -> None
         for name, inputs in (("en", "[en:text]"), ("en_fr", "[en:text,fr:text]")):
             run = root / f"multi30k_{name}_de.{seed}"
             if not (run / "model").is_dir():
-                one = ["model.source_dropout=0"] if name == "en" else []
+                one = ["model.source_dropout=0", "batch.tokens=2048"] if name == "en" else []
                 settings = [f"data.inputs={inputs}", f"data.root={tables.parent}", f"train.seed={seed}", *one, *more]
                 mt("train", "experiment=multi30k_en_fr_de", *settings, f"run.root={root}", f"run.name={run.name}")
             sets = ["test"] if name == "en" else ["test", "test_no_fr", "test_no_en", "test_wrong_fr"]
             for table in sets:
                 value, signature = bleu(run, tables / f"{table}.tsv")
                 print(f"{run.name}  {table:14s}{value:6.2f}  {signature}", flush=True)
+        rows = mt("inspect", "attention", str(run), "--input", str(tables / "test.tsv"), "--lines", "1000")
+        header, *_, shares = rows.removesuffix("\n").split("\n")
+        print(f"{run.name}  shares of cross-attention: {header} / {shares}".replace("\t", " "), flush=True)
 
 
 def main() -> None:

@@ -24,7 +24,8 @@ examples:
   mt inspect attention runs/a --text "Two dogs are running." --png dogs.png
 
 Without references the page shows the model's own translations. The page loads nothing from the network.
-For a model of several inputs, --input is a table, and a table of the share of each input is written to stdout or -o."""
+
+For a model of several inputs, --input is a table, and the share of each input is written as a table to stdout or -o."""
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

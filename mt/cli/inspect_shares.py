@@ -3,10 +3,14 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mt.cli.lines import file_texts, results
 from mt.config import Input
 from mt.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from mt.nn.source import Items
 
 FOR_WORDS = ("compare", "gold", "spaces", "png", "svg")
 
@@ -33,14 +37,27 @@ def show_shares(args: argparse.Namespace, inputs: Sequence[Input]) -> int:
     set_up_cpu(None)
     translator = load(args.model, device=args.device, precision="fp32")
     texts = given[first - 1 :] if given else translator.translate(rows)
-    shown = [(row, text) for row, text in zip(rows, texts, strict=False) if row.strip()]
-    found = list(source_shares(translator, *map(list, zip(*shown, strict=True))))
+    shown = [place for place, row in enumerate(rows) if row.strip()]
+    sources = translator.encode_sources([rows[place] for place in shown])
+    targets = translator.tokenizer.encode_target([texts[place] for place in shown])
+    check_lengths(sources, targets, translator.max_length)
+    found = list(source_shares(translator.stepper.model, translator.tokenizer, sources, targets))
     columns = [one.column for one in inputs]
     with results(args.output) as out:
-        out.write(shares_table(columns, found, first).encode())
+        out.write(shares_table(columns, found, [first + place for place in shown]).encode())
     shares = ", ".join(f"{name} {value:.1%}" for name, value in zip(columns, mean_share(found).tolist(), strict=True))
     logger.info(f"cross-attention over {len(found):,} sentences: {shares}")
     return 0
+
+
+def check_lengths(sources: "Items", targets: Sequence[list[int]], most: int) -> None:
+    """Raises: DataError: for a pair that is too long for the model."""
+    for number, (source, target) in enumerate(zip(sources, targets, strict=True), 1):
+        if max(len(source), len(target) + 1) > most:
+            raise DataError(
+                f"input {number:,} has {len(source):,} rows and a translation of {len(target):,} tokens, but the model "
+                f"takes at most {most:,} a side: shorten it."
+            )
 
 
 def table_rows(args: argparse.Namespace, inputs: Sequence[Input], last: int) -> list[str]:

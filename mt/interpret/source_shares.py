@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mt.decode.translator import Translator
-from mt.errors import ConfigError, DataError
 from mt.nn.forced import force_batch
 from mt.nn.fusion import ConcatEncoder
+from mt.nn.source import Items
+from mt.nn.transformer import Transformer
+from mt.text.tokenizer import Tokenizer
 
 BATCH = 32  # sentences in one pass
 END = "</s>"
@@ -32,43 +33,36 @@ class SourceShares:
         return self.shares.mean(0)
 
 
-def source_shares(translator: Translator, rows: Sequence[str], texts: Sequence[str]) -> Iterator[SourceShares]:
-    """The shares of each translation, in order.
+def source_shares(
+    model: Transformer, tokenizer: Tokenizer, sources: Items, targets: Sequence[list[int]]
+) -> Iterator[SourceShares]:
+    """The shares of each pair, in order.
 
-    Args: rows: of a table, as the translator reads them; texts: their translations.
-    Raises: ConfigError: for a model of one input; DataError: for a cell that cannot be read, or a long pair.
+    Args: model: of several inputs; sources: items, as the model reads them; targets: token ids without bos and eos.
     """
-    model, tokenizer = translator.stepper.model, translator.tokenizer
     encoder = model.encoder
-    if not isinstance(encoder, ConcatEncoder):
-        raise ConfigError("Shares of inputs need a model of several inputs (`data.inputs`), but this one has one.")
-    sources, targets = translator.encode_sources(rows), tokenizer.encode_target(list(texts))
-    for number, (source, target) in enumerate(zip(sources, targets, strict=True), 1):
-        if max(len(source), len(target) + 1) > translator.max_length:
-            raise DataError(
-                f"input {number:,} has {len(source):,} rows and a translation of {len(target):,} tokens, but the model "
-                f"takes at most {translator.max_length:,} a side: shorten it."
-            )
+    assert isinstance(encoder, ConcatEncoder), "shares need several inputs"
     model.eval()
-    for first in range(0, len(rows), BATCH):
-        some = slice(first, first + BATCH)
+    for first in range(0, len(sources), BATCH):
+        pairs = sources[first : first + BATCH], targets[first : first + BATCH]
         with torch.inference_mode():
-            packed = encoder.pack(sources[some]).to(model.tgt_weight.device)  # pyright: ignore[reportArgumentType]
+            packed = encoder.pack(pairs[0]).to(model.tgt_weight.device)  # pyright: ignore[reportArgumentType]
+            # An encoder may give fewer rows than it reads.
             lengths = torch.stack([memory.layout.lengths for memory in encoder.memories(packed)], dim=1).tolist()
-        passes = force_batch(model, sources[some], targets[some], bos=tokenizer.bos, eos=tokenizer.eos, uses=("cross",))
-        for own, target, forced in zip(lengths, targets[some], passes, strict=True):
+        passes = force_batch(model, *pairs, bos=tokenizer.bos, eos=tokenizer.eos, uses=("cross",))
+        for own, target, forced in zip(lengths, pairs[1], passes, strict=True):
             weights = forced.maps.cross.mean((0, 1))  # [t, rows of all inputs]
             shares = torch.stack([part.sum(1) for part in weights.split(own, dim=1)], dim=1)
             yield SourceShares([*tokenizer.pieces_target(target), END], shares)
 
 
-def shares_table(columns: Sequence[str], found: Sequence[SourceShares], first: int = 1) -> str:
+def shares_table(columns: Sequence[str], found: Sequence[SourceShares], numbers: Sequence[int]) -> str:
     """A table of tab-separated cells: a row for each piece, one for each sentence, and one for all pieces.
 
-    Args: columns: the names of the inputs; first: the number of the first sentence.
+    Args: columns: the names of the inputs; numbers: of the sentences.
     """
     rows = [("sentence", "piece", *columns)]
-    for number, one in enumerate(found, first):
+    for number, one in zip(numbers, found, strict=True):
         rows += [(str(number), *cells) for cells in zip(one.pieces, *_cells(one.shares), strict=True)]
         rows.append((str(number), "mean", *(column[0] for column in _cells(one.mean[None]))))
     rows.append(("all", "mean", *(column[0] for column in _cells(mean_share(found)[None]))))

@@ -129,11 +129,17 @@ def input_encoder(
     return FrameEncoder(config, one.size, layer)
 
 
+def what_it_reads(model: Transformer) -> str:
+    """The source of a model, for messages."""
+    if isinstance(model.encoder, ConcatEncoder):
+        return "several inputs"
+    return "text" if isinstance(model.encoder, TextEncoder) else "rows of numbers"
+
+
 def require_text(model: Transformer, what: str) -> None:
     """Raises: ConfigError: "`what` needs a model that reads text ..." for a model of another kind of source."""
     if not isinstance(model.encoder, TextEncoder):
-        reads = "several inputs" if isinstance(model.encoder, ConcatEncoder) else "rows of numbers"
-        raise ConfigError(f"{what} needs a model that reads text, but this one reads {reads}.")
+        raise ConfigError(f"{what} needs a model that reads text, but this one reads {what_it_reads(model)}.")
 
 
 def frame_model(config: ModelConfig, *, frame_size: int, tgt_size: int) -> Transformer:

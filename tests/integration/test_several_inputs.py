@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ENGLISH = "one two three four five six seven eight nine ten".split()
-GERMAN = "eins zwei drei vier fünf sechs sieben acht neun zehn".split()
+ENGLISH = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+GERMAN = ["eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun", "zehn"]
 SETTINGS = (
     "data.inputs=[even:text,odd:text] data.target=words data.tgt=de data.train=[train.tsv] data.dev=[dev.tsv] "
     "data.test=[test.tsv] batch.pool=100 schedule.warmup_steps=20 optim.lr=1e-2 train.log_every=1 "
@@ -42,7 +42,7 @@ def home(tmp_path_factory) -> Path:
         write_table(folder, name, count, seed)
     rows = [line.split("\t") for line in (folder / "test.tsv").read_text(encoding="utf-8").split("\n")[:-1]]
     for name, place in (("no_even", 0), ("no_odd", 1)):
-        cut = [row[:place] + [""] + row[place + 1 :] for row in rows[1:]]
+        cut = [[*row[:place], "", *row[place + 1 :]] for row in rows[1:]]
         text = "\n".join("\t".join(row) for row in [rows[0], *cut])
         (folder / f"{name}.tsv").write_text(f"{text}\n", encoding="utf-8")
     return folder
@@ -162,13 +162,16 @@ def test_text_and_frames_that_attend_to_each_other_are_loaded_again(home, brief,
 REFUSED = {
     "three that co-attend": (
         ["data.inputs=[even:text,odd:text,frames:features]", "model.fusion=co_attention"],
-        "`model.fusion` is co_attention, which needs two inputs in `data.inputs`, but they are even:text, odd:text, fra",
+        "`model.fusion` is co_attention, which needs two inputs in `data.inputs`, but they are even:text, odd:text, ",
     ),
     "one to share": (["data.inputs=[even:text]", "model.share_encoders=true"], "`model.share_encoders` is true, which"),
     "one to leave out": (["data.inputs=[even:text]"], "`model.source_dropout` is 0.1, which needs two or more inputs"),
     "links": (["alignment.links=[x]"], "`alignment.links` needs sources of text alone; leave it or `data.inputs` out"),
     "to go on": (["init=runs/whole", "data.inputs=[]"], "`init=runs/whole` is a model of inputs, but training goes on"),
-    "no column": (["data.inputs=[even:text,left:text]"], "train.tsv:1: the table must have a column `left`, but its fi"),
+    "no column": (
+        ["data.inputs=[even:text,left:text]"],
+        "train.tsv:1: the table must have a column `left`, but its fi",
+    ),
 }
 
 
@@ -182,12 +185,28 @@ def test_settings_that_cannot_work_are_refused(case, home, trained, command, run
 def test_what_needs_one_text_refuses_a_model_of_several_inputs(home, trained, brief, run):
     for arguments, message in (
         (["translate", "runs/whole", "--alignments", "-i", "test.tsv"], "but this one reads several inputs."),
-        (["translate", "runs/whole", "--ensemble", "runs/brief", "-i", "test.tsv"], "runs/brief cannot translate toget"),
-        (["export", "ct2", "runs/whole", "-o", "out"], "several inputs"),
-        (["inspect", "attention", "runs/whole", "--text", "a\tb", "--png", "a.png"], "--png needs a model that reads te"),
+        (
+            ["translate", "runs/whole", "--ensemble", "runs/brief", "-i", "test.tsv"],
+            "runs/brief cannot translate toget",
+        ),
+        (["export", "ct2", "runs/whole", "out"], "several inputs"),
+        (
+            ["inspect", "attention", "runs/whole", "--text", "a\tb", "--png", "a.png"],
+            "--png needs a model that reads te",
+        ),
         (["inspect", "attention", "runs/whole", "--text", " "], "there is no row to show; give a table with --input"),
-        (["inspect", "attention", "runs/whole", "--text", "a\tb", "c\td", "--reference", "e"], "2 rows cannot have 1 tr"),
-        (["inspect", "attention", "runs/whole", "--text", "a"], "a source must have the cells even, odd with tabs betw"),
+        (
+            ["inspect", "attention", "runs/whole", "--text", "a\tb", "c\td", "--reference", "e"],
+            "2 rows cannot have 1 tr",
+        ),
+        (
+            ["inspect", "attention", "runs/whole", "--text", "a\tb", "--reference", "e " * 99],
+            "tokens, but the model takes at most 64 a side: shorten",
+        ),
+        (
+            ["inspect", "attention", "runs/whole", "--text", "a"],
+            "a source must have the cells even, odd with tabs betw",
+        ),
     ):
         done = run(home, *arguments)
         assert done.returncode in (1, 2, 3) and message in done.stderr.decode(), (arguments, done.stderr.decode())

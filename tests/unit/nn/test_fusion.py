@@ -1,10 +1,11 @@
 """Several inputs in one memory: end to end as by hand, co-attention as a plain dense implementation of one item."""
 
 import math
+from functools import cache
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import tiny_config
 
@@ -27,6 +28,11 @@ def model_of(*inputs, seed=0, **options):
     torch.manual_seed(seed)
     options = {"encoder_layers": 2, "kv_heads": 1, **options}
     return input_model(tiny_config(**options), inputs, src_size=VOCABULARY, tgt_size=VOCABULARY).eval()
+
+
+@cache
+def co_attending():
+    return model_of(TEXT, OTHER, fusion=Fusion.co_attention)
 
 
 def item(text, frames, present=(True, True)):
@@ -80,9 +86,10 @@ def test_an_item_does_not_depend_on_its_batch(fusion):
         assert torch.allclose(rows, encoded(model, [one])[0], atol=1e-5)
 
 
+@settings(max_examples=20)
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9), st.sampled_from([0, 1, 2])), min_size=1, max_size=6))
 def test_any_items_packed_are_each_alone(shapes):
-    model = model_of(TEXT, OTHER, fusion=Fusion.co_attention)
+    model = co_attending()
     items = [item([3] * a, [4, 5] * b, (missing != 0, missing != 1)) for a, b, missing in shapes]
     for rows, one in zip(encoded(model, items), items, strict=True):
         assert torch.allclose(rows, encoded(model, [one])[0], atol=1e-5)
@@ -110,11 +117,18 @@ def dense_attention(module, x, y):
     return module.out(torch.cat(heads, dim=1))
 
 
+def dense_layer(layer, x, other):
+    def sublayer(norm, x, function):
+        return x + function(norm(x)) if layer.pre_norm else norm(x + function(x))
+
+    x = sublayer(layer.self_norm, x, lambda x: dense_attention(layer.self_attention, x, x))
+    x = sublayer(layer.cross_norm, x, lambda x: dense_attention(layer.cross_attention, x, other))
+    inner = layer.feed_forward
+    return sublayer(layer.feed_forward_norm, x, lambda x: inner.outer(inner.inner(x).relu()))
+
+
 def dense_co_attention(encoder, one):
     """The memory of one item, written out: no packing, no shared functions of the model but linear layers and norms."""
-
-    def sublayer(layer, norm, x, function):
-        return x + function(norm(x)) if layer.pre_norm else norm(x + function(x))
 
     sides = []
     for place, (own, part) in enumerate(zip(encoder.of_inputs, one.parts, strict=True)):
@@ -123,13 +137,10 @@ def dense_co_attention(encoder, one):
         sides.append(embedded if one.present[place] else encoder.absent[place].expand(len(rows), -1))
     for layers in zip(*(own.layers for own in encoder.of_inputs), strict=True):
         entering = list(sides)
-        for place, layer in enumerate(layers):
-            other = layer.memory_norm(entering[1 - place])
-            x = sublayer(layer, layer.self_norm, entering[place], lambda x: dense_attention(layer.self_attention, x, x))
-            x = sublayer(layer, layer.cross_norm, x, lambda x: dense_attention(layer.cross_attention, x, other))
-            inner = layer.feed_forward
-            x = sublayer(layer, layer.feed_forward_norm, x, lambda x: inner.outer(inner.inner(x).relu()))
-            sides[place] = x
+        sides = [
+            dense_layer(layer, entering[place], layer.memory_norm(entering[1 - place]))
+            for place, layer in enumerate(layers)
+        ]
     norms = [own.norm for own in encoder.of_inputs]
     return torch.cat([norm(x) + kind for norm, x, kind in zip(norms, sides, encoder.kinds, strict=True)])
 
@@ -225,10 +236,22 @@ def test_scores_and_maps_see_the_rows_of_all_inputs(positions):
 
 
 REFUSED = {
-    "three": ({"fusion": Fusion.co_attention}, (TEXT, OTHER, FRAMES), "`model.fusion` is co_attention, which needs two in"),
+    "three": (
+        {"fusion": Fusion.co_attention},
+        (TEXT, OTHER, FRAMES),
+        "`model.fusion` is co_attention, which needs two in",
+    ),
     "one": ({"fusion": Fusion.co_attention}, (TEXT,), "needs two inputs in `data.inputs`, but they are en:text."),
-    "one text": ({"share_encoders": True}, (TEXT, FRAMES), "`model.share_encoders` is true, which needs two or more inp"),
-    "no inputs": ({"source_dropout": 0.2}, (), "`model.source_dropout` is 0.2, which needs two or more inputs in `data"),
+    "one text": (
+        {"share_encoders": True},
+        (TEXT, FRAMES),
+        "`model.share_encoders` is true, which needs two or more inp",
+    ),
+    "no inputs": (
+        {"source_dropout": 0.2},
+        (),
+        "`model.source_dropout` is 0.2, which needs two or more inputs in `data",
+    ),
 }
 
 
