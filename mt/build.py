@@ -13,13 +13,14 @@ from mt.checkpoint.model_folder import Description
 from mt.compute.device import pick_device, pick_precision, set_up_cpu
 from mt.compute.distributed import Group, joined, place_in_group
 from mt.config import BatchConfig, Config, Input, Positions, Precision, Sharding, SourceKind, TrainConfig, Tying
+from mt.config.inputs import parse_inputs
 from mt.data.batching import Batch, BatchStream, choose_workers
 from mt.data.clean.survey import LOOKED_AT, overlap, report, survey
 from mt.data.prepare import PreparedData, prepare
 from mt.decode.load import make_translator
 from mt.errors import ConfigError
 from mt.log import logger, setup
-from mt.nn.encoders import input_model, text_model
+from mt.nn.encoders import check_fusion, input_model, text_model
 from mt.nn.transformer import Transformer
 from mt.progress import Waiting
 from mt.text.metrics import choose_tokenizer
@@ -68,6 +69,8 @@ def check(config: Config, *, processes: int = 1) -> None:
         )
     if config.data.inputs and config.alignment.links:
         raise ConfigError("`alignment.links` needs sources of text alone; leave it or `data.inputs` out.")
+    if config.init.path is None:  # which needs a model of text
+        check_fusion(config.model, parse_inputs(config.data.inputs))
     if config.model.tying is Tying.all and not config.tokenizer.joint:
         raise ConfigError(
             "`model.tying` is all, which needs a joint vocabulary; set `tokenizer.joint=true` or `model.tying=decoder`."
@@ -178,6 +181,7 @@ def make_trainer(
         batch,
         seed=config.train.seed,
         sampling=sampling,
+        source_dropout=config.model.source_dropout,
         workers=choose_workers(config.data.workers, device, sampling=sampling, processes=place_in_group()[3]),
         pin=device.type == "cuda",
     )

@@ -1,4 +1,5 @@
-"""`mt inspect attention`: an HTML page that shows a model's cross-attention, and pictures for papers."""
+"""`mt inspect attention`: an HTML page that shows a model's cross-attention, and pictures for papers; for a model of
+several inputs, a table (`inspect_shares.py`)."""
 
 import argparse
 from collections.abc import Sequence
@@ -25,7 +26,9 @@ examples:
 For a model of images, audio or features, --input is a table, --text a cell, and the page shows where in the picture or
 the recording the model looked for each word.
 
-Without references the page shows the model's own translations. The page loads nothing from the network."""
+Without references the page shows the model's own translations. The page loads nothing from the network.
+
+For a model of several inputs, --input is a table, and the share of each input is written as a table to stdout or -o."""
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -67,8 +70,6 @@ def parse(argv: list[str]) -> argparse.Namespace:
         path = getattr(args, kind)
         if path is not None and path.suffix.lower() != f".{kind}":
             parser.error(f"--{kind} must name a file that ends in .{kind}, but names {path}")
-    if args.output is None and not (args.png or args.svg):
-        args.output = Path("attention.html")
     return args
 
 
@@ -76,6 +77,23 @@ def run(argv: list[str]) -> int:
     args = parse(argv)
     for option in ("output", "png", "svg"):
         check_output(getattr(args, option), args.input, args.references, args.gold, option=f"--{option}")
+    from mt.checkpoint.model_folder import table_columns
+    from mt.compute.device import set_up_cpu
+    from mt.log import logger, setup
+
+    setup()
+    set_up_cpu(None)
+    inputs, _ = table_columns(args.model)
+    if len(inputs) > 1:
+        from mt.cli.inspect_shares import show_shares
+
+        return show_shares(args, inputs)
+    if args.output is None and not (args.png or args.svg):
+        args.output = Path("attention.html")
+    if inputs:
+        from mt.cli.inspect_frames import show_frames
+
+        return show_frames(args)
     first, last = args.lines
     sources = chosen(args.text or file_texts(args.input, last), args.lines)
     given = args.reference and chosen(args.reference, args.lines)
@@ -85,17 +103,12 @@ def run(argv: list[str]) -> int:
         raise DataError(f"{args.input or '--text'} has fewer than {counted(first, 'sentence')}, where --lines begins.")
     if not any(text.strip() for text in sources):
         raise DataError("there is no text to show; give a sentence with --text, or a file with --input.")
-    if reads_table(args.model):
-        from mt.cli import inspect_frames
-
-        return inspect_frames.run(args)
     if given is not None and len(given) != len(sources):
         found = f"{counted(len(sources), 'sentence')} cannot have {counted(len(given), 'translation')}"
         raise DataError(f"{found}: give one translation for each sentence.")
     gold = gold_of(args, sources, given)
     from mt.files import explained
     from mt.interpret.report import page
-    from mt.log import logger
 
     check_direction(args)
     exhibits = [exhibit(path, sources, given, gold, args) for path in (args.model, args.compare) if path]
@@ -116,17 +129,6 @@ def run(argv: list[str]) -> int:
             with explained(f"`{path}` cannot be written"):
                 draw(exhibits[0], path)
     return 0
-
-
-def reads_table(model: Path) -> bool:
-    """Whether a model reads columns of a table. Raises: CheckpointError: when there is none."""
-    from mt.checkpoint.model_folder import table_columns
-    from mt.compute.device import set_up_cpu
-    from mt.log import setup
-
-    setup()
-    set_up_cpu(None)
-    return bool(table_columns(model)[0])
 
 
 def check_direction(args: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 OF_TEXT = ("compare", "gold", "spaces", "png", "svg")  # options that need words on both sides
 
 
-def run(args: argparse.Namespace) -> int:
+def show_frames(args: argparse.Namespace) -> int:
     """Raises: ConfigError: for an option that needs words on both sides; DataError: for a row that cannot be read."""
     for option in OF_TEXT:
         if getattr(args, option):

@@ -3,6 +3,7 @@
 from mt.config.decode import LATER, DecodeConfig
 from mt.config.enums import (
     Activation,
+    Fusion,
     InputKind,
     LengthNorm,
     NormKind,
@@ -51,6 +52,7 @@ __all__ = [
     "Config",
     "DataConfig",
     "DecodeConfig",
+    "Fusion",
     "InitConfig",
     "Input",
     "InputKind",

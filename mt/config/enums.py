@@ -25,6 +25,13 @@ class InputKind(StrEnum):
     audio = "audio"
 
 
+class Fusion(StrEnum):
+    """How a model joins several inputs (`mt.nn.fusion`)."""
+
+    concat = "concat"  # an encoder for each; the memories lie end to end
+    co_attention = "co_attention"  # two encoders whose layers attend to each other
+
+
 class Subset(StrEnum):
     """How a part of all lines is chosen."""
 

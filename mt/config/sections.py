@@ -12,6 +12,7 @@ from typing import Any
 from mt.config.decode import LATER, DecodeConfig
 from mt.config.enums import (
     Activation,
+    Fusion,
     NormKind,
     NormPlacement,
     OptimizerKind,
@@ -61,10 +62,8 @@ class DataConfig:
         require(0 <= (self.workers or 0) <= 64, "data.workers", "lie in [0, 64] or be null", self.workers)
         parse_inputs(self.inputs)
         if self.inputs:
-            require(len(self.inputs) == 1, "data.inputs", "name one column, since a model has one input", self.inputs)
-            require(
-                bool(self.train and self.dev), "data.inputs", "have tables in `data.train` and `data.dev`", self.inputs
-            )
+            given = bool(self.train and self.dev)
+            require(given, "data.inputs", "have tables in `data.train` and `data.dev`", self.inputs)
             require(not self.columns, "data.columns", "be empty beside `data.inputs`; set `data.target`", self.columns)
             found = self.target or self.tgt
             require(bool(found), "data.target", "name the column of the target text beside `data.inputs`", found)
@@ -139,6 +138,9 @@ class ModelConfig:
     attention_dropout: float = 0.0  # above 0 fused attention is not used
     activation_dropout: float = 0.0
     word_dropout: float = 0.0  # share of input embeddings that are set to zero
+    fusion: Fusion = field(default=Fusion.concat, metadata=LATER)  # how several inputs are joined: concat, co_attention
+    share_encoders: bool = field(default=False, metadata=LATER)  # one encoder for all text inputs
+    source_dropout: float = field(default=0.0, metadata=LATER)  # probability that one of several inputs is left out
 
     def __post_init__(self) -> None:
         require(self.dim > 0 and self.heads > 0, "model.dim", "be positive, like `model.heads`", self.dim)
@@ -154,7 +156,7 @@ class ModelConfig:
         require(self.max_length > 1, "model.max_length", "be at least 2", self.max_length)
         for name in ("ffn_dim", "encoder_layers", "decoder_layers"):
             require(getattr(self, name) > 0, f"model.{name}", "be positive", getattr(self, name))
-        for name in ("dropout", "attention_dropout", "activation_dropout", "word_dropout"):
+        for name in ("dropout", "attention_dropout", "activation_dropout", "word_dropout", "source_dropout"):
             require(0 <= getattr(self, name) < 1, f"model.{name}", "lie in [0, 1)", getattr(self, name))
 
 

@@ -161,7 +161,8 @@ class Translator:
         parts = [
             Part(
                 0, owner, (0, len(row)), row, reader.item(row, f"input {options.first_text + owner + 1:,}"),
-                prefixes[owner], options.glossary.constraints("") if options.glossary else Constraints(), False,
+                prefixes[owner],
+                options.glossary.constraints(reader.text(row)) if options.glossary else Constraints(), False,
             )
             for owner, row in enumerate(rows) if row.strip()
         ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Sources of models that read tables: the cells of the input columns of one row, joined by tabs."""
 
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,8 +14,9 @@ from mt.inputs.audio import Audio
 from mt.inputs.features import Features
 from mt.inputs.image import Images
 from mt.inputs.kind import FrameKind
+from mt.inputs.several import Part, SeveralInputs
 
-Item: TypeAlias = list[int] | Float[Tensor, "_ F"]  # token ids, or frames
+Item: TypeAlias = Part | SeveralInputs
 EncodeText = Callable[[Sequence[str]], list[list[int]]]
 
 SAMPLED = 1000  # cells of a column, to find size and scale
@@ -32,10 +34,23 @@ class InputReader:
         self.encode = encode
         self.kinds = [KINDS[one.kind](one) if one.kind in KINDS else None for one in inputs]
 
-    def item(self, source: str, where: str = "") -> Item:
-        """Args: where: the row of the source, for the error. Raises: DataError: names `where` and the column."""
-        (found,) = [self._read(place, cell, where) for place, cell in enumerate(self.cells(source, where))]
-        return found
+    def item(self, source: str, where: str = "", left_out: Sequence[bool] | None = None) -> Item:
+        """The rows of one input, or of several. Of several, those with an empty cell are missing.
+
+        Args: where: the row of the source, for the error; left_out: inputs whose cells are treated as empty.
+        Raises: DataError: names `where` and the column.
+        """
+        without = left_out or repeat(False)
+        cells = ["" if out else cell for cell, out in zip(self.cells(source, where), without, strict=False)]
+        parts = tuple(self._read(place, cell, where) for place, cell in enumerate(cells))
+        return SeveralInputs(parts, tuple(bool(cell.strip()) for cell in cells)) if len(parts) > 1 else parts[0]
+
+    def counts(self, source: str, where: str = "") -> list[int]:
+        """The number of rows of each input; 0 for a missing one of several. Raises: DataError: as `item`."""
+        item = self.item(source, where)
+        if not isinstance(item, SeveralInputs):
+            return [len(item)]
+        return [len(part) if here else 0 for part, here in zip(item.parts, item.present, strict=True)]
 
     def cells(self, source: str, where: str = "") -> list[str]:
         cells = source.split("\t")
@@ -47,7 +62,11 @@ class InputReader:
             )
         return cells
 
-    def _read(self, place: int, cell: str, where: str) -> Item:
+    def text(self, source: str) -> str:
+        """The text cells of a source, in lines. Raises: DataError: as `item`."""
+        return "\n".join(texts_of(self.inputs, [source]))
+
+    def _read(self, place: int, cell: str, where: str) -> Part:
         kind = self.kinds[place]
         return self.encode([cell])[0] if kind is None else _read(kind, cell, where)
 

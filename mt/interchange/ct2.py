@@ -23,7 +23,7 @@ from mt.errors import ConfigError, require_package
 from mt.files import whole_folder
 from mt.interchange.refusal import refuse
 from mt.nn.attention import FeedForward, MultiHeadAttention
-from mt.nn.encoders import TextEncoder
+from mt.nn.encoders import TextEncoder, what_it_reads
 from mt.nn.transformer import Embedding, Transformer
 from mt.text.tokenizer import Tokenizer
 
@@ -44,7 +44,7 @@ def reasons_against(model: Transformer, quantization: str) -> list[str]:
     if quantization not in QUANTIZATIONS:
         found.append(f"`quantization` must be one of {', '.join(QUANTIZATIONS)}, but is {quantization}")
     if not isinstance(model.encoder, TextEncoder):
-        found.append("the model reads frames of numbers, not text")
+        found.append(f"the model reads {what_it_reads(model)}, not one text")
     return found
 
 

@@ -291,6 +291,7 @@ class Transformer(nn.Module):
         embeddings = [module for module in self.modules() if isinstance(module, Embedding)]
         inputs = [module for module in self.modules() if isinstance(module, InputLayer)]
         matrices = [*(module.weight for module in embeddings), self.out_weight, *(module.learned for module in inputs)]
+        matrices += self.encoder.vectors
         # A dict removes duplicates like a set, but in a fixed order, on which the values that a seed gives depend.
         for matrix in dict.fromkeys(matrix for matrix in matrices if matrix is not None):
             nn.init.normal_(matrix, std=self.config.dim**-0.5)

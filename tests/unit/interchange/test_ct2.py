@@ -154,7 +154,7 @@ def test_what_cannot_be_written_is_refused(small_model, tmp_path):
     with pytest.raises(ConfigError, match=r"^the model cannot be exported to CTranslate2: `quant.* is int3\.$"):
         write_ct2(model, t, tmp_path / "out", quantization="int3")
     frames = frame_model(model.config, frame_size=3, tgt_size=t.tgt_size)
-    with pytest.raises(ConfigError, match=r"but is int3; the model reads frames of numbers, not text\.$"):
+    with pytest.raises(ConfigError, match=r"but is int3; the model reads rows of numbers, not one text\.$"):
         write_ct2(frames, t, tmp_path / "out", quantization="int3")
     with pytest.raises(ConfigError, match="already exists; name a new folder"):
         write_ct2(model, t, tmp_path)
