@@ -69,8 +69,6 @@ def check(config: Config, *, processes: int = 1) -> None:
         )
     if config.data.inputs and config.alignment.links:
         raise ConfigError("`alignment.links` needs sources of text alone; leave it or `data.inputs` out.")
-    if config.init.path is None:  # which needs a model of text
-        check_fusion(config.model, parse_inputs(config.data.inputs))
     if config.model.tying is Tying.all and not config.tokenizer.joint:
         raise ConfigError(
             "`model.tying` is all, which needs a joint vocabulary; set `tokenizer.joint=true` or `model.tying=decoder`."
@@ -293,6 +291,7 @@ def train(config: Config, command: list[str]) -> float:
     config = folder.as_begun(config)
     origin = read_origin(config, folder)
     config = origin.fitted(config) if origin is not None else config
+    check_fusion(config.model, parse_inputs(config.data.inputs))
     with (
         joined(folder.path.name, device=device, minutes=config.train.timeout_minutes) as group,
         folder_of_run(folder, config.to_dict(), folder.as_begun(Config()).to_dict(), group),
@@ -329,6 +328,7 @@ def dry_run(config: Config) -> None:
     if origin is not None:
         config = origin.fitted(config)
         announce(origin, config)
+    check_fusion(config.model, parse_inputs(config.data.inputs))
     set_up_cpu(config.train.threads)
     prepared = prepare_data(config, origin)
     model = make_model(config, prepared.tokenizer, device, inputs=prepared.inputs)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mt.cli.lines import file_texts, results
 from mt.config import Input
-from mt.errors import ConfigError, DataError
+from mt.errors import ConfigError, DataError, counted
 
 if TYPE_CHECKING:
     from mt.nn.source import Items
@@ -27,30 +27,33 @@ def show_shares(args: argparse.Namespace, inputs: Sequence[Input]) -> int:
             "there is no row to show; give a table with --input, or cells with tabs between them as --text."
         )
     given = args.reference or (args.references and file_texts(args.references, last))
-    if given and len(given[first - 1 :][: len(rows)]) != len(rows):
-        raise DataError(f"{len(rows)} rows cannot have {len(given[first - 1 :])} translations: give one for each row.")
+    texts = given[first - 1 : last] if given else None
+    if texts is not None and len(texts) != len(rows):
+        found = f"{counted(len(rows), 'row')} cannot have {counted(len(texts), 'translation')}"
+        raise DataError(f"{found}: give one translation for each row.")
     from mt.decode.load import load
     from mt.interpret.source_shares import mean_share, shares_table, source_shares
     from mt.log import logger
 
     translator = load(args.model, device=args.device, precision="fp32")
-    texts = given[first - 1 :] if given else translator.translate(rows)
+    texts = translator.translate(rows) if texts is None else texts
     shown = [place for place, row in enumerate(rows) if row.strip()]
     sources = translator.encode_sources([rows[place] for place in shown])
     targets = translator.tokenizer.encode_target([texts[place] for place in shown])
-    check_lengths(sources, targets, translator.max_length)
+    numbers = [first + place for place in shown]
+    check_lengths(sources, targets, numbers, translator.max_length)
     found = list(source_shares(translator.stepper.model, translator.tokenizer, sources, targets))
     columns = [one.column for one in inputs]
     with results(args.output) as out:
-        out.write(shares_table(columns, found, [first + place for place in shown]).encode())
+        out.write(shares_table(columns, found, numbers).encode())
     shares = ", ".join(f"{name} {value:.1%}" for name, value in zip(columns, mean_share(found).tolist(), strict=True))
-    logger.info(f"cross-attention over {len(found):,} sentences: {shares}")
+    logger.info(f"cross-attention over {counted(len(found), 'sentence')}: {shares}")
     return 0
 
 
-def check_lengths(sources: "Items", targets: Sequence[list[int]], most: int) -> None:
-    """Raises: DataError: for a pair that is too long for the model."""
-    for number, (source, target) in enumerate(zip(sources, targets, strict=True), 1):
+def check_lengths(sources: "Items", targets: Sequence[list[int]], numbers: Sequence[int], most: int) -> None:
+    """Raises: DataError: for a pair that is too long for the model. Args: numbers: of the pairs."""
+    for number, source, target in zip(numbers, sources, targets, strict=True):
         if max(len(source), len(target) + 1) > most:
             raise DataError(
                 f"input {number:,} has {len(source):,} rows and a translation of {len(target):,} tokens, but the model "

@@ -42,8 +42,8 @@ class InputReader:
         """
         without = left_out or repeat(False)
         cells = ["" if out else cell for cell, out in zip(self.cells(source, where), without, strict=False)]
-        parts = tuple(self._read(place, cell, where) for place, cell in enumerate(cells))
-        return SeveralInputs(parts, tuple(bool(cell.strip()) for cell in cells)) if len(parts) > 1 else parts[0]
+        parts = [self._read(place, cell, where) for place, cell in enumerate(cells)]
+        return parts[0] if len(parts) == 1 else SeveralInputs(tuple(parts), tuple(bool(cell.strip()) for cell in cells))
 
     def counts(self, source: str, where: str = "") -> list[int]:
         """The number of rows of each input; 0 for a missing one of several. Raises: DataError: as `item`."""

@@ -7,7 +7,6 @@ Letters: `B` items, `S` source rows, `M` memory rows (possibly fewer than `S`), 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -115,7 +114,7 @@ class SeveralSources:
     parts: tuple[Source, ...]
     present: Bool[Tensor, "B _P"]  # false where an input of an item is missing
 
-    @cached_property
+    @property
     def layout(self) -> Ragged:
         return joined(self.layouts)
 

@@ -16,9 +16,9 @@ GERMAN = ["eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "n
 SETTINGS = (
     "data.inputs=[even:text,odd:text] data.target=words data.tgt=de data.train=[train.tsv] data.dev=[dev.tsv] "
     "data.test=[test.tsv] batch.pool=100 schedule.warmup_steps=20 optim.lr=1e-2 train.log_every=1 "
-    "train.validate_every=80 model.dropout=0.02 model.source_dropout=0.1"
+    "train.validate_every=100 model.dropout=0.02 model.source_dropout=0.1"
 )
-STEPS = 240
+STEPS = 200
 
 
 def write_table(folder: Path, name: str, count: int, seed: int) -> None:
@@ -153,6 +153,7 @@ def test_text_and_frames_that_attend_to_each_other_are_loaded_again(home, brief,
     config = json.loads((brief / "model/config.json").read_text())
     assert config["model"]["fusion"] == "co_attention"
     assert [one["column"] for one in config["inputs"]] == ["even", "frames"]
+    assert b" even:text, frames:features (co_attention), columns of a table\n" in run(home, "info", "runs/brief").stdout
     for table in ("test.tsv", "no_even.tsv"):
         assert scores(run, home, "brief", table)
     shown = run(home, "inspect", "attention", "runs/brief", "--input", "test.tsv", "--lines", "2")
@@ -180,6 +181,16 @@ def test_settings_that_cannot_work_are_refused(case, home, trained, command, run
     more, message = REFUSED[case]
     done = run(home, *command("other", *more))
     assert done.returncode in (2, 3) and message in done.stderr.decode(), done.stderr.decode()
+    assert not (home / "runs/other/checkpoints").exists()
+
+
+def test_a_dry_run_says_what_was_found(home, command, run):
+    done = run(
+        home, *command("dry", "data.inputs=[even:text,frames:features]", "run.dry_run=true", "batch.tokens=auto")
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert "input `even`: text" in done.stderr.decode() and "input `frames`: features, 10" in done.stderr.decode()
+    assert "training pairs   800 used" in done.stdout.decode()
 
 
 def test_what_needs_one_text_refuses_a_model_of_several_inputs(home, trained, brief, run):

@@ -1,5 +1,7 @@
 """Sources that are read when a batch needs them: in the order and the batches that text would have."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from toy import number_tokenizer, tiny_config
 from mt.config import BatchConfig, Input, InputKind
 from mt.data.batching import BatchStream, TokenizedCorpus, fill_up, in_budget
 from mt.data.batching.input_rows import choose_left_out
+from mt.data.batching.pool import Pools
 from mt.data.corpus.pair import Origin, Pair
 from mt.errors import DataError
 from mt.inputs.reader import InputReader
@@ -171,3 +174,15 @@ def test_filled_up_batches_of_several_inputs_have_whole_blocks_in_every_part():
         for one in (batch, filled)
     ]
     assert torch.allclose(*losses, rtol=1e-5)
+
+
+def test_another_process_leaves_out_the_same_inputs():
+    section = BatchConfig(tokens=24, max_length=20, pool=16)
+    pools = Pools(two_texts(), section, seed=3, sampling=True, source_dropout=0.5)
+    sent = pickle.loads(pickle.dumps(pools))
+    for where in ((0, 1), (7, 0)):
+        here, there = pools[where], sent[where]
+        assert (here.ends, here.source.sources, here.source.left_out) == (
+            there.ends, there.source.sources, there.source.left_out
+        )  # fmt: skip
+        assert any(map(any, here.source.left_out))
