@@ -8,23 +8,26 @@ from mt.cli.options import Parser
 from mt.errors import ConfigError, require_package
 
 QUANTIZATION = "float32"
+FORMATS = (
+    "ct2: a CTranslate2 model folder (needs `ctranslate2`); hf: a folder for MarianMTModel and MarianTokenizer of "
+    "transformers"
+)
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
         prog="mt export",
-        description="Write a trained model for CTranslate2, a C++ engine, with the tokenizer's files beside it, and "
-        "print the Python code that translates with it. The export is verified before it appears: it translates "
-        "sentences as the model does, or the command fails.",
+        description="Write a trained model for another engine. An export for CTranslate2 is verified before it "
+        "appears: it translates sentences as the model does, or the command fails.",
         epilog="example:\n  mt export ct2 runs/my-run exported --quantization int8",
     )
-    parser.add_argument("format", choices=["ct2"], help="ct2: a CTranslate2 model folder (needs `ctranslate2`)")
+    parser.add_argument("format", choices=["ct2", "hf"], help=FORMATS)
     parser.add_argument("model", type=Path, metavar="MODEL", help="model folder, run or checkpoint")
     parser.add_argument("out", type=Path, nargs="?", metavar="OUT", help="the new folder (default: MODEL-FORMAT)")
-    parser.add_argument("--quantization", help=f"float32, float16, bfloat16, int8 (default: {QUANTIZATION})")
+    parser.add_argument("--quantization", help=f"of ct2: float32, float16, bfloat16, int8 (default: {QUANTIZATION})")
     parser.add_argument(
         "--verify", action=argparse.BooleanOptionalAction, default=True,
-        help="translate sentences with both engines and compare pieces, log-probabilities, BLEU and chrF++",
+        help="for ct2: translate sentences with both engines and compare pieces, log-probabilities, BLEU and chrF++",
     )  # fmt: skip
     parser.add_argument(
         "--sample", nargs="+", default=[], metavar="FILE",
@@ -36,6 +39,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parser.error("--sample takes one file of sentences, or two: sentences and their translations")
     if args.sample and not args.verify:
         parser.error("--sample has no effect with --no-verify; leave one of the two out")
+    given = [f"--{name}" for name in ("quantization", "sample") if getattr(args, name)]
+    if args.format != "ct2" and (given or not args.verify):
+        parser.error(f"{(*given, '--no-verify')[0]} belongs to ct2; leave it out for {args.format}")
     args.out = args.out or Path(f"{args.model.resolve().name}-{args.format}")
     return args
 
@@ -43,6 +49,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def run(argv: list[str]) -> int:
     args = parse(argv)
     check_out(args.out)
+    if args.format == "hf":
+        return run_hf(args)
     require_package("ctranslate2", "export to CTranslate2")
     from mt.log import setup
 
@@ -54,6 +62,23 @@ def run(argv: list[str]) -> int:
         f"the packages ctranslate2 and sentencepiece only:\n\n{example}",
         end="",
     )
+    return 0
+
+
+def run_hf(args: argparse.Namespace) -> int:
+    from mt.checkpoint.model_folder import languages
+    from mt.decode.load import load
+    from mt.interchange.hf import write_hf
+    from mt.log import setup
+
+    setup()
+    translator = load(args.model, device="cpu", precision="fp32")
+    src, tgt = languages(args.model)
+    write_hf(
+        translator.stepper.model, translator.tokenizer, args.out,
+        section=translator.section, max_length=translator.max_length, src=src, tgt=tgt,
+    )  # fmt: skip
+    print(f"The model for transformers (MarianMTModel, MarianTokenizer) is in {args.out}.")
     return 0
 
 

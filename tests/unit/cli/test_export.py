@@ -3,19 +3,20 @@
 import json
 import re
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from toy import number_pairs, number_tokenizer, trained_numbers
+from toy import number_pairs, number_tokenizer, tiny_model, trained_numbers
 
 from mt.checkpoint import write_folder
 from mt.checkpoint.model_folder import WEIGHTS, Description
 from mt.cli.export import export_ct2, parse, run
 from mt.cli.export_sample import choose_sample
-from mt.config import DataConfig, DecodeConfig, Precision
+from mt.config import Activation, DataConfig, DecodeConfig, NormPlacement, Precision
 from mt.decode.load import load
 from mt.errors import CheckpointError, ConfigError, DataError
+from mt.files import read_json
 from mt.interchange.ct2 import python_example
 
 
@@ -121,6 +122,26 @@ def test_eight_bits_that_lose_the_probabilities_are_refused(model, tmp_path, mon
     monkeypatch.setattr(verify, "MEAN_ROUNDED", 0.0)
     with pytest.raises(CheckpointError, match=r"log-probabilities differ by \S+ on average, more than 0[;.]"):
         run(["ct2", str(model), str(tmp_path / "out"), "--quantization", "int8"])
+
+
+def test_a_folder_for_transformers(model, tmp_path, capsys):
+    with pytest.raises(ConfigError, match=r"cannot be exported to MarianMT: `model\.norm` must be post, but is"):
+        run(["hf", str(model), str(tmp_path / "out")])
+    t = number_tokenizer()
+    made = tiny_model(norm=NormPlacement.post, activation=Activation.silu)
+    description = replace(Description.from_values(read_json(model / "config.json"), "it"), model=made.config)
+    write_folder(tmp_path / "post", {**description.files(t), WEIGHTS: dict(made.named_parameters())})
+    assert run(["hf", str(tmp_path / "post"), str(tmp_path / "out")]) == 0
+    said = f"The model for transformers (MarianMTModel, MarianTokenizer) is in {tmp_path / 'out'}.\n"
+    assert capsys.readouterr().out == said
+    assert read_json(tmp_path / "out" / "tokenizer_config.json")["target_lang"] == "de"
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("given", [["--quantization", "int8"], ["--sample", "a"], ["--no-verify"]])
+def test_options_of_another_format_are_refused(given):
+    with pytest.raises(ConfigError, match=f"{given[0]} belongs to ct2; leave it out for hf"):
+        parse(["hf", "m", "out", *given])
 
 
 def test_the_options_of_the_sample():
