@@ -23,10 +23,12 @@ def load(
     *,
     device: str = "auto",
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto",
+    cuda_graphs: bool = False,
 ) -> "Translator":
     """A `Translator` from a model folder, a run folder (its best checkpoint) or a checkpoint; None: the newest run.
 
-    Args: device: auto, cpu, cuda, cuda:N or mps; precision: int8 is for the CPU, and the fastest there.
+    Args: device: auto, cpu, cuda, cuda:N or mps; precision: int8 is for the CPU, and the fastest there;
+        cuda_graphs: experimental, steps of small models as CUDA graphs on a GPU (docs/GPU.md).
     Raises: CheckpointError: when there is no model there, or it is damaged. ConfigError: for an unknown device or
         precision.
     """
@@ -37,7 +39,7 @@ def load(
     from mt.decode.load import load as load_model  # imports torch, so only when a model is loaded
 
     watch_processors()
-    return load_model(path, device=device, precision=precision)
+    return load_model(path, device=device, precision=precision, cuda_graphs=cuda_graphs)
 
 
 def __getattr__(name: str) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -13,26 +12,30 @@ from mt.checkpoint import Checkpoints
 from mt.checkpoint.model_folder import Description
 from mt.compute.device import pick_device, pick_precision, set_up_cpu
 from mt.compute.distributed import Group, joined, place_in_group
-from mt.config import BatchConfig, Config, Positions, Precision, Sharding, Tying
+from mt.config import BatchConfig, Config, Input, Positions, Precision, Sharding, SourceKind, TrainConfig, Tying
 from mt.data.batching import Batch, BatchStream, choose_workers
 from mt.data.clean.survey import LOOKED_AT, overlap, report, survey
 from mt.data.prepare import PreparedData, prepare
 from mt.decode.load import make_translator
 from mt.errors import ConfigError
 from mt.log import logger, setup
-from mt.nn.encoders import text_model
-from mt.nn.transformer import Transformer, count_parameters
+from mt.nn.encoders import input_model, text_model
+from mt.nn.transformer import Transformer
 from mt.progress import Waiting
 from mt.text.metrics import choose_tokenizer
 from mt.text.tokenizer import Tokenizer
 from mt.train.acceleration.choose import accelerate
 from mt.train.acceleration.memory import CPU_BUDGET, find_budget
 from mt.train.acceleration.sharding import is_sharded, shard
+from mt.train.ancestry import plain_ancestry
 from mt.train.attention_logging import AttentionLogger, legible
+from mt.train.before import Before
+from mt.train.facts import run_facts
 from mt.train.gradients import EagerGradients
 from mt.train.guided_alignment import GuidedAlignment
 from mt.train.objective import TranslationLoss
 from mt.train.optim import Ema, make_optimizer
+from mt.train.origin import Origin, announce, read_origin
 from mt.train.preview import preview
 from mt.train.run import Run
 from mt.train.run_folder import RunFolder, folder_of_run
@@ -41,14 +44,18 @@ from mt.train.step import Updater
 from mt.train.trainer import Trainer
 from mt.train.validate import Validator
 
+FEWEST_UPDATES, MOST_UPDATES = 5, 800  # between two validations, where `train.validate_every` is auto
 
-def prepare_data(config: Config) -> PreparedData:
+
+def prepare_data(config: Config, origin: Origin | None = None) -> PreparedData:
     """Read, clean and tokenise. Raises: DataError, ConfigError: for text or settings that cannot be used."""
     longest = None if config.model.positions is Positions.rotary else config.model.max_length
-    return prepare(
+    prepared = prepare(
         data=config.data, clean=config.clean, tokenizer=config.tokenizer, batch=config.batch, longest=longest,
         links=config.alignment.links if config.alignment.weight else [],
+        given=origin.tokenizer if origin is not None else None,
     )  # fmt: skip
+    return replace(prepared, known=origin.description.usual) if origin is not None else prepared
 
 
 def check(config: Config, *, processes: int = 1) -> None:
@@ -59,6 +66,8 @@ def check(config: Config, *, processes: int = 1) -> None:
             f"`batch.accumulate` must be a multiple of the {processes} processes, which share the batches of an "
             f"update, but is {config.batch.accumulate}; set `batch.accumulate={suggested}`."
         )
+    if config.data.inputs and config.alignment.links:
+        raise ConfigError("`alignment.links` needs sources of text alone; leave it or `data.inputs` out.")
     if config.model.tying is Tying.all and not config.tokenizer.joint:
         raise ConfigError(
             "`model.tying` is all, which needs a joint vocabulary; set `tokenizer.joint=true` or `model.tying=decoder`."
@@ -90,10 +99,24 @@ def own_device(name: str) -> torch.device:
     return pick_device(f"cuda:{local_rank}")
 
 
-def make_model(config: Config, tokenizer: Tokenizer, device: torch.device) -> Transformer:
+def make_model(
+    config: Config,
+    tokenizer: Tokenizer,
+    device: torch.device,
+    *,
+    origin: Origin | None = None,
+    inputs: Sequence[Input] = (),
+) -> Transformer:
+    """A model with initial weights. Args: origin: whose weights it has; None: random ones; inputs: of tables; empty:
+    text."""
     torch.manual_seed(config.train.seed)
     random.seed(config.train.seed)  # not used by mt, but its state is in every checkpoint
-    return text_model(config.model, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size).to(device)
+    sizes = {"src_size": tokenizer.src_size, "tgt_size": tokenizer.tgt_size}
+    model = input_model(config.model, inputs, **sizes) if inputs else text_model(config.model, **sizes)
+    model = model.to(device)
+    if origin is not None:
+        origin.load(model)
+    return model
 
 
 def make_objective(
@@ -116,7 +139,7 @@ def make_attention_logger(
     config: Config, prepared: PreparedData, *, max_length: int, guided: GuidedAlignment | None
 ) -> AttentionLogger | None:
     """None if no attention is to be logged."""
-    if not config.train.attention_pairs:
+    if not config.train.attention_pairs or prepared.inputs:  # the pictures need words on both sides
         return None
     pairs = legible(prepared.dev.pairs, config.train.attention_pairs, config.data.subset)
     heads = guided.heads if guided is not None else None
@@ -166,6 +189,7 @@ def make_trainer(
     longest = max(config.model.max_length, int(prepared.dev.source.lengths().max()))
     translator = make_translator(
         model, prepared.tokenizer, greedy, precision, max_length=longest,
+        reader=prepared.reader,
         cuda_graphs=False,  # their pools would take memory that the batch size was fitted without
     )  # fmt: skip
 
@@ -192,11 +216,21 @@ def make_trainer(
         validator=validator,
         checkpoints=Checkpoints(folder.checkpoints, config.train.keep),
         files={**description.files(prepared.tokenizer), **(guided.files() if guided else {})},
-        train=replace(config.train, watch=watch),
+        train=with_interval(replace(config.train, watch=watch), batch, prepared),
         batch=batch,
         schedule=config.schedule,
         model=model,
+        judge_start=config.init.path is not None,
     )
+
+
+def with_interval(section: TrainConfig, batch: BatchConfig, prepared: PreparedData) -> TrainConfig:
+    """The section with a number for `train.validate_every=auto`."""
+    if section.validate_every != "auto":
+        return section
+    tokens = max(prepared.train.num_source_rows, prepared.train.num_target_rows)
+    updates = round(tokens / (batch.budget * batch.accumulate))
+    return replace(section, validate_every=min(MOST_UPDATES, max(FEWEST_UPDATES, updates)))
 
 
 def fit_batch(
@@ -220,6 +254,7 @@ def fit_batch(
 
 
 def describe(config: Config, prepared: PreparedData, precision: Precision) -> Description:
+    usual, reader = prepared.usual, prepared.reader
     return Description(
         src=prepared.corpus.src,
         tgt=prepared.corpus.tgt,
@@ -229,9 +264,16 @@ def describe(config: Config, prepared: PreparedData, precision: Precision) -> De
         precision=precision,
         model=config.model,
         decode=config.decode,
-        usual_length=prepared.usual.pieces,
-        usual_sentences=prepared.usual.sentences,
-        usual_ratio=prepared.usual.ratio,
+        **(
+            {}
+            if usual is None
+            else {"usual_length": usual.pieces, "usual_sentences": usual.sentences, "usual_ratio": usual.ratio}
+        ),
+        **(
+            {}
+            if reader is None
+            else {"source": SourceKind.inputs, "inputs": reader.inputs, "target": config.data.target or config.data.tgt}
+        ),
     )
 
 
@@ -244,54 +286,33 @@ def train(config: Config, command: list[str]) -> float:
     device = own_device(config.train.device)
     folder = RunFolder(Path(config.run.root) / str(config.run.name))
     config = folder.as_begun(config)
+    origin = read_origin(config, folder)
+    config = origin.fitted(config) if origin is not None else config
     with (
         joined(folder.path.name, device=device, minutes=config.train.timeout_minutes) as group,
         folder_of_run(folder, config.to_dict(), folder.as_begun(Config()).to_dict(), group),
     ):
         with group.main_first():  # the others read its caches
-            prepared = prepare_data(config)
+            if origin is not None:
+                announce(origin, config)
+            prepared = prepare_data(config, origin)
         # Only now: it stops glibc from returning freed memory, and reading the text freed much.
         set_up_cpu(config.train.threads, processes=place_in_group()[3])
-        trainer = make_trainer(config, prepared, folder, make_model(config, prepared.tokenizer, device), group)
+        fresh = origin if not folder.has_checkpoints else None  # a checkpoint has the weights of a run that has begun
+        model = make_model(config, prepared.tokenizer, device, origin=fresh, inputs=prepared.inputs)
+        trainer = make_trainer(config, prepared, folder, model, group)
         translator = make_translator(
             trainer.model, prepared.tokenizer, config.decode, trainer.updater.precision,
             max_length=config.batch.max_length, src=prepared.corpus.src, usual=prepared.usual,
+            reader=prepared.reader,
         )  # fmt: skip
-        facts = describe_run(config, prepared, trainer)
-        return Run(trainer, translator, prepared, folder, facts).complete(command)
-
-
-def describe_run(config: Config, prepared: PreparedData, trainer: Trainer) -> dict[str, Any]:
-    """Facts for the manifest: data, tokenizer, size, precision and seed."""
-    return {
-        "name": config.run.name,
-        "src": prepared.corpus.src,
-        "tgt": prepared.corpus.tgt,
-        "data": {
-            "name": prepared.corpus.name,
-            "licence": prepared.corpus.licence,
-            "train": len(prepared.train),
-            "dev": len(prepared.corpus.dev),
-            "test": len(prepared.corpus.test),
-            "cleaning": prepared.refusals,
-            "too_long": prepared.train.num_too_long,
-            "src_tokens": prepared.train.num_source_rows,
-            "tgt_tokens": prepared.train.num_target_rows,
-            "fingerprint": prepared.train.fingerprint(),
-            "links": prepared.links.fingerprint() if prepared.links is not None else None,
-        },
-        "tokenizer": {
-            "kind": config.tokenizer.kind.value,
-            "pieces": prepared.tokenizer.tgt_size,
-            "sha256": prepared.tokenizer.fingerprint,
-        },
-        "parameters": count_parameters(trainer.model),
-        "precision": trainer.updater.precision.value,
-        "seed": config.train.seed,
-        "batch_tokens": trainer.batch.budget,
-        "determinism": "bitwise on one kind of CPU, with as many threads and processes, where steps or epochs limit "
-        "the run; GPUs add in any order",
-    }
+        facts = run_facts(
+            prepared, trainer, name=config.run.name, tokenizer=config.tokenizer.kind.value, seed=config.train.seed
+        )
+        if origin is not None:
+            facts["ancestry"] = plain_ancestry(origin.ancestry)
+        before = Before(origin, config.decode, trainer.updater.precision) if origin is not None else None
+        return Run(trainer, translator, prepared, folder, facts, before).complete(command)
 
 
 def dry_run(config: Config) -> None:
@@ -299,12 +320,18 @@ def dry_run(config: Config) -> None:
     check(config)
     setup()
     device = pick_device(config.train.device)
+    origin = read_origin(config)
+    if origin is not None:
+        config = origin.fitted(config)
+        announce(origin, config)
     set_up_cpu(config.train.threads)
-    prepared = prepare_data(config)
-    model = make_model(config, prepared.tokenizer, device)
+    prepared = prepare_data(config, origin)
+    model = make_model(config, prepared.tokenizer, device, inputs=prepared.inputs)
     batch = config.batch if config.batch.tokens != "auto" else replace(config.batch, tokens=CPU_BUDGET)
+    if origin is not None:
+        print(f"init             {origin.path}: {origin.ancestry[0]}")
     print(preview(prepared.train, prepared.refusals, model, batch, config.train))
     corpus, train = prepared.corpus, prepared.train.pairs
-    found = survey(train, corpus.src, corpus.tgt)
+    found = [] if config.data.inputs else survey(train, corpus.src, corpus.tgt)
     found += [one for name in ("dev", "test") for one in overlap(train, getattr(corpus, name), name)]
     print(report(found, min(len(train), LOOKED_AT)))

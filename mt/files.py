@@ -59,6 +59,17 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 # ---------------------------------------------------------------- writing
 
 
+def obstacle(path: Path) -> str | None:
+    """What keeps `path` from being a folder, such as "`runs` is a file"; None: nothing. Raises: OSError."""
+    path = path.absolute()
+    nearest = next(place for place in (path, *path.parents) if place.exists() or place.is_symlink())
+    if nearest.is_dir():
+        return None
+    with suppress(ValueError):
+        nearest = nearest.relative_to(Path.cwd())
+    return f"`{nearest}` is {'a file' if nearest.exists() else 'a link to nothing'}"
+
+
 def temporary(target: Path) -> Path:
     """A name beside `target` that no other process uses, and that readers ignore."""
     return target.with_name(f".tmp-{target.name}-{os.getpid()}-{uuid4().hex[:8]}")

@@ -44,7 +44,7 @@ def setup(stream: TextIO | None = None, *, file: Path | None = None, quiet: bool
     if file is not None:
         with explained(f"`{file}` cannot be written"):
             file.parent.mkdir(parents=True, exist_ok=True)
-            kept = _FileHandler(file, encoding="utf-8")
+            kept = _FileHandler(file, encoding="utf-8", errors="backslashreplace")
         kept.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
         logger.addHandler(kept)
 

@@ -1,6 +1,6 @@
 """How much of a long line does a model translate? Words out against words in.
 
-    python scripts/long_lines.py MODEL --text shared/data/tatoeba_deen/test.de.gz [--words 600] [--device cpu]
+    python scripts/long_lines.py MODEL --text test.de.gz [--words 600] [--device cpu]
 
 The words of a text, sentence after sentence, are given as lines of 10 to 1,000 words, with the text's own punctuation
 and without any. Each row of the table says how many words came out where `decode.split=auto` divides what is longer

@@ -73,6 +73,7 @@ if find_spec("hypothesis"):
     hypothesis.settings.load_profile("house")
 
 if find_spec("torch"):
+    import stand_in_gpu  # noqa: F401  loads a stand-in for CUDA's driver for `pytest -m fake_gpu`, which must come first
     import torch
 
     torch.set_num_threads(int(THREADS))
@@ -111,3 +112,17 @@ def small_model():
         return model.eval()
 
     return make
+
+
+@pytest.fixture
+def quiet_again():
+    """The logger of mt afterwards as before."""
+    import logging
+
+    logger = logging.getLogger("mt")
+    before, level = list(logger.handlers), logger.level
+    yield
+    for handler in [handler for handler in logger.handlers if handler not in before]:
+        logger.removeHandler(handler)
+        handler.close()
+    logger.setLevel(level)

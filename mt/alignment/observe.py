@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mt.alignment.shares import shares, source_shares
 from mt.log import logger
+from mt.nn.encoders import require_text
 from mt.nn.forced import USES, Maps, force
 from mt.nn.transformer import Transformer
 from mt.text.tokenizer import Tokenizer
@@ -69,6 +70,7 @@ def observe(
     instead of `mt.text.words.reading_words`.
     """
     assert len(sources) == len(targets), "every source has one target"
+    require_text(model, "attention between words")
     split = spaced_words if by_spaces else reading_words
     for first in range(0, len(sources), BLOCK):
         source_sides = [Side(text, split(text), tokenizer.offsets_source(text)) for text in sources[first:][:BLOCK]]

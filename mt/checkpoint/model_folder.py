@@ -7,7 +7,7 @@ A folder may come from anywhere. Before memory is allocated, its files are check
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
@@ -26,13 +26,13 @@ from mt.checkpoint import (
     verify_folder,
 )
 from mt.checkpoint.schema import CONFIG as SCHEMA
-from mt.config import LATER, DecodeConfig, ModelConfig, Positions, Precision, Tying
+from mt.config import LATER, DecodeConfig, Input, InputKind, ModelConfig, Positions, Precision, Tying
 from mt.config.enums import SourceKind
 from mt.config.from_json import from_plain
 from mt.errors import CheckpointError, ConfigError, require
 from mt.files import read_json
 from mt.log import logger
-from mt.nn.encoders import frame_model, text_model
+from mt.nn.encoders import frame_model, input_model, text_model
 from mt.nn.transformer import Transformer
 from mt.text.languages import plain_code
 from mt.text.sentences import Usual
@@ -67,6 +67,10 @@ class Description:
     usual_sentences: int = field(default=1, metadata=LATER)
     usual_ratio: float | None = field(default=None, metadata=LATER)  # target tokens a source token; None: not known
     source: SourceKind = field(default=SourceKind.text, metadata=LATER)
+    inputs: list[Input] = field(default_factory=list, metadata=LATER)  # columns of tables
+    target: str | None = field(
+        default=None, metadata=LATER
+    )  # the column of the target text in tables; None: text files
 
     def __post_init__(self) -> None:
         """Raises: ConfigError: for an impossibly large model, in training and in loading."""
@@ -82,8 +86,10 @@ class Description:
             require(plain, name, "be 1 to 80 printable characters", repr(getattr(self, name))[:80])
 
     @property
-    def usual(self) -> Usual:
-        """Longer lines are translated in parts."""
+    def usual(self) -> Usual | None:
+        """Longer lines are translated in parts; None for sources that are not text."""
+        if self.source is not SourceKind.text:
+            return None
         most = min(self.usual_length or self.max_length, self.max_length)
         return Usual(most, self.usual_sentences, self.usual_ratio)
 
@@ -91,6 +97,8 @@ class Description:
         """A model of this description with initial weights."""
         if self.source is SourceKind.frames:
             return frame_model(self.model, frame_size=self.src_size, tgt_size=self.tgt_size)
+        if self.source is SourceKind.inputs:
+            return input_model(self.model, self.inputs, src_size=self.src_size, tgt_size=self.tgt_size)
         return text_model(self.model, src_size=self.src_size, tgt_size=self.tgt_size)
 
     def files(self, tokenizer: Tokenizer) -> dict[str, bytes]:
@@ -112,7 +120,9 @@ class Description:
             require(fits, "usual_length", "be at least 1 or null", found.usual_length)
             fits = found.usual_ratio is None or 0 < found.usual_ratio < math.inf
             require(fits, "usual_ratio", "be positive and finite or null", found.usual_ratio)
-            shared = found.source is SourceKind.text and found.model.tying is Tying.all
+            if found.source is SourceKind.inputs:
+                check_inputs(found.inputs, where)
+            shared = found.source is not SourceKind.frames and found.model.tying is Tying.all
             fits = not shared or found.src_size == found.tgt_size
             require(fits, "src_size", f"equal `tgt_size` ({found.tgt_size}) where `model.tying` is all", found.src_size)
             fits = found.model.positions is Positions.rotary or found.max_length <= found.model.max_length
@@ -121,6 +131,14 @@ class Description:
         except ConfigError as error:
             message = str(error)
             raise CheckpointError(message if message.startswith(where) else f"{where}: {message}") from None
+
+
+def check_inputs(inputs: Sequence[Input], where: str) -> None:
+    """Raises: ConfigError: unless a model can have these inputs."""
+    require(len(inputs) == 1, f"{where}: inputs", "be one column", [one.column for one in inputs])
+    for one in inputs:
+        fits = one.kind is InputKind.text or one.size > 0
+        require(fits, f"{where}: inputs", f"give the size of `{one.column}`", one.size)
 
 
 def empty_model(description: Description) -> Transformer:
@@ -166,7 +184,7 @@ def read_model(path: Path | None = None) -> StoredModel:
         before = _identity(folder)
         try:
             return _read(folder)
-        except CheckpointError:
+        except (CheckpointError, OSError):  # a file that is gone may be noticed at any call
             if _identity(folder) == before:
                 raise
     return _read(find_model(path))
@@ -186,7 +204,7 @@ def _read(folder: Path) -> StoredModel:
     description = _read_description(folder)
     tokenizer = Tokenizer.load(folder)
     sizes = description.src_size, description.tgt_size
-    src_size = tokenizer.src_size if description.source is SourceKind.text else sizes[0]  # frames have no vocabulary
+    src_size = sizes[0] if description.source is SourceKind.frames else tokenizer.src_size  # frames have no vocabulary
     if sizes != (src_size, tokenizer.tgt_size):
         raise CheckpointError(
             f"{folder / CONFIG} gives vocabularies of {sizes[0]:,} and {sizes[1]:,} pieces, but the tokenizer beside "
@@ -210,13 +228,20 @@ def languages(path: Path) -> tuple[str, str]:
     return description.src, description.tgt
 
 
+def table_columns(path: Path) -> tuple[list[Input], str]:
+    """The input columns of the model that `read_model` would read, and the column of its target; no inputs: the model
+    reads text. Raises: CheckpointError."""
+    description = _read_description(find_model(path))
+    return description.inputs, description.target or description.tgt
+
+
 def check_reverse(path: Path, reverse: Path, option: str) -> None:
     """Check that the model at `reverse`, the value of `option`, has the opposite direction of the one at `path`.
 
     Raises: ConfigError: when both have the same direction; CheckpointError: as `read_model`.
     """
     src, tgt = languages(path)
-    _check_languages(f"{option} {reverse}", languages(reverse), wanted=(tgt, src), wrong=(src, tgt))
+    check_languages(f"{option} {reverse}", languages(reverse), wanted=(tgt, src), wrong=(src, tgt))
 
 
 def check_same_direction(path: Path, other: Path, option: str) -> None:
@@ -225,10 +250,10 @@ def check_same_direction(path: Path, other: Path, option: str) -> None:
     Raises: ConfigError: when it has the opposite direction; CheckpointError: as `read_model`.
     """
     src, tgt = languages(path)
-    _check_languages(f"{option} {other}", languages(other), wanted=(src, tgt), wrong=(tgt, src))
+    check_languages(f"{option} {other}", languages(other), wanted=(src, tgt), wrong=(tgt, src))
 
 
-def _check_languages(model: str, found: tuple[str, str], *, wanted: tuple[str, str], wrong: tuple[str, str]) -> None:
+def check_languages(model: str, found: tuple[str, str], *, wanted: tuple[str, str], wrong: tuple[str, str]) -> None:
     """Raise `ConfigError` for a model of the wrong direction. Other languages are only a warning, because a language
     may have several codes. The names that `mt.data.corpus.own` gives unknown languages are not compared."""
     if {"src", "tgt"} & {*found, *wanted}:

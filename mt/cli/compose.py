@@ -6,6 +6,7 @@ Nothing is ever instantiated from a configuration.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -22,9 +23,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from mt.cli.folders import CONFIG_DIR, groups
+from mt.cli.origin_layer import FIXED, GROUP, KEY, check_presets, kept, register
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import FILE_GROUP, folder_name, run_name
 from mt.cli.schema import check_option, check_value, leaves, sections, settings, takes_list, unknown_key
+from mt.cli.typed import as_typed, fill_in_paths, in_list, in_shell, takes_text
 from mt.cli.user_file import read_settings
 from mt.config import Config, DataConfig
 from mt.data.corpus.catalog import CATALOG
@@ -44,6 +47,7 @@ def compose(overrides: list[str], *, config_dir: Path | None = None, config_file
 
 def settle(overrides: list[str], chosen: list[str], *, config_dir: Path | None = None) -> Config:
     """As `compose`, for a file that was read before: `chosen` is what `prepare` returned for it."""
+    overrides = [as_typed(text) for text in overrides]
     overrides = check_overrides(overrides, config_dir=config_dir, file=bool(chosen)) + chosen
     if config_dir is not None:
         overrides.append(f"hydra.searchpath=['file://{config_dir.resolve()}']")
@@ -53,6 +57,7 @@ def settle(overrides: list[str], chosen: list[str], *, config_dir: Path | None =
     except (HydraException, OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
         raise in_our_words(error) from error
     choices = dict(tree.hydra.runtime.choices)
+    check_presets(choices)
     with open_dict(tree):
         del tree["hydra"]
     config = to_config(tree)
@@ -64,11 +69,21 @@ def to_config(tree: DictConfig) -> Config:
     """The dataclasses of a composed tree. Raises `ConfigError` for unknown keys and values that do not fit."""
     try:
         plain = OmegaConf.to_container(tree, resolve=True, enum_to_str=True)
-        config = cast(Config, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), plain)))
+        config = cast(Config, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), resolved(plain))))
     except OmegaConfBaseException as error:
         raise in_our_words(error) from error
+    fill_in_paths(config)
     check_text(config.data)
     return config
+
+
+def resolved(value: Any) -> Any:
+    """Resolved values as OmegaConf must get them to resolve nothing again: a name may contain `${`."""
+    if isinstance(value, dict):
+        return {key: resolved(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [resolved(item) for item in value]
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
 
 
 def check_text(data: DataConfig) -> None:
@@ -107,6 +122,22 @@ def prepare(config_file: Path | None, *, config_dir: Path | None = None) -> list
     return [f"{FILE_GROUP}='{name}'"]
 
 
+def with_files(overrides: list[str]) -> list[str]:
+    """`init=MODEL a.en a.de` as `init=MODEL data.train=[a.en,a.de]`; without `init`, files are refused later."""
+    files = files_among(overrides, groups())
+    others = [text for text in overrides if text not in files]
+    keys = {text.partition("=")[0] for text in others}
+    if not files or not keys & {GROUP, KEY} or "data.train" in keys:
+        return overrides
+    return [*others, f"data.train=[{','.join(map(in_list, files))}]"]
+
+
+def files_among(overrides: list[str], known: Mapping[str, list[str]]) -> list[str]:
+    """The words of a command line that are the names of files, and no settings."""
+    keys = {*known, *settings(), *sections()}
+    return [text for text in overrides if text.partition("=")[0].lstrip("+~") not in keys and is_text_file(text)]
+
+
 def check_overrides(
     overrides: list[str], *, config_dir: Path | None = None, multirun: bool = False, file: bool = False
 ) -> list[str]:
@@ -117,10 +148,15 @@ def check_overrides(
     Raises `ConfigError` for the first override that cannot be used.
     """
     known = groups(config_dir)
-    if files := [text for text in overrides if "=" not in text and is_text_file(text)]:
-        raise ConfigError(f"`{files[0]}` is a file: to train on it write 'data.train=[{','.join(files)}]'.")
+    if files := files_among(overrides, known):
+        named = ",".join(map(in_list, files))
+        raise ConfigError(f"`{files[0]}` is a file: to train on it write {in_shell(f'data.train=[{named}]')}.")
     parsed = [parse(text) for text in overrides]
     keys = {override.key_or_group for override in parsed}
+    if keys & {GROUP, KEY}:
+        for override in parsed:
+            if override.key_or_group in FIXED and not all(isinstance(value, Mapping) for value in values(override)):
+                raise kept(cast(str, override.input_line), override.key_or_group)
     for override in parsed:
         check_files_named(override, corpus=bool(keys & {"data", "data.corpus"}), file=file or "experiment" in keys)
     return [check_override(override, known, multirun=multirun) for override in parsed]
@@ -148,10 +184,14 @@ def check_override(override: Override, known: Mapping[str, list[str]], *, multir
             raise ConfigError(f"`~{key}` cannot be used, because a group always has a preset; choose another preset.")
         raise ConfigError(f"`~{key}` cannot be used, because a setting always has a value; set another value, or null.")
     if override.is_sweep_override() and not multirun:
-        found = text.partition("=")[2]
-        simple = override.value_type is ValueType.SIMPLE_CHOICE_SWEEP and takes_list(key)
-        instead = f", or write [{found}] for a list" if simple else ""
+        simple = override.value_type is ValueType.SIMPLE_CHOICE_SWEEP
+        texts = [value for value in values(override) if isinstance(value, str)] if simple and takes_text(key) else []
+        found = ",".join(map(in_list, texts)) or text.partition("=")[2]
+        instead = f", or write [{found}] for a list" if texts and takes_list(key) else ""
         raise ConfigError(f"`{key}` has several values, {found}: add `--multirun` to train with each{instead}.")
+    if key in (GROUP, KEY):
+        names = [register(value) for value in values(override) if value is not None]
+        return f"{GROUP}={','.join(names)}" if names else f"~{GROUP}"
     for value in values(override):
         if key in known:
             check_option(key, "null" if value is None and override.is_sweep_override() else value, known[key])

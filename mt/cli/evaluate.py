@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mt.cli.lines import file_texts, parallel_texts
-from mt.cli.options import Parser, resamples, width
+from mt.cli.options import Parser, add_device_options, resamples, width
 from mt.data.corpus.names import bare, language_of
 from mt.errors import ConfigError, DataError, counted
 from mt.text.languages import check_code
@@ -37,8 +37,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument("--tgt", help="target language, which decides how BLEU splits words (default: the model's)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16", "int8"])
+    add_device_options(parser)
     args = parser.parse_args(argv)
     if args.tgt:
         check_code(args.tgt, "--tgt")

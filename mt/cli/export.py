@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mt.cli.options import Parser
 from mt.errors import ConfigError, require_package
+from mt.files import explained, obstacle
 
 QUANTIZATION = "float32"
 FORMATS = (
@@ -86,9 +87,10 @@ def check_out(out: Path) -> None:
     """Raises: ConfigError: when `out` is there, or cannot be made."""
     if out.exists():
         raise ConfigError(f"`{out}` already exists; name a new folder.")
-    nearest = next(path for path in out.absolute().parents if path.exists())
-    if not nearest.is_dir():
-        raise ConfigError(f"`{out}` cannot be created, because `{nearest}` is not a folder.")
+    with explained(f"`{out}` cannot be created"):
+        found = obstacle(out)
+    if found is not None:
+        raise ConfigError(f"`{out}` cannot be created, because {found}.")
 
 
 def export_ct2(

@@ -5,8 +5,6 @@ from itertools import islice
 from pathlib import Path
 
 from mt.checkpoint.model_folder import find_run
-from mt.config import DataConfig
-from mt.config.from_json import from_plain
 from mt.data.corpus.catalog import CATALOG, locate
 from mt.data.corpus.names import HUB
 from mt.data.corpus.readers import read_pairs
@@ -14,7 +12,7 @@ from mt.decode.translator import Translator
 from mt.errors import MtError, counted
 from mt.interchange.verify import MOST, Sample, own_sample
 from mt.log import logger
-from mt.train.saved_config import read_config
+from mt.train.evaluation_set import saved_data
 
 READ = 20 * MOST  # lines at most; `MOST` of them are taken, evenly spread
 
@@ -43,8 +41,7 @@ def choose_sample(translator: Translator, model: Path | None, files: Sequence[st
 
 def _of_run(folder: Path) -> Sample | None:
     """The dev set of a run, else its test set, else its training text; None: they are elsewhere. Fetches nothing."""
-    values = read_config(folder / "config.yaml").get("data")
-    data = from_plain(DataConfig, values, f"{folder}/config.yaml: `data`")
+    data = saved_data(folder)
     if data.train:
         sets = [data.dev, data.test, data.train]
     else:

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice, product
 from pathlib import Path
 
@@ -17,13 +17,15 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from mt.cli.compose import check_overrides, listed, parse, prepare, settle, to_config
+from mt.cli.compose import check_overrides, listed, parse, prepare, settle, to_config, with_files
 from mt.cli.folders import CONFIG_DIR
+from mt.cli.main import readable
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import run_name
+from mt.cli.typed import as_typed
 from mt.config import Config
 from mt.data.corpus.own import check_files
-from mt.errors import StoppedError
+from mt.errors import ConfigError, MtError, StoppedError
 
 Task = Callable[[DictConfig], float]
 
@@ -44,11 +46,12 @@ def launch(args: argparse.Namespace, command: list[str]) -> None:
 
     `command` is what the user typed, for the run's manifest. Raises `MtError` for mistakes of the user.
     """
-    overrides = [*args.overrides, *(["run.dry_run=true"] if args.dry_run else [])]
+    overrides = [*with_files(args.overrides), *(["run.dry_run=true"] if args.dry_run else [])]
     chosen, jobs = prepare(args.config, config_dir=args.config_dir), Jobs(command)
     if not (args.shell_completion or args.hydra_help):
         multirun = args.multirun or "hydra.mode=MULTIRUN" in overrides
-        for each in combinations(overrides) if multirun else [overrides]:
+        overrides = [as_typed(text, multirun=multirun) for text in overrides]
+        for each in distinct(combinations(overrides)) if multirun else [overrides]:
             config = settle(each, chosen, config_dir=args.config_dir)
             if multirun and not config.run.dry_run:
                 jobs.roots.add(Path(config.run.root))
@@ -66,16 +69,23 @@ class Jobs:
 
     command: list[str]
     folders: list[Path] = field(default_factory=list)
+    failed: dict[Path, Exception] = field(default_factory=dict)
     roots: set[Path] = field(default_factory=set)  # where the runs are; none if there is no sweep
 
     def report(self) -> None:
-        """Print a table of the runs. Those that a launcher started in other processes are found by their command."""
+        """Print a table of the runs, and why some failed. Those that a launcher started in other processes are found by
+        their command."""
         from mt.train.overview import find_runs, overview, table
 
         found = (path for root in sorted(self.roots) for path in reversed(find_runs(root)))
         folders = self.folders or [path for path in found if overview(path).command == self.command]
         if self.roots and folders:
-            print("\n" + table([overview(folder) for folder in folders]))
+            runs = [overview(folder) for folder in folders]
+            print("\n" + table([replace(run, state="failed") if run.folder in self.failed else run for run in runs]))
+        for folder, error in self.failed.items():
+            what = str(error) if isinstance(error, MtError) else f"internal error: {type(error).__name__}: {error}"
+            log = f" (see {folder}/train.log)" if (folder / "train.log").exists() else ""
+            print(readable(f"mt train: {folder} failed: {what}{log}"), file=sys.stderr)
 
 
 def fixed_keys(overrides: list[str]) -> frozenset[str]:
@@ -89,6 +99,16 @@ def combinations(overrides: list[str]) -> Iterator[list[str]]:
     parsed = [parse(text) for text in overrides]
     tried = [listed(override) for override in parsed if not override.is_hydra_override()]
     return (list(each) for each in islice(product(*filter(None, tried)), MOST_CHECKED))
+
+
+def distinct(jobs: Iterator[list[str]]) -> Iterator[list[str]]:
+    """Raises: ConfigError: for a job that is equal to an earlier one, with which it would share a folder."""
+    seen = set[tuple[str, ...]]()
+    for job in jobs:
+        if tuple(job) in seen:
+            raise ConfigError(f"two jobs of the sweep are equal ({', '.join(job)}): give each value once.")
+        seen.add(tuple(job))
+        yield job
 
 
 def flags(args: argparse.Namespace) -> list[str]:
@@ -108,15 +128,18 @@ def make_task(command: list[str], fixed: frozenset[str], jobs: Jobs) -> Task:
     """
 
     def task(tree: DictConfig) -> float:
-        multirun = HydraConfig.get().mode is RunMode.MULTIRUN
+        multirun, folder = HydraConfig.get().mode is RunMode.MULTIRUN, None
         try:
             config = to_config(tree)
             name_run(config, fixed if multirun else None)
             if multirun and not config.run.dry_run:
-                jobs.folders.append(Path(config.run.root) / str(config.run.name))
+                folder = Path(config.run.root) / str(config.run.name)
+                jobs.folders.append(folder)
             return train(config, command)
         except Exception as error:
             if multirun and not isinstance(error, StoppedError):
+                if folder is not None:
+                    jobs.failed[folder] = error
                 raise  # Hydra continues with the other jobs and raises this error at the end
             raise JobError(error) from None
 

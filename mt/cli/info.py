@@ -50,6 +50,7 @@ def facts_of(model: "StoredModel", run: Path | None) -> dict[str, Any]:
     from mt.checkpoint.folder import read_manifest
     from mt.errors import CheckpointError
     from mt.files import read_json
+    from mt.train.ancestry import ancestry_of, plain_ancestry
 
     told = model.description
     manifest: dict[str, Any] = {}
@@ -58,6 +59,9 @@ def facts_of(model: "StoredModel", run: Path | None) -> dict[str, Any]:
             manifest = read_json(run / "manifest.json")
         except CheckpointError:
             manifest = {}
+    first, *others = ancestry_of(model)
+    known = first.data and first.pairs is not None
+    data = {"name": first.data, "train": first.pairs, "licence": first.licence} if known else None
     return {
         "model": str(model.path),
         "src": told.src,
@@ -72,7 +76,8 @@ def facts_of(model: "StoredModel", run: Path | None) -> dict[str, Any]:
         "shape": asdict(told.model),
         "decode": asdict(told.decode),
         "tokenizer": manifest.get("tokenizer"),
-        "data": manifest.get("data"),
+        "data": manifest.get("data") or data,
+        "ancestry": plain_ancestry(others),
         "seed": manifest.get("seed"),
     }
 
@@ -80,6 +85,7 @@ def facts_of(model: "StoredModel", run: Path | None) -> dict[str, Any]:
 def described(facts: dict[str, Any], run: Path | None) -> dict[str, str]:
     """The facts as lines of text, by what they are about."""
     from mt.progress import duration
+    from mt.train.ancestry import ancestors
     from mt.train.overview import megabytes, overview
 
     shape, data, tokenizer = facts["shape"], facts["data"], facts["tokenizer"]
@@ -98,6 +104,8 @@ def described(facts: dict[str, Any], run: Path | None) -> dict[str, str]:
     }
     if data:
         lines["trained on"] = f"{data['name']}, {data['train']:,} pairs, licence: {data['licence']}"
+    if facts["ancestry"]:
+        lines["goes on from"] = ", and that from ".join(map(str, ancestors(facts["ancestry"])))
     if run is not None:
         ran = overview(run)
         lines["training"] = f"{ran.state}: {ran.steps:,} updates in {duration(ran.seconds)}, {facts['precision']}"

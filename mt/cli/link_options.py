@@ -128,29 +128,13 @@ class LinkUser:
         again with others."""
         if not self.marks:
             return [], translate(texts, None)
-        from mt.postprocess.markup import ATTEMPTS, Request
+        from mt.decode.parts import carried_out
+        from mt.postprocess.markup import Request, translated
 
-        requests: list[Request] = []
-        found: list[list[Translation]] = []
-        for attempt in range(ATTEMPTS):
-            again = [
-                n for n in range(len(texts))
-                if not requests or requests[n].came_through(found[n][0].text) < len(requests[n].words)
-            ]  # fmt: skip
-            if not again:
-                break
-            new = {
-                n: Request(texts[n], markup=self.args.markup, protect=self.args.protect, attempt=attempt) for n in again
-            }
-            # empty for the others, so that numbers and prefixes belong to the same lines
-            sent = [new[n].text if n in new else "" for n in range(len(texts))]
-            said = translate(sent, [new[n].words if n in new else [] for n in range(len(texts))])
-            if not requests:
-                requests, found = [new[n] for n in again], said
-            for n in again:
-                if new[n].came_through(said[n][0].text) > requests[n].came_through(found[n][0].text):
-                    requests[n], found[n] = new[n], said[n]
-        return requests, found
+        def request(line: str, attempt: int) -> Request:
+            return Request(line, markup=self.args.markup, protect=self.args.protect, attempt=attempt)
+
+        return carried_out(translated(texts, request), lambda asked: translate(*asked))
 
     def _needs_links(self, request: "Request | None", translations: "Sequence[Translation]") -> bool:
         if self.args.alignments or self.args.flags or (request is not None and (request.changed or request.bare)):

@@ -24,6 +24,7 @@ VERBS = {
     "train": ("mt.cli.train", "train a translation model on pairs of sentences"),
     "translate": ("mt.cli.translate", "translate lines of text with a trained model"),
     "evaluate": ("mt.cli.evaluate", "score a trained model, or translations, against references"),
+    "serve": ("mt.cli.serve", "translate over HTTP, for programs and in the browser"),
     "inspect": ("mt.cli.inspect", "show a model's attention as an HTML page"),
     "align": ("mt.cli.align", "find which words of sentence pairs are translations of each other"),
     "score": ("mt.cli.score", "print how likely a model finds given translations"),
@@ -47,7 +48,8 @@ def main(argv: list[str] | None = None) -> int:
         atexit.register(gc.freeze)
     name = f"mt {argv[0]}" if argv and argv[0] in VERBS else "mt"
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # like all input, whatever the locale
+        # Like all input, whatever the locale; names of files need not be UTF-8.
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         code = dispatch(argv)
         if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]

@@ -66,6 +66,12 @@ number_from_0, share = number(float, FROM_0), number(float, SHARE)
 resamples = number(int, Bound(lambda n: n == 0 or n >= 40, "", "0 (no intervals) or at least 40"))
 
 
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """Where a model runs, and in which numbers."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16", "int8"])
+
+
 def add_options(parser: "argparse._ArgumentGroup", section: type, group: str) -> None:
     """Add the options that the fields of a dataclass describe. An option that is not given is None."""
     types = get_type_hints(section)

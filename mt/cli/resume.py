@@ -8,11 +8,13 @@ from typing import Any
 
 from mt.cli.compose import check_override, parse, values
 from mt.cli.folders import groups
+from mt.cli.origin_layer import GROUP, KEY
 from mt.cli.schema import leaves, sections
+from mt.cli.typed import as_typed, fill_in_paths
 from mt.config import Config
 from mt.config.from_json import from_plain
 from mt.data.corpus.own import check_files
-from mt.errors import CheckpointError, ConfigError
+from mt.errors import CheckpointError, ConfigError, DataError
 from mt.train.saved_config import read_config
 
 
@@ -24,12 +26,16 @@ def resume(folder: Path, overrides: list[str], command: list[str]) -> float:
     """
     check_run_folder(folder)
     config = saved_settings(folder, changes(overrides))
+    fill_in_paths(config)
     start = start_folder(folder, config)
     if start is None:  # the folder was moved
         config.run.root, config.run.name = str(folder.resolve().parent), folder.resolve().name
     with contextlib.chdir(start or Path()):
         if config.data.train:
-            check_files(config.data)
+            try:
+                check_files(config.data)
+            except DataError as error:
+                raise DataError(f"{error} If the text has moved, name it, as in data.train=[new.en,new.de].") from None
         from mt import build  # imports torch, so only once settings and file names are checked
 
         return build.train(config, command)
@@ -52,8 +58,13 @@ def changes(overrides: list[str]) -> dict[str, Any]:
     """The settings in `overrides`, by dotted key. Raises: ConfigError."""
     found: dict[str, Any] = {}
     known = groups()
-    for override in map(parse, overrides):
-        text, key = check_override(override, known, multirun=False), override.key_or_group
+    for override in map(parse, map(as_typed, overrides)):
+        key = override.key_or_group
+        if key in (GROUP, KEY):
+            raise ConfigError(
+                f"`{override.input_line}` cannot be used with --resume: a run keeps the model it began with."
+            )
+        text = check_override(override, known, multirun=False)
         if key in {"run", "run.name", "run.root"} or override.is_hydra_override():
             raise ConfigError(f"`{text}` cannot be used with --resume, which continues the run in its folder.")
         if key in known and key not in sections():

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from mt.cli.typed import unquoted
 from mt.config import Config
 from mt.data.corpus.names import corpus_name, name_of
 from mt.data.corpus.readers import infer_languages
@@ -15,6 +16,7 @@ from mt.errors import require
 
 FILE_GROUP = "config_file"  # the place of a user's own file in the defaults list of train.yaml
 NOT_IN_NAMES = {FILE_GROUP, "run.name", "run.root", "run.dry_run"}  # overrides that a name does not repeat
+STEP = re.compile(r"step-\d+")
 LONGEST, LONGEST_VALUE = 100, 40
 
 
@@ -34,7 +36,7 @@ def run_name(
         named, parts = set[str](), [config.run.name]
     else:
         named, parts = recipe(config, choices)
-    values = {key_of(text): text.partition("=")[2] for text in job}
+    values = {key_of(text): unquoted(text.partition("=")[2]) for text in job}
     differ = sorted(key for key in values if key not in {*named, *NOT_IN_NAMES, *fixed})
     name = "-".join([*parts, *(f"{short(key, differ)}={folder_name(values[key], LONGEST_VALUE)}" for key in differ)])
     name = folder_name(name, 2 * LONGEST)  # file systems take 255 bytes
@@ -45,7 +47,8 @@ def run_name(
 def recipe(config: Config, choices: Mapping[str, object]) -> tuple[set[str], list[str]]:
     """The groups of presets that the name is made of, and the preset chosen from each."""
     data = config.data
-    return chosen_parts(choices, corpus_name(data.train, own_languages(config)) if data.train else str(data.corpus))
+    named = corpus_name(data.train, own_languages(config)) if data.train else str(data.corpus)
+    return chosen_parts(choices, named, config.init.path)
 
 
 def own_languages(config: Config) -> tuple[str, str] | None:
@@ -54,11 +57,24 @@ def own_languages(config: Config) -> tuple[str, str] | None:
     return (src, tgt) if src and tgt else None
 
 
-def chosen_parts(choices: Mapping[str, object], data: str) -> tuple[set[str], list[str]]:
+def model_name(path: Path) -> str:
+    """The name of the run that a model or a checkpoint is in, else its own."""
+    return next(
+        part
+        for part in reversed(path.absolute().parts)
+        if part not in {"model", "checkpoints", "best", "latest"} and not STEP.fullmatch(part)
+    )
+
+
+def chosen_parts(choices: Mapping[str, object], data: str, origin: str | None = None) -> tuple[set[str], list[str]]:
     named = next(([group] for group in (FILE_GROUP, "experiment") if choices.get(group)), ["data", "model"])
     parts = {group: data if group == "data" else str(choices[group]) for group in named}
     if choices.get("debug"):
         parts["debug"] = str(choices["debug"])
+    if origin is not None:
+        if "data" in parts:
+            parts.pop("model")
+        parts["init"] = f"from-{model_name(Path(origin))}"
     return set(parts), [folder_name(part) for part in parts.values()]
 
 
@@ -95,4 +111,5 @@ def short(key: str, others: Sequence[str]) -> str:
 def folder_name(text: str, longest: int = LONGEST) -> str:
     """`text` without characters that are special in shells and file systems; a changed text also gets a hash."""
     clean = re.sub(r"^-|[^\w.,=+-]+", "_", text)[:longest]
-    return clean if clean == text else f"{clean}-{sha256(text.encode()).hexdigest()[:8]}"
+    raw = text.encode(errors="surrogateescape")  # names of files need not be UTF-8
+    return clean if clean == text else f"{clean}-{sha256(raw).hexdigest()[:8]}"

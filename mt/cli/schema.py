@@ -62,6 +62,8 @@ def check_value(key: str, value: Any, where: str = "") -> None:
         OmegaConf.update(_checker(), key, value)
     except OmegaConfBaseException:
         raise wrong_value(key, value, where) from None
+    if isinstance(value, list) and any(isinstance(item, list | Mapping) for item in value):  # OmegaConf takes the text
+        raise wrong_value(key, value, where)
 
 
 def check_option(group: str, option: object, options: list[str], where: str = "") -> None:
@@ -128,7 +130,9 @@ def unwrap(hint: Any) -> tuple[Any, bool]:
 
 
 def suggestions(key: str, known: Iterable[str], most: int = 3) -> list[str]:
-    """The known keys that a mistyped key resembles, best first."""
+    """The known keys that a mistyped key resembles, best first; none for a name that no setting could have."""
+    if key.rpartition(".")[2].startswith("_"):
+        return []
     scores = {name: likeness(key, name) for name in known if "." in name or "." not in key}  # a group has no dot
     best = max(scores.values(), default=0.0)
     near = [name for name, score in scores.items() if score >= max(0.7, best - 0.1)]

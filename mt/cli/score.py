@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mt.cli.lines import BadLines, parallel_texts, process, waiting
-from mt.cli.options import Parser, stdout
+from mt.cli.options import Parser, add_device_options, stdout
 from mt.data.corpus.names import kind_of
-from mt.data.corpus.readers import check_order, read_pairs
-from mt.errors import DataError
+from mt.data.corpus.readers import check_order
+from mt.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from mt.data.corpus.pair import Pair
@@ -49,8 +49,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help="write an empty line (JSON: null) for lines that cannot be read, such as lines that are not UTF-8, and "
         "count them; needs --source and --target",
     )  # fmt: skip
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16", "int8"])
+    add_device_options(parser)
     args = parser.parse_args(argv)
     if bool(args.pairs) == bool(args.source or args.target) or bool(args.source) != bool(args.target):
         parser.error("give either --source and --target, or --pairs")
@@ -64,7 +63,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def run(argv: list[str]) -> int:
     args = parse(argv)
     files = [args.pairs] if args.pairs else [args.source, args.target]
-    from mt.checkpoint.model_folder import check_reverse, languages
+    from mt.checkpoint.model_folder import check_reverse, languages, table_columns
     from mt.log import setup
 
     setup()
@@ -72,8 +71,13 @@ def run(argv: list[str]) -> int:
         check_reverse(args.model, args.reverse, "--reverse")
     src, tgt = languages(args.model)
     check_order(files, src, tgt, "the model translates")
-    bad = BadLines()
-    pairs = read(args, bad) if args.skip_bad else list(read_pairs(files, src, tgt))  # whole: lengths may differ
+    from mt.data.corpus.columns import read_given
+
+    bad, columns = BadLines(), table_columns(args.model)
+    if args.skip_bad and columns[0]:
+        raise ConfigError("--skip-bad needs a model that reads text, but this one reads a table; leave it out.")
+    # whole: lengths may differ
+    pairs = read(args, bad) if args.skip_bad else list(read_given(files, columns, src, tgt))
     bad.report()
     from mt.compute.device import set_up_cpu
     from mt.decode.load import load

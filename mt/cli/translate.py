@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mt.cli.choice_options import Chooser, add_choice_options, check_choice_options, load_models
+from mt.cli.document_options import add_document_options, check_document_options, read_checked
 from mt.cli.lines import BadLines, Line, count_lines, file_lines, lines_of, process, results, waiting
 from mt.cli.link_options import Answer, LinkUser, add_link_options
-from mt.cli.options import Parser, check_output, stdin
+from mt.cli.options import Parser, add_device_options, check_output, stdin
 from mt.cli.search_options import (
     SearchOptions,
     add_search_options,
@@ -20,12 +21,13 @@ from mt.cli.search_options import (
     prefix_file,
 )
 from mt.data.corpus.names import check_language
-from mt.errors import CheckpointError
+from mt.errors import CheckpointError, DataError
 from mt.text.lines import check_file
 
 if TYPE_CHECKING:
     from mt.decode.translation import Translation
     from mt.decode.translator import Translator
+    from mt.inputs.reader import InputReader
 
 CHUNK = 2000  # lines that are sorted by length together
 
@@ -34,10 +36,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
         prog="mt translate",
         description="Translate text line by line. The output has one line for each input line, in the same order; an "
-        "empty line stays empty.",
+        "empty line stays empty. With --to, translate a document and keep its layout.",
         epilog="example:  echo 'Good morning.' | mt translate runs/my-run",
     )
     parser.add_argument("model", nargs="?", type=Path, help="model folder, run or checkpoint (default: the newest run)")
+    add_document_options(parser)
     parser.add_argument("-i", "--input", help="text file to translate, plain or compressed (default: stdin)")
     parser.add_argument("-o", "--output", type=Path, help="file to write (default: stdout)")
     parser.add_argument(
@@ -45,8 +48,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         action="store_true",
         help="write one JSON object per line, with scores and pieces; the last of piece_log_probs is the end mark's",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16", "int8"])
+    add_device_options(parser)
     parser.add_argument(
         "--skip-bad", action="store_true",
         help="leave the output empty for lines that cannot be read, such as lines that are not UTF-8, and count them",
@@ -59,6 +61,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add_choice_options(parser)
     add_link_options(parser)
     args = parser.parse_args(argv)
+    check_document_options(parser, args)
     check_search_options(parser, args)
     check_choice_options(parser, args)
     return args
@@ -66,6 +69,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(argv: list[str]) -> int:
     args = parse(argv)
+    if args.document:
+        return run_document(args)
     if args.input:
         check_file(args.input)
     read = args.input or "/dev/stdin"  # if a shell opened a file as stdin, this is that file
@@ -91,6 +96,8 @@ def run(argv: list[str]) -> int:
         check_language(args.input, *languages(args.model or newest_run(RUNS)), "source")
     if typed:
         print("type a line to translate; press Ctrl-D to end", file=sys.stderr)
+    if translator.reader is not None:
+        lines = rows_of(lines, translator.reader, args.input, bad)
     size = 1 if typed or args.line_buffered else CHUNK
     total = count_lines(args.input) if args.input and sys.stderr.isatty() else 0
     with waiting("translating", total, args.output) as show:
@@ -102,6 +109,59 @@ def run(argv: list[str]) -> int:
     if bad is not None:
         bad.report()
     return 0
+
+
+def run_document(args: argparse.Namespace) -> int:
+    """Translate a document. It is read, with its faults reported, before a model is loaded."""
+    from mt.documents.readers import translate_parsed
+    from mt.files import explained, write_file
+
+    document = read_checked(args)
+
+    def translate(texts: list[str]) -> list[str]:
+        from mt.checkpoint.model_folder import RUNS, languages, newest_run
+        from mt.compute.device import set_up_cpu
+        from mt.evaluate import one_line
+        from mt.log import setup
+        from mt.postprocess.markup import Request
+
+        setup()
+        set_up_cpu(None)
+        translator = load_models(args)
+        check_language(str(args.document.with_suffix("")), *languages(args.model or newest_run(RUNS)), "source")
+        args.markup = any(Request(text).changed for text in texts)
+        with waiting("translating", len(texts), args.to) as show:
+            pipeline = Pipeline(translator, args, show)
+            return [
+                one_line(answers[0].translation.text)
+                for first in range(0, len(texts), CHUNK)
+                for answers in pipeline.answers(texts[first : first + CHUNK], [], first)
+            ]
+
+    written = translate_parsed(document, translate)
+    with explained(f"`{args.to}` cannot be written"):
+        write_file(args.to, written)
+    return 0
+
+
+def rows_of(lines: Iterator[Line], reader: "InputReader", file: str | None, bad: BadLines | None) -> Iterator[Line]:
+    """The rows of a table as the model's sources, without the header. File names in cells are relative to the table,
+    or to the current folder where it is read from stdin. Args: bad: as `lines_of`; None: bad rows raise."""
+    from mt.data.corpus.columns import Columns
+
+    columns = Columns(reader.inputs, file or "stdin", folder=str(Path(file).parent) if file else "")
+    for number, line in enumerate(lines, 1):
+        try:
+            cells = columns(number, line.text)
+            if cells is not None and bad is not None:
+                reader.item("\t".join(cells), f"{columns.file}:{number}")
+        except DataError as error:
+            if bad is None or columns.places is None:
+                raise
+            bad.reasons.append(str(error).rstrip("."))
+            cells = []
+        if cells is not None:
+            yield Line("\t".join(cells), line.end)
 
 
 class Pipeline:
@@ -121,19 +181,21 @@ class Pipeline:
         """Args: lines: with their prefixes; first: the number of lines before them."""
         from mt.evaluate import one_line
 
-        texts = [line.text for line, _ in lines]
-        options = self.options.batch(
-            [prefix for _, prefix in lines], first, lambda done, parts: self.show(first + len(lines) * done / parts)
-        )
-
-        def search(texts: list[str], stand_ins: "Sequence[Sequence[str]] | None") -> "list[list[Translation]]":
-            return self.chooser.answer(texts, replace(options, stand_ins=stand_ins) if stand_ins else options)
-
-        for (line, _), answers in zip(lines, self.linked.answer(texts, search, first), strict=True):
+        found = self.answers([line.text for line, _ in lines], [prefix for _, prefix in lines], first)
+        for (line, _), answers in zip(lines, found, strict=True):
             if self.as_json:
                 yield to_json(line.text, answers).encode() + b"\n"
             else:
                 yield (one_line(answers[0].translation.text) + answers[0].suffix).encode() + line.end
+
+    def answers(self, texts: list[str], prefixes: list[str], first: int) -> list[list[Answer]]:
+        """The translations of each text, best first. Args: first: the number of texts before them."""
+        options = self.options.batch(prefixes, first, lambda done, parts: self.show(first + len(texts) * done / parts))
+
+        def search(texts: list[str], stand_ins: "Sequence[Sequence[str]] | None") -> "list[list[Translation]]":
+            return self.chooser.answer(texts, replace(options, stand_ins=stand_ins) if stand_ins else options)
+
+        return self.linked.answer(texts, search, first)
 
 
 def to_json(text: str, answers: list[Answer]) -> str:

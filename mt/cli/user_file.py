@@ -6,10 +6,13 @@ from typing import Any, cast
 
 import yaml
 from omegaconf import OmegaConf
+from omegaconf._utils import get_yaml_loader
 from omegaconf.errors import OmegaConfBaseException
 
+from mt.cli.origin_layer import GROUP, register
 from mt.cli.refusals import bad_yaml, first_line
 from mt.cli.schema import check_option, check_value, leaves, sections, unknown_key
+from mt.cli.typed import keep_texts
 from mt.errors import ConfigError
 from mt.files import reason
 
@@ -28,6 +31,14 @@ def read_settings(file: Path, groups: Mapping[str, list[str]]) -> dict[str, Any]
     if not text.strip():
         raise ConfigError(f"{file} is empty; `--config` takes a YAML file of settings.")
     tree = {key: value for key, value in parse(text, str(file)).items() if not (key in sections() and value is None)}
+    origin = tree.get(GROUP)
+    if isinstance(origin, Mapping) and set(origin) == {"path"}:
+        origin = tree[GROUP] = origin["path"]
+    if origin is None:
+        tree.pop(GROUP, None)
+    elif not isinstance(origin, Mapping):
+        tree[GROUP] = register(origin)
+        groups = {**groups, GROUP: [tree[GROUP]]}
     chosen = {key: value for key, value in tree.items() if key in groups and not isinstance(value, Mapping)}
     values = {key: value for key, value in tree.items() if key not in chosen}
     for key, value in leaves(values):
@@ -60,7 +71,11 @@ def read_text(file: Path) -> str:
 def parse(text: str, name: str) -> dict[str, Any]:
     """The plain values of a YAML text. OmegaConf's safe loader reads 1e-3 as a number, YAML's own does not."""
     try:
-        tree = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+        loader = get_yaml_loader()(text)
+        root = loader.get_single_node()
+        keep_texts(root)
+        values = loader.construct_document(root) if root is not None else None
+        tree = OmegaConf.to_container(OmegaConf.create(values), resolve=False)
     except yaml.MarkedYAMLError as error:
         raise bad_yaml(error, name) from None
     except (OmegaConfBaseException, yaml.YAMLError) as error:

@@ -3,6 +3,7 @@
 from mt.config.decode import LATER, DecodeConfig
 from mt.config.enums import (
     Activation,
+    InputKind,
     LengthNorm,
     NormKind,
     NormPlacement,
@@ -20,6 +21,7 @@ from mt.config.enums import (
     Use,
     Watch,
 )
+from mt.config.inputs import Input, parse_inputs
 from mt.config.sections import (
     NORMALIZATIONS,
     SPECIALS,
@@ -28,6 +30,7 @@ from mt.config.sections import (
     CleanConfig,
     Config,
     DataConfig,
+    InitConfig,
     LossConfig,
     ModelConfig,
     OptimConfig,
@@ -48,6 +51,9 @@ __all__ = [
     "Config",
     "DataConfig",
     "DecodeConfig",
+    "InitConfig",
+    "Input",
+    "InputKind",
     "LengthNorm",
     "LossConfig",
     "ModelConfig",
@@ -71,4 +77,5 @@ __all__ = [
     "Unknown",
     "Use",
     "Watch",
+    "parse_inputs",
 ]

@@ -9,10 +9,18 @@ class TokenizerKind(StrEnum):
 
 
 class SourceKind(StrEnum):
-    """The kind of a model's source; not a setting yet."""
+    """The kind of a model's source; not a setting, but follows from `data.inputs`."""
 
     text = "text"
-    frames = "frames"
+    frames = "frames"  # rows of numbers from a program, not from a table
+    inputs = "inputs"  # columns of a table, each of an `InputKind`
+
+
+class InputKind(StrEnum):
+    """What the cells of an input column are (`mt.inputs`)."""
+
+    text = "text"
+    features = "features"
 
 
 class Subset(StrEnum):

@@ -4,7 +4,7 @@ Nothing is interpolated, converted or imported: a value that does not have the t
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -54,8 +54,12 @@ def _plain(kind: Any, value: object, where: str) -> object:
     for option in options:
         if option is type(None) and value is None:
             return None
-        if get_origin(option) is list and isinstance(value, list) and all(isinstance(v, str) for v in value):
-            return list(value)
+        if get_origin(option) is list and isinstance(value, list):
+            (part,) = get_args(option)
+            if isinstance(part, type) and is_dataclass(part):
+                return [from_plain(part, v, f"{where}, {number}") for number, v in enumerate(value, 1)]
+            if all(isinstance(v, str) for v in value):
+                return list(value)
         if isinstance(option, type) and issubclass(option, StrEnum):
             if isinstance(value, str) and value in [member.value for member in option]:
                 return option(value)

@@ -25,6 +25,7 @@ from mt.config.enums import (
     Use,
     Watch,
 )
+from mt.config.inputs import parse_inputs
 from mt.errors import require
 
 SPECIALS = ("<unk>", "<s>", "</s>", "<pad>")  # pieces 0 to 3 of every tokenizer trained here
@@ -43,6 +44,9 @@ class DataConfig:
     test: list[str] = field(default_factory=list)  # empty: none; the catalogue has its own
     # names or numbers (from 1) of the columns with source and target, in files of more: [en,de] or [2,4]
     columns: list[str] = field(default_factory=list, metadata=LATER)
+    # columns that are not only text, with their kinds: [image:features]; the files are then tables (docs/sources.md)
+    inputs: list[str] = field(default_factory=list, metadata=LATER)
+    target: str | None = field(default=None, metadata=LATER)  # column of the target text beside `inputs`; null: `tgt`
     limit: int | None = None  # largest number of training pairs
     # the lines that `limit` and `train.validate_pairs` select: evenly spread, or the first
     subset: Subset = field(default=Subset.spread, metadata=LATER | {"before": Subset.first})
@@ -55,6 +59,15 @@ class DataConfig:
         require(len(self.columns) in (0, 2), "data.columns", "name the two columns of source and target", self.columns)
         require(self.limit is None or self.limit > 0, "data.limit", "be a positive number or null", self.limit)
         require(0 <= (self.workers or 0) <= 64, "data.workers", "lie in [0, 64] or be null", self.workers)
+        parse_inputs(self.inputs)
+        if self.inputs:
+            require(len(self.inputs) == 1, "data.inputs", "name one column, since a model has one input", self.inputs)
+            require(
+                bool(self.train and self.dev), "data.inputs", "have tables in `data.train` and `data.dev`", self.inputs
+            )
+            require(not self.columns, "data.columns", "be empty beside `data.inputs`; set `data.target`", self.columns)
+            found = self.target or self.tgt
+            require(bool(found), "data.target", "name the column of the target text beside `data.inputs`", found)
         if not self.train:
             require(bool(self.corpus), "data.train", "name files when `data.corpus` is null", self.train)
 
@@ -241,7 +254,8 @@ class TrainConfig:
     threads: int | None = None  # CPU threads of a process; null: all cores
     log_every: int = 20  # steps between two lines of metrics.jsonl
     save_minutes: float | None = 10.0  # minutes between checkpoints; null: only at validations
-    validate_every: int = 800  # steps between two validations; each saves a checkpoint
+    # steps between two validations, each of which saves a checkpoint; auto: as many as an epoch has, from 5 to 800
+    validate_every: int | str = 800
     validate_pairs: int = 500  # dev sentences translated at a validation (the loss uses all)
     attention_pairs: int | None = 3  # dev pairs whose cross-attention TensorBoard shows at validations, null: none
     watch: Watch = Watch.bleu  # the dev score that decides which checkpoint is best
@@ -251,8 +265,9 @@ class TrainConfig:
     ema: float = 0.0  # decay of the moving average of weights, 0: none; validation and the model folder use it
     # with several processes (torchrun); none: each holds the model; full: each holds a part, for very large models
     sharding: Sharding = Sharding.none
-    compile: Use = Use.auto  # torch.compile of layers; auto: on CUDA, for runs that are long enough
-    graphs: Use = Use.auto  # CUDA graphs of updates; auto: for small models in 16 bits
+    # experimental, not yet run on a GPU (docs/GPU.md)
+    compile: Use = Use.never  # torch.compile of layers; auto: on CUDA, for runs that are long enough
+    graphs: Use = Use.never  # CUDA graphs of updates; auto: for small models in 16 bits
     # a loss so many standard deviations above the previous ones is a spike: its lines are logged, and the run returns
     # to the last checkpoint with a score and skips that text; 0: never
     spike_sigmas: float = 0.0
@@ -267,11 +282,30 @@ class TrainConfig:
         require(self.precision != Precision.int8, "train.precision", "be one to train in", str(self.precision))
         require(0 <= self.seed < 2**63, "train.seed", "lie in [0, 2**63)", self.seed)
         require((self.threads or 1) <= 1024, "train.threads", "be at most 1024", self.threads)
-        for name in ("log_every", "validate_every", "validate_pairs", "average", "keep", "timeout_minutes"):
+        every = self.validate_every
+        fits = every == "auto" or (isinstance(every, int) and every > 0)
+        require(fits, "train.validate_every", "be a positive whole number or auto", every or repr(every))
+        for name in ("log_every", "validate_pairs", "average", "keep", "timeout_minutes"):
             require(getattr(self, name) > 0, f"train.{name}", "be positive", getattr(self, name))
         require(self.average <= self.keep, "train.average", f"be at most `train.keep` ({self.keep})", self.average)
         require(0 <= self.ema < 1, "train.ema", "lie in [0, 1)", self.ema)
         require(self.spike_sigmas >= 0, "train.spike_sigmas", "not be negative", self.spike_sigmas)
+
+    @property
+    def interval(self) -> int:
+        """`validate_every`, which must be a number."""
+        assert isinstance(self.validate_every, int), "build.py replaces auto by a number"
+        return self.validate_every
+
+
+@dataclass(kw_only=True, slots=True)
+class InitConfig:
+    """Where the weights come from. `init=MODEL` on the command line sets more than this: `mt/train/origin.py`."""
+
+    path: str | None = None  # the run, checkpoint or model folder that training goes on from; null: begin from nothing
+
+    def __post_init__(self) -> None:
+        require(self.path != "", "init", "name a run or a model folder", "empty")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -292,6 +326,7 @@ class Config:
     """All settings. Only `build.py` and the commands see them."""
 
     run: RunConfig = field(default_factory=RunConfig)
+    init: InitConfig = field(default_factory=InitConfig)
     data: DataConfig = field(default_factory=DataConfig)
     clean: CleanConfig = field(default_factory=CleanConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)

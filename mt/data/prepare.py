@@ -1,5 +1,6 @@
 """Prepared data: the text of a run, read, cleaned and tokenised."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mt.config import BatchConfig, CleanConfig, DataConfig, Subset, TokenizerConfig
+from mt.config import BatchConfig, CleanConfig, DataConfig, Input, Subset, TokenizerConfig, parse_inputs
 from mt.data.batching import TokenizedCorpus
 from mt.data.clean.pipeline import Pipeline, describe
 from mt.data.corpus.catalog import Corpus, fetch
@@ -16,6 +17,7 @@ from mt.data.corpus.own import read_own
 from mt.data.corpus.pair import Pair
 from mt.data.training_links import LinkTable, by_corpus, read_links
 from mt.errors import counted
+from mt.inputs.reader import InputReader, described, fit, texts_of
 from mt.log import logger
 from mt.text.lines import spread
 from mt.text.roundtrip import loss
@@ -23,6 +25,7 @@ from mt.text.sentences import Usual, sentences
 from mt.text.tokenizer import Tokenizer
 from mt.text.tokenizer_training import train_tokenizer
 
+UNLIMITED = sys.float_info.max  # for `clean.max_ratio`
 SAMPLED = 10_000  # training lines at most, for `PreparedData.usual`
 
 
@@ -39,19 +42,34 @@ class PreparedData:
     train: TokenizedCorpus
     dev: TokenizedCorpus
     links: LinkTable | None = None  # of the pairs of `train`
+    known: Usual | None = None  # of the text that the initial weights were trained on
+
+    @property
+    def reader(self) -> InputReader | None:
+        """Of sources that are not text."""
+        return self.train.reader
+
+    @property
+    def inputs(self) -> list[Input]:
+        """Columns of tables; empty: the sources are text."""
+        return [] if self.reader is None else self.reader.inputs
 
     @cached_property
-    def usual(self) -> Usual:
+    def usual(self) -> Usual | None:
         """What the training text usually holds, from an even sample of lines: the 99.9th percentile of the lengths of
         source lines, the 95th of their sentences, because a splitter sometimes cuts a sentence in two, and the number
-        of target tokens for each source token."""
+        of target tokens for each source token. Lengths that the initial weights know stay usual. None for sources that
+        are not text."""
+        if self.reader is not None:
+            return None
         places = range(0, len(self.train), -(-len(self.train) // SAMPLED))
         lengths = self.train.source.flat(np.array(places)).lengths
         written = self.train.target.flat(np.array(places)).lengths + 1  # with the end mark, as source lines
         counts = [len(sentences(self.train.pairs[place].src, self.corpus.src).parts) for place in places]
+        known = self.known or Usual(1)
         return Usual(
-            int(np.quantile(lengths, 0.999, method="inverted_cdf")),
-            max(1, int(np.quantile(counts, 0.95, method="inverted_cdf"))),
+            max(known.pieces, int(np.quantile(lengths, 0.999, method="inverted_cdf"))),
+            max(known.sentences, int(np.quantile(counts, 0.95, method="inverted_cdf"))),
             round(float(written.sum() / lengths.sum()), 4),
         )
 
@@ -76,11 +94,12 @@ def prepare(
     batch: BatchConfig,
     longest: int | None,
     links: Sequence[str] = (),
+    given: Tokenizer | None = None,
 ) -> PreparedData:
     """Read, clean and tokenise; log what is left out.
 
     Args: longest: dev pairs with more pieces than these positions of the model are left out, None: no limit; links:
-    files of word links, one for each corpus of `data.train`.
+    files of word links, one for each corpus of `data.train`; given: the tokenizer, None: one is trained.
     Raises: DataError, ConfigError: when the text or the settings cannot be used.
     """
     if links:
@@ -89,24 +108,36 @@ def prepare(
     sizes = f"{len(corpus.train):,} / {len(corpus.dev):,} / {len(corpus.test):,}"
     licence = "" if data.train else f"; licence: {corpus.licence}"
     logger.info(f"corpus {corpus.name}: {sizes} pairs (train / dev / test){licence}")
-    cleaning = Pipeline(clean)
+    inputs = parse_inputs(data.inputs)
+    # The length of a source that names files says nothing about its translation.
+    cleaning = Pipeline(replace(clean, max_ratio=UNLIMITED) if inputs else clean)
     pairs = list(islice(cleaning(corpus.train), data.limit if data.subset is Subset.first else None))
     pairs = some_of(pairs, data.limit, data.subset)
     refusals = cleaning.report()
     if removed := refusals["read"] - refusals["kept"]:
         logger.info(f"removed {counted(removed, 'training pair')}: {describe(refusals)} (settings: `clean`)")
     sources, targets = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
-    trained = train_tokenizer(sources, targets, tokenizer, Path(data.cache) / "tokenizers")
+    texts = texts_of(inputs, sources) if inputs else sources
+    trained = given or train_tokenizer(texts, targets, tokenizer, Path(data.cache) / "tokenizers")
+    reader = (
+        InputReader(fit(inputs, sources, [pair.origin for pair in pairs]), trained.encode_source) if inputs else None
+    )
+    for one in reader.inputs if reader is not None else ():
+        logger.info(f"input `{one.column}`: {described(one)}")
     changed = loss(targets, lambda text: trained.decode_target(trained.encode_target([text])[0]), corpus.tgt)
     if changed.changed:
         logger.warning(f"{changed}")
-    train = TokenizedCorpus(pairs, trained, max_length=batch.max_length, cache=Path(data.cache) / "corpora")
+    train = TokenizedCorpus(
+        pairs, trained, max_length=batch.max_length, cache=Path(data.cache) / "corpora", reader=reader
+    )
     if train.num_too_long:
         logger.info(
             f"left out {counted(train.num_too_long, 'training pair')} with more than {batch.max_length} pieces "
             "(`batch.max_length`) on a side"
         )
-    dev = TokenizedCorpus(corpus.dev, trained, max_length=longest, kind="dev", setting="model.max_length")
+    dev = TokenizedCorpus(
+        corpus.dev, trained, max_length=longest, kind="dev", setting="model.max_length", reader=reader
+    )
     if dev.num_too_long:
         logger.warning(
             f"left out {counted(dev.num_too_long, 'dev pair')} with more than {longest} pieces (`model.max_length`) on "

@@ -5,7 +5,7 @@ sentence that is still too long at the ends of clauses, and a clause between wor
 model has seen often. A part whose translation is far too short for it is cut again.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Sized
 
 from mt.config import Split
 from mt.log import logger
@@ -83,7 +83,7 @@ class Cutter:
         """With these parts cut in two, where a cut does not divide a word."""
         return layout.refined({place: halves(layout.parts[place]) for place in places})
 
-    def too_short(self, text: str, source: Sequence[int], target: Sequence[str]) -> bool:
+    def too_short(self, text: str, source: Sized, target: Sequence[str]) -> bool:
         """Whether a translation has far too few tokens to be all of its source, whose ids end with eos."""
         usual = self.usual or Usual(self.max_length)
         run_on = is_word(text[-1]) and not CLAUSE_END.search(text) and len(source) > RUN_ON * usual.pieces

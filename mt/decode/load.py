@@ -10,6 +10,7 @@ from mt.decode.search.ensemble import Ensemble, Mean
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translator import Translator
 from mt.errors import ConfigError, require
+from mt.inputs.reader import InputReader
 from mt.nn.transformer import Transformer
 from mt.text.sentences import Usual
 from mt.text.tokenizer import Tokenizer
@@ -24,14 +25,17 @@ def make_translator(
     max_length: int,
     src: str = "",
     usual: Usual | None = None,
-    cuda_graphs: bool | None = None,
+    cuda_graphs: bool | None = False,
+    reader: InputReader | None = None,
 ) -> Translator:
     """Args: cuda_graphs: as `CachedStepper`; the others: as `Translator`."""
     stepper = CachedStepper(model, precision, cuda_graphs=cuda_graphs)
-    return Translator(stepper, tokenizer, section, max_length=max_length, src=src, usual=usual)
+    return Translator(stepper, tokenizer, section, max_length=max_length, src=src, usual=usual, reader=reader)
 
 
-def load(path: str | Path | None = None, *, device: str = "auto", precision: str = "auto") -> Translator:
+def load(
+    path: str | Path | None = None, *, device: str = "auto", precision: str = "auto", cuda_graphs: bool = False
+) -> Translator:
     """See `mt.load`."""
     known = [member.value for member in Precision]
     require(precision in known, "precision", f"be one of {', '.join(known)}", precision)
@@ -40,9 +44,12 @@ def load(path: str | Path | None = None, *, device: str = "auto", precision: str
     description = found.description
     if precision == Precision.auto and description.precision is Precision.fp32:
         precision = Precision.fp32  # a run set to 32 bits was scored in them
+    inputs = description.inputs
     return make_translator(
         found.model(on), found.tokenizer, description.decode, pick_precision(Precision(precision), on),
         max_length=description.max_length, src=description.src, usual=description.usual,
+        cuda_graphs=None if cuda_graphs else False,
+        reader=InputReader(inputs, found.tokenizer.encode_source) if inputs else None,
     )  # fmt: skip
 
 
@@ -65,5 +72,6 @@ def load_ensemble(
             )
     return Translator(
         first.stepper, first.tokenizer, first.section, max_length=min(m.max_length for m in members),
-        src=first.src, usual=first.usual, ensemble=Ensemble([m.stepper for m in members], mean=mean),
+        src=first.src, usual=first.usual, reader=first.reader,
+        ensemble=Ensemble([m.stepper for m in members], mean=mean),
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """Translate text with a trained model."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Generator, Sequence
+from dataclasses import asdict, replace
 from typing import Unpack, overload
 
 import torch
@@ -11,6 +11,7 @@ from mt.config.from_json import from_plain
 from mt.decode.constraints.glossary import Constraints, Glossary
 from mt.decode.constraints.vocabulary import Vocabulary
 from mt.decode.cutting import Cutter, in_sentence
+from mt.decode.parts import Part, carried_out, report_missing, report_short, report_tags
 from mt.decode.request import OnProgress, Options, SearchSettings, TranslateOptions
 from mt.decode.search.beam import beam_search
 from mt.decode.search.ensemble import Ensemble
@@ -20,7 +21,8 @@ from mt.decode.search.settings import Hypothesis, Search
 from mt.decode.search.stepper import Stepper
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translation import EMPTY, Segment, Translation, join, without_stop
-from mt.errors import ConfigError, counted
+from mt.errors import ConfigError, DataError
+from mt.inputs.reader import InputReader, Item
 from mt.log import logger
 from mt.nn.encoders import TextEncoder
 from mt.nn.ragged import cut
@@ -31,24 +33,9 @@ from mt.text.words import Span, no_text_but
 __all__ = ["EMPTY", "Options", "Translation", "Translator", "join"]
 PART_BITS = 40  # the random stream of a sample is numbered (number of the part << PART_BITS) + number of the text
 MAX_SENTENCES = 512  # in a batch: short ones have few source tokens, but each takes a beam of rows
-SHOWN = 3  # warnings of one kind for a batch of texts; more are counted
 MAX_ROWS = 2048  # of samples in a batch: each takes a few times V numbers a step
 
 Found = list[list[Translation]]  # the n-best list of each part, or of each text
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The unit of translation: a text, a sentence of it, or as much of a sentence as the model can read."""
-
-    number: int  # within its text
-    owner: int  # the number of its text
-    span: Span  # in its text
-    text: str
-    source: list[int]
-    prefix: list[int]
-    constraints: Constraints
-    copied: bool  # not translated
 
 
 class Translator:
@@ -64,11 +51,14 @@ class Translator:
         src: str = "",
         usual: Usual | None = None,
         ensemble: Ensemble | None = None,
+        reader: InputReader | None = None,
     ) -> None:
         """Args: max_length: the longest sentence, in tokens, that the model can read or write; src: the source
         language, for splitting text into sentences; usual: texts beyond it are split, None: beyond `max_length`;
-        ensemble: of `stepper` and others, searched in its place."""
+        ensemble: of `stepper` and others, searched in its place; reader: of sources that are rows of a table, not
+        text."""
         self.stepper = stepper
+        self.reader = reader
         self.searched: Stepper = ensemble or stepper
         self.tokenizer = tokenizer
         self.section = section
@@ -133,17 +123,26 @@ class Translator:
         training text is translated sentence by sentence (`decode.split`); a sentence that is longer than the model can
         read is translated in parts, with a warning. White space between parts is kept.
 
-        Raises: ConfigError: when the model does not read text.
+        A row of a table (`mt.inputs.reader`) is translated as a whole.
+
+        Raises: ConfigError: when the model reads neither; DataError: when a cell of a row cannot be read.
         """
+        return carried_out(self.answering(texts, options), lambda parts: self.find(parts, options))
+
+    def answering(self, texts: Sequence[str], options: Options) -> Generator[list[Part], Found, Found]:
+        """As `answer`, but the caller searches: yields parts, and is sent what `find` returns for them. In this way a
+        server searches parts of many requests together."""
+        if self.reader is not None:
+            return (yield from self._answering_rows(texts, self.reader, options))
         if not isinstance(self.stepper.model.encoder, TextEncoder):
             raise ConfigError("The model reads frames of numbers, not text; only `decode.beam` can search with it.")
-        self._report_tags(texts, options.first_text)
+        report_tags(self.tokenizer.tags, texts, options.first_text)
         layouts = self.cutter.lay_out(list(texts), options.section.split, options.first_text)
         parts = self._parts(layouts, options)
-        found = self._find_all(parts, options)
+        found = yield parts
         if not options.sampling:
-            layouts, parts, found = self._cut_again(layouts, parts, found, options)
-        self._report_missing(parts, found, options.first_text)
+            layouts, parts, found = yield from self._cut_again(layouts, parts, found, options)
+        report_missing(parts, found, self.vocabulary, options.first_text)
         together: list[list[list[Translation]]] = [[] for _ in texts]
         for part, translations in zip(parts, found, strict=True):
             layout = layouts[part.owner]
@@ -154,11 +153,43 @@ class Translator:
             for parts_of_one, layout in zip(together, layouts, strict=True)
         ]
 
+    def _answering_rows(
+        self, rows: Sequence[str], reader: InputReader, options: Options
+    ) -> Generator[list[Part], Found, Found]:
+        """As `answering`, for rows of a table. A row without any cell has one empty translation."""
+        prefixes = self._prefixes(len(rows), options)
+        parts = [
+            Part(
+                0, owner, (0, len(row)), row, reader.item(row, f"input {options.first_text + owner + 1:,}"),
+                prefixes[owner], options.glossary.constraints("") if options.glossary else Constraints(), False,
+            )
+            for owner, row in enumerate(rows) if row.strip()
+        ]  # fmt: skip
+        for part in parts:
+            if len(part.source) > self.max_length:
+                raise DataError(
+                    f"input {options.first_text + part.owner + 1:,} has {len(part.source):,} rows, but the model reads "
+                    f"at most {self.max_length:,}: shorten it, or train with a larger `batch.max_length`."
+                )
+        found = yield parts
+        report_missing(parts, found, self.vocabulary, options.first_text)
+        answers: Found = [[EMPTY] for _ in rows]
+        for part, translations in zip(parts, found, strict=True):
+            answers[part.owner] = translations
+        return answers
+
+    def encode_sources(self, texts: Sequence[str]) -> list[Item]:
+        """The texts, or rows of a table, as the model reads them, uncut. Raises: DataError: as `answer`."""
+        if self.reader is None:
+            return [*self.tokenizer.encode_source(list(texts))]
+        return [self.reader.item(text, f"input {number:,}") for number, text in enumerate(texts, 1)]
+
     def _cut_again(
         self, layouts: list[Layout], parts: list[Part], found: Found, options: Options
-    ) -> tuple[list[Layout], list[Part], Found]:
+    ) -> Generator[list[Part], Found, tuple[list[Layout], list[Part], Found]]:
         """Cut parts whose translations are far too short for them, and translate the smaller parts, until none can be
-        cut further; warn of what stays short. Returns: the new layouts, parts and translations."""
+        cut further; warn of what stays short. Yields, and is sent, as `answering`. Returns: the new layouts, parts and
+        translations."""
         while True:
             short = [
                 (part, best)
@@ -170,23 +201,19 @@ class Translator:
                 places.setdefault(part.owner, []).append(part.number)
             finer = [self.cutter.finer(layout, places.get(owner, ())) for owner, layout in enumerate(layouts)]
             if finer == layouts:
-                self._report_short(short, options.first_text)
+                report_short(short, options.first_text)
                 return layouts, parts, found
             # Translations of parts that stay as they are are used again.
             known = {(part.owner, part.span): some for part, some in zip(parts, found, strict=True)}
             layouts, parts = finer, self._parts(finer, options)
             new = [part for part in parts if (part.owner, part.span) not in known]
-            known |= zip(((part.owner, part.span) for part in new), self._find_all(new, options), strict=True)
+            searched = yield new
+            known |= zip(((part.owner, part.span) for part in new), searched, strict=True)
             found = [known[part.owner, part.span] for part in parts]
 
     def _parts(self, layouts: list[Layout], options: Options) -> list[Part]:
         """The non-empty parts of all texts. A forced prefix belongs to the first part of its text."""
-        if options.prefixes is not None and len(options.prefixes) != len(layouts):
-            raise ConfigError(
-                f"There must be one prefix for each text, but there are {len(options.prefixes):,} prefixes and "
-                f"{len(layouts):,} texts."
-            )
-        prefixes = self.tokenizer.encode_target(options.prefixes) if options.prefixes else [[] for _ in layouts]
+        prefixes = self._prefixes(len(layouts), options)
         texts = [text for layout in layouts for text in layout.parts]
         sources = iter(self.tokenizer.encode_source(texts))
         parts: list[Part] = []
@@ -207,8 +234,19 @@ class Translator:
                 parts.append(Part(place, owner, span, text, source, prefix, constraints, copied))
         return [part for part in parts if len(part.source) > 1]
 
-    def _find_all(self, parts: list[Part], options: Options) -> Found:
-        """The n-best list of every part. A copied part repeats its one translation, so that all lists are as long."""
+    def _prefixes(self, count: int, options: Options) -> list[list[int]]:
+        """The forced prefix of each text, empty without one. Raises: ConfigError: for another number of prefixes."""
+        if options.prefixes is not None and len(options.prefixes) != count:
+            raise ConfigError(
+                f"There must be one prefix for each text, but there are {len(options.prefixes):,} prefixes and "
+                f"{count:,} texts."
+            )
+        return self.tokenizer.encode_target(options.prefixes) if options.prefixes else [[] for _ in range(count)]
+
+    def find(self, parts: list[Part], options: Options) -> Found:
+        """The n-best list of every part. A copied part repeats its one translation, so that all lists are as long.
+
+        Of the options only `section`, `nbest` and `sampling` count, so that parts of several requests may be mixed."""
         searched = iter(self._search_free_first([part for part in parts if not part.copied], options))
         count = options.sampling.samples if options.sampling else options.nbest
         return [[self._copy(part)] * count if part.copied else next(searched) for part in parts]
@@ -292,39 +330,3 @@ class Translator:
         text, pieces = self.tokenizer.decode_target(found.tokens), self.tokenizer.pieces_target(found.tokens)
         segment = Segment(source, (0, len(text)), (0, len(pieces)))
         return Translation(text, found.score, found.log_prob, pieces, found.token_log_probs, found.finished, (segment,))
-
-    def _report_tags(self, texts: Sequence[str], first_text: int) -> None:
-        """Warn, once for a batch of texts, where a model that was trained with tags reads a text that begins with none
-        of them."""
-        if not (tags := self.tokenizer.tags):
-            return
-        without = [n for n, text in enumerate(texts) if text.strip() and not text.lstrip().startswith(tuple(tags))]
-        if without:
-            shown = ", ".join([*sorted(tags)[:SHOWN], *(["..."] if len(tags) > SHOWN else [])])
-            logger.warning(
-                f"input {first_text + without[0] + 1:,}: the model was trained with tags ({shown}), but "
-                f"{texts[without[0]][:20]!r} begins with none of them ({len(without):,} of {len(texts):,} lines do not)"
-            )
-
-    def _report_short(self, short: Sequence[tuple[Part, Translation]], first_text: int) -> None:
-        """Warn of parts whose translation is far too short to hold their content."""
-        for part, best in short[:SHOWN]:
-            logger.warning(
-                f"input {first_text + part.owner + 1:,}: a part of {len(part.source):,} tokens has a translation of "
-                f"{len(best.pieces):,}, which may leave out some of it: {part.text[:40]!r}"
-            )
-        if len(short) > SHOWN:
-            more = counted(len(short) - SHOWN, "more part")
-            logger.warning(f"{more} with a translation that may leave out some of the text")
-
-    def _report_missing(self, parts: list[Part], found: list[list[Translation]], first_text: int) -> None:
-        """Warn of required terms that did not fit."""
-        for part, translations in zip(parts, found, strict=True):
-            best = translations[0]
-            for entry in () if best.finished else part.constraints.required:
-                if not self.vocabulary.has(entry, best.text):
-                    logger.warning(
-                        f"input {first_text + part.owner + 1:,}: `{'|'.join(entry.targets)}` ({entry.where}) is missing"
-                        " from the translation, which reached its maximum length; raise `decode.max_extra`, or see "
-                        "whether the term contradicts another rule."
-                    )

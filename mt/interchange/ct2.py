@@ -117,10 +117,10 @@ def to_spec(model: Transformer, tokenizer: Tokenizer, heads: AlignmentHeads | No
     require_package("ctranslate2", "export to CTranslate2")
     from ctranslate2.specs import TransformerSpec
 
+    assert isinstance(model.encoder, TextEncoder), "`reasons_against` has refused other models"
     order = None if heads is None else first_heads(model, heads)
     aligned = None if heads is None or order is None else heads
     spec = TransformerSpec(*empty_halves(model.config, aligned))
-    assert isinstance(model.encoder, TextEncoder), "the engine reads text"
     embeddings = ((spec.encoder, spec.encoder.embeddings[0]), (spec.decoder, spec.decoder.embeddings))
     for (half, rows), embedding in zip(embeddings, (model.encoder.embedding, model.decoder.embedding), strict=True):
         fill_embedding(half, rows, embedding)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mt.config import DecodeConfig, LengthNorm, Unknown
+from mt.config import Unknown
 from mt.decode.search.settings import Hypothesis, Search
 from mt.errors import require_package
 from mt.text.tokenizer import Tokenizer
@@ -27,16 +27,6 @@ class Wanted:
     least: Sequence[int] = field(default=())  # lengths, without eos
     prefixes: Sequence[Sequence[int]] = field(default=())
     details: bool = True  # log-probabilities of single tokens, which cost one more pass
-
-
-def not_honoured(section: DecodeConfig) -> list[str]:
-    """The settings that have no counterpart in the engine, as `name=value`."""
-    wrong = {
-        "length_norm": section.length_norm is not LengthNorm.average,
-        "groups": section.groups > 1,
-        "coverage_penalty": section.coverage_penalty > 0,
-    }
-    return [f"{name}={getattr(section, name)}" for name, is_wrong in wrong.items() if is_wrong]
 
 
 class Ct2Engine:

@@ -14,7 +14,7 @@ from mt.errors import CheckpointError, counted
 from mt.interchange.ct2_engine import Ct2Engine, Wanted
 from mt.nn.forced import force
 from mt.text.lines import spread
-from mt.text.metrics import bleu, bleu_tokenizer_for, chrf
+from mt.text.metrics import bleu, choose_tokenizer, chrf
 
 MOST = 200  # sentences
 OWN = 40  # made sentences, where none are given
@@ -127,6 +127,6 @@ def verify_ct2(translator: Translator, folder: Path, sample: Sample, *, tgt: str
 def _scores(texts: Sequence[Sequence[str]], references: Sequence[str], tgt: str) -> dict[str, tuple[float, float]]:
     if not references:
         return {}
-    tokenize = bleu_tokenizer_for(tgt)
+    tokenize, _ = choose_tokenizer(tgt, references)
     both = [(bleu(side, references, tokenize=tokenize), chrf(side, references)) for side in texts]
     return {one.name: (one.value, other.value) for one, other in zip(*both, strict=True)}

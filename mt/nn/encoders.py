@@ -9,7 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mt.compute.matmul import Linear
-from mt.config import ModelConfig, Tying
+from mt.config import Input, InputKind, ModelConfig, Tying
+from mt.errors import ConfigError
 from mt.nn.source import FrameSource, Memory, SourceEncoder, TokenSource
 from mt.nn.transformer import Decoder, Embedding, EncoderLayer, InputLayer, Transformer, embedding_matrix, final_norm
 
@@ -63,7 +64,8 @@ class LinearStem(InputLayer):
         self.linear = Linear(frame_size, config.dim, bias=config.bias)
 
     def forward(self, frames: Float[Tensor, "N F"], positions: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
-        return self.add_positions(self.linear(frames), positions)
+        # A prepacked copy of the model has weights in 16 bits, and no autocast.
+        return self.add_positions(self.linear(frames.to(self.linear.weight.dtype)), positions)
 
 
 def text_model(config: ModelConfig, *, src_size: int, tgt_size: int) -> Transformer:
@@ -73,6 +75,20 @@ def text_model(config: ModelConfig, *, src_size: int, tgt_size: int) -> Transfor
     decoder = Decoder(config, tgt_size)
     weight = decoder.embedding.weight if config.tying is Tying.all else embedding_matrix(src_size, config)
     return Transformer(config, TextEncoder(config, weight), decoder)
+
+
+def input_model(config: ModelConfig, inputs: Sequence[Input], *, src_size: int, tgt_size: int) -> Transformer:
+    """A model for the inputs of a table. Args: src_size, tgt_size: as `text_model`."""
+    (one,) = inputs
+    if one.kind is InputKind.text:
+        return text_model(config, src_size=src_size, tgt_size=tgt_size)
+    return frame_model(config, frame_size=one.size, tgt_size=tgt_size)
+
+
+def require_text(model: Transformer, what: str) -> None:
+    """Raises: ConfigError: "`what` needs a model that reads text ..." for a model of another kind of source."""
+    if not isinstance(model.encoder, TextEncoder):
+        raise ConfigError(f"{what} needs a model that reads text, but this one reads rows of numbers.")
 
 
 def frame_model(config: ModelConfig, *, frame_size: int, tgt_size: int) -> Transformer:

@@ -21,6 +21,7 @@ from torch import Tensor
 from mt.nn.attention import MultiHeadAttention, attend_explicit
 from mt.nn.encoders import TextEncoder
 from mt.nn.ragged import Ragged, cut, pack
+from mt.nn.source import Items
 from mt.nn.transformer import DecoderLayer, EncoderLayer, Transformer
 
 USES = ("cross", "encoder", "decoder")
@@ -108,7 +109,7 @@ class Forced:
 
 def force(
     model: Transformer,
-    sources: Sequence[list[int]],
+    sources: Items,
     targets: Sequence[list[int]],
     *,
     bos: int,
@@ -117,7 +118,8 @@ def force(
 ) -> Iterator[Forced]:
     """Run the model over pairs, in batches of neighbours; yields a result per pair, in order.
 
-    Args: sources: token ids with eos; targets: token ids without bos and eos; uses: which attention maps to compute.
+    Args: sources: token ids with eos, or frames; targets: token ids without bos and eos; uses: which
+    attention maps to compute.
     """
     was_training = model.training
     model.eval()
@@ -133,7 +135,7 @@ def force(
 @torch.inference_mode()
 def force_batch(
     model: Transformer,
-    sources: Sequence[list[int]],
+    sources: Items,
     targets: Sequence[list[int]],
     *,
     bos: int,

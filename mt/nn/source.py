@@ -75,6 +75,13 @@ class FrameSource(Source):
         return cls(torch.cat(list(items)), Ragged.from_lengths([len(item) for item in items]))
 
 
+def pack_items(items: Items) -> Source:
+    """Args: items: all of one kind: token ids, or frames."""
+    if isinstance(items[0], Tensor):
+        return FrameSource.pack(items)  # pyright: ignore[reportArgumentType]
+    return TokenSource.pack(items)  # pyright: ignore[reportArgumentType]
+
+
 @dataclass(frozen=True)
 class Memory:
     """The output of an encoder, which the decoder attends to."""

@@ -9,11 +9,12 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property, partial
 
+from mt.decode.translation import Translation
 from mt.postprocess.tag_placement import Links, Writer, place
 from mt.postprocess.tags import Element, Kind, Marked, Plain, parse
 from mt.postprocess.word_alignments import LinkedTranslation, SoftLinks
@@ -26,6 +27,7 @@ NUMBERS = ("12", "15", "20", "30", "40", "50", "60", "70", "80", "90")
 COUNT = re.compile(r"[\d.,:/\s-]*\d[\d.,:/\s-]*|\{+(?:n|num\w*|count\w*|total|amount|quantity)\}+|%(?:\d+\$)?[di]")
 ATTEMPTS = 3  # at a line, with other stand-ins each time, until all come through
 LIKE = 0.6  # of 1: how like its stand-in a garbled word must be
+Found = list[list[Translation]]  # the n-best list of each line
 SPECIAL = re.compile(r"[<>{}%$#@&]|://|www\.")  # every mark has one of these
 
 
@@ -157,6 +159,39 @@ class Request:
             if i not in taken and j not in sure and (i not in lost or like(lost[i], text[slice(*target_words[j])]))
         ]
         return text, [*others, *((i, j, 1.0) for j, i in sure.items())]
+
+
+def translated(
+    lines: Sequence[str], request: Callable[[str, int], Request]
+) -> Generator[tuple[list[str], list[list[str]]], Found, tuple[list[Request], Found]]:
+    """Translate lines with markup; one whose stand-ins do not come through is sent again with others.
+
+    Yields texts, one for each line, and their stand-ins, and is sent the translations of each. A line that is not sent
+    again has an empty text, so that numbers and prefixes belong to the same lines.
+
+    Args: request: of a line and the number of the attempt.
+    Returns: of each line the best request and its translations.
+    """
+    requests: list[Request] = []
+    found: Found = []
+    for attempt in range(ATTEMPTS):
+        again = [
+            n for n in range(len(lines))
+            if not requests or requests[n].came_through(found[n][0].text) < len(requests[n].words)
+        ]  # fmt: skip
+        if not again:
+            break
+        new = {n: request(lines[n], attempt) for n in again}
+        said = yield (
+            [new[n].text if n in new else "" for n in range(len(lines))],
+            [new[n].words if n in new else [] for n in range(len(lines))],
+        )
+        if not requests:
+            requests, found = [new[n] for n in again], said
+        for n in again:
+            if new[n].came_through(said[n][0].text) > requests[n].came_through(found[n][0].text):
+                requests[n], found[n] = new[n], said[n]
+    return requests, found
 
 
 def _stand_ins(literal: str, attempt: int) -> Sequence[str]:

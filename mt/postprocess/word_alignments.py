@@ -19,6 +19,7 @@ from mt.alignment.shares import shares, source_shares
 from mt.decode.translation import Segment, Translation
 from mt.decode.translator import Translator
 from mt.interpret.contribution import rescore
+from mt.nn.encoders import require_text
 from mt.nn.forced import Forced, force
 from mt.text.words import Links, Offset, Span, spaced_words
 
@@ -79,7 +80,8 @@ class Linker:
     """Links translations to their sources with the translator's model and its alignment heads."""
 
     def __init__(self, translator: Translator, heads: AlignmentHeads | None = None) -> None:
-        """Args: heads: None: guessed from the first translations."""
+        """Args: heads: None: guessed from the first translations. Raises: ConfigError: for a model without text."""
+        require_text(translator.stepper.model, "an alignment of words")
         self.translator = translator
         self.heads = heads
 

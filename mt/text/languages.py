@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from mt.errors import ConfigError
+from mt.text.words import has_letters
 
 STRETCH = 300  # characters that are judged together
 # Told apart by few words, or not at all.
@@ -111,6 +112,15 @@ def identify(text: str, among: tuple[str, ...] = ()) -> str:
     return _identifier(tuple(map(plain_code, among))).classify(text)[0]
 
 
+def probabilities(text: str, among: Sequence[str]) -> dict[str, float]:
+    """How likely a text is in each of some languages, of all that the model tells apart; 0 for a text without letters.
+
+    Args: among: codes, which `is_known`.
+    """
+    found = dict(_calibrated().rank(text)) if has_letters(text) else {}
+    return {code: found.get(plain_code(code), 0.0) for code in among}
+
+
 def shares(lines: Sequence[str]) -> dict[str, float]:
     """The languages of a text by the share of its stretches, the largest first."""
     found = Counter(identify(stretch) for stretch in _stretches(lines))
@@ -141,3 +151,10 @@ def _identifier(among: tuple[str, ...] = ()) -> Any:
     found = LanguageIdentifier.from_model_file(MODEL_FILE)
     found.set_languages(list(among) or None)
     return found
+
+
+@cache
+def _calibrated() -> Any:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -16,6 +16,11 @@ import sentencepiece as spm
 _Arcs = tuple[list[float], list[tuple[int, int]]]  # pieces with the same end: cumulative shares; (begin, id)
 
 
+def is_bpe(model: spm.SentencePieceProcessor) -> bool:
+    """Whether the scores of the pieces are ranks of merges, and not log-probabilities."""
+    return all(score == int(score) for score in map(model.get_score, range(len(model))))
+
+
 class Sampler:
     """Samples a new segmentation, word by word, of ids from the model. `strength`: `Tokenizer.sampling`."""
 
@@ -24,7 +29,7 @@ class Sampler:
         self._unk = model.unk_id()
         self._pieces = [model.id_to_piece(i) for i in range(len(model))]
         scores = [model.get_score(i) for i in range(len(model))]
-        bpe = all(score == int(score) for score in scores)  # ranks of merges, not log-probabilities
+        bpe = is_bpe(model)
         # Special pieces, tags and bytes score 0 and are kept; the last 0 is the rank of BPE's first merge.
         unscored = [i for i, score in enumerate(scores) if score == 0]
         self._fixed = frozenset(unscored[:-1] if bpe else unscored)

@@ -16,10 +16,10 @@ from typing import Any, Self
 import regex
 import sentencepiece as spm
 
-from mt.config import SPECIALS
+from mt.config import SPECIALS, TokenizerKind
 from mt.errors import CheckpointError
 from mt.files import write_file
-from mt.text.subword_sampling import Sampler
+from mt.text.subword_sampling import Sampler, is_bpe
 
 JOINT, SOURCE, TARGET = "tokenizer.model", "source.model", "target.model"
 # Symbols, invisible characters, variation selectors and private or unknown ones: no letters, marks on them or digits.
@@ -72,6 +72,10 @@ class Tokenizer:
     def joint(self) -> bool:
         """Whether both sides share one model."""
         return JOINT in self._files
+
+    @property
+    def kind(self) -> TokenizerKind:
+        return TokenizerKind.bpe if is_bpe(self._target) else TokenizerKind.unigram
 
     @property
     def src_size(self) -> int:

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
-from mt.checkpoint.model_folder import find_run, languages
+from mt.checkpoint.model_folder import find_run, languages, table_columns
 from mt.config import DataConfig
 from mt.config.from_json import from_plain
+from mt.data.corpus.catalog import stored_test
+from mt.data.corpus.columns import read_given
+from mt.data.corpus.own import languages as own_languages
+from mt.data.corpus.own import with_text
 from mt.data.corpus.pair import Pair
 from mt.data.corpus.readers import check_order, read_pairs
 from mt.data.prepare import read_corpus
@@ -29,12 +33,30 @@ def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tu
         named = model or folder
         src, own = languages(named) if named is not None else (None, None)
         check_order(files, src, own, "the model translates")
-        return list(read_pairs(files, src, tgt or own)), tgt or own
+        columns = table_columns(named) if named is not None else ([], "")
+        return list(read_given(files, columns, src, tgt or own)), tgt or own
     if folder is None:
         raise ConfigError("this model is not in a run folder, so it has no test set; name one with --test a.en a.de.")
-    saved = read_config(folder / "config.yaml")
-    data = from_plain(DataConfig, saved.get("data"), f"{folder}/config.yaml: `data`")
-    corpus = read_corpus(data)
+    corpus = read_corpus(saved_data(folder))
     if not corpus.test:
         raise ConfigError(f"{folder} has no test set; name one with --test a.{corpus.src} a.{corpus.tgt}.")
     return corpus.test, corpus.tgt
+
+
+def saved_data(run: Path) -> DataConfig:
+    """The section `data` of a run. Raises: CheckpointError, ConfigError: when it is damaged."""
+    saved = read_config(run / "config.yaml")
+    return from_plain(DataConfig, saved.get("data"), f"{run}/config.yaml: `data`")
+
+
+def test_of_run(run: Path) -> list[Pair]:
+    """The test set of a run, without its other text and without a download; empty: it has none.
+
+    Raises: DataError: when its files cannot be read any more; CheckpointError, ConfigError: as `saved_data`.
+    """
+    data = saved_data(run)
+    if not data.train:
+        return stored_test(str(data.corpus), Path(data.root))
+    if not data.test:
+        return []
+    return with_text(list(read_pairs(data.test, *own_languages(data), data.columns)), "test")

@@ -47,7 +47,7 @@ mt.load("THIS_FOLDER").translate(["..."])
 
 - vocabulary: {pieces["kind"]}, {pieces["pieces"]:,} pieces, sha256 {pieces["sha256"]}
 - updates: {facts["steps"]:,}, {facts["tgt_tokens"]:,} target tokens, {facts["minutes"]:.1f} minutes
-- training text: sha256 {data["fingerprint"]}
+- training text: sha256 {data["fingerprint"]}{"".join(map(_ancestor, facts.get("ancestry", [])))}
 - seed: {facts["seed"]}
 
 ## Limits
@@ -55,6 +55,12 @@ mt.load("THIS_FOLDER").translate(["..."])
 The model knows the kind of text that it was trained on and no other: expect worse on longer sentences, other domains
 and names it never saw. It can leave out or invent meaning; have a person check what matters.
 """
+
+
+def _ancestor(one: dict[str, Any]) -> str:
+    """A line on a model that this one went on from: its text is in the weights, too."""
+    text = f"{one['data']}, licence: {one['licence']}" if one["data"] else "text not known"
+    return f"\n- went on from: {one['name']} ({text}; weights sha256 {one['weights']})"
 
 
 def _interval(score: Score) -> str:

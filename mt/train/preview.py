@@ -10,6 +10,7 @@ import torch
 from mt.compute.device import pick_precision
 from mt.config import BatchConfig, OptimConfig, TrainConfig
 from mt.data.batching import BatchStream, TokenizedCorpus
+from mt.data.batching.store import TokenLists
 from mt.data.clean.pipeline import describe
 from mt.errors import counted
 from mt.nn.transformer import Transformer, count_parameters
@@ -37,18 +38,23 @@ def histogram(lengths: Sequence[int]) -> str:
 
 def examples(corpus: TokenizedCorpus, number: int = 3) -> str:
     """Pairs in pieces, spread over the corpus."""
-    tokenizer = corpus.tokenizer
+    tokenizer, source = corpus.tokenizer, corpus.source
+
+    def shown(i: int) -> str:
+        return " ".join(tokenizer.pieces_source(source[i])) if isinstance(source, TokenLists) else corpus.pairs[i].src
+
     return "\n\n".join(
-        f"  {' '.join(tokenizer.pieces_source(corpus.source[i]))}\n"
-        f"  {' '.join(tokenizer.pieces_target(corpus.target[i]))}"
-        for i in spread(len(corpus), number)
+        f"  {shown(i)}\n  {' '.join(tokenizer.pieces_target(corpus.target[i]))}" for i in spread(len(corpus), number)
     )
 
 
 def unknown_rate(corpus: TokenizedCorpus, tokenizer: Tokenizer) -> float:
     """The fraction of tokens that are the unknown piece."""
-    unknown = corpus.source.count_token(tokenizer.unk) + corpus.target.count_token(tokenizer.unk)
-    return unknown / (corpus.num_source_rows + corpus.num_target_rows - len(corpus))
+    source, target = corpus.source, corpus.target
+    unknown, of = target.count_token(tokenizer.unk), corpus.num_target_rows - len(corpus)
+    if isinstance(source, TokenLists):
+        unknown, of = unknown + source.count_token(tokenizer.unk), of + corpus.num_source_rows
+    return unknown / of
 
 
 def seconds_per_step(model: Transformer, corpus: TokenizedCorpus, batch: BatchConfig, train: TrainConfig) -> float:

@@ -18,7 +18,9 @@ from mt.evaluate import Report, evaluate
 from mt.log import FILE_ONLY, Metrics, logger
 from mt.nn.transformer import Transformer
 from mt.progress import Progress, Waiting
+from mt.train.ancestry import lineage
 from mt.train.bad_batches import dump_batch
+from mt.train.before import Before
 from mt.train.model_card import model_card
 from mt.train.run_folder import RunFolder
 from mt.train.state import TrainState
@@ -39,6 +41,7 @@ class Run:
     prepared: PreparedData
     folder: RunFolder
     facts: dict[str, Any]  # for the manifest and the model card
+    before: Before | None = None  # the model that the run went on from
 
     def complete(self, command: list[str]) -> float:
         """Train to the end, from the last checkpoint if there is one; returns the best score on dev."""
@@ -131,9 +134,13 @@ class Run:
         facts = {"steps": state.step, "tgt_tokens": state.tgt_tokens, "minutes": state.seconds / 60}
         card = model_card({**self.facts, **facts}, report.scores if report else [], f"the test set of {corpus.name}")
         weights = {name: p.detach().cpu().contiguous() for name, p in trainer.model.named_parameters()}
-        files = {**trainer.saver.files, WEIGHTS: weights, CARD: card.encode()}
-        write_folder(self.folder.model, files, meta={"step": state.step}, free={CARD, CHOICE}, replace=True)
-        conclude(self.prepared, state, self.folder, report)
+        files = {**trainer.saver.files, WEIGHTS: weights, CARD: card.encode(errors="backslashreplace")}
+        meta = {"step": state.step, **lineage(self.facts)}
+        write_folder(self.folder.model, files, meta=meta, free={CARD, CHOICE}, replace=True)
+        compared = None
+        if self.before is not None:
+            compared = self.before.compare(translator, self.prepared, report, self.folder.evaluation)
+        conclude(self.prepared, state, self.folder, report, compared)
 
 
 def checkpoint_bytes(trainer: Trainer) -> int:
@@ -177,13 +184,19 @@ def load_weights(model: Transformer, checkpoint: Checkpoint) -> None:
     load_into(model, checkpoint.ema() or checkpoint.model(), where=str(checkpoint.path))
 
 
-def conclude(prepared: PreparedData, state: TrainState, folder: RunFolder, report: Report | None) -> None:
-    """Print the result, and what to type next."""
+def conclude(
+    prepared: PreparedData, state: TrainState, folder: RunFolder, report: Report | None, compared: str | None = None
+) -> None:
+    """Print the result, and what to type next. Args: compared: with the model that the run went on from."""
     print(f"\nTrained {counted(state.step, 'update')} in {state.seconds / 60:.1f} minutes ({state.finished}).")
     if report is not None:
         print(f"\nTest set of {prepared.corpus.name}, {counted(len(report.references), 'sentence')}:\n{report.table()}")
         print(f"\n{report.samples(SAMPLES)}")
+    if compared is not None:
+        print(f"\n{compared}")
     sources = [pair.src for pair in prepared.corpus.dev]
     short = [text for text in sources if 5 <= len(text.split()) <= 12 and text.isprintable()] or ["Some text."]
     chosen = min(short, key=lambda text: not SPECIAL_TO_SHELL.isdisjoint(text))  # the first one without, if any
+    if prepared.inputs:
+        chosen = None
     print(f"\nThe model is in {folder.model}. Next:\n\n{folder.commands(chosen, tested=report is not None)}")

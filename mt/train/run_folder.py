@@ -3,7 +3,7 @@
 import json
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from mt.checkpoint.folder import find_problem
 from mt.compute.distributed import Group
 from mt.config import Config
 from mt.errors import CheckpointError, ConfigError, DataError, MtError, counted
-from mt.files import explained, read_json, write_text
+from mt.files import explained, obstacle, read_json, write_text
 from mt.log import logger, setup
 from mt.provenance import machine
 from mt.train.saved_config import flatten, read_config
@@ -24,9 +24,11 @@ from mt.train.state import TrainState
 from mt.train.validate import Validation
 
 # Sections that must not change within a run.
-MUST_MATCH = {"data", "clean", "tokenizer", "model", "batch", "loss", "alignment", "optim"}
+MUST_MATCH = {"init", "data", "clean", "tokenizer", "model", "batch", "loss", "alignment", "optim"}
 MUST_MATCH_KEYS = {"train.seed", "train.ema", "train.precision", "train.watch", "train.spike_sigmas", "schedule.name"}
-MAY_MOVE = {"data.root", "data.cache", "data.workers"}
+# The text may be in other files: the fingerprints in the manifest are compared (`check_text`).
+MAY_MOVE = {"data.root", "data.cache", "data.workers", "data.train", "data.dev", "data.test", "alignment.links"}
+YOUNGER = {"data.dev": "data.dev_fingerprint", "data.test": "data.test_fingerprint"}  # older manifests lack them
 
 
 class RunFolder:
@@ -68,7 +70,9 @@ class RunFolder:
         Raises: ConfigError: when a setting differs that must not change within a run.
         """
         if self.config.exists() and self.has_checkpoints:
-            check_drift(read_config(self.config), config, defaults, self.path)
+            told = flatten(read_json(self.manifest)) if self.manifest.exists() else {}
+            stay = {key for key, fingerprint in YOUNGER.items() if fingerprint not in told}
+            check_drift(read_config(self.config), config, defaults, self.path, stay=stay)
         write_text(self.config, yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
 
     def check_text(self, facts: dict[str, Any]) -> None:
@@ -77,12 +81,19 @@ class RunFolder:
         if not self.manifest.exists():
             return
         before = flatten(read_json(self.manifest))
-        for what, section, key in (("text", "data", "fingerprint"), ("vocabulary", "tokenizer", "sha256")):
+        for key in YOUNGER.values():
+            before.setdefault(key, facts["data"][key.removeprefix("data.")])
+        for what, section, key in (
+            ("training text", "data", "fingerprint"),
+            ("dev set", "data", "dev_fingerprint"),
+            ("test set", "data", "test_fingerprint"),
+            ("training vocabulary", "tokenizer", "sha256"),
+        ):
             if (known := before.get(f"{section}.{key}")) is None:
                 raise CheckpointError(f"`{self.manifest}` must have `{section}.{key}`, but does not: it is damaged.")
             if known != facts[section][key]:
                 raise DataError(
-                    f"the training {what} is not the one that {self.path} was started with; restore it, or give the "
+                    f"the {what} is not the one that {self.path} was started with; restore it, or give the "
                     "new run its own name: run.name=..."
                 )
         if before.get("data.links") != facts["data"].get("links"):
@@ -124,11 +135,14 @@ class RunFolder:
             lines += [f"  {score['name']} {score['value']:.2f}  {score['signature']}" for score in scores]
         return "\n".join([*lines, f"Translate with it:\n{self.commands('Some text.', tested=tested)}"])
 
-    def commands(self, sentence: str, *, tested: bool) -> str:
-        """Shell commands to type next. Args: tested: whether the run has a test set to evaluate on."""
+    def commands(self, sentence: str | None, *, tested: bool) -> str:
+        """Shell commands to type next. Args: sentence: to translate, None: the model reads tables; tested: whether the
+        run has a test set to evaluate on."""
         path = shlex.quote(str(self.path))
-        files = "" if tested else " --test SOURCE TARGET"
-        return f"  echo {shlex.quote(sentence)} | mt translate {path}\n  mt evaluate {path}{files}"
+        files = "" if tested else " --test TABLE" if sentence is None else " --test SOURCE TARGET"
+        typed = f"mt translate {path}"
+        typed = f"{typed} -i TABLE" if sentence is None else f"echo {shlex.quote(sentence)} | {typed}"
+        return f"  {typed}\n  mt evaluate {path}{files}"
 
     @property
     def has_checkpoints(self) -> bool:
@@ -148,6 +162,7 @@ def folder_of_run(
         setup(silent=True)
         yield
         return
+    check_parents(folder.path)
     with explained(f"`{folder.path}` cannot be used"):
         made = [path for path in (folder.path, *folder.path.parents) if not path.exists()]  # empty: the folder existed
     with RunLock(folder.path):
@@ -164,6 +179,16 @@ def folder_of_run(
             raise
 
 
+def check_parents(path: Path) -> None:
+    """Raises: CheckpointError: when a file, or a link to nothing, is where a folder must be."""
+    with explained(f"`{path}` cannot be used"):
+        found = obstacle(path)
+    if found is not None:
+        raise CheckpointError(
+            f"`{path}` cannot be a folder, because {found}; move it away, or set `run.root` or `run.name`."
+        )
+
+
 def remove_new(folder: RunFolder, made: list[Path]) -> None:
     """Remove the files of a run that never trained, and the folders `made` for it, innermost first, if empty."""
     with suppress(OSError):
@@ -178,11 +203,16 @@ def plain(values: Any) -> Any:
     return json.loads(json.dumps(values))
 
 
-def check_drift(old: dict[str, Any], new: dict[str, Any], defaults: dict[str, Any], where: Path) -> None:
-    """Log the settings that changed. Raises: ConfigError: for the first changed one that must not change."""
+def check_drift(
+    old: dict[str, Any], new: dict[str, Any], defaults: dict[str, Any], where: Path, *, stay: Collection[str] = ()
+) -> None:
+    """Log the settings that changed. Raises: ConfigError: for the first changed one that must not change.
+
+    Args: stay: settings of `MAY_MOVE` that must not change, because nothing is known of their text.
+    """
     before, now, default = flatten(old), flatten(plain(new)), flatten(plain(defaults))
     for key, value in now.items():
-        fixed = (key.split(".")[0] in MUST_MATCH or key in MUST_MATCH_KEYS) and key not in MAY_MOVE
+        fixed = (key.split(".")[0] in MUST_MATCH or key in MUST_MATCH_KEYS) and key not in MAY_MOVE - {*stay}
         if fixed and key not in before:  # written by a version without this setting, which behaved as its default
             before[key] = default[key]
         if fixed and before[key] != value:

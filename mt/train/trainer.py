@@ -70,9 +70,11 @@ class Trainer:
         batch: BatchConfig,
         schedule: ScheduleConfig,
         model: Transformer | None = None,
+        judge_start: bool = False,
     ) -> None:
         """Args: files: what makes a checkpoint usable alone (tokenizer, config), by name; model: the whole model, where
-        the updater's is sharded; None: the updater's."""
+        the updater's is sharded; None: the updater's; judge_start: validate before the first update, so that the
+        initial weights are the result of a run that finds no better ones."""
         self.updater = updater
         self.group = updater.group
         self.model = model or updater.model
@@ -93,6 +95,7 @@ class Trainer:
         # The host is one update ahead of an accelerator, so it never waits for the device.
         self.ahead = 0 if updater.device.type == "cpu" else 1
         self.spiked = False
+        self.judge_start = judge_start
 
     # ---- the loop -------------------------------------------------------------------------------------------
 
@@ -103,6 +106,9 @@ class Trainer:
         """
         self.outputs = outputs or Outputs()
         with self.requests.handled(), closing(self.stream):
+            if self.judge_start and self.state.step == 0 and self.state.best_score is None:
+                self.validate()
+                self.stop_if_requested()
             while self.state.finished is None:
                 finished, seconds = self.train_step()
                 self.log(finished, seconds)
@@ -162,8 +168,11 @@ class Trainer:
     def validate_if_due(self) -> None:
         """Validate and save every `validate_every` steps, and at the end of the run."""
         ended = self.why_finished()
-        if ended is None and self.state.step % self.train.validate_every:
-            return
+        if ended is not None or self.state.step % self.train.interval == 0:
+            self.validate(ended)
+
+    def validate(self, ended: str | None = None) -> None:
+        """Validate and save. Args: ended: why the run is over; None: it is not, unless this validation ends it."""
         self.finish_pending()
         self._gather_weights()
         rank, tells, loss, seconds = self.group.from_main(self._validate)
@@ -173,7 +182,8 @@ class Trainer:
         self._sync_metrics()
         self.saver.keep(self.state, score=tuple(rank))
         self.requests.save = False
-        self._show_status()  # the best score may have changed
+        if self.window.updates:
+            self._show_status()  # the best score may have changed
 
     def save_if_due(self) -> None:
         """Save by the clock, or on a signal; before a stop, `stop_if_requested` saves."""

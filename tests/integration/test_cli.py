@@ -362,3 +362,27 @@ def test_bytes_that_are_no_text_on_stdin_are_named(home: Path, run):
     done = run(home, "translate", "runs/toy", stdin=b"one\n\xff\n")
     assert done.stderr.startswith(b"mt translate: stdin:2: byte 0 (0xff) is not UTF-8") and done.returncode == 3
     assert done.stdout.count(b"\n") == 1  # what came before it
+
+
+def test_names_that_are_not_utf_8_are_shown_escaped(home: Path, run, tiny, tmp_path: Path):
+    names = [os.fsdecode(f"caf\xe9.{side}".encode("latin-1")) for side in ("en", "de")]
+    for name in names:
+        shutil.copy(home / f"train.{name[-2:]}", tmp_path / name)
+    train = ["train", f"data.train=[{','.join(names)}]", *tiny, *STEPS]
+    refused = run(tmp_path, *train, "run.root=r\udce9")
+    assert (refused.returncode, refusal(refused)) == (
+        2, "mt train: `run.root` must be a name in UTF-8, because libraries that write there need one: r\\udce9"
+    )  # fmt: skip
+    done = run(tmp_path, *train)
+    assert done.returncode == 0, done.stderr.decode()
+    assert rb"corpus caf\xe9: " in done.stderr
+    [folder] = (tmp_path / "runs").iterdir()
+    model = str(folder.relative_to(tmp_path))
+    assert rb"caf\xe9" in (folder / "model/README.md").read_bytes()
+    assert run(tmp_path, "translate", model, "-i", names[0], "-o", "out\udce9").returncode == 0
+    assert run(tmp_path, "evaluate", model, "--test", *names).returncode == 0
+    assert [run(tmp_path, verb, *more).returncode for verb, *more in (["runs"], ["info", model])] == [0, 0]
+    again = run(tmp_path, "train", "--resume", model, "train.steps=31")
+    assert again.returncode == 0, again.stderr.decode()
+    missing = run(tmp_path, "evaluate", model, "--test", names[0], "no\udce9.de")
+    assert missing.returncode == 3 and rb"`no\udce9.de` does not exist" in missing.stderr

@@ -27,6 +27,7 @@ from pathlib import Path
 import pytest
 import stand_ins
 from stand_ins import make_programs, sentences
+from zipped import docx
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -167,6 +168,7 @@ def make_files(folder: Path) -> None:
     english = (folder / "new.en").read_bytes()
     (folder / "input.en").write_bytes(english)
     (folder / "input.en.gz").write_bytes(gzip.compress(english))
+    (folder / "report.docx").write_bytes(docx("<w:p><w:r><w:t>one two three</w:t></w:r></w:p>"))
     (folder / "paragraphs.en").write_text("one two three. four five six.\nseven eight.\n", encoding="utf-8")
     for language in ("en", "de"):
         (folder / f"b.{language}.gz").write_bytes(gzip.compress((folder / f"b.{language}").read_bytes()))

@@ -1,5 +1,6 @@
 """A run that is killed, stopped or started again gives the bits of an unbroken run."""
 
+import gzip
 import hashlib
 import json
 import random
@@ -140,6 +141,29 @@ def test_other_training_text_under_the_same_name_is_refused(folder, command, sta
         "the training text is not the one that runs/x was started with"
         in refused.stderr.decode().strip().split("\n")[-1]
     )
+
+
+def test_a_run_goes_on_when_its_text_has_moved_and_was_compressed(folder, command, start, run, unbroken):
+    home, name = folder / "moved", "moved"
+    home.mkdir()
+    for file in folder.glob("*.[ed][ne]"):
+        shutil.copy(file, home)
+    process = start(home, *command(name))
+    assert process.wait_for(lambda: any((home / f"runs/{name}/checkpoints").glob("step-*")))
+    process.signal(signal.SIGKILL)
+    process.end()
+    (home / "kept").mkdir()
+    for file in home.glob("*.[ed][ne]"):
+        (home / "kept" / f"text.{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+        file.unlink()
+    lost = run(home, "train", "--resume", f"runs/{name}")
+    assert lost.returncode == 3
+    assert lost.stderr.decode().endswith("If the text has moved, name it, as in data.train=[new.en,new.de].\n")
+    files = [f"data.{part}=[kept/text.{part}.en.gz,kept/text.{part}.de.gz]" for part in ("train", "dev")]
+    moved = run(home, "train", "--resume", f"runs/{name}", *files)
+    assert moved.returncode == 0, moved.stderr.decode()
+    assert "going on with changed settings: `data.train` was ['train.en', 'train.de'], is" in moved.stderr.decode()
+    assert (numbers_of(home / f"runs/{name}"), weights_of(home / f"runs/{name}")) == unbroken
 
 
 def test_more_steps_go_on_from_the_end(folder, command, run, unbroken):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mt.cli import train
-from mt.cli.compose import check_overrides, compose
+from mt.cli.compose import check_overrides, compose, with_files
 from mt.cli.main import VERBS
 from mt.config import Config
 from mt.data.corpus.catalog import CATALOG
@@ -123,6 +123,11 @@ def test_every_command_of_the_pages_is_one(argv, tmp_path, monkeypatch):
         import_module(VERBS[verb][0]).parse(rest)
         return
     asked = train.parse(rest)
+    Path("runs").mkdir()
+    Path("runs/my-run").symlink_to(ROOT / "tests/golden/schema-1/runs/golden")  # for `init=`
+    for file in (word for word in asked.overrides if "=" not in word):
+        Path(file).touch()
+    asked.overrides = with_files(asked.overrides)
     if asked.multirun:
         assert check_overrides(asked.overrides, multirun=True)
     else:

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +17,7 @@ from mt.errors import CheckpointError, DataError
 from mt.log import Metrics, logger, read_metrics, setup
 from mt.progress import Progress, Status
 
-
-@pytest.fixture(autouse=True)
-def quiet_again() -> Iterator[None]:
-    before, level = list(logger.handlers), logger.level
-    yield
-    for handler in [handler for handler in logger.handlers if handler not in before]:
-        logger.removeHandler(handler)
-        handler.close()
-    logger.setLevel(level)
+pytestmark = pytest.mark.usefixtures("quiet_again")
 
 
 # ---------------------------------------------------------------- messages

@@ -3,7 +3,6 @@
 import io
 import re
 import sys
-from collections.abc import Iterator
 
 import pytest
 from rich.console import Console
@@ -12,15 +11,7 @@ from mt import log
 from mt.log import logger, setup
 from mt.progress import Progress, Status, Wait, Waiting, duration
 
-
-@pytest.fixture(autouse=True)
-def quiet_again() -> Iterator[None]:
-    before, level = list(logger.handlers), logger.level
-    yield
-    for handler in [handler for handler in logger.handlers if handler not in before]:
-        logger.removeHandler(handler)
-        handler.close()
-    logger.setLevel(level)
+pytestmark = pytest.mark.usefixtures("quiet_again")
 
 
 class Clock:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -88,6 +88,15 @@ class Flat(NamedTuple):
         return FrameSource(rows, layout) if rows.is_floating_point() else TokenSource(rows, layout)
 
 
+class SourceItems(Protocol):
+    """The sources of some pairs, as a `Flat` or as what a reader will read (`mt.data.batching.input_rows`)."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]: ...
+
+    def source(self, order: NDArray[np.int64]) -> Source: ...
+
+
 def layout_of(lengths: NDArray[np.int64]) -> Ragged:
     return Ragged(torch.from_numpy(lengths), num_rows=int(lengths.sum()), max_length=int(lengths.max()))
 
@@ -106,7 +115,7 @@ def shifted(
     return target_in, target_out
 
 
-def pack_batch(source: Flat, target: Flat, indices: Sequence[int], *, bos: int, eos: int) -> Batch:
+def pack_batch(source: SourceItems, target: Flat, indices: Sequence[int], *, bos: int, eos: int) -> Batch:
     """A batch of all items of `source` and all sentences of `target`, which has no `bos` and `eos`."""
     order = np.arange(len(source.lengths))
     target_in, target_out = shifted(target.packed(order), target.lengths, bos=bos, eos=eos)

@@ -10,9 +10,11 @@ import pyarrow as pa
 import sentencepiece
 
 from mt.data.batching.batch import Batch, Flat, Ids, cut_sorted, pack_batch
+from mt.data.batching.input_rows import InputRows, measured
 from mt.data.batching.store import SCHEMA, VERSION, Facts, Pairs, TokenLists, cached, in_memory
 from mt.data.corpus.pair import Pair
 from mt.errors import DataError
+from mt.inputs.reader import InputReader
 from mt.progress import Waiting
 from mt.text.tokenizer import Tokenizer
 
@@ -34,22 +36,27 @@ class TokenizedCorpus:
         cache: Path | None = None,
         kind: str = "training",
         setting: str = "batch.max_length",
+        reader: InputReader | None = None,
     ) -> None:
         """Args: cache: a folder that caches tokenised text between runs; None: in memory only. kind, setting: names of
-        the set and of the setting behind `max_length`, for the error.
-        Raises: DataError: when no pair is left."""
+        the set and of the setting behind `max_length`, for the error. reader: of sources that are not text; every one
+        is read once here, so that its faults are known before training.
+        Raises: DataError: when no pair is left, or a source cannot be read."""
 
         def build(sink: pa.NativeFile) -> Facts:
-            facts = _write(sink, pairs, tokenizer, max_length)
+            facts = _write(sink, pairs, tokenizer, max_length, reader)
             if not facts.pairs:
+                advice = "split the text into sentences" if reader is None else "shorten them"
                 raise DataError(
-                    f"none of the {facts.too_long:,} {kind} pairs has at most {max_length} pieces (`{setting}`) on "
-                    "each side; raise that setting, or split the text into sentences."
+                    f"none of the {facts.too_long:,} {kind} pairs has at most {max_length} "
+                    f"{'pieces' if reader is None else 'rows'} (`{setting}`) on each side; raise that setting, or "
+                    f"{advice}."
                 )
             return facts
 
         self.tokenizer = tokenizer
-        if cache is None:
+        self.reader = reader
+        if cache is None or reader is not None:  # the files that the sources name may change
             self.table = in_memory(build)
         else:
             self.table = cached(cache / _key(pairs, tokenizer, max_length)[:32], build)
@@ -62,9 +69,9 @@ class TokenizedCorpus:
         return Pairs(self.table)
 
     @property
-    def source(self) -> TokenLists:
-        """Token ids that end with `eos`."""
-        return self.table.source
+    def source(self) -> TokenLists | InputRows:
+        """Token ids that end with `eos`, or what `reader` reads."""
+        return self.table.source if self.reader is None else InputRows(self.table, self.reader)
 
     @property
     def target(self) -> TokenLists:
@@ -103,7 +110,13 @@ def in_budget(corpus: TokenizedCorpus, budget: int) -> Iterator[Batch]:
         yield corpus.batch(order[begin:end].tolist())
 
 
-def _write(sink: pa.NativeFile, pairs: Sequence[Pair], tokenizer: Tokenizer, max_length: int | None) -> Facts:
+def _write(
+    sink: pa.NativeFile,
+    pairs: Sequence[Pair],
+    tokenizer: Tokenizer,
+    max_length: int | None,
+    reader: InputReader | None,
+) -> Facts:
     """Tokenise and write in chunks, because lists of token ids take fifty times the memory of an array."""
     digest, files = hashlib.sha256(), dict[str, int]()
     read = kept = source_pieces = target_pieces = 0
@@ -112,18 +125,24 @@ def _write(sink: pa.NativeFile, pairs: Sequence[Pair], tokenizer: Tokenizer, max
         while chunk := list(islice(stream, ROWS)):
             wait.show(read, len(pairs))
             read += len(chunk)
-            source = tokenizer.encode_source([pair.src for pair in chunk])
+            source = (
+                tokenizer.encode_source([pair.src for pair in chunk]) if reader is None else measured(chunk, reader)
+            )
+            sizes = [len(ids) for ids in source] if reader is None else [size for (size,) in source]
             target = tokenizer.encode_target([pair.tgt for pair in chunk])
             if max_length is not None:
-                rows = enumerate(zip(source, target, strict=True))
-                fits = [i for i, (s, t) in rows if len(s) <= max_length and len(t) + 1 <= max_length]
+                rows = enumerate(zip(sizes, target, strict=True))
+                fits = [i for i, (s, t) in rows if s <= max_length and len(t) + 1 <= max_length]
                 chunk, source, target = [chunk[i] for i in fits], [source[i] for i in fits], [target[i] for i in fits]
+                sizes = [sizes[i] for i in fits]
             if not chunk:
                 continue
             digest.update("".join(f"{pair.src}\0{pair.tgt}\n" for pair in chunk).encode())
+            if reader is not None:
+                digest.update(f"{reader.inputs} {sizes}".encode())
             writer.write_batch(_record_batch(chunk, source, target, files))
             kept += len(chunk)
-            source_pieces += sum(map(len, source))
+            source_pieces += sum(sizes)
             target_pieces += sum(map(len, target))
     return Facts(kept, read - kept, source_pieces, target_pieces, digest.hexdigest(), list(files))
 
@@ -154,5 +173,5 @@ def _key(pairs: Sequence[Pair], tokenizer: Tokenizer, max_length: int | None) ->
     digest = hashlib.sha256(made_of.encode())
     stream = iter(pairs)
     while lines := [f"{p.src}\0{p.tgt}\0{p.origin.line} {p.origin.file}\n" for p in islice(stream, ROWS)]:
-        digest.update("".join(lines).encode())
+        digest.update("".join(lines).encode(errors="surrogateescape"))  # names of files
     return digest.hexdigest()

@@ -16,6 +16,7 @@ from torch import Tensor
 from mt.config import BatchConfig
 from mt.data.batching.batch import Batch, Flat, cut_sorted, layout_of, shifted
 from mt.data.batching.corpus import TokenizedCorpus
+from mt.data.batching.input_rows import InputItems, InputRows, UnreadSource
 from mt.nn.ragged import Ragged
 from mt.nn.source import Source
 
@@ -33,7 +34,7 @@ class Pool:
     """The batches of one pool, end to end: `P` pairs with `T` target rows in all."""
 
     where: Where
-    source: Source
+    source: Source | UnreadSource
     target_in: Int[Tensor, " T"]
     target_out: Int[Tensor, " T"]
     target_layout: Ragged
@@ -96,7 +97,7 @@ class Pools:
         )
         return Pool(
             where,
-            source=source.source(order),
+            source=source.source(order) if isinstance(source, Flat) else source.unread(order),
             target_in=torch.from_numpy(target_in),
             target_out=torch.from_numpy(target_out),
             target_layout=layout_of(tgt[order]),
@@ -111,12 +112,14 @@ class Pools:
             self._permutation = epoch, torch.randperm(len(self.corpus), generator=generator).numpy()
         return self._permutation[1]
 
-    def _drawn(self, members: NDArray[np.int64], where: Where) -> tuple[Flat, Flat]:
+    def _drawn(self, members: NDArray[np.int64], where: Where) -> tuple[Flat | InputItems, Flat]:
         """A random segmentation of every sentence; one that is too long is replaced by the best, which fits."""
         corpus, limit = self.corpus, self.section.max_length
-        source = corpus.tokenizer.sample_source(corpus.table.texts("src", members), mix(self.seed, *where, 1))
         target = corpus.tokenizer.sample_target(corpus.table.texts("tgt", members), mix(self.seed, *where, 2))
         indices = members.tolist()
-        source = [s if len(s) <= limit else corpus.source[i] for s, i in zip(source, indices, strict=True)]
         target = [t if len(t) < limit else corpus.target[i] for t, i in zip(target, indices, strict=True)]
+        if isinstance(corpus.source, InputRows):
+            return corpus.source.flat(members), Flat.of(target)
+        source = corpus.tokenizer.sample_source(corpus.table.texts("src", members), mix(self.seed, *where, 1))
+        source = [s if len(s) <= limit else corpus.source[i] for s, i in zip(source, indices, strict=True)]
         return Flat.of(source), Flat.of(target)

@@ -6,7 +6,7 @@ because a sound archive has none.
 
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from mt.errors import DataError
@@ -23,26 +23,32 @@ def read_zip(path: Path, wanted: Mapping[str, int]) -> dict[str, bytes]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            _check_names(path, archive.infolist())
+            check_members(archive.infolist(), f"`{path}`")
             return {name: _member(path, archive, name, most) for name, most in wanted.items()}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, ValueError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise DataError(f"`{path}` cannot be read as a zip archive: {reason:.100}.") from error
 
 
-def _check_names(path: Path, members: list[zipfile.ZipInfo]) -> None:
+def check_members(members: Sequence[zipfile.ZipInfo], what: str) -> None:
+    """Raises: DataError: for an archive that no sound program would have written. Args: what: it, for errors."""
     if len(members) > MAX_MEMBERS:
-        raise DataError(f"`{path}` must have at most {MAX_MEMBERS:,} members, but has {len(members):,}.")
+        raise DataError(f"{what} must have at most {MAX_MEMBERS:,} members, but has {len(members):,}.")
     seen: set[str] = set()
     for member in members:
-        name = PurePosixPath(member.filename.replace("\\", "/"))
+        name = PurePosixPath(member.filename)
         folded, shown = member.filename.casefold(), f"{member.filename!r:.80}"
-        if name.is_absolute() or ".." in name.parts or ":" in member.filename or not member.filename.isprintable():
-            raise DataError(f"`{path}` contains the unsafe name {shown}.")
+        if (
+            name.is_absolute()
+            or ".." in name.parts
+            or {*":\\"} & {*member.filename}
+            or not member.filename.isprintable()
+        ):
+            raise DataError(f"{what} contains the unsafe name {shown}.")
         if member.external_attr >> 28 == 0xA:  # S_IFLNK >> 12, in the upper half
-            raise DataError(f"`{path}` contains a link, {shown}, but only plain files are allowed.")
+            raise DataError(f"{what} contains a link, {shown}, but only plain files are allowed.")
         if folded in seen:
-            raise DataError(f"`{path}` contains two files of the name {shown}.")
+            raise DataError(f"{what} contains two files of the name {shown}.")
         seen.add(folded)
 
 

@@ -154,6 +154,15 @@ def fetch(name: str, root: Path) -> Corpus:
     return Corpus(entry.src, entry.tgt, train, dev, test, name=name, licence=entry.licence)
 
 
+def stored_test(name: str, root: Path) -> list[Pair]:
+    """The test set of a corpus whose files are on disk; nothing is downloaded. Raises as `fetch`."""
+    entry = find(name)
+    files = [locate(file, Path(root) / entry.folder, entry.advice) for file in entry.test]
+    if any(file.startswith(HUB) for file in files):
+        raise DataError(f"the test set of {name} is on the Hub; name it in files.")
+    return list(read_pairs(files, entry.src, entry.tgt))
+
+
 def locate(file: str, folder: Path, advice: str) -> str:
     """The path of a file of the catalogue, plain or compressed. Raises `DataError` with `advice` when it is missing."""
     if file.startswith(HUB):

@@ -61,9 +61,11 @@ def _telling_name(file: str, languages: tuple[str, str] | None) -> str:
 
 
 def name_of(file: str) -> str:
-    """The name of a file up to the first dot, or the name of a dataset of the Hub."""
+    """The name of a file up to the first dot, or the name of a dataset of the Hub. Bytes that are not UTF-8 are
+    escaped, as in `caf\\xe9`."""
     form = HUB_FORM.fullmatch(file)
-    return form[1].partition("/")[2] if form else Path(file).name.partition(".")[0]
+    name = form[1].partition("/")[2] if form else Path(file).name.partition(".")[0]
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def bare(file: str) -> str:

@@ -1,10 +1,12 @@
 """A corpus from the user's own files."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
-from mt.config import DataConfig
+from mt.config import DataConfig, parse_inputs
 from mt.data.corpus.catalog import Corpus
+from mt.data.corpus.columns import check_table, read_table
 from mt.data.corpus.names import corpus_name, kind_of
 from mt.data.corpus.pair import Pair
 from mt.data.corpus.readers import check_order, infer_languages, plan, read_pairs
@@ -25,16 +27,24 @@ def read_own(section: DataConfig) -> Corpus:
     Raises: DataError: when a file cannot be used, or there are too few pairs to hold out a dev set.
     """
     check_files(section)
+    warn_of_pipes([*section.train, *section.dev, *section.test])
     src, tgt = languages(section)
-    train = list(read_pairs(section.train, src, tgt, section.columns))
-    dev = list(read_pairs(section.dev, src, tgt, section.columns)) if section.dev else []
-    test = list(read_pairs(section.test, src, tgt, section.columns)) if section.test else []
+    train, dev, test = (
+        list(read_set(files, section, src, tgt)) for files in (section.train, section.dev, section.test)
+    )
     dev, test = with_text(dev, "dev"), with_text(test, "test")
     warn_of_known(train, {"dev": dev, "test": test})
     if not dev:
         train, dev = _hold_out(train, section.train[0])
     name = corpus_name(section.train, (src, tgt) if (src, tgt) != UNKNOWN else None)
     return Corpus(src, tgt, train, dev, test, name=name, licence="your own files")
+
+
+def read_set(files: list[str], section: DataConfig, src: str | None, tgt: str | None) -> Iterator[Pair]:
+    """The pairs of some files, by the settings. No files, no pairs."""
+    if section.inputs:
+        return read_table(files, parse_inputs(section.inputs), str(section.target or section.tgt))
+    return read_pairs(files, src, tgt, section.columns) if files else iter(())
 
 
 def with_text(pairs: list[Pair], name: str) -> list[Pair]:
@@ -61,6 +71,8 @@ def languages(section: DataConfig) -> tuple[str, str]:
 
     Raises: DataError: when the names say the opposite of the settings.
     """
+    if section.inputs:
+        return section.src or "+".join(one.column for one in parse_inputs(section.inputs)), section.tgt or UNKNOWN[1]
     check_order(section.train, section.src, section.tgt, "`data.src` and `data.tgt` say")
     inferred = infer_languages(section.train)
     src, tgt = inferred or UNKNOWN
@@ -78,6 +90,10 @@ def languages(section: DataConfig) -> tuple[str, str]:
 def check_files(section: DataConfig) -> None:
     """Raise `DataError` for a file that is missing, has no partner, or is named as both sides. Reads no file."""
     for files in (section.train, section.dev, section.test):
+        if section.inputs:
+            for file in files:
+                check_table(file)
+            continue
         check_sides(files)
         if files:
             plan(files, section.src, section.tgt, section.columns)
@@ -89,6 +105,16 @@ def check_sides(files: list[str]) -> None:
     for source, target in zip(plain[::2], plain[1::2], strict=False):
         if Path(source) == Path(target):
             raise DataError(f"`{source}` is named as both source and target: name one file for each language.")
+
+
+def warn_of_pipes(files: list[str]) -> None:
+    """Say before the training, and not at its restart, that text from a pipe can be read once only."""
+    pipes = [file for file in files if Path(file).exists() and not (Path(file).is_file() or Path(file).is_dir())]
+    if pipes:
+        logger.warning(
+            f"`{pipes[0]}` is a pipe, which can be read once: a run that is stopped cannot go on. To be able to, write "
+            "the text to a file first."
+        )
 
 
 def warn_of_known(train: list[Pair], held: dict[str, list[Pair]]) -> None:

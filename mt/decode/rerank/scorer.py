@@ -48,7 +48,7 @@ class Scorer:
         """
         assert len(sources) == len(targets), "line N of the one must be translated by line N of the other"
         tokenizer, most = self.translator.tokenizer, self.translator.max_length
-        source = tokenizer.encode_source(list(sources))
+        source = self.translator.encode_sources(sources)
         target = tokenizer.encode_target(list(targets))
         sizes = [len(ids) for ids in source], [len(ids) + 1 for ids in target]
         found: list[PairScore | str] = [

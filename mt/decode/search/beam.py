@@ -156,7 +156,8 @@ def search_beams(
             give_up(unfinished, finished, before=beams, beams=following, going=of_units, penalty=penalty)
             following.log_prob = following.log_prob.masked_fill(~of_units[:, None], -torch.inf)
         some_leave = num_going < len(going)
-        stay = staying(going)
+        # `staying` asks the device three times.
+        stay = staying(going) if some_leave else torch.arange(num_going, device=stepper.device)
         if some_leave:
             units = torch.arange(len(beams.owner), device=stepper.device).view(-1, search.groups)[stay].flatten()
             following, rows = following.select(units), rows[units]

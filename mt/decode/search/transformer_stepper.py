@@ -33,9 +33,9 @@ class CachedStepper:
     state: DecoderState
 
     def __init__(
-        self, model: Transformer, precision: Precision = Precision.fp32, *, cuda_graphs: bool | None = None
+        self, model: Transformer, precision: Precision = Precision.fp32, *, cuda_graphs: bool | None = False
     ) -> None:
-        """Args: cuda_graphs: see `mt.decode.search.cuda_graphs`; None: where they pay."""
+        """Args: cuda_graphs: experimental, see `mt.decode.search.cuda_graphs`; None: where they pay."""
         self.model = model
         self.precision = precision
         self.cuda_graphs = cuda_graphs

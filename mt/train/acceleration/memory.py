@@ -111,7 +111,8 @@ def find_budget(
     """The budget of `batch.tokens=auto`: on a CPU a constant, elsewhere the largest that fits in memory.
 
     Args: attempt: forward and backward of a batch; sharded: whether the parameters are shards.
-    Raises: MtError: when the longest sentences do not fit; ConfigError: for a sharded model.
+    Raises: MtError: when the longest sentences do not fit; ConfigError: for a sharded model, and for sources that are
+    not text.
     """
     device = parameters[0].device
     if device.type == "cpu":
@@ -120,6 +121,10 @@ def find_budget(
         raise ConfigError(
             "`batch.tokens` is auto, which is found by running out of memory, but with `train.sharding=full` the other "
             "processes would wait for one that does; set `batch.tokens` to a number."
+        )
+    if corpus.reader is not None:
+        raise ConfigError(
+            "`batch.tokens` is auto, which tries batches of text; set a number for the sources of `data.inputs`."
         )
     src, tgt = corpus.source.lengths(), corpus.target.lengths() + 1
     longest, shortest = int(max(src.max(), tgt.max())), int(min(src.min(), tgt.min()))

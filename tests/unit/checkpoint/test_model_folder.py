@@ -419,3 +419,22 @@ def test_a_model_of_the_other_direction_is_refused_where_the_same_is_needed(monk
     assert not caplog.messages
     check_same_direction(Path("model"), Path("further"), "--compare")
     assert caplog.messages == ["--compare further translates from en to fr, not from en to de."]
+
+
+def test_a_file_that_goes_away_during_a_read_is_read_again_if_the_folder_changed(tmp_path, monkeypatch):
+    path, read, calls = write_model(tmp_path / "model"), model_folder._read, []
+
+    def unlucky(folder):
+        calls.append(folder)
+        if len(calls) == 1:
+            (folder / "new").touch()
+            os.utime(folder, (1, 1))  # another folder now, by its last change
+            raise FileNotFoundError("tokenizer.model")
+        (folder / "new").unlink(missing_ok=True)
+        return read(folder)
+
+    monkeypatch.setattr(model_folder, "_read", unlucky)
+    assert read_model(path).path == path and len(calls) == 2
+    monkeypatch.setattr(model_folder, "_read", lambda folder: (_ for _ in ()).throw(PermissionError("no")))
+    with pytest.raises(PermissionError):
+        read_model(path)

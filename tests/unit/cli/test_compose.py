@@ -18,7 +18,7 @@ from mt.cli.schema import settings
 from mt.cli.train import parse as train_options
 from mt.cli.train_help import ABOUT, SETTINGS, usage
 from mt.config import Config, DataConfig, NormPlacement, RunConfig
-from mt.errors import ConfigError
+from mt.errors import ConfigError, DataError
 
 OWN_FILES = "data.train=[my.en,my.de]"
 
@@ -369,6 +369,30 @@ def test_the_name_of_a_job_has_what_differs_and_no_more():
     assert fixed_keys(["optim.lr=1,2", "model=glob(*)", "train.steps=5"]) == {"train.steps"}
 
 
+def test_a_sweep_says_which_jobs_failed_and_why(tmp_path, monkeypatch, capsys):
+    def train(config: Config, command: list[str]) -> float:
+        folder = Path(config.run.root) / str(config.run.name)
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text("{}")
+        if config.train.seed > 1:
+            (folder / "train.log").touch()
+            raise DataError("no text.") if config.train.seed == 2 else ZeroDivisionError("by nought")
+        return 1.0
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mt.build.train", train)
+    args = train_options(["-m", "train.seed=1,2,3", "run.name=a"])
+    with pytest.raises(DataError):
+        launch(args, ["mt", "train"])
+    out, err = capsys.readouterr()
+    rows = [line.split() for line in out.splitlines() if line.startswith("runs/")]
+    assert [(row[0], "failed" in row) for row in rows] == [
+        ("runs/a-seed=1", False), ("runs/a-seed=2", True), ("runs/a-seed=3", True)
+    ]  # fmt: skip
+    assert "mt train: runs/a-seed=2 failed: no text. (see runs/a-seed=2/train.log)\n" in err
+    assert "runs/a-seed=3 failed: internal error: ZeroDivisionError: by nought (see runs/a-seed=3/train.log)\n" in err
+
+
 def test_runs_of_a_launcher_are_found_by_their_command(tmp_path, capsys):
     for name, command in (("a", ["mt", "train", "-m"]), ("b", ["mt", "train"]), ("c", ["mt", "train", "-m"])):
         (tmp_path / name).mkdir()
@@ -414,6 +438,6 @@ def test_no_name_of_a_run_looks_like_an_option():
 
 
 def test_help_names_settings_and_presets_that_exist():
-    assert set(SETTINGS) <= set(settings())
+    assert set(SETTINGS) <= {*settings(), "init"}
     assert set(ABOUT) == set(groups())
     assert "small*" in usage()

@@ -61,7 +61,7 @@ def test_a_folder_that_is_there_is_not_written_over(tmp_path):
 
 def test_a_folder_within_a_file_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match=r"file/a/b` cannot be created, because `.*/file` is not a folder\.$"):
+    with pytest.raises(ConfigError, match=r"file/a/b` cannot be created, because `.*/file` is a file\.$"):
         run(["ct2", "model", str(tmp_path / "file" / "a" / "b")])
 
 

@@ -92,7 +92,7 @@ def test_runs_are_listed_and_compared_without_torch(tmp_path):
 
 @pytest.mark.parametrize(
     "verb",
-    ["translate", "evaluate", "inspect", "align", "score", "average", "runs", "info", "doctor", "export"],
+    ["translate", "evaluate", "inspect", "align", "score", "average", "runs", "info", "doctor", "export", "serve"],
 )
 def test_help_of_a_verb_and_a_mistake_in_its_options_import_no_torch(verb, tmp_path):
     script = (

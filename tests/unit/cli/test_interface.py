@@ -44,6 +44,9 @@ MISTAKES = (
     Mistake("mt train train.precision=bf61", "bf16", "mt train --dry-run train.precision=bf16"),
     Mistake("mt train model=[tiny,small]"),
     Mistake("mt train a.en a.de", "data.train=[a.en,a.de]", "mt train --dry-run 'data.train=[a.en,a.de]'"),
+    Mistake("mt train é.en é.de", "data.train=[é.en,é.de]", "mt train --dry-run 'data.train=[é.en,é.de]'"),
+    Mistake("mt train a=b.en a=b.de", "data.train=[a=b.en,a=b.de]", "mt train --dry-run 'data.train=[a=b.en,a=b.de]'"),
+    Mistake("mt train data.train=é.en,é.de", "[é.en,é.de]", "mt train --dry-run 'data.train=[é.en,é.de]'"),
     Mistake("mt train data.train=a.en"),
     Mistake("mt train data.train=a.en,a.de", "[a.en,a.de]", "mt train --dry-run 'data.train=[a.en,a.de]'"),
     Mistake("mt train --seed 5", "train.seed=", "mt train --dry-run train.seed=5"),
@@ -71,8 +74,9 @@ MISTAKES = (
 def desk(tmp_path, monkeypatch):
     """A folder with a small corpus, a trained run and files that do not fit; training itself is a stand-in."""
     shutil.copytree(GOLDEN, tmp_path / "golden")
-    (tmp_path / "a.en").write_text("a b\nb a\n")
-    (tmp_path / "a.de").write_text("c d\nd c\n")
+    for name in ("a", "é", "a=b"):
+        (tmp_path / f"{name}.en").write_text("a b\nb a\n")
+        (tmp_path / f"{name}.de").write_text("c d\nd c\n")
     (tmp_path / "short.de").write_text("c d\n")
     (tmp_path / "latin1.en").write_bytes(b"a b\nb\xe9 a\n")
     monkeypatch.chdir(tmp_path)

@@ -37,6 +37,7 @@ def score(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     told = {"back": ("de", "en")}
     monkeypatch.setattr("mt.checkpoint.model_folder.languages", lambda path: told.get(path.name, ("en", "de")))
+    monkeypatch.setattr("mt.checkpoint.model_folder.table_columns", lambda path: ([], "de"))
     monkeypatch.setattr("mt.decode.load.load", lambda path, **settings: SimpleNamespace(name=path.name))
     monkeypatch.setattr("mt.decode.rerank.scorer.Scorer", lambda translator: Counter(translator.name))
     monkeypatch.setattr("mt.compute.device.set_up_cpu", lambda threads: None)
@@ -114,6 +115,12 @@ def test_bad_lines_are_left_empty_and_counted(score, tmp_path, caplog):
     assert score(*files) == ["-4.000000\t-0.800000", "", "-1.000000\t-0.500000", ""]
     assert "2 lines skipped and left empty: bad.en:2: byte 0 (0xff) is not UTF-8; bad.de:4: NUL" in caplog.text
     assert [json.loads(line) is None for line in score(*files, "--jsonl")] == [False, True, False, True]
+
+
+def test_bad_lines_are_not_skipped_for_a_model_of_tables(score, monkeypatch):
+    monkeypatch.setattr("mt.checkpoint.model_folder.table_columns", lambda path: ([object()], "caption"))
+    with pytest.raises(ConfigError, match=r"^--skip-bad needs a model that reads text, but this one reads a table;"):
+        score("--source", "a.en", "--target", "a.de", "--skip-bad")
 
 
 def test_bad_lines_of_a_table_are_not_skipped():

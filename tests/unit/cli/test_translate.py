@@ -20,6 +20,7 @@ class Shouter:
     """Translates by shouting; the last of the n best is the loudest."""
 
     section = SimpleNamespace(beam=5)
+    reader = None
 
     def __init__(self) -> None:
         self.calls = []

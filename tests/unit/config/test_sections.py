@@ -13,6 +13,7 @@ from mt.config import (
     Config,
     DataConfig,
     DecodeConfig,
+    InitConfig,
     LossConfig,
     ModelConfig,
     OptimConfig,
@@ -99,8 +100,17 @@ WRONG = [
     ),
     *(
         (TrainConfig, {"minutes": 1, name: 0}, f"`train.{name}` must be positive, but is 0.")
-        for name in ("log_every", "validate_every", "validate_pairs", "average", "keep")
+        for name in ("log_every", "validate_pairs", "average", "keep")
     ),
+    *(
+        (
+            TrainConfig,
+            {"minutes": 1, "validate_every": value},
+            f"`train.validate_every` must be a positive whole number or auto, but is {shown}.",
+        )
+        for value, shown in ((0, 0), (-1, -1), ("often", "often"), ("", "''"))
+    ),
+    (InitConfig, {"path": ""}, "`init` must name a run or a model folder, but is empty."),
     (TrainConfig, {"minutes": 1, "timeout_minutes": 0.0}, "`train.timeout_minutes` must be positive, but is 0.0."),
     (TrainConfig, {"minutes": 1, "average": 4}, "`train.average` must be at most `train.keep` (3), but is 4."),
     (TrainConfig, {"minutes": 1, "precision": "int8"}, "`train.precision` must be one to train in, but is int8."),
@@ -142,3 +152,19 @@ def test_the_tree_becomes_plain_json():
     plain = Config().to_dict()
     assert json.loads(json.dumps(plain)) == plain
     assert type(plain["model"]["norm"]) is str
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"inputs": ["image:features"]}, "`data.inputs` must have tables in `data.train` and `data.dev`, but is "),
+        ({"inputs": ["image"]}, "`data.inputs` must be columns with their kinds, as in [image:features,caption:text]"),
+        ({"inputs": [":text"]}, "`data.inputs` must be columns with their kinds, as in [image:features,caption:text]"),
+        ({"inputs": ["a:text", "a:features"]}, "`data.inputs` must name each column once, but is a:features."),
+        ({"inputs": ["a:text", "b:features"]}, "`data.inputs` must name one column, since a model has one input, but"),
+    ],
+)
+def test_inputs_that_cannot_be_read_are_refused(settings, message):
+    with pytest.raises(ConfigError) as refused:
+        DataConfig(**settings)
+    assert str(refused.value).startswith(message)

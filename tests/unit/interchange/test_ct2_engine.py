@@ -7,13 +7,13 @@ import pytest
 import torch
 from toy import number_pairs, number_tokenizer, trained_numbers
 
-from mt.config import DecodeConfig, LengthNorm, Unknown
+from mt.config import DecodeConfig, Unknown
 from mt.decode.search.beam import beam_search
 from mt.decode.search.rules import BanTokens, ForcedPrefix, MinLength, NoRepeatNgram
 from mt.decode.search.settings import Search
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.interchange.ct2 import write_ct2
-from mt.interchange.ct2_engine import Ct2Engine, Wanted, not_honoured
+from mt.interchange.ct2_engine import Ct2Engine, Wanted
 
 pytest.importorskip("ctranslate2")
 T = number_tokenizer()
@@ -71,9 +71,3 @@ def test_a_translation_does_not_depend_on_its_batch(engine):
     together = [some[0].tokens for some in engine.search(SOURCES, search, Wanted())]
     alone = [engine.search([source], search, Wanted())[0][0].tokens for source in SOURCES]
     assert together == alone
-
-
-def test_settings_without_a_counterpart_are_named():
-    assert not_honoured(DecodeConfig()) == []
-    section = DecodeConfig(beam=4, groups=2, coverage_penalty=0.1, length_norm=LengthNorm.gnmt)
-    assert not_honoured(section) == ["length_norm=gnmt", "groups=2", "coverage_penalty=0.1"]

@@ -16,7 +16,11 @@ from mt.train.saved_config import flatten, read_config
 from mt.train.state import TrainState
 from mt.train.validate import Validation
 
-FACTS = {"name": "x", "data": {"fingerprint": "abc"}, "tokenizer": {"sha256": "def"}}
+FACTS = {
+    "name": "x",
+    "data": {"fingerprint": "abc", "dev_fingerprint": "de", "test_fingerprint": "te"},
+    "tokenizer": {"sha256": "def"},
+}
 
 DEFAULTS = Config().to_dict()
 
@@ -65,7 +69,7 @@ def test_the_same_settings_are_fine_and_limits_and_places_may_move(begun):
 @pytest.mark.parametrize(
     ("section", "key", "value"),
     [
-        ("optim", "lr", 1.0), ("model", "dim", 8), ("data", "train", ["b.en", "b.de"]), ("clean", "max_chars", 5),
+        ("optim", "lr", 1.0), ("model", "dim", 8), ("data", "src", "xx"), ("clean", "max_chars", 5),
         ("tokenizer", "sampling", 0.5), ("batch", "accumulate", 7), ("loss", "label_smoothing", 0.0),
         ("train", "seed", 9), ("train", "ema", 0.5), ("train", "precision", "bf16"), ("train", "watch", "loss"),
         ("schedule", "name", "cosine"),
@@ -187,11 +191,52 @@ def test_other_training_text_is_refused(begun):
     begun.check_text(FACTS)  # nothing is known yet
     begun.write_manifest(FACTS, [])
     begun.check_text(FACTS)
-    for what, part in (("text", {"data": {"fingerprint": "x"}}), ("vocabulary", {"tokenizer": {"sha256": "x"}})):
-        with pytest.raises(
-            DataError, match=rf"^the training {what} is not the one that .*run was started with; restore it"
-        ):
+    for what, part in (
+        ("training text", {"data": {**FACTS["data"], "fingerprint": "x"}}),
+        ("dev set", {"data": {**FACTS["data"], "dev_fingerprint": "x"}}),
+        ("test set", {"data": {**FACTS["data"], "test_fingerprint": "x"}}),
+        ("training vocabulary", {"tokenizer": {"sha256": "x"}}),
+    ):
+        with pytest.raises(DataError, match=rf"^the {what} is not the one that .*run was started with; restore it"):
             begun.check_text({**FACTS, **part})
+
+
+@pytest.mark.parametrize("key", ["dev", "test"])
+def test_a_set_that_an_older_version_knew_by_name_only_must_stay_where_it_was(begun, key):
+    begun.write_manifest({**FACTS, "data": {"fingerprint": "abc"}}, [])
+    begun.check_text(FACTS)
+    moved = settings()
+    moved["data"][key] = ["elsewhere/b.en", "elsewhere/b.de"]
+    with pytest.raises(ConfigError, match=rf"^`data\.{key}` was .* when .* was started, but is \['elsewhere/b.en', "):
+        begun.begin(moved, DEFAULTS)
+    begun.manifest.unlink()
+    begun.write_manifest(FACTS, [])
+    begun.begin(moved, DEFAULTS)
+
+
+def test_a_run_goes_on_with_text_that_has_moved(begun, caplog):
+    caplog.set_level("INFO")
+    moved = settings()
+    before, moved["data"]["train"] = moved["data"]["train"], ["elsewhere/b.en.gz", "elsewhere/b.de.gz"]
+    begun.begin(moved, DEFAULTS)
+    said = f"going on with changed settings: `data.train` was {before}, is {moved['data']['train']}"
+    assert said in caplog.messages
+
+
+@pytest.mark.parametrize("what", ["a file", "a link to nothing"])
+def test_what_is_in_the_place_of_a_folder_is_named(tmp_path, what):
+    runs = tmp_path / "runs"
+    if what == "a file":
+        runs.touch()
+    else:
+        runs.symlink_to("nowhere")
+    folder = RunFolder(runs / "x")
+    with pytest.raises(CheckpointError) as refused, folder_of_run(folder, settings(), DEFAULTS, Group()):
+        pass
+    assert str(refused.value) == (
+        f"`{folder.path}` cannot be a folder, because `{runs}` is {what}; move it away, or set `run.root` or "
+        "`run.name`."
+    )
 
 
 def test_other_links_are_refused(begun):

@@ -1,11 +1,13 @@
 """A corpus from files of one's own."""
 
+import os
+
 import pytest
 from toy import number_pairs
 
 from mt.config import DataConfig
 from mt.data.corpus.names import corpus_name, name_of
-from mt.data.corpus.own import check_files, read_own
+from mt.data.corpus.own import check_files, read_own, warn_of_pipes
 from mt.errors import ConfigError, DataError
 
 
@@ -154,3 +156,13 @@ def test_empty_sides_of_a_dev_set_are_counted_and_named(files, caplog):
 def test_the_name_of_a_language_is_no_code(files):
     with pytest.raises(ConfigError, match=r"`data.tgt` must be a language code .* is 'Chinese'; the nearest is zh"):
         read_own(DataConfig(train=both("train"), src="en", tgt="Chinese"))
+
+
+def test_text_from_a_pipe_is_told_at_the_start(files, caplog):
+    os.mkfifo("pipe.tsv")
+    for names in (["train.en", "train.de"], ["hub:owner/name"], ["."]):
+        warn_of_pipes(names)
+    assert caplog.messages == []
+    warn_of_pipes(["train.en", "pipe.tsv"])
+    [said] = caplog.messages
+    assert said.startswith("`pipe.tsv` is a pipe, which can be read once: a run that is stopped cannot go on.")

@@ -220,7 +220,7 @@ def test_attention_weights_are_kept_without_graphs(small_model, player, batches)
 
 def test_graphs_are_for_prepared_searches_on_a_gpu(small_model, player, batches):
     model = opinionated(small_model)
-    assert not CachedStepper(model).uses_graphs()
+    assert not CachedStepper(model).uses_graphs() and not CachedStepper(model, cuda_graphs=None).uses_graphs()
     by_beams(CachedStepper(model, cuda_graphs=True), batches[0])  # outside of `prepared`
     stepper = CachedStepper(model, cuda_graphs=False)
     with stepper.prepared():
@@ -325,7 +325,7 @@ def test_sizes_are_rounded_up_to_powers_of_two():
 def test_graphed_steps_equal_eager_ones(small_model, monkeypatch, caplog, precision, positions):
     monkeypatch.setattr(mt.decode.search.cuda_graphs, "STEPS_BEFORE_CAPTURE", 1)
     model = opinionated(small_model, dim=64, positions=positions, kv_heads=2).cuda()
-    graphed = CachedStepper(model, precision)
+    graphed = CachedStepper(model, precision, cuda_graphs=None)
     assert graphed.uses_graphs()
     near = {"rtol": 1e-4, "atol": 1e-4} if precision is Precision.fp32 else {"rtol": 0, "atol": 0.25}
     for seed in range(3):  # the second search replays the graphs of the first, with other weights
@@ -345,7 +345,7 @@ def test_graphed_searches_equal_eager_ones(small_model, batches, monkeypatch, ca
     monkeypatch.setattr(mt.decode.search.cuda_graphs, "STEPS_BEFORE_CAPTURE", 1)
     monkeypatch.setattr(mt.decode.search.cuda_graphs, "MIN_PLACES", 16)
     model = opinionated(small_model, positions="rotary").cuda()
-    stepper = CachedStepper(model)
+    stepper = CachedStepper(model, cuda_graphs=None)
     all_same(stepper, model, [*batches, *batches[::-1]], how)
     assert stepper._graphs.graphs
     assert not caplog.records

@@ -34,7 +34,7 @@ def eager_gradients() -> EagerGradients:
     ids=str,
 )
 def test_auto_compiles_long_runs_on_cuda_and_none_on_a_cpu(limits, pays):
-    section = TrainConfig(**limits)
+    section = TrainConfig(**limits, compile=Use.auto)
     assert compiling_pays(section, CUDA, per_epoch=100) is pays
     assert not compiling_pays(section, CPU, per_epoch=100)
 
@@ -49,8 +49,14 @@ def test_always_and_never_mean_what_they_say(device):
         assert not graphs_pay(section, model, device, rows=64, precision=Precision.fp16)
 
 
+def test_neither_is_used_by_default():
+    section, model = TrainConfig(minutes=60), tiny_model()
+    assert not compiling_pays(section, CUDA, per_epoch=100)
+    assert not graphs_pay(section, model, CUDA, rows=64, precision=Precision.bf16)
+
+
 def test_auto_uses_graphs_for_small_models_in_bf16_on_cuda():
-    section, model = TrainConfig(steps=1), tiny_model()
+    section, model = TrainConfig(steps=1, graphs=Use.auto), tiny_model()
 
     def pays(model=model, device=CUDA, rows=4096, precision=Precision.bf16):
         return graphs_pay(section, model, device, rows=rows, precision=precision)

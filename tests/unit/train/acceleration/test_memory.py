@@ -1,5 +1,7 @@
 """Memory that runs out: smaller parts, the same update, and the largest budget that fits."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import given
@@ -133,6 +135,15 @@ def test_on_a_cpu_auto_is_a_number_that_the_longest_sentence_fits():
     weight = [torch.nn.Parameter(torch.ones(1))]
     sections = [BatchConfig(tokens="auto", max_length=n) for n in (256, 9000)]
     assert [find_budget(lambda batch: None, None, section, weight) for section in sections] == [4096, 9000]
+
+
+def test_sources_that_are_not_text_refuse_an_automatic_budget():
+    weight = [torch.nn.Parameter(torch.ones(1, device="meta"))]
+    corpus = SimpleNamespace(reader=object())
+    with pytest.raises(
+        ConfigError, match=r"^`batch\.tokens` is auto, which tries batches of text; set a number for the"
+    ):
+        find_budget(lambda batch: None, corpus, BatchConfig(tokens="auto"), weight)
 
 
 def test_a_sharded_model_refuses_an_automatic_budget():

@@ -1,0 +1,93 @@
+"""The options of `mt translate` for documents, whose layout is kept."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mt.cli.options import Parser, check_output
+from mt.documents.names import known, same_format, suffix_of
+from mt.errors import DataError
+from mt.files import explained
+from mt.text.lines import check_file
+
+if TYPE_CHECKING:
+    from mt.documents.parsed import Parsed
+
+# Options that work on lines, or give more than one text for each.
+OF_LINES = ("jsonl", "skip_bad", "line_buffered", "prefix", "alignments", "flags")
+
+
+def add_document_options(parser: Parser) -> None:
+    parser.add_argument(
+        "document", nargs="?", type=Path,
+        help="document to translate as a whole, with --to; its layout is kept and its inline tags are placed by word "
+        f"links. Formats: {known()}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--to", type=Path, metavar="FILE",
+        help="where the translated document is written; -i FILE -o FILE does the same for two documents, but "
+        "translates .txt files line by line",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keys", metavar="KEY,KEY", help="of a .json document, the keys whose values are translated (default: all)"
+    )
+
+
+def check_document_options(parser: Parser, args: argparse.Namespace) -> None:
+    """Find out whether a document is translated: then `args.document` and `args.to` are its names, else None.
+
+    Raises: ConfigError: for options that cannot be combined, and for a name of no known format.
+    """
+    if args.to and not args.document and not args.input:
+        args.document, args.model = args.model, None  # mt translate report.docx --to report.es.docx
+    if args.input and args.output and not args.document and not args.to:
+        given = Path(args.input)
+        if suffix_of(given) not in {"", ".txt"} and same_format(given, args.output):
+            args.document, args.to, args.input, args.output = given, args.output, None, None
+    if args.to and args.input and not args.document:
+        args.document, args.input = Path(args.input), None
+    if not args.document:
+        if args.to:
+            parser.error("--to needs a document: mt translate MODEL report.docx --to report.es.docx")
+        if args.keys:
+            parser.error("--keys has an effect on .json documents only; leave it out")
+        return
+    args.to, args.output = args.to or args.output, args.output if args.to else None
+    _check_names(parser, args)
+    for name in OF_LINES:
+        if getattr(args, name):
+            parser.error(f"--{name.replace('_', '-')} has no effect on documents; leave it out")
+    if args.nbest > 1 or ((args.samples or 1) > 1 and not args.mbr):
+        parser.error("a document has one translation: leave --nbest and --samples out")
+    if args.keys and suffix_of(args.document) != ".json":
+        parser.error(f"--keys has an effect on .json documents only, but `{args.document}` is none")
+
+
+def _check_names(parser: Parser, args: argparse.Namespace) -> None:
+    document, suffix = args.document, suffix_of(args.document)
+    if args.input or args.output:
+        parser.error(f"`{document}` is translated to --to FILE; leave --input and --output out")
+    if not suffix:
+        also = "" if args.to else " Text is read from stdin, or from a file with -i FILE."
+        parser.error(f"`{document}` is no document that can be translated; its name must end in {known()}.{also}")
+    if args.to is None:
+        example = document.with_suffix(f".translated{document.suffix}")
+        parser.error(f"where is the translation of `{document}` written? Name a file, for example --to {example}")
+    if not same_format(document, args.to):
+        parser.error(f"--to {args.to} must end in {suffix}, as `{document}` does: the format stays the same")
+
+
+def read_checked(args: argparse.Namespace) -> "Parsed":
+    """The document, read. Raises: DataError: when it cannot be; ConfigError: when the result cannot be written."""
+    from mt.documents.parsed import MAX_BYTES
+    from mt.documents.readers import read_document
+
+    check_file(args.document)
+    check_output(args.to, str(args.document), args.glossary, option="--to")
+    with explained(f"`{args.document}` cannot be read", DataError), args.document.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    keys = [key for key in (args.keys or "").split(",") if key]
+    try:
+        return read_document(data, suffix_of(args.document), keys=keys)
+    except DataError as error:
+        raise DataError(f"`{args.document}`: {error}") from None

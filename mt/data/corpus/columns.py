@@ -1,0 +1,100 @@
+"""Tables whose columns are the inputs of a model: TSV with a header, or JSON lines with fields.
+
+The source of a pair is the cells of the input columns with tabs between them (`mt.inputs.reader`). File names in cells
+are relative to the folder of their table.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mt.config import Input
+from mt.data.corpus.names import kind_of
+from mt.data.corpus.pair import Origin, Pair
+from mt.data.corpus.readers import read_pairs
+from mt.data.corpus.records import field_text
+from mt.errors import DataError
+from mt.text.lines import check_file, read_lines
+
+TABLES = (".tsv", ".jsonl", ".ndjson")
+
+
+class Columns:
+    """Finds named columns in the lines of one table, in order: the first line of a TSV table is its header."""
+
+    def __init__(self, inputs: Sequence[Input], file: str, *, folder: str, target: str | None = None) -> None:
+        """Args: file: the name of the table for errors; folder: where file names in cells start; target: one more
+        column, of text."""
+        self.inputs = inputs
+        self.file = file
+        self.folder = folder
+        self.names = [*(one.column for one in inputs), *([target] if target is not None else [])]
+        self.places: list[int] | None = None
+
+    def __call__(self, number: int, line: str) -> list[str] | None:
+        """The cells of one line, those of an empty one empty; None for the header. Raises: DataError."""
+        if self.places is None and line.startswith("{"):
+            cells = self._of_record(number, line)
+        elif self.places is None:
+            header = line.split("\t")
+            if missing := [name for name in self.names if name not in header]:
+                raise DataError(
+                    f"{self.file}:{number}: the table must have a column `{missing[0]}`, but its first line is "
+                    f"{', '.join(header) or 'empty'}."
+                )
+            self.places = [header.index(name) for name in self.names]
+            return None
+        else:
+            cells = self._of_row(number, line, self.places)
+        from mt.inputs.reader import located  # imports torch
+
+        files = (located(one.kind, cell, self.folder) for one, cell in zip(self.inputs, cells, strict=False))
+        return [*files, *cells[len(self.inputs) :]]
+
+    def _of_row(self, number: int, line: str, places: list[int]) -> list[str]:
+        row = line.split("\t")
+        if line and len(row) <= max(places):
+            raise DataError(
+                f"{self.file}:{number}: the row must have at least {max(places) + 1} columns, but has {len(row)}."
+            )
+        return [row[place].strip() if line else "" for place in places]
+
+    def _of_record(self, number: int, line: str) -> list[str]:
+        where = f"{self.file}:{number}"
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{where}: the line is not a JSON object ({error}).") from error
+        if missing := [name for name in self.names if name not in record]:
+            found = ", ".join(map(str, record)) or "none"
+            raise DataError(f"{where}: there must be a field `{missing[0]}`, but there are {found}.")
+        texts = ("" if record[name] is None else field_text(record, name, where) for name in self.names)
+        return [text.replace("\t", " ").strip() for text in texts]
+
+
+def read_table(files: Sequence[str], inputs: Sequence[Input], target: str) -> Iterator[Pair]:
+    """The rows of tables as pairs. Raises: DataError: for a file or a row that cannot be used."""
+    for file in files:
+        check_table(file)
+        columns = Columns(inputs, file, folder=str(Path(file).parent), target=target)
+        for number, line in enumerate(read_lines(file), 1):
+            if (cells := columns(number, line)) is not None:
+                yield Pair("\t".join(cells[:-1]), cells[-1], Origin(file, number))
+
+
+def read_given(
+    files: Sequence[str], columns: tuple[Sequence[Input], str], src: str | None, tgt: str | None
+) -> Iterator[Pair]:
+    """The pairs of files for a given model: of tables, if it has input columns, else of text.
+
+    Args: columns: its inputs and the column of the target. Raises: DataError.
+    """
+    inputs, target = columns
+    return read_table(files, inputs, target) if inputs else read_pairs(files, src, tgt)
+
+
+def check_table(file: str) -> None:
+    """Raises: DataError: unless the file is a table of a known format."""
+    check_file(file)
+    if kind_of(file) not in TABLES:
+        raise DataError(f"`{file}` must be a table, with a name that ends in {', '.join(TABLES[:-1])} or {TABLES[-1]}.")

@@ -1,0 +1,83 @@
+"""The units of translation, and the warnings about them."""
+
+from collections.abc import Callable, Collection, Generator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from mt.decode.constraints.glossary import Constraints
+from mt.decode.constraints.vocabulary import Vocabulary
+from mt.decode.translation import Translation
+from mt.errors import counted
+from mt.inputs.reader import Item
+from mt.log import logger
+from mt.text.words import Span
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+R = TypeVar("R")
+SHOWN = 3  # warnings of one kind for a batch of texts; more are counted
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The unit of translation: a text, a sentence of it, or as much of a sentence as the model can read."""
+
+    number: int  # within its text
+    owner: int  # the number of its text
+    span: Span  # in its text
+    text: str
+    source: Item
+    prefix: list[int]
+    constraints: Constraints
+    copied: bool  # not translated
+
+
+def carried_out(work: Generator[Q, A, R], answer: Callable[[Q], A]) -> R:
+    """The result of work that asks, such as `Translator.answering`, when each question is answered at once."""
+    try:
+        asked = next(work)
+        while True:
+            asked = work.send(answer(asked))
+    except StopIteration as done:
+        return done.value
+
+
+def report_tags(tags: Collection[str], texts: Sequence[str], first_text: int) -> None:
+    """Warn, once for a batch of texts, where a model that was trained with tags reads a text that begins with none of
+    them."""
+    if not tags:
+        return
+    without = [n for n, text in enumerate(texts) if text.strip() and not text.lstrip().startswith(tuple(tags))]
+    if without:
+        shown = ", ".join([*sorted(tags)[:SHOWN], *(["..."] if len(tags) > SHOWN else [])])
+        logger.warning(
+            f"input {first_text + without[0] + 1:,}: the model was trained with tags ({shown}), but "
+            f"{texts[without[0]][:20]!r} begins with none of them ({len(without):,} of {len(texts):,} lines do not)"
+        )
+
+
+def report_short(short: Sequence[tuple[Part, Translation]], first_text: int) -> None:
+    """Warn of parts whose translation is far too short to hold their content."""
+    for part, best in short[:SHOWN]:
+        logger.warning(
+            f"input {first_text + part.owner + 1:,}: a part of {len(part.source):,} tokens has a translation of "
+            f"{len(best.pieces):,}, which may leave out some of it: {part.text[:40]!r}"
+        )
+    if len(short) > SHOWN:
+        more = counted(len(short) - SHOWN, "more part")
+        logger.warning(f"{more} with a translation that may leave out some of the text")
+
+
+def report_missing(
+    parts: Sequence[Part], found: Sequence[Sequence[Translation]], vocabulary: Vocabulary, first_text: int
+) -> None:
+    """Warn of required terms that did not fit."""
+    for part, translations in zip(parts, found, strict=True):
+        best = translations[0]
+        for entry in () if best.finished else part.constraints.required:
+            if not vocabulary.has(entry, best.text):
+                logger.warning(
+                    f"input {first_text + part.owner + 1:,}: `{'|'.join(entry.targets)}` ({entry.where}) is missing"
+                    " from the translation, which reached its maximum length; raise `decode.max_extra`, or see "
+                    "whether the term contradicts another rule."
+                )

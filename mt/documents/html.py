@@ -1,0 +1,228 @@
+"""HTML: each block of text is a segment with its inline tags; so are attributes that a reader sees.
+
+Scripts, styles, code and what says `translate="no"` stay as they are.
+"""
+
+import html
+import re
+from collections.abc import Callable, Iterator
+
+from mt.documents.html_scan import Piece, attributes, scan
+from mt.documents.parsed import Parsed, Raw, Spot, decoded, parsed_text, spot
+from mt.documents.parts import Kind, Part, text, trim
+from mt.postprocess.tags import VOID
+
+INLINE = frozenset({
+    "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "data", "del", "dfn", "em", "font", "i", "img", "input",
+    "ins", "label", "mark", "nobr", "q", "rp", "rt", "ruby", "s", "small", "span", "strike", "strong", "sub", "sup",
+    "time", "u", "wbr",
+})  # fmt: skip
+CODE = frozenset({"code", "kbd", "samp", "tt", "var"})  # unchanged, but part of the sentence
+UNCHANGED = frozenset({
+    "applet", "audio", "canvas", "docauthor", "embed", "frameset", "iframe", "listing", "math", "noembed", "noframes",
+    "object", "plaintext", "pre", "script", "style", "svg", "template", "textarea", "video", "xmp",
+})  # fmt: skip
+READ = frozenset({"alt", "aria-description", "aria-label", "placeholder", "title"})
+META = frozenset({"description", "keywords", "og:title", "og:description", "twitter:title", "twitter:description"})
+SPACE = re.compile(r"[ \t\n\r\f]+")
+CHARSET = re.compile(
+    rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w.:-]+)|^\s*<\?xml[^>]{0,200}?encoding=["']([\w.-]+)""", re.I
+)
+# What browsers take these encodings for: a page that names them in ASCII letters is not in UTF-16.
+MEANT = {"iso-8859-1": "cp1252", "latin1": "cp1252", "utf-16": "utf-8", "utf-16le": "utf-8", "utf-16be": "utf-8"}
+SENTENCE_END = re.compile(r"[.!?:;…。！？]\W*$")
+
+
+def read_html(data: bytes) -> Parsed:
+    return _read(data, xml=False)
+
+
+def read_xhtml(data: bytes) -> Parsed:
+    return _read(data, xml=True)
+
+
+def read_fragment(page: str) -> Parsed:
+    """A page, or a part of one, that is text already; it is written in UTF-8."""
+    return parsed_text(page, spots_of(page), str.encode)
+
+
+def _read(data: bytes, *, xml: bool) -> Parsed:
+    declared = CHARSET.search(data[:4096])
+    name = (declared[1] or declared[2]).decode("ascii", "replace").lower() if declared else ""
+    page, encoded = decoded(data, MEANT.get(name, name), errors="xmlcharrefreplace")
+    return parsed_text(page, spots_of(page, xml=xml), encoded)
+
+
+def spots_of(page: str, *, xml: bool = False) -> list[Spot]:
+    """What is translated of a page. Args: xml: it is XHTML."""
+    return _Blocks(page, xml).run()
+
+
+class _Blocks:
+    """Collects the parts of a block of text until the next block begins."""
+
+    def __init__(self, page: str, xml: bool) -> None:
+        self.page = page
+        self.xml = xml
+        self.spots: list[Spot] = []
+        self.parts: list[Part] = []
+        self.spans: list[tuple[int, int]] = []
+        self.skipping = ""  # the name of an element that stays unchanged
+        self.depth = 0  # of elements of that name
+        self.literal = -1  # where a literal began
+
+    def run(self) -> list[Spot]:
+        for piece in scan(self.page, xml=self.xml):
+            if self.skipping:
+                self._skip(piece)
+            elif piece.name == "#text":
+                self._text(piece)
+            elif piece.name:
+                self._tag(piece)
+            elif self.page.startswith("<!--", piece.begin):
+                self._add(Part(Kind.alone, piece))
+            else:
+                self._end_block()
+        self._end_block()
+        return self.spots
+
+    def _skip(self, piece: Piece) -> None:
+        if piece.name != self.skipping or piece.void:
+            return
+        self.depth += -1 if piece.closing else 1
+        if self.depth:
+            return
+        self.skipping = ""
+        if self.literal >= 0:
+            self._add(Part(Kind.literal, Piece(self.literal, piece.end, "")))
+            self.literal = -1
+
+    def _text(self, piece: Piece) -> None:
+        content = self.page[piece.begin : piece.end]
+        self._add(text(SPACE.sub(" ", html.unescape(content))), (piece.begin, piece.end))
+
+    def _tag(self, piece: Piece) -> None:
+        found = {} if piece.closing else attributes(self.page, piece)
+        kept = found and self._says_no(found)
+        if not kept:
+            self._attributes(piece, found)
+        alone = piece.void or piece.name in VOID
+        if piece.name == "br":
+            self._add(Part(Kind.line_break, piece))
+        elif not piece.closing and not alone and (kept or piece.name in CODE or piece.name in UNCHANGED):
+            self.skipping, self.depth = piece.name, 1
+            if piece.name in CODE or piece.name in INLINE:
+                self.literal = piece.begin
+            else:
+                self._end_block()
+        elif piece.name in INLINE or piece.name in CODE:
+            kind = Kind.alone if alone else Kind.closing if piece.closing else Kind.opening
+            self._add(Part(kind, piece))
+        else:
+            self._end_block()
+
+    def _says_no(self, found: dict[str, tuple[int, int]]) -> bool:
+        says = {name: self.page[slice(*found[name])].lower() for name in ("translate", "class") if name in found}
+        return says.get("translate") == "no" or "notranslate" in says.get("class", "").split()
+
+    def _attributes(self, piece: Piece, found: dict[str, tuple[int, int]]) -> None:
+        read = [name for name in found if name in READ]
+        if piece.name == "meta" and any(
+            self.page[slice(*found[key])].lower() in META for key in ("name", "property") if key in found
+        ):
+            read.append("content")
+        kind = self.page[slice(*found["type"])].lower() if "type" in found else ""
+        if piece.name == "input" and kind in {"submit", "button", "reset"}:
+            read.append("value")
+        for name in read:
+            begin, end = found.get(name, (0, 0))
+            quote = self.page[begin - 1] if self.page[begin - 1 : begin] in {'"', "'"} else ""
+            content = html.unescape(self.page[begin:end])
+            one = spot(begin, end, [text(SPACE.sub(" ", content))], _attribute_writer(quote))
+            if one is not None:
+                self.spots.append(one)
+
+    def _add(self, part: Part, span: tuple[int, int] | None = None) -> None:
+        self.parts.append(part)
+        self.spans.append(span or (part.content.begin, part.content.end))
+
+    def _end_block(self) -> None:
+        """Make segments of the parts so far: line breaks between sentences part them."""
+        parts, spans, self.parts, self.spans = self.parts, self.spans, [], []
+        begin = 0
+        for place, part in enumerate([*parts, Part(Kind.line_break, None)]):
+            if part.kind is not Kind.line_break or (place < len(parts) and _goes_on(parts, begin, place)):
+                continue
+            self._segment(parts[begin:place], spans[begin:place])
+            begin = place + 1
+
+    def _segment(self, parts: list[Part], spans: list[tuple[int, int]]) -> None:
+        low, high = trim(parts)
+        parts, spans = parts[low:high], spans[low:high]
+        if not parts:
+            return
+        (begin, _), (_, end) = spans[0], spans[-1]
+        named = "&nbsp;" in self.page[begin:end]
+        outer = self.page[begin:end]
+        begin += len(outer) - len(outer.lstrip(" \t\n\r\f"))
+        end -= len(outer) - len(outer.rstrip(" \t\n\r\f"))
+        parts = _stripped(parts)
+
+        def render(said: list[Part], raw: Raw) -> str:
+            written = "".join(
+                html.escape(part.content, quote=False) if part.kind is Kind.text
+                else raw(part.content.begin, part.content.end)
+                for part in said
+            )  # fmt: skip
+            return written.replace("\xa0", "&nbsp;") if named else written
+
+        one = spot(begin, end, parts, render)
+        if one is not None:
+            self.spots.append(one)
+
+
+def _stripped(parts: list[Part]) -> list[Part]:
+    """Without white space at both ends, and with one space where two parts have one each."""
+    found, spaced = list[Part](), True
+    for part in parts:
+        if part.kind is Kind.text:
+            content = part.content.lstrip(" ") if spaced else part.content
+            spaced = content.endswith(" ") if content else spaced
+            part = text(content)
+        elif part.kind in (Kind.alone, Kind.literal):
+            spaced = False
+        found.append(part)
+    if found and found[-1].kind is Kind.text:
+        found[-1] = text(found[-1].content.rstrip(" "))
+    return [part for part in found if part.kind is not Kind.text or part.content]
+
+
+def _goes_on(parts: list[Part], begin: int, place: int) -> bool:
+    """Whether a sentence goes on after the line break at a place: it had not ended, and a small letter follows.
+
+    Args: begin: where the parts before the break begin.
+    """
+    before = next((p.content for p in _outwards(parts, range(place - 1, begin - 1, -1)) if p.kind is Kind.text), "")
+    after = next((p.content for p in _outwards(parts, range(place + 1, len(parts))) if p.kind is Kind.text), "")
+    return bool(before) and not SENTENCE_END.search(before) and after.lstrip()[:1].islower()
+
+
+def _outwards(parts: list[Part], places: range) -> Iterator[Part]:
+    """The parts at these places up to the next line break, without blank ones."""
+    for place in places:
+        if parts[place].kind is Kind.line_break:
+            return
+        if parts[place].kind is not Kind.text or parts[place].content.strip():
+            yield parts[place]
+
+
+def _attribute_writer(quote: str) -> Callable[[list[Part], Raw], str]:
+    """Writes the value of an attribute; where it had no quotes, with quotes around it."""
+
+    def render(said: list[Part], _: Raw) -> str:
+        words = html.escape("".join(part.content for part in said), quote=False)
+        other = quote or '"'
+        words = words.replace(other, "&quot;" if other == '"' else "&#39;")
+        return words if quote else f'"{words}"'
+
+    return render

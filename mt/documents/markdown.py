@@ -1,0 +1,158 @@
+"""Markdown: each paragraph, heading and table cell is a segment. Front matter, code and the targets of links stay."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from mt.documents.html import spots_of
+from mt.documents.markdown_inline import Mark, parser, read_inline, write_inline
+from mt.documents.parsed import Parsed, Raw, Spot, decoded, lines_with_ends, parsed_text, spot
+from mt.documents.parts import Kind, Part, text, trim, without_empty_pairs
+from mt.documents.plain import wrap
+
+FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*[\r\n]+(?:.*?[\r\n])??(?:\1|\.\.\.)[ \t]*(?:[\r\n]|\Z)", re.S)
+BLOCK_START = re.compile(r"(\d{1,9})(?=[.)](?:\s|$))|(?=[-+*](?:\s|$)|#{1,6}(?:\s|$)|>|```|~~~|=+\s*$|-+\s*$)")
+NEVER_FIRST = re.compile(r"(?:[-+*=]+|#{1,6}|\d{1,9}[.)]|[>`~|<].*)$")  # of a line: it would begin a block
+CLOSING_SIGNS = re.compile(r"(?<=\s)(#+)$")
+BAR = re.compile(r"(?<!\\)((?:\\\\)*)\|")
+
+
+class _Block(NamedTuple):
+    """The content of a block, and where its lines stand in the file."""
+
+    kind: str  # "paragraph", "heading" or "cell"
+    content: str
+    begins: list[int]  # of each line's text
+    end: int
+    indents: list[str]  # what stands before each line's text
+
+    def place(self, begin: int, end: int) -> tuple[int, int] | None:
+        """A stretch of the content in the file; None where it is not one there."""
+        number = self.content.count("\n", 0, begin)
+        line_begin = self.content.rfind("\n", 0, begin) + 1
+        line = self.content[line_begin:].partition("\n")[0]
+        if "\n" in self.content[begin:end] or self.kind == "cell":
+            return None
+        moved = self.begins[number] - line_begin - (len(line) - len(line.lstrip()))
+        return begin + moved, end + moved
+
+
+def read_markdown(data: bytes) -> Parsed:
+    content, encoded = decoded(data)
+    front = FRONT_MATTER.match(content)
+    lines = lines_with_ends(content)
+    first = sum(begin < front.end() for begin, _, _ in lines) if front else 0
+    lines = lines[first:]
+    env: dict[str, Any] = {}
+    tokens = parser().parse(content[lines[0][0] :] if lines else "", env)
+    spots, cell_end = list[Spot](), 0
+    for n, token in enumerate(tokens):
+        if token.type == "html_block" and token.level == 0:
+            begin, end = lines[token.map[0]][0], lines[token.map[1] - 1][1]
+            spots += [_moved(one, begin) for one in spots_of(content[begin:end])]
+        elif token.type == "inline" and token.content.strip():
+            kind = {"heading_open": "heading", "paragraph_open": "paragraph"}.get(tokens[n - 1].type, "cell")
+            block = _find(content, lines, token, kind, cell_end)
+            if block is not None:
+                cell_end = block.end
+                spots += _spots(content, block, token.children or [], env.get("references", {}))
+    return parsed_text(content, spots, encoded)
+
+
+def _moved(one: Spot, by: int) -> Spot:
+    """A spot of a part of the text as one of the whole."""
+    return Spot(
+        one.begin + by,
+        one.end + by,
+        one.segment,
+        lambda said, raw: one.render(said, lambda begin, end: raw(begin + by, end + by)),
+    )
+
+
+def _find(content: str, lines: Sequence[tuple[int, int, int]], token: Any, kind: str, after: int) -> _Block | None:
+    """Where a block stands in the file. Args: after: where the block before it ended, for cells of one line."""
+    begins, indents, end = list[int](), list[str](), 0
+    for number, line in enumerate(token.content.split("\n"), token.map[0]):
+        begin, stop, _ = lines[number]
+        words = line.strip(" \t")
+        if kind == "cell":
+            begin = max(begin, after)
+            found = [p for one in (words, words.replace("|", "\\|")) if (p := content.find(one, begin, stop)) >= 0]
+            place = min(found, default=-1)
+            words = words if content.startswith(words, place) else words.replace("|", "\\|")
+        else:
+            place = content.rfind(words, begin, stop)
+        if place < 0:
+            return None
+        begins.append(place)
+        indents.append(content[begin:place])
+        end = place + len(words)
+    return _Block(kind, token.content.strip(" \t"), begins, end, indents)
+
+
+def _spots(content: str, block: _Block, tokens: Sequence[Any], references: dict[str, Any]) -> list[Spot]:
+    parts = read_inline(block.content, tokens)
+    if parts is None:
+        parts = [text(" ".join(block.content.split()))]
+    found = [one for part in parts if (one := _label(block, part)) is not None]
+    low, high = trim(parts)
+    before, parts, after = parts[:low], parts[low:high], parts[high:]
+    width = max((len(one) for one in content[_line_begin(content, block) : block.end].split("\n")), default=0)
+    line_end = (
+        "\r\n" if content[block.end :].startswith("\r\n") or "\r\n" in content[block.begins[0] : block.end] else "\n"
+    )
+
+    def render(said: list[Part], raw: Raw) -> str:
+        def source(mark: Mark) -> str:
+            span = block.place(mark.begin, mark.begin + len(mark.source)) if mark.label else None
+            return raw(*span) if span else mark.source
+
+        said = without_empty_pairs(said, lambda part: not part.content.source.strip("*_~"))
+        written = write_inline([*before, *said, *after], references, source)
+        return _laid_out(written, block, width, line_end)
+
+    one = spot(block.begins[0], block.end, parts, render)
+    return [*found, one] if one is not None else found
+
+
+def _line_begin(content: str, block: _Block) -> int:
+    return max(content.rfind(sign, 0, block.begins[0]) for sign in "\r\n") + 1
+
+
+def _label(block: _Block, part: Part) -> Spot | None:
+    """The text that stands for an image."""
+    if part.kind is not Kind.alone or not isinstance(part.content, Mark) or part.content.label is None:
+        return None
+    span = block.place(*part.content.label)
+    if span is None:
+        return None
+
+    def render(said: list[Part], _: Raw) -> str:
+        words = "".join(one.content for one in said)
+        return re.sub(r"[\\\[\]]", r"\\\g<0>", words)
+
+    return spot(*span, [text(block.content[slice(*part.content.label)])], render)
+
+
+def _laid_out(written: str, block: _Block, width: int, line_end: str) -> str:
+    """The source of a block with its lines broken and begun as they were."""
+    if block.kind == "cell":
+        return BAR.sub(r"\1\\|", written.replace("\n", " "))
+    if block.kind == "heading":
+        written = CLOSING_SIGNS.sub(r"\\\1", written)
+    elif start := BLOCK_START.match(written):
+        written = f"{start[0]}\\{written[start.end() :]}"
+    indent = block.indents[1] if len(block.indents) > 1 else _blank(block.indents[0])
+    rows, used = list[str](), len(block.indents[0])
+    for row in written.split("\n"):
+        if len(block.begins) > 1:
+            hard = "  " if row.endswith("  ") else ""
+            row = wrap(row, width, used, indent, line_end, never_first=NEVER_FIRST) + hard
+        rows.append(row)
+        used = len(indent)
+    return f"{line_end}{indent}".join(rows)
+
+
+def _blank(indent: str) -> str:
+    """The beginning of a second line of a block whose first line begins so: the marks of lists become spaces."""
+    return "".join(sign if sign in "> \t" else " " for sign in indent)

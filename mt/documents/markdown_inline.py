@@ -1,0 +1,158 @@
+"""The inline marks of Markdown with their places in the source, and text written so that it is read back as it was.
+
+markdown-it-py gives the tokens of a block in order, but no positions: they are found by going along the source.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from mt.documents.parts import Kind, Part, text
+
+SOFT_BREAK = re.compile(r"[ \t]*\n[ \t]*")
+HARD_BREAK = re.compile(r"(?: {2,}|\\)\n[ \t]*")
+SPECIAL = re.compile(r"[\\`*_\[\]<&~]")
+LINES = re.compile(r"\s*\n\s*")
+
+
+class Mark(NamedTuple):
+    """The source of a mark, and its place in the content of its block."""
+
+    source: str
+    begin: int = 0
+    label: tuple[int, int] | None = None  # the place of the text that stands for an image
+
+
+@cache
+def parser() -> Any:
+    """markdown-it with the rules of marks of unknown length noting where these end."""
+    from markdown_it import MarkdownIt
+
+    found = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    found.core.ruler.disable("text_join")  # so that escapes and character references keep their source
+    for name in ("link", "image", "backticks"):
+        rule = next(one.fn for one in found.inline.ruler.__rules__ if one.name == name)
+        found.inline.ruler.at(name, _noting_ends(rule))
+    return found
+
+
+def _noting_ends(rule: Callable[[Any, bool], bool]) -> Callable[[Any, bool], bool]:
+    def noting(state: Any, silent: bool) -> bool:
+        before = len(state.tokens)
+        matched = rule(state, silent)
+        if matched and not silent and len(state.tokens) > before:
+            state.tokens[-1].meta["end"] = state.pos
+        return matched
+
+    return noting
+
+
+def read_inline(content: str, tokens: Sequence[Any]) -> list[Part] | None:
+    """The parts of a block's content, whose marks have a `Mark`; None where its tokens are not found in it."""
+    parts, place, skipped = list[Part](), 0, 0
+    for token in tokens:
+        if skipped:
+            skipped -= 1
+            continue
+        part, end = _part(content, token, place)
+        if part is None:
+            return None
+        if token.type == "link_open" and token.info == "auto":
+            skipped = 2  # its text and its end
+        if part.kind is not Kind.text:
+            parts.append(part)
+        elif parts and parts[-1].kind is Kind.text:
+            parts[-1] = text(parts[-1].content + part.content)
+        elif part.content:
+            parts.append(part)
+        place = end
+    return parts if place == len(content) else None
+
+
+def _part(content: str, token: Any, place: int) -> tuple[Part | None, int]:
+    """A token as a part, and where it ends; None where it does not stand at `place`."""
+    match token.type:
+        case "text" | "text_special":
+            source = token.markup if token.type == "text_special" else token.content
+            part = text(token.content)
+        case "softbreak":
+            found = SOFT_BREAK.match(content, place)
+            source, part = (found[0] if found else "\n"), text(" ")
+        case "hardbreak":
+            found = HARD_BREAK.match(content, place)
+            source = found[0] if found else "\n"
+            part = Part(Kind.line_break, Mark("\\" if source[0] == "\\" else "  "))
+        case "link_open" if token.info == "auto":
+            source = content[place : content.find(">", place) + 1]
+            part = Part(Kind.literal, Mark(source, place))
+        case "link_open":
+            source, part = "[", Part(Kind.opening, Mark("["))
+        case "link_close" | "code_inline" | "image":
+            source = content[place : token.meta["end"]]
+            kinds = {"link_close": Kind.closing, "code_inline": Kind.literal, "image": Kind.alone}
+            words = token.type == "image" and token.content and all(one.type == "text" for one in token.children or [])
+            label = (place + 2, place + 2 + len(token.content)) if words else None
+            part = Part(kinds[token.type], Mark(source, place, label))
+        case "html_inline":
+            source = token.content
+            alone = (
+                source.startswith(("<!", "<?")) or source.endswith("/>") or source.lower().startswith(("<br", "<img"))
+            )
+            kind = Kind.alone if alone else Kind.closing if source.startswith("</") else Kind.opening
+            part = Part(kind, Mark(source, place))
+        case _ if token.markup:
+            source, kind = token.markup, Kind.closing if token.nesting < 0 else Kind.opening
+            part = Part(kind, Mark(source))
+        case _:
+            return None, place
+    return (part if content.startswith(source, place) else None), place + len(source)
+
+
+def write_inline(parts: Sequence[Part], references: dict[str, Any], raw: Callable[[Mark], str]) -> str:
+    """The source of parts. Signs of the text are escaped where they would be taken for marks.
+
+    Args: references: the link definitions of the document; raw: gives the source of a mark.
+    """
+    tried = [
+        _written(parts, str, raw),
+        _written(parts, _escaped, raw),
+        _written(parts, _escaped, lambda mark: raw(mark).replace("_", "*") if set(mark.source) == {"_"} else raw(mark)),
+    ]
+    wanted = _outline(parts)
+    return next((one for one in tried if _outline(_read(one, references)) == wanted), tried[1])
+
+
+def _escaped(words: str) -> str:
+    return SPECIAL.sub(r"\\\g<0>", words)
+
+
+def _written(parts: Sequence[Part], escape: Callable[[str], str], raw: Callable[[Mark], str]) -> str:
+    found = list[str]()
+    for part in parts:
+        if part.kind is Kind.text:
+            found.append(escape(part.content))
+        elif part.kind is Kind.line_break:
+            found.append(f"{part.content.source}\n")
+        else:
+            found.append(LINES.sub(" ", raw(part.content)))
+    return "".join(found)
+
+
+def _read(source: str, references: dict[str, Any]) -> Sequence[Part]:
+    tokens = parser().parseInline(source, {"references": references})[0].children or []
+    return read_inline(source, tokens) or []
+
+
+def _outline(parts: Sequence[Part]) -> list[tuple[Kind, str]]:
+    """What two writings of the same text have in common: the words between the marks, and which marks these are."""
+    found = list[tuple[Kind, str]]()
+    for part in parts:
+        if part.kind is not Kind.text:
+            source = part.content.source
+            found.append((part.kind, "*" * len(source) if set(source) == {"_"} else source[:1]))
+        elif found and found[-1][0] is Kind.text:
+            found[-1] = (Kind.text, found[-1][1] + part.content)
+        else:
+            found.append((Kind.text, part.content))
+    return [(kind, " ".join(words.split()) if kind is Kind.text else words) for kind, words in found if words.strip()]

@@ -1,0 +1,64 @@
+"""OpenDocument texts (.odt): paragraphs and headings, with those of headers, footers, notes and text boxes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mt.data.corpus.xml import local
+from mt.documents.package import read_package
+from mt.documents.parsed import Parsed
+from mt.documents.parts import Kind, Part, Segmented, text
+from mt.documents.xml import fill, parse_xml, parts_of, write_xml
+
+PARTS = frozenset({"content.xml", "styles.xml"})
+UNCHANGED = frozenset({"tracked-changes", "annotation"})  # what was deleted, and comments
+
+
+def read_odt(data: bytes) -> Parsed:
+    return read_package(data, "content.xml", _read, "an .odt document")
+
+
+def _read(name: str, part: bytes, _: Mapping[str, bytes]) -> Parsed | None:
+    if name not in PARTS:
+        return None
+    root = parse_xml(part, name)
+    found = [
+        (one, segmented)
+        for one in root.iter("{*}p", "{*}h")
+        if not any(local(around) in UNCHANGED for around in one.iterancestors())
+        and (segmented := Segmented([_spaced(part) for part in parts_of(one, _kind)], _is_tab)).texts
+    ]
+
+    def write(said: Sequence[str]) -> bytes:
+        given = iter(said)
+        for one, segmented in found:
+            translations = [next(given) for _ in segmented.texts]
+            if translations != segmented.texts:
+                fill(one, segmented.with_translations(translations), copied=False)
+        return write_xml(root, part)
+
+    return Parsed([line for _, segmented in found for line in segmented.texts], write)
+
+
+def _kind(child: Any) -> Kind:
+    match local(child):
+        case "span" | "a" | "meta" | "ruby-base":
+            return Kind.opening
+        case "line-break":
+            return Kind.line_break
+        case name if name.endswith(("-number", "-ref", "-count", "-name", "date", "time", "sequence")):
+            return Kind.literal  # a field
+        case _:
+            return Kind.alone
+
+
+def _spaced(part: Part) -> Part:
+    """Line ends of the file and single spaces that are elements, as spaces."""
+    if part.content == "\n":
+        return text(" ")
+    if part.kind is Kind.alone and local(part.content) == "s":
+        return text(" ")
+    return part
+
+
+def _is_tab(part: Part) -> bool:
+    return part.kind is Kind.alone and local(part.content) == "tab"

@@ -1,0 +1,93 @@
+"""Documents that are zip archives of XML: docx, pptx, xlsx, odt, epub.
+
+Parts without text to translate are copied bit for bit, whatever they are: pictures, macros, references to other files.
+Nothing is unpacked to a folder and no reference is followed.
+"""
+
+import io
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+
+from mt.data.corpus.archive import MAX_RATIO, check_members
+from mt.documents.parsed import MAX_BYTES, Parsed
+from mt.errors import DataError
+
+PLENTY = 16 << 20  # bytes that may grow at any ratio
+
+Read = Callable[[str, bytes, Mapping[str, bytes]], Parsed | None]
+
+
+def read_package(data: bytes, must_have: str, read: Read, what: str) -> Parsed:
+    """A document that is an archive.
+
+    Args:
+        must_have: the name of a part that each document of the format has.
+        read: takes the name and the content of a part, and all parts; returns None for what is copied.
+        what: the format, for errors.
+    Raises: DataError: for an archive that is damaged or hostile, or of another format.
+    """
+    parts = _members(data, what)
+    contents = {info.filename: content for info, content in parts}
+    if must_have not in contents:
+        raise DataError(f"this is not {what}: the archive has no {must_have}.")
+    if b"encryption-data" in contents.get("META-INF/manifest.xml", b""):
+        raise DataError("the document is encrypted: save it without a password first.")
+    parsed = [read(name, content, contents) for name, content in contents.items()]
+
+    def write(said: Sequence[str]) -> bytes:
+        given, out = iter(said), io.BytesIO()
+        changed = False
+        with zipfile.ZipFile(out, "w") as archive:
+            for (info, content), one in zip(parts, parsed, strict=True):
+                written = content
+                if one is not None and one.texts:
+                    translations = [next(given) for _ in one.texts]
+                    if translations != one.texts:
+                        written = one.write(translations)
+                changed = changed or written != content
+                archive.writestr(_copied(info), written)
+        return out.getvalue() if changed else data
+
+    return Parsed([text for one in parsed if one is not None for text in one.texts], write)
+
+
+def _copied(info: zipfile.ZipInfo) -> zipfile.ZipInfo:
+    """What a member says of itself, without what belongs to its old place."""
+    found = zipfile.ZipInfo(info.filename, info.date_time)
+    for name in ("compress_type", "comment", "create_system", "external_attr", "internal_attr"):
+        setattr(found, name, getattr(info, name))
+    return found
+
+
+def _members(data: bytes, what: str) -> list[tuple[zipfile.ZipInfo, bytes]]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = archive.infolist()
+            _check(members, len(data))
+            return [(info, _content(archive, info)) for info in members]
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, ValueError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DataError(f"this is not {what}, or it is damaged: {reason:.100}.") from None
+
+
+def _check(members: Sequence[zipfile.ZipInfo], size: int) -> None:
+    """Raises: DataError: for an archive that a word processor would not have written."""
+    check_members(members, "the archive")
+    total = sum(info.file_size for info in members)
+    if total > MAX_BYTES or total > max(PLENTY, MAX_RATIO * size):
+        raise DataError(f"the archive unpacks to {total:,} bytes, which is too much for its {size:,} bytes.")
+    for info in members:
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise DataError(f"{info.filename!r:.80} is compressed in a way that is not read: save the document anew.")
+        if info.flag_bits & 1:
+            raise DataError("the document is encrypted: save it without a password first.")
+
+
+def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """A member, which must not be larger than it says."""
+    with archive.open(info) as file:
+        content = file.read(info.file_size + 1)
+    if len(content) != info.file_size:
+        raise DataError(f"the archive is damaged: {info.filename!r:.80} has another size than it says.")
+    return content

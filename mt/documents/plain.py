@@ -1,0 +1,87 @@
+"""Plain text: each paragraph is a segment. Blank lines, indents and line ends stay.
+
+A paragraph whose lines were broken to fit a width is translated as a whole and broken to the same width again; in any
+other text each line is a segment.
+"""
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+from mt.documents.parsed import Parsed, Raw, Spot, decoded, lines_with_ends, parsed_text
+
+NARROWEST = 40  # characters; shorter lines are addresses, verses and lists
+ITEM = re.compile(r"(?:[-*+•–—>|#]|\(?\w{1,3}[.)])\s")  # what begins a line that is not the rest of another one
+WORD = re.compile(r"\S+")
+
+
+def read_text(data: bytes) -> Parsed:
+    content, encoded = decoded(data)
+    spots, paragraph = list[Spot](), list[tuple[int, int, int]]()
+    lines = [(begin, end, after) for begin, end, after in lines_with_ends(content)]
+    for line in [*lines, (0, 0, 0)]:
+        if content[line[0] : line[1]].strip():
+            paragraph.append(line)
+        elif paragraph:
+            spots += _paragraph(content, paragraph)
+            paragraph = []
+    return parsed_text(content, spots, encoded)
+
+
+def _paragraph(content: str, lines: Sequence[tuple[int, int, int]]) -> list[Spot]:
+    texts = [content[begin:end] for begin, end, _ in lines]
+    if not is_wrapped(texts):
+        return [_line(begin, text) for (begin, _, _), text in zip(lines, texts, strict=True)]
+    first, rest = _indent(texts[0]), _indent(texts[1])
+    line_end = content[lines[0][1] : lines[0][2]]
+    width = max(map(len, texts))
+    begin = lines[0][0] + len(first)
+    end = lines[-1][0] + len(texts[-1].rstrip())
+
+    def render(said: str, _: Raw) -> str:
+        return wrap(said, width, len(first), rest, line_end)
+
+    return [Spot(begin, end, " ".join(text.strip() for text in texts), render)]
+
+
+def _line(begin: int, text: str) -> Spot:
+    inner = text.strip()
+    begin += len(_indent(text))
+    return Spot(begin, begin + len(inner), inner, lambda said, _: said)
+
+
+def _indent(text: str) -> str:
+    return text[: len(text) - len(text.lstrip())]
+
+
+def is_wrapped(texts: Sequence[str]) -> bool:
+    """Whether lines are one text, broken to fit a width: no line had room for the first word of the next one."""
+    width = max(map(len, texts))
+    if len(texts) < 2 or width < NARROWEST or len({_indent(text) for text in texts[1:]}) > 1:
+        return False
+    return all(
+        not ITEM.match(after.strip()) and len(line.rstrip()) + 1 + len(after.split()[0]) > width
+        for line, after in pairwise(texts)
+    )
+
+
+def wrap(
+    text: str, width: int, used: int, indent: str, line_end: str, *, never_first: re.Pattern[str] | None = None
+) -> str:
+    """Break a text at spaces, so that no line is wider than `width` where that can be.
+
+    Args: used: characters before the text on its first line; indent: what every further line begins with; never_first:
+    words that do not begin a line.
+    """
+    written, place = list[str](), used
+    for word in WORD.findall(text):
+        may_begin = never_first is None or not never_first.match(word)
+        if written and place + 1 + len(word) > width and may_begin:
+            written.append(line_end + indent)
+            place = len(indent)
+        elif written:
+            written.append(" ")
+            place += 1
+        written.append(word)
+        place += len(word)
+    return "".join(written)

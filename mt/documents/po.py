@@ -1,0 +1,49 @@
+"""gettext PO: the entries without a translation get one. Entries that have one, fuzzy or not, stay as they are."""
+
+import re
+from collections.abc import Sequence
+
+from mt.documents.parsed import Parsed, decoded
+from mt.errors import DataError
+
+CHARSET = re.compile(rb'^"Content-Type:[^"\n]*charset=([\w.:-]+)', re.I | re.M)
+WIDTH = 78  # of gettext's own lines; a file with wider ones is written without breaks
+BREAK = re.compile(r"(\n+)")
+
+
+def read_po(data: bytes) -> Parsed:
+    import polib  # pyright: ignore[reportMissingModuleSource]
+
+    charset = CHARSET.search(data)
+    name = charset[1].decode("ascii") if charset and charset[1].upper() != b"CHARSET" else ""
+    content, encoded = decoded(data, name)
+    wide = any(len(line) > WIDTH + 2 for line in content.split("\n") if not line.startswith("#"))
+    try:
+        # With a line end at its end, no content is the path of a file, which polib would read in its place.
+        catalogue = polib.pofile(content.replace("\r\n", "\n") + "\n", wrapwidth=0 if wide else WIDTH)
+    except (OSError, ValueError) as error:
+        raise DataError(f"this is not a PO file ({error}).") from None
+    wanted = [entry for entry in catalogue if not entry.obsolete and not entry.translated() and not entry.fuzzy]
+    sources = [
+        source
+        for entry in wanted
+        for source in ([entry.msgid, entry.msgid_plural] if entry.msgid_plural else [entry.msgid])
+    ]
+    split = [BREAK.split(source) for source in sources]  # line, break, line, ...
+
+    def write(said: Sequence[str]) -> bytes:
+        if not said:
+            return data
+        given = iter(said)
+        written = ("".join(part if n % 2 else next(given) for n, part in enumerate(parts)) for parts in split)
+        for entry in wanted:
+            one = next(written)
+            if entry.msgid_plural:
+                many = next(written)
+                entry.msgstr_plural = {n: old or (many if n else one) for n, old in entry.msgstr_plural.items()}
+            else:
+                entry.msgstr = one
+        filled = str(catalogue)
+        return encoded(filled.replace("\n", "\r\n") if "\r\n" in content else filled)
+
+    return Parsed([line for parts in split for line in parts[::2]], write)

@@ -1,0 +1,182 @@
+"""SubRip and WebVTT subtitles. Numbers, times, positions, notes and styles stay.
+
+A cue is a segment; a sentence that runs over several cues is one segment, and its translation is divided among them
+where the links between its words cross the borders least.
+"""
+
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from mt.documents.parsed import Parsed, Raw, Spot, decoded, lines_with_ends, parsed_text
+from mt.documents.parts import Kind, Part, decode, encode, has_letters, text, trim
+
+TIMES = re.compile(r"\s*[\d:.,]+\s*-->\s*[\d:.,]+")
+NUMBER = re.compile(r"\s*\d+\s*")
+TAG = re.compile(r"</?[A-Za-z][^<>\n]*>|<\d[\d:.]*>|\{\\[^{}\n]*\}")
+SPEAKER = re.compile(r"\s*[-–—‐]\s*\S")  # each line that begins so is another speaker's
+DASH = re.compile(r"\s*[-–—‐]\s*")
+MOST_CUES = 6  # of one sentence
+WORD = re.compile(r"(?:<[^<>]*>|\{\\[^{}]*\}|\S)+")  # with its tags, whose spaces are no borders
+BORDER = Part(Kind.alone, "")
+
+
+@dataclass
+class _Unit:
+    """Text of a cue by one speaker."""
+
+    lines: list[tuple[int, int]]
+    line_end: str
+    parts: list[Part] = field(default_factory=list)
+    before: str = ""  # marks around what is translated
+    after: str = ""
+
+    @property
+    def words(self) -> str:
+        return "".join(part.content for part in self.parts if part.kind is Kind.text)
+
+
+def read_srt(data: bytes) -> Parsed:
+    return _read(data, vtt=False)
+
+
+def read_vtt(data: bytes) -> Parsed:
+    return _read(data, vtt=True)
+
+
+def _read(data: bytes, *, vtt: bool) -> Parsed:
+    content, encoded = decoded(data)
+    units = [_with_parts(unit, content, vtt) for unit in _units(content, vtt)]
+    spots = [spot for group in _groups(units) for spot in _spots(group, vtt)]
+    return parsed_text(content, spots, encoded)
+
+
+def _units(content: str, vtt: bool) -> list[_Unit]:
+    """The text of all cues. In SubRip a cue may have blank lines; it ends where the next one begins."""
+    lines = lines_with_ends(content)
+    texts = [content[begin:end] for begin, end, _ in lines]
+    times = [TIMES.match(one) is not None for one in texts]
+    found, cue, inside = list[_Unit](), list[int](), False
+
+    def end_cue() -> None:
+        if cue:
+            found.extend(_speakers(content, [lines[n] for n in cue]))
+            cue.clear()
+
+    for n, one in enumerate(texts):
+        number = not vtt and NUMBER.fullmatch(one) and n + 1 < len(texts) and times[n + 1]
+        if times[n] or number or not one.strip():
+            end_cue()
+            inside = times[n] or (inside and not vtt and not number)
+        elif inside:
+            cue.append(n)
+    end_cue()
+    return found
+
+
+def _speakers(content: str, lines: Sequence[tuple[int, int, int]]) -> list[_Unit]:
+    line_end = content[lines[0][1] : lines[0][2]] or "\n"
+    units: list[_Unit] = []
+    for begin, end, _ in lines:
+        if units and not SPEAKER.match(TAG.sub("", content[begin:end])):
+            units[-1].lines.append((begin, end))
+        else:
+            units.append(_Unit([(begin, end)], line_end))
+    return units
+
+
+def _with_parts(unit: _Unit, content: str, vtt: bool) -> _Unit:
+    line = " ".join(content[begin:end].strip() for begin, end in unit.lines)
+    parts, place = list[Part](), 0
+    for match in [*TAG.finditer(line), None]:
+        end = match.start() if match else len(line)
+        if end > place:
+            parts.append(text(html.unescape(line[place:end]) if vtt else line[place:end]))
+        if match:
+            place = match.end()
+            kind = Kind.closing if match[0][1] == "/" else Kind.opening if match[0][1:2].isalpha() else Kind.alone
+            parts.append(Part(kind, match[0]))
+    low, high = trim(parts)
+    if low < high and parts[low].kind is Kind.text and (dash := DASH.match(parts[low].content)):
+        parts[low : low + 1] = [text(dash[0]), text(parts[low].content[dash.end() :])]
+        low, high = low + 1, high + 1
+    unit.before, unit.after = (_raw(some, vtt).lstrip() for some in (parts[:low], parts[high:]))
+    unit.parts = parts[low:high]
+    return unit
+
+
+def _raw(parts: Sequence[Part], vtt: bool) -> str:
+    return "".join(
+        html.escape(part.content, quote=False) if vtt and part.kind is Kind.text else part.content for part in parts
+    )
+
+
+def _groups(units: Sequence[_Unit]) -> list[list[_Unit]]:
+    """Units that are one sentence: it has not ended in one, and goes on with a small letter in the next."""
+    groups: list[list[_Unit]] = []
+    for unit in units:
+        if not has_letters(unit.parts):
+            continue
+        last = groups[-1][-1].words.rstrip()[-1:] if groups else ""
+        goes_on = (last.isalnum() or last == ",") and unit.words.lstrip()[:1].islower()
+        goes_on = goes_on and not DASH.search(TAG.sub("", unit.before))
+        if groups and goes_on and len(groups[-1]) < MOST_CUES:
+            groups[-1].append(unit)
+        else:
+            groups.append([unit])
+    return groups
+
+
+def _spots(group: Sequence[_Unit], vtt: bool) -> list[Spot]:
+    """One spot for each cue, all with the same segment; each writes its own part of the translation."""
+    parts: list[Part] = []
+    for n, unit in enumerate(group):
+        parts += [text(" "), BORDER, text(" ")] if n else []
+        parts += unit.parts
+    segment = encode(parts)
+
+    def writer(n: int) -> Spot:
+        unit = group[n]
+
+        def render(said: str, _: Raw) -> str:
+            written = _divided(group, decode(parts, said), vtt)[n]
+            return fold(f"{unit.before}{written}{unit.after}", len(unit.lines), unit.line_end)
+
+        return Spot(unit.lines[0][0], unit.lines[-1][1], segment, render)
+
+    return [writer(n) for n in range(len(group))]
+
+
+def _divided(group: Sequence[_Unit], said: Sequence[Part], vtt: bool) -> list[str]:
+    """What each cue shows; by length where a cue would be left without words."""
+    shares: list[list[Part]] = [[]]
+    for part in said:
+        if part is BORDER:
+            shares.append([])
+        else:
+            shares[-1].append(part)
+    if all(has_letters(share) for share in shares):
+        return [_raw(share, vtt).strip() for share in shares]
+    words = WORD.findall(_raw([part for part in said if part is not BORDER], vtt))
+    lengths, total = [len(unit.words) for unit in group], sum(len(unit.words) for unit in group)
+    cuts = [round(len(words) * sum(lengths[:n]) / total) for n in range(len(group) + 1)]
+    return [" ".join(words[a:b]) for a, b in pairwise(cuts)]
+
+
+def fold(line: str, most: int, line_end: str) -> str:
+    """Break a line at spaces into at most `most` lines of about equal width; tags have none."""
+    words = WORD.findall(line)
+    widths = [len(TAG.sub("", word)) for word in words]
+    for width in range(max([sum(widths) // max(most, 1), *widths], default=0), sum(widths) + len(words) + 1):
+        rows, used = list[list[str]](), width + 1
+        for word, wide in zip(words, widths, strict=True):
+            if used + 1 + wide > width:
+                rows.append([])
+                used = -1
+            rows[-1].append(word)
+            used += 1 + wide
+        if len(rows) <= most:
+            return line_end.join(" ".join(row) for row in rows)
+    return line

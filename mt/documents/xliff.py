@@ -1,0 +1,74 @@
+"""XLIFF 1.2 and 2: each source without a translation gets a target, with its inline codes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mt.data.corpus.xml import local
+from mt.documents.parsed import Parsed
+from mt.documents.parts import Kind, Segmented
+from mt.documents.xml import fill, parse_xml, parts_of, write_xml
+from mt.errors import DataError
+
+UNTRANSLATED = {"new", "needs-translation"}  # states whose target may be a copy of the source
+
+
+def read_xliff(data: bytes) -> Parsed:
+    root = parse_xml(data, "the file")
+    if local(root) != "xliff":
+        raise DataError(f"this is not an XLIFF file: its root element is <{local(root)}>, not <xliff>.")
+    units = [unit for unit in root.iter("{*}trans-unit", "{*}segment") if _is_wanted(unit)]
+    sources = [_child(unit, "source") for unit in units]
+    segmented = [Segmented(parts_of(source, _kind), lambda part: False) for source in sources]
+
+    def write(said: Sequence[str]) -> bytes:
+        if not units:
+            return data
+        given = iter(said)
+        for unit, source, one in zip(units, sources, segmented, strict=True):
+            parts = one.with_translations([next(given) for _ in one.texts])
+            fill(_target(unit, source), parts, copied=True)
+        return write_xml(root, data)
+
+    return Parsed([line for one in segmented for line in one.texts], write)
+
+
+def _child(unit: Any, name: str) -> Any:
+    return next((child for child in unit if local(child) == name), None)
+
+
+def _is_wanted(unit: Any) -> bool:
+    """Whether a unit is to be translated and is not yet."""
+    source, target = _child(unit, "source"), _child(unit, "target")
+    if source is None or any(one.get("translate") == "no" for one in (unit, *unit.iterancestors())):
+        return False
+    if not "".join(source.itertext()).strip():
+        return False
+    if target is None or target.get("state") in UNTRANSLATED:
+        return True
+    return not ("".join(target.itertext()).strip() or len(target))
+
+
+def _kind(child: Any) -> Kind:
+    if local(child) not in {"g", "pc", "mrk"}:
+        return Kind.alone
+    protected = child.get("translate") == "no" or child.get("mtype") == "protected"
+    return Kind.literal if protected else Kind.opening
+
+
+def _target(unit: Any, source: Any) -> Any:
+    """The target of a unit, empty; a new one follows the source, or in version 1.2 its segmented form."""
+    from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
+
+    target = _child(unit, "target")
+    if target is None:
+        target = etree.Element(source.tag.replace("source", "target"), nsmap=source.nsmap)
+        segmented = _child(unit, "seg-source")
+        before = source if segmented is None else segmented
+        tail, before.tail = before.tail, None
+        before.addnext(target)
+        before.tail = target.tail = tail
+    for child in list(target):
+        target.remove(child)
+    if target.get("state") in UNTRANSLATED:
+        target.set("state", "needs-review-translation")
+    return target

@@ -1,0 +1,125 @@
+"""XML in memory: read safely, its mixed content as parts, and parts as mixed content.
+
+Nothing outside of the file is read, and document types are refused, so that there are no entities to fill in.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mt.documents.parts import Kind, Part, text
+from mt.errors import DataError
+
+NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+LINE = re.compile(r"\n")
+MISC = rb"(?:\s|<!--(?:(?!-->).)*-->|<\?(?:(?!\?>).)*\?>)*"
+BEFORE_ROOT = re.compile(rb"(?:\xef\xbb\xbf)?" + MISC, re.S)
+AFTER_ROOT = re.compile(rb">(" + MISC + rb")\Z", re.S)
+
+
+def parse_xml(data: bytes, what: str) -> Any:
+    """The root element. Args: what: the name of the file, for errors.
+
+    Raises: DataError: for what is not well-formed, has a document type, or is nested more than 256 deep.
+    """
+    from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
+
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, strip_cdata=False
+    )
+    try:
+        root = etree.fromstring(data, parser)
+    except etree.XMLSyntaxError as error:
+        if "Excessive depth" in str(error):
+            raise DataError(f"{what} has elements nested too deeply to be read.") from None
+        raise DataError(f"{what} is not well-formed XML: line {error.lineno or 1}: {error.msg}.") from None
+    if root.getroottree().docinfo.doctype:
+        raise DataError(f"{what} has a document type (DOCTYPE), which is refused: remove it.")
+    return root
+
+
+def write_xml(root: Any, data: bytes) -> bytes:
+    """The file of a root element, with the encoding of the file that it was read from, and all that stood around it."""
+    from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
+
+    tree = root.getroottree()
+    name = tree.docinfo.encoding or "UTF-8"
+    if name.upper() not in {"UTF-8", "US-ASCII", "ASCII"}:
+        return etree.tostring(tree, encoding=name, xml_declaration=True, standalone=tree.docinfo.standalone)
+    before, after = BEFORE_ROOT.match(data), AFTER_ROOT.search(data)
+    body = etree.tostring(root, encoding=name, xml_declaration=False, with_tail=False)
+    return (before[0] if before else b"") + body + (after[1] if after else b"")
+
+
+def parts_of(element: Any, kind: Callable[[Any], Kind]) -> list[Part]:
+    """The mixed content of an element as parts. The content of a mark is its element; of line ends, "\\n".
+
+    Args: kind: of a child: `opening` if its own content belongs to the text, else what it is as a whole.
+    """
+    parts: list[Part] = []
+
+    def add_text(content: str | None) -> None:
+        for n, line in enumerate(LINE.split(content or "")):
+            if n:
+                parts.append(Part(Kind.line_break, "\n"))
+            if line:
+                parts.append(text(line))
+
+    def add(one: Any) -> None:
+        add_text(one.text)
+        for child in one:
+            what = kind(child)
+            parts.append(Part(what, child))
+            if what is Kind.opening:
+                add(child)
+                parts.append(Part(Kind.closing, child))
+            add_text(child.tail)
+
+    add(element)
+    return parts
+
+
+def fill(element: Any, parts: Sequence[Part], *, copied: bool) -> None:
+    """Make parts the content of an element; its old content is removed.
+
+    Args: copied: the elements of the marks stay where they are, and copies of them are used.
+    """
+    from copy import deepcopy
+
+    element.text = None
+    if not copied:
+        for child in list(element):
+            element.remove(child)
+    stack = [element]
+
+    def add_text(content: str) -> None:
+        parent = stack[-1]
+        if len(parent):
+            parent[-1].tail = (parent[-1].tail or "") + content
+        else:
+            parent.text = (parent.text or "") + content
+
+    for part in parts:
+        if part.kind is Kind.closing:
+            if len(stack) > 1:
+                stack.pop()
+        elif isinstance(part.content, str):
+            add_text(clean(part.content))
+        elif part.kind is Kind.opening:
+            stack.append(shallow_copy(stack[-1], part.content))
+        else:
+            child = deepcopy(part.content) if copied else part.content
+            child.tail = None
+            stack[-1].append(child)
+
+
+def clean(words: str) -> str:
+    """A text without the characters that XML does not allow."""
+    return NOT_XML.sub(" ", words)
+
+
+def shallow_copy(parent: Any, element: Any) -> Any:
+    """A copy of an element without its content, as the last child of another element."""
+    from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
+
+    return etree.SubElement(parent, element.tag, attrib=dict(element.attrib), nsmap=element.nsmap)

@@ -1,0 +1,70 @@
+"""Features: rows of numbers in files of NumPy, which are mapped into memory and never read as a whole."""
+
+import re
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mt.errors import DataError
+from mt.files import reason
+from mt.inputs.kind import FrameKind
+
+CELL = re.compile(r"(?P<file>.+\.npy)(?::(?P<first>\d+)(?::(?P<end>\d+))?)?")
+FORM = "file.npy, file.npy:ITEM or file.npy:FIRST:END"
+OPEN = 64  # files that stay mapped
+
+
+class Features(FrameKind):
+    """Cells name rows of an array, counted from 0 as in Python:
+
+    file.npy         `[P, F]`: the whole file is one item
+    file.npy:7       of `[N, P, F]`: item 7, of P rows; of `[N, F]`: row 7
+    file.npy:20:55   of `[N, F]`: rows 20 to 54, for items of different lengths
+    """
+
+    def rows(self, cell: str) -> NDArray[Any]:
+        form = CELL.fullmatch(cell)
+        if form is None:
+            raise DataError(f"the cell must be {FORM}, but is {cell!r}")
+        array = mapped(form["file"])
+        first, end = form["first"], form["end"]
+        if first is None:
+            found = _of_shape(array, 2, form["file"], "[P, F] to be one item")
+        elif end is not None:
+            found = _of_shape(array, 2, form["file"], "[N, F] to have rows FIRST:END")[int(first) : int(end)]
+            _require_inside(int(end) - 1, array, cell)
+        else:
+            _require_inside(int(first), array, cell)
+            found = array[int(first)] if array.ndim == 3 else array[int(first)][None]
+        if not len(found):
+            raise DataError(f"{cell} has no rows")
+        return found
+
+
+def _require_inside(place: int, array: NDArray[Any], cell: str) -> None:
+    if place >= len(array):
+        raise DataError(f"{cell} does not exist: the file has {len(array):,} items, numbered from 0")
+
+
+def _of_shape(array: NDArray[Any], dimensions: int, file: str, must: str) -> NDArray[Any]:
+    if array.ndim != dimensions:
+        raise DataError(f"{file} must have the shape {must}, but has {list(array.shape)}")
+    return array
+
+
+@lru_cache(OPEN)
+def mapped(file: str) -> NDArray[Any]:
+    """The array of a file, of two or three dimensions. Raises: DataError."""
+    try:
+        array = np.lib.format.open_memmap(file, mode="r")  # which takes no Python objects
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {reason(error)}") from error
+    except (ValueError, EOFError) as error:
+        raise DataError(f"{file} is not an array of numbers in NumPy's format ({error})") from error
+    if array.dtype.kind not in "fiu":
+        raise DataError(f"{file} must hold numbers, but holds {array.dtype}")
+    if array.ndim not in (2, 3):
+        raise DataError(f"{file} must have the shape [P, F], [N, F] or [N, P, F], but has {list(array.shape)}")
+    return array

@@ -1,0 +1,50 @@
+"""What the kinds of input have in common whose items are frames: rows of numbers."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mt.config import Input
+from mt.errors import DataError
+
+
+class FrameKind:
+    """Turns cells into frames `[P, F]`. A kind gives `rows`."""
+
+    def __init__(self, setting: Input) -> None:
+        self.setting = setting
+
+    def rows(self, cell: str) -> NDArray[Any]:
+        """The numbers of a cell that is not empty, `[P, F]` of any type. Raises: DataError."""
+        raise NotImplementedError
+
+    def read(self, cell: str) -> Float[Tensor, "_ F"]:
+        """The rows of a cell divided by the scale; an empty cell, a missing input, is one row of zeros.
+
+        Raises: DataError: when the cell cannot be read, has rows of another size, or a value that is not finite.
+        """
+        size = self.setting.size
+        if not cell:
+            return torch.zeros(1, size)
+        rows = np.asarray(self.rows(cell), np.float32)
+        if size and rows.shape[1] != size:
+            raise DataError(f"{cell} must have {size} numbers in a row, like the others, but has {rows.shape[1]}")
+        if not np.isfinite(rows).all():
+            raise DataError(f"{cell} holds a value that is not a finite number")
+        return torch.from_numpy(rows / np.float32(self.setting.scale))
+
+    def fitted(self, sample: Sequence[Float[Tensor, "_ F"]]) -> Input:
+        """The setting with the size of the rows, and as scale their root mean square.
+
+        Args: sample: what `read` gives for some cells of the training data, before the scale is known.
+        """
+        size = sample[0].shape[1]
+        same = [rows for rows in sample if rows.shape[1] == size]  # reading the others again says which are wrong
+        square = float(np.mean([rows.double().square().mean() for rows in same]))
+        return replace(self.setting, size=size, scale=float(f"{square**0.5:.6g}") or 1.0)

@@ -1,0 +1,99 @@
+"""Sources of models that read tables: the cells of the input columns of one row, joined by tabs."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from jaxtyping import Float
+from torch import Tensor
+
+from mt.config import Input, InputKind
+from mt.errors import DataError
+from mt.inputs.features import Features
+from mt.inputs.kind import FrameKind
+
+Item: TypeAlias = list[int] | Float[Tensor, "_ F"]  # token ids, or frames
+EncodeText = Callable[[Sequence[str]], list[list[int]]]
+
+SAMPLED = 1000  # cells of a column, to find size and scale
+KINDS: dict[InputKind, type[FrameKind]] = {InputKind.features: Features}
+
+
+class InputReader:
+    """Reads sources: texts become token ids, cells of other kinds frames. Nothing is kept between calls."""
+
+    def __init__(self, inputs: Sequence[Input], encode: EncodeText) -> None:
+        """Args: encode: turns texts into token ids."""
+        self.inputs = list(inputs)
+        self.encode = encode
+        self.kinds = [KINDS[one.kind](one) if one.kind in KINDS else None for one in inputs]
+
+    def item(self, source: str, where: str = "") -> Item:
+        """Args: where: the row of the source, for the error. Raises: DataError: names `where` and the column."""
+        (found,) = [self._read(place, cell, where) for place, cell in enumerate(self.cells(source, where))]
+        return found
+
+    def cells(self, source: str, where: str = "") -> list[str]:
+        cells = source.split("\t")
+        if len(cells) != len(self.inputs):
+            opening = f"{where}: " if where else ""
+            columns = ", ".join(one.column for one in self.inputs)
+            raise DataError(
+                f"{opening}a source must have the cells {columns} with tabs between them, but is {source!r}."
+            )
+        return cells
+
+    def _read(self, place: int, cell: str, where: str) -> Item:
+        kind = self.kinds[place]
+        return self.encode([cell])[0] if kind is None else _read(kind, cell, where)
+
+    def __reduce__(self) -> tuple[type["InputReader"], tuple[list[Input], EncodeText]]:
+        return InputReader, (self.inputs, self.encode)
+
+
+def _read(kind: FrameKind, cell: str, where: str) -> Float[Tensor, "_ F"]:
+    """Raises: DataError: names `where` and the column."""
+    try:
+        return kind.read(cell)
+    except DataError as error:
+        opening = f"{where}: " if where else ""
+        raise DataError(f"{opening}column `{kind.setting.column}`: {error}.") from None
+
+
+def fit(inputs: Sequence[Input], sources: Sequence[str], origins: Sequence[object]) -> list[Input]:
+    """The inputs with the sizes and scales of an even sample of the training data.
+
+    Args: origins: where each source comes from, for errors. Raises: DataError: for a cell that cannot be read, and for
+    a column that is always empty.
+    """
+    found: list[Input] = []
+    for place, one in enumerate(inputs):
+        if one.kind not in KINDS:
+            found.append(one)
+            continue
+        kind = KINDS[one.kind](one)
+        rows = ((source.split("\t")[place], str(origin)) for source, origin in zip(sources, origins, strict=True))
+        known = [(cell, where) for cell, where in rows if cell]
+        if not known:
+            raise DataError(f"column `{one.column}` is empty in all of the training data.")
+        found.append(kind.fitted([_read(kind, *row) for row in known[:: -(-len(known) // SAMPLED)]]))
+    return found
+
+
+def described(one: Input) -> str:
+    """What was found of an input, for the log."""
+    return "text" if one.kind is InputKind.text else f"{one.kind}, {one.size:,} numbers a row, scale {one.scale:g}"
+
+
+def texts_of(inputs: Sequence[Input], sources: Sequence[str]) -> list[str]:
+    """The cells of all text columns, column after column."""
+    return [
+        source.split("\t")[place]
+        for place, one in enumerate(inputs) if one.kind is InputKind.text
+        for source in sources
+    ]  # fmt: skip
+
+
+def located(kind: InputKind, cell: str, folder: str) -> str:
+    """A cell as its table in `folder` means it: file names are relative to the table."""
+    return cell if kind not in KINDS or not cell else str(Path(folder) / cell)

@@ -1,0 +1,102 @@
+"""The fields of a request: from JSON, a form or the address, as LibreTranslate's clients send them.
+
+The sentences of errors are LibreTranslate's where it has one for the case: clients compare them.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+
+from mt.serve.refusal import RefusedError
+
+MOST_FIELDS = 1000
+SURROGATE = re.compile("[\ud800-\udfff]")
+Fields = Mapping[str, Any]
+
+
+async def fields_of(request: Request) -> Fields:
+    """Raises: RefusedError: for a body that is not what its content type says."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json" or kind.endswith("+json"):
+        try:
+            found = json.loads(await request.body(), parse_constant=_no_number)
+        except (ValueError, RecursionError):
+            raise RefusedError(400, "Invalid JSON format") from None
+        if not isinstance(found, dict):
+            raise RefusedError(400, "Invalid JSON format")
+        return found
+    try:
+        form = await request.form(max_files=1, max_fields=MOST_FIELDS, max_part_size=1 << 30)
+    except (HTTPException, MultiPartException, ValueError, KeyError, AssertionError) as error:
+        raise RefusedError(400, "Invalid request: the form cannot be read") from error
+    several = form.getlist("q")
+    values = {**request.query_params, **form}
+    if len(several) > 1:  # q=one&q=two
+        values["q"] = several
+    return values
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(name)
+
+
+def text_field(fields: Fields, name: str) -> str:
+    """A field that must be there. Raises: RefusedError: when it is missing, empty or no text."""
+    value = fields.get(name)
+    if value is None or value == "" or value == []:
+        raise RefusedError(400, f"Invalid request: missing {name} parameter")
+    return checked_text(value, name)
+
+
+def checked_text(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise RefusedError(400, f"Invalid request: {name} parameter must be text")
+    if SURROGATE.search(value):
+        raise RefusedError(400, f"Invalid request: {name} parameter has half of a surrogate pair")
+    return value
+
+
+def optional_text(fields: Fields, name: str, otherwise: str = "") -> str:
+    value = fields.get(name)
+    return otherwise if value is None or value == "" else checked_text(value, name)
+
+
+def texts_field(fields: Fields, name: str = "q") -> tuple[list[str], bool]:
+    """The texts to translate, and whether they came as a list."""
+    value = fields.get(name)
+    if isinstance(value, list) and value:
+        return [checked_text(one, name) for one in value], True
+    text = text_field(fields, name)
+    if not text.strip():
+        raise RefusedError(400, f"Invalid request: missing {name} parameter")
+    return [text], False
+
+
+def count_field(fields: Fields, name: str, most: int) -> int:
+    """A number from 0 on, by default 0."""
+    value = fields.get(name)
+    if value is None or value == "":
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise RefusedError(400, f"Invalid request: {name} parameter is not a number")
+    if isinstance(value, str) and not re.fullmatch(r"\s*[+-]?[0-9]{1,9}\s*", value):
+        raise RefusedError(400, f"Invalid request: {name} parameter is not a number")
+    number = max(0, int(value))
+    if number > most:
+        raise RefusedError(400, f"Invalid request: {name} parameter must be <= {most}")
+    return number
+
+
+def file_field(fields: Fields, name: str = "file") -> UploadFile:
+    value = fields.get(name)
+    if not isinstance(value, UploadFile):
+        raise RefusedError(400, f"Invalid request: missing {name} parameter")
+    if not value.filename:
+        raise RefusedError(400, "Invalid request: empty file")
+    return value

@@ -1,0 +1,33 @@
+"""The glossary of a request: lines as in a glossary's file, or an object of source and target terms."""
+
+import re
+from typing import Any
+
+from mt.decode.constraints.glossary import Entry, Glossary, parse
+from mt.errors import DataError
+from mt.serve.fields import Fields, checked_text
+from mt.serve.refusal import RefusedError
+
+MOST_ENTRIES = 1000
+NEWLINE = re.compile("\r\n|\n|\r")
+
+
+def glossary_field(fields: Fields, name: str = "glossary") -> Glossary | None:
+    """None: the request has none. Raises: RefusedError: for one that cannot be read."""
+    value: Any = fields.get(name)
+    if value is None or value == "" or value == {}:
+        return None
+    if isinstance(value, dict):
+        lines = [f"{checked_text(src, name)}\t{checked_text(tgt, name)}" for src, tgt in value.items()]
+    else:
+        lines = NEWLINE.split(checked_text(value, name))
+    try:
+        entries: list[Entry] = []
+        for number, line in enumerate(lines, 1):
+            if (entry := parse(line, f"glossary:{number}")) is not None:
+                entries.append(entry)
+    except DataError as error:
+        raise RefusedError(400, f"Invalid request: {error}") from None
+    if len(entries) > MOST_ENTRIES:
+        raise RefusedError(400, f"Invalid request: the glossary has {len(entries)} entries, more than {MOST_ENTRIES}")
+    return Glossary(entries)

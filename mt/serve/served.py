@@ -1,0 +1,97 @@
+"""The models of a server by their direction, and the language of a text among those that they read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mt.alignment.kept_heads import load_heads
+from mt.checkpoint.model_folder import find_model, languages
+from mt.decode.load import load
+from mt.decode.translator import Translator
+from mt.errors import ConfigError
+from mt.nn.encoders import require_text
+from mt.postprocess.word_alignments import Linker
+from mt.serve.language_names import language_name
+from mt.serve.refusal import RefusedError
+from mt.text.languages import is_known, probabilities
+
+AUTO = "auto"
+DETECTED = 4000  # characters of a text that its language is found from
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model in use."""
+
+    path: Path
+    src: str
+    tgt: str
+    translator: Translator
+    linker: Linker
+
+
+class Directory:
+    """Models by direction. Languages are compared without regard to case."""
+
+    def __init__(self, models: Sequence[Served]) -> None:
+        self.models = list(models)
+        self.sources = list(dict.fromkeys(model.src for model in models))
+        self.targets_of_all = list(dict.fromkeys(model.tgt for model in models))
+        self.languages = list(dict.fromkeys(code for model in models for code in (model.src, model.tgt)))
+
+    @classmethod
+    def load(cls, paths: Sequence[Path], *, device: str, precision: str) -> "Directory":
+        """Raises: ConfigError: when two models have one direction; CheckpointError: as `mt.load`."""
+        check_directions(paths)
+        found = []
+        for path in paths:
+            folder = find_model(path)
+            translator = load(path, device=device, precision=precision)
+            require_text(translator.stepper.model, "mt serve")
+            linker = Linker(translator, load_heads(folder, translator.stepper.model))
+            found.append(Served(path, *languages(path), translator, linker))
+        return cls(found)
+
+    def targets(self, source: str) -> list[str]:
+        return [model.tgt for model in self.models if model.src == source]
+
+    def find(self, source: str, target: str) -> Served:
+        """Raises: RefusedError: for a language, or a direction, that no model has. Clients know these sentences."""
+        known = {code.lower(): code for code in self.languages}
+        for code in (source, target):
+            if code.lower() not in known:
+                raise RefusedError(400, f"{code} is not supported")
+        src, tgt = known[source.lower()], known[target.lower()]
+        for model in self.models:
+            if (model.src, model.tgt) == (src, tgt):
+                return model
+        raise RefusedError(
+            400,
+            f"{language_name(tgt)} ({tgt}) is not available as a target language from {language_name(src)} ({src})",
+        )
+
+    def detect(self, texts: Sequence[str], target: str = "") -> list[tuple[str, float]]:
+        """The languages that are read here, and translated to `target`, with their probability; the likeliest first.
+
+        The probabilities are among all languages that are told apart, so that they are small for a text in none of
+        ours.
+        """
+        sources = [model.src for model in self.models if not target or model.tgt.lower() == target.lower()]
+        sources = list(dict.fromkeys(sources)) or self.sources
+        known = [code for code in sources if is_known(code)]
+        found = probabilities("\n".join(texts)[:DETECTED], known) if known else {}
+        # The sort is stable: without any letter the first model's language comes first.
+        return sorted(((code, found.get(code, 0.0)) for code in sources), key=lambda pair: -pair[1])
+
+
+def check_directions(paths: Sequence[Path]) -> None:
+    """Raises: ConfigError: when two models have one direction; CheckpointError: when there is no model."""
+    seen: dict[tuple[str, str], Path] = {}
+    for path in paths:
+        direction = languages(path)
+        if direction in seen:
+            raise ConfigError(
+                f"{seen[direction]} and {path} both translate from {direction[0]} to {direction[1]}; a server has one "
+                "model for each direction."
+            )
+        seen[direction] = path

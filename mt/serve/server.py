@@ -1,0 +1,84 @@
+"""Run the application on a socket until a signal ends it; requests that were accepted are answered first."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Generator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from mt.errors import ConfigError
+from mt.files import reason
+
+HEADER_BYTES = 64 << 10
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, which says when it is ready, and after a signal returns instead of raising the signal again."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self.ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        """The first signal ends the server gently, the second one at once."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that does not listen yet. Raises: ConfigError: when the address cannot be used."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+            0
+        ]
+        found = socket.socket(family, kind)
+    except OSError as error:
+        raise ConfigError(f"--host {host} is no address of this machine: {error.strerror}.") from None
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(address)
+    except OSError as error:
+        found.close()
+        raise ConfigError(
+            f"the server cannot listen on {host}, port {port}: {reason(error)}; name another with --port, or 0 for any "
+            "that is free."
+        ) from None
+    return found
+
+
+def address_of(bound: socket.socket) -> str:
+    """ "http://127.0.0.1:8000"."""
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def run(app: ASGIApp, bound: socket.socket, *, ready: Callable[[], None], grace: float) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Args: ready: called when requests are accepted; grace: seconds that open requests have after the signal.
+    """
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, lifespan="on", http="h11", ws="none",
+        loop="asyncio", timeout_keep_alive=30, timeout_graceful_shutdown=max(1, round(grace)),
+        h11_max_incomplete_event_size=HEADER_BYTES, backlog=1024,
+    )  # fmt: skip
+    Server(config, ready).run([bound])

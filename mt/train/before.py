@@ -1,0 +1,93 @@
+"""The model that a run went on from and the model of the run, on the same test sets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from mt.checkpoint.model_folder import find_run
+from mt.config import DecodeConfig, Precision
+from mt.data.corpus.pair import Pair
+from mt.data.prepare import PreparedData
+from mt.decode.load import make_translator
+from mt.decode.translator import Translator
+from mt.errors import CheckpointError, MtError, counted
+from mt.evaluate import Report, evaluate
+from mt.log import logger
+from mt.progress import Waiting
+from mt.text.metrics import choose_tokenizer, compare
+from mt.train.evaluation_set import test_of_run
+from mt.train.origin import Origin
+
+
+@dataclass(frozen=True)
+class Before:
+    """The model that a run went on from, for the comparison at the end of the run."""
+
+    origin: Origin
+    decode: DecodeConfig  # of the run: both models are searched with it
+    precision: Precision
+
+    def compare(self, after: Translator, prepared: PreparedData, report: Report | None, folder: Path) -> str:
+        """Both models on the test set of the run, or on dev if there is none, and on the test set of the first model.
+
+        Args: report: of the run's model on its test set; None: it has none; folder: takes the reports.
+        """
+        try:
+            before = self._translator(after)
+        except CheckpointError as error:
+            return f"The model before this run cannot be compared: {error}"
+        corpus, path = prepared.corpus, self.origin.path
+        title = f"the test set of {corpus.name}"
+        if report is None:
+            title = f"the dev set of {corpus.name}, which chose the weights"
+            report = _score("dev", after, corpus.dev, corpus.tgt)
+        pairs = corpus.test or corpus.dev
+        parts = [
+            f"{path} (before) -> this run (after), paired bootstrap",
+            self._part(title, before, pairs, report, folder),
+        ]
+        own = self._own_test(corpus.test)
+        if own:
+            found = _score("old", after, own, corpus.tgt)
+            parts.append(self._part(f"the test set of {path}", before, own, found, folder))
+        return "\n\n".join(parts)
+
+    def _translator(self, after: Translator) -> Translator:
+        stored = self.origin.read()
+        told = stored.description
+        return make_translator(
+            stored.model(after.stepper.device), stored.tokenizer, self.decode, self.precision,
+            max_length=told.max_length, src=told.src, usual=told.usual,
+        )  # fmt: skip
+
+    def _part(self, title: str, before: Translator, pairs: Sequence[Pair], after: Report, folder: Path) -> str:
+        """The comparison on one set. The reports of both models go to `folder`."""
+        tgt = self.origin.description.tgt
+        first = _score(f"{after.name}.init", before, pairs, tgt)
+        for report in (first, after):
+            report.write(folder)
+        tokenize, _ = choose_tokenizer(tgt, after.references)
+        found = compare(first.hypotheses, after.hypotheses, after.references, tokenize=tokenize)
+        return "\n".join([f"{title}, {counted(len(pairs), 'sentence')}:", *map(str, found)])
+
+    def _own_test(self, test: Sequence[Pair]) -> list[Pair]:
+        """The test set of the run that made the first model; empty where it has none, or cannot be read any more."""
+        try:
+            run = find_run(self.origin.read().path)
+            own = test_of_run(run) if run is not None else []
+        except MtError as error:
+            logger.warning(
+                f"the test set of {self.origin.path} cannot be read, so what was lost is not measured: {error}"
+            )
+            return []
+        if not own:
+            logger.info(f"{self.origin.path} has no test set of its own, so what was lost is not measured")
+        same = [(pair.src, pair.tgt) for pair in own] == [(pair.src, pair.tgt) for pair in test]
+        return [] if same else own
+
+
+def _score(name: str, translator: Translator, pairs: Sequence[Pair], tgt: str) -> Report:
+    sources, references = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
+    with Waiting("comparing the models", plain=True) as wait:
+        return evaluate(name, partial(translator.translate, on_progress=wait.show), sources, references, tgt=tgt)

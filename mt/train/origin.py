@@ -1,0 +1,186 @@
+"""The model that a run goes on from (`init=MODEL`): what stays of it, the settings that fit, and the ancestry."""
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from mt.checkpoint import Checkpoints, load_into
+from mt.checkpoint.model_folder import Description, StoredModel, check_languages, find_run, read_model
+from mt.config import BatchConfig, Config, DataConfig, ModelConfig, Positions, SourceKind, TokenizerConfig
+from mt.config.from_json import from_plain
+from mt.data.corpus.catalog import CATALOG
+from mt.data.corpus.own import UNKNOWN
+from mt.data.corpus.readers import check_order, infer_languages
+from mt.errors import CheckpointError, ConfigError
+from mt.files import read_json
+from mt.log import logger
+from mt.nn.transformer import Transformer
+from mt.text.languages import plain_code
+from mt.text.tokenizer import Tokenizer
+from mt.train.ancestry import Ancestor, ancestors, ancestry_of, weights_hash
+from mt.train.run_folder import RunFolder
+from mt.train.saved_config import read_config
+
+RATE_BY_WIDTH = 0.06  # the learning rate times `model.dim`: about a tenth of the rates in configs/model/
+WARMUP, EPOCHS, PATIENCE = 20, 20, 3
+FREE = {"dropout", "attention_dropout", "activation_dropout", "word_dropout"}  # of `model`; no shape depends on them
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The model that a run goes on from. Its weights are read when they are needed."""
+
+    path: str  # as the user gave it
+    description: Description
+    tokenizer: Tokenizer
+    ancestry: list[Ancestor]  # it, then what it went on from
+    section: TokenizerConfig | None = None  # the settings of the tokenizer; None: those of a run that has begun
+
+    def read(self) -> StoredModel:
+        """The model with its weights. Raises: CheckpointError: when it is gone, or not the one of this run any more."""
+        stored = read_model(Path(self.path))
+        if weights_hash(stored) != self.ancestry[0].weights:
+            raise CheckpointError(f"{self.path} has other weights now than when this run went on from it.")
+        return stored
+
+    def load(self, model: Transformer) -> None:
+        """Copy the weights into a model of the same shape."""
+        stored = self.read()
+        load_into(model, stored.tensors, where=str(stored.path))
+
+    def fitted(self, config: Config) -> Config:
+        """The settings with the languages of the model, where none are set.
+
+        Raises: ConfigError: for a shape, a tokenizer or a corpus that is not the model's; DataError: for files of the
+        opposite direction.
+        """
+        check_shape(self.path, config.model, self.description.model)
+        if self.section is not None:
+            check_tokenizer(self.path, config.tokenizer, self.section)
+        return replace(config, data=self._fitted_data(config.data))
+
+    def _fitted_data(self, data: DataConfig) -> DataConfig:
+        own = self.description.src, self.description.tgt
+        if not data.train:
+            entry = CATALOG.get(str(data.corpus))
+            if entry and [plain_code(entry.src), plain_code(entry.tgt)] != [plain_code(code) for code in own]:
+                raise ConfigError(
+                    f"`init={self.path}` translates from {own[0]} to {own[1]}, but the corpus {data.corpus} is "
+                    f"{entry.src} to {entry.tgt}; name your own text with `data.train`."
+                )
+            return data
+        for files in (data.train, data.dev, data.test):
+            check_order(files, *own, f"`init={self.path}` translates")
+        inferred = infer_languages(data.train) or (None, None)
+        found = [
+            given or named or known for given, named, known in zip((data.src, data.tgt), inferred, own, strict=True)
+        ]
+        check_languages(f"`init={self.path}`", own, wanted=(found[0], found[1]), wrong=(found[1], found[0]))
+        return data if own == UNKNOWN else replace(data, src=data.src or own[0], tgt=data.tgt or own[1])
+
+
+def read_origin(config: Config, folder: RunFolder | None = None) -> Origin | None:
+    """The model that a run goes on from; None: from none.
+
+    A run that has begun, in `folder`, needs it no more: what it keeps is in its own checkpoints and manifest.
+    Raises: CheckpointError: when the model cannot be read; ConfigError: when training cannot go on from it.
+    """
+    if config.init.path is None:
+        return None
+    path = config.init.path
+    last = Checkpoints(folder.checkpoints, keep=1).latest() if folder is not None else None
+    if folder is not None and last is not None:
+        known = ancestors(read_json(folder.manifest).get("ancestry"))
+        if not known:
+            raise CheckpointError(f"`{folder.manifest}` must have the `ancestry` of the model, but does not.")
+        own = read_model(last.path)
+        return Origin(path, own.description, _sampling(own.tokenizer, config), known)
+    stored = read_model(Path(path))
+    if stored.description.source is not SourceKind.text:
+        raise ConfigError(
+            f"`init={path}` is a model of {stored.description.source.value}, but training goes on from models of text "
+            "only."
+        )
+    tokenizer, section = _sampling(stored.tokenizer, config), tokenizer_settings(stored)
+    return Origin(path, stored.description, tokenizer, ancestry_of(stored), section)
+
+
+def _sampling(tokenizer: Tokenizer, config: Config) -> Tokenizer:
+    return Tokenizer.from_files(tokenizer.files(), sampling=config.tokenizer.sampling)
+
+
+def check_shape(path: str, asked: ModelConfig, own: ModelConfig) -> None:
+    """Raises: ConfigError: for the first setting that would give the model another shape."""
+    free = FREE | (set() if own.positions is Positions.learned else {"max_length"})  # else a table that is computed
+    for name in (f.name for f in fields(own) if f.name not in free):
+        if getattr(asked, name) != getattr(own, name):
+            raise ConfigError(
+                f"`model.{name}` is {_spelt(getattr(asked, name))}, but `init={path}` keeps the shape of its model, in "
+                f"which it is {_spelt(getattr(own, name))}; leave `model.{name}` out, or leave out `init`."
+            )
+
+
+def check_tokenizer(path: str, asked: TokenizerConfig, own: TokenizerConfig) -> None:
+    """Raises: ConfigError: for the first setting that would give another tokenizer."""
+    for name in (f.name for f in fields(own) if f.name != "sampling"):
+        if getattr(asked, name) != getattr(own, name):
+            raise ConfigError(
+                f"`tokenizer.{name}` is {_spelt(getattr(asked, name))}, but `init={path}` keeps the tokenizer of its "
+                f"model ({_spelt(getattr(own, name))}); leave `tokenizer.{name}` out, or leave out `init`."
+            )
+
+
+def _spelt(value: object) -> object:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else value
+
+
+# ---- the settings to begin with
+
+
+def starting_settings(path: str) -> dict[str, dict[str, Any]]:
+    """The settings that `init=MODEL` gives, before the user's own: what the model has, and a short, cautious training.
+
+    With a rate of a tenth and few epochs, weights stay near those that the model has. The dev loss decides, because
+    BLEU on a few held-out pairs is chance, and it is computed before the first update, too.
+    Raises: CheckpointError: as `read_model`.
+    """
+    stored = read_model(Path(path))
+    told = stored.description
+    values = Config(model=told.model, tokenizer=tokenizer_settings(stored), decode=told.decode).to_dict()
+    return {
+        "init": {"path": path},
+        **{name: values[name] for name in ("model", "tokenizer", "decode")},
+        "batch": {"max_length": told.max_length, "tokens": max(BatchConfig().budget, told.max_length)},
+        "optim": {"lr": float(f"{RATE_BY_WIDTH / told.model.dim:.1g}")},
+        "schedule": {"warmup_steps": WARMUP},
+        "train": {"epochs": EPOCHS, "validate_every": "auto", "patience": PATIENCE, "watch": "loss"},
+    }
+
+
+def tokenizer_settings(stored: StoredModel) -> TokenizerConfig:
+    """The settings of a model's tokenizer: those of its run, if it is in one, with what the files say.
+
+    Raises: ConfigError: when the run's settings are damaged.
+    """
+    run, tokenizer = find_run(stored.path), stored.tokenizer
+    section = TokenizerConfig(tags=sorted(tokenizer.tags))
+    if run is not None:
+        saved = read_config(run / "config.yaml").get("tokenizer")
+        section = from_plain(TokenizerConfig, saved, f"{run}/config.yaml: `tokenizer`")
+    return replace(section, kind=tokenizer.kind, vocab_size=tokenizer.tgt_size, joint=tokenizer.joint)
+
+
+def announce(origin: Origin, config: Config) -> None:
+    """Log where the weights come from, and the settings that training begins with."""
+    first = origin.ancestry[0]
+    logger.info(f"going on from {origin.path}: {first}; its tokenizer, shape and search settings stay")
+    limits = ", ".join(
+        f"{value:g} {name}"
+        for name in ("steps", "epochs", "minutes")
+        if (value := getattr(config.train, name)) is not None
+    )
+    patience = config.train.patience
+    logger.info(
+        f"learning rate {config.optim.lr:g} after {config.schedule.warmup_steps} updates of warm-up; at most {limits}"
+        + (f", or {patience} validations without a better {config.train.watch.value}" if patience else "")
+    )

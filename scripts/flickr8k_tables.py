@@ -1,0 +1,80 @@
+"""Tables for `experiment=flickr8k_captions`, and BLEU-4 of its captions against five references beside two floors.
+
+    python scripts/flickr8k_tables.py make FOLDER data/flickr8k       writes train.tsv, dev.tsv, test.tsv, shuffled.tsv
+    mt train experiment=flickr8k_captions
+    mt translate runs/flickr8k_captions -i data/flickr8k/test.tsv > right.txt
+    mt translate runs/flickr8k_captions -i data/flickr8k/shuffled.tsv > wrong.txt
+    python scripts/flickr8k_tables.py score FOLDER right.txt wrong.txt
+
+FOLDER holds `captions.tsv.gz` and `grid_7x7x64_int8.npy`: 8,091 photographs as 49 rows of 64 numbers. The official
+split: 6,000 photographs with five captions each for training, 1,000 for dev, 1,000 for the test. Captions are
+lower-cased words. `shuffled.tsv` gives each test row the photograph of another one: a model that looks at the
+photographs must fall to the floor there.
+"""
+
+import argparse
+import csv
+import gzip
+import os
+import random
+from pathlib import Path
+
+GRID = "grid_7x7x64_int8.npy"
+CAPTIONS = 5
+CONSTANT = "a man in a red shirt is standing in front of a building"
+
+
+def rows(folder: Path, split: str) -> list[dict[str, str]]:
+    with gzip.open(folder / "captions.tsv.gz", "rt", encoding="utf-8", newline="") as file:
+        table = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return [row for row in table if row["f8k_split"] == split]
+
+
+def captions(row: dict[str, str]) -> list[str]:
+    return [words(row[f"caption_en_{number}"]) for number in range(CAPTIONS)]
+
+
+def words(text: str) -> str:
+    """Lower-cased words without marks."""
+    return " ".join("".join(sign if sign.isalnum() else " " for sign in text.lower()).split())
+
+
+def make(folder: Path, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    grid = Path(os.path.relpath(folder / GRID, out))
+    splits = {"train": rows(folder, "train"), "dev": rows(folder, "dev"), "test": rows(folder, "test")}
+    for name, found in splits.items():
+        each = captions if name == "train" else lambda row: captions(row)[:1]
+        lines = [f"{grid}:{row['index']}\t{text}" for row in found for text in each(row) if text]
+        (out / f"{name}.tsv").write_text("\n".join(["image\tcaption", *lines]) + "\n", encoding="utf-8")
+        print(f"{name}: {len(found):,} photographs, {len(lines):,} captions")
+    places = list(range(len(splits["test"])))
+    random.Random(1).shuffle(places)
+    wrong = [splits["test"][place]["index"] for place in places]
+    lines = [f"{grid}:{index}\t{captions(row)[0]}" for index, row in zip(wrong, splits["test"], strict=True)]
+    (out / "shuffled.tsv").write_text("\n".join(["image\tcaption", *lines]) + "\n", encoding="utf-8")
+
+
+def score(folder: Path, files: list[str]) -> None:
+    from sacrebleu.metrics.bleu import BLEU
+
+    references = [list(column) for column in zip(*map(captions, rows(folder, "test")), strict=True)]
+    metric = BLEU(tokenize="none", force=True)
+    for file in files:
+        texts = [words(line) for line in Path(file).read_text(encoding="utf-8").split("\n")[:-1]]
+        print(f"{file}: {metric.corpus_score(texts, references)}")
+    constant = metric.corpus_score([CONSTANT] * len(references[0]), references)
+    print(f"floor, one caption for all ({CONSTANT!r}): {constant}\n{metric.get_signature()}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["make", "score"])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("files", nargs="+", help="make: the folder of the tables; score: files of captions")
+    args = parser.parse_args()
+    make(args.folder, Path(args.files[0])) if args.what == "make" else score(args.folder, args.files)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""Models whose sources are the columns of a table, from the command line: trained, resumed, translated, scored.
+
+The features follow a rule: each number word of the target is two rows of numbers, an angle for the number and the time
+since the word began.
+"""
+
+import hashlib
+import json
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+GERMAN = ["eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun", "zehn"]
+SETTINGS = (
+    "data.inputs=[frames:features] data.target=words data.tgt=de data.train=[train.tsv] data.dev=[dev.jsonl] "
+    "data.test=[test.tsv] tokenizer.sampling=0.1 batch.pool=100 schedule.warmup_steps=20 optim.lr=1e-2 "
+    "train.log_every=1 train.validate_every=40 model.dropout=0.02 tokenizer.vocab_size=40"
+)
+STEPS = 320
+
+
+def rows_for(words: list[str]) -> list[list[float]]:
+    angles = [2 * math.pi * GERMAN.index(word) / len(GERMAN) for word in words]
+    return [[20 * math.cos(a), 20 * math.sin(a), part] for a in angles for part in (0.0, 20.0)]
+
+
+def write_table(folder: Path, name: str, count: int, seed: int) -> None:
+    """A table and its array, below it in a folder of its own: items are runs of rows, some files of their own."""
+    draw = random.Random(seed)
+    (folder / "arrays").mkdir(exist_ok=True)
+    rows: list[list[float]] = []
+    lines = []
+    for number in range(count):
+        words = draw.choices(GERMAN, k=draw.randint(2, 5))
+        found = rows_for(words)
+        if number % 4:
+            cell = f"arrays/{name}.npy:{len(rows)}:{len(rows) + len(found)}"
+            rows += found
+        else:
+            cell = f"arrays/{name}-{number}.npy"
+            np.save(folder / cell, np.array(found, np.float64))
+        lines.append({"words": " ".join(words), "number": str(number), "frames": cell})
+    np.save(folder / f"arrays/{name}.npy", np.array(rows, np.float32))
+    if name == "dev":
+        (folder / "dev.jsonl").write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    else:
+        text = ["\t".join(lines[0]), *("\t".join(line.values()) for line in lines)]
+        (folder / f"{name}.tsv").write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("tables")
+    for name, count, seed in (("train", 800, 1), ("dev", 20, 2), ("test", 40, 3)):
+        write_table(folder, name, count, seed)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def command(tiny):
+    def make(name: str, *more: str) -> list[str]:
+        return ["train", *tiny, *SETTINGS.split(), f"run.name={name}", f"train.steps={STEPS}", *more]
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def trained(home, command, run) -> Path:
+    done = run(home, *command("whole"))
+    assert done.returncode == 0, done.stderr.decode()
+    assert "input `frames`: features, 3 numbers a row, scale" in done.stderr.decode()
+    assert "  mt translate runs/whole -i TABLE\n  mt evaluate runs/whole\n" in done.stdout.decode()
+    return home / "runs/whole"
+
+
+def weights_of(folder: Path) -> str:
+    return hashlib.sha256((folder / "model/model.safetensors").read_bytes()).hexdigest()
+
+
+def test_the_words_are_read_off_the_features_one_line_for_each_row(home, trained, run):
+    scores = {one["name"]: one["value"] for one in json.loads((trained / "eval/test.json").read_text())["scores"]}
+    assert scores["BLEU"] > 60  # guessing words gives less than 10
+    done = run(home, "translate", "runs/whole", "-i", "test.tsv")
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode() == (trained / "eval/test.hyp.txt").read_text()
+    evaluated = run(home, "evaluate", "runs/whole", "--test", "test.tsv", "--bootstrap", "0", "--json")
+    again = {one["name"]: one["value"] for one in json.loads(evaluated.stdout)["scores"]}
+    assert again == pytest.approx(scores)
+    scored = run(home, "score", "runs/whole", "--pairs", "test.tsv")
+    assert scored.stdout.count(b"\n") == 40
+
+
+def test_rows_from_stdin_name_files_from_the_current_folder_and_bad_ones_are_counted(home, trained, run):
+    header, first, second, *_ = (home / "test.tsv").read_text(encoding="utf-8").split("\n")
+    expected = (trained / "eval/test.hyp.txt").read_text(encoding="utf-8").split("\n")[:2]
+    whole = f"{header}\n{first}\n\n{second}\n"
+    done = run(home, "translate", "runs/whole", stdin=whole.encode())
+    assert done.stdout.decode().split("\n") == [expected[0], "", expected[1], ""], done.stderr
+    records = [dict(zip(header.split("\t"), row.split("\t"), strict=True)) for row in (first, second)]
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    assert run(home, "translate", "runs/whole", stdin=lines.encode()).stdout.decode().split("\n")[:2] == expected
+    bad = f"{header}\n{first.replace('arrays', 'nowhere')}\n{second}\n"
+    done = run(home, "translate", "runs/whole", stdin=bad.encode())
+    assert done.returncode == 3 and done.stdout == b""
+    assert "input 1: column `frames`: nowhere/test-0.npy cannot be read: No such file or directory." in str(done.stderr)
+    done = run(home, "translate", "runs/whole", "--skip-bad", stdin=bad.encode())
+    assert done.stdout.decode().split("\n") == ["", expected[1], ""]
+    assert "1 line skipped and left empty: stdin:2: column `frames`: nowhere/" in done.stderr.decode()
+
+
+def test_killed_and_started_again_it_ends_with_the_same_bits(home, trained, command, start, run):
+    metrics = home / "runs/killed/metrics.jsonl"
+    process = start(home, *command("killed"))
+    assert process.wait_for(lambda: metrics.exists() and metrics.read_bytes().count(b"\n") > 100)
+    process.signal(9)
+    process.end()
+    done = run(home, *command("killed"))
+    assert done.returncode == 0 and "going on from step" in done.stderr.decode()
+    assert weights_of(home / "runs/killed") == weights_of(trained)
+
+
+def test_worker_processes_make_the_same_batches(home, trained, command, run):
+    done = run(home, *command("workers", "data.workers=1"))
+    assert done.returncode == 0, done.stderr.decode()
+    assert weights_of(home / "runs/workers") == weights_of(trained)
+
+
+def test_a_dry_run_says_what_was_found(home, command, run):
+    done = run(home, *command("dry", "run.dry_run=true", "batch.tokens=auto"))
+    assert done.returncode == 0, done.stderr.decode()
+    shown = done.stdout.decode()
+    assert "training pairs   800 used" in shown and "arrays/train" in shown
+    assert "input `frames`: features, 3 numbers a row, scale 14.1" in done.stderr.decode()
+    assert not (home / "runs/dry").exists()
+
+
+def test_changed_features_are_another_text(home, trained, run):
+    """Other numbers have another scale, which belongs to the model."""
+    file = home / "arrays/train.npy"
+    before = file.read_bytes()
+    try:
+        np.save(file, 2 * np.load(file))
+        done = run(home, "train", "--resume", "runs/whole")
+        assert done.returncode == 3 and "the training text is not the one" in done.stderr.decode()
+    finally:
+        file.write_bytes(before)
+
+
+REFUSED = {
+    "a missing file": ("arrays/none.npy", "train.tsv:3: column `frames`: arrays/none.npy cannot be read: No such file"),
+    "no array": ("train.tsv", "train.tsv:3: column `frames`: the cell must be file.npy, file.npy:ITEM or file.npy:"),
+    "an item too many": ("arrays/3d.npy:9", "arrays/3d.npy:9 does not exist: the file has 2 items, numbered from 0."),
+    "rows too many": ("arrays/train.npy:0:99999", "arrays/train.npy:0:99999 does not exist: the file has"),
+    "no rows": ("arrays/train.npy:5:5", "train.tsv:3: column `frames`: arrays/train.npy:5:5 has no rows."),
+    "another width": ("arrays/3d.npy:1", "arrays/3d.npy:1 must have 3 numbers in a row, like the others, but has 5."),
+    "a whole file of items": ("arrays/3d.npy", "arrays/3d.npy must have the shape [P, F] to be one item, but has [2,"),
+    "rows of items": ("arrays/3d.npy:0:1", "arrays/3d.npy must have the shape [N, F] to have rows FIRST:END, but has"),
+    "no numbers": ("arrays/text.npy", "arrays/text.npy must hold numbers, but holds <U3."),
+    "one dimension": ("arrays/flat.npy", "must have the shape [P, F], [N, F] or [N, P, F], but has [3]."),
+    "not finite": ("arrays/nan.npy", "train.tsv:3: column `frames`: arrays/nan.npy holds a value that is not a finite"),
+    "not numpy's": ("arrays/noise.npy", "arrays/noise.npy is not an array of numbers in NumPy's format ("),
+}
+
+
+@pytest.fixture(scope="module")
+def spoiled(home) -> Path:
+    arrays = home / "arrays"
+    np.save(arrays / "3d.npy", np.zeros((2, 4, 5), np.int8))
+    np.save(arrays / "text.npy", np.array([["abc"]]))
+    np.save(arrays / "flat.npy", np.zeros(3))
+    np.save(arrays / "nan.npy", np.array([[1.0, np.nan, 2.0]]))
+    (arrays / "noise.npy").write_bytes(b"no array at all")
+    return home
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_cell_that_cannot_be_used_is_named_with_its_row_before_training_starts(case, spoiled, command, run, tmp_path):
+    cell, message = REFUSED[case]
+    header, first, *rows = (spoiled / "train.tsv").read_text(encoding="utf-8").split("\n")
+    for name in ("arrays", "dev.jsonl", "test.tsv"):
+        (tmp_path / name).symlink_to(spoiled / name)
+    (tmp_path / "train.tsv").write_text("\n".join([header, first, f"eins\t0\t{cell}", *rows[:60]]), encoding="utf-8")
+    done = run(tmp_path, *command("refused"))
+    assert done.returncode == 3 and message in done.stderr.decode(), done.stderr.decode()
+    assert not (tmp_path / "runs/refused/checkpoints").exists()
+
+
+OTHER = {
+    "an unknown kind": (["data.inputs=[frames:smell]"], "`data.inputs` must name kinds out of text, features, but is"),
+    "no kind": (["data.inputs=[frames]"], "`data.inputs` must be columns with their kinds, as in [image:features"),
+    "twice": (["data.inputs=[a:features,a:features]"], "`data.inputs` must name each column once, but is a:features."),
+    "no target": (["data.target=null", "data.tgt=null"], "`data.target` must name the column of the target text besi"),
+    "columns": (["data.columns=[a,b]"], "`data.columns` must be empty beside `data.inputs`; set `data.target`, but is"),
+    "plain files": (["data.train=[a.en,a.de]"], "`a.en` must be a table, with a name that ends in .tsv, .jsonl or .nd"),
+    "no column": (["data.target=nothing"], "train.tsv:1: the table must have a column `nothing`, but its first line "),
+    "no field": (["data.target=number", "data.dev=[few.jsonl]"], "few.jsonl:1: there must be a field `number`, but th"),
+    "no JSON": (["data.dev=[half.jsonl]"], "half.jsonl:1: the line is not a JSON object ("),
+    "a short row": (["data.dev=[short.tsv]"], "short.tsv:2: the row must have at least 3 columns, but has 1."),
+    "links": (["alignment.links=[x]"], "`alignment.links` needs sources of text alone; leave it or `data.inputs` out"),
+}
+
+
+@pytest.mark.parametrize("case", OTHER)
+def test_settings_and_tables_that_do_not_fit_are_refused(case, home, command, run):
+    more, message = OTHER[case]
+    (home / "a.en").touch()
+    (home / "few.jsonl").write_text('{"frames": "arrays/3d.npy:0"}\n')
+    (home / "half.jsonl").write_text('{"frames": \n')
+    (home / "short.tsv").write_text("words\tnumber\tframes\neins\n")
+    done = run(home, *command("other", *more))
+    assert done.returncode in (2, 3) and message in done.stderr.decode(), done.stderr.decode()
+
+
+def test_what_needs_text_refuses_a_model_of_features(home, trained, run):
+    done = run(home, "translate", "runs/whole", "--alignments", "-i", "test.tsv")
+    assert done.returncode == 2
+    assert "an alignment of words needs a model that reads text, but this one reads rows of numbers" in str(done.stderr)

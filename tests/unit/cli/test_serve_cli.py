@@ -1,0 +1,99 @@
+"""`mt serve`: what is told before a model is loaded."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from mt.cli import serve
+from mt.cli.main import main
+
+pytest.importorskip("fastapi")
+GOLDEN = Path(__file__).resolve().parents[2] / "golden/schema-1/runs/golden"
+
+
+def told(capsys, *argv):
+    code = main(["serve", *map(str, argv)])
+    out, err = capsys.readouterr()
+    assert out == ""
+    return code, err.removeprefix("mt serve: ").strip()
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ([], "the following arguments are required: MODEL; `mt serve --help` lists the options."),
+        (
+            [GOLDEN, "--port", "70000"],
+            "argument --port: must be a port from 0 to 65535 (0: any that is free), but is 70000; `mt serve --help` "
+            "lists the options.",
+        ),
+        (
+            [GOLDEN, "--queue", "0"],
+            "argument --queue: must be a whole number of at least 1, but is 0; `mt serve --help` lists the options.",
+        ),
+        (
+            [GOLDEN, "--rate", "-1"],
+            "argument --rate: must be a whole number, 0 for no limit, but is -1; `mt serve --help` lists the options.",
+        ),
+    ],
+)
+def test_mistakes_in_options(options, error, capsys):
+    assert told(capsys, *options) == (2, error)
+
+
+def test_two_models_of_one_direction(capsys):
+    code, error = told(capsys, GOLDEN, GOLDEN / "model", "--port", "0")
+    assert code == 2
+    assert error == (
+        f"{GOLDEN} and {GOLDEN / 'model'} both translate from en to de; a server has one model for each direction."
+    )
+
+
+def test_a_model_that_is_not_there(capsys):
+    code, error = told(capsys, GOLDEN.parent / "goldan", "--port", "0")
+    assert (code, error) == (1, f"{GOLDEN.parent / 'goldan'} does not exist; did you mean {GOLDEN}?")
+
+
+def test_a_port_that_is_taken(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, error = told(capsys, GOLDEN, "--port", port)
+    assert code == 2
+    assert error == (
+        f"the server cannot listen on 127.0.0.1, port {port}: Address already in use; name another with --port, or 0 "
+        "for any that is free."
+    )
+
+
+def test_an_address_of_another_machine(capsys):
+    code, error = told(capsys, GOLDEN, "--host", "no.such.host.invalid", "--port", "0")
+    assert code == 2 and error.startswith("--host no.such.host.invalid is no address of this machine: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        ("# none\n\n", "{} has no API key; write one in each line."),
+        ("one\ntwo words\n", "{}:2: an API key must not have spaces; write one key in each line."),
+    ],
+)
+def test_files_of_keys(content, error, capsys, tmp_path):
+    (tmp_path / "keys").write_text(content)
+    assert told(capsys, GOLDEN, "--api-keys", tmp_path / "keys") == (3, error.format(tmp_path / "keys"))
+
+
+def test_packages_that_are_missing(capsys, monkeypatch):
+    monkeypatch.setattr(serve, "find_spec", lambda name: None if name != "uvicorn" else object())
+    assert told(capsys, GOLDEN) == (
+        2,
+        "`mt serve` needs 2 more packages (fastapi, python-multipart); install with `pip install 'mt-trainer[serve]'`.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("example.org", False)],
+)
+def test_addresses_of_this_machine_alone(host, own):
+    assert serve.is_loopback(host) is own

@@ -1,0 +1,136 @@
+"""`mt translate` on documents: which options name one, and what comes back."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from mt.cli.translate import parse, run
+from mt.decode.translator import Translation
+from mt.errors import ConfigError, DataError
+
+
+class Shouter:
+    section = SimpleNamespace(beam=5)
+
+    def __init__(self):
+        self.calls = []
+
+    def options(self, **given):
+        return SimpleNamespace(**{name: value for name, value in given.items() if value is not None})
+
+    def answer(self, texts, options):
+        self.calls.append((list(texts), vars(options)))
+        return [[Translation(text.upper(), -1.0, -2.0, [text], [-2.0], True)] for text in texts]
+
+
+@pytest.fixture
+def shouter(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    found = Shouter()
+    monkeypatch.setattr("mt.decode.load.load", lambda *args, **settings: found)
+    monkeypatch.setattr("mt.checkpoint.model_folder.languages", lambda path: ("en", "de"))
+    monkeypatch.setattr("mt.compute.device.set_up_cpu", lambda threads: None)
+    return found
+
+
+def names(*argv):
+    args = parse(list(argv))
+    return args.model and str(args.model), args.document and str(args.document), args.to and str(args.to)
+
+
+@pytest.mark.parametrize(
+    ("argv", "found"),
+    [
+        (["m", "a.html", "--to", "b.html"], ("m", "a.html", "b.html")),
+        (["a.html", "--to", "b.htm"], (None, "a.html", "b.htm")),
+        (["m", "-i", "a.po", "-o", "b.po"], ("m", "a.po", "b.po")),
+        (["-i", "a.po", "-o", "b.po"], (None, "a.po", "b.po")),
+        (["m", "-i", "a.pot", "--to", "b.po"], ("m", "a.pot", "b.po")),
+        (["m", "-i", "a.txt", "--to", "b.txt"], ("m", "a.txt", "b.txt")),
+        (["m", "a.md", "-o", "b.md"], ("m", "a.md", "b.md")),
+        (["m", "-i", "a.txt", "-o", "b.txt"], ("m", None, None)),  # line by line
+        (["m", "-i", "a.html", "-o", "b.txt"], ("m", None, None)),
+        (["m", "-i", "a.en", "-o", "b.de"], ("m", None, None)),
+        (["m", "-i", "a.html"], ("m", None, None)),
+        (["m"], ("m", None, None)),
+    ],
+)
+def test_what_is_a_document(argv, found):
+    assert names(*argv) == found
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["m", "a.html"], r"where is the translation of `a\.html` written\? .*, for example --to a\.translated"),
+        (["m", "a.pdf", "--to", "b.pdf"], r"`a\.pdf` is no document that can be .*; its name must end in \.txt, "),
+        (["m", "some text"], "`some text` is no document .* Text is read from stdin, or from a file with -i FILE"),
+        (["--to", "b.html"], r"--to needs a document: mt translate MODEL report\.docx --to report\.es\.docx"),
+        (["m", "a.html", "--to", "b.md"], r"--to b\.md must end in \.html, as `a\.html` does"),
+        (["m", "a.html", "-i", "c", "--to", "b.html"], "translated to --to FILE; leave --input and --output out"),
+        (["m", "a.html", "-o", "c", "--to", "b.html"], "translated to --to FILE; leave --input and --output out"),
+        (["m", "a.html", "--to", "b.html", "--jsonl"], "--jsonl has no effect on documents"),
+        (["m", "a.html", "--to", "b.html", "--prefix", "x"], "--prefix has no effect on documents"),
+        (["m", "a.html", "--to", "b.html", "--nbest", "2"], "a document has one translation"),
+        (["m", "a.html", "--to", "b.html", "--sample", "--samples", "2"], "a document has one translation"),
+        (["m", "a.html", "--to", "b.html", "--keys", "x"], r"--keys has .* \.json documents only, but `a\.html`"),
+        (["m", "--keys", "x"], r"--keys has an effect on \.json documents only; leave it out"),
+    ],
+)  # fmt: skip
+def test_options_that_do_not_fit(argv, message):
+    with pytest.raises(ConfigError, match=message):
+        parse(argv)
+
+
+def test_a_document_is_translated_in_chunks(shouter, tmp_path, monkeypatch):
+    monkeypatch.setattr("mt.cli.translate.CHUNK", 2)
+    (tmp_path / "a.md").write_text("# one\n\ntwo\n\nthree\n\n`code`\n")
+    assert run(["model", "a.md", "--to", "b.md", "--beam", "7"]) == 0
+    assert (tmp_path / "b.md").read_text() == "# ONE\n\nTWO\n\nTHREE\n\n`code`\n"
+    assert [texts for texts, _ in shouter.calls] == [["one", "two"], ["three"]]
+    assert [given["beam"] for _, given in shouter.calls] == [7, 7]
+    assert [given["first_text"] for _, given in shouter.calls] == [0, 2]
+
+
+def test_chosen_keys(shouter, tmp_path):
+    (tmp_path / "a.json").write_text('{"id": "x", "title": "y", "body": "z"}')
+    assert run(["model", "a.json", "--to", "b.json", "--keys", "title,body"]) == 0
+    assert json.loads((tmp_path / "b.json").read_text()) == {"id": "x", "title": "Y", "body": "Z"}
+
+
+def test_a_document_without_text_needs_no_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.html").write_text("<p>12</p>")
+    assert run(["no-model", "a.html", "--to", "b.html"]) == 0
+    assert (tmp_path / "b.html").read_text() == "<p>12</p>"
+
+
+def test_the_input_is_never_overwritten(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.html").write_text("<p>one</p>")
+    for argv in (["a.html", "--to", "a.html"], ["-i", "a.html", "-o", "./a.html"]):
+        with pytest.raises(ConfigError, match=r"--to a\.html is also an input file"):
+            run(["model", *argv])
+    with pytest.raises(ConfigError, match="there is no folder no/such"):
+        run(["model", "a.html", "--to", "no/such/b.html"])
+    assert (tmp_path / "a.html").read_text() == "<p>one</p>"
+
+
+def test_faults_name_the_file_before_a_model_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"`a\.json` does not exist"):
+        run(["no-model", "a.json", "--to", "b.json"])
+    (tmp_path / "a.json").write_text('{"a": }')
+    with pytest.raises(DataError, match=r"`a\.json`: line 1, column 7: this is not JSON"):
+        run(["no-model", "a.json", "--to", "b.json"])
+    (tmp_path / "c.md").mkdir()
+    with pytest.raises(DataError, match=r"`c\.md` cannot be read"):
+        run(["no-model", "c.md", "--to", "d.md"])
+
+
+def test_a_name_in_the_other_language(shouter, tmp_path):
+    (tmp_path / "a.de.md").write_text("eins")
+    with pytest.raises(DataError, match=r"the name of a\.de says that it is in de, but the source of this model"):
+        run(["model", "a.de.md", "--to", "b.md"])
+    assert not (tmp_path / "b.md").exists()

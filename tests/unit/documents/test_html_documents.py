@@ -1,0 +1,151 @@
+"""HTML: what is a segment, and all else byte for byte."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from shout import same, segments, translated, unmarked
+
+from mt.documents.html_scan import scan
+from mt.documents.readers import translate_document
+from mt.errors import DataError
+
+PAGE = """<!DOCTYPE html><html><head><title>My &amp; title</title><meta name="description" content="A page">
+<script>if(a<b)"hello"</script><style>p{color:red}</style></head>
+<body><p class=x>Hello <a href="x" title="a tip">my   <b>world</b></a>, it's &lt; 3&nbsp;km <img src=a alt='pict "ure"'>
+ now <code>ls -l</code> ok.<br>Another</p><ul><li>one<li>two <em>three</em></ul>
+<pre>do not</pre><p translate=no>keep</p><p>5 > 3 a < b</p><input type=submit value=Send><!-- c --> tail"""
+
+
+def test_blocks_and_attributes_are_segments():
+    assert segments(PAGE, ".html") == [
+        "My &amp; title",
+        "A page",
+        "Hello <g1>my <g3>world</g3></g1>, it's &lt; 3\xa0km <x8/> now {x10} ok.",
+        "a tip",
+        'pict "ure"',
+        "Another",
+        "one",
+        "two <g1>three</g1>",
+        "5 &gt; 3 a &lt; b",
+        "Send",
+        "tail",
+    ]
+
+
+def test_only_text_changes():
+    assert translated(PAGE, ".html") == (
+        """<!DOCTYPE html><html><head><title>MY &amp; TITLE</title><meta name="description" content="A PAGE">
+<script>if(a<b)"hello"</script><style>p{color:red}</style></head>
+<body><p class=x>HELLO <a href="x" title="A TIP">MY <b>WORLD</b></a>, IT'S &lt; 3&nbsp;KM"""
+        """ <img src=a alt='PICT "URE"'>"""
+        """ NOW <code>ls -l</code> OK.<br>ANOTHER</p><ul><li>ONE<li>TWO <em>THREE</em></ul>
+<pre>do not</pre><p translate=no>keep</p><p>5 &gt; 3 A &lt; B</p><input type=submit value="SEND"><!-- c --> TAIL"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("<p>one<br>two</p>", "<p>ONE<br>TWO</p>"),
+        ("<p>One.<br>Two</p>", "<p>ONE.<br>TWO</p>"),
+        ("<b>One.<br>Two</b>", "<b>ONE.<br>TWO</b>"),
+        ("a<svg><title>x</title></svg>b", "A<svg><title>x</title></svg>B"),
+        (
+            "a <span class=notranslate>b <span>c</span> d</span> e",
+            "A <span class=notranslate>b <span>c</span> d</span> E",
+        ),
+        ("<textarea>a</textarea><script>b", "<textarea>a</textarea><script>b"),
+        ("<p>a</p", "<p>A</p"),
+        ('<p title="a', '<p title="a'),
+        ("<p title='it&#39;s'>", "<p title='IT&#39;S'>"),
+        ('<p title=a"b>c', '<p title="A&quot;B">C'),
+        ("a<!-- b", "A<!-- b"),
+        ("<i>a</i><![CDATA[b]]>", "<i>A</i><![CDATA[b]]>"),
+        ("&copy; 2020 <b>x</b>", "© 2020 <b>X</b>"),
+        ("<", "<"),
+        ("a <3 b", "A &lt;3 B"),
+        ("<TITLE>a<b>c</TITLE>d", "<TITLE>A&lt;B&gt;C</TITLE>D"),
+        ("<p>é</p>", "<p>É</p>"),
+    ],
+)
+def test_by_hand(page, said):
+    assert translated(page, ".html") == said
+
+
+def test_a_sentence_goes_on_after_a_line_break_before_a_small_letter():
+    assert segments("one<br>two.<br>three<br>Four<br><br>five", ".html") == [
+        'one<br id="1"/>two.',
+        "three",
+        "Four",
+        "five",
+    ]
+
+
+def test_marks_that_the_translator_loses_stay_in_the_page():
+    assert translated('<p>a <a href="x">red <b>car</b></a> here<br>now</p>', ".html", unmarked) == (
+        '<p><a href="x"><b></b></a>A RED CAR HERE NOW<br></p>'
+    )
+
+
+WORDS = st.sampled_from(
+    ["one ", "Two.", " ", "\n", "&amp;", "&nbsp;", "&lt;", "é", "<", ">", "&", '"', "'", "{x}", "<!-- c -->"]
+)
+TAGS = st.sampled_from(
+    ["<p>", "</p>", "<b>", "</b>", '<a href="x>y" title="tip">', "</a>", "<br>", "<img alt=pic>", "<code>", "</code>",
+     "<script>", "</script>", "<div translate=no>", "</div>", "<title>", "</title>", "<x", "</", "<?pi?>", "<![CDATA["]
+)  # fmt: skip
+PAGES = st.lists(st.one_of(WORDS, TAGS), max_size=20).map("".join)
+
+
+@given(PAGES)
+def test_the_same_text_gives_the_same_bytes(page):
+    for suffix in (".html", ".xhtml"):
+        assert translate_document(page.encode(), suffix, same) == page.encode()
+
+
+@given(PAGES)
+def test_the_pieces_are_the_page(page):
+    pieces = list(scan(page))
+    assert [piece.begin for piece in pieces[1:]] == [piece.end for piece in pieces[:-1]]
+    assert not page or (pieces[0].begin, pieces[-1].end) == (0, len(page))
+
+
+def tags(page):
+    return sorted(re.sub(r'(?<==)"?([A-Za-z ]*)"?', lambda value: value[1].lower(), page[p.begin : p.end])
+                  for p in scan(page) if p.name not in {"#text", ""})  # fmt: skip
+
+
+@given(PAGES)
+def test_no_tag_is_lost(page):
+    for translate in (lambda texts: [text.replace("one", "ONE") for text in texts], unmarked):
+        assert tags(translated(page, ".html", translate)) == tags(page)
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "iso-8859-1", "iso-8859-15", "shift_jis", "utf-16"]
+)  # the last: a page that names it in ASCII letters is in UTF-8
+def test_encodings_that_a_page_names(encoding):
+    page = f'<meta charset="{encoding}"><p>ab</p>'.encode("ascii")
+    said = translate_document(page, ".html", lambda texts: ["a€ž"])
+    reader = {"iso-8859-1": "cp1252", "utf-16": "utf-8"}.get(encoding, encoding)
+    assert said == f'<meta charset="{encoding}"><p>a€ž</p>'.encode(reader, "xmlcharrefreplace")
+
+
+def test_an_xhtml_page_names_its_encoding_in_its_declaration():
+    page = '<?xml version="1.0" encoding="ISO-8859-15"?><p>aé</p>'.encode("iso-8859-15")
+    assert translate_document(page, ".xhtml", lambda texts: ["é犬"]).endswith(b"<p>\xe9&#29356;</p>")
+
+
+def test_an_encoding_that_is_none():
+    with pytest.raises(DataError, match="says that it is in `klingon`, which is no encoding known here"):
+        translate_document(b"<meta charset=klingon>a", ".html", same)
+
+
+@pytest.mark.parametrize("page", ["<" * 50_000, "<a " * 50_000, '<a b="' * 50_000, "<!--" * 50_000, "<b>" * 50_000,
+                                  "<script>" * 50_000, "<p translate=no>" * 50_000, "&" * 50_000])  # fmt: skip
+def test_a_page_of_openings_alone_is_read_in_linear_work(page, monkeypatch):
+    """No piece is looked at twice: the pieces are as many as the openings at most."""
+    assert sum(1 for _ in scan(page)) <= 50_001
+    assert translate_document(page.encode(), ".html", same) == page.encode()

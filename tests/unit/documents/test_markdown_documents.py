@@ -1,0 +1,191 @@
+"""Markdown: text spans are replaced, and nothing else; what is written is read back as it was meant."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from shout import same, segments, shout, translated, unmarked
+
+from mt.documents.markdown_inline import parser
+from mt.documents.readers import translate_document
+
+ROOT = Path(__file__).parents[3]
+PAGE = """---
+title: hi
+---
+# A *b* [l **x**](http://a "t") ![alt](i.png) `c  d` <http://x.y> \\* &amp; <b>k</b> ~~s~~
+
+Two\x20\x20
+hard\\
+x
+
+> quote
+continues here
+> - item `a
+>   b` and
+>   more [ref]
+
+| a | b |
+|---|---|
+| x \\| y | **z** |
+
+<div title="hello">hi <img alt="pic"> there</div>
+
+    code
+
+```
+code
+```
+
+Under
+=====
+
+[ref]: http://q "title"
+"""
+
+
+def test_what_is_a_segment():
+    assert segments(PAGE, ".md") == [
+        "A <g1>b</g1> <g5>l <g7>x</g7></g5> <x12/> {x14} {x16} * &amp; <g18>k</g18> <g22>s</g22>",
+        "alt",
+        'Two<br id="1"/>hard<br id="3"/>x',
+        "quote continues here",
+        "item {x1} and more <g3>ref</g3>",
+        "a",
+        "b",
+        "x | y",
+        "z",
+        "hello",
+        "hi <x1/> there",
+        "pic",
+        "Under",
+    ]  # fmt: skip
+
+
+def test_only_text_changes():
+    said = translated(PAGE, ".md")
+    assert said == (
+        """---
+title: hi
+---
+# A *B* [L **X**](http://a "t") ![ALT](i.png) `c  d` <http://x.y> * & <b>K</b> ~~S~~
+
+TWO\x20\x20
+HARD\\
+X
+
+> QUOTE
+CONTINUES HERE
+> - ITEM `a b`
+>   AND MORE
+>   [REF]
+
+| A | B |
+|---|---|
+| X \\| Y | **Z** |
+
+<div title="HELLO">HI <img alt="PIC"> THERE</div>
+
+    code
+
+```
+code
+```
+
+UNDER
+=====
+
+[ref]: http://q "title"
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("page", "answer", "said"),
+    [
+        ("word\n", "1. word", "1\\. word\n"),  # would be an item of a list
+        ("word\n", "- word", "\\- word\n"),
+        ("word\n", "# word", "\\# word\n"),
+        ("word\n", "a *b* c", "a \\*b\\* c\n"),  # would be emphasis
+        ("word\n", "2 * 3 * 4_5", "2 * 3 * 4_5\n"),  # is none
+        ("word\n", "<b>", "\\<b>\n"),
+        ("word\n", "&lt;", "\\&lt;\n"),
+        ("word\n", "[word]", "[word]\n"),
+        ("word [a]\n\n[b]: c\n", "[b] [a]", "\\[b\\] \\[a\\]\n\n[b]: c\n"),
+        ("# word\n", "word #", "# word \\#\n"),
+        ("|a|\n|-|\n|b|\n", "x | y", "|x \\| y|\n|-|\n|x \\| y|\n"),
+        ("![word](x)\n", "a]b", "![a\\]b](x)\n"),
+        ("a *b* c.\n", "x <g1></g1>.", "x.\n"),  # `**` around nothing would be text
+        ("a [b](c) d\n", "x <g1></g1>.", "x [](c).\n"),
+        ("_word_ a\n", "<g0>wo</g0>rd", "*wo*rd\n"),  # an underscore within a word is none
+    ],
+)
+def test_text_that_would_be_a_mark_is_escaped(page, answer, said):
+    assert translated(page, ".md", lambda texts: [answer] * len(texts)) == said
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "```\ncode\n```\n", "    code\n", "[a]: b\n", "***\n", "![](x)\n", "<!-- no -->\n", "---\na: b\n---\n",
+        "+++\na = 'b'\n+++\n", "`code`\n", "<http://a.example>\n",
+        "> <div>quoted HTML</div>\n", "---\r\na: b\r\n...\r\n",
+    ],
+)  # fmt: skip
+def test_what_has_no_text(page):
+    assert segments(page, ".md") == []
+
+
+def test_an_image_within_a_link_and_a_sentence():
+    page = "See [![the sign](a.png)](b) of *it*.\n"
+    assert segments(page, ".md") == ["See <g1><x2/></g1> of <g5>it</g5>.", "the sign"]
+    assert translated(page, ".md") == "SEE [![THE SIGN](a.png)](b) OF *IT*.\n"
+
+
+def test_lines_are_broken_where_no_block_begins():
+    page = "Some words that are broken to lines of a width and\nso on, with more words after.\n"
+    said = translated(page, ".md", lambda texts: ["Some words that are broken to the lines of a page 1. - so on"])
+    assert said == "Some words that are broken to the lines of a page 1. -\nso on\n"
+
+
+def test_windows_line_ends_and_byte_order_mark_stay():
+    page = b"\xef\xbb\xbfone\r\ntwo\r\n\r\n* three\r\n  four\r\n"
+    assert translate_document(page, ".md", same) == page
+    assert translate_document(page, ".md", shout) == b"\xef\xbb\xbfONE\r\nTWO\r\n\r\n* THREE\r\n  FOUR\r\n"
+
+
+def test_marks_that_the_translator_loses_stay_in_the_page():
+    assert translated("a *red* [car](x) `y`\n", ".md", unmarked) == "*A RED CAR*[](x)`y`\n"
+
+
+@pytest.mark.parametrize("file", ["README.md", "docs/HOUSE.md", "docs/SECURITY.md", "CHANGELOG.md"])
+def test_pages_of_this_project(file):
+    page = (ROOT / file).read_text(encoding="utf-8")
+    assert translated(page, ".md", same) == page
+    kinds = [[(token.type, token.level) for token in parser().parse(one)] for one in (page, translated(page, ".md"))]
+    assert kinds[0] == kinds[1]
+
+
+LINES = st.lists(
+    st.sampled_from(
+        ["one", "Two *three* four", "# head", "* item", "  more", "> quote", "```", "    code",
+         "| a | b |", "|---|---|",
+         "", "", "[x](y 'z')", "![alt *i*](j)", "`a", "b`", "<div>", "</div>", "a  ", "b\\", "[ref]", "[ref]: q", "---",
+         "1. one", "\ttab", "&copy; \\*", "**a**b", "<b>c</b>", "***", "===", "~~~", "é犬 _x_", "+ *", ">", "|x|"]
+    ), max_size=12,
+)  # fmt: skip
+
+
+@given(LINES, st.sampled_from(["\n", "\r\n"]))
+def test_the_same_text_gives_the_same_bytes(lines, line_end):
+    page = line_end.join(lines).encode()
+    assert translate_document(page, ".md", same) == page
+
+
+@given(LINES)
+def test_code_and_targets_stay_whatever_the_translation(lines):
+    page = "\n".join(lines)
+    code = [token.content for token in parser().parse(page) if token.type in {"fence", "code_block"}]
+    said = parser().parse(translated(page, ".md"))
+    assert [token.content for token in said if token.type in {"fence", "code_block"}] == code

@@ -1,0 +1,107 @@
+"""gettext PO: entries without a translation get one."""
+
+import polib
+import pytest
+from shout import same, segments, shout, translated
+
+from mt.documents.readers import translate_document
+from mt.errors import DataError
+
+CATALOGUE = """# comment
+msgid ""
+msgstr ""
+"Content-Type: text/plain; charset=UTF-8\\n"
+"Plural-Forms: nplurals=2; plural=(n != 1);\\n"
+
+#. for translators
+#: a.c:1
+#, c-format
+msgid ""
+"Hello %s\\n"
+"\\n"
+"world\\n"
+msgstr ""
+
+#, fuzzy
+#| msgid "old"
+msgid "Two"
+msgstr "Zwei"
+
+msgid "Done"
+msgstr "Fertig"
+
+msgctxt "x"
+msgid "one file"
+msgid_plural "many files"
+msgstr[0] ""
+msgstr[1] ""
+
+#~ msgid "gone"
+#~ msgstr ""
+"""
+
+
+def asked(text):
+    seen = []
+    translated(text, ".po", lambda texts: seen.extend(texts) or texts)
+    return seen
+
+
+def test_what_is_not_translated_is_a_segment():
+    assert asked(CATALOGUE) == ["Hello %s", "world", "one file", "many files"]
+
+
+def test_entries_are_filled_and_all_else_stays():
+    assert translated(CATALOGUE, ".po") == (
+        CATALOGUE.replace('world\\n"\nmsgstr ""', 'world\\n"\nmsgstr ""\n"HELLO %S\\n"\n"\\n"\n"WORLD\\n"')
+        .replace('msgstr[0] ""', 'msgstr[0] "ONE FILE"')
+        .replace('msgstr[1] ""', 'msgstr[1] "MANY FILES"')
+    )
+
+
+def test_a_half_translated_plural_keeps_what_it_has():
+    text = 'msgid "a"\nmsgid_plural "b"\nmsgstr[0] "x"\nmsgstr[1] ""\nmsgstr[2] ""\n'
+    assert [entry.msgstr_plural for entry in polib.pofile(translated(text, ".po"))] == [{0: "x", 1: "B", 2: "B"}]
+
+
+@pytest.mark.parametrize("translate", [same, shout])
+def test_a_file_that_is_translated_comes_back_byte_for_byte(translate):
+    done = (
+        CATALOGUE.replace('""\n\n#, fuzzy', '"x"\n\n#, fuzzy').replace('] ""', '] "y"').replace("# c", "#   c\r\n# c")
+    )
+    assert translated(done, ".po", translate) == done
+    assert translated("", ".po", translate) == ""
+
+
+def test_long_lines_are_broken_only_where_the_file_breaks_them():
+    words = " ".join(["word"] * 30)
+    wide = f'msgid "{words}"\nmsgstr ""\n'
+    assert f'msgstr "{words.upper()}"' in translated(wide, ".po")
+    narrow = f'msgid ""\n"{words[:70]}"\n"{words[70:140]}"\n"{words[140:]}"\nmsgstr ""\n'
+    said = translated(narrow, ".po")
+    assert max(map(len, said.split("\n"))) <= 80 and polib.pofile(said)[0].msgstr == words.upper()
+
+
+def test_line_ends_and_encoding_stay():
+    text = (
+        'msgid ""\r\nmsgstr ""\r\n"Content-Type: text/plain; charset=ISO-8859-15\\n"\r\n\r\nmsgid "é"\r\nmsgstr ""\r\n'
+    )
+    said = translate_document(text.encode("iso-8859-15"), ".po", shout)
+    assert said.decode("iso-8859-15").count("\r\n") == said.count(b"\n") and 'msgstr "É"' in said.decode("iso-8859-15")
+    with pytest.raises(DataError, match="character '犬', which is not in ISO-8859-15"):
+        translate_document(text.encode("iso-8859-15"), ".po", lambda texts: ["犬"])
+
+
+def test_the_name_of_a_file_is_no_catalogue(tmp_path):
+    """polib opens what it is given if there is such a file."""
+    (tmp_path / "secret.po").write_text('msgid "secret"\nmsgstr ""\n')
+    seen = []
+    with pytest.raises(DataError, match="this is not a PO file"):
+        translated(str(tmp_path / "secret.po"), ".po", lambda texts: seen.extend(texts) or texts)
+    assert not seen
+
+
+def test_what_is_no_catalogue():
+    with pytest.raises(DataError, match=r"this is not a PO file \(.*Syntax error"):
+        translated("nonsense", ".po")
+    assert segments("# a comment\n", ".pot") == []

@@ -1,0 +1,134 @@
+"""Subtitles: numbers, times and notes stay; a sentence over two cues is translated as one."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from shout import same, segments, translated, unmarked
+
+from mt.documents.readers import translate_document
+from mt.documents.subtitles import fold
+
+SRT = """1
+00:00:01,000 --> 00:00:02,000 X1:0 X2:1
+<i>Hello there, my</i>
+
+2
+00:00:03,000 --> 00:00:04,000
+{\\an8}old friend of the
+family.
+
+3
+00:00:05,000 --> 00:00:06,000
+- Yes.
+- No <b>way</b>!
+12
+
+4
+00:00:07,000 --> 00:00:08,000
+Blank lines
+
+are part of it.
+"""
+VTT = """WEBVTT - a title
+
+STYLE
+::cue { color: red }
+
+NOTE a note
+of two lines
+
+intro
+00:01.000 --> 00:02.000 align:start
+<v Ann>R&amp;D is <c.loud>great</c>
+
+00:03.000 --> 00:04.000
+<00:03.500>Really?
+"""
+
+
+def test_what_is_a_segment():
+    assert segments(SRT, ".srt") == [
+        "Hello there, my <x2/> old friend of the family.",
+        "Yes.",
+        "No <g1>way</g1>! 12",
+        "Blank lines <x2/> are part of it.",
+    ]
+    assert segments(VTT, ".vtt") == ["R&amp;D is <g1>great</g1>", "Really?"]
+
+
+def test_only_text_changes():
+    assert translated(SRT, ".srt") == (
+        """1
+00:00:01,000 --> 00:00:02,000 X1:0 X2:1
+<i>HELLO THERE, MY</i>
+
+2
+00:00:03,000 --> 00:00:04,000
+{\\an8}OLD FRIEND OF
+THE FAMILY.
+
+3
+00:00:05,000 --> 00:00:06,000
+- YES.
+- NO
+<b>WAY</b>! 12
+
+4
+00:00:07,000 --> 00:00:08,000
+BLANK LINES
+
+ARE PART OF IT.
+"""
+    )
+    assert translated(VTT, ".vtt") == VTT.replace("R&amp;D is", "R&amp;D IS").replace("great", "GREAT").replace(
+        "Really", "REALLY"
+    )
+
+
+def test_a_border_without_words_on_one_side_gives_way_to_the_lengths():
+    said = translated(SRT, ".srt", unmarked)
+    assert "<i>HELLO THERE, MY</i>\n" in said and "{\\an8}OLD FRIEND OF\nTHE FAMILY.\n" in said
+
+
+def test_the_border_goes_where_the_translation_has_it():
+    said = translated(SRT, ".srt", lambda texts: ["Alter <x2/> Freund, hallo.", *texts[1:]])
+    assert "<i>Alter</i>\n" in said and "{\\an8}Freund,\nhallo.\n" in said
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [("one", "two.", True), ("one,", "two.", True), ("one.", "two.", False), ("one", "Two.", False),
+     ("one", "- two.", False), ("♪ one ♪", "two", False)],
+)  # fmt: skip
+def test_when_a_sentence_goes_on(first, second, together):
+    cues = f"1\n00:01,0 --> 00:02,0\n{first}\n\n2\n00:03,0 --> 00:04,0\n{second}\n"
+    assert len(segments(cues, ".srt")) == (1 if together else 2)
+
+
+@pytest.mark.parametrize(
+    ("line", "most", "rows"),
+    [("a b c d", 2, ["a b", "c d"]), ("a b", 1, ["a b"]), ("one", 3, ["one"]), ("", 2, [""]),
+     ("<i>a b</i> c d", 2, ["<i>a b</i>", "c d"]), ("a <font color=red>b c", 3, ["a", "<font color=red>b", "c"])],
+)  # fmt: skip
+def test_lines_of_about_equal_width(line, most, rows):
+    assert fold(line, most, "\n").split("\n") == rows
+
+
+CUES = st.lists(
+    st.sampled_from(["1", "2", "00:00:01,000 --> 00:00:02,000", "", "one two", "Three.", "- four", "<i>five</i>", "<b>",
+                     "{\\an8}six", "WEBVTT", "NOTE x", "&amp; seven", "é <v A B>犬"]), max_size=14,
+)  # fmt: skip
+
+
+@given(CUES, st.sampled_from([".srt", ".vtt"]), st.sampled_from(["\n", "\r\n"]))
+def test_the_same_text_gives_the_same_bytes(lines, suffix, line_end):
+    cues = line_end.join(lines).encode()
+    assert translate_document(cues, suffix, same) == cues
+
+
+@given(CUES, st.sampled_from([".srt", ".vtt"]))
+def test_times_and_numbers_of_lines_stay_whatever_the_translation(lines, suffix):
+    cues = "\n".join(lines)
+    for translate in (unmarked, lambda texts: ["one"] * len(texts)):
+        said = translated(cues, suffix, translate).split("\n")
+        assert [line for line in said if "-->" in line] == [line for line in lines if "-->" in line]

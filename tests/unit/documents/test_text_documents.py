@@ -1,0 +1,147 @@
+"""Plain text as a document, and what holds for text of any format."""
+
+import codecs
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from shout import same, segments, shout, translated
+
+from mt.documents.names import SUFFIXES, same_format, suffix_of
+from mt.documents.parsed import MAX_BYTES
+from mt.documents.readers import READERS, translate_document
+from mt.errors import ConfigError, DataError
+
+MAIL = (
+    "A paragraph of a mail that was broken to fit a\n"
+    "width as people do when they write with an old\n"
+    "editor.\n"
+    "\n"
+    "  Dear all,\n"
+    "  hello\n"
+)
+
+
+def test_a_wrapped_paragraph_is_one_segment_and_other_lines_are_each_one():
+    assert segments(MAIL, ".txt") == [
+        "A paragraph of a mail that was broken to fit a width as people do when they write with an old editor.",
+        "Dear all,",
+        "hello",
+    ]
+
+
+def test_a_translation_is_broken_to_the_same_width():
+    longer = translated(
+        MAIL, ".txt", lambda texts: [one.replace("people", "many people of all kinds") for one in texts]
+    )
+    assert longer == (
+        "A paragraph of a mail that was broken to fit a\n"
+        "width as many people of all kinds do when they\n"
+        "write with an old editor.\n"
+        "\n"
+        "  Dear all,\n"
+        "  hello\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Roses are red,", "violets are blue,"],  # too narrow
+        ["This line is long enough to be of a wrapped text", "- but this one is an item of a list"],
+        ["This line had room for another word", "and the next one is so much longer than this line was"],
+        [
+            "This line is long enough to be of a wrapped text",
+            "so is this one, which was indented by nobody ever",
+            "  (c)",
+        ],
+    ],
+)
+def test_lines_that_no_width_explains_are_segments_of_their_own(lines):
+    assert segments("\n".join(lines), ".txt") == [line.strip() for line in lines]
+
+
+def test_an_indent_of_the_further_lines_is_that_of_the_translation():
+    text = "* An item of a list whose text was broken to fit\n  the width of the page, with an indent.\n"
+    assert translated(text, ".txt") == text.upper()
+
+
+@given(st.text("aB .,\n\r\t\ufeff\u2028é犬<>&;{}%", max_size=80))
+def test_the_same_text_gives_the_same_bytes(text):
+    raw = text.encode()
+    assert translate_document(raw, ".txt", same) == raw
+
+
+@given(st.text("aB .,\n\r\té犬", max_size=80))
+def test_every_line_and_its_end_stay(text):
+    assert translated(text, ".txt") == text.upper()
+
+
+@pytest.mark.parametrize(
+    ("mark", "encoding"),
+    [(codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")],
+)
+def test_encodings_with_a_byte_order_mark(mark, encoding):
+    assert translate_document(mark + "aé\r\n".encode(encoding), ".txt", shout) == mark + "AÉ\r\n".encode(encoding)
+
+
+def test_a_segment_without_letters_is_not_given_to_the_translator():
+    assert segments("12:30\n\n---\n\nhttp://a.example/b\n\n{name} %s\n\n&lt;\n\nword\n", ".txt") == ["word"]
+
+
+def test_an_equal_segment_is_given_once_and_the_translator_not_at_all_without_segments():
+    seen = []
+
+    def look(texts):
+        seen.append(texts)
+        return shout(texts)
+
+    assert translated("a\n\nb\n\na\n", ".txt", look) == "A\n\nB\n\nA\n"
+    assert translated("1\n", ".txt", look) == "1\n"
+    assert seen == [["a", "b"]]
+
+
+def test_a_segment_whose_translation_is_empty_stays():
+    assert translated("a\n\nb\n", ".txt", lambda texts: ["", "B\nb"]) == "a\n\nB b\n"
+
+
+def test_a_translator_that_loses_a_segment_is_an_error():
+    with pytest.raises(ValueError, match="2 segments were given to the translator, which returned 1"):
+        translated("a\n\nb\n", ".txt", lambda texts: texts[:1])
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"a\nb\xff", r"line 2: byte 3 \(0xff\) is not UTF-8: convert the file to UTF-8"),
+        (b"a\nb\0", "line 2: NUL character"),
+        (codecs.BOM_UTF16_LE + b"a", "line 1: byte 2 .* is not UTF-16-LE"),
+    ],
+)
+def test_what_is_no_text(raw, message):
+    with pytest.raises(DataError, match=message):
+        translate_document(raw, ".txt", same)
+
+
+def test_too_many_bytes(monkeypatch):
+    monkeypatch.setattr("mt.documents.readers.MAX_BYTES", 3)
+    assert MAX_BYTES > 1 << 20
+    with pytest.raises(DataError, match="the document has 4 bytes; at most 3 are read"):
+        translate_document(b"abcd", ".txt", same)
+
+
+def test_an_unknown_format():
+    with pytest.raises(ConfigError, match=r"suffix `\.pdf` cannot be translated; the formats are \.txt, .* and "):
+        translate_document(b"", ".pdf", same)
+
+
+def test_keys_belong_to_json():
+    with pytest.raises(ConfigError, match=r"keys are chosen in \.json files, not in \.txt files"):
+        translate_document(b"a", ".txt", same, keys=["a"])
+
+
+def test_every_suffix_has_a_reader():
+    assert set(READERS) == set(SUFFIXES)
+    assert suffix_of("a/B.HTML") == ".html" and suffix_of("a.pdf") == "" and suffix_of("a") == ""
+    assert same_format("a.htm", "b.html") and same_format("a.pot", "b.PO")
+    assert not same_format("a.htm", "b.md") and not same_format("a.pdf", "b.pdf")

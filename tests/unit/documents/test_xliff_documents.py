@@ -1,0 +1,108 @@
+"""XLIFF: sources without a translation get a target with their inline codes."""
+
+import pytest
+from shout import same, translated, unmarked
+
+from mt.errors import DataError
+
+OLD = """<?xml version='1.0' encoding='utf-8'?>
+<!-- kept -->
+<xliff xmlns="urn:oasis:names:tc:xliff:document:1.2" version="1.2"><file source-language="en" datatype="x" original="y">
+<body>
+<trans-unit id="1">
+  <source>Hello <g id="1">big</g> <x id="2"/>world</source>
+  <note>a note</note>
+</trans-unit>
+<trans-unit id="2"><source>Two</source><target>Zwei</target></trans-unit>
+<trans-unit id="3" translate="no"><source>Three</source></trans-unit>
+<trans-unit id="4"><source>a <bpt id="1">&lt;b&gt;</bpt>R&amp;D<ept id="1">&lt;/b&gt;</ept></source>
+<target state="new">a</target></trans-unit>
+<trans-unit id="5"><source>one
+two <mrk mtype="protected">keep</mrk></source><seg-source>x</seg-source>
+<alt-trans><target>n</target></alt-trans></trans-unit>
+<trans-unit id="6"><source>12</source></trans-unit>
+<trans-unit id="7"><source> </source></trans-unit>
+</body></file></xliff>
+"""
+NEW = """<xliff xmlns="urn:oasis:names:tc:xliff:document:2.0" version="2.0" srcLang="en"><file id="f"><unit id="1">
+<segment><source>Hello <pc id="1">big</pc> <ph id="2"/>world</source></segment>
+<ignorable><source>x</source></ignorable>
+<segment><source>Two</source><target>Zwei</target></segment></unit>
+<unit id="2" translate="no"><segment><source>Three</source></segment></unit></file></xliff>"""
+
+
+def asked(text):
+    seen = []
+    translated(text, ".xlf", lambda texts: seen.extend(texts) or texts)
+    return seen
+
+
+def test_what_is_not_translated_is_a_segment():
+    assert asked(OLD) == [
+        "Hello <g1>big</g1> <x5/>world",
+        "a <x1/>R&amp;D",
+        'one<br id="1"/>two {x3}',
+    ]
+    assert asked(NEW) == ["Hello <g1>big</g1> <x5/>world"]
+
+
+def test_targets_are_filled_and_all_else_stays():
+    said = OLD
+    for old, new in [
+        (
+            "world</source>\n",
+            'world</source>\n  <target>HELLO <g id="1">BIG</g> <x id="2"/>WORLD</target>\n',
+        ),
+        ('"new">a<', '"needs-review-translation">A <bpt id="1">&lt;b&gt;</bpt>R&amp;D<ept id="1">&lt;/b&gt;</ept><'),
+        ("</seg-source>\n", '</seg-source>\n<target>ONE\nTWO <mrk mtype="protected">keep</mrk></target>\n'),
+        ("12</source>", "12</source><target>12</target>"),
+    ]:
+        assert old in said
+        said = said.replace(old, new)
+    assert translated(OLD, ".xlf") == said
+    assert translated(NEW, ".xliff") == NEW.replace(
+        "world</source>", 'world</source><target>HELLO <pc id="1">BIG</pc> <ph id="2"/>WORLD</target>'
+    )
+
+
+def test_what_is_filled_comes_back_byte_for_byte():
+    filled = translated(OLD, ".xlf", same)
+    assert "<source>Two</source>" in filled and translated(filled, ".xlf") == filled
+
+
+def test_codes_that_the_translator_loses_stay():
+    assert '<target><g id="1"/><x id="2"/>HELLO BIG WORLD</target>'.replace(
+        '<g id="1"/><x id="2"/>HELLO BIG WORLD', 'HELLO BIG WORLD<g id="1"/><x id="2"/>'
+    ) in translated(OLD, ".xlf", unmarked)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<a", "the file is not well-formed XML: line 1: "),
+        ("<a/>", "this is not an XLIFF file: its root element is <a>, not <xliff>"),
+        (
+            '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><xliff>&e;</xliff>',
+            r"has a document type \(DOCTYPE\)",
+        ),
+        ("<!DOCTYPE xliff><xliff/>", r"has a document type \(DOCTYPE\), which is refused: remove it"),
+        ("<xliff>" * 300 + "</xliff>" * 300, "the file has elements nested too deeply to be read"),
+    ],
+)
+def test_what_cannot_be_read(text, message):
+    with pytest.raises(DataError, match=message):
+        translated(text, ".xlf")
+
+
+def test_entities_that_grow_without_end():
+    grown = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
+    with pytest.raises(DataError, match=r"not well-formed XML|DOCTYPE"):
+        translated(f'<!DOCTYPE a [<!ENTITY l0 "lol">{grown}]><xliff a="&l9;">&l9;</xliff>', ".xlf")
+
+
+def test_another_encoding():
+    from mt.documents.readers import translate_document
+
+    raw = NEW.replace("<xliff", '<?xml version="1.0" encoding="UTF-16"?>\n<xliff', 1).encode("utf-16")
+    said = translate_document(raw, ".xlf", lambda texts: ["é <g1>a</g1> <x5/>b"])
+    assert 'é <pc id="1">a</pc> <ph id="2"/>b' in said.decode("utf-16")

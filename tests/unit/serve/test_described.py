@@ -1,0 +1,62 @@
+"""What the server says of itself: languages, counts, and its description."""
+
+from pathlib import Path
+
+import pytest
+
+from mt.errors import ConfigError
+from mt.serve.engine import Engine
+from mt.serve.language_names import language_name
+from mt.serve.limits import Batching
+from mt.serve.links import next_word
+from mt.serve.metrics import Metrics
+from mt.serve.refusal import RefusedError
+from mt.serve.served import Directory, check_directions
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden/schema-1/runs/golden"
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [("de", "German"), ("deu", "German"), ("pt-BR", "Portuguese (pt-BR)"), ("zho_Hans", "Chinese"), ("xx", "xx")],
+)
+def test_names_of_languages(code, name):
+    assert language_name(code) == name
+
+
+def test_counts_of_a_histogram_add_up():
+    metrics = Metrics()
+    for seconds in (0.001, 0.01, 0.02, 100.0):
+        metrics.add("/translate", 200, seconds)
+    lines = metrics.text(Engine([], batching=Batching(), queue=1)).split("\n")
+    assert 'mt_request_seconds_bucket{le="0.01"} 2' in lines and 'mt_request_seconds_bucket{le="0.025"} 3' in lines
+    assert 'mt_request_seconds_bucket{le="60.0"} 3' in lines and 'mt_request_seconds_bucket{le="+Inf"} 4' in lines
+    assert 'mt_requests_total{path="/translate",status="200"} 4' in lines and "mt_request_seconds_count 4" in lines
+
+
+def test_directions():
+    directory = Directory.load([GOLDEN], device="cpu", precision="fp32")
+    assert (directory.sources, directory.languages, directory.targets("en"), directory.targets("de")) == (
+        ["en"], ["en", "de"], ["de"], [],
+    )  # fmt: skip
+    assert directory.find("EN", "De").path == GOLDEN
+    for source, target, error in (
+        ("de", "en", "English (en) is not available as a target language from German (de)"),
+        ("en", "fr", "fr is not supported"),
+    ):
+        with pytest.raises(RefusedError) as refused:
+            directory.find(source, target)
+        assert (refused.value.status, refused.value.message) == (400, error)
+    with pytest.raises(ConfigError, match="both translate from en to de; a server has one model for each direction"):
+        check_directions([GOLDEN, GOLDEN])
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix", "word"),
+    [
+        ("Zwei Hunde rennen.", "Zwei", "Hunde"), ("Zwei Hunde", "", "Zwei"), ("Zwei", "Zwei", ""),
+        ("Zwei, drei", "Zwei", ","), ("Drei Hunde", "Zwei", ""), ("犬が走る", "犬", "が"),
+    ],
+)  # fmt: skip
+def test_the_word_after_a_prefix(text, prefix, word):
+    assert next_word(text, prefix) == word
