@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from mt.cli.options import Parser
@@ -18,8 +19,8 @@ FORMATS = (
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
         prog="mt export",
-        description="Write a trained model for another engine. An export for CTranslate2 is verified before it "
-        "appears: it translates sentences as the model does, or the command fails.",
+        description="Write a trained model for another engine. The export is verified before it appears: it translates "
+        "sentences as the model does, or the command fails.",
         epilog="example:\n  mt export ct2 runs/my-run exported --quantization int8",
     )
     parser.add_argument("format", choices=["ct2", "hf"], help=FORMATS)
@@ -28,7 +29,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--quantization", help=f"of ct2: float32, float16, bfloat16, int8 (default: {QUANTIZATION})")
     parser.add_argument(
         "--verify", action=argparse.BooleanOptionalAction, default=True,
-        help="for ct2: translate sentences with both engines and compare pieces, log-probabilities, BLEU and chrF++",
+        help="translate sentences with both engines and compare pieces, log-probabilities, BLEU and chrF++ (hf: where "
+        "`transformers` is installed)",
     )  # fmt: skip
     parser.add_argument(
         "--sample", nargs="+", default=[], metavar="FILE",
@@ -40,9 +42,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parser.error("--sample takes one file of sentences, or two: sentences and their translations")
     if args.sample and not args.verify:
         parser.error("--sample has no effect with --no-verify; leave one of the two out")
-    given = [f"--{name}" for name in ("quantization", "sample") if getattr(args, name)]
-    if args.format != "ct2" and (given or not args.verify):
-        parser.error(f"{(*given, '--no-verify')[0]} belongs to ct2; leave it out for {args.format}")
+    if args.format != "ct2" and args.quantization:
+        parser.error(f"--quantization belongs to ct2; leave it out for {args.format}")
     args.out = args.out or Path(f"{args.model.resolve().name}-{args.format}")
     return args
 
@@ -67,18 +68,13 @@ def run(argv: list[str]) -> int:
 
 
 def run_hf(args: argparse.Namespace) -> int:
-    from mt.checkpoint.model_folder import languages
-    from mt.decode.load import load
-    from mt.interchange.hf import write_hf
-    from mt.log import setup
+    from mt.log import logger, setup
 
     setup()
-    translator = load(args.model, device="cpu", precision="fp32")
-    src, tgt = languages(args.model)
-    write_hf(
-        translator.stepper.model, translator.tokenizer, args.out,
-        section=translator.section, max_length=translator.max_length, src=src, tgt=tgt,
-    )  # fmt: skip
+    verified = args.verify and find_spec("transformers") is not None
+    export_hf(args.model, args.out, sample=args.sample if verified else None)
+    if args.verify and not verified:
+        logger.warning("the export was not verified, because the package `transformers` is not installed.")
     print(f"The model for transformers (MarianMTModel, MarianTokenizer) is in {args.out}.")
     return 0
 
@@ -114,12 +110,41 @@ def export_ct2(
         if sample is None:
             return
         from mt.cli.export_sample import choose_sample
-        from mt.interchange.verify import verify_ct2
+        from mt.interchange.ct2_engine import Ct2Engine
+        from mt.interchange.verify import verify
 
         src, tgt = languages(model_folder)
         chosen = choose_sample(translator, model_folder, sample, src, tgt)
-        logger.info(f"{verify_ct2(translator, folder, chosen, tgt=tgt, exact=quantization == QUANTIZATION)}")
+        engine = Ct2Engine(folder, translator.tokenizer)
+        logger.info(f"{verify(translator, engine, chosen, tgt=tgt, exact=quantization == QUANTIZATION)}")
 
     heads = load_heads(find_model(model_folder), model)
     write_ct2(model, translator.tokenizer, out, quantization=quantization, heads=heads, check=check)
     return python_example(translator.tokenizer, translator.section, out, max_length=translator.max_length)
+
+
+def export_hf(model_folder: Path, out: Path, *, sample: Sequence[str] | None = None) -> None:
+    """A model folder, run or checkpoint as a folder for transformers. Args and errors: as `export_ct2`."""
+    from mt.checkpoint.model_folder import languages
+    from mt.decode.load import load
+    from mt.interchange.hf import write_hf
+    from mt.log import logger
+
+    translator = load(model_folder, device="cpu", precision="fp32")
+    src, tgt = languages(model_folder)
+
+    def check(folder: Path) -> None:
+        if sample is None:
+            return
+        from mt.cli.export_sample import choose_sample
+        from mt.interchange.hf_engine import HfEngine
+        from mt.interchange.verify import verify
+
+        chosen, engine = choose_sample(translator, model_folder, sample, src, tgt).some(), HfEngine(folder)
+        engine.check_tokenizer(chosen.sources, translator.tokenizer.encode_source(chosen.sources))
+        logger.info(f"{verify(translator, engine, chosen, tgt=tgt)}")
+
+    write_hf(
+        translator.stepper.model, translator.tokenizer, out, section=translator.section,
+        max_length=translator.max_length, src=src, tgt=tgt, check=check,
+    )  # fmt: skip

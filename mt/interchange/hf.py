@@ -50,11 +50,20 @@ def reasons_against(model: Transformer, tokenizer: Tokenizer) -> list[str]:
 
 
 def write_hf(
-    model: Transformer, tokenizer: Tokenizer, out: Path, *, section: DecodeConfig, max_length: int, src: str, tgt: str
+    model: Transformer,
+    tokenizer: Tokenizer,
+    out: Path,
+    *,
+    section: DecodeConfig,
+    max_length: int,
+    src: str,
+    tgt: str,
+    check: Callable[[Path], None] = lambda folder: None,
 ) -> None:
     """Write the model as the new folder `out`.
 
-    Args: section: its search settings, of which beam and length penalty are kept; max_length: as `Translator`.
+    Args: section: its search settings, of which beam and length penalty are kept; max_length: as `Translator`; check:
+    called with the finished folder before it appears; if it raises, nothing is written.
     Raises: ConfigError: with all `reasons_against` it, or when the folder exists.
     """
     if out.exists():
@@ -77,6 +86,7 @@ def write_hf(
         write_file(folder / "target.spm", files[JOINT if tokenizer.joint else TARGET])
         tensors = {name: tensor.detach().cpu().float().contiguous().clone() for name, tensor in weights(model).items()}
         safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+        check(folder)
 
 
 def model_config(model: Transformer, tokenizer: Tokenizer) -> dict[str, Any]:
