@@ -141,7 +141,7 @@ def export_hf(model_folder: Path, out: Path, *, sample: Sequence[str] | None = N
         from mt.interchange.verify import verify
 
         chosen, engine = choose_sample(translator, model_folder, sample, src, tgt).some(), HfEngine(folder)
-        engine.check_tokenizer(chosen.sources, translator.tokenizer.encode_source(chosen.sources))
+        engine.check_tokenizer(translator.tokenizer, chosen.sources)
         logger.info(f"{verify(translator, engine, chosen, tgt=tgt)}")
 
     write_hf(

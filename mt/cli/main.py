@@ -33,6 +33,7 @@ VERBS = {
     "info": ("mt.cli.info", "show what a model is, what it was trained on, and its scores"),
     "doctor": ("mt.cli.doctor", "check whether this machine can train and translate"),
     "export": ("mt.cli.export", "convert a model for CTranslate2 or transformers"),
+    "import": ("mt.cli.import_model", "make a model folder of a MarianMT or OPUS-MT model"),
 }
 INTERRUPTED = 130  # 128 + SIGINT
 PIPE_CLOSED = 141  # 128 + SIGPIPE

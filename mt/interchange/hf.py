@@ -20,7 +20,7 @@ from mt.files import whole_folder, write_file
 from mt.interchange.refusal import refuse
 from mt.nn.encoders import TextEncoder
 from mt.nn.transformer import Transformer
-from mt.text.tokenizer import JOINT, SOURCE, TARGET, Tokenizer
+from mt.text.tokenizer import JOINT, SOURCE, TABLE, TARGET, Tokenizer
 
 ACTIVATIONS = {Activation.relu: "relu", Activation.gelu: "gelu", Activation.silu: "silu"}
 
@@ -44,7 +44,7 @@ def reasons_against(model: Transformer, tokenizer: Tokenizer) -> list[str]:
     must("tying", config.tying is not Tying.none, "all or decoder")
     must("tying", config.tying is not Tying.all or tokenizer.joint, "decoder where each language has its tokenizer")
     for tag in sorted(tokenizer.tags):
-        if tag.startswith(">>"):
+        if tag.startswith(">>") and TABLE not in tokenizer.files():
             found.append(f"MarianTokenizer reads the tag `{tag}` without the space before it, unlike this model")
     return found
 
@@ -82,8 +82,8 @@ def write_hf(
     with whole_folder(out) as folder:
         for name, values in configs.items():
             write_file(folder / name, (json.dumps(values, ensure_ascii=False, indent=2) + "\n").encode())
-        write_file(folder / "source.spm", files[JOINT if tokenizer.joint else SOURCE])
-        write_file(folder / "target.spm", files[JOINT if tokenizer.joint else TARGET])
+        write_file(folder / "source.spm", files[JOINT if JOINT in files else SOURCE])
+        write_file(folder / "target.spm", files[JOINT if JOINT in files else TARGET])
         tensors = {name: tensor.detach().cpu().float().contiguous().clone() for name, tensor in weights(model).items()}
         safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
         check(folder)
@@ -131,7 +131,8 @@ def tokenizer_config(tokenizer: Tokenizer, max_length: int, src: str, tgt: str) 
 def weights(model: Transformer) -> dict[str, Tensor]:
     """The parameters by their names in MarianMT."""
     assert isinstance(model.encoder, TextEncoder)
-    found = {"final_logits_bias": torch.zeros(1, len(model.tgt_weight))}
+    bias = model.decoder.output.bias
+    found = {"final_logits_bias": torch.zeros(1, len(model.tgt_weight)) if bias is None else bias[None]}
     if model.config.tying is Tying.all:
         found["model.shared.weight"] = model.tgt_weight
     else:

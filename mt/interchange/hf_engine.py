@@ -15,6 +15,7 @@ import torch
 from mt.decode.search.settings import Hypothesis, Search
 from mt.errors import CheckpointError, require_package
 from mt.interchange.ct2_engine import Wanted
+from mt.text.tokenizer import Tokenizer
 
 BATCH = 32  # sentences
 
@@ -64,15 +65,19 @@ class HfEngine:
             found.append(logits.float().log_softmax(-1).gather(1, wanted[:, None]).squeeze(1).tolist())
         return found
 
-    def check_tokenizer(self, texts: Sequence[str], ids: Sequence[Sequence[int]]) -> None:
-        """Raises: CheckpointError: unless the folder's tokenizer gives the texts these ids."""
+    def check_tokenizer(self, tokenizer: Tokenizer, texts: Sequence[str]) -> None:
+        """Raises: CheckpointError: unless the folder's tokenizer gives texts the ids of ours.
+
+        Signs that ours leaves out are left out of the texts: MarianTokenizer spells them in bytes.
+        """
+        known = [tokenizer.readable(text) for text in texts]
         with _quiet():
-            theirs = self.tokenizer(list(texts))["input_ids"]
-        for text, ours, other in zip(texts, ids, theirs, strict=True):
-            if list(ours) != other:
+            theirs = self.tokenizer(known)["input_ids"]
+        for text, ours, other in zip(known, tokenizer.encode_source(known), theirs, strict=True):
+            if ours != other:
                 raise CheckpointError(
                     f"the export does not split text as the model does: {text[:70]!r} has the ids {other[:20]}, "
-                    f"not {list(ours)[:20]}."
+                    f"not {ours[:20]}."
                 )
 
     def _padded(self, source: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:

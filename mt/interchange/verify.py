@@ -110,7 +110,7 @@ def verify(translator: Translator, engine: Engine, sample: Sample, *, tgt: str, 
     t, model = translator.tokenizer, translator.stepper.model
     ids = [[*some[: translator.max_length][:-1], t.eos] for some in t.encode_source(sample.sources)]
     plain = {"beam": 1, "groups": 1, "coverage_penalty": 0.0, "no_repeat_ngram": 0, "unknown": Unknown.keep}
-    settings = {**asdict(translator.section), **plain, "max_length": translator.max_length}
+    settings = {**asdict(translator.section), **plain, "max_length": translator.max_length - 1}  # scores count eos
     search = Search(bos=t.bos, eos=t.eos, pad=t.pad, **settings)
     with torch.inference_mode(), translator.stepper.prepared():
         ours = [some[0].tokens for some in beam_search(translator.stepper, ids, search=search)]
