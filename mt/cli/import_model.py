@@ -18,7 +18,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
         prog="mt import",
         description="Make a model folder of a model from another program, for all commands of mt: translate with it, "
-        "or train it further (`mt train init=OUT`). What cannot be the same here is refused, and no code in files is run.",
+        "or train it further (`mt train init=OUT`). What cannot be the same here is refused. Nothing in a file is run.",
         epilog="example:\n  mt import hf opus-mt-en-de models/en-de",
     )
     parser.add_argument("format", choices=["hf"], help=FORMATS)

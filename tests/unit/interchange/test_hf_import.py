@@ -2,20 +2,25 @@
 
 import json
 import warnings
+import zipfile
 from types import SimpleNamespace
 
 import pytest
 import torch
 from opus import LEFT_OUT, TAGS, piece_models, pieces_of, sentences, table, write_opus
+from toy import number_pairs
 
 from mt.checkpoint.model_folder import read_model
 from mt.cli.export import export_ct2, export_hf
 from mt.cli.import_model import run
-from mt.config import DecodeConfig, Split
+from mt.cli.main import main
+from mt.config import Activation, DecodeConfig, Split, TokenizerConfig
 from mt.decode.load import load
 from mt.errors import CheckpointError, ConfigError
+from mt.interchange.hf import write_hf
 from mt.interchange.hf_import import read_hf
 from mt.nn.ragged import pack
+from mt.text.tokenizer_training import train_tokenizer
 
 transformers = pytest.importorskip("transformers")
 
@@ -47,12 +52,12 @@ def targets(count=20):
 
 
 @torch.no_grad()
-def check_logits(ours, tokenizer, theirs, near=1e-4):
+def check_logits(ours, tokenizer, theirs):
     for source, target in zip(tokenizer.encode_source(texts(10)), tokenizer.encode_target(targets()), strict=True):
         ids, layout = pack([[tokenizer.bos, *target]])
         found = ours.logits(ours(ours.encoder.pack([source]), ids, layout))
         wanted = theirs(input_ids=torch.tensor([source]), decoder_input_ids=ids[None]).logits[0]
-        torch.testing.assert_close(found, wanted, atol=near, rtol=0)
+        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)
 
 
 def searched(theirs, tokenizer, sources):
@@ -139,7 +144,7 @@ def test_an_imported_model_is_exported_to_both_engines(made, tmp_path):
     for name in ("vocab.json", "source.spm", "target.spm"):
         loaded = json.loads if name.endswith("json") else bytes
         assert loaded((tmp_path / "back" / name).read_bytes()) == loaded((theirs.folder / name).read_bytes())
-    check_logits(read_hf(tmp_path / "back").model, read_hf(theirs.folder).tokenizer, theirs.model, near=0.0 or 1e-4)
+    check_logits(read_hf(tmp_path / "back").model, read_hf(theirs.folder).tokenizer, theirs.model)
     pytest.importorskip("ctranslate2")
     code = export_ct2(tmp_path / "out", tmp_path / "ct2", sample=[str(sample)])
     assert "suppress_sequences=[['<pad>']]" in code and "source.encode(lines" in code
@@ -153,8 +158,8 @@ def change(folder, name="config.json", **values):
 def test_all_reasons_are_named_at_once(made):
     folder = made().folder
     change(
-        folder, model_type="bart", d_model=33, decoder_ffn_dim=50, decoder_attention_heads=2, activation_function="tanh",
-        scale_embedding=False, normalize_before=True, add_final_layer_norm=True, normalize_embedding=True,
+        folder, model_type="bart", d_model=33, decoder_ffn_dim=50, activation_function="tanh", scale_embedding=False,
+        normalize_before=True, add_final_layer_norm=True, normalize_embedding=True,
         static_position_embeddings=False, tie_word_embeddings=False, share_encoder_decoder_embeddings="yes",
     )  # fmt: skip
     change(folder, "generation_config.json", num_beams="many", forced_bos_token_id=3)
@@ -162,8 +167,9 @@ def test_all_reasons_are_named_at_once(made):
     with pytest.raises(ConfigError) as refused:
         read_hf(folder)
     assert str(refused.value) == (
-        f"the model cannot be imported from {folder}: `model_type` must be marian, but is 'bart'; `activation_function` "
-        "must be one of relu, gelu, swish, silu, but is 'tanh'; `scale_embedding` must be true, but is False; "
+        f"the model cannot be imported from {folder}: `model_type` must be marian, but is 'bart'; "
+        "`activation_function` must be one of relu, gelu, swish, silu, but is 'tanh'; "
+        "`scale_embedding` must be true, but is False; "
         "`normalize_before` must be false, but is True; `add_final_layer_norm` must be false, but is True; "
         "`normalize_embedding` must be false, but is True; `static_position_embeddings` must be true, but is False; "
         "`tie_word_embeddings` must be true, but is False; `share_encoder_decoder_embeddings` must be true or false, "
@@ -171,3 +177,167 @@ def test_all_reasons_are_named_at_once(made):
         "first piece; `eos_token` must be </s>, but is '<eos>'; `sp_model_kwargs` must be empty; its languages are not "
         "known: name them with --src and --tgt."
     )
+
+
+def test_ids_that_contradict_the_vocabulary_are_refused(made):
+    folder = made().folder
+    change(folder, eos_token_id=5, pad_token_id=4, vocab_size=7, decoder_vocab_size=8)
+    change(folder, "generation_config.json", decoder_start_token_id=3, bad_words_ids=[[9]])
+    last = len(table()) - 1
+    with pytest.raises(ConfigError) as refused:
+        read_hf(folder)
+    assert str(refused.value) == (
+        f"the model cannot be imported from {folder}: `eos_token_id` must be 0, as the vocabulary has it, but is 5; "
+        f"`pad_token_id` must be {last}, as the vocabulary has it, but is 4; `decoder_start_token_id` must be {last}, "
+        f"as the vocabulary has it, but is 3; `vocab_size` must be {last + 1}, as the vocabulary has it, but is 7; "
+        f"`decoder_vocab_size` must be {last + 1}, as the vocabulary has it, but is 8; `bad_words_ids` and "
+        f"`suppress_tokens` may hold [{last}] only, but hold [[9]]."
+    )
+
+
+def test_sizes_out_of_bounds_are_refused(made):
+    folder = made().folder
+    for values, told in (
+        ({"d_model": 1 << 20}, r"`d_model` must be a whole number from 1 to 16,384, but is 1048576"),
+        ({"d_model": 33}, r"`d_model` must be even, a multiple of 4, but is 33"),
+        (
+            {"d_model": 32, "encoder_layers": True},
+            r"`encoder_layers` must be a whole number from 1 to 128, but is True",
+        ),
+        ({"encoder_layers": 2, "decoder_ffn_dim": 50}, r"`decoder_ffn_dim` must be that of the encoder, but is 50"),
+    ):
+        change(folder, **values)
+        with pytest.raises(ConfigError, match=told):
+            read_hf(folder)
+
+
+def test_separate_vocabularies_of_other_numbers_are_refused(made):
+    folder = made().folder
+    change(folder, "tokenizer_config.json", separate_vocabs=True)
+    with pytest.raises(CheckpointError, match=r"target_vocab\.json` cannot be read"):
+        read_hf(folder)
+    (folder / "target_vocab.json").write_bytes((folder / "vocab.json").read_bytes())
+    with pytest.raises(ConfigError, match="`separate_vocabs` is true, and its tables do not number the pieces as Sent"):
+        read_hf(folder)
+
+
+def test_missing_files_are_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"opus must be a folder of MarianMT, but is not there\."):
+        read_hf(tmp_path / "opus")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError) as refused:
+        read_hf(tmp_path)
+    assert str(refused.value) == (
+        f"{tmp_path} must be a folder of MarianMT, but lacks vocab.json, source.spm, target.spm, model.safetensors or "
+        "pytorch_model.bin."
+    )
+
+
+@pytest.mark.parametrize(
+    "numbers, told",
+    [
+        ({"</s>": 0, "<unk>": 1, "a": 1, "<pad>": 2}, "the ids of its 4 pieces must be 0 to 3, each once"),
+        ({"</s>": 0, "a": 1}, "it lacks <unk> and <pad>"),
+        ({"</s>": 0, "<unk>": 1, "": 2, "<pad>": 3}, "a piece is empty or has a zero byte"),
+        ({}, "an object of 1 to 1,000,000 pieces is expected"),
+    ],
+)
+def test_a_table_that_numbers_no_vocabulary_is_refused(numbers, told, made):
+    folder = made().folder
+    (folder / "vocab.json").write_text(json.dumps(numbers))
+    with pytest.raises(CheckpointError, match=rf"vocab\.json in .* is no table of pieces: {told}\."):
+        read_hf(folder)
+
+
+def test_weights_that_do_not_fit_are_refused(made, tmp_path):
+    folder = made(pickled=True).folder
+    path = folder / "pytorch_model.bin"
+    state = torch.load(path, weights_only=True)
+    wrong = {
+        **state, "model.encoder.embed_positions.weight": torch.zeros(64, 32),
+        "lm_head.weight": state["lm_head.weight"] + 1,
+        "model.encoder.layers.0.fc1.bias": torch.zeros(49), "more": torch.zeros(1),
+        "model.encoder.layers.0.fc2.bias": torch.zeros(32, dtype=torch.int32),
+    }  # fmt: skip
+    del wrong["model.decoder.layers.1.fc1.weight"]
+    torch.save(wrong, path)
+    with pytest.raises(CheckpointError) as refused:
+        read_hf(folder)
+    assert str(refused.value) == (
+        f"the weights of {folder} do not fit its config.json: the positions of the encoder are not Marian's sines; "
+        "model.shared.weight and model.encoder.embed_tokens.weight and model.decoder.embed_tokens.weight and "
+        "lm_head.weight must be one matrix, but differ; model.encoder.layers.0.fc1.bias must be numbers of the shape "
+        "[48], but is torch.float32 [49]; model.encoder.layers.0.fc2.bias must be numbers of the shape [32], but is "
+        "torch.int32 [32]; model.decoder.layers.1.fc1.weight must be numbers of the shape [48, 32], but is missing, "
+        "and 1 more fault."
+    )
+    torch.save([1], path)
+    with pytest.raises(CheckpointError, match="must hold tensors by name, but holds something else"):
+        read_hf(folder)
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("code was run",)
+
+
+def test_no_code_is_run(made, capsys):
+    folder = made(pickled=True).folder
+    torch.save({"weight": Evil()}, folder / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"cannot be read as tensors alone; nothing in it was run: .*"):
+        read_hf(folder)
+    assert not capsys.readouterr().out
+
+
+def test_a_file_that_is_too_large_is_not_read(made):
+    folder = made(pickled=True).folder
+    with zipfile.ZipFile(folder / "pytorch_model.bin", "w", zipfile.ZIP_DEFLATED) as parts:
+        parts.writestr("archive/data.pkl", bytes(10 << 20))
+    assert (folder / "pytorch_model.bin").stat().st_size < 1 << 20
+    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin` holds 10,485,760 bytes, but a model of this shape"):
+        read_hf(folder)
+
+
+def test_languages_can_be_given_and_search_settings_that_are_left_out_are_named(made, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("mt.cli.import_model.find_spec", lambda name: None)
+    folder = made().folder
+    (folder / "tokenizer_config.json").unlink()
+    change(folder, "generation_config.json", repetition_penalty=1.3, no_repeat_ngram_size=3, length_penalty=0.5)
+    assert run(["hf", str(folder), str(tmp_path / "out"), "--src", "en", "--tgt", "gos"]) == 0
+    assert "search settings that mt does not have are left out: repetition_penalty" in caplog.text
+    assert "the import was not verified, because the package `transformers` is not installed." in caplog.text
+    told = read_model(tmp_path / "out").description
+    assert (told.src, told.tgt) == ("en", "gos")
+    assert told.decode == DecodeConfig(beam=3, no_repeat_ngram=3, length_penalty=0.5)
+    with pytest.raises(ConfigError, match="already exists; name a new folder"):
+        run(["hf", str(folder), str(tmp_path / "out")])
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_a_folder_of_ours_comes_back_bit_by_bit(joint, small_model, tmp_path):
+    pairs = number_pairs(200)
+    section = TokenizerConfig(vocab_size=60 if joint else 40, joint=joint, byte_fallback=False)
+    t = train_tokenizer([p.src for p in pairs], [p.tgt for p in pairs], section, tmp_path / "cache")
+    shape = {"norm": "post", "activation": "gelu", "tying": "all" if joint else "decoder"}
+    ours = small_model(src_size=t.src_size, tgt_size=t.tgt_size, **shape)
+    write_hf(ours, t, tmp_path / "hf", section=DecodeConfig(beam=4), max_length=20, src="en", tgt="de")
+    found = read_hf(tmp_path / "hf")
+    assert found.tokenizer.files() == t.files()
+    assert (found.description.model.activation, found.description.max_length) == (Activation.gelu, 20)
+    for (name, one), (other, two) in zip(ours.named_parameters(), found.model.named_parameters(), strict=True):
+        assert name == other and torch.equal(one, two)
+
+
+def test_an_imported_model_goes_on_training(made, tmp_path, monkeypatch):
+    folder = made().folder
+    run(["hf", str(folder), str(tmp_path / "begun"), "--no-verify"])
+    monkeypatch.chdir(tmp_path)
+    for name, seed in (("train", 3), ("dev", 4)):
+        for side, suffix in enumerate(("en", "de")):
+            lines = "".join(f"{pair[side]}\n" for pair in sentences(60, seed))
+            (tmp_path / f"{name}.{suffix}").write_text(lines)
+    settings = ["data.train=[train.en,train.de]", "data.dev=[dev.en,dev.de]", "train.steps=4", "run.name=more"]
+    assert main(["train", "init=begun", "batch.max_length=40", "batch.tokens=400", *settings]) == 0
+    told = read_model(tmp_path / "runs/more")
+    assert told.tokenizer.files() == read_hf(folder).tokenizer.files()
+    assert not torch.equal(told.tensors["out_bias"], read_model(tmp_path / "begun").tensors["out_bias"])
