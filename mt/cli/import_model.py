@@ -11,7 +11,10 @@ from mt.cli.options import Parser
 if TYPE_CHECKING:
     from mt.interchange.hf_import import Imported
 
-FORMATS = "hf: a folder for MarianMTModel of transformers, such as the models of OPUS-MT"
+FORMATS = (
+    "hf: a folder for MarianMTModel of transformers, such as the models of OPUS-MT; argos: a package that `mt export "
+    "argos` has written"
+)
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -21,8 +24,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "or train it further (`mt train init=OUT`). What cannot be the same here is refused. Nothing in a file is run.",
         epilog="example:\n  mt import hf opus-mt-en-de models/en-de",
     )
-    parser.add_argument("format", choices=["hf"], help=FORMATS)
-    parser.add_argument("source", type=Path, metavar="FROM", help="the folder")
+    parser.add_argument("format", choices=["hf", "argos"], help=FORMATS)
+    parser.add_argument("source", type=Path, metavar="FROM", help="the folder or file")
     parser.add_argument("out", type=Path, metavar="OUT", help="the new model folder")
     parser.add_argument("--src", metavar="LANG", help="hf: the source language (default: what the folder says)")
     parser.add_argument("--tgt", metavar="LANG", help="hf: the target language")
@@ -30,7 +33,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--verify", action=argparse.BooleanOptionalAction, default=True,
         help="hf: where `transformers` is installed, translate made sentences with both and compare",
     )  # fmt: skip
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.format == "argos" and (args.src or args.tgt or not args.verify):
+        parser.error("--src, --tgt and --no-verify belong to hf; leave them out for argos")
+    return args
 
 
 def run(argv: list[str]) -> int:
@@ -39,7 +45,12 @@ def run(argv: list[str]) -> int:
     from mt.log import setup
 
     setup()
-    import_hf(args)
+    if args.format == "hf":
+        import_hf(args)
+    else:
+        from mt.interchange.argos import read_package
+
+        read_package(args.source, args.out)
     print(
         f"The model is in {args.out}. To translate with it: mt translate {args.out}. To train it further: "
         f"mt train init={args.out}"
@@ -79,9 +90,8 @@ def verify_import(folder: Path, found: "Imported") -> None:
     translator = make_translator(
         found.model, found.tokenizer, told.decode, told.precision, max_length=told.max_length, src=told.src
     )
-    sample, engine = own_sample(translator), HfEngine(folder)
-    engine.check_tokenizer(found.tokenizer, sample.sources)
-    logger.info(f"{verify(translator, engine, sample, tgt=told.tgt)}")
+    engine = HfEngine(folder, found.tokenizer)
+    logger.info(f"{verify(translator, engine, own_sample(translator), tgt=told.tgt)}")
 
 
 def model_card(found: "Imported", name: str) -> str:

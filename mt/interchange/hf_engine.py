@@ -23,15 +23,17 @@ BATCH = 32  # sentences
 class HfEngine:
     """A folder for `MarianMTModel` and `MarianTokenizer`. Sentences are token ids; sources end with eos."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tokenizer: Tokenizer) -> None:
+        """Args: tokenizer: ours, whose ids the folder's must give."""
         require_package("transformers", "the comparison with MarianMT")
         with _quiet():
             from transformers import MarianMTModel, MarianTokenizer
 
             model: Any = MarianMTModel.from_pretrained(str(folder), local_files_only=True)
             self.model = model.eval()
-            self.tokenizer: Any = MarianTokenizer.from_pretrained(str(folder), local_files_only=True)
+            self.theirs: Any = MarianTokenizer.from_pretrained(str(folder), local_files_only=True)
         self.start, self.pad = self.model.config.decoder_start_token_id, self.model.config.pad_token_id
+        self.tokenizer = tokenizer
 
     def search(self, source: Sequence[Sequence[int]], search: Search, wanted: Wanted) -> list[list[Hypothesis]]:
         """The translation of every sentence by greedy search, without scores."""
@@ -55,7 +57,7 @@ class HfEngine:
 
     def log_probs(self, source: Sequence[Sequence[int]], target: Sequence[Sequence[int]]) -> list[list[float]]:
         """The log-probability of each target token and of eos. Args: target: token ids without bos and eos."""
-        found, eos = [], self.tokenizer.eos_token_id
+        found, eos = [], self.tokenizer.eos
         for ids, tokens in zip(source, target, strict=True):
             with torch.inference_mode():
                 logits = self.model(
@@ -65,15 +67,15 @@ class HfEngine:
             found.append(logits.float().log_softmax(-1).gather(1, wanted[:, None]).squeeze(1).tolist())
         return found
 
-    def check_tokenizer(self, tokenizer: Tokenizer, texts: Sequence[str]) -> None:
-        """Raises: CheckpointError: unless the folder's tokenizer gives texts the ids of ours.
+    def check(self, texts: Sequence[str]) -> None:
+        """Raises: CheckpointError: unless the folder's tokenizer gives these texts the ids of ours.
 
         Signs that ours leaves out are left out of the texts: MarianTokenizer spells them in bytes.
         """
-        known = [tokenizer.readable(text) for text in texts]
+        known = [self.tokenizer.readable(text) for text in texts]
         with _quiet():
-            theirs = self.tokenizer(known)["input_ids"]
-        for text, ours, other in zip(known, tokenizer.encode_source(known), theirs, strict=True):
+            theirs = self.theirs(known)["input_ids"]
+        for text, ours, other in zip(known, self.tokenizer.encode_source(known), theirs, strict=True):
             if ours != other:
                 raise CheckpointError(
                     f"the export does not split text as the model does: {text[:70]!r} has the ids {other[:20]}, "

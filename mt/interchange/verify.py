@@ -95,6 +95,10 @@ class Verification:
 class Engine(Protocol):
     """An exported model. Sentences are token ids of our tokenizer; sources end with eos."""
 
+    def check(self, texts: Sequence[str]) -> None:
+        """Raises: CheckpointError: unless a tokenizer of the engine splits these texts as ours."""
+        ...
+
     def search(self, source: Sequence[Sequence[int]], search: Search, wanted: Wanted) -> list[list[Hypothesis]]: ...
 
     def log_probs(self, source: Sequence[Sequence[int]], target: Sequence[Sequence[int]]) -> list[list[float]]: ...
@@ -107,6 +111,7 @@ def verify(translator: Translator, engine: Engine, sample: Sample, *, tgt: str, 
     Raises: CheckpointError: when they differ; the message says in what.
     """
     sample = sample.some()
+    engine.check(sample.sources)
     t, model = translator.tokenizer, translator.stepper.model
     ids = [[*some[: translator.max_length][:-1], t.eos] for some in t.encode_source(sample.sources)]
     plain = {"beam": 1, "groups": 1, "coverage_penalty": 0.0, "no_repeat_ngram": 0, "unknown": Unknown.keep}
