@@ -80,9 +80,10 @@ def run(argv: list[str]) -> int:
         return run_hf(args)
     if args.format == "argos":
         export_argos(args.model, args.out, args.quantization, sample=sample, src=args.src, tgt=args.tgt)
+        call = f"import argostranslate.package as p; p.install_from_path({str(args.out)!r})"
         print(
-            f"The package for Argos Translate is in {args.out} ({args.quantization}). To install it: argospm install "
-            f"{args.out}"
+            f"The package for Argos Translate is in {args.out} ({args.quantization}). To install it there:\n\n"
+            f'python -c "{call}"'
         )
         return 0
     example = export_ct2(args.model, args.out, args.quantization, sample=sample)
