@@ -242,7 +242,7 @@ def _read_weights(folder: Path, config: Mapping[str, Any]) -> dict[str, Tensor]:
         return read_tensors(path)
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler raises errors of many kinds
+    except Exception as error:  # a damaged file raises errors of many kinds
         cause = str(error).strip().partition("\n")[0][:200].rstrip(".")
         raise CheckpointError(f"`{path}` cannot be read as tensors alone; nothing in it was run: {cause}.") from None
     if not isinstance(found, dict) or not all(isinstance(one, Tensor) for one in found.values()):
