@@ -34,7 +34,8 @@ VERBS = {
     "runs": ("mt.cli.runs", "list runs, compare them, or delete some"),
     "info": ("mt.cli.info", "show what a model is, what it was trained on, and its scores"),
     "doctor": ("mt.cli.doctor", "check whether this machine can train and translate"),
-    "export": ("mt.cli.export", "convert a model for CTranslate2"),
+    "export": ("mt.cli.export", "convert a model for CTranslate2, transformers or Argos Translate"),
+    "import": ("mt.cli.import_model", "make a model folder of an OPUS-MT model or an Argos package"),
 }
 INTERRUPTED = 130  # 128 + SIGINT
 PIPE_CLOSED = 141  # 128 + SIGPIPE

@@ -132,6 +132,8 @@ class ModelConfig:
     positions: Positions = Positions.sinusoidal
     activation: Activation = Activation.relu
     bias: bool = True
+    # Marian's output layer adds a number to each logit
+    output_bias: bool = field(default=False, metadata=LATER)
     tying: Tying = Tying.all  # all: one matrix for source embedding, target embedding and output; decoder: the latter
     max_length: int = 512  # positions of sinusoidal and learned tables
     dropout: float = 0.1  # on embeddings and on the output of each sublayer

@@ -25,7 +25,7 @@ from mt.interchange.refusal import refuse
 from mt.nn.attention import FeedForward, MultiHeadAttention
 from mt.nn.encoders import TextEncoder, what_it_reads
 from mt.nn.transformer import Embedding, Transformer
-from mt.text.tokenizer import Tokenizer
+from mt.text.tokenizer import TABLE, Tokenizer
 
 if TYPE_CHECKING:
     from ctranslate2.specs import TransformerSpec
@@ -87,8 +87,8 @@ def python_example(tokenizer: Tokenizer, section: DecodeConfig, folder: Path, *,
     Args: section: the search settings of the model; of these the engine gets beam and length penalty; max_length: the
         longest translation, in pieces.
     """
-    names = sorted(tokenizer.files())  # one joint model, or source and target
-    specials = [[piece] for piece in tokenizer.pieces_target([tokenizer.bos, tokenizer.pad])]
+    names = sorted(name for name in tokenizer.files() if name != TABLE)  # one joint model, or source and target
+    specials = [[piece] for piece in dict.fromkeys(tokenizer.pieces_target([tokenizer.bos, tokenizer.pad]))]
     source, target = ("pieces", "pieces") if len(names) == 1 else ("source", "target")
     opened = "".join(
         f"{name} = sentencepiece.SentencePieceProcessor(model_file={str(folder / file)!r})\n"
@@ -125,6 +125,8 @@ def to_spec(model: Transformer, tokenizer: Tokenizer, heads: AlignmentHeads | No
     for (half, rows), embedding in zip(embeddings, (model.encoder.embedding, model.decoder.embedding), strict=True):
         fill_embedding(half, rows, embedding)
     spec.decoder.projection.weight = copy(model.out_weight)
+    if model.decoder.output.bias is not None:
+        spec.decoder.projection.bias = copy(model.decoder.output.bias)
     for half, norm in ((spec.encoder, model.encoder.norm), (spec.decoder, model.decoder.norm)):
         if model.config.norm is NormPlacement.pre:
             fill_norm(half.layer_norm, norm)

@@ -55,6 +55,9 @@ class Ct2Engine:
         self.ids = {piece: number for number, piece in enumerate(pieces)}
         self.never = [[piece] for piece in dict.fromkeys(pieces[i] for i in (tokenizer.bos, tokenizer.pad))]
 
+    def check(self, texts: Sequence[str]) -> None:
+        """The engine has no tokenizer."""
+
     def search(self, source: Sequence[Sequence[int]], search: Search, wanted: Wanted) -> list[list[Hypothesis]]:
         """The `nbest` hypotheses of every sentence, best first, as `beam_search` gives them."""
         least = wanted.least or [0] * len(source)
