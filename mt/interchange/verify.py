@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 
 from mt.decode.search.beam import beam_search
+from mt.decode.search.engine import Wanted
 from mt.decode.search.settings import Search
 from mt.decode.translator import Translator
 from mt.errors import CheckpointError, counted
-from mt.interchange.ct2_engine import Ct2Engine, Wanted
+from mt.interchange.ct2_engine import Ct2Engine
 from mt.nn.forced import force
 from mt.text.lines import spread
 from mt.text.metrics import bleu, choose_tokenizer, chrf

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,7 @@ class Service:
         served, detected = self._served(texts, source, target)
         if form not in FORMATS:
             raise RefusedError(400, f"{form[:40]} format is not supported")
-        options = options_of(served, count + 1, glossary_field(fields))
+        options = replace(options_of(served, count + 1, glossary_field(fields)), details=False)
         if form == "html":
             work = html(served.translator, options, texts, served.linker)
         else:
@@ -180,7 +180,7 @@ class Service:
             raise RefusedError(400, f"Invalid request: {error}") from None
         self._check_size(parsed.texts, several=False)
         served, _ = self._served(parsed.texts, source, target)
-        options = options_of(served, 1, glossary_field(fields))
+        options = replace(options_of(served, 1, glossary_field(fields)), details=False)
         said = await self.run(request, served, options, document(served.translator, options, parsed, served.linker))
         token = self.files.keep(f"{name[: -len(kind)]}.{served.tgt}{kind}", said)
         return JSONResponse({"translatedFileUrl": f"{str(request.base_url).rstrip('/')}/download_file/{token}"})
