@@ -1,11 +1,13 @@
 """The models of a server by their direction, and the language of a text among those that they read."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mt.alignment.kept_heads import load_heads
 from mt.checkpoint.model_folder import find_model, languages
+from mt.decode.constraints.glossary import Glossary
+from mt.decode.request import Options
 from mt.decode.translator import Translator
 from mt.errors import ConfigError
 from mt.nn.encoders import require_text
@@ -27,6 +29,15 @@ class Served:
     tgt: str
     translator: Translator
     linker: Linker
+    known: dict[int, Options] = field(default_factory=dict[int, Options], compare=False)  # by `nbest`
+
+    def options(self, nbest: int, glossary: Glossary | None = None) -> Options:
+        """The model's own settings, with a beam that is wide enough. Settings are checked once: it takes a tenth of a
+        millisecond of the thread that all requests share."""
+        if nbest not in self.known:
+            wide = {"beam": nbest, "groups": 1} if nbest > self.translator.section.beam else {}
+            self.known[nbest] = self.translator.options(nbest=nbest, **wide)
+        return replace(self.known[nbest], glossary=glossary)
 
 
 class Directory:
