@@ -73,6 +73,16 @@ def write_folder(
         logger.warning("%s The damaged folder was moved to `%s`.", problem, aside)
 
 
+def write_manifest(folder: Path) -> None:
+    """The manifest of the files in a folder that something else has filled. Raises: OSError."""
+    entries: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.iterdir()):
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        entries[path.name] = {"size": path.stat().st_size, "sha256": sha256}
+    _write_file(folder / MANIFEST, json.dumps(schema.MANIFEST.mark({"meta": {}, "files": entries}), indent=2).encode())
+
+
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of `folder`, not compared with the files. Raises: CheckpointError."""
     path = folder / MANIFEST

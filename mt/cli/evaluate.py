@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mt.cli.engine_options import add_engine_options, check_engine_options, load_model
 from mt.cli.lines import file_texts, parallel_texts
 from mt.cli.options import Parser, add_device_options, resamples, width
 from mt.data.corpus.names import bare, language_of
@@ -48,16 +49,20 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument("--tgt", help="target language, which decides how BLEU splits words (default: the model's)")
     add_device_options(parser)
+    add_engine_options(parser)
     args = parser.parse_args(argv)
     args.more = []  # further references
     if args.tgt:
         check_code(args.tgt, "--tgt")
+    check_engine_options(parser, args)
     if args.references and not args.hypotheses:
         parser.error("--references needs --hypotheses; to translate your own files, give both sides to --test")
     if args.references and args.test:
         parser.error("--references and --test both name references; give only one of them")
     if args.references and args.model:
         parser.error("a model is not used when --hypotheses and --references are given; leave it out")
+    if args.hypotheses and args.engine != "torch" and not args.compare:
+        parser.error("--engine is not used when --hypotheses are given; leave it out")
     if args.hypotheses and args.beam:
         parser.error("--beam is not used when --hypotheses are given; leave it out")
     if args.compare and not args.bootstrap:
@@ -120,8 +125,8 @@ def score(
 ) -> "Report":
     """The report of a model, or of a file of translations.
 
-    It is written to the run's folder only for the run's own test set, translated with default options, with intervals
-    and at least the usual scores.
+    It is written to the run's folder only for the run's own test set, translated by torch with default options, with
+    intervals and at least the usual scores.
     """
     from mt.evaluate import evaluate, judge
 
@@ -130,22 +135,21 @@ def score(
         return judge(Path(hypotheses).name, sources, lines_for(hypotheses, references), references, **wanted)
     from mt.checkpoint.model_folder import find_run
     from mt.compute.device import set_up_cpu
-    from mt.decode.load import load
     from mt.log import setup
     from mt.progress import Waiting
 
     setup()
     set_up_cpu(None)
-    translator = load(model, device=args.device, precision=args.precision)
+    translator = load_model(args, model)
 
     def translate(texts: Any) -> list[str]:
         with Waiting("translating") as wait:
-            return [found[0].text for found in translator.search(texts, beam=args.beam, on_progress=wait.show)]
+            return translator.translate(texts, beam=args.beam, on_progress=wait.show)
 
     name = "test" if not args.test else Path(args.test[0]).name.partition(".")[0]
     report = evaluate(name, translate, sources, references, **wanted)
     usual = args.beam is None and args.bootstrap and set(USUAL) <= set(args.metrics)
-    own = usual and model == args.model and not args.test
+    own = usual and model == args.model and not args.test and translator.engine is None
     folder = find_run(model) if own else None
     if folder is not None:
         report.write(folder / "eval")

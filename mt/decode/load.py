@@ -78,5 +78,5 @@ def load_ensemble(
     return Translator(
         first.stepper, first.tokenizer, first.section, max_length=min(m.max_length for m in members),
         src=first.src, usual=first.usual, reader=first.reader,
-        ensemble=Ensemble([m.stepper for m in members], mean=mean),
+        searcher=Ensemble([m.stepper for m in members], mean=mean),
     )  # fmt: skip

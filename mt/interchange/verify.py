@@ -9,10 +9,10 @@ import torch
 
 from mt.config import Unknown
 from mt.decode.search.beam import beam_search
+from mt.decode.search.engine import Wanted
 from mt.decode.search.settings import Hypothesis, Search
 from mt.decode.translator import Translator
 from mt.errors import CheckpointError, counted
-from mt.interchange.ct2_engine import Wanted
 from mt.nn.forced import force
 from mt.text.lines import spread
 from mt.text.metrics import bleu, choose_tokenizer, chrf

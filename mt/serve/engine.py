@@ -47,7 +47,7 @@ class Job:
     @property
     def kind(self) -> Hashable:
         """Parts of jobs of one kind may be searched together."""
-        return id(self.translator), self.options.section, self.options.nbest
+        return id(self.translator), self.options.section, self.options.nbest, self.options.details
 
     def go_on(self, found: list[list[Translation]] | None) -> None:
         """Run the work up to its next parts, or to its end."""
@@ -141,7 +141,7 @@ class Engine:
     def _run(self) -> None:
         with torch.inference_mode(), ExitStack() as stack:
             for translator in self.translators:  # their weights are prepared once, not for every batch
-                stack.enter_context(translator.searched.prepared())
+                stack.enter_context(translator.prepared())
             while self._take_jobs():
                 batch = self._next_batch()
                 if batch:

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 
 from mt.cli.evaluate import parse, run
-from mt.decode.translator import Translation
 from mt.errors import ConfigError, DataError
 
 
@@ -32,10 +31,10 @@ def model(monkeypatch, texts, tmp_path):
             (tmp_path / "runs" / name / file).write_text("{}")
 
     def load(path, **settings):
-        def search(sources, beam, on_progress):
-            return [[Translation(texts[int(s)] if path.name == "a" else "no", 0.0, 0.0, [], [], True)] for s in sources]
+        def translate(sources, beam, on_progress):
+            return [texts[int(s)] if path.name == "a" else "no" for s in sources]
 
-        return SimpleNamespace(search=search)
+        return SimpleNamespace(translate=translate, engine=None)
 
     monkeypatch.setattr("mt.decode.load.load", load)
     for room in ("mt.train.evaluation_set", "mt.checkpoint.model_folder"):
