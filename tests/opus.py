@@ -52,7 +52,7 @@ def table(kind: str = "unigram") -> dict[str, int]:
     return {piece: number for number, piece in enumerate(["</s>", "<unk>", *mixed, "<pad>"])}
 
 
-def marian(size: int, **settings: Any):
+def marian(size: int, *, std: float = 0.3, **settings: Any):
     """A MarianMTModel of transformers with random weights and opinions."""
     from transformers import MarianConfig, MarianMTModel
 
@@ -70,7 +70,7 @@ def marian(size: int, **settings: Any):
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim > 1 and "positions" not in name:
-                parameter.normal_(std=0.3)
+                parameter.normal_(std=std)
         model.model.decoder.embed_tokens.weight[-1] = 0  # as the converted models have it
         model.final_logits_bias.normal_()
         model.final_logits_bias[0, -1] = 0

@@ -131,9 +131,10 @@ def export_ct2(model_folder: Path, out: Path, quantization: str = EXACT, *, samp
 
 
 def write_engine(
-    translator: "Translator", model_folder: Path, out: Path, quantization: str, sample: Sequence[str] | None
-) -> None:
-    """The CTranslate2 folder `out` of a loaded model. Args and errors: as `export_ct2`."""
+    translator: "Translator", model_folder: Path, out: Path, quantization: str, sample: Sequence[str] | None,
+    positions: int = 0,
+) -> None:  # fmt: skip
+    """The CTranslate2 folder `out` of a loaded model. Args and errors: as `export_ct2` and `write_ct2`."""
     from mt.alignment.kept_heads import load_heads
     from mt.checkpoint.model_folder import find_model
     from mt.interchange.ct2 import write_ct2
@@ -146,7 +147,9 @@ def write_engine(
             compare(translator, model_folder, Ct2Engine(folder, translator.tokenizer), sample, quantization == EXACT)
 
     heads = load_heads(find_model(model_folder), model)
-    write_ct2(model, translator.tokenizer, out, quantization=quantization, heads=heads, check=check)
+    write_ct2(
+        model, translator.tokenizer, out, quantization=quantization, heads=heads, positions=positions, check=check
+    )
 
 
 def export_hf(model_folder: Path, out: Path, *, sample: Sequence[str] | None = None) -> None:
@@ -180,15 +183,15 @@ def export_argos(
     """
     from mt.checkpoint.model_folder import languages
     from mt.decode.load import load
-    from mt.interchange.argos import Direction, check_package, write_package
+    from mt.interchange.argos import LONGEST, Direction, check_package, write_package
 
     told = languages(model_folder)
     direction = Direction.of(src or told[0], tgt or told[1])
     translator = load(model_folder, device="cpu", precision="fp32")
-    check_package(direction, translator.tokenizer)
+    check_package(direction, translator.tokenizer, translator.stepper.model.config)
     with TemporaryDirectory(prefix="mt-") as work:
         engine = Path(work) / "engine"
-        write_engine(translator, model_folder, engine, quantization, sample)
+        write_engine(translator, model_folder, engine, quantization, sample, LONGEST)
         write_package(out, engine=engine, model=model_folder, direction=direction)
 
 

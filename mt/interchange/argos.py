@@ -17,6 +17,7 @@ from mt.alignment.aligner import FILE as HEADS
 from mt.checkpoint import verify_folder, write_folder
 from mt.checkpoint.folder import FILE_NAME, MANIFEST
 from mt.checkpoint.model_folder import CARD, CONFIG, EMA, WEIGHTS, find_model
+from mt.config import ModelConfig, Positions
 from mt.errors import CheckpointError, ConfigError, counted
 from mt.files import explained, temporary, whole_folder
 from mt.interchange.refusal import refuse
@@ -29,6 +30,7 @@ KEPT = (CONFIG, CARD, JOINT, SOURCE, TARGET, TABLE, HEADS)  # files of a model f
 MOST_ENTRIES, MOST_FILES, MOST_BYTES = 1000, 50, 16 << 30  # of a package; of our model in it
 MOST_SHRUNK = 100  # times: weights hardly shrink
 BLOCK = 1 << 20
+LONGEST = 1024  # pieces that Argos Translate lets the engine read; it stops where a table of positions is shorter
 DATE = (1980, 1, 1, 0, 0, 0)  # the same model gives the same package
 
 
@@ -54,21 +56,23 @@ class Direction:
         }  # fmt: skip
 
 
-def reasons_against(direction: Direction, tokenizer: Tokenizer) -> list[str]:
+def reasons_against(direction: Direction, tokenizer: Tokenizer, config: ModelConfig) -> list[str]:
     """Why Argos Translate cannot use the model, besides those of CTranslate2."""
     found = [
         f"`{code}` is no code of a language: name it with {option}"
         for code, option in ((direction.src, "--src"), (direction.tgt, "--tgt"))
         if not re.fullmatch("[a-z]{2,3}", code)
     ]
+    if config.positions is Positions.learned and config.max_length < LONGEST:
+        found.append(f"`model.max_length` must be at least {LONGEST:,} where `model.positions` is learned")
     if tokenizer.tags:
         found.append(f"it reads tags ({', '.join(sorted(tokenizer.tags)[:3])}), and Argos Translate gives it none")
     return found
 
 
-def check_package(direction: Direction, tokenizer: Tokenizer) -> None:
+def check_package(direction: Direction, tokenizer: Tokenizer, config: ModelConfig) -> None:
     """Raises: ConfigError: with all `reasons_against` the package."""
-    refuse("exported to Argos Translate", reasons_against(direction, tokenizer))
+    refuse("exported to Argos Translate", reasons_against(direction, tokenizer, config))
 
 
 def write_package(out: Path, *, engine: Path, model: Path, direction: Direction) -> None:

@@ -99,7 +99,7 @@ def lines(text: str) -> list[str]:
         return [text]
     joined = re.sub(r"\\\n\s*", "", text)
     found = [line for line in joined.split("\n") if line.strip() and not line.startswith("#")]
-    without = () if find_spec("ctranslate2") else ("mt export", "mt import", "mt train init=my-model")
+    without = () if find_spec("ctranslate2") else ("mt export", "mt import")
     return [line for line in found if not line.startswith(without)]
 
 

@@ -170,7 +170,7 @@ def test_a_folder_for_transformers_of_another_model_is_refused(post, tmp_path, m
 
 
 def test_options_of_another_format_are_refused():
-    with pytest.raises(ConfigError, match="--quantization belongs to ct2; leave it out for hf"):
+    with pytest.raises(ConfigError, match="--quantization belongs to ct2 and argos; leave it out for hf"):
         parse(["hf", "m", "out", "--quantization", "int8"])
 
 

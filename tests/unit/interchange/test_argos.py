@@ -9,17 +9,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from toy import number_pairs, number_tokenizer, trained_numbers
+from toy import number_pairs, number_tokenizer, tiny_config, tiny_model, trained_numbers
 
 from mt.checkpoint import verify_folder, write_folder
 from mt.checkpoint.model_folder import CARD, EMA, WEIGHTS, Description
 from mt.cli.export import export_argos
 from mt.cli.export import run as export
 from mt.cli.import_model import run as bring_in
-from mt.config import DecodeConfig, Precision, TokenizerConfig
+from mt.config import DecodeConfig, Positions, Precision, TokenizerConfig
 from mt.errors import CheckpointError, ConfigError
 from mt.files import read_json
-from mt.interchange.argos import Direction, check_package, read_package
+from mt.interchange.argos import LONGEST, Direction, check_package, read_package
+from mt.interchange.ct2 import write_ct2
 from mt.text.tokenizer_training import train_tokenizer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -109,11 +110,24 @@ def test_what_argos_cannot_hold_is_refused_all_at_once(tmp_path):
     section = TokenizerConfig(vocab_size=60, byte_fallback=False, tags=["<2de>", "<2nl>"])
     t = train_tokenizer([p.src for p in pairs], [p.tgt for p in pairs], section, tmp_path / "cache")
     with pytest.raises(ConfigError) as refused:
-        check_package(Direction.of("source", "x1"), t)
+        check_package(Direction.of("source", "x1"), t, tiny_config(positions=Positions.learned))
     assert str(refused.value) == (
         "the model cannot be exported to Argos Translate: `source` is no code of a language: name it with --src; `x1` "
-        "is no code of a language: name it with --tgt; it reads tags (<2de>, <2nl>), and Argos Translate gives it none."
+        "is no code of a language: name it with --tgt; `model.max_length` must be at "
+        "least 1,024 where `model.positions` is learned; it reads tags (<2de>, <2nl>), and Argos Translate "
+        "gives it none."
     )
+
+
+def test_no_sentence_is_too_long_for_the_positions(tmp_path):
+    engine = pytest.importorskip("ctranslate2")
+    small = tiny_model(max_length=16)
+    for name, positions in (("short", 0), ("long", LONGEST)):
+        write_ct2(small, number_tokenizer(), tmp_path / name, positions=positions)
+    long = [["▁one"] * 300]
+    with pytest.raises(RuntimeError, match="No position encodings are defined for positions >= 16"):
+        engine.Translator(str(tmp_path / "short")).translate_batch(long)
+    engine.Translator(str(tmp_path / "long")).translate_batch(long)
 
 
 def test_codes_of_languages_can_be_given(made, tmp_path):
