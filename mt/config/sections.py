@@ -45,7 +45,7 @@ class DataConfig:
     test: list[str] = field(default_factory=list)  # empty: none; the catalogue has its own
     # names or numbers (from 1) of the columns with source and target, in files of more: [en,de] or [2,4]
     columns: list[str] = field(default_factory=list, metadata=LATER)
-    # columns that are not only text, with their kinds: [image:features]; the files are then tables (docs/sources.md)
+    # columns with kinds, not only text: [x:features], [x:image], [x:audio]; files are then tables (docs/sources.md)
     inputs: list[str] = field(default_factory=list, metadata=LATER)
     target: str | None = field(default=None, metadata=LATER)  # column of the target text beside `inputs`; null: `tgt`
     limit: int | None = None  # largest number of training pairs

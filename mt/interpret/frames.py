@@ -1,6 +1,6 @@
 """Cross-attention of models whose source is not text: heat maps over a picture, or over time, as one HTML file.
 
-Letters: `M` rows of a memory, `V` target words; the others as in `mt.nn`.
+Letters: `M` rows of a memory, `V` pieces of the target; the others as in `mt.nn`.
 """
 
 import base64
@@ -12,7 +12,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mt.alignment.observe import Side
-from mt.alignment.shares import shares
 from mt.inputs.kind import FrameKind, Picture
 from mt.interpret.report import filled, packed, rounded, words_of
 from mt.nn.encoders import FrameEncoder
@@ -20,7 +19,6 @@ from mt.nn.forced import force
 from mt.nn.source import Items
 from mt.nn.transformer import Transformer
 from mt.text.tokenizer import Tokenizer
-from mt.text.words import reading_words
 
 
 @dataclass(frozen=True)
@@ -28,9 +26,9 @@ class FrameObservation:
     """One source, a target for it, and the teacher-forced pass over them."""
 
     picture: Picture
-    target: Side
-    maps: Float[Tensor, "2 L H V M"]  # of the rows that predict each word, then of those whose input it is
-    log_probs: list[float]  # of each word
+    target: Side  # its words are its pieces
+    maps: Float[Tensor, "2 L H V M"]  # of the rows that predict each piece, then of those whose input it is
+    log_probs: list[float]  # of each piece
 
 
 def observe_frames(
@@ -48,17 +46,22 @@ def observe_frames(
     tokens, that the model takes; longer ones are cut.
     """
     assert isinstance(model.encoder, FrameEncoder)
-    sides = [Side(text, reading_words(text), tokenizer.offsets_target(text)[: max_length - 1]) for text in targets]
+    offsets = [tokenizer.offsets_target(text)[: max_length - 1] for text in targets]
+    # Pieces, not words: a word such as a German number says several things that are in several places.
+    sides = [
+        Side(text, [(begin, end) for _, begin, end in tokens], tokens)
+        for text, tokens in zip(targets, offsets, strict=True)
+    ]
     ids = [side.ids for side in sides]
-    passes = force(model, items, ids, bos=tokenizer.bos, eos=tokenizer.eos, uses=("cross",))
     found: list[FrameObservation] = []
-    for item, side, forced in zip(items, sides, passes, strict=True):
-        length, to_words = len(side.tokens), shares(side.tokens, side.words)
-        both = torch.stack([forced.maps.cross[:, :, :length], forced.maps.cross[:, :, 1 : length + 1]])
-        maps = torch.einsum("xlhps,pv->xlhvs", both, to_words / to_words.sum(0, keepdim=True).clamp(min=1e-9))
+    for item, side, forced in zip(
+        items, sides, force(model, items, ids, bos=tokenizer.bos, eos=tokenizer.eos, uses=("cross",)), strict=True
+    ):
         assert isinstance(item, Tensor)
+        length, cross = len(side.tokens), forced.maps.cross
+        maps = torch.stack([cross[:, :, :length], cross[:, :, 1 : length + 1]])
         picture = kind.picture(item.numpy(), model.encoder.embedding.every)
-        found.append(FrameObservation(picture, side, maps, (forced.log_probs[:-1] @ to_words).tolist()))
+        found.append(FrameObservation(picture, side, maps, forced.log_probs[:-1].tolist()))
     return found
 
 

@@ -193,7 +193,7 @@ def test_a_cell_that_cannot_be_used_is_named_with_its_row_before_training_starts
 
 
 OTHER = {
-    "an unknown kind": (["data.inputs=[frames:smell]"], "`data.inputs` must name kinds out of text, features, but is"),
+    "an unknown kind": (["data.inputs=[frames:smell]"], "`data.inputs` must name kinds out of text, features, "),
     "no kind": (["data.inputs=[frames]"], "`data.inputs` must be columns with their kinds, as in [image:features"),
     "twice": (["data.inputs=[a:features,a:features]"], "`data.inputs` must name each column once, but is a:features."),
     "no target": (["data.target=null", "data.tgt=null"], "`data.target` must name the column of the target text besi"),

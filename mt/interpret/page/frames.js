@@ -1,4 +1,4 @@
-// Letters: x row (0 predicts the word, 1 has it as input), l layer, h head, j target word, m row of the memory.
+// Letters: x row (0 predicts the word, 1 has it as input), l layer, h head, j piece of the target, m row of the memory.
 const state = { pair: 0, way: 0, held: null };
 
 const bytes = (text) => Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
@@ -37,8 +37,8 @@ class Scene {
     this.grid = make("div", { class: "grid", role: "group", "aria-label": "Heads by layers" });
     this.grid.style.setProperty("--columns", model.heads + 1);
     this.body.append(make("h2", { text: model.name }), this.line, this.stage, this.said,
-      make("h3", { text: "Each word" }), this.strips,
-      make("h3", { text: "Heads by layers, the lowest layer on top: rows are words, columns rows of the source" }), this.grid);
+      make("h3", { text: "Each piece" }), this.strips,
+      make("h3", { text: "Heads by layers, the lowest layer on top: lines are pieces, columns rows of the source" }), this.grid);
   }
 
   get pair() { return this.model.pairs[state.pair]; }
@@ -54,7 +54,7 @@ class Scene {
     const pair = this.pair, words = pair.target, line = pair.grid[0] === 1;
     this.body.classList.toggle("line", line);
     this.marks = words.map((word, n) => make("span", {
-      class: "word", text: word.t, tabindex: "0", role: "button",
+      class: "word", text: word.t || "·", tabindex: "0", role: "button",
       onpointerenter: () => point({ n }), onpointerleave: () => point(state.held),
       onfocus: () => point({ n }), onblur: () => point(state.held), onclick: () => hold({ n }),
       onkeydown: (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); hold({ n }); } },
@@ -65,7 +65,7 @@ class Scene {
     this.stage.style.setProperty("--shape", line ? "auto" : `${pair.width} / ${pair.height}`);
     this.cards = words.map((word, n) => make("figure", {
       onpointerenter: () => point({ n }), onpointerleave: () => point(state.held), onclick: () => hold({ n }),
-    }, make("div", {}, ...(line ? [] : [sourceOf(pair)]), heat(pair, this.weights(n))), make("figcaption", { text: word.t, dir: "auto" })));
+    }, make("div", {}, ...(line ? [] : [sourceOf(pair)]), heat(pair, this.weights(n))), make("figcaption", { text: word.t || "·", dir: "auto" })));
     this.strips.replaceChildren(...this.cards);
     this.showGrid();
     this.point(state.held);
@@ -89,8 +89,8 @@ class Scene {
     const place = each ? `${(top * each).toFixed(2)} to ${((top + 1) * each).toFixed(2)} s`
       : pair.grid[0] > 1 ? `row ${Math.floor(top / columns) + 1}, column ${(top % columns) + 1}` : `row ${top + 1}`;
     const heads = `layer ${this.layer + 1}, ${plural(this.heads, "head")} ${this.heads.map((h) => h + 1).join(", ")}`;
-    if (!at) { this.said.replaceChildren(`Shown: the mean of all words, ${heads}.`); return; }
-    this.said.replaceChildren(make("b", { text: pair.target[at.n].t, dir: "auto" }),
+    if (!at) { this.said.replaceChildren(`Shown: the mean of all pieces, ${heads}.`); return; }
+    this.said.replaceChildren(make("b", { text: pair.target[at.n].t || "·", dir: "auto" }),
       `: most of all ${place}, ${percent(weights[top])} of the weight; log-probability ${pair.log_probs[at.n].toFixed(2)} (${heads}).`);
   }
 

@@ -41,16 +41,17 @@ def data_of(html):
     return json.loads(text)
 
 
-def test_the_weights_are_those_of_a_forced_pass_and_sum_to_one_for_each_word(picture):
+def test_the_weights_are_those_of_a_forced_pass_and_sum_to_one_for_each_piece(picture):
     model, items, (seen,) = observed(IMAGE, [picture], ["eins zwei"])
     tokenizer = number_tokenizer()
     ids = tokenizer.encode_target(["eins zwei"])
     (forced,) = force(model, items, ids, bos=tokenizer.bos, eos=tokenizer.eos)
-    assert seen.maps.shape[-2:] == (2, 9) and torch.allclose(seen.maps.sum(-1), torch.ones(()), atol=1e-5)
-    first = [n for n, offset in enumerate(seen.target.tokens) if offset[2] <= 4]  # the tokens of "eins"
-    assert torch.allclose(seen.maps[0, :, :, 0], forced.maps.cross[:, :, first].mean(2), atol=1e-5)
-    assert torch.allclose(seen.maps[1, :, :, 0], forced.maps.cross[:, :, [n + 1 for n in first]].mean(2), atol=1e-5)
-    assert sum(seen.log_probs) == pytest.approx(float(forced.log_probs[:-1].sum()), abs=1e-4)
+    count = len(ids[0])
+    assert seen.maps.shape[-2:] == (count, 9) and torch.allclose(seen.maps.sum(-1), torch.ones(()), atol=1e-5)
+    assert torch.allclose(seen.maps[0], forced.maps.cross[:, :, :count], atol=1e-6)
+    assert torch.allclose(seen.maps[1], forced.maps.cross[:, :, 1:], atol=1e-6)
+    assert seen.log_probs == pytest.approx(forced.log_probs[:-1].tolist(), abs=1e-5)
+    assert "".join(seen.target.word_texts) == "eins zwei"
 
 
 def test_the_page_holds_what_was_seen_and_text_only_as_data(picture):
@@ -61,9 +62,7 @@ def test_the_page_holds_what_was_seen_and_text_only_as_data(picture):
     pair = model["pairs"][0]
     assert (model["name"], pair["grid"], pair["width"], pair["height"]) == (NASTY, [3, 3], 6, 6)
     assert base64.b64decode(pair["pixels"]) == seen[0].picture.pixels.tobytes()
-    weights = np.frombuffer(base64.b64decode(pair["weights"]), np.uint8).reshape(
-        2, model["layers"], model["heads"], 1, 9
-    )
+    weights = np.frombuffer(base64.b64decode(pair["weights"]), np.uint8).reshape(seen[0].maps.shape)
     assert np.allclose(weights / 255, seen[0].maps, atol=0.003)
     words = data_of(html)["models"][0]["pairs"][1]["target"]
     assert "".join(word["g"] + word["t"] for word in words) == NASTY
@@ -74,5 +73,5 @@ def test_a_recording_has_a_row_of_weights_for_every_40_ms(tmp_path):
     cell = f"{tmp_path}/a.wav"
     (one,) = fit([Input(column="x", kind=InputKind.audio)], [cell], [""])
     _, _, (seen,) = observed(one, [cell], ["drei"])
-    assert seen.maps.shape[-2:] == (1, 25) and seen.picture.grid == (1, 25)  # 98 frames
+    assert seen.maps.shape[-1] == 25 and seen.picture.grid == (1, 25)  # 98 frames
     assert seen.picture.seconds == 1.0 and seen.picture.pixels.shape == (40, 100, 3)

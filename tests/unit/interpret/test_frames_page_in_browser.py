@@ -17,7 +17,7 @@ NASTY = "<b>two</b>"
 
 
 def seen(grid: tuple[int, int], seconds: float | None) -> FrameObservation:
-    """Two words, of which the first attends to the first row alone and the second to the last."""
+    """Two pieces, of which the first attends to the first row alone and the second to the last."""
     maps = torch.zeros(2, 1, 2, 2, grid[0] * grid[1])
     maps[:, :, :, 0, 0] = maps[:, :, :, 1, -1] = 1
     pixels = np.full((8, 8 * grid[1], 3), 200, np.uint8)
@@ -38,7 +38,7 @@ def test_a_hovered_word_shows_its_place_in_the_picture_and_in_time(tmp_path):
         tab.goto(file.as_uri())
         tab.wait_for_selector("body[data-ready]")
         said = tab.locator(".said")
-        assert said.inner_text() == "Shown: the mean of all words, layer 1, heads 1, 2."
+        assert said.inner_text() == "Shown: the mean of all pieces, layer 1, heads 1, 2."
         tab.locator(".word").nth(1).hover()
         told = (
             f"{NASTY}: most of all row 2, column 2, 100 % of the weight; log-probability -1.25 (layer 1, heads 1, 2)."
