@@ -7,7 +7,7 @@ from pathlib import Path
 from mt.alignment.kept_heads import load_heads
 from mt.checkpoint.model_folder import find_model, languages
 from mt.decode.constraints.glossary import Glossary
-from mt.decode.request import Options
+from mt.decode.request import Options, SearchSettings
 from mt.decode.translator import Translator
 from mt.errors import ConfigError
 from mt.nn.encoders import require_text
@@ -35,11 +35,8 @@ class Served:
         """The model's own settings, with a beam that is wide enough. Settings are checked once: it takes a tenth of a
         millisecond of the thread that all requests share."""
         if nbest not in self.known:
-            own = self.translator.section
-            wide = nbest > own.beam
-            self.known[nbest] = self.translator.options(
-                nbest=nbest, beam=nbest if wide else own.beam, groups=1 if wide else own.groups
-            )
+            wide = SearchSettings(beam=nbest, groups=1) if nbest > self.translator.section.beam else SearchSettings()
+            self.known[nbest] = self.translator.options(nbest=nbest, **wide)
         return replace(self.known[nbest], glossary=glossary)
 
 
