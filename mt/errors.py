@@ -1,7 +1,7 @@
 """Errors that a user can repair, each with the exit code of its kind.
 
-A message is one or two sentences: it names the file, line or key, says what was expected, what was found and what to
-do. Any other exception is a bug of mt.
+A message is one sentence that stands alone: it names the file, line or key, says what was expected and what was found.
+Its hint says what to type or to do. Any other exception is a bug of mt.
 """
 
 import math
@@ -9,9 +9,14 @@ from importlib.util import find_spec
 
 
 class MtError(Exception):
-    """Base of all errors shown to a user as one line. Exit code 1."""
+    """Base of all errors shown to a user, with `message` and `hint` apart and both in `str`. Exit code 1."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "", *, hint: str = "") -> None:
+        """Args: hint: one sentence with what can be typed, in backticks; printed as a paragraph of its own."""
+        super().__init__(f"{message} hint: {hint}" if hint else message)
+        self.message, self.hint = message, hint
 
 
 class ConfigError(MtError):
@@ -50,9 +55,9 @@ def in_short(error: Exception) -> str:
 
 
 def require_package(name: str, what: str) -> None:
-    """Raise `ConfigError` "`what` needs the package `name`; ..." unless it is installed. Does not import it."""
+    """Raise `ConfigError` "`what` needs the package `name`" unless it is installed. Does not import it."""
     if find_spec(name) is None:
-        raise ConfigError(f"{what} needs the package `{name}`; install it with `pip install {name}`.")
+        raise ConfigError(f"{what} needs the package `{name}`.", hint=f"install it with `pip install {name}`.")
 
 
 def counted(number: int, what: str) -> str:

@@ -62,7 +62,7 @@ def run(argv: list[str]) -> int:
 def check_out(out: Path) -> None:
     """Raises: ConfigError: when `out` is there, or cannot be made."""
     if out.exists():
-        raise ConfigError(f"`{out}` already exists; name a new folder.")
+        raise ConfigError(f"`{out}` already exists.", hint="name a new folder.")
     with explained(f"`{out}` cannot be created"):
         found = obstacle(out)
     if found is not None:

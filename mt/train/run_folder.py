@@ -29,6 +29,7 @@ MUST_MATCH_KEYS = {"train.seed", "train.ema", "train.precision", "train.watch", 
 # The text may be in other files: the fingerprints in the manifest are compared (`check_text`).
 MAY_MOVE = {"data.root", "data.cache", "data.workers", "data.train", "data.dev", "data.test", "alignment.links"}
 YOUNGER = {"data.dev": "data.dev_fingerprint", "data.test": "data.test_fingerprint"}  # older manifests lack them
+OWN_NAME = "restore it, or give the new run its own name: `run.name=...`"
 
 
 class RunFolder:
@@ -92,14 +93,10 @@ class RunFolder:
             if (known := before.get(f"{section}.{key}")) is None:
                 raise CheckpointError(f"`{self.manifest}` must have `{section}.{key}`, but does not: it is damaged.")
             if known != facts[section][key]:
-                raise DataError(
-                    f"the {what} is not the one that {self.path} was started with; restore it, or give the "
-                    "new run its own name: run.name=..."
-                )
+                raise DataError(f"the {what} is not the one that `{self.path}` was started with.", hint=OWN_NAME)
         if before.get("data.links") != facts["data"].get("links"):
             raise DataError(
-                f"the word links (`alignment.links`) are not those that {self.path} was started with; restore them, or "
-                "give the new run its own name: run.name=..."
+                f"the word links (`alignment.links`) are not those that `{self.path}` was started with.", hint=OWN_NAME
             )
 
     def batch_tokens(self) -> int | None:
@@ -185,7 +182,7 @@ def check_parents(path: Path) -> None:
         found = obstacle(path)
     if found is not None:
         raise CheckpointError(
-            f"`{path}` cannot be a folder, because {found}; move it away, or set `run.root` or `run.name`."
+            f"`{path}` cannot be a folder, because {found}.", hint="move it away, or set `run.root` or `run.name`."
         )
 
 
@@ -217,8 +214,8 @@ def check_drift(
             before[key] = default[key]
         if fixed and before[key] != value:
             raise ConfigError(
-                f"`{key}` was {before[key]} when {where} was started, but is {value} now; use the old value, or "
-                "give the new run its own name: run.name=..."
+                f"`{key}` was {before[key]} when `{where}` was started, but is {value} now.",
+                hint=f"begin another run with `run.name=...`, or go on with this one by `mt train --resume {where}`.",
             )
     changed = [f"`{key}` was {before[key]}, is {now[key]}" for key in now if key in before and before[key] != now[key]]
     if changed:

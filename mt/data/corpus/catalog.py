@@ -134,8 +134,10 @@ def find(name: str) -> Entry:
     if name in CATALOG:
         return CATALOG[name]
     near = difflib.get_close_matches(name, CATALOG, n=1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    raise ConfigError(f"`data.corpus` must be one of {', '.join(CATALOG)}, but is {name}.{hint}")
+    raise ConfigError(
+        f"`data.corpus` must be one of {', '.join(CATALOG)}, but is {name}.",
+        hint=f"did you mean `{near[0]}`?" if near else "",
+    )
 
 
 def fetch(name: str, root: Path) -> Corpus:
@@ -171,4 +173,6 @@ def locate(file: str, folder: Path, advice: str) -> str:
         path = folder / f"{file}{suffix}"
         if path.is_file():
             return str(path)
-    raise DataError(f"`{folder}` must contain {file} (plain or compressed), but does not: {advice}.")
+    raise DataError(
+        f"`{folder}` must contain {file} (plain or compressed), but does not.", hint=advice and f"{advice}."
+    )

@@ -104,7 +104,7 @@ def check_sides(files: list[str]) -> None:
     plain = [file for file in files if not kind_of(file)]
     for source, target in zip(plain[::2], plain[1::2], strict=False):
         if Path(source) == Path(target):
-            raise DataError(f"`{source}` is named as both source and target: name one file for each language.")
+            raise DataError(f"`{source}` is named as both source and target.", hint="name one file for each language.")
 
 
 def warn_of_pipes(files: list[str]) -> None:
@@ -137,7 +137,8 @@ def _hold_out(pairs: list[Pair], first_file: str) -> tuple[list[Pair], list[Pair
     except DataError:
         raise DataError(
             f"{first_file}: no dev set can be held out, because too few of its {counted(len(pairs), 'pair')} share no "
-            "sentence with the others; name a dev set with `data.dev`."
+            "sentence with the others.",
+            hint="name a dev set with `data.dev`.",
         ) from None
     if split.dropped:
         logger.info(f"left out {counted(split.dropped, 'training pair')} that share a sentence with the dev set")

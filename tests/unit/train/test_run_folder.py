@@ -82,8 +82,8 @@ def test_settings_that_must_not_change_are_checked(begun, section, key, value):
     with pytest.raises(ConfigError) as refused:
         begun.begin(changed, DEFAULTS)
     assert str(refused.value) == (
-        f"`{section}.{key}` was {before} when {begun.path} was started, but is {value} now; use the old value, or "
-        "give the new run its own name: run.name=..."
+        f"`{section}.{key}` was {before} when `{begun.path}` was started, but is {value} now. hint: begin another run "
+        f"with `run.name=...`, or go on with this one by `mt train --resume {begun.path}`."
     )
     assert read_config(begun.config) == old
 
@@ -197,7 +197,9 @@ def test_other_training_text_is_refused(begun):
         ("test set", {"data": {**FACTS["data"], "test_fingerprint": "x"}}),
         ("training vocabulary", {"tokenizer": {"sha256": "x"}}),
     ):
-        with pytest.raises(DataError, match=rf"^the {what} is not the one that .*run was started with; restore it"):
+        with pytest.raises(
+            DataError, match=rf"^the {what} is not the one that .*run` was started with\. hint: restore it"
+        ):
             begun.check_text({**FACTS, **part})
 
 
@@ -234,7 +236,7 @@ def test_what_is_in_the_place_of_a_folder_is_named(tmp_path, what):
     with pytest.raises(CheckpointError) as refused, folder_of_run(folder, settings(), DEFAULTS, Group()):
         pass
     assert str(refused.value) == (
-        f"`{folder.path}` cannot be a folder, because `{runs}` is {what}; move it away, or set `run.root` or "
+        f"`{folder.path}` cannot be a folder, because `{runs}` is {what}. hint: move it away, or set `run.root` or "
         "`run.name`."
     )
 
@@ -247,8 +249,8 @@ def test_other_links_are_refused(begun):
         with pytest.raises(DataError) as refused:
             begun.check_text(other)
         assert str(refused.value) == (
-            f"the word links (`alignment.links`) are not those that {begun.path} was started with; restore them, or "
-            "give the new run its own name: run.name=..."
+            f"the word links (`alignment.links`) are not those that `{begun.path}` was started with. hint: "
+            "restore it, or give the new run its own name: `run.name=...`"
         )
 
 
