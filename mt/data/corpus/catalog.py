@@ -10,6 +10,7 @@ from mt.data.corpus.readers import read_pairs
 from mt.data.corpus.store import Recipe, ensure
 from mt.data.corpus.wheel import Wheel
 from mt.errors import ConfigError, DataError
+from mt.progress import Waiting
 
 
 @dataclass(frozen=True)
@@ -149,10 +150,12 @@ def fetch(name: str, root: Path) -> Corpus:
     folder = Path(root) / entry.folder
     if entry.recipe is not None:
         ensure(folder, entry.recipe)
-    train, dev, test = (
-        list(read_pairs([locate(file, folder, entry.advice) for file in files], entry.src, entry.tgt))
+    sets = (
+        read_pairs([locate(file, folder, entry.advice) for file in files], entry.src, entry.tgt)
         for files in (entry.train, entry.dev, entry.test)
     )
+    with Waiting("reading the text", plain=True) as wait:
+        train, dev, test = (list(wait.each(pairs)) for pairs in sets)
     return Corpus(entry.src, entry.tgt, train, dev, test, name=name, licence=entry.licence)
 
 

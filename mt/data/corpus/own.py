@@ -12,6 +12,7 @@ from mt.data.corpus.pair import Pair
 from mt.data.corpus.readers import check_order, infer_languages, plan, read_pairs
 from mt.data.corpus.split import fold, split_pairs
 from mt.errors import DataError, counted
+from mt.progress import Waiting
 from mt.text.languages import check_code, has_name
 
 DEV_PAIRS = 1000  # held out if no dev set is given,
@@ -29,9 +30,10 @@ def read_own(section: DataConfig) -> Corpus:
     check_files(section)
     warn_of_pipes([*section.train, *section.dev, *section.test])
     src, tgt = languages(section)
-    train, dev, test = (
-        list(read_set(files, section, src, tgt)) for files in (section.train, section.dev, section.test)
-    )
+    with Waiting("reading the text", plain=True) as wait:
+        train, dev, test = (
+            list(wait.each(read_set(files, section, src, tgt))) for files in (section.train, section.dev, section.test)
+        )
     dev, test = with_text(dev, "dev"), with_text(test, "test")
     warn_of_known(train, {"dev": dev, "test": test})
     if not dev:

@@ -145,7 +145,7 @@ def test_what_is_missing_or_too_little_is_refused(home):
     refuse(ConfigError, r"^--last and --best need a run, but one is a single model\. hint: ", "one", "--best", "2")
     refuse(
         CheckpointError,
-        r"^run has only 3 validated checkpoints, but --last 4 needs 4: give a smaller",
+        r"^`run` has only 3 validated checkpoints, but `--last` needs 4. hint: give a smaller",
         "run",
         "--last",
         "4",
@@ -154,7 +154,7 @@ def test_what_is_missing_or_too_little_is_refused(home):
     (home / "run/checkpoints/step-00000002/model.safetensors").write_bytes(b"?")
     refuse(
         CheckpointError,
-        r"^run has only 2 validated checkpoints, but --best 3 needs 3: .* `train.keep`\.$",
+        r"^`run` has only 2 validated checkpoints, but `--best` needs 3. hint: .* `train.keep`\.$",
         "run",
         "--best",
         "3",
