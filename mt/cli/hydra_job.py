@@ -19,7 +19,7 @@ from yaml import YAMLError
 
 from mt.cli.compose import check_overrides, listed, parse, prepare, settle, to_config, with_files
 from mt.cli.folders import CONFIG_DIR
-from mt.cli.main import say
+from mt.cli.main import readable, say
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import run_name
 from mt.cli.text_files import check_text_files
@@ -82,6 +82,9 @@ class Jobs:
         if self.roots and folders:
             runs = [overview(folder) for folder in folders]
             print("\n" + table([replace(run, state="failed") if run.folder in self.failed else run for run in runs]))
+            for run in runs:  # of other processes
+                if run.state == "failed" and run.folder not in self.failed:
+                    print(readable(f"mt train: {run.folder} failed: {run.error}"), file=sys.stderr)
         for folder, error in self.failed.items():
             what = error.message if isinstance(error, MtError) else f"internal error: {type(error).__name__}: {error}"
             log = f" (see {folder}/train.log)" if (folder / "train.log").exists() else ""

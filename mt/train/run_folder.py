@@ -15,10 +15,11 @@ from mt.checkpoint import RunLock, clean_up, read_manifest
 from mt.checkpoint.folder import find_problem
 from mt.compute.distributed import Group
 from mt.config import Config
-from mt.errors import CheckpointError, ConfigError, DataError, MtError, counted
+from mt.errors import CheckpointError, ConfigError, DataError, MtError, StoppedError, counted
 from mt.files import explained, obstacle, read_json, write_text
 from mt.log import logger, setup
 from mt.provenance import machine
+from mt.train.overview import FAILURE
 from mt.train.saved_config import flatten, read_config
 from mt.train.state import TrainState
 from mt.train.validate import Validation
@@ -168,12 +169,30 @@ def folder_of_run(
             folder.begin(settings, defaults)
             clean_up(folder.checkpoints)
             clean_up(folder.path)
-            yield
+            with recorded(folder.path / FAILURE):
+                yield
         except MtError:  # the report of an internal error needs the log and the settings
             if made and not (folder.manifest.exists() or folder.has_checkpoints):
                 setup()
                 remove_new(folder, made)
             raise
+
+
+@contextmanager
+def recorded(file: Path) -> Iterator[None]:
+    """Write an error of the block to a file, which `mt runs` reads: the process may be that of a launcher. The file of
+    an earlier start is removed."""
+    with suppress(OSError):
+        file.unlink(missing_ok=True)
+    try:
+        yield
+    except StoppedError:
+        raise
+    except Exception as error:
+        what = str(error) if isinstance(error, MtError) else f"internal error: {type(error).__name__}: {error}"
+        with suppress(CheckpointError):  # a full disk
+            write_text(file, json.dumps({"error": what, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z")}) + "\n")
+        raise
 
 
 def check_parents(path: Path) -> None:
@@ -189,7 +208,7 @@ def check_parents(path: Path) -> None:
 def remove_new(folder: RunFolder, made: list[Path]) -> None:
     """Remove the files of a run that never trained, and the folders `made` for it, innermost first, if empty."""
     with suppress(OSError):
-        for file in (folder.log, folder.config, folder.path / ".lock"):
+        for file in (folder.log, folder.config, folder.path / FAILURE, folder.path / ".lock"):
             file.unlink(missing_ok=True)
         for path in made:
             path.rmdir()

@@ -433,9 +433,14 @@ def test_runs_of_a_launcher_are_found_by_their_command(tmp_path, capsys):
         (tmp_path / name / "config.yaml").write_text("{}")
         attempts = [{"command": ["mt", "other"]}, {"command": command}]
         (tmp_path / name / "manifest.json").write_text(json.dumps({"attempts": attempts}))
+    (tmp_path / "c/failed.json").write_text('{"error": "no text."}')
     Jobs(["mt", "train", "-m"], roots={tmp_path}).report()
-    _, *rows = capsys.readouterr().out.strip().split("\n")
-    assert sorted(row.split()[0] for row in rows) == [str(tmp_path / "a"), str(tmp_path / "c")]
+    out, err = capsys.readouterr()
+    _, *rows = out.strip().split("\n")
+    assert sorted((row.split()[0], "failed" in row) for row in rows) == [
+        (str(tmp_path / "a"), False), (str(tmp_path / "c"), True)
+    ]  # fmt: skip
+    assert err == f"mt train: {tmp_path}/c failed: no text.\n"
     for none in (Jobs(["mt", "train"]), Jobs(["mt"], roots={tmp_path})):
         none.report()
         assert capsys.readouterr().out == ""

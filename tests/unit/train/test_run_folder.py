@@ -9,8 +9,9 @@ import yaml
 from mt.checkpoint import write_folder
 from mt.compute.distributed import Group
 from mt.config import Config, DataConfig, Subset, TrainConfig
-from mt.errors import CheckpointError, ConfigError, DataError
+from mt.errors import CheckpointError, ConfigError, DataError, StoppedError
 from mt.files import write_text
+from mt.train.overview import overview
 from mt.train.run_folder import RunFolder, check_drift, folder_of_run
 from mt.train.saved_config import flatten, read_config
 from mt.train.state import TrainState
@@ -143,10 +144,21 @@ def test_an_old_folder_and_files_of_an_internal_error_stay(tmp_path):
     with pytest.raises(ZeroDivisionError), folder_of_run(folder, settings(), DEFAULTS, Group()):
         raise ZeroDivisionError
     left = sorted(folder.path.iterdir())
-    assert [path.name for path in left] == [".lock", "config.yaml", "train.log"]
+    assert [path.name for path in left] == [".lock", "config.yaml", "failed.json", "train.log"]
     with pytest.raises(DataError), folder_of_run(folder, settings(), DEFAULTS, Group()):
         raise DataError("torn")
     assert sorted(folder.path.iterdir()) == left
+
+
+def test_the_error_that_ended_a_start_is_kept_until_the_next_one(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(ZeroDivisionError), folder_of_run(folder, settings(), DEFAULTS, Group()):
+        raise ZeroDivisionError("by nought")
+    found = overview(folder.path)
+    assert (found.state, found.error) == ("failed", "internal error: ZeroDivisionError: by nought")
+    with pytest.raises(StoppedError), folder_of_run(folder, settings(), DEFAULTS, Group()):
+        raise StoppedError("by a signal.")
+    assert (overview(folder.path).state, overview(folder.path).error) == ("empty", None)
 
 
 def test_flattened_keys():
