@@ -186,8 +186,8 @@ class RunLock:
                 self._file.seek(0)
                 holder = self._file.read().strip() or "another process"
                 self._file.close()
-                advice = "wait for it, stop it, or choose another `run.name`"
-                raise CheckpointError(f"`{self.folder}` is in use by {holder}: {advice}.") from None
+                hint = "wait for it, stop it, or give this run another name: `run.name=...`"
+                raise CheckpointError(f"`{self.folder}` is in use by {holder}.", hint=hint) from None
             except OSError as error:  # some network disks have no locks
                 advice = "make sure that only one process trains in it"
                 logger.warning("`%s` cannot be locked (%s): %s.", self.folder, reason(error), advice)

@@ -273,7 +273,9 @@ def newest_run(runs: Path) -> Path:
     """The run that changed last; of equals the last by name. Raises: CheckpointError: when there is none."""
     found = [p for p in runs.glob("*") if (p / "model").is_dir() or any(p.glob("checkpoints/step-*"))]
     if not found:
-        raise CheckpointError(f"there is no run in {runs}/; name a model folder, or train one with `mt train`.")
+        raise CheckpointError(
+            f"there is no run in `{runs}`.", hint="name a model folder, or train one with `mt train`."
+        )
 
     def changed(run: Path) -> tuple[int, str]:  # two runs may have the same time
         return max(q.stat().st_mtime_ns for q in (run, *run.glob("model"), *run.glob("checkpoints"))), run.name
@@ -314,10 +316,18 @@ def find_model(path: Path) -> Path:
             return best.path
     if re.fullmatch(r"step-\d+", path.name):
         return path
-    raise CheckpointError(f"{path} contains no model: it has neither {WEIGHTS} nor a checkpoint that can be read.")
+    raise CheckpointError(
+        f"`{path}` contains no model: it has neither {WEIGHTS} nor a checkpoint that can be read.",
+        hint="`mt runs` lists the runs and their state.",
+    )
 
 
 def _no_such(path: Path) -> CheckpointError:
     near = get_close_matches(path.name, [p.name for p in path.parent.glob("*")], n=1)
-    advice = f"did you mean {path.parent / near[0]}?" if near else "name a model folder or a run, such as runs/my-run."
-    return CheckpointError(f"{path} does not exist; {advice}")
+    if near:
+        hint = f"did you mean `{path.parent / near[0]}`?"
+    else:
+        hint = (
+            "`mt runs` lists the runs." if RUNS.is_dir() else "name a model folder, or train a model with `mt train`."
+        )
+    return CheckpointError(f"`{path}` does not exist.", hint=hint)

@@ -112,7 +112,7 @@ def languages_of(args: argparse.Namespace) -> Languages:
     src, tgt = args.src or src, args.tgt or tgt
     if not (src and tgt):
         plan(args.files, src, tgt)  # raises for files that cannot be read whatever the languages are
-        raise ConfigError("the file names do not say which languages these are; give --src and --tgt.")
+        raise ConfigError("the file names do not say which languages these are.", hint="give --src and --tgt.")
     return Languages(src, tgt)
 
 

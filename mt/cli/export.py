@@ -7,9 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from mt.cli.options import Parser
-from mt.errors import ConfigError, require_package
-from mt.files import explained, obstacle
+from mt.cli.options import Parser, check_new_folder
+from mt.errors import require_package
 
 if TYPE_CHECKING:
     from mt.decode.translator import Translator
@@ -69,7 +68,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(argv: list[str]) -> int:
     args = parse(argv)
-    check_out(args.out)
+    check_new_folder(args.out)
     if args.format != "hf":
         require_package("ctranslate2", "export to CTranslate2")
     from mt.log import setup
@@ -104,16 +103,6 @@ def run_hf(args: argparse.Namespace) -> int:
         logger.warning("the export was not verified, because the package `transformers` is not installed.")
     print(f"The model for transformers (MarianMTModel, MarianTokenizer) is in {args.out}.")
     return 0
-
-
-def check_out(out: Path) -> None:
-    """Raises: ConfigError: when `out` is there, or cannot be made."""
-    if out.exists():
-        raise ConfigError(f"`{out}` already exists; name a new folder.")
-    with explained(f"`{out}` cannot be created"):
-        found = obstacle(out)
-    if found is not None:
-        raise ConfigError(f"`{out}` cannot be created, because {found}.")
 
 
 def export_ct2(model_folder: Path, out: Path, quantization: str = EXACT, *, sample: Sequence[str] | None = None) -> str:

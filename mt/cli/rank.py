@@ -81,8 +81,8 @@ def run(argv: list[str]) -> int:
     queries, candidates = texts["queries"], texts["candidates"]
     if len(queries) * len(candidates) > MOST:
         raise ConfigError(
-            f"{len(queries):,} queries times {len(candidates):,} candidates are more than {MOST:,} pairs; give parts "
-            "of the queries."
+            f"{len(queries):,} queries times {len(candidates):,} candidates are more than {MOST:,} pairs.",
+            hint="give parts of the queries.",
         )
     right = read_right(args, len(queries), len(candidates)) if args.recall is not None else []
     from mt.compute.device import set_up_cpu
@@ -133,7 +133,8 @@ def read_right(args: argparse.Namespace, queries: int, candidates: int) -> list[
         if queries != candidates:
             raise ConfigError(
                 f"--recall without a file needs as many candidates as queries, but there are {candidates:,} and "
-                f"{queries:,}; give --recall a file with the numbers of the right candidates."
+                f"{queries:,}.",
+                hint="give --recall a file with the numbers of the right candidates.",
             )
         return [{place} for place in range(queries)]
     lines = file_texts(args.recall)
@@ -160,7 +161,7 @@ def chosen(by: str, found: "Likelihoods", translator: "Translator", targets: Seq
     if by == "sources":
         if len(found.log_probs) < 2:
             raise ConfigError(
-                "--by sources compares each source with all others, but there is only one; use --by mean."
+                "--by sources compares each source with all others, but there is only one.", hint="use --by mean."
             )
         return found.against(found.marginal())
     from mt.decode.rerank.rank import likelihoods

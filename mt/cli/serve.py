@@ -127,8 +127,8 @@ def check_packages() -> None:
     missing = [name for module, name in PACKAGES.items() if find_spec(module) is None]
     if missing:
         raise ConfigError(
-            f"`mt serve` needs {counted(len(missing), 'more package')} ({', '.join(missing)}); install with "
-            "`pip install 'mt-trainer[serve]'`."
+            f"`mt serve` needs {counted(len(missing), 'more package')} ({', '.join(missing)}).",
+            hint="install them with `pip install fastapi uvicorn python-multipart`.",
         )
 
 

@@ -94,7 +94,8 @@ def run(argv: list[str]) -> int:
     except CheckpointError as error:
         if args.model is None or args.model.is_dir():
             raise
-        raise CheckpointError(f"{error} Text to translate is read from stdin, or from a file with -i FILE.") from None
+        hint = f"{error.hint} Text to translate is read from stdin, or from a file with `-i FILE`.".strip()
+        raise CheckpointError(error.message, hint=hint) from None
     if args.input:
         check_language(args.input, *languages(args.model or newest_run(RUNS)), "source")
     if typed:

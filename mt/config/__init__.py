@@ -23,6 +23,7 @@ from mt.config.enums import (
     Watch,
 )
 from mt.config.inputs import Input, parse_inputs
+from mt.config.model import ModelConfig
 from mt.config.sections import (
     NORMALIZATIONS,
     SPECIALS,
@@ -33,7 +34,6 @@ from mt.config.sections import (
     DataConfig,
     InitConfig,
     LossConfig,
-    ModelConfig,
     OptimConfig,
     RunConfig,
     ScheduleConfig,

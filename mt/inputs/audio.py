@@ -38,7 +38,7 @@ class Audio(FrameKind):
     def __init__(self, setting: Input) -> None:
         """Raises: ConfigError: when a package is not installed."""
         for module, package in (("soundfile", "soundfile"), ("kaldi_native_fbank", "kaldi-native-fbank")):
-            require_package(module, f"column `{setting.column}` with audio", package=package, extra="audio")
+            require_package(module, f"column `{setting.column}` with audio", package=package)
         super().__init__(setting)
 
     def rows(self, cell: str) -> NDArray[np.float32]:

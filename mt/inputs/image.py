@@ -25,7 +25,7 @@ class Images(FrameKind):
 
     def __init__(self, setting: Input) -> None:
         """Raises: ConfigError: when Pillow is not installed."""
-        require_package("PIL", f"column `{setting.column}` with images", package="pillow", extra="image")
+        require_package("PIL", f"column `{setting.column}` with images", package="pillow")
         super().__init__(setting)
 
     def rows(self, cell: str) -> NDArray[np.float32]:

@@ -73,7 +73,7 @@ def write_ct2(
     `ctranslate2`.
     """
     if out.exists():
-        raise ConfigError(f"`{out}` already exists; name a new folder.")
+        raise ConfigError(f"`{out}` already exists.", hint="name a new folder.")
     refuse("exported to CTranslate2", reasons_against(model, quantization))
     spec = to_spec(model, tokenizer, heads, positions)
     spec.validate()

@@ -176,7 +176,7 @@ class Service:
         try:
             parsed = await asyncio.to_thread(read_document, content, kind)
         except DataError as error:
-            raise RefusedError(400, f"Invalid request: {error}") from None
+            raise RefusedError(400, f"Invalid request: {error.message}") from None
         self._check_size(parsed.texts, several=False)
         served, _ = self._served(parsed.texts, source, target)
         options = replace(served.options(1, glossary_field(fields)), details=False)

@@ -105,9 +105,9 @@ def test_a_table_is_read_by_its_columns():
         (["a.en", "a.de", "--src", "Englisch"], ConfigError, "--src must be a language code"),
         (["a.en", "a.de", "--drop", "bad"], ConfigError, "invalid choice: 'bad'"),
         (["a.en", "a.de", "--max-ratio", "0.5"], ConfigError, "must be a number of at least 1, but is 0.5"),
-        (["a.en", "a.de", "--out", "."], ConfigError, "`.` already exists; name a new folder"),
-        (["a.en", "a.de", "--out", "a.en/b"], ConfigError, "`a.en/b` cannot be made: `a.en` is a file"),
-        (["same.txt", "other.txt"], ConfigError, "do not say which languages these are; give --src and --tgt"),
+        (["a.en", "a.de", "--out", "."], ConfigError, "`.` already exists. hint: name a new folder"),
+        (["a.en", "a.de", "--out", "a.en/b"], ConfigError, "`a.en/b` cannot be created, because `a.en` is a file"),
+        (["same.txt", "other.txt"], ConfigError, "do not say which languages these are. hint: give --src and --tgt"),
     ],
 )  # fmt: skip
 def test_refusals(argv, error, message):

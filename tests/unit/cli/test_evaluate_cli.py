@@ -89,7 +89,7 @@ def test_files_and_models_of_the_other_direction_are_refused(model, tmp_path):
     for name in ("test.de", "test.en"):
         (tmp_path / name).write_text("0\n")
     with pytest.raises(
-        DataError, match=r"^the file names say de to en, but the model translates en to de: swap the source"
+        DataError, match=r"^the file names say de to en, but the model translates en to de. hint: swap the source"
     ):
         run(["runs/a", "--test", "test.de", "test.en"])
     (model / "turned").mkdir()
@@ -132,16 +132,16 @@ def test_a_run_keeps_the_report_of_its_own_test_set_and_no_other(model, monkeypa
         (
             ["--bootstrap", "0", "--compare", "ref"],
             ConfigError,
-            "^--compare needs bootstrap resamples; leave out --bootstrap 0;",
+            "^--compare needs bootstrap resamples; leave out --bootstrap 0.",
         ),
         (["runs", "--hypotheses", "hyp", "--references", "ref"], ConfigError, "^a model is not used when --hypotheses"),
         (["--hypotheses", "hyp", "--beam", "3"], ConfigError, "^--beam is not used when --hypotheses are given; leave"),
         (
             ["--test", "test.tsv", "runs"],
             ConfigError,
-            "^`runs` is a folder, not a file; a model goes before --test; `mt evaluate",
+            "^`runs` is a folder, not a file; a model goes before --test. hint: `mt evaluate",
         ),
-        (["--hypotheses", "hpy", "--references", "ref"], DataError, "`hpy` does not exist: did you mean `hyp`?"),
+        (["--hypotheses", "hpy", "--references", "ref"], DataError, "`hpy` does not exist. hint: did you mean `hyp`?"),
         (["--hypotheses", "hyp", "--references", "rfe"], DataError, "`rfe` does not exist"),
         (["runs/a", "--compare", "runs/c"], DataError, "`runs/c` does not exist"),
         (
@@ -194,7 +194,7 @@ def test_without_sources_nothing_is_said_of_numerals(texts, capsys):
 
 def test_a_language_that_is_no_code_is_refused_with_the_nearest(texts):
     with pytest.raises(
-        ConfigError, match=r"--tgt must be a language code .* is 'Chinese'; the nearest is zh \(Chinese\)"
+        ConfigError, match=r"--tgt must be a language code .* is 'Chinese'\. hint: the nearest is `zh` \(Chinese\)"
     ):
         run(["--hypotheses", "hyp", "--references", "ref", "--tgt", "Chinese"])
 

@@ -56,7 +56,7 @@ def test_the_format_must_be_known():
 
 
 def test_a_folder_that_is_there_is_not_written_over(tmp_path):
-    with pytest.raises(ConfigError, match="already exists; name a new folder"):
+    with pytest.raises(ConfigError, match=r"already exists\. hint: name a new folder"):
         run(["ct2", "model", str(tmp_path)])
 
 
@@ -72,7 +72,7 @@ def test_without_the_package_no_model_is_loaded(tmp_path, monkeypatch):
     with pytest.raises(ConfigError) as refused:
         run(["ct2", "model", str(tmp_path / "out")])
     assert str(refused.value) == (
-        "export to CTranslate2 needs the package `ctranslate2`; install it with `pip install ctranslate2`."
+        "export to CTranslate2 needs the package `ctranslate2`. hint: install it with `pip install ctranslate2`."
     )
 
 

@@ -79,10 +79,10 @@ def test_an_empty_source_is_a_prior(rank):
         ("missing a.de", DataError, "`missing` does not exist"),
         ("empty a.de", DataError, "empty has no lines; --queries needs at least one"),
         ("a.en a.de --recall --jsonl", ConfigError, "leave out --jsonl"),
-        ("one.en a.de --recall", ConfigError, "there are 12 and 1; give --recall a file"),
+        ("one.en a.de --recall", ConfigError, "there are 12 and 1. hint: give --recall a file"),
         ("a.en a.de --recall one.en", DataError, "one.en must have a line for each of the 12 queries, but has 1"),
         ("a.en a.de --recall bad.txt", DataError, "bad.txt:3: the line must have numbers from 1 to 12"),
-        ("one.en a.de --by sources", ConfigError, "there is only one; use --by mean"),
+        ("one.en a.de --by sources", ConfigError, "there is only one. hint: use --by mean"),
     ],
 )
 def test_refusals(rank, line, error, message):
@@ -95,5 +95,5 @@ def test_refusals(rank, line, error, message):
 
 def test_more_pairs_than_memory_holds(rank, monkeypatch):
     monkeypatch.setattr("mt.cli.rank.MOST", 143)
-    with pytest.raises(ConfigError, match="12 queries times 12 candidates are more than 143 pairs; give parts"):
+    with pytest.raises(ConfigError, match=r"12 queries times 12 candidates are more than 143 pairs.* hint: give parts"):
         rank("--queries", "a.en", "--candidates", "a.de")
