@@ -23,7 +23,3 @@ def test_means_are_weighted_by_tokens_and_leave_skipped_updates_out_of_the_loss(
     assert loss == pytest.approx((1 * 10 + 2 * 30) / 40)
     assert (src_rate, tgt_rate) == (320 / 4, 40 / 4)
     assert tokens == pytest.approx((300 + 30 + 40) / 3)  # frames of speech are many more than the pieces of their text
-
-
-def test_nothing_yet():
-    assert Window(2).means() == (0.0, 0.0, 0.0, 0.0)
