@@ -28,7 +28,7 @@ def test_all_options_that_the_engine_cannot_honour_are_named_at_once():
         translate.parse([*line, "--ensemble", "n"])
     assert str(refused.value) == (
         "--engine ct2 cannot honour --length-norm, --groups, --coverage-penalty, --sample, --ensemble; leave out what "
-        "it cannot honour; `mt translate --help` lists the options."
+        "it cannot honour. hint: `mt translate --help` lists the options."
     )
     with pytest.raises(ConfigError, match="--engine ct2 cannot honour --mbr from samples; leave out"):
         translate.parse(["m", "--engine", "ct2", "--mbr", "chrf"])

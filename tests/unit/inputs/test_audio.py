@@ -145,6 +145,6 @@ def test_what_is_no_recording_is_refused_in_one_sentence(case, tmp_path):
 @pytest.mark.parametrize("missing, package", [("soundfile", "soundfile"), ("kaldi_native_fbank", "kaldi-native-fbank")])
 def test_without_a_package_the_extra_is_named(missing, package, monkeypatch):
     monkeypatch.setattr("mt.errors.find_spec", lambda name: None if name == missing else "there")
-    told = f"column `speech` with audio needs the package `{package}`; install it with `pip install {package}`."
+    told = f"column `speech` with audio needs the package `{package}`. hint: install it with `pip install {package}`."
     with pytest.raises(ConfigError, match=f"^{re.escape(told)}$"):
         Audio(audio())

@@ -178,6 +178,6 @@ def test_the_row_and_the_column_are_named(tmp_path):
 
 def test_without_pillow_the_extra_is_named(monkeypatch):
     monkeypatch.setattr("mt.errors.find_spec", lambda name: None)
-    told = "column `photo` with images needs the package `pillow`; install it with `pip install pillow`."
+    told = "column `photo` with images needs the package `pillow`. hint: install it with `pip install pillow`."
     with pytest.raises(ConfigError, match=f"^{re.escape(told)}$"):
         Images(image())

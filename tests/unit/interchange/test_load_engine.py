@@ -103,7 +103,7 @@ def test_what_the_engine_cannot_do_with_a_model_is_refused_at_once(tmp_path, cap
 
 def test_without_the_package_auto_is_torch(model, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
-    with pytest.raises(ConfigError, match=r"^the engine ct2 needs the package `ctranslate2`; install it with"):
+    with pytest.raises(ConfigError, match=r"^the engine ct2 needs the package `ctranslate2`. hint: install it with"):
         load(model, engine="ct2", device="cpu")
     assert load(model, engine="auto", device="cpu").engine is None
     assert "torch searches, not CTranslate2: the engine ct2 needs the package `ctranslate2`" in caplog.text
