@@ -24,13 +24,18 @@ def load(
     device: str = "auto",
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto",
     cuda_graphs: bool = False,
+    engine: Literal["torch", "ct2", "auto"] = "torch",
+    quantization: str = "float32",
 ) -> "Translator":
     """A `Translator` from a model folder, a run folder (its best checkpoint) or a checkpoint; None: the newest run.
 
     Args: device: auto, cpu, cuda, cuda:N or mps; precision: int8 is for the CPU, and the fastest there;
-        cuda_graphs: experimental, steps of small models as CUDA graphs on a GPU (docs/GPU.md).
-    Raises: CheckpointError: when there is no model there, or it is damaged. ConfigError: for an unknown device or
-        precision.
+        cuda_graphs: experimental, steps of small models as CUDA graphs on a GPU (docs/GPU.md); engine: ct2 searches
+        with CTranslate2, whose export is made once, verified and kept beside the model; auto: where it can;
+        quantization: of that export, as for `mt export ct2`.
+    Raises: CheckpointError: when there is no model there, or it is damaged; when the export cannot be written, or does
+        not translate as the model. ConfigError: for an unknown device, precision, engine or quantization; when the
+        engine cannot search with the model.
     """
     from mt.compute.host import choose_waiting
 
@@ -39,6 +44,10 @@ def load(
     from mt.decode.load import load as load_model  # imports torch, so only when a model is loaded
 
     watch_processors()
+    if engine != "torch":
+        from mt.interchange.load import load as load_for
+
+        return load_for(path, engine=engine, quantization=quantization, device=device, precision=precision)
     return load_model(path, device=device, precision=precision, cuda_graphs=cuda_graphs)
 
 

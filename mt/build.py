@@ -13,13 +13,14 @@ from mt.checkpoint.model_folder import Description
 from mt.compute.device import pick_device, pick_precision, set_up_cpu
 from mt.compute.distributed import Group, joined, place_in_group
 from mt.config import BatchConfig, Config, Input, Positions, Precision, Sharding, SourceKind, TrainConfig, Tying
+from mt.config.inputs import parse_inputs
 from mt.data.batching import Batch, BatchStream, choose_workers
 from mt.data.clean.survey import LOOKED_AT, overlap, report, survey
 from mt.data.prepare import PreparedData, prepare
 from mt.decode.load import make_translator
 from mt.errors import ConfigError
 from mt.log import logger, setup
-from mt.nn.encoders import input_model, text_model
+from mt.nn.encoders import check_fusion, input_model, text_model
 from mt.nn.transformer import Transformer
 from mt.progress import Waiting
 from mt.text.metrics import choose_tokenizer
@@ -178,6 +179,7 @@ def make_trainer(
         batch,
         seed=config.train.seed,
         sampling=sampling,
+        source_dropout=config.model.source_dropout,
         workers=choose_workers(config.data.workers, device, sampling=sampling, processes=place_in_group()[3]),
         pin=device.type == "cuda",
     )
@@ -205,6 +207,7 @@ def make_trainer(
         pairs=config.train.validate_pairs,
         subset=config.data.subset,
         bleu_tokenizer=tokenize,
+        watch=config.train.watch,
         attention=make_attention_logger(config, prepared, max_length=longest, guided=guided),
     )
     watch = validator.watched(config.train.watch)
@@ -288,6 +291,7 @@ def train(config: Config, command: list[str]) -> float:
     config = folder.as_begun(config)
     origin = read_origin(config, folder)
     config = origin.fitted(config) if origin is not None else config
+    check_fusion(config.model, parse_inputs(config.data.inputs))
     with (
         joined(folder.path.name, device=device, minutes=config.train.timeout_minutes) as group,
         folder_of_run(folder, config.to_dict(), folder.as_begun(Config()).to_dict(), group),
@@ -324,6 +328,7 @@ def dry_run(config: Config) -> None:
     if origin is not None:
         config = origin.fitted(config)
         announce(origin, config)
+    check_fusion(config.model, parse_inputs(config.data.inputs))
     set_up_cpu(config.train.threads)
     prepared = prepare_data(config, origin)
     model = make_model(config, prepared.tokenizer, device, inputs=prepared.inputs)

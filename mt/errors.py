@@ -1,7 +1,7 @@
 """Errors that a user can repair, each with the exit code of its kind.
 
-A message is one or two sentences: it names the file, line or key, says what was expected, what was found and what to
-do. Any other exception is a bug of mt.
+A message is one sentence that stands alone: it names the file, line or key, says what was expected and what was found.
+Its hint says what to type or to do. Any other exception is a bug of mt.
 """
 
 import math
@@ -9,9 +9,14 @@ from importlib.util import find_spec
 
 
 class MtError(Exception):
-    """Base of all errors shown to a user as one line. Exit code 1."""
+    """Base of all errors shown to a user, with `message` and `hint` apart and both in `str`. Exit code 1."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "", *, hint: str = "") -> None:
+        """Args: hint: one sentence with what can be typed, in backticks; printed as a paragraph of its own."""
+        super().__init__(f"{message} hint: {hint}" if hint else message)
+        self.message, self.hint = message, hint
 
 
 class ConfigError(MtError):
@@ -49,10 +54,14 @@ def in_short(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
 
 
-def require_package(name: str, what: str) -> None:
-    """Raise `ConfigError` "`what` needs the package `name`; ..." unless it is installed. Does not import it."""
+def require_package(name: str, what: str, *, package: str = "") -> None:
+    """Raise `ConfigError` "`what` needs the package `name`" unless it is installed. Does not import it.
+
+    Args: package: what is installed, where it has another name than the module.
+    """
+    package = package or name
     if find_spec(name) is None:
-        raise ConfigError(f"{what} needs the package `{name}`; install it with `pip install {name}`.")
+        raise ConfigError(f"{what} needs the package `{package}`.", hint=f"install it with `pip install {package}`.")
 
 
 def counted(number: int, what: str) -> str:

@@ -3,13 +3,13 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from mt.files import write_text
 from mt.log import logger
 from mt.text.lines import spread
-from mt.text.metrics import Score, choose_tokenizer, score_all
+from mt.text.metrics import USUAL, Score, choose_tokenizer, score_all
 from mt.text.numerals import Survival, survival
 
 
@@ -79,12 +79,15 @@ def evaluate(
     *,
     tgt: str | None,
     bootstrap: int = 1000,
+    metrics: Sequence[str] = USUAL,
 ) -> Report:
-    """Args: name: of the set, for the report; tgt: the target language, which decides how BLEU splits words."""
+    """Args: name: of the set, for the report; tgt: the target language, which decides how BLEU splits words;
+    metrics: as `score_all`."""
     started = time.perf_counter()
     hypotheses = [one_line(text) for text in translate(sources)]
     seconds = time.perf_counter() - started
-    return judge(name, sources, hypotheses, references, tgt=tgt, bootstrap=bootstrap, seconds=seconds)
+    report = judge(name, sources, hypotheses, references, tgt=tgt, bootstrap=bootstrap, metrics=metrics)
+    return replace(report, seconds=seconds)
 
 
 def judge(
@@ -95,11 +98,12 @@ def judge(
     *,
     tgt: str | None,
     bootstrap: int = 1000,
-    seconds: float | None = None,
+    metrics: Sequence[str] = USUAL,
+    more: Sequence[Sequence[str]] = (),
 ) -> Report:
-    """Score given translations. Args: as `evaluate`."""
+    """Score given translations. Args: as `evaluate`; more: further sets of references."""
     tokenize, warning = choose_tokenizer(tgt, references)
     if warning:
         logger.warning(warning)
-    scores = score_all(hypotheses, references, tokenize=tokenize, bootstrap=bootstrap)
-    return Report(name, list(sources), list(references), list(hypotheses), scores, seconds)
+    scores = score_all(hypotheses, references, bootstrap, tokenize=tokenize, metrics=metrics, more=more)
+    return Report(name, list(sources), list(references), list(hypotheses), scores, seconds=None)

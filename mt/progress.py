@@ -5,11 +5,12 @@ On a terminal it is a live line with a bar and the time left; messages appear ab
 
 import logging
 import math
+import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from rich.console import Console
 from rich.live import Live
@@ -18,6 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mt.log import console_handler
+
+T = TypeVar("T")
+STRIDE = 2048  # items between two looks at the clock
 
 
 class Shown(Protocol):
@@ -86,6 +90,18 @@ class Wait:
 
     def line(self) -> str:
         return f"{self.what} {self.done:.0%}  eta {duration(self.eta_s)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Elapsed:
+    """What one waits for without knowing how long, and the time so far."""
+
+    what: str
+    seconds: float
+    done: None = None
+
+    def line(self) -> str:
+        return f"{self.what}  {duration(self.seconds)}"
 
 
 def duration(seconds: float) -> str:
@@ -197,15 +213,65 @@ class Waiting:
 
     def show(self, done: float, total: float) -> None:
         """Show that `done` of `total` are over. The fraction never falls."""
-        now = self._clock()
         self._furthest = share = max(self._furthest, min(1.0, done / total) if total else 0.0)
+        if (passed := self._passed()) is not None:
+            self._progress.update(Wait(self.what, share, passed * (1 - share) / share if share else math.inf))
+
+    def tell(self, so_far: str = "") -> None:
+        """Show the time that has passed, where the end is not known. Args: so_far: such as ": 1,240 pairs"."""
+        if (passed := self._passed()) is not None:
+            self._progress.update(Elapsed(f"{self.what}{so_far}", passed))
+
+    def each(self, items: Iterable[T], total: int | None = None) -> Iterator[T]:
+        """The items, with the share that is over, or without a total their number. Args: items: pairs of sentences."""
+        for number, item in enumerate(items):
+            if number % STRIDE == 0 and number:
+                if total is None:
+                    self.tell(f": {number:,} pairs")
+                else:
+                    self.show(number, total)
+            yield item
+
+    def _passed(self) -> float | None:
+        """Seconds since the start; None while nothing is shown."""
+        now = self._clock()
         if not self.shows or now < self._due:
-            return
+            return None
         if self._due > self._started:
             self._open.enter_context(self._progress)
             self._due = self._started
-        left = (now - self._started) * (1 - share) / share if share else math.inf
-        self._progress.update(Wait(self.what, share, left))
+        return now - self._started
+
+
+@contextmanager
+def elapsing(
+    what: str,
+    *,
+    plain: bool = False,
+    console: Console | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    every: float = 0.5,
+) -> Iterator[None]:
+    """Around a call that cannot report how far it is: as `Waiting`, with the time that has passed.
+
+    A thread shows it, so the call must release the interpreter's lock. Args: every: seconds between two looks.
+    """
+    over = threading.Event()
+
+    def watch(wait: Waiting) -> None:
+        while not over.wait(every):
+            wait.tell()
+
+    with Waiting(what, plain=plain, console=console, clock=clock) as wait:
+        thread = threading.Thread(target=watch, args=(wait,), daemon=True)
+        if wait.shows:
+            thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            if wait.shows:
+                thread.join()
 
 
 def _with_bar(status: Shown) -> Table | Text:

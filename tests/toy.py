@@ -7,7 +7,9 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from mt.config import BatchConfig, ModelConfig, OptimConfig, Precision, TokenizerConfig
+from mt.checkpoint import write_folder
+from mt.checkpoint.model_folder import WEIGHTS, Description
+from mt.config import BatchConfig, DecodeConfig, ModelConfig, OptimConfig, Precision, TokenizerConfig
 from mt.data.batching import BatchStream, TokenizedCorpus
 from mt.data.corpus.pair import Origin, Pair
 from mt.nn.encoders import text_model
@@ -86,3 +88,15 @@ def _trained_numbers(turned: bool) -> Transformer:
     for done in range(updates):
         update([next(stream)], lr=1e-2 * (1 - done / updates))
     return model.float().eval()
+
+
+def write_numbers(folder: Path, weights: dict[str, torch.Tensor] | None = None, **decode) -> Path:
+    """A model folder of `trained_numbers`. Args: weights: in place of its own; decode: settings of the search."""
+    t, made = number_tokenizer(), trained_numbers()
+    description = Description(
+        src="en", tgt="de", src_size=t.src_size, tgt_size=t.tgt_size, max_length=64, precision=Precision.fp32,
+        model=made.config, decode=DecodeConfig(**decode), usual_length=8,
+    )  # fmt: skip
+    named = {**dict(made.named_parameters()), **(weights or {})}
+    write_folder(folder, {**description.files(t), WEIGHTS: named}, replace=True)
+    return folder

@@ -73,6 +73,16 @@ def write_folder(
         logger.warning("%s The damaged folder was moved to `%s`.", problem, aside)
 
 
+def write_manifest(folder: Path) -> None:
+    """The manifest of the files in a folder that something else has filled. Raises: OSError."""
+    entries: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.iterdir()):
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        entries[path.name] = {"size": path.stat().st_size, "sha256": sha256}
+    _write_file(folder / MANIFEST, json.dumps(schema.MANIFEST.mark({"meta": {}, "files": entries}), indent=2).encode())
+
+
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of `folder`, not compared with the files. Raises: CheckpointError."""
     path = folder / MANIFEST
@@ -176,8 +186,8 @@ class RunLock:
                 self._file.seek(0)
                 holder = self._file.read().strip() or "another process"
                 self._file.close()
-                advice = "wait for it, stop it, or choose another `run.name`"
-                raise CheckpointError(f"`{self.folder}` is in use by {holder}: {advice}.") from None
+                hint = "wait for it, stop it, or give this run another name: `run.name=...`"
+                raise CheckpointError(f"`{self.folder}` is in use by {holder}.", hint=hint) from None
             except OSError as error:  # some network disks have no locks
                 advice = "make sure that only one process trains in it"
                 logger.warning("`%s` cannot be locked (%s): %s.", self.folder, reason(error), advice)

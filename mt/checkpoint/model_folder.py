@@ -32,7 +32,7 @@ from mt.config.from_json import from_plain
 from mt.errors import CheckpointError, ConfigError, require
 from mt.files import read_json
 from mt.log import logger
-from mt.nn.encoders import frame_model, input_model, text_model
+from mt.nn.encoders import check_fusion, frame_model, input_model, text_model
 from mt.nn.transformer import Transformer
 from mt.text.languages import plain_code
 from mt.text.sentences import Usual
@@ -42,6 +42,7 @@ CONFIG, WEIGHTS, EMA, CARD = "config.json", "model.safetensors", "ema.safetensor
 RUNS = Path("runs")
 MAX_CONFIG = 1 << 20  # bytes
 MAX_TABLE = 1 << 24  # numbers in a table of positions, whose size no tensor of the file confirms
+MOST_INPUTS = 16
 TRIES = 5
 MOST = {  # far above any useful model, far below what exhausts a machine
     "src_size": 1_000_000, "tgt_size": 1_000_000, "max_length": 1 << 16,
@@ -121,7 +122,7 @@ class Description:
             fits = found.usual_ratio is None or 0 < found.usual_ratio < math.inf
             require(fits, "usual_ratio", "be positive and finite or null", found.usual_ratio)
             if found.source is SourceKind.inputs:
-                check_inputs(found.inputs, where)
+                check_inputs(found.inputs, found.model, where)
             shared = found.source is not SourceKind.frames and found.model.tying is Tying.all
             fits = not shared or found.src_size == found.tgt_size
             require(fits, "src_size", f"equal `tgt_size` ({found.tgt_size}) where `model.tying` is all", found.src_size)
@@ -133,9 +134,12 @@ class Description:
             raise CheckpointError(message if message.startswith(where) else f"{where}: {message}") from None
 
 
-def check_inputs(inputs: Sequence[Input], where: str) -> None:
+def check_inputs(inputs: Sequence[Input], model: ModelConfig, where: str) -> None:
     """Raises: ConfigError: unless a model can have these inputs."""
-    require(len(inputs) == 1, f"{where}: inputs", "be one column", [one.column for one in inputs])
+    columns = [one.column for one in inputs]
+    require(0 < len(set(columns)) == len(columns), f"{where}: inputs", "be one or more columns", columns)
+    require(len(columns) <= MOST_INPUTS, f"{where}: inputs", f"be at most {MOST_INPUTS}", len(columns))
+    check_fusion(model, inputs)
     for one in inputs:
         fits = one.kind is InputKind.text or one.size > 0
         require(fits, f"{where}: inputs", f"give the size of `{one.column}`", one.size)
@@ -269,7 +273,9 @@ def newest_run(runs: Path) -> Path:
     """The run that changed last; of equals the last by name. Raises: CheckpointError: when there is none."""
     found = [p for p in runs.glob("*") if (p / "model").is_dir() or any(p.glob("checkpoints/step-*"))]
     if not found:
-        raise CheckpointError(f"there is no run in {runs}/; name a model folder, or train one with `mt train`.")
+        raise CheckpointError(
+            f"there is no run in `{runs}`.", hint="name a model folder, or train one with `mt train`."
+        )
 
     def changed(run: Path) -> tuple[int, str]:  # two runs may have the same time
         return max(q.stat().st_mtime_ns for q in (run, *run.glob("model"), *run.glob("checkpoints"))), run.name
@@ -310,10 +316,18 @@ def find_model(path: Path) -> Path:
             return best.path
     if re.fullmatch(r"step-\d+", path.name):
         return path
-    raise CheckpointError(f"{path} contains no model: it has neither {WEIGHTS} nor a checkpoint that can be read.")
+    raise CheckpointError(
+        f"`{path}` contains no model: it has neither {WEIGHTS} nor a checkpoint that can be read.",
+        hint="`mt runs` lists the runs and their state.",
+    )
 
 
 def _no_such(path: Path) -> CheckpointError:
     near = get_close_matches(path.name, [p.name for p in path.parent.glob("*")], n=1)
-    advice = f"did you mean {path.parent / near[0]}?" if near else "name a model folder or a run, such as runs/my-run."
-    return CheckpointError(f"{path} does not exist; {advice}")
+    if near:
+        hint = f"did you mean `{path.parent / near[0]}`?"
+    else:
+        hint = (
+            "`mt runs` lists the runs." if RUNS.is_dir() else "name a model folder, or train a model with `mt train`."
+        )
+    return CheckpointError(f"`{path}` does not exist.", hint=hint)

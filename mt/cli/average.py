@@ -41,7 +41,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def run(argv: list[str]) -> int:
     args = parse(argv)
     if args.output.exists():
-        raise ConfigError(f"--output {args.output} already exists; name a new folder.")
+        raise ConfigError(f"`--output {args.output}` already exists.", hint="name a new folder.")
     from mt.checkpoint.model_folder import find_run
     from mt.log import setup
 
@@ -50,11 +50,11 @@ def run(argv: list[str]) -> int:
         find_run(model)  # raises if there is nothing of that name
     paths = [path for model in args.models for path in chosen(model, args)]
     if len(paths) < 2:
-        raise ConfigError(f"an average needs at least two models, but only {paths[0]} is given; name more.")
+        raise ConfigError(f"an average needs at least two models, but only {paths[0]} is given.", hint="name more.")
     resolved = [path.resolve() for path in paths]
     for number, path in enumerate(paths):
         if resolved[number] in resolved[:number]:
-            raise ConfigError(f"{path} is named twice; name each model once.")
+            raise ConfigError(f"`{path}` is named twice.", hint="name each model once.")
     make_average(paths, args.output)
     print(f"The mean of {len(paths)} models is in {args.output}:")
     for path in paths:
@@ -77,8 +77,8 @@ def chosen(model: Path, args: argparse.Namespace) -> list[Path]:
     if len(found) < number:
         option = "--last" if args.last else "--best"
         raise CheckpointError(
-            f"{model} has only {counted(len(found), 'validated checkpoint')}, but {option} {number} needs {number}: "
-            "give a smaller number, or keep more checkpoints in training with `train.keep`."
+            f"`{model}` has only {counted(len(found), 'validated checkpoint')}, but `{option}` needs {number}.",
+            hint="give a smaller number, or keep more checkpoints in training with `train.keep`.",
         )
     return found[:number]
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mt.cli.engine_options import load_model
 from mt.cli.options import Parser, add_options, share
 from mt.config.decode import options_of
 from mt.decode.request import MBR_EPSILON, MBR_SAMPLES, Options, Sampling
@@ -80,12 +81,11 @@ def check_choice_options(parser: Parser, args: argparse.Namespace) -> None:
 
 def load_models(args: argparse.Namespace) -> "Translator":
     """The model, or the ensemble. Raises: CheckpointError, ConfigError."""
-    from mt.decode.load import load, load_ensemble
-
     if not args.ensemble:
-        return load(args.model, device=args.device, precision=args.precision)
+        return load_model(args, args.model)
     if args.model is None:
         raise ConfigError("--ensemble needs a first model: mt translate MODEL --ensemble MODEL ...")
+    from mt.decode.load import load_ensemble
     from mt.decode.search.ensemble import Mean
 
     paths = [args.model, *args.ensemble]

@@ -27,13 +27,12 @@ from mt.cli.origin_layer import FIXED, GROUP, KEY, check_presets, kept, register
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import FILE_GROUP, folder_name, run_name
 from mt.cli.schema import check_option, check_value, leaves, sections, settings, takes_list, unknown_key
+from mt.cli.text_files import TEXT, assignment, check_is_list
 from mt.cli.typed import as_typed, fill_in_paths, in_list, in_shell, takes_text
 from mt.cli.user_file import read_settings
 from mt.config import Config, DataConfig
 from mt.data.corpus.catalog import CATALOG
 from mt.errors import ConfigError
-
-TEXT = ("data.train", "data.dev", "data.test")  # settings that name files of text
 
 
 def compose(overrides: list[str], *, config_dir: Path | None = None, config_file: Path | None = None) -> Config:
@@ -94,14 +93,16 @@ def check_text(data: DataConfig) -> None:
         if files := getattr(data, name):
             raise ConfigError(
                 f"`data.{name}` names {files[0]}, but `data.train` names no file, and the corpus {data.corpus} has a "
-                f"{name} set of its own; name the training text with `data.train`, or leave `data.{name}` out."
+                f"{name} set of its own.",
+                hint=f"name the training text with `data.train`, or leave `data.{name}` out.",
             )
     entry = CATALOG.get(str(data.corpus))
     given = data.src or data.tgt
     if entry and given and (data.src or entry.src, data.tgt or entry.tgt) != (entry.src, entry.tgt):
         raise ConfigError(
             f"`data.src` and `data.tgt` ask for {data.src or entry.src} to {data.tgt or entry.tgt}, but the corpus "
-            f"{data.corpus} is {entry.src} to {entry.tgt}; name your own text with `data.train`, or leave them out."
+            f"{data.corpus} is {entry.src} to {entry.tgt}.",
+            hint="name your own text with `data.train`, or leave `data.src` and `data.tgt` out.",
         )
 
 
@@ -149,8 +150,9 @@ def check_overrides(
     """
     known = groups(config_dir)
     if files := files_among(overrides, known):
-        named = ",".join(map(in_list, files))
-        raise ConfigError(f"`{files[0]}` is a file: to train on it write {in_shell(f'data.train=[{named}]')}.")
+        raise ConfigError(
+            f"`{files[0]}` is a file, not a setting.", hint=f"to train on it write `{assignment('data.train', files)}`."
+        )
     parsed = [parse(text) for text in overrides]
     keys = {override.key_or_group for override in parsed}
     if keys & {GROUP, KEY}:
@@ -171,7 +173,7 @@ def check_files_named(override: Override, *, corpus: bool, file: bool) -> None:
     if key not in TEXT or (corpus if key == "data.train" else file):
         return
     if any(value == [] for value in values(override)):
-        raise ConfigError(f"`{key}` names no file (a variable that is not set?); name some, or leave `{key}` out.")
+        raise ConfigError(f"`{key}` names no file (is a variable not set?).", hint=f"name some, or leave `{key}` out.")
 
 
 def check_override(override: Override, known: Mapping[str, list[str]], *, multirun: bool) -> str:
@@ -181,14 +183,20 @@ def check_override(override: Override, known: Mapping[str, list[str]], *, multir
         return text
     if override.is_delete():
         if key in known:
-            raise ConfigError(f"`~{key}` cannot be used, because a group always has a preset; choose another preset.")
-        raise ConfigError(f"`~{key}` cannot be used, because a setting always has a value; set another value, or null.")
+            raise ConfigError(
+                f"`~{key}` cannot be used, because a group always has a preset.", hint="choose another preset."
+            )
+        raise ConfigError(
+            f"`~{key}` cannot be used, because a setting always has a value.", hint="set another value, or null."
+        )
     if override.is_sweep_override() and not multirun:
         simple = override.value_type is ValueType.SIMPLE_CHOICE_SWEEP
         texts = [value for value in values(override) if isinstance(value, str)] if simple and takes_text(key) else []
         found = ",".join(map(in_list, texts)) or text.partition("=")[2]
-        instead = f", or write [{found}] for a list" if texts and takes_list(key) else ""
-        raise ConfigError(f"`{key}` has several values, {found}: add `--multirun` to train with each{instead}.")
+        instead = f", or write `{assignment(key, texts)}` for a list" if texts and takes_list(key) else ""
+        raise ConfigError(
+            f"`{key}` has several values, {found}.", hint=f"add `--multirun` to train with each{instead}."
+        )
     if key in (GROUP, KEY):
         names = [register(value) for value in values(override) if value is not None]
         return f"{GROUP}={','.join(names)}" if names else f"~{GROUP}"
@@ -198,6 +206,8 @@ def check_override(override: Override, known: Mapping[str, list[str]], *, multir
         elif key in sections() and isinstance(value, Mapping):
             for leaf, part in leaves({key: value}):
                 check_value(leaf, part)
+        elif key in TEXT and isinstance(value, str):
+            check_is_list(key, value)
         elif key in sections() or key in settings():
             check_value(key, value)
         else:
@@ -234,10 +244,12 @@ def parse(text: str) -> Override:
         return OverridesParser.create().parse_overrides([text])[0]
     except OverrideParseException:
         if text.endswith((".yaml", ".yml")):
-            raise ConfigError(f"`{text}` looks like a settings file: write `--config {text}`.") from None
+            raise ConfigError(
+                f"`{text}` is not a setting: it looks like a settings file.", hint=f"write `--config {in_shell(text)}`."
+            ) from None
         if "=" not in text:
-            raise ConfigError(f"`{text}` is not a setting: write `key=value`, as in `optim.lr=1e-3`.") from None
+            raise ConfigError(f"`{text}` is not a setting.", hint="write `key=value`, as in `optim.lr=1e-3`.") from None
         raise ConfigError(
-            f"`{text}` cannot be read: write `key=value`, and quote a value with special characters, as in"
-            " \"data.root='my data (1)'\"."
+            f"`{text}` cannot be read as `key=value`.",
+            hint="quote a value with special characters, as in `\"data.root='my data (1)'\"`.",
         ) from None

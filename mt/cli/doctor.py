@@ -19,7 +19,7 @@ REPORT = (
     "config.yaml and manifest.json, and the traceback that MT_DEBUG=1 shows. Read them first: they contain paths, and "
     "sample translations contain your text."
 )
-OPTIONAL = ("zstandard", "ctranslate2", "onnxruntime", "transformers")
+OPTIONAL = ("zstandard", "ctranslate2", "onnxruntime", "transformers", "pillow", "soundfile", "kaldi-native-fbank")
 LEAST_DISK, LEAST_MEMORY = 2.0, 1.0  # GB
 TOY = ["eins zwei drei", "vier fünf", "sechs sieben acht neun", "zehn"] * 8
 

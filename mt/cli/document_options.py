@@ -90,4 +90,4 @@ def read_checked(args: argparse.Namespace) -> "Parsed":
     try:
         return read_document(data, suffix_of(args.document), keys=keys)
     except DataError as error:
-        raise DataError(f"`{args.document}`: {error}") from None
+        raise DataError(f"`{args.document}`: {error.message}", hint=error.hint) from None

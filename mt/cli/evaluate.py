@@ -5,12 +5,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mt.cli.engine_options import add_engine_options, check_engine_options, load_model
 from mt.cli.lines import file_texts, parallel_texts
 from mt.cli.options import Parser, add_device_options, resamples, width
 from mt.data.corpus.names import bare, language_of
 from mt.errors import ConfigError, DataError, counted
 from mt.text.languages import check_code
 from mt.text.lines import check_file
+from mt.text.metrics import METRICS, USUAL
 
 if TYPE_CHECKING:
     from mt.evaluate import Report
@@ -19,15 +21,19 @@ if TYPE_CHECKING:
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
         prog="mt evaluate",
-        description="BLEU, chrF++ and TER through sacreBLEU, with signatures and 95 % bootstrap intervals, and the "
+        description="BLEU, chrF++, TER and other scores, with signatures and 95 % bootstrap intervals, and the "
         "share of the sources' numbers, dates and codes that the translations keep.",
         epilog="examples:\n  mt evaluate runs/my-run\n  mt evaluate runs/a --compare runs/b\n"
-        "  mt evaluate --hypotheses out.de --references test.de",
+        "  mt evaluate --hypotheses out.de --references test.de\n"
+        "  mt evaluate --hypotheses out.en --references a.en b.en c.en --metrics bleu rouge",
     )
     parser.add_argument("model", nargs="?", type=Path, help="model folder, run or checkpoint (default: the newest run)")
     parser.add_argument("--test", nargs="+", metavar="FILE", help="files of the test set (default: the run's test set)")
     parser.add_argument("--hypotheses", metavar="FILE", help="score this file instead of translating")
-    parser.add_argument("--references", metavar="FILE", help="references of --hypotheses (default: the test set's)")
+    parser.add_argument(
+        "--references", nargs="+", metavar="FILE",
+        help="references of --hypotheses (default: the test set's); lines of further files may be empty",
+    )  # fmt: skip
     parser.add_argument(
         "--compare", metavar="OTHER", help="a second model or file of translations, compared by paired bootstrap"
     )
@@ -35,18 +41,28 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--bootstrap", type=resamples, default=1000, help="resamples for the intervals (default: 1000; 0: none)"
     )
+    parser.add_argument(
+        "--metrics", nargs="+", choices=METRICS, default=USUAL, metavar="NAME",
+        help=f"scores to compute, of {', '.join(METRICS)} (default: {' '.join(USUAL)}); wer and cer are error rates of "
+        "words and characters, rouge is ROUGE-1, -2 and -L, exact the share of lines that equal a reference",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument("--tgt", help="target language, which decides how BLEU splits words (default: the model's)")
     add_device_options(parser)
+    add_engine_options(parser)
     args = parser.parse_args(argv)
+    args.more = []  # further references
     if args.tgt:
         check_code(args.tgt, "--tgt")
+    check_engine_options(parser, args)
     if args.references and not args.hypotheses:
         parser.error("--references needs --hypotheses; to translate your own files, give both sides to --test")
     if args.references and args.test:
         parser.error("--references and --test both name references; give only one of them")
     if args.references and args.model:
         parser.error("a model is not used when --hypotheses and --references are given; leave it out")
+    if args.hypotheses and args.engine != "torch" and not args.compare:
+        parser.error("--engine is not used when --hypotheses are given; leave it out")
     if args.hypotheses and args.beam:
         parser.error("--beam is not used when --hypotheses are given; leave it out")
     if args.compare and not args.bootstrap:
@@ -95,10 +111,13 @@ def given(args: argparse.Namespace) -> "Report":
     """Score one file against another. The name of the references may give the language."""
     from mt.evaluate import judge
 
-    args.tgt = args.tgt or language_of(bare(args.references))
-    hypotheses, references = parallel_texts(args.hypotheses, args.references)
-    name = Path(args.hypotheses).name
-    return judge(name, [""] * len(references), hypotheses, references, tgt=args.tgt, bootstrap=args.bootstrap)
+    args.tgt = args.tgt or language_of(bare(args.references[0]))
+    hypotheses, references = parallel_texts(args.hypotheses, args.references[0])
+    args.more = [parallel_texts(args.hypotheses, file)[1] for file in args.references[1:]]
+    return judge(
+        Path(args.hypotheses).name, [""] * len(references), hypotheses, references,
+        tgt=args.tgt, bootstrap=args.bootstrap, metrics=args.metrics, more=args.more,
+    )  # fmt: skip
 
 
 def score(
@@ -106,30 +125,31 @@ def score(
 ) -> "Report":
     """The report of a model, or of a file of translations.
 
-    It is written to the run's folder only for the run's own test set, translated with default options, with intervals.
+    It is written to the run's folder only for the run's own test set, translated by torch with default options, with
+    intervals and at least the usual scores.
     """
     from mt.evaluate import evaluate, judge
 
+    wanted = {"tgt": args.tgt, "bootstrap": args.bootstrap, "metrics": args.metrics}
     if hypotheses is not None:
-        lines = lines_for(hypotheses, references)
-        return judge(Path(hypotheses).name, sources, lines, references, tgt=args.tgt, bootstrap=args.bootstrap)
+        return judge(Path(hypotheses).name, sources, lines_for(hypotheses, references), references, **wanted)
     from mt.checkpoint.model_folder import find_run
     from mt.compute.device import set_up_cpu
-    from mt.decode.load import load
     from mt.log import setup
     from mt.progress import Waiting
 
     setup()
     set_up_cpu(None)
-    translator = load(model, device=args.device, precision=args.precision)
+    translator = load_model(args, model)
 
     def translate(texts: Any) -> list[str]:
         with Waiting("translating") as wait:
-            return [found[0].text for found in translator.search(texts, beam=args.beam, on_progress=wait.show)]
+            return translator.translate(texts, beam=args.beam, on_progress=wait.show)
 
     name = "test" if not args.test else Path(args.test[0]).name.partition(".")[0]
-    report = evaluate(name, translate, sources, references, tgt=args.tgt, bootstrap=args.bootstrap)
-    own = model == args.model and not args.test and args.beam is None and args.bootstrap
+    report = evaluate(name, translate, sources, references, **wanted)
+    usual = args.beam is None and args.bootstrap and set(USUAL) <= set(args.metrics)
+    own = usual and model == args.model and not args.test and translator.engine is None
     folder = find_run(model) if own else None
     if folder is not None:
         report.write(folder / "eval")
@@ -153,7 +173,10 @@ def against(args: argparse.Namespace, report: "Report", sources: list[str] | Non
     else:
         hypotheses = lines_for(args.compare, report.references)
     tokenize, _ = choose_tokenizer(args.tgt, report.references)
-    found = compare(report.hypotheses, hypotheses, report.references, args.bootstrap, tokenize=tokenize)
+    found = compare(
+        report.hypotheses, hypotheses, report.references, args.bootstrap,
+        tokenize=tokenize, metrics=args.metrics, more=args.more,
+    )  # fmt: skip
     return [
         {"name": c.name, "baseline": c.baseline, "other": c.other, "p_value": c.p_value, "text": str(c)} for c in found
     ]

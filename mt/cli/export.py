@@ -2,32 +2,48 @@
 
 import argparse
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-from mt.cli.options import Parser
-from mt.errors import ConfigError, require_package
-from mt.files import explained, obstacle
+from mt.cli.options import Parser, check_new_folder
+from mt.errors import require_package
 
-QUANTIZATION = "float32"
+if TYPE_CHECKING:
+    from mt.decode.translator import Translator
+    from mt.interchange.verify import Engine
+
+EXACT = "float32"
+QUANTIZATIONS = {"ct2": EXACT, "argos": "int8"}  # the defaults
+FORMATS = (
+    "ct2: a CTranslate2 model folder; hf: a folder for MarianMTModel and MarianTokenizer of transformers; argos: a "
+    "package for Argos Translate and LibreTranslate, with the model itself inside (ct2, argos: need `ctranslate2`)"
+)
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
         prog="mt export",
-        description="Write a trained model for CTranslate2, a C++ engine, with the tokenizer's files beside it, and "
-        "print the Python code that translates with it. The export is verified before it appears: it translates "
+        description="Write a trained model for another engine. The export is verified before it appears: it translates "
         "sentences as the model does, or the command fails.",
-        epilog="example:\n  mt export ct2 runs/my-run exported --quantization int8",
+        epilog="examples:\n  mt export ct2 runs/my-run exported --quantization int8\n  mt export argos runs/my-run",
     )
-    parser.add_argument("format", choices=["ct2"], help="ct2: a CTranslate2 model folder (needs `ctranslate2`)")
+    parser.add_argument("format", choices=["ct2", "hf", "argos"], help=FORMATS)
     parser.add_argument("model", type=Path, metavar="MODEL", help="model folder, run or checkpoint")
-    parser.add_argument("out", type=Path, nargs="?", metavar="OUT", help="the new folder (default: MODEL-ct2)")
     parser.add_argument(
-        "--quantization", default=QUANTIZATION, help=f"float32, float16, bfloat16, int8 (default: {QUANTIZATION})"
+        "out", type=Path, nargs="?", metavar="OUT",
+        help="the new folder (default: MODEL-FORMAT), or the new file (default: MODEL.argosmodel)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--quantization", help="ct2, argos: float32, float16, bfloat16, int8 (default: float32 and int8)"
     )
+    parser.add_argument("--src", metavar="LANG", help="argos: the code of the source language (default: the model's)")
+    parser.add_argument("--tgt", metavar="LANG", help="argos: the code of the target language")
     parser.add_argument(
         "--verify", action=argparse.BooleanOptionalAction, default=True,
-        help="translate sentences with both engines and compare pieces, log-probabilities, BLEU and chrF++",
+        help="translate sentences with both engines and compare pieces, log-probabilities, BLEU and chrF++ (hf: where "
+        "`transformers` is installed)",
     )  # fmt: skip
     parser.add_argument(
         "--sample", nargs="+", default=[], metavar="FILE",
@@ -39,18 +55,37 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parser.error("--sample takes one file of sentences, or two: sentences and their translations")
     if args.sample and not args.verify:
         parser.error("--sample has no effect with --no-verify; leave one of the two out")
-    args.out = args.out or Path(f"{args.model.resolve().name}-{args.format}")
+    for option, formats in (("quantization", QUANTIZATIONS), ("src", ["argos"]), ("tgt", ["argos"])):
+        if getattr(args, option) and args.format not in formats:
+            parser.error(f"--{option} belongs to {' and '.join(formats)}; leave it out for {args.format}")
+    name = args.model.resolve().name
+    args.out = args.out or Path(f"{name}.argosmodel" if args.format == "argos" else f"{name}-{args.format}")
+    if args.format == "argos" and args.out.suffix != ".argosmodel":
+        parser.error(f"OUT must end in .argosmodel, but is {args.out}")
+    args.quantization = args.quantization or QUANTIZATIONS.get(args.format)
     return args
 
 
 def run(argv: list[str]) -> int:
     args = parse(argv)
-    check_out(args.out)
-    require_package("ctranslate2", "export to CTranslate2")
+    check_new_folder(args.out)
+    if args.format != "hf":
+        require_package("ctranslate2", "export to CTranslate2")
     from mt.log import setup
 
     setup()
-    example = export_ct2(args.model, args.out, args.quantization, sample=args.sample if args.verify else None)
+    sample = args.sample if args.verify else None
+    if args.format == "hf":
+        return run_hf(args)
+    if args.format == "argos":
+        export_argos(args.model, args.out, args.quantization, sample=sample, src=args.src, tgt=args.tgt)
+        call = f"import argostranslate.package as p; p.install_from_path({str(args.out)!r})"
+        print(
+            f"The package for Argos Translate is in {args.out} ({args.quantization}). To install it there:\n\n"
+            f'python -c "{call}"'
+        )
+        return 0
+    example = export_ct2(args.model, args.out, args.quantization, sample=sample)
     print(
         f"The model for CTranslate2 is in {args.out} ({args.quantization}). To translate with it in Python, with "
         f"the packages ctranslate2 and sentencepiece only:\n\n{example}",
@@ -59,43 +94,103 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def check_out(out: Path) -> None:
-    """Raises: ConfigError: when `out` is there, or cannot be made."""
-    if out.exists():
-        raise ConfigError(f"`{out}` already exists; name a new folder.")
-    with explained(f"`{out}` cannot be created"):
-        found = obstacle(out)
-    if found is not None:
-        raise ConfigError(f"`{out}` cannot be created, because {found}.")
+def run_hf(args: argparse.Namespace) -> int:
+    from mt.log import logger
+
+    verified = args.verify and find_spec("transformers") is not None
+    export_hf(args.model, args.out, sample=args.sample if verified else None)
+    if args.verify and not verified:
+        logger.warning("the export was not verified, because the package `transformers` is not installed.")
+    print(f"The model for transformers (MarianMTModel, MarianTokenizer) is in {args.out}.")
+    return 0
 
 
-def export_ct2(
-    model_folder: Path, out: Path, quantization: str = QUANTIZATION, *, sample: Sequence[str] | None = None
-) -> str:
+def export_ct2(model_folder: Path, out: Path, quantization: str = EXACT, *, sample: Sequence[str] | None = None) -> str:
     """A model folder, run or checkpoint as a CTranslate2 folder; returns Python code that translates with it.
 
     Args: sample: files to verify the export on, empty: chosen by `choose_sample`; None: it is not verified.
     Raises: CheckpointError: also when the export does not translate as the model; ConfigError, DataError.
     """
-    from mt.alignment.kept_heads import load_heads
-    from mt.checkpoint.model_folder import find_model, languages
     from mt.decode.load import load
-    from mt.interchange.ct2 import python_example, write_ct2
-    from mt.log import logger
+    from mt.interchange.ct2 import python_example
 
     translator = load(model_folder, device="cpu", precision="fp32")
+    write_engine(translator, model_folder, out, quantization, sample)
+    return python_example(translator.tokenizer, translator.section, out, max_length=translator.max_length)
+
+
+def write_engine(
+    translator: "Translator", model_folder: Path, out: Path, quantization: str, sample: Sequence[str] | None,
+    positions: int = 0,
+) -> None:  # fmt: skip
+    """The CTranslate2 folder `out` of a loaded model. Args and errors: as `export_ct2` and `write_ct2`."""
+    from mt.alignment.kept_heads import load_heads
+    from mt.checkpoint.model_folder import find_model
+    from mt.interchange.ct2 import write_ct2
+    from mt.interchange.ct2_engine import Ct2Engine
+
     model = translator.stepper.model
 
     def check(folder: Path) -> None:
-        if sample is None:
-            return
-        from mt.cli.export_sample import choose_sample
-        from mt.interchange.verify import verify_ct2
-
-        src, tgt = languages(model_folder)
-        chosen = choose_sample(translator, model_folder, sample, src, tgt)
-        logger.info(f"{verify_ct2(translator, folder, chosen, tgt=tgt, exact=quantization == QUANTIZATION)}")
+        if sample is not None:
+            compare(translator, model_folder, Ct2Engine(folder, translator.tokenizer), sample, quantization == EXACT)
 
     heads = load_heads(find_model(model_folder), model)
-    write_ct2(model, translator.tokenizer, out, quantization=quantization, heads=heads, check=check)
-    return python_example(translator.tokenizer, translator.section, out, max_length=translator.max_length)
+    write_ct2(
+        model, translator.tokenizer, out, quantization=quantization, heads=heads, positions=positions, check=check
+    )
+
+
+def export_hf(model_folder: Path, out: Path, *, sample: Sequence[str] | None = None) -> None:
+    """A model folder, run or checkpoint as a folder for transformers. Args and errors: as `export_ct2`."""
+    from mt.checkpoint.model_folder import languages
+    from mt.decode.load import load
+    from mt.interchange.hf import write_hf
+
+    translator = load(model_folder, device="cpu", precision="fp32")
+    src, tgt = languages(model_folder)
+
+    def check(folder: Path) -> None:
+        if sample is not None:
+            from mt.interchange.hf_engine import HfEngine
+
+            compare(translator, model_folder, HfEngine(folder, translator.tokenizer), sample, True)
+
+    write_hf(
+        translator.stepper.model, translator.tokenizer, out, section=translator.section,
+        max_length=translator.max_length, src=src, tgt=tgt, check=check,
+    )  # fmt: skip
+
+
+def export_argos(
+    model_folder: Path, out: Path, quantization: str, *, sample: Sequence[str] | None = None,
+    src: str | None = None, tgt: str | None = None,
+) -> None:  # fmt: skip
+    """A model folder, run or checkpoint as a package for Argos Translate.
+
+    Args: src, tgt: codes of the languages; None: the model's; others, and errors: as `export_ct2`.
+    """
+    from mt.checkpoint.model_folder import languages
+    from mt.decode.load import load
+    from mt.interchange.argos import LONGEST, Direction, check_package, write_package
+
+    told = languages(model_folder)
+    direction = Direction.of(src or told[0], tgt or told[1])
+    translator = load(model_folder, device="cpu", precision="fp32")
+    check_package(direction, translator.tokenizer, translator.stepper.model.config)
+    with TemporaryDirectory(prefix="mt-") as work:
+        engine = Path(work) / "engine"
+        write_engine(translator, model_folder, engine, quantization, sample, LONGEST)
+        write_package(out, engine=engine, model=model_folder, direction=direction)
+
+
+def compare(translator: "Translator", model: Path, engine: "Engine", sample: Sequence[str], exact: bool) -> None:
+    """Log how an engine compares with the model that it was made of. Raises: CheckpointError: when they differ."""
+    from mt.checkpoint.model_folder import languages
+    from mt.cli.export_sample import choose_sample
+    from mt.interchange.verify import verify
+    from mt.log import logger
+
+    src, tgt = languages(model)
+    chosen = choose_sample(translator, model, sample, src, tgt)
+    logger.info(f"{verify(translator, engine, chosen, tgt=tgt, exact=exact)}")

@@ -19,12 +19,12 @@ from yaml import YAMLError
 
 from mt.cli.compose import check_overrides, listed, parse, prepare, settle, to_config, with_files
 from mt.cli.folders import CONFIG_DIR
-from mt.cli.main import readable
+from mt.cli.main import readable, say
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import run_name
+from mt.cli.text_files import check_text_files
 from mt.cli.typed import as_typed
 from mt.config import Config
-from mt.data.corpus.own import check_files
 from mt.errors import ConfigError, MtError, StoppedError
 
 Task = Callable[[DictConfig], float]
@@ -82,10 +82,13 @@ class Jobs:
         if self.roots and folders:
             runs = [overview(folder) for folder in folders]
             print("\n" + table([replace(run, state="failed") if run.folder in self.failed else run for run in runs]))
+            for run in runs:  # of other processes
+                if run.state == "failed" and run.folder not in self.failed:
+                    print(readable(f"mt train: {run.folder} failed: {run.error}"), file=sys.stderr)
         for folder, error in self.failed.items():
-            what = str(error) if isinstance(error, MtError) else f"internal error: {type(error).__name__}: {error}"
+            what = error.message if isinstance(error, MtError) else f"internal error: {type(error).__name__}: {error}"
             log = f" (see {folder}/train.log)" if (folder / "train.log").exists() else ""
-            print(readable(f"mt train: {folder} failed: {what}{log}"), file=sys.stderr)
+            say(f"mt train: {folder} failed: {what}{log}", error, hint=getattr(error, "hint", ""))
 
 
 def fixed_keys(overrides: list[str]) -> frozenset[str]:
@@ -106,7 +109,7 @@ def distinct(jobs: Iterator[list[str]]) -> Iterator[list[str]]:
     seen = set[tuple[str, ...]]()
     for job in jobs:
         if tuple(job) in seen:
-            raise ConfigError(f"two jobs of the sweep are equal ({', '.join(job)}): give each value once.")
+            raise ConfigError(f"two jobs of the sweep are equal ({', '.join(job)}).", hint="give each value once.")
         seen.add(tuple(job))
         yield job
 
@@ -158,7 +161,7 @@ def name_run(config: Config, fixed: frozenset[str] | None) -> None:
 def train(config: Config, command: list[str]) -> float:
     """Train, or only describe, what the settings say; returns the best score."""
     if config.data.train:
-        check_files(config.data)
+        check_text_files(config.data)
     from mt import build  # imports torch, so only once settings and file names are checked
 
     if config.run.dry_run:

@@ -74,6 +74,7 @@ def facts_of(model: "StoredModel", run: Path | None) -> dict[str, Any]:
         "max_length": told.max_length,
         "usual_length": told.usual_length,
         "shape": asdict(told.model),
+        "inputs": [f"{one.column}:{one.kind}" for one in told.inputs],
         "decode": asdict(told.decode),
         "tokenizer": manifest.get("tokenizer"),
         "data": manifest.get("data") or data,
@@ -102,6 +103,9 @@ def described(facts: dict[str, Any], run: Path | None) -> dict[str, str]:
         "lines": f"at most {facts['max_length']:,} pieces{usual}",
         "search": f"beam {facts['decode']['beam']}, length penalty {facts['decode']['length_penalty']:g}",
     }
+    if facts["inputs"]:
+        joined = f" ({shape['fusion']})" if len(facts["inputs"]) > 1 else ""
+        lines["inputs"] = f"{', '.join(facts['inputs'])}{joined}, columns of a table"
     if data:
         lines["trained on"] = f"{data['name']}, {data['train']:,} pairs, licence: {data['licence']}"
     if facts["ancestry"]:

@@ -1,4 +1,5 @@
-"""`mt inspect attention`: an HTML page that shows a model's cross-attention, and pictures for papers."""
+"""`mt inspect attention`: an HTML page that shows a model's cross-attention, and pictures for papers; for a model of
+several inputs, a table (`inspect_shares.py`)."""
 
 import argparse
 from collections.abc import Sequence
@@ -20,8 +21,14 @@ examples:
   mt inspect attention runs/my-run --text "Two dogs are running."
   mt inspect attention runs/a --compare runs/b --input test.en --references test.de -o attention.html
   mt inspect attention runs/a --text "Two dogs are running." --png dogs.png
+  mt inspect attention runs/captions --input test.tsv --lines 5
 
-Without references the page shows the model's own translations. The page loads nothing from the network."""
+For a model of images, audio or features, --input is a table, --text a cell, and the page shows where in the picture or
+the recording the model looked for each word.
+
+Without references the page shows the model's own translations. The page loads nothing from the network.
+
+For a model of several inputs, --input is a table, and the share of each input is written as a table to stdout or -o."""
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -29,7 +36,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("what", choices=["attention"], help="what to show")
     parser.add_argument("model", type=Path, help="model folder, run or checkpoint")
     text = parser.add_mutually_exclusive_group(required=True)
-    text.add_argument("--text", nargs="+", metavar="LINE", help="source sentences")
+    text.add_argument("--text", nargs="+", metavar="LINE", help="source sentences, or cells such as photo.png")
     text.add_argument(
         "--input", metavar="FILE", help="a file of source sentences; the first 20 are shown, others with --lines 21-40"
     )
@@ -63,8 +70,6 @@ def parse(argv: list[str]) -> argparse.Namespace:
         path = getattr(args, kind)
         if path is not None and path.suffix.lower() != f".{kind}":
             parser.error(f"--{kind} must name a file that ends in .{kind}, but names {path}")
-    if args.output is None and not (args.png or args.svg):
-        args.output = Path("attention.html")
     return args
 
 
@@ -72,6 +77,23 @@ def run(argv: list[str]) -> int:
     args = parse(argv)
     for option in ("output", "png", "svg"):
         check_output(getattr(args, option), args.input, args.references, args.gold, option=f"--{option}")
+    from mt.checkpoint.model_folder import table_columns
+    from mt.compute.device import set_up_cpu
+    from mt.log import logger, setup
+
+    setup()
+    set_up_cpu(None)
+    inputs, _ = table_columns(args.model)
+    if len(inputs) > 1:
+        from mt.cli.inspect_shares import show_shares
+
+        return show_shares(args, inputs)
+    if args.output is None and not (args.png or args.svg):
+        args.output = Path("attention.html")
+    if inputs:
+        from mt.cli.inspect_frames import show_frames
+
+        return show_frames(args)
     first, last = args.lines
     sources = chosen(args.text or file_texts(args.input, last), args.lines)
     given = args.reference and chosen(args.reference, args.lines)
@@ -85,13 +107,9 @@ def run(argv: list[str]) -> int:
         found = f"{counted(len(sources), 'sentence')} cannot have {counted(len(given), 'translation')}"
         raise DataError(f"{found}: give one translation for each sentence.")
     gold = gold_of(args, sources, given)
-    from mt.compute.device import set_up_cpu
     from mt.files import explained
     from mt.interpret.report import page
-    from mt.log import logger, setup
 
-    setup()
-    set_up_cpu(None)
     check_direction(args)
     exhibits = [exhibit(path, sources, given, gold, args) for path in (args.model, args.compare) if path]
     title = f"Attention of {' and '.join(one.name for one in exhibits)}"

@@ -178,7 +178,7 @@ def _decoded(lines: Iterable[bytes], name: str, bad: BadLines | None) -> Iterato
             if bad is None:
                 raise
             bad.numbers.add(number)
-            bad.reasons.append(str(error).split(": convert")[0].rstrip("."))
+            bad.reasons.append(error.message.rstrip("."))
             text, whole = "", raw.endswith(b"\n") or len(raw) <= MAX_LINE
             end = end if whole else b"\n"
         yield Line(text, end)

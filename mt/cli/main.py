@@ -1,4 +1,4 @@
-"""The entry point: `mt VERB ...` imports the verb's module and runs it; errors become one line and an exit code.
+"""The entry point: `mt VERB ...` imports the verb's module and runs it; errors become a line, a hint and an exit code.
 
 Nothing heavy is imported here, so that help, the version and the error for a mistyped command appear at once.
 """
@@ -25,14 +25,17 @@ VERBS = {
     "translate": ("mt.cli.translate", "translate lines of text with a trained model"),
     "evaluate": ("mt.cli.evaluate", "score a trained model, or translations, against references"),
     "serve": ("mt.cli.serve", "translate over HTTP, for programs and in the browser"),
+    "clean": ("mt.cli.clean", "find pairs that would harm a training, and leave them out"),
     "inspect": ("mt.cli.inspect", "show a model's attention as an HTML page"),
     "align": ("mt.cli.align", "find which words of sentence pairs are translations of each other"),
     "score": ("mt.cli.score", "print how likely a model finds given translations"),
+    "rank": ("mt.cli.rank", "find the candidates that fit each query best"),
     "average": ("mt.cli.average", "average the weights of several checkpoints"),
     "runs": ("mt.cli.runs", "list runs, compare them, or delete some"),
     "info": ("mt.cli.info", "show what a model is, what it was trained on, and its scores"),
     "doctor": ("mt.cli.doctor", "check whether this machine can train and translate"),
-    "export": ("mt.cli.export", "convert a model for CTranslate2"),
+    "export": ("mt.cli.export", "convert a model for CTranslate2, transformers or Argos Translate"),
+    "import": ("mt.cli.import_model", "make a model folder of an OPUS-MT model or an Argos package"),
 }
 INTERRUPTED = 130  # 128 + SIGINT
 PIPE_CLOSED = 141  # 128 + SIGPIPE
@@ -55,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]
             sys.stdout.flush()  # so that a closed pipe raises here, not at exit
     except MtError as error:
-        say(f"{name}: {error}", error)
+        say(f"{name}: {error.message}", error, hint=error.hint)
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -109,8 +112,8 @@ def unknown_command(word: str) -> ConfigError:
     """The error for a mistyped command or option; it names the nearest known one."""
     kind, choices = ("an option", ["--help", "--version"]) if word.startswith("-") else ("a command", list(VERBS))
     near = get_close_matches(word, choices, n=1)
-    advice = f"did you mean `{near[0]}`?" if near else "`mt --help` lists the commands."
-    return ConfigError(f"`{word}` is not {kind}; {advice}")
+    hint = f"did you mean `{near[0]}`?" if near else "`mt --help` lists the commands."
+    return ConfigError(f"`{word}` is not {kind}.", hint=hint)
 
 
 def usage() -> str:
@@ -146,12 +149,12 @@ def complete(argv: list[str]) -> int:
     return run_verb("train", ["-sc", *argv])
 
 
-def say(line: str, error: Exception) -> None:
-    """Print a line on stderr, with MT_DEBUG=1 after the traceback."""
+def say(line: str, error: Exception, *, hint: str = "") -> None:
+    """Print a line on stderr, and below it the hint if there is one; with MT_DEBUG=1 after the traceback."""
     with contextlib.suppress(OSError):  # a full disk under stderr does not change the exit code
         if os.environ.get("MT_DEBUG") == "1":
             traceback.print_exception(error)
-        print(readable(line), file=sys.stderr)
+        print("\n\n".join([readable(line), *([f"hint: {readable(hint)}"] if hint else [])]), file=sys.stderr)
 
 
 def readable(line: str, most: int = 1500) -> str:

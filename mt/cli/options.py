@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import math
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -35,16 +36,15 @@ class Parser(argparse.ArgumentParser):
         return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}{self.advice(message)}; `{self.prog} --help` lists the options.")
+        raise ConfigError(f"{message}.", hint=self.advice(message) or f"`{self.prog} --help` lists the options.")
 
     def advice(self, message: str) -> str:
-        """In brackets, the known option that an unknown one resembles."""
+        """The known option that an unknown one resembles."""
         unknown = re.match(r"unrecognized arguments: (?:.* )?(--[^\s=]+)", message)
         if not unknown:
             return ""
         near = get_close_matches(unknown[1], self._option_string_actions, n=1, cutoff=0.75)
-        advice = f"did you mean {near[0]}?" if near else self.otherwise
-        return f" ({advice})" if advice else ""
+        return f"did you mean `{near[0]}`?" if near else self.otherwise
 
 
 def number(kind: type[N], bound: Bound) -> Callable[[str], N]:
@@ -86,7 +86,7 @@ def add_options(parser: "argparse._ArgumentGroup", section: type, group: str) ->
 def stdin() -> BinaryIO:
     """Raises: ConfigError: when this process was started without one."""
     if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]
-        raise ConfigError("stdin is closed; name a file to read with -i FILE.")
+        raise ConfigError("stdin is closed.", hint="name a file to read with `-i FILE`.")
     # A separate reader: Python must not close it at exit while a thread waits in it.
     with contextlib.suppress(AttributeError, OSError):
         return open(sys.stdin.fileno(), "rb", closefd=False)
@@ -96,7 +96,7 @@ def stdin() -> BinaryIO:
 def stdout() -> BinaryIO:
     """Raises: ConfigError: when this process was started without one."""
     if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]
-        raise ConfigError("stdout is closed; name a file for the results with -o FILE.")
+        raise ConfigError("stdout is closed.", hint="name a file for the results with `-o FILE`.")
     return sys.stdout.buffer  # pyright: ignore[reportReturnType]
 
 
@@ -105,9 +105,24 @@ def check_output(output: Path | None, *inputs: str | None, option: str = "--outp
     if output is None:
         return
     if output.is_dir():
-        raise ConfigError(f"{option} {output} is a folder; name a file.")
+        raise ConfigError(f"`{option} {output}` is a folder.", hint="name a file.")
     if not output.parent.is_dir():
-        raise ConfigError(f"{option} {output} cannot be written: there is no folder {output.parent}; create it first.")
+        raise ConfigError(
+            f"`{option} {output}` cannot be written: there is no folder `{output.parent}`.",
+            hint=f"create it with `mkdir -p {shlex.quote(str(output.parent))}`.",
+        )
     for file in filter(None, inputs):
         if output.is_file() and Path(file).exists() and output.samefile(file):
-            raise ConfigError(f"{option} {output} is also an input file; name another file.")
+            raise ConfigError(f"`{option} {output}` is also an input file.", hint="name another file.")
+
+
+def check_new_folder(out: Path) -> None:
+    """Raises: ConfigError: when `out` is there, or cannot be made."""
+    from mt.files import explained, obstacle
+
+    if out.exists():
+        raise ConfigError(f"`{out}` already exists.", hint="name a new folder.")
+    with explained(f"`{out}` cannot be created"):
+        found = obstacle(out)
+    if found is not None:
+        raise ConfigError(f"`{out}` cannot be created, because {found}.")

@@ -28,7 +28,9 @@ def in_our_words(error: BaseException) -> ConfigError:
             case ValidationError() if cause.full_key in settings():
                 return wrong_value(cause.full_key, cause.value, where)
             case ConfigKeyError() | ConfigAttributeError() if str(cause.full_key).startswith("hydra"):
-                return ConfigError(f"`{cause.full_key}` is not a setting of Hydra; `mt train --cfg hydra` shows them.")
+                return ConfigError(
+                    f"`{cause.full_key}` is not a setting of Hydra.", hint="`mt train --cfg hydra` shows them."
+                )
             case ConfigKeyError() | ConfigAttributeError() if cause.full_key:
                 return unknown_key(cause.full_key, where=where)
     return ConfigError(f"these settings cannot be combined: {first_line(error)}.")
@@ -37,8 +39,8 @@ def in_our_words(error: BaseException) -> ConfigError:
 def no_preset(error: MissingConfigException) -> ConfigError:
     """The error for a preset that no folder has."""
     group, _, option = str(error.missing_cfg_file).rpartition("/")
-    listed = f" Presets: {', '.join(error.options)}." if error.options else ""
-    return ConfigError(f"`{group}` has no preset `{option}`.{listed}")
+    listed = f"the presets are {', '.join(f'`{name}`' for name in error.options)}." if error.options else ""
+    return ConfigError(f"`{group}` has no preset `{option}`.", hint=listed)
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

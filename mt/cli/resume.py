@@ -10,10 +10,10 @@ from mt.cli.compose import check_override, parse, values
 from mt.cli.folders import groups
 from mt.cli.origin_layer import GROUP, KEY
 from mt.cli.schema import leaves, sections
+from mt.cli.text_files import check_text_files
 from mt.cli.typed import as_typed, fill_in_paths
 from mt.config import Config
 from mt.config.from_json import from_plain
-from mt.data.corpus.own import check_files
 from mt.errors import CheckpointError, ConfigError, DataError
 from mt.train.saved_config import read_config
 
@@ -33,9 +33,10 @@ def resume(folder: Path, overrides: list[str], command: list[str]) -> float:
     with contextlib.chdir(start or Path()):
         if config.data.train:
             try:
-                check_files(config.data)
+                check_text_files(config.data)
             except DataError as error:
-                raise DataError(f"{error} If the text has moved, name it, as in data.train=[new.en,new.de].") from None
+                hint = "if the text has moved, name it, as in `data.train=[new.en,new.de]`."
+                raise DataError(error.message, hint=hint) from None
         from mt import build  # imports torch, so only once settings and file names are checked
 
         return build.train(config, command)
@@ -47,11 +48,11 @@ def check_run_folder(folder: Path) -> None:
         return
     for near in (Path("runs") / folder, *folder.parents[:2]):
         if (near / "config.yaml").is_file():
-            raise CheckpointError(f"{folder} is not the folder of a run; did you mean {near}?")
+            raise CheckpointError(f"`{folder}` is not the folder of a run.", hint=f"did you mean `{near}`?")
     close = get_close_matches(folder.name, [path.parent.name for path in folder.parent.glob("*/config.yaml")], n=1)
-    advice = f"did you mean {folder.parent / close[0]}?" if close else "`mt runs` lists the runs."
+    hint = f"did you mean `{folder.parent / close[0]}`?" if close else "`mt runs` lists the runs."
     problem = "has no config.yaml" if folder.exists() else "does not exist"
-    raise CheckpointError(f"{folder} is not the folder of a run: it {problem}; {advice}")
+    raise CheckpointError(f"`{folder}` is not the folder of a run: it {problem}.", hint=hint)
 
 
 def changes(overrides: list[str]) -> dict[str, Any]:

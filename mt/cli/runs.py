@@ -63,14 +63,16 @@ def check_run(path: Path) -> None:
 
     if not is_run(path):
         problem = "has no config.yaml" if path.exists() else "does not exist"
-        raise CheckpointError(f"{path} is not the folder of a run: it {problem}; `mt runs` lists the runs.")
+        raise CheckpointError(f"`{path}` is not the folder of a run: it {problem}.", hint="`mt runs` lists the runs.")
 
 
 def list_runs(root: Path, *, as_json: bool) -> int:
     from mt.train.overview import find_runs, is_run, overview, table
 
     if not root.is_dir():
-        raise CheckpointError(f"there is no folder {root}; name one that holds runs, or train one with `mt train`.")
+        raise CheckpointError(
+            f"there is no folder `{root}`.", hint="name one that holds runs, or train one with `mt train`."
+        )
     found = [overview(path) for path in ([root] if is_run(root) else find_runs(root))]
     if as_json:
         print(json.dumps([one.to_dict() for one in found], ensure_ascii=False, indent=2))
@@ -110,9 +112,9 @@ def delete(paths: list[Path], yes: bool) -> int:
     runs = [overview(path) for path in paths]
     for one in runs:
         if one.folder.is_symlink():
-            raise CheckpointError(f"{one.folder} is a link to another folder; delete that one.")
+            raise CheckpointError(f"`{one.folder}` is a link to another folder.", hint="delete that one.")
         if one.state == "running":
-            raise CheckpointError(f"{one.folder} is training; stop it first.")
+            raise CheckpointError(f"`{one.folder}` is training.", hint="stop it first.")
     if not yes and not agreed(f"{table(runs)}\nDelete {counted(len(runs), 'run')} for good? [y/N] "):
         print("Nothing was deleted.", file=sys.stderr)
         return 1
@@ -126,6 +128,6 @@ def delete(paths: list[Path], yes: bool) -> int:
 def agreed(question: str) -> bool:
     """Ask on the terminal. Raises: ConfigError: when nobody can answer."""
     if sys.stdin is None or not sys.stdin.isatty():  # pyright: ignore[reportUnnecessaryComparison]
-        raise ConfigError("there is no terminal to ask on; add --yes to delete without a question.")
+        raise ConfigError("there is no terminal to ask on.", hint="add `--yes` to delete without a question.")
     print(question, end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in {"y", "yes"}

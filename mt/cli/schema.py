@@ -54,7 +54,10 @@ def _checker() -> Any:
 def check_value(key: str, value: Any, where: str = "") -> None:
     """Raise `ConfigError` unless `key` is a setting and `value` fits its type. `where`: the file and line, if any."""
     if key in sections():
-        raise ConfigError(f"{opening(where)}`{key}` is a section: set one of its keys, as in `{example(key)}=...`.")
+        raise ConfigError(
+            f"{opening(where)}`{key}` is a section of settings.",
+            hint=f"set one of its keys, as in `{example(key)}=...`.",
+        )
     if key not in settings():
         raise unknown_key(key, where=where)
     try:
@@ -68,13 +71,13 @@ def check_value(key: str, value: Any, where: str = "") -> None:
 
 def check_option(group: str, option: object, options: list[str], where: str = "") -> None:
     """Raise `ConfigError` unless the group has this preset; the groups in `OPTIONAL` may have none (null)."""
-    listed = ", ".join(options)
+    listed = f"the presets are {', '.join(f'`{name}`' for name in options)}."
     if isinstance(option, list):
-        raise ConfigError(f"{opening(where)}`{group}` takes one preset, but is {option}. Presets: {listed}.")
+        raise ConfigError(f"{opening(where)}`{group}` takes one preset, but is {option}.", hint=listed)
     if option not in options and not (option is None and group in OPTIONAL):
         near = get_close_matches(spelt(option), options, n=1)
-        advice = f"; did you mean `{near[0]}`?" if near else "."
-        raise ConfigError(f"{opening(where)}`{group}` has no preset `{spelt(option)}`{advice} Presets: {listed}.")
+        hint = f"did you mean `{near[0]}`? {listed[0].upper()}{listed[1:]}" if near else listed
+        raise ConfigError(f"{opening(where)}`{group}` has no preset `{spelt(option)}`.", hint=hint)
 
 
 def unknown_key(key: str, more: Iterable[str] = (), where: str = "") -> ConfigError:
@@ -82,10 +85,10 @@ def unknown_key(key: str, more: Iterable[str] = (), where: str = "") -> ConfigEr
     near = suggestions(key, [*settings(), *more])
     if near:
         *first, last = [f"`{name}`" for name in near]
-        advice = f"did you mean {', '.join(first)} or {last}?" if first else f"did you mean {last}?"
+        hint = f"did you mean {', '.join(first)} or {last}?" if first else f"did you mean {last}?"
     else:
-        advice = "`mt train --cfg job` lists all settings."
-    return ConfigError(f"{opening(where)}`{key}` is not a setting; {advice}")
+        hint = "`mt train --cfg job` lists all settings."
+    return ConfigError(f"{opening(where)}`{key}` is not a setting.", hint=hint)
 
 
 def wrong_value(key: str, value: Any, where: str = "") -> ConfigError:
@@ -95,8 +98,9 @@ def wrong_value(key: str, value: Any, where: str = "") -> ConfigError:
     must = expectation(takes) + (" or null" if optional else "")
     names = [member.name for member in takes] if isinstance(takes, type) and issubclass(takes, Enum) else []
     near = get_close_matches(shown.lower(), names, n=1)
-    advice = f"; did you mean `{near[0]}`?" if near else "."
-    return ConfigError(f"{opening(where)}`{key}` must be {must}, but is {shown}{advice}")
+    return ConfigError(
+        f"{opening(where)}`{key}` must be {must}, but is {shown}.", hint=f"did you mean `{near[0]}`?" if near else ""
+    )
 
 
 def spelt(value: object) -> str:

@@ -2,11 +2,13 @@
 
 import argparse
 import sys
+from functools import partial
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mt.cli.engine_options import add_engine_options, check_engine_options, load_model
 from mt.cli.options import Parser, add_device_options, number, number_from_0, positive_int
 from mt.config.decode import Bound
 from mt.errors import ConfigError, counted
@@ -38,6 +40,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0: all (default: 127.0.0.1)")
     parser.add_argument("--port", type=PORT, default=5000, help="0: any that is free (default: 5000)")
     add_device_options(parser)
+    add_engine_options(parser)
     parser.add_argument("--metrics", action="store_true", help="counts in Prometheus' format at /metrics")
     parser.add_argument(
         "--cors", metavar="ORIGIN", default="",
@@ -76,7 +79,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--batch-wait", type=number_from_0, default=3.0, metavar="MS",
         help="milliseconds that a request waits for others to join it (default: 3)",
     )  # fmt: skip
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    check_engine_options(parser, args)
+    return args
 
 
 def run(argv: list[str]) -> int:
@@ -103,7 +108,7 @@ def run(argv: list[str]) -> int:
             characters=args.max_characters, texts=args.max_texts, body=args.max_body << 20, queue=args.queue,
             timeout=args.timeout, rate=args.rate,
         )  # fmt: skip
-        directory = Directory.load(args.models, device=args.device, precision=args.precision)
+        directory = Directory.load(args.models, partial(load_model, args))
         batching = Batching(tokens=args.batch_tokens, wait=args.batch_wait / 1000)
         engine = Engine([one.translator for one in directory.models], batching=batching, queue=limits.queue)
         service = Service(directory, engine, limits, keys, Rate(limits.rate), Metrics())
@@ -122,8 +127,8 @@ def check_packages() -> None:
     missing = [name for module, name in PACKAGES.items() if find_spec(module) is None]
     if missing:
         raise ConfigError(
-            f"`mt serve` needs {counted(len(missing), 'more package')} ({', '.join(missing)}); install with "
-            "`pip install 'mt-trainer[serve]'`."
+            f"`mt serve` needs {counted(len(missing), 'more package')} ({', '.join(missing)}).",
+            hint="install them with `pip install fastapi uvicorn python-multipart`.",
         )
 
 

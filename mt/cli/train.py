@@ -31,7 +31,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     The options are Hydra's, except `--experimental-rerun`, which executes what a file says, and `--config-path` and
     `--config-name`, which would replace our presets and their schema. `--config`, `--dry-run` and `--resume` are ours.
     """
-    otherwise = "settings are written without dashes, as in train.seed=3"
+    otherwise = "settings are written without dashes, as in `train.seed=3`."
     parser = Parser(prog="mt train", add_help=False, otherwise=otherwise)
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--help", "-h", action="store_true")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mt.cli.choice_options import Chooser, add_choice_options, check_choice_options, load_models
 from mt.cli.document_options import add_document_options, check_document_options, read_checked
+from mt.cli.engine_options import add_engine_options, check_engine_options
 from mt.cli.lines import BadLines, Line, count_lines, file_lines, lines_of, process, results, waiting
 from mt.cli.link_options import Answer, LinkUser, add_link_options
 from mt.cli.options import Parser, add_device_options, check_output, stdin
@@ -49,6 +50,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help="write one JSON object per line, with scores and pieces; the last of piece_log_probs is the end mark's",
     )
     add_device_options(parser)
+    add_engine_options(parser)
     parser.add_argument(
         "--skip-bad", action="store_true",
         help="leave the output empty for lines that cannot be read, such as lines that are not UTF-8, and count them",
@@ -63,6 +65,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     args = parser.parse_args(argv)
     check_document_options(parser, args)
     check_search_options(parser, args)
+    check_engine_options(parser, args)
     check_choice_options(parser, args)
     return args
 
@@ -91,7 +94,8 @@ def run(argv: list[str]) -> int:
     except CheckpointError as error:
         if args.model is None or args.model.is_dir():
             raise
-        raise CheckpointError(f"{error} Text to translate is read from stdin, or from a file with -i FILE.") from None
+        hint = f"{error.hint} Text to translate is read from stdin, or from a file with `-i FILE`.".strip()
+        raise CheckpointError(error.message, hint=hint) from None
     if args.input:
         check_language(args.input, *languages(args.model or newest_run(RUNS)), "source")
     if typed:
@@ -175,6 +179,7 @@ class Pipeline:
         self.chooser = Chooser(translator, args)
         self.linked = LinkUser(translator, args)
         self.as_json = args.jsonl or self.chooser.gives_many
+        self.only_text = args.engine != "torch" and not self.as_json and self.chooser.choose is None
         self.show = show
 
     def translate(self, lines: list[tuple[Line, str]], first: int) -> Iterator[bytes]:
@@ -191,6 +196,8 @@ class Pipeline:
     def answers(self, texts: list[str], prefixes: list[str], first: int) -> list[list[Answer]]:
         """The translations of each text, best first. Args: first: the number of texts before them."""
         options = self.options.batch(prefixes, first, lambda done, parts: self.show(first + len(texts) * done / parts))
+        if self.only_text:
+            options = replace(options, details=False)
 
         def search(texts: list[str], stand_ins: "Sequence[Sequence[str]] | None") -> "list[list[Translation]]":
             return self.chooser.answer(texts, replace(options, stand_ins=stand_ins) if stand_ins else options)

@@ -21,6 +21,8 @@ NOT_IN_FILES = {
     "hydra": "give Hydra's settings on the command line",
 }
 
+TAKES = "`--config` takes a YAML file of settings; `mt train --cfg job` prints one with all of them."
+
 
 def read_settings(file: Path, groups: Mapping[str, list[str]]) -> dict[str, Any]:
     """The file as a preset for Hydra: `model: base` chooses a preset, `model: {dim: 128}` sets values.
@@ -29,7 +31,7 @@ def read_settings(file: Path, groups: Mapping[str, list[str]]) -> dict[str, Any]
     """
     text = read_text(file)
     if not text.strip():
-        raise ConfigError(f"{file} is empty; `--config` takes a YAML file of settings.")
+        raise ConfigError(f"`{file}` is empty.", hint=TAKES)
     tree = {key: value for key, value in parse(text, str(file)).items() if not (key in sections() and value is None)}
     origin = tree.get(GROUP)
     if isinstance(origin, Mapping) and set(origin) == {"path"}:
@@ -44,13 +46,13 @@ def read_settings(file: Path, groups: Mapping[str, list[str]]) -> dict[str, Any]
     for key, value in leaves(values):
         where = f"{file}, line {line_of(text, key)}"
         if key in NOT_IN_FILES or ("." in key and key in tree):
-            raise ConfigError(f"{where}: `{key}` is not allowed here; {NOT_IN_FILES.get(key, nested(key))}.")
+            raise ConfigError(f"{where}: `{key}` is not allowed here.", hint=f"{NOT_IN_FILES.get(key, nested(key))}.")
         if key not in sections() and "." not in key:
             raise unknown_key(key, more=[*groups, *sections()], where=where)
         check_value(key, value, where)
         corpus = isinstance(tree.get("data"), Mapping) and tree["data"].get("corpus")
         if key == "data.train" and value == [] and not corpus:
-            raise ConfigError(f"{where}: `data.train` names no file; name some, or leave it out.")
+            raise ConfigError(f"{where}: `data.train` names no file.", hint="name some, or leave it out.")
     for group, option in chosen.items():
         check_option(group, option, groups[group], f"{file}, line {line_of(text, group)}")
     defaults = [{f"override /{group}": option} for group, option in chosen.items() if option is not None]
@@ -61,11 +63,11 @@ def read_text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError(f"{file} does not exist; `--config` takes a YAML file of settings.") from None
+        raise ConfigError(f"`{file}` does not exist.", hint=TAKES) from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{file} is not UTF-8 text; `--config` takes a YAML file of settings.") from None
+        raise ConfigError(f"`{file}` is not UTF-8 text.", hint=TAKES) from None
     except OSError as error:
-        raise ConfigError(f"{file} cannot be read: {reason(error)}.") from None
+        raise ConfigError(f"`{file}` cannot be read: {reason(error)}.") from None
 
 
 def parse(text: str, name: str) -> dict[str, Any]:

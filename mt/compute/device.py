@@ -29,7 +29,9 @@ def pick_device(name: str) -> torch.device:
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     exists = {"cpu": True, "cuda": (device.index or 0) < gpus, "mps": torch.backends.mps.is_available()}
     if not exists.get(device.type, False):
-        raise ConfigError(f"the device is {name}, but this machine or this build of torch has none; use auto or cpu.")
+        raise ConfigError(
+            f"the device is {name}, but this machine or this build of torch has none.", hint="use `auto` or `cpu`."
+        )
     return device
 
 

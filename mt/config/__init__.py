@@ -3,6 +3,7 @@
 from mt.config.decode import LATER, DecodeConfig
 from mt.config.enums import (
     Activation,
+    Fusion,
     InputKind,
     LengthNorm,
     NormKind,
@@ -22,6 +23,7 @@ from mt.config.enums import (
     Watch,
 )
 from mt.config.inputs import Input, parse_inputs
+from mt.config.model import ModelConfig
 from mt.config.sections import (
     NORMALIZATIONS,
     SPECIALS,
@@ -32,7 +34,6 @@ from mt.config.sections import (
     DataConfig,
     InitConfig,
     LossConfig,
-    ModelConfig,
     OptimConfig,
     RunConfig,
     ScheduleConfig,
@@ -51,6 +52,7 @@ __all__ = [
     "Config",
     "DataConfig",
     "DecodeConfig",
+    "Fusion",
     "InitConfig",
     "Input",
     "InputKind",

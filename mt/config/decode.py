@@ -10,6 +10,8 @@ from mt.errors import require
 
 # metadata of a setting that old model folders lack: `from_plain` gives it its default, or the value `before`
 LATER = {"later": True}
+# metadata of a setting that only our own search honours: other engines need its default
+OWN_SEARCH = {"own_search": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,11 @@ def options_of(section: type, group: str = "") -> dict[str, Option]:
     return {name: one for name, one in found.items() if one.group and group in ("", one.group)}
 
 
+def own_search(section: Any) -> list[str]:
+    """The names of the settings whose values only our own search honours."""
+    return [f.name for f in fields(section) if "own_search" in f.metadata and getattr(section, f.name) != f.default]
+
+
 def check_bounds(section: Any, name: str) -> None:
     """Raises: ConfigError: for the first field of a dataclass whose value is out of its bound."""
     for f in fields(section):
@@ -80,7 +87,8 @@ class DecodeConfig:
         metadata=option(
             "beam", "average: scores are log p / length ** P; gnmt: log p / ((5 + length) / 6) ** P; none: log p"
         )
-        | LATER,
+        | LATER
+        | OWN_SEARCH,
     )
     min_ratio: float = field(
         default=0.0, metadata=option("length", "at least R pieces per source piece", FROM_0.up_to(100), "R") | LATER
@@ -103,7 +111,9 @@ class DecodeConfig:
     )
     groups: int = field(
         default=1,
-        metadata=option("beam", "diverse beam search with N groups; --beam must be a multiple", COUNT, "N") | LATER,
+        metadata=option("beam", "diverse beam search with N groups; --beam must be a multiple", COUNT, "N")
+        | LATER
+        | OWN_SEARCH,
     )
     diversity: float = field(
         default=0.5,
@@ -112,6 +122,7 @@ class DecodeConfig:
     coverage_penalty: float = field(
         default=0.0,
         metadata=LATER
+        | OWN_SEARCH
         | option(
             "beam",
             "penalty for source words without attention; try 0.05 to 0.2 if translations are too short",

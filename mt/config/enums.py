@@ -21,6 +21,15 @@ class InputKind(StrEnum):
 
     text = "text"
     features = "features"
+    image = "image"
+    audio = "audio"
+
+
+class Fusion(StrEnum):
+    """How a model joins several inputs (`mt.nn.fusion`)."""
+
+    concat = "concat"  # an encoder for each; the memories lie end to end
+    co_attention = "co_attention"  # two encoders whose layers attend to each other
 
 
 class Subset(StrEnum):
@@ -84,6 +93,11 @@ class Watch(StrEnum):
     loss = "loss"
     bleu = "bleu"
     chrf = "chrf"
+    ter = "ter"  # error rates: lower is better
+    wer = "wer"
+    cer = "cer"
+    rouge = "rouge"  # ROUGE-L
+    exact = "exact"
 
 
 class Sharding(StrEnum):

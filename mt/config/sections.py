@@ -11,21 +11,17 @@ from typing import Any
 
 from mt.config.decode import LATER, DecodeConfig
 from mt.config.enums import (
-    Activation,
-    NormKind,
-    NormPlacement,
     OptimizerKind,
-    Positions,
     Precision,
     ScheduleKind,
     Sharding,
     Subset,
     TokenizerKind,
-    Tying,
     Use,
     Watch,
 )
 from mt.config.inputs import parse_inputs
+from mt.config.model import ModelConfig
 from mt.errors import require
 
 SPECIALS = ("<unk>", "<s>", "</s>", "<pad>")  # pieces 0 to 3 of every tokenizer trained here
@@ -44,7 +40,7 @@ class DataConfig:
     test: list[str] = field(default_factory=list)  # empty: none; the catalogue has its own
     # names or numbers (from 1) of the columns with source and target, in files of more: [en,de] or [2,4]
     columns: list[str] = field(default_factory=list, metadata=LATER)
-    # columns that are not only text, with their kinds: [image:features]; the files are then tables (docs/sources.md)
+    # columns with kinds, not only text: [x:features], [x:image], [x:audio]; files are then tables (docs/sources.md)
     inputs: list[str] = field(default_factory=list, metadata=LATER)
     target: str | None = field(default=None, metadata=LATER)  # column of the target text beside `inputs`; null: `tgt`
     limit: int | None = None  # largest number of training pairs
@@ -61,10 +57,8 @@ class DataConfig:
         require(0 <= (self.workers or 0) <= 64, "data.workers", "lie in [0, 64] or be null", self.workers)
         parse_inputs(self.inputs)
         if self.inputs:
-            require(len(self.inputs) == 1, "data.inputs", "name one column, since a model has one input", self.inputs)
-            require(
-                bool(self.train and self.dev), "data.inputs", "have tables in `data.train` and `data.dev`", self.inputs
-            )
+            given = bool(self.train and self.dev)
+            require(given, "data.inputs", "have tables in `data.train` and `data.dev`", self.inputs)
             require(not self.columns, "data.columns", "be empty beside `data.inputs`; set `data.target`", self.columns)
             found = self.target or self.tgt
             require(bool(found), "data.target", "name the column of the target text beside `data.inputs`", found)
@@ -116,46 +110,6 @@ class TokenizerConfig:
             require(whole and not special, "tokenizer.tags", must, repr(tag))
         known, must = self.normalization in NORMALIZATIONS, f"be one of {', '.join(NORMALIZATIONS)}"
         require(known, "tokenizer.normalization", must, self.normalization)
-
-
-@dataclass(kw_only=True, slots=True)
-class ModelConfig:
-    """The architecture of the Transformer."""
-
-    dim: int = 256
-    heads: int = 4
-    kv_heads: int | None = None  # fewer than `heads`: grouped-query attention; null: as many as `heads`
-    ffn_dim: int = 1024
-    encoder_layers: int = 3
-    decoder_layers: int = 3
-    norm: NormPlacement = NormPlacement.pre
-    norm_kind: NormKind = NormKind.layernorm
-    positions: Positions = Positions.sinusoidal
-    activation: Activation = Activation.relu
-    bias: bool = True
-    tying: Tying = Tying.all  # all: one matrix for source embedding, target embedding and output; decoder: the latter
-    max_length: int = 512  # positions of sinusoidal and learned tables
-    dropout: float = 0.1  # on embeddings and on the output of each sublayer
-    attention_dropout: float = 0.0  # above 0 fused attention is not used
-    activation_dropout: float = 0.0
-    word_dropout: float = 0.0  # share of input embeddings that are set to zero
-
-    def __post_init__(self) -> None:
-        require(self.dim > 0 and self.heads > 0, "model.dim", "be positive, like `model.heads`", self.dim)
-        fits, found = self.dim % self.heads == 0, f"{self.dim} with {self.heads} heads"
-        require(fits, "model.dim", "be a multiple of `model.heads`", found)
-        if self.kv_heads is not None:
-            fits = self.kv_heads > 0 and self.heads % self.kv_heads == 0
-            require(fits, "model.kv_heads", f"divide `model.heads` ({self.heads})", self.kv_heads)
-        if self.positions is Positions.rotary:
-            head = self.dim // self.heads
-            require(head % 2 == 0, "model.dim", "give an even size per head with rotary positions", f"{head} per head")
-        require(self.dim % 2 == 0, "model.dim", "be even", self.dim)
-        require(self.max_length > 1, "model.max_length", "be at least 2", self.max_length)
-        for name in ("ffn_dim", "encoder_layers", "decoder_layers"):
-            require(getattr(self, name) > 0, f"model.{name}", "be positive", getattr(self, name))
-        for name in ("dropout", "attention_dropout", "activation_dropout", "word_dropout"):
-            require(0 <= getattr(self, name) < 1, f"model.{name}", "lie in [0, 1)", getattr(self, name))
 
 
 @dataclass(kw_only=True, slots=True)

@@ -19,6 +19,7 @@ from mt.data.training_links import LinkTable, by_corpus, read_links
 from mt.errors import counted
 from mt.inputs.reader import InputReader, described, fit, texts_of
 from mt.log import logger
+from mt.progress import Waiting, elapsing
 from mt.text.lines import spread
 from mt.text.roundtrip import loss
 from mt.text.sentences import Usual, sentences
@@ -111,14 +112,18 @@ def prepare(
     inputs = parse_inputs(data.inputs)
     # The length of a source that names files says nothing about its translation.
     cleaning = Pipeline(replace(clean, max_ratio=UNLIMITED) if inputs else clean)
-    pairs = list(islice(cleaning(corpus.train), data.limit if data.subset is Subset.first else None))
+    with Waiting("cleaning the text", plain=True) as wait:
+        read = wait.each(corpus.train, len(corpus.train))
+        pairs = list(islice(cleaning(read), data.limit if data.subset is Subset.first else None))
     pairs = some_of(pairs, data.limit, data.subset)
     refusals = cleaning.report()
     if removed := refusals["read"] - refusals["kept"]:
         logger.info(f"removed {counted(removed, 'training pair')}: {describe(refusals)} (settings: `clean`)")
     sources, targets = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
     texts = texts_of(inputs, sources) if inputs else sources
-    trained = given or train_tokenizer(texts, targets, tokenizer, Path(data.cache) / "tokenizers")
+    count = 2 * min(len(pairs), max(1, tokenizer.max_sentences // 2))
+    with elapsing(f"training SentencePiece on {count:,} sentences", plain=True):
+        trained = given or train_tokenizer(texts, targets, tokenizer, Path(data.cache) / "tokenizers")
     reader = (
         InputReader(fit(inputs, sources, [pair.origin for pair in pairs]), trained.encode_source) if inputs else None
     )

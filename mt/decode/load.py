@@ -70,8 +70,13 @@ def load_ensemble(
                 f"{paths[0]} and {path} cannot translate together: their tokenizers differ. Train the models of an "
                 "ensemble on the same text with the same `tokenizer` settings, and other values of `train.seed`."
             )
+        if (other.reader and other.reader.inputs) != (first.reader and first.reader.inputs):
+            raise ConfigError(
+                f"{paths[0]} and {path} cannot translate together: their inputs differ. Train the models of an "
+                "ensemble with the same `data.inputs` on the same data."
+            )
     return Translator(
         first.stepper, first.tokenizer, first.section, max_length=min(m.max_length for m in members),
         src=first.src, usual=first.usual, reader=first.reader,
-        ensemble=Ensemble([m.stepper for m in members], mean=mean),
+        searcher=Ensemble([m.stepper for m in members], mean=mean),
     )  # fmt: skip

@@ -115,3 +115,4 @@ class Options:
     stand_ins: Sequence[Sequence[str]] | None = None  # of each text: a part with no other words than these is copied
     on_progress: OnProgress | None = None
     first_text: int = 0  # the number of texts of earlier calls; warnings and random numbers count from it
+    details: bool = True  # log-probabilities of single pieces, which cost some engines one more pass

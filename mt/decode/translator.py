@@ -1,8 +1,9 @@
 """Translate text with a trained model."""
 
 from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
-from typing import Unpack, overload
+from typing import Any, Unpack, overload
 
 import torch
 
@@ -14,6 +15,7 @@ from mt.decode.cutting import Cutter, in_sentence
 from mt.decode.parts import Part, carried_out, report_missing, report_short, report_tags
 from mt.decode.request import OnProgress, Options, SearchSettings, TranslateOptions
 from mt.decode.search.beam import beam_search
+from mt.decode.search.engine import SearchEngine, Wanted, check_engine
 from mt.decode.search.ensemble import Ensemble
 from mt.decode.search.rules import BanTokens, ForcedPrefix, MinLength, NoRepeatNgram, Rule
 from mt.decode.search.sampling import Sampling, sample_search
@@ -50,16 +52,17 @@ class Translator:
         max_length: int,
         src: str = "",
         usual: Usual | None = None,
-        ensemble: Ensemble | None = None,
+        searcher: Ensemble | SearchEngine | None = None,
         reader: InputReader | None = None,
     ) -> None:
         """Args: max_length: the longest sentence, in tokens, that the model can read or write; src: the source
         language, for splitting text into sentences; usual: texts beyond it are split, None: beyond `max_length`;
-        ensemble: of `stepper` and others, searched in its place; reader: of sources that are rows of a table, not
-        text."""
+        searcher: what is searched in place of `stepper`: an ensemble of it and others, or its model in another engine;
+        reader: of sources that are rows of a table, not text."""
         self.stepper = stepper
         self.reader = reader
-        self.searched: Stepper = ensemble or stepper
+        self.searched: Stepper = searcher if isinstance(searcher, Ensemble) else stepper
+        self.engine = None if isinstance(searcher, Ensemble) else searcher
         self.tokenizer = tokenizer
         self.section = section
         self.max_length = max_length
@@ -82,7 +85,8 @@ class Translator:
         """
         if isinstance(texts, str):
             return self.translate([texts], **options)[0]
-        return [best[0].text for best in self.search(texts, **options)]
+        found = self.answer(texts, replace(self.options(**options), details=False))
+        return [best[0].text for best in found]
 
     def search(
         self, texts: Sequence[str], *, nbest: int = 1, **options: Unpack[TranslateOptions]
@@ -132,6 +136,7 @@ class Translator:
     def answering(self, texts: Sequence[str], options: Options) -> Generator[list[Part], Found, Found]:
         """As `answer`, but the caller searches: yields parts, and is sent what `find` returns for them. In this way a
         server searches parts of many requests together."""
+        check_engine(self.engine, options.section, sampling=options.sampling is not None)
         if self.reader is not None:
             return (yield from self._answering_rows(texts, self.reader, options))
         if not isinstance(self.stepper.model.encoder, TextEncoder):
@@ -153,6 +158,10 @@ class Translator:
             for parts_of_one, layout in zip(together, layouts, strict=True)
         ]
 
+    def prepared(self) -> AbstractContextManager[object]:
+        """A context around searches, which prepares the model once; another engine is always ready."""
+        return self.searched.prepared() if self.engine is None else nullcontext()
+
     def _answering_rows(
         self, rows: Sequence[str], reader: InputReader, options: Options
     ) -> Generator[list[Part], Found, Found]:
@@ -161,7 +170,8 @@ class Translator:
         parts = [
             Part(
                 0, owner, (0, len(row)), row, reader.item(row, f"input {options.first_text + owner + 1:,}"),
-                prefixes[owner], options.glossary.constraints("") if options.glossary else Constraints(), False,
+                prefixes[owner],
+                options.glossary.constraints(reader.text(row)) if options.glossary else Constraints(), False,
             )
             for owner, row in enumerate(rows) if row.strip()
         ]  # fmt: skip
@@ -246,7 +256,8 @@ class Translator:
     def find(self, parts: list[Part], options: Options) -> Found:
         """The n-best list of every part. A copied part repeats its one translation, so that all lists are as long.
 
-        Of the options only `section`, `nbest` and `sampling` count, so that parts of several requests may be mixed."""
+        Of the options only `section`, `nbest`, `sampling` and `details` count, so that parts of several requests may be
+        mixed."""
         searched = iter(self._search_free_first([part for part in parts if not part.copied], options))
         count = options.sampling.samples if options.sampling else options.nbest
         return [[self._copy(part)] * count if part.copied else next(searched) for part in parts]
@@ -277,7 +288,7 @@ class Translator:
         order = sorted(range(len(parts)), key=lambda i: lengths[i], reverse=True)
         budget = max([options.section.batch_tokens, *lengths])
         search, done = self._search(options), 0
-        with torch.inference_mode(), self.searched.prepared():
+        with torch.inference_mode(), self.prepared():
             size = max(1, MAX_ROWS // options.sampling.samples) if options.sampling else MAX_SENTENCES
             for batch in cut(order, budget, lengths, [-(-budget // size)] * len(parts)):
                 found = self._search_batch([parts[i] for i in batch], search, options)
@@ -289,8 +300,12 @@ class Translator:
         return results
 
     def _search_batch(self, batch: list[Part], search: Search, options: Options) -> list[list[Hypothesis]]:
-        """Samples or a beam search, by the options."""
-        source = [part.source for part in batch]
+        """Samples or a beam search, by the options. Our own search finds what a glossary asks for."""
+        source: list[Any] = [part.source for part in batch]
+        if self.engine is not None and all(p.constraints == Constraints() for p in batch):
+            prefixes = [part.prefix for part in batch] if any(part.prefix for part in batch) else []
+            wanted = Wanted(least=search.min_lengths(source), prefixes=prefixes, details=options.details)
+            return self.engine.search(source, search, wanted)
         rules = self._rules(batch, search, options)
         if options.sampling:
             if any(part.constraints.required for part in batch):
@@ -300,7 +315,8 @@ class Translator:
                 self.searched, source, search=search, sampling=options.sampling, rules=rules, numbers=numbers
             )
         constraints = self.vocabulary.required([part.constraints for part in batch], self.stepper.device)
-        return beam_search(self.searched, source, search=search, rules=rules, constraints=constraints)
+        with self.searched.prepared():
+            return beam_search(self.searched, source, search=search, rules=rules, constraints=constraints)
 
     def _rules(self, batch: list[Part], search: Search, options: Options) -> list[Rule]:
         """The rules that the options require for this batch."""
@@ -308,11 +324,8 @@ class Translator:
         rules: list[Rule] = []
         if section.unknown is Unknown.ban:
             rules.append(BanTokens([t.unk]))
-        if section.min_length or section.min_ratio:
-            sources = [part.source for part in batch]
-            least = [max(section.min_length, int(section.min_ratio * len(source))) for source in sources]
-            limits = search.max_lengths(sources)  # which count eos
-            rules.append(MinLength([min(n, limit - 1) for n, limit in zip(least, limits, strict=True)], eos=t.eos))
+        if least := search.min_lengths([part.source for part in batch]):
+            rules.append(MinLength(least, eos=t.eos))
         if section.no_repeat_ngram:
             rules.append(NoRepeatNgram(section.no_repeat_ngram))
         if any(part.prefix for part in batch):

@@ -93,7 +93,7 @@ def decoded(data: bytes, declared: str = "", *, errors: str = "strict") -> tuple
         line = data.count(b"\n", 0, len(mark) + error.start) + 1
         found = f"byte {error.start + len(mark):,} (0x{error.object[error.start]:02x})"
         raise DataError(
-            f"line {line}: {found} is not {name.upper()}: convert the file to UTF-8, for example with iconv."
+            f"line {line}: {found} is not {name.upper()}.", hint="convert the file to UTF-8, for example with iconv."
         ) from None
     if "\0" in content:
         line = content.count("\n", 0, content.index("\0")) + 1

@@ -1,17 +1,28 @@
 """What the kinds of input have in common whose items are frames: rows of numbers."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
 from mt.config import Input
 from mt.errors import DataError
+
+GRAY = 128
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a model reads of an item, as pixels, and how the rows of its memory lie over them."""
+
+    pixels: UInt8[NDArray[Any], "Y X 3"]
+    grid: tuple[int, int]  # lines and columns of the rows
+    seconds: float | None = None  # from left to right; None: this is not a time
 
 
 class FrameKind:
@@ -39,6 +50,13 @@ class FrameKind:
             raise DataError(f"{cell} holds a value that is not a finite number")
         return torch.from_numpy(rows / np.float32(self.setting.scale))
 
+    def picture(self, rows: Float[NDArray[Any], "P F"], every: int) -> Picture:
+        """Rows from left to right, their numbers from the bottom up, the largest dark.
+
+        Args: rows: as `read` gives them; every: of them for a row of the memory.
+        """
+        return sheet(rows, every, float(rows.min()), float(rows.max()))
+
     def fitted(self, sample: Sequence[Float[Tensor, "_ F"]]) -> Input:
         """The setting with the size of the rows, and as scale their root mean square.
 
@@ -48,3 +66,12 @@ class FrameKind:
         same = [rows for rows in sample if rows.shape[1] == size]  # reading the others again says which are wrong
         square = float(np.mean([rows.double().square().mean() for rows in same]))
         return replace(self.setting, size=size, scale=float(f"{square**0.5:.6g}") or 1.0)
+
+
+def sheet(rows: Float[NDArray[Any], "P F"], every: int, low: float, high: float) -> Picture:
+    """`FrameKind.picture` with `low` and less as white, `high` and more as black; gray fills up the last memory row."""
+    columns = -(-len(rows) // every)
+    shade = 255 - (rows - low).clip(0, high - low) * (255 / max(high - low, 1e-9))
+    pixels = np.full((rows.shape[1], columns * every), GRAY, np.uint8)
+    pixels[:, : len(rows)] = shade.round().astype(np.uint8).T[::-1]
+    return Picture(pixels[:, :, None].repeat(3, 2), (1, columns))

@@ -1,6 +1,7 @@
 """Sources of models that read tables: the cells of the input columns of one row, joined by tabs."""
 
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import TypeAlias
 
@@ -9,14 +10,19 @@ from torch import Tensor
 
 from mt.config import Input, InputKind
 from mt.errors import DataError
+from mt.inputs.audio import Audio
 from mt.inputs.features import Features
+from mt.inputs.image import Images
 from mt.inputs.kind import FrameKind
+from mt.inputs.several import Part, SeveralInputs
 
-Item: TypeAlias = list[int] | Float[Tensor, "_ F"]  # token ids, or frames
+Item: TypeAlias = Part | SeveralInputs
 EncodeText = Callable[[Sequence[str]], list[list[int]]]
 
 SAMPLED = 1000  # cells of a column, to find size and scale
-KINDS: dict[InputKind, type[FrameKind]] = {InputKind.features: Features}
+KINDS: dict[InputKind, type[FrameKind]] = {
+    InputKind.features: Features, InputKind.image: Images, InputKind.audio: Audio,
+}  # fmt: skip
 
 
 class InputReader:
@@ -28,10 +34,23 @@ class InputReader:
         self.encode = encode
         self.kinds = [KINDS[one.kind](one) if one.kind in KINDS else None for one in inputs]
 
-    def item(self, source: str, where: str = "") -> Item:
-        """Args: where: the row of the source, for the error. Raises: DataError: names `where` and the column."""
-        (found,) = [self._read(place, cell, where) for place, cell in enumerate(self.cells(source, where))]
-        return found
+    def item(self, source: str, where: str = "", left_out: Sequence[bool] | None = None) -> Item:
+        """The rows of one input, or of several. Of several, those with an empty cell are missing.
+
+        Args: where: the row of the source, for the error; left_out: inputs whose cells are treated as empty.
+        Raises: DataError: names `where` and the column.
+        """
+        without = left_out or repeat(False)
+        cells = ["" if out else cell for cell, out in zip(self.cells(source, where), without, strict=False)]
+        parts = [self._read(place, cell, where) for place, cell in enumerate(cells)]
+        return parts[0] if len(parts) == 1 else SeveralInputs(tuple(parts), tuple(bool(cell.strip()) for cell in cells))
+
+    def counts(self, source: str, where: str = "") -> list[int]:
+        """The number of rows of each input; 0 for a missing one of several. Raises: DataError: as `item`."""
+        item = self.item(source, where)
+        if not isinstance(item, SeveralInputs):
+            return [len(item)]
+        return [len(part) if here else 0 for part, here in zip(item.parts, item.present, strict=True)]
 
     def cells(self, source: str, where: str = "") -> list[str]:
         cells = source.split("\t")
@@ -43,7 +62,11 @@ class InputReader:
             )
         return cells
 
-    def _read(self, place: int, cell: str, where: str) -> Item:
+    def text(self, source: str) -> str:
+        """The text cells of a source, in lines. Raises: DataError: as `item`."""
+        return "\n".join(texts_of(self.inputs, [source]))
+
+    def _read(self, place: int, cell: str, where: str) -> Part:
         kind = self.kinds[place]
         return self.encode([cell])[0] if kind is None else _read(kind, cell, where)
 
@@ -82,7 +105,11 @@ def fit(inputs: Sequence[Input], sources: Sequence[str], origins: Sequence[objec
 
 def described(one: Input) -> str:
     """What was found of an input, for the log."""
-    return "text" if one.kind is InputKind.text else f"{one.kind}, {one.size:,} numbers a row, scale {one.scale:g}"
+    if one.kind is InputKind.text:
+        return "text"
+    made = f"a grid of {one.grid} x {one.grid} patches, " if one.side else ""
+    made += f"{one.rate:,} samples a second, " if one.rate else ""
+    return f"{one.kind}, {made}{one.size:,} numbers a row, scale {one.scale:g}"
 
 
 def texts_of(inputs: Sequence[Input], sources: Sequence[str]) -> list[str]:

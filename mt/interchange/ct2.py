@@ -23,9 +23,10 @@ from mt.errors import ConfigError, require_package
 from mt.files import whole_folder
 from mt.interchange.refusal import refuse
 from mt.nn.attention import FeedForward, MultiHeadAttention
-from mt.nn.encoders import TextEncoder
+from mt.nn.encoders import TextEncoder, what_it_reads
+from mt.nn.positions import sinusoidal_table
 from mt.nn.transformer import Embedding, Transformer
-from mt.text.tokenizer import Tokenizer
+from mt.text.tokenizer import TABLE, Tokenizer
 
 if TYPE_CHECKING:
     from ctranslate2.specs import TransformerSpec
@@ -44,7 +45,7 @@ def reasons_against(model: Transformer, quantization: str) -> list[str]:
     if quantization not in QUANTIZATIONS:
         found.append(f"`quantization` must be one of {', '.join(QUANTIZATIONS)}, but is {quantization}")
     if not isinstance(model.encoder, TextEncoder):
-        found.append("the model reads frames of numbers, not text")
+        found.append(f"the model reads {what_it_reads(model)}, not one text")
     return found
 
 
@@ -55,11 +56,13 @@ def write_ct2(
     *,
     quantization: str = "float32",
     heads: AlignmentHeads | None = None,
+    positions: int = 0,
     check: Callable[[Path], None] = lambda folder: None,
 ) -> None:
     """Write the model and the tokenizer's files to the new folder `out`.
 
-    Args: heads: for word links; they become the first of their layer (`first_heads`); check: called with the finished
+    Args: heads: for word links; they become the first of their layer (`first_heads`); positions: a table of
+    sines has at least as many, for callers without a limit; check: called with the finished
     folder before it appears; if it raises, nothing is written.
 
     The engine reads and writes pieces, not text; it adds eos to the source itself. Its defaults differ from ours: pass
@@ -70,9 +73,9 @@ def write_ct2(
     `ctranslate2`.
     """
     if out.exists():
-        raise ConfigError(f"`{out}` already exists; name a new folder.")
+        raise ConfigError(f"`{out}` already exists.", hint="name a new folder.")
     refuse("exported to CTranslate2", reasons_against(model, quantization))
-    spec = to_spec(model, tokenizer, heads)
+    spec = to_spec(model, tokenizer, heads, positions)
     spec.validate()
     spec.optimize(quantization=None if quantization == "float32" else quantization)
     with whole_folder(out) as folder:
@@ -87,8 +90,8 @@ def python_example(tokenizer: Tokenizer, section: DecodeConfig, folder: Path, *,
     Args: section: the search settings of the model; of these the engine gets beam and length penalty; max_length: the
         longest translation, in pieces.
     """
-    names = sorted(tokenizer.files())  # one joint model, or source and target
-    specials = [[piece] for piece in tokenizer.pieces_target([tokenizer.bos, tokenizer.pad])]
+    names = sorted(name for name in tokenizer.files() if name != TABLE)  # one joint model, or source and target
+    specials = [[piece] for piece in dict.fromkeys(tokenizer.pieces_target([tokenizer.bos, tokenizer.pad]))]
     source, target = ("pieces", "pieces") if len(names) == 1 else ("source", "target")
     opened = "".join(
         f"{name} = sentencepiece.SentencePieceProcessor(model_file={str(folder / file)!r})\n"
@@ -112,7 +115,9 @@ print(*{target}.decode([result.hypotheses[0] for result in found]), sep="\\n")
 """
 
 
-def to_spec(model: Transformer, tokenizer: Tokenizer, heads: AlignmentHeads | None = None) -> "TransformerSpec":
+def to_spec(
+    model: Transformer, tokenizer: Tokenizer, heads: AlignmentHeads | None = None, positions: int = 0
+) -> "TransformerSpec":
     """The specification of the model for CTranslate2. Raises: ConfigError: without the package `ctranslate2`."""
     require_package("ctranslate2", "export to CTranslate2")
     from ctranslate2.specs import TransformerSpec
@@ -123,8 +128,10 @@ def to_spec(model: Transformer, tokenizer: Tokenizer, heads: AlignmentHeads | No
     spec = TransformerSpec(*empty_halves(model.config, aligned))
     embeddings = ((spec.encoder, spec.encoder.embeddings[0]), (spec.decoder, spec.decoder.embeddings))
     for (half, rows), embedding in zip(embeddings, (model.encoder.embedding, model.decoder.embedding), strict=True):
-        fill_embedding(half, rows, embedding)
+        fill_embedding(half, rows, embedding, positions)
     spec.decoder.projection.weight = copy(model.out_weight)
+    if model.decoder.output.bias is not None:
+        spec.decoder.projection.bias = copy(model.decoder.output.bias)
     for half, norm in ((spec.encoder, model.encoder.norm), (spec.decoder, model.decoder.norm)):
         if model.config.norm is NormPlacement.pre:
             fill_norm(half.layer_norm, norm)
@@ -176,10 +183,12 @@ def empty_halves(config: ModelConfig, heads: AlignmentHeads | None = None) -> tu
     return encoder, TransformerDecoderSpec(config.decoder_layers, **shape)
 
 
-def fill_embedding(half: Any, rows: Any, embedding: Embedding) -> None:
+def fill_embedding(half: Any, rows: Any, embedding: Embedding, positions: int) -> None:
     rows.weight = copy(embedding.weight)
     half.scale_embeddings = embedding.scale
     table = embedding.table if embedding.learned is None else embedding.learned
+    if embedding.learned is None and table is not None and len(table) < positions:
+        table = sinusoidal_table(positions, table.shape[1])
     if table is not None:
         half.position_encodings.encodings = copy(table)
 

@@ -1,36 +1,34 @@
 """Search with an exported model in CTranslate2, with the settings and the results of our own search.
 
-The engine has one length limit for a call and ours depends on the length of each sentence, so a call has sentences of
-one limit only: the translation of a sentence does not depend on its batch.
+The engine has one length limit for a call and ours depends on the length of each sentence. Calls have limits of a few
+sizes, at least those of their sentences; a sentence whose hypotheses are longer than it allows is searched again with
+its own limit. What ends within the limit is found with either, so a translation does not depend on its batch.
 """
 
 # pyright: reportMissingImports=false
 # The library is an optional extra.
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mt.config import Unknown
+from mt.decode.search.engine import Wanted
 from mt.decode.search.settings import Hypothesis, Search
 from mt.errors import require_package
 from mt.text.tokenizer import Tokenizer
 
 EXACT_PATIENCE = 1000.0  # of the engine: no search ends before its length limit
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What a search asks for besides its settings, for each sentence; empty: nothing."""
-
-    least: Sequence[int] = field(default=())  # lengths, without eos
-    prefixes: Sequence[Sequence[int]] = field(default=())
-    details: bool = True  # log-probabilities of single tokens, which cost one more pass
+LEAST_LIMIT = 32  # of a call; further ones double it
+MOST_WORKERS = 8  # batches at a time: each has its own buffers
+LEAST_SHARE = 8  # sentences of a call for a worker: products of fewer rows are slow
 
 
 class Ct2Engine:
-    """An exported model. Sentences are token ids, as for a `Stepper`; sources end with eos."""
+    """An exported model (`mt.decode.search.engine.SearchEngine`)."""
+
+    name = "ct2"
 
     def __init__(
         self,
@@ -39,43 +37,78 @@ class Ct2Engine:
         *,
         device: str = "cpu",
         compute_type: str = "default",
-        threads: int = 0,
+        threads: int = 1,
     ) -> None:
-        """Args: compute_type: of the engine; default: that of the weights; threads: 0: the engine's default."""
+        """Args: compute_type: of the engine; default: that of the weights; threads: on a CPU each searches a batch."""
         require_package("ctranslate2", "the engine ct2")
         import ctranslate2
 
         kind, _, index = device.partition(":")
+        self.workers = min(threads, MOST_WORKERS) if kind == "cpu" else 1
         self.translator = ctranslate2.Translator(
             str(folder), device=kind, device_index=int(index or 0), compute_type=compute_type,
-            intra_threads=threads, inter_threads=1,
+            intra_threads=max(1, threads // self.workers), inter_threads=self.workers,
         )  # fmt: skip
         self.tokenizer = tokenizer
         pieces = tokenizer.pieces_target(range(tokenizer.tgt_size))
         self.ids = {piece: number for number, piece in enumerate(pieces)}
         self.never = [[piece] for piece in dict.fromkeys(pieces[i] for i in (tokenizer.bos, tokenizer.pad))]
 
+    def check(self, texts: Sequence[str]) -> None:
+        """The engine has no tokenizer."""
+
     def search(self, source: Sequence[Sequence[int]], search: Search, wanted: Wanted) -> list[list[Hypothesis]]:
-        """The `nbest` hypotheses of every sentence, best first, as `beam_search` gives them."""
-        least = wanted.least or [0] * len(source)
+        """As `SearchEngine.search`. The engine leaves a prefix out of the scores, which are then computed anew."""
+        limits = search.max_lengths(source)
+        wider = [self._wider(limit, search) for limit in limits]
+        most = [search.beam if wanted.prefixes and wanted.prefixes[n] else search.nbest for n in range(len(source))]
+        found = dict(self._search(source, range(len(source)), wider, search, wanted))
+        again = [
+            n for n, limit in enumerate(limits)
+            if wider[n] > limit and any(len(one.tokens) >= limit for one in found[n][: most[n]])
+        ]  # fmt: skip
+        found |= self._search(source, again, limits, search, wanted)
+        ordered = [found[n][: most[n]] for n in range(len(source))]
+        if wanted.details or wanted.prefixes:
+            ordered = self._with_details(source, ordered, search)
+            for n, some in enumerate(ordered):
+                if most[n] > search.nbest:
+                    ordered[n] = sorted(some, key=lambda one: (not one.finished, -one.score))[: search.nbest]
+        return ordered
+
+    def _wider(self, limit: int, search: Search) -> int:
+        """A limit that many sentences share, which depends on nothing but the limit of one."""
+        shared = LEAST_LIMIT
+        while shared < limit:
+            shared *= 2
+        return shared if search.max_length is None else min(shared, search.max_length)
+
+    def _search(
+        self, source: Sequence[Sequence[int]], places: Sequence[int], limits: Sequence[int], search: Search,
+        wanted: Wanted,
+    ) -> Iterator[tuple[int, list[Hypothesis]]]:  # fmt: skip
+        """The hypotheses of the sentences at some places. Args: limits: of all sentences."""
         calls: dict[tuple[int, int], list[int]] = {}
-        for place, limits in enumerate(zip(search.max_lengths(source), least, strict=True)):
-            calls.setdefault(limits, []).append(place)
-        found: list[list[Hypothesis]] = [[] for _ in source]
-        for (limit, fewest), places in calls.items():
-            sources = [source[place] for place in places]
-            prefixes = [wanted.prefixes[place] for place in places] if wanted.prefixes else []
-            results = self._call(sources, prefixes, search, limit, fewest)
-            for place, hypotheses in zip(places, self._hypotheses(results, search, limit), strict=True):
-                found[place] = hypotheses
-        return self._with_details(source, found) if wanted.details or wanted.prefixes else found
+        for n in places:
+            calls.setdefault((limits[n], wanted.least[n] if wanted.least else 0), []).append(n)
+        started = [
+            (some, limit, self._call([source[n] for n in some],
+             [wanted.prefixes[n] for n in some] if wanted.prefixes else [], search, limit, fewest))
+            for (limit, fewest), some in calls.items()
+        ]  # fmt: skip
+        for some, limit, results in started:
+            for n, result in zip(some, results, strict=True):
+                yield n, self._hypotheses(result.result(), search, limit)
 
     def _call(
         self, source: list[Sequence[int]], prefixes: list[Sequence[int]], search: Search, limit: int, least: int
     ) -> list[Any]:
+        """Futures of the results."""
         return self.translator.translate_batch(
             self._sources(source),
             target_prefix=[self.tokenizer.pieces_target(ids) for ids in prefixes] or None,
+            max_batch_size=0 if self.workers == 1 else max(LEAST_SHARE, -(-len(source) // self.workers)),
+            asynchronous=True,
             beam_size=search.beam,
             num_hypotheses=search.beam,
             patience=EXACT_PATIENCE if search.patience is None else max(search.patience, search.nbest / search.beam),
@@ -89,27 +122,25 @@ class Ct2Engine:
             return_scores=True,
         )
 
-    def _hypotheses(self, results: list[Any], search: Search, limit: int) -> list[list[Hypothesis]]:
+    def _hypotheses(self, result: Any, search: Search, limit: int) -> list[Hypothesis]:
         """Finished hypotheses come before cut ones, as in our search."""
-        found: list[list[Hypothesis]] = []
-        for result in results:
-            some: list[Hypothesis] = []
-            for pieces, score in zip(result.hypotheses, result.scores, strict=True):
-                finished = len(pieces) < limit
-                length = len(pieces) + finished
-                tokens = [self.ids[piece] for piece in pieces]
-                log_prob = score * max(1, length) ** search.length_penalty
-                some.append(
-                    Hypothesis(tokens=tokens, score=score, log_prob=log_prob, token_log_probs=[], finished=finished)
-                )
-            found.append(sorted(some, key=lambda one: not one.finished)[: search.nbest])
-        return found
+        found: list[Hypothesis] = []
+        for pieces, score in zip(result.hypotheses, result.scores, strict=True):
+            finished = len(pieces) < limit
+            log_prob = score * max(1, len(pieces) + finished) ** search.length_penalty
+            tokens = [self.ids[piece] for piece in pieces]
+            found.append(
+                Hypothesis(tokens=tokens, score=score, log_prob=log_prob, token_log_probs=[], finished=finished)
+            )
+        return sorted(found, key=lambda one: not one.finished)
 
-    def _with_details(self, source: Sequence[Sequence[int]], found: list[list[Hypothesis]]) -> list[list[Hypothesis]]:
+    def _with_details(
+        self, source: Sequence[Sequence[int]], found: list[list[Hypothesis]], search: Search
+    ) -> list[list[Hypothesis]]:
         """The hypotheses with the log-probabilities of their tokens, from a second pass."""
         flat = [(ids, one) for ids, some in zip(source, found, strict=True) for one in some]
         scores = iter(self.log_probs([ids for ids, _ in flat], [one.tokens for _, one in flat]))
-        return [[_detailed(one, next(scores)) for one in some] for some in found]
+        return [[_detailed(one, next(scores), search.length_penalty) for one in some] for some in found]
 
     def log_probs(self, source: Sequence[Sequence[int]], target: Sequence[Sequence[int]]) -> list[list[float]]:
         """The log-probability of each target token and of eos. Args: target: token ids without bos and eos."""
@@ -123,11 +154,8 @@ class Ct2Engine:
         return [self.tokenizer.pieces_source(ids[:-1]) for ids in source]  # the engine adds eos
 
 
-def _detailed(one: Hypothesis, log_probs: list[float]) -> Hypothesis:
+def _detailed(one: Hypothesis, log_probs: list[float], length_penalty: float) -> Hypothesis:
     """Args: log_probs: of the tokens and of eos, which a cut hypothesis lacks."""
     kept = log_probs if one.finished else log_probs[:-1]
     total = sum(kept)
-    penalty = one.log_prob / one.score if one.score else 1.0
-    return Hypothesis(
-        tokens=one.tokens, score=total / penalty, log_prob=total, token_log_probs=kept, finished=one.finished
-    )
+    return replace(one, score=total / max(1, len(kept)) ** length_penalty, log_prob=total, token_log_probs=kept)

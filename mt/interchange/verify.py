@@ -3,15 +3,16 @@
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import Protocol
 
 import torch
 
+from mt.config import Unknown
 from mt.decode.search.beam import beam_search
-from mt.decode.search.settings import Search
+from mt.decode.search.engine import Wanted
+from mt.decode.search.settings import Hypothesis, Search
 from mt.decode.translator import Translator
 from mt.errors import CheckpointError, counted
-from mt.interchange.ct2_engine import Ct2Engine, Wanted
 from mt.nn.forced import force
 from mt.text.lines import spread
 from mt.text.metrics import bleu, choose_tokenizer, chrf
@@ -91,18 +92,31 @@ class Verification:
         )
 
 
-def verify_ct2(translator: Translator, folder: Path, sample: Sample, *, tgt: str, exact: bool) -> Verification:
-    """Compare the CTranslate2 folder with the model that it was made of.
+class Engine(Protocol):
+    """An exported model. Sentences are token ids of our tokenizer; sources end with eos."""
+
+    def check(self, texts: Sequence[str]) -> None:
+        """Raises: CheckpointError: unless a tokenizer of the engine splits these texts as ours."""
+        ...
+
+    def search(self, source: Sequence[Sequence[int]], search: Search, wanted: Wanted) -> list[list[Hypothesis]]: ...
+
+    def log_probs(self, source: Sequence[Sequence[int]], target: Sequence[Sequence[int]]) -> list[list[float]]: ...
+
+
+def verify(translator: Translator, engine: Engine, sample: Sample, *, tgt: str, exact: bool = True) -> Verification:
+    """Compare an engine with the model that it was made of.
 
     Args: tgt: the target language, which decides how BLEU splits words; exact: whether the weights are in 32 bits.
     Raises: CheckpointError: when they differ; the message says in what.
     """
     sample = sample.some()
+    engine.check(sample.sources)
     t, model = translator.tokenizer, translator.stepper.model
     ids = [[*some[: translator.max_length][:-1], t.eos] for some in t.encode_source(sample.sources)]
-    settings = {**asdict(translator.section), "beam": 1, "groups": 1, "coverage_penalty": 0.0}
-    search = Search(bos=t.bos, eos=t.eos, pad=t.pad, **{**settings, "max_length": translator.max_length})
-    engine = Ct2Engine(folder, t)
+    plain = {"beam": 1, "groups": 1, "coverage_penalty": 0.0, "no_repeat_ngram": 0, "unknown": Unknown.keep}
+    settings = {**asdict(translator.section), **plain, "max_length": translator.max_length - 1}  # scores count eos
+    search = Search(bos=t.bos, eos=t.eos, pad=t.pad, **settings)
     with torch.inference_mode(), translator.stepper.prepared():
         ours = [some[0].tokens for some in beam_search(translator.stepper, ids, search=search)]
     theirs = [some[0].tokens for some in engine.search(ids, search, Wanted(details=False))]

@@ -39,15 +39,22 @@ class Exhibit:
 
 def page(exhibits: Sequence[Exhibit], title: str) -> str:
     """The HTML of the file. Args: exhibits: one model, or two on the same sources."""
-    parts = {name: (PAGE / f"page.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")}
+    return filled("page", {"title": title, "models": [_model(exhibit) for exhibit in exhibits]})
+
+
+def filled(name: str, values: Any) -> str:
+    """The HTML of one of the pages in `page/`, with its style, its script and the values that it shows."""
+    html, css, common, own = (
+        (PAGE / part).read_text(encoding="utf-8") for part in (f"{name}.html", "page.css", "common.js", f"{name}.js")
+    )
+    script = common + own
     policy = "; ".join(
-        ["default-src 'none'", f"script-src {_hash(parts['js'])}", f"style-src {_hash(parts['css'])}",
+        ["default-src 'none'", f"script-src {_hash(script)}", f"style-src {_hash(css)}",
          "base-uri 'none'", "form-action 'none'"]
     )  # fmt: skip
-    values = {"title": title, "models": [_model(exhibit) for exhibit in exhibits]}
-    filled = {"policy": policy, "style": parts["css"], "script": parts["js"], "data": as_script(values)}
-    head, *rest = parts["html"].split("{{")
-    return head + "".join(filled[name] + text for name, text in (part.split("}}", 1) for part in rest))
+    contents = {"policy": policy, "style": css, "script": script, "data": as_script(values)}
+    head, *rest = html.split("{{")
+    return head + "".join(contents[name] + text for name, text in (part.split("}}", 1) for part in rest))
 
 
 def as_script(values: Any) -> str:
@@ -67,12 +74,12 @@ def _model(exhibit: Exhibit) -> dict[str, Any]:
     pairs = []
     for seen, weights, owed in zip(exhibit.seen, maps, exhibit.contributions, strict=True):
         pair = {
-            "source": _words(seen.source),
-            "target": _words(seen.target),
-            "weights": _packed(weights),
-            "log_probs": _rounded(owed.log_probs),
-            "shuffled": _rounded(owed.shuffled),
-            "dropped": _rounded(owed.dropped),
+            "source": words_of(seen.source),
+            "target": words_of(seen.target),
+            "weights": packed(weights),
+            "log_probs": rounded(owed.log_probs),
+            "shuffled": rounded(owed.shuffled),
+            "dropped": rounded(owed.dropped),
         }
         pairs.append(pair)
     for pair, drawn in zip(pairs, exhibit.gold, strict=False):  # may be empty
@@ -104,7 +111,7 @@ def heads_table(seen: Sequence[Observation], maps: Sequence[Tensor], gold: Seque
     for layer, head in product(range(layers), range(heads)):
         parts = {"entropy": bits, "end": ends, "signs": signs}
         entry: dict[str, Any] = {"layer": layer, "head": head}
-        entry |= {name: _rounded(torch.as_tensor(values)[:, layer, head].tolist()) for name, values in parts.items()}
+        entry |= {name: rounded(torch.as_tensor(values)[:, layer, head].tolist()) for name, values in parts.items()}
         if gold:
             ways = [AlignmentHeads(layer, (head,), shifted) for shifted in (False, True)]
             entry["aer"] = [round(compare([hard_links(head_mean(m, way)) for m in maps], gold).aer, 4) for way in ways]
@@ -117,7 +124,7 @@ def _signs(side: Side) -> list[int]:
     return [i for i, word in enumerate(side.word_texts) if not has_letters(word)]
 
 
-def _words(side: Side) -> list[dict[str, str]]:
+def words_of(side: Side) -> list[dict[str, str]]:
     """Each word and the text between it and the word before."""
     ends = [0, *(end for _, end in side.words)]
     return [
@@ -125,10 +132,10 @@ def _words(side: Side) -> list[dict[str, str]]:
     ]
 
 
-def _packed(weights: Tensor) -> str:
+def packed(weights: Tensor) -> str:
     """Weights in steps of 1/255 as bytes, row by row, in base 64."""
     return base64.b64encode((weights.clamp(0, 1) * 255).round().to(torch.uint8).numpy().tobytes()).decode()
 
 
-def _rounded(values: Sequence[float]) -> list[float]:
+def rounded(values: Sequence[float]) -> list[float]:
     return [round(value, 3) for value in values]

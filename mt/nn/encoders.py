@@ -1,36 +1,43 @@
 """Encoders for each kind of source, and complete models with them.
 
-The encoders differ only in their input layer.
+The encoders of one input differ only in their input layer; `mt.nn.fusion` joins those of several inputs.
 """
 
 from collections.abc import Sequence
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from mt.compute.matmul import Linear
-from mt.config import Input, InputKind, ModelConfig, Tying
+from mt.config import Fusion, Input, InputKind, ModelConfig, Tying
 from mt.errors import ConfigError
+from mt.nn.fusion import CoAttentionEncoder, CoAttentionLayer, ConcatEncoder
 from mt.nn.source import FrameSource, Memory, SourceEncoder, TokenSource
-from mt.nn.transformer import Decoder, Embedding, EncoderLayer, InputLayer, Transformer, embedding_matrix, final_norm
+from mt.nn.stems import LinearStem, stem_of
+from mt.nn.transformer import Decoder, Embedding, EncoderLayer, Transformer, embedding_matrix, final_norm
 
 
 class _LayeredEncoder(SourceEncoder):
     """An input layer and encoder layers: a memory row for each source row."""
 
-    def __init__(self, config: ModelConfig, embedding: nn.Module) -> None:
-        """Args: embedding: turns the source's rows and their positions into rows `[S, D]`."""
+    def __init__(self, config: ModelConfig, embedding: nn.Module, layer: type[EncoderLayer] = EncoderLayer) -> None:
+        """Args: embedding: turns the source's rows and their positions into rows `[S, D]`; layer: what each layer is;
+        another than `EncoderLayer` needs an encoder around this one (`mt.nn.fusion`)."""
         super().__init__()
         self.embedding = embedding
-        layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
+        layers = nn.ModuleList(layer(config) for _ in range(config.encoder_layers))
         self.layers: Sequence[EncoderLayer] = layers  # pyright: ignore[reportAttributeAccessIssue]
         self.norm = final_norm(config)
 
+    def embed(self, source: TokenSource | FrameSource) -> Memory:
+        """The rows that enter the first layer."""
+        return Memory(self.embedding(source.rows, source.layout.positions), source.layout)
+
     def forward(self, source: TokenSource | FrameSource) -> Memory:
-        x = self.embedding(source.rows, source.layout.positions)
+        memory = self.embed(source)
+        x = memory.rows
         for layer in self.layers:
-            x = layer(x, source.layout)
-        return Memory(self.norm(x), source.layout)
+            x = layer(x, memory.layout)
+        return Memory(self.norm(x), memory.layout)
 
 
 class TextEncoder(_LayeredEncoder):
@@ -38,34 +45,32 @@ class TextEncoder(_LayeredEncoder):
 
     embedding: Embedding
 
-    def __init__(self, config: ModelConfig, weight: nn.Parameter) -> None:
-        """Args: weight: the embedding matrix, `[V, D]`."""
-        super().__init__(config, Embedding(config, weight))
+    def __init__(self, config: ModelConfig, weight: nn.Parameter, layer: type[EncoderLayer] = EncoderLayer) -> None:
+        """Args: weight: the embedding matrix, `[V, D]`; layer: as `_LayeredEncoder`."""
+        super().__init__(config, Embedding(config, weight), layer)
 
     def pack(self, items: Sequence[Sequence[int]]) -> TokenSource:
         return TokenSource.pack(items)
 
 
 class FrameEncoder(_LayeredEncoder):
-    """Reads frames, through a linear stem."""
+    """Reads frames, through a stem."""
 
-    def __init__(self, config: ModelConfig, frame_size: int) -> None:
-        super().__init__(config, LinearStem(config, frame_size))
+    embedding: LinearStem
+
+    def __init__(self, config: ModelConfig, stem: LinearStem, layer: type[EncoderLayer] = EncoderLayer) -> None:
+        super().__init__(config, stem, layer)
 
     def pack(self, items: Sequence[Float[Tensor, "_ F"]]) -> FrameSource:
         return FrameSource.pack(items)
 
+    def embed(self, source: FrameSource) -> Memory:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return super().embed(self.embedding.shortened(source))
 
-class LinearStem(InputLayer):
-    """Frames -> rows: a linear layer, plus positions."""
 
-    def __init__(self, config: ModelConfig, frame_size: int) -> None:
-        super().__init__(config)
-        self.linear = Linear(frame_size, config.dim, bias=config.bias)
-
-    def forward(self, frames: Float[Tensor, "N F"], positions: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
-        # A prepacked copy of the model has weights in 16 bits, and no autocast.
-        return self.add_positions(self.linear(frames.to(self.linear.weight.dtype)), positions)
+def source_weight(config: ModelConfig, decoder: Decoder, src_size: int) -> nn.Parameter:
+    """The embedding matrix of source tokens."""
+    return decoder.embedding.weight if config.tying is Tying.all else embedding_matrix(src_size, config)
 
 
 def text_model(config: ModelConfig, *, src_size: int, tgt_size: int) -> Transformer:
@@ -73,24 +78,65 @@ def text_model(config: ModelConfig, *, src_size: int, tgt_size: int) -> Transfor
     if config.tying is Tying.all:
         assert src_size == tgt_size, "tying `all` needs one vocabulary"
     decoder = Decoder(config, tgt_size)
-    weight = decoder.embedding.weight if config.tying is Tying.all else embedding_matrix(src_size, config)
-    return Transformer(config, TextEncoder(config, weight), decoder)
+    return Transformer(config, TextEncoder(config, source_weight(config, decoder, src_size)), decoder)
 
 
 def input_model(config: ModelConfig, inputs: Sequence[Input], *, src_size: int, tgt_size: int) -> Transformer:
     """A model for the inputs of a table. Args: src_size, tgt_size: as `text_model`."""
-    (one,) = inputs
+    decoder = Decoder(config, tgt_size)
+    weight = source_weight(config, decoder, src_size)
+    if len(inputs) == 1:
+        return Transformer(config, input_encoder(config, inputs[0], weight), decoder)
+    co_attention = config.fusion is Fusion.co_attention
+    layer = CoAttentionLayer if co_attention else EncoderLayer
+    texts = [place for place, one in enumerate(inputs) if one.kind is InputKind.text]
+    shared = texts[1:] if config.share_encoders else []
+    own = [place for place in range(len(inputs)) if place not in shared]
+    encoders = [input_encoder(config, inputs[place], weight, layer) for place in own]
+    used = [own.index(texts[0] if place in shared else place) for place in range(len(inputs))]
+    fused = (CoAttentionEncoder if co_attention else ConcatEncoder)(config, encoders, used)
+    return Transformer(config, fused, decoder)
+
+
+def check_fusion(config: ModelConfig, inputs: Sequence[Input]) -> None:
+    """Raises: ConfigError: for settings of several inputs that do not fit the inputs."""
+    texts, count = sum(one.kind is InputKind.text for one in inputs), len(inputs)
+    for key, given, fits, needs in (
+        ("fusion", config.fusion is not Fusion.concat, count == 2, "two inputs"),
+        ("share_encoders", config.share_encoders, texts > 1, "two or more inputs of text"),
+        ("source_dropout", config.source_dropout > 0, count > 1, "two or more inputs"),
+    ):
+        if given and not fits:
+            columns = ", ".join(f"{one.column}:{one.kind}" for one in inputs) or "none"
+            raise ConfigError(
+                f"`model.{key}` is {str(getattr(config, key)).lower()}, which needs {needs} in `data.inputs`, but they "
+                f"are {columns}."
+            )
+
+
+def input_encoder(
+    config: ModelConfig, one: Input, weight: nn.Parameter, layer: type[EncoderLayer] = EncoderLayer
+) -> SourceEncoder:
+    """The encoder of one input. Args: weight: the embedding matrix of source tokens; layer: as `_LayeredEncoder`."""
     if one.kind is InputKind.text:
-        return text_model(config, src_size=src_size, tgt_size=tgt_size)
-    return frame_model(config, frame_size=one.size, tgt_size=tgt_size)
+        return TextEncoder(config, weight, layer)
+    return FrameEncoder(config, stem_of(config, one), layer)
+
+
+def what_it_reads(model: Transformer) -> str:
+    """The source of a model, for messages."""
+    if isinstance(model.encoder, ConcatEncoder):
+        return "several inputs"
+    return "text" if isinstance(model.encoder, TextEncoder) else "rows of numbers"
 
 
 def require_text(model: Transformer, what: str) -> None:
     """Raises: ConfigError: "`what` needs a model that reads text ..." for a model of another kind of source."""
     if not isinstance(model.encoder, TextEncoder):
-        raise ConfigError(f"{what} needs a model that reads text, but this one reads rows of numbers.")
+        raise ConfigError(f"{what} needs a model that reads text, but this one reads {what_it_reads(model)}.")
 
 
 def frame_model(config: ModelConfig, *, frame_size: int, tgt_size: int) -> Transformer:
-    """A model for frames. Args: frame_size: numbers in a frame; tgt_size: size of the target vocabulary."""
-    return Transformer(config, FrameEncoder(config, frame_size), Decoder(config, tgt_size))
+    """A model for frames, read through a linear stem. Args: frame_size: numbers in a frame; tgt_size: of the
+    target vocabulary."""
+    return Transformer(config, FrameEncoder(config, LinearStem(config, frame_size)), Decoder(config, tgt_size))

@@ -19,7 +19,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mt.nn.attention import MultiHeadAttention, attend_explicit
-from mt.nn.encoders import TextEncoder
 from mt.nn.ragged import Ragged, cut, pack
 from mt.nn.source import Items
 from mt.nn.transformer import DecoderLayer, EncoderLayer, Transformer
@@ -90,7 +89,7 @@ def _keeper(kept: list[Tensor]) -> Callable[[Tensor, Tensor, Ragged, Ragged, boo
 
 def attentions(model: Transformer) -> dict[str, list[MultiHeadAttention]]:
     """The attention modules by use, from the lowest layer up."""
-    encoder = cast(list[EncoderLayer], cast(TextEncoder, model.encoder).layers)
+    encoder = cast(list[EncoderLayer], getattr(model.encoder, "layers", []))  # several inputs have several encoders
     decoder = cast(list[DecoderLayer], model.decoder.layers)
     return {
         "cross": [layer.cross_attention for layer in decoder],
@@ -118,7 +117,7 @@ def force(
 ) -> Iterator[Forced]:
     """Run the model over pairs, in batches of neighbours; yields a result per pair, in order.
 
-    Args: sources: token ids with eos, or frames; targets: token ids without bos and eos; uses: which
+    Args: sources: token ids with eos, frames, or several of them; targets: token ids without bos and eos; uses: which
     attention maps to compute.
     """
     was_training = model.training

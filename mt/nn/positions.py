@@ -21,6 +21,13 @@ def sinusoidal_table(length: int, dim: int) -> Float[Tensor, "L D"]:
     return torch.cat([angles.sin(), angles.cos()], dim=1).float()
 
 
+def sinusoidal_grid(side: int, dim: int) -> Float[Tensor, "L D"]:
+    """Positions of a square of `side` x `side` rows in reading order: `sinusoidal_table` of the line in the first half
+    of the columns, and of the place in the line in the second. Args: dim: a multiple of 4."""
+    table = sinusoidal_table(side, dim // 2)
+    return torch.cat([table.repeat_interleave(side, 0), table.repeat(side, 1)], dim=1)
+
+
 def rotate(x: Float[Tensor, "N H K"], positions: Int[Tensor, " N"]) -> Float[Tensor, "N H K"]:
     """Rotate each pair (x_i, x_{i + K/2}) of a head by the angle position / 10000^(2i / K).
 

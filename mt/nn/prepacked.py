@@ -15,8 +15,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mt.nn.attention import FeedForward
+from mt.nn.output import OutputLayer
 from mt.nn.replace import replaced
-from mt.nn.transformer import OutputLayer, Transformer
+from mt.nn.transformer import Transformer
 
 LARGEST = 127
 ZERO_POINT = 128  # of the rows, which are unsigned since oneDNN is fast only then
@@ -49,14 +50,16 @@ class Int8Linear(nn.Module):
     weight: Tensor
     scale: Tensor
     zeros: Tensor
+    bias: Tensor | None
 
-    def __init__(self, weight: Float[Tensor, "O I"]) -> None:
+    def __init__(self, weight: Float[Tensor, "O I"], bias: Float[Tensor, " O"] | None = None) -> None:
         super().__init__()
         scale = weight.float().abs().amax(dim=1).clamp(min=1e-30) / LARGEST
         quantized = (weight / scale[:, None]).round().to(torch.int8)
         self.register_buffer("weight", torch.ops.onednn.qlinear_prepack(quantized, None))
         self.register_buffer("scale", scale)
         self.register_buffer("zeros", torch.zeros(len(scale), dtype=torch.long))
+        self.register_buffer("bias", bias)
 
     def forward(self, x: Float[Tensor, "N I"]) -> Float[Tensor, "N O"]:
         x = x.float()
@@ -65,7 +68,8 @@ class Int8Linear(nn.Module):
         product = torch.ops.onednn.qlinear_pointwise(
             quantized, 1.0, ZERO_POINT, self.weight, self.scale, self.zeros, None, 1.0, 0, torch.float32, "none", [], ""
         )
-        return product.mul_(scale)
+        product = product.mul_(scale)
+        return product if self.bias is None else product.add_(self.bias)
 
 
 def copied(model: Transformer, dtype: torch.dtype) -> Transformer:
@@ -81,7 +85,10 @@ def prepacked(model: Transformer, dtype: torch.dtype, *, int8: bool = False) -> 
 
     def replacement(module: nn.Module) -> nn.Module | None:
         if isinstance(module, OutputLayer):
-            return Int8Linear(model.out_weight.float()) if int8 else PrepackedLinear(module.weight, None)
+            if int8:
+                bias = model.decoder.output.bias
+                return Int8Linear(model.out_weight.float(), None if bias is None else bias.float())
+            return PrepackedLinear(module.weight, module.bias)
         if isinstance(module, FeedForward) and module.activation is nn.functional.relu and module.gate is None:
             inner, outer = module.inner, module.outer
             first = PrepackedLinear(inner.weight, inner.bias, "relu")

@@ -94,6 +94,27 @@ class Ragged:
         return self.offsets[:-1].long()[:, None] + torch.minimum(steps, self.lengths[:, None] - 1)
 
 
+def joined(layouts: Sequence[Ragged]) -> Ragged:
+    """The layout of items whose parts have these layouts and lie end to end. On a GPU, which the maximum would have to
+    wait for, `max_length` is the sum of the parts' maxima."""
+    lengths = torch.stack([layout.lengths for layout in layouts]).sum(0)
+    bound = sum(layout.max_length for layout in layouts)
+    return Ragged(
+        lengths,
+        num_rows=sum(layout.num_rows for layout in layouts),
+        max_length=int(lengths.max()) if lengths.device.type == "cpu" else bound,
+    )
+
+
+def joined_rows(layouts: Sequence[Ragged], whole: Ragged) -> Int[Tensor, " N"]:
+    """Where the rows of the parts, one part after another, lie in `whole`, which is `joined(layouts)`."""
+    firsts, found = whole.offsets[:-1].long(), []
+    for layout in layouts:
+        found.append(firsts[layout.owners] + layout.positions)
+        firsts = firsts + layout.lengths
+    return torch.cat(found)
+
+
 def pack(sentences: Sequence[Sequence[int]]) -> tuple[Int[Tensor, " N"], Ragged]:
     """Token ids of all sentences, and their layout."""
     flat = torch.tensor([token for sentence in sentences for token in sentence], dtype=torch.int64)

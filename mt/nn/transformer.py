@@ -21,11 +21,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from mt.compute.matmul import linear
 from mt.config import ModelConfig, NormKind, NormPlacement, Positions, Tying
 from mt.nn.attention import FeedForward, MultiHeadAttention
 from mt.nn.cache import DecoderState, MemoryKeys
 from mt.nn.dropout import Dropout, drop_rows
+from mt.nn.output import OutputLayer
 from mt.nn.positions import sinusoidal_table
 from mt.nn.ragged import Ragged
 from mt.nn.source import Memory, Source, SourceEncoder
@@ -167,6 +167,10 @@ class InputLayer(nn.Module):
         elif config.positions is Positions.sinusoidal:
             self.register_buffer("table", torch.empty(config.max_length, config.dim), persistent=False)
 
+    def new_table(self, length: int, dim: int) -> Float[Tensor, "L D"]:
+        """The values of `table`."""
+        return sinusoidal_table(length, dim)
+
     def add_positions(self, x: Float[Tensor, "N D"], positions: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
         """Word dropout, then positions, then dropout."""
         x = drop_rows(x, self.word_dropout, self.training)
@@ -191,17 +195,6 @@ class Embedding(InputLayer):
         return self.add_positions(nn.functional.embedding(tokens, self.weight) * self.scale, positions)
 
 
-class OutputLayer(nn.Module):
-    """Hidden rows -> logits."""
-
-    def __init__(self, weight: nn.Parameter) -> None:
-        super().__init__()
-        self.weight = weight
-
-    def forward(self, hidden: Float[Tensor, "N D"]) -> Float[Tensor, "N V"]:
-        return linear(hidden, self.weight)
-
-
 class Decoder(nn.Module):
     """Target tokens and a memory -> hidden rows; each predicts the next token."""
 
@@ -212,7 +205,8 @@ class Decoder(nn.Module):
         self.layers: Sequence[DecoderLayer] = layers  # pyright: ignore[reportAttributeAccessIssue]
         self.norm = final_norm(config)
         self.out_weight = embedding_matrix(tgt_size, config) if config.tying is Tying.none else self.embedding.weight
-        self.output = OutputLayer(self.out_weight)
+        bias = nn.Parameter(torch.zeros(tgt_size)) if config.output_bias else None
+        self.output = OutputLayer(self.out_weight, bias)
 
     def forward(self, target: Int[Tensor, " T"], layout: Ragged, memory: Memory) -> Float[Tensor, "T D"]:
         x = self.embedding(target, layout.positions)
@@ -241,6 +235,7 @@ FILE_NAMES = (
     ("decoder.embedding.weight", "tgt_weight"),
     ("encoder.embedding.weight", "src_weight"),
     ("decoder.out_weight", "out_weight"),
+    ("decoder.output.bias", "out_bias"),
     ("encoder.embedding.", "src_embedding."),
     ("decoder.embedding.", "tgt_embedding."),
     ("encoder.layers.", "encoder."),
@@ -287,6 +282,7 @@ class Transformer(nn.Module):
         embeddings = [module for module in self.modules() if isinstance(module, Embedding)]
         inputs = [module for module in self.modules() if isinstance(module, InputLayer)]
         matrices = [*(module.weight for module in embeddings), self.out_weight, *(module.learned for module in inputs)]
+        matrices += self.encoder.vectors
         # A dict removes duplicates like a set, but in a fixed order, on which the values that a seed gives depend.
         for matrix in dict.fromkeys(matrix for matrix in matrices if matrix is not None):
             nn.init.normal_(matrix, std=self.config.dim**-0.5)
@@ -296,7 +292,7 @@ class Transformer(nn.Module):
         """Compute the sinusoidal tables, if there are any."""
         for module in self.modules():
             if isinstance(module, InputLayer) and module.table is not None:
-                module.table = sinusoidal_table(*module.table.shape)
+                module.table = module.new_table(*module.table.shape)
 
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True

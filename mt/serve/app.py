@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 import mt
-from mt.decode.constraints.glossary import Glossary
 from mt.decode.request import Options
 from mt.documents.names import SUFFIXES, suffix_of
 from mt.documents.readers import read_document
@@ -109,7 +108,7 @@ class Service:
         served, detected = self._served(texts, source, target)
         if form not in FORMATS:
             raise RefusedError(400, f"{form[:40]} format is not supported")
-        options = options_of(served, count + 1, glossary_field(fields))
+        options = replace(served.options(count + 1, glossary_field(fields)), details=False)
         if form == "html":
             work = html(served.translator, options, texts, served.linker)
         else:
@@ -139,7 +138,7 @@ class Service:
         self._check_size([text], several=False)
         served, detected = self._served([text], source, target)
         beam = served.translator.section.beam  # not widened: the translation is that of `/translate`
-        options = options_of(served, min(count + 1, beam), glossary_field(fields))
+        options = served.options(min(count + 1, beam), glossary_field(fields))
         attention = str(fields.get("attention", "")).lower() in {"1", "true"}
         prefix = optional_text(fields, "prefix")
         if len(prefix) > ALIGNED:
@@ -159,7 +158,7 @@ class Service:
             raise RefusedError(400, f"Invalid request: request ({size}) exceeds text limit ({ALIGNED})")
         self._check_size([text], several=False)
         served, _ = self._served([text], source, target)
-        options = options_of(served, 1, glossary_field(fields))
+        options = served.options(1, glossary_field(fields))
         work = other_words(served.translator, options, text, prefix, count)
         return JSONResponse({"alternatives": await self.run(request, served, options, work)})
 
@@ -177,10 +176,10 @@ class Service:
         try:
             parsed = await asyncio.to_thread(read_document, content, kind)
         except DataError as error:
-            raise RefusedError(400, f"Invalid request: {error}") from None
+            raise RefusedError(400, f"Invalid request: {error.message}") from None
         self._check_size(parsed.texts, several=False)
         served, _ = self._served(parsed.texts, source, target)
-        options = options_of(served, 1, glossary_field(fields))
+        options = replace(served.options(1, glossary_field(fields)), details=False)
         said = await self.run(request, served, options, document(served.translator, options, parsed, served.linker))
         token = self.files.keep(f"{name[: -len(kind)]}.{served.tgt}{kind}", said)
         return JSONResponse({"translatedFileUrl": f"{str(request.base_url).rstrip('/')}/download_file/{token}"})
@@ -246,14 +245,6 @@ class Service:
             code, share = self.directory.detect(texts, target)[0]
             source, detected = code, _detected(code, share)
         return self.directory.find(source, target), detected
-
-
-def options_of(served: Served, nbest: int, glossary: Glossary | None) -> Options:
-    """The model's own settings, with a beam that is wide enough."""
-    section = served.translator.section
-    if nbest > section.beam:
-        return served.translator.options(nbest=nbest, beam=nbest, groups=1, glossary=glossary)
-    return served.translator.options(nbest=nbest, glossary=glossary)
 
 
 def _detected(code: str, share: float) -> dict[str, Any]:

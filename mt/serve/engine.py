@@ -47,7 +47,7 @@ class Job:
     @property
     def kind(self) -> Hashable:
         """Parts of jobs of one kind may be searched together."""
-        return id(self.translator), self.options.section, self.options.nbest
+        return id(self.translator), self.options.section, self.options.nbest, self.options.details
 
     def go_on(self, found: list[list[Translation]] | None) -> None:
         """Run the work up to its next parts, or to its end."""
@@ -141,7 +141,7 @@ class Engine:
     def _run(self) -> None:
         with torch.inference_mode(), ExitStack() as stack:
             for translator in self.translators:  # their weights are prepared once, not for every batch
-                stack.enter_context(translator.searched.prepared())
+                stack.enter_context(translator.prepared())
             while self._take_jobs():
                 batch = self._next_batch()
                 if batch:
@@ -212,19 +212,22 @@ class Engine:
         began, crowd = time.monotonic(), len(self._active)
         parts = [job.parts[number] for job, number in batch]
         first = batch[0][0]
+        found, fault = list[Any](), None
         try:
             found = first.translator.find(parts, first.options)
         except Exception as error:
-            self._search_apart(batch, error)
-        else:
-            for (job, number), some in zip(batch, found, strict=True):
-                if not job.ended:
-                    job.take(number, some)
+            fault = error
+        now = time.monotonic()
+        # Counted before anyone has an answer, and may ask for the counts.
         self.counts.batches += 1
         self.counts.parts += len(parts)
         self.counts.tokens += sum(len(part.source) for part in parts)
-        now = time.monotonic()
         self.counts.seconds += now - began
+        if fault is not None:
+            self._search_apart(batch, fault)
+        for (job, number), some in zip(batch, found, strict=fault is None):
+            if not job.ended:
+                job.take(number, some)
         self._crowd = crowd + len(self._incoming)
         self._back_by = now + min(RETURN * (now - began), MOST_RETURN)
         self._drop_ended()

@@ -27,7 +27,7 @@ def glossary_field(fields: Fields, name: str = "glossary") -> Glossary | None:
             if (entry := parse(line, f"glossary:{number}")) is not None:
                 entries.append(entry)
     except DataError as error:
-        raise RefusedError(400, f"Invalid request: {error}") from None
+        raise RefusedError(400, f"Invalid request: {error.message}") from None
     if len(entries) > MOST_ENTRIES:
         raise RefusedError(400, f"Invalid request: the glossary has {len(entries)} entries, more than {MOST_ENTRIES}")
     return Glossary(entries)

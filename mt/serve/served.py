@@ -1,12 +1,13 @@
 """The models of a server by their direction, and the language of a text among those that they read."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mt.alignment.kept_heads import load_heads
 from mt.checkpoint.model_folder import find_model, languages
-from mt.decode.load import load
+from mt.decode.constraints.glossary import Glossary
+from mt.decode.request import Options, SearchSettings
 from mt.decode.translator import Translator
 from mt.errors import ConfigError
 from mt.nn.encoders import require_text
@@ -28,6 +29,15 @@ class Served:
     tgt: str
     translator: Translator
     linker: Linker
+    known: dict[int, Options] = field(default_factory=dict[int, Options], compare=False)  # by `nbest`
+
+    def options(self, nbest: int, glossary: Glossary | None = None) -> Options:
+        """The model's own settings, with a beam that is wide enough. Settings are checked once: it takes a tenth of a
+        millisecond of the thread that all requests share."""
+        if nbest not in self.known:
+            wide = SearchSettings(beam=nbest, groups=1) if nbest > self.translator.section.beam else SearchSettings()
+            self.known[nbest] = self.translator.options(nbest=nbest, **wide)
+        return replace(self.known[nbest], glossary=glossary)
 
 
 class Directory:
@@ -40,13 +50,13 @@ class Directory:
         self.languages = list(dict.fromkeys(code for model in models for code in (model.src, model.tgt)))
 
     @classmethod
-    def load(cls, paths: Sequence[Path], *, device: str, precision: str) -> "Directory":
-        """Raises: ConfigError: when two models have one direction; CheckpointError: as `mt.load`."""
+    def load(cls, paths: Sequence[Path], load: Callable[[Path], Translator]) -> "Directory":
+        """Args: load: as `mt.load`. Raises: ConfigError: when two models have one direction; what `load` raises."""
         check_directions(paths)
         found = []
         for path in paths:
             folder = find_model(path)
-            translator = load(path, device=device, precision=precision)
+            translator = load(path)
             require_text(translator.stepper.model, "mt serve")
             linker = Linker(translator, load_heads(folder, translator.stepper.model))
             found.append(Served(path, *languages(path), translator, linker))

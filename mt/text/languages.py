@@ -97,8 +97,8 @@ def check_code(language: str, key: str) -> str:
     (nearest,) = difflib.get_close_matches(language.casefold(), known, n=1, cutoff=0.0)
     code = known[nearest]
     raise ConfigError(
-        f"{key} must be a language code such as de or zho_Hans, but is {language!r}; the nearest is "
-        f"{code} ({NAMES[code]})."
+        f"{key} must be a language code such as de or zho_Hans, but is {language!r}.",
+        hint=f"the nearest is `{code}` ({NAMES[code]}).",
     )
 
 

@@ -80,14 +80,15 @@ def decode_line(raw: bytes, where: str, *, first: bool = False) -> str:
     """
     body = raw.removesuffix(b"\n").removesuffix(b"\r")
     if len(body) > MAX_LINE:
-        raise DataError(f"{where}: the line is longer than {MAX_LINE} bytes: put one sentence on each line.")
+        raise DataError(f"{where}: the line is longer than {MAX_LINE} bytes.", hint="put one sentence on each line.")
     if b"\0" in body:
         raise DataError(f"{where}: NUL character at byte {body.index(0)}: the file must be UTF-8 text.")
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         found = f"byte {error.start} (0x{body[error.start]:02x})"
-        raise DataError(f"{where}: {found} is not UTF-8: convert the file to UTF-8, for example with iconv.") from error
+        hint = "convert the file to UTF-8, for example with `iconv -f latin1 -t utf-8 OLD > NEW`."
+        raise DataError(f"{where}: {found} is not UTF-8.", hint=hint) from error
     return text.removeprefix(BOM) if first else text
 
 
@@ -103,8 +104,9 @@ def check_file(path: Path | str) -> None:
     if names is None:
         raise DataError(f"`{path}` does not exist: there is no folder `{path.parent}`.")
     near = difflib.get_close_matches(path.name, names, n=1)
-    advice = f"did you mean `{path.parent / near[0]}`?" if near else f"no file in `{path.parent}` has a similar name."
-    raise DataError(f"`{path}` does not exist: {advice}")
+    if near:
+        raise DataError(f"`{path}` does not exist.", hint=f"did you mean `{path.parent / near[0]}`?")
+    raise DataError(f"`{path}` does not exist: no file in `{path.parent}` has a similar name.")
 
 
 def check_line_counts(first: str, count: int, second: str, other: int) -> None:
@@ -183,7 +185,10 @@ class ZstdFile(io.RawIOBase):
         try:
             import zstandard
         except ImportError as error:
-            raise DataError(f"`{file.name}` is compressed with zstd: `pip install zstandard` to read it.") from error
+            raise DataError(
+                f"`{file.name}` is compressed with zstd, which needs the package `zstandard`.",
+                hint="install it with `pip install zstandard`.",
+            ) from error
         self._file = file
         self._zstandard = zstandard
         self._frame: Any = None  # the decompressor of the current frame, None between frames

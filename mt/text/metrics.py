@@ -1,4 +1,4 @@
-"""Scores of translations against one reference each, all through sacreBLEU (Post 2018, arXiv 1804.08771).
+"""Scores of translations against one or more references each, all through sacreBLEU (Post 2018, arXiv 1804.08771).
 
 sacreBLEU is imported on first use, because the import is slow. Its bootstrap is seeded (12345, or the environment's
 `SACREBLEU_SEED`), so every number is reproducible; the signature says how it was computed.
@@ -6,7 +6,7 @@ sacreBLEU is imported on first use, because the import is slow. Its bootstrap is
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, cast
 
 import regex
@@ -26,11 +26,13 @@ _UNNAMED = {"", "src", "tgt"}  # what stands for a language that nobody gave
 _HAN = regex.compile(r"\p{Han}")
 _OTHER_UNSPACED = regex.compile(r"[\p{Hiragana}\p{Katakana}\p{LB=SA}]")
 LOOKED_AT = 1000  # references whose spaces are counted
+METRICS = ("bleu", "chrf", "ter", "wer", "cer", "rouge", "exact")  # names that `score_all` and `compare` know
+USUAL = METRICS[:3]
 
 
 @dataclass(frozen=True)
 class Score:
-    """A corpus score on sacreBLEU's scale, 0 to 100 (TER may pass 100; it counts errors, so lower is better)."""
+    """A corpus score, 0 to 100. Of TER, WER and CER, which count errors, lower is better, and they may pass 100."""
 
     name: str
     value: float
@@ -91,14 +93,20 @@ def ter(hypotheses: Sequence[str], references: Sequence[str], bootstrap: int = 0
 
 
 def score_all(
-    hypotheses: Sequence[str], references: Sequence[str], bootstrap: int = 0, *, tokenize: str = "13a"
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    bootstrap: int = 0,
+    *,
+    tokenize: str = "13a",
+    metrics: Sequence[str] = USUAL,
+    more: Sequence[Sequence[str]] = (),
 ) -> list[Score]:
-    """BLEU, chrF++ and TER, in this order. Raises as `bleu`."""
-    return [
-        bleu(hypotheses, references, bootstrap, tokenize=tokenize),
-        chrf(hypotheses, references, bootstrap),
-        ter(hypotheses, references, bootstrap),
-    ]
+    """The scores of `metrics` (names of `METRICS`) in this order; "rouge" stands for ROUGE-1, ROUGE-2 and ROUGE-L.
+
+    `more` are further sets of references, where an empty line stands for none. Raises as `bleu`.
+    """
+    made = _made(metrics, references, tokenize)
+    return [_score(name, metric, hypotheses, references, bootstrap, more) for name, metric in made.items()]
 
 
 def compare(
@@ -108,23 +116,28 @@ def compare(
     resamples: int = 1000,
     *,
     tokenize: str = "13a",
+    metrics: Sequence[str] = USUAL,
+    more: Sequence[Sequence[str]] = (),
 ) -> list[Comparison]:
-    """Paired bootstrap test (Koehn 2004) of two systems in BLEU, chrF++ and TER.
+    """Paired bootstrap test (Koehn 2004) of two systems. Args: as `score_all`.
 
     Where the two scores are equal the p-value is 1; sacreBLEU itself reports 1 / (resamples + 1) for identical
     outputs, as if they differed for certain. Raises as `bleu`.
     """
     _check_pairs(baseline, references, "baseline hypotheses")
     _check_pairs(other, references, "other hypotheses")
+    for lines in more:
+        _check_pairs(baseline, lines, "baseline hypotheses")
     _check_resamples("resamples", resamples)
-    metrics = {"BLEU": _bleu(tokenize, lowercase=False), "chrF++": _chrf(), "TER": _ter(references)}
+    made = _made(metrics, references, tokenize)
 
     from sacrebleu.significance import PairedTest
 
     systems = [("baseline", baseline), ("other", other)]
-    signatures, results = PairedTest(systems, metrics, [references], test_type="bs", n_samples=resamples)()
+    test = PairedTest(systems, made, cast("Any", _sets(references, more)), test_type="bs", n_samples=resamples)
+    signatures, results = test()
     found = []
-    for name, key in zip(metrics, signatures, strict=True):  # sacreBLEU calls chrF++ chrF2++
+    for name, key in zip(made, signatures, strict=True):  # sacreBLEU calls chrF++ chrF2++
         first, second = (result for result in results[key] if not isinstance(result, str))
         p_value = 1.0 if first.score == second.score or second.p_value is None else second.p_value
         found.append(Comparison(name, first.score, second.score, p_value, str(signatures[key])))
@@ -211,13 +224,43 @@ def _ter(references: Sequence[str]) -> "Metric":
     return make_ter(references)
 
 
-def _score(name: str, metric: "Metric", hypotheses: Sequence[str], references: Sequence[str], bootstrap: int) -> Score:
-    _check_pairs(hypotheses, references, "hypotheses")
+def _made(metrics: Sequence[str], references: Sequence[str], tokenize: str) -> dict[str, "Metric"]:
+    """A new metric for each name that a score is shown with."""
+    from mt.text.rates import ErrorRate, Exact, Rouge
+
+    makers: dict[str, dict[str, Callable[[], Metric]]] = {
+        "bleu": {"BLEU": lambda: _bleu(tokenize, lowercase=False)},
+        "chrf": {"chrF++": _chrf},
+        "ter": {"TER": lambda: _ter(references)},
+        "wer": {"WER": lambda: ErrorRate(by_character=False)},
+        "cer": {"CER": lambda: ErrorRate(by_character=True)},
+        "rouge": {f"ROUGE-{kind}": partial(Rouge, kind) for kind in "12L"},
+        "exact": {"exact": Exact},
+    }
+    for name in metrics:
+        require(name in makers, "metrics", f"be some of {', '.join(METRICS)}", name)
+    return {shown: make() for name in metrics for shown, make in makers[name].items()}
+
+
+def _sets(references: Sequence[str], more: Sequence[Sequence[str]]) -> list[Sequence[str | None]]:
+    return [references, *([line if line.strip() else None for line in lines] for lines in more)]
+
+
+def _score(
+    name: str,
+    metric: "Metric",
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    bootstrap: int,
+    more: Sequence[Sequence[str]] = (),
+) -> Score:
+    for lines in (references, *more):
+        _check_pairs(hypotheses, lines, "hypotheses")
     if bootstrap != 0:
         _check_resamples("bootstrap", bootstrap)
     if bootstrap:
         _with_floats(metric)
-    found = metric.corpus_score(hypotheses, [references], n_bootstrap=bootstrap)
+    found = metric.corpus_score(hypotheses, cast("Any", _sets(references, more)), n_bootstrap=bootstrap)
     confidence = float(found._ci) if bootstrap else None  # sacreBLEU shows it rounded only
     return Score(name, float(found.score), str(metric.get_signature()), confidence, _note(metric, found))
 

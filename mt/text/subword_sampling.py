@@ -13,10 +13,12 @@ from itertools import accumulate, chain, groupby, pairwise
 
 import sentencepiece as spm
 
+from mt.text.piece_table import TabledModel
+
 _Arcs = tuple[list[float], list[tuple[int, int]]]  # pieces with the same end: cumulative shares; (begin, id)
 
 
-def is_bpe(model: spm.SentencePieceProcessor) -> bool:
+def is_bpe(model: spm.SentencePieceProcessor | TabledModel) -> bool:
     """Whether the scores of the pieces are ranks of merges, and not log-probabilities."""
     return all(score == int(score) for score in map(model.get_score, range(len(model))))
 
@@ -24,7 +26,7 @@ def is_bpe(model: spm.SentencePieceProcessor) -> bool:
 class Sampler:
     """Samples a new segmentation, word by word, of ids from the model. `strength`: `Tokenizer.sampling`."""
 
-    def __init__(self, model: spm.SentencePieceProcessor, strength: float):
+    def __init__(self, model: spm.SentencePieceProcessor | TabledModel, strength: float):
         self._dropout, self._alpha = strength, 0.02 / strength
         self._unk = model.unk_id()
         self._pieces = [model.id_to_piece(i) for i in range(len(model))]

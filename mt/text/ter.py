@@ -55,13 +55,17 @@ class BoundedTER(TER):
         return super()._extract_corpus_statistics(hypotheses, references)
 
     def _compute_segment_statistics(self, hypothesis: str, ref_kwargs: dict[str, Any]) -> list[float]:
-        words, (reference,) = hypothesis.split(), ref_kwargs["ref_words"]
+        words, references = hypothesis.split(), ref_kwargs["ref_words"]
+        length = sum(map(len, references)) / len(references)  # as sacreBLEU
+        return [min(self._errors(words, reference) for reference in references), length]
+
+    def _errors(self, words: list[str], reference: list[str]) -> int:
         if not reference or not words or words == reference:
-            return [abs(len(words) - len(reference)), len(reference)]
+            return abs(len(words) - len(reference))
         if max(len(words), len(reference)) > LONGEST or self.work >= WORK:
             self.unshifted += 1
-            return [edit_distance(words, reference), len(reference)]
-        return [self._edits(words, reference), len(reference)]
+            return edit_distance(words, reference)
+        return self._edits(words, reference)
 
     def _edits(self, words: list[str], reference: list[str]) -> int:
         """Shifts and edits. As `translation_edit_rate` of sacreBLEU, but the work is counted."""

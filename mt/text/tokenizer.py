@@ -19,9 +19,10 @@ import sentencepiece as spm
 from mt.config import SPECIALS, TokenizerKind
 from mt.errors import CheckpointError
 from mt.files import write_file
+from mt.text.piece_table import TabledModel, read_table
 from mt.text.subword_sampling import Sampler, is_bpe
 
-JOINT, SOURCE, TARGET = "tokenizer.model", "source.model", "target.model"
+JOINT, SOURCE, TARGET, TABLE = "tokenizer.model", "source.model", "target.model", "vocab.json"
 # Symbols, invisible characters, variation selectors and private or unknown ones: no letters, marks on them or digits.
 ODD_SIGN = regex.compile(r"[\p{So}\p{Sk}\p{Cf}\p{Co}\p{Cn}\p{Variation_Selector}]")
 OWN_RULE = b"\x0a\x0cuser_defined\x12"  # in a model whose rule is not one of SentencePiece's
@@ -31,10 +32,12 @@ MOST_TAGS = 1000
 MAX_MODEL = 64 << 20  # bytes
 
 logger = logging.getLogger("mt")
+Model = spm.SentencePieceProcessor | TabledModel
 
 
 class Tokenizer:
-    """Encodes and decodes with a joint model, or with a source and a target model that have the same special ids.
+    """Encodes and decodes with a joint model, or with a source and a target model that have the same special ids. These
+    two may share one vocabulary by a table of their pieces (`mt.text.piece_table`).
 
     `sampling` in (0, 1] is the strength of subword regularisation: the probability that BPE skips a merge
     (Provilkov et al. 2020, arXiv 1910.13267, who advise 0.1). A unigram model draws a segmentation with probability
@@ -42,13 +45,23 @@ class Tokenizer:
     is 0.02 / sampling. At 0.1 text grows 1.16 times with BPE, 1.30 with unigram (Multi30k, 8000 pieces).
     """
 
-    def __init__(self, source: bytes, target: bytes | None = None, *, sampling: float = 0.0, where: str = "memory"):
+    def __init__(
+        self,
+        source: bytes,
+        target: bytes | None = None,
+        table: bytes | None = None,
+        *,
+        sampling: float = 0.0,
+        where: str = "memory",
+    ):
         """Without `target` the source model is joint. `where`: the place of the files, for errors.
 
         Raises `CheckpointError` if a model is damaged, lacks a special piece, or if the two models disagree.
         """
         self._files = {JOINT: source} if target is None else {SOURCE: source, TARGET: target}
-        models = [_open_model(data, name, where) for name, data in self._files.items()]
+        pieces = None if table is None else _open_table(table, where)
+        models = [_open_model(data, name, where, pieces) for name, data in self._files.items()]
+        self._files |= {} if table is None else {TABLE: table}
         self._source, self._target = models[0], models[-1]
         self.sampling = sampling
         self._samplers = [Sampler(model, sampling) for model in models] if sampling else []
@@ -64,14 +77,14 @@ class Tokenizer:
         self._keeps_all = OWN_RULE not in source
         try:
             self._bytes = {i: bytes.fromhex(BYTE.sub(r"\1", piece)) for i, piece in _byte_pieces(models[-1])}
-            self.tags = _tags(models[0])
+            self.tags = models[0].tags if isinstance(models[0], TabledModel) else _tags(models[0])
         except ValueError as error:  # a piece that is no UTF-8, or a byte that is none
             raise CheckpointError(f"{' and '.join(self._files)} in {where} is damaged: {error}.") from None
 
     @property
     def joint(self) -> bool:
-        """Whether both sides share one model."""
-        return JOINT in self._files
+        """Whether both sides share one vocabulary."""
+        return JOINT in self._files or TABLE in self._files
 
     @property
     def kind(self) -> TokenizerKind:
@@ -121,7 +134,7 @@ class Tokenizer:
         """
         return self._decode(self._target, [ids[place] for place in self.whole_characters(ids)])
 
-    def _decode(self, model: spm.SentencePieceProcessor, ids: Sequence[int]) -> str:
+    def _decode(self, model: Model, ids: Sequence[int]) -> str:
         return model.decode([i for i in ids if i not in (self.bos, self.eos, self.pad)])
 
     def whole_characters(self, ids: Sequence[int]) -> list[int]:
@@ -166,6 +179,10 @@ class Tokenizer:
         # A piece ends where its last character did, and begins where the one before it ended.
         ends = [0, *(place + 1 for place in places)]
         return [(piece, ends[begin], ends[end]) for piece, begin, end in found]
+
+    def readable(self, text: str) -> str:
+        """The text without what `encode_source` leaves out."""
+        return self._readable(as_utf8([text])[0])[0]
 
     def _readable(self, text: str) -> tuple[str, list[int] | None]:
         """The text without unreadable signs, and the place of each character that is left; None: all are left."""
@@ -212,7 +229,8 @@ class Tokenizer:
         return hashlib.sha256(b"".join(self._files.values())).hexdigest()
 
     def files(self) -> dict[str, bytes]:
-        """File names and contents: `tokenizer.model`, or `source.model` and `target.model`."""
+        """File names and contents: `tokenizer.model`, or `source.model` and `target.model`, with or without
+        `vocab.json`."""
         return dict(self._files)
 
     def save(self, folder: Path) -> list[str]:
@@ -224,7 +242,7 @@ class Tokenizer:
     @classmethod
     def load(cls, folder: Path, *, sampling: float = 0.0) -> Self:
         """Read what `save` wrote. Raises `CheckpointError` if a file is missing or damaged."""
-        names = [name for name in (JOINT, SOURCE, TARGET) if (folder / name).is_file()]
+        names = [name for name in (JOINT, SOURCE, TARGET, TABLE) if (folder / name).is_file()]
         return cls.from_files({name: _read(folder / name) for name in names}, str(folder), sampling=sampling)
 
     @classmethod
@@ -233,12 +251,12 @@ class Tokenizer:
         if JOINT in files:
             return cls(files[JOINT], sampling=sampling, where=where)
         if SOURCE in files and TARGET in files:
-            return cls(files[SOURCE], files[TARGET], sampling=sampling, where=where)
+            return cls(files[SOURCE], files[TARGET], files.get(TABLE), sampling=sampling, where=where)
         found = next((f"only {name}" for name in (SOURCE, TARGET) if name in files), "none of them")
         raise CheckpointError(f"{where} must contain {JOINT}, or {SOURCE} and {TARGET}, but contains {found}.")
 
 
-def _byte_pieces(model: spm.SentencePieceProcessor) -> list[tuple[int, str]]:
+def _byte_pieces(model: Model) -> list[tuple[int, str]]:
     return [(i, model.id_to_piece(i)) for i in range(len(model)) if model.is_byte(i)]
 
 
@@ -263,9 +281,19 @@ def _read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _open_model(data: bytes, name: str, where: str) -> spm.SentencePieceProcessor:
+def _open_table(data: bytes, where: str) -> list[str]:
+    try:
+        return read_table(data)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{TABLE} in {where} is no table of pieces: {error}.") from None
+
+
+def _open_model(data: bytes, name: str, where: str, pieces: Sequence[str] | None) -> Model:
+    """Args: pieces: of the table; None: the ids are the model's own."""
     model = spm.SentencePieceProcessor()
     try:
+        if pieces is not None:
+            return TabledModel(data, pieces)
         model.LoadFromSerializedProto(data)
     except (RuntimeError, ValueError, OSError) as error:
         fault = f"{name} in {where} is damaged: SentencePiece cannot read its {len(data)} bytes"

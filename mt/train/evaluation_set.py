@@ -36,10 +36,14 @@ def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tu
         columns = table_columns(named) if named is not None else ([], "")
         return list(read_given(files, columns, src, tgt or own)), tgt or own
     if folder is None:
-        raise ConfigError("this model is not in a run folder, so it has no test set; name one with --test a.en a.de.")
+        raise ConfigError(
+            "this model is not in a run folder, so it has no test set.", hint="name one with `--test SOURCE TARGET`."
+        )
     corpus = read_corpus(saved_data(folder))
     if not corpus.test:
-        raise ConfigError(f"{folder} has no test set; name one with --test a.{corpus.src} a.{corpus.tgt}.")
+        raise ConfigError(
+            f"`{folder}` has no test set.", hint=f"name one, as in `--test a.{corpus.src} a.{corpus.tgt}`."
+        )
     return corpus.test, corpus.tgt
 
 

@@ -75,4 +75,5 @@ def batch_loss(model: Transformer, batch: Batch, precision: Precision, smoothing
     with autocast(batch.target_in.device, precision):
         hidden = model(padded.source, padded.target_in, padded.target_layout)
     # CUDA's autocast runs the last norm in 32 bits, in which the product with the output matrix would be slow.
-    return cross_entropy(hidden.to(autocast_dtype(precision)), model.out_weight, batch.target_out, smoothing)
+    rows, weight = model.decoder.output.factors(hidden.to(autocast_dtype(precision)))
+    return cross_entropy(rows, weight, batch.target_out, smoothing)

@@ -14,15 +14,17 @@ from mt.progress import duration
 from mt.train.saved_config import flatten, read_config
 
 WIDEST = 60  # characters of a cell
+FAILURE = "failed.json"  # the error that ended the last start of a run
 NONE = "-"  # in a table, for what is not known
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    """A run, as far as its folder tells. `state` is running, finished, stopped, or empty (without a checkpoint)."""
+    """A run, as far as its folder tells. `state`: running, finished, failed, stopped, or empty (no checkpoint)."""
 
     folder: Path
     state: str
+    error: str | None = None  # of the last start, if that failed
     data: str | None = None
     direction: str | None = None
     started: str | None = None  # the time of the first start, ISO 8601
@@ -51,7 +53,7 @@ class Overview:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        names = ("state", "data", "direction", "started", "watch", "dev", "test", "steps", "seconds", "size")
+        names = ("state", "error", "data", "direction", "started", "watch", "dev", "test", "steps", "seconds", "size")
         return {"run": str(self.folder), **{name: getattr(self, name) for name in names}}
 
 
@@ -71,12 +73,13 @@ def overview(folder: Path) -> Overview:
     config: dict[str, Any] = {}
     with contextlib.suppress(CheckpointError):
         config = flatten(read_config(folder / "config.yaml"))
-    best = state.get("best_score")
+    best, failure = state.get("best_score"), _json(folder / FAILURE)
     data, attempts = manifest.get("data"), manifest.get("attempts")
     src, tgt = manifest.get("src"), manifest.get("tgt")
     return Overview(
         folder=folder,
-        state=_state(folder, state),
+        state=_state(folder, state, failed=bool(failure)),
+        error=failure.get("error"),
         data=data.get("name") if isinstance(data, dict) else None,
         direction=f"{src}-{tgt}" if src and tgt else None,
         started=attempts[0].get("at") if attempts else None,
@@ -91,12 +94,12 @@ def overview(folder: Path) -> Overview:
     )
 
 
-def _state(folder: Path, state: dict[str, Any]) -> str:
+def _state(folder: Path, state: dict[str, Any], *, failed: bool) -> str:
     if is_locked(folder):
         return "running"
-    if not state:
-        return "empty"
-    return "finished" if state.get("finished") and (folder / "model").is_dir() else "stopped"
+    if state.get("finished") and (folder / "model").is_dir():
+        return "finished"
+    return "failed" if failed else "stopped" if state else "empty"
 
 
 def _last_state(folder: Path) -> dict[str, Any]:

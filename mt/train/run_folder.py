@@ -15,10 +15,11 @@ from mt.checkpoint import RunLock, clean_up, read_manifest
 from mt.checkpoint.folder import find_problem
 from mt.compute.distributed import Group
 from mt.config import Config
-from mt.errors import CheckpointError, ConfigError, DataError, MtError, counted
+from mt.errors import CheckpointError, ConfigError, DataError, MtError, StoppedError, counted
 from mt.files import explained, obstacle, read_json, write_text
 from mt.log import logger, setup
 from mt.provenance import machine
+from mt.train.overview import FAILURE
 from mt.train.saved_config import flatten, read_config
 from mt.train.state import TrainState
 from mt.train.validate import Validation
@@ -29,6 +30,7 @@ MUST_MATCH_KEYS = {"train.seed", "train.ema", "train.precision", "train.watch", 
 # The text may be in other files: the fingerprints in the manifest are compared (`check_text`).
 MAY_MOVE = {"data.root", "data.cache", "data.workers", "data.train", "data.dev", "data.test", "alignment.links"}
 YOUNGER = {"data.dev": "data.dev_fingerprint", "data.test": "data.test_fingerprint"}  # older manifests lack them
+OWN_NAME = "restore it, or give the new run its own name: `run.name=...`"
 
 
 class RunFolder:
@@ -92,14 +94,10 @@ class RunFolder:
             if (known := before.get(f"{section}.{key}")) is None:
                 raise CheckpointError(f"`{self.manifest}` must have `{section}.{key}`, but does not: it is damaged.")
             if known != facts[section][key]:
-                raise DataError(
-                    f"the {what} is not the one that {self.path} was started with; restore it, or give the "
-                    "new run its own name: run.name=..."
-                )
+                raise DataError(f"the {what} is not the one that `{self.path}` was started with.", hint=OWN_NAME)
         if before.get("data.links") != facts["data"].get("links"):
             raise DataError(
-                f"the word links (`alignment.links`) are not those that {self.path} was started with; restore them, or "
-                "give the new run its own name: run.name=..."
+                f"the word links (`alignment.links`) are not those that `{self.path}` was started with.", hint=OWN_NAME
             )
 
     def batch_tokens(self) -> int | None:
@@ -171,12 +169,30 @@ def folder_of_run(
             folder.begin(settings, defaults)
             clean_up(folder.checkpoints)
             clean_up(folder.path)
-            yield
+            with recorded(folder.path / FAILURE):
+                yield
         except MtError:  # the report of an internal error needs the log and the settings
             if made and not (folder.manifest.exists() or folder.has_checkpoints):
                 setup()
                 remove_new(folder, made)
             raise
+
+
+@contextmanager
+def recorded(file: Path) -> Iterator[None]:
+    """Write an error of the block to a file, which `mt runs` reads: the process may be that of a launcher. The file of
+    an earlier start is removed."""
+    with suppress(OSError):
+        file.unlink(missing_ok=True)
+    try:
+        yield
+    except StoppedError:
+        raise
+    except Exception as error:
+        what = str(error) if isinstance(error, MtError) else f"internal error: {type(error).__name__}: {error}"
+        with suppress(CheckpointError):  # a full disk
+            write_text(file, json.dumps({"error": what, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z")}) + "\n")
+        raise
 
 
 def check_parents(path: Path) -> None:
@@ -185,14 +201,14 @@ def check_parents(path: Path) -> None:
         found = obstacle(path)
     if found is not None:
         raise CheckpointError(
-            f"`{path}` cannot be a folder, because {found}; move it away, or set `run.root` or `run.name`."
+            f"`{path}` cannot be a folder, because {found}.", hint="move it away, or set `run.root` or `run.name`."
         )
 
 
 def remove_new(folder: RunFolder, made: list[Path]) -> None:
     """Remove the files of a run that never trained, and the folders `made` for it, innermost first, if empty."""
     with suppress(OSError):
-        for file in (folder.log, folder.config, folder.path / ".lock"):
+        for file in (folder.log, folder.config, folder.path / FAILURE, folder.path / ".lock"):
             file.unlink(missing_ok=True)
         for path in made:
             path.rmdir()
@@ -217,8 +233,8 @@ def check_drift(
             before[key] = default[key]
         if fixed and before[key] != value:
             raise ConfigError(
-                f"`{key}` was {before[key]} when {where} was started, but is {value} now; use the old value, or "
-                "give the new run its own name: run.name=..."
+                f"`{key}` was {before[key]} when `{where}` was started, but is {value} now.",
+                hint=f"begin another run with `run.name=...`, or go on with this one by `mt train --resume {where}`.",
             )
     changed = [f"`{key}` was {before[key]}, is {now[key]}" for key in now if key in before and before[key] != now[key]]
     if changed:

@@ -34,6 +34,11 @@ class Update:
     skipped: bool
     extra: dict[str, float] = field(default_factory=dict)  # of the objective, by the name in `metrics.jsonl`
 
+    @property
+    def larger_side(self) -> int:
+        """The tokens of the side that has more of them, which the budget of a batch limits."""
+        return max(self.src_tokens, self.tgt_tokens)
+
 
 class PendingUpdate:
     """An update whose numbers the device may not have computed yet."""

@@ -145,7 +145,7 @@ class Trainer:
                     "train", step.step, epoch=step.epoch, loss=update.loss, nll=update.nll, lr=step.lr,
                     grad_norm=update.grad_norm, src_tokens_per_s=status.src_tokens_per_s,
                     tgt_tokens_per_s=status.tgt_tokens_per_s,
-                    packing=update.tgt_tokens / (self.batch.budget * self.batch.accumulate), **update.extra,
+                    packing=update.larger_side / (self.batch.budget * self.batch.accumulate), **update.extra,
                 )  # fmt: skip
 
     def check_update(self, step: PendingStep, update: Update) -> None:
@@ -239,7 +239,7 @@ class Trainer:
 
     def status(self) -> Status:
         """For the progress line."""
-        loss, src_rate, tgt_rate, tgt_tokens = self.window.means()
+        loss, src_rate, tgt_rate, tokens = self.window.means()
         done, state = self.done(), self.state
         best = None
         if state.best_score is not None:
@@ -256,7 +256,7 @@ class Trainer:
             lr=self.learning_rate(),
             src_tokens_per_s=src_rate,
             tgt_tokens_per_s=tgt_rate,
-            packing=tgt_tokens / (self.batch.budget * self.batch.accumulate),
+            packing=tokens / (self.batch.budget * self.batch.accumulate),
             best=best,
             patience_left=self.train.patience - state.stale if self.train.patience is not None else None,
             eta_s=state.seconds * (1 - done) / done if 0 < done <= 1 and self.window.updates else None,
@@ -315,9 +315,11 @@ class Trainer:
                 "dev", self.state.step, loss=validation.loss, bleu=validation.bleu, chrf=validation.chrf,
                 seconds=seconds, **validation.extra(),
             )  # fmt: skip
+        found = [f", {watch} {value:.2f}" for watch, value in validation.other.items()]
+        found += [", the best so far"] if self.state.is_best(*rank) else []
         logger.info(
             f"step {self.state.step:,}: dev loss {validation.loss:.3f}, BLEU {validation.bleu:.2f}, "
-            f"chrF++ {validation.chrf:.2f}{', the best so far' if self.state.is_best(*rank) else ''}  ({seconds:.0f} s)"
+            f"chrF++ {validation.chrf:.2f}{''.join(found)}  ({seconds:.0f} s)"
         )
         first = self.state.lowest_loss is None  # the others need not repeat it
         if first and self.train.watch is Watch.bleu and not validation.bleu_tells:

@@ -1,9 +1,9 @@
 """Validation: the loss on the whole dev set, and the scores of translations of a part of it."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 
 import torch
@@ -12,10 +12,13 @@ from mt.config import Precision, Subset, Watch
 from mt.data.batching import TokenizedCorpus, in_budget
 from mt.data.prepare import some_of
 from mt.nn.transformer import Transformer
-from mt.text.metrics import bleu, blind_spot, chrf
+from mt.text.metrics import bleu, blind_spot, chrf, score_all
 from mt.train.attention_logging import AttentionLogger, AttentionSnapshot
 from mt.train.objective import batch_loss
 from mt.train.optim import Ema
+
+ALWAYS = (Watch.loss, Watch.bleu, Watch.chrf)  # computed at every validation
+ERRORS = (Watch.loss, Watch.ter, Watch.wer, Watch.cer)  # lower is better
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,12 @@ class Validation:
     hypotheses: list[str]
     attention: AttentionSnapshot | None = None
     bleu_tells: bool = True  # the dev set is one that BLEU can judge, and some four words in a row are right
+    other: Mapping[Watch, float] = field(default_factory=dict)  # scores that only some runs watch
 
     def extra(self) -> dict[str, float]:
         """More entries for `metrics.jsonl`."""
-        return {} if self.attention is None else self.attention.scalars()
+        maps = {} if self.attention is None else self.attention.scalars()
+        return {watch.value: value for watch, value in self.other.items()} | maps
 
     def score(self, watch: Watch) -> float:
         """The score that decides which checkpoint is best; higher is better."""
@@ -40,15 +45,13 @@ class Validation:
     def rank(self, watch: Watch) -> tuple[float, ...]:
         """The score, and what decides between equal scores: chrF++, then the loss. Compare them as tuples.
 
-        BLEU that cannot tell counts as 0: smoothing makes it a small number that means nothing.
+        BLEU that cannot tell counts as 0: smoothing makes it a small number that means nothing. Errors are negated.
         """
-        scores = {
-            Watch.loss: [-self.loss, self.chrf],
-            Watch.bleu: [self.bleu if self.bleu_tells else 0.0, self.chrf, -self.loss],
-            Watch.chrf: [self.chrf, -self.loss],
-        }
-        score, *others = scores[watch]
-        return (score, *takewhile(math.isfinite, others))
+        bleu = self.bleu if self.bleu_tells else 0.0
+        scores = {Watch.loss: self.loss, Watch.bleu: bleu, Watch.chrf: self.chrf, **self.other}
+        score = -scores[watch] if watch in ERRORS else scores[watch]
+        others = {Watch.chrf: self.chrf, Watch.loss: -self.loss}
+        return (score, *takewhile(math.isfinite, (others[by] for by in others if by is not watch)))
 
 
 @contextmanager
@@ -84,16 +87,18 @@ class Validator:
         pairs: int,
         subset: Subset = Subset.spread,
         bleu_tokenizer: str,
+        watch: Watch = Watch.bleu,
         attention: AttentionLogger | None = None,
     ) -> None:
         """Args: tokens: budget of a batch; pairs, subset: how many dev sentences are translated, and which;
-        attention: logs the cross-attention of some pairs."""
+        watch: computed beside the loss, BLEU and chrF++; attention: logs the cross-attention of some pairs."""
         self.dev = dev
         self.translate = translate
         self.precision = precision
         self.tokens = tokens
         self.chosen = some_of(dev.pairs, pairs, subset)
         self.bleu_tokenizer = bleu_tokenizer
+        self.other = [] if watch in ALWAYS else [watch]
         self.attention = attention
         self.blind_spot = blind_spot([pair.tgt for pair in self.chosen], bleu_tokenizer)
 
@@ -111,6 +116,7 @@ class Validator:
             rows += batch.target_layout.num_rows
         sources, references = [pair.src for pair in self.chosen], [pair.tgt for pair in self.chosen]
         hypotheses = self.translate(sources)
+        scores = score_all(hypotheses, references, metrics=self.other)
         score = bleu(hypotheses, references, tokenize=self.bleu_tokenizer)
         return Validation(
             loss=total / rows,
@@ -120,5 +126,7 @@ class Validator:
             sources=sources,
             references=references,
             hypotheses=hypotheses,
+            # the last score of ROUGE is ROUGE-L
+            other={watch: score.value for watch, score in zip(self.other, scores[-1:], strict=True)},
             attention=self.attention(model) if self.attention is not None else None,
         )

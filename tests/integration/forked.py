@@ -22,7 +22,11 @@ from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LIBRARIES = ("torch.utils.tensorboard", "sacrebleu", "mt.build", "mt.train.run", "mt.cli.hydra_job")
+LIBRARIES = (
+    "torch.utils.tensorboard", "sacrebleu", "mt.build", "mt.train.run", "mt.cli.hydra_job",
+    # What the optimizer of torch and the arrays of pyarrow import when they are first used.
+    "torch._dynamo", "torch.distributed.fsdp", "pandas",
+)  # fmt: skip
 KNOWS_FORKS = "jemalloc_bg_thd"  # the thread of Arrow's allocator, which handles forks itself
 LONGEST = 1 << 20  # bytes of a request
 

@@ -31,11 +31,12 @@ def home(tmp_path_factory, numbers, run, tiny) -> Path:
 
 
 def refusal(done: subprocess.CompletedProcess[bytes]) -> str:
-    """The last line on stderr; asserts that stdout is empty and that there is no traceback."""
+    """The message at the end of stderr, with its hint; asserts that stdout is empty and that there is no traceback."""
     said = done.stderr.decode()
     assert done.stdout == b"", done.stdout
     assert "Traceback" not in said and "internal error" not in said, said
-    return said.strip().split("\n")[-1]
+    message, _, hint = said.strip().partition("\n\nhint: ")
+    return message.split("\n")[-1] + (f" hint: {hint}" if hint else "")
 
 
 # ---------------------------------------------------------------- train
@@ -271,13 +272,13 @@ def bad(home: Path) -> Path:
 
 
 TRAIN = {
-    "missing": (3, ["data.train=[tarin.en,train.de]"], "`tarin.en` does not exist: did you mean `train.en`?"),
+    "missing": (3, ["data.train=[tarin.en,train.de]"], "`tarin.en` does not exist. hint: did you mean `train.en`?"),
     "unequal": (3, ["data.train=[train.en,test.de]"], "`train.en` has 200 lines, but `test.de` has 12"),
     "bytes": (3, ["data.train=[train.en,latin.de]"], "latin.de:5: byte 1 (0xfc) is not UTF-8"),
     "empty": (3, ["data.train=[empty.en,empty.de]"], "there are no pairs in `empty.en`, `empty.de`"),
     "blank": (3, ["data.train=[blank.en,train.de]", FILES[1]], "is empty, so no tokenizer"),
     "odd": (3, ["data.train=[train.en]"], "`train.en` has no partner"),
-    "key": (2, [FILES[0], "train.stpes=1"], "`train.stpes` is not a setting; did you mean `train.steps`?"),
+    "key": (2, [FILES[0], "train.stpes=1"], "`train.stpes` is not a setting. hint: did you mean `train.steps`?"),
     "enum": (2, [FILES[0], "model.norm=bathc"], "`model.norm` must be one of pre, post, but is bathc"),
     "number": (2, [FILES[0], "optim.lr=inf"], "`optim.lr` must be a finite number, but is inf"),
     "folder name": (2, [FILES[0], "run.name=../elsewhere"], "`run.name` must be the name of one folder"),
@@ -317,8 +318,8 @@ def test_settings_may_be_mended_before_anything_was_learnt(bad: Path, run, tiny)
 
 
 OTHERS = {
-    "no run": (1, ["translate"], "there is no run in runs/"),
-    "no model": (1, ["translate", "runs/tyo"], "runs/tyo does not exist; did you mean runs/toy?"),
+    "no run": (1, ["translate"], "there is no run in `runs`"),
+    "no model": (1, ["translate", "runs/tyo"], "`runs/tyo` does not exist. hint: did you mean `runs/toy`?"),
     "no weights": (
         1,
         ["translate", "without"],
@@ -326,11 +327,11 @@ OTHERS = {
     ),
     "flipped": (1, ["translate", "flipped"], "`flipped/model.safetensors` must have SHA-256"),
     "flipped pieces": (1, ["translate", "flipped-pieces"], "`flipped-pieces/tokenizer.model` must have SHA-256"),
-    "input": (3, ["translate", "runs/toy", "-i", "tset.en"], "`tset.en` does not exist: did you mean `test.en`?"),
+    "input": (3, ["translate", "runs/toy", "-i", "tset.en"], "`tset.en` does not exist. hint: did you mean `test.en`?"),
     "output": (
         2,
         ["translate", "runs/toy", "-i", "test.en", "-o", "no/out"],
-        "no/out cannot be written: there is no f",
+        "`--output no/out` cannot be written: there is no f",
     ),
     "itself": (2, ["translate", "runs/toy", "-i", "test.en", "-o", "test.en"], "is also an input file"),
     "nbest": (2, ["translate", "runs/toy", "--beam", "2", "--nbest", "3"], "needs a beam at least as wide"),
@@ -346,7 +347,7 @@ OTHERS = {
         "`short.txt` has 3 lines, but `test.de` has 12",
     ),
     "compare": (3, ["evaluate", "runs/toy", "--compare", "tset.de"], "`tset.de` does not exist"),
-    "no such run": (1, ["evaluate", "runs/nothing"], "runs/nothing does not exist"),
+    "no such run": (1, ["evaluate", "runs/nothing"], "`runs/nothing` does not exist"),
     "no test set": (2, ["evaluate", "flipped"], "this model is not in a run folder, so it has no test set"),
 }
 

@@ -99,7 +99,8 @@ def lines(text: str) -> list[str]:
         return [text]
     joined = re.sub(r"\\\n\s*", "", text)
     found = [line for line in joined.split("\n") if line.strip() and not line.startswith("#")]
-    return [line for line in found if find_spec("ctranslate2") or not line.startswith("mt export ct2")]
+    without = () if find_spec("ctranslate2") else ("mt export", "mt import")
+    return [line for line in found if not line.startswith(without)]
 
 
 # ---- the folder of a page

@@ -121,8 +121,9 @@ def test_a_finished_run_says_so_and_changes_nothing(folder, command, run, unbrok
 def test_a_fixed_setting_that_changed_is_named_with_both_values(folder, command, run, unbroken):
     refused = run(folder, *command("unbroken", "optim.lr=1e-3"))
     assert (refused.returncode, refused.stdout) == (2, b"")
-    [line] = refused.stderr.decode().strip().split("\n")
-    assert line.startswith("mt train: `optim.lr` was 0.005 when runs/unbroken was started, but is 0.001 now")
+    line, hint = refused.stderr.decode().strip().split("\n\n")
+    assert line == "mt train: `optim.lr` was 0.005 when `runs/unbroken` was started, but is 0.001 now."
+    assert hint.startswith("hint: begin another run with `run.name=...`")
 
 
 def test_other_training_text_under_the_same_name_is_refused(folder, command, start, run, numbers):
@@ -137,10 +138,7 @@ def test_other_training_text_under_the_same_name_is_refused(folder, command, sta
     numbers(other, "train", 160, seed=3)
     refused = run(other, *command("x"))
     assert refused.returncode == 3
-    assert (
-        "the training text is not the one that runs/x was started with"
-        in refused.stderr.decode().strip().split("\n")[-1]
-    )
+    assert "the training text is not the one that `runs/x` was started with." in refused.stderr.decode()
 
 
 def test_a_run_goes_on_when_its_text_has_moved_and_was_compressed(folder, command, start, run, unbroken):
@@ -158,7 +156,7 @@ def test_a_run_goes_on_when_its_text_has_moved_and_was_compressed(folder, comman
         file.unlink()
     lost = run(home, "train", "--resume", f"runs/{name}")
     assert lost.returncode == 3
-    assert lost.stderr.decode().endswith("If the text has moved, name it, as in data.train=[new.en,new.de].\n")
+    assert lost.stderr.decode().endswith("hint: if the text has moved, name it, as in `data.train=[new.en,new.de]`.\n")
     files = [f"data.{part}=[kept/text.{part}.en.gz,kept/text.{part}.de.gz]" for part in ("train", "dev")]
     moved = run(home, "train", "--resume", f"runs/{name}", *files)
     assert moved.returncode == 0, moved.stderr.decode()

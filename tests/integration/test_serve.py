@@ -12,11 +12,13 @@ import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+from toy import number_pairs, write_numbers
 
 import mt
 from mt.checkpoint import verify_folder, write_folder
@@ -328,7 +330,7 @@ def test_files_come_back_translated(server, translator):
         (
             "a.txt",
             b"caf\xe9",
-            "Invalid request: line 1: byte 3 (0xe9) is not UTF-8: convert the file to UTF-8, for example with iconv.",
+            "Invalid request: line 1: byte 3 (0xe9) is not UTF-8.",
         ),
         ("a.docx", b"PK", "Invalid request: this is not a .docx document, or it is damaged: File is not a zip file."),
     ],
@@ -428,6 +430,31 @@ def test_many_clients_at_once_get_their_own_answers(server, translator):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_the_engine_ct2_gives_many_clients_their_own_answers(tmp_path):
+    pytest.importorskip("ctranslate2")
+    model, texts = write_numbers(tmp_path / "model"), [pair.src for pair in number_pairs(60, seed=3)]
+    texts += [" ".join(texts[n : n + 3]) for n in range(20)]
+    expected = dict(zip(texts, mt.load(model, device="cpu", precision="fp32").translate(texts), strict=True))
+    asked = {"source": "en", "target": "de"}
+    with Server(model, "--engine", "ct2", "--metrics") as server, ThreadPoolExecutor(16) as pool:
+        said = list(pool.map(lambda text: server.post("/translate", q=text, **asked).json["translatedText"], texts))
+        assert dict(zip(texts, said, strict=True)) == expected
+        done = counts(server)
+        assert done["mt_batches_total"] < len(texts) <= done["mt_parts_total"]
+        answer = server.post("/align", q="one two", **asked, alternatives=2).json
+        assert answer["translatedText"] == "eins zwei" and [link[:2] for link in answer["links"]] == [[0, 0], [1, 1]]
+        assert all(0 < token["probability"] <= 1 for token in answer["target"]["tokens"])
+        others = server.post("/alternatives", q="one two", prefix="eins", **asked, alternatives=2).json["alternatives"]
+        assert others[0]["word"] == "zwei" and all(one["translatedText"].startswith("eins ") for one in others)
+        glossary = {"two": "zehn"}
+        assert "zehn" in server.post("/translate", q="one two", **asked, glossary=glossary).json["translatedText"]
+        assert server.post("/translate", q="<b>one</b> two", format="html", **asked).json["translatedText"] == (
+            "<b>eins</b> zwei"
+        )
+        code, log = server.end()
+    assert code == 0 and "model.ct2/float32-" in log and "verified on" in log
 
 
 def test_the_description_names_every_path(server):

@@ -91,6 +91,10 @@ def test_the_words_are_read_off_the_features_one_line_for_each_row(home, trained
     assert again == pytest.approx(scores)
     scored = run(home, "score", "runs/whole", "--pairs", "test.tsv")
     assert scored.stdout.count(b"\n") == 40
+    for sides in (["--queries", "test.tsv", "--candidates", "test.tsv"],
+                  ["--candidates-are", "sources", "--queries", "test.tsv", "--candidates", "test.tsv"]):  # fmt: skip
+        found = run(home, "rank", "runs/whole", *sides, "--by", "sources", "--recall").stdout.decode()
+        assert float(found.split()[1]) > 80 and found.endswith("(40 queries, 40 candidates)\n")  # by chance 2.5
 
 
 def test_rows_from_stdin_name_files_from_the_current_folder_and_bad_ones_are_counted(home, trained, run):
@@ -189,7 +193,7 @@ def test_a_cell_that_cannot_be_used_is_named_with_its_row_before_training_starts
 
 
 OTHER = {
-    "an unknown kind": (["data.inputs=[frames:smell]"], "`data.inputs` must name kinds out of text, features, but is"),
+    "an unknown kind": (["data.inputs=[frames:smell]"], "`data.inputs` must name kinds out of text, features, "),
     "no kind": (["data.inputs=[frames]"], "`data.inputs` must be columns with their kinds, as in [image:features"),
     "twice": (["data.inputs=[a:features,a:features]"], "`data.inputs` must name each column once, but is a:features."),
     "no target": (["data.target=null", "data.tgt=null"], "`data.target` must name the column of the target text besi"),

@@ -290,16 +290,18 @@ def test_the_test_set_is_that_of_the_run_or_of_files(files):
 def test_files_need_no_run_and_no_model(files):
     pairs, tgt = test_set(None, ["dev.tsv"], "zh")
     assert (len(pairs), tgt) == (5, "zh")
-    with pytest.raises(CheckpointError, match="there is no run in runs/"):
+    with pytest.raises(CheckpointError, match="there is no run in `runs`"):
         test_set(None, None, None)
 
 
 def test_without_a_test_set_it_says_how_to_name_one(files):
     (files / "model").mkdir()
-    with pytest.raises(ConfigError, match="is not in a run folder, so it has no test set; name one with --test"):
+    with pytest.raises(
+        ConfigError, match=r"is not in a run folder, so it has no test set. hint: name one with `--test"
+    ):
         test_set(files / "model", None, None)
     folder = RunFolder(files / "run")
     folder.begin(config(data=DataConfig(train=["train.tsv"], dev=["dev.tsv"])).to_dict(), Config().to_dict())
     folder.manifest.write_text("{}")
-    with pytest.raises(ConfigError, match=r"run has no test set; name one with --test a.src a.tgt\.$"):
+    with pytest.raises(ConfigError, match=r"run` has no test set. hint: name one, as in `--test a.src a.tgt`\.$"):
         test_set(folder.path, None, None)

@@ -21,7 +21,7 @@ def test_a_package_that_is_missing_is_named_and_one_that_is_there_is_not_importe
     with pytest.raises(ConfigError) as refused:
         require_package("no_such_package", "poetry")
     assert str(refused.value) == (
-        "poetry needs the package `no_such_package`; install it with `pip install no_such_package`."
+        "poetry needs the package `no_such_package`. hint: install it with `pip install no_such_package`."
     )
 
 

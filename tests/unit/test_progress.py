@@ -1,15 +1,17 @@
 """Progress: the line of a training run, and the bar of everything else that takes long."""
 
 import io
+import itertools
 import re
 import sys
+import threading
 
 import pytest
 from rich.console import Console
 
 from mt import log
 from mt.log import logger, setup
-from mt.progress import Progress, Status, Wait, Waiting, duration
+from mt.progress import Progress, Status, Wait, Waiting, duration, elapsing
 
 pytestmark = pytest.mark.usefixtures("quiet_again")
 
@@ -212,3 +214,44 @@ def test_what_is_hidden_or_empty_shows_nothing():
 
 def test_a_wait_has_one_line():
     assert Wait("scoring", 0.125, 61).line() == "scoring 12%  eta 1m01s"
+
+
+def test_items_show_their_share_or_where_their_number_is_not_known_how_many_there_were():
+    for total, shown in ((8192, "reading 25%  eta 1m30s"), (None, "reading: 2,048 pairs  30s")):
+        stream, clock, seen = io.StringIO(), Clock(), []
+        with Waiting("reading", console=terminal(stream), clock=clock) as wait:
+            for item in wait.each(range(8192), total):
+                clock.now = 30
+                seen.append(item)
+                if item == 2048:
+                    assert screen(stream.getvalue())[-1].endswith(shown)
+        assert seen == [*range(8192)] and screen(stream.getvalue()) == []
+
+
+class Told(io.StringIO):
+    """A stream that tells when something was written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = threading.Event()
+
+    def write(self, text: str, /) -> int:
+        count = super().write(text)
+        if "training" in self.getvalue():
+            self.written.set()
+        return count
+
+
+def test_a_call_that_cannot_report_shows_the_time_so_far_and_a_failure_passes():
+    stream, seconds = Told(), itertools.count(0, 20)
+    with (
+        pytest.raises(ZeroDivisionError),
+        elapsing("training", plain=True, console=Console(file=stream), clock=lambda: next(seconds), every=0.001),
+    ):
+        assert stream.written.wait(60)
+        raise ZeroDivisionError
+    assert stream.getvalue().startswith("training  20s\n")
+    quiet = Told()
+    with elapsing("training", console=Console(file=quiet), clock=lambda: next(seconds), every=0.001):
+        pass
+    assert quiet.getvalue() == ""

@@ -10,6 +10,7 @@ a single launch, but has a fixed shape: `fill_to` pads all batches to it. See `m
 Padding is whole sentences after the batch's own, of token 0 or of zero frames, and is not part of the loss.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,24 +29,24 @@ def fill_up(batch: Batch) -> Batch:
 
     `target_out` is not padded: the hidden rows after it predict nothing.
     """
-    source, target = batch.source.layout, batch.target_layout
+    target = batch.target_layout
     if batch.target_in.device.type != "cpu" or target.num_rows < WORTH_IT:
         return batch
-    sides = (source, target)
+    sides = (*batch.source.layouts, target)
     missing = [-layout.num_rows % ROWS for layout in sides]
-    count = -source.num_sentences % SENTENCES
+    count = -target.num_sentences % SENTENCES
     # A padding sentence has at least one row and is no longer than the longest sentence, for attention's grid.
     while any(rows > count * side.max_length for rows, side in zip(missing, sides, strict=True)):
         count += SENTENCES
     missing = [rows + -(-max(0, count - rows) // ROWS) * ROWS for rows in missing]
     if any(rows > count * side.max_length for rows, side in zip(missing, sides, strict=True)):
-        return batch  # sentences of a word or two: no padding fits both sides
+        return batch  # sentences of a word or two: no padding fits all sides
     if not count:
         return batch
-    source, target = (
+    *sources, target = (
         _longer(side, count, rows, max_length=side.max_length) for side, rows in zip(sides, missing, strict=True)
     )
-    return _padded(batch, source, target)
+    return _padded(batch, sources, target)
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def fill_to(batch: Batch, shape: Shape) -> Batch | None:
     source, target = (
         _longer(side, count, rows, max_length=shape.width) for side, rows in zip(sides, missing, strict=True)
     )
-    return _padded(batch, source, target)
+    return _padded(batch, [source], target)
 
 
 def common_shape(src: NDArray[np.int64], tgt: NDArray[np.int64], budget: int) -> tuple[Shape, float]:
@@ -108,12 +109,12 @@ def _longer(layout: Ragged, count: int, more: int, *, max_length: int) -> Ragged
     return Ragged(every, num_rows=layout.num_rows + more, max_length=max_length)
 
 
-def _padded(batch: Batch, source: Ragged, target: Ragged) -> Batch:
-    """Args: source, target: the padded layouts of both sides."""
+def _padded(batch: Batch, sources: Sequence[Ragged], target: Ragged) -> Batch:
+    """Args: sources, target: the padded layouts of each input and of the target."""
     zeros = batch.target_in.new_zeros(target.num_rows - batch.target_layout.num_rows)
     return replace(
         batch,
-        source=batch.source.padded(source),
+        source=batch.source.padded(sources),
         target_in=torch.cat([batch.target_in, zeros]),
         target_layout=target,
     )

@@ -128,7 +128,7 @@ def _write(
             source = (
                 tokenizer.encode_source([pair.src for pair in chunk]) if reader is None else measured(chunk, reader)
             )
-            sizes = [len(ids) for ids in source] if reader is None else [size for (size,) in source]
+            sizes = [len(ids) if reader is None else sum(max(1, size) for size in ids) for ids in source]
             target = tokenizer.encode_target([pair.tgt for pair in chunk])
             if max_length is not None:
                 rows = enumerate(zip(sizes, target, strict=True))

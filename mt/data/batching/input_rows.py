@@ -1,9 +1,11 @@
 """The source side of a corpus whose sources are not text alone: cells of a table, read when a batch needs them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import repeat
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from mt.data.batching.store import Table
@@ -13,8 +15,9 @@ from mt.nn.source import Source, pack_items
 
 
 def measured(pairs: Sequence[Pair], reader: InputReader) -> list[list[int]]:
-    """For the `source` column of a table: instead of token ids the number of rows. Raises: DataError, with the row."""
-    return [[len(reader.item(pair.src, str(pair.origin)))] for pair in pairs]
+    """For the `source` column of a table: instead of token ids the number of rows of each input, 0 for a missing one.
+    Raises: DataError, with the row."""
+    return [reader.counts(pair.src, str(pair.origin)) for pair in pairs]
 
 
 class InputRows:
@@ -24,13 +27,31 @@ class InputRows:
         self._table, self._reader = table, reader
 
     def flat(self, indices: NDArray[np.int64]) -> "InputItems":
-        counts = self._table.source.flat(indices)
-        return InputItems(self._reader, self._table.texts("src", indices), counts.rows[counts.starts].astype(np.int64))
+        return InputItems(self._reader, self._table.texts("src", indices), self._counts(indices))
 
     def lengths(self) -> NDArray[np.int64]:
-        """The number of rows of each source."""
-        counts = self._table.source.flat(np.arange(len(self._table)))
-        return counts.rows[counts.starts].astype(np.int64)
+        """The number of rows of each source, of all inputs together."""
+        return total(self._counts(np.arange(len(self._table))))
+
+    def _counts(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows of each input of some sources, `[N, inputs]`."""
+        stored = self._table.source.flat(indices)
+        return stored.rows[stored.starts[:, None] + np.arange(len(self._reader.inputs))].astype(np.int64)
+
+
+def total(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows of all inputs together. A missing input has one, which stands in for it."""
+    return np.maximum(counts, 1).sum(1)
+
+
+def choose_left_out(counts: NDArray[np.int64], probability: float, seed: int) -> NDArray[np.bool_]:
+    """Source dropout: which inputs of which sources are left out, each with this probability, but never all that a
+    source has. A pure function of the arguments. Args: counts: rows `[N, inputs]`, 0 for a missing input."""
+    draws = torch.rand(*counts.shape, generator=torch.Generator().manual_seed(seed)).numpy()
+    here = counts > 0
+    left_out = here & (draws < probability)
+    left_out[np.arange(len(counts)), np.where(here, draws, -1).argmax(1)] = False
+    return left_out
 
 
 @dataclass(frozen=True)
@@ -39,13 +60,22 @@ class InputItems:
 
     reader: InputReader
     sources: list[str]
-    lengths: NDArray[np.int64]
+    counts: NDArray[np.int64]  # rows of each input, [N, inputs]
+    left_out: NDArray[np.bool_] | None = None  # inputs that are treated as missing, [N, inputs]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return total(self.counts if self.left_out is None else np.where(self.left_out, 0, self.counts))
+
+    def with_dropout(self, probability: float, seed: int) -> "InputItems":
+        return replace(self, left_out=choose_left_out(self.counts, probability, seed))
 
     def source(self, order: NDArray[np.int64]) -> Source:
         return self.unread(order).part(0, len(order))
 
     def unread(self, order: NDArray[np.int64]) -> "UnreadSource":
-        return UnreadSource(self.reader, [self.sources[i] for i in order.tolist()])
+        left_out = None if self.left_out is None else self.left_out[order].tolist()
+        return UnreadSource(self.reader, [self.sources[i] for i in order.tolist()], left_out)
 
 
 @dataclass(frozen=True)
@@ -54,6 +84,9 @@ class UnreadSource:
 
     reader: InputReader
     sources: list[str]
+    left_out: list[list[bool]] | None
 
     def part(self, first: int, last: int) -> Source:
-        return pack_items([self.reader.item(source) for source in self.sources[first:last]])
+        left_out = repeat(None) if self.left_out is None else self.left_out[first:last]
+        sources = zip(self.sources[first:last], left_out, strict=False)
+        return pack_items([self.reader.item(source, left_out=out) for source, out in sources])

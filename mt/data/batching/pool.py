@@ -65,8 +65,18 @@ class Pool:
 class Pools:
     """Every pool of every epoch, made on access: `pools[epoch, pool]`."""
 
-    def __init__(self, corpus: TokenizedCorpus, section: BatchConfig, *, seed: int, sampling: bool) -> None:
+    def __init__(
+        self,
+        corpus: TokenizedCorpus,
+        section: BatchConfig,
+        *,
+        seed: int,
+        sampling: bool,
+        source_dropout: float = 0.0,
+    ) -> None:
+        """Args: source_dropout: how probably each of several inputs is left out."""
         self.corpus = corpus
+        self.source_dropout = source_dropout
         self.section = section
         self.seed = seed
         self.sampling = sampling
@@ -85,6 +95,8 @@ class Pools:
         source, target = (
             self._drawn(members, where) if self.sampling else (corpus.source.flat(members), corpus.target.flat(members))
         )
+        if self.source_dropout and isinstance(source, InputItems):
+            source = source.with_dropout(self.source_dropout, mix(self.seed, epoch, pool, 3))
         src, tgt = source.lengths, target.lengths + 1
         order = np.lexsort((src, tgt))  # by target length, then by source length
         cuts = cut_sorted(src[order], tgt[order], self.section.budget)

@@ -16,6 +16,12 @@ REASONS = {
     "ratio": "too different in length",
     "copy": "with equal sides",
     "duplicate": "duplicate",
+    # of `mt clean` alone
+    "held": "with a sentence of the held-out text",
+    "swapped": "with sides swapped",
+    "language": "in another language",
+    "numbers": "with different numbers",
+    "markup": "with markup",
 }
 
 

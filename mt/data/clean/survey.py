@@ -3,7 +3,6 @@
 Each finding has a count over a sample of the pairs, and examples with their file and line.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,18 +10,16 @@ from itertools import zip_longest
 
 import regex
 
+from mt.data.clean.suspicion import has_markup, large_numerals, looks_swapped, numbers_differ
 from mt.data.corpus.pair import Pair
 from mt.data.corpus.split import fold
-from mt.text.languages import alike, identify, is_known, shares
+from mt.text.languages import alike, is_known, shares
 from mt.text.lines import spread
-from mt.text.numerals import numerals
 
 LOOKED_AT = 20_000  # pairs, spread evenly
 JUDGED = 2_000  # of these, for languages
 EXAMPLES = 10
 CUT = 60  # characters of a text in an example
-LONG_ENOUGH = 40  # characters from which the language of a single line is judged
-MARKUP = re.compile(r"</?[A-Za-z][^<>]*>|&(?:#\d+|[A-Za-z]+);|%[sd]\b|\{\w*\}")
 LETTER = regex.compile(r"\p{L}")
 SCRIPTS = (
     "Latin", "Cyrillic", "Greek", "Arabic", "Hebrew", "Han", "Hiragana", "Katakana", "Hangul", "Devanagari", "Bengali",
@@ -94,13 +91,7 @@ def _languages(pairs: Sequence[Pair], src: str, tgt: str) -> list[Finding]:
             found.append(Finding(f"the {side} side looks like {likeliest} ({share:.0%}), not {language}{advice}", 0))
     if not (is_known(src) and is_known(tgt)) or alike(src, tgt):
         return found
-    both = (src, tgt)
-    turned = [
-        pair for pair in judged
-        if min(len(pair.src), len(pair.tgt)) >= LONG_ENOUGH
-        and alike(identify(pair.src, both), tgt) and alike(identify(pair.tgt, both), src)
-    ]  # fmt: skip
-    return found + _finding("pairs whose sides look swapped", turned)
+    return found + _finding("pairs whose sides look swapped", [p for p in judged if looks_swapped(p, src, tgt)])
 
 
 def _scripts(pairs: Sequence[Pair]) -> list[Finding]:
@@ -129,10 +120,9 @@ def _of_single_pairs(pairs: Sequence[Pair]) -> list[Finding]:
     tests: dict[str, Callable[[Pair], bool]] = {
         "pairs with an empty side": lambda p: not (p.src.strip() and p.tgt.strip()),
         "pairs whose sides are equal": lambda p: bool(p.src.strip()) and fold(p.src) == fold(p.tgt),
-        "pairs with markup": lambda p: bool(MARKUP.search(p.src) or MARKUP.search(p.tgt)),
+        "pairs with markup": has_markup,
     }
-    mismatched = [pair for pair in pairs if _large(pair.src) != _large(pair.tgt)]
-    numbers = _finding("pairs whose numbers do not match", mismatched, _mismatch)
+    numbers = _finding("pairs whose numbers do not match", [*filter(numbers_differ, pairs)], _mismatch)
     return numbers + [
         one for what, test in tests.items() for one in _finding(what, [pair for pair in pairs if test(pair)])
     ]
@@ -140,21 +130,10 @@ def _of_single_pairs(pairs: Sequence[Pair]) -> list[Finding]:
 
 def _mismatch(pair: Pair) -> str:
     """The numbers that are on one side only."""
-    src, tgt = _large(pair.src), _large(pair.tgt)
+    src, tgt = large_numerals(pair.src), large_numerals(pair.tgt)
     alone = {"source": sorted((src - tgt).elements()), "target": sorted((tgt - src).elements())}
     listed = [f"{', '.join(found)} in the {side} only" for side, found in alone.items() if found]
     return f" ({'; '.join(listed)})"
-
-
-def _large(text: str) -> Counter[str]:
-    """Numerals of two digits and more: smaller ones are often words in the other language. Of a code only its numbers
-    count: "27th" is 27 in most languages, and "94/55/EC" may be "94/55/EG"."""
-    found: Counter[str] = Counter()
-    for numeral, count in numerals(text).items():
-        parts = [numeral] if numeral.replace(".", "").isdigit() else re.findall(r"\d+", numeral)
-        for part in filter(lambda part: len(part) > 1, (part.lstrip("0") for part in parts)):
-            found[part] += count
-    return found
 
 
 def _duplicates(pairs: Sequence[Pair]) -> list[Finding]:

@@ -10,6 +10,7 @@ from mt.data.corpus.readers import read_pairs
 from mt.data.corpus.store import Recipe, ensure
 from mt.data.corpus.wheel import Wheel
 from mt.errors import ConfigError, DataError
+from mt.progress import Waiting
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,10 @@ def find(name: str) -> Entry:
     if name in CATALOG:
         return CATALOG[name]
     near = difflib.get_close_matches(name, CATALOG, n=1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    raise ConfigError(f"`data.corpus` must be one of {', '.join(CATALOG)}, but is {name}.{hint}")
+    raise ConfigError(
+        f"`data.corpus` must be one of {', '.join(CATALOG)}, but is {name}.",
+        hint=f"did you mean `{near[0]}`?" if near else "",
+    )
 
 
 def fetch(name: str, root: Path) -> Corpus:
@@ -147,10 +150,12 @@ def fetch(name: str, root: Path) -> Corpus:
     folder = Path(root) / entry.folder
     if entry.recipe is not None:
         ensure(folder, entry.recipe)
-    train, dev, test = (
-        list(read_pairs([locate(file, folder, entry.advice) for file in files], entry.src, entry.tgt))
+    sets = (
+        read_pairs([locate(file, folder, entry.advice) for file in files], entry.src, entry.tgt)
         for files in (entry.train, entry.dev, entry.test)
     )
+    with Waiting("reading the text", plain=True) as wait:
+        train, dev, test = (list(wait.each(pairs)) for pairs in sets)
     return Corpus(entry.src, entry.tgt, train, dev, test, name=name, licence=entry.licence)
 
 
@@ -171,4 +176,6 @@ def locate(file: str, folder: Path, advice: str) -> str:
         path = folder / f"{file}{suffix}"
         if path.is_file():
             return str(path)
-    raise DataError(f"`{folder}` must contain {file} (plain or compressed), but does not: {advice}.")
+    raise DataError(
+        f"`{folder}` must contain {file} (plain or compressed), but does not.", hint=advice and f"{advice}."
+    )

@@ -100,6 +100,6 @@ def check_language(file: str, language: str, other: str, side: str) -> None:
     """Raise `DataError` if the name of a plain file gives the other language of a model. `side`: what the file is."""
     if language != other and not kind_of(file) and language_of(Path(bare(file)).name) == other:
         raise DataError(
-            f"the name of {file} says that it is in {other}, but the {side} of this model is in {language}: give the "
-            "other file, or a model of the other direction."
+            f"the name of {file} says that it is in {other}, but the {side} of this model is in {language}.",
+            hint="give the other file, or a model of the other direction.",
         )

@@ -12,6 +12,7 @@ from mt.data.corpus.pair import Pair
 from mt.data.corpus.readers import check_order, infer_languages, plan, read_pairs
 from mt.data.corpus.split import fold, split_pairs
 from mt.errors import DataError, counted
+from mt.progress import Waiting
 from mt.text.languages import check_code, has_name
 
 DEV_PAIRS = 1000  # held out if no dev set is given,
@@ -29,9 +30,10 @@ def read_own(section: DataConfig) -> Corpus:
     check_files(section)
     warn_of_pipes([*section.train, *section.dev, *section.test])
     src, tgt = languages(section)
-    train, dev, test = (
-        list(read_set(files, section, src, tgt)) for files in (section.train, section.dev, section.test)
-    )
+    with Waiting("reading the text", plain=True) as wait:
+        train, dev, test = (
+            list(wait.each(read_set(files, section, src, tgt))) for files in (section.train, section.dev, section.test)
+        )
     dev, test = with_text(dev, "dev"), with_text(test, "test")
     warn_of_known(train, {"dev": dev, "test": test})
     if not dev:
@@ -104,7 +106,7 @@ def check_sides(files: list[str]) -> None:
     plain = [file for file in files if not kind_of(file)]
     for source, target in zip(plain[::2], plain[1::2], strict=False):
         if Path(source) == Path(target):
-            raise DataError(f"`{source}` is named as both source and target: name one file for each language.")
+            raise DataError(f"`{source}` is named as both source and target.", hint="name one file for each language.")
 
 
 def warn_of_pipes(files: list[str]) -> None:
@@ -137,7 +139,8 @@ def _hold_out(pairs: list[Pair], first_file: str) -> tuple[list[Pair], list[Pair
     except DataError:
         raise DataError(
             f"{first_file}: no dev set can be held out, because too few of its {counted(len(pairs), 'pair')} share no "
-            "sentence with the others; name a dev set with `data.dev`."
+            "sentence with the others.",
+            hint="name a dev set with `data.dev`.",
         ) from None
     if split.dropped:
         logger.info(f"left out {counted(split.dropped, 'training pair')} that share a sentence with the dev set")

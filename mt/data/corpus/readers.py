@@ -66,15 +66,15 @@ def check_order(files: Sequence[str], src: str | None, tgt: str | None, said: st
     inferred = infer_languages([file for file in files if not kind_of(file)])
     if inferred and (tgt, src) == inferred:
         raise DataError(
-            f"the file names say {inferred[0]} to {inferred[1]}, but {said} {src} to {tgt}: swap the source and target "
-            "files."
+            f"the file names say {inferred[0]} to {inferred[1]}, but {said} {src} to {tgt}.",
+            hint="swap the source and target files.",
         )
 
 
 def plan(files: list[str], src: str | None, tgt: str | None, columns: Sequence[str] = ()) -> list[Iterator[Pair]]:
     """One stream of pairs for each group of files. Reads nothing yet, but raises for missing files."""
     if not files:
-        raise DataError("no file is named: give two plain files or one .tsv file.")
+        raise DataError("no file is named.", hint="give two plain files or one .tsv file.")
     for file in files:
         if not file.startswith(HUB):
             check_file(file)
@@ -92,8 +92,9 @@ def plan(files: list[str], src: str | None, tgt: str | None, columns: Sequence[s
             streams.append(read_plain(file, waiting.pop(0)))
         else:
             raise DataError(
-                f"`{file}` has no partner: name plain files in pairs, source then target. The name of a file with both "
-                f"sides ends in {', '.join(BOTH_SIDES[:-1])} or {BOTH_SIDES[-1]}."
+                f"`{file}` has no partner.",
+                hint="name plain files in pairs, source then target. The name of a file with both sides ends in "
+                f"{', '.join(BOTH_SIDES[:-1])} or {BOTH_SIDES[-1]}.",
             )
     return streams
 
@@ -114,7 +115,9 @@ def files_in(folder: str, src: str | None, tgt: str | None) -> tuple[str, str]:
     ]  # fmt: skip
     if len(found) != 1:
         shown = ", ".join(names[:6]) or "nothing"
-        raise DataError(f"`{folder}` is a folder with {shown}: name the two files, as in `data.train=[a.en,a.de]`.")
+        raise DataError(
+            f"`{folder}` is a folder with {shown}.", hint="name the two files, as in `data.train=[a.en,a.de]`."
+        )
     return str(Path(folder) / found[0][0]), str(Path(folder) / found[0][1])
 
 

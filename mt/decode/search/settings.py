@@ -49,6 +49,13 @@ class Search(DecodeConfig):
         lengths = [max(1, int(self.max_ratio * len(sentence)) + self.max_extra) for sentence in source]
         return lengths if self.max_length is None else [min(length, self.max_length) for length in lengths]
 
+    def min_lengths(self, source: Items) -> list[int]:
+        """The shortest output of each sentence, without eos; empty: any length will do."""
+        if not self.min_length and not self.min_ratio:
+            return []
+        least = [max(self.min_length, int(self.min_ratio * len(sentence))) for sentence in source]
+        return [min(n, limit - 1) for n, limit in zip(least, self.max_lengths(source), strict=True)]
+
     def penalties(self, longest: int) -> list[float]:
         """The divisors of log-probabilities for the lengths 0 .. `longest`; 1 for an empty hypothesis.
 

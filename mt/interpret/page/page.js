@@ -1,25 +1,6 @@
-"use strict";
-// Text reaches the page through textContent alone. Letters: x row (0 predicts the word, 1 has it as input), l layer, h head, j target word, i source word.
-const data = JSON.parse(document.getElementById("data").textContent);
+// Letters: x row (0 predicts the word, 1 has it as input), l layer, h head, j target word, i source word.
 const END = "∎";
 const state = { pair: 0, view: "lines", way: data.models[0].reading.shifted ? 1 : 0, held: null };
-const scenes = [];
-
-function make(tag, given = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(given)) {
-    if (name === "class") node.className = value;
-    else if (name === "text") node.textContent = value;
-    else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else node.setAttribute(name, value);
-  }
-  node.append(...children.filter((child) => child != null));
-  return node;
-}
-
-const plural = (list, one) => `${one}${list.length > 1 ? "s" : ""}`;
-const percent = (value) => `${Math.round(100 * value)} %`;
-const range = (n) => Array.from({ length: n }, (_, k) => k);
 
 /** The weights of one pair, unpacked at first use: weight(x, l, heads, j, i). */
 function unpack(model, pair) {
@@ -266,21 +247,6 @@ class Scene {
     this.scale.textContent = `Scale: the upper line is at ${most} nats, the middle line at ${most / 2}; the number above a word is the height of its first bar.`;
     this.total.textContent = `Mean of the words: log-probability ${mean(log)}; ${mean(dropped)} nats are lost without the source, ${mean(shuffled)} with its words shuffled.`;
   }
-}
-
-function point(at) { for (const scene of scenes) scene.point(at); }
-function hold(at) {
-  state.held = state.held && state.held.side === at.side && state.held.n === at.n ? null : at;
-  point(state.held || at);
-}
-function showAll() { for (const scene of scenes) scene.show(); }
-
-function choice(home, name, options) {
-  const buttons = options.map(([value, label]) => make("button", {
-    type: "button", text: label, "aria-pressed": state[name] === value,
-    onclick: () => { state[name] = value; buttons.forEach((one, n) => one.setAttribute("aria-pressed", options[n][0] === value)); showAll(); },
-  }));
-  document.getElementById(home).append(...buttons);
 }
 
 function start() {

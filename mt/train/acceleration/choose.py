@@ -53,7 +53,9 @@ def accelerate(eager: EagerGradients, section: TrainConfig, batch: BatchConfig, 
         return eager
     graphed = None
     if graphs_pay(section, model, device, rows=batch.budget, precision=precision):
-        if isinstance(objective, TranslationLoss):
+        if corpus.reader is not None:
+            logger.info("no CUDA graphs (`train.graphs`): they need sources of text")
+        elif isinstance(objective, TranslationLoss):
             shape, fitting = common_shape(corpus.source.lengths(), corpus.target.lengths() + 1, batch.budget)
             logger.info(
                 f"batches run as a CUDA graph: {fitting:.0%} of them fit {shape.num_target_rows:,} rows a side in "

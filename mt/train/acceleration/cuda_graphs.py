@@ -72,8 +72,8 @@ class Buffers:
         with autocast(self.source.device, precision):
             hidden = model(TokenSource(self.source, layout), self.target_in, target_layout)
         own = torch.arange(num_rows, device=hidden.device) < self.own_rows
-        hidden = hidden.to(autocast_dtype(precision)) * own[:, None]
-        loss = cross_entropy(hidden, model.out_weight, self.target_out, smoothing)
+        rows, weight = model.decoder.output.factors(hidden.to(autocast_dtype(precision)))
+        loss = cross_entropy(rows * own[:, None], weight, self.target_out, smoothing)
         padding = (num_rows - self.own_rows) * math.log(model.out_weight.shape[0])
         return Loss(loss.smoothed - padding, loss.nll - padding)
 

@@ -629,8 +629,8 @@ def test_a_second_process_is_refused(tmp_path: Path):
     run = tmp_path / "run"
     with RunLock(run), pytest.raises(CheckpointError) as caught, RunLock(run):
         pass
-    advice = "wait for it, stop it, or choose another `run.name`"
-    assert str(caught.value) == f"`{run}` is in use by process {os.getpid()} on {socket.gethostname()}: {advice}."
+    hint = "wait for it, stop it, or give this run another name: `run.name=...`"
+    assert str(caught.value) == f"`{run}` is in use by process {os.getpid()} on {socket.gethostname()}. hint: {hint}"
     with RunLock(run):
         pass
 

@@ -165,7 +165,7 @@ def test_languages_are_those_of_the_model(tmp_path):
 
 def test_no_run_at_all(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    wanted = r"^there is no run in runs/; name a model folder, or train one with `mt train`\.$"
+    wanted = r"^there is no run in `runs`\. hint: name a model folder, or train one with `mt train`\.$"
     with pytest.raises(CheckpointError, match=wanted):
         read_model()
     with pytest.raises(CheckpointError, match=wanted):
@@ -175,10 +175,10 @@ def test_no_run_at_all(tmp_path, monkeypatch):
 @pytest.mark.parametrize("find", [read_model, find_run, languages])
 def test_no_such_place(tmp_path, find):
     (tmp_path / "my-run").mkdir()
-    with pytest.raises(CheckpointError, match=r"/my-rnu does not exist; did you mean .*/my-run\?$"):
+    with pytest.raises(CheckpointError, match=r"/my-rnu` does not exist. hint: did you mean .*/my-run`\?$"):
         find(tmp_path / "my-rnu")
     with pytest.raises(
-        CheckpointError, match=r"/qq does not exist; name a model folder or a run, such as runs/my-run\.$"
+        CheckpointError, match=r"/qq` does not exist. hint: name a model folder, or train a model with `mt train`\.$"
     ):
         find(tmp_path / "qq")
 

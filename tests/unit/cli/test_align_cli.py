@@ -200,7 +200,7 @@ def test_a_reverse_model_must_go_the_other_way(folders, text):
 
 def test_the_text_is_not_written_over(folders, text):
     before = (text / "de").read_text(encoding="utf-8")
-    with pytest.raises(ConfigError, match="de is also an input file; name another file"):
+    with pytest.raises(ConfigError, match=r"de` is also an input file\. hint: name another file"):
         align(folders, text, "-o", str(text / "de"))
     assert (text / "de").read_text(encoding="utf-8") == before
 

@@ -140,21 +140,21 @@ def test_other_directions_are_refused(home):
 
 def test_what_is_missing_or_too_little_is_refused(home):
     write("one")
-    refuse(ConfigError, r"^an average needs at least two models, but only one is given; name more\.$", "one")
-    refuse(ConfigError, r"^run is a run: choose some of its checkpoints with --best N or --last N; ", "run")
-    refuse(ConfigError, r"^--last and --best need a run, but one is a single model; ", "one", "--best", "2")
+    refuse(ConfigError, r"^an average needs at least two models, but only one is given\. hint: name more\.$", "one")
+    refuse(ConfigError, r"^run is a run: choose some of its checkpoints with --best N or --last N\. hint: ", "run")
+    refuse(ConfigError, r"^--last and --best need a run, but one is a single model\. hint: ", "one", "--best", "2")
     refuse(
         CheckpointError,
-        r"^run has only 3 validated checkpoints, but --last 4 needs 4: give a smaller",
+        r"^`run` has only 3 validated checkpoints, but `--last` needs 4. hint: give a smaller",
         "run",
         "--last",
         "4",
     )
-    refuse(CheckpointError, r"^rnu does not exist; did you mean run\?$", "rnu", "--best", "2")
+    refuse(CheckpointError, r"^`rnu` does not exist. hint: did you mean `run`\?$", "rnu", "--best", "2")
     (home / "run/checkpoints/step-00000002/model.safetensors").write_bytes(b"?")
     refuse(
         CheckpointError,
-        r"^run has only 2 validated checkpoints, but --best 3 needs 3: .* `train.keep`\.$",
+        r"^`run` has only 2 validated checkpoints, but `--best` needs 3. hint: .* `train.keep`\.$",
         "run",
         "--best",
         "3",
@@ -165,13 +165,13 @@ def test_what_is_missing_or_too_little_is_refused(home):
 
 def test_a_folder_that_is_there_stays(home):
     write("one")
-    with pytest.raises(ConfigError, match=r"^--output one already exists; name a new folder\.$"):
+    with pytest.raises(ConfigError, match=r"^`--output one` already exists. hint: name a new folder\.$"):
         run(["run", "--best", "2", "-o", "one"])
     assert_mean(home / "one", 0)
 
 
 @pytest.mark.parametrize("argv", [["run", "run", "--best", "1"], ["run/checkpoints/step-00000002"] * 2])
 def test_a_model_named_twice_is_refused(home, argv):
-    with pytest.raises(ConfigError, match=r"step-00000002 is named twice; name each model once"):
+    with pytest.raises(ConfigError, match=r"step-00000002` is named twice. hint: name each model once"):
         run([*argv, "-o", "mean"])
     assert not (home / "mean").exists()

@@ -97,18 +97,24 @@ def test_interpolations_are_filled_in():
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("optim.warmup=3", "`optim.warmup` is not a setting; did you mean `schedule.warmup_steps`?"),
-        ("warmup=3", "`warmup` is not a setting; did you mean `schedule.warmup_steps`?"),
-        ("+max_step=3", "`max_step` is not a setting; did you mean `train.steps` or `schedule.warmup_steps`?"),
-        ("++lr=3", "`lr` is not a setting; did you mean `optim.lr`?"),
-        ("modle=base", "`modle` is not a setting; did you mean `model`?"),
-        ("batch={tokns: 300}", "`batch.tokns` is not a setting; did you mean `batch.tokens`?"),
-        ("optim._target_=os.system", "`optim._target_` is not a setting; `mt train --cfg job` lists all settings."),
-        ("+_target_=os.system", "`_target_` is not a setting; `mt train --cfg job` lists all settings."),
-        ("config_file=x", "`config_file` is not a setting; `mt train --cfg job` lists all settings."),
-        ("~optim.lr", "`~optim.lr` cannot be used, because a setting always has a value; set another value, or null."),
-        ("batch=4", "`batch` is a section: set one of its keys, as in `batch.tokens=...`."),
-        ("model.norm=prr", "`model.norm` must be one of pre, post, but is prr; did you mean `pre`?"),
+        ("optim.warmup=3", "`optim.warmup` is not a setting. hint: did you mean `schedule.warmup_steps`?"),
+        ("warmup=3", "`warmup` is not a setting. hint: did you mean `schedule.warmup_steps`?"),
+        ("+max_step=3", "`max_step` is not a setting. hint: did you mean `train.steps` or `schedule.warmup_steps`?"),
+        ("++lr=3", "`lr` is not a setting. hint: did you mean `optim.lr`?"),
+        ("modle=base", "`modle` is not a setting. hint: did you mean `model`?"),
+        ("batch={tokns: 300}", "`batch.tokns` is not a setting. hint: did you mean `batch.tokens`?"),
+        (
+            "optim._target_=os.system",
+            "`optim._target_` is not a setting. hint: `mt train --cfg job` lists all settings.",
+        ),
+        ("+_target_=os.system", "`_target_` is not a setting. hint: `mt train --cfg job` lists all settings."),
+        ("config_file=x", "`config_file` is not a setting. hint: `mt train --cfg job` lists all settings."),
+        (
+            "~optim.lr",
+            "`~optim.lr` cannot be used, because a setting always has a value. hint: set another value, or null.",
+        ),
+        ("batch=4", "`batch` is a section of settings. hint: set one of its keys, as in `batch.tokens=...`."),
+        ("model.norm=prr", "`model.norm` must be one of pre, post, but is prr. hint: did you mean `pre`?"),
         ("model.norm=7", "`model.norm` must be one of pre, post, but is 7."),
         ("batch.tokens=many", "`batch.tokens` must be a whole number or auto, but is many."),
         ("batch.tokens=true", "`batch.tokens` must be a whole number or auto, but is true."),
@@ -118,27 +124,42 @@ def test_interpolations_are_filled_in():
         ("model.bias=perhaps", "`model.bias` must be true or false, but is perhaps."),
         ("run.root=[a]", "`run.root` must be text, but is ['a']."),
         ("data.train=my.tsv", "`data.train` must be a list, as in [first,second], but is my.tsv."),
-        ("experiment=multi30k", "`experiment` has no preset `multi30k`; did you mean `multi30k_en_de`? Presets:"),
-        ("model=bse", "`model` has no preset `bse`; did you mean `base`? Presets: base, big, deep_shallow, marian,"),
-        ("optim=null", "`optim` has no preset `null`. Presets: adamw."),
-        ("optim.lr", "`optim.lr` is not a setting: write `key=value`, as in `optim.lr=1e-3`."),
-        ("my.yaml", "`my.yaml` looks like a settings file: write `--config my.yaml`."),
+        (
+            "experiment=multi30k",
+            "`experiment` has no preset `multi30k`. hint: did you mean `multi30k_en_de`? The presets are",
+        ),
+        ("model=bse", "`model` has no preset `bse`. hint: did you mean `base`? The presets are `base`, `big`,"),
+        ("optim=null", "`optim` has no preset `null`. hint: the presets are `adamw`."),
+        ("optim.lr", "`optim.lr` is not a setting. hint: write `key=value`, as in `optim.lr=1e-3`."),
+        ("my.yaml", "`my.yaml` is not a setting: it looks like a settings file. hint: write `--config my.yaml`."),
         (
             "data.train=[a",
-            "`data.train=[a` cannot be read: write `key=value`, and quote a value with special characters",
+            "`data.train=[a` cannot be read as `key=value`. hint: quote a value with special characters",
         ),
-        ("optim.lr=1,2", "`optim.lr` has several values, 1,2: add `--multirun` to train with each."),
-        ("model=tiny,base", "`model` has several values, tiny,base: add `--multirun` to train with each."),
-        ("data.train=a,b", "values, a,b: add `--multirun` to train with each, or write [a,b] for a list."),
-        ("model=[tiny,small]", "`model` takes one preset, but is ['tiny', 'small']. Presets: base, big,"),
-        ("model.d_model=512", "`model.d_model` is not a setting; did you mean `model.dim`"),
-        ("~model", "`~model` cannot be used, because a group always has a preset; choose another preset."),
-        ("optim.lr=range(1,3)", "`optim.lr` has several values, range(1,3): add `--multirun` to train with each."),
+        ("optim.lr=1,2", "`optim.lr` has several values, 1,2. hint: add `--multirun` to train with each."),
+        ("model=tiny,base", "`model` has several values, tiny,base. hint: add `--multirun` to train with each."),
+        (
+            "data.train=a,b",
+            "values, a,b. hint: add `--multirun` to train with each, or write `'data.train=[a,b]'` for a list.",
+        ),
+        (
+            "model=[tiny,small]",
+            "`model` takes one preset, but is ['tiny', 'small']. hint: the presets are `base`, `big`,",
+        ),
+        ("model.d_model=512", "`model.d_model` is not a setting. hint: did you mean `model.dim`"),
+        ("~model", "`~model` cannot be used, because a group always has a preset. hint: choose another preset."),
+        (
+            "optim.lr=range(1,3)",
+            "`optim.lr` has several values, range(1,3). hint: add `--multirun` to train with each.",
+        ),
         ("optim.lr=${nope}", "`optim.lr` cannot be resolved: Interpolation key 'nope' not found."),
         ("data=files", "`data.train` must name files when `data.corpus` is null, but is []."),
         ("train.minutes=null", "`train.steps` must be given, or `train.epochs`, `train.minutes` or `train.patience`"),
-        ("hydra.job.chdirr=1", "`hydra.job.chdirr` is not a setting of Hydra; `mt train --cfg hydra` shows them."),
-        ("hydra/launcher=nope", "`hydra/launcher` has no preset `nope`. Presets: basic"),
+        (
+            "hydra.job.chdirr=1",
+            "`hydra.job.chdirr` is not a setting of Hydra. hint: `mt train --cfg hydra` shows them.",
+        ),
+        ("hydra/launcher=nope", "`hydra/launcher` has no preset `nope`. hint: the presets are `basic`"),
         ("model@other=base", "these settings cannot be combined: Could not override 'model@other'."),
     ],
 )
@@ -150,7 +171,10 @@ def test_files_alone_are_no_settings(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a.en", "a.de"):
         (tmp_path / name).touch()
-    assert refusal("a.en", "a.de") == "`a.en` is a file: to train on it write 'data.train=[a.en,a.de]'."
+    assert (
+        refusal("a.en", "a.de")
+        == "`a.en` is a file, not a setting. hint: to train on it write `'data.train=[a.en,a.de]'`."
+    )
 
 
 def test_no_recipe_is_an_option(file):
@@ -173,7 +197,7 @@ def test_a_sweep_is_checked_value_by_value():
 @pytest.mark.parametrize(
     ("tree", "says"),
     [
-        ({"optim": {"lrr": 1}}, "`optim.lrr` is not a setting; did you mean `optim.lr`?"),
+        ({"optim": {"lrr": 1}}, "`optim.lrr` is not a setting. hint: did you mean `optim.lr`?"),
         ({"other": {"lr": 1}}, "`other` is not a setting"),
         ({"optim": {"lr": "fast"}}, "`optim.lr` must be a number, but is fast."),
         ({"optim": {"lr": "${optim.eps}"}}, "`optim.lr` cannot be resolved"),
@@ -196,7 +220,7 @@ def test_a_tree_may_leave_settings_out():
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        (["data.train=[]"], r"`data\.train` names no file \(a variable that is not set\?\); name some, or leave"),
+        (["data.train=[]"], r"`data\.train` names no file \(is a variable not set\?\)\. hint: name some, or leave"),
         ([OWN_FILES, "data.dev=[]"], r"`data\.dev` names no file "),
         ([OWN_FILES, "data.test=[]"], r"`data\.test` names no file "),
         (
@@ -208,7 +232,7 @@ def test_a_tree_may_leave_settings_out():
             ["data.src=de", "data.tgt=en"],
             "`data.src` and `data.tgt` ask for de to en, but the corpus tatoeba_en_es is en",
         ),
-        (["data.tgt=de"], "ask for en to de, but the corpus tatoeba_en_es is en to es; name your own text with"),
+        (["data.tgt=de"], "ask for en to de, but the corpus tatoeba_en_es is en to es. hint: name your own text with"),
     ],
 )
 def test_nothing_else_is_trained_on_than_what_was_named(overrides, says):
@@ -225,9 +249,10 @@ def test_a_named_corpus_may_stand_instead_of_files(file):
 
 def test_a_file_that_names_no_text_or_nothing_is_refused(file):
     path = file("data:\n  train: []\n")
-    assert refusal(config_file=path) == f"{path}, line 2: `data.train` names no file; name some, or leave it out."
+    assert refusal(config_file=path) == f"{path}, line 2: `data.train` names no file. hint: name some, or leave it out."
     path = file(" \n")
-    assert refusal(config_file=path) == f"{path} is empty; `--config` takes a YAML file of settings."
+    said = refusal(config_file=path)
+    assert said.startswith(f"`{path}` is empty. hint: `--config` takes a YAML file of settings; `mt train --cfg job`")
 
 
 def test_a_pipe_of_settings_is_read_once_and_the_run_is_named_after_what_it_held(tmp_path, monkeypatch):
@@ -263,17 +288,26 @@ def test_the_settings_of_a_run_are_such_a_file(file):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("model:\n  dim: 64\n\noptim:\n  warmup: 3\n", ", line 5: `optim.warmup` is not a setting; did you mean"),
-        ("\nmodl: base\n", ", line 2: `modl` is not a setting; did you mean `model`?"),
-        ("model:\n  norm: prr\n", ", line 2: `model.norm` must be one of pre, post, but is prr; did you mean `pre`?"),
-        ("model: [tiny, small]\n", ", line 1: `model` takes one preset, but is ['tiny', 'small']. Presets: base,"),
-        ("model: bse\n", ", line 1: `model` has no preset `bse`; did you mean `base`? Presets:"),
+        ("model:\n  dim: 64\n\noptim:\n  warmup: 3\n", ", line 5: `optim.warmup` is not a setting. hint: did you mean"),
+        ("\nmodl: base\n", ", line 2: `modl` is not a setting. hint: did you mean `model`?"),
+        (
+            "model:\n  norm: prr\n",
+            ", line 2: `model.norm` must be one of pre, post, but is prr. hint: did you mean `pre`?",
+        ),
+        (
+            "model: [tiny, small]\n",
+            ", line 1: `model` takes one preset, but is ['tiny', 'small']. hint: the presets are `base`,",
+        ),
+        ("model: bse\n", ", line 1: `model` has no preset `bse`. hint: did you mean `base`? The presets are"),
         ("optim:\n  _target_: os.system\n", ", line 2: `optim._target_` is not a setting"),
-        ("hydra:\n  x: 1\n", ", line 1: `hydra` is not allowed here; give Hydra's settings on the command line"),
-        ("defaults:\n  - model: base\n", ", line 1: `defaults` is not allowed here; write `model: base` to choose a"),
+        ("hydra:\n  x: 1\n", ", line 1: `hydra` is not allowed here. hint: give Hydra's settings on the command line"),
+        (
+            "defaults:\n  - model: base\n",
+            ", line 1: `defaults` is not allowed here. hint: write `model: base` to choose a",
+        ),
         (
             "optim.lr: 3\n",
-            ", line 1: `optim.lr` is not allowed here; write `optim:` and, indented below it, `lr: ...`.",
+            ", line 1: `optim.lr` is not allowed here. hint: write `optim:` and, indented below it, `lr: ...`.",
         ),
         ("model: [1\noptim:\n  x: 3\n", ", line 2: this is not YAML: expected ',' or ']', but got ':'."),
         ("a: 1\na: 2\n", ", line 2: this is not YAML: found duplicate key a."),
@@ -288,7 +322,7 @@ def test_a_file_that_cannot_be_used_is_refused_with_its_line(file, text, says):
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path, file):
-    assert "nope.yaml does not exist" in refusal(config_file=tmp_path / "nope.yaml")
+    assert "nope.yaml` does not exist" in refusal(config_file=tmp_path / "nope.yaml")
     assert "cannot be read: Is a directory." in refusal(config_file=tmp_path)
     path = file("")
     path.write_bytes(b"\xff")
@@ -303,13 +337,13 @@ def test_a_folder_adds_presets_and_groups(file, tmp_path):
     file("# @package _global_\noptim: {lr: 0.5}\n", "speed/high.yaml")
     config = compose(["model=own", "speed=high"], config_dir=tmp_path)
     assert (config.model.dim, config.optim.lr) == (64, 0.5)
-    assert "`model` has no preset `owm`; did you mean `own`?" in refusal("model=owm", config_dir=tmp_path)
+    assert "`model` has no preset `owm`. hint: did you mean `own`?" in refusal("model=owm", config_dir=tmp_path)
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("dimm: 64\n", "model/own.yaml: `model.dimm` is not a setting; did you mean `model.dim`?"),
+        ("dimm: 64\n", "model/own.yaml: `model.dimm` is not a setting. hint: did you mean `model.dim`?"),
         ("dim: many\n", "model/own.yaml: `model.dim` must be a whole number, but is many."),
         ("dim: [1\n  x: 3\n", "own.yaml, line 2: this is not YAML"),
     ],
@@ -399,9 +433,14 @@ def test_runs_of_a_launcher_are_found_by_their_command(tmp_path, capsys):
         (tmp_path / name / "config.yaml").write_text("{}")
         attempts = [{"command": ["mt", "other"]}, {"command": command}]
         (tmp_path / name / "manifest.json").write_text(json.dumps({"attempts": attempts}))
+    (tmp_path / "c/failed.json").write_text('{"error": "no text."}')
     Jobs(["mt", "train", "-m"], roots={tmp_path}).report()
-    _, *rows = capsys.readouterr().out.strip().split("\n")
-    assert sorted(row.split()[0] for row in rows) == [str(tmp_path / "a"), str(tmp_path / "c")]
+    out, err = capsys.readouterr()
+    _, *rows = out.strip().split("\n")
+    assert sorted((row.split()[0], "failed" in row) for row in rows) == [
+        (str(tmp_path / "a"), False), (str(tmp_path / "c"), True)
+    ]  # fmt: skip
+    assert err == f"mt train: {tmp_path}/c failed: no text.\n"
     for none in (Jobs(["mt", "train"]), Jobs(["mt"], roots={tmp_path})):
         none.report()
         assert capsys.readouterr().out == ""

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 
 from mt.cli.evaluate import parse, run
-from mt.decode.translator import Translation
 from mt.errors import ConfigError, DataError
 
 
@@ -32,10 +31,10 @@ def model(monkeypatch, texts, tmp_path):
             (tmp_path / "runs" / name / file).write_text("{}")
 
     def load(path, **settings):
-        def search(sources, beam, on_progress):
-            return [[Translation(texts[int(s)] if path.name == "a" else "no", 0.0, 0.0, [], [], True)] for s in sources]
+        def translate(sources, beam, on_progress):
+            return [texts[int(s)] if path.name == "a" else "no" for s in sources]
 
-        return SimpleNamespace(search=search)
+        return SimpleNamespace(translate=translate, engine=None)
 
     monkeypatch.setattr("mt.decode.load.load", load)
     for room in ("mt.train.evaluation_set", "mt.checkpoint.model_folder"):
@@ -90,7 +89,7 @@ def test_files_and_models_of_the_other_direction_are_refused(model, tmp_path):
     for name in ("test.de", "test.en"):
         (tmp_path / name).write_text("0\n")
     with pytest.raises(
-        DataError, match=r"^the file names say de to en, but the model translates en to de: swap the source"
+        DataError, match=r"^the file names say de to en, but the model translates en to de. hint: swap the source"
     ):
         run(["runs/a", "--test", "test.de", "test.en"])
     (model / "turned").mkdir()
@@ -133,16 +132,16 @@ def test_a_run_keeps_the_report_of_its_own_test_set_and_no_other(model, monkeypa
         (
             ["--bootstrap", "0", "--compare", "ref"],
             ConfigError,
-            "^--compare needs bootstrap resamples; leave out --bootstrap 0;",
+            "^--compare needs bootstrap resamples; leave out --bootstrap 0.",
         ),
         (["runs", "--hypotheses", "hyp", "--references", "ref"], ConfigError, "^a model is not used when --hypotheses"),
         (["--hypotheses", "hyp", "--beam", "3"], ConfigError, "^--beam is not used when --hypotheses are given; leave"),
         (
             ["--test", "test.tsv", "runs"],
             ConfigError,
-            "^`runs` is a folder, not a file; a model goes before --test; `mt evaluate",
+            "^`runs` is a folder, not a file; a model goes before --test. hint: `mt evaluate",
         ),
-        (["--hypotheses", "hpy", "--references", "ref"], DataError, "`hpy` does not exist: did you mean `hyp`?"),
+        (["--hypotheses", "hpy", "--references", "ref"], DataError, "`hpy` does not exist. hint: did you mean `hyp`?"),
         (["--hypotheses", "hyp", "--references", "rfe"], DataError, "`rfe` does not exist"),
         (["runs/a", "--compare", "runs/c"], DataError, "`runs/c` does not exist"),
         (
@@ -195,7 +194,7 @@ def test_without_sources_nothing_is_said_of_numerals(texts, capsys):
 
 def test_a_language_that_is_no_code_is_refused_with_the_nearest(texts):
     with pytest.raises(
-        ConfigError, match=r"--tgt must be a language code .* is 'Chinese'; the nearest is zh \(Chinese\)"
+        ConfigError, match=r"--tgt must be a language code .* is 'Chinese'\. hint: the nearest is `zh` \(Chinese\)"
     ):
         run(["--hypotheses", "hyp", "--references", "ref", "--tgt", "Chinese"])
 
@@ -212,3 +211,45 @@ def test_a_name_with_the_code_of_a_country_gives_the_tokenizer(texts, tmp_path, 
     caplog.clear()
     run(["--hypotheses", "out", "--references", "ref", "--bootstrap", "0", "--tgt", "de"])
     assert "so that a sentence is one word and BLEU cannot tell" in caplog.text
+
+
+# ---------------------------------------------------------------- other scores, several references
+
+
+def test_chosen_scores_are_shown_in_their_order(texts, capsys):
+    argv = ["--hypotheses", "hyp", "--references", "ref", "--bootstrap", "40", "--metrics", "exact", "wer", "rouge"]
+    assert run([*argv, "--compare", "ref"]) == 0
+    lines = capsys.readouterr().out.strip().split("\n")
+    shown = ["exact", "WER", "ROUGE-1", "ROUGE-2", "ROUGE-L"]
+    assert [line.split(" = ")[0] for line in lines if " = " in line] == shown * 2
+    assert lines[1].startswith("exact = 50.0 ± ")
+
+
+def test_each_line_is_compared_with_all_its_references(texts, tmp_path, capsys):
+    (tmp_path / "other").write_text("\n" * 5 + "that is none\n" * 5)
+    argv = ["--hypotheses", "hyp", "--references", "ref", "other", "--bootstrap", "40", "--metrics", "exact", "bleu"]
+    run([*argv, "--compare", "ref", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert [score["value"] for score in told["scores"]] == [100, pytest.approx(100)]
+    assert all(score["signature"].startswith("nrefs:var|") for score in told["scores"])
+    assert [row["other"] for row in told["comparison"]] == [100, pytest.approx(100)]
+
+
+def test_further_references_must_have_as_many_lines(texts):
+    with pytest.raises(DataError, match=r"^`hyp` has 10 lines, but `short` has 1: both must have the same number"):
+        run(["--hypotheses", "hyp", "--references", "ref", "short"])
+
+
+def test_an_unknown_score_is_refused():
+    with pytest.raises(ConfigError, match=r"--metrics.*meteor"):
+        parse(["--metrics", "meteor"])
+
+
+def test_the_report_of_a_run_keeps_the_usual_scores(model, monkeypatch, texts):
+    pairs = [SimpleNamespace(src=str(n), tgt=text) for n, text in enumerate(texts)]
+    monkeypatch.setattr("mt.train.evaluation_set.test_set", lambda model, files, tgt: (pairs, "en"))
+    run(["runs/a", "--bootstrap", "40", "--metrics", "wer"])
+    assert not (model / "a/eval").exists()
+    run(["runs/a", "--bootstrap", "40", "--metrics", "wer", "bleu", "chrf", "ter"])
+    kept = json.loads((model / "a/eval/test.json").read_text())
+    assert [score["name"] for score in kept["scores"]] == ["WER", "BLEU", "chrF++", "TER"]

@@ -3,19 +3,21 @@
 import json
 import re
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from toy import number_pairs, number_tokenizer, trained_numbers
+import torch
+from toy import number_pairs, number_tokenizer, tiny_model, trained_numbers
 
 from mt.checkpoint import write_folder
 from mt.checkpoint.model_folder import WEIGHTS, Description
 from mt.cli.export import export_ct2, parse, run
 from mt.cli.export_sample import choose_sample
-from mt.config import DataConfig, DecodeConfig, Precision
+from mt.config import Activation, DataConfig, DecodeConfig, NormPlacement, Precision
 from mt.decode.load import load
 from mt.errors import CheckpointError, ConfigError, DataError
+from mt.files import read_json
 from mt.interchange.ct2 import python_example
 
 
@@ -54,7 +56,7 @@ def test_the_format_must_be_known():
 
 
 def test_a_folder_that_is_there_is_not_written_over(tmp_path):
-    with pytest.raises(ConfigError, match="already exists; name a new folder"):
+    with pytest.raises(ConfigError, match=r"already exists\. hint: name a new folder"):
         run(["ct2", "model", str(tmp_path)])
 
 
@@ -70,7 +72,7 @@ def test_without_the_package_no_model_is_loaded(tmp_path, monkeypatch):
     with pytest.raises(ConfigError) as refused:
         run(["ct2", "model", str(tmp_path / "out")])
     assert str(refused.value) == (
-        "export to CTranslate2 needs the package `ctranslate2`; install it with `pip install ctranslate2`."
+        "export to CTranslate2 needs the package `ctranslate2`. hint: install it with `pip install ctranslate2`."
     )
 
 
@@ -121,6 +123,55 @@ def test_eight_bits_that_lose_the_probabilities_are_refused(model, tmp_path, mon
     monkeypatch.setattr(verify, "MEAN_ROUNDED", 0.0)
     with pytest.raises(CheckpointError, match=r"log-probabilities differ by \S+ on average, more than 0[;.]"):
         run(["ct2", str(model), str(tmp_path / "out"), "--quantization", "int8"])
+
+
+@pytest.fixture
+def post(model, tmp_path):
+    """A model folder that MarianMT can hold; not trained, but with opinions."""
+    made = tiny_model(norm=NormPlacement.post, activation=Activation.silu)
+    with torch.no_grad():
+        made.out_weight.mul_(3)
+    description = replace(Description.from_values(read_json(model / "config.json"), "it"), model=made.config)
+    write_folder(tmp_path / "post", {**description.files(number_tokenizer()), WEIGHTS: dict(made.named_parameters())})
+    return tmp_path / "post"
+
+
+def test_a_folder_for_transformers_is_verified(model, post, tmp_path, capsys, caplog):
+    pytest.importorskip("transformers")
+    with pytest.raises(ConfigError, match=r"cannot be exported to MarianMT: `model\.norm` must be post, but is"):
+        run(["hf", str(model), str(tmp_path / "out")])
+    files = write_pairs(tmp_path, 50)
+    with caplog.at_level("INFO", "mt"):
+        assert run(["hf", str(post), str(tmp_path / "out"), "--sample", *files]) == 0
+    said = f"The model for transformers (MarianMTModel, MarianTokenizer) is in {tmp_path / 'out'}.\n"
+    assert capsys.readouterr().out == said
+    assert "verified on 50 sentences of test.en: 50 of 50 greedy translations equal" in caplog.text
+    assert read_json(tmp_path / "out" / "tokenizer_config.json")["target_lang"] == "de"
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
+def test_without_transformers_the_export_is_not_verified_and_this_is_said(post, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("mt.cli.export.find_spec", lambda name: None)
+    assert run(["hf", str(post), str(tmp_path / "out")]) == 0
+    assert "the export was not verified, because the package `transformers` is not installed." in caplog.text
+    caplog.clear()
+    assert run(["hf", str(post), str(tmp_path / "other"), "--no-verify"]) == 0
+    assert not caplog.text
+
+
+def test_a_folder_for_transformers_of_another_model_is_refused(post, tmp_path, monkeypatch):
+    pytest.importorskip("transformers")
+    import mt.interchange.hf as written
+
+    monkeypatch.setitem(written.ACTIVATIONS, Activation.silu, "relu")
+    with pytest.raises(CheckpointError, match="the export does not translate as the model does, on 40 sentences of"):
+        run(["hf", str(post), str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
+def test_options_of_another_format_are_refused():
+    with pytest.raises(ConfigError, match="--quantization belongs to ct2 and argos; leave it out for hf"):
+        parse(["hf", "m", "out", "--quantization", "int8"])
 
 
 def test_the_options_of_the_sample():

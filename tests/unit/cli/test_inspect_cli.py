@@ -84,14 +84,14 @@ def test_what_cannot_be_shown_is_refused(folder, tmp_path):
 @pytest.mark.parametrize(("option", "name"), [("--png", "a.xyz"), ("--png", "a"), ("--svg", "a.png")])
 def test_a_picture_is_called_what_it_is(option, name):
     with pytest.raises(
-        ConfigError, match=rf"^{option} must name a file that ends in \.{option[2:]}, but names {name};"
+        ConfigError, match=rf"^{option} must name a file that ends in \.{option[2:]}, but names {name}\."
     ):
         parse(["attention", "m", "--text", "one", option, name])
 
 
 def test_the_text_is_not_written_over(folder, tmp_path):
     (tmp_path / "en").write_text("one\n")
-    with pytest.raises(ConfigError, match="en is also an input file; name another file"):
+    with pytest.raises(ConfigError, match=r"en` is also an input file\. hint: name another file"):
         run(["attention", str(folder), "--input", str(tmp_path / "en"), "-o", str(tmp_path / "en")])
     assert (tmp_path / "en").read_text() == "one\n"
 

@@ -9,6 +9,7 @@ import io
 import re
 import shlex
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,14 +48,23 @@ MISTAKES = (
     Mistake("mt train é.en é.de", "data.train=[é.en,é.de]", "mt train --dry-run 'data.train=[é.en,é.de]'"),
     Mistake("mt train a=b.en a=b.de", "data.train=[a=b.en,a=b.de]", "mt train --dry-run 'data.train=[a=b.en,a=b.de]'"),
     Mistake("mt train data.train=é.en,é.de", "[é.en,é.de]", "mt train --dry-run 'data.train=[é.en,é.de]'"),
-    Mistake("mt train data.train=a.en"),
+    Mistake("mt train data.train=a.en", "data.train=[a.en,a.de]", "mt train --dry-run 'data.train=[a.en,a.de]'"),
+    Mistake("mt train data.train=a", "data.train=[a.de,a.en]", "mt train --dry-run 'data.train=[a.de,a.en]'"),
+    Mistake("mt train data.train=[a]", "data.train=[a.de,a.en]", "mt train --dry-run 'data.train=[a.de,a.en]'"),
+    Mistake("mt train data.train=[é.en]", "data.train=[é.en,é.de]", "mt train --dry-run 'data.train=[é.en,é.de]'"),
+    Mistake("mt train data.train=text.tsv", "data.train=[text.tsv]", "mt train --dry-run 'data.train=[text.tsv]'"),
+    Mistake("mt train data.train=[b.en,a.de]"),
+    Mistake("mt train data.train=[aa.en,a.de]", "a.en", "mt train --dry-run 'data.train=[a.en,a.de]'"),
+    Mistake("mt train optim=3", "adamw", "mt train --dry-run optim=adamw"),
+    Mistake("mt train my.yaml", "--config my.yaml", "mt train --dry-run --config my.yaml"),
     Mistake("mt train data.train=a.en,a.de", "[a.en,a.de]", "mt train --dry-run 'data.train=[a.en,a.de]'"),
     Mistake("mt train --seed 5", "train.seed=", "mt train --dry-run train.seed=5"),
-    Mistake("mt train --config missing.yaml"),
+    Mistake("mt train --config missing.yaml", "mt train --cfg job", "mt train --cfg job"),
     Mistake("mt train train.minutes=never"),
-    Mistake("mt translate nothing"),
+    Mistake("mt translate nothing", "mt train", "mt train --dry-run"),
+    Mistake("mt translate golde", "golden", "mt translate golden -i a.en"),
     Mistake("mt translate golden --bem 5", "--beam", "mt translate golden --beam 5 -i a.en"),
-    Mistake("mt translate golden --beam 0"),
+    Mistake("mt translate golden --beam 0", "mt translate --help", "mt translate --help"),
     Mistake("mt translate golden -i missing.en"),
     Mistake("mt translate golden -i latin1.en"),
     Mistake("mt translate golden --device cuda", "cpu", "mt translate golden --device cpu -i a.en"),
@@ -62,11 +72,11 @@ MISTAKES = (
     Mistake("mt translate golden -i a.en -o nowhere/out.de"),
     Mistake("mt evaluate golden --test a.en"),
     Mistake("mt evaluate golden --test a.en short.de"),
-    Mistake("mt score golden --source a.en"),
+    Mistake("mt score golden --source a.en", "mt score --help", "mt score --help"),
     Mistake("mt score golden --source a.en --target short.de"),
     Mistake("mt average golden --best 5"),
     Mistake("mt average golden --best 5 -o mean"),
-    Mistake("mt export ct2"),
+    Mistake("mt export ct2", "mt export --help", "mt export --help"),
 )
 
 
@@ -78,6 +88,8 @@ def desk(tmp_path, monkeypatch):
         (tmp_path / f"{name}.en").write_text("a b\nb a\n")
         (tmp_path / f"{name}.de").write_text("c d\nd c\n")
     (tmp_path / "short.de").write_text("c d\n")
+    (tmp_path / "text.tsv").write_text("a b\tc d\n")
+    (tmp_path / "my.yaml").write_text("model: tiny\n")
     (tmp_path / "latin1.en").write_bytes(b"a b\nb\xe9 a\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("mt.build.dry_run", lambda config: None)
@@ -147,3 +159,17 @@ def test_what_a_message_says_to_type_works(mistake, desk):
     assert mistake.typed in err and mistake.typed in mistake.then
     code, _, err = typed(mistake.then)
     assert code == 0, err
+
+
+def test_the_folder_that_is_missing_is_made_as_the_hint_says(desk):
+    _, _, err = typed("mt translate golden -i a.en -o 'no where/out.de'")
+    subprocess.run(["bash", "-c", err.split("`")[-2]], check=True)
+    assert typed("mt translate golden -i a.en -o 'no where/out.de'")[0] == 0
+
+
+@pytest.mark.skipif(shutil.which("iconv") is None, reason="there is no iconv")
+def test_a_file_is_converted_as_the_hint_says(desk):
+    _, _, err = typed("mt translate golden -i latin1.en")
+    line = err.split("`")[-2].replace("OLD", "latin1.en").replace("NEW", "utf8.en")
+    subprocess.run(["bash", "-c", line], check=True)
+    assert Path("utf8.en").read_text(encoding="utf-8") == "a b\nbé a\n"

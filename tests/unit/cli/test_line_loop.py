@@ -113,7 +113,7 @@ def test_bad_lines_are_skipped_and_counted_and_as_many_come_out(tmp_path, caplog
     bad.report()
     assert caplog.messages == [
         "4 lines skipped and left empty: in:2: byte 0 (0xe9) is not UTF-8; in:3: the line is longer than 1048576 "
-        "bytes: put one sentence on each line; in:5: NUL character at byte 2: the file must be UTF-8 text; and 1 more"
+        "bytes; in:5: NUL character at byte 2: the file must be UTF-8 text; and 1 more"
     ]
     (tmp_path / "x").write_bytes(raw)
     assert file_texts(str(tmp_path / "x"), bad=BadLines()) == ["one", "", "", "four", "", ""]

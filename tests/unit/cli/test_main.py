@@ -88,36 +88,39 @@ def test_no_command_shows_the_help_and_fails(capsys):
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["trian"], "mt: `trian` is not a command; did you mean `train`?\n"),
-        (["xyzzy"], "mt: `xyzzy` is not a command; `mt --help` lists the commands.\n"),
-        (["--hepl"], "mt: `--hepl` is not an option; did you mean `--help`?\n"),
-        (["train", "warmup=3"], "mt train: `warmup` is not a setting; did you mean `schedule.warmup_steps`?\n"),
+        (["trian"], "mt: `trian` is not a command.\n\nhint: did you mean `train`?\n"),
+        (["xyzzy"], "mt: `xyzzy` is not a command.\n\nhint: `mt --help` lists the commands.\n"),
+        (["--hepl"], "mt: `--hepl` is not an option.\n\nhint: did you mean `--help`?\n"),
+        (
+            ["train", "warmup=3"],
+            "mt train: `warmup` is not a setting.\n\nhint: did you mean `schedule.warmup_steps`?\n",
+        ),
         (
             ["train", "--confg", "x"],
-            "mt train: unrecognized arguments: --confg (did you mean --config?); `mt train --help` lists the options"
-            ".\n",
+            "mt train: unrecognized arguments: --confg.\n\nhint: did you mean `--config`?\n",
         ),
-        (["train", "--dryrun"], "unrecognized arguments: --dryrun (did you mean --dry-run?);"),
-        (["train", "--seed", "3"], "--seed (settings are written without dashes, as in train.seed=3); `mt train"),
-        (["train", "--train", "a.en"], "--train (settings are written without dashes, as in train.seed=3); `mt train"),
+        (["train", "--dryrun"], "unrecognized arguments: --dryrun.\n\nhint: did you mean `--dry-run`?"),
+        (["train", "--seed", "3"], "--seed.\n\nhint: settings are written without dashes, as in `train.seed=3`."),
+        (["train", "--train", "a.en"], "--train.\n\nhint: settings are written without dashes, as in `train.seed=3`."),
         (["train", "-sc"], "mt train: -sc takes install, uninstall or query, and bash, zsh or fish, as in -sc install"),
         (["train", "-sc", "install=nosuch"], "mt train: -sc takes install, uninstall or query"),
-        (["train", "--resolve"], "mt train: --resolve needs --cfg; `mt train --help` lists the options.\n"),
-        (["train", "-cd", "nope"], "mt train: --config-dir must name a folder of presets, but nope is not a folder;"),
-        (["train", "-m", "-c", "job"], "not allowed with argument --multirun/-m; `mt train --help` lists"),
-        (["train", "--experimental-rerun", "x.pickle"], "mt train: unrecognized arguments: --experimental-rerun "),
+        (["train", "--resolve"], "mt train: --resolve needs --cfg.\n\nhint: `mt train --help` lists the options.\n"),
+        (["train", "-cd", "nope"], "mt train: --config-dir must name a folder of presets, but nope is not a folder."),
+        (["train", "-m", "-c", "job"], "not allowed with argument --multirun/-m.\n\nhint: `mt train --help` lists"),
+        (["train", "--experimental-rerun", "x.pickle"], "mt train: unrecognized arguments: --experimental-rerun."),
         (
             ["train", "-m", "optim.lr=interval(1,2)"],
             "mt train: these settings cannot be combined: BasicSweeper does",
         ),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(argv, says, capsys, build):
+def test_a_mistake_is_one_line_with_a_hint_and_exit_code_2(argv, says, capsys, build):
     assert main(argv) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert says in said.err
-    assert said.err.count("\n") == 1
+    line, _, hint = said.err.partition("\n\nhint: ")
+    assert (line + hint).count("\n") == 1
 
 
 def test_completion_knows_the_commands_and_the_presets(capsys, monkeypatch):
@@ -138,7 +141,7 @@ def test_completion_knows_the_commands_and_the_presets(capsys, monkeypatch):
 def test_python_m_mt_is_the_same_door():
     done = shell("trian")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "mt: `trian` is not a command; did you mean `train`?\n"
+    assert done.stderr == "mt: `trian` is not a command.\n\nhint: did you mean `train`?\n"
 
 
 @pytest.mark.parametrize(
@@ -250,7 +253,7 @@ def test_files_that_are_missing_are_named_before_torch_is_imported(asking, tmp_p
         [sys.executable, "-c", told, "train", *files, *asking], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout == "False 3\n"
-    assert done.stderr == "mt train: `b.de` does not exist: did you mean `a.de`?\n"
+    assert done.stderr == "mt train: `b.de` does not exist.\n\nhint: did you mean `a.de`?\n"
     assert not (tmp_path / "runs").exists()
 
 

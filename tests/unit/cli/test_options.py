@@ -78,7 +78,7 @@ def test_what_is_given_and_empty_is_refused(argv, what):
     with pytest.raises(ConfigError) as refused:
         parser.parse_args(argv)
     assert str(refused.value) == (
-        f"{what} has an empty value (is a variable not set?); `mt verb --help` lists the options."
+        f"{what} has an empty value (is a variable not set?). hint: `mt verb --help` lists the options."
     )
     for given in (["-i", "a="], ["--input=a="], ["--input", "a="]):
         assert parser.parse_args(["m", *given]).input == "a="
@@ -91,7 +91,7 @@ def test_a_file_that_is_read_is_not_written(tmp_path, monkeypatch):
     (tmp_path / "link").symlink_to("in")
     for output, *inputs in ([Path("out"), "in", None], [None, "in"], [Path("new"), "in"], [Path("out"), "missing"]):
         check_output(output, *inputs)
-    with pytest.raises(ConfigError, match=r"^--output link is also an input file; name another file\.$"):
+    with pytest.raises(ConfigError, match=r"^`--output link` is also an input file. hint: name another file\.$"):
         check_output(Path("link"), "out", "in")
     check_output(Path("/dev/null"), "/dev/null")  # no harm is done
 
@@ -99,9 +99,12 @@ def test_a_file_that_is_read_is_not_written(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("output", "sentence"),
     [
-        ("there", "--svg there is a folder; name a file."),
-        ("no/a", "--svg no/a cannot be written: there is no folder no; create it first."),
-        ("file/a", "--svg file/a cannot be written: there is no folder file; create it first."),
+        ("there", "`--svg there` is a folder. hint: name a file."),
+        ("no/a", "`--svg no/a` cannot be written: there is no folder `no`. hint: create it with `mkdir -p no`."),
+        (
+            "file/a",
+            "`--svg file/a` cannot be written: there is no folder `file`. hint: create it with `mkdir -p file`.",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_written_is_refused_before_any_work(tmp_path, monkeypatch, output, sentence):
@@ -114,9 +117,9 @@ def test_a_file_that_cannot_be_written_is_refused_before_any_work(tmp_path, monk
 
 
 @pytest.mark.parametrize(
-    ("name", "what"), [("stdin", "name a file to read with -i FILE"), ("stdout", "name a file for the")]
+    ("name", "what"), [("stdin", "name a file to read with `-i FILE`"), ("stdout", "name a file for the")]
 )
 def test_a_process_without_a_stream_is_told_what_to_do(monkeypatch, name, what):
     monkeypatch.setattr(sys, name, None)
-    with pytest.raises(ConfigError, match=rf"^{name} is closed; {what}"):
+    with pytest.raises(ConfigError, match=rf"^{name} is closed\. hint: {what}"):
         getattr(options, name)()

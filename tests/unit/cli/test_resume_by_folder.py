@@ -70,11 +70,14 @@ def test_text_that_is_gone_is_named(home, trained, capsys):
 @pytest.mark.parametrize(
     ("folder", "says"),
     [
-        ("golden", r"^golden is not the folder of a run: it does not exist; `mt runs` lists the runs\.$"),
-        ("runs/goldn", r"^runs/goldn is not the folder of a run: it does not exist; did you mean runs/golden\?$"),
-        ("runs", r"^runs is not the folder of a run: it has no config\.yaml; `mt runs` lists the runs\.$"),
-        ("runs/golden/model", r"^runs/golden/model is not the folder of a run; did you mean runs/golden\?$"),
-        ("runs/golden/checkpoints/step-00000012", r"did you mean runs/golden\?$"),
+        ("golden", r"^`golden` is not the folder of a run: it does not exist. hint: `mt runs` lists the runs\.$"),
+        (
+            "runs/goldn",
+            r"^`runs/goldn` is not the folder of a run: it does not exist. hint: did you mean `runs/golden`\?$",
+        ),
+        ("runs", r"^`runs` is not the folder of a run: it has no config\.yaml. hint: `mt runs` lists the runs\.$"),
+        ("runs/golden/model", r"^`runs/golden/model` is not the folder of a run. hint: did you mean `runs/golden`\?$"),
+        ("runs/golden/checkpoints/step-00000012", r"did you mean `runs/golden`\?$"),
     ],
 )
 def test_a_folder_that_is_no_run_is_refused(home, monkeypatch, folder, says):
@@ -87,7 +90,7 @@ def test_a_folder_that_is_no_run_is_refused(home, monkeypatch, folder, says):
 
 def test_the_name_alone_is_understood_in_the_refusal(home, monkeypatch):
     monkeypatch.chdir(home)
-    with pytest.raises(CheckpointError, match=r"did you mean runs/golden\?$"):
+    with pytest.raises(CheckpointError, match=r"did you mean `runs/golden`\?$"):
         check_run_folder(Path("golden"))
 
 
@@ -98,7 +101,7 @@ def test_the_name_alone_is_understood_in_the_refusal(home, monkeypatch):
         ("debug=fast", "`debug=fast` cannot be used with --resume: a run keeps its presets."),
         ("run.name=x", "`run.name=x` cannot be used with --resume, which continues the run in its folder."),
         ("hydra.run.dir=x", "cannot be used with --resume, which continues"),
-        ("train.stepps=3", "`train.stepps` is not a setting; did you mean `train.steps`?"),
+        ("train.stepps=3", "`train.stepps` is not a setting. hint: did you mean `train.steps`?"),
         ("train.steps=3,4", "`train.steps` has several values"),
         ("train.steps=many", "`train.steps` must be a whole number or null, but is many."),
     ],

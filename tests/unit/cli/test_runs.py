@@ -46,7 +46,9 @@ def test_an_empty_folder_is_no_error_and_a_missing_one_is(home, capsys):
     assert runs.run(["list", "none"]) == 0
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", "none holds no runs.\n")
-    with pytest.raises(CheckpointError, match=r"^there is no folder gone; name one that holds runs, or train one with"):
+    with pytest.raises(
+        CheckpointError, match=r"^there is no folder `gone`\. hint: name one that holds runs, or train one with"
+    ):
         runs.run(["list", "gone"])
 
 
@@ -76,7 +78,7 @@ def test_a_run_is_deleted_after_a_question(home, monkeypatch, capsys, answer, go
 def test_without_a_terminal_deleting_needs_yes(home, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     with pytest.raises(
-        ConfigError, match=r"^there is no terminal to ask on; add --yes to delete without a question\.$"
+        ConfigError, match=r"^there is no terminal to ask on\. hint: add `--yes` to delete without a question\.$"
     ):
         runs.run(["delete", "runs/a"])
     assert runs.run(["delete", "runs/a", "runs/b", "--yes"]) == 0
@@ -87,17 +89,17 @@ def test_what_is_no_run_or_in_use_is_not_deleted(home):
     (home / "text").mkdir()
     for name, problem in (("text", "has no config.yaml"), ("gone", "does not exist")):
         with pytest.raises(
-            CheckpointError, match=rf"^{name} is not the folder of a run: it {problem}; `mt runs` lists"
+            CheckpointError, match=rf"^`{name}` is not the folder of a run: it {problem}. hint: `mt runs` lists"
         ):
             runs.run(["delete", name, "--yes"])
     (home / "link").symlink_to(home / "runs/a")
-    with pytest.raises(CheckpointError, match=r"^link is a link to another folder; delete that one\.$"):
+    with pytest.raises(CheckpointError, match=r"^`link` is a link to another folder. hint: delete that one\.$"):
         runs.run(["delete", "link", "--yes"])
     with (home / "runs/b/.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         lock.flush()
-        with pytest.raises(CheckpointError, match=r"^runs/b is training; stop it first\.$"):
+        with pytest.raises(CheckpointError, match=r"^`runs/b` is training\. hint: stop it first\.$"):
             runs.run(["delete", "runs/a", "runs/b", "--yes"])
     assert (home / "runs/a").exists() and (home / "runs/b").exists()
 

@@ -140,7 +140,7 @@ def test_files_of_unequal_length_give_nothing(score, tmp_path, capsys):
     [[], ["--source", "a.en"], ["--target", "a.de"], ["--pairs", "long.tsv", "--source", "a.en", "--target", "a.de"]],
 )
 def test_what_to_score_must_be_clear(score, argv):
-    with pytest.raises(ConfigError, match=r"^give either --source and --target, or --pairs; `mt score --help`"):
+    with pytest.raises(ConfigError, match=r"^give either --source and --target, or --pairs. hint: `mt score --help`"):
         score(*argv)
 
 
@@ -152,7 +152,7 @@ def test_a_reverse_model_must_go_the_other_way(score):
 
 
 def test_pairs_are_of_one_file_that_holds_both_sides():
-    sentence = r"^--pairs must name a \.tsv, \.jsonl or \.parquet file, plain or compressed, but names a\.en\.gz;"
+    sentence = r"^--pairs must name a \.tsv, \.jsonl or \.parquet file, plain or compressed, but names a\.en\.gz\."
     with pytest.raises(ConfigError, match=sentence):
         parse(["model", "--pairs", "a.en.gz"])
     assert parse(["model", "--pairs", "a.TSV.gz"]).pairs == "a.TSV.gz"

@@ -22,19 +22,21 @@ def told(capsys, *argv):
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ([], "the following arguments are required: MODEL; `mt serve --help` lists the options."),
+        ([], "the following arguments are required: MODEL.\n\nhint: `mt serve --help` lists the options."),
         (
             [GOLDEN, "--port", "70000"],
-            "argument --port: must be a port from 0 to 65535 (0: any that is free), but is 70000; `mt serve --help` "
-            "lists the options.",
+            "argument --port: must be a port from 0 to 65535 (0: any that is free), but is 70000.\n\n"
+            "hint: `mt serve --help` lists the options.",
         ),
         (
             [GOLDEN, "--queue", "0"],
-            "argument --queue: must be a whole number of at least 1, but is 0; `mt serve --help` lists the options.",
+            "argument --queue: must be a whole number of at least 1, but is 0.\n\n"
+            "hint: `mt serve --help` lists the options.",
         ),
         (
             [GOLDEN, "--rate", "-1"],
-            "argument --rate: must be a whole number, 0 for no limit, but is -1; `mt serve --help` lists the options.",
+            "argument --rate: must be a whole number, 0 for no limit, but is -1.\n\n"
+            "hint: `mt serve --help` lists the options.",
         ),
     ],
 )
@@ -52,7 +54,10 @@ def test_two_models_of_one_direction(capsys):
 
 def test_a_model_that_is_not_there(capsys):
     code, error = told(capsys, GOLDEN.parent / "goldan", "--port", "0")
-    assert (code, error) == (1, f"{GOLDEN.parent / 'goldan'} does not exist; did you mean {GOLDEN}?")
+    assert (code, error) == (
+        1,
+        f"`{GOLDEN.parent / 'goldan'}` does not exist.\n\nhint: did you mean `{GOLDEN}`?",
+    )
 
 
 def test_a_port_that_is_taken(capsys):
@@ -87,7 +92,8 @@ def test_packages_that_are_missing(capsys, monkeypatch):
     monkeypatch.setattr(serve, "find_spec", lambda name: None if name != "uvicorn" else object())
     assert told(capsys, GOLDEN) == (
         2,
-        "`mt serve` needs 2 more packages (fastapi, python-multipart); install with `pip install 'mt-trainer[serve]'`.",
+        "`mt serve` needs 2 more packages (fastapi, python-multipart).\n\n"
+        "hint: install them with `pip install fastapi uvicorn python-multipart`.",
     )
 
 

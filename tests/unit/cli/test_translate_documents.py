@@ -110,9 +110,9 @@ def test_the_input_is_never_overwritten(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.html").write_text("<p>one</p>")
     for argv in (["a.html", "--to", "a.html"], ["-i", "a.html", "-o", "./a.html"]):
-        with pytest.raises(ConfigError, match=r"--to a\.html is also an input file"):
+        with pytest.raises(ConfigError, match=r"`--to a\.html` is also an input file"):
             run(["model", *argv])
-    with pytest.raises(ConfigError, match="there is no folder no/such"):
+    with pytest.raises(ConfigError, match="there is no folder `no/such`"):
         run(["model", "a.html", "--to", "no/such/b.html"])
     assert (tmp_path / "a.html").read_text() == "<p>one</p>"
 

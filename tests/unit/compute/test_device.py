@@ -61,7 +61,7 @@ def test_a_device_that_is_not_there(machine, name):
     machine()
     with pytest.raises(ConfigError) as raised:
         pick_device(name)
-    wanted = f"the device is {name}, but this machine or this build of torch has none; use auto or cpu."
+    wanted = f"the device is {name}, but this machine or this build of torch has none. hint: use `auto` or `cpu`."
     assert str(raised.value) == wanted
 
 

@@ -86,7 +86,7 @@ def test_a_corpus_that_is_there_twice_with_the_same_links_is_fine():
 
 
 def test_a_file_that_is_not_there_is_named_with_the_nearest_one():
-    with pytest.raises(DataError, match=r"`b.link` does not exist: did you mean `b.links`\?"):
+    with pytest.raises(DataError, match=r"`b.link` does not exist. hint: did you mean `b.links`\?"):
         by_corpus(["a.links", "b.link"], TRAIN)
 
 

@@ -103,7 +103,7 @@ def test_terms_that_must_appear_are_for_beam_search(translator, tmp_path):
 def test_an_ensemble_of_a_model_with_itself_is_the_model(model, tokenizer, translator, mean):
     twice = Translator(
         translator.stepper, tokenizer, translator.section, max_length=LONGEST,
-        ensemble=Ensemble([CachedStepper(model), CachedStepper(model)], mean=mean),
+        searcher=Ensemble([CachedStepper(model), CachedStepper(model)], mean=mean),
     )  # fmt: skip
     texts = some_texts()
     for options in (translator.options(beam=3, nbest=3), replace(translator.options(), sampling=Sampling(samples=2))):
@@ -117,7 +117,7 @@ def test_an_ensemble_of_two_models_is_neither(model, small_model, tokenizer, tra
     other = small_model(seed=7, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size)
     both = Translator(
         translator.stepper, tokenizer, translator.section, max_length=LONGEST,
-        ensemble=Ensemble([CachedStepper(model), CachedStepper(other)]),
+        searcher=Ensemble([CachedStepper(model), CachedStepper(other)]),
     )  # fmt: skip
     alone = Translator(CachedStepper(other), tokenizer, translator.section, max_length=LONGEST)
     texts = some_texts()

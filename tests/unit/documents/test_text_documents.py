@@ -113,7 +113,7 @@ def test_a_translator_that_loses_a_segment_is_an_error():
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (b"a\nb\xff", r"line 2: byte 3 \(0xff\) is not UTF-8: convert the file to UTF-8"),
+        (b"a\nb\xff", r"line 2: byte 3 \(0xff\) is not UTF-8\. hint: convert the file to UTF-8"),
         (b"a\nb\0", "line 2: NUL character"),
         (codecs.BOM_UTF16_LE + b"a", "line 1: byte 2 .* is not UTF-16-LE"),
     ],

@@ -154,9 +154,9 @@ def test_what_cannot_be_written_is_refused(small_model, tmp_path):
     with pytest.raises(ConfigError, match=r"^the model cannot be exported to CTranslate2: `quant.* is int3\.$"):
         write_ct2(model, t, tmp_path / "out", quantization="int3")
     frames = frame_model(model.config, frame_size=3, tgt_size=t.tgt_size)
-    with pytest.raises(ConfigError, match=r"but is int3; the model reads frames of numbers, not text\.$"):
+    with pytest.raises(ConfigError, match=r"but is int3; the model reads rows of numbers, not one text\.$"):
         write_ct2(frames, t, tmp_path / "out", quantization="int3")
-    with pytest.raises(ConfigError, match="already exists; name a new folder"):
+    with pytest.raises(ConfigError, match=r"already exists\. hint: name a new folder"):
         write_ct2(model, t, tmp_path)
     assert not any(tmp_path.iterdir())
 
@@ -186,5 +186,5 @@ def test_with_two_tokenizers_each_side_is_read_by_its_own(small_model, tmp_path,
 
 def test_without_the_package_the_way_to_it_is_named(small_model, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
-    with pytest.raises(ConfigError, match=r"^export to CTranslate2 needs the package `ctranslate2`; .* install ctr"):
+    with pytest.raises(ConfigError, match=r"^export to CTranslate2 needs the package `ctranslate2`\. .* install ctr"):
         write_ct2(*made(small_model, {}), tmp_path / "out")

@@ -9,11 +9,12 @@ from toy import number_pairs, number_tokenizer, trained_numbers
 
 from mt.config import DecodeConfig, Unknown
 from mt.decode.search.beam import beam_search
+from mt.decode.search.engine import Wanted
 from mt.decode.search.rules import BanTokens, ForcedPrefix, MinLength, NoRepeatNgram
 from mt.decode.search.settings import Search
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.interchange.ct2 import write_ct2
-from mt.interchange.ct2_engine import Ct2Engine, Wanted
+from mt.interchange.ct2_engine import Ct2Engine
 
 pytest.importorskip("ctranslate2")
 T = number_tokenizer()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mt.decode.load import load
 from mt.errors import ConfigError
 from mt.serve.engine import Engine
 from mt.serve.language_names import language_name
@@ -35,7 +36,7 @@ def test_counts_of_a_histogram_add_up():
 
 
 def test_directions():
-    directory = Directory.load([GOLDEN], device="cpu", precision="fp32")
+    directory = Directory.load([GOLDEN], lambda path: load(path, device="cpu", precision="fp32"))
     assert (directory.sources, directory.languages, directory.targets("en"), directory.targets("de")) == (
         ["en"], ["en", "de"], ["de"], [],
     )  # fmt: skip

@@ -35,10 +35,6 @@ class Stub:
     def __post_init__(self):
         self.go.set()
 
-    @property
-    def searched(self):
-        return self
-
     @contextmanager
     def prepared(self):
         yield

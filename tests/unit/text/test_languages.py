@@ -41,23 +41,25 @@ def test_codes_that_are_taken(code):
 @pytest.mark.parametrize(
     ("wrong", "nearest"),
     [
-        ("Chinese", "zh (Chinese)"),
-        ("chinise", "zh (Chinese)"),
-        ("JAPANESE", "ja (Japanese)"),
-        ("german", "de (German)"),
-        ("english text", "en (English)"),
+        ("Chinese", "`zh` (Chinese)"),
+        ("chinise", "`zh` (Chinese)"),
+        ("JAPANESE", "`ja` (Japanese)"),
+        ("german", "`de` (German)"),
+        ("english text", "`en` (English)"),
     ],
 )
 def test_what_is_no_code_is_refused_with_the_nearest(wrong, nearest):
     with pytest.raises(ConfigError) as error:
         check_code(wrong, "--tgt")
-    assert f"--tgt must be a language code such as de or zho_Hans, but is '{wrong}'; the nearest is" in str(error.value)
+    assert f"--tgt must be a language code such as de or zho_Hans, but is '{wrong}'. hint: the nearest is" in str(
+        error.value
+    )
     assert nearest in str(error.value)
 
 
 @pytest.mark.parametrize("wrong", ["xx", "zz", "", "d", "de_", "中文"])
 def test_other_texts_are_no_codes(wrong):
-    with pytest.raises(ConfigError, match=r"must be a language code .* the nearest is [a-z]{2,3} \("):
+    with pytest.raises(ConfigError, match=r"must be a language code .* the nearest is `[a-z]{2,3}` \("):
         check_code(wrong, "--tgt")
 
 

@@ -33,6 +33,7 @@ def tokenizer(tmp_path_factory):
 def test_signs_that_were_never_seen_are_left_out(tokenizer, text, read):
     ids = tokenizer.encode_source([text])[0]
     assert tokenizer.decode_source(ids) == read
+    assert tokenizer.encode_source([tokenizer.readable(text)]) == [ids]
     assert not any(piece.startswith("<0x") for piece in tokenizer.pieces_source(ids))
 
 

@@ -46,6 +46,15 @@ def test_a_loss_is_positive_and_the_newest_checkpoint_counts(golden):
     assert overview(golden).cells()["dev"] == "chrf 7.50"  # where the run had to fall back to it
 
 
+def test_a_run_whose_last_start_failed(golden):
+    (golden / "failed.json").write_text('{"error": "the disk is full."}')
+    assert overview(golden).state == "finished"  # a start that was refused later changes nothing
+    shutil.rmtree(golden / "model")
+    assert (overview(golden).state, overview(golden).to_dict()["error"]) == ("failed", "the disk is full.")
+    shutil.rmtree(golden / "checkpoints")
+    assert overview(golden).cells()["state"] == "failed"
+
+
 def test_what_is_missing_or_damaged_is_left_out(tmp_path):
     run = tmp_path / "run"
     run.mkdir()

@@ -9,8 +9,9 @@ import yaml
 from mt.checkpoint import write_folder
 from mt.compute.distributed import Group
 from mt.config import Config, DataConfig, Subset, TrainConfig
-from mt.errors import CheckpointError, ConfigError, DataError
+from mt.errors import CheckpointError, ConfigError, DataError, StoppedError
 from mt.files import write_text
+from mt.train.overview import overview
 from mt.train.run_folder import RunFolder, check_drift, folder_of_run
 from mt.train.saved_config import flatten, read_config
 from mt.train.state import TrainState
@@ -82,8 +83,8 @@ def test_settings_that_must_not_change_are_checked(begun, section, key, value):
     with pytest.raises(ConfigError) as refused:
         begun.begin(changed, DEFAULTS)
     assert str(refused.value) == (
-        f"`{section}.{key}` was {before} when {begun.path} was started, but is {value} now; use the old value, or "
-        "give the new run its own name: run.name=..."
+        f"`{section}.{key}` was {before} when `{begun.path}` was started, but is {value} now. hint: begin another run "
+        f"with `run.name=...`, or go on with this one by `mt train --resume {begun.path}`."
     )
     assert read_config(begun.config) == old
 
@@ -143,10 +144,21 @@ def test_an_old_folder_and_files_of_an_internal_error_stay(tmp_path):
     with pytest.raises(ZeroDivisionError), folder_of_run(folder, settings(), DEFAULTS, Group()):
         raise ZeroDivisionError
     left = sorted(folder.path.iterdir())
-    assert [path.name for path in left] == [".lock", "config.yaml", "train.log"]
+    assert [path.name for path in left] == [".lock", "config.yaml", "failed.json", "train.log"]
     with pytest.raises(DataError), folder_of_run(folder, settings(), DEFAULTS, Group()):
         raise DataError("torn")
     assert sorted(folder.path.iterdir()) == left
+
+
+def test_the_error_that_ended_a_start_is_kept_until_the_next_one(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(ZeroDivisionError), folder_of_run(folder, settings(), DEFAULTS, Group()):
+        raise ZeroDivisionError("by nought")
+    found = overview(folder.path)
+    assert (found.state, found.error) == ("failed", "internal error: ZeroDivisionError: by nought")
+    with pytest.raises(StoppedError), folder_of_run(folder, settings(), DEFAULTS, Group()):
+        raise StoppedError("by a signal.")
+    assert (overview(folder.path).state, overview(folder.path).error) == ("empty", None)
 
 
 def test_flattened_keys():
@@ -197,7 +209,9 @@ def test_other_training_text_is_refused(begun):
         ("test set", {"data": {**FACTS["data"], "test_fingerprint": "x"}}),
         ("training vocabulary", {"tokenizer": {"sha256": "x"}}),
     ):
-        with pytest.raises(DataError, match=rf"^the {what} is not the one that .*run was started with; restore it"):
+        with pytest.raises(
+            DataError, match=rf"^the {what} is not the one that .*run` was started with\. hint: restore it"
+        ):
             begun.check_text({**FACTS, **part})
 
 
@@ -234,7 +248,7 @@ def test_what_is_in_the_place_of_a_folder_is_named(tmp_path, what):
     with pytest.raises(CheckpointError) as refused, folder_of_run(folder, settings(), DEFAULTS, Group()):
         pass
     assert str(refused.value) == (
-        f"`{folder.path}` cannot be a folder, because `{runs}` is {what}; move it away, or set `run.root` or "
+        f"`{folder.path}` cannot be a folder, because `{runs}` is {what}. hint: move it away, or set `run.root` or "
         "`run.name`."
     )
 
@@ -247,8 +261,8 @@ def test_other_links_are_refused(begun):
         with pytest.raises(DataError) as refused:
             begun.check_text(other)
         assert str(refused.value) == (
-            f"the word links (`alignment.links`) are not those that {begun.path} was started with; restore them, or "
-            "give the new run its own name: run.name=..."
+            f"the word links (`alignment.links`) are not those that `{begun.path}` was started with. hint: "
+            "restore it, or give the new run its own name: `run.name=...`"
         )
 
 

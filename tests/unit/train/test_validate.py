@@ -14,10 +14,11 @@ from mt.train.optim import Ema
 from mt.train.validate import Validation, Validator, ema_weights
 
 
-def make(corpus, translate, pairs=3, tokens=40, subset=Subset.spread):
+def make(corpus, translate, pairs=3, tokens=40, subset=Subset.spread, watch=Watch.bleu):
     return Validator(
-        corpus, translate, precision=Precision.fp32, tokens=tokens, pairs=pairs, subset=subset, bleu_tokenizer="13a"
-    )
+        corpus, translate, precision=Precision.fp32, tokens=tokens, pairs=pairs, subset=subset, bleu_tokenizer="13a",
+        watch=watch,
+    )  # fmt: skip
 
 
 def test_the_loss_is_that_of_all_pairs_and_has_no_smoothing():
@@ -104,3 +105,32 @@ def test_chrf_is_watched_instead_of_bleu_where_the_references_are_single_words()
     assert words.blind_spot == "most references have fewer than four words"
     assert not words(tiny_model()).bleu_tells
     assert make(number_corpus(9), list).watched(Watch.bleu) is Watch.bleu
+
+
+# ---------------------------------------------------------------- other scores
+
+
+@pytest.mark.parametrize(
+    ("watch", "best", "worst"),
+    [(Watch.ter, 0, 100), (Watch.wer, 0, 100), (Watch.cer, 0, 100), (Watch.rouge, 100, 0), (Watch.exact, 100, 0)],
+)
+def test_any_score_can_be_watched_and_the_better_translation_ranks_higher(watch, best, worst):
+    corpus = number_corpus(9)
+    right = make(corpus, lambda texts: [pair.tgt for pair in right.chosen], watch=watch)
+    found, wrong = right(tiny_model()), make(corpus, lambda texts: ["" for _ in texts], watch=watch)(tiny_model())
+    assert (found.other, wrong.other) == ({watch: pytest.approx(best)}, {watch: pytest.approx(worst)})
+    assert found.rank(watch) > wrong.rank(watch) and found.rank(watch)[1:] == (found.chrf, -found.loss)
+    assert found.extra() == {watch.value: pytest.approx(best)}
+    assert right.watched(watch) is watch
+
+
+def test_scores_that_are_not_watched_are_not_computed():
+    corpus = number_corpus(9)
+    for watch in (Watch.loss, Watch.bleu, Watch.chrf):
+        assert make(corpus, lambda texts: texts, watch=watch)(tiny_model()).other == {}
+
+
+def test_rouge_is_that_of_the_longest_common_subsequence():
+    corpus = number_corpus(9)
+    turned = make(corpus, lambda texts: [" ".join(pair.tgt.split()[::-1]) for pair in turned.chosen], watch=Watch.rouge)
+    assert 0 < turned(tiny_model()).other[Watch.rouge] < 100  # ROUGE-1 would be 100

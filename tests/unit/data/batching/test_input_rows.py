@@ -1,16 +1,22 @@
 """Sources that are read when a batch needs them: in the order and the batches that text would have."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
-from toy import number_tokenizer
+from toy import number_tokenizer, tiny_config
 
 from mt.config import BatchConfig, Input, InputKind
-from mt.data.batching import BatchStream, TokenizedCorpus, in_budget
+from mt.data.batching import BatchStream, TokenizedCorpus, fill_up, in_budget
+from mt.data.batching.input_rows import choose_left_out
+from mt.data.batching.pool import Pools
 from mt.data.corpus.pair import Origin, Pair
 from mt.errors import DataError
 from mt.inputs.reader import InputReader
-from mt.nn.source import FrameSource
+from mt.nn.encoders import input_model
+from mt.nn.losses import cross_entropy
+from mt.nn.source import FrameSource, SeveralSources
 
 
 @pytest.fixture
@@ -64,3 +70,119 @@ def test_the_fingerprint_follows_sizes_and_scale(corpus, tmp_path):
 def test_only_pairs_that_are_too_long_are_an_error(corpus):
     with pytest.raises(DataError, match=r"^none of the 1 training pairs has at most 2 rows \(`batch\."):
         TokenizedCorpus([corpus.pairs[8]], corpus.tokenizer, max_length=2, reader=corpus.reader)
+
+
+# ---------------------------------------------------------------- several inputs
+
+EN, DE = (Input(column=name, kind=InputKind.text) for name in ("en", "de"))
+
+
+def two_texts(count: int = 40, **options) -> TokenizedCorpus:
+    """Pairs whose source is two texts; every fifth lacks the first, every seventh the second."""
+    pairs = [
+        Pair(
+            f"{'one ' * (1 + i % 4) if i % 5 else ''}\t{'zwei ' * (1 + i % 3) if i % 7 or not i % 5 else ''}",
+            "eins zwei",
+            Origin("t.tsv", i),
+        )
+        for i in range(1, count + 1)
+    ]
+    encode = number_tokenizer().encode_source
+    return TokenizedCorpus(pairs, number_tokenizer(), reader=InputReader([EN, DE], encode), **options)
+
+
+def expected_rows(corpus, index):
+    return sum(max(1, rows) for rows in corpus.reader.counts(corpus.pairs[index].src))
+
+
+def test_the_rows_of_all_inputs_count():
+    corpus = two_texts()
+    lengths = [expected_rows(corpus, i) for i in range(40)]
+    assert corpus.source.lengths().tolist() == lengths and corpus.num_source_rows == sum(lengths)
+    few = two_texts(max_length=5)
+    assert few.num_too_long == sum(length > 5 for length in lengths) > 0
+    for batch in in_budget(corpus, 24):
+        assert isinstance(batch.source, SeveralSources) and batch.source.layout.num_rows <= 24
+        assert batch.source.layout.lengths.tolist() == [lengths[i] for i in batch.indices]
+        for first, last in ((0, 1), (0, len(batch.indices))):
+            part = batch.part(first, last)
+            assert part.source.layout.lengths.tolist() == [lengths[i] for i in part.indices]
+
+
+def epoch_of(corpus, probability, seed=3):
+    stream = BatchStream(corpus, BatchConfig(tokens=24, max_length=20, pool=16), seed=seed, source_dropout=probability)
+    batches = []
+    while stream.place.epoch == 0:
+        batches.append(next(stream))
+    return batches
+
+
+def test_source_dropout_leaves_out_inputs_but_never_all():
+    corpus = two_texts(400)
+    there = np.array([corpus.reader.counts(pair.src) for pair in corpus.pairs]) > 0
+    left_out = np.zeros_like(there)
+    for batch in epoch_of(corpus, 0.5):
+        present = batch.source.present.numpy()
+        indices = list(batch.indices)
+        assert (present <= there[indices]).all() and present.any(1).all()
+        assert batch.source.layout.num_rows <= 24  # the budget counts what is left
+        left_out[indices] = there[indices] & ~present
+        lengths = [part.layout.lengths.numpy() for part in batch.source.parts]
+        assert (np.stack(lengths, 1)[~present] == 1).all()
+    both = there.all(1)
+    # Of two inputs each is left out with 0.5, but for the quarter of cases with both, in which one of them returns.
+    assert left_out[both].mean(0) == pytest.approx([0.375, 0.375], abs=0.1)
+    assert not left_out[~both].any()
+
+
+def test_source_dropout_is_a_pure_function_of_seed_and_place():
+    corpus = two_texts()
+
+    def draws(probability, seed=3):
+        return [(batch.indices, batch.source.present.tolist()) for batch in epoch_of(corpus, probability, seed)]
+
+    assert draws(0.5) == draws(0.5) != draws(0.5, seed=4)
+    stream = BatchStream(corpus, BatchConfig(tokens=24, max_length=20, pool=16), seed=3, source_dropout=0.5)
+    stream.skip(4)
+    batch = next(stream)
+    assert (batch.indices, batch.source.present.tolist()) == draws(0.5)[4]
+    kept = [present for _, rows in draws(0.0) for present in rows]
+    assert sum(map(sum, kept)) == 2 * 40 - 8 - 4  # only what the table lacks is missing
+
+
+def test_left_out_inputs_by_hand():
+    counts = np.array([[3, 4], [3, 0], [0, 2]])
+    assert choose_left_out(counts, 0.0, 1).sum() == 0
+    always = choose_left_out(counts, 1.0, 1)
+    assert always.sum(1).tolist() == [1, 0, 0]  # of two inputs one stays, and one alone always
+    three = choose_left_out(np.ones((900, 3), np.int64), 0.2, 5)
+    assert three.mean(0) == pytest.approx([0.2, 0.2, 0.2], abs=0.05) and not three.all(1).any()
+
+
+def test_filled_up_batches_of_several_inputs_have_whole_blocks_in_every_part():
+    corpus = two_texts(400)
+    batch = corpus.batch(range(400))
+    filled = fill_up(batch)
+    assert filled is not batch
+    for layout in (*filled.source.layouts, filled.target_layout):
+        assert (layout.num_rows % 128, layout.num_sentences % 32) == (0, 0)
+    size = number_tokenizer().tgt_size
+    torch.manual_seed(0)
+    model = input_model(tiny_config(), [EN, DE], src_size=size, tgt_size=size)
+    losses = [
+        cross_entropy(model(one.source, one.target_in, one.target_layout), model.out_weight, one.target_out, 0.1)[0]
+        for one in (batch, filled)
+    ]
+    assert torch.allclose(*losses, rtol=1e-5)
+
+
+def test_another_process_leaves_out_the_same_inputs():
+    section = BatchConfig(tokens=24, max_length=20, pool=16)
+    pools = Pools(two_texts(), section, seed=3, sampling=True, source_dropout=0.5)
+    sent = pickle.loads(pickle.dumps(pools))
+    for where in ((0, 1), (7, 0)):
+        here, there = pools[where], sent[where]
+        assert (here.ends, here.source.sources, here.source.left_out) == (
+            there.ends, there.source.sources, there.source.left_out
+        )  # fmt: skip
+        assert any(map(any, here.source.left_out))

@@ -77,7 +77,9 @@ def test_names():
 
 
 def test_unknown_name(tmp_path):
-    with pytest.raises(ConfigError, match=r"^`data\.corpus` must be one of tatoeba_en_es, .*, but is tatoeba_es\. Did"):
+    with pytest.raises(
+        ConfigError, match=r"^`data\.corpus` must be one of tatoeba_en_es, .*, but is tatoeba_es\. hint: did"
+    ):
         fetch("tatoeba_es", tmp_path)
     with pytest.raises(ConfigError, match=r", but is xyz\.$"):
         find("xyz")
@@ -225,9 +227,7 @@ def test_local_files_plain_or_compressed(tmp_path):
     assert corpus.train == [Pair("A dog.", "Ein Hund.", Origin(str(folder / "train.en"), 1))]
     assert (len(corpus.dev), len(corpus.test)) == (1, 1)
     (folder / "val.en").unlink()
-    message = (
-        r"multi30k` must contain val\.en \(plain or compressed\), but does not: set `data\.root` to .*multi30k_hub\."
-    )
+    message = r"multi30k` must contain val\.en \(plain or compressed\), but does not\. hint: set `data\.root` .*_hub\."
     with pytest.raises(DataError, match=message):
         fetch("multi30k_en_de", tmp_path)
 

@@ -70,7 +70,7 @@ def test_faults_of_files_come_through(files):
 def test_names_are_checked_before_anything_is_read(files):
     (files / "train.en").write_bytes(b"\xff")
     check_files(DataConfig(train=both("train"), dev=["dev.tsv"], test=["hub:owner/name"]))
-    with pytest.raises(DataError, match=r"^`tset.de` does not exist: did you mean `test.de`\?$"):
+    with pytest.raises(DataError, match=r"^`tset.de` does not exist. hint: did you mean `test.de`\?$"):
         read_own(DataConfig(train=both("train"), test=["test.en", "tset.de"]))
     with pytest.raises(DataError, match=r"^`dev.en` has no partner"):
         read_own(DataConfig(train=both("train"), dev=["dev.tsv", "dev.en"]))
@@ -79,10 +79,12 @@ def test_names_are_checked_before_anything_is_read(files):
 def test_names_that_say_the_opposite_and_one_file_for_both_sides_are_refused(files):
     with pytest.raises(
         DataError,
-        match=r"^the file names say en to de, but `data.src` and `data.tgt` say de to en: swap the source and target",
+        match=r"^the file names say en to de, but `data.src` and `data.tgt` say de to en. hint: swap the source",
     ):
         read_own(DataConfig(train=both("train"), src="de", tgt="en"))
-    with pytest.raises(DataError, match=r"^`train.en` is named as both source and target: name one file for each"):
+    with pytest.raises(
+        DataError, match=r"^`train.en` is named as both source and target\. hint: name one file for each"
+    ):
         read_own(DataConfig(train=["train.tsv", "train.en", "./train.en"]))
     with pytest.raises(DataError, match=r"^`dev.en` is named as both source and target"):
         read_own(DataConfig(train=both("train"), dev=["dev.en", "dev.en"]))
@@ -154,7 +156,9 @@ def test_empty_sides_of_a_dev_set_are_counted_and_named(files, caplog):
 
 
 def test_the_name_of_a_language_is_no_code(files):
-    with pytest.raises(ConfigError, match=r"`data.tgt` must be a language code .* is 'Chinese'; the nearest is zh"):
+    with pytest.raises(
+        ConfigError, match=r"`data.tgt` must be a language code .* is 'Chinese'\. hint: the nearest is `zh`"
+    ):
         read_own(DataConfig(train=both("train"), src="en", tgt="Chinese"))
 
 

@@ -67,12 +67,12 @@ def test_unequal_line_counts(write, left, right):
 def test_plain_file_without_partner_fails_at_once(write):
     tsv = write("b.tsv", "two\tzwei\n")
     for files in ([write("a.en", "x\n")], [tsv, write("a.en", "x\n")], [write("a.en", "x\n"), tsv]):
-        with pytest.raises(DataError, match=r"a\.en` has no partner: name plain files in pairs"):
+        with pytest.raises(DataError, match=r"a\.en` has no partner. hint: name plain files in pairs"):
             read_pairs(files, "en", "de")
 
 
 def test_missing_file_fails_at_once(write, tmp_path):
-    with pytest.raises(DataError, match=r"a\.ne` does not exist: did you mean"):
+    with pytest.raises(DataError, match=r"a\.ne` does not exist. hint: did you mean"):
         read_pairs([write("a.en", "x\n"), str(tmp_path / "a.ne")], "en", "de")
 
 

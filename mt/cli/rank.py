@@ -1,0 +1,200 @@
+"""`mt rank`: which candidates fit each query best, by the likelihood of a model."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mt.cli.lines import file_texts, process, waiting
+from mt.cli.options import Parser, add_device_options, positive_int, stdout
+from mt.config import Input
+from mt.errors import ConfigError, DataError
+from mt.text.lines import check_file
+
+if TYPE_CHECKING:
+    from mt.decode.rerank.rank import Likelihoods
+    from mt.decode.translator import Translator
+
+MOST = 100_000_000  # pairs of a query and a candidate, whose scores are held in memory
+CUTOFFS = (1, 5, 10)
+EPILOG = """\
+examples:
+  mt rank runs/my-run --queries a.en --candidates a.de
+  mt rank runs/captions --queries test.tsv --candidates captions.txt --recall right.txt
+  mt rank runs/captions --candidates-are sources --queries captions.txt --candidates test.tsv --top 5
+
+The output has one line for each query: `number:score` of the best candidates, which count from 1, best first. A model
+that reads tables takes a table as its sources.
+
+--by chooses the score of a pair:
+  mean     the log-probability of the target given the source, per token of the target (default)
+  sum      the whole log-probability
+  sources  that, minus the log-probability of the target under all given sources together: a target that is likely by
+           itself gains nothing; needs many sources
+  empty    the same with an empty source, for a model that was trained with missing inputs"""
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    about = "Find the candidates that fit each query best, by how likely a model finds the two together."
+    parser = Parser(prog="mt rank", description=about, epilog=EPILOG)
+    parser.add_argument("model", type=Path, metavar="MODEL", help="model folder, run or checkpoint")
+    parser.add_argument("--queries", required=True, metavar="FILE", help="one query a line, plain or compressed")
+    parser.add_argument("--candidates", required=True, metavar="FILE", help="one candidate a line")
+    parser.add_argument(
+        "--candidates-are", choices=["targets", "sources"], default="targets",
+        help="the model's targets (default), or its sources: then the queries are its targets",
+    )  # fmt: skip
+    parser.add_argument(
+        "--by", choices=["mean", "sum", "sources", "empty"], default="mean", help="the score of a pair (default: mean)"
+    )
+    parser.add_argument("--top", type=positive_int, default=1, metavar="K", help="candidates a query (default: 1)")
+    parser.add_argument("--jsonl", action="store_true", help="write one JSON object per query, with the texts")
+    parser.add_argument(
+        "--recall", nargs="?", const="", metavar="FILE",
+        help="print how often a right candidate is among the first 1, 5 and 10, instead of the candidates; FILE has "
+        "the numbers of the right candidates in a line for each query (default: candidate N belongs to query N)",
+    )  # fmt: skip
+    add_device_options(parser)
+    args = parser.parse_args(argv)
+    if args.recall is not None and args.jsonl:
+        parser.error("--recall prints no candidates; leave out --jsonl")
+    return args
+
+
+def run(argv: list[str]) -> int:
+    args = parse(argv)
+    from mt.checkpoint.model_folder import table_columns
+    from mt.log import setup
+
+    setup()
+    inputs, target = table_columns(args.model)
+    found = {"queries": args.queries, "candidates": args.candidates}
+    source_side = "queries" if args.candidates_are == "targets" else "candidates"
+    texts = {
+        side: read_sources(file, inputs) if side == source_side else read_targets(file, inputs, target)
+        for side, file in found.items()
+    }
+    for side, file in found.items():
+        if not texts[side]:
+            raise DataError(f"{file} has no lines; --{side} needs at least one.")
+    queries, candidates = texts["queries"], texts["candidates"]
+    if len(queries) * len(candidates) > MOST:
+        raise ConfigError(
+            f"{len(queries):,} queries times {len(candidates):,} candidates are more than {MOST:,} pairs.",
+            hint="give parts of the queries.",
+        )
+    right = read_right(args, len(queries), len(candidates)) if args.recall is not None else []
+    from mt.compute.device import set_up_cpu
+    from mt.decode.load import load
+    from mt.decode.rerank.rank import likelihoods, ranked
+
+    set_up_cpu(None)
+    translator = load(args.model, device=args.device, precision=args.precision)
+    of_sources = source_side == "queries"
+    sources, targets = (queries, candidates) if of_sources else (candidates, queries)
+    with waiting("ranking", len(sources), None) as show:
+        scores = chosen(args.by, likelihoods(translator, sources, targets, show), translator, targets)
+    lists = map(ranked, scores if of_sources else scores.T)
+    if right:
+        print(agreement([ranks_of(found, ours) for found, ours in zip(lists, right, strict=True)], len(candidates)))
+    else:
+        process(lists, 1, lambda batch, done: to_lines(batch, done, queries, candidates, args), stdout())
+    return 0
+
+
+def read_sources(file: str, inputs: Sequence[Input]) -> list[str]:
+    """The lines of a file, or the cells of a table's input columns."""
+    if not inputs:
+        return file_texts(file)
+    from mt.data.corpus.columns import Columns, check_table
+    from mt.text.lines import read_lines
+
+    check_table(file)
+    columns = Columns(inputs, file, folder=str(Path(file).parent))
+    rows = (columns(number, line) for number, line in enumerate(read_lines(file), 1))
+    return ["\t".join(cells) for cells in rows if cells is not None]
+
+
+def read_targets(file: str, inputs: Sequence[Input], target: str) -> list[str]:
+    """The lines of a file, or the target's column of a table for a model that reads tables."""
+    from mt.data.corpus.columns import TABLES, read_table
+    from mt.data.corpus.names import kind_of
+
+    check_file(file)
+    if inputs and kind_of(file) in TABLES:
+        return [pair.tgt for pair in read_table([file], inputs, target)]
+    return file_texts(file)
+
+
+def read_right(args: argparse.Namespace, queries: int, candidates: int) -> list[set[int]]:
+    """The places of the right candidates of each query, from 0. Raises: DataError, ConfigError."""
+    if not args.recall:
+        if queries != candidates:
+            raise ConfigError(
+                f"--recall without a file needs as many candidates as queries, but there are {candidates:,} and "
+                f"{queries:,}.",
+                hint="give --recall a file with the numbers of the right candidates.",
+            )
+        return [{place} for place in range(queries)]
+    lines = file_texts(args.recall)
+    if len(lines) != queries:
+        raise DataError(f"{args.recall} must have a line for each of the {queries:,} queries, but has {len(lines):,}.")
+    found: list[set[int]] = []
+    for number, line in enumerate(lines, 1):
+        words = line.split()
+        if not words or not all(word.isdecimal() and 1 <= int(word) <= candidates for word in words):
+            raise DataError(
+                f"{args.recall}:{number}: the line must have numbers from 1 to {candidates:,} with spaces between "
+                f"them, but is {line!r}."
+            )
+        found.append({int(word) - 1 for word in words})
+    return found
+
+
+def chosen(by: str, found: "Likelihoods", translator: "Translator", targets: Sequence[str]):
+    """The scores `[S, T]` of all pairs. Args: targets: of `found`."""
+    if by == "mean":
+        return found.mean()
+    if by == "sum":
+        return found.log_probs
+    if by == "sources":
+        if len(found.log_probs) < 2:
+            raise ConfigError(
+                "--by sources compares each source with all others, but there is only one.", hint="use --by mean."
+            )
+        return found.against(found.marginal())
+    from mt.decode.rerank.rank import likelihoods
+
+    empty = "\t" * max(0, len(translator.reader.inputs) - 1) if translator.reader is not None else ""
+    return found.against(likelihoods(translator, [empty], targets).log_probs[0])
+
+
+def ranks_of(found: Sequence[tuple[int, float]], right: set[int]) -> int:
+    """The rank of the best right candidate, from 1."""
+    return next(rank for rank, (place, _) in enumerate(found, 1) if place in right)
+
+
+def agreement(ranks: Sequence[int], candidates: int) -> str:
+    from mt.decode.rerank.rank import median_rank, recall
+
+    shares = "  ".join(f"R@{at} {recall(ranks, at):.1f}" for at in CUTOFFS)
+    return f"{shares}  median rank {median_rank(ranks):g}  ({len(ranks):,} queries, {candidates:,} candidates)"
+
+
+def to_lines(
+    lists: Sequence[Sequence[tuple[int, float]]],
+    done: int,
+    queries: Sequence[str],
+    candidates: Sequence[str],
+    args: argparse.Namespace,
+) -> list[bytes]:
+    lines: list[str] = []
+    for number, found in enumerate(lists, done):
+        best = found[: args.top]
+        if args.jsonl:
+            records = [{"number": i + 1, "score": round(score, 6), "text": candidates[i]} for i, score in best]
+            lines.append(json.dumps({"query": queries[number], "candidates": records}, ensure_ascii=False))
+        else:
+            lines.append(" ".join(f"{place + 1}:{score:.6f}" for place, score in best))
+    return [f"{line}\n".encode() for line in lines]

@@ -1,0 +1,110 @@
+"""Audio: recordings, read by libsndfile, as log-mel energies of short frames."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from mt.config import Input
+from mt.config.inputs import RATES
+from mt.errors import DataError, require_package
+from mt.inputs.contents import opened
+from mt.inputs.kind import FrameKind, Picture, sheet
+
+CELL = re.compile(r"(?P<file>.+?)(?::(?P<first>\d{1,15}):(?P<end>\d{1,15}))?")
+WINDOW, SHIFT = 25, 10  # of a frame, in milliseconds
+FEW, MANY = 40, 80  # mel bands: below 16 kHz the low ones of 80 would be narrower than the spectrum's steps
+WIDE = 16_000  # Hz
+LONGEST = 600  # seconds of an item
+LOUD = 2.5  # standard deviations of a band, drawn black
+FULL = 32768.0  # Kaldi's energies are of samples of 16 bits
+
+
+class Audio(FrameKind):
+    """Cells name recordings (WAV, FLAC, Ogg and what else libsndfile reads), whole or in part:
+
+    talk.flac             the whole file
+    talk.flac:8000:12000  samples 8000 to 11999, counted from 0
+    talks.zip:a/7.wav     a member of an archive; a part of it: talks.zip:a/7.wav:0:8000
+
+    Channels are averaged. The rows are the logarithms of mel energies in windows of 25 ms, every 10 ms, as Kaldi
+    computes them without dither; each band has mean 0 and deviation 1 over the item. All recordings of a column have
+    the sampling rate of the first one of the training data.
+    """
+
+    def __init__(self, setting: Input) -> None:
+        """Raises: ConfigError: when a package is not installed."""
+        for module, package in (("soundfile", "soundfile"), ("kaldi_native_fbank", "kaldi-native-fbank")):
+            require_package(module, f"column `{setting.column}` with audio", package=package)
+        super().__init__(setting)
+
+    def rows(self, cell: str) -> NDArray[np.float32]:
+        found, rate = samples(cell)
+        if not self.setting.rate:
+            self.setting = replace(self.setting, rate=rate)
+        if rate != self.setting.rate:
+            raise DataError(
+                f"{cell} has {rate:,} samples a second, but the training data begins with {self.setting.rate:,}; "
+                "convert it to that rate"
+            )
+        return normalised(log_mel(found, rate, cell))
+
+    def picture(self, rows: NDArray[Any], every: int) -> Picture:
+        """The spectrogram, loud is dark."""
+        found = sheet(rows * np.float32(self.setting.scale), every, -LOUD, LOUD)
+        return replace(found, seconds=found.pixels.shape[1] * SHIFT / 1000)
+
+
+def samples(cell: str) -> tuple[Float[NDArray[Any], " N"], int]:
+    """The samples of a cell, from -1 to 1, and how many there are a second. Raises: DataError."""
+    import soundfile
+
+    form = CELL.fullmatch(cell)
+    assert form is not None
+    file = opened(form["file"])
+    try:
+        with soundfile.SoundFile(file) as sound:
+            rate, first, end = sound.samplerate, int(form["first"] or 0), int(form["end"] or sound.frames)
+            if not RATES[0] <= rate <= RATES[1]:
+                raise DataError(f"{cell} has {rate:,} samples a second, and must have {RATES[0]:,} to {RATES[1]:,}")
+            if end > sound.frames:
+                raise DataError(f"{cell} does not exist: the file has {sound.frames:,} samples")
+            if end - first > LONGEST * rate:
+                raise DataError(
+                    f"{cell} is longer than {LONGEST} seconds; name parts of it: file:START:END, in samples"
+                )
+            sound.seek(first)
+            channels = sound.read(max(0, end - first), dtype="float32", always_2d=True)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise DataError(f"{form['file']} cannot be read as audio ({str(error).rstrip('.')})") from error
+    if not np.isfinite(channels).all():
+        raise DataError(f"{cell} holds a value that is not a finite number")
+    return channels.mean(1), rate
+
+
+def log_mel(found: Float[NDArray[Any], " N"], rate: int, cell: str) -> Float[NDArray[Any], "P F"]:
+    """Raises: DataError: for fewer samples than a window has; names the cell."""
+    import kaldi_native_fbank
+
+    options = kaldi_native_fbank.FbankOptions()
+    options.frame_opts.samp_freq = rate
+    options.frame_opts.dither = 0
+    options.frame_opts.frame_length_ms, options.frame_opts.frame_shift_ms = WINDOW, SHIFT
+    options.mel_opts.num_bins = MANY if rate >= WIDE else FEW
+    bank = kaldi_native_fbank.OnlineFbank(options)
+    wave: Any = found * np.float32(FULL)  # an array is taken, although the signature names sequences
+    bank.accept_waveform(rate, wave)
+    bank.input_finished()
+    if not bank.num_frames_ready:
+        least = rate * WINDOW // 1000
+        raise DataError(f"{cell} has {len(found):,} samples, too few for a frame of {WINDOW} ms ({least:,} samples)")
+    return np.stack([bank.get_frame(number) for number in range(bank.num_frames_ready)])
+
+
+def normalised(rows: Float[NDArray[Any], "P F"]) -> Float[NDArray[Any], "P F"]:
+    """Each band with mean 0 and deviation 1 over the item; a band that never changes is 0."""
+    exact = rows.astype(np.float64)
+    return (exact - exact.mean(0)) / np.maximum(exact.std(0), 1e-3)

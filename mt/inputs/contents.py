@@ -1,0 +1,65 @@
+"""The files that cells name: files of their own, or members of a zip, which is never unpacked to disk."""
+
+import io
+import re
+import zipfile
+import zlib
+from functools import lru_cache
+from pathlib import Path
+
+from mt.errors import DataError
+from mt.files import reason
+
+MEMBER = re.compile(r"(?P<zip>.+?\.zip):(?P<member>.+)", re.IGNORECASE)
+LIMIT = 1 << 28  # bytes of a member, by its own account; zipfile reads no more than that
+OPEN = 16  # archives that stay open
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError)
+
+
+def opened(name: str) -> str | io.BytesIO:
+    """What a reader of files opens for `file` or `archive.zip:member`: the path, or the bytes of the member.
+
+    Raises: DataError: for a file that is not there, and for a member that is missing, damaged, encrypted or larger than
+    `LIMIT`, or that names a place outside the archive.
+    """
+    form = MEMBER.fullmatch(name)
+    if form is not None:
+        return io.BytesIO(_member(form["zip"], form["member"]))
+    try:
+        with Path(name).open("rb") as file:
+            file.peek(1)  # a folder can be opened, but not read
+    except OSError as error:
+        raise DataError(f"{name} cannot be read: {reason(error)}") from error
+    except ValueError as error:  # a name with a zero byte
+        raise DataError(f"{name!r} is not the name of a file") from error
+    return name
+
+
+def _member(file: str, name: str) -> bytes:
+    archive = _archive(file)
+    if name.startswith(("/", "\\")) or ":" in name or ".." in re.split(r"[/\\]", name):
+        raise DataError(f"{file}:{name} must name a member inside the archive, without `..` and without a drive")
+    try:
+        found = archive.getinfo(name)
+    except KeyError as error:
+        raise DataError(f"{file} has no member {name!r}") from error
+    if found.flag_bits & 1:
+        raise DataError(f"{file}:{name} is encrypted; pack it again without a password")
+    if found.file_size > LIMIT:
+        raise DataError(f"{file}:{name} would unpack to {found.file_size:,} bytes, and at most {LIMIT:,} are read")
+    try:
+        return archive.read(found)
+    except OSError as error:
+        raise DataError(f"{file}:{name} cannot be read: {reason(error)}") from error
+    except BROKEN as error:
+        raise DataError(f"{file}:{name} is damaged ({error})") from error
+
+
+@lru_cache(OPEN)
+def _archive(file: str) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(file)
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {reason(error)}") from error
+    except BROKEN as error:
+        raise DataError(f"{file} is not a zip archive, or damaged ({error})") from error

@@ -1,0 +1,170 @@
+"""Export to Hugging Face's MarianMT: a folder for `MarianMTModel` and `MarianTokenizer` of transformers.
+
+MarianMT is a Transformer with post-norm, LayerNorm, biases and sinusoidal positions that start at 0, in the layout of
+`mt.nn.positions`. Its tokenizer has a table of pieces and ids beside the SentencePiece models. No code is written, and
+the package `transformers` is not needed.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from mt.config import Activation, DecodeConfig, NormKind, NormPlacement, Positions, Tying
+from mt.errors import ConfigError
+from mt.files import whole_folder, write_file
+from mt.interchange.refusal import refuse
+from mt.nn.encoders import TextEncoder
+from mt.nn.transformer import Transformer
+from mt.text.tokenizer import JOINT, SOURCE, TABLE, TARGET, Tokenizer
+
+ACTIVATIONS = {Activation.relu: "relu", Activation.gelu: "gelu", Activation.silu: "silu"}
+
+
+def reasons_against(model: Transformer, tokenizer: Tokenizer) -> list[str]:
+    """Why MarianMT cannot hold the model; empty: it can."""
+    config, found = model.config, list[str]()
+
+    def must(setting: str, holds: bool, wanted: str) -> None:
+        if not holds:
+            found.append(f"`model.{setting}` must be {wanted}, but is {getattr(config, setting)}")
+
+    if not isinstance(model.encoder, TextEncoder):
+        found.append("the model reads frames of numbers, not text")
+    must("norm", config.norm is NormPlacement.post, "post")
+    must("norm_kind", config.norm_kind is NormKind.layernorm, "layernorm")
+    must("positions", config.positions is Positions.sinusoidal, "sinusoidal")
+    must("activation", config.activation in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}")
+    must("bias", config.bias, "true")
+    must("kv_heads", config.kv_heads in (None, config.heads), "that of `model.heads`, or null")
+    must("tying", config.tying is not Tying.none, "all or decoder")
+    must("tying", config.tying is not Tying.all or tokenizer.joint, "decoder where each language has its tokenizer")
+    for tag in sorted(tokenizer.tags):
+        if tag.startswith(">>") and TABLE not in tokenizer.files():
+            found.append(f"MarianTokenizer reads the tag `{tag}` without the space before it, unlike this model")
+    return found
+
+
+def write_hf(
+    model: Transformer,
+    tokenizer: Tokenizer,
+    out: Path,
+    *,
+    section: DecodeConfig,
+    max_length: int,
+    src: str,
+    tgt: str,
+    check: Callable[[Path], None] = lambda folder: None,
+) -> None:
+    """Write the model as the new folder `out`.
+
+    Args: section: its search settings, of which beam and length penalty are kept; max_length: as `Translator`; check:
+    called with the finished folder before it appears; if it raises, nothing is written.
+    Raises: ConfigError: with all `reasons_against` it, or when the folder exists.
+    """
+    if out.exists():
+        raise ConfigError(f"`{out}` already exists; name a new folder.")
+    refuse("exported to MarianMT", reasons_against(model, tokenizer))
+    files = tokenizer.files()
+    tables = {"vocab.json": tokenizer.pieces_source(range(tokenizer.src_size))}
+    if not tokenizer.joint:
+        tables["target_vocab.json"] = tokenizer.pieces_target(range(tokenizer.tgt_size))
+    configs = {
+        "config.json": model_config(model, tokenizer),
+        "generation_config.json": generation_config(tokenizer, section, max_length),
+        "tokenizer_config.json": tokenizer_config(tokenizer, max_length, src, tgt),
+        **{name: {piece: number for number, piece in enumerate(pieces)} for name, pieces in tables.items()},
+    }
+    with whole_folder(out) as folder:
+        for name, values in configs.items():
+            write_file(folder / name, (json.dumps(values, ensure_ascii=False, indent=2) + "\n").encode())
+        write_file(folder / "source.spm", files[JOINT if JOINT in files else SOURCE])
+        write_file(folder / "target.spm", files[JOINT if JOINT in files else TARGET])
+        tensors = {name: tensor.detach().cpu().float().contiguous().clone() for name, tensor in weights(model).items()}
+        safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+        check(folder)
+
+
+def model_config(model: Transformer, tokenizer: Tokenizer) -> dict[str, Any]:
+    config = model.config
+    both = {
+        "layers": (config.encoder_layers, config.decoder_layers),
+        "ffn_dim": (config.ffn_dim, config.ffn_dim),
+        "attention_heads": (config.heads, config.heads),
+        "layerdrop": (0.0, 0.0),
+    }
+    sides = {f"{side}_{name}": pair[n] for name, pair in both.items() for n, side in enumerate(("encoder", "decoder"))}
+    return {
+        "architectures": ["MarianMTModel"], "model_type": "marian", "dtype": "float32", "is_encoder_decoder": True,
+        "vocab_size": tokenizer.src_size, "decoder_vocab_size": tokenizer.tgt_size, "d_model": config.dim, **sides,
+        "max_position_embeddings": config.max_length, "activation_function": ACTIVATIONS[config.activation],
+        "dropout": config.dropout, "attention_dropout": config.attention_dropout,
+        "activation_dropout": config.activation_dropout, "scale_embedding": True, "tie_word_embeddings": True,
+        "share_encoder_decoder_embeddings": config.tying is Tying.all, "bos_token_id": tokenizer.bos,
+        "eos_token_id": tokenizer.eos, "pad_token_id": tokenizer.pad, "decoder_start_token_id": tokenizer.bos,
+        "forced_eos_token_id": None,
+    }  # fmt: skip
+
+
+def generation_config(tokenizer: Tokenizer, section: DecodeConfig, max_length: int) -> dict[str, Any]:
+    """The search of the model: our pieces that are never written, its beam and its length penalty."""
+    return {
+        "bos_token_id": tokenizer.bos, "eos_token_id": tokenizer.eos, "pad_token_id": tokenizer.pad,
+        "decoder_start_token_id": tokenizer.bos, "suppress_tokens": sorted({tokenizer.bos, tokenizer.pad}),
+        "num_beams": section.beam, "length_penalty": section.length_penalty, "max_length": max_length,
+    }  # fmt: skip
+
+
+def tokenizer_config(tokenizer: Tokenizer, max_length: int, src: str, tgt: str) -> dict[str, Any]:
+    unk, eos, pad = tokenizer.pieces_target([tokenizer.unk, tokenizer.eos, tokenizer.pad])
+    return {
+        "tokenizer_class": "MarianTokenizer", "source_lang": src, "target_lang": tgt, "unk_token": unk,
+        "eos_token": eos, "pad_token": pad, "model_max_length": max_length, "separate_vocabs": not tokenizer.joint,
+        "clean_up_tokenization_spaces": False,
+    }  # fmt: skip
+
+
+def weights(model: Transformer) -> dict[str, Tensor]:
+    """The parameters by their names in MarianMT."""
+    assert isinstance(model.encoder, TextEncoder)
+    bias = model.decoder.output.bias
+    found = {"final_logits_bias": torch.zeros(1, len(model.tgt_weight)) if bias is None else bias[None]}
+    if model.config.tying is Tying.all:
+        found["model.shared.weight"] = model.tgt_weight
+    else:
+        found["model.encoder.embed_tokens.weight"] = model.encoder.embedding.weight
+        found["model.decoder.embed_tokens.weight"] = model.tgt_weight
+    for side, layers in (("encoder", model.encoder.layers), ("decoder", model.decoder.layers)):
+        for number, layer in enumerate(layers):
+            put: Callable[[str, Any], None] = _putter(found, f"model.{side}.layers.{number}")
+            put("self_attn", layer.self_attention)
+            put("self_attn_layer_norm", layer.self_norm)
+            if side == "decoder":
+                put("encoder_attn", layer.cross_attention)
+                put("encoder_attn_layer_norm", layer.cross_norm)
+            put("fc1", layer.feed_forward.inner)
+            put("fc2", layer.feed_forward.outer)
+            put("final_layer_norm", layer.feed_forward_norm)
+    return found
+
+
+def _putter(found: dict[str, Tensor], prefix: str) -> Callable[[str, Any], None]:
+    """A function that puts the parameters of one module into `found`."""
+
+    def put(name: str, module: Any) -> None:
+        for kind in ("weight", "bias"):
+            if hasattr(module, "query"):  # attention: keys and values are one matrix
+                key, value = getattr(module.key_value, kind).chunk(2)
+                parts = {
+                    "q_proj": getattr(module.query, kind), "k_proj": key, "v_proj": value,
+                    "out_proj": getattr(module.out, kind),
+                }  # fmt: skip
+                found.update({f"{prefix}.{name}.{part}.{kind}": tensor for part, tensor in parts.items()})
+            else:
+                found[f"{prefix}.{name}.{kind}"] = getattr(module, kind)
+
+    return put

@@ -1,0 +1,113 @@
+"""Stems: the first layer of an encoder of frames, from rows of numbers to rows `[S, D]` with positions.
+
+`P` rows of an item, `F` numbers in each; the other letters as in `mt.nn.transformer`.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from mt.compute.matmul import Linear
+from mt.config import Input, InputKind, ModelConfig, Positions
+from mt.errors import require
+from mt.nn.positions import sinusoidal_grid
+from mt.nn.ragged import Ragged
+from mt.nn.source import FrameSource
+from mt.nn.transformer import InputLayer
+
+TAPS = 3  # rows that a convolution sees at a time
+
+
+class LinearStem(InputLayer):
+    """Frames -> rows: a linear layer, plus positions."""
+
+    every = 1  # source rows for a row of the memory
+
+    def __init__(self, config: ModelConfig, frame_size: int) -> None:
+        super().__init__(config)
+        self.linear = Linear(frame_size, config.dim, bias=config.bias)
+
+    def shortened(self, source: FrameSource) -> FrameSource:
+        """The source that `forward` reads: this stem reads every row."""
+        return source
+
+    def forward(self, frames: Float[Tensor, "N F"], positions: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
+        # A prepacked copy of the model has weights in 16 bits, and no autocast.
+        return self.add_positions(self.linear(frames.to(self.linear.weight.dtype)), positions)
+
+
+class PatchStem(LinearStem):
+    """Patches of a square image in reading order: a linear layer, plus positions in two dimensions.
+
+    The table of sines has a half of its columns for the patch's row and a half for its column, as in MAE (He et al.
+    2022, arXiv 2111.06377). It is also used with rotary positions, which count in reading order only. Learned
+    positions are a vector for each patch, which needs no dimensions.
+    """
+
+    def __init__(self, config: ModelConfig, patch_size: int, grid: int) -> None:
+        """Args: patch_size: numbers in a patch; grid: patches along a side.
+
+        Raises: ConfigError: when `model.dim` cannot be halved into sines and cosines."""
+        super().__init__(config, patch_size)
+        self.grid = grid
+        if config.positions is not Positions.learned:
+            require(config.dim % 4 == 0, "model.dim", "be a multiple of 4 for an image", config.dim)
+            self.register_buffer("table", torch.empty(grid * grid, config.dim), persistent=False)
+
+    def new_table(self, length: int, dim: int) -> Float[Tensor, "L D"]:
+        return sinusoidal_grid(self.grid, dim)
+
+
+class ConvolutionStem(LinearStem):
+    """Frames of speech: two convolutions over time that halve the rows each, with GELU, then a linear layer and
+    positions, as in Whisper (Radford et al. 2023, arXiv 2212.04356) and, with a factor of four, in speech translation
+    (Wang et al. 2020, arXiv 2010.05171).
+
+    An item of P rows becomes one of ceil(P / 4), at least one. On a GPU the host waits for the number of rows.
+    """
+
+    every = 4
+
+    def __init__(self, config: ModelConfig, frame_size: int) -> None:
+        super().__init__(config, config.dim)
+        sizes = (frame_size, config.dim)
+        self.convolutions = nn.ModuleList(Linear(TAPS * size, config.dim, bias=config.bias) for size in sizes)
+
+    def shortened(self, source: FrameSource) -> FrameSource:
+        rows, layout = source.rows.to(self.linear.weight.dtype), source.layout
+        for convolution in self.convolutions:
+            half = halved(layout)
+            rows = nn.functional.gelu(convolution(windows(rows, layout, half)))
+            layout = half
+        return FrameSource(rows, layout)
+
+
+def halved(layout: Ragged) -> Ragged:
+    """The layout with every second row of each item, the first of it included."""
+    lengths = (layout.lengths + 1) // 2
+    return Ragged(lengths, num_rows=int(lengths.sum()), max_length=(layout.max_length + 1) // 2)
+
+
+def windows(rows: Float[Tensor, "N F"], layout: Ragged, half: Ragged) -> Float[Tensor, "M F3"]:
+    """Every second row between its two neighbours in the item, end to end; zeros where an item begins or ends.
+
+    A linear layer over the result is a convolution of width 3, stride 2 and padding 1 in each item, without a row of
+    padding between items. Args: half: `halved(layout)`.
+    """
+    middle = layout.offsets[:-1].long()[half.owners] + 2 * half.positions
+    nothing = torch.full_like(middle, len(rows))
+    before = torch.where(half.positions == 0, nothing, middle - 1)
+    after = torch.where(middle == layout.last_rows[half.owners], nothing, middle + 1)
+    places = torch.stack([before, middle, after], dim=1)
+    with_zeros = nn.functional.pad(rows, (0, 0, 0, 1))
+    # The gradient of an embedding adds in a fixed order on every device; that of indexing does not.
+    return nn.functional.embedding(places, with_zeros).flatten(1)
+
+
+def stem_of(config: ModelConfig, one: Input) -> LinearStem:
+    """The stem for an input that is not text. Raises: ConfigError: for a shape that it cannot have."""
+    if one.kind is InputKind.image:
+        return PatchStem(config, one.size, one.grid)
+    if one.kind is InputKind.audio:
+        return ConvolutionStem(config, one.size)
+    return LinearStem(config, one.size)

@@ -1,0 +1,168 @@
+"""Models of pictures and of recordings, from the command line: trained, resumed, translated, scored, shown.
+
+The data is made on the spot. A picture has one coloured square in one of its quarters, and is named by colour and
+place; a recording is a run of tones, each named by a number.
+"""
+
+import hashlib
+import json
+import random
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+COLOURS = {"rot": (220, 30, 30), "blau": (30, 40, 220), "gelb": (230, 220, 40), "schwarz": (0, 0, 0)}
+PLACES = {"oben links": (0, 0), "oben rechts": (1, 0), "unten links": (0, 1), "unten rechts": (1, 1)}
+TONES = {"eins": 400, "zwei": 800, "drei": 1500, "vier": 2800}
+RATE = 8000
+SETTINGS = (
+    "data.target=words data.tgt=de data.train=[train.tsv] data.dev=[dev.tsv] data.test=[test.tsv] batch.pool=100 "
+    "batch.tokens=1000 schedule.warmup_steps=20 optim.lr=1e-2 train.log_every=1 train.validate_every=60 "
+    "model.dropout=0.02 tokenizer.vocab_size=40"
+)
+INPUT = {"photo": "data.inputs=[photo:image:16:4]", "speech": "data.inputs=[speech:audio]"}
+STEPS = {"photo": 130, "speech": 130}
+
+
+def picture(folder: Path, name: str, draw: random.Random) -> tuple[str, str]:
+    colour, place = draw.choice(list(COLOURS)), draw.choice(list(PLACES))
+    side = draw.choice([20, 32, 50])
+    drawn = Image.new("RGBA", (side, side), (0, 0, 0, 0))  # transparent, which is white
+    x, y = (side * part // 2 + draw.randint(0, 2) for part in PLACES[place])
+    drawn.paste((*COLOURS[colour], 255), (x, y, x + side // 2 - 2, y + side // 2 - 2))
+    drawn.save(folder / f"{name}.png")
+    return f"{name}.png", f"{colour} {place}"
+
+
+def recording(folder: Path, name: str, draw: random.Random) -> tuple[str, str]:
+    words = draw.choices(list(TONES), k=draw.randint(1, 2))
+    time = np.arange(RATE // 10) / RATE
+    parts = [0.3 * np.sin(2 * np.pi * TONES[word] * time + draw.random()) for word in words]
+    noise = np.random.default_rng(draw.randint(0, 1 << 30)).normal(0, 0.01, len(time) * len(words))
+    file = f"{name}.{draw.choice(['wav', 'flac'])}"
+    soundfile.write(folder / file, np.concatenate(parts) + noise, RATE)
+    return file, " ".join(words)
+
+
+MAKE = {"photo": picture, "speech": recording}
+
+
+def write_tables(home: Path, column: str) -> Path:
+    """Three tables; half of the files are members of an archive."""
+    folder = home / column
+    (folder / "files").mkdir(parents=True)
+    with zipfile.ZipFile(folder / "files.zip", "w") as archive:
+        for name, count, seed in (("train", 240, 1), ("dev", 10, 2), ("test", 20, 3)):
+            draw, rows = random.Random(seed), []
+            for number in range(count):
+                file, words = MAKE[column](folder / "files", f"{name}{number}", draw)
+                if number % 2:
+                    archive.write(folder / "files" / file, file)
+                rows.append(f"{words}\tfiles{'.zip:' if number % 2 else '/'}{file}")
+            (folder / f"{name}.tsv").write_text("\n".join([f"words\t{column}", *rows]) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module", params=list(MAKE))
+def column(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def home(column, tmp_path_factory) -> Path:
+    return write_tables(tmp_path_factory.mktemp("media"), column)
+
+
+@pytest.fixture(scope="module")
+def command(tiny, column):
+    def make(name: str, *more: str) -> list[str]:
+        steps = f"train.steps={STEPS[column]}"
+        return ["train", *tiny, *SETTINGS.split(), INPUT[column], f"run.name={name}", steps, *more]
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def trained(home, command, run, column) -> Path:
+    done = run(home, *command("whole"))
+    assert done.returncode == 0, done.stderr.decode()
+    found = {"photo": "image, a grid of 4 x 4 patches, 48", "speech": "audio, 8,000 samples a second, 40"}[column]
+    assert f"input `{column}`: {found} numbers a row, scale" in done.stderr.decode()
+    return home / "runs/whole"
+
+
+def weights_of(folder: Path) -> str:
+    return hashlib.sha256((folder / "model/model.safetensors").read_bytes()).hexdigest()
+
+
+def test_what_was_not_seen_in_training_is_named_one_line_for_each_row(home, trained, run):
+    scores = {one["name"]: one["value"] for one in json.loads((trained / "eval/test.json").read_text())["scores"]}
+    done = run(home.parent, "translate", f"{home.name}/runs/whole", "-i", f"{home.name}/test.tsv")
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode() == (trained / "eval/test.hyp.txt").read_text()
+    right = [line.split("\t")[0] for line in (home / "test.tsv").read_text(encoding="utf-8").split("\n")[1:]]
+    assert sum(map(str.__eq__, done.stdout.decode().split("\n"), right)) > 6  # of 20; a guess has one or two
+    evaluated = run(home, "evaluate", "runs/whole", "--test", "test.tsv", "--bootstrap", "0", "--json")
+    again = {one["name"]: one["value"] for one in json.loads(evaluated.stdout)["scores"]}
+    assert again == pytest.approx(scores)
+    assert run(home, "score", "runs/whole", "--pairs", "test.tsv").stdout.count(b"\n") == 20
+
+
+def test_killed_and_started_again_it_ends_with_the_same_bits(home, trained, command, start, run):
+    metrics = home / "runs/killed/metrics.jsonl"
+    process = start(home, *command("killed"))
+    assert process.wait_for(lambda: metrics.exists() and metrics.read_bytes().count(b"\n") > 70)
+    process.signal(9)
+    process.end()
+    done = run(home, *command("killed"))
+    assert done.returncode == 0 and "going on from step" in done.stderr.decode()
+    assert weights_of(home / "runs/killed") == weights_of(trained)
+
+
+def test_a_bad_cell_is_named_before_training_starts_and_skipped_on_request(home, trained, command, run, column):
+    header, first, *rows = (home / "train.tsv").read_text(encoding="utf-8").split("\n")
+    (home / "bad.tsv").write_text("\n".join([header, first, "rot\tfiles.zip:none", *rows[:60]]), encoding="utf-8")
+    done = run(home, *command("bad", "data.train=[bad.tsv]"))
+    assert done.returncode == 3
+    assert f"bad.tsv:3: column `{column}`: files.zip has no member 'none'." in done.stderr.decode()
+    done = run(home, "translate", "runs/whole", "--skip-bad", "-i", "bad.tsv")
+    lines = done.stdout.decode().split("\n")
+    assert lines[1] == "" and all(lines[:1] + lines[2:-1])
+    assert f"1 line skipped and left empty: bad.tsv:3: column `{column}`: files.zip has no" in done.stderr.decode()
+
+
+def test_the_page_of_attention_shows_what_the_model_saw_under_its_words(home, trained, run, column):
+    done = run(home, "inspect", "attention", "runs/whole", "--input", "test.tsv", "--lines", "2-4", "-o", "page.html")
+    assert done.returncode == 0, done.stderr.decode()
+    (text,) = re.findall(r'id="data">(.*?)</script>', (home / "page.html").read_text(encoding="utf-8"), re.DOTALL)
+    (model,) = json.loads(text)["models"]
+    cells = [row.split("\t")[1] for row in (home / "test.tsv").read_text(encoding="utf-8").split("\n")[2:5]]
+    assert [pair["source"] for pair in model["pairs"]] == cells and model["name"] == "whole"
+    shape = [[4, 4], [4, 4], [4, 4]] if column == "photo" else [[1, pair["width"] // 4] for pair in model["pairs"]]
+    assert [pair["grid"] for pair in model["pairs"]] == shape
+    assert [pair["seconds"] is None for pair in model["pairs"]] == [column == "photo"] * 3
+
+
+def test_a_page_needs_rows_a_translation_of_each_and_no_option_of_words(home, trained, run):
+    refused = {
+        ("--text", "a", "--png", "a.png"): "--png needs a model that reads text, but runs/whole reads columns of a ta",
+        ("--text", "a", "--spaces"): "--spaces needs a model that reads text, but runs/whole reads columns of a table.",
+        (
+            "--text",
+            "a",
+            "--reference",
+            "b",
+            "c",
+        ): "1 row cannot have 2 translations: give one translation for each row.",
+        ("--input", "header.tsv"): "header.tsv has no row to show; the first row of a table is its header.",
+        ("--text", "none.x"): "input 1: column `",
+    }
+    (home / "header.tsv").write_text("words\tphoto\tspeech\n")
+    for options, message in refused.items():
+        done = run(home, "inspect", "attention", "runs/whole", *options)
+        assert done.returncode in (2, 3) and message in done.stderr.decode(), done.stderr.decode()

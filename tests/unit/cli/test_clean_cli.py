@@ -1,0 +1,141 @@
+"""`mt clean`: every pair is written once, kept or removed, and what is kept trains."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mt.cli.clean import RULES, parse, run
+from mt.data.clean.rules import REASONS
+from mt.data.corpus.readers import read_pairs
+from mt.errors import CheckpointError, ConfigError, DataError
+
+EN = "She has been waiting for the bus since this morning."
+DE = "Sie wartet seit heute Morgen auf den Bus und friert."
+ROWS = [
+    ("A good one.", "Ein guter Satz."),
+    (DE, EN),
+    ("A good one.", "Ein guter Satz."),
+    ("Taxi!", "taxi"),
+    ("No translation.", ""),
+    (EN, "Она с самого утра стоит на остановке и ждёт автобус."),
+    ("It was in 1998.", "Das war 1989."),
+    ("A <b>bold</b> word.", "Ein fettes Wort."),
+    ("Known!", "Bekannt."),
+    ("Short.", "Kurz" * 40),
+    ("A last one.", "Ein\u2028letzter."),
+]
+BY_LINE = {
+    2: "swapped",
+    3: "duplicate",
+    4: "copy",
+    5: "empty",
+    6: "language",
+    7: "numbers",
+    8: "markup",
+    9: "held",
+    10: "ratio",
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, rows in {"a": ROWS, "held": [("known", "something else")]}.items():
+        Path(f"{name}.en").write_text("".join(f"{src}\n" for src, _ in rows))
+        Path(f"{name}.de").write_text("".join(f"{tgt}\n" for _, tgt in rows))
+
+
+def removed(folder="out"):
+    return [json.loads(line) for line in Path(folder, "removed.jsonl").read_text().split("\n")[:-1]]
+
+
+def kept(folder="out"):
+    return [(pair.src, pair.tgt) for pair in read_pairs([f"{folder}/train.en", f"{folder}/train.de"], "en", "de")]
+
+
+def test_every_pair_is_kept_or_removed_with_its_reason_and_place(capsys):
+    assert run(["a.en", "a.de", "--drop", *RULES, "--held", "held.en", "held.de", "--out", "out"]) == 0
+    assert kept() == [ROWS[0], ROWS[-1]]
+    assert {record["line"]: record["reason"] for record in removed()} == BY_LINE
+    assert {*BY_LINE.values()} == {*REASONS} - {"too_long"}
+    assert [(record["src"], record["tgt"]) for record in removed()] == ROWS[1:-1]
+    assert {record["file"] for record in removed()} == {"a.en"}
+    out = capsys.readouterr().out
+    assert out.startswith("11 pairs read, 2 kept\n        1 empty\n        1 too different in length\n")
+    assert "        1 with a sentence of the held-out text\n" in out
+    assert out.endswith("written: out/train.en, out/train.de, out/removed.jsonl\n")
+
+
+def test_what_is_not_asked_for_stays(capsys):
+    assert run(["a.en", "a.de", "--drop", "--out", "out"]) == 0
+    assert [record["reason"] for record in removed()] == ["empty", "ratio"]
+    assert run(["a.en", "a.de", "--drop", "--max-ratio", "1000", "--max-chars", "200", "--out", "b"]) == 0
+    assert [record["reason"] for record in removed("b")] == ["empty"]
+
+
+def test_without_a_folder_nothing_is_written(capsys):
+    before = sorted(Path().iterdir())
+    assert run(["a.en", "a.de"]) == 0
+    assert sorted(Path().iterdir()) == before
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "11 pairs read, 5 kept"
+    assert out[-1] == "nothing is written; --out FOLDER writes the pairs that are kept"
+
+
+def test_languages_that_cannot_be_told_are_not_judged(capsys, caplog):
+    assert run(["a.en", "a.de", "--src", "en", "--tgt", "bm", "--out", "out"]) == 0
+    assert [record["reason"] for record in removed()] == ["duplicate", "copy", "empty", "ratio"]
+    assert "languages are not judged: bm cannot be told from others" in caplog.text
+
+
+def test_a_table_is_read_by_its_columns():
+    Path("t.tsv").write_text("id\ta\tb\n1\tOne.\tEins.\n2\tTwo.\tZwei.\n")
+    assert run(["t.tsv", "--src", "en", "--tgt", "de", "--columns", "a", "b", "--out", "out"]) == 0
+    assert kept() == [("One.", "Eins."), ("Two.", "Zwei.")]
+
+
+@pytest.mark.parametrize(
+    ("argv", "error", "message"),
+    [
+        (["x", "y"], DataError, "`x` does not exist"),
+        (["a.en"], DataError, "`a.en` has no partner"),
+        (["a.en", "a.de", "--src", "de", "--tgt", "en"], DataError, "say en to de, but --src and --tgt say de to en"),
+        (["a.en", "a.de", "--held", "held.de", "held.en"], DataError, "but the pairs to clean go from en to de"),
+        (["a.en", "a.de", "--src", "Englisch"], ConfigError, "--src must be a language code"),
+        (["a.en", "a.de", "--drop", "bad"], ConfigError, "invalid choice: 'bad'"),
+        (["a.en", "a.de", "--max-ratio", "0.5"], ConfigError, "must be a number of at least 1, but is 0.5"),
+        (["a.en", "a.de", "--out", "."], ConfigError, "`.` already exists. hint: name a new folder"),
+        (["a.en", "a.de", "--out", "a.en/b"], ConfigError, "`a.en/b` cannot be created, because `a.en` is a file"),
+        (["same.txt", "other.txt"], ConfigError, "do not say which languages these are. hint: give --src and --tgt"),
+    ],
+)  # fmt: skip
+def test_refusals(argv, error, message):
+    Path("same.txt").write_text("a\n")
+    Path("other.txt").write_text("b\n")
+    with pytest.raises(error, match=message.replace("(", r"\(")):
+        run(argv)
+
+
+def test_a_corpus_of_which_nothing_is_left_leaves_no_folder():
+    Path("e.en").write_text("a\n")
+    Path("e.de").write_text("\n")
+    with pytest.raises(DataError, match="no pair is left of 1 pair; nothing is written"):
+        run(["e.en", "e.de", "--out", "out"])
+    assert not Path("out").exists()
+
+
+def test_a_full_disk_is_one_sentence(monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mt.cli.clean.write", full)
+    with pytest.raises(CheckpointError, match="`out` cannot be written: No space left on device"):
+        run(["a.en", "a.de", "--out", "out"])
+    assert not Path("out").exists()
+
+
+def test_every_rule_has_its_line_of_help():
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    assert all(f"\n  {rule} " in parse.__globals__["EPILOG"] for rule in RULES)

@@ -1,0 +1,99 @@
+"""`mt rank`: a line for each query, and how often the right candidate is found."""
+
+import json
+from pathlib import Path
+
+import pytest
+from toy import number_pairs, number_tokenizer, trained_numbers
+
+from mt.cli.rank import run
+from mt.config import DecodeConfig
+from mt.decode.search.transformer_stepper import CachedStepper
+from mt.decode.translator import Translator
+from mt.errors import ConfigError, DataError
+
+PAIRS = number_pairs(12, seed=5)
+assert len({pair.tgt for pair in PAIRS}) == len(PAIRS)
+
+
+@pytest.fixture
+def rank(monkeypatch, tmp_path, capsys):
+    """Runs the command with a model of number words; `turned.de` has the lines of `a.de` backwards."""
+    monkeypatch.chdir(tmp_path)
+    model = trained_numbers().float()
+    translator = Translator(CachedStepper(model), number_tokenizer(), DecodeConfig(), max_length=64)
+    monkeypatch.setattr("mt.decode.load.load", lambda path, **settings: translator)
+    monkeypatch.setattr("mt.checkpoint.model_folder.table_columns", lambda path: ([], "de"))
+    monkeypatch.setattr("mt.compute.device.set_up_cpu", lambda threads: None)
+    Path("a.en").write_text("".join(f"{pair.src}\n" for pair in PAIRS))
+    Path("a.de").write_text("".join(f"{pair.tgt}\n" for pair in PAIRS))
+    Path("turned.de").write_text("".join(f"{pair.tgt}\n" for pair in reversed(PAIRS)))
+    Path("right.txt").write_text("".join(f"{number}\n" for number in range(len(PAIRS), 0, -1)))
+    Path("empty").write_text("")
+
+    def call(*argv):
+        assert run(["model", *argv]) == 0
+        return capsys.readouterr().out.split("\n")[:-1]
+
+    return call
+
+
+def best(lines):
+    return [int(line.split(":")[0]) for line in lines]
+
+
+@pytest.mark.parametrize("by", ["mean", "sum", "sources"])
+def test_each_query_finds_its_translation(rank, by):
+    backwards = list(range(len(PAIRS), 0, -1))
+    assert best(rank("--queries", "a.en", "--candidates", "turned.de", "--by", by)) == backwards
+    turned = rank("--candidates-are", "sources", "--queries", "turned.de", "--candidates", "a.en", "--by", by)
+    assert best(turned) == backwards
+
+
+def test_several_candidates_with_their_texts(rank):
+    lines = rank("--queries", "a.en", "--candidates", "a.de", "--top", "3", "--jsonl")
+    plain = rank("--queries", "a.en", "--candidates", "a.de", "--top", "3")
+    for pair, line, numbers in zip(PAIRS, lines, plain, strict=True):
+        record = json.loads(line)
+        assert record["query"] == pair.src
+        assert record["candidates"][0]["text"] == pair.tgt
+        assert numbers == " ".join(f"{one['number']}:{one['score']:.6f}" for one in record["candidates"])
+        scores = [one["score"] for one in record["candidates"]]
+        assert len(scores) == 3 and scores == sorted(scores, reverse=True)
+
+
+def test_recall(rank):
+    told = "R@1 100.0  R@5 100.0  R@10 100.0  median rank 1  (12 queries, 12 candidates)"
+    assert rank("--queries", "a.en", "--candidates", "a.de", "--recall") == [told]
+    assert rank("--queries", "a.en", "--candidates", "turned.de", "--recall", "right.txt") == [told]
+    assert rank("--queries", "a.en", "--candidates", "turned.de", "--recall") != [told]
+
+
+def test_an_empty_source_is_a_prior(rank):
+    assert len(rank("--queries", "a.en", "--candidates", "a.de", "--by", "empty")) == len(PAIRS)
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "message"),
+    [
+        ("missing a.de", DataError, "`missing` does not exist"),
+        ("empty a.de", DataError, "empty has no lines; --queries needs at least one"),
+        ("a.en a.de --recall --jsonl", ConfigError, "leave out --jsonl"),
+        ("one.en a.de --recall", ConfigError, "there are 12 and 1. hint: give --recall a file"),
+        ("a.en a.de --recall one.en", DataError, "one.en must have a line for each of the 12 queries, but has 1"),
+        ("a.en a.de --recall bad.txt", DataError, "bad.txt:3: the line must have numbers from 1 to 12"),
+        ("one.en a.de --by sources", ConfigError, "there is only one. hint: use --by mean"),
+    ],
+)
+def test_refusals(rank, line, error, message):
+    Path("one.en").write_text("one\n")
+    Path("bad.txt").write_text("1\n2 3\n13\n" + "1\n" * 9)
+    queries, candidates, *more = line.split()
+    with pytest.raises(error, match=message):
+        rank("--queries", queries, "--candidates", candidates, *more)
+
+
+def test_more_pairs_than_memory_holds(rank, monkeypatch):
+    monkeypatch.setattr("mt.cli.rank.MOST", 143)
+    with pytest.raises(ConfigError, match=r"12 queries times 12 candidates are more than 143 pairs.* hint: give parts"):
+        rank("--queries", "a.en", "--candidates", "a.de")

@@ -1,0 +1,150 @@
+"""Audio: which samples a cell names, which frames they become, and what is refused."""
+
+import re
+import zipfile
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from mt.config import Input, InputKind
+from mt.errors import ConfigError, DataError
+from mt.inputs.audio import FULL, Audio, log_mel, normalised, samples
+from mt.inputs.reader import described, fit
+
+RATE = 8000
+
+
+def audio(**more) -> Input:
+    return Input(column="speech", kind=InputKind.audio, **more)
+
+
+def tone(hertz: float, seconds: float = 0.1, rate: int = RATE) -> np.ndarray:
+    return 0.5 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)
+
+
+@pytest.fixture
+def sounds(tmp_path) -> str:
+    """A low tone, then a high one."""
+    soundfile.write(tmp_path / "two.flac", np.concatenate([tone(300), tone(2000)]), RATE)
+    return f"{tmp_path}/two.flac"
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+def test_a_file_is_frames_of_25_ms_every_10_ms(suffix, tmp_path):
+    soundfile.write(tmp_path / f"a.{suffix}", tone(440, 1.0), RATE)
+    rows = Audio(audio()).read(f"{tmp_path}/a.{suffix}")
+    assert rows.shape == (98, 40) and rows.dtype is torch.float32  # 1 + (1000 - 25) // 10
+    assert rows.mean(0).abs().max() < 1e-4 and rows.std(0, correction=0).max() < 1.001
+
+
+def test_a_part_is_named_by_its_samples(sounds):
+    low, rate = samples(f"{sounds}:0:800")
+    high, _ = samples(f"{sounds}:800:1600")
+    whole, _ = samples(sounds)
+    assert rate == RATE and np.array_equal(np.concatenate([low, high]), whole)
+    assert np.allclose(high, tone(2000), atol=1e-4)
+
+
+def test_a_higher_tone_has_its_energy_in_a_higher_band():
+    bands = [
+        int(log_mel(tone(hertz).astype(np.float32), RATE, "").mean(0).argmax()) for hertz in (300, 1000, 2000, 3500)
+    ]
+    assert bands == sorted(set(bands))
+
+
+def test_the_frames_are_those_of_kaldis_definition():
+    """A slow oracle of the first frame: no dither, mean taken off, pre-emphasis, Povey's window, power, triangles."""
+    draw = np.random.default_rng(1).normal(0, 0.1, 400).astype(np.float32)
+    frame = draw[:200].astype(np.float64) * FULL
+    frame -= frame.mean()
+    frame = np.concatenate([[frame[0] * (1 - 0.97)], frame[1:] - 0.97 * frame[:-1]])
+    frame *= (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(200) / 199)) ** 0.85
+    power = np.abs(np.fft.rfft(frame, 256)) ** 2
+    mel = lambda hertz: 1127 * np.log(1 + hertz / 700)  # noqa: E731
+    points = np.linspace(mel(20), mel(RATE / 2), 42)
+    bins = mel(np.arange(129) * RATE / 256)
+    for band, energy in enumerate(log_mel(draw, RATE, "")[0]):
+        left, middle, right = points[band : band + 3]
+        weights = np.clip(np.minimum((bins - left) / (middle - left), (right - bins) / (right - middle)), 0, None)
+        assert energy == pytest.approx(np.log((weights[:128] * power[:128]).sum()), abs=1e-3)
+
+
+def test_channels_are_averaged_and_a_band_that_never_changes_is_zero(tmp_path):
+    soundfile.write(tmp_path / "stereo.wav", np.stack([tone(440), np.zeros(800)], 1), RATE, subtype="FLOAT")
+    assert np.allclose(samples(f"{tmp_path}/stereo.wav")[0], tone(440) / 2, atol=1e-6)
+    soundfile.write(tmp_path / "silence.wav", np.zeros(800), RATE)
+    assert not Audio(audio()).read(f"{tmp_path}/silence.wav").any()
+    assert normalised(np.array([[1.0, 7], [3, 7]], np.float32)).tolist() == [[-1, 0], [1, 0]]
+
+
+def test_a_member_of_an_archive_is_read_whole_and_in_part(sounds, tmp_path):
+    with zipfile.ZipFile(tmp_path / "talks.zip", "w") as archive:
+        archive.write(sounds, "a/two.flac")
+    for part in ("", ":100:900"):
+        assert np.array_equal(samples(f"{tmp_path}/talks.zip:a/two.flac{part}")[0], samples(sounds + part)[0])
+
+
+def test_rate_and_bands_are_found_in_the_training_data(tmp_path, sounds):
+    (found,) = fit([audio()], [sounds, "", f"{sounds}:0:1000"], ["a:1", "a:2", "a:3"])
+    assert (found.rate, found.size) == (RATE, 40) and found.scale == pytest.approx(1, abs=0.05)
+    assert described(found).startswith("audio, 8,000 samples a second, 40 numbers a row, scale ")
+    assert Audio(found).read("").tolist() == [[0] * 40]
+    soundfile.write(tmp_path / "wide.wav", tone(440, rate=16000), 16000)
+    (wide,) = fit([audio()], [f"{tmp_path}/wide.wav"], ["a:1"])
+    assert (wide.rate, wide.size) == (16000, 80)
+    told = r"^a:2: column `speech`: .*wide\.wav has 16,000 samples a second, but the training data begins with 8,000; "
+    with pytest.raises(DataError, match=told + r"convert it to that rate\.$"):
+        fit([audio()], [sounds, f"{tmp_path}/wide.wav"], ["a:1", "a:2"])
+    with pytest.raises(
+        DataError, match=r"has 8,000 samples a second, but the training data begins with 16,000; conver"
+    ):
+        Audio(wide).read(sounds)
+
+
+def written(folder, found, rate: int = RATE, **more) -> str:
+    soundfile.write(folder / "a.wav", found, rate, **more)
+    return f"{folder}/a.wav"
+
+
+def bytes_of(folder, data: bytes, name: str = "a.wav") -> str:
+    (folder / name).write_bytes(data)
+    return f"{folder}/{name}"
+
+
+REFUSED = {
+    "missing": (lambda folder: f"{folder}/no.wav", r"no\.wav cannot be read: No such file or directory$"),
+    "empty": (lambda folder: bytes_of(folder, b""), r"a\.wav cannot be read as audio \("),
+    "text": (lambda folder: bytes_of(folder, b"hello" * 99), r"a\.wav cannot be read as audio \(.*ormat not recognise"),
+    "raw samples": (lambda folder: bytes_of(folder, b"12" * 99, "a.raw"), r"a\.raw cannot be read as audio \("),
+    "no samples": (lambda folder: written(folder, np.zeros(0)), r"a\.wav has 0 samples, too few for a frame of 25 ms "),
+    "too few": (lambda folder: written(folder, np.zeros(199)), r"has 199 samples, too few for a frame of 25 ms \(200 "),
+    "backwards": (lambda folder: written(folder, tone(440)) + ":700:100", r":700:100 has 0 samples, too few for a fra"),
+    "beyond": (lambda folder: written(folder, tone(440)) + ":0:801", r":0:801 does not exist: the file has 800 sample"),
+    "far beyond": (lambda folder: written(folder, tone(440)) + ":5:999999999999999", r"does not exist: the file has 8"),
+    "slow": (lambda folder: written(folder, tone(440), 4000), r"a\.wav has 4,000 samples a second, and must have 8,00"),
+    "long": (lambda folder: written(folder, np.zeros(8000 * 601, np.int16)), r"is longer than 600 seconds; name parts"),
+    "not a number": (
+        lambda folder: written(folder, np.full(800, np.nan), subtype="FLOAT"), r"a\.wav holds a value that is not a fi",
+    ),
+    "no member": (
+        lambda folder: f"{written(folder, tone(440))}.zip:b.wav", r"a\.wav\.zip cannot be read: No such file or direct",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_no_recording_is_refused_in_one_sentence(case, tmp_path):
+    make, message = REFUSED[case]
+    with pytest.raises(DataError, match=message) as caught:
+        Audio(audio()).read(make(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing, package", [("soundfile", "soundfile"), ("kaldi_native_fbank", "kaldi-native-fbank")])
+def test_without_a_package_the_extra_is_named(missing, package, monkeypatch):
+    monkeypatch.setattr("mt.errors.find_spec", lambda name: None if name == missing else "there")
+    told = f"column `speech` with audio needs the package `{package}`. hint: install it with `pip install {package}`."
+    with pytest.raises(ConfigError, match=f"^{re.escape(told)}$"):
+        Audio(audio())
