@@ -228,8 +228,8 @@ def test_missing_files_are_named(tmp_path):
     with pytest.raises(CheckpointError) as refused:
         read_hf(tmp_path)
     assert str(refused.value) == (
-        f"`{tmp_path}` must be a folder of MarianMT, but lacks vocab.json, source.spm, target.spm, model.safetensors or "
-        "pytorch_model.bin."
+        f"`{tmp_path}` must be a folder of MarianMT, but lacks vocab.json, source.spm, target.spm, model.safetensors "
+        "or pytorch_model.bin."
     )
 
 
