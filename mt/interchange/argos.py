@@ -152,6 +152,8 @@ def read_package(package: Path, out: Path) -> None:
     Raises: CheckpointError: for a package that is damaged, too large, or not ours.
     """
     with explained(f"`{package}` cannot be read"):
+        if not package.exists():
+            raise CheckpointError(f"`{package}` does not exist.")
         if not zipfile.is_zipfile(package):
             raise CheckpointError(f"`{package}` must be a package for Argos Translate, but is no zip file.")
         try:

@@ -178,14 +178,14 @@ def _shared(config: Mapping[str, Any]) -> Any:
 def _check_files(folder: Path) -> None:
     if not folder.is_dir():
         raise CheckpointError(
-            f"{folder} must be a folder of MarianMT, but is {'a file' if folder.exists() else 'not there'}."
+            f"`{folder}` must be a folder of MarianMT, but is {'a file' if folder.exists() else 'not there'}."
         )
     needed = ["config.json", TABLE, "source.spm", "target.spm"]
     missing = [name for name in needed if not (folder / name).is_file()]
     if not any((folder / name).is_file() for name in (SAFE, PICKLED)):
         missing.append(f"{SAFE} or {PICKLED}")
     if missing:
-        raise CheckpointError(f"{folder} must be a folder of MarianMT, but lacks {', '.join(missing)}.")
+        raise CheckpointError(f"`{folder}` must be a folder of MarianMT, but lacks {', '.join(missing)}.")
 
 
 def _optional(folder: Path, name: str) -> dict[str, Any]:

@@ -222,14 +222,14 @@ def test_separate_vocabularies_of_other_numbers_are_refused(made):
 
 
 def test_missing_files_are_named(tmp_path):
-    with pytest.raises(CheckpointError, match=r"opus must be a folder of MarianMT, but is not there\."):
+    with pytest.raises(CheckpointError, match=r"opus` must be a folder of MarianMT, but is not there\."):
         read_hf(tmp_path / "opus")
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(CheckpointError) as refused:
         read_hf(tmp_path)
     assert str(refused.value) == (
-        f"{tmp_path} must be a folder of MarianMT, but lacks vocab.json, source.spm, target.spm, model.safetensors or "
-        "pytorch_model.bin."
+        f"`{tmp_path}` must be a folder of MarianMT, but lacks vocab.json, source.spm, target.spm, model.safetensors "
+        "or pytorch_model.bin."
     )
 
 
