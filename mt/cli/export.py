@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from mt.cli.options import Parser, check_new_folder
+from mt.cli.options import Parser, check_new
 from mt.errors import require_package
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(argv: list[str]) -> int:
     args = parse(argv)
-    check_new_folder(args.out)
+    check_new(args.out, "file" if args.format == "argos" else "folder")
     if args.format != "hf":
         require_package("ctranslate2", "export to CTranslate2")
     from mt.log import setup

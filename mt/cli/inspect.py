@@ -93,7 +93,7 @@ def run(argv: list[str]) -> int:
     if inputs:
         from mt.cli.inspect_frames import show_frames
 
-        return show_frames(args)
+        return show_frames(args, inputs)
     first, last = args.lines
     sources = chosen(args.text or file_texts(args.input, last), args.lines)
     given = args.reference and chosen(args.reference, args.lines)

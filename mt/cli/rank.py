@@ -4,15 +4,20 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 from mt.cli.lines import file_texts, process, waiting
 from mt.cli.options import Parser, add_device_options, positive_int, stdout
 from mt.config import Input
+from mt.data.corpus.columns import TABLES, read_sources, read_table
+from mt.data.corpus.names import kind_of
 from mt.errors import ConfigError, DataError
 from mt.text.lines import check_file
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mt.decode.rerank.rank import Likelihoods
     from mt.decode.translator import Translator
 
@@ -48,7 +53,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--by", choices=["mean", "sum", "sources", "empty"], default="mean", help="the score of a pair (default: mean)"
     )
-    parser.add_argument("--top", type=positive_int, default=1, metavar="K", help="candidates a query (default: 1)")
+    parser.add_argument("--top", type=positive_int, metavar="K", help="candidates a query (default: 1)")
     parser.add_argument("--jsonl", action="store_true", help="write one JSON object per query, with the texts")
     parser.add_argument(
         "--recall", nargs="?", const="", metavar="FILE",
@@ -59,6 +64,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.recall is not None and args.jsonl:
         parser.error("--recall prints no candidates; leave out --jsonl")
+    if args.recall is not None and args.top is not None:
+        parser.error("--recall prints no candidates; leave out --top")
+    args.top = args.top or 1
     return args
 
 
@@ -72,12 +80,12 @@ def run(argv: list[str]) -> int:
     found = {"queries": args.queries, "candidates": args.candidates}
     source_side = "queries" if args.candidates_are == "targets" else "candidates"
     texts = {
-        side: read_sources(file, inputs) if side == source_side else read_targets(file, inputs, target)
+        side: sources_in(file, inputs) if side == source_side else targets_in(file, inputs, target)
         for side, file in found.items()
     }
     for side, file in found.items():
         if not texts[side]:
-            raise DataError(f"{file} has no lines; --{side} needs at least one.")
+            raise DataError(f"`{file}` has no lines, but --{side} needs at least one.")
     queries, candidates = texts["queries"], texts["candidates"]
     if len(queries) * len(candidates) > MOST:
         raise ConfigError(
@@ -103,24 +111,13 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def read_sources(file: str, inputs: Sequence[Input]) -> list[str]:
-    """The lines of a file, or the cells of a table's input columns."""
-    if not inputs:
-        return file_texts(file)
-    from mt.data.corpus.columns import Columns, check_table
-    from mt.text.lines import read_lines
-
-    check_table(file)
-    columns = Columns(inputs, file, folder=str(Path(file).parent))
-    rows = (columns(number, line) for number, line in enumerate(read_lines(file), 1))
-    return ["\t".join(cells) for cells in rows if cells is not None]
+def sources_in(file: str, inputs: Sequence[Input]) -> list[str]:
+    """The lines of a file, or the rows of a table for a model that reads tables."""
+    return list(read_sources(file, inputs)) if inputs else file_texts(file)
 
 
-def read_targets(file: str, inputs: Sequence[Input], target: str) -> list[str]:
+def targets_in(file: str, inputs: Sequence[Input], target: str) -> list[str]:
     """The lines of a file, or the target's column of a table for a model that reads tables."""
-    from mt.data.corpus.columns import TABLES, read_table
-    from mt.data.corpus.names import kind_of
-
     check_file(file)
     if inputs and kind_of(file) in TABLES:
         return [pair.tgt for pair in read_table([file], inputs, target)]
@@ -152,7 +149,7 @@ def read_right(args: argparse.Namespace, queries: int, candidates: int) -> list[
     return found
 
 
-def chosen(by: str, found: "Likelihoods", translator: "Translator", targets: Sequence[str]):
+def chosen(by: str, found: "Likelihoods", translator: "Translator", targets: Sequence[str]) -> "Tensor":
     """The scores `[S, T]` of all pairs. Args: targets: of `found`."""
     if by == "mean":
         return found.mean()
@@ -176,10 +173,10 @@ def ranks_of(found: Sequence[tuple[int, float]], right: set[int]) -> int:
 
 
 def agreement(ranks: Sequence[int], candidates: int) -> str:
-    from mt.decode.rerank.rank import median_rank, recall
+    from mt.decode.rerank.rank import recall
 
     shares = "  ".join(f"R@{at} {recall(ranks, at):.1f}" for at in CUTOFFS)
-    return f"{shares}  median rank {median_rank(ranks):g}  ({len(ranks):,} queries, {candidates:,} candidates)"
+    return f"{shares}  median rank {median(ranks):g}  ({len(ranks):,} queries, {candidates:,} candidates)"
 
 
 def to_lines(

@@ -162,7 +162,7 @@ def rows_of(lines: Iterator[Line], reader: "InputReader", file: str | None, bad:
         except DataError as error:
             if bad is None or columns.places is None:
                 raise
-            bad.reasons.append(str(error).rstrip("."))
+            bad.reasons.append(error.message.rstrip("."))
             cells = []
         if cells is not None:
             yield Line("\t".join(cells), line.end)
@@ -179,6 +179,7 @@ class Pipeline:
         self.chooser = Chooser(translator, args)
         self.linked = LinkUser(translator, args)
         self.as_json = args.jsonl or self.chooser.gives_many
+        # our own search knows the log-probabilities of pieces anyway
         self.only_text = args.engine != "torch" and not self.as_json and self.chooser.choose is None
         self.show = show
 

@@ -48,14 +48,6 @@ def folder(tmp_path_factory, numbers) -> Path:
 
 
 @pytest.fixture(scope="module")
-def command(tiny):
-    def make(name: str, *more: str) -> list[str]:
-        return ["train", *tiny, *SETTINGS.split(), f"run.name={name}", f"train.steps={STEPS}", *more]
-
-    return make
-
-
-@pytest.fixture(scope="module")
 def together(start):
     """`together(folder, "train", ...)` starts a command as two processes under torchrun and returns at once."""
     process = start.__globals__["Process"]

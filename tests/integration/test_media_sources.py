@@ -152,14 +152,11 @@ def test_a_page_needs_rows_a_translation_of_each_and_no_option_of_words(home, tr
     refused = {
         ("--text", "a", "--png", "a.png"): "--png needs a model that reads text, but runs/whole reads columns of a ta",
         ("--text", "a", "--spaces"): "--spaces needs a model that reads text, but runs/whole reads columns of a table.",
+        ("--text", "a", "--reference", "b", "c"): "1 row cannot have 2 translations.",
         (
-            "--text",
-            "a",
-            "--reference",
-            "b",
-            "c",
-        ): "1 row cannot have 2 translations: give one translation for each row.",
-        ("--input", "header.tsv"): "header.tsv has no row to show; the first row of a table is its header.",
+            "--input",
+            "header.tsv",
+        ): "header.tsv has no row to show.\n\nhint: the first row of a TSV table is its header.",
         ("--text", "none.x"): "input 1: column `",
     }
     (home / "header.tsv").write_text("words\tphoto\tspeech\n")

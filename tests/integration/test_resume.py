@@ -28,14 +28,6 @@ def folder(tmp_path_factory, numbers) -> Path:
 
 
 @pytest.fixture(scope="module")
-def command(tiny):
-    def make(name: str, *more: str) -> list[str]:
-        return ["train", *tiny, *SETTINGS.split(), f"run.name={name}", f"train.steps={STEPS}", *more]
-
-    return make
-
-
-@pytest.fixture(scope="module")
 def unbroken(folder, command, run):
     done = run(folder, *command("unbroken"))
     assert done.returncode == 0, done.stderr.decode()

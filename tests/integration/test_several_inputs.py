@@ -49,14 +49,6 @@ def home(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def command(tiny):
-    def make(name: str, *more: str) -> list[str]:
-        return ["train", *tiny, *SETTINGS.split(), f"run.name={name}", f"train.steps={STEPS}", *more]
-
-    return make
-
-
-@pytest.fixture(scope="module")
 def trained(home, command, run) -> Path:
     done = run(home, *command("whole"))
     assert done.returncode == 0, done.stderr.decode()
@@ -205,14 +197,14 @@ def test_what_needs_one_text_refuses_a_model_of_several_inputs(home, trained, br
             ["inspect", "attention", "runs/whole", "--text", "a\tb", "--png", "a.png"],
             "--png needs a model that reads te",
         ),
-        (["inspect", "attention", "runs/whole", "--text", " "], "there is no row to show; give a table with --input"),
+        (["inspect", "attention", "runs/whole", "--text", " "], "--text has no row to show."),
         (
             ["inspect", "attention", "runs/whole", "--text", "a\tb", "c\td", "--reference", "e"],
             "2 rows cannot have 1 tr",
         ),
         (
             ["inspect", "attention", "runs/whole", "--text", "a\tb", "--reference", "e " * 99],
-            "tokens, but the model takes at most 64 a side: shorten",
+            "tokens, but the model takes at most 64 a side.",
         ),
         (
             ["inspect", "attention", "runs/whole", "--text", "a"],

@@ -5,7 +5,6 @@ One side are sources of the model, the other targets; either may be the queries.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 import torch
 from jaxtyping import Float
@@ -100,7 +99,3 @@ def recall(ranks: Sequence[int], at: int) -> float:
     Args: ranks: of the best right candidate of each query, from 1.
     """
     return 100 * sum(rank <= at for rank in ranks) / len(ranks)
-
-
-def median_rank(ranks: Sequence[int]) -> float:
-    return float(median(ranks))

@@ -77,8 +77,9 @@ def test_an_empty_source_is_a_prior(rank):
     ("line", "error", "message"),
     [
         ("missing a.de", DataError, "`missing` does not exist"),
-        ("empty a.de", DataError, "empty has no lines; --queries needs at least one"),
+        ("empty a.de", DataError, "`empty` has no lines, but --queries needs at least one"),
         ("a.en a.de --recall --jsonl", ConfigError, "leave out --jsonl"),
+        ("a.en a.de --recall --top 3", ConfigError, "leave out --top"),
         ("one.en a.de --recall", ConfigError, "there are 12 and 1. hint: give --recall a file"),
         ("a.en a.de --recall one.en", DataError, "one.en must have a line for each of the 12 queries, but has 1"),
         ("a.en a.de --recall bad.txt", DataError, "bad.txt:3: the line must have numbers from 1 to 12"),

@@ -7,7 +7,7 @@ import torch
 from toy import number_pairs, number_tokenizer, tiny_model
 
 from mt.config import DecodeConfig
-from mt.decode.rerank.rank import Likelihoods, likelihoods, median_rank, ranked, recall
+from mt.decode.rerank.rank import Likelihoods, likelihoods, ranked, recall
 from mt.decode.rerank.scorer import Scorer
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translator import Translator
@@ -44,7 +44,6 @@ def test_the_best_comes_first_and_of_equal_ones_the_first():
 
 def test_recall_by_hand():
     assert [recall([1, 3, 5, 11], at) for at in (1, 5, 10)] == [25, 75, 75]
-    assert median_rank([1, 3, 5, 11]) == 4
 
 
 @pytest.mark.parametrize(
