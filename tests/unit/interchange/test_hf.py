@@ -8,7 +8,7 @@ import pytest
 import torch
 from toy import number_pairs, number_tokenizer, tiny_config
 
-from mt.config import DecodeConfig, TokenizerConfig
+from mt.config import Activation, DecodeConfig, NormPlacement, TokenizerConfig
 from mt.decode.search.beam import beam_search
 from mt.decode.search.settings import Search
 from mt.decode.search.transformer_stepper import CachedStepper
@@ -111,7 +111,9 @@ def test_all_reasons_are_named_at_once(small_model, tmp_path):
 
 def test_sources_and_vocabularies_that_do_not_fit_are_named(small_model, separate, tmp_path):
     t = number_tokenizer()
-    frames = frame_model(tiny_config(norm="post", activation="relu"), frame_size=3, tgt_size=t.tgt_size)
+    frames = frame_model(
+        tiny_config(norm=NormPlacement.post, activation=Activation.relu), frame_size=3, tgt_size=t.tgt_size
+    )
     assert reasons_against(frames, t) == ["the model reads rows of numbers, not one text"]
     found = reasons_against(small_model(src_size=9, tgt_size=9, **{**MARIAN, "tying": "all"}), separate)
     assert found == ["`model.tying` must be decoder where each language has its tokenizer, but is all"]

@@ -44,6 +44,7 @@ def test_an_export_is_made_once_and_again_when_the_model_has_changed(model, monk
     with caplog.at_level("INFO", "mt"):
         load(model, engine="ct2", device="cpu")
     assert f"made {model}.ct2/float32-" in caplog.text and "40 of 40 greedy translations equal" in caplog.text
+    assert load(model, engine="torch", device="cpu").engine is None
     [first] = exports(model)
     with monkeypatch.context() as patched:
         patched.setattr(loading, "write_ct2", None)
