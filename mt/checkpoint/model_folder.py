@@ -326,8 +326,8 @@ def _no_such(path: Path) -> CheckpointError:
     near = get_close_matches(path.name, [p.name for p in path.parent.glob("*")], n=1)
     if near:
         hint = f"did you mean `{path.parent / near[0]}`?"
+    elif RUNS.is_dir():
+        hint = "`mt runs` lists the runs."
     else:
-        hint = (
-            "`mt runs` lists the runs." if RUNS.is_dir() else "name a model folder, or train a model with `mt train`."
-        )
+        hint = "name a model folder, or train a model with `mt train`."
     return CheckpointError(f"`{path}` does not exist.", hint=hint)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from mt.cli.options import Parser, check_new
 from mt.errors import require_package
+from mt.interchange import EXACT
 
 if TYPE_CHECKING:
     from mt.decode.translator import Translator
     from mt.interchange.verify import Engine
 
-EXACT = "float32"
 QUANTIZATIONS = {"ct2": EXACT, "argos": "int8"}  # the defaults
 FORMATS = (
     "ct2: a CTranslate2 model folder; hf: a folder for MarianMTModel and MarianTokenizer of transformers; argos: a "

@@ -19,7 +19,7 @@ import sentencepiece as spm
 from mt.config import SPECIALS, TokenizerKind
 from mt.errors import CheckpointError
 from mt.files import write_file
-from mt.text.piece_table import TabledModel, read_table
+from mt.text.piece_table import TabledModel, opened, read_table
 from mt.text.subword_sampling import Sampler, is_bpe
 
 JOINT, SOURCE, TARGET, TABLE = "tokenizer.model", "source.model", "target.model", "vocab.json"
@@ -290,12 +290,8 @@ def _open_table(data: bytes, where: str) -> list[str]:
 
 def _open_model(data: bytes, name: str, where: str, pieces: Sequence[str] | None) -> Model:
     """Args: pieces: of the table; None: the ids are the model's own."""
-    model = spm.SentencePieceProcessor()
     try:
-        if pieces is not None:
-            return TabledModel(data, pieces)
-        model.LoadFromSerializedProto(data)
+        return opened(data) if pieces is None else TabledModel(data, pieces)
     except (RuntimeError, ValueError, OSError) as error:
         fault = f"{name} in {where} is damaged: SentencePiece cannot read its {len(data)} bytes"
         raise CheckpointError(f"{fault}; take it from another copy of the model.") from error
-    return model

@@ -3,6 +3,7 @@
 One side are sources of the model, the other targets; either may be the queries.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ class Likelihoods:
 
     def marginal(self) -> Float[Tensor, " T"]:
         """log p(target) with the given sources as a sample of all sources."""
-        return self.log_probs.double().logsumexp(0).sub(torch.tensor(float(len(self.log_probs))).log()).float()
+        return self.log_probs.double().logsumexp(0).sub(math.log(len(self.log_probs))).float()
 
 
 def likelihoods(
