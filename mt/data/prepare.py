@@ -121,9 +121,7 @@ def prepare(
         logger.info(f"removed {counted(removed, 'training pair')}: {describe(refusals)} (settings: `clean`)")
     sources, targets = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
     texts = texts_of(inputs, sources) if inputs else sources
-    count = 2 * min(len(pairs), max(1, tokenizer.max_sentences // 2))
-    with elapsing(f"training SentencePiece on {count:,} sentences", plain=True):
-        trained = given or train_tokenizer(texts, targets, tokenizer, Path(data.cache) / "tokenizers")
+    trained = given or _trained(texts, targets, tokenizer, Path(data.cache) / "tokenizers")
     reader = (
         InputReader(fit(inputs, sources, [pair.origin for pair in pairs]), trained.encode_source) if inputs else None
     )
@@ -151,3 +149,10 @@ def prepare(
     # The training pairs are in a table now. As a list, ten million of them would take gigabytes.
     found = read_links(links, data.train, train, src=corpus.src, tgt=corpus.tgt) if links else None
     return PreparedData(replace(corpus, train=[]), refusals, trained, train, dev, found)
+
+
+def _trained(sources: Sequence[str], targets: Sequence[str], section: TokenizerConfig, cache: Path) -> Tokenizer:
+    most = max(1, section.max_sentences // 2)  # of a side
+    count = sum(min(len(texts), most) for texts in (sources, targets))
+    with elapsing(f"training SentencePiece on {count:,} sentences", plain=True):
+        return train_tokenizer(sources, targets, section, cache)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import sentencepiece
 
 from mt.data.batching.batch import Batch, Flat, Ids, cut_sorted, pack_batch
-from mt.data.batching.input_rows import InputRows, measured
+from mt.data.batching.input_rows import InputRows, measured, total
 from mt.data.batching.store import SCHEMA, VERSION, Facts, Pairs, TokenLists, cached, in_memory
 from mt.data.corpus.pair import Pair
 from mt.errors import DataError
@@ -125,10 +125,12 @@ def _write(
         while chunk := list(islice(stream, ROWS)):
             wait.show(read, len(pairs))
             read += len(chunk)
-            source = (
-                tokenizer.encode_source([pair.src for pair in chunk]) if reader is None else measured(chunk, reader)
-            )
-            sizes = [len(ids) if reader is None else sum(max(1, size) for size in ids) for ids in source]
+            if reader is None:
+                source = tokenizer.encode_source([pair.src for pair in chunk])
+                sizes = [*map(len, source)]
+            else:
+                source = measured(chunk, reader)
+                sizes = total(np.array(source)).tolist()
             target = tokenizer.encode_target([pair.tgt for pair in chunk])
             if max_length is not None:
                 rows = enumerate(zip(sizes, target, strict=True))

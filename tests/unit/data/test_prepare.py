@@ -1,5 +1,6 @@
 """The text of a run: tokenised once, and then read from the cache."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +41,20 @@ def test_a_second_start_tokenises_the_dev_set_only(data, monkeypatch):
     assert second.train.fingerprint() == first.train.fingerprint()
     assert [str(pair.origin) for pair in second.train.pairs[:2]] == ["train.tsv:1", "train.tsv:2"]
     assert list(Path(data.cache).glob("corpora/*/pairs.arrow")) == [table]
+
+
+def test_the_wait_for_the_tokenizer_names_its_sentences(data, monkeypatch):
+    told = []
+    monkeypatch.setattr(material, "elapsing", lambda what, **_: told.append(what) or nullcontext())
+    first = prepared(data)
+    pieces = TokenizerConfig(vocab_size=60, byte_fallback=False, max_sentences=80)
+    more = {"data": data, "clean": CleanConfig(), "batch": BatchConfig(), "longest": None}
+    prepare(tokenizer=pieces, **more)
+    Path("table.tsv").write_text("a\tb\tc\n" + "one\ttwo\tdrei\n" * 20)
+    table = DataConfig(train=["table.tsv"], dev=["table.tsv"], inputs=["a:text", "b:text"], target="c", tgt="de")
+    prepare(tokenizer=TokenizerConfig(vocab_size=30, byte_fallback=False), **more | {"data": table})
+    prepare(tokenizer=pieces, given=first.tokenizer, **more)
+    assert told == [f"training SentencePiece on {count} sentences" for count in (120, 80, 60)]  # two texts to a target
 
 
 def test_the_pairs_are_not_kept_twice(data):
