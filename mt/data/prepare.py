@@ -135,7 +135,7 @@ def prepare(
     )
     if train.num_too_long:
         logger.info(
-            f"left out {counted(train.num_too_long, 'training pair')} with more than {batch.max_length} pieces "
+            f"left out {counted(train.num_too_long, 'training pair')} with more than {batch.max_length} {train.unit} "
             "(`batch.max_length`) on a side"
         )
     dev = TokenizedCorpus(
@@ -143,8 +143,8 @@ def prepare(
     )
     if dev.num_too_long:
         logger.warning(
-            f"left out {counted(dev.num_too_long, 'dev pair')} with more than {longest} pieces (`model.max_length`) on "
-            "a side"
+            f"left out {counted(dev.num_too_long, 'dev pair')} with more than {longest} {dev.unit} "
+            "(`model.max_length`) on a side"
         )
     # The training pairs are in a table now. As a list, ten million of them would take gigabytes.
     found = read_links(links, data.train, train, src=corpus.src, tgt=corpus.tgt) if links else None

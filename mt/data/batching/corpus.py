@@ -48,9 +48,8 @@ class TokenizedCorpus:
             if not facts.pairs:
                 advice = "split the text into sentences" if reader is None else "shorten them"
                 raise DataError(
-                    f"none of the {facts.too_long:,} {kind} pairs has at most {max_length} "
-                    f"{'pieces' if reader is None else 'rows'} (`{setting}`) on each side; raise that setting, or "
-                    f"{advice}."
+                    f"none of the {facts.too_long:,} {kind} pairs has at most {max_length} {self.unit} (`{setting}`) "
+                    f"on each side; raise that setting, or {advice}."
                 )
             return facts
 
@@ -77,6 +76,11 @@ class TokenizedCorpus:
     def target(self) -> TokenLists:
         """Token ids without `bos` and `eos`."""
         return self.table.target
+
+    @property
+    def unit(self) -> str:
+        """What lengths are counted in, for messages."""
+        return "pieces" if self.reader is None else "rows"
 
     @property
     def num_too_long(self) -> int:

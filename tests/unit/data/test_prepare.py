@@ -57,6 +57,20 @@ def test_the_wait_for_the_tokenizer_names_its_sentences(data, monkeypatch):
     assert told == [f"training SentencePiece on {count} sentences" for count in (120, 80, 60)]  # two texts to a target
 
 
+def test_long_sources_of_a_table_are_counted_in_rows(data, caplog):
+    lines = ["a\tb", *["one\teins"] * 20, f"{'one ' * 40}\teins"]
+    Path("table.tsv").write_text("\n".join(lines) + "\n")
+    table = DataConfig(train=["table.tsv"], dev=["table.tsv"], inputs=["a:text"], target="b", tgt="de")
+    pieces, batch = TokenizerConfig(vocab_size=30, byte_fallback=False), BatchConfig(max_length=20)
+    with caplog.at_level("INFO", logger="mt"):
+        prepare(data=table, clean=CleanConfig(), tokenizer=pieces, batch=batch, longest=30)
+    told = [message for message in caplog.messages if message.startswith("left out")]
+    assert told == [
+        "left out 1 training pair with more than 20 rows (`batch.max_length`) on a side",
+        "left out 1 dev pair with more than 30 rows (`model.max_length`) on a side",
+    ]
+
+
 def test_the_pairs_are_not_kept_twice(data):
     found = prepared(data)
     assert (found.corpus.train, len(found.train), len(found.corpus.dev), len(found.corpus.test)) == ([], 60, 5, 6)
