@@ -12,7 +12,7 @@ from pathlib import Path
 from mt.errors import DataError
 from mt.files import reason
 
-MEMBER = re.compile(r"(?P<zip>.+?\.zip):(?P<member>.+)", re.IGNORECASE)
+MEMBER = re.compile(r"(?P<zip>.+?\.zip):(?P<member>.+)", re.IGNORECASE | re.DOTALL)
 LIMIT = 1 << 28  # bytes of a member, by its own account; zipfile reads no more than that
 OPEN = 16  # archives that stay open
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError)
