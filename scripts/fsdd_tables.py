@@ -28,6 +28,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from mt.text.ter import edit_distance
+
 RATE = 8000
 PARTS = re.compile(
     "hundert|tausend|und|zwanzig|dreißig|vierzig|fünfzig|sechzig|siebzig|achtzig|neunzig|zehn|elf|zwölf|sech|sieb|"
@@ -77,16 +79,6 @@ def targets(table: Path) -> list[str]:
     return [line.split("\t")[-1] for line in table.read_text(encoding="utf-8").split("\n")[1:-1]]
 
 
-def errors(found: Sequence[str], right: Sequence[str]) -> int:
-    """Least number of parts to replace, leave out or add (Levenshtein 1966)."""
-    row = list(range(len(right) + 1))
-    for number, one in enumerate(found, 1):
-        before, row[0] = row[0], number
-        for place, other in enumerate(right, 1):
-            before, row[place] = row[place], min(before + (one != other), row[place] + 1, row[place - 1] + 1)
-    return row[-1]
-
-
 def score(out: Path, table: str, files: Sequence[str]) -> None:
     right = targets(out / table)
     constant = max(set(right), key=right.count)
@@ -96,7 +88,7 @@ def score(out: Path, table: str, files: Sequence[str]) -> None:
         told = []
         for what, cut in (("word", str.split), ("part", PARTS.findall), ("letter", list)):
             pairs = [(cut(one), cut(other)) for one, other in zip(found, right, strict=True)]
-            rate = sum(errors(*pair) for pair in pairs) / sum(len(other) for _, other in pairs)
+            rate = sum(edit_distance(*pair) for pair in pairs) / sum(len(other) for _, other in pairs)
             told.append(f"{what} error rate {rate:.2%}")
         print(f"{name}: {', '.join(told)} ({len(right):,} numbers)")
 

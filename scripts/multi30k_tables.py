@@ -13,12 +13,14 @@ cross-attention that each source gets. A run that exists is not trained again; a
 """
 
 import argparse
-import gzip
 import json
 import random
 import subprocess
 import sys
 from pathlib import Path
+
+from mt.data.corpus.catalog import locate
+from mt.text.lines import read_lines
 
 SETS = {"train": "train", "dev": "val", "test": "test_2016_flickr"}
 COLUMNS = ("en", "fr", "de")
@@ -26,9 +28,7 @@ COLUMNS = ("en", "fr", "de")
 
 def lines(folder: Path, name: str) -> list[str]:
     """The lines of a file, plain or compressed, without tabs."""
-    plain, packed = folder / name, folder / f"{name}.gz"
-    text = plain.read_text(encoding="utf-8") if plain.exists() else gzip.decompress(packed.read_bytes()).decode()
-    return [" ".join(line.split()) for line in text.removesuffix("\n").split("\n")]
+    return [" ".join(line.split()) for line in read_lines(locate(name, folder, ""))]
 
 
 def write(path: Path, rows: list[tuple[str, ...]]) -> None:

@@ -121,9 +121,7 @@ def prepare(
         logger.info(f"removed {counted(removed, 'training pair')}: {describe(refusals)} (settings: `clean`)")
     sources, targets = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
     texts = texts_of(inputs, sources) if inputs else sources
-    count = 2 * min(len(pairs), max(1, tokenizer.max_sentences // 2))
-    with elapsing(f"training SentencePiece on {count:,} sentences", plain=True):
-        trained = given or train_tokenizer(texts, targets, tokenizer, Path(data.cache) / "tokenizers")
+    trained = given or _trained(texts, targets, tokenizer, Path(data.cache) / "tokenizers")
     reader = (
         InputReader(fit(inputs, sources, [pair.origin for pair in pairs]), trained.encode_source) if inputs else None
     )
@@ -137,7 +135,7 @@ def prepare(
     )
     if train.num_too_long:
         logger.info(
-            f"left out {counted(train.num_too_long, 'training pair')} with more than {batch.max_length} pieces "
+            f"left out {counted(train.num_too_long, 'training pair')} with more than {batch.max_length} {train.unit} "
             "(`batch.max_length`) on a side"
         )
     dev = TokenizedCorpus(
@@ -145,9 +143,16 @@ def prepare(
     )
     if dev.num_too_long:
         logger.warning(
-            f"left out {counted(dev.num_too_long, 'dev pair')} with more than {longest} pieces (`model.max_length`) on "
-            "a side"
+            f"left out {counted(dev.num_too_long, 'dev pair')} with more than {longest} {dev.unit} "
+            "(`model.max_length`) on a side"
         )
     # The training pairs are in a table now. As a list, ten million of them would take gigabytes.
     found = read_links(links, data.train, train, src=corpus.src, tgt=corpus.tgt) if links else None
     return PreparedData(replace(corpus, train=[]), refusals, trained, train, dev, found)
+
+
+def _trained(sources: Sequence[str], targets: Sequence[str], section: TokenizerConfig, cache: Path) -> Tokenizer:
+    most = max(1, section.max_sentences // 2)  # of a side
+    count = sum(min(len(texts), most) for texts in (sources, targets))
+    with elapsing(f"training SentencePiece on {count:,} sentences", plain=True):
+        return train_tokenizer(sources, targets, section, cache)

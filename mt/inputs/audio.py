@@ -14,7 +14,7 @@ from mt.errors import DataError, require_package
 from mt.inputs.contents import opened
 from mt.inputs.kind import FrameKind, Picture, sheet
 
-CELL = re.compile(r"(?P<file>.+?)(?::(?P<first>\d{1,15}):(?P<end>\d{1,15}))?")
+CELL = re.compile(r"(?P<file>.+?)(?::(?P<first>\d{1,15}):(?P<end>\d{1,15}))?", re.DOTALL)
 WINDOW, SHIFT = 25, 10  # of a frame, in milliseconds
 FEW, MANY = 40, 80  # mel bands: below 16 kHz the low ones of 80 would be narrower than the spectrum's steps
 WIDE = 16_000  # Hz

@@ -58,10 +58,6 @@ class RowSource:
     def layouts(self) -> list[Ragged]:
         return [self.layout]
 
-    @property
-    def device(self) -> torch.device:
-        return self.rows.device
-
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "RowSource":
         rows = self.rows.to(device, non_blocking=non_blocking)
         return type(self)(rows, self.layout.to(device, non_blocking=non_blocking))

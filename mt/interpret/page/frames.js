@@ -1,9 +1,6 @@
 // Letters: x row (0 predicts the word, 1 has it as input), l layer, h head, j piece of the target, m row of the memory.
 const state = { pair: 0, way: 0, held: null };
 
-const bytes = (text) => Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
-const colour = () => getComputedStyle(document.documentElement).getPropertyValue("--warm").trim().split(/\s+/).map(Number);
-
 /** A canvas with the source in its pixels. */
 function sourceOf(pair) {
   const canvas = make("canvas", { width: pair.width, height: pair.height, class: "source" });
@@ -17,7 +14,7 @@ function sourceOf(pair) {
 /** Weights, one for each row of the memory, as a canvas of the memory's grid; the largest is opaque. */
 function heat(pair, weights, canvas = make("canvas", { class: "heat" })) {
   [canvas.height, canvas.width] = pair.grid;
-  const pen = canvas.getContext("2d"), picture = pen.createImageData(canvas.width, canvas.height), ink = colour();
+  const pen = canvas.getContext("2d"), picture = pen.createImageData(canvas.width, canvas.height), ink = colour("--warm");
   const most = Math.max(...weights, 1e-9);
   weights.forEach((weight, m) => picture.data.set([...ink, (215 * weight) / most], 4 * m));
   pen.putImageData(picture, 0, 0);
@@ -53,19 +50,13 @@ class Scene {
   show() {
     const pair = this.pair, words = pair.target, line = pair.grid[0] === 1;
     this.body.classList.toggle("line", line);
-    this.marks = words.map((word, n) => make("span", {
-      class: "word", text: word.t || "·", tabindex: "0", role: "button",
-      onpointerenter: () => point({ n }), onpointerleave: () => point(state.held),
-      onfocus: () => point({ n }), onblur: () => point(state.held), onclick: () => hold({ n }),
-      onkeydown: (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); hold({ n }); } },
-    }));
+    this.marks = words.map((word, n) => pressed(word.t || "·", { n }));
     this.line.replaceChildren(...words.flatMap((word, n) => [word.g, this.marks[n]]));
     this.heat = make("canvas", { class: "heat" });
     this.stage.replaceChildren(sourceOf(pair), this.heat);
     this.stage.style.setProperty("--shape", line ? "auto" : `${pair.width} / ${pair.height}`);
-    this.cards = words.map((word, n) => make("figure", {
-      onpointerenter: () => point({ n }), onpointerleave: () => point(state.held), onclick: () => hold({ n }),
-    }, make("div", {}, ...(line ? [] : [sourceOf(pair)]), heat(pair, this.weights(n))), make("figcaption", { text: word.t || "·", dir: "auto" })));
+    this.cards = words.map((word, n) => make("figure", { ...pointed({ n }), onclick: () => hold({ n }) },
+      make("div", {}, ...(line ? [] : [sourceOf(pair)]), heat(pair, this.weights(n))), make("figcaption", { text: word.t || "·", dir: "auto" })));
     this.strips.replaceChildren(...this.cards);
     this.showGrid();
     this.point(state.held);
@@ -95,7 +86,7 @@ class Scene {
   }
 
   showGrid() {
-    const V = this.pair.target.length, M = this.pair.grid[0] * this.pair.grid[1], ink = colour(), all = range(this.model.heads), nodes = [];
+    const V = this.pair.target.length, M = this.pair.grid[0] * this.pair.grid[1], ink = colour("--warm"), all = range(this.model.heads), nodes = [];
     for (const l of range(this.model.layers)) {
       nodes.push(make("span", { class: "row", text: `layer ${l + 1}` }));
       for (const heads of [...all.map((h) => [h]), all]) {
@@ -116,21 +107,5 @@ class Scene {
   }
 }
 
-function start() {
-  document.title = data.title;
-  document.getElementById("title").textContent = data.title;
-  const home = document.getElementById("models"), list = document.getElementById("sentences");
-  const sources = data.models[0].pairs.map((pair, n) => make("button", {
-    type: "button", dir: "auto", "aria-pressed": n === 0, text: pair.source,
-    onclick: () => { state.pair = n; state.held = null; sources.forEach((one, k) => one.setAttribute("aria-pressed", k === n)); showAll(); },
-  }));
-  list.append(...sources);
-  choice("way", "way", [[0, "Read at prediction"], [1, "Read at input"]]);
-  home.className = "one";
-  for (const model of data.models) { const scene = new Scene(model); scenes.push(scene); home.append(scene.body); }
-  showAll();
-  document.addEventListener("keydown", (event) => { if (event.key === "Escape") { state.held = null; point(null); } });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showAll);
-  document.body.dataset.ready = "yes";
-}
-start();
+choice("way", "way", [[0, "Read at prediction"], [1, "Read at input"]]);
+start((pair) => pair.source);

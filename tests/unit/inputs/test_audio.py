@@ -142,6 +142,16 @@ def test_what_is_no_recording_is_refused_in_one_sentence(case, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_a_name_may_have_any_sign(sounds, tmp_path):
+    with zipfile.ZipFile(tmp_path / "two\ntalks.zip", "w") as archive:
+        archive.write(sounds, "a\nb.flac")
+    (tmp_path / "a\nb.flac").write_bytes((tmp_path / "two.flac").read_bytes())
+    for name in ("a\nb.flac", "two\ntalks.zip:a\nb.flac"):
+        assert np.array_equal(samples(f"{tmp_path}/{name}:100:900")[0], samples(f"{sounds}:100:900")[0])
+    with pytest.raises(DataError, match=r"no\nsound\.wav cannot be read: No such file or directory$"):
+        samples("no\nsound.wav")
+
+
 @pytest.mark.parametrize("missing, package", [("soundfile", "soundfile"), ("kaldi_native_fbank", "kaldi-native-fbank")])
 def test_without_a_package_the_extra_is_named(missing, package, monkeypatch):
     monkeypatch.setattr("mt.errors.find_spec", lambda name: None if name == missing else "there")

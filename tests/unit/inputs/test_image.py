@@ -169,6 +169,15 @@ def test_what_is_no_picture_is_refused_in_one_sentence(case, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_a_picture_of_which_pillow_only_warns_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # it raises from twice as many
+    Image.new("RGB", (10, 10)).save(tmp_path / "most.png")
+    Image.new("RGB", (11, 10)).save(tmp_path / "more.png")
+    assert pixels(f"{tmp_path}/most.png", 4).shape == (4, 4, 3)
+    with pytest.raises(DataError, match=r"more\.png has more than 100 pixels; make it smaller$"):
+        pixels(f"{tmp_path}/more.png", 4)
+
+
 def test_the_row_and_the_column_are_named(tmp_path):
     with pytest.raises(
         DataError, match=r"^t\.tsv:7: column `photo`: /nowhere/a\.png cannot be read: No such file or d"
