@@ -183,7 +183,8 @@ def _ours(opened: zipfile.ZipFile, package: Path) -> dict[str, zipfile.ZipInfo]:
     if MANIFEST not in found or CONFIG not in found:
         raise CheckpointError(
             f"`{package}` holds no model of mt: it was made by another program, and what is converted for CTranslate2 "
-            "cannot be trained further; import the model that it was made of."
+            "cannot be trained further.",
+            hint="import the model that it was made of.",
         )
     if len(found) > MOST_FILES:
         raise CheckpointError(f"`{package}` must have at most {MOST_FILES} files of a model, but has {len(found):,}.")

@@ -66,7 +66,8 @@ class Origin:
             if entry and [plain_code(entry.src), plain_code(entry.tgt)] != [plain_code(code) for code in own]:
                 raise ConfigError(
                     f"`init={self.path}` translates from {own[0]} to {own[1]}, but the corpus {data.corpus} is "
-                    f"{entry.src} to {entry.tgt}; name your own text with `data.train`."
+                    f"{entry.src} to {entry.tgt}.",
+                    hint="name your own text with `data.train`.",
                 )
             return data
         for files in (data.train, data.dev, data.test):
@@ -116,7 +117,8 @@ def check_shape(path: str, asked: ModelConfig, own: ModelConfig) -> None:
         if getattr(asked, name) != getattr(own, name):
             raise ConfigError(
                 f"`model.{name}` is {_spelt(getattr(asked, name))}, but `init={path}` keeps the shape of its model, in "
-                f"which it is {_spelt(getattr(own, name))}; leave `model.{name}` out, or leave out `init`."
+                f"which it is {_spelt(getattr(own, name))}.",
+                hint=f"leave out `model.{name}`, or leave out `init`.",
             )
 
 
@@ -126,7 +128,8 @@ def check_tokenizer(path: str, asked: TokenizerConfig, own: TokenizerConfig) -> 
         if getattr(asked, name) != getattr(own, name):
             raise ConfigError(
                 f"`tokenizer.{name}` is {_spelt(getattr(asked, name))}, but `init={path}` keeps the tokenizer of its "
-                f"model ({_spelt(getattr(own, name))}); leave `tokenizer.{name}` out, or leave out `init`."
+                f"model ({_spelt(getattr(own, name))}).",
+                hint=f"leave out `tokenizer.{name}`, or leave out `init`.",
             )
 
 

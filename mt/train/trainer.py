@@ -200,8 +200,8 @@ class Trainer:
             self._sync_metrics()
             self.saver.save(self.state)
             raise StoppedError(
-                f"stopped by {self.requests.stop_reason} at step {self.state.step:,}; its state is saved. "
-                "The same command continues it."
+                f"stopped by {self.requests.stop_reason} at step {self.state.step:,}; its state is saved.",
+                hint="the same command continues it.",
             )
 
     def resume(self, checkpoint: Checkpoint) -> None:
@@ -300,7 +300,8 @@ class Trainer:
         if state.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
             raise MtError(
                 f"{MAX_SKIPPED_IN_A_ROW} updates in a row had gradients that are not finite (the last at step "
-                f"{step:,}); begin a new run (run.name=...) with a lower `optim.lr`, or `train.precision=fp32`."
+                f"{step:,}).",
+                hint="begin a new run (`run.name=...`) with a lower `optim.lr`, or `train.precision=fp32`.",
             )
 
     def _validate(self) -> tuple[tuple[float, ...], bool, float, float]:
