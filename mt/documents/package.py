@@ -9,9 +9,9 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 
-from mt.data.corpus.archive import MAX_RATIO, check_members
 from mt.documents.parsed import MAX_BYTES, Parsed
 from mt.errors import DataError
+from mt.text.archive import MAX_RATIO, check_members
 
 PLENTY = 16 << 20  # bytes that may grow at any ratio
 

@@ -25,7 +25,6 @@ from mt.interchange.refusal import refuse
 from mt.text.languages import NAMES, plain_code
 from mt.text.tokenizer import JOINT, SOURCE, TABLE, TARGET, Tokenizer
 
-SUFFIX = ".argosmodel"
 OURS = "mt"  # the folder of our model in a package
 KEPT = (CONFIG, CARD, JOINT, SOURCE, TARGET, TABLE, HEADS)  # files of a model folder, besides its weights
 MOST_ENTRIES, MOST_FILES, MOST_BYTES = 1000, 50, 16 << 30  # of a package; of our model in it

@@ -198,7 +198,7 @@ OTHER = {
     "no field": (["data.target=number", "data.dev=[few.jsonl]"], "few.jsonl:1: there must be a field `number`, but th"),
     "no JSON": (["data.dev=[half.jsonl]"], "half.jsonl:1: the line is not a JSON object ("),
     "a short row": (["data.dev=[short.tsv]"], "short.tsv:2: the row must have at least 3 columns, but has 1."),
-    "links": (["alignment.links=[x]"], "`alignment.links` needs sources of text alone; leave it or `data.inputs` out"),
+    "links": (["alignment.links=[x]"], "`alignment.links` needs sources of text alone.\n\nhint: leave out one of"),
 }
 
 

@@ -10,9 +10,9 @@ from itertools import islice
 
 from mt.data.corpus.names import kind_of
 from mt.data.corpus.pair import Origin, Pair, Sides
-from mt.data.corpus.xml import elements, local, plain_text
 from mt.errors import DataError, counted
 from mt.text.lines import open_bytes, read_lines, unreadable
+from mt.text.xml import elements, local, plain_text
 
 logger = logging.getLogger("mt")  # `mt.log` imports what a mistyped option need not wait for
 

@@ -6,9 +6,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from mt.data.corpus.archive import read_zip
 from mt.data.corpus.records import OWN_FILES
 from mt.errors import DataError
+from mt.text.archive import read_zip
 
 TIMEOUT = 900  # seconds for the whole download
 

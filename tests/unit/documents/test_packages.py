@@ -91,7 +91,7 @@ def test_bombs():
 
 
 def test_too_many_parts(monkeypatch):
-    monkeypatch.setattr("mt.data.corpus.archive.MAX_MEMBERS", 2)
+    monkeypatch.setattr("mt.text.archive.MAX_MEMBERS", 2)
     assert "must have at most 2 members, but has 3" in refused({**GOOD, "a": "", "b": ""})
 
 

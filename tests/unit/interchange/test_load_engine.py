@@ -215,8 +215,8 @@ def test_options_of_one_call_that_only_torch_honours_are_refused_together(both):
     with pytest.raises(ConfigError) as refused:
         ct2.translate("one", groups=5, length_norm="gnmt", sampling=Sampling())
     assert str(refused.value) == (
-        "The engine ct2 cannot honour `length_norm`, `groups`, `sampling`; leave out what it cannot honour, or use the "
-        "engine torch."
+        "the engine ct2 cannot honour `length_norm`, `groups`, `sampling`. hint: leave out what it cannot honour, or "
+        "use the engine torch."
     )
 
 

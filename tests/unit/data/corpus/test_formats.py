@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from mt.data.corpus.pair import Origin
 from mt.data.corpus.readers import check_order, infer_languages, read_pairs
-from mt.data.corpus.xml import elements
 from mt.errors import DataError
+from mt.text.xml import elements
 
 WANTED = [("one", "eins"), ("two, or", "zwei"), ("three", "drei")]
 
@@ -75,6 +75,18 @@ def test_columns_are_found_by_header_or_by_what_they_hold(write):
 def test_what_cannot_be_known_is_said(write, text, columns, message):
     with pytest.raises(DataError, match=message):
         texts(write("a.tsv", text), columns=columns)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("de\ten\neins\tone\n", [("one", "eins")]), ("1\ta\tb\tc\n2\td\te\tf\n", [("a", "c"), ("d", "f")])],
+)
+def test_the_columns_that_a_hint_names_are_read(write, text, found):
+    file = write("a.tsv", text)
+    with pytest.raises(DataError) as refused:
+        texts(file)
+    columns = refused.value.hint.partition("`data.columns=[")[2].partition("]`")[0]
+    assert texts(file, columns=columns.split(",")) == found
 
 
 def test_a_header_of_two_languages_says_them(write):
