@@ -183,16 +183,10 @@ def make_validator(
         cuda_graphs=False,  # their pools would take memory that the batch size was fitted without
     )  # fmt: skip
     validator = Validator(
-        prepared.dev,
-        translator.translate,
-        precision=precision,
-        tokens=tokens,
-        pairs=config.train.validate_pairs,
-        subset=config.data.subset,
-        bleu_tokenizer=tokenize,
-        watch=config.train.watch,
+        prepared.dev, translator.translate, precision=precision, tokens=tokens, bleu_tokenizer=tokenize,
+        pairs=config.train.validate_pairs, subset=config.data.subset, watch=config.train.watch,
         attention=make_attention_logger(config, prepared, max_length=longest, guided=guided),
-    )
+    )  # fmt: skip
     if validator.watched(config.train.watch) is not config.train.watch and group.is_main:
         logger.info(f"BLEU cannot tell on this dev set, because {validator.blind_spot}: chrF++ is watched instead")
     return validator
@@ -275,15 +269,10 @@ def fit_batch(
 def describe(config: Config, prepared: PreparedData, precision: Precision) -> Description:
     """What the model folder will say of the model."""
     found = Description(
-        src=prepared.corpus.src,
-        tgt=prepared.corpus.tgt,
-        src_size=prepared.tokenizer.src_size,
-        tgt_size=prepared.tokenizer.tgt_size,
-        max_length=config.batch.max_length,
-        precision=precision,
-        model=config.model,
-        decode=config.decode,
-    )
+        src=prepared.corpus.src, tgt=prepared.corpus.tgt,
+        src_size=prepared.tokenizer.src_size, tgt_size=prepared.tokenizer.tgt_size,
+        max_length=config.batch.max_length, precision=precision, model=config.model, decode=config.decode,
+    )  # fmt: skip
     if (usual := prepared.usual) is not None:
         found = replace(found, usual_length=usual.pieces, usual_sentences=usual.sentences, usual_ratio=usual.ratio)
     if prepared.inputs:

@@ -32,7 +32,6 @@ from mt.text.sentences import Layout, Usual
 from mt.text.tokenizer import Tokenizer
 from mt.text.words import Span, no_text_but
 
-__all__ = ["EMPTY", "Options", "Translation", "Translator", "join"]
 PART_BITS = 40  # the random stream of a sample is numbered (number of the part << PART_BITS) + number of the text
 MAX_SENTENCES = 512  # in a batch: short ones have few source tokens, but each takes a beam of rows
 MAX_ROWS = 2048  # of samples in a batch: each takes a few times V numbers a step
@@ -171,11 +170,9 @@ class Translator:
         prefixes = self._prefixes(len(rows), options)
         parts = [
             Part(
-                number=0, owner=owner, span=(0, len(row)), text=row,
+                number=0, owner=owner, span=(0, len(row)), text=row, prefix=prefixes[owner], copied=False,
                 source=reader.item(row, f"input {options.first_text + owner + 1:,}"),
-                prefix=prefixes[owner],
                 constraints=options.glossary.constraints(reader.text(row)) if options.glossary else Constraints(),
-                copied=False,
             )
             for owner, row in enumerate(rows) if row.strip()
         ]  # fmt: skip

@@ -15,8 +15,8 @@ from mt.config import DecodeConfig, LengthNorm, Split, TokenizerConfig, Unknown
 from mt.decode.constraints.glossary import Constraints, Entry, Glossary
 from mt.decode.cutting import LEAST, Cutter
 from mt.decode.search.transformer_stepper import CachedStepper
-from mt.decode.translation import Segment
-from mt.decode.translator import EMPTY, Translation, Translator, join
+from mt.decode.translation import EMPTY, Segment, Translation, join
+from mt.decode.translator import Translator
 from mt.errors import ConfigError
 from mt.text.sentences import Usual
 from mt.text.tokenizer_training import train_tokenizer

@@ -10,7 +10,8 @@ from mt.decode.constraints.glossary import Glossary
 from mt.decode.search.ensemble import Ensemble, Mean
 from mt.decode.search.sampling import Sampling
 from mt.decode.search.transformer_stepper import CachedStepper
-from mt.decode.translator import EMPTY, Translator
+from mt.decode.translation import EMPTY
+from mt.decode.translator import Translator
 from mt.errors import ConfigError
 from mt.text.tokenizer_training import train_tokenizer
 

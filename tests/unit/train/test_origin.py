@@ -104,7 +104,7 @@ def test_the_positions_of_a_learned_table_are_a_shape_and_those_of_a_computed_on
 
 
 def test_a_setting_that_is_null_is_written_so():
-    with pytest.raises(ConfigError, match=r"^`model\.kv_heads` is 1, but .* in which it is null; leave"):
+    with pytest.raises(ConfigError, match=r"^`model\.kv_heads` is 1, but .* in which it is null\. hint: leave"):
         check_shape("m", tiny_config(kv_heads=1), tiny_config())
 
 
