@@ -180,7 +180,7 @@ class Trainer:
         self.state.record(*rank, tells=tells, loss=loss)
         self.state.finished = ended or self.why_finished()
         self._sync_metrics()
-        self.saver.keep(self.state, score=tuple(rank))
+        self.saver.save_and_prune(self.state, score=tuple(rank))
         self.requests.save = False
         if self.window.updates:
             self._show_status()  # the best score may have changed
@@ -190,7 +190,7 @@ class Trainer:
         if (self.requests.save or self.saver.due(self.state)) and not self.requests.stop:
             self.finish_pending()
             self._sync_metrics()
-            self.saver.keep(self.state)
+            self.saver.save_and_prune(self.state)
 
     def stop_if_requested(self) -> None:
         """Raises: StoppedError: on a signal to stop, after saving."""
