@@ -219,17 +219,15 @@ def make_trainer(
         group=group,
     )
     stream = make_stream(config, prepared, batch, device)
-    validator = make_validator(
-        config, prepared, model, group, precision=precision, tokens=batch.budget, guided=guided
-    )  # fmt: skip
-    train = replace(config.train, watch=validator.watched(config.train.watch))
+    validator = make_validator(config, prepared, model, group, precision=precision, tokens=batch.budget, guided=guided)
+    section = replace(config.train, watch=validator.watched(config.train.watch))
     return Trainer(
         updater=updater,
         stream=stream,
         validator=validator,
         checkpoints=Checkpoints(folder.checkpoints, config.train.keep),
         files={**description.files(prepared.tokenizer), **(guided.files() if guided else {})},
-        train=with_interval(train, batch, prepared),
+        train=with_interval(section, batch, prepared),
         batch=batch,
         schedule=config.schedule,
         model=model,

@@ -186,7 +186,7 @@ def hints() -> list[str]:
             for value in (keyword.value for keyword in call.keywords if keyword.arg == "hint"):
                 value = named.get(value.id, value) if isinstance(value, ast.Name) else value
                 parts = value.values if isinstance(value, ast.JoinedStr) else [value]
-                found.append("".join(part.value if isinstance(part, ast.Constant) else "{}" for part in parts))
+                found.append("".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in parts))
     return found
 
 
