@@ -84,7 +84,7 @@ class Bench:
         self.precision = pick_precision(precision, self.device)
         self.prepared: PreparedData = prepare_data(self.config)
         torch.manual_seed(1)
-        model = make_model(self.config, self.prepared.tokenizer, torch.device("cpu")).to(self.device).train()
+        model = make_model(self.config, self.prepared, torch.device("cpu")).to(self.device).train()
         self.updater: Updater = make_updater(self.config, self.prepared, model, self.precision)
         self.stream = BatchStream(self.prepared.train, self.config.batch, seed=1)
 

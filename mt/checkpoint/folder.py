@@ -116,7 +116,9 @@ def verify_folder(folder: Path) -> Manifest:
     with explained(f"`{folder}` cannot be read"):
         present = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     if unlisted := {name for name in present - manifest.files.keys() - {MANIFEST} if not NOTES.fullmatch(name)}:
-        raise CheckpointError(f"`{folder / min(unlisted)}` is not in the manifest of its folder: move it elsewhere.")
+        raise CheckpointError(
+            f"`{folder / min(unlisted)}` is not in the manifest of its folder.", hint="move it elsewhere."
+        )
     there = {name: entry for name, entry in manifest.files.items() if name in present or name not in manifest.free}
     for name, (must_size, must_hash) in there.items():
         path = folder / name

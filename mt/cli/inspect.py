@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from mt.cli.inspect_page import model_name, write_page
 from mt.cli.lines import file_texts
 from mt.cli.options import Parser, check_output
 from mt.data.corpus.names import check_language
@@ -114,16 +115,14 @@ def run(argv: list[str]) -> int:
     exhibits = [exhibit(path, sources, given, gold, args) for path in (args.model, args.compare) if path]
     title = f"Attention of {' and '.join(one.name for one in exhibits)}"
     if args.output:
-        with explained(f"`{args.output}` cannot be written"):
-            args.output.write_text(page(exhibits, title), encoding="utf-8", newline="\n")
-        logger.info(f"open {args.output} in a browser")
+        write_page(args.output, page(exhibits, title))
         if args.input and len(file_texts(args.input, last + 1)) > last:
             logger.info(
                 f"it shows sentences {first:,} to {last:,} of {args.input}; for the next ones give "
                 f"--lines {last + 1}-{2 * last - first + 1}"
             )
     if args.png or args.svg:
-        from mt.interpret.picture import draw
+        from mt.interpret.heat_maps import draw
 
         for path in filter(None, (args.png, args.svg)):
             with explained(f"`{path}` cannot be written"):
@@ -190,9 +189,8 @@ def exhibit(
     model, tokenizer = translator.stepper.model, translator.tokenizer
     targets = given if given is not None else translator.translate(list(sources))
     seen = list(observe(model, tokenizer, sources, targets, max_length=translator.max_length, by_spaces=args.spaces))
-    heads, chosen = load_heads(find_model(path), model), "Chosen by measurement."
+    heads, how = load_heads(find_model(path), model), "Chosen by measurement."
     if heads is None:
         heads = guess_heads([word_maps(one) for one in seen])
-        chosen = "Guessed from these sentences alone: “mt align” measures which heads give links, and keeps it."
-    name = path.parent.name if path.name == "model" else path.name
-    return Exhibit(name, heads, chosen, seen, contributions(model, tokenizer, seen), gold)
+        how = "Guessed from these sentences alone: “mt align” measures which heads give links, and keeps it."
+    return Exhibit(model_name(path), heads, how, seen, contributions(model, tokenizer, seen), gold)

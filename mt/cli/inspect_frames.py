@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from mt.cli.inspect_page import model_name, write_page
 from mt.cli.inspect_rows import chosen_rows, encoded
 from mt.config import Input
 from mt.errors import ConfigError
@@ -12,9 +13,7 @@ def show_frames(args: argparse.Namespace, inputs: Sequence[Input]) -> int:
     """Raises: ConfigError, DataError: as `chosen_rows`, `encoded`, and for an input of text."""
     rows = chosen_rows(args, inputs)
     from mt.decode.load import load
-    from mt.files import explained
     from mt.interpret.frames import frames_page, observe_frames
-    from mt.log import logger
 
     translator = load(args.model, device=args.device, precision="fp32")
     assert translator.reader is not None
@@ -25,12 +24,9 @@ def show_frames(args: argparse.Namespace, inputs: Sequence[Input]) -> int:
         )
     texts = rows.given or translator.translate(rows.sources)
     sources, _ = encoded(translator, rows, texts)
-    name = args.model.parent.name if args.model.name == "model" else args.model.name
+    name = model_name(args.model)
     seen = observe_frames(
         translator.stepper.model, translator.tokenizer, kind, sources, texts, max_length=translator.max_length
     )
-    html = frames_page(name, rows.sources, seen, f"Attention of {name}")
-    with explained(f"`{args.output}` cannot be written"):
-        args.output.write_text(html, encoding="utf-8", newline="\n")
-    logger.info(f"open {args.output} in a browser")
+    write_page(args.output, frames_page(name, rows.sources, seen, f"Attention of {name}"))
     return 0

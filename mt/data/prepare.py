@@ -21,7 +21,7 @@ from mt.inputs.reader import InputReader, described, fit, texts_of
 from mt.log import logger
 from mt.progress import Waiting, elapsing
 from mt.text.lines import spread
-from mt.text.roundtrip import loss
+from mt.text.roundtrip import round_trip
 from mt.text.sentences import Usual, sentences
 from mt.text.tokenizer import Tokenizer
 from mt.text.tokenizer_training import train_tokenizer
@@ -111,14 +111,7 @@ def prepare(
     logger.info(f"corpus {corpus.name}: {sizes} pairs (train / dev / test){licence}")
     inputs = parse_inputs(data.inputs)
     # The length of a source that names files says nothing about its translation.
-    cleaning = Pipeline(replace(clean, max_ratio=UNLIMITED) if inputs else clean)
-    with Waiting("cleaning the text", plain=True) as wait:
-        read = wait.each(corpus.train, len(corpus.train))
-        pairs = list(islice(cleaning(read), data.limit if data.subset is Subset.first else None))
-    pairs = some_of(pairs, data.limit, data.subset)
-    refusals = cleaning.report()
-    if removed := refusals["read"] - refusals["kept"]:
-        logger.info(f"removed {counted(removed, 'training pair')}: {describe(refusals)} (settings: `clean`)")
+    pairs, refusals = _cleaned(corpus.train, data, replace(clean, max_ratio=UNLIMITED) if inputs else clean)
     sources, targets = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
     texts = texts_of(inputs, sources) if inputs else sources
     trained = given or _trained(texts, targets, tokenizer, Path(data.cache) / "tokenizers")
@@ -127,9 +120,9 @@ def prepare(
     )
     for one in reader.inputs if reader is not None else ():
         logger.info(f"input `{one.column}`: {described(one)}")
-    changed = loss(targets, lambda text: trained.decode_target(trained.encode_target([text])[0]), corpus.tgt)
-    if changed.changed:
-        logger.warning(f"{changed}")
+    lost = round_trip(targets, lambda text: trained.decode_target(trained.encode_target([text])[0]), corpus.tgt)
+    if lost.changed:
+        logger.warning(f"{lost}")
     train = TokenizedCorpus(
         pairs, trained, max_length=batch.max_length, cache=Path(data.cache) / "corpora", reader=reader
     )
@@ -146,9 +139,21 @@ def prepare(
             f"left out {counted(dev.num_too_long, 'dev pair')} with more than {longest} {dev.unit} "
             "(`model.max_length`) on a side"
         )
-    # The training pairs are in a table now. As a list, ten million of them would take gigabytes.
     found = read_links(links, data.train, train, src=corpus.src, tgt=corpus.tgt) if links else None
+    # The training pairs are in a table now. As a list, ten million of them would take gigabytes.
     return PreparedData(replace(corpus, train=[]), refusals, trained, train, dev, found)
+
+
+def _cleaned(pairs: Sequence[Pair], data: DataConfig, section: CleanConfig) -> tuple[list[Pair], dict[str, int]]:
+    """The pairs that stay, at most `data.limit`, and the report of the cleaning."""
+    cleaning = Pipeline(section)
+    with Waiting("cleaning the text", plain=True) as wait:
+        read = wait.each(pairs, len(pairs))
+        kept = list(islice(cleaning(read), data.limit if data.subset is Subset.first else None))
+    refusals = cleaning.report()
+    if removed := refusals["read"] - refusals["kept"]:
+        logger.info(f"removed {counted(removed, 'training pair')}: {describe(refusals)} (settings: `clean`)")
+    return some_of(kept, data.limit, data.subset), refusals
 
 
 def _trained(sources: Sequence[str], targets: Sequence[str], section: TokenizerConfig, cache: Path) -> Tokenizer:

@@ -35,9 +35,9 @@ class Part:
 def carried_out(work: Generator[Q, A, R], answer: Callable[[Q], A]) -> R:
     """The result of work that asks, such as `Translator.answering`, when each question is answered at once."""
     try:
-        asked = next(work)
+        question = next(work)
         while True:
-            asked = work.send(answer(asked))
+            question = work.send(answer(question))
     except StopIteration as done:
         return done.value
 

@@ -32,7 +32,6 @@ from mt.text.sentences import Layout, Usual
 from mt.text.tokenizer import Tokenizer
 from mt.text.words import Span, no_text_but
 
-__all__ = ["EMPTY", "Options", "Translation", "Translator", "join"]
 PART_BITS = 40  # the random stream of a sample is numbered (number of the part << PART_BITS) + number of the text
 MAX_SENTENCES = 512  # in a batch: short ones have few source tokens, but each takes a beam of rows
 MAX_ROWS = 2048  # of samples in a batch: each takes a few times V numbers a step
@@ -120,7 +119,7 @@ class Translator:
             on_progress=on_progress, first_text=first_text,
         )  # fmt: skip
 
-    def answer(self, texts: Sequence[str], options: Options) -> list[list[Translation]]:
+    def answer(self, texts: Sequence[str], options: Options) -> Found:
         """The `nbest` translations of every text, best first, or its samples in the order drawn.
 
         An empty text has one empty translation. A text that is longer, or has more sentences, than usual lines of the
@@ -140,7 +139,9 @@ class Translator:
         if self.reader is not None:
             return (yield from self._answering_rows(texts, self.reader, options))
         if not isinstance(self.stepper.model.encoder, TextEncoder):
-            raise ConfigError("The model reads frames of numbers, not text; only `decode.beam` can search with it.")
+            raise ConfigError(
+                "the model reads frames of numbers, not text.", hint="search with `mt.decode.search.beam.beam_search`."
+            )
         report_tags(self.tokenizer.tags, texts, options.first_text)
         layouts = self.cutter.lay_out(list(texts), options.section.split, options.first_text)
         parts = self._parts(layouts, options)
@@ -169,9 +170,9 @@ class Translator:
         prefixes = self._prefixes(len(rows), options)
         parts = [
             Part(
-                0, owner, (0, len(row)), row, reader.item(row, f"input {options.first_text + owner + 1:,}"),
-                prefixes[owner],
-                options.glossary.constraints(reader.text(row)) if options.glossary else Constraints(), False,
+                number=0, owner=owner, span=(0, len(row)), text=row, prefix=prefixes[owner], copied=False,
+                source=reader.item(row, f"input {options.first_text + owner + 1:,}"),
+                constraints=options.glossary.constraints(reader.text(row)) if options.glossary else Constraints(),
             )
             for owner, row in enumerate(rows) if row.strip()
         ]  # fmt: skip
@@ -179,7 +180,8 @@ class Translator:
             if len(part.source) > self.max_length:
                 raise DataError(
                     f"input {options.first_text + part.owner + 1:,} has {len(part.source):,} rows, but the model reads "
-                    f"at most {self.max_length:,}: shorten it, or train with a larger `batch.max_length`."
+                    f"at most {self.max_length:,}.",
+                    hint="shorten it, or train with a larger `batch.max_length`.",
                 )
         found = yield parts
         report_missing(parts, found, self.vocabulary, options.first_text)
@@ -248,7 +250,7 @@ class Translator:
         """The forced prefix of each text, empty without one. Raises: ConfigError: for another number of prefixes."""
         if options.prefixes is not None and len(options.prefixes) != count:
             raise ConfigError(
-                f"There must be one prefix for each text, but there are {len(options.prefixes):,} prefixes and "
+                f"there must be one prefix for each text, but there are {len(options.prefixes):,} prefixes and "
                 f"{count:,} texts."
             )
         return self.tokenizer.encode_target(options.prefixes) if options.prefixes else [[] for _ in range(count)]
@@ -281,13 +283,13 @@ class Translator:
         segment = Segment(part.span, (0, len(part.text)), (0, len(pieces)))
         return Translation(part.text, 0.0, 0.0, pieces, [0.0] * (len(pieces) + 1), True, (segment,))
 
-    def _search_sorted(self, parts: list[Part], options: Options) -> list[list[Translation]]:
+    def _search_sorted(self, parts: list[Part], options: Options) -> Found:
         """Search in batches of similar length. Returns: translations in the order of `parts`."""
-        results: list[list[Translation]] = [[] for _ in parts]
+        results: Found = [[] for _ in parts]
         lengths = [len(part.source) for part in parts]
         order = sorted(range(len(parts)), key=lambda i: lengths[i], reverse=True)
         budget = max([options.section.batch_tokens, *lengths])
-        search, done = self._search(options), 0
+        search, done = self._search_settings(options), 0
         with torch.inference_mode(), self.prepared():
             size = max(1, MAX_ROWS // options.sampling.samples) if options.sampling else MAX_SENTENCES
             for batch in cut(order, budget, lengths, [-(-budget // size)] * len(parts)):
@@ -309,13 +311,15 @@ class Translator:
         rules = self._rules(batch, search, options)
         if options.sampling:
             if any(part.constraints.required for part in batch):
-                raise ConfigError("Samples cannot be made to contain a glossary's terms; leave one of the two out.")
+                raise ConfigError(
+                    "samples cannot be made to contain a glossary's terms.", hint="leave out one of the two."
+                )
             numbers = [options.first_text + part.owner + (part.number << PART_BITS) for part in batch]
             return sample_search(
                 self.searched, source, search=search, sampling=options.sampling, rules=rules, numbers=numbers
             )
         constraints = self.vocabulary.required([part.constraints for part in batch], self.stepper.device)
-        with self.searched.prepared():
+        with self.searched.prepared():  # `prepared` has not done it where another engine searches all but this batch
             return beam_search(self.searched, source, search=search, rules=rules, constraints=constraints)
 
     def _rules(self, batch: list[Part], search: Search, options: Options) -> list[Rule]:
@@ -334,7 +338,7 @@ class Translator:
             rules.append(self.vocabulary.ban([part.constraints for part in batch]))
         return rules
 
-    def _search(self, options: Options) -> Search:
+    def _search_settings(self, options: Options) -> Search:
         t, longest = self.tokenizer, min(self.max_length, options.section.max_length or self.max_length)
         settings = {**asdict(options.section), "max_length": longest}
         return Search(bos=t.bos, eos=t.eos, pad=t.pad, nbest=options.nbest, **settings)

@@ -57,7 +57,7 @@ def _member(file: str, name: str) -> bytes:
     except KeyError as error:
         raise DataError(f"{file} has no member {name!r}") from error
     if found.flag_bits & 1:
-        raise DataError(f"{file}:{name} is encrypted; pack it again without a password")
+        raise DataError(f"{file}:{name} is encrypted", hint="pack it again without a password.")
     if found.file_size > LIMIT:
         raise DataError(f"{file}:{name} would unpack to {found.file_size:,} bytes, and at most {LIMIT:,} are read")
     with faults_of(f"{file}:{name}", "is damaged"):

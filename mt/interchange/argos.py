@@ -25,7 +25,6 @@ from mt.interchange.refusal import refuse
 from mt.text.languages import NAMES, plain_code
 from mt.text.tokenizer import JOINT, SOURCE, TABLE, TARGET, Tokenizer
 
-SUFFIX = ".argosmodel"
 OURS = "mt"  # the folder of our model in a package
 KEPT = (CONFIG, CARD, JOINT, SOURCE, TARGET, TABLE, HEADS)  # files of a model folder, besides its weights
 MOST_ENTRIES, MOST_FILES, MOST_BYTES = 1000, 50, 16 << 30  # of a package; of our model in it
@@ -183,7 +182,8 @@ def _ours(opened: zipfile.ZipFile, package: Path) -> dict[str, zipfile.ZipInfo]:
     if MANIFEST not in found or CONFIG not in found:
         raise CheckpointError(
             f"`{package}` holds no model of mt: it was made by another program, and what is converted for CTranslate2 "
-            "cannot be trained further; import the model that it was made of."
+            "cannot be trained further.",
+            hint="import the model that it was made of.",
         )
     if len(found) > MOST_FILES:
         raise CheckpointError(f"`{package}` must have at most {MOST_FILES} files of a model, but has {len(found):,}.")

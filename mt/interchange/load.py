@@ -75,7 +75,7 @@ def _with_ct2(
     key = fingerprint(folder)
     made = load_with_torch(folder, device=device, precision="fp32")
     if fingerprint(folder) != key:
-        raise CheckpointError(f"`{folder}` was replaced while it was read; run the command again.")
+        raise CheckpointError(f"`{folder}` was replaced while it was read.", hint="run the command again.")
     against = [f"the setting `decode.{name}`" for name in own_search(made.options(**settings).section)]
     against += reasons_against(made.stepper.model, quantization)
     if made.reader is not None:

@@ -293,5 +293,5 @@ def _open_model(data: bytes, name: str, where: str, pieces: Sequence[str] | None
     try:
         return opened(data) if pieces is None else TabledModel(data, pieces)
     except (RuntimeError, ValueError, OSError) as error:
-        fault = f"{name} in {where} is damaged: SentencePiece cannot read its {len(data)} bytes"
-        raise CheckpointError(f"{fault}; take it from another copy of the model.") from error
+        fault = f"{name} in {where} is damaged: SentencePiece cannot read its {len(data)} bytes."
+        raise CheckpointError(fault, hint="take it from another copy of the model.") from error

@@ -17,7 +17,7 @@ from mt.alignment.heads import AlignmentHeads, head_mean, word_maps
 from mt.alignment.observe import Observation, observe
 from mt.config import Subset
 from mt.data.corpus.pair import Pair
-from mt.interpret.picture import Picture
+from mt.interpret.heat_maps import HeatMaps
 from mt.nn.transformer import Transformer
 from mt.text.lines import spread
 from mt.text.tokenizer import Tokenizer
@@ -71,7 +71,7 @@ class AttentionLogger:
         self.sources, self.targets = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
         self.max_length = max_length
         self.guided = guided
-        self._pictures: list[Picture] = []
+        self._pictures: list[HeatMaps] = []
 
     def __call__(self, model: Transformer) -> AttentionSnapshot:
         """The attention in a teacher-forced pass over the pairs, in 32 bits."""
@@ -93,7 +93,7 @@ class AttentionLogger:
             titles.append(f"guided {self.guided.layer + 1}.{self.guided.heads[0] + 1}")  # layer and head
         if not self._pictures:  # words do not change
             sides = [[side.word_texts[:MAX_DRAWN] for side in (o.source, o.target)] for o in snapshot.observations]
-            self._pictures = [Picture(source, target, titles) for source, target in sides]
+            self._pictures = [HeatMaps(source, target, titles) for source, target in sides]
         maps = [word_maps(o) for o in snapshot.observations]
         return [
             picture.draw(torch.stack([drawn(head_mean(words, heads)) for heads in shown]))

@@ -197,8 +197,8 @@ def test_batches_that_cannot_be_dealt_out_are_refused(folder, command, together)
     process = together(folder, *command("odd"), "batch.accumulate=3")
     assert process.end() == 1
     assert (
-        "`batch.accumulate` must be a multiple of the 2 processes, which share the batches of an update, but is 3; "
-        "set `batch.accumulate=4`."
+        "`batch.accumulate` must be a multiple of the 2 processes, which share the batches of an update, but is 3.\n\n"
+        "hint: set `batch.accumulate=4`."
     ) in process.stderr.read_text()
 
 

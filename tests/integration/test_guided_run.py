@@ -160,7 +160,13 @@ def make(folder: Path, *, workers: int = 0) -> Trainer:
         updater=updater,
         stream=BatchStream(corpus, batch, seed=1, sampling=True, workers=workers),
         validator=Validator(
-            corpus, list, precision=updater.precision, tokens=64, pairs=2, bleu_tokenizer="13a", attention=attention
+            corpus,
+            lambda texts, on_progress: list(texts),
+            precision=updater.precision,
+            tokens=64,
+            pairs=2,
+            bleu_tokenizer="13a",
+            attention=attention,
         ),
         checkpoints=Checkpoints(folder / "checkpoints", 2),
         files=objective.files(),

@@ -50,7 +50,7 @@ def test_other_pieces_are_refused(tmp_path):
     section = TokenizerConfig(vocab_size=number_tokenizer().tgt_size, byte_fallback=False)
     other = train_tokenizer([p.tgt for p in pairs], [p.src + " x" for p in pairs], section, tmp_path / "cache")
     paths = [write(tmp_path / "one"), write(tmp_path / "two"), write(tmp_path / "other", tokenizer=other)]
-    message = rf"^{paths[0]} and {paths[2]} cannot translate together: their tokenizers differ\. Train the models"
+    message = rf"^{paths[0]} and {paths[2]} cannot translate together: their tokenizers differ\. hint: train the models"
     with pytest.raises(ConfigError, match=message):
         load_ensemble(paths, device="cpu")
 
@@ -65,7 +65,7 @@ def test_other_inputs_are_refused(tmp_path, monkeypatch):
         return found
 
     monkeypatch.setattr(loading, "load", load)
-    message = rf"^{paths[0]} and {paths[1]} cannot translate together: their inputs differ\. Train the models"
+    message = rf"^{paths[0]} and {paths[1]} cannot translate together: their inputs differ\. hint: train the models"
     with pytest.raises(ConfigError, match=message):
         load_ensemble(paths, device="cpu")
 

@@ -46,10 +46,11 @@ class TokenizedCorpus:
         def build(sink: pa.NativeFile) -> Facts:
             facts = _write(sink, pairs, tokenizer, max_length, reader)
             if not facts.pairs:
-                advice = "split the text into sentences" if reader is None else "shorten them"
+                advice = "split the text into sentences" if reader is None else "shorten the sources"
                 raise DataError(
                     f"none of the {facts.too_long:,} {kind} pairs has at most {max_length} {self.unit} (`{setting}`) "
-                    f"on each side; raise that setting, or {advice}."
+                    "on each side.",
+                    hint=f"raise `{setting}`, or {advice}.",
                 )
             return facts
 

@@ -36,6 +36,6 @@ def check_engine(engine: SearchEngine | None, section: DecodeConfig, *, sampling
     against = [*own_search(section), *(["sampling"] if sampling else [])]
     if engine is not None and against:
         raise ConfigError(
-            f"The engine {engine.name} cannot honour {', '.join(f'`{name}`' for name in against)}; leave out what it "
-            "cannot honour, or use the engine torch."
+            f"the engine {engine.name} cannot honour {', '.join(f'`{name}`' for name in against)}.",
+            hint="leave out what it cannot honour, or use the engine torch.",
         )

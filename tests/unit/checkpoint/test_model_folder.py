@@ -214,7 +214,7 @@ HARDENING = {
     "range": (lambda v: v["model"].update(dim=-2), "config.json: `model.dim` must be"),
     "no table": (lambda v: v.update(model=[1]), r"config.json: `model` must be an object with settings, but is \[1\]"),
     "no section": (lambda v: v.pop("decode"), "`decode` must be an object with settings, but is None"),
-    "schema": (lambda v: v.update(schema=9), "config.json has schema 9, but this version of mt reads 1: update mt"),
+    "schema": (lambda v: v.update(schema=9), "has schema 9, but this version of mt reads 1. hint: update mt"),
     "length": (lambda v: v.update(max_length=1), "config.json: `max_length` must be at least 2, but is 1"),
     "size": (lambda v: v.update(src_size=0), "config.json: `src_size` must be at least 1, but is 0"),
     "usual length": (lambda v: v.update(usual_length=0), "`usual_length` must be at least 1 or null, but is 0"),
@@ -306,7 +306,9 @@ def test_a_pickle_in_a_model_folder_is_refused_and_never_opened(tmp_path):
     bomb = pickle.dumps(Bomb(str(canary)))
     folder = write_model(tmp_path / "model")
     (folder / "rng.pkl").write_bytes(bomb)
-    with pytest.raises(CheckpointError, match=r"rng.pkl` is not in the manifest of its folder: move it elsewhere\."):
+    with pytest.raises(
+        CheckpointError, match=r"rng.pkl` is not in the manifest of its folder\. hint: move it elsewhere\."
+    ):
         read_model(folder)
     good = {**description().files(number_tokenizer()), "model.safetensors": weights()}
     for name, sentence in {

@@ -81,8 +81,8 @@ def test_a_dev_set_of_sentences_too_long_for_the_model_is_refused_by_its_own_set
     with pytest.raises(DataError) as refused:
         prepare(data=data, clean=CleanConfig(), tokenizer=pieces, batch=BatchConfig(), longest=2)
     assert str(refused.value) == (
-        "none of the 5 dev pairs has at most 2 pieces (`model.max_length`) on each side; raise that setting, or split "
-        "the text into sentences."
+        "none of the 5 dev pairs has at most 2 pieces (`model.max_length`) on each side. hint: raise "
+        "`model.max_length`, or split the text into sentences."
     )
 
 

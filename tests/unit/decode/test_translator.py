@@ -15,8 +15,8 @@ from mt.config import DecodeConfig, LengthNorm, Split, TokenizerConfig, Unknown
 from mt.decode.constraints.glossary import Constraints, Entry, Glossary
 from mt.decode.cutting import LEAST, Cutter
 from mt.decode.search.transformer_stepper import CachedStepper
-from mt.decode.translation import Segment
-from mt.decode.translator import EMPTY, Translation, Translator, join
+from mt.decode.translation import EMPTY, Segment, Translation, join
+from mt.decode.translator import Translator
 from mt.errors import ConfigError
 from mt.text.sentences import Usual
 from mt.text.tokenizer_training import train_tokenizer
@@ -336,7 +336,7 @@ def test_a_prefix_begins_the_translation(translator, tokenizer):
     assert one.text.startswith("tamo ly")
     assert two.text == translator.search(texts[:1])[0][0].text
     assert empty == EMPTY
-    with pytest.raises(ConfigError, match=r"^There must be one prefix for each text, but there are 1 prefixes and 3"):
+    with pytest.raises(ConfigError, match=r"^there must be one prefix for each text, but there are 1 prefixes and 3"):
         translator.answer(texts, translator.options(prefixes=["x"]))
 
 

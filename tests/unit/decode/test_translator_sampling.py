@@ -10,7 +10,8 @@ from mt.decode.constraints.glossary import Glossary
 from mt.decode.search.ensemble import Ensemble, Mean
 from mt.decode.search.sampling import Sampling
 from mt.decode.search.transformer_stepper import CachedStepper
-from mt.decode.translator import EMPTY, Translator
+from mt.decode.translation import EMPTY
+from mt.decode.translator import Translator
 from mt.errors import ConfigError
 from mt.text.tokenizer_training import train_tokenizer
 
@@ -95,7 +96,9 @@ def test_rules_hold_for_samples_too(translator, tokenizer):
 def test_terms_that_must_appear_are_for_beam_search(translator, tmp_path):
     (tmp_path / "terms.tsv").write_text("ta\tmoly\n")
     glossary = Glossary.read(str(tmp_path / "terms.tsv"))
-    with pytest.raises(ConfigError, match=r"^Samples cannot be made to contain a glossary's terms; leave one of the"):
+    with pytest.raises(
+        ConfigError, match=r"^samples cannot be made to contain a glossary's terms\. hint: leave out one of the"
+    ):
         translator.answer(["ta mo"], replace(translator.options(glossary=glossary), sampling=Sampling()))
 
 

@@ -163,7 +163,7 @@ def zeros(number):
 @pytest.mark.parametrize(
     "change, told",
     [
-        (lambda all: [one for one in all if "/mt/" not in one[0]], "holds no model of mt: it was made by another prog"),
+        (lambda all: [one for one in all if "/mt/" not in one[0]], "cannot be trained further. hint: import the model"),
         (lambda all: all + zeros(30 << 20), r"would fill \d\S+ bytes out of \d\S+, which no model does"),
         (lambda all: all + [(f"{TOP}/x{n}", b"") for n in range(1000)], "must have at most 1,000 files, but has 1,012"),
         (

@@ -157,7 +157,7 @@ def test_a_model_that_is_replaced_while_it_is_read_is_not_exported(model, monkey
         return made
 
     monkeypatch.setattr(loading, "load_with_torch", replaced)
-    with pytest.raises(CheckpointError, match=r"model` was replaced while it was read; run the command again\."):
+    with pytest.raises(CheckpointError, match=r"model` was replaced while it was read\. hint: run the command again\."):
         load(model, engine="ct2", device="cpu")
     assert not place_of(model).exists()
 
@@ -215,8 +215,8 @@ def test_options_of_one_call_that_only_torch_honours_are_refused_together(both):
     with pytest.raises(ConfigError) as refused:
         ct2.translate("one", groups=5, length_norm="gnmt", sampling=Sampling())
     assert str(refused.value) == (
-        "The engine ct2 cannot honour `length_norm`, `groups`, `sampling`; leave out what it cannot honour, or use the "
-        "engine torch."
+        "the engine ct2 cannot honour `length_norm`, `groups`, `sampling`. hint: leave out what it cannot honour, or "
+        "use the engine torch."
     )
 
 

@@ -10,7 +10,7 @@ from toy import number_corpus, number_pairs, number_tokenizer, tiny_model
 from mt.alignment.heads import AlignmentHeads, head_mean, word_maps
 from mt.config import Subset
 from mt.data.corpus.pair import Origin, Pair
-from mt.interpret.picture import CELL, GAP
+from mt.interpret.heat_maps import CELL, GAP
 from mt.train.attention_logging import AttentionLogger, drawn, entropies, legible
 
 

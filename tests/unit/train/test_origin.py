@@ -104,7 +104,7 @@ def test_the_positions_of_a_learned_table_are_a_shape_and_those_of_a_computed_on
 
 
 def test_a_setting_that_is_null_is_written_so():
-    with pytest.raises(ConfigError, match=r"^`model\.kv_heads` is 1, but .* in which it is null; leave"):
+    with pytest.raises(ConfigError, match=r"^`model\.kv_heads` is 1, but .* in which it is null\. hint: leave"):
         check_shape("m", tiny_config(kv_heads=1), tiny_config())
 
 
@@ -243,7 +243,8 @@ def test_the_test_set_of_a_run_is_read_without_its_other_text(tmp_path):
     with pytest.raises(DataError, match=r"gone\.en"):
         own_test_of_run(tmp_path)
     saved(corpus="multi30k_hub")
-    with pytest.raises(DataError, match=r"^the test set of multi30k_hub is on the Hub; name it in files\.$"):
+    said = r"^the test set of multi30k_hub is on the Hugging Face Hub, .* here\. hint: `mt evaluate` downloads it\.$"
+    with pytest.raises(DataError, match=said):
         own_test_of_run(tmp_path)
     saved(corpus="tatoeba_en_es", root=str(tmp_path / "nothing"))
     with pytest.raises(DataError, match=r"must contain test\.tsv"):

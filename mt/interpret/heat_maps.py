@@ -28,7 +28,7 @@ MAX_WIDTH = 440  # pixels of a row of maps: what TensorBoard shows without makin
 PRINT_SCALE = 3  # pixels of a PNG file for one of TensorBoard's
 
 
-class Picture:
+class HeatMaps:
     """Maps of one pair: target words down, source words across, eos last.
 
     The maps are side by side as far as `MAX_WIDTH` allows, and then in further rows, each with all words.
@@ -113,11 +113,11 @@ def draw(exhibit: "Exhibit", path: Path) -> None:
     maps = head_mean(word_maps(seen), exhibit.heads)[None]
     source, target = seen.source.word_texts, seen.target.word_texts
     if path.suffix.lower() == ".svg":
-        path.write_text(Picture(source, target, [""]).svg(maps), encoding="utf-8", newline="\n")
+        path.write_text(HeatMaps(source, target, [""]).svg(maps), encoding="utf-8", newline="\n")
         return
     from PIL import Image
 
-    Image.fromarray(Picture(source, target, [""], scale=PRINT_SCALE).draw(maps)).save(path)
+    Image.fromarray(HeatMaps(source, target, [""], scale=PRINT_SCALE).draw(maps)).save(path)
 
 
 def _colours(maps: Float[Tensor, "M V W1"]) -> UInt8[NDArray[Any], "M V W1 3"]:
