@@ -2,7 +2,7 @@
 
 import math
 
-import jaxtyping
+import beartype.roar
 import pytest
 import torch
 from hypothesis import given
@@ -124,9 +124,9 @@ def test_dropped_weights_are_dropped_whole_and_the_rest_scaled():
 
 def test_shapes_are_checked_while_testing():
     rows = Ragged.from_lengths([2])
-    with pytest.raises(jaxtyping.TypeCheckError):
+    with pytest.raises(beartype.roar.BeartypeCallHintParamViolation):
         attend(torch.zeros(2, 4), torch.zeros(2, 2, 1, 4), queries=rows, keys=rows)
-    with pytest.raises(jaxtyping.TypeCheckError):  # the size of a head is bound twice
+    with pytest.raises(beartype.roar.BeartypeCallHintParamViolation):  # the size of a head is bound twice
         attend(torch.zeros(2, 1, 4), torch.zeros(2, 2, 1, 5), queries=rows, keys=rows)
 
 
