@@ -1,17 +1,19 @@
 """Annotations as checks of every call, of the functions in chosen packages, once these are imported.
 
-jaxtyping's own import hook checks the arguments twice, before and after the call, binds them to the signature, and does
-all this for functions without annotations, too: two thirds of the time of the tests of search. Here beartype checks
-arguments and result once, in a context of jaxtyping, in which a dimension has one size.
+jaxtyping's own import hook checks the arguments twice, before and after the call, and does so for every call: more than
+two thirds of the time of the tests of search. Here beartype checks arguments and result once, in a context of jaxtyping
+in which a dimension has one size, and a call whose types, shapes and dtypes have passed before passes again.
 """
 
 import ast
 import functools
 import inspect
 import sys
+from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder, SourceFileLoader
 
+import torch
 from beartype import beartype
 from jaxtyping import jaxtyped
 
@@ -25,13 +27,46 @@ def checked(function):
     inner = beartype(function)
     if not any("Tensor" in str(annotation) for annotation in function.__annotations__.values()):
         return inner
+    passed, result_of = set(), []
+    result_only = beartype(functools.wraps(function)(lambda *args, **kwargs: result_of.pop()))
 
     @functools.wraps(function)
     def call(*args, **kwargs):
-        with DIMENSIONS:
-            return inner(*args, **kwargs)
+        if torch.compiler.is_compiling():
+            return function(*args, **kwargs)
+        given = (kind(args), *kwargs, kind(tuple(kwargs.values())))
+        if holds(passed, given):
+            result = function(*args, **kwargs)
+            if holds(passed, (given, kind(result))):
+                return result
+            result_of.append(result)
+            with DIMENSIONS:
+                result_only(*args, **kwargs)
+        else:
+            with DIMENSIONS:
+                result = inner(*args, **kwargs)
+        with suppress(TypeError):
+            passed.update((given, (given, kind(result))))
+        return result
 
     return call
+
+
+def holds(passed, key):
+    """False also for a list, a dictionary or a set in the key, of which more than the type counts."""
+    try:
+        return key in passed
+    except TypeError:
+        return False
+
+
+def kind(value):
+    """What the checks look at: of a tensor type, shape and dtype; of an object its type; of a tuple that of each."""
+    if isinstance(value, torch.Tensor):
+        return type(value), value.shape, value.dtype
+    if type(value) is tuple:
+        return tuple(map(kind, value))
+    return value if isinstance(value, list | tuple | dict | set | str) else type(value)
 
 
 def checked_fields(cls):
