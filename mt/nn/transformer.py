@@ -119,8 +119,16 @@ class DecoderLayer(Layer):
         self.cross_norm = make_norm(config)
 
     def forward(self, x: Float[Tensor, "T D"], layout: Ragged, memory: Memory) -> Float[Tensor, "T D"]:
-        x = self.residual(self.self_norm, x, lambda rows: self.self_attention(rows, layout, causal=True))
-        x = self.residual(self.cross_norm, x, lambda rows: self.cross_attention(rows, layout, memory=memory))
+        x = self.attend_to_past(x, layout)
+        return self.after_past(x, lambda rows: self.cross_attention(rows, layout, memory=memory))
+
+    def attend_to_past(self, x: Float[Tensor, "T D"], layout: Ragged) -> Float[Tensor, "T D"]:
+        return self.residual(self.self_norm, x, lambda rows: self.self_attention(rows, layout, causal=True))
+
+    def after_past(
+        self, x: Float[Tensor, "N D"], attend_to_memory: Callable[[Float[Tensor, "N D"]], Float[Tensor, "N D"]]
+    ) -> Float[Tensor, "N D"]:
+        x = self.residual(self.cross_norm, x, attend_to_memory)
         return self.residual(self.feed_forward_norm, x, self.feed_forward)
 
     def step(
@@ -138,9 +146,7 @@ class DecoderLayer(Layer):
                 rows, keys, values, positions=positions, bias=state.memory_bias, attended=state.attended
             )
 
-        x = self.residual(self.self_norm, x, attend_to_past)
-        x = self.residual(self.cross_norm, x, attend_to_memory)
-        return self.residual(self.feed_forward_norm, x, self.feed_forward)
+        return self.after_past(self.residual(self.self_norm, x, attend_to_past), attend_to_memory)
 
     def memory_keys(self, memory: Memory) -> MemoryKeys:
         """Keys and values of the memory, by sentence."""
