@@ -63,7 +63,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--both-ways", action="store_true",
-        help="with --recall: also print how often a right query is among the first for each candidate, by the same scores",
+        help="with --recall: also print how often a right query is among the first for each candidate, by the same "
+        "scores",
     )  # fmt: skip
     add_device_options(parser)
     args = parser.parse_args(argv)

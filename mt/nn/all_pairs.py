@@ -1,8 +1,8 @@
 """The log-probabilities of many targets under many sources, as retrieval needs them: a decoder pass over all pairs.
 
-Nothing that depends on one side alone is computed again for each pair. Of a source, that is its memory, with the keys and
-values of every layer; of a target, its self-attention in the first layer, below the first sight of a memory. All targets
-of a batch attend to one memory, so their cross-attention is a product of matrices without padding.
+Nothing that depends on one side alone is computed again for each pair. Of a source that is its memory, with the keys
+and values of every layer; of a target it is the self-attention of the first layer, which has not seen a memory. All
+targets of a batch attend to one memory, so their cross-attention is a product of matrices without padding.
 
 Letters: `B` sources, `N` targets, `T` rows of all targets, `D` model.
 """
@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
