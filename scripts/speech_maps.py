@@ -7,10 +7,10 @@
         --svg docs/pictures/speech.svg
 
 Each model is drawn below the one before: the spectrogram of the row, and a line of weights for each piece of what the
-model writes, as shares of the largest weight of the piece; the mean over the heads of one layer, of the rows that
-predict the pieces. "zwei eins" reads the recording from left to right; "einundzwanzig" must turn back. A model that does not
-write the text of the table is refused: its map shows nothing. Without `--row`, the first row is taken that all models
-get right and whose text has the letters of `--having` in the last model's column.
+model writes, as shares of the largest weight of the piece. They are means over the heads of one layer, of the rows that
+predict the pieces. "zwei eins" reads the recording from left to right; "einundzwanzig" must turn back. A model that
+does not write the text of the table is refused: its map shows nothing. Without `--row`, the first row is taken that all
+models get right and whose text has the letters of `--having` in the last model's column.
 """
 
 import argparse
