@@ -104,9 +104,10 @@ def _tiles(
     font = load_font(FONT * scale)
     side, cell, head = TILE * scale, CELL * scale, CELL * scale if title else 0
     gap = GAP * scale
-    columns = max(1, MAX_WIDTH * scale // (side + gap))
+    columns = max(1, min(len(words), MAX_WIDTH * scale // (side + gap)))
     rows = max(1, -(-len(words) // columns))
-    page = Image.new("RGB", (columns * (side + gap), head + rows * (side + cell + gap)), "white")
+    width = max(columns * (side + gap), int(font.getlength(drawable(title, font))))
+    page = Image.new("RGB", (width, head + rows * (side + cell + gap)), "white")
     pen = ImageDraw.Draw(page)
     pen.text((0, 0), drawable(title, font), font=font, fill="black")
     image = np.asarray(Image.fromarray(shown.pixels).resize((side, side)), np.float32)

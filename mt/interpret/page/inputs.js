@@ -152,4 +152,5 @@ class Scene {
 }
 
 choice("way", "way", [[0, "Read at prediction"], [1, "Read at input"]]);
-start((pair) => pair.source);
+/** The cells of a pair: texts, and names of files without their folders. */
+start((pair) => pair.source.split("\t").map((cell, k) => (pair.inputs[k].words ? cell : cell.split("/").pop())).join(" · ") || "(empty)");

@@ -34,7 +34,10 @@ def test_a_hovered_word_shows_its_place_in_the_picture_and_in_time(tmp_path):
     text = View("caption", Side(f"{NASTY} b", [(0, len(NASTY)), (len(NASTY) + 1, len(NASTY) + 2)], []), 3)
     both = seen(text, picture((2, 2)))
     html = inputs_page(
-        "m", ["a.png", "b.wav", "two"], [seen(picture((2, 2))), seen(picture((1, 4), 0.16)), both], "Attention"
+        "m",
+        ["a.png", "b.wav", "two\tfolder/b.png"],
+        [seen(picture((2, 2))), seen(picture((1, 4), 0.16)), both],
+        "Attention",
     )
     file.write_text(html, encoding="utf-8")
     messages = []
@@ -60,6 +63,7 @@ def test_a_hovered_word_shows_its_place_in_the_picture_and_in_time(tmp_path):
         assert "most of all 0.12 to 0.16 s" in said.inner_text()
         tab.locator(".head").nth(0).click()
         assert said.inner_text().endswith("layer 1, head 1.")
+        assert tab.locator("#sentences button").nth(2).inner_text() == "two · b.png"
         tab.locator("#sentences button").nth(2).click()
         tab.locator(".word").nth(0).hover()
         assert f"most of all caption, “{NASTY}”, 100 % of the weight" in said.inner_text()
