@@ -21,12 +21,13 @@ from mt.errors import ConfigError
 from mt.log import logger, setup
 from mt.nn.encoders import check_fusion, input_model, text_model
 from mt.nn.transformer import Transformer
+from mt.text.lines import spread
 from mt.text.metrics import choose_tokenizer
 from mt.train.acceleration.choose import accelerate
 from mt.train.acceleration.memory import CPU_BUDGET, find_budget
 from mt.train.acceleration.sharding import is_sharded, shard
 from mt.train.ancestry import plain_ancestry
-from mt.train.attention_logging import AttentionLogger, legible
+from mt.train.attention_logging import AttentionLogger, InputAttentionLogger, TextAttentionLogger, legible
 from mt.train.before import Before
 from mt.train.facts import run_facts
 from mt.train.gradients import EagerGradients
@@ -153,11 +154,15 @@ def make_attention_logger(
     config: Config, prepared: PreparedData, *, max_length: int, guided: GuidedAlignment | None
 ) -> AttentionLogger | None:
     """None if no attention is to be logged. Args: guided: whose head is drawn, too."""
-    if not config.train.attention_pairs or prepared.inputs:  # the pictures need words on both sides
+    number, pairs = config.train.attention_pairs, prepared.dev.pairs
+    if not number:
         return None
-    pairs = legible(prepared.dev.pairs, config.train.attention_pairs, config.data.subset)
+    if prepared.reader is not None:
+        shown = [pairs[place] for place in spread(len(pairs), number)]
+        return InputAttentionLogger(prepared.tokenizer, prepared.reader, shown, max_length=max_length)
+    pairs = legible(pairs, number, config.data.subset)
     heads = guided.heads if guided is not None else None
-    return AttentionLogger(prepared.tokenizer, pairs, max_length=max_length, guided=heads)
+    return TextAttentionLogger(prepared.tokenizer, pairs, max_length=max_length, guided=heads)
 
 
 def make_validator(

@@ -9,7 +9,8 @@
 FOLDER holds `recordings.zip` and `strings.tsv.gz` made from the Free Spoken Digit Dataset (CC BY-SA 4.0): strings of
 two to six digits, each spoken by one speaker in recordings that are joined. The target is the German number word, in
 which the units come before the tens: 2 1 is "einundzwanzig". `make --leave-out SPEAKER` keeps a speaker out of training
-and dev, and writes his test strings to `unseen.tsv`. `shuffled.tsv` gives each test row the sound of another.
+and dev, and writes his test strings to `unseen.tsv`. The column `digits` has the digits as words ("zwei eins"), for
+`data.target=digits`. `shuffled.tsv` gives each test row the sound of another.
 
 A number is one word, so that its word error rate is the share of wrong numbers. The error rate over the parts of a
 number word (ein und zwanzig) and over its letters, both by edit distance, are told beside it.
@@ -71,7 +72,9 @@ def make(folder: Path, out: Path, left_out: str | None) -> None:
 
 
 def write(file: Path, pairs: Sequence[tuple[str, dict[str, str]]]) -> None:
-    lines = ["speech\tspeaker\tnumber", *(f"{cell}\t{row['speaker']}\t{row['german_number']}" for cell, row in pairs)]
+    columns = ("speaker", "german_digits", "german_number")
+    lines = ["speech\tspeaker\tdigits\tnumber"]
+    lines += ["\t".join([cell, *(row[column] for column in columns)]) for cell, row in pairs]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

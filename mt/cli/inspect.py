@@ -1,5 +1,5 @@
 """`mt inspect attention`: an HTML page that shows a model's cross-attention, and pictures for papers; for a model of
-several inputs, a table (`inspect_shares.py`)."""
+several inputs also a table (`inspect_shares.py`)."""
 
 import argparse
 from collections.abc import Sequence
@@ -23,13 +23,15 @@ examples:
   mt inspect attention runs/a --compare runs/b --input test.en --references test.de -o attention.html
   mt inspect attention runs/a --text "Two dogs are running." --png dogs.png
   mt inspect attention runs/captions --input test.tsv --lines 5
+  mt inspect attention runs/two --input test.tsv -o two.html
 
-For a model of images, audio or features, --input is a table, --text a cell, and the page shows where in the picture or
-the recording the model looked for each word.
+For a model of columns of a table, --input is a table, --text its cells, and the page shows where in the picture, the
+recording or the text the model looked for each word.
 
 Without references the page shows the model's own translations. The page loads nothing from the network.
 
-For a model of several inputs, --input is a table, and the share of each input is written as a table to stdout or -o."""
+For a model of several inputs, -o FILE.html writes the page, with the inputs side by side. Otherwise the share of each
+input is written as a table to stdout or -o."""
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -85,16 +87,17 @@ def run(argv: list[str]) -> int:
     setup()
     set_up_cpu(None)
     inputs, _ = table_columns(args.model)
-    if len(inputs) > 1:
+    pictures = args.png or (args.output and args.output.suffix.lower() in (".html", ".htm"))
+    if len(inputs) > 1 and not pictures:
         from mt.cli.inspect_shares import show_shares
 
         return show_shares(args, inputs)
     if args.output is None and not (args.png or args.svg):
         args.output = Path("attention.html")
     if inputs:
-        from mt.cli.inspect_frames import show_frames
+        from mt.cli.inspect_inputs import show_inputs
 
-        return show_frames(args, inputs)
+        return show_inputs(args, inputs)
     first, last = args.lines
     sources = chosen(args.text or file_texts(args.input, last), args.lines)
     given = args.reference and chosen(args.reference, args.lines)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mt.decode.translator import Translator
     from mt.nn.source import Items
 
-OF_TEXT = ("compare", "gold", "spaces", "png", "svg")  # options that need words on both sides
+OF_TEXT = ("compare", "gold", "spaces", "svg")  # options that need words on both sides
 
 
 class Rows(NamedTuple):

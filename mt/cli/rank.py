@@ -28,6 +28,7 @@ examples:
   mt rank runs/my-run --queries a.en --candidates a.de
   mt rank runs/captions --queries test.tsv --candidates captions.txt --recall right.txt
   mt rank runs/captions --candidates-are sources --queries captions.txt --candidates test.tsv --top 5
+  mt rank runs/captions --queries test.tsv --candidates captions.txt --recall right.txt --both-ways --by sources
 
 The output has one line for each query: `number:score` of the best candidates, which count from 1, best first. A model
 that reads tables takes a table as its sources.
@@ -60,8 +61,15 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help="print how often a right candidate is among the first 1, 5 and 10, instead of the candidates; FILE has "
         "the numbers of the right candidates in a line for each query (default: candidate N belongs to query N)",
     )  # fmt: skip
+    parser.add_argument(
+        "--both-ways", action="store_true",
+        help="with --recall: also print how often a right query is among the first for each candidate, by the same "
+        "scores",
+    )  # fmt: skip
     add_device_options(parser)
     args = parser.parse_args(argv)
+    if args.both_ways and args.recall is None:
+        parser.error("--both-ways is about --recall; give --recall too")
     if args.recall is not None and args.jsonl:
         parser.error("--recall prints no candidates; leave out --jsonl")
     if args.recall is not None and args.top is not None:
@@ -103,10 +111,13 @@ def run(argv: list[str]) -> int:
     sources, targets = (queries, candidates) if of_sources else (candidates, queries)
     with waiting("ranking", len(sources), None) as show:
         scores = chosen(args.by, likelihoods(translator, sources, targets, show), translator, targets)
-    lists = map(ranked, scores if of_sources else scores.T)
+    scores = scores if of_sources else scores.T
     if right:
-        print(agreement([ranks_of(found, ours) for found, ours in zip(lists, right, strict=True)], len(candidates)))
+        print(agreement(scores, right))
+        if args.both_ways:
+            print(f"the other way: {agreement(scores.T, turned(right, len(candidates)))}")
     else:
+        lists = map(ranked, scores)
         process(lists, 1, lambda batch, done: to_lines(batch, done, queries, candidates, args), stdout())
     return 0
 
@@ -167,16 +178,26 @@ def chosen(by: str, found: "Likelihoods", translator: "Translator", targets: Seq
     return found.against(likelihoods(translator, [empty], targets).log_probs[0])
 
 
-def ranks_of(found: Sequence[tuple[int, float]], right: set[int]) -> int:
-    """The rank of the best right candidate, from 1."""
-    return next(rank for rank, (place, _) in enumerate(found, 1) if place in right)
+def turned(right: Sequence[set[int]], candidates: int) -> list[set[int]]:
+    """The places of the right queries of each candidate."""
+    found: list[set[int]] = [set() for _ in range(candidates)]
+    for query, places in enumerate(right):
+        for place in places:
+            found[place].add(query)
+    return found
 
 
-def agreement(ranks: Sequence[int], candidates: int) -> str:
-    from mt.decode.rerank.rank import recall
+def agreement(scores: "Tensor", right: Sequence[set[int]]) -> str:
+    """How often a right candidate is among the first. Args: scores: `[Q, C]`; right: of each query; queries without any
+    are left out."""
+    from mt.decode.rerank.rank import ranked, recall
 
+    ranks = [
+        next(rank for rank, (place, _) in enumerate(ranked(row), 1) if place in ours)
+        for row, ours in zip(scores, right, strict=True) if ours
+    ]  # fmt: skip
     shares = "  ".join(f"R@{at} {recall(ranks, at):.1f}" for at in CUTOFFS)
-    return f"{shares}  median rank {median(ranks):g}  ({len(ranks):,} queries, {candidates:,} candidates)"
+    return f"{shares}  median rank {median(ranks):g}  ({len(ranks):,} queries, {scores.shape[1]:,} candidates)"
 
 
 def to_lines(

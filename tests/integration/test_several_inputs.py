@@ -150,6 +150,20 @@ def test_text_and_frames_that_attend_to_each_other_are_loaded_again(home, brief,
         assert scores(run, home, "brief", table)
     shown = run(home, "inspect", "attention", "runs/brief", "--input", "test.tsv", "--lines", "2")
     assert shown.returncode == 0 and shown.stdout.startswith(b"sentence\tpiece\teven\tframes\n1\t")
+    page = ["-o", "page.html", "--png", "one.png", "--lines", "2"]
+    shown = run(home, "inspect", "attention", "runs/brief", "--input", "no_even.tsv", *page)
+    assert shown.returncode == 0 and shown.stdout == b"", shown.stderr.decode()
+    html = (home / "page.html").read_text(encoding="utf-8")
+    (model,) = json.loads(html.partition('id="data">')[2].partition("</script>")[0])["models"]
+    inputs = [[(one["name"], "words" in one) for one in pair["inputs"]] for pair in model["pairs"]]
+    assert inputs == [[("even", True), ("frames", False)]] * 2
+    assert (home / "one.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_validations_log_the_share_of_each_input(brief):
+    lines = [json.loads(line) for line in (brief / "metrics.jsonl").read_text().split("\n")[:-1]]
+    shares = [(line["share_even"], line["share_frames"]) for line in lines if line["kind"] == "dev"]
+    assert shares and all(sum(pair) == pytest.approx(1, abs=1e-4) for pair in shares)
 
 
 REFUSED = {
@@ -194,8 +208,8 @@ def test_what_needs_one_text_refuses_a_model_of_several_inputs(home, trained, br
         ),
         (["export", "ct2", "runs/whole", "out"], "several inputs"),
         (
-            ["inspect", "attention", "runs/whole", "--text", "a\tb", "--png", "a.png"],
-            "--png needs a model that reads te",
+            ["inspect", "attention", "runs/whole", "--text", "a\tb", "--svg", "a.svg"],
+            "--svg needs a model that reads te",
         ),
         (["inspect", "attention", "runs/whole", "--text", " "], "--text has no row to show."),
         (

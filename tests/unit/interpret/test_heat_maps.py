@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mt.interpret import heat_maps as module
-from mt.interpret.heat_maps import CELL, FONT, FULL, GAP, MAX_WIDTH, HeatMaps, _drawable, _font
+from mt.interpret.heat_maps import CELL, FONT, FULL, GAP, MAX_WIDTH, HeatMaps, drawable, load_font
 
 MAPS = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]]])
 
@@ -90,22 +90,22 @@ def test_the_font_is_the_systems_or_else_matplotlibs_or_else_pillows_own(monkeyp
     monkeypatch.setattr(module, "find_spec", lambda name: SimpleNamespace(submodule_search_locations=[f"/lib/{name}"]))
     monkeypatch.setattr(ImageFont, "load_default", lambda size: f"own of {size}")
     without()
-    assert _font(FONT) == system
+    assert load_font(FONT) == system
     without(system)
-    assert str(_font(FONT)) == theirs
+    assert str(load_font(FONT)) == theirs
     without(system, theirs)
-    assert _font(FONT) == f"own of {FONT}" and tried == [system, theirs]
+    assert load_font(FONT) == f"own of {FONT}" and tried == [system, theirs]
     monkeypatch.setattr(module, "find_spec", lambda name: None)  # no matplotlib
     without(system)
-    assert _font(FONT) == f"own of {FONT}" and tried == [system]
+    assert load_font(FONT) == f"own of {FONT}" and tried == [system]
 
 
 def test_letters_that_a_font_lacks_become_question_marks():
     from PIL import ImageFont
 
-    assert _drawable("né東京", ImageFont.load_default_imagefont()) == "né??"
+    assert drawable("né東京", ImageFont.load_default_imagefont()) == "né??"
     whole = SimpleNamespace(getlength=lambda word: 1.0)
-    assert _drawable("né東京", whole) == "né東京"
+    assert drawable("né東京", whole) == "né東京"
 
 
 def test_maps_that_do_not_fit_side_by_side_stand_in_rows_with_all_their_words():
