@@ -128,11 +128,12 @@ class DecoderLayer(Layer):
     ) -> Float[Tensor, "R D"]:
         """`forward` for one new row per hypothesis. Args: layer: the index of this layer, for its cache in `state`."""
 
-        def attend_to_past(rows: Float[Tensor, "R D"]) -> Float[Tensor, "R D"]:
+        # Types with shapes are made anew for each definition: these took 3 % of a step of 80 rows.
+        def attend_to_past(rows: Tensor) -> Tensor:
             keys, values = state.write(layer, self.self_attention.project_memory(rows, positions))
             return self.self_attention.attend_cached(rows, keys, values, positions=positions, bias=state.past_bias)
 
-        def attend_to_memory(rows: Float[Tensor, "R D"]) -> Float[Tensor, "R D"]:
+        def attend_to_memory(rows: Tensor) -> Tensor:
             keys, values = state.memory[layer].keys, state.memory[layer].values
             return self.cross_attention.attend_cached(
                 rows, keys, values, positions=positions, bias=state.memory_bias, attended=state.attended
