@@ -11,8 +11,8 @@ by length; "calls of N" does it with N lines a call, in the order of the file, f
 the engine can do for so many clients who each wait for one line. Besides requests a second and the latency of the
 middle request and of the slowest of a hundred, a row has the processor time of a request, of all threads of the server
 (not of the clients), which other programs on the machine change less than the rate; "of direct" compares with "one
-call". An answer that differs is compared with those that the engine gives with other batches of the same line ("calls
-of N", "calls of 1"): "other batch" equals one of these, "wrong" none.
+call". An answer that differs is compared with those that the engine gives for the same line in other batches ("calls of
+N", "calls of 8"): "other batch" equals one of these, "wrong" none. Rows are on stderr as they come.
 
 `--unbatched` measures a second server, whose batches hold one sentence. `--memory` sends that many requests more, from
 32 clients, and prints the resident memory of the server as it goes. `--soak` sends for that many seconds from
@@ -53,7 +53,7 @@ def timed(size):
 
 with translator.prepared():
     translator.translate(lines[:64])
-    calls = [timed(len(lines)), timed(size), *([timed(1)] if size > 1 else [])]
+    calls = [timed(len(lines)), timed(size), timed(8)]
 print(json.dumps([calls, *languages(Path(model))]))
 """
 
@@ -79,6 +79,17 @@ class Load:
     wrong: int
 
 
+@dataclass
+class Rows:
+    """The numbers of each row in each round."""
+
+    found: dict[str, list[list[float]]]
+
+    def add(self, name: str, numbers: list[float]) -> None:
+        self.found[name].append(numbers)
+        print(row(name, numbers), file=sys.stderr, flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
@@ -95,14 +106,14 @@ def main() -> int:
     args = parser.parse_args()
     lines = [line.strip() for line in args.input.read_text(encoding="utf-8").split("\n") if line.strip()][: args.lines]
     lines = list(dict.fromkeys(lines))
-    rows: dict[str, list[list[float]]] = defaultdict(list)
+    rows = Rows(defaultdict(list))
     faults = 0
     for _ in range(args.rounds):
         for system in args.systems:
             faults += one_round(system, lines, args, rows)
     print(f"{len(lines):,} lines, {args.rounds} rounds; load average {os.getloadavg()[0]:.0f}\n")
     print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}")
-    for name, numbers in rows.items():
+    for name, numbers in rows.found.items():
         print(row(name, [statistics.median(column) for column in zip(*numbers, strict=True)]))
     return int(faults > 0)
 
@@ -122,7 +133,7 @@ def row(name: str, numbers: list[float]) -> str:
     return f"| {' | '.join(cells + [''] * (len(HEAD) - len(cells)))} |"
 
 
-def one_round(system: str, lines: list[str], args: argparse.Namespace, rows: dict[str, list[list[float]]]) -> int:
+def one_round(system: str, lines: list[str], args: argparse.Namespace, rows: Rows) -> int:
     """Adds numbers to the rows of a system. Returns: the number of wrong and lost answers."""
     engine, _, precision = system.partition(":")
     torch = engine == "torch"
@@ -130,7 +141,7 @@ def one_round(system: str, lines: list[str], args: argparse.Namespace, rows: dic
     told = direct(args.model, lines, settings, max(args.clients))
     (seconds, cpu), *_ = told.rates.values()
     for name, (wall, used) in told.rates.items():
-        rows[f"{system}, {name}"].append([1 / wall, seconds / wall, used, cpu / used])
+        rows.add(f"{system}, {name}", [1 / wall, seconds / wall, used, cpu / used])
     options = [part for name, value in settings.items() for part in (f"--{name}", value)]
     kinds = [("", []), *([("one by one, ", ["--batch-tokens", "1", "--batch-wait", "0"])] if args.unbatched else [])]
     faults = 0
@@ -145,9 +156,10 @@ def one_round(system: str, lines: list[str], args: argparse.Namespace, rows: dic
                 batches, parts = (new - old for new, old in zip(counted(url), counts, strict=True))
                 times = sorted(found.times)
                 wall = found.seconds / len(lines)
-                rows[f"{system}, {kind}{clients} clients"].append(
+                rows.add(
+                    f"{system}, {kind}{clients} clients",
                     [1 / wall, seconds / wall, used, cpu / used, parts / max(1, batches), statistics.median(times),
-                     times[int(0.99 * len(times))], found.different, found.wrong]
+                     times[int(0.99 * len(times))], found.different, found.wrong],
                 )  # fmt: skip
                 faults += found.wrong
             if args.memory and not kind:
@@ -203,8 +215,8 @@ def direct(model: str, lines: list[str], settings: dict[str, str], size: int) ->
     if done.returncode:
         sys.exit(done.stderr)
     calls, src, tgt = json.loads(done.stdout)
-    names = ("one call", f"calls of {size}", "calls of 1")
-    rates = {name: (wall / len(lines), cpu / len(lines)) for name, (_, wall, cpu) in zip(names, calls, strict=False)}
+    names = ("one call", f"calls of {size}", "calls of 8")
+    rates = {name: (wall / len(lines), cpu / len(lines)) for name, (_, wall, cpu) in zip(names, calls, strict=True)}
     (first, _, _), *more = calls
     others = {line: {said[n] for said, _, _ in more} for n, line in enumerate(lines)}
     return Direct(dict(zip(lines, first, strict=True)), others, rates, src, tgt)
