@@ -44,7 +44,10 @@ class Cutter:
             most = self.max_length
             if self.usual is not None and split is not Split.never:
                 most = min(most, max(LEAST, self.usual.pieces))
-            layouts.append(self._cut_to_size(layout, most, number) if len(ids) > most else layout)
+            tags = self.tokenizer.tags_of(text)
+            layouts.append(
+                with_tags(self._cut_to_size(layout, most, number, tags) if len(ids) > most else layout, tags)
+            )
         return layouts
 
     def _unusual(self, num_sentences: int, num_tokens: int) -> bool:
@@ -53,13 +56,14 @@ class Cutter:
             return num_tokens > self.max_length
         return num_sentences > self.usual.sentences or num_tokens > self.usual.pieces
 
-    def _cut_to_size(self, layout: Layout, most: int, number: int) -> Layout:
-        """With sentences of more than `most` tokens cut."""
+    def _cut_to_size(self, layout: Layout, most: int, number: int, tags: str) -> Layout:
+        """With sentences of more than `most` tokens cut. Args: tags: that each part is read with."""
         cut: dict[int, Layout] = {}
+        taken = self._length(tags) - 1
         for place, sentence in enumerate(layout.parts):
-            if (length := self._length(sentence)) <= most:
+            if (length := self._length(sentence) + taken) <= most:
                 continue
-            room = most if most >= self.max_length else self._room(sentence, length)
+            room = max(2, (most if most >= self.max_length else self._room(sentence, length)) - taken)
             cut[place] = divided(sentence, lambda part, room=room: self._length(part) <= room)
             if length > self.max_length:
                 logger.warning(
@@ -81,7 +85,15 @@ class Cutter:
 
     def finer(self, layout: Layout, places: Collection[int]) -> Layout:
         """With these parts cut in two, where a cut does not divide a word."""
-        return layout.refined({place: halves(layout.parts[place]) for place in places})
+        finer = layout.refined({place: halves(layout.parts[place]) for place in places})
+        return with_tags(finer, self.tokenizer.tags_of(layout.text))
+
+    def read(self, layout: Layout) -> list[str]:
+        """The parts as the model reads them: each with the tags at the beginning of the text."""
+        if not self.tokenizer.tags or len(layout.parts) < 2:
+            return layout.parts
+        text, tags = layout.text, self.tokenizer.tags_of
+        return [tags(text, span[0]) + part for part, span in zip(layout.parts, layout.spans(), strict=True)]
 
     def too_short(self, text: str, source: Sized, target: Sequence[str]) -> bool:
         """Whether a translation has far too few tokens to be all of its source, whose ids end with eos."""
@@ -89,6 +101,14 @@ class Cutter:
         run_on = is_word(text[-1]) and not CLAUSE_END.search(text) and len(source) > RUN_ON * usual.pieces
         least = (SHORT_RUN_ON if run_on else TOO_SHORT) * (usual.ratio or USUAL_RATIO)
         return len(source) > LEAST and len(target) + 1 < least * len(source)
+
+
+def with_tags(layout: Layout, tags: str) -> Layout:
+    """A layout whose first part is not of tags alone, which would be translated as if they were words."""
+    parts, gaps = layout.parts, layout.gaps
+    while tags and len(parts) > 1 and len(parts[0]) <= len(tags.rstrip()):
+        parts, gaps = [parts[0] + gaps[1] + parts[1], *parts[2:]], [gaps[0], *gaps[2:]]
+    return Layout(parts, gaps)
 
 
 def in_sentence(part: str) -> bool:

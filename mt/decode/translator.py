@@ -226,8 +226,7 @@ class Translator:
     def _parts(self, layouts: list[Layout], options: Options) -> list[Part]:
         """The non-empty parts of all texts. A forced prefix belongs to the first part of its text."""
         prefixes = self._prefixes(len(layouts), options)
-        texts = [text for layout in layouts for text in layout.parts]
-        sources = iter(self.tokenizer.encode_source(texts))
+        sources = iter(self.tokenizer.encode_source([text for layout in layouts for text in self.cutter.read(layout)]))
         parts: list[Part] = []
         for owner, layout in enumerate(layouts):
             for place, (text, span) in enumerate(zip(layout.parts, layout.spans(), strict=True)):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mt.checkpoint import describe_tensors, read_tensors
 from mt.checkpoint.model_folder import MAX_CONFIG, MOST, Description
-from mt.config import Activation, DecodeConfig, ModelConfig, NormPlacement, Precision, Split, Tying
+from mt.config import Activation, DecodeConfig, ModelConfig, NormPlacement, Precision, Tying
 from mt.errors import CheckpointError, counted
 from mt.files import explained, read_json
 from mt.interchange.hf import ACTIVATIONS as WRITTEN
@@ -272,12 +272,10 @@ def _describe(
     )  # fmt: skip
     given = {ours: generation.get(theirs) for theirs, ours in SEARCH.items()}
     search = {"beam": 1, **{name: value for name, value in given.items() if value is not None}}
-    # Parts of a text would lack the tag at its beginning.
-    decode = DecodeConfig(**search, split=Split.never if tokenizer.tags else Split.auto)
     return Description(
         src=languages[0], tgt=languages[1], src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size,
         max_length=model.max_length, precision=Precision.fp32, model=model,
-        decode=decode,
+        decode=DecodeConfig(**search),
     )  # fmt: skip
 
 

@@ -108,7 +108,10 @@ class Linker:
     def _tokens(self, text: str, translation: Translation, segment: Segment) -> Tokens:
         """The tokens of a segment, as the model read the source and wrote the target."""
         tokenizer, (begin, end) = self.translator.tokenizer, segment.source
-        source = tokenizer.offsets_source(text[begin:end])[: self.translator.max_length - 1]
+        tags = tokenizer.tags_of(text, begin)
+        source = tokenizer.offsets_source(tags + text[begin:end])[: self.translator.max_length - 1]
+        # Tags that stand before the segment are read with it, but are no part of it.
+        source = [(piece, max(0, a - len(tags)), max(0, b - len(tags))) for piece, a, b in source]
         target = tokenizer.offsets_written(translation.pieces[slice(*segment.pieces)])
         return _moved(source, begin), _moved(target, segment.target[0])
 

@@ -107,6 +107,14 @@ class Tokenizer:
         known = [self._readable(text)[0] for text in as_utf8(texts)]
         return self._source.encode(known, add_eos=True, num_threads=1)
 
+    def tags_of(self, text: str, end: int | None = None) -> str:
+        """The tags that a text begins with, and the white space after each. Args: end: of those before this place."""
+        begin = place = len(text) - len(text.lstrip())
+        while tag := max((tag for tag in self.tags if text.startswith(tag, place)), key=len, default=""):
+            place += len(tag)
+            place += len(text) - place - len(text[place:].lstrip())
+        return text[begin : place if end is None else min(place, end)]
+
     def encode_target(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text without `bos` and `eos`, which batching adds."""
         return self._target.encode(as_utf8(texts), num_threads=1)

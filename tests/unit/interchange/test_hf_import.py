@@ -126,7 +126,7 @@ def test_the_command_makes_a_model_that_says_what_transformers_says(settings, ma
     model = stored.model(torch.device("cpu"))
     check_logits(model, stored.tokenizer, theirs.model)
     assert (stored.description.src, stored.description.tgt, stored.description.max_length) == ("en", "de", 64)
-    assert stored.description.decode == DecodeConfig(beam=3, split=Split.never)
+    assert stored.description.decode == DecodeConfig(beam=3)
     sources = [text for text in texts() if text]
     options = {"beam": 1, "split": Split.never, "max_length": 30, "max_ratio": 100.0}
     found = [some[0] for some in load(out).search(sources, **options)]
@@ -324,7 +324,7 @@ def test_languages_can_be_given_and_search_settings_that_are_left_out_are_named(
     assert "the import was not verified, because the package `transformers` is not installed." in caplog.text
     told = read_model(tmp_path / "out").description
     assert (told.src, told.tgt) == ("en", "gos")
-    assert told.decode == DecodeConfig(beam=3, no_repeat_ngram=3, length_penalty=0.5, split=Split.never)
+    assert told.decode == DecodeConfig(beam=3, no_repeat_ngram=3, length_penalty=0.5)
     with pytest.raises(ConfigError, match=r"already exists.* hint: name a new folder"):
         run(["hf", str(folder), str(tmp_path / "out")])
 
