@@ -270,7 +270,12 @@ def describe(config: Config, prepared: PreparedData, precision: Precision) -> De
         **(
             {}
             if usual is None
-            else {"usual_length": usual.pieces, "usual_sentences": usual.sentences, "usual_ratio": usual.ratio}
+            else {
+                "usual_length": usual.pieces,
+                "usual_sentences": usual.sentences,
+                "usual_ratio": usual.ratio,
+                "usual_marked": usual.marked,
+            }
         ),
         **(
             {}
