@@ -197,7 +197,9 @@ def make_trainer(
 
     def translate(texts: Sequence[str]) -> list[str]:
         with Waiting("validating", plain=True) as wait:
-            return translator.translate(texts, on_progress=wait.show)
+            # An untrained model leaves most of its text out: to cut that again would take long and say nothing.
+            options = replace(translator.options(on_progress=wait.show), details=False, recut=False)
+            return [best[0].text for best in translator.answer(texts, options)]
 
     validator = Validator(
         prepared.dev,

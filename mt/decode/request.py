@@ -116,6 +116,7 @@ class Options:
     on_progress: OnProgress | None = None
     first_text: int = 0  # the number of texts of earlier calls; warnings and random numbers count from it
     details: bool = True  # log-probabilities of single pieces, which cost some engines one more pass
+    recut: bool = True  # what is not translated whole is cut again, or named in a warning
 
     @property
     def of_drafts(self) -> "Options":

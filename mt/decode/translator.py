@@ -144,7 +144,7 @@ class Translator:
         layouts = self.cutter.lay_out(list(texts), options.section.split, options.first_text)
         parts = self._parts(layouts, options)
         found = yield parts
-        if not options.sampling:
+        if options.recut and not options.sampling:
             again = Recutter(self.cutter, options, lambda finer: self._parts(finer, options), layouts, parts, found)
             yield from again.run()
             layouts, parts, found = again.layouts, again.parts, again.found
