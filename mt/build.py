@@ -1,6 +1,7 @@
 """From settings to objects: the only module below the command line that sees the whole config."""
 
 import random
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from mt.data.batching import Batch, BatchStream, choose_workers
 from mt.data.clean.survey import LOOKED_AT, overlap, report, survey
 from mt.data.prepare import PreparedData, prepare
 from mt.decode.load import make_translator
+from mt.decode.request import OnProgress
 from mt.errors import ConfigError
 from mt.log import logger, setup
 from mt.nn.encoders import check_fusion, input_model, text_model
@@ -187,8 +189,14 @@ def make_validator(
         reader=prepared.reader,
         cuda_graphs=False,  # their pools would take memory that the batch size was fitted without
     )  # fmt: skip
+
+    def translate(texts: Sequence[str], *, on_progress: OnProgress) -> list[str]:
+        # An untrained model leaves most of its text out: to cut that again would take long and say nothing.
+        options = replace(translator.options(on_progress=on_progress), details=False, recut=False)
+        return [best[0].text for best in translator.answer(texts, options)]
+
     validator = Validator(
-        prepared.dev, translator.translate, precision=precision, tokens=tokens, bleu_tokenizer=tokenize,
+        prepared.dev, translate, precision=precision, tokens=tokens, bleu_tokenizer=tokenize,
         pairs=config.train.validate_pairs, subset=config.data.subset, watch=config.train.watch,
         attention=make_attention_logger(config, prepared, max_length=longest, guided=guided),
     )  # fmt: skip
@@ -277,7 +285,10 @@ def describe(config: Config, prepared: PreparedData, precision: Precision) -> De
         max_length=config.batch.max_length, precision=precision, model=config.model, decode=config.decode,
     )  # fmt: skip
     if (usual := prepared.usual) is not None:
-        found = replace(found, usual_length=usual.pieces, usual_sentences=usual.sentences, usual_ratio=usual.ratio)
+        found = replace(
+            found, usual_length=usual.pieces, usual_sentences=usual.sentences, usual_ratio=usual.ratio,
+            usual_marked=usual.marked,
+        )  # fmt: skip
     if prepared.inputs:
         target = config.data.target or config.data.tgt
         found = replace(found, source=SourceKind.inputs, inputs=prepared.inputs, target=target)

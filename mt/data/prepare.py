@@ -25,6 +25,7 @@ from mt.text.roundtrip import round_trip
 from mt.text.sentences import Usual, sentences
 from mt.text.tokenizer import Tokenizer
 from mt.text.tokenizer_training import train_tokenizer
+from mt.text.words import is_word
 
 UNLIMITED = sys.float_info.max  # for `clean.max_ratio`
 SAMPLED = 10_000  # training lines at most, for `PreparedData.usual`
@@ -59,19 +60,22 @@ class PreparedData:
     def usual(self) -> Usual | None:
         """What the training text usually holds, from an even sample of lines: the 99.9th percentile of the lengths of
         source lines, the 95th of their sentences, because a splitter sometimes cuts a sentence in two, and the number
-        of target tokens for each source token. Lengths that the initial weights know stay usual. None for sources that
-        are not text."""
+        of target tokens for each source token, and whether most lines end in a mark. Lengths that the initial weights
+        know stay usual. None for sources that are not text."""
         if self.reader is not None:
             return None
         places = range(0, len(self.train), -(-len(self.train) // SAMPLED))
         lengths = self.train.source.flat(np.array(places)).lengths
         written = self.train.target.flat(np.array(places)).lengths + 1  # with the end mark, as source lines
-        counts = [len(sentences(self.train.pairs[place].src, self.corpus.src).parts) for place in places]
+        texts = [self.train.pairs[place].src for place in places]
+        counts = [len(sentences(text, self.corpus.src).parts) for text in texts]
+        marked = [not is_word(text.rstrip()[-1]) for text in texts if text.strip()]
         known = self.known or Usual(1)
         return Usual(
             max(known.pieces, int(np.quantile(lengths, 0.999, method="inverted_cdf"))),
             max(known.sentences, int(np.quantile(counts, 0.95, method="inverted_cdf"))),
             round(float(written.sum() / lengths.sum()), 4),
+            2 * sum(marked) > len(marked),
         )
 
 

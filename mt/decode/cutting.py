@@ -9,7 +9,8 @@ from collections.abc import Collection, Sequence, Sized
 
 from mt.config import Split
 from mt.log import logger
-from mt.text.sentences import CLAUSE_END, Layout, Usual, divided, halves, sentences, whole
+from mt.text.lines import spread
+from mt.text.sentences import CLAUSE_END, SPACE, Layout, Usual, divided, halves, sentences, whole
 from mt.text.tokenizer import Tokenizer
 from mt.text.words import is_word
 
@@ -21,6 +22,8 @@ TOO_SHORT = 0.55  # of the usual number of target tokens for each source token: 
 USUAL_RATIO = 0.9  # of German-English and English-German text, for models that do not know theirs
 SHORT_RUN_ON = 0.75  # the same for text without marks
 LEAST = 8  # source tokens: fewer are not cut, and right translations of fewer are often that short
+LEAST_WORDS = 3  # of a part that is cut off because sentences are run together
+MOST_BORDERS = 24  # places that are tried for it
 
 
 class Cutter:
@@ -32,6 +35,7 @@ class Cutter:
         self.max_length = max_length
         self.src = src
         self.usual = usual
+        self._usual = usual or Usual(max_length)
 
     def lay_out(self, texts: Sequence[str], split: Split, first: int) -> list[Layout]:
         """Every text as parts that the model can read. `first`: the number of texts before these, for warnings."""
@@ -97,10 +101,26 @@ class Cutter:
 
     def too_short(self, text: str, source: Sized, target: Sequence[str]) -> bool:
         """Whether a translation has far too few tokens to be all of its source, whose ids end with eos."""
-        usual = self.usual or Usual(self.max_length)
+        usual = self._usual
         run_on = is_word(text[-1]) and not CLAUSE_END.search(text) and len(source) > RUN_ON * usual.pieces
         least = (SHORT_RUN_ON if run_on else TOO_SHORT) * (usual.ratio or USUAL_RATIO)
         return len(source) > LEAST and len(target) + 1 < least * len(source)
+
+    def may_run_on(self, text: str, source: Sized) -> bool:
+        """Whether a text may be several sentences run together: it has no marks, but training lines have."""
+        marked = self.usual is not None and self.usual.marked
+        return marked and len(source) > LEAST and is_word(text[-1]) and not CLAUSE_END.search(text)
+
+    def compared(self, source: Sized, target: Sequence[str]) -> tuple[float, float]:
+        """The length of a source, as a share of the usual length, and the share of the usual number of target tokens
+        that its translation lacks."""
+        expected = (self._usual.ratio or USUAL_RATIO) * len(source)
+        return len(source) / self._usual.pieces, max(0.0, 1 - (len(target) + 1) / expected)
+
+    def borders(self, text: str) -> list[int]:
+        """Places between words where one sentence may end and the next begin; of many, an even sample."""
+        spaces = [match.start() for match in SPACE.finditer(text)][LEAST_WORDS - 1 : 1 - LEAST_WORDS]
+        return [spaces[place] for place in spread(len(spaces), MOST_BORDERS)]
 
 
 def with_tags(layout: Layout, tags: str) -> Layout:

@@ -15,6 +15,7 @@ from mt.text.words import Span
 Q = TypeVar("Q")
 A = TypeVar("A")
 R = TypeVar("R")
+Found = list[list[Translation]]  # the n-best list of each part, or of each text
 SHOWN = 3  # warnings of one kind for a batch of texts; more are counted
 
 
@@ -30,6 +31,7 @@ class Part:
     prefix: list[int]
     constraints: Constraints
     copied: bool  # not translated
+    draft: bool = False  # translated greedily: only how likely its translation is counts
 
 
 def carried_out(work: Generator[Q, A, R], answer: Callable[[Q], A]) -> R:

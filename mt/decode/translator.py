@@ -12,7 +12,8 @@ from mt.config.from_json import from_plain
 from mt.decode.constraints.glossary import Constraints, Glossary
 from mt.decode.constraints.vocabulary import Vocabulary
 from mt.decode.cutting import Cutter, in_sentence
-from mt.decode.parts import Part, carried_out, report_missing, report_short, report_tags
+from mt.decode.parts import Found, Part, carried_out, report_missing, report_tags
+from mt.decode.recutting import Recutter
 from mt.decode.request import OnProgress, Options, SearchSettings, TranslateOptions
 from mt.decode.search.beam import beam_search
 from mt.decode.search.engine import SearchEngine, Wanted, check_engine
@@ -35,8 +36,6 @@ from mt.text.words import Span, no_text_but
 PART_BITS = 40  # the random stream of a sample is numbered (number of the part << PART_BITS) + number of the text
 MAX_SENTENCES = 512  # in a batch: short ones have few source tokens, but each takes a beam of rows
 MAX_ROWS = 2048  # of samples in a batch: each takes a few times V numbers a step
-
-Found = list[list[Translation]]  # the n-best list of each part, or of each text
 
 
 class Translator:
@@ -146,8 +145,10 @@ class Translator:
         layouts = self.cutter.lay_out(list(texts), options.section.split, options.first_text)
         parts = self._parts(layouts, options)
         found = yield parts
-        if not options.sampling:
-            layouts, parts, found = yield from self._cut_again(layouts, parts, found, options)
+        if options.recut and not options.sampling:
+            again = Recutter(self.cutter, options, lambda finer: self._parts(finer, options), layouts, parts, found)
+            yield from again.run()
+            layouts, parts, found = again.layouts, again.parts, again.found
         report_missing(parts, found, self.vocabulary, options.first_text)
         together: list[list[list[Translation]]] = [[] for _ in texts]
         for part, translations in zip(parts, found, strict=True):
@@ -196,33 +197,6 @@ class Translator:
             return [*self.tokenizer.encode_source(list(texts))]
         return [self.reader.item(text, f"input {number:,}") for number, text in enumerate(texts, 1)]
 
-    def _cut_again(
-        self, layouts: list[Layout], parts: list[Part], found: Found, options: Options
-    ) -> Generator[list[Part], Found, tuple[list[Layout], list[Part], Found]]:
-        """Cut parts whose translations are far too short for them, and translate the smaller parts, until none can be
-        cut further; warn of what stays short. Yields, and is sent, as `answering`. Returns: the new layouts, parts and
-        translations."""
-        while True:
-            short = [
-                (part, best)
-                for part, (best, *_) in zip(parts, found, strict=True)
-                if not part.copied and best.finished and self.cutter.too_short(part.text, part.source, best.pieces)
-            ]
-            places: dict[int, list[int]] = {}
-            for part, _ in short if options.section.split is not Split.never else ():
-                places.setdefault(part.owner, []).append(part.number)
-            finer = [self.cutter.finer(layout, places.get(owner, ())) for owner, layout in enumerate(layouts)]
-            if finer == layouts:
-                report_short(short, options.first_text)
-                return layouts, parts, found
-            # Translations of parts that stay as they are are used again.
-            known = {(part.owner, part.span): some for part, some in zip(parts, found, strict=True)}
-            layouts, parts = finer, self._parts(finer, options)
-            new = [part for part in parts if (part.owner, part.span) not in known]
-            searched = yield new
-            known |= zip(((part.owner, part.span) for part in new), searched, strict=True)
-            found = [known[part.owner, part.span] for part in parts]
-
     def _parts(self, layouts: list[Layout], options: Options) -> list[Part]:
         """The non-empty parts of all texts. A forced prefix belongs to the first part of its text."""
         prefixes = self._prefixes(len(layouts), options)
@@ -259,9 +233,15 @@ class Translator:
 
         Of the options only `section`, `nbest`, `sampling` and `details` count, so that parts of several requests may be
         mixed."""
-        searched = iter(self._search_free_first([part for part in parts if not part.copied], options))
+        drafted = [part for part in parts if part.draft]
+        free = [part for part in parts if not part.copied and not part.draft]
+        searched = iter(self._search_free_first(free, options))
+        drafts = iter(self._search_sorted(drafted, options.of_drafts) if drafted else ())
         count = options.sampling.samples if options.sampling else options.nbest
-        return [[self._copy(part)] * count if part.copied else next(searched) for part in parts]
+        return [
+            next(drafts) if part.draft else [self._copy(part)] * count if part.copied else next(searched)
+            for part in parts
+        ]
 
     def _search_free_first(self, parts: list[Part], options: Options) -> Found:
         """Search without the constraints of a glossary, and again with them for the parts whose translations do not

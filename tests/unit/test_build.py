@@ -250,9 +250,11 @@ def test_the_model_knows_what_it_was_trained_on(files):
     assert (
         description.usual
         == prepared.usual
-        == Usual(int(prepared.train.source.lengths().max()), 3, prepared.usual.ratio)
+        == Usual(int(prepared.train.source.lengths().max()), 3, prepared.usual.ratio, marked=False)
     )
     assert description.usual_ratio == prepared.usual.ratio is not None
+    Path("train.tsv").write_text("".join(line.replace("\t", ".\t", 1) + "\n" for line in text), encoding="utf-8")
+    assert describe(own(), prepare_data(own()), Precision.fp32).usual_marked
 
 
 @pytest.mark.parametrize(

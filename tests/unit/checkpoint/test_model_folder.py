@@ -73,11 +73,9 @@ def test_what_is_written_is_read(tmp_path):
 
 
 def test_what_the_model_is_used_to_is_read_and_need_not_be_told(tmp_path):
-    told = read_model(write_model(tmp_path / "new", usual_length=9, usual_sentences=3, usual_ratio=1.5)).description
-    assert told.usual == Usual(9, 3, 1.5)
-    old = spoil(
-        write_model(tmp_path / "old"), lambda v: [v.pop(f"usual_{name}") for name in ("length", "sentences", "ratio")]
-    )
+    usual = {"usual_length": 9, "usual_sentences": 3, "usual_ratio": 1.5, "usual_marked": False}
+    assert read_model(write_model(tmp_path / "new", **usual)).description.usual == Usual(9, 3, 1.5, marked=False)
+    old = spoil(write_model(tmp_path / "old"), lambda v: [v.pop(name) for name in usual])
     assert read_model(old).description.usual == Usual(64, 1)  # all that it can read, if it is one sentence
     assert description(usual_length=65).usual.pieces == 64
 

@@ -298,6 +298,12 @@ def test_what_is_translated_far_too_short_is_cut_until_nothing_is_lost(model, to
     assert len(found.piece_log_probs) == len(found.pieces) + len(found.segments)
 
 
+def test_validation_takes_translations_as_they_are(model, tokenizer, caplog):
+    hasty = used_to(model, tokenizer, Usual(60, 1, 1.0), Hasty)
+    [[found]] = hasty.answer(["ta mo er in ly " * 4], replace(hasty.options(), recut=False))
+    assert len(found.pieces) == 3 and warnings_of(caplog) == []
+
+
 def test_what_stays_far_too_short_is_named(model, tokenizer, caplog):
     hasty = used_to(model, tokenizer, Usual(60, 1, 1.0), Hasty)
     long = " ".join(["ta mo er in ly"] * 4)

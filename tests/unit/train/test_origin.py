@@ -117,7 +117,7 @@ def test_validations_are_an_epoch_apart_within_bounds(tmp_path):
     data = DataConfig(train=files, dev=dev, cache=str(tmp_path / "cache"))
     prepared = prepare_data(config_of(origin.path, data=data), origin)
     assert prepared.tokenizer.fingerprint == number_tokenizer().fingerprint
-    assert prepared.usual == Usual(9, 2, 1.0)  # its own lines are shorter
+    assert prepared.usual == Usual(9, 2, 1.0, marked=False)  # its own lines are shorter
     section, rows = TrainConfig(steps=1, validate_every="auto"), prepared.train.num_source_rows
     for updates, expected in ((2, 5), (rows // 40, rows // 40)):
         batch = BatchConfig(tokens=rows // updates, max_length=2)
