@@ -39,7 +39,7 @@ class Source(Protocol):
     def pin_memory(self) -> "Source": ...
 
     def part(self, first: int, last: int) -> "Source":
-        """Items `first` to `last`, exclusive, without a copy. Waits for a GPU."""
+        """Items `first` to `last`, exclusive, without a copy."""
         ...
 
     def padded(self, layouts: Sequence[Ragged]) -> "Source":
