@@ -6,9 +6,9 @@
     mt train experiment=daquar 'data.inputs=[question:text]' model.source_dropout=0 run.name=daquar_blind
 
 FOLDER holds `qa.tsv.gz`, `image_order.txt` and `grid_7x7x64_int8.npy`: 1,449 photographs as 49 rows of 64 numbers
-(Malinowski & Fritz, NIPS 2014). `blind.tsv` has the questions of the test without photographs; `shuffled.tsv` gives each
-the photograph of another one. The floor, which is printed, is the commonest answer to questions that begin with the same
-five words. A model that uses the photographs must be above it, and above one trained on the questions alone.
+(Malinowski & Fritz, NIPS 2014). `blind.tsv` has the questions of the test without photographs; `shuffled.tsv` gives
+each the photograph of another one. The floor, which is printed, is the commonest answer to questions that begin with
+the same five words. A model that uses the photographs must be above it, and above one trained on the questions alone.
 """
 
 import argparse
@@ -38,7 +38,8 @@ def make(folder: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     every, test = read(folder, "train", out), read(folder, "test", out)
     write_tables(every, test, out, held_out=DEV)
-    print(f"floor, the commonest answer by the first {BEGINNING} words: {floor(every, test, BEGINNING):.1f} % of the test")
+    share = floor(every, test, BEGINNING)
+    print(f"floor, the commonest answer by the first {BEGINNING} words: {share:.1f} % of the test")
 
 
 def main() -> None:
