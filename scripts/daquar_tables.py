@@ -5,7 +5,7 @@
     mt evaluate runs/daquar --metrics exact                           and --test data/daquar/blind.tsv, shuffled.tsv
     mt train experiment=daquar 'data.inputs=[question:text]' model.source_dropout=0 run.name=daquar_blind
 
-FOLDER holds `qa.tsv.gz`, `image_order.txt` and `grid_7x7x64_int8.npy`: 1,449 photographs as 49 rows of 64 numbers
+FOLDER holds `qa.tsv.gz`, `image_order.txt` and `pooled_256_int8.npy`: 1,449 photographs as a row of 256 numbers each
 (Malinowski & Fritz, NIPS 2014). `blind.tsv` has the questions of the test without photographs; `shuffled.tsv` gives
 each the photograph of another one. The floor, which is printed, is the commonest answer to questions that begin with
 the same five words. A model that uses the photographs must be above it, and above one trained on the questions alone.
@@ -21,14 +21,14 @@ from easy_vqa_tables import Row, floor, write_tables
 
 DEV = 60  # photographs of the training set
 BEGINNING = 5  # words
-GRID = "grid_7x7x64_int8.npy"
+ROWS = "pooled_256_int8.npy"
 
 
 def read(folder: Path, split: str, out: Path) -> list[Row]:
     """(cell of the photograph, question, answer), cells relative to `out`."""
-    grid = Path(os.path.relpath(folder / GRID, out))
+    rows = Path(os.path.relpath(folder / ROWS, out))
     order = (folder / "image_order.txt").read_text(encoding="utf-8").split()
-    cell = {name: f"{grid}:{number}" for number, name in enumerate(order)}
+    cell = {name: f"{rows}:{number}" for number, name in enumerate(order)}
     with gzip.open(folder / "qa.tsv.gz", "rt", encoding="utf-8", newline="") as file:
         table = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         return [(cell[row["image"]], row["question"], row["answer"]) for row in table if row["split"] == split]

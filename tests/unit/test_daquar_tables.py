@@ -27,8 +27,8 @@ def test_tables_and_floor(tmp_path, capsys, monkeypatch):
     tables = {file.stem: [line.split("\t") for line in file.read_text().split("\n")[1:-1]] for file in out.iterdir()}
     assert set(tables) == {"train", "dev", "test", "blind", "shuffled"}
     held, kept = ({row[0] for row in tables[name]} for name in ("dev", "train"))
-    cells = {f"../daquar/grid_7x7x64_int8.npy:{row}" for row in range(2)}
+    cells = {f"../daquar/pooled_256_int8.npy:{row}" for row in range(2)}
     assert held | kept == cells and len(held) == len(kept) == 1
-    assert tables["test"][0] == ["../daquar/grid_7x7x64_int8.npy:2", "what is on the left wall ?", "chair"]
+    assert tables["test"][0] == ["../daquar/pooled_256_int8.npy:2", "what is on the left wall ?", "chair"]
     assert tables["test"][3][1] == 'what is on the left " ?'
     assert "the commonest answer by the first 5 words: 50.0 % of the test" in capsys.readouterr().out
