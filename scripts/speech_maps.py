@@ -1,7 +1,7 @@
 """The attention to a recording as a picture for docs/attention.md: a monotone map beside one that crosses.
 
     python scripts/fsdd_tables.py make FOLDER data/fsdd
-    mt train experiment=fsdd_german_numbers data.target=digits tokenizer.vocab_size=40 run.name=fsdd_digits
+    mt train experiment=fsdd_german_numbers data.target=digits tokenizer.vocab_size=60 run.name=fsdd_digits
     mt train experiment=fsdd_german_numbers
     python scripts/speech_maps.py data/fsdd/test.tsv runs/fsdd_digits runs/fsdd_german_numbers --row 12 \\
         --svg docs/pictures/speech.svg
