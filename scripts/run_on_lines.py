@@ -3,9 +3,10 @@
     python scripts/run_on_lines.py MODEL --pairs dev.de.gz dev.en.gz [--sentences 240] [--device cpu]
 
 Lines of one, two and three sentences, spread over the file and shuffled, without any punctuation. Each row says how
-good their translations are where a line is one sentence (`--split never`), where `decode.split=auto` looks for the ends
-of sentences, and where every sentence is translated alone, which is the best that could be. Both sides are compared in
-lower case and without marks. The first row is the lines as they stand, with their marks. Seconds are of the process.
+good their translations are where a line is one sentence (`--split never`), where `decode.split=always` looks for the
+ends of sentences, and where every sentence is translated alone, which is the best that could be. Both sides are
+compared in lower case and without marks. The first row is the lines as they stand, with their marks. Seconds are of
+the process.
 """
 
 import argparse
@@ -38,7 +39,9 @@ def main() -> None:
     pairs = [pairs[place] for place in spread(len(pairs), args.sentences)]
     random.Random(1).shuffle(pairs)
     print(f"{args.model}, {args.pairs[0]}; usual lines: {translator.usual}\n")
-    print("| sentences in a line | lines | never: chrF++, BLEU, words, s | auto | each alone |\n|---|---|---|---|---|")
+    print(
+        "| sentences in a line | lines | never: chrF++, BLEU, words, s | always | each alone |\n|---|---|---|---|---|"
+    )
     bare_pairs = [(bare(source), target) for source, target in pairs]
     show("1, as it stands", [([source], target) for source, target in pairs], translator)
     for size in (1, 2, 3):
@@ -53,7 +56,7 @@ def bare(text: str) -> str:
 def show(name: str, lines: list[Line], translator: Translator) -> None:
     texts, references = [" ".join(sentences) for sentences, _ in lines], [bare(target).lower() for _, target in lines]
     cells = []
-    for split in (Split.never, Split.auto, None):
+    for split in (Split.never, Split.always, None):
         begun = time.process_time()
         if split is not None:
             said = [best[0].text for best in translator.answer(texts, translator.options(split=split))]

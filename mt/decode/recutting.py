@@ -40,9 +40,9 @@ class Recutter:
     found: Found
 
     def run(self) -> Work:
-        """Cut between sentences that are run together, then what is translated far too short; warn of what stays
-        short."""
-        if self.options.section.split is not Split.never:
+        """Cut between sentences that are run together, if each is to be translated by itself; then cut what is
+        translated far too short, and warn of what stays short."""
+        if self.options.section.split is Split.always:
             yield from self._cut_run_ons()
         yield from self._cut_short()
 

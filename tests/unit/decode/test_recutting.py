@@ -31,7 +31,7 @@ def said(text: str, each: float, *, finished: bool = True) -> Translation:
 
 
 def recut(
-    texts: list[str], likely, *, usual: Usual | None = USUAL, split=Split.auto, **changes: object
+    texts: list[str], likely, *, usual: Usual | None = USUAL, split=Split.always, **changes: object
 ) -> tuple[list[list[str]], list[str]]:
     """The parts of each text at the end, and the drafts that were asked for. Args: likely: the translation of a text;
     changes: of the first parts."""
@@ -98,6 +98,7 @@ LINE = f"{FIRST} {SECOND}"
         (LINE, {"usual": None}),  # not known
         (LINE, {"usual": Usual(40, 1, 1.0, marked=False)}),
         (LINE, {"split": Split.never}),
+        (LINE, {"split": Split.auto}),  # of single sentences without marks, one in ten would be cut
         (LINE, {"prefix": [5]}),
         (LINE, {"copied": True}),
     ],
