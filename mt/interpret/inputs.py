@@ -90,7 +90,7 @@ def views_of(
     model: Transformer, tokenizer: Tokenizer, reader: InputReader, cells: Sequence[str], item: Item
 ) -> list[View]:
     """Args: cells: of the item, one for each input."""
-    encoders = model.encoder.of_inputs if isinstance(model.encoder, ConcatEncoder) else [model.encoder]
+    encoders: list[Any] = model.encoder.of_inputs if isinstance(model.encoder, ConcatEncoder) else [model.encoder]
     parts = item.parts if isinstance(item, SeveralInputs) else (item,)
     found: list[View] = []
     for one, kind, encoder, cell, part in zip(reader.inputs, reader.kinds, encoders, cells, parts, strict=True):
