@@ -15,12 +15,11 @@ from torch import Tensor
 
 from mt.alignment.observe import Side
 from mt.inputs.kind import Picture
-from mt.inputs.reader import InputReader
+from mt.inputs.reader import InputReader, Item
 from mt.inputs.several import SeveralInputs
 from mt.interpret.report import filled, packed, rounded, words_of
 from mt.nn.forced import force
 from mt.nn.fusion import ConcatEncoder
-from mt.nn.source import Items
 from mt.nn.transformer import Transformer
 from mt.text.tokenizer import Tokenizer
 
@@ -60,7 +59,7 @@ def observe_inputs(
     tokenizer: Tokenizer,
     reader: InputReader,
     sources: Sequence[str],
-    items: Items,
+    items: Sequence[Item],
     targets: Sequence[str],
     *,
     max_length: int,
@@ -88,15 +87,10 @@ def pieces_of(text: str, tokens: Sequence[tuple[int, int, int]]) -> Side:
 
 
 def views_of(
-    model: Transformer,
-    tokenizer: Tokenizer,
-    reader: InputReader,
-    cells: Sequence[str],
-    item: Sequence[int] | Tensor | SeveralInputs,
+    model: Transformer, tokenizer: Tokenizer, reader: InputReader, cells: Sequence[str], item: Item
 ) -> list[View]:
     """Args: cells: of the item, one for each input."""
-    whole: Any = model.encoder
-    encoders = whole.of_inputs if isinstance(whole, ConcatEncoder) else [whole]
+    encoders: list[Any] = model.encoder.of_inputs if isinstance(model.encoder, ConcatEncoder) else [model.encoder]
     parts = item.parts if isinstance(item, SeveralInputs) else (item,)
     found: list[View] = []
     for one, kind, encoder, cell, part in zip(reader.inputs, reader.kinds, encoders, cells, parts, strict=True):

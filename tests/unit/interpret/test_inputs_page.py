@@ -12,6 +12,7 @@ from PIL import Image
 from toy import number_tokenizer, tiny_config
 
 from mt.config import Input, InputKind
+from mt.inputs.kind import Picture
 from mt.inputs.reader import InputReader, fit
 from mt.interpret.inputs import END, inputs_page, observe_inputs
 from mt.interpret.source_shares import source_shares
@@ -67,7 +68,8 @@ def test_the_page_holds_what_was_seen_and_text_only_as_data(picture):
     pair = model["pairs"][0]
     (shown,) = pair["inputs"]
     assert (model["name"], shown["grid"], shown["width"], shown["height"]) == (NASTY, [3, 3], 6, 6)
-    assert base64.b64decode(shown["pixels"]) == seen[0].views[0].shown.pixels.tobytes()
+    own = seen[0].views[0].shown
+    assert isinstance(own, Picture) and base64.b64decode(shown["pixels"]) == own.pixels.tobytes()
     weights = np.frombuffer(base64.b64decode(pair["weights"]), np.uint8).reshape(seen[0].maps.shape)
     assert np.allclose(weights / 255, seen[0].maps, atol=0.003)
     words = data_of(html)["models"][0]["pairs"][1]["target"]
@@ -80,7 +82,7 @@ def test_a_recording_has_a_row_of_weights_for_every_40_ms(tmp_path):
     (one,) = fit([Input(column="x", kind=InputKind.audio)], [cell], [""])
     _, _, (seen,) = observed([one], [cell], ["drei"])
     shown = seen.views[0].shown
-    assert seen.maps.shape[-1] == 25 and shown.grid == (1, 25)  # 98 frames
+    assert isinstance(shown, Picture) and seen.maps.shape[-1] == 25 and shown.grid == (1, 25)  # 98 frames
     assert shown.seconds == 1.0 and shown.pixels.shape == (40, 100, 3)
 
 
