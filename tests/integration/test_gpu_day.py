@@ -28,7 +28,7 @@ def of(lines, part):
 @pytest.mark.slow
 def test_each_part_leaves_its_lines(tmp_path):
     parts = "doctor tests agreement precisions rates decoding memory speedrun resume"
-    done, lines = report(tmp_path, parts)
+    done, lines = report(tmp_path, parts, PATIENCE="5")
     assert done.returncode == 0, done.stderr
     ends = [line["part"] for line in lines if line.get("ended")]
     assert ends == parts.split()
