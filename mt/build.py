@@ -141,15 +141,11 @@ def make_objective(
 
 def make_stream(config: Config, prepared: PreparedData, batch: BatchConfig, device: torch.device) -> BatchStream:
     sampling = config.tokenizer.sampling > 0
+    workers = choose_workers(config.data.workers, device, sampling=sampling, processes=place_in_group()[3])
     return BatchStream(
-        prepared.train,
-        batch,
-        seed=config.train.seed,
-        sampling=sampling,
-        source_dropout=config.model.source_dropout,
-        workers=choose_workers(config.data.workers, device, sampling=sampling, processes=place_in_group()[3]),
-        pin=device.type == "cuda",
-    )
+        prepared.train, batch, seed=config.train.seed, sampling=sampling, source_dropout=config.model.source_dropout,
+        workers=workers, pin=device.type == "cuda",
+    )  # fmt: skip
 
 
 def make_attention_logger(
@@ -185,10 +181,8 @@ def make_validator(
         logger.warning(warning)
     longest = max(config.model.max_length, int(prepared.dev.source.lengths().max()))
     translator = make_translator(
-        model, prepared.tokenizer, greedy, precision, max_length=longest,
-        reader=prepared.reader,
-        cuda_graphs=False,  # their pools would take memory that the batch size was fitted without
-    )  # fmt: skip
+        model, prepared.tokenizer, greedy, precision, max_length=longest, reader=prepared.reader
+    )
 
     def translate(texts: Sequence[str], *, on_progress: OnProgress) -> list[str]:
         # An untrained model leaves most of its text out: to cut that again would take long and say nothing.

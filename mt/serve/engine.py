@@ -24,9 +24,8 @@ from mt.serve.refusal import RefusedError
 Work = Generator[list[Part], list[list[Translation]], Any]
 Done = Callable[[Any, Exception | None], None]
 # Clients that got their answers send their next requests at once. Without a pause for these, two halves of the clients
-# would take turns, in batches half as large. It lasts while requests come in; shares of the last batch's time, seconds:
-GAP, MOST_GAP = 0.2, 0.1  # without a new request
-RETURN, MOST_RETURN = 0.5, 0.5
+# would take turns, in batches half as large. As a share of the last batch's time, and seconds:
+RETURN, MOST_RETURN = 0.1, 0.05
 MOST_PARTS = 128  # of a batch: short sentences have few tokens, but each takes a beam of rows
 
 
@@ -101,7 +100,7 @@ class Engine:
         self._active: list[Job] = []  # of the thread; who was served last stands last
         self._changed = threading.Condition()
         self._stopping = False
-        self._crowd, self._ended, self._took = 0, 0.0, 0.0  # the last batch: jobs meanwhile, when it ended, its time
+        self._crowd, self._back_by = 0, 0.0  # jobs during the last batch, and when those that it ended have successors
         self._thread = threading.Thread(target=self._run, name="mt-serve", daemon=True)
 
     def start(self) -> None:
@@ -166,21 +165,15 @@ class Engine:
             self._drop_ended()
             if not self._active:
                 continue
-            spare = self._until() - time.monotonic()
+            until = min(job.arrived for job in self._active) + self.batching.wait
+            if len(self._active) < self._crowd:
+                until = max(until, self._back_by)
+            spare = until - time.monotonic()
             if spare <= 0 or self._stopping or self._full():
                 return True
             with self._changed:
                 if not self._incoming:
                     self._changed.wait(spare)
-
-    def _until(self) -> float:
-        """When the next batch begins, unless it is full before."""
-        arrived = [job.arrived for job in self._active]
-        until = min(arrived) + self.batching.wait
-        if len(self._active) >= self._crowd:
-            return until
-        quiet = max(self._ended, *arrived) + min(GAP * self._took, MOST_GAP)
-        return max(until, min(quiet, self._ended + min(RETURN * self._took, MOST_RETURN)))
 
     def _drop_ended(self) -> None:
         for job in self._active:
@@ -237,7 +230,7 @@ class Engine:
                 if not job.ended:
                     job.take(number, some)
         self._crowd = crowd + len(self._incoming)
-        self._ended, self._took = now, now - began
+        self._back_by = now + min(RETURN * (now - began), MOST_RETURN)
         self._drop_ended()
 
     def _search_apart(self, batch: list[tuple[Job, int]], error: Exception) -> None:

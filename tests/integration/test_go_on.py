@@ -196,7 +196,8 @@ REFUSED = {
     "data.src=de data.tgt=en data.train=[hub:a/b]":
         (2, "`init=runs/base` translates from en to de, but a model from de to en is needed here."),
     "data=tatoeba_en_es data.train=[]":
-        (2, "translates from en to de, but the corpus tatoeba_en_es is en to es.\n\nhint: name your own text with `data.train`."),
+        (2, "`init=runs/base` translates from en to de, but the corpus tatoeba_en_es is en to es.\n\n"
+            "hint: name your own text with `data.train`."),
 }  # fmt: skip
 
 

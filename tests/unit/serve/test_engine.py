@@ -193,25 +193,6 @@ def test_an_error_of_the_work_itself_is_told_too():
     assert engine.stop(60)
 
 
-@pytest.mark.parametrize(
-    ("arrived", "starts"),
-    [
-        ([100.4], 100.6),  # nobody came back yet: a tenth of a second after the batch
-        ([100.4, 100.55], 100.65),  # some came: as long after the last of them
-        ([100.4, 100.9, 100.98], 101.0),  # half of a second after the batch, though they still come
-        ([100.4, 100.55, 100.6, 100.62], 100.5),  # all came: at once, since the first has waited long enough
-    ],
-)
-def test_who_got_an_answer_is_waited_for_while_requests_come_in(arrived, starts):
-    engine = Engine([], batching=Batching(wait=0.1), queue=9)
-    engine._crowd, engine._ended, engine._took = 4, 100.5, 2.0
-    engine._active = [replace(Results().of("x", Stub(), rounds(["x"])), arrived=when) for when in arrived]
-    assert engine._until() == pytest.approx(starts)
-    engine._took = 0.2
-    if len(arrived) < 4:
-        assert engine._until() == pytest.approx(min(max(100.5, *arrived) + 0.04, 100.6))
-
-
 def test_a_full_queue_refuses_with_a_time():
     stub, results = Stub(), Results()
     engine = engine_of(stub, queue=2)
