@@ -180,9 +180,8 @@ def make_validator(
     if warning and group.is_main:
         logger.warning(warning)
     longest = max(config.model.max_length, int(prepared.dev.source.lengths().max()))
-    translator = make_translator(
-        model, prepared.tokenizer, greedy, precision, max_length=longest, reader=prepared.reader
-    )
+    tokenizer, reader = prepared.tokenizer, prepared.reader
+    translator = make_translator(model, tokenizer, greedy, precision, max_length=longest, reader=reader)
 
     def translate(texts: Sequence[str], *, on_progress: OnProgress) -> list[str]:
         # An untrained model leaves most of its text out: to cut that again would take long and say nothing.
