@@ -15,11 +15,12 @@ from torch import Tensor
 
 from mt.alignment.observe import Side
 from mt.inputs.kind import Picture
-from mt.inputs.reader import InputReader, Item
+from mt.inputs.reader import InputReader
 from mt.inputs.several import SeveralInputs
 from mt.interpret.report import filled, packed, rounded, words_of
 from mt.nn.forced import force
 from mt.nn.fusion import ConcatEncoder
+from mt.nn.source import Items
 from mt.nn.transformer import Transformer
 from mt.text.tokenizer import Tokenizer
 
@@ -59,7 +60,7 @@ def observe_inputs(
     tokenizer: Tokenizer,
     reader: InputReader,
     sources: Sequence[str],
-    items: Sequence[Item],
+    items: Items,
     targets: Sequence[str],
     *,
     max_length: int,
@@ -87,9 +88,9 @@ def pieces_of(text: str, tokens: Sequence[tuple[int, int, int]]) -> Side:
 
 
 def views_of(
-    model: Transformer, tokenizer: Tokenizer, reader: InputReader, cells: Sequence[str], item: Item
+    model: Transformer, tokenizer: Tokenizer, reader: InputReader, cells: Sequence[str], item: Any
 ) -> list[View]:
-    """Args: cells: of the item, one for each input."""
+    """Args: cells: of the item, one for each input; item: one of `Items`."""
     encoders: list[Any] = model.encoder.of_inputs if isinstance(model.encoder, ConcatEncoder) else [model.encoder]
     parts = item.parts if isinstance(item, SeveralInputs) else (item,)
     found: list[View] = []
