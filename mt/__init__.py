@@ -10,6 +10,8 @@ mt.load("runs/my-run").translate(["Good morning."])
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from mt.interchange import EXACT
+
 if TYPE_CHECKING:
     from mt.decode.translator import Translator
 
@@ -25,17 +27,17 @@ def load(
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto",
     cuda_graphs: bool = False,
     engine: Literal["torch", "ct2", "auto"] = "torch",
-    quantization: str = "float32",
+    quantization: str = EXACT,
 ) -> "Translator":
     """A `Translator` from a model folder, a run folder (its best checkpoint) or a checkpoint; None: the newest run.
 
     Args: device: auto, cpu, cuda, cuda:N or mps; precision: int8 is for the CPU, and the fastest there;
         cuda_graphs: experimental, steps of small models as CUDA graphs on a GPU (docs/GPU.md); engine: ct2 searches
         with CTranslate2, whose export is made once, verified and kept beside the model; auto: where it can;
-        quantization: of that export, as for `mt export ct2`.
+        quantization: of that export, as for `mt export ct2`. Precision and CUDA graphs are torch's.
     Raises: CheckpointError: when there is no model there, or it is damaged; when the export cannot be written, or does
         not translate as the model. ConfigError: for an unknown device, precision, engine or quantization; when the
-        engine cannot search with the model.
+        engine cannot search with the model, or for an argument of the other engine.
     """
     from mt.compute.host import choose_waiting
 
@@ -44,10 +46,12 @@ def load(
     from mt.decode.load import load as load_model  # imports torch, so only when a model is loaded
 
     watch_processors()
-    if engine != "torch":
+    if engine != "torch" or quantization != EXACT:
         from mt.interchange.load import load as load_for
 
-        return load_for(path, engine=engine, quantization=quantization, device=device, precision=precision)
+        return load_for(
+            path, engine=engine, quantization=quantization, device=device, precision=precision, cuda_graphs=cuda_graphs
+        )
     return load_model(path, device=device, precision=precision, cuda_graphs=cuda_graphs)
 
 

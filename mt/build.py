@@ -12,24 +12,24 @@ from mt.checkpoint import Checkpoints
 from mt.checkpoint.model_folder import Description
 from mt.compute.device import pick_device, pick_precision, set_up_cpu
 from mt.compute.distributed import Group, joined, place_in_group
-from mt.config import BatchConfig, Config, Input, Positions, Precision, Sharding, SourceKind, TrainConfig, Tying
+from mt.config import BatchConfig, Config, Positions, Precision, Sharding, SourceKind, TrainConfig, Tying
 from mt.config.inputs import parse_inputs
 from mt.data.batching import Batch, BatchStream, choose_workers
 from mt.data.clean.survey import LOOKED_AT, overlap, report, survey
 from mt.data.prepare import PreparedData, prepare
 from mt.decode.load import make_translator
+from mt.decode.request import OnProgress
 from mt.errors import ConfigError
 from mt.log import logger, setup
 from mt.nn.encoders import check_fusion, input_model, text_model
 from mt.nn.transformer import Transformer
-from mt.progress import Waiting
+from mt.text.lines import spread
 from mt.text.metrics import choose_tokenizer
-from mt.text.tokenizer import Tokenizer
 from mt.train.acceleration.choose import accelerate
 from mt.train.acceleration.memory import CPU_BUDGET, find_budget
 from mt.train.acceleration.sharding import is_sharded, shard
 from mt.train.ancestry import plain_ancestry
-from mt.train.attention_logging import AttentionLogger, legible
+from mt.train.attention_logging import AttentionLogger, InputAttentionLogger, TextAttentionLogger, legible
 from mt.train.before import Before
 from mt.train.facts import run_facts
 from mt.train.gradients import EagerGradients
@@ -65,18 +65,24 @@ def check(config: Config, *, processes: int = 1) -> None:
         suggested = -(-config.batch.accumulate // processes) * processes
         raise ConfigError(
             f"`batch.accumulate` must be a multiple of the {processes} processes, which share the batches of an "
-            f"update, but is {config.batch.accumulate}; set `batch.accumulate={suggested}`."
+            f"update, but is {config.batch.accumulate}.",
+            hint=f"set `batch.accumulate={suggested}`.",
         )
     if config.data.inputs and config.alignment.links:
-        raise ConfigError("`alignment.links` needs sources of text alone; leave it or `data.inputs` out.")
+        raise ConfigError(
+            "`alignment.links` needs sources of text alone.",
+            hint="leave out one of `alignment.links` and `data.inputs`.",
+        )
     if config.model.tying is Tying.all and not config.tokenizer.joint:
         raise ConfigError(
-            "`model.tying` is all, which needs a joint vocabulary; set `tokenizer.joint=true` or `model.tying=decoder`."
+            "`model.tying` is all, which needs a joint vocabulary.",
+            hint="set `tokenizer.joint=true` or `model.tying=decoder`.",
         )
     if config.model.positions is not Positions.rotary and config.batch.max_length > config.model.max_length:
         raise ConfigError(
             f"`batch.max_length` must be at most `model.max_length`, which is {config.model.max_length}, but is "
-            f"{config.batch.max_length}; raise `model.max_length` or lower `batch.max_length`."
+            f"{config.batch.max_length}.",
+            hint="raise `model.max_length`, or lower `batch.max_length`.",
         )
     for name, limit in (("layer", "decoder_layers"), ("head", "heads")):
         value, largest = getattr(config.alignment, name) or 1, getattr(config.model, limit)
@@ -85,8 +91,8 @@ def check(config: Config, *, processes: int = 1) -> None:
     limits = (config.train.steps, config.train.epochs, config.train.minutes)
     if needs_end(config.schedule) and all(limit is None for limit in limits):
         raise ConfigError(
-            f"`schedule.name` is {config.schedule.name.value}, which must know where the run ends; set `train.steps`, "
-            "`train.epochs` or `train.minutes`."
+            f"`schedule.name` is {config.schedule.name.value}, which must know where the run ends.",
+            hint="set `train.steps`, `train.epochs` or `train.minutes`.",
         )
 
 
@@ -96,23 +102,20 @@ def own_device(name: str) -> torch.device:
     if world == 1 or device.type != "cuda":
         return device
     if device.index is not None:
-        raise ConfigError(f"`train.device` is {name}, but each of {world} processes needs a GPU; use cuda.")
+        raise ConfigError(
+            f"`train.device` is {name}, but each of {world} processes needs a GPU of its own.",
+            hint="set `train.device=cuda`.",
+        )
     return pick_device(f"cuda:{local_rank}")
 
 
 def make_model(
-    config: Config,
-    tokenizer: Tokenizer,
-    device: torch.device,
-    *,
-    origin: Origin | None = None,
-    inputs: Sequence[Input] = (),
+    config: Config, prepared: PreparedData, device: torch.device, *, origin: Origin | None = None
 ) -> Transformer:
-    """A model with initial weights. Args: origin: whose weights it has; None: random ones; inputs: of tables; empty:
-    text."""
+    """A model with initial weights. Args: origin: whose weights it has; None: random ones."""
     torch.manual_seed(config.train.seed)
     random.seed(config.train.seed)  # not used by mt, but its state is in every checkpoint
-    sizes = {"src_size": tokenizer.src_size, "tgt_size": tokenizer.tgt_size}
+    inputs, sizes = prepared.inputs, {"src_size": prepared.tokenizer.src_size, "tgt_size": prepared.tokenizer.tgt_size}
     model = input_model(config.model, inputs, **sizes) if inputs else text_model(config.model, **sizes)
     model = model.to(device)
     if origin is not None:
@@ -136,15 +139,63 @@ def make_objective(
     return guided
 
 
+def make_stream(config: Config, prepared: PreparedData, batch: BatchConfig, device: torch.device) -> BatchStream:
+    sampling = config.tokenizer.sampling > 0
+    workers = choose_workers(config.data.workers, device, sampling=sampling, processes=place_in_group()[3])
+    return BatchStream(
+        prepared.train, batch, seed=config.train.seed, sampling=sampling, source_dropout=config.model.source_dropout,
+        workers=workers, pin=device.type == "cuda",
+    )  # fmt: skip
+
+
 def make_attention_logger(
     config: Config, prepared: PreparedData, *, max_length: int, guided: GuidedAlignment | None
 ) -> AttentionLogger | None:
-    """None if no attention is to be logged."""
-    if not config.train.attention_pairs or prepared.inputs:  # the pictures need words on both sides
+    """None if no attention is to be logged. Args: guided: whose head is drawn, too."""
+    number, pairs = config.train.attention_pairs, prepared.dev.pairs
+    if not number:
         return None
-    pairs = legible(prepared.dev.pairs, config.train.attention_pairs, config.data.subset)
+    if prepared.reader is not None:
+        shown = [pairs[place] for place in spread(len(pairs), number)]
+        return InputAttentionLogger(prepared.tokenizer, prepared.reader, shown, max_length=max_length)
+    pairs = legible(pairs, number, config.data.subset)
     heads = guided.heads if guided is not None else None
-    return AttentionLogger(prepared.tokenizer, pairs, max_length=max_length, guided=heads)
+    return TextAttentionLogger(prepared.tokenizer, pairs, max_length=max_length, guided=heads)
+
+
+def make_validator(
+    config: Config,
+    prepared: PreparedData,
+    model: Transformer,
+    group: Group,
+    *,
+    precision: Precision,
+    tokens: int,
+    guided: GuidedAlignment | None,
+) -> Validator:
+    """Args: model: whole, where the updater's is sharded; tokens: budget of a batch; guided: whose head is logged."""
+    # To compare checkpoints, greedy search is as good as a beam, in a fifth of the time.
+    greedy = replace(config.decode, beam=1)
+    tokenize, warning = choose_tokenizer(prepared.corpus.tgt, [pair.tgt for pair in prepared.dev.pairs])
+    if warning and group.is_main:
+        logger.warning(warning)
+    longest = max(config.model.max_length, int(prepared.dev.source.lengths().max()))
+    tokenizer, reader = prepared.tokenizer, prepared.reader
+    translator = make_translator(model, tokenizer, greedy, precision, max_length=longest, reader=reader)
+
+    def translate(texts: Sequence[str], *, on_progress: OnProgress) -> list[str]:
+        # An untrained model leaves most of its text out: to cut that again would take long and say nothing.
+        options = replace(translator.options(on_progress=on_progress), details=False, recut=False)
+        return [best[0].text for best in translator.answer(texts, options)]
+
+    validator = Validator(
+        prepared.dev, translate, precision=precision, tokens=tokens, bleu_tokenizer=tokenize,
+        pairs=config.train.validate_pairs, subset=config.data.subset, watch=config.train.watch,
+        attention=make_attention_logger(config, prepared, max_length=longest, guided=guided),
+    )  # fmt: skip
+    if validator.watched(config.train.watch) is not config.train.watch and group.is_main:
+        logger.info(f"BLEU cannot tell on this dev set, because {validator.blind_spot}: chrF++ is watched instead")
+    return validator
 
 
 def make_trainer(
@@ -173,57 +224,20 @@ def make_trainer(
         ema=ema,
         group=group,
     )
-    sampling = config.tokenizer.sampling > 0
-    stream = BatchStream(
-        prepared.train,
-        batch,
-        seed=config.train.seed,
-        sampling=sampling,
-        source_dropout=config.model.source_dropout,
-        workers=choose_workers(config.data.workers, device, sampling=sampling, processes=place_in_group()[3]),
-        pin=device.type == "cuda",
-    )
-    # To compare checkpoints, greedy search is as good as a beam, in a fifth of the time.
-    greedy = replace(config.decode, beam=1)
-    tokenize, warning = choose_tokenizer(prepared.corpus.tgt, [pair.tgt for pair in prepared.dev.pairs])
-    if warning and group.is_main:
-        logger.warning(warning)
-    longest = max(config.model.max_length, int(prepared.dev.source.lengths().max()))
-    translator = make_translator(
-        model, prepared.tokenizer, greedy, precision, max_length=longest,
-        reader=prepared.reader,
-        cuda_graphs=False,  # their pools would take memory that the batch size was fitted without
-    )  # fmt: skip
-
-    def translate(texts: Sequence[str]) -> list[str]:
-        with Waiting("validating", plain=True) as wait:
-            return translator.translate(texts, on_progress=wait.show)
-
-    validator = Validator(
-        prepared.dev,
-        translate,
-        precision=precision,
-        tokens=batch.budget,
-        pairs=config.train.validate_pairs,
-        subset=config.data.subset,
-        bleu_tokenizer=tokenize,
-        watch=config.train.watch,
-        attention=make_attention_logger(config, prepared, max_length=longest, guided=guided),
-    )
-    watch = validator.watched(config.train.watch)
-    if watch is not config.train.watch and group.is_main:
-        logger.info(f"BLEU cannot tell on this dev set, because {validator.blind_spot}: chrF++ is watched instead")
+    stream = make_stream(config, prepared, batch, device)
+    validator = make_validator(config, prepared, model, group, precision=precision, tokens=batch.budget, guided=guided)
+    section = replace(config.train, watch=validator.watched(config.train.watch))
     return Trainer(
         updater=updater,
         stream=stream,
         validator=validator,
         checkpoints=Checkpoints(folder.checkpoints, config.train.keep),
         files={**description.files(prepared.tokenizer), **(guided.files() if guided else {})},
-        train=with_interval(replace(config.train, watch=watch), batch, prepared),
+        train=with_interval(section, batch, prepared),
         batch=batch,
         schedule=config.schedule,
         model=model,
-        judge_start=config.init.path is not None,
+        validate_first=config.init.path is not None,
     )
 
 
@@ -257,27 +271,21 @@ def fit_batch(
 
 
 def describe(config: Config, prepared: PreparedData, precision: Precision) -> Description:
-    usual, reader = prepared.usual, prepared.reader
-    return Description(
-        src=prepared.corpus.src,
-        tgt=prepared.corpus.tgt,
-        src_size=prepared.tokenizer.src_size,
-        tgt_size=prepared.tokenizer.tgt_size,
-        max_length=config.batch.max_length,
-        precision=precision,
-        model=config.model,
-        decode=config.decode,
-        **(
-            {}
-            if usual is None
-            else {"usual_length": usual.pieces, "usual_sentences": usual.sentences, "usual_ratio": usual.ratio}
-        ),
-        **(
-            {}
-            if reader is None
-            else {"source": SourceKind.inputs, "inputs": reader.inputs, "target": config.data.target or config.data.tgt}
-        ),
-    )
+    """What the model folder will say of the model."""
+    found = Description(
+        src=prepared.corpus.src, tgt=prepared.corpus.tgt,
+        src_size=prepared.tokenizer.src_size, tgt_size=prepared.tokenizer.tgt_size,
+        max_length=config.batch.max_length, precision=precision, model=config.model, decode=config.decode,
+    )  # fmt: skip
+    if (usual := prepared.usual) is not None:
+        found = replace(
+            found, usual_length=usual.pieces, usual_sentences=usual.sentences, usual_ratio=usual.ratio,
+            usual_marked=usual.marked,
+        )  # fmt: skip
+    if prepared.inputs:
+        target = config.data.target or config.data.tgt
+        found = replace(found, source=SourceKind.inputs, inputs=prepared.inputs, target=target)
+    return found
 
 
 def train(config: Config, command: list[str]) -> float:
@@ -303,7 +311,7 @@ def train(config: Config, command: list[str]) -> float:
         # Only now: it stops glibc from returning freed memory, and reading the text freed much.
         set_up_cpu(config.train.threads, processes=place_in_group()[3])
         fresh = origin if not folder.has_checkpoints else None  # a checkpoint has the weights of a run that has begun
-        model = make_model(config, prepared.tokenizer, device, origin=fresh, inputs=prepared.inputs)
+        model = make_model(config, prepared, device, origin=fresh)
         trainer = make_trainer(config, prepared, folder, model, group)
         translator = make_translator(
             trainer.model, prepared.tokenizer, config.decode, trainer.updater.precision,
@@ -331,7 +339,7 @@ def dry_run(config: Config) -> None:
     check_fusion(config.model, parse_inputs(config.data.inputs))
     set_up_cpu(config.train.threads)
     prepared = prepare_data(config, origin)
-    model = make_model(config, prepared.tokenizer, device, inputs=prepared.inputs)
+    model = make_model(config, prepared, device)
     batch = config.batch if config.batch.tokens != "auto" else replace(config.batch, tokens=CPU_BUDGET)
     if origin is not None:
         print(f"init             {origin.path}: {origin.ancestry[0]}")

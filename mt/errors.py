@@ -41,10 +41,10 @@ class StoppedError(MtError):
     exit_code = 75
 
 
-def require(condition: bool, key: str, must: str, value: object) -> None:
+def require(condition: bool, key: str, must: str, value: object, *, hint: str = "") -> None:
     """Raise `ConfigError` "`key` must ..., but is value." unless `condition` holds and the value is finite."""
     if not condition:
-        raise ConfigError(f"`{key}` must {must}, but is {'null' if value is None else value}.")
+        raise ConfigError(f"`{key}` must {must}, but is {'null' if value is None else value}.", hint=hint)
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"`{key}` must be a finite number, but is {value}.")
 

@@ -194,7 +194,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
             if isinstance(line, dict) and isinstance(line.get("step"), int):
                 lines.append(line)
                 continue
-        raise DataError(f"`{path}` line {number} must be a JSON object with a step, but is not: remove the line.")
+        message = f"`{path}` line {number} must be a JSON object with a step, but is not."
+        raise DataError(message, hint="remove the line.")
     return lines
 
 

@@ -26,7 +26,7 @@ from mt.compute.device import set_up_cpu
 from mt.compute.matmul import Linear
 from mt.decode.load import load
 from mt.interpret.contribution import contributions
-from mt.interpret.picture import Picture
+from mt.interpret.heat_maps import HeatMaps
 from mt.nn.attention import attend
 from mt.nn.ragged import Ragged
 from mt.text.lines import read_lines
@@ -105,7 +105,7 @@ def aer_of(maps: Sequence[torch.Tensor], heads: AlignmentHeads, gold: Sequence[G
 def draw(drawn: Sequence[tuple[str, torch.Tensor, Observation]], path: Path) -> None:
     names, maps, (seen, *_) = zip(*drawn, strict=True)
     source, target = ([word.lower() for word in side.word_texts] for side in (seen.source, seen.target))
-    path.write_text(Picture(source, target, names).svg(torch.stack(maps)), encoding="utf-8", newline="\n")
+    path.write_text(HeatMaps(source, target, names).svg(torch.stack(maps)), encoding="utf-8", newline="\n")
 
 
 # ---- noise --------------------------------------------------------------------------------------------------

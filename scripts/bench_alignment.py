@@ -1,6 +1,6 @@
 """Word alignment against statistical aligners trained on the same pairs: AER, precision, recall.
 
-    python scripts/bench_alignment.py text     --work runs/align --data DATA  # lower-cased, Moses tokens
+    python scripts/bench_alignment.py text     --work runs/align --data DATA            # lower-cased, Moses tokens
     python scripts/bench_alignment.py others   --work runs/align                        # eflomal, fast_align
     python scripts/bench_alignment.py counted  --work runs/align                        # mt align without a model
     python scripts/bench_alignment.py counted  --work runs/align --forward runs/a --backward runs/b  # mt align --learn

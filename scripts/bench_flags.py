@@ -17,12 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mt.cli.link_options import heads_of
+from mt.cli.link_options import linker_of
 from mt.compute.device import set_up_cpu
 from mt.decode.load import load
 from mt.decode.translation import Segment, Translation
 from mt.postprocess.quality_flags import LEAST_CONTRIBUTION, LEAST_COVERAGE, Flag, measure
-from mt.postprocess.word_alignments import Linker
 from mt.text.lines import read_lines
 from mt.text.tokenizer import Tokenizer
 
@@ -66,7 +65,7 @@ def main() -> None:
     args = parser.parse_args()
     set_up_cpu(1)
     translator = load(args.model, device="cpu", precision="fp32")
-    linker, t = Linker(translator, heads_of(args.model, translator.stepper.model)), translator.tokenizer
+    linker, t = linker_of(args.model, translator), translator.tokenizer
     sources, references = ([*read_lines(file)][: args.sentences] for file in args.pairs)
     own = translator.answer(sources, translator.options())
     texts, draw = [some[0].text for some in own], random.Random(1)

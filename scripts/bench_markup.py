@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mt.cli.link_options import heads_of
+from mt.cli.link_options import linker_of
 from mt.compute.device import set_up_cpu
 from mt.decode.load import load
 from mt.decode.translator import Translator
@@ -135,7 +135,7 @@ def main() -> None:
     args = parser.parse_args()
     set_up_cpu(1)
     translator = load(args.model, device="cpu", precision="fp32")
-    linker = Linker(translator, heads_of(args.model, translator.stepper.model))
+    linker = linker_of(args.model, translator)
     sources, references = ([*read_lines(file)][: args.sentences] for file in args.test)
     print(f"{len(sources)} sentences, BLEU unchanged {bleu(translator.translate(sources), references).value:.1f}")
     print("| kind | survives without options | with links | right | BLEU of the rest without options | with links |")

@@ -113,7 +113,7 @@ def training(args: argparse.Namespace, settings: list[str]) -> Work:
     prepared = prepare_data(config)
     set_up_cpu(args.threads)
     device = pick_device("cpu")
-    model = make_model(config, prepared.tokenizer, device)
+    model = make_model(config, prepared, device)
     updater = make_updater(config, prepared, model, pick_precision(config.train.precision, device))
     stream = BatchStream(prepared.train, config.batch, seed=config.train.seed, sampling=False, workers=0, pin=False)
 

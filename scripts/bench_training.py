@@ -127,7 +127,7 @@ def main(argv: list[str]) -> None:
     set_up_cpu(config.train.threads)
     precision = pick_precision(config.train.precision, device)
     prepared = prepare_data(config)
-    model = make_model(config, prepared.tokenizer, device).train()
+    model = make_model(config, prepared, device).train()
     updater = make_updater(config, prepared, model, precision)
     sampling = config.tokenizer.sampling > 0
     stream = BatchStream(prepared.train, config.batch, seed=config.train.seed, sampling=sampling)

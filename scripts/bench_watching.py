@@ -17,7 +17,7 @@ import torch
 from mt.data.corpus.readers import read_pairs
 from mt.decode.load import load
 from mt.log import Metrics
-from mt.train.attention_logging import AttentionLogger, legible
+from mt.train.attention_logging import TextAttentionLogger, legible
 
 LOOKS = 21
 SHARE = 0.02
@@ -32,7 +32,7 @@ def main() -> None:
     torch.set_num_threads(1)
     translator = load(args.model, device="cpu", precision="fp32")
     pairs = legible(read_pairs([str(args.source), str(args.target)], None, None), args.pairs)
-    watch = AttentionLogger(translator.tokenizer, pairs, max_length=translator.max_length)
+    watch = TextAttentionLogger(translator.tokenizer, pairs, max_length=translator.max_length)
     seen, looks, pictures = watch(translator.stepper.model), [], []
     with TemporaryDirectory() as folder, Metrics(Path(folder)) as metrics:
         for step in range(LOOKS):

@@ -2,10 +2,11 @@
 
     python scripts/check_batch_independence.py MODEL --data test.en.gz [--sentences 1000] [--beam 5] [--sizes 1 7 64]
 
-Translates the sentences in batches of each size, in the order of the file and in fp32, and compares tokens and scores
+Translates the sentences in batches of each size, in the order of the file, and compares tokens and scores
 with those of the first size. Prints how many sentences differ in tokens and the greatest difference of a score; exits 1
 if tokens differ. Scores may differ in their last digits: the order of the sum in a matrix product depends on the number
-of rows. Tokens differ only if two hypotheses are closer to each other than that.
+of rows. Tokens differ only if two hypotheses are closer to each other than that: in fp32 (the default) hardly ever,
+with `--precision bf16` now and then; there the numbers are printed only.
 
 `--shuffle` also compares with another order of the sentences.
 """
@@ -59,15 +60,16 @@ def main() -> int:
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 7, 64])
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="fp32")
     parser.add_argument("--threads", type=int, help="of the CPU (default: all)")
     parser.add_argument("--shuffle", action="store_true", help="compare a shuffled order with the file's, too")
     args = parser.parse_args()
     set_up_cpu(args.threads)
-    translator = load(args.model, device=args.device, precision="fp32")
+    translator = load(args.model, device=args.device, precision=args.precision)
     texts = [*read_lines(args.data)][: args.sentences]
     source = [ids for ids in translator.tokenizer.encode_source(texts) if 1 < len(ids) <= translator.max_length]
     where = f"{args.device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    print(f"{args.model} on {where}, {len(source)} sentences, beam {args.beam}, fp32", flush=True)
+    print(f"{args.model} on {where}, {len(source)} sentences, beam {args.beam}, {args.precision}", flush=True)
     first, *others = args.sizes
     started = time.process_time()
     wanted = search_all(translator, source, args.beam, first)
@@ -81,7 +83,7 @@ def main() -> int:
         mixed = search_all(translator, [source[i] for i in order], args.beam, others[-1])
         back = dict(zip(order, mixed, strict=True))
         differing += compare("shuffled", wanted, [back[i] for i in range(len(source))])
-    return int(differing > 0)
+    return int(differing > 0 and args.precision == "fp32")
 
 
 if __name__ == "__main__":

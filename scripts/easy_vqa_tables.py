@@ -34,20 +34,34 @@ def write(path: Path, rows: list[Row]) -> None:
     print(f"{path}: {len(rows):,} questions")
 
 
-def floor(train: list[Row], test: list[Row]) -> float:
-    """The share of questions whose commonest answer in the training set is right, in per cent."""
+def floor(train: list[Row], test: list[Row], words: int | None = None) -> float:
+    """The share of questions to which the commonest answer in the training set is right, in per cent.
+
+    Args: words: questions count as the same when their first words are, this many; None: all words. A question that
+    training does not have gets the commonest answer of all."""
+
+    def start(question: str) -> str:
+        return " ".join(question.split()[:words])
+
     answers: dict[str, Counter[str]] = {}
     for _, question, answer in train:
-        answers.setdefault(question, Counter())[answer] += 1
-    right = sum(answers[question].most_common(1)[0][0] == answer for _, question, answer in test)
+        answers.setdefault(start(question), Counter())[answer] += 1
+    every = Counter(answer for _, _, answer in train)
+    right = sum(answers.get(start(asked), every).most_common(1)[0][0] == answer for _, asked, answer in test)
     return 100 * right / len(test)
 
 
 def make(folder: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     every, test = read(folder, "train", out), read(folder, "test", out)
+    write_tables(every, test, out, held_out=DEV)
+    print(f"floor, the commonest answer to each question: {floor(every, test):.1f} % of the test")
+
+
+def write_tables(every: list[Row], test: list[Row], out: Path, *, held_out: int) -> None:
+    """Args: every: the questions of the training set; held_out: how many of its pictures become the dev set."""
     pictures = list(dict.fromkeys(picture for picture, _, _ in every))
-    held = set(random.Random(1).sample(pictures, DEV))
+    held = set(random.Random(1).sample(pictures, held_out))
     train, dev = ([row for row in every if (row[0] in held) is wanted] for wanted in (False, True))
     shown = list(dict.fromkeys(picture for picture, _, _ in test))
     other = dict(zip(shown, random.Random(1).sample(shown, len(shown)), strict=True))
@@ -57,7 +71,6 @@ def make(folder: Path, out: Path) -> None:
         "shuffled": [(other[picture], question, answer) for picture, question, answer in test],
     }.items():  # fmt: skip
         write(out / f"{name}.tsv", rows)
-    print(f"floor, the commonest answer to each question: {floor(train, test):.1f} % of the test")
 
 
 def main() -> None:

@@ -5,11 +5,14 @@
     mt translate runs/flickr8k_captions -i data/flickr8k/test.tsv > right.txt
     mt translate runs/flickr8k_captions -i data/flickr8k/shuffled.tsv > wrong.txt
     python scripts/flickr8k_tables.py score FOLDER right.txt wrong.txt
+    mt rank runs/flickr8k_captions --queries data/flickr8k/test.tsv --candidates data/flickr8k/captions.txt \\
+        --recall data/flickr8k/right.txt --both-ways --by sources
 
 FOLDER holds `captions.tsv.gz` and `grid_7x7x64_int8.npy`: 8,091 photographs as 49 rows of 64 numbers. The official
 split: 6,000 photographs with five captions each for training, 1,000 for dev, 1,000 for the test. Captions are
 lower-cased words. `shuffled.tsv` gives each test row the photograph of another one: a model that looks at the
-photographs must fall to the floor there.
+photographs must fall to the floor there. `captions.txt` has the five captions of each test photograph, and a line of
+`right.txt` the numbers of those of one photograph, for retrieval in both directions.
 """
 
 import argparse
@@ -48,11 +51,23 @@ def make(folder: Path, out: Path) -> None:
         lines = [f"{grid}:{row['index']}\t{text}" for row in found for text in each(row) if text]
         (out / f"{name}.tsv").write_text("\n".join(["image\tcaption", *lines]) + "\n", encoding="utf-8")
         print(f"{name}: {len(found):,} photographs, {len(lines):,} captions")
+    write_retrieval(out, [captions(row) for row in splits["test"]])
     places = list(range(len(splits["test"])))
     random.Random(1).shuffle(places)
     wrong = [splits["test"][place]["index"] for place in places]
     lines = [f"{grid}:{index}\t{captions(row)[0]}" for index, row in zip(wrong, splits["test"], strict=True)]
     (out / "shuffled.tsv").write_text("\n".join(["image\tcaption", *lines]) + "\n", encoding="utf-8")
+
+
+def write_retrieval(out: Path, each: list[list[str]]) -> None:
+    texts: list[str] = []
+    numbers: list[str] = []
+    for own in each:
+        own = [text for text in own if text]
+        numbers.append(" ".join(str(len(texts) + place) for place in range(1, len(own) + 1)))
+        texts += own
+    for name, found in (("captions.txt", texts), ("right.txt", numbers)):
+        (out / name).write_text("".join(f"{line}\n" for line in found), encoding="utf-8")
 
 
 def score(folder: Path, files: list[str]) -> None:

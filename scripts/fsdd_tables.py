@@ -9,7 +9,8 @@
 FOLDER holds `recordings.zip` and `strings.tsv.gz` made from the Free Spoken Digit Dataset (CC BY-SA 4.0): strings of
 two to six digits, each spoken by one speaker in recordings that are joined. The target is the German number word, in
 which the units come before the tens: 2 1 is "einundzwanzig". `make --leave-out SPEAKER` keeps a speaker out of training
-and dev, and writes his test strings to `unseen.tsv`. `shuffled.tsv` gives each test row the sound of another.
+and dev, and writes his test strings to `unseen.tsv`. The column `digits` has the digits as words ("zwei eins"), for
+`data.target=digits`. `shuffled.tsv` gives each test row the sound of another.
 
 A number is one word, so that its word error rate is the share of wrong numbers. The error rate over the parts of a
 number word (ein und zwanzig) and over its letters, both by edit distance, are told beside it.
@@ -27,6 +28,8 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+
+from mt.text.ter import edit_distance
 
 RATE = 8000
 PARTS = re.compile(
@@ -69,22 +72,14 @@ def make(folder: Path, out: Path, left_out: str | None) -> None:
 
 
 def write(file: Path, pairs: Sequence[tuple[str, dict[str, str]]]) -> None:
-    lines = ["speech\tspeaker\tnumber", *(f"{cell}\t{row['speaker']}\t{row['german_number']}" for cell, row in pairs)]
+    columns = ("speaker", "german_digits", "german_number")
+    lines = ["speech\tspeaker\tdigits\tnumber"]
+    lines += ["\t".join([cell, *(row[column] for column in columns)]) for cell, row in pairs]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def targets(table: Path) -> list[str]:
     return [line.split("\t")[-1] for line in table.read_text(encoding="utf-8").split("\n")[1:-1]]
-
-
-def errors(found: Sequence[str], right: Sequence[str]) -> int:
-    """Least number of parts to replace, leave out or add (Levenshtein 1966)."""
-    row = list(range(len(right) + 1))
-    for number, one in enumerate(found, 1):
-        before, row[0] = row[0], number
-        for place, other in enumerate(right, 1):
-            before, row[place] = row[place], min(before + (one != other), row[place] + 1, row[place - 1] + 1)
-    return row[-1]
 
 
 def score(out: Path, table: str, files: Sequence[str]) -> None:
@@ -96,7 +91,7 @@ def score(out: Path, table: str, files: Sequence[str]) -> None:
         told = []
         for what, cut in (("word", str.split), ("part", PARTS.findall), ("letter", list)):
             pairs = [(cut(one), cut(other)) for one, other in zip(found, right, strict=True)]
-            rate = sum(errors(*pair) for pair in pairs) / sum(len(other) for _, other in pairs)
+            rate = sum(edit_distance(*pair) for pair in pairs) / sum(len(other) for _, other in pairs)
             told.append(f"{what} error rate {rate:.2%}")
         print(f"{name}: {', '.join(told)} ({len(right):,} numbers)")
 

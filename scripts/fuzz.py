@@ -38,10 +38,10 @@ from mt.checkpoint.model_folder import Description, read_model
 from mt.cli.compose import compose
 from mt.cli.main import readable
 from mt.config import DecodeConfig, ModelConfig, Precision, TokenizerConfig
-from mt.data.corpus.archive import read_zip
 from mt.data.corpus.readers import read_pairs
 from mt.errors import MtError
 from mt.nn.encoders import text_model
+from mt.text.archive import read_zip
 from mt.text.tokenizer_training import train_tokenizer
 
 SECONDS, MEMORY = 10, 1 << 30

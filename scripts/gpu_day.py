@@ -84,7 +84,7 @@ class Bench:
         self.precision = pick_precision(precision, self.device)
         self.prepared: PreparedData = prepare_data(self.config)
         torch.manual_seed(1)
-        model = make_model(self.config, self.prepared.tokenizer, torch.device("cpu")).to(self.device).train()
+        model = make_model(self.config, self.prepared, torch.device("cpu")).to(self.device).train()
         self.updater: Updater = make_updater(self.config, self.prepared, model, self.precision)
         self.stream = BatchStream(self.prepared.train, self.config.batch, seed=1)
 
@@ -164,7 +164,7 @@ def precisions(folder: Path) -> dict[str, Any]:
         losses[precision.value] = statistics.mean(bench.losses(size(600, 6))[-size(50, 3) :])
         say(part="precisions", precision=precision, loss=losses[precision.value])
     scaler, before = bench.updater.scaler, float(bench.updater.scaler.get_scale())
-    scaler.update(2.0**100)
+    scaler.update(2.0**30)
     skipped = 0
     while bench.updater([next(bench.stream)], 1e-4).read().skipped and skipped < 200:
         skipped += 1

@@ -13,22 +13,23 @@ cross-attention that each source gets. A run that exists is not trained again; a
 """
 
 import argparse
-import gzip
 import json
 import random
 import subprocess
 import sys
 from pathlib import Path
 
+from mt.data.corpus.catalog import locate
+from mt.text.lines import read_lines
+
 SETS = {"train": "train", "dev": "val", "test": "test_2016_flickr"}
 COLUMNS = ("en", "fr", "de")
+OF_TWO = ("model.source_dropout=", "model.fusion=", "model.share_encoders=")  # settings that need several inputs
 
 
 def lines(folder: Path, name: str) -> list[str]:
     """The lines of a file, plain or compressed, without tabs."""
-    plain, packed = folder / name, folder / f"{name}.gz"
-    text = plain.read_text(encoding="utf-8") if plain.exists() else gzip.decompress(packed.read_bytes()).decode()
-    return [" ".join(line.split()) for line in text.removesuffix("\n").split("\n")]
+    return [" ".join(line.split()) for line in read_lines(locate(name, folder, ""))]
 
 
 def write(path: Path, rows: list[tuple[str, ...]]) -> None:
@@ -64,8 +65,14 @@ def compare(tables: Path, seeds: list[int], root: Path, more: list[str]) -> None
         for name, inputs in (("en", "[en:text]"), ("en_fr", "[en:text,fr:text]")):
             run = root / f"multi30k_{name}_de.{seed}"
             if not (run / "model").is_dir():
-                one = ["model.source_dropout=0", "batch.tokens=2048"] if name == "en" else []
-                settings = [f"data.inputs={inputs}", f"data.root={tables.parent}", f"train.seed={seed}", *one, *more]
+                own = more
+                if name == "en":
+                    own = [
+                        "model.source_dropout=0",
+                        "batch.tokens=2048",
+                        *(s for s in more if not s.startswith(OF_TWO)),
+                    ]
+                settings = [f"data.inputs={inputs}", f"data.root={tables.parent}", f"train.seed={seed}", *own]
                 mt("train", "experiment=multi30k_en_fr_de", *settings, f"run.root={root}", f"run.name={run.name}")
             sets = ["test"] if name == "en" else ["test", "test_no_fr", "test_no_en", "test_wrong_fr"]
             for table in sets:
@@ -86,7 +93,13 @@ def main() -> None:
     comparer.add_argument("tables", type=Path)
     comparer.add_argument("--seeds", type=int, nargs="+", default=[1])
     comparer.add_argument("--runs", type=Path, default=Path("runs"), help="the folder of the runs")
-    comparer.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of both models")
+    comparer.add_argument(
+        "--set",
+        nargs="*",
+        default=[],
+        metavar="KEY=VALUE",
+        help="settings of both models, of which those of several inputs are for the model of two",
+    )
     args = parser.parse_args()
     if args.what == "make":
         make(args.folder, args.out)

@@ -14,7 +14,7 @@ from itertools import product
 from pathlib import Path
 
 from mt.config import TokenizerConfig
-from mt.text.roundtrip import loss
+from mt.text.roundtrip import round_trip
 from mt.text.tokenizer_training import train_tokenizer
 
 # Two lists of words fill the places of the sentences.
@@ -65,7 +65,7 @@ def main() -> None:
                 def there_and_back(line: str, tokenizer=tokenizer) -> str:
                     return tokenizer.decode_target(tokenizer.encode_target([line])[0])
 
-                found = loss(lines, there_and_back, language)
+                found = round_trip(lines, there_and_back, language)
                 share = f"{found.changed / found.lines:.0%}"
                 example = found.examples[0] if found.examples else ""
                 print(

@@ -8,6 +8,7 @@ Libraries that are not installed are skipped: `tests/test_house.py` needs only p
 
 import os
 import random
+import tempfile
 from importlib.util import find_spec
 
 import pytest
@@ -42,6 +43,14 @@ def pytest_cmdline_main(config):
         options.dist, options.loadscopereorder = "loadfile", False
 
 
+def pytest_configure(config):
+    """A folder for what all workers need and one of them makes (`toy.made_once`)."""
+    if not hasattr(config, "workerinput"):
+        folder = tempfile.TemporaryDirectory(prefix="mt-tests-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["MT_TEST_SHARED"] = folder.name
+
+
 def cores():
     """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -60,12 +69,6 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for tests in order for item in tests]
 
 
-if find_spec("jaxtyping"):
-    import jaxtyping
-
-    # Before the first import of these packages: their annotations become checks of every call.
-    jaxtyping.install_import_hook(["mt.nn", "mt.decode"], "beartype.beartype")
-
 if find_spec("hypothesis"):
     import hypothesis
 
@@ -77,6 +80,10 @@ if find_spec("torch"):
     import torch
 
     torch.set_num_threads(int(THREADS))
+    if find_spec("beartype"):
+        import shape_checks
+
+        shape_checks.install("mt.nn", "mt.decode")
 
     @pytest.fixture(autouse=True)
     def seeded():

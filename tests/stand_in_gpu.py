@@ -51,7 +51,7 @@ from torch._subclasses.fake_tensor import (  # noqa: E402
     FakeTensorMode,
 )
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes  # noqa: E402
-from torch.utils._pytree import tree_flatten, tree_map  # noqa: E402
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten  # noqa: E402
 
 HAS_CUDA = torch.version.cuda is not None
 HAS_DRIVER = HAS_CUDA and torch.cuda.is_available()
@@ -68,8 +68,10 @@ class Twins(TorchDispatchMode):
 
     def __enter__(self):
         self.fakes.__enter__()
-        self.usual = FakeTensor.tolist
-        FakeTensor.tolist = lambda x: self.tolist(x)
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(FakeTensor, "tolist", lambda x: self.tolist(x))
+        self.patch.setattr(FakeTensor, "__deepcopy__", deepcopied)
+        self.patch.setattr(FakeTensor, "data_ptr", lambda x: x.twin.data_ptr())
         return super().__enter__()
 
     def tolist(self, x):
@@ -81,12 +83,14 @@ class Twins(TorchDispatchMode):
 
     def __exit__(self, *error):
         super().__exit__(*error)
-        FakeTensor.tolist = self.usual
+        self.patch.undo()
         self.fakes.__exit__(*error)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        args, kwargs = tree_map(self.as_fake, (args, kwargs or {}))
-        asks_device = any(on_gpu(x) for x in tree_flatten((args, kwargs))[0])
+        flat, form = tree_flatten((args, kwargs or {}))
+        flat = [self.as_fake(x) for x in flat]
+        args, kwargs = tree_unflatten(flat, form)
+        asks_device = any(on_gpu(x) for x in flat)
         try:
             with self.fakes:
                 result = func(*args, **kwargs)
@@ -94,15 +98,15 @@ class Twins(TorchDispatchMode):
             result = None
             if asks_device:
                 self.count()
-        twin_args, twin_kwargs = tree_map(twin, (args, kwargs))
+        twin_args, twin_kwargs = tree_unflatten([twin(x) for x in flat], form)
         with _disable_current_modes():
             answer = run(func, twin_args, {**twin_kwargs, **on_cpu(func, kwargs)})
         if result is None:
-            return tree_map(lambda x: self.fake_of(x, args) if isinstance(x, torch.Tensor) else x, answer)
-        copied = func is aten._to_copy.default and asks_device and not on_gpu(result)
-        if copied and not kwargs.get("non_blocking"):
+            return tree_map(lambda x: self.fake_of(x, flat) if isinstance(x, torch.Tensor) else x, answer)
+        copied = asks_device and isinstance(result, FakeTensor) and not on_gpu(result)
+        if copied and not argument(func, args, kwargs, "non_blocking"):
             self.count()
-        for ours, theirs in zip(tree_flatten(result)[0], tree_flatten(answer)[0], strict=True):
+        for ours, theirs in zip(leaves(result), leaves(answer), strict=True):
             if isinstance(ours, FakeTensor):
                 assert ours.shape == theirs.shape and ours.dtype == theirs.dtype, f"{func}: {ours}, but {theirs}"
                 ours.twin = theirs
@@ -118,8 +122,8 @@ class Twins(TorchDispatchMode):
         made.twin = x
         return made
 
-    def fake_of(self, x, args):
-        device = next(a.device for a in tree_flatten(args)[0] if isinstance(a, torch.Tensor))
+    def fake_of(self, x, arguments):
+        device = next(a.device for a in arguments if isinstance(a, torch.Tensor))
         with self.fakes:
             made = torch.empty(x.shape, dtype=x.dtype, device=device)
         made.twin = x
@@ -132,8 +136,26 @@ class Twins(TorchDispatchMode):
         self.questions[frame.f_code.co_qualname if frame else "a test"] += 1
 
 
+def leaves(x):
+    return [x] if isinstance(x, torch.Tensor) else tree_flatten(x)[0]
+
+
 def on_gpu(x):
     return isinstance(x, FakeTensor) and x.device.type == "cuda"
+
+
+def argument(func, args, kwargs, name):
+    """The value of an argument that has a default, given by place or by name."""
+    given = dict(zip((one.name for one in func._schema.arguments), args, strict=False))
+    return {**given, **kwargs}.get(name)
+
+
+def deepcopied(x, memo):
+    """By operations; a tensor's own method copies the memory that a fake one lacks."""
+    with torch.no_grad():
+        made = x.detach().clone()
+    memo[id(x)] = torch.nn.Parameter(made, x.requires_grad) if isinstance(x, torch.nn.Parameter) else made
+    return memo[id(x)]
 
 
 def twin(x):
@@ -156,6 +178,11 @@ def run(func, args, kwargs):
         return varlen_backward(*args)
     if func in (aten._softmax.default, aten._log_softmax.default) and args[2]:
         return func(args[0].float(), args[1], False)  # half to float in one kernel, which a CPU lacks
+    if func is aten.native_layer_norm.default and args[0].dtype is args[2].dtype:  # a GPU keeps its sums in 32 bits
+        out, *sums = func(*args)
+        return out, *(x.float() for x in sums)
+    if func is aten._softmax_backward_data.default and args[3] is not args[0].dtype:  # and back
+        return func(*args[:3], args[0].dtype).to(args[3])
     if func is aten.native_dropout_backward.default:  # a CPU's does not take 16 bits in every case
         return (args[0].float() * args[1] * args[2]).to(args[0].dtype)
     return func(*args, **kwargs)

@@ -1,11 +1,15 @@
 """A toy corpus of number words, with its tokenizer, models and updates; made in a moment."""
 
+import fcntl
+import os
 import random
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from mt.checkpoint import write_folder
 from mt.checkpoint.model_folder import WEIGHTS, Description
@@ -78,6 +82,12 @@ def trained_numbers(turned: bool = False) -> Transformer:
 
 @cache
 def _trained_numbers(turned: bool) -> Transformer:
+    model = tiny_model(dim=32, ffn_dim=64)
+    model.load_state_dict(made_once(f"numbers-{turned}", lambda: train_numbers(turned).state_dict()))
+    return model.eval()
+
+
+def train_numbers(turned: bool) -> Transformer:
     """In double precision, so that what it learns does not hang on the order in which a processor adds."""
     corpus = number_corpus(1200)
     if turned:
@@ -87,7 +97,19 @@ def _trained_numbers(turned: bool) -> Transformer:
     updates = 300
     for done in range(updates):
         update([next(stream)], lr=1e-2 * (1 - done / updates))
-    return model.float().eval()
+    return model.float()
+
+
+def made_once(name: str, make: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """What `make` returns, made by the first of pytest's workers that asks for it."""
+    if "MT_TEST_SHARED" not in os.environ:
+        return make()
+    file = Path(os.environ["MT_TEST_SHARED"]) / f"{name}.safetensors"
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.exists():
+            save_file({key: tensor.clone() for key, tensor in make().items()}, file)
+        return load_file(file)
 
 
 def write_numbers(folder: Path, weights: dict[str, torch.Tensor] | None = None, **decode) -> Path:

@@ -74,11 +74,13 @@ def to_file(choice: Choice) -> bytes:
 def from_file(values: Mapping[str, Any], model: Transformer, where: str) -> AlignmentHeads:
     """Raises: CheckpointError: when the file is of another version, or names a layer or head the model lacks."""
     if values.get("schema") != SCHEMA:
-        raise CheckpointError(f"{where} must have schema {SCHEMA}, but has {values.get('schema')!r}: remove it.")
+        message = f"{where} must have schema {SCHEMA}, but has {values.get('schema')!r}."
+        raise CheckpointError(message, hint="remove the file.")
     chosen = AlignmentHeads.from_plain(values.get("reading"), where)
     layers, heads = len(model.decoder.layers), model.decoder.layers[0].cross_attention.heads  # pyright: ignore
     if chosen.layer >= layers or max(chosen.heads) >= heads:
         raise CheckpointError(
-            f"{where} names {chosen.describe()}, but the model has {layers} layers with {heads} heads: remove it."
+            f"{where} names {chosen.describe()}, but the model has {layers} layers with {heads} heads.",
+            hint="remove the file.",
         )
     return chosen

@@ -74,7 +74,8 @@ def parse_gold(line: str, *, base: int, where: str) -> Gold:
         else:
             raise DataError(f"{where}: a link must read `1-2`, or `1p2` where it is only possible, but reads `{item}`.")
         if min(int(found[1]), int(found[2])) < base:
-            raise DataError(f"{where}: `{item}` counts from 0, but links are said to count from 1; see `--gold-base`.")
+            message = f"{where}: `{item}` counts from 0, but links are said to count from 1."
+            raise DataError(message, hint="`--gold-base 0` says that they count from 0.")
     return Gold(sure, sure | possible)
 
 

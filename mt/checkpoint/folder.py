@@ -67,8 +67,7 @@ def write_folder(
         entries = {name: _write_file(folder / name, content) for name, content in files.items()}
         for name in entries.keys() & free:
             entries[name]["free"] = True
-        manifest = schema.MANIFEST.mark({"meta": dict(meta or {}), "files": entries})
-        _write_file(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
+        _write_manifest(folder, entries, meta or {})
     if problem:
         logger.warning("%s The damaged folder was moved to `%s`.", problem, aside)
 
@@ -80,7 +79,7 @@ def write_manifest(folder: Path) -> None:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         entries[path.name] = {"size": path.stat().st_size, "sha256": sha256}
-    _write_file(folder / MANIFEST, json.dumps(schema.MANIFEST.mark({"meta": {}, "files": entries}), indent=2).encode())
+    _write_manifest(folder, entries, {})
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -117,7 +116,9 @@ def verify_folder(folder: Path) -> Manifest:
     with explained(f"`{folder}` cannot be read"):
         present = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     if unlisted := {name for name in present - manifest.files.keys() - {MANIFEST} if not NOTES.fullmatch(name)}:
-        raise CheckpointError(f"`{folder / min(unlisted)}` is not in the manifest of its folder: move it elsewhere.")
+        raise CheckpointError(
+            f"`{folder / min(unlisted)}` is not in the manifest of its folder.", hint="move it elsewhere."
+        )
     there = {name: entry for name, entry in manifest.files.items() if name in present or name not in manifest.free}
     for name, (must_size, must_hash) in there.items():
         path = folder / name
@@ -207,6 +208,11 @@ def _write_file(path: Path, content: bytes | Mapping[str, Tensor]) -> dict[str, 
     with path.open("wb") as file:
         file.write(content)
     return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _write_manifest(folder: Path, entries: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+    manifest = schema.MANIFEST.mark({"meta": dict(meta), "files": entries})
+    _write_file(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
 
 
 def _packed(tensor: Tensor) -> Tensor:

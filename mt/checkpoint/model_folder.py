@@ -67,6 +67,7 @@ class Description:
     usual_length: int | None = field(default=None, metadata=LATER)  # pieces; None: not known
     usual_sentences: int = field(default=1, metadata=LATER)
     usual_ratio: float | None = field(default=None, metadata=LATER)  # target tokens a source token; None: not known
+    usual_marked: bool = field(default=True, metadata=LATER)  # whether most lines end in a mark
     source: SourceKind = field(default=SourceKind.text, metadata=LATER)
     inputs: list[Input] = field(default_factory=list, metadata=LATER)  # columns of tables
     target: str | None = field(
@@ -92,7 +93,7 @@ class Description:
         if self.source is not SourceKind.text:
             return None
         most = min(self.usual_length or self.max_length, self.max_length)
-        return Usual(most, self.usual_sentences, self.usual_ratio)
+        return Usual(most, self.usual_sentences, self.usual_ratio, self.usual_marked)
 
     def new_model(self) -> Transformer:
         """A model of this description with initial weights."""
@@ -326,8 +327,8 @@ def _no_such(path: Path) -> CheckpointError:
     near = get_close_matches(path.name, [p.name for p in path.parent.glob("*")], n=1)
     if near:
         hint = f"did you mean `{path.parent / near[0]}`?"
+    elif RUNS.is_dir():
+        hint = "`mt runs` lists the runs."
     else:
-        hint = (
-            "`mt runs` lists the runs." if RUNS.is_dir() else "name a model folder, or train a model with `mt train`."
-        )
+        hint = "name a model folder, or train a model with `mt train`."
     return CheckpointError(f"`{path}` does not exist.", hint=hint)

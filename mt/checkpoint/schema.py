@@ -45,7 +45,8 @@ class Schema:
         if number > self.current:
             known = "1" if self.current == 1 else f"1 to {self.current}"
             raise CheckpointError(
-                f"{where} has schema {number}, but this version of mt reads {known}: update mt to read newer files."
+                f"{where} has schema {number}, but this version of mt reads {known}.",
+                hint="update mt to read newer files.",
             )
         try:
             for migrate in self.migrations[number - 1 :]:

@@ -18,5 +18,6 @@ def require_space(folder: Path, checkpoint: int) -> None:
     if free < 2 * checkpoint:
         raise CheckpointError(
             f"the disk of `{folder}` has {free / 1e6:,.0f} MB free, but two checkpoints of {checkpoint / 1e6:,.0f} MB "
-            "must fit: free some space, or choose another `run.root`."
+            "must fit.",
+            hint="free some space, or choose another `run.root`.",
         )

@@ -44,7 +44,7 @@ def read_tensors(path: Path, device: str = "cpu") -> dict[str, Tensor]:
     try:
         with explained(f"`{path}` cannot be read"):
             return safetensors.torch.load_file(path, device=device)
-    except safetensors.SafetensorError as error:
+    except (safetensors.SafetensorError, RuntimeError) as error:  # RuntimeError: gone before torch opens it once more
         raise _unreadable(path, error) from error
 
 

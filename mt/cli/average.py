@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mt.cli.options import Parser, positive_int
+from mt.cli.options import Parser, check_new, positive_int
 from mt.errors import CheckpointError, ConfigError, counted
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(argv: list[str]) -> int:
     args = parse(argv)
-    if args.output.exists():
-        raise ConfigError(f"`--output {args.output}` already exists.", hint="name a new folder.")
+    check_new(args.output)
     from mt.checkpoint.model_folder import find_run
     from mt.log import setup
 

@@ -15,7 +15,8 @@ from mt.errors import ConfigError
 
 if TYPE_CHECKING:
     from mt.decode.rerank.utility import Utility
-    from mt.decode.translator import Translation, Translator
+    from mt.decode.translation import Translation
+    from mt.decode.translator import Translator
 
 RERANK_WEIGHT = 0.5
 

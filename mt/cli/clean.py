@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mt.cli.options import Parser, check_new_folder, number, positive_int
+from mt.cli.options import Parser, check_new, number, positive_int
 from mt.config import CleanConfig
 from mt.config.decode import Bound
 from mt.errors import ConfigError, DataError, counted
@@ -63,12 +63,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help=f"what else is removed, of {', '.join(RULES)} (default: {' '.join(USUAL)})",
     )  # fmt: skip
     parser.add_argument(
-        "--held",
-        nargs="+",
-        default=[],
-        metavar="FILE",
+        "--held", nargs="+", default=[], metavar="FILE",
         help="dev and test files: pairs that share a sentence with them are removed",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--max-chars", type=positive_int, default=default.max_chars, help=f"of a side (default: {default.max_chars:,})"
     )
@@ -86,7 +83,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def run(argv: list[str]) -> int:
     args = parse(argv)
     if args.out:
-        check_new_folder(args.out)
+        check_new(args.out)
     from mt.log import setup
 
     setup()
@@ -174,7 +171,7 @@ def sort_out(
 def write(args: argparse.Namespace, languages: Languages, rules: "dict[str, Rule]", folder: Path) -> dict[str, int]:
     """As `sort_out`, into the files of a folder."""
     with ExitStack() as opened:
-        names = (f"{NAME}.{languages.src}", f"{NAME}.{languages.tgt}", REMOVED)
+        names = (*files_of(languages), REMOVED)
         src, tgt, removed = (
             opened.enter_context((folder / name).open("w", encoding="utf-8", newline="\n")) for name in names
         )
@@ -184,14 +181,20 @@ def write(args: argparse.Namespace, languages: Languages, rules: "dict[str, Rule
             tgt.write(f"{pair.tgt}\n")
 
         def remove(pair: "Pair", reason: str) -> None:
-            origin = {"file": pair.origin.file, "line": pair.origin.line}
-            record = {"reason": reason, **origin, "src": pair.src, "tgt": pair.tgt}
+            origin = pair.origin
+            record = {"reason": reason, "file": origin.file, "line": origin.line, "src": pair.src, "tgt": pair.tgt}
             removed.write(f"{json.dumps(record, ensure_ascii=False)}\n")
 
         report = sort_out(args, languages, rules, keep, remove)
     if not report["kept"]:
         raise DataError(f"no pair is left of {counted(report['read'], 'pair')}; nothing is written.")
     return report
+
+
+def files_of(languages: Languages) -> tuple[str, str]:
+    """The names of the files that are written; both sides may be in one language, as summaries are."""
+    src, tgt = languages if languages.src != languages.tgt else ("src", "tgt")
+    return f"{NAME}.{src}", f"{NAME}.{tgt}"
 
 
 def described(report: dict[str, int], out: Path | None, languages: Languages) -> str:
@@ -202,7 +205,7 @@ def described(report: dict[str, int], out: Path | None, languages: Languages) ->
     lines = [f"{counted(report['read'], 'pair')} read, {report['kept']:,} kept"]
     lines += [f"{count:9,} {reason}" for count, reason in removed if count]
     if out:
-        lines.append(f"written: {out}/{NAME}.{languages.src}, {out}/{NAME}.{languages.tgt}, {out}/{REMOVED}")
+        lines.append(f"written: {', '.join(f'{out}/{name}' for name in (*files_of(languages), REMOVED))}")
     else:
         lines.append("nothing is written; --out FOLDER writes the pairs that are kept")
     return "\n".join(lines)

@@ -10,13 +10,12 @@ from mt.cli.options import Parser
 from mt.config import DecodeConfig
 from mt.config.decode import options_of, own_search
 from mt.config.from_json import from_plain
+from mt.interchange import EXACT
 
 if TYPE_CHECKING:
     from mt.decode.request import SearchSettings
     from mt.decode.translator import Translator
     from mt.interchange.verify import Sample
-
-QUANTIZATION = "float32"
 
 
 def add_engine_options(parser: Parser) -> None:
@@ -27,7 +26,7 @@ def add_engine_options(parser: Parser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--quantization", metavar="KIND",
-        help=f"of the weights for ct2: float32, float16, bfloat16, int8 (default: {QUANTIZATION})",
+        help=f"of the weights for ct2: float32, float16, bfloat16, int8 (default: {EXACT})",
     )  # fmt: skip
 
 
@@ -80,7 +79,7 @@ def load_model(args: argparse.Namespace, path: Path | None) -> "Translator":
     from mt.interchange.load import load
 
     return load(
-        path, engine=args.engine, quantization=args.quantization or QUANTIZATION, device=args.device,
+        path, engine=args.engine, quantization=args.quantization or EXACT, device=args.device,
         precision=args.precision, settings=settings(args), sampler=partial(sample_of, path),
     )  # fmt: skip
 

@@ -7,14 +7,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from mt.cli.options import Parser, check_new_folder
+from mt.cli.options import Parser, check_new
 from mt.errors import require_package
+from mt.interchange import EXACT
 
 if TYPE_CHECKING:
     from mt.decode.translator import Translator
     from mt.interchange.verify import Engine
 
-EXACT = "float32"
 QUANTIZATIONS = {"ct2": EXACT, "argos": "int8"}  # the defaults
 FORMATS = (
     "ct2: a CTranslate2 model folder; hf: a folder for MarianMTModel and MarianTokenizer of transformers; argos: a "
@@ -68,7 +68,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(argv: list[str]) -> int:
     args = parse(argv)
-    check_new_folder(args.out)
+    check_new(args.out, "file" if args.format == "argos" else "folder")
     if args.format != "hf":
         require_package("ctranslate2", "export to CTranslate2")
     from mt.log import setup

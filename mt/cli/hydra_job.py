@@ -42,7 +42,7 @@ class JobError(BaseException):
 
 
 def launch(args: argparse.Namespace, command: list[str]) -> None:
-    """Check the settings, then let Hydra do what the options say.
+    """Check the settings; train, or let Hydra do what the options say.
 
     `command` is what the user typed, for the run's manifest. Raises `MtError` for mistakes of the user.
     """
@@ -53,6 +53,9 @@ def launch(args: argparse.Namespace, command: list[str]) -> None:
         overrides = [as_typed(text, multirun=multirun) for text in overrides]
         for each in distinct(combinations(overrides)) if multirun else [overrides]:
             config = settle(each, chosen, config_dir=args.config_dir)
+            if is_one_job(args, each):
+                train(config, command)
+                return
             if multirun and not config.run.dry_run:
                 jobs.roots.add(Path(config.run.root))
         overrides = check_overrides(overrides, config_dir=args.config_dir, multirun=multirun, file=bool(chosen))
@@ -61,6 +64,13 @@ def launch(args: argparse.Namespace, command: list[str]) -> None:
         call_hydra([*overrides, *flags(args)], make_task(command, fixed_keys(overrides), jobs))
     finally:
         jobs.report()
+
+
+def is_one_job(args: argparse.Namespace, overrides: list[str]) -> bool:
+    """Whether nothing is asked of Hydra but the settings, which `settle` has composed: Hydra would compose them twice
+    more, which takes longer than all checks. Presets of the user's own may set what Hydra does."""
+    asked = args.config_dir or args.multirun or args.cfg or args.info
+    return not asked and not any(parse(text).is_hydra_override() for text in overrides)
 
 
 @dataclass

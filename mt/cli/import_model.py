@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mt.cli.options import Parser, check_new_folder
+from mt.cli.options import Parser, check_new
 
 if TYPE_CHECKING:
     from mt.interchange.hf_import import Imported
@@ -40,7 +40,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(argv: list[str]) -> int:
     args = parse(argv)
-    check_new_folder(args.out)
+    check_new(args.out)
     from mt.log import setup
 
     setup()

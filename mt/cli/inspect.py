@@ -1,11 +1,12 @@
 """`mt inspect attention`: an HTML page that shows a model's cross-attention, and pictures for papers; for a model of
-several inputs, a table (`inspect_shares.py`)."""
+several inputs also a table (`inspect_shares.py`)."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from mt.cli.inspect_page import model_name, write_page
 from mt.cli.lines import file_texts
 from mt.cli.options import Parser, check_output
 from mt.data.corpus.names import check_language
@@ -22,13 +23,15 @@ examples:
   mt inspect attention runs/a --compare runs/b --input test.en --references test.de -o attention.html
   mt inspect attention runs/a --text "Two dogs are running." --png dogs.png
   mt inspect attention runs/captions --input test.tsv --lines 5
+  mt inspect attention runs/two --input test.tsv -o two.html
 
-For a model of images, audio or features, --input is a table, --text a cell, and the page shows where in the picture or
-the recording the model looked for each word.
+For a model of columns of a table, --input is a table, --text its cells, and the page shows where in the picture, the
+recording or the text the model looked for each word.
 
 Without references the page shows the model's own translations. The page loads nothing from the network.
 
-For a model of several inputs, --input is a table, and the share of each input is written as a table to stdout or -o."""
+For a model of several inputs, -o FILE.html writes the page, with the inputs side by side. Otherwise the share of each
+input is written as a table to stdout or -o."""
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -84,16 +87,17 @@ def run(argv: list[str]) -> int:
     setup()
     set_up_cpu(None)
     inputs, _ = table_columns(args.model)
-    if len(inputs) > 1:
+    pictures = args.png or (args.output and args.output.suffix.lower() in (".html", ".htm"))
+    if len(inputs) > 1 and not pictures:
         from mt.cli.inspect_shares import show_shares
 
         return show_shares(args, inputs)
     if args.output is None and not (args.png or args.svg):
         args.output = Path("attention.html")
     if inputs:
-        from mt.cli.inspect_frames import show_frames
+        from mt.cli.inspect_inputs import show_inputs
 
-        return show_frames(args)
+        return show_inputs(args, inputs)
     first, last = args.lines
     sources = chosen(args.text or file_texts(args.input, last), args.lines)
     given = args.reference and chosen(args.reference, args.lines)
@@ -114,16 +118,14 @@ def run(argv: list[str]) -> int:
     exhibits = [exhibit(path, sources, given, gold, args) for path in (args.model, args.compare) if path]
     title = f"Attention of {' and '.join(one.name for one in exhibits)}"
     if args.output:
-        with explained(f"`{args.output}` cannot be written"):
-            args.output.write_text(page(exhibits, title), encoding="utf-8", newline="\n")
-        logger.info(f"open {args.output} in a browser")
+        write_page(args.output, page(exhibits, title))
         if args.input and len(file_texts(args.input, last + 1)) > last:
             logger.info(
                 f"it shows sentences {first:,} to {last:,} of {args.input}; for the next ones give "
                 f"--lines {last + 1}-{2 * last - first + 1}"
             )
     if args.png or args.svg:
-        from mt.interpret.picture import draw
+        from mt.interpret.heat_maps import draw
 
         for path in filter(None, (args.png, args.svg)):
             with explained(f"`{path}` cannot be written"):
@@ -190,9 +192,8 @@ def exhibit(
     model, tokenizer = translator.stepper.model, translator.tokenizer
     targets = given if given is not None else translator.translate(list(sources))
     seen = list(observe(model, tokenizer, sources, targets, max_length=translator.max_length, by_spaces=args.spaces))
-    heads, chosen = load_heads(find_model(path), model), "Chosen by measurement."
+    heads, how = load_heads(find_model(path), model), "Chosen by measurement."
     if heads is None:
         heads = guess_heads([word_maps(one) for one in seen])
-        chosen = "Guessed from these sentences alone: “mt align” measures which heads give links, and keeps it."
-    name = path.parent.name if path.name == "model" else path.name
-    return Exhibit(name, heads, chosen, seen, contributions(model, tokenizer, seen), gold)
+        how = "Guessed from these sentences alone: “mt align” measures which heads give links, and keeps it."
+    return Exhibit(model_name(path), heads, how, seen, contributions(model, tokenizer, seen), gold)

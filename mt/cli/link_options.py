@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 from mt.cli.options import Parser
 
 if TYPE_CHECKING:
-    from mt.alignment.heads import AlignmentHeads
+    from mt.cli.flag_tally import Tally
     from mt.decode.translation import Translation
     from mt.decode.translator import Translator
-    from mt.nn.transformer import Transformer
     from mt.postprocess.markup import Request
-    from mt.postprocess.quality_flags import Measures, Tally
+    from mt.postprocess.quality_flags import Measures
     from mt.postprocess.word_alignments import LinkedTranslation, Linker
     from mt.text.words import Links
 
@@ -98,14 +97,12 @@ class LinkUser:
         self.marks = bool(args.markup or args.protect)
         self.linker: Linker | None = None
         if self.marks or args.alignments or args.replace_unknown or args.flags:
-            from mt.postprocess import word_alignments
-
-            self.linker = word_alignments.Linker(translator, heads_of(args.model, translator.stepper.model))
+            self.linker = linker_of(args.model, translator)
         self.tally: Tally | None = None
         if args.flags:
-            from mt.postprocess import quality_flags
+            from mt.cli import flag_tally
 
-            self.tally = quality_flags.Tally()
+            self.tally = flag_tally.Tally()
 
     def answer(self, texts: list[str], translate: "Translate", first: int) -> list[list[Answer]]:
         """The answers to a batch of lines; `first` is the number of lines before it."""
@@ -179,20 +176,20 @@ class LinkUser:
             self.tally.close()
 
 
-def heads_of(path: Path | None, model: "Transformer") -> "AlignmentHeads | None":
-    """What `mt align` has chosen for a model; None, with a warning, where it has not.
+def linker_of(path: Path | None, translator: "Translator") -> "Linker":
+    """With the heads that `mt align` has chosen for the model; with a warning where it has not chosen any.
 
-    Raises: CheckpointError: when what is kept does not fit the model.
+    Raises: CheckpointError: when what is kept does not fit the model; ConfigError: for a model without text.
     """
-    from mt.alignment.kept_heads import load_heads
     from mt.checkpoint.model_folder import RUNS, find_model, newest_run
     from mt.log import logger
+    from mt.postprocess.word_alignments import Linker
 
     path = path or newest_run(RUNS)
-    kept = load_heads(find_model(path), model)
-    if kept is None:
+    linker = Linker.of(translator, find_model(path))
+    if linker.heads is None:
         logger.warning(
             f"{path} has no attention heads chosen for word links; they are guessed from the first translations. `mt "
             f"align {path} --source FILE --target FILE` chooses them on a few hundred pairs and saves the choice."
         )
-    return kept
+    return linker

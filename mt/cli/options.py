@@ -116,12 +116,12 @@ def check_output(output: Path | None, *inputs: str | None, option: str = "--outp
             raise ConfigError(f"`{option} {output}` is also an input file.", hint="name another file.")
 
 
-def check_new_folder(out: Path) -> None:
-    """Raises: ConfigError: when `out` is there, or cannot be made."""
+def check_new(out: Path, what: str = "folder") -> None:
+    """Raises: ConfigError: when `out`, a folder or a file, is there, or cannot be made."""
     from mt.files import explained, obstacle
 
     if out.exists():
-        raise ConfigError(f"`{out}` already exists.", hint="name a new folder.")
+        raise ConfigError(f"`{out}` already exists.", hint=f"name a new {what}.")
     with explained(f"`{out}` cannot be created"):
         found = obstacle(out)
     if found is not None:

@@ -4,15 +4,20 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 from mt.cli.lines import file_texts, process, waiting
 from mt.cli.options import Parser, add_device_options, positive_int, stdout
 from mt.config import Input
+from mt.data.corpus.columns import TABLES, read_sources, read_table
+from mt.data.corpus.names import kind_of
 from mt.errors import ConfigError, DataError
 from mt.text.lines import check_file
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mt.decode.rerank.rank import Likelihoods
     from mt.decode.translator import Translator
 
@@ -23,6 +28,7 @@ examples:
   mt rank runs/my-run --queries a.en --candidates a.de
   mt rank runs/captions --queries test.tsv --candidates captions.txt --recall right.txt
   mt rank runs/captions --candidates-are sources --queries captions.txt --candidates test.tsv --top 5
+  mt rank runs/captions --queries test.tsv --candidates captions.txt --recall right.txt --both-ways --by sources
 
 The output has one line for each query: `number:score` of the best candidates, which count from 1, best first. A model
 that reads tables takes a table as its sources.
@@ -48,17 +54,27 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--by", choices=["mean", "sum", "sources", "empty"], default="mean", help="the score of a pair (default: mean)"
     )
-    parser.add_argument("--top", type=positive_int, default=1, metavar="K", help="candidates a query (default: 1)")
+    parser.add_argument("--top", type=positive_int, metavar="K", help="candidates a query (default: 1)")
     parser.add_argument("--jsonl", action="store_true", help="write one JSON object per query, with the texts")
     parser.add_argument(
         "--recall", nargs="?", const="", metavar="FILE",
         help="print how often a right candidate is among the first 1, 5 and 10, instead of the candidates; FILE has "
         "the numbers of the right candidates in a line for each query (default: candidate N belongs to query N)",
     )  # fmt: skip
+    parser.add_argument(
+        "--both-ways", action="store_true",
+        help="with --recall: also print how often a right query is among the first for each candidate, by the same "
+        "scores",
+    )  # fmt: skip
     add_device_options(parser)
     args = parser.parse_args(argv)
+    if args.both_ways and args.recall is None:
+        parser.error("--both-ways is about --recall; give --recall too")
     if args.recall is not None and args.jsonl:
         parser.error("--recall prints no candidates; leave out --jsonl")
+    if args.recall is not None and args.top is not None:
+        parser.error("--recall prints no candidates; leave out --top")
+    args.top = args.top or 1
     return args
 
 
@@ -72,12 +88,12 @@ def run(argv: list[str]) -> int:
     found = {"queries": args.queries, "candidates": args.candidates}
     source_side = "queries" if args.candidates_are == "targets" else "candidates"
     texts = {
-        side: read_sources(file, inputs) if side == source_side else read_targets(file, inputs, target)
+        side: sources_in(file, inputs) if side == source_side else targets_in(file, inputs, target)
         for side, file in found.items()
     }
     for side, file in found.items():
         if not texts[side]:
-            raise DataError(f"{file} has no lines; --{side} needs at least one.")
+            raise DataError(f"`{file}` has no lines, but --{side} needs at least one.")
     queries, candidates = texts["queries"], texts["candidates"]
     if len(queries) * len(candidates) > MOST:
         raise ConfigError(
@@ -95,32 +111,24 @@ def run(argv: list[str]) -> int:
     sources, targets = (queries, candidates) if of_sources else (candidates, queries)
     with waiting("ranking", len(sources), None) as show:
         scores = chosen(args.by, likelihoods(translator, sources, targets, show), translator, targets)
-    lists = map(ranked, scores if of_sources else scores.T)
+    scores = scores if of_sources else scores.T
     if right:
-        print(agreement([ranks_of(found, ours) for found, ours in zip(lists, right, strict=True)], len(candidates)))
+        print(agreement(scores, right))
+        if args.both_ways:
+            print(f"the other way: {agreement(scores.T, turned(right, len(candidates)))}")
     else:
+        lists = map(ranked, scores)
         process(lists, 1, lambda batch, done: to_lines(batch, done, queries, candidates, args), stdout())
     return 0
 
 
-def read_sources(file: str, inputs: Sequence[Input]) -> list[str]:
-    """The lines of a file, or the cells of a table's input columns."""
-    if not inputs:
-        return file_texts(file)
-    from mt.data.corpus.columns import Columns, check_table
-    from mt.text.lines import read_lines
-
-    check_table(file)
-    columns = Columns(inputs, file, folder=str(Path(file).parent))
-    rows = (columns(number, line) for number, line in enumerate(read_lines(file), 1))
-    return ["\t".join(cells) for cells in rows if cells is not None]
+def sources_in(file: str, inputs: Sequence[Input]) -> list[str]:
+    """The lines of a file, or the rows of a table for a model that reads tables."""
+    return list(read_sources(file, inputs)) if inputs else file_texts(file)
 
 
-def read_targets(file: str, inputs: Sequence[Input], target: str) -> list[str]:
+def targets_in(file: str, inputs: Sequence[Input], target: str) -> list[str]:
     """The lines of a file, or the target's column of a table for a model that reads tables."""
-    from mt.data.corpus.columns import TABLES, read_table
-    from mt.data.corpus.names import kind_of
-
     check_file(file)
     if inputs and kind_of(file) in TABLES:
         return [pair.tgt for pair in read_table([file], inputs, target)]
@@ -152,7 +160,7 @@ def read_right(args: argparse.Namespace, queries: int, candidates: int) -> list[
     return found
 
 
-def chosen(by: str, found: "Likelihoods", translator: "Translator", targets: Sequence[str]):
+def chosen(by: str, found: "Likelihoods", translator: "Translator", targets: Sequence[str]) -> "Tensor":
     """The scores `[S, T]` of all pairs. Args: targets: of `found`."""
     if by == "mean":
         return found.mean()
@@ -170,16 +178,26 @@ def chosen(by: str, found: "Likelihoods", translator: "Translator", targets: Seq
     return found.against(likelihoods(translator, [empty], targets).log_probs[0])
 
 
-def ranks_of(found: Sequence[tuple[int, float]], right: set[int]) -> int:
-    """The rank of the best right candidate, from 1."""
-    return next(rank for rank, (place, _) in enumerate(found, 1) if place in right)
+def turned(right: Sequence[set[int]], candidates: int) -> list[set[int]]:
+    """The places of the right queries of each candidate."""
+    found: list[set[int]] = [set() for _ in range(candidates)]
+    for query, places in enumerate(right):
+        for place in places:
+            found[place].add(query)
+    return found
 
 
-def agreement(ranks: Sequence[int], candidates: int) -> str:
-    from mt.decode.rerank.rank import median_rank, recall
+def agreement(scores: "Tensor", right: Sequence[set[int]]) -> str:
+    """How often a right candidate is among the first. Args: scores: `[Q, C]`; right: of each query; queries without any
+    are left out."""
+    from mt.decode.rerank.rank import ranked, recall
 
+    ranks = [
+        next(rank for rank, (place, _) in enumerate(ranked(row), 1) if place in ours)
+        for row, ours in zip(scores, right, strict=True) if ours
+    ]  # fmt: skip
     shares = "  ".join(f"R@{at} {recall(ranks, at):.1f}" for at in CUTOFFS)
-    return f"{shares}  median rank {median_rank(ranks):g}  ({len(ranks):,} queries, {candidates:,} candidates)"
+    return f"{shares}  median rank {median(ranks):g}  ({len(ranks):,} queries, {scores.shape[1]:,} candidates)"
 
 
 def to_lines(

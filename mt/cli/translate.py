@@ -83,21 +83,13 @@ def run(argv: list[str]) -> int:
     bad = BadLines() if args.skip_bad else None
     lines = file_lines(args.input, bad) if args.input else lines_of(stdin(), "stdin", bad)
     typed = not args.input and sys.stdin.isatty()
-    from mt.checkpoint.model_folder import RUNS, languages, newest_run
-    from mt.compute.device import set_up_cpu  # torch: not before the options are known to be right
-    from mt.log import setup
-
-    setup()
-    set_up_cpu(None)
     try:
-        translator = load_models(args)
+        translator = load(args, args.input)
     except CheckpointError as error:
         if args.model is None or args.model.is_dir():
             raise
         hint = f"{error.hint} Text to translate is read from stdin, or from a file with `-i FILE`.".strip()
         raise CheckpointError(error.message, hint=hint) from None
-    if args.input:
-        check_language(args.input, *languages(args.model or newest_run(RUNS)), "source")
     if typed:
         print("type a line to translate; press Ctrl-D to end", file=sys.stderr)
     if translator.reader is not None:
@@ -115,6 +107,23 @@ def run(argv: list[str]) -> int:
     return 0
 
 
+def load(args: argparse.Namespace, named: str | None) -> "Translator":
+    """The model of the options. Args: named: the file to translate, whose name may say its language.
+
+    Raises: as `load_models`; DataError: for a file in the target language.
+    """
+    from mt.checkpoint.model_folder import RUNS, languages, newest_run
+    from mt.compute.device import set_up_cpu  # torch: not before the options are known to be right
+    from mt.log import setup
+
+    setup()
+    set_up_cpu(None)
+    translator = load_models(args)
+    if named is not None:
+        check_language(named, *languages(args.model or newest_run(RUNS)), "source")
+    return translator
+
+
 def run_document(args: argparse.Namespace) -> int:
     """Translate a document. It is read, with its faults reported, before a model is loaded."""
     from mt.documents.readers import translate_parsed
@@ -123,16 +132,10 @@ def run_document(args: argparse.Namespace) -> int:
     document = read_checked(args)
 
     def translate(texts: list[str]) -> list[str]:
-        from mt.checkpoint.model_folder import RUNS, languages, newest_run
-        from mt.compute.device import set_up_cpu
         from mt.evaluate import one_line
-        from mt.log import setup
         from mt.postprocess.markup import Request
 
-        setup()
-        set_up_cpu(None)
-        translator = load_models(args)
-        check_language(str(args.document.with_suffix("")), *languages(args.model or newest_run(RUNS)), "source")
+        translator = load(args, str(args.document.with_suffix("")))
         args.markup = any(Request(text).changed for text in texts)
         with waiting("translating", len(texts), args.to) as show:
             pipeline = Pipeline(translator, args, show)
@@ -162,7 +165,7 @@ def rows_of(lines: Iterator[Line], reader: "InputReader", file: str | None, bad:
         except DataError as error:
             if bad is None or columns.places is None:
                 raise
-            bad.reasons.append(str(error).rstrip("."))
+            bad.reasons.append(error.message.rstrip("."))
             cells = []
         if cells is not None:
             yield Line("\t".join(cells), line.end)
@@ -179,6 +182,7 @@ class Pipeline:
         self.chooser = Chooser(translator, args)
         self.linked = LinkUser(translator, args)
         self.as_json = args.jsonl or self.chooser.gives_many
+        # another engine needs a second pass for the log-probabilities of pieces, which plain text does not show
         self.only_text = args.engine != "torch" and not self.as_json and self.chooser.choose is None
         self.show = show
 

@@ -225,7 +225,7 @@ def place_in_group() -> tuple[int, int, int, int]:
     if wrong or int(found[0]) >= int(found[1]):
         value = wrong[0] if wrong else f"RANK={found[0]} with WORLD_SIZE={found[1]}"
         raise ConfigError(
-            f"the environment has {value}, which no launcher sets; use torchrun, or unset both variables."
+            f"the environment has {value}, which no launcher sets.", hint="use torchrun, or unset both variables."
         )
     return int(found[0]), int(found[1]), int(found[2]), int(found[3])
 

@@ -11,6 +11,7 @@ from mt.errors import require
 FORM = "be columns with their kinds, as in [image:features,caption:text]"
 SETTING = re.compile(r"(?P<column>.+?):(?P<kind>[a-z]+)(?::(?P<side>\d{1,6})(?::(?P<patch>\d{1,6}))?)?")
 SIDE, GRID = 96, 8  # of an image, where the setting gives none: its pixels, and its patches along a side
+SIDES, PATCHES = range(1, 1025), range(1, 129)  # of images, in pixels
 RATES = (8_000, 192_000)
 
 
@@ -33,13 +34,13 @@ class Input:
         require(0 <= self.size <= 1 << 16, "size", "lie in [0, 65536]", self.size)
         require(self.scale > 0, "scale", "be positive", self.scale)
         if self.kind is InputKind.image:
-            require(1 <= self.side <= 1024, "side", "lie in [1, 1024]", self.side)
-            fits = 1 <= self.patch <= 128 and self.side % self.patch == 0
-            require(fits, "patch", f"be at most 128 and divide the side of the image ({self.side})", self.patch)
+            require(self.side in SIDES, "side", "lie in [1, 1024]", self.side)
+            must = f"be at most 128 and divide the side of the image ({self.side})"
+            require(fits(self.patch, self.side), "patch", must, self.patch)
             require(self.size in (0, 3 * self.patch**2), "size", "be that of a patch of three colours", self.size)
         if self.kind is InputKind.audio:
-            fits = self.rate == 0 or RATES[0] <= self.rate <= RATES[1]
-            require(fits, "rate", f"lie in [{RATES[0]}, {RATES[1]}]", self.rate)
+            known = self.rate == 0 or RATES[0] <= self.rate <= RATES[1]
+            require(known, "rate", f"lie in [{RATES[0]}, {RATES[1]}]", self.rate)
 
     @property
     def grid(self) -> int:
@@ -49,6 +50,11 @@ class Input:
     def __repr__(self) -> str:
         shown = [f for f in fields(self) if "later" not in f.metadata or getattr(self, f.name) != f.default]
         return f"Input({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in shown)})"
+
+
+def fits(patch: int, side: int) -> bool:
+    """Whether an image of this side can be cut into patches of this one."""
+    return patch in PATCHES and side % patch == 0
 
 
 def parse_inputs(texts: Sequence[str], key: str = "data.inputs") -> list[Input]:
@@ -62,14 +68,14 @@ def parse_inputs(texts: Sequence[str], key: str = "data.inputs") -> list[Input]:
         known = [member.value for member in InputKind]
         require(kind in known, key, f"name kinds out of {', '.join(known)}", text)
         require(column not in [one.column for one in found], key, "name each column once", text)
-        if kind != InputKind.image:
+        side = patch = 0
+        if kind == InputKind.image:
+            side = int(form["side"] or SIDE)
+            patch = int(form["patch"] or side // GRID)
+            must = "name an image as [photo:image:96:12]: a side up to 1024, a patch that divides it"
+            require(side in SIDES and fits(patch, side), key, must, text)
+        else:
             must = "give a side and a patch for images only, as in [photo:image:96:12]"
             require(form["side"] is None, key, must, text)
-            found.append(Input(column=column, kind=InputKind(kind)))
-            continue
-        side = int(form["side"] or SIDE)
-        patch = int(form["patch"] or side // GRID)
-        fits = 1 <= side <= 1024 and 1 <= patch <= 128 and side % patch == 0
-        require(fits, key, "name an image as [photo:image:96:12]: a side up to 1024, a patch that divides it", text)
-        found.append(Input(column=column, kind=InputKind.image, side=side, patch=patch))
+        found.append(Input(column=column, kind=InputKind(kind), side=side, patch=patch))
     return found

@@ -59,7 +59,8 @@ class DataConfig:
         if self.inputs:
             given = bool(self.train and self.dev)
             require(given, "data.inputs", "have tables in `data.train` and `data.dev`", self.inputs)
-            require(not self.columns, "data.columns", "be empty beside `data.inputs`; set `data.target`", self.columns)
+            hint = "name the column of the target text with `data.target`."
+            require(not self.columns, "data.columns", "be empty beside `data.inputs`", self.columns, hint=hint)
             found = self.target or self.tgt
             require(bool(found), "data.target", "name the column of the target text beside `data.inputs`", found)
         if not self.train:

@@ -21,10 +21,11 @@ from mt.inputs.reader import InputReader, described, fit, texts_of
 from mt.log import logger
 from mt.progress import Waiting, elapsing
 from mt.text.lines import spread
-from mt.text.roundtrip import loss
+from mt.text.roundtrip import round_trip
 from mt.text.sentences import Usual, sentences
 from mt.text.tokenizer import Tokenizer
 from mt.text.tokenizer_training import train_tokenizer
+from mt.text.words import is_word
 
 UNLIMITED = sys.float_info.max  # for `clean.max_ratio`
 SAMPLED = 10_000  # training lines at most, for `PreparedData.usual`
@@ -59,19 +60,22 @@ class PreparedData:
     def usual(self) -> Usual | None:
         """What the training text usually holds, from an even sample of lines: the 99.9th percentile of the lengths of
         source lines, the 95th of their sentences, because a splitter sometimes cuts a sentence in two, and the number
-        of target tokens for each source token. Lengths that the initial weights know stay usual. None for sources that
-        are not text."""
+        of target tokens for each source token, and whether most lines end in a mark. Lengths that the initial weights
+        know stay usual. None for sources that are not text."""
         if self.reader is not None:
             return None
         places = range(0, len(self.train), -(-len(self.train) // SAMPLED))
         lengths = self.train.source.flat(np.array(places)).lengths
         written = self.train.target.flat(np.array(places)).lengths + 1  # with the end mark, as source lines
-        counts = [len(sentences(self.train.pairs[place].src, self.corpus.src).parts) for place in places]
+        texts = [self.train.pairs[place].src for place in places]
+        counts = [len(sentences(text, self.corpus.src).parts) for text in texts]
+        marked = [not is_word(text.rstrip()[-1]) for text in texts if text.strip()]
         known = self.known or Usual(1)
         return Usual(
             max(known.pieces, int(np.quantile(lengths, 0.999, method="inverted_cdf"))),
             max(known.sentences, int(np.quantile(counts, 0.95, method="inverted_cdf"))),
             round(float(written.sum() / lengths.sum()), 4),
+            2 * sum(marked) > len(marked),
         )
 
 
@@ -111,33 +115,24 @@ def prepare(
     logger.info(f"corpus {corpus.name}: {sizes} pairs (train / dev / test){licence}")
     inputs = parse_inputs(data.inputs)
     # The length of a source that names files says nothing about its translation.
-    cleaning = Pipeline(replace(clean, max_ratio=UNLIMITED) if inputs else clean)
-    with Waiting("cleaning the text", plain=True) as wait:
-        read = wait.each(corpus.train, len(corpus.train))
-        pairs = list(islice(cleaning(read), data.limit if data.subset is Subset.first else None))
-    pairs = some_of(pairs, data.limit, data.subset)
-    refusals = cleaning.report()
-    if removed := refusals["read"] - refusals["kept"]:
-        logger.info(f"removed {counted(removed, 'training pair')}: {describe(refusals)} (settings: `clean`)")
+    pairs, refusals = _cleaned(corpus.train, data, replace(clean, max_ratio=UNLIMITED) if inputs else clean)
     sources, targets = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
     texts = texts_of(inputs, sources) if inputs else sources
-    count = 2 * min(len(pairs), max(1, tokenizer.max_sentences // 2))
-    with elapsing(f"training SentencePiece on {count:,} sentences", plain=True):
-        trained = given or train_tokenizer(texts, targets, tokenizer, Path(data.cache) / "tokenizers")
+    trained = given or _trained(texts, targets, tokenizer, Path(data.cache) / "tokenizers")
     reader = (
         InputReader(fit(inputs, sources, [pair.origin for pair in pairs]), trained.encode_source) if inputs else None
     )
     for one in reader.inputs if reader is not None else ():
         logger.info(f"input `{one.column}`: {described(one)}")
-    changed = loss(targets, lambda text: trained.decode_target(trained.encode_target([text])[0]), corpus.tgt)
-    if changed.changed:
-        logger.warning(f"{changed}")
+    lost = round_trip(targets, lambda text: trained.decode_target(trained.encode_target([text])[0]), corpus.tgt)
+    if lost.changed:
+        logger.warning(f"{lost}")
     train = TokenizedCorpus(
         pairs, trained, max_length=batch.max_length, cache=Path(data.cache) / "corpora", reader=reader
     )
     if train.num_too_long:
         logger.info(
-            f"left out {counted(train.num_too_long, 'training pair')} with more than {batch.max_length} pieces "
+            f"left out {counted(train.num_too_long, 'training pair')} with more than {batch.max_length} {train.unit} "
             "(`batch.max_length`) on a side"
         )
     dev = TokenizedCorpus(
@@ -145,9 +140,28 @@ def prepare(
     )
     if dev.num_too_long:
         logger.warning(
-            f"left out {counted(dev.num_too_long, 'dev pair')} with more than {longest} pieces (`model.max_length`) on "
-            "a side"
+            f"left out {counted(dev.num_too_long, 'dev pair')} with more than {longest} {dev.unit} "
+            "(`model.max_length`) on a side"
         )
-    # The training pairs are in a table now. As a list, ten million of them would take gigabytes.
     found = read_links(links, data.train, train, src=corpus.src, tgt=corpus.tgt) if links else None
+    # The training pairs are in a table now. As a list, ten million of them would take gigabytes.
     return PreparedData(replace(corpus, train=[]), refusals, trained, train, dev, found)
+
+
+def _cleaned(pairs: Sequence[Pair], data: DataConfig, section: CleanConfig) -> tuple[list[Pair], dict[str, int]]:
+    """The pairs that stay, at most `data.limit`, and the report of the cleaning."""
+    cleaning = Pipeline(section)
+    with Waiting("cleaning the text", plain=True) as wait:
+        read = wait.each(pairs, len(pairs))
+        kept = list(islice(cleaning(read), data.limit if data.subset is Subset.first else None))
+    refusals = cleaning.report()
+    if removed := refusals["read"] - refusals["kept"]:
+        logger.info(f"removed {counted(removed, 'training pair')}: {describe(refusals)} (settings: `clean`)")
+    return some_of(kept, data.limit, data.subset), refusals
+
+
+def _trained(sources: Sequence[str], targets: Sequence[str], section: TokenizerConfig, cache: Path) -> Tokenizer:
+    most = max(1, section.max_sentences // 2)  # of a side
+    count = sum(min(len(texts), most) for texts in (sources, targets))
+    with elapsing(f"training SentencePiece on {count:,} sentences", plain=True):
+        return train_tokenizer(sources, targets, section, cache)

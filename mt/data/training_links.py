@@ -65,7 +65,7 @@ def by_corpus(links: Sequence[str], train: Sequence[str]) -> dict[str, str]:
     Raises: ConfigError: when the numbers of files differ, or a corpus is named twice; DataError: when one is missing.
     """
     if not train:
-        raise ConfigError("`alignment.links` needs your own text: name its files with `data.train`.")
+        raise ConfigError("`alignment.links` needs your own text.", hint="name its files with `data.train`.")
     groups = corpora(train)
     if len(groups) != len(links):
         raise ConfigError(
@@ -77,8 +77,9 @@ def by_corpus(links: Sequence[str], train: Sequence[str]) -> dict[str, str]:
         check_file(file)
         if found.setdefault(group[0], file) != file:
             raise ConfigError(
-                f"`data.train` names `{group[0]}` twice, with links from {found[group[0]]} and from {file}: rename a "
-                "copy of it, because a pair is identified by its file and line."
+                f"`data.train` names `{group[0]}` twice, with links from {found[group[0]]} and from {file}, but a pair "
+                "is identified by its file and line.",
+                hint="give the second corpus a copy under another name.",
             )
     return found
 

@@ -9,7 +9,8 @@ from collections.abc import Collection, Sequence, Sized
 
 from mt.config import Split
 from mt.log import logger
-from mt.text.sentences import CLAUSE_END, Layout, Usual, divided, halves, sentences, whole
+from mt.text.lines import spread
+from mt.text.sentences import CLAUSE_END, SPACE, Layout, Usual, divided, halves, sentences, whole
 from mt.text.tokenizer import Tokenizer
 from mt.text.words import is_word
 
@@ -21,6 +22,8 @@ TOO_SHORT = 0.55  # of the usual number of target tokens for each source token: 
 USUAL_RATIO = 0.9  # of German-English and English-German text, for models that do not know theirs
 SHORT_RUN_ON = 0.75  # the same for text without marks
 LEAST = 8  # source tokens: fewer are not cut, and right translations of fewer are often that short
+LEAST_WORDS = 3  # of a part that is cut off because sentences are run together
+MOST_BORDERS = 24  # places that are tried for it
 
 
 class Cutter:
@@ -32,6 +35,7 @@ class Cutter:
         self.max_length = max_length
         self.src = src
         self.usual = usual
+        self._usual = usual or Usual(max_length)
 
     def lay_out(self, texts: Sequence[str], split: Split, first: int) -> list[Layout]:
         """Every text as parts that the model can read. `first`: the number of texts before these, for warnings."""
@@ -44,7 +48,10 @@ class Cutter:
             most = self.max_length
             if self.usual is not None and split is not Split.never:
                 most = min(most, max(LEAST, self.usual.pieces))
-            layouts.append(self._cut_to_size(layout, most, number) if len(ids) > most else layout)
+            tags = self.tokenizer.tags_of(text)
+            layouts.append(
+                with_tags(self._cut_to_size(layout, most, number, tags) if len(ids) > most else layout, tags)
+            )
         return layouts
 
     def _unusual(self, num_sentences: int, num_tokens: int) -> bool:
@@ -53,13 +60,14 @@ class Cutter:
             return num_tokens > self.max_length
         return num_sentences > self.usual.sentences or num_tokens > self.usual.pieces
 
-    def _cut_to_size(self, layout: Layout, most: int, number: int) -> Layout:
-        """With sentences of more than `most` tokens cut."""
+    def _cut_to_size(self, layout: Layout, most: int, number: int, tags: str) -> Layout:
+        """With sentences of more than `most` tokens cut. Args: tags: that each part is read with."""
         cut: dict[int, Layout] = {}
+        taken = self._length(tags) - 1
         for place, sentence in enumerate(layout.parts):
-            if (length := self._length(sentence)) <= most:
+            if (length := self._length(sentence) + taken) <= most:
                 continue
-            room = most if most >= self.max_length else self._room(sentence, length)
+            room = max(2, (most if most >= self.max_length else self._room(sentence, length)) - taken)
             cut[place] = divided(sentence, lambda part, room=room: self._length(part) <= room)
             if length > self.max_length:
                 logger.warning(
@@ -81,14 +89,46 @@ class Cutter:
 
     def finer(self, layout: Layout, places: Collection[int]) -> Layout:
         """With these parts cut in two, where a cut does not divide a word."""
-        return layout.refined({place: halves(layout.parts[place]) for place in places})
+        finer = layout.refined({place: halves(layout.parts[place]) for place in places})
+        return with_tags(finer, self.tokenizer.tags_of(layout.text))
+
+    def read(self, layout: Layout) -> list[str]:
+        """The parts as the model reads them: each with the tags at the beginning of the text."""
+        if not self.tokenizer.tags or len(layout.parts) < 2:
+            return layout.parts
+        text, tags = layout.text, self.tokenizer.tags_of
+        return [tags(text, span[0]) + part for part, span in zip(layout.parts, layout.spans(), strict=True)]
 
     def too_short(self, text: str, source: Sized, target: Sequence[str]) -> bool:
         """Whether a translation has far too few tokens to be all of its source, whose ids end with eos."""
-        usual = self.usual or Usual(self.max_length)
+        usual = self._usual
         run_on = is_word(text[-1]) and not CLAUSE_END.search(text) and len(source) > RUN_ON * usual.pieces
         least = (SHORT_RUN_ON if run_on else TOO_SHORT) * (usual.ratio or USUAL_RATIO)
         return len(source) > LEAST and len(target) + 1 < least * len(source)
+
+    def may_run_on(self, text: str, source: Sized) -> bool:
+        """Whether a text may be several sentences run together: it has no marks, but training lines have."""
+        marked = self.usual is not None and self.usual.marked
+        return marked and len(source) > LEAST and is_word(text[-1]) and not CLAUSE_END.search(text)
+
+    def compared(self, source: Sized, target: Sequence[str]) -> tuple[float, float]:
+        """The length of a source, as a share of the usual length, and the share of the usual number of target tokens
+        that its translation lacks."""
+        expected = (self._usual.ratio or USUAL_RATIO) * len(source)
+        return len(source) / self._usual.pieces, max(0.0, 1 - (len(target) + 1) / expected)
+
+    def borders(self, text: str) -> list[int]:
+        """Places between words where one sentence may end and the next begin; of many, an even sample."""
+        spaces = [match.start() for match in SPACE.finditer(text)][LEAST_WORDS - 1 : 1 - LEAST_WORDS]
+        return [spaces[place] for place in spread(len(spaces), MOST_BORDERS)]
+
+
+def with_tags(layout: Layout, tags: str) -> Layout:
+    """A layout whose first part is not of tags alone, which would be translated as if they were words."""
+    parts, gaps = layout.parts, layout.gaps
+    while tags and len(parts) > 1 and len(parts[0]) <= len(tags.rstrip()):
+        parts, gaps = [parts[0] + gaps[1] + parts[1], *parts[2:]], [gaps[0], *gaps[2:]]
+    return Layout(parts, gaps)
 
 
 def in_sentence(part: str) -> bool:

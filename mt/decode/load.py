@@ -67,13 +67,14 @@ def load_ensemble(
     for path, other in zip(paths, members, strict=True):
         if other.tokenizer.fingerprint != first.tokenizer.fingerprint:
             raise ConfigError(
-                f"{paths[0]} and {path} cannot translate together: their tokenizers differ. Train the models of an "
-                "ensemble on the same text with the same `tokenizer` settings, and other values of `train.seed`."
+                f"{paths[0]} and {path} cannot translate together: their tokenizers differ.",
+                hint="train the models of an ensemble on the same text with the same `tokenizer` settings, and other "
+                "values of `train.seed`.",
             )
         if (other.reader and other.reader.inputs) != (first.reader and first.reader.inputs):
             raise ConfigError(
-                f"{paths[0]} and {path} cannot translate together: their inputs differ. Train the models of an "
-                "ensemble with the same `data.inputs` on the same data."
+                f"{paths[0]} and {path} cannot translate together: their inputs differ.",
+                hint="train the models of an ensemble with the same `data.inputs` on the same data.",
             )
     return Translator(
         first.stepper, first.tokenizer, first.section, max_length=min(m.max_length for m in members),

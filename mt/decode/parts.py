@@ -15,6 +15,7 @@ from mt.text.words import Span
 Q = TypeVar("Q")
 A = TypeVar("A")
 R = TypeVar("R")
+Found = list[list[Translation]]  # the n-best list of each part, or of each text
 SHOWN = 3  # warnings of one kind for a batch of texts; more are counted
 
 
@@ -30,14 +31,15 @@ class Part:
     prefix: list[int]
     constraints: Constraints
     copied: bool  # not translated
+    draft: bool = False  # translated greedily: only how likely its translation is counts
 
 
 def carried_out(work: Generator[Q, A, R], answer: Callable[[Q], A]) -> R:
     """The result of work that asks, such as `Translator.answering`, when each question is answered at once."""
     try:
-        asked = next(work)
+        question = next(work)
         while True:
-            asked = work.send(answer(asked))
+            question = work.send(answer(question))
     except StopIteration as done:
         return done.value
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypedDict
 
 from mt.config import DecodeConfig, LengthNorm, Split, Unknown
@@ -116,3 +116,10 @@ class Options:
     on_progress: OnProgress | None = None
     first_text: int = 0  # the number of texts of earlier calls; warnings and random numbers count from it
     details: bool = True  # log-probabilities of single pieces, which cost some engines one more pass
+    recut: bool = True  # what is not translated whole is cut again, or named in a warning
+
+    @property
+    def of_drafts(self) -> "Options":
+        """The same, but greedy: to see how likely a translation is."""
+        section = replace(self.section, beam=1, groups=1, coverage_penalty=0.0, min_length=0)
+        return replace(self, section=section, nbest=1, on_progress=None, details=False)

@@ -12,7 +12,8 @@ from mt.config.from_json import from_plain
 from mt.decode.constraints.glossary import Constraints, Glossary
 from mt.decode.constraints.vocabulary import Vocabulary
 from mt.decode.cutting import Cutter, in_sentence
-from mt.decode.parts import Part, carried_out, report_missing, report_short, report_tags
+from mt.decode.parts import Found, Part, carried_out, report_missing, report_tags
+from mt.decode.recutting import Recutter
 from mt.decode.request import OnProgress, Options, SearchSettings, TranslateOptions
 from mt.decode.search.beam import beam_search
 from mt.decode.search.engine import SearchEngine, Wanted, check_engine
@@ -32,12 +33,9 @@ from mt.text.sentences import Layout, Usual
 from mt.text.tokenizer import Tokenizer
 from mt.text.words import Span, no_text_but
 
-__all__ = ["EMPTY", "Options", "Translation", "Translator", "join"]
 PART_BITS = 40  # the random stream of a sample is numbered (number of the part << PART_BITS) + number of the text
 MAX_SENTENCES = 512  # in a batch: short ones have few source tokens, but each takes a beam of rows
 MAX_ROWS = 2048  # of samples in a batch: each takes a few times V numbers a step
-
-Found = list[list[Translation]]  # the n-best list of each part, or of each text
 
 
 class Translator:
@@ -120,7 +118,7 @@ class Translator:
             on_progress=on_progress, first_text=first_text,
         )  # fmt: skip
 
-    def answer(self, texts: Sequence[str], options: Options) -> list[list[Translation]]:
+    def answer(self, texts: Sequence[str], options: Options) -> Found:
         """The `nbest` translations of every text, best first, or its samples in the order drawn.
 
         An empty text has one empty translation. A text that is longer, or has more sentences, than usual lines of the
@@ -140,13 +138,17 @@ class Translator:
         if self.reader is not None:
             return (yield from self._answering_rows(texts, self.reader, options))
         if not isinstance(self.stepper.model.encoder, TextEncoder):
-            raise ConfigError("The model reads frames of numbers, not text; only `decode.beam` can search with it.")
+            raise ConfigError(
+                "the model reads frames of numbers, not text.", hint="search with `mt.decode.search.beam.beam_search`."
+            )
         report_tags(self.tokenizer.tags, texts, options.first_text)
         layouts = self.cutter.lay_out(list(texts), options.section.split, options.first_text)
         parts = self._parts(layouts, options)
         found = yield parts
-        if not options.sampling:
-            layouts, parts, found = yield from self._cut_again(layouts, parts, found, options)
+        if options.recut and not options.sampling:
+            again = Recutter(self.cutter, options, lambda finer: self._parts(finer, options), layouts, parts, found)
+            yield from again.run()
+            layouts, parts, found = again.layouts, again.parts, again.found
         report_missing(parts, found, self.vocabulary, options.first_text)
         together: list[list[list[Translation]]] = [[] for _ in texts]
         for part, translations in zip(parts, found, strict=True):
@@ -169,9 +171,9 @@ class Translator:
         prefixes = self._prefixes(len(rows), options)
         parts = [
             Part(
-                0, owner, (0, len(row)), row, reader.item(row, f"input {options.first_text + owner + 1:,}"),
-                prefixes[owner],
-                options.glossary.constraints(reader.text(row)) if options.glossary else Constraints(), False,
+                number=0, owner=owner, span=(0, len(row)), text=row, prefix=prefixes[owner], copied=False,
+                source=reader.item(row, f"input {options.first_text + owner + 1:,}"),
+                constraints=options.glossary.constraints(reader.text(row)) if options.glossary else Constraints(),
             )
             for owner, row in enumerate(rows) if row.strip()
         ]  # fmt: skip
@@ -179,7 +181,8 @@ class Translator:
             if len(part.source) > self.max_length:
                 raise DataError(
                     f"input {options.first_text + part.owner + 1:,} has {len(part.source):,} rows, but the model reads "
-                    f"at most {self.max_length:,}: shorten it, or train with a larger `batch.max_length`."
+                    f"at most {self.max_length:,}.",
+                    hint="shorten it, or train with a larger `batch.max_length`.",
                 )
         found = yield parts
         report_missing(parts, found, self.vocabulary, options.first_text)
@@ -194,38 +197,10 @@ class Translator:
             return [*self.tokenizer.encode_source(list(texts))]
         return [self.reader.item(text, f"input {number:,}") for number, text in enumerate(texts, 1)]
 
-    def _cut_again(
-        self, layouts: list[Layout], parts: list[Part], found: Found, options: Options
-    ) -> Generator[list[Part], Found, tuple[list[Layout], list[Part], Found]]:
-        """Cut parts whose translations are far too short for them, and translate the smaller parts, until none can be
-        cut further; warn of what stays short. Yields, and is sent, as `answering`. Returns: the new layouts, parts and
-        translations."""
-        while True:
-            short = [
-                (part, best)
-                for part, (best, *_) in zip(parts, found, strict=True)
-                if not part.copied and best.finished and self.cutter.too_short(part.text, part.source, best.pieces)
-            ]
-            places: dict[int, list[int]] = {}
-            for part, _ in short if options.section.split is not Split.never else ():
-                places.setdefault(part.owner, []).append(part.number)
-            finer = [self.cutter.finer(layout, places.get(owner, ())) for owner, layout in enumerate(layouts)]
-            if finer == layouts:
-                report_short(short, options.first_text)
-                return layouts, parts, found
-            # Translations of parts that stay as they are are used again.
-            known = {(part.owner, part.span): some for part, some in zip(parts, found, strict=True)}
-            layouts, parts = finer, self._parts(finer, options)
-            new = [part for part in parts if (part.owner, part.span) not in known]
-            searched = yield new
-            known |= zip(((part.owner, part.span) for part in new), searched, strict=True)
-            found = [known[part.owner, part.span] for part in parts]
-
     def _parts(self, layouts: list[Layout], options: Options) -> list[Part]:
         """The non-empty parts of all texts. A forced prefix belongs to the first part of its text."""
         prefixes = self._prefixes(len(layouts), options)
-        texts = [text for layout in layouts for text in layout.parts]
-        sources = iter(self.tokenizer.encode_source(texts))
+        sources = iter(self.tokenizer.encode_source([text for layout in layouts for text in self.cutter.read(layout)]))
         parts: list[Part] = []
         for owner, layout in enumerate(layouts):
             for place, (text, span) in enumerate(zip(layout.parts, layout.spans(), strict=True)):
@@ -248,7 +223,7 @@ class Translator:
         """The forced prefix of each text, empty without one. Raises: ConfigError: for another number of prefixes."""
         if options.prefixes is not None and len(options.prefixes) != count:
             raise ConfigError(
-                f"There must be one prefix for each text, but there are {len(options.prefixes):,} prefixes and "
+                f"there must be one prefix for each text, but there are {len(options.prefixes):,} prefixes and "
                 f"{count:,} texts."
             )
         return self.tokenizer.encode_target(options.prefixes) if options.prefixes else [[] for _ in range(count)]
@@ -258,9 +233,15 @@ class Translator:
 
         Of the options only `section`, `nbest`, `sampling` and `details` count, so that parts of several requests may be
         mixed."""
-        searched = iter(self._search_free_first([part for part in parts if not part.copied], options))
+        drafted = [part for part in parts if part.draft]
+        free = [part for part in parts if not part.copied and not part.draft]
+        searched = iter(self._search_free_first(free, options))
+        drafts = iter(self._search_sorted(drafted, options.of_drafts) if drafted else ())
         count = options.sampling.samples if options.sampling else options.nbest
-        return [[self._copy(part)] * count if part.copied else next(searched) for part in parts]
+        return [
+            next(drafts) if part.draft else [self._copy(part)] * count if part.copied else next(searched)
+            for part in parts
+        ]
 
     def _search_free_first(self, parts: list[Part], options: Options) -> Found:
         """Search without the constraints of a glossary, and again with them for the parts whose translations do not
@@ -281,13 +262,13 @@ class Translator:
         segment = Segment(part.span, (0, len(part.text)), (0, len(pieces)))
         return Translation(part.text, 0.0, 0.0, pieces, [0.0] * (len(pieces) + 1), True, (segment,))
 
-    def _search_sorted(self, parts: list[Part], options: Options) -> list[list[Translation]]:
+    def _search_sorted(self, parts: list[Part], options: Options) -> Found:
         """Search in batches of similar length. Returns: translations in the order of `parts`."""
-        results: list[list[Translation]] = [[] for _ in parts]
+        results: Found = [[] for _ in parts]
         lengths = [len(part.source) for part in parts]
         order = sorted(range(len(parts)), key=lambda i: lengths[i], reverse=True)
         budget = max([options.section.batch_tokens, *lengths])
-        search, done = self._search(options), 0
+        search, done = self._search_settings(options), 0
         with torch.inference_mode(), self.prepared():
             size = max(1, MAX_ROWS // options.sampling.samples) if options.sampling else MAX_SENTENCES
             for batch in cut(order, budget, lengths, [-(-budget // size)] * len(parts)):
@@ -309,13 +290,15 @@ class Translator:
         rules = self._rules(batch, search, options)
         if options.sampling:
             if any(part.constraints.required for part in batch):
-                raise ConfigError("Samples cannot be made to contain a glossary's terms; leave one of the two out.")
+                raise ConfigError(
+                    "samples cannot be made to contain a glossary's terms.", hint="leave out one of the two."
+                )
             numbers = [options.first_text + part.owner + (part.number << PART_BITS) for part in batch]
             return sample_search(
                 self.searched, source, search=search, sampling=options.sampling, rules=rules, numbers=numbers
             )
         constraints = self.vocabulary.required([part.constraints for part in batch], self.stepper.device)
-        with self.searched.prepared():
+        with self.searched.prepared():  # `prepared` has not done it where another engine searches all but this batch
             return beam_search(self.searched, source, search=search, rules=rules, constraints=constraints)
 
     def _rules(self, batch: list[Part], search: Search, options: Options) -> list[Rule]:
@@ -334,7 +317,7 @@ class Translator:
             rules.append(self.vocabulary.ban([part.constraints for part in batch]))
         return rules
 
-    def _search(self, options: Options) -> Search:
+    def _search_settings(self, options: Options) -> Search:
         t, longest = self.tokenizer, min(self.max_length, options.section.max_length or self.max_length)
         settings = {**asdict(options.section), "max_length": longest}
         return Search(bos=t.bos, eos=t.eos, pad=t.pad, nbest=options.nbest, **settings)

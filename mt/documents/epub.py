@@ -21,4 +21,4 @@ def _read(name: str, part: bytes, _: Mapping[str, bytes]) -> Parsed | None:
     try:
         return read_xhtml(part)
     except DataError as error:
-        raise DataError(f"{name}: {error}") from None
+        raise DataError(f"{name}: {error.message}", hint=error.hint) from None

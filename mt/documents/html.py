@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from mt.documents.html_scan import Piece, attributes, scan
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, parsed_text, spot
 from mt.documents.parts import Kind, Part, text, trim
-from mt.postprocess.tags import VOID
+from mt.text.tags import VOID
 
 INLINE = frozenset({
     "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "data", "del", "dfn", "em", "font", "i", "img", "input",

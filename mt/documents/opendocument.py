@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mt.data.corpus.xml import local
 from mt.documents.package import read_package
 from mt.documents.parsed import Parsed
 from mt.documents.parts import Kind, Part, Segmented, text
 from mt.documents.xml import fill, parse_xml, parts_of, write_xml
+from mt.text.xml import local
 
 PARTS = frozenset({"content.xml", "styles.xml"})
 UNCHANGED = frozenset({"tracked-changes", "annotation"})  # what was deleted, and comments

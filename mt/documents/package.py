@@ -9,9 +9,9 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 
-from mt.data.corpus.archive import MAX_RATIO, check_members
 from mt.documents.parsed import MAX_BYTES, Parsed
 from mt.errors import DataError
+from mt.text.archive import MAX_RATIO, check_members
 
 PLENTY = 16 << 20  # bytes that may grow at any ratio
 
@@ -32,7 +32,7 @@ def read_package(data: bytes, must_have: str, read: Read, what: str) -> Parsed:
     if must_have not in contents:
         raise DataError(f"this is not {what}: the archive has no {must_have}.")
     if b"encryption-data" in contents.get("META-INF/manifest.xml", b""):
-        raise DataError("the document is encrypted: save it without a password first.")
+        raise DataError("the document is encrypted.", hint="save it without a password first.")
     parsed = [read(name, content, contents) for name, content in contents.items()]
 
     def write(said: Sequence[str]) -> bytes:
@@ -79,9 +79,10 @@ def _check(members: Sequence[zipfile.ZipInfo], size: int) -> None:
         raise DataError(f"the archive unpacks to {total:,} bytes, which is too much for its {size:,} bytes.")
     for info in members:
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise DataError(f"{info.filename!r:.80} is compressed in a way that is not read: save the document anew.")
+            message = f"{info.filename!r:.80} is compressed in a way that is not read."
+            raise DataError(message, hint="save the document anew.")
         if info.flag_bits & 1:
-            raise DataError("the document is encrypted: save it without a password first.")
+            raise DataError("the document is encrypted.", hint="save it without a password first.")
 
 
 def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:

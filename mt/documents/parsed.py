@@ -105,12 +105,13 @@ def decoded(data: bytes, declared: str = "", *, errors: str = "strict") -> tuple
         except UnicodeEncodeError as error:
             what = error.object[error.start]
             raise DataError(
-                f"the translation has the character {what!r}, which is not in {name}, the encoding of the file: "
-                "convert the file to UTF-8 first."
+                f"the translation has the character {what!r}, which is not in {name}, the encoding of the file.",
+                hint="convert the file to UTF-8 first, for example with iconv.",
             ) from None
 
     if encoded(content) != data:
-        raise DataError(f"the file does not come back the same from {name}: convert it to UTF-8 with iconv.")
+        message = f"the file does not come back the same from {name}."
+        raise DataError(message, hint="convert it to UTF-8, for example with iconv.")
     return content, encoded
 
 

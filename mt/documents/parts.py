@@ -15,7 +15,7 @@ from enum import StrEnum
 from itertools import accumulate
 from typing import Any
 
-from mt.postprocess.tags import ENTITY
+from mt.text.tags import ENTITY
 
 
 class Kind(StrEnum):

@@ -16,7 +16,7 @@ from mt.documents.po import read_po
 from mt.documents.subtitles import read_srt, read_vtt
 from mt.documents.xliff import read_xliff
 from mt.errors import ConfigError, DataError
-from mt.postprocess.tags import parse
+from mt.text.tags import parse
 
 Translate = Callable[[list[str]], list[str]]
 READERS: dict[str, Callable[[bytes], Parsed]] = {

@@ -11,10 +11,10 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from mt.data.corpus.xml import local
 from mt.documents.parsed import Parsed
 from mt.documents.parts import Kind, Part, Segmented, text, without_empty_pairs
 from mt.documents.xml import LINE, clean, write_xml
+from mt.text.xml import local
 
 CONTAINERS = frozenset({"hyperlink", "ins", "moveTo", "smartTag", "customXml", "dir", "bdo", "sdt"})
 DROPPED = frozenset({"proofErr", "lastRenderedPageBreak", "softHyphen"})  # left by an editor for itself

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mt.data.corpus.xml import local
 from mt.documents.parsed import Parsed
 from mt.documents.parts import Kind, Segmented
 from mt.documents.xml import fill, parse_xml, parts_of, write_xml
 from mt.errors import DataError
+from mt.text.xml import local
 
 UNTRANSLATED = {"new", "needs-translation"}  # states whose target may be a copy of the source
 

@@ -34,7 +34,7 @@ def parse_xml(data: bytes, what: str) -> Any:
             raise DataError(f"{what} has elements nested too deeply to be read.") from None
         raise DataError(f"{what} is not well-formed XML: line {error.lineno or 1}: {error.msg}.") from None
     if root.getroottree().docinfo.doctype:
-        raise DataError(f"{what} has a document type (DOCTYPE), which is refused: remove it.")
+        raise DataError(f"{what} has a document type (DOCTYPE), which is refused.", hint="remove it.")
     return root
 
 

@@ -14,7 +14,7 @@ from mt.errors import DataError, require_package
 from mt.inputs.contents import opened
 from mt.inputs.kind import FrameKind, Picture, sheet
 
-CELL = re.compile(r"(?P<file>.+?)(?::(?P<first>\d{1,15}):(?P<end>\d{1,15}))?")
+CELL = re.compile(r"(?P<file>.+?)(?::(?P<first>\d{1,15}):(?P<end>\d{1,15}))?", re.DOTALL)
 WINDOW, SHIFT = 25, 10  # of a frame, in milliseconds
 FEW, MANY = 40, 80  # mel bands: below 16 kHz the low ones of 80 would be narrower than the spectrum's steps
 WIDE = 16_000  # Hz
@@ -47,8 +47,8 @@ class Audio(FrameKind):
             self.setting = replace(self.setting, rate=rate)
         if rate != self.setting.rate:
             raise DataError(
-                f"{cell} has {rate:,} samples a second, but the training data begins with {self.setting.rate:,}; "
-                "convert it to that rate"
+                f"{cell} has {rate:,} samples a second, but the training data begins with {self.setting.rate:,}",
+                hint="convert it to that rate.",
             )
         return normalised(log_mel(found, rate, cell))
 
@@ -74,7 +74,7 @@ def samples(cell: str) -> tuple[Float[NDArray[Any], " N"], int]:
                 raise DataError(f"{cell} does not exist: the file has {sound.frames:,} samples")
             if end - first > LONGEST * rate:
                 raise DataError(
-                    f"{cell} is longer than {LONGEST} seconds; name parts of it: file:START:END, in samples"
+                    f"{cell} is longer than {LONGEST} seconds", hint="name parts of it, in samples: `file:START:END`."
                 )
             sound.seek(first)
             channels = sound.read(max(0, end - first), dtype="float32", always_2d=True)

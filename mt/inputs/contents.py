@@ -4,13 +4,15 @@ import io
 import re
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
 from mt.errors import DataError
 from mt.files import reason
 
-MEMBER = re.compile(r"(?P<zip>.+?\.zip):(?P<member>.+)", re.IGNORECASE)
+MEMBER = re.compile(r"(?P<zip>.+?\.zip):(?P<member>.+)", re.IGNORECASE | re.DOTALL)
 LIMIT = 1 << 28  # bytes of a member, by its own account; zipfile reads no more than that
 OPEN = 16  # archives that stay open
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError)
@@ -35,6 +37,17 @@ def opened(name: str) -> str | io.BytesIO:
     return name
 
 
+@contextmanager
+def faults_of(name: str, broken: str) -> Iterator[None]:
+    """Raises: DataError: "name cannot be read" for what the system refuses, "name `broken`" for unsound contents."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{name} cannot be read: {reason(error)}") from error
+    except BROKEN as error:
+        raise DataError(f"{name} {broken} ({error})") from error
+
+
 def _member(file: str, name: str) -> bytes:
     archive = _archive(file)
     if name.startswith(("/", "\\")) or ":" in name or ".." in re.split(r"[/\\]", name):
@@ -44,22 +57,14 @@ def _member(file: str, name: str) -> bytes:
     except KeyError as error:
         raise DataError(f"{file} has no member {name!r}") from error
     if found.flag_bits & 1:
-        raise DataError(f"{file}:{name} is encrypted; pack it again without a password")
+        raise DataError(f"{file}:{name} is encrypted", hint="pack it again without a password.")
     if found.file_size > LIMIT:
         raise DataError(f"{file}:{name} would unpack to {found.file_size:,} bytes, and at most {LIMIT:,} are read")
-    try:
+    with faults_of(f"{file}:{name}", "is damaged"):
         return archive.read(found)
-    except OSError as error:
-        raise DataError(f"{file}:{name} cannot be read: {reason(error)}") from error
-    except BROKEN as error:
-        raise DataError(f"{file}:{name} is damaged ({error})") from error
 
 
 @lru_cache(OPEN)
 def _archive(file: str) -> zipfile.ZipFile:
-    try:
+    with faults_of(file, "is not a zip archive, or damaged"):
         return zipfile.ZipFile(file)
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {reason(error)}") from error
-    except BROKEN as error:
-        raise DataError(f"{file} is not a zip archive, or damaged ({error})") from error

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mt.errors import DataError
-from mt.files import reason
+from mt.inputs.contents import faults_of
 from mt.inputs.kind import FrameKind
 
-CELL = re.compile(r"(?P<file>.+\.npy)(?::(?P<first>\d+)(?::(?P<end>\d+))?)?")
+CELL = re.compile(r"(?P<file>.+\.npy)(?::(?P<first>\d{1,15})(?::(?P<end>\d{1,15}))?)?")
 FORM = "file.npy, file.npy:ITEM or file.npy:FIRST:END"
 OPEN = 64  # files that stay mapped
 
@@ -57,12 +57,8 @@ def _of_shape(array: NDArray[Any], dimensions: int, file: str, must: str) -> NDA
 @lru_cache(OPEN)
 def mapped(file: str) -> NDArray[Any]:
     """The array of a file, of two or three dimensions. Raises: DataError."""
-    try:
+    with faults_of(file, "is not an array of numbers in NumPy's format"):
         array = np.lib.format.open_memmap(file, mode="r")  # which takes no Python objects
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {reason(error)}") from error
-    except (ValueError, EOFError) as error:
-        raise DataError(f"{file} is not an array of numbers in NumPy's format ({error})") from error
     if array.dtype.kind not in "fiu":
         raise DataError(f"{file} must hold numbers, but holds {array.dtype}")
     if array.ndim not in (2, 3):

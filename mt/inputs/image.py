@@ -49,13 +49,17 @@ def pixels(cell: str, side: int) -> NDArray[np.uint8]:
             most = Image.MAX_IMAGE_PIXELS
             if most is not None and picture.width * picture.height > most:
                 raise Image.DecompressionBombError
+            if picture.mode in ("I", "F"):
+                raise DataError(f"{cell} has pixels of 32 bits", hint="save it with 8 bits for each colour.")
             flat = _on_white(ImageOps.exif_transpose(picture))
             return np.asarray(flat.resize((side, side), Image.Resampling.BICUBIC), np.uint8)
+    except DataError:
+        raise
     except UnidentifiedImageError as error:
         known = ", ".join(FORMATS)
         raise DataError(f"{cell} is not a picture that can be read ({known})") from error
     except Image.DecompressionBombError as error:
-        raise DataError(f"{cell} has more than {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller") from error
+        raise DataError(f"{cell} has more than {Image.MAX_IMAGE_PIXELS:,} pixels", hint="make it smaller.") from error
     except Exception as error:  # of a damaged file, each format raises others
         raise DataError(f"{cell} cannot be read as a picture ({str(error) or type(error).__name__})") from error
 
@@ -80,8 +84,6 @@ def _on_white(picture: Any) -> Any:
 
     if picture.mode.startswith("I;16"):  # convert() would make all but the darkest of them white
         picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-    elif picture.mode in ("I", "F"):
-        raise ValueError("its pixels are numbers of 32 bits; save it with 8 bits for each colour")
     if not picture.has_transparency_data:
         return picture.convert("RGB")
     layer = picture.convert("RGBA")

@@ -80,7 +80,7 @@ def _read(kind: FrameKind, cell: str, where: str) -> Float[Tensor, "_ F"]:
         return kind.read(cell)
     except DataError as error:
         opening = f"{where}: " if where else ""
-        raise DataError(f"{opening}column `{kind.setting.column}`: {error}.") from None
+        raise DataError(f"{opening}column `{kind.setting.column}`: {error.message}.", hint=error.hint) from None
 
 
 def fit(inputs: Sequence[Input], sources: Sequence[str], origins: Sequence[object]) -> list[Input]:

@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import zipfile
+import zlib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -18,13 +19,12 @@ from mt.checkpoint import verify_folder, write_folder
 from mt.checkpoint.folder import FILE_NAME, MANIFEST
 from mt.checkpoint.model_folder import CARD, CONFIG, EMA, WEIGHTS, find_model
 from mt.config import ModelConfig, Positions
-from mt.errors import CheckpointError, ConfigError, counted
+from mt.errors import CheckpointError, ConfigError
 from mt.files import explained, temporary, whole_folder
 from mt.interchange.refusal import refuse
 from mt.text.languages import NAMES, plain_code
 from mt.text.tokenizer import JOINT, SOURCE, TABLE, TARGET, Tokenizer
 
-SUFFIX = ".argosmodel"
 OURS = "mt"  # the folder of our model in a package
 KEPT = (CONFIG, CARD, JOINT, SOURCE, TARGET, TABLE, HEADS)  # files of a model folder, besides its weights
 MOST_ENTRIES, MOST_FILES, MOST_BYTES = 1000, 50, 16 << 30  # of a package; of our model in it
@@ -82,7 +82,7 @@ def write_package(out: Path, *, engine: Path, model: Path, direction: Direction)
     Raises: ConfigError: when the file exists; CheckpointError: when the model cannot be read.
     """
     if out.exists():
-        raise ConfigError(f"`{out}` already exists; name a new file.")
+        raise ConfigError(f"`{out}` already exists.", hint="name a new file.")
     temp = temporary(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     own = temp.with_name(f"{temp.name}-model")
@@ -161,7 +161,7 @@ def read_package(package: Path, out: Path) -> None:
                 for name, entry in _ours(opened, package).items():
                     _extract(opened, entry, folder / name, package)
                 verify_folder(folder)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:  # encrypted, unknown methods
+        except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError) as error:  # RuntimeError: encrypted
             raise CheckpointError(f"`{package}` is damaged: {error}.") from None
 
 
@@ -176,16 +176,17 @@ def _ours(opened: zipfile.ZipFile, package: Path) -> dict[str, zipfile.ZipInfo]:
         if len(parts) == 3 and parts[1] == OURS and (FILE_NAME.fullmatch(parts[2]) or parts[2] == MANIFEST):
             if parts[2] in found:
                 raise CheckpointError(f"`{package}` has {entry.filename!r:.80} twice.")
+            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise CheckpointError(f"`{package}` has compressed {entry.filename!r:.80} in a way that mt never does.")
             found[parts[2]] = entry
     if MANIFEST not in found or CONFIG not in found:
         raise CheckpointError(
             f"`{package}` holds no model of mt: it was made by another program, and what is converted for CTranslate2 "
-            "cannot be trained further; import the model that it was made of."
+            "cannot be trained further.",
+            hint="import the model that it was made of.",
         )
     if len(found) > MOST_FILES:
-        raise CheckpointError(
-            f"`{package}` must have {counted(MOST_FILES, 'file')} of a model, but has {len(found):,}."
-        )
+        raise CheckpointError(f"`{package}` must have at most {MOST_FILES} files of a model, but has {len(found):,}.")
     total, packed = (sum(getattr(one, size) for one in found.values()) for size in ("file_size", "compress_size"))
     if total > min(MOST_BYTES, MOST_SHRUNK * packed + BLOCK):
         raise CheckpointError(f"`{package}` would fill {total:,} bytes out of {packed:,}, which no model does.")

@@ -21,6 +21,7 @@ from mt.alignment.heads import AlignmentHeads
 from mt.config import Activation, DecodeConfig, ModelConfig, NormKind, NormPlacement, Positions
 from mt.errors import ConfigError, require_package
 from mt.files import whole_folder
+from mt.interchange import EXACT
 from mt.interchange.refusal import refuse
 from mt.nn.attention import FeedForward, MultiHeadAttention
 from mt.nn.encoders import TextEncoder, what_it_reads
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from ctranslate2.specs import TransformerSpec
 
 CT2_LONGEST = 256  # the default of the engine for the longest translation, in pieces
-QUANTIZATIONS = ("float32", "float16", "bfloat16", "int16", "int8", "int8_float32", "int8_float16", "int8_bfloat16")
+QUANTIZATIONS = (EXACT, "float16", "bfloat16", "int16", "int8", "int8_float32", "int8_float16", "int8_bfloat16")
 # The numbers of `ctranslate2.specs.common_spec.Activation`; gelu is the exact one.
 ACTIVATIONS = {
     Activation.relu: 0, Activation.gelu: 3, Activation.silu: 2, Activation.swiglu: 2, Activation.geglu: 3,
@@ -54,7 +55,7 @@ def write_ct2(
     tokenizer: Tokenizer,
     out: Path,
     *,
-    quantization: str = "float32",
+    quantization: str = EXACT,
     heads: AlignmentHeads | None = None,
     positions: int = 0,
     check: Callable[[Path], None] = lambda folder: None,
@@ -77,7 +78,7 @@ def write_ct2(
     refuse("exported to CTranslate2", reasons_against(model, quantization))
     spec = to_spec(model, tokenizer, heads, positions)
     spec.validate()
-    spec.optimize(quantization=None if quantization == "float32" else quantization)
+    spec.optimize(quantization=None if quantization == EXACT else quantization)
     with whole_folder(out) as folder:
         spec.save(str(folder))
         tokenizer.save(folder)

@@ -47,7 +47,7 @@ class Ct2Engine:
         self.workers = min(threads, MOST_WORKERS) if kind == "cpu" else 1
         self.translator = ctranslate2.Translator(
             str(folder), device=kind, device_index=int(index or 0), compute_type=compute_type,
-            intra_threads=max(1, threads // self.workers), inter_threads=self.workers,
+            intra_threads=threads // self.workers, inter_threads=self.workers,
         )  # fmt: skip
         self.tokenizer = tokenizer
         pieces = tokenizer.pieces_target(range(tokenizer.tgt_size))

@@ -18,10 +18,13 @@ from mt.config import Activation, DecodeConfig, NormKind, NormPlacement, Positio
 from mt.errors import ConfigError
 from mt.files import whole_folder, write_file
 from mt.interchange.refusal import refuse
-from mt.nn.encoders import TextEncoder
+from mt.nn.encoders import TextEncoder, what_it_reads
 from mt.nn.transformer import Transformer
 from mt.text.tokenizer import JOINT, SOURCE, TABLE, TARGET, Tokenizer
 
+# Names of files, besides `TABLE`, and of a tensor.
+SOURCE_SPM, TARGET_SPM, TARGET_TABLE, SAFE = "source.spm", "target.spm", "target_vocab.json", "model.safetensors"
+BIAS = "final_logits_bias"
 ACTIVATIONS = {Activation.relu: "relu", Activation.gelu: "gelu", Activation.silu: "silu"}
 
 
@@ -34,7 +37,7 @@ def reasons_against(model: Transformer, tokenizer: Tokenizer) -> list[str]:
             found.append(f"`model.{setting}` must be {wanted}, but is {getattr(config, setting)}")
 
     if not isinstance(model.encoder, TextEncoder):
-        found.append("the model reads frames of numbers, not text")
+        found.append(f"the model reads {what_it_reads(model)}, not one text")
     must("norm", config.norm is NormPlacement.post, "post")
     must("norm_kind", config.norm_kind is NormKind.layernorm, "layernorm")
     must("positions", config.positions is Positions.sinusoidal, "sinusoidal")
@@ -67,12 +70,12 @@ def write_hf(
     Raises: ConfigError: with all `reasons_against` it, or when the folder exists.
     """
     if out.exists():
-        raise ConfigError(f"`{out}` already exists; name a new folder.")
+        raise ConfigError(f"`{out}` already exists.", hint="name a new folder.")
     refuse("exported to MarianMT", reasons_against(model, tokenizer))
     files = tokenizer.files()
-    tables = {"vocab.json": tokenizer.pieces_source(range(tokenizer.src_size))}
+    tables = {TABLE: tokenizer.pieces_source(range(tokenizer.src_size))}
     if not tokenizer.joint:
-        tables["target_vocab.json"] = tokenizer.pieces_target(range(tokenizer.tgt_size))
+        tables[TARGET_TABLE] = tokenizer.pieces_target(range(tokenizer.tgt_size))
     configs = {
         "config.json": model_config(model, tokenizer),
         "generation_config.json": generation_config(tokenizer, section, max_length),
@@ -82,10 +85,10 @@ def write_hf(
     with whole_folder(out) as folder:
         for name, values in configs.items():
             write_file(folder / name, (json.dumps(values, ensure_ascii=False, indent=2) + "\n").encode())
-        write_file(folder / "source.spm", files[JOINT if JOINT in files else SOURCE])
-        write_file(folder / "target.spm", files[JOINT if JOINT in files else TARGET])
+        write_file(folder / SOURCE_SPM, files[JOINT if JOINT in files else SOURCE])
+        write_file(folder / TARGET_SPM, files[JOINT if JOINT in files else TARGET])
         tensors = {name: tensor.detach().cpu().float().contiguous().clone() for name, tensor in weights(model).items()}
-        safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+        safetensors.torch.save_file(tensors, folder / SAFE, metadata={"format": "pt"})
         check(folder)
 
 
@@ -132,7 +135,7 @@ def weights(model: Transformer) -> dict[str, Tensor]:
     """The parameters by their names in MarianMT."""
     assert isinstance(model.encoder, TextEncoder)
     bias = model.decoder.output.bias
-    found = {"final_logits_bias": torch.zeros(1, len(model.tgt_weight)) if bias is None else bias[None]}
+    found = {BIAS: torch.zeros(1, len(model.tgt_weight)) if bias is None else bias[None]}
     if model.config.tying is Tying.all:
         found["model.shared.weight"] = model.tgt_weight
     else:

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
+from mt.decode.search.engine import Wanted
 from mt.decode.search.settings import Hypothesis, Search
 from mt.errors import CheckpointError, require_package
-from mt.interchange.ct2_engine import Wanted
 from mt.text.tokenizer import Tokenizer
 
 BATCH = 32  # sentences

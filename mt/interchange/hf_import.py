@@ -15,19 +15,19 @@ from torch import Tensor
 
 from mt.checkpoint import describe_tensors, read_tensors
 from mt.checkpoint.model_folder import MAX_CONFIG, MOST, Description
-from mt.config import Activation, DecodeConfig, ModelConfig, NormPlacement, Precision, Split, Tying
+from mt.config import Activation, DecodeConfig, ModelConfig, NormPlacement, Precision, Tying
 from mt.errors import CheckpointError, counted
 from mt.files import explained, read_json
-from mt.interchange.hf import weights
+from mt.interchange.hf import ACTIVATIONS as WRITTEN
+from mt.interchange.hf import BIAS, SAFE, SOURCE_SPM, TARGET_SPM, TARGET_TABLE, weights
 from mt.interchange.refusal import refuse
 from mt.nn.encoders import TextEncoder, text_model
 from mt.nn.transformer import Transformer
 from mt.text.piece_table import EOS, PAD, UNK
 from mt.text.tokenizer import JOINT, MAX_MODEL, SOURCE, TABLE, TARGET, Tokenizer
 
-SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
-ACTIVATIONS = {"relu": Activation.relu, "gelu": Activation.gelu, "swish": Activation.silu, "silu": Activation.silu}
-BIAS = "final_logits_bias"
+PICKLED = "pytorch_model.bin"
+ACTIVATIONS = {theirs: ours for ours, theirs in WRITTEN.items()} | {"swish": Activation.silu}
 # The names of one matrix in files, which hold it under one or all of them.
 SHARED = (
     "model.shared.weight",
@@ -41,7 +41,7 @@ ROOM = 1 << 20  # bytes in a file of weights besides the numbers
 SEARCH = {"num_beams": "beam", "length_penalty": "length_penalty", "no_repeat_ngram_size": "no_repeat_ngram"}
 NEUTRAL = {
     "do_sample": False, "min_length": 0, "repetition_penalty": 1.0, "num_beam_groups": 1, "diversity_penalty": 0.0,
-    "encoder_no_repeat_ngram_size": 0, "forced_bos_token_id": None,
+    "encoder_no_repeat_ngram_size": 0,
 }  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def _of_shape(config: Mapping[str, Any]) -> list[str]:
         for what in ("ffn_dim", "attention_heads"):
             must(f"decoder_{what}", config[f"decoder_{what}"] == config[f"encoder_{what}"], "that of the encoder")
         must("d_model", config["d_model"] % heads == 0 and config["d_model"] % 2 == 0, f"even, a multiple of {heads}")
-    must("activation_function", config.get("activation_function") in ACTIVATIONS, f"one of {', '.join(ACTIVATIONS)}")
+    must("activation_function", config.get("activation_function") in [*ACTIVATIONS], f"one of {', '.join(ACTIVATIONS)}")
     must("scale_embedding", config.get("scale_embedding") is True, "true")
     for name, usual in (
         ("normalize_before", False), ("add_final_layer_norm", False), ("normalize_embedding", False),
@@ -161,10 +161,11 @@ def _of_ids(
             found.append(f"`{name}` must be {wanted}, as the vocabulary has it, but is {given!r:.60}")
     if _shared(config) and not tokenizer.joint:
         found.append("`share_encoder_decoder_embeddings` must be false where each language has its vocabulary")
-    kept = {tokenizer.pad, tokenizer.bos}
-    banned = generation.get("bad_words_ids") or [[one] for one in generation.get("suppress_tokens") or []]
-    if any(one not in [[number] for number in kept] for one in banned):
-        found.append(f"`bad_words_ids` and `suppress_tokens` may hold {sorted(kept)} only, but hold {banned!r:.60}")
+    never = sorted({tokenizer.pad, tokenizer.bos})
+    for name, kept in (("bad_words_ids", [[number] for number in never]), ("suppress_tokens", never)):
+        given = generation.get(name) or []
+        if not isinstance(given, list) or any(one not in kept for one in given):
+            found.append(f"`{name}` may hold {kept} only, but is {given!r:.60}")
     return found
 
 
@@ -180,7 +181,7 @@ def _check_files(folder: Path) -> None:
         raise CheckpointError(
             f"`{folder}` must be a folder of MarianMT, but is {'a file' if folder.exists() else 'not there'}."
         )
-    needed = ["config.json", TABLE, "source.spm", "target.spm"]
+    needed = ["config.json", TABLE, SOURCE_SPM, TARGET_SPM]
     missing = [name for name in needed if not (folder / name).is_file()]
     if not any((folder / name).is_file() for name in (SAFE, PICKLED)):
         missing.append(f"{SAFE} or {PICKLED}")
@@ -198,9 +199,9 @@ def _tokenizer_files(folder: Path, separate: bool) -> tuple[dict[str, bytes] | N
     Where the tables number the pieces as SentencePiece does (models of mt), they are not needed. None: there is no
     tokenizer of ours for such tables.
     """
-    names = [TABLE, "target_vocab.json"] if separate else [TABLE]
+    names = [TABLE, TARGET_TABLE] if separate else [TABLE]
     tables = [read_json(folder / name, most=MAX_MODEL) for name in names]
-    source, target = (_read(folder / name) for name in ("source.spm", "target.spm"))
+    source, target = (_read(folder / name) for name in (SOURCE_SPM, TARGET_SPM))
     own = {JOINT: source} if source == target and not separate else {SOURCE: source, TARGET: target}
     if len(own) == len(tables):
         try:
@@ -271,12 +272,10 @@ def _describe(
     )  # fmt: skip
     given = {ours: generation.get(theirs) for theirs, ours in SEARCH.items()}
     search = {"beam": 1, **{name: value for name, value in given.items() if value is not None}}
-    # Parts of a text would lack the tag at its beginning.
-    decode = DecodeConfig(**search, split=Split.never if tokenizer.tags else Split.auto)
     return Description(
         src=languages[0], tgt=languages[1], src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size,
         max_length=model.max_length, precision=Precision.fp32, model=model,
-        decode=decode,
+        decode=DecodeConfig(**search),
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from mt.decode.request import SearchSettings
 from mt.decode.translator import Translator
 from mt.errors import CheckpointError, ConfigError, require, require_package
 from mt.files import explained
+from mt.interchange import EXACT
 from mt.interchange.ct2 import reasons_against, write_ct2
 from mt.interchange.ct2_engine import Ct2Engine
 from mt.interchange.refusal import refuse
@@ -23,7 +24,6 @@ from mt.interchange.verify import Sample, own_sample, verify
 from mt.log import logger
 
 ENGINES = ("torch", "ct2", "auto")
-EXACT = "float32"
 VERSION = 1  # of the exports: other numbers are made again
 Sampler = Callable[[Translator], Sample]
 
@@ -35,26 +35,34 @@ def load(
     quantization: str = EXACT,
     device: str = "auto",
     precision: str = "auto",
+    cuda_graphs: bool = False,
     settings: SearchSettings | None = None,
     sampler: Sampler = own_sample,
 ) -> Translator:
     """As `mt.load`.
 
-    Args: engine: ct2, torch, or auto: ct2 where it can, else torch with a warning that says why; settings: of the
-        search, where they are not the model's; sampler: the sentences that a new export is verified on.
-    Raises: ConfigError: when ct2 cannot search with the model, or honour its settings; CheckpointError: also when the
-        export does not translate as the model, or cannot be written.
+    Args: engine: ct2, torch, or auto: ct2 where it can, else torch with a warning that says why; precision,
+        cuda_graphs: of torch; settings: of the search, where they are not the model's; sampler: the sentences that a
+        new export is verified on.
+    Raises: ConfigError: when the engine cannot search with the model, or honour its settings or arguments;
+        CheckpointError: also when the export does not translate as the model, or cannot be written.
     """
     require(engine in ENGINES, "engine", f"be one of {', '.join(ENGINES)}", engine)
+    if engine == "ct2":
+        require(precision == "auto", "precision", "be auto for the engine ct2, which has `quantization`", precision)
+        require(not cuda_graphs, "cuda_graphs", "be False for the engine ct2", cuda_graphs)
     if engine == "torch":
-        return load_with_torch(path, device=device, precision=precision)
+        plain = quantization == EXACT
+        require(plain, "quantization", f"be {EXACT} for the engine torch, which has `precision`", quantization)
+        return load_with_torch(path, device=device, precision=precision, cuda_graphs=cuda_graphs)
     try:
         return _with_ct2(path, quantization, device=device, settings=settings or SearchSettings(), sampler=sampler)
     except (ConfigError, CheckpointError) as error:
         if engine == "ct2":
             raise
         reason = error
-    translator = load_with_torch(path, device=device, precision=precision)  # before: the model itself may be at fault
+    # Before the warning: the model itself may be at fault.
+    translator = load_with_torch(path, device=device, precision=precision, cuda_graphs=cuda_graphs)
     logger.warning(f"torch searches, not CTranslate2: {reason}")
     return translator
 
@@ -67,7 +75,7 @@ def _with_ct2(
     key = fingerprint(folder)
     made = load_with_torch(folder, device=device, precision="fp32")
     if fingerprint(folder) != key:
-        raise CheckpointError(f"`{folder}` was replaced while it was read; run the command again.")
+        raise CheckpointError(f"`{folder}` was replaced while it was read.", hint="run the command again.")
     against = [f"the setting `decode.{name}`" for name in own_search(made.options(**settings).section)]
     against += reasons_against(made.stepper.model, quantization)
     if made.reader is not None:

@@ -12,7 +12,7 @@ from mt.decode.search.beam import beam_search
 from mt.decode.search.engine import Wanted
 from mt.decode.search.settings import Hypothesis, Search
 from mt.decode.translator import Translator
-from mt.errors import CheckpointError, counted
+from mt.errors import CheckpointError, DataError, counted
 from mt.nn.forced import force
 from mt.text.lines import spread
 from mt.text.metrics import bleu, choose_tokenizer, chrf
@@ -108,8 +108,10 @@ def verify(translator: Translator, engine: Engine, sample: Sample, *, tgt: str, 
     """Compare an engine with the model that it was made of.
 
     Args: tgt: the target language, which decides how BLEU splits words; exact: whether the weights are in 32 bits.
-    Raises: CheckpointError: when they differ; the message says in what.
+    Raises: CheckpointError: when they differ; the message says in what. DataError: for a sample without sentences.
     """
+    if not sample.sources:
+        raise DataError(f"nothing can be verified on {sample.origin}.", hint="name a file with sentences.")
     sample = sample.some()
     engine.check(sample.sources)
     t, model = translator.tokenizer, translator.stepper.model

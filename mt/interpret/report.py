@@ -44,16 +44,17 @@ def page(exhibits: Sequence[Exhibit], title: str) -> str:
 
 def filled(name: str, values: Any) -> str:
     """The HTML of one of the pages in `page/`, with its style, its script and the values that it shows."""
-    html, css, common, own = (
-        (PAGE / part).read_text(encoding="utf-8") for part in (f"{name}.html", "page.css", "common.js", f"{name}.js")
+    shell, body, css, common, own = (
+        (PAGE / part).read_text(encoding="utf-8")
+        for part in ("shell.html", f"{name}.html", "page.css", "common.js", f"{name}.js")
     )
     script = common + own
     policy = "; ".join(
         ["default-src 'none'", f"script-src {_hash(script)}", f"style-src {_hash(css)}",
          "base-uri 'none'", "form-action 'none'"]
     )  # fmt: skip
-    contents = {"policy": policy, "style": css, "script": script, "data": as_script(values)}
-    head, *rest = html.split("{{")
+    contents = {"policy": policy, "style": css, "body": body, "script": script, "data": as_script(values)}
+    head, *rest = shell.split("{{")
     return head + "".join(contents[name] + text for name, text in (part.split("}}", 1) for part in rest))
 
 

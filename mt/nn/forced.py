@@ -25,7 +25,7 @@ from mt.nn.transformer import DecoderLayer, EncoderLayer, Transformer
 
 USES = ("cross", "encoder", "decoder")
 MAX_ROWS = 2048  # of either side in one pass
-CHUNK_ELEMENTS = 1 << 22  # logits held at a time
+CHUNK_ELEMENTS, CPU_CHUNK_ELEMENTS = 1 << 22, 1 << 20  # logits held at a time; the latter stay in a core's caches
 
 
 @dataclass(frozen=True)
@@ -158,9 +158,10 @@ def token_log_probs(
     model: Transformer, hidden: Float[Tensor, "T D"], targets: Int[Tensor, " T"]
 ) -> Float[Tensor, " T"]:
     """The log-probability of one token per row, computed in chunks of rows without a `[T, V]` matrix."""
-    size = max(1, CHUNK_ELEMENTS // model.out_weight.shape[0])
+    elements = CPU_CHUNK_ELEMENTS if hidden.device.type == "cpu" else CHUNK_ELEMENTS
+    size = max(1, elements // model.out_weight.shape[0])
     parts = [
-        model.logits(rows).float().log_softmax(-1).gather(1, tokens[:, None]).squeeze(1)
+        model.logits(rows).log_softmax(-1, dtype=torch.float32).gather(1, tokens[:, None]).squeeze(1)
         for rows, tokens in zip(hidden.split(size), targets.split(size), strict=True)
     ]
     return torch.cat(parts)

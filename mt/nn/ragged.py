@@ -21,10 +21,14 @@ class Ragged:
     The *grid*, `[B, width]`, has the same rows padded, for attention kernels that need rectangles.
     """
 
-    def __init__(self, lengths: Int[Tensor, " B"], *, num_rows: int, max_length: int) -> None:
+    def __init__(
+        self, lengths: Int[Tensor, " B"], *, num_rows: int, max_length: int, host: Int[Tensor, " B"] | None = None
+    ) -> None:
         """Args: lengths: rows of each sentence, all positive, on the device of the batch; num_rows, max_length: their
-        sum and maximum, which would have to wait for a GPU if they were computed here."""
+        sum and maximum, which would have to wait for a GPU if they were computed here; host: `lengths` on the CPU, for
+        layouts that are derived from this one."""
         self.lengths = lengths
+        self.host = lengths if lengths.device.type == "cpu" else host
         self.num_sentences = lengths.numel()
         self.num_rows = num_rows
         self.max_length = max_length
@@ -32,8 +36,8 @@ class Ragged:
 
     @classmethod
     def from_lengths(cls, lengths: Sequence[int], device: torch.device | str = "cpu") -> "Ragged":
-        tensor = torch.tensor(lengths, dtype=torch.int64, device=device)
-        return cls(tensor, num_rows=sum(lengths), max_length=max(lengths))
+        tensor = torch.tensor(lengths, dtype=torch.int64)
+        return cls(tensor, num_rows=sum(lengths), max_length=max(lengths)).to(device)
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Ragged":
         if self.lengths.device == torch.device(device):
@@ -44,13 +48,26 @@ class Ragged:
         return self._with(self.lengths.pin_memory())
 
     def _with(self, lengths: Int[Tensor, " B"]) -> "Ragged":
-        return Ragged(lengths, num_rows=self.num_rows, max_length=self.max_length)
+        return Ragged(lengths, num_rows=self.num_rows, max_length=self.max_length, host=self.host)
+
+    @cached_property
+    def on_host(self) -> Int[Tensor, " B"]:
+        """`lengths` on the CPU. Waits for a GPU unless the layout, or that which it is derived from, was made on the
+        CPU."""
+        return self.lengths.cpu() if self.host is None else self.host
 
     def part(self, first: int, last: int) -> tuple["Ragged", slice]:
-        """The layout of sentences `first` to `last`, exclusive, and the slice of their rows. Waits for a GPU."""
-        lengths = self.lengths[first:last]
+        """The layout of sentences `first` to `last`, exclusive, and the slice of their rows. Waits as `on_host`."""
+        host = self.on_host[first:last]
         begin, end = self._bounds[first], self._bounds[last]
-        return Ragged(lengths, num_rows=end - begin, max_length=int(lengths.max())), slice(begin, end)
+        part = Ragged(self.lengths[first:last], num_rows=end - begin, max_length=int(host.max()), host=host)
+        return part, slice(begin, end)
+
+    def halved(self) -> "Ragged":
+        """The layout with every second row of each sentence, the first of it included. Waits as `on_host`."""
+        host = (self.on_host + 1) // 2
+        lengths = host if self.host is self.lengths else (self.lengths + 1) // 2
+        return Ragged(lengths, num_rows=int(host.sum()), max_length=(self.max_length + 1) // 2, host=host)
 
     @cached_property
     def offsets(self) -> Int[Tensor, " B1"]:
@@ -59,8 +76,8 @@ class Ragged:
 
     @cached_property
     def _bounds(self) -> list[int]:
-        """`offsets` on the host."""
-        return self.offsets.tolist()
+        """`offsets` as numbers."""
+        return [0, *self.on_host.cumsum(0).tolist()]
 
     @cached_property
     def owners(self) -> Int[Tensor, " N"]:
@@ -95,15 +112,11 @@ class Ragged:
 
 
 def joined(layouts: Sequence[Ragged]) -> Ragged:
-    """The layout of items whose parts have these layouts and lie end to end. On a GPU, which the maximum would have to
-    wait for, `max_length` is the sum of the parts' maxima."""
+    """The layout of items whose parts have these layouts and lie end to end. Waits as `Ragged.on_host`."""
     lengths = torch.stack([layout.lengths for layout in layouts]).sum(0)
-    bound = sum(layout.max_length for layout in layouts)
-    return Ragged(
-        lengths,
-        num_rows=sum(layout.num_rows for layout in layouts),
-        max_length=int(lengths.max()) if lengths.device.type == "cpu" else bound,
-    )
+    host = lengths if lengths.device.type == "cpu" else torch.stack([layout.on_host for layout in layouts]).sum(0)
+    num_rows = sum(layout.num_rows for layout in layouts)
+    return Ragged(lengths, num_rows=num_rows, max_length=int(host.max()), host=host)
 
 
 def joined_rows(layouts: Sequence[Ragged], whole: Ragged) -> Int[Tensor, " N"]:

@@ -39,7 +39,7 @@ class Source(Protocol):
     def pin_memory(self) -> "Source": ...
 
     def part(self, first: int, last: int) -> "Source":
-        """Items `first` to `last`, exclusive, without a copy. Waits for a GPU."""
+        """Items `first` to `last`, exclusive, without a copy."""
         ...
 
     def padded(self, layouts: Sequence[Ragged]) -> "Source":
@@ -57,10 +57,6 @@ class RowSource:
     @property
     def layouts(self) -> list[Ragged]:
         return [self.layout]
-
-    @property
-    def device(self) -> torch.device:
-        return self.rows.device
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "RowSource":
         rows = self.rows.to(device, non_blocking=non_blocking)

@@ -63,7 +63,7 @@ class ConvolutionStem(LinearStem):
     positions, as in Whisper (Radford et al. 2023, arXiv 2212.04356) and, with a factor of four, in speech translation
     (Wang et al. 2020, arXiv 2010.05171).
 
-    An item of P rows becomes one of ceil(P / 4), at least one. On a GPU the host waits for the number of rows.
+    An item of P rows becomes one of ceil(P / 4), at least one.
     """
 
     every = 4
@@ -76,23 +76,17 @@ class ConvolutionStem(LinearStem):
     def shortened(self, source: FrameSource) -> FrameSource:
         rows, layout = source.rows.to(self.linear.weight.dtype), source.layout
         for convolution in self.convolutions:
-            half = halved(layout)
+            half = layout.halved()
             rows = nn.functional.gelu(convolution(windows(rows, layout, half)))
             layout = half
         return FrameSource(rows, layout)
-
-
-def halved(layout: Ragged) -> Ragged:
-    """The layout with every second row of each item, the first of it included."""
-    lengths = (layout.lengths + 1) // 2
-    return Ragged(lengths, num_rows=int(lengths.sum()), max_length=(layout.max_length + 1) // 2)
 
 
 def windows(rows: Float[Tensor, "N F"], layout: Ragged, half: Ragged) -> Float[Tensor, "M F3"]:
     """Every second row between its two neighbours in the item, end to end; zeros where an item begins or ends.
 
     A linear layer over the result is a convolution of width 3, stride 2 and padding 1 in each item, without a row of
-    padding between items. Args: half: `halved(layout)`.
+    padding between items. Args: half: `layout.halved()`.
     """
     middle = layout.offsets[:-1].long()[half.owners] + 2 * half.positions
     nothing = torch.full_like(middle, len(rows))

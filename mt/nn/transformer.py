@@ -127,20 +127,29 @@ class DecoderLayer(Layer):
         self, x: Float[Tensor, "R D"], layer: int, *, state: DecoderState, positions: Int[Tensor, " R"]
     ) -> Float[Tensor, "R D"]:
         """`forward` for one new row per hypothesis. Args: layer: the index of this layer, for its cache in `state`."""
-
-        def attend_to_past(rows: Float[Tensor, "R D"]) -> Float[Tensor, "R D"]:
-            keys, values = state.write(layer, self.self_attention.project_memory(rows, positions))
-            return self.self_attention.attend_cached(rows, keys, values, positions=positions, bias=state.past_bias)
-
-        def attend_to_memory(rows: Float[Tensor, "R D"]) -> Float[Tensor, "R D"]:
-            keys, values = state.memory[layer].keys, state.memory[layer].values
-            return self.cross_attention.attend_cached(
-                rows, keys, values, positions=positions, bias=state.memory_bias, attended=state.attended
-            )
-
-        x = self.residual(self.self_norm, x, attend_to_past)
-        x = self.residual(self.cross_norm, x, attend_to_memory)
+        x = self.residual(
+            self.self_norm, x, lambda rows: self.attend_to_past(rows, layer, state=state, positions=positions)
+        )
+        x = self.residual(
+            self.cross_norm, x, lambda rows: self.attend_to_memory(rows, layer, state=state, positions=positions)
+        )
         return self.residual(self.feed_forward_norm, x, self.feed_forward)
+
+    def attend_to_past(
+        self, rows: Float[Tensor, "R D"], layer: int, *, state: DecoderState, positions: Int[Tensor, " R"]
+    ) -> Float[Tensor, "R D"]:
+        """Causal self-attention of `step`, which adds keys and values of the new rows to the cache."""
+        keys, values = state.write(layer, self.self_attention.project_memory(rows, positions))
+        return self.self_attention.attend_cached(rows, keys, values, positions=positions, bias=state.past_bias)
+
+    def attend_to_memory(
+        self, rows: Float[Tensor, "R D"], layer: int, *, state: DecoderState, positions: Int[Tensor, " R"]
+    ) -> Float[Tensor, "R D"]:
+        """Cross-attention of `step`."""
+        keys, values = state.memory[layer].keys, state.memory[layer].values
+        return self.cross_attention.attend_cached(
+            rows, keys, values, positions=positions, bias=state.memory_bias, attended=state.attended
+        )
 
     def memory_keys(self, memory: Memory) -> MemoryKeys:
         """Keys and values of the memory, by sentence."""

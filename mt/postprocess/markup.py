@@ -16,8 +16,8 @@ from functools import cached_property, partial
 
 from mt.decode.translation import Translation
 from mt.postprocess.tag_placement import Links, Writer, place
-from mt.postprocess.tags import Element, Kind, Marked, Plain, parse
 from mt.postprocess.word_alignments import LinkedTranslation, SoftLinks
+from mt.text.tags import Element, Kind, Marked, Plain, parse
 from mt.text.words import Span, has_letters, reading_words, spaced_words, stands_alone
 
 # Names and letters, which most languages keep; names are nouns, as most placeholders are.

@@ -9,7 +9,6 @@
 """
 
 import re
-from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,14 +16,11 @@ from enum import StrEnum
 import torch
 
 from mt.decode.cutting import USUAL_RATIO
-from mt.errors import counted
-from mt.log import logger
 from mt.postprocess.word_alignments import LinkedTranslation, Linker, contribution
 from mt.text.numerals import lost, numerals
 from mt.text.repetition import Loop, loops
 from mt.text.words import has_letters, reading_words
 
-SHOWN = 20  # flagged lines are named
 ATTENDED = 0.2  # a source word is covered when its weights, summed over target words, reach this
 # From 500 pairs of Multi30k (`scripts/bench_flags.py`): of the translations of another source 98 % are below 2 nats, of
 # the references of the right source less than 1 %. Of the whole translations of the model with the least sharp heads
@@ -154,29 +150,3 @@ def warning(measures: Measures) -> str:
             f"the translation is very {kind} for its source (length): {measures.length:.2f} times the usual length"
         )
     return "; ".join(found)
-
-
-class Tally:
-    """Warns of flagged lines, of the first ones by name, and sums them up at the end."""
-
-    def __init__(self) -> None:
-        self.lines = self.flagged = 0
-        self.counts: Counter[Flag] = Counter()
-
-    def add(self, number: int, measures: Measures) -> None:
-        """Args: number: of the line, from 1."""
-        self.lines += 1
-        if not measures.flags:
-            return
-        self.flagged += 1
-        self.counts.update(measures.flags)
-        if self.flagged <= SHOWN:
-            logger.warning(f"input {number:,}: {warning(measures)}")
-        elif self.flagged == SHOWN + 1:
-            logger.warning("more lines are flagged; only the first are shown. --jsonl has the flags of every line.")
-
-    def close(self) -> None:
-        """Say how many lines were flagged, and why."""
-        counts = ", ".join(f"{flag} {self.counts[flag]:,}" for flag in Flag if self.counts[flag])
-        say = logger.warning if self.flagged else logger.info
-        say(f"{self.flagged:,} of {counted(self.lines, 'line')} flagged{': ' if counts else ''}{counts}")

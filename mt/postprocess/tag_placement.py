@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mt.compute import ties
-from mt.postprocess.tags import Element
+from mt.text.tags import Element
 from mt.text.words import Span, is_word
 
 SoftLinks = Sequence[tuple[int, int, float]]  # source word, target word, weight

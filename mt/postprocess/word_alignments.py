@@ -7,6 +7,7 @@ its own, has its own attention map; word numbers are those of the whole text.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -14,11 +15,11 @@ from torch import Tensor
 
 from mt.alignment.choose_heads import guess_heads
 from mt.alignment.heads import AlignmentHeads, hard_links, soft_links, word_maps
+from mt.alignment.kept_heads import load_heads
 from mt.alignment.observe import Observation, Side
 from mt.alignment.shares import shares, source_shares
 from mt.decode.translation import Segment, Translation
 from mt.decode.translator import Translator
-from mt.interpret.contribution import rescore
 from mt.nn.encoders import require_text
 from mt.nn.forced import Forced, force
 from mt.text.words import Links, Offset, Span, spaced_words
@@ -85,6 +86,12 @@ class Linker:
         self.translator = translator
         self.heads = heads
 
+    @classmethod
+    def of(cls, translator: Translator, folder: Path) -> "Linker":
+        """With the heads that `mt align` has chosen for the model in `folder`, if it has. Raises: CheckpointError: when
+        they do not fit the model; ConfigError: for a model without text."""
+        return cls(translator, load_heads(folder, translator.stepper.model))
+
     def link(self, texts: Sequence[str], found: Sequence[Sequence[Translation]]) -> list[list[LinkedTranslation]]:
         """Args: found: the translations of each text, as `Translator.answer` returns them."""
         whole = [(text, translation) for text, some in zip(texts, found, strict=True) for translation in some]
@@ -101,7 +108,10 @@ class Linker:
     def _tokens(self, text: str, translation: Translation, segment: Segment) -> Tokens:
         """The tokens of a segment, as the model read the source and wrote the target."""
         tokenizer, (begin, end) = self.translator.tokenizer, segment.source
-        source = tokenizer.offsets_source(text[begin:end])[: self.translator.max_length - 1]
+        tags = tokenizer.tags_of(text, begin)
+        source = tokenizer.offsets_source(tags + text[begin:end])[: self.translator.max_length - 1]
+        # Tags that stand before the segment are read with it, but are no part of it.
+        source = [(piece, max(0, a - len(tags)), max(0, b - len(tags))) for piece, a, b in source]
         target = tokenizer.offsets_written(translation.pieces[slice(*segment.pieces)])
         return _moved(source, begin), _moved(target, segment.target[0])
 
@@ -135,10 +145,10 @@ def contribution(linker: Linker, linked: Sequence[LinkedTranslation]) -> list[fl
 
     As the `dropped` of `mt.interpret.contribution`, over tokens. None for an empty translation.
     """
-    segments = [segment for one in linked for segment in one.segments]
-    model, targets = linker.translator.stepper.model, [_ids(segment.target) for segment in segments]
-    alone = rescore(model, linker.translator.tokenizer, [[] for _ in segments], targets)
-    lost = (segment.log_probs[:-1] - without for segment, without in zip(segments, alone, strict=True))
+    segments, t = [segment for one in linked for segment in one.segments], linker.translator.tokenizer
+    sources, targets = [[t.eos] for _ in segments], [_ids(segment.target) for segment in segments]
+    alone = force(linker.translator.stepper.model, sources, targets, bos=t.bos, eos=t.eos, uses=())
+    lost = ((segment.log_probs - without.log_probs)[:-1] for segment, without in zip(segments, alone, strict=True))
     found = []
     for one in linked:
         values = torch.cat([torch.empty(0), *(next(lost) for _ in one.segments)])

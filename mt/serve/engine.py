@@ -212,7 +212,7 @@ class Engine:
         began, crowd = time.monotonic(), len(self._active)
         parts = [job.parts[number] for job, number in batch]
         first = batch[0][0]
-        found, fault = list[Any](), None
+        found, fault = list[list[Translation]](), None
         try:
             found = first.translator.find(parts, first.options)
         except Exception as error:
@@ -225,9 +225,10 @@ class Engine:
         self.counts.seconds += now - began
         if fault is not None:
             self._search_apart(batch, fault)
-        for (job, number), some in zip(batch, found, strict=fault is None):
-            if not job.ended:
-                job.take(number, some)
+        else:
+            for (job, number), some in zip(batch, found, strict=True):
+                if not job.ended:
+                    job.take(number, some)
         self._crowd = crowd + len(self._incoming)
         self._back_by = now + min(RETURN * (now - began), MOST_RETURN)
         self._drop_ended()
@@ -253,5 +254,5 @@ def told(error: Exception) -> RefusedError:
     if isinstance(error, RefusedError):
         return error
     if isinstance(error, MtError):
-        return RefusedError(400, str(error))
+        return RefusedError(400, error.message)  # a hint is about commands
     return RefusedError(500, "Cannot translate text: the server has an internal error; its log has more.")

@@ -10,6 +10,7 @@ from mt.errors import DataError
 from mt.serve.refusal import RefusedError
 from mt.text.lines import read_lines
 
+ONE_A_LINE = "write one key in each line."
 MOST_CLIENTS = 100_000  # remembered; the one that was idle longest is forgotten
 
 
@@ -27,11 +28,11 @@ class Keys:
         for number, line in enumerate(read_lines(path), 1):
             key = line.partition("#")[0].strip()
             if len(key.split()) > 1:
-                raise DataError(f"{path}:{number}: an API key must not have spaces; write one key in each line.")
+                raise DataError(f"{path}:{number}: an API key must not have spaces.", hint=ONE_A_LINE)
             if key:
                 keys.append(key)
         if not keys:
-            raise DataError(f"{path} has no API key; write one in each line.")
+            raise DataError(f"{path} has no API key.", hint=ONE_A_LINE)
         return cls(keys)
 
     def check(self, key: str) -> None:

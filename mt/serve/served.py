@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mt.alignment.kept_heads import load_heads
 from mt.checkpoint.model_folder import find_model, languages
 from mt.decode.constraints.glossary import Glossary
 from mt.decode.request import Options, SearchSettings
@@ -58,8 +57,7 @@ class Directory:
             folder = find_model(path)
             translator = load(path)
             require_text(translator.stepper.model, "mt serve")
-            linker = Linker(translator, load_heads(folder, translator.stepper.model))
-            found.append(Served(path, *languages(path), translator, linker))
+            found.append(Served(path, *languages(path), translator, Linker.of(translator, folder)))
         return cls(found)
 
     def targets(self, source: str) -> list[str]:

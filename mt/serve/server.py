@@ -10,7 +10,6 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from mt.errors import ConfigError
-from mt.files import reason
 
 HEADER_BYTES = 64 << 10
 
@@ -59,8 +58,8 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         found.close()
         raise ConfigError(
-            f"the server cannot listen on {host}, port {port}: {reason(error)}; name another with --port, or 0 for any "
-            "that is free."
+            f"the server cannot listen on {host}, port {port}: {error.strerror}.",
+            hint="name another with `--port`, or 0 for any that is free.",
         ) from None
     return found
 

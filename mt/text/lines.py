@@ -227,7 +227,8 @@ class ZstdFile(io.RawIOBase):
 def too_large(path: Path | str) -> DataError:
     """The error for a small file that unpacks without end."""
     return DataError(
-        f"`{path}` grows more than {MAX_RATIO}-fold when unpacked, as no text does: if you trust it, unpack it first."
+        f"`{path}` grows more than {MAX_RATIO}-fold when unpacked, as no text does.",
+        hint="if you trust it, unpack it first.",
     )
 
 
@@ -235,4 +236,5 @@ def unreadable(path: Path | str, error: Exception, number: int = 0) -> DataError
     """The error for a file that cannot be read any further after `number` lines."""
     if isinstance(error, OSError) and error.errno:
         return DataError(f"`{path}` cannot be read: {reason(error)}.")
-    return DataError(f"`{path}` is damaged or cut short after line {number} ({error}): copy or download it again.")
+    message = f"`{path}` is damaged or cut short after line {number} ({error})."
+    return DataError(message, hint="copy or download it again.")

@@ -45,13 +45,13 @@ class TabledModel:
     """
 
     def __init__(self, data: bytes, pieces: Sequence[str]) -> None:
-        """Args: data: the SentencePiece model. Raises: RuntimeError, ValueError or OSError when it is damaged."""
+        """Args: data: the SentencePiece model. Raises: as `opened`."""
         self._pieces = list(pieces)
         self._ids = {piece: number for number, piece in enumerate(pieces)}
-        self._model = _opened(data)
+        self._model = opened(data)
         known = {self._model.id_to_piece(i) for i in range(len(self._model))}
         # Pieces of the other side can be decoded. Text never becomes them, but BPE would merge differently.
-        self._decoder = _opened(data + b"".join(_entry(piece) for piece in pieces if piece not in known))
+        self._decoder = opened(data + b"".join(_entry(piece) for piece in pieces if piece not in known))
         self._to_model = [self._decoder.piece_to_id(piece) for piece in pieces]
         self._known = len(self._model)
 
@@ -123,7 +123,8 @@ def _parted(text: str) -> tuple[str, str]:
     return (text[:end], text[end:]) if end > 1 else ("", text)
 
 
-def _opened(data: bytes) -> spm.SentencePieceProcessor:
+def opened(data: bytes) -> spm.SentencePieceProcessor:
+    """A SentencePiece model. Raises: RuntimeError, ValueError or OSError when it is damaged."""
     model = spm.SentencePieceProcessor()
     model.LoadFromSerializedProto(data)
     return model

@@ -12,7 +12,7 @@ AROUND = 12  # characters beside the first difference
 
 
 @dataclass(frozen=True)
-class Loss:
+class RoundTrip:
     """How many lines change when they are encoded and decoded, and the scores of a model that is otherwise perfect."""
 
     lines: int
@@ -27,7 +27,7 @@ class Loss:
         return f"{share}; {best}. For example {'; '.join(self.examples)}"
 
 
-def loss(lines: Sequence[str], there_and_back: Callable[[str], str], language: str) -> Loss:
+def round_trip(lines: Sequence[str], there_and_back: Callable[[str], str], language: str) -> RoundTrip:
     """Args: there_and_back: encodes and decodes a line; language: decides how BLEU splits words.
 
     White space alone is no difference.
@@ -37,9 +37,9 @@ def loss(lines: Sequence[str], there_and_back: Callable[[str], str], language: s
     pairs = [(line, made) for line, made in zip(some, back, strict=True) if line.split() != made.split()]
     examples = [difference(" ".join(line.split()), " ".join(made.split())) for line, made in pairs[:EXAMPLES]]
     if not pairs:
-        return Loss(len(some), 0, [])
+        return RoundTrip(len(some), 0, [])
     scores = bleu(back, some, tokenize=bleu_tokenizer_for(language)).value, chrf(back, some).value
-    return Loss(len(some), len(pairs), examples, *scores)
+    return RoundTrip(len(some), len(pairs), examples, *scores)
 
 
 def difference(line: str, made: str) -> str:

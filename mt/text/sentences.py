@@ -57,6 +57,7 @@ class Usual:
     pieces: int
     sentences: int = 1
     ratio: float | None = None  # target pieces for each source piece, end marks counted; None: not known
+    marked: bool = True  # whether a usual line ends in a mark, such as a full stop
 
 
 def whole(text: str) -> Layout:
@@ -93,7 +94,12 @@ def divided(text: str, fits: Callable[[str], bool]) -> Layout:
 def halves(text: str) -> Layout:
     """A text in two, cut as in `divided`; whole where that would divide a word."""
     place = middle(text) if len(text) > 1 else 0
-    return _laid_out([text[:place], text[place:]]) if may_divide(text, place) else whole(text)
+    return cut_at(text, place) if may_divide(text, place) else whole(text)
+
+
+def cut_at(text: str, place: int) -> Layout:
+    """A text in two."""
+    return _laid_out([text[:place], text[place:]])
 
 
 def middle(text: str) -> int:

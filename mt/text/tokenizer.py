@@ -19,7 +19,7 @@ import sentencepiece as spm
 from mt.config import SPECIALS, TokenizerKind
 from mt.errors import CheckpointError
 from mt.files import write_file
-from mt.text.piece_table import TabledModel, read_table
+from mt.text.piece_table import TabledModel, opened, read_table
 from mt.text.subword_sampling import Sampler, is_bpe
 
 JOINT, SOURCE, TARGET, TABLE = "tokenizer.model", "source.model", "target.model", "vocab.json"
@@ -106,6 +106,14 @@ class Tokenizer:
         """
         known = [self._readable(text)[0] for text in as_utf8(texts)]
         return self._source.encode(known, add_eos=True, num_threads=1)
+
+    def tags_of(self, text: str, end: int | None = None) -> str:
+        """The tags that a text begins with, and the white space after each. Args: end: of those before this place."""
+        begin = place = len(text) - len(text.lstrip())
+        while tag := max((tag for tag in self.tags if text.startswith(tag, place)), key=len, default=""):
+            place += len(tag)
+            place += len(text) - place - len(text[place:].lstrip())
+        return text[begin : place if end is None else min(place, end)]
 
     def encode_target(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text without `bos` and `eos`, which batching adds."""
@@ -290,12 +298,8 @@ def _open_table(data: bytes, where: str) -> list[str]:
 
 def _open_model(data: bytes, name: str, where: str, pieces: Sequence[str] | None) -> Model:
     """Args: pieces: of the table; None: the ids are the model's own."""
-    model = spm.SentencePieceProcessor()
     try:
-        if pieces is not None:
-            return TabledModel(data, pieces)
-        model.LoadFromSerializedProto(data)
+        return opened(data) if pieces is None else TabledModel(data, pieces)
     except (RuntimeError, ValueError, OSError) as error:
-        fault = f"{name} in {where} is damaged: SentencePiece cannot read its {len(data)} bytes"
-        raise CheckpointError(f"{fault}; take it from another copy of the model.") from error
-    return model
+        fault = f"{name} in {where} is damaged: SentencePiece cannot read its {len(data)} bytes."
+        raise CheckpointError(fault, hint="take it from another copy of the model.") from error

@@ -102,7 +102,8 @@ def _train(lines: Sequence[str], options: dict[str, Any], side: str, *, again: b
             extra = " (256 bytes and 4 marks among them)" if options["byte_fallback"] else ""
             raise ConfigError(
                 f"`tokenizer.vocab_size` must be at least {few[2]}{extra} to hold the characters of the {side}, but is "
-                f"{few[1]}; raise it, or lower `tokenizer.character_coverage`."
+                f"{few[1]}.",
+                hint="raise it, or lower `tokenizer.character_coverage`.",
             ) from error
         if "sentences_.empty()" in str(error) or "all_chars_count" in str(error):
             raise DataError(f"the {side} is empty, so no tokenizer can be trained on it.") from error

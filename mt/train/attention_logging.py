@@ -1,12 +1,13 @@
-"""Attention logging at validations: the entropy of each cross-attention layer, and pictures for a few dev pairs.
+"""Attention logging at validations: the entropy of each cross-attention layer, pictures for a few dev pairs and, for a
+model of several inputs, the share of each.
 
 The pairs are the same for the whole run, and their targets are the references, so pictures can be compared over time.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float, UInt8
@@ -17,7 +18,10 @@ from mt.alignment.heads import AlignmentHeads, head_mean, word_maps
 from mt.alignment.observe import Observation, observe
 from mt.config import Subset
 from mt.data.corpus.pair import Pair
-from mt.interpret.picture import Picture
+from mt.inputs.reader import InputReader
+from mt.interpret.heat_maps import HeatMaps
+from mt.interpret.input_pictures import picture_of
+from mt.interpret.inputs import InputObservation, observe_inputs
 from mt.nn.transformer import Transformer
 from mt.text.lines import spread
 from mt.text.tokenizer import Tokenizer
@@ -32,10 +36,12 @@ class AttentionSnapshot:
     """The cross-attention of the model at one validation."""
 
     entropies: list[float]  # of each layer, in bits: the mean over heads and the decoder's inputs of all pairs
-    observations: list[Observation]
+    observations: Sequence[Any]  # as the logger made them, for its pictures
+    shares: dict[str, float] = field(default_factory=dict)  # of the attention that each of several inputs gets
 
     def scalars(self) -> dict[str, float]:
-        return {f"entropy_{layer}": bits for layer, bits in enumerate(self.entropies, 1)}
+        shares = {f"share_{column}": share for column, share in self.shares.items()}
+        return {f"entropy_{layer}": bits for layer, bits in enumerate(self.entropies, 1)} | shares
 
 
 def legible(pairs: Sequence[Pair], number: int, subset: Subset = Subset.spread) -> list[Pair]:
@@ -60,8 +66,18 @@ def entropies(maps: Sequence[Float[Tensor, "L H _t _s"]]) -> list[float]:
     return torch.cat(bits, dim=1).mean(1).tolist()
 
 
-class AttentionLogger:
-    """Computes the attention of a model for a few pairs, and draws it."""
+class AttentionLogger(Protocol):
+    """Computes the attention of a model for a few pairs in a teacher-forced pass, in 32 bits, and draws it."""
+
+    def __call__(self, model: Transformer) -> AttentionSnapshot: ...
+
+    def pictures(self, snapshot: AttentionSnapshot) -> list[UInt8[NDArray[Any], "_y _x 3"]]:
+        """A picture of each pair. Args: snapshot: of this logger."""
+        ...
+
+
+class TextAttentionLogger:
+    """The `AttentionLogger` of a model of text."""
 
     def __init__(
         self, tokenizer: Tokenizer, pairs: Sequence[Pair], *, max_length: int, guided: AlignmentHeads | None = None
@@ -71,12 +87,11 @@ class AttentionLogger:
         self.sources, self.targets = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
         self.max_length = max_length
         self.guided = guided
-        self._pictures: list[Picture] = []
+        self._pictures: list[HeatMaps] = []
 
     def __call__(self, model: Transformer) -> AttentionSnapshot:
-        """The attention in a teacher-forced pass over the pairs, in 32 bits."""
         found = observe(model, self.tokenizer, self.sources, self.targets, max_length=self.max_length, uses=("cross",))
-        observations = list(found)
+        observations: list[Observation] = list(found)
         return AttentionSnapshot(entropies([o.maps.cross for o in observations]), observations)
 
     def pictures(self, snapshot: AttentionSnapshot) -> list[UInt8[NDArray[Any], "_y _x 3"]]:
@@ -93,12 +108,34 @@ class AttentionLogger:
             titles.append(f"guided {self.guided.layer + 1}.{self.guided.heads[0] + 1}")  # layer and head
         if not self._pictures:  # words do not change
             sides = [[side.word_texts[:MAX_DRAWN] for side in (o.source, o.target)] for o in snapshot.observations]
-            self._pictures = [Picture(source, target, titles) for source, target in sides]
+            self._pictures = [HeatMaps(source, target, titles) for source, target in sides]
         maps = [word_maps(o) for o in snapshot.observations]
         return [
             picture.draw(torch.stack([drawn(head_mean(words, heads)) for heads in shown]))
             for picture, words in zip(self._pictures, maps, strict=True)
         ]
+
+
+class InputAttentionLogger:
+    """The `AttentionLogger` of a model that reads columns of a table."""
+
+    def __init__(self, tokenizer: Tokenizer, reader: InputReader, pairs: Sequence[Pair], *, max_length: int) -> None:
+        """Args: max_length: of a target, in tokens."""
+        self.tokenizer, self.reader, self.pairs, self.max_length = tokenizer, reader, pairs, max_length
+
+    def __call__(self, model: Transformer) -> AttentionSnapshot:
+        sources, targets = [pair.src for pair in self.pairs], [pair.tgt for pair in self.pairs]
+        items = [self.reader.item(source, str(pair.origin)) for source, pair in zip(sources, self.pairs, strict=True)]
+        found = observe_inputs(model, self.tokenizer, self.reader, sources, items, targets, max_length=self.max_length)
+        means = [sum(column) / len(found) for column in zip(*(one.shares() for one in found), strict=True)]
+        columns = [one.column for one in self.reader.inputs]
+        shares = dict(zip(columns, means, strict=True)) if len(columns) > 1 else {}
+        return AttentionSnapshot(entropies([one.cross for one in found]), found, shares)
+
+    def pictures(self, snapshot: AttentionSnapshot) -> list[UInt8[NDArray[Any], "_y _x 3"]]:
+        """The mean over layers and heads, of the rows that predict the pieces of the target."""
+        found: Sequence[InputObservation] = snapshot.observations
+        return [picture_of(one) for one in found]
 
 
 def drawn(weights: Float[Tensor, "_v _w"]) -> Float[Tensor, "_a _b"]:

@@ -56,7 +56,7 @@ def page(runs: Sequence[Overview]) -> str:
             names = [run.folder.name for run in runs]
             plots.append(f"<section><h2>{title}</h2>{plot(curves, names, unit)}</section>")
     if not plots:
-        raise DataError(f"{runs[0].folder} has no numbers to draw yet; wait for its first updates.")
+        raise DataError(f"{runs[0].folder} has no numbers to draw yet.", hint="wait for its first updates.")
     legend = "".join(
         f'<span><svg viewBox="0 0 34 10"><line x1="0" y1="5" x2="34" y2="5" {_stroke(number)} class="curve"/></svg> '
         f"{escape(run.folder.name)}</span>"

@@ -66,7 +66,8 @@ class Origin:
             if entry and [plain_code(entry.src), plain_code(entry.tgt)] != [plain_code(code) for code in own]:
                 raise ConfigError(
                     f"`init={self.path}` translates from {own[0]} to {own[1]}, but the corpus {data.corpus} is "
-                    f"{entry.src} to {entry.tgt}; name your own text with `data.train`."
+                    f"{entry.src} to {entry.tgt}.",
+                    hint="name your own text with `data.train`.",
                 )
             return data
         for files in (data.train, data.dev, data.test):
@@ -109,24 +110,26 @@ def _sampling(tokenizer: Tokenizer, config: Config) -> Tokenizer:
     return Tokenizer.from_files(tokenizer.files(), sampling=config.tokenizer.sampling)
 
 
-def check_shape(path: str, asked: ModelConfig, own: ModelConfig) -> None:
+def check_shape(path: str, given: ModelConfig, own: ModelConfig) -> None:
     """Raises: ConfigError: for the first setting that would give the model another shape."""
     free = FREE | (set() if own.positions is Positions.learned else {"max_length"})  # else a table that is computed
     for name in (f.name for f in fields(own) if f.name not in free):
-        if getattr(asked, name) != getattr(own, name):
+        if getattr(given, name) != getattr(own, name):
             raise ConfigError(
-                f"`model.{name}` is {_spelt(getattr(asked, name))}, but `init={path}` keeps the shape of its model, in "
-                f"which it is {_spelt(getattr(own, name))}; leave `model.{name}` out, or leave out `init`."
+                f"`model.{name}` is {_spelt(getattr(given, name))}, but `init={path}` keeps the shape of its model, in "
+                f"which it is {_spelt(getattr(own, name))}.",
+                hint=f"leave out `model.{name}`, or leave out `init`.",
             )
 
 
-def check_tokenizer(path: str, asked: TokenizerConfig, own: TokenizerConfig) -> None:
+def check_tokenizer(path: str, given: TokenizerConfig, own: TokenizerConfig) -> None:
     """Raises: ConfigError: for the first setting that would give another tokenizer."""
     for name in (f.name for f in fields(own) if f.name != "sampling"):
-        if getattr(asked, name) != getattr(own, name):
+        if getattr(given, name) != getattr(own, name):
             raise ConfigError(
-                f"`tokenizer.{name}` is {_spelt(getattr(asked, name))}, but `init={path}` keeps the tokenizer of its "
-                f"model ({_spelt(getattr(own, name))}); leave `tokenizer.{name}` out, or leave out `init`."
+                f"`tokenizer.{name}` is {_spelt(getattr(given, name))}, but `init={path}` keeps the tokenizer of its "
+                f"model ({_spelt(getattr(own, name))}).",
+                hint=f"leave out `tokenizer.{name}`, or leave out `init`.",
             )
 
 

@@ -80,7 +80,8 @@ class Run:
                 return str(last.path), last.step, last.score
             if folder.has_checkpoints:
                 raise CheckpointError(
-                    f"no checkpoint in {folder.checkpoints} can be read; repair them, or move them away to start again."
+                    f"no checkpoint in `{folder.checkpoints}` can be read.",
+                    hint="repair them, or move them away to start again.",
                 )
             return None
 

@@ -53,12 +53,12 @@ class Saver:
         """Whether it is time to save by the clock, which is the same in all processes."""
         return self.minutes is not None and state.seconds - self.saved_at >= 60 * self.minutes
 
-    def keep(self, state: TrainState, *, score: Score | None = None) -> None:
+    def save_and_prune(self, state: TrainState, *, score: Score | None = None) -> None:
         """Save, and remove old checkpoints. An error causes a warning; it is raised only at the end of the run."""
         tensors = self.updater.tensors()
         self.saved_at = state.seconds  # also on failure, so that a full disk is not tried at every update
 
-        def save_and_prune() -> None:
+        def attempt() -> None:
             try:
                 self._write(state, tensors, score)
             except CheckpointError as error:
@@ -72,7 +72,7 @@ class Saver:
             with removal_may_fail():
                 self.checkpoints.prune()
 
-        self.updater.group.from_main(save_and_prune)
+        self.updater.group.from_main(attempt)
 
     def complete_save(self, latest: Path) -> None:
         """Repeat what follows a save, which a killed process may not have done."""

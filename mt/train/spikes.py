@@ -51,8 +51,8 @@ def go_back(updater: Updater, checkpoints: Checkpoints, state: TrainState) -> No
     state.went_back += 1
     if state.went_back > MAX_RETURNS:
         raise MtError(
-            f"the loss has spiked more than {MAX_RETURNS} times (the last at step {state.step:,}); look at the text in "
-            "bad_batches/, and begin a new run (run.name=...) with a lower `optim.lr`."
+            f"the loss has spiked more than {MAX_RETURNS} times (the last at step {state.step:,}).",
+            hint="look at the text in bad_batches/, and begin a new run (`run.name=...`) with a lower `optim.lr`.",
         )
     checkpoint = Checkpoint.open(Path(name))
     updater.load_tensors(checkpoint)

@@ -70,10 +70,10 @@ class Trainer:
         batch: BatchConfig,
         schedule: ScheduleConfig,
         model: Transformer | None = None,
-        judge_start: bool = False,
+        validate_first: bool = False,
     ) -> None:
         """Args: files: what makes a checkpoint usable alone (tokenizer, config), by name; model: the whole model, where
-        the updater's is sharded; None: the updater's; judge_start: validate before the first update, so that the
+        the updater's is sharded; None: the updater's; validate_first: validate before the first update, so that the
         initial weights are the result of a run that finds no better ones."""
         self.updater = updater
         self.group = updater.group
@@ -95,7 +95,7 @@ class Trainer:
         # The host is one update ahead of an accelerator, so it never waits for the device.
         self.ahead = 0 if updater.device.type == "cpu" else 1
         self.spiked = False
-        self.judge_start = judge_start
+        self.validate_first = validate_first
 
     # ---- the loop -------------------------------------------------------------------------------------------
 
@@ -106,12 +106,12 @@ class Trainer:
         """
         self.outputs = outputs or Outputs()
         with self.requests.handled(), closing(self.stream):
-            if self.judge_start and self.state.step == 0 and self.state.best_score is None:
+            if self.validate_first and self.state.step == 0 and self.state.best_score is None:
                 self.validate()
                 self.stop_if_requested()
             while self.state.finished is None:
-                finished, seconds = self.train_step()
-                self.log(finished, seconds)
+                completed, seconds = self.train_step()
+                self.log(completed, seconds)
                 if self.spiked:
                     self.finish_pending()
                 self.validate_if_due()
@@ -119,23 +119,23 @@ class Trainer:
                 self.stop_if_requested()
 
     def train_step(self) -> tuple[list[tuple[PendingStep, Update]], float]:
-        """Launch one update. Returns the steps that are finished, and the seconds that this call took."""
+        """Launch one update. Returns the steps that are completed, and the seconds that this call took."""
         started = time.perf_counter()
         lr = self.learning_rate()
         self.state.step += 1
         batches, seeds, indices = self._next_batches()
         update = self.updater(batches, lr, seeds=seeds)
         self.pending.append(PendingStep(update, self.state.step, self.stream.epoch, lr, indices))
-        finished = self._finished(ahead=self.ahead)
+        completed = self._completed(ahead=self.ahead)
         seconds = time.perf_counter() - started
         self.neighbours.add(seconds)
         # One exchange per update carries both the signals and the clock of the main process.
         self.state.seconds = self.requests.agree(self.state.seconds + seconds)
-        return finished, seconds
+        return completed, seconds
 
-    def log(self, finished: list[tuple[PendingStep, Update]], seconds: float) -> None:
-        """Check, count and show finished steps. Args: seconds: to count for these steps."""
-        for step, update in finished:
+    def log(self, completed: list[tuple[PendingStep, Update]], seconds: float) -> None:
+        """Check, count and show completed steps. Args: seconds: to count for these steps."""
+        for step, update in completed:
             self.check_update(step, update)
             self._count(update, step.step)
             self.window.add(update, seconds)
@@ -160,7 +160,7 @@ class Trainer:
 
     def finish_pending(self) -> None:
         """Wait for all updates; after a loss spike, go back to the last weights with a score."""
-        self.log(self._finished(ahead=0), 0.0)
+        self.log(self._completed(ahead=0), 0.0)
         if self.spiked:
             self.spiked = False
             go_back(self.updater, self.checkpoints, self.state)
@@ -180,7 +180,7 @@ class Trainer:
         self.state.record(*rank, tells=tells, loss=loss)
         self.state.finished = ended or self.why_finished()
         self._sync_metrics()
-        self.saver.keep(self.state, score=tuple(rank))
+        self.saver.save_and_prune(self.state, score=tuple(rank))
         self.requests.save = False
         if self.window.updates:
             self._show_status()  # the best score may have changed
@@ -190,7 +190,7 @@ class Trainer:
         if (self.requests.save or self.saver.due(self.state)) and not self.requests.stop:
             self.finish_pending()
             self._sync_metrics()
-            self.saver.keep(self.state)
+            self.saver.save_and_prune(self.state)
 
     def stop_if_requested(self) -> None:
         """Raises: StoppedError: on a signal to stop, after saving."""
@@ -200,8 +200,8 @@ class Trainer:
             self._sync_metrics()
             self.saver.save(self.state)
             raise StoppedError(
-                f"stopped by {self.requests.stop_reason} at step {self.state.step:,}; its state is saved. "
-                "The same command continues it."
+                f"stopped by {self.requests.stop_reason} at step {self.state.step:,}; its state is saved.",
+                hint="the same command continues it.",
             )
 
     def resume(self, checkpoint: Checkpoint) -> None:
@@ -284,7 +284,7 @@ class Trainer:
                 self.stream.skip(1)  # every process stays at the same place in the data
         return batches, seeds, tuple(indices)
 
-    def _finished(self, *, ahead: int) -> list[tuple[PendingStep, Update]]:
+    def _completed(self, *, ahead: int) -> list[tuple[PendingStep, Update]]:
         """Wait for all pending steps but the last `ahead`; returns them with their numbers."""
         steps = [self.pending.popleft() for _ in range(len(self.pending) - ahead)]
         return [(step, step.update.read()) for step in steps]
@@ -300,7 +300,8 @@ class Trainer:
         if state.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
             raise MtError(
                 f"{MAX_SKIPPED_IN_A_ROW} updates in a row had gradients that are not finite (the last at step "
-                f"{step:,}); begin a new run (run.name=...) with a lower `optim.lr`, or `train.precision=fp32`."
+                f"{step:,}).",
+                hint="begin a new run (`run.name=...`) with a lower `optim.lr`, or `train.precision=fp32`.",
             )
 
     def _validate(self) -> tuple[tuple[float, ...], bool, float, float]:

@@ -1,17 +1,20 @@
 """Validation: the loss on the whole dev set, and the scores of translations of a part of it."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import takewhile
+from typing import Protocol
 
 import torch
 
 from mt.config import Precision, Subset, Watch
 from mt.data.batching import TokenizedCorpus, in_budget
 from mt.data.prepare import some_of
+from mt.decode.request import OnProgress
 from mt.nn.transformer import Transformer
+from mt.progress import Waiting
 from mt.text.metrics import bleu, blind_spot, chrf, score_all
 from mt.train.attention_logging import AttentionLogger, AttentionSnapshot
 from mt.train.objective import batch_loss
@@ -74,13 +77,17 @@ def set_weights(model: Transformer, weights: dict[str, torch.Tensor]) -> None:
         parameter.copy_(weights[name])
 
 
+class Translate(Protocol):
+    def __call__(self, texts: Sequence[str], *, on_progress: OnProgress) -> list[str]: ...
+
+
 class Validator:
     """Validates a model on the dev set."""
 
     def __init__(
         self,
         dev: TokenizedCorpus,
-        translate: Callable[[Sequence[str]], list[str]],
+        translate: Translate,
         *,
         precision: Precision,
         tokens: int,
@@ -115,7 +122,8 @@ class Validator:
             total += batch_loss(model, batch.to(device), self.precision, 0.0).nll.item()
             rows += batch.target_layout.num_rows
         sources, references = [pair.src for pair in self.chosen], [pair.tgt for pair in self.chosen]
-        hypotheses = self.translate(sources)
+        with Waiting("validating", plain=True) as wait:
+            hypotheses = self.translate(sources, on_progress=wait.show)
         scores = score_all(hypotheses, references, metrics=self.other)
         score = bleu(hypotheses, references, tokenize=self.bleu_tokenizer)
         return Validation(

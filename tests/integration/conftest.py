@@ -70,6 +70,17 @@ def tiny() -> list[str]:
     return TINY.split()
 
 
+@pytest.fixture(scope="module")
+def command(request, tiny) -> Callable[..., list[str]]:
+    """`command(name, ...)` is a training of the module's SETTINGS and STEPS, and what is given besides."""
+    given = request.module
+
+    def make(name: str, *more: str) -> list[str]:
+        return ["train", *tiny, *given.SETTINGS.split(), f"run.name={name}", f"train.steps={given.STEPS}", *more]
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def numbers() -> Callable[[Path, str, int, int], list[str]]:
     return write_numbers

@@ -1,4 +1,4 @@
-"""Two processes give the bits of one process; and failures of one of two processes."""
+"""Two processes give the bits of one process, for sources of text and others; and failures of one of two processes."""
 
 import hashlib
 import json
@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -20,6 +21,16 @@ SETTINGS = (
 )
 STEPS = 24
 FILES = ("model", "ema", "optimizer")
+BRIEF = 8
+TABLES = (
+    f"data.target=de data.tgt=de data.train=[train.tsv] data.dev=[dev.tsv] train.steps={BRIEF} tokenizer.sampling=0"
+)
+SOURCES = {
+    "features": ["data.inputs=[frames:features]"],
+    "text and features": [
+        "data.inputs=[en:text,frames:features]", "model.fusion=co_attention", "model.source_dropout=0.3",
+    ],
+}  # fmt: skip
 # `mt` whose last process gets a SIGTERM within one update: the run stops after that update.
 STOPPING = """
 import os, signal, sys
@@ -45,14 +56,6 @@ def folder(tmp_path_factory, numbers) -> Path:
     numbers(path, "train", 160, seed=1)
     numbers(path, "dev", 12, seed=2)
     return path
-
-
-@pytest.fixture(scope="module")
-def command(tiny):
-    def make(name: str, *more: str) -> list[str]:
-        return ["train", *tiny, *SETTINGS.split(), f"run.name={name}", f"train.steps={STEPS}", *more]
-
-    return make
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +90,8 @@ def numbers_of(run_folder: Path) -> list[tuple]:
     return [(line["kind"], line["step"], *(line[key] for key in keys[line["kind"]])) for line in lines]
 
 
-def weights_of(run_folder: Path) -> dict[str, str]:
-    files = [run_folder / f"checkpoints/step-{STEPS:08d}/{name}.safetensors" for name in FILES]
+def weights_of(run_folder: Path, steps: int = STEPS) -> dict[str, str]:
+    files = [run_folder / f"checkpoints/step-{steps:08d}/{name}.safetensors" for name in FILES]
     files.append(run_folder / "model" / "model.safetensors")
     return {str(file.relative_to(run_folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
@@ -121,6 +124,33 @@ def test_two_processes_give_what_one_gives(folder, command, together, alone):
     assert said[1].count(f"Trained {STEPS} updates") == 1
     assert said[2].count("dev loss") == 3 and "parameters on 2 processes (cpu) in fp32" in said[2]
     assert "tok/s  on 2 processes" in said[2]
+
+
+def write_table(folder: Path, name: str) -> None:
+    """The pairs with a column of frames: a row of numbers for each German word."""
+    sides = [(folder / f"{name}.{end}").read_text(encoding="utf-8").split("\n")[:-1] for end in ("en", "de")]
+    lines, rows = ["en\tframes\tde"], []
+    for english, german in zip(*sides, strict=True):
+        first = len(rows)
+        rows += [[float(len(word)), float(ord(word[0])), float(ord(word[-1]))] for word in german.split()]
+        lines.append(f"{english}\t{name}.npy:{first}:{len(rows)}\t{german}")
+    np.save(folder / f"{name}.npy", np.array(rows, np.float32))
+    (folder / f"{name}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_two_processes_give_what_one_gives_for_other_sources(source, folder, command, run, together):
+    for name in ("train", "dev"):
+        write_table(folder, name)
+    settings, name = [*TABLES.split(), *SOURCES[source]], source.replace(" ", "-")
+    done = run(folder, *command(f"one-{name}", *settings))
+    assert done.returncode == 0, done.stderr.decode()
+    process = together(folder, *command(f"two-{name}", *settings))
+    assert process.end() == 0, process.stderr.read_text()
+    assert "parameters on 2 processes (cpu) in fp32" in process.stderr.read_text()
+    one, two = (folder / f"runs/{count}-{name}" for count in ("one", "two"))
+    assert len(numbers_of(one)) == BRIEF + 1
+    assert (numbers_of(two), weights_of(two, BRIEF)) == (numbers_of(one), weights_of(one, BRIEF))
 
 
 @pytest.mark.slow
@@ -205,8 +235,8 @@ def test_batches_that_cannot_be_dealt_out_are_refused(folder, command, together)
     process = together(folder, *command("odd"), "batch.accumulate=3")
     assert process.end() == 1
     assert (
-        "`batch.accumulate` must be a multiple of the 2 processes, which share the batches of an update, but is 3; "
-        "set `batch.accumulate=4`."
+        "`batch.accumulate` must be a multiple of the 2 processes, which share the batches of an update, but is 3.\n\n"
+        "hint: set `batch.accumulate=4`."
     ) in process.stderr.read_text()
 
 

@@ -129,7 +129,9 @@ def test_a_folder_is_loaded_and_what_the_frames_say_is_read_off_them(trained, tm
         found = beam_search(translator.stepper, [frames_of(text) for text in texts], search=search)
     right = [tokenizer.decode_target(best[0].tokens) == text for best, text in zip(found, texts, strict=True)]
     assert sum(right) >= 30  # all or all but one here; a random guess has none
-    with pytest.raises(ConfigError, match=r"^The model reads frames of numbers, not text; only `decode\.beam` can"):
+    with pytest.raises(
+        ConfigError, match=r"^the model reads frames of numbers, not text\. hint: search with `mt\.decode"
+    ):
         translator.translate("eins")
 
 

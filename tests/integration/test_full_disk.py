@@ -114,6 +114,6 @@ def test_too_little_room_is_said_before_the_start(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError) as refused:
         require_space(tmp_path / "runs/x", 100_000_000)
     assert str(refused.value) == (
-        f"the disk of `{tmp_path}/runs/x` has 199 MB free, but two checkpoints of 100 MB must fit: free some space, or "
-        "choose another `run.root`."
+        f"the disk of `{tmp_path}/runs/x` has 199 MB free, but two checkpoints of 100 MB must fit. hint: free some "
+        "space, or choose another `run.root`."
     )

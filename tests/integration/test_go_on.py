@@ -180,7 +180,7 @@ def test_a_dry_run_shows_the_model(folder, run):
 
 SHAPE, TOKENIZER = "`init=runs/base` keeps the shape of its model, in which it is", "keeps the tokenizer of its model"
 REFUSED = {
-    "model.dim=64": (2, f"`model.dim` is 64, but {SHAPE} 32; leave `model.dim` out, or leave out `init`."),
+    "model.dim=64": (2, f"`model.dim` is 64, but {SHAPE} 32.\n\nhint: leave out `model.dim`, or leave out `init`."),
     "model.bias=false": (2, f"`model.bias` is false, but {SHAPE} true"),
     "tokenizer.vocab_size=99": (2, f"`tokenizer.vocab_size` is 99, but `init=runs/base` {TOKENIZER}"),
     "tokenizer.kind=bpe": (2, f"`tokenizer.kind` is bpe, but `init=runs/base` {TOKENIZER} (unigram)"),
@@ -196,7 +196,8 @@ REFUSED = {
     "data.src=de data.tgt=en data.train=[hub:a/b]":
         (2, "`init=runs/base` translates from en to de, but a model from de to en is needed here."),
     "data=tatoeba_en_es data.train=[]":
-        (2, "`init=runs/base` translates from en to de, but the corpus tatoeba_en_es is en to es; name your own text"),
+        (2, "`init=runs/base` translates from en to de, but the corpus tatoeba_en_es is en to es.\n\n"
+            "hint: name your own text with `data.train`."),
 }  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def of(lines, part):
 @pytest.mark.slow
 def test_each_part_leaves_its_lines(tmp_path):
     parts = "doctor tests agreement precisions rates decoding memory speedrun resume"
-    done, lines = report(tmp_path, parts)
+    done, lines = report(tmp_path, parts, PATIENCE="5")
     assert done.returncode == 0, done.stderr
     ends = [line["part"] for line in lines if line.get("ended")]
     assert ends == parts.split()
@@ -39,7 +39,7 @@ def test_each_part_leaves_its_lines(tmp_path):
     assert last["same_as_fp32_on_the_cpu"]["fp32"] == 1
     scaled = of(lines, "precisions")[-1]
     assert set(scaled["losses"]) == {"fp32", "bf16", "fp16"}
-    assert scaled["skipped_after_overflow"] > 0 and scaled["scale_after"] < 2.0**100
+    assert scaled["skipped_after_overflow"] > 0 and scaled["scale_after"] < 2.0**30
     eager, end = of(lines, "rates")
     assert eager["target_tokens_per_second"] > 0 and 0 < eager["mfu"] < 1 and end["measured"] == 1
     systems = [(line["system"], line["beam"]) for line in of(lines, "decoding")[:-1]]

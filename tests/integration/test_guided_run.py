@@ -18,7 +18,7 @@ from mt.data.training_links import read_links
 from mt.errors import StoppedError
 from mt.log import read_metrics
 from mt.text.tokenizer import Tokenizer
-from mt.train.attention_logging import AttentionLogger
+from mt.train.attention_logging import TextAttentionLogger
 from mt.train.guided_alignment import GuidedAlignment
 from mt.train.objective import TranslationLoss
 from mt.train.optim import Ema
@@ -155,12 +155,18 @@ def make(folder: Path, *, workers: int = 0) -> Trainer:
         TranslationLoss(model, precision=Precision.fp32, smoothing=0.1), corpus, table, layer=0, head=0, weight=0.5
     )
     updater = updater_of(model, guide=lambda translation: objective, ema=Ema(model, 0.5), clip_norm=1.0)
-    attention = AttentionLogger(tokenizer, pairs[:2], max_length=32, guided=objective.heads)
+    attention = TextAttentionLogger(tokenizer, pairs[:2], max_length=32, guided=objective.heads)
     return Trainer(
         updater=updater,
         stream=BatchStream(corpus, batch, seed=1, sampling=True, workers=workers),
         validator=Validator(
-            corpus, list, precision=updater.precision, tokens=64, pairs=2, bleu_tokenizer="13a", attention=attention
+            corpus,
+            lambda texts, on_progress: list(texts),
+            precision=updater.precision,
+            tokens=64,
+            pairs=2,
+            bleu_tokenizer="13a",
+            attention=attention,
         ),
         checkpoints=Checkpoints(folder / "checkpoints", 2),
         files=objective.files(),

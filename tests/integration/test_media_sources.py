@@ -143,23 +143,30 @@ def test_the_page_of_attention_shows_what_the_model_saw_under_its_words(home, tr
     (model,) = json.loads(text)["models"]
     cells = [row.split("\t")[1] for row in (home / "test.tsv").read_text(encoding="utf-8").split("\n")[2:5]]
     assert [pair["source"] for pair in model["pairs"]] == cells and model["name"] == "whole"
-    shape = [[4, 4], [4, 4], [4, 4]] if column == "photo" else [[1, pair["width"] // 4] for pair in model["pairs"]]
-    assert [pair["grid"] for pair in model["pairs"]] == shape
-    assert [pair["seconds"] is None for pair in model["pairs"]] == [column == "photo"] * 3
+    shown = [pair["inputs"][0] for pair in model["pairs"]]
+    assert [one["grid"] for one in shown] == [[4, 4] if column == "photo" else [1, one["width"] // 4] for one in shown]
+    assert [one["seconds"] is None for one in shown] == [column == "photo"] * 3
+    done = run(home, "inspect", "attention", "runs/whole", "--input", "test.tsv", "--lines", "1", "--png", "one.png")
+    assert done.returncode == 0 and (home / "one.png").read_bytes().startswith(b"\x89PNG"), done.stderr.decode()
+    assert not (home / "attention.html").exists()
+
+
+def test_tensorboard_shows_where_the_model_looked(trained):
+    lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().split("\n")[:-1]]
+    assert all(line["entropy_1"] > 0 for line in lines if line["kind"] == "dev")
+    (events,) = (trained / "tensorboard").iterdir()
+    assert events.read_bytes().count(b"attention") >= 3
 
 
 def test_a_page_needs_rows_a_translation_of_each_and_no_option_of_words(home, trained, run):
     refused = {
-        ("--text", "a", "--png", "a.png"): "--png needs a model that reads text, but runs/whole reads columns of a ta",
+        ("--text", "a", "--svg", "a.svg"): "--svg needs a model that reads text, but runs/whole reads columns of a ta",
         ("--text", "a", "--spaces"): "--spaces needs a model that reads text, but runs/whole reads columns of a table.",
+        ("--text", "a", "--reference", "b", "c"): "1 row cannot have 2 translations.",
         (
-            "--text",
-            "a",
-            "--reference",
-            "b",
-            "c",
-        ): "1 row cannot have 2 translations: give one translation for each row.",
-        ("--input", "header.tsv"): "header.tsv has no row to show; the first row of a table is its header.",
+            "--input",
+            "header.tsv",
+        ): "header.tsv has no row to show.\n\nhint: the first row of a TSV table is its header.",
         ("--text", "none.x"): "input 1: column `",
     }
     (home / "header.tsv").write_text("words\tphoto\tspeech\n")

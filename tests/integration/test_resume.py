@@ -28,14 +28,6 @@ def folder(tmp_path_factory, numbers) -> Path:
 
 
 @pytest.fixture(scope="module")
-def command(tiny):
-    def make(name: str, *more: str) -> list[str]:
-        return ["train", *tiny, *SETTINGS.split(), f"run.name={name}", f"train.steps={STEPS}", *more]
-
-    return make
-
-
-@pytest.fixture(scope="module")
 def unbroken(folder, command, run):
     done = run(folder, *command("unbroken"))
     assert done.returncode == 0, done.stderr.decode()
@@ -101,8 +93,9 @@ def test_stopped_by_sigterm_it_says_so_and_goes_on(folder, command, start, run, 
     assert process.wait_for(lambda: lines_in(folder / "runs/stopped/metrics.jsonl") >= 5)
     process.signal(signal.SIGTERM)
     assert process.end() == 75
-    last = process.stderr.read_text().strip().split("\n")[-1]
-    assert last.startswith("mt train: stopped by SIGTERM at step ") and "The same command continues it." in last
+    said, _, hint = process.stderr.read_text().strip().split("\n")[-3:]
+    assert said.startswith("mt train: stopped by SIGTERM at step ") and said.endswith("; its state is saved.")
+    assert hint == "hint: the same command continues it."
     assert "Traceback" not in process.stderr.read_text()
     assert not (folder / "runs/stopped/model").exists()
     done = run(folder, *command("stopped"))
@@ -183,8 +176,9 @@ def test_a_run_whose_checkpoints_cannot_be_read_does_not_begin_anew(folder, comm
         (checkpoint / "state.json").write_bytes(b"{")
     refused = run(folder, *command("spoilt"))
     assert (refused.returncode, refused.stdout) == (1, b"")
-    line = refused.stderr.decode().strip().split("\n")[-1]
-    assert line == (
-        "mt train: no checkpoint in runs/spoilt/checkpoints can be read; repair them, or move them away to start again."
-    )
+    assert refused.stderr.decode().strip().split("\n")[-3:] == [
+        "mt train: no checkpoint in `runs/spoilt/checkpoints` can be read.",
+        "",
+        "hint: repair them, or move them away to start again.",
+    ]
     assert numbers_of(folder / "runs/spoilt") == before

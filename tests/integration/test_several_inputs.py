@@ -49,14 +49,6 @@ def home(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def command(tiny):
-    def make(name: str, *more: str) -> list[str]:
-        return ["train", *tiny, *SETTINGS.split(), f"run.name={name}", f"train.steps={STEPS}", *more]
-
-    return make
-
-
-@pytest.fixture(scope="module")
 def trained(home, command, run) -> Path:
     done = run(home, *command("whole"))
     assert done.returncode == 0, done.stderr.decode()
@@ -158,6 +150,20 @@ def test_text_and_frames_that_attend_to_each_other_are_loaded_again(home, brief,
         assert scores(run, home, "brief", table)
     shown = run(home, "inspect", "attention", "runs/brief", "--input", "test.tsv", "--lines", "2")
     assert shown.returncode == 0 and shown.stdout.startswith(b"sentence\tpiece\teven\tframes\n1\t")
+    page = ["-o", "page.html", "--png", "one.png", "--lines", "2"]
+    shown = run(home, "inspect", "attention", "runs/brief", "--input", "no_even.tsv", *page)
+    assert shown.returncode == 0 and shown.stdout == b"", shown.stderr.decode()
+    html = (home / "page.html").read_text(encoding="utf-8")
+    (model,) = json.loads(html.partition('id="data">')[2].partition("</script>")[0])["models"]
+    inputs = [[(one["name"], "words" in one) for one in pair["inputs"]] for pair in model["pairs"]]
+    assert inputs == [[("even", True), ("frames", False)]] * 2
+    assert (home / "one.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_validations_log_the_share_of_each_input(brief):
+    lines = [json.loads(line) for line in (brief / "metrics.jsonl").read_text().split("\n")[:-1]]
+    shares = [(line["share_even"], line["share_frames"]) for line in lines if line["kind"] == "dev"]
+    assert shares and all(sum(pair) == pytest.approx(1, abs=1e-4) for pair in shares)
 
 
 REFUSED = {
@@ -167,7 +173,7 @@ REFUSED = {
     ),
     "one to share": (["data.inputs=[even:text]", "model.share_encoders=true"], "`model.share_encoders` is true, which"),
     "one to leave out": (["data.inputs=[even:text]"], "`model.source_dropout` is 0.1, which needs two or more inputs"),
-    "links": (["alignment.links=[x]"], "`alignment.links` needs sources of text alone; leave it or `data.inputs` out"),
+    "links": (["alignment.links=[x]"], "`alignment.links` needs sources of text alone.\n\nhint: leave out one of"),
     "to go on": (["init=runs/whole", "data.inputs=[]"], "`init=runs/whole` is a model of inputs, but training goes on"),
     "no column": (
         ["data.inputs=[even:text,left:text]"],
@@ -202,17 +208,17 @@ def test_what_needs_one_text_refuses_a_model_of_several_inputs(home, trained, br
         ),
         (["export", "ct2", "runs/whole", "out"], "several inputs"),
         (
-            ["inspect", "attention", "runs/whole", "--text", "a\tb", "--png", "a.png"],
-            "--png needs a model that reads te",
+            ["inspect", "attention", "runs/whole", "--text", "a\tb", "--svg", "a.svg"],
+            "--svg needs a model that reads te",
         ),
-        (["inspect", "attention", "runs/whole", "--text", " "], "there is no row to show; give a table with --input"),
+        (["inspect", "attention", "runs/whole", "--text", " "], "--text has no row to show."),
         (
             ["inspect", "attention", "runs/whole", "--text", "a\tb", "c\td", "--reference", "e"],
             "2 rows cannot have 1 tr",
         ),
         (
             ["inspect", "attention", "runs/whole", "--text", "a\tb", "--reference", "e " * 99],
-            "tokens, but the model takes at most 64 a side: shorten",
+            "tokens, but the model takes at most 64 a side.",
         ),
         (
             ["inspect", "attention", "runs/whole", "--text", "a"],

@@ -60,14 +60,6 @@ def home(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def command(tiny):
-    def make(name: str, *more: str) -> list[str]:
-        return ["train", *tiny, *SETTINGS.split(), f"run.name={name}", f"train.steps={STEPS}", *more]
-
-    return make
-
-
-@pytest.fixture(scope="module")
 def trained(home, command, run) -> Path:
     done = run(home, *command("whole"))
     assert done.returncode == 0, done.stderr.decode()
@@ -197,13 +189,16 @@ OTHER = {
     "no kind": (["data.inputs=[frames]"], "`data.inputs` must be columns with their kinds, as in [image:features"),
     "twice": (["data.inputs=[a:features,a:features]"], "`data.inputs` must name each column once, but is a:features."),
     "no target": (["data.target=null", "data.tgt=null"], "`data.target` must name the column of the target text besi"),
-    "columns": (["data.columns=[a,b]"], "`data.columns` must be empty beside `data.inputs`; set `data.target`, but is"),
+    "columns": (
+        ["data.columns=[a,b]"],
+        "`data.columns` must be empty beside `data.inputs`, but is ['a', 'b'].\n\nhint: name the c",
+    ),
     "plain files": (["data.train=[a.en,a.de]"], "`a.en` must be a table, with a name that ends in .tsv, .jsonl or .nd"),
     "no column": (["data.target=nothing"], "train.tsv:1: the table must have a column `nothing`, but its first line "),
     "no field": (["data.target=number", "data.dev=[few.jsonl]"], "few.jsonl:1: there must be a field `number`, but th"),
     "no JSON": (["data.dev=[half.jsonl]"], "half.jsonl:1: the line is not a JSON object ("),
     "a short row": (["data.dev=[short.tsv]"], "short.tsv:2: the row must have at least 3 columns, but has 1."),
-    "links": (["alignment.links=[x]"], "`alignment.links` needs sources of text alone; leave it or `data.inputs` out"),
+    "links": (["alignment.links=[x]"], "`alignment.links` needs sources of text alone.\n\nhint: leave out one of"),
 }
 
 

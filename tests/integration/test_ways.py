@@ -85,7 +85,7 @@ def test_a_model_with_itself_and_the_mean_of_its_checkpoints(home: Path, lines, 
     assert len(lines("translate", "mean", stdin=INPUT)) == 4
     again = run(home, "average", "runs/forth", "--last", "2", "-o", "mean")
     assert (again.returncode, again.stdout) == (2, b"")
-    assert again.stderr == b"mt average: `--output mean` already exists.\n\nhint: name a new folder.\n"
+    assert again.stderr == b"mt average: `mean` already exists.\n\nhint: name a new folder.\n"
 
 
 def test_refusals_are_one_line(home: Path, run):

@@ -1,6 +1,7 @@
 """What two sections must agree on, and what is read for training."""
 
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from mt.build import (
     prepare_data,
 )
 from mt.checkpoint import random_state
+from mt.cli.compose import compose
 from mt.config import (
     AlignmentConfig,
     BatchConfig,
@@ -56,11 +58,11 @@ def config(**sections) -> Config:
     ("sections", "sentence"),
     [
         ({"tokenizer": TokenizerConfig(joint=False)},
-         "`model.tying` is all, which needs a joint vocabulary; set `tokenizer.joint=true`"),
+         "`model.tying` is all, which needs a joint vocabulary. hint: set `tokenizer.joint=true`"),
         ({"schedule": ScheduleConfig(name=ScheduleKind.cosine), "train": TrainConfig(patience=3)},
-         "`schedule.name` is cosine, which must know where the run ends; set `train.steps`"),
+         "`schedule.name` is cosine, which must know where the run ends. hint: set `train.steps`"),
         ({"batch": BatchConfig(max_length=600)},
-         "`batch.max_length` must be at most `model.max_length`, which is 512, but is 600; raise `model.max_length`"),
+         "`batch.max_length` must be at most `model.max_length`, which is 512, but is 600. hint: raise `model."),
         ({"alignment": AlignmentConfig(links=["a.links"], layer=4)},
          "`alignment.layer` must be from 1 to 3 (`model.decoder_layers`), but is 4."),
         ({"alignment": AlignmentConfig(links=["a.links"], head=5)},
@@ -71,6 +73,17 @@ def test_sections_that_disagree_are_refused(sections, sentence):
     with pytest.raises(ConfigError) as refused:
         check(config(**sections))
     assert str(refused.value).startswith(sentence)
+
+
+@pytest.mark.parametrize(("setting", "processes"), [("batch.accumulate=3", 2), ("tokenizer.joint=false", 1)])
+def test_what_a_hint_says_to_set_agrees(setting, processes):
+    with pytest.raises(ConfigError) as refused:
+        check(compose([setting]), processes=processes)
+    typed = re.findall(r"`([^`]+=[^`]+)`", refused.value.hint)
+    assert typed
+    for other in typed:
+        kept = [] if other.partition("=")[0] in setting else [setting]
+        check(compose([*kept, other]), processes=processes)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +110,7 @@ def test_batches_that_cannot_be_distributed_evenly_are_refused(batches, processe
         check(some, processes=processes)
     assert str(refused.value) == (
         f"`batch.accumulate` must be a multiple of the {processes} processes, which share the batches of an update, "
-        f"but is {batches}; set `batch.accumulate={enough}`."
+        f"but is {batches}. hint: set `batch.accumulate={enough}`."
     )
     check(config(batch=BatchConfig(accumulate=enough)), processes=processes)
 
@@ -111,7 +124,10 @@ def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
     assert (own_device("cuda"), own_device("auto"), own_device("cpu")) == (
         torch.device("cuda:1"), torch.device("cuda:1"), torch.device("cpu")
     )  # fmt: skip
-    with pytest.raises(ConfigError, match=r"`train.device` is cuda:1, but each of 8 processes needs a GPU; use cuda"):
+    with pytest.raises(
+        ConfigError,
+        match=r"`train.device` is cuda:1, but each of 8 processes needs a GPU .* hint: set `train\.device=cuda",
+    ):
         own_device("cuda:1")
     monkeypatch.setenv("LOCAL_RANK", "2")
     with pytest.raises(ConfigError, match="the device is cuda:2, but this machine"):
@@ -145,9 +161,7 @@ def test_the_guided_head_is_the_configured_one_or_one_of_the_last_layer_but_one(
     settings = own(alignment=AlignmentConfig(links=["train.links"], layer=layer, head=2), model=small)
     prepared = prepare_data(settings)
     assert len(prepared.links) == len(prepared.train)
-    guided = make_objective(
-        settings, prepared, make_model(settings, prepared.tokenizer, torch.device("cpu")), Precision.fp32
-    )
+    guided = make_objective(settings, prepared, make_model(settings, prepared, torch.device("cpu")), Precision.fp32)
     assert guided.heads == AlignmentHeads(expected, (1,), shifted=True)
 
 
@@ -177,18 +191,18 @@ def test_memory_is_measured_and_updates_are_accelerated_with_guided_alignment(fi
         "mt.build.accelerate", lambda eager, *args: (guided.append(eager.objective.heads.layer), eager)[1]
     )
     prepared = prepare_data(settings)
-    model = make_model(settings, prepared.tokenizer, torch.device("cpu"))
+    model = make_model(settings, prepared, torch.device("cpu"))
     assert make_trainer(settings, prepared, RunFolder(files / "run"), model).batch.budget == 512
     assert guided == [*tried, 0] and tried == [100, 100]
 
 
 def test_every_random_number_of_a_run_begins_at_its_seed(files):
     settings = own()
-    tokenizer, states = prepare_data(settings).tokenizer, []
+    prepared, states = prepare_data(settings), []
     for _ in range(2):
         random.seed()
         torch.seed()
-        make_model(settings, tokenizer, torch.device("cpu"))
+        make_model(settings, prepared, torch.device("cpu"))
         states.append(random_state())
     assert states[0] == states[1]
 
@@ -197,7 +211,7 @@ def test_links_without_weight_are_not_read(files):
     settings = own(alignment=AlignmentConfig(links=["not.there"], weight=0))
     prepared = prepare_data(settings)
     assert prepared.links is None
-    model = make_model(settings, prepared.tokenizer, torch.device("cpu"))
+    model = make_model(settings, prepared, torch.device("cpu"))
     assert isinstance(make_objective(settings, prepared, model, Precision.fp32), TranslationLoss)
 
 
@@ -236,9 +250,11 @@ def test_the_model_knows_what_it_was_trained_on(files):
     assert (
         description.usual
         == prepared.usual
-        == Usual(int(prepared.train.source.lengths().max()), 3, prepared.usual.ratio)
+        == Usual(int(prepared.train.source.lengths().max()), 3, prepared.usual.ratio, marked=False)
     )
     assert description.usual_ratio == prepared.usual.ratio is not None
+    Path("train.tsv").write_text("".join(line.replace("\t", ".\t", 1) + "\n" for line in text), encoding="utf-8")
+    assert describe(own(), prepare_data(own()), Precision.fp32).usual_marked
 
 
 @pytest.mark.parametrize(
@@ -258,7 +274,7 @@ def test_what_decides_is_a_score_that_can_tell(files, references, watched, said,
     Path("dev.tsv").write_text("".join(f"eins zwei\t{line}\n" for line in references), encoding="utf-8")
     prepared = prepare_data(own())
     small = ModelConfig(dim=16, heads=2, ffn_dim=24, encoder_layers=1, decoder_layers=1)
-    model = make_model(own(model=small), prepared.tokenizer, torch.device("cpu"))
+    model = make_model(own(model=small), prepared, torch.device("cpu"))
     trainer = make_trainer(own(model=small), prepared, RunFolder(files / "run"), model)
     assert (trainer.train.watch, trainer.state.watched) == (watched, watched.value)
     told = [line for line in caplog.messages if "BLEU" in line and "file names" not in line]

@@ -1,9 +1,12 @@
 """Model folders that translate together."""
 
+from types import SimpleNamespace
+
 import pytest
 from toy import number_pairs, number_tokenizer, tiny_config, tiny_model
 
 import mt
+import mt.decode.load as loading
 from mt.checkpoint import write_folder
 from mt.checkpoint.model_folder import Description
 from mt.config import DecodeConfig, Precision, TokenizerConfig
@@ -47,7 +50,22 @@ def test_other_pieces_are_refused(tmp_path):
     section = TokenizerConfig(vocab_size=number_tokenizer().tgt_size, byte_fallback=False)
     other = train_tokenizer([p.tgt for p in pairs], [p.src + " x" for p in pairs], section, tmp_path / "cache")
     paths = [write(tmp_path / "one"), write(tmp_path / "two"), write(tmp_path / "other", tokenizer=other)]
-    message = rf"^{paths[0]} and {paths[2]} cannot translate together: their tokenizers differ\. Train the models"
+    message = rf"^{paths[0]} and {paths[2]} cannot translate together: their tokenizers differ\. hint: train the models"
+    with pytest.raises(ConfigError, match=message):
+        load_ensemble(paths, device="cpu")
+
+
+def test_other_inputs_are_refused(tmp_path, monkeypatch):
+    paths = [write(tmp_path / "one"), write(tmp_path / "rows")]
+    real = loading.load
+
+    def load(path, **options):
+        found = real(path, **options)
+        found.reader = SimpleNamespace(inputs=("image",)) if path == paths[1] else None
+        return found
+
+    monkeypatch.setattr(loading, "load", load)
+    message = rf"^{paths[0]} and {paths[1]} cannot translate together: their inputs differ\. hint: train the models"
     with pytest.raises(ConfigError, match=message):
         load_ensemble(paths, device="cpu")
 

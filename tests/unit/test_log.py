@@ -168,7 +168,7 @@ def test_a_run_that_starts_afresh_drops_the_lines_of_an_attempt_without_a_checkp
 def test_a_damaged_line_is_named(tmp_path: Path, line: str):
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"step": 1}\n' + line.encode(errors="surrogateescape") + b'\n{"step": 3}\n')
-    message = f"`{path}` line 2 must be a JSON object with a step, but is not: remove the line."
+    message = f"`{path}` line 2 must be a JSON object with a step, but is not. hint: remove the line."
     with pytest.raises(DataError) as caught:
         Metrics(tmp_path, tensorboard=False)
     assert str(caught.value) == message

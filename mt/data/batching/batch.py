@@ -42,21 +42,18 @@ class Batch:
         )
 
     def part(self, first: int, last: int) -> "Batch":
-        """The pairs from `first` to before `last`. Synchronises with a GPU that holds the batch."""
+        """The pairs from `first` to before `last`, without a copy."""
         layout, rows = self.target_layout.part(first, last)
         return Batch(
             self.source.part(first, last), self.target_in[rows], self.target_out[rows], layout, self.indices[first:last]
         )
 
     def halves(self) -> "tuple[Batch, Batch] | None":
-        """The pairs in order as two batches with nearly equally many rows; None: there is only one pair.
-
-        Synchronises with a GPU that holds the batch.
-        """
+        """The pairs in order as two batches with nearly equally many rows; None: there is only one pair."""
         count = len(self.indices)
         if count < 2:
             return None
-        ends = (self.source.layout.lengths + self.target_layout.lengths).cumsum(0).tolist()
+        ends = (self.source.layout.on_host + self.target_layout.on_host).cumsum(0).tolist()
         middle = min(range(1, count), key=lambda n: abs(2 * ends[n - 1] - ends[-1]))
         return self.part(0, middle), self.part(middle, count)
 

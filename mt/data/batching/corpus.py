@@ -10,7 +10,7 @@ import pyarrow as pa
 import sentencepiece
 
 from mt.data.batching.batch import Batch, Flat, Ids, cut_sorted, pack_batch
-from mt.data.batching.input_rows import InputRows, measured
+from mt.data.batching.input_rows import InputRows, measured, total
 from mt.data.batching.store import SCHEMA, VERSION, Facts, Pairs, TokenLists, cached, in_memory
 from mt.data.corpus.pair import Pair
 from mt.errors import DataError
@@ -46,11 +46,11 @@ class TokenizedCorpus:
         def build(sink: pa.NativeFile) -> Facts:
             facts = _write(sink, pairs, tokenizer, max_length, reader)
             if not facts.pairs:
-                advice = "split the text into sentences" if reader is None else "shorten them"
+                advice = "split the text into sentences" if reader is None else "shorten the sources"
                 raise DataError(
-                    f"none of the {facts.too_long:,} {kind} pairs has at most {max_length} "
-                    f"{'pieces' if reader is None else 'rows'} (`{setting}`) on each side; raise that setting, or "
-                    f"{advice}."
+                    f"none of the {facts.too_long:,} {kind} pairs has at most {max_length} {self.unit} (`{setting}`) "
+                    "on each side.",
+                    hint=f"raise `{setting}`, or {advice}.",
                 )
             return facts
 
@@ -77,6 +77,11 @@ class TokenizedCorpus:
     def target(self) -> TokenLists:
         """Token ids without `bos` and `eos`."""
         return self.table.target
+
+    @property
+    def unit(self) -> str:
+        """What lengths are counted in, for messages."""
+        return "pieces" if self.reader is None else "rows"
 
     @property
     def num_too_long(self) -> int:
@@ -125,10 +130,12 @@ def _write(
         while chunk := list(islice(stream, ROWS)):
             wait.show(read, len(pairs))
             read += len(chunk)
-            source = (
-                tokenizer.encode_source([pair.src for pair in chunk]) if reader is None else measured(chunk, reader)
-            )
-            sizes = [len(ids) if reader is None else sum(max(1, size) for size in ids) for ids in source]
+            if reader is None:
+                source = tokenizer.encode_source([pair.src for pair in chunk])
+                sizes = [*map(len, source)]
+            else:
+                source = measured(chunk, reader)
+                sizes = total(np.array(source)).tolist()
             target = tokenizer.encode_target([pair.tgt for pair in chunk])
             if max_length is not None:
                 rows = enumerate(zip(sizes, target, strict=True))

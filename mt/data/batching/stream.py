@@ -45,7 +45,6 @@ class BatchStream:
         self.sampling = sampling
         self.place = Place()
         self._pools = Pools(corpus, section, seed=seed, sampling=sampling, source_dropout=source_dropout)
-        self.num_pools = self._pools.per_epoch
         self._ahead = Ahead(self._pools, workers=workers, pin=pin) if workers else None
         self._pin = pin
         self._pool: Pool | None = None

@@ -66,9 +66,9 @@ class Ahead:
             if death := self._death():
                 self.close()
                 raise MtError(
-                    f"a data worker died ({death}), perhaps for lack of memory, or of space in /dev/shm (docker: "
-                    "--shm-size=1g). Run the same command again to resume from the last checkpoint; with "
-                    "`data.workers=0` it needs no workers."
+                    f"a data worker died ({death}), perhaps for lack of memory, or of space in /dev/shm.",
+                    hint="run the same command again: it goes on from the last checkpoint, and with `data.workers=0` "
+                    "it needs no workers. In docker, `--shm-size=1g` gives more space.",
                 ) from error
             raise
         self._next = self._pools.after(where)

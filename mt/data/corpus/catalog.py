@@ -164,7 +164,10 @@ def stored_test(name: str, root: Path) -> list[Pair]:
     entry = find(name)
     files = [locate(file, Path(root) / entry.folder, entry.advice) for file in entry.test]
     if any(file.startswith(HUB) for file in files):
-        raise DataError(f"the test set of {name} is on the Hub; name it in files.")
+        raise DataError(
+            f"the test set of {name} is on the Hugging Face Hub, from which nothing is downloaded here.",
+            hint="`mt evaluate` downloads it.",
+        )
     return list(read_pairs(files, entry.src, entry.tgt))
 
 

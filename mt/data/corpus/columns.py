@@ -82,6 +82,15 @@ def read_table(files: Sequence[str], inputs: Sequence[Input], target: str) -> It
                 yield Pair("\t".join(cells[:-1]), cells[-1], Origin(file, number))
 
 
+def read_sources(file: str, inputs: Sequence[Input]) -> Iterator[str]:
+    """The sources of a table, whose target is not read; an empty row gives empty cells. Raises: DataError."""
+    check_table(file)
+    columns = Columns(inputs, file, folder=str(Path(file).parent))
+    for number, line in enumerate(read_lines(file), 1):
+        if (cells := columns(number, line)) is not None:
+            yield "\t".join(cells)
+
+
 def read_given(
     files: Sequence[str], columns: tuple[Sequence[Input], str], src: str | None, tgt: str | None
 ) -> Iterator[Pair]:

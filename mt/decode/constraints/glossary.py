@@ -91,14 +91,15 @@ def parse(line: str, where: str) -> Entry | None:
     columns = [" ".join(column.split()) for column in line.split("\t")]
     if len(columns) != 2 or not all(columns):
         raise DataError(
-            f"{where}: an entry must be a source term, a tab and a target term, but is {line!r}. A target after ! must "
-            "not appear, | separates forms of which one is used, and # begins a comment."
+            f"{where}: an entry must be a source term, a tab and a target term, but is {line!r}.",
+            hint="a target after ! must not appear, | separates forms of which one is used, and # begins a comment.",
         )
     source, target = columns
     banned = target.startswith("!")
     targets = tuple(form.strip() for form in target.removeprefix("!").split("|"))
     if not all(targets):
-        raise DataError(f"{where}: a form of the target term is empty in {target!r}; write a word on each side of |.")
+        message = f"{where}: a form of the target term is empty in {target!r}."
+        raise DataError(message, hint="write a word on each side of |.")
     if source == ALWAYS and not banned:
         raise DataError(f"{where}: {ALWAYS} stands for every sentence and can only ban, as in {ALWAYS}<TAB>!{target}.")
     return Entry(source, targets, banned, where)

@@ -70,7 +70,8 @@ class Vocabulary:
                 fault = f"has {len(ids)} tokens, more than {LONGEST}"
                 if self.tokenizer.unk in ids or not ids:
                     fault = "has characters that the model's vocabulary cannot spell"
-                raise DataError(f"{where}: the target term `{target}` {fault}; take it out of the glossary.")
+                message = f"{where}: the target term `{target}` {fault}."
+                raise DataError(message, hint="take it out of the glossary.")
             open_ended, begins_anywhere = not is_word(target[-1:]), not is_word(target[:1])
             inner = self._without_space(ids) if begins_anywhere else None
             self._forms[target] = [Form(tuple(one), open_ended) for one in (ids, inner) if one]

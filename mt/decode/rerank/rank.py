@@ -3,9 +3,9 @@
 One side are sources of the model, the other targets; either may be the queries.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 import torch
 from jaxtyping import Float
@@ -14,10 +14,10 @@ from torch import Tensor
 from mt.compute import ties
 from mt.decode.translator import Translator
 from mt.errors import DataError
-from mt.nn.forced import token_log_probs
-from mt.nn.ragged import Ragged, cut, pack
-from mt.nn.source import Memory
-from mt.nn.transformer import Transformer
+from mt.nn.all_pairs import pair_log_probs, read_targets
+from mt.nn.ragged import cut
+
+SHELF = 1 << 17  # rows of targets that are held at a time; each source is encoded once for all of them
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Likelihoods:
 
     def marginal(self) -> Float[Tensor, " T"]:
         """log p(target) with the given sources as a sample of all sources."""
-        return self.log_probs.double().logsumexp(0).sub(torch.tensor(float(len(self.log_probs))).log()).float()
+        return self.log_probs.double().logsumexp(0).sub(math.log(len(self.log_probs))).float()
 
 
 def likelihoods(
@@ -49,43 +49,45 @@ def likelihoods(
     targets: Sequence[str],
     on_progress: Callable[[int], object] = lambda done: None,
 ) -> Likelihoods:
-    """Every source is encoded once, and its memory is repeated for all targets.
+    """By passes of the decoder over all pairs, in which no source or target is read twice (`mt.nn.all_pairs`).
 
     Args: on_progress: is told how many sources are done. Raises: DataError: for a text too long for the model.
     """
-    tokenizer, most = translator.tokenizer, translator.max_length
+    tokenizer, budget = translator.tokenizer, translator.section.batch_tokens
     items = translator.encode_sources(sources)
     ids = tokenizer.encode_target(list(targets))
-    sizes = [len(one) + 1 for one in ids]
-    for what, lengths in (("source", [len(item) for item in items]), ("target", sizes)):
-        if too_long := [number for number, length in enumerate(lengths, 1) if length > most]:
-            length = lengths[too_long[0] - 1]
-            raise DataError(f"{what} {too_long[0]:,} has {length:,} tokens, but the model takes at most {most:,}.")
-    order = sorted(range(len(ids)), key=sizes.__getitem__)
-    found = torch.empty(len(items), len(ids))
+    rows, sizes = [len(item) for item in items], [len(one) + 1 for one in ids]
+    for what, lengths in (("source", rows), ("target", sizes)):
+        check_lengths(what, lengths, translator.max_length)
+    found, done = torch.empty(len(items), len(ids)), 0
     with torch.inference_mode(), translator.stepper.prepared() as model:
-        for number, item in enumerate(items):
-            memory = model.encode(model.encoder.pack([item]).to(model.tgt_weight.device))
-            budget = max(translator.section.batch_tokens, most)
-            for batch in cut(order, budget, sizes, [memory.layout.num_rows] * len(ids)):
-                found[number, batch] = _of_one_source(
-                    model, memory, [ids[i] for i in batch], tokenizer.bos, tokenizer.eos
-                )
-            on_progress(number + 1)
+        for shelf in cut(by_length(sizes), SHELF, sizes):
+            batches = cut(shelf, budget, sizes)
+            read = [
+                read_targets(model, [ids[i] for i in batch], bos=tokenizer.bos, eos=tokenizer.eos) for batch in batches
+            ]
+            largest = max(batch.layout.num_rows for batch in read)
+            for block in cut(by_length(rows), budget, rows, [largest] * len(items)):
+                source = model.encoder.pack([items[i] for i in block]).to(model.tgt_weight.device)
+                state = model.start(model.encode(source))
+                for batch, targets_read in zip(batches, read, strict=True):
+                    scores = pair_log_probs(model, state, targets_read).cpu()
+                    found[torch.tensor(block)[:, None], torch.tensor(batch)] = scores
+                done += len(block) * len(shelf)
+                on_progress(done // len(ids))
     return Likelihoods(found, torch.tensor(sizes, dtype=torch.float32))
 
 
-def _of_one_source(
-    model: Transformer, memory: Memory, targets: Sequence[list[int]], bos: int, eos: int
-) -> Float[Tensor, " T"]:
-    """The log-probability of each target under one source. Args: memory: of one item."""
-    device, rows = memory.rows.device, memory.layout.num_rows
-    inputs, layout = pack([[bos, *ids] for ids in targets])
-    expected, _ = pack([[*ids, eos] for ids in targets])
-    repeated = Memory(memory.rows.repeat(len(targets), 1), Ragged.from_lengths([rows] * len(targets), device))
-    hidden = model.decode(inputs.to(device), layout.to(device), repeated)
-    log_probs = token_log_probs(model, hidden, expected.to(device)).cpu()
-    return torch.stack([part.sum() for part in log_probs.split(layout.lengths.tolist())])
+def by_length(lengths: Sequence[int]) -> list[int]:
+    """The places, those of the smallest length first."""
+    return sorted(range(len(lengths)), key=lengths.__getitem__)
+
+
+def check_lengths(what: str, lengths: Sequence[int], most: int) -> None:
+    """Raises: DataError: for a length above `most`."""
+    for number, length in enumerate(lengths, 1):
+        if length > most:
+            raise DataError(f"{what} {number:,} has {length:,} tokens, but the model takes at most {most:,}.")
 
 
 def ranked(scores: Float[Tensor, " C"]) -> list[tuple[int, float]]:
@@ -100,7 +102,3 @@ def recall(ranks: Sequence[int], at: int) -> float:
     Args: ranks: of the best right candidate of each query, from 1.
     """
     return 100 * sum(rank <= at for rank in ranks) / len(ranks)
-
-
-def median_rank(ranks: Sequence[int]) -> float:
-    return float(median(ranks))

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from mt.compute import ties
 from mt.decode.rerank.scorer import PairScore, Scorer
-from mt.decode.translator import Translation
+from mt.decode.translation import Translation
 from mt.log import logger
 
 

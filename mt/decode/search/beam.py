@@ -104,7 +104,9 @@ def beam_search(
     groups.
     """
     if constraints is not None and search.groups > 1:
-        raise ConfigError("A glossary's terms cannot be required with `decode.groups`; leave one of the two out.")
+        raise ConfigError(
+            "a glossary's terms cannot be required with `decode.groups`.", hint="leave out one of the two."
+        )
     if search.beam == 1 and constraints is None:
         return greedy_search(stepper, source, search=search, rules=rules)
     return search_beams(stepper, source, search, rules, constraints)
@@ -185,7 +187,9 @@ def first_beams(limits: list[int], groups: int, device: torch.device, constraint
 def keeping_weights(stepper: Stepper) -> AttentionStepper:
     """The stepper, made to keep its attention weights. Raises: ConfigError: when it cannot."""
     if not isinstance(stepper, AttentionStepper):
-        raise ConfigError("`decode.coverage_penalty` needs models that give their attention weights; leave it at 0.")
+        raise ConfigError(
+            "`decode.coverage_penalty` needs models that give their attention weights.", hint="leave it at 0."
+        )
     stepper.keep_weights()
     return stepper
 

@@ -1,7 +1,7 @@
 """The interface between a translator and an engine that searches in place of `beam_search`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from mt.config import DecodeConfig
@@ -14,8 +14,8 @@ from mt.errors import ConfigError
 class Wanted:
     """What a search asks for besides its settings, for each sentence; empty: nothing."""
 
-    least: Sequence[int] = field(default=())  # lengths, without eos
-    prefixes: Sequence[Sequence[int]] = field(default=())
+    least: Sequence[int] = ()  # lengths, without eos
+    prefixes: Sequence[Sequence[int]] = ()
     details: bool = True  # log-probabilities of single tokens, which cost one more pass
 
 
@@ -36,6 +36,6 @@ def check_engine(engine: SearchEngine | None, section: DecodeConfig, *, sampling
     against = [*own_search(section), *(["sampling"] if sampling else [])]
     if engine is not None and against:
         raise ConfigError(
-            f"The engine {engine.name} cannot honour {', '.join(f'`{name}`' for name in against)}; leave out what it "
-            "cannot honour, or use the engine torch."
+            f"the engine {engine.name} cannot honour {', '.join(f'`{name}`' for name in against)}.",
+            hint="leave out what it cannot honour, or use the engine torch.",
         )

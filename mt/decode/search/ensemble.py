@@ -54,7 +54,7 @@ class Ensemble:
         sizes = {one.shape[1] for one in log_probs}
         if len(sizes) > 1:
             raise ConfigError(
-                f"The models of an ensemble must share one target vocabulary, but theirs have {sorted(sizes)} tokens."
+                f"the models of an ensemble must share one target vocabulary, but theirs have {sorted(sizes)} tokens."
             )
         return join(log_probs, self.mean)
 
@@ -66,7 +66,7 @@ class Ensemble:
         """Raises: ConfigError: when a member has no attention weights."""
         self._attention = [member for member in self.members if isinstance(member, AttentionStepper)]
         if len(self._attention) < len(self.members):
-            raise ConfigError("All models of an ensemble must give their attention weights.")
+            raise ConfigError("all models of an ensemble must give their attention weights.")
         for member in self._attention:
             member.keep_weights()
 

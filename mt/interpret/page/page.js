@@ -4,7 +4,7 @@ const state = { pair: 0, view: "lines", way: data.models[0].reading.shifted ? 1 
 
 /** The weights of one pair, unpacked at first use: weight(x, l, heads, j, i). */
 function unpack(model, pair) {
-  if (!pair.bytes) pair.bytes = Uint8Array.from(atob(pair.weights), (sign) => sign.charCodeAt(0));
+  if (!pair.bytes) pair.bytes = bytes(pair.weights);
   const V = pair.target.length, W = pair.source.length + 1;
   return (x, l, heads, j, i) => {
     let sum = 0;
@@ -63,13 +63,7 @@ class Scene {
   }
 
   text(side, list) {
-    const words = list.map((word, n) => make("span", {
-      class: "word", text: word.t, tabindex: "0", role: "button", "data-side": side, "data-n": n,
-      onpointerenter: () => point({ side, n }), onpointerleave: () => point(state.held),
-      onfocus: () => point({ side, n }), onblur: () => point(state.held),
-      onclick: () => hold({ side, n }),
-      onkeydown: (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); hold({ side, n }); } },
-    }));
+    const words = list.map((word, n) => pressed(word.t, { side, n }, { "data-side": side, "data-n": n }));
     const line = make("p", { class: `text ${side}`, dir: "auto" });
     list.forEach((word, n) => line.append(word.g, words[n]));
     return [line, words];
@@ -131,7 +125,7 @@ class Scene {
     const names = [...this.pair.source.map((word) => word.t), END];
     const sure = new Set((this.pair.gold || []).map(String)), possible = new Set((this.pair.possible || []).map(String));
     this.cells = [];
-    this.columns = names.map((name, i) => make("th", { scope: "col", onpointerenter: () => point({ side: "source", n: i }), onpointerleave: () => point(state.held) }, make("span", { text: name, dir: "auto" })));
+    this.columns = names.map((name, i) => make("th", { scope: "col", ...pointed({ side: "source", n: i }) }, make("span", { text: name, dir: "auto" })));
     this.rows = [];
     const body = this.pair.target.map((word, j) => {
       const cells = names.map((name, i) => {
@@ -144,7 +138,7 @@ class Scene {
         this.cells.push({ cell, i, j });
         return cell;
       });
-      const name = make("th", { scope: "row", dir: "auto", text: word.t, onpointerenter: () => point({ side: "target", n: j }), onpointerleave: () => point(state.held), onclick: () => hold({ side: "target", n: j }) });
+      const name = make("th", { scope: "row", dir: "auto", text: word.t, ...pointed({ side: "target", n: j }), onclick: () => hold({ side: "target", n: j }) });
       this.rows.push(name);
       return make("tr", {}, name, ...cells);
     });
@@ -200,8 +194,7 @@ class Scene {
 
   showGrid() {
     const all = range(this.model.heads), V = this.pair.target.length, W = this.pair.source.length + 1;
-    const ink = getComputedStyle(document.documentElement).getPropertyValue("--heat").trim().split(/\s+/).map(Number);
-    const nodes = [];
+    const ink = colour("--heat"), nodes = [];
     for (const l of range(this.model.layers)) {
       nodes.push(make("span", { class: "row", text: `layer ${l + 1}` }));
       for (const heads of [...all.map((h) => [h]), all]) {
@@ -239,7 +232,7 @@ class Scene {
       const bars = [dropped[j], shuffled[j]].map((value) => { const bar = make("b"); bar.style.setProperty("--h", Math.max(0, value) / most); return bar; });
       return make("div", {
         title: `${word.t}: log-probability ${log[j].toFixed(2)}; ${dropped[j].toFixed(2)} lost when dropped, ${shuffled[j].toFixed(2)} when shuffled`,
-        onpointerenter: () => point({ side: "target", n: j }), onpointerleave: () => point(state.held),
+        ...pointed({ side: "target", n: j }),
       }, make("small", { text: dropped[j].toFixed(1) }), make("i", {}, ...bars), make("span", { text: word.t, dir: "auto" }));
     }));
     const sum = (list) => list.reduce((a, b) => a + b, 0), words = Math.max(1, target.length);
@@ -249,23 +242,7 @@ class Scene {
   }
 }
 
-function start() {
-  document.title = data.title;
-  document.getElementById("title").textContent = data.title;
-  const home = document.getElementById("models"), list = document.getElementById("sentences");
-  const sentences = data.models[0].pairs.map((pair, n) => make("button", {
-    type: "button", dir: "auto", "aria-pressed": n === 0, text: pair.source.map((word) => word.g + word.t).join("") || "(empty)",
-    onclick: () => { state.pair = n; state.held = null; sentences.forEach((one, k) => one.setAttribute("aria-pressed", k === n)); showAll(); },
-  }));
-  list.append(...sentences);
-  list.classList.toggle("hidden", sentences.length < 2);
-  choice("view", "view", [["lines", "Lines"], ["matrix", "Matrix"]]);
-  choice("way", "way", [[1, "Read at input"], [0, "Read at prediction"]]);
-  home.className = data.models.length > 1 ? "two" : "one";
-  for (const model of data.models) { const scene = new Scene(model); scenes.push(scene); home.append(scene.body); }
-  showAll();
-  document.addEventListener("keydown", (event) => { if (event.key === "Escape") { state.held = null; point(null); } });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showAll);
-  document.body.dataset.ready = "yes";
-}
-start();
+choice("view", "view", [["lines", "Lines"], ["matrix", "Matrix"]]);
+choice("way", "way", [[1, "Read at input"], [0, "Read at prediction"]]);
+document.getElementById("sentences").classList.toggle("hidden", data.models[0].pairs.length < 2);
+start((pair) => pair.source.map((word) => word.g + word.t).join("") || "(empty)");

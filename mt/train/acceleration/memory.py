@@ -17,6 +17,7 @@ from mt.log import logger
 MOMENTS = 2  # copies of all weights that AdamW keeps
 MIN_UPDATES_PER_EPOCH = 50  # with the largest budget
 CPU_BUDGET = 4096  # larger batches are no faster on a CPU
+SMALLER = "lower `batch.max_length`, or take a smaller model, as in `model=small`."
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
@@ -72,8 +73,8 @@ class BatchSplitter:
         halves = batch.halves()
         if halves is None:
             raise MtError(
-                f"the memory is too small for one pair of {source:,} source and {target:,} target tokens; lower "
-                "`batch.max_length`, or take a smaller model."
+                f"the memory is too small for one pair of {source:,} source and {target:,} target tokens.",
+                hint=SMALLER,
             )
         first, second = (self.run(half, work) for half in halves)
         return first + second
@@ -85,10 +86,7 @@ def largest_budget(fits: Callable[[int], bool], *, least: int, most: int) -> int
     Raises: MtError: when `least` does not fit.
     """
     if not fits(least):
-        raise MtError(
-            f"the memory of the device is too small for a batch of {least:,} tokens a side; lower "
-            "`batch.max_length`, or take a smaller model."
-        )
+        raise MtError(f"the memory of the device is too small for a batch of {least:,} tokens a side.", hint=SMALLER)
     found = least
     while 2 * found <= most and fits(2 * found):
         found *= 2
@@ -120,11 +118,13 @@ def find_budget(
     if sharded:
         raise ConfigError(
             "`batch.tokens` is auto, which is found by running out of memory, but with `train.sharding=full` the other "
-            "processes would wait for one that does; set `batch.tokens` to a number."
+            "processes would wait for one that does.",
+            hint="set a number, as in `batch.tokens=4096`.",
         )
     if corpus.reader is not None:
         raise ConfigError(
-            "`batch.tokens` is auto, which tries batches of text; set a number for the sources of `data.inputs`."
+            "`batch.tokens` is auto, which tries batches of text, but the sources are those of `data.inputs`.",
+            hint="set a number, as in `batch.tokens=4096`.",
         )
     src, tgt = corpus.source.lengths(), corpus.target.lengths() + 1
     longest, shortest = int(max(src.max(), tgt.max())), int(min(src.min(), tgt.min()))

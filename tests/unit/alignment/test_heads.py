@@ -189,11 +189,11 @@ def test_a_choice_goes_to_its_file_and_back(pairs):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"schema": 7}, r"^f must have schema 1, but has 7: remove it\.$"),
+        ({"schema": 7}, r"^f must have schema 1, but has 7\. hint: remove the file\.$"),
         ({"schema": 1}, r"^f must hold a `layer`, some `heads` and `shifted`, but does not\.$"),
         ({"schema": 1, "reading": {"layer": 0, "heads": [-1], "shifted": True}}, "must hold a `layer`"),
         ({"schema": 1, "reading": {"layer": 0, "heads": [5], "shifted": True}},
-         r"^f names layer 1, head 6, read at the input, but the model has 1 layers with 2 heads: remove it\.$"),
+         r"^f names layer 1, head 6, read at the input, but the model has 1 layers with 2 heads\. hint: remove the f"),
     ],
 )  # fmt: skip
 def test_a_file_that_does_not_fit_is_refused(values, message):

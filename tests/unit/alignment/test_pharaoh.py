@@ -49,7 +49,8 @@ def test_a_line_that_is_no_links_is_named():
 
 
 def test_a_zero_where_words_count_from_one_is_named():
-    with pytest.raises(DataError, match=r"^a\.links:1: `0-1` counts from 0, but .* from 1; see `--gold-base`\.$"):
+    told = r"^a\.links:1: `0-1` counts from 0, but .* from 1\.\s+hint: `--gold-base 0` says"
+    with pytest.raises(DataError, match=told):
         read_gold(["1-1 0-1"], base=1, path="a.links")
 
 

@@ -44,7 +44,7 @@ def test_a_newer_file_is_refused(number):
     with pytest.raises(CheckpointError) as refused:
         THREE.upgrade({"schema": number}, "`f`")
     assert str(refused.value) == (
-        f"`f` has schema {number}, but this version of mt reads 1 to 3: update mt to read newer files."
+        f"`f` has schema {number}, but this version of mt reads 1 to 3. hint: update mt to read newer files."
     )
 
 

@@ -96,3 +96,17 @@ def test_any_flipped_bit_is_refused_or_only_changes_values(tmp_path_factory, pla
         except CheckpointError:
             continue
         assert sum(tensor.numel() * tensor.element_size() for tensor in found.values()) <= 28
+
+
+def test_a_file_that_goes_away_before_torch_opens_it_is_refused_in_a_sentence(tmp_path, monkeypatch):
+    """safetensors reads the header; then torch opens the file once more, by its name."""
+    path = tmp_path / "gone.safetensors"
+    safetensors.torch.save_file({"a": torch.ones(3)}, path)
+
+    def too_late(path, device):
+        path.unlink()
+        return torch.UntypedStorage.from_file(str(path), False, 12)
+
+    monkeypatch.setattr(safetensors.torch, "load_file", too_late)
+    with pytest.raises(CheckpointError, match=r"gone\.safetensors` cannot be read as safetensors: unable to open file"):
+        read_tensors(path)

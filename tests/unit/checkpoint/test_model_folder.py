@@ -73,11 +73,9 @@ def test_what_is_written_is_read(tmp_path):
 
 
 def test_what_the_model_is_used_to_is_read_and_need_not_be_told(tmp_path):
-    told = read_model(write_model(tmp_path / "new", usual_length=9, usual_sentences=3, usual_ratio=1.5)).description
-    assert told.usual == Usual(9, 3, 1.5)
-    old = spoil(
-        write_model(tmp_path / "old"), lambda v: [v.pop(f"usual_{name}") for name in ("length", "sentences", "ratio")]
-    )
+    usual = {"usual_length": 9, "usual_sentences": 3, "usual_ratio": 1.5, "usual_marked": False}
+    assert read_model(write_model(tmp_path / "new", **usual)).description.usual == Usual(9, 3, 1.5, marked=False)
+    old = spoil(write_model(tmp_path / "old"), lambda v: [v.pop(name) for name in usual])
     assert read_model(old).description.usual == Usual(64, 1)  # all that it can read, if it is one sentence
     assert description(usual_length=65).usual.pieces == 64
 
@@ -214,7 +212,7 @@ HARDENING = {
     "range": (lambda v: v["model"].update(dim=-2), "config.json: `model.dim` must be"),
     "no table": (lambda v: v.update(model=[1]), r"config.json: `model` must be an object with settings, but is \[1\]"),
     "no section": (lambda v: v.pop("decode"), "`decode` must be an object with settings, but is None"),
-    "schema": (lambda v: v.update(schema=9), "config.json has schema 9, but this version of mt reads 1: update mt"),
+    "schema": (lambda v: v.update(schema=9), "has schema 9, but this version of mt reads 1. hint: update mt"),
     "length": (lambda v: v.update(max_length=1), "config.json: `max_length` must be at least 2, but is 1"),
     "size": (lambda v: v.update(src_size=0), "config.json: `src_size` must be at least 1, but is 0"),
     "usual length": (lambda v: v.update(usual_length=0), "`usual_length` must be at least 1 or null, but is 0"),
@@ -306,7 +304,9 @@ def test_a_pickle_in_a_model_folder_is_refused_and_never_opened(tmp_path):
     bomb = pickle.dumps(Bomb(str(canary)))
     folder = write_model(tmp_path / "model")
     (folder / "rng.pkl").write_bytes(bomb)
-    with pytest.raises(CheckpointError, match=r"rng.pkl` is not in the manifest of its folder: move it elsewhere\."):
+    with pytest.raises(
+        CheckpointError, match=r"rng.pkl` is not in the manifest of its folder\. hint: move it elsewhere\."
+    ):
         read_model(folder)
     good = {**description().files(number_tokenizer()), "model.safetensors": weights()}
     for name, sentence in {

@@ -185,7 +185,9 @@ def test_nothing_to_learn_from_is_refused(tmp_path, source, target):
 def test_a_damaged_choice_is_refused(folders, text, tmp_path):
     files = {path.name: path.read_bytes() for path in (folders / "forward").iterdir() if path.name != "MANIFEST.json"}
     write_folder(tmp_path / "m", {**files, "alignment.json": b'{"schema": 9}'})
-    with pytest.raises(CheckpointError, match=r"alignment\.json must have schema 1, but has 9: remove it\.$"):
+    with pytest.raises(
+        CheckpointError, match=r"alignment\.json must have schema 1, but has 9\. hint: remove the file\.$"
+    ):
         run([str(tmp_path / "m"), "--source", str(text / "en"), "--target", str(text / "de")])
 
 

@@ -165,7 +165,7 @@ def test_what_is_missing_or_too_little_is_refused(home):
 
 def test_a_folder_that_is_there_stays(home):
     write("one")
-    with pytest.raises(ConfigError, match=r"^`--output one` already exists. hint: name a new folder\.$"):
+    with pytest.raises(ConfigError, match=r"^`one` already exists. hint: name a new folder\.$"):
         run(["run", "--best", "2", "-o", "one"])
     assert_mean(home / "one", 0)
 

@@ -95,6 +95,14 @@ def test_a_table_is_read_by_its_columns():
     assert kept() == [("One.", "Eins."), ("Two.", "Zwei.")]
 
 
+def test_both_sides_may_be_in_one_language(capsys):
+    Path("t.tsv").write_text("source\ttarget\nA long text.\tA text.\n")
+    assert run(["t.tsv", "--src", "en", "--tgt", "en", "--out", "out"]) == 0
+    assert Path("out/train.src").read_text() == "A long text.\n"
+    assert Path("out/train.tgt").read_text() == "A text.\n"
+    assert capsys.readouterr().out.endswith("written: out/train.src, out/train.tgt, out/removed.jsonl\n")
+
+
 @pytest.mark.parametrize(
     ("argv", "error", "message"),
     [

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from mt.cli.compose import check_overrides, compose, settle, to_config
+from mt.cli.compose import check_overrides, compose, to_config
 from mt.cli.folders import CONFIG_DIR, groups
-from mt.cli.hydra_job import Jobs, fixed_keys, launch
+from mt.cli.hydra_job import Jobs, call_hydra, fixed_keys, launch
 from mt.cli.run_name import run_name
 from mt.cli.schema import settings
 from mt.cli.train import parse as train_options
@@ -257,15 +257,14 @@ def test_a_file_that_names_no_text_or_nothing_is_refused(file):
 
 def test_a_pipe_of_settings_is_read_once_and_the_run_is_named_after_what_it_held(tmp_path, monkeypatch):
     """As `--config <(...)` of a shell: what is read twice is empty the second time."""
-    tasks, pipe = [], tmp_path / "pipe"
+    configs, pipe = [], tmp_path / "pipe"
     os.mkfifo(pipe)
     writer = threading.Thread(target=lambda: pipe.write_text("model: tiny\ndata: {train: [a.en, a.de]}\n"))
     writer.start()
-    monkeypatch.setattr("mt.cli.hydra_job.call_hydra", lambda arguments, task: tasks.append(arguments))
+    monkeypatch.setattr("mt.cli.hydra_job.train", lambda config, command: configs.append(config))
     launch(train_options(["--config", str(pipe), "optim.lr=1e-3"]), ["mt"])  # reading twice would wait for ever
     writer.join()
-    chosen = next(text for text in tasks[0] if text.startswith("config_file="))
-    config = settle(["optim.lr=1e-3"], [chosen])
+    (config,) = configs
     assert (config.model.dim, config.data.train) == (compose(["model=tiny"]).model.dim, ["a.en", "a.de"])
     assert re.fullmatch("settings-[0-9a-f]{8}", str(config.run.name))
 
@@ -401,6 +400,21 @@ def test_the_name_of_a_job_has_what_differs_and_no_more():
     both = ["model.max_length=300", "batch.max_length=256"]
     assert run_name(config, choices, both) == "tatoeba_en_es-tiny-batch.max_length=256-model.max_length=300"
     assert fixed_keys(["optim.lr=1,2", "model=glob(*)", "train.steps=5"]) == {"train.steps"}
+
+
+def test_one_job_is_composed_once_and_as_hydra_would(monkeypatch):
+    def by(*options: str) -> tuple[Config, int]:
+        jobs, calls = [], []
+        monkeypatch.setattr("mt.cli.hydra_job.train", lambda config, command: jobs.append(config) or 0.0)
+        monkeypatch.setattr("mt.cli.hydra_job.call_hydra", lambda *given: calls.append(given) or call_hydra(*given))
+        launch(train_options(["model=tiny", "train.seed=7", "data.train=[a.en,a.de]", *options]), ["mt", "train"])
+        (config,) = jobs
+        return config, len(calls)
+
+    plain, calls = by()
+    assert calls == 0 and by("--run") == (plain, 0)
+    assert plain.train.seed == 7 and str(plain.run.name).endswith("-tiny")
+    assert by("hydra.job.name=mine") == (plain, 1)
 
 
 def test_a_sweep_says_which_jobs_failed_and_why(tmp_path, monkeypatch, capsys):

@@ -4,6 +4,7 @@ The files in tests/snapshots hold what users see; `pytest tests/unit/cli/test_in
 them anew, so that a change of the interface is a change that a reviewer sees. What a message says to type is typed.
 """
 
+import ast
 import contextlib
 import io
 import re
@@ -16,7 +17,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from mt.cli.compose import compose
 from mt.cli.main import VERBS, main
+from mt.config import Config
+from mt.data.corpus.records import OWN_FILES
+from mt.train.saved_config import flatten
 
 ROOT = Path(__file__).resolve().parents[3]
 SNAPSHOTS = ROOT / "tests/snapshots"
@@ -165,6 +170,38 @@ def test_the_folder_that_is_missing_is_made_as_the_hint_says(desk):
     _, _, err = typed("mt translate golden -i a.en -o 'no where/out.de'")
     subprocess.run(["bash", "-c", err.split("`")[-2]], check=True)
     assert typed("mt translate golden -i a.en -o 'no where/out.de'")[0] == 0
+
+
+def hints() -> list[str]:
+    """The hints in the source of mt, with `{}` for what is filled in."""
+    found = []
+    for file in (ROOT / "mt").rglob("*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        named = {
+            n.targets[0].id: n.value
+            for n in tree.body
+            if isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name)
+        }
+        for call in (n for n in ast.walk(tree) if isinstance(n, ast.Call)):
+            for value in (keyword.value for keyword in call.keywords if keyword.arg == "hint"):
+                value = named.get(value.id, value) if isinstance(value, ast.Name) else value
+                parts = value.values if isinstance(value, ast.JoinedStr) else [value]
+                found.append("".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in parts))
+    return found
+
+
+def test_every_setting_that_a_hint_names_is_one_and_takes_the_value_that_it_names():
+    known = flatten(Config().to_dict())
+    named = [match for hint in hints() for match in re.finditer(r"`([a-z_]+\.[a-z_0-9]+)(?:=([^`]*))?`", hint)]
+    assert len(named) > 30
+    assert not [match[0] for match in named if match[1] not in known]
+    for match in named:
+        if match[2] and not {"{", "."} & set(match[2]):
+            compose([match[0].strip("`")])
+
+
+def test_the_command_that_trains_on_own_files_works(desk):
+    assert typed(f"{OWN_FILES.split('`')[1]} --dry-run")[0] == 0
 
 
 @pytest.mark.skipif(shutil.which("iconv") is None, reason="there is no iconv")

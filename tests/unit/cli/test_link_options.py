@@ -159,7 +159,9 @@ def test_lines_without_marks_are_not_linked(translate, monkeypatch):
 def test_a_choice_that_does_not_fit_is_refused(folder, tmp_path):
     files = {path.name: path.read_bytes() for path in (folder / "m").iterdir() if path.name != "MANIFEST.json"}
     write_folder(tmp_path / "m", {**files, "alignment.json": b'{"schema": 9}'})
-    with pytest.raises(CheckpointError, match=r"alignment\.json must have schema 1, but has 9: remove it\.$"):
+    with pytest.raises(
+        CheckpointError, match=r"alignment\.json must have schema 1, but has 9\. hint: remove the file\.$"
+    ):
         run([str(tmp_path / "m"), "--alignments", "--device", "cpu", "-i", str(folder / "en")])
 
 

@@ -69,6 +69,21 @@ def test_recall(rank):
     assert rank("--queries", "a.en", "--candidates", "turned.de", "--recall") != [told]
 
 
+def test_recall_in_both_directions_by_the_same_scores(rank):
+    """Two candidates belong to each of the first queries, and the last candidate to none."""
+    targets = [pair.tgt for pair in PAIRS]
+    Path("six.en").write_text("".join(f"{pair.src}\n" for pair in PAIRS[:6]))
+    Path("twice.de").write_text("".join(f"{text}\n" for text in [*targets[:6], *targets[:6], targets[11]]))
+    Path("twice.txt").write_text("".join(f"{number} {number + 6}\n" for number in range(1, 7)))
+    given = ["--queries", "six.en", "--candidates", "twice.de", "--recall", "twice.txt"]
+    there, back = rank(*given, "--both-ways")
+    assert there == "R@1 100.0  R@5 100.0  R@10 100.0  median rank 1  (6 queries, 13 candidates)"
+    assert back == "the other way: R@1 100.0  R@5 100.0  R@10 100.0  median rank 1  (12 queries, 6 candidates)"
+    assert rank(*given) == [there]
+    turned = rank("--candidates-are", "sources", "--queries", "a.de", "--candidates", "a.en", "--recall", "--both-ways")
+    assert [line.split("  ")[-2] for line in turned] == ["median rank 1"] * 2
+
+
 def test_an_empty_source_is_a_prior(rank):
     assert len(rank("--queries", "a.en", "--candidates", "a.de", "--by", "empty")) == len(PAIRS)
 
@@ -77,8 +92,10 @@ def test_an_empty_source_is_a_prior(rank):
     ("line", "error", "message"),
     [
         ("missing a.de", DataError, "`missing` does not exist"),
-        ("empty a.de", DataError, "empty has no lines; --queries needs at least one"),
+        ("empty a.de", DataError, "`empty` has no lines, but --queries needs at least one"),
         ("a.en a.de --recall --jsonl", ConfigError, "leave out --jsonl"),
+        ("a.en a.de --recall --top 3", ConfigError, "leave out --top"),
+        ("a.en a.de --both-ways", ConfigError, "--both-ways is about --recall; give --recall too"),
         ("one.en a.de --recall", ConfigError, "there are 12 and 1. hint: give --recall a file"),
         ("a.en a.de --recall one.en", DataError, "one.en must have a line for each of the 12 queries, but has 1"),
         ("a.en a.de --recall bad.txt", DataError, "bad.txt:3: the line must have numbers from 1 to 12"),

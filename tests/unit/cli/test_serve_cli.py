@@ -66,8 +66,8 @@ def test_a_port_that_is_taken(capsys):
         code, error = told(capsys, GOLDEN, "--port", port)
     assert code == 2
     assert error == (
-        f"the server cannot listen on 127.0.0.1, port {port}: Address already in use; name another with --port, or 0 "
-        "for any that is free."
+        f"the server cannot listen on 127.0.0.1, port {port}: Address already in use.\n\nhint: name another with "
+        "`--port`, or 0 for any that is free."
     )
 
 
@@ -79,8 +79,8 @@ def test_an_address_of_another_machine(capsys):
 @pytest.mark.parametrize(
     ("content", "error"),
     [
-        ("# none\n\n", "{} has no API key; write one in each line."),
-        ("one\ntwo words\n", "{}:2: an API key must not have spaces; write one key in each line."),
+        ("# none\n\n", "{} has no API key.\n\nhint: write one key in each line."),
+        ("one\ntwo words\n", "{}:2: an API key must not have spaces.\n\nhint: write one key in each line."),
     ],
 )
 def test_files_of_keys(content, error, capsys, tmp_path):

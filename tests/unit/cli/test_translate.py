@@ -11,7 +11,7 @@ import pytest
 from mt.cli import translate as module
 from mt.cli.search_options import check_prefixes
 from mt.cli.translate import parse, run
-from mt.decode.translator import Translation
+from mt.decode.translation import Translation
 from mt.errors import CheckpointError, ConfigError, DataError
 from mt.text.lines import MAX_LINE
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from mt.cli.translate import parse, run
-from mt.decode.translator import Translation
+from mt.decode.translation import Translation
 from mt.errors import ConfigError, DataError
 
 

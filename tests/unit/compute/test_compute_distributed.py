@@ -107,7 +107,9 @@ def test_the_environment_of_the_launcher_is_read(monkeypatch, environment, place
 def test_an_environment_that_makes_no_sense_is_refused(monkeypatch, environment, wrong):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match=f"^the environment has {wrong}, which no launcher sets; use torchrun"):
+    with pytest.raises(
+        ConfigError, match=rf"^the environment has {wrong}, which no launcher sets\. hint: use torchrun"
+    ):
         place_in_group()
 
 

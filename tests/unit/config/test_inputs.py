@@ -43,6 +43,10 @@ def test_what_names_no_input_is_refused(text):
 @pytest.mark.parametrize(
     "more, message",
     [
+        ({"kind": "features", "size": -1}, "`size` must lie in [0, 65536], but is -1."),
+        ({"kind": "features", "size": 65537}, "`size` must lie in [0, 65536], but is 65537."),
+        ({"kind": "features", "scale": 0.0}, "`scale` must be positive, but is 0.0."),
+        ({"kind": "features", "scale": float("inf")}, "`scale` must be a finite number, but is inf."),
         ({"kind": "image"}, "`side` must lie in [1, 1024], but is 0."),
         (
             {"kind": "image", "side": 9, "patch": 2},

@@ -1,5 +1,6 @@
 """The text of a run: tokenised once, and then read from the cache."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +43,34 @@ def test_a_second_start_tokenises_the_dev_set_only(data, monkeypatch):
     assert list(Path(data.cache).glob("corpora/*/pairs.arrow")) == [table]
 
 
+def test_the_wait_for_the_tokenizer_names_its_sentences(data, monkeypatch):
+    told = []
+    monkeypatch.setattr(material, "elapsing", lambda what, **_: told.append(what) or nullcontext())
+    first = prepared(data)
+    pieces = TokenizerConfig(vocab_size=60, byte_fallback=False, max_sentences=80)
+    more = {"data": data, "clean": CleanConfig(), "batch": BatchConfig(), "longest": None}
+    prepare(tokenizer=pieces, **more)
+    Path("table.tsv").write_text("a\tb\tc\n" + "one\ttwo\tdrei\n" * 20)
+    table = DataConfig(train=["table.tsv"], dev=["table.tsv"], inputs=["a:text", "b:text"], target="c", tgt="de")
+    prepare(tokenizer=TokenizerConfig(vocab_size=30, byte_fallback=False), **more | {"data": table})
+    prepare(tokenizer=pieces, given=first.tokenizer, **more)
+    assert told == [f"training SentencePiece on {count} sentences" for count in (120, 80, 60)]  # two texts to a target
+
+
+def test_long_sources_of_a_table_are_counted_in_rows(data, caplog):
+    lines = ["a\tb", *["one\teins"] * 20, f"{'one ' * 40}\teins"]
+    Path("table.tsv").write_text("\n".join(lines) + "\n")
+    table = DataConfig(train=["table.tsv"], dev=["table.tsv"], inputs=["a:text"], target="b", tgt="de")
+    pieces, batch = TokenizerConfig(vocab_size=30, byte_fallback=False), BatchConfig(max_length=20)
+    with caplog.at_level("INFO", logger="mt"):
+        prepare(data=table, clean=CleanConfig(), tokenizer=pieces, batch=batch, longest=30)
+    told = [message for message in caplog.messages if message.startswith("left out")]
+    assert told == [
+        "left out 1 training pair with more than 20 rows (`batch.max_length`) on a side",
+        "left out 1 dev pair with more than 30 rows (`model.max_length`) on a side",
+    ]
+
+
 def test_the_pairs_are_not_kept_twice(data):
     found = prepared(data)
     assert (found.corpus.train, len(found.train), len(found.corpus.dev), len(found.corpus.test)) == ([], 60, 5, 6)
@@ -52,8 +81,8 @@ def test_a_dev_set_of_sentences_too_long_for_the_model_is_refused_by_its_own_set
     with pytest.raises(DataError) as refused:
         prepare(data=data, clean=CleanConfig(), tokenizer=pieces, batch=BatchConfig(), longest=2)
     assert str(refused.value) == (
-        "none of the 5 dev pairs has at most 2 pieces (`model.max_length`) on each side; raise that setting, or split "
-        "the text into sentences."
+        "none of the 5 dev pairs has at most 2 pieces (`model.max_length`) on each side. hint: raise "
+        "`model.max_length`, or split the text into sentences."
     )
 
 

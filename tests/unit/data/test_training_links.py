@@ -66,13 +66,13 @@ def test_possible_links_teach_nothing():
 @pytest.mark.parametrize(
     ("links", "train", "sentence"),
     [
-        (["a.links"], [], "`alignment.links` needs your own text: name its files with `data.train`."),
+        (["a.links"], [], "`alignment.links` needs your own text. hint: name its files with `data.train`."),
         (["a.links"], TRAIN,
          "`alignment.links` must name one file for each corpus of `data.train`, in the same order, but names 1 file "
          "for 2."),
         (LINKS, ["a.en", "a.de", "a.en", "b.tsv"],
-         "`data.train` names `a.en` twice, with links from a.links and from b.links: rename a copy of it, because a "
-         "pair is identified by its file and line."),
+         "`data.train` names `a.en` twice, with links from a.links and from b.links, but a pair is identified by "
+         "its file and line. hint: give the second corpus a copy under another name."),
     ],
 )  # fmt: skip
 def test_files_that_do_not_go_together_are_refused(links, train, sentence):

@@ -15,8 +15,8 @@ from mt.config import DecodeConfig, LengthNorm, Split, TokenizerConfig, Unknown
 from mt.decode.constraints.glossary import Constraints, Entry, Glossary
 from mt.decode.cutting import LEAST, Cutter
 from mt.decode.search.transformer_stepper import CachedStepper
-from mt.decode.translation import Segment
-from mt.decode.translator import EMPTY, Translation, Translator, join
+from mt.decode.translation import EMPTY, Segment, Translation, join
+from mt.decode.translator import Translator
 from mt.errors import ConfigError
 from mt.text.sentences import Usual
 from mt.text.tokenizer_training import train_tokenizer
@@ -167,6 +167,42 @@ def test_a_long_text_goes_sentence_by_sentence_and_keeps_its_spaces(echo, tokeni
     assert warnings_of(caplog) == []
 
 
+@pytest.fixture(scope="module")
+def tagged(tmp_path_factory, small_model):
+    """A translator whose model reads two kinds of tags."""
+    rng = random.Random(0)
+    lines = [line(rng, rng.randint(2, 9)) for _ in range(200)]
+    section = TokenizerConfig(vocab_size=300, tags=["<2de>", "<2nl>", "<2n>"])
+    t = train_tokenizer(lines, lines, section, tmp_path_factory.mktemp("cache"))
+    model = small_model(src_size=t.src_size, tgt_size=t.tgt_size)
+    return Translator(Echo(model), t, DecodeConfig(beam=2), max_length=LONGEST, src="en")
+
+
+@pytest.mark.parametrize("tags", ["<2de> ", "<2nl>", "<2nl> <2n>  "])
+@pytest.mark.parametrize("text", [PARAGRAPH.strip(), "ta mo, " * 15, "xyzw" * 9, "Ta. Mo."])
+def test_every_part_is_read_with_the_tags_of_its_text(tagged, tags, text, caplog):
+    t, batches = tagged.tokenizer, tagged.stepper.batches
+    batches.clear()
+    [[found]] = tagged.search([f" {tags}{text}"])
+    first = t.encode_source([tags])[0][:-1]
+    parts = [part for batch in batches for part in batch]
+    assert len(parts) == len(found.segments) and (len(parts) > 1) == (text != "Ta. Mo.")
+    assert all(part[: len(first)] == first and len(first) + 1 < len(part) <= LONGEST for part in parts)
+    if tags.endswith(" ") and "xyzw" not in text:  # cut between words: each piece is there once
+        pieces = [piece for part in parts for piece in part[len(first) : -1]]
+        assert sorted(pieces) == sorted(t.encode_source([f"{tags}{text}"])[0][len(first) : -1])
+    assert not any("tags" in said for said in warnings_of(caplog))
+
+
+@pytest.mark.parametrize(
+    ("text", "tags"),
+    [("<2de> ta", "<2de> "), ("  <2nl><2n>\tta <2de>", "<2nl><2n>\t"), ("<2n>l", "<2n>"), ("ta <2de>", ""), ("", "")],
+)
+def test_tags_are_those_at_the_beginning(tagged, text, tags):
+    assert tagged.tokenizer.tags_of(text) == tags
+    assert tagged.tokenizer.tags_of(text, 2) == text.lstrip()[: max(0, 2 - len(text) + len(text.lstrip()))][: len(tags)]
+
+
 def test_short_text_is_split_only_when_asked(echo, tokenizer):
     text = "Ta. Mo. "
     for split, num_parts, said in (("auto", 1, "Ta. Mo."), ("never", 1, "Ta. Mo."), ("always", 2, text)):
@@ -262,6 +298,12 @@ def test_what_is_translated_far_too_short_is_cut_until_nothing_is_lost(model, to
     assert len(found.piece_log_probs) == len(found.pieces) + len(found.segments)
 
 
+def test_validation_takes_translations_as_they_are(model, tokenizer, caplog):
+    hasty = used_to(model, tokenizer, Usual(60, 1, 1.0), Hasty)
+    [[found]] = hasty.answer(["ta mo er in ly " * 4], replace(hasty.options(), recut=False))
+    assert len(found.pieces) == 3 and warnings_of(caplog) == []
+
+
 def test_what_stays_far_too_short_is_named(model, tokenizer, caplog):
     hasty = used_to(model, tokenizer, Usual(60, 1, 1.0), Hasty)
     long = " ".join(["ta mo er in ly"] * 4)
@@ -336,7 +378,7 @@ def test_a_prefix_begins_the_translation(translator, tokenizer):
     assert one.text.startswith("tamo ly")
     assert two.text == translator.search(texts[:1])[0][0].text
     assert empty == EMPTY
-    with pytest.raises(ConfigError, match=r"^There must be one prefix for each text, but there are 1 prefixes and 3"):
+    with pytest.raises(ConfigError, match=r"^there must be one prefix for each text, but there are 1 prefixes and 3"):
         translator.answer(texts, translator.options(prefixes=["x"]))
 
 

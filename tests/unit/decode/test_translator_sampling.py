@@ -10,7 +10,8 @@ from mt.decode.constraints.glossary import Glossary
 from mt.decode.search.ensemble import Ensemble, Mean
 from mt.decode.search.sampling import Sampling
 from mt.decode.search.transformer_stepper import CachedStepper
-from mt.decode.translator import EMPTY, Translator
+from mt.decode.translation import EMPTY
+from mt.decode.translator import Translator
 from mt.errors import ConfigError
 from mt.text.tokenizer_training import train_tokenizer
 
@@ -44,17 +45,24 @@ def texts_of(lists):
 
 def some_texts():
     rng = random.Random(1)
-    texts = [line(rng, rng.randint(1, 5)) for _ in range(24)]
+    texts = [line(rng, rng.randint(1, 5)) for _ in range(12)]
     texts[5], texts[9] = "", " ".join(["tamoly"] * 12)  # one is empty, one is cut in parts
     return texts
 
 
+@pytest.fixture(scope="module")
+def whole(model, tokenizer):
+    """Three samples of each text, in batches of the default size."""
+    translator = Translator(CachedStepper(model), tokenizer, DecodeConfig(beam=2), max_length=LONGEST)
+    found = translator.answer(some_texts(), translator.options(sampling=Sampling(samples=3, seed=4, epsilon=0.001)))
+    assert [len(translations) for translations in found] == [1 if text == "" else 3 for text in some_texts()]
+    assert found[5] == [EMPTY]
+    return found
+
+
 @pytest.mark.parametrize("batch_tokens", [1, 40, 4096])
-def test_samples_do_not_depend_on_the_batches(translator, monkeypatch, batch_tokens):
+def test_samples_do_not_depend_on_the_batches(translator, whole, monkeypatch, batch_tokens):
     sampling = Sampling(samples=3, seed=4, epsilon=0.001)
-    whole = translator.answer(some_texts(), translator.options(sampling=sampling))
-    assert [len(translations) for translations in whole] == [1 if text == "" else 3 for text in some_texts()]
-    assert whole[5] == [EMPTY]
     translator.section = replace(translator.section, batch_tokens=batch_tokens)
     assert texts_of(translator.answer(some_texts(), translator.options(sampling=sampling))) == texts_of(whole)
     monkeypatch.setattr("mt.decode.translator.MAX_ROWS", 6)
@@ -95,7 +103,9 @@ def test_rules_hold_for_samples_too(translator, tokenizer):
 def test_terms_that_must_appear_are_for_beam_search(translator, tmp_path):
     (tmp_path / "terms.tsv").write_text("ta\tmoly\n")
     glossary = Glossary.read(str(tmp_path / "terms.tsv"))
-    with pytest.raises(ConfigError, match=r"^Samples cannot be made to contain a glossary's terms; leave one of the"):
+    with pytest.raises(
+        ConfigError, match=r"^samples cannot be made to contain a glossary's terms\. hint: leave out one of the"
+    ):
         translator.answer(["ta mo"], replace(translator.options(glossary=glossary), sampling=Sampling()))
 
 

@@ -91,7 +91,7 @@ def test_bombs():
 
 
 def test_too_many_parts(monkeypatch):
-    monkeypatch.setattr("mt.data.corpus.archive.MAX_MEMBERS", 2)
+    monkeypatch.setattr("mt.text.archive.MAX_MEMBERS", 2)
     assert "must have at most 2 members, but has 3" in refused({**GOOD, "a": "", "b": ""})
 
 
@@ -106,15 +106,25 @@ def test_other_compressions():
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_BZIP2) as file:
         file.writestr("word/document.xml", "<d/>")
-    assert "'word/document.xml' is compressed in a way that is not read" in refused(out.getvalue())
+    assert "'word/document.xml' is compressed in a way that is not read. hint: save the document anew" in refused(
+        out.getvalue()
+    )
+
+
+def test_the_hint_of_a_fault_in_a_page_of_a_book_stays_one():
+    message = refused({"META-INF/container.xml": "<c/>", "a.xhtml": b"<html><p>\xe9</p></html>"}, ".epub")
+    assert message.startswith("a.xhtml: line 1: ")
+    assert message.endswith(" is not UTF-8. hint: convert the file to UTF-8, for example with iconv.")
 
 
 def test_encrypted_documents():
     manifest = "<manifest><file-entry><encryption-data/></file-entry></manifest>"
-    assert "encrypted: save it without a password" in refused(odt("", **{"META-INF/manifest.xml": manifest}), ".odt")
+    assert "encrypted. hint: save it without a password" in refused(
+        odt("", **{"META-INF/manifest.xml": manifest}), ".odt"
+    )
     raw = bytearray(archive(GOOD))
     raw[raw.index(b"PK\1\2") + 8] |= 1
-    assert "encrypted: save it without a password" in refused(bytes(raw))
+    assert "encrypted. hint: save it without a password" in refused(bytes(raw))
 
 
 @pytest.mark.parametrize(

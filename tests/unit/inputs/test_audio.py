@@ -94,11 +94,11 @@ def test_rate_and_bands_are_found_in_the_training_data(tmp_path, sounds):
     soundfile.write(tmp_path / "wide.wav", tone(440, rate=16000), 16000)
     (wide,) = fit([audio()], [f"{tmp_path}/wide.wav"], ["a:1"])
     assert (wide.rate, wide.size) == (16000, 80)
-    told = r"^a:2: column `speech`: .*wide\.wav has 16,000 samples a second, but the training data begins with 8,000; "
-    with pytest.raises(DataError, match=told + r"convert it to that rate\.$"):
+    told = r"^a:2: column `speech`: .*wide\.wav has 16,000 samples a second, but the training data begins with 8,000\. "
+    with pytest.raises(DataError, match=told + r"hint: convert it to that rate\.$"):
         fit([audio()], [sounds, f"{tmp_path}/wide.wav"], ["a:1", "a:2"])
     with pytest.raises(
-        DataError, match=r"has 8,000 samples a second, but the training data begins with 16,000; conver"
+        DataError, match=r"has 8,000 samples a second, but the training data begins with 16,000 hint: convert"
     ):
         Audio(wide).read(sounds)
 
@@ -124,7 +124,7 @@ REFUSED = {
     "beyond": (lambda folder: written(folder, tone(440)) + ":0:801", r":0:801 does not exist: the file has 800 sample"),
     "far beyond": (lambda folder: written(folder, tone(440)) + ":5:999999999999999", r"does not exist: the file has 8"),
     "slow": (lambda folder: written(folder, tone(440), 4000), r"a\.wav has 4,000 samples a second, and must have 8,00"),
-    "long": (lambda folder: written(folder, np.zeros(8000 * 601, np.int16)), r"is longer than 600 seconds; name parts"),
+    "long": (lambda folder: written(folder, np.zeros(8000 * 601, np.int16)), r"than 600 seconds hint: name parts"),
     "not a number": (
         lambda folder: written(folder, np.full(800, np.nan), subtype="FLOAT"), r"a\.wav holds a value that is not a fi",
     ),
@@ -140,6 +140,16 @@ def test_what_is_no_recording_is_refused_in_one_sentence(case, tmp_path):
     with pytest.raises(DataError, match=message) as caught:
         Audio(audio()).read(make(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+def test_a_name_may_have_any_sign(sounds, tmp_path):
+    with zipfile.ZipFile(tmp_path / "two\ntalks.zip", "w") as archive:
+        archive.write(sounds, "a\nb.flac")
+    (tmp_path / "a\nb.flac").write_bytes((tmp_path / "two.flac").read_bytes())
+    for name in ("a\nb.flac", "two\ntalks.zip:a\nb.flac"):
+        assert np.array_equal(samples(f"{tmp_path}/{name}:100:900")[0], samples(f"{sounds}:100:900")[0])
+    with pytest.raises(DataError, match=r"no\nsound\.wav cannot be read: No such file or directory$"):
+        samples("no\nsound.wav")
 
 
 @pytest.mark.parametrize("missing, package", [("soundfile", "soundfile"), ("kaldi_native_fbank", "kaldi-native-fbank")])

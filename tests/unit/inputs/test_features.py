@@ -57,6 +57,11 @@ def test_a_column_without_any_cell_and_a_bad_cell_are_named(rows):
         fit([features()], [rows, "17"], ["a:1", "a:2"])
 
 
+def test_a_number_with_more_digits_than_python_reads_is_a_bad_cell(rows):
+    with pytest.raises(DataError, match=r"^the cell must be file\.npy, file\.npy:ITEM or "):
+        Features(features()).read(f"{rows}:{'9' * 5000}")
+
+
 def test_a_source_has_as_many_cells_as_the_model_has_inputs(rows):
     reader = InputReader([features(2)], lambda texts: [[len(text)] for text in texts])
     with pytest.raises(DataError, match=r"^here: a source must have the cells image with tabs between them, but is "):

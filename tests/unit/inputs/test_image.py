@@ -139,8 +139,8 @@ REFUSED = {
     "PostScript": (lambda folder: text_file(folder, "a.eps"), r"a\.eps is not a picture that can be read \(PNG, "),
     "half a PNG": (lambda folder: cut_short(folder, "png"), r"cut\.png cannot be read as a picture \(image file is "),
     "half a WebP": (lambda folder: cut_short(folder, "webp"), r"cut\.webp cannot be read as a picture \("),
-    "a bomb": (bomb, r"bomb\.png has more than 89,478,485 pixels; make it smaller$"),
-    "floats": (float_picture, r"deep\.tiff cannot be read as a picture \(its pixels are numbers of 32 bits; save it "),
+    "a bomb": (bomb, r"bomb\.png has more than 89,478,485 pixels hint: make it smaller\.$"),
+    "floats": (float_picture, r"deep\.tiff has pixels of 32 bits hint: save it with 8 bits "),
     "no archive": (lambda folder: f"{folder}/no.zip:a.png", r"no\.zip cannot be read: No such file or directory$"),
     "not an archive": (lambda folder: text_file(folder, "a.zip") + ":a.png", r"a\.zip is not a zip archive, or damag"),
     "no member": (lambda folder: archived(folder) + ":b.png", r"photos\.zip has no member 'b\.png'$"),
@@ -150,7 +150,10 @@ REFUSED = {
     ),
     "a drive": (lambda folder: archived(folder) + ":C:/a.png", r"C:/a\.png must name a member inside the archive"),
     "from the root": (lambda folder: archived(folder) + ":/a.png", r":/a\.png must name a member inside the archive"),
-    "encrypted": (lambda folder: archived(folder, flag=1) + ":a.png", r"a\.png is encrypted; pack it again without "),
+    "encrypted": (
+        lambda folder: archived(folder, flag=1) + ":a.png",
+        r"a\.png is encrypted hint: pack it again without ",
+    ),
     "a zip bomb": (
         lambda folder: archived(folder, size=1 << 30) + ":a.png",
         r"a\.png would unpack to 1,073,741,824 by",
@@ -167,6 +170,15 @@ def test_what_is_no_picture_is_refused_in_one_sentence(case, tmp_path):
     with pytest.raises(DataError, match=message) as caught:
         Images(image()).read(make(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+def test_a_picture_of_which_pillow_only_warns_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # it raises from twice as many
+    Image.new("RGB", (10, 10)).save(tmp_path / "most.png")
+    Image.new("RGB", (11, 10)).save(tmp_path / "more.png")
+    assert pixels(f"{tmp_path}/most.png", 4).shape == (4, 4, 3)
+    with pytest.raises(DataError, match=r"more\.png has more than 100 pixels hint: make it smaller\.$"):
+        pixels(f"{tmp_path}/more.png", 4)
 
 
 def test_the_row_and_the_column_are_named(tmp_path):

@@ -1,5 +1,6 @@
 """Packages for Argos Translate: what is in them, our model out of them, and the rules that split sentences."""
 
+import io
 import os
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from toy import number_pairs, number_tokenizer, tiny_config, tiny_model, trained_numbers
@@ -19,6 +21,7 @@ from mt.cli.import_model import run as bring_in
 from mt.config import DecodeConfig, Positions, Precision, TokenizerConfig
 from mt.errors import CheckpointError, ConfigError
 from mt.files import read_json
+from mt.interchange import argos
 from mt.interchange.argos import LONGEST, Direction, check_package, read_package
 from mt.interchange.ct2 import write_ct2
 from mt.text.tokenizer_training import train_tokenizer
@@ -84,7 +87,7 @@ def test_the_command_writes_a_package(made, tmp_path, monkeypatch, capsys, caplo
 def test_the_same_model_gives_the_same_package(made, tmp_path):
     export_argos(made / "model", tmp_path / "again.argosmodel", "int8")
     assert (tmp_path / "again.argosmodel").read_bytes() == (made / "numbers.argosmodel").read_bytes()
-    with pytest.raises(ConfigError, match=r"again\.argosmodel` already exists; name a new f"):
+    with pytest.raises(ConfigError, match=r"again\.argosmodel` already exists\. hint: name a new f"):
         export_argos(made / "model", tmp_path / "again.argosmodel", "int8")
 
 
@@ -160,10 +163,13 @@ def zeros(number):
 @pytest.mark.parametrize(
     "change, told",
     [
-        (lambda all: [one for one in all if "/mt/" not in one[0]], "holds no model of mt: it was made by another prog"),
+        (lambda all: [one for one in all if "/mt/" not in one[0]], "cannot be trained further. hint: import the model"),
         (lambda all: all + zeros(30 << 20), r"would fill \d\S+ bytes out of \d\S+, which no model does"),
         (lambda all: all + [(f"{TOP}/x{n}", b"") for n in range(1000)], "must have at most 1,000 files, but has 1,012"),
-        (lambda all: all + [(f"{TOP}/mt/x{n}", b"") for n in range(60)], "must have 50 files of a model, but has 65"),
+        (
+            lambda all: all + [(f"{TOP}/mt/x{n}", b"") for n in range(60)],
+            "at most 50 files of a model, but has 65",
+        ),
         (lambda all: [*all, ("other/mt/config.json", b"{}")], r"has 'other/mt/config\.json' twice"),
         (lambda all: [*all, (f"{TOP}/mt/more.bin", b"{}")], r"more\.bin` is not in the manifest"),
         (
@@ -215,6 +221,36 @@ def test_files_that_are_no_packages_are_refused(made, tmp_path):
     path.write_bytes(data)
     with pytest.raises(CheckpointError, match=r"is damaged: .*encrypted"):
         read_package(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("what", ["content", "name", "method"])
+def test_damage_of_every_kind_is_said(what, made, tmp_path):
+    data = bytearray((made / "numbers.argosmodel").read_bytes())
+    name = f"{TOP}/mt/MANIFEST.json".encode()
+    listed = data.rindex(name) - 46  # where the directory at the end of the file has it
+    if what == "content":
+        data[data.index(name) + len(name)] = 0xFF  # no block of deflate begins like this
+        told = r"is damaged: Error -3 while decompressing data"
+    elif what == "name":
+        data[listed + 9] |= 0x08  # the name is UTF-8
+        data[listed + 46] = 0xFF
+        told = r"is damaged: 'utf-8' codec can't decode byte 0xff"
+    else:
+        data[listed + 10] = zipfile.ZIP_LZMA
+        told = r"has compressed '.*mt/MANIFEST\.json' in a way that mt never does\."
+    (tmp_path / "a.argosmodel").write_bytes(data)
+    with pytest.raises(CheckpointError, match=told):
+        read_package(tmp_path / "a.argosmodel", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.argosmodel"]
+
+
+def test_nothing_is_written_beyond_the_size_that_was_checked(tmp_path):
+    entry = zipfile.ZipInfo(f"{TOP}/mt/config.json")
+    entry.file_size = 3
+    opened = SimpleNamespace(open=lambda entry: io.BytesIO(b"four"))
+    with pytest.raises(CheckpointError, match=r"a`: '.*mt/config\.json' is larger than the package says\."):
+        argos._extract(opened, entry, tmp_path / "out", Path("a"))
+    assert (tmp_path / "out").read_bytes() == b""
 
 
 TEXTS = {

@@ -6,14 +6,15 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
-from toy import number_pairs, number_tokenizer
+from toy import number_pairs, number_tokenizer, tiny_config
 
-from mt.config import DecodeConfig, TokenizerConfig
+from mt.config import Activation, DecodeConfig, NormPlacement, TokenizerConfig
 from mt.decode.search.beam import beam_search
 from mt.decode.search.settings import Search
 from mt.decode.search.transformer_stepper import CachedStepper
-from mt.errors import ConfigError
+from mt.errors import CheckpointError, ConfigError
 from mt.interchange.hf import reasons_against, write_hf
+from mt.nn.encoders import frame_model
 from mt.nn.ragged import pack
 from mt.text.tokenizer_training import train_tokenizer
 
@@ -76,13 +77,18 @@ def test_transformers_says_what_the_model_says(small_model, options, loaded, tmp
     check_agreement(model, t, *loaded(tmp_path / "out"))
 
 
-def test_each_language_may_have_its_tokenizer(small_model, loaded, tmp_path):
+@pytest.fixture
+def separate(tmp_path):
+    """A tokenizer with a vocabulary for each language."""
     pairs = number_pairs(100)
     section = TokenizerConfig(vocab_size=40, joint=False, byte_fallback=False)
-    t = train_tokenizer([p.src for p in pairs], [p.tgt for p in pairs], section, tmp_path / "cache")
-    model = made(small_model, t, tying="decoder")
-    write_hf(model, t, tmp_path / "out", **KEPT)
-    check_agreement(model, t, *loaded(tmp_path / "out"))
+    return train_tokenizer([p.src for p in pairs], [p.tgt for p in pairs], section, tmp_path / "cache")
+
+
+def test_each_language_may_have_its_tokenizer(small_model, separate, loaded, tmp_path):
+    model = made(small_model, separate, tying="decoder")
+    write_hf(model, separate, tmp_path / "out", **KEPT)
+    check_agreement(model, separate, *loaded(tmp_path / "out"))
 
 
 def test_all_reasons_are_named_at_once(small_model, tmp_path):
@@ -103,6 +109,26 @@ def test_all_reasons_are_named_at_once(small_model, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_sources_and_vocabularies_that_do_not_fit_are_named(small_model, separate, tmp_path):
+    t = number_tokenizer()
+    frames = frame_model(
+        tiny_config(norm=NormPlacement.post, activation=Activation.relu), frame_size=3, tgt_size=t.tgt_size
+    )
+    assert reasons_against(frames, t) == ["the model reads rows of numbers, not one text"]
+    found = reasons_against(small_model(src_size=9, tgt_size=9, **{**MARIAN, "tying": "all"}), separate)
+    assert found == ["`model.tying` must be decoder where each language has its tokenizer, but is all"]
+
+
+def test_a_tokenizer_of_other_ids_is_found(small_model, separate, tmp_path):
+    pytest.importorskip("transformers")
+    from mt.interchange.hf_engine import HfEngine
+
+    t = number_tokenizer()
+    write_hf(made(small_model, t), t, tmp_path / "out", **KEPT)
+    with pytest.raises(CheckpointError, match=r"does not split text as the model does: 'one two' has the ids \[\d"):
+        HfEngine(tmp_path / "out", separate).check(["one two"])
+
+
 def test_tags_that_marian_reads_otherwise_are_named(small_model, tmp_path):
     pairs = number_pairs(100)
     section = TokenizerConfig(vocab_size=60, byte_fallback=False, tags=[">>de<<", "<2de>"])
@@ -117,5 +143,5 @@ def test_the_folder_says_how_the_model_searches(small_model, tmp_path):
     write_hf(made(small_model, t), t, tmp_path / "out", **kept)
     values = json.loads((tmp_path / "out" / "generation_config.json").read_text())
     assert (values["num_beams"], values["length_penalty"], values["max_length"]) == (3, 0.5, LONGEST)
-    with pytest.raises(ConfigError, match="already exists; name a new folder"):
+    with pytest.raises(ConfigError, match=r"already exists\. hint: name a new folder"):
         write_hf(made(small_model, t), t, tmp_path / "out", **kept)

@@ -17,6 +17,7 @@ from mt.cli.main import main
 from mt.config import Activation, DecodeConfig, Split, TokenizerConfig
 from mt.decode.load import load
 from mt.errors import CheckpointError, ConfigError
+from mt.interchange import hf_import
 from mt.interchange.hf import write_hf
 from mt.interchange.hf_import import read_hf
 from mt.nn.ragged import pack
@@ -125,7 +126,7 @@ def test_the_command_makes_a_model_that_says_what_transformers_says(settings, ma
     model = stored.model(torch.device("cpu"))
     check_logits(model, stored.tokenizer, theirs.model)
     assert (stored.description.src, stored.description.tgt, stored.description.max_length) == ("en", "de", 64)
-    assert stored.description.decode == DecodeConfig(beam=3, split=Split.never)
+    assert stored.description.decode == DecodeConfig(beam=3)
     sources = [text for text in texts() if text]
     options = {"beam": 1, "split": Split.never, "max_length": 30, "max_ratio": 100.0}
     found = [some[0] for some in load(out).search(sources, **options)]
@@ -168,7 +169,7 @@ def test_all_reasons_are_named_at_once(made):
         read_hf(folder)
     assert str(refused.value) == (
         f"the model cannot be imported from {folder}: `model_type` must be marian, but is 'bart'; "
-        "`activation_function` must be one of relu, gelu, swish, silu, but is 'tanh'; "
+        "`activation_function` must be one of relu, gelu, silu, swish, but is 'tanh'; "
         "`scale_embedding` must be true, but is False; "
         "`normalize_before` must be false, but is True; `add_final_layer_norm` must be false, but is True; "
         "`normalize_embedding` must be false, but is True; `static_position_embeddings` must be true, but is False; "
@@ -182,7 +183,7 @@ def test_all_reasons_are_named_at_once(made):
 def test_ids_that_contradict_the_vocabulary_are_refused(made):
     folder = made().folder
     change(folder, eos_token_id=5, pad_token_id=4, vocab_size=7, decoder_vocab_size=8)
-    change(folder, "generation_config.json", decoder_start_token_id=3, bad_words_ids=[[9]])
+    change(folder, "generation_config.json", decoder_start_token_id=3, bad_words_ids=[[9]], suppress_tokens=9)
     last = len(table()) - 1
     with pytest.raises(ConfigError) as refused:
         read_hf(folder)
@@ -190,8 +191,8 @@ def test_ids_that_contradict_the_vocabulary_are_refused(made):
         f"the model cannot be imported from {folder}: `eos_token_id` must be 0, as the vocabulary has it, but is 5; "
         f"`pad_token_id` must be {last}, as the vocabulary has it, but is 4; `decoder_start_token_id` must be {last}, "
         f"as the vocabulary has it, but is 3; `vocab_size` must be {last + 1}, as the vocabulary has it, but is 7; "
-        f"`decoder_vocab_size` must be {last + 1}, as the vocabulary has it, but is 8; `bad_words_ids` and "
-        f"`suppress_tokens` may hold [{last}] only, but hold [[9]]."
+        f"`decoder_vocab_size` must be {last + 1}, as the vocabulary has it, but is 8; `bad_words_ids` may "
+        f"hold [[{last}]] only, but is [[9]]; `suppress_tokens` may hold [{last}] only, but is 9."
     )
 
 
@@ -205,6 +206,7 @@ def test_sizes_out_of_bounds_are_refused(made):
             r"`encoder_layers` must be a whole number from 1 to 128, but is True",
         ),
         ({"encoder_layers": 2, "decoder_ffn_dim": 50}, r"`decoder_ffn_dim` must be that of the encoder, but is 50"),
+        ({"activation_function": ["relu"]}, r"`activation_function` must be one of .*, but is \['relu'\]"),
     ):
         change(folder, **values)
         with pytest.raises(ConfigError, match=told):
@@ -225,6 +227,8 @@ def test_missing_files_are_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"opus` must be a folder of MarianMT, but is not there\."):
         read_hf(tmp_path / "opus")
     (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"config\.json` must be a folder of MarianMT, but is a file\."):
+        read_hf(tmp_path / "config.json")
     with pytest.raises(CheckpointError) as refused:
         read_hf(tmp_path)
     assert str(refused.value) == (
@@ -271,6 +275,9 @@ def test_weights_that_do_not_fit_are_refused(made, tmp_path):
         "torch.int32 [32]; model.decoder.layers.1.fc1.weight must be numbers of the shape [48, 32], but is missing, "
         "and 1 more fault."
     )
+    torch.save({**state, "more": torch.zeros(1), "less": torch.zeros(1)}, path)
+    with pytest.raises(CheckpointError, match=r"config\.json: less, more is in no MarianMT model that mt knows\.$"):
+        read_hf(folder)
     torch.save([1], path)
     with pytest.raises(CheckpointError, match="must hold tensors by name, but holds something else"):
         read_hf(folder)
@@ -298,6 +305,15 @@ def test_a_file_that_is_too_large_is_not_read(made):
         read_hf(folder)
 
 
+def test_a_tokenizer_that_is_too_large_is_not_read(made, monkeypatch):
+    folder = made().folder
+    monkeypatch.setattr(hf_import, "MAX_MODEL", (folder / "vocab.json").stat().st_size)
+    with (folder / "source.spm").open("ab") as file:
+        file.write(bytes(hf_import.MAX_MODEL))
+    with pytest.raises(CheckpointError, match=r"source\.spm` must have at most [\d,]+ bytes, but has more\."):
+        read_hf(folder)
+
+
 def test_languages_can_be_given_and_search_settings_that_are_left_out_are_named(made, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr("mt.cli.import_model.find_spec", lambda name: None)
     folder = made().folder
@@ -308,7 +324,7 @@ def test_languages_can_be_given_and_search_settings_that_are_left_out_are_named(
     assert "the import was not verified, because the package `transformers` is not installed." in caplog.text
     told = read_model(tmp_path / "out").description
     assert (told.src, told.tgt) == ("en", "gos")
-    assert told.decode == DecodeConfig(beam=3, no_repeat_ngram=3, length_penalty=0.5, split=Split.never)
+    assert told.decode == DecodeConfig(beam=3, no_repeat_ngram=3, length_penalty=0.5)
     with pytest.raises(ConfigError, match=r"already exists.* hint: name a new folder"):
         run(["hf", str(folder), str(tmp_path / "out")])
 
@@ -322,6 +338,10 @@ def test_a_folder_of_ours_comes_back_bit_by_bit(joint, small_model, tmp_path):
     ours = small_model(src_size=t.src_size, tgt_size=t.tgt_size, **shape)
     write_hf(ours, t, tmp_path / "hf", section=DecodeConfig(beam=4), max_length=20, src="en", tgt="de")
     found = read_hf(tmp_path / "hf")
+    if not joint:
+        change(tmp_path / "hf", share_encoder_decoder_embeddings=True)
+        with pytest.raises(ConfigError, match="embeddings` must be false where each language has its vocabulary"):
+            read_hf(tmp_path / "hf")
     assert found.tokenizer.files() == t.files()
     assert (found.description.model.activation, found.description.max_length) == (Activation.gelu, 20)
     for (name, one), (other, two) in zip(ours.named_parameters(), found.model.named_parameters(), strict=True):

@@ -3,17 +3,21 @@
 import math
 import sys
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import pytest
+import torch
 from toy import number_pairs, trained_numbers, write_numbers
 
 import mt
 from mt.decode.constraints.glossary import Entry, Glossary
 from mt.decode.request import Sampling, SearchSettings
+from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translation import EMPTY
-from mt.errors import CheckpointError, ConfigError
+from mt.errors import CheckpointError, ConfigError, DataError
 from mt.interchange import load as loading
 from mt.interchange.load import load, place_of
+from mt.interchange.verify import Sample
 
 pytest.importorskip("ctranslate2")
 LINES = [pair.src for pair in number_pairs(25, seed=9)]
@@ -40,6 +44,7 @@ def test_an_export_is_made_once_and_again_when_the_model_has_changed(model, monk
     with caplog.at_level("INFO", "mt"):
         load(model, engine="ct2", device="cpu")
     assert f"made {model}.ct2/float32-" in caplog.text and "40 of 40 greedy translations equal" in caplog.text
+    assert load(model, engine="torch", device="cpu").engine is None
     [first] = exports(model)
     with monkeypatch.context() as patched:
         patched.setattr(loading, "write_ct2", None)
@@ -74,6 +79,12 @@ def test_an_export_that_translates_otherwise_is_not_kept(model, monkeypatch, cap
     assert "torch searches, not CTranslate2: the export does not translate as the model does" in caplog.text
 
 
+def test_a_sample_without_sentences_is_refused(model):
+    with pytest.raises(DataError, match=r"^nothing can be verified on 0 sentences of a\.en\. hint: name a file with"):
+        load(model, engine="ct2", device="cpu", sampler=lambda made: Sample([], [], "0 sentences of a.en"))
+    assert exports(model) == []
+
+
 def test_checkpoints_of_a_run_share_one_place(tmp_path):
     assert place_of(tmp_path / "run/model") == tmp_path / "run/model.ct2"
     assert place_of(tmp_path / "run/checkpoints/step-00000010") == tmp_path / "run/checkpoint.ct2"
@@ -99,6 +110,56 @@ def test_what_the_engine_cannot_do_with_a_model_is_refused_at_once(tmp_path, cap
     assert "torch searches, not CTranslate2: the model cannot be searched with the engine ct2: the s" in caplog.text
     settings = SearchSettings(groups=1, coverage_penalty=0.0)
     assert load(model, engine="auto", device="cpu", settings=settings).engine is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"engine": "ct2", "precision": "int8"}, "`precision` must be auto for the engine ct2, which has `quan"),
+        ({"engine": "ct2", "cuda_graphs": True}, "`cuda_graphs` must be False for the engine ct2, but is True"),
+        ({"quantization": "int8"}, "`quantization` must be float32 for the engine torch, which has `precision`"),
+    ],
+)
+def test_arguments_of_the_other_engine_are_refused(arguments, told, tmp_path):
+    with pytest.raises(ConfigError, match=f"^{told}"):
+        mt.load(tmp_path, **arguments)
+
+
+def test_where_torch_takes_over_it_has_its_own_arguments(model, monkeypatch):
+    place_of(model).write_text("")
+    given = []
+    real = loading.load_with_torch
+    monkeypatch.setattr(loading, "load_with_torch", lambda path, **own: given.append(own) or real(path, device="cpu"))
+    assert mt.load(model, engine="auto", device="cpu", precision="bf16", cuda_graphs=True).engine is None
+    assert given[-1] == {"device": "cpu", "precision": "bf16", "cuda_graphs": True}
+
+
+def test_rows_of_a_table_are_refused(model, monkeypatch):
+    made = mt.load(model, device="cpu", precision="fp32")
+    made.reader = SimpleNamespace()
+    monkeypatch.setattr(loading, "load_with_torch", lambda *_, **__: made)
+    with pytest.raises(ConfigError, match=r"be searched with the engine ct2: it reads rows of a table\.$"):
+        load(model, engine="ct2", device="cpu")
+
+
+def test_a_device_that_the_engine_does_not_know_is_refused(model, monkeypatch):
+    monkeypatch.setattr(CachedStepper, "device", torch.device("mps"))
+    with pytest.raises(ConfigError, match=r"^`device` must be cpu or cuda for the engine ct2, but is mps\."):
+        load(model, engine="ct2", device="cpu")
+
+
+def test_a_model_that_is_replaced_while_it_is_read_is_not_exported(model, monkeypatch):
+    real = loading.load_with_torch
+
+    def replaced(path, **options):
+        made = real(path, **options)
+        write_numbers(path, beam=2)
+        return made
+
+    monkeypatch.setattr(loading, "load_with_torch", replaced)
+    with pytest.raises(CheckpointError, match=r"model` was replaced while it was read\. hint: run the command again\."):
+        load(model, engine="ct2", device="cpu")
+    assert not place_of(model).exists()
 
 
 def test_without_the_package_auto_is_torch(model, monkeypatch, caplog):
@@ -154,8 +215,8 @@ def test_options_of_one_call_that_only_torch_honours_are_refused_together(both):
     with pytest.raises(ConfigError) as refused:
         ct2.translate("one", groups=5, length_norm="gnmt", sampling=Sampling())
     assert str(refused.value) == (
-        "The engine ct2 cannot honour `length_norm`, `groups`, `sampling`; leave out what it cannot honour, or use the "
-        "engine torch."
+        "the engine ct2 cannot honour `length_norm`, `groups`, `sampling`. hint: leave out what it cannot honour, or "
+        "use the engine torch."
     )
 
 

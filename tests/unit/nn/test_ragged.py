@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mt.nn.ragged import Ragged, cut, pack
+from mt.nn.ragged import Ragged, cut, joined, pack
 
 lengths_of = st.lists(st.integers(1, 7), min_size=1, max_size=6)
 
@@ -49,6 +49,26 @@ def test_pack_splits_back_into_the_sentences(sentences):
 def test_moving_to_the_device_it_is_on_copies_nothing():
     rows = Ragged.from_lengths([2, 1])
     assert rows.to("cpu") is rows
+
+
+def test_what_is_derived_from_a_layout_made_on_the_host_needs_no_values_of_the_device():
+    """A tensor on device `meta` has none, and asking for them is an error."""
+    rows = Ragged.from_lengths([5, 2, 1]).to("meta")
+    part, taken = rows.part(0, 2)
+    half = rows.halved()
+    whole = joined([rows, half])
+    assert {one.lengths.device.type for one in (part, half, whole)} == {"meta"}
+    assert (part.on_host.tolist(), part.num_rows, part.max_length, taken) == ([5, 2], 7, 5, slice(0, 7))
+    assert (half.on_host.tolist(), half.num_rows, half.max_length) == ([3, 1, 1], 5, 3)
+    assert (whole.on_host.tolist(), whole.num_rows, whole.max_length) == ([8, 3, 2], 13, 8)
+    assert half.part(1, 3)[0].on_host.tolist() == [1, 1]
+
+
+@given(lengths_of)
+def test_half_of_a_layout_has_every_second_row(lengths):
+    half = Ragged.from_lengths(lengths).halved()
+    assert half.lengths.tolist() == half.on_host.tolist() == [len(range(0, n, 2)) for n in lengths]
+    assert (half.num_rows, half.max_length) == (sum(half.lengths.tolist()), max(half.lengths.tolist()))
 
 
 def test_cut_by_hand():

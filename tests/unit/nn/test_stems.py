@@ -13,7 +13,7 @@ from mt.nn.positions import sinusoidal_grid, sinusoidal_table
 from mt.nn.prepacked import prepacked
 from mt.nn.ragged import Ragged
 from mt.nn.source import FrameSource
-from mt.nn.stems import ConvolutionStem, LinearStem, PatchStem, halved, stem_of, windows
+from mt.nn.stems import ConvolutionStem, LinearStem, PatchStem, stem_of, windows
 
 IMAGE = Input(column="x", kind=InputKind.image, side=6, patch=2, size=12)
 AUDIO = Input(column="x", kind=InputKind.audio, size=5, rate=8000)
@@ -62,7 +62,7 @@ def test_the_gradient_stays_in_the_item():
 def test_windows_by_hand():
     rows = torch.tensor([[1.0], [2], [3], [4], [5]])
     layout = Ragged.from_lengths([3, 2])
-    half = halved(layout)
+    half = layout.halved()
     assert half.lengths.tolist() == [2, 1] and half.max_length == 2
     assert windows(rows, layout, half).tolist() == [[0, 1, 2], [2, 3, 0], [0, 4, 5]]
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from mt.decode.translation import EMPTY, Segment, Translation
 from mt.postprocess.markup import ATTEMPTS, STAND_INS, Request, apart, like
-from mt.postprocess.tags import Kind, parse
 from mt.postprocess.word_alignments import LinkedSegment, LinkedTranslation
+from mt.text.tags import Kind, parse
 from mt.text.words import reading_words, spaced_words
 
 WORDS = st.sampled_from(

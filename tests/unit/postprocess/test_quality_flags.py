@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mt.decode.translation import Translation
-from mt.postprocess.quality_flags import SHOWN, Flag, Measures, Tally, lost_numbers, relative_length, warning
+from mt.postprocess.quality_flags import Flag, Measures, lost_numbers, relative_length, warning
 from mt.postprocess.word_alignments import LinkedSegment, LinkedTranslation
 from mt.text.repetition import Loop
 
@@ -73,17 +73,3 @@ fine = partial(Measures, 5.0, 1.0)
 )  # fmt: skip
 def test_what_is_flagged_is_told(measures, flags, said):
     assert measures.flags == flags and warning(measures) == said
-
-
-def test_many_warnings_are_a_few_and_a_sum(caplog):
-    tally = Tally()
-    for number in range(1, 101):
-        lost = ("9",) if number > 30 else ()
-        loop = Loop("a", 3) if number > 90 else None
-        tally.add(number, fine(lost=lost, loop=loop))
-    tally.close()
-    said = [record.getMessage() for record in caplog.records]
-    assert len(said) == SHOWN + 2
-    assert said[0] == "input 31: numbers are missing or changed (lost-number): 9"
-    assert said[-2] == "more lines are flagged; only the first are shown. --jsonl has the flags of every line."
-    assert said[-1] == "70 of 100 lines flagged: repetition 10, lost-number 70"

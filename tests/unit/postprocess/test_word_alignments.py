@@ -7,7 +7,8 @@ import torch
 from toy import number_pairs, number_tokenizer, trained_numbers
 
 from mt.alignment.aligner import Aligner, choose
-from mt.config import DecodeConfig, Split
+from mt.alignment.heads import AlignmentHeads
+from mt.config import DecodeConfig, Split, TokenizerConfig
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translation import Segment, Translation
 from mt.decode.translator import Translator
@@ -15,6 +16,7 @@ from mt.postprocess.quality_flags import Flag, Measures, coverage, measure, warn
 from mt.postprocess.unknown_words import replace_unknown, words_of_pieces
 from mt.postprocess.word_alignments import LinkedSegment, LinkedTranslation, Linker, contribution
 from mt.text.sentences import Usual
+from mt.text.tokenizer_training import train_tokenizer
 from mt.text.words import spaced_words
 
 PAIRS = number_pairs(60, seed=5)
@@ -92,6 +94,22 @@ def test_words_of_a_text_in_parts_are_counted_over_the_whole(translator, linker)
     last = found.segments[-1]
     assert max(i for i, _ in links) >= len(text[: last.source[0]].split()) > 10
     assert max(j for _, j in links) >= len(found.text[: last.target[0]].split()) > 10
+
+
+def test_a_part_is_linked_as_it_was_read_with_the_tags_of_its_text(small_model, tmp_path):
+    section = TokenizerConfig(vocab_size=60, byte_fallback=False, tags=["<2nl>"])
+    tokenizer = train_tokenizer(TEXTS, TEXTS, section, tmp_path)
+    model = small_model(src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size)
+    tagged = Translator(CachedStepper(model), tokenizer, DecodeConfig(beam=2, split=Split.always), max_length=24)
+    text = "<2nl> one two. three."
+    [[linked]] = Linker(tagged, AlignmentHeads(0, (0,), shifted=False)).link([text], tagged.search([text]))
+    first, second = linked.segments
+    tag = tokenizer.encode_source(["<2nl>"])[0][:-1]
+    assert [number for number, *_ in first.source[: len(tag)]] == tag and first.source[len(tag) - 1][1:] == (0, 5)
+    assert [number for number, *_ in second.source] == tokenizer.encode_source(["<2nl> three."])[0][:-1]
+    assert {(begin, end) for _, begin, end in second.source[: len(tag)]} == {(15, 15)}  # no part of the text
+    assert "".join(text[begin:end] for _, begin, end in second.source) == "three."
+    assert linked.links() <= {(i, j) for i in range(5) for j in range(len(spaced_words(linked.text)))}
 
 
 def test_an_empty_text_has_no_links(translator, linker):

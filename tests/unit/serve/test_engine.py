@@ -243,10 +243,8 @@ def test_stopping_finishes_what_was_taken_and_takes_no_more():
 def test_what_clients_are_told():
     busy = RefusedError(503, "Busy.", retry_after=2)
     assert told(busy) is busy
-    assert (told(DataError("A term is wrong.")).status, told(DataError("A term is wrong.")).message) == (
-        400,
-        "A term is wrong.",
-    )
+    wrong = told(DataError("A term is wrong.", hint="`mt translate --help` says how."))
+    assert (wrong.status, wrong.message) == (400, "A term is wrong.")
     assert told(ValueError("secret")).status == 500 and "secret" not in told(ValueError("secret")).message
 
 

@@ -9,7 +9,7 @@ from tokenizer_losses import CORPORA, sentences
 
 from mt.config import TokenizerConfig
 from mt.text.normalization import nfc_rule
-from mt.text.roundtrip import difference, loss
+from mt.text.roundtrip import difference, round_trip
 from mt.text.tokenizer_training import fitting_vocab_size, train_tokenizer
 
 KEPT = {
@@ -45,7 +45,7 @@ def test_the_default_settings_give_every_line_back(language, tmp_path):
     def changed(rule):
         section = TokenizerConfig(vocab_size="auto", normalization=rule)
         trained = train_tokenizer(["Sentence."], lines, section, tmp_path)
-        return loss(lines, lambda line: there_and_back(trained, line), language).changed
+        return round_trip(lines, lambda line: there_and_back(trained, line), language).changed
 
     assert TokenizerConfig().normalization == "nfc"
     assert (changed("nfc"), changed("nmt_nfkc") > len(lines) / 2) == (0, True)
@@ -77,13 +77,13 @@ def test_what_older_rules_lose_is_counted_with_the_best_score(tmp_path):
     lines = [*KEPT.values(), *["one two three four"] * 6]
     section = TokenizerConfig(vocab_size=400, normalization="nmt_nfkc")
     old = train_tokenizer(lines * 20, lines * 20, section, tmp_path)
-    found = loss(lines, lambda text: there_and_back(old, text), "en")
+    found = round_trip(lines, lambda text: there_and_back(old, text), "en")
     assert (found.lines, found.changed) == (12, 6) and found.bleu < 90 and found.chrf < 90
     assert str(found).startswith(
         "50.0% of the target lines change when encoded and decoded; a perfect model could reach"
     )
     new = train_tokenizer(lines * 20, lines * 20, TokenizerConfig(vocab_size=400), tmp_path)
-    assert loss(lines, lambda text: there_and_back(new, text), "en").changed == 0
+    assert round_trip(lines, lambda text: there_and_back(new, text), "en").changed == 0
     assert difference("می\u200cخواهم", "می خواهم") == "`می\\u200cخواهم` becomes `می خواهم`"
 
 

@@ -5,17 +5,19 @@ import math
 import pytest
 import torch
 from test_validate import make
-from toy import number_corpus, number_pairs, number_tokenizer, tiny_model
+from toy import number_corpus, number_pairs, number_tokenizer, tiny_config, tiny_model
 
 from mt.alignment.heads import AlignmentHeads, head_mean, word_maps
-from mt.config import Subset
+from mt.config import Input, InputKind, Subset
 from mt.data.corpus.pair import Origin, Pair
-from mt.interpret.picture import CELL, GAP
-from mt.train.attention_logging import AttentionLogger, drawn, entropies, legible
+from mt.inputs.reader import InputReader
+from mt.interpret.heat_maps import CELL, GAP
+from mt.nn.encoders import input_model
+from mt.train.attention_logging import InputAttentionLogger, TextAttentionLogger, drawn, entropies, legible
 
 
-def make_logger(pairs=2, **options) -> AttentionLogger:
-    return AttentionLogger(number_tokenizer(), number_pairs(pairs), max_length=32, **options)
+def make_logger(pairs=2, **options) -> TextAttentionLogger:
+    return TextAttentionLogger(number_tokenizer(), number_pairs(pairs), max_length=32, **options)
 
 
 def test_entropies_by_hand():
@@ -100,3 +102,23 @@ def test_a_validation_has_the_attention_of_the_pairs():
     validator.attention = make_logger()
     found = validator(tiny_model())
     assert found.extra() == {"entropy_1": found.attention.entropies[0]}
+
+
+@pytest.mark.parametrize("columns", [["en"], ["en", "fr"]])
+def test_a_model_of_tables_logs_the_share_of_each_of_several_inputs(columns):
+    inputs = [Input(column=column, kind=InputKind.text) for column in columns]
+    tokenizer = number_tokenizer()
+    model = input_model(
+        tiny_config(dropout=0.5), inputs, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size
+    ).train()
+    pairs = [Pair("\t".join([p.src] * len(columns)), p.tgt, p.origin) for p in number_pairs(3)]
+    attention = InputAttentionLogger(tokenizer, InputReader(inputs, tokenizer.encode_source), pairs, max_length=32)
+    state = torch.get_rng_state()
+    found = attention(model)
+    assert model.training and torch.equal(torch.get_rng_state(), state)
+    shares = {name: value for name, value in found.scalars().items() if name.startswith("share_")}
+    assert list(shares) == ([] if len(columns) == 1 else ["share_en", "share_fr"])
+    assert sum(shares.values()) == pytest.approx(float(len(columns) > 1))
+    assert found.scalars()["entropy_1"] == found.entropies[0] > 0
+    pictures = attention.pictures(found)
+    assert len(pictures) == 3 and all(pixels.ndim == 3 and len(pixels) > 20 * len(columns) for pixels in pictures)

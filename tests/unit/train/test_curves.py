@@ -32,7 +32,7 @@ def test_a_run_without_readable_numbers_is_left_out_with_a_warning(tmp_path, cap
     (tmp_path / "b/metrics.jsonl").write_text("nonsense\n")
     text = page([overview(tmp_path / "a"), overview(tmp_path / "b")])
     assert text.count("<polyline") == 1 and "line 1 must be a JSON object" in caplog.text
-    with pytest.raises(DataError, match=r"has no numbers to draw yet; wait for its first updates\.$"):
+    with pytest.raises(DataError, match=r"has no numbers to draw yet\. hint: wait for its first updates\.$"):
         page([Overview(folder=tmp_path / "b", state="empty")])
 
 

@@ -119,13 +119,13 @@ def test_a_run_that_goes_on_counts_from_where_it_was_saved(make):
 
 def test_a_save_by_the_clock_replaces_the_last_but_no_validated_one(make):
     trainer, seen = make("run", seconds=1), []
-    keep = trainer.saver.keep
+    save_and_prune = trainer.saver.save_and_prune
 
     def watched(state, *, score=None):
-        keep(state, score=score)
+        save_and_prune(state, score=score)
         seen.append(sorted(int(path.name[5:]) for path in trainer.checkpoints.folder.glob("step-*")))
 
-    trainer.saver.keep = watched
+    trainer.saver.save_and_prune = watched
     fit(trainer)
     assert seen == [
         [1], [2], [3], [4], [4, 5], [4, 6], [4, 7], [4, 8], [4, 8, 9], [4, 8, 10], [4, 8, 11], [4, 8, 12]

@@ -203,7 +203,7 @@ def test_without_a_checkpoint_with_a_score_training_goes_on(make, tmp_path, capl
 def test_too_many_spikes_end_the_run(make, tmp_path, monkeypatch):
     monkeypatch.setattr(spikes, "MAX_RETURNS", 2)
     trainer = make(spiked=set(range(7, 99)), steps=50)
-    with pytest.raises(MtError, match=r"^the loss has spiked more than 2 times \(the last at step 9\); look"):
+    with pytest.raises(MtError, match=r"^the loss has spiked more than 2 times \(the last at step 9\)\. hint: look"):
         fit(trainer, tmp_path / "run")
 
 

@@ -228,7 +228,7 @@ def test_too_many_in_a_row_end_the_run(make, fit, monkeypatch):
         lambda self, batches, lr, seeds: PendingUpdate(torch.tensor([0.0, 0.0, math.nan]), 5, 5),
     )
     with pytest.raises(
-        MtError, match=r"^20 updates in a row had gradients that are not finite \(the last at step 20\)"
+        MtError, match=r"^20 updates in a row had gradients that are not finite \(the last at step 20\)\. hint: begin"
     ):
         fit(trainer)
     assert trainer.state.step == MAX_SKIPPED_IN_A_ROW
@@ -395,7 +395,9 @@ def test_a_run_stopped_at_any_step_resumes_exactly(make, fit, stop):
             signal.raise_signal(signal.SIGTERM)
 
     first._count = count
-    with pytest.raises(StoppedError, match=f"^stopped by SIGTERM at step {stop}; its state is saved. The same command"):
+    with pytest.raises(
+        StoppedError, match=f"^stopped by SIGTERM at step {stop}; its state is saved. hint: the same command"
+    ):
         fit(first, "broken")
     torch.rand(99)  # random numbers move on in between
     scores = [1.0, 3.0, 2.0][stop // 2 :] or [2.0]

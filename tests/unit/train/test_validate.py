@@ -16,8 +16,8 @@ from mt.train.validate import Validation, Validator, ema_weights
 
 def make(corpus, translate, pairs=3, tokens=40, subset=Subset.spread, watch=Watch.bleu):
     return Validator(
-        corpus, translate, precision=Precision.fp32, tokens=tokens, pairs=pairs, subset=subset, bleu_tokenizer="13a",
-        watch=watch,
+        corpus, lambda texts, on_progress: translate(texts), precision=Precision.fp32, tokens=tokens, pairs=pairs,
+        subset=subset, bleu_tokenizer="13a", watch=watch,
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from mt.data.corpus.catalog import CATALOG, fetch, find
 from mt.data.corpus.pair import Origin, Pair
 from mt.errors import ConfigError, DataError
 
-OWN = re.escape("To train on your own files instead: mt train data.train='[a.en,a.de]'.")
+OWN = re.escape("hint: to train on your own files instead, write `mt train 'data.train=[a.en,a.de]'`.")
 ROWS = [f"English {n}.\tSpanisch {n}.\tCC-BY author {n}" for n in range(40)] + [
     f"English {n}!\tOtra {n}.\tCC-BY author {n}" for n in range(40)
 ]
@@ -211,7 +211,9 @@ def test_missing_member(pip, tmp_path, monkeypatch):
 
 def test_root_that_cannot_be_written(pip, tmp_path):
     (tmp_path / "data").write_text("a file")
-    with pytest.raises(DataError, match=r"tatoeba_en_es` cannot be written \(.*\): choose another place with `data\.r"):
+    with pytest.raises(
+        DataError, match=r"tatoeba_en_es` cannot be written \(.*\)\. hint: choose another place with `data\.r"
+    ):
         fetch("tatoeba_en_es", tmp_path / "data")
 
 

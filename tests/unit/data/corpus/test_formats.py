@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from mt.data.corpus.pair import Origin
 from mt.data.corpus.readers import check_order, infer_languages, read_pairs
-from mt.data.corpus.xml import elements
 from mt.errors import DataError
+from mt.text.xml import elements
 
 WANTED = [("one", "eins"), ("two, or", "zwei"), ("three", "drei")]
 
@@ -63,10 +63,10 @@ def test_columns_are_found_by_header_or_by_what_they_hold(write):
 @pytest.mark.parametrize(
     ("text", "columns", "message"),
     [
-        ("de\ten\neins\tone\n", (), r":1: the header says de to en, but the settings say en to de: if the header is "
-         r"right, write `data\.columns=\[en,de\]`\.$"),
+        ("de\ten\neins\tone\n", (), r":1: the header says de to en, but the settings say en to de\. hint: if the "
+         r"header is right, write `data\.columns=\[en,de\]`\.$"),
         ("1\ta\tb\tc\n2\td\te\tf\n", (), r"a\.tsv` has 4 columns \('1', 'a', 'b', 'c'\), and it is not clear "
-         r"which of them are source and target: name them, as in `data\.columns=\[2,4\]`\.$"),
+         r"which of them are source and target\. hint: name them, as in `data\.columns=\[2,4\]`\.$"),
         ("a\tb\n", ("x", "y"), r"a\.tsv` has no column `x`; its first row is a, b\.$"),
         ("1\ta\t2\tb\n1\ta\n", (), r"a\.tsv:2: the line must have at least 4 columns, but has 2 columns\.$"),
         ("one\n", (), r"a\.tsv:1: the line must be source, tab, target, but has no tab\.$"),
@@ -75,6 +75,18 @@ def test_columns_are_found_by_header_or_by_what_they_hold(write):
 def test_what_cannot_be_known_is_said(write, text, columns, message):
     with pytest.raises(DataError, match=message):
         texts(write("a.tsv", text), columns=columns)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("de\ten\neins\tone\n", [("one", "eins")]), ("1\ta\tb\tc\n2\td\te\tf\n", [("a", "c"), ("d", "f")])],
+)
+def test_the_columns_that_a_hint_names_are_read(write, text, found):
+    file = write("a.tsv", text)
+    with pytest.raises(DataError) as refused:
+        texts(file)
+    columns = refused.value.hint.partition("`data.columns=[")[2].partition("]`")[0]
+    assert texts(file, columns=columns.split(",")) == found
 
 
 def test_a_header_of_two_languages_says_them(write):
@@ -186,7 +198,7 @@ def test_tmx(write, caplog):
     assert caplog.messages == [f"`{file}`: 1 unit without text in both en and de left out"]
     assert texts(file, "de", "en")[0] == ("eins zwei", "one two")
     assert next(read_pairs([file], "en", "de")).origin == Origin(file, 4)
-    with pytest.raises(DataError, match=r"a\.tmx` has no unit with text in both en and fr language; its language"):
+    with pytest.raises(DataError, match=r"a\.tmx` has no unit with text in both en and fr .*\. hint: name two of th"):
         texts(file, "en", "fr")
     check_order([file], "de", "en", "the model translates")  # has no order
 
@@ -205,12 +217,12 @@ def test_tmx_of_two_languages_says_which_they_are(write):
         ("<tmx><body><tu>", r"a\.tmx:1: this is not well-formed XML: "),
         (
             '<!DOCTYPE tmx [<!ENTITY x "y">]><tmx><tu><tuv xml:lang="en"><seg>&x;</seg></tuv></tu></tmx>',
-            r"a\.tmx:1: the entity &x; is not read: write its text\.$",
+            r"a\.tmx:1: the entity &x; is not read\. hint: write its text in its place\.$",
         ),
         (
             '<!DOCTYPE tmx [<!ENTITY x SYSTEM "file:///etc/hostname">]>'
             '<tmx><tu><tuv xml:lang="en"><seg>&x;</seg></tuv></tu></tmx>',
-            r"a\.tmx:1: the entity &x; is not read: write its text\.$",
+            r"a\.tmx:1: the entity &x; is not read\. hint: write its text in its place\.$",
         ),
     ],
 )

@@ -131,9 +131,9 @@ def test_line_ends_inside_a_field_become_spaces(write):
         (
             '{"en": "one", "translation": {"fr": "un"}}',
             r"a\.jsonl:1: there must be fields `en` and `de`, but there are en, translation, "
-            r"translation\.fr: name the right ones, as in `data\.columns=\[source,target\]`\.",
+            r"translation\.fr\. hint: name the right ones, as in `data\.columns=\[source,target\]`\.",
         ),
-        ("{}", r"but there are none: name the right ones"),
+        ("{}", r"but there are none\. hint: name the right ones"),
         ('{"src": 1, "tgt": ""}', r"a\.jsonl:1: field `src` must be text, but is int\."),
         ('{"src": "", "tgt": null}', r"a\.jsonl:1: field `tgt` must be text, but is null\."),
         ('{"src": "\\ud800", "tgt": ""}', r"a\.jsonl:1: field `src` contains half of a surrogate pair"),
@@ -180,7 +180,9 @@ def test_parquet_that_unpacks_without_end(tmp_path, monkeypatch, dictionary):
     with pyarrow.parquet.ParquetFile(file) as written:
         assert (written.metadata.row_group(0).total_byte_size > 4_000_000) != dictionary
     seen = []
-    with pytest.raises(DataError, match=r"a\.parquet` grows more than 200-fold when unpacked, as no text does: if you"):
+    with pytest.raises(
+        DataError, match=r"a\.parquet` grows more than 200-fold when unpacked, as no text does\. hint: if you"
+    ):
         seen.extend(read_pairs([str(file)], None, None))
     assert (len(seen) > 0) == dictionary and len(seen) < rows
     monkeypatch.undo()
@@ -220,7 +222,7 @@ def test_hub_out_of_reach(monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     message = (
         "`hub:owner/name` cannot be downloaded from the Hugging Face Hub (Couldn't reach 'owner/name' on the Hub). "
-        "To train on your own files instead: mt train data.train='[a.en,a.de]'."
+        "hint: to train on your own files instead, write `mt train 'data.train=[a.en,a.de]'`."
     )
     with pytest.raises(DataError, match=re.escape(message)):
         list(read_pairs(["hub:owner/name"], "en", "de"))

@@ -118,6 +118,6 @@ def test_too_few_pairs():
 
 def test_nothing_left_to_train_on():
     with pytest.raises(
-        DataError, match=r"and some must stay for training\. Name files with `data\.dev` and `data\.test`"
+        DataError, match=r"and some must stay for training\. hint: name files with `data\.dev` and `data\.test`"
     ):
         split_pairs(distinct(3), dev=1, test=2)

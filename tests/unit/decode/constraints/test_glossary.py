@@ -51,11 +51,17 @@ def test_entries_know_their_line(glossary):
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("house", r"^g:7: an entry must be a source term, a tab and a target term, but is 'house'\. A target after !"),
+        (
+            "house",
+            r"^g:7: an entry must be a source term, a tab and a target term, but is 'house'\. hint: a target after !",
+        ),
         ("a\tb\tc", r"^g:7: an entry must be"),
         ("\tHaus", r"^g:7: an entry must be"),
         ("house\t ", r"^g:7: an entry must be"),
-        ("house\tHaus||Hauses", r"^g:7: a form of the target term is empty in 'Haus\|\|Hauses'; write a word on each"),
+        (
+            "house\tHaus||Hauses",
+            r"^g:7: a form of the target term is empty in 'Haus\|\|Hauses'\. hint: write a word on each",
+        ),
         ("house\t!", r"^g:7: a form of the target term is empty in '!'"),
         ("*\tHaus", r"^g:7: \* stands for every sentence and can only ban, as in \*<TAB>!Haus\.$"),
     ],

@@ -68,7 +68,9 @@ def test_terms_that_cannot_be_written_are_named(vocabulary):
         DataError, match=r"^g:3: the target term `dog` has characters that the model's vocabulary cannot"
     ):
         vocabulary.forms(Entry("x", ("dog",), False, "g:3"))
-    with pytest.raises(DataError, match=r"^g:4: the target term `,+` has 71 tokens, more than 62; take it out of the"):
+    with pytest.raises(
+        DataError, match=r"^g:4: the target term `,+` has 71 tokens, more than 62\.\s+hint: take it out"
+    ):
         vocabulary.forms(Entry("x", ("," * 70,), False, "g:4"))
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from mt.decode.rerank.reverse import rerank
 from mt.decode.rerank.scorer import PairScore, Scorer
-from mt.decode.translator import EMPTY, Translation
+from mt.decode.translation import EMPTY, Translation
 
 
 class Backwards(Scorer):

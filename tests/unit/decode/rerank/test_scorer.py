@@ -85,7 +85,7 @@ def test_logits_are_made_a_few_rows_at_a_time(translator, monkeypatch):
     hidden = torch.randn(11, 16)
     targets = torch.arange(11)
     whole = token_log_probs(model, hidden, targets)
-    monkeypatch.setattr("mt.nn.forced.CHUNK_ELEMENTS", 4 * model.out_weight.shape[0])
+    monkeypatch.setattr("mt.nn.forced.CPU_CHUNK_ELEMENTS", 4 * model.out_weight.shape[0])
     assert token_log_probs(model, hidden, targets).tolist() == pytest.approx(whole.tolist(), abs=1e-6)
 
 

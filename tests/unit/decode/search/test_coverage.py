@@ -103,9 +103,12 @@ def test_what_a_model_asks_is_its_cross_attention(small_model, members):
 
 def test_models_without_attention_weights_are_refused():
     search = search_of(beam=2, coverage_penalty=0.2)
-    with pytest.raises(ConfigError, match=r"`decode.coverage_penalty` needs models that give their attention weights"):
+    with pytest.raises(
+        ConfigError,
+        match=r"`decode.coverage_penalty` needs models that give their attention weights. hint: leave it at 0",
+    ):
         beam_search(TableStepper(drawn(1)), [[7, EOS]], search=search)
-    with pytest.raises(ConfigError, match="All models of an ensemble must give their attention weights"):
+    with pytest.raises(ConfigError, match="all models of an ensemble must give their attention weights"):
         beam_search(Ensemble([TableStepper(drawn(1))]), [[7, EOS]], search=search)
 
 

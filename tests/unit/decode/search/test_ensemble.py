@@ -60,7 +60,7 @@ def test_an_ensemble_needs_a_member():
 
 def test_an_ensemble_needs_one_vocabulary():
     ensemble = Ensemble([TableStepper(drawn(1)), TableStepper(drawn(1, num_words=3))])
-    message = r"^The models of an ensemble must share one target vocabulary, but theirs have \[5, 6\] tokens\.$"
+    message = r"^the models of an ensemble must share one target vocabulary, but theirs have \[5, 6\] tokens\.$"
     with pytest.raises(ConfigError, match=message):
         beam_search(ensemble, [[EOS]], search=settings(beam=2))
 

@@ -176,7 +176,7 @@ def test_a_sample_does_not_depend_on_the_batch_nor_on_the_other_samples(seed, so
 def test_a_transformer_draws_the_same_in_batches_of_any_size(small_model, cuts):
     model = small_model(seed=3)
     draw_from = torch.Generator().manual_seed(1)
-    lengths = torch.randint(1, 9, (64,), generator=draw_from).tolist()
+    lengths = torch.randint(1, 9, (24,), generator=draw_from).tolist()
     source = [[*torch.randint(4, 19, (length,), generator=draw_from).tolist(), EOS] for length in lengths]
     search = settings(max_length=None, max_extra=3)
 
@@ -191,8 +191,8 @@ def test_a_transformer_draws_the_same_in_batches_of_any_size(small_model, cuts):
         return found(results)
 
     one = batches_of(1)
-    assert one == batches_of(7) == batches_of(64)
-    assert len({tuple(tokens) for sentence in one for tokens in sentence}) > 150  # of 192
+    assert one == batches_of(7) == batches_of(24)
+    assert len({tuple(tokens) for sentence in one for tokens in sentence}) > 56  # of 72
 
 
 def test_rows_leave_when_a_quarter_can():

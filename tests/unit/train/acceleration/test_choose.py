@@ -1,5 +1,7 @@
 """Which runs are compiled and which use CUDA graphs."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from toy import number_corpus, tiny_model
@@ -84,6 +86,15 @@ def test_gradients_are_computed_as_configured(compile, graphs, found, caplog):
         longest = int(max(corpus.source.lengths().max(), corpus.target.lengths().max() + 1))
         assert graphed.graphed.buffers.shape.width == longest
         assert [text for text in caplog.messages if text.startswith("batches run as a CUDA graph: ")]
+
+
+def test_rows_of_a_table_use_no_cuda_graphs_and_the_log_says_so(caplog):
+    caplog.set_level("INFO", "mt")
+    eager, corpus = eager_gradients(), number_corpus(20)
+    corpus.reader = SimpleNamespace()
+    section = TrainConfig(steps=1, graphs=Use.always)
+    assert accelerate(eager, section, BatchConfig(tokens=64, max_length=32), corpus) is eager
+    assert caplog.messages == ["no CUDA graphs (`train.graphs`): they need sources of text"]
 
 
 def test_a_sharded_model_is_left_as_it_is(monkeypatch):

@@ -37,7 +37,8 @@ def test_a_failing_compiler_causes_one_warning_and_the_update_is_repeated(corpus
         assert plain(batches, lr=1e-3).read() == failing(batches, lr=1e-3).read()
     for one, other in zip(plain.model.parameters(), failing.model.parameters(), strict=True):
         assert torch.equal(one, other)
-    (warning,) = [r.message for r in caplog.records if r.levelname == "WARNING"]
+    # torch's own loggers warn, too, of packages that are missing.
+    (warning,) = [r.message for r in caplog.records if r.levelname == "WARNING" and r.name == "mt"]
     # In tests torch trips over the checks of shapes before it comes to the compiler; what follows is the same.
     assert warning.startswith("the layers cannot be compiled here, and training goes on without (")
     assert len(warning) < 320

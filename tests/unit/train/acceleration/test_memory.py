@@ -66,7 +66,8 @@ def test_a_size_that_did_not_fit_is_not_tried_again(caplog):
 
 
 def test_a_single_pair_that_does_not_fit_ends_the_run():
-    with pytest.raises(MtError, match="the memory is too small for one pair of 50 source and 50 target tokens; lower"):
+    said = r"the memory is too small for one pair of 50 source and 50 target tokens\. hint: lower"
+    with pytest.raises(MtError, match=said):
         BatchSplitter().run(batch_of(50), device_with(20, []))
 
 
@@ -95,7 +96,9 @@ def test_a_failed_attempt_leaves_the_gradients_as_they_were():
 def test_the_budget_fits_and_no_budget_an_eighth_larger_is_left(limit, least, more):
     most = least + more
     if least > limit:
-        with pytest.raises(MtError, match=r"is too small for a batch of .* tokens a side; lower `batch.max_length`"):
+        with pytest.raises(
+            MtError, match=r"is too small for a batch of .* tokens a side\. hint: lower `batch.max_length`"
+        ):
             largest_budget(lambda n: n <= limit, least=least, most=most)
         return
     found = largest_budget(lambda n: n <= limit, least=least, most=most)
@@ -140,9 +143,8 @@ def test_on_a_cpu_auto_is_a_number_that_the_longest_sentence_fits():
 def test_sources_that_are_not_text_refuse_an_automatic_budget():
     weight = [torch.nn.Parameter(torch.ones(1, device="meta"))]
     corpus = SimpleNamespace(reader=object())
-    with pytest.raises(
-        ConfigError, match=r"^`batch\.tokens` is auto, which tries batches of text; set a number for the"
-    ):
+    said = r"^`batch\.tokens` is auto, which tries batches of text, but .*`data\.inputs`\. hint: set a number"
+    with pytest.raises(ConfigError, match=said):
         find_budget(lambda batch: None, corpus, BatchConfig(tokens="auto"), weight)
 
 
@@ -152,5 +154,5 @@ def test_a_sharded_model_refuses_an_automatic_budget():
         find_budget(lambda batch: None, None, BatchConfig(tokens="auto"), weight, sharded=True)
     assert str(refused.value) == (
         "`batch.tokens` is auto, which is found by running out of memory, but with `train.sharding=full` the other "
-        "processes would wait for one that does; set `batch.tokens` to a number."
+        "processes would wait for one that does. hint: set a number, as in `batch.tokens=4096`."
     )

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mt.data.corpus.archive import read_zip
 from mt.errors import DataError
+from mt.text.archive import read_zip
 
 GOOD = {"a/pairs.tsv": b"one\teins\n" * 50, "LICENSE": b"free"}
 

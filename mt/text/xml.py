@@ -47,7 +47,10 @@ def plain_text(element: Any, file: str, *, skipped: Collection[str] = ()) -> str
         for child in one:
             if not isinstance(child.tag, str):
                 if type(child).__name__ == "_Entity":
-                    raise DataError(f"{file}:{child.sourceline}: the entity {child.text} is not read: write its text.")
+                    where = f"{file}:{child.sourceline}"
+                    raise DataError(
+                        f"{where}: the entity {child.text} is not read.", hint="write its text in its place."
+                    )
             elif local(child) not in skipped:
                 add(child)
             parts.append(child.tail or "")

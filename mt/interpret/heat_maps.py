@@ -28,7 +28,7 @@ MAX_WIDTH = 440  # pixels of a row of maps: what TensorBoard shows without makin
 PRINT_SCALE = 3  # pixels of a PNG file for one of TensorBoard's
 
 
-class Picture:
+class HeatMaps:
     """Maps of one pair: target words down, source words across, eos last.
 
     The maps are side by side as far as `MAX_WIDTH` allows, and then in further rows, each with all words.
@@ -36,8 +36,8 @@ class Picture:
 
     def __init__(self, source: Sequence[str], target: Sequence[str], titles: Sequence[str], *, scale: int = 1) -> None:
         """Args: titles: of the maps; scale: pixels for one pixel of the standard size."""
-        font = _font(FONT * scale)
-        self.source, self.target = ([_drawable(word, font) for word in side] for side in ([*source, END], target))
+        font = load_font(FONT * scale)
+        self.source, self.target = ([drawable(word, font) for word in side] for side in ([*source, END], target))
         self.titles = titles
         self.cell, self.gap, self.font_size = CELL * scale, GAP * scale, FONT * scale
         self.label_height = 4 + max(int(font.getlength(word)) for word in self.source)
@@ -113,18 +113,18 @@ def draw(exhibit: "Exhibit", path: Path) -> None:
     maps = head_mean(word_maps(seen), exhibit.heads)[None]
     source, target = seen.source.word_texts, seen.target.word_texts
     if path.suffix.lower() == ".svg":
-        path.write_text(Picture(source, target, [""]).svg(maps), encoding="utf-8", newline="\n")
+        path.write_text(HeatMaps(source, target, [""]).svg(maps), encoding="utf-8", newline="\n")
         return
     from PIL import Image
 
-    Image.fromarray(Picture(source, target, [""], scale=PRINT_SCALE).draw(maps)).save(path)
+    Image.fromarray(HeatMaps(source, target, [""], scale=PRINT_SCALE).draw(maps)).save(path)
 
 
 def _colours(maps: Float[Tensor, "M V W1"]) -> UInt8[NDArray[Any], "M V W1 3"]:
     return (255 - maps.clamp(0, 1).numpy()[..., None] * (255 - FULL)).round().astype(np.uint8)
 
 
-def _drawable(word: str, font: Any) -> str:
+def drawable(word: str, font: Any) -> str:
     """The word with question marks for letters the font lacks: Pillow's bitmap font has Latin-1 only."""
     try:
         font.getlength(word)
@@ -133,7 +133,7 @@ def _drawable(word: str, font: Any) -> str:
     return word
 
 
-def _font(size: int) -> Any:
+def load_font(size: int) -> Any:
     """A font of many scripts, the system's or matplotlib's; else Pillow's own, which has few letters."""
     from PIL import ImageFont
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from mt.postprocess.tags import DEEPEST, parse
+from mt.text.tags import DEEPEST, parse
 
 
 def kinds(line):

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from mt.interpret import picture as module
-from mt.interpret.picture import CELL, FONT, FULL, GAP, MAX_WIDTH, Picture, _drawable, _font
+from mt.interpret import heat_maps as module
+from mt.interpret.heat_maps import CELL, FONT, FULL, GAP, MAX_WIDTH, HeatMaps, drawable, load_font
 
 MAPS = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]]])
 
 
 def test_cells_are_white_for_weight_0_and_dark_for_weight_1():
-    made = Picture(["ein", "Haus"], ["a", "house"], ["layer 1", "layer 2"])
+    made = HeatMaps(["ein", "Haus"], ["a", "house"], ["layer 1", "layer 2"])
     pixels = made.draw(MAPS.expand(2, -1, -1))
     assert pixels.dtype == np.uint8 and pixels.shape[2] == 3
     top, left = pixels.shape[0] - 2 - 2 * CELL, pixels.shape[1] - 2 * (3 * CELL + GAP)
@@ -29,7 +29,7 @@ def test_cells_are_white_for_weight_0_and_dark_for_weight_1():
 
 
 def test_the_words_above_are_the_same_over_every_map_and_stand_over_their_columns():
-    pixels = Picture(["iiiiiiii", "m"], ["a"], ["", ""]).draw(torch.zeros(2, 1, 3))
+    pixels = HeatMaps(["iiiiiiii", "m"], ["a"], ["", ""]).draw(torch.zeros(2, 1, 3))
     top, left = pixels.shape[0] - 2 - CELL, pixels.shape[1] - 2 * (3 * CELL + GAP)
     above = [pixels[CELL:top, left + n * (3 * CELL + GAP) :][:, : 3 * CELL] for n in range(2)]
     assert (above[0] == above[1]).all()
@@ -39,12 +39,12 @@ def test_the_words_above_are_the_same_over_every_map_and_stand_over_their_column
 
 
 def test_a_scaled_picture_has_larger_cells():
-    small, large = (Picture(["ein"], ["a"], [""], scale=n).draw(torch.ones(1, 1, 2)) for n in (1, 3))
+    small, large = (HeatMaps(["ein"], ["a"], [""], scale=n).draw(torch.ones(1, 1, 2)) for n in (1, 3))
     assert [(pixels == FULL).all(2).sum() for pixels in (small, large)] == [2 * CELL**2, 2 * (3 * CELL) ** 2]
 
 
 def test_svg_has_the_same_cells_and_words():
-    made = Picture(["ein", "Haus"], ["a<b", "c"], ["layer 1"])
+    made = HeatMaps(["ein", "Haus"], ["a<b", "c"], ["layer 1"])
     root = ElementTree.fromstring(made.svg(MAPS))
     name = "{http://www.w3.org/2000/svg}"
     _, *cells = root.iter(f"{name}rect")
@@ -69,7 +69,7 @@ def test_any_words_can_be_drawn_with_any_font(words, monkeypatch):
 
     monkeypatch.setattr(ImageFont, "truetype", missing)
     monkeypatch.setattr(ImageFont, "load_default", lambda size: ImageFont.load_default_imagefont())
-    pixels = Picture(words, words, ["one"]).draw(torch.zeros(1, len(words), len(words) + 1))
+    pixels = HeatMaps(words, words, ["one"]).draw(torch.zeros(1, len(words), len(words) + 1))
     assert pixels.shape[0] > 0
 
 
@@ -90,27 +90,27 @@ def test_the_font_is_the_systems_or_else_matplotlibs_or_else_pillows_own(monkeyp
     monkeypatch.setattr(module, "find_spec", lambda name: SimpleNamespace(submodule_search_locations=[f"/lib/{name}"]))
     monkeypatch.setattr(ImageFont, "load_default", lambda size: f"own of {size}")
     without()
-    assert _font(FONT) == system
+    assert load_font(FONT) == system
     without(system)
-    assert str(_font(FONT)) == theirs
+    assert str(load_font(FONT)) == theirs
     without(system, theirs)
-    assert _font(FONT) == f"own of {FONT}" and tried == [system, theirs]
+    assert load_font(FONT) == f"own of {FONT}" and tried == [system, theirs]
     monkeypatch.setattr(module, "find_spec", lambda name: None)  # no matplotlib
     without(system)
-    assert _font(FONT) == f"own of {FONT}" and tried == [system]
+    assert load_font(FONT) == f"own of {FONT}" and tried == [system]
 
 
 def test_letters_that_a_font_lacks_become_question_marks():
     from PIL import ImageFont
 
-    assert _drawable("né東京", ImageFont.load_default_imagefont()) == "né??"
+    assert drawable("né東京", ImageFont.load_default_imagefont()) == "né??"
     whole = SimpleNamespace(getlength=lambda word: 1.0)
-    assert _drawable("né東京", whole) == "né東京"
+    assert drawable("né東京", whole) == "né東京"
 
 
 def test_maps_that_do_not_fit_side_by_side_stand_in_rows_with_all_their_words():
     source, target, maps = ["w"] * 15, ["ein", "Haus"], torch.rand(3, 2, 16)
-    made = Picture(source, target, ["one", "two", "three"])
+    made = HeatMaps(source, target, ["one", "two", "three"])
     pixels, (left, top) = made.draw(maps), made.corners[0]
     assert pixels.shape[1] <= MAX_WIDTH and [x for x, _ in made.corners] == [left, left, left]
     labels = [pixels[y - top : y + 2 * CELL, :left] for _, y in made.corners]
@@ -124,5 +124,5 @@ def test_maps_that_do_not_fit_side_by_side_stand_in_rows_with_all_their_words():
 
 
 def test_two_short_maps_stand_side_by_side():
-    made = Picture(["a"] * 5, ["b"], ["one", "two", "three", "four"])
+    made = HeatMaps(["a"] * 5, ["b"], ["one", "two", "three", "four"])
     assert len({y for _, y in made.corners}) == 1 and made.size[0] <= MAX_WIDTH

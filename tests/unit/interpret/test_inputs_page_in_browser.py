@@ -1,4 +1,4 @@
-"""The page of a model of pictures or sound in a real browser; no request leaves it."""
+"""The page of a model that reads tables in a real browser; no request leaves it."""
 
 import shutil
 
@@ -8,7 +8,7 @@ import torch
 
 from mt.alignment.observe import Side
 from mt.inputs.kind import Picture
-from mt.interpret.frames import FrameObservation, frames_page
+from mt.interpret.inputs import InputObservation, View, inputs_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 playwright = pytest.importorskip("playwright.sync_api")
@@ -16,18 +16,29 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="nee
 NASTY = "<b>two</b>"
 
 
-def seen(grid: tuple[int, int], seconds: float | None) -> FrameObservation:
-    """Two pieces, of which the first attends to the first row alone and the second to the last."""
-    maps = torch.zeros(2, 1, 2, 2, grid[0] * grid[1])
-    maps[:, :, :, 0, 0] = maps[:, :, :, 1, -1] = 1
+def picture(grid: tuple[int, int], seconds: float | None = None) -> View:
     pixels = np.full((8, 8 * grid[1], 3), 200, np.uint8)
+    return View("photo", Picture(pixels, grid, seconds), grid[0] * grid[1])
+
+
+def seen(*views: View) -> InputObservation:
+    """Two pieces, of which the first attends to the first row alone, and the second to the last."""
+    maps = torch.zeros(2, 1, 2, 2, sum(view.rows for view in views))
+    maps[:, :, :, 0, 0] = maps[:, :, :, 1, -1] = 1
     target = Side(f"one {NASTY}", [(0, 3), (4, 4 + len(NASTY))], [])
-    return FrameObservation(Picture(pixels, grid, seconds), target, maps, [-0.5, -1.25])
+    return InputObservation(list(views), target, maps, maps[0], [-0.5, -1.25])
 
 
 def test_a_hovered_word_shows_its_place_in_the_picture_and_in_time(tmp_path):
     file = tmp_path / "page.html"
-    html = frames_page("m", ["a.png", "b.wav"], [seen((2, 2), None), seen((1, 4), 0.16)], "Attention")
+    text = View("caption", Side(f"{NASTY} b", [(0, len(NASTY)), (len(NASTY) + 1, len(NASTY) + 2)], []), 3)
+    both = seen(text, picture((2, 2)))
+    html = inputs_page(
+        "m",
+        ["a.png", "b.wav", "two\tfolder/b.png"],
+        [seen(picture((2, 2))), seen(picture((1, 4), 0.16)), both],
+        "Attention",
+    )
     file.write_text(html, encoding="utf-8")
     messages = []
     with playwright.sync_playwright() as started:
@@ -52,5 +63,15 @@ def test_a_hovered_word_shows_its_place_in_the_picture_and_in_time(tmp_path):
         assert "most of all 0.12 to 0.16 s" in said.inner_text()
         tab.locator(".head").nth(0).click()
         assert said.inner_text().endswith("layer 1, head 1.")
+        assert tab.locator("#sentences button").nth(2).inner_text() == "two · b.png"
+        tab.locator("#sentences button").nth(2).click()
+        tab.locator(".word").nth(0).hover()
+        assert f"most of all caption, “{NASTY}”, 100 % of the weight" in said.inner_text()
+        assert said.inner_text().endswith("Shares: caption 100 %, photo 0 %.")
+        colours = [tab.locator(".piece").nth(n).evaluate("one => one.style.backgroundColor") for n in range(3)]
+        assert "0.85" in colours[0] and "0.85" not in colours[2]
+        tab.locator(".strips figure").nth(1).hover()
+        assert "photo, row 2, column 2" in said.inner_text()
+        assert tab.locator(".view .share").all_inner_texts() == ["0 %", "100 %"]
         browser.close()
     assert set(messages) == {file.as_uri()}

@@ -1,0 +1,64 @@
+"""What `mt inspect attention` shows of a model that reads columns of a table: its rows, and their translations."""
+
+import argparse
+from collections.abc import Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from mt.cli.lines import file_texts
+from mt.config import Input
+from mt.data.corpus.columns import read_sources
+from mt.errors import ConfigError, DataError, counted
+
+if TYPE_CHECKING:
+    from mt.decode.translator import Translator
+    from mt.nn.source import Items
+
+OF_TEXT = ("compare", "gold", "spaces", "svg")  # options that need words on both sides
+
+
+class Rows(NamedTuple):
+    """Rows that are not empty, with their numbers, from 1."""
+
+    numbers: list[int]
+    sources: list[str]
+    given: list[str] | None  # translations
+
+
+def chosen_rows(args: argparse.Namespace, inputs: Sequence[Input]) -> Rows:
+    """The rows of the table `--input`, or those of `--text`, which are cells with tabs between them.
+
+    Raises: ConfigError: for an option that needs words on both sides; DataError.
+    """
+    for option in OF_TEXT:
+        if getattr(args, option):
+            raise ConfigError(f"--{option} needs a model that reads text, but {args.model} reads columns of a table.")
+    first, last = args.lines
+    sources = list(islice(args.text or read_sources(args.input, inputs), first - 1, last))
+    if not any(source.strip() for source in sources):
+        raise DataError(
+            f"{args.input or '--text'} has no row to show.", hint="the first row of a TSV table is its header."
+        )
+    found = args.reference or (args.references and file_texts(args.references, last))
+    given = found[first - 1 : last] if found else None
+    if given is not None and len(given) != len(sources):
+        problem = f"{counted(len(sources), 'row')} cannot have {counted(len(given), 'translation')}"
+        raise DataError(f"{problem}.", hint="give one translation for each row.")
+    shown = [place for place, source in enumerate(sources) if source.strip()]
+    return Rows(
+        [first + place for place in shown], [sources[place] for place in shown], given and [given[p] for p in shown]
+    )
+
+
+def encoded(translator: "Translator", rows: Rows, texts: Sequence[str]) -> "tuple[Items, list[list[int]]]":
+    """Sources and translations as the model reads them. Raises: DataError: for a pair that is too long for it."""
+    sources, targets = translator.encode_sources(rows.sources), translator.tokenizer.encode_target(list(texts))
+    most = translator.max_length
+    for number, source, target in zip(rows.numbers, sources, targets, strict=True):
+        if max(len(source), len(target) + 1) > most:
+            raise DataError(
+                f"row {number:,} has {len(source):,} rows of the source and a translation of {len(target):,} tokens, "
+                f"but the model takes at most {most:,} a side.",
+                hint="shorten it.",
+            )
+    return sources, targets

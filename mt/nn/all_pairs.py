@@ -1,0 +1,74 @@
+"""The log-probabilities of many targets under many sources, as retrieval needs them: a decoder pass over all pairs.
+
+Nothing that depends on one side alone is computed again for each pair. Of a source that is its memory, with the keys
+and values of every layer; of a target it is the self-attention of the first layer, which has not seen a memory. All
+targets of a batch attend to one memory, so their cross-attention is a product of matrices without padding.
+
+Letters: `B` sources, `N` targets, `T` rows of all targets, `D` model.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mt.nn.attention import MultiHeadAttention
+from mt.nn.cache import DecoderState
+from mt.nn.forced import token_log_probs
+from mt.nn.ragged import Ragged, pack
+from mt.nn.transformer import DecoderLayer, Transformer
+
+
+@dataclass(frozen=True)
+class TargetBatch:
+    """Targets, ready for any source."""
+
+    rows: Float[Tensor, "T D"]  # after self-attention in the first layer
+    expected: Int[Tensor, " T"]
+    layout: Ragged
+
+
+def read_targets(model: Transformer, targets: Sequence[list[int]], *, bos: int, eos: int) -> TargetBatch:
+    """Args: targets: token ids without bos and eos."""
+    device, decoder = model.tgt_weight.device, model.decoder
+    inputs, layout = pack([[bos, *ids] for ids in targets])
+    expected, _ = pack([[*ids, eos] for ids in targets])
+    layout = layout.to(device)
+    embedded = decoder.embedding(inputs.to(device), layout.positions)
+    return TargetBatch(_attend_to_past(decoder.layers[0], embedded, layout), expected.to(device), layout)
+
+
+def pair_log_probs(model: Transformer, state: DecoderState, targets: TargetBatch) -> Float[Tensor, "B N"]:
+    """log p(target | source) of all pairs, in nats. Args: state: `model.start` of the memories."""
+    count = state.num_sentences
+    layout = targets.layout if count == 1 else _repeated(targets.layout, count)
+    x = targets.rows if count == 1 else targets.rows.repeat(count, 1)
+    for index, layer in enumerate(model.decoder.layers):
+        if index:
+            x = _attend_to_past(layer, x, layout)
+        x = layer.residual(layer.cross_norm, x, _attention_to(state, index, layer.cross_attention, layout))
+        x = layer.residual(layer.feed_forward_norm, x, layer.feed_forward)
+    log_probs = token_log_probs(model, model.decoder.norm(x), targets.expected.repeat(count))
+    sums = log_probs.new_zeros(layout.num_sentences).index_add_(0, layout.owners, log_probs)
+    return sums.view(count, -1)
+
+
+def _attend_to_past(layer: DecoderLayer, x: Float[Tensor, "T D"], layout: Ragged) -> Float[Tensor, "T D"]:
+    return layer.residual(layer.self_norm, x, lambda rows: layer.self_attention(rows, layout, causal=True))
+
+
+def _attention_to(
+    state: DecoderState, layer: int, attention: MultiHeadAttention, layout: Ragged
+) -> Callable[[Float[Tensor, "R D"]], Float[Tensor, "R D"]]:
+    """Cross-attention of rows to the cached keys and values of their source."""
+    keys, values = state.memory[layer].keys, state.memory[layer].values
+    return partial(
+        attention.attend_cached, keys=keys, values=values, positions=layout.positions, bias=state.memory_bias
+    )
+
+
+def _repeated(layout: Ragged, count: int) -> Ragged:
+    """The layout of all sentences, `count` times."""
+    return Ragged(layout.lengths.repeat(count), num_rows=count * layout.num_rows, max_length=layout.max_length)
