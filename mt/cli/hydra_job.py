@@ -51,11 +51,11 @@ def launch(args: argparse.Namespace, command: list[str]) -> None:
     if not (args.shell_completion or args.hydra_help):
         multirun = args.multirun or "hydra.mode=MULTIRUN" in overrides
         overrides = [as_typed(text, multirun=multirun) for text in overrides]
-        if is_one_job(args, overrides):
-            train(settle(overrides, chosen), command)
-            return
         for each in distinct(combinations(overrides)) if multirun else [overrides]:
             config = settle(each, chosen, config_dir=args.config_dir)
+            if is_one_job(args, overrides):
+                train(config, command)
+                return
             if multirun and not config.run.dry_run:
                 jobs.roots.add(Path(config.run.root))
         overrides = check_overrides(overrides, config_dir=args.config_dir, multirun=multirun, file=bool(chosen))
