@@ -69,6 +69,12 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for tests in order for item in tests]
 
 
+if find_spec("jaxtyping"):
+    import jaxtyping
+
+    # Before the first import of these packages: their annotations become checks of every call.
+    jaxtyping.install_import_hook(["mt.nn", "mt.decode"], "beartype.beartype")
+
 if find_spec("hypothesis"):
     import hypothesis
 
@@ -80,10 +86,6 @@ if find_spec("torch"):
     import torch
 
     torch.set_num_threads(int(THREADS))
-    if find_spec("beartype"):
-        import shape_checks
-
-        shape_checks.install("mt.nn", "mt.decode")
 
     @pytest.fixture(autouse=True)
     def seeded():

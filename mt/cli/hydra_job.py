@@ -53,7 +53,7 @@ def launch(args: argparse.Namespace, command: list[str]) -> None:
         overrides = [as_typed(text, multirun=multirun) for text in overrides]
         for each in distinct(combinations(overrides)) if multirun else [overrides]:
             config = settle(each, chosen, config_dir=args.config_dir)
-            if is_one_job(args, each):
+            if is_one_job(args, overrides):
                 train(config, command)
                 return
             if multirun and not config.run.dry_run:

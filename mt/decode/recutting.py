@@ -83,9 +83,12 @@ class Recutter:
         return MARGIN * (1 - length) - LEFT_OUT * lacking
 
     def _drafts(self, part: Part, places: list[int]) -> Iterator[Part]:
-        """Both sides of each place, one after the other."""
+        """Both sides of each place, one after the other. As any part, each is read with the tags before it."""
+        whole, tokenizer = self.layouts[part.owner].text, self.cutter.tokenizer
         texts = [side.strip() for place in places for side in (part.text[:place], part.text[place:])]
-        for text, source in zip(texts, self.cutter.tokenizer.encode_source(texts), strict=True):
+        tags = [tokenizer.tags_of(whole, part.span[0] + begin) for place in places for begin in (0, place)]
+        sources = tokenizer.encode_source([before + text for before, text in zip(tags, texts, strict=True)])
+        for text, source in zip(texts, sources, strict=True):
             yield Part(part.number, part.owner, part.span, text, source, [], Constraints(), copied=False, draft=True)
 
     def _cut_short(self) -> Work:

@@ -24,7 +24,7 @@ from mt.nn.source import Items
 from mt.nn.transformer import Transformer
 from mt.text.tokenizer import Tokenizer
 
-END = "</s>"  # the last row of a text
+END = "∎"  # the last row of a text, as on the page of texts
 
 
 @dataclass(frozen=True)

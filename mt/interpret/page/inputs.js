@@ -124,7 +124,7 @@ class Scene {
   /** A row of an input in words. */
   place(input, row) {
     const columns = input.grid[1], each = input.seconds && input.seconds / columns;
-    if (input.words) return `“${input.words[row].t}”`;
+    if (input.words) return `“${input.words[row].t.trim()}”`;
     if (each) return `${(row * each).toFixed(2)} to ${((row + 1) * each).toFixed(2)} s`;
     return input.grid[0] > 1 ? `row ${Math.floor(row / columns) + 1}, column ${(row % columns) + 1}` : `row ${row + 1}`;
   }

@@ -171,13 +171,17 @@ def test_no_run_at_all(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("find", [read_model, find_run, languages])
-def test_no_such_place(tmp_path, find):
+def test_no_such_place(tmp_path, monkeypatch, find):
+    monkeypatch.chdir(tmp_path)  # whatever runs there are where the tests are started
     (tmp_path / "my-run").mkdir()
     with pytest.raises(CheckpointError, match=r"/my-rnu` does not exist. hint: did you mean .*/my-run`\?$"):
         find(tmp_path / "my-rnu")
     with pytest.raises(
         CheckpointError, match=r"/qq` does not exist. hint: name a model folder, or train a model with `mt train`\.$"
     ):
+        find(tmp_path / "qq")
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(CheckpointError, match=r"/qq` does not exist. hint: `mt runs` lists the runs\.$"):
         find(tmp_path / "qq")
 
 

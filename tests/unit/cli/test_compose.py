@@ -417,6 +417,14 @@ def test_one_job_is_composed_once_and_as_hydra_would(monkeypatch):
     assert by("hydra.job.name=mine") == (plain, 1)
 
 
+def test_a_sweep_may_also_be_asked_for_by_a_setting_of_hydra(tmp_path, monkeypatch):
+    seeds = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mt.cli.hydra_job.train", lambda config, command: seeds.append(config.train.seed) or 0.0)
+    launch(train_options(["hydra.mode=MULTIRUN", "train.seed=1,2"]), ["mt", "train"])
+    assert seeds == [1, 2]
+
+
 def test_a_sweep_says_which_jobs_failed_and_why(tmp_path, monkeypatch, capsys):
     def train(config: Config, command: list[str]) -> float:
         folder = Path(config.run.root) / str(config.run.name)

@@ -107,6 +107,15 @@ def test_what_has_marks_or_needs_none_is_not_searched_twice(text, settings):
     assert recut([text], knows, **settings) == ([[text]], [])
 
 
+def test_both_sides_are_drafted_with_the_tags_of_their_text(monkeypatch):
+    monkeypatch.setattr(TOKENIZER, "tags", ["one"])
+    encoded, encode = [], TOKENIZER.encode_source
+    monkeypatch.setattr(TOKENIZER, "encode_source", lambda texts: encoded.extend(texts) or encode(texts))
+    [parts], drafts = recut([f"one {SECOND} {THIRD}"], lambda text: said(text, -0.2 if text == THIRD else -1.0))
+    assert parts == [f"one {SECOND}", THIRD] and THIRD in drafts
+    assert encoded.count(f"one {THIRD}") == 1 and THIRD not in encoded[: encoded.index(f"one {THIRD}")]
+
+
 def test_what_was_cut_short_is_not_compared():
     assert recut([LINE], lambda text: replace(knows(text), finished=False)) == ([[LINE]], [])
 
