@@ -55,6 +55,7 @@ def prepare_data(config: Config, origin: Origin | None = None) -> PreparedData:
         data=config.data, clean=config.clean, tokenizer=config.tokenizer, batch=config.batch, longest=longest,
         links=config.alignment.links if config.alignment.weight else [],
         given=origin.tokenizer if origin is not None else None,
+        fitted=origin.inputs(config.data) if origin is not None else (),
     )  # fmt: skip
     return replace(prepared, known=origin.description.usual) if origin is not None else prepared
 
