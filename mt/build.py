@@ -117,8 +117,7 @@ def make_model(
     torch.manual_seed(config.train.seed)
     random.seed(config.train.seed)  # not used by mt, but its state is in every checkpoint
     inputs, sizes = prepared.inputs, {"src_size": prepared.tokenizer.src_size, "tgt_size": prepared.tokenizer.tgt_size}
-    model = input_model(config.model, inputs, **sizes) if inputs else text_model(config.model, **sizes)
-    model = model.to(device)
+    model = (input_model(config.model, inputs, **sizes) if inputs else text_model(config.model, **sizes)).to(device)
     if origin is not None:
         origin.load(model)
     return model

@@ -111,7 +111,7 @@ def test_a_model_of_text_has_no_inputs(tmp_path):
         ConfigError,
         match=r"^`data\.inputs` says a:text, but the model of `init=.*m` reads text alone\. hint: leave out",
     ):
-        origin.fitted(config_of(path, data=DataConfig(inputs=["a:text"], target="b", train=["t.tsv"])))
+        origin.fitted(config_of(path, data=DataConfig(inputs=["a:text"], target="b", train=["t.tsv"], dev=["d.tsv"])))
 
 
 def test_a_setting_that_is_null_is_written_so():
