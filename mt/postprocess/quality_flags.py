@@ -27,8 +27,6 @@ ATTENDED = 0.2  # a source word is covered when its weights, summed over target 
 # 1 % are below 0.55, of its translations cut in half 95 %.
 LEAST_CONTRIBUTION = 2.0
 LEAST_COVERAGE = 0.55
-
-
 LEAST_RATIO, MOST_RATIO = 0.5, 2.1  # of the usual ratio of lengths: outside of them are 0.1 to 0.3 % of references
 FEWEST = 8  # source pieces that a length is compared from
 DIGITS = re.compile(r"\d+")

@@ -117,7 +117,7 @@ def probabilities(text: str, among: Sequence[str]) -> dict[str, float]:
 
     Args: among: codes, which `is_known`.
     """
-    found = dict(_calibrated().rank(text)) if has_letters(text) else {}
+    found = dict(_identifier(calibrated=True).rank(text)) if has_letters(text) else {}
     return {code: found.get(plain_code(code), 0.0) for code in among}
 
 
@@ -145,16 +145,10 @@ def _stretches(lines: Sequence[str]) -> Iterator[str]:
 
 
 @cache
-def _identifier(among: tuple[str, ...] = ()) -> Any:
+def _identifier(among: tuple[str, ...] = (), *, calibrated: bool = False) -> Any:
+    """Args: calibrated: it gives probabilities instead of scores."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    found = LanguageIdentifier.from_model_file(MODEL_FILE)
+    found = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=calibrated)
     found.set_languages(list(among) or None)
     return found
-
-
-@cache
-def _calibrated() -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -141,27 +141,43 @@ def open_text(path: Path | str) -> Iterator[IO[bytes]]:
             yield file
 
 
-class Utf16File(io.RawIOBase):
-    """A UTF-16 file as a stream of UTF-8. What is no UTF-16 raises `UnicodeDecodeError`."""
+class _Converted(io.RawIOBase):
+    """A file as a stream of other bytes, block by block."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._decoder = codecs.getincrementaldecoder("utf-16")()
-        self._output = b""
+        self._output = memoryview(b"")
+
+    def _convert(self) -> bytes | None:
+        """The next bytes, which may be none yet; None: the file has ended."""
+        raise NotImplementedError
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any, /) -> int:
         while not self._output:
-            raw = self._file.read(1 << 16)
-            self._output = self._decoder.decode(raw, final=not raw).encode("utf-8")
-            if not raw:
-                break
+            converted = self._convert()
+            if converted is None:
+                return 0
+            self._output = memoryview(converted)
         count = min(len(buffer), len(self._output))
         buffer[:count] = self._output[:count]
         self._output = self._output[count:]
         return count
+
+
+class Utf16File(_Converted):
+    """A UTF-16 file as a stream of UTF-8. What is no UTF-16 raises `UnicodeDecodeError`."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(file)
+        self._decoder = codecs.getincrementaldecoder("utf-16")()
+
+    def _convert(self) -> bytes | None:
+        raw = self._file.read(1 << 16)
+        text = self._decoder.decode(raw, final=not raw)
+        return text.encode("utf-8") if raw else None
 
 
 def decompressor_for(head: bytes) -> Callable[[IO[bytes]], Any] | None:
@@ -175,7 +191,7 @@ def decompressor_for(head: bytes) -> Callable[[IO[bytes]], Any] | None:
     return bz2.BZ2File if BZIP2.match(head) else None
 
 
-class ZstdFile(io.RawIOBase):
+class ZstdFile(_Converted):
     """A zstd file as a stream of bytes, all its frames in turn. A frame that is cut short raises `EOFError`.
 
     The reader of the package `zstandard` reports no error for a truncated file.
@@ -189,39 +205,28 @@ class ZstdFile(io.RawIOBase):
                 f"`{file.name}` is compressed with zstd, which needs the package `zstandard`.",
                 hint="install it with `pip install zstandard`.",
             ) from error
-        self._file = file
+        super().__init__(file)
         self._zstandard = zstandard
         self._frame: Any = None  # the decompressor of the current frame, None between frames
         self._input = b""
-        self._output = memoryview(b"")
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        while not self._output:
-            self._input = self._input or self._file.read(ZSTD_CHUNK)
-            if not self._input:
-                if self._frame is not None:
-                    raise EOFError("the last zstd frame is cut short")
-                return 0
-            self._decompress()
-        count = min(len(buffer), len(self._output))
-        buffer[:count] = self._output[:count]
-        self._output = self._output[count:]
-        return count
-
-    def _decompress(self) -> None:
+    def _convert(self) -> bytes | None:
+        self._input = self._input or self._file.read(ZSTD_CHUNK)
+        if not self._input:
+            if self._frame is not None:
+                raise EOFError("the last zstd frame is cut short")
+            return None
         if self._frame is None:
             self._frame = self._zstandard.ZstdDecompressor().decompressobj()
         try:
-            self._output = memoryview(self._frame.decompress(self._input))
+            output = self._frame.decompress(self._input)
         except self._zstandard.ZstdError as error:
             raise OSError(str(error)) from error
         self._input = b""
         if self._frame.eof:
             self._input = self._frame.unused_data
             self._frame = None
+        return output
 
 
 def too_large(path: Path | str) -> DataError:
