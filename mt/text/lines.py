@@ -122,6 +122,8 @@ def check_file(path: Path | str) -> None:
         names = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else None
     except OSError as error:
         raise unreadable(path, error) from error
+    if path.is_symlink():
+        raise DataError(f"`{path}` is a link to `{path.readlink()}`, which does not exist.")
     if names is None:
         raise DataError(f"`{path}` does not exist: there is no folder `{path.parent}`.")
     near = difflib.get_close_matches(path.name, names, n=1)

@@ -238,3 +238,9 @@ def test_what_is_no_text_is_said_by_its_first_bytes(tmp_path, raw, message):
 def test_a_lone_cr_inside_lines_stays(tmp_path):
     (tmp_path / "a").write_bytes(b"a\rb\rc\nd\r\n")
     assert list(read_lines(tmp_path / "a")) == ["a\rb\rc", "d"]
+
+
+def test_a_link_to_nothing_is_said(tmp_path):
+    (tmp_path / "a.en").symlink_to("moved.en")
+    with pytest.raises(DataError, match=r"a\.en` is a link to `moved\.en`, which does not exist\.$"):
+        check_file(tmp_path / "a.en")
