@@ -45,7 +45,7 @@ class Flag(StrEnum):
 class Measures:
     """The measures of one translation."""
 
-    contribution: float | None  # nats a token; None: the translation is empty
+    contribution: float | None  # nats a token; None: no translation, or signs alone
     coverage: float | None  # from 0 to 1; None: the source has no words
     loop: Loop | None = None
     lost: tuple[str, ...] = ()  # numbers and codes of the source
@@ -71,7 +71,7 @@ def measure(linker: Linker, linked: Sequence[LinkedTranslation]) -> list[Measure
     owed, usual = contribution(linker, linked), linker.translator.usual
     return [
         Measures(
-            value,
+            None if one.source.strip() and not has_letters(one.source) else value,  # such a line is copied
             coverage(one),
             loops(one.text, one.source),
             lost_numbers(one.source, one.text),
