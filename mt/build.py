@@ -55,6 +55,7 @@ def prepare_data(config: Config, origin: Origin | None = None) -> PreparedData:
         data=config.data, clean=config.clean, tokenizer=config.tokenizer, batch=config.batch, longest=longest,
         links=config.alignment.links if config.alignment.weight else [],
         given=origin.tokenizer if origin is not None else None,
+        fitted=origin.inputs(config.data) if origin is not None else (),
     )  # fmt: skip
     return replace(prepared, known=origin.description.usual) if origin is not None else prepared
 
@@ -116,8 +117,7 @@ def make_model(
     torch.manual_seed(config.train.seed)
     random.seed(config.train.seed)  # not used by mt, but its state is in every checkpoint
     inputs, sizes = prepared.inputs, {"src_size": prepared.tokenizer.src_size, "tgt_size": prepared.tokenizer.tgt_size}
-    model = input_model(config.model, inputs, **sizes) if inputs else text_model(config.model, **sizes)
-    model = model.to(device)
+    model = (input_model(config.model, inputs, **sizes) if inputs else text_model(config.model, **sizes)).to(device)
     if origin is not None:
         origin.load(model)
     return model

@@ -1,16 +1,22 @@
-"""Tables for `experiment=fsdd_german_numbers`, and the word error rate of its output beside a floor.
+"""Tables for `experiment=fsdd_german_numbers`, and the error rates of its output beside a floor.
 
-    python scripts/fsdd_tables.py make FOLDER data/fsdd       writes recordings, and train, dev, test and shuffled.tsv
+    python scripts/fsdd_tables.py make FOLDER data/fsdd --leave-out theo
     mt train experiment=fsdd_german_numbers
-    mt translate runs/fsdd_german_numbers -i data/fsdd/test.tsv > right.txt
-    mt translate runs/fsdd_german_numbers -i data/fsdd/shuffled.tsv > wrong.txt
-    python scripts/fsdd_tables.py score data/fsdd right.txt wrong.txt
+    mt translate runs/fsdd_german_numbers -i data/fsdd/test.tsv --prefix '<2number>' > right.txt
+    mt translate runs/fsdd_german_numbers -i data/fsdd/shuffled.tsv --prefix '<2number>' > wrong.txt
+    python scripts/fsdd_tables.py score data/fsdd/test.tsv right.txt wrong.txt
+    mt translate runs/fsdd_german_numbers -i data/fsdd/unseen.tsv --prefix '<2number>' > unseen.txt
+    python scripts/fsdd_tables.py score data/fsdd/unseen.tsv unseen.txt
 
 FOLDER holds `recordings.zip` and `strings.tsv.gz` made from the Free Spoken Digit Dataset (CC BY-SA 4.0): strings of
-two to six digits, each spoken by one speaker in recordings that are joined. The target is the German number word, in
-which the units come before the tens: 2 1 is "einundzwanzig". `make --leave-out SPEAKER` keeps a speaker out of training
-and dev, and writes his test strings to `unseen.tsv`. The column `digits` has the digits as words ("zwei eins"), for
-`data.target=digits`. `shuffled.tsv` gives each test row the sound of another.
+two to six digits, each spoken by one speaker in recordings that are joined. A tag at the beginning of the target says
+what is wanted of a recording: its digits (`<2digits> zwei eins`) or the German number word, in which the units come
+before the tens (`<2number> einundzwanzig`). Training has both for each string, and each single recording four times:
+with strings and numbers alone the model learns to listen far later (docs/LOG.md).
+
+Written are `train.tsv`; `dev.tsv` and `test.tsv` with numbers; `digits.tsv`, the test with digits; `shuffled.tsv`,
+which gives each test row the sound of another one; and, with `--leave-out SPEAKER`, whom training and dev then do not
+have, `unseen.tsv` with his test strings.
 
 A number is one word, so that its word error rate is the share of wrong numbers. The error rate over the parts of a
 number word (ein und zwanzig) and over its letters, both by edit distance, are told beside it.
@@ -24,6 +30,7 @@ import random
 import re
 import zipfile
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +43,10 @@ PARTS = re.compile(
     "hundert|tausend|und|zwanzig|dreißig|vierzig|fünfzig|sechzig|siebzig|achtzig|neunzig|zehn|elf|zwölf|sech|sieb|"
     "null|eins?|zwei|drei|vier|fünf|sechs|sieben|acht|neun|."
 )
+
+
+Spoken = tuple[str, dict[str, str]]  # the cell of a recording, and its row in strings.tsv.gz
+Row = tuple[str, str, str]  # speech, speaker, words
 
 
 def rows(folder: Path, split: str) -> list[dict[str, str]]:
@@ -53,39 +64,62 @@ def make(folder: Path, out: Path, left_out: str | None) -> None:
             sounds[name.removesuffix(".flac")] = samples
     for split in ("train", "dev", "test"):
         found = rows(folder, split)
-        with soundfile.SoundFile(out / f"{split}.flac", "w", RATE, 1, "PCM_16") as file:
-            cells, place = [], 0
-            for row in found:
-                joined = np.concatenate([sounds[name] for name in row["recordings"].split()])
-                file.write(joined)
-                cells.append(f"{split}.flac:{place}:{place + len(joined)}")
-                place += len(joined)
-        known = [(cell, row) for cell, row in zip(cells, found, strict=True) if row["speaker"] != left_out]
-        write(out / f"{split}.tsv", known)
-        print(f"{split}: {len(known):,} strings, {place / RATE / 60:.1f} minutes in all")
+        heard = [row["recordings"].split() for row in found]
+        cells = join(out / f"{split}.flac", [np.concatenate([sounds[name] for name in names]) for names in heard])
+        pairs = list(zip(cells, found, strict=True))
+        known = [pair for pair in pairs if pair[1]["speaker"] != left_out]
+        print(f"{split}: {len(known):,} strings")
+        if split == "train":
+            write(out / "train.tsv", [*numbers(known), *digits(known), *singles(out, known, sounds)])
+            continue
+        write(out / f"{split}.tsv", numbers(known))
         if split == "test":
-            others = [cell for cell, _ in known]
-            random.Random(1).shuffle(others)
-            write(out / "shuffled.tsv", [(cell, row) for cell, (_, row) in zip(others, known, strict=True)])
+            write(out / "digits.tsv", digits(known))
+            others = random.Random(1).sample([cell for cell, _ in known], len(known))
+            write(out / "shuffled.tsv", numbers(list(zip(others, [row for _, row in known], strict=True))))
             if left_out:
-                write(out / "unseen.tsv", [pair for pair in zip(cells, found, strict=True) if pair not in known])
+                write(out / "unseen.tsv", numbers([pair for pair in pairs if pair not in known]))
 
 
-def write(file: Path, pairs: Sequence[tuple[str, dict[str, str]]]) -> None:
-    columns = ("speaker", "german_digits", "german_number")
-    lines = ["speech\tspeaker\tdigits\tnumber"]
-    lines += ["\t".join([cell, *(row[column] for column in columns)]) for cell, row in pairs]
+def join(file: Path, sounds: Sequence[np.ndarray]) -> list[str]:
+    """Write the sounds one after the other. Returns the cell of each."""
+    ends = np.cumsum([0, *map(len, sounds)]).tolist()
+    soundfile.write(file, np.concatenate(sounds), RATE, "PCM_16")
+    return [f"{file.name}:{start}:{end}" for start, end in pairwise(ends)]
+
+
+def numbers(pairs: Sequence[Spoken]) -> list[Row]:
+    return [(cell, row["speaker"], f"<2number> {row['german_number']}") for cell, row in pairs]
+
+
+def digits(pairs: Sequence[Spoken]) -> list[Row]:
+    return [(cell, row["speaker"], f"<2digits> {row['german_digits']}") for cell, row in pairs]
+
+
+def singles(out: Path, pairs: Sequence[Spoken], sounds: dict[str, np.ndarray]) -> list[Row]:
+    """Each recording of the strings alone, three times as a digit and once as a number, which are the same word."""
+    words = {
+        name: (row["speaker"], word)
+        for _, row in pairs
+        for name, word in zip(row["recordings"].split(), row["german_digits"].split(), strict=True)
+    }
+    cells = join(out / "single.flac", [sounds[name] for name in words])
+    return [
+        (cell, speaker, f"<2{task}> {word}")
+        for cell, (speaker, word) in zip(cells, words.values(), strict=True)
+        for task in ("digits", "digits", "digits", "number")
+    ]
+
+
+def write(file: Path, found: Sequence[Row]) -> None:
+    lines = ["\t".join(row) for row in (("speech", "speaker", "words"), *found)]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def targets(table: Path) -> list[str]:
-    return [line.split("\t")[-1] for line in table.read_text(encoding="utf-8").split("\n")[1:-1]]
-
-
-def score(out: Path, table: str, files: Sequence[str]) -> None:
-    right = targets(out / table)
+def score(table: Path, files: Sequence[str]) -> None:
+    right = [untagged(line) for line in table.read_text(encoding="utf-8").split("\n")[1:-1]]
     constant = max(set(right), key=right.count)
-    answers = {file: Path(file).read_text(encoding="utf-8").split("\n")[:-1] for file in files}
+    answers = {file: list(map(untagged, Path(file).read_text(encoding="utf-8").split("\n")[:-1])) for file in files}
     answers[f"floor, one number for all ({constant})"] = [constant] * len(right)
     for name, found in answers.items():
         told = []
@@ -96,18 +130,22 @@ def score(out: Path, table: str, files: Sequence[str]) -> None:
         print(f"{name}: {', '.join(told)} ({len(right):,} numbers)")
 
 
+def untagged(line: str) -> str:
+    """The text of a line, or of the last cell of a row, without its tag."""
+    return line.split("\t")[-1].removeprefix("<2number>").removeprefix("<2digits>").strip()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["make", "score"])
-    parser.add_argument("folder", type=Path, help="make: the data; score: the folder of the tables")
-    parser.add_argument("files", nargs="+", help="make: the folder of the tables; score: files of numbers")
+    parser.add_argument("given", type=Path, help="make: the folder of the data; score: a table")
+    parser.add_argument("files", nargs="+", help="make: the folder of the tables; score: files of its translations")
     parser.add_argument("--leave-out", metavar="SPEAKER", help="a speaker whom training must not hear")
-    parser.add_argument("--table", default="test.tsv", help="that the numbers belong to (default: test.tsv)")
     args = parser.parse_args()
     if args.what == "make":
-        make(args.folder, Path(args.files[0]), args.leave_out)
+        make(args.given, Path(args.files[0]), args.leave_out)
     else:
-        score(args.folder, args.table, args.files)
+        score(args.given, args.files)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
 """The attention to a recording as a picture for docs/attention.md: a monotone map beside one that crosses.
 
     python scripts/fsdd_tables.py make FOLDER data/fsdd
-    mt train experiment=fsdd_german_numbers data.target=digits tokenizer.vocab_size=60 run.name=fsdd_digits
     mt train experiment=fsdd_german_numbers
-    python scripts/speech_maps.py data/fsdd/test.tsv runs/fsdd_digits runs/fsdd_german_numbers --row 12 \\
+    python scripts/speech_maps.py runs/fsdd_german_numbers data/fsdd/digits.tsv data/fsdd/test.tsv \\
         --svg docs/pictures/speech.svg
 
-Each model is drawn below the one before: the spectrogram of the row, and a line of weights for each piece of what the
-model writes, as shares of the largest weight of the piece. They are means over the heads of one layer, of the rows that
-predict the pieces. "zwei eins" reads the recording from left to right; "einundzwanzig" must turn back. A model that
-does not write the text of the table is refused: its map shows nothing. Without `--row`, the first row is taken that all
-models get right and whose text has the letters of `--having` in the last model's column.
+The tables have the same recordings, and texts that begin with different tags. Each text is drawn below the one before:
+the spectrogram of the row, and a line of weights for each piece of the text, as shares of the largest weight of the
+piece. They are means over the heads of one layer, of the rows that predict the pieces. "zwei eins" reads the recording
+from left to right; "einundzwanzig" must turn back. A text that the model does not write itself, after the tag, is
+refused: its map shows nothing. Without `--row`, the first row is taken that is right in all tables and whose text in
+the last one has the letters of `--having`.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from html import escape
 from itertools import product
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -35,7 +36,8 @@ from mt.interpret.input_pictures import relative
 from mt.interpret.inputs import InputObservation, observe_inputs
 
 CELL, FONT, SHEET, WIDTH, LEFT = 16, 12, 70, 560, 90  # pixels
-LOOKED_AT = 100  # rows of the table, to find one that is right
+LOOKED_AT = 100  # rows of the tables, to find one that is right
+Pairs: TypeAlias = list[tuple[str, str]]  # sources and texts of a table
 
 
 def svg(titles: Sequence[str], seen: Sequence[InputObservation], layer: int) -> str:
@@ -76,29 +78,27 @@ def panel(parts: list[str], one: InputObservation, layer: int, top: int) -> int:
     return bottom + 2 * CELL
 
 
-def right_row(models: Sequence[Path], translators: Sequence[Translator], table: str, having: str) -> int:
-    """The number, from 1, of the first row that all models write as the table has it."""
-    rows = list(zip(*(pairs_of(path, table)[:LOOKED_AT] for path in models), strict=True))
-    chosen = [number for number, row in enumerate(rows) if having in row[-1][1]]
-    for place, translator in enumerate(translators):
-        found = translator.translate([rows[number][place][0] for number in chosen])
-        chosen = [number for number, text in zip(chosen, found, strict=True) if text == rows[number][place][1]]
+def right_row(translator: Translator, tables: Sequence[Pairs], having: str) -> int:
+    """The number, from 1, of the first row that the model writes as all tables have it."""
+    chosen = [number for number, (_, text) in enumerate(tables[-1][:LOOKED_AT]) if having in text]
+    for table in tables:
+        found = written(translator, [table[number] for number in chosen])
+        chosen = [number for number, text in zip(chosen, found, strict=True) if text == table[number][1]]
     if not chosen:
-        raise SystemExit(f"no row of the first {LOOKED_AT} is right: train the models further.")
+        raise SystemExit(f"no row of the first {LOOKED_AT} is right: train the model further.")
     return chosen[0] + 1
 
 
-def pairs_of(model: Path, table: str) -> list[tuple[str, str]]:
-    """Sources and texts of the columns that a model was trained with."""
-    inputs, target = table_columns(model)
-    return [(pair.src, pair.tgt) for pair in read_table([table], inputs, target)]
+def written(translator: Translator, pairs: Pairs) -> list[str]:
+    """What the model writes for the sources, each after the tag of its text."""
+    return translator.translate([source for source, _ in pairs], prefixes=[text.split(" ")[0] for _, text in pairs])
 
 
-def observe_row(model: Path, translator: Translator, table: str, row: int) -> InputObservation:
-    source, text = pairs_of(model, table)[row - 1]
-    (found,) = translator.translate([source])
+def observe_row(translator: Translator, table: Pairs, row: int) -> InputObservation:
+    source, text = table[row - 1]
+    (found,) = written(translator, [(source, text)])
     if found != text:
-        raise SystemExit(f"{model} writes {found!r} for row {row}, which is {text!r}: choose another row.")
+        raise SystemExit(f"the model writes {found!r} for row {row}, which is {text!r}: choose another row.")
     assert translator.reader is not None
     items = [translator.reader.item(source)]
     (seen,) = observe_inputs(
@@ -110,20 +110,22 @@ def observe_row(model: Path, translator: Translator, table: str, row: int) -> In
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table")
-    parser.add_argument("models", type=Path, nargs="+")
-    parser.add_argument("--row", type=int, help="of the table, from 1, without the header")
+    parser.add_argument("model", type=Path)
+    parser.add_argument("tables", nargs="+")
+    parser.add_argument("--row", type=int, help="of the tables, from 1, without the header")
     parser.add_argument("--having", default="undzwanzig", help="letters of the row that is looked for")
     parser.add_argument("--layer", type=int, help="of the decoder, from 1 (default: the last)")
     parser.add_argument("--svg", type=Path, required=True)
     args = parser.parse_args()
     set_up_cpu(1)
-    translators = [load(path, device="cpu", precision="fp32") for path in args.models]
-    row = args.row or right_row(args.models, translators, args.table, args.having)
-    seen = [observe_row(*pair, args.table, row) for pair in zip(args.models, translators, strict=True)]
-    titles = [f"{path.name}: {one.target.text}" for path, one in zip(args.models, seen, strict=True)]
+    translator = load(args.model, device="cpu", precision="fp32")
+    inputs, target = table_columns(args.model)
+    tables = [[(pair.src, pair.tgt) for pair in read_table([table], inputs, target)] for table in args.tables]
+    row = args.row or right_row(translator, tables, args.having)
+    seen = [observe_row(translator, table, row) for table in tables]
+    titles = [one.target.text for one in seen]
     args.svg.write_text(svg(titles, seen, (args.layer or 0) - 1), encoding="utf-8", newline="\n")
-    print(f"{args.svg}: row {row} of {args.table}, {', '.join(titles)}")
+    print(f"{args.svg}: row {row}, {', '.join(titles)}")
 
 
 if __name__ == "__main__":

@@ -70,9 +70,7 @@ class Description:
     usual_marked: bool = field(default=True, metadata=LATER)  # whether most lines end in a mark
     source: SourceKind = field(default=SourceKind.text, metadata=LATER)
     inputs: list[Input] = field(default_factory=list, metadata=LATER)  # columns of tables
-    target: str | None = field(
-        default=None, metadata=LATER
-    )  # the column of the target text in tables; None: text files
+    target: str | None = field(default=None, metadata=LATER)  # its column in tables; None: text files
 
     def __post_init__(self) -> None:
         """Raises: ConfigError: for an impossibly large model, in training and in loading."""

@@ -68,8 +68,9 @@ def _check_names(parser: Parser, args: argparse.Namespace) -> None:
     if args.input or args.output:
         parser.error(f"`{document}` is translated to --to FILE; leave --input and --output out")
     if not suffix:
-        also = "" if args.to else " Text is read from stdin, or from a file with -i FILE."
-        parser.error(f"`{document}` is no document that can be translated; its name must end in {known()}.{also}")
+        also = "" if args.to else "; text is read from stdin, or from a file with -i FILE"
+        ends = " or ".join(known().rsplit(" and ", 1))
+        parser.error(f"`{document}` is no document that can be translated; its name must end in {ends}{also}")
     if args.to is None:
         example = document.with_suffix(f".translated{document.suffix}")
         parser.error(f"where is the translation of `{document}` written? Name a file, for example --to {example}")

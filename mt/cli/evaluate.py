@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,12 +81,14 @@ def run(argv: list[str]) -> int:
         check_file(file)  # now, not after hours of translating
     if args.hypotheses and args.references:
         report, sources = given(args), None
+        warn_of_blanks(report, lambda number: f"{args.references[0]}:{number}")
     else:
         from mt.train.evaluation_set import test_set
 
         pairs, args.tgt = test_set(args.model, args.test, args.tgt)
         sources, references = [p.src for p in pairs], [p.tgt for p in pairs]
         report = score(args, args.model, args.hypotheses, sources, references)
+        warn_of_blanks(report, lambda number: str(pairs[number - 1].origin))
     differences = against(args, report, sources) if args.compare else []
     names = {"baseline": baseline(args), "other": args.compare} if args.compare else {}
     if args.json:
@@ -98,6 +102,20 @@ def run(argv: list[str]) -> int:
     for row in differences:
         print(row["text"])
     return 0
+
+
+def warn_of_blanks(report: "Report", where: Callable[[int], str]) -> None:
+    """Count the lines that are empty on one side. Args: where: the place of a reference, by its number from 1."""
+    texts = list(enumerate(zip(report.hypotheses, report.references, strict=True), 1))
+    for what, lines in {
+        "line has no reference": [number for number, (_, reference) in texts if not reference.strip()],
+        "translation is empty": [number for number, (one, other) in texts if other.strip() and not one.strip()],
+    }.items():
+        if lines:
+            logging.getLogger("mt").warning(
+                f"{len(lines):,} of {counted(len(texts), 'line')}: the {what}; the first is {where(lines[0])}. If "
+                "blank lines shifted one of the files, its scores mean nothing."
+            )
 
 
 def baseline(args: argparse.Namespace) -> str:

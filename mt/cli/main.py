@@ -9,6 +9,7 @@ import gc
 import io
 import os
 import re
+import shlex
 import sys
 import traceback
 from difflib import get_close_matches
@@ -17,7 +18,7 @@ from typing import TextIO
 
 import mt
 from mt.compute.host import choose_waiting
-from mt.errors import ConfigError, MtError
+from mt.errors import ConfigError, DataError, MtError
 from mt.files import reason
 
 VERBS = {
@@ -106,6 +107,20 @@ def run_verb(verb: str, argv: list[str]) -> int:
         return import_module(module).run(argv)
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except DataError as error:
+        raise error if verb == "train" else without_settings(error, has_columns=verb == "clean") from error
+
+
+def without_settings(error: DataError, *, has_columns: bool) -> DataError:
+    """An error of the readers, whose hint names settings of `mt train`, for a verb with options."""
+    hint = re.sub(r"data\.train=\[([^],]*),([^],]*)\]", r"\1 \2", error.hint)
+    if has_columns:
+        hint = hint.replace("`data.src`", "`--src`").replace("`data.tgt`", "`--tgt`")
+        columns = re.compile(r"'?data\.columns=\[([^]]*)\]'?")
+        hint = columns.sub(lambda found: shlex.join(["--columns", *found[1].split(",")]), hint)
+    elif "data.columns" in hint:
+        hint = "put the two columns alone, source first, in a file."
+    return DataError(error.message, hint=hint)
 
 
 def unknown_command(word: str) -> ConfigError:

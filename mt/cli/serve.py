@@ -2,11 +2,13 @@
 
 import argparse
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mt.cli.engine_options import add_engine_options, check_engine_options, load_model
 from mt.cli.options import Parser, add_device_options, number, number_from_0, positive_int
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from mt.serve.served import Served
 
+T = TypeVar("T")
 COUNT_OR_0 = number(int, Bound(lambda n: n >= 0, "", "a whole number, 0 for no limit"))
 PORT = number(int, Bound(lambda n: 0 <= n < 1 << 16, "", "a port from 0 to 65535 (0: any that is free)"))
 PACKAGES = {"fastapi": "fastapi", "uvicorn": "uvicorn", "python_multipart": "python-multipart"}  # by module
@@ -108,7 +111,7 @@ def run(argv: list[str]) -> int:
             characters=args.max_characters, texts=args.max_texts, body=args.max_body << 20, queue=args.queue,
             timeout=args.timeout, rate=args.rate,
         )  # fmt: skip
-        directory = Directory.load(args.models, partial(load_model, args))
+        directory = in_a_thread(lambda: Directory.load(args.models, partial(load_model, args)))
         batching = Batching(tokens=args.batch_tokens, wait=args.batch_wait / 1000)
         engine = Engine([one.translator for one in directory.models], batching=batching, queue=limits.queue)
         service = Service(directory, engine, limits, keys, Rate(limits.rate), Metrics())
@@ -120,6 +123,17 @@ def run(argv: list[str]) -> int:
 
         serve(make_app(service, cors=args.cors, metrics=args.metrics), bound, ready=ready, grace=args.timeout or 60)
     return 0
+
+
+def in_a_thread(work: Callable[[], T]) -> T:
+    """The result of work in a thread that ends with it.
+
+    GNU's OpenMP keeps a team of threads for each thread that has used torch. With the team of the thread that loads and
+    that of the engine's thread there are more than processors; OpenMP then lets none of them spin, and each operation
+    waits for the system to wake a thread (docs/LOG.md, 2026-11-28: 109 requests a second instead of 187).
+    """
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()
 
 
 def check_packages() -> None:

@@ -47,6 +47,11 @@ class Input:
         """Patches along a side of an image."""
         return self.side // self.patch
 
+    @property
+    def setting(self) -> str:
+        """As `data.inputs` names it."""
+        return f"{self.column}:{self.kind}" + (f":{self.side}:{self.patch}" if self.side else "")
+
     def __repr__(self) -> str:
         shown = [f for f in fields(self) if "later" not in f.metadata or getattr(self, f.name) != f.default]
         return f"Input({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in shown)})"

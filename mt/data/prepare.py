@@ -100,11 +100,13 @@ def prepare(
     longest: int | None,
     links: Sequence[str] = (),
     given: Tokenizer | None = None,
+    fitted: Sequence[Input] = (),
 ) -> PreparedData:
     """Read, clean and tokenise; log what is left out.
 
     Args: longest: dev pairs with more pieces than these positions of the model are left out, None: no limit; links:
-    files of word links, one for each corpus of `data.train`; given: the tokenizer, None: one is trained.
+    files of word links, one for each corpus of `data.train`; given: the tokenizer, None: one is trained; fitted: the
+    inputs with sizes and scales, if initial weights have them; without, they are found in the text.
     Raises: DataError, ConfigError: when the text or the settings cannot be used.
     """
     if links:
@@ -119,11 +121,10 @@ def prepare(
     sources, targets = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
     texts = texts_of(inputs, sources) if inputs else sources
     trained = given or _trained(texts, targets, tokenizer, Path(data.cache) / "tokenizers")
-    reader = (
-        InputReader(fit(inputs, sources, [pair.origin for pair in pairs]), trained.encode_source) if inputs else None
-    )
-    for one in reader.inputs if reader is not None else ():
+    fitted = fitted or fit(inputs, sources, [pair.origin for pair in pairs])
+    for one in fitted:
         logger.info(f"input `{one.column}`: {described(one)}")
+    reader = InputReader(fitted, trained.encode_source) if fitted else None
     lost = round_trip(targets, lambda text: trained.decode_target(trained.encode_target([text])[0]), corpus.tgt)
     if lost.changed:
         logger.warning(f"{lost}")

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mt.checkpoint.model_folder import check_same_direction, read_model
+import torch
+
+from mt.checkpoint.model_folder import StoredModel, check_same_direction, read_model
 from mt.compute.device import pick_device, pick_precision
 from mt.config import DecodeConfig, Precision
 from mt.decode.search.ensemble import Ensemble, Mean
@@ -41,15 +43,23 @@ def load(
     require(precision in known, "precision", f"be one of {', '.join(known)}", precision)
     on = pick_device(device)
     found = read_model(Path(path) if path is not None else None)
-    description = found.description
-    if precision == Precision.auto and description.precision is Precision.fp32:
+    told = found.description
+    if precision == Precision.auto and told.precision is Precision.fp32:
         precision = Precision.fp32  # a run set to 32 bits was scored in them
-    inputs = description.inputs
+    on_device = pick_precision(Precision(precision), on)
+    return translator_of(found, on, told.decode, on_device, cuda_graphs=None if cuda_graphs else False)
+
+
+def translator_of(
+    found: StoredModel, device: torch.device, section: DecodeConfig, precision: Precision, *,
+    cuda_graphs: bool | None = False,
+) -> Translator:  # fmt: skip
+    """A translator of a model that was read, with the settings of search that are given."""
+    told, tokenizer = found.description, found.tokenizer
     return make_translator(
-        found.model(on), found.tokenizer, description.decode, pick_precision(Precision(precision), on),
-        max_length=description.max_length, src=description.src, usual=description.usual,
-        cuda_graphs=None if cuda_graphs else False,
-        reader=InputReader(inputs, found.tokenizer.encode_source) if inputs else None,
+        found.model(device), tokenizer, section, precision,
+        max_length=told.max_length, src=told.src, usual=told.usual, cuda_graphs=cuda_graphs,
+        reader=InputReader(told.inputs, tokenizer.encode_source) if told.inputs else None,
     )  # fmt: skip
 
 

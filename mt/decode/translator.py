@@ -121,9 +121,10 @@ class Translator:
     def answer(self, texts: Sequence[str], options: Options) -> Found:
         """The `nbest` translations of every text, best first, or its samples in the order drawn.
 
-        An empty text has one empty translation. A text that is longer, or has more sentences, than usual lines of the
-        training text is translated sentence by sentence (`decode.split`); a sentence that is longer than the model can
-        read is translated in parts, with a warning. White space between parts is kept.
+        An empty text has one empty translation, and one without letters and digits, such as "***", has itself. A text
+        that is longer, or has more sentences, than usual lines of the training text is translated sentence by sentence
+        (`decode.split`); a sentence that is longer than the model can read is translated in parts, with a warning.
+        White space between parts is kept.
 
         A row of a table (`mt.inputs.reader`) is translated as a whole.
 
@@ -212,12 +213,10 @@ class Translator:
                 constraints = options.glossary.constraints(text) if options.glossary else Constraints()
                 prefix = prefixes[owner] if place == 0 else []
                 # A part without letters or digits is copied; so is one that holds nothing but stand-ins.
-                if options.stand_ins:
-                    copied = no_text_but(text, options.stand_ins[owner])
-                else:
-                    copied = len(layout.parts) > 1 and no_text_but(text, [])
+                stand_ins = options.stand_ins[owner] if options.stand_ins else []
+                copied = no_text_but(text, stand_ins) and not prefix and not constraints.required
                 parts.append(Part(place, owner, span, text, source, prefix, constraints, copied))
-        return [part for part in parts if len(part.source) > 1]
+        return [part for part in parts if len(part.source) > 1 or (part.copied and part.text.strip())]
 
     def _prefixes(self, count: int, options: Options) -> list[list[int]]:
         """The forced prefix of each text, empty without one. Raises: ConfigError: for another number of prefixes."""

@@ -6,12 +6,11 @@ Nothing is unpacked to a folder and no reference is followed.
 
 import io
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 
 from mt.documents.parsed import MAX_BYTES, Parsed
 from mt.errors import DataError
-from mt.text.archive import MAX_RATIO, check_members
+from mt.text.archive import MAX_RATIO, check_members, damage_explained
 
 PLENTY = 16 << 20  # bytes that may grow at any ratio
 
@@ -61,14 +60,11 @@ def _copied(info: zipfile.ZipInfo) -> zipfile.ZipInfo:
 
 
 def _members(data: bytes, what: str) -> list[tuple[zipfile.ZipInfo, bytes]]:
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = archive.infolist()
-            _check(members, len(data))
-            return [(info, _content(archive, info)) for info in members]
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, ValueError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(f"this is not {what}, or it is damaged: {reason:.100}.") from None
+    fault = f"this is not {what}, or it is damaged"
+    with damage_explained(fault), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = archive.infolist()
+        _check(members, len(data))
+        return [(info, _content(archive, info)) for info in members]
 
 
 def _check(members: Sequence[zipfile.ZipInfo], size: int) -> None:

@@ -18,8 +18,7 @@ WORD = re.compile(r"\S+")
 def read_text(data: bytes) -> Parsed:
     content, encoded = decoded(data)
     spots, paragraph = list[Spot](), list[tuple[int, int, int]]()
-    lines = [(begin, end, after) for begin, end, after in lines_with_ends(content)]
-    for line in [*lines, (0, 0, 0)]:
+    for line in [*lines_with_ends(content), (0, 0, 0)]:
         if content[line[0] : line[1]].strip():
             paragraph.append(line)
         elif paragraph:

@@ -43,7 +43,7 @@ def read_po(data: bytes) -> Parsed:
                 entry.msgstr_plural = {n: old or (many if n else one) for n, old in entry.msgstr_plural.items()}
             else:
                 entry.msgstr = one
-        filled = str(catalogue)
+        filled = str(catalogue).removeprefix("" if content.startswith("#") else "#\n")  # polib's empty comment
         return encoded(filled.replace("\n", "\r\n") if "\r\n" in content else filled)
 
     return Parsed([line for parts in split for line in parts[::2]], write)

@@ -13,7 +13,7 @@ from typing import Any
 
 from mt.documents.parsed import Parsed
 from mt.documents.parts import Kind, Part, Segmented, text, without_empty_pairs
-from mt.documents.xml import LINE, clean, write_xml
+from mt.documents.xml import LINE, child_of, clean, write_xml
 from mt.text.xml import local
 
 CONTAINERS = frozenset({"hyperlink", "ins", "moveTo", "smartTag", "customXml", "dir", "bdo", "sdt"})
@@ -82,7 +82,7 @@ class _Paragraph:
 
     def __init__(self, element: Any) -> None:
         self.element = element
-        self.bare = next((child for child in element if local(child) == "t"), None)
+        self.bare = child_of(element, "t")
         atoms = _lines(self.bare.text, "", None) if self.bare is not None else _fields(_atoms(element))
         counts = Counter[str]()
         for atom in atoms:
@@ -126,7 +126,7 @@ def _atoms(container: Any) -> list[_Atom]:
         if name == "r":
             found += _of_run(child)
         elif name in CONTAINERS:
-            inner = next((one for one in child if local(one) == "sdtContent"), child)
+            inner = child_of(child, "sdtContent", child)
             found += [_Atom(Part(Kind.opening, child)), *_atoms(inner), _Atom(Part(Kind.closing, child))]
         elif name == "fldSimple":
             found.append(_Atom(Part(Kind.literal, child)))
@@ -136,7 +136,7 @@ def _atoms(container: Any) -> list[_Atom]:
 
 
 def _of_run(run: Any) -> list[_Atom]:
-    props = next((child for child in run if local(child) == "rPr"), None)
+    props = child_of(run, "rPr")
     key = _key(props)
     found = list[_Atom]()
     for child in run:
@@ -286,7 +286,7 @@ def _add_container(parent: Any, element: Any) -> Any:
     """A copy of a container without its runs; returns where its content belongs."""
     copied = deepcopy(element)
     copied.tail = None
-    inner = next((one for one in copied if local(one) == "sdtContent"), copied)
+    inner = child_of(copied, "sdtContent", copied)
     for child in list(inner):
         if not local(child).endswith("Pr"):
             inner.remove(child)

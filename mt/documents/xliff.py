@@ -5,7 +5,7 @@ from typing import Any
 
 from mt.documents.parsed import Parsed
 from mt.documents.parts import Kind, Segmented
-from mt.documents.xml import fill, parse_xml, parts_of, write_xml
+from mt.documents.xml import child_of, fill, parse_xml, parts_of, write_xml
 from mt.errors import DataError
 from mt.text.xml import local
 
@@ -17,7 +17,7 @@ def read_xliff(data: bytes) -> Parsed:
     if local(root) != "xliff":
         raise DataError(f"this is not an XLIFF file: its root element is <{local(root)}>, not <xliff>.")
     units = [unit for unit in root.iter("{*}trans-unit", "{*}segment") if _is_wanted(unit)]
-    sources = [_child(unit, "source") for unit in units]
+    sources = [child_of(unit, "source") for unit in units]
     segmented = [Segmented(parts_of(source, _kind), lambda part: False) for source in sources]
 
     def write(said: Sequence[str]) -> bytes:
@@ -32,13 +32,9 @@ def read_xliff(data: bytes) -> Parsed:
     return Parsed([line for one in segmented for line in one.texts], write)
 
 
-def _child(unit: Any, name: str) -> Any:
-    return next((child for child in unit if local(child) == name), None)
-
-
 def _is_wanted(unit: Any) -> bool:
     """Whether a unit is to be translated and is not yet."""
-    source, target = _child(unit, "source"), _child(unit, "target")
+    source, target = child_of(unit, "source"), child_of(unit, "target")
     if source is None or any(one.get("translate") == "no" for one in (unit, *unit.iterancestors())):
         return False
     if not "".join(source.itertext()).strip():
@@ -59,10 +55,10 @@ def _target(unit: Any, source: Any) -> Any:
     """The target of a unit, empty; a new one follows the source, or in version 1.2 its segmented form."""
     from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
-    target = _child(unit, "target")
+    target = child_of(unit, "target")
     if target is None:
         target = etree.Element(source.tag.replace("source", "target"), nsmap=source.nsmap)
-        segmented = _child(unit, "seg-source")
+        segmented = child_of(unit, "seg-source")
         before = source if segmented is None else segmented
         tail, before.tail = before.tail, None
         before.addnext(target)

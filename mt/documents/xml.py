@@ -5,10 +5,12 @@ Nothing outside of the file is read, and document types are refused, so that the
 
 import re
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any
 
 from mt.documents.parts import Kind, Part, text
 from mt.errors import DataError
+from mt.text.xml import local
 
 NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 LINE = re.compile(r"\n")
@@ -36,6 +38,11 @@ def parse_xml(data: bytes, what: str) -> Any:
     if root.getroottree().docinfo.doctype:
         raise DataError(f"{what} has a document type (DOCTYPE), which is refused.", hint="remove it.")
     return root
+
+
+def child_of(element: Any, name: str, default: Any = None) -> Any:
+    """The first child of this name, in any namespace."""
+    return next((child for child in element if local(child) == name), default)
 
 
 def write_xml(root: Any, data: bytes) -> bytes:
@@ -84,7 +91,7 @@ def fill(element: Any, parts: Sequence[Part], *, copied: bool) -> None:
 
     Args: copied: the elements of the marks stay where they are, and copies of them are used.
     """
-    from copy import deepcopy
+    from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
     element.text = None
     if not copied:
@@ -106,7 +113,8 @@ def fill(element: Any, parts: Sequence[Part], *, copied: bool) -> None:
         elif isinstance(part.content, str):
             add_text(clean(part.content))
         elif part.kind is Kind.opening:
-            stack.append(shallow_copy(stack[-1], part.content))
+            mark = part.content
+            stack.append(etree.SubElement(stack[-1], mark.tag, attrib=dict(mark.attrib), nsmap=mark.nsmap))
         else:
             child = deepcopy(part.content) if copied else part.content
             child.tail = None
@@ -116,10 +124,3 @@ def fill(element: Any, parts: Sequence[Part], *, copied: bool) -> None:
 def clean(words: str) -> str:
     """A text without the characters that XML does not allow."""
     return NOT_XML.sub(" ", words)
-
-
-def shallow_copy(parent: Any, element: Any) -> Any:
-    """A copy of an element without its content, as the last child of another element."""
-    from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
-
-    return etree.SubElement(parent, element.tag, attrib=dict(element.attrib), nsmap=element.nsmap)

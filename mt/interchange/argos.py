@@ -116,8 +116,7 @@ def _put(package: zipfile.ZipFile, name: str, content: Path | bytes) -> None:
             to.write(content)
             return
         with content.open("rb") as read:
-            while block := read.read(BLOCK):
-                to.write(block)
+            shutil.copyfileobj(read, to, BLOCK)
 
 
 def write_model(model: Path, out: Path) -> None:

@@ -143,31 +143,28 @@ def weights(model: Transformer) -> dict[str, Tensor]:
         found["model.decoder.embed_tokens.weight"] = model.tgt_weight
     for side, layers in (("encoder", model.encoder.layers), ("decoder", model.decoder.layers)):
         for number, layer in enumerate(layers):
-            put: Callable[[str, Any], None] = _putter(found, f"model.{side}.layers.{number}")
-            put("self_attn", layer.self_attention)
-            put("self_attn_layer_norm", layer.self_norm)
+            prefix = f"model.{side}.layers.{number}"
+            found |= _attention(f"{prefix}.self_attn", layer.self_attention)
+            found |= _weight_and_bias(f"{prefix}.self_attn_layer_norm", layer.self_norm)
             if side == "decoder":
-                put("encoder_attn", layer.cross_attention)
-                put("encoder_attn_layer_norm", layer.cross_norm)
-            put("fc1", layer.feed_forward.inner)
-            put("fc2", layer.feed_forward.outer)
-            put("final_layer_norm", layer.feed_forward_norm)
+                found |= _attention(f"{prefix}.encoder_attn", layer.cross_attention)
+                found |= _weight_and_bias(f"{prefix}.encoder_attn_layer_norm", layer.cross_norm)
+            found |= _weight_and_bias(f"{prefix}.fc1", layer.feed_forward.inner)
+            found |= _weight_and_bias(f"{prefix}.fc2", layer.feed_forward.outer)
+            found |= _weight_and_bias(f"{prefix}.final_layer_norm", layer.feed_forward_norm)
     return found
 
 
-def _putter(found: dict[str, Tensor], prefix: str) -> Callable[[str, Any], None]:
-    """A function that puts the parameters of one module into `found`."""
+def _weight_and_bias(name: str, module: Any) -> dict[str, Tensor]:
+    return {f"{name}.weight": module.weight, f"{name}.bias": module.bias}
 
-    def put(name: str, module: Any) -> None:
-        for kind in ("weight", "bias"):
-            if hasattr(module, "query"):  # attention: keys and values are one matrix
-                key, value = getattr(module.key_value, kind).chunk(2)
-                parts = {
-                    "q_proj": getattr(module.query, kind), "k_proj": key, "v_proj": value,
-                    "out_proj": getattr(module.out, kind),
-                }  # fmt: skip
-                found.update({f"{prefix}.{name}.{part}.{kind}": tensor for part, tensor in parts.items()})
-            else:
-                found[f"{prefix}.{name}.{kind}"] = getattr(module, kind)
 
-    return put
+def _attention(name: str, module: Any) -> dict[str, Tensor]:
+    """Our keys and values are one matrix."""
+    found = {}
+    for kind in ("weight", "bias"):
+        key, value = getattr(module.key_value, kind).chunk(2)
+        query, out = getattr(module.query, kind), getattr(module.out, kind)
+        for part, tensor in {"q_proj": query, "k_proj": key, "v_proj": value, "out_proj": out}.items():
+            found[f"{name}.{part}.{kind}"] = tensor
+    return found

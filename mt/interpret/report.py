@@ -72,9 +72,8 @@ def _hash(text: str) -> str:
 
 def _model(exhibit: Exhibit) -> dict[str, Any]:
     maps = [word_maps(seen) for seen in exhibit.seen]
-    pairs = []
-    for seen, weights, owed in zip(exhibit.seen, maps, exhibit.contributions, strict=True):
-        pair = {
+    pairs: list[dict[str, Any]] = [
+        {
             "source": words_of(seen.source),
             "target": words_of(seen.target),
             "weights": packed(weights),
@@ -82,7 +81,8 @@ def _model(exhibit: Exhibit) -> dict[str, Any]:
             "shuffled": rounded(owed.shuffled),
             "dropped": rounded(owed.dropped),
         }
-        pairs.append(pair)
+        for seen, weights, owed in zip(exhibit.seen, maps, exhibit.contributions, strict=True)
+    ]
     for pair, drawn in zip(pairs, exhibit.gold, strict=False):  # may be empty
         pair |= {"gold": sorted(drawn.sure), "possible": sorted(drawn.possible)}
     return {

@@ -27,8 +27,6 @@ ATTENDED = 0.2  # a source word is covered when its weights, summed over target 
 # 1 % are below 0.55, of its translations cut in half 95 %.
 LEAST_CONTRIBUTION = 2.0
 LEAST_COVERAGE = 0.55
-
-
 LEAST_RATIO, MOST_RATIO = 0.5, 2.1  # of the usual ratio of lengths: outside of them are 0.1 to 0.3 % of references
 FEWEST = 8  # source pieces that a length is compared from
 DIGITS = re.compile(r"\d+")
@@ -47,7 +45,7 @@ class Flag(StrEnum):
 class Measures:
     """The measures of one translation."""
 
-    contribution: float | None  # nats a token; None: the translation is empty
+    contribution: float | None  # nats a token; None: no translation, or signs alone
     coverage: float | None  # from 0 to 1; None: the source has no words
     loop: Loop | None = None
     lost: tuple[str, ...] = ()  # numbers and codes of the source
@@ -73,7 +71,7 @@ def measure(linker: Linker, linked: Sequence[LinkedTranslation]) -> list[Measure
     owed, usual = contribution(linker, linked), linker.translator.usual
     return [
         Measures(
-            value,
+            None if one.source.strip() and not has_letters(one.source) else value,  # such a line is copied
             coverage(one),
             loops(one.text, one.source),
             lost_numbers(one.source, one.text),

@@ -23,9 +23,10 @@ from mt.serve.refusal import RefusedError
 
 Work = Generator[list[Part], list[list[Translation]], Any]
 Done = Callable[[Any, Exception | None], None]
-# Clients that got their answers send their next requests at once. Without a pause for these, two halves of the clients
-# would take turns, in batches half as large. As a share of the last batch's time, and seconds:
-RETURN, MOST_RETURN = 0.1, 0.05
+# Clients that got their answers send their next requests at once, and Python takes about a millisecond for each.
+# Without a pause for these, two halves of the clients would take turns, in batches half as large, each of which takes
+# more than half the time (docs/BENCHMARKS.md). As a share of the last batch's time, and seconds:
+RETURN, MOST_RETURN = 0.4, 0.2
 MOST_PARTS = 128  # of a batch: short sentences have few tokens, but each takes a beam of rows
 
 

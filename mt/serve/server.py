@@ -46,22 +46,23 @@ class Server(uvicorn.Server):
 def bind(host: str, port: int) -> socket.socket:
     """A socket that does not listen yet. Raises: ConfigError: when the address cannot be used."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-            0
-        ]
-        found = socket.socket(family, kind)
+        found, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found
+        # asyncio sets TCP_NODELAY only where the protocol is named. Without it the body of an answer waits until the
+        # client has acknowledged the headers: 40 ms.
+        bound = socket.socket(family, kind, protocol)
     except OSError as error:
         raise ConfigError(f"--host {host} is no address of this machine: {error.strerror}.") from None
     try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind(address)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
     except OSError as error:
-        found.close()
+        bound.close()
         raise ConfigError(
             f"the server cannot listen on {host}, port {port}: {error.strerror}.",
             hint="name another with `--port`, or 0 for any that is free.",
         ) from None
-    return found
+    return bound
 
 
 def address_of(bound: socket.socket) -> str:

@@ -6,7 +6,8 @@ because a sound archive has none.
 
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from mt.errors import DataError
@@ -21,13 +22,19 @@ def read_zip(path: Path, wanted: Mapping[str, int]) -> dict[str, bytes]:
 
     Raises `DataError` when the archive is damaged or hostile, or lacks one of them.
     """
+    with damage_explained(f"`{path}` cannot be read as a zip archive"), zipfile.ZipFile(path) as archive:
+        check_members(archive.infolist(), f"`{path}`")
+        return {name: _member(path, archive, name, most) for name, most in wanted.items()}
+
+
+@contextmanager
+def damage_explained(fault: str) -> Iterator[None]:
+    """Raise `DataError` "`fault`: reason." for what `zipfile` raises at a damaged archive."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            check_members(archive.infolist(), f"`{path}`")
-            return {name: _member(path, archive, name, most) for name, most in wanted.items()}
+        yield
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, ValueError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(f"`{path}` cannot be read as a zip archive: {reason:.100}.") from error
+        raise DataError(f"{fault}: {reason:.100}.") from error
 
 
 def check_members(members: Sequence[zipfile.ZipInfo], what: str) -> None:

@@ -6,7 +6,7 @@ Single lines are often too short to tell, so the language of a file is judged by
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -89,6 +89,30 @@ def has_name(language: str) -> bool:
     return language.casefold() in {name.casefold() for name in NAMES.values()}
 
 
+def code_of(name: str) -> str:
+    """The plain code that a name means: "en" of "en-US", "ENG" and "English"; "" for what names no language."""
+    if CODE.fullmatch(name) and (code := plain_code(name)) in {*NAMES, *UNNAMED_CODES}:
+        return code
+    return next((code for code, known in NAMES.items() if known.casefold() == name.casefold()), "")
+
+
+def nearest(names: Iterable[str], language: str) -> str | None:
+    """The one of some names, in any style, that means a language; else a variety of it, but in no other script.
+
+    "en-GB", "ENG" and "English" are found for "en"; for "zh-Hant", "zh" is found and "zh-Hans" is not.
+    """
+    folded = {name.lower().replace("_", "-"): name for name in reversed(list(names))}
+    if own := folded.get(wanted := language.lower().replace("_", "-")):
+        return own
+    plain, script = plain_code(language), _script(wanted)
+    alike = (code for code in reversed(folded) if plain in (plain_code(code), code_of(code)))
+    return next((folded[code] for code in alike if not script or _script(code) in ("", script)), None)
+
+
+def _script(code: str) -> str:
+    return next((part for part in code.split("-")[1:] if len(part) == 4 and part.isalpha()), "")
+
+
 def check_code(language: str, key: str) -> str:
     """The code. Raises: ConfigError: with the nearest code, when it is not one. Args: key: what was set."""
     if is_code(language):
@@ -117,7 +141,7 @@ def probabilities(text: str, among: Sequence[str]) -> dict[str, float]:
 
     Args: among: codes, which `is_known`.
     """
-    found = dict(_calibrated().rank(text)) if has_letters(text) else {}
+    found = dict(_identifier(calibrated=True).rank(text)) if has_letters(text) else {}
     return {code: found.get(plain_code(code), 0.0) for code in among}
 
 
@@ -145,16 +169,10 @@ def _stretches(lines: Sequence[str]) -> Iterator[str]:
 
 
 @cache
-def _identifier(among: tuple[str, ...] = ()) -> Any:
+def _identifier(among: tuple[str, ...] = (), *, calibrated: bool = False) -> Any:
+    """Args: calibrated: it gives probabilities instead of scores."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    found = LanguageIdentifier.from_model_file(MODEL_FILE)
+    found = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=calibrated)
     found.set_languages(list(among) or None)
     return found
-
-
-@cache
-def _calibrated() -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

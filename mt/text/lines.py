@@ -27,6 +27,7 @@ PLENTY = 64 << 20  # bytes that may grow at any ratio
 ZSTD_CHUNK = 1 << 8  # bytes of input at a time: each 4 of them can become 128 KiB
 BOM = "\ufeff"
 UTF16 = {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
+ARCHIVES = {b"PK\3\4": "zip", b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "rar"}
 BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")  # digits of pi or of its root: a text may begin with "BZh", too
 
 
@@ -64,11 +65,27 @@ def raw_lines(path: Path | str) -> Iterator[tuple[int, bytes]]:
             while raw := file.readline(MAX_LINE + 2):
                 number += 1
                 size += len(raw)
+                if number == 1:
+                    _check_is_text(path, raw)
                 if size > most:
                     raise too_large(path)
                 yield number, raw
     except (EOFError, zlib.error, lzma.LZMAError, OSError, UnicodeError) as error:
         raise unreadable(path, error, number) from error
+
+
+def _check_is_text(path: Path | str, raw: bytes) -> None:
+    """Raise `DataError` if the first line says that a file is an archive, or ends its lines in another way."""
+    kind = next((kind for start, kind in ARCHIVES.items() if raw.startswith(start)), "")
+    if kind or raw[257:262] == b"ustar":
+        raise DataError(
+            f"`{path}` is a {kind or 'tar'} archive, but must be text.", hint="unpack it and name the files in it."
+        )
+    if not raw.endswith(b"\n") and len(re.findall(rb"[^\r\n]\r(?=[^\r\n])", raw)) > 1:
+        raise DataError(
+            f"`{path}` ends its lines with CR alone, as old programs on the Mac do, but must have LF or CR LF.",
+            hint="convert it, for example with `tr '\\r' '\\n' < OLD > NEW`.",
+        )
 
 
 def decode_line(raw: bytes, where: str, *, first: bool = False) -> str:
@@ -82,7 +99,11 @@ def decode_line(raw: bytes, where: str, *, first: bool = False) -> str:
     if len(body) > MAX_LINE:
         raise DataError(f"{where}: the line is longer than {MAX_LINE} bytes.", hint="put one sentence on each line.")
     if b"\0" in body:
-        raise DataError(f"{where}: NUL character at byte {body.index(0)}: the file must be UTF-8 text.")
+        wide = 3 * body.count(0) > len(body)
+        raise DataError(
+            f"{where}: NUL character at byte {body.index(0)}: the file must be UTF-8 text.",
+            hint="it looks like UTF-16: convert it, for example with `iconv -f utf-16le -t utf-8 OLD > NEW`." * wide,
+        )
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -101,6 +122,8 @@ def check_file(path: Path | str) -> None:
         names = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else None
     except OSError as error:
         raise unreadable(path, error) from error
+    if path.is_symlink():
+        raise DataError(f"`{path}` is a link to `{path.readlink()}`, which does not exist.")
     if names is None:
         raise DataError(f"`{path}` does not exist: there is no folder `{path.parent}`.")
     near = difflib.get_close_matches(path.name, names, n=1)
@@ -141,27 +164,43 @@ def open_text(path: Path | str) -> Iterator[IO[bytes]]:
             yield file
 
 
-class Utf16File(io.RawIOBase):
-    """A UTF-16 file as a stream of UTF-8. What is no UTF-16 raises `UnicodeDecodeError`."""
+class _Converted(io.RawIOBase):
+    """A file as a stream of other bytes, block by block."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._decoder = codecs.getincrementaldecoder("utf-16")()
-        self._output = b""
+        self._output = memoryview(b"")
+
+    def _convert(self) -> bytes | None:
+        """The next bytes, which may be none yet; None: the file has ended."""
+        raise NotImplementedError
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any, /) -> int:
         while not self._output:
-            raw = self._file.read(1 << 16)
-            self._output = self._decoder.decode(raw, final=not raw).encode("utf-8")
-            if not raw:
-                break
+            converted = self._convert()
+            if converted is None:
+                return 0
+            self._output = memoryview(converted)
         count = min(len(buffer), len(self._output))
         buffer[:count] = self._output[:count]
         self._output = self._output[count:]
         return count
+
+
+class Utf16File(_Converted):
+    """A UTF-16 file as a stream of UTF-8. What is no UTF-16 raises `UnicodeDecodeError`."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(file)
+        self._decoder = codecs.getincrementaldecoder("utf-16")()
+
+    def _convert(self) -> bytes | None:
+        raw = self._file.read(1 << 16)
+        text = self._decoder.decode(raw, final=not raw)
+        return text.encode("utf-8") if raw else None
 
 
 def decompressor_for(head: bytes) -> Callable[[IO[bytes]], Any] | None:
@@ -175,7 +214,7 @@ def decompressor_for(head: bytes) -> Callable[[IO[bytes]], Any] | None:
     return bz2.BZ2File if BZIP2.match(head) else None
 
 
-class ZstdFile(io.RawIOBase):
+class ZstdFile(_Converted):
     """A zstd file as a stream of bytes, all its frames in turn. A frame that is cut short raises `EOFError`.
 
     The reader of the package `zstandard` reports no error for a truncated file.
@@ -189,39 +228,28 @@ class ZstdFile(io.RawIOBase):
                 f"`{file.name}` is compressed with zstd, which needs the package `zstandard`.",
                 hint="install it with `pip install zstandard`.",
             ) from error
-        self._file = file
+        super().__init__(file)
         self._zstandard = zstandard
         self._frame: Any = None  # the decompressor of the current frame, None between frames
         self._input = b""
-        self._output = memoryview(b"")
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        while not self._output:
-            self._input = self._input or self._file.read(ZSTD_CHUNK)
-            if not self._input:
-                if self._frame is not None:
-                    raise EOFError("the last zstd frame is cut short")
-                return 0
-            self._decompress()
-        count = min(len(buffer), len(self._output))
-        buffer[:count] = self._output[:count]
-        self._output = self._output[count:]
-        return count
-
-    def _decompress(self) -> None:
+    def _convert(self) -> bytes | None:
+        self._input = self._input or self._file.read(ZSTD_CHUNK)
+        if not self._input:
+            if self._frame is not None:
+                raise EOFError("the last zstd frame is cut short")
+            return None
         if self._frame is None:
             self._frame = self._zstandard.ZstdDecompressor().decompressobj()
         try:
-            self._output = memoryview(self._frame.decompress(self._input))
+            output = self._frame.decompress(self._input)
         except self._zstandard.ZstdError as error:
             raise OSError(str(error)) from error
         self._input = b""
         if self._frame.eof:
             self._input = self._frame.unused_data
             self._frame = None
+        return output
 
 
 def too_large(path: Path | str) -> DataError:

@@ -219,9 +219,9 @@ def _chrf() -> "Metric":
 
 
 def _ter(references: Sequence[str]) -> "Metric":
-    from mt.text.ter import make_ter
+    from mt.text.ter import BoundedTER
 
-    return make_ter(references)
+    return BoundedTER(by_character=lacks_spaces(references))
 
 
 def _made(metrics: Sequence[str], references: Sequence[str], tokenize: str) -> dict[str, "Metric"]:

@@ -7,10 +7,8 @@ import regex
 from mt.text.words import has_letters, is_word, reading_words
 
 STAMMER = regex.compile(r"([^\W\d_]{1,6}?)\1{3,}")  # within a word, four times or more
-ROUNDS, LONG_ROUNDS = (
-    3,
-    1.8,
-)  # so often a loop of one or two words comes; so often one of more, the last round cut short
+ROUNDS = 3  # so often a loop of one or two words comes
+LONG_ROUNDS = 1.8  # so often one of more words comes, the last round cut short
 UNSPACED = 8  # characters that a loop has at least in a script without spaces
 VARIETY, WORDS = 0.6, 12  # the share of different runs of three words, in a text of so many words
 

@@ -11,7 +11,7 @@ import numpy as np
 from sacrebleu.metrics.lib_ter import _MAX_SHIFT_CANDIDATES, BeamEditDistance, _shift
 from sacrebleu.metrics.ter import TER
 
-from mt.text.words import lacks_spaces, reading_words
+from mt.text.words import reading_words
 
 LONGEST = 200  # words of a line, above which no shifts are searched
 WORK = 6_000_000  # shifts tried times words of their lines; about 100 s of one core
@@ -77,10 +77,6 @@ class BoundedTER(TER):
             words, shifts = shifted, shifts + 1
         self.work += tried * len(words)
         return shifts + distance(words)[0]
-
-
-def make_ter(references: Sequence[str]) -> BoundedTER:
-    return BoundedTER(by_character=lacks_spaces(references))
 
 
 def edit_distance(words: Sequence[str], reference: Sequence[str]) -> int:

@@ -214,13 +214,8 @@ class Tokenizer:
         """(id, begin, end) of the pieces of a translation, without `eos`, in the text that `decode_target` gives."""
         ids = [self._target.piece_to_id(piece) for piece in pieces]
         kept = self.whole_characters(ids)
-        found = dict(
-            zip(
-                kept,
-                _offsets(self._target.decode([pieces[n] for n in kept], return_type="offset_mapping")),
-                strict=True,
-            )
-        )
+        spans = _offsets(self._target.decode([pieces[n] for n in kept], return_type="offset_mapping"))
+        found = dict(zip(kept, spans, strict=True))
         offsets, end = [], 0
         for place, token in enumerate(ids):  # what was dropped stands for nothing
             offsets.append(found.get(place, (token, end, end)))

@@ -20,6 +20,7 @@ from mt.config import SPECIALS, TokenizerConfig
 from mt.errors import CheckpointError, ConfigError, DataError
 from mt.files import reason
 from mt.text.normalization import NFC, nfc_rule
+from mt.text.piece_table import opened
 from mt.text.tokenizer import JOINT, SOURCE, TARGET, Tokenizer, as_utf8
 
 LONGEST_LINE = 16384  # bytes
@@ -108,8 +109,7 @@ def _train(lines: Sequence[str], options: dict[str, Any], side: str, *, again: b
         if "sentences_.empty()" in str(error) or "all_chars_count" in str(error):
             raise DataError(f"the {side} is empty, so no tokenizer can be trained on it.") from error
         raise
-    model = spm.SentencePieceProcessor()
-    model.LoadFromSerializedProto(written.getvalue())
+    model = opened(written.getvalue())
     firsts = [*SPECIALS, *options["user_defined_symbols"]]
     assert [model.id_to_piece(i) for i in range(len(firsts))] == firsts
     if len(model) < (wanted := options["vocab_size"]):

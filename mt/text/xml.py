@@ -5,6 +5,8 @@ from typing import IO, Any
 
 from mt.errors import DataError
 
+TYPES = ("type", "ctype", "subType")  # attributes of inline codes: of TMX, XLIFF 1.2 and XLIFF 2
+
 
 def elements(stream: IO[bytes], file: str, names: Collection[str], *, opened: Collection[str] = ()) -> Iterator[Any]:
     """Yield each element of these local names once it is complete, and those in `opened` when they begin.
@@ -35,8 +37,10 @@ def local(element: Any) -> str:
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
 
 
-def plain_text(element: Any, file: str, *, skipped: Collection[str] = ()) -> str:
+def plain_text(element: Any, file: str, *, skipped: Collection[str] = (), spaces: Collection[str] = ()) -> str:
     """The text in an element, without that in `skipped` elements, as one line.
+
+    Args: spaces: types of skipped elements that leave a space, because they end a line.
 
     Raises: DataError: for a reference to an entity of the file's own, which is never filled in.
     """
@@ -53,6 +57,8 @@ def plain_text(element: Any, file: str, *, skipped: Collection[str] = ()) -> str
                     )
             elif local(child) not in skipped:
                 add(child)
+            elif {child.get(key) for key in TYPES} & {*spaces}:
+                parts.append(" ")
             parts.append(child.tail or "")
 
     add(element)

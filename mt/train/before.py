@@ -9,7 +9,7 @@ from mt.checkpoint.model_folder import find_run
 from mt.config import DecodeConfig, Precision
 from mt.data.corpus.pair import Pair
 from mt.data.prepare import PreparedData
-from mt.decode.load import make_translator
+from mt.decode.load import translator_of
 from mt.decode.translator import Translator
 from mt.errors import CheckpointError, MtError, counted
 from mt.evaluate import Report, evaluate
@@ -54,12 +54,7 @@ class Before:
         return "\n\n".join(parts)
 
     def _translator(self, after: Translator) -> Translator:
-        stored = self.origin.read()
-        told = stored.description
-        return make_translator(
-            stored.model(after.stepper.device), stored.tokenizer, self.decode, self.precision,
-            max_length=told.max_length, src=told.src, usual=told.usual,
-        )  # fmt: skip
+        return translator_of(self.origin.read(), after.stepper.device, self.decode, self.precision)
 
     def _part(self, title: str, before: Translator, pairs: Sequence[Pair], after: Report, folder: Path) -> str:
         """The comparison on one set. The reports of both models go to `folder`."""

@@ -8,9 +8,9 @@ from mt.config.from_json import from_plain
 from mt.data.corpus.catalog import stored_test
 from mt.data.corpus.columns import read_given
 from mt.data.corpus.own import languages as own_languages
-from mt.data.corpus.own import with_text
+from mt.data.corpus.own import read_set, with_text
 from mt.data.corpus.pair import Pair
-from mt.data.corpus.readers import check_order, read_pairs
+from mt.data.corpus.readers import check_order
 from mt.data.prepare import read_corpus
 from mt.errors import CheckpointError, ConfigError
 from mt.train.saved_config import read_config
@@ -63,4 +63,4 @@ def test_of_run(run: Path) -> list[Pair]:
         return stored_test(str(data.corpus), Path(data.root))
     if not data.test:
         return []
-    return with_text(list(read_pairs(data.test, *own_languages(data), data.columns)), "test")
+    return with_text(list(read_set(data.test, data, *own_languages(data))), "test")

@@ -1,13 +1,15 @@
 """The model that a run goes on from (`init=MODEL`): what stays of it, the settings that fit, and the ancestry."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from mt.checkpoint import Checkpoints, load_into
 from mt.checkpoint.model_folder import Description, StoredModel, check_languages, find_run, read_model
-from mt.config import BatchConfig, Config, DataConfig, ModelConfig, Positions, SourceKind, TokenizerConfig
+from mt.config import BatchConfig, Config, DataConfig, Input, ModelConfig, Positions, SourceKind, TokenizerConfig
 from mt.config.from_json import from_plain
+from mt.config.inputs import parse_inputs
 from mt.data.corpus.catalog import CATALOG
 from mt.data.corpus.own import UNKNOWN
 from mt.data.corpus.readers import check_order, infer_languages
@@ -55,12 +57,22 @@ class Origin:
         opposite direction.
         """
         check_shape(self.path, config.model, self.description.model)
+        check_inputs(self.path, parse_inputs(config.data.inputs), self.description.inputs)
         if self.section is not None:
             check_tokenizer(self.path, config.tokenizer, self.section)
         return replace(config, data=self._fitted_data(config.data))
 
+    def inputs(self, data: DataConfig) -> list[Input]:
+        """The inputs of the model, with the names that their columns have here; empty: it reads text."""
+        pairs = zip(self.description.inputs, parse_inputs(data.inputs), strict=True)
+        return [replace(own, column=given.column) for own, given in pairs]
+
     def _fitted_data(self, data: DataConfig) -> DataConfig:
         own = self.description.src, self.description.tgt
+        if data.inputs:
+            tgt = data.tgt or own[1]
+            check_languages(f"`init={self.path}`", own, wanted=(own[0], tgt), wrong=(tgt, own[0]))
+            return replace(data, tgt=tgt)
         if not data.train:
             entry = CATALOG.get(str(data.corpus))
             if entry and [plain_code(entry.src), plain_code(entry.tgt)] != [plain_code(code) for code in own]:
@@ -97,10 +109,10 @@ def read_origin(config: Config, folder: RunFolder | None = None) -> Origin | Non
         own = read_model(last.path)
         return Origin(path, own.description, _sampling(own.tokenizer, config), known)
     stored = read_model(Path(path))
-    if stored.description.source is not SourceKind.text:
+    if stored.description.source is SourceKind.frames:
         raise ConfigError(
-            f"`init={path}` is a model of {stored.description.source.value}, but training goes on from models of text "
-            "only."
+            f"`init={path}` is a model of frames that a program gave it, but training goes on from models of text and "
+            "of tables only."
         )
     tokenizer, section = _sampling(stored.tokenizer, config), tokenizer_settings(stored)
     return Origin(path, stored.description, tokenizer, ancestry_of(stored), section)
@@ -120,6 +132,18 @@ def check_shape(path: str, given: ModelConfig, own: ModelConfig) -> None:
                 f"which it is {_spelt(getattr(own, name))}.",
                 hint=f"leave out `model.{name}`, or leave out `init`.",
             )
+
+
+def check_inputs(path: str, given: Sequence[Input], own: Sequence[Input]) -> None:
+    """Raises: ConfigError: for inputs of other kinds than the model's, or in another order; columns may have other
+    names."""
+    forms = [[(one.kind, one.side, one.patch) for one in inputs] for inputs in (given, own)]
+    if forms[0] != forms[1]:
+        asked, kept = (", ".join(one.setting for one in inputs) or "text alone" for inputs in (given, own))
+        raise ConfigError(
+            f"`data.inputs` says {asked}, but the model of `init={path}` reads {kept}.",
+            hint="name a column for each input of the model, in its order." if own else "leave out `data.inputs`.",
+        )
 
 
 def check_tokenizer(path: str, given: TokenizerConfig, own: TokenizerConfig) -> None:
@@ -149,10 +173,12 @@ def starting_settings(path: str) -> dict[str, dict[str, Any]]:
     """
     stored = read_model(Path(path))
     told = stored.description
+    columns = {"inputs": [one.setting for one in told.inputs], "target": told.target, "tgt": told.tgt}
     values = Config(model=told.model, tokenizer=tokenizer_settings(stored), decode=told.decode).to_dict()
     return {
         "init": {"path": path},
         **{name: values[name] for name in ("model", "tokenizer", "decode")},
+        **({"data": columns} if told.inputs else {}),
         "batch": {"max_length": told.max_length, "tokens": max(BatchConfig().budget, told.max_length)},
         "optim": {"lr": float(f"{RATE_BY_WIDTH / told.model.dim:.1g}")},
         "schedule": {"warmup_steps": WARMUP},

@@ -57,8 +57,7 @@ class Run:
             require_space(self.folder.checkpoints, checkpoint_bytes(trainer))
             self.folder.write_manifest(self.facts, command)
             self.train()
-            by_the_clock = str(trainer.state.finished).endswith("minutes was reached")
-            if by_the_clock and (missed := trainer.neighbours.report()):
+            if trainer.out_of_time and (missed := trainer.neighbours.report()):
                 logger.info(missed)
         else:
             trainer.fit()

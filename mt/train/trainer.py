@@ -233,6 +233,11 @@ class Trainer:
         reached = (limit for limit, used in self.fractions().items() if used >= 1)
         return next((f"the limit of {limit} was reached" for limit in reached), None)
 
+    @property
+    def out_of_time(self) -> bool:
+        """Whether `train.minutes` are over."""
+        return self.train.minutes is not None and self.state.seconds >= 60 * self.train.minutes
+
     def learning_rate(self) -> float:
         """The learning rate of the next update."""
         return self.peak_rate * rate(self.schedule, self.state.step + 1, self.done())

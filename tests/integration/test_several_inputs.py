@@ -174,7 +174,7 @@ REFUSED = {
     "one to share": (["data.inputs=[even:text]", "model.share_encoders=true"], "`model.share_encoders` is true, which"),
     "one to leave out": (["data.inputs=[even:text]"], "`model.source_dropout` is 0.1, which needs two or more inputs"),
     "links": (["alignment.links=[x]"], "`alignment.links` needs sources of text alone.\n\nhint: leave out one of"),
-    "to go on": (["init=runs/whole", "data.inputs=[]"], "`init=runs/whole` is a model of inputs, but training goes on"),
+    "to go on": (["init=runs/whole", "data.inputs=[]"], "`data.inputs` says text alone, but the model of `init="),
     "no column": (
         ["data.inputs=[even:text,left:text]"],
         "train.tsv:1: the table must have a column `left`, but its fi",

@@ -7,6 +7,7 @@ since the word began.
 import hashlib
 import json
 import math
+import os
 import random
 from pathlib import Path
 
@@ -122,6 +123,53 @@ def test_worker_processes_make_the_same_batches(home, trained, command, run):
     done = run(home, *command("workers", "data.workers=1"))
     assert done.returncode == 0, done.stderr.decode()
     assert weights_of(home / "runs/workers") == weights_of(trained)
+
+
+def goes_on(*more: str) -> list[str]:
+    threads = f"train.threads={os.environ['OMP_NUM_THREADS']}"
+    return ["train", "init=runs/whole", "train.device=cpu", "train.precision=fp32", threads, *more]
+
+
+def test_another_run_goes_on_from_the_model_with_its_scale_and_other_names_of_columns(home, trained, run):
+    for name, source, count in (("new", "train.tsv", 61), ("held", "test.tsv", 21)):
+        lines = (home / source).read_text(encoding="utf-8").split("\n")[:count]
+        rows = [line.split("\t") for line in lines[1:]]
+        turned = ["\t".join((cell, " ".join(words.split()[::-1]))) for words, _, cell in rows]
+        (home / f"{name}.tsv").write_text("\n".join(["sound\tspoken", *turned]) + "\n", encoding="utf-8")
+    files = ["data.train=[new.tsv]", "data.dev=[held.tsv]", "data.test=[held.tsv]"]
+    own = ["data.inputs=[sound:features]", "data.target=spoken", "optim.lr=2e-3", "run.name=turned"]
+    done = run(home, *goes_on(*files, *own))
+    said, log = done.stdout.decode(), done.stderr.decode()
+    assert done.returncode == 0, log
+    assert "going on from runs/whole: whole (frames to de; frames-de, 800 pairs; weights " in log
+    assert "input `sound`: features, 3 numbers a row, scale 14.1" in log
+    old, new = (json.loads((home / f"runs/{name}/model/config.json").read_text()) for name in ("whole", "turned"))
+    assert new["inputs"] == [{**old["inputs"][0], "column": "sound"}] and new["target"] == "spoken"
+    lines = map(json.loads, (home / "runs/turned/metrics.jsonl").read_text().split("\n")[:-1])
+    first, *_, last = (line["loss"] for line in lines if line["kind"] == "dev")
+    assert last < first - 0.5  # it begins to write the words backwards
+    assert "the test set of runs/whole, 40 sentences:\nBLEU = " in said
+    before = json.loads((home / "runs/turned/eval/old.init.json").read_text())["scores"]
+    assert before == json.loads((trained / "eval/test.json").read_text())["scores"]
+
+
+def test_the_model_names_the_columns_where_nobody_else_does(home, trained, run):
+    done = run(home, *goes_on("data.train=[train.tsv]", "data.dev=[dev.jsonl]", "run.name=again", "run.dry_run=true"))
+    assert done.returncode == 0 and "training pairs   800 used" in done.stdout.decode(), done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ("[frames:audio]", "says frames:audio, but the model of `init=runs/whole` reads frames:features."),
+        ("[a:features,b:text]", "says a:features, b:text, but the model of `init=runs/whole` reads frames:features."),
+        ("[]", "says text alone, but the model of `init=runs/whole` reads frames:features.\n\n"
+         "hint: name a column for each input of the model, in its order."),
+    ],
+)  # fmt: skip
+def test_inputs_of_other_kinds_are_refused(inputs, message, home, trained, run):
+    done = run(home, *goes_on("data.train=[train.tsv]", "data.dev=[dev.jsonl]", f"data.inputs={inputs}"))
+    assert done.returncode == 2 and f"`data.inputs` {message}" in done.stderr.decode(), done.stderr.decode()
 
 
 def test_a_dry_run_says_what_was_found(home, command, run):

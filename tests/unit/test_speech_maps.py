@@ -38,28 +38,27 @@ def test_each_model_has_its_spectrogram_and_a_line_of_weights_for_each_piece():
 
 
 class Answering:
-    """A translator that writes what it is given for each source."""
+    """A translator that writes what it is given for each source and tag."""
 
-    def __init__(self, answers: dict[str, str]) -> None:
+    def __init__(self, answers: dict[tuple[str, str], str]) -> None:
         self.answers = answers
 
-    def translate(self, sources):
-        return [self.answers[source] for source in sources]
+    def translate(self, sources, *, prefixes):
+        return [self.answers[pair] for pair in zip(sources, prefixes, strict=True)]
 
 
-def test_the_first_row_that_all_models_get_right_is_drawn(monkeypatch):
-    tables = {
-        "digits": [("a", "eins"), ("b", "zwei eins"), ("c", "drei eins")],
-        "number": [("a", "eins"), ("b", "einundzwanzig"), ("c", "einundzwanzig")],
-    }
-    monkeypatch.setattr(speech_maps, "pairs_of", lambda model, table: tables[model])
-    right, wrong = (Answering(dict(tables[name])) for name in tables), Answering(dict.fromkeys("abc", "null"))
-    digits, number = right
-    models, having = ["digits", "number"], "undzwanzig"
-    assert speech_maps.right_row(models, [digits, number], "t", having) == 2
-    digits.answers["b"] = "zwei"
-    assert speech_maps.right_row(models, [digits, number], "t", having) == 3
-    with pytest.raises(SystemExit, match=r"no row of the first 100 is right: train the models further\."):
-        speech_maps.right_row(models, [digits, wrong], "t", having)
-    with pytest.raises(SystemExit, match="number writes 'null' for row 1, which is 'eins': choose another row"):
-        speech_maps.observe_row("number", wrong, "t", 1)
+def test_the_first_row_that_is_right_in_all_tables_is_drawn():
+    digits = [("a", "<d> eins"), ("b", "<d> zwei eins"), ("c", "<d> drei eins")]
+    number = [("a", "<n> eins"), ("b", "<n> einundzwanzig"), ("c", "<n> einundzwanzig")]
+    having = "undzwanzig"
+    model = Answering({(source, text.split(" ")[0]): text for source, text in [*digits, *number]})
+    assert speech_maps.right_row(model, [digits, number], having) == 2
+    model.answers["b", "<d>"] = "<d> zwei"
+    assert speech_maps.right_row(model, [digits, number], having) == 3
+    model.answers["c", "<n>"] = "<n> null"
+    with pytest.raises(SystemExit, match=r"no row of the first 100 is right: train the model further\."):
+        speech_maps.right_row(model, [digits, number], having)
+    with pytest.raises(
+        SystemExit, match="the model writes '<n> null' for row 3, which is '<n> einundzwanzig': choose an"
+    ):
+        speech_maps.observe_row(model, number, 3)

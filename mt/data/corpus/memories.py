@@ -1,7 +1,8 @@
 """Translation memories and software texts to pairs: TMX, XLIFF 1.2 and 2, gettext PO.
 
-A unit that lacks one of the two languages is left out, and counted. Inline codes (`<bpt>`, `<ph>`, `<x/>`, ...) are no
-text. Languages are compared without region where they do not agree in full: "en" takes "en-GB".
+A unit that lacks one of the two languages, or a translation (in XLIFF a copy that waits for one), is left out, and
+counted. Inline codes (`<bpt>`, `<ph>`, `<x/>`, ...) are no text, but a space where they stand for the end of a line.
+Languages are compared without region where they do not agree in full: "en" takes "en-GB" (`mt.text.languages.nearest`).
 """
 
 import logging
@@ -11,14 +12,19 @@ from itertools import islice
 from mt.data.corpus.names import kind_of
 from mt.data.corpus.pair import Origin, Pair, Sides
 from mt.errors import DataError, counted
+from mt.text.languages import nearest
 from mt.text.lines import open_bytes, read_lines, unreadable
 from mt.text.xml import elements, local, plain_text
 
 logger = logging.getLogger("mt")  # `mt.log` imports what a mistyped option need not wait for
 
 CODES = {"bpt", "ept", "ph", "it", "ut", "x", "bx", "ex", "sc", "ec", "cp"}  # native codes of the file they came from
+BREAKS = {"lb", "x-lb", "x-br", "xlf:lb", "br", "pb", "xlf:pb"}  # what codes are called that end a line or page
+UNTRANSLATED = {"new", "needs-translation", "initial"}  # XLIFF: states of a target that may be a copy of the source
 LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 MADE_UP = {"src", "tgt"}  # what `mt.data.corpus.own` calls languages that nobody named
+NOT_NAMED = "not named"
+LANG_HINT = "a file must say which language each text is in: TMX in `xml:lang`, XLIFF in `source-language`."
 PEEKED = 100  # units
 UNNAMED_SOURCE, UNNAMED_TARGET = "?source", "?target"  # languages that a file does not name
 Unit = tuple[int, dict[str, str]]  # its line, and its texts by language
@@ -38,11 +44,11 @@ def read_memory(file: str, sides: Sides) -> Iterator[Pair]:
         else:
             left_out += 1
     if not kept:
-        found = ", ".join(sorted(code for code in languages if not code.startswith("?"))) or "not named"
+        found = ", ".join(sorted(code for code in languages if not code.startswith("?"))) or NOT_NAMED
         raise DataError(
             f"`{file}` has no unit with text in both {src or 'the source'} and {tgt or 'the target'} language; its "
             f"languages are {found}.",
-            hint="name two of them with `data.src` and `data.tgt`.",
+            hint="name two of them with `data.src` and `data.tgt`." if found != NOT_NAMED else LANG_HINT,
         )
     if left_out:
         logger.warning(f"`{file}`: {counted(left_out, 'unit')} without text in both {src} and {tgt} left out")
@@ -53,17 +59,20 @@ def known(sides: Sides) -> tuple[str, str] | None:
 
 
 def declared_languages(file: str) -> tuple[str, str] | None:
-    """What the file says it translates from and to; of TMX, the only two languages of its first units."""
+    """What the file says it translates from and to; of TMX, the only two languages of its first units, the one that its
+    header calls the source first."""
     first: dict[str, None] = {}
     for _, texts in islice(units_of(file), PEEKED):
         first |= dict.fromkeys(texts)
     found = list(first)
+    if len(found) == 2 and kind_of(file) == ".tmx" and nearest(found[1:], _header_language(file)):
+        found.reverse()
     return (found[0], found[1]) if len(found) == 2 and not any(code.startswith("?") for code in found) else None
 
 
 def choose(texts: Mapping[str, str], src: str, tgt: str) -> tuple[str, str] | None:
     """The texts of two languages, or of variants of them; a side whose language the file does not name is the other."""
-    source, target = match(texts, src), match(texts, tgt)
+    source, target = nearest(texts, src), nearest(texts, tgt)
     unnamed = [code for code in (UNNAMED_SOURCE, UNNAMED_TARGET) if code in texts]
     if source is None and unnamed and (target is not None or len(unnamed) == 2):
         source = unnamed.pop(0)
@@ -71,15 +80,6 @@ def choose(texts: Mapping[str, str], src: str, tgt: str) -> tuple[str, str] | No
         target = unnamed[-1]
     found = (texts.get(source or "none", ""), texts.get(target or "none", "")) if source != target else ("", "")
     return found if all(found) else None
-
-
-def match(texts: Mapping[str, str], language: str) -> str | None:
-    """The code in `texts` of a language, or of a variety of it."""
-    codes = {code.lower().replace("_", "-"): code for code in texts}
-    wanted = language.lower().replace("_", "-")
-    if wanted in codes:
-        return codes[wanted]
-    return next((own for code, own in codes.items() if code.split("-")[0] == wanted.split("-")[0]), None)
 
 
 def units_of(file: str) -> Iterator[Unit]:
@@ -96,10 +96,17 @@ def _tmx(file: str) -> Iterator[Unit]:
                         language = variant.get(LANG) or variant.get("lang") or UNNAMED_SOURCE
                         segment = next((part for part in variant if local(part) == "seg"), None)
                         if segment is not None:
-                            texts.setdefault(language, plain_text(segment, file, skipped=CODES))
+                            texts.setdefault(language, plain_text(segment, file, skipped=CODES, spaces=BREAKS))
                 yield unit.sourceline, texts
     except OSError as error:
         raise unreadable(file, error) from error
+
+
+def _header_language(file: str) -> str:
+    """`srclang` of TMX; empty if it is missing, and "*all*" where a file has no one source."""
+    with open_bytes(file) as stream:
+        header = next(elements(stream, file, (), opened={"header", "tu"}))
+        return str(header.get("srclang") or "")
 
 
 def _xliff(file: str) -> Iterator[Unit]:
@@ -112,7 +119,10 @@ def _xliff(file: str) -> Iterator[Unit]:
                     src = element.get("source-language") or element.get("srcLang") or src
                     tgt = element.get("target-language") or element.get("trgLang") or tgt
                     continue
-                texts = {local(part): plain_text(part, file, skipped=CODES) for part in element}
+                texts = {local(part): plain_text(part, file, skipped=CODES, spaces=BREAKS) for part in element}
+                states = {element.get("state"), *(part.get("state") for part in element if local(part) == "target")}
+                if states & UNTRANSLATED and texts.get("source") == texts.get("target"):
+                    texts["target"] = ""
                 named = {src or UNNAMED_SOURCE: texts.get("source", ""), tgt or UNNAMED_TARGET: texts.get("target", "")}
                 yield element.sourceline, {code: text for code, text in named.items() if text}
     except OSError as error:
@@ -126,7 +136,7 @@ def _po(file: str) -> Iterator[Unit]:
 
     text = "\n".join(read_lines(file))
     try:
-        catalogue = polib.pofile(text) if text.strip() else polib.POFile()
+        catalogue = polib.pofile(f"{text}\n") if text.strip() else polib.POFile()  # text of one line could be a path
     except (OSError, ValueError) as error:
         raise DataError(f"`{file}` cannot be read as a PO file ({error}).") from None
     language = catalogue.metadata.get("Language") or UNNAMED_TARGET

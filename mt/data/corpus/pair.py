@@ -1,6 +1,9 @@
 """A sentence, its translation, and their place in a file."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from mt.text.languages import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,17 @@ class Sides:
         languages = [(self.src, self.tgt)] if self.src and self.tgt else []
         return [*languages, *COMMON_NAMES]
 
-    @property
-    def names(self) -> set[str]:
-        return {name for pair in self.candidates for name in pair}
+    def among(self, names: Iterable[str]) -> tuple[str, str] | None:
+        """The two of some names that are source and target: languages in any style, or common names in any case."""
+        names = list(names)
+        if self.columns:
+            return self.candidates[0] if {*self.candidates[0]} <= {*names} else None
+        plain = {name.strip().lower().replace(" ", "_"): name for name in reversed(names)}
+        for src, tgt in self.candidates:
+            if src.lower() in plain and tgt.lower() in plain:
+                return plain[src.lower()], plain[tgt.lower()]
+        if self.src and self.tgt and {self.src, self.tgt} != {"src", "tgt"}:
+            found = nearest(names, self.src), nearest(names, self.tgt)
+            if found[0] is not None and found[1] is not None and found[0] != found[1]:
+                return found[0], found[1]
+        return None

@@ -11,7 +11,8 @@ from mt.data.corpus.pair import Origin, Pair, Sides
 from mt.data.corpus.records import read_hub, read_json, read_jsonl, read_parquet
 from mt.data.corpus.tables import header_languages, read_csv, read_tsv, read_xlsx
 from mt.errors import DataError
-from mt.text.lines import check_file, check_line_counts, read_lines
+from mt.text.languages import plain_code
+from mt.text.lines import check_file, check_line_counts, raw_lines, read_lines
 
 READERS: dict[str, Callable[[str, Sides], Iterator[Pair]]] = {
     HUB: read_hub, ".tsv": read_tsv, ".csv": read_csv, ".xlsx": read_xlsx, ".parquet": read_parquet,
@@ -41,20 +42,22 @@ def read_pairs(files: Sequence[str], src: str | None, tgt: str | None, columns: 
 
 def infer_languages(files: Sequence[str]) -> tuple[str, str] | None:
     """The languages in the names of `files`, or in translation memories; None if there are none, or they disagree.
+    Varieties of a language agree, and the first is taken, of plain files if there are some.
 
     `train.en.gz train.de.gz` gives ("en", "de"), and so does the config in `hub:Helsinki-NLP/opus-100/en-de`.
     """
     plain = [Path(bare(file)).name for file in files if not kind_of(file)]
     configs = [form[2] or "" for file in files if (form := HUB_FORM.fullmatch(file))]
-    found = {(form[1], form[2]) for config in configs if (form := re.fullmatch(r"([a-z]{2,3})-([a-z]{2,3})", config))}
-    for file in files:
-        if kind_of(file) in DECLARING and Path(file).is_file() and (declared := DECLARING[kind_of(file)](file)):
-            found.add(declared)
+    forms = [form for config in configs if (form := re.fullmatch(r"([a-z]{2,3})-([a-z]{2,3})", config))]
+    found = {(form[1], form[2]): None for form in forms}
     for source, target in zip(plain[::2], plain[1::2], strict=False):
         src, tgt = language_of(source), language_of(target)
         if src and tgt and src != tgt and without_language(source) == without_language(target):
-            found.add((src, tgt))
-    return found.pop() if len(found) == 1 else None
+            found[src, tgt] = None
+    for file in files:
+        if kind_of(file) in DECLARING and Path(file).is_file() and (declared := DECLARING[kind_of(file)](file)):
+            found[declared] = None
+    return next(iter(found)) if len({(plain_code(src), plain_code(tgt)) for src, tgt in found}) == 1 else None
 
 
 def check_order(files: Sequence[str], src: str | None, tgt: str | None, said: str) -> None:
@@ -91,6 +94,8 @@ def plan(files: list[str], src: str | None, tgt: str | None, columns: Sequence[s
         elif waiting and not kind_of(waiting[0]):
             streams.append(read_plain(file, waiting.pop(0)))
         else:
+            if Path(file).is_file():
+                next(raw_lines(file), None)  # an archive has no partner, either
             raise DataError(
                 f"`{file}` has no partner.",
                 hint="name plain files in pairs, source then target. The name of a file with both sides ends in "

@@ -1,6 +1,7 @@
 """Records with named fields to pairs: JSON lines, JSON arrays, Parquet and datasets of the Hugging Face Hub."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,11 @@ def read_json(file: str, sides: Sides) -> Iterator[Pair]:
     try:
         with open_text(file) as stream:
             start = stream.read(1 << 16).lstrip(b"\xef\xbb\xbf \t\r\n")
+            if re.match(rb"\{\s*\n", start):
+                raise DataError(
+                    f"`{file}` must be an array of objects, or have one object on each line, but is one object.",
+                    hint="write its pairs as `[{...}, {...}]`.",
+                )
             if not start.startswith(b"["):
                 yield from read_jsonl(file, sides)
                 return
@@ -62,7 +68,8 @@ def read_parquet(file: str, sides: Sides) -> Iterator[Pair]:
     most = max(PLENTY, MAX_RATIO * Path(file).stat().st_size)
     try:
         with pyarrow.parquet.ParquetFile(file) as table:
-            columns = [name for name in table.schema_arrow.names if name in {*sides.names, "translation"}]
+            names = table.schema_arrow.names
+            columns = list({*(sides.among(names) or ()), *({"translation"} & {*names})})
             groups = map(table.metadata.row_group, range(table.metadata.num_row_groups))
             if sum(group.total_byte_size for group in groups) > most:
                 raise too_large(file)
@@ -99,19 +106,18 @@ def record_texts(record: Mapping[str, Any], sides: Sides, where: str) -> tuple[s
     """Source and target of one record.
 
     Tried in turn: `data.columns`, the languages, and pairs of names that are in use, such as "source" and "target";
-    each in the record itself and inside its field "translation".
+    each inside its field "translation" and in the record itself.
 
     Raises `DataError` with the fields that were expected and found.
     """
     inner = record.get("translation")
-    for src, tgt in sides.candidates:
-        for fields in (record, inner):
-            if isinstance(fields, Mapping) and src in fields and tgt in fields:
-                return field_text(fields, src, where), field_text(fields, tgt, where)
-    found = list(record) + [f"translation.{key}" for key in inner or () if isinstance(inner, Mapping)]
+    for fields in (inner, record):
+        if isinstance(fields, Mapping) and (found := sides.among(fields)):
+            return field_text(fields, found[0], where), field_text(fields, found[1], where)
+    there = list(record) + [f"translation.{key}" for key in inner or () if isinstance(inner, Mapping)]
     src, tgt = sides.candidates[0]
     raise DataError(
-        f"{where}: there must be fields `{src}` and `{tgt}`, but there are {', '.join(map(str, found)) or 'none'}.",
+        f"{where}: there must be fields `{src}` and `{tgt}`, but there are {', '.join(map(str, there)) or 'none'}.",
         hint="name the right ones, as in `data.columns=[source,target]`.",
     )
 

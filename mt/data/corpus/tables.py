@@ -6,13 +6,18 @@ not look like text (ids, scores) and exactly two others do, these are taken. Oth
 
 import csv
 import logging
+import re
+import shlex
 import zipfile
+import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
 from mt.data.corpus.names import kind_of
 from mt.data.corpus.pair import Origin, Pair, Sides
-from mt.errors import DataError
+from mt.errors import DataError, counted
+from mt.text.languages import code_of
 from mt.text.lines import MAX_RATIO, PLENTY, read_lines, too_large
 from mt.text.words import has_letters
 
@@ -21,14 +26,9 @@ logger = logging.getLogger("mt")  # `mt.log` imports what a mistyped option need
 Row = tuple[int, list[str]]  # its number, from 1, and its cells
 SAMPLE = 100  # rows that are looked at before the first is used
 DELIMITERS = ",;\t|"
+MANY = 1 << 30  # columns, more than there are
 SHOWN = 4  # columns in a message
-ISO_639_1 = """
-aa ab af am an ar as ay az ba be bg bn bo br bs ca ce co cs cv cy da de dv dz ee el en eo es et eu fa fi fo fr fy
-ga gd gl gn gu ha he hi hr ht hu hy ia id ig is it iu ja jv ka kg kk km kn ko ks ku kw ky la lb lg ln lo lt lv mg
-mi mk ml mn mr ms mt my nb ne nl nn no nv ny oc om or os pa pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm
-sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo zh zu
-"""
-CODES = frozenset(ISO_639_1.split())
+SEPARATOR = re.compile(r"sep=(.)")  # what Excel writes first, to tell itself
 
 
 def read_tsv(file: str, sides: Sides) -> Iterator[Pair]:
@@ -52,7 +52,7 @@ def read_xlsx(file: str, sides: Sides) -> Iterator[Pair]:
             ):
                 raise too_large(file)
             yield from read_rows(file, rows_of(book, file), sides, "second column")
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError, RuntimeError) as error:
         raise DataError(f"`{file}` cannot be read as an XLSX workbook ({error}).") from None
 
 
@@ -61,23 +61,30 @@ def tsv_rows(file: str) -> Iterator[Row]:
 
 
 def csv_rows(file: str) -> Iterator[Row]:
-    """Raises: DataError: for quotes that do not close, with the line."""
-    reader = csv.reader((line + "\n" for line in read_lines(file)), delimiter=_delimiter(file), strict=True)
+    """Raises: DataError: for quotes that do not close, with the line where they open."""
+    lines = (line + "\n" for line in read_lines(file))
+    delimiter, skipped = _delimiter(file)
+    reader = csv.reader(islice(lines, skipped, None), delimiter=delimiter, strict=True, skipinitialspace=True)
+    begins = skipped + 1
     try:
         for row in reader:
-            yield reader.line_num, [" ".join(cell.split("\n")).strip() for cell in row]
+            yield reader.line_num + skipped, [" ".join(cell.split("\n")).strip() for cell in row]
+            begins = reader.line_num + skipped + 1
     except csv.Error as error:
-        raise DataError(f"{file}:{reader.line_num}: this is not CSV: {error}.") from None
+        raise DataError(f"{file}:{begins}: the row that begins here is not CSV: {error}.") from None
 
 
 def read_rows(file: str, rows: Iterator[Row], sides: Sides, separator: str) -> Iterator[Pair]:
     """Args: separator: what parts two columns, for the message about a row that has only one.
 
     An empty row is an empty pair, which cleaning counts.
-    Raises: DataError: for a row with too few columns, and where the columns cannot be known.
+    Raises: DataError: for a row with too few columns, for one of a CSV file whose own commas seem to cut its text, and
+    where the columns cannot be known.
     """
     sample = list(islice(rows, SAMPLE))
     src, tgt, header = find_columns(file, [cells for _, cells in sample], sides)
+    width = max(src + 1, tgt + 1, len(sample[0][1]) if sample and not sides.columns else MANY)
+    cut: list[int] = []
     for number, cells in chain(sample[header:], rows):
         if not any(cells):
             yield Pair("", "", Origin(file, number))
@@ -87,23 +94,37 @@ def read_rows(file: str, rows: Iterator[Row], sides: Sides, separator: str) -> I
             wanted = "be source, tab, target" if plain else f"have at least {max(src, tgt) + 1} columns"
             raise DataError(f"{file}:{number}: the line must {wanted}, but {found}.")
         else:
+            if any(cells[width:]):
+                cut.append(number)
+                if kind_of(file) == ".csv":
+                    raise DataError(
+                        f"{file}:{number}: the row has {len(cells)} columns, but the first row has {width}.",
+                        hint="put text that holds the delimiter in quotes; if the row is right, name the two columns, "
+                        f"as in `data.columns=[{src + 1},{tgt + 1}]`.",
+                    )
             yield Pair(cells[src], cells[tgt], Origin(file, number))
+    if cut and kind_of(file) == ".tsv":
+        logger.warning(
+            f"`{file}`: {counted(len(cut), 'row')} with more than the {width} columns of the first, whose text may be "
+            f"cut at a tab; the first is line {cut[0]}"
+        )
 
 
 def find_columns(file: str, sample: Sequence[list[str]], sides: Sides) -> tuple[int, int, int]:
     """The places of source and target in a row, and the number of header rows: 0 or 1."""
     first = [cell.strip().lower() for cell in sample[0]] if sample else []
     if sides.columns:
-        return _given(file, first, sides.columns)
-    for src, tgt in sides.candidates:
-        if src.lower() in first and tgt.lower() in first:
-            i, j = first.index(src.lower()), first.index(tgt.lower())
-            if j < i:
-                raise DataError(
-                    f"{file}:1: the header says {tgt} to {src}, but the settings say {src} to {tgt}.",
-                    hint=f"if the header is right, write `data.columns=[{src},{tgt}]`.",
-                )
-            return i, j, 1
+        return _given(file, first, sides)
+    if found := sides.among(first):
+        src, tgt = found
+        i, j = first.index(src), first.index(tgt)
+        if j < i:
+            columns = f"data.columns=[{src},{tgt}]"
+            raise DataError(
+                f"{file}:1: the header says {tgt} to {src}, but the settings say {src} to {tgt}.",
+                hint=f"if the header is right, write `{shlex.quote(columns) if ' ' in columns else columns}`.",
+            )
+        return i, j, 1
     width = max(map(len, sample), default=2)
     text = [column for column in range(width) if _looks_like_text(sample, column)]
     if width <= 2 or text[:2] == [0, 1]:
@@ -119,21 +140,32 @@ def find_columns(file: str, sample: Sequence[list[str]], sides: Sides) -> tuple[
 
 
 def header_languages(file: str) -> tuple[str, str] | None:
-    """The languages of a table whose first row is two codes, such as "en" and "de", over rows that are none."""
+    """The languages of a table whose first row names two, such as "en" and "de", over rows that name none.
+
+    A language is written as the header has it, but a code for its English name. A column `id` beside two is none.
+    """
     rows = {".tsv": tsv_rows, ".csv": csv_rows}.get(kind_of(file))
     first, *others = [cells for _, cells in islice(rows(file), 3)] if rows else [[]]
-    codes = [cell.strip().lower() for cell in first]
-    if len(others) < 2 or len(set(codes)) != 2 or not CODES.issuperset(codes):
+    named = [cell.strip() for cell in first if code_of(cell.strip())]
+    named = [cell for cell in named if cell.lower() != "id"] if len(named) > 2 else named
+    if len(others) < 2 or len({code_of(name) for name in named}) != 2 or len(named) != 2:
         return None
-    return (
-        None if any(CODES.issuperset(cell.strip().lower() for cell in row) for row in others) else (codes[0], codes[1])
-    )
+    if any(all(code_of(cell.strip()) for cell in row) for row in others):
+        return None
+    src, tgt = (code_of(name) if len(name) > 3 and name.isalpha() else name for name in named)
+    return src, tgt
 
 
-def _given(file: str, first: list[str], columns: Sequence[str]) -> tuple[int, int, int]:
-    """`data.columns`: numbers from 1, or names in the first row, which is then a header."""
+def _given(file: str, first: list[str], sides: Sides) -> tuple[int, int, int]:
+    """`data.columns`: names in the first row, which is then a header, or numbers from 1, where it may be one."""
+    columns = sides.columns
     if all(name.isdecimal() and int(name) > 0 for name in columns):
-        return int(columns[0]) - 1, int(columns[1]) - 1, 0
+        src, tgt = int(columns[0]) - 1, int(columns[1]) - 1
+        return (
+            src,
+            tgt,
+            int(Sides(sides.src, sides.tgt).among([*first[src : src + 1], *first[tgt : tgt + 1]]) is not None),
+        )
     missing = [name for name in columns if name.lower() not in first]
     if missing:
         raise DataError(f"`{file}` has no column `{missing[0]}`; its first row is {', '.join(first) or 'empty'}.")
@@ -154,14 +186,29 @@ def _is_plain_number(cell: str) -> bool:
     return True
 
 
-def _delimiter(file: str) -> str:
-    """The sign that splits the first rows into equally many columns, at least two; a comma where none does."""
+def _delimiter(file: str) -> tuple[str, int]:
+    """The sign between columns, and how many lines before the first row say it: 0 or 1.
+
+    It splits the most of the first rows into equally many columns, at least two; a comma where none does. A sign before
+    spaces is punctuation rather, unless quotes follow.
+    """
     lines = [line + "\n" for line in islice(read_lines(file), SAMPLE)]
-    for delimiter in DELIMITERS:
-        try:
-            widths = {len(row) for row in csv.reader(lines, delimiter=delimiter) if row}
-        except csv.Error:
-            continue
-        if len(widths) == 1 and widths.pop() > 1:
-            return delimiter
-    return ","
+    if lines and (said := SEPARATOR.fullmatch(lines[0].strip())):
+        return said[1], 1
+
+    def fitness(delimiter: str) -> tuple[float, float]:
+        rows = _split(lines, delimiter, skipinitialspace=True)
+        width, count = Counter(map(len, rows)).most_common(1)[0] if rows else (0, 0)
+        if width < 2:
+            return 0.0, 0.0
+        loose = sum(any(re.match(r" +[^ \"]", cell) for cell in row[1:]) for row in _split(lines, delimiter))
+        return count / len(rows) - loose / len(rows), count / len(rows)
+
+    return max(DELIMITERS, key=fitness), 0
+
+
+def _split(lines: Sequence[str], delimiter: str, *, skipinitialspace: bool = False) -> list[list[str]]:
+    try:
+        return [row for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=skipinitialspace) if row]
+    except csv.Error:
+        return []

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mt.cli.clean import RULES, parse, run
+from mt.cli.main import main
 from mt.data.clean.rules import REASONS
 from mt.data.corpus.readers import read_pairs
 from mt.errors import CheckpointError, ConfigError, DataError
@@ -147,3 +148,22 @@ def test_every_rule_has_its_line_of_help():
     with pytest.raises(SystemExit):
         parse(["--help"])
     assert all(f"\n  {rule} " in parse.__globals__["EPILOG"] for rule in RULES)
+
+
+def test_hints_name_options_of_this_verb(capsys):
+    Path("h.tsv").write_text("source text\ttarget text\none\teins\n")
+    Path("r.tsv").write_text("target text\tsource text\neins\tone\n")
+    Path("m.tmx").write_text('<tmx><tu><tuv xml:lang="fr"><seg>un</seg></tuv></tu></tmx>')
+    Path("c.tsv").write_text("1\ta\tb\tc\n2\td\te\tf\n")
+    Path("opus").mkdir()
+    for argv, hint in {
+        ("clean", "r.tsv"): "if the header is right, write `--columns 'source text' 'target text'`.",
+        ("clean", "m.tmx"): "name two of them with `--src` and `--tgt`.",
+        ("clean", "c.tsv"): "name them, as in `--columns 2 4`.",
+        ("clean", "opus"): "name the two files, as in `a.en a.de`.",
+        ("evaluate", "--hypotheses", "a.de", "--test", "c.tsv"): "put the two columns alone, source first, in a file.",
+    }.items():
+        languages = ["--src", "en", "--tgt", "de"] if argv[0] == "clean" else []
+        assert main([*argv, *languages]) == DataError.exit_code
+        assert capsys.readouterr().err.endswith(f"hint: {hint}\n")
+    assert run(["h.tsv", "--src", "en", "--tgt", "de", "--columns", "source text", "target text"]) == 0

@@ -126,7 +126,7 @@ def test_interpolations_are_filled_in():
         ("data.train=my.tsv", "`data.train` must be a list, as in [first,second], but is my.tsv."),
         (
             "experiment=multi30k",
-            "`experiment` has no preset `multi30k`. hint: did you mean `multi30k_en_de`? The presets are",
+            "`experiment` has no preset `multi30k`. hint: did you mean `multi30k_image`? The presets are",
         ),
         ("model=bse", "`model` has no preset `bse`. hint: did you mean `base`? The presets are `base`, `big`,"),
         ("optim=null", "`optim` has no preset `null`. hint: the presets are `adamw`."),

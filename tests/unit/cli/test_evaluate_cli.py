@@ -253,3 +253,17 @@ def test_the_report_of_a_run_keeps_the_usual_scores(model, monkeypatch, texts):
     run(["runs/a", "--bootstrap", "40", "--metrics", "wer", "bleu", "chrf", "ter"])
     kept = json.loads((model / "a/eval/test.json").read_text())
     assert [score["name"] for score in kept["scores"]] == ["WER", "BLEU", "chrF++", "TER"]
+
+
+def test_lines_that_are_empty_on_one_side_are_counted_and_named(texts, tmp_path, capsys, caplog):
+    (tmp_path / "shifted").write_text("".join(f"{line}\n" for line in ["", *texts[1:4], "", *texts[4:-1]]))
+    run(["--hypotheses", "hyp", "--references", "shifted", "--bootstrap", "0"])
+    assert (
+        "2 of 10 lines: the line has no reference; the first is shifted:1. If blank lines shifted one " in caplog.text
+    )
+    caplog.clear()
+    run(["--hypotheses", "shifted", "--test", "test.tsv", "--bootstrap", "0"])
+    assert "2 of 10 lines: the translation is empty; the first is test.tsv:1. If blank lines shifted" in caplog.text
+    caplog.clear()
+    run(["--hypotheses", "ref", "--references", "ref", "--bootstrap", "0"])
+    assert not caplog.text

@@ -1,12 +1,15 @@
 """`mt serve`: what is told before a model is loaded."""
 
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 
 from mt.cli import serve
 from mt.cli.main import main
+from mt.cli.serve import in_a_thread
+from mt.errors import ConfigError
 
 pytest.importorskip("fastapi")
 GOLDEN = Path(__file__).resolve().parents[2] / "golden/schema-1/runs/golden"
@@ -103,3 +106,15 @@ def test_packages_that_are_missing(capsys, monkeypatch):
 )
 def test_addresses_of_this_machine_alone(host, own):
     assert serve.is_loopback(host) is own
+
+
+def test_models_are_loaded_in_a_thread_that_ends():
+    """A team of OpenMP's threads would stay with the thread that loads, and slow the engine's."""
+    loader = in_a_thread(threading.current_thread)
+    assert loader is not threading.current_thread() and not loader.is_alive()
+    with pytest.raises(ConfigError, match="no model"):
+        in_a_thread(lambda: refuse("no model"))
+
+
+def refuse(message):
+    raise ConfigError(message)

@@ -64,8 +64,8 @@ def test_what_is_a_document(argv, found):
     ("argv", "message"),
     [
         (["m", "a.html"], r"where is the translation of `a\.html` written\? .*, for example --to a\.translated"),
-        (["m", "a.pdf", "--to", "b.pdf"], r"`a\.pdf` is no document that can be .*; its name must end in \.txt, "),
-        (["m", "some text"], "`some text` is no document .* Text is read from stdin, or from a file with -i FILE"),
+        (["m", "a.pdf", "--to", "b.pdf"], r"`a\.pdf` is no document that can be .*; its name must .* or \.epub\. hint"),
+        (["m", "some text"], "`some text` is no document .*; text is read from stdin, or from a file with -i FILE"),
         (["--to", "b.html"], r"--to needs a document: mt translate MODEL report\.docx --to report\.es\.docx"),
         (["m", "a.html", "--to", "b.md"], r"--to b\.md must end in \.html, as `a\.html` does"),
         (["m", "a.html", "-i", "c", "--to", "b.html"], "translated to --to FILE; leave --input and --output out"),

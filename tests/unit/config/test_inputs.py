@@ -21,6 +21,12 @@ def test_columns_are_named_with_their_kinds_and_images_with_their_sizes():
     ]
 
 
+def test_an_input_is_spelt_as_the_setting_that_makes_it():
+    found = parse_inputs(["a:features", "b:c:text", "q:image:64", "r:image:40:8", "s:audio"])
+    assert [one.setting for one in found] == ["a:features", "b:c:text", "q:image:64:8", "r:image:40:8", "s:audio"]
+    assert parse_inputs([one.setting for one in found]) == found
+
+
 REFUSED = {
     "a:smell": "`data.inputs` must name kinds out of text, features, image, audio, but is a:smell.",
     "a": "`data.inputs` must be columns with their kinds, as in [image:features,caption:text], but is a.",

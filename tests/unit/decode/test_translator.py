@@ -351,6 +351,10 @@ def test_parts_that_are_stand_ins_and_signs_alone_are_copied(model, tokenizer):
     assert said[0] == "ly Xa! ..." and said[1] == "ly Xa!" and said[3] == "ly --"
     assert mumbling.translate(["Xa!", "Ta mo. Xa!"]) == ["ly", "ly ly"]
     assert mumbling.translate("Ta mo. --") == "ly --"  # a fragment without text, always
+    alone = ["***", "--", "🙂", "\u2060", "", "  ", "ta"]
+    assert mumbling.translate(alone) == ["***", "--", "🙂", "\u2060", "", "", "ly"]
+    assert [one.text for one in mumbling.search(["***"], nbest=2)[0]] == ["***", "***"]
+    assert mumbling.translate(["***"], prefixes=["ta"]) != ["***"]  # what is asked for is said
 
 
 def test_options_are_settings_by_name_and_value(echo):

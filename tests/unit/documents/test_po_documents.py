@@ -105,3 +105,9 @@ def test_what_is_no_catalogue():
     with pytest.raises(DataError, match=r"this is not a PO file \(.*Syntax error"):
         translated("nonsense", ".po")
     assert segments("# a comment\n", ".pot") == []
+
+
+def test_no_empty_comment_is_added():
+    text = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\nmsgid "a"\nmsgstr ""\n'
+    assert translated(text, ".po") == text.replace('"a"\nmsgstr ""', '"a"\nmsgstr "A"')
+    assert translated(f"#\n{text}", ".po").startswith('#\nmsgid ""\n')

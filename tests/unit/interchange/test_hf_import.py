@@ -127,7 +127,7 @@ def test_the_command_makes_a_model_that_says_what_transformers_says(settings, ma
     check_logits(model, stored.tokenizer, theirs.model)
     assert (stored.description.src, stored.description.tgt, stored.description.max_length) == ("en", "de", 64)
     assert stored.description.decode == DecodeConfig(beam=3)
-    sources = [text for text in texts() if text]
+    sources = [text for text in texts() if any(sign.isalnum() for sign in text)]  # mt copies lines of signs alone
     options = {"beam": 1, "split": Split.never, "max_length": 30, "max_ratio": 100.0}
     found = [some[0] for some in load(out).search(sources, **options)]
     pieces = searched(theirs.model, theirs.tokenizer, sources)

@@ -128,6 +128,8 @@ def test_a_segment_without_tokens_on_one_side_has_no_links(translator, linker):
     assert nothing_said == Measures(None, 0.0) and nothing_said.flags == [Flag.under_translation]
     assert from_nothing == Measures(pytest.approx(0.0, abs=1e-5), None)
     assert from_nothing.flags == [Flag.hallucination]
+    [marks] = measure(linker, [replace(linked[2], source="***")])
+    assert marks.contribution is None and Flag.hallucination not in marks.flags  # a line of signs alone is copied
 
 
 def test_without_a_choice_heads_are_guessed_once(translator, linker):

@@ -3,7 +3,7 @@
 import pytest
 
 from mt.errors import ConfigError
-from mt.text.languages import alike, check_code, has_name, identify, is_known, plain_code, shares
+from mt.text.languages import alike, check_code, has_name, identify, is_known, nearest, plain_code, shares
 
 ENGLISH = ["The weather was bad, so we stayed at home and read the whole afternoon."] * 20
 GERMAN = ["Das Wetter war schlecht, deshalb blieben wir zu Hause und lasen den ganzen Nachmittag."] * 20
@@ -65,3 +65,24 @@ def test_other_texts_are_no_codes(wrong):
 
 def test_names_of_languages():
     assert has_name("Chinese") and has_name("thai") and not has_name("zh") and not has_name("tgt")
+
+
+@pytest.mark.parametrize(
+    ("names", "language", "found"),
+    [
+        (["de", "en-GB", "en"], "en", "en"),
+        (["en-GB", "en-US"], "en", "en-GB"),
+        (["en-GB", "EN_us"], "en-US", "EN_us"),
+        (["deu", "ENG"], "en", "ENG"),
+        (["German", "english"], "en", "english"),
+        (["zh-Hans", "zh-Hant-TW"], "zho_Hant", "zh-Hant-TW"),
+        (["zh-Hans"], "zh-Hant", None),
+        (["zh"], "zh-Hant", "zh"),
+        (["sr-Cyrl"], "sr", "sr-Cyrl"),
+        (["kmr"], "kmr", "kmr"),
+        (["?source", "de"], "en", None),
+        ([], "en", None),
+    ],
+)
+def test_the_nearest_of_some_names(names, language, found):
+    assert nearest(names, language) == found

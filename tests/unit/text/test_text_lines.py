@@ -29,6 +29,11 @@ def write(tmp_path):
     return write
 
 
+def has_few_cr(text: str) -> bool:
+    """Whether a text cannot be one whose lines end with CR alone, which is refused."""
+    return "\n" in text or text.count("\r") < 3
+
+
 def expected(raw: bytes) -> list[str]:
     lines = raw.split(b"\n")
     lines = lines[:-1] if lines[-1] == b"" else lines
@@ -36,7 +41,7 @@ def expected(raw: bytes) -> list[str]:
     return [text.removeprefix("\ufeff") if n == 0 else text for n, text in enumerate(texts)]
 
 
-@given(text=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+@given(text=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])).filter(has_few_cr))
 def test_lines_are_what_lf_parts(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("lines") / "a"
     path.write_bytes(text.encode())
@@ -211,3 +216,31 @@ def test_spread_places_are_in_order_and_leave_equal_gaps(count, most):
     assert len(places) == min(count, most) and all(0 <= place < count for place in places)
     gaps = [after - before for before, after in pairwise(places)]
     assert not gaps or (min(gaps) >= 1 and max(gaps) - min(gaps) <= 1)
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"PK\3\4...", r"` is a zip archive, but must be text\. hint: unpack it and name the files in it\.$"),
+        (b"7z\xbc\xaf\x27\x1c\0", r"` is a 7z archive, but must be text\."),
+        (gzip.compress(b"name".ljust(257, b"\0") + b"ustar\x0000"), r"` is a tar archive, but must be text\."),
+        (b"one\rtwo\rthree", r"` ends its lines with CR alone, as .* hint: convert it, for example with `tr '\\r' "),
+        ("one\ntwo".encode("utf-16-le"), r":1: NUL character at byte 1: .* hint: it looks like UTF-16: convert it"),
+        (b"one line\0\n", r":1: NUL character at byte 8: the file must be UTF-8 text\.$"),
+    ],
+)
+def test_what_is_no_text_is_said_by_its_first_bytes(tmp_path, raw, message):
+    (tmp_path / "a").write_bytes(raw)
+    with pytest.raises(DataError, match=message):
+        list(read_lines(tmp_path / "a"))
+
+
+def test_a_lone_cr_inside_lines_stays(tmp_path):
+    (tmp_path / "a").write_bytes(b"a\rb\rc\nd\r\n")
+    assert list(read_lines(tmp_path / "a")) == ["a\rb\rc", "d"]
+
+
+def test_a_link_to_nothing_is_said(tmp_path):
+    (tmp_path / "a.en").symlink_to("moved.en")
+    with pytest.raises(DataError, match=r"a\.en` is a link to `moved\.en`, which does not exist\.$"):
+        check_file(tmp_path / "a.en")

@@ -103,6 +103,17 @@ def test_the_positions_of_a_learned_table_are_a_shape_and_those_of_a_computed_on
         check_shape("m", tiny_config(max_length=99, **learned), tiny_config(**learned))
 
 
+def test_a_model_of_text_has_no_inputs(tmp_path):
+    path = write_model(tmp_path / "m")
+    origin = read_origin(config_of(path))
+    assert origin is not None and origin.inputs(DataConfig()) == []
+    with pytest.raises(
+        ConfigError,
+        match=r"^`data\.inputs` says a:text, but the model of `init=.*m` reads text alone\. hint: leave out",
+    ):
+        origin.fitted(config_of(path, data=DataConfig(inputs=["a:text"], target="b", train=["t.tsv"], dev=["d.tsv"])))
+
+
 def test_a_setting_that_is_null_is_written_so():
     with pytest.raises(ConfigError, match=r"^`model\.kv_heads` is 1, but .* in which it is null\. hint: leave"):
         check_shape("m", tiny_config(kv_heads=1), tiny_config())
@@ -135,7 +146,7 @@ def test_a_model_of_frames_is_refused(tmp_path):
     told = description(source=SourceKind.frames, src_size=4, model=tiny_config(tying="decoder"))
     torch.manual_seed(0)
     path = write_model(tmp_path / "m", told=told, model=frame_model(told.model, frame_size=4, tgt_size=told.tgt_size))
-    with pytest.raises(ConfigError, match=r"m` is a model of frames, but training goes on from models of text only\.$"):
+    with pytest.raises(ConfigError, match=r"m` is a model of frames that a program gave it, but training .* only\.$"):
         read_origin(config_of(path))
 
 

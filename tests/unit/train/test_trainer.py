@@ -111,6 +111,7 @@ def test_it_ends_at_its_minutes_and_validation_counts(make, fit, monkeypatch):
     # A second for each update and for each validation: 1 2 [3] 4 5 [6] 7 8 [9] 10 11 [12] 13 14 [15].
     assert (trainer.state.step, trainer.state.seconds) == (10, 15.0)
     assert trainer.state.finished == "the limit of 0.25 minutes was reached"
+    assert trainer.out_of_time
 
 
 def test_the_first_limit_of_several_counts(make, fit):

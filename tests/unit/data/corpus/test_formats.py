@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 import zipfile
 
 import pytest
@@ -96,8 +97,81 @@ def test_a_header_of_two_languages_says_them(write):
     assert infer_languages([write("d.tsv", "one\teins\ntwo\tzwei\nx\ty\n")]) is None
 
 
+@pytest.mark.parametrize(
+    ("header", "src", "tgt", "inferred"),
+    [
+        ("English,German", "en", "de", ("en", "de")),
+        ("en_US,de-AT", "en", "de", ("en_US", "de-AT")),
+        ("ENG,deu", "en", "de", ("ENG", "deu")),
+        ("en,de", "eng", "deu", ("en", "de")),
+        ("en,zh-Hant", "en", "zh", ("en", "zh-Hant")),
+        ("Source text,Target text", "en", "de", None),
+        ("SOURCE,Target", None, None, None),
+    ],
+)
+def test_a_header_names_languages_in_any_style(write, header, src, tgt, inferred):
+    rows = "one,eins\ntwo,zwei\n"
+    file = write("a.csv", f"{header}\n{rows}")
+    assert infer_languages([file]) == inferred
+    assert texts(file, src, tgt) == [("one", "eins"), ("two", "zwei")]
+    turned = write("b.csv", f"{','.join(reversed(header.split(',')))}\n{rows}")
+    with pytest.raises(DataError, match=r"b\.csv:1: the header says .* but the settings say ") as refused:
+        texts(turned, src, tgt)
+    columns = shlex.split(refused.value.hint.split("`")[1])[0].removeprefix("data.columns=[").removesuffix("]")
+    assert texts(turned, src, tgt, columns.split(",")) == [("eins", "one"), ("zwei", "two")]
+
+
+def test_a_header_beside_ids_and_under_numbers_of_columns_is_no_pair(write):
+    file = write("a.tsv", "id\tEnglish\tde\n1\tone\teins\n2\ttwo\tzwei\n")
+    assert infer_languages([file]) == ("en", "de")
+    assert texts(file) == texts(file, columns=("2", "3")) == [("one", "eins"), ("two", "zwei")]
+
+
+def test_fields_name_languages_in_any_style(write):
+    for fields in (("EN", "DE"), ("en_US", "de-DE"), ("English", "German"), ("Source Text", "target_text")):
+        line = json.dumps(dict(zip(fields, ("one", "eins"), strict=True)))
+        assert texts(write("a.jsonl", line)) == [("one", "eins")]
+    assert texts(write("b.jsonl", '{"source": "web", "target": "x", "translation": {"en": "one", "de": "eins"}}')) == [
+        ("one", "eins")
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hello, you;Hallo, du\nYes, I do;Ja, doch\n",  # as many commas on each line
+        "sep=;\nHello, you;Hallo, du\nYes, I do;Ja, doch\n",
+        '"Hello, you", "Hallo, du"\n"Yes, I do", "Ja, doch"\n',  # spaces before quotes
+        '"Hello, you";"Hallo, du"\n\n"Yes, I do";"Ja, doch"\n',
+    ],
+)
+def test_the_delimiter_of_csv_is_no_punctuation(write, text):
+    assert list(filter(any, texts(write("a.csv", text)))) == [("Hello, you", "Hallo, du"), ("Yes, I do", "Ja, doch")]
+
+
+def test_a_row_over_several_lines_hides_no_delimiter(write):
+    rows = "".join(f"a{i};b{i}\n" for i in range(99))
+    assert texts(write("a.csv", f'{rows}"x\ny";"u\nv"\nc;d\n'))[-2:] == [("x y", "u v"), ("c", "d")]
+
+
+def test_text_that_its_own_delimiter_cuts_is_not_lost_in_silence(write, caplog):
+    file = write("a.csv", "one,eins\ntwo,zwei, oder\n")
+    message = (
+        r"a\.csv:2: the row has 3 columns, but the first row has 2\. hint: put text that holds the delimiter in "
+        r"quotes; if the row is right, name the two columns, as in `data\.columns=\[1,2\]`\.$"
+    )
+    with pytest.raises(DataError, match=message):
+        texts(file)
+    assert texts(file, columns=("1", "2")) == [("one", "eins"), ("two", "zwei")]
+    assert texts(write("b.csv", "one,eins\ntwo,zwei,,\n")) == [("one", "eins"), ("two", "zwei")]
+    assert texts(write("a.tsv", "one\teins\ntwo\tzwei\toder\n")) == [("one", "eins"), ("two", "zwei")]
+    assert "a.tsv`: 1 row with more than the 2 columns of the first, whose text may be cut at a tab; the first is " in (
+        caplog.text
+    )
+
+
 def test_csv_that_is_none_and_a_file_of_one_column(write):
-    with pytest.raises(DataError, match=r"a\.csv:\d+: this is not CSV: unexpected end of data\.$"):
+    with pytest.raises(DataError, match=r"a\.csv:2: the row that begins here is not CSV: unexpected end of data\.$"):
         texts(write("a.csv", 'one,eins\n"two,zwei\n'))
     with pytest.raises(DataError, match=r"b\.csv:1: the line must have at least 2 columns, but has no sec"):
         texts(write("b.csv", "one\ntwo\n"))
@@ -131,7 +205,49 @@ def test_the_first_sheet_of_a_workbook(tmp_path):
         texts(str(file))
 
 
+CELL = '<row r="1"><c r="A1" t="inlineStr"><is><t>one</t></is></c><c r="{}" {}><v>{}</v></c></row>'
+
+
+def test_the_sheet_that_a_workbook_shows_first(tmp_path):
+    file = tmp_path / "a.xlsx"
+    with zipfile.ZipFile(file, "w") as book:
+        book.writestr(
+            "xl/workbook.xml",
+            '<workbook xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"><sheets>'
+            '<sheet name="B" r:id="x2"/><sheet name="A" r:id="x1"/></sheets></workbook>',
+        )
+        book.writestr(
+            "xl/_rels/workbook.xml.rels",
+            '<Relationships><Relationship Id="x1" Target="worksheets/sheet1.xml"/>'
+            '<Relationship Id="x2" Target="/xl/worksheets/sheet7.xml"/></Relationships>',
+        )
+        book.writestr("xl/worksheets/sheet1.xml", "<worksheet/>")
+        book.writestr("xl/worksheets/sheet7.xml", f"<worksheet>{CELL.format('B1', '', 'eins')}</worksheet>")
+    assert texts(str(file)) == [("one", "eins")]
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (("B1", 't="s"', "9"), "list index out of range"),
+        (("ZZZZZZZZ1", "", "9"), "there is no column 'ZZZZZZZZ1'"),
+        (("B1", 't="s"', "x"), "invalid literal"),
+    ],
+)
+def test_cells_that_no_workbook_has(tmp_path, cell, message):
+    file = tmp_path / "a.xlsx"
+    with zipfile.ZipFile(file, "w") as book:
+        book.writestr("xl/worksheets/sheet1.xml", f"<worksheet>{CELL.format(*cell)}</worksheet>")
+    with pytest.raises(DataError, match=rf"a\.xlsx` cannot be read as an XLSX workbook \({message}"):
+        texts(str(file))
+
+
 # ---------------------------------------------------------------- records
+
+
+def test_json_that_is_one_object_is_said(write):
+    with pytest.raises(DataError, match=r"a\.json` must be an array of objects, or have one object on each line"):
+        texts(write("a.json", json.dumps({"data": [{"en": "one", "de": "eins"}]}, indent=1)))
 
 
 def test_json_is_an_array_or_lines(write):
@@ -240,6 +356,61 @@ XLIFF_2 = """<xliff version="2.0" srcLang="en" trgLang="de" xmlns="urn:oasis:nam
 <unit id="2"><segment><source>three</source></segment></unit></file></xliff>"""
 
 
+@pytest.mark.parametrize(
+    ("named", "asked", "found"),
+    [
+        ("DEU", "de", "x"), ("de", "deu", "x"), ("zh-Hans", "zho_Hans", "x"), ("zh", "zh-Hant", "x"),
+        ("pt-BR", "pt", "x"), ("pt-PT", "pt_BR", "x"), ("zh-Hans", "zh-Hant", None), ("sr-Cyrl-RS", "sr_Latn", None),
+    ],
+)  # fmt: skip
+def test_a_memory_takes_a_variety_but_no_other_script(write, named, asked, found):
+    unit = f'<tu><tuv xml:lang="EN-us"><seg>one</seg></tuv><tuv xml:lang="{named}"><seg>x</seg></tuv></tu>'
+    file = write("a.tmx", f"<tmx><body>{unit}</body></tmx>")
+    if found:
+        assert texts(file, "eng", asked) == [("one", found)]
+    else:
+        with pytest.raises(DataError, match=rf"no unit with text in both eng and {asked} language; its languages are"):
+            texts(file, "eng", asked)
+
+
+def test_the_header_of_a_tmx_says_which_language_is_the_source(write):
+    unit = '<tu><tuv xml:lang="de"><seg>eins</seg></tuv><tuv xml:lang="en-GB"><seg>one</seg></tuv></tu>'
+    for said, languages in {"EN": ("en-GB", "de"), "de-DE": ("de", "en-GB"), "*all*": ("de", "en-GB")}.items():
+        file = write("a.tmx", f'<tmx><header srclang="{said}"/><body>{unit}</body></tmx>')
+        assert infer_languages([file]) == languages
+
+
+def test_varieties_of_a_language_agree(write):
+    plain, memory = write("a.en", "one\n"), write("a.xlf", XLIFF_1.replace('"en"', '"en-US"'))
+    assert infer_languages([plain, write("a.de", "eins\n"), memory]) == ("en", "de")
+    assert infer_languages([plain, write("a.fr", "un\n"), memory]) is None
+
+
+def test_a_tmx_without_languages_is_said(write):
+    with pytest.raises(DataError, match=r"languages are not named\. hint: a file must say which language"):
+        texts(write("a.tmx", "<tmx><tu><tuv><seg>one</seg></tuv><tuv><seg>eins</seg></tuv></tu></tmx>"))
+
+
+def test_a_code_that_ends_a_line_leaves_a_space(write):
+    variant = '<tuv xml:lang="{}"><seg>{}</seg></tuv>'
+    variants = variant.format("en", "a<ph type='lb'/>b<ph/>c") + variant.format("de", "d")
+    memory = f"<tmx><tu>{variants}</tu></tmx>"
+    assert texts(write("a.tmx", memory)) == [("a bc", "d")]
+    assert texts(write("a.xlf", XLIFF_1.replace('one <x id="1"/>', 'one<x ctype="lb"/>'))) == [("one two", "eins zwei")]
+    assert texts(write("b.xlf", XLIFF_2.replace('one <ph id="1"/>', 'one<ph subType="xlf:lb"/>'))) == [
+        ("one two", "eins zwei")
+    ]
+
+
+@pytest.mark.parametrize("text", [XLIFF_1, XLIFF_2])
+def test_a_copy_that_waits_for_its_translation_is_no_pair(write, text, caplog):
+    for state in ("new", "needs-translation", "initial"):
+        copy = text.replace("<segment>", f'<segment state="{state}">').replace("<target>", f'<target state="{state}">')
+        copy = copy.replace("<source>three</source>", f'<source>three</source><target state="{state}">three</target>')
+        assert texts(write("a.xlf", copy)) == [("one two", "eins zwei")]
+        assert "1 unit without text in both en and de left out" in caplog.text
+
+
 @pytest.mark.parametrize("text", [XLIFF_1, XLIFF_2])
 def test_xliff(write, text):
     file = write("a.xlf", text)
@@ -283,6 +454,12 @@ def test_po(write):
         texts(file, "en", "fr")
     with pytest.raises(DataError, match=r"c\.po` cannot be read as a PO file \(Syntax error in po file"):
         texts(write("c.po", 'msgid "one"\nmsgstrr "eins"\n'))
+
+
+def test_a_po_file_is_its_text_and_never_the_path_of_another(write):
+    other = write("other.po", PO)
+    with pytest.raises(DataError, match=r"a\.po` cannot be read as a PO file \(Syntax error in po file \(line 1\)"):
+        texts(write("a.po", other))
 
 
 def test_two_files_that_hold_both_sides_are_never_source_and_target(write):

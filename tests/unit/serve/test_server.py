@@ -1,0 +1,27 @@
+"""The socket of the server."""
+
+import asyncio
+import socket
+
+from mt.serve.server import bind
+
+
+def test_answers_do_not_wait_for_the_clients_acknowledgement():
+    """asyncio sets TCP_NODELAY on what a socket accepts only if the socket was made with its protocol by name."""
+
+    async def option_of_a_connection():
+        found = asyncio.get_running_loop().create_future()
+
+        async def accepted(reader, writer):
+            accepted_socket = writer.get_extra_info("socket")
+            found.set_result(accepted_socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        bound = bind("127.0.0.1", 0)
+        async with await asyncio.start_server(accepted, sock=bound):
+            _, writer = await asyncio.open_connection(*bound.getsockname())
+            option = await found
+            writer.close()
+            return option
+
+    assert asyncio.run(option_of_a_connection()) != 0

@@ -1,0 +1,68 @@
+"""Tables of spoken digits: which recording has which text, and error rates."""
+
+import gzip
+import io
+import zipfile
+
+import fsdd_tables
+import numpy as np
+import pytest
+
+soundfile = pytest.importorskip("soundfile")
+HEADER = "id\tsplit\tspeaker\trecordings\tdigits\tenglish\tgerman_digits\tgerman_number"
+ROWS = [
+    "0\ttrain\tana\ta b\t2 1\t-\tzwei eins\teinundzwanzig",
+    "1\ttrain\tben\tc\t2\t-\tzwei\tzwei",
+    "2\tdev\tana\ta\t2\t-\tzwei\tzwei",
+    "3\ttest\tana\tb a\t1 2\t-\teins zwei\tzwölf",
+    "4\ttest\tben\tc c\t2 2\t-\tzwei zwei\tzweiundzwanzig",
+]
+SOUNDS = {"a": [1, 2, 3], "b": [4, 5], "c": [6, 7, 8, 9]}
+
+
+@pytest.fixture
+def tables(tmp_path):
+    with zipfile.ZipFile(tmp_path / "recordings.zip", "w") as archive:
+        for name, samples in SOUNDS.items():
+            data = io.BytesIO()
+            soundfile.write(data, np.array(samples, np.int16), 8000, format="FLAC", subtype="PCM_16")
+            archive.writestr(f"{name}.flac", data.getvalue())
+    with gzip.open(tmp_path / "strings.tsv.gz", "wt", encoding="utf-8") as file:
+        file.write("\n".join([HEADER, *ROWS]) + "\n")
+    fsdd_tables.make(tmp_path, tmp_path / "out", "ben")
+    return tmp_path / "out"
+
+
+def heard(folder, table):
+    """(samples, text) of each row."""
+    found = []
+    for line in (folder / table).read_text(encoding="utf-8").split("\n")[1:-1]:
+        cell, _, words = line.split("\t")
+        name, start, end = cell.split(":")
+        found.append((soundfile.read(folder / name, dtype="int16")[0][int(start) : int(end)].tolist(), words))
+    return found
+
+
+def test_each_text_stands_beside_its_recording(tables):
+    two_one = [*SOUNDS["a"], *SOUNDS["b"]]
+    train = heard(tables, "train.tsv")
+    assert train[:2] == [(two_one, "<2number> einundzwanzig"), (two_one, "<2digits> zwei eins")]
+    assert train[2:] == [
+        (SOUNDS[name], f"<2{task}> {word}")
+        for name, word in (("a", "zwei"), ("b", "eins"))
+        for task in ("digits", "digits", "digits", "number")
+    ]
+    assert heard(tables, "dev.tsv") == [(SOUNDS["a"], "<2number> zwei")]
+    one_two = [*SOUNDS["b"], *SOUNDS["a"]]
+    assert heard(tables, "test.tsv") == heard(tables, "shuffled.tsv") == [(one_two, "<2number> zwölf")]
+    assert heard(tables, "digits.tsv") == [(one_two, "<2digits> eins zwei")]
+    assert heard(tables, "unseen.tsv") == [(SOUNDS["c"] * 2, "<2number> zweiundzwanzig")]
+
+
+def test_errors_are_counted_in_words_parts_and_letters(tables, tmp_path, capsys):
+    (tmp_path / "found.txt").write_text("<2number> zwanzig\n", encoding="utf-8")
+    fsdd_tables.score(tables / "unseen.tsv", [str(tmp_path / "found.txt")])
+    found, floor = capsys.readouterr().out.splitlines()
+    # zwei und zwanzig has three parts and fourteen letters
+    assert found.endswith("word error rate 100.00%, part error rate 66.67%, letter error rate 50.00% (1 numbers)")
+    assert floor.startswith("floor, one number for all (zweiundzwanzig): word error rate 0.00%")
