@@ -9,7 +9,7 @@ from typing import Any
 from mt.data.corpus.names import HUB_FORM
 from mt.data.corpus.pair import Origin, Pair, Sides
 from mt.errors import DataError
-from mt.text.lines import MAX_RATIO, PLENTY, decode_line, open_text, read_lines, too_large, unreadable
+from mt.text.lines import DAMAGE, MAX_RATIO, PLENTY, decode_line, open_text, read_lines, too_large, unreadable
 
 OWN_FILES = "to train on your own files instead, write `mt train 'data.train=[a.en,a.de]'`."
 PARQUET_ROWS = 1024  # read together
@@ -45,10 +45,10 @@ def read_json(file: str, sides: Sides) -> Iterator[Pair]:
                 yield from read_jsonl(file, sides)
                 return
             records = json.loads(start + stream.read())
+    except DAMAGE as error:
+        raise unreadable(file, error) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"`{file}` is not JSON ({error}).") from error
-    except OSError as error:
-        raise unreadable(file, error) from error
     for number, record in enumerate(records, 1):
         if not isinstance(record, dict):
             raise DataError(f"{file}: record {number} must be a JSON object, but is {type(record).__name__}.")
