@@ -105,13 +105,18 @@ def decode_line(raw: bytes, where: str, *, first: bool = False) -> str:
             f"{where}: NUL character at byte {body.index(0)}: the file must be UTF-8 text.",
             hint="it looks like UTF-16: convert it, for example with `iconv -f utf-16le -t utf-8 OLD > NEW`." * wide,
         )
+    text = decode(body, where)
+    return text.removeprefix(BOM) if first else text
+
+
+def decode(raw: bytes, where: str) -> str:
+    """Turn bytes into text; `where` names them. Raises: DataError: for the first byte that is not UTF-8."""
     try:
-        text = body.decode("utf-8")
+        return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        found = f"byte {error.start} (0x{body[error.start]:02x})"
+        found = f"byte {error.start} (0x{raw[error.start]:02x})"
         hint = "convert the file to UTF-8, for example with `iconv -f latin1 -t utf-8 OLD > NEW`."
         raise DataError(f"{where}: {found} is not UTF-8.", hint=hint) from error
-    return text.removeprefix(BOM) if first else text
 
 
 def check_file(path: Path | str) -> None:

@@ -7,6 +7,7 @@ import json
 import lzma
 import shlex
 import zipfile
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -252,6 +253,13 @@ def test_cells_that_no_workbook_has(tmp_path, cell, message):
 def test_json_that_is_one_object_is_said(write):
     with pytest.raises(DataError, match=r"a\.json` must be an array of objects, or have one object on each line"):
         texts(write("a.json", json.dumps({"data": [{"en": "one", "de": "eins"}]}, indent=1)))
+
+
+def test_json_that_is_not_utf_8_is_said_with_the_byte(write):
+    file = write("a.json", "")
+    Path(file).write_bytes('[{"en": "café", "de": "x"}]'.encode("latin-1"))
+    with pytest.raises(DataError, match=r"a\.json`: byte 12 \(0xe9\) is not UTF-8\. hint: convert the file to UTF-8"):
+        texts(file)
 
 
 def test_json_is_an_array_or_lines(write):
