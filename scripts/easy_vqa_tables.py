@@ -5,32 +5,21 @@
     mt train experiment=easy_vqa
     mt evaluate runs/easy_vqa --metrics exact                         and --test data/easy_vqa/blind.tsv, shuffled.tsv
 
-Of the questions about a picture in training, each sees another of its eight turns and reflections (`turned.zip`), which
-change neither shape nor colour: with 3,800 pictures as they are, a model learns them by heart (docs/LOG.md).
-
 `blind.tsv` has the questions of the test without pictures; `shuffled.tsv` gives each the picture of another one. A
 model that looks at the pictures falls there to the floor, which is printed: the commonest answer to the same question.
 """
 
 import argparse
-import io
 import json
 import os
 import random
-import zipfile
 from collections import Counter
-from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 DEV = 200  # pictures of the training set
 COLUMNS = "photo\tquestion\tanswer"
 Row = tuple[str, str, str]
-TURNS = [  # of Pillow, one after the other
-    [*mirror, *turn]
-    for mirror in ([], ["FLIP_LEFT_RIGHT"])
-    for turn in ([], ["ROTATE_90"], ["ROTATE_180"], ["ROTATE_270"])
-]
 
 
 def read(folder: Path, split: str, out: Path) -> list[Row]:
@@ -65,48 +54,19 @@ def floor(train: list[Row], test: list[Row], words: int | None = None) -> float:
 def make(folder: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     every, test = read(folder, "train", out), read(folder, "test", out)
-    write_tables(every, test, out, held_out=DEV, train=lambda rows: turned(rows, out))
+    write_tables(every, test, out, held_out=DEV)
     print(f"floor, the commonest answer to each question: {floor(every, test):.1f} % of the test")
 
 
-def turned(rows: list[Row], out: Path) -> list[Row]:
-    """The questions, each with another of the eight turns and reflections of its picture, in an archive."""
-    asked: Counter[str] = Counter()
-    found: list[Row] = []
-    with zipfile.ZipFile(out / "turned.zip", "w") as archive:
-        for picture, question, answer in rows:
-            number = asked[picture] % len(TURNS)
-            name = f"{Path(picture).stem}-{number}.png"
-            if asked[picture] < len(TURNS):
-                archive.writestr(zipfile.ZipInfo(name), png(out / picture, TURNS[number]))
-            asked[picture] += 1
-            found.append((f"turned.zip:{name}", question, answer))
-    return found
-
-
-def png(picture: Path, turns: Sequence[str]) -> bytes:
-    from PIL import Image  # the tables of DAQUAR, which use this file, need no Pillow
-
-    data = io.BytesIO()
-    with Image.open(picture) as image:
-        for turn in turns:
-            image = image.transpose(Image.Transpose[turn])
-        image.save(data, "PNG")
-    return data.getvalue()
-
-
-def write_tables(
-    every: list[Row], test: list[Row], out: Path, *, held_out: int, train: Callable[[list[Row]], list[Row]] = list
-) -> None:
-    """Args: every: the questions of the training set; held_out: how many of its pictures become the dev set; train:
-    changes the questions that stay for training."""
+def write_tables(every: list[Row], test: list[Row], out: Path, *, held_out: int) -> None:
+    """Args: every: the questions of the training set; held_out: how many of its pictures become the dev set."""
     pictures = list(dict.fromkeys(picture for picture, _, _ in every))
     held = set(random.Random(1).sample(pictures, held_out))
-    kept, dev = ([row for row in every if (row[0] in held) is wanted] for wanted in (False, True))
+    train, dev = ([row for row in every if (row[0] in held) is wanted] for wanted in (False, True))
     shown = list(dict.fromkeys(picture for picture, _, _ in test))
     other = dict(zip(shown, random.Random(1).sample(shown, len(shown)), strict=True))
     for name, rows in {
-        "train": train(kept), "dev": dev, "test": test,
+        "train": train, "dev": dev, "test": test,
         "blind": [("", question, answer) for _, question, answer in test],
         "shuffled": [(other[picture], question, answer) for picture, question, answer in test],
     }.items():  # fmt: skip

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mt.cli.options import Parser, check_output
-from mt.documents.names import known, same_format, suffix_of
+from mt.documents.names import PACKED, known, same_format, suffix_of
 from mt.errors import DataError
 from mt.files import explained
 from mt.text.lines import check_file
@@ -44,7 +44,7 @@ def check_document_options(parser: Parser, args: argparse.Namespace) -> None:
         given = Path(args.input)
         if suffix_of(given) not in {"", ".txt"} and same_format(given, args.output):
             args.document, args.to, args.input, args.output = given, args.output, None, None
-    if args.to and args.input and not args.document:
+    if args.input and not args.document and (args.to or suffix_of(args.input) in PACKED):
         args.document, args.input = Path(args.input), None
     if not args.document:
         if args.to:

@@ -52,7 +52,8 @@ class DataConfig:
     workers: int | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
-        require(len(self.columns) in (0, 2), "data.columns", "name the two columns of source and target", self.columns)
+        different = len(self.columns) == len(set(self.columns)) in (0, 2)
+        require(different, "data.columns", "name the two columns of source and target", self.columns)
         require(self.limit is None or self.limit > 0, "data.limit", "be a positive number or null", self.limit)
         require(0 <= (self.workers or 0) <= 64, "data.workers", "lie in [0, 64] or be null", self.workers)
         parse_inputs(self.inputs)

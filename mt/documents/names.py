@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+PACKED = (".docx", ".pptx", ".xlsx", ".odt", ".epub")  # zip archives, never lines of text
 SUFFIXES = (
     ".txt", ".md", ".markdown", ".html", ".htm", ".xhtml", ".srt", ".vtt", ".json", ".po", ".pot", ".xlf", ".xliff",
-    ".docx", ".pptx", ".xlsx", ".odt", ".epub",
+    *PACKED,
 )  # fmt: skip
 
 ALIASES = {".markdown": ".md", ".htm": ".html", ".xhtml": ".html", ".pot": ".po", ".xliff": ".xlf"}

@@ -26,6 +26,7 @@ MAX_RATIO = 200  # of unpacked to packed bytes; text that repeats one sentence c
 PLENTY = 64 << 20  # bytes that may grow at any ratio
 ZSTD_CHUNK = 1 << 8  # bytes of input at a time: each 4 of them can become 128 KiB
 BOM = "\ufeff"
+DAMAGE = (EOFError, zlib.error, lzma.LZMAError, OSError, UnicodeError)  # of a file that is read or unpacked
 UTF16 = {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
 ARCHIVES = {b"PK\3\4": "zip", b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "rar"}
 BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")  # digits of pi or of its root: a text may begin with "BZh", too
@@ -70,7 +71,7 @@ def raw_lines(path: Path | str) -> Iterator[tuple[int, bytes]]:
                 if size > most:
                     raise too_large(path)
                 yield number, raw
-    except (EOFError, zlib.error, lzma.LZMAError, OSError, UnicodeError) as error:
+    except DAMAGE as error:
         raise unreadable(path, error, number) from error
 
 
@@ -104,13 +105,18 @@ def decode_line(raw: bytes, where: str, *, first: bool = False) -> str:
             f"{where}: NUL character at byte {body.index(0)}: the file must be UTF-8 text.",
             hint="it looks like UTF-16: convert it, for example with `iconv -f utf-16le -t utf-8 OLD > NEW`." * wide,
         )
+    text = decode(body, where)
+    return text.removeprefix(BOM) if first else text
+
+
+def decode(raw: bytes, where: str) -> str:
+    """Turn bytes into text; `where` names them. Raises: DataError: for the first byte that is not UTF-8."""
     try:
-        text = body.decode("utf-8")
+        return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        found = f"byte {error.start} (0x{body[error.start]:02x})"
+        found = f"byte {error.start} (0x{raw[error.start]:02x})"
         hint = "convert the file to UTF-8, for example with `iconv -f latin1 -t utf-8 OLD > NEW`."
         raise DataError(f"{where}: {found} is not UTF-8.", hint=hint) from error
-    return text.removeprefix(BOM) if first else text
 
 
 def check_file(path: Path | str) -> None:
@@ -260,9 +266,10 @@ def too_large(path: Path | str) -> DataError:
     )
 
 
-def unreadable(path: Path | str, error: Exception, number: int = 0) -> DataError:
-    """The error for a file that cannot be read any further after `number` lines."""
+def unreadable(path: Path | str, error: Exception, number: int | None = None) -> DataError:
+    """The error for a file that cannot be read any further, after `number` lines if they are known."""
     if isinstance(error, OSError) and error.errno:
         return DataError(f"`{path}` cannot be read: {reason(error)}.")
-    message = f"`{path}` is damaged or cut short after line {number} ({error})."
+    after = f" after line {number}" if number is not None else ""
+    message = f"`{path}` is damaged or cut short{after} ({error})."
     return DataError(message, hint="copy or download it again.")

@@ -13,7 +13,7 @@ from mt.data.corpus.names import kind_of
 from mt.data.corpus.pair import Origin, Pair, Sides
 from mt.errors import DataError, counted
 from mt.text.languages import nearest
-from mt.text.lines import open_bytes, read_lines, unreadable
+from mt.text.lines import DAMAGE, open_bytes, read_lines, unreadable
 from mt.text.xml import elements, local, plain_text
 
 logger = logging.getLogger("mt")  # `mt.log` imports what a mistyped option need not wait for
@@ -98,7 +98,7 @@ def _tmx(file: str) -> Iterator[Unit]:
                         if segment is not None:
                             texts.setdefault(language, plain_text(segment, file, skipped=CODES, spaces=BREAKS))
                 yield unit.sourceline, texts
-    except OSError as error:
+    except DAMAGE as error:
         raise unreadable(file, error) from error
 
 
@@ -125,7 +125,7 @@ def _xliff(file: str) -> Iterator[Unit]:
                     texts["target"] = ""
                 named = {src or UNNAMED_SOURCE: texts.get("source", ""), tgt or UNNAMED_TARGET: texts.get("target", "")}
                 yield element.sourceline, {code: text for code, text in named.items() if text}
-    except OSError as error:
+    except DAMAGE as error:
         raise unreadable(file, error) from error
 
 

@@ -19,6 +19,7 @@ READERS: dict[str, Callable[[str, Sides], Iterator[Pair]]] = {
     ".jsonl": read_jsonl, ".ndjson": read_jsonl, ".json": read_json,
     ".tmx": read_memory, ".xlf": read_memory, ".xliff": read_memory, ".po": read_memory,
 }  # fmt: skip
+PACKED = {".xlsx", ".parquet"}
 DECLARING: dict[str, Callable[[str], tuple[str, str] | None]] = {  # formats that may name their languages
     ".tmx": declared_languages, ".xlf": declared_languages, ".xliff": declared_languages,
     ".tsv": header_languages, ".csv": header_languages,
@@ -89,6 +90,10 @@ def plan(files: list[str], src: str | None, tgt: str | None, columns: Sequence[s
         kind = kind_of(file)
         if kind == FOLDER:
             streams.append(read_plain(*files_in(file, src, tgt)))
+        elif kind in PACKED and bare(file) != file:
+            raise DataError(
+                f"`{file}` is compressed twice, because a {kind} file is compressed already.", hint="unpack it once."
+            )
         elif kind:
             streams.append(READERS[kind](file, sides))
         elif waiting and not kind_of(waiting[0]):

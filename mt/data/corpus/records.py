@@ -9,7 +9,18 @@ from typing import Any
 from mt.data.corpus.names import HUB_FORM
 from mt.data.corpus.pair import Origin, Pair, Sides
 from mt.errors import DataError
-from mt.text.lines import MAX_RATIO, PLENTY, decode_line, open_text, read_lines, too_large, unreadable
+from mt.text.lines import (
+    BOM,
+    DAMAGE,
+    MAX_RATIO,
+    PLENTY,
+    decode,
+    decode_line,
+    open_text,
+    read_lines,
+    too_large,
+    unreadable,
+)
 
 OWN_FILES = "to train on your own files instead, write `mt train 'data.train=[a.en,a.de]'`."
 PARQUET_ROWS = 1024  # read together
@@ -35,7 +46,8 @@ def read_json(file: str, sides: Sides) -> Iterator[Pair]:
     """An array of JSON objects, which is read into memory, or one object on each line. Records count from 1."""
     try:
         with open_text(file) as stream:
-            start = stream.read(1 << 16).lstrip(b"\xef\xbb\xbf \t\r\n")
+            raw = stream.read(1 << 16)
+            start = raw.lstrip(b"\xef\xbb\xbf \t\r\n")
             if re.match(rb"\{\s*\n", start):
                 raise DataError(
                     f"`{file}` must be an array of objects, or have one object on each line, but is one object.",
@@ -44,11 +56,11 @@ def read_json(file: str, sides: Sides) -> Iterator[Pair]:
             if not start.startswith(b"["):
                 yield from read_jsonl(file, sides)
                 return
-            records = json.loads(start + stream.read())
+            records = json.loads(decode(raw + stream.read(), f"`{file}`").removeprefix(BOM))
+    except DAMAGE as error:
+        raise unreadable(file, error) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"`{file}` is not JSON ({error}).") from error
-    except OSError as error:
-        raise unreadable(file, error) from error
     for number, record in enumerate(records, 1):
         if not isinstance(record, dict):
             raise DataError(f"{file}: record {number} must be a JSON object, but is {type(record).__name__}.")

@@ -64,6 +64,7 @@ def test_what_is_a_document(argv, found):
     ("argv", "message"),
     [
         (["m", "a.html"], r"where is the translation of `a\.html` written\? .*, for example --to a\.translated"),
+        (["m", "-i", "a.docx"], r"where is the translation of `a\.docx` written\? .*, for example --to a\.translated"),
         (["m", "a.pdf", "--to", "b.pdf"], r"`a\.pdf` is no document that can be .*; its name must .* or \.epub\. hint"),
         (["m", "some text"], "`some text` is no document .*; text is read from stdin, or from a file with -i FILE"),
         (["--to", "b.html"], r"--to needs a document: mt translate MODEL report\.docx --to report\.es\.docx"),

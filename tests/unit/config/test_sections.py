@@ -29,6 +29,11 @@ WRONG = [
     (AlignmentConfig, {"layer": 0}, "`alignment.layer` must be positive or null, but is 0."),
     (AlignmentConfig, {"head": 0}, "`alignment.head` must be positive, but is 0."),
     (TrainConfig, {"steps": 1, "attention_pairs": 0}, "`train.attention_pairs` must be positive or null, but is 0."),
+    (
+        DataConfig,
+        {"train": ["a.tsv"], "columns": ["2", "2"]},
+        "`data.columns` must name the two columns of source and target, but is ['2', '2'].",
+    ),
     (DataConfig, {"limit": 0}, "`data.limit` must be a positive number or null, but is 0."),
     (DataConfig, {"corpus": None}, "`data.train` must name files when `data.corpus` is null, but is []."),
     (DataConfig, {"workers": -1}, "`data.workers` must lie in [0, 64] or be null, but is -1."),

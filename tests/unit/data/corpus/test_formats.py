@@ -1,11 +1,16 @@
 """Tables, records, translation memories and folders are read as what they are, or one sentence says what to type."""
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import shlex
 import zipfile
+from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,7 +31,7 @@ def write(tmp_path):
     return write
 
 
-def texts(file, src="en", tgt="de", columns=()):
+def texts(file, src: str | None = "en", tgt: str | None = "de", columns=()):
     return [(pair.src, pair.tgt) for pair in read_pairs([file], src, tgt, columns)]
 
 
@@ -250,6 +255,13 @@ def test_json_that_is_one_object_is_said(write):
         texts(write("a.json", json.dumps({"data": [{"en": "one", "de": "eins"}]}, indent=1)))
 
 
+def test_json_that_is_not_utf_8_is_said_with_the_byte(write):
+    file = write("a.json", "")
+    Path(file).write_bytes('[{"en": "café", "de": "x"}]'.encode("latin-1"))
+    with pytest.raises(DataError, match=r"a\.json`: byte 12 \(0xe9\) is not UTF-8\. hint: convert the file to UTF-8"):
+        texts(file)
+
+
 def test_json_is_an_array_or_lines(write):
     records = [{"en": src, "de": tgt} for src, tgt in WANTED]
     assert texts(write("a.json", "\ufeff " + json.dumps(records, indent=1))) == WANTED
@@ -460,6 +472,34 @@ def test_a_po_file_is_its_text_and_never_the_path_of_another(write):
     other = write("other.po", PO)
     with pytest.raises(DataError, match=r"a\.po` cannot be read as a PO file \(Syntax error in po file \(line 1\)"):
         texts(write("a.po", other))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress, zstandard.ZstdCompressor().compress])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.tmx", "<tmx>{}</tmx>"),
+        ("a.xlf", "<xliff>{}</xliff>"),
+        ("a.json", "[{}]"),
+        ("a.po", "# {}"),
+        ("a.csv", "{},"),
+    ],
+)
+def test_a_packed_file_that_is_cut_short_is_said(tmp_path, pack, name, text):
+    packed = pack(text.format("".join(map(chr, range(0x4E00, 0x5E00)))).encode())
+    file = tmp_path / f"{name}.gz"
+    file.write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(
+        DataError, match=rf"{name}\.gz` is damaged or cut short( after line \d+)? \(.*hint: copy or dow"
+    ):
+        texts(str(file))
+
+
+def test_a_workbook_is_not_packed_again(write):
+    with pytest.raises(
+        DataError, match=r"`.*a\.xlsx\.gz` is compressed twice, because a \.xlsx file is compressed alr"
+    ):
+        texts(write("a.xlsx.gz", ""))
 
 
 def test_two_files_that_hold_both_sides_are_never_source_and_target(write):
