@@ -223,11 +223,12 @@ def test_spread_places_are_in_order_and_leave_equal_gaps(count, most):
     [
         (b"PK\3\4...", r"` is a zip archive, but must be text\. hint: unpack it and name the files in it\.$"),
         (b"7z\xbc\xaf\x27\x1c\0", r"` is a 7z archive, but must be text\."),
-        (gzip.compress(b"name".ljust(257, b"\0") + b"ustar\x0000"), r"` is a tar archive, but must be text\."),
+        (gzip.compress(b"name".ljust(257, b"\0") + b"ustar\x0000", mtime=0), r"` is a tar archive, but must be text\."),
         (b"one\rtwo\rthree", r"` ends its lines with CR alone, as .* hint: convert it, for example with `tr '\\r' "),
         ("one\ntwo".encode("utf-16-le"), r":1: NUL character at byte 1: .* hint: it looks like UTF-16: convert it"),
         (b"one line\0\n", r":1: NUL character at byte 8: the file must be UTF-8 text\.$"),
     ],
+    ids=["zip", "7z", "packed tar", "CR", "UTF-16", "NUL"],
 )
 def test_what_is_no_text_is_said_by_its_first_bytes(tmp_path, raw, message):
     (tmp_path / "a").write_bytes(raw)
