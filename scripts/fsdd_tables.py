@@ -78,7 +78,7 @@ def make(folder: Path, out: Path, left_out: str | None) -> None:
             others = random.Random(1).sample([cell for cell, _ in known], len(known))
             write(out / "shuffled.tsv", numbers(list(zip(others, [row for _, row in known], strict=True))))
             if left_out:
-                write(out / "unseen.tsv", numbers([pair for pair in pairs if pair not in known]))
+                write(out / "unseen.tsv", numbers([pair for pair in pairs if pair[1]["speaker"] == left_out]))
 
 
 def join(file: Path, sounds: Sequence[np.ndarray]) -> list[str]:

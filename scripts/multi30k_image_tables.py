@@ -16,16 +16,15 @@ test row the photograph of another one, `blind.tsv` none.
 with the right photographs, with those of others and without any. A run that exists is not trained again.
 """
 
-import argparse
 import csv
 import gzip
 import json
 import os
 import random
 import re
-import subprocess
-import sys
 from pathlib import Path
+
+from multi30k_tables import arguments, mt
 
 from mt.data.corpus.catalog import locate
 from mt.text.lines import read_lines
@@ -91,11 +90,6 @@ def make(folder: Path, out: Path) -> None:
     write(out / "blind.tsv", [("", en, de) for _, en, de in test])
 
 
-def mt(*args: str) -> str:
-    """What a command writes to stdout; its progress goes to stderr."""
-    return subprocess.run([sys.executable, "-m", "mt", *args], check=True, stdout=subprocess.PIPE, text=True).stdout
-
-
 def compare(tables: Path, seeds: list[int], root: Path, more: list[str]) -> None:
     for text, seed in [*(("en", seed) for seed in seeds), ("whole", seeds[0])]:
         run = root / f"multi30k_image_{text}.{seed}"
@@ -110,17 +104,7 @@ def compare(tables: Path, seeds: list[int], root: Path, more: list[str]) -> None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    verbs = parser.add_subparsers(dest="what", required=True)
-    maker = verbs.add_parser("make")
-    maker.add_argument("folder", type=Path)
-    maker.add_argument("out", type=Path)
-    comparer = verbs.add_parser("compare")
-    comparer.add_argument("tables", type=Path)
-    comparer.add_argument("--seeds", type=int, nargs="+", default=[1])
-    comparer.add_argument("--runs", type=Path, default=Path("runs"), help="the folder of the runs")
-    comparer.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of all runs")
-    args = parser.parse_args()
+    args = arguments(__doc__, "settings of all runs").parse_args()
     if args.what == "make":
         make(args.folder, args.out)
     else:

@@ -83,8 +83,9 @@ def compare(tables: Path, seeds: list[int], root: Path, more: list[str]) -> None
         print(f"{run.name}  shares of cross-attention: {header} / {shares}".replace("\t", " "), flush=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(description: str | None, more: str) -> argparse.ArgumentParser:
+    """The options of `make` and `compare`. Args: more: what settings of `--set` are for."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="what", required=True)
     maker = verbs.add_parser("make")
     maker.add_argument("folder", type=Path)
@@ -93,14 +94,13 @@ def main() -> None:
     comparer.add_argument("tables", type=Path)
     comparer.add_argument("--seeds", type=int, nargs="+", default=[1])
     comparer.add_argument("--runs", type=Path, default=Path("runs"), help="the folder of the runs")
-    comparer.add_argument(
-        "--set",
-        nargs="*",
-        default=[],
-        metavar="KEY=VALUE",
-        help="settings of both models, of which those of several inputs are for the model of two",
-    )
-    args = parser.parse_args()
+    comparer.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help=more)
+    return parser
+
+
+def main() -> None:
+    more = "settings of both models, of which those of several inputs are for the model of two"
+    args = arguments(__doc__, more).parse_args()
     if args.what == "make":
         make(args.folder, args.out)
     else:

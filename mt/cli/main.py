@@ -9,7 +9,6 @@ import gc
 import io
 import os
 import re
-import shlex
 import sys
 import traceback
 from difflib import get_close_matches
@@ -17,6 +16,7 @@ from importlib import import_module
 from typing import TextIO
 
 import mt
+from mt.cli.hints import without_settings
 from mt.compute.host import choose_waiting
 from mt.errors import ConfigError, DataError, MtError
 from mt.files import reason
@@ -108,19 +108,9 @@ def run_verb(verb: str, argv: list[str]) -> int:
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except DataError as error:
-        raise error if verb == "train" else without_settings(error, has_columns=verb == "clean") from error
-
-
-def without_settings(error: DataError, *, has_columns: bool) -> DataError:
-    """An error of the readers, whose hint names settings of `mt train`, for a verb with options."""
-    hint = re.sub(r"data\.train=\[([^],]*),([^],]*)\]", r"\1 \2", error.hint)
-    if has_columns:
-        hint = hint.replace("`data.src`", "`--src`").replace("`data.tgt`", "`--tgt`")
-        columns = re.compile(r"'?data\.columns=\[([^]]*)\]'?")
-        hint = columns.sub(lambda found: shlex.join(["--columns", *found[1].split(",")]), hint)
-    elif "data.columns" in hint:
-        hint = "put the two columns alone, source first, in a file."
-    return DataError(error.message, hint=hint)
+        if verb == "train":
+            raise
+        raise without_settings(error, verb) from error
 
 
 def unknown_command(word: str) -> ConfigError:

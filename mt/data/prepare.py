@@ -121,7 +121,8 @@ def prepare(
     sources, targets = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
     texts = texts_of(inputs, sources) if inputs else sources
     trained = given or _trained(texts, targets, tokenizer, Path(data.cache) / "tokenizers")
-    fitted = fitted or fit(inputs, sources, [pair.origin for pair in pairs])
+    if inputs and not fitted:
+        fitted = fit(inputs, sources, [pair.origin for pair in pairs])
     for one in fitted:
         logger.info(f"input `{one.column}`: {described(one)}")
     reader = InputReader(fitted, trained.encode_source) if fitted else None

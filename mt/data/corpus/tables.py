@@ -95,13 +95,13 @@ def read_rows(file: str, rows: Iterator[Row], sides: Sides, separator: str) -> I
             raise DataError(f"{file}:{number}: the line must {wanted}, but {found}.")
         else:
             if any(cells[width:]):
-                cut.append(number)
                 if kind_of(file) == ".csv":
                     raise DataError(
                         f"{file}:{number}: the row has {len(cells)} columns, but the first row has {width}.",
                         hint="put text that holds the delimiter in quotes; if the row is right, name the two columns, "
                         f"as in `data.columns=[{src + 1},{tgt + 1}]`.",
                     )
+                cut.append(number)
             yield Pair(cells[src], cells[tgt], Origin(file, number))
     if cut and kind_of(file) == ".tsv":
         logger.warning(
@@ -160,12 +160,9 @@ def _given(file: str, first: list[str], sides: Sides) -> tuple[int, int, int]:
     """`data.columns`: names in the first row, which is then a header, or numbers from 1, where it may be one."""
     columns = sides.columns
     if all(name.isdecimal() and int(name) > 0 for name in columns):
-        src, tgt = int(columns[0]) - 1, int(columns[1]) - 1
-        return (
-            src,
-            tgt,
-            int(Sides(sides.src, sides.tgt).among([*first[src : src + 1], *first[tgt : tgt + 1]]) is not None),
-        )
+        src, tgt = (int(name) - 1 for name in columns)
+        named = Sides(sides.src, sides.tgt).among([*first[src : src + 1], *first[tgt : tgt + 1]])
+        return src, tgt, int(named is not None)
     missing = [name for name in columns if name.lower() not in first]
     if missing:
         raise DataError(f"`{file}` has no column `{missing[0]}`; its first row is {', '.join(first) or 'empty'}.")

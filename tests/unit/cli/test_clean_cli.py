@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mt.cli.clean import RULES, parse, run
-from mt.cli.main import main
+from mt.cli.main import main, run_verb
 from mt.data.clean.rules import REASONS
 from mt.data.corpus.readers import read_pairs
 from mt.errors import CheckpointError, ConfigError, DataError
@@ -150,6 +150,9 @@ def test_every_rule_has_its_line_of_help():
     assert all(f"\n  {rule} " in parse.__globals__["EPILOG"] for rule in RULES)
 
 
+SIMPLER = "put source and target alone, in this order, in a file of two columns."
+
+
 def test_hints_name_options_of_this_verb(capsys):
     Path("h.tsv").write_text("source text\ttarget text\none\teins\n")
     Path("r.tsv").write_text("target text\tsource text\neins\tone\n")
@@ -161,9 +164,18 @@ def test_hints_name_options_of_this_verb(capsys):
         ("clean", "m.tmx"): "name two of them with `--src` and `--tgt`.",
         ("clean", "c.tsv"): "name them, as in `--columns 2 4`.",
         ("clean", "opus"): "name the two files, as in `a.en a.de`.",
-        ("evaluate", "--hypotheses", "a.de", "--test", "c.tsv"): "put the two columns alone, source first, in a file.",
+        ("evaluate", "--hypotheses", "a.de", "--test", "c.tsv"): SIMPLER,
+        ("evaluate", "--hypotheses", "a.de", "--test", "m.tmx", "--tgt", "de"): SIMPLER,
     }.items():
         languages = ["--src", "en", "--tgt", "de"] if argv[0] == "clean" else []
         assert main([*argv, *languages]) == DataError.exit_code
         assert capsys.readouterr().err.endswith(f"hint: {hint}\n")
     assert run(["h.tsv", "--src", "en", "--tgt", "de", "--columns", "source text", "target text"]) == 0
+
+
+def test_settings_stay_in_the_hints_of_training():
+    Path("m.tmx").write_text('<tmx><tu><tuv xml:lang="fr"><seg>un</seg></tuv></tu></tmx>')
+    argv = ["data.train=[m.tmx]", "data.src=en", "data.tgt=de", "run.dry_run=true"]
+    with pytest.raises(DataError, match=r"name two of them with `data\.src` and `data\.tgt`") as told:
+        run_verb("train", argv)
+    assert told.value.__cause__ is not told.value
