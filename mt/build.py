@@ -16,7 +16,7 @@ from mt.config import BatchConfig, Config, Positions, Precision, Sharding, Sourc
 from mt.config.inputs import parse_inputs
 from mt.data.batching import Batch, BatchStream, choose_workers
 from mt.data.clean.survey import LOOKED_AT, overlap, report, survey
-from mt.data.prepare import PreparedData, prepare
+from mt.data.prepare import PreparedData, prepare, some_of
 from mt.decode.load import make_translator
 from mt.decode.request import OnProgress
 from mt.errors import ConfigError
@@ -190,7 +190,7 @@ def make_validator(
 
     validator = Validator(
         prepared.dev, translate, precision=precision, tokens=tokens, bleu_tokenizer=tokenize,
-        pairs=config.train.validate_pairs, subset=config.data.subset, watch=config.train.watch,
+        shown=some_of(prepared.dev.pairs, config.train.validate_pairs, config.data.subset), watch=config.train.watch,
         attention=make_attention_logger(config, prepared, max_length=longest, guided=guided),
     )  # fmt: skip
     if validator.watched(config.train.watch) is not config.train.watch and group.is_main:
@@ -226,18 +226,17 @@ def make_trainer(
     )
     stream = make_stream(config, prepared, batch, device)
     validator = make_validator(config, prepared, model, group, precision=precision, tokens=batch.budget, guided=guided)
+    files = {**description.files(prepared.tokenizer), **(guided.files() if guided else {})}
     section = replace(config.train, watch=validator.watched(config.train.watch))
     return Trainer(
         updater=updater,
         stream=stream,
         validator=validator,
-        checkpoints=Checkpoints(folder.checkpoints, config.train.keep),
-        files={**description.files(prepared.tokenizer), **(guided.files() if guided else {})},
+        checkpoints=Checkpoints(folder.checkpoints, config.train.keep, files),
         train=with_interval(section, batch, prepared),
         batch=batch,
         schedule=config.schedule,
         model=model,
-        validate_first=config.init.path is not None,
     )
 
 

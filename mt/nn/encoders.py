@@ -65,7 +65,7 @@ class FrameEncoder(_LayeredEncoder):
         return FrameSource.pack(items)
 
     def embed(self, source: FrameSource) -> Memory:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return super().embed(self.embedding.shortened(source))
+        return super().embed(self.embedding.convolved(source))
 
 
 def source_weight(config: ModelConfig, decoder: Decoder, src_size: int) -> nn.Parameter:

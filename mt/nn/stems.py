@@ -3,19 +3,23 @@
 `P` rows of an item, `F` numbers in each; the other letters as in `mt.nn.transformer`.
 """
 
+import math
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mt.compute.matmul import Linear
-from mt.config import Input, InputKind, ModelConfig, Positions
+from mt.config import ImageStem, Input, InputKind, ModelConfig, Positions
 from mt.errors import require
 from mt.nn.positions import sinusoidal_grid
 from mt.nn.ragged import Ragged
 from mt.nn.source import FrameSource
 from mt.nn.transformer import InputLayer
 
-TAPS = 3  # rows that a convolution sees at a time
+TAPS = 3  # rows, or pixels of a side, that a convolution sees at a time
+COLOURS = 3
 
 
 class LinearStem(InputLayer):
@@ -27,8 +31,8 @@ class LinearStem(InputLayer):
         super().__init__(config)
         self.linear = Linear(frame_size, config.dim, bias=config.bias)
 
-    def shortened(self, source: FrameSource) -> FrameSource:
-        """The source that `forward` reads: this stem reads every row."""
+    def convolved(self, source: FrameSource) -> FrameSource:
+        """The source that `forward` reads: rows that saw their neighbours. This stem leaves them as they are."""
         return source
 
     def forward(self, frames: Float[Tensor, "N F"], positions: Int[Tensor, " N"]) -> Float[Tensor, "N D"]:
@@ -58,6 +62,37 @@ class PatchStem(LinearStem):
         return sinusoidal_grid(self.grid, dim)
 
 
+class ConvolutionPatchStem(PatchStem):
+    """A square image: convolutions over all of it until a pixel is left of each patch, with GELU, then a linear layer
+    and positions. Each halves the sides and doubles the channels, as in Xiao et al. 2021 (arXiv 2106.14881): a shape
+    is learnt once for all places, where a linear layer learns it for each place in a patch.
+    """
+
+    def __init__(self, config: ModelConfig, patch_size: int, grid: int) -> None:
+        """Args: as `PatchStem`. Raises: ConfigError: for a patch whose side is not a power of two."""
+        super().__init__(config, config.dim, grid)
+        self.side = math.isqrt(patch_size // COLOURS)
+        halvings = self.side.bit_length() - 1
+        fits = self.side == 2**halvings > 1
+        require(fits, "model.image_stem", "be linear where patches have no side of 2, 4, 8, ... pixels", self.side)
+        sizes = [COLOURS, *(max(1, config.dim >> left) for left in reversed(range(halvings)))]
+        self.convolutions = nn.ModuleList(
+            Linear(TAPS * TAPS * size, larger, bias=config.bias) for size, larger in pairwise(sizes)
+        )
+
+    def convolved(self, source: FrameSource) -> FrameSource:
+        # All images have as many patches; one that is missing has none.
+        cut = source.rows.to(self.linear.weight.dtype).view(-1, self.grid, self.grid, self.side, self.side, COLOURS)
+        side = self.grid * self.side
+        x = cut.permute(0, 5, 1, 3, 2, 4).reshape(-1, COLOURS, side, side)
+        for convolution in self.convolutions:
+            side //= 2
+            seen = nn.functional.unfold(x, TAPS, padding=1, stride=2).transpose(1, 2).flatten(0, 1)
+            made = nn.functional.gelu(convolution(seen))
+            x = made.view(-1, side, side, made.shape[1]).permute(0, 3, 1, 2)
+        return FrameSource(x.flatten(2).transpose(1, 2).flatten(0, 1), source.layout)
+
+
 class ConvolutionStem(LinearStem):
     """Frames of speech: two convolutions over time that halve the rows each, with GELU, then a linear layer and
     positions, as in Whisper (Radford et al. 2023, arXiv 2212.04356) and, with a factor of four, in speech translation
@@ -73,7 +108,7 @@ class ConvolutionStem(LinearStem):
         sizes = (frame_size, config.dim)
         self.convolutions = nn.ModuleList(Linear(TAPS * size, config.dim, bias=config.bias) for size in sizes)
 
-    def shortened(self, source: FrameSource) -> FrameSource:
+    def convolved(self, source: FrameSource) -> FrameSource:
         rows, layout = source.rows.to(self.linear.weight.dtype), source.layout
         for convolution in self.convolutions:
             half = layout.halved()
@@ -101,7 +136,8 @@ def windows(rows: Float[Tensor, "N F"], layout: Ragged, half: Ragged) -> Float[T
 def stem_of(config: ModelConfig, one: Input) -> LinearStem:
     """The stem for an input that is not text. Raises: ConfigError: for a shape that it cannot have."""
     if one.kind is InputKind.image:
-        return PatchStem(config, one.size, one.grid)
+        stem = PatchStem if config.image_stem is ImageStem.linear else ConvolutionPatchStem
+        return stem(config, one.size, one.grid)
     if one.kind is InputKind.audio:
         return ConvolutionStem(config, one.size)
     return LinearStem(config, one.size)

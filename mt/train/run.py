@@ -60,7 +60,7 @@ class Run:
             if trainer.out_of_time and (missed := trainer.neighbours.report()):
                 logger.info(missed)
         else:
-            trainer.fit()
+            trainer.fit(validate_first=self.before is not None)
         group.from_main(self.finish)
         return trainer.state.best_score or 0.0
 
@@ -113,7 +113,8 @@ class Run:
                 pairs = trainer.stream.corpus.pairs
                 dump_batch(folder.bad_batches, step, reason, update, [pairs[i] for i in indices])
 
-            trainer.fit(Outputs(metrics, progress, on_validation, on_bad_update))
+            outputs = Outputs(metrics, progress, on_validation, on_bad_update)
+            trainer.fit(outputs, validate_first=self.before is not None)
 
     def finish(self) -> None:
         """Choose the weights, score the test set, write the model folder, print the result."""
@@ -134,7 +135,7 @@ class Run:
         facts = {"steps": state.step, "tgt_tokens": state.tgt_tokens, "minutes": state.seconds / 60}
         card = model_card({**self.facts, **facts}, report.scores if report else [], f"the test set of {corpus.name}")
         weights = {name: p.detach().cpu().contiguous() for name, p in trainer.model.named_parameters()}
-        files = {**trainer.saver.files, WEIGHTS: weights, CARD: card.encode(errors="backslashreplace")}
+        files = {**trainer.checkpoints.files, WEIGHTS: weights, CARD: card.encode(errors="backslashreplace")}
         meta = {"step": state.step, **lineage(self.facts)}
         write_folder(self.folder.model, files, meta=meta, free={CARD, CHOICE}, replace=True)
         compared = None

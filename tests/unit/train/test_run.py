@@ -85,7 +85,7 @@ def test_a_resumed_run_completes_the_save_of_a_killed_one(tmp_path):
     trainer.checkpoints = Checkpoints(folder.checkpoints, keep=1)
     for pointer in ("latest", "best"):
         (folder.checkpoints / pointer).write_text("step-00000001\n")
-    trainer.group, trainer.saver = Group(), Saver(trainer.checkpoints, None, None, files={}, minutes=None)  # pyright: ignore
+    trainer.group, trainer.saver = Group(), Saver(trainer.checkpoints, None, None, minutes=None)  # pyright: ignore
     last = Run(trainer, None, None, folder, {}).last_checkpoint()  # pyright: ignore
     assert last is not None and last.step == 5
     assert sorted(path.name for path in folder.checkpoints.iterdir()) == [

@@ -50,7 +50,6 @@ def make(tmp_path):
             stream=stream_of(number_corpus(30), pool=8),
             validator=ByStep(),
             checkpoints=Checkpoints(tmp_path / folder / "checkpoints", 1),
-            files={},
             train=TrainConfig(
                 **{"steps": 12, "validate_every": 4, "log_every": 1, "keep": 1, "save_minutes": minutes, **limits}
             ),
