@@ -81,16 +81,21 @@ class ConvolutionPatchStem(PatchStem):
         )
 
     def convolved(self, source: FrameSource) -> FrameSource:
-        # All images have as many patches; one that is missing has none.
-        cut = source.rows.to(self.linear.weight.dtype).view(-1, self.grid, self.grid, self.side, self.side, COLOURS)
+        layout, patches = source.layout, self.grid * self.grid
+        # An image has a row for each patch; one that is missing has a single row, which reads any patches and is
+        # replaced later (`mt.nn.fusion`). Then shapes do not depend on what is missing.
+        places = layout.offsets[:-1].long()[:, None] + torch.arange(patches, device=source.rows.device)
+        rows = picked(source.rows.to(self.linear.weight.dtype), places.clamp(max=len(source.rows) - 1))
         side = self.grid * self.side
-        x = cut.permute(0, 5, 1, 3, 2, 4).reshape(-1, COLOURS, side, side)
+        x = rows.view(-1, self.grid, self.grid, self.side, self.side, COLOURS)
+        x = x.permute(0, 5, 1, 3, 2, 4).reshape(-1, COLOURS, side, side)
         for convolution in self.convolutions:
             side //= 2
             seen = nn.functional.unfold(x, TAPS, padding=1, stride=2).transpose(1, 2).flatten(0, 1)
             made = nn.functional.gelu(convolution(seen))
             x = made.view(-1, side, side, made.shape[1]).permute(0, 3, 1, 2)
-        return FrameSource(x.flatten(2).transpose(1, 2).flatten(0, 1), source.layout)
+        grid = x.flatten(2).transpose(1, 2).flatten(0, 1)
+        return FrameSource(picked(grid, layout.owners * patches + layout.positions), layout)
 
 
 class ConvolutionStem(LinearStem):
@@ -128,9 +133,12 @@ def windows(rows: Float[Tensor, "N F"], layout: Ragged, half: Ragged) -> Float[T
     before = torch.where(half.positions == 0, nothing, middle - 1)
     after = torch.where(middle == layout.last_rows[half.owners], nothing, middle + 1)
     places = torch.stack([before, middle, after], dim=1)
-    with_zeros = nn.functional.pad(rows, (0, 0, 0, 1))
-    # The gradient of an embedding adds in a fixed order on every device; that of indexing does not.
-    return nn.functional.embedding(places, with_zeros).flatten(1)
+    return picked(nn.functional.pad(rows, (0, 0, 0, 1)), places).flatten(1)
+
+
+def picked(rows: Float[Tensor, "N F"], places: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape F"]:
+    """`rows[places]`, whose gradient adds in a fixed order on every device, unlike that of indexing."""
+    return nn.functional.embedding(places, rows)
 
 
 def stem_of(config: ModelConfig, one: Input) -> LinearStem:

@@ -12,6 +12,7 @@ from mt.compute.matmul import has_bf16
 from mt.config import ImageStem, Input, InputKind, ModelConfig, Positions
 from mt.errors import ConfigError
 from mt.inputs.image import patches
+from mt.inputs.several import SeveralInputs
 from mt.nn.encoders import input_model
 from mt.nn.positions import sinusoidal_grid, sinusoidal_table
 from mt.nn.prepacked import prepacked
@@ -108,19 +109,30 @@ def test_convolutions_over_patches_are_those_over_the_images():
         nn.init.normal_(parameter, std=0.5)
     images = np.random.default_rng(0).integers(0, 256, (3, 12, 12, 3), dtype=np.uint8)
     cut = [torch.from_numpy(patches(image, 4)) for image in images]
-    found = stem.convolved(FrameSource.pack([cut[0], cut[1][:0], cut[2]]))  # the second is missing
-    assert found.layout.lengths.tolist() == [9, 0, 9]
-    pixels = torch.from_numpy(images[[0, 2]]).permute(0, 3, 1, 2) / 127.5 - 1
+    absent = torch.zeros(1, 48)
+    found = stem.convolved(FrameSource.pack([absent, cut[0], absent, *cut[1:], absent]))
+    assert found.layout.lengths.tolist() == [1, 9, 1, 9, 9, 1] and found.rows.isfinite().all()
+    seen = found.rows.split(found.layout.lengths.tolist())
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1
     for linear in stem.convolutions:
         weight = linear.weight.unflatten(1, (-1, 3, 3))
         pixels = nn.functional.gelu(nn.functional.conv2d(pixels, weight, linear.bias, stride=2, padding=1))
-    assert torch.allclose(found.rows, pixels.flatten(2).transpose(1, 2).flatten(0, 1), atol=1e-4)
+    for place, image in zip((1, 3, 4), pixels, strict=True):
+        assert torch.allclose(seen[place], image.flatten(1).T, atol=1e-4)
 
 
-def test_a_batch_without_any_image_can_be_convolved():
-    stem = stem_of(with_convolutions(), CONVOLVED)
-    found = stem.convolved(FrameSource.pack([torch.zeros(0, 48)] * 2))
-    assert found.rows.shape == (0, tiny_config().dim)
+def test_a_missing_image_is_alike_with_convolutions_and_with_patches():
+    """In a model of several inputs an empty cell is one learned row, whatever is beside it."""
+    torch.manual_seed(1)
+    text = Input(column="t", kind=InputKind.text)
+    model = input_model(with_convolutions(), [CONVOLVED, text], src_size=9, tgt_size=9).eval()
+    photo = torch.randn(9, 48)
+    whole = SeveralInputs((photo, [3, 4]), (True, True))
+    without = SeveralInputs((torch.zeros(1, 48), [3, 4]), (False, True))
+    with torch.inference_mode():
+        alone = model.encode(model.encoder.pack([without]))
+        beside = model.encode(model.encoder.pack([whole, without]))
+    assert torch.allclose(alone.rows, beside.rows[beside.layout.owners == 1], atol=1e-5)
 
 
 @pytest.mark.parametrize("side", [1, 6])

@@ -27,7 +27,7 @@ class FakeTrainer:
         self.model, self.mean, self.validations = tiny_model(), mean, 0
         self.checkpoints = Checkpoints(folder, keep=5)
         for step, score in enumerate(scores, 1):
-            self.checkpoints.save(step, model=constant(float(step)), optimizer={}, state={}, files={}, score=score)
+            self.checkpoints.save(step, model=constant(float(step)), optimizer={}, state={}, score=score)
 
     def validator(self, model) -> Validation:
         self.validations += 1
