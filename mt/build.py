@@ -21,7 +21,7 @@ from mt.decode.load import make_translator
 from mt.decode.request import OnProgress
 from mt.errors import ConfigError
 from mt.log import logger, setup
-from mt.nn.encoders import check_fusion, input_model, text_model
+from mt.nn.encoders import check_input_settings, input_model, text_model
 from mt.nn.transformer import Transformer
 from mt.text.lines import spread
 from mt.text.metrics import choose_tokenizer
@@ -298,7 +298,7 @@ def train(config: Config, command: list[str]) -> float:
     config = folder.as_begun(config)
     origin = read_origin(config, folder)
     config = origin.fitted(config) if origin is not None else config
-    check_fusion(config.model, parse_inputs(config.data.inputs))
+    check_input_settings(config.model, parse_inputs(config.data.inputs))
     with (
         joined(folder.path.name, device=device, minutes=config.train.timeout_minutes) as group,
         folder_of_run(folder, config.to_dict(), folder.as_begun(Config()).to_dict(), group),
@@ -335,7 +335,7 @@ def dry_run(config: Config) -> None:
     if origin is not None:
         config = origin.fitted(config)
         announce(origin, config)
-    check_fusion(config.model, parse_inputs(config.data.inputs))
+    check_input_settings(config.model, parse_inputs(config.data.inputs))
     set_up_cpu(config.train.threads)
     prepared = prepare_data(config, origin)
     model = make_model(config, prepared, device)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from toy import tiny_config
 
 from mt.checkpoint.model_folder import check_inputs
-from mt.config import Fusion, Input, InputKind, NormPlacement, Positions, Tying
+from mt.config import Fusion, ImageStem, Input, InputKind, NormPlacement, Positions, Tying
 from mt.errors import ConfigError
 from mt.inputs.several import SeveralInputs
-from mt.nn.encoders import check_fusion, input_model, require_text
+from mt.nn.encoders import check_input_settings, input_model, require_text
 from mt.nn.forced import capture_attention, force
 from mt.nn.ragged import Ragged, joined, joined_rows
 from mt.nn.source import SeveralSources, pack_items
@@ -247,6 +247,11 @@ REFUSED = {
         (TEXT, FRAMES),
         "`model.share_encoders` is true, which needs two or more inp",
     ),
+    "no image": (
+        {"image_stem": ImageStem.convolution},
+        (TEXT, FRAMES),
+        "`model.image_stem` is convolution, which needs an image in `data.inputs`, but they are en:text, ",
+    ),
     "no inputs": (
         {"source_dropout": 0.2},
         (),
@@ -259,7 +264,7 @@ REFUSED = {
 def test_settings_that_do_not_fit_the_inputs_are_refused(case):
     options, inputs, message = REFUSED[case]
     with pytest.raises(ConfigError) as refused:
-        check_fusion(tiny_config(**options), inputs)
+        check_input_settings(tiny_config(**options), inputs)
     assert message in str(refused.value)
 
 
