@@ -79,6 +79,7 @@ class ConvolutionPatchStem(PatchStem):
         self.convolutions = nn.ModuleList(
             Linear(TAPS * TAPS * size, larger, bias=config.bias) for size, larger in pairwise(sizes)
         )
+        self.norms = nn.ModuleList(nn.LayerNorm(size, bias=config.bias) for size in sizes[1:])
 
     def convolved(self, source: FrameSource) -> FrameSource:
         layout, patches = source.layout, self.grid * self.grid
@@ -89,10 +90,10 @@ class ConvolutionPatchStem(PatchStem):
         side = self.grid * self.side
         x = rows.view(-1, self.grid, self.grid, self.side, self.side, COLOURS)
         x = x.permute(0, 5, 1, 3, 2, 4).reshape(-1, COLOURS, side, side)
-        for convolution in self.convolutions:
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             side //= 2
             seen = nn.functional.unfold(x, TAPS, padding=1, stride=2).transpose(1, 2).flatten(0, 1)
-            made = nn.functional.gelu(convolution(seen))
+            made = nn.functional.gelu(norm(convolution(seen)))
             x = made.view(-1, side, side, made.shape[1]).permute(0, 3, 1, 2)
         grid = x.flatten(2).transpose(1, 2).flatten(0, 1)
         return FrameSource(picked(grid, layout.owners * patches + layout.positions), layout)

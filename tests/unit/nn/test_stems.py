@@ -114,9 +114,10 @@ def test_convolutions_over_patches_are_those_over_the_images():
     assert found.layout.lengths.tolist() == [1, 9, 1, 9, 9, 1] and found.rows.isfinite().all()
     seen = found.rows.split(found.layout.lengths.tolist())
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1
-    for linear in stem.convolutions:
+    for linear, norm in zip(stem.convolutions, stem.norms, strict=True):
         weight = linear.weight.unflatten(1, (-1, 3, 3))
-        pixels = nn.functional.gelu(nn.functional.conv2d(pixels, weight, linear.bias, stride=2, padding=1))
+        made = nn.functional.conv2d(pixels, weight, linear.bias, stride=2, padding=1)
+        pixels = nn.functional.gelu(norm(made.movedim(1, 3)).movedim(3, 1))
     for place, image in zip((1, 3, 4), pixels, strict=True):
         assert torch.allclose(seen[place], image.flatten(1).T, atol=1e-4)
 
