@@ -4,7 +4,6 @@ The features follow a rule: each number word of the target is two rows of number
 since the word began.
 """
 
-import hashlib
 import json
 import math
 import os
@@ -69,10 +68,6 @@ def trained(home, command, run) -> Path:
     return home / "runs/whole"
 
 
-def weights_of(folder: Path) -> str:
-    return hashlib.sha256((folder / "model/model.safetensors").read_bytes()).hexdigest()
-
-
 def test_the_words_are_read_off_the_features_one_line_for_each_row(home, trained, run):
     scores = {one["name"]: one["value"] for one in json.loads((trained / "eval/test.json").read_text())["scores"]}
     assert scores["BLEU"] > 60  # guessing words gives less than 10
@@ -108,21 +103,12 @@ def test_rows_from_stdin_name_files_from_the_current_folder_and_bad_ones_are_cou
     assert "1 line skipped and left empty: stdin:2: column `frames`: nowhere/" in done.stderr.decode()
 
 
-def test_killed_and_started_again_it_ends_with_the_same_bits(home, trained, command, start, run):
-    metrics = home / "runs/killed/metrics.jsonl"
-    process = start(home, *command("killed"))
-    assert process.wait_for(lambda: metrics.exists() and metrics.read_bytes().count(b"\n") > 100)
-    process.signal(9)
-    process.end()
-    done = run(home, *command("killed"))
-    assert done.returncode == 0 and "going on from step" in done.stderr.decode()
-    assert weights_of(home / "runs/killed") == weights_of(trained)
+def test_killed_and_started_again_it_ends_with_the_same_bits(home, short_run, after_a_kill):
+    assert after_a_kill(home) == short_run(home, "unbroken")
 
 
-def test_worker_processes_make_the_same_batches(home, trained, command, run):
-    done = run(home, *command("workers", "data.workers=1"))
-    assert done.returncode == 0, done.stderr.decode()
-    assert weights_of(home / "runs/workers") == weights_of(trained)
+def test_worker_processes_make_the_same_batches(home, short_run):
+    assert short_run(home, "workers", "data.workers=1") == short_run(home, "unbroken")
 
 
 def goes_on(*more: str) -> list[str]:
