@@ -17,8 +17,9 @@ from mt.config.inputs import parse_inputs
 from mt.data.batching import Batch, BatchStream, choose_workers
 from mt.data.clean.survey import LOOKED_AT, overlap, report, survey
 from mt.data.prepare import PreparedData, prepare, some_of
-from mt.decode.load import make_translator
 from mt.decode.request import OnProgress
+from mt.decode.search.transformer_stepper import CachedStepper
+from mt.decode.translator import Translator
 from mt.errors import ConfigError
 from mt.log import logger, setup
 from mt.nn.encoders import check_input_settings, input_model, text_model
@@ -181,7 +182,7 @@ def make_validator(
         logger.warning(warning)
     longest = max(config.model.max_length, int(prepared.dev.source.lengths().max()))
     tokenizer, reader = prepared.tokenizer, prepared.reader
-    translator = make_translator(model, tokenizer, greedy, precision, max_length=longest, reader=reader)
+    translator = Translator(CachedStepper(model, precision), tokenizer, greedy, max_length=longest, reader=reader)
 
     def translate(texts: Sequence[str], *, on_progress: OnProgress) -> list[str]:
         # An untrained model leaves most of its text out: to cut that again would take long and say nothing.
@@ -312,8 +313,8 @@ def train(config: Config, command: list[str]) -> float:
         fresh = origin if not folder.has_checkpoints else None  # a checkpoint has the weights of a run that has begun
         model = make_model(config, prepared, device, origin=fresh)
         trainer = make_trainer(config, prepared, folder, model, group)
-        translator = make_translator(
-            trainer.model, prepared.tokenizer, config.decode, trainer.updater.precision,
+        translator = Translator(
+            CachedStepper(trainer.model, trainer.updater.precision), prepared.tokenizer, config.decode,
             max_length=config.batch.max_length, src=prepared.corpus.src, usual=prepared.usual,
             reader=prepared.reader,
         )  # fmt: skip
