@@ -1,5 +1,6 @@
 """A run from its parts: resume, train, choose the weights, write the model folder, score the test set."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -57,8 +58,10 @@ class Run:
             require_space(self.folder.checkpoints, checkpoint_bytes(trainer))
             self.folder.write_manifest(self.facts, command)
             self.train()
-            if trainer.out_of_time and (missed := trainer.neighbours.report()):
-                logger.info(missed)
+            if trainer.out_of_time:
+                unread = text_left(trainer.stream.epoch, trainer.state.seconds / 60)
+                for said in filter(None, (trainer.neighbours.report(), unread)):
+                    logger.info(said)
         else:
             trainer.fit(validate_first=self.before is not None)
         group.from_main(self.finish)
@@ -183,6 +186,16 @@ def choose_weights(trainer: Trainer) -> None:
 
 def load_weights(model: Transformer, checkpoint: Checkpoint) -> None:
     load_into(model, checkpoint.ema() or checkpoint.model(), where=str(checkpoint.path))
+
+
+def text_left(epoch: float, minutes: float) -> str | None:
+    """What a run that ended by the clock has not read of its training text; None: it has read all of it."""
+    if not 0 < epoch < 1:
+        return None
+    return (
+        f"This run has read {epoch:.0%} of its training text; to read all of it once, this machine needs about "
+        f"`train.minutes={math.ceil(minutes / epoch)}`. The same command with that limit goes on from here."
+    )
 
 
 def conclude(
