@@ -163,7 +163,7 @@ def rows_of(lines: Iterator[Line], reader: "InputReader", file: str | None, bad:
             if cells is not None and bad is not None:
                 reader.item("\t".join(cells), f"{columns.file}:{number}")
         except DataError as error:
-            if bad is None or columns.places is None:
+            if bad is None or not columns.begun:
                 raise
             bad.reasons.append(error.message.rstrip("."))
             cells = []
