@@ -12,7 +12,7 @@ from mt.config import Fusion, ImageStem, Input, InputKind, ModelConfig, Tying
 from mt.errors import ConfigError
 from mt.nn.fusion import CoAttentionEncoder, CoAttentionLayer, ConcatEncoder
 from mt.nn.source import FrameSource, Memory, SourceEncoder, TokenSource
-from mt.nn.stems import LinearStem, stem_of
+from mt.nn.stems import LinearStem, check_image, stem_of
 from mt.nn.transformer import Decoder, Embedding, EncoderLayer, Transformer, embedding_matrix, final_norm
 
 
@@ -114,6 +114,9 @@ def check_input_settings(config: ModelConfig, inputs: Sequence[Input]) -> None:
                 f"`model.{key}` is {str(getattr(config, key)).lower()}, which needs {needs} in `data.inputs`, but they "
                 f"are {columns}."
             )
+    for one in inputs:
+        if one.kind is InputKind.image:
+            check_image(config, one)
 
 
 def input_encoder(

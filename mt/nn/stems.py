@@ -49,13 +49,10 @@ class PatchStem(LinearStem):
     """
 
     def __init__(self, config: ModelConfig, patch_size: int, grid: int) -> None:
-        """Args: patch_size: numbers in a patch; grid: patches along a side.
-
-        Raises: ConfigError: when `model.dim` cannot be halved into sines and cosines."""
+        """Args: patch_size: numbers in a patch; grid: patches along a side."""
         super().__init__(config, patch_size)
         self.grid = grid
         if config.positions is not Positions.learned:
-            require(config.dim % 4 == 0, "model.dim", "be a multiple of 4 for an image", config.dim)
             self.register_buffer("table", torch.empty(grid * grid, config.dim), persistent=False)
 
     def new_table(self, length: int, dim: int) -> Float[Tensor, "L D"]:
@@ -69,12 +66,10 @@ class ConvolutionPatchStem(PatchStem):
     """
 
     def __init__(self, config: ModelConfig, patch_size: int, grid: int) -> None:
-        """Args: as `PatchStem`. Raises: ConfigError: for a patch whose side is not a power of two."""
+        """Args: as `PatchStem`; the side of a patch is a power of two."""
         super().__init__(config, config.dim, grid)
         self.side = math.isqrt(patch_size // COLOURS)
         halvings = self.side.bit_length() - 1
-        fits = self.side == 2**halvings > 1
-        require(fits, "model.image_stem", "be linear where patches have no side of 2, 4, 8, ... pixels", self.side)
         sizes = [COLOURS, *(max(1, config.dim >> left) for left in reversed(range(halvings)))]
         self.convolutions = nn.ModuleList(
             Linear(TAPS * TAPS * size, larger, bias=config.bias) for size, larger in pairwise(sizes)
@@ -145,8 +140,18 @@ def picked(rows: Float[Tensor, "N F"], places: Int[Tensor, "*shape"]) -> Float[T
 def stem_of(config: ModelConfig, one: Input) -> LinearStem:
     """The stem for an input that is not text. Raises: ConfigError: for a shape that it cannot have."""
     if one.kind is InputKind.image:
+        check_image(config, one)
         stem = PatchStem if config.image_stem is ImageStem.linear else ConvolutionPatchStem
         return stem(config, one.size, one.grid)
     if one.kind is InputKind.audio:
         return ConvolutionStem(config, one.size)
     return LinearStem(config, one.size)
+
+
+def check_image(config: ModelConfig, one: Input) -> None:
+    """Raises: ConfigError: when `model.dim` cannot be halved into sines and cosines, or a patch into single pixels."""
+    if config.positions is not Positions.learned:
+        require(config.dim % 4 == 0, "model.dim", "be a multiple of 4 for an image", config.dim)
+    if config.image_stem is ImageStem.convolution:
+        fits = one.patch > 1 and one.patch.bit_count() == 1
+        require(fits, "model.image_stem", "be linear where patches have no side of 2, 4, 8, ... pixels", one.patch)

@@ -155,9 +155,13 @@ def test_a_page_needs_rows_a_translation_of_each_and_no_option_of_words(home, tr
             "--input",
             "header.tsv",
         ): "header.tsv has no row to show.\n\nhint: the first row of a TSV table is its header.",
-        ("--text", "none.x"): "input 1: column `",
+        ("--input", "test.tsv", "--lines", "90-99"): "test.tsv has no row to show.\n\nhint: lower the numbers of --lin",
+        ("--text", "none.x"): "row 1: column `",
+        ("--input", "bad.tsv", "--lines", "4-6"): "row 5: column `",
     }
     (home / "header.tsv").write_text("words\tphoto\tspeech\n")
+    header, first, *_ = (home / "test.tsv").read_text(encoding="utf-8").split("\n")
+    (home / "bad.tsv").write_text("\n".join([header, *[first] * 3, "", "eins\tnone.x"]), encoding="utf-8")
     for options, message in refused.items():
         done = run(home, "inspect", "attention", "runs/whole", *options)
         assert done.returncode in (2, 3) and message in done.stderr.decode(), done.stderr.decode()

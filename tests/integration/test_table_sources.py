@@ -79,6 +79,11 @@ def test_the_words_are_read_off_the_features_one_line_for_each_row(home, trained
     assert again == pytest.approx(scores)
     scored = run(home, "score", "runs/whole", "--pairs", "test.tsv")
     assert scored.stdout.count(b"\n") == 40
+    table = (home / "test.tsv").read_text(encoding="utf-8").rstrip("\n").split("\n")
+    (home / "bad.tsv").write_text("\n".join([*table, "eins\t0\tno.npy"]), encoding="utf-8")
+    assert (
+        b"bad.tsv:42: column `frames`: no.npy cannot" in run(home, "score", "runs/whole", "--pairs", "bad.tsv").stderr
+    )
     for sides in (["--queries", "test.tsv", "--candidates", "test.tsv"],
                   ["--candidates-are", "sources", "--queries", "test.tsv", "--candidates", "test.tsv"]):  # fmt: skip
         found = run(home, "rank", "runs/whole", *sides, "--by", "sources", "--recall").stdout.decode()
@@ -94,6 +99,11 @@ def test_rows_from_stdin_name_files_from_the_current_folder_and_bad_ones_are_cou
     records = [dict(zip(header.split("\t"), row.split("\t"), strict=True)) for row in (first, second)]
     lines = "".join(json.dumps(record) + "\n" for record in records)
     assert run(home, "translate", "runs/whole", stdin=lines.encode()).stdout.decode().split("\n")[:2] == expected
+    (home / "two.jsonl").write_text(f"{lines}\n" + '{"frames": "no"}\n', encoding="utf-8")
+    done = run(home, "translate", "runs/whole", "--skip-bad", "-i", "two.jsonl")
+    assert (
+        done.stdout.decode().split("\n") == [*expected, "", "", ""] and "two.jsonl:4: column `" in done.stderr.decode()
+    )
     bad = f"{header}\n{first.replace('arrays', 'nowhere')}\n{second}\n"
     done = run(home, "translate", "runs/whole", stdin=bad.encode())
     assert done.returncode == 3 and done.stdout == b""

@@ -252,6 +252,16 @@ REFUSED = {
         (TEXT, FRAMES),
         "`model.image_stem` is convolution, which needs an image in `data.inputs`, but they are en:text, ",
     ),
+    "odd patches": (
+        {"image_stem": ImageStem.convolution},
+        (TEXT, Input(column="photo", kind=InputKind.image, side=12, patch=6)),
+        "`model.image_stem` must be linear where patches have no side of 2, 4, 8, ... pixels, but is 6.",
+    ),
+    "an odd width": (
+        {"dim": 18, "heads": 3},
+        (Input(column="photo", kind=InputKind.image, side=12, patch=6),),
+        "`model.dim` must be a multiple of 4 for an image, but is 18.",
+    ),
     "no inputs": (
         {"source_dropout": 0.2},
         (),
