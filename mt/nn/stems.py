@@ -62,7 +62,8 @@ class PatchStem(LinearStem):
 class ConvolutionPatchStem(PatchStem):
     """A square image: convolutions over all of it until a pixel is left of each patch, with LayerNorm and GELU, then a
     linear layer and positions. Each halves the sides and doubles the channels, as in Xiao et al. 2021 (arXiv
-    2106.14881): a shape is learnt once for all places, where a linear layer learns it for each place in a patch.
+    2106.14881): a shape is learnt once for all places, where a linear layer learns it for each place in a patch. No
+    gain has been measured yet (docs/LOG.md, easy-vqa).
     """
 
     def __init__(self, config: ModelConfig, patch_size: int, grid: int) -> None:
