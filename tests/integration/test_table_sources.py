@@ -263,4 +263,4 @@ def test_what_needs_text_refuses_a_model_of_features(home, trained, run):
     assert "an alignment of words needs a model that reads text, but this one reads rows of numbers" in str(done.stderr)
     done = run(home, "serve", "runs/whole", "--device", "cpu")
     assert done.returncode == 2
-    assert "mt serve: a server (`runs/whole`) needs a model that reads text, but this one reads rows" in str(done.stderr)
+    assert "mt serve: a server (`runs/whole`) needs a model that reads text, but this one reads" in str(done.stderr)
