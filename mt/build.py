@@ -16,12 +16,13 @@ from mt.config import BatchConfig, Config, Positions, Precision, Sharding, Sourc
 from mt.config.inputs import parse_inputs
 from mt.data.batching import Batch, BatchStream, choose_workers
 from mt.data.clean.survey import LOOKED_AT, overlap, report, survey
-from mt.data.prepare import PreparedData, prepare
-from mt.decode.load import make_translator
+from mt.data.prepare import PreparedData, prepare, some_of
 from mt.decode.request import OnProgress
+from mt.decode.search.transformer_stepper import CachedStepper
+from mt.decode.translator import Translator
 from mt.errors import ConfigError
 from mt.log import logger, setup
-from mt.nn.encoders import check_fusion, input_model, text_model
+from mt.nn.encoders import check_input_settings, input_model, text_model
 from mt.nn.transformer import Transformer
 from mt.text.lines import spread
 from mt.text.metrics import choose_tokenizer
@@ -181,7 +182,7 @@ def make_validator(
         logger.warning(warning)
     longest = max(config.model.max_length, int(prepared.dev.source.lengths().max()))
     tokenizer, reader = prepared.tokenizer, prepared.reader
-    translator = make_translator(model, tokenizer, greedy, precision, max_length=longest, reader=reader)
+    translator = Translator(CachedStepper(model, precision), tokenizer, greedy, max_length=longest, reader=reader)
 
     def translate(texts: Sequence[str], *, on_progress: OnProgress) -> list[str]:
         # An untrained model leaves most of its text out: to cut that again would take long and say nothing.
@@ -190,7 +191,7 @@ def make_validator(
 
     validator = Validator(
         prepared.dev, translate, precision=precision, tokens=tokens, bleu_tokenizer=tokenize,
-        pairs=config.train.validate_pairs, subset=config.data.subset, watch=config.train.watch,
+        shown=some_of(prepared.dev.pairs, config.train.validate_pairs, config.data.subset), watch=config.train.watch,
         attention=make_attention_logger(config, prepared, max_length=longest, guided=guided),
     )  # fmt: skip
     if validator.watched(config.train.watch) is not config.train.watch and group.is_main:
@@ -226,18 +227,17 @@ def make_trainer(
     )
     stream = make_stream(config, prepared, batch, device)
     validator = make_validator(config, prepared, model, group, precision=precision, tokens=batch.budget, guided=guided)
+    files = {**description.files(prepared.tokenizer), **(guided.files() if guided else {})}
     section = replace(config.train, watch=validator.watched(config.train.watch))
     return Trainer(
         updater=updater,
         stream=stream,
         validator=validator,
-        checkpoints=Checkpoints(folder.checkpoints, config.train.keep),
-        files={**description.files(prepared.tokenizer), **(guided.files() if guided else {})},
+        checkpoints=Checkpoints(folder.checkpoints, config.train.keep, files),
         train=with_interval(section, batch, prepared),
         batch=batch,
         schedule=config.schedule,
         model=model,
-        validate_first=config.init.path is not None,
     )
 
 
@@ -299,7 +299,7 @@ def train(config: Config, command: list[str]) -> float:
     config = folder.as_begun(config)
     origin = read_origin(config, folder)
     config = origin.fitted(config) if origin is not None else config
-    check_fusion(config.model, parse_inputs(config.data.inputs))
+    check_input_settings(config.model, parse_inputs(config.data.inputs))
     with (
         joined(folder.path.name, device=device, minutes=config.train.timeout_minutes) as group,
         folder_of_run(folder, config.to_dict(), folder.as_begun(Config()).to_dict(), group),
@@ -313,8 +313,8 @@ def train(config: Config, command: list[str]) -> float:
         fresh = origin if not folder.has_checkpoints else None  # a checkpoint has the weights of a run that has begun
         model = make_model(config, prepared, device, origin=fresh)
         trainer = make_trainer(config, prepared, folder, model, group)
-        translator = make_translator(
-            trainer.model, prepared.tokenizer, config.decode, trainer.updater.precision,
+        translator = Translator(
+            CachedStepper(trainer.model, trainer.updater.precision), prepared.tokenizer, config.decode,
             max_length=config.batch.max_length, src=prepared.corpus.src, usual=prepared.usual,
             reader=prepared.reader,
         )  # fmt: skip
@@ -336,7 +336,7 @@ def dry_run(config: Config) -> None:
     if origin is not None:
         config = origin.fitted(config)
         announce(origin, config)
-    check_fusion(config.model, parse_inputs(config.data.inputs))
+    check_input_settings(config.model, parse_inputs(config.data.inputs))
     set_up_cpu(config.train.threads)
     prepared = prepare_data(config, origin)
     model = make_model(config, prepared, device)

@@ -75,6 +75,14 @@ if find_spec("jaxtyping"):
     # Before the first import of these packages: their annotations become checks of every call.
     jaxtyping.install_import_hook(["mt.nn", "mt.decode"], "beartype.beartype")
 
+    @pytest.fixture
+    def unchecked_shapes():
+        """For files in which a few functions, whose shapes other files check, are called many thousand times."""
+        jaxtyping.config.update("jaxtyping_disable", True)
+        yield
+        jaxtyping.config.update("jaxtyping_disable", False)
+
+
 if find_spec("hypothesis"):
     import hypothesis
 

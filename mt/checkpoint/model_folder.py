@@ -32,7 +32,7 @@ from mt.config.from_json import from_plain
 from mt.errors import CheckpointError, ConfigError, require
 from mt.files import read_json
 from mt.log import logger
-from mt.nn.encoders import check_fusion, frame_model, input_model, text_model
+from mt.nn.encoders import check_input_settings, frame_model, input_model, text_model
 from mt.nn.transformer import Transformer
 from mt.text.languages import plain_code
 from mt.text.sentences import Usual
@@ -138,7 +138,7 @@ def check_inputs(inputs: Sequence[Input], model: ModelConfig, where: str) -> Non
     columns = [one.column for one in inputs]
     require(0 < len(set(columns)) == len(columns), f"{where}: inputs", "be one or more columns", columns)
     require(len(columns) <= MOST_INPUTS, f"{where}: inputs", f"be at most {MOST_INPUTS}", len(columns))
-    check_fusion(model, inputs)
+    check_input_settings(model, inputs)
     for one in inputs:
         fits = one.kind is InputKind.text or one.size > 0
         require(fits, f"{where}: inputs", f"give the size of `{one.column}`", one.size)

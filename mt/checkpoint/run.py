@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -80,11 +80,13 @@ class Checkpoint:
 class Checkpoints:
     """The checkpoints in `folder`. Score and step of each are in its manifest.
 
-    The files `latest` and `best` contain the name of a folder, for people and other tools.
+    The files `latest` and `best` contain the name of a folder, for people and other tools. `files` makes each new
+    checkpoint usable alone (tokenizer, config), by name.
     """
 
     folder: Path
     keep: int
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
     def save(
         self,
@@ -93,7 +95,6 @@ class Checkpoints:
         model: Mapping[str, Tensor],
         optimizer: Mapping[str, Tensor],
         state: Mapping[str, Any],
-        files: Mapping[str, bytes],
         score: Score | None = None,
         ema: Mapping[str, Tensor] | None = None,
     ) -> Path:
@@ -101,7 +102,8 @@ class Checkpoints:
 
         A valid checkpoint of the same step stays. Raises `CheckpointError` when it cannot be written.
         """
-        parts = {MODEL: model, OPTIMIZER: optimizer, STATE: json.dumps(schema.STATE.mark(state)).encode(), **files}
+        parts = {MODEL: model, OPTIMIZER: optimizer, STATE: json.dumps(schema.STATE.mark(state)).encode()}
+        parts |= self.files
         if ema is not None:
             parts[EMA] = ema
         path = self.folder / f"step-{step:08d}"

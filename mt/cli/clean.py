@@ -156,12 +156,13 @@ def sort_out(
 ) -> dict[str, int]:
     """Read the pairs and hand each over. Returns the counts of `Pipeline.report`."""
     from mt.data.clean.pipeline import Pipeline
-    from mt.data.corpus.readers import read_pairs
+    from mt.data.corpus.readers import check_columns, read_pairs
 
     section = CleanConfig(
         max_chars=args.max_chars, max_ratio=args.max_ratio,
         drop_copies="copies" in args.drop, drop_duplicates="duplicates" in args.drop,
     )  # fmt: skip
+    check_columns(args.files, args.columns, "--columns")
     pipeline = Pipeline(section, rules, on_removed)
     for pair in pipeline(read_pairs(args.files, *languages, args.columns)):
         on_kept(pair)

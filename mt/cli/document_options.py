@@ -1,18 +1,21 @@
 """The options of `mt translate` for documents, whose layout is kept."""
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mt.cli.options import Parser, check_output
-from mt.documents.names import PACKED, known, same_format, suffix_of
-from mt.errors import DataError
+from mt.documents.names import NOT_LINES, known, same_format, suffix_of
+from mt.errors import ConfigError, DataError
 from mt.files import explained
 from mt.text.lines import check_file
 
 if TYPE_CHECKING:
     from mt.documents.parsed import Parsed
 
+PAIRS = (".csv", ".parquet", ".tmx")
+RECORDS = (".jsonl", ".ndjson")  # like a .tsv, these may be a table of a model's inputs
 # Options that work on lines, or give more than one text for each.
 OF_LINES = ("jsonl", "skip_bad", "line_buffered", "prefix", "alignments", "flags")
 
@@ -44,9 +47,10 @@ def check_document_options(parser: Parser, args: argparse.Namespace) -> None:
         given = Path(args.input)
         if suffix_of(given) not in {"", ".txt"} and same_format(given, args.output):
             args.document, args.to, args.input, args.output = given, args.output, None, None
-    if args.input and not args.document and (args.to or suffix_of(args.input) in PACKED):
+    if args.input and not args.document and (args.to or suffix_of(args.input) in NOT_LINES):
         args.document, args.input = Path(args.input), None
     if not args.document:
+        check_lines(args.input, PAIRS)
         if args.to:
             parser.error("--to needs a document: mt translate MODEL report.docx --to report.es.docx")
         if args.keys:
@@ -61,6 +65,15 @@ def check_document_options(parser: Parser, args: argparse.Namespace) -> None:
         parser.error("a document has one translation: leave --nbest and --samples out")
     if args.keys and suffix_of(args.document) != ".json":
         parser.error(f"--keys has an effect on .json documents only, but `{args.document}` is none")
+
+
+def check_lines(file: str | None, others: tuple[str, ...] = RECORDS) -> None:
+    """Raises: ConfigError: for a file of pairs, whose name ends in one of `others`."""
+    if file and file.lower().endswith(others):
+        raise ConfigError(
+            f"`{file}` holds both sides of pairs, not lines to translate.",
+            hint=f"`mt clean {shlex.quote(file)} --out FOLDER` writes each side as a file of lines.",
+        )
 
 
 def _check_names(parser: Parser, args: argparse.Namespace) -> None:

@@ -80,15 +80,15 @@ def import_hf(args: argparse.Namespace) -> None:
 
 def verify_import(folder: Path, found: "Imported") -> None:
     """Raises: CheckpointError: unless the model splits and translates sentences as it does in transformers."""
-    from mt.decode.load import make_translator
+    from mt.decode.search.transformer_stepper import CachedStepper
+    from mt.decode.translator import Translator
     from mt.interchange.hf_engine import HfEngine
     from mt.interchange.verify import own_sample, verify
     from mt.log import logger
 
     told = found.description
-    translator = make_translator(
-        found.model, found.tokenizer, told.decode, told.precision, max_length=told.max_length, src=told.src
-    )
+    stepper = CachedStepper(found.model, told.precision)
+    translator = Translator(stepper, found.tokenizer, told.decode, max_length=told.max_length, src=told.src)
     engine = HfEngine(folder, found.tokenizer)
     logger.info(f"{verify(translator, engine, own_sample(translator), tgt=told.tgt)}")
 

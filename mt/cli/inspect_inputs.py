@@ -21,8 +21,7 @@ def show_inputs(args: argparse.Namespace, inputs: Sequence[Input]) -> int:
     translator = load(args.model, device=args.device, precision="fp32")
     model, tokenizer, reader = translator.stepper.model, translator.tokenizer, translator.reader
     assert reader is not None
-    texts = rows.given or translator.translate(rows.sources)
-    items, _ = encoded(translator, rows, texts)
+    texts, items, _ = encoded(translator, rows)
     seen = observe_inputs(model, tokenizer, reader, rows.sources, items, texts, max_length=translator.max_length)
     name = model_name(args.model)
     if args.output:

@@ -37,7 +37,8 @@ def chosen_rows(args: argparse.Namespace, inputs: Sequence[Input]) -> Rows:
     sources = list(islice(args.text or read_sources(args.input, inputs), first - 1, last))
     if not any(source.strip() for source in sources):
         raise DataError(
-            f"{args.input or '--text'} has no row to show.", hint="the first row of a TSV table is its header."
+            f"{args.input or '--text'} has no row to show.",
+            hint="the first row of a TSV table is its header." if first == 1 else "lower the numbers of --lines.",
         )
     found = args.reference or (args.references and file_texts(args.references, last))
     given = found[first - 1 : last] if found else None
@@ -50,9 +51,14 @@ def chosen_rows(args: argparse.Namespace, inputs: Sequence[Input]) -> Rows:
     )
 
 
-def encoded(translator: "Translator", rows: Rows, texts: Sequence[str]) -> "tuple[Items, list[list[int]]]":
-    """Sources and translations as the model reads them. Raises: DataError: for a pair that is too long for it."""
-    sources, targets = translator.encode_sources(rows.sources), translator.tokenizer.encode_target(list(texts))
+def encoded(translator: "Translator", rows: Rows) -> "tuple[list[str], Items, list[list[int]]]":
+    """The translations, and sources and translations as the model reads them.
+
+    Raises: DataError: for a row that cannot be read, and for a pair that is too long for the model.
+    """
+    sources = translator.encode_sources(rows.sources, [f"row {number:,}" for number in rows.numbers])
+    texts = rows.given or translator.translate(rows.sources)
+    targets = translator.tokenizer.encode_target(texts)
     most = translator.max_length
     for number, source, target in zip(rows.numbers, sources, targets, strict=True):
         if max(len(source), len(target) + 1) > most:
@@ -61,4 +67,4 @@ def encoded(translator: "Translator", rows: Rows, texts: Sequence[str]) -> "tupl
                 f"but the model takes at most {most:,} a side.",
                 hint="shorten it.",
             )
-    return sources, targets
+    return texts, sources, targets

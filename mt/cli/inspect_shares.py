@@ -17,7 +17,7 @@ def show_shares(args: argparse.Namespace, inputs: Sequence[Input]) -> int:
     from mt.log import logger
 
     translator = load(args.model, device=args.device, precision="fp32")
-    sources, targets = encoded(translator, rows, rows.given or translator.translate(rows.sources))
+    _, sources, targets = encoded(translator, rows)
     found = list(source_shares(translator.stepper.model, translator.tokenizer, sources, targets))
     columns = [one.column for one in inputs]
     with results(args.output) as out:

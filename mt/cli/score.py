@@ -107,7 +107,7 @@ def score(
     Args: bad: numbers of the lines that could not be read.
     """
     sides = [[pair.src for pair in pairs], [pair.tgt for pair in pairs]]
-    found = [scorers[0].score_all(*sides)]
+    found = [scorers[0].score_all(*sides, names=[pair.origin for pair in pairs])]
     if len(scorers) > 1:
         found.append(scorers[1].score_all(*reversed(sides)))
     printed: list[bytes] = []

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mt.cli.choice_options import Chooser, add_choice_options, check_choice_options, load_models
-from mt.cli.document_options import add_document_options, check_document_options, read_checked
+from mt.cli.document_options import add_document_options, check_document_options, check_lines, read_checked
 from mt.cli.engine_options import add_engine_options, check_engine_options
 from mt.cli.lines import BadLines, Line, count_lines, file_lines, lines_of, process, results, waiting
 from mt.cli.link_options import Answer, LinkUser, add_link_options
@@ -90,6 +90,8 @@ def run(argv: list[str]) -> int:
             raise
         hint = f"{error.hint} Text to translate is read from stdin, or from a file with `-i FILE`.".strip()
         raise CheckpointError(error.message, hint=hint) from None
+    if translator.reader is None:
+        check_lines(args.input)
     if typed:
         print("type a line to translate; press Ctrl-D to end", file=sys.stderr)
     if translator.reader is not None:
@@ -163,7 +165,7 @@ def rows_of(lines: Iterator[Line], reader: "InputReader", file: str | None, bad:
             if cells is not None and bad is not None:
                 reader.item("\t".join(cells), f"{columns.file}:{number}")
         except DataError as error:
-            if bad is None or columns.places is None:
+            if bad is None or not columns.begun:
                 raise
             bad.reasons.append(error.message.rstrip("."))
             cells = []

@@ -4,6 +4,7 @@ from mt.config.decode import LATER, DecodeConfig
 from mt.config.enums import (
     Activation,
     Fusion,
+    ImageStem,
     InputKind,
     LengthNorm,
     NormKind,
@@ -53,6 +54,7 @@ __all__ = [
     "DataConfig",
     "DecodeConfig",
     "Fusion",
+    "ImageStem",
     "InitConfig",
     "Input",
     "InputKind",

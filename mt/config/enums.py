@@ -32,6 +32,13 @@ class Fusion(StrEnum):
     co_attention = "co_attention"  # two encoders whose layers attend to each other
 
 
+class ImageStem(StrEnum):
+    """What reads the pixels of an image (`mt.nn.stems`)."""
+
+    linear = "linear"  # each patch by itself
+    convolution = "convolution"  # the whole image, halved until a pixel is left of each patch
+
+
 class Subset(StrEnum):
     """How a part of all lines is chosen."""
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from mt.config.decode import LATER
-from mt.config.enums import Activation, Fusion, NormKind, NormPlacement, Positions, Tying
+from mt.config.enums import Activation, Fusion, ImageStem, NormKind, NormPlacement, Positions, Tying
 from mt.errors import require
 
 
@@ -30,6 +30,7 @@ class ModelConfig:
     attention_dropout: float = 0.0  # above 0 fused attention is not used
     activation_dropout: float = 0.0
     word_dropout: float = 0.0  # share of input embeddings that are set to zero
+    image_stem: ImageStem = field(default=ImageStem.linear, metadata=LATER)  # what reads pixels: linear, convolution
     fusion: Fusion = field(default=Fusion.concat, metadata=LATER)  # how several inputs are joined: concat, co_attention
     share_encoders: bool = field(default=False, metadata=LATER)  # one encoder for all text inputs
     source_dropout: float = field(default=0.0, metadata=LATER)  # probability that one of several inputs is left out

@@ -13,26 +13,6 @@ from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translator import Translator
 from mt.errors import ConfigError, require
 from mt.inputs.reader import InputReader
-from mt.nn.transformer import Transformer
-from mt.text.sentences import Usual
-from mt.text.tokenizer import Tokenizer
-
-
-def make_translator(
-    model: Transformer,
-    tokenizer: Tokenizer,
-    section: DecodeConfig,
-    precision: Precision,
-    *,
-    max_length: int,
-    src: str = "",
-    usual: Usual | None = None,
-    cuda_graphs: bool | None = False,
-    reader: InputReader | None = None,
-) -> Translator:
-    """Args: cuda_graphs: as `CachedStepper`; the others: as `Translator`."""
-    stepper = CachedStepper(model, precision, cuda_graphs=cuda_graphs)
-    return Translator(stepper, tokenizer, section, max_length=max_length, src=src, usual=usual, reader=reader)
 
 
 def load(
@@ -56,9 +36,9 @@ def translator_of(
 ) -> Translator:  # fmt: skip
     """A translator of a model that was read, with the settings of search that are given."""
     told, tokenizer = found.description, found.tokenizer
-    return make_translator(
-        found.model(device), tokenizer, section, precision,
-        max_length=told.max_length, src=told.src, usual=told.usual, cuda_graphs=cuda_graphs,
+    return Translator(
+        CachedStepper(found.model(device), precision, cuda_graphs=cuda_graphs), tokenizer, section,
+        max_length=told.max_length, src=told.src, usual=told.usual,
         reader=InputReader(told.inputs, tokenizer.encode_source) if told.inputs else None,
     )  # fmt: skip
 

@@ -192,11 +192,15 @@ class Translator:
             answers[part.owner] = translations
         return answers
 
-    def encode_sources(self, texts: Sequence[str]) -> list[Item]:
-        """The texts, or rows of a table, as the model reads them, uncut. Raises: DataError: as `answer`."""
+    def encode_sources(self, texts: Sequence[str], names: Sequence[object] = ()) -> list[Item]:
+        """The texts, or rows of a table, as the model reads them, uncut.
+
+        Args: names: of the rows, for errors; by default they are numbered. Raises: DataError: as `answer`.
+        """
         if self.reader is None:
             return [*self.tokenizer.encode_source(list(texts))]
-        return [self.reader.item(text, f"input {number:,}") for number, text in enumerate(texts, 1)]
+        names = names or [f"input {number:,}" for number in range(1, len(texts) + 1)]
+        return [self.reader.item(text, str(name)) for text, name in zip(texts, names, strict=True)]
 
     def _parts(self, layouts: list[Layout], options: Options) -> list[Part]:
         """The non-empty parts of all texts. A forced prefix belongs to the first part of its text."""

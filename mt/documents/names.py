@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-PACKED = (".docx", ".pptx", ".xlsx", ".odt", ".epub")  # zip archives, never lines of text
-SUFFIXES = (
-    ".txt", ".md", ".markdown", ".html", ".htm", ".xhtml", ".srt", ".vtt", ".json", ".po", ".pot", ".xlf", ".xliff",
-    *PACKED,
+# Formats whose lines are never text to translate: zip archives, and text between keys, times or tags.
+NOT_LINES = (
+    ".srt", ".vtt", ".json", ".po", ".pot", ".xlf", ".xliff", ".docx", ".pptx", ".xlsx", ".odt", ".epub",
 )  # fmt: skip
+SUFFIXES = (".txt", ".md", ".markdown", ".html", ".htm", ".xhtml", *NOT_LINES)
 
 ALIASES = {".markdown": ".md", ".htm": ".html", ".xhtml": ".html", ".pot": ".po", ".xliff": ".xlf"}
 

@@ -20,6 +20,9 @@ FEW, MANY = 40, 80  # mel bands: below 16 kHz the low ones of 80 would be narrow
 WIDE = 16_000  # Hz
 LONGEST = 600  # seconds of an item
 LOUD = 2.5  # standard deviations of a band, drawn black
+CUT = re.compile(r"^\s*(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)  # libsndfile's remark
+STREAMED = 1 << 30  # bytes: programs that write to a pipe do not know a length, and state a huge one
+AGAIN = "copy or convert it again, for example to FLAC."
 FULL = 32768.0  # Kaldi's energies are of samples of 16 bits
 
 
@@ -70,6 +73,8 @@ def samples(cell: str) -> tuple[Float[NDArray[Any], " N"], int]:
             rate, first, end = sound.samplerate, int(form["first"] or 0), int(form["end"] or sound.frames)
             if not RATES[0] <= rate <= RATES[1]:
                 raise DataError(f"{cell} has {rate:,} samples a second, and must have {RATES[0]:,} to {RATES[1]:,}")
+            if end < first:
+                raise DataError(f"{cell} ends before it begins", hint="name a part as `file:START:END`, in samples.")
             if end > sound.frames:
                 raise DataError(f"{cell} does not exist: the file has {sound.frames:,} samples")
             if end - first > LONGEST * rate:
@@ -77,12 +82,20 @@ def samples(cell: str) -> tuple[Float[NDArray[Any], " N"], int]:
                     f"{cell} is longer than {LONGEST} seconds", hint="name parts of it, in samples: `file:START:END`."
                 )
             sound.seek(first)
-            channels = sound.read(max(0, end - first), dtype="float32", always_2d=True)
+            channels = sound.read(end - first, dtype="float32", always_2d=True)
+            if len(channels) < end - first or _is_cut(sound.extra_info):
+                raise DataError(f"{cell} is incomplete: its file ends before all its samples", hint=AGAIN)
     except (RuntimeError, TypeError, ValueError) as error:
         raise DataError(f"{form['file']} cannot be read as audio ({str(error).rstrip('.')})") from error
     if not np.isfinite(channels).all():
         raise DataError(f"{cell} holds a value that is not a finite number")
     return channels.mean(1), rate
+
+
+def _is_cut(remarks: str) -> bool:
+    """Whether the header of a file states more bytes of sound than there are, which libsndfile reads without a word."""
+    found = CUT.search(remarks)
+    return found is not None and int(found[2]) < int(found[1]) < STREAMED
 
 
 def log_mel(found: Float[NDArray[Any], " N"], rate: int, cell: str) -> Float[NDArray[Any], "P F"]:
@@ -107,4 +120,5 @@ def log_mel(found: Float[NDArray[Any], " N"], rate: int, cell: str) -> Float[NDA
 def normalised(rows: Float[NDArray[Any], "P F"]) -> Float[NDArray[Any], "P F"]:
     """Each band with mean 0 and deviation 1 over the item; a band that never changes is 0."""
     exact = rows.astype(np.float64)
-    return (exact - exact.mean(0)) / np.maximum(exact.std(0), 1e-3)
+    with np.errstate(invalid="ignore"):  # of samples beyond all sound; `FrameKind.read` refuses what comes of them
+        return (exact - exact.mean(0)) / np.maximum(exact.std(0), 1e-3)

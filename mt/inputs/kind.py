@@ -14,6 +14,7 @@ from mt.config import Input
 from mt.errors import DataError
 
 GRAY = 128
+MOST_NUMBERS = 1 << 16  # in a row
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,22 @@ class FrameKind:
         size = self.setting.size
         if not cell:
             return torch.zeros(1, size)
-        rows = np.asarray(self.rows(cell), np.float32)
-        if size and rows.shape[1] != size:
-            raise DataError(f"{cell} must have {size} numbers in a row, like the others, but has {rows.shape[1]}")
-        if not np.isfinite(rows).all():
-            raise DataError(f"{cell} holds a value that is not a finite number")
-        return torch.from_numpy(rows / np.float32(self.setting.scale))
+        with np.errstate(all="ignore"):  # what comes of it is looked for below
+            rows = np.asarray(self.rows(cell), np.float32)
+            width = rows.shape[1]
+            if size and width != size:
+                raise DataError(f"{cell} must have {size:,} numbers in a row, like the others, but has {width:,}")
+            if not 0 < width <= MOST_NUMBERS:
+                raise DataError(f"{cell} must have 1 to {MOST_NUMBERS:,} numbers in a row, but has {width:,}")
+            if not np.isfinite(rows).all():
+                raise DataError(f"{cell} holds a value that is not a finite number of 32 bits")
+            scaled = rows / np.float32(self.setting.scale)
+        if not np.isfinite(scaled).all():
+            raise DataError(
+                f"{cell} holds a value that is too large: the numbers of the training data are about "
+                f"{self.setting.scale:g}"
+            )
+        return torch.from_numpy(scaled)
 
     def picture(self, rows: Float[NDArray[Any], "P F"], every: int) -> Picture:
         """Rows from left to right, their numbers from the bottom up, the largest dark.

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mt.config import Fusion, Input, InputKind, ModelConfig, Tying
+from mt.config import Fusion, ImageStem, Input, InputKind, ModelConfig, Tying
 from mt.errors import ConfigError
 from mt.nn.fusion import CoAttentionEncoder, CoAttentionLayer, ConcatEncoder
 from mt.nn.source import FrameSource, Memory, SourceEncoder, TokenSource
-from mt.nn.stems import LinearStem, stem_of
+from mt.nn.stems import LinearStem, check_image, stem_of
 from mt.nn.transformer import Decoder, Embedding, EncoderLayer, Transformer, embedding_matrix, final_norm
 
 
@@ -65,7 +65,7 @@ class FrameEncoder(_LayeredEncoder):
         return FrameSource.pack(items)
 
     def embed(self, source: FrameSource) -> Memory:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return super().embed(self.embedding.shortened(source))
+        return super().embed(self.embedding.convolved(source))
 
 
 def source_weight(config: ModelConfig, decoder: Decoder, src_size: int) -> nn.Parameter:
@@ -98,12 +98,14 @@ def input_model(config: ModelConfig, inputs: Sequence[Input], *, src_size: int, 
     return Transformer(config, fused, decoder)
 
 
-def check_fusion(config: ModelConfig, inputs: Sequence[Input]) -> None:
-    """Raises: ConfigError: for settings of several inputs that do not fit the inputs."""
-    texts, count = sum(one.kind is InputKind.text for one in inputs), len(inputs)
+def check_input_settings(config: ModelConfig, inputs: Sequence[Input]) -> None:
+    """Raises: ConfigError: for settings of inputs that do not fit them."""
+    texts, images = (sum(one.kind is kind for one in inputs) for kind in (InputKind.text, InputKind.image))
+    count = len(inputs)
     for key, given, fits, needs in (
         ("fusion", config.fusion is not Fusion.concat, count == 2, "two inputs"),
         ("share_encoders", config.share_encoders, texts > 1, "two or more inputs of text"),
+        ("image_stem", config.image_stem is not ImageStem.linear, images > 0, "an image"),
         ("source_dropout", config.source_dropout > 0, count > 1, "two or more inputs"),
     ):
         if given and not fits:
@@ -112,6 +114,9 @@ def check_fusion(config: ModelConfig, inputs: Sequence[Input]) -> None:
                 f"`model.{key}` is {str(getattr(config, key)).lower()}, which needs {needs} in `data.inputs`, but they "
                 f"are {columns}."
             )
+    for one in inputs:
+        if one.kind is InputKind.image:
+            check_image(config, one)
 
 
 def input_encoder(

@@ -56,7 +56,7 @@ class Directory:
         for path in paths:
             folder = find_model(path)
             translator = load(path)
-            require_text(translator.stepper.model, "mt serve")
+            require_text(translator.stepper.model, f"a server (`{path}`)")
             found.append(Served(path, *languages(path), translator, Linker.of(translator, folder)))
         return cls(found)
 

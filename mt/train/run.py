@@ -1,5 +1,6 @@
 """A run from its parts: resume, train, choose the weights, write the model folder, score the test set."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -57,10 +58,12 @@ class Run:
             require_space(self.folder.checkpoints, checkpoint_bytes(trainer))
             self.folder.write_manifest(self.facts, command)
             self.train()
-            if trainer.out_of_time and (missed := trainer.neighbours.report()):
-                logger.info(missed)
+            if trainer.out_of_time:
+                unread = text_left(trainer.stream.epoch, trainer.state.seconds / 60)
+                for said in filter(None, (trainer.neighbours.report(), unread)):
+                    logger.info(said)
         else:
-            trainer.fit()
+            trainer.fit(validate_first=self.before is not None)
         group.from_main(self.finish)
         return trainer.state.best_score or 0.0
 
@@ -113,7 +116,8 @@ class Run:
                 pairs = trainer.stream.corpus.pairs
                 dump_batch(folder.bad_batches, step, reason, update, [pairs[i] for i in indices])
 
-            trainer.fit(Outputs(metrics, progress, on_validation, on_bad_update))
+            outputs = Outputs(metrics, progress, on_validation, on_bad_update)
+            trainer.fit(outputs, validate_first=self.before is not None)
 
     def finish(self) -> None:
         """Choose the weights, score the test set, write the model folder, print the result."""
@@ -134,7 +138,7 @@ class Run:
         facts = {"steps": state.step, "tgt_tokens": state.tgt_tokens, "minutes": state.seconds / 60}
         card = model_card({**self.facts, **facts}, report.scores if report else [], f"the test set of {corpus.name}")
         weights = {name: p.detach().cpu().contiguous() for name, p in trainer.model.named_parameters()}
-        files = {**trainer.saver.files, WEIGHTS: weights, CARD: card.encode(errors="backslashreplace")}
+        files = {**trainer.checkpoints.files, WEIGHTS: weights, CARD: card.encode(errors="backslashreplace")}
         meta = {"step": state.step, **lineage(self.facts)}
         write_folder(self.folder.model, files, meta=meta, free={CARD, CHOICE}, replace=True)
         compared = None
@@ -182,6 +186,16 @@ def choose_weights(trainer: Trainer) -> None:
 
 def load_weights(model: Transformer, checkpoint: Checkpoint) -> None:
     load_into(model, checkpoint.ema() or checkpoint.model(), where=str(checkpoint.path))
+
+
+def text_left(epoch: float, minutes: float) -> str | None:
+    """What a run that ended by the clock has not read of its training text; None: it has read all of it."""
+    if not 0 < epoch < 1:
+        return None
+    return (
+        f"This run has read {epoch:.0%} of its training text; to read all of it once, this machine needs about "
+        f"`train.minutes={math.ceil(minutes / epoch)}`. The same command with that limit goes on from here."
+    )
 
 
 def conclude(

@@ -36,15 +36,12 @@ class Saver:
         updater: Updater,
         stream: BatchStream,
         *,
-        files: dict[str, bytes],
         minutes: float | None,
     ) -> None:
-        """Args: files: what makes a checkpoint usable alone (tokenizer, config), by name; minutes: between saves by the
-        clock of the run; None: no such saves."""
+        """Args: minutes: between saves by the clock of the run; None: no such saves."""
         self.checkpoints = checkpoints
         self.updater = updater
         self.stream = stream
-        self.files = files
         self.minutes = minutes
         self.saved_at = 0.0  # seconds of the run, at the last save or attempt to save
         self.failed = False  # the last save failed, and a warning was logged
@@ -96,7 +93,6 @@ class Saver:
                 "updater": self.updater.state_dict(),
                 "random": random_state(),
             },
-            files=self.files,
             score=score,
         )
 

@@ -27,7 +27,7 @@ from mt.train.signals import Requests
 from mt.train.spikes import find_spike, go_back
 from mt.train.state import TrainState
 from mt.train.step import PendingUpdate, Update, Updater
-from mt.train.validate import Validation, Validator, ema_weights, set_weights
+from mt.train.validate import Judgement, Validation, Validator, ema_weights, set_weights
 from mt.train.window import Window
 
 MAX_SKIPPED_IN_A_ROW = 20
@@ -65,23 +65,19 @@ class Trainer:
         stream: BatchStream,
         validator: Validator,
         checkpoints: Checkpoints,
-        files: dict[str, bytes],
         train: TrainConfig,
         batch: BatchConfig,
         schedule: ScheduleConfig,
         model: Transformer | None = None,
-        validate_first: bool = False,
     ) -> None:
-        """Args: files: what makes a checkpoint usable alone (tokenizer, config), by name; model: the whole model, where
-        the updater's is sharded; None: the updater's; validate_first: validate before the first update, so that the
-        initial weights are the result of a run that finds no better ones."""
+        """Args: model: the whole model, where the updater's is sharded; None: the updater's."""
         self.updater = updater
         self.group = updater.group
         self.model = model or updater.model
         self.stream = stream
         self.validator = validator
         self.checkpoints = checkpoints
-        self.saver = Saver(checkpoints, updater, stream, files=files, minutes=train.save_minutes)
+        self.saver = Saver(checkpoints, updater, stream, minutes=train.save_minutes)
         self.train = train
         self.batch = batch
         self.schedule = schedule
@@ -95,18 +91,19 @@ class Trainer:
         # The host is one update ahead of an accelerator, so it never waits for the device.
         self.ahead = 0 if updater.device.type == "cpu" else 1
         self.spiked = False
-        self.validate_first = validate_first
 
     # ---- the loop -------------------------------------------------------------------------------------------
 
-    def fit(self, outputs: Outputs | None = None) -> None:
-        """Train until a limit is reached. Args: outputs: where metrics and progress go; None discards them.
+    def fit(self, outputs: Outputs | None = None, *, validate_first: bool = False) -> None:
+        """Train until a limit is reached.
 
+        Args: outputs: where metrics and progress go; None discards them; validate_first: validate before the first
+        update, so that the initial weights are the result of a run that finds no better ones.
         Raises: StoppedError: on SIGTERM or SIGINT, after saving; MtError: when too many updates in a row fail.
         """
         self.outputs = outputs or Outputs()
         with self.requests.handled(), closing(self.stream):
-            if self.validate_first and self.state.step == 0 and self.state.best_score is None:
+            if validate_first and self.state.step == 0 and self.state.best_score is None:
                 self.validate()
                 self.stop_if_requested()
             while self.state.finished is None:
@@ -175,12 +172,12 @@ class Trainer:
         """Validate and save. Args: ended: why the run is over; None: it is not, unless this validation ends it."""
         self.finish_pending()
         self._gather_weights()
-        rank, tells, loss, seconds = self.group.from_main(self._validate)
-        self.state.seconds += seconds
-        self.state.record(*rank, tells=tells, loss=loss)
+        found: Judgement = self.group.from_main(self._validate)
+        self.state.seconds += found["seconds"]
+        self.state.record(*found["rank"], tells=found["tells"], loss=found["loss"])
         self.state.finished = ended or self.why_finished()
         self._sync_metrics()
-        self.saver.save_and_prune(self.state, score=tuple(rank))
+        self.saver.save_and_prune(self.state, score=tuple(found["rank"]))
         self.requests.save = False
         if self.window.updates:
             self._show_status()  # the best score may have changed
@@ -309,8 +306,8 @@ class Trainer:
                 hint="begin a new run (`run.name=...`) with a lower `optim.lr`, or `train.precision=fp32`.",
             )
 
-    def _validate(self) -> tuple[tuple[float, ...], bool, float, float]:
-        """Validate and log; returns the rank, whether BLEU could tell, the loss, and the seconds that it took."""
+    def _validate(self) -> Judgement:
+        """Validate and log."""
         started = time.perf_counter()
         with ema_weights(self.model, None if self.updater.sharded else self.updater.ema):
             validation = self.validator(self.model)
@@ -331,7 +328,7 @@ class Trainer:
         if first and self.train.watch is Watch.bleu and not validation.bleu_tells:
             logger.info("BLEU cannot tell yet, because no four words in a row are right: chrF++ decides which is best")
         self.outputs.on_validation(validation, self.state)
-        return rank, validation.bleu_tells, validation.loss, seconds
+        return Judgement(rank=rank, tells=validation.bleu_tells, loss=validation.loss, seconds=seconds)
 
     def _sync_metrics(self) -> None:
         """Flush the metrics to the disk, before a save: a resumed run does not write earlier lines again."""

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 import torch
 
-from mt.config import Precision, Subset, Watch
+from mt.config import Precision, Watch
 from mt.data.batching import TokenizedCorpus, in_budget
-from mt.data.prepare import some_of
+from mt.data.corpus.pair import Pair
 from mt.decode.request import OnProgress
 from mt.nn.transformer import Transformer
 from mt.progress import Waiting
@@ -57,6 +57,15 @@ class Validation:
         return (score, *takewhile(math.isfinite, (others[by] for by in others if by is not watch)))
 
 
+class Judgement(TypedDict):
+    """What all processes must know of a validation, as plain JSON."""
+
+    rank: Sequence[float]  # as of a `Validation`
+    tells: bool  # whether BLEU could judge it
+    loss: float
+    seconds: float  # that it took
+
+
 @contextmanager
 def ema_weights(model: Transformer, ema: Ema | None) -> Iterator[None]:
     """Inside the block, the model has the EMA of its weights, if there is one."""
@@ -91,23 +100,22 @@ class Validator:
         *,
         precision: Precision,
         tokens: int,
-        pairs: int,
-        subset: Subset = Subset.spread,
+        shown: Sequence[Pair],
         bleu_tokenizer: str,
         watch: Watch = Watch.bleu,
         attention: AttentionLogger | None = None,
     ) -> None:
-        """Args: tokens: budget of a batch; pairs, subset: how many dev sentences are translated, and which;
-        watch: computed beside the loss, BLEU and chrF++; attention: logs the cross-attention of some pairs."""
+        """Args: tokens: budget of a batch; shown: the dev pairs that are translated and scored; watch:
+        computed beside the loss, BLEU and chrF++; attention: logs the cross-attention of some pairs."""
         self.dev = dev
         self.translate = translate
         self.precision = precision
         self.tokens = tokens
-        self.chosen = some_of(dev.pairs, pairs, subset)
+        self.shown = shown
         self.bleu_tokenizer = bleu_tokenizer
         self.other = [] if watch in ALWAYS else [watch]
         self.attention = attention
-        self.blind_spot = blind_spot([pair.tgt for pair in self.chosen], bleu_tokenizer)
+        self.blind_spot = blind_spot([pair.tgt for pair in self.shown], bleu_tokenizer)
 
     def watched(self, watch: Watch) -> Watch:
         """The score that decides: chrF++ instead of BLEU where BLEU cannot tell."""
@@ -121,7 +129,7 @@ class Validator:
         for batch in in_budget(self.dev, self.tokens):
             total += batch_loss(model, batch.to(device), self.precision, 0.0).nll.item()
             rows += batch.target_layout.num_rows
-        sources, references = [pair.src for pair in self.chosen], [pair.tgt for pair in self.chosen]
+        sources, references = [pair.src for pair in self.shown], [pair.tgt for pair in self.shown]
         with Waiting("validating", plain=True) as wait:
             hypotheses = self.translate(sources, on_progress=wait.show)
         scores = score_all(hypotheses, references, metrics=self.other)

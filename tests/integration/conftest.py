@@ -1,11 +1,13 @@
 """The `mt` command as a process of its own, and toy text to train on."""
 
+import hashlib
 import os
 import random
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import forked
@@ -79,6 +81,43 @@ def command(request, tiny) -> Callable[..., list[str]]:
         return ["train", *tiny, *given.SETTINGS.split(), f"run.name={name}", f"train.steps={given.STEPS}", *more]
 
     return make
+
+
+SHORT = ("train.steps=60", "train.validate_every=20")
+
+
+def weights_of(run: Path) -> str:
+    return hashlib.sha256((run / "model/model.safetensors").read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def short_run(command, run) -> Callable[..., str]:
+    """`short_run(folder, name, ...)` is the hash of the weights after the first 60 updates of the module's training."""
+
+    @cache
+    def train(folder: Path, name: str, *more: str) -> str:
+        done = run(folder, *command(name, *SHORT, *more))
+        assert done.returncode == 0, done.stderr.decode()
+        return weights_of(folder / "runs" / name)
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def after_a_kill(command, start, run) -> Callable[[Path], str]:
+    """The same, of a training that was killed in between and started again."""
+
+    def train(folder: Path) -> str:
+        metrics = folder / "runs/killed/metrics.jsonl"
+        process = start(folder, *command("killed", *SHORT))
+        assert process.wait_for(lambda: metrics.exists() and metrics.read_bytes().count(b"\n") > 30)
+        process.signal(9)
+        process.end()
+        done = run(folder, *command("killed", *SHORT))
+        assert done.returncode == 0 and "going on from step" in done.stderr.decode()
+        return weights_of(folder / "runs/killed")
+
+    return train
 
 
 @pytest.fixture(scope="session")

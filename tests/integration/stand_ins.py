@@ -33,11 +33,11 @@ WORDS = {
 }
 # What makes `mt train` short, whatever it trains; after the user's own settings.
 SETTINGS = (
-    "tokenizer.vocab_size=295 tokenizer.joint=true model.dim=16 model.heads=2 model.ffn_dim=24 "
-    "model.encoder_layers=1 model.decoder_layers=2 model.max_length=128 batch.tokens=256 batch.max_length=64 "
-    "train.device=cpu train.threads=1 train.precision=fp32 train.graphs=never train.compile=never train.minutes=null "
-    "train.epochs=null train.steps=6 train.validate_every=2 train.validate_pairs=5 train.log_every=1 train.average=1 "
-    "data.workers=0 decode.max_ratio=1 decode.max_extra=2"
+    "tokenizer.vocab_size=295 tokenizer.byte_fallback=true tokenizer.joint=true model.dim=16 model.heads=2 "
+    "model.ffn_dim=24 model.encoder_layers=1 model.decoder_layers=2 model.max_length=128 batch.tokens=256 "
+    "batch.max_length=128 train.device=cpu train.threads=1 train.precision=fp32 train.graphs=never train.compile=never "
+    "train.minutes=null train.epochs=null train.steps=6 train.validate_every=2 train.validate_pairs=5 "
+    "train.log_every=1 train.average=1 data.workers=0 decode.max_ratio=1 decode.max_extra=2"
 )
 
 MT = """\
@@ -57,7 +57,7 @@ with socket.socket(socket.AF_UNIX) as server:
     sys.exit(abs(int(lines.readline())))
 """
 SHELL = {
-    "pip": 'test "$1" = install -a "$2" = -e && case "$3" in .|.\\[dev\\]|.\\[ct2\\]) ;; *) exit 1;; esac',
+    "pip": 'case "$*" in "install easy-vqa"|"install -e ."|"install -e .[dev]"|"install -e .[ct2]") ;; *) exit 1; esac',
     "pytest": 'test $# = 0 || test "$*" = "-m gpu"',
     "tensorboard": 'test "$1" = --logdir -a -d "$2"',
     "torchrun": 'echo "$@" >> torchrun.log; while [ "$1" != -m ]; do shift; done; shift; exec "$@"',

@@ -27,6 +27,7 @@ from pathlib import Path
 import pytest
 import stand_ins
 from stand_ins import make_programs, sentences
+from toy_tables import write_tables
 from zipped import docx
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,7 +122,10 @@ def programs(tmp_path_factory) -> Iterator[Path]:
 
 
 def page_environment(programs: Path) -> dict[str, str]:
-    settings = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "SLURM_NNODES": "1", "SLURM_JOB_ID": "7"}
+    settings = {
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "SLURM_NNODES": "1", "SLURM_JOB_ID": "7",
+        "PARTS": "none",  # scripts/gpu_day.sh is tested by test_gpu_day.py
+    }  # fmt: skip
     return {**environment(), **settings, "LC_ALL": "C.UTF-8"}
 
 
@@ -187,6 +191,7 @@ def make_files(folder: Path) -> None:
         for name, file in (("train", "train"), ("val", "dev"), ("test_2016_flickr", "test")):
             for language in ("en", "de"):
                 shutil.copy(folder / f"{file}.{language}", folder / place / f"{name}.{language}")
+    write_tables(folder / "data")
     (folder / "scripts").symlink_to(ROOT / "scripts")
 
 

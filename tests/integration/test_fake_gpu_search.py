@@ -14,10 +14,11 @@ from toy import number_pairs, number_tokenizer, trained_numbers
 
 import mt.decode.search.cuda_graphs
 from mt.config import DecodeConfig, Precision
-from mt.decode.load import make_translator
 from mt.decode.request import Sampling
 from mt.decode.rerank.scorer import Scorer
 from mt.decode.search.ensemble import Ensemble
+from mt.decode.search.transformer_stepper import CachedStepper
+from mt.decode.translator import Translator
 from mt.nn.encoders import text_model
 
 pytestmark = [
@@ -33,14 +34,15 @@ PRECISIONS = [Precision.fp32, Precision.bf16, Precision.fp16]
 EACH_STEP = {"DecoderState.advance", "greedy_search", "search_beams", "give_up", "sample_search", "Rows.remove_ended"}
 
 
-def translator(precision=Precision.fp32, on="cpu", **options):
+def translator(precision=Precision.fp32, on="cpu", *, cuda_graphs=False):
     model, size = trained_numbers(), number_tokenizer().tgt_size
     if on == "cuda":
         with torch.device("cuda"):
             copy = text_model(model.config, src_size=size, tgt_size=size).eval()
         give_values(copy, model)
         model = copy
-    return make_translator(model, number_tokenizer(), DecodeConfig(), precision, max_length=64, **options)
+    stepper = CachedStepper(model, precision, cuda_graphs=cuda_graphs)
+    return Translator(stepper, number_tokenizer(), DecodeConfig(), max_length=64)
 
 
 def written(found):

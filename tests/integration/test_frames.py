@@ -86,7 +86,6 @@ def trainer_of(folder) -> Trainer:
         stream=BatchStream(FrameCorpus(2000), batch, seed=1),
         validator=lambda model: Validation(0.0, 0.0, 0.0, [], [], []),  # pyright: ignore[reportArgumentType]
         checkpoints=Checkpoints(folder, 1),
-        files={},
         train=TrainConfig(steps=300, validate_every=100),
         batch=batch,
         schedule=ScheduleConfig(name=ScheduleKind.linear, warmup_steps=20),

@@ -53,7 +53,6 @@ def make(folder, *, accumulate: int, workers: int = 0, save_minutes: float | Non
         stream=BatchStream(corpus, batch, seed=1, sampling=True, workers=workers),
         validator=validator,  # pyright: ignore[reportArgumentType]
         checkpoints=Checkpoints(folder / "checkpoints", 2),
-        files={},
         train=TrainConfig(
             steps=40, patience=PATIENCE, validate_every=EVERY, log_every=1, keep=2, save_minutes=save_minutes
         ),

@@ -3,7 +3,6 @@
 Each of two texts holds every other word of the sentence, and a mark in place of the others: neither is enough alone.
 """
 
-import hashlib
 import json
 import random
 from pathlib import Path
@@ -65,10 +64,6 @@ def brief(home, command, run) -> Path:
     return home / "runs/brief"
 
 
-def weights_of(folder: Path) -> str:
-    return hashlib.sha256((folder / "model/model.safetensors").read_bytes()).hexdigest()
-
-
 def scores(run, home, name: str, table: str) -> dict[str, float]:
     done = run(home, "evaluate", f"runs/{name}", "--test", table, "--bootstrap", "0", "--json")
     assert done.returncode == 0, done.stderr.decode()
@@ -107,15 +102,8 @@ def test_scores_prefer_the_right_source(home, trained, run):
     assert sum(a > b for a, b in zip(*means, strict=True)) > 35
 
 
-def test_killed_and_started_again_it_ends_with_the_same_bits(home, trained, command, start, run):
-    metrics = home / "runs/killed/metrics.jsonl"
-    process = start(home, *command("killed"))
-    assert process.wait_for(lambda: metrics.exists() and metrics.read_bytes().count(b"\n") > 120)
-    process.signal(9)
-    process.end()
-    done = run(home, *command("killed"))
-    assert done.returncode == 0 and "going on from step" in done.stderr.decode()
-    assert weights_of(home / "runs/killed") == weights_of(trained)
+def test_killed_and_started_again_it_ends_with_the_same_bits(home, short_run, after_a_kill):
+    assert after_a_kill(home) == short_run(home, "unbroken")
 
 
 def test_shares_of_attention_follow_the_source_that_has_the_word(home, trained, run):

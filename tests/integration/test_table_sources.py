@@ -4,7 +4,6 @@ The features follow a rule: each number word of the target is two rows of number
 since the word began.
 """
 
-import hashlib
 import json
 import math
 import os
@@ -69,10 +68,6 @@ def trained(home, command, run) -> Path:
     return home / "runs/whole"
 
 
-def weights_of(folder: Path) -> str:
-    return hashlib.sha256((folder / "model/model.safetensors").read_bytes()).hexdigest()
-
-
 def test_the_words_are_read_off_the_features_one_line_for_each_row(home, trained, run):
     scores = {one["name"]: one["value"] for one in json.loads((trained / "eval/test.json").read_text())["scores"]}
     assert scores["BLEU"] > 60  # guessing words gives less than 10
@@ -84,6 +79,11 @@ def test_the_words_are_read_off_the_features_one_line_for_each_row(home, trained
     assert again == pytest.approx(scores)
     scored = run(home, "score", "runs/whole", "--pairs", "test.tsv")
     assert scored.stdout.count(b"\n") == 40
+    table = (home / "test.tsv").read_text(encoding="utf-8").rstrip("\n").split("\n")
+    (home / "bad.tsv").write_text("\n".join([*table, "eins\t0\tno.npy"]), encoding="utf-8")
+    assert (
+        b"bad.tsv:42: column `frames`: no.npy cannot" in run(home, "score", "runs/whole", "--pairs", "bad.tsv").stderr
+    )
     for sides in (["--queries", "test.tsv", "--candidates", "test.tsv"],
                   ["--candidates-are", "sources", "--queries", "test.tsv", "--candidates", "test.tsv"]):  # fmt: skip
         found = run(home, "rank", "runs/whole", *sides, "--by", "sources", "--recall").stdout.decode()
@@ -99,6 +99,11 @@ def test_rows_from_stdin_name_files_from_the_current_folder_and_bad_ones_are_cou
     records = [dict(zip(header.split("\t"), row.split("\t"), strict=True)) for row in (first, second)]
     lines = "".join(json.dumps(record) + "\n" for record in records)
     assert run(home, "translate", "runs/whole", stdin=lines.encode()).stdout.decode().split("\n")[:2] == expected
+    (home / "two.jsonl").write_text(f"{lines}\n" + '{"frames": "no"}\n', encoding="utf-8")
+    done = run(home, "translate", "runs/whole", "--skip-bad", "-i", "two.jsonl")
+    assert (
+        done.stdout.decode().split("\n") == [*expected, "", "", ""] and "two.jsonl:4: column `" in done.stderr.decode()
+    )
     bad = f"{header}\n{first.replace('arrays', 'nowhere')}\n{second}\n"
     done = run(home, "translate", "runs/whole", stdin=bad.encode())
     assert done.returncode == 3 and done.stdout == b""
@@ -108,21 +113,12 @@ def test_rows_from_stdin_name_files_from_the_current_folder_and_bad_ones_are_cou
     assert "1 line skipped and left empty: stdin:2: column `frames`: nowhere/" in done.stderr.decode()
 
 
-def test_killed_and_started_again_it_ends_with_the_same_bits(home, trained, command, start, run):
-    metrics = home / "runs/killed/metrics.jsonl"
-    process = start(home, *command("killed"))
-    assert process.wait_for(lambda: metrics.exists() and metrics.read_bytes().count(b"\n") > 100)
-    process.signal(9)
-    process.end()
-    done = run(home, *command("killed"))
-    assert done.returncode == 0 and "going on from step" in done.stderr.decode()
-    assert weights_of(home / "runs/killed") == weights_of(trained)
+def test_killed_and_started_again_it_ends_with_the_same_bits(home, short_run, after_a_kill):
+    assert after_a_kill(home) == short_run(home, "unbroken")
 
 
-def test_worker_processes_make_the_same_batches(home, trained, command, run):
-    done = run(home, *command("workers", "data.workers=1"))
-    assert done.returncode == 0, done.stderr.decode()
-    assert weights_of(home / "runs/workers") == weights_of(trained)
+def test_worker_processes_make_the_same_batches(home, short_run):
+    assert short_run(home, "workers", "data.workers=1") == short_run(home, "unbroken")
 
 
 def goes_on(*more: str) -> list[str]:
@@ -265,3 +261,6 @@ def test_what_needs_text_refuses_a_model_of_features(home, trained, run):
     done = run(home, "translate", "runs/whole", "--alignments", "-i", "test.tsv")
     assert done.returncode == 2
     assert "an alignment of words needs a model that reads text, but this one reads rows of numbers" in str(done.stderr)
+    done = run(home, "serve", "runs/whole", "--device", "cpu")
+    assert done.returncode == 2
+    assert "mt serve: a server (`runs/whole`) needs a model that reads text, but this one reads" in str(done.stderr)

@@ -30,26 +30,38 @@ class Columns:
         self.folder = folder
         self.names = [*(one.column for one in inputs), *([target] if target is not None else [])]
         self.places: list[int] | None = None
+        self.records = False  # the lines are JSON objects, as the first one is
+
+    @property
+    def begun(self) -> bool:
+        """Whether a line has said what the table is: its header, or a record."""
+        return self.records or self.places is not None
 
     def __call__(self, number: int, line: str) -> list[str] | None:
         """The cells of one line, those of an empty one empty; None for the header. Raises: DataError."""
-        if self.places is None and line.startswith("{"):
-            cells = self._of_record(number, line)
-        elif self.places is None:
-            header = line.split("\t")
-            if missing := [name for name in self.names if name not in header]:
-                raise DataError(
-                    f"{self.file}:{number}: the table must have a column `{missing[0]}`, but its first line is "
-                    f"{', '.join(header) or 'empty'}."
-                )
-            self.places = [header.index(name) for name in self.names]
-            return None
-        else:
+        if self.places is not None:
             cells = self._of_row(number, line, self.places)
+        elif self.records or line.lstrip().startswith("{"):
+            self.records = True
+            cells = self._of_record(number, line)
+        else:
+            self.places = self._of_header(number, line.split("\t"))
+            return None
         from mt.inputs.reader import located  # imports torch
 
         files = (located(one.kind, cell, self.folder) for one, cell in zip(self.inputs, cells, strict=False))
         return [*files, *cells[len(self.inputs) :]]
+
+    def _of_header(self, number: int, header: list[str]) -> list[int]:
+        for name in self.names:
+            if name not in header:
+                raise DataError(
+                    f"{self.file}:{number}: the table must have a column `{name}`, but its first line is "
+                    f"{', '.join(header) or 'empty'}."
+                )
+            if header.count(name) > 1:
+                raise DataError(f"{self.file}:{number}: the table has {header.count(name)} columns `{name}`.")
+        return [header.index(name) for name in self.names]
 
     def _of_row(self, number: int, line: str, places: list[int]) -> list[str]:
         row = line.split("\t")
@@ -61,10 +73,14 @@ class Columns:
 
     def _of_record(self, number: int, line: str) -> list[str]:
         where = f"{self.file}:{number}"
+        if not line.strip():
+            return [""] * len(self.names)
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise DataError(f"{where}: the line is not a JSON object ({error}).") from error
+        if not isinstance(record, dict):
+            raise DataError(f"{where}: the line must be a JSON object, but is {type(record).__name__}.")
         if missing := [name for name in self.names if name not in record]:
             found = ", ".join(map(str, record)) or "none"
             raise DataError(f"{where}: there must be a field `{missing[0]}`, but there are {found}.")

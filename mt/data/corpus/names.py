@@ -11,6 +11,7 @@ HUB = "hub:"
 HUB_FORM = re.compile(r"hub:([^/@]+/[^/@]+)(?:/([^/@]+))?(?:@([^/@]+))?")
 FOLDER = "folder"
 BOTH_SIDES = (".tsv", ".csv", ".jsonl", ".ndjson", ".json", ".parquet", ".xlsx", ".tmx", ".xlf", ".xliff", ".po")
+TABLES = (".tsv", ".csv", ".jsonl", ".ndjson", ".json", ".parquet", ".xlsx", HUB)  # files with columns
 COMPRESSED = (".gz", ".xz", ".zst", ".bz2")
 LANGUAGE = re.compile(r"(^|\.)([a-z]{2,3}(?:[-_][A-Za-z]{2,4}){0,2})$")
 # After a language, as in `newstest-ref.zho.txt` and `zho_Hans.devtest`.

@@ -9,7 +9,7 @@ from mt.data.corpus.catalog import Corpus
 from mt.data.corpus.columns import check_table, read_table
 from mt.data.corpus.names import corpus_name, kind_of
 from mt.data.corpus.pair import Pair
-from mt.data.corpus.readers import check_order, infer_languages, plan, read_pairs
+from mt.data.corpus.readers import check_columns, check_order, infer_languages, plan, read_pairs
 from mt.data.corpus.split import fold, split_pairs
 from mt.errors import DataError, counted
 from mt.progress import Waiting
@@ -91,6 +91,7 @@ def languages(section: DataConfig) -> tuple[str, str]:
 
 def check_files(section: DataConfig) -> None:
     """Raise `DataError` for a file that is missing, has no partner, or is named as both sides. Reads no file."""
+    check_columns([*section.train, *section.dev, *section.test], section.columns, "`data.columns`")
     for files in (section.train, section.dev, section.test):
         if section.inputs:
             for file in files:

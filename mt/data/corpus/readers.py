@@ -6,7 +6,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from mt.data.corpus.memories import declared_languages, read_memory
-from mt.data.corpus.names import BOTH_SIDES, FOLDER, HUB, HUB_FORM, bare, kind_of, language_of, without_language
+from mt.data.corpus.names import BOTH_SIDES, FOLDER, HUB, HUB_FORM, TABLES, bare, kind_of, language_of, without_language
 from mt.data.corpus.pair import Origin, Pair, Sides
 from mt.data.corpus.records import read_hub, read_json, read_jsonl, read_parquet
 from mt.data.corpus.tables import header_languages, read_csv, read_tsv, read_xlsx
@@ -72,6 +72,15 @@ def check_order(files: Sequence[str], src: str | None, tgt: str | None, said: st
         raise DataError(
             f"the file names say {inferred[0]} to {inferred[1]}, but {said} {src} to {tgt}.",
             hint="swap the source and target files.",
+        )
+
+
+def check_columns(files: Sequence[str], columns: Sequence[str], said: str) -> None:
+    """Raise `DataError` when columns are chosen, and no file has any. `said`: what chooses them."""
+    if columns and not any(kind_of(file) in TABLES for file in files):
+        raise DataError(
+            f"{said} chooses the columns {' and '.join(columns)}, but `{files[0]}` is no table.",
+            hint="leave it out; only tables, such as .tsv or .csv, have columns.",
         )
 
 

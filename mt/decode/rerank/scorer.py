@@ -40,15 +40,19 @@ class Scorer:
                 raise DataError(f"pair {number:,} {score}.")
         return [score for score in found if not isinstance(score, str)]
 
-    def score_all(self, sources: Sequence[str], targets: Sequence[str]) -> list[PairScore | str]:
+    def score_all(
+        self, sources: Sequence[str], targets: Sequence[str], names: Sequence[object] = ()
+    ) -> list[PairScore | str]:
         """The score of each pair, or the fault of a pair that is too long for the model.
 
         Input that is too long for translation is split; a pair cannot be, since it is not known which part of one side
         translates which part of the other.
+
+        Args: names: of the pairs, for an error in a row of a table.
         """
         assert len(sources) == len(targets), "line N of the one must be translated by line N of the other"
         tokenizer, most = self.translator.tokenizer, self.translator.max_length
-        source = self.translator.encode_sources(sources)
+        source = self.translator.encode_sources(sources, names)
         target = tokenizer.encode_target(list(targets))
         sizes = [len(ids) for ids in source], [len(ids) + 1 for ids in target]
         found: list[PairScore | str] = [

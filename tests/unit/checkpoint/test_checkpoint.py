@@ -48,12 +48,11 @@ def tensors_of(step: int) -> dict[str, Tensor]:
 
 
 def save(folder: Path, step: int, score: Score | None = None, keep: int = 1, ema: bool = True) -> Path:
-    return Checkpoints(folder, keep).save(
+    return Checkpoints(folder, keep, {"config.json": b'{"dim": 4}'}).save(
         step,
         model=tensors_of(step),
         optimizer={"weight.mean": torch.full((4, 3), step / 2)},
         state={"step": step, "random": random_state()},
-        files={"config.json": b'{"dim": 4}'},
         score=score,
         ema={"weight": torch.full((4, 3), -float(step))} if ema else None,
     )
@@ -92,7 +91,7 @@ def test_a_checkpoint_comes_back(tmp_path: Path):
 
 
 def test_ema_is_none_when_the_run_keeps_none(tmp_path: Path):
-    Checkpoints(tmp_path, 1).save(1, model={}, optimizer={}, state={}, files={})
+    Checkpoints(tmp_path, 1).save(1, model={}, optimizer={}, state={})
     checkpoint = Checkpoints(tmp_path, 1).latest()
     assert checkpoint and checkpoint.ema() is None and checkpoint.model() == {}
 

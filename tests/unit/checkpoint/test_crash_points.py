@@ -60,6 +60,31 @@ def files():
     return make
 
 
+@pytest.fixture
+def save(files):
+    """A save as a run makes it, and the pruning after it."""
+
+    def call(run: Path, step: int, score: float) -> None:
+        parts = files(float(step))
+        weights = parts.pop("model.safetensors")
+        checkpoints = Checkpoints(run, 1, parts)
+        checkpoints.save(step, model=weights, optimizer={}, state={}, score=score)
+        checkpoints.prune()
+
+    return call
+
+
+@pytest.fixture
+def three(save):
+    """Three checkpoints, of which the first is the best."""
+
+    def call(run: Path) -> None:
+        for step in (1, 2, 3):
+            save(run, step, 3.0 - step)
+
+    return call
+
+
 def value_of(found) -> float:
     return next(iter(found.tensors.values())).flatten()[0].item()
 
@@ -78,9 +103,8 @@ def test_a_text_that_a_full_disk_does_not_take_leaves_nothing_behind(tmp_path, m
 def test_a_run_always_has_a_model_while_its_model_folder_is_replaced(tmp_path, files):
     def before(run: Path) -> None:
         parts = files(1.0)
-        Checkpoints(run / "checkpoints", 1).save(
-            1, model=parts.pop("model.safetensors"), optimizer={}, state={}, files=parts
-        )
+        weights = parts.pop("model.safetensors")
+        Checkpoints(run / "checkpoints", 1, parts).save(1, model=weights, optimizer={}, state={})
         write_folder(run / "model", files(2.0), meta={"step": 1})
 
     def work(run: Path) -> None:
@@ -96,18 +120,8 @@ def test_a_run_always_has_a_model_while_its_model_folder_is_replaced(tmp_path, f
     assert seen == {1.0, 2.0, 3.0}  # the checkpoint's in the one instant between two renames
 
 
-def test_the_pointers_always_name_a_checkpoint_that_is_there(tmp_path, files):
-    def save(run: Path, step: int, score: float) -> None:
-        parts = files(float(step))
-        checkpoints = Checkpoints(run, 1)
-        checkpoints.save(step, model=parts.pop("model.safetensors"), optimizer={}, state={}, files=parts, score=score)
-        checkpoints.prune()
-
-    def before(run: Path) -> None:
-        for step in (1, 2, 3):
-            save(run, step, 3.0 - step)
-
-    for run in all_crashes(tmp_path, before, lambda run: save(run, 4, 9.0)):
+def test_the_pointers_always_name_a_checkpoint_that_is_there(tmp_path, save, three):
+    for run in all_crashes(tmp_path, three, lambda run: save(run, 4, 9.0)):
         for pointer in ("latest", "best"):
             verify_folder(run / (run / pointer).read_text().strip())
         Checkpoints(run, 1).clean_up()
@@ -115,18 +129,8 @@ def test_the_pointers_always_name_a_checkpoint_that_is_there(tmp_path, files):
         assert [(run / pointer).read_text() for pointer in ("latest", "best")] == ["step-00000004\n"] * 2
 
 
-def test_whoever_goes_on_does_again_what_followed_the_rename(tmp_path, files):
+def test_whoever_goes_on_does_again_what_followed_the_rename(tmp_path, save, three):
     """Killed anywhere in a save and the pruning after it, the folder ends as before the save or as after it."""
-
-    def save(run: Path, step: int, score: float) -> None:
-        parts = files(float(step))
-        checkpoints = Checkpoints(run, 1)
-        checkpoints.save(step, model=parts.pop("model.safetensors"), optimizer={}, state={}, files=parts, score=score)
-        checkpoints.prune()
-
-    def before(run: Path) -> None:
-        for step in (1, 2, 3):
-            save(run, step, 3.0 - step)
 
     def completed(run: Path) -> tuple[list[str], str, str]:
         checkpoints = Checkpoints(run, 1)
@@ -137,10 +141,10 @@ def test_whoever_goes_on_does_again_what_followed_the_rename(tmp_path, files):
         names = [path.name for path in run.iterdir() if path.name not in ("best", "latest")]
         return sorted(names), (run / "best").read_text(), (run / "latest").read_text()
 
-    one, two, three, four = (f"step-{step:08d}" for step in (1, 2, 3, 4))
-    old = ([one, two, three], f"{one}\n", f"{three}\n")
-    new = ([three, four], f"{four}\n", f"{four}\n")
-    seen = [completed(run) for run in all_crashes(tmp_path, before, lambda run: save(run, 4, 9.0))]
+    names = [f"step-{step:08d}" for step in (1, 2, 3, 4)]
+    old = (names[:3], f"{names[0]}\n", f"{names[2]}\n")
+    new = (names[2:], f"{names[3]}\n", f"{names[3]}\n")
+    seen = [completed(run) for run in all_crashes(tmp_path, three, lambda run: save(run, 4, 9.0))]
     assert seen[0] == old and seen[-1] == new
     assert all(state in (old, new) for state in seen)
 

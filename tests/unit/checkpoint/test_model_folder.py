@@ -47,10 +47,8 @@ def write_model(folder: Path, **changes) -> Path:
 
 
 def write_checkpoint(run: Path, step: int, score: float, ema=None) -> Path:
-    return Checkpoints(run / "checkpoints", 1).save(
-        step, model=weights(step), optimizer={}, state={}, score=score, ema=ema,
-        files=description().files(number_tokenizer()),
-    )  # fmt: skip
+    checkpoints = Checkpoints(run / "checkpoints", 1, description().files(number_tokenizer()))
+    return checkpoints.save(step, model=weights(step), optimizer={}, state={}, score=score, ema=ema)
 
 
 def spoil(folder: Path, change) -> Path:

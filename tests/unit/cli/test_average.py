@@ -31,9 +31,8 @@ def home(tmp_path, monkeypatch):
     """A run with checkpoints 1, 2, 3, of which 2 is best and then 3, each with the weights of its own seed."""
     monkeypatch.chdir(tmp_path)
     for step, score in {1: 5.0, 2: 9.0, 3: 7.0}.items():
-        Checkpoints(tmp_path / "run/checkpoints", 5).save(
-            step, model=weights(step), optimizer={}, state={}, files=files(), score=score
-        )
+        checkpoints = Checkpoints(tmp_path / "run/checkpoints", 5, files())
+        checkpoints.save(step, model=weights(step), optimizer={}, state={}, score=score)
     return tmp_path
 
 
@@ -89,8 +88,8 @@ def test_the_mean_is_a_model_that_translates_and_says_what_it_is(home):
 
 def test_the_running_mean_of_a_checkpoint_is_what_counts(home):
     means = {name: torch.zeros_like(tensor) for name, tensor in weights(4).items()}
-    path = Checkpoints(home / "ema/checkpoints", 5).save(
-        4, model=weights(4), ema=means, optimizer={}, state={}, files=files()
+    path = Checkpoints(home / "ema/checkpoints", 5, files()).save(
+        4, model=weights(4), ema=means, optimizer={}, state={}
     )
     run([str(path), "run/checkpoints/step-00000001", "-o", "mean"])
     found = read_model(home / "mean").tensors

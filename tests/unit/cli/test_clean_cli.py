@@ -90,6 +90,13 @@ def test_languages_that_cannot_be_told_are_not_judged(capsys, caplog):
     assert "languages are not judged: bm cannot be told from others" in caplog.text
 
 
+def test_columns_of_plain_files_are_refused():
+    Path("a.en").write_text("one\n")
+    Path("a.de").write_text("eins\n")
+    with pytest.raises(DataError, match=r"^--columns chooses the columns 2 and 4, but `a\.en` is no table\. hint:"):
+        run(["a.en", "a.de", "--columns", "2", "4"])
+
+
 def test_a_table_is_read_by_its_columns():
     Path("t.tsv").write_text("id\ta\tb\n1\tOne.\tEins.\n2\tTwo.\tZwei.\n")
     assert run(["t.tsv", "--src", "en", "--tgt", "de", "--columns", "a", "b", "--out", "out"]) == 0

@@ -22,7 +22,7 @@ class Counter:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def score_all(self, sources, targets):
+    def score_all(self, sources, targets, names=None):
         sign = -2.0 if self.name == "back" else -1.0
         return [
             "has 10 and 10 tokens, but the model takes at most 9 a side" if max(len(s), len(t)) > 9

@@ -120,6 +120,14 @@ def test_several_translations_come_as_json(shout):
     assert json.loads(shout(b"a\n", "--jsonl"))["translations"][0]["text"] == "A"
 
 
+def test_records_are_no_lines_for_a_model_of_text(shout, tmp_path):
+    (tmp_path / "a.jsonl").write_text("{}\n")
+    with pytest.raises(
+        ConfigError, match=r"a\.jsonl` holds both sides of pairs, not lines to translate\. hint: `mt cl"
+    ):
+        shout(b"", "-i", str(tmp_path / "a.jsonl"))
+
+
 def test_options_reach_the_search(shout):
     options = []
     for argv in (["--beam", "2", "--length-penalty", "0"], ["--nbest", "7"], []):

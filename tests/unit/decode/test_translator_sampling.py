@@ -15,6 +15,8 @@ from mt.decode.translator import Translator
 from mt.errors import ConfigError
 from mt.text.tokenizer_training import train_tokenizer
 
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
 LONGEST = 16
 
 

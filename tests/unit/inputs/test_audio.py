@@ -113,6 +113,13 @@ def bytes_of(folder, data: bytes, name: str = "a.wav") -> str:
     return f"{folder}/{name}"
 
 
+def half(folder, suffix: str) -> str:
+    """A recording whose second half was never written."""
+    soundfile.write(folder / f"whole.{suffix}", np.random.default_rng(1).normal(0, 0.1, 40_000), RATE)
+    data = (folder / f"whole.{suffix}").read_bytes()
+    return bytes_of(folder, data[: len(data) // 2], f"half.{suffix}")
+
+
 REFUSED = {
     "missing": (lambda folder: f"{folder}/no.wav", r"no\.wav cannot be read: No such file or directory$"),
     "empty": (lambda folder: bytes_of(folder, b""), r"a\.wav cannot be read as audio \("),
@@ -120,7 +127,8 @@ REFUSED = {
     "raw samples": (lambda folder: bytes_of(folder, b"12" * 99, "a.raw"), r"a\.raw cannot be read as audio \("),
     "no samples": (lambda folder: written(folder, np.zeros(0)), r"a\.wav has 0 samples, too few for a frame of 25 ms "),
     "too few": (lambda folder: written(folder, np.zeros(199)), r"has 199 samples, too few for a frame of 25 ms \(200 "),
-    "backwards": (lambda folder: written(folder, tone(440)) + ":700:100", r":700:100 has 0 samples, too few for a fra"),
+    "backwards": (lambda folder: written(folder, tone(440)) + ":700:100", r":700:100 ends before it begins hint: name"),
+    "backwards beyond": (lambda folder: written(folder, tone(440)) + ":9999:90", r":9999:90 ends before it begi"),
     "beyond": (lambda folder: written(folder, tone(440)) + ":0:801", r":0:801 does not exist: the file has 800 sample"),
     "far beyond": (lambda folder: written(folder, tone(440)) + ":5:999999999999999", r"does not exist: the file has 8"),
     "slow": (lambda folder: written(folder, tone(440), 4000), r"a\.wav has 4,000 samples a second, and must have 8,00"),
@@ -128,18 +136,35 @@ REFUSED = {
     "not a number": (
         lambda folder: written(folder, np.full(800, np.nan), subtype="FLOAT"), r"a\.wav holds a value that is not a fi",
     ),
+    "too loud": (
+        lambda folder: written(folder, tone(440) * 1e30, subtype="DOUBLE"), r"a\.wav holds a value that is not a fini",
+    ),
+    "cut WAV": (lambda folder: half(folder, "wav"), r"half\.wav is incomplete: its file ends before all its samples h"),
+    "cut AIFF": (lambda folder: half(folder, "aiff"), r"half\.aiff is incomplete: its file ends before all"),
+    "cut FLAC": (lambda folder: half(folder, "flac"), r"half\.flac cannot be read as audio \(Error : flac decoder"),
+    "cut MP3": (lambda folder: half(folder, "mp3"), r"half\.mp3 is incomplete: its file ends before all its sample"),
+    "a part of a cut MP3": (lambda folder: half(folder, "mp3") + ":0:39000", r"half\.mp3:0:39000 is incomplete: its "),
     "no member": (
         lambda folder: f"{written(folder, tone(440))}.zip:b.wav", r"a\.wav\.zip cannot be read: No such file or direct",
     ),
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_no_recording_is_refused_in_one_sentence(case, tmp_path):
     make, message = REFUSED[case]
     with pytest.raises(DataError, match=message) as caught:
         Audio(audio()).read(make(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("stated", [(1 << 31) - 37, (1 << 32) - 1])
+def test_a_length_that_a_pipe_did_not_let_the_writer_know_is_no_damage(stated, tmp_path):
+    data = (tmp_path / written(tmp_path, tone(440))).read_bytes()
+    at = data.index(b"data") + 4
+    streamed = data[:at] + stated.to_bytes(4, "little") + data[at + 4 :]
+    assert len(samples(bytes_of(tmp_path, streamed))[0]) == 800
 
 
 def test_a_name_may_have_any_sign(sounds, tmp_path):

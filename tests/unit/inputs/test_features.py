@@ -86,3 +86,22 @@ def test_a_text_column_is_encoded_and_its_texts_train_the_tokenizer():
     assert InputReader([text], encode).item("abc") == [3]
     assert texts_of([features(), text], ["a.npy\tone", "b.npy\ttwo"]) == ["one", "two"]
     assert texts_of([features()], ["a.npy"]) == []
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "rows, setting, message",
+    [
+        (np.zeros((2, 0)), features(), "must have 1 to 65,536 numbers in a row, but has 0"),
+        (np.zeros((1, 65_537)), features(), "must have 1 to 65,536 numbers in a row, but has 65,537"),
+        (np.full((1, 2), 1e200), features(), "holds a value that is not a finite number of 32 bits"),
+        (
+            np.full((1, 2), 1e30), features(2, 1e-20),
+            "holds a value that is too large: the numbers of the training data are about 1e-20",
+        ),
+    ],
+)  # fmt: skip
+def test_rows_that_no_model_can_read_are_refused(rows, setting, message, tmp_path):
+    np.save(tmp_path / "a.npy", rows)
+    with pytest.raises(DataError, match=rf"a\.npy {message}$"):
+        Features(setting).read(str(tmp_path / "a.npy"))

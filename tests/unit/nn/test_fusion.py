@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from toy import tiny_config
 
 from mt.checkpoint.model_folder import check_inputs
-from mt.config import Fusion, Input, InputKind, NormPlacement, Positions, Tying
+from mt.config import Fusion, ImageStem, Input, InputKind, NormPlacement, Positions, Tying
 from mt.errors import ConfigError
 from mt.inputs.several import SeveralInputs
-from mt.nn.encoders import check_fusion, input_model, require_text
+from mt.nn.encoders import check_input_settings, input_model, require_text
 from mt.nn.forced import capture_attention, force
 from mt.nn.ragged import Ragged, joined, joined_rows
 from mt.nn.source import SeveralSources, pack_items
@@ -247,6 +247,21 @@ REFUSED = {
         (TEXT, FRAMES),
         "`model.share_encoders` is true, which needs two or more inp",
     ),
+    "no image": (
+        {"image_stem": ImageStem.convolution},
+        (TEXT, FRAMES),
+        "`model.image_stem` is convolution, which needs an image in `data.inputs`, but they are en:text, ",
+    ),
+    "odd patches": (
+        {"image_stem": ImageStem.convolution},
+        (TEXT, Input(column="photo", kind=InputKind.image, side=12, patch=6)),
+        "`model.image_stem` must be linear where patches have no side of 2, 4, 8, ... pixels, but is 6.",
+    ),
+    "an odd width": (
+        {"dim": 18, "heads": 3},
+        (Input(column="photo", kind=InputKind.image, side=12, patch=6),),
+        "`model.dim` must be a multiple of 4 for an image, but is 18.",
+    ),
     "no inputs": (
         {"source_dropout": 0.2},
         (),
@@ -259,7 +274,7 @@ REFUSED = {
 def test_settings_that_do_not_fit_the_inputs_are_refused(case):
     options, inputs, message = REFUSED[case]
     with pytest.raises(ConfigError) as refused:
-        check_fusion(tiny_config(**options), inputs)
+        check_input_settings(tiny_config(**options), inputs)
     assert message in str(refused.value)
 
 

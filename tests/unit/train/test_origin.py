@@ -154,7 +154,7 @@ def test_a_begun_run_without_ancestry_is_damaged(tmp_path):
     run, path = RunFolder(tmp_path / "run"), write_model(tmp_path / "m")
     weights = {name: p.detach() for name, p in tiny_model().named_parameters()}
     files = description().files(number_tokenizer())
-    Checkpoints(run.checkpoints, keep=1).save(0, model=weights, optimizer={}, state={}, files=files)
+    Checkpoints(run.checkpoints, 1, files).save(0, model=weights, optimizer={}, state={})
     run.manifest.write_text('{"ancestry": []}', "utf-8")
     with pytest.raises(
         CheckpointError, match=r"manifest\.json` must have the `ancestry` of the model, but does not\.$"

@@ -11,7 +11,7 @@ from mt.compute.distributed import Group
 from mt.config import TrainConfig, Watch
 from mt.data.corpus.catalog import Corpus
 from mt.data.prepare import PreparedData
-from mt.train.run import Run, choose_weights, conclude
+from mt.train.run import Run, choose_weights, conclude, text_left
 from mt.train.run_folder import RunFolder
 from mt.train.saving import Saver
 from mt.train.state import TrainState
@@ -27,7 +27,7 @@ class FakeTrainer:
         self.model, self.mean, self.validations = tiny_model(), mean, 0
         self.checkpoints = Checkpoints(folder, keep=5)
         for step, score in enumerate(scores, 1):
-            self.checkpoints.save(step, model=constant(float(step)), optimizer={}, state={}, files={}, score=score)
+            self.checkpoints.save(step, model=constant(float(step)), optimizer={}, state={}, score=score)
 
     def validator(self, model) -> Validation:
         self.validations += 1
@@ -72,7 +72,7 @@ def test_a_checkpoint_without_a_score_has_no_part_in_the_mean(tmp_path):
 
 def test_the_ema_is_chosen_if_there_is_one(tmp_path):
     trainer = FakeTrainer(tmp_path, [], 0.0)
-    trainer.checkpoints.save(1, model=constant(1.0), ema=constant(5.0), optimizer={}, state={}, files={}, score=1.0)
+    trainer.checkpoints.save(1, model=constant(1.0), ema=constant(5.0), optimizer={}, state={}, score=1.0)
     assert chosen(trainer, average=1) == 5.0
 
 
@@ -85,7 +85,7 @@ def test_a_resumed_run_completes_the_save_of_a_killed_one(tmp_path):
     trainer.checkpoints = Checkpoints(folder.checkpoints, keep=1)
     for pointer in ("latest", "best"):
         (folder.checkpoints / pointer).write_text("step-00000001\n")
-    trainer.group, trainer.saver = Group(), Saver(trainer.checkpoints, None, None, files={}, minutes=None)  # pyright: ignore
+    trainer.group, trainer.saver = Group(), Saver(trainer.checkpoints, None, None, minutes=None)  # pyright: ignore
     last = Run(trainer, None, None, folder, {}).last_checkpoint()  # pyright: ignore
     assert last is not None and last.step == 5
     assert sorted(path.name for path in folder.checkpoints.iterdir()) == [
@@ -96,6 +96,13 @@ def test_a_resumed_run_completes_the_save_of_a_killed_one(tmp_path):
 
 
 # ---------------------------------------------------------------- the end
+
+
+def test_a_slow_machine_is_told_how_long_all_of_the_text_takes():
+    said = text_left(0.43, 8.1)
+    assert said is not None and said.startswith("This run has read 43% of its training text; ")
+    assert "needs about `train.minutes=19`. The same command with that limit goes on" in said
+    assert text_left(0.0, 8.1) is text_left(1.0, 8.1) is text_left(2.5, 8.1) is None
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from mt.log import Metrics, read_metrics
 from mt.train import trainer as module
 from mt.train.optim import Ema
 from mt.train.trainer import Outputs, Trainer
-from mt.train.validate import Validation
+from mt.train.validate import Judgement, Validation
 
 SCORES = (3.0, 1.0, 2.0)
 
@@ -50,7 +50,6 @@ def make(tmp_path):
             stream=stream_of(number_corpus(30), pool=8),
             validator=ByStep(),
             checkpoints=Checkpoints(tmp_path / folder / "checkpoints", 1),
-            files={},
             train=TrainConfig(
                 **{"steps": 12, "validate_every": 4, "log_every": 1, "keep": 1, "save_minutes": minutes, **limits}
             ),
@@ -239,7 +238,7 @@ class Other(Group):
         if "validate" not in name:
             return None
         self.seconds += 1.0
-        return [[1.0], True, 1.0, 1.0]  # rank, whether BLEU tells, loss, seconds
+        return Judgement(rank=[1.0], tells=True, loss=1.0, seconds=1.0)
 
 
 def test_every_process_saves_when_the_first_one_does(make):

@@ -91,7 +91,6 @@ def make(tmp_path, monkeypatch):
             stream=stream_of(number_corpus(30)),
             validator=Scripted(1.0),
             checkpoints=Checkpoints(tmp_path / folder, 3),
-            files={},
             train=TrainConfig(**{"validate_every": 6, "log_every": 1, "spike_sigmas": 20.0, "steps": 20, **limits}),
             batch=BatchConfig(tokens=64, max_length=32),
             schedule=ScheduleConfig(warmup_steps=2),

@@ -9,6 +9,7 @@ from toy import number_corpus, number_pairs, number_tokenizer, tiny_model
 
 from mt.config import Precision, Subset, Watch
 from mt.data.batching import TokenizedCorpus
+from mt.data.prepare import some_of
 from mt.train.objective import batch_loss
 from mt.train.optim import Ema
 from mt.train.validate import Validation, Validator, ema_weights
@@ -16,8 +17,8 @@ from mt.train.validate import Validation, Validator, ema_weights
 
 def make(corpus, translate, pairs=3, tokens=40, subset=Subset.spread, watch=Watch.bleu):
     return Validator(
-        corpus, lambda texts, on_progress: translate(texts), precision=Precision.fp32, tokens=tokens, pairs=pairs,
-        subset=subset, bleu_tokenizer="13a", watch=watch,
+        corpus, lambda texts, on_progress: translate(texts), precision=Precision.fp32, tokens=tokens,
+        shown=some_of(corpus.pairs, pairs, subset), bleu_tokenizer="13a", watch=watch,
     )  # fmt: skip
 
 
@@ -92,7 +93,7 @@ def test_bleu_that_cannot_tell_counts_as_0_and_chrf_decides():
 
 def test_a_validation_knows_whether_bleu_can_tell():
     corpus = number_corpus(9)
-    right = [pair.tgt for pair in make(corpus, list).chosen]
+    right = [pair.tgt for pair in make(corpus, list).shown]
     assert make(corpus, lambda texts: right)(tiny_model()).bleu_tells
     assert not make(corpus, lambda texts: ["never seen"] * 3)(tiny_model()).bleu_tells
 
@@ -100,7 +101,7 @@ def test_a_validation_knows_whether_bleu_can_tell():
 def test_chrf_is_watched_instead_of_bleu_where_the_references_are_single_words():
     pairs = [replace(pair, tgt=pair.tgt.split()[0]) for pair in number_pairs(9)]
     corpus = TokenizedCorpus(pairs, number_tokenizer())
-    words = make(corpus, lambda texts: [pair.tgt for pair in words.chosen])
+    words = make(corpus, lambda texts: [pair.tgt for pair in words.shown])
     assert [words.watched(watch) for watch in Watch] == [Watch.chrf if w is Watch.bleu else w for w in Watch]
     assert words.blind_spot == "most references have fewer than four words"
     assert not words(tiny_model()).bleu_tells
@@ -116,7 +117,7 @@ def test_chrf_is_watched_instead_of_bleu_where_the_references_are_single_words()
 )
 def test_any_score_can_be_watched_and_the_better_translation_ranks_higher(watch, best, worst):
     corpus = number_corpus(9)
-    right = make(corpus, lambda texts: [pair.tgt for pair in right.chosen], watch=watch)
+    right = make(corpus, lambda texts: [pair.tgt for pair in right.shown], watch=watch)
     found, wrong = right(tiny_model()), make(corpus, lambda texts: ["" for _ in texts], watch=watch)(tiny_model())
     assert (found.other, wrong.other) == ({watch: pytest.approx(best)}, {watch: pytest.approx(worst)})
     assert found.rank(watch) > wrong.rank(watch) and found.rank(watch)[1:] == (found.chrf, -found.loss)
@@ -132,5 +133,5 @@ def test_scores_that_are_not_watched_are_not_computed():
 
 def test_rouge_is_that_of_the_longest_common_subsequence():
     corpus = number_corpus(9)
-    turned = make(corpus, lambda texts: [" ".join(pair.tgt.split()[::-1]) for pair in turned.chosen], watch=Watch.rouge)
+    turned = make(corpus, lambda texts: [" ".join(pair.tgt.split()[::-1]) for pair in turned.shown], watch=Watch.rouge)
     assert 0 < turned(tiny_model()).other[Watch.rouge] < 100  # ROUGE-1 would be 100

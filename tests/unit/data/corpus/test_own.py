@@ -76,6 +76,14 @@ def test_names_are_checked_before_anything_is_read(files):
         read_own(DataConfig(train=both("train"), dev=["dev.tsv", "dev.en"]))
 
 
+def test_columns_are_chosen_only_where_a_file_has_some(files):
+    with pytest.raises(
+        DataError, match=r"^`data.columns` chooses the columns 2 and 4, but `train.en` is no table\. hint: leave it"
+    ):
+        read_own(DataConfig(train=both("train"), columns=["2", "4"]))
+    check_files(DataConfig(train=both("train"), dev=["dev.tsv"], columns=["2", "4"]))
+
+
 def test_names_that_say_the_opposite_and_one_file_for_both_sides_are_refused(files):
     with pytest.raises(
         DataError,

@@ -15,6 +15,8 @@ from mt.decode.search.ensemble import Ensemble
 from mt.decode.search.settings import Search
 from mt.decode.search.transformer_stepper import CachedStepper
 
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
 
 @pytest.fixture
 def player(monkeypatch):
