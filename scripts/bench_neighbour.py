@@ -136,10 +136,11 @@ def translating(args: argparse.Namespace, settings: list[str]) -> Work:
 
 
 def aligning(args: argparse.Namespace, settings: list[str]) -> Work:
-    from mt.cli.align import open_aligner
+    from mt.cli.align import open_aligner, parse
     from mt.text.lines import read_lines
 
-    aligner = open_aligner(args.model, argparse.Namespace(device="cpu", choose_again=False))
+    files = ["--source", str(args.source), "--target", str(args.target)]
+    aligner = open_aligner(args.model, parse([str(args.model), *files, "--device", "cpu"]))
     set_up_all_threads()
     parts = cycle(in_parts(list(zip(read_lines(args.source), read_lines(args.target), strict=True))))
 
