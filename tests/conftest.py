@@ -77,7 +77,7 @@ if find_spec("jaxtyping"):
 
     @pytest.fixture
     def unchecked_shapes():
-        """For files in which a few functions, whose shapes other files check, are called many thousand times."""
+        """For tests that call a few functions, whose shapes other tests check, many thousand times."""
         jaxtyping.config.update("jaxtyping_disable", True)
         yield
         jaxtyping.config.update("jaxtyping_disable", False)

@@ -67,9 +67,11 @@ def check_document_options(parser: Parser, args: argparse.Namespace) -> None:
         parser.error(f"--keys has an effect on .json documents only, but `{args.document}` is none")
 
 
-def check_lines(file: str | None, others: tuple[str, ...] = RECORDS) -> None:
-    """Raises: ConfigError: for a file of pairs, whose name ends in one of `others`."""
-    if file and file.lower().endswith(others):
+def check_lines(file: str | None, formats: tuple[str, ...] = RECORDS) -> None:
+    """Raises: ConfigError: for a file of pairs, plain or compressed, of one of these formats."""
+    from mt.data.corpus.names import kind_of
+
+    if file and kind_of(file) in formats:
         raise ConfigError(
             f"`{file}` holds both sides of pairs, not lines to translate.",
             hint=f"`mt clean {shlex.quote(file)} --out FOLDER` writes each side as a file of lines.",

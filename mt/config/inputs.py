@@ -13,6 +13,7 @@ SETTING = re.compile(r"(?P<column>.+?):(?P<kind>[a-z]+)(?::(?P<side>\d{1,6})(?::
 SIDE, GRID = 96, 8  # of an image, where the setting gives none: its pixels, and its patches along a side
 SIDES, PATCHES = range(1, 1025), range(1, 129)  # of images, in pixels
 RATES = (8_000, 192_000)
+MOST_NUMBERS = 65_536  # in a row
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -31,7 +32,7 @@ class Input:
     rate: int = field(default=0, metadata=LATER)  # of audio, in samples a second; 0: not known yet
 
     def __post_init__(self) -> None:
-        require(0 <= self.size <= 1 << 16, "size", "lie in [0, 65536]", self.size)
+        require(0 <= self.size <= MOST_NUMBERS, "size", f"lie in [0, {MOST_NUMBERS}]", self.size)
         require(self.scale > 0, "scale", "be positive", self.scale)
         if self.kind is InputKind.image:
             require(self.side in SIDES, "side", "lie in [1, 1024]", self.side)

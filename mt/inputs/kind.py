@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mt.config import Input
+from mt.config.inputs import MOST_NUMBERS
 from mt.errors import DataError
 
 GRAY = 128
-MOST_NUMBERS = 1 << 16  # in a row
 
 
 @dataclass(frozen=True)

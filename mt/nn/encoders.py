@@ -99,7 +99,7 @@ def input_model(config: ModelConfig, inputs: Sequence[Input], *, src_size: int, 
 
 
 def check_input_settings(config: ModelConfig, inputs: Sequence[Input]) -> None:
-    """Raises: ConfigError: for settings of inputs that do not fit them."""
+    """Raises: ConfigError: for settings of the model that do not fit its inputs."""
     texts, images = (sum(one.kind is kind for one in inputs) for kind in (InputKind.text, InputKind.image))
     count = len(inputs)
     for key, given, fits, needs in (

@@ -193,7 +193,7 @@ def text_left(epoch: float, minutes: float) -> str | None:
     if not 0 < epoch < 1:
         return None
     return (
-        f"This run has read {epoch:.0%} of its training text; to read all of it once, this machine needs about "
+        "This run has not read all of its training text; to read it once, this machine needs about "
         f"`train.minutes={math.ceil(minutes / epoch)}`. The same command with that limit goes on from here."
     )
 

@@ -60,7 +60,7 @@ class Validation:
 class Judgement(TypedDict):
     """What all processes must know of a validation, as plain JSON."""
 
-    rank: Sequence[float]  # as of a `Validation`
+    rank: Sequence[float]  # see `Validation.rank`
     tells: bool  # whether BLEU could judge it
     loss: float
     seconds: float  # that it took
@@ -105,8 +105,8 @@ class Validator:
         watch: Watch = Watch.bleu,
         attention: AttentionLogger | None = None,
     ) -> None:
-        """Args: tokens: budget of a batch; shown: the dev pairs that are translated and scored; watch:
-        computed beside the loss, BLEU and chrF++; attention: logs the cross-attention of some pairs."""
+        """Args: tokens: budget of a batch; shown: the dev pairs that are translated and scored; watch: a score beside
+        the loss, BLEU and chrF++; attention: logs the cross-attention of some pairs."""
         self.dev = dev
         self.translate = translate
         self.precision = precision

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import random
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -182,3 +183,14 @@ def test_a_run_whose_checkpoints_cannot_be_read_does_not_begin_anew(folder, comm
         "hint: repair them, or move them away to start again.",
     ]
     assert numbers_of(folder / "runs/spoilt") == before
+
+
+def test_a_run_without_time_for_all_of_its_text_says_so_and_goes_on(folder, command, run):
+    brief = run(folder, *command("brief"), "train.minutes=1e-6")
+    assert brief.returncode == 0, brief.stderr.decode()
+    told = re.search(r"has not read all of its .* needs about `(train\.minutes=\d+)`\. The same", brief.stderr.decode())
+    assert told is not None
+    longer = run(folder, *command("brief"), told[1], "train.steps=3")
+    assert longer.returncode == 0, longer.stderr.decode()
+    said = longer.stderr.decode()
+    assert "going on from step 1 " in said and "has not read all" not in said  # its steps have ended it

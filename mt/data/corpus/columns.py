@@ -60,7 +60,10 @@ class Columns:
                     f"{', '.join(header) or 'empty'}."
                 )
             if header.count(name) > 1:
-                raise DataError(f"{self.file}:{number}: the table has {header.count(name)} columns `{name}`.")
+                raise DataError(
+                    f"{self.file}:{number}: the table must have one column `{name}`, but has {header.count(name)}.",
+                    hint="rename the others.",
+                )
         return [header.index(name) for name in self.names]
 
     def _of_row(self, number: int, line: str, places: list[int]) -> list[str]:
@@ -80,7 +83,7 @@ class Columns:
         except (ValueError, RecursionError) as error:
             raise DataError(f"{where}: the line is not a JSON object ({error}).") from error
         if not isinstance(record, dict):
-            raise DataError(f"{where}: the line must be a JSON object, but is {type(record).__name__}.")
+            raise DataError(f"{where}: the line must be a JSON object, but is `{line.strip():.40}`.")
         if missing := [name for name in self.names if name not in record]:
             found = ", ".join(map(str, record)) or "none"
             raise DataError(f"{where}: there must be a field `{missing[0]}`, but there are {found}.")

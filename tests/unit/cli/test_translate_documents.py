@@ -69,6 +69,7 @@ def test_what_is_a_document(argv, found):
         (["m", "-i", "a.srt", "-o", "a.txt"], r"--to a\.txt must end in \.srt, as `a\.srt` does"),
         (["m", "-i", "a.tmx"], r"`a\.tmx` holds both sides of pairs, not lines to translate\. hint: `mt clean a\.tmx "),
         (["m", "a.pdf", "--to", "b.pdf"], r"`a\.pdf` is no document that can be .*; its name must .* or \.epub\. hint"),
+        (["m", "-i", "a.tmx.gz"], r"`a\.tmx\.gz` holds both sides of pairs, not lines to translate\. hint: `mt"),
         (["m", "-i", "a.Parquet"], r"`a\.Parquet` holds both sides of pairs, not lines to translate\. hint: `mt"),
         (["m", "some text"], "`some text` is no document .*; text is read from stdin, or from a file with -i FILE"),
         (["--to", "b.html"], r"--to needs a document: mt translate MODEL report\.docx --to report\.es\.docx"),

@@ -22,8 +22,6 @@ from mt.text.sentences import Usual
 from mt.text.tokenizer_training import train_tokenizer
 from mt.text.words import occurs
 
-pytestmark = pytest.mark.usefixtures("unchecked_shapes")
-
 LONGEST = 16
 
 

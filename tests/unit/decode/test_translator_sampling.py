@@ -15,7 +15,7 @@ from mt.decode.translator import Translator
 from mt.errors import ConfigError
 from mt.text.tokenizer_training import train_tokenizer
 
-pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+unchecked = pytest.mark.usefixtures("unchecked_shapes")
 
 LONGEST = 16
 
@@ -62,6 +62,7 @@ def whole(model, tokenizer):
     return found
 
 
+@unchecked
 @pytest.mark.parametrize("batch_tokens", [1, 40, 4096])
 def test_samples_do_not_depend_on_the_batches(translator, whole, monkeypatch, batch_tokens):
     sampling = Sampling(samples=3, seed=4, epsilon=0.001)
@@ -71,6 +72,7 @@ def test_samples_do_not_depend_on_the_batches(translator, whole, monkeypatch, ba
     assert texts_of(translator.answer(some_texts(), translator.options(sampling=sampling))) == texts_of(whole)
 
 
+@unchecked
 def test_samples_do_not_depend_on_where_a_text_is_cut(translator):
     sampling, texts = Sampling(samples=2, seed=4), some_texts()
     whole = texts_of(translator.answer(texts, translator.options(sampling=sampling)))
@@ -85,6 +87,7 @@ def test_samples_do_not_depend_on_where_a_text_is_cut(translator):
     assert texts_of(translator.answer(texts, translator.options(sampling=replace(sampling, seed=5)))) != whole
 
 
+@unchecked
 def test_more_rows_than_sentences_fit_in_a_batch(translator, monkeypatch):
     sizes = []
     start = translator.stepper.start
@@ -111,6 +114,7 @@ def test_terms_that_must_appear_are_for_beam_search(translator, tmp_path):
         translator.answer(["ta mo"], replace(translator.options(glossary=glossary), sampling=Sampling()))
 
 
+@unchecked
 @pytest.mark.parametrize("mean", Mean)
 def test_an_ensemble_of_a_model_with_itself_is_the_model(model, tokenizer, translator, mean):
     twice = Translator(
@@ -125,6 +129,7 @@ def test_an_ensemble_of_a_model_with_itself_is_the_model(model, tokenizer, trans
         assert scores[1] == pytest.approx(scores[0], abs=1e-5)
 
 
+@unchecked
 def test_an_ensemble_of_two_models_is_neither(model, small_model, tokenizer, translator):
     other = small_model(seed=7, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size)
     both = Translator(

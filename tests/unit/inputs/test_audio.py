@@ -141,6 +141,7 @@ REFUSED = {
     ),
     "cut WAV": (lambda folder: half(folder, "wav"), r"half\.wav is incomplete: its file ends before all its samples h"),
     "cut AIFF": (lambda folder: half(folder, "aiff"), r"half\.aiff is incomplete: its file ends before all"),
+    "cut AU": (lambda folder: half(folder, "au"), r"half\.au is incomplete: its file ends before all its samples hint"),
     "cut FLAC": (lambda folder: half(folder, "flac"), r"half\.flac cannot be read as audio \(Error : flac decoder"),
     "cut MP3": (lambda folder: half(folder, "mp3"), r"half\.mp3 is incomplete: its file ends before all its sample"),
     "a part of a cut MP3": (lambda folder: half(folder, "mp3") + ":0:39000", r"half\.mp3:0:39000 is incomplete: its "),

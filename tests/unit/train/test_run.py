@@ -100,7 +100,7 @@ def test_a_resumed_run_completes_the_save_of_a_killed_one(tmp_path):
 
 def test_a_slow_machine_is_told_how_long_all_of_the_text_takes():
     said = text_left(0.43, 8.1)
-    assert said is not None and said.startswith("This run has read 43% of its training text; ")
+    assert said is not None and "has not read all of its training text; " in said
     assert "needs about `train.minutes=19`. The same command with that limit goes on" in said
     assert text_left(0.0, 8.1) is text_left(1.0, 8.1) is text_left(2.5, 8.1) is None
 

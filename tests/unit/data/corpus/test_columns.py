@@ -30,10 +30,16 @@ def test_records_may_be_indented(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (RECORD + '["a", "b"]\n', "t.jsonl:2: the line must be a JSON object, but is list."),
+        (RECORD + '["a", "b"]\n', 't.jsonl:2: the line must be a JSON object, but is `["a", "b"]`.'),
         (RECORD + "en\tde\n", "t.jsonl:2: the line is not a JSON object (Expecting value: line 1 column 1 (char 0))."),
-        ("en\tde\ten\na\tb\tc\n", "t.jsonl:1: the table has 2 columns `en`."),
-        ("de\tde\ten\na\tb\tc\n", "t.jsonl:1: the table has 2 columns `de`."),
+        (
+            "en\tde\ten\na\tb\tc\n",
+            "t.jsonl:1: the table must have one column `en`, but has 2. hint: rename the others.",
+        ),
+        (
+            "de\tde\ten\na\tb\tc\n",
+            "t.jsonl:1: the table must have one column `de`, but has 2. hint: rename the others.",
+        ),
     ],
 )
 def test_tables_of_two_minds_are_refused(text, message, tmp_path):

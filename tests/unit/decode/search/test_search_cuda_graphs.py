@@ -15,7 +15,7 @@ from mt.decode.search.ensemble import Ensemble
 from mt.decode.search.settings import Search
 from mt.decode.search.transformer_stepper import CachedStepper
 
-pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+unchecked = pytest.mark.usefixtures("unchecked_shapes")
 
 
 @pytest.fixture
@@ -89,6 +89,7 @@ def test_searches_compared_here_end_early_and_late(small_model, batches):
         assert {h.finished for h in found} == {False, True}
 
 
+@unchecked
 def test_graphs_are_reused_and_every_step_is_a_replay(small_model, player, batches, monkeypatch):
     model = opinionated(small_model)
     stepper = CachedStepper(model, cuda_graphs=True)
@@ -108,6 +109,7 @@ def test_graphs_are_reused_and_every_step_is_a_replay(small_model, player, batch
     assert len(steps) == taken / 2 * 3 == player.replays - made  # each was replayed once at its capture
 
 
+@unchecked
 def test_a_new_search_uses_the_present_weights(small_model, player, batches):
     model = opinionated(small_model)
     stepper = CachedStepper(model, cuda_graphs=True)
@@ -126,6 +128,7 @@ def test_a_new_search_uses_the_present_weights(small_model, player, batches):
     assert [h.tokens for h in before[0]] != [h.tokens for h in by_the_model(model, batches[0], by_beams)[0]]
 
 
+@unchecked
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("value", [float("nan"), 1e30])
 def test_padding_rows_do_not_matter(small_model, player, batches, monkeypatch, how, value):
@@ -176,6 +179,7 @@ def test_when_captures_fail_the_search_continues_with_one_warning(small_model, p
     )
 
 
+@unchecked
 @pytest.mark.parametrize("value", [float("nan"), 0.0])
 def test_a_graph_whose_replay_differs_is_not_used(small_model, player, batches, monkeypatch, caplog, value):
     def wrong(work, device, pool):
@@ -204,6 +208,7 @@ def test_rare_shapes_are_not_captured(small_model, player, batches, monkeypatch)
     assert set(graphs) == {shape for shape, times in steps.items() if times > 5} != set()
 
 
+@unchecked
 def test_the_number_of_graphs_is_bounded(small_model, player, batches, monkeypatch):
     monkeypatch.setattr(mt.decode.search.cuda_graphs, "MAX_GRAPHS", 2)
     model = opinionated(small_model)
@@ -212,6 +217,7 @@ def test_the_number_of_graphs_is_bounded(small_model, player, batches, monkeypat
     assert len(stepper._graphs.graphs) == 2 < player.recordings
 
 
+@unchecked
 def test_many_rows_are_not_captured_until_few_are_left(small_model, player, batches, monkeypatch):
     """A state moves into the buffers late, and a search that widens runs eagerly for some steps."""
     model = opinionated(small_model)
@@ -244,6 +250,7 @@ def test_graphs_are_for_prepared_searches_on_a_gpu(small_model, player, batches)
     assert player.recordings == 0
 
 
+@unchecked
 def test_a_stepper_that_no_longer_uses_graphs_frees_them(small_model, player, batches):
     model = opinionated(small_model)
     stepper = CachedStepper(model, cuda_graphs=True)
@@ -254,6 +261,7 @@ def test_a_stepper_that_no_longer_uses_graphs_frees_them(small_model, player, ba
     assert stepper._graphs is None
 
 
+@unchecked
 def test_without_memory_for_larger_buffers_the_search_continues(small_model, player, batches, monkeypatch, caplog):
     model = opinionated(small_model)
     stepper = CachedStepper(model, cuda_graphs=True)
@@ -274,6 +282,7 @@ def test_without_memory_for_larger_buffers_the_search_continues(small_model, pla
     assert warning.endswith("which failed here (OutOfMemoryError: CUDA out of memory)")
 
 
+@unchecked
 def test_an_ensemble_may_have_a_member_with_graphs(small_model, player, batches):
     first, second = opinionated(small_model), opinionated(small_model, positions="rotary")
     plain = Ensemble([CachedStepper(first), CachedStepper(second)])
