@@ -145,7 +145,7 @@ def make_stream(config: Config, prepared: PreparedData, batch: BatchConfig, devi
     workers = choose_workers(config.data.workers, device, sampling=sampling, processes=place_in_group()[3])
     return BatchStream(
         prepared.train, batch, seed=config.train.seed, sampling=sampling, source_dropout=config.model.source_dropout,
-        workers=workers, pin=device.type == "cuda",
+        spec_augment=config.model.spec_augment, workers=workers, pin=device.type == "cuda",
     )  # fmt: skip
 
 

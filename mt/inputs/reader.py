@@ -15,6 +15,7 @@ from mt.inputs.features import Features
 from mt.inputs.image import Images
 from mt.inputs.kind import FrameKind
 from mt.inputs.several import Part, SeveralInputs
+from mt.inputs.spec_augment import masked
 
 Item: TypeAlias = Part | SeveralInputs
 EncodeText = Callable[[Sequence[str]], list[list[int]]]
@@ -34,15 +35,26 @@ class InputReader:
         self.encode = encode
         self.kinds = [KINDS[one.kind](one) if one.kind in KINDS else None for one in inputs]
 
-    def item(self, source: str, where: str = "", left_out: Sequence[bool] | None = None) -> Item:
+    def item(
+        self,
+        source: str,
+        where: str = "",
+        left_out: Sequence[bool] | None = None,
+        masks: Sequence[Sequence[float]] = (),
+    ) -> Item:
         """The rows of one input, or of several. Of several, those with an empty cell are missing.
 
-        Args: where: the row of the source, for the error; left_out: inputs whose cells are treated as empty.
-        Raises: DataError: names `where` and the column.
+        Args: where: the row of the source, for the error; left_out: inputs whose cells are treated as empty;
+        masks: what of a recording is hidden, as `masked` takes it. Raises: DataError: names `where` and the column.
         """
         without = left_out or repeat(False)
         cells = ["" if out else cell for cell, out in zip(self.cells(source, where), without, strict=False)]
         parts = [self._read(place, cell, where) for place, cell in enumerate(cells)]
+        if masks:
+            parts = [
+                masked(part, masks) if isinstance(part, Tensor) and one.kind is InputKind.audio else part
+                for part, one in zip(parts, self.inputs, strict=True)
+            ]
         return parts[0] if len(parts) == 1 else SeveralInputs(tuple(parts), tuple(bool(cell.strip()) for cell in cells))
 
     def counts(self, source: str, where: str = "") -> list[int]:

@@ -24,7 +24,7 @@ SETTINGS = (
     "batch.tokens=1000 schedule.warmup_steps=20 optim.lr=1e-2 train.log_every=1 train.validate_every=60 "
     "model.dropout=0.02 tokenizer.vocab_size=40"
 )
-INPUT = {"photo": "data.inputs=[photo:image:16:4]", "speech": "data.inputs=[speech:audio]"}
+INPUT = {"photo": "data.inputs=[photo:image:16:4]", "speech": "data.inputs=[speech:audio] model.spec_augment=0.05"}
 STEPS = {"photo": 130, "speech": 130}
 
 
@@ -81,7 +81,7 @@ def home(column, tmp_path_factory) -> Path:
 def command(tiny, column):
     def make(name: str, *more: str) -> list[str]:
         steps = f"train.steps={STEPS[column]}"
-        return ["train", *tiny, *SETTINGS.split(), INPUT[column], f"run.name={name}", steps, *more]
+        return ["train", *tiny, *SETTINGS.split(), *INPUT[column].split(), f"run.name={name}", steps, *more]
 
     return make
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mt.data.batching.store import Table
 from mt.data.corpus.pair import Pair
 from mt.inputs.reader import InputReader
+from mt.inputs.spec_augment import draw_masks
 from mt.nn.source import Source, pack_items
 
 
@@ -62,6 +63,7 @@ class InputItems:
     sources: list[str]
     counts: NDArray[np.int64]  # rows of each input, [N, inputs]
     left_out: NDArray[np.bool_] | None = None  # inputs that are treated as missing, [N, inputs]
+    masks: NDArray | None = None  # of each item, as `draw_masks` gives them
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -70,12 +72,16 @@ class InputItems:
     def with_dropout(self, probability: float, seed: int) -> "InputItems":
         return replace(self, left_out=choose_left_out(self.counts, probability, seed))
 
+    def with_masks(self, share: float, seed: int) -> "InputItems":
+        return replace(self, masks=draw_masks(len(self.sources), share, seed))
+
     def source(self, order: NDArray[np.int64]) -> Source:
         return self.unread(order).part(0, len(order))
 
     def unread(self, order: NDArray[np.int64]) -> "UnreadSource":
         left_out = None if self.left_out is None else self.left_out[order].tolist()
-        return UnreadSource(self.reader, [self.sources[i] for i in order.tolist()], left_out)
+        masks = None if self.masks is None else self.masks[order].tolist()
+        return UnreadSource(self.reader, [self.sources[i] for i in order.tolist()], left_out, masks)
 
 
 @dataclass(frozen=True)
@@ -85,8 +91,10 @@ class UnreadSource:
     reader: InputReader
     sources: list[str]
     left_out: list[list[bool]] | None
+    masks: list[list[list[float]]] | None
 
     def part(self, first: int, last: int) -> Source:
         left_out = repeat(None) if self.left_out is None else self.left_out[first:last]
-        sources = zip(self.sources[first:last], left_out, strict=False)
-        return pack_items([self.reader.item(source, left_out=out) for source, out in sources])
+        masks = repeat(()) if self.masks is None else self.masks[first:last]
+        sources = zip(self.sources[first:last], left_out, masks, strict=False)
+        return pack_items([self.reader.item(source, left_out=out, masks=hidden) for source, out, hidden in sources])
