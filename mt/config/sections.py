@@ -187,7 +187,7 @@ class ScheduleConfig:
     """The learning rate over time. `cosine`, `linear` and `wsd` depend on the end of the run."""
 
     name: ScheduleKind = ScheduleKind.linear
-    warmup_steps: int = 300  # if only `train.minutes` ends the run, at most a fifth of the time
+    warmup_steps: int = 300
     decay_share: float = 0.2  # wsd: the last share of the run over which the rate falls
     final_ratio: float = 0.0  # cosine, linear, wsd: the rate at the end, as a share of the peak
 

@@ -8,8 +8,6 @@ import math
 
 from mt.config import ScheduleConfig, ScheduleKind
 
-WARMUP_SHARE = 0.2
-
 
 def warmup(step: int, warmup_steps: int) -> float:
     """Linear from 1 / warmup_steps to 1."""
@@ -37,15 +35,9 @@ def warmup_stable_decay(done: float, decay_share: float, final_ratio: float) -> 
     return 1.0 if into <= 0 else 1 - (1 - final_ratio) * math.sqrt(into)
 
 
-def rate(section: ScheduleConfig, step: int, done: float, *, by_clock: bool = False) -> float:
-    """The fraction of the peak learning rate at update `step`.
-
-    Args: by_clock: only `train.minutes` ends the run. Then the warm-up takes at most a share of the time: a slow machine
-    may make hardly more updates than the warm-up has, and would never reach the peak.
-    """
+def rate(section: ScheduleConfig, step: int, done: float) -> float:
+    """The fraction of the peak learning rate at update `step`."""
     up = warmup(step, section.warmup_steps)
-    if by_clock and needs_end(section):
-        up = max(up, min(1.0, done / WARMUP_SHARE))
     match section.name:
         case ScheduleKind.constant:
             return up

@@ -237,8 +237,7 @@ class Trainer:
 
     def learning_rate(self) -> float:
         """The learning rate of the next update."""
-        by_clock = self.train.steps is None and self.train.epochs is None
-        return self.peak_rate * rate(self.schedule, self.state.step + 1, self.done(), by_clock=by_clock)
+        return self.peak_rate * rate(self.schedule, self.state.step + 1, self.done())
 
     def status(self) -> Status:
         """For the progress line."""

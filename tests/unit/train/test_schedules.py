@@ -69,17 +69,5 @@ def test_rates_rise_in_the_warm_up_then_fall_within_their_bounds(kind, warmup, s
             assert second >= first
 
 
-@pytest.mark.parametrize("name", ["cosine", "linear", "wsd"])
-def test_by_the_clock_the_warm_up_takes_a_fifth_of_the_time_at_most(name):
-    slow, fast = section(name, warmup_steps=300), section(name, warmup_steps=4)
-    after = rate(slow, 400, 0.2)  # at the same time, with the warm-up over
-    assert rate(slow, 60, 0.2, by_clock=True) == pytest.approx(after)
-    assert rate(slow, 30, 0.1, by_clock=True) == pytest.approx(0.5)
-    assert rate(slow, 60, 0.2) == pytest.approx(0.2)  # 60 of 300 updates
-    for step in range(1, 100):  # a fast machine is in time
-        assert rate(fast, step, step / 100, by_clock=True) == rate(fast, step, step / 100)
-    assert rate(section("inverse_sqrt", warmup_steps=300), 30, 0.5, by_clock=True) == pytest.approx(0.1)
-
-
 def test_schedules_that_need_the_end():
     assert {kind.value for kind in ScheduleKind if needs_end(section(kind))} == {"cosine", "linear", "wsd"}

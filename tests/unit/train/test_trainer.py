@@ -113,15 +113,6 @@ def test_it_ends_at_its_minutes_and_validation_counts(make, fit, monkeypatch):
     assert trainer.out_of_time
 
 
-def test_only_by_the_clock_the_warm_up_is_cut_to_a_share_of_the_time(make):
-    schedule = ScheduleConfig(warmup_steps=300)
-    by_clock, by_both = make(minutes=1.0, schedule=schedule), make(minutes=1.0, steps=900, schedule=schedule)
-    for trainer in (by_clock, by_both):
-        trainer.state.seconds = 12.0
-    assert by_clock.learning_rate() == pytest.approx(0.8 * by_clock.peak_rate)  # a fifth of the time is over
-    assert by_both.learning_rate() == pytest.approx(by_both.peak_rate / 300)
-
-
 def test_the_first_limit_of_several_counts(make, fit):
     trainer = make(steps=3, epochs=100.0, patience=50)
     fit(trainer)
