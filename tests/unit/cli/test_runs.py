@@ -130,7 +130,9 @@ def test_info_on_a_run_and_on_a_model_alone(home, capsys):
         and "5,824" in lines["parameters"]
         and "45 pieces (unigram)" in lines["vocabulary"]
     )
-    assert "train, 120 pairs, licence: not stated" in lines["trained"] and "finished: 12 updates" in lines["training"]
+    assert (
+        "train, 120 pairs, licence: your own files" in lines["trained"] and "finished: 12 updates" in lines["training"]
+    )
     shutil.copytree(home / "runs/a/model", home / "alone")
     info.run(["alone"])
     assert "not known: the model is not in a run folder" in capsys.readouterr().out

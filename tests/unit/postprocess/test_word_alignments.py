@@ -192,8 +192,8 @@ def test_flags_by_their_thresholds():
     assert warning(Measures(5.0, 1.0)) == ""
     assert warning(Measures(-0.5, 0.25)) == (
         "the translation may be a hallucination: the source changes the log-probability of its tokens by -0.50 each, "
-        "and usually by more than +2; words may be missing (under-translation): 25% of the source words were attended to, and usually more "
-        "than 55%"
+        "and usually by more than +2; words may be missing (under-translation): 25% of the source words were attended "
+        "to, and usually more than 55%"
     )
 
 
