@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from mt.alignment.shares import shares, source_shares
+from mt.alignment.shares import shares
 from mt.log import logger
 from mt.nn.encoders import require_text
 from mt.nn.forced import USES, Maps, force
@@ -43,10 +43,6 @@ class Observation:
     target: Side
     maps: Maps
     log_probs: Float[Tensor, " t"]  # of each target token and of eos
-
-    def source_shares(self) -> Float[Tensor, "s W1"]:
-        """Source tokens and eos to words; the last column is what belongs to no word."""
-        return source_shares(self.source.tokens, self.source.words)
 
     def target_shares(self) -> Float[Tensor, "P V"]:
         """Target tokens, without bos and eos, to words."""

@@ -238,22 +238,14 @@ def table_columns(path: Path) -> tuple[list[Input], str]:
     return description.inputs, description.target or description.tgt
 
 
-def check_reverse(path: Path, reverse: Path, option: str) -> None:
-    """Check that the model at `reverse`, the value of `option`, has the opposite direction of the one at `path`.
+def check_direction(path: Path, other: Path, option: str, *, opposite: bool = False) -> None:
+    """Check that the model at `other`, the value of `option`, has the direction of the one at `path`, or the opposite.
 
-    Raises: ConfigError: when both have the same direction; CheckpointError: as `read_model`.
+    Raises: ConfigError: when it has the other one; CheckpointError: as `read_model`.
     """
     src, tgt = languages(path)
-    check_languages(f"{option} {reverse}", languages(reverse), wanted=(tgt, src), wrong=(src, tgt))
-
-
-def check_same_direction(path: Path, other: Path, option: str) -> None:
-    """Check that the model at `other`, the value of `option`, has the direction of the one at `path`.
-
-    Raises: ConfigError: when it has the opposite direction; CheckpointError: as `read_model`.
-    """
-    src, tgt = languages(path)
-    check_languages(f"{option} {other}", languages(other), wanted=(src, tgt), wrong=(tgt, src))
+    wanted, wrong = ((tgt, src), (src, tgt)) if opposite else ((src, tgt), (tgt, src))
+    check_languages(f"{option} {other}", languages(other), wanted=wanted, wrong=wrong)
 
 
 def check_languages(model: str, found: tuple[str, str], *, wanted: tuple[str, str], wrong: tuple[str, str]) -> None:

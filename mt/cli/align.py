@@ -161,11 +161,11 @@ def attended(
     sources: Sequence[str], targets: Sequence[str], args: argparse.Namespace
 ) -> "Iterator[tuple[Tensor, ...]]":
     """The link weights of every pair from cross-attention, in both directions if there are two models."""
-    from mt.checkpoint.model_folder import check_reverse, languages
+    from mt.checkpoint.model_folder import check_direction, languages
 
     check_order([args.source, args.target], *languages(args.model), "the model translates")
     if args.reverse:
-        check_reverse(args.model, args.reverse, "--reverse")
+        check_direction(args.model, args.reverse, "--reverse", opposite=True)
     aligners = [open_aligner(path, args) for path in (args.model, args.reverse) if path]
     choose(aligners, sources, targets, args)
     sides = [(sources, targets), (targets, sources)]

@@ -114,7 +114,7 @@ def run(argv: list[str]) -> int:
     from mt.files import explained
     from mt.interpret.report import page
 
-    check_direction(args)
+    check_languages(args)
     exhibits = [exhibit(path, sources, given, gold, args) for path in (args.model, args.compare) if path]
     title = f"Attention of {' and '.join(one.name for one in exhibits)}"
     if args.output:
@@ -133,13 +133,13 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def check_direction(args: argparse.Namespace) -> None:
+def check_languages(args: argparse.Namespace) -> None:
     """Raises: ConfigError, DataError: for a second model, or a file, of the other direction."""
-    from mt.checkpoint.model_folder import check_same_direction, languages
+    from mt.checkpoint.model_folder import check_direction, languages
 
     src, tgt = languages(args.model)
     if args.compare:
-        check_same_direction(args.model, args.compare, "--compare")
+        check_direction(args.model, args.compare, "--compare")
     if args.input:
         check_language(args.input, src, tgt, "source")
     if args.references:
