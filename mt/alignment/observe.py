@@ -1,5 +1,6 @@
 """Teacher-forced passes over pairs of texts: their words, tokens, attention and log-probabilities."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -7,13 +8,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mt.alignment.shares import shares
-from mt.log import logger
 from mt.nn.encoders import require_text
 from mt.nn.forced import USES, Maps, force
 from mt.nn.transformer import Transformer
 from mt.text.tokenizer import Tokenizer
 from mt.text.words import Offset, Span, reading_words, spaced_words
 
+logger = logging.getLogger("mt")
 BLOCK = 5_000  # pairs in memory at a time: each takes some kilobytes
 LINES_NAMED = 3  # in a warning
 

@@ -5,6 +5,7 @@ A folder may come from anywhere. Before memory is allocated, its files are check
 """
 
 import json
+import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -31,12 +32,13 @@ from mt.config.enums import SourceKind
 from mt.config.from_json import from_plain
 from mt.errors import CheckpointError, ConfigError, require
 from mt.files import read_json
-from mt.log import logger
 from mt.nn.encoders import check_input_settings, frame_model, input_model, text_model
 from mt.nn.transformer import Transformer
 from mt.text.languages import plain_code
 from mt.text.sentences import Usual
 from mt.text.tokenizer import Tokenizer
+
+logger = logging.getLogger("mt")
 
 CONFIG, WEIGHTS, EMA, CARD = "config.json", "model.safetensors", "ema.safetensors", "README.md"
 RUNS = Path("runs")

@@ -1,6 +1,7 @@
 """The checkpoints of a run: one folder `step-00001234/` each, and no index that could disagree with them."""
 
 import json
+import logging
 import math
 import re
 import shutil
@@ -25,7 +26,8 @@ from mt.checkpoint.folder import (
 from mt.checkpoint.tensors import read_tensors
 from mt.errors import CheckpointError
 from mt.files import explained, read_json, write_text
-from mt.log import logger
+
+logger = logging.getLogger("mt")
 
 MODEL, OPTIMIZER, EMA, STATE = "model.safetensors", "optimizer.safetensors", "ema.safetensors", "state.json"
 STEP_NAME = re.compile(r"step-\d{8,}")

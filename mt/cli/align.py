@@ -1,6 +1,7 @@
 """`mt align`: word links of sentence pairs, from a model's cross-attention or from co-occurrence in the text."""
 
 import argparse
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from mt.alignment.aligner import Aligner
     from mt.alignment.pharaoh import Gold
     from mt.text.words import Links
+
+logger = logging.getLogger("mt")
 
 # The names of `mt.alignment.symmetrize.HEURISTICS`, and "joint". Importing them needs torch, which help must not.
 HEURISTICS = ["intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and", "joint"]
@@ -148,7 +151,6 @@ def learnt(
 ) -> "Iterator[tuple[Tensor, ...]]":
     """The link weights of every pair in both directions, learnt from these pairs; `start`: initial weights."""
     from mt.alignment.hmm import HmmAligner
-    from mt.log import logger
 
     if not any(source.strip() and target.strip() for source, target in zip(sources, targets, strict=True)):
         raise DataError("there is nothing to learn from: --source and --target have no line with text in both.")
@@ -191,7 +193,6 @@ def choose(aligners: "list[Aligner]", sources: Sequence[str], targets: Sequence[
     from mt.alignment.aligner import choose as measure
     from mt.alignment.kept_heads import save_heads
     from mt.checkpoint.model_folder import find_model
-    from mt.log import logger
 
     paths = [path for path in (args.model, args.reverse) if path]
     if any(aligner.heads is None for aligner in aligners):

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,7 +111,7 @@ def warn_of_blanks(report: "Report", where: Callable[[int], str]) -> None:
         "translation is empty": [number for number, (one, other) in texts if other.strip() and not one.strip()],
     }.items():
         if lines:
-            logging.getLogger("mt").warning(
+            logger.warning(
                 f"{len(lines):,} of {counted(len(texts), 'line')}: the {what}; the first is {where(lines[0])}. If "
                 "blank lines shifted one of the files, its scores mean nothing."
             )

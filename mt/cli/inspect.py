@@ -2,6 +2,7 @@
 several inputs also a table (`inspect_shares.py`)."""
 
 import argparse
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mt.alignment.pharaoh import Gold
     from mt.interpret.report import Exhibit
 
+logger = logging.getLogger("mt")
 T = TypeVar("T")
 EPILOG = """\
 examples:
@@ -82,7 +84,7 @@ def run(argv: list[str]) -> int:
         check_output(getattr(args, option), args.input, args.references, args.gold, option=f"--{option}")
     from mt.checkpoint.model_folder import table_columns
     from mt.compute.device import set_up_cpu
-    from mt.log import logger, setup
+    from mt.log import setup
 
     setup()
     set_up_cpu(None)

@@ -1,6 +1,7 @@
 """The options of `mt translate` that need a word alignment: links, markup, unknown words and quality flags."""
 
 import argparse
+import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     # texts, and the stand-ins of each
     Translate = Callable[[list[str], Sequence[Sequence[str]] | None], list[list[Translation]]]
+
+logger = logging.getLogger("mt")
 
 
 def add_link_options(parser: Parser) -> None:
@@ -182,7 +185,6 @@ def linker_of(path: Path | None, translator: "Translator") -> "Linker":
     Raises: CheckpointError: when what is kept does not fit the model; ConfigError: for a model without text.
     """
     from mt.checkpoint.model_folder import RUNS, find_model, newest_run
-    from mt.log import logger
     from mt.postprocess.word_alignments import Linker
 
     path = path or newest_run(RUNS)

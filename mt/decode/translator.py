@@ -1,5 +1,6 @@
 """Translate text with a trained model."""
 
+import logging
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
@@ -26,13 +27,13 @@ from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translation import EMPTY, Segment, Translation, join, without_stop
 from mt.errors import ConfigError, DataError
 from mt.inputs.reader import InputReader, Item
-from mt.log import logger
 from mt.nn.encoders import TextEncoder
 from mt.nn.ragged import cut
 from mt.text.sentences import Layout, Usual
 from mt.text.tokenizer import Tokenizer
 from mt.text.words import Span, no_text_but
 
+logger = logging.getLogger("mt")
 PART_BITS = 40  # the random stream of a sample is numbered (number of the part << PART_BITS) + number of the text
 MAX_SENTENCES = 512  # in a batch: short ones have few source tokens, but each takes a beam of rows
 MAX_ROWS = 2048  # of samples in a batch: each takes a few times V numbers a step

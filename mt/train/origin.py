@@ -1,5 +1,6 @@
 """The model that a run goes on from (`init=MODEL`): what stays of it, the settings that fit, and the ancestry."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -15,7 +16,6 @@ from mt.data.corpus.own import UNKNOWN
 from mt.data.corpus.readers import check_order, infer_languages
 from mt.errors import CheckpointError, ConfigError
 from mt.files import read_json
-from mt.log import logger
 from mt.nn.transformer import Transformer
 from mt.text.languages import plain_code
 from mt.text.tokenizer import Tokenizer
@@ -23,6 +23,7 @@ from mt.train.ancestry import Ancestor, ancestors, ancestry_of, weights_hash
 from mt.train.run_folder import RunFolder
 from mt.train.saved_config import read_config
 
+logger = logging.getLogger("mt")
 RATE_BY_WIDTH = 0.06  # the learning rate times `model.dim`: about a tenth of the rates in configs/model/
 WARMUP, EPOCHS, PATIENCE = 20, 20, 3
 FREE = {"dropout", "attention_dropout", "activation_dropout", "word_dropout"}  # of `model`; no shape depends on them

@@ -16,7 +16,7 @@ from mt.text.languages import nearest
 from mt.text.lines import DAMAGE, open_bytes, read_lines, unreadable
 from mt.text.xml import elements, local, plain_text
 
-logger = logging.getLogger("mt")  # `mt.log` imports what a mistyped option need not wait for
+logger = logging.getLogger("mt")
 
 CODES = {"bpt", "ept", "ph", "it", "ut", "x", "bx", "ex", "sc", "ec", "cp"}  # native codes of the file they came from
 BREAKS = {"lb", "x-lb", "x-br", "xlf:lb", "br", "pb", "xlf:pb"}  # what codes are called that end a line or page
