@@ -48,7 +48,6 @@ from mt.train.trainer import Trainer
 from mt.train.validate import Validator
 
 logger = logging.getLogger("mt")
-
 FEWEST_UPDATES, MOST_UPDATES = 5, 800  # between two validations, where `train.validate_every` is auto
 
 

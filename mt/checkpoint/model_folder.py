@@ -18,14 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mt.checkpoint import (
-    Checkpoint,
-    Checkpoints,
-    describe_tensors,
-    read_tensors,
-    require_fit,
-    verify_folder,
-)
+from mt.checkpoint import Checkpoint, Checkpoints, describe_tensors, read_tensors, require_fit, verify_folder
 from mt.checkpoint.schema import CONFIG as SCHEMA
 from mt.config import LATER, DecodeConfig, Input, InputKind, ModelConfig, Positions, Precision, Tying
 from mt.config.enums import SourceKind
@@ -39,7 +32,6 @@ from mt.text.sentences import Usual
 from mt.text.tokenizer import Tokenizer
 
 logger = logging.getLogger("mt")
-
 CONFIG, WEIGHTS, EMA, CARD = "config.json", "model.safetensors", "ema.safetensors", "README.md"
 RUNS = Path("runs")
 MAX_CONFIG = 1 << 20  # bytes

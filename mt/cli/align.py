@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from mt.text.words import Links
 
 logger = logging.getLogger("mt")
-
 # The names of `mt.alignment.symmetrize.HEURISTICS`, and "joint". Importing them needs torch, which help must not.
 HEURISTICS = ["intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and", "joint"]
 ENOUGH = 30  # pairs for a choice of heads that is saved; on two pairs the choice is arbitrary

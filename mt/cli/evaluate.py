@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from mt.text.metrics import METRICS, USUAL
 
 if TYPE_CHECKING:
     from mt.evaluate import Report
+
+logger = logging.getLogger("mt")
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

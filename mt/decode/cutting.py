@@ -15,7 +15,6 @@ from mt.text.tokenizer import Tokenizer
 from mt.text.words import is_word
 
 logger = logging.getLogger("mt")
-
 # Shares of the usual length, which is that of the longest training lines: of more tokens lines are too rare in
 # training. A text with few marks is probably several sentences run together, of which a model translates the first.
 # Measured by `scripts/long_lines.py`.

@@ -26,7 +26,6 @@ from mt.train.state import TrainState
 from mt.train.validate import Validation
 
 logger = logging.getLogger("mt")
-
 # Sections that must not change within a run.
 MUST_MATCH = {"init", "data", "clean", "tokenizer", "model", "batch", "loss", "alignment", "optim"}
 MUST_MATCH_KEYS = {"train.seed", "train.ema", "train.precision", "train.watch", "train.spike_sigmas", "schedule.name"}

@@ -15,7 +15,6 @@ from mt.train.gradients import CompiledGradients, EagerGradients, Gradients, Gra
 from mt.train.objective import TranslationLoss
 
 logger = logging.getLogger("mt")
-
 # Estimates, not measured: compiling forward and backward of two stacks takes most of a minute and may save a tenth of
 # a step.
 MIN_UPDATES, MIN_MINUTES = 5000, 10.0
