@@ -210,9 +210,9 @@ def conclude(
         print(f"\n{report.samples(SAMPLES)}")
     if compared is not None:
         print(f"\n{compared}")
-    sources = [pair.src for pair in prepared.corpus.dev]
-    short = [text for text in sources if 5 <= len(text.split()) <= 12 and text.isprintable()] or ["Some text."]
-    chosen = min(short, key=lambda text: not SPECIAL_TO_SHELL.isdisjoint(text))  # the first one without, if any
-    if prepared.inputs:
-        chosen = None
+    chosen = None
+    if not prepared.inputs:
+        sources = [pair.src for pair in prepared.corpus.dev]
+        short = [text for text in sources if 5 <= len(text.split()) <= 12 and text.isprintable()] or ["Some text."]
+        chosen = min(short, key=lambda text: not SPECIAL_TO_SHELL.isdisjoint(text))  # the first one without, if any
     print(f"\nThe model is in {folder.model}. Next:\n\n{folder.commands(chosen, tested=report is not None)}")
