@@ -238,17 +238,16 @@ def check_direction(path: Path, other: Path, option: str, *, opposite: bool = Fa
     Raises: ConfigError: when it has the other one; CheckpointError: as `read_model`.
     """
     src, tgt = languages(path)
-    wanted, wrong = ((tgt, src), (src, tgt)) if opposite else ((src, tgt), (tgt, src))
-    check_languages(f"{option} {other}", languages(other), wanted=wanted, wrong=wrong)
+    check_languages(f"{option} {other}", languages(other), wanted=(tgt, src) if opposite else (src, tgt))
 
 
-def check_languages(model: str, found: tuple[str, str], *, wanted: tuple[str, str], wrong: tuple[str, str]) -> None:
-    """Raise `ConfigError` for a model of the wrong direction. Other languages are only a warning, because a language
+def check_languages(model: str, found: tuple[str, str], *, wanted: tuple[str, str]) -> None:
+    """Raise `ConfigError` for a model of the opposite direction. Other languages are only a warning, because a language
     may have several codes. The names that `mt.data.corpus.own` gives unknown languages are not compared."""
     if {"src", "tgt"} & {*found, *wanted}:
         return
     what = f"{model} translates from {found[0]} to {found[1]}"
-    if found == wrong:
+    if found == wanted[::-1]:
         raise ConfigError(f"{what}, but a model from {wanted[0]} to {wanted[1]} is needed here.")
     if [plain_code(code) for code in found] != [plain_code(code) for code in wanted]:
         logger.warning(f"{what}, not from {wanted[0]} to {wanted[1]}.")

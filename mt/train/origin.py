@@ -72,7 +72,7 @@ class Origin:
         own = self.description.src, self.description.tgt
         if data.inputs:
             tgt = data.tgt or own[1]
-            check_languages(f"`init={self.path}`", own, wanted=(own[0], tgt), wrong=(tgt, own[0]))
+            check_languages(f"`init={self.path}`", own, wanted=(own[0], tgt))
             return replace(data, tgt=tgt)
         if not data.train:
             entry = CATALOG.get(str(data.corpus))
@@ -86,10 +86,10 @@ class Origin:
         for files in (data.train, data.dev, data.test):
             check_order(files, *own, f"`init={self.path}` translates")
         inferred = infer_languages(data.train) or (None, None)
-        found = [
+        src, tgt = (
             given or named or known for given, named, known in zip((data.src, data.tgt), inferred, own, strict=True)
-        ]
-        check_languages(f"`init={self.path}`", own, wanted=(found[0], found[1]), wrong=(found[1], found[0]))
+        )
+        check_languages(f"`init={self.path}`", own, wanted=(src, tgt))
         return data if own == UNKNOWN else replace(data, src=data.src or own[0], tgt=data.tgt or own[1])
 
 
