@@ -1,5 +1,6 @@
 """From settings to objects: the only module below the command line that sees the whole config."""
 
+import logging
 import random
 from collections.abc import Sequence
 from copy import deepcopy
@@ -21,7 +22,7 @@ from mt.decode.request import OnProgress
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translator import Translator
 from mt.errors import ConfigError
-from mt.log import logger, setup
+from mt.log import setup
 from mt.nn.encoders import check_input_settings, input_model, text_model
 from mt.nn.transformer import Transformer
 from mt.text.lines import spread
@@ -46,6 +47,7 @@ from mt.train.step import Updater
 from mt.train.trainer import Trainer
 from mt.train.validate import Validator
 
+logger = logging.getLogger("mt")
 FEWEST_UPDATES, MOST_UPDATES = 5, 800  # between two validations, where `train.validate_every` is auto
 
 
@@ -230,15 +232,10 @@ def make_trainer(
     files = {**description.files(prepared.tokenizer), **(guided.files() if guided else {})}
     section = replace(config.train, watch=validator.watched(config.train.watch))
     return Trainer(
-        updater=updater,
-        stream=stream,
-        validator=validator,
+        updater=updater, stream=stream, validator=validator, batch=batch, schedule=config.schedule, model=model,
         checkpoints=Checkpoints(folder.checkpoints, config.train.keep, files),
         train=with_interval(section, batch, prepared),
-        batch=batch,
-        schedule=config.schedule,
-        model=model,
-    )
+    )  # fmt: skip
 
 
 def with_interval(section: TrainConfig, batch: BatchConfig, prepared: PreparedData) -> TrainConfig:

@@ -19,6 +19,8 @@ from mt.text.metrics import METRICS, USUAL
 if TYPE_CHECKING:
     from mt.evaluate import Report
 
+logger = logging.getLogger("mt")
+
 
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
@@ -112,7 +114,7 @@ def warn_of_blanks(report: "Report", where: Callable[[int], str]) -> None:
         "translation is empty": [number for number, (one, other) in texts if other.strip() and not one.strip()],
     }.items():
         if lines:
-            logging.getLogger("mt").warning(
+            logger.warning(
                 f"{len(lines):,} of {counted(len(texts), 'line')}: the {what}; the first is {where(lines[0])}. If "
                 "blank lines shifted one of the files, its scores mean nothing."
             )
@@ -176,7 +178,7 @@ def score(
 
 def against(args: argparse.Namespace, report: "Report", sources: list[str] | None) -> list[dict[str, Any]]:
     """Paired bootstrap of what was scored (the baseline) against `--compare`."""
-    from mt.checkpoint.model_folder import RUNS, check_same_direction, languages, newest_run
+    from mt.checkpoint.model_folder import RUNS, check_direction, languages, newest_run
     from mt.data.corpus.readers import check_order
     from mt.text.metrics import choose_tokenizer, compare
 
@@ -185,7 +187,7 @@ def against(args: argparse.Namespace, report: "Report", sources: list[str] | Non
         if sources is None:
             raise ConfigError("--compare with a model needs the sources: give --test instead of --references.")
         if not args.hypotheses:
-            check_same_direction(args.model or newest_run(RUNS), other, "--compare")
+            check_direction(args.model or newest_run(RUNS), other, "--compare")
         check_order(args.test or [], *languages(other), "the model of --compare translates")
         hypotheses = score(args, other, None, sources, report.references).hypotheses
     else:

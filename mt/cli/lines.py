@@ -4,6 +4,7 @@ An item is a line of text, a pair of texts or the weights between their words. L
 compressed, or from a stream; an error in a line names its file and number (`mt.text.lines`).
 """
 
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -17,6 +18,7 @@ from mt.cli.options import stdout
 from mt.errors import DataError, counted
 from mt.text.lines import MAX_LINE, check_file, check_line_counts, decode_line, raw_lines
 
+logger = logging.getLogger("mt")
 T = TypeVar("T")
 PAUSE = 0.02  # seconds
 SHOWN = 3  # bad lines that are named
@@ -143,8 +145,6 @@ class BadLines:
 
     def report(self) -> None:
         """Log how many there were, and the first ones with their reasons."""
-        from mt.log import logger
-
         if self.reasons:
             shown = "; ".join(self.reasons[:SHOWN])
             more = f"; and {len(self.reasons) - SHOWN:,} more" if len(self.reasons) > SHOWN else ""

@@ -63,12 +63,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def run(argv: list[str]) -> int:
     args = parse(argv)
     files = [args.pairs] if args.pairs else [args.source, args.target]
-    from mt.checkpoint.model_folder import check_reverse, languages, table_columns
+    from mt.checkpoint.model_folder import check_direction, languages, table_columns
     from mt.log import setup
 
     setup()
     if args.reverse:
-        check_reverse(args.model, args.reverse, "--reverse")
+        check_direction(args.model, args.reverse, "--reverse", opposite=True)
     src, tgt = languages(args.model)
     check_order(files, src, tgt, "the model translates")
     from mt.data.corpus.columns import read_given

@@ -14,13 +14,7 @@ from mt.cli.engine_options import add_engine_options, check_engine_options
 from mt.cli.lines import BadLines, Line, count_lines, file_lines, lines_of, process, results, waiting
 from mt.cli.link_options import Answer, LinkUser, add_link_options
 from mt.cli.options import Parser, add_device_options, check_output, stdin
-from mt.cli.search_options import (
-    SearchOptions,
-    add_search_options,
-    check_prefixes,
-    check_search_options,
-    prefix_file,
-)
+from mt.cli.search_options import SearchOptions, add_search_options, check_prefixes, check_search_options, prefix_file
 from mt.data.corpus.names import check_language
 from mt.errors import CheckpointError, DataError
 from mt.text.lines import check_file

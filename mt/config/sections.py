@@ -10,16 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from mt.config.decode import LATER, DecodeConfig
-from mt.config.enums import (
-    OptimizerKind,
-    Precision,
-    ScheduleKind,
-    Sharding,
-    Subset,
-    TokenizerKind,
-    Use,
-    Watch,
-)
+from mt.config.enums import OptimizerKind, Precision, ScheduleKind, Sharding, Subset, TokenizerKind, Use, Watch
 from mt.config.inputs import parse_inputs
 from mt.config.model import ModelConfig
 from mt.errors import require

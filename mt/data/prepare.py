@@ -1,5 +1,6 @@
 """Prepared data: the text of a run, read, cleaned and tokenised."""
 
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,6 @@ from mt.data.corpus.pair import Pair
 from mt.data.training_links import LinkTable, by_corpus, read_links
 from mt.errors import counted
 from mt.inputs.reader import InputReader, described, fit, texts_of
-from mt.log import logger
 from mt.progress import Waiting, elapsing
 from mt.text.lines import spread
 from mt.text.roundtrip import round_trip
@@ -27,6 +27,7 @@ from mt.text.tokenizer import Tokenizer
 from mt.text.tokenizer_training import train_tokenizer
 from mt.text.words import is_word
 
+logger = logging.getLogger("mt")
 UNLIMITED = sys.float_info.max  # for `clean.max_ratio`
 SAMPLED = 10_000  # training lines at most, for `PreparedData.usual`
 

@@ -1,5 +1,6 @@
 """The units of translation, and the warnings about them."""
 
+import logging
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -9,9 +10,9 @@ from mt.decode.constraints.vocabulary import Vocabulary
 from mt.decode.translation import Translation
 from mt.errors import counted
 from mt.inputs.reader import Item
-from mt.log import logger
 from mt.text.words import Span
 
+logger = logging.getLogger("mt")
 Q = TypeVar("Q")
 A = TypeVar("A")
 R = TypeVar("R")

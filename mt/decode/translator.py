@@ -1,5 +1,6 @@
 """Translate text with a trained model."""
 
+import logging
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
@@ -26,13 +27,13 @@ from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translation import EMPTY, Segment, Translation, join, without_stop
 from mt.errors import ConfigError, DataError
 from mt.inputs.reader import InputReader, Item
-from mt.log import logger
 from mt.nn.encoders import TextEncoder
 from mt.nn.ragged import cut
 from mt.text.sentences import Layout, Usual
 from mt.text.tokenizer import Tokenizer
 from mt.text.words import Span, no_text_but
 
+logger = logging.getLogger("mt")
 PART_BITS = 40  # the random stream of a sample is numbered (number of the part << PART_BITS) + number of the text
 MAX_SENTENCES = 512  # in a batch: short ones have few source tokens, but each takes a beam of rows
 MAX_ROWS = 2048  # of samples in a batch: each takes a few times V numbers a step
@@ -161,9 +162,34 @@ class Translator:
             for parts_of_one, layout in zip(together, layouts, strict=True)
         ]
 
+    def find(self, parts: list[Part], options: Options) -> Found:
+        """The n-best list of every part. A copied part repeats its one translation, so that all lists are as long.
+
+        Of the options only `section`, `nbest`, `sampling` and `details` count, so that parts of several requests may be
+        mixed."""
+        drafted = [part for part in parts if part.draft]
+        free = [part for part in parts if not part.copied and not part.draft]
+        searched = iter(self._search_free_first(free, options))
+        drafts = iter(self._search_sorted(drafted, options.of_drafts) if drafted else ())
+        count = options.sampling.samples if options.sampling else options.nbest
+        return [
+            next(drafts) if part.draft else [self._copy(part)] * count if part.copied else next(searched)
+            for part in parts
+        ]
+
     def prepared(self) -> AbstractContextManager[object]:
         """A context around searches, which prepares the model once; another engine is always ready."""
         return self.searched.prepared() if self.engine is None else nullcontext()
+
+    def encode_sources(self, texts: Sequence[str], names: Sequence[object] = ()) -> list[Item]:
+        """The texts, or rows of a table, as the model reads them, uncut.
+
+        Args: names: of the rows, for errors; by default they are numbered. Raises: DataError: as `answer`.
+        """
+        if self.reader is None:
+            return [*self.tokenizer.encode_source(list(texts))]
+        names = names or [f"input {number:,}" for number in range(1, len(texts) + 1)]
+        return [self.reader.item(text, str(name)) for text, name in zip(texts, names, strict=True)]
 
     def _answering_rows(
         self, rows: Sequence[str], reader: InputReader, options: Options
@@ -174,7 +200,7 @@ class Translator:
             Part(
                 number=0, owner=owner, span=(0, len(row)), text=row, prefix=prefixes[owner], copied=False,
                 source=reader.item(row, f"input {options.first_text + owner + 1:,}"),
-                constraints=options.glossary.constraints(reader.text(row)) if options.glossary else Constraints(),
+                constraints=options.constraints(reader.text(row)),
             )
             for owner, row in enumerate(rows) if row.strip()
         ]  # fmt: skip
@@ -192,16 +218,6 @@ class Translator:
             answers[part.owner] = translations
         return answers
 
-    def encode_sources(self, texts: Sequence[str], names: Sequence[object] = ()) -> list[Item]:
-        """The texts, or rows of a table, as the model reads them, uncut.
-
-        Args: names: of the rows, for errors; by default they are numbered. Raises: DataError: as `answer`.
-        """
-        if self.reader is None:
-            return [*self.tokenizer.encode_source(list(texts))]
-        names = names or [f"input {number:,}" for number in range(1, len(texts) + 1)]
-        return [self.reader.item(text, str(name)) for text, name in zip(texts, names, strict=True)]
-
     def _parts(self, layouts: list[Layout], options: Options) -> list[Part]:
         """The non-empty parts of all texts. A forced prefix belongs to the first part of its text."""
         prefixes = self._prefixes(len(layouts), options)
@@ -214,12 +230,12 @@ class Translator:
                     number = options.first_text + owner + 1
                     logger.warning(f"input {number:,}: {text!r} has {len(source)} tokens and is cut short.")
                     source = [*source[: self.max_length - 1], self.tokenizer.eos]
-                constraints = options.glossary.constraints(text) if options.glossary else Constraints()
+                constraints = options.constraints(text)
                 prefix = prefixes[owner] if place == 0 else []
                 # A part without letters or digits is copied; so is one that holds nothing but stand-ins.
                 stand_ins = options.stand_ins[owner] if options.stand_ins else []
                 copied = no_text_but(text, stand_ins) and not prefix and not constraints.required
-                parts.append(Part(place, owner, span, text, source, prefix, constraints, copied))
+                parts.append(Part(place, owner, span, text, source, prefix, constraints, copied=copied))
         return [part for part in parts if len(part.source) > 1 or (part.copied and part.text.strip())]
 
     def _prefixes(self, count: int, options: Options) -> list[list[int]]:
@@ -230,21 +246,6 @@ class Translator:
                 f"{count:,} texts."
             )
         return self.tokenizer.encode_target(options.prefixes) if options.prefixes else [[] for _ in range(count)]
-
-    def find(self, parts: list[Part], options: Options) -> Found:
-        """The n-best list of every part. A copied part repeats its one translation, so that all lists are as long.
-
-        Of the options only `section`, `nbest`, `sampling` and `details` count, so that parts of several requests may be
-        mixed."""
-        drafted = [part for part in parts if part.draft]
-        free = [part for part in parts if not part.copied and not part.draft]
-        searched = iter(self._search_free_first(free, options))
-        drafts = iter(self._search_sorted(drafted, options.of_drafts) if drafted else ())
-        count = options.sampling.samples if options.sampling else options.nbest
-        return [
-            next(drafts) if part.draft else [self._copy(part)] * count if part.copied else next(searched)
-            for part in parts
-        ]
 
     def _search_free_first(self, parts: list[Part], options: Options) -> Found:
         """Search without the constraints of a glossary, and again with them for the parts whose translations do not

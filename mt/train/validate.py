@@ -41,12 +41,9 @@ class Validation:
         maps = {} if self.attention is None else self.attention.scalars()
         return {watch.value: value for watch, value in self.other.items()} | maps
 
-    def score(self, watch: Watch) -> float:
-        """The score that decides which checkpoint is best; higher is better."""
-        return self.rank(watch)[0]
-
     def rank(self, watch: Watch) -> tuple[float, ...]:
-        """The score, and what decides between equal scores: chrF++, then the loss. Compare them as tuples.
+        """The score that decides which checkpoint is best, and what decides between equal ones: chrF++, then the loss.
+        Compare them as tuples; higher is better.
 
         BLEU that cannot tell counts as 0: smoothing makes it a small number that means nothing. Errors are negated.
         """

@@ -17,8 +17,7 @@ from mt.text.lines import DAMAGE, open_bytes, raw_lines, read_lines, unreadable
 from mt.text.po import encoding_of, form_of_one, is_utf8, parse
 from mt.text.xml import elements, local, plain_text
 
-logger = logging.getLogger("mt")  # `mt.log` imports what a mistyped option need not wait for
-
+logger = logging.getLogger("mt")
 CODES = {"bpt", "ept", "ph", "it", "ut", "x", "bx", "ex", "sc", "ec", "cp"}  # native codes of the file they came from
 BREAKS = {"lb", "x-lb", "x-br", "xlf:lb", "br", "pb", "xlf:pb"}  # what codes are called that end a line or page
 UNTRANSLATED = {"new", "needs-translation", "initial"}  # XLIFF: states of a target that may be a copy of the source
