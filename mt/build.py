@@ -102,15 +102,15 @@ def check(config: Config, *, processes: int = 1) -> None:
 
 def own_device(name: str) -> torch.device:
     """The device of this process; each process of a group has its own GPU. Raises: ConfigError."""
-    device, (_, world, local_rank, _) = pick_device(name), place_in_group()
-    if world == 1 or device.type != "cuda":
+    device, place = pick_device(name), place_in_group()
+    if place.world == 1 or device.type != "cuda":
         return device
     if device.index is not None:
         raise ConfigError(
-            f"`train.device` is {name}, but each of {world} processes needs a GPU of its own.",
+            f"`train.device` is {name}, but each of {place.world} processes needs a GPU of its own.",
             hint="set `train.device=cuda`.",
         )
-    return pick_device(f"cuda:{local_rank}")
+    return pick_device(f"cuda:{place.local_rank}")
 
 
 def make_model(
@@ -144,7 +144,7 @@ def make_objective(
 
 def make_stream(config: Config, prepared: PreparedData, batch: BatchConfig, device: torch.device) -> BatchStream:
     sampling = config.tokenizer.sampling > 0
-    workers = choose_workers(config.data.workers, device, sampling=sampling, processes=place_in_group()[3])
+    workers = choose_workers(config.data.workers, device, sampling=sampling, processes=place_in_group().local_world)
     return BatchStream(
         prepared.train, batch, seed=config.train.seed, sampling=sampling, source_dropout=config.model.source_dropout,
         spec_augment=config.model.spec_augment, workers=workers, pin=device.type == "cuda",
@@ -290,7 +290,7 @@ def train(config: Config, command: list[str]) -> float:
 
     Raises: MtError: for everything that a user can repair; StoppedError: on a signal, after saving.
     """
-    check(config, processes=place_in_group()[1])
+    check(config, processes=place_in_group().world)
     device = own_device(config.train.device)
     folder = RunFolder(Path(config.run.root) / str(config.run.name))
     config = folder.as_begun(config)
@@ -306,7 +306,7 @@ def train(config: Config, command: list[str]) -> float:
                 announce(origin, config)
             prepared = prepare_data(config, origin)
         # Only now: it stops glibc from returning freed memory, and reading the text freed much.
-        set_up_cpu(config.train.threads, processes=place_in_group()[3])
+        set_up_cpu(config.train.threads, processes=place_in_group().local_world)
         fresh = origin if not folder.has_checkpoints else None  # a checkpoint has the weights of a run that has begun
         model = make_model(config, prepared, device, origin=fresh)
         trainer = make_trainer(config, prepared, folder, model, group)
