@@ -13,7 +13,7 @@ from mt.checkpoint import Checkpoints
 from mt.checkpoint.model_folder import Description
 from mt.compute.device import pick_device, pick_precision, set_up_cpu
 from mt.compute.distributed import Group, joined, place_in_group
-from mt.config import BatchConfig, Config, Positions, Precision, Sharding, SourceKind, TrainConfig, Tying
+from mt.config import BatchConfig, Config, Positions, Precision, Sharding, SourceKind, Tying
 from mt.config.inputs import parse_inputs
 from mt.data.batching import Batch, BatchStream, choose_workers
 from mt.data.clean.survey import LOOKED_AT, overlap, report, survey
@@ -45,7 +45,7 @@ from mt.train.run_folder import RunFolder, folder_of_run
 from mt.train.schedules import needs_end
 from mt.train.step import Updater
 from mt.train.trainer import Trainer
-from mt.train.validate import Validator
+from mt.train.validate import Validator, with_interval
 
 logger = logging.getLogger("mt")
 FEWEST_UPDATES, MOST_UPDATES = 5, 800  # between two validations, where `train.validate_every` is auto
@@ -236,15 +236,6 @@ def make_trainer(
         checkpoints=Checkpoints(folder.checkpoints, config.train.keep, files),
         train=with_interval(section, batch, prepared),
     )  # fmt: skip
-
-
-def with_interval(section: TrainConfig, batch: BatchConfig, prepared: PreparedData) -> TrainConfig:
-    """The section with a number for `train.validate_every=auto`."""
-    if section.validate_every != "auto":
-        return section
-    tokens = max(prepared.train.num_source_rows, prepared.train.num_target_rows)
-    updates = round(tokens / (batch.budget * batch.accumulate))
-    return replace(section, validate_every=min(MOST_UPDATES, max(FEWEST_UPDATES, updates)))
 
 
 def fit_batch(

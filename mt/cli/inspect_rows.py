@@ -12,7 +12,7 @@ from mt.errors import ConfigError, DataError, counted
 
 if TYPE_CHECKING:
     from mt.decode.translator import Translator
-    from mt.nn.source import Items
+    from mt.inputs.reader import Item
 
 OF_TEXT = ("compare", "gold", "spaces", "svg")  # options that need words on both sides
 
@@ -51,7 +51,7 @@ def chosen_rows(args: argparse.Namespace, inputs: Sequence[Input]) -> Rows:
     )
 
 
-def encoded(translator: "Translator", rows: Rows) -> "tuple[list[str], Items, list[list[int]]]":
+def encoded(translator: "Translator", rows: Rows) -> "tuple[list[str], list[Item], list[list[int]]]":
     """The translations, and sources and translations as the model reads them.
 
     Raises: DataError: for a row that cannot be read, and for a pair that is too long for the model.

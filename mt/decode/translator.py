@@ -70,6 +70,10 @@ class Translator:
         self.cutter = Cutter(tokenizer, max_length=max_length, src=src, usual=usual)
         self.vocabulary = Vocabulary(tokenizer)
 
+    def require_text(self, what: str) -> None:
+        """Raises: ConfigError: "`what` needs a model that reads text ..." for a model of another kind of source."""
+        require_text(self.stepper.model, what)
+
     @overload
     def translate(  # pyright: ignore[reportOverlappingOverload]
         self, texts: str, **options: Unpack[TranslateOptions]

@@ -20,7 +20,6 @@ from mt.alignment.observe import Observation, Side
 from mt.alignment.shares import word_weights
 from mt.decode.translation import Segment, Translation
 from mt.decode.translator import Translator
-from mt.nn.encoders import require_text
 from mt.nn.forced import Forced, force
 from mt.text.words import Links, Offset, Span, spaced_words
 
@@ -80,7 +79,7 @@ class Linker:
 
     def __init__(self, translator: Translator, heads: AlignmentHeads | None = None) -> None:
         """Args: heads: None: guessed from the first translations. Raises: ConfigError: for a model without text."""
-        require_text(translator.stepper.model, "an alignment of words")
+        translator.require_text("an alignment of words")
         self.translator = translator
         self.heads = heads
 
