@@ -48,7 +48,6 @@ from mt.train.trainer import Trainer
 from mt.train.validate import Validator, with_interval
 
 logger = logging.getLogger("mt")
-FEWEST_UPDATES, MOST_UPDATES = 5, 800  # between two validations, where `train.validate_every` is auto
 
 
 def prepare_data(config: Config, origin: Origin | None = None) -> PreparedData:
@@ -234,7 +233,7 @@ def make_trainer(
     return Trainer(
         updater=updater, stream=stream, validator=validator, batch=batch, schedule=config.schedule, model=model,
         checkpoints=Checkpoints(folder.checkpoints, config.train.keep, files),
-        train=with_interval(section, batch, prepared),
+        train=with_interval(section, batch, prepared.train),
     )  # fmt: skip
 
 

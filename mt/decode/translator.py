@@ -27,7 +27,7 @@ from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translation import EMPTY, Segment, Translation, join, without_stop
 from mt.errors import ConfigError, DataError
 from mt.inputs.reader import InputReader, Item
-from mt.nn.encoders import TextEncoder
+from mt.nn.encoders import TextEncoder, require_text
 from mt.nn.ragged import cut
 from mt.text.sentences import Layout, Usual
 from mt.text.tokenizer import Tokenizer
