@@ -27,6 +27,7 @@ class Line(NamedTuple):
 
     text: str
     end: bytes  # LF, CR LF, or nothing at the end of the input
+    name: str = ""  # of a row of a table, for errors
 
 
 def process(

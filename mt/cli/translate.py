@@ -28,7 +28,6 @@ from mt.text.lines import check_file
 if TYPE_CHECKING:
     from mt.decode.translation import Translation
     from mt.decode.translator import Translator
-    from mt.inputs.reader import InputReader
 
 CHUNK = 2000  # lines that are sorted by length together
 
@@ -95,7 +94,7 @@ def run(argv: list[str]) -> int:
     if typed:
         print("type a line to translate; press Ctrl-D to end", file=sys.stderr)
     if translator.reader is not None:
-        lines = rows_of(lines, translator.reader, args.input, bad)
+        lines = rows_of(lines, translator, args.input, bad)
     size = 1 if typed or args.line_buffered else CHUNK
     total = count_lines(args.input) if args.input and sys.stderr.isatty() else 0
     with waiting("translating", total, args.output) as show:
@@ -153,24 +152,26 @@ def run_document(args: argparse.Namespace) -> int:
     return 0
 
 
-def rows_of(lines: Iterator[Line], reader: "InputReader", file: str | None, bad: BadLines | None) -> Iterator[Line]:
+def rows_of(lines: Iterator[Line], translator: "Translator", file: str | None, bad: BadLines | None) -> Iterator[Line]:
     """The rows of a table as the model's sources, without the header. File names in cells are relative to the table,
     or to the current folder where it is read from stdin. Args: bad: as `lines_of`; None: bad rows raise."""
     from mt.data.corpus.columns import Columns
 
-    columns = Columns(reader.inputs, file or "stdin", folder=str(Path(file).parent) if file else "")
+    assert translator.reader is not None
+    columns = Columns(translator.reader.inputs, file or "stdin", folder=str(Path(file).parent) if file else "")
     for number, line in enumerate(lines, 1):
+        name = f"{columns.file}:{number}"
         try:
             cells = columns(number, line.text)
             if cells is not None and bad is not None:
-                reader.item("\t".join(cells), f"{columns.file}:{number}")
+                translator.read_row("\t".join(cells), name)
         except DataError as error:
             if bad is None or not columns.begun:
                 raise
             bad.reasons.append(error.message.rstrip("."))
             cells = []
         if cells is not None:
-            yield Line("\t".join(cells), line.end)
+            yield Line("\t".join(cells), line.end, name)
 
 
 class Pipeline:
@@ -192,16 +193,21 @@ class Pipeline:
         """Args: lines: with their prefixes; first: the number of lines before them."""
         from mt.evaluate import one_line
 
-        found = self.answers([line.text for line, _ in lines], [prefix for _, prefix in lines], first)
+        names = [line.name for line, _ in lines if line.name]
+        found = self.answers([line.text for line, _ in lines], [prefix for _, prefix in lines], first, names)
         for (line, _), answers in zip(lines, found, strict=True):
             if self.as_json:
                 yield to_json(line.text, answers).encode() + b"\n"
             else:
                 yield (one_line(answers[0].translation.text) + answers[0].suffix).encode() + line.end
 
-    def answers(self, texts: list[str], prefixes: list[str], first: int) -> list[list[Answer]]:
-        """The translations of each text, best first. Args: first: the number of texts before them."""
+    def answers(
+        self, texts: list[str], prefixes: list[str], first: int, names: Sequence[str] = ()
+    ) -> list[list[Answer]]:
+        """The translations of each text, best first. Args: first: the number of texts before them; names: of rows of a
+        table."""
         options = self.options.batch(prefixes, first, lambda done, parts: self.show(first + len(texts) * done / parts))
+        options = replace(options, names=names)
         if self.only_text:
             options = replace(options, details=False)
 

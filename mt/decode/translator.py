@@ -150,7 +150,7 @@ class Translator:
             again = Recutter(self.cutter, options, lambda finer: self._parts(finer, options), layouts, parts, found)
             yield from again.run()
             layouts, parts, found = again.layouts, again.parts, again.found
-        report_missing(parts, found, self.vocabulary, options.first_text)
+        report_missing(parts, found, self.vocabulary, options.name)
         together: list[list[list[Translation]]] = [[] for _ in texts]
         for part, translations in zip(parts, found, strict=True):
             layout = layouts[part.owner]
@@ -173,24 +173,28 @@ class Translator:
         parts = [
             Part(
                 number=0, owner=owner, span=(0, len(row)), text=row, prefix=prefixes[owner], copied=False,
-                source=reader.item(row, f"input {options.first_text + owner + 1:,}"),
+                source=self.read_row(row, options.name(owner)),
                 constraints=options.glossary.constraints(reader.text(row)) if options.glossary else Constraints(),
             )
             for owner, row in enumerate(rows) if row.strip()
         ]  # fmt: skip
-        for part in parts:
-            if len(part.source) > self.max_length:
-                raise DataError(
-                    f"input {options.first_text + part.owner + 1:,} has {len(part.source):,} rows, but the model reads "
-                    f"at most {self.max_length:,}.",
-                    hint="shorten it, or train with a larger `batch.max_length`.",
-                )
         found = yield parts
-        report_missing(parts, found, self.vocabulary, options.first_text)
+        report_missing(parts, found, self.vocabulary, options.name)
         answers: Found = [[EMPTY] for _ in rows]
         for part, translations in zip(parts, found, strict=True):
             answers[part.owner] = translations
         return answers
+
+    def read_row(self, row: str, name: str) -> Item:
+        """A row of a table as the model reads it. Raises: DataError: also for one that is too long; names `name`."""
+        assert self.reader is not None
+        item = self.reader.item(row, name)
+        if len(item) > self.max_length:
+            raise DataError(
+                f"{name}: the source has {len(item):,} rows, but the model reads at most {self.max_length:,}.",
+                hint="shorten it, or train with a larger `batch.max_length`.",
+            )
+        return item
 
     def encode_sources(self, texts: Sequence[str], names: Sequence[object] = ()) -> list[Item]:
         """The texts, or rows of a table, as the model reads them, uncut.

@@ -157,7 +157,7 @@ def test_a_page_needs_rows_a_translation_of_each_and_no_option_of_words(home, tr
         ): "header.tsv has no row to show.\n\nhint: the first row of a TSV table is its header.",
         ("--input", "test.tsv", "--lines", "90-99"): "test.tsv has no row to show.\n\nhint: lower the numbers of --lin",
         ("--text", "none.x"): "row 1: column `",
-        ("--input", "bad.tsv", "--lines", "4-6"): "row 5: column `",
+        ("--input", "bad.tsv", "--lines", "4-6"): "bad.tsv:6: column `",
     }
     (home / "header.tsv").write_text("words\tphoto\tspeech\n")
     header, first, *_ = (home / "test.tsv").read_text(encoding="utf-8").split("\n")

@@ -101,13 +101,16 @@ def read_table(files: Sequence[str], inputs: Sequence[Input], target: str) -> It
                 yield Pair("\t".join(cells[:-1]), cells[-1], Origin(file, number))
 
 
-def read_sources(file: str, inputs: Sequence[Input]) -> Iterator[str]:
-    """The sources of a table, whose target is not read; an empty row gives empty cells. Raises: DataError."""
+def read_sources(file: str, inputs: Sequence[Input]) -> Iterator[tuple[str, Origin]]:
+    """The sources of a table with their places; the target is not read. An empty row gives empty cells.
+
+    Raises: DataError.
+    """
     check_table(file)
     columns = Columns(inputs, file, folder=str(Path(file).parent))
     for number, line in enumerate(read_lines(file), 1):
         if (cells := columns(number, line)) is not None:
-            yield "\t".join(cells)
+            yield "\t".join(cells), Origin(file, number)
 
 
 def read_given(
