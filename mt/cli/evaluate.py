@@ -4,7 +4,6 @@ import argparse
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,9 +161,8 @@ def score(args: argparse.Namespace, model: Path | None, hypotheses: str | None, 
 
     def translate(texts: Sequence[str]) -> list[str]:
         with Waiting("translating") as wait:
-            options = translator.options(beam=args.beam, on_progress=wait.show)
-            named = replace(options, details=False, names=[pair.origin for pair in pairs])
-            return [best[0].text for best in translator.answer(texts, named)]
+            names = [pair.origin for pair in pairs]
+            return translator.translate(texts, names=names, beam=args.beam, on_progress=wait.show)
 
     name = "test" if not args.test else Path(args.test[0]).name.partition(".")[0]
     report = evaluate(name, translate, sources, references, **wanted)

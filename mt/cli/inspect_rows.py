@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -64,10 +63,7 @@ def encoded(translator: "Translator", rows: Rows) -> "tuple[list[str], Items, li
     Raises: DataError: for a row that cannot be read, and for a pair that is too long for the model.
     """
     sources = translator.encode_sources(rows.sources, rows.names)
-    texts = rows.given
-    if texts is None:
-        options = replace(translator.options(), details=False, names=rows.names)
-        texts = [best[0].text for best in translator.answer(rows.sources, options)]
+    texts = rows.given or translator.translate(rows.sources, names=rows.names)
     targets = translator.tokenizer.encode_target(texts)
     most = translator.max_length
     for name, source, target in zip(rows.names, sources, targets, strict=True):

@@ -207,7 +207,8 @@ class Pipeline:
         """The translations of each text, best first. Args: first: the number of texts before them; names: of rows of a
         table."""
         options = self.options.batch(prefixes, first, lambda done, parts: self.show(first + len(texts) * done / parts))
-        options = replace(options, names=names)
+        if names:
+            options = replace(options, names=names)
         if self.only_text:
             options = replace(options, details=False)
 

@@ -71,19 +71,24 @@ class Translator:
 
     @overload
     def translate(  # pyright: ignore[reportOverlappingOverload]
-        self, texts: str, **options: Unpack[TranslateOptions]
+        self, texts: str, *, names: Sequence[object] = (), **options: Unpack[TranslateOptions]
     ) -> str: ...
     @overload
-    def translate(self, texts: Sequence[str], **options: Unpack[TranslateOptions]) -> list[str]: ...
-    def translate(self, texts: str | Sequence[str], **options: Unpack[TranslateOptions]) -> str | list[str]:
+    def translate(
+        self, texts: Sequence[str], *, names: Sequence[object] = (), **options: Unpack[TranslateOptions]
+    ) -> list[str]: ...
+    def translate(
+        self, texts: str | Sequence[str], *, names: Sequence[object] = (), **options: Unpack[TranslateOptions]
+    ) -> str | list[str]:
         """Translate one text or many, in their order.
 
-        Args: options: `beam`, `glossary`, `prefixes`, `sampling` and the others of `TranslateOptions`.
+        Args: names: of rows of a table, for errors; options: `beam`, `glossary`, `prefixes`, `sampling` and the others
+        of `TranslateOptions`.
         Raises: ConfigError: for an unknown option, a bad value or another number of prefixes.
         """
         if isinstance(texts, str):
-            return self.translate([texts], **options)[0]
-        found = self.answer(texts, replace(self.options(**options), details=False))
+            return self.translate([texts], names=names, **options)[0]
+        found = self.answer(texts, replace(self.options(**options), details=False, names=names))
         return [best[0].text for best in found]
 
     def search(

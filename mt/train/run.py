@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -129,12 +129,9 @@ class Run:
             logger.info(f"translating the test set ({sentences}, beam {translator.section.beam})")
             sources, references = [p.src for p in corpus.test], [p.tgt for p in corpus.test]
             with Waiting("translating the test set", plain=True) as wait:
-                options = translator.options(on_progress=wait.show)
-                named = replace(options, details=False, names=[pair.origin for pair in corpus.test])
-                report = evaluate(
-                    "test", lambda texts: [best[0].text for best in translator.answer(texts, named)],
-                    sources, references, tgt=corpus.tgt,
-                )  # fmt: skip
+                names = [pair.origin for pair in corpus.test]
+                translate = partial(translator.translate, names=names, on_progress=wait.show)
+                report = evaluate("test", translate, sources, references, tgt=corpus.tgt)
             report.write(self.folder.evaluation)
             for line in map(str, report.scores):
                 logger.info(line, extra=FILE_ONLY)
