@@ -221,6 +221,28 @@ def test_inputs_of_other_kinds_are_refused(inputs, message, home, trained, run):
     assert done.returncode == 2 and f"`data.inputs` {message}" in done.stderr.decode(), done.stderr.decode()
 
 
+TABLES_OF_INIT = (
+    "`init=runs/whole` reads rows of a table, with the columns frames (features) and words (what it writes), "
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        (["a.en", "a.de"], "but `data.train` names a.en, which is no table."),
+        (["data.train=[train.tsv]", "data.dev=[a.en,a.de]"], "but `data.dev` names a.en, which is no table."),
+        (["train.tsv", "test.tsv"], "but `data.dev` names no table."),
+        ([], "but `data.train` names no table."),
+    ],
+)
+def test_text_for_a_model_of_tables_is_refused_in_words_of_what_was_typed(given, fault, home, trained, run):
+    for name in ("a.en", "a.de"):
+        (home / name).write_text("eins\n")
+    done = run(home, *goes_on(*given))
+    hint = "hint: write `data.train=[TRAIN.tsv] data.dev=[DEV.tsv]`, with the names of tables that have these columns."
+    assert done.returncode == 2 and f"{TABLES_OF_INIT}, {fault}\n\n{hint}" in done.stderr.decode(), done.stderr.decode()
+
+
 def test_a_dry_run_says_what_was_found(home, command, run):
     done = run(home, *command("dry", "run.dry_run=true", "batch.tokens=auto"))
     assert done.returncode == 0, done.stderr.decode()
