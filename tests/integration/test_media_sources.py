@@ -124,6 +124,19 @@ def test_a_bad_cell_is_named_before_training_starts_and_skipped_on_request(home,
     assert f"1 line skipped and left empty: bad.tsv:3: column `{column}`: files.zip has no" in done.stderr.decode()
 
 
+def test_a_bad_cell_of_the_test_set_is_named_before_training_starts_as_well(home, trained, command, run, column):
+    header, first, *_ = (home / "test.tsv").read_text(encoding="utf-8").split("\n")
+    (home / "last.tsv").write_text("\n".join([header, first, "rot\tfiles.zip:none"]), encoding="utf-8")
+    done = run(home, *command("late", "data.test=[last.tsv]"))
+    assert done.returncode == 3 and "step" not in done.stderr.decode()
+    assert f"last.tsv:3: column `{column}`: files.zip has no member 'none'." in done.stderr.decode()
+    if column == "speech":
+        soundfile.write(home / "long.wav", np.random.default_rng(0).normal(0, 0.1, RATE), RATE)
+        (home / "last.tsv").write_text(f"{header}\n{first}\neins\tlong.wav\n", encoding="utf-8")
+        told = run(home, *command("late", "data.test=[last.tsv]")).stderr.decode()
+        assert "last.tsv:3: the source has 98 rows, but the model will read at most 64 (`batch.max_length`)." in told
+
+
 def test_the_page_of_attention_shows_what_the_model_saw_under_its_words(home, trained, run, column):
     done = run(home, "inspect", "attention", "runs/whole", "--input", "test.tsv", "--lines", "2-4", "-o", "page.html")
     assert done.returncode == 0, done.stderr.decode()
@@ -137,6 +150,16 @@ def test_the_page_of_attention_shows_what_the_model_saw_under_its_words(home, tr
     done = run(home, "inspect", "attention", "runs/whole", "--input", "test.tsv", "--lines", "1", "--png", "one.png")
     assert done.returncode == 0 and (home / "one.png").read_bytes().startswith(b"\x89PNG"), done.stderr.decode()
     assert not (home / "attention.html").exists()
+
+
+def test_too_many_patches_are_refused_before_the_tables_are_read(home, command, run, column):
+    if column != "photo":
+        return
+    for more in ([], ["run.dry_run=true"]):
+        done = run(home, *command("fine", "data.inputs=[photo:image:64:4]", "data.train=[bad.tsv]", *more))
+        told = done.stderr.decode()
+        assert done.returncode == 2 and "`data.inputs` cuts photo:image:64:4 into 256 patches, a row each, but" in told
+        assert "hint: set `batch.max_length=256` or more, or make patches larger" in told and "corpus" not in told
 
 
 def test_tensorboard_shows_where_the_model_looked(trained):
