@@ -5,14 +5,16 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mt.cli.choice_options import Chooser, add_choice_options, check_choice_options, load_models
 from mt.cli.document_options import add_document_options, check_document_options, check_lines, read_checked
 from mt.cli.engine_options import add_engine_options, check_engine_options
 from mt.cli.lines import BadLines, Line, count_lines, file_lines, lines_of, process, results, waiting
 from mt.cli.link_options import Answer, LinkUser, add_link_options
+from mt.cli.media_files import check_lines_of_text
 from mt.cli.options import Parser, add_device_options, check_output, stdin
 from mt.cli.search_options import (
     SearchOptions,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from mt.decode.translation import Translation
     from mt.decode.translator import Translator
 
+T = TypeVar("T")
 CHUNK = 2000  # lines that are sorted by length together
 
 
@@ -75,6 +78,8 @@ def run(argv: list[str]) -> int:
         return run_document(args)
     if args.input:
         check_file(args.input)
+    else:
+        check_lines_of_text(None, args.model)
     read = args.input or "/dev/stdin"  # if a shell opened a file as stdin, this is that file
     check_output(args.output, read, args.glossary, prefix_file(args.prefix))
     check_prefixes(prefix_file(args.prefix), args.input)
@@ -100,6 +105,8 @@ def run(argv: list[str]) -> int:
     with waiting("translating", total, args.output) as show:
         pipeline = Pipeline(translator, args, show)  # raises before an old output file is overwritten
         items = pipeline.options.with_prefixes(lines)
+        if args.input:
+            items = begun(items)
         with output as out:
             process(items, size, pipeline.translate, out, live=not args.input and size > 1)
     pipeline.linked.close()
@@ -172,6 +179,11 @@ def rows_of(lines: Iterator[Line], translator: "Translator", file: str | None, b
             cells = []
         if cells is not None:
             yield Line("\t".join(cells), line.end, name)
+
+
+def begun(items: Iterator[T]) -> Iterator[T]:
+    """The same items, of which the first is read now. Raises: what it raises, such as `DataError` for no header."""
+    return chain(list(islice(items, 1)), items)
 
 
 class Pipeline:

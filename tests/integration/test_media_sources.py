@@ -7,6 +7,8 @@ place; a recording is a run of tones, each named by a number.
 import json
 import random
 import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -160,6 +162,39 @@ def test_too_many_patches_are_refused_before_the_tables_are_read(home, command, 
         told = done.stderr.decode()
         assert done.returncode == 2 and "`data.inputs` cuts photo:image:64:4 into 256 patches, a row each, but" in told
         assert "hint: set `batch.max_length=256` or more, or make patches larger" in told and "corpus" not in told
+
+
+def test_a_picture_or_a_recording_in_place_of_a_table_is_told_the_line_to_type(home, trained, run, column):
+    file = str(next((home / "files").glob("test*.png" if column == "photo" else "test*.wav")).relative_to(home))
+    what = "a picture (PNG)" if column == "photo" else "a recording (WAV)"
+    told = f"`{file}` is {what}, but the model reads a table, in which the column `{column}` names such files."
+    for given in (["runs/whole", "-i", file], ["runs/whole", file], ["runs/whole", "-i", file, "--skip-bad"], [file]):
+        done = run(home, "translate", *given)
+        assert done.returncode == 3 and told in done.stderr.decode() and not done.stdout, done.stderr.decode()
+    line = json.dumps({column: file})
+    done = run(home, "translate", "runs/whole", "-i", file)
+    assert f"hint: `echo '{line}' | mt translate runs/whole` translates one row." in done.stderr.decode()
+    done = run(home, "translate", "runs/whole", stdin=f"{line}\n".encode())
+    assert done.returncode == 0 and done.stdout.strip()
+    np.save(home / "x.npy", np.zeros((2, 3)))
+    done = run(home, "translate", "runs/whole", "-i", "x.npy")
+    kind = "image" if column == "photo" else "audio"
+    told = f"`x.npy` is an array of NumPy, but the model reads rows of a table, with the columns {column} ({kind})."
+    assert done.returncode == 3 and told in done.stderr.decode()
+    with (home / file).open("rb") as opened:
+        argv = [sys.executable, "-m", "mt", "translate", "runs/whole"]
+        done = subprocess.run(argv, cwd=home, stdin=opened, capture_output=True, check=False)
+    assert done.returncode == 3 and f"`stdin` is {what}, but the model reads a table".encode() in done.stderr
+    assert json.dumps({column: "FILE"}).encode() in done.stderr
+
+
+def test_a_model_of_text_says_that_it_reads_no_picture(home, run):
+    file = next((home / "files").glob("test*.*")).relative_to(home)
+    golden = Path(__file__).parents[1] / "golden/schema-1/runs/golden"
+    done = run(home, "translate", str(golden), "-i", str(file))
+    told = done.stderr.decode()
+    assert done.returncode == 3 and f"`{file}` is a " in told
+    assert "), but the model reads text.\n\nhint: a model that was trained with `data.inputs` reads a table" in told
 
 
 def test_tensorboard_shows_where_the_model_looked(trained):

@@ -149,6 +149,16 @@ def test_every_verb_names_the_line_of_a_row_that_cannot_be_used(bad, verb, home,
     assert "at most 64" in told or bad != "long"
 
 
+def test_a_file_that_is_no_such_table_leaves_an_old_output_as_it_is(home, trained, run):
+    (home / "old.txt").write_text("kept\n")
+    (home / "plain.txt").write_text("arrays/test-0.npy\n")
+    done = run(home, "translate", "runs/whole", "-i", "plain.txt", "-o", "old.txt")
+    told = "plain.txt:1: the table must have a column `frames`, but its first line is arrays/test-0.npy."
+    hint = "hint: the first line of a table has the names of its columns, with tabs between them."
+    assert done.returncode == 3 and f"{told}\n\n{hint}" in done.stderr.decode(), done.stderr.decode()
+    assert (home / "old.txt").read_text() == "kept\n"
+
+
 def test_a_target_too_long_to_rank_is_named_with_its_line(home, trained, run):
     (home / "long.txt").write_text("eins\n" + "zwei " * 80 + "\n")
     done = run(home, "rank", "runs/whole", "--queries", "test.tsv", "--candidates", "long.txt")
