@@ -17,6 +17,7 @@ from typing import IO, BinaryIO, NamedTuple, TypeVar
 from mt.cli.options import stdout
 from mt.errors import DataError, counted
 from mt.text.lines import MAX_LINE, check_file, check_line_counts, decode_line, raw_lines
+from mt.text.media import HEAD, check_no_media
 
 logger = logging.getLogger("mt")
 T = TypeVar("T")
@@ -29,6 +30,7 @@ class Line(NamedTuple):
 
     text: str
     end: bytes  # LF, CR LF, or nothing at the end of the input
+    name: str = ""  # of a row of a table, for errors
 
 
 def process(
@@ -171,6 +173,8 @@ def _decoded(lines: Iterable[bytes], name: str, bad: BadLines | None) -> Iterato
             whole = raw.endswith(b"\n")
             continue
         number += 1
+        if number == 1:
+            check_no_media(name, raw[:HEAD])
         end = raw[len(raw.removesuffix(b"\n").removesuffix(b"\r")) :]
         try:
             text = decode_line(raw, f"{name}:{number}", first=number == 1)

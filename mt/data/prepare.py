@@ -12,6 +12,7 @@ import numpy as np
 
 from mt.config import BatchConfig, CleanConfig, DataConfig, Input, Subset, TokenizerConfig, parse_inputs
 from mt.data.batching import TokenizedCorpus
+from mt.data.batching.input_rows import check_rows, check_test
 from mt.data.clean.pipeline import Pipeline, describe
 from mt.data.corpus.catalog import Corpus, fetch
 from mt.data.corpus.own import read_own
@@ -112,11 +113,12 @@ def prepare(
     """
     if links:
         by_corpus(links, data.train)  # raises before the text is read
+    inputs = parse_inputs(data.inputs)
+    check_rows(inputs, batch, longest)
     corpus = read_corpus(data)
     sizes = f"{len(corpus.train):,} / {len(corpus.dev):,} / {len(corpus.test):,}"
     licence = "" if data.train else f"; licence: {corpus.licence}"
     logger.info(f"corpus {corpus.name}: {sizes} pairs (train / dev / test){licence}")
-    inputs = parse_inputs(data.inputs)
     # The length of a source that names files says nothing about its translation.
     pairs, refusals = _cleaned(corpus.train, data, replace(clean, max_ratio=UNLIMITED) if inputs else clean)
     sources, targets = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
@@ -146,6 +148,8 @@ def prepare(
             f"left out {counted(dev.num_too_long, 'dev pair')} with more than {longest} {dev.unit} "
             "(`model.max_length`) on a side"
         )
+    if reader is not None:
+        check_test(corpus.test, reader, batch.max_length)
     found = read_links(links, data.train, train, src=corpus.src, tgt=corpus.tgt) if links else None
     # The training pairs are in a table now. As a list, ten million of them would take gigabytes.
     return PreparedData(replace(corpus, train=[]), refusals, trained, train, dev, found)

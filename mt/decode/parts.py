@@ -72,15 +72,18 @@ def report_short(short: Sequence[tuple[Part, Translation]], first_text: int) -> 
 
 
 def report_missing(
-    parts: Sequence[Part], found: Sequence[Sequence[Translation]], vocabulary: Vocabulary, first_text: int
+    parts: Sequence[Part],
+    found: Sequence[Sequence[Translation]],
+    vocabulary: Vocabulary,
+    name: Callable[[int], str],
 ) -> None:
-    """Warn of required terms that did not fit."""
+    """Warn of required terms that did not fit. Args: name: of a text, by its place."""
     for part, translations in zip(parts, found, strict=True):
         best = translations[0]
         for entry in () if best.finished else part.constraints.required:
             if not vocabulary.has(entry, best.text):
                 logger.warning(
-                    f"input {first_text + part.owner + 1:,}: `{'|'.join(entry.targets)}` ({entry.where}) is missing"
+                    f"{name(part.owner)}: `{'|'.join(entry.targets)}` ({entry.where}) is missing"
                     " from the translation, which reached its maximum length; raise `decode.max_extra`, or see "
                     "whether the term contradicts another rule."
                 )

@@ -117,6 +117,11 @@ class Options:
     first_text: int = 0  # the number of texts of earlier calls; warnings and random numbers count from it
     details: bool = True  # log-probabilities of single pieces, which cost some engines one more pass
     recut: bool = True  # what is not translated whole is cut again, or named in a warning
+    names: Sequence[object] = ()  # of rows of a table, for errors and warnings; empty: they are numbered
+
+    def name(self, place: int) -> str:
+        """What messages call a text."""
+        return f"{self.names[place]}" if self.names else f"input {self.first_text + place + 1:,}"
 
     def constraints(self, text: str) -> Constraints:
         """What the glossary asks of the translation of a text."""

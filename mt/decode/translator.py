@@ -76,19 +76,24 @@ class Translator:
 
     @overload
     def translate(  # pyright: ignore[reportOverlappingOverload]
-        self, texts: str, **options: Unpack[TranslateOptions]
+        self, texts: str, *, names: Sequence[object] = (), **options: Unpack[TranslateOptions]
     ) -> str: ...
     @overload
-    def translate(self, texts: Sequence[str], **options: Unpack[TranslateOptions]) -> list[str]: ...
-    def translate(self, texts: str | Sequence[str], **options: Unpack[TranslateOptions]) -> str | list[str]:
+    def translate(
+        self, texts: Sequence[str], *, names: Sequence[object] = (), **options: Unpack[TranslateOptions]
+    ) -> list[str]: ...
+    def translate(
+        self, texts: str | Sequence[str], *, names: Sequence[object] = (), **options: Unpack[TranslateOptions]
+    ) -> str | list[str]:
         """Translate one text or many, in their order.
 
-        Args: options: `beam`, `glossary`, `prefixes`, `sampling` and the others of `TranslateOptions`.
+        Args: names: of rows of a table, for errors; options: `beam`, `glossary`, `prefixes`, `sampling` and the others
+        of `TranslateOptions`.
         Raises: ConfigError: for an unknown option, a bad value or another number of prefixes.
         """
         if isinstance(texts, str):
-            return self.translate([texts], **options)[0]
-        found = self.answer(texts, replace(self.options(**options), details=False))
+            return self.translate([texts], names=names, **options)[0]
+        found = self.answer(texts, replace(self.options(**options), details=False, names=names))
         return [best[0].text for best in found]
 
     def search(
@@ -155,7 +160,7 @@ class Translator:
             again = Recutter(self.cutter, options, lambda finer: self._parts(finer, options), layouts, parts, found)
             yield from again.run()
             layouts, parts, found = again.layouts, again.parts, again.found
-        report_missing(parts, found, self.vocabulary, options.first_text)
+        report_missing(parts, found, self.vocabulary, options.name)
         together: list[list[list[Translation]]] = [[] for _ in texts]
         for part, translations in zip(parts, found, strict=True):
             layout = layouts[part.owner]
@@ -195,6 +200,17 @@ class Translator:
         names = names or [f"input {number:,}" for number in range(1, len(texts) + 1)]
         return [self.reader.item(text, str(name)) for text, name in zip(texts, names, strict=True)]
 
+    def read_row(self, row: str, name: str) -> Item:
+        """A row of a table as the model reads it. Raises: DataError: also for one that is too long; names `name`."""
+        assert self.reader is not None
+        item = self.reader.item(row, name)
+        if len(item) > self.max_length:
+            raise DataError(
+                f"{name}: the source has {len(item):,} rows, but the model reads at most {self.max_length:,}.",
+                hint="shorten it, or train with a larger `batch.max_length`.",
+            )
+        return item
+
     def _answering_rows(
         self, rows: Sequence[str], reader: InputReader, options: Options
     ) -> Generator[list[Part], Found, Found]:
@@ -203,20 +219,13 @@ class Translator:
         parts = [
             Part(
                 number=0, owner=owner, span=(0, len(row)), text=row, prefix=prefixes[owner], copied=False,
-                source=reader.item(row, f"input {options.first_text + owner + 1:,}"),
+                source=self.read_row(row, options.name(owner)),
                 constraints=options.constraints(reader.text(row)),
             )
             for owner, row in enumerate(rows) if row.strip()
         ]  # fmt: skip
-        for part in parts:
-            if len(part.source) > self.max_length:
-                raise DataError(
-                    f"input {options.first_text + part.owner + 1:,} has {len(part.source):,} rows, but the model reads "
-                    f"at most {self.max_length:,}.",
-                    hint="shorten it, or train with a larger `batch.max_length`.",
-                )
         found = yield parts
-        report_missing(parts, found, self.vocabulary, options.first_text)
+        report_missing(parts, found, self.vocabulary, options.name)
         answers: Found = [[EMPTY] for _ in rows]
         for part, translations in zip(parts, found, strict=True):
             answers[part.owner] = translations

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from itertools import repeat
-from pathlib import Path
 from typing import TypeAlias
 
 from jaxtyping import Float
@@ -11,6 +10,7 @@ from torch import Tensor
 from mt.config import Input, InputKind
 from mt.errors import DataError
 from mt.inputs.audio import Audio
+from mt.inputs.contents import within
 from mt.inputs.features import Features
 from mt.inputs.image import Images
 from mt.inputs.kind import FrameKind
@@ -135,4 +135,4 @@ def texts_of(inputs: Sequence[Input], sources: Sequence[str]) -> list[str]:
 
 def located(kind: InputKind, cell: str, folder: str) -> str:
     """A cell as its table in `folder` means it: file names are relative to the table."""
-    return cell if kind not in KINDS or not cell else str(Path(folder) / cell)
+    return cell if kind not in KINDS or not cell else within(folder, cell)

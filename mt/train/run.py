@@ -131,7 +131,8 @@ class Run:
             logger.info(f"translating the test set ({sentences}, beam {translator.section.beam})")
             sources, references = [p.src for p in corpus.test], [p.tgt for p in corpus.test]
             with Waiting("translating the test set", plain=True) as wait:
-                translate = partial(translator.translate, on_progress=wait.show)
+                names = [pair.origin for pair in corpus.test]
+                translate = partial(translator.translate, names=names, on_progress=wait.show)
                 report = evaluate("test", translate, sources, references, tgt=corpus.tgt)
             report.write(self.folder.evaluation)
             for line in map(str, report.scores):

@@ -1,6 +1,7 @@
 """Sources that are read when a batch needs them: in the order and the batches that text would have."""
 
 import pickle
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +11,10 @@ from toy import number_tokenizer, tiny_config
 
 from mt.config import BatchConfig, Input, InputKind
 from mt.data.batching import BatchStream, TokenizedCorpus, fill_up, in_budget
-from mt.data.batching.input_rows import choose_left_out
+from mt.data.batching.input_rows import check_rows, choose_left_out
 from mt.data.batching.pool import Pools
 from mt.data.corpus.pair import Origin, Pair
-from mt.errors import DataError
+from mt.errors import ConfigError, DataError
 from mt.inputs.reader import InputReader
 from mt.nn.encoders import input_model
 from mt.nn.losses import cross_entropy
@@ -94,6 +95,40 @@ def two_texts(count: int = 40, **options) -> TokenizedCorpus:
 
 def expected_rows(corpus, index):
     return sum(max(1, rows) for rows in corpus.reader.counts(corpus.pairs[index].src))
+
+
+def image(side: int, patch: int, column: str = "photo") -> Input:
+    return Input(column=column, kind=InputKind.image, side=side, patch=patch)
+
+
+TEXT = Input(column="en", kind=InputKind.text)
+PATCHES = {
+    "one": (
+        [image(96, 8)],
+        "cuts photo:image:96:8 into 144 patches, a row each, but `batch.max_length` leaves out so",
+        144,
+    ),
+    "beside text": ([TEXT, image(64, 8)], "cuts photo:image:64:8 into 64 patches, a row each", 65),
+    "two": (
+        [image(64, 16), image(56, 8, "other")],
+        "cuts photo:image:64:16, other:image:56:8 into 65 patches, a row",
+        65,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PATCHES)
+def test_more_patches_than_a_source_may_have_are_refused_before_any_is_read(case):
+    inputs, message, least = PATCHES[case]
+    check_rows(inputs, BatchConfig(max_length=least), least)
+    small = BatchConfig(max_length=64, tokens=64)
+    with pytest.raises(ConfigError, match=re.escape(message)) as refused:
+        check_rows(inputs, small, longest=64)
+    three = f"set `batch.max_length={least}` and `model.max_length={least}` and `batch.tokens={least}` or more, or make"
+    assert refused.value.hint.startswith(three)
+    with pytest.raises(ConfigError) as refused:
+        check_rows(inputs, BatchConfig(max_length=64, tokens="auto"), longest=None)
+    assert refused.value.hint.startswith(f"set `batch.max_length={least}` or more, or make patches larger")
 
 
 def test_the_rows_of_all_inputs_count():
