@@ -74,8 +74,11 @@ def run(argv: list[str]) -> int:
     from mt.data.corpus.columns import read_given
 
     bad, columns = BadLines(), table_columns(args.model)
-    if args.skip_bad and columns[0]:
-        raise ConfigError("--skip-bad needs a model that reads text, but this one reads a table; leave it out.")
+    if columns[0] and not args.pairs:
+        raise ConfigError(
+            f"--source and --target are for a model that reads text, but {args.model} reads rows of a table.",
+            hint="give the table, which has both sides, with `--pairs FILE.tsv`.",
+        )
     # whole: lengths may differ
     pairs = read(args, bad) if args.skip_bad else list(read_given(files, columns, src, tgt))
     bad.report()

@@ -159,6 +159,13 @@ def test_a_file_that_is_no_such_table_leaves_an_old_output_as_it_is(home, traine
     assert (home / "old.txt").read_text() == "kept\n"
 
 
+def test_two_files_are_no_sides_for_a_model_of_tables(home, trained, run):
+    done = run(home, "score", "runs/whole", "--source", "test.tsv", "--target", "test.tsv")
+    told = "--source and --target are for a model that reads text, but runs/whole reads rows of a table."
+    hint = "hint: give the table, which has both sides, with `--pairs FILE.tsv`."
+    assert done.returncode == 2 and f"{told}\n\n{hint}" in done.stderr.decode() and not done.stdout
+
+
 def test_a_target_too_long_to_rank_is_named_with_its_line(home, trained, run):
     (home / "long.txt").write_text("eins\n" + "zwei " * 80 + "\n")
     done = run(home, "rank", "runs/whole", "--queries", "test.tsv", "--candidates", "long.txt")
