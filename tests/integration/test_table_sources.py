@@ -239,7 +239,7 @@ def test_inputs_of_other_kinds_are_refused(inputs, message, home, trained, run):
 
 
 TABLES_OF_INIT = (
-    "`init=runs/whole` reads rows of a table, with the columns frames (features) and words (what it writes), "
+    "`init=runs/whole` reads rows of a table, with the columns frames (features) and words (what it writes)"
 )
 
 
