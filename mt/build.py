@@ -1,5 +1,6 @@
 """From settings to objects: the only module below the command line that sees the whole config."""
 
+import logging
 import random
 from collections.abc import Sequence
 from copy import deepcopy
@@ -12,7 +13,7 @@ from mt.checkpoint import Checkpoints
 from mt.checkpoint.model_folder import Description
 from mt.compute.device import pick_device, pick_precision, set_up_cpu
 from mt.compute.distributed import Group, joined, place_in_group
-from mt.config import BatchConfig, Config, Positions, Precision, Sharding, SourceKind, TrainConfig, Tying
+from mt.config import BatchConfig, Config, Positions, Precision, Sharding, SourceKind, Tying
 from mt.config.inputs import parse_inputs
 from mt.data.batching import Batch, BatchStream, choose_workers
 from mt.data.clean.survey import LOOKED_AT, overlap, report, survey
@@ -21,7 +22,7 @@ from mt.decode.request import OnProgress
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translator import Translator
 from mt.errors import ConfigError
-from mt.log import logger, setup
+from mt.log import setup
 from mt.nn.encoders import check_input_settings, input_model, text_model
 from mt.nn.transformer import Transformer
 from mt.text.lines import spread
@@ -44,9 +45,9 @@ from mt.train.run_folder import RunFolder, folder_of_run
 from mt.train.schedules import needs_end
 from mt.train.step import Updater
 from mt.train.trainer import Trainer
-from mt.train.validate import Validator
+from mt.train.validate import Validator, with_interval
 
-FEWEST_UPDATES, MOST_UPDATES = 5, 800  # between two validations, where `train.validate_every` is auto
+logger = logging.getLogger("mt")
 
 
 def prepare_data(config: Config, origin: Origin | None = None) -> PreparedData:
@@ -100,15 +101,15 @@ def check(config: Config, *, processes: int = 1) -> None:
 
 def own_device(name: str) -> torch.device:
     """The device of this process; each process of a group has its own GPU. Raises: ConfigError."""
-    device, (_, world, local_rank, _) = pick_device(name), place_in_group()
-    if world == 1 or device.type != "cuda":
+    device, place = pick_device(name), place_in_group()
+    if place.world == 1 or device.type != "cuda":
         return device
     if device.index is not None:
         raise ConfigError(
-            f"`train.device` is {name}, but each of {world} processes needs a GPU of its own.",
+            f"`train.device` is {name}, but each of {place.world} processes needs a GPU of its own.",
             hint="set `train.device=cuda`.",
         )
-    return pick_device(f"cuda:{local_rank}")
+    return pick_device(f"cuda:{place.local_rank}")
 
 
 def make_model(
@@ -142,10 +143,10 @@ def make_objective(
 
 def make_stream(config: Config, prepared: PreparedData, batch: BatchConfig, device: torch.device) -> BatchStream:
     sampling = config.tokenizer.sampling > 0
-    workers = choose_workers(config.data.workers, device, sampling=sampling, processes=place_in_group()[3])
+    workers = choose_workers(config.data.workers, device, sampling=sampling, processes=place_in_group().local_world)
     return BatchStream(
         prepared.train, batch, seed=config.train.seed, sampling=sampling, source_dropout=config.model.source_dropout,
-        workers=workers, pin=device.type == "cuda",
+        spec_augment=config.model.spec_augment, workers=workers, pin=device.type == "cuda",
     )  # fmt: skip
 
 
@@ -230,24 +231,10 @@ def make_trainer(
     files = {**description.files(prepared.tokenizer), **(guided.files() if guided else {})}
     section = replace(config.train, watch=validator.watched(config.train.watch))
     return Trainer(
-        updater=updater,
-        stream=stream,
-        validator=validator,
+        updater=updater, stream=stream, validator=validator, batch=batch, schedule=config.schedule, model=model,
         checkpoints=Checkpoints(folder.checkpoints, config.train.keep, files),
-        train=with_interval(section, batch, prepared),
-        batch=batch,
-        schedule=config.schedule,
-        model=model,
-    )
-
-
-def with_interval(section: TrainConfig, batch: BatchConfig, prepared: PreparedData) -> TrainConfig:
-    """The section with a number for `train.validate_every=auto`."""
-    if section.validate_every != "auto":
-        return section
-    tokens = max(prepared.train.num_source_rows, prepared.train.num_target_rows)
-    updates = round(tokens / (batch.budget * batch.accumulate))
-    return replace(section, validate_every=min(MOST_UPDATES, max(FEWEST_UPDATES, updates)))
+        train=with_interval(section, batch, prepared.train),
+    )  # fmt: skip
 
 
 def fit_batch(
@@ -293,7 +280,7 @@ def train(config: Config, command: list[str]) -> float:
 
     Raises: MtError: for everything that a user can repair; StoppedError: on a signal, after saving.
     """
-    check(config, processes=place_in_group()[1])
+    check(config, processes=place_in_group().world)
     device = own_device(config.train.device)
     folder = RunFolder(Path(config.run.root) / str(config.run.name))
     config = folder.as_begun(config)
@@ -309,7 +296,7 @@ def train(config: Config, command: list[str]) -> float:
                 announce(origin, config)
             prepared = prepare_data(config, origin)
         # Only now: it stops glibc from returning freed memory, and reading the text freed much.
-        set_up_cpu(config.train.threads, processes=place_in_group()[3])
+        set_up_cpu(config.train.threads, processes=place_in_group().local_world)
         fresh = origin if not folder.has_checkpoints else None  # a checkpoint has the weights of a run that has begun
         model = make_model(config, prepared, device, origin=fresh)
         trainer = make_trainer(config, prepared, folder, model, group)

@@ -1,16 +1,18 @@
 """Translate a test set, score it, and write the report."""
 
 import json
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from mt.files import write_text
-from mt.log import logger
 from mt.text.lines import spread
 from mt.text.metrics import USUAL, Score, choose_tokenizer, score_all
 from mt.text.numerals import Survival, survival
+
+logger = logging.getLogger("mt")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The output of a run: messages on stderr, numbers in `metrics.jsonl` and TensorBoard.
 
-Every module writes messages to `logger`; only commands call `setup`. Nothing here writes to stdout.
+Every module writes messages to the logger "mt" of `logging`; only commands call `setup`. Nothing here writes to stdout.
 """
 
 import json

@@ -63,8 +63,8 @@ def main() -> None:
     args = parser.parse_args()
     set_up_cpu(1)
     inputs, target = table_columns(args.model)
-    sources = sources_in(args.sources, inputs)[: args.num_sources]
-    targets = targets_in(args.targets, inputs, target)[: args.num_targets]
+    sources = [text for text, _ in sources_in(args.sources, inputs)[: args.num_sources]]
+    targets = [text for text, _ in targets_in(args.targets, inputs, target)[: args.num_targets]]
     translator = load(args.model, device="cpu", precision=args.precision)
     ways: dict[str, Callable[[], Tensor]] = {
         "everything for every pair": lambda: pair_by_pair(translator, sources, targets),

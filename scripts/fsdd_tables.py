@@ -1,6 +1,6 @@
 """Tables for `experiment=fsdd_german_numbers`, and the error rates of its output beside a floor.
 
-    python scripts/fsdd_tables.py make FOLDER data/fsdd --leave-out theo
+    python scripts/fsdd_tables.py make FOLDER data/fsdd --leave-out theo --more 20000
     mt train experiment=fsdd_german_numbers
     mt translate runs/fsdd_german_numbers -i data/fsdd/test.tsv --prefix '<2number>' > right.txt
     mt translate runs/fsdd_german_numbers -i data/fsdd/shuffled.tsv --prefix '<2number>' > wrong.txt
@@ -12,7 +12,8 @@ FOLDER holds `recordings.zip` and `strings.tsv.gz` made from the Free Spoken Dig
 two to six digits, each spoken by one speaker in recordings that are joined. A tag at the beginning of the target says
 what is wanted of a recording: its digits (`<2digits> zwei eins`) or the German number word, in which the units come
 before the tens (`<2number> einundzwanzig`). Training has both for each string, and each single recording four times:
-with strings and numbers alone the model learns to listen far later (docs/LOG.md).
+with strings and numbers alone the model learns to listen far later (docs/LOG.md). `--more` joins further strings of
+four to six digits from the training recordings, for the numbers only.
 
 Written are `train.tsv`; `dev.tsv` and `test.tsv` with numbers; `digits.tsv`, the test with digits; `shuffled.tsv`,
 which gives each test row the sound of another one; and, with `--leave-out SPEAKER`, whom training and dev then do not
@@ -39,6 +40,9 @@ import soundfile
 from mt.text.ter import edit_distance
 
 RATE = 8000
+UNITS = ["", "ein", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun", "zehn", "elf", "zwölf"]
+SHORTER = {6: "sech", 7: "sieb"}  # before "zehn"
+TENS = ["", "", "zwanzig", "dreißig", "vierzig", "fünfzig", "sechzig", "siebzig", "achtzig", "neunzig"]
 PARTS = re.compile(
     "hundert|tausend|und|zwanzig|dreißig|vierzig|fünfzig|sechzig|siebzig|achtzig|neunzig|zehn|elf|zwölf|sech|sieb|"
     "null|eins?|zwei|drei|vier|fünf|sechs|sieben|acht|neun|."
@@ -54,7 +58,7 @@ def rows(folder: Path, split: str) -> list[dict[str, str]]:
         return [row for row in csv.DictReader(file, delimiter="\t") if row["split"] == split]
 
 
-def make(folder: Path, out: Path, left_out: str | None) -> None:
+def make(folder: Path, out: Path, left_out: str | None, more: int = 0) -> None:
     out.mkdir(parents=True, exist_ok=True)
     sounds: dict[str, np.ndarray] = {}
     with zipfile.ZipFile(folder / "recordings.zip") as archive:
@@ -70,7 +74,8 @@ def make(folder: Path, out: Path, left_out: str | None) -> None:
         known = [pair for pair in pairs if pair[1]["speaker"] != left_out]
         print(f"{split}: {len(known):,} strings")
         if split == "train":
-            write(out / "train.tsv", [*numbers(known), *digits(known), *singles(out, known, sounds)])
+            others = numbers(joined_anew(out, known, sounds, more))
+            write(out / "train.tsv", [*numbers(known), *digits(known), *singles(out, known, sounds), *others])
             continue
         write(out / f"{split}.tsv", numbers(known))
         if split == "test":
@@ -111,6 +116,43 @@ def singles(out: Path, pairs: Sequence[Spoken], sounds: dict[str, np.ndarray]) -
     ]
 
 
+def joined_anew(out: Path, pairs: Sequence[Spoken], sounds: dict[str, np.ndarray], count: int) -> list[Spoken]:
+    """Further strings of four to six digits, each of recordings of one speaker, drawn at random."""
+    takes: dict[str, dict[str, list[str]]] = {}
+    for _, row in pairs:
+        for name, digit in zip(row["recordings"].split(), row["digits"].split(), strict=True):
+            takes.setdefault(row["speaker"], {}).setdefault(digit, []).append(name)
+    draw, speakers, found = random.Random(1), sorted(takes), list[dict[str, str]]()
+    for number in range(count):
+        speaker = draw.choice(speakers)
+        known = sorted(takes[speaker])
+        digits = [draw.choice([digit for digit in known if digit != "0"]), *draw.choices(known, k=3 + number % 3)]
+        names = " ".join(draw.choice(takes[speaker][digit]) for digit in digits)
+        found.append({"speaker": speaker, "recordings": names, "german_number": german(int("".join(digits)))})
+    heard = [np.concatenate([sounds[name] for name in row["recordings"].split()]) for row in found]
+    return list(zip(join(out / "more.flac", heard), found, strict=True)) if found else []
+
+
+def german(number: int) -> str:
+    """The German word of a number from 1 to 999,999, as "einundzwanzig"."""
+    thousands, rest = divmod(number, 1000)
+    return (hundreds(thousands) + "tausend" if thousands else "") + hundreds(rest, last=True)
+
+
+def hundreds(number: int, *, last: bool = False) -> str:
+    """Of 0 to 999. Args: last: nothing follows, so that 1 is "eins"."""
+    found, rest = divmod(number, 100)
+    word = UNITS[found] + "hundert" if found else ""
+    if rest == 1:
+        return word + ("eins" if last else "ein")
+    if rest < len(UNITS):
+        return word + UNITS[rest]
+    if rest < 20:
+        return word + SHORTER.get(rest - 10, UNITS[rest - 10]) + "zehn"
+    tens, units = divmod(rest, 10)
+    return word + (UNITS[units] + "und" if units else "") + TENS[tens]
+
+
 def write(file: Path, found: Sequence[Row]) -> None:
     lines = ["\t".join(row) for row in (("speech", "speaker", "words"), *found)]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -141,9 +183,10 @@ def main() -> None:
     parser.add_argument("given", type=Path, help="make: the folder of the data; score: a table")
     parser.add_argument("files", nargs="+", help="make: the folder of the tables; score: files of its translations")
     parser.add_argument("--leave-out", metavar="SPEAKER", help="a speaker whom training must not hear")
+    parser.add_argument("--more", type=int, default=0, metavar="N", help="further training strings (default: none)")
     args = parser.parse_args()
     if args.what == "make":
-        make(args.given, Path(args.files[0]), args.leave_out)
+        make(args.given, Path(args.files[0]), args.leave_out, args.more)
     else:
         score(args.given, args.files)
 

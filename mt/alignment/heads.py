@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mt.alignment.observe import Observation
+from mt.alignment.shares import word_weights
 from mt.compute import ties
 from mt.errors import CheckpointError
 from mt.text.words import Links
@@ -46,16 +47,11 @@ class AlignmentHeads:
 
 
 def word_maps(seen: Observation) -> Float[Tensor, "2 L H V W1"]:
-    """Cross-attention between words: of the rows that predict target words, then of those whose inputs they are.
-
-    The weight of a source word is the sum over its tokens, that of a target word the mean over its tokens. The last
-    column is the weight on no word: eos. A target word without tokens has a row of zeros.
-    """
-    length = len(seen.target.tokens)
+    """Cross-attention between words (`word_weights`): of the rows that predict target words, then of those whose inputs
+    they are."""
+    source, target, length = seen.source, seen.target, len(seen.target.tokens)
     both = torch.stack([seen.maps.cross[:, :, :length], seen.maps.cross[:, :, 1 : length + 1]])  # (2, L, H, P, s)
-    to_target = seen.target_shares()
-    to_target = to_target / to_target.sum(0, keepdim=True).clamp(min=1e-9)
-    return torch.einsum("xlhps,pv,sw->xlhvw", both, to_target, seen.source_shares())
+    return word_weights(both, source.tokens, source.words, target.tokens, target.words)
 
 
 def head_mean(maps: Float[Tensor, "2 L H V W1"], heads: AlignmentHeads) -> Float[Tensor, "V W1"]:

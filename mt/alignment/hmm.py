@@ -10,6 +10,7 @@ counts and much of context.
 Letters: `B` pairs of one shape; `V` emitted words, `W` states, `W1` states and null.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mt.log import logger
+logger = logging.getLogger("mt")
+
 
 LEXICAL_ROUNDS = 5  # with uniform jumps (IBM model 1): translations are learnt before word order
 JUMP_ROUNDS = 5

@@ -1,19 +1,20 @@
 """Teacher-forced passes over pairs of texts: their words, tokens, attention and log-probabilities."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
-from mt.alignment.shares import shares, source_shares
-from mt.log import logger
+from mt.alignment.shares import shares
 from mt.nn.encoders import require_text
 from mt.nn.forced import USES, Maps, force
 from mt.nn.transformer import Transformer
 from mt.text.tokenizer import Tokenizer
 from mt.text.words import Offset, Span, reading_words, spaced_words
 
+logger = logging.getLogger("mt")
 BLOCK = 5_000  # pairs in memory at a time: each takes some kilobytes
 LINES_NAMED = 3  # in a warning
 
@@ -43,10 +44,6 @@ class Observation:
     target: Side
     maps: Maps
     log_probs: Float[Tensor, " t"]  # of each target token and of eos
-
-    def source_shares(self) -> Float[Tensor, "s W1"]:
-        """Source tokens and eos to words; the last column is what belongs to no word."""
-        return source_shares(self.source.tokens, self.source.words)
 
     def target_shares(self) -> Float[Tensor, "P V"]:
         """Target tokens, without bos and eos, to words."""

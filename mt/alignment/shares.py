@@ -1,4 +1,4 @@
-"""How much of each token belongs to each word."""
+"""How much of each token belongs to each word, and what follows for attention between words."""
 
 from collections.abc import Sequence
 
@@ -28,3 +28,20 @@ def source_shares(tokens: Sequence[Offset], words: Sequence[Span]) -> Float[Tens
     """`shares` of a source with eos as its last row; the last column is what belongs to no word."""
     within = torch.cat([shares(tokens, words), torch.zeros(1, len(words))])
     return torch.cat([within, 1 - within.sum(1, keepdim=True)], dim=1)
+
+
+def word_weights(
+    weights: Float[Tensor, "*maps P S1"],
+    source_tokens: Sequence[Offset],
+    source_words: Sequence[Span],
+    target_tokens: Sequence[Offset],
+    target_words: Sequence[Span],
+) -> Float[Tensor, "*maps V W1"]:
+    """Attention from target tokens to source tokens and eos, as attention between words.
+
+    The weight of a source word is the sum over its tokens, that of a target word the mean over its tokens. The last
+    column is the weight on no word: eos. A target word without tokens has a row of zeros.
+    """
+    to_target = shares(target_tokens, target_words)
+    to_target = to_target / to_target.sum(0, keepdim=True).clamp(min=1e-9)
+    return to_target.t() @ weights @ source_shares(source_tokens, source_words)

@@ -7,6 +7,7 @@ but do not prove who wrote a folder.
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -23,8 +24,8 @@ from torch import Tensor
 from mt.checkpoint import schema
 from mt.errors import CheckpointError
 from mt.files import explained, read_json, reason, whole_folder
-from mt.log import logger
 
+logger = logging.getLogger("mt")
 MANIFEST = "MANIFEST.json"
 MAX_MANIFEST, MAX_FILES = 1 << 20, 1000
 # Files that people put beside a model; none of these names is ever read.

@@ -5,6 +5,7 @@ A folder may come from anywhere. Before memory is allocated, its files are check
 """
 
 import json
+import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -17,27 +18,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mt.checkpoint import (
-    Checkpoint,
-    Checkpoints,
-    describe_tensors,
-    read_tensors,
-    require_fit,
-    verify_folder,
-)
+from mt.checkpoint import Checkpoint, Checkpoints, describe_tensors, read_tensors, require_fit, verify_folder
 from mt.checkpoint.schema import CONFIG as SCHEMA
 from mt.config import LATER, DecodeConfig, Input, InputKind, ModelConfig, Positions, Precision, Tying
 from mt.config.enums import SourceKind
 from mt.config.from_json import from_plain
 from mt.errors import CheckpointError, ConfigError, require
 from mt.files import read_json
-from mt.log import logger
 from mt.nn.encoders import check_input_settings, frame_model, input_model, text_model
 from mt.nn.transformer import Transformer
 from mt.text.languages import plain_code
 from mt.text.sentences import Usual
 from mt.text.tokenizer import Tokenizer
 
+logger = logging.getLogger("mt")
 CONFIG, WEIGHTS, EMA, CARD = "config.json", "model.safetensors", "ema.safetensors", "README.md"
 RUNS = Path("runs")
 MAX_CONFIG = 1 << 20  # bytes
@@ -238,31 +232,22 @@ def table_columns(path: Path) -> tuple[list[Input], str]:
     return description.inputs, description.target or description.tgt
 
 
-def check_reverse(path: Path, reverse: Path, option: str) -> None:
-    """Check that the model at `reverse`, the value of `option`, has the opposite direction of the one at `path`.
+def check_direction(path: Path, other: Path, option: str, *, opposite: bool = False) -> None:
+    """Check that the model at `other`, the value of `option`, has the direction of the one at `path`, or the opposite.
 
-    Raises: ConfigError: when both have the same direction; CheckpointError: as `read_model`.
+    Raises: ConfigError: when it has the other one; CheckpointError: as `read_model`.
     """
     src, tgt = languages(path)
-    check_languages(f"{option} {reverse}", languages(reverse), wanted=(tgt, src), wrong=(src, tgt))
+    check_languages(f"{option} {other}", languages(other), wanted=(tgt, src) if opposite else (src, tgt))
 
 
-def check_same_direction(path: Path, other: Path, option: str) -> None:
-    """Check that the model at `other`, the value of `option`, has the direction of the one at `path`.
-
-    Raises: ConfigError: when it has the opposite direction; CheckpointError: as `read_model`.
-    """
-    src, tgt = languages(path)
-    check_languages(f"{option} {other}", languages(other), wanted=(src, tgt), wrong=(tgt, src))
-
-
-def check_languages(model: str, found: tuple[str, str], *, wanted: tuple[str, str], wrong: tuple[str, str]) -> None:
-    """Raise `ConfigError` for a model of the wrong direction. Other languages are only a warning, because a language
+def check_languages(model: str, found: tuple[str, str], *, wanted: tuple[str, str]) -> None:
+    """Raise `ConfigError` for a model of the opposite direction. Other languages are only a warning, because a language
     may have several codes. The names that `mt.data.corpus.own` gives unknown languages are not compared."""
     if {"src", "tgt"} & {*found, *wanted}:
         return
     what = f"{model} translates from {found[0]} to {found[1]}"
-    if found == wrong:
+    if found == wanted[::-1]:
         raise ConfigError(f"{what}, but a model from {wanted[0]} to {wanted[1]} is needed here.")
     if [plain_code(code) for code in found] != [plain_code(code) for code in wanted]:
         logger.warning(f"{what}, not from {wanted[0]} to {wanted[1]}.")

@@ -1,6 +1,7 @@
 """The checkpoints of a run: one folder `step-00001234/` each, and no index that could disagree with them."""
 
 import json
+import logging
 import math
 import re
 import shutil
@@ -13,20 +14,12 @@ from typing import Any, Self
 from torch import Tensor
 
 from mt.checkpoint import schema
-from mt.checkpoint.folder import (
-    MANIFEST,
-    clean_up,
-    find_problem,
-    move_aside,
-    read_manifest,
-    verify_folder,
-    write_folder,
-)
+from mt.checkpoint.folder import MANIFEST, find_problem, move_aside, read_manifest, verify_folder, write_folder
 from mt.checkpoint.tensors import read_tensors
 from mt.errors import CheckpointError
 from mt.files import explained, read_json, write_text
-from mt.log import logger
 
+logger = logging.getLogger("mt")
 MODEL, OPTIMIZER, EMA, STATE = "model.safetensors", "optimizer.safetensors", "ema.safetensors", "state.json"
 STEP_NAME = re.compile(r"step-\d{8,}")
 Score = float | tuple[float, ...]  # higher is better; the further numbers of a tuple decide between equal scores
@@ -160,10 +153,6 @@ class Checkpoints:
             with explained(f"`{path}` cannot be removed"):
                 # Renamed first, so that a half-removed folder does not look like a checkpoint.
                 shutil.rmtree(move_aside(path, ".trash"))
-
-    def clean_up(self) -> None:
-        """Remove unfinished files of a killed process. Call it once at the start, holding the run's lock."""
-        clean_up(self.folder)
 
     def _newest_first(self) -> list[Path]:
         found = [path for path in self.folder.glob("step-*") if STEP_NAME.fullmatch(path.name)]

@@ -1,6 +1,7 @@
 """`mt align`: word links of sentence pairs, from a model's cross-attention or from co-occurrence in the text."""
 
 import argparse
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mt.alignment.pharaoh import Gold
     from mt.text.words import Links
 
+logger = logging.getLogger("mt")
 # The names of `mt.alignment.symmetrize.HEURISTICS`, and "joint". Importing them needs torch, which help must not.
 HEURISTICS = ["intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and", "joint"]
 ENOUGH = 30  # pairs for a choice of heads that is saved; on two pairs the choice is arbitrary
@@ -148,7 +150,6 @@ def learnt(
 ) -> "Iterator[tuple[Tensor, ...]]":
     """The link weights of every pair in both directions, learnt from these pairs; `start`: initial weights."""
     from mt.alignment.hmm import HmmAligner
-    from mt.log import logger
 
     if not any(source.strip() and target.strip() for source, target in zip(sources, targets, strict=True)):
         raise DataError("there is nothing to learn from: --source and --target have no line with text in both.")
@@ -161,11 +162,11 @@ def attended(
     sources: Sequence[str], targets: Sequence[str], args: argparse.Namespace
 ) -> "Iterator[tuple[Tensor, ...]]":
     """The link weights of every pair from cross-attention, in both directions if there are two models."""
-    from mt.checkpoint.model_folder import check_reverse, languages
+    from mt.checkpoint.model_folder import check_direction, languages
 
     check_order([args.source, args.target], *languages(args.model), "the model translates")
     if args.reverse:
-        check_reverse(args.model, args.reverse, "--reverse")
+        check_direction(args.model, args.reverse, "--reverse", opposite=True)
     aligners = [open_aligner(path, args) for path in (args.model, args.reverse) if path]
     choose(aligners, sources, targets, args)
     sides = [(sources, targets), (targets, sources)]
@@ -191,7 +192,6 @@ def choose(aligners: "list[Aligner]", sources: Sequence[str], targets: Sequence[
     from mt.alignment.aligner import choose as measure
     from mt.alignment.kept_heads import save_heads
     from mt.checkpoint.model_folder import find_model
-    from mt.log import logger
 
     paths = [path for path in (args.model, args.reverse) if path]
     if any(aligner.heads is None for aligner in aligners):

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mt.data.clean.rules import Rule
     from mt.data.corpus.pair import Pair
 
+logger = logging.getLogger("mt")
 RULES = ("copies", "duplicates", "swapped", "language", "numbers", "markup")
 USUAL = ("copies", "duplicates", "swapped", "language")
 RATIO = number(float, Bound(lambda n: n >= 1, "", "a number of at least 1"))
@@ -116,7 +118,6 @@ def languages_of(args: argparse.Namespace) -> Languages:
 def chosen(args: argparse.Namespace, languages: Languages) -> "dict[str, Rule]":
     """The rules beyond those of training, by their names in `REASONS`, in the order in which they are tried."""
     from mt.data.clean.suspicion import has_markup, in_other_language, looks_swapped, numbers_differ
-    from mt.log import logger
     from mt.text.languages import alike, is_known
 
     rules: dict[str, Rule] = {}

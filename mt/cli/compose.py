@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from mt.cli.folders import CONFIG_DIR, groups
-from mt.cli.origin_layer import FIXED, GROUP, KEY, check_presets, kept, register
+from mt.cli.origin_layer import FIXED, GROUP, KEY, check_presets, check_tables, kept, register
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import FILE_GROUP, folder_name, run_name
 from mt.cli.schema import check_option, check_value, leaves, sections, settings, takes_list, unknown_key
@@ -60,6 +60,7 @@ def settle(overrides: list[str], chosen: list[str], *, config_dir: Path | None =
     check_presets(choices)
     with open_dict(tree):
         del tree["hydra"]
+    check_tables(tree)
     config = to_config(tree)
     config.run.name = run_name(config, choices)
     return config

@@ -130,31 +130,28 @@ def _try_toy(folder: Path) -> str | None:
     from mt.checkpoint.model_folder import Description
     from mt.config import DecodeConfig, ModelConfig, OptimConfig, Precision, TokenizerConfig
     from mt.decode.load import load
-    from mt.nn.encoders import text_model
-    from mt.nn.transformer import Transformer
     from mt.text.tokenizer_training import train_tokenizer
     from mt.train.optim import make_optimizer
 
     section = TokenizerConfig(vocab_size=24, byte_fallback=False, normalization="identity")
     pieces = train_tokenizer(TOY, TOY, section, folder / "cache")
-    size = pieces.tgt_size
     shape = ModelConfig(dim=32, heads=2, ffn_dim=64, encoder_layers=1, decoder_layers=1, dropout=0.1, max_length=64)
+    description = Description(
+        src="de", tgt="de", src_size=pieces.tgt_size, tgt_size=pieces.tgt_size, max_length=32,
+        precision=Precision.fp32, model=shape, decode=DecodeConfig(beam=2),
+    )  # fmt: skip
 
-    def train() -> tuple[list[float], Transformer]:
+    def train() -> tuple[list[float], dict[str, torch.Tensor]]:
         torch.manual_seed(1)
-        model = text_model(shape, src_size=size, tgt_size=size)
-        return _losses(model, make_optimizer(model, OptimConfig(lr=1e-2)), pieces), model
+        model = description.new_model()
+        losses = _losses(model, make_optimizer(model, OptimConfig(lr=1e-2)), pieces)
+        return losses, {name: p.detach() for name, p in model.named_parameters()}
 
-    (first, model), (second, _) = train(), train()
+    (first, weights), (second, _) = train(), train()
     if first != second:
         return f"two identical trainings gave the losses {first[-1]} and {second[-1]}: runs are not reproducible here"
     if not first[-1] < 0.7 * first[0]:
         return f"in {len(first)} updates the loss fell only from {first[0]:.3f} to {first[-1]:.3f}"
-    description = Description(
-        src="de", tgt="de", src_size=size, tgt_size=size, max_length=32, precision=Precision.fp32, model=shape,
-        decode=DecodeConfig(beam=2),
-    )  # fmt: skip
-    weights = {name: p.detach() for name, p in model.named_parameters()}
     write_folder(folder / "model", {**description.files(pieces), "model.safetensors": weights})
     found = load(folder / "model", device="cpu").translate(TOY[:4])
     return None if len(found) == 4 and all(isinstance(text, str) for text in found) else "a translation was lost"

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mt.cli.media_files import check_lines_of_text
 from mt.cli.options import Parser, check_output
 from mt.documents.names import NOT_LINES, known, same_format, suffix_of
 from mt.errors import ConfigError, DataError
@@ -43,6 +44,10 @@ def check_document_options(parser: Parser, args: argparse.Namespace) -> None:
     """
     if args.to and not args.document and not args.input:
         args.document, args.model = args.model, None  # mt translate report.docx --to report.es.docx
+    if args.model and not args.document and not args.input:
+        check_lines_of_text(args.model, None)  # `mt translate photo.png`
+    for file in filter(None, (args.document, args.input)):
+        check_lines_of_text(file, args.model)
     if args.input and args.output and not args.document and not args.to:
         given = Path(args.input)
         if suffix_of(given) not in {"", ".txt"} and same_format(given, args.output):

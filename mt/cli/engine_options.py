@@ -1,6 +1,7 @@
 """The options that choose the engine of a search, and loading a model with it."""
 
 import argparse
+import logging
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from mt.decode.request import SearchSettings
     from mt.decode.translator import Translator
     from mt.interchange.verify import Sample
+
+logger = logging.getLogger("mt")
 
 
 def add_engine_options(parser: Parser) -> None:
@@ -72,8 +75,6 @@ def load_model(args: argparse.Namespace, path: Path | None) -> "Translator":
         from mt.decode.load import load as load_with_torch
 
         if args.against_ct2:
-            from mt.log import logger
-
             logger.warning(f"torch searches, not CTranslate2: it cannot honour {', '.join(args.against_ct2)}")
         return load_with_torch(path, device=args.device, precision=args.precision)
     from mt.interchange.load import load

@@ -3,7 +3,7 @@
 import argparse
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,10 @@ from mt.text.lines import check_file
 from mt.text.metrics import METRICS, USUAL
 
 if TYPE_CHECKING:
+    from mt.data.corpus.pair import Pair
     from mt.evaluate import Report
+
+logger = logging.getLogger("mt")
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -80,16 +83,15 @@ def run(argv: list[str]) -> int:
     for file in filter(None, (args.hypotheses, args.compare)):
         check_file(file)  # now, not after hours of translating
     if args.hypotheses and args.references:
-        report, sources = given(args), None
+        report, pairs = given(args), None
         warn_of_blanks(report, lambda number: f"{args.references[0]}:{number}")
     else:
         from mt.train.evaluation_set import test_set
 
         pairs, args.tgt = test_set(args.model, args.test, args.tgt)
-        sources, references = [p.src for p in pairs], [p.tgt for p in pairs]
-        report = score(args, args.model, args.hypotheses, sources, references)
+        report = score(args, args.model, args.hypotheses, pairs)
         warn_of_blanks(report, lambda number: str(pairs[number - 1].origin))
-    differences = against(args, report, sources) if args.compare else []
+    differences = against(args, report, pairs) if args.compare else []
     names = {"baseline": baseline(args), "other": args.compare} if args.compare else {}
     if args.json:
         print(json.dumps({**report.to_dict(), **names, "comparison": differences}, ensure_ascii=False, indent=2))
@@ -112,7 +114,7 @@ def warn_of_blanks(report: "Report", where: Callable[[int], str]) -> None:
         "translation is empty": [number for number, (one, other) in texts if other.strip() and not one.strip()],
     }.items():
         if lines:
-            logging.getLogger("mt").warning(
+            logger.warning(
                 f"{len(lines):,} of {counted(len(texts), 'line')}: the {what}; the first is {where(lines[0])}. If "
                 "blank lines shifted one of the files, its scores mean nothing."
             )
@@ -138,9 +140,7 @@ def given(args: argparse.Namespace) -> "Report":
     )  # fmt: skip
 
 
-def score(
-    args: argparse.Namespace, model: Path | None, hypotheses: str | None, sources: list[str], references: list[str]
-) -> "Report":
+def score(args: argparse.Namespace, model: Path | None, hypotheses: str | None, pairs: "Sequence[Pair]") -> "Report":
     """The report of a model, or of a file of translations.
 
     It is written to the run's folder only for the run's own test set, translated by torch with default options, with
@@ -148,6 +148,7 @@ def score(
     """
     from mt.evaluate import evaluate, judge
 
+    sources, references = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
     wanted = {"tgt": args.tgt, "bootstrap": args.bootstrap, "metrics": args.metrics}
     if hypotheses is not None:
         return judge(Path(hypotheses).name, sources, lines_for(hypotheses, references), references, **wanted)
@@ -160,9 +161,10 @@ def score(
     set_up_cpu(None)
     translator = load_model(args, model)
 
-    def translate(texts: Any) -> list[str]:
+    def translate(texts: Sequence[str]) -> list[str]:
         with Waiting("translating") as wait:
-            return translator.translate(texts, beam=args.beam, on_progress=wait.show)
+            names = [pair.origin for pair in pairs]
+            return translator.translate(texts, names=names, beam=args.beam, on_progress=wait.show)
 
     name = "test" if not args.test else Path(args.test[0]).name.partition(".")[0]
     report = evaluate(name, translate, sources, references, **wanted)
@@ -174,20 +176,20 @@ def score(
     return report
 
 
-def against(args: argparse.Namespace, report: "Report", sources: list[str] | None) -> list[dict[str, Any]]:
+def against(args: argparse.Namespace, report: "Report", pairs: "Sequence[Pair] | None") -> list[dict[str, Any]]:
     """Paired bootstrap of what was scored (the baseline) against `--compare`."""
-    from mt.checkpoint.model_folder import RUNS, check_same_direction, languages, newest_run
+    from mt.checkpoint.model_folder import RUNS, check_direction, languages, newest_run
     from mt.data.corpus.readers import check_order
     from mt.text.metrics import choose_tokenizer, compare
 
     other = Path(args.compare)
     if other.is_dir():
-        if sources is None:
+        if pairs is None:
             raise ConfigError("--compare with a model needs the sources: give --test instead of --references.")
         if not args.hypotheses:
-            check_same_direction(args.model or newest_run(RUNS), other, "--compare")
+            check_direction(args.model or newest_run(RUNS), other, "--compare")
         check_order(args.test or [], *languages(other), "the model of --compare translates")
-        hypotheses = score(args, other, None, sources, report.references).hypotheses
+        hypotheses = score(args, other, None, pairs).hypotheses
     else:
         hypotheses = lines_for(args.compare, report.references)
     tokenize, _ = choose_tokenizer(args.tgt, report.references)

@@ -1,6 +1,7 @@
 """`mt export`: a trained model for another engine."""
 
 import argparse
+import logging
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from mt.decode.translator import Translator
     from mt.interchange.verify import Engine
 
+logger = logging.getLogger("mt")
 QUANTIZATIONS = {"ct2": EXACT, "argos": "int8"}  # the defaults
 FORMATS = (
     "ct2: a CTranslate2 model folder; hf: a folder for MarianMTModel and MarianTokenizer of transformers; argos: a "
@@ -95,8 +97,6 @@ def run(argv: list[str]) -> int:
 
 
 def run_hf(args: argparse.Namespace) -> int:
-    from mt.log import logger
-
     verified = args.verify and find_spec("transformers") is not None
     export_hf(args.model, args.out, sample=args.sample if verified else None)
     if args.verify and not verified:
@@ -189,7 +189,6 @@ def compare(translator: "Translator", model: Path, engine: "Engine", sample: Seq
     from mt.checkpoint.model_folder import languages
     from mt.cli.export_sample import choose_sample
     from mt.interchange.verify import verify
-    from mt.log import logger
 
     src, tgt = languages(model)
     chosen = choose_sample(translator, model, sample, src, tgt)

@@ -1,5 +1,6 @@
 """The sentences that an export is verified on."""
 
+import logging
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -11,9 +12,9 @@ from mt.data.corpus.readers import read_pairs
 from mt.decode.translator import Translator
 from mt.errors import MtError, counted
 from mt.interchange.verify import MOST, Sample, own_sample
-from mt.log import logger
 from mt.train.evaluation_set import saved_data
 
+logger = logging.getLogger("mt")
 READ = 20 * MOST  # lines at most; `MOST` of them are taken, evenly spread
 
 

@@ -1,11 +1,12 @@
 """The warnings of `mt translate --flags`, and their sum."""
 
+import logging
 from collections import Counter
 
 from mt.errors import counted
-from mt.log import logger
 from mt.postprocess.quality_flags import Flag, Measures, warning
 
+logger = logging.getLogger("mt")
 SHOWN = 20  # flagged lines are named
 
 

@@ -1,6 +1,7 @@
 """`mt import`: a model of another program as a model folder."""
 
 import argparse
+import logging
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from mt.cli.options import Parser, check_new
 if TYPE_CHECKING:
     from mt.interchange.hf_import import Imported
 
+logger = logging.getLogger("mt")
 FORMATS = (
     "hf: a folder for MarianMTModel of transformers, such as the models of OPUS-MT; argos: a package that `mt export "
     "argos` has written"
@@ -62,7 +64,6 @@ def import_hf(args: argparse.Namespace) -> None:
     from mt.checkpoint import write_folder
     from mt.checkpoint.model_folder import CARD, WEIGHTS
     from mt.interchange.hf_import import read_hf
-    from mt.log import logger
 
     found = read_hf(args.source, args.src, args.tgt)
     if found.unkept:
@@ -84,7 +85,6 @@ def verify_import(folder: Path, found: "Imported") -> None:
     from mt.decode.translator import Translator
     from mt.interchange.hf_engine import HfEngine
     from mt.interchange.verify import own_sample, verify
-    from mt.log import logger
 
     told = found.description
     stepper = CachedStepper(found.model, told.precision)

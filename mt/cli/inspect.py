@@ -2,6 +2,7 @@
 several inputs also a table (`inspect_shares.py`)."""
 
 import argparse
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mt.alignment.pharaoh import Gold
     from mt.interpret.report import Exhibit
 
+logger = logging.getLogger("mt")
 T = TypeVar("T")
 EPILOG = """\
 examples:
@@ -82,7 +84,7 @@ def run(argv: list[str]) -> int:
         check_output(getattr(args, option), args.input, args.references, args.gold, option=f"--{option}")
     from mt.checkpoint.model_folder import table_columns
     from mt.compute.device import set_up_cpu
-    from mt.log import logger, setup
+    from mt.log import setup
 
     setup()
     set_up_cpu(None)
@@ -114,7 +116,7 @@ def run(argv: list[str]) -> int:
     from mt.files import explained
     from mt.interpret.report import page
 
-    check_direction(args)
+    check_languages(args)
     exhibits = [exhibit(path, sources, given, gold, args) for path in (args.model, args.compare) if path]
     title = f"Attention of {' and '.join(one.name for one in exhibits)}"
     if args.output:
@@ -133,13 +135,13 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def check_direction(args: argparse.Namespace) -> None:
+def check_languages(args: argparse.Namespace) -> None:
     """Raises: ConfigError, DataError: for a second model, or a file, of the other direction."""
-    from mt.checkpoint.model_folder import check_same_direction, languages
+    from mt.checkpoint.model_folder import check_direction, languages
 
     src, tgt = languages(args.model)
     if args.compare:
-        check_same_direction(args.model, args.compare, "--compare")
+        check_direction(args.model, args.compare, "--compare")
     if args.input:
         check_language(args.input, src, tgt, "source")
     if args.references:

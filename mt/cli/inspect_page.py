@@ -1,8 +1,11 @@
 """The page that `mt inspect attention` writes."""
 
+import logging
 from pathlib import Path
 
 from mt.files import explained
+
+logger = logging.getLogger("mt")
 
 
 def model_name(path: Path) -> str:
@@ -12,8 +15,6 @@ def model_name(path: Path) -> str:
 
 def write_page(path: Path, html: str) -> None:
     """Raises: CheckpointError: when it cannot be written."""
-    from mt.log import logger
-
     with explained(f"`{path}` cannot be written"):
         path.write_text(html, encoding="utf-8", newline="\n")
     logger.info(f"open {path} in a browser")

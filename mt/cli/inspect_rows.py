@@ -12,7 +12,7 @@ from mt.errors import ConfigError, DataError, counted
 
 if TYPE_CHECKING:
     from mt.decode.translator import Translator
-    from mt.nn.source import Items
+    from mt.inputs.reader import Item
 
 OF_TEXT = ("compare", "gold", "spaces", "svg")  # options that need words on both sides
 
@@ -21,6 +21,7 @@ class Rows(NamedTuple):
     """Rows that are not empty, with their numbers, from 1."""
 
     numbers: list[int]
+    names: list[str]  # for errors
     sources: list[str]
     given: list[str] | None  # translations
 
@@ -34,37 +35,42 @@ def chosen_rows(args: argparse.Namespace, inputs: Sequence[Input]) -> Rows:
         if getattr(args, option):
             raise ConfigError(f"--{option} needs a model that reads text, but {args.model} reads columns of a table.")
     first, last = args.lines
-    sources = list(islice(args.text or read_sources(args.input, inputs), first - 1, last))
+    typed = ((text, f"row {number:,}") for number, text in enumerate(args.text or (), 1))
+    found = list(islice(read_sources(args.input, inputs) if args.input else typed, first - 1, last))
+    sources = [source for source, _ in found]
     if not any(source.strip() for source in sources):
         raise DataError(
             f"{args.input or '--text'} has no row to show.",
             hint="the first row of a TSV table is its header." if first == 1 else "lower the numbers of --lines.",
         )
-    found = args.reference or (args.references and file_texts(args.references, last))
-    given = found[first - 1 : last] if found else None
+    translations = args.reference or (args.references and file_texts(args.references, last))
+    given = translations[first - 1 : last] if translations else None
     if given is not None and len(given) != len(sources):
         problem = f"{counted(len(sources), 'row')} cannot have {counted(len(given), 'translation')}"
         raise DataError(f"{problem}.", hint="give one translation for each row.")
     shown = [place for place, source in enumerate(sources) if source.strip()]
     return Rows(
-        [first + place for place in shown], [sources[place] for place in shown], given and [given[p] for p in shown]
+        numbers=[first + place for place in shown],
+        names=[f"{found[place][1]}" for place in shown],
+        sources=[sources[place] for place in shown],
+        given=given and [given[place] for place in shown],
     )
 
 
-def encoded(translator: "Translator", rows: Rows) -> "tuple[list[str], Items, list[list[int]]]":
+def encoded(translator: "Translator", rows: Rows) -> "tuple[list[str], list[Item], list[list[int]]]":
     """The translations, and sources and translations as the model reads them.
 
     Raises: DataError: for a row that cannot be read, and for a pair that is too long for the model.
     """
-    sources = translator.encode_sources(rows.sources, [f"row {number:,}" for number in rows.numbers])
-    texts = rows.given or translator.translate(rows.sources)
+    sources = translator.encode_sources(rows.sources, rows.names)
+    texts = rows.given or translator.translate(rows.sources, names=rows.names)
     targets = translator.tokenizer.encode_target(texts)
     most = translator.max_length
-    for number, source, target in zip(rows.numbers, sources, targets, strict=True):
+    for name, source, target in zip(rows.names, sources, targets, strict=True):
         if max(len(source), len(target) + 1) > most:
             raise DataError(
-                f"row {number:,} has {len(source):,} rows of the source and a translation of {len(target):,} tokens, "
-                f"but the model takes at most {most:,} a side.",
+                f"{name}: the source has {len(source):,} rows and the translation {len(target):,} tokens, but the "
+                f"model takes at most {most:,} a side.",
                 hint="shorten it.",
             )
     return texts, sources, targets

@@ -1,6 +1,7 @@
 """`mt inspect attention` for a model of several inputs: a table of the share of cross-attention of each input."""
 
 import argparse
+import logging
 from collections.abc import Sequence
 
 from mt.cli.inspect_rows import chosen_rows, encoded
@@ -8,13 +9,14 @@ from mt.cli.lines import results
 from mt.config import Input
 from mt.errors import counted
 
+logger = logging.getLogger("mt")
+
 
 def show_shares(args: argparse.Namespace, inputs: Sequence[Input]) -> int:
     """Writes the table to `args.output` or to stdout. Raises: ConfigError, DataError: as `chosen_rows`, `encoded`."""
     rows = chosen_rows(args, inputs)
     from mt.decode.load import load
     from mt.interpret.source_shares import mean_share, shares_table, source_shares
-    from mt.log import logger
 
     translator = load(args.model, device=args.device, precision="fp32")
     _, sources, targets = encoded(translator, rows)

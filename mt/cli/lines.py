@@ -4,6 +4,7 @@ An item is a line of text, a pair of texts or the weights between their words. L
 compressed, or from a stream; an error in a line names its file and number (`mt.text.lines`).
 """
 
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -16,7 +17,9 @@ from typing import IO, BinaryIO, NamedTuple, TypeVar
 from mt.cli.options import stdout
 from mt.errors import DataError, counted
 from mt.text.lines import MAX_LINE, check_file, check_line_counts, decode_line, raw_lines
+from mt.text.media import HEAD, check_no_media
 
+logger = logging.getLogger("mt")
 T = TypeVar("T")
 PAUSE = 0.02  # seconds
 SHOWN = 3  # bad lines that are named
@@ -27,6 +30,7 @@ class Line(NamedTuple):
 
     text: str
     end: bytes  # LF, CR LF, or nothing at the end of the input
+    name: str = ""  # of a row of a table, for errors
 
 
 def process(
@@ -143,8 +147,6 @@ class BadLines:
 
     def report(self) -> None:
         """Log how many there were, and the first ones with their reasons."""
-        from mt.log import logger
-
         if self.reasons:
             shown = "; ".join(self.reasons[:SHOWN])
             more = f"; and {len(self.reasons) - SHOWN:,} more" if len(self.reasons) > SHOWN else ""
@@ -171,6 +173,8 @@ def _decoded(lines: Iterable[bytes], name: str, bad: BadLines | None) -> Iterato
             whole = raw.endswith(b"\n")
             continue
         number += 1
+        if number == 1:
+            check_no_media(name, raw[:HEAD])
         end = raw[len(raw.removesuffix(b"\n").removesuffix(b"\r")) :]
         try:
             text = decode_line(raw, f"{name}:{number}", first=number == 1)

@@ -1,6 +1,7 @@
 """The options of `mt translate` that need a word alignment: links, markup, unknown words and quality flags."""
 
 import argparse
+import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     # texts, and the stand-ins of each
     Translate = Callable[[list[str], Sequence[Sequence[str]] | None], list[list[Translation]]]
+
+logger = logging.getLogger("mt")
 
 
 def add_link_options(parser: Parser) -> None:
@@ -109,22 +112,23 @@ class LinkUser:
         if self.linker is None:
             return [[Answer(translation) for translation in some] for some in translate(texts, None)]
         requests, found = self._translate(texts, translate)
-        sent = [request.text for request in requests] if requests else texts
+        sent = [text if request is None else request.text for text, request in zip(texts, requests, strict=True)]
         answers = [[Answer(translation) for translation in some] for some in found]
-        chosen = [n for n in range(len(texts)) if self._needs_links(requests[n] if requests else None, found[n])]
+        chosen = [n for n in range(len(texts)) if self._needs_links(requests[n], found[n])]
         linked = self.linker.link([sent[n] for n in chosen], [found[n] for n in chosen])
         measures = iter(self._measures([one for some in linked for one in some]))
         for n, some in zip(chosen, linked, strict=True):
-            request = requests[n] if requests else None
-            answers[n] = [self._answer(request, one, next(measures)) for one in some]
+            answers[n] = [self._answer(requests[n], one, next(measures)) for one in some]
         self._warn(answers, first)
         return answers
 
-    def _translate(self, texts: list[str], translate: "Translate") -> "tuple[list[Request], list[list[Translation]]]":
-        """Translations, and with marks what was sent for each line. A line whose stand-ins do not come through is sent
-        again with others."""
+    def _translate(
+        self, texts: list[str], translate: "Translate"
+    ) -> "tuple[Sequence[Request | None], list[list[Translation]]]":
+        """With marks what was sent for each line, and the translations. A line whose stand-ins do not come through is
+        sent again with others."""
         if not self.marks:
-            return [], translate(texts, None)
+            return [None] * len(texts), translate(texts, None)
         from mt.decode.parts import carried_out
         from mt.postprocess.markup import Request, translated
 
@@ -158,12 +162,11 @@ class LinkUser:
         assert self.linker is not None
         if self.args.replace_unknown:
             linked = replace_unknown(linked, self.linker.translator.tokenizer.unk)
-        if request is not None:
-            restored = request.restore(linked)
-            translation, links = replace(linked.translation, text=restored.text), restored.links
-        else:
-            translation, links = linked.translation, linked.links() if self.args.alignments else None
-        return Answer(translation, links if self.args.alignments else None, measures)
+        if request is None:
+            return Answer(linked.translation, linked.links() if self.args.alignments else None, measures)
+        restored = request.restore(linked)
+        translation = replace(linked.translation, text=restored.text)
+        return Answer(translation, restored.links if self.args.alignments else None, measures)
 
     def _warn(self, answers: list[list[Answer]], first: int) -> None:
         for number, some in enumerate(answers, first + 1):
@@ -182,7 +185,6 @@ def linker_of(path: Path | None, translator: "Translator") -> "Linker":
     Raises: CheckpointError: when what is kept does not fit the model; ConfigError: for a model without text.
     """
     from mt.checkpoint.model_folder import RUNS, find_model, newest_run
-    from mt.log import logger
     from mt.postprocess.word_alignments import Linker
 
     path = path or newest_run(RUNS)

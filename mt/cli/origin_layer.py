@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig
 
 from mt.cli.folders import CONFIG_DIR
 from mt.cli.typed import filled
+from mt.data.corpus.columns import TABLES
+from mt.data.corpus.names import kind_of
 from mt.errors import ConfigError
 
 GROUP, KEY = "init", "init.path"
@@ -40,6 +43,29 @@ def check_presets(choices: Mapping[str, object]) -> None:
     for group in FIXED:
         if f"  - {group}: {choices[group]}\n" not in default:
             raise kept(f"{group}={choices[group]}", group)
+
+
+def check_tables(tree: DictConfig) -> None:
+    """Raises: ConfigError: for text, or no dev set, where `init` names a model that reads tables: the settings that its
+    inputs need are not of the user's typing. Args: tree: the composed settings."""
+    data, model = tree.data, tree.init.path
+    if not model or not data.inputs:
+        return
+    columns = ", ".join("{} ({})".format(*str(one).split(":")[:2]) for one in data.inputs)
+    problem = ""
+    for name in ("train", "dev"):
+        files = [str(file) for file in getattr(data, name) or ()]
+        if text := [file for file in files if kind_of(file) not in TABLES]:
+            problem = problem or f"`data.{name}` names {text[0]}, which is no table"
+        elif not files:
+            problem = problem or f"`data.{name}` names no table"
+    if problem:
+        target = data.target or data.tgt
+        raise ConfigError(
+            f"`init={model}` reads rows of a table, with the columns {columns} and {target} (what it writes), but "
+            f"{problem}.",
+            hint="write `data.train=[TRAIN.tsv] data.dev=[DEV.tsv]`, with the names of tables that have these columns.",
+        )
 
 
 def kept(preset: str, group: str) -> ConfigError:

@@ -12,6 +12,7 @@ from mt.cli.options import Parser, add_device_options, positive_int, stdout
 from mt.config import Input
 from mt.data.corpus.columns import TABLES, read_sources, read_table
 from mt.data.corpus.names import kind_of
+from mt.data.corpus.pair import Origin
 from mt.errors import ConfigError, DataError
 from mt.text.lines import check_file
 
@@ -87,14 +88,14 @@ def run(argv: list[str]) -> int:
     inputs, target = table_columns(args.model)
     found = {"queries": args.queries, "candidates": args.candidates}
     source_side = "queries" if args.candidates_are == "targets" else "candidates"
-    texts = {
+    read = {
         side: sources_in(file, inputs) if side == source_side else targets_in(file, inputs, target)
         for side, file in found.items()
     }
     for side, file in found.items():
-        if not texts[side]:
+        if not read[side]:
             raise DataError(f"`{file}` has no lines, but --{side} needs at least one.")
-    queries, candidates = texts["queries"], texts["candidates"]
+    queries, candidates = ([text for text, _ in read[side]] for side in found)
     if len(queries) * len(candidates) > MOST:
         raise ConfigError(
             f"{len(queries):,} queries times {len(candidates):,} candidates are more than {MOST:,} pairs.",
@@ -109,8 +110,10 @@ def run(argv: list[str]) -> int:
     translator = load(args.model, device=args.device, precision=args.precision)
     of_sources = source_side == "queries"
     sources, targets = (queries, candidates) if of_sources else (candidates, queries)
+    names = [[origin for _, origin in read[side]] for side in found]
     with waiting("ranking", len(sources), None) as show:
-        scores = chosen(args.by, likelihoods(translator, sources, targets, show), translator, targets)
+        scores = likelihoods(translator, sources, targets, show, names=names if of_sources else names[::-1])
+        scores = chosen(args.by, scores, translator, targets)
     scores = scores if of_sources else scores.T
     if right:
         print(agreement(scores, right))
@@ -122,17 +125,21 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def sources_in(file: str, inputs: Sequence[Input]) -> list[str]:
-    """The lines of a file, or the rows of a table for a model that reads tables."""
-    return list(read_sources(file, inputs)) if inputs else file_texts(file)
+def sources_in(file: str, inputs: Sequence[Input]) -> list[tuple[str, Origin]]:
+    """The lines of a file, or the rows of a table for a model that reads tables, with their places."""
+    return list(read_sources(file, inputs)) if inputs else lines_in(file)
 
 
-def targets_in(file: str, inputs: Sequence[Input], target: str) -> list[str]:
-    """The lines of a file, or the target's column of a table for a model that reads tables."""
+def targets_in(file: str, inputs: Sequence[Input], target: str) -> list[tuple[str, Origin]]:
+    """The lines of a file, or the target's column of a table for a model that reads tables, with their places."""
     check_file(file)
     if inputs and kind_of(file) in TABLES:
-        return [pair.tgt for pair in read_table([file], inputs, target)]
-    return file_texts(file)
+        return [(pair.tgt, pair.origin) for pair in read_table([file], inputs, target)]
+    return lines_in(file)
+
+
+def lines_in(file: str) -> list[tuple[str, Origin]]:
+    return [(text, Origin(file, number)) for number, text in enumerate(file_texts(file), 1)]
 
 
 def read_right(args: argparse.Namespace, queries: int, candidates: int) -> list[set[int]]:

@@ -63,19 +63,22 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def run(argv: list[str]) -> int:
     args = parse(argv)
     files = [args.pairs] if args.pairs else [args.source, args.target]
-    from mt.checkpoint.model_folder import check_reverse, languages, table_columns
+    from mt.checkpoint.model_folder import check_direction, languages, table_columns
     from mt.log import setup
 
     setup()
     if args.reverse:
-        check_reverse(args.model, args.reverse, "--reverse")
+        check_direction(args.model, args.reverse, "--reverse", opposite=True)
     src, tgt = languages(args.model)
     check_order(files, src, tgt, "the model translates")
     from mt.data.corpus.columns import read_given
 
     bad, columns = BadLines(), table_columns(args.model)
-    if args.skip_bad and columns[0]:
-        raise ConfigError("--skip-bad needs a model that reads text, but this one reads a table; leave it out.")
+    if columns[0] and not args.pairs:
+        raise ConfigError(
+            f"--source and --target are for a model that reads text, but {args.model} reads rows of a table.",
+            hint="give the table, which has both sides, with `--pairs FILE.tsv`.",
+        )
     # whole: lengths may differ
     pairs = read(args, bad) if args.skip_bad else list(read_given(files, columns, src, tgt))
     bad.report()

@@ -1,6 +1,7 @@
 """`mt serve`: models behind LibreTranslate's interface, and a page for the browser."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from mt.serve.served import Served
 
+logger = logging.getLogger("mt.serve")
 T = TypeVar("T")
 COUNT_OR_0 = number(int, Bound(lambda n: n >= 0, "", "a whole number, 0 for no limit"))
 PORT = number(int, Bound(lambda n: 0 <= n < 1 << 16, "", "a port from 0 to 65535 (0: any that is free)"))
@@ -148,18 +150,11 @@ def check_packages() -> None:
 
 def keep_texts_out_of_the_log() -> None:
     """Warnings of a translator quote its input, which is the clients' own; messages of the server do not."""
-    import logging
-
-    from mt.log import logger
-
-    logger.setLevel(logging.ERROR)
-    logging.getLogger("mt.serve").setLevel(logging.INFO)
+    logging.getLogger("mt").setLevel(logging.ERROR)
+    logger.setLevel(logging.INFO)
 
 
 def log_start(models: "Sequence[Served]", args: argparse.Namespace, has_keys: bool) -> None:
-    from logging import getLogger
-
-    logger = getLogger("mt.serve")
     for one in models:
         logger.info(f"{one.src}-{one.tgt}: {one.path}")
     if not has_keys and not is_loopback(args.host):

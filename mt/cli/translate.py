@@ -5,22 +5,18 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mt.cli.choice_options import Chooser, add_choice_options, check_choice_options, load_models
 from mt.cli.document_options import add_document_options, check_document_options, check_lines, read_checked
 from mt.cli.engine_options import add_engine_options, check_engine_options
 from mt.cli.lines import BadLines, Line, count_lines, file_lines, lines_of, process, results, waiting
 from mt.cli.link_options import Answer, LinkUser, add_link_options
+from mt.cli.media_files import check_lines_of_text
 from mt.cli.options import Parser, add_device_options, check_output, stdin
-from mt.cli.search_options import (
-    SearchOptions,
-    add_search_options,
-    check_prefixes,
-    check_search_options,
-    prefix_file,
-)
+from mt.cli.search_options import SearchOptions, add_search_options, check_prefixes, check_search_options, prefix_file
 from mt.data.corpus.names import check_language
 from mt.errors import CheckpointError, DataError
 from mt.text.lines import check_file
@@ -28,8 +24,8 @@ from mt.text.lines import check_file
 if TYPE_CHECKING:
     from mt.decode.translation import Translation
     from mt.decode.translator import Translator
-    from mt.inputs.reader import InputReader
 
+T = TypeVar("T")
 CHUNK = 2000  # lines that are sorted by length together
 
 
@@ -76,6 +72,8 @@ def run(argv: list[str]) -> int:
         return run_document(args)
     if args.input:
         check_file(args.input)
+    else:
+        check_lines_of_text(None, args.model)
     read = args.input or "/dev/stdin"  # if a shell opened a file as stdin, this is that file
     check_output(args.output, read, args.glossary, prefix_file(args.prefix))
     check_prefixes(prefix_file(args.prefix), args.input)
@@ -95,12 +93,14 @@ def run(argv: list[str]) -> int:
     if typed:
         print("type a line to translate; press Ctrl-D to end", file=sys.stderr)
     if translator.reader is not None:
-        lines = rows_of(lines, translator.reader, args.input, bad)
+        lines = rows_of(lines, translator, args.input, bad)
     size = 1 if typed or args.line_buffered else CHUNK
     total = count_lines(args.input) if args.input and sys.stderr.isatty() else 0
     with waiting("translating", total, args.output) as show:
         pipeline = Pipeline(translator, args, show)  # raises before an old output file is overwritten
         items = pipeline.options.with_prefixes(lines)
+        if args.input:
+            items = begun(items)
         with output as out:
             process(items, size, pipeline.translate, out, live=not args.input and size > 1)
     pipeline.linked.close()
@@ -153,24 +153,31 @@ def run_document(args: argparse.Namespace) -> int:
     return 0
 
 
-def rows_of(lines: Iterator[Line], reader: "InputReader", file: str | None, bad: BadLines | None) -> Iterator[Line]:
+def rows_of(lines: Iterator[Line], translator: "Translator", file: str | None, bad: BadLines | None) -> Iterator[Line]:
     """The rows of a table as the model's sources, without the header. File names in cells are relative to the table,
     or to the current folder where it is read from stdin. Args: bad: as `lines_of`; None: bad rows raise."""
     from mt.data.corpus.columns import Columns
 
-    columns = Columns(reader.inputs, file or "stdin", folder=str(Path(file).parent) if file else "")
+    assert translator.reader is not None
+    columns = Columns(translator.reader.inputs, file or "stdin", folder=str(Path(file).parent) if file else "")
     for number, line in enumerate(lines, 1):
+        name = f"{columns.file}:{number}"
         try:
             cells = columns(number, line.text)
             if cells is not None and bad is not None:
-                reader.item("\t".join(cells), f"{columns.file}:{number}")
+                translator.read_row("\t".join(cells), name)
         except DataError as error:
             if bad is None or not columns.begun:
                 raise
             bad.reasons.append(error.message.rstrip("."))
             cells = []
         if cells is not None:
-            yield Line("\t".join(cells), line.end)
+            yield Line("\t".join(cells), line.end, name)
+
+
+def begun(items: Iterator[T]) -> Iterator[T]:
+    """The same items, of which the first is read now. Raises: what it raises, such as `DataError` for no header."""
+    return chain(list(islice(items, 1)), items)
 
 
 class Pipeline:
@@ -192,16 +199,22 @@ class Pipeline:
         """Args: lines: with their prefixes; first: the number of lines before them."""
         from mt.evaluate import one_line
 
-        found = self.answers([line.text for line, _ in lines], [prefix for _, prefix in lines], first)
+        names = [line.name for line, _ in lines if line.name]
+        found = self.answers([line.text for line, _ in lines], [prefix for _, prefix in lines], first, names)
         for (line, _), answers in zip(lines, found, strict=True):
             if self.as_json:
                 yield to_json(line.text, answers).encode() + b"\n"
             else:
                 yield (one_line(answers[0].translation.text) + answers[0].suffix).encode() + line.end
 
-    def answers(self, texts: list[str], prefixes: list[str], first: int) -> list[list[Answer]]:
-        """The translations of each text, best first. Args: first: the number of texts before them."""
+    def answers(
+        self, texts: list[str], prefixes: list[str], first: int, names: Sequence[str] = ()
+    ) -> list[list[Answer]]:
+        """The translations of each text, best first. Args: first: the number of texts before them; names: of rows of a
+        table."""
         options = self.options.batch(prefixes, first, lambda done, parts: self.show(first + len(texts) * done / parts))
+        if names:
+            options = replace(options, names=names)
         if self.only_text:
             options = replace(options, details=False)
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -211,15 +211,24 @@ def buckets(tensors: Sequence[Tensor], most: int) -> Iterator[list[Tensor]]:
         yield bucket
 
 
-def place_in_group() -> tuple[int, int, int, int]:
-    """Rank, world size, local rank and local world size, from the environment that torchrun sets.
+class Place(NamedTuple):
+    """Of a process among all of the run, and among those on its machine, which share its processor."""
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+    local_world: int = 1
+
+
+def place_in_group() -> Place:
+    """The place of this process, from the environment that torchrun sets.
 
     Raises: ConfigError: for values that torchrun would not set.
     """
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     found = [os.environ.get(name, "") for name in names]
     if not found[0] or not found[1]:
-        return 0, 1, 0, 1
+        return Place()
     found[2:] = found[2] or found[0], found[3] or found[1]
     wrong = [f"{name}={value}" for name, value in zip(names, found, strict=True) if not value.isdecimal()]
     if wrong or int(found[0]) >= int(found[1]):
@@ -227,7 +236,7 @@ def place_in_group() -> tuple[int, int, int, int]:
         raise ConfigError(
             f"the environment has {value}, which no launcher sets.", hint="use torchrun, or unset both variables."
         )
-    return int(found[0]), int(found[1]), int(found[2]), int(found[3])
+    return Place(*map(int, found))
 
 
 @contextmanager
@@ -238,7 +247,7 @@ def joined(name: str, *, device: torch.device, minutes: float) -> Iterator[Group
     a process without heartbeats.
     Raises: ConfigError: for a device that groups cannot use; LostError: when other processes are missing, fail or hang.
     """
-    rank, world, _, _ = place_in_group()
+    rank, world, *_ = place_in_group()
     if world == 1:
         yield Group()
         return

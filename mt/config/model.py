@@ -31,6 +31,8 @@ class ModelConfig:
     activation_dropout: float = 0.0
     word_dropout: float = 0.0  # share of input embeddings that are set to zero
     image_stem: ImageStem = field(default=ImageStem.linear, metadata=LATER)  # what reads pixels: linear, convolution
+    # SpecAugment for recordings, in training: the widest mask, as a share of the frames and of the bands of an item
+    spec_augment: float = field(default=0.0, metadata=LATER)
     fusion: Fusion = field(default=Fusion.concat, metadata=LATER)  # how several inputs are joined: concat, co_attention
     share_encoders: bool = field(default=False, metadata=LATER)  # one encoder for all text inputs
     source_dropout: float = field(default=0.0, metadata=LATER)  # probability that one of several inputs is left out
@@ -49,5 +51,6 @@ class ModelConfig:
         require(self.max_length > 1, "model.max_length", "be at least 2", self.max_length)
         for name in ("ffn_dim", "encoder_layers", "decoder_layers"):
             require(getattr(self, name) > 0, f"model.{name}", "be positive", getattr(self, name))
-        for name in ("dropout", "attention_dropout", "activation_dropout", "word_dropout", "source_dropout"):
+        dropped = ("dropout", "attention_dropout", "activation_dropout", "word_dropout", "source_dropout")
+        for name in (*dropped, "spec_augment"):
             require(0 <= getattr(self, name) < 1, f"model.{name}", "lie in [0, 1)", getattr(self, name))

@@ -10,16 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from mt.config.decode import LATER, DecodeConfig
-from mt.config.enums import (
-    OptimizerKind,
-    Precision,
-    ScheduleKind,
-    Sharding,
-    Subset,
-    TokenizerKind,
-    Use,
-    Watch,
-)
+from mt.config.enums import OptimizerKind, Precision, ScheduleKind, Sharding, Subset, TokenizerKind, Use, Watch
 from mt.config.inputs import parse_inputs
 from mt.config.model import ModelConfig
 from mt.errors import require
@@ -58,8 +49,9 @@ class DataConfig:
         require(0 <= (self.workers or 0) <= 64, "data.workers", "lie in [0, 64] or be null", self.workers)
         parse_inputs(self.inputs)
         if self.inputs:
-            given = bool(self.train and self.dev)
-            require(given, "data.inputs", "have tables in `data.train` and `data.dev`", self.inputs)
+            for name in ("train", "dev"):
+                files = getattr(self, name)
+                require(bool(files), f"data.{name}", "name tables beside `data.inputs`", files)
             hint = "name the column of the target text with `data.target`."
             require(not self.columns, "data.columns", "be empty beside `data.inputs`", self.columns, hint=hint)
             found = self.target or self.tgt

@@ -1,5 +1,6 @@
 """Prepared data: the text of a run, read, cleaned and tokenised."""
 
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ import numpy as np
 
 from mt.config import BatchConfig, CleanConfig, DataConfig, Input, Subset, TokenizerConfig, parse_inputs
 from mt.data.batching import TokenizedCorpus
+from mt.data.batching.input_rows import check_rows, check_test
 from mt.data.clean.pipeline import Pipeline, describe
 from mt.data.corpus.catalog import Corpus, fetch
 from mt.data.corpus.own import read_own
@@ -18,7 +20,6 @@ from mt.data.corpus.pair import Pair
 from mt.data.training_links import LinkTable, by_corpus, read_links
 from mt.errors import counted
 from mt.inputs.reader import InputReader, described, fit, texts_of
-from mt.log import logger
 from mt.progress import Waiting, elapsing
 from mt.text.lines import spread
 from mt.text.roundtrip import round_trip
@@ -27,6 +28,7 @@ from mt.text.tokenizer import Tokenizer
 from mt.text.tokenizer_training import train_tokenizer
 from mt.text.words import is_word
 
+logger = logging.getLogger("mt")
 UNLIMITED = sys.float_info.max  # for `clean.max_ratio`
 SAMPLED = 10_000  # training lines at most, for `PreparedData.usual`
 
@@ -111,11 +113,12 @@ def prepare(
     """
     if links:
         by_corpus(links, data.train)  # raises before the text is read
+    inputs = parse_inputs(data.inputs)
+    check_rows(inputs, batch, longest)
     corpus = read_corpus(data)
     sizes = f"{len(corpus.train):,} / {len(corpus.dev):,} / {len(corpus.test):,}"
     licence = "" if data.train else f"; licence: {corpus.licence}"
     logger.info(f"corpus {corpus.name}: {sizes} pairs (train / dev / test){licence}")
-    inputs = parse_inputs(data.inputs)
     # The length of a source that names files says nothing about its translation.
     pairs, refusals = _cleaned(corpus.train, data, replace(clean, max_ratio=UNLIMITED) if inputs else clean)
     sources, targets = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
@@ -145,6 +148,8 @@ def prepare(
             f"left out {counted(dev.num_too_long, 'dev pair')} with more than {longest} {dev.unit} "
             "(`model.max_length`) on a side"
         )
+    if reader is not None:
+        check_test(corpus.test, reader, batch.max_length)
     found = read_links(links, data.train, train, src=corpus.src, tgt=corpus.tgt) if links else None
     # The training pairs are in a table now. As a list, ten million of them would take gigabytes.
     return PreparedData(replace(corpus, train=[]), refusals, trained, train, dev, found)

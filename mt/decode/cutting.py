@@ -5,15 +5,16 @@ sentence that is still too long at the ends of clauses, and a clause between wor
 model has seen often. A part whose translation is far too short for it is cut again.
 """
 
+import logging
 from collections.abc import Collection, Sequence, Sized
 
 from mt.config import Split
-from mt.log import logger
 from mt.text.lines import spread
 from mt.text.sentences import CLAUSE_END, SPACE, Layout, Usual, divided, halves, sentences, whole
 from mt.text.tokenizer import Tokenizer
-from mt.text.words import is_word
+from mt.text.words import has_letters, is_word
 
+logger = logging.getLogger("mt")
 # Shares of the usual length, which is that of the longest training lines: of more tokens lines are too rare in
 # training. A text with few marks is probably several sentences run together, of which a model translates the first.
 # Measured by `scripts/long_lines.py`.
@@ -69,7 +70,7 @@ class Cutter:
                 continue
             room = max(2, (most if most >= self.max_length else self._room(sentence, length)) - taken)
             cut[place] = divided(sentence, lambda part, room=room: self._length(part) <= room)
-            if length > self.max_length:
+            if length > self.max_length and has_letters(sentence):  # signs alone are copied
                 logger.warning(
                     f"input {number:,}: a sentence of {length:,} tokens is translated in {len(cut[place].parts):,} "
                     f"parts, because the model reads at most {self.max_length:,}: {sentence[:40]!r}. Shorter "

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from mt.checkpoint.model_folder import StoredModel, check_same_direction, read_model
+from mt.checkpoint.model_folder import StoredModel, check_direction, read_model
 from mt.compute.device import pick_device, pick_precision
 from mt.config import DecodeConfig, Precision
 from mt.decode.search.ensemble import Ensemble, Mean
@@ -51,7 +51,7 @@ def load_ensemble(
     Raises: ConfigError: when their directions or their tokenizers differ, and what `load` raises.
     """
     for path in paths[1:]:
-        check_same_direction(Path(paths[0]), Path(path), "--ensemble")
+        check_direction(Path(paths[0]), Path(path), "--ensemble")
     members = [load(path, device=device, precision=precision) for path in paths]
     first = members[0]
     for path, other in zip(paths, members, strict=True):

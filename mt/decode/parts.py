@@ -1,5 +1,6 @@
 """The units of translation, and the warnings about them."""
 
+import logging
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -9,9 +10,9 @@ from mt.decode.constraints.vocabulary import Vocabulary
 from mt.decode.translation import Translation
 from mt.errors import counted
 from mt.inputs.reader import Item
-from mt.log import logger
 from mt.text.words import Span
 
+logger = logging.getLogger("mt")
 Q = TypeVar("Q")
 A = TypeVar("A")
 R = TypeVar("R")
@@ -71,15 +72,18 @@ def report_short(short: Sequence[tuple[Part, Translation]], first_text: int) -> 
 
 
 def report_missing(
-    parts: Sequence[Part], found: Sequence[Sequence[Translation]], vocabulary: Vocabulary, first_text: int
+    parts: Sequence[Part],
+    found: Sequence[Sequence[Translation]],
+    vocabulary: Vocabulary,
+    name: Callable[[int], str],
 ) -> None:
-    """Warn of required terms that did not fit."""
+    """Warn of required terms that did not fit. Args: name: of a text, by its place."""
     for part, translations in zip(parts, found, strict=True):
         best = translations[0]
         for entry in () if best.finished else part.constraints.required:
             if not vocabulary.has(entry, best.text):
                 logger.warning(
-                    f"input {first_text + part.owner + 1:,}: `{'|'.join(entry.targets)}` ({entry.where}) is missing"
+                    f"{name(part.owner)}: `{'|'.join(entry.targets)}` ({entry.where}) is missing"
                     " from the translation, which reached its maximum length; raise `decode.max_extra`, or see "
                     "whether the term contradicts another rule."
                 )

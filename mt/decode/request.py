@@ -7,7 +7,7 @@ from typing import Literal, TypedDict
 
 from mt.config import DecodeConfig, LengthNorm, Split, Unknown
 from mt.config.decode import COUNT_FROM_0, WIDTH, Bound, check_bounds, option
-from mt.decode.constraints.glossary import Glossary
+from mt.decode.constraints.glossary import Constraints, Glossary
 
 MBR_SAMPLES, MBR_EPSILON = 32, 0.02  # the cut-off that Freitag et al. 2023 (arXiv:2305.09860) found best
 TEMPERATURE = Bound(
@@ -117,6 +117,15 @@ class Options:
     first_text: int = 0  # the number of texts of earlier calls; warnings and random numbers count from it
     details: bool = True  # log-probabilities of single pieces, which cost some engines one more pass
     recut: bool = True  # what is not translated whole is cut again, or named in a warning
+    names: Sequence[object] = ()  # of rows of a table, for errors and warnings; empty: they are numbered
+
+    def name(self, place: int) -> str:
+        """What messages call a text."""
+        return f"{self.names[place]}" if self.names else f"input {self.first_text + place + 1:,}"
+
+    def constraints(self, text: str) -> Constraints:
+        """What the glossary asks of the translation of a text."""
+        return self.glossary.constraints(text) if self.glossary else Constraints()
 
     @property
     def of_drafts(self) -> "Options":

@@ -1,5 +1,6 @@
 """Translate text with a trained model."""
 
+import logging
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
@@ -26,13 +27,13 @@ from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translation import EMPTY, Segment, Translation, join, without_stop
 from mt.errors import ConfigError, DataError
 from mt.inputs.reader import InputReader, Item
-from mt.log import logger
-from mt.nn.encoders import TextEncoder
+from mt.nn.encoders import TextEncoder, require_text
 from mt.nn.ragged import cut
 from mt.text.sentences import Layout, Usual
 from mt.text.tokenizer import Tokenizer
 from mt.text.words import Span, no_text_but
 
+logger = logging.getLogger("mt")
 PART_BITS = 40  # the random stream of a sample is numbered (number of the part << PART_BITS) + number of the text
 MAX_SENTENCES = 512  # in a batch: short ones have few source tokens, but each takes a beam of rows
 MAX_ROWS = 2048  # of samples in a batch: each takes a few times V numbers a step
@@ -69,21 +70,30 @@ class Translator:
         self.cutter = Cutter(tokenizer, max_length=max_length, src=src, usual=usual)
         self.vocabulary = Vocabulary(tokenizer)
 
+    def require_text(self, what: str) -> None:
+        """Raises: ConfigError: "`what` needs a model that reads text ..." for a model of another kind of source."""
+        require_text(self.stepper.model, what)
+
     @overload
     def translate(  # pyright: ignore[reportOverlappingOverload]
-        self, texts: str, **options: Unpack[TranslateOptions]
+        self, texts: str, *, names: Sequence[object] = (), **options: Unpack[TranslateOptions]
     ) -> str: ...
     @overload
-    def translate(self, texts: Sequence[str], **options: Unpack[TranslateOptions]) -> list[str]: ...
-    def translate(self, texts: str | Sequence[str], **options: Unpack[TranslateOptions]) -> str | list[str]:
+    def translate(
+        self, texts: Sequence[str], *, names: Sequence[object] = (), **options: Unpack[TranslateOptions]
+    ) -> list[str]: ...
+    def translate(
+        self, texts: str | Sequence[str], *, names: Sequence[object] = (), **options: Unpack[TranslateOptions]
+    ) -> str | list[str]:
         """Translate one text or many, in their order.
 
-        Args: options: `beam`, `glossary`, `prefixes`, `sampling` and the others of `TranslateOptions`.
+        Args: names: of rows of a table, for errors; options: `beam`, `glossary`, `prefixes`, `sampling` and the others
+        of `TranslateOptions`.
         Raises: ConfigError: for an unknown option, a bad value or another number of prefixes.
         """
         if isinstance(texts, str):
-            return self.translate([texts], **options)[0]
-        found = self.answer(texts, replace(self.options(**options), details=False))
+            return self.translate([texts], names=names, **options)[0]
+        found = self.answer(texts, replace(self.options(**options), details=False, names=names))
         return [best[0].text for best in found]
 
     def search(
@@ -150,7 +160,7 @@ class Translator:
             again = Recutter(self.cutter, options, lambda finer: self._parts(finer, options), layouts, parts, found)
             yield from again.run()
             layouts, parts, found = again.layouts, again.parts, again.found
-        report_missing(parts, found, self.vocabulary, options.first_text)
+        report_missing(parts, found, self.vocabulary, options.name)
         together: list[list[list[Translation]]] = [[] for _ in texts]
         for part, translations in zip(parts, found, strict=True):
             layout = layouts[part.owner]
@@ -160,76 +170,6 @@ class Translator:
             join(parts_of_one, layout.gaps if len(layout.parts) > 1 or options.section.split is Split.always else None)
             for parts_of_one, layout in zip(together, layouts, strict=True)
         ]
-
-    def prepared(self) -> AbstractContextManager[object]:
-        """A context around searches, which prepares the model once; another engine is always ready."""
-        return self.searched.prepared() if self.engine is None else nullcontext()
-
-    def _answering_rows(
-        self, rows: Sequence[str], reader: InputReader, options: Options
-    ) -> Generator[list[Part], Found, Found]:
-        """As `answering`, for rows of a table. A row without any cell has one empty translation."""
-        prefixes = self._prefixes(len(rows), options)
-        parts = [
-            Part(
-                number=0, owner=owner, span=(0, len(row)), text=row, prefix=prefixes[owner], copied=False,
-                source=reader.item(row, f"input {options.first_text + owner + 1:,}"),
-                constraints=options.glossary.constraints(reader.text(row)) if options.glossary else Constraints(),
-            )
-            for owner, row in enumerate(rows) if row.strip()
-        ]  # fmt: skip
-        for part in parts:
-            if len(part.source) > self.max_length:
-                raise DataError(
-                    f"input {options.first_text + part.owner + 1:,} has {len(part.source):,} rows, but the model reads "
-                    f"at most {self.max_length:,}.",
-                    hint="shorten it, or train with a larger `batch.max_length`.",
-                )
-        found = yield parts
-        report_missing(parts, found, self.vocabulary, options.first_text)
-        answers: Found = [[EMPTY] for _ in rows]
-        for part, translations in zip(parts, found, strict=True):
-            answers[part.owner] = translations
-        return answers
-
-    def encode_sources(self, texts: Sequence[str], names: Sequence[object] = ()) -> list[Item]:
-        """The texts, or rows of a table, as the model reads them, uncut.
-
-        Args: names: of the rows, for errors; by default they are numbered. Raises: DataError: as `answer`.
-        """
-        if self.reader is None:
-            return [*self.tokenizer.encode_source(list(texts))]
-        names = names or [f"input {number:,}" for number in range(1, len(texts) + 1)]
-        return [self.reader.item(text, str(name)) for text, name in zip(texts, names, strict=True)]
-
-    def _parts(self, layouts: list[Layout], options: Options) -> list[Part]:
-        """The non-empty parts of all texts. A forced prefix belongs to the first part of its text."""
-        prefixes = self._prefixes(len(layouts), options)
-        sources = iter(self.tokenizer.encode_source([text for layout in layouts for text in self.cutter.read(layout)]))
-        parts: list[Part] = []
-        for owner, layout in enumerate(layouts):
-            for place, (text, span) in enumerate(zip(layout.parts, layout.spans(), strict=True)):
-                source = next(sources)
-                if len(source) > self.max_length:  # a single character with more bytes than the model reads
-                    number = options.first_text + owner + 1
-                    logger.warning(f"input {number:,}: {text!r} has {len(source)} tokens and is cut short.")
-                    source = [*source[: self.max_length - 1], self.tokenizer.eos]
-                constraints = options.glossary.constraints(text) if options.glossary else Constraints()
-                prefix = prefixes[owner] if place == 0 else []
-                # A part without letters or digits is copied; so is one that holds nothing but stand-ins.
-                stand_ins = options.stand_ins[owner] if options.stand_ins else []
-                copied = no_text_but(text, stand_ins) and not prefix and not constraints.required
-                parts.append(Part(place, owner, span, text, source, prefix, constraints, copied))
-        return [part for part in parts if len(part.source) > 1 or (part.copied and part.text.strip())]
-
-    def _prefixes(self, count: int, options: Options) -> list[list[int]]:
-        """The forced prefix of each text, empty without one. Raises: ConfigError: for another number of prefixes."""
-        if options.prefixes is not None and len(options.prefixes) != count:
-            raise ConfigError(
-                f"there must be one prefix for each text, but there are {len(options.prefixes):,} prefixes and "
-                f"{count:,} texts."
-            )
-        return self.tokenizer.encode_target(options.prefixes) if options.prefixes else [[] for _ in range(count)]
 
     def find(self, parts: list[Part], options: Options) -> Found:
         """The n-best list of every part. A copied part repeats its one translation, so that all lists are as long.
@@ -245,6 +185,80 @@ class Translator:
             next(drafts) if part.draft else [self._copy(part)] * count if part.copied else next(searched)
             for part in parts
         ]
+
+    def prepared(self) -> AbstractContextManager[object]:
+        """A context around searches, which prepares the model once; another engine is always ready."""
+        return self.searched.prepared() if self.engine is None else nullcontext()
+
+    def encode_sources(self, texts: Sequence[str], names: Sequence[object] = ()) -> list[Item]:
+        """The texts, or rows of a table, as the model reads them, uncut.
+
+        Args: names: of the rows, for errors; by default they are numbered. Raises: DataError: as `answer`.
+        """
+        if self.reader is None:
+            return [*self.tokenizer.encode_source(list(texts))]
+        names = names or [f"input {number:,}" for number in range(1, len(texts) + 1)]
+        return [self.reader.item(text, str(name)) for text, name in zip(texts, names, strict=True)]
+
+    def read_row(self, row: str, name: str) -> Item:
+        """A row of a table as the model reads it. Raises: DataError: also for one that is too long; names `name`."""
+        assert self.reader is not None
+        item = self.reader.item(row, name)
+        if len(item) > self.max_length:
+            raise DataError(
+                f"{name}: the source has {len(item):,} rows, but the model reads at most {self.max_length:,}.",
+                hint="shorten it, or train with a larger `batch.max_length`.",
+            )
+        return item
+
+    def _answering_rows(
+        self, rows: Sequence[str], reader: InputReader, options: Options
+    ) -> Generator[list[Part], Found, Found]:
+        """As `answering`, for rows of a table. A row without any cell has one empty translation."""
+        prefixes = self._prefixes(len(rows), options)
+        parts = [
+            Part(
+                number=0, owner=owner, span=(0, len(row)), text=row, prefix=prefixes[owner], copied=False,
+                source=self.read_row(row, options.name(owner)),
+                constraints=options.constraints(reader.text(row)),
+            )
+            for owner, row in enumerate(rows) if row.strip()
+        ]  # fmt: skip
+        found = yield parts
+        report_missing(parts, found, self.vocabulary, options.name)
+        answers: Found = [[EMPTY] for _ in rows]
+        for part, translations in zip(parts, found, strict=True):
+            answers[part.owner] = translations
+        return answers
+
+    def _parts(self, layouts: list[Layout], options: Options) -> list[Part]:
+        """The non-empty parts of all texts. A forced prefix belongs to the first part of its text."""
+        prefixes = self._prefixes(len(layouts), options)
+        sources = iter(self.tokenizer.encode_source([text for layout in layouts for text in self.cutter.read(layout)]))
+        parts: list[Part] = []
+        for owner, layout in enumerate(layouts):
+            for place, (text, span) in enumerate(zip(layout.parts, layout.spans(), strict=True)):
+                source = next(sources)
+                if len(source) > self.max_length:  # a single character with more bytes than the model reads
+                    number = options.first_text + owner + 1
+                    logger.warning(f"input {number:,}: {text!r} has {len(source)} tokens and is cut short.")
+                    source = [*source[: self.max_length - 1], self.tokenizer.eos]
+                constraints = options.constraints(text)
+                prefix = prefixes[owner] if place == 0 else []
+                # A part without letters or digits is copied; so is one that holds nothing but stand-ins.
+                stand_ins = options.stand_ins[owner] if options.stand_ins else []
+                copied = no_text_but(text, stand_ins) and not prefix and not constraints.required
+                parts.append(Part(place, owner, span, text, source, prefix, constraints, copied=copied))
+        return [part for part in parts if len(part.source) > 1 or (part.copied and part.text.strip())]
+
+    def _prefixes(self, count: int, options: Options) -> list[list[int]]:
+        """The forced prefix of each text, empty without one. Raises: ConfigError: for another number of prefixes."""
+        if options.prefixes is not None and len(options.prefixes) != count:
+            raise ConfigError(
+                f"there must be one prefix for each text, but there are {len(options.prefixes):,} prefixes and "
+                f"{count:,} texts."
+            )
+        return self.tokenizer.encode_target(options.prefixes) if options.prefixes else [[] for _ in range(count)]
 
     def _search_free_first(self, parts: list[Part], options: Options) -> Found:
         """Search without the constraints of a glossary, and again with them for the parts whose translations do not

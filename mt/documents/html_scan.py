@@ -22,7 +22,6 @@ class Piece:
     name: str
     closing: bool = False
     void: bool = False  # it ends with />
-    raw: bool = False  # text in which nothing is a tag
 
 
 def scan(page: str, *, xml: bool = False) -> Iterator[Piece]:
@@ -49,7 +48,7 @@ def scan(page: str, *, xml: bool = False) -> Iterator[Piece]:
             end = lower.find(f"</{piece.name}", place) if piece.name != "plaintext" else len(page)
             end = end if end >= 0 else len(page)
             if end > place:
-                yield Piece(place, end, "#text", raw=True)
+                yield Piece(place, end, "#text")  # nothing in it is a tag
             place = end
 
 

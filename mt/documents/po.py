@@ -5,24 +5,20 @@ from collections.abc import Sequence
 
 from mt.documents.parsed import Parsed, decoded
 from mt.errors import DataError
+from mt.text.po import encoding_of, form_of_one, parse
 
-CHARSET = re.compile(rb'^"Content-Type:[^"\n]*charset=([\w.:-]+)', re.I | re.M)
 WIDTH = 78  # of gettext's own lines; a file with wider ones is written without breaks
 BREAK = re.compile(r"(\n+)")
 
 
 def read_po(data: bytes) -> Parsed:
-    import polib  # pyright: ignore[reportMissingModuleSource]
-
-    charset = CHARSET.search(data)
-    name = charset[1].decode("ascii") if charset and charset[1].upper() != b"CHARSET" else ""
-    content, encoded = decoded(data, name)
+    content, encoded = decoded(data, encoding_of(data))
     wide = any(len(line) > WIDTH + 2 for line in content.split("\n") if not line.startswith("#"))
     try:
-        # With a line end at its end, no content is the path of a file, which polib would read in its place.
-        catalogue = polib.pofile(content.replace("\r\n", "\n") + "\n", wrapwidth=0 if wide else WIDTH)
-    except (OSError, ValueError) as error:
+        catalogue = parse(content.replace("\r\n", "\n"), 0 if wide else WIDTH)
+    except ValueError as error:
         raise DataError(f"this is not a PO file ({error}).") from None
+    single = form_of_one(catalogue)
     wanted = [entry for entry in catalogue if not entry.obsolete and not entry.translated() and not entry.fuzzy]
     sources = [
         source
@@ -40,7 +36,10 @@ def read_po(data: bytes) -> Parsed:
             one = next(written)
             if entry.msgid_plural:
                 many = next(written)
-                entry.msgstr_plural = {n: old or (many if n else one) for n, old in entry.msgstr_plural.items()}
+                entry.msgstr_plural = {
+                    n: old or (one if n == single and len(entry.msgstr_plural) > 1 else many)
+                    for n, old in entry.msgstr_plural.items()
+                }
             else:
                 entry.msgstr = one
         filled = str(catalogue).removeprefix("" if content.startswith("#") else "#\n")  # polib's empty comment

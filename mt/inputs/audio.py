@@ -1,7 +1,10 @@
 """Audio: recordings, read by libsndfile, as log-mel energies of short frames."""
 
+import io
 import re
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +25,7 @@ LONGEST = 600  # seconds of an item
 LOUD = 2.5  # standard deviations of a band, drawn black
 CUT = re.compile(r"^\s*(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)  # libsndfile's remark
 STREAMED = 1 << 30  # bytes: programs that write to a pipe do not know a length, and state a huge one
+PAGE, SERIAL = 65_307, slice(14, 18)  # of Ogg: most bytes of a page, and where it has the number of its stream
 AGAIN = "copy or convert it again, for example to FLAC."
 FULL = 32768.0  # Kaldi's energies are of samples of 16 bits
 
@@ -83,9 +87,10 @@ def samples(cell: str) -> tuple[Float[NDArray[Any], " N"], int]:
                 )
             sound.seek(first)
             channels = sound.read(end - first, dtype="float32", always_2d=True)
-            if len(channels) < end - first or _is_cut(sound.extra_info):
+            cut = _ogg_is_cut(file, form["file"]) if sound.format == "OGG" else _is_cut(sound.extra_info)
+            if len(channels) < end - first or cut:
                 raise DataError(f"{cell} is incomplete: its file ends before all its samples", hint=AGAIN)
-    except (RuntimeError, TypeError, ValueError) as error:
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
         raise DataError(f"{form['file']} cannot be read as audio ({str(error).rstrip('.')})") from error
     if not np.isfinite(channels).all():
         raise DataError(f"{cell} holds a value that is not a finite number")
@@ -96,6 +101,29 @@ def _is_cut(remarks: str) -> bool:
     """Whether the header of a file states more bytes of sound than there are, which libsndfile reads without a word."""
     found = CUT.search(remarks)
     return found is not None and int(found[2]) < int(found[1]) < STREAMED
+
+
+def _ogg_is_cut(file: str | io.BytesIO, name: str) -> bool:
+    """Whether the last page of an Ogg file (RFC 3533) is incomplete, or is not marked as the end of its stream.
+
+    Raises: DataError: for several streams one after the other, of which libsndfile reads the first one only.
+    """
+    with nullcontext(file) if isinstance(file, io.BytesIO) else Path(file).open("rb") as stream:
+        size = stream.seek(0, io.SEEK_END)
+        stream.seek(max(0, size - PAGE))
+        tail = stream.read()
+        stream.seek(0)
+        begin = stream.read(SERIAL.stop)
+    place = tail.rfind(b"OggS")
+    if place < 0:  # nothing else than bytes after the end
+        return False
+    page = tail[place:]
+    segments = page[27 : 27 + page[26]] if len(page) > 26 else b""
+    if len(page) < 27 or len(page) < 27 + page[26] + sum(segments) or not page[5] & 4:
+        return True
+    if page[SERIAL] != begin[SERIAL]:
+        raise DataError(f"{name} holds several streams of sound, of which only the first would be read", hint=AGAIN)
+    return False
 
 
 def log_mel(found: Float[NDArray[Any], " N"], rate: int, cell: str) -> Float[NDArray[Any], "P F"]:

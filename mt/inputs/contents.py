@@ -13,9 +13,17 @@ from mt.errors import DataError
 from mt.files import reason
 
 MEMBER = re.compile(r"(?P<zip>.+?\.zip):(?P<member>.+)", re.IGNORECASE | re.DOTALL)
+DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 LIMIT = 1 << 28  # bytes of a member, by its own account; zipfile reads no more than that
 OPEN = 16  # archives that stay open
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError)
+
+
+def within(folder: str, name: str) -> str:
+    """The name of a file in `folder`. What stands after the first `.zip:` is left as it is: the names of members are
+    not those of files, and may have `//`."""
+    form = MEMBER.fullmatch(name)
+    return str(Path(folder) / name) if form is None else f"{Path(folder) / form['zip']}:{form['member']}"
 
 
 def opened(name: str) -> str | io.BytesIO:
@@ -27,6 +35,8 @@ def opened(name: str) -> str | io.BytesIO:
     form = MEMBER.fullmatch(name)
     if form is not None:
         return io.BytesIO(_member(form["zip"], form["member"]))
+    if (archive := name.removesuffix(":")).lower().endswith(".zip"):
+        raise DataError(f"{name} is an archive, but must name a member of it", hint=f"write `{archive}:MEMBER`.")
     try:
         with Path(name).open("rb") as file:
             file.peek(1)  # a folder can be opened, but not read
@@ -50,7 +60,7 @@ def faults_of(name: str, broken: str) -> Iterator[None]:
 
 def _member(file: str, name: str) -> bytes:
     archive = _archive(file)
-    if name.startswith(("/", "\\")) or ":" in name or ".." in re.split(r"[/\\]", name):
+    if name.startswith(("/", "\\")) or DRIVE.match(name) or ".." in re.split(r"[/\\]", name):
         raise DataError(f"{file}:{name} must name a member inside the archive, without `..` and without a drive")
     try:
         found = archive.getinfo(name)

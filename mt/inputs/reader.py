@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from itertools import repeat
-from pathlib import Path
 from typing import TypeAlias
 
 from jaxtyping import Float
@@ -11,10 +10,12 @@ from torch import Tensor
 from mt.config import Input, InputKind
 from mt.errors import DataError
 from mt.inputs.audio import Audio
+from mt.inputs.contents import within
 from mt.inputs.features import Features
 from mt.inputs.image import Images
 from mt.inputs.kind import FrameKind
 from mt.inputs.several import Part, SeveralInputs
+from mt.inputs.spec_augment import masked
 
 Item: TypeAlias = Part | SeveralInputs
 EncodeText = Callable[[Sequence[str]], list[list[int]]]
@@ -34,15 +35,26 @@ class InputReader:
         self.encode = encode
         self.kinds = [KINDS[one.kind](one) if one.kind in KINDS else None for one in inputs]
 
-    def item(self, source: str, where: str = "", left_out: Sequence[bool] | None = None) -> Item:
+    def item(
+        self,
+        source: str,
+        where: str = "",
+        left_out: Sequence[bool] | None = None,
+        masks: Sequence[Sequence[float]] = (),
+    ) -> Item:
         """The rows of one input, or of several. Of several, those with an empty cell are missing.
 
-        Args: where: the row of the source, for the error; left_out: inputs whose cells are treated as empty.
-        Raises: DataError: names `where` and the column.
+        Args: where: the row of the source, for the error; left_out: inputs whose cells are treated as empty;
+        masks: what of a recording is hidden, as `masked` takes it. Raises: DataError: names `where` and the column.
         """
         without = left_out or repeat(False)
         cells = ["" if out else cell for cell, out in zip(self.cells(source, where), without, strict=False)]
         parts = [self._read(place, cell, where) for place, cell in enumerate(cells)]
+        if masks:
+            parts = [
+                masked(part, masks) if isinstance(part, Tensor) and one.kind is InputKind.audio else part
+                for part, one in zip(parts, self.inputs, strict=True)
+            ]
         return parts[0] if len(parts) == 1 else SeveralInputs(tuple(parts), tuple(bool(cell.strip()) for cell in cells))
 
     def counts(self, source: str, where: str = "") -> list[int]:
@@ -123,4 +135,4 @@ def texts_of(inputs: Sequence[Input], sources: Sequence[str]) -> list[str]:
 
 def located(kind: InputKind, cell: str, folder: str) -> str:
     """A cell as its table in `folder` means it: file names are relative to the table."""
-    return cell if kind not in KINDS or not cell else str(Path(folder) / cell)
+    return cell if kind not in KINDS or not cell else within(folder, cell)

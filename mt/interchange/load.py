@@ -1,6 +1,7 @@
 """Load a translator whose search is CTranslate2's. The export is made and verified once, and kept beside the model."""
 
 import hashlib
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +22,8 @@ from mt.interchange.ct2 import reasons_against, write_ct2
 from mt.interchange.ct2_engine import Ct2Engine
 from mt.interchange.refusal import refuse
 from mt.interchange.verify import Sample, own_sample, verify
-from mt.log import logger
 
+logger = logging.getLogger("mt")
 ENGINES = ("torch", "ct2", "auto")
 VERSION = 1  # of the exports: other numbers are made again
 Sampler = Callable[[Translator], Sample]

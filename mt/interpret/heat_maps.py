@@ -55,7 +55,7 @@ class HeatMaps:
 
     def draw(self, maps: Float[Tensor, "M V W1"]) -> UInt8[NDArray[Any], "Y X 3"]:
         pixels = self._blank.copy()
-        for (left, top), cells in zip(self.corners, _colours(maps), strict=True):
+        for (left, top), cells in zip(self.corners, colours(maps), strict=True):
             cells = cells.repeat(self.cell, axis=0).repeat(self.cell, axis=1)
             pixels[top : top + len(cells), left : left + cells.shape[1]] = cells
         return pixels
@@ -72,7 +72,7 @@ class HeatMaps:
         for (j, word), top in product(enumerate(self.target), self._tops):
             y = top + j * self.cell + middle
             lines.append(f'<text x="{self.left - 3}" y="{y:g}" text-anchor="end">{escape(word)}</text>')
-        for (left, top), title, cells in zip(self.corners, self.titles, _colours(maps), strict=True):
+        for (left, top), title, cells in zip(self.corners, self.titles, colours(maps), strict=True):
             y = top - self.cell - self.label_height + self.font_size
             lines.append(f'<text x="{left}" y="{y}">{escape(title)}</text>')
             for i, word in enumerate(self.source):
@@ -120,8 +120,9 @@ def draw(exhibit: "Exhibit", path: Path) -> None:
     Image.fromarray(HeatMaps(source, target, [""], scale=PRINT_SCALE).draw(maps)).save(path)
 
 
-def _colours(maps: Float[Tensor, "M V W1"]) -> UInt8[NDArray[Any], "M V W1 3"]:
-    return (255 - maps.clamp(0, 1).numpy()[..., None] * (255 - FULL)).round().astype(np.uint8)
+def colours(weights: Float[Tensor, "*maps V W"]) -> UInt8[NDArray[Any], "*maps V W 3"]:
+    """The pixel of each weight."""
+    return (255 - weights.clamp(0, 1).numpy()[..., None] * (255 - FULL)).round().astype(np.uint8)
 
 
 def drawable(word: str, font: Any) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mt.alignment.observe import Side
 from mt.inputs import kind
-from mt.interpret.heat_maps import CELL, FONT, FULL, GAP, MAX_WIDTH, PRINT_SCALE, HeatMaps, drawable, load_font
+from mt.interpret.heat_maps import CELL, FONT, GAP, MAX_WIDTH, PRINT_SCALE, HeatMaps, colours, drawable, load_font
 from mt.interpret.inputs import InputObservation, View
 
 MOST = 40  # pieces a side, in a picture; the rest of a longer text is left out
@@ -70,12 +70,10 @@ def _panel(view: View, weights: Float[Tensor, "V m"], words: list[str], title: s
         shown = torch.cat([weights[:, : len(pieces)], weights[:, -1:]], dim=1)
         return HeatMaps(pieces, words, [title], scale=scale).draw(shown[None])
     panel = _lines if view.shown.grid[0] == 1 else _tiles
-    return panel(view.shown, weights.numpy(), words, title, scale)
+    return panel(view.shown, weights, words, title, scale)
 
 
-def _lines(
-    shown: kind.Picture, weights: Float[NDArray[Any], "V m"], words: list[str], title: str, scale: int
-) -> Pixels:
+def _lines(shown: kind.Picture, weights: Float[Tensor, "V m"], words: list[str], title: str, scale: int) -> Pixels:
     from PIL import Image, ImageDraw
 
     font = load_font(FONT * scale)
@@ -90,15 +88,12 @@ def _lines(
     for row, word in enumerate(words):
         pen.text((left - 3, head + sheet + row * cell), word, font=font, fill="black", anchor="ra")
     if words:
-        cells = (255 - weights[:, :, None] * (255 - FULL)).round().astype(np.uint8)
-        lines = Image.fromarray(cells).resize((width, len(words) * cell), Image.Resampling.NEAREST)
+        lines = Image.fromarray(colours(weights)).resize((width, len(words) * cell), Image.Resampling.NEAREST)
         page.paste(lines, (left, head + sheet))
     return np.array(page)
 
 
-def _tiles(
-    shown: kind.Picture, weights: Float[NDArray[Any], "V m"], words: list[str], title: str, scale: int
-) -> Pixels:
+def _tiles(shown: kind.Picture, weights: Float[Tensor, "V m"], words: list[str], title: str, scale: int) -> Pixels:
     from PIL import Image, ImageDraw
 
     font = load_font(FONT * scale)
@@ -111,7 +106,7 @@ def _tiles(
     pen = ImageDraw.Draw(page)
     pen.text((0, 0), drawable(title, font), font=font, fill="black")
     image = np.asarray(Image.fromarray(shown.pixels).resize((side, side)), np.float32)
-    for number, (word, heat) in enumerate(zip(words, weights, strict=True)):
+    for number, (word, heat) in enumerate(zip(words, weights.numpy(), strict=True)):
         x, y = number % columns * (side + gap), head + number // columns * (side + cell + gap)
         veil = Image.fromarray((255 * heat.reshape(shown.grid)).round().astype(np.uint8))
         part = OPAQUE / 255 * np.asarray(veil.resize((side, side), Image.Resampling.BILINEAR), np.float32)[..., None]

@@ -240,7 +240,5 @@ class FeedForward(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
-        inner = self.activation(self.inner(x) if self.gate is None else self.gate(x))
-        if self.gate is not None:
-            inner = inner * self.inner(x)
+        inner = self.activation(self.inner(x)) if self.gate is None else self.activation(self.gate(x)) * self.inner(x)
         return self.outer(dropout(inner, self.dropout, self.training))

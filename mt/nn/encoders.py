@@ -100,12 +100,15 @@ def input_model(config: ModelConfig, inputs: Sequence[Input], *, src_size: int, 
 
 def check_input_settings(config: ModelConfig, inputs: Sequence[Input]) -> None:
     """Raises: ConfigError: for settings of the model that do not fit its inputs."""
-    texts, images = (sum(one.kind is kind for one in inputs) for kind in (InputKind.text, InputKind.image))
+    texts, images, recordings = (
+        sum(one.kind is kind for one in inputs) for kind in (InputKind.text, InputKind.image, InputKind.audio)
+    )
     count = len(inputs)
     for key, given, fits, needs in (
         ("fusion", config.fusion is not Fusion.concat, count == 2, "two inputs"),
         ("share_encoders", config.share_encoders, texts > 1, "two or more inputs of text"),
         ("image_stem", config.image_stem is not ImageStem.linear, images > 0, "an image"),
+        ("spec_augment", config.spec_augment > 0, recordings > 0, "audio"),
         ("source_dropout", config.source_dropout > 0, count > 1, "two or more inputs"),
     ):
         if given and not fits:

@@ -169,12 +169,9 @@ class InputLayer(nn.Module):
         super().__init__()
         self.dropout = Dropout(config.dropout)
         self.word_dropout = config.word_dropout
-        self.learned = None
-        self.register_buffer("table", None, persistent=False)
-        if config.positions is Positions.learned:
-            self.learned = embedding_matrix(config.max_length, config)
-        elif config.positions is Positions.sinusoidal:
-            self.register_buffer("table", torch.empty(config.max_length, config.dim), persistent=False)
+        self.learned = embedding_matrix(config.max_length, config) if config.positions is Positions.learned else None
+        sines = torch.empty(config.max_length, config.dim) if config.positions is Positions.sinusoidal else None
+        self.register_buffer("table", sines, persistent=False)
 
     def new_table(self, length: int, dim: int) -> Float[Tensor, "L D"]:
         """The values of `table`."""

@@ -130,8 +130,8 @@ def warning(measures: Measures) -> str:
     found = []
     if Flag.hallucination in measures.flags:
         found.append(
-            f"the translation may be a hallucination: its tokens owe {measures.contribution:.2f} nats to the source, "
-            f"and usually more than {LEAST_CONTRIBUTION:g}"
+            "the translation may be a hallucination: the source changes the log-probability of its tokens by "
+            f"{measures.contribution:+.2f} each, and usually by more than {LEAST_CONTRIBUTION:+g}"
         )
     if Flag.under_translation in measures.flags:
         found.append(

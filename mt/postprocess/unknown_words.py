@@ -11,9 +11,8 @@ from mt.alignment.heads import first_most
 from mt.alignment.shares import source_shares
 from mt.decode.translation import Segment
 from mt.postprocess.word_alignments import LinkedSegment, LinkedTranslation
+from mt.text.tokenizer import WORD_START
 from mt.text.words import Offset, Span, has_letters, reading_words
-
-WORD_START = "▁"
 
 
 def replace_unknown(linked: LinkedTranslation, unknown: int) -> LinkedTranslation:

@@ -17,10 +17,9 @@ from mt.alignment.choose_heads import guess_heads
 from mt.alignment.heads import AlignmentHeads, hard_links, soft_links, word_maps
 from mt.alignment.kept_heads import load_heads
 from mt.alignment.observe import Observation, Side
-from mt.alignment.shares import shares, source_shares
+from mt.alignment.shares import word_weights
 from mt.decode.translation import Segment, Translation
 from mt.decode.translator import Translator
-from mt.nn.encoders import require_text
 from mt.nn.forced import Forced, force
 from mt.text.words import Links, Offset, Span, spaced_words
 
@@ -56,9 +55,7 @@ class LinkedTranslation:
         for segment in self.segments:
             first_source, sources = _within(source_words, segment.source)
             first_target, targets = _within(target_words, segment.target)
-            to_target = shares(segment.target, targets)
-            to_target = to_target / to_target.sum(0, keepdim=True).clamp(min=1e-9)
-            weights = to_target.t() @ segment.weights @ source_shares(segment.source, sources)
+            weights = word_weights(segment.weights, segment.source, sources, segment.target, targets)
             yield first_source, first_target, weights
 
     def links(self) -> Links:
@@ -82,7 +79,7 @@ class Linker:
 
     def __init__(self, translator: Translator, heads: AlignmentHeads | None = None) -> None:
         """Args: heads: None: guessed from the first translations. Raises: ConfigError: for a model without text."""
-        require_text(translator.stepper.model, "an alignment of words")
+        translator.require_text("an alignment of words")
         self.translator = translator
         self.heads = heads
 

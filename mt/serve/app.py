@@ -134,7 +134,7 @@ class Service:
         source, target = text_field(fields, "source"), text_field(fields, "target")
         count = count_field(fields, "alternatives", self.limits.alternatives)
         if len(text) > ALIGNED:
-            raise RefusedError(400, f"Invalid request: request ({len(text)}) exceeds text limit ({ALIGNED})")
+            raise _too_long(len(text), ALIGNED)
         self._check_size([text], several=False)
         served, detected = self._served([text], source, target)
         beam = served.translator.section.beam  # not widened: the translation is that of `/translate`
@@ -142,7 +142,7 @@ class Service:
         attention = str(fields.get("attention", "")).lower() in {"1", "true"}
         prefix = optional_text(fields, "prefix")
         if len(prefix) > ALIGNED:
-            raise RefusedError(400, f"Invalid request: request ({len(prefix)}) exceeds text limit ({ALIGNED})")
+            raise _too_long(len(prefix), ALIGNED)
         work = align(served.translator, options, text, served.linker, attention=attention, prefix=prefix)
         answer = await self.run(request, served, options, work)
         return JSONResponse({**answer, **({"detectedLanguage": detected} if detected else {})})
@@ -154,8 +154,7 @@ class Service:
         prefix = optional_text(fields, "prefix").rstrip()
         count = count_field(fields, "alternatives", self.limits.alternatives) or min(5, self.limits.alternatives)
         if len(text) + len(prefix) > ALIGNED:
-            size = len(text) + len(prefix)
-            raise RefusedError(400, f"Invalid request: request ({size}) exceeds text limit ({ALIGNED})")
+            raise _too_long(len(text) + len(prefix), ALIGNED)
         self._check_size([text], several=False)
         served, _ = self._served([text], source, target)
         options = served.options(1, glossary_field(fields))
@@ -231,11 +230,10 @@ class Service:
 
     def _check_size(self, texts: list[str], several: bool) -> None:
         limits, size = self.limits, sum(map(len, texts))
-        over = "Invalid request: request ({}) exceeds text limit ({})"
         if several and limits.texts and len(texts) > limits.texts:
-            raise RefusedError(400, over.format(len(texts), limits.texts))
+            raise _too_long(len(texts), limits.texts)
         if limits.characters and size > limits.characters:
-            raise RefusedError(400, over.format(size, limits.characters))
+            raise _too_long(size, limits.characters)
         self.metrics.characters += size
 
     def _served(self, texts: list[str], source: str, target: str) -> tuple[Served, dict[str, Any] | None]:
@@ -245,6 +243,10 @@ class Service:
             code, share = self.directory.detect(texts, target)[0]
             source, detected = code, _detected(code, share)
         return self.directory.find(source, target), detected
+
+
+def _too_long(size: int, most: int) -> RefusedError:
+    return RefusedError(400, f"Invalid request: request ({size}) exceeds text limit ({most})")
 
 
 def _detected(code: str, share: float) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from mt.postprocess.word_alignments import LinkedTranslation, Linker
 from mt.serve.texts import Found, layout_of
 from mt.text.words import NO_WORD, Span, is_word, owners, reading_words
 
-WORD_START = "▁"
 Token = dict[str, Any]
 
 

@@ -9,7 +9,6 @@ from mt.decode.constraints.glossary import Glossary
 from mt.decode.request import Options, SearchSettings
 from mt.decode.translator import Translator
 from mt.errors import ConfigError
-from mt.nn.encoders import require_text
 from mt.postprocess.word_alignments import Linker
 from mt.serve.language_names import language_name
 from mt.serve.refusal import RefusedError
@@ -56,7 +55,7 @@ class Directory:
         for path in paths:
             folder = find_model(path)
             translator = load(path)
-            require_text(translator.stepper.model, f"a server (`{path}`)")
+            translator.require_text(f"a server (`{path}`)")
             found.append(Served(path, *languages(path), translator, Linker.of(translator, folder)))
         return cls(found)
 

@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from mt.errors import DataError, counted
 from mt.files import reason
+from mt.text.media import HEAD, check_no_media
 
 MAX_LINE = 1 << 20  # bytes; a longer line is never held in memory as a whole
 MAX_RATIO = 200  # of unpacked to packed bytes; text that repeats one sentence comes to some hundred at most
@@ -63,6 +64,7 @@ def raw_lines(path: Path | str) -> Iterator[tuple[int, bytes]]:
     most = max(PLENTY, MAX_RATIO * packed) if packed else float("inf")
     try:
         with open_text(path) as file:
+            check_no_media(path, file.peek(HEAD)[:HEAD])  # pyright: ignore[reportAttributeAccessIssue]
             while raw := file.readline(MAX_LINE + 2):
                 number += 1
                 size += len(raw)

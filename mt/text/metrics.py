@@ -61,21 +61,14 @@ class Comparison:
         return f"{self.name} = {change} ({self.signature})"
 
 
-def bleu(
-    hypotheses: Sequence[str],
-    references: Sequence[str],
-    bootstrap: int = 0,
-    *,
-    tokenize: str = "13a",
-    lowercase: bool = False,
-) -> Score:
+def bleu(hypotheses: Sequence[str], references: Sequence[str], bootstrap: int = 0, *, tokenize: str = "13a") -> Score:
     """BLEU (Papineni et al. 2002): precision of 1- to 4-grams of words, times a brevity penalty.
 
     `bootstrap` is the number of resamples for the confidence (0: none; 1000 is usual). `tokenize` is a name of
     sacreBLEU's; `bleu_tokenizer_for` suggests one. Raises `DataError` if the texts do not pair up, `ConfigError`
     if a setting cannot be used.
     """
-    return _score("BLEU", _bleu(tokenize, lowercase), hypotheses, references, bootstrap)
+    return _score("BLEU", _bleu(tokenize), hypotheses, references, bootstrap)
 
 
 def chrf(hypotheses: Sequence[str], references: Sequence[str], bootstrap: int = 0) -> Score:
@@ -194,17 +187,17 @@ def blind_spot(references: Sequence[str], tokenize: str) -> str:
 @cache
 def bleu_words(tokenize: str) -> Callable[[str], list[str]]:
     """How BLEU splits a line into words. Raises `ConfigError` if the tokenizer cannot be used."""
-    split = cast("BLEU", _bleu(tokenize, lowercase=False)).tokenizer
+    split = cast("BLEU", _bleu(tokenize)).tokenizer
     return lambda line: split(line.rstrip()).split()
 
 
-def _bleu(tokenize: str, lowercase: bool) -> "Metric":
+def _bleu(tokenize: str) -> "Metric":
     from sacrebleu.metrics.bleu import BLEU
 
     known = sorted(BLEU.TOKENIZERS)
     require(tokenize in known, "tokenize", f"be one of {', '.join(known)}", tokenize)
     try:
-        return BLEU(tokenize=tokenize, lowercase=lowercase)
+        return BLEU(tokenize=tokenize)
     except (ImportError, OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(
@@ -229,11 +222,11 @@ def _made(metrics: Sequence[str], references: Sequence[str], tokenize: str) -> d
     from mt.text.rates import ErrorRate, Exact, Rouge
 
     makers: dict[str, dict[str, Callable[[], Metric]]] = {
-        "bleu": {"BLEU": lambda: _bleu(tokenize, lowercase=False)},
+        "bleu": {"BLEU": partial(_bleu, tokenize)},
         "chrf": {"chrF++": _chrf},
-        "ter": {"TER": lambda: _ter(references)},
-        "wer": {"WER": lambda: ErrorRate(by_character=False)},
-        "cer": {"CER": lambda: ErrorRate(by_character=True)},
+        "ter": {"TER": partial(_ter, references)},
+        "wer": {"WER": partial(ErrorRate, by_character=False)},
+        "cer": {"CER": partial(ErrorRate, by_character=True)},
         "rouge": {f"ROUGE-{kind}": partial(Rouge, kind) for kind in "12L"},
         "exact": {"exact": Exact},
     }
@@ -256,9 +249,8 @@ def _score(
 ) -> Score:
     for lines in (references, *more):
         _check_pairs(hypotheses, lines, "hypotheses")
-    if bootstrap != 0:
-        _check_resamples("bootstrap", bootstrap)
     if bootstrap:
+        _check_resamples("bootstrap", bootstrap)
         _with_floats(metric)
     found = metric.corpus_score(hypotheses, cast("Any", _sets(references, more)), n_bootstrap=bootstrap)
     confidence = float(found._ci) if bootstrap else None  # sacreBLEU shows it rounded only

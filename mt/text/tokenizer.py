@@ -26,6 +26,7 @@ JOINT, SOURCE, TARGET, TABLE = "tokenizer.model", "source.model", "target.model"
 # Symbols, invisible characters, variation selectors and private or unknown ones: no letters, marks on them or digits.
 ODD_SIGN = regex.compile(r"[\p{So}\p{Sk}\p{Cf}\p{Co}\p{Cn}\p{Variation_Selector}]")
 OWN_RULE = b"\x0a\x0cuser_defined\x12"  # in a model whose rule is not one of SentencePiece's
+WORD_START = "▁"  # a space, in a piece
 BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 TAG = re.compile(r">>[^\s<>]+<<|<2[^\s<>]+>|__[a-z_]+__")  # a language or a domain
 MOST_TAGS = 1000

@@ -1,15 +1,16 @@
 """The text of an update with a loss spike or a gradient that is not finite, in a file for a person to read."""
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from mt.data.corpus.pair import Pair
 from mt.errors import CheckpointError
 from mt.files import write_text
-from mt.log import logger
 from mt.train.step import Update
 
+logger = logging.getLogger("mt")
 MAX_FILES = 100  # a run that fails for hours must not fill the disk
 
 

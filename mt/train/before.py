@@ -1,5 +1,6 @@
 """The model that a run went on from and the model of the run, on the same test sets."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,11 +14,12 @@ from mt.decode.load import translator_of
 from mt.decode.translator import Translator
 from mt.errors import CheckpointError, MtError, counted
 from mt.evaluate import Report, evaluate
-from mt.log import logger
 from mt.progress import Waiting
 from mt.text.metrics import choose_tokenizer, compare
 from mt.train.evaluation_set import test_of_run
 from mt.train.origin import Origin
+
+logger = logging.getLogger("mt")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +10,10 @@ from html import escape
 from pathlib import Path
 
 from mt.errors import DataError
-from mt.log import logger, read_metrics
+from mt.log import read_metrics
 from mt.train.overview import Overview, comparison
 
+logger = logging.getLogger("mt")
 PLOTS = (  # title, kind of line in metrics.jsonl, its value, what the axis shows
     ("Training loss", "train", "loss", "nats per target token, with label smoothing"),
     ("Dev loss", "dev", "loss", "nats per target token"),

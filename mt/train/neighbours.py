@@ -1,9 +1,11 @@
 """Other programs on the machine: a run logs when it gets much less processor time than its threads could use."""
 
+import logging
+
 from mt.compute.host import ProcessorMeter
 from mt.errors import counted
-from mt.log import logger
 
+logger = logging.getLogger("mt")
 CHECK_EVERY = 20.0  # seconds of training
 
 

@@ -1,5 +1,6 @@
 """The model that a run goes on from (`init=MODEL`): what stays of it, the settings that fit, and the ancestry."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -15,7 +16,6 @@ from mt.data.corpus.own import UNKNOWN
 from mt.data.corpus.readers import check_order, infer_languages
 from mt.errors import CheckpointError, ConfigError
 from mt.files import read_json
-from mt.log import logger
 from mt.nn.transformer import Transformer
 from mt.text.languages import plain_code
 from mt.text.tokenizer import Tokenizer
@@ -23,6 +23,7 @@ from mt.train.ancestry import Ancestor, ancestors, ancestry_of, weights_hash
 from mt.train.run_folder import RunFolder
 from mt.train.saved_config import read_config
 
+logger = logging.getLogger("mt")
 RATE_BY_WIDTH = 0.06  # the learning rate times `model.dim`: about a tenth of the rates in configs/model/
 WARMUP, EPOCHS, PATIENCE = 20, 20, 3
 FREE = {"dropout", "attention_dropout", "activation_dropout", "word_dropout"}  # of `model`; no shape depends on them
@@ -71,7 +72,7 @@ class Origin:
         own = self.description.src, self.description.tgt
         if data.inputs:
             tgt = data.tgt or own[1]
-            check_languages(f"`init={self.path}`", own, wanted=(own[0], tgt), wrong=(tgt, own[0]))
+            check_languages(f"`init={self.path}`", own, wanted=(own[0], tgt))
             return replace(data, tgt=tgt)
         if not data.train:
             entry = CATALOG.get(str(data.corpus))
@@ -85,10 +86,10 @@ class Origin:
         for files in (data.train, data.dev, data.test):
             check_order(files, *own, f"`init={self.path}` translates")
         inferred = infer_languages(data.train) or (None, None)
-        found = [
+        src, tgt = (
             given or named or known for given, named, known in zip((data.src, data.tgt), inferred, own, strict=True)
-        ]
-        check_languages(f"`init={self.path}`", own, wanted=(found[0], found[1]), wrong=(found[1], found[0]))
+        )
+        check_languages(f"`init={self.path}`", own, wanted=(src, tgt))
         return data if own == UNKNOWN else replace(data, src=data.src or own[0], tgt=data.tgt or own[1])
 
 

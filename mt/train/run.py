@@ -1,5 +1,6 @@
 """A run from its parts: resume, train, choose the weights, write the model folder, score the test set."""
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from mt.data.prepare import PreparedData
 from mt.decode.translator import Translator
 from mt.errors import CheckpointError, counted
 from mt.evaluate import Report, evaluate
-from mt.log import FILE_ONLY, Metrics, logger
+from mt.log import FILE_ONLY, Metrics
 from mt.nn.transformer import Transformer
 from mt.progress import Progress, Waiting
 from mt.train.ancestry import lineage
@@ -29,6 +30,7 @@ from mt.train.step import Update
 from mt.train.trainer import Outputs, Trainer
 from mt.train.validate import Validation
 
+logger = logging.getLogger("mt")
 SAMPLES = 5
 SPECIAL_TO_SHELL = frozenset("'\"$`\\!")
 
@@ -129,7 +131,8 @@ class Run:
             logger.info(f"translating the test set ({sentences}, beam {translator.section.beam})")
             sources, references = [p.src for p in corpus.test], [p.tgt for p in corpus.test]
             with Waiting("translating the test set", plain=True) as wait:
-                translate = partial(translator.translate, on_progress=wait.show)
+                names = [pair.origin for pair in corpus.test]
+                translate = partial(translator.translate, names=names, on_progress=wait.show)
                 report = evaluate("test", translate, sources, references, tgt=corpus.tgt)
             report.write(self.folder.evaluation)
             for line in map(str, report.scores):
@@ -208,9 +211,9 @@ def conclude(
         print(f"\n{report.samples(SAMPLES)}")
     if compared is not None:
         print(f"\n{compared}")
-    sources = [pair.src for pair in prepared.corpus.dev]
-    short = [text for text in sources if 5 <= len(text.split()) <= 12 and text.isprintable()] or ["Some text."]
-    chosen = min(short, key=lambda text: not SPECIAL_TO_SHELL.isdisjoint(text))  # the first one without, if any
-    if prepared.inputs:
-        chosen = None
+    chosen = None
+    if not prepared.inputs:
+        sources = [pair.src for pair in prepared.corpus.dev]
+        short = [text for text in sources if 5 <= len(text.split()) <= 12 and text.isprintable()] or ["Some text."]
+        chosen = min(short, key=lambda text: not SPECIAL_TO_SHELL.isdisjoint(text))  # the first one without, if any
     print(f"\nThe model is in {folder.model}. Next:\n\n{folder.commands(chosen, tested=report is not None)}")

@@ -1,6 +1,7 @@
 """The folder of a run: its files, its lock, and the check that a restart has the same settings and text."""
 
 import json
+import logging
 import shlex
 import time
 from collections.abc import Collection, Iterator
@@ -17,13 +18,14 @@ from mt.compute.distributed import Group
 from mt.config import Config
 from mt.errors import CheckpointError, ConfigError, DataError, MtError, StoppedError, counted
 from mt.files import explained, obstacle, read_json, write_text
-from mt.log import logger, setup
+from mt.log import setup
 from mt.provenance import machine
 from mt.train.overview import FAILURE
 from mt.train.saved_config import flatten, read_config
 from mt.train.state import TrainState
 from mt.train.validate import Validation
 
+logger = logging.getLogger("mt")
 # Sections that must not change within a run.
 MUST_MATCH = {"init", "data", "clean", "tokenizer", "model", "batch", "loss", "alignment", "optim"}
 MUST_MATCH_KEYS = {"train.seed", "train.ema", "train.precision", "train.watch", "train.spike_sigmas", "schedule.name"}

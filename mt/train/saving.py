@@ -4,6 +4,7 @@ A checkpoint of a validation has its score. One saved by the clock, on SIGUSR1 o
 resume from, is no candidate for the best model or the average, and is replaced by the next save.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +14,10 @@ from torch import Tensor
 from mt.checkpoint import Checkpoint, Checkpoints, Score, random_state, set_random_state
 from mt.data.batching import BatchStream
 from mt.errors import CheckpointError
-from mt.log import logger
 from mt.train.state import TrainState
 from mt.train.step import Updater
+
+logger = logging.getLogger("mt")
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 """Signals to a run: SIGTERM and SIGINT save and stop, SIGUSR1 saves and continues."""
 
+import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from mt.compute.distributed import Group
-from mt.log import logger
+
+logger = logging.getLogger("mt")
 
 
 class Requests:

@@ -1,5 +1,6 @@
 """Loss spikes: finding one, by the losses before it, and going back to an earlier checkpoint."""
 
+import logging
 import math
 import statistics
 from collections.abc import Sequence
@@ -7,10 +8,10 @@ from pathlib import Path
 
 from mt.checkpoint import Checkpoint, Checkpoints
 from mt.errors import MtError
-from mt.log import logger
 from mt.train.state import TrainState
 from mt.train.step import Updater
 
+logger = logging.getLogger("mt")
 WINDOW = 128  # accepted losses that a loss is compared with
 MIN_LOSSES = 32  # with fewer, nothing is a spike
 MAX_RETURNS = 10  # times that a run may go back

@@ -4,6 +4,7 @@ Its whole state is in every checkpoint, so that a resumed run continues exactly.
 loop in step; only the main process validates and writes, and its clock is the one that time limits use.
 """
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from mt.checkpoint import Checkpoint, Checkpoints
 from mt.config import BatchConfig, ScheduleConfig, TrainConfig, Watch
 from mt.data.batching import Batch, BatchStream, mix
 from mt.errors import MtError, StoppedError, counted
-from mt.log import Metrics, logger
+from mt.log import Metrics
 from mt.nn.transformer import Transformer
 from mt.progress import Progress, Status
 from mt.train.acceleration.sharding import gathered
@@ -30,6 +31,7 @@ from mt.train.step import PendingUpdate, Update, Updater
 from mt.train.validate import Judgement, Validation, Validator, ema_weights, set_weights
 from mt.train.window import Window
 
+logger = logging.getLogger("mt")
 MAX_SKIPPED_IN_A_ROW = 20
 OnBadUpdate = Callable[[int, str, Update, Sequence[int]], None]  # step, what is wrong, the update, indices of its pairs
 

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Protocol, TypedDict
 
 import torch
 
-from mt.config import Precision, Watch
+from mt.config import BatchConfig, Precision, TrainConfig, Watch
 from mt.data.batching import TokenizedCorpus, in_budget
 from mt.data.corpus.pair import Pair
 from mt.decode.request import OnProgress
@@ -22,6 +22,7 @@ from mt.train.optim import Ema
 
 ALWAYS = (Watch.loss, Watch.bleu, Watch.chrf)  # computed at every validation
 ERRORS = (Watch.loss, Watch.ter, Watch.wer, Watch.cer)  # lower is better
+FEWEST_UPDATES, MOST_UPDATES = 5, 800  # between two validations, where `train.validate_every` is auto
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,9 @@ class Validation:
         maps = {} if self.attention is None else self.attention.scalars()
         return {watch.value: value for watch, value in self.other.items()} | maps
 
-    def score(self, watch: Watch) -> float:
-        """The score that decides which checkpoint is best; higher is better."""
-        return self.rank(watch)[0]
-
     def rank(self, watch: Watch) -> tuple[float, ...]:
-        """The score, and what decides between equal scores: chrF++, then the loss. Compare them as tuples.
+        """The score that decides which checkpoint is best, and what decides between equal ones: chrF++, then the loss.
+        Compare them as tuples; higher is better.
 
         BLEU that cannot tell counts as 0: smoothing makes it a small number that means nothing. Errors are negated.
         """
@@ -146,3 +144,12 @@ class Validator:
             other={watch: score.value for watch, score in zip(self.other, scores[-1:], strict=True)},
             attention=self.attention(model) if self.attention is not None else None,
         )
+
+
+def with_interval(section: TrainConfig, batch: BatchConfig, corpus: TokenizedCorpus) -> TrainConfig:
+    """The section with a number for `train.validate_every=auto`: about an epoch. Args: corpus: the training text."""
+    if section.validate_every != "auto":
+        return section
+    tokens = max(corpus.num_source_rows, corpus.num_target_rows)
+    updates = round(tokens / (batch.budget * batch.accumulate))
+    return replace(section, validate_every=min(MOST_UPDATES, max(FEWEST_UPDATES, updates)))

@@ -113,7 +113,7 @@ def test_the_manifests_keep_the_ancestry_through_two_generations(folder, adapted
         assert found[0]["weights"] == weights(folder / "runs/adapted/model")
         assert found[1]["weights"] == weights(folder / "runs/base/model")
     card = (folder / "runs/second/model/README.md").read_text("utf-8")
-    assert f"went on from: base (en-de, licence: your own files; weights sha256 {found[1]['weights']})" in card
+    assert f"went on from: base (en-de, licence: not stated; weights sha256 {found[1]['weights']})" in card
     shutil.copytree(folder / "runs/second/model", folder / "alone")  # a model folder without its run knows it, too
     for model in ("runs/second", "alone"):
         line = next(s for s in run(folder, "info", model).stdout.decode().split("\n") if "goes on from" in s)

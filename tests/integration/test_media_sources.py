@@ -7,6 +7,8 @@ place; a recording is a run of tones, each named by a number.
 import json
 import random
 import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -24,7 +26,7 @@ SETTINGS = (
     "batch.tokens=1000 schedule.warmup_steps=20 optim.lr=1e-2 train.log_every=1 train.validate_every=60 "
     "model.dropout=0.02 tokenizer.vocab_size=40"
 )
-INPUT = {"photo": "data.inputs=[photo:image:16:4]", "speech": "data.inputs=[speech:audio]"}
+INPUT = {"photo": "data.inputs=[photo:image:16:4]", "speech": "data.inputs=[speech:audio] model.spec_augment=0.05"}
 STEPS = {"photo": 130, "speech": 130}
 
 
@@ -81,7 +83,7 @@ def home(column, tmp_path_factory) -> Path:
 def command(tiny, column):
     def make(name: str, *more: str) -> list[str]:
         steps = f"train.steps={STEPS[column]}"
-        return ["train", *tiny, *SETTINGS.split(), INPUT[column], f"run.name={name}", steps, *more]
+        return ["train", *tiny, *SETTINGS.split(), *INPUT[column].split(), f"run.name={name}", steps, *more]
 
     return make
 
@@ -124,6 +126,19 @@ def test_a_bad_cell_is_named_before_training_starts_and_skipped_on_request(home,
     assert f"1 line skipped and left empty: bad.tsv:3: column `{column}`: files.zip has no" in done.stderr.decode()
 
 
+def test_a_bad_cell_of_the_test_set_is_named_before_training_starts_as_well(home, trained, command, run, column):
+    header, first, *_ = (home / "test.tsv").read_text(encoding="utf-8").split("\n")
+    (home / "last.tsv").write_text("\n".join([header, first, "rot\tfiles.zip:none"]), encoding="utf-8")
+    done = run(home, *command("late", "data.test=[last.tsv]"))
+    assert done.returncode == 3 and "step" not in done.stderr.decode()
+    assert f"last.tsv:3: column `{column}`: files.zip has no member 'none'." in done.stderr.decode()
+    if column == "speech":
+        soundfile.write(home / "long.wav", np.random.default_rng(0).normal(0, 0.1, RATE), RATE)
+        (home / "last.tsv").write_text(f"{header}\n{first}\neins\tlong.wav\n", encoding="utf-8")
+        told = run(home, *command("late", "data.test=[last.tsv]")).stderr.decode()
+        assert "last.tsv:3: the source has 98 rows, but the model will read at most 64 (`batch.max_length`)." in told
+
+
 def test_the_page_of_attention_shows_what_the_model_saw_under_its_words(home, trained, run, column):
     done = run(home, "inspect", "attention", "runs/whole", "--input", "test.tsv", "--lines", "2-4", "-o", "page.html")
     assert done.returncode == 0, done.stderr.decode()
@@ -137,6 +152,49 @@ def test_the_page_of_attention_shows_what_the_model_saw_under_its_words(home, tr
     done = run(home, "inspect", "attention", "runs/whole", "--input", "test.tsv", "--lines", "1", "--png", "one.png")
     assert done.returncode == 0 and (home / "one.png").read_bytes().startswith(b"\x89PNG"), done.stderr.decode()
     assert not (home / "attention.html").exists()
+
+
+def test_too_many_patches_are_refused_before_the_tables_are_read(home, command, run, column):
+    if column != "photo":
+        return
+    for more in ([], ["run.dry_run=true"]):
+        done = run(home, *command("fine", "data.inputs=[photo:image:64:4]", "data.train=[bad.tsv]", *more))
+        told = done.stderr.decode()
+        assert done.returncode == 2 and "`data.inputs` cuts photo:image:64:4 into 256 patches, a row each, but" in told
+        assert "hint: set `batch.max_length=256` or more, or make patches larger" in told and "corpus" not in told
+
+
+def test_a_picture_or_a_recording_in_place_of_a_table_is_told_the_line_to_type(home, trained, run, column):
+    file = str(next((home / "files").glob("test*.png" if column == "photo" else "test*.wav")).relative_to(home))
+    what = "a picture (PNG)" if column == "photo" else "a recording (WAV)"
+    told = f"`{file}` is {what}, but the model reads a table, in which the column `{column}` names such files."
+    for given in (["runs/whole", "-i", file], ["runs/whole", file], ["runs/whole", "-i", file, "--skip-bad"], [file]):
+        done = run(home, "translate", *given)
+        assert done.returncode == 3 and told in done.stderr.decode() and not done.stdout, done.stderr.decode()
+    line = json.dumps({column: file})
+    done = run(home, "translate", "runs/whole", "-i", file)
+    assert f"hint: `echo '{line}' | mt translate runs/whole` translates one row." in done.stderr.decode()
+    done = run(home, "translate", "runs/whole", stdin=f"{line}\n".encode())
+    assert done.returncode == 0 and done.stdout.strip()
+    np.save(home / "x.npy", np.zeros((2, 3)))
+    done = run(home, "translate", "runs/whole", "-i", "x.npy")
+    kind = "image" if column == "photo" else "audio"
+    told = f"`x.npy` is an array of NumPy, but the model reads rows of a table, with the columns {column} ({kind})."
+    assert done.returncode == 3 and told in done.stderr.decode()
+    with (home / file).open("rb") as opened:
+        argv = [sys.executable, "-m", "mt", "translate", "runs/whole"]
+        done = subprocess.run(argv, cwd=home, stdin=opened, capture_output=True, check=False)
+    assert done.returncode == 3 and f"`stdin` is {what}, but the model reads a table".encode() in done.stderr
+    assert json.dumps({column: "FILE"}).encode() in done.stderr
+
+
+def test_a_model_of_text_says_that_it_reads_no_picture(home, run):
+    file = next((home / "files").glob("test*.*")).relative_to(home)
+    golden = Path(__file__).parents[1] / "golden/schema-1/runs/golden"
+    done = run(home, "translate", str(golden), "-i", str(file))
+    told = done.stderr.decode()
+    assert done.returncode == 3 and f"`{file}` is a " in told
+    assert "), but the model reads text.\n\nhint: a model that was trained with `data.inputs` reads a table" in told
 
 
 def test_tensorboard_shows_where_the_model_looked(trained):
@@ -157,7 +215,7 @@ def test_a_page_needs_rows_a_translation_of_each_and_no_option_of_words(home, tr
         ): "header.tsv has no row to show.\n\nhint: the first row of a TSV table is its header.",
         ("--input", "test.tsv", "--lines", "90-99"): "test.tsv has no row to show.\n\nhint: lower the numbers of --lin",
         ("--text", "none.x"): "row 1: column `",
-        ("--input", "bad.tsv", "--lines", "4-6"): "row 5: column `",
+        ("--input", "bad.tsv", "--lines", "4-6"): "bad.tsv:6: column `",
     }
     (home / "header.tsv").write_text("words\tphoto\tspeech\n")
     header, first, *_ = (home / "test.tsv").read_text(encoding="utf-8").split("\n")

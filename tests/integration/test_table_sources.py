@@ -107,10 +107,80 @@ def test_rows_from_stdin_name_files_from_the_current_folder_and_bad_ones_are_cou
     bad = f"{header}\n{first.replace('arrays', 'nowhere')}\n{second}\n"
     done = run(home, "translate", "runs/whole", stdin=bad.encode())
     assert done.returncode == 3 and done.stdout == b""
-    assert "input 1: column `frames`: nowhere/test-0.npy cannot be read: No such file or directory." in str(done.stderr)
+    assert "stdin:2: column `frames`: nowhere/test-0.npy cannot be read: No such file or directory." in str(done.stderr)
     done = run(home, "translate", "runs/whole", "--skip-bad", stdin=bad.encode())
     assert done.stdout.decode().split("\n") == ["", expected[1], ""]
     assert "1 line skipped and left empty: stdin:2: column `frames`: nowhere/" in done.stderr.decode()
+
+
+def of_verbs(file: str) -> dict[str, list[str]]:
+    """Every verb that reads the table `file` with a model."""
+    targets, pages = ["--candidates", "words.txt"], ["inspect", "attention", "runs/whole"]
+    return {
+        "translate": ["translate", "runs/whole", "-i", file],
+        "nbest": ["translate", "runs/whole", "-i", file, "--nbest", "2"],
+        "evaluate": ["evaluate", "runs/whole", "--test", file],
+        "score": ["score", "runs/whole", "--pairs", file],
+        "rank": ["rank", "runs/whole", "--queries", file, *targets],
+        "turned": [
+            "rank", "runs/whole", "--candidates-are", "sources", "--queries", "words.txt", "--candidates", file,
+        ],
+        "inspect": [*pages, "--input", file],
+        "given": [*pages, "--input", file, "--references", "words.txt", "-o", "page.html"],
+    }  # fmt: skip
+
+
+BAD_CELLS = {
+    "missing": ("arrays/none.npy", "column `frames`: arrays/none.npy cannot be read: No such file or directory."),
+    "long": ("arrays/train.npy:0:70", "70 rows"),
+}
+
+
+@pytest.mark.parametrize("verb", of_verbs(""))
+@pytest.mark.parametrize("bad", BAD_CELLS)
+def test_every_verb_names_the_line_of_a_row_that_cannot_be_used(bad, verb, home, trained, run):
+    cell, fault = BAD_CELLS[bad]
+    header, first, *_ = (home / "test.tsv").read_text(encoding="utf-8").split("\n")
+    (home / "words.txt").write_text("eins\nzwei\ndrei\n")
+    (home / f"{bad}.tsv").write_text("\n".join([header, first, first, f"eins\t0\t{cell}", ""]), encoding="utf-8")
+    done = run(home, *of_verbs(f"{bad}.tsv")[verb])
+    told = done.stderr.decode()
+    assert done.returncode == 3 and f"{bad}.tsv:4: " in told and fault in told and "input " not in told, told
+    assert "at most 64" in told or bad != "long"
+
+
+def test_a_file_that_is_no_such_table_leaves_an_old_output_as_it_is(home, trained, run):
+    (home / "old.txt").write_text("kept\n")
+    (home / "plain.txt").write_text("arrays/test-0.npy\n")
+    done = run(home, "translate", "runs/whole", "-i", "plain.txt", "-o", "old.txt")
+    told = "plain.txt:1: the table must have a column `frames`, but its first line is arrays/test-0.npy."
+    hint = "hint: the first line of a table has the names of its columns, with tabs between them."
+    assert done.returncode == 3 and f"{told}\n\n{hint}" in done.stderr.decode(), done.stderr.decode()
+    assert (home / "old.txt").read_text() == "kept\n"
+
+
+def test_two_files_are_no_sides_for_a_model_of_tables(home, trained, run):
+    done = run(home, "score", "runs/whole", "--source", "test.tsv", "--target", "test.tsv")
+    told = "--source and --target are for a model that reads text, but runs/whole reads rows of a table."
+    hint = "hint: give the table, which has both sides, with `--pairs FILE.tsv`."
+    assert done.returncode == 2 and f"{told}\n\n{hint}" in done.stderr.decode() and not done.stdout
+
+
+def test_a_target_too_long_to_rank_is_named_with_its_line(home, trained, run):
+    (home / "long.txt").write_text("eins\n" + "zwei " * 80 + "\n")
+    done = run(home, "rank", "runs/whole", "--queries", "test.tsv", "--candidates", "long.txt")
+    assert done.returncode == 3 and "long.txt:2: the target has " in done.stderr.decode(), done.stderr.decode()
+
+
+def test_a_row_too_long_is_skipped_on_request_and_named(home, trained, run):
+    header, first, *_ = (home / "test.tsv").read_text(encoding="utf-8").split("\n")
+    rows = [header, "eins\t0\tarrays/train.npy:0:70", first, ""]
+    (home / "skipped.tsv").write_text("\n".join(rows), encoding="utf-8")
+    done = run(home, "translate", "runs/whole", "--skip-bad", "-i", "skipped.tsv")
+    empty, other, end = done.stdout.decode().split("\n")
+    assert (empty, end) == ("", "") and other, done.stderr
+    fault = "1 line skipped and left empty: skipped.tsv:2: the source has 70 rows, but the model reads at most 64"
+    assert fault in done.stderr.decode()
 
 
 def test_killed_and_started_again_it_ends_with_the_same_bits(home, short_run, after_a_kill):
@@ -166,6 +236,28 @@ def test_the_model_names_the_columns_where_nobody_else_does(home, trained, run):
 def test_inputs_of_other_kinds_are_refused(inputs, message, home, trained, run):
     done = run(home, *goes_on("data.train=[train.tsv]", "data.dev=[dev.jsonl]", f"data.inputs={inputs}"))
     assert done.returncode == 2 and f"`data.inputs` {message}" in done.stderr.decode(), done.stderr.decode()
+
+
+TABLES_OF_INIT = (
+    "`init=runs/whole` reads rows of a table, with the columns frames (features) and words (what it writes)"
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        (["a.en", "a.de"], "but `data.train` names a.en, which is no table."),
+        (["data.train=[train.tsv]", "data.dev=[a.en,a.de]"], "but `data.dev` names a.en, which is no table."),
+        (["train.tsv", "test.tsv"], "but `data.dev` names no table."),
+        ([], "but `data.train` names no table."),
+    ],
+)
+def test_text_for_a_model_of_tables_is_refused_in_words_of_what_was_typed(given, fault, home, trained, run):
+    for name in ("a.en", "a.de"):
+        (home / name).write_text("eins\n")
+    done = run(home, *goes_on(*given))
+    hint = "hint: write `data.train=[TRAIN.tsv] data.dev=[DEV.tsv]`, with the names of tables that have these columns."
+    assert done.returncode == 2 and f"{TABLES_OF_INIT}, {fault}\n\n{hint}" in done.stderr.decode(), done.stderr.decode()
 
 
 def test_a_dry_run_says_what_was_found(home, command, run):

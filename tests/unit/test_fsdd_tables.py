@@ -66,3 +66,34 @@ def test_errors_are_counted_in_words_parts_and_letters(tables, tmp_path, capsys)
     # zwei und zwanzig has three parts and fourteen letters
     assert found.endswith("word error rate 100.00%, part error rate 66.67%, letter error rate 50.00% (1 numbers)")
     assert floor.startswith("floor, one number for all (zweiundzwanzig): word error rate 0.00%")
+
+
+@pytest.mark.parametrize(
+    "number, word",
+    [
+        (1, "eins"), (12, "zwölf"), (17, "siebzehn"), (21, "einundzwanzig"), (101, "einhunderteins"), (60, "sechzig"),
+        (1001, "eintausendeins"), (21_101, "einundzwanzigtausendeinhunderteins"), (100_000, "einhunderttausend"),
+        (49_612, "neunundvierzigtausendsechshundertzwölf"), (999_016, "neunhundertneunundneunzigtausendsechzehn"),
+    ],
+)  # fmt: skip
+def test_german_numbers_by_hand(number, word):
+    assert fsdd_tables.german(number) == word
+
+
+def test_further_strings_are_made_of_training_recordings_of_one_speaker(tmp_path):
+    rows = [
+        {"speaker": "ana", "recordings": "a b", "digits": "2 1"},
+        {"speaker": "ben", "recordings": "c b", "digits": "2 0"},
+    ]
+    sounds = {name: np.array(samples, np.int16) for name, samples in SOUNDS.items()}
+    found = fsdd_tables.joined_anew(tmp_path, [("", row) for row in rows], sounds, 30)
+    digits = {"ana": {"a": "2", "b": "1"}, "ben": {"c": "2", "b": "0"}}
+    for cell, row in found:
+        names = row["recordings"].split()
+        assert 4 <= len(names) <= 6
+        number = int("".join(digits[row["speaker"]][name] for name in names))
+        assert row["german_number"] == fsdd_tables.german(number) and number > 10 ** (len(names) - 1)
+        name, start, end = cell.split(":")
+        samples = soundfile.read(tmp_path / name, dtype="int16")[0][int(start) : int(end)].tolist()
+        assert samples == [one for each in names for one in SOUNDS[each]]
+    assert {row["speaker"] for _, row in found} == {"ana", "ben"} and len(found) == 30

@@ -8,16 +8,51 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mt.config import BatchConfig, Input, InputKind
 from mt.data.batching.store import Table
 from mt.data.corpus.pair import Pair
+from mt.errors import ConfigError, DataError
 from mt.inputs.reader import InputReader
+from mt.inputs.spec_augment import draw_masks
 from mt.nn.source import Source, pack_items
+
+
+def check_rows(inputs: Sequence[Input], batch: BatchConfig, longest: int | None) -> None:
+    """Raises: ConfigError: where images alone have more rows than a source may have, which the settings tell before any
+    is read. Args: longest: `model.max_length`; None: no limit."""
+    images = [one for one in inputs if one.kind is InputKind.image]
+    least = sum(one.grid**2 for one in images) + len(inputs) - len(images)  # a row at least of each other input
+    if not images or least <= batch.max_length:
+        return
+    limits = {"batch.max_length": batch.max_length, "model.max_length": longest, "batch.tokens": batch.tokens}
+    low = [f"`{key}={least}`" for key, most in limits.items() if isinstance(most, int) and most < least]
+    named = ", ".join(one.setting for one in images)
+    raise ConfigError(
+        f"`data.inputs` cuts {named} into {sum(one.grid**2 for one in images):,} patches, a row each, but "
+        f"`batch.max_length` leaves out sources of more than {batch.max_length:,} rows.",
+        hint=f"set {' and '.join(low)} or more, or make patches larger: `photo:image:SIDE:PATCH`.",
+    )
 
 
 def measured(pairs: Sequence[Pair], reader: InputReader) -> list[list[int]]:
     """For the `source` column of a table: instead of token ids the number of rows of each input, 0 for a missing one.
     Raises: DataError, with the row."""
     return [reader.counts(pair.src, str(pair.origin)) for pair in pairs]
+
+
+def check_test(pairs: Sequence[Pair], reader: InputReader, longest: int) -> None:
+    """Read every source of a test set once, which is translated only when training has ended.
+
+    Args: longest: rows that the model will read, `batch.max_length`. Raises: DataError: for a source that cannot be
+    read, or has more rows.
+    """
+    for pair, counts in zip(pairs, measured(pairs, reader), strict=True):
+        if (rows := int(total(np.array([counts]))[0])) > longest:
+            raise DataError(
+                f"{pair.origin}: the source has {rows:,} rows, but the model will read at most {longest:,} "
+                "(`batch.max_length`).",
+                hint="raise `batch.max_length`, or shorten the source.",
+            )
 
 
 class InputRows:
@@ -62,6 +97,7 @@ class InputItems:
     sources: list[str]
     counts: NDArray[np.int64]  # rows of each input, [N, inputs]
     left_out: NDArray[np.bool_] | None = None  # inputs that are treated as missing, [N, inputs]
+    masks: NDArray | None = None  # of each item, as `draw_masks` gives them
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -70,12 +106,16 @@ class InputItems:
     def with_dropout(self, probability: float, seed: int) -> "InputItems":
         return replace(self, left_out=choose_left_out(self.counts, probability, seed))
 
+    def with_masks(self, share: float, seed: int) -> "InputItems":
+        return replace(self, masks=draw_masks(len(self.sources), share, seed))
+
     def source(self, order: NDArray[np.int64]) -> Source:
         return self.unread(order).part(0, len(order))
 
     def unread(self, order: NDArray[np.int64]) -> "UnreadSource":
         left_out = None if self.left_out is None else self.left_out[order].tolist()
-        return UnreadSource(self.reader, [self.sources[i] for i in order.tolist()], left_out)
+        masks = None if self.masks is None else self.masks[order].tolist()
+        return UnreadSource(self.reader, [self.sources[i] for i in order.tolist()], left_out, masks)
 
 
 @dataclass(frozen=True)
@@ -85,8 +125,10 @@ class UnreadSource:
     reader: InputReader
     sources: list[str]
     left_out: list[list[bool]] | None
+    masks: list[list[list[float]]] | None
 
     def part(self, first: int, last: int) -> Source:
         left_out = repeat(None) if self.left_out is None else self.left_out[first:last]
-        sources = zip(self.sources[first:last], left_out, strict=False)
-        return pack_items([self.reader.item(source, left_out=out) for source, out in sources])
+        masks = repeat(()) if self.masks is None else self.masks[first:last]
+        sources = zip(self.sources[first:last], left_out, masks, strict=False)
+        return pack_items([self.reader.item(source, left_out=out, masks=hidden) for source, out, hidden in sources])

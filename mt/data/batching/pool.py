@@ -73,10 +73,12 @@ class Pools:
         seed: int,
         sampling: bool,
         source_dropout: float = 0.0,
+        spec_augment: float = 0.0,
     ) -> None:
-        """Args: source_dropout: how probably each of several inputs is left out."""
+        """Args: source_dropout: how probably each of several inputs is left out; spec_augment: the widest mask."""
         self.corpus = corpus
         self.source_dropout = source_dropout
+        self.spec_augment = spec_augment
         self.section = section
         self.seed = seed
         self.sampling = sampling
@@ -97,6 +99,8 @@ class Pools:
         )
         if self.source_dropout and isinstance(source, InputItems):
             source = source.with_dropout(self.source_dropout, mix(self.seed, epoch, pool, 3))
+        if self.spec_augment and isinstance(source, InputItems):
+            source = source.with_masks(self.spec_augment, mix(self.seed, epoch, pool, 4))
         src, tgt = source.lengths, target.lengths + 1
         order = np.lexsort((src, tgt))  # by target length, then by source length
         cuts = cut_sorted(src[order], tgt[order], self.section.budget)

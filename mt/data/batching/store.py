@@ -10,6 +10,7 @@ look-ups.
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import time
@@ -26,8 +27,8 @@ from numpy.typing import NDArray
 from mt.data.batching.batch import Flat
 from mt.data.corpus.pair import Origin, Pair
 from mt.files import whole_folder
-from mt.log import logger
 
+logger = logging.getLogger("mt")
 VERSION = 1  # of the layout; raise it when the same text would be written differently
 TABLE, FACTS = "pairs.arrow", "facts.json"
 ABANDONED = 24 * 3600.0  # seconds after which the unfinished folder of a killed process is removed

@@ -33,18 +33,21 @@ class BatchStream:
         seed: int,
         sampling: bool = False,
         source_dropout: float = 0.0,
+        spec_augment: float = 0.0,
         workers: int = 0,
         pin: bool = False,
     ) -> None:
-        """Args: sampling: draw a new segmentation of every sentence in every epoch; source_dropout: as `Pools`;
-        workers: processes that make pools ahead, 0: this process makes them; pin: use pinned memory. The last two do
-        not change the batches."""
+        """Args: sampling: draw a new segmentation of every sentence in every epoch; source_dropout, spec_augment: as
+        `Pools`; workers: processes that make pools ahead, 0: this process makes them; pin: use pinned memory. The last
+        two do not change the batches."""
         self.corpus = corpus
         self.section = section
         self.seed = seed
         self.sampling = sampling
         self.place = Place()
-        self._pools = Pools(corpus, section, seed=seed, sampling=sampling, source_dropout=source_dropout)
+        self._pools = Pools(
+            corpus, section, seed=seed, sampling=sampling, source_dropout=source_dropout, spec_augment=spec_augment
+        )
         self._ahead = Ahead(self._pools, workers=workers, pin=pin) if workers else None
         self._pin = pin
         self._pool: Pool | None = None

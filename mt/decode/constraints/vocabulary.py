@@ -11,10 +11,8 @@ from mt.decode.constraints.glossary import Constraints, Entry
 from mt.decode.search.lexical import LONGEST, Form, LexicalConstraints
 from mt.decode.search.rules import FORBIDDEN
 from mt.errors import DataError
-from mt.text.tokenizer import Tokenizer
+from mt.text.tokenizer import WORD_START, Tokenizer
 from mt.text.words import is_word, occurs, stands_alone
-
-WORD_START = "▁"
 
 
 class Vocabulary:

@@ -48,17 +48,22 @@ def likelihoods(
     sources: Sequence[str],
     targets: Sequence[str],
     on_progress: Callable[[int], object] = lambda done: None,
+    *,
+    names: Sequence[Sequence[object]] = ((), ()),
 ) -> Likelihoods:
     """By passes of the decoder over all pairs, in which no source or target is read twice (`mt.nn.all_pairs`).
 
-    Args: on_progress: is told how many sources are done. Raises: DataError: for a text too long for the model.
+    Args: on_progress: is told how many sources are done; names: of sources and of targets, for errors; by default they
+    are numbered. Raises: DataError: for a row that cannot be read, and for a text too long for the model.
     """
     tokenizer, budget = translator.tokenizer, translator.section.batch_tokens
-    items = translator.encode_sources(sources)
+    of_sources, of_targets = names
+    items = translator.encode_sources(sources, of_sources)
     ids = tokenizer.encode_target(list(targets))
     rows, sizes = [len(item) for item in items], [len(one) + 1 for one in ids]
-    for what, lengths in (("source", rows), ("target", sizes)):
-        check_lengths(what, lengths, translator.max_length)
+    unit = "tokens" if translator.reader is None else "rows"
+    check_lengths("source", rows, translator.max_length, unit=unit, names=of_sources)
+    check_lengths("target", sizes, translator.max_length, unit="tokens", names=of_targets)
     found, done = torch.empty(len(items), len(ids)), 0
     with torch.inference_mode(), translator.stepper.prepared() as model:
         for shelf in cut(by_length(sizes), SHELF, sizes):
@@ -83,11 +88,12 @@ def by_length(lengths: Sequence[int]) -> list[int]:
     return sorted(range(len(lengths)), key=lengths.__getitem__)
 
 
-def check_lengths(what: str, lengths: Sequence[int], most: int) -> None:
+def check_lengths(what: str, lengths: Sequence[int], most: int, *, unit: str, names: Sequence[object]) -> None:
     """Raises: DataError: for a length above `most`."""
-    for number, length in enumerate(lengths, 1):
+    for place, length in enumerate(lengths):
         if length > most:
-            raise DataError(f"{what} {number:,} has {length:,} tokens, but the model takes at most {most:,}.")
+            which = f"{names[place]}: the {what}" if names else f"{what} {place + 1:,}"
+            raise DataError(f"{which} has {length:,} {unit}, but the model takes at most {most:,}.")
 
 
 def ranked(scores: Float[Tensor, " C"]) -> list[tuple[int, float]]:

@@ -1,12 +1,14 @@
 """Rerank translations with a model of the reverse direction."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
 from mt.compute import ties
 from mt.decode.rerank.scorer import PairScore, Scorer
 from mt.decode.translation import Translation
-from mt.log import logger
+
+logger = logging.getLogger("mt")
 
 
 def rerank(

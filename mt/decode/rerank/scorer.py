@@ -55,8 +55,9 @@ class Scorer:
         source = self.translator.encode_sources(sources, names)
         target = tokenizer.encode_target(list(targets))
         sizes = [len(ids) for ids in source], [len(ids) + 1 for ids in target]
+        unit = "" if self.translator.reader is None else " rows"
         found: list[PairScore | str] = [
-            f"has {s:,} and {t:,} tokens, but the model takes at most {most:,} a side" if max(s, t) > most else ""
+            f"has {s:,}{unit} and {t:,} tokens, but the model takes at most {most:,} a side" if max(s, t) > most else ""
             for s, t in zip(*sizes, strict=True)
         ]
         order = sorted((i for i, problem in enumerate(found) if not problem), key=lambda i: (sizes[1][i], sizes[0][i]))

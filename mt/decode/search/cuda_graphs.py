@@ -14,6 +14,7 @@ A graph ends at the hidden rows. The search needs the host, and it writes into t
 they would have to be copied, and every graph would keep `[R, V]` of them.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
@@ -28,11 +29,11 @@ from mt.compute.cuda_graphs import SMALL, capture, new_pool
 from mt.compute.device import autocast, autocast_dtype
 from mt.config import Precision
 from mt.errors import in_short
-from mt.log import logger
 from mt.nn.cache import DecoderState, MemoryKeys, PastKeys
 from mt.nn.prepacked import copied
 from mt.nn.transformer import Transformer, count_parameters
 
+logger = logging.getLogger("mt")
 MIN_PLACES = 64  # of a sentence: short translations never have to move
 MIN_SOURCE_LENGTH = 16
 MAX_GRAPHS = 64

@@ -1,11 +1,12 @@
 """Which runs compile their layers, and which run their batches as CUDA graphs."""
 
+import logging
+
 import torch
 
 from mt.compute.cuda_graphs import SMALL
 from mt.config import BatchConfig, Precision, TrainConfig, Use
 from mt.data.batching import TokenizedCorpus, common_shape
-from mt.log import logger
 from mt.nn.transformer import Transformer, count_parameters
 from mt.train.acceleration.compile import CompiledLayers
 from mt.train.acceleration.cuda_graphs import GraphedBatches
@@ -13,6 +14,7 @@ from mt.train.acceleration.sharding import is_sharded
 from mt.train.gradients import CompiledGradients, EagerGradients, Gradients, GraphedGradients
 from mt.train.objective import TranslationLoss
 
+logger = logging.getLogger("mt")
 # Estimates, not measured: compiling forward and backward of two stacks takes most of a minute and may save a tenth of
 # a step.
 MIN_UPDATES, MIN_MINUTES = 5000, 10.0

@@ -5,6 +5,7 @@ runs uncompiled between the compiled parts. Those see `[N, D]` rows only, so one
 stack and, with `dynamic=True`, any number of rows.
 """
 
+import logging
 from collections.abc import Callable
 from functools import cache, cached_property
 from typing import Any, TypeVar
@@ -13,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from mt.errors import in_short
-from mt.log import logger
 from mt.nn.attention import MultiHeadAttention
 from mt.nn.replace import replaced
 from mt.nn.transformer import Layer, Transformer
 from mt.train.acceleration.memory import is_out_of_memory
 
+logger = logging.getLogger("mt")
 T = TypeVar("T")
 Compile = Callable[[Callable[..., Tensor]], Callable[..., Tensor]]
 

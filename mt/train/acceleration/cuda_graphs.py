@@ -9,6 +9,7 @@ logits are zero, and the negative log-likelihood of any token is log V, smoothed
 They have no gradient: that of the output matrix is multiplied by the hidden row, zero, and their own by zero.
 """
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,11 +23,12 @@ from mt.compute.device import autocast, autocast_dtype
 from mt.config import Precision
 from mt.data.batching import Batch, Shape, fill_to
 from mt.errors import in_short
-from mt.log import logger
 from mt.nn.losses import Loss, cross_entropy
 from mt.nn.ragged import Ragged
 from mt.nn.source import TokenSource
 from mt.nn.transformer import Transformer
+
+logger = logging.getLogger("mt")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 The gradient of a batch is a sum over its sentences, so two halves give the same update as the whole.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -12,8 +13,8 @@ from torch import Tensor, nn
 from mt.config import BatchConfig
 from mt.data.batching import Batch, TokenizedCorpus, make_batch
 from mt.errors import ConfigError, MtError
-from mt.log import logger
 
+logger = logging.getLogger("mt")
 MOMENTS = 2  # copies of all weights that AdamW keeps
 MIN_UPDATES_PER_EPOCH = 50  # with the largest budget
 CPU_BUDGET = 4096  # larger batches are no faster on a CPU

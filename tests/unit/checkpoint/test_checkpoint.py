@@ -151,7 +151,7 @@ def test_pointers_name_the_latest_and_the_best(tmp_path: Path):
 
 def test_nothing_saved_is_none(tmp_path: Path):
     checkpoints = Checkpoints(tmp_path / "none", 1)
-    checkpoints.clean_up()
+    clean_up(checkpoints.folder)
     checkpoints.prune()
     assert checkpoints.latest() is None and checkpoints.best() is None
 
@@ -356,7 +356,7 @@ def test_killed_anywhere_the_old_or_the_new_checkpoint_is_there(tmp_path: Path, 
         assert latest and latest.step in (2, 3)
         assert torch.equal(latest.model()["weight"], tensors_of(latest.step)["weight"])
         found.add(latest.step)
-        checkpoints.clean_up()
+        clean_up(run)
         save_and_prune(run)
         assert not [name for name in names(run) if name.startswith(".")]
         after = checkpoints.latest()

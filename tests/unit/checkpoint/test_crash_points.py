@@ -124,7 +124,7 @@ def test_the_pointers_always_name_a_checkpoint_that_is_there(tmp_path, save, thr
     for run in all_crashes(tmp_path, three, lambda run: save(run, 4, 9.0)):
         for pointer in ("latest", "best"):
             verify_folder(run / (run / pointer).read_text().strip())
-        Checkpoints(run, 1).clean_up()
+        clean_up(run)
         save(run, 4, 9.0)
         assert [(run / pointer).read_text() for pointer in ("latest", "best")] == ["step-00000004\n"] * 2
 
@@ -134,7 +134,7 @@ def test_whoever_goes_on_does_again_what_followed_the_rename(tmp_path, save, thr
 
     def completed(run: Path) -> tuple[list[str], str, str]:
         checkpoints = Checkpoints(run, 1)
-        checkpoints.clean_up()
+        clean_up(run)
         latest = checkpoints.latest()
         assert latest is not None
         checkpoints.complete_save(latest.path)

@@ -16,8 +16,7 @@ from toy import number_tokenizer, tiny_config, tiny_model
 from mt.checkpoint import Checkpoints, model_folder, verify_folder, write_folder
 from mt.checkpoint.model_folder import (
     Description,
-    check_reverse,
-    check_same_direction,
+    check_direction,
     find_run,
     languages,
     newest_run,
@@ -380,7 +379,7 @@ def test_a_folder_that_stays_is_read_once(tmp_path, monkeypatch):
 def reverse_of(monkeypatch, there, back):
     told = {"model": there, "other": back}
     monkeypatch.setattr("mt.checkpoint.model_folder.languages", lambda path: told[path.name])
-    check_reverse(Path("model"), Path("other"), "--rerank")
+    check_direction(Path("model"), Path("other"), "--rerank", opposite=True)
 
 
 @pytest.mark.parametrize(
@@ -415,11 +414,11 @@ def test_a_model_of_the_other_direction_is_refused_where_the_same_is_needed(monk
     found = {"model": ("en", "de"), "other": ("de", "en"), "further": ("en", "fr"), "unknown": ("src", "tgt")}
     monkeypatch.setattr("mt.checkpoint.model_folder.languages", lambda path: found[path.name])
     with pytest.raises(ConfigError, match=r"^--compare other translates from de to en, but a model from en to de is"):
-        check_same_direction(Path("model"), Path("other"), "--compare")
-    check_same_direction(Path("model"), Path("model"), "--compare")
-    check_same_direction(Path("model"), Path("unknown"), "--compare")
+        check_direction(Path("model"), Path("other"), "--compare")
+    check_direction(Path("model"), Path("model"), "--compare")
+    check_direction(Path("model"), Path("unknown"), "--compare")
     assert not caplog.messages
-    check_same_direction(Path("model"), Path("further"), "--compare")
+    check_direction(Path("model"), Path("further"), "--compare")
     assert caplog.messages == ["--compare further translates from en to fr, not from en to de."]
 
 

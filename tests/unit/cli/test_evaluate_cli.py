@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from mt.cli.evaluate import parse, run
+from mt.data.corpus.pair import Origin, Pair
 from mt.errors import ConfigError, DataError
 
 
@@ -31,7 +32,8 @@ def model(monkeypatch, texts, tmp_path):
             (tmp_path / "runs" / name / file).write_text("{}")
 
     def load(path, **settings):
-        def translate(sources, beam, on_progress):
+        def translate(sources, names, beam, on_progress):
+            assert [str(name) for name in names] == [f"test.tsv:{n}" for n in range(1, len(sources) + 1)]
             return [texts[int(s)] if path.name == "a" else "no" for s in sources]
 
         return SimpleNamespace(translate=translate, engine=None)
@@ -111,7 +113,7 @@ def test_a_model_of_the_other_direction_is_not_compared_with_a_file_of_translati
 
 
 def test_a_run_keeps_the_report_of_its_own_test_set_and_no_other(model, monkeypatch, texts):
-    pairs = [SimpleNamespace(src=str(n), tgt=text) for n, text in enumerate(texts)]
+    pairs = [Pair(str(n), text, Origin("test.tsv", n + 1)) for n, text in enumerate(texts)]
     monkeypatch.setattr("mt.train.evaluation_set.test_set", lambda model, files, tgt: (pairs, "en"))
     kept = model / "a/eval/test.json"
     for more in (["--test", "test.tsv"], ["--beam", "1"], []):
@@ -246,7 +248,7 @@ def test_an_unknown_score_is_refused():
 
 
 def test_the_report_of_a_run_keeps_the_usual_scores(model, monkeypatch, texts):
-    pairs = [SimpleNamespace(src=str(n), tgt=text) for n, text in enumerate(texts)]
+    pairs = [Pair(str(n), text, Origin("test.tsv", n + 1)) for n, text in enumerate(texts)]
     monkeypatch.setattr("mt.train.evaluation_set.test_set", lambda model, files, tgt: (pairs, "en"))
     run(["runs/a", "--bootstrap", "40", "--metrics", "wer"])
     assert not (model / "a/eval").exists()

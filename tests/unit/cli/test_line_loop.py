@@ -9,6 +9,7 @@ import pytest
 
 from mt.cli.lines import (
     BadLines,
+    Line,
     batches,
     count_lines,
     file_lines,
@@ -26,12 +27,13 @@ from mt.text.lines import MAX_LINE
 
 def test_only_the_first_line_has_a_byte_order_mark():
     mark = "\ufeff".encode()
-    assert list(lines_of(io.BytesIO(mark + b"a\n" + mark + b"b\n"), "x")) == [("a", b"\n"), ("\ufeffb", b"\n")]
+    found = lines_of(io.BytesIO(mark + b"a\n" + mark + b"b\n"), "x")
+    assert list(found) == [Line("a", b"\n"), Line("\ufeffb", b"\n")]
 
 
 def test_a_file_is_read_as_stdin_is(tmp_path):
     (tmp_path / "x").write_bytes(b"a\r\n\nb")
-    assert list(file_lines(str(tmp_path / "x"))) == [("a", b"\r\n"), ("", b"\n"), ("b", b"")]
+    assert list(file_lines(str(tmp_path / "x"))) == [Line("a", b"\r\n"), Line("", b"\n"), Line("b", b"")]
 
 
 def test_batches_know_how_many_items_came_before():
@@ -109,7 +111,8 @@ def test_bad_lines_are_skipped_and_counted_and_as_many_come_out(tmp_path, caplog
     raw = b"one\n\xe9 bad\r\n" + long + b"\nfour\nfi\0ve\nsix \xff"
     bad = BadLines()
     found = list(lines_of(io.BytesIO(raw), "in", bad))
-    assert found == [("one", b"\n"), ("", b"\r\n"), ("", b"\n"), ("four", b"\n"), ("", b"\n"), ("", b"")]
+    assert [line.text for line in found] == ["one", "", "", "four", "", ""]
+    assert [line.end for line in found] == [b"\n", b"\r\n", b"\n", b"\n", b"\n", b""]
     bad.report()
     assert caplog.messages == [
         "4 lines skipped and left empty: in:2: byte 0 (0xe9) is not UTF-8; in:3: the line is longer than 1048576 "

@@ -162,7 +162,11 @@ def test_the_tree_becomes_plain_json():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"inputs": ["image:features"]}, "`data.inputs` must have tables in `data.train` and `data.dev`, but is "),
+        ({"inputs": ["image:features"]}, "`data.train` must name tables beside `data.inputs`, but is []"),
+        (
+            {"inputs": ["image:features"], "train": ["a.tsv"]},
+            "`data.dev` must name tables beside `data.inputs`, but is ",
+        ),
         ({"inputs": ["image"]}, "`data.inputs` must be columns with their kinds, as in [image:features,caption:text]"),
         ({"inputs": [":text"]}, "`data.inputs` must be columns with their kinds, as in [image:features,caption:text]"),
         ({"inputs": ["a:text", "a:features"]}, "`data.inputs` must name each column once, but is a:features."),

@@ -137,6 +137,11 @@ def test_a_word_too_long_is_cut_too(echo, caplog):
     assert len(warnings_of(caplog)) == 1
 
 
+def test_many_signs_are_copied_without_a_word_about_parts(echo, caplog):
+    assert echo.translate("!" * 500) == "!" * 500
+    assert not echo.stepper.batches and not warnings_of(caplog)
+
+
 def test_a_text_that_just_fits_is_not_cut(echo, tokenizer, caplog):
     text = next(t for n in range(60) if len(tokenizer.encode_source([t := "ta " * n + "mo"])[0]) == LONGEST)
     assert echo.translate([text]) == [text]

@@ -111,3 +111,20 @@ def test_no_empty_comment_is_added():
     text = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\nmsgid "a"\nmsgstr ""\n'
     assert translated(text, ".po") == text.replace('"a"\nmsgstr ""', '"a"\nmsgstr "A"')
     assert translated(f"#\n{text}", ".po").startswith('#\nmsgid ""\n')
+
+
+def test_forms_of_a_plural_by_the_rule_of_the_language():
+    """Arabic begins with the form for nothing, and Japanese has one form for all numbers."""
+    header = 'msgid ""\nmsgstr "Plural-Forms: nplurals={}; plural={};\\n"\n\nmsgid "a"\nmsgid_plural "b"\n'
+    arabic = header.format(3, "n==0 ? 0 : n==1 ? 1 : 2") + 'msgstr[0] ""\nmsgstr[1] ""\nmsgstr[2] ""\n'
+    assert [entry.msgstr_plural for entry in polib.pofile(translated(arabic, ".po"))] == [{0: "B", 1: "A", 2: "B"}]
+    japanese = header.format(1, "0") + 'msgstr[0] ""\n'
+    assert [entry.msgstr_plural for entry in polib.pofile(translated(japanese, ".po"))] == [{0: "B"}]
+
+
+def test_a_catalogue_in_utf8_that_declares_another_encoding():
+    text = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=ISO-8859-1\\n"\n\nmsgid "für"\nmsgstr ""\n'
+    assert (
+        translate_document(text.encode(), ".po", shout)
+        == text.replace('für"\nmsgstr ""', 'für"\nmsgstr "FÜR"').encode()
+    )

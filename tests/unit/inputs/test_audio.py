@@ -120,6 +120,20 @@ def half(folder, suffix: str) -> str:
     return bytes_of(folder, data[: len(data) // 2], f"half.{suffix}")
 
 
+def ogg(folder, kind: str, part: float) -> str:
+    """A recording in Ogg of which only this part was copied."""
+    noise = np.random.default_rng(1).normal(0, 0.1, 80_000)
+    soundfile.write(folder / "whole.ogg", noise, RATE, format="OGG", subtype=kind)
+    data = (folder / "whole.ogg").read_bytes()
+    return bytes_of(folder, data[: int(part * len(data))], "cut.ogg")
+
+
+def two_streams(folder) -> str:
+    for name, hertz in (("a", 440), ("b", 880)):
+        soundfile.write(folder / f"{name}.ogg", tone(hertz), RATE)
+    return bytes_of(folder, b"".join((folder / f"{name}.ogg").read_bytes() for name in "ab"), "two.ogg")
+
+
 REFUSED = {
     "missing": (lambda folder: f"{folder}/no.wav", r"no\.wav cannot be read: No such file or directory$"),
     "empty": (lambda folder: bytes_of(folder, b""), r"a\.wav cannot be read as audio \("),
@@ -145,6 +159,10 @@ REFUSED = {
     "cut FLAC": (lambda folder: half(folder, "flac"), r"half\.flac cannot be read as audio \(Error : flac decoder"),
     "cut MP3": (lambda folder: half(folder, "mp3"), r"half\.mp3 is incomplete: its file ends before all its sample"),
     "a part of a cut MP3": (lambda folder: half(folder, "mp3") + ":0:39000", r"half\.mp3:0:39000 is incomplete: its "),
+    "cut Vorbis": (lambda folder: ogg(folder, "VORBIS", 0.5), r"cut\.ogg is incomplete: its file ends before all its"),
+    "cut Opus": (lambda folder: ogg(folder, "OPUS", 0.5), r"cut\.ogg is incomplete: its file ends before all its sa"),
+    "a part of a cut Ogg": (lambda folder: ogg(folder, "VORBIS", 0.9) + ":0:800", r"cut\.ogg:0:800 is incomplete: it"),
+    "Ogg after Ogg": (two_streams, r"two\.ogg holds several streams of sound, of which only the first would be read h"),
     "no member": (
         lambda folder: f"{written(folder, tone(440))}.zip:b.wav", r"a\.wav\.zip cannot be read: No such file or direct",
     ),
@@ -158,6 +176,30 @@ def test_what_is_no_recording_is_refused_in_one_sentence(case, tmp_path):
     with pytest.raises(DataError, match=message) as caught:
         Audio(audio()).read(make(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["VORBIS", "OPUS"])
+def test_an_ogg_file_is_whole_where_its_last_page_says_so(kind, tmp_path):
+    whole = bytes_of(tmp_path, (tmp_path / ogg(tmp_path, kind, 1)).read_bytes(), "copy.ogg")
+    assert len(samples(whole)[0]) == 80_000
+    data = (tmp_path / "copy.ogg").read_bytes()
+    with zipfile.ZipFile(tmp_path / "talks.zip", "w") as archive:
+        archive.write(whole, "whole.ogg")
+        archive.writestr("cut.ogg", data[:-1])
+    assert len(samples(f"{tmp_path}/talks.zip:whole.ogg:8:808")[0]) == 800
+    assert len(samples(bytes_of(tmp_path, data + bytes(99), "more.ogg"))[0]) == 80_000  # as some programs append
+    assert len(samples(bytes_of(tmp_path, data + bytes(99_999), "much.ogg"))[0]) == 80_000
+    with pytest.raises(DataError, match=r"talks\.zip:cut\.ogg is incomplete: its file ends before all its samples"):
+        samples(f"{tmp_path}/talks.zip:cut.ogg")
+    pages = [found.start() for found in re.finditer(b"OggS", data)]
+    assert len(pages) > 4
+    for page in pages[3:]:  # the first ones are headers, without which nothing can be read
+        for end in (page, page + 2, page + 4, page + 20, page + 30):
+            with pytest.raises(DataError, match=r"cut\.ogg is incomplete: its file ends before all its samples hint: "):
+                samples(bytes_of(tmp_path, data[:end], "cut.ogg"))
+    for end in (1, 40, pages[1], pages[2]):
+        with pytest.raises(DataError, match=r"cut\.ogg (is incomplete|cannot be read as audio)"):
+            samples(bytes_of(tmp_path, data[:end], "cut.ogg"))
 
 
 @pytest.mark.parametrize("stated", [(1 << 31) - 37, (1 << 32) - 1])

@@ -83,6 +83,19 @@ def test_a_member_of_an_archive_is_read_and_is_the_same_as_a_file(picture, tmp_p
     assert located(InputKind.image, "photos.zip:a/ä b.png", str(tmp_path)) == f"{tmp_path}/photos.zip:a/ä b.png"
 
 
+@pytest.mark.parametrize(
+    "member", ["a//b.png", "a:b.png", "C:a.png", "./a.png", "x.zip:a/b.png", "a/", "ä b:.png", ":"]
+)
+def test_the_first_zip_divides_and_a_member_has_the_name_that_the_archive_gives_it(member, picture, tmp_path):
+    (tmp_path / "in").mkdir()
+    with zipfile.ZipFile(tmp_path / "in/photos.ZIP", "w") as archive:
+        archive.write(picture, "a.png")
+        archive.writestr(zipfile.ZipInfo(member), (tmp_path / "quarters.png").read_bytes())
+    cell = located(InputKind.image, f"in//photos.ZIP:{member}", str(tmp_path))
+    assert cell == f"{tmp_path}/in/photos.ZIP:{member}"
+    assert Images(image(16, 8)).read(cell).equal(Images(image(16, 8)).read(picture))
+
+
 def test_size_and_scale_are_those_of_the_training_pictures(picture):
     (found,) = fit([image(16, 8)], [picture, ""], ["a:1", "a:2"])
     assert found == image(16, 8, size=192)  # every number is -1 or 1
@@ -147,6 +160,14 @@ REFUSED = {
     "outside": (
         lambda folder: archived(folder) + ":../up.png",
         r"must name a member inside the archive, without `\.\.",
+    ),
+    "an archive": (
+        lambda folder: archived(folder),
+        r"photos\.zip is an archive, but must name a member of it hint: wri",
+    ),
+    "a colon and no more": (
+        lambda folder: archived(folder) + ":",
+        r"photos\.zip: is an archive, but must name a member of it hint: write `\S+/photos\.zip:MEMBER`\.$",
     ),
     "a drive": (lambda folder: archived(folder) + ":C:/a.png", r"C:/a\.png must name a member inside the archive"),
     "from the root": (lambda folder: archived(folder) + ":/a.png", r":/a\.png must name a member inside the archive"),

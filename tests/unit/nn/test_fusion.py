@@ -262,6 +262,11 @@ REFUSED = {
         (Input(column="photo", kind=InputKind.image, side=12, patch=6),),
         "`model.dim` must be a multiple of 4 for an image, but is 18.",
     ),
+    "no recording": (
+        {"spec_augment": 0.1},
+        (TEXT,),
+        "`model.spec_augment` is 0.1, which needs audio in `data.inputs`, but they are en:text.",
+    ),
     "no inputs": (
         {"source_dropout": 0.2},
         (),

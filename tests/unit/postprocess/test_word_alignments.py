@@ -191,9 +191,9 @@ def test_flags_by_their_thresholds():
     assert Measures(2.1, 0.5).flags == [Flag.under_translation]
     assert warning(Measures(5.0, 1.0)) == ""
     assert warning(Measures(-0.5, 0.25)) == (
-        "the translation may be a hallucination: its tokens owe -0.50 nats to the source, and usually more "
-        "than 2; words may be missing (under-translation): 25% of the source words were attended to, and usually more "
-        "than 55%"
+        "the translation may be a hallucination: the source changes the log-probability of its tokens by -0.50 each, "
+        "and usually by more than +2; words may be missing (under-translation): 25% of the source words were attended "
+        "to, and usually more than 55%"
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from toy import number_pairs, number_tokenizer, tiny_config, tiny_model
 
-from mt.build import prepare_data, with_interval
+from mt.build import prepare_data
 from mt.checkpoint import Checkpoints
 from mt.checkpoint.folder import write_folder
 from mt.checkpoint.model_folder import WEIGHTS, Description, read_model
@@ -35,6 +35,7 @@ from mt.train.before import Before
 from mt.train.evaluation_set import test_of_run as own_test_of_run
 from mt.train.origin import check_shape, read_origin, starting_settings, tokenizer_settings
 from mt.train.run_folder import RunFolder
+from mt.train.validate import with_interval
 
 
 def description(**changed) -> Description:
@@ -132,11 +133,11 @@ def test_validations_are_an_epoch_apart_within_bounds(tmp_path):
     section, rows = TrainConfig(steps=1, validate_every="auto"), prepared.train.num_source_rows
     for updates, expected in ((2, 5), (rows // 40, rows // 40)):
         batch = BatchConfig(tokens=rows // updates, max_length=2)
-        assert with_interval(section, batch, prepared).interval == expected
-    assert with_interval(section, BatchConfig(tokens=2, max_length=2, accumulate=1), prepared).interval == min(
+        assert with_interval(section, batch, prepared.train).interval == expected
+    assert with_interval(section, BatchConfig(tokens=2, max_length=2, accumulate=1), prepared.train).interval == min(
         800, rows // 2
     )
-    assert with_interval(TrainConfig(steps=1, validate_every=7), BatchConfig(), prepared).interval == 7
+    assert with_interval(TrainConfig(steps=1, validate_every=7), BatchConfig(), prepared.train).interval == 7
 
 
 # ---- what is refused

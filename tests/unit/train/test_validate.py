@@ -48,7 +48,7 @@ def test_some_pairs_are_translated_and_scored(subset, places):
 
 def test_the_score_is_higher_for_the_better_model():
     found = Validation(2.5, 30.0, 50.0, [], [], [])
-    assert [found.score(watch) for watch in (Watch.loss, Watch.bleu, Watch.chrf)] == [-2.5, 30.0, 50.0]
+    assert [found.rank(watch)[0] for watch in (Watch.loss, Watch.bleu, Watch.chrf)] == [-2.5, 30.0, 50.0]
 
 
 def test_inside_the_ema_weights_the_model_has_the_mean_and_after_it_its_own():

@@ -1,6 +1,8 @@
 """Sources that are read when a batch needs them: in the order and the batches that text would have."""
 
 import pickle
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +11,10 @@ from toy import number_tokenizer, tiny_config
 
 from mt.config import BatchConfig, Input, InputKind
 from mt.data.batching import BatchStream, TokenizedCorpus, fill_up, in_budget
-from mt.data.batching.input_rows import choose_left_out
+from mt.data.batching.input_rows import check_rows, choose_left_out
 from mt.data.batching.pool import Pools
 from mt.data.corpus.pair import Origin, Pair
-from mt.errors import DataError
+from mt.errors import ConfigError, DataError
 from mt.inputs.reader import InputReader
 from mt.nn.encoders import input_model
 from mt.nn.losses import cross_entropy
@@ -93,6 +95,40 @@ def two_texts(count: int = 40, **options) -> TokenizedCorpus:
 
 def expected_rows(corpus, index):
     return sum(max(1, rows) for rows in corpus.reader.counts(corpus.pairs[index].src))
+
+
+def image(side: int, patch: int, column: str = "photo") -> Input:
+    return Input(column=column, kind=InputKind.image, side=side, patch=patch)
+
+
+TEXT = Input(column="en", kind=InputKind.text)
+PATCHES = {
+    "one": (
+        [image(96, 8)],
+        "cuts photo:image:96:8 into 144 patches, a row each, but `batch.max_length` leaves out so",
+        144,
+    ),
+    "beside text": ([TEXT, image(64, 8)], "cuts photo:image:64:8 into 64 patches, a row each", 65),
+    "two": (
+        [image(64, 16), image(56, 8, "other")],
+        "cuts photo:image:64:16, other:image:56:8 into 65 patches, a row",
+        65,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PATCHES)
+def test_more_patches_than_a_source_may_have_are_refused_before_any_is_read(case):
+    inputs, message, least = PATCHES[case]
+    check_rows(inputs, BatchConfig(max_length=least), least)
+    small = BatchConfig(max_length=64, tokens=64)
+    with pytest.raises(ConfigError, match=re.escape(message)) as refused:
+        check_rows(inputs, small, longest=64)
+    three = f"set `batch.max_length={least}` and `model.max_length={least}` and `batch.tokens={least}` or more, or make"
+    assert refused.value.hint.startswith(three)
+    with pytest.raises(ConfigError) as refused:
+        check_rows(inputs, BatchConfig(max_length=64, tokens="auto"), longest=None)
+    assert refused.value.hint.startswith(f"set `batch.max_length={least}` or more, or make patches larger")
 
 
 def test_the_rows_of_all_inputs_count():
@@ -178,11 +214,10 @@ def test_filled_up_batches_of_several_inputs_have_whole_blocks_in_every_part():
 
 def test_another_process_leaves_out_the_same_inputs():
     section = BatchConfig(tokens=24, max_length=20, pool=16)
-    pools = Pools(two_texts(), section, seed=3, sampling=True, source_dropout=0.5)
+    pools = Pools(two_texts(), section, seed=3, sampling=True, source_dropout=0.5, spec_augment=0.2)
     sent = pickle.loads(pickle.dumps(pools))
     for where in ((0, 1), (7, 0)):
         here, there = pools[where], sent[where]
-        assert (here.ends, here.source.sources, here.source.left_out) == (
-            there.ends, there.source.sources, there.source.left_out
-        )  # fmt: skip
+        assert (here.ends, here.source) == (there.ends, replace(there.source, reader=here.source.reader))
+        assert len(here.source.masks) == len(here.source.sources) and max(max(here.source.masks))[0] < 0.2
         assert any(map(any, here.source.left_out))

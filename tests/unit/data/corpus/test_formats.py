@@ -468,6 +468,39 @@ def test_po(write):
         texts(write("c.po", 'msgid "one"\nmsgstrr "eins"\n'))
 
 
+def test_po_in_an_older_encoding(tmp_path):
+    old = PO.replace("UTF-8", "ISO-8859-1").replace("eins", "für")
+    (file := tmp_path / "a.po").write_bytes(old.encode("latin-1"))
+    assert texts(str(file))[0] == ("one", "für")
+    file.write_text(old, encoding="utf-8")  # what it declares is wrong
+    assert texts(str(file))[0] == ("one", "für")
+    file.write_bytes(old.replace("ISO-8859-1", "klingon").encode("latin-1"))
+    with pytest.raises(DataError, match=r"a\.po` says that it is in `klingon`, which is no encoding known here"):
+        texts(str(file))
+    file.write_bytes(old.replace("ISO-8859-1", "EUC-JP").encode("latin-1"))
+    with pytest.raises(
+        DataError, match=r"a\.po:5: byte 0xfc is not EUC-JP, the encoding that the file declares\. hint: co"
+    ):
+        texts(str(file))
+    file.write_bytes(old.replace("ISO-8859-1", "UTF-8").encode("latin-1"))
+    with pytest.raises(DataError, match=r"a\.po:5: byte 9 \(0xfc\) is not UTF-8"):
+        texts(str(file))
+
+
+ARABIC = "nplurals=6; plural=n==0 ? 0 : n==1 ? 1 : n==2 ? 2 : n%100>=3 && n%100<=10 ? 3 : n%100>=11 ? 4 : 5;"
+
+
+@pytest.mark.parametrize(
+    "rule, one",
+    [(ARABIC, "1"), ("nplurals=2; plural=n>1;", "0"), ("plural=n**n;", "0"), ("plural=n/0;", "0"), ("", "0")],
+)
+def test_the_singular_of_po_has_the_form_for_one_thing(write, rule, one):
+    forms = "".join(f'msgstr[{n}] "{n}"\n' for n in range(6))
+    header = f'msgid ""\nmsgstr "Language: de\\nPlural-Forms: {rule}\\n"\n\n'
+    file = write("a.po", f'{header}msgid "file"\nmsgid_plural "files"\n{forms}')
+    assert texts(file) == [("file", one), ("files", "5")]
+
+
 def test_a_po_file_is_its_text_and_never_the_path_of_another(write):
     other = write("other.po", PO)
     with pytest.raises(DataError, match=r"a\.po` cannot be read as a PO file \(Syntax error in po file \(line 1\)"):

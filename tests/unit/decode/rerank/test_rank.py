@@ -85,3 +85,6 @@ def test_recall_by_hand():
 def test_too_long(translator, sources, targets, side):
     with pytest.raises(DataError, match=rf"{side} 2 has \d+ tokens, but the model takes at most 30"):
         likelihoods(translator, sources, targets)
+    names = [[f"{name}:{number}" for number in (1, 2)] for name in ("source", "target")]
+    with pytest.raises(DataError, match=rf"^{side}:2: the {side} has \d+ tokens, but the model takes at most 30\.$"):
+        likelihoods(translator, sources, targets, names=names)

@@ -1,0 +1,52 @@
+"""gettext PO catalogues: their encoding, and which of their plural forms stands for one thing."""
+
+import codecs
+import re
+from contextlib import suppress
+from gettext import c2py
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from polib import POFile  # pyright: ignore[reportMissingModuleSource]
+
+CHARSET = re.compile(rb'^(?:msgstr )?".*?Content-Type:[^"\n]*charset=([\w.:-]+)', re.I | re.M)
+PLURAL = re.compile(r"plural\s*=\s*([^;]+)")
+
+
+def encoding_of(data: bytes) -> str:
+    """The encoding of a catalogue: UTF-8 if it is valid UTF-8 with other letters than ASCII's, whatever it declares,
+    since hardly a text in an older encoding is; else the one that its header declares."""
+    if not data.isascii():
+        with suppress(UnicodeDecodeError):
+            data.decode("utf-8")
+            return "utf-8"
+    declared = CHARSET.search(data)
+    return declared[1].decode("ascii") if declared and declared[1].upper() != b"CHARSET" else "utf-8"
+
+
+def is_utf8(encoding: str) -> bool:
+    try:
+        return codecs.lookup(encoding).name in {"utf-8", "ascii"}
+    except LookupError:
+        return False
+
+
+def parse(content: str, width: int = 78) -> "POFile":
+    """Args: width: of lines when it is written; 0: they are not broken. Raises: ValueError: when it is no catalogue."""
+    import polib  # pyright: ignore[reportMissingModuleSource]
+
+    try:
+        # With a line end at its end, no content is the path of a file, which polib would read in its place.
+        return polib.pofile(f"{content}\n", wrapwidth=width) if content.strip() else polib.POFile(wrapwidth=width)
+    except OSError as error:  # polib's errors of syntax
+        raise ValueError(str(error)) from None
+
+
+def form_of_one(catalogue: "POFile") -> int:
+    """The number of the plural form for one thing, by the rule in the header: 0 in German, 1 in Arabic, which begins
+    with the form for nothing. Without a rule that can be read it is 0."""
+    rule = PLURAL.search(catalogue.metadata.get("Plural-Forms", ""))
+    try:
+        return c2py(rule[1].strip())(1) if rule else 0
+    except (ValueError, ZeroDivisionError):
+        return 0
