@@ -1,6 +1,6 @@
 """Tables for `experiment=fsdd_german_numbers`, and the error rates of its output beside a floor.
 
-    python scripts/fsdd_tables.py make FOLDER data/fsdd --leave-out theo --more 20000
+    python scripts/fsdd_tables.py make FOLDER data/fsdd --leave-out theo
     mt train experiment=fsdd_german_numbers
     mt translate runs/fsdd_german_numbers -i data/fsdd/test.tsv --prefix '<2number>' > right.txt
     mt translate runs/fsdd_german_numbers -i data/fsdd/shuffled.tsv --prefix '<2number>' > wrong.txt
@@ -12,8 +12,8 @@ FOLDER holds `recordings.zip` and `strings.tsv.gz` made from the Free Spoken Dig
 two to six digits, each spoken by one speaker in recordings that are joined. A tag at the beginning of the target says
 what is wanted of a recording: its digits (`<2digits> zwei eins`) or the German number word, in which the units come
 before the tens (`<2number> einundzwanzig`). Training has both for each string, and each single recording four times:
-with strings and numbers alone the model learns to listen far later (docs/LOG.md). `--more` joins further strings of
-four to six digits from the training recordings, for the numbers only.
+with strings and numbers alone the model learns to listen far later (docs/LOG.md). `--more N`, not yet
+measured, joins further strings of four to six digits from the training recordings, for the numbers only.
 
 Written are `train.tsv`; `dev.tsv` and `test.tsv` with numbers; `digits.tsv`, the test with digits; `shuffled.tsv`,
 which gives each test row the sound of another one; and, with `--leave-out SPEAKER`, whom training and dev then do not

@@ -22,8 +22,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 logger = logging.getLogger("mt")
-
-
 LEXICAL_ROUNDS = 5  # with uniform jumps (IBM model 1): translations are learnt before word order
 JUMP_ROUNDS = 5
 NULL_SHARE = 0.2  # of the words that null emits

@@ -3,6 +3,7 @@ hear a word by several of its traits (Park et al. 2019, arXiv 1904.08779)."""
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
@@ -11,10 +12,11 @@ from torch import Tensor
 MASKS = 2  # over the time of an item, and as many over its bands
 
 
-def draw_masks(count: int, share: float, seed: int) -> NDArray:
+def draw_masks(count: int, share: float, seed: int) -> NDArray[np.float32]:
     """For each of some items the masks over time, then those over bands, as a width and a place: `[N, 2 MASKS, 2]`.
 
-    A pure function of the arguments. Args: share: the widest mask, as a share of the item's frames or bands."""
+    A pure function of the arguments. Args: share: the widest mask, as a share of the item's frames or bands.
+    """
     draws = torch.rand(count, 2 * MASKS, 2, generator=torch.Generator().manual_seed(seed))
     return (draws * torch.tensor([share, 1.0])).numpy()
 

@@ -97,7 +97,7 @@ class InputItems:
     sources: list[str]
     counts: NDArray[np.int64]  # rows of each input, [N, inputs]
     left_out: NDArray[np.bool_] | None = None  # inputs that are treated as missing, [N, inputs]
-    masks: NDArray | None = None  # of each item, as `draw_masks` gives them
+    masks: NDArray[np.float32] | None = None  # of each item, as `draw_masks` gives them
 
     @property
     def lengths(self) -> NDArray[np.int64]:

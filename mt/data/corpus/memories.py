@@ -13,7 +13,7 @@ from mt.data.corpus.names import kind_of
 from mt.data.corpus.pair import Origin, Pair, Sides
 from mt.errors import DataError, counted
 from mt.text.languages import nearest
-from mt.text.lines import DAMAGE, open_bytes, raw_lines, read_lines, unreadable
+from mt.text.lines import DAMAGE, decode_line, open_bytes, raw_lines, unreadable
 from mt.text.po import encoding_of, form_of_one, is_utf8, parse
 from mt.text.xml import elements, local, plain_text
 
@@ -150,10 +150,11 @@ def _po(file: str) -> Iterator[Unit]:
 
 def _po_text(file: str) -> str:
     """Raises: DataError: for what is neither UTF-8 nor in the encoding that its header declares."""
-    data = b"".join(raw for _, raw in raw_lines(file))
+    lines = list(raw_lines(file))
+    data = b"".join(raw for _, raw in lines)
     encoding = encoding_of(data)
     if is_utf8(encoding):
-        return "\n".join(read_lines(file))
+        return "\n".join(decode_line(raw, f"{file}:{number}", first=number == 1) for number, raw in lines)
     try:
         return data.decode(encoding).replace("\r\n", "\n")
     except LookupError:
