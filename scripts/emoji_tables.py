@@ -8,7 +8,7 @@
     python scripts/emoji_tables.py score data/emoji right.txt wrong.txt
 
 The drawings are those of OpenMoji (CC BY-SA 4.0), at 40 x 40 pixels; the names in twelve languages are Unicode's, from
-the package `emoji`. The target begins with a tag of its language, so that one model has all; `--prefix` gives it in use.
+the package `emoji`. The target begins with a tag of its language, so that one model has all; `--prefix` sets it.
 Dev and test set have combinations of gender and skin tone that training has not, of emoji that it has in other
 combinations. Of emoji that are drawn alike, as some men and persons are, the first is used. `shuffled.tsv` gives each
 test row the picture of another one.
