@@ -1,6 +1,6 @@
 """Tables for `experiment=fsdd_german_numbers`, and the error rates of its output beside a floor.
 
-    python scripts/fsdd_tables.py make FOLDER data/fsdd --leave-out theo
+    python scripts/fsdd_tables.py make FOLDER data/fsdd --leave-out theo --more 30000
     mt train experiment=fsdd_german_numbers
     mt translate runs/fsdd_german_numbers -i data/fsdd/test.tsv --prefix '<2number>' > right.txt
     mt translate runs/fsdd_german_numbers -i data/fsdd/shuffled.tsv --prefix '<2number>' > wrong.txt
