@@ -1,6 +1,6 @@
 """Tables for `experiment=fsdd_german_numbers`, and the error rates of its output beside a floor.
 
-    python scripts/fsdd_tables.py make FOLDER data/fsdd --leave-out theo
+    python scripts/fsdd_tables.py make FOLDER data/fsdd --leave-out theo --more 30000
     mt train experiment=fsdd_german_numbers
     mt translate runs/fsdd_german_numbers -i data/fsdd/test.tsv --prefix '<2number>' > right.txt
     mt translate runs/fsdd_german_numbers -i data/fsdd/shuffled.tsv --prefix '<2number>' > wrong.txt
@@ -12,8 +12,8 @@ FOLDER holds `recordings.zip` and `strings.tsv.gz` made from the Free Spoken Dig
 two to six digits, each spoken by one speaker in recordings that are joined. A tag at the beginning of the target says
 what is wanted of a recording: its digits (`<2digits> zwei eins`) or the German number word, in which the units come
 before the tens (`<2number> einundzwanzig`). Training has both for each string, and each single recording four times:
-with strings and numbers alone the model learns to listen far later (docs/LOG.md). `--more N`, not yet
-measured, joins further strings of four to six digits from the training recordings, for the numbers only.
+with strings and numbers alone the model learns to listen far later (docs/LOG.md). `--more N` joins N further strings
+from the training recordings, each with its speed (and so its pitch) changed by up to 15 %: new numbers, new voices.
 
 Written are `train.tsv`; `dev.tsv` and `test.tsv` with numbers; `digits.tsv`, the test with digits; `shuffled.tsv`,
 which gives each test row the sound of another one; and, with `--leave-out SPEAKER`, whom training and dev then do not
@@ -40,6 +40,7 @@ import soundfile
 from mt.text.ter import edit_distance
 
 RATE = 8000
+SPEEDS = 0.85, 1.15
 UNITS = ["", "ein", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun", "zehn", "elf", "zwölf"]
 SHORTER = {6: "sech", 7: "sieb"}  # before "zehn"
 TENS = ["", "", "zwanzig", "dreißig", "vierzig", "fünfzig", "sechzig", "siebzig", "achtzig", "neunzig"]
@@ -74,8 +75,9 @@ def make(folder: Path, out: Path, left_out: str | None, more: int = 0) -> None:
         known = [pair for pair in pairs if pair[1]["speaker"] != left_out]
         print(f"{split}: {len(known):,} strings")
         if split == "train":
-            others = numbers(joined_anew(out, known, sounds, more))
-            write(out / "train.tsv", [*numbers(known), *digits(known), *singles(out, known, sounds), *others])
+            others = joined_anew(out, known, sounds, more)
+            added = [*numbers(others), *digits(others[::2])]
+            write(out / "train.tsv", [*numbers(known), *digits(known), *singles(out, known, sounds), *added])
             continue
         write(out / f"{split}.tsv", numbers(known))
         if split == "test":
@@ -117,20 +119,30 @@ def singles(out: Path, pairs: Sequence[Spoken], sounds: dict[str, np.ndarray]) -
 
 
 def joined_anew(out: Path, pairs: Sequence[Spoken], sounds: dict[str, np.ndarray], count: int) -> list[Spoken]:
-    """Further strings of four to six digits, each of recordings of one speaker, drawn at random."""
-    takes: dict[str, dict[str, list[str]]] = {}
+    """Further strings of one to six digits, each of recordings of one speaker, drawn at random, at another speed."""
+    takes: dict[str, dict[str, list[tuple[str, str]]]] = {}  # of a speaker and digit: recording, German digit
     for _, row in pairs:
-        for name, digit in zip(row["recordings"].split(), row["digits"].split(), strict=True):
-            takes.setdefault(row["speaker"], {}).setdefault(digit, []).append(name)
-    draw, speakers, found = random.Random(1), sorted(takes), list[dict[str, str]]()
+        spoken = zip(row["recordings"].split(), row["digits"].split(), row["german_digits"].split(), strict=True)
+        for name, digit, word in spoken:
+            takes.setdefault(row["speaker"], {}).setdefault(digit, []).append((name, word))
+    draw, found, heard = random.Random(1), list[dict[str, str]](), list[np.ndarray]()
     for number in range(count):
-        speaker = draw.choice(speakers)
+        speaker = draw.choice(sorted(takes))
         known = sorted(takes[speaker])
-        digits = [draw.choice([digit for digit in known if digit != "0"]), *draw.choices(known, k=3 + number % 3)]
-        names = " ".join(draw.choice(takes[speaker][digit]) for digit in digits)
-        found.append({"speaker": speaker, "recordings": names, "german_number": german(int("".join(digits)))})
-    heard = [np.concatenate([sounds[name] for name in row["recordings"].split()]) for row in found]
+        digits = [draw.choice([digit for digit in known if digit != "0"]), *draw.choices(known, k=number % 6)]
+        names, words = zip(*(draw.choice(takes[speaker][digit]) for digit in digits), strict=True)
+        value = german(int("".join(digits)))
+        found.append({"speaker": speaker, "german_digits": " ".join(words), "german_number": value})
+        heard.append(at_speed(np.concatenate([sounds[name] for name in names]), draw.uniform(*SPEEDS)))
     return list(zip(join(out / "more.flac", heard), found, strict=True)) if found else []
+
+
+def at_speed(samples: np.ndarray, speed: float) -> np.ndarray:
+    """Samples of 16 bits that last 1/speed times as long, resampled by Fourier transform, as if a tape ran faster."""
+    count = round(len(samples) / speed)
+    sound = np.fft.irfft(np.fft.rfft(samples), count) * (count / len(samples))
+    limits = np.iinfo(np.int16)
+    return sound.round().clip(limits.min, limits.max).astype(np.int16)
 
 
 def german(number: int) -> str:

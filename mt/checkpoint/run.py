@@ -63,11 +63,6 @@ class Checkpoint:
     def state(self) -> dict[str, Any]:
         return schema.STATE.upgrade(read_json(self.path / STATE), f"`{self.path / STATE}`")
 
-    def file(self, name: str) -> bytes:
-        """One of the extra files. Raises `CheckpointError` when it cannot be read."""
-        with explained(f"`{self.path / name}` cannot be read"):
-            return (self.path / name).read_bytes()
-
 
 @dataclass(frozen=True, slots=True)
 class Checkpoints:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 L = TypeVar("L")
 ONE_FOR_EACH = "--prefix needs one line for each line of the text"
+ONE_FOR_ROW = "--prefix needs one line for each row of the table"
 
 
 def add_search_options(parser: Parser) -> None:
@@ -64,18 +65,24 @@ def prefix_file(prefix: str | None) -> str | None:
     return prefix[1:] if prefix and prefix.startswith("@") else None
 
 
-def check_prefixes(prefixes: str | None, text: str | None) -> None:
+def check_prefixes(prefixes: str | None, text: str | None, *, table: bool = False) -> None:
     """Check, before anything is translated, that the file of --prefix has one line for each line of the text.
 
     A pipe, or a device that may be one, can be read only once: its lines are counted while they are translated.
+    Args: table: the text is a table, whose header is no line to translate.
     Raises: DataError: when the numbers of lines differ, or one of the two cannot be read.
     """
     files = [file for file in (prefixes, text) if file and Path(file).is_file() and not file.startswith("/dev/")]
     if len(files) < 2:
         return
     found, wanted = (sum(1 for _ in raw_lines(file)) for file in files)
+    if table:
+        from mt.data.corpus.columns import is_record
+
+        wanted -= not is_record(next(read_lines(files[1]), "{"))  # of no lines: it is refused when it is read
     if found != wanted:
-        raise DataError(f"`{prefixes}` has {counted(found, 'line')}, but `{text}` has {wanted:,}; {ONE_FOR_EACH}.")
+        told, need = (f"{counted(wanted, 'row')}", ONE_FOR_ROW) if table else (f"{wanted:,}", ONE_FOR_EACH)
+        raise DataError(f"`{prefixes}` has {counted(found, 'line')}, but `{text}` has {told}; {need}.")
 
 
 class SearchOptions:

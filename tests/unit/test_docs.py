@@ -119,6 +119,9 @@ def test_every_command_of_the_pages_is_one(argv, tmp_path, monkeypatch):
         argv = [word for word in argv if not word.startswith(("hydra/launcher=", "hydra.launcher."))]
     verb, *rest = argv
     assert verb in VERBS
+    for file in (Path(word.removeprefix("@")) for word in rest if word.startswith("@")):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
     if verb != "train":
         import_module(VERBS[verb][0]).parse(rest)
         return

@@ -82,18 +82,31 @@ def test_german_numbers_by_hand(number, word):
 
 def test_further_strings_are_made_of_training_recordings_of_one_speaker(tmp_path):
     rows = [
-        {"speaker": "ana", "recordings": "a b", "digits": "2 1"},
-        {"speaker": "ben", "recordings": "c b", "digits": "2 0"},
+        {"speaker": "ana", "recordings": "a b", "digits": "2 1", "german_digits": "zwei eins"},
+        {"speaker": "ben", "recordings": "c d", "digits": "2 0", "german_digits": "zwei null"},
     ]
-    sounds = {name: np.array(samples, np.int16) for name, samples in SOUNDS.items()}
+    lengths = {"ana": {"zwei": 100, "eins": 200}, "ben": {"zwei": 400, "null": 800}}
+    sounds = {name: np.ones(length, np.int16) for name, length in zip("abcd", (100, 200, 400, 800), strict=True)}
     found = fsdd_tables.joined_anew(tmp_path, [("", row) for row in rows], sounds, 30)
-    digits = {"ana": {"a": "2", "b": "1"}, "ben": {"c": "2", "b": "0"}}
-    for cell, row in found:
-        names = row["recordings"].split()
-        assert 4 <= len(names) <= 6
-        number = int("".join(digits[row["speaker"]][name] for name in names))
-        assert row["german_number"] == fsdd_tables.german(number) and number > 10 ** (len(names) - 1)
-        name, start, end = cell.split(":")
-        samples = soundfile.read(tmp_path / name, dtype="int16")[0][int(start) : int(end)].tolist()
-        assert samples == [one for each in names for one in SOUNDS[each]]
     assert {row["speaker"] for _, row in found} == {"ana", "ben"} and len(found) == 30
+    speeds = []
+    for place, (cell, row) in enumerate(found):
+        words = row["german_digits"].split()
+        assert len(words) == place % 6 + 1
+        number = int("".join({"zwei": "2", "eins": "1", "null": "0"}[word] for word in words))
+        assert row["german_number"] == fsdd_tables.german(number) and number >= 10 ** (len(words) - 1)
+        _, start, end = cell.split(":")
+        speeds.append(sum(lengths[row["speaker"]][word] for word in words) / (int(end) - int(start)))
+    assert 0.84 < min(speeds) < 0.9 and 1.1 < max(speeds) < 1.16
+    assert len(soundfile.read(tmp_path / "more.flac")[0]) == int(found[-1][0].split(":")[2])
+
+
+@pytest.mark.parametrize("speed", [0.85, 1.0, 1.15])
+def test_a_faster_tape_has_a_higher_tone_and_ends_sooner(speed):
+    tone = (1000 * np.sin(2 * np.pi * 40 * np.arange(800) / 800)).astype(np.int16)  # 40 periods
+    found = fsdd_tables.at_speed(tone, speed)
+    assert len(found) == round(800 / speed)
+    assert np.abs(np.fft.rfft(found)).argmax() == 40 and np.abs(found).max() == pytest.approx(1000, abs=60)
+    loud = np.full(100, 32767, np.int16)
+    loud[::2] = -32768
+    assert np.abs(fsdd_tables.at_speed(loud, speed).astype(int)).max() <= 32768

@@ -42,7 +42,7 @@ class Columns:
         """The cells of one line, those of an empty one empty; None for the header. Raises: DataError."""
         if self.places is not None:
             cells = self._of_row(number, line, self.places)
-        elif self.records or line.lstrip().startswith("{"):
+        elif self.records or is_record(line):
             self.records = True
             cells = self._of_record(number, line)
         else:
@@ -91,6 +91,11 @@ class Columns:
             raise DataError(f"{where}: there must be a field `{missing[0]}`, but there are {found}.")
         texts = ("" if record[name] is None else field_text(record, name, where) for name in self.names)
         return [text.replace("\t", " ").strip() for text in texts]
+
+
+def is_record(first: str) -> bool:
+    """Whether a table with this first line has JSON lines, and no header."""
+    return first.lstrip().startswith("{")
 
 
 def read_table(files: Sequence[str], inputs: Sequence[Input], target: str) -> Iterator[Pair]:
