@@ -57,7 +57,9 @@ def train(folder: Path, name: str, options: dict[str, object], steps: int) -> Pa
         given += ["tokenizer.vocab_size=1000", "batch.tokens=1024", "optim.lr=2e-3", "schedule.warmup_steps=200"]
         given += ["train.minutes=null", f"train.steps={steps}", f"train.validate_every={steps}"]
         subprocess.run(
-            [sys.executable, "-m", "mt", "train", *given, f"run.root={run.parent}", f"run.name={name}"], check=True
+            [sys.executable, "-m", "mt", "train", *given, f"run.root={run.parent}", f"run.name={name}"],
+            check=True,
+            stdout=sys.stderr,
         )
     return run
 
@@ -82,7 +84,9 @@ def main() -> None:
     args.folder.mkdir(parents=True, exist_ok=True)
     for split, (count, seed) in SETS.items():
         making = [str(Path(__file__).parent / "number_sentences.py"), "en", "de", str(args.folder / split)]
-        subprocess.run([sys.executable, *making, "--sentences", str(count), "--seed", str(seed)], check=True)
+        subprocess.run(
+            [sys.executable, *making, "--sentences", str(count), "--seed", str(seed)], check=True, stdout=sys.stderr
+        )
     known = set(read_lines(args.folder / "train.en"))
     pairs = zip(*(read_lines(args.folder / f"test.{side}") for side in ("en", "de")), strict=True)
     sources, references = map(list, zip(*(pair for pair in pairs if pair[0] not in known), strict=True))

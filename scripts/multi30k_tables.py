@@ -69,7 +69,8 @@ def compare(tables: Path, seeds: list[int], root: Path, more: list[str]) -> None
                 if name == "en":
                     own = [
                         "model.source_dropout=0",
-                        "batch.tokens=2048",
+                        "model.share_encoders=false",
+                        "batch.tokens=1024",
                         *(s for s in more if not s.startswith(OF_TWO)),
                     ]
                 settings = [f"data.inputs={inputs}", f"data.root={tables.parent}", f"train.seed={seed}", *own]

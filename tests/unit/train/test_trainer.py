@@ -492,6 +492,6 @@ def test_a_checkpoint_is_usable_alone(make, fit):
     trainer = make(steps=2, ema=True)
     fit(trainer)
     last = trainer.checkpoints.latest()
-    assert last.file("note.txt") == b"hello"
+    assert (last.path / "note.txt").read_bytes() == b"hello"
     assert TrainState.from_dict(json.loads(json.dumps(last.state()["train"]))) == trainer.state
     assert all(torch.equal(last.ema()[name], mean) for name, mean in trainer.updater.ema.means.items())
