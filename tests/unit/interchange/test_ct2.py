@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from check_int8 import OPTIONS
 from toy import number_pairs, number_tokenizer, trained_numbers
 
 from mt.alignment.heads import AlignmentHeads
@@ -24,15 +25,6 @@ from mt.text.tokenizer_training import train_tokenizer
 
 ctranslate2 = pytest.importorskip("ctranslate2")
 PRESETS = sorted((Path(__file__).parents[3] / "configs/model").glob("*.yaml"))
-OPTIONS = {
-    "norm": ["pre", "post"],
-    "norm_kind": ["layernorm", "rmsnorm"],
-    "positions": ["sinusoidal", "learned", "rotary"],
-    "activation": ["relu", "gelu", "silu", "swiglu", "geglu"],
-    "kv_heads": [1, 2, 4],
-    "tying": ["none", "decoder", "all"],
-    "bias": [True, False],
-}
 DRAW = random.Random(18)
 SOME = [{name: DRAW.choice(values) for name, values in OPTIONS.items()} for _ in range(20)]
 LONGEST = 12

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from check_int8 import OPTIONS
 from torch import nn
 
 from mt.config import ModelConfig, Positions, Tying
@@ -18,15 +19,6 @@ from mt.nn.ragged import pack
 from mt.nn.source import TokenSource
 from mt.nn.transformer import count_parameters
 
-OPTIONS = {
-    "norm": ["pre", "post"],
-    "norm_kind": ["layernorm", "rmsnorm"],
-    "positions": ["sinusoidal", "learned", "rotary"],
-    "activation": ["relu", "gelu", "silu", "swiglu", "geglu"],
-    "kv_heads": [1, 2, 4],
-    "tying": ["none", "decoder", "all"],
-    "bias": [True, False],
-}
 ALL = [dict(zip(OPTIONS, values, strict=True)) for values in product(*OPTIONS.values())]
 SOME = ALL[::17]  # 17 has no factor in common with the number of any option's values
 PRESETS = sorted((Path(__file__).parents[3] / "configs/model").glob("*.yaml"))
