@@ -7,8 +7,8 @@
     mt translate runs/emoji_names -i data/emoji/shuffled.tsv --prefix @data/emoji/tags.txt > wrong.txt
     python scripts/emoji_tables.py score data/emoji right.txt wrong.txt
 
-The drawings are those of OpenMoji (CC BY-SA 4.0), at 40 x 40 pixels; the names in twelve languages are Unicode's, from
-the package `emoji`. The target begins with a tag of its language, so that one model has all; `--prefix` sets it.
+The drawings are those of OpenMoji (CC BY-SA 4.0), at 160 x 160 pixels; the names in twelve languages are Unicode's,
+from the package `emoji`. The target begins with a tag of its language, so that one model has all; `--prefix` sets it.
 Dev and test set have combinations of gender and skin tone that training has not, of emoji that it has in other
 combinations. Of emoji that are drawn alike, as some men and persons are, the first is used. `shuffled.tsv` gives each
 test row the picture of another one.
@@ -33,7 +33,7 @@ import numpy as np
 from PIL import Image
 
 LANGUAGES = ("en", "de", "fr", "es", "it", "ru", "ja", "pt", "zh", "ar", "ko", "tr")
-SIDE = 40  # pixels
+SIDE = 160  # pixels
 TONE = re.compile("[\U0001f3fb-\U0001f3ff]")  # light to dark
 SIGN = re.compile("\u200d[\u2640\u2642]")  # female, male
 PERSON = re.compile("[\U0001f468\U0001f469\U0001f9d1]")  # man, woman, person
