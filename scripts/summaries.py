@@ -1,11 +1,14 @@
-"""Summaries: what a model must beat, and what a long source costs.
+"""Summaries: what a model must beat, what teaches it to copy, and what a long source costs.
 
     python scripts/summaries.py floor SOURCE TARGET [--hypotheses FILE] [--words 12]
+    python scripts/summaries.py links SOURCE TARGET data/debian.links
     python scripts/summaries.py lengths [--tokens 8192] [--target 10] [--updates 5] [SETTING=VALUE ...]
 
 `floor` prints ROUGE of the first words of each source, and of a file of summaries with a paired bootstrap test against
-them. `lengths` prints the time of an update and the peak memory of its process for sources of 256, 512 and 1,024 random
-pieces, with the same number of source pieces in an update. Attention grows with the length; the other layers do not.
+them. `links` links each word of a summary to the first equal word of its source, for guided alignment: one head of the
+decoder then looks at the words that a summary takes over (`alignment.links`). `lengths` prints the time of an update
+and the peak memory of its process for sources of 256, 512 and 1,024 random pieces, with the same number of source
+pieces in an update. Attention grows with the length; the other layers do not.
 """
 
 import argparse
@@ -13,6 +16,8 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
+from string import punctuation
 
 from mt.cli.compose import compose
 from mt.data.corpus.readers import read_pairs
@@ -29,6 +34,9 @@ def main(argv: list[str]) -> None:
     floor.add_argument("files", nargs=2, metavar="FILE", help="sources and references")
     floor.add_argument("--hypotheses", metavar="FILE")
     floor.add_argument("--words", type=int, default=12)
+    links = parts.add_parser("links")
+    links.add_argument("files", nargs=2, metavar="FILE", help="sources and summaries of training")
+    links.add_argument("out", type=Path, metavar="LINKS", help="the file to write")
     lengths = parts.add_parser("lengths")
     lengths.add_argument("settings", nargs="*", metavar="SETTING=VALUE")
     lengths.add_argument("--tokens", type=int, default=8192, help="source pieces of an update")
@@ -38,6 +46,9 @@ def main(argv: list[str]) -> None:
     args = parser.parse_args(argv)
     if args.part == "floor":
         show_floor(args.files, args.hypotheses, args.words)
+    elif args.part == "links":
+        lines = [linked(pair.src, pair.tgt) for pair in read_pairs(args.files, None, None)]
+        args.out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     elif args.length:
         print(row(args.length, args.tokens, args.target, args.updates, args.settings), flush=True)
     else:
@@ -64,6 +75,19 @@ def show_floor(files: list[str], hypotheses: str | None, words: int) -> None:
 def lead(sources: list[str], words: int) -> list[str]:
     """The first words of each source."""
     return [" ".join(source.split()[:words]) for source in sources]
+
+
+def linked(source: str, target: str) -> str:
+    """Links in Pharaoh's form. Words are equal whatever their case and the signs around them."""
+    first: dict[str, int] = {}
+    for place, word in enumerate(map(bare, source.split())):
+        first.setdefault(word, place)
+    places = ((first.get(bare(word)), place) for place, word in enumerate(target.split()) if bare(word))
+    return " ".join(f"{found}-{place}" for found, place in places if found is not None)
+
+
+def bare(word: str) -> str:
+    return word.lower().strip(punctuation)
 
 
 def row(length: int, tokens: int, target: int, updates: int, settings: list[str]) -> str:

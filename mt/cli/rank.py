@@ -35,11 +35,12 @@ The output has one line for each query: `number:score` of the best candidates, w
 that reads tables takes a table as its sources.
 
 --by chooses the score of a pair:
-  mean     the log-probability of the target given the source, per token of the target (default)
-  sum      the whole log-probability
-  sources  that, minus the log-probability of the target under all given sources together: a target that is likely by
-           itself gains nothing; needs many sources
-  empty    the same with an empty source, for a model that was trained with missing inputs"""
+  mean      the log-probability of the target given the source, per token of the target (default)
+  sum       the whole log-probability
+  sources   that, minus the log-probability of the target under all given sources together: a target that is likely by
+            itself gains nothing; needs many sources
+  empty     the same with an empty source, for a model that was trained with missing inputs
+  matching  what a model says that was trained to tell right pairs from wrong ones (`model.matching`): log-odds"""
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -53,8 +54,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help="the model's targets (default), or its sources: then the queries are its targets",
     )  # fmt: skip
     parser.add_argument(
-        "--by", choices=["mean", "sum", "sources", "empty"], default="mean", help="the score of a pair (default: mean)"
-    )
+        "--by", choices=["mean", "sum", "sources", "empty", "matching"], default="mean",
+        help="the score of a pair (default: mean)",
+    )  # fmt: skip
     parser.add_argument("--top", type=positive_int, metavar="K", help="candidates a query (default: 1)")
     parser.add_argument("--jsonl", action="store_true", help="write one JSON object per query, with the texts")
     parser.add_argument(
@@ -104,7 +106,7 @@ def run(argv: list[str]) -> int:
     right = read_right(args, len(queries), len(candidates)) if args.recall is not None else []
     from mt.compute.device import set_up_cpu
     from mt.decode.load import load
-    from mt.decode.rerank.rank import likelihoods, ranked
+    from mt.decode.rerank.rank import likelihoods, match_scores, ranked
 
     set_up_cpu(None)
     translator = load(args.model, device=args.device, precision=args.precision)
@@ -112,8 +114,11 @@ def run(argv: list[str]) -> int:
     sources, targets = (queries, candidates) if of_sources else (candidates, queries)
     names = [[origin for _, origin in read[side]] for side in found]
     with waiting("ranking", len(sources), None) as show:
-        scores = likelihoods(translator, sources, targets, show, names=names if of_sources else names[::-1])
-        scores = chosen(args.by, scores, translator, targets)
+        given = {"on_progress": show, "names": names if of_sources else names[::-1]}
+        if args.by == "matching":
+            scores = match_scores(translator, sources, targets, **given)
+        else:
+            scores = chosen(args.by, likelihoods(translator, sources, targets, **given), translator, targets)
     scores = scores if of_sources else scores.T
     if right:
         print(agreement(scores, right))

@@ -36,6 +36,7 @@ class ModelConfig:
     fusion: Fusion = field(default=Fusion.concat, metadata=LATER)  # how several inputs are joined: concat, co_attention
     share_encoders: bool = field(default=False, metadata=LATER)  # one encoder for all text inputs
     source_dropout: float = field(default=0.0, metadata=LATER)  # probability that one of several inputs is left out
+    matching: float = field(default=0.0, metadata=LATER)  # weight of a head for `mt rank --by matching`; 0: none
 
     def __post_init__(self) -> None:
         require(self.dim > 0 and self.heads > 0, "model.dim", "be positive, like `model.heads`", self.dim)
@@ -54,3 +55,4 @@ class ModelConfig:
         dropped = ("dropout", "attention_dropout", "activation_dropout", "word_dropout", "source_dropout")
         for name in (*dropped, "spec_augment"):
             require(0 <= getattr(self, name) < 1, f"model.{name}", "lie in [0, 1)", getattr(self, name))
+        require(self.matching >= 0, "model.matching", "not be negative", self.matching)

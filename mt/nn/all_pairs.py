@@ -1,4 +1,6 @@
-"""The log-probabilities of many targets under many sources, as retrieval needs them: a decoder pass over all pairs.
+"""Scores of many targets under many sources, as retrieval needs them: a decoder pass over all pairs.
+
+A score is the log-probability of the target, or what the matching head says (`mt.nn.matching`).
 
 Nothing that depends on one side alone is computed again for each pair. Of a source that is its memory, with the keys
 and values of every layer; of a target it is the self-attention of the first layer, which has not seen a memory. All
@@ -17,6 +19,7 @@ from torch import Tensor
 from mt.nn.attention import MultiHeadAttention
 from mt.nn.cache import DecoderState
 from mt.nn.forced import token_log_probs
+from mt.nn.matching import match_logits
 from mt.nn.ragged import Ragged, pack
 from mt.nn.transformer import DecoderLayer, Transformer
 
@@ -30,11 +33,14 @@ class TargetBatch:
     layout: Ragged
 
 
-def read_targets(model: Transformer, targets: Sequence[list[int]], *, bos: int, eos: int) -> TargetBatch:
-    """Args: targets: token ids without bos and eos."""
+def read_targets(
+    model: Transformer, targets: Sequence[list[int]], *, bos: int, eos: int, closed: bool = False
+) -> TargetBatch:
+    """Args: targets: token ids without bos and eos; closed: with a row more for the matching head, the last one."""
     device, decoder = model.tgt_weight.device, model.decoder
-    inputs, layout = pack([[bos, *ids] for ids in targets])
-    expected, _ = pack([[*ids, eos] for ids in targets])
+    end = [eos] if closed else []
+    inputs, layout = pack([[bos, *ids, *end] for ids in targets])
+    expected, _ = pack([[*ids, eos, *end] for ids in targets])
     layout = layout.to(device)
     embedded = decoder.embedding(inputs.to(device), layout.positions)
     return TargetBatch(_attend_to_past(decoder.layers[0], embedded, layout), expected.to(device), layout)
@@ -42,6 +48,22 @@ def read_targets(model: Transformer, targets: Sequence[list[int]], *, bos: int, 
 
 def pair_log_probs(model: Transformer, state: DecoderState, targets: TargetBatch) -> Float[Tensor, "B N"]:
     """log p(target | source) of all pairs, in nats. Args: state: `model.start` of the memories."""
+    hidden, layout = _decode_pairs(model, state, targets)
+    log_probs = token_log_probs(model, hidden, targets.expected.repeat(state.num_sentences))
+    sums = log_probs.new_zeros(layout.num_sentences).index_add_(0, layout.owners, log_probs)
+    return sums.view(state.num_sentences, -1)
+
+
+def pair_match_logits(
+    model: Transformer, state: DecoderState, targets: TargetBatch, *, bos: int, eos: int
+) -> Float[Tensor, "B N"]:
+    """The log-odds that source and target belong together. Args: targets: closed ones."""
+    hidden, layout = _decode_pairs(model, state, targets)
+    return match_logits(model, hidden[layout.last_rows], bos=bos, eos=eos).view(state.num_sentences, -1)
+
+
+def _decode_pairs(model: Transformer, state: DecoderState, targets: TargetBatch) -> tuple[Float[Tensor, "R D"], Ragged]:
+    """Hidden rows of all targets for each source, and their layout."""
     count = state.num_sentences
     layout = targets.layout if count == 1 else _repeated(targets.layout, count)
     x = targets.rows if count == 1 else targets.rows.repeat(count, 1)
@@ -50,9 +72,7 @@ def pair_log_probs(model: Transformer, state: DecoderState, targets: TargetBatch
             x = _attend_to_past(layer, x, layout)
         x = layer.residual(layer.cross_norm, x, _attention_to(state, index, layer.cross_attention, layout))
         x = layer.residual(layer.feed_forward_norm, x, layer.feed_forward)
-    log_probs = token_log_probs(model, model.decoder.norm(x), targets.expected.repeat(count))
-    sums = log_probs.new_zeros(layout.num_sentences).index_add_(0, layout.owners, log_probs)
-    return sums.view(count, -1)
+    return model.decoder.norm(x), layout
 
 
 def _attend_to_past(layer: DecoderLayer, x: Float[Tensor, "T D"], layout: Ragged) -> Float[Tensor, "T D"]:

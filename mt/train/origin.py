@@ -26,7 +26,8 @@ from mt.train.saved_config import read_config
 logger = logging.getLogger("mt")
 RATE_BY_WIDTH = 0.06  # the learning rate times `model.dim`: about a tenth of the rates in configs/model/
 WARMUP, EPOCHS, PATIENCE = 20, 20, 3
-FREE = {"dropout", "attention_dropout", "activation_dropout", "word_dropout"}  # of `model`; no shape depends on them
+# Settings of `model` on which no shape depends.
+FREE = {"dropout", "attention_dropout", "activation_dropout", "word_dropout", "matching"}
 
 
 @dataclass(frozen=True)

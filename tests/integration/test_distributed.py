@@ -26,7 +26,7 @@ TABLES = (
     f"data.target=de data.tgt=de data.train=[train.tsv] data.dev=[dev.tsv] train.steps={BRIEF} tokenizer.sampling=0"
 )
 SOURCES = {
-    "features": ["data.inputs=[frames:features]"],
+    "features": ["data.inputs=[frames:features]", "model.matching=1"],
     "text and features": [
         "data.inputs=[en:text,frames:features]", "model.fusion=co_attention", "model.source_dropout=0.3",
     ],

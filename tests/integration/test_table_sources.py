@@ -17,7 +17,7 @@ GERMAN = ["eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "n
 SETTINGS = (
     "data.inputs=[frames:features] data.target=words data.tgt=de data.train=[train.tsv] data.dev=[dev.jsonl] "
     "data.test=[test.tsv] tokenizer.sampling=0.1 batch.pool=100 schedule.warmup_steps=20 optim.lr=1e-2 "
-    "train.log_every=1 train.validate_every=40 model.dropout=0.02 tokenizer.vocab_size=40"
+    "train.log_every=1 train.validate_every=40 model.dropout=0.02 model.matching=1 tokenizer.vocab_size=40"
 )
 STEPS = 320
 
@@ -88,6 +88,8 @@ def test_the_words_are_read_off_the_features_one_line_for_each_row(home, trained
                   ["--candidates-are", "sources", "--queries", "test.tsv", "--candidates", "test.tsv"]):  # fmt: skip
         found = run(home, "rank", "runs/whole", *sides, "--by", "sources", "--recall").stdout.decode()
         assert float(found.split()[1]) > 80 and found.endswith("(40 queries, 40 candidates)\n")  # by chance 2.5
+    ranked = run(home, "rank", "runs/whole", "--queries", "test.tsv", "--candidates", "test.tsv", "--by", "matching")
+    assert ranked.stdout.count(b"\n") == 40, ranked.stderr.decode()
 
 
 def test_rows_from_stdin_name_files_from_the_current_folder_and_bad_ones_are_counted(home, trained, run):

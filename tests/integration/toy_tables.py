@@ -3,6 +3,7 @@
 A cell is random, its target a sentence of number words: enough for a command to run, not to learn.
 """
 
+import gzip
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ TRAIN = 120
 
 
 def write_tables(root: Path) -> None:
-    """Write the folders `flickr8k`, `easy_vqa`, `daquar`, `emoji` and `fsdd` into `root`."""
+    """Write the folders of tables of the experiments into `root`."""
     draw = np.random.default_rng(0)
 
     def grid(folder: Path, number: int) -> str:
@@ -39,6 +40,8 @@ def write_tables(root: Path) -> None:
         ("easy_vqa", ("photo", "question", "answer"), photo),
         ("daquar", ("photo", "question", "answer"), row),
         ("emoji", ("picture", "name"), photo),
+        ("emoji_features", ("picture", "name"), row),
+        ("easy_vqa_features", ("photo", "question", "answer"), row),
         ("fsdd", ("speech", "words"), recording),
     ):
         folder = root / name
@@ -47,9 +50,20 @@ def write_tables(root: Path) -> None:
         for table, count in (("train", TRAIN), ("dev", 8), ("test", 4), ("shuffled", 4)):
             write_table(folder, table, columns, count, cell)
     (root / "emoji/tags.txt").write_text("<2en>\n" * 4, encoding="utf-8")
+    write_summaries(root / "debian_synopsis", root / "debian.links")
     pairs = sentences(8, 9, ("en", "de"))
     (root / "flickr8k/captions.txt").write_text("".join(f"{text}\n" for text, _ in pairs), encoding="utf-8")
     (root / "flickr8k/right.txt").write_text("".join(f"{2 * place + 1} {2 * place + 2}\n" for place in range(4)))
+
+
+def write_summaries(folder: Path, links: Path) -> None:
+    folder.mkdir()
+    for name, count in (("train", TRAIN), ("dev", 8), ("test", 4)):
+        pairs = sentences(count, len(name), ("en", "de"))
+        for side, what in enumerate(("description", "synopsis")):
+            with gzip.open(folder / f"{name}.{what}.gz", "wt", encoding="utf-8") as file:
+                file.writelines(f"{pair[side]}\n" for pair in pairs)
+    links.write_text("0-0\n" * TRAIN, encoding="utf-8")
 
 
 def write_table(folder: Path, name: str, columns: Sequence[str], count: int, cell: Callable[[Path, int], str]) -> None:

@@ -19,6 +19,13 @@ def test_the_lead_is_whole_words_and_short_sources_stay():
     assert summaries.lead(["a b  c d", "a", ""], 3) == ["a b c", "a", ""]
 
 
+def test_words_are_linked_to_the_first_equal_word_of_the_source(tmp_path):
+    for name, lines in (("s.en", ["The cat, (a cat) sat - on it.", "one"]), ("t.en", ["Cat - sat on mats", "two"])):
+        (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))
+    summaries.main(["links", *(str(tmp_path / name) for name in ("s.en", "t.en", "links"))])
+    assert (tmp_path / "links").read_text() == "1-0 4-2 6-3\n\n"
+
+
 def test_a_long_source_has_a_row(capsys):
     small = ["model.dim=16", "model.heads=2", "model.ffn_dim=16", "model.encoder_layers=1", "model.decoder_layers=1"]
     summaries.main(["lengths", *small, "--tokens", "64", "--updates", "1", "--length", "32"])

@@ -1,4 +1,4 @@
-"""Rank candidates for queries by how likely a model finds them together: retrieval without another model.
+"""Rank candidates for queries by how likely a model finds them together, or by its matching head: retrieval.
 
 One side are sources of the model, the other targets; either may be the queries.
 """
@@ -6,6 +6,7 @@ One side are sources of the model, the other targets; either may be the queries.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -13,10 +14,13 @@ from torch import Tensor
 
 from mt.compute import ties
 from mt.decode.translator import Translator
-from mt.errors import DataError
-from mt.nn.all_pairs import pair_log_probs, read_targets
+from mt.errors import ConfigError, DataError
+from mt.nn.all_pairs import TargetBatch, pair_log_probs, pair_match_logits, read_targets
+from mt.nn.cache import DecoderState
 from mt.nn.ragged import cut
+from mt.nn.transformer import Transformer
 
+OnProgress = Callable[[int], object]
 SHELF = 1 << 17  # rows of targets that are held at a time; each source is encoded once for all of them
 
 
@@ -47,40 +51,74 @@ def likelihoods(
     translator: Translator,
     sources: Sequence[str],
     targets: Sequence[str],
-    on_progress: Callable[[int], object] = lambda done: None,
+    on_progress: OnProgress = lambda done: None,
     *,
     names: Sequence[Sequence[object]] = ((), ()),
 ) -> Likelihoods:
-    """By passes of the decoder over all pairs, in which no source or target is read twice (`mt.nn.all_pairs`).
-
-    Args: on_progress: is told how many sources are done; names: of sources and of targets, for errors; by default they
-    are numbered. Raises: DataError: for a row that cannot be read, and for a text too long for the model.
+    """Args: on_progress: is told how many sources are done; names: of sources and of targets, for errors; by default
+    they are numbered. Raises: DataError: for a row that cannot be read, and for a text too long for the model.
     """
+    found, sizes = _scores(translator, sources, targets, pair_log_probs, on_progress, names=names)
+    return Likelihoods(found, torch.tensor(sizes, dtype=torch.float32))
+
+
+def match_scores(
+    translator: Translator,
+    sources: Sequence[str],
+    targets: Sequence[str],
+    on_progress: OnProgress = lambda done: None,
+    *,
+    names: Sequence[Sequence[object]] = ((), ()),
+) -> Float[Tensor, "S T"]:
+    """The log-odds that each source and target belong together (`mt.nn.matching`).
+
+    Args and errors: as `likelihoods`. Raises: ConfigError: for a model without a matching head."""
+    if not translator.stepper.model.config.matching:
+        raise ConfigError(
+            "this model has no matching head.",
+            hint="train one with `model.matching=2`, or go on from this model: `mt train init=MODEL model.matching=2`.",
+        )
+    tokenizer = translator.tokenizer
+    score = partial(pair_match_logits, bos=tokenizer.bos, eos=tokenizer.eos)
+    return _scores(translator, sources, targets, score, on_progress, names=names, closed=True)[0]
+
+
+def _scores(
+    translator: Translator,
+    sources: Sequence[str],
+    targets: Sequence[str],
+    score: Callable[[Transformer, DecoderState, TargetBatch], Float[Tensor, "_S _T"]],
+    on_progress: OnProgress,
+    *,
+    names: Sequence[Sequence[object]],
+    closed: bool = False,
+) -> tuple[Float[Tensor, "S T"], list[int]]:
+    """Scores of all pairs, and the rows of each target, by passes of the decoder in which no source or target is read
+    twice (`mt.nn.all_pairs`). Args: closed: whether `score` takes closed targets."""
     tokenizer, budget = translator.tokenizer, translator.section.batch_tokens
     of_sources, of_targets = names
     items = translator.encode_sources(sources, of_sources)
     ids = tokenizer.encode_target(list(targets))
-    rows, sizes = [len(item) for item in items], [len(one) + 1 for one in ids]
+    rows, sizes = [len(item) for item in items], [len(one) + 1 + closed for one in ids]
     unit = "tokens" if translator.reader is None else "rows"
     check_lengths("source", rows, translator.max_length, unit=unit, names=of_sources)
     check_lengths("target", sizes, translator.max_length, unit="tokens", names=of_targets)
     found, done = torch.empty(len(items), len(ids)), 0
+    marks = {"bos": tokenizer.bos, "eos": tokenizer.eos, "closed": closed}
     with torch.inference_mode(), translator.stepper.prepared() as model:
         for shelf in cut(by_length(sizes), SHELF, sizes):
             batches = cut(shelf, budget, sizes)
-            read = [
-                read_targets(model, [ids[i] for i in batch], bos=tokenizer.bos, eos=tokenizer.eos) for batch in batches
-            ]
+            read = [read_targets(model, [ids[i] for i in batch], **marks) for batch in batches]
             largest = max(batch.layout.num_rows for batch in read)
             for block in cut(by_length(rows), budget, rows, [largest] * len(items)):
                 source = model.encoder.pack([items[i] for i in block]).to(model.tgt_weight.device)
                 state = model.start(model.encode(source))
                 for batch, targets_read in zip(batches, read, strict=True):
-                    scores = pair_log_probs(model, state, targets_read).cpu()
+                    scores = score(model, state, targets_read).cpu()
                     found[torch.tensor(block)[:, None], torch.tensor(batch)] = scores
                 done += len(block) * len(shelf)
                 on_progress(done // len(ids))
-    return Likelihoods(found, torch.tensor(sizes, dtype=torch.float32))
+    return found, sizes
 
 
 def by_length(lengths: Sequence[int]) -> list[int]:

@@ -65,7 +65,7 @@ def accelerate(eager: EagerGradients, section: TrainConfig, batch: BatchConfig, 
             )
             graphed = GraphedBatches(model, shape, precision=precision, smoothing=objective.smoothing)
         else:
-            logger.info("no CUDA graphs (`train.graphs`): guided alignment has a different target for every batch")
+            logger.info("no CUDA graphs (`train.graphs`): they compute the translation loss alone")
     gradients: Gradients = eager
     # A graph is launched as a whole, and gains little from fewer kernels.
     wanted = section.compile is Use.always or graphed is None

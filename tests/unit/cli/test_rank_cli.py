@@ -100,6 +100,7 @@ def test_an_empty_source_is_a_prior(rank):
         ("a.en a.de --recall one.en", DataError, "one.en must have a line for each of the 12 queries, but has 1"),
         ("a.en a.de --recall bad.txt", DataError, "bad.txt:3: the line must have numbers from 1 to 12"),
         ("one.en a.de --by sources", ConfigError, "there is only one. hint: use --by mean"),
+        ("a.en a.de --by matching", ConfigError, "this model has no matching head. hint: train one with"),
     ],
 )
 def test_refusals(rank, line, error, message):

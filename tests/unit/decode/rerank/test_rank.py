@@ -7,11 +7,13 @@ import torch
 from toy import number_pairs, number_tokenizer, tiny_model
 
 from mt.config import DecodeConfig, NormPlacement, Positions
-from mt.decode.rerank.rank import Likelihoods, likelihoods, ranked, recall
+from mt.decode.rerank.rank import Likelihoods, likelihoods, match_scores, ranked, recall
 from mt.decode.rerank.scorer import Scorer
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translator import Translator
-from mt.errors import DataError
+from mt.errors import ConfigError, DataError
+from mt.nn.ragged import pack
+from mt.nn.source import TokenSource
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,31 @@ def test_every_pair_has_the_score_of_a_pass_of_its_own(shape, shelf, monkeypatch
         alone = Scorer(translator).score([source] * len(targets), targets)
         assert row.tolist() == pytest.approx([score.log_prob for score in alone], abs=1e-4)
         assert found.tokens.tolist() == [len(score.piece_log_probs) for score in alone]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_matching_head_judges_every_pair_as_alone(shape):
+    model, tokenizer = tiny_model(**SHAPES[shape], matching=1.0), number_tokenizer()
+    translator = Translator(CachedStepper(model), tokenizer, DecodeConfig(batch_tokens=70), max_length=30)
+    pairs = number_pairs(7)
+    sources, targets = [*(pair.src for pair in pairs), ""], [*(pair.tgt for pair in pairs[:5]), ""]
+    done = []
+    found = match_scores(translator, sources, targets, done.append)
+    assert found.shape == (8, 6) and done[-1] == 8
+    for source, row in zip(tokenizer.encode_source(sources), found, strict=True):
+        for target, logit in zip(tokenizer.encode_target(targets), row.tolist(), strict=True):
+            rows, layout = pack([[tokenizer.bos, *target, tokenizer.eos]])
+            last = model.logits(model(TokenSource.pack([source]), rows, layout))[-1]
+            assert logit == pytest.approx((last[tokenizer.eos] - last[tokenizer.bos]).item(), abs=1e-4)
+
+
+def test_a_model_without_a_matching_head_is_refused(translator):
+    with pytest.raises(ConfigError) as refused:
+        match_scores(translator, ["one"], ["eins"])
+    assert str(refused.value) == (
+        "this model has no matching head. hint: train one with `model.matching=2`, or go on from this model: "
+        "`mt train init=MODEL model.matching=2`."
+    )
 
 
 def test_no_source_is_read_twice_and_no_target_embedded_twice(monkeypatch):
