@@ -17,7 +17,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from string import punctuation
 
 from mt.cli.compose import compose
 from mt.data.corpus.readers import read_pairs
@@ -26,6 +25,7 @@ from mt.text.metrics import compare, score_all
 from mt.text.words import spaced_words
 
 LENGTHS = (256, 512, 1024)
+SIGNS = ".,;:()'\"!?/*-"  # around words; not those of C++ and C#
 
 
 def main(argv: list[str]) -> None:
@@ -89,7 +89,7 @@ def linked(source: str, target: str) -> str:
 
 def bare_words(text: str) -> list[str]:
     """The words that the places of `alignment.links` count; empty for those of signs alone."""
-    return [text[start:end].lower().strip(punctuation) for start, end in spaced_words(text)]
+    return [text[start:end].lower().strip(SIGNS) for start, end in spaced_words(text)]
 
 
 def row(length: int, tokens: int, target: int, updates: int, settings: list[str]) -> str:
