@@ -7,8 +7,9 @@
     mt train experiment=easy_vqa
     mt evaluate runs/easy_vqa --metrics exact                and --test data/easy_vqa_features/blind.tsv, shuffled.tsv
 
-From pixels: `mt train experiment=easy_vqa 'data.inputs=[photo:image:64:8,question:text]' batch.tokens=4096` and the
-tables of `data/easy_vqa` as `data.train`, `data.dev` and `data.test`.
+From pixels, with memories laid end to end: the tables of `data/easy_vqa` as `data.train`, `data.dev` and `data.test`,
+`'data.inputs=[photo:image:64:8,question:text]' model.fusion=concat model.encoder_layers=3 batch.tokens=4096
+train.steps=6000`.
 
 `blind.tsv` has the questions of the test without pictures; `shuffled.tsv` gives each the picture of another one. A
 model that looks at the pictures falls there to the floor, which is printed: the commonest answer to the same question.

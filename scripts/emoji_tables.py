@@ -8,8 +8,8 @@
     mt translate runs/emoji_names -i data/emoji_features/shuffled.tsv --prefix @data/emoji/tags.txt > wrong.txt
     python scripts/emoji_tables.py score data/emoji right.txt wrong.txt
 
-From pixels, without the second command: `mt train experiment=emoji_names 'data.inputs=[picture:image:40:8]'` with
-`'data.train=[data/emoji/train.tsv]' 'data.dev=[data/emoji/dev.tsv]' 'data.test=[data/emoji/test.tsv]'`.
+From pixels, without features: `'data.inputs=[picture:image:40:8]' model.encoder_layers=3` with the tables of
+`data/emoji` as `data.train`, `data.dev` and `data.test`.
 
 The drawings are those of OpenMoji (CC BY-SA 4.0), at 160 x 160 pixels; the names in twelve languages are Unicode's,
 from the package `emoji`. The target begins with a tag of its language, so that one model has all; `--prefix` sets it.

