@@ -92,8 +92,8 @@ def test_the_kind_of_a_tokenizer_is_read_from_its_scores(tmp_path):
         assert train_tokenizer(*sides, section, tmp_path).kind is kind
 
 
-@pytest.mark.parametrize("name", ["dropout", "word_dropout", "activation_dropout", "attention_dropout"])
-def test_dropout_is_free(name):
+@pytest.mark.parametrize("name", ["dropout", "word_dropout", "activation_dropout", "attention_dropout", "matching"])
+def test_what_no_shape_depends_on_is_free(name):
     check_shape("m", tiny_config(**{name: 0.4}), tiny_config())
 
 
