@@ -41,7 +41,6 @@ from mt.text.ter import edit_distance
 
 RATE = 8000
 SPEEDS = 0.85, 1.15
-TWICE = 0.3  # of the further strings: the share of digits that are said again at once; few strings have such by chance
 UNITS = ["", "ein", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun", "zehn", "elf", "zwölf"]
 SHORTER = {6: "sech", 7: "sieb"}  # before "zehn"
 TENS = ["", "", "zwanzig", "dreißig", "vierzig", "fünfzig", "sechzig", "siebzig", "achtzig", "neunzig"]
@@ -130,9 +129,7 @@ def joined_anew(out: Path, pairs: Sequence[Spoken], sounds: dict[str, np.ndarray
     for number in range(count):
         speaker = draw.choice(sorted(takes))
         known = sorted(takes[speaker])
-        digits = [draw.choice([digit for digit in known if digit != "0"])]
-        for _ in range(number % 6):
-            digits.append(digits[-1] if draw.random() < TWICE else draw.choice(known))
+        digits = [draw.choice([digit for digit in known if digit != "0"]), *draw.choices(known, k=number % 6)]
         names, words = zip(*(draw.choice(takes[speaker][digit]) for digit in digits), strict=True)
         value = german(int("".join(digits)))
         found.append({"speaker": speaker, "german_digits": " ".join(words), "german_number": value})
