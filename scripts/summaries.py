@@ -1,14 +1,16 @@
 """Summaries: what a model must beat, what teaches it to copy, and what a long source costs.
 
     python scripts/summaries.py floor SOURCE TARGET [--hypotheses FILE] [--words 12]
-    python scripts/summaries.py links SOURCE TARGET data/debian.links
+    python scripts/summaries.py lead SOURCE data/debian_synopsis/train.lead [--words 12]
+    python scripts/summaries.py links SOURCE TARGET data/debian.synopses
     python scripts/summaries.py lengths [--tokens 8192] [--target 10] [--updates 5] [SETTING=VALUE ...]
 
 `floor` prints ROUGE of the first words of each source, and of a file of summaries with a paired bootstrap test against
-them. `links` links each word of a summary to the first equal word of its source, for guided alignment: one head of the
-decoder then looks at the words that a summary takes over (`alignment.links`). `lengths` prints the time of an update
-and the peak memory of its process for sources of 256, 512 and 1,024 random pieces, with the same number of source
-pieces in an update. Attention grows with the length; the other layers do not.
+them. `lead` writes the first words of each source, which a model learns to copy before it learns to summarise. `links`
+links each word of a summary to the first equal word of its source, for guided alignment: one head of the decoder then
+looks at the words that a summary takes over (`alignment.links`). `lengths` prints the time of an update and the peak
+memory of its process for sources of 256, 512 and 1,024 random pieces, with the same number of source pieces in an
+update. Attention grows with the length; the other layers do not.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from mt.cli.compose import compose
@@ -35,6 +38,10 @@ def main(argv: list[str]) -> None:
     floor.add_argument("files", nargs=2, metavar="FILE", help="sources and references")
     floor.add_argument("--hypotheses", metavar="FILE")
     floor.add_argument("--words", type=int, default=12)
+    leads = parts.add_parser("lead")
+    leads.add_argument("file", metavar="SOURCE")
+    leads.add_argument("out", type=Path, metavar="FILE", help="the file to write")
+    leads.add_argument("--words", type=int, default=12)
     links = parts.add_parser("links")
     links.add_argument("files", nargs=2, metavar="FILE", help="sources and summaries of training")
     links.add_argument("out", type=Path, metavar="LINKS", help="the file to write")
@@ -47,9 +54,10 @@ def main(argv: list[str]) -> None:
     args = parser.parse_args(argv)
     if args.part == "floor":
         show_floor(args.files, args.hypotheses, args.words)
+    elif args.part == "lead":
+        write(args.out, lead(list(read_lines(args.file)), args.words))
     elif args.part == "links":
-        lines = [linked(pair.src, pair.tgt) for pair in read_pairs(args.files, None, None)]
-        args.out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        write(args.out, [linked(pair.src, pair.tgt) for pair in read_pairs(args.files, None, None)])
     elif args.length:
         print(row(args.length, args.tokens, args.target, args.updates, args.settings), flush=True)
     else:
@@ -76,6 +84,10 @@ def show_floor(files: list[str], hypotheses: str | None, words: int) -> None:
 def lead(sources: list[str], words: int) -> list[str]:
     """The first words of each source."""
     return [" ".join(source.split()[:words]) for source in sources]
+
+
+def write(file: Path, lines: Iterable[str]) -> None:
+    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def linked(source: str, target: str) -> str:

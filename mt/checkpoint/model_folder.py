@@ -244,7 +244,7 @@ def check_direction(path: Path, other: Path, option: str, *, opposite: bool = Fa
 def check_languages(model: str, found: tuple[str, str], *, wanted: tuple[str, str]) -> None:
     """Raise `ConfigError` for a model of the opposite direction. Other languages are only a warning, because a language
     may have several codes. The names that `mt.data.corpus.own` gives unknown languages are not compared."""
-    if {"src", "tgt"} & {*found, *wanted}:
+    if found == wanted or {"src", "tgt"} & {*found, *wanted}:
         return
     what = f"{model} translates from {found[0]} to {found[1]}"
     if found == wanted[::-1]:

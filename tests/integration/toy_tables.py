@@ -50,20 +50,22 @@ def write_tables(root: Path) -> None:
         for table, count in (("train", TRAIN), ("dev", 8), ("test", 4), ("shuffled", 4)):
             write_table(folder, table, columns, count, cell)
     (root / "emoji/tags.txt").write_text("<2en>\n" * 4, encoding="utf-8")
-    write_summaries(root / "debian_synopsis", root / "debian.links")
+    write_summaries(root / "debian_synopsis")
+    for name in ("debian.leads", "debian.synopses"):
+        (root / name).write_text("0-0\n" * TRAIN, encoding="utf-8")
     pairs = sentences(8, 9, ("en", "de"))
     (root / "flickr8k/captions.txt").write_text("".join(f"{text}\n" for text, _ in pairs), encoding="utf-8")
     (root / "flickr8k/right.txt").write_text("".join(f"{2 * place + 1} {2 * place + 2}\n" for place in range(4)))
 
 
-def write_summaries(folder: Path, links: Path) -> None:
+def write_summaries(folder: Path) -> None:
     folder.mkdir()
     for name, count in (("train", TRAIN), ("dev", 8), ("test", 4)):
         pairs = sentences(count, len(name), ("en", "de"))
         for side, what in enumerate(("description", "synopsis")):
             with gzip.open(folder / f"{name}.{what}.gz", "wt", encoding="utf-8") as file:
                 file.writelines(f"{pair[side]}\n" for pair in pairs)
-    links.write_text("0-0\n" * TRAIN, encoding="utf-8")
+        (folder / f"{name}.lead").write_text("".join(f"{text}\n" for text, _ in pairs), encoding="utf-8")
 
 
 def write_table(folder: Path, name: str, columns: Sequence[str], count: int, cell: Callable[[Path, int], str]) -> None:

@@ -109,6 +109,9 @@ def test_commands_are_found():
     assert len([page for page, _ in COMMANDS if page == README]) >= 20
 
 
+MADE_BY_THE_PAGE = {"init=runs/debian_lead"}
+
+
 @pytest.mark.parametrize("argv", [argv for _, argv in COMMANDS], ids=" ".join)
 def test_every_command_of_the_pages_is_one(argv, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -130,7 +133,8 @@ def test_every_command_of_the_pages_is_one(argv, tmp_path, monkeypatch):
     Path("runs/my-run").symlink_to(ROOT / "tests/golden/schema-1/runs/golden")  # for `init=`
     for file in (word for word in asked.overrides if "=" not in word):
         Path(file).touch()
-    asked.overrides = with_files(asked.overrides)
+    # Only tests/integration/test_docs_run.py has a run that an earlier command of the page makes.
+    asked.overrides = [word for word in with_files(asked.overrides) if word not in MADE_BY_THE_PAGE]
     if asked.multirun:
         assert check_overrides(asked.overrides, multirun=True)
     else:

@@ -19,6 +19,12 @@ def test_the_lead_is_whole_words_and_short_sources_stay():
     assert summaries.lead(["a b  c d", "a", ""], 3) == ["a b c", "a", ""]
 
 
+def test_the_leads_of_a_file_are_written_line_by_line(tmp_path):
+    (tmp_path / "s.en").write_text("one two  three\nfour\n\n")
+    summaries.main(["lead", str(tmp_path / "s.en"), str(tmp_path / "s.lead"), "--words", "2"])
+    assert (tmp_path / "s.lead").read_text() == "one two\nfour\n\n"
+
+
 def test_words_are_linked_to_the_first_equal_word_of_the_source(tmp_path):
     for name, lines in (
         ("s.en", ["The cat, (a cat) sat - on it.", "C, C++"]),

@@ -389,6 +389,7 @@ def reverse_of(monkeypatch, there, back):
         (("en", "zh-CN"), ("zh_Hans", "EN")),  # one language, whatever it is called
         (("src", "tgt"), ("src", "tgt")),  # nobody told
         (("en", "de"), ("src", "tgt")),
+        (("en", "en"), ("en", "en")),  # summaries are their own reverse
     ],
 )
 def test_a_model_that_may_be_the_reverse_passes(monkeypatch, caplog, there, back):
