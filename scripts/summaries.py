@@ -18,7 +18,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from mt.cli.compose import compose
@@ -86,7 +86,7 @@ def lead(sources: list[str], words: int) -> list[str]:
     return [" ".join(source.split()[:words]) for source in sources]
 
 
-def write(file: Path, lines: Iterable[str]) -> None:
+def write(file: Path, lines: Sequence[str]) -> None:
     file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 

@@ -143,8 +143,8 @@ class DecodeConfig:
         | option(
             "rules",
             "auto: translate lines that are longer, or have more sentences, than usual in the training text in parts: "
-            "by sentences, then by clauses; always: all lines by sentences, also where no mark shows an end; never: "
-            "each line as one sentence",
+            "by sentences, then by clauses (not with a model of summaries); always: all lines by sentences, also where "
+            "no mark shows an end; never: each line as one sentence",
         ),
     )
     patience: float | None = field(

@@ -2,7 +2,8 @@
 
 A model loses content of what is longer than its training lines. A text is therefore cut at the ends of sentences, a
 sentence that is still too long at the ends of clauses, and a clause between words, into parts of lengths that the
-model has seen often. A part whose translation is far too short for it is cut again.
+model has seen often. A part whose translation is far too short for it is cut again. Not so where targets are usually
+summaries: a text has one, and its parts have others.
 """
 
 import logging
@@ -22,6 +23,7 @@ PART, RUN_ON = 0.5, 0.2
 TOO_SHORT = 0.55  # of the usual number of target tokens for each source token: less than 1.5 % of references
 USUAL_RATIO = 0.9  # of German-English and English-German text, for models that do not know theirs
 SHORT_RUN_ON = 0.75  # the same for text without marks
+SUMMARY = 0.3  # target tokens for each source token: of translations they are usually 0.7 to 1.5, of synopses 0.1
 LEAST = 8  # source tokens: fewer are not cut, and right translations of fewer are often that short
 LEAST_WORDS = 3  # of a part that is cut off because sentences are run together
 MOST_BORDERS = 24  # places that are tried for it
@@ -37,9 +39,12 @@ class Cutter:
         self.src = src
         self.usual = usual
         self._usual = usual or Usual(max_length)
+        self.summarises = (self._usual.ratio or USUAL_RATIO) < SUMMARY
 
     def lay_out(self, texts: Sequence[str], split: Split, first: int) -> list[Layout]:
         """Every text as parts that the model can read. `first`: the number of texts before these, for warnings."""
+        if split is Split.auto and self.summarises:
+            split = Split.never
         layouts = []
         ids_of_all = self.tokenizer.encode_source(texts)
         for number, (text, ids) in enumerate(zip(texts, ids_of_all, strict=True), first + 1):
@@ -101,7 +106,10 @@ class Cutter:
         return [tags(text, span[0]) + part for part, span in zip(layout.parts, layout.spans(), strict=True)]
 
     def too_short(self, text: str, source: Sized, target: Sequence[str]) -> bool:
-        """Whether a translation has far too few tokens to be all of its source, whose ids end with eos."""
+        """Whether a translation has far too few tokens to be all of its source, whose ids end with eos. The length of
+        a summary does not tell."""
+        if self.summarises:
+            return False
         usual = self._usual
         run_on = is_word(text[-1]) and not CLAUSE_END.search(text) and len(source) > RUN_ON * usual.pieces
         least = (SHORT_RUN_ON if run_on else TOO_SHORT) * (usual.ratio or USUAL_RATIO)

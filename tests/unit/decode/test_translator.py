@@ -229,6 +229,8 @@ def test_short_text_is_split_only_when_asked(echo, tokenizer):
         (Usual(3, 3), "Ta. Mo.", 2),  # no more sentences than usual, but longer
         (Usual(3, 1), "Ta mo ly er in.", 2),  # one sentence, but longer than any that is cut
         (Usual(3, 1), "Ta mo ly er.", 1),
+        (Usual(3, 1, 0.29), "Tamo. Lyer. Inta.", 1),  # of three sentences there is one summary
+        (Usual(3, 1, 0.3), "Tamo. Lyer. Inta.", 3),
     ],
 )
 def test_more_than_the_model_is_used_to_goes_sentence_by_sentence(model, tokenizer, caplog, usual, text, parts):
@@ -290,6 +292,15 @@ class Hasty(Echo):
     def start(self, source):
         super().start(source)
         self.source = [ids if len(ids) <= LEAST else [*ids[:3], ids[-1]] for ids in source]
+
+
+@pytest.mark.parametrize("split", Split)
+def test_a_summary_is_not_too_short(model, tokenizer, caplog, split):
+    """Neither cut again nor warned of: the text has two more words for each that is said of it."""
+    hasty = used_to(model, tokenizer, Usual(60, 1, 0.2), Hasty)
+    [[found]] = hasty.answer([" ".join(["ta mo er in ly"] * 4)], hasty.options(split=split))
+    assert found.text == "ta mo er"
+    assert warnings_of(caplog) == []
 
 
 def test_what_is_translated_far_too_short_is_cut_until_nothing_is_lost(model, tokenizer, caplog):
