@@ -7,13 +7,13 @@ import os
 import random
 from pathlib import Path
 
-LETTERS = "abcdefgh"
+LETTERS = "abcdefghij"
 SETTINGS = (
     "tokenizer.vocab_size=40 tokenizer.byte_fallback=false tokenizer.tags=['<copy>','<turn>'] "
     "model.dim=64 model.heads=4 model.ffn_dim=128 model.encoder_layers=2 model.decoder_layers=2 "
-    "model.positions=rotary model.dropout=0.0 loss.label_smoothing=0.0 batch.tokens=512 batch.max_length=32 "
-    "optim.lr=5e-3 schedule=linear schedule.warmup_steps=60 train.minutes=null train.steps=400 "
-    "train.validate_every=200 train.validate_pairs=50 train.device=cpu train.precision=fp32 "
+    "model.positions=rotary model.dropout=0.0 loss.label_smoothing=0.0 batch.tokens=1024 batch.max_length=32 "
+    "optim.lr=4e-3 schedule=linear schedule.warmup_steps=100 train.minutes=null train.steps=500 "
+    "train.validate_every=250 train.validate_pairs=50 train.device=cpu train.precision=fp32 "
     f"train.threads={os.environ['OMP_NUM_THREADS']}"
 )
 
@@ -22,7 +22,7 @@ def sequences(count: int, seed: int) -> list[str]:
     draw = random.Random(seed)
     found: dict[str, None] = {}
     while len(found) < count:
-        found[" ".join(draw.choices(LETTERS, k=draw.randint(3, 5)))] = None
+        found[" ".join(draw.choices(LETTERS, k=draw.randint(3, 6)))] = None
     return list(found)
 
 
@@ -36,7 +36,7 @@ def write(folder: Path, name: str, lines: list[str]) -> list[str]:
 
 
 def test_copying_and_reversing_is_learnt_without_an_error(run, tmp_path: Path):
-    lines = sequences(6_300, seed=1)
+    lines = sequences(10_300, seed=1)
     train = write(tmp_path, "train", lines[300:])
     dev, test = write(tmp_path, "dev", lines[:100]), write(tmp_path, "test", lines[100:300])
     files = [f"data.{name}=[{','.join(pair)}]" for name, pair in (("train", train), ("dev", dev), ("test", test))]
