@@ -21,3 +21,9 @@ def test_a_preset_keeps_what_it_says_but_for_its_sizes():
     small, modern = (check_int8.shapes(0)[name] for name in ("small", "modern"))
     assert small == {"heads": 4, "encoder_layers": 3, "decoder_layers": 3, "dim": 128, "ffn_dim": 256}
     assert modern["positions"] == "rotary" and modern["activation"] == "swiglu" and modern["dim"] == 128
+
+
+def test_only_deep_post_norm_has_a_lower_rate():
+    rates = {name: check_int8.rate({**check_int8.SIZES, **options}) for name, options in check_int8.shapes(20).items()}
+    assert "post" in {options.get("norm") for name, options in check_int8.shapes(20).items() if name != "marian"}
+    assert rates.pop("marian") == 5e-4 and set(rates.values()) == {2e-3}

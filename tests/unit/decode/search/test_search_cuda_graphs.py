@@ -60,7 +60,6 @@ def all_same(stepper, model, batches, how=by_beams):
             same(how(stepper, source), by_the_model(model, source, how))
 
 
-@unchecked
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize(
     "options",
@@ -162,7 +161,6 @@ def test_padding_rows_do_not_matter(small_model, player, batches, monkeypatch, h
     assert max(behind) > 1
 
 
-@unchecked
 def test_when_captures_fail_the_search_continues_with_one_warning(small_model, player, batches, monkeypatch, caplog):
     def fails(work, device, pool):
         if player.recordings > 2:
