@@ -26,7 +26,10 @@ SETTINGS = (
     "batch.tokens=1000 schedule.warmup_steps=20 optim.lr=1e-2 train.log_every=1 train.validate_every=60 "
     "model.dropout=0.02 tokenizer.vocab_size=40"
 )
-INPUT = {"photo": "data.inputs=[photo:image:16:4]", "speech": "data.inputs=[speech:audio] model.spec_augment=0.05"}
+INPUT = {
+    "photo": "data.inputs=[photo:image:16:4]",
+    "speech": "data.inputs=[speech:audio] model.spec_augment=0.05 loss.ctc=0.2",
+}
 STEPS = {"photo": 130, "speech": 130}
 
 
