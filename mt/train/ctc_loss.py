@@ -4,7 +4,8 @@ Connectionist temporal classification (Graves et al. 2006) reads a label or a bl
 left without blanks and repetitions is the target, in the order of the rows. As a helper for the encoder of speech it is
 from Kim et al. 2017 (arXiv 1609.06773): the encoder learns to listen sooner, and to tell what was said twice. Its
 labels are those of the decoder, read by the decoder's output layer with `bos` as the blank, so that the model has no
-more parameters. Search does not use it.
+more parameters. Search does not use it. On a GPU, where none of this has run, torch's kernel for its gradient adds in no
+fixed order: a resumed run may differ there in its last bits.
 
 Letters: `B` sentences, `C` of them with a CTC loss, `M` memory rows, `L` of the longest of the C, `D` model, `V`
 vocabulary.
@@ -23,12 +24,11 @@ from mt.config import Config, InputKind, Sharding
 from mt.config.inputs import parse_inputs
 from mt.data.batching import Batch, fill_up
 from mt.errors import ConfigError
-from mt.nn.losses import cross_entropy
 from mt.nn.ragged import pack
 from mt.nn.source import Memory
 from mt.nn.stems import picked
 from mt.nn.transformer import Transformer
-from mt.train.objective import ObjectiveLoss, TranslationLoss
+from mt.train.objective import ObjectiveLoss, TranslationLoss, target_loss
 
 ORDERED = (InputKind.audio, InputKind.features)
 
@@ -83,8 +83,7 @@ class CtcLoss:
         with autocast(batch.target_in.device, self.precision):
             memory = model.encode(padded.source)
             hidden = model.decode(padded.target_in, padded.target_layout, memory)
-        factors = model.decoder.output.factors(hidden.to(autocast_dtype(self.precision)))
-        loss = cross_entropy(*factors, batch.target_out, self.translation.smoothing)
+        loss = target_loss(model, hidden, batch, self.precision, self.translation.smoothing)
         ctc = self.ctc(model, memory, prepared)
         own = torch.stack([ctc.detach(), ctc.new_tensor(len(prepared.tokens))])
         return ObjectiveLoss(loss.smoothed + self.weight * ctc, torch.cat([torch.stack(loss).detach(), own]))
