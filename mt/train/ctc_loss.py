@@ -4,8 +4,8 @@ Connectionist temporal classification (Graves et al. 2006) reads a label or a bl
 left without blanks and repetitions is the target, in the order of the rows. As a helper for the encoder of speech it is
 from Kim et al. 2017 (arXiv 1609.06773): the encoder learns to listen sooner, and to tell what was said twice. Its
 labels are those of the decoder, read by the decoder's output layer with `bos` as the blank, so that the model has no
-more parameters. Search does not use it. On a GPU, where none of this has run, torch's kernel for its gradient adds in no
-fixed order: a resumed run may differ there in its last bits.
+more parameters. Search does not use it. On a GPU, where none of this has run, torch's kernel for its gradient adds in
+no fixed order: a resumed run may differ there in its last bits.
 
 Letters: `B` sentences, `C` of them with a CTC loss, `M` memory rows, `L` of the longest of the C, `D` model, `V`
 vocabulary.
