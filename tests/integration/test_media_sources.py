@@ -160,6 +160,8 @@ def test_the_page_of_attention_shows_what_the_model_saw_under_its_words(home, tr
 def test_too_many_patches_are_refused_before_the_tables_are_read(home, command, run, column):
     if column != "photo":
         return
+    header, first, *_ = (home / "train.tsv").read_text(encoding="utf-8").split("\n")
+    (home / "bad.tsv").write_text("\n".join([header, first, "rot\tfiles.zip:none"]), encoding="utf-8")
     for more in ([], ["run.dry_run=true"]):
         done = run(home, *command("fine", "data.inputs=[photo:image:64:4]", "data.train=[bad.tsv]", *more))
         told = done.stderr.decode()
