@@ -84,14 +84,16 @@ class CtcLoss:
             memory = model.encode(padded.source)
             hidden = model.decode(padded.target_in, padded.target_layout, memory)
         loss = target_loss(model, hidden, batch, self.precision, self.translation.smoothing)
-        ctc = self.ctc(model, memory, prepared)
-        own = torch.stack([ctc.detach(), ctc.new_tensor(len(prepared.tokens))])
+        losses = self.ctc(model, memory, prepared)
+        read = (prepared.lengths * (losses > 0)).sum()  # an item with too few rows is not read
+        ctc = losses.sum()
+        own = torch.stack([ctc.detach(), read])
         return ObjectiveLoss(loss.smoothed + self.weight * ctc, torch.cat([torch.stack(loss).detach(), own]))
 
-    def ctc(self, model: Transformer, memory: Memory, labels: Labels) -> Float[Tensor, ""]:
-        """The sum over items of -log p(labels | rows). 0 for an item with too few rows for its labels."""
+    def ctc(self, model: Transformer, memory: Memory, labels: Labels) -> Float[Tensor, " C"]:
+        """-log p(labels | rows) of each item; 0 for one with too few rows for its labels."""
         if not len(labels.items):
-            return memory.rows.new_zeros((), dtype=torch.float32)
+            return memory.rows.new_zeros(0, dtype=torch.float32)
         layout, width = memory.layout, memory.layout.max_length
         places = layout.grid_to_row[labels.items, :width]
         rows = picked(memory.rows, places).flatten(0, 1).to(autocast_dtype(self.precision))
@@ -99,11 +101,11 @@ class CtcLoss:
         logits = (features @ weight.to(features.dtype).T).float().view(*places.shape, -1)
         return F.ctc_loss(
             logits.log_softmax(-1).transpose(0, 1), labels.tokens, layout.lengths[labels.items], labels.lengths,
-            blank=self.blank, reduction="sum", zero_infinity=True,
+            blank=self.blank, reduction="none", zero_infinity=True,
         )  # fmt: skip
 
     def metrics(self, sums: Sequence[float]) -> dict[str, float]:
-        """The CTC loss per label, in nats; empty if no target had labels."""
+        """The CTC loss per label, in nats; empty if no label was read."""
         loss, labels = sums
         return {"ctc": loss / labels} if labels else {}
 

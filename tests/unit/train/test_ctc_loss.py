@@ -81,7 +81,7 @@ def test_the_loss_is_that_of_all_paths_together(corpus):
     torch.testing.assert_close(found.total, plain.total + 0.7 * sum(alone), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(found.sums[:2], plain.sums, rtol=1e-4, atol=1e-4)
     assert objective.metrics(found.sums[2:].tolist()) == {
-        "ctc": pytest.approx(sum(alone) / sum(map(len, targets)), rel=1e-4)
+        "ctc": pytest.approx(sum(alone) / sum(map(len, targets[:5])), rel=1e-4)
     }
 
 
