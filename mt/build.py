@@ -33,6 +33,7 @@ from mt.train.acceleration.sharding import is_sharded, shard
 from mt.train.ancestry import plain_ancestry
 from mt.train.attention_logging import AttentionLogger, InputAttentionLogger, TextAttentionLogger, legible
 from mt.train.before import Before
+from mt.train.ctc_loss import CtcLoss, check_ctc
 from mt.train.facts import run_facts
 from mt.train.gradients import EagerGradients
 from mt.train.guided_alignment import GuidedAlignment
@@ -78,6 +79,7 @@ def check(config: Config, *, processes: int = 1) -> None:
             hint="leave out one of `alignment.links` and `data.inputs`.",
         )
     check_matching(config)
+    check_ctc(config)
     if config.model.tying is Tying.all and not config.tokenizer.joint:
         raise ConfigError(
             "`model.tying` is all, which needs a joint vocabulary.",
@@ -129,12 +131,16 @@ def make_model(
 
 def make_objective(
     config: Config, prepared: PreparedData, model: Transformer, precision: Precision
-) -> TranslationLoss | GuidedAlignment | MatchingLoss:
-    """The translation loss, with guided alignment if there are word links, or with a matching head."""
+) -> TranslationLoss | GuidedAlignment | MatchingLoss | CtcLoss:
+    """The translation loss, with guided alignment if there are word links, with a matching head, or with CTC."""
     translation = TranslationLoss(model, precision=precision, smoothing=config.loss.label_smoothing)
+    tokenizer = prepared.tokenizer
     if config.model.matching:
-        tokenizer = prepared.tokenizer
         return MatchingLoss(translation, weight=config.model.matching, bos=tokenizer.bos, eos=tokenizer.eos)
+    if config.loss.ctc:
+        tag = config.loss.ctc_tag
+        prefix = tokenizer.encode_target([tag])[0] if tag is not None else []
+        return CtcLoss(translation, weight=config.loss.ctc, bos=tokenizer.bos, prefix=prefix)
     if prepared.links is None:
         return translation
     section, layers = config.alignment, config.model.decoder_layers

@@ -1,4 +1,4 @@
-"""Tables for `experiment=fsdd_german_numbers`, and the error rates of its output beside a floor.
+"""Tables for `experiment=fsdd_german_numbers` and `experiment=fsdd_digits`, and error rates beside a floor.
 
     python scripts/fsdd_tables.py make FOLDER data/fsdd --leave-out theo --more 30000
     mt train experiment=fsdd_german_numbers
@@ -17,7 +17,8 @@ from the training recordings, each with its speed (and so its pitch) changed by 
 
 Written are `train.tsv`; `dev.tsv` and `test.tsv` with numbers; `digits.tsv`, the test with digits; `shuffled.tsv`,
 which gives each test row the sound of another one; and, with `--leave-out SPEAKER`, whom training and dev then do not
-have, `unseen.tsv` with his test strings.
+have, `unseen.tsv` with his test strings. `spoken_train.tsv` and so on have these sounds with their English digits and
+no tags (`two one`): speech that is only written down.
 
 A number is one word, so that its word error rate is the share of wrong numbers. The error rate over the parts of a
 number word (ein und zwanzig) and over its letters, both by edit distance, are told beside it.
@@ -41,9 +42,11 @@ from mt.text.ter import edit_distance
 
 RATE = 8000
 SPEEDS = 0.85, 1.15
+SPLIT = ("recordings", "digits", "german_digits")  # columns with a word for each digit
 UNITS = ["", "ein", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun", "zehn", "elf", "zwölf"]
 SHORTER = {6: "sech", 7: "sieb"}  # before "zehn"
 TENS = ["", "", "zwanzig", "dreißig", "vierzig", "fünfzig", "sechzig", "siebzig", "achtzig", "neunzig"]
+ENGLISH = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 PARTS = re.compile(
     "hundert|tausend|und|zwanzig|dreißig|vierzig|fünfzig|sechzig|siebzig|achtzig|neunzig|zehn|elf|zwölf|sech|sieb|"
     "null|eins?|zwei|drei|vier|fünf|sechs|sieben|acht|neun|."
@@ -75,17 +78,22 @@ def make(folder: Path, out: Path, left_out: str | None, more: int = 0) -> None:
         known = [pair for pair in pairs if pair[1]["speaker"] != left_out]
         print(f"{split}: {len(known):,} strings")
         if split == "train":
-            others = joined_anew(out, known, sounds, more)
+            others, alone = joined_anew(out, known, sounds, more), singles(out, known, sounds)
             added = [*numbers(others), *digits(others[::2])]
-            write(out / "train.tsv", [*numbers(known), *digits(known), *singles(out, known, sounds), *added])
+            short = [row for one in alone for row in (*digits([one] * 3), *numbers([one]))]
+            write(out / "train.tsv", [*numbers(known), *digits(known), *short, *added])
+            write(out / "spoken_train.tsv", spoken([*known, *alone, *others]))
             continue
         write(out / f"{split}.tsv", numbers(known))
+        write(out / f"spoken_{split}.tsv", spoken(known))
         if split == "test":
             write(out / "digits.tsv", digits(known))
             others = random.Random(1).sample([cell for cell, _ in known], len(known))
             write(out / "shuffled.tsv", numbers(list(zip(others, [row for _, row in known], strict=True))))
             if left_out:
-                write(out / "unseen.tsv", numbers([pair for pair in pairs if pair[1]["speaker"] == left_out]))
+                unseen = [pair for pair in pairs if pair[1]["speaker"] == left_out]
+                write(out / "unseen.tsv", numbers(unseen))
+                write(out / "spoken_unseen.tsv", spoken(unseen))
 
 
 def join(file: Path, sounds: Sequence[np.ndarray]) -> list[str]:
@@ -103,27 +111,25 @@ def digits(pairs: Sequence[Spoken]) -> list[Row]:
     return [(cell, row["speaker"], f"<2digits> {row['german_digits']}") for cell, row in pairs]
 
 
-def singles(out: Path, pairs: Sequence[Spoken], sounds: dict[str, np.ndarray]) -> list[Row]:
-    """Each recording of the strings alone, three times as a digit and once as a number, which are the same word."""
-    words = {
-        name: (row["speaker"], word)
+def spoken(pairs: Sequence[Spoken]) -> list[Row]:
+    return [(cell, row["speaker"], " ".join(ENGLISH[int(one)] for one in row["digits"].split())) for cell, row in pairs]
+
+
+def singles(out: Path, pairs: Sequence[Spoken], sounds: dict[str, np.ndarray]) -> list[Spoken]:
+    """Each recording of the strings alone: a digit, and the number of the same word."""
+    found = {
+        name: {"speaker": row["speaker"], "digits": digit, "german_digits": word, "german_number": word}
         for _, row in pairs
-        for name, word in zip(row["recordings"].split(), row["german_digits"].split(), strict=True)
+        for name, digit, word in zip(*(row[key].split() for key in SPLIT), strict=True)
     }
-    cells = join(out / "single.flac", [sounds[name] for name in words])
-    return [
-        (cell, speaker, f"<2{task}> {word}")
-        for cell, (speaker, word) in zip(cells, words.values(), strict=True)
-        for task in ("digits", "digits", "digits", "number")
-    ]
+    return list(zip(join(out / "single.flac", [sounds[name] for name in found]), found.values(), strict=True))
 
 
 def joined_anew(out: Path, pairs: Sequence[Spoken], sounds: dict[str, np.ndarray], count: int) -> list[Spoken]:
     """Further strings of one to six digits, each of recordings of one speaker, drawn at random, at another speed."""
     takes: dict[str, dict[str, list[tuple[str, str]]]] = {}  # of a speaker and digit: recording, German digit
     for _, row in pairs:
-        spoken = zip(row["recordings"].split(), row["digits"].split(), row["german_digits"].split(), strict=True)
-        for name, digit, word in spoken:
+        for name, digit, word in zip(*(row[key].split() for key in SPLIT), strict=True):
             takes.setdefault(row["speaker"], {}).setdefault(digit, []).append((name, word))
     draw, found, heard = random.Random(1), list[dict[str, str]](), list[np.ndarray]()
     for number in range(count):
@@ -132,7 +138,8 @@ def joined_anew(out: Path, pairs: Sequence[Spoken], sounds: dict[str, np.ndarray
         digits = [draw.choice([digit for digit in known if digit != "0"]), *draw.choices(known, k=number % 6)]
         names, words = zip(*(draw.choice(takes[speaker][digit]) for digit in digits), strict=True)
         value = german(int("".join(digits)))
-        found.append({"speaker": speaker, "german_digits": " ".join(words), "german_number": value})
+        spelt = {"digits": " ".join(digits), "german_digits": " ".join(words), "german_number": value}
+        found.append({"speaker": speaker, **spelt})
         heard.append(at_speed(np.concatenate([sounds[name] for name in names]), draw.uniform(*SPEEDS)))
     return list(zip(join(out / "more.flac", heard), found, strict=True)) if found else []
 

@@ -6,6 +6,7 @@ processors of other makers than Intel, where oneDNN is twice as fast (on a Zen 5
 different order.
 """
 
+import platform
 from functools import cache
 from typing import Any
 
@@ -14,6 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+X86 = ("x86_64", "AMD64")
 
 
 @cache
@@ -27,11 +30,8 @@ def onednn_is_faster() -> bool:
 
 @cache
 def has_int8() -> bool:
-    """Whether products in 8 bits are fast on this CPU, and exact in oneDNN.
-
-    Without VNNI, because the CPU has none or ONEDNN_MAX_CPU_ISA excludes it, sums of two products saturate at 16 bits.
-    """
-    return has_vnni() and hasattr(torch.ops.onednn, "qlinear_prepack") and _int8_is_exact()
+    """Whether products in 8 bits are fast on this CPU, and exact in oneDNN."""
+    return has_vnni() and hasattr(torch.ops.onednn, "qlinear_prepack") and int8_is_exact()
 
 
 def has_vnni() -> bool:
@@ -39,8 +39,14 @@ def has_vnni() -> bool:
     return bool(getattr(torch.cpu, "get_capabilities", dict)().get("avx512_vnni", False))
 
 
-def _int8_is_exact() -> bool:
-    """Whether a product of the largest numbers is correct."""
+@cache
+def int8_is_exact() -> bool:
+    """Whether a product of the largest numbers in 8 bits is correct; true where torch cannot compute one.
+
+    Without VNNI, because the CPU has none or ONEDNN_MAX_CPU_ISA excludes it, sums of two products saturate at 16 bits.
+    """
+    if not hasattr(torch.ops.onednn, "qlinear_prepack") or platform.machine() not in X86:
+        return True
     inner, outer = 64, 16
     weight = torch.ops.onednn.qlinear_prepack(torch.full((outer, inner), 127, dtype=torch.int8), None)
     product = torch.ops.onednn.qlinear_pointwise(

@@ -7,6 +7,7 @@ turns, but for 100 only while it has more threads than processors. A second team
 division of work among threads, and so every result, stays the same.
 """
 
+import atexit
 import threading
 
 import torch
@@ -56,12 +57,24 @@ def watch_processors() -> None:
     if watched or user_chose_waiting() or ProcessorMeter().read() is None:
         return
     if 1 < torch.get_num_threads() >= processors():
-        threading.Thread(target=_watch, name=WATCH, daemon=True).start()
+        ended = threading.Event()
+        thread = threading.Thread(target=_watch, args=(ended,), name=WATCH, daemon=True)
+        thread.start()
+        atexit.register(_end, ended, thread)
 
 
-def _watch() -> None:
-    team, pause = None, threading.Event()
+def _watch(ended: threading.Event) -> None:
+    team = None
     meter = ProcessorMeter()
-    while not pause.wait(INTERVAL):
+    while not ended.wait(INTERVAL):
         team = adjusted(team, meter.read())
         meter = ProcessorMeter()
+    if team is not None:
+        team.dismiss()
+
+
+def _end(ended: threading.Event, thread: threading.Thread) -> None:
+    """End the thread before Python ends, which kills a thread that wakes later: inside torch that aborts the process
+    ("terminate called without an active exception"), after the work is done and with exit code 134."""
+    ended.set()
+    thread.join()

@@ -4,6 +4,7 @@ No section depends on another; conditions between sections are checked in `build
 values, so that a name in a YAML file is the value in a saved `config.json`.
 """
 
+import math
 import re
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -135,9 +136,12 @@ class BatchConfig:
 @dataclass(kw_only=True, slots=True)
 class LossConfig:
     label_smoothing: float = 0.1
+    ctc: float = field(default=0.0, metadata=LATER)  # for speech: weight of a CTC loss that helps the encoder; 0: none
+    ctc_tag: str | None = field(default=None, metadata=LATER)  # only for targets that begin with it; null: for all
 
     def __post_init__(self) -> None:
         require(0 <= self.label_smoothing < 1, "loss.label_smoothing", "lie in [0, 1)", self.label_smoothing)
+        require(0 <= self.ctc < math.inf, "loss.ctc", "not be negative", self.ctc)
 
 
 @dataclass(kw_only=True, slots=True)

@@ -57,12 +57,17 @@ class InputReader:
             ]
         return parts[0] if len(parts) == 1 else SeveralInputs(tuple(parts), tuple(bool(cell.strip()) for cell in cells))
 
-    def counts(self, source: str, where: str = "") -> list[int]:
-        """The number of rows of each input; 0 for a missing one of several. Raises: DataError: as `item`."""
-        item = self.item(source, where)
-        if not isinstance(item, SeveralInputs):
-            return [len(item)]
-        return [len(part) if here else 0 for part, here in zip(item.parts, item.present, strict=True)]
+    def counts(self, source: str, where: str = "", known: dict[tuple[int, str], int] | None = None) -> list[int]:
+        """The number of rows of each input; 0 for a missing one of several.
+
+        Args: known: the rows of cells that were read before, by input and cell; they are not read again, and what is
+        read is added. Raises: DataError: as `item`."""
+        known = {} if known is None else known
+        cells = self.cells(source, where)
+        found = [self._size(place, cell, where, known) for place, cell in enumerate(cells)]
+        return (
+            found if len(cells) == 1 else [size if cell.strip() else 0 for size, cell in zip(found, cells, strict=True)]
+        )
 
     def cells(self, source: str, where: str = "") -> list[str]:
         cells = source.split("\t")
@@ -81,6 +86,14 @@ class InputReader:
     def _read(self, place: int, cell: str, where: str) -> Part:
         kind = self.kinds[place]
         return self.encode([cell])[0] if kind is None else _read(kind, cell, where)
+
+    def _size(self, place: int, cell: str, where: str, known: dict[tuple[int, str], int]) -> int:
+        if self.kinds[place] is None:  # a text is read faster than found
+            return len(self._read(place, cell, where))
+        size = known.get((place, cell))
+        if size is None:
+            size = known[place, cell] = len(self._read(place, cell, where))
+        return size
 
     def __reduce__(self) -> tuple[type["InputReader"], tuple[list[Input], EncodeText]]:
         return InputReader, (self.inputs, self.encode)

@@ -8,17 +8,25 @@ its own limit. What ends within the limit is found with either, so a translation
 # pyright: reportMissingImports=false
 # The library is an optional extra.
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mt.compute.matmul import int8_is_exact
 from mt.config import Unknown
 from mt.decode.search.engine import Wanted
 from mt.decode.search.settings import Hypothesis, Search
 from mt.errors import require_package
 from mt.text.tokenizer import Tokenizer
 
+logger = logging.getLogger("mt")
+INEXACT = (
+    "this processor adds products in 8 bits with errors, since it has no VNNI: the weights stay in 8 bits, but the "
+    "engine computes in 32."
+)
 EXACT_PATIENCE = 1000.0  # of the engine: no search ends before its length limit
 LEAST_LIMIT = 32  # of a call; further ones double it
 MOST_WORKERS = 8  # batches at a time: each has its own buffers
@@ -39,16 +47,22 @@ class Ct2Engine:
         compute_type: str = "default",
         threads: int = 1,
     ) -> None:
-        """Args: compute_type: of the engine; default: that of the weights; threads: on a CPU each searches a batch."""
+        """Args: compute_type: of the engine; default: that of the weights, or 32 bits with a warning where this CPU
+        adds products in 8 bits with errors; threads: on a CPU each searches a batch."""
         require_package("ctranslate2", "the engine ct2")
         import ctranslate2
 
         kind, _, index = device.partition(":")
         self.workers = min(threads, MOST_WORKERS) if kind == "cpu" else 1
-        self.translator = ctranslate2.Translator(
-            str(folder), device=kind, device_index=int(index or 0), compute_type=compute_type,
+        load = partial(
+            ctranslate2.Translator, str(folder), device=kind, device_index=int(index or 0),
             intra_threads=threads // self.workers, inter_threads=self.workers,
         )  # fmt: skip
+        self.translator = load(compute_type=compute_type)
+        eight_bits = kind == "cpu" and self.translator.compute_type.startswith("int8")
+        if eight_bits and compute_type == "default" and not int8_is_exact():
+            logger.warning(INEXACT)
+            self.translator = load(compute_type="float32")
         self.tokenizer = tokenizer
         pieces = tokenizer.pieces_target(range(tokenizer.tgt_size))
         self.ids = {piece: number for number, piece in enumerate(pieces)}

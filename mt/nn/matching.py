@@ -39,6 +39,10 @@ def reordered(target: Int[Tensor, " T"], layout: Ragged, order: Int[Tensor, " B"
 
 
 def match_logits(model: Transformer, hidden: Float[Tensor, "B D"], *, bos: int, eos: int) -> Float[Tensor, " B"]:
-    """The log-odds that each pair belongs together. Args: hidden: the last row of each closed target."""
-    rows, weight = model.decoder.output.factors(hidden)
-    return (rows @ (weight[eos] - weight[bos]).to(rows.dtype)).float()
+    """The log-odds that each pair belongs together: the logit of `eos` without that of `bos`.
+
+    In 32 bits, and without the output layer itself, which is another module in a prepacked model (`mt.nn.prepacked`).
+    Args: hidden: the last row of each closed target."""
+    weight, bias = model.out_weight, model.decoder.output.bias
+    odds = (hidden.float() * (weight[eos].float() - weight[bos].float())).sum(-1)
+    return odds if bias is None else odds + (bias[eos] - bias[bos]).float()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import Callable, Generator
@@ -30,16 +31,19 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop)
+            loop.add_signal_handler(number, self._stop, number)
         try:
             yield
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
 
-    def _stop(self) -> None:
-        """The first signal ends the server gently, the second one at once."""
-        self.force_exit = self.should_exit
+    def _stop(self, number: int) -> None:
+        """The first signal ends the server gently; the second one ends the process at once, with the exit code of a
+        process that the signal has ended. Nothing is on disk, and the engine's thread, which may be inside torch, must
+        not come back from there when Python has ended: that would abort the process."""
+        if self.should_exit:
+            os._exit(128 + number)
         self.should_exit = True
 
 

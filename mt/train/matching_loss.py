@@ -14,10 +14,9 @@ from mt.compute.device import autocast, autocast_dtype
 from mt.config import Config, Positions, Sharding
 from mt.data.batching import Batch, fill_up
 from mt.errors import ConfigError
-from mt.nn.losses import cross_entropy
 from mt.nn.matching import closed, match_logits, moved_by_closing, reordered
 from mt.nn.transformer import Transformer
-from mt.train.objective import ObjectiveLoss, TranslationLoss
+from mt.train.objective import ObjectiveLoss, TranslationLoss, target_loss
 
 
 class MatchingLoss:
@@ -50,8 +49,8 @@ class MatchingLoss:
             memory = model.encode(padded.source)
             hidden = model.decode(right, layout, memory), model.decode(wrong, other_layout, memory)
         matched, mismatched = (rows.to(autocast_dtype(self.precision)) for rows in hidden)
-        factors = model.decoder.output.factors(matched[moved_by_closing(padded.target_layout)])
-        loss = cross_entropy(*factors, batch.target_out, self.translation.smoothing)
+        own_rows = matched[moved_by_closing(padded.target_layout)]
+        loss = target_loss(model, own_rows, batch, self.precision, self.translation.smoothing)
         yes = self.logits(model, matched[layout.last_rows[:count]])
         no = self.logits(model, mismatched[other_layout.last_rows[:count]])
         if count == 1:

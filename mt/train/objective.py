@@ -74,6 +74,13 @@ def batch_loss(model: Transformer, batch: Batch, precision: Precision, smoothing
     padded = fill_up(batch)
     with autocast(batch.target_in.device, precision):
         hidden = model(padded.source, padded.target_in, padded.target_layout)
+    return target_loss(model, hidden, batch, precision, smoothing)
+
+
+def target_loss(
+    model: Transformer, hidden: Float[Tensor, "_T D"], batch: Batch, precision: Precision, smoothing: float
+) -> Loss:
+    """The loss of hidden rows that predict the targets of `batch`; rows after them predict nothing."""
     # CUDA's autocast runs the last norm in 32 bits, in which the product with the output matrix would be slow.
     rows, weight = model.decoder.output.factors(hidden.to(autocast_dtype(precision)))
     return cross_entropy(rows, weight, batch.target_out, smoothing)

@@ -30,6 +30,8 @@ from stand_ins import make_programs, sentences
 from toy_tables import write_tables
 from zipped import docx
 
+from mt.compute.matmul import has_int8
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SLOW = {"BENCHMARKS", "CLUSTER", "GPU"}
@@ -101,7 +103,8 @@ def lines(text: str) -> list[str]:
     joined = re.sub(r"\\\n\s*", "", text)
     found = [line for line in joined.split("\n") if line.strip() and not line.startswith("#")]
     without = () if find_spec("ctranslate2") else ("mt export", "mt import")
-    return [line for line in found if not line.startswith(without)]
+    refused = [] if has_int8() else ["--precision int8"]
+    return [line for line in found if not line.startswith(without) and not any(part in line for part in refused)]
 
 
 # ---- the folder of a page

@@ -26,7 +26,10 @@ SETTINGS = (
     "batch.tokens=1000 schedule.warmup_steps=20 optim.lr=1e-2 train.log_every=1 train.validate_every=60 "
     "model.dropout=0.02 tokenizer.vocab_size=40"
 )
-INPUT = {"photo": "data.inputs=[photo:image:16:4]", "speech": "data.inputs=[speech:audio] model.spec_augment=0.05"}
+INPUT = {
+    "photo": "data.inputs=[photo:image:16:4]",
+    "speech": "data.inputs=[speech:audio] model.spec_augment=0.05 loss.ctc=0.2",
+}
 STEPS = {"photo": 130, "speech": 130}
 
 
@@ -157,6 +160,8 @@ def test_the_page_of_attention_shows_what_the_model_saw_under_its_words(home, tr
 def test_too_many_patches_are_refused_before_the_tables_are_read(home, command, run, column):
     if column != "photo":
         return
+    header, first, *_ = (home / "train.tsv").read_text(encoding="utf-8").split("\n")
+    (home / "bad.tsv").write_text("\n".join([header, first, "rot\tfiles.zip:none"]), encoding="utf-8")
     for more in ([], ["run.dry_run=true"]):
         done = run(home, *command("fine", "data.inputs=[photo:image:64:4]", "data.train=[bad.tsv]", *more))
         told = done.stderr.decode()

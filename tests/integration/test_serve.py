@@ -511,6 +511,32 @@ def test_a_signal_ends_the_server_after_the_requests_that_it_has(number):
         assert "Traceback" not in said and "one two" not in said
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_at_once(number):
+    options = ["--metrics", "--batch-tokens", 40, "--timeout", 0, "--max-characters", 0, "--max-texts", 0]
+    with Server(GOLDEN, *options) as server:
+        texts = [" ".join(["one two three four five six seven eight nine"] * 10)] * 2000  # minutes of work
+        lost = []
+
+        def ask():
+            try:
+                server.post("/translate", q=texts, **DIRECTION)
+            except OSError as error:
+                lost.append(error)
+
+        client = threading.Thread(target=ask)
+        client.start()
+        while not counts(server)["mt_waiting_requests"]:
+            pass
+        server.process.send_signal(number)
+        with pytest.raises(ConnectionError):  # the first signal closes the door
+            while True:
+                server.get("/health")
+        code, said = server.end(number)
+        client.join()
+        assert (code, len(lost)) == (128 + number, 1) and "Traceback" not in said and "terminate" not in said
+
+
 def test_a_translation_that_takes_too_long(tmp_path):
     with Server(GOLDEN, "--timeout", 0.001, "--metrics") as server:
         answer = server.post("/translate", q="one two three " * 500, **DIRECTION)

@@ -222,7 +222,7 @@ def test_another_run_goes_on_from_the_model_with_its_scale_and_other_names_of_co
         turned = ["\t".join((cell, " ".join(words.split()[::-1]))) for words, _, cell in rows]
         (home / f"{name}.tsv").write_text("\n".join(["sound\tspoken", *turned]) + "\n", encoding="utf-8")
     files = ["data.train=[new.tsv]", "data.dev=[held.tsv]", "data.test=[held.tsv]"]
-    own = ["data.inputs=[sound:features]", "data.target=spoken", "optim.lr=2e-3", "run.name=turned"]
+    own = ["data.inputs=[sound:features]", "data.target=spoken", "optim.lr=4e-3", "run.name=turned"]
     done = run(home, *goes_on(*files, *own))
     said, log = done.stdout.decode(), done.stderr.decode()
     assert done.returncode == 0, log

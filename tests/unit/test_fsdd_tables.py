@@ -57,6 +57,10 @@ def test_each_text_stands_beside_its_recording(tables):
     assert heard(tables, "test.tsv") == heard(tables, "shuffled.tsv") == [(one_two, "<2number> zwölf")]
     assert heard(tables, "digits.tsv") == [(one_two, "<2digits> eins zwei")]
     assert heard(tables, "unseen.tsv") == [(SOUNDS["c"] * 2, "<2number> zweiundzwanzig")]
+    assert heard(tables, "spoken_train.tsv") == [(two_one, "two one"), (SOUNDS["a"], "two"), (SOUNDS["b"], "one")]
+    assert heard(tables, "spoken_test.tsv") == [(one_two, "one two")]
+    assert heard(tables, "spoken_dev.tsv") == [(SOUNDS["a"], "two")]
+    assert heard(tables, "spoken_unseen.tsv") == [(SOUNDS["c"] * 2, "two two")]
 
 
 def test_errors_are_counted_in_words_parts_and_letters(tables, tmp_path, capsys):
@@ -94,6 +98,7 @@ def test_further_strings_are_made_of_training_recordings_of_one_speaker(tmp_path
         words = row["german_digits"].split()
         assert len(words) == place % 6 + 1
         number = int("".join({"zwei": "2", "eins": "1", "null": "0"}[word] for word in words))
+        assert row["digits"].replace(" ", "") == str(number)
         assert row["german_number"] == fsdd_tables.german(number) and number >= 10 ** (len(words) - 1)
         _, start, end = cell.split(":")
         speeds.append(sum(lengths[row["speaker"]][word] for word in words) / (int(end) - int(start)))

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -115,6 +116,10 @@ def in_budget(corpus: TokenizedCorpus, budget: int) -> Iterator[Batch]:
         yield corpus.batch(order[begin:end].tolist())
 
 
+def _show(wait: Waiting, before: int, count: int, done: int) -> None:
+    wait.show(before + done, count)
+
+
 def _write(
     sink: pa.NativeFile,
     pairs: Sequence[Pair],
@@ -125,17 +130,18 @@ def _write(
     """Tokenise and write in chunks, because lists of token ids take fifty times the memory of an array."""
     digest, files = hashlib.sha256(), dict[str, int]()
     read = kept = source_pieces = target_pieces = 0
-    stream = iter(pairs)
-    with pa.ipc.new_file(sink, SCHEMA) as writer, Waiting("tokenizing", plain=True) as wait:
+    stream, known = iter(pairs), dict[tuple[int, str], int]()
+    what = "tokenizing" if reader is None else "reading the sources"
+    with pa.ipc.new_file(sink, SCHEMA) as writer, Waiting(what, plain=True) as wait:
         while chunk := list(islice(stream, ROWS)):
             wait.show(read, len(pairs))
-            read += len(chunk)
             if reader is None:
                 source = tokenizer.encode_source([pair.src for pair in chunk])
                 sizes = [*map(len, source)]
             else:
-                source = measured(chunk, reader)
+                source = measured(chunk, reader, known, partial(_show, wait, read, len(pairs)))
                 sizes = total(np.array(source)).tolist()
+            read += len(chunk)
             target = tokenizer.encode_target([pair.tgt for pair in chunk])
             if max_length is not None:
                 rows = enumerate(zip(sizes, target, strict=True))

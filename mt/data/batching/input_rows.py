@@ -1,6 +1,6 @@
 """The source side of a corpus whose sources are not text alone: cells of a table, read when a batch needs them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 
@@ -34,10 +34,21 @@ def check_rows(inputs: Sequence[Input], batch: BatchConfig, longest: int | None)
     )
 
 
-def measured(pairs: Sequence[Pair], reader: InputReader) -> list[list[int]]:
+def measured(
+    pairs: Sequence[Pair],
+    reader: InputReader,
+    known: dict[tuple[int, str], int] | None = None,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> list[list[int]]:
     """For the `source` column of a table: instead of token ids the number of rows of each input, 0 for a missing one.
-    Raises: DataError, with the row."""
-    return [reader.counts(pair.src, str(pair.origin)) for pair in pairs]
+
+    Args: known: as `InputReader.counts`; a picture may have several captions, and is read once; on_progress: is told
+    how many pairs are done. Raises: DataError, with the row."""
+    known, found = {} if known is None else known, []
+    for done, pair in enumerate(pairs):
+        on_progress(done)
+        found.append(reader.counts(pair.src, str(pair.origin), known))
+    return found
 
 
 def check_test(pairs: Sequence[Pair], reader: InputReader, longest: int) -> None:

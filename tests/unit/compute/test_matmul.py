@@ -104,9 +104,19 @@ def test_processors_on_which_onednn_is_faster(monkeypatch, capabilities, wanted)
 @pytest.mark.parametrize("exact", [True, False])
 def test_int8_is_available_where_onednn_is_exact(monkeypatch, exact):
     """Without VNNI two products of 127 * 255 are added up to 32,767, the most that 16 bits hold."""
+    matmul = mt.compute.matmul
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_vnni": True}, raising=False)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
     sums = torch.full((1, 16), 64 * 127 * 255.0 if exact else 32 * 32767.0)
     monkeypatch.setattr(torch.ops.onednn, "qlinear_pointwise", lambda *_: sums)
-    assert mt.compute.matmul.has_int8.__wrapped__() is exact
+    assert matmul.int8_is_exact.__wrapped__() is exact
+    monkeypatch.setattr(matmul, "int8_is_exact", lambda: exact)
+    assert matmul.has_int8.__wrapped__() is exact
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_vnni": False})
-    assert mt.compute.matmul.has_int8.__wrapped__() is False
+    assert matmul.has_int8.__wrapped__() is False
+
+
+def test_other_processors_than_x86_are_not_asked(monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    monkeypatch.setattr(torch.ops.onednn, "qlinear_pointwise", lambda *_: 1 / 0, raising=False)
+    assert mt.compute.matmul.int8_is_exact.__wrapped__() is True

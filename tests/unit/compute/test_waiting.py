@@ -94,7 +94,7 @@ def test_processors_are_watched_only_if_spinning_may_take_one(monkeypatch, threa
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     monkeypatch.setattr(waiting, "processors", lambda: cores)
     monkeypatch.setattr(waiting, "ProcessorMeter", Meter)
-    monkeypatch.setattr(waiting, "_watch", started.set)
+    monkeypatch.setattr(waiting, "_watch", lambda ended: started.set())
     watch_processors()
     for thread in threading.enumerate():
         if thread.name == waiting.WATCH:
@@ -125,3 +125,22 @@ def test_a_choice_of_the_user_is_kept(monkeypatch):
         with monkeypatch.context() as chosen:
             chosen.setenv(name, "77")
             watch_processors()
+
+
+def test_a_process_may_end_while_the_team_is_being_made():
+    """A thread that comes back from torch when Python has ended aborts the process: "terminate called ..."."""
+    code = """
+import threading, torch
+from mt.compute import waiting
+class Busy:
+    contended, quiet_again = True, False
+waiting.INTERVAL, waiting.PARALLEL = 0.001, 1 << 27
+waiting.ProcessorMeter = type("Meter", (), {"read": lambda self: Busy()})
+waiting.processors = lambda: 2
+torch.set_num_threads(2)
+waiting.watch_processors()
+while all(thread.name != "mt-idle-team" for thread in threading.enumerate()):
+    pass
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

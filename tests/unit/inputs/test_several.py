@@ -45,6 +45,16 @@ def test_an_empty_cell_is_a_missing_input_of_one_row(reader, tmp_path):
     assert reader.counts(f" \t{tmp_path}/rows.npy\tchat") == [0, 4, 2]
 
 
+def test_a_cell_whose_size_is_known_is_not_read_again(reader, tmp_path):
+    known, cell = {}, f"{tmp_path}/rows.npy:1:3"
+    assert reader.counts(f"a dog\t{cell}\tun", "t.tsv:2", known) == [3, 2, 2]
+    assert known == {(1, cell): 2}  # texts are read faster than found
+    known[1, cell] = 7
+    assert reader.counts(f"one\t{cell}\tun chien", "t.tsv:3", known) == [2, 7, 3]
+    with pytest.raises(DataError, match=r"^t\.tsv:4: column `image`: .*none\.npy cannot be read: "):
+        reader.counts(f"one\t{tmp_path}/none.npy:0:3\tun", "t.tsv:4", known)
+
+
 def test_what_is_left_out_is_as_if_its_cell_were_empty(reader):
     whole = "a dog\tnowhere.npy\tun chien"
     found = reader.item(whole, left_out=[False, True, True])  # so the file is not even read

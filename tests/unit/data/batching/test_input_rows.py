@@ -41,6 +41,16 @@ def test_rows_are_counted_and_long_pairs_left_out(corpus):
     assert (len(corpus), corpus.num_too_long, corpus.num_source_rows) == (9, 1, 45)
 
 
+def test_a_cell_of_several_pairs_is_read_once_before_training(corpus, monkeypatch):
+    kind, cells = type(corpus.reader.kinds[0]), []
+    read = kind.read
+    monkeypatch.setattr(kind, "read", lambda self, cell: cells.append(cell) or read(self, cell))
+    pairs = [replace(pair, tgt=words) for words in ("eins", "zwei") for pair in corpus.pairs]
+    twice = TokenizedCorpus(pairs, corpus.tokenizer, reader=corpus.reader)
+    assert twice.source.lengths().tolist() == 2 * corpus.source.lengths().tolist()
+    assert sorted(cells) == sorted(pair.src for pair in corpus.pairs)
+
+
 def test_every_batch_of_an_epoch_has_the_rows_of_its_pairs(corpus):
     seen = []
     stream = BatchStream(corpus, BatchConfig(tokens=12, max_length=9, pool=4), seed=3)

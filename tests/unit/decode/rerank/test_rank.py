@@ -6,7 +6,8 @@ import pytest
 import torch
 from toy import number_pairs, number_tokenizer, tiny_model
 
-from mt.config import DecodeConfig, NormPlacement, Positions
+from mt.compute.matmul import has_bf16, has_int8
+from mt.config import DecodeConfig, NormPlacement, Positions, Precision
 from mt.decode.rerank.rank import Likelihoods, likelihoods, match_scores, ranked, recall
 from mt.decode.rerank.scorer import Scorer
 from mt.decode.search.transformer_stepper import CachedStepper
@@ -61,6 +62,23 @@ def test_the_matching_head_judges_every_pair_as_alone(shape):
             assert logit == pytest.approx((last[tokenizer.eos] - last[tokenizer.bos]).item(), abs=1e-4)
 
 
+@pytest.mark.skipif(not has_bf16(), reason="this processor multiplies no 16-bit numbers")
+@pytest.mark.parametrize("precision", [Precision.bf16, *([Precision.int8] if has_int8() else [])])
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_matching_head_of_a_prepacked_copy_judges_alike(precision, bias):
+    model = tiny_model(matching=1.0, output_bias=bias)
+    if bias:
+        torch.nn.init.normal_(model.decoder.output.bias)
+    exact, packed = (CachedStepper(model, each) for each in (Precision.fp32, precision))
+    assert packed.uses_prepacked()
+    sources, targets = [pair.src for pair in number_pairs(3)], [pair.tgt for pair in number_pairs(2, seed=3)]
+    found = [
+        match_scores(Translator(stepper, number_tokenizer(), DecodeConfig(), max_length=30), sources, targets)
+        for stepper in (exact, packed)
+    ]
+    assert found[1] == pytest.approx(found[0], abs=0.1) and found[0].std() > 0.1
+
+
 def test_a_model_without_a_matching_head_is_refused(translator):
     with pytest.raises(ConfigError) as refused:
         match_scores(translator, ["one"], ["eins"])
@@ -71,6 +89,7 @@ def test_a_model_without_a_matching_head_is_refused(translator):
 
 
 def test_no_source_is_read_twice_and_no_target_embedded_twice(monkeypatch):
+    monkeypatch.setattr(CachedStepper, "uses_prepacked", lambda self: False)  # the copy would have other modules
     model = tiny_model(decoder_layers=2)
     rows = {"encoder": 0, "memory": 0, "first": 0, "second": 0}
 
