@@ -49,6 +49,13 @@ def require(condition: bool, key: str, must: str, value: object, *, hint: str = 
         raise ConfigError(f"`{key}` must be a finite number, but is {value}.")
 
 
+def refuse_beside(key: str, *others: tuple[bool, str]) -> None:
+    """Raise `ConfigError` for the first other setting that is given. Args: others: whether it is, and its name."""
+    for given, setting in others:
+        if given:
+            raise ConfigError(f"`{key}` does not go together with `{setting}`.", hint="leave out one of the two.")
+
+
 def in_short(error: Exception) -> str:
     """The class and the first line of an error; the messages of compilers have hundreds of lines."""
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"

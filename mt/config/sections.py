@@ -4,7 +4,6 @@ No section depends on another; conditions between sections are checked in `build
 values, so that a name in a YAML file is the value in a saved `config.json`.
 """
 
-import math
 import re
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -141,7 +140,7 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         require(0 <= self.label_smoothing < 1, "loss.label_smoothing", "lie in [0, 1)", self.label_smoothing)
-        require(0 <= self.ctc < math.inf, "loss.ctc", "not be negative", self.ctc)
+        require(self.ctc >= 0, "loss.ctc", "not be negative", self.ctc)
 
 
 @dataclass(kw_only=True, slots=True)

@@ -65,9 +65,9 @@ class InputReader:
         known = {} if known is None else known
         cells = self.cells(source, where)
         found = [self._size(place, cell, where, known) for place, cell in enumerate(cells)]
-        return (
-            found if len(cells) == 1 else [size if cell.strip() else 0 for size, cell in zip(found, cells, strict=True)]
-        )
+        if len(cells) == 1:
+            return found
+        return [size if cell.strip() else 0 for size, cell in zip(found, cells, strict=True)]
 
     def cells(self, source: str, where: str = "") -> list[str]:
         cells = source.split("\t")

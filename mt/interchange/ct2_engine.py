@@ -11,7 +11,7 @@ its own limit. What ends within the limit is found with either, so a translation
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,11 @@ EXACT_PATIENCE = 1000.0  # of the engine: no search ends before its length limit
 LEAST_LIMIT = 32  # of a call; further ones double it
 MOST_WORKERS = 8  # batches at a time: each has its own buffers
 LEAST_SHARE = 8  # sentences of a call for a worker: products of fewer rows are slow
+
+
+@cache  # once, although an export is loaded to be verified and again to be used
+def say_inexact() -> None:
+    logger.warning(INEXACT)
 
 
 class Ct2Engine:
@@ -61,7 +66,7 @@ class Ct2Engine:
         self.translator = load(compute_type=compute_type)
         eight_bits = kind == "cpu" and self.translator.compute_type.startswith("int8")
         if eight_bits and compute_type == "default" and not int8_is_exact():
-            logger.warning(INEXACT)
+            say_inexact()
             self.translator = load(compute_type="float32")
         self.tokenizer = tokenizer
         pieces = tokenizer.pieces_target(range(tokenizer.tgt_size))

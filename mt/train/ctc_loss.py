@@ -20,10 +20,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mt.compute.device import autocast, autocast_dtype
-from mt.config import Config, InputKind, Sharding
-from mt.config.inputs import parse_inputs
+from mt.config import Config, InputKind, Sharding, parse_inputs
 from mt.data.batching import Batch, fill_up
-from mt.errors import ConfigError
+from mt.errors import ConfigError, refuse_beside
 from mt.nn.ragged import pack
 from mt.nn.source import Memory
 from mt.nn.stems import picked
@@ -121,9 +120,7 @@ def check_ctc(config: Config) -> None:
             "`data.inputs`."
         )
     sharded = config.train.sharding is Sharding.full
-    for given, setting in ((config.model.matching > 0, "model.matching"), (sharded, "train.sharding=full")):
-        if given:
-            raise ConfigError(f"`loss.ctc` does not go together with `{setting}`.", hint="leave out one of the two.")
+    refuse_beside("loss.ctc", (config.model.matching > 0, "model.matching"), (sharded, "train.sharding=full"))
     tag, tags = config.loss.ctc_tag, config.tokenizer.tags
     if tag is not None and tag not in tags:
         raise ConfigError(

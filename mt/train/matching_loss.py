@@ -13,7 +13,7 @@ from torch.nn.functional import softplus
 from mt.compute.device import autocast, autocast_dtype
 from mt.config import Config, Positions, Sharding
 from mt.data.batching import Batch, fill_up
-from mt.errors import ConfigError
+from mt.errors import ConfigError, refuse_beside
 from mt.nn.matching import closed, match_logits, moved_by_closing, reordered
 from mt.nn.transformer import Transformer
 from mt.train.objective import ObjectiveLoss, TranslationLoss, target_loss
@@ -74,11 +74,7 @@ def check_matching(config: Config) -> None:
     if not config.model.matching:
         return
     sharded = config.train.sharding is Sharding.full
-    for given, setting in ((bool(config.alignment.links), "alignment.links"), (sharded, "train.sharding=full")):
-        if given:
-            raise ConfigError(
-                f"`model.matching` does not go together with `{setting}`.", hint="leave out one of the two."
-            )
+    refuse_beside("model.matching", (bool(config.alignment.links), "alignment.links"), (sharded, "train.sharding=full"))
     if config.model.positions is not Positions.rotary and config.batch.max_length == config.model.max_length:
         raise ConfigError(
             f"`model.matching` needs a position more than the longest target: `batch.max_length` must be below "

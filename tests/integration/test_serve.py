@@ -434,10 +434,9 @@ def test_many_clients_at_once_get_their_own_answers(server, translator):
 def test_the_engine_ct2_gives_many_clients_their_own_answers(tmp_path):
     pytest.importorskip("ctranslate2")
     model, texts = write_numbers(tmp_path / "model"), [pair.src for pair in number_pairs(60, seed=3)]
-    texts += [" ".join(texts[n : n + 3]) for n in range(20)]
-    # The engine itself, of another copy of the model, since the server is to make its own export.
-    direct = mt.load(write_numbers(tmp_path / "direct"), device="cpu", engine="ct2")
-    expected = dict(zip(texts, direct.translate(texts), strict=True))
+    # Two sentences in one: of three, longer than any in its training, so small a model is not sure.
+    texts += [" ".join(texts[n : n + 2]) for n in range(20)]
+    expected = dict(zip(texts, mt.load(model, device="cpu", precision="fp32").translate(texts), strict=True))
     asked = {"source": "en", "target": "de"}
     with Server(model, "--engine", "ct2", "--metrics") as server, ThreadPoolExecutor(16) as pool:
         said = list(pool.map(lambda text: server.post("/translate", q=text, **asked).json["translatedText"], texts))

@@ -21,7 +21,7 @@ from mt.config import (
     Sharding,
     TokenizerConfig,
     TrainConfig,
-)  # fmt: skip
+)
 from mt.data.batching import TokenizedCorpus, fill_up
 from mt.data.corpus.pair import Origin, Pair
 from mt.errors import ConfigError
