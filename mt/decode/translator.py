@@ -186,9 +186,24 @@ class Translator:
             for part in parts
         ]
 
-    def prepared(self) -> AbstractContextManager[object]:
-        """A context around searches, which prepares the model once; another engine is always ready."""
-        return self.searched.prepared() if self.engine is None else nullcontext()
+    @property
+    def at_once(self) -> int:
+        """The threads that may search at the same time; our own search already uses all processors."""
+        return 1 if self.engine is None else self.engine.at_once
+
+    def engine_honours(self, parts: Sequence[Part]) -> bool:
+        """Whether another engine searches all of these, so that `at_once` threads may. Our own search finds what a
+        glossary asks for, in one thread."""
+        return self.engine is not None and all(part.constraints == Constraints() for part in parts)
+
+    def prepared(self, *, side_by_side: bool = False) -> AbstractContextManager[object]:
+        """A context around searches, which prepares the model once.
+
+        Args: side_by_side: whether `at_once` threads search, so that another engine need not spread each search.
+        """
+        if self.engine is None:
+            return self.searched.prepared()
+        return self.engine.side_by_side() if side_by_side else nullcontext()
 
     def encode_sources(self, texts: Sequence[str], names: Sequence[object] = ()) -> list[Item]:
         """The texts, or rows of a table, as the model reads them, uncut.
@@ -298,9 +313,9 @@ class Translator:
         return results
 
     def _search_batch(self, batch: list[Part], search: Search, options: Options) -> list[list[Hypothesis]]:
-        """Samples or a beam search, by the options. Our own search finds what a glossary asks for."""
+        """Samples or a beam search, by the options."""
         source: list[Any] = [part.source for part in batch]
-        if self.engine is not None and all(p.constraints == Constraints() for p in batch):
+        if self.engine is not None and self.engine_honours(batch):
             prefixes = [part.prefix for part in batch] if any(part.prefix for part in batch) else []
             wanted = Wanted(least=search.min_lengths(source), prefixes=prefixes, details=options.details)
             return self.engine.search(source, search, wanted)
