@@ -1,8 +1,10 @@
-"""The thread that translates: it alone uses the models, and puts parts of all waiting requests into one batch.
+"""The thread that has the models: it puts parts of all waiting requests into batches and gives back what was found.
 
 A request is a `Job`. Its work is a generator that yields parts (sentences, or less) and is sent their translations
 (`Translator.answering`), so a long text never holds the models for longer than one batch. A batch takes one part of
-each job in turn until it is full: who sends a sentence does not wait behind a book.
+each job in turn until it is full: who sends a sentence does not wait behind a book. Where another engine can search in
+several threads, as many batches are searched at the same time (`Translator.at_once`), so that none waits for Python's
+work for the others.
 """
 
 import threading
