@@ -3,6 +3,9 @@
 The engine has one length limit for a call and ours depends on the length of each sentence. Calls have limits of a few
 sizes, at least those of their sentences; a sentence whose hypotheses are longer than it allows is searched again with
 its own limit. What ends within the limit is found with either, so a translation does not depend on its batch.
+
+One thing differs: the engine keeps the `beam` best of what is finished and what reached the limit by their scores; ours
+prefers what is finished. Where a hypothesis reaches the limit the engine's list may lack the last finished ones.
 """
 
 # pyright: reportMissingImports=false
