@@ -8,7 +8,7 @@ from typing import Any, Unpack, overload
 
 import torch
 
-from mt.config import DecodeConfig, Split, Unknown
+from mt.config import DecodeConfig, Split
 from mt.config.from_json import from_plain
 from mt.decode.constraints.glossary import Constraints, Glossary
 from mt.decode.constraints.vocabulary import Vocabulary
@@ -19,7 +19,7 @@ from mt.decode.request import OnProgress, Options, SearchSettings, TranslateOpti
 from mt.decode.search.beam import beam_search
 from mt.decode.search.engine import SearchEngine, Wanted, check_engine
 from mt.decode.search.ensemble import Ensemble
-from mt.decode.search.rules import BanTokens, ForcedPrefix, MinLength, NoRepeatNgram, Rule
+from mt.decode.search.rules import ForcedPrefix
 from mt.decode.search.sampling import Sampling, sample_search
 from mt.decode.search.settings import Hypothesis, Search
 from mt.decode.search.stepper import Stepper
@@ -319,7 +319,11 @@ class Translator:
             prefixes = [part.prefix for part in batch] if any(part.prefix for part in batch) else []
             wanted = Wanted(least=search.min_lengths(source), prefixes=prefixes, details=options.details)
             return self.engine.search(source, search, wanted)
-        rules = self._rules(batch, search, options)
+        rules = search.rules(source, unk=self.tokenizer.unk)
+        if any(part.prefix for part in batch):
+            rules.append(ForcedPrefix([part.prefix for part in batch]))
+        if any(part.constraints.banned for part in batch):
+            rules.append(self.vocabulary.ban([part.constraints for part in batch]))
         if options.sampling:
             if any(part.constraints.required for part in batch):
                 raise ConfigError(
@@ -332,22 +336,6 @@ class Translator:
         constraints = self.vocabulary.required([part.constraints for part in batch], self.stepper.device)
         with self.searched.prepared():  # `prepared` has not done it where another engine searches all but this batch
             return beam_search(self.searched, source, search=search, rules=rules, constraints=constraints)
-
-    def _rules(self, batch: list[Part], search: Search, options: Options) -> list[Rule]:
-        """The rules that the options require for this batch."""
-        section, t = options.section, self.tokenizer
-        rules: list[Rule] = []
-        if section.unknown is Unknown.ban:
-            rules.append(BanTokens([t.unk]))
-        if least := search.min_lengths([part.source for part in batch]):
-            rules.append(MinLength(least, eos=t.eos))
-        if section.no_repeat_ngram:
-            rules.append(NoRepeatNgram(section.no_repeat_ngram))
-        if any(part.prefix for part in batch):
-            rules.append(ForcedPrefix([part.prefix for part in batch]))
-        if any(part.constraints.banned for part in batch):
-            rules.append(self.vocabulary.ban([part.constraints for part in batch]))
-        return rules
 
     def _search_settings(self, options: Options) -> Search:
         t, longest = self.tokenizer, min(self.max_length, options.section.max_length or self.max_length)
