@@ -159,7 +159,7 @@ class Engine:
     def _run(self) -> None:
         with torch.inference_mode(), ExitStack() as stack:
             for translator in self.translators:  # their weights are prepared once, not for every batch
-                stack.enter_context(translator.prepared(side_by_side=True))
+                stack.enter_context(translator.prepared(side_by_side=self.at_once > 1))
             pool = stack.enter_context(ThreadPoolExecutor(self.at_once)) if self.at_once > 1 else None
             while self._take_jobs():
                 batch = self._next_batch()
