@@ -20,6 +20,7 @@ N", "calls of 8"): "other batch" equals one of these, "wrong" none. Rows are on 
 """
 
 import argparse
+import asyncio
 import http.client
 import json
 import os
@@ -29,11 +30,10 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 HEAD = ("", "requests/s", "of direct", "processor ms", "of direct", "a batch", "median", "99 %", "other batch", "wrong")
 CHILD = """
@@ -193,7 +193,7 @@ def soak(lines: list[str], told: Direct, clients: int, seconds: float, pid: int,
         some = (lines * (8 * clients // len(lines) + 1))[: 8 * clients]
         try:
             found = load(some, told, clients, **ask)
-        except OSError as error:
+        except (OSError, EOFError) as error:
             print(f"a client lost its connection: {error}\n")
             return 1
         answered, lost = answered + len(found.times), lost + len(some) - len(found.times)
@@ -236,29 +236,49 @@ def server(model: str, options: list[str]):
 
 
 def load(lines: list[str], told: Direct, clients: int, *, url: str, source: str, target: str) -> Load:
-    waiting, times, wrong, different = lines[::-1], list[float](), list[str](), list[str]()
-
-    def client(_: int) -> None:
-        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=300)
-        while waiting:
-            try:
-                line = waiting.pop()
-            except IndexError:  # another client was faster
-                break
-            began = time.perf_counter()
-            fields = json.dumps({"q": line, "source": source, "target": target})
-            connection.request("POST", "/translate", fields, {"Content-Type": "application/json"})
-            answer = json.loads(connection.getresponse().read())
-            times.append(time.perf_counter() - began)
-            said = answer.get("translatedText")
-            if said != told.expected[line]:
-                (different if said in told.others[line] else wrong).append(line)
-        connection.close()
-
+    """The lines as requests of some clients. Raises: OSError, EOFError: when a connection ends."""
+    requests = [request_of(line, source, target) for line in lines]  # before the clock starts
     began = time.perf_counter()
-    with ThreadPoolExecutor(clients) as pool:
-        list(pool.map(client, range(clients)))
-    return Load(time.perf_counter() - began, times, len(different), len(wrong))
+    answered = asyncio.run(exchange(requests, clients, urlsplit(url)))
+    seconds = time.perf_counter() - began
+    times, wrong, different = list[float](), 0, 0
+    for line, (body, waited) in zip(lines, answered, strict=True):
+        times.append(waited)
+        said = json.loads(body).get("translatedText")
+        if said != told.expected[line]:
+            if said in told.others[line]:
+                different += 1
+            else:
+                wrong += 1
+    return Load(seconds, times, different, wrong)
+
+
+def request_of(line: str, source: str, target: str) -> bytes:
+    body = json.dumps({"q": line, "source": source, "target": target}).encode()
+    head = (
+        f"POST /translate HTTP/1.1\r\nHost: mt\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def exchange(requests: list[bytes], clients: int, address: SplitResult) -> list[tuple[bytes, float]]:
+    """The body of each answer and the seconds that it took."""
+    found: dict[int, tuple[bytes, float]] = {}
+    numbers = iter(range(len(requests)))
+
+    async def client() -> None:
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        for number in numbers:  # shared: each client takes the next one
+            began = time.perf_counter()
+            writer.write(requests[number])
+            head = await reader.readuntil(b"\r\n\r\n")
+            size = int(head.lower().partition(b"content-length:")[2].split()[0])
+            found[number] = await reader.readexactly(size), time.perf_counter() - began
+        writer.close()
+        await writer.wait_closed()
+
+    await asyncio.gather(*(client() for _ in range(clients)))
+    return [found[number] for number in range(len(requests))]
 
 
 def counted(url: str) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from typing import Any, Unpack, overload
 
 import torch
 
-from mt.config import DecodeConfig, Split, Unknown
+from mt.config import DecodeConfig, Split
 from mt.config.from_json import from_plain
 from mt.decode.constraints.glossary import Constraints, Glossary
 from mt.decode.constraints.vocabulary import Vocabulary
@@ -19,7 +19,7 @@ from mt.decode.request import OnProgress, Options, SearchSettings, TranslateOpti
 from mt.decode.search.beam import beam_search
 from mt.decode.search.engine import SearchEngine, Wanted, check_engine
 from mt.decode.search.ensemble import Ensemble
-from mt.decode.search.rules import BanTokens, ForcedPrefix, MinLength, NoRepeatNgram, Rule
+from mt.decode.search.rules import ForcedPrefix
 from mt.decode.search.sampling import Sampling, sample_search
 from mt.decode.search.settings import Hypothesis, Search
 from mt.decode.search.stepper import Stepper
@@ -186,9 +186,24 @@ class Translator:
             for part in parts
         ]
 
-    def prepared(self) -> AbstractContextManager[object]:
-        """A context around searches, which prepares the model once; another engine is always ready."""
-        return self.searched.prepared() if self.engine is None else nullcontext()
+    @property
+    def at_once(self) -> int:
+        """The threads that may search at the same time; our own search already uses all processors."""
+        return 1 if self.engine is None else self.engine.at_once
+
+    def engine_honours(self, parts: Sequence[Part]) -> bool:
+        """Whether another engine searches all of these, so that `at_once` threads may. Our own search finds what a
+        glossary asks for, in one thread."""
+        return self.engine is not None and all(part.constraints == Constraints() for part in parts)
+
+    def prepared(self, *, side_by_side: bool = False) -> AbstractContextManager[object]:
+        """A context around searches, which prepares the model once.
+
+        Args: side_by_side: whether `at_once` threads search, so that another engine need not spread each search.
+        """
+        if self.engine is None:
+            return self.searched.prepared()
+        return self.engine.side_by_side() if side_by_side else nullcontext()
 
     def encode_sources(self, texts: Sequence[str], names: Sequence[object] = ()) -> list[Item]:
         """The texts, or rows of a table, as the model reads them, uncut.
@@ -298,13 +313,17 @@ class Translator:
         return results
 
     def _search_batch(self, batch: list[Part], search: Search, options: Options) -> list[list[Hypothesis]]:
-        """Samples or a beam search, by the options. Our own search finds what a glossary asks for."""
+        """Samples or a beam search, by the options."""
         source: list[Any] = [part.source for part in batch]
-        if self.engine is not None and all(p.constraints == Constraints() for p in batch):
+        if self.engine is not None and self.engine_honours(batch):
             prefixes = [part.prefix for part in batch] if any(part.prefix for part in batch) else []
             wanted = Wanted(least=search.min_lengths(source), prefixes=prefixes, details=options.details)
             return self.engine.search(source, search, wanted)
-        rules = self._rules(batch, search, options)
+        rules = search.rules(source, unk=self.tokenizer.unk)
+        if any(part.prefix for part in batch):
+            rules.append(ForcedPrefix([part.prefix for part in batch]))
+        if any(part.constraints.banned for part in batch):
+            rules.append(self.vocabulary.ban([part.constraints for part in batch]))
         if options.sampling:
             if any(part.constraints.required for part in batch):
                 raise ConfigError(
@@ -317,22 +336,6 @@ class Translator:
         constraints = self.vocabulary.required([part.constraints for part in batch], self.stepper.device)
         with self.searched.prepared():  # `prepared` has not done it where another engine searches all but this batch
             return beam_search(self.searched, source, search=search, rules=rules, constraints=constraints)
-
-    def _rules(self, batch: list[Part], search: Search, options: Options) -> list[Rule]:
-        """The rules that the options require for this batch."""
-        section, t = options.section, self.tokenizer
-        rules: list[Rule] = []
-        if section.unknown is Unknown.ban:
-            rules.append(BanTokens([t.unk]))
-        if least := search.min_lengths([part.source for part in batch]):
-            rules.append(MinLength(least, eos=t.eos))
-        if section.no_repeat_ngram:
-            rules.append(NoRepeatNgram(section.no_repeat_ngram))
-        if any(part.prefix for part in batch):
-            rules.append(ForcedPrefix([part.prefix for part in batch]))
-        if any(part.constraints.banned for part in batch):
-            rules.append(self.vocabulary.ban([part.constraints for part in batch]))
-        return rules
 
     def _search_settings(self, options: Options) -> Search:
         t, longest = self.tokenizer, min(self.max_length, options.section.max_length or self.max_length)

@@ -81,6 +81,9 @@ class _Blocks:
                 self._tag(piece)
             elif self.page.startswith("<!--", piece.begin):
                 self._add(Part(Kind.alone, piece))
+            elif self.page.startswith("<%", piece.begin):  # a template's: words come from <%= and <%-
+                shown = self.page[piece.begin + 2] in "=-"
+                self._add(Part(Kind.literal if shown else Kind.alone, piece))
             else:
                 self._end_block()
         self._end_block()

@@ -14,6 +14,14 @@ SOFT_BREAK = re.compile(r"[ \t]*\n[ \t]*")
 HARD_BREAK = re.compile(r"(?: {2,}|\\)\n[ \t]*")
 SPECIAL = re.compile(r"[\\`*_\[\]<&~]")
 LINES = re.compile(r"\s*\n\s*")
+# What GitHub and pandoc write beyond CommonMark. A dollar sign before a digit is a price: pandoc's rule.
+NOTE = re.compile(r"\[\^[^\s\]]+\]")
+NOTE_TEXT = re.compile(rf"{NOTE.pattern}:[ \t]*")
+TASK = re.compile(r"\[[ xX]\][ \t]+")
+ALERT = re.compile(r"\[!\w+\][ \t]*\n")
+FORMULA = re.compile(r"\$\$[^$]+\$\$|\$(?=\S)[^$\n]*(?<=[^\s\\])\$(?!\d)")
+FIRST = {NOTE_TEXT: Kind.alone, TASK: Kind.alone, ALERT: Kind.line_break}  # in a block
+ANYWHERE = {NOTE: Kind.alone, FORMULA: Kind.literal}
 
 
 class Mark(NamedTuple):
@@ -34,7 +42,37 @@ def parser() -> Any:
     for name in ("link", "image", "backticks"):
         rule = next(one.fn for one in found.inline.ruler.__rules__ if one.name == name)
         found.inline.ruler.at(name, _noting_ends(rule))
+    found.inline.ruler.before("link", "kept", _kept)
+    rule = next(one.fn for one in found.block.ruler.__rules__ if one.name == "reference")
+    found.block.ruler.at("reference", _but_no_note(rule))
+    found.block.ruler.before("paragraph", "note", _begins_note, {"alt": ["paragraph"]})
     return found
+
+
+def _kept(state: Any, silent: bool) -> bool:
+    """A rule of markdown-it for marks beyond CommonMark."""
+    for pattern, kind in ({**FIRST, **ANYWHERE} if state.pos == 0 else ANYWHERE).items():
+        if found := pattern.match(state.src, state.pos):
+            if not silent:
+                token = state.push("kept", "", 0)
+                token.content, token.meta["kind"] = found[0], kind
+            state.pos = found.end()
+            return True
+    return False
+
+
+def _begins_note(state: Any, line: int, last: int, silent: bool) -> bool:
+    """A rule of markdown-it: the text of a footnote ends a paragraph; it is read as one."""
+    return silent and NOTE_TEXT.match(state.src, state.bMarks[line] + state.tShift[line]) is not None
+
+
+def _but_no_note(rule: Callable[..., bool]) -> Callable[..., bool]:
+    """The text of a footnote is no target of a link, also where it is one word."""
+
+    def reference(state: Any, line: int, last: int, silent: bool) -> bool:
+        return not _begins_note(state, line, last, silent=True) and rule(state, line, last, silent)
+
+    return reference
 
 
 def _noting_ends(rule: Callable[[Any, bool], bool]) -> Callable[[Any, bool], bool]:
@@ -94,6 +132,9 @@ def _part(content: str, token: Any, place: int) -> tuple[Part | None, int]:
             words = token.type == "image" and token.content and all(one.type == "text" for one in token.children or [])
             label = (place + 2, place + 2 + len(token.content)) if words else None
             part = Part(kinds[token.type], Mark(source, place, label))
+        case "kept":
+            source, kind = token.content, token.meta["kind"]
+            part = Part(kind, Mark(source.strip() if kind is Kind.line_break else source, place))
         case "html_inline":
             source = token.content
             alone = (

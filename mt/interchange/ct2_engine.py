@@ -3,6 +3,9 @@
 The engine has one length limit for a call and ours depends on the length of each sentence. Calls have limits of a few
 sizes, at least those of their sentences; a sentence whose hypotheses are longer than it allows is searched again with
 its own limit. What ends within the limit is found with either, so a translation does not depend on its batch.
+
+One thing differs: the engine keeps the `beam` best of what is finished and what reached the limit by their scores; ours
+prefers what is finished. Where a hypothesis reaches the limit the engine's list may lack the last finished ones.
 """
 
 # pyright: reportMissingImports=false
@@ -10,6 +13,7 @@ its own limit. What ends within the limit is found with either, so a translation
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -58,10 +62,11 @@ class Ct2Engine:
         import ctranslate2
 
         kind, _, index = device.partition(":")
-        self.workers = min(threads, MOST_WORKERS) if kind == "cpu" else 1
+        self.at_once = min(threads, MOST_WORKERS) if kind == "cpu" else 1
+        self._spread = self.at_once  # workers of a call
         load = partial(
             ctranslate2.Translator, str(folder), device=kind, device_index=int(index or 0),
-            intra_threads=threads // self.workers, inter_threads=self.workers,
+            intra_threads=threads // self.at_once, inter_threads=self.at_once,
         )  # fmt: skip
         self.translator = load(compute_type=compute_type)
         eight_bits = kind == "cpu" and self.translator.compute_type.startswith("int8")
@@ -75,6 +80,15 @@ class Ct2Engine:
 
     def check(self, texts: Sequence[str]) -> None:
         """The engine has no tokenizer."""
+
+    @contextmanager
+    def side_by_side(self) -> Iterator[None]:
+        """One worker a call: half a batch would wait for the other half, while its thread could search another."""
+        before, self._spread = self._spread, 1
+        try:
+            yield
+        finally:
+            self._spread = before
 
     def search(self, source: Sequence[Sequence[int]], search: Search, wanted: Wanted) -> list[list[Hypothesis]]:
         """As `SearchEngine.search`. The engine leaves a prefix out of the scores, which are then computed anew."""
@@ -126,7 +140,7 @@ class Ct2Engine:
         return self.translator.translate_batch(
             self._sources(source),
             target_prefix=[self.tokenizer.pieces_target(ids) for ids in prefixes] or None,
-            max_batch_size=0 if self.workers == 1 else max(LEAST_SHARE, -(-len(source) // self.workers)),
+            max_batch_size=0 if self._spread == 1 else max(LEAST_SHARE, -(-len(source) // self._spread)),
             asynchronous=True,
             beam_size=search.beam,
             num_hypotheses=search.beam,

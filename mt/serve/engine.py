@@ -1,13 +1,16 @@
-"""The thread that translates: it alone uses the models, and puts parts of all waiting requests into one batch.
+"""The thread that has the models: it puts parts of all waiting requests into batches and gives back what was found.
 
 A request is a `Job`. Its work is a generator that yields parts (sentences, or less) and is sent their translations
 (`Translator.answering`), so a long text never holds the models for longer than one batch. A batch takes one part of
-each job in turn until it is full: who sends a sentence does not wait behind a book.
+each job in turn until it is full: who sends a sentence does not wait behind a book. Where another engine can search in
+several threads, as many batches are searched at the same time (`Translator.at_once`), so that none waits for Python's
+work for the others.
 """
 
 import threading
 import time
 from collections.abc import Callable, Generator, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,6 +91,17 @@ class Counts:
     seconds: float = 0.0  # in searches
 
 
+@dataclass(frozen=True)
+class Searched:
+    """A batch, and its translations or the error that ended its search."""
+
+    batch: list[tuple[Job, int]]
+    found: list[list[Translation]]
+    fault: Exception | None
+    seconds: float
+    ended: float = field(default_factory=time.monotonic)
+
+
 class Engine:
     """Translates the jobs of all clients. `start` before the first `submit`; `stop` ends it when all jobs are done."""
 
@@ -97,11 +111,14 @@ class Engine:
         self.batching = batching
         self.queue = queue
         self.counts = Counts()
+        self.at_once = min((translator.at_once for translator in translators), default=1)
         self._incoming: list[Job] = []
+        self._searched: list[Searched] = []
         self._active: list[Job] = []  # of the thread; who was served last stands last
+        self._running: list[int] = []  # of the thread: parts of the batches that are searched
         self._changed = threading.Condition()
         self._stopping = False
-        self._crowd, self._back_by = 0, 0.0  # jobs during the last batch, and when those that it ended have successors
+        self._crowd, self._back_by = 0, 0.0  # jobs when a batch last ended, and when those that ended have successors
         self._thread = threading.Thread(target=self._run, name="mt-serve", daemon=True)
 
     def start(self) -> None:
@@ -142,39 +159,53 @@ class Engine:
     def _run(self) -> None:
         with torch.inference_mode(), ExitStack() as stack:
             for translator in self.translators:  # their weights are prepared once, not for every batch
-                stack.enter_context(translator.prepared())
+                stack.enter_context(translator.prepared(side_by_side=self.at_once > 1))
+            pool = stack.enter_context(ThreadPoolExecutor(self.at_once)) if self.at_once > 1 else None
             while self._take_jobs():
                 batch = self._next_batch()
-                if batch:
+                self._running.append(len(batch))
+                translator = batch[0][0].translator
+                if pool is not None and translator.engine_honours([job.parts[number] for job, number in batch]):
+                    pool.submit(self._search, batch)
+                else:
                     self._search(batch)
 
     def _take_jobs(self) -> bool:
-        """Wait for jobs, and shortly for more of them, and start them. Returns False at the end."""
+        """Wait until a batch should begin; meanwhile start jobs and give them what was found. Returns False at the
+        end."""
         while True:
             with self._changed:
-                while not self._incoming and not self._active and not self._stopping:
-                    self._changed.wait()
-                if not self._incoming and not self._active:
-                    return False
                 new, self._incoming = self._incoming, []
                 self._active += new
+                searched, self._searched = self._searched, []
+            for some in searched:
+                self._give(some)
             for job in new:
                 if job.cancelled:
                     job.end(None, None)
                 else:
                     job.go_on(None)
             self._drop_ended()
-            if not self._active:
-                continue
-            until = min(job.arrived for job in self._active) + self.batching.wait
-            if len(self._active) < self._crowd:
-                until = max(until, self._back_by)
-            spare = until - time.monotonic()
-            if spare <= 0 or self._stopping or self._full():
+            spare = self._spare()
+            if spare is not None and spare <= 0:
                 return True
             with self._changed:
-                if not self._incoming:
+                if self._stopping and not self._active and not self._incoming:
+                    return False
+                if not self._incoming and not self._searched:
                     self._changed.wait(spare)
+
+    def _spare(self) -> float | None:
+        """Seconds that the next batch may wait for more parts; None: nothing can be searched now."""
+        ready = [job for job in self._active if job.waiting]
+        if not ready or len(self._running) >= self.at_once:
+            return None
+        if self._stopping or self._full():
+            return 0.0
+        until = min(job.arrived for job in ready) + self.batching.wait
+        if len(ready) < -(-self._crowd // self.at_once):
+            until = max(until, self._back_by)
+        return until - time.monotonic()
 
     def _drop_ended(self) -> None:
         for job in self._active:
@@ -187,16 +218,21 @@ class Engine:
         tokens = sum(len(job.parts[n].source) for job in self._active for n in job.waiting)
         return tokens >= self.batching.tokens
 
+    def _most_parts(self) -> int:
+        """Parts of the next batch: searches at the same time share what there is."""
+        parts = sum(len(job.waiting) for job in self._active) + sum(self._running)
+        return min(MOST_PARTS, -(-parts // self.at_once))
+
     def _next_batch(self) -> list[tuple[Job, int]]:
         """One part of each job in turn, of the kind of the job that has waited longest."""
-        kind = self._active[0].kind
-        jobs = [job for job in self._active if job.kind == kind and job.waiting]
+        ready = [job for job in self._active if job.waiting]
+        jobs = [job for job in ready if job.kind == ready[0].kind]
         batch: list[tuple[Job, int]] = []
-        tokens, turn = 0, jobs
+        tokens, turn, most = 0, jobs, self._most_parts()
         while turn:
             for job in turn:
                 size = len(job.parts[job.waiting[-1]].source)
-                if batch and (tokens + size > self.batching.tokens or len(batch) >= MOST_PARTS):
+                if batch and (tokens + size > self.batching.tokens or len(batch) >= most):
                     break
                 batch.append((job, job.waiting.pop()))
                 tokens += size
@@ -210,29 +246,34 @@ class Engine:
         return batch
 
     def _search(self, batch: list[tuple[Job, int]]) -> None:
-        began, crowd = time.monotonic(), len(self._active)
-        parts = [job.parts[number] for job, number in batch]
+        """In this thread or, where several batches are searched at the same time, in another one."""
+        began = time.monotonic()
         first = batch[0][0]
         found, fault = list[list[Translation]](), None
         try:
-            found = first.translator.find(parts, first.options)
+            found = first.translator.find([job.parts[number] for job, number in batch], first.options)
         except Exception as error:
             fault = error
-        now = time.monotonic()
+        with self._changed:
+            self._searched.append(Searched(batch, found, fault, time.monotonic() - began))
+            self._changed.notify()
+
+    def _give(self, searched: Searched) -> None:
+        batch = searched.batch
+        self._running.remove(len(batch))
         # Counted before anyone has an answer, and may ask for the counts.
         self.counts.batches += 1
-        self.counts.parts += len(parts)
-        self.counts.tokens += sum(len(part.source) for part in parts)
-        self.counts.seconds += now - began
-        if fault is not None:
-            self._search_apart(batch, fault)
+        self.counts.parts += len(batch)
+        self.counts.tokens += sum(len(job.parts[number].source) for job, number in batch)
+        self.counts.seconds += searched.seconds
+        if searched.fault is not None:
+            self._search_apart(batch, searched.fault)
         else:
-            for (job, number), some in zip(batch, found, strict=True):
+            for (job, number), some in zip(batch, searched.found, strict=True):
                 if not job.ended:
                     job.take(number, some)
-        self._crowd = crowd + len(self._incoming)
-        self._back_by = now + min(RETURN * (now - began), MOST_RETURN)
-        self._drop_ended()
+        self._crowd = len(self._active)
+        self._back_by = searched.ended + min(RETURN * searched.seconds, MOST_RETURN)
 
     def _search_apart(self, batch: list[tuple[Job, int]], error: Exception) -> None:
         """After an error in a batch, search the parts of each job alone: others must not suffer from one."""

@@ -99,11 +99,13 @@ class TabledModel:
             first = [(0, len(tag))] if tag else []
             offsets = [(begin + len(tag), end + len(tag)) for begin, end in found["offsets"]]
             return {"ids": self._numbers(tag, found["pieces"]), "offsets": first + offsets}
-        tags, rests = zip(*map(_parted, [text] if isinstance(text, str) else text), strict=True) if text else ((), ())
-        split = self._model.encode(list(rests), out_type=str, num_threads=num_threads)
         end = [self.eos_id()] if add_eos else []
-        found = [self._numbers(tag, pieces) + end for tag, pieces in zip(tags, split, strict=True)]
-        return (found[0] if found else end) if isinstance(text, str) else found
+        if isinstance(text, str):
+            tag, rest = _parted(text)
+            return self._numbers(tag, self._model.encode(rest, out_type=str)) + end
+        parted = [_parted(one) for one in text]
+        split = self._model.encode([rest for _, rest in parted], out_type=str, num_threads=num_threads)
+        return [self._numbers(tag, pieces) + end for (tag, _), pieces in zip(parted, split, strict=True)]
 
     def decode(self, tokens: Sequence[int] | Sequence[str], return_type: str = "str") -> Any:
         """The text of ids, or of pieces `{"ids": ..., "offsets": ...}` (`return_type="offset_mapping"`)."""

@@ -32,11 +32,13 @@ ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,3
 TAG = r"""<(?P<slash>/?)(?P<name>[A-Za-z][\w:.-]*)(?=[\s/>])(?:"[^"]{0,4000}"|'[^']{0,4000}'|[^'"<>])*?(?P<void>/?)>"""
 COMMENT = r"<!--.{0,4000}?-->|<\?.{0,4000}?\?>|<!\[CDATA\[.{0,4000}?\]\]>"  # bounded, to bound the search time
 BRACES = r"[$#%]?\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"  # {name}, {{name}}, ${name}, {n, plural, one {# day}}
-PRINTF = r"(?<![\w%])%(?:\(\w+\)|\d+\$)?[-+#0]*\d*(?:\.\d+)?(?:hh?|ll?|[Lqjzt])?[diouxXeEfFgGcs@](?![A-Za-z])"
+FORMAT = r"[dius](?![a-z])|[oxXeEfFgGc@](?![A-Za-z])"  # %d, also before a unit: %dMB
+PRINTF = rf"(?<![\w%])%(?:\(\w+\)|\d+\$)?[-+#0]*\d*(?:\.\d+)?(?:hh?|ll?|[Lqjzt])?(?:{FORMAT})"
+TEMPLATE = r"<%.{0,4000}?%>"  # of a page that a server makes
 NAMED = r"(?<![\w$])\$[A-Za-z_]\w*\$|(?<![\w%])%[A-Za-z_]\w*%"  # $NAME$, %NAME%
 URL = r"""(?<![\w@])(?:(?:https?|ftp)://|www\.)(?:(?!&(?:lt|gt|quot|apos|\#39);)[^\s<>"{}„“”«»])*[^\s<>"'{}„“”«».,;:!?)\]*’…&]"""
 EMAIL = r"(?<![\w.+-])[\w.+-]*\w@\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)+"
-MARK = "|".join((f"(?P<comment>{COMMENT})", TAG, f"(?P<literal>{URL}|{EMAIL}|{BRACES}|{PRINTF}|{NAMED})"))
+MARK = "|".join((f"(?P<comment>{COMMENT})", TAG, f"(?P<literal>{URL}|{EMAIL}|{BRACES}|{PRINTF}|{NAMED}|{TEMPLATE})"))
 DEEPEST = 50  # tags within tags; deeper tags are treated as unpaired
 VOID = frozenset({
     "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr",

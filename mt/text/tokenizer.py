@@ -31,6 +31,7 @@ BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 TAG = re.compile(r">>[^\s<>]+<<|<2[^\s<>]+>|__[a-z_]+__")  # a language or a domain
 MOST_TAGS = 1000
 MAX_MODEL = 64 << 20  # bytes
+FEW = 64  # texts: SentencePiece starts a thread for a list, which takes as long as 30 sentences
 
 logger = logging.getLogger("mt")
 Model = spm.SentencePieceProcessor | TabledModel
@@ -106,7 +107,7 @@ class Tokenizer:
         character that training never saw, are left out: bytes that were never trained derail their neighbours.
         """
         known = [self._readable(text)[0] for text in as_utf8(texts)]
-        return self._source.encode(known, add_eos=True, num_threads=1)
+        return _encode(self._source, known, add_eos=True)
 
     def tags_of(self, text: str, end: int | None = None) -> str:
         """The tags that a text begins with, and the white space after each. Args: end: of those before this place."""
@@ -118,7 +119,7 @@ class Tokenizer:
 
     def encode_target(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text without `bos` and `eos`, which batching adds."""
-        return self._target.encode(as_utf8(texts), num_threads=1)
+        return _encode(self._target, as_utf8(texts))
 
     def sample_source(self, texts: Sequence[str], seed: int) -> list[list[int]]:
         """Like `encode_source`, with sampled segmentations: a pure function of (texts, seed)."""
@@ -258,6 +259,12 @@ class Tokenizer:
             return cls(files[SOURCE], files[TARGET], files.get(TABLE), sampling=sampling, where=where)
         found = next((f"only {name}" for name in (SOURCE, TARGET) if name in files), "none of them")
         raise CheckpointError(f"{where} must contain {JOINT}, or {SOURCE} and {TARGET}, but contains {found}.")
+
+
+def _encode(model: Model, texts: list[str], *, add_eos: bool = False) -> list[list[int]]:
+    if len(texts) <= FEW:
+        return [model.encode(text, add_eos=add_eos) for text in texts]
+    return model.encode(texts, add_eos=add_eos, num_threads=1)
 
 
 def _byte_pieces(model: Model) -> list[tuple[int, str]]:

@@ -1,6 +1,7 @@
 """The interface between a translator and an engine that searches in place of `beam_search`."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -24,6 +25,11 @@ class SearchEngine(Protocol):
     """A model in another engine. It honours what `mt.config.decode.own_search` does not name."""
 
     name: str
+    at_once: int  # threads that may call `search` at the same time
+
+    def side_by_side(self) -> AbstractContextManager[object]:
+        """A context in which `at_once` threads search, each with its share of the processors."""
+        ...
 
     def search(self, source: Sequence[Sequence[int]], search: Search, wanted: Wanted) -> list[list[Hypothesis]]:
         """The `nbest` hypotheses of every sentence, best first, as `beam_search` gives them; a sentence does not depend

@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from mt.config import DecodeConfig, LengthNorm
-from mt.decode.search.rules import BanTokens
+from mt.config import DecodeConfig, LengthNorm, Unknown
+from mt.decode.search.rules import BanTokens, MinLength, NoRepeatNgram, Rule
 from mt.errors import require
 from mt.nn.source import Items
 
@@ -55,6 +55,17 @@ class Search(DecodeConfig):
             return []
         least = [max(self.min_length, int(self.min_ratio * len(sentence))) for sentence in source]
         return [min(n, limit - 1) for n, limit in zip(least, self.max_lengths(source), strict=True)]
+
+    def rules(self, source: Items, *, unk: int) -> list[Rule]:
+        """The rules that these settings require for some sentences."""
+        rules: list[Rule] = []
+        if self.unknown is Unknown.ban:
+            rules.append(BanTokens([unk]))
+        if least := self.min_lengths(source):
+            rules.append(MinLength(least, eos=self.eos))
+        if self.no_repeat_ngram:
+            rules.append(NoRepeatNgram(self.no_repeat_ngram))
+        return rules
 
     def penalties(self, longest: int) -> list[float]:
         """The divisors of log-probabilities for the lengths 0 .. `longest`; 1 for an empty hypothesis.

@@ -31,9 +31,11 @@ class Team:
 
 
 @pytest.fixture(autouse=True)
-def no_choice_of_the_user(monkeypatch):
+def nothing_chosen_and_nothing_watched(monkeypatch):
     for name in CHOSEN_BY_USER:
         monkeypatch.delenv(name, raising=False)
+    # With as many threads as processors a command that an earlier test called in this process is watched already.
+    monkeypatch.setattr(waiting, "WATCH", "mt-watch-in-a-test")
 
 
 @pytest.fixture

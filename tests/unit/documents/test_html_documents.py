@@ -149,3 +149,11 @@ def test_a_page_of_openings_alone_is_read_in_linear_work(page, monkeypatch):
     """No piece is looked at twice: the pieces are as many as the openings at most."""
     assert sum(1 for _ in scan(page)) <= 50_001
     assert translate_document(page.encode(), ".html", same) == page.encode()
+
+
+def test_what_a_server_puts_into_a_page_stays():
+    page = "<p>Hi <%= user.name > 3 %>, dogs <% if x %>are<%# a note %> good.</p>\n<p>5 <% of"
+    assert segments(page, ".html") == ["Hi {x1}, dogs <x3/>are<x5/> good.", "5 &lt;% of"]
+    assert translated(page, ".html") == (
+        "<p>HI <%= user.name > 3 %>, DOGS <% if x %>ARE<%# a note %> GOOD.</p>\n<p>5 &lt;% OF"
+    )

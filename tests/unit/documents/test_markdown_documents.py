@@ -63,6 +63,38 @@ def test_what_is_a_segment():
     ]  # fmt: skip
 
 
+BEYOND = """A note[^1] here, and[^two].
+
+[^1]: one
+[^two]: more
+    of it
+
+- [ ] open
+- [x] done
+
+> [!NOTE]
+> look here
+
+$$
+E = mc^2
+$$
+
+It is $x_1 + y$ for $5 or $7, $5-$10 or *a $ z*.
+"""
+
+
+def test_marks_beyond_commonmark_stay():
+    assert segments(BEYOND, ".md") == [
+        "A note<x1/> here, and<x3/>.", "one", "more of it", "open", "done", "look here",
+        "It is {x1} for $5 or $7, $5-$10 or <g3>a $ z</g3>.",
+    ]  # fmt: skip
+    assert translated(BEYOND, ".md", same) == BEYOND
+    assert translated(BEYOND, ".md", shout) == (
+        BEYOND.upper().replace("[^TWO]", "[^two]").replace("[X] D", "[x] D").replace("$X_1 + Y$", "$x_1 + y$")
+        .replace("E = MC", "E = mc")
+    )  # fmt: skip
+
+
 def test_only_text_changes():
     said = translated(PAGE, ".md")
     assert said == (

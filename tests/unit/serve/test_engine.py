@@ -31,13 +31,20 @@ class Stub:
     batches: list[list[str]] = field(default_factory=list)
     go: threading.Event = field(default_factory=threading.Event)
     at_work: threading.Event = field(default_factory=threading.Event)
+    at_once: int = 1
+    side_by_side: bool = False
 
     def __post_init__(self):
         self.go.set()
 
     @contextmanager
-    def prepared(self):
+    def prepared(self, *, side_by_side):
+        self.side_by_side = side_by_side
         yield
+        self.side_by_side = False
+
+    def engine_honours(self, parts):
+        return self.at_once > 1 and not any("glossary" in part.text for part in parts)
 
     def find(self, parts, options):
         self.at_work.set()
@@ -238,6 +245,91 @@ def test_stopping_finishes_what_was_taken_and_takes_no_more():
     stub.go.set()
     assert engine.stop(60) and not engine.alive
     assert results.by_name == {"a": ["A", "B", "C"]}
+
+
+class Pair(Stub):
+    """Two searches at the same time. Each part is let go by the name of its batch's first part."""
+
+    def __init__(self):
+        super().__init__(at_once=2)
+        self.begun, self.changed, self.allowed = [], threading.Condition(), set()
+        self.threads = []
+
+    def find(self, parts, options):
+        assert self.side_by_side
+        self.threads.append(threading.current_thread().name)
+        with self.changed:
+            self.begun.append([part.text for part in parts])
+            self.changed.notify_all()
+            assert self.changed.wait_for(lambda: parts[0].text in self.allowed, 60)
+        return super().find(parts, options)
+
+    def wait_for(self, count):
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.begun) >= count, 60)
+        return self.begun
+
+    def let(self, *names):
+        with self.changed:
+            self.allowed.update(names)
+            self.changed.notify_all()
+
+
+def test_two_searches_share_what_waits_and_the_next_one_need_not_wait_for_both():
+    pair, results = Pair(), Results()
+    engine = engine_of(pair)
+    names = [f"{n:02d}" for n in range(20)]
+    for name in names:
+        engine.submit(results.of(name, pair, rounds([name])))
+    engine.start()
+    assert sorted(pair.wait_for(2)) == [names[:10], names[10:]]
+    engine.submit(results.of("next", pair, rounds(["next"])))
+    pair.let("10")
+    assert pair.wait_for(3)[2] == ["next"]  # the first search goes on
+    pair.let("next")
+    results.wait(11)
+    assert "00" not in results.by_name and results.by_name["10"] == ["10"] and results.by_name["next"] == ["NEXT"]
+    pair.let("00")
+    assert results.wait(21)["00"] == ["00"] and engine.counts.batches == 3
+    assert engine.stop(60) and not pair.side_by_side
+
+
+def test_two_searches_share_what_one_job_has():
+    pair, results = Pair(), Results()
+    engine = engine_of(pair)
+    engine.submit(results.of("book", pair, rounds(["0", "1", "2", "3", "4"])))
+    engine.start()
+    assert sorted(pair.wait_for(2)) == [["0", "1", "2"], ["3", "4"]]
+    pair.let("3", "0")
+    assert results.wait(1)["book"] == ["0", "1", "2", "3", "4"]
+    assert engine.stop(60)
+
+
+def test_what_the_model_itself_searches_is_searched_in_the_thread_that_has_it_alone():
+    pair, results = Pair(), Results()
+    pair.let("a", "a glossary")
+    engine = engine_of(pair)
+    engine.start()
+    for n, text in enumerate(("a", "a glossary")):
+        engine.submit(results.of(text, pair, rounds([text])))
+        results.wait(n + 1)
+    assert pair.threads[0] != "mt-serve" and pair.threads[1] == "mt-serve"
+    assert engine.stop(60)
+
+
+def test_stopping_waits_for_all_searches():
+    pair, results = Pair(), Results()
+    engine = engine_of(pair, tokens=1)
+    engine.start()
+    engine.submit(results.of("a", pair, rounds(["a"])))
+    engine.submit(results.of("bad", pair, rounds(["bad"])))
+    pair.wait_for(2)
+    assert not engine.stop(0) and engine.waiting == 2
+    pair.let("bad")
+    assert str(results.wait(1)["bad"]) == "a bad part."
+    assert not engine.stop(0)
+    pair.let("a")
+    assert engine.stop(60) and results.by_name["a"] == ["A"]
 
 
 def test_what_clients_are_told():

@@ -60,6 +60,12 @@ def test_pieces_are_those_of_the_model_and_ids_those_of_the_table(kind):
             assert encode([pair[side]])[0] == [numbers.get(piece, t.unk) for piece in pieces] + end
 
 
+def test_few_texts_have_the_ids_that_they_have_among_many():
+    t = make()
+    texts = ["", *table(), *(source for source, _ in sentences(60, seed=6))]
+    assert t.encode_source(texts) == [t.encode_source([text])[0] for text in texts]
+
+
 def test_nothing_is_encoded_to_nothing():
     t = make()
     assert (t.encode_source([]), t.encode_source([""]), t.encode_target([""])) == ([], [[t.eos]], [[]])

@@ -15,7 +15,8 @@ def kinds(line):
     "literal",
     [
         "{name}", "{}", "{0}", "{{ x }}", "${HOME}", "%{count}", "{n, plural, one {# day} other {# days}}", "%s", "%d",
-        "%5.2f", "%1$s", "%(name)s", "%@", "$NAME$", "%NAME%", "https://a.example/b?c=d&e=f#g", "http://a.example:80/",
+        "%5.2f", "%1$s", "%(name)s", "%@", "<%= a > b %>", "$NAME$", "%NAME%", "https://a.example/b?c=d&e=f#g",
+        "http://a.example:80/",
         "www.a.example", "ftp://a.example/b_c", "me@a.example", "me.too+x@mail.a.example", "https://a.example/%7Eb/(c)d",
     ],
 )  # fmt: skip
@@ -26,11 +27,16 @@ def test_literals_are_found_in_text(literal, frame):
     assert len([kind for kind, _ in kinds(line) if kind == "literal"]) == 1
 
 
+def test_a_unit_may_follow_a_number():
+    assert kinds("%dMB of %5dGB") == [("literal", "%d"), ("literal", "%5d")]
+
+
 @pytest.mark.parametrize(
     "line",
     ["a < b > c", "I <3 you", "50% of it", "100%", "$5 and $6", "a { b", "} {", "5 %, then", "e.g. this", "a@b", "@me",
      "x<y",
-     "AT&T", "a & b;", "<1>", "30%d'accord"],
+     "AT&T", "a & b;", "<1>", "30%d'accord",
+     "50 %discount", "5 <% of it"],
 )  # fmt: skip
 def test_what_is_text(line):
     assert kinds(line) == []

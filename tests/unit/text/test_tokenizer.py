@@ -92,6 +92,12 @@ def test_decoding_undoes_encoding(both_kinds, text):
         assert made.decode_source(made.sample_source([text], seed=3)[0]) == plain
 
 
+def test_few_texts_have_the_ids_that_they_have_among_many(tokenizer):
+    texts = ["", " ", f"{TAG} der", "\ud800", "😀 the", *SOURCE]
+    assert tokenizer.encode_source(texts) == [tokenizer.encode_source([text])[0] for text in texts]
+    assert tokenizer.encode_target(texts) == [tokenizer.encode_target([text])[0] for text in texts]
+
+
 def test_nmt_nfkc_normalises(cache):
     made = train_tokenizer(SOURCE, TARGET, section(normalization="nmt_nfkc"), cache)
     assert made.decode_source(made.encode_source([" ﬁne\t  ＡＢＣ\u2028e\u0301 "])[0]) == "fine ABC é"
