@@ -30,6 +30,7 @@ class Mark(NamedTuple):
     source: str
     begin: int = 0
     label: tuple[int, int] | None = None  # the place of the text that stands for an image
+    named: str = ""  # the end of a link whose text names its definition, with that name for another text
 
 
 @cache
@@ -89,6 +90,7 @@ def _noting_ends(rule: Callable[[Any, bool], bool]) -> Callable[[Any, bool], boo
 def read_inline(content: str, tokens: Sequence[Any]) -> list[Part] | None:
     """The parts of a block's content, whose marks have a `Mark`; None where its tokens are not found in it."""
     parts, place, skipped = list[Part](), 0, 0
+    links = list[int]()  # where their texts begin
     for token in tokens:
         if skipped:
             skipped -= 1
@@ -98,6 +100,13 @@ def read_inline(content: str, tokens: Sequence[Any]) -> list[Part] | None:
             return None
         if token.type == "link_open" and token.info == "auto":
             skipped = 2  # its text and its end
+        elif token.type == "link_open":
+            links.append(end)
+        elif token.type == "link_close":
+            begin = links.pop()
+            if part.content.source in ("]", "][]"):
+                named = f"][{LINES.sub(' ', content[begin:place])}]"
+                part = Part(part.kind, part.content._replace(named=named))
         if part.kind is not Kind.text:
             parts.append(part)
         elif parts and parts[-1].kind is Kind.text:
@@ -130,6 +139,7 @@ def _part(content: str, token: Any, place: int) -> tuple[Part | None, int]:
             source = content[place : token.meta["end"]]
             kinds = {"link_close": Kind.closing, "code_inline": Kind.literal, "image": Kind.alone}
             words = token.type == "image" and token.content and all(one.type == "text" for one in token.children or [])
+            words = words and source.removesuffix("[]") != f"![{token.content}]"  # the name of a definition
             label = (place + 2, place + 2 + len(token.content)) if words else None
             part = Part(kinds[token.type], Mark(source, place, label))
         case "kept":
@@ -155,13 +165,17 @@ def write_inline(parts: Sequence[Part], references: dict[str, Any], raw: Callabl
 
     Args: references: the link definitions of the document; raw: gives the source of a mark.
     """
-    tried = [
-        _written(parts, str, raw),
-        _written(parts, _escaped, raw),
-        _written(parts, _escaped, lambda mark: raw(mark).replace("_", "*") if set(mark.source) == {"_"} else raw(mark)),
-    ]
+
+    def named(mark: Mark) -> str:
+        return mark.named or raw(mark)
+
+    def starred(mark: Mark) -> str:
+        return named(mark).replace("_", "*") if set(mark.source) == {"_"} else named(mark)
+
+    ways = ((str, raw), (str, named), (_escaped, raw), (_escaped, named), (_escaped, starred))
+    tried = [_written(parts, *way) for way in ways]
     wanted = _outline(parts)
-    return next((one for one in tried if _outline(_read(one, references)) == wanted), tried[1])
+    return next((one for one in tried if _outline(_read(one, references)) == wanted), tried[3])
 
 
 def _escaped(words: str) -> str:

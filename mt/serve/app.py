@@ -181,7 +181,7 @@ class Service:
         options = replace(served.options(1, glossary_field(fields)), details=False)
         said = await self.run(request, served, options, document(served.translator, options, parsed, served.linker))
         token = self.files.keep(f"{name[: -len(kind)]}.{served.tgt}{kind}", said)
-        return JSONResponse({"translatedFileUrl": f"{str(request.base_url).rstrip('/')}/download_file/{token}"})
+        return JSONResponse({"translatedFileUrl": f"{str(request.base_url).rstrip('/')}/download_file/{quote(token)}"})
 
     async def download_file(self, request: Request) -> Response:
         name, content = self.files.find(request.path_params["token"])

@@ -10,7 +10,10 @@ non-joiner that Persian needs.
 import unicodedata
 from functools import cache
 
+from mt.text.protobuf import field, fields
+
 NFC = "nfc"
+NORMALIZER, RULE_FILE = 3, 6  # fields of SentencePiece's ModelProto and NormalizerSpec
 SPACES = (
     "\t\n\x0b\x0c\r\x85\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000"
@@ -37,3 +40,14 @@ def nfc_rule() -> str:
 
 def _hex(text: str) -> str:
     return " ".join(f"{ord(character):X}" for character in text)
+
+
+def without_rule_path(model: bytes) -> bytes:
+    """A SentencePiece model without the name of the file that its rule came from, which differs each time."""
+    found = []
+    for number, content, whole in fields(model):
+        if number == NORMALIZER:
+            kept = (part for place, _, part in fields(content) if place != RULE_FILE)
+            whole = field(NORMALIZER, b"".join(kept))
+        found.append(whole)
+    return b"".join(found)

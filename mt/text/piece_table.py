@@ -10,6 +10,8 @@ from typing import Any
 
 import sentencepiece as spm
 
+from mt.text.protobuf import field
+
 EOS, UNK, PAD = "</s>", "<unk>", "<pad>"
 LANGUAGE = re.compile(r">>[^\s<>]+<<")
 MOST = 1_000_000  # pieces
@@ -134,15 +136,4 @@ def opened(data: bytes) -> spm.SentencePieceProcessor:
 
 def _entry(piece: str) -> bytes:
     """An unused piece at the end of a serialized model: its pieces are a repeated field, which goes on anywhere."""
-    text = piece.encode()
-    content = b"\x0a" + _size(len(text)) + text + b"\x15" + struct.pack("<f", 0.0) + b"\x18" + bytes([UNUSED])
-    return b"\x0a" + _size(len(content)) + content
-
-
-def _size(number: int) -> bytes:
-    """A whole number as a protobuf varint."""
-    found = bytearray()
-    while number > 127:
-        found.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*found, number])
+    return field(1, field(1, piece.encode()) + b"\x15" + struct.pack("<f", 0.0) + b"\x18" + bytes([UNUSED]))

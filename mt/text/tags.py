@@ -33,7 +33,7 @@ TAG = r"""<(?P<slash>/?)(?P<name>[A-Za-z][\w:.-]*)(?=[\s/>])(?:"[^"]{0,4000}"|'[
 COMMENT = r"<!--.{0,4000}?-->|<\?.{0,4000}?\?>|<!\[CDATA\[.{0,4000}?\]\]>"  # bounded, to bound the search time
 BRACES = r"[$#%]?\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"  # {name}, {{name}}, ${name}, {n, plural, one {# day}}
 FORMAT = r"[dius](?![a-z])|[oxXeEfFgGc@](?![A-Za-z])"  # %d, also before a unit: %dMB
-PRINTF = rf"(?<![\w%])%(?:\(\w+\)|\d+\$)?[-+#0]*\d*(?:\.\d+)?(?:hh?|ll?|[Lqjzt])?(?:{FORMAT})"
+PRINTF = rf"(?<![\d%])%(?:\(\w+\)|\d+\$)?[-+#0]*\d*(?:\.\d+)?(?:hh?|ll?|[Lqjzt])?(?:{FORMAT})"
 TEMPLATE = r"<%.{0,4000}?%>"  # of a page that a server makes
 NAMED = r"(?<![\w$])\$[A-Za-z_]\w*\$|(?<![\w%])%[A-Za-z_]\w*%"  # $NAME$, %NAME%
 URL = r"""(?<![\w@])(?:(?:https?|ftp)://|www\.)(?:(?!&(?:lt|gt|quot|apos|\#39);)[^\s<>"{}„“”«»])*[^\s<>"'{}„“”«».,;:!?)\]*’…&]"""

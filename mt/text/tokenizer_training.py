@@ -19,7 +19,7 @@ import sentencepiece as spm
 from mt.config import SPECIALS, TokenizerConfig
 from mt.errors import CheckpointError, ConfigError, DataError
 from mt.files import reason
-from mt.text.normalization import NFC, nfc_rule
+from mt.text.normalization import NFC, nfc_rule, without_rule_path
 from mt.text.piece_table import opened
 from mt.text.tokenizer import JOINT, SOURCE, TARGET, Tokenizer, as_utf8
 
@@ -109,12 +109,13 @@ def _train(lines: Sequence[str], options: dict[str, Any], side: str, *, again: b
         if "sentences_.empty()" in str(error) or "all_chars_count" in str(error):
             raise DataError(f"the {side} is empty, so no tokenizer can be trained on it.") from error
         raise
-    model = opened(written.getvalue())
+    data = without_rule_path(written.getvalue())
+    model = opened(data)
     firsts = [*SPECIALS, *options["user_defined_symbols"]]
     assert [model.id_to_piece(i) for i in range(len(firsts))] == firsts
     if len(model) < (wanted := options["vocab_size"]):
         logger.warning("the %s yields only %d pieces, not `tokenizer.vocab_size` (%d).", side, len(model), wanted)
-    return written.getvalue()
+    return data
 
 
 def _without_rare_characters(lines: Sequence[str], size: int, side: str, required: int) -> list[str]:

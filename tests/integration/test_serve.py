@@ -316,7 +316,8 @@ def test_files_come_back_translated(server, translator):
         fetched = server.get(answer["translatedFileUrl"].removeprefix(server.url))
         assert fetched.body == f"{one}\r\n\r\n {two}\n".encode(encoding)
         assert fetched.headers["content-disposition"] == "attachment; filename*=UTF-8''my_file.de.txt"
-    page = send_file(server, "a.html", b"<p>one two</p>", source="auto", target="de").json
+    page = send_file(server, "ñandú.html", b"<p>one two</p>", source="auto", target="de").json
+    assert page["translatedFileUrl"].endswith(".%C3%B1and%C3%BA.de.html")
     assert server.get(page["translatedFileUrl"].removeprefix(server.url)).body.decode() == f"<p>{one}</p>"
 
 

@@ -157,6 +157,21 @@ def test_text_that_would_be_a_mark_is_escaped(page, answer, said):
     assert translated(page, ".md", lambda texts: [answer] * len(texts)) == said
 
 
+def test_links_that_are_named_by_their_text_keep_their_definition():
+    page = "Read [this *b* book], [more][] and\n[a\nb], [X].\n![pic]\n\n"
+    page += "[this *b* book]: http://a\n[more]: b\n[a b]: c\n[X]: e\n[pic]: d\n"
+    assert segments(page, ".md") == [
+        "Read <g1>this <g3>b</g3> book</g1>, <g9>more</g9> and <g13>a b</g13>, <g17>X</g17>.",
+    ]
+    assert translated(page, ".md", same) == page
+
+    def say(lines):
+        return [line.replace("this", "dieses").replace("more", "mehr").replace("a b", "c") for line in lines]
+
+    said = translated(page, ".md", say).split("\n\n")[0]
+    assert " ".join(said.split()) == "Read [dieses *b* book][this *b* book], [mehr][more] and [c][a b], [X][X]. ![pic]"
+
+
 @pytest.mark.parametrize(
     "page",
     [

@@ -31,6 +31,10 @@ def test_a_unit_may_follow_a_number():
     assert kinds("%dMB of %5dGB") == [("literal", "%d"), ("literal", "%5d")]
 
 
+def test_formats_may_stand_side_by_side_and_after_letters():
+    assert kinds("%s%s %1$s%2$d v%s") == [("literal", one) for one in ("%s", "%s", "%1$s", "%2$d", "%s")]
+
+
 @pytest.mark.parametrize(
     "line",
     ["a < b > c", "I <3 you", "50% of it", "100%", "$5 and $6", "a { b", "} {", "5 %, then", "e.g. this", "a@b", "@me",

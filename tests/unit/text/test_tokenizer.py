@@ -7,6 +7,7 @@ import random
 import re
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from itertools import pairwise
 
@@ -213,9 +214,12 @@ def test_saved_files_load_again(tokenizer, two, tmp_path):
     assert tokenizer.fingerprint != two.fingerprint
 
 
-def test_training_twice_gives_the_same_model(tmp_path, kind):
-    made = [train_tokenizer(SOURCE, TARGET, section(kind=kind), tmp_path / name) for name in "ab"]
+@pytest.mark.parametrize("rule", ["identity", "nfc"])
+def test_training_twice_gives_the_same_model(tmp_path, kind, rule):
+    settings = section(kind=kind, normalization=rule)
+    made = [train_tokenizer(SOURCE, TARGET, settings, tmp_path / name) for name in "ab"]
     assert made[0].fingerprint == made[1].fingerprint
+    assert tempfile.gettempdir().encode() not in made[0].files()["tokenizer.model"]
 
 
 def test_the_cache_is_used_and_mended(tmp_path, caplog):
