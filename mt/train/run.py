@@ -53,6 +53,7 @@ class Run:
         last = self.last_checkpoint()
         if last is not None:
             trainer.resume(last)
+            self.folder.settle()
             if group.from_main(self.report_finished):
                 return trainer.state.best_score or 0.0
             logger.info(f"going on from step {last.step:,} ({last.path})")

@@ -48,6 +48,7 @@ class RunFolder:
         self.samples = path / "samples"
         self.evaluation = path / "eval"
         self.bad_batches = path / "bad_batches"
+        self._replaced: str | None = None  # the settings of an earlier start
 
     def as_begun(self, config: Config) -> Config:
         """The settings with which a run of an older version goes on: where a default has changed since (`before` in the
@@ -77,7 +78,18 @@ class RunFolder:
             told = flatten(read_json(self.manifest)) if self.manifest.exists() else {}
             stay = {key for key, fingerprint in YOUNGER.items() if fingerprint not in told}
             check_drift(read_config(self.config), config, defaults, self.path, stay=stay)
+            self._replaced = self.config.read_text(encoding="utf-8")
         write_text(self.config, yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
+
+    def settle(self) -> None:
+        """From now on the settings of this start are those of the run."""
+        self._replaced = None
+
+    def restore(self) -> None:
+        """Put the settings of an earlier start back, where this one was refused before it went on."""
+        if self._replaced is not None:
+            with suppress(CheckpointError):  # a full disk
+                write_text(self.config, self._replaced)
 
     def check_text(self, facts: dict[str, Any]) -> None:
         """Raises: DataError: when the run was started with another text or vocabulary than `facts` has;
@@ -174,6 +186,7 @@ def folder_of_run(
             with recorded(folder.path / FAILURE):
                 yield
         except MtError:  # the report of an internal error needs the log and the settings
+            folder.restore()
             if made and not (folder.manifest.exists() or folder.has_checkpoints):
                 setup()
                 remove_new(folder, made)
@@ -229,6 +242,7 @@ def check_drift(
     Args: stay: settings of `MAY_MOVE` that must not change, because nothing is known of their text.
     """
     before, now, default = flatten(old), flatten(plain(new)), flatten(plain(defaults))
+    typed = shlex.quote(str(where))
     for key, value in now.items():
         fixed = (key.split(".")[0] in MUST_MATCH or key in MUST_MATCH_KEYS) and key not in MAY_MOVE - {*stay}
         if fixed and key not in before:  # written by a version without this setting, which behaved as its default
@@ -236,7 +250,7 @@ def check_drift(
         if fixed and before[key] != value:
             raise ConfigError(
                 f"`{key}` was {before[key]} when `{where}` was started, but is {value} now.",
-                hint=f"begin another run with `run.name=...`, or go on with this one by `mt train --resume {where}`.",
+                hint=f"begin another run with `run.name=...`, or go on with this one by `mt train --resume {typed}`.",
             )
     changed = [f"`{key}` was {before[key]}, is {now[key]}" for key in now if key in before and before[key] != now[key]]
     if changed:

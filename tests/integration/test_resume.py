@@ -129,10 +129,12 @@ def test_other_training_text_under_the_same_name_is_refused(folder, command, sta
     assert process.wait_for(lambda: any((other / "runs/x/checkpoints").glob("step-*")))
     process.signal(signal.SIGKILL)
     process.end()
+    begun = (other / "runs/x/config.yaml").read_bytes()
     numbers(other, "train", 160, seed=3)
-    refused = run(other, *command("x"))
+    refused = run(other, *command("x"), "train.keep=3", "data.test=[dev.en,dev.de]")
     assert refused.returncode == 3
     assert "the training text is not the one that `runs/x` was started with." in refused.stderr.decode()
+    assert (other / "runs/x/config.yaml").read_bytes() == begun  # a refused command changes nothing
 
 
 def test_a_run_goes_on_when_its_text_has_moved_and_was_compressed(folder, command, start, run, unbroken):

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 import yaml
@@ -331,3 +332,9 @@ def test_settings_that_may_change_are_noted(begun, caplog):
     begun.begin(moved, DEFAULTS)
     noted = "going on with changed settings: `train.steps` was 5, is 50; `train.patience` was None, is 3"
     assert noted in caplog.messages
+
+
+def test_the_folder_in_a_hint_is_quoted():
+    with pytest.raises(ConfigError) as refused:
+        check_drift({"model": {"dim": 1}}, {"model": {"dim": 2}}, {"model": {"dim": 1}}, Path("runs/k 2"))
+    assert str(refused.value.hint).endswith("or go on with this one by `mt train --resume 'runs/k 2'`.")
