@@ -10,7 +10,7 @@ from dataclasses import dataclass
 NAME = re.compile(r"[A-Za-z][^\s/>]*")
 ATTRIBUTE = re.compile(r"""([^\s"'<>/=]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>][^\s>]*)))?""")
 RAW = frozenset({"script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes", "plaintext"})
-LONGEST_TEMPLATE = 4000
+LONGEST_TEMPLATE = 4000  # characters, so that a page of openings is read in linear time
 INSIDE_TAG = re.compile("[>\"']")
 
 
@@ -56,7 +56,7 @@ def scan(page: str, *, xml: bool = False) -> Iterator[Piece]:
 def _is_markup(page: str, place: int) -> bool:
     following = page[place + 1 : place + 3]
     if following[:1] == "%":  # of a page that a server makes
-        return page.find("%>", place, place + LONGEST_TEMPLATE) >= 0
+        return page.find("%>", place + 2, place + LONGEST_TEMPLATE) >= 0
     return following[:1] in {"!", "?"} or (following.lstrip("/")[:1].isalpha() and following.lstrip("/")[:1].isascii())
 
 

@@ -61,7 +61,7 @@ def test_beam_and_scores(engine, beam, nbest, penalty):
     # The engine lists what reached the length limit by its score, and so may leave out the last finished ones;
     # whether a toy model goes on so long depends on the processor that trained it.
     reached = [n for n, some in enumerate(theirs) if nbest > 1 and not all(one.finished for one in some)]
-    assert len(reached) <= 2
+    assert len(reached) <= 1
     for n in reached:
         theirs[n] = [one for one in theirs[n] if one.finished]
         ours[n] = ours[n][: len(theirs[n])]

@@ -338,3 +338,22 @@ def test_the_folder_in_a_hint_is_quoted():
     with pytest.raises(ConfigError) as refused:
         check_drift({"model": {"dim": 1}}, {"model": {"dim": 2}}, {"model": {"dim": 1}}, Path("runs/k 2"))
     assert str(refused.value.hint).endswith("or go on with this one by `mt train --resume 'runs/k 2'`.")
+
+
+def test_a_start_that_is_refused_puts_the_settings_back(begun, monkeypatch):
+    def full(*_):
+        raise CheckpointError("the disk is full.")
+
+    before, longer = begun.config.read_text(encoding="utf-8"), settings()
+    longer["train"]["steps"] = 50
+    begun.begin(longer, DEFAULTS)
+    assert begun.config.read_text(encoding="utf-8") != before
+    with monkeypatch.context() as patched:
+        patched.setattr("mt.train.run_folder.write_text", full)
+        begun.restore()  # the reason of the refusal is told, not this one
+    begun.restore()
+    assert begun.config.read_text(encoding="utf-8") == before
+    begun.begin(longer, DEFAULTS)
+    begun.settle()
+    begun.restore()
+    assert begun.config.read_text(encoding="utf-8") != before
