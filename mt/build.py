@@ -15,7 +15,7 @@ from mt.compute.device import pick_device, pick_precision, set_up_cpu
 from mt.compute.distributed import Group, joined, place_in_group
 from mt.config import BatchConfig, Config, Positions, Precision, Sharding, SourceKind, Tying
 from mt.config.inputs import parse_inputs
-from mt.data.batching import Batch, BatchStream, choose_workers
+from mt.data.batching import Batch, BatchStream, Variation, choose_workers
 from mt.data.clean.survey import LOOKED_AT, overlap, report, survey
 from mt.data.prepare import PreparedData, prepare, some_of
 from mt.decode.request import OnProgress
@@ -25,6 +25,7 @@ from mt.errors import ConfigError
 from mt.log import setup
 from mt.nn.encoders import check_input_settings, input_model, text_model
 from mt.nn.transformer import Transformer
+from mt.text.augmentation import Augmentation
 from mt.text.lines import spread
 from mt.text.metrics import choose_tokenizer
 from mt.train.acceleration.choose import accelerate
@@ -153,12 +154,15 @@ def make_objective(
 
 
 def make_stream(config: Config, prepared: PreparedData, batch: BatchConfig, device: torch.device) -> BatchStream:
-    sampling = config.tokenizer.sampling > 0
+    corpus, sampling, share = prepared.corpus, config.tokenizer.sampling > 0, config.data.augment
     workers = choose_workers(config.data.workers, device, sampling=sampling, processes=place_in_group().local_world)
-    return BatchStream(
-        prepared.train, batch, seed=config.train.seed, sampling=sampling, source_dropout=config.model.source_dropout,
-        spec_augment=config.model.spec_augment, workers=workers, pin=device.type == "cuda",
+    variation = Variation(
+        sampling=sampling, augmentation=Augmentation(share, corpus.src, corpus.tgt) if share else None,
+        source_dropout=config.model.source_dropout, spec_augment=config.model.spec_augment,
     )  # fmt: skip
+    return BatchStream(
+        prepared.train, batch, seed=config.train.seed, variation=variation, workers=workers, pin=device.type == "cuda"
+    )
 
 
 def make_attention_logger(
@@ -231,12 +235,9 @@ def make_trainer(
     ema = Ema(trained, config.train.ema) if config.train.ema else None  # before memory is measured
     batch = fit_batch(config.batch, prepared, eager, folder, group)
     updater = Updater(
-        accelerate(eager, config.train, batch, prepared.train),
-        make_optimizer(trained, config.optim),
-        clip_norm=config.optim.clip_norm,
-        ema=ema,
-        group=group,
-    )
+        accelerate(eager, config.train, batch, prepared.train), make_optimizer(trained, config.optim),
+        clip_norm=config.optim.clip_norm, ema=ema, group=group,
+    )  # fmt: skip
     stream = make_stream(config, prepared, batch, device)
     validator = make_validator(config, prepared, model, group, precision=precision, tokens=batch.budget, guided=guided)
     files = {**description.files(prepared.tokenizer), **(guided.files() if guided else {})}

@@ -37,6 +37,8 @@ class DataConfig:
     limit: int | None = None  # largest number of training pairs
     # the lines that `limit` and `train.validate_pairs` select: evenly spread, or the first
     subset: Subset = field(default=Subset.spread, metadata=LATER | {"before": Subset.first})
+    # share of pairs of text that training shows in capitals, in small letters or without the final mark
+    augment: float = field(default=0.0, metadata=LATER)
     root: str = "data"  # folder of downloaded corpora
     cache: str = "data/cache"  # trained tokenizers and tokenised text, by a hash of text and settings
     # processes that make batches ahead, 0: none; null: on a GPU 2, or more with sampling; on a CPU 1 with sampling
@@ -47,12 +49,14 @@ class DataConfig:
         require(different, "data.columns", "name the two columns of source and target", self.columns)
         require(self.limit is None or self.limit > 0, "data.limit", "be a positive number or null", self.limit)
         require(0 <= (self.workers or 0) <= 64, "data.workers", "lie in [0, 64] or be null", self.workers)
+        require(0 <= self.augment <= 1, "data.augment", "lie in [0, 1]", self.augment)
         parse_inputs(self.inputs)
         if self.inputs:
             for name in ("train", "dev"):
                 files = getattr(self, name)
                 require(bool(files), f"data.{name}", "name tables beside `data.inputs`", files)
             hint = "name the column of the target text with `data.target`."
+            require(not self.augment, "data.augment", "be 0 beside `data.inputs`", self.augment)
             require(not self.columns, "data.columns", "be empty beside `data.inputs`", self.columns, hint=hint)
             found = self.target or self.tgt
             require(bool(found), "data.target", "name the column of the target text beside `data.inputs`", found)
