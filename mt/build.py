@@ -37,7 +37,7 @@ from mt.train.before import Before
 from mt.train.ctc_loss import CtcLoss, check_ctc
 from mt.train.facts import run_facts
 from mt.train.gradients import EagerGradients
-from mt.train.guided_alignment import GuidedAlignment
+from mt.train.guided_alignment import GuidedAlignment, check_links
 from mt.train.matching_loss import MatchingLoss, check_matching
 from mt.train.objective import TranslationLoss
 from mt.train.optim import Ema, make_optimizer
@@ -74,11 +74,7 @@ def check(config: Config, *, processes: int = 1) -> None:
             f"update, but is {config.batch.accumulate}.",
             hint=f"set `batch.accumulate={suggested}`.",
         )
-    if config.data.inputs and config.alignment.links:
-        raise ConfigError(
-            "`alignment.links` needs sources of text alone.",
-            hint="leave out one of `alignment.links` and `data.inputs`.",
-        )
+    check_links(config)
     check_matching(config)
     check_ctc(config)
     if config.model.tying is Tying.all and not config.tokenizer.joint:
@@ -92,10 +88,6 @@ def check(config: Config, *, processes: int = 1) -> None:
             f"{config.batch.max_length}.",
             hint="raise `model.max_length`, or lower `batch.max_length`.",
         )
-    for name, limit in (("layer", "decoder_layers"), ("head", "heads")):
-        value, largest = getattr(config.alignment, name) or 1, getattr(config.model, limit)
-        if config.alignment.links and value > largest:
-            raise ConfigError(f"`alignment.{name}` must be from 1 to {largest} (`model.{limit}`), but is {value}.")
     limits = (config.train.steps, config.train.epochs, config.train.minutes)
     if needs_end(config.schedule) and all(limit is None for limit in limits):
         raise ConfigError(
@@ -156,9 +148,14 @@ def make_objective(
 def make_stream(config: Config, prepared: PreparedData, batch: BatchConfig, device: torch.device) -> BatchStream:
     corpus, sampling, share = prepared.corpus, config.tokenizer.sampling > 0, config.data.augment
     workers = choose_workers(config.data.workers, device, sampling=sampling, processes=place_in_group().local_world)
+    augmentation = Augmentation(share, corpus.src, corpus.tgt) if share and prepared.reader is None else None
+    if augmentation is not None:
+        logger.info(
+            f"{share:.0%} of the pairs come in capitals, in small letters or without their last mark (`data.augment`)"
+        )
     variation = Variation(
-        sampling=sampling, augmentation=Augmentation(share, corpus.src, corpus.tgt) if share else None,
-        source_dropout=config.model.source_dropout, spec_augment=config.model.spec_augment,
+        sampling=sampling, augmentation=augmentation, source_dropout=config.model.source_dropout,
+        spec_augment=config.model.spec_augment,
     )  # fmt: skip
     return BatchStream(
         prepared.train, batch, seed=config.train.seed, variation=variation, workers=workers, pin=device.type == "cuda"

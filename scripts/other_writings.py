@@ -2,8 +2,8 @@
 
     python scripts/other_writings.py test.en test.es en es OUT
 
-OUT then has capitals.SRC, capitals.TGT and so on, for `mt evaluate RUN --test OUT/capitals.en OUT/capitals.es`. Line N is
-always line N of the test set, also where a writing changes nothing.
+OUT then has capitals.en, capitals.es and so on, for `mt evaluate RUN --test OUT/capitals.en OUT/capitals.es`. Line N
+is always line N of the test set, also where a writing changes nothing.
 """
 
 import argparse
