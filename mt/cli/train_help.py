@@ -19,7 +19,7 @@ SETTINGS = {
     "data.src": "language (or column) to translate from; data.tgt: to translate into",
     "init": "a run or a model folder to go on from: its shape, its tokenizer and its languages stay",
     "data.limit": "the largest number of training pairs",
-    "data.augment": "share of pairs shown in capitals, in small letters or without the final mark (default 0.1)",
+    "data.augment": "share of pairs shown in capitals, in small letters or without the final mark",
     "tokenizer.vocab_size": "pieces in the vocabulary",
     "model.dropout": "more for little text (0.3), less for much (0.1)",
     "batch.tokens": "target tokens per batch, as many as fit in memory",

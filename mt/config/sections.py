@@ -37,8 +37,8 @@ class DataConfig:
     limit: int | None = None  # largest number of training pairs
     # the lines that `limit` and `train.validate_pairs` select: evenly spread, or the first
     subset: Subset = field(default=Subset.spread, metadata=LATER | {"before": Subset.first})
-    # share of pairs of text that training shows in capitals, in small letters or without the final mark; 0: none
-    augment: float = field(default=0.1, metadata=LATER | {"before": 0.0})
+    # share of pairs of text that training shows in capitals, in small letters or without the final mark
+    augment: float = field(default=0.0, metadata=LATER)
     root: str = "data"  # folder of downloaded corpora
     cache: str = "data/cache"  # trained tokenizers and tokenised text, by a hash of text and settings
     # processes that make batches ahead, 0: none; null: on a GPU 2, or more with sampling; on a CPU 1 with sampling

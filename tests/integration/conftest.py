@@ -22,7 +22,7 @@ TINY = (
     "tokenizer.vocab_size=64 tokenizer.byte_fallback=false model.dim=32 model.heads=2 model.ffn_dim=48 "
     "model.encoder_layers=1 model.decoder_layers=1 batch.tokens=256 batch.max_length=64 train.device=cpu "
     f"train.threads={os.environ['OMP_NUM_THREADS']} train.precision=fp32 train.minutes=null train.validate_pairs=5 "
-    "decode.beam=2 data.augment=0"
+    "decode.beam=2"
 )
 
 

@@ -141,4 +141,4 @@ def test_a_run_of_a_version_that_ignored_these_settings_goes_on(home, trained):
     config = home / "runs/golden/config.yaml"
     config.write_text(config.read_text().replace("  train:\n  - train.tsv\n", "  train: []\n"))
     resume(home / "runs/golden", [], [])
-    assert trained[0][0].data == DataConfig(src="en", tgt="de", dev=["dev.tsv"], subset=Subset.first, augment=0.0)
+    assert trained[0][0].data == DataConfig(src="en", tgt="de", dev=["dev.tsv"], subset=Subset.first)
