@@ -72,8 +72,16 @@ class RunFolder:
         """Write the settings; if there are checkpoints, first compare the settings with those of the run.
 
         Args: defaults: for settings that did not exist when the run was started.
-        Raises: ConfigError: when a setting differs that must not change within a run.
+        Raises: ConfigError: when a setting differs that must not change within a run; CheckpointError: when there is a
+        model, which a new training would replace, and no checkpoint to go on from.
         """
+        if self.model.exists() and not self.has_checkpoints:
+            typed = shlex.quote(str(self.path))
+            raise CheckpointError(
+                f"`{self.path}` has a model but no checkpoint to go on from, and a new training would replace the model.",
+                hint="begin another run with `run.name=...`, from this model if you add "
+                f"`init={typed}`, or move `{self.path}` away to start again.",
+            )
         if self.config.exists() and self.has_checkpoints:
             told = flatten(read_json(self.manifest)) if self.manifest.exists() else {}
             stay = {key for key, fingerprint in YOUNGER.items() if fingerprint not in told}

@@ -357,3 +357,26 @@ def test_a_start_that_is_refused_puts_the_settings_back(begun, monkeypatch):
     begun.settle()
     begun.restore()
     assert begun.config.read_text(encoding="utf-8") != before
+
+
+@pytest.mark.parametrize("model", ["whole", "damaged"])
+def test_a_model_without_checkpoints_is_not_replaced_by_a_new_training(tmp_path, model):
+    folder = RunFolder(tmp_path / "k 2")
+    folder.begin(settings(), DEFAULTS)
+    if model == "whole":
+        write_folder(folder.model, {"config.json": b"{}"}, meta={"step": 40})
+    else:
+        folder.model.mkdir()
+    before = folder.config.read_bytes()
+    longer = settings()
+    longer["train"]["steps"] = 50
+    with pytest.raises(CheckpointError) as refused, folder_of_run(folder, longer, DEFAULTS, Group()):
+        raise AssertionError("it began")
+    assert refused.value.message == (
+        f"`{folder.path}` has a model but no checkpoint to go on from, and a new training would replace the model."
+    )
+    assert refused.value.hint == (
+        "begin another run with `run.name=...`, from this model if you add "
+        f"`init='{folder.path}'`, or move `{folder.path}` away to start again."
+    )
+    assert folder.config.read_bytes() == before and folder.model.is_dir()
