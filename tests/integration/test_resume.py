@@ -204,8 +204,9 @@ def test_a_finished_model_without_checkpoints_stays_and_each_hint_can_be_typed(f
         )
         assert "begin another run with `run.name=...`, from this model if you add `init=runs/unbroken`, or move" in hint
     assert kept == {file: file.read_bytes() for file in kept}
-    brief = "train.steps=2 train.validate_every=2 run.name=next data.train=[train.en,train.de] train.device=cpu".split()
-    assert run(home, "train", "init=runs/unbroken", *brief, "data.dev=[dev.en,dev.de]").returncode == 0
+    text = ["data.train=[train.en,train.de]", "data.dev=[dev.en,dev.de]", "train.device=cpu"]
+    brief = ["train.steps=2", "train.validate_every=2", "run.name=next"]
+    assert run(home, "train", "init=runs/unbroken", *text, *brief).returncode == 0
     (home / "runs/unbroken").rename(home / "away")
     assert run(home, *command("unbroken"), "train.steps=2", "train.validate_every=2").returncode == 0
 
