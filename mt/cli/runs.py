@@ -4,11 +4,17 @@ import argparse
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mt.cli.main import readable
 from mt.cli.options import Parser, check_output
 from mt.errors import CheckpointError, ConfigError, counted
 from mt.files import explained
+
+if TYPE_CHECKING:
+    from mt.train.overview import Overview
 
 EPILOG = """\
 examples:
@@ -74,6 +80,7 @@ def list_runs(root: Path, *, as_json: bool) -> int:
             f"there is no folder `{root}`.", hint="name one that holds runs, or train one with `mt train`."
         )
     found = [overview(path) for path in ([root] if is_run(root) else find_runs(root))]
+    name_problems(found)
     if as_json:
         print(json.dumps([one.to_dict() for one in found], ensure_ascii=False, indent=2))
     elif found:
@@ -83,6 +90,13 @@ def list_runs(root: Path, *, as_json: bool) -> int:
     return 0
 
 
+def name_problems(runs: "Sequence[Overview]") -> None:
+    """Say on stderr which runs are damaged; what they lack is a dash in the table."""
+    for run in runs:
+        if run.problem is not None:
+            print(readable(f"mt runs: {run.folder} is damaged: {run.problem}"), file=sys.stderr)
+
+
 def compare(paths: list[Path], output: Path | None, *, as_json: bool) -> int:
     from mt.files import write_text
     from mt.log import setup
@@ -90,6 +104,7 @@ def compare(paths: list[Path], output: Path | None, *, as_json: bool) -> int:
 
     setup()
     runs = [overview(path) for path in paths]
+    name_problems(runs)
     rows = comparison(runs)
     if output:
         from mt.train.curves import page

@@ -166,11 +166,30 @@ def test_flattened_keys():
     assert flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": {}}) == {"a.b": 1, "a.c.d": [2]}
 
 
-@pytest.mark.parametrize("damage", [b"- a\n- b\n", b"a: [1\n", b"\xff", b""])
-def test_settings_that_cannot_be_read_are_refused(tmp_path, damage):
-    (tmp_path / "config.yaml").write_bytes(damage)
-    with pytest.raises(CheckpointError, match=r"config.yaml` (cannot be read|must be a table of settings)"):
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (b"- a\n- b\n", "` must be a table of settings, but is not: it is damaged."),
+        (b"", "` must be a table of settings, but is not: it is damaged."),
+        (
+            b"x: 1\na: [1\n",
+            "`, line 3: this is not YAML, so the file is damaged: expected ',' or ']', but got '<stream ",
+        ),
+        (b"a: 'b\n", "`, line 2: this is not YAML, so the file is damaged: found unexpected end of stream."),
+        (b"a: \x01\n", "` is not YAML: it is damaged."),
+        (b"a: 2024-99-99\n", "` is not YAML: it is damaged."),
+        (b"a: " + b"[" * 5000, "` is not YAML: it is damaged."),
+        (b"\xff", "` must be UTF-8 text, but is not: it is damaged."),
+        (None, "` cannot be read: No such file or directory."),
+    ],
+)
+def test_settings_that_cannot_be_read_are_refused_in_one_sentence(tmp_path, damage, says):
+    if damage is not None:
+        (tmp_path / "config.yaml").write_bytes(damage)
+    with pytest.raises(CheckpointError) as refused:
         read_config(tmp_path / "config.yaml")
+    said = str(refused.value)
+    assert said.startswith(f"`{tmp_path}/config.yaml{says}") and "\n" not in said
 
 
 def test_every_start_adds_an_attempt_to_the_manifest(begun):
