@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from mt.config import LATER, DecodeConfig, Input, InputKind, ModelConfig, Positi
 from mt.config.enums import SourceKind
 from mt.config.from_json import from_plain
 from mt.errors import CheckpointError, ConfigError, require
-from mt.files import read_json, reason
+from mt.files import meant, read_json, reason
 from mt.nn.encoders import check_input_settings, frame_model, input_model, text_model
 from mt.nn.transformer import Transformer
 from mt.text.languages import plain_code
@@ -320,9 +319,9 @@ def find_model(path: Path) -> Path:
 
 
 def _no_such(path: Path) -> CheckpointError:
-    near = get_close_matches(path.name, [p.name for p in path.parent.glob("*")], n=1)
-    if near:
-        hint = f"did you mean `{path.parent / near[0]}`?"
+    near = meant(path, (beside.name for beside in path.parent.glob("*")))
+    if near is not None:
+        hint = f"did you mean `{near}`?"
     elif RUNS.is_dir():
         hint = "`mt runs` lists the runs."
     else:

@@ -2,7 +2,6 @@
 
 import contextlib
 from dataclasses import fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from mt.cli.typed import as_typed, fill_in_paths
 from mt.config import Config
 from mt.config.from_json import from_plain
 from mt.errors import CheckpointError, ConfigError, DataError
+from mt.files import meant
 from mt.train.saved_config import read_config
 from mt.train.start_folder import start_folder
 
@@ -52,8 +52,8 @@ def check_run_folder(folder: Path) -> None:
     for near in (Path("runs") / folder, *folder.parents[:2]):
         if (near / "config.yaml").is_file():
             raise CheckpointError(f"`{folder}` is not the folder of a run.", hint=f"did you mean `{near}`?")
-    close = get_close_matches(folder.name, [path.parent.name for path in folder.parent.glob("*/config.yaml")], n=1)
-    hint = f"did you mean `{folder.parent / close[0]}`?" if close else "`mt runs` lists the runs."
+    near = meant(folder, (path.parent.name for path in folder.parent.glob("*/config.yaml")))
+    hint = f"did you mean `{near}`?" if near is not None else "`mt runs` lists the runs."
     problem = "has no config.yaml" if folder.exists() else "does not exist"
     raise CheckpointError(f"`{folder}` is not the folder of a run: it {problem}.", hint=hint)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mt.cli.main import readable
 from mt.cli.options import Parser, check_output
 from mt.errors import CheckpointError, ConfigError, counted
-from mt.files import explained
+from mt.files import explained, meant
 
 if TYPE_CHECKING:
     from mt.train.overview import Overview
@@ -65,11 +65,13 @@ def run(argv: list[str]) -> int:
 
 def check_run(path: Path) -> None:
     """Raises: CheckpointError: for a path that is not the folder of a run."""
-    from mt.train.overview import is_run
+    from mt.train.overview import find_runs, is_run
 
     if not is_run(path):
         problem = "has no config.yaml" if path.exists() else "does not exist"
-        raise CheckpointError(f"`{path}` is not the folder of a run: it {problem}.", hint="`mt runs` lists the runs.")
+        near = meant(path, (beside.name for beside in find_runs(path.parent)))
+        hint = f"did you mean `{near}`?" if near is not None else "`mt runs` lists the runs."
+        raise CheckpointError(f"`{path}` is not the folder of a run: it {problem}.", hint=hint)
 
 
 def list_runs(root: Path, *, as_json: bool) -> int:
