@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from mt.errors import DataError
 from mt.files import reason, whole_folder
 
 MANIFEST = "MANIFEST.json"
+FILES = ("train.tsv", "dev.tsv", "test.tsv", "LICENSE.txt")
 
 logger = logging.getLogger("mt")
 
@@ -29,20 +31,20 @@ class Recipe:
     notice: str  # the text of LICENSE.txt
 
 
-def ensure(folder: Path, recipe: Recipe) -> None:
-    """Make `folder` with train.tsv, dev.tsv, test.tsv, LICENSE.txt and MANIFEST.json, unless it is there and undamaged.
+def ensure(folder: Path, recipe: Recipe, needed: Sequence[str] = FILES) -> None:
+    """Make `folder` with `FILES` and MANIFEST.json, unless what is `needed` of it is there and undamaged.
 
     Rows keep all columns of the source, such as authors. The folder appears whole or not at all, even if two runs make
     it at once. Raises `DataError` when the corpus cannot be downloaded or written.
     """
-    fault = damage(folder, recipe)
+    fault = damage(folder, recipe, needed)
     if fault is None:
         return
     if folder.exists():
         logger.warning("`%s` is created again, because %s.", folder, fault)
     try:
         # keep: another run may have been faster
-        with whole_folder(folder, keep=lambda: damage(folder, recipe) is None) as fresh:
+        with whole_folder(folder, keep=lambda: damage(folder, recipe, needed) is None) as fresh:
             logger.info("downloading %s for `%s`", recipe.wheel.requirement, folder)
             fill(fresh, recipe)
     except OSError as error:
@@ -79,13 +81,13 @@ def fill(fresh: Path, recipe: Recipe) -> None:
     (fresh / MANIFEST).write_bytes(json.dumps(manifest, indent=2).encode("utf-8") + b"\n")
 
 
-def damage(folder: Path, recipe: Recipe) -> str | None:
-    """What is wrong with a corpus folder, in words; None: nothing."""
+def damage(folder: Path, recipe: Recipe, needed: Sequence[str] = FILES) -> str | None:
+    """What is wrong with the files that are `needed` of a corpus folder, in words; None: nothing."""
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         if manifest["recipe"] != identity(recipe):
             return "it is of another version of the corpus or of the split"
-        for name in ("train.tsv", "dev.tsv", "test.tsv", "LICENSE.txt"):
+        for name in needed:
             if manifest["files"][name] != fingerprint(folder / name):
                 return f"{name} has changed"
     except OSError as error:
