@@ -93,6 +93,19 @@ def test_the_command_writes_the_folder_and_says_so(given, quantization, model, t
         export_ct2(model, out)
 
 
+def test_lines_without_pieces_are_not_compared(model, tmp_path, caplog):
+    """CTranslate2 answers an empty source with nothing, and mt never searches one."""
+    pytest.importorskip("ctranslate2")
+    sources, _ = write_pairs(tmp_path, 3)
+    lines = Path(sources).read_text(encoding="utf-8")
+    Path(sources).write_text(f"\n \n{lines}\n", encoding="utf-8")
+    assert run(["ct2", str(model), str(tmp_path / "out"), "--sample", sources]) == 0
+    assert "verified on 6 sentences of test.en: 3 of 3 greedy translations equal" in caplog.text
+    Path(sources).write_text("\n \n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"^nothing can be verified on 2 sentences of test\.en\. hint: name a f"):
+        run(["ct2", str(model), str(tmp_path / "none"), "--sample", sources])
+
+
 def test_without_a_name_the_folder_is_named_after_the_model(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert parse(["ct2", "runs/my-run"]).out == Path("my-run-ct2")
