@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from mt.checkpoint import Checkpoint, Checkpoints, describe_tensors, read_tensors, require_fit, verify_folder
+from mt.checkpoint.foreign import refuse_foreign
 from mt.checkpoint.schema import CONFIG as SCHEMA
 from mt.config import LATER, DecodeConfig, Input, InputKind, ModelConfig, Positions, Precision, Tying
 from mt.config.enums import SourceKind
@@ -312,6 +313,7 @@ def find_model(path: Path) -> Path:
         chosen = checkpoints.best() if path.name == "best" else checkpoints.latest()
         if chosen is not None:
             return chosen.path
+    refuse_foreign(path)
     if (path / WEIGHTS).is_file() or (path / CONFIG).is_file():
         return path
     if (path / "model").is_dir():
