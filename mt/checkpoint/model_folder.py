@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from mt.checkpoint import Checkpoint, Checkpoints, describe_tensors, read_tensors, require_fit, verify_folder
+from mt.checkpoint.foreign import refuse_foreign
 from mt.checkpoint.schema import CONFIG as SCHEMA
 from mt.config import LATER, DecodeConfig, Input, InputKind, ModelConfig, Positions, Precision, Tying
 from mt.config.enums import SourceKind
@@ -241,6 +242,28 @@ def check_direction(path: Path, other: Path, option: str, *, opposite: bool = Fa
     check_languages(f"{option} {other}", languages(other), wanted=(tgt, src) if opposite else (src, tgt))
 
 
+def check_same_inputs(path: Path, other: Path, option: str, *, opposite: bool = False) -> None:
+    """Check that the model at `other`, the value of `option`, can be given the same sources as the one at `path`; or
+    where it goes the opposite way, that these are text, which it can write.
+
+    Raises: ConfigError, CheckpointError.
+    """
+    (mine, first), (theirs, second) = (_what_is_read(model) for model in (path, other))
+    if opposite and mine:
+        raise ConfigError(f"{option} needs a model that reads text, but {path} reads {first}.")
+    if mine != theirs:
+        raise ConfigError(f"{option} {other} reads {second}, but {path} reads {first}: a source must be one for both.")
+
+
+def _what_is_read(path: Path) -> tuple[list[str], str]:
+    """The kinds of a model's inputs, and their columns for messages; a single text is none of them."""
+    inputs = table_columns(path)[0]
+    if [one.kind for one in inputs] in ([], [InputKind.text]):
+        return [], "text"
+    columns = ", ".join(f"{one.column}:{one.kind}" for one in inputs)
+    return [one.kind for one in inputs], f"rows of a table ({columns})"
+
+
 def check_languages(model: str, found: tuple[str, str], *, wanted: tuple[str, str]) -> None:
     """Raise `ConfigError` for a model of the opposite direction. Other languages are only a warning, because a language
     may have several codes. The names that `mt.data.corpus.own` gives unknown languages are not compared."""
@@ -302,6 +325,7 @@ def find_model(path: Path) -> Path:
         chosen = checkpoints.best() if path.name == "best" else checkpoints.latest()
         if chosen is not None:
             return chosen.path
+    refuse_foreign(path)
     if (path / WEIGHTS).is_file() or (path / CONFIG).is_file():
         return path
     if (path / "model").is_dir():

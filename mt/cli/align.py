@@ -24,6 +24,7 @@ logger = logging.getLogger("mt")
 # The names of `mt.alignment.symmetrize.HEURISTICS`, and "joint". Importing them needs torch, which help must not.
 HEURISTICS = ["intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and", "joint"]
 ENOUGH = 30  # pairs for a choice of heads that is saved; on two pairs the choice is arbitrary
+LONG = 2_000  # characters; heads are chosen on shorter lines, because the time and memory of maps grow with the square
 CHUNK = 500  # pairs whose links are written together
 FEW = 1_000  # pairs from which co-occurrence learns little
 EPILOG = """\
@@ -198,6 +199,7 @@ def choose(aligners: "list[Aligner]", sources: Sequence[str], targets: Sequence[
         full = [(s, t) for s, t in zip(sources, targets, strict=True) if s.strip() and t.strip()]
         if not full:
             raise DataError(f"{args.source} and {args.target} have no line with text in both to choose heads on.")
+        full = [pair for pair in full if max(map(len, pair)) <= LONG] or full
         choices = measure(aligners[0], [s for s, _ in full], [t for _, t in full], *aligners[1:])
         for path, choice in zip(paths, choices, strict=True):
             logger.info(f"{path}: {choice.criterion} {choice.score:.3f} on {counted(choice.pairs, 'pair')}")

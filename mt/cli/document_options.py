@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mt.cli.media_files import check_lines_of_text
 from mt.cli.options import Parser, check_output
 from mt.documents.names import NOT_LINES, known, same_format, suffix_of
-from mt.errors import ConfigError, DataError
+from mt.errors import ConfigError, DataError, MtError
 from mt.files import explained
 from mt.text.lines import check_file
 
@@ -55,7 +55,7 @@ def check_document_options(parser: Parser, args: argparse.Namespace) -> None:
     if args.input and not args.document and (args.to or suffix_of(args.input) in NOT_LINES):
         args.document, args.input = Path(args.input), None
     if not args.document:
-        check_lines(args.input, PAIRS)
+        check_lines(args.input, PAIRS, args.model)
         if args.to:
             parser.error("--to needs a document: mt translate MODEL report.docx --to report.es.docx")
         if args.keys:
@@ -72,15 +72,30 @@ def check_document_options(parser: Parser, args: argparse.Namespace) -> None:
         parser.error(f"--keys has an effect on .json documents only, but `{args.document}` is none")
 
 
-def check_lines(file: str | None, formats: tuple[str, ...] = RECORDS) -> None:
-    """Raises: ConfigError: for a file of pairs, plain or compressed, of one of these formats."""
+def check_lines(file: str | None, formats: tuple[str, ...] = RECORDS, model: Path | None = None) -> None:
+    """Raises: ConfigError: for a file of pairs, plain or compressed, of one of these formats; DataError: where the
+    model reads tables."""
     from mt.data.corpus.names import kind_of
 
     if file and kind_of(file) in formats:
+        if formats == PAIRS and reads_tables(model):
+            from mt.data.corpus.columns import check_table
+
+            check_table(file)
         raise ConfigError(
             f"`{file}` holds both sides of pairs, not lines to translate.",
             hint=f"`mt clean {shlex.quote(file)} --out FOLDER` writes each side as a file of lines.",
         )
+
+
+def reads_tables(model: Path | None) -> bool:
+    """Whether the model, None: the newest run, reads rows of tables; false where there is none."""
+    from mt.checkpoint.model_folder import RUNS, newest_run, table_columns
+
+    try:
+        return bool(table_columns(model or newest_run(RUNS))[0])
+    except MtError:  # told when the model is loaded
+        return False
 
 
 def _check_names(parser: Parser, args: argparse.Namespace) -> None:

@@ -92,6 +92,7 @@ def run(argv: list[str]) -> int:
         from mt.train.evaluation_set import test_set
 
         pairs, args.tgt = test_set(args.model, args.test, args.tgt)
+        check_compared(args)
         report = score(args, args.model, args.hypotheses, pairs)
         warn_of_blanks(report, lambda number: str(pairs[number - 1].origin))
     differences = against(args, report, pairs) if args.compare else []
@@ -180,19 +181,29 @@ def score(args: argparse.Namespace, model: Path | None, hypotheses: str | None, 
     return report
 
 
+def check_compared(args: argparse.Namespace) -> None:
+    """Raises: ConfigError, DataError: for a model of `--compare` that cannot translate the same sources, before any is
+    translated."""
+    from mt.checkpoint.model_folder import RUNS, check_direction, check_same_inputs, languages, newest_run
+    from mt.data.corpus.readers import check_order
+
+    if not args.compare or not Path(args.compare).is_dir():
+        return
+    other = Path(args.compare)
+    if not args.hypotheses:
+        check_same_inputs(args.model or newest_run(RUNS), other, "--compare")
+        check_direction(args.model or newest_run(RUNS), other, "--compare")
+    check_order(args.test or [], *languages(other), "the model of --compare translates")
+
+
 def against(args: argparse.Namespace, report: "Report", pairs: "Sequence[Pair] | None") -> list[dict[str, Any]]:
     """Paired bootstrap of what was scored (the baseline) against `--compare`."""
-    from mt.checkpoint.model_folder import RUNS, check_direction, languages, newest_run
-    from mt.data.corpus.readers import check_order
     from mt.text.metrics import choose_tokenizer, compare
 
     other = Path(args.compare)
     if other.is_dir():
         if pairs is None:
             raise ConfigError("--compare with a model needs the sources: give --test instead of --references.")
-        if not args.hypotheses:
-            check_direction(args.model or newest_run(RUNS), other, "--compare")
-        check_order(args.test or [], *languages(other), "the model of --compare translates")
         hypotheses = score(args, other, None, pairs).hypotheses
     else:
         hypotheses = lines_for(args.compare, report.references)

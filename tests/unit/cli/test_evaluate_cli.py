@@ -42,7 +42,7 @@ def model(monkeypatch, texts, tmp_path):
     monkeypatch.setattr("mt.decode.load.load", load)
     for room in ("mt.train.evaluation_set", "mt.checkpoint.model_folder"):
         monkeypatch.setattr(f"{room}.languages", lambda path: ("de", "en") if path.name == "turned" else ("en", "de"))
-    monkeypatch.setattr("mt.train.evaluation_set.table_columns", lambda path: ([], "de"))
+        monkeypatch.setattr(f"{room}.table_columns", lambda path: ([], "de"))
     monkeypatch.setattr("mt.train.evaluation_set.from_plain", lambda section, values, where: None)
     monkeypatch.setattr("mt.train.evaluation_set.read_config", lambda path: {"data": {}})
     monkeypatch.setattr("mt.compute.device.set_up_cpu", lambda threads: None)

@@ -16,6 +16,9 @@ class Shouter:
     def __init__(self):
         self.calls = []
 
+    def require_text(self, what):
+        pass  # it does
+
     def options(self, **given):
         return SimpleNamespace(**{name: value for name, value in given.items() if value is not None})
 
