@@ -16,18 +16,3 @@ from mt.data.batching.corpus import TokenizedCorpus, in_budget
 from mt.data.batching.pool import mix
 from mt.data.batching.stream import BatchStream, Place
 from mt.data.batching.workers import choose_workers
-
-__all__ = [
-    "Batch",
-    "BatchStream",
-    "Place",
-    "Shape",
-    "TokenizedCorpus",
-    "choose_workers",
-    "common_shape",
-    "fill_to",
-    "fill_up",
-    "in_budget",
-    "make_batch",
-    "mix",
-]
