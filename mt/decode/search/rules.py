@@ -11,8 +11,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mt.errors import require
-
 FORBIDDEN = -torch.inf
 
 
@@ -51,15 +49,9 @@ class BanTokens:
 
 
 class MinLength:
-    """A minimum number of tokens without eos, for all sentences or for each.
+    """Each sentence of the call has a minimum number of tokens, without eos."""
 
-    Raises `ConfigError` when a length is negative.
-    """
-
-    def __init__(self, length: int | Sequence[int], *, eos: int) -> None:
-        lengths = [length] if isinstance(length, int) else list(length)
-        least = min(lengths, default=0)
-        require(least >= 0, "decode.min_length", "not be negative", least)
+    def __init__(self, lengths: Sequence[int], *, eos: int) -> None:
         self.lengths = torch.tensor(lengths, dtype=torch.long)
         self.longest = max(lengths, default=0)
         self.eos = eos
@@ -69,20 +61,18 @@ class MinLength:
     ) -> Float[Tensor, "R V"]:
         if prefix.shape[1] < self.longest:
             self.lengths = self.lengths.to(log_probs.device)
-            lengths = self.lengths if len(self.lengths) == 1 else self.lengths[owner]
-            log_probs[:, self.eos].masked_fill_(prefix.shape[1] < lengths, FORBIDDEN)
+            log_probs[:, self.eos].masked_fill_(prefix.shape[1] < self.lengths[owner], FORBIDDEN)
         return log_probs
 
 
 class NoRepeatNgram:
-    """No n-gram of `size` tokens appears twice in one hypothesis.
+    """No n-gram of `size` tokens, at least one, appears twice in one hypothesis.
 
     The last `size - 1` tokens are compared with every place in the prefix; the tokens that followed equal ones are
-    forbidden. Raises `ConfigError` when `size` is not positive.
+    forbidden.
     """
 
     def __init__(self, size: int) -> None:
-        require(size > 0, "decode.no_repeat_ngram", "be positive", size)
         self.size = size
 
     def __call__(
@@ -101,12 +91,10 @@ class NoRepeatNgram:
 class ForcedPrefix:
     """The translation of sentence i of the call begins with the tokens `prefixes[i]`, which may be empty.
 
-    Forced tokens keep their log-probabilities. Raises `ConfigError` on a negative id.
+    Forced tokens keep their log-probabilities.
     """
 
     def __init__(self, prefixes: Sequence[Sequence[int]]) -> None:
-        lowest = min((token for prefix in prefixes for token in prefix), default=0)
-        require(lowest >= 0, "decode.prefix", "hold token ids, which are not negative", lowest)
         free = -1
         longest = max((len(prefix) for prefix in prefixes), default=0)
         table = [[*prefix, *[free] * (longest - len(prefix))] for prefix in prefixes]
