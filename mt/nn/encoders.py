@@ -58,9 +58,6 @@ class FrameEncoder(_LayeredEncoder):
 
     embedding: LinearStem
 
-    def __init__(self, config: ModelConfig, stem: LinearStem, layer: type[EncoderLayer] = EncoderLayer) -> None:
-        super().__init__(config, stem, layer)
-
     def pack(self, items: Sequence[Float[Tensor, "_ F"]]) -> FrameSource:
         return FrameSource.pack(items)
 
