@@ -1,5 +1,6 @@
 """Files and folders on a disk that may fail: atomic writes, reads within limits, errors as our own."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -54,6 +55,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise ValueError("repeated key")
     return found
+
+
+def sha256(path: Path) -> str:
+    """Of the content of a file, in hexadecimal. Raises: OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # ---------------------------------------------------------------- writing

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from mt.checkpoint import schema
 from mt.errors import CheckpointError
-from mt.files import explained, read_json, reason, whole_folder
+from mt.files import explained, read_json, reason, sha256, whole_folder
 
 logger = logging.getLogger("mt")
 MANIFEST = "MANIFEST.json"
@@ -77,9 +77,7 @@ def write_manifest(folder: Path) -> None:
     """The manifest of the files in a folder that something else has filled. Raises: OSError."""
     entries: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.iterdir()):
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        entries[path.name] = {"size": path.stat().st_size, "sha256": sha256}
+        entries[path.name] = {"size": path.stat().st_size, "sha256": sha256(path)}
     _write_manifest(folder, entries, {})
 
 
@@ -97,8 +95,8 @@ def read_manifest(folder: Path) -> Manifest:
         if not FILE_NAME.fullmatch(name) or name == MANIFEST:
             raise CheckpointError(f"`{path}` must list plain file names, but lists {name!r:.80}.")
         match entry:
-            case {"size": int(size), "sha256": str(sha256)}:
-                files[name] = size, sha256
+            case {"size": int(size), "sha256": str(expected)}:
+                files[name] = size, expected
                 free |= {name} if entry.get("free") is True and not name.endswith(".safetensors") else set()
             case _:
                 raise CheckpointError(f"`{path}` must give the size and SHA-256 of `{name}`, but does not.")
