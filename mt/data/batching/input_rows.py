@@ -1,7 +1,7 @@
 """The source side of a corpus whose sources are not text alone: cells of a table, read when a batch needs them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import repeat
 
 import numpy as np
@@ -13,7 +13,6 @@ from mt.data.batching.store import Table
 from mt.data.corpus.pair import Pair
 from mt.errors import ConfigError, DataError
 from mt.inputs.reader import InputReader
-from mt.inputs.spec_augment import draw_masks
 from mt.nn.source import Source, pack_items
 
 
@@ -113,12 +112,6 @@ class InputItems:
     @property
     def lengths(self) -> NDArray[np.int64]:
         return total(self.counts if self.left_out is None else np.where(self.left_out, 0, self.counts))
-
-    def with_dropout(self, probability: float, seed: int) -> "InputItems":
-        return replace(self, left_out=choose_left_out(self.counts, probability, seed))
-
-    def with_masks(self, share: float, seed: int) -> "InputItems":
-        return replace(self, masks=draw_masks(len(self.sources), share, seed))
 
     def source(self, order: NDArray[np.int64]) -> Source:
         return self.unread(order).part(0, len(order))

@@ -5,6 +5,7 @@ another process passes a pool as a few tensors in shared memory.
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +17,8 @@ from torch import Tensor
 from mt.config import BatchConfig
 from mt.data.batching.batch import Batch, Flat, cut_sorted, layout_of, shifted
 from mt.data.batching.corpus import TokenizedCorpus
-from mt.data.batching.input_rows import InputItems, InputRows, UnreadSource
+from mt.data.batching.input_rows import InputItems, InputRows, UnreadSource, choose_left_out
+from mt.inputs.spec_augment import draw_masks
 from mt.nn.ragged import Ragged
 from mt.nn.source import Source
 
@@ -89,6 +91,12 @@ class Pools:
         epoch, pool = where
         return (epoch, pool + 1) if pool + 1 < self.per_epoch else (epoch + 1, 0)
 
+    def onwards(self, where: Where) -> Iterator[Where]:
+        """The places of all pools from `where` on, without end."""
+        while True:
+            yield where
+            where = self.after(where)
+
     def __getitem__(self, where: Where) -> Pool:
         epoch, pool = where
         size, tokenizer = self.section.pool, self.corpus.tokenizer
@@ -98,9 +106,10 @@ class Pools:
             self._drawn(members, where) if self.sampling else (corpus.source.flat(members), corpus.target.flat(members))
         )
         if self.source_dropout and isinstance(source, InputItems):
-            source = source.with_dropout(self.source_dropout, mix(self.seed, epoch, pool, 3))
+            left_out = choose_left_out(source.counts, self.source_dropout, mix(self.seed, epoch, pool, 3))
+            source = replace(source, left_out=left_out)
         if self.spec_augment and isinstance(source, InputItems):
-            source = source.with_masks(self.spec_augment, mix(self.seed, epoch, pool, 4))
+            source = replace(source, masks=draw_masks(len(members), self.spec_augment, mix(self.seed, epoch, pool, 4)))
         src, tgt = source.lengths, target.lengths + 1
         order = np.lexsort((src, tgt))  # by target length, then by source length
         cuts = cut_sorted(src[order], tgt[order], self.section.budget)
