@@ -1,8 +1,10 @@
-"""Word alignment with a translation model: the model, and the heads that were chosen for it."""
+"""Word alignment with a translation model: the model, and the heads that were chosen for it, in `alignment.json` of its
+folder."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -10,7 +12,9 @@ from torch import Tensor
 from mt.alignment.choose_heads import Choice, choose_by_agreement, choose_by_regularity
 from mt.alignment.heads import AlignmentHeads, head_mean, word_maps
 from mt.alignment.observe import Observation, observe
+from mt.checkpoint import verify_folder, write_folder
 from mt.errors import CheckpointError
+from mt.files import explained, read_json
 from mt.nn.transformer import Transformer
 from mt.text.tokenizer import Tokenizer
 
@@ -84,3 +88,21 @@ def from_file(values: Mapping[str, Any], model: Transformer, where: str) -> Alig
             hint="remove the file.",
         )
     return chosen
+
+
+def load_heads(folder: Path, model: Transformer) -> AlignmentHeads | None:
+    """None: none were chosen yet. Raises: CheckpointError: when the file does not fit the model."""
+    path = folder / FILE
+    return from_file(read_json(path), model, str(path)) if path.is_file() else None
+
+
+def save_heads(folder: Path, choice: Choice) -> None:
+    """Raises: CheckpointError: when the folder is damaged, cannot be written or is a checkpoint."""
+    manifest = verify_folder(folder)
+    if "optimizer.safetensors" in manifest.files:
+        raise CheckpointError(f"{folder} is a checkpoint, which only its run writes to.")
+    with explained(f"`{folder}` cannot be read"):
+        files = {name: (folder / name).read_bytes() for name in manifest.files}
+    write_folder(
+        folder, {**files, FILE: to_file(choice)}, meta=manifest.meta, free=manifest.free | {FILE}, replace=True
+    )

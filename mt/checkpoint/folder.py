@@ -151,11 +151,6 @@ def free_name(path: Path, prefix: str) -> Path:
     return aside
 
 
-def move_aside(path: Path, prefix: str) -> Path:
-    """Rename `path` to `free_name`."""
-    return path.rename(free_name(path, prefix))
-
-
 def clean_up(folder: Path) -> None:
     """Remove unfinished files and folders of killed processes. Only for the one process that writes to `folder`."""
     for path in [*folder.glob(".tmp-*"), *folder.glob(".trash-*")]:
@@ -203,7 +198,10 @@ class RunLock:
 def _write_file(path: Path, content: bytes | Mapping[str, Tensor]) -> dict[str, Any]:
     if isinstance(content, Mapping):
         # In memory first: if safetensors wrote the file, a full disk would not raise an OSError.
-        content = safetensors.torch.save({name: _packed(tensor) for name, tensor in content.items()})
+        # Copies, because tied parameters may not share their memory.
+        layout = torch.contiguous_format
+        tensors = {name: part.detach().to("cpu", copy=True, memory_format=layout) for name, part in content.items()}
+        content = safetensors.torch.save(tensors)
     with path.open("wb") as file:
         file.write(content)
     return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
@@ -212,7 +210,3 @@ def _write_file(path: Path, content: bytes | Mapping[str, Tensor]) -> dict[str, 
 def _write_manifest(folder: Path, entries: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
     manifest = schema.MANIFEST.mark({"meta": dict(meta), "files": entries})
     _write_file(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
-
-
-def _packed(tensor: Tensor) -> Tensor:
-    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)

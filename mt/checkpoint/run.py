@@ -14,7 +14,7 @@ from typing import Any, Self
 from torch import Tensor
 
 from mt.checkpoint import schema
-from mt.checkpoint.folder import MANIFEST, find_problem, move_aside, read_manifest, verify_folder, write_folder
+from mt.checkpoint.folder import MANIFEST, find_problem, free_name, read_manifest, verify_folder, write_folder
 from mt.checkpoint.tensors import read_tensors
 from mt.errors import CheckpointError
 from mt.files import explained, read_json, write_text
@@ -147,7 +147,7 @@ class Checkpoints:
         for path in scores.keys() - {*newest, *damaged, *best}:
             with explained(f"`{path}` cannot be removed"):
                 # Renamed first, so that a half-removed folder does not look like a checkpoint.
-                shutil.rmtree(move_aside(path, ".trash"))
+                shutil.rmtree(path.rename(free_name(path, ".trash")))
 
     def _newest_first(self) -> list[Path]:
         found = [path for path in self.folder.glob("step-*") if STEP_NAME.fullmatch(path.name)]
