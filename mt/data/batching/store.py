@@ -98,7 +98,7 @@ class Table:
         self.__init__(_mapped(path) if path else pa.py_buffer(data), state["facts"], path)
 
 
-class TokenLists(Sequence[list[int]]):
+class TokenLists:
     """One side of a table: a list of token ids for each pair. `flat` gives many at once without making lists."""
 
     def __init__(self, table: Table, words: NDArray[np.int32], column: str) -> None:
@@ -113,13 +113,7 @@ class TokenLists(Sequence[list[int]]):
     def __len__(self) -> int:
         return len(self._table)
 
-    @overload
-    def __getitem__(self, index: int) -> list[int]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[list[int]]: ...
-    def __getitem__(self, index: int | slice) -> list[int] | list[list[int]]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def __getitem__(self, index: int) -> list[int]:
         ids, starts, lengths = self.flat(np.array([range(len(self))[index]]))
         return ids[starts[0] : starts[0] + lengths[0]].tolist()
 
