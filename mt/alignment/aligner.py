@@ -3,7 +3,7 @@ folder."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +23,16 @@ SCHEMA = 1
 CHOOSE_ON = 500  # pairs: enough to tell heads apart, and seconds of work
 
 
+@dataclass(eq=False)
 class Aligner:
     """A model, its tokenizer and, once chosen, its alignment heads."""
 
-    def __init__(
-        self, model: Transformer, tokenizer: Tokenizer, *, max_length: int, by_spaces: bool = True,
-        heads: AlignmentHeads | None = None,
-    ) -> None:  # fmt: skip
-        """Args: max_length, by_spaces: as `observe`."""
-        self.model = model
-        self.tokenizer = tokenizer
-        self.max_length = max_length
-        self.by_spaces = by_spaces
-        self.heads = heads
+    model: Transformer
+    tokenizer: Tokenizer
+    _: KW_ONLY
+    max_length: int  # as `observe`, like `by_spaces`
+    by_spaces: bool = True
+    heads: AlignmentHeads | None = None
 
     def observe(self, sources: Sequence[str], targets: Sequence[str]) -> Iterator[Observation]:
         return observe(

@@ -64,28 +64,21 @@ class Pool:
         return replace(self, **pinned)
 
 
+@dataclass(kw_only=True)
 class Pools:
     """Every pool of every epoch, made on access: `pools[epoch, pool]`."""
 
-    def __init__(
-        self,
-        corpus: TokenizedCorpus,
-        section: BatchConfig,
-        *,
-        seed: int,
-        sampling: bool,
-        source_dropout: float = 0.0,
-        spec_augment: float = 0.0,
-    ) -> None:
-        """Args: source_dropout: how probably each of several inputs is left out; spec_augment: the widest mask."""
-        self.corpus = corpus
-        self.source_dropout = source_dropout
-        self.spec_augment = spec_augment
-        self.section = section
-        self.seed = seed
-        self.sampling = sampling
-        self.per_epoch = -(-len(corpus) // section.pool)
-        self._permutation: tuple[int, NDArray[np.int64]] | None = None
+    corpus: TokenizedCorpus
+    section: BatchConfig
+    seed: int
+    sampling: bool  # draw a new segmentation of every sentence in every epoch
+    source_dropout: float = 0.0  # how probably each of several inputs is left out
+    spec_augment: float = 0.0  # the widest mask
+    _permutation: tuple[int, NDArray[np.int64]] | None = None
+
+    @property
+    def per_epoch(self) -> int:
+        return -(-len(self.corpus) // self.section.pool)
 
     def after(self, where: Where) -> Where:
         epoch, pool = where

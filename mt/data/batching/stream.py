@@ -42,12 +42,11 @@ class BatchStream:
         two do not change the batches."""
         self.corpus = corpus
         self.section = section
-        self.seed = seed
-        self.sampling = sampling
         self.place = Place()
         self._pools = Pools(
-            corpus, section, seed=seed, sampling=sampling, source_dropout=source_dropout, spec_augment=spec_augment
-        )
+            corpus=corpus, section=section, seed=seed, sampling=sampling,
+            source_dropout=source_dropout, spec_augment=spec_augment,
+        )  # fmt: skip
         self._ahead = Ahead(self._pools, workers=workers, pin=pin) if workers else None
         self._pin = pin
         self._pool: Pool | None = None

@@ -224,7 +224,7 @@ def test_filled_up_batches_of_several_inputs_have_whole_blocks_in_every_part():
 
 def test_another_process_leaves_out_the_same_inputs():
     section = BatchConfig(tokens=24, max_length=20, pool=16)
-    pools = Pools(two_texts(), section, seed=3, sampling=True, source_dropout=0.5, spec_augment=0.2)
+    pools = Pools(corpus=two_texts(), section=section, seed=3, sampling=True, source_dropout=0.5, spec_augment=0.2)
     sent = pickle.loads(pickle.dumps(pools))
     for where in ((0, 1), (7, 0)):
         here, there = pools[where], sent[where]
