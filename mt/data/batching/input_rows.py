@@ -114,25 +114,16 @@ class InputItems:
         return total(self.counts if self.left_out is None else np.where(self.left_out, 0, self.counts))
 
     def source(self, order: NDArray[np.int64]) -> Source:
-        return self.unread(order).part(0, len(order))
+        return self.ordered(order).part(0, len(order))
 
-    def unread(self, order: NDArray[np.int64]) -> "UnreadSource":
-        left_out = None if self.left_out is None else self.left_out[order].tolist()
-        masks = None if self.masks is None else self.masks[order].tolist()
-        return UnreadSource(self.reader, [self.sources[i] for i in order.tolist()], left_out, masks)
-
-
-@dataclass(frozen=True)
-class UnreadSource:
-    """The sources of a pool, of which `part` reads those of a batch."""
-
-    reader: InputReader
-    sources: list[str]
-    left_out: list[list[bool]] | None
-    masks: list[list[list[float]]] | None
+    def ordered(self, order: NDArray[np.int64]) -> "InputItems":
+        left_out = None if self.left_out is None else self.left_out[order]
+        masks = None if self.masks is None else self.masks[order]
+        return InputItems(self.reader, [self.sources[i] for i in order.tolist()], self.counts[order], left_out, masks)
 
     def part(self, first: int, last: int) -> Source:
-        left_out = repeat(None) if self.left_out is None else self.left_out[first:last]
-        masks = repeat(()) if self.masks is None else self.masks[first:last]
+        """The sources from `first` to before `last`, which are read here. Raises: DataError."""
+        left_out = repeat(None) if self.left_out is None else self.left_out[first:last].tolist()
+        masks = repeat(()) if self.masks is None else self.masks[first:last].tolist()
         sources = zip(self.sources[first:last], left_out, masks, strict=False)
         return pack_items([self.reader.item(source, left_out=out, masks=hidden) for source, out, hidden in sources])

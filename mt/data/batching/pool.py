@@ -17,7 +17,7 @@ from torch import Tensor
 from mt.config import BatchConfig
 from mt.data.batching.batch import Batch, Flat, cut_sorted, layout_of, shifted
 from mt.data.batching.corpus import TokenizedCorpus
-from mt.data.batching.input_rows import InputItems, InputRows, UnreadSource, choose_left_out
+from mt.data.batching.input_rows import InputItems, InputRows, choose_left_out
 from mt.inputs.spec_augment import draw_masks
 from mt.nn.ragged import Ragged
 from mt.nn.source import Source
@@ -36,7 +36,7 @@ class Pool:
     """The batches of one pool, end to end: `P` pairs with `T` target rows in all."""
 
     where: Where
-    source: Source | UnreadSource
+    source: Source | InputItems
     target_in: Int[Tensor, " T"]
     target_out: Int[Tensor, " T"]
     target_layout: Ragged
@@ -115,7 +115,7 @@ class Pools:
         )
         return Pool(
             where,
-            source=source.source(order) if isinstance(source, Flat) else source.unread(order),
+            source=source.source(order) if isinstance(source, Flat) else source.ordered(order),
             target_in=torch.from_numpy(target_in),
             target_out=torch.from_numpy(target_out),
             target_layout=layout_of(tgt[order]),
