@@ -1,5 +1,6 @@
 """Files and folders on a disk that may fail: atomic writes, reads within limits, errors as our own."""
 
+import hashlib
 import json
 import os
 import re
@@ -7,7 +8,6 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -39,7 +39,7 @@ def folder_name(text: str, longest: int = 100) -> str:
     """`text` without characters that are special in shells and file systems; a changed text also gets a hash."""
     clean = re.sub(r"^-|[^\w.,=+-]+", "_", text)[:longest]
     raw = text.encode(errors="surrogateescape")  # names of files need not be UTF-8
-    return clean if clean == text else f"{clean}-{sha256(raw).hexdigest()[:8]}"
+    return clean if clean == text else f"{clean}-{hashlib.sha256(raw).hexdigest()[:8]}"
 
 
 def meant(path: Path, names: Iterable[str]) -> Path | None:
@@ -76,6 +76,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise ValueError("repeated key")
     return found
+
+
+def sha256(path: Path) -> str:
+    """Of the content of a file, in hexadecimal. Raises: OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # ---------------------------------------------------------------- writing

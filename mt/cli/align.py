@@ -175,8 +175,7 @@ def attended(
 
 
 def open_aligner(path: Path, args: argparse.Namespace) -> "Aligner":
-    from mt.alignment.aligner import Aligner
-    from mt.alignment.kept_heads import load_heads
+    from mt.alignment.aligner import Aligner, load_heads
     from mt.checkpoint.model_folder import find_model
     from mt.decode.load import load
 
@@ -191,7 +190,7 @@ def open_aligner(path: Path, args: argparse.Namespace) -> "Aligner":
 def choose(aligners: "list[Aligner]", sources: Sequence[str], targets: Sequence[str], args: argparse.Namespace) -> None:
     """Choose heads unless every model has a saved choice, save the choice, and log it."""
     from mt.alignment.aligner import choose as measure
-    from mt.alignment.kept_heads import save_heads
+    from mt.alignment.aligner import save_heads
     from mt.checkpoint.model_folder import find_model
 
     paths = [path for path in (args.model, args.reverse) if path]

@@ -181,9 +181,9 @@ def gold_of(args: argparse.Namespace, sources: Sequence[str], given: Sequence[st
 def exhibit(
     path: Path, sources: Sequence[str], given: Sequence[str] | None, gold: "Sequence[Gold]", args: argparse.Namespace
 ) -> "Exhibit":
+    from mt.alignment.aligner import load_heads
     from mt.alignment.choose_heads import guess_heads
     from mt.alignment.heads import word_maps
-    from mt.alignment.kept_heads import load_heads
     from mt.alignment.observe import observe
     from mt.checkpoint.model_folder import find_model
     from mt.decode.load import load

@@ -6,6 +6,7 @@ another process passes a pool as a few tensors in shared memory.
 
 import hashlib
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +18,8 @@ from torch import Tensor
 from mt.config import BatchConfig
 from mt.data.batching.batch import Batch, Flat, cut_sorted, layout_of, shifted
 from mt.data.batching.corpus import TokenizedCorpus
-from mt.data.batching.input_rows import InputItems, InputRows, UnreadSource
+from mt.data.batching.input_rows import InputItems, InputRows, choose_left_out
+from mt.inputs.spec_augment import draw_masks
 from mt.nn.ragged import Ragged
 from mt.nn.source import Source
 from mt.text.augmentation import Augmentation
@@ -36,7 +38,7 @@ class Pool:
     """The batches of one pool, end to end: `P` pairs with `T` target rows in all."""
 
     where: Where
-    source: Source | UnreadSource
+    source: Source | InputItems
     target_in: Int[Tensor, " T"]
     target_out: Int[Tensor, " T"]
     target_layout: Ragged
@@ -78,20 +80,29 @@ class Variation:
     spec_augment: float = 0.0
 
 
+@dataclass(kw_only=True)
 class Pools:
     """Every pool of every epoch, made on access: `pools[epoch, pool]`."""
 
-    def __init__(self, corpus: TokenizedCorpus, section: BatchConfig, *, seed: int, variation: Variation) -> None:
-        self.corpus = corpus
-        self.section = section
-        self.seed = seed
-        self.variation = variation
-        self.per_epoch = -(-len(corpus) // section.pool)
-        self._permutation: tuple[int, NDArray[np.int64]] | None = None
+    corpus: TokenizedCorpus
+    section: BatchConfig
+    seed: int
+    variation: Variation
+    _permutation: tuple[int, NDArray[np.int64]] | None = None
+
+    @property
+    def per_epoch(self) -> int:
+        return -(-len(self.corpus) // self.section.pool)
 
     def after(self, where: Where) -> Where:
         epoch, pool = where
         return (epoch, pool + 1) if pool + 1 < self.per_epoch else (epoch + 1, 0)
+
+    def onwards(self, where: Where) -> Iterator[Where]:
+        """The places of all pools from `where` on, without end."""
+        while True:
+            yield where
+            where = self.after(where)
 
     def __getitem__(self, where: Where) -> Pool:
         epoch, pool = where
@@ -105,9 +116,11 @@ class Pools:
         if variation.augmentation is not None and isinstance(source, Flat):
             source, target = self._augmented(variation.augmentation, members, where, source, target)
         if variation.source_dropout and isinstance(source, InputItems):
-            source = source.with_dropout(variation.source_dropout, mix(self.seed, epoch, pool, 3))
+            left_out = choose_left_out(source.counts, variation.source_dropout, mix(self.seed, epoch, pool, 3))
+            source = replace(source, left_out=left_out)
         if variation.spec_augment and isinstance(source, InputItems):
-            source = source.with_masks(variation.spec_augment, mix(self.seed, epoch, pool, 4))
+            masks = draw_masks(len(members), variation.spec_augment, mix(self.seed, epoch, pool, 4))
+            source = replace(source, masks=masks)
         src, tgt = source.lengths, target.lengths + 1
         order = np.lexsort((src, tgt))  # by target length, then by source length
         cuts = cut_sorted(src[order], tgt[order], self.section.budget)
@@ -120,7 +133,7 @@ class Pools:
         )
         return Pool(
             where,
-            source=source.source(order) if isinstance(source, Flat) else source.unread(order),
+            source=source.source(order) if isinstance(source, Flat) else source.ordered(order),
             target_in=torch.from_numpy(target_in),
             target_out=torch.from_numpy(target_out),
             target_layout=layout_of(tgt[order]),

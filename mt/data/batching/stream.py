@@ -41,9 +41,8 @@ class BatchStream:
         changes the batches."""
         self.corpus = corpus
         self.section = section
-        self.seed = seed
         self.place = Place()
-        self._pools = Pools(corpus, section, seed=seed, variation=variation)
+        self._pools = Pools(corpus=corpus, section=section, seed=seed, variation=variation)
         self._ahead = Ahead(self._pools, workers=workers, pin=pin) if workers else None
         self._pin = pin
         self._pool: Pool | None = None

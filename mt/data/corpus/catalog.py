@@ -7,8 +7,7 @@ from pathlib import Path
 from mt.data.corpus.names import COMPRESSED, HUB
 from mt.data.corpus.pair import Pair
 from mt.data.corpus.readers import read_pairs
-from mt.data.corpus.store import Recipe, ensure
-from mt.data.corpus.wheel import Wheel
+from mt.data.corpus.store import Recipe, Wheel, ensure
 from mt.errors import ConfigError, DataError
 from mt.progress import Waiting
 

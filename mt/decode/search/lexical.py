@@ -16,14 +16,13 @@ with every term, if they fit at all.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
-
-from mt.errors import require
 
 LONGEST = 62  # tokens of a form: the bits of an integer, less the sign
 NONE = -1  # no token
@@ -53,23 +52,18 @@ class Progress:
 
 
 class LexicalConstraints:
-    """The terms of the sentences of a batch, as tables.
-
-    Raises `ConfigError` for a form without tokens, or with more than 62.
-    """
+    """The terms of the sentences of a batch, as tables."""
 
     def __init__(
         self, required: Sequence[Required], *, opens_word: Bool[Tensor, " V"], device: torch.device | None = None
     ) -> None:
-        """Args: opens_word: of each token, whether it ends the word before it; True for eos."""
-        forms = [form.tokens for terms in required for term in terms for form in term]
-        for tokens in forms:
-            require(0 < len(tokens) <= LONGEST, "glossary", f"ask for terms of 1 to {LONGEST} tokens", len(tokens))
+        """Args: required: forms of 1 to `LONGEST` tokens; opens_word: of each token, whether it ends the word before
+        it; True for eos."""
         sizes = (
             len(required),
             max([1, *map(len, required)]),
             max([1, *(len(term) for terms in required for term in terms)]),
-            max([1, *map(len, forms)]),
+            max([1, *(len(form.tokens) for terms in required for term in terms for form in term)]),
         )
         tokens = torch.full(sizes, NONE)
         open_ended = torch.zeros(sizes[:3], dtype=torch.bool)
@@ -87,10 +81,9 @@ class LexicalConstraints:
 
     def select(self, stay: Int[Tensor, " B2"]) -> "LexicalConstraints":
         """The tables of the sentences that stay."""
-        chosen = object.__new__(LexicalConstraints)
+        chosen = copy(self)
         for name in ("tokens", "length", "open_ended", "shortest"):
             setattr(chosen, name, getattr(self, name)[stay])
-        chosen.opens_word = self.opens_word
         return chosen
 
     def start(self) -> Progress:

@@ -57,7 +57,7 @@ def test_the_batches_are_a_pure_function_of_their_place():
     alike = [plain(batch) for batch in one_epoch(stream(augmentation=HALF))]
     assert [plain(batch) for batch in one_epoch(stream(augmentation=HALF))] == alike
     assert [plain(batch) for batch in one_epoch(stream())] != alike
-    pools = Pools(stream().corpus, SECTION, seed=3, variation=Variation(augmentation=HALF))
+    pools = Pools(corpus=stream().corpus, section=SECTION, seed=3, variation=Variation(augmentation=HALF))
     assert pickle.loads(pickle.dumps(pools))[0, 1].target_in.tolist() == pools[0, 1].target_in.tolist()
     none = stream(augmentation=replace(HALF, share=0.0))
     assert [plain(batch) for batch in one_epoch(none)] == [plain(batch) for batch in one_epoch(stream())]
