@@ -36,16 +36,18 @@ class Translation:
 EMPTY = Translation("", 0.0, 0.0, [], [], True)
 
 
-def join(parts: list[list[Translation]], gaps: Sequence[str]) -> list[Translation]:
+def join(parts: list[list[Translation]], gaps: Sequence[str] | None = None) -> list[Translation]:
     """The n-best list of a text from those of its parts: best with best, second with second.
 
     The score of the whole is the mean of its parts'.
 
-    Args: gaps: the white space before, between and after the parts. An empty translation removes the gap before it; a
-    single space between sentences may be added or removed by `_space`.
+    Args: gaps: the white space before, between and after the parts; None: one space between two. An empty translation
+    removes the gap before it; a single space between sentences may be added or removed by `_space`.
     """
     if not parts:
         return [EMPTY]
+    if gaps is None:
+        gaps = ["", *[" "] * (len(parts) - 1), ""]
     if len(parts) == 1 and not any(gaps):
         return parts[0]
     joined = []

@@ -166,9 +166,8 @@ class Translator:
             layout = layouts[part.owner]
             goes_on = part.number + 1 < len(layout.parts) and in_sentence(layout.parts[part.number])
             together[part.owner].append([*map(without_stop, translations)] if goes_on else translations)
-        always = options.section.split is Split.always  # else a text that is one part loses the space around it
         return [
-            join(parts_of_one, layout.gaps if always or len(layout.parts) > 1 else ["", ""])
+            join(parts_of_one, layout.gaps if len(layout.parts) > 1 or options.section.split is Split.always else None)
             for parts_of_one, layout in zip(together, layouts, strict=True)
         ]
 

@@ -24,6 +24,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from mt.errors import require
+
 LONGEST = 62  # tokens of a form: the bits of an integer, less the sign
 NONE = -1  # no token
 
@@ -52,18 +54,23 @@ class Progress:
 
 
 class LexicalConstraints:
-    """The terms of the sentences of a batch, as tables."""
+    """The terms of the sentences of a batch, as tables.
+
+    Raises `ConfigError` for a form without tokens, or with more than 62.
+    """
 
     def __init__(
         self, required: Sequence[Required], *, opens_word: Bool[Tensor, " V"], device: torch.device | None = None
     ) -> None:
-        """Args: required: forms of 1 to `LONGEST` tokens; opens_word: of each token, whether it ends the word before
-        it; True for eos."""
+        """Args: opens_word: of each token, whether it ends the word before it; True for eos."""
+        forms = [form.tokens for terms in required for term in terms for form in term]
+        for tokens in forms:
+            require(0 < len(tokens) <= LONGEST, "glossary", f"ask for terms of 1 to {LONGEST} tokens", len(tokens))
         sizes = (
             len(required),
             max([1, *map(len, required)]),
             max([1, *(len(term) for terms in required for term in terms)]),
-            max([1, *(len(form.tokens) for terms in required for term in terms for form in term)]),
+            max([1, *map(len, forms)]),
         )
         tokens = torch.full(sizes, NONE)
         open_ended = torch.zeros(sizes[:3], dtype=torch.bool)

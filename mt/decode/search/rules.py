@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mt.errors import require
+
 FORBIDDEN = -torch.inf
 Prefix = Int[Tensor, "R T"]  # the tokens so far, without bos
 LogProbs = Float[Tensor, "R V"]  # of the next token
@@ -43,9 +45,15 @@ class BanTokens:
 
 
 class MinLength:
-    """Each sentence of the call has a minimum number of tokens, without eos."""
+    """A minimum number of tokens without eos, for all sentences or for each.
 
-    def __init__(self, lengths: Sequence[int], *, eos: int) -> None:
+    Raises `ConfigError` when a length is negative.
+    """
+
+    def __init__(self, length: int | Sequence[int], *, eos: int) -> None:
+        lengths = [length] if isinstance(length, int) else list(length)
+        least = min(lengths, default=0)
+        require(least >= 0, "decode.min_length", "not be negative", least)
         self.lengths = torch.tensor(lengths, dtype=torch.long)
         self.longest = max(lengths, default=0)
         self.eos = eos
@@ -53,18 +61,20 @@ class MinLength:
     def __call__(self, prefix: Prefix, log_probs: LogProbs, owner: Owner) -> LogProbs:
         if prefix.shape[1] < self.longest:
             self.lengths = self.lengths.to(log_probs.device)
-            log_probs[:, self.eos].masked_fill_(prefix.shape[1] < self.lengths[owner], FORBIDDEN)
+            lengths = self.lengths if len(self.lengths) == 1 else self.lengths[owner]
+            log_probs[:, self.eos].masked_fill_(prefix.shape[1] < lengths, FORBIDDEN)
         return log_probs
 
 
 class NoRepeatNgram:
-    """No n-gram of `size` tokens, at least one, appears twice in one hypothesis.
+    """No n-gram of `size` tokens appears twice in one hypothesis.
 
     The last `size - 1` tokens are compared with every place in the prefix; the tokens that followed equal ones are
-    forbidden.
+    forbidden. Raises `ConfigError` when `size` is not positive.
     """
 
     def __init__(self, size: int) -> None:
+        require(size > 0, "decode.no_repeat_ngram", "be positive", size)
         self.size = size
 
     def __call__(self, prefix: Prefix, log_probs: LogProbs, owner: Owner) -> LogProbs:
@@ -81,10 +91,12 @@ class NoRepeatNgram:
 class ForcedPrefix:
     """The translation of sentence i of the call begins with the tokens `prefixes[i]`, which may be empty.
 
-    Forced tokens keep their log-probabilities.
+    Forced tokens keep their log-probabilities. Raises `ConfigError` on a negative id.
     """
 
     def __init__(self, prefixes: Sequence[Sequence[int]]) -> None:
+        lowest = min((token for prefix in prefixes for token in prefix), default=0)
+        require(lowest >= 0, "decode.prefix", "hold token ids, which are not negative", lowest)
         free = -1
         longest = max((len(prefix) for prefix in prefixes), default=0)
         table = [[*prefix, *[free] * (longest - len(prefix))] for prefix in prefixes]

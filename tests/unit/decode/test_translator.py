@@ -553,17 +553,17 @@ def part(text, score, log_prob, finished=True):
 def test_parts_are_joined_by_rank():
     first = [part("a", -1.0, -2.0), part("b", -2.0, -3.0), part("c", -9.0, -9.0)]
     second = [part("x", -3.0, -4.0), part("y", -4.0, -5.0, finished=False)]
-    assert join([first, second], ["", " ", ""]) == [
+    assert join([first, second]) == [
         Translation("a x", -2.0, -6.0, ["a", "x"], [-2.0, -4.0], True),
         Translation("b y", -3.0, -8.0, ["b", "y"], [-3.0, -5.0], False),
     ]
-    assert join([first], ["", ""]) == first
-    assert join([], [""]) == [EMPTY]
+    assert join([first]) == first
+    assert join([]) == [EMPTY]
 
 
 def test_a_part_that_says_nothing_leaves_no_gap():
     parts = [[part("a", -1.0, -1.0)], [part("", -1.0, -1.0)], [part("b", -1.0, -1.0)]]
-    assert join(parts, ["", " ", " ", ""])[0].text == "a b"
+    assert join(parts)[0].text == "a b"
     assert join(parts, ["  ", "\t", "\n", " "])[0].text == "  a\nb "
 
 

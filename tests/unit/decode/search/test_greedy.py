@@ -44,7 +44,7 @@ def test_every_piece_is_the_best_one(seed, source, penalty, coarse):
 def test_greedy_search_is_beam_search_with_one_beam(seed, source, penalty):
     stepper = TableStepper(drawn(seed, num_words=3))
     search = settings(beam=1, length_penalty=penalty, max_length=5)
-    rules = [MinLength([2] * len(source), eos=EOS), NoRepeatNgram(2)]
+    rules = [MinLength(2, eos=EOS), NoRepeatNgram(2)]
     greedy = greedy_search(stepper, source, search=search, rules=rules)
     assert greedy == beam_search(stepper, source, search=search, rules=rules)
 

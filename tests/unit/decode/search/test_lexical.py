@@ -100,6 +100,12 @@ def test_sentences_without_terms_are_done():
     assert nothing.left(nothing.start()).tolist() == [[0], [0]]
 
 
+@pytest.mark.parametrize("length", [0, LONGEST + 1])
+def test_forms_without_pieces_or_with_too_many_are_refused(length):
+    with pytest.raises(ConfigError, match=rf"^`glossary` must ask for terms of 1 to 62 tokens, but is {length}\.$"):
+        one([(1,) * length])
+
+
 def test_the_longest_form_is_followed_to_its_end():
     tokens = [1, *[2] * (LONGEST - 1)]
     assert state_after(one([tuple(tokens)]), tokens)[1:3] == (True, 0)

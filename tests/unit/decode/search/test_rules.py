@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mt.decode.search.rules import BanTokens, ForcedPrefix, MinLength, NoRepeatNgram, apply_rules
+from mt.errors import ConfigError
 
 
 def allowed(rules, prefixes, owner=None):
@@ -27,7 +28,7 @@ def test_banned_pieces_never_come():
 
 
 def test_the_end_waits_for_the_minimum_length():
-    rule = MinLength([2], eos=0)
+    rule = MinLength(2, eos=0)
     assert allowed([rule], [[]]) == [[1, 2, 3]]
     assert allowed([rule], [[1]]) == [[1, 2, 3]]
     assert allowed([rule], [[1, 2]]) == [[0, 1, 2, 3]]
@@ -71,7 +72,23 @@ def test_no_prefix_forces_nothing():
 def test_what_one_rule_forbids_no_other_allows():
     assert allowed([BanTokens([3]), ForcedPrefix([[3]])], [[]]) == [[]]
     assert allowed([ForcedPrefix([[3]]), BanTokens([3])], [[]]) == [[]]
-    assert allowed([MinLength([1], eos=0), BanTokens([1, 2])], [[]]) == [[3]]
+    assert allowed([MinLength(1, eos=0), BanTokens([1, 2])], [[]]) == [[3]]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MinLength(-1, eos=0), "`decode.min_length` must not be negative, but is -1."),
+        (lambda: NoRepeatNgram(0), "`decode.no_repeat_ngram` must be positive, but is 0."),
+        (
+            lambda: ForcedPrefix([[1], [2, -4]]),
+            "`decode.prefix` must hold token ids, which are not negative, but is -4.",
+        ),
+    ],
+)
+def test_rules_that_make_no_sense_are_refused(make, message):
+    with pytest.raises(ConfigError, match=f"^{message}$"):
+        make()
 
 
 def test_each_sentence_has_its_own_minimum_length():
@@ -79,3 +96,5 @@ def test_each_sentence_has_its_own_minimum_length():
     assert allowed([rule], [[], [], []]) == [[0, 1, 2, 3], [1, 2, 3], [1, 2, 3]]
     assert allowed([rule], [[1], [1], [1]]) == [[0, 1, 2, 3], [1, 2, 3], [0, 1, 2, 3]]
     assert allowed([rule], [[1], [1]], owner=[1, 1]) == [[1, 2, 3], [1, 2, 3]]
+    with pytest.raises(ConfigError, match=r"^`decode\.min_length` must not be negative, but is -2\.$"):
+        MinLength([1, -2], eos=0)

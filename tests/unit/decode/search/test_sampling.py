@@ -225,11 +225,11 @@ def test_rules_hold_and_a_sample_that_they_leave_nothing_ends_unfinished():
     table = written({(): [0.5, 0.5, 0.0], (A,): [1.0, 0.0, 0.0]})
     forced = sample_search(
         TableStepper(table), [[EOS], [3, EOS]], search=settings(), sampling=Sampling(samples=4),
-        rules=[ForcedPrefix([[A], []]), MinLength([1, 1], eos=EOS)],
+        rules=[ForcedPrefix([[A], []]), MinLength(1, eos=EOS)],
     )  # fmt: skip
     assert found(forced) == [[[A]] * 4] * 2
     [[nothing]] = sample_search(
-        TableStepper(table), [[EOS]], search=settings(), sampling=Sampling(), rules=[MinLength([2], eos=EOS)]
+        TableStepper(table), [[EOS]], search=settings(), sampling=Sampling(), rules=[MinLength(2, eos=EOS)]
     )
     assert (nothing.tokens, nothing.finished) == ([A], False)
     assert nothing.log_prob == pytest.approx(math.log(0.5))
