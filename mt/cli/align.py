@@ -163,7 +163,8 @@ def attended(
     sources: Sequence[str], targets: Sequence[str], args: argparse.Namespace
 ) -> "Iterator[tuple[Tensor, ...]]":
     """The link weights of every pair from cross-attention, in both directions if there are two models."""
-    from mt.checkpoint.model_folder import check_direction, languages
+    from mt.checkpoint.model_folder import languages
+    from mt.checkpoint.two_models import check_direction
 
     check_order([args.source, args.target], *languages(args.model), "the model translates")
     if args.reverse:

@@ -171,7 +171,8 @@ def reverse_model(
     args: argparse.Namespace,
 ) -> "Callable[[Sequence[str], Sequence[list[Translation]]], list[list[Translation]]]":
     """`rerank` with the model of `--rerank`. Raises: ConfigError: when it goes the same way as the model."""
-    from mt.checkpoint.model_folder import RUNS, check_direction, check_same_inputs, newest_run
+    from mt.checkpoint.model_folder import RUNS, newest_run
+    from mt.checkpoint.two_models import check_direction, check_same_inputs
     from mt.decode.load import load
     from mt.decode.rerank.reverse import rerank
     from mt.decode.rerank.scorer import Scorer

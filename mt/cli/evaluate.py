@@ -184,7 +184,8 @@ def score(args: argparse.Namespace, model: Path | None, hypotheses: str | None, 
 def check_compared(args: argparse.Namespace) -> None:
     """Raises: ConfigError, DataError: for a model of `--compare` that cannot translate the same sources, before any is
     translated."""
-    from mt.checkpoint.model_folder import RUNS, check_direction, check_same_inputs, languages, newest_run
+    from mt.checkpoint.model_folder import RUNS, languages, newest_run
+    from mt.checkpoint.two_models import check_direction, check_same_inputs
     from mt.data.corpus.readers import check_order
 
     if not args.compare or not Path(args.compare).is_dir():

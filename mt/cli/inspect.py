@@ -137,7 +137,8 @@ def run(argv: list[str]) -> int:
 
 def check_languages(args: argparse.Namespace) -> None:
     """Raises: ConfigError, DataError: for a second model, or a file, of the other direction."""
-    from mt.checkpoint.model_folder import check_direction, languages
+    from mt.checkpoint.model_folder import languages
+    from mt.checkpoint.two_models import check_direction
 
     src, tgt = languages(args.model)
     if args.compare:

@@ -63,7 +63,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def run(argv: list[str]) -> int:
     args = parse(argv)
     files = [args.pairs] if args.pairs else [args.source, args.target]
-    from mt.checkpoint.model_folder import check_direction, check_same_inputs, languages, table_columns
+    from mt.checkpoint.model_folder import languages, table_columns
+    from mt.checkpoint.two_models import check_direction, check_same_inputs
     from mt.log import setup
 
     setup()

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mt.checkpoint import Checkpoints, load_into
-from mt.checkpoint.model_folder import Description, StoredModel, check_languages, find_run, read_model
+from mt.checkpoint.model_folder import Description, StoredModel, find_run, read_model
+from mt.checkpoint.two_models import check_languages
 from mt.config import BatchConfig, Config, DataConfig, Input, ModelConfig, Positions, SourceKind, TokenizerConfig
 from mt.config.from_json import from_plain
 from mt.config.inputs import parse_inputs

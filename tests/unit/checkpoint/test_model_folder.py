@@ -17,13 +17,12 @@ from toy import number_tokenizer, tiny_config, tiny_model
 from mt.checkpoint import Checkpoints, model_folder, verify_folder, write_folder
 from mt.checkpoint.model_folder import (
     Description,
-    check_direction,
-    check_same_inputs,
     find_run,
     languages,
     newest_run,
     read_model,
 )
+from mt.checkpoint.two_models import check_direction, check_same_inputs
 from mt.config import DecodeConfig, Positions, Precision, Tying
 from mt.config.inputs import parse_inputs
 from mt.errors import CheckpointError, ConfigError
