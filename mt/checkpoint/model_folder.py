@@ -33,6 +33,7 @@ from mt.text.tokenizer import Tokenizer
 
 logger = logging.getLogger("mt")
 CONFIG, WEIGHTS, EMA, CARD = "config.json", "model.safetensors", "ema.safetensors", "README.md"
+CT2 = "model.bin"  # the weights of an export for CTranslate2
 RUNS = Path("runs")
 MAX_CONFIG = 1 << 20  # bytes
 MAX_TABLE = 1 << 24  # numbers in a table of positions, whose size no tensor of the file confirms
@@ -302,6 +303,11 @@ def find_model(path: Path) -> Path:
         chosen = checkpoints.best() if path.name == "best" else checkpoints.latest()
         if chosen is not None:
             return chosen.path
+    if (path / CT2).is_file() and not (path / WEIGHTS).is_file():
+        raise CheckpointError(
+            f"`{path}` is a model in the format of CTranslate2, which only programs that use CTranslate2 read.",
+            hint="name the model that it was made of, and add `--engine ct2` to search with CTranslate2.",
+        )
     if (path / WEIGHTS).is_file() or (path / CONFIG).is_file():
         return path
     if (path / "model").is_dir():

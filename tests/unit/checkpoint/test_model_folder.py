@@ -17,6 +17,7 @@ from mt.checkpoint import Checkpoints, model_folder, verify_folder, write_folder
 from mt.checkpoint.model_folder import (
     Description,
     check_direction,
+    find_model,
     find_run,
     languages,
     newest_run,
@@ -440,3 +441,16 @@ def test_a_file_that_goes_away_during_a_read_is_read_again_if_the_folder_changed
     monkeypatch.setattr(model_folder, "_read", lambda folder: (_ for _ in ()).throw(PermissionError("no")))
     with pytest.raises(PermissionError):
         read_model(path)
+
+
+def test_an_export_for_another_engine_is_named(tmp_path):
+    for name in ("config.json", "model.bin", "shared_vocabulary.json", "tokenizer.model"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(CheckpointError) as refused:
+        find_model(tmp_path)
+    assert refused.value.message == (
+        f"`{tmp_path}` is a model in the format of CTranslate2, which only programs that use CTranslate2 read."
+    )
+    assert refused.value.hint == (
+        "name the model that it was made of, and add `--engine ct2` to search with CTranslate2."
+    )
