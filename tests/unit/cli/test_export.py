@@ -14,6 +14,7 @@ from mt.checkpoint import write_folder
 from mt.checkpoint.model_folder import WEIGHTS, Description
 from mt.cli.export import export_ct2, parse, run
 from mt.cli.export_sample import choose_sample
+from mt.cli.main import main
 from mt.config import Activation, DataConfig, DecodeConfig, NormPlacement, Precision
 from mt.decode.load import load
 from mt.errors import CheckpointError, ConfigError, DataError
@@ -91,6 +92,19 @@ def test_the_command_writes_the_folder_and_says_so(given, quantization, model, t
     assert "; BLEU 100.0 and 100.0; chrF++ 100.0 and 100.0" in caplog.text
     with pytest.raises(ConfigError, match="already exists"):
         export_ct2(model, out)
+
+
+def test_an_export_in_the_place_of_a_model_leads_to_the_model_that_it_was_made_of(model, tmp_path, capsys):
+    pytest.importorskip("ctranslate2")
+    text = write_pairs(tmp_path, 3)[0]
+    export_ct2(model, tmp_path / "ct2")
+    assert main(["translate", str(tmp_path / "ct2"), "-i", text]) == 1
+    said = capsys.readouterr().err
+    assert f"`{tmp_path / 'ct2'}` is a model in the format of CTranslate2" in said
+    typed = re.findall("`([^`]+)`", said)[-1]
+    assert typed == "--engine ct2"
+    assert main(["translate", str(model), *typed.split(), "-i", text, "-o", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out").read_text().count("\n") == 3
 
 
 def test_without_a_name_the_folder_is_named_after_the_model(monkeypatch, tmp_path):
