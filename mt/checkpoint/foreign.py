@@ -18,7 +18,7 @@ def refuse_foreign(path: Path) -> None:
     elif (path / "config.json").is_file() and (path / "model.bin").is_file():
         what, hint = (
             "a folder for CTranslate2",
-            "name the model that it was made of; with `--engine ct2` CTranslate2 searches.",
+            "name the model that it was made of, and add `--engine ct2` to search with CTranslate2.",
         )
     else:
         return

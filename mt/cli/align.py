@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mt.cli.lines import BadLines, file_texts, parallel_texts, process, results, waiting
-from mt.cli.options import Parser, check_output, number_from_0
+from mt.cli.options import Parser, check_output, share
 from mt.data.corpus.readers import check_order
 from mt.errors import CheckpointError, ConfigError, DataError, counted
 from mt.text.lines import check_file
@@ -56,7 +56,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--symmetrize", choices=HEURISTICS, help="how to merge both directions (default: grow-diag); joint: by weight"
     )
     parser.add_argument(
-        "--least", type=number_from_0, help="smallest weight of a link (default: 0; joint: 0.1; learnt from text: 0.5)"
+        "--least", type=share, help="smallest weight of a link (default: 0; joint: 0.1; learnt from text: 0.5)"
     )
     parser.add_argument("--learn", action="store_true", help="learn from the text, starting from two models' attention")
     parser.add_argument("--soft", action="store_true", help="print all weights of at least --least (default: 0.01)")

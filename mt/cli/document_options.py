@@ -42,7 +42,8 @@ def check_document_options(parser: Parser, args: argparse.Namespace) -> None:
 
     Raises: ConfigError: for options that cannot be combined, and for a name of no known format.
     """
-    if args.to and not args.document and not args.input:
+    alone = args.model and suffix_of(args.model) and args.model.is_file()  # `mt translate page.html`
+    if (args.to or alone) and not args.document and not args.input:
         args.document, args.model = args.model, None  # mt translate report.docx --to report.es.docx
     if args.model and not args.document and not args.input:
         check_lines_of_text(args.model, None)  # `mt translate photo.png`

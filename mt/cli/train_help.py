@@ -46,7 +46,7 @@ EXAMPLES = {
     "mt train -m optim.lr=1e-3,2e-3 model=tiny,small": "train one model for each combination",
 }
 OPTIONS = {
-    "--config FILE": "a YAML file of settings; it overrides the presets, and the command line overrides the file",
+    "--config FILE": "one YAML file of settings; it overrides the presets, and the command line overrides the file",
     "--config-dir FOLDER": "a folder of further presets, in groups as above",
     "--dry-run": "show what would happen, without training",
     "--resume RUN": "continue the run in this folder with its settings; limits such as train.minutes=30 may change",

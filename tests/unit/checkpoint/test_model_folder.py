@@ -17,6 +17,7 @@ from toy import number_tokenizer, tiny_config, tiny_model
 from mt.checkpoint import Checkpoints, model_folder, verify_folder, write_folder
 from mt.checkpoint.model_folder import (
     Description,
+    find_model,
     find_run,
     languages,
     newest_run,
@@ -474,3 +475,14 @@ def test_no_model_writes_the_pictures_of_another(monkeypatch):
     columns_of(monkeypatch, ["a:image"], ["a:image"])
     with pytest.raises(ConfigError, match=r"^--rerank needs a model that reads text, but model reads rows of a table"):
         check_same_inputs(Path("model"), Path("other"), "--rerank", opposite=True)
+
+
+def test_an_export_for_another_engine_is_named(tmp_path):
+    for name in ("config.json", "model.bin", "shared_vocabulary.json", "tokenizer.model"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(CheckpointError) as refused:
+        find_model(tmp_path)
+    assert refused.value.message == f"`{tmp_path}` is a folder for CTranslate2, not a model folder."
+    assert refused.value.hint == (
+        "name the model that it was made of, and add `--engine ct2` to search with CTranslate2."
+    )

@@ -121,6 +121,14 @@ def test_options_that_do_not_go_together(more, message):
         parse(["m", "--source", "a", "--target", "b", *more])
 
 
+@pytest.mark.parametrize("least", ["2", "1.01", "-0.1", "nan", "inf", "much"])
+def test_a_weight_of_links_is_a_share(least):
+    files = ["--source", "a", "--target", "b", "--least"]
+    with pytest.raises(ConfigError, match=rf"^argument --least: must be a number from 0 to 1, but is {least}\. hint: "):
+        parse([*files, least])
+    assert [parse([*files, text]).least for text in ("0", "1")] == [0, 1]
+
+
 @pytest.mark.parametrize("more", [["--reverse", "m"], ["--choose-again"], ["--device", "cpu"]])
 def test_options_that_need_a_model(more):
     with pytest.raises(ConfigError, match="--choose-again and --device need a model, but none is given"):

@@ -108,6 +108,19 @@ def test_lines_without_pieces_are_not_compared(model, tmp_path, caplog):
         run(["ct2", str(model), str(tmp_path / "none"), "--sample", sources])
 
 
+def test_an_export_in_the_place_of_a_model_leads_to_the_model_that_it_was_made_of(model, tmp_path, capsys):
+    pytest.importorskip("ctranslate2")
+    text = write_pairs(tmp_path, 3)[0]
+    export_ct2(model, tmp_path / "ct2")
+    assert main(["translate", str(tmp_path / "ct2"), "-i", text]) == 1
+    said = capsys.readouterr().err
+    assert f"`{tmp_path / 'ct2'}` is a folder for CTranslate2, not a model folder." in said
+    typed = re.findall("`([^`]+)`", said)[-1]
+    assert typed == "--engine ct2"
+    assert main(["translate", str(model), *typed.split(), "-i", text, "-o", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out").read_text().count("\n") == 3
+
+
 def test_without_a_name_the_folder_is_named_after_the_model(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert parse(["ct2", "runs/my-run"]).out == Path("my-run-ct2")
@@ -263,5 +276,5 @@ def test_an_export_given_as_a_model_is_named_and_the_hint_makes_a_model_of_it(mo
         load(folder / "ct2")
     assert str(refused.value) == (
         f"`{folder / 'ct2'}` is a folder for CTranslate2, not a model folder. "
-        "hint: name the model that it was made of; with `--engine ct2` CTranslate2 searches."
+        "hint: name the model that it was made of, and add `--engine ct2` to search with CTranslate2."
     )

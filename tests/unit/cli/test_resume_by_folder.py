@@ -1,6 +1,7 @@
 """`mt train --resume`: the settings of a run from its folder."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -179,6 +180,36 @@ def test_settings_of_another_version_are_refused(home):
     config.write_text(text.replace("  beta1:", "  beta0:"))
     with pytest.raises(ConfigError, match=r"config\.yaml: `optim` has no setting `beta0`"):
         saved_settings(home / "runs/golden", {})
+
+
+@pytest.mark.parametrize("value", ["fp8", "int8"])
+def test_only_a_precision_to_train_in_is_listed(home, value):
+    config = home / "runs/golden/config.yaml"
+    config.write_text(re.sub("(?m)^  precision: .*$", f"  precision: {value}", config.read_text()))
+    with pytest.raises(ConfigError) as refused:
+        saved_settings(home / "runs/golden", {})
+    assert str(refused.value).endswith(
+        f"config.yaml: `train`: `precision` must be one of auto, fp32, bf16, fp16, but is {value!r}."
+    )
+
+
+def test_a_damaged_settings_file_is_told_in_one_sentence(home, capsys):
+    config = home / "runs/golden/config.yaml"
+    config.write_text("run:\n  name: [a\nother: 1\n")
+    assert main(["train", "--resume", "home/runs/golden"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "mt train: `home/runs/golden/config.yaml`, line 3: this is not YAML, so the file is damaged: "
+    )
+    assert "\\n" not in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--config", "--config-dir", "--resume"])
+def test_a_second_file_or_folder_is_refused_and_not_preferred(option, tmp_path):
+    with pytest.raises(ConfigError) as refused:
+        parse([option, str(tmp_path), "train.seed=3", f"{option}=b"])
+    assert refused.value.message == f"{option} takes one value, but is given {tmp_path} and b; leave out one of them."
+    assert getattr(parse([option, str(tmp_path)]), option[2:].replace("-", "_")) == tmp_path
 
 
 def test_a_run_of_a_version_that_ignored_these_settings_goes_on(home, trained):

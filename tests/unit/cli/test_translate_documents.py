@@ -115,6 +115,17 @@ def test_a_document_without_text_needs_no_model(tmp_path, monkeypatch):
     assert (tmp_path / "b.html").read_text() == "<p>12</p>"
 
 
+def test_a_document_in_the_place_of_the_model_is_told_what_to_type(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.html").write_text("<p>12</p>")
+    with pytest.raises(ConfigError, match=r"^where is the translation of `a\.html` written\? Name a file") as refused:
+        run(["a.html"])
+    typed = refused.value.message.rstrip(".").partition("for example ")[2]
+    assert typed == "--to a.translated.html"
+    assert run(["a.html", *typed.split()]) == 0
+    assert (tmp_path / "a.translated.html").read_text() == "<p>12</p>"
+
+
 def test_the_input_is_never_overwritten(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.html").write_text("<p>one</p>")
