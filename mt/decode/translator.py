@@ -272,8 +272,8 @@ class Translator:
         """The forced prefix of each text, empty without one. Raises: ConfigError: for another number of prefixes."""
         if options.prefixes is not None and len(options.prefixes) != count:
             raise ConfigError(
-                f"there must be one prefix for each text, but there are {len(options.prefixes):,} prefixes and "
-                f"{count:,} texts."
+                f"there must be one prefix for each text, but the prefixes are {len(options.prefixes):,} and the texts "
+                f"{count:,}."
             )
         return self.tokenizer.encode_target(options.prefixes) if options.prefixes else [[] for _ in range(count)]
 

@@ -245,6 +245,11 @@ def plain(values: Any) -> Any:
     return json.loads(json.dumps(values))
 
 
+def spelt(value: Any) -> str:
+    """A value as a file of settings spells it: null, true, false."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+
+
 def check_drift(
     old: dict[str, Any], new: dict[str, Any], defaults: dict[str, Any], where: Path, *, stay: Collection[str] = ()
 ) -> None:
@@ -260,9 +265,12 @@ def check_drift(
             before[key] = default[key]
         if fixed and before[key] != value:
             raise ConfigError(
-                f"`{key}` was {before[key]} when `{where}` was started, but is {value} now.",
+                f"`{key}` was {spelt(before[key])} when `{where}` was started, but is {spelt(value)} now.",
                 hint=f"begin another run with `run.name=...`, or go on with this one by `mt train --resume {typed}`.",
             )
-    changed = [f"`{key}` was {before[key]}, is {now[key]}" for key in now if key in before and before[key] != now[key]]
+    changed = [
+        f"`{key}` was {spelt(before[key])}, is {spelt(value)}"
+        for key, value in now.items() if key in before and before[key] != value
+    ]  # fmt: skip
     if changed:
         logger.info(f"going on with changed settings: {'; '.join(changed)}")

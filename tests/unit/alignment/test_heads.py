@@ -169,7 +169,7 @@ def test_what_is_longer_than_the_model_takes_is_cut_with_a_warning(caplog):
     seen = list(observe(model, tokenizer, lines, ["eins", "eins"], max_length=most))
     assert [len(o.source.words) for o in seen] == [2, 4]
     assert len(seen[1].source.tokens) == most - 1
-    assert f"1 source lines have more than the {most - 1} tokens that the model takes (2)" in caplog.text
+    assert f"1 source line with more than the {most - 1} tokens that the model takes (2)" in caplog.text
 
 
 def test_empty_sides_have_no_links():

@@ -423,7 +423,9 @@ def test_a_prefix_begins_the_translation(translator, tokenizer):
     assert one.text.startswith("tamo ly")
     assert two.text == translator.search(texts[:1])[0][0].text
     assert empty == EMPTY
-    with pytest.raises(ConfigError, match=r"^there must be one prefix for each text, but there are 1 prefixes and 3"):
+    with pytest.raises(
+        ConfigError, match=r"^there must be one prefix for each text, but the prefixes are 1 and the texts 3"
+    ):
         translator.answer(texts, translator.options(prefixes=["x"]))
 
 

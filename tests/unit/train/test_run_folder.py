@@ -79,7 +79,7 @@ def test_the_same_settings_are_fine_and_limits_and_places_may_move(begun):
 )  # fmt: skip
 def test_settings_that_must_not_change_are_checked(begun, section, key, value):
     changed, old = settings(), read_config(begun.config)
-    before = changed[section][key]
+    before = "null" if changed[section][key] is None else changed[section][key]
     changed[section][key] = value
     with pytest.raises(ConfigError) as refused:
         begun.begin(changed, DEFAULTS)
@@ -345,12 +345,18 @@ def test_a_model_of_an_earlier_step_does_not_count(begun):
 def test_settings_that_may_change_are_noted(begun, caplog):
     caplog.set_level("INFO", "mt")
     begun.begin(settings(), DEFAULTS)
-    assert not [text for text in caplog.messages if "other settings" in text]
+    assert not [text for text in caplog.messages if "changed settings" in text]
     moved = settings()
     moved["train"] |= {"steps": 50, "patience": 3}
     begun.begin(moved, DEFAULTS)
-    noted = "going on with changed settings: `train.steps` was 5, is 50; `train.patience` was None, is 3"
+    noted = "going on with changed settings: `train.steps` was 5, is 50; `train.patience` was null, is 3"
     assert noted in caplog.messages
+
+
+def test_values_are_spelt_as_in_a_file_of_settings():
+    old, new = {"model": {"bias": None}}, {"model": {"bias": True}}
+    with pytest.raises(ConfigError, match=r"^`model\.bias` was null when `runs/k` was started, but is true now"):
+        check_drift(old, new, old, Path("runs/k"))
 
 
 def test_the_folder_in_a_hint_is_quoted():
