@@ -214,4 +214,4 @@ def test_blocks_of_pairs_change_nothing_and_warnings_count_on(monkeypatch, caplo
     for (source, target, values), (other_source, other_target, others) in zip(seen(), whole, strict=True):
         assert (source, target) == (other_source, other_target)
         torch.testing.assert_close(values, others)
-    assert len(caplog.messages) == 2 and all("takes (6);" in message for message in caplog.messages)
+    assert len(caplog.messages) == 2 and all("takes (6):" in message for message in caplog.messages)
