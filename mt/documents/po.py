@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from mt.documents.parsed import Parsed, decoded
+from mt.documents.po_formats import shielded
 from mt.errors import DataError
 from mt.text.po import encoding_of, form_of_one, parse
 
@@ -20,18 +21,20 @@ def read_po(data: bytes) -> Parsed:
         raise DataError(f"this is not a PO file ({error}).") from None
     single = form_of_one(catalogue)
     wanted = [entry for entry in catalogue if not entry.obsolete and not entry.translated() and not entry.fuzzy]
-    sources = [
-        source
+    split = [  # line, break, line, ...
+        [shielded(part, entry.flags) for part in BREAK.split(source)]
         for entry in wanted
         for source in ([entry.msgid, entry.msgid_plural] if entry.msgid_plural else [entry.msgid])
     ]
-    split = [BREAK.split(source) for source in sources]  # line, break, line, ...
 
     def write(said: Sequence[str]) -> bytes:
         if not said:
             return data
         given = iter(said)
-        written = ("".join(part if n % 2 else next(given) for n, part in enumerate(parts)) for parts in split)
+        written = (
+            "".join(part.line if n % 2 else part.written(next(given)) for n, part in enumerate(parts))
+            for parts in split
+        )
         for entry in wanted:
             one = next(written)
             if entry.msgid_plural:
@@ -45,4 +48,4 @@ def read_po(data: bytes) -> Parsed:
         filled = str(catalogue).removeprefix("" if content.startswith("#") else "#\n")  # polib's empty comment
         return encoded(filled.replace("\n", "\r\n") if "\r\n" in content else filled)
 
-    return Parsed([line for parts in split for line in parts[::2]], write)
+    return Parsed([part.line for parts in split for part in parts[::2]], write)
