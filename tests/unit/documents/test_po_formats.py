@@ -13,7 +13,8 @@ from mt.text.tags import parse
 
 BITS = st.sampled_from(
     ["a ", "%", "%%", "%d", "% d", "%s", "%1", "%n", "{", "}", "{{", "}}", "{b}", "{%s}", "$t(c)", ":name", " ", "&",
-     "<b>", "</b>", "&amp;", "https://d.example/%s", "%(e)s", "{x0}", "{num0}", "<a href='%s?b=1&copy=2'>", "</a>", "<", ">"]
+     "<b>", "</b>", "&amp;", "https://d.example/%s", "%(e)s", "{x0}", "{num0}", "<a href='%s?b=1&copy=2'>", "</a>",
+     "<", ">"]
 )  # fmt: skip
 FLAGS = st.sampled_from([flag for name in FORMATS for flag in (f"{name}-format", f"no-{name}-format")])
 
