@@ -139,6 +139,20 @@ def test_a_document_is_translated_in_chunks(shouter, tmp_path, monkeypatch):
     assert [given["first_text"] for _, given in shouter.calls] == [0, 2]
 
 
+def test_what_is_left_out_is_counted_and_told(shouter, tmp_path, capsys):
+    entries = ['msgid "a"\nmsgstr ""', '#, fuzzy\nmsgid "b"\nmsgstr "c"', '#, fuzzy, c-format\nmsgid "d"\nmsgstr ""']
+    for count, told in (
+        (1, ""),
+        (2, "`a.po`: 1 fuzzy entry was left as found.\n"),
+        (3, "`a.po`: 2 fuzzy entries were "),
+    ):
+        (tmp_path / "a.po").write_text("\n\n".join([*entries[:count], '#~ msgid "old"\n#~ msgstr "o"\n']))
+        assert run(["model", "a.po", "--to", "b.po"]) == 0
+        err = capsys.readouterr().err
+        assert told in err and ("fuzzy" in err) == (count > 1)
+        assert 'msgstr "A"' in (tmp_path / "b.po").read_text()
+
+
 def test_chosen_keys(shouter, tmp_path):
     (tmp_path / "a.json").write_text('{"id": "x", "title": "y", "body": "z"}')
     assert run(["model", "a.json", "--to", "b.json", "--keys", "title,body"]) == 0
