@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mt.documents.html import spots_of
-from mt.documents.markdown_inline import Mark, parser, read_inline, write_inline
+from mt.documents.markdown_inline import Mark, is_emphasis, is_tight, parser, read_inline, write_inline
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, lines_with_ends, parsed_text, spot
-from mt.documents.parts import Kind, Part, text, trim, without_empty_pairs
+from mt.documents.parts import Kind, Part, text, trim, with_spaces_outside, without_empty_pairs
 from mt.documents.plain import wrap
 
 FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*[\r\n]+(?:.*?[\r\n])??(?:\1|\.\.\.)[ \t]*(?:[\r\n]|\Z)", re.S)
@@ -107,7 +107,7 @@ def _spots(content: str, block: _Block, tokens: Sequence[Any], references: dict[
             span = block.place(mark.begin, mark.begin + len(mark.source)) if mark.label else None
             return raw(*span) if span else mark.source
 
-        said = without_empty_pairs(said, lambda part: not part.content.source.strip("*_~"))
+        said = without_empty_pairs(with_spaces_outside(said, is_tight), is_emphasis)
         written = write_inline([*before, *said, *after], references, source)
         return _laid_out(written, block, width, line_end)
 

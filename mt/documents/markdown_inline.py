@@ -20,6 +20,7 @@ NOTE_TEXT = re.compile(rf"{NOTE.pattern}:[ \t]*")
 TASK = re.compile(r"\[[ xX]\][ \t]+")
 ALERT = re.compile(r"\[!\w+\][ \t]*\n")
 FORMULA = re.compile(r"\$\$[^$]+\$\$|\$(?=\S)[^$\n]*(?<=[^\s\\])\$(?!\d)")
+TAGS = {"*": "em", "**": "strong", "~~": "del"}
 FIRST = {NOTE_TEXT: Kind.alone, TASK: Kind.alone, ALERT: Kind.line_break}  # in a block
 ANYWHERE = {NOTE: Kind.alone, FORMULA: Kind.literal}
 
@@ -173,9 +174,27 @@ def write_inline(parts: Sequence[Part], references: dict[str, Any], raw: Callabl
         return named(mark).replace("_", "*") if set(mark.source) == {"_"} else named(mark)
 
     ways = ((str, raw), (str, named), (_escaped, raw), (_escaped, named), (_escaped, starred))
-    tried = [_written(parts, *way) for way in ways]
-    wanted = _outline(parts)
-    return next((one for one in tried if _outline(_read(one, references)) == wanted), tried[3])
+    tried = [(_written(parts, *way), parts) for way in ways]
+    tagged = [_tagged(part) for part in parts]
+    tried.append((_written(tagged, _escaped, named), tagged))
+    return next((one for one, meant in tried if _outline(_read(one, references)) == _outline(meant)), tried[3][0])
+
+
+def is_emphasis(part: Part) -> bool:
+    return not part.content.source.strip("*_~")
+
+
+def is_tight(part: Part) -> bool:
+    """Whether a mark is of a link, or of an emphasis, which is none with a space at its inner ends."""
+    return is_emphasis(part) or part.content.source[0] in "[]"
+
+
+def _tagged(part: Part) -> Part:
+    """The mark of an emphasis as a tag, which may stand where CommonMark takes no `*` for one: `(**a.**b` is text."""
+    if part.kind not in (Kind.opening, Kind.closing) or not is_emphasis(part):
+        return part
+    name = TAGS[part.content.source.replace("_", "*")]
+    return Part(part.kind, Mark(f"<{name}>" if part.kind is Kind.opening else f"</{name}>"))
 
 
 def _escaped(words: str) -> str:

@@ -150,6 +150,35 @@ def without_empty_pairs(parts: Sequence[Part], droppable: Callable[[Part], bool]
     return found
 
 
+def with_spaces_outside(parts: Sequence[Part], tight: Callable[[Part], bool]) -> list[Part]:
+    """Parts without spaces at the inner ends of pairs: they stand before or after the pair, but not around everything.
+
+    Args: tight: says of a mark whether its pair must not begin or end with a space.
+    """
+    after = _spaces_passed(parts, Kind.closing, tight)
+    return _mirrored(_spaces_passed(_mirrored(after), Kind.opening, tight))
+
+
+def _mirrored(parts: Sequence[Part]) -> list[Part]:
+    return [text(part.content[::-1]) if part.kind is Kind.text else part for part in reversed(parts)]
+
+
+def _spaces_passed(parts: Sequence[Part], kind: Kind, tight: Callable[[Part], bool]) -> list[Part]:
+    """The parts with spaces before tight marks of a kind moved behind these."""
+    found, moved = list[Part](), False
+    for part in parts:
+        if part.kind is kind and tight(part):
+            if found and found[-1].kind is Kind.text and found[-1].content.endswith(" "):
+                words, moved = found.pop().content.rstrip(" "), True
+                found += [text(words)] if words else []
+        elif moved:
+            begins = part.kind is Kind.text and part.content.startswith(" ")
+            found += [] if begins else [text(" ")]
+            moved = False
+        found.append(part)
+    return found
+
+
 def has_letters(parts: Sequence[Part]) -> bool:
     """Whether there is a letter in the text of the parts."""
     return any(part.kind is Kind.text and any(map(str.isalpha, part.content)) for part in parts)
