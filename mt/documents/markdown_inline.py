@@ -4,7 +4,7 @@ markdown-it-py gives the tokens of a block in order, but no positions: they are 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -161,11 +161,20 @@ def _part(content: str, token: Any, place: int) -> tuple[Part | None, int]:
     return (part if content.startswith(source, place) else None), place + len(source)
 
 
-def write_inline(parts: Sequence[Part], references: dict[str, Any], raw: Callable[[Mark], str]) -> str:
+def write_inline(
+    parts: Sequence[Part], references: dict[str, Any], raw: Callable[[Mark], str], own: Mapping[int, str]
+) -> str:
     """The source of parts. Signs of the text are escaped where they would be taken for marks.
 
-    Args: references: the link definitions of the document; raw: gives the source of a mark.
+    Args: references: the link definitions of the document; raw: gives the source of a mark; own: characters that the
+    source wrote as references.
     """
+
+    def plain(words: str) -> str:
+        return words.translate(own)
+
+    def escaped(words: str) -> str:
+        return SPECIAL.sub(r"\\\g<0>", words).translate(own)
 
     def named(mark: Mark) -> str:
         return mark.named or raw(mark)
@@ -173,10 +182,10 @@ def write_inline(parts: Sequence[Part], references: dict[str, Any], raw: Callabl
     def starred(mark: Mark) -> str:
         return named(mark).replace("_", "*") if set(mark.source) == {"_"} else named(mark)
 
-    ways = ((str, raw), (str, named), (_escaped, raw), (_escaped, named), (_escaped, starred))
+    ways = ((plain, raw), (plain, named), (escaped, raw), (escaped, named), (escaped, starred))
     tried = [(_written(parts, *way), parts) for way in ways]
     tagged = [_tagged(part) for part in parts]
-    tried.append((_written(tagged, _escaped, named), tagged))
+    tried.append((_written(tagged, escaped, named), tagged))
     return next((one for one, meant in tried if _outline(_read(one, references)) == _outline(meant)), tried[3][0])
 
 
@@ -195,10 +204,6 @@ def _tagged(part: Part) -> Part:
         return part
     name = TAGS[part.content.source.replace("_", "*")]
     return Part(part.kind, Mark(f"<{name}>" if part.kind is Kind.opening else f"</{name}>"))
-
-
-def _escaped(words: str) -> str:
-    return SPECIAL.sub(r"\\\g<0>", words)
 
 
 def _written(parts: Sequence[Part], escape: Callable[[str], str], raw: Callable[[Mark], str]) -> str:

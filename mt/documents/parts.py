@@ -45,6 +45,17 @@ def text(content: str) -> Part:
     return Part(Kind.text, content)
 
 
+def references(source: str) -> dict[int, str]:
+    """How a stretch of a page writes characters for which it has references, such as `&nbsp;`, for `str.translate`.
+    Plain letters and digits, which some hide so, are not among them."""
+    found = dict[int, str]()
+    for match in ENTITY.finditer(source):
+        sign = html.unescape(match[0])
+        if len(sign) == 1 and not (sign.isascii() and (sign.isalnum() or sign.isspace())):
+            found.setdefault(ord(sign), match[0])
+    return found
+
+
 def partners(parts: Sequence[Part]) -> dict[int, int]:
     """The places of paired openings and closings, each with the other's. A closing belongs to the last opening."""
     found, open_ones = dict[int, int](), list[int]()

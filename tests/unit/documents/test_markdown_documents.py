@@ -271,3 +271,10 @@ def test_an_emphasis_is_one_whatever_stands_around_it(said, written):
 )
 def test_spaces_pass_several_marks_of_any_kind_that_needs_it(text, said, written):
     assert translated(f"{text}\n", ".md", lambda _: [said]) == f"{written}\n"
+
+
+def test_references_to_characters_stay_readable():
+    text = "10&nbsp;km &mdash; a &amp; b \\* `a\xa0b` [x\xa0y](u\xa0v)\n\nd\xa0e&#173;f\n"
+    said = "10&nbsp;KM &mdash; A & B * `a\xa0b` [X&nbsp;Y](u\xa0v)\n\nD\xa0E&#173;F\n"
+    assert translated(text, ".md") == said
+    assert translated(text, ".md", same) == text
