@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mt.cli.media_files import check_lines_of_text
 from mt.cli.options import Parser, check_output
-from mt.documents.names import NOT_LINES, known, same_format, suffix_of
+from mt.documents.names import NOT_LINES, known, same_format, suffix_of, unpacks
 from mt.errors import ConfigError, DataError, MtError
 from mt.files import explained
 from mt.text.lines import check_file
@@ -49,6 +49,7 @@ def check_document_options(parser: Parser, args: argparse.Namespace) -> None:
         check_lines_of_text(args.model, None)  # `mt translate photo.png`
     for file in filter(None, (args.document, args.input)):
         check_lines_of_text(file, args.model)
+    _check_packed(args)
     if args.input and args.output and not args.document and not args.to:
         given = Path(args.input)
         if suffix_of(given) not in {"", ".txt"} and same_format(given, args.output):
@@ -62,8 +63,9 @@ def check_document_options(parser: Parser, args: argparse.Namespace) -> None:
         if args.keys:
             parser.error("--keys has an effect on .json documents only; leave it out")
         return
+    option = "--to" if args.to else "--output"
     args.to, args.output = args.to or args.output, args.output if args.to else None
-    _check_names(parser, args)
+    _check_names(parser, args, option)
     for name in OF_LINES:
         if getattr(args, name):
             parser.error(f"--{name.replace('_', '-')} has no effect on documents; leave it out")
@@ -71,6 +73,17 @@ def check_document_options(parser: Parser, args: argparse.Namespace) -> None:
         parser.error("a document has one translation: leave --nbest and --samples out")
     if args.keys and suffix_of(args.document) != ".json":
         parser.error(f"--keys has an effect on .json documents only, but `{args.document}` is none")
+
+
+def _check_packed(args: argparse.Namespace) -> None:
+    """Raises: ConfigError: for a compressed document; a compressed `.txt` file may be read line by line."""
+    for file in filter(None, (args.document, args.input)):
+        lines = not args.document and not args.to and suffix_of(Path(file).stem) == ".txt"
+        if (program := unpacks(file)) and not lines:
+            raise ConfigError(
+                f"`{file}` is a compressed document, and documents are read unpacked.",
+                hint=f"`{program} -dk {shlex.quote(str(file))}` unpacks it.",
+            )
 
 
 def check_lines(file: str | None, formats: tuple[str, ...] = RECORDS, model: Path | None = None) -> None:
@@ -99,7 +112,7 @@ def reads_tables(model: Path | None) -> bool:
         return False
 
 
-def _check_names(parser: Parser, args: argparse.Namespace) -> None:
+def _check_names(parser: Parser, args: argparse.Namespace, option: str) -> None:
     document, suffix = args.document, suffix_of(args.document)
     if args.input or args.output:
         parser.error(f"`{document}` is translated to --to FILE; leave --input and --output out")
@@ -111,7 +124,8 @@ def _check_names(parser: Parser, args: argparse.Namespace) -> None:
         example = document.with_suffix(f".translated{document.suffix}")
         parser.error(f"where is the translation of `{document}` written? Name a file, for example --to {example}")
     if not same_format(document, args.to):
-        parser.error(f"--to {args.to} must end in {suffix}, as `{document}` does: the format stays the same")
+        lines = "; lines of text are read from stdin" if option == "--output" else ""
+        parser.error(f"{option} {args.to} must end in {suffix}, as `{document}` does: the format stays the same{lines}")
 
 
 def read_checked(args: argparse.Namespace) -> "Parsed":

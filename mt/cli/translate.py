@@ -151,6 +151,8 @@ def run_document(args: argparse.Namespace) -> int:
     written = translate_parsed(document, translate)
     with explained(f"`{args.to}` cannot be written"):
         write_file(args.to, written)
+    if document.left:
+        print(f"`{args.document}`: {document.left}.", file=sys.stderr)
     return 0
 
 
