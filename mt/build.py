@@ -15,7 +15,7 @@ from mt.compute.device import pick_device, pick_precision, set_up_cpu
 from mt.compute.distributed import Group, joined, place_in_group
 from mt.config import BatchConfig, Config, Positions, Precision, Sharding, SourceKind, Tying
 from mt.config.inputs import parse_inputs
-from mt.data.batching import Batch, BatchStream, choose_workers
+from mt.data.batching import Batch, BatchStream, Variation, choose_workers
 from mt.data.clean.survey import LOOKED_AT, overlap, report, survey
 from mt.data.prepare import PreparedData, prepare, some_of
 from mt.decode.request import OnProgress
@@ -25,6 +25,7 @@ from mt.errors import ConfigError
 from mt.log import setup
 from mt.nn.encoders import check_input_settings, input_model, text_model
 from mt.nn.transformer import Transformer
+from mt.text.augmentation import Augmentation
 from mt.text.lines import spread
 from mt.text.metrics import choose_tokenizer
 from mt.train.acceleration.choose import accelerate
@@ -36,7 +37,7 @@ from mt.train.before import Before
 from mt.train.ctc_loss import CtcLoss, check_ctc
 from mt.train.facts import run_facts
 from mt.train.gradients import EagerGradients
-from mt.train.guided_alignment import GuidedAlignment
+from mt.train.guided_alignment import GuidedAlignment, check_links
 from mt.train.matching_loss import MatchingLoss, check_matching
 from mt.train.objective import TranslationLoss
 from mt.train.optim import Ema, make_optimizer
@@ -73,11 +74,7 @@ def check(config: Config, *, processes: int = 1) -> None:
             f"update, but is {config.batch.accumulate}.",
             hint=f"set `batch.accumulate={suggested}`.",
         )
-    if config.data.inputs and config.alignment.links:
-        raise ConfigError(
-            "`alignment.links` needs sources of text alone.",
-            hint="leave out one of `alignment.links` and `data.inputs`.",
-        )
+    check_links(config)
     check_matching(config)
     check_ctc(config)
     if config.model.tying is Tying.all and not config.tokenizer.joint:
@@ -91,10 +88,6 @@ def check(config: Config, *, processes: int = 1) -> None:
             f"{config.batch.max_length}.",
             hint="raise `model.max_length`, or lower `batch.max_length`.",
         )
-    for name, limit in (("layer", "decoder_layers"), ("head", "heads")):
-        value, largest = getattr(config.alignment, name) or 1, getattr(config.model, limit)
-        if config.alignment.links and value > largest:
-            raise ConfigError(f"`alignment.{name}` must be from 1 to {largest} (`model.{limit}`), but is {value}.")
     limits = (config.train.steps, config.train.epochs, config.train.minutes)
     if needs_end(config.schedule) and all(limit is None for limit in limits):
         raise ConfigError(
@@ -153,12 +146,20 @@ def make_objective(
 
 
 def make_stream(config: Config, prepared: PreparedData, batch: BatchConfig, device: torch.device) -> BatchStream:
-    sampling = config.tokenizer.sampling > 0
+    corpus, sampling, share = prepared.corpus, config.tokenizer.sampling > 0, config.data.augment
     workers = choose_workers(config.data.workers, device, sampling=sampling, processes=place_in_group().local_world)
-    return BatchStream(
-        prepared.train, batch, seed=config.train.seed, sampling=sampling, source_dropout=config.model.source_dropout,
-        spec_augment=config.model.spec_augment, workers=workers, pin=device.type == "cuda",
+    augmentation = Augmentation(share, corpus.src, corpus.tgt) if share and prepared.reader is None else None
+    if augmentation is not None:
+        logger.info(
+            f"{share:.0%} of the pairs come in capitals, in small letters or without their last mark (`data.augment`)"
+        )
+    variation = Variation(
+        sampling=sampling, augmentation=augmentation, source_dropout=config.model.source_dropout,
+        spec_augment=config.model.spec_augment,
     )  # fmt: skip
+    return BatchStream(
+        prepared.train, batch, seed=config.train.seed, variation=variation, workers=workers, pin=device.type == "cuda"
+    )
 
 
 def make_attention_logger(
@@ -231,12 +232,9 @@ def make_trainer(
     ema = Ema(trained, config.train.ema) if config.train.ema else None  # before memory is measured
     batch = fit_batch(config.batch, prepared, eager, folder, group)
     updater = Updater(
-        accelerate(eager, config.train, batch, prepared.train),
-        make_optimizer(trained, config.optim),
-        clip_norm=config.optim.clip_norm,
-        ema=ema,
-        group=group,
-    )
+        accelerate(eager, config.train, batch, prepared.train), make_optimizer(trained, config.optim),
+        clip_norm=config.optim.clip_norm, ema=ema, group=group,
+    )  # fmt: skip
     stream = make_stream(config, prepared, batch, device)
     validator = make_validator(config, prepared, model, group, precision=precision, tokens=batch.budget, guided=guided)
     files = {**description.files(prepared.tokenizer), **(guided.files() if guided else {})}

@@ -1,16 +1,20 @@
 """Files and folders on a disk that may fail: atomic writes, reads within limits, errors as our own."""
 
+import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from mt.errors import CheckpointError, MtError
 
+LONGEST_NAME = 200  # of a folder of a run; file systems take 255 bytes
 MAX_JSON = 16 << 20  # bytes; parsed, the worst of it takes twenty times as much memory
 
 
@@ -26,6 +30,24 @@ def explained(what: str, kind: type[MtError] = CheckpointError) -> Iterator[None
         yield
     except OSError as error:
         raise kind(f"{what}: {reason(error)}.") from error
+
+
+# ---------------------------------------------------------------- names
+
+
+def folder_name(text: str, longest: int = 100) -> str:
+    """`text` without characters that are special in shells and file systems; a changed text also gets a hash."""
+    clean = re.sub(r"^-|[^\w.,=+-]+", "_", text)[:longest]
+    raw = text.encode(errors="surrogateescape")  # names of files need not be UTF-8
+    return clean if clean == text else f"{clean}-{hashlib.sha256(raw).hexdigest()[:8]}"
+
+
+def meant(path: Path, names: Iterable[str]) -> Path | None:
+    """Which of the `names` beside `path` is meant by it: the folder of the run of that name, or the most alike."""
+    known = list(names)
+    changed = folder_name(path.name, LONGEST_NAME)
+    near = [changed] if changed in known else get_close_matches(path.name, known, n=1)
+    return path.parent / near[0] if near else None
 
 
 # ---------------------------------------------------------------- reading
@@ -54,6 +76,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise ValueError("repeated key")
     return found
+
+
+def sha256(path: Path) -> str:
+    """Of the content of a file, in hexadecimal. Raises: OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # ---------------------------------------------------------------- writing

@@ -153,8 +153,7 @@ def others(work: Path, gold: list[Gold]) -> None:
 
 
 def open_aligners(work: Path, forward: Path, backward: Path) -> "list[Aligner]":
-    from mt.alignment.aligner import CHOOSE_ON, FILE, Aligner, choose
-    from mt.alignment.kept_heads import load_heads
+    from mt.alignment.aligner import CHOOSE_ON, FILE, Aligner, choose, load_heads
     from mt.checkpoint.model_folder import find_model
     from mt.decode.load import load
 

@@ -25,7 +25,7 @@ import torch
 from mt.build import prepare_data
 from mt.cli.compose import compose
 from mt.config import Config
-from mt.data.batching import BatchStream, TokenizedCorpus
+from mt.data.batching import BatchStream, TokenizedCorpus, Variation
 from mt.text.tokenizer import Tokenizer
 
 MIB = 2**20
@@ -107,7 +107,7 @@ def main() -> None:
 
 def report(corpus: TokenizedCorpus, config: Config, sampling: float, number: int, seconds: float, rate: float) -> None:
     """One line of the table."""
-    stream = BatchStream(corpus, config.batch, seed=1, sampling=sampling > 0, workers=number)
+    stream = BatchStream(corpus, config.batch, seed=1, variation=Variation(sampling=sampling > 0), workers=number)
     flow = measure(stream, seconds)
     workers = f", workers {peak_of_workers():,.0f}" if number else ""
     stream.close()

@@ -115,7 +115,7 @@ def training(args: argparse.Namespace, settings: list[str]) -> Work:
     device = pick_device("cpu")
     model = make_model(config, prepared, device)
     updater = make_updater(config, prepared, model, pick_precision(config.train.precision, device))
-    stream = BatchStream(prepared.train, config.batch, seed=config.train.seed, sampling=False, workers=0, pin=False)
+    stream = BatchStream(prepared.train, config.batch, seed=config.train.seed, workers=0, pin=False)
 
     def work() -> int:
         batch = next(stream)

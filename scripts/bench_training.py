@@ -38,7 +38,7 @@ from mt.cli.compose import compose
 from mt.compute.device import autocast, autocast_dtype, pick_device, pick_precision, set_up_cpu
 from mt.compute.matmul import multiply
 from mt.config import Config, Precision
-from mt.data.batching import Batch, BatchStream
+from mt.data.batching import Batch, BatchStream, Variation
 from mt.data.prepare import PreparedData
 from mt.nn.losses import cross_entropy
 from mt.nn.transformer import Transformer, count_parameters
@@ -130,7 +130,7 @@ def main(argv: list[str]) -> None:
     model = make_model(config, prepared, device).train()
     updater = make_updater(config, prepared, model, precision)
     sampling = config.tokenizer.sampling > 0
-    stream = BatchStream(prepared.train, config.batch, seed=config.train.seed, sampling=sampling)
+    stream = BatchStream(prepared.train, config.batch, seed=config.train.seed, variation=Variation(sampling=sampling))
     whole = Clock(device)
     batches, losses = list[Batch](), list[float]()
     for step in range(WARM_UP + COUNTED):

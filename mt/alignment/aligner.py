@@ -1,8 +1,10 @@
-"""Word alignment with a translation model: the model, and the heads that were chosen for it."""
+"""Word alignment with a translation model: the model, and the heads that were chosen for it, in `alignment.json` of its
+folder."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import KW_ONLY, asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -10,7 +12,9 @@ from torch import Tensor
 from mt.alignment.choose_heads import Choice, choose_by_agreement, choose_by_regularity
 from mt.alignment.heads import AlignmentHeads, head_mean, word_maps
 from mt.alignment.observe import Observation, observe
+from mt.checkpoint import verify_folder, write_folder
 from mt.errors import CheckpointError
+from mt.files import explained, read_json
 from mt.nn.transformer import Transformer
 from mt.text.tokenizer import Tokenizer
 
@@ -19,19 +23,16 @@ SCHEMA = 1
 CHOOSE_ON = 500  # pairs: enough to tell heads apart, and seconds of work
 
 
+@dataclass(eq=False)
 class Aligner:
     """A model, its tokenizer and, once chosen, its alignment heads."""
 
-    def __init__(
-        self, model: Transformer, tokenizer: Tokenizer, *, max_length: int, by_spaces: bool = True,
-        heads: AlignmentHeads | None = None,
-    ) -> None:  # fmt: skip
-        """Args: max_length, by_spaces: as `observe`."""
-        self.model = model
-        self.tokenizer = tokenizer
-        self.max_length = max_length
-        self.by_spaces = by_spaces
-        self.heads = heads
+    model: Transformer
+    tokenizer: Tokenizer
+    _: KW_ONLY
+    max_length: int  # as `observe`, like `by_spaces`
+    by_spaces: bool = True
+    heads: AlignmentHeads | None = None
 
     def observe(self, sources: Sequence[str], targets: Sequence[str]) -> Iterator[Observation]:
         return observe(
@@ -84,3 +85,21 @@ def from_file(values: Mapping[str, Any], model: Transformer, where: str) -> Alig
             hint="remove the file.",
         )
     return chosen
+
+
+def load_heads(folder: Path, model: Transformer) -> AlignmentHeads | None:
+    """None: none were chosen yet. Raises: CheckpointError: when the file does not fit the model."""
+    path = folder / FILE
+    return from_file(read_json(path), model, str(path)) if path.is_file() else None
+
+
+def save_heads(folder: Path, choice: Choice) -> None:
+    """Raises: CheckpointError: when the folder is damaged, cannot be written or is a checkpoint."""
+    manifest = verify_folder(folder)
+    if "optimizer.safetensors" in manifest.files:
+        raise CheckpointError(f"{folder} is a checkpoint, which only its run writes to.")
+    with explained(f"`{folder}` cannot be read"):
+        files = {name: (folder / name).read_bytes() for name in manifest.files}
+    write_folder(
+        folder, {**files, FILE: to_file(choice)}, meta=manifest.meta, free=manifest.free | {FILE}, replace=True
+    )

@@ -21,6 +21,8 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mt.errors import counted
+
 logger = logging.getLogger("mt")
 LEXICAL_ROUNDS = 5  # with uniform jumps (IBM model 1): translations are learnt before word order
 JUMP_ROUNDS = 5
@@ -29,7 +31,7 @@ MAX_JUMP = 100  # words; longer jumps have its probability
 LIKELY = 0.5  # the weight of a link that is more likely than all others together
 LEAST = 1e-12  # probability of an unseen event
 LEAST_JUMP = 1e-6
-BLOCK_LINKS = 1 << 20  # possible links in one block
+BLOCK_LINKS = 1 << 20  # possible links in one block; a pair with more gets none, because its time grows with the cube
 PAIRS = 5_000  # in memory at a time, when links are made
 
 Ids = NDArray[np.int64]
@@ -117,7 +119,9 @@ class HmmAligner:
     ) -> None:
         """Args: start: the first posteriors of each pair, in the form of `weights`; None: uniform."""
         self.vocabularies = [_word_ids(sources), _word_ids(targets)]
-        shapes = _by_shape(self._ids(sources, targets))
+        ids = self._ids(sources, targets)
+        _say_too_long(ids)
+        shapes = _by_shape(ids)
         seen = [np.unique(self._pair_ids(*sides)) for _, *sides in shapes]
         self.seen = np.unique(np.concatenate([np.zeros(0, np.int64), *seen]))  # word pairs of a sentence pair
         # from source to target, and back
@@ -142,7 +146,7 @@ class HmmAligner:
         """
         for first in range(0, len(sources), PAIRS):
             some = self._ids(sources[first : first + PAIRS], targets[first : first + PAIRS])
-            found = [(torch.zeros(len(t), len(s) + 1), torch.zeros(len(s), len(t) + 1)) for s, t in some]
+            found = [(_none(len(t), len(s)), _none(len(s), len(t))) for s, t in some]
             for shape in _by_shape(some):
                 for pair, *ways in zip(shape[0], *self._posteriors(self._block(*shape))[0], strict=True):
                     there, back = (torch.from_numpy(way).float() for way in ways)
@@ -205,10 +209,10 @@ def _word_ids(lines: Sequence[str]) -> dict[str, int]:
 
 
 def _by_shape(pairs: Sequence[tuple[list[int], list[int]]]) -> list[Shape]:
-    """Pairs with words on both sides, by shape."""
+    """Pairs with words on both sides, and with no more possible links than a block, by shape."""
     shapes = defaultdict[tuple[int, int], list[int]](list)
     for number, (source, target) in enumerate(pairs):
-        if source and target:
+        if source and target and not _too_long(source, target):
             shapes[len(source), len(target)].append(number)
     found = []
     for (width, height), numbers in sorted(shapes.items()):
@@ -218,6 +222,24 @@ def _by_shape(pairs: Sequence[tuple[list[int], list[int]]]) -> list[Shape]:
             sides = (np.array([pairs[number][side] for number in some], np.int64) for side in (0, 1))
             found.append((some, *sides))
     return found
+
+
+def _too_long(source: Sequence[int], target: Sequence[int]) -> bool:
+    return len(source) * len(target) > BLOCK_LINKS
+
+
+def _say_too_long(pairs: Sequence[tuple[list[int], list[int]]]) -> None:
+    if lines := [number for number, pair in enumerate(pairs, 1) if _too_long(*pair)]:
+        source, target = map(len, pairs[lines[0] - 1])
+        logger.warning(
+            f"{counted(len(lines), 'pair')} without links, because lines of so many words take too long: the first is "
+            f"line {lines[0]:,}, with {source:,} and {target:,} words."
+        )
+
+
+def _none(rows: int, states: int) -> Float[Tensor, "rows W1"]:
+    """Posteriors of words without links: all null."""
+    return torch.cat([torch.zeros(rows, states), torch.ones(rows, 1)], dim=1)
 
 
 def _given(weights: Sequence[Sequence[Tensor]], block: Block) -> tuple[list[Probs], list[Probs]]:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mt.alignment.shares import shares
+from mt.errors import counted
 from mt.nn.encoders import require_text
 from mt.nn.forced import USES, Maps, force
 from mt.nn.transformer import Transformer
@@ -92,7 +93,7 @@ def _cut(sides: list[Side], limit: int, name: str, first: int) -> list[Side]:
     if long:
         lines = ", ".join(f"{line:,}" for line in long[:LINES_NAMED]) + (", ..." if len(long) > LINES_NAMED else "")
         logger.warning(
-            f"{len(long):,} {name} lines have more than the {limit:,} tokens that the model takes ({lines}); the rest "
-            "of each is ignored."
+            f"{counted(len(long), f'{name} line')} with more than the {limit:,} tokens that the model takes ({lines}): "
+            "the rest of each is ignored."
         )
     return [Side(side.text, side.words, side.tokens[:limit]) for side in sides]

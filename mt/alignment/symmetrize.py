@@ -3,20 +3,13 @@
 A link is (source word, target word), counted from 0, also in `backward`, the links of the reverse model.
 """
 
+import operator
 from collections.abc import Callable
 
 from mt.text.words import Links
 
 SIDES = [(-1, 0), (0, -1), (1, 0), (0, 1)]
 NEIGHBOURS = [*SIDES, (-1, -1), (-1, 1), (1, -1), (1, 1)]
-
-
-def intersection(forward: Links, backward: Links) -> Links:
-    return forward & backward
-
-
-def union(forward: Links, backward: Links) -> Links:
-    return forward | backward
 
 
 def grow_diag(forward: Links, backward: Links) -> Links:
@@ -66,8 +59,8 @@ def grow_diag_final_and(forward: Links, backward: Links) -> Links:
 
 
 HEURISTICS: dict[str, Callable[[Links, Links], Links]] = {
-    "intersection": intersection,
-    "union": union,
+    "intersection": operator.and_,
+    "union": operator.or_,
     "grow-diag": grow_diag,
     "grow-diag-final": grow_diag_final,
     "grow-diag-final-and": grow_diag_final_and,

@@ -1,8 +1,7 @@
 """Checkpoints and model folders, which appear whole or not at all."""
 
 from mt.checkpoint.folder import Manifest, RunLock, clean_up, read_manifest, verify_folder, write_folder
-from mt.checkpoint.run import Checkpoint, Checkpoints, Score
-from mt.checkpoint.space import require_space
+from mt.checkpoint.run import Checkpoint, Checkpoints, Score, require_space
 from mt.checkpoint.state import average, load_into, random_state, require_fit, set_random_state
 from mt.checkpoint.tensors import describe_tensors, read_tensors
 

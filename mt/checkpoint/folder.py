@@ -23,7 +23,7 @@ from torch import Tensor
 
 from mt.checkpoint import schema
 from mt.errors import CheckpointError
-from mt.files import explained, read_json, reason, whole_folder
+from mt.files import explained, read_json, reason, sha256, whole_folder
 
 logger = logging.getLogger("mt")
 MANIFEST = "MANIFEST.json"
@@ -77,9 +77,7 @@ def write_manifest(folder: Path) -> None:
     """The manifest of the files in a folder that something else has filled. Raises: OSError."""
     entries: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.iterdir()):
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        entries[path.name] = {"size": path.stat().st_size, "sha256": sha256}
+        entries[path.name] = {"size": path.stat().st_size, "sha256": sha256(path)}
     _write_manifest(folder, entries, {})
 
 
@@ -97,8 +95,8 @@ def read_manifest(folder: Path) -> Manifest:
         if not FILE_NAME.fullmatch(name) or name == MANIFEST:
             raise CheckpointError(f"`{path}` must list plain file names, but lists {name!r:.80}.")
         match entry:
-            case {"size": int(size), "sha256": str(sha256)}:
-                files[name] = size, sha256
+            case {"size": int(size), "sha256": str(expected)}:
+                files[name] = size, expected
                 free |= {name} if entry.get("free") is True and not name.endswith(".safetensors") else set()
             case _:
                 raise CheckpointError(f"`{path}` must give the size and SHA-256 of `{name}`, but does not.")
@@ -153,11 +151,6 @@ def free_name(path: Path, prefix: str) -> Path:
     return aside
 
 
-def move_aside(path: Path, prefix: str) -> Path:
-    """Rename `path` to `free_name`."""
-    return path.rename(free_name(path, prefix))
-
-
 def clean_up(folder: Path) -> None:
     """Remove unfinished files and folders of killed processes. Only for the one process that writes to `folder`."""
     for path in [*folder.glob(".tmp-*"), *folder.glob(".trash-*")]:
@@ -205,7 +198,10 @@ class RunLock:
 def _write_file(path: Path, content: bytes | Mapping[str, Tensor]) -> dict[str, Any]:
     if isinstance(content, Mapping):
         # In memory first: if safetensors wrote the file, a full disk would not raise an OSError.
-        content = safetensors.torch.save({name: _packed(tensor) for name, tensor in content.items()})
+        # Copies, because tied parameters may not share their memory.
+        layout = torch.contiguous_format
+        tensors = {name: part.detach().to("cpu", copy=True, memory_format=layout) for name, part in content.items()}
+        content = safetensors.torch.save(tensors)
     with path.open("wb") as file:
         file.write(content)
     return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
@@ -214,7 +210,3 @@ def _write_file(path: Path, content: bytes | Mapping[str, Tensor]) -> dict[str, 
 def _write_manifest(folder: Path, entries: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
     manifest = schema.MANIFEST.mark({"meta": dict(meta), "files": entries})
     _write_file(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
-
-
-def _packed(tensor: Tensor) -> Tensor:
-    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)

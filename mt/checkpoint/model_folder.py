@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
-from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,15 @@ import torch
 from torch import Tensor, nn
 
 from mt.checkpoint import Checkpoint, Checkpoints, describe_tensors, read_tensors, require_fit, verify_folder
+from mt.checkpoint.foreign import refuse_foreign
 from mt.checkpoint.schema import CONFIG as SCHEMA
 from mt.config import LATER, DecodeConfig, Input, InputKind, ModelConfig, Positions, Precision, Tying
 from mt.config.enums import SourceKind
 from mt.config.from_json import from_plain
 from mt.errors import CheckpointError, ConfigError, require
-from mt.files import read_json
+from mt.files import meant, read_json, reason
 from mt.nn.encoders import check_input_settings, frame_model, input_model, text_model
 from mt.nn.transformer import Transformer
-from mt.text.languages import plain_code
 from mt.text.sentences import Usual
 from mt.text.tokenizer import Tokenizer
 
@@ -232,39 +232,30 @@ def table_columns(path: Path) -> tuple[list[Input], str]:
     return description.inputs, description.target or description.tgt
 
 
-def check_direction(path: Path, other: Path, option: str, *, opposite: bool = False) -> None:
-    """Check that the model at `other`, the value of `option`, has the direction of the one at `path`, or the opposite.
-
-    Raises: ConfigError: when it has the other one; CheckpointError: as `read_model`.
-    """
-    src, tgt = languages(path)
-    check_languages(f"{option} {other}", languages(other), wanted=(tgt, src) if opposite else (src, tgt))
-
-
-def check_languages(model: str, found: tuple[str, str], *, wanted: tuple[str, str]) -> None:
-    """Raise `ConfigError` for a model of the opposite direction. Other languages are only a warning, because a language
-    may have several codes. The names that `mt.data.corpus.own` gives unknown languages are not compared."""
-    if found == wanted or {"src", "tgt"} & {*found, *wanted}:
-        return
-    what = f"{model} translates from {found[0]} to {found[1]}"
-    if found == wanted[::-1]:
-        raise ConfigError(f"{what}, but a model from {wanted[0]} to {wanted[1]} is needed here.")
-    if [plain_code(code) for code in found] != [plain_code(code) for code in wanted]:
-        logger.warning(f"{what}, not from {wanted[0]} to {wanted[1]}.")
-
-
 def newest_run(runs: Path) -> Path:
-    """The run that changed last; of equals the last by name. Raises: CheckpointError: when there is none."""
-    found = [p for p in runs.glob("*") if (p / "model").is_dir() or any(p.glob("checkpoints/step-*"))]
+    """The run that changed last; of equals the last by name. A folder that cannot be read is named and passed over.
+
+    Raises: CheckpointError: when there is none.
+    """
+    found: dict[Path, int] = {}
+    for path in runs.glob("*"):
+        try:
+            if (path / "model").is_dir() or any(path.glob("checkpoints/step-*")):
+                parts = (path, *path.glob("model"), *path.glob("checkpoints"))
+                found[path] = max(part.stat().st_mtime_ns for part in parts)
+        except OSError as error:
+            _pass_over(path, reason(error))
     if not found:
         raise CheckpointError(
             f"there is no run in `{runs}`.", hint="name a model folder, or train one with `mt train`."
         )
+    return max(found, key=lambda path: (found[path], path.name))  # two runs may have the same time
 
-    def changed(run: Path) -> tuple[int, str]:  # two runs may have the same time
-        return max(q.stat().st_mtime_ns for q in (run, *run.glob("model"), *run.glob("checkpoints"))), run.name
 
-    return max(found, key=changed)
+@cache
+def _pass_over(path: Path, why: str) -> None:
+    """Warn, once."""
+    logger.warning(f"`{path}` cannot be read ({why}), so it is not taken for the newest run.")
 
 
 def find_run(path: Path | None) -> Path | None:
@@ -290,6 +281,7 @@ def find_model(path: Path) -> Path:
         chosen = checkpoints.best() if path.name == "best" else checkpoints.latest()
         if chosen is not None:
             return chosen.path
+    refuse_foreign(path)
     if (path / WEIGHTS).is_file() or (path / CONFIG).is_file():
         return path
     if (path / "model").is_dir():
@@ -307,9 +299,9 @@ def find_model(path: Path) -> Path:
 
 
 def _no_such(path: Path) -> CheckpointError:
-    near = get_close_matches(path.name, [p.name for p in path.parent.glob("*")], n=1)
-    if near:
-        hint = f"did you mean `{path.parent / near[0]}`?"
+    near = meant(path, (beside.name for beside in path.parent.glob("*")))
+    if near is not None:
+        hint = f"did you mean `{near}`?"
     elif RUNS.is_dir():
         hint = "`mt runs` lists the runs."
     else:

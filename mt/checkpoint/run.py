@@ -14,7 +14,7 @@ from typing import Any, Self
 from torch import Tensor
 
 from mt.checkpoint import schema
-from mt.checkpoint.folder import MANIFEST, find_problem, move_aside, read_manifest, verify_folder, write_folder
+from mt.checkpoint.folder import MANIFEST, find_problem, free_name, read_manifest, verify_folder, write_folder
 from mt.checkpoint.tensors import read_tensors
 from mt.errors import CheckpointError
 from mt.files import explained, read_json, write_text
@@ -147,7 +147,7 @@ class Checkpoints:
         for path in scores.keys() - {*newest, *damaged, *best}:
             with explained(f"`{path}` cannot be removed"):
                 # Renamed first, so that a half-removed folder does not look like a checkpoint.
-                shutil.rmtree(move_aside(path, ".trash"))
+                shutil.rmtree(path.rename(free_name(path, ".trash")))
 
     def _newest_first(self) -> list[Path]:
         found = [path for path in self.folder.glob("step-*") if STEP_NAME.fullmatch(path.name)]
@@ -170,6 +170,22 @@ class Checkpoints:
 
     def _point(self, name: str, path: Path) -> None:
         write_text(self.folder / name, path.name + "\n")
+
+
+def require_space(folder: Path, checkpoint: int) -> None:
+    """Raise `CheckpointError` unless two checkpoints of so many bytes fit: a new one is written before one is removed.
+
+    A folder that does not exist yet will be on the disk of the nearest existing parent.
+    """
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    with explained(f"`{place}` cannot be used"):
+        free = shutil.disk_usage(place).free
+    if free < 2 * checkpoint:
+        raise CheckpointError(
+            f"the disk of `{folder}` has {free / 1e6:,.0f} MB free, but two checkpoints of {checkpoint / 1e6:,.0f} MB "
+            "must fit.",
+            hint="free some space, or choose another `run.root`.",
+        )
 
 
 def _step(path: Path) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mt.cli.lines import BadLines, file_texts, parallel_texts, process, results, waiting
-from mt.cli.options import Parser, check_output, number_from_0
+from mt.cli.options import Parser, check_output, share
 from mt.data.corpus.readers import check_order
 from mt.errors import CheckpointError, ConfigError, DataError, counted
 from mt.text.lines import check_file
@@ -24,6 +24,7 @@ logger = logging.getLogger("mt")
 # The names of `mt.alignment.symmetrize.HEURISTICS`, and "joint". Importing them needs torch, which help must not.
 HEURISTICS = ["intersection", "union", "grow-diag", "grow-diag-final", "grow-diag-final-and", "joint"]
 ENOUGH = 30  # pairs for a choice of heads that is saved; on two pairs the choice is arbitrary
+LONG = 2_000  # characters; heads are chosen on shorter lines, because the time and memory of maps grow with the square
 CHUNK = 500  # pairs whose links are written together
 FEW = 1_000  # pairs from which co-occurrence learns little
 EPILOG = """\
@@ -55,7 +56,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--symmetrize", choices=HEURISTICS, help="how to merge both directions (default: grow-diag); joint: by weight"
     )
     parser.add_argument(
-        "--least", type=number_from_0, help="smallest weight of a link (default: 0; joint: 0.1; learnt from text: 0.5)"
+        "--least", type=share, help="smallest weight of a link (default: 0; joint: 0.1; learnt from text: 0.5)"
     )
     parser.add_argument("--learn", action="store_true", help="learn from the text, starting from two models' attention")
     parser.add_argument("--soft", action="store_true", help="print all weights of at least --least (default: 0.01)")
@@ -162,7 +163,8 @@ def attended(
     sources: Sequence[str], targets: Sequence[str], args: argparse.Namespace
 ) -> "Iterator[tuple[Tensor, ...]]":
     """The link weights of every pair from cross-attention, in both directions if there are two models."""
-    from mt.checkpoint.model_folder import check_direction, languages
+    from mt.checkpoint.model_folder import languages
+    from mt.checkpoint.two_models import check_direction
 
     check_order([args.source, args.target], *languages(args.model), "the model translates")
     if args.reverse:
@@ -174,8 +176,7 @@ def attended(
 
 
 def open_aligner(path: Path, args: argparse.Namespace) -> "Aligner":
-    from mt.alignment.aligner import Aligner
-    from mt.alignment.kept_heads import load_heads
+    from mt.alignment.aligner import Aligner, load_heads
     from mt.checkpoint.model_folder import find_model
     from mt.decode.load import load
 
@@ -190,7 +191,7 @@ def open_aligner(path: Path, args: argparse.Namespace) -> "Aligner":
 def choose(aligners: "list[Aligner]", sources: Sequence[str], targets: Sequence[str], args: argparse.Namespace) -> None:
     """Choose heads unless every model has a saved choice, save the choice, and log it."""
     from mt.alignment.aligner import choose as measure
-    from mt.alignment.kept_heads import save_heads
+    from mt.alignment.aligner import save_heads
     from mt.checkpoint.model_folder import find_model
 
     paths = [path for path in (args.model, args.reverse) if path]
@@ -198,6 +199,7 @@ def choose(aligners: "list[Aligner]", sources: Sequence[str], targets: Sequence[
         full = [(s, t) for s, t in zip(sources, targets, strict=True) if s.strip() and t.strip()]
         if not full:
             raise DataError(f"{args.source} and {args.target} have no line with text in both to choose heads on.")
+        full = [pair for pair in full if max(map(len, pair)) <= LONG] or full
         choices = measure(aligners[0], [s for s, _ in full], [t for _, t in full], *aligners[1:])
         for path, choice in zip(paths, choices, strict=True):
             logger.info(f"{path}: {choice.criterion} {choice.score:.3f} on {counted(choice.pairs, 'pair')}")

@@ -156,7 +156,7 @@ def sort_out(
     on_removed: "Callable[[Pair, str], object]",
 ) -> dict[str, int]:
     """Read the pairs and hand each over. Returns the counts of `Pipeline.report`."""
-    from mt.data.clean.pipeline import Pipeline
+    from mt.data.clean.rules import Pipeline
     from mt.data.corpus.readers import check_columns, read_pairs
 
     section = CleanConfig(

@@ -26,7 +26,7 @@ from yaml import YAMLError
 from mt.cli.folders import CONFIG_DIR, groups
 from mt.cli.origin_layer import FIXED, GROUP, KEY, check_presets, check_tables, kept, register
 from mt.cli.refusals import in_our_words
-from mt.cli.run_name import FILE_GROUP, folder_name, run_name
+from mt.cli.run_name import FILE_GROUP, run_name
 from mt.cli.schema import check_option, check_value, leaves, sections, settings, takes_list, unknown_key
 from mt.cli.text_files import TEXT, assignment, check_is_list
 from mt.cli.typed import as_typed, fill_in_paths, in_list, in_shell, takes_text
@@ -34,6 +34,7 @@ from mt.cli.user_file import read_settings
 from mt.config import Config, DataConfig
 from mt.data.corpus.catalog import CATALOG
 from mt.errors import ConfigError
+from mt.files import folder_name
 
 
 def compose(overrides: list[str], *, config_dir: Path | None = None, config_file: Path | None = None) -> Config:
@@ -47,6 +48,15 @@ def compose(overrides: list[str], *, config_dir: Path | None = None, config_file
 
 def settle(overrides: list[str], chosen: list[str], *, config_dir: Path | None = None) -> Config:
     """As `compose`, for a file that was read before: `chosen` is what `prepare` returned for it."""
+    config, choices = before_naming(overrides, chosen, config_dir=config_dir)
+    config.run.name = run_name(config, choices)
+    return config
+
+
+def before_naming(
+    overrides: list[str], chosen: list[str], *, config_dir: Path | None = None
+) -> tuple[Config, dict[str, object]]:
+    """As `settle`, with the name as it was given, and the preset that is chosen from each group."""
     overrides = [as_typed(text) for text in overrides]
     overrides = check_overrides(overrides, config_dir=config_dir, file=bool(chosen)) + chosen
     if config_dir is not None:
@@ -61,9 +71,7 @@ def settle(overrides: list[str], chosen: list[str], *, config_dir: Path | None =
     with open_dict(tree):
         del tree["hydra"]
     check_tables(tree)
-    config = to_config(tree)
-    config.run.name = run_name(config, choices)
-    return config
+    return to_config(tree), choices
 
 
 def to_config(tree: DictConfig) -> Config:

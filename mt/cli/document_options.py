@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from mt.cli.media_files import check_lines_of_text
 from mt.cli.options import Parser, check_output
-from mt.documents.names import NOT_LINES, known, same_format, suffix_of
-from mt.errors import ConfigError, DataError
+from mt.documents.names import NOT_LINES, known, same_format, suffix_of, unpacks
+from mt.errors import ConfigError, DataError, MtError
 from mt.files import explained
 from mt.text.lines import check_file
 
@@ -42,12 +42,14 @@ def check_document_options(parser: Parser, args: argparse.Namespace) -> None:
 
     Raises: ConfigError: for options that cannot be combined, and for a name of no known format.
     """
-    if args.to and not args.document and not args.input:
+    alone = args.model and suffix_of(args.model) and args.model.is_file()  # `mt translate page.html`
+    if (args.to or alone) and not args.document and not args.input:
         args.document, args.model = args.model, None  # mt translate report.docx --to report.es.docx
     if args.model and not args.document and not args.input:
         check_lines_of_text(args.model, None)  # `mt translate photo.png`
     for file in filter(None, (args.document, args.input)):
         check_lines_of_text(file, args.model)
+    _check_packed(args)
     if args.input and args.output and not args.document and not args.to:
         given = Path(args.input)
         if suffix_of(given) not in {"", ".txt"} and same_format(given, args.output):
@@ -55,14 +57,15 @@ def check_document_options(parser: Parser, args: argparse.Namespace) -> None:
     if args.input and not args.document and (args.to or suffix_of(args.input) in NOT_LINES):
         args.document, args.input = Path(args.input), None
     if not args.document:
-        check_lines(args.input, PAIRS)
+        check_lines(args.input, PAIRS, args.model)
         if args.to:
             parser.error("--to needs a document: mt translate MODEL report.docx --to report.es.docx")
         if args.keys:
             parser.error("--keys has an effect on .json documents only; leave it out")
         return
+    option = "--to" if args.to else "--output"
     args.to, args.output = args.to or args.output, args.output if args.to else None
-    _check_names(parser, args)
+    _check_names(parser, args, option)
     for name in OF_LINES:
         if getattr(args, name):
             parser.error(f"--{name.replace('_', '-')} has no effect on documents; leave it out")
@@ -72,18 +75,44 @@ def check_document_options(parser: Parser, args: argparse.Namespace) -> None:
         parser.error(f"--keys has an effect on .json documents only, but `{args.document}` is none")
 
 
-def check_lines(file: str | None, formats: tuple[str, ...] = RECORDS) -> None:
-    """Raises: ConfigError: for a file of pairs, plain or compressed, of one of these formats."""
+def _check_packed(args: argparse.Namespace) -> None:
+    """Raises: ConfigError: for a compressed document; a compressed `.txt` file may be read line by line."""
+    for file in filter(None, (args.document, args.input)):
+        lines = not args.document and not args.to and suffix_of(Path(file).stem) == ".txt"
+        if (program := unpacks(file)) and not lines:
+            raise ConfigError(
+                f"`{file}` is a compressed document, and documents are read unpacked.",
+                hint=f"`{program} -dk {shlex.quote(str(file))}` unpacks it.",
+            )
+
+
+def check_lines(file: str | None, formats: tuple[str, ...] = RECORDS, model: Path | None = None) -> None:
+    """Raises: ConfigError: for a file of pairs, plain or compressed, of one of these formats; DataError: where the
+    model reads tables."""
     from mt.data.corpus.names import kind_of
 
     if file and kind_of(file) in formats:
+        if formats == PAIRS and reads_tables(model):
+            from mt.data.corpus.columns import check_table
+
+            check_table(file)
         raise ConfigError(
             f"`{file}` holds both sides of pairs, not lines to translate.",
             hint=f"`mt clean {shlex.quote(file)} --out FOLDER` writes each side as a file of lines.",
         )
 
 
-def _check_names(parser: Parser, args: argparse.Namespace) -> None:
+def reads_tables(model: Path | None) -> bool:
+    """Whether the model, None: the newest run, reads rows of tables; false where there is none."""
+    from mt.checkpoint.model_folder import RUNS, newest_run, table_columns
+
+    try:
+        return bool(table_columns(model or newest_run(RUNS))[0])
+    except MtError:  # told when the model is loaded
+        return False
+
+
+def _check_names(parser: Parser, args: argparse.Namespace, option: str) -> None:
     document, suffix = args.document, suffix_of(args.document)
     if args.input or args.output:
         parser.error(f"`{document}` is translated to --to FILE; leave --input and --output out")
@@ -95,7 +124,8 @@ def _check_names(parser: Parser, args: argparse.Namespace) -> None:
         example = document.with_suffix(f".translated{document.suffix}")
         parser.error(f"where is the translation of `{document}` written? Name a file, for example --to {example}")
     if not same_format(document, args.to):
-        parser.error(f"--to {args.to} must end in {suffix}, as `{document}` does: the format stays the same")
+        lines = "; lines of text are read from stdin" if option == "--output" else ""
+        parser.error(f"{option} {args.to} must end in {suffix}, as `{document}` does: the format stays the same{lines}")
 
 
 def read_checked(args: argparse.Namespace) -> "Parsed":

@@ -80,6 +80,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(argv: list[str]) -> int:
     args = parse(argv)
+    from mt.log import setup
+
+    setup()
     for file in filter(None, (args.hypotheses, args.compare)):
         check_file(file)  # now, not after hours of translating
     if args.hypotheses and args.references:
@@ -89,6 +92,7 @@ def run(argv: list[str]) -> int:
         from mt.train.evaluation_set import test_set
 
         pairs, args.tgt = test_set(args.model, args.test, args.tgt)
+        check_compared(args)
         report = score(args, args.model, args.hypotheses, pairs)
         warn_of_blanks(report, lambda number: str(pairs[number - 1].origin))
     differences = against(args, report, pairs) if args.compare else []
@@ -143,8 +147,8 @@ def given(args: argparse.Namespace) -> "Report":
 def score(args: argparse.Namespace, model: Path | None, hypotheses: str | None, pairs: "Sequence[Pair]") -> "Report":
     """The report of a model, or of a file of translations.
 
-    It is written to the run's folder only for the run's own test set, translated by torch with default options, with
-    intervals and at least the usual scores.
+    It is written to the run's folder only for the run's own test set with the text of then, translated by torch with
+    default options, with intervals and at least the usual scores.
     """
     from mt.evaluate import evaluate, judge
 
@@ -154,10 +158,9 @@ def score(args: argparse.Namespace, model: Path | None, hypotheses: str | None, 
         return judge(Path(hypotheses).name, sources, lines_for(hypotheses, references), references, **wanted)
     from mt.checkpoint.model_folder import find_run
     from mt.compute.device import set_up_cpu
-    from mt.log import setup
     from mt.progress import Waiting
+    from mt.train.evaluation_set import is_that_of_training
 
-    setup()
     set_up_cpu(None)
     translator = load_model(args, model)
 
@@ -166,29 +169,42 @@ def score(args: argparse.Namespace, model: Path | None, hypotheses: str | None, 
             names = [pair.origin for pair in pairs]
             return translator.translate(texts, names=names, beam=args.beam, on_progress=wait.show)
 
-    name = "test" if not args.test else Path(args.test[0]).name.partition(".")[0]
+    run = find_run(args.model) if not args.test else None  # whose test set it is
+    changed = run is not None and not is_that_of_training(run, pairs)
+    name = "test (not that of the training)" if changed else "test"
+    name = Path(args.test[0]).name.partition(".")[0] if args.test else name
     report = evaluate(name, translate, sources, references, **wanted)
     usual = args.beam is None and args.bootstrap and set(USUAL) <= set(args.metrics)
-    own = usual and model == args.model and not args.test and translator.engine is None
-    folder = find_run(model) if own else None
-    if folder is not None:
-        report.write(folder / "eval")
+    own = usual and model == args.model and not changed and translator.engine is None
+    if own and run is not None:
+        report.write(run / "eval")
     return report
+
+
+def check_compared(args: argparse.Namespace) -> None:
+    """Raises: ConfigError, DataError: for a model of `--compare` that cannot translate the same sources, before any is
+    translated."""
+    from mt.checkpoint.model_folder import RUNS, languages, newest_run
+    from mt.checkpoint.two_models import check_direction, check_same_inputs
+    from mt.data.corpus.readers import check_order
+
+    if not args.compare or not Path(args.compare).is_dir():
+        return
+    other = Path(args.compare)
+    if not args.hypotheses:
+        check_same_inputs(args.model or newest_run(RUNS), other, "--compare")
+        check_direction(args.model or newest_run(RUNS), other, "--compare")
+    check_order(args.test or [], *languages(other), "the model of --compare translates")
 
 
 def against(args: argparse.Namespace, report: "Report", pairs: "Sequence[Pair] | None") -> list[dict[str, Any]]:
     """Paired bootstrap of what was scored (the baseline) against `--compare`."""
-    from mt.checkpoint.model_folder import RUNS, check_direction, languages, newest_run
-    from mt.data.corpus.readers import check_order
     from mt.text.metrics import choose_tokenizer, compare
 
     other = Path(args.compare)
     if other.is_dir():
         if pairs is None:
             raise ConfigError("--compare with a model needs the sources: give --test instead of --references.")
-        if not args.hypotheses:
-            check_direction(args.model or newest_run(RUNS), other, "--compare")
-        check_order(args.test or [], *languages(other), "the model of --compare translates")
         hypotheses = score(args, other, None, pairs).hypotheses
     else:
         hypotheses = lines_for(args.compare, report.references)

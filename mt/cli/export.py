@@ -124,7 +124,7 @@ def write_engine(
     positions: int = 0,
 ) -> None:  # fmt: skip
     """The CTranslate2 folder `out` of a loaded model. Args and errors: as `export_ct2` and `write_ct2`."""
-    from mt.alignment.kept_heads import load_heads
+    from mt.alignment.aligner import load_heads
     from mt.checkpoint.model_folder import find_model
     from mt.interchange.ct2 import write_ct2
     from mt.interchange.ct2_engine import Ct2Engine

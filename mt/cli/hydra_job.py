@@ -17,11 +17,11 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from mt.cli.compose import check_overrides, listed, parse, prepare, settle, to_config, with_files
+from mt.cli.compose import before_naming, check_overrides, listed, parse, prepare, to_config, with_files
 from mt.cli.folders import CONFIG_DIR
 from mt.cli.main import readable, say
 from mt.cli.refusals import in_our_words
-from mt.cli.run_name import run_name
+from mt.cli.run_name import run_name, tell_name
 from mt.cli.text_files import check_text_files
 from mt.cli.typed import as_typed
 from mt.config import Config
@@ -52,8 +52,10 @@ def launch(args: argparse.Namespace, command: list[str]) -> None:
         multirun = args.multirun or "hydra.mode=MULTIRUN" in overrides
         overrides = [as_typed(text, multirun=multirun) for text in overrides]
         for each in distinct(combinations(overrides)) if multirun else [overrides]:
-            config = settle(each, chosen, config_dir=args.config_dir)
+            config, choices = before_naming(each, chosen, config_dir=args.config_dir)
+            given, config.run.name = config.run.name, run_name(config, choices)
             if is_one_job(args, overrides):
+                tell_name(given, config)
                 train(config, command)
                 return
             if multirun and not config.run.dry_run:
@@ -67,7 +69,7 @@ def launch(args: argparse.Namespace, command: list[str]) -> None:
 
 
 def is_one_job(args: argparse.Namespace, overrides: list[str]) -> bool:
-    """Whether nothing is asked of Hydra but the settings, which `settle` has composed: Hydra would compose them twice
+    """Whether nothing is asked of Hydra but the settings, which are composed already: Hydra would compose them twice
     more, which takes longer than all checks. Presets of the user's own may set what Hydra does."""
     asked = args.config_dir or args.multirun or args.cfg or args.info
     return not asked and not any(parse(text).is_hydra_override() for text in overrides)
@@ -163,8 +165,10 @@ def name_run(config: Config, fixed: frozenset[str] | None) -> None:
     """Give the run its name; each job of a sweep gets a folder of its own. Args: fixed: None: there is no sweep."""
     state = HydraConfig.get()
     job = list(state.overrides.task) if fixed is not None else []
-    config.run.name = run_name(config, state.runtime.choices, job, fixed or ())
-    if fixed is not None:
+    given, config.run.name = config.run.name, run_name(config, state.runtime.choices, job, fixed or ())
+    if fixed is None:
+        tell_name(given, config)
+    else:
         print(f"mt train: job {state.job.num} of the sweep is {config.run.name}", file=sys.stderr)
 
 

@@ -137,7 +137,8 @@ def run(argv: list[str]) -> int:
 
 def check_languages(args: argparse.Namespace) -> None:
     """Raises: ConfigError, DataError: for a second model, or a file, of the other direction."""
-    from mt.checkpoint.model_folder import check_direction, languages
+    from mt.checkpoint.model_folder import languages
+    from mt.checkpoint.two_models import check_direction
 
     src, tgt = languages(args.model)
     if args.compare:
@@ -181,9 +182,9 @@ def gold_of(args: argparse.Namespace, sources: Sequence[str], given: Sequence[st
 def exhibit(
     path: Path, sources: Sequence[str], given: Sequence[str] | None, gold: "Sequence[Gold]", args: argparse.Namespace
 ) -> "Exhibit":
+    from mt.alignment.aligner import load_heads
     from mt.alignment.choose_heads import guess_heads
     from mt.alignment.heads import word_maps
-    from mt.alignment.kept_heads import load_heads
     from mt.alignment.observe import observe
     from mt.checkpoint.model_folder import find_model
     from mt.decode.load import load

@@ -47,6 +47,21 @@ class Parser(argparse.ArgumentParser):
         return f"did you mean `{near[0]}`?" if near else self.otherwise
 
 
+class Once(argparse.Action):
+    """Keeps the value of an option, and refuses a second one, of which argparse would keep the last."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if (first := getattr(namespace, self.dest)) is not None:
+            parser.error(f"{option_string} takes one value, but is given {first} and {values}; leave out one of them")
+        setattr(namespace, self.dest, values)
+
+
 def number(kind: type[N], bound: Bound) -> Callable[[str], N]:
     """The `type` of an option that takes a number within a bound."""
 

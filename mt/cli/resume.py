@@ -2,7 +2,6 @@
 
 import contextlib
 from dataclasses import fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,9 @@ from mt.cli.typed import as_typed, fill_in_paths
 from mt.config import Config
 from mt.config.from_json import from_plain
 from mt.errors import CheckpointError, ConfigError, DataError
+from mt.files import meant
 from mt.train.saved_config import read_config
+from mt.train.start_folder import start_folder
 
 
 def resume(folder: Path, overrides: list[str], command: list[str]) -> float:
@@ -27,15 +28,17 @@ def resume(folder: Path, overrides: list[str], command: list[str]) -> float:
     check_run_folder(folder)
     config = saved_settings(folder, changes(overrides))
     fill_in_paths(config)
-    start = start_folder(folder, config)
-    if start is None:  # the folder was moved
-        config.run.root, config.run.name = str(folder.resolve().parent), folder.resolve().name
-    with contextlib.chdir(start or Path()):
+    own, place, here = Path(config.run.root) / str(config.run.name), folder.resolve(), Path.cwd()
+    start = start_folder(folder, own, config.data)
+    if (start / own).resolve() != place:  # the folder was moved
+        config.run.root, config.run.name = str(place.parent), place.name
+    with contextlib.chdir(start):
         if config.data.train:
             try:
                 check_text_files(config.data)
             except DataError as error:
-                hint = "if the text has moved, name it, as in `data.train=[new.en,new.de]`."
+                where = f"; relative names count from `{start}`" if start != here else ""
+                hint = f"if the text has moved, name it, as in `data.train=[new.en,new.de]`{where}."
                 raise DataError(error.message, hint=hint) from None
         from mt import build  # imports torch, so only once settings and file names are checked
 
@@ -49,8 +52,8 @@ def check_run_folder(folder: Path) -> None:
     for near in (Path("runs") / folder, *folder.parents[:2]):
         if (near / "config.yaml").is_file():
             raise CheckpointError(f"`{folder}` is not the folder of a run.", hint=f"did you mean `{near}`?")
-    close = get_close_matches(folder.name, [path.parent.name for path in folder.parent.glob("*/config.yaml")], n=1)
-    hint = f"did you mean `{folder.parent / close[0]}`?" if close else "`mt runs` lists the runs."
+    near = meant(folder, (path.parent.name for path in folder.parent.glob("*/config.yaml")))
+    hint = f"did you mean `{near}`?" if near is not None else "`mt runs` lists the runs."
     problem = "has no config.yaml" if folder.exists() else "does not exist"
     raise CheckpointError(f"`{folder}` is not the folder of a run: it {problem}.", hint=hint)
 
@@ -95,12 +98,3 @@ def saved_settings(folder: Path, changed: dict[str, Any]) -> Config:
             own = {**plain, **own, **given}
         made[name] = from_plain(kind, own, f"{folder}/config.yaml: `{name}`")
     return Config(**made)
-
-
-def start_folder(folder: Path, config: Config) -> Path | None:
-    """The folder in which the run was started, if it can be seen: that below which its name leads to `folder`."""
-    place, own = folder.resolve(), Path(config.run.root) / str(config.run.name)
-    if own.is_absolute():
-        return Path.cwd() if own.resolve() == place else None
-    parts = own.parts
-    return Path(*place.parts[: -len(parts)]) if place.parts[-len(parts) :] == parts else None

@@ -1,23 +1,25 @@
 """The name of a run that is given none: the name of its folder below `runs/`."""
 
 import re
+import sys
 from collections.abc import Collection, Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from mt.cli.main import readable
 from mt.cli.typed import unquoted
 from mt.config import Config
 from mt.data.corpus.names import corpus_name, name_of
 from mt.data.corpus.readers import infer_languages
 from mt.errors import require
+from mt.files import LONGEST_NAME, folder_name
 
 FILE_GROUP = "config_file"  # the place of a user's own file in the defaults list of train.yaml
 NOT_IN_NAMES = {FILE_GROUP, "run.name", "run.root", "run.dry_run"}  # overrides that a name does not repeat
 STEP = re.compile(r"step-\d+")
-LONGEST, LONGEST_VALUE = 100, 40
+LONGEST_VALUE = 40
 
 
 def run_name(
@@ -39,9 +41,19 @@ def run_name(
     values = {key_of(text): unquoted(text.partition("=")[2]) for text in job}
     differ = sorted(key for key in values if key not in {*named, *NOT_IN_NAMES, *fixed})
     name = "-".join([*parts, *(f"{short(key, differ)}={folder_name(values[key], LONGEST_VALUE)}" for key in differ)])
-    name = folder_name(name, 2 * LONGEST)  # file systems take 255 bytes
+    name = folder_name(name, LONGEST_NAME)
     old = name_before(config, choices, job)
     return old if old != name and is_run_of(Path(config.run.root) / old, config) else name
+
+
+def tell_name(given: str | None, config: Config) -> None:
+    """Say on stderr in which folder a run is whose name no folder should have."""
+    if given and given != config.run.name:
+        folder = Path(config.run.root) / str(config.run.name)
+        print(
+            readable(f"mt train: the run `{given}` is in the folder `{folder}`, a name without special characters"),
+            file=sys.stderr,
+        )
 
 
 def recipe(config: Config, choices: Mapping[str, object]) -> tuple[set[str], list[str]]:
@@ -106,10 +118,3 @@ def short(key: str, others: Sequence[str]) -> str:
     """The last part of a key, or all of it if another key ends in the same."""
     last = key.rpartition(".")[2]
     return last if sum(other.rpartition(".")[2] == last for other in others) == 1 else key
-
-
-def folder_name(text: str, longest: int = LONGEST) -> str:
-    """`text` without characters that are special in shells and file systems; a changed text also gets a hash."""
-    clean = re.sub(r"^-|[^\w.,=+-]+", "_", text)[:longest]
-    raw = text.encode(errors="surrogateescape")  # names of files need not be UTF-8
-    return clean if clean == text else f"{clean}-{sha256(raw).hexdigest()[:8]}"

@@ -4,11 +4,17 @@ import argparse
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mt.cli.main import readable
 from mt.cli.options import Parser, check_output
 from mt.errors import CheckpointError, ConfigError, counted
-from mt.files import explained
+from mt.files import explained, meant
+
+if TYPE_CHECKING:
+    from mt.train.overview import Overview
 
 EPILOG = """\
 examples:
@@ -59,11 +65,13 @@ def run(argv: list[str]) -> int:
 
 def check_run(path: Path) -> None:
     """Raises: CheckpointError: for a path that is not the folder of a run."""
-    from mt.train.overview import is_run
+    from mt.train.overview import find_runs, is_run
 
     if not is_run(path):
         problem = "has no config.yaml" if path.exists() else "does not exist"
-        raise CheckpointError(f"`{path}` is not the folder of a run: it {problem}.", hint="`mt runs` lists the runs.")
+        near = meant(path, (beside.name for beside in find_runs(path.parent)))
+        hint = f"did you mean `{near}`?" if near is not None else "`mt runs` lists the runs."
+        raise CheckpointError(f"`{path}` is not the folder of a run: it {problem}.", hint=hint)
 
 
 def list_runs(root: Path, *, as_json: bool) -> int:
@@ -74,6 +82,7 @@ def list_runs(root: Path, *, as_json: bool) -> int:
             f"there is no folder `{root}`.", hint="name one that holds runs, or train one with `mt train`."
         )
     found = [overview(path) for path in ([root] if is_run(root) else find_runs(root))]
+    name_problems(found)
     if as_json:
         print(json.dumps([one.to_dict() for one in found], ensure_ascii=False, indent=2))
     elif found:
@@ -83,6 +92,13 @@ def list_runs(root: Path, *, as_json: bool) -> int:
     return 0
 
 
+def name_problems(runs: "Sequence[Overview]") -> None:
+    """Say on stderr which runs are damaged; what they lack is a dash in the table."""
+    for run in runs:
+        if run.problem is not None:
+            print(readable(f"mt runs: {run.folder} is damaged: {run.problem}"), file=sys.stderr)
+
+
 def compare(paths: list[Path], output: Path | None, *, as_json: bool) -> int:
     from mt.files import write_text
     from mt.log import setup
@@ -90,6 +106,7 @@ def compare(paths: list[Path], output: Path | None, *, as_json: bool) -> int:
 
     setup()
     runs = [overview(path) for path in paths]
+    name_problems(runs)
     rows = comparison(runs)
     if output:
         from mt.train.curves import page

@@ -63,11 +63,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def run(argv: list[str]) -> int:
     args = parse(argv)
     files = [args.pairs] if args.pairs else [args.source, args.target]
-    from mt.checkpoint.model_folder import check_direction, languages, table_columns
+    from mt.checkpoint.model_folder import languages, table_columns
+    from mt.checkpoint.two_models import check_direction, check_same_inputs
     from mt.log import setup
 
     setup()
     if args.reverse:
+        check_same_inputs(args.model, args.reverse, "--reverse", opposite=True)
         check_direction(args.model, args.reverse, "--reverse", opposite=True)
     src, tgt = languages(args.model)
     check_order(files, src, tgt, "the model translates")

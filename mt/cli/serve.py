@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mt.cli.engine_options import add_engine_options, check_engine_options, load_model
 from mt.cli.options import Parser, add_device_options, number, number_from_0, positive_int
-from mt.config.decode import Bound
+from mt.config.decode import COUNT, Bound
 from mt.errors import ConfigError, counted
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mt.serve")
 T = TypeVar("T")
+TOKENS = number(int, COUNT.up_to(10_000_000))  # as `decode.batch_tokens`
 COUNT_OR_0 = number(int, Bound(lambda n: n >= 0, "", "a whole number, 0 for no limit"))
 PORT = number(int, Bound(lambda n: 0 <= n < 1 << 16, "", "a port from 0 to 65535 (0: any that is free)"))
 PACKAGES = {"fastapi": "fastapi", "uvicorn": "uvicorn", "python_multipart": "python-multipart"}  # by module
@@ -76,7 +77,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )  # fmt: skip
     batches = parser.add_argument_group("batches, of the sentences of all clients")
     batches.add_argument(
-        "--batch-tokens", type=positive_int, default=1024, metavar="N",
+        "--batch-tokens", type=TOKENS, default=1024, metavar="N",
         help="source pieces translated together: with more the server translates more, but each waits longer (default: "
         "1024)",
     )  # fmt: skip

@@ -19,6 +19,7 @@ SETTINGS = {
     "data.src": "language (or column) to translate from; data.tgt: to translate into",
     "init": "a run or a model folder to go on from: its shape, its tokenizer and its languages stay",
     "data.limit": "the largest number of training pairs",
+    "data.augment": "share of pairs shown in capitals, in small letters or without the final mark",
     "tokenizer.vocab_size": "pieces in the vocabulary",
     "model.dropout": "more for little text (0.3), less for much (0.1)",
     "batch.tokens": "target tokens per batch, as many as fit in memory",
@@ -45,7 +46,7 @@ EXAMPLES = {
     "mt train -m optim.lr=1e-3,2e-3 model=tiny,small": "train one model for each combination",
 }
 OPTIONS = {
-    "--config FILE": "a YAML file of settings; it overrides the presets, and the command line overrides the file",
+    "--config FILE": "one YAML file of settings; it overrides the presets, and the command line overrides the file",
     "--config-dir FOLDER": "a folder of further presets, in groups as above",
     "--dry-run": "show what would happen, without training",
     "--resume RUN": "continue the run in this folder with its settings; limits such as train.minutes=30 may change",

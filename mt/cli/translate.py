@@ -138,6 +138,7 @@ def run_document(args: argparse.Namespace) -> int:
         from mt.postprocess.markup import Request
 
         translator = load(args, str(args.document.with_suffix("")))
+        translator.require_text(f"a document (`{args.document}`)")
         args.markup = any(Request(text).changed for text in texts)
         with waiting("translating", len(texts), args.to) as show:
             pipeline = Pipeline(translator, args, show)
@@ -150,6 +151,8 @@ def run_document(args: argparse.Namespace) -> int:
     written = translate_parsed(document, translate)
     with explained(f"`{args.to}` cannot be written"):
         write_file(args.to, written)
+    if document.left:
+        print(f"`{args.document}`: {document.left}.", file=sys.stderr)
     return 0
 
 

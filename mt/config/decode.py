@@ -9,9 +9,9 @@ from mt.config.enums import LengthNorm, Split, Unknown
 from mt.errors import require
 
 # metadata of a setting that old model folders lack: `from_plain` gives it its default, or the value `before`
-LATER = {"later": True}
+LATER: dict[str, Any] = {"later": True}
 # metadata of a setting that only our own search honours: other engines need its default
-OWN_SEARCH = {"own_search": True}
+OWN_SEARCH: dict[str, Any] = {"own_search": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,11 @@ class Option:
     metavar: str | None = None
 
 
-def option(group: str, help: str, bound: Bound | None = None, metavar: str | None = None) -> dict[str, Any]:
-    """The metadata of a field with an `Option`."""
-    return {"option": Option(group, help, bound, metavar)}
+def setting(
+    default: Any, group: str, help: str, bound: Bound | None = None, metavar: str | None = None, **metadata: Any
+) -> Any:
+    """A field with an `Option`. Args: metadata: more of it, such as `LATER`."""
+    return field(default=default, metadata={"option": Option(group, help, bound, metavar), **metadata})
 
 
 def options_of(section: type, group: str = "") -> dict[str, Option]:
@@ -78,90 +80,68 @@ def check_bounds(section: Any, name: str) -> None:
 class DecodeConfig:
     """How a trained model translates by default. Lengths count pieces, the end mark included."""
 
-    beam: int = field(default=5, metadata=option("beam", "hypotheses kept at each step; 1 is greedy search", WIDTH))
-    length_penalty: float = field(  # larger powers of long lengths overflow
-        default=1.0, metadata=option("beam", "exponent P of a score, log p / length ** P", FROM_0.up_to(50), "P")
+    beam: int = setting(5, "beam", "hypotheses kept at each step; 1 is greedy search", WIDTH)
+    length_penalty: float = setting(  # larger powers of long lengths overflow
+        1.0, "beam", "exponent P of a score, log p / length ** P", FROM_0.up_to(50), "P"
     )
-    length_norm: LengthNorm = field(
-        default=LengthNorm.average,
-        metadata=option(
-            "beam", "average: scores are log p / length ** P; gnmt: log p / ((5 + length) / 6) ** P; none: log p"
-        )
-        | LATER
-        | OWN_SEARCH,
+    length_norm: LengthNorm = setting(
+        LengthNorm.average,
+        "beam",
+        "average: scores are log p / length ** P; gnmt: log p / ((5 + length) / 6) ** P; none: log p",
+        **LATER,
+        **OWN_SEARCH,
     )
-    min_ratio: float = field(
-        default=0.0, metadata=option("length", "at least R pieces per source piece", FROM_0.up_to(100), "R") | LATER
+    min_ratio: float = setting(0.0, "length", "at least R pieces per source piece", FROM_0.up_to(100), "R", **LATER)
+    min_length: int = setting(
+        0, "length", "at least N pieces, without the end mark", COUNT_FROM_0.up_to(100_000), "N", **LATER
     )
-    min_length: int = field(
-        default=0,
-        metadata=option("length", "at least N pieces, without the end mark", COUNT_FROM_0.up_to(100_000), "N") | LATER,
+    max_ratio: float = setting(
+        2.0, "length", "at most R pieces per source piece, and max_extra", POSITIVE.up_to(100), "R"
     )
-    max_ratio: float = field(
-        default=2.0,
-        metadata=option("length", "at most R pieces per source piece, and max_extra", POSITIVE.up_to(100), "R"),
+    max_extra: int = setting(
+        10, "", "the longest output is max_ratio * source pieces + this", COUNT_FROM_0.up_to(100_000)
     )
-    max_extra: int = field(
-        default=10,
-        metadata=option("", "the longest output is max_ratio * source pieces + this", COUNT_FROM_0.up_to(100_000)),
+    max_length: int | None = setting(
+        None, "length", "at most N pieces, with the end mark", COUNT.up_to(1_000_000), "N", **LATER
     )
-    max_length: int | None = field(
-        default=None,
-        metadata=option("length", "at most N pieces, with the end mark", COUNT.up_to(1_000_000), "N") | LATER,
+    groups: int = setting(
+        1, "beam", "diverse beam search with N groups; --beam must be a multiple", COUNT, "N", **LATER, **OWN_SEARCH
     )
-    groups: int = field(
-        default=1,
-        metadata=option("beam", "diverse beam search with N groups; --beam must be a multiple", COUNT, "N")
-        | LATER
-        | OWN_SEARCH,
+    diversity: float = setting(
+        0.5, "beam", "penalty of a group for pieces that earlier groups chose", FROM_0, "D", **LATER
     )
-    diversity: float = field(
-        default=0.5,
-        metadata=option("beam", "penalty of a group for pieces that earlier groups chose", FROM_0, "D") | LATER,
+    coverage_penalty: float = setting(
+        0.0,
+        "beam",
+        "penalty for source words without attention; try 0.05 to 0.2 if translations are too short",
+        FROM_0,
+        "B",
+        **LATER,
+        **OWN_SEARCH,
     )
-    coverage_penalty: float = field(
-        default=0.0,
-        metadata=LATER
-        | OWN_SEARCH
-        | option(
-            "beam",
-            "penalty for source words without attention; try 0.05 to 0.2 if translations are too short",
-            FROM_0,
-            "B",
-        ),
+    no_repeat_ngram: int = setting(
+        0, "rules", "never repeat N pieces in a row; 0: no such rule", COUNT_FROM_0, "N", **LATER
     )
-    no_repeat_ngram: int = field(
-        default=0,
-        metadata=option("rules", "never repeat N pieces in a row; 0: no such rule", COUNT_FROM_0, "N") | LATER,
+    unknown: Unknown = setting(Unknown.keep, "rules", "ban: never produce the unknown piece", **LATER)
+    split: Split = setting(
+        Split.auto,
+        "rules",
+        "auto: translate lines that are longer, or have more sentences, than usual in the training text in parts: "
+        "by sentences, then by clauses (not with a model of summaries); always: all lines by sentences, also where "
+        "no mark shows an end; never: each line as one sentence",
+        **LATER,
     )
-    unknown: Unknown = field(
-        default=Unknown.keep, metadata=option("rules", "ban: never produce the unknown piece") | LATER
+    patience: float | None = setting(
+        1.0,
+        "beam",
+        "stop a sentence once P * beam hypotheses are finished; inf: only when no unfinished one can win, which is "
+        "exact and takes 1.1 to 1.7 times as long",
+        PATIENCE,
+        "P",
+        **LATER,
+        before=None,  # the rule of model folders that do not name one
     )
-    split: Split = field(
-        default=Split.auto,
-        metadata=LATER
-        | option(
-            "rules",
-            "auto: translate lines that are longer, or have more sentences, than usual in the training text in parts: "
-            "by sentences, then by clauses (not with a model of summaries); always: all lines by sentences, also where "
-            "no mark shows an end; never: each line as one sentence",
-        ),
-    )
-    patience: float | None = field(
-        default=1.0,
-        metadata=LATER
-        | {"before": None}  # the rule of model folders that do not name one
-        | option(
-            "beam",
-            "stop a sentence once P * beam hypotheses are finished; inf: only when no unfinished one can win, which is "
-            "exact and takes 1.1 to 1.7 times as long",
-            PATIENCE,
-            "P",
-        ),
-    )
-    batch_tokens: int = field(
-        default=4096, metadata=option("", "source pieces translated together", COUNT.up_to(10_000_000))
-    )
+    batch_tokens: int = setting(4096, "", "source pieces translated together", COUNT.up_to(10_000_000))
 
     def __post_init__(self) -> None:
         if self.patience == math.inf:

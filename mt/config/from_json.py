@@ -3,7 +3,7 @@
 Nothing is interpolated, converted or imported: a value that does not have the type of its setting is an error.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from types import UnionType
@@ -36,7 +36,8 @@ def from_plain(section: type[Section], values: object, where: str) -> Section:
     if missing:
         raise ConfigError(f"{where} lacks `{missing[0]}`; the file is from another version, or damaged.")
     before = {f.name: f.metadata["before"] for f in absent if "before" in f.metadata}
-    given = {key: _plain(types[key], value, f"{where}: `{key}`") for key, value in values.items()}
+    barred = {f.name: f.metadata.get("not", ()) for f in fields(section)}  # pyright: ignore[reportArgumentType]
+    given = {key: _plain(types[key], value, f"{where}: `{key}`", barred[key]) for key, value in values.items()}
     return section(**before, **given)
 
 
@@ -46,8 +47,8 @@ def shown(value: object) -> str:
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
-def _plain(kind: Any, value: object, where: str) -> object:
-    """`value` if it has the type `kind`; a string becomes an enum member."""
+def _plain(kind: Any, value: object, where: str, barred: Collection[StrEnum] = ()) -> object:
+    """`value` if it has the type `kind`; a string becomes an enum member, of those that are not `barred`."""
     if isinstance(value, str) and not _is_text(value):
         raise ConfigError(f"{where} must be text, but {shown(value)} contains half of a surrogate pair.")
     options = get_args(kind) if isinstance(kind, UnionType) else (kind,)
@@ -61,14 +62,14 @@ def _plain(kind: Any, value: object, where: str) -> object:
             if all(isinstance(v, str) for v in value):
                 return list(value)
         if isinstance(option, type) and issubclass(option, StrEnum):
-            if isinstance(value, str) and value in [member.value for member in option]:
+            if isinstance(value, str) and value in [member.value for member in option if member not in barred]:
                 return option(value)
         elif option is float and isinstance(value, (int, float)) and not isinstance(value, bool):
             return float(value)
         elif isinstance(option, type) and type(value) is option:
             return value
     wanted = " or ".join(
-        f"one of {', '.join(member.value for member in o)}" if isinstance(o, type) and issubclass(o, StrEnum)
+        f"one of {', '.join(one for one in o if one not in barred)}" if isinstance(o, type) and issubclass(o, StrEnum)
         else "null" if o is type(None) else getattr(o, "__name__", str(o))
         for o in options
     )  # fmt: skip

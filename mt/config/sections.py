@@ -37,6 +37,8 @@ class DataConfig:
     limit: int | None = None  # largest number of training pairs
     # the lines that `limit` and `train.validate_pairs` select: evenly spread, or the first
     subset: Subset = field(default=Subset.spread, metadata=LATER | {"before": Subset.first})
+    # share of pairs of text that training shows in capitals, in small letters or without the final mark
+    augment: float = field(default=0.0, metadata=LATER)
     root: str = "data"  # folder of downloaded corpora
     cache: str = "data/cache"  # trained tokenizers and tokenised text, by a hash of text and settings
     # processes that make batches ahead, 0: none; null: on a GPU 2, or more with sampling; on a CPU 1 with sampling
@@ -47,6 +49,7 @@ class DataConfig:
         require(different, "data.columns", "name the two columns of source and target", self.columns)
         require(self.limit is None or self.limit > 0, "data.limit", "be a positive number or null", self.limit)
         require(0 <= (self.workers or 0) <= 64, "data.workers", "lie in [0, 64] or be null", self.workers)
+        require(0 <= self.augment <= 1, "data.augment", "lie in [0, 1]", self.augment)
         parse_inputs(self.inputs)
         if self.inputs:
             for name in ("train", "dev"):
@@ -201,7 +204,8 @@ class TrainConfig:
     epochs: float | None = None
     minutes: float | None = None
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps; with torchrun `cuda` is one GPU for each process
-    precision: Precision = Precision.auto  # auto: bf16 if the device computes it fast, else fp32
+    # auto: bf16 if the device computes it fast, else fp32
+    precision: Precision = field(default=Precision.auto, metadata={"not": (Precision.int8,)})
     threads: int | None = None  # CPU threads of a process; null: all cores
     log_every: int = 20  # steps between two lines of metrics.jsonl
     save_minutes: float | None = 10.0  # minutes between checkpoints; null: only at validations
@@ -230,7 +234,8 @@ class TrainConfig:
         for name in ("steps", "epochs", "minutes", "threads", "patience", "attention_pairs", "save_minutes"):
             value = getattr(self, name)
             require(value is None or value > 0, f"train.{name}", "be positive or null", value)
-        require(self.precision != Precision.int8, "train.precision", "be one to train in", str(self.precision))
+        fit = [one for one in Precision if one is not Precision.int8]
+        require(self.precision in fit, "train.precision", f"be one of {', '.join(fit)}", str(self.precision))
         require(0 <= self.seed < 2**63, "train.seed", "lie in [0, 2**63)", self.seed)
         require((self.threads or 1) <= 1024, "train.threads", "be at most 1024", self.threads)
         every = self.validate_every

@@ -13,7 +13,7 @@ import numpy as np
 from mt.config import BatchConfig, CleanConfig, DataConfig, Input, Subset, TokenizerConfig, parse_inputs
 from mt.data.batching import TokenizedCorpus
 from mt.data.batching.input_rows import check_rows, check_test
-from mt.data.clean.pipeline import Pipeline, describe
+from mt.data.clean.rules import Pipeline, describe
 from mt.data.corpus.catalog import Corpus, fetch
 from mt.data.corpus.own import read_own
 from mt.data.corpus.pair import Pair

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from mt.checkpoint.model_folder import StoredModel, check_direction, read_model
+from mt.checkpoint.model_folder import StoredModel, read_model
+from mt.checkpoint.two_models import check_direction
 from mt.compute.device import pick_device, pick_precision
 from mt.config import DecodeConfig, Precision
 from mt.decode.search.ensemble import Ensemble, Mean

@@ -61,14 +61,31 @@ def report_tags(tags: Collection[str], texts: Sequence[str], first_text: int) ->
 
 def report_short(short: Sequence[tuple[Part, Translation]], first_text: int) -> None:
     """Warn of parts whose translation is far too short to hold their content."""
-    for part, best in short[:SHOWN]:
-        logger.warning(
-            f"input {first_text + part.owner + 1:,}: a part of {len(part.source):,} tokens has a translation of "
-            f"{len(best.pieces):,}, which may leave out some of it: {part.text[:40]!r}"
-        )
-    if len(short) > SHOWN:
-        more = counted(len(short) - SHOWN, "more part")
-        logger.warning(f"{more} with a translation that may leave out some of the text")
+    told = [
+        f"input {first_text + part.owner + 1:,}: a part of {len(part.source):,} tokens has a translation of "
+        f"{len(best.pieces):,}, which may leave out some of it: {part.text[:40]!r}"
+        for part, best in short
+    ]
+    _warn(told, "with a translation that may leave out some of the text")
+
+
+def report_unfinished(parts: Sequence[Part], found: Found, first_text: int) -> None:
+    """Warn of parts whose translation reached its maximum length, as one that repeats itself does. Those that lack a
+    required term are told by `report_missing`."""
+    told = [
+        f"input {first_text + part.owner + 1:,}: the translation was cut at its maximum length of {len(best.pieces):,} "
+        f"tokens, and may repeat itself: {best.text[-40:]!r}"
+        for part, (best, *_) in zip(parts, found, strict=True)
+        if not best.finished and not part.constraints.required
+    ]
+    _warn(told, "with a translation that was cut at its maximum length")
+
+
+def _warn(told: list[str], rest: str) -> None:
+    for line in told[:SHOWN]:
+        logger.warning(line)
+    if len(told) > SHOWN:
+        logger.warning(f"{counted(len(told) - SHOWN, 'more part')} {rest}")
 
 
 def report_missing(

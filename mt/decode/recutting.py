@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mt.config import Split
 from mt.decode.constraints.glossary import Constraints
 from mt.decode.cutting import Cutter
-from mt.decode.parts import Found, Part, report_short
+from mt.decode.parts import Found, Part, report_short, report_unfinished
 from mt.decode.request import Options
 from mt.decode.translation import Translation
 from mt.text.sentences import Layout, cut_at
@@ -105,6 +105,7 @@ class Recutter:
             finer = [self.cutter.finer(layout, places.get(owner, ())) for owner, layout in enumerate(self.layouts)]
             if finer == self.layouts:
                 report_short(short, self.options.first_text)
+                report_unfinished(self.parts, self.found, self.options.first_text)
                 return
             yield from self._cut(finer)
 

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal, TypedDict
 
 from mt.config import DecodeConfig, LengthNorm, Split, Unknown
-from mt.config.decode import COUNT_FROM_0, WIDTH, Bound, check_bounds, option
+from mt.config.decode import COUNT_FROM_0, WIDTH, Bound, check_bounds, setting
 from mt.decode.constraints.glossary import Constraints, Glossary
 
 MBR_SAMPLES, MBR_EPSILON = 32, 0.02  # the cut-off that Freitag et al. 2023 (arXiv:2305.09860) found best
@@ -58,32 +58,16 @@ class Sampling:
     2020 (arXiv:1904.09751). epsilon: Hewitt et al. 2022 (arXiv:2210.15191).
     """
 
-    samples: int = field(
-        default=1,
-        metadata=option(
-            "sampling",
-            f"of each line; more than 1 implies --jsonl (default: 1, or {MBR_SAMPLES} for --mbr)",
-            WIDTH,
-            "N",
-        ),
+    samples: int = setting(
+        1, "sampling", f"of each line; more than 1 implies --jsonl (default: 1, or {MBR_SAMPLES} for --mbr)", WIDTH, "N"
     )
-    temperature: float = field(
-        default=1.0, metadata=option("sampling", "below 1 sharper, above 1 flatter (default: 1)", TEMPERATURE)
+    temperature: float = setting(1.0, "sampling", "below 1 sharper, above 1 flatter (default: 1)", TEMPERATURE)
+    top_k: int = setting(0, "sampling", "only the K likeliest pieces; 0: all", COUNT_FROM_0, "K")
+    top_p: float = setting(1.0, "sampling", "only the likeliest pieces that together have this probability", TOP_P, "P")
+    epsilon: float = setting(
+        0.0, "sampling", f"only pieces at least this likely (default: 0, or {MBR_EPSILON} for --mbr)", EPSILON, "P"
     )
-    top_k: int = field(default=0, metadata=option("sampling", "only the K likeliest pieces; 0: all", COUNT_FROM_0, "K"))
-    top_p: float = field(
-        default=1.0,
-        metadata=option("sampling", "only the likeliest pieces that together have this probability", TOP_P, "P"),
-    )
-    epsilon: float = field(
-        default=0.0,
-        metadata=option(
-            "sampling", f"only pieces at least this likely (default: 0, or {MBR_EPSILON} for --mbr)", EPSILON, "P"
-        ),
-    )
-    seed: int = field(
-        default=0, metadata=option("sampling", "the same seed draws the same translations (default: 0)", SEED)
-    )
+    seed: int = setting(0, "sampling", "the same seed draws the same translations (default: 0)", SEED)
 
     def __post_init__(self) -> None:
         check_bounds(self, "sampling")

@@ -13,7 +13,7 @@ from mt.config.from_json import from_plain
 from mt.decode.constraints.glossary import Constraints, Glossary
 from mt.decode.constraints.vocabulary import Vocabulary
 from mt.decode.cutting import Cutter, in_sentence
-from mt.decode.parts import Found, Part, carried_out, report_missing, report_tags
+from mt.decode.parts import Found, Part, carried_out, report_missing, report_tags, report_unfinished
 from mt.decode.recutting import Recutter
 from mt.decode.request import OnProgress, Options, SearchSettings, TranslateOptions
 from mt.decode.search.beam import beam_search
@@ -240,6 +240,8 @@ class Translator:
             for owner, row in enumerate(rows) if row.strip()
         ]  # fmt: skip
         found = yield parts
+        if options.recut:
+            report_unfinished(parts, found, options.first_text)
         report_missing(parts, found, self.vocabulary, options.name)
         answers: Found = [[EMPTY] for _ in rows]
         for part, translations in zip(parts, found, strict=True):
@@ -270,8 +272,8 @@ class Translator:
         """The forced prefix of each text, empty without one. Raises: ConfigError: for another number of prefixes."""
         if options.prefixes is not None and len(options.prefixes) != count:
             raise ConfigError(
-                f"there must be one prefix for each text, but there are {len(options.prefixes):,} prefixes and "
-                f"{count:,} texts."
+                f"there must be one prefix for each text, but the prefixes are {len(options.prefixes):,} and the texts "
+                f"{count:,}."
             )
         return self.tokenizer.encode_target(options.prefixes) if options.prefixes else [[] for _ in range(count)]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from mt.documents.html_scan import Piece, attributes, scan
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, parsed_text, spot
-from mt.documents.parts import Kind, Part, text, trim
+from mt.documents.parts import Kind, Part, references, text, trim
 from mt.text.tags import VOID
 
 INLINE = frozenset({
@@ -30,6 +30,7 @@ CHARSET = re.compile(
 )
 # What browsers take these encodings for: a page that names them in ASCII letters is not in UTF-16.
 MEANT = {"iso-8859-1": "cp1252", "latin1": "cp1252", "utf-16": "utf-8", "utf-16le": "utf-8", "utf-16be": "utf-8"}
+ESCAPED = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
 SENTENCE_END = re.compile(r"[.!?:;…。！？]\W*$")
 
 
@@ -141,7 +142,9 @@ class _Blocks:
             begin, end = found.get(name, (0, 0))
             quote = self.page[begin - 1] if self.page[begin - 1 : begin] in {'"', "'"} else ""
             content = html.unescape(self.page[begin:end])
-            one = spot(begin, end, [text(SPACE.sub(" ", content))], _attribute_writer(quote))
+            one = spot(
+                begin, end, [text(SPACE.sub(" ", content))], _attribute_writer(quote, references(self.page[begin:end]))
+            )
             if one is not None:
                 self.spots.append(one)
 
@@ -165,19 +168,19 @@ class _Blocks:
         if not parts:
             return
         (begin, _), (_, end) = spans[0], spans[-1]
-        named = "&nbsp;" in self.page[begin:end]
+        words = (self.page[slice(*span)] for part, span in zip(parts, spans, strict=True) if part.kind is Kind.text)
+        written_as = ESCAPED | references("".join(words))
         outer = self.page[begin:end]
         begin += len(outer) - len(outer.lstrip(" \t\n\r\f"))
         end -= len(outer) - len(outer.rstrip(" \t\n\r\f"))
         parts = _stripped(parts)
 
         def render(said: list[Part], raw: Raw) -> str:
-            written = "".join(
-                html.escape(part.content, quote=False) if part.kind is Kind.text
+            return "".join(
+                part.content.translate(written_as) if part.kind is Kind.text
                 else raw(part.content.begin, part.content.end)
                 for part in said
             )  # fmt: skip
-            return written.replace("\xa0", "&nbsp;") if named else written
 
         one = spot(begin, end, parts, render)
         if one is not None:
@@ -219,13 +222,13 @@ def _outwards(parts: list[Part], places: range) -> Iterator[Part]:
             yield parts[place]
 
 
-def _attribute_writer(quote: str) -> Callable[[list[Part], Raw], str]:
-    """Writes the value of an attribute; where it had no quotes, with quotes around it."""
+def _attribute_writer(quote: str, own: dict[int, str]) -> Callable[[list[Part], Raw], str]:
+    """Writes the value of an attribute; where it had no quotes, with quotes around it. Args: own: its references."""
+    outer = quote or '"'
+    written_as = ESCAPED | {ord(outer): "&quot;" if outer == '"' else "&#39;"} | own
 
     def render(said: list[Part], _: Raw) -> str:
-        words = html.escape("".join(part.content for part in said), quote=False)
-        other = quote or '"'
-        words = words.replace(other, "&quot;" if other == '"' else "&#39;")
+        words = "".join(part.content for part in said).translate(written_as)
         return words if quote else f'"{words}"'
 
     return render

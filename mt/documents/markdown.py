@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mt.documents.html import spots_of
-from mt.documents.markdown_inline import Mark, parser, read_inline, write_inline
+from mt.documents.markdown_inline import Mark, is_emphasis, is_tight, parser, read_inline, write_inline
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, lines_with_ends, parsed_text, spot
-from mt.documents.parts import Kind, Part, text, trim, without_empty_pairs
+from mt.documents.parts import Kind, Part, references, text, trim, with_spaces_outside, without_empty_pairs
 from mt.documents.plain import wrap
 
 FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*[\r\n]+(?:.*?[\r\n])??(?:\1|\.\.\.)[ \t]*(?:[\r\n]|\Z)", re.S)
@@ -90,13 +90,15 @@ def _find(content: str, lines: Sequence[tuple[int, int, int]], token: Any, kind:
     return _Block(kind, token.content.strip(" \t"), begins, end, indents)
 
 
-def _spots(content: str, block: _Block, tokens: Sequence[Any], references: dict[str, Any]) -> list[Spot]:
+def _spots(content: str, block: _Block, tokens: Sequence[Any], definitions: dict[str, Any]) -> list[Spot]:
     parts = read_inline(block.content, tokens)
     if parts is None:
         parts = [text(" ".join(block.content.split()))]
     found = [one for part in parts if (one := _label(block, part)) is not None]
     low, high = trim(parts)
     before, parts, after = parts[:low], parts[low:high], parts[high:]
+    named = "".join(one.markup for one in tokens if one.type == "text_special")
+    own = {code: name for code, name in references(named).items() if code > 127}
     width = max((len(one) for one in content[_line_begin(content, block) : block.end].split("\n")), default=0)
     line_end = (
         "\r\n" if content[block.end :].startswith("\r\n") or "\r\n" in content[block.begins[0] : block.end] else "\n"
@@ -107,8 +109,8 @@ def _spots(content: str, block: _Block, tokens: Sequence[Any], references: dict[
             span = block.place(mark.begin, mark.begin + len(mark.source)) if mark.label else None
             return raw(*span) if span else mark.source
 
-        said = without_empty_pairs(said, lambda part: not part.content.source.strip("*_~"))
-        written = write_inline([*before, *said, *after], references, source)
+        said = without_empty_pairs(with_spaces_outside(said, is_tight), is_emphasis)
+        written = write_inline([*before, *said, *after], definitions, source, own)
         return _laid_out(written, block, width, line_end)
 
     one = spot(block.begins[0], block.end, parts, render)

@@ -4,7 +4,7 @@ markdown-it-py gives the tokens of a block in order, but no positions: they are 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ NOTE_TEXT = re.compile(rf"{NOTE.pattern}:[ \t]*")
 TASK = re.compile(r"\[[ xX]\][ \t]+")
 ALERT = re.compile(r"\[!\w+\][ \t]*\n")
 FORMULA = re.compile(r"\$\$[^$]+\$\$|\$(?=\S)[^$\n]*(?<=[^\s\\])\$(?!\d)")
+TAGS = {"*": "em", "**": "strong", "~~": "del"}
 FIRST = {NOTE_TEXT: Kind.alone, TASK: Kind.alone, ALERT: Kind.line_break}  # in a block
 ANYWHERE = {NOTE: Kind.alone, FORMULA: Kind.literal}
 
@@ -160,11 +161,20 @@ def _part(content: str, token: Any, place: int) -> tuple[Part | None, int]:
     return (part if content.startswith(source, place) else None), place + len(source)
 
 
-def write_inline(parts: Sequence[Part], references: dict[str, Any], raw: Callable[[Mark], str]) -> str:
+def write_inline(
+    parts: Sequence[Part], references: dict[str, Any], raw: Callable[[Mark], str], own: Mapping[int, str]
+) -> str:
     """The source of parts. Signs of the text are escaped where they would be taken for marks.
 
-    Args: references: the link definitions of the document; raw: gives the source of a mark.
+    Args: references: the link definitions of the document; raw: gives the source of a mark; own: characters that the
+    source wrote as references.
     """
+
+    def plain(words: str) -> str:
+        return words.translate(own)
+
+    def escaped(words: str) -> str:
+        return SPECIAL.sub(r"\\\g<0>", words).translate(own)
 
     def named(mark: Mark) -> str:
         return mark.named or raw(mark)
@@ -172,14 +182,28 @@ def write_inline(parts: Sequence[Part], references: dict[str, Any], raw: Callabl
     def starred(mark: Mark) -> str:
         return named(mark).replace("_", "*") if set(mark.source) == {"_"} else named(mark)
 
-    ways = ((str, raw), (str, named), (_escaped, raw), (_escaped, named), (_escaped, starred))
-    tried = [_written(parts, *way) for way in ways]
-    wanted = _outline(parts)
-    return next((one for one in tried if _outline(_read(one, references)) == wanted), tried[3])
+    ways = ((plain, raw), (plain, named), (escaped, raw), (escaped, named), (escaped, starred))
+    tried = [(_written(parts, *way), parts) for way in ways]
+    tagged = [_tagged(part) for part in parts]
+    tried.append((_written(tagged, escaped, named), tagged))
+    return next((one for one, meant in tried if _outline(_read(one, references)) == _outline(meant)), tried[3][0])
 
 
-def _escaped(words: str) -> str:
-    return SPECIAL.sub(r"\\\g<0>", words)
+def is_emphasis(part: Part) -> bool:
+    return not part.content.source.strip("*_~")
+
+
+def is_tight(part: Part) -> bool:
+    """Whether a mark is of a link, or of an emphasis, which is none with a space at its inner ends."""
+    return is_emphasis(part) or part.content.source[0] in "[]"
+
+
+def _tagged(part: Part) -> Part:
+    """The mark of an emphasis as a tag, which may stand where CommonMark takes no `*` for one: `(**a.**b` is text."""
+    if part.kind not in (Kind.opening, Kind.closing) or not is_emphasis(part):
+        return part
+    name = TAGS[part.content.source.replace("_", "*")]
+    return Part(part.kind, Mark(f"<{name}>" if part.kind is Kind.opening else f"</{name}>"))
 
 
 def _written(parts: Sequence[Part], escape: Callable[[str], str], raw: Callable[[Mark], str]) -> str:

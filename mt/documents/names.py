@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-# Formats whose lines are never text to translate: zip archives, and text between keys, times or tags.
+# Formats whose lines are not text to translate: archives, and text between marks, keys, times or tags.
 NOT_LINES = (
-    ".srt", ".vtt", ".json", ".po", ".pot", ".xlf", ".xliff", ".docx", ".pptx", ".xlsx", ".odt", ".epub",
+    ".md", ".markdown", ".html", ".htm", ".xhtml", ".srt", ".vtt", ".json", ".po", ".pot", ".xlf", ".xliff", ".docx",
+    ".pptx", ".xlsx", ".odt", ".epub",
 )  # fmt: skip
-SUFFIXES = (".txt", ".md", ".markdown", ".html", ".htm", ".xhtml", *NOT_LINES)
+SUFFIXES = (".txt", *NOT_LINES)
+UNPACK = {".gz": "gzip", ".xz": "xz", ".zst": "zstd", ".bz2": "bzip2"}  # what unpacks a compressed document
 
 ALIASES = {".markdown": ".md", ".htm": ".html", ".xhtml": ".html", ".pot": ".po", ".xliff": ".xlf"}
 
@@ -15,6 +17,12 @@ def suffix_of(file: Path | str) -> str:
     """The suffix of a document, in small letters; "" for a name that no format has."""
     suffix = Path(file).suffix.lower()
     return suffix if suffix in SUFFIXES else ""
+
+
+def unpacks(file: Path | str) -> str:
+    """The program that unpacks a document which is compressed by its name, such as `a.srt.gz`; "" for others."""
+    path = Path(file)
+    return UNPACK.get(path.suffix.lower(), "") if suffix_of(path.stem) else ""
 
 
 def same_format(file: Path | str, other: Path | str) -> bool:

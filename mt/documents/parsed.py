@@ -19,6 +19,7 @@ class Parsed(NamedTuple):
 
     texts: list[str]
     write: Callable[[Sequence[str]], bytes]
+    left: str = ""  # what is left out that a reader may miss, as a clause
 
 
 Raw = Callable[[int, int], str]

@@ -45,6 +45,17 @@ def text(content: str) -> Part:
     return Part(Kind.text, content)
 
 
+def references(source: str) -> dict[int, str]:
+    """How a stretch of a page writes characters for which it has references, such as `&nbsp;`, for `str.translate`.
+    Plain letters and digits, which some hide so, are not among them."""
+    found = dict[int, str]()
+    for match in ENTITY.finditer(source):
+        sign = html.unescape(match[0])
+        if len(sign) == 1 and not (sign.isascii() and (sign.isalnum() or sign.isspace())):
+            found.setdefault(ord(sign), match[0])
+    return found
+
+
 def partners(parts: Sequence[Part]) -> dict[int, int]:
     """The places of paired openings and closings, each with the other's. A closing belongs to the last opening."""
     found, open_ones = dict[int, int](), list[int]()
@@ -147,6 +158,35 @@ def without_empty_pairs(parts: Sequence[Part], droppable: Callable[[Part], bool]
             found[-1] = text(found[-1].content.rstrip(" "))
         found.append(part)
         dropped = False
+    return found
+
+
+def with_spaces_outside(parts: Sequence[Part], tight: Callable[[Part], bool]) -> list[Part]:
+    """Parts without spaces at the inner ends of pairs: they stand before or after the pair, but not around everything.
+
+    Args: tight: says of a mark whether its pair must not begin or end with a space.
+    """
+    after = _spaces_passed(parts, Kind.closing, tight)
+    return _mirrored(_spaces_passed(_mirrored(after), Kind.opening, tight))
+
+
+def _mirrored(parts: Sequence[Part]) -> list[Part]:
+    return [text(part.content[::-1]) if part.kind is Kind.text else part for part in reversed(parts)]
+
+
+def _spaces_passed(parts: Sequence[Part], kind: Kind, tight: Callable[[Part], bool]) -> list[Part]:
+    """The parts with spaces before tight marks of a kind moved behind these."""
+    found, moved = list[Part](), False
+    for part in parts:
+        if part.kind is kind and tight(part):
+            if found and found[-1].kind is Kind.text and found[-1].content.endswith(" "):
+                words, moved = found.pop().content.rstrip(" "), True
+                found += [text(words)] if words else []
+        elif moved:
+            begins = part.kind is Kind.text and part.content.startswith(" ")
+            found += [] if begins else [text(" ")]
+            moved = False
+        found.append(part)
     return found
 
 

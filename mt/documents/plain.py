@@ -1,4 +1,4 @@
-"""Plain text: each paragraph is a segment. Blank lines, indents and line ends stay.
+"""Plain text: each paragraph is a segment. Blank lines, indents, the signs of lists and line ends stay.
 
 A paragraph whose lines were broken to fit a width is translated as a whole and broken to the same width again; in any
 other text each line is a segment.
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, lines_with_ends, parsed_text
+from mt.text.sentences import LINE_SIGN
 
 NARROWEST = 40  # characters; shorter lines are addresses, verses and lists
 ITEM = re.compile(r"(?:[-*+•–—>|#]|\(?\w{1,3}[.)])\s")  # what begins a line that is not the rest of another one
@@ -31,7 +32,7 @@ def _paragraph(content: str, lines: Sequence[tuple[int, int, int]]) -> list[Spot
     texts = [content[begin:end] for begin, end, _ in lines]
     if not is_wrapped(texts):
         return [_line(begin, text) for (begin, _, _), text in zip(lines, texts, strict=True)]
-    first, rest = _indent(texts[0]), _indent(texts[1])
+    first, rest = _before(texts[0]), _indent(texts[1])
     line_end = content[lines[0][1] : lines[0][2]]
     width = max(map(len, texts))
     begin = lines[0][0] + len(first)
@@ -40,17 +41,24 @@ def _paragraph(content: str, lines: Sequence[tuple[int, int, int]]) -> list[Spot
     def render(said: str, _: Raw) -> str:
         return wrap(said, width, len(first), rest, line_end)
 
-    return [Spot(begin, end, " ".join(text.strip() for text in texts), render)]
+    return [Spot(begin, end, " ".join([texts[0][len(first) :].strip(), *(text.strip() for text in texts[1:])]), render)]
 
 
 def _line(begin: int, text: str) -> Spot:
-    inner = text.strip()
-    begin += len(_indent(text))
+    begin += len(_before(text))
+    inner = text[len(_before(text)) :].strip()
     return Spot(begin, begin + len(inner), inner, lambda said, _: said)
 
 
 def _indent(text: str) -> str:
     return text[: len(text) - len(text.lstrip())]
+
+
+def _before(text: str) -> str:
+    """What stands before the words of a line: its indent, and the sign of an item."""
+    indent = _indent(text)
+    sign = LINE_SIGN.match(text, len(indent))
+    return text[: sign.end()] if sign else indent
 
 
 def is_wrapped(texts: Sequence[str]) -> bool:

@@ -4,15 +4,18 @@ import re
 from collections.abc import Sequence
 
 from mt.documents.parsed import Parsed, decoded
+from mt.documents.po_formats import shielded
 from mt.errors import DataError
-from mt.text.po import encoding_of, form_of_one, parse
+from mt.text.po import declare_utf8, encoding_of, form_of_one, is_utf8, parse
 
 WIDTH = 78  # of gettext's own lines; a file with wider ones is written without breaks
 BREAK = re.compile(r"(\n+)")
 
 
 def read_po(data: bytes) -> Parsed:
-    content, encoded = decoded(data, encoding_of(data))
+    encoding = encoding_of(data)
+    utf8 = is_utf8(encoding)
+    content, encoded = decoded(data, "utf-8" if utf8 else encoding)
     wide = any(len(line) > WIDTH + 2 for line in content.split("\n") if not line.startswith("#"))
     try:
         catalogue = parse(content.replace("\r\n", "\n"), 0 if wide else WIDTH)
@@ -20,18 +23,20 @@ def read_po(data: bytes) -> Parsed:
         raise DataError(f"this is not a PO file ({error}).") from None
     single = form_of_one(catalogue)
     wanted = [entry for entry in catalogue if not entry.obsolete and not entry.translated() and not entry.fuzzy]
-    sources = [
-        source
+    split = [  # line, break, line, ...
+        [shielded(part, entry.flags) for part in BREAK.split(source)]
         for entry in wanted
         for source in ([entry.msgid, entry.msgid_plural] if entry.msgid_plural else [entry.msgid])
     ]
-    split = [BREAK.split(source) for source in sources]  # line, break, line, ...
 
     def write(said: Sequence[str]) -> bytes:
         if not said:
             return data
         given = iter(said)
-        written = ("".join(part if n % 2 else next(given) for n, part in enumerate(parts)) for parts in split)
+        written = (
+            "".join(part.line if n % 2 else part.written(next(given)) for n, part in enumerate(parts))
+            for parts in split
+        )
         for entry in wanted:
             one = next(written)
             if entry.msgid_plural:
@@ -42,7 +47,11 @@ def read_po(data: bytes) -> Parsed:
                 }
             else:
                 entry.msgstr = one
+        if utf8 and not str(catalogue).isascii():
+            declare_utf8(catalogue)
         filled = str(catalogue).removeprefix("" if content.startswith("#") else "#\n")  # polib's empty comment
         return encoded(filled.replace("\n", "\r\n") if "\r\n" in content else filled)
 
-    return Parsed([line for parts in split for line in parts[::2]], write)
+    fuzzy = sum(entry.fuzzy and not entry.obsolete for entry in catalogue)
+    left = f"{fuzzy:,} fuzzy {'entry was' if fuzzy == 1 else 'entries were'} left as found" if fuzzy else ""
+    return Parsed([part.line for parts in split for part in parts[::2]], write, left)

@@ -16,6 +16,8 @@ from mt.documents.po import read_po
 from mt.documents.subtitles import read_srt, read_vtt
 from mt.documents.xliff import read_xliff
 from mt.errors import ConfigError, DataError
+from mt.text.lines import decompressor_for
+from mt.text.media import HEAD
 from mt.text.tags import parse
 
 Translate = Callable[[list[str]], list[str]]
@@ -76,6 +78,8 @@ def read_document(data: bytes, suffix: str, *, keys: Collection[str] = ()) -> Pa
         raise ConfigError(f"a document with the suffix `{suffix}` cannot be translated; the formats are {known()}.")
     if len(data) > MAX_BYTES:
         raise DataError(f"the document has {len(data):,} bytes; at most {MAX_BYTES:,} are read.")
+    if decompressor_for(data[:HEAD]) is not None:
+        raise DataError("the document is compressed.", hint="unpack it first, for example with `gzip -d < OLD > NEW`.")
     if keys and suffix != ".json":
         raise ConfigError(f"keys are chosen in .json files, not in {suffix} files.")
     return read_json(data, keys) if suffix == ".json" else READERS[suffix](data)

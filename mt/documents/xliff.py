@@ -1,14 +1,17 @@
 """XLIFF 1.2 and 2: each source without a translation gets a target, with its inline codes."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from mt.documents.parsed import Parsed
-from mt.documents.parts import Kind, Segmented
+from mt.documents.parts import Kind, Part, Segmented, text
 from mt.documents.xml import child_of, fill, parse_xml, parts_of, write_xml
 from mt.errors import DataError
 from mt.text.xml import local
 
+SPACE = "{http://www.w3.org/XML/1998/namespace}space"
+WIDE = re.compile(r"([ \t\r]{2,}|[\t\r])")
 UNTRANSLATED = {"new", "needs-translation"}  # states whose target may be a copy of the source
 
 
@@ -17,16 +20,15 @@ def read_xliff(data: bytes) -> Parsed:
     if local(root) != "xliff":
         raise DataError(f"this is not an XLIFF file: its root element is <{local(root)}>, not <xliff>.")
     units = [unit for unit in root.iter("{*}trans-unit", "{*}segment") if _is_wanted(unit)]
-    sources = [child_of(unit, "source") for unit in units]
-    segmented = [Segmented(parts_of(source, _kind), lambda part: False) for source in sources]
+    segmented = [Segmented(_parts(_segments_of(unit)), _separates) for unit in units]
 
     def write(said: Sequence[str]) -> bytes:
         if not units:
             return data
         given = iter(said)
-        for unit, source, one in zip(units, sources, segmented, strict=True):
+        for unit, one in zip(units, segmented, strict=True):
             parts = one.with_translations([next(given) for _ in one.texts])
-            fill(_target(unit, source), parts, copied=True)
+            fill(_target(unit, child_of(unit, "source")), parts, copied=True)
         return write_xml(root, data)
 
     return Parsed([line for one in segmented for line in one.texts], write)
@@ -41,7 +43,38 @@ def _is_wanted(unit: Any) -> bool:
         return False
     if target is None or target.get("state") in UNTRANSLATED:
         return True
-    return not ("".join(target.itertext()).strip() or len(target))
+    return not ("".join(target.itertext()).strip() or any(local(one) != "mrk" for one in target.iterdescendants()))
+
+
+def _segments_of(unit: Any) -> Any:
+    """What is translated: the source, or in version 1.2 the source cut into segments, with marks around each."""
+    cut = child_of(unit, "seg-source")
+    return cut if cut is not None and any(_is_segment(one) for one in cut.iter("{*}mrk")) else child_of(unit, "source")
+
+
+def _is_segment(element: Any) -> bool:
+    return local(element) == "mrk" and element.get("mtype") == "seg"
+
+
+def _separates(part: Part) -> bool:
+    return part.kind in (Kind.opening, Kind.closing) and _is_segment(part.content)
+
+
+def _parts(source: Any) -> list[Part]:
+    """The content of a source. Where it says that white space is kept, more than one space is a mark."""
+    parts = parts_of(source, _kind)
+    spaces = (one.get(SPACE) for one in (source, *source.iterancestors()))
+    if next(filter(None, spaces), "") != "preserve":
+        return parts
+    found = list[Part]()
+    for part in parts:
+        if part.kind is not Kind.text:
+            found.append(part)
+            continue
+        for n, piece in enumerate(WIDE.split(part.content)):
+            if piece:
+                found.append(Part(Kind.line_break, piece) if n % 2 else text(piece))
+    return found
 
 
 def _kind(child: Any) -> Kind:
@@ -58,6 +91,8 @@ def _target(unit: Any, source: Any) -> Any:
     target = child_of(unit, "target")
     if target is None:
         target = etree.Element(source.tag.replace("source", "target"), nsmap=source.nsmap)
+        if source.get(SPACE):
+            target.set(SPACE, source.get(SPACE))
         segmented = child_of(unit, "seg-source")
         before = source if segmented is None else segmented
         tail, before.tail = before.tail, None

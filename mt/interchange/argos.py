@@ -21,7 +21,7 @@ from mt.checkpoint.model_folder import CARD, CONFIG, EMA, WEIGHTS, find_model
 from mt.config import ModelConfig, Positions
 from mt.errors import CheckpointError, ConfigError
 from mt.files import explained, temporary, whole_folder
-from mt.interchange.refusal import refuse
+from mt.interchange import refuse
 from mt.text.languages import NAMES, plain_code
 from mt.text.tokenizer import JOINT, SOURCE, TABLE, TARGET, Tokenizer
 

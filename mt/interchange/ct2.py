@@ -21,8 +21,7 @@ from mt.alignment.heads import AlignmentHeads
 from mt.config import Activation, DecodeConfig, ModelConfig, NormKind, NormPlacement, Positions
 from mt.errors import ConfigError, require_package
 from mt.files import whole_folder
-from mt.interchange import EXACT
-from mt.interchange.refusal import refuse
+from mt.interchange import EXACT, refuse
 from mt.nn.attention import FeedForward, MultiHeadAttention
 from mt.nn.encoders import TextEncoder, what_it_reads
 from mt.nn.positions import sinusoidal_table

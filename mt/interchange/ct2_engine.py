@@ -47,17 +47,9 @@ class Ct2Engine:
 
     name = "ct2"
 
-    def __init__(
-        self,
-        folder: Path,
-        tokenizer: Tokenizer,
-        *,
-        device: str = "cpu",
-        compute_type: str = "default",
-        threads: int = 1,
-    ) -> None:
-        """Args: compute_type: of the engine; default: that of the weights, or 32 bits with a warning where this CPU
-        adds products in 8 bits with errors; threads: on a CPU each searches a batch."""
+    def __init__(self, folder: Path, tokenizer: Tokenizer, *, device: str = "cpu", threads: int = 1) -> None:
+        """Computes in the type of the weights, or in 32 bits with a warning where this CPU adds products in 8 bits with
+        errors. Args: threads: on a CPU each searches a batch."""
         require_package("ctranslate2", "the engine ct2")
         import ctranslate2
 
@@ -68,9 +60,9 @@ class Ct2Engine:
             ctranslate2.Translator, str(folder), device=kind, device_index=int(index or 0),
             intra_threads=threads // self.at_once, inter_threads=self.at_once,
         )  # fmt: skip
-        self.translator = load(compute_type=compute_type)
+        self.translator = load()
         eight_bits = kind == "cpu" and self.translator.compute_type.startswith("int8")
-        if eight_bits and compute_type == "default" and not int8_is_exact():
+        if eight_bits and not int8_is_exact():
             say_inexact()
             self.translator = load(compute_type="float32")
         self.tokenizer = tokenizer

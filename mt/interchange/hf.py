@@ -17,7 +17,7 @@ from torch import Tensor
 from mt.config import Activation, DecodeConfig, NormKind, NormPlacement, Positions, Tying
 from mt.errors import ConfigError
 from mt.files import whole_folder, write_file
-from mt.interchange.refusal import refuse
+from mt.interchange import refuse
 from mt.nn.encoders import TextEncoder, what_it_reads
 from mt.nn.transformer import Transformer
 from mt.text.tokenizer import JOINT, SOURCE, TABLE, TARGET, Tokenizer

@@ -18,9 +18,9 @@ from mt.checkpoint.model_folder import MAX_CONFIG, MOST, Description
 from mt.config import Activation, DecodeConfig, ModelConfig, NormPlacement, Precision, Tying
 from mt.errors import CheckpointError, counted
 from mt.files import explained, read_json
+from mt.interchange import refuse
 from mt.interchange.hf import ACTIVATIONS as WRITTEN
 from mt.interchange.hf import BIAS, SAFE, SOURCE_SPM, TARGET_SPM, TARGET_TABLE, weights
-from mt.interchange.refusal import refuse
 from mt.nn.encoders import TextEncoder, text_model
 from mt.nn.transformer import Transformer
 from mt.text.piece_table import EOS, PAD, UNK

@@ -17,10 +17,9 @@ from mt.decode.request import SearchSettings
 from mt.decode.translator import Translator
 from mt.errors import CheckpointError, ConfigError, require, require_package
 from mt.files import explained
-from mt.interchange import EXACT
+from mt.interchange import EXACT, refuse
 from mt.interchange.ct2 import reasons_against, write_ct2
 from mt.interchange.ct2_engine import Ct2Engine
-from mt.interchange.refusal import refuse
 from mt.interchange.verify import Sample, own_sample, verify
 
 logger = logging.getLogger("mt")

@@ -16,6 +16,7 @@ from mt.errors import CheckpointError, DataError, counted
 from mt.nn.forced import force
 from mt.text.lines import spread
 from mt.text.metrics import bleu, choose_tokenizer, chrf
+from mt.text.tokenizer import Tokenizer
 
 MOST = 200  # sentences
 OWN = 40  # made sentences, where none are given
@@ -36,7 +37,15 @@ class Sample:
 
     def some(self) -> "Sample":
         """At most `MOST` sentences, evenly spread."""
-        places = spread(len(self.sources), MOST)
+        return self._at(spread(len(self.sources), MOST))
+
+    def searched(self, tokenizer: Tokenizer) -> "Sample":
+        """The sentences that have pieces: others, such as empty lines, are never searched, and each engine has its own
+        answer to them."""
+        ids = tokenizer.encode_source(self.sources)
+        return self._at([place for place, some in enumerate(ids) if len(some) > 1])
+
+    def _at(self, places: Sequence[int]) -> "Sample":
         references = [self.references[place] for place in places] if self.references else []
         return Sample([self.sources[place] for place in places], references, self.origin)
 
@@ -47,8 +56,9 @@ def own_sample(translator: Translator, seed: int = 1) -> Sample:
     marks = {t.unk, t.bos, t.eos, t.pad}
     pieces = [piece for piece in range(t.src_size) if piece not in marks]
     longest = max(1, min(LONGEST_OWN, translator.max_length // 2))
-    texts = [t.decode_source(draw.choices(pieces, k=draw.randint(1, longest))) for _ in range(OWN)]
-    return Sample(texts, [], f"{OWN} sentences of random pieces")
+    texts = [t.decode_source(draw.choices(pieces, k=draw.randint(1, longest))) for _ in range(4 * OWN)]
+    some = Sample(texts, [], "").searched(t).sources[:OWN]  # pieces of bytes may spell nothing
+    return Sample(some, [], f"{len(some)} sentences of random pieces")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,11 +120,11 @@ def verify(translator: Translator, engine: Engine, sample: Sample, *, tgt: str, 
     Args: tgt: the target language, which decides how BLEU splits words; exact: whether the weights are in 32 bits.
     Raises: CheckpointError: when they differ; the message says in what. DataError: for a sample without sentences.
     """
+    t, model = translator.tokenizer, translator.stepper.model
+    sample = sample.searched(t).some()
     if not sample.sources:
         raise DataError(f"nothing can be verified on {sample.origin}.", hint="name a file with sentences.")
-    sample = sample.some()
     engine.check(sample.sources)
-    t, model = translator.tokenizer, translator.stepper.model
     ids = [[*some[: translator.max_length][:-1], t.eos] for some in t.encode_source(sample.sources)]
     plain = {"beam": 1, "groups": 1, "coverage_penalty": 0.0, "no_repeat_ngram": 0, "unknown": Unknown.keep}
     settings = {**asdict(translator.section), **plain, "max_length": translator.max_length - 1}  # scores count eos

@@ -103,7 +103,7 @@ def views_of(
             found.append(View(one.column, pieces_of(cell, tokenizer.offsets_source(cell)), len(part)))
             continue
         assert isinstance(part, Tensor)
-        picture = kind.picture(part.numpy(), encoder.embedding.every)
+        picture = kind.picture(part.numpy(), encoder.every)
         found.append(View(one.column, picture, picture.grid[0] * picture.grid[1]))
     return found
 

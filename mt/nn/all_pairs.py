@@ -65,8 +65,10 @@ def pair_match_logits(
 def _decode_pairs(model: Transformer, state: DecoderState, targets: TargetBatch) -> tuple[Float[Tensor, "R D"], Ragged]:
     """Hidden rows of all targets for each source, and their layout."""
     count = state.num_sentences
-    layout = targets.layout if count == 1 else _repeated(targets.layout, count)
-    x = targets.rows if count == 1 else targets.rows.repeat(count, 1)
+    layout, x = targets.layout, targets.rows
+    if count > 1:
+        layout = Ragged(layout.lengths.repeat(count), num_rows=count * layout.num_rows, max_length=layout.max_length)
+        x = x.repeat(count, 1)
     for index, layer in enumerate(model.decoder.layers):
         if index:
             x = _attend_to_past(layer, x, layout)
@@ -87,8 +89,3 @@ def _attention_to(
     return partial(
         attention.attend_cached, keys=keys, values=values, positions=layout.positions, bias=state.memory_bias
     )
-
-
-def _repeated(layout: Ragged, count: int) -> Ragged:
-    """The layout of all sentences, `count` times."""
-    return Ragged(layout.lengths.repeat(count), num_rows=count * layout.num_rows, max_length=layout.max_length)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
@@ -60,14 +60,3 @@ def drop_rows(x: Float[Tensor, "N D"], p: float, training: bool) -> Float[Tensor
         return x
     kept = torch.rand(x.shape[0], 1, device=x.device) >= p
     return x * kept.to(x.dtype)
-
-
-class Dropout(nn.Module):
-    """A layer that applies `dropout`."""
-
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        self.p = p
-
-    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        return dropout(x, self.p, self.training)

@@ -60,6 +60,7 @@ class FrameEncoder(_LayeredEncoder):
 
     def __init__(self, config: ModelConfig, stem: LinearStem, layer: type[EncoderLayer] = EncoderLayer) -> None:
         super().__init__(config, stem, layer)
+        self.every = stem.every
 
     def pack(self, items: Sequence[Float[Tensor, "_ F"]]) -> FrameSource:
         return FrameSource.pack(items)

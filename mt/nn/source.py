@@ -159,6 +159,8 @@ class Memory:
 class SourceEncoder(nn.Module):
     """Turns the source side of a batch into a memory: `encoder(source) -> Memory`."""
 
+    every = 1  # source rows for a row of the memory, rounded up: where pictures of attention lay the weights
+
     @property
     def vectors(self) -> list[nn.Parameter]:
         """Parameters that are initialized like embeddings, besides those of its `Embedding` and `InputLayer`."""

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from mt.config import ModelConfig, NormKind, NormPlacement, Positions, Tying
 from mt.nn.attention import FeedForward, MultiHeadAttention
 from mt.nn.cache import DecoderState, MemoryKeys
-from mt.nn.dropout import Dropout, drop_rows
+from mt.nn.dropout import drop_rows, dropout
 from mt.nn.output import OutputLayer
 from mt.nn.positions import sinusoidal_table
 from mt.nn.ragged import Ragged
@@ -84,15 +84,15 @@ class Layer(nn.Module):
             dropout=config.activation_dropout,
         )
         self.feed_forward_norm = make_norm(config)
-        self.dropout = Dropout(config.dropout)
+        self.dropout = config.dropout
 
     def residual(
         self, norm: nn.Module, x: Float[Tensor, "N D"], sublayer: Callable[[Float[Tensor, "N D"]], Float[Tensor, "N D"]]
     ) -> Float[Tensor, "N D"]:
         """A sublayer with its residual connection, and with the norm before or after it."""
         if self.pre_norm:
-            return x + self.dropout(sublayer(norm(x)))
-        return norm(x + self.dropout(sublayer(x)))
+            return x + dropout(sublayer(norm(x)), self.dropout, self.training)
+        return norm(x + dropout(sublayer(x), self.dropout, self.training))
 
 
 class EncoderLayer(Layer):
@@ -126,30 +126,24 @@ class DecoderLayer(Layer):
     def step(
         self, x: Float[Tensor, "R D"], layer: int, *, state: DecoderState, positions: Int[Tensor, " R"]
     ) -> Float[Tensor, "R D"]:
-        """`forward` for one new row per hypothesis. Args: layer: the index of this layer, for its cache in `state`."""
-        x = self.residual(
-            self.self_norm, x, lambda rows: self.attend_to_past(rows, layer, state=state, positions=positions)
-        )
-        x = self.residual(
-            self.cross_norm, x, lambda rows: self.attend_to_memory(rows, layer, state=state, positions=positions)
-        )
+        """`forward` for one new row per hypothesis, whose keys and values are added to the cache in `state`.
+
+        Args: layer: the index of this layer in the cache.
+        """
+
+        def attend_to_past(rows: Tensor) -> Tensor:
+            keys, values = state.write(layer, self.self_attention.project_memory(rows, positions))
+            return self.self_attention.attend_cached(rows, keys, values, positions=positions, bias=state.past_bias)
+
+        def attend_to_memory(rows: Tensor) -> Tensor:
+            keys, values = state.memory[layer].keys, state.memory[layer].values
+            return self.cross_attention.attend_cached(
+                rows, keys, values, positions=positions, bias=state.memory_bias, attended=state.attended
+            )
+
+        x = self.residual(self.self_norm, x, attend_to_past)
+        x = self.residual(self.cross_norm, x, attend_to_memory)
         return self.residual(self.feed_forward_norm, x, self.feed_forward)
-
-    def attend_to_past(
-        self, rows: Float[Tensor, "R D"], layer: int, *, state: DecoderState, positions: Int[Tensor, " R"]
-    ) -> Float[Tensor, "R D"]:
-        """Causal self-attention of `step`, which adds keys and values of the new rows to the cache."""
-        keys, values = state.write(layer, self.self_attention.project_memory(rows, positions))
-        return self.self_attention.attend_cached(rows, keys, values, positions=positions, bias=state.past_bias)
-
-    def attend_to_memory(
-        self, rows: Float[Tensor, "R D"], layer: int, *, state: DecoderState, positions: Int[Tensor, " R"]
-    ) -> Float[Tensor, "R D"]:
-        """Cross-attention of `step`."""
-        keys, values = state.memory[layer].keys, state.memory[layer].values
-        return self.cross_attention.attend_cached(
-            rows, keys, values, positions=positions, bias=state.memory_bias, attended=state.attended
-        )
 
     def memory_keys(self, memory: Memory) -> MemoryKeys:
         """Keys and values of the memory, by sentence."""
@@ -167,7 +161,7 @@ class InputLayer(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.dropout = Dropout(config.dropout)
+        self.dropout = config.dropout
         self.word_dropout = config.word_dropout
         self.learned = embedding_matrix(config.max_length, config) if config.positions is Positions.learned else None
         sines = torch.empty(config.max_length, config.dim) if config.positions is Positions.sinusoidal else None
@@ -186,7 +180,7 @@ class InputLayer(nn.Module):
         if torch.is_autocast_enabled(x.device.type):
             # Keeping the residual stream in the autocast dtype halves its memory traffic.
             x = x.to(torch.get_autocast_dtype(x.device.type))
-        return self.dropout(x)
+        return dropout(x, self.dropout, self.training)
 
 
 class Embedding(InputLayer):

@@ -17,6 +17,7 @@ from functools import cached_property, partial
 from mt.decode.translation import Translation
 from mt.postprocess.tag_placement import Links, Writer, place
 from mt.postprocess.word_alignments import LinkedTranslation, SoftLinks
+from mt.text.placeholders import SPECIAL
 from mt.text.tags import Element, Kind, Marked, Plain, parse
 from mt.text.words import Span, has_letters, reading_words, spaced_words, stands_alone
 
@@ -24,11 +25,12 @@ from mt.text.words import Span, has_letters, reading_words, spaced_words, stands
 STAND_INS = ("Peter", "Berlin", "Tom", "Y", "Max", "X", "Anna", "Z", "Paris", "Q", "Maria", "K", "London", "J")
 NUMBERS = ("12", "15", "20", "30", "40", "50", "60", "70", "80", "90")
 # What stands for a number is translated best as one: digits, and placeholders by their names.
-COUNT = re.compile(r"[\d.,:/\s-]*\d[\d.,:/\s-]*|\{+(?:n|num\w*|count\w*|total|amount|quantity)\}+|%(?:\d+\$)?[di]")
+COUNT = re.compile(
+    r"[\d.,:/\s-]*\d[\d.,:/\s-]*|\{+(?:n|num\w*|count\w*|total|amount|quantity)\}+|%(?:\d+\$)?L?[din]|:count"
+)
 ATTEMPTS = 3  # at a line, with other stand-ins each time, until all come through
 LIKE = 0.6  # of 1: how like its stand-in a garbled word must be
 Found = list[list[Translation]]  # the n-best list of each line
-SPECIAL = re.compile(r"[<>{}%$#@&]|://|www\.")  # every mark has one of these
 
 
 @dataclass(frozen=True)

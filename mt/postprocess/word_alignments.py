@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mt.alignment.aligner import load_heads
 from mt.alignment.choose_heads import guess_heads
 from mt.alignment.heads import AlignmentHeads, hard_links, soft_links, word_maps
-from mt.alignment.kept_heads import load_heads
 from mt.alignment.observe import Observation, Side
 from mt.alignment.shares import word_weights
 from mt.decode.translation import Segment, Translation

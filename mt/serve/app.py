@@ -22,7 +22,17 @@ from mt.documents.readers import read_document
 from mt.errors import DataError, MtError
 from mt.serve import schema
 from mt.serve.engine import Engine, Job, Work, told
-from mt.serve.fields import Fields, count_field, fields_of, file_field, optional_text, text_field, texts_field
+from mt.serve.fields import (
+    Fields,
+    count_field,
+    fields_of,
+    file_field,
+    flag_field,
+    format_field,
+    optional_text,
+    text_field,
+    texts_field,
+)
 from mt.serve.files import Files, file_name
 from mt.serve.glossary import glossary_field
 from mt.serve.guard import Guard, refusal
@@ -36,6 +46,7 @@ from mt.serve.served import AUTO, Directory, Served
 from mt.serve.texts import document, html, plain
 
 FORMATS = ("text", "html")
+WITH_LINKS = ("text",)  # links are between the words of a text
 PAGE = Path(__file__).parent / "page"
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 ALIGNED = 5000  # characters of a text with word links: these are for readers
@@ -104,10 +115,8 @@ class Service:
         source, target = text_field(fields, "source"), text_field(fields, "target")
         count = count_field(fields, "alternatives", self.limits.alternatives)
         self._check_size(texts, several)
-        form = optional_text(fields, "format", "text")
+        form = format_field(fields, FORMATS)
         served, detected = self._served(texts, source, target)
-        if form not in FORMATS:
-            raise RefusedError(400, f"{form[:40]} format is not supported")
         options = replace(served.options(count + 1, glossary_field(fields)), details=False)
         if form == "html":
             work = html(served.translator, options, texts, served.linker)
@@ -132,17 +141,17 @@ class Service:
         fields = await self.fields(request)
         text = text_field(fields, "q")
         source, target = text_field(fields, "source"), text_field(fields, "target")
+        format_field(fields, WITH_LINKS)
+        attention = flag_field(fields, "attention")
         count = count_field(fields, "alternatives", self.limits.alternatives)
-        if len(text) > ALIGNED:
-            raise _too_long(len(text), ALIGNED)
+        prefix = optional_text(fields, "prefix")
+        for one in (text, prefix):
+            if len(one) > ALIGNED:
+                raise _too_long(len(one), ALIGNED)
         self._check_size([text], several=False)
         served, detected = self._served([text], source, target)
         beam = served.translator.section.beam  # not widened: the translation is that of `/translate`
         options = served.options(min(count + 1, beam), glossary_field(fields))
-        attention = str(fields.get("attention", "")).lower() in {"1", "true"}
-        prefix = optional_text(fields, "prefix")
-        if len(prefix) > ALIGNED:
-            raise _too_long(len(prefix), ALIGNED)
         work = align(served.translator, options, text, served.linker, attention=attention, prefix=prefix)
         answer = await self.run(request, served, options, work)
         return JSONResponse({**answer, **({"detectedLanguage": detected} if detected else {})})
@@ -151,6 +160,7 @@ class Service:
         fields = await self.fields(request)
         text = text_field(fields, "q").strip()
         source, target = text_field(fields, "source"), text_field(fields, "target")
+        format_field(fields, WITH_LINKS)
         prefix = optional_text(fields, "prefix").rstrip()
         count = count_field(fields, "alternatives", self.limits.alternatives) or min(5, self.limits.alternatives)
         if len(text) + len(prefix) > ALIGNED:

@@ -5,7 +5,7 @@ The sentences of errors are LibreTranslate's where it has one for the case: clie
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from starlette.datastructures import UploadFile
@@ -25,7 +25,7 @@ async def fields_of(request: Request) -> Fields:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json" or kind.endswith("+json"):
         try:
-            found = json.loads(await request.body(), parse_constant=_no_number)
+            found = json.loads(await request.body(), parse_constant=_no_number, object_pairs_hook=_no_repeated)
         except (ValueError, RecursionError):
             raise RefusedError(400, "Invalid JSON format") from None
         if not isinstance(found, dict):
@@ -44,6 +44,21 @@ async def fields_of(request: Request) -> Fields:
 
 def _no_number(name: str) -> None:
     raise ValueError(name)
+
+
+def _no_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, whose keys are each there once: of two values one would be lost."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise RefusedError(400, f"Invalid request: the key {shortened(repeated)!r} appears more than once")
+    return found
+
+
+def shortened(words: str) -> str:
+    """For messages: without what cannot be sent."""
+    return SURROGATE.sub("?", words[:40])
 
 
 def text_field(fields: Fields, name: str) -> str:
@@ -91,6 +106,25 @@ def count_field(fields: Fields, name: str, most: int) -> int:
     if number > most:
         raise RefusedError(400, f"Invalid request: {name} parameter must be <= {most}")
     return number
+
+
+def flag_field(fields: Fields, name: str) -> bool:
+    """By default false. A form has text: "true" or "1"."""
+    value = fields.get(name)
+    said = value.strip().lower() if isinstance(value, str) else value
+    if said is None or said in ("", "false", "0", False):
+        return False
+    if said in ("true", "1", True):
+        return True
+    raise RefusedError(400, f"Invalid request: {name} parameter must be true or false")
+
+
+def format_field(fields: Fields, formats: Collection[str], name: str = "format") -> str:
+    """One of the formats, by default "text"."""
+    form = optional_text(fields, name, "text")
+    if form not in formats:
+        raise RefusedError(400, f"{form[:40]} format is not supported")
+    return form
 
 
 def file_field(fields: Fields, name: str = "file") -> UploadFile:

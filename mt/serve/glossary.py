@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from mt.decode.constraints.contradictions import check_contradictions
 from mt.decode.constraints.glossary import Entry, Glossary, parse
 from mt.errors import DataError
 from mt.serve.fields import Fields, checked_text
@@ -17,17 +18,25 @@ def glossary_field(fields: Fields, name: str = "glossary") -> Glossary | None:
     value: Any = fields.get(name)
     if value is None or value == "" or value == {}:
         return None
-    if isinstance(value, dict):
-        lines = [f"{checked_text(src, name)}\t{checked_text(tgt, name)}" for src, tgt in value.items()]
+    if isinstance(value, dict):  # a space at the beginning, so that no term begins a comment
+        lines = [f" {checked_text(src, name)}\t{checked_text(tgt, name)}" for src, tgt in value.items()]
     else:
         lines = NEWLINE.split(checked_text(value, name))
     try:
         entries: list[Entry] = []
         for number, line in enumerate(lines, 1):
-            if (entry := parse(line, f"glossary:{number}")) is not None:
+            entry = parse(line, f"glossary:{number}")
+            if entry is not None:
                 entries.append(entry)
+            elif isinstance(value, dict):
+                raise DataError(f"glossary:{number}: a source term and a target term must have words.")
     except DataError as error:
         raise RefusedError(400, f"Invalid request: {error.message}") from None
     if len(entries) > MOST_ENTRIES:
         raise RefusedError(400, f"Invalid request: the glossary has {len(entries)} entries, more than {MOST_ENTRIES}")
-    return Glossary(entries)
+    glossary = Glossary(entries)
+    try:
+        check_contradictions(glossary)
+    except DataError as error:
+        raise RefusedError(400, f"Invalid request: {error.message}") from None
+    return glossary

@@ -52,6 +52,7 @@ def align(
     """
     layout = layout_of(text)
     lines = layout.lines
+    prefix = prefix.removeprefix(layout.gaps[0])  # with the sign of a list, where it has one
     beginnings = [prefix if n == 0 else "" for n in range(len(lines))] if prefix else None
     options = replace(options, prefixes=beginnings, stand_ins=[()] * len(lines))
     found = yield from translator.answering(lines, options)

@@ -5,6 +5,7 @@ from typing import Any
 
 TEXT = {"type": "string"}
 TEXTS = {"oneOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": TEXT, "minItems": 1}]}
+TEXT_ONLY = {"type": "string", "enum": ["text"]}
 COUNT = {"type": "integer", "minimum": 0, "maximum": 10, "default": 0}
 LANGUAGE = {"type": "string", "minLength": 2, "description": "language code, such as en"}
 GLOSSARY = {
@@ -54,12 +55,12 @@ REQUESTS: dict[str, dict[str, Any]] = {
     ),
     "/detect": _object(["q"], q=TEXTS, api_key=TEXT),
     "/align": _object(
-        ["q", "source", "target"], q=TEXT, **DIRECTION, prefix=TEXT, attention={"type": "boolean"}, alternatives=COUNT,
-        glossary=GLOSSARY, api_key=TEXT,
+        ["q", "source", "target"], q=TEXT, **DIRECTION, format=TEXT_ONLY, prefix=TEXT, attention={"type": "boolean"},
+        alternatives=COUNT, glossary=GLOSSARY, api_key=TEXT,
     ),
     "/alternatives": _object(
-        ["q", "source", "target"], q=TEXT, **DIRECTION, prefix=TEXT, alternatives=COUNT, glossary=GLOSSARY,
-        api_key=TEXT,
+        ["q", "source", "target"], q=TEXT, **DIRECTION, format=TEXT_ONLY, prefix=TEXT, alternatives=COUNT,
+        glossary=GLOSSARY, api_key=TEXT,
     ),
     "/translate_file": _object(
         ["file", "source", "target"], file={"type": "string", "format": "binary"}, **DIRECTION, glossary=TEXT,

@@ -15,6 +15,7 @@ from mt.documents.parsed import Parsed
 from mt.documents.readers import lines_of, write_translated
 from mt.postprocess.markup import Request, translated
 from mt.postprocess.word_alignments import Linker
+from mt.text.sentences import LINE_SIGN
 
 Found = list[list[Translation]]
 Answers = Generator[list[Part], Found, list[list[str]]]  # of each text its translations, the best first
@@ -41,10 +42,15 @@ class Lines:
 
 
 def layout_of(text: str) -> Lines:
+    """The signs of lists (`- item`, `1. item`) belong to the gaps."""
     lines, gaps, place = list[str](), list[str](), 0
     for found in LINE.finditer(text):
-        gaps.append(text[place : found.start()])
-        lines.append(found[0])
+        sign = LINE_SIGN.match(text, found.start(), found.end())
+        begin = sign.end() if sign else found.start()
+        if begin == found.end():
+            continue  # a sign alone
+        gaps.append(text[place:begin])
+        lines.append(text[begin : found.end()])
         place = found.end()
     return Lines(lines, [*gaps, text[place:]])
 

@@ -1,4 +1,4 @@
-"""Reads named files of an untrusted zip archive into memory, within limits.
+"""Reads a file of an untrusted zip archive into memory, within limits.
 
 Nothing is unpacked to a folder, so names with `..`, links and repeated names could do no harm. They are errors anyway,
 because a sound archive has none.
@@ -6,7 +6,7 @@ because a sound archive has none.
 
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -17,14 +17,25 @@ MAX_RATIO = 200  # of unpacked to packed bytes; text reaches 30, a zip bomb 1000
 PLENTY = 1 << 20  # bytes that may grow at any ratio
 
 
-def read_zip(path: Path, wanted: Mapping[str, int]) -> dict[str, bytes]:
-    """The contents of the members in `wanted`, each with its limit in bytes.
+def read_member(path: Path, name: str, most: int) -> bytes:
+    """The content of a member of at most `most` bytes.
 
-    Raises `DataError` when the archive is damaged or hostile, or lacks one of them.
+    Raises `DataError` when the archive is damaged or hostile, or lacks the member.
     """
     with damage_explained(f"`{path}` cannot be read as a zip archive"), zipfile.ZipFile(path) as archive:
         check_members(archive.infolist(), f"`{path}`")
-        return {name: _member(path, archive, name, most) for name, most in wanted.items()}
+        if name not in archive.namelist():
+            raise DataError(f"`{path}` must contain {name}, but does not.")
+        info = archive.getinfo(name)
+        if info.file_size > most:
+            raise DataError(f"`{path}`: {name} must have at most {most:,} bytes, but has {info.file_size:,}.")
+        if info.file_size > max(PLENTY, MAX_RATIO * info.compress_size):
+            raise DataError(f"`{path}`: {name} grows more than {MAX_RATIO}-fold when unpacked, as no text does.")
+        with archive.open(name) as file:
+            raw = file.read(most + 1)
+        if len(raw) > most:
+            raise DataError(f"`{path}`: {name} must have at most {most:,} bytes, but unpacks to more.")
+        return raw
 
 
 @contextmanager
@@ -57,18 +68,3 @@ def check_members(members: Sequence[zipfile.ZipInfo], what: str) -> None:
         if folded in seen:
             raise DataError(f"{what} contains two files of the name {shown}.")
         seen.add(folded)
-
-
-def _member(path: Path, archive: zipfile.ZipFile, name: str, most: int) -> bytes:
-    if name not in archive.namelist():
-        raise DataError(f"`{path}` must contain {name}, but does not.")
-    info = archive.getinfo(name)
-    if info.file_size > most:
-        raise DataError(f"`{path}`: {name} must have at most {most:,} bytes, but has {info.file_size:,}.")
-    if info.file_size > max(PLENTY, MAX_RATIO * info.compress_size):
-        raise DataError(f"`{path}`: {name} grows more than {MAX_RATIO}-fold when unpacked, as no text does.")
-    with archive.open(name) as file:
-        raw = file.read(most + 1)
-    if len(raw) > most:
-        raise DataError(f"`{path}`: {name} must have at most {most:,} bytes, but unpacks to more.")
-    return raw

@@ -52,17 +52,14 @@ def numerals(text: str) -> Counter[str]:
     return found
 
 
-def survival(sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str] | None = None) -> Survival:
+def survival(sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str]) -> Survival:
     """The numerals of the sources that occur in the translations, line by line, at most as often as in the source.
 
-    With references, only numerals that the reference also has count: a language may write "3" as a word, or "3 pm" as
-    15.
+    Only numerals that the reference also has count: a language may write "3" as a word, or "3 pm" as 15.
     """
     kept = total = 0
-    for i, (source, hypothesis) in enumerate(zip(sources, hypotheses, strict=True)):
-        wanted = numerals(source)
-        if references is not None:
-            wanted &= numerals(references[i])
+    for source, hypothesis, reference in zip(sources, hypotheses, references, strict=True):
+        wanted = numerals(source) & numerals(reference)
         total += wanted.total()
         kept += (wanted & numerals(hypothesis)).total()
     return Survival(kept, total)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from polib import POFile  # pyright: ignore[reportMissingModuleSource]
 
 CHARSET = re.compile(rb'^(?:msgstr )?".*?Content-Type:[^"\n]*charset=([\w.:-]+)', re.I | re.M)
+CHARSET_NAME = re.compile(r"charset=([^\s;]+)", re.I)
 PLURAL = re.compile(r"plural\s*=\s*([^;]+)")
 
 
@@ -25,10 +26,25 @@ def encoding_of(data: bytes) -> str:
 
 
 def is_utf8(encoding: str) -> bool:
+    return codec_of(encoding) in {"utf-8", "ascii"}
+
+
+def codec_of(encoding: str) -> str:
+    """The usual name of an encoding; "" for none that is known."""
     try:
-        return codecs.lookup(encoding).name in {"utf-8", "ascii"}
+        return codecs.lookup(encoding).name
     except LookupError:
-        return False
+        return ""
+
+
+def declare_utf8(catalogue: "POFile") -> None:
+    """Make the header name UTF-8, unless it does: gettext takes what it names, and without a name only ASCII."""
+    kind = catalogue.metadata.get("Content-Type", "")
+    named = CHARSET_NAME.search(kind)
+    if named is None:
+        catalogue.metadata["Content-Type"] = "text/plain; charset=UTF-8"
+    elif codec_of(named[1]) != "utf-8":
+        catalogue.metadata["Content-Type"] = f"{kind[: named.start(1)]}UTF-8{kind[named.end(1) :]}"
 
 
 def parse(content: str, width: int = 78) -> "POFile":

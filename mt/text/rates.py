@@ -81,11 +81,7 @@ class ErrorRate(_LineMetric):
 class Exact(_LineMetric):
     """The share of lines that equal a reference; runs of white space are equal, letters of another case are not."""
 
-    name = "exact"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.how = {"case": "mixed"}
+    name, how = "exact", {"case": "mixed"}
 
     def _line(self, hypothesis: str, reference: str) -> tuple[float, float]:
         return hypothesis == reference, 1

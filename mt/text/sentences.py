@@ -17,6 +17,11 @@ SPACE = re.compile(r"\s+")
 REACH = 0.25  # largest distance of a clause's end from the middle, as a share of the text's length
 NEAR = 8  # characters: so far from the middle of a text without spaces a cut is moved to the end of a character
 
+# What begins a line and is no part of its text: quotation marks of mails, the sign of an item of a list, a box to tick.
+LINE_SIGN = re.compile(
+    r"(?=\S)(?:>[ \t]*)*(?:(?:[-*+•‣◦▪▫●○■□–—·]|#{1,6}|\(?\d{1,3}[.)]|\(?[A-Za-z]\))[ \t]+(?:\[[ xX]\][ \t]+)?)?"
+)
+
 
 @dataclass(frozen=True)
 class Layout:

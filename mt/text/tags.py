@@ -4,9 +4,6 @@
 
 Tags are taken out. A literal, which must not change (a placeholder, an address), is replaced by a stand-in, a short
 word that a model is likely to copy. Entities become their characters. Every position is kept.
-
-Addresses are found by a pattern and not by a library: libraries that find links in prose also guess at bare host names,
-and would keep "e.g." of untidy text from being translated.
 """
 
 import html
@@ -16,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from mt.text.placeholders import ADDRESS, FIRST_NUMBER, PLACEHOLDER, QT_NUMBER
 from mt.text.words import Span, has_letters
 
 
@@ -29,16 +27,12 @@ class Kind(StrEnum):
 
 KEPT = (Kind.literal, Kind.protected)
 ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-TAG = r"""<(?P<slash>/?)(?P<name>[A-Za-z][\w:.-]*)(?=[\s/>])(?:"[^"]{0,4000}"|'[^']{0,4000}'|[^'"<>])*?(?P<void>/?)>"""
+# A tag may be a number, as in React's translations: <0>text</0>, <1/>.
+NAME = r"[A-Za-z][\w:.-]*(?=[\s/>])|\d{1,3}(?=\s?/?>)"
+TAG = rf"""<(?P<slash>/?)(?P<name>{NAME})(?:"[^"]{{0,4000}}"|'[^']{{0,4000}}'|[^'"<>])*?(?P<void>/?)>"""
 COMMENT = r"<!--.{0,4000}?-->|<\?.{0,4000}?\?>|<!\[CDATA\[.{0,4000}?\]\]>"  # bounded, to bound the search time
-BRACES = r"[$#%]?\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"  # {name}, {{name}}, ${name}, {n, plural, one {# day}}
-FORMAT = r"[dius](?![a-z])|[oxXeEfFgGc@](?![A-Za-z])"  # %d, also before a unit: %dMB
-PRINTF = rf"(?<![\d%])%(?:\(\w+\)|\d+\$)?[-+#0]*\d*(?:\.\d+)?(?:hh?|ll?|[Lqjzt])?(?:{FORMAT})"
-TEMPLATE = r"<%.{0,4000}?%>"  # of a page that a server makes
-NAMED = r"(?<![\w$])\$[A-Za-z_]\w*\$|(?<![\w%])%[A-Za-z_]\w*%"  # $NAME$, %NAME%
-URL = r"""(?<![\w@])(?:(?:https?|ftp)://|www\.)(?:(?!&(?:lt|gt|quot|apos|\#39);)[^\s<>"{}„“”«»])*[^\s<>"'{}„“”«».,;:!?)\]*’…&]"""
-EMAIL = r"(?<![\w.+-])[\w.+-]*\w@\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)+"
-MARK = "|".join((f"(?P<comment>{COMMENT})", TAG, f"(?P<literal>{URL}|{EMAIL}|{BRACES}|{PRINTF}|{NAMED}|{TEMPLATE})"))
+TAGS = f"(?P<comment>{COMMENT})|{TAG}"
+MARK = f"{TAGS}|(?P<literal>{ADDRESS}|{PLACEHOLDER}"
 DEEPEST = 50  # tags within tags; deeper tags are treated as unpaired
 VOID = frozenset({
     "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr",
@@ -119,7 +113,8 @@ def parse(line: str, protect: re.Pattern[str] | None = None, *, tags: bool = Tru
     """Args: protect: a pattern of more literals; tags: whether tags, placeholders and addresses are parsed."""
     found: list[Mark] = []
     place = 0
-    patterns = [pattern for pattern in (MARKS if tags else None, protect) if pattern]
+    marks = MARKS_AND_NUMBERS if FIRST_NUMBER.search(line) else MARKS
+    patterns = [pattern for pattern in (marks if tags else None, protect) if pattern]
     while matches := [match for pattern in patterns if (match := pattern.search(line, place)) and match[0]]:
         match = min(matches, key=lambda match: match.start())
         found.append(_mark(match, match.re is not protect))
@@ -127,7 +122,8 @@ def parse(line: str, protect: re.Pattern[str] | None = None, *, tags: bool = Tru
     return Marked(line, _paired(found), tags and bool(ENTITY.search(line)))
 
 
-MARKS = re.compile(MARK)
+MARKS = re.compile(f"{MARK})")
+MARKS_AND_NUMBERS = re.compile(f"{MARK}|{QT_NUMBER})")
 
 
 def _mark(match: re.Match[str], ours: bool) -> Mark:
@@ -143,7 +139,8 @@ def _mark(match: re.Match[str], ours: bool) -> Mark:
 
 
 def _paired(marks: list[Mark]) -> list[Mark]:
-    """Mark tags without a partner as `alone`. A closing tag belongs to the last open tag of its name."""
+    """Mark tags without a partner as `alone`, and leave out numbers in brackets, which are text then. A closing tag
+    belongs to the last open tag of its name."""
     alone, open_ones = set(range(len(marks))), list[int]()
     for n, mark in enumerate(marks):
         if mark.kind is Kind.opening and len(open_ones) < DEEPEST:
@@ -156,6 +153,7 @@ def _paired(marks: list[Mark]) -> list[Mark]:
     return [
         Mark(Kind.alone, mark.span, mark.text, mark.name) if n in alone and mark.kind not in KEPT else mark
         for n, mark in enumerate(marks)
+        if n not in alone or mark.kind is Kind.alone or not mark.name.isdigit()
     ]
 
 

@@ -1,19 +1,25 @@
 """The set that a model is scored on: given files, or the test set of its run."""
 
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mt.checkpoint.model_folder import find_run, languages, table_columns
 from mt.config import DataConfig
 from mt.config.from_json import from_plain
-from mt.data.corpus.catalog import stored_test
+from mt.data.corpus.catalog import find, read_test
 from mt.data.corpus.columns import read_given
+from mt.data.corpus.names import HUB
 from mt.data.corpus.own import languages as own_languages
 from mt.data.corpus.own import read_set, with_text
-from mt.data.corpus.pair import Pair
+from mt.data.corpus.pair import Pair, fingerprint
 from mt.data.corpus.readers import check_order
-from mt.data.prepare import read_corpus
-from mt.errors import CheckpointError, ConfigError
+from mt.errors import CheckpointError, ConfigError, DataError
 from mt.train.saved_config import read_config
+from mt.train.start_folder import from_start, manifest_of, own_name, start_folder
+
+logger = logging.getLogger("mt")
 
 
 def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tuple[list[Pair], str | None]:
@@ -39,18 +45,53 @@ def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tu
         raise ConfigError(
             "this model is not in a run folder, so it has no test set.", hint="name one with `--test SOURCE TARGET`."
         )
-    corpus = read_corpus(saved_data(folder))
-    if not corpus.test:
-        raise ConfigError(
-            f"`{folder}` has no test set.", hint=f"name one, as in `--test a.{corpus.src} a.{corpus.tgt}`."
+    data = saved_data(folder)
+    src, tgt = _languages(folder, data)
+    try:
+        pairs = _read(data, src, tgt, download=True)
+    except DataError as error:
+        if not any(_is_missing(file) for file in data.test):
+            raise
+        raise DataError(error.message, hint="if the test set is elsewhere now, name it with `--test`.") from error
+    if not pairs:
+        raise ConfigError(f"`{folder}` has no test set.", hint=f"name one, as in `--test a.{src} a.{tgt}`.")
+    if not is_that_of_training(folder, pairs):
+        logger.warning(
+            f"the text of the test set is not that which `{folder}` was started with, so these scores are not those of "
+            "its test set, and are not kept in its folder."
         )
-    return corpus.test, corpus.tgt
+    return pairs, tgt
+
+
+def _is_missing(file: str) -> bool:
+    return not file.startswith(HUB) and not Path(file).exists()
 
 
 def saved_data(run: Path) -> DataConfig:
-    """The section `data` of a run. Raises: CheckpointError, ConfigError: when it is damaged."""
+    """The section `data` of a run; names that are relative to the folder in which it was started lead there.
+
+    Raises: CheckpointError, ConfigError: when it is damaged.
+    """
+    return from_start(*_section(run))
+
+
+def _section(run: Path) -> tuple[DataConfig, Path]:
+    """The section `data` of a run as it was saved, and the folder from which its relative names count."""
     saved = read_config(run / "config.yaml")
-    return from_plain(DataConfig, saved.get("data"), f"{run}/config.yaml: `data`")
+    data = from_plain(DataConfig, saved.get("data"), f"{run}/config.yaml: `data`")
+    return data, start_folder(run, own_name(run, saved), data)
+
+
+def _languages(run: Path, data: DataConfig) -> tuple[str, str]:
+    """Those of the run's manifest, or else of its settings and the names of its files."""
+    told = manifest_of(run)
+    src, tgt = told.get("src"), told.get("tgt")
+    if isinstance(src, str) and isinstance(tgt, str):
+        return src, tgt
+    if data.train:
+        return own_languages(data)
+    entry = find(str(data.corpus))
+    return entry.src, entry.tgt
 
 
 def test_of_run(run: Path) -> list[Pair]:
@@ -59,8 +100,25 @@ def test_of_run(run: Path) -> list[Pair]:
     Raises: DataError: when its files cannot be read any more; CheckpointError, ConfigError: as `saved_data`.
     """
     data = saved_data(run)
+    return _read(data, *_languages(run, data), download=False)
+
+
+def _read(data: DataConfig, src: str, tgt: str, *, download: bool) -> list[Pair]:
     if not data.train:
-        return stored_test(str(data.corpus), Path(data.root))
-    if not data.test:
-        return []
-    return with_text(list(read_set(data.test, data, *own_languages(data))), "test")
+        return read_test(str(data.corpus), Path(data.root), download=download)
+    return with_text(list(read_set(data.test, data, src, tgt)), "test") if data.test else []
+
+
+def is_that_of_training(run: Path, pairs: Sequence[Pair]) -> bool:
+    """Whether the text of a test set is that which the run was started with; true if its manifest does not say."""
+    facts = manifest_of(run).get("data")
+    known = facts.get("test_fingerprint") if isinstance(facts, dict) else None
+    if known is None or known == fingerprint(pairs):
+        return True
+    data, start = _section(run)
+    if not data.inputs:
+        return False
+    # File names in the cells of a table begin with the folder of the table, as the run named it.
+    cells = ([cell.removeprefix(f"{start}/") for cell in pair.src.split("\t")] for pair in pairs)
+    named = [replace(pair, src="\t".join(row)) for row, pair in zip(cells, pairs, strict=True)]
+    return known == fingerprint(named)

@@ -1,18 +1,11 @@
 """The facts of a run, for its manifest and the model card."""
 
-import hashlib
-from collections.abc import Sequence
 from typing import Any
 
-from mt.data.corpus.pair import Pair
+from mt.data.corpus.pair import fingerprint
 from mt.data.prepare import PreparedData
 from mt.nn.transformer import count_parameters
 from mt.train.trainer import Trainer
-
-
-def fingerprint(pairs: Sequence[Pair]) -> str:
-    """sha256 over the text of pairs, in order, as `TokenizedCorpus.fingerprint`."""
-    return hashlib.sha256("".join(f"{pair.src}\0{pair.tgt}\n" for pair in pairs).encode()).hexdigest()
 
 
 def run_facts(

@@ -13,8 +13,10 @@ from mt.alignment.aligner import FILE, to_file
 from mt.alignment.choose_heads import Choice
 from mt.alignment.guided_loss import AlignmentTarget, GuidedHead
 from mt.alignment.heads import AlignmentHeads
+from mt.config import Config
 from mt.data.batching import Batch, TokenizedCorpus
 from mt.data.training_links import LinkTable
+from mt.errors import ConfigError
 from mt.nn.source import TokenSource
 from mt.nn.transformer import Transformer
 from mt.train.objective import ObjectiveLoss, TranslationLoss
@@ -76,3 +78,18 @@ class GuidedAlignment:
     def files(self) -> dict[str, bytes]:
         """The file of a model folder that says which head word links are read from."""
         return {FILE: to_file(Choice(self.heads, "guided", self.weight, len(self.links)))}
+
+
+def check_links(config: Config) -> None:
+    """Raises: ConfigError: for settings that do not go with word links."""
+    if not config.alignment.links:
+        return
+    if config.data.inputs:
+        raise ConfigError(
+            "`alignment.links` needs sources of text alone.",
+            hint="leave out one of `alignment.links` and `data.inputs`.",
+        )
+    for name, limit in (("layer", "decoder_layers"), ("head", "heads")):
+        value, largest = getattr(config.alignment, name) or 1, getattr(config.model, limit)
+        if value > largest:
+            raise ConfigError(f"`alignment.{name}` must be from 1 to {largest} (`model.{limit}`), but is {value}.")

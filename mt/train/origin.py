@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mt.checkpoint import Checkpoints, load_into
-from mt.checkpoint.model_folder import Description, StoredModel, check_languages, find_run, read_model
+from mt.checkpoint.model_folder import Description, StoredModel, find_run, read_model
+from mt.checkpoint.two_models import check_languages
 from mt.config import BatchConfig, Config, DataConfig, Input, ModelConfig, Positions, SourceKind, TokenizerConfig
 from mt.config.from_json import from_plain
 from mt.config.inputs import parse_inputs
@@ -105,7 +106,13 @@ def read_origin(config: Config, folder: RunFolder | None = None) -> Origin | Non
     path = config.init.path
     last = Checkpoints(folder.checkpoints, keep=1).latest() if folder is not None else None
     if folder is not None and last is not None:
-        known = ancestors(read_json(folder.manifest).get("ancestry"))
+        manifest = read_json(folder.manifest)
+        if "ancestry" not in manifest:
+            raise ConfigError(
+                f"the run `{folder.path}` was started without `init`, and cannot begin anew from {path}.",
+                hint="begin another run with `run.name=...`.",
+            )
+        known = ancestors(manifest["ancestry"])
         if not known:
             raise CheckpointError(f"`{folder.manifest}` must have the `ancestry` of the model, but does not.")
         own = read_model(last.path)

@@ -1,6 +1,7 @@
 """What a run folder holds, read from its small files without torch: for lists and comparisons of runs."""
 
 import contextlib
+import math
 import os
 import socket
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ class Overview:
     folder: Path
     state: str
     error: str | None = None  # of the last start, if that failed
+    problem: str | None = None  # the first file that is damaged or cannot be read, in a sentence
     data: str | None = None
     direction: str | None = None
     started: str | None = None  # the time of the first start, ISO 8601
@@ -53,14 +55,36 @@ class Overview:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        names = ("state", "error", "data", "direction", "started", "watch", "dev", "test", "steps", "seconds", "size")
+        names = (
+            "state",
+            "error",
+            "problem",
+            "data",
+            "direction",
+            "started",
+            "watch",
+            "dev",
+            "test",
+            "steps",
+            "seconds",
+            "size",
+        )
         return {"run": str(self.folder), **{name: getattr(self, name) for name in names}}
 
 
 def find_runs(root: Path) -> list[Path]:
-    """The run folders in `root`, the last started first; of those that started together, by name."""
-    found = [path for path in sorted(root.glob("*")) if is_run(path) and not path.name.startswith(".")]
-    return sorted(found, key=lambda path: (path / "config.yaml").stat().st_mtime_ns, reverse=True)
+    """The run folders in `root`, the last started first; of those that started together, by name. Folders that cannot
+    be read are the last: they may be runs."""
+    found = {path: _started(path) for path in sorted(root.glob("*")) if not path.name.startswith(".")}
+    return sorted((path for path in found if found[path] is not None), key=lambda path: found[path] or 0, reverse=True)
+
+
+def _started(path: Path) -> int | None:
+    """When the settings of a run were written, 0 if that cannot be read; None: this is not a run."""
+    try:
+        return (path / "config.yaml").stat().st_mtime_ns if is_run(path) else None
+    except OSError:
+        return 0
 
 
 def is_run(path: Path) -> bool:
@@ -68,36 +92,59 @@ def is_run(path: Path) -> bool:
 
 
 def overview(folder: Path) -> Overview:
-    """What the folder of a run holds; what is missing or damaged stays empty."""
-    manifest, state = _json(folder / "manifest.json"), _last_state(folder)
+    """What the folder of a run holds; what is missing or damaged stays empty, and what is damaged is in `problem`."""
+    problems: list[str] = []
+    manifest, state = _json(folder / "manifest.json", problems), _last_state(folder)
     config: dict[str, Any] = {}
-    with contextlib.suppress(CheckpointError):
+    try:
         config = flatten(read_config(folder / "config.yaml"))
-    best, failure = state.get("best_score"), _json(folder / FAILURE)
-    data, attempts = manifest.get("data"), manifest.get("attempts")
-    src, tgt = manifest.get("src"), manifest.get("tgt")
+    except CheckpointError as error:
+        problems.append(error.message)
+    failure, scores = _json(folder / FAILURE, problems), _json(folder / "eval/test.json", problems).get("scores")
+    best, src, tgt = _number(state.get("best_score")), _text(manifest.get("src")), _text(manifest.get("tgt"))
+    data, attempts = manifest.get("data"), _objects(manifest.get("attempts")) or [{}]
+    command = attempts[-1].get("command")
     return Overview(
         folder=folder,
         state=_state(folder, state, failed=bool(failure)),
-        error=failure.get("error"),
-        data=data.get("name") if isinstance(data, dict) else None,
+        error=_text(failure.get("error")),
+        problem=problems[0] if problems else None,
+        data=_text(data.get("name")) if isinstance(data, dict) else None,
         direction=f"{src}-{tgt}" if src and tgt else None,
-        started=attempts[0].get("at") if attempts else None,
-        command=attempts[-1].get("command") if attempts else None,
+        started=_text(attempts[0].get("at")),
+        command=command if isinstance(command, list) else None,
         watch=str(state.get("watched") or config.get("train.watch", "bleu")),
         dev=abs(best) if best is not None else None,  # the loss is kept as a negative score
-        test={score["name"]: score["value"] for score in _json(folder / "eval/test.json").get("scores", [])},
-        steps=state.get("step", 0),
-        seconds=state.get("seconds", 0.0),
+        test={
+            name: value
+            for score in _objects(scores)
+            if (name := _text(score.get("name"))) and (value := _number(score.get("value"))) is not None
+        },
+        steps=int(_number(state.get("step")) or 0),
+        seconds=_number(state.get("seconds")) or 0.0,
         size=folder_size(folder),
         config=config,
     )
 
 
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _objects(values: object) -> list[dict[str, Any]]:
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+
+
 def _state(folder: Path, state: dict[str, Any], *, failed: bool) -> str:
     if is_locked(folder):
         return "running"
-    if state.get("finished") and (folder / "model").is_dir():
+    if state.get("finished") and (folder / "model").is_dir():  # a state was read, so the folder can be
         return "finished"
     return "failed" if failed else "stopped" if state else "empty"
 
@@ -106,15 +153,19 @@ def _last_state(folder: Path) -> dict[str, Any]:
     """The counters (`mt.train.state`) in the newest checkpoint."""
     steps = [path for path in folder.glob("checkpoints/step-*") if path.name.removeprefix("step-").isdigit()]
     for path in sorted(steps, key=lambda path: int(path.name.removeprefix("step-")), reverse=True):
-        if counters := _json(path / "state.json").get("train"):
+        counters = _json(path / "state.json").get("train")
+        if counters and isinstance(counters, dict):
             return counters
     return {}
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(path: Path, problems: list[str] | None = None) -> dict[str, Any]:
+    """Args: problems: gets what is wrong with a file that is there."""
     try:
         return read_json(path)
-    except CheckpointError:
+    except CheckpointError as error:
+        if problems is not None and not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            problems.append(error.message)
         return {}
 
 
@@ -151,9 +202,10 @@ def _is_alive(process: str) -> bool:
 def folder_size(folder: Path) -> int:
     """Bytes of all files."""
     total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # a run that trains removes checkpoints meanwhile
-            total += path.lstat().st_size if path.is_file() else 0
+    with contextlib.suppress(OSError):  # a folder that cannot be read
+        for path in folder.rglob("*"):
+            with contextlib.suppress(OSError):  # a run that trains removes checkpoints meanwhile
+                total += path.lstat().st_size if path.is_file() else 0
     return total
 
 

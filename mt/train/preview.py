@@ -11,7 +11,7 @@ from mt.compute.device import pick_precision
 from mt.config import BatchConfig, OptimConfig, TrainConfig
 from mt.data.batching import BatchStream, TokenizedCorpus
 from mt.data.batching.store import TokenLists
-from mt.data.clean.pipeline import describe
+from mt.data.clean.rules import describe
 from mt.errors import counted
 from mt.nn.transformer import Transformer, count_parameters
 from mt.progress import duration

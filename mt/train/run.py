@@ -86,7 +86,7 @@ class Run:
             if folder.has_checkpoints:
                 raise CheckpointError(
                     f"no checkpoint in `{folder.checkpoints}` can be read.",
-                    hint="repair them, or move them away to start again.",
+                    hint=f"repair them, or move `{folder.path}` away to start again.",
                 )
             return None
 

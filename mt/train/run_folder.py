@@ -22,6 +22,7 @@ from mt.log import setup
 from mt.provenance import machine
 from mt.train.overview import FAILURE
 from mt.train.saved_config import flatten, read_config
+from mt.train.start_folder import KEY as START
 from mt.train.state import TrainState
 from mt.train.validate import Validation
 
@@ -72,8 +73,17 @@ class RunFolder:
         """Write the settings; if there are checkpoints, first compare the settings with those of the run.
 
         Args: defaults: for settings that did not exist when the run was started.
-        Raises: ConfigError: when a setting differs that must not change within a run.
+        Raises: ConfigError: when a setting differs that must not change within a run; CheckpointError: when there is a
+        model, which a new training would replace, and no checkpoint to go on from.
         """
+        if self.model.exists() and not self.has_checkpoints:
+            typed = shlex.quote(str(self.path))
+            raise CheckpointError(
+                f"`{self.path}` has a model but no checkpoint to go on from, and a new training would replace the "
+                "model.",
+                hint="begin another run with `run.name=...`, from this model if you add "
+                f"`init={typed}`, or move `{self.path}` away to start again.",
+            )
         if self.config.exists() and self.has_checkpoints:
             told = flatten(read_json(self.manifest)) if self.manifest.exists() else {}
             stay = {key for key, fingerprint in YOUNGER.items() if fingerprint not in told}
@@ -125,7 +135,8 @@ class RunFolder:
     def write_manifest(self, facts: dict[str, Any], command: list[str]) -> None:
         """Write what is needed to repeat the run; every start appends an attempt."""
         before = read_json(self.manifest).get("attempts") if self.manifest.exists() else None
-        attempt = {"command": command, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **machine()}
+        when, where = time.strftime("%Y-%m-%dT%H:%M:%S%z"), str(Path.cwd())
+        attempt = {"command": command, "at": when, START: where, **machine()}
         manifest = {**facts, "attempts": [*(before if isinstance(before, list) else []), attempt]}
         write_text(self.manifest, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
 
@@ -234,6 +245,11 @@ def plain(values: Any) -> Any:
     return json.loads(json.dumps(values))
 
 
+def spelt(value: Any) -> str:
+    """A value as a file of settings spells it: null, true, false."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+
+
 def check_drift(
     old: dict[str, Any], new: dict[str, Any], defaults: dict[str, Any], where: Path, *, stay: Collection[str] = ()
 ) -> None:
@@ -249,9 +265,12 @@ def check_drift(
             before[key] = default[key]
         if fixed and before[key] != value:
             raise ConfigError(
-                f"`{key}` was {before[key]} when `{where}` was started, but is {value} now.",
+                f"`{key}` was {spelt(before[key])} when `{where}` was started, but is {spelt(value)} now.",
                 hint=f"begin another run with `run.name=...`, or go on with this one by `mt train --resume {typed}`.",
             )
-    changed = [f"`{key}` was {before[key]}, is {now[key]}" for key in now if key in before and before[key] != now[key]]
+    changed = [
+        f"`{key}` was {spelt(before[key])}, is {spelt(value)}"
+        for key, value in now.items() if key in before and before[key] != value
+    ]  # fmt: skip
     if changed:
         logger.info(f"going on with changed settings: {'; '.join(changed)}")

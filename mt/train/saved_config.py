@@ -6,14 +6,23 @@ from typing import Any
 import yaml
 
 from mt.errors import CheckpointError
+from mt.files import explained
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """The settings of a run. Raises: CheckpointError: when the file cannot be read or is damaged."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CheckpointError(f"`{path}` cannot be read: {error}.") from None
+        with explained(f"`{path}` cannot be read"):
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise CheckpointError(f"`{path}` must be UTF-8 text, but is not: it is damaged.") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        what = error.problem or error.context
+        raise CheckpointError(f"`{path}`{line}: this is not YAML, so the file is damaged: {what}.") from None
+    except (yaml.YAMLError, RecursionError, ValueError):
+        raise CheckpointError(f"`{path}` is not YAML: it is damaged.") from None
     if not isinstance(values, dict):
         raise CheckpointError(f"`{path}` must be a table of settings, but is not: it is damaged.")
     return values

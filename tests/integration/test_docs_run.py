@@ -194,6 +194,9 @@ def make_files(folder: Path) -> None:
         for name, file in (("train", "train"), ("val", "dev"), ("test_2016_flickr", "test")):
             for language in ("en", "de"):
                 shutil.copy(folder / f"{file}.{language}", folder / place / f"{name}.{language}")
+    (folder / "writings").mkdir()  # what scripts/other_writings.py writes
+    for language in ("en", "es"):
+        shutil.copy(folder / f"test.{language}", folder / f"writings/small.{language}")
     write_tables(folder / "data")
     (folder / "scripts").symlink_to(ROOT / "scripts")
 

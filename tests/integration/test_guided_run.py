@@ -13,7 +13,7 @@ from toy import number_pairs, number_tokenizer, tiny_model, updater_of
 
 from mt.checkpoint import Checkpoints
 from mt.config import BatchConfig, Precision, ScheduleConfig, ScheduleKind, TrainConfig
-from mt.data.batching import BatchStream, TokenizedCorpus
+from mt.data.batching import BatchStream, TokenizedCorpus, Variation
 from mt.data.training_links import read_links
 from mt.errors import StoppedError
 from mt.log import read_metrics
@@ -158,7 +158,7 @@ def make(folder: Path, *, workers: int = 0) -> Trainer:
     attention = TextAttentionLogger(tokenizer, pairs[:2], max_length=32, guided=objective.heads)
     return Trainer(
         updater=updater,
-        stream=BatchStream(corpus, batch, seed=1, sampling=True, workers=workers),
+        stream=BatchStream(corpus, batch, seed=1, variation=Variation(sampling=True), workers=workers),
         validator=Validator(
             corpus,
             lambda texts, on_progress: list(texts),

@@ -182,9 +182,33 @@ def test_a_run_whose_checkpoints_cannot_be_read_does_not_begin_anew(folder, comm
     assert refused.stderr.decode().strip().split("\n")[-3:] == [
         "mt train: no checkpoint in `runs/spoilt/checkpoints` can be read.",
         "",
-        "hint: repair them, or move them away to start again.",
+        "hint: repair them, or move `runs/spoilt` away to start again.",
     ]
     assert numbers_of(folder / "runs/spoilt") == before
+
+
+def test_a_finished_model_without_checkpoints_stays_and_each_hint_can_be_typed(folder, command, run, unbroken):
+    home = folder / "bare"
+    home.mkdir()
+    for file in folder.glob("*.[ed][ne]"):
+        shutil.copy(file, home)
+    shutil.copytree(folder / "runs/unbroken", home / "runs/unbroken")
+    shutil.rmtree(home / "runs/unbroken/checkpoints")
+    kept = {file: file.read_bytes() for file in (home / "runs/unbroken").rglob("*.*") if file.name != ".lock"}
+    for again in (command("unbroken", "train.keep=3"), ["train", "--resume", "runs/unbroken"]):
+        refused = run(home, *again)
+        assert (refused.returncode, refused.stdout) == (1, b"")
+        line, hint = refused.stderr.decode().strip().split("\n\n")
+        assert line.startswith(
+            "mt train: `runs/unbroken` has a model but no checkpoint to go on from, and a new training"
+        )
+        assert "begin another run with `run.name=...`, from this model if you add `init=runs/unbroken`, or move" in hint
+    assert kept == {file: file.read_bytes() for file in kept}
+    text = ["data.train=[train.en,train.de]", "data.dev=[dev.en,dev.de]", "train.device=cpu"]
+    brief = ["train.steps=2", "train.validate_every=2", "run.name=next"]
+    assert run(home, "train", "init=runs/unbroken", *text, *brief).returncode == 0
+    (home / "runs/unbroken").rename(home / "away")
+    assert run(home, *command("unbroken"), "train.steps=2", "train.validate_every=2").returncode == 0
 
 
 def test_a_run_without_time_for_all_of_its_text_says_so_and_goes_on(folder, command, run):

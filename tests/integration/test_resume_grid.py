@@ -9,7 +9,7 @@ from toy import number_pairs, number_tokenizer, tiny_model, updater_of
 
 from mt.checkpoint import Checkpoints
 from mt.config import BatchConfig, ScheduleConfig, ScheduleKind, TrainConfig
-from mt.data.batching import BatchStream, TokenizedCorpus
+from mt.data.batching import BatchStream, TokenizedCorpus, Variation
 from mt.errors import StoppedError
 from mt.log import Metrics, read_metrics
 from mt.text.tokenizer import Tokenizer
@@ -50,7 +50,7 @@ def make(folder, *, accumulate: int, workers: int = 0, save_minutes: float | Non
     validator = Scripted()
     trainer = Trainer(
         updater=updater_of(model, ema=Ema(model, 0.5), clip_norm=1.0),
-        stream=BatchStream(corpus, batch, seed=1, sampling=True, workers=workers),
+        stream=BatchStream(corpus, batch, seed=1, variation=Variation(sampling=True), workers=workers),
         validator=validator,  # pyright: ignore[reportArgumentType]
         checkpoints=Checkpoints(folder / "checkpoints", 2),
         train=TrainConfig(

@@ -244,6 +244,28 @@ LONG = "x" * 2001
             "/translate", {"q": "one", **DIRECTION, "glossary": {"one": "Ω"}}, 400,
             "glossary:1: the target term `Ω` has characters that the model's vocabulary cannot spell.",
         ),
+        (
+            "/translate", {"q": "one", **DIRECTION, "glossary": "one\teins\n\none\tzwei"}, 400,
+            "Invalid request: glossary:1 and glossary:3 contradict each other: `one` as `eins` and `one` as `zwei`, "
+            "which must both appear.",
+        ),
+        (
+            "/translate", {"q": "one", **DIRECTION, "glossary": {"one": "eins", " one": "!eins"}}, 400,
+            "Invalid request: glossary:1 and glossary:2 contradict each other: `one` as `eins` and `one` as `!eins`, "
+            "which must appear by the one and must not by the other.",
+        ),
+        (
+            "/translate", {"q": "one", **DIRECTION, "glossary": {"a": "b", "": " "}}, 400,
+            "Invalid request: glossary:2: a source term and a target term must have words.",
+        ),
+        ("/align", {"q": "one", **DIRECTION, "format": "html"}, 400, "html format is not supported"),
+        ("/align", {"q": "one", **DIRECTION, "format": 1}, 400, "Invalid request: format parameter must be text"),
+        ("/alternatives", {"q": "one", **DIRECTION, "format": "xml"}, 400, "xml format is not supported"),
+        *(
+            ("/align", {"q": "one", **DIRECTION, "attention": value}, 400,
+             "Invalid request: attention parameter must be true or false")
+            for value in ("yes", 2, [True], {"a": 1})
+        ),
         ("/detect", {}, 400, "Invalid request: missing q parameter"),
         ("/align", {"q": "x" * 5001, **DIRECTION}, 400, "Invalid request: request (5001) exceeds text limit (5000)"),
         (
@@ -269,6 +291,12 @@ def test_what_cannot_be_answered_is_refused_in_one_sentence(path, fields, status
 )
 def test_what_is_no_json_object(body, server):
     assert server.ask("POST", "/translate", body, JSON).error == "Invalid JSON format"
+
+
+def test_a_key_that_is_there_twice(server):
+    body = '{"q": "one", "source": "en", "target": "de", "glossary": {"one": "eins", "one": "zwei"}}'
+    error = "Invalid request: the key 'one' appears more than once"
+    assert server.ask("POST", "/translate", body, JSON).error == error
 
 
 def test_a_form_that_cannot_be_read(server):
@@ -393,6 +421,17 @@ def test_a_glossary_of_the_request(server, translator):
     for terms in ({"two": "neun"}, "# mine\ntwo\tneun\n"):
         assert "neun" in server.post("/translate", q="one two", **DIRECTION, glossary=terms).json["translatedText"]
     assert server.post("/translate", q="one two", **DIRECTION, glossary={}).json["translatedText"] == free
+    for terms in ({"#two": "neun"}, {"#two ": "neun", "#": "!acht"}):  # no comment in an object
+        assert "neun" in server.post("/translate", q="one #two", **DIRECTION, glossary=terms).json["translatedText"]
+
+
+def test_signs_of_lists_stay(server, translator):
+    one, two = translator.translate(["one two", "three"])
+    text, said = "- one two\n  2. three\n", f"- {one}\n  2. {two}\n"
+    assert server.post("/translate", q=text, **DIRECTION).json["translatedText"] == said
+    found = server.post("/align", q=text, **DIRECTION, prefix=f"- {one.split()[0]}").json
+    assert found["translatedText"] == said
+    assert [segment["text"] for segment in found["segments"]] == ["one two", "three"]
 
 
 def test_counts_in_prometheus_format(server):

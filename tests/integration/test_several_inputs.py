@@ -188,6 +188,8 @@ def test_a_dry_run_says_what_was_found(home, command, run):
 
 
 def test_what_needs_one_text_refuses_a_model_of_several_inputs(home, trained, brief, run):
+    (home / "page.txt").write_text("eins\n")
+    (home / "rows.csv").write_text("even,odd\none,two\n")
     for arguments, message in (
         (["translate", "runs/whole", "--alignments", "-i", "test.tsv"], "but this one reads several inputs."),
         (
@@ -195,6 +197,26 @@ def test_what_needs_one_text_refuses_a_model_of_several_inputs(home, trained, br
             "runs/brief cannot translate toget",
         ),
         (["export", "ct2", "runs/whole", "out"], "several inputs"),
+        (
+            ["translate", "runs/whole", "page.txt", "--to", "out.txt"],
+            "a document (`page.txt`) needs a model that reads text, but this one reads several inputs.",
+        ),
+        (
+            ["translate", "runs/whole", "-i", "rows.csv"],
+            "`rows.csv` must be a table, with a name that ends in .tsv, .jsonl or .ndjson.",
+        ),
+        (
+            ["evaluate", "runs/whole", "--test", "test.tsv", "--compare", "runs/brief"],
+            "--compare runs/brief reads rows of a table (even:text, frames:features), but runs/whole reads rows",
+        ),
+        (
+            ["translate", "runs/whole", "-i", "test.tsv", "--rerank", "runs/brief"],
+            "--rerank needs a model that reads text, but runs/whole reads rows of a table (even:text, odd:text).",
+        ),
+        (
+            ["score", "runs/whole", "--pairs", "test.tsv", "--reverse", "runs/brief"],
+            "--reverse needs a model that reads text, but runs/whole reads rows of a table (even:text, odd:text).",
+        ),
         (
             ["inspect", "attention", "runs/whole", "--text", "a\tb", "--svg", "a.svg"],
             "--svg needs a model that reads te",

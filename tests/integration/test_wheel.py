@@ -28,6 +28,7 @@ def test_the_wheel_alone_trains_and_translates(tmp_path):
     # The libraries are this environment's; the package is the wheel's.
     site = tmp_path / "site"
     run(sys.executable, "-m", "pip", "install", "--no-deps", "--target", site, wheel, cwd=tmp_path)
+    assert (site / "mt/py.typed").is_file()  # type checkers of its users read the annotations
     draw = random.Random(1)
     lines = [" ".join(draw.choice("abcdefgh") for _ in range(draw.randint(2, 6))) for _ in range(400)]
     (tmp_path / "toy.aa").write_text("".join(f"{line}\n" for line in lines))

@@ -13,7 +13,7 @@ shapes that recur, where that pays.
 from mt.data.batching.batch import Batch, make_batch
 from mt.data.batching.blocks import Shape, common_shape, fill_to, fill_up
 from mt.data.batching.corpus import TokenizedCorpus, in_budget
-from mt.data.batching.pool import mix
+from mt.data.batching.pool import Variation, mix
 from mt.data.batching.stream import BatchStream, Place
 from mt.data.batching.workers import choose_workers
 
@@ -23,6 +23,7 @@ __all__ = [
     "Place",
     "Shape",
     "TokenizedCorpus",
+    "Variation",
     "choose_workers",
     "common_shape",
     "fill_to",

@@ -79,6 +79,13 @@ class Flat(NamedTuple):
         rows = self.rows[shifts + np.arange(len(shifts))]
         return rows if rows.dtype == np.float32 else rows.astype(np.int64)
 
+    def replaced(self, places: Sequence[int], sentences: Ids) -> "Flat":
+        """The same sentences, but for those at `places`, which are `sentences`."""
+        rows, new = self.packed(np.arange(len(self.lengths))), Flat.of(sentences)
+        starts, lengths = self.lengths.cumsum() - self.lengths, self.lengths.copy()
+        starts[places], lengths[places] = new.starts + len(rows), new.lengths
+        return Flat(np.concatenate([rows, new.rows]).astype(np.int32), starts, lengths)
+
     def source(self, order: NDArray[np.int64]) -> Source:
         """The items in `order` as the source of a batch: tokens, or frames if the rows are floats."""
         rows, layout = torch.from_numpy(self.packed(order)), layout_of(self.lengths[order])

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -116,10 +115,6 @@ def in_budget(corpus: TokenizedCorpus, budget: int) -> Iterator[Batch]:
         yield corpus.batch(order[begin:end].tolist())
 
 
-def _show(wait: Waiting, before: int, count: int, done: int) -> None:
-    wait.show(before + done, count)
-
-
 def _write(
     sink: pa.NativeFile,
     pairs: Sequence[Pair],
@@ -139,7 +134,7 @@ def _write(
                 source = tokenizer.encode_source([pair.src for pair in chunk])
                 sizes = [*map(len, source)]
             else:
-                source = measured(chunk, reader, known, partial(_show, wait, read, len(pairs)))
+                source = measured(chunk, reader, known, lambda done, before=read: wait.show(before + done, len(pairs)))
                 sizes = total(np.array(source)).tolist()
             read += len(chunk)
             target = tokenizer.encode_target([pair.tgt for pair in chunk])

@@ -1,7 +1,7 @@
 """The source side of a corpus whose sources are not text alone: cells of a table, read when a batch needs them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import repeat
 
 import numpy as np
@@ -13,7 +13,6 @@ from mt.data.batching.store import Table
 from mt.data.corpus.pair import Pair
 from mt.errors import ConfigError, DataError
 from mt.inputs.reader import InputReader
-from mt.inputs.spec_augment import draw_masks
 from mt.nn.source import Source, pack_items
 
 
@@ -114,32 +113,17 @@ class InputItems:
     def lengths(self) -> NDArray[np.int64]:
         return total(self.counts if self.left_out is None else np.where(self.left_out, 0, self.counts))
 
-    def with_dropout(self, probability: float, seed: int) -> "InputItems":
-        return replace(self, left_out=choose_left_out(self.counts, probability, seed))
-
-    def with_masks(self, share: float, seed: int) -> "InputItems":
-        return replace(self, masks=draw_masks(len(self.sources), share, seed))
-
     def source(self, order: NDArray[np.int64]) -> Source:
-        return self.unread(order).part(0, len(order))
+        return self.ordered(order).part(0, len(order))
 
-    def unread(self, order: NDArray[np.int64]) -> "UnreadSource":
-        left_out = None if self.left_out is None else self.left_out[order].tolist()
-        masks = None if self.masks is None else self.masks[order].tolist()
-        return UnreadSource(self.reader, [self.sources[i] for i in order.tolist()], left_out, masks)
-
-
-@dataclass(frozen=True)
-class UnreadSource:
-    """The sources of a pool, of which `part` reads those of a batch."""
-
-    reader: InputReader
-    sources: list[str]
-    left_out: list[list[bool]] | None
-    masks: list[list[list[float]]] | None
+    def ordered(self, order: NDArray[np.int64]) -> "InputItems":
+        left_out = None if self.left_out is None else self.left_out[order]
+        masks = None if self.masks is None else self.masks[order]
+        return InputItems(self.reader, [self.sources[i] for i in order.tolist()], self.counts[order], left_out, masks)
 
     def part(self, first: int, last: int) -> Source:
-        left_out = repeat(None) if self.left_out is None else self.left_out[first:last]
-        masks = repeat(()) if self.masks is None else self.masks[first:last]
+        """The sources from `first` to before `last`, which are read here. Raises: DataError."""
+        left_out = repeat(None) if self.left_out is None else self.left_out[first:last].tolist()
+        masks = repeat(()) if self.masks is None else self.masks[first:last].tolist()
         sources = zip(self.sources[first:last], left_out, masks, strict=False)
         return pack_items([self.reader.item(source, left_out=out, masks=hidden) for source, out, hidden in sources])

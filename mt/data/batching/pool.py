@@ -5,6 +5,8 @@ another process passes a pool as a few tensors in shared memory.
 """
 
 import hashlib
+import random
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,9 +18,11 @@ from torch import Tensor
 from mt.config import BatchConfig
 from mt.data.batching.batch import Batch, Flat, cut_sorted, layout_of, shifted
 from mt.data.batching.corpus import TokenizedCorpus
-from mt.data.batching.input_rows import InputItems, InputRows, UnreadSource
+from mt.data.batching.input_rows import InputItems, InputRows, choose_left_out
+from mt.inputs.spec_augment import draw_masks
 from mt.nn.ragged import Ragged
 from mt.nn.source import Source
+from mt.text.augmentation import Augmentation
 
 Where = tuple[int, int]  # epoch, pool
 
@@ -34,7 +38,7 @@ class Pool:
     """The batches of one pool, end to end: `P` pairs with `T` target rows in all."""
 
     where: Where
-    source: Source | UnreadSource
+    source: Source | InputItems
     target_in: Int[Tensor, " T"]
     target_out: Int[Tensor, " T"]
     target_layout: Ragged
@@ -62,45 +66,61 @@ class Pool:
         return replace(self, **pinned)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Variation:
+    """How a pair differs from epoch to epoch.
+
+    Args: sampling: a new segmentation each time; augmentation: another writing of some pairs of text; source_dropout:
+    how probably each of several inputs is left out; spec_augment: the widest mask over a recording.
+    """
+
+    sampling: bool = False
+    augmentation: Augmentation | None = None
+    source_dropout: float = 0.0
+    spec_augment: float = 0.0
+
+
+@dataclass(kw_only=True)
 class Pools:
     """Every pool of every epoch, made on access: `pools[epoch, pool]`."""
 
-    def __init__(
-        self,
-        corpus: TokenizedCorpus,
-        section: BatchConfig,
-        *,
-        seed: int,
-        sampling: bool,
-        source_dropout: float = 0.0,
-        spec_augment: float = 0.0,
-    ) -> None:
-        """Args: source_dropout: how probably each of several inputs is left out; spec_augment: the widest mask."""
-        self.corpus = corpus
-        self.source_dropout = source_dropout
-        self.spec_augment = spec_augment
-        self.section = section
-        self.seed = seed
-        self.sampling = sampling
-        self.per_epoch = -(-len(corpus) // section.pool)
-        self._permutation: tuple[int, NDArray[np.int64]] | None = None
+    corpus: TokenizedCorpus
+    section: BatchConfig
+    seed: int
+    variation: Variation
+    _permutation: tuple[int, NDArray[np.int64]] | None = None
+
+    @property
+    def per_epoch(self) -> int:
+        return -(-len(self.corpus) // self.section.pool)
 
     def after(self, where: Where) -> Where:
         epoch, pool = where
         return (epoch, pool + 1) if pool + 1 < self.per_epoch else (epoch + 1, 0)
 
+    def onwards(self, where: Where) -> Iterator[Where]:
+        """The places of all pools from `where` on, without end."""
+        while True:
+            yield where
+            where = self.after(where)
+
     def __getitem__(self, where: Where) -> Pool:
         epoch, pool = where
-        size, tokenizer = self.section.pool, self.corpus.tokenizer
+        size, tokenizer, variation = self.section.pool, self.corpus.tokenizer, self.variation
         members = self._order(epoch)[pool * size : (pool + 1) * size]
         corpus = self.corpus
-        source, target = (
-            self._drawn(members, where) if self.sampling else (corpus.source.flat(members), corpus.target.flat(members))
-        )
-        if self.source_dropout and isinstance(source, InputItems):
-            source = source.with_dropout(self.source_dropout, mix(self.seed, epoch, pool, 3))
-        if self.spec_augment and isinstance(source, InputItems):
-            source = source.with_masks(self.spec_augment, mix(self.seed, epoch, pool, 4))
+        if variation.sampling:
+            source, target = self._drawn(members, where)
+        else:
+            source, target = corpus.source.flat(members), corpus.target.flat(members)
+        if variation.augmentation is not None and isinstance(source, Flat):
+            source, target = self._augmented(variation.augmentation, members, where, source, target)
+        if variation.source_dropout and isinstance(source, InputItems):
+            left_out = choose_left_out(source.counts, variation.source_dropout, mix(self.seed, epoch, pool, 3))
+            source = replace(source, left_out=left_out)
+        if variation.spec_augment and isinstance(source, InputItems):
+            masks = draw_masks(len(members), variation.spec_augment, mix(self.seed, epoch, pool, 4))
+            source = replace(source, masks=masks)
         src, tgt = source.lengths, target.lengths + 1
         order = np.lexsort((src, tgt))  # by target length, then by source length
         cuts = cut_sorted(src[order], tgt[order], self.section.budget)
@@ -113,7 +133,7 @@ class Pools:
         )
         return Pool(
             where,
-            source=source.source(order) if isinstance(source, Flat) else source.unread(order),
+            source=source.source(order) if isinstance(source, Flat) else source.ordered(order),
             target_in=torch.from_numpy(target_in),
             target_out=torch.from_numpy(target_out),
             target_layout=layout_of(tgt[order]),
@@ -139,3 +159,18 @@ class Pools:
         source = corpus.tokenizer.sample_source(corpus.table.texts("src", members), mix(self.seed, *where, 1))
         source = [s if len(s) <= limit else corpus.source[i] for s, i in zip(source, indices, strict=True)]
         return Flat.of(source), Flat.of(target)
+
+    def _augmented(
+        self, augmentation: Augmentation, members: NDArray[np.int64], where: Where, source: Flat, target: Flat
+    ) -> tuple[Flat, Flat]:
+        """Some pairs in another writing; one that becomes too long stays as it is."""
+        rng = random.Random(mix(self.seed, *where, 5))
+        chosen = [place for place in range(len(members)) if rng.random() < augmentation.share]
+        table, tokenizer, limit = self.corpus.table, self.corpus.tokenizer, self.section.max_length
+        texts = (table.texts(side, members[chosen]) for side in ("src", "tgt"))
+        changed = [augmentation(src, tgt, rng) for src, tgt in zip(*texts, strict=True)]
+        sources = tokenizer.sample_source([src for src, _ in changed], mix(self.seed, *where, 6))
+        targets = tokenizer.sample_target([tgt for _, tgt in changed], mix(self.seed, *where, 7))
+        fits = [n for n in range(len(chosen)) if len(sources[n]) <= limit and len(targets[n]) < limit]
+        places = [chosen[n] for n in fits]
+        return source.replaced(places, [sources[n] for n in fits]), target.replaced(places, [targets[n] for n in fits])

@@ -8,7 +8,6 @@ batch are one run in it, the ends of its sentences another, so that any choice o
 look-ups.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -26,7 +25,7 @@ from numpy.typing import NDArray
 
 from mt.data.batching.batch import Flat
 from mt.data.corpus.pair import Origin, Pair
-from mt.files import whole_folder
+from mt.files import sha256, whole_folder
 
 logger = logging.getLogger("mt")
 VERSION = 1  # of the layout; raise it when the same text would be written differently
@@ -99,7 +98,7 @@ class Table:
         self.__init__(_mapped(path) if path else pa.py_buffer(data), state["facts"], path)
 
 
-class TokenLists(Sequence[list[int]]):
+class TokenLists:
     """One side of a table: a list of token ids for each pair. `flat` gives many at once without making lists."""
 
     def __init__(self, table: Table, words: NDArray[np.int32], column: str) -> None:
@@ -114,13 +113,7 @@ class TokenLists(Sequence[list[int]]):
     def __len__(self) -> int:
         return len(self._table)
 
-    @overload
-    def __getitem__(self, index: int) -> list[int]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[list[int]]: ...
-    def __getitem__(self, index: int | slice) -> list[int] | list[list[int]]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def __getitem__(self, index: int) -> list[int]:
         ids, starts, lengths = self.flat(np.array([range(len(self))[index]]))
         return ids[starts[0] : starts[0] + lengths[0]].tolist()
 
@@ -205,7 +198,7 @@ def open_table(folder: Path) -> Table:
     """Raises: OSError, ValueError, KeyError, TypeError: when a file is missing or has changed."""
     stored = json.loads((folder / FACTS).read_bytes())
     path = folder / TABLE
-    if path.stat().st_size != stored["bytes"] or _sha256(path) != stored["sha256"]:
+    if path.stat().st_size != stored["bytes"] or sha256(path) != stored["sha256"]:
         raise ValueError(f"{TABLE} has changed")
     return Table(_mapped(path), Facts(**stored["facts"]), path.absolute())
 
@@ -217,7 +210,7 @@ def _store(folder: Path, build: Build) -> Table:
         path = fresh / TABLE
         with pa.OSFile(str(path), "wb") as sink:
             facts = build(sink)
-        stored = {"facts": asdict(facts), "bytes": path.stat().st_size, "sha256": _sha256(path)}
+        stored = {"facts": asdict(facts), "bytes": path.stat().st_size, "sha256": sha256(path)}
         (fresh / FACTS).write_text(json.dumps(stored, indent=2), encoding="utf-8")
     return Table(_mapped(folder / TABLE), facts, (folder / TABLE).absolute())
 
@@ -243,8 +236,3 @@ def _sweep(folder: Path) -> None:
 def _mapped(path: Path) -> pa.Buffer:
     with pa.memory_map(str(path)) as file:
         return file.read_buffer()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,8 +6,10 @@ from typing import Any
 from mt.config import BatchConfig
 from mt.data.batching.batch import Batch
 from mt.data.batching.corpus import TokenizedCorpus
-from mt.data.batching.pool import Pool, Pools
+from mt.data.batching.pool import Pool, Pools, Variation
 from mt.data.batching.workers import Ahead
+
+SAME = Variation()  # every epoch reads the pairs alike
 
 
 @dataclass
@@ -22,7 +24,7 @@ class Place:
 class BatchStream:
     """Training batches without end. `place` is the next one; set it to move.
 
-    With `sampling` and without workers, the first batch of a pool takes as long as sampling the whole pool.
+    With sampling and without workers, the first batch of a pool takes as long as sampling the whole pool.
     """
 
     def __init__(
@@ -31,23 +33,16 @@ class BatchStream:
         section: BatchConfig,
         *,
         seed: int,
-        sampling: bool = False,
-        source_dropout: float = 0.0,
-        spec_augment: float = 0.0,
+        variation: Variation = SAME,
         workers: int = 0,
         pin: bool = False,
     ) -> None:
-        """Args: sampling: draw a new segmentation of every sentence in every epoch; source_dropout, spec_augment: as
-        `Pools`; workers: processes that make pools ahead, 0: this process makes them; pin: use pinned memory. The last
-        two do not change the batches."""
+        """Args: workers: processes that make pools ahead, 0: this process makes them; pin: use pinned memory. Neither
+        changes the batches."""
         self.corpus = corpus
         self.section = section
-        self.seed = seed
-        self.sampling = sampling
         self.place = Place()
-        self._pools = Pools(
-            corpus, section, seed=seed, sampling=sampling, source_dropout=source_dropout, spec_augment=spec_augment
-        )
+        self._pools = Pools(corpus=corpus, section=section, seed=seed, variation=variation)
         self._ahead = Ahead(self._pools, workers=workers, pin=pin) if workers else None
         self._pin = pin
         self._pool: Pool | None = None

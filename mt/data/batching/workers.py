@@ -93,11 +93,10 @@ class Ahead:
         return DataLoader(
             self._pools,  # pyright: ignore[reportArgumentType]
             batch_size=None,
-            sampler=_Onwards(self._pools, where),  # pyright: ignore[reportArgumentType]
+            sampler=self._pools.onwards(where),  # pyright: ignore[reportArgumentType]
             num_workers=self._workers,
             prefetch_factor=AHEAD,
             pin_memory=self._pin,
-            collate_fn=_as_it_is,
             worker_init_fn=_begin_worker,
             multiprocessing_context="spawn",
             generator=torch.Generator(),  # the default would draw from the generator that dropout uses
@@ -111,23 +110,6 @@ class Ahead:
                 code = worker.exitcode or 0
                 return signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return None
-
-
-class _Onwards:
-    """The places of all pools from `where` on, without end."""
-
-    def __init__(self, pools: Pools, where: Where) -> None:
-        self._pools, self._where = pools, where
-
-    def __iter__(self) -> Iterator[Where]:
-        where = self._where
-        while True:
-            yield where
-            where = self._pools.after(where)
-
-
-def _as_it_is(pool: Any) -> Any:
-    return pool
 
 
 def _begin_worker(number: int) -> None:

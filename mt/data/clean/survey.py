@@ -10,6 +10,7 @@ from itertools import zip_longest
 
 import regex
 
+from mt.data.clean.rules import Duplicates, Rule, is_copy, is_empty
 from mt.data.clean.suspicion import has_markup, large_numerals, looks_swapped, numbers_differ
 from mt.data.corpus.pair import Pair
 from mt.data.corpus.split import fold
@@ -50,7 +51,7 @@ class Finding:
 def survey(train: Sequence[Pair], src: str, tgt: str) -> list[Finding]:
     """What looks wrong in training pairs. Args: src, tgt: the languages that they are said to be in."""
     pairs = [train[place] for place in spread(len(train), LOOKED_AT)]
-    return [*_languages(pairs, src, tgt), *_scripts(pairs), *_of_single_pairs(pairs), *_duplicates(pairs)]
+    return [*_languages(pairs, src, tgt), *_scripts(pairs), *_of_single_pairs(pairs)]
 
 
 def overlap(train: Iterable[Pair], held: Sequence[Pair], name: str) -> list[Finding]:
@@ -117,15 +118,14 @@ def _script(text: str) -> str | None:
 
 
 def _of_single_pairs(pairs: Sequence[Pair]) -> list[Finding]:
-    tests: dict[str, Callable[[Pair], bool]] = {
-        "pairs with an empty side": lambda p: not (p.src.strip() and p.tgt.strip()),
-        "pairs whose sides are equal": lambda p: bool(p.src.strip()) and fold(p.src) == fold(p.tgt),
+    tests: dict[str, Rule] = {
+        "pairs with an empty side": is_empty,
+        "pairs whose sides are equal": lambda pair: bool(pair.src.strip()) and is_copy(pair),
         "pairs with markup": has_markup,
+        "repeated pairs": Duplicates(),
     }
     numbers = _finding("pairs whose numbers do not match", [*filter(numbers_differ, pairs)], _mismatch)
-    return numbers + [
-        one for what, test in tests.items() for one in _finding(what, [pair for pair in pairs if test(pair)])
-    ]
+    return numbers + [one for what, test in tests.items() for one in _finding(what, [*filter(test, pairs)])]
 
 
 def _mismatch(pair: Pair) -> str:
@@ -134,12 +134,6 @@ def _mismatch(pair: Pair) -> str:
     alone = {"source": sorted((src - tgt).elements()), "target": sorted((tgt - src).elements())}
     listed = [f"{', '.join(found)} in the {side} only" for side, found in alone.items() if found]
     return f" ({'; '.join(listed)})"
-
-
-def _duplicates(pairs: Sequence[Pair]) -> list[Finding]:
-    first: set[tuple[str, str]] = set()
-    again = [pair for pair in pairs if (key := (pair.src, pair.tgt)) in first or first.add(key)]
-    return _finding("repeated pairs", again)
 
 
 def _cut(text: str) -> str:

@@ -7,8 +7,7 @@ from pathlib import Path
 from mt.data.corpus.names import COMPRESSED, HUB
 from mt.data.corpus.pair import Pair
 from mt.data.corpus.readers import read_pairs
-from mt.data.corpus.store import Recipe, ensure
-from mt.data.corpus.wheel import Wheel
+from mt.data.corpus.store import Recipe, Wheel, ensure
 from mt.errors import ConfigError, DataError
 from mt.progress import Waiting
 
@@ -159,11 +158,17 @@ def fetch(name: str, root: Path) -> Corpus:
     return Corpus(entry.src, entry.tgt, train, dev, test, name=name, licence=entry.licence)
 
 
-def stored_test(name: str, root: Path) -> list[Pair]:
-    """The test set of a corpus whose files are on disk; nothing is downloaded. Raises as `fetch`."""
+def read_test(name: str, root: Path, *, download: bool) -> list[Pair]:
+    """The test set of a corpus, without its other text. Raises as `fetch`.
+
+    Args: download: whether it may be downloaded where it is not on disk.
+    """
     entry = find(name)
-    files = [locate(file, Path(root) / entry.folder, entry.advice) for file in entry.test]
-    if any(file.startswith(HUB) for file in files):
+    folder = Path(root) / entry.folder
+    if download and entry.recipe is not None:
+        ensure(folder, entry.recipe, entry.test)
+    files = [locate(file, folder, entry.advice) for file in entry.test]
+    if not download and any(file.startswith(HUB) for file in files):
         raise DataError(
             f"the test set of {name} is on the Hugging Face Hub, from which nothing is downloaded here.",
             hint="`mt evaluate` downloads it.",

@@ -51,7 +51,8 @@ def read_memory(file: str, sides: Sides) -> Iterator[Pair]:
             hint="name two of them with `data.src` and `data.tgt`." if found != NOT_NAMED else LANG_HINT,
         )
     if left_out:
-        logger.warning(f"`{file}`: {counted(left_out, 'unit')} without text in both {src} and {tgt} left out")
+        why = f"without text in both {src} and {tgt}" + (", or fuzzy," if kind_of(file) == ".po" else "")
+        logger.warning(f"`{file}`: {counted(left_out, 'unit')} {why} left out")
 
 
 def known(sides: Sides) -> tuple[str, str] | None:
@@ -130,16 +131,20 @@ def _xliff(file: str) -> Iterator[Unit]:
 
 
 def _po(file: str) -> Iterator[Unit]:
-    """Entries that are translated and neither fuzzy nor obsolete; the singular with its form, the plural with the last,
-    which is for many things. The file names the language of its translations only."""
+    """Entries that are not obsolete; the singular with its form, the plural with the last, which is for many things. A
+    fuzzy entry, whose translation nobody has confirmed, has its source only. The file names the language of its
+    translations only."""
     try:
         catalogue = parse(_po_text(file))
     except ValueError as error:
         raise DataError(f"`{file}` cannot be read as a PO file ({error}).") from None
     language = catalogue.metadata.get("Language") or UNNAMED_TARGET
     single = form_of_one(catalogue)
-    for entry in catalogue.translated_entries():
-        if entry.obsolete or "fuzzy" in entry.flags:
+    for entry in catalogue:
+        if entry.obsolete:
+            continue
+        if not entry.translated():
+            yield entry.linenum or 0, {UNNAMED_SOURCE: one_line(entry.msgid)}
             continue
         pairs = [(entry.msgid, entry.msgstr)]
         if forms := entry.msgstr_plural:

@@ -1,6 +1,7 @@
 """A sentence, its translation, and their place in a file."""
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mt.text.languages import nearest
@@ -24,6 +25,11 @@ class Pair:
     src: str
     tgt: str
     origin: Origin
+
+
+def fingerprint(pairs: Sequence[Pair]) -> str:
+    """sha256 over the text of pairs, in order, as `TokenizedCorpus.fingerprint`."""
+    return hashlib.sha256("".join(f"{pair.src}\0{pair.tgt}\n" for pair in pairs).encode()).hexdigest()
 
 
 # Names of the two columns or fields of a table, in use in corpora; the first one is ours.

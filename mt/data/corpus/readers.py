@@ -119,7 +119,8 @@ def plan(files: list[str], src: str | None, tgt: str | None, columns: Sequence[s
 
 
 def files_in(folder: str, src: str | None, tgt: str | None) -> tuple[str, str]:
-    """The two plain files of a folder, as OPUS packs them: names alike up to the languages at their ends.
+    """The two plain files of a folder, as OPUS packs them: names alike up to the languages at their ends, such as
+    `corpus.de-en.de`, which says an order, too.
 
     Raises: DataError: when there are none, or more than two.
     """
@@ -130,7 +131,7 @@ def files_in(folder: str, src: str | None, tgt: str | None) -> tuple[str, str]:
         for other in names
         if (a := language_of(bare(one))) and (b := language_of(bare(other))) and a != b
         and without_language(bare(one)) == without_language(bare(other))
-        and (((a, b) == (src, tgt)) if src and tgt and (src, tgt) != ("src", "tgt") else in_order(one, a, b))
+        and (((a, b) == (src, tgt)) if src and tgt and (src, tgt) != ("src", "tgt") else f"{a}-{b}" in one)
     ]  # fmt: skip
     if len(found) != 1:
         shown = ", ".join(names[:6]) or "nothing"
@@ -138,11 +139,6 @@ def files_in(folder: str, src: str | None, tgt: str | None) -> tuple[str, str]:
             f"`{folder}` is a folder with {shown}.", hint="name the two files, as in `data.train=[a.en,a.de]`."
         )
     return str(Path(folder) / found[0][0]), str(Path(folder) / found[0][1])
-
-
-def in_order(name: str, first: str, second: str) -> bool:
-    """Whether a name such as `corpus.de-en.de` puts two languages in this order."""
-    return f"{first}-{second}" in name
 
 
 def chain(streams: list[Iterator[Pair]], files: list[str]) -> Iterator[Pair]:

@@ -20,6 +20,7 @@ from mt.errors import DataError, counted
 from mt.text.languages import code_of
 from mt.text.lines import MAX_RATIO, PLENTY, read_lines, too_large
 from mt.text.words import has_letters
+from mt.text.xml import elements, local, plain_text
 
 logger = logging.getLogger("mt")
 Row = tuple[int, list[str]]  # its number, from 1, and its cells
@@ -27,6 +28,11 @@ SAMPLE = 100  # rows that are looked at before the first is used
 DELIMITERS = ",;\t|"
 MANY = 1 << 30  # columns, more than there are
 SHOWN = 4  # columns in a message
+# Parts of a workbook (ECMA-376, SpreadsheetML).
+SHEET, STRINGS = "xl/worksheets/sheet1.xml", "xl/sharedStrings.xml"
+BOOK, LINKS = "xl/workbook.xml", "xl/_rels/workbook.xml.rels"
+RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
+MOST_COLUMNS = 16_384  # of a sheet
 SEPARATOR = re.compile(r"sep=(.)")  # what Excel writes first, to tell itself
 
 
@@ -42,15 +48,13 @@ def read_csv(file: str, sides: Sides) -> Iterator[Pair]:
 
 def read_xlsx(file: str, sides: Sides) -> Iterator[Pair]:
     """The rows of the first sheet."""
-    from mt.data.corpus.xlsx import rows_of
-
     try:
         with zipfile.ZipFile(file) as book:
             if sum(item.file_size for item in book.infolist()) > max(
                 PLENTY, MAX_RATIO * sum(item.compress_size for item in book.infolist())
             ):
                 raise too_large(file)
-            yield from read_rows(file, rows_of(book, file), sides, "second column")
+            yield from read_rows(file, xlsx_rows(book, file), sides, "second column")
     except (zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError, RuntimeError) as error:
         raise DataError(f"`{file}` cannot be read as an XLSX workbook ({error}).") from None
 
@@ -71,6 +75,51 @@ def csv_rows(file: str) -> Iterator[Row]:
             begins = reader.line_num + skipped + 1
     except csv.Error as error:
         raise DataError(f"{file}:{begins}: the row that begins here is not CSV: {error}.") from None
+
+
+def xlsx_rows(book: zipfile.ZipFile, file: str) -> Iterator[tuple[int, list[str]]]:
+    """The number of each row and its cells, empty where the sheet has none; formulas give their last value."""
+    shared = list(_strings(book, file)) if STRINGS in book.namelist() else []
+    with book.open(_first_sheet(book, file)) as stream:
+        for number, row in enumerate(elements(stream, file, {"row"}), 1):
+            cells: list[str] = []
+            for cell in row:
+                place = _column(str(cell.get("r") or ""), len(cells))
+                cells += [""] * (place + 1 - len(cells))
+                value = next((str(v.text or "") for v in cell if local(v) == "v"), "")
+                kind = cell.get("t")
+                cells[place] = (
+                    shared[int(value)] if kind == "s" and value
+                    else plain_text(cell, file) if kind == "inlineStr" else value
+                )  # fmt: skip
+            yield int(row.get("r") or number), [" ".join(cell.split("\n")).strip() for cell in cells]
+
+
+def _first_sheet(book: zipfile.ZipFile, file: str) -> str:
+    """The member with the sheet that the workbook shows first: after some edits it is not called `sheet1.xml`."""
+    if not {BOOK, LINKS} <= {*book.namelist()}:
+        return SHEET
+    with book.open(BOOK) as sheets, book.open(LINKS) as links:
+        wanted = next((sheet.get(RELATION) for sheet in elements(sheets, file, {"sheet"})), None)
+        targets = {str(link.get("Id")): str(link.get("Target")) for link in elements(links, file, {"Relationship"})}
+    target = targets.get(str(wanted), "worksheets/sheet1.xml")
+    return target.removeprefix("/") if target.startswith("/") else f"xl/{target}"
+
+
+def _strings(book: zipfile.ZipFile, file: str) -> Iterator[str]:
+    with book.open(STRINGS) as stream:
+        for item in elements(stream, file, {"si"}):
+            yield plain_text(item, file, skipped={"rPh"})  # readings of Japanese words
+
+
+def _column(reference: str, otherwise: int) -> int:
+    """ "C7" is 2."""
+    place = 0
+    for letter in reference.rstrip("0123456789"):
+        place = 26 * place + ord(letter) - ord("A") + 1
+    if not 0 <= place <= MOST_COLUMNS:
+        raise ValueError(f"there is no column {reference[:20]!r}")
+    return place - 1 if place else otherwise
 
 
 def read_rows(file: str, rows: Iterator[Row], sides: Sides, separator: str) -> Iterator[Pair]:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool
 from torch import Tensor
 
 from mt.decode.constraints.glossary import Constraints, Entry
 from mt.decode.search.lexical import LONGEST, Form, LexicalConstraints
-from mt.decode.search.rules import FORBIDDEN
+from mt.decode.search.rules import FORBIDDEN, LogProbs, Owner, Prefix
 from mt.errors import DataError
 from mt.text.tokenizer import WORD_START, Tokenizer
 from mt.text.words import is_word, occurs, stands_alone
@@ -135,9 +135,7 @@ class BanWords:
         # tokens to decode: a character takes up to four, and one more character shows whether a word begins
         self.reach = 4 * (max((len(term) for terms in banned for term in terms), default=0) + 2)
 
-    def __call__(
-        self, prefix: Int[Tensor, "R T"], log_probs: Float[Tensor, "R V"], owner: Int[Tensor, " R"]
-    ) -> Float[Tensor, "R V"]:
+    def __call__(self, prefix: Prefix, log_probs: LogProbs, owner: Owner) -> LogProbs:
         tails = prefix[:, -self.reach :].tolist()
         for row, place in enumerate(owner.tolist()):
             terms = self.banned[int(place)]

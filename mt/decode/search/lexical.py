@@ -16,6 +16,7 @@ with every term, if they fit at all.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -87,10 +88,9 @@ class LexicalConstraints:
 
     def select(self, stay: Int[Tensor, " B2"]) -> "LexicalConstraints":
         """The tables of the sentences that stay."""
-        chosen = object.__new__(LexicalConstraints)
+        chosen = copy(self)
         for name in ("tokens", "length", "open_ended", "shortest"):
             setattr(chosen, name, getattr(self, name)[stay])
-        chosen.opens_word = self.opens_word
         return chosen
 
     def start(self) -> Progress:

@@ -14,24 +14,20 @@ from torch import Tensor
 from mt.errors import require
 
 FORBIDDEN = -torch.inf
+Prefix = Int[Tensor, "R T"]  # the tokens so far, without bos
+LogProbs = Float[Tensor, "R V"]  # of the next token
+Owner = Int[Tensor, " R"]  # the place of each row's sentence in the call
 
 
 @runtime_checkable  # for the type checks in tests
 class Rule(Protocol):
-    """Args: prefix: the tokens so far, without bos; owner: the place of each row's sentence in the call.
+    """Returns the new log-probabilities. It may write into `log_probs`: at 320 rows of 8000 tokens a copy costs as much
+    as the search itself."""
 
-    A rule may write into `log_probs` (at 320 rows of 8000 tokens a copy costs as much as the search itself), and
-    returns the new log-probabilities.
-    """
-
-    def __call__(
-        self, prefix: Int[Tensor, "R T"], log_probs: Float[Tensor, "R V"], owner: Int[Tensor, " R"]
-    ) -> Float[Tensor, "R V"]: ...
+    def __call__(self, prefix: Prefix, log_probs: LogProbs, owner: Owner) -> LogProbs: ...
 
 
-def apply_rules(
-    rules: Sequence[Rule], prefix: Int[Tensor, "R T"], log_probs: Float[Tensor, "R V"], owner: Int[Tensor, " R"]
-) -> Float[Tensor, "R V"]:
+def apply_rules(rules: Sequence[Rule], prefix: Prefix, log_probs: LogProbs, owner: Owner) -> LogProbs:
     for rule in rules:
         log_probs = rule(prefix, log_probs, owner)
     return log_probs
@@ -43,9 +39,7 @@ class BanTokens:
     def __init__(self, tokens: Iterable[int]) -> None:
         self.tokens = torch.tensor(sorted(tokens), dtype=torch.long)
 
-    def __call__(
-        self, prefix: Int[Tensor, "R T"], log_probs: Float[Tensor, "R V"], owner: Int[Tensor, " R"]
-    ) -> Float[Tensor, "R V"]:
+    def __call__(self, prefix: Prefix, log_probs: LogProbs, owner: Owner) -> LogProbs:
         self.tokens = self.tokens.to(log_probs.device)
         return log_probs.index_fill_(1, self.tokens, FORBIDDEN)
 
@@ -64,9 +58,7 @@ class MinLength:
         self.longest = max(lengths, default=0)
         self.eos = eos
 
-    def __call__(
-        self, prefix: Int[Tensor, "R T"], log_probs: Float[Tensor, "R V"], owner: Int[Tensor, " R"]
-    ) -> Float[Tensor, "R V"]:
+    def __call__(self, prefix: Prefix, log_probs: LogProbs, owner: Owner) -> LogProbs:
         if prefix.shape[1] < self.longest:
             self.lengths = self.lengths.to(log_probs.device)
             lengths = self.lengths if len(self.lengths) == 1 else self.lengths[owner]
@@ -85,9 +77,7 @@ class NoRepeatNgram:
         require(size > 0, "decode.no_repeat_ngram", "be positive", size)
         self.size = size
 
-    def __call__(
-        self, prefix: Int[Tensor, "R T"], log_probs: Float[Tensor, "R V"], owner: Int[Tensor, " R"]
-    ) -> Float[Tensor, "R V"]:
+    def __call__(self, prefix: Prefix, log_probs: LogProbs, owner: Owner) -> LogProbs:
         length = prefix.shape[1]
         if length < self.size:
             return log_probs
@@ -112,9 +102,7 @@ class ForcedPrefix:
         table = [[*prefix, *[free] * (longest - len(prefix))] for prefix in prefixes]
         self.forced = torch.tensor(table, dtype=torch.long).view(len(table), longest)
 
-    def __call__(
-        self, prefix: Int[Tensor, "R T"], log_probs: Float[Tensor, "R V"], owner: Int[Tensor, " R"]
-    ) -> Float[Tensor, "R V"]:
+    def __call__(self, prefix: Prefix, log_probs: LogProbs, owner: Owner) -> LogProbs:
         length = prefix.shape[1]
         if length >= self.forced.shape[1]:
             return log_probs

@@ -169,7 +169,7 @@ def test_what_is_longer_than_the_model_takes_is_cut_with_a_warning(caplog):
     seen = list(observe(model, tokenizer, lines, ["eins", "eins"], max_length=most))
     assert [len(o.source.words) for o in seen] == [2, 4]
     assert len(seen[1].source.tokens) == most - 1
-    assert f"1 source lines have more than the {most - 1} tokens that the model takes (2)" in caplog.text
+    assert f"1 source line with more than the {most - 1} tokens that the model takes (2)" in caplog.text
 
 
 def test_empty_sides_have_no_links():
@@ -214,4 +214,4 @@ def test_blocks_of_pairs_change_nothing_and_warnings_count_on(monkeypatch, caplo
     for (source, target, values), (other_source, other_target, others) in zip(seen(), whole, strict=True):
         assert (source, target) == (other_source, other_target)
         torch.testing.assert_close(values, others)
-    assert len(caplog.messages) == 2 and all("takes (6);" in message for message in caplog.messages)
+    assert len(caplog.messages) == 2 and all("takes (6):" in message for message in caplog.messages)

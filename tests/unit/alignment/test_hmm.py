@@ -123,3 +123,25 @@ def test_training_starts_from_the_given_posteriors():
     aligner = HmmAligner(["a b"], ["x y"], [(crossed, crossed)])
     assert links(aligner, ["a b"], ["x y"]) == [{(0, 1), (1, 0)}]
     assert links(HmmAligner(["a b"], ["x y"]), ["a b"], ["x y"]) != [{(0, 1), (1, 0)}]
+
+
+def test_lines_of_too_many_words_get_no_links_and_are_named(caplog, monkeypatch):
+    """The time of a pair grows with the cube of its words: two lines of 3,000 took longer than ten minutes."""
+    long = ("the house " * 30, "das haus " * 30)
+    pairs = [*zip(ENGLISH, HOUSES, strict=True)]
+    plain = [pair[0] for pair in HmmAligner(ENGLISH, HOUSES).weights(ENGLISH, HOUSES)]
+    monkeypatch.setattr("mt.alignment.hmm.BLOCK_LINKS", 1000)
+    sources, targets = zip(*pairs[:2], long, *pairs[2:], long, strict=True)
+    found = list(HmmAligner(sources, targets).weights(sources, targets))
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told[0] == (
+        "2 pairs without links, because lines of so many words take too long: the first is line 3, with 60 and "
+        "60 words."
+    )
+    for there, back in (found[2], found[6]):
+        assert there.shape == back.shape == (60, 61)
+        assert not hard_links(there, 0.5) and float(there[:, :-1].sum()) == 0 and float(back[:, -1].min()) == 1
+    kept = [there for there, _ in (*found[:2], *found[3:6])]
+    assert all(torch.allclose(one, other) for one, other in zip(kept, plain, strict=True))
+    (only,) = HmmAligner(long[:1], long[1:]).weights(long[:1], long[1:])
+    assert not hard_links(only[0], 0.5)

@@ -5,10 +5,9 @@ import json
 import pytest
 from toy import number_tokenizer, tiny_config, tiny_model
 
-from mt.alignment.aligner import FILE
+from mt.alignment.aligner import FILE, load_heads, save_heads
 from mt.alignment.choose_heads import Choice
 from mt.alignment.heads import AlignmentHeads
-from mt.alignment.kept_heads import load_heads, save_heads
 from mt.checkpoint import verify_folder, write_folder
 from mt.checkpoint.model_folder import Description, read_model
 from mt.config import DecodeConfig, Precision

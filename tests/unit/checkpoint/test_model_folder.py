@@ -3,6 +3,7 @@
 import json
 import os
 import pickle  # to make what must be refused unread
+import re
 import shutil
 import subprocess
 import sys
@@ -16,13 +17,15 @@ from toy import number_tokenizer, tiny_config, tiny_model
 from mt.checkpoint import Checkpoints, model_folder, verify_folder, write_folder
 from mt.checkpoint.model_folder import (
     Description,
-    check_direction,
+    find_model,
     find_run,
     languages,
     newest_run,
     read_model,
 )
+from mt.checkpoint.two_models import check_direction, check_same_inputs
 from mt.config import DecodeConfig, Positions, Precision, Tying
+from mt.config.inputs import parse_inputs
 from mt.errors import CheckpointError, ConfigError
 from mt.nn.encoders import text_model
 from mt.text.sentences import Usual
@@ -440,3 +443,46 @@ def test_a_file_that_goes_away_during_a_read_is_read_again_if_the_folder_changed
     monkeypatch.setattr(model_folder, "_read", lambda folder: (_ for _ in ()).throw(PermissionError("no")))
     with pytest.raises(PermissionError):
         read_model(path)
+
+
+def columns_of(monkeypatch, *models: list[str]):
+    told = dict(zip(("model", "other"), models, strict=True))
+    monkeypatch.setattr("mt.checkpoint.model_folder.table_columns", lambda path: (parse_inputs(told[path.name]), "de"))
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"), [([], []), (["en:text"], []), (["a:image", "b:text"], ["c:image:64", "d:text"])]
+)
+def test_models_of_the_same_kinds_of_inputs_can_be_compared(monkeypatch, mine, theirs):
+    columns_of(monkeypatch, mine, theirs)
+    check_same_inputs(Path("model"), Path("other"), "--compare")
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "told"),
+    [
+        (["en:text", "a:image"], [], "reads text, but model reads rows of a table (en:text, a:image): a source"),
+        ([], ["x:audio"], "reads rows of a table (x:audio), but model reads text: a source must be one for both."),
+    ],
+)
+def test_models_of_other_inputs_are_not_compared(monkeypatch, mine, theirs, told):
+    columns_of(monkeypatch, mine, theirs)
+    with pytest.raises(ConfigError, match=f"^--compare other {re.escape(told)}"):
+        check_same_inputs(Path("model"), Path("other"), "--compare")
+
+
+def test_no_model_writes_the_pictures_of_another(monkeypatch):
+    columns_of(monkeypatch, ["a:image"], ["a:image"])
+    with pytest.raises(ConfigError, match=r"^--rerank needs a model that reads text, but model reads rows of a table"):
+        check_same_inputs(Path("model"), Path("other"), "--rerank", opposite=True)
+
+
+def test_an_export_for_another_engine_is_named(tmp_path):
+    for name in ("config.json", "model.bin", "shared_vocabulary.json", "tokenizer.model"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(CheckpointError) as refused:
+        find_model(tmp_path)
+    assert refused.value.message == f"`{tmp_path}` is a folder for CTranslate2, not a model folder."
+    assert refused.value.hint == (
+        "name the model that it was made of, and add `--engine ct2` to search with CTranslate2."
+    )

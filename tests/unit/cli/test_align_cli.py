@@ -121,6 +121,14 @@ def test_options_that_do_not_go_together(more, message):
         parse(["m", "--source", "a", "--target", "b", *more])
 
 
+@pytest.mark.parametrize("least", ["2", "1.01", "-0.1", "nan", "inf", "much"])
+def test_a_weight_of_links_is_a_share(least):
+    files = ["--source", "a", "--target", "b", "--least"]
+    with pytest.raises(ConfigError, match=rf"^argument --least: must be a number from 0 to 1, but is {least}\. hint: "):
+        parse([*files, least])
+    assert [parse([*files, text]).least for text in ("0", "1")] == [0, 1]
+
+
 @pytest.mark.parametrize("more", [["--reverse", "m"], ["--choose-again"], ["--device", "cpu"]])
 def test_options_that_need_a_model(more):
     with pytest.raises(ConfigError, match="--choose-again and --device need a model, but none is given"):
@@ -221,3 +229,26 @@ def test_text_without_spaces_is_refused_or_linked_by_characters(tmp_path, capsys
         run(files)
     assert run([*files, "--words", "reading"]) == 0
     assert capsys.readouterr().out.split("\n")[:4] == ["0-0 1-1 2-2"] * 4
+
+
+def test_heads_are_chosen_without_very_long_lines(folders, tmp_path, capsys, monkeypatch):
+    chosen = []
+
+    def measure(aligner, sources, targets, *reverse):
+        chosen.append(list(zip(sources, targets, strict=True)))
+        return really(aligner, sources, targets, *reverse)
+
+    import mt.alignment.aligner as module
+
+    really = module.choose
+    monkeypatch.setattr(module, "choose", measure)
+    lines = [(p.src, p.tgt) for p in PAIRS[:3]]
+    long = (" ".join(["eight"] * 40), " ".join(["acht"] * 40))
+    monkeypatch.setattr("mt.cli.align.LONG", 120)
+    for number, some in enumerate(([*lines[:2], long, *lines[2:]], [long])):
+        for name, side in (("en", 0), ("de", 1)):
+            (tmp_path / f"{number}.{name}").write_text("".join(f"{pair[side]}\n" for pair in some), encoding="utf-8")
+        files = ["--source", f"{tmp_path}/{number}.en", "--target", f"{tmp_path}/{number}.de"]
+        assert run([str(folders / "forward"), *files, "--choose-again"]) == 0
+        assert len(capsys.readouterr().out.splitlines()) == len(some)
+    assert chosen == [lines, [long]]

@@ -155,6 +155,7 @@ def test_bleu_splits_words_as_the_target_language_needs(monkeypatch):
 def test_reranking_asks_the_reverse_model_of_all_that_the_beam_holds(monkeypatch):
     told = {"back": ("de", "en")}
     monkeypatch.setattr("mt.checkpoint.model_folder.languages", lambda path: told.get(path.name, ("en", "de")))
+    monkeypatch.setattr("mt.checkpoint.model_folder.table_columns", lambda path: ([], "de"))
     loaded = []
     monkeypatch.setattr(
         "mt.decode.load.load", lambda path, **settings: loaded.append((path.name, settings)) or "translator"
@@ -173,6 +174,7 @@ def test_reranking_asks_the_reverse_model_of_all_that_the_beam_holds(monkeypatch
 
 def test_a_reverse_model_must_go_the_other_way(monkeypatch):
     monkeypatch.setattr("mt.checkpoint.model_folder.languages", lambda path: ("en", "de"))
+    monkeypatch.setattr("mt.checkpoint.model_folder.table_columns", lambda path: ([], "de"))
     with pytest.raises(
         ConfigError, match="--rerank back translates from en to de, but a model from de to en is needed here"
     ):

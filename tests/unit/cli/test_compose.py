@@ -116,6 +116,11 @@ def test_interpolations_are_filled_in():
         ),
         ("batch=4", "`batch` is a section of settings. hint: set one of its keys, as in `batch.tokens=...`."),
         ("model.norm=prr", "`model.norm` must be one of pre, post, but is prr. hint: did you mean `pre`?"),
+        (
+            "train.precision=fp8",
+            "`train.precision` must be one of auto, fp32, bf16, fp16, but is fp8.",
+        ),
+        ("train.precision=int8", "`train.precision` must be one of auto, fp32, bf16, fp16, but is int8."),
         ("model.norm=7", "`model.norm` must be one of pre, post, but is 7."),
         ("batch.tokens=many", "`batch.tokens` must be a whole number or auto, but is many."),
         ("batch.tokens=true", "`batch.tokens` must be a whole number or auto, but is true."),

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from mt.cli.evaluate import parse, run
-from mt.data.corpus.pair import Origin, Pair
+from mt.config import DataConfig
+from mt.data.corpus.pair import Origin, Pair, fingerprint
 from mt.errors import ConfigError, DataError
 
 
@@ -41,7 +42,7 @@ def model(monkeypatch, texts, tmp_path):
     monkeypatch.setattr("mt.decode.load.load", load)
     for room in ("mt.train.evaluation_set", "mt.checkpoint.model_folder"):
         monkeypatch.setattr(f"{room}.languages", lambda path: ("de", "en") if path.name == "turned" else ("en", "de"))
-    monkeypatch.setattr("mt.train.evaluation_set.table_columns", lambda path: ([], "de"))
+        monkeypatch.setattr(f"{room}.table_columns", lambda path: ([], "de"))
     monkeypatch.setattr("mt.train.evaluation_set.from_plain", lambda section, values, where: None)
     monkeypatch.setattr("mt.train.evaluation_set.read_config", lambda path: {"data": {}})
     monkeypatch.setattr("mt.compute.device.set_up_cpu", lambda threads: None)
@@ -122,6 +123,25 @@ def test_a_run_keeps_the_report_of_its_own_test_set_and_no_other(model, monkeypa
     run(["runs/a", "--bootstrap", "40", "--compare", "runs/b"])
     assert json.loads(kept.read_text())["scores"][0]["value"] == pytest.approx(100)
     assert not (model / "b/eval").exists()
+
+
+def test_another_text_than_that_of_the_training_is_no_score_of_the_run(model, monkeypatch, texts, capsys):
+    pairs = [Pair(str(n), text, Origin("test.tsv", n + 1)) for n, text in enumerate(texts)]
+    monkeypatch.setattr("mt.train.evaluation_set.test_set", lambda model, files, tgt: (pairs, "en"))
+    facts = {"data": {"test_fingerprint": fingerprint(pairs[1:])}}
+    (model / "a/manifest.json").write_text(json.dumps(facts))
+    monkeypatch.setattr("mt.train.evaluation_set._section", lambda run: (DataConfig(), None))
+    run(["runs/a", "--bootstrap", "40"])
+    assert capsys.readouterr().out.startswith("test (not that of the training), 10 sentences\n")
+    run(["runs/a", "--bootstrap", "40", "--json", "--compare", "runs/b"])
+    assert json.loads(capsys.readouterr().out)["name"] == "test (not that of the training)"
+    assert not (model / "a/eval").exists()
+    run(["runs/a", "--bootstrap", "40", "--test", "test.tsv"])
+    assert capsys.readouterr().out.startswith("test, 10 sentences\n")
+    facts["data"]["test_fingerprint"] = fingerprint(pairs)
+    (model / "a/manifest.json").write_text(json.dumps(facts))
+    run(["runs/a", "--bootstrap", "40"])
+    assert json.loads((model / "a/eval/test.json").read_text())["name"] == "test"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from mt.checkpoint import write_folder
 from mt.checkpoint.model_folder import WEIGHTS, Description
 from mt.cli.export import export_ct2, parse, run
 from mt.cli.export_sample import choose_sample
+from mt.cli.main import main
 from mt.config import Activation, DataConfig, DecodeConfig, NormPlacement, Precision
 from mt.decode.load import load
 from mt.errors import CheckpointError, ConfigError, DataError
@@ -91,6 +93,32 @@ def test_the_command_writes_the_folder_and_says_so(given, quantization, model, t
     assert "; BLEU 100.0 and 100.0; chrF++ 100.0 and 100.0" in caplog.text
     with pytest.raises(ConfigError, match="already exists"):
         export_ct2(model, out)
+
+
+def test_lines_without_pieces_are_not_compared(model, tmp_path, caplog):
+    """CTranslate2 answers an empty source with nothing, and mt never searches one."""
+    pytest.importorskip("ctranslate2")
+    sources, _ = write_pairs(tmp_path, 3)
+    lines = Path(sources).read_text(encoding="utf-8")
+    Path(sources).write_text(f"\n \n{lines}\n", encoding="utf-8")
+    assert run(["ct2", str(model), str(tmp_path / "out"), "--sample", sources]) == 0
+    assert "verified on 6 sentences of test.en: 3 of 3 greedy translations equal" in caplog.text
+    Path(sources).write_text("\n \n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"^nothing can be verified on 2 sentences of test\.en\. hint: name a f"):
+        run(["ct2", str(model), str(tmp_path / "none"), "--sample", sources])
+
+
+def test_an_export_in_the_place_of_a_model_leads_to_the_model_that_it_was_made_of(model, tmp_path, capsys):
+    pytest.importorskip("ctranslate2")
+    text = write_pairs(tmp_path, 3)[0]
+    export_ct2(model, tmp_path / "ct2")
+    assert main(["translate", str(tmp_path / "ct2"), "-i", text]) == 1
+    said = capsys.readouterr().err
+    assert f"`{tmp_path / 'ct2'}` is a folder for CTranslate2, not a model folder." in said
+    typed = re.findall("`([^`]+)`", said)[-1]
+    assert typed == "--engine ct2"
+    assert main(["translate", str(model), *typed.split(), "-i", text, "-o", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out").read_text().count("\n") == 3
 
 
 def test_without_a_name_the_folder_is_named_after_the_model(monkeypatch, tmp_path):
@@ -223,3 +251,30 @@ def test_a_corpus_of_the_catalogue_is_read_where_it_is_but_not_fetched(model, tm
     write_pairs(tmp_path / "data" / "multi30k", 4, "val")
     write_pairs(tmp_path / "data" / "multi30k", 4, "test_2016_flickr")
     assert choose_sample(translator, folder, [], "en", "de").origin == "4 sentences of val.en"
+
+
+def test_an_export_given_as_a_model_is_named_and_the_hint_makes_a_model_of_it(model, post, tmp_path, capsys):
+    pytest.importorskip("ctranslate2")
+    folder = tmp_path / "other programs"  # a name that a shell would cut
+    folder.mkdir()
+    assert run(["hf", str(post), str(folder / "hf"), "--no-verify"]) == 0
+    assert run(["argos", str(model), str(folder / "a.argosmodel"), "--no-verify"]) == 0
+    assert run(["ct2", str(model), str(folder / "ct2"), "--no-verify"]) == 0
+    for form, name, what in (
+        ("hf", "hf", "a folder for MarianMT in transformers"),
+        ("argos", "a.argosmodel", "a package for Argos Translate"),
+    ):
+        capsys.readouterr()
+        assert main(["translate", str(folder / name), "--device", "cpu"]) == 1
+        told = capsys.readouterr().err
+        assert f"`{folder / name}` is {what}, not a model folder." in told
+        (typed,) = re.findall(r"`mt (import .* NEW_FOLDER)` makes one of it\.", told)
+        new = tmp_path / f"new-{form}"
+        assert main([str(new) if word == "NEW_FOLDER" else word for word in shlex.split(typed)]) == 0
+        assert load(new).translate("") == ""
+    with pytest.raises(CheckpointError) as refused:
+        load(folder / "ct2")
+    assert str(refused.value) == (
+        f"`{folder / 'ct2'}` is a folder for CTranslate2, not a model folder. "
+        "hint: name the model that it was made of, and add `--engine ct2` to search with CTranslate2."
+    )

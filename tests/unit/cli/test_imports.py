@@ -78,7 +78,7 @@ def test_scores_need_no_torch_compiler_and_no_sharding(tmp_path):
     (tmp_path / "a.tgt").write_text("eins zwei\n" * 2)
     verb = ["evaluate", "run", "--test", "a.src", "a.tgt", "--bootstrap", "0"]
     (seen,) = imported_by(f"from mt.cli.main import main; assert main({verb}) == 0; look()", tmp_path)
-    assert HEAVY & seen == {"pyarrow", "sacrebleu", "yaml"}
+    assert HEAVY & seen == {"sacrebleu", "yaml"}
 
 
 def test_runs_are_listed_and_compared_without_torch(tmp_path):

@@ -1,15 +1,17 @@
 """`mt train --resume`: the settings of a run from its folder."""
 
+import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from mt.cli.main import main
-from mt.cli.resume import changes, check_run_folder, resume, saved_settings, start_folder
+from mt.cli.resume import changes, check_run_folder, resume, saved_settings
 from mt.cli.train import parse
-from mt.config import Config, DataConfig, RunConfig, Subset
-from mt.errors import CheckpointError, ConfigError
+from mt.config import Config, DataConfig, Subset
+from mt.errors import CheckpointError, ConfigError, DataError
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden/schema-1"
 
@@ -55,16 +57,60 @@ def test_a_folder_that_was_moved_is_the_run(home, trained, tmp_path):
     assert (config.run.root, config.run.name, folder) == (str(tmp_path), "moved", tmp_path)
 
 
-def test_a_run_with_an_absolute_root_stays_in_the_folder_at_hand(tmp_path):
-    config = Config(run=RunConfig(root=str(tmp_path), name="a"))
-    assert start_folder(tmp_path / "a", config) == Path.cwd()
-    assert start_folder(tmp_path / "b", config) is None
+def started_in(run, folder):
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["attempts"] = [{"command": ["mt"], "at": "now", "folder": str(folder)}]
+    (run / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("place", ["home/runs/renamed", "elsewhere/far/golden"])
+def test_a_run_that_was_renamed_or_moved_knows_where_it_was_started(home, trained, tmp_path, place):
+    started_in(home / "runs/golden", home)
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(home / "runs/golden", tmp_path / place)
+    resume(Path(place), [], [])
+    ((config, _, folder),) = trained
+    assert Path(config.run.root) / str(config.run.name) == tmp_path / place and folder == home
+
+
+def test_a_run_that_moved_with_its_text_reads_the_text_beside_it(home, trained, tmp_path):
+    started_in(home / "runs/golden", home)
+    shutil.copytree(home, tmp_path / "copy")
+    resume(tmp_path / "copy/runs/golden", [], [])
+    assert trained[0][2] == tmp_path / "copy" and trained[0][0].run.root == "runs"
+    (tmp_path / "copy/train.tsv").unlink()  # the run alone was copied
+    (tmp_path / "copy/dev.tsv").unlink()
+    resume(tmp_path / "copy/runs/golden", [], [])
+    config, _, folder = trained[1]
+    assert folder == home and Path(config.run.root) / str(config.run.name) == tmp_path / "copy/runs/golden"
+
+
+@pytest.mark.parametrize("root", ["home/runs", "before"])
+def test_a_run_with_an_absolute_root_counts_names_from_its_start_or_else_from_the_folder_at_hand(
+    home, trained, tmp_path, root
+):
+    run = home / "runs/golden"
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("  root: runs\n", f"  root: {tmp_path / root}\n"))
+    for unknown in (None, "home", tmp_path / "gone"):
+        if unknown is not None:
+            started_in(run, unknown)
+        with pytest.raises(DataError, match=r"^`train\.tsv` does not exist"):
+            resume(run, [], [])
+    started_in(run, home)
+    resume(run, [], [])
+    ((found, _, folder),) = trained
+    assert folder == home and Path(found.run.root) / str(found.run.name) == run
 
 
 def test_text_that_is_gone_is_named(home, trained, capsys):
     (home / "train.tsv").unlink()
     assert main(["train", "--resume", "home/runs/golden"]) == 3
-    assert "train.tsv" in capsys.readouterr().err and not trained
+    said = capsys.readouterr().err
+    assert "`train.tsv` does not exist" in said and not trained
+    assert said.endswith(f"name it, as in `data.train=[new.en,new.de]`; relative names count from `{home}`.\n")
+    shutil.copy(home / "dev.tsv", home / "new.tsv")
+    assert main(["train", "--resume", "home/runs/golden", "data.train=[new.tsv]"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -134,6 +180,36 @@ def test_settings_of_another_version_are_refused(home):
     config.write_text(text.replace("  beta1:", "  beta0:"))
     with pytest.raises(ConfigError, match=r"config\.yaml: `optim` has no setting `beta0`"):
         saved_settings(home / "runs/golden", {})
+
+
+@pytest.mark.parametrize("value", ["fp8", "int8"])
+def test_only_a_precision_to_train_in_is_listed(home, value):
+    config = home / "runs/golden/config.yaml"
+    config.write_text(re.sub("(?m)^  precision: .*$", f"  precision: {value}", config.read_text()))
+    with pytest.raises(ConfigError) as refused:
+        saved_settings(home / "runs/golden", {})
+    assert str(refused.value).endswith(
+        f"config.yaml: `train`: `precision` must be one of auto, fp32, bf16, fp16, but is {value!r}."
+    )
+
+
+def test_a_damaged_settings_file_is_told_in_one_sentence(home, capsys):
+    config = home / "runs/golden/config.yaml"
+    config.write_text("run:\n  name: [a\nother: 1\n")
+    assert main(["train", "--resume", "home/runs/golden"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "mt train: `home/runs/golden/config.yaml`, line 3: this is not YAML, so the file is damaged: "
+    )
+    assert "\\n" not in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--config", "--config-dir", "--resume"])
+def test_a_second_file_or_folder_is_refused_and_not_preferred(option, tmp_path):
+    with pytest.raises(ConfigError) as refused:
+        parse([option, str(tmp_path), "train.seed=3", f"{option}=b"])
+    assert refused.value.message == f"{option} takes one value, but is given {tmp_path} and b; leave out one of them."
+    assert getattr(parse([option, str(tmp_path)]), option[2:].replace("-", "_")) == tmp_path
 
 
 def test_a_run_of_a_version_that_ignored_these_settings_goes_on(home, trained):

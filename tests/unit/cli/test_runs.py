@@ -64,6 +64,21 @@ def test_runs_are_compared_in_a_table_and_a_page(home, capsys):
     assert found["settings"] == {"optim.lr": ["0.02", "0.05"]} and len(found["runs"]) == 2
 
 
+def test_a_damaged_run_is_named_and_hides_no_other(home, capsys):
+    (home / "runs/a/manifest.json").write_text('{"attempts": [3], "src": ')
+    assert runs.run([]) == 0
+    said = capsys.readouterr()
+    assert {row.split()[0] for row in said.out.split("\n")[1:-1]} == {"runs/a", "runs/b"}
+    assert said.err == (
+        "mt runs: runs/a is damaged: `runs/a/manifest.json` is not valid JSON in UTF-8; it may be damaged.\n"
+    )
+    runs.run(["compare", "runs/a", "runs/b"])
+    assert capsys.readouterr().err.startswith("mt runs: runs/a is damaged: `runs/a/manifest.json` is not ")
+    runs.run(["--json"])
+    problems = {row["run"]: row["problem"] for row in json.loads(capsys.readouterr().out)}
+    assert problems["runs/b"] is None and problems["runs/a"].startswith("`runs/a/manifest.json` is not")
+
+
 @pytest.mark.parametrize(
     ("answer", "gone"), [("y\n", True), ("Yes\n", True), ("n\n", False), ("\n", False), ("", False)]
 )

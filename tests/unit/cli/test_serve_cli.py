@@ -37,6 +37,11 @@ def told(capsys, *argv):
             "hint: `mt serve --help` lists the options.",
         ),
         (
+            [GOLDEN, "--batch-tokens", "10000001"],
+            "argument --batch-tokens: must be a whole number of at least 1 and at most 10,000,000, but is 10000001.\n\n"
+            "hint: `mt serve --help` lists the options.",
+        ),
+        (
             [GOLDEN, "--rate", "-1"],
             "argument --rate: must be a whole number, 0 for no limit, but is -1.\n\n"
             "hint: `mt serve --help` lists the options.",

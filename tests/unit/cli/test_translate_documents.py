@@ -1,12 +1,16 @@
 """`mt translate` on documents: which options name one, and what comes back."""
 
+import gzip
 import json
+import shutil
+import subprocess
 from types import SimpleNamespace
 
 import pytest
 
 from mt.cli.translate import parse, run
 from mt.decode.translation import Translation
+from mt.documents.names import UNPACK
 from mt.errors import ConfigError, DataError
 
 
@@ -15,6 +19,9 @@ class Shouter:
 
     def __init__(self):
         self.calls = []
+
+    def require_text(self, what):
+        pass  # it does
 
     def options(self, **given):
         return SimpleNamespace(**{name: value for name, value in given.items() if value is not None})
@@ -50,9 +57,9 @@ def names(*argv):
         (["m", "-i", "a.txt", "--to", "b.txt"], ("m", "a.txt", "b.txt")),
         (["m", "a.md", "-o", "b.md"], ("m", "a.md", "b.md")),
         (["m", "-i", "a.txt", "-o", "b.txt"], ("m", None, None)),  # line by line
-        (["m", "-i", "a.html", "-o", "b.txt"], ("m", None, None)),
         (["m", "-i", "a.en", "-o", "b.de"], ("m", None, None)),
-        (["m", "-i", "a.html"], ("m", None, None)),
+        (["m", "-i", "a.txt.gz", "-o", "b.txt"], ("m", None, None)),
+        (["m", "-i", "a.srt.en.gz"], ("m", None, None)),
         (["m"], ("m", None, None)),
     ],
 )
@@ -66,7 +73,10 @@ def test_what_is_a_document(argv, found):
         (["m", "a.html"], r"where is the translation of `a\.html` written\? .*, for example --to a\.translated"),
         (["m", "-i", "a.docx"], r"where is the translation of `a\.docx` written\? .*, for example --to a\.translated"),
         (["m", "-i", "a.xlf"], r"where is the translation of `a\.xlf` written\? .*, for example --to a\.translated"),
-        (["m", "-i", "a.srt", "-o", "a.txt"], r"--to a\.txt must end in \.srt, as `a\.srt` does"),
+        (["m", "-i", "a.srt", "-o", "a.txt"], r"--output a\.txt must end in \.srt, as `a\.srt` does"),
+        (["m", "-i", "a.html", "-o", "b.txt"], r"--output b\.txt must end .* same; lines of text are read from stdin"),
+        (["m", "-i", "a.html"], r"where is the translation of `a\.html` written\? .*, for example --to a\.translated"),
+        (["m", "-i", "a.md"], r"where is the translation of `a\.md` written\? .*, for example --to a\.translated\.md"),
         (["m", "-i", "a.tmx"], r"`a\.tmx` holds both sides of pairs, not lines to translate\. hint: `mt clean a\.tmx "),
         (["m", "a.pdf", "--to", "b.pdf"], r"`a\.pdf` is no document that can be .*; its name must .* or \.epub\. hint"),
         (["m", "-i", "a.tmx.gz"], r"`a\.tmx\.gz` holds both sides of pairs, not lines to translate\. hint: `mt"),
@@ -89,6 +99,39 @@ def test_options_that_do_not_fit(argv, message):
         parse(argv)
 
 
+@pytest.mark.parametrize("suffix", [".gz", ".xz", ".bz2", ".zst"])
+@pytest.mark.parametrize(
+    "argv",
+    [["m", "-i", "{}"], ["m", "-i", "{}", "-o", "b.srt"], ["m", "{}", "--to", "b.srt"], ["{}", "--to", "b.srt.gz"]],
+)
+def test_a_compressed_document_is_refused(tmp_path, monkeypatch, suffix, argv):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"`a b\.srt\.\w+` is a compressed document, and documents are read un"
+    ) as error:
+        parse([word.format(f"a b.srt{suffix}") for word in argv])
+    if shutil.which(program := UNPACK[suffix]):  # what the hint says to type
+        (tmp_path / "a b.srt").write_bytes(b"1")
+        subprocess.run([program, "a b.srt", *(["--rm"] if program == "zstd" else [])], check=True)
+        subprocess.run(["bash", "-c", error.value.hint.split("`")[1]], check=True)
+        assert (tmp_path / "a b.srt").read_bytes() == b"1" and (tmp_path / f"a b.srt{suffix}").exists()
+
+
+def test_a_compressed_text_is_no_document(tmp_path):
+    with pytest.raises(ConfigError, match=r"`a\.txt\.gz` is a compressed document"):
+        parse(["m", "a.txt.gz", "--to", "b.txt"])
+
+
+def test_a_document_that_is_compressed_whatever_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.srt").write_bytes(gzip.compress(b"1"))
+    with pytest.raises(DataError, match=r"`a\.srt`: the document is compressed\. hint: unpack it first") as error:
+        run(["no-model", "a.srt", "--to", "b.srt"])
+    line = error.value.hint.split("`")[1].replace("OLD", "a.srt").replace("NEW", "c.srt")
+    subprocess.run(["bash", "-c", line], check=True)
+    assert (tmp_path / "c.srt").read_bytes() == b"1"
+
+
 def test_a_document_is_translated_in_chunks(shouter, tmp_path, monkeypatch):
     monkeypatch.setattr("mt.cli.translate.CHUNK", 2)
     (tmp_path / "a.md").write_text("# one\n\ntwo\n\nthree\n\n`code`\n")
@@ -97,6 +140,20 @@ def test_a_document_is_translated_in_chunks(shouter, tmp_path, monkeypatch):
     assert [texts for texts, _ in shouter.calls] == [["one", "two"], ["three"]]
     assert [given["beam"] for _, given in shouter.calls] == [7, 7]
     assert [given["first_text"] for _, given in shouter.calls] == [0, 2]
+
+
+def test_what_is_left_out_is_counted_and_told(shouter, tmp_path, capsys):
+    entries = ['msgid "a"\nmsgstr ""', '#, fuzzy\nmsgid "b"\nmsgstr "c"', '#, fuzzy, c-format\nmsgid "d"\nmsgstr ""']
+    for count, told in (
+        (1, ""),
+        (2, "`a.po`: 1 fuzzy entry was left as found.\n"),
+        (3, "`a.po`: 2 fuzzy entries were "),
+    ):
+        (tmp_path / "a.po").write_text("\n\n".join([*entries[:count], '#~ msgid "old"\n#~ msgstr "o"\n']))
+        assert run(["model", "a.po", "--to", "b.po"]) == 0
+        err = capsys.readouterr().err
+        assert told in err and ("fuzzy" in err) == (count > 1)
+        assert 'msgstr "A"' in (tmp_path / "b.po").read_text()
 
 
 def test_chosen_keys(shouter, tmp_path):
@@ -110,6 +167,17 @@ def test_a_document_without_text_needs_no_model(tmp_path, monkeypatch):
     (tmp_path / "a.html").write_text("<p>12</p>")
     assert run(["no-model", "a.html", "--to", "b.html"]) == 0
     assert (tmp_path / "b.html").read_text() == "<p>12</p>"
+
+
+def test_a_document_in_the_place_of_the_model_is_told_what_to_type(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.html").write_text("<p>12</p>")
+    with pytest.raises(ConfigError, match=r"^where is the translation of `a\.html` written\? Name a file") as refused:
+        run(["a.html"])
+    typed = refused.value.message.rstrip(".").partition("for example ")[2]
+    assert typed == "--to a.translated.html"
+    assert run(["a.html", *typed.split()]) == 0
+    assert (tmp_path / "a.translated.html").read_text() == "<p>12</p>"
 
 
 def test_the_input_is_never_overwritten(tmp_path, monkeypatch):

@@ -122,7 +122,11 @@ WRONG = [
     (InitConfig, {"path": ""}, "`init` must name a run or a model folder, but is empty."),
     (TrainConfig, {"minutes": 1, "timeout_minutes": 0.0}, "`train.timeout_minutes` must be positive, but is 0.0."),
     (TrainConfig, {"minutes": 1, "average": 4}, "`train.average` must be at most `train.keep` (3), but is 4."),
-    (TrainConfig, {"minutes": 1, "precision": "int8"}, "`train.precision` must be one to train in, but is int8."),
+    (
+        TrainConfig,
+        {"minutes": 1, "precision": "int8"},
+        "`train.precision` must be one of auto, fp32, bf16, fp16, but is int8.",
+    ),
     (TrainConfig, {"minutes": 1, "seed": -1}, "`train.seed` must lie in [0, 2**63), but is -1."),
     (TrainConfig, {"minutes": 1, "seed": 2**63}, f"`train.seed` must lie in [0, 2**63), but is {2**63}."),
     (TrainConfig, {"minutes": 1, "threads": 1025}, "`train.threads` must be at most 1024, but is 1025."),

@@ -61,7 +61,10 @@ def test_options_of_translate_reach_the_search(translator):
         ({"beem": 3}, r"^a translation has no setting `beem`; this version knows batch_tokens, beam, "),
         ({"beam": "3"}, r"^a translation: `beam` must be int, but is '3'\.$"),
         ({"beam": 0}, r"^`decode\.beam` must be positive, but is 0\.$"),
-        ({"prefixes": ["a", "b"]}, r"^there must be one prefix for each text, but there are 2 prefixes and 1 texts\.$"),
+        (
+            {"prefixes": ["a", "b"]},
+            r"^there must be one prefix for each text, but the prefixes are 2 and the texts 1\.$",
+        ),
     ],
 )
 def test_a_wrong_option_is_refused_by_name(translator, options, said):

@@ -320,6 +320,31 @@ def test_validation_takes_translations_as_they_are(model, tokenizer, caplog):
     assert len(found.pieces) == 3 and warnings_of(caplog) == []
 
 
+class Endless(Echo):
+    """Begins again where the source ends."""
+
+    def step(self, tokens):
+        self.source = [[*(ids[:-1] * 20), ids[-1]] if self.place == 0 else ids for ids in self.source]
+        return super().step(tokens)
+
+
+def test_what_was_cut_at_the_maximum_length_is_named(model, tokenizer, caplog):
+    endless = Translator(Endless(model), tokenizer, DecodeConfig(beam=1), max_length=LONGEST)
+    [[found]] = endless.answer(["ta mo"], endless.options(first_text=7))
+    length = len(found.pieces)
+    assert not found.finished
+    assert warnings_of(caplog) == [
+        f"input 8: the translation was cut at its maximum length of {length} tokens, and may repeat itself: "
+        f"{found.text[-40:]!r}"
+    ]
+    caplog.clear()
+    endless.translate(["ta mo"] * 5)
+    assert warnings_of(caplog)[3:] == ["2 more parts with a translation that was cut at its maximum length"]
+    caplog.clear()
+    endless.answer(["ta mo"], replace(endless.options(), recut=False))
+    assert warnings_of(caplog) == []
+
+
 def test_what_stays_far_too_short_is_named(model, tokenizer, caplog):
     hasty = used_to(model, tokenizer, Usual(60, 1, 1.0), Hasty)
     long = " ".join(["ta mo er in ly"] * 4)
@@ -398,7 +423,9 @@ def test_a_prefix_begins_the_translation(translator, tokenizer):
     assert one.text.startswith("tamo ly")
     assert two.text == translator.search(texts[:1])[0][0].text
     assert empty == EMPTY
-    with pytest.raises(ConfigError, match=r"^there must be one prefix for each text, but there are 1 prefixes and 3"):
+    with pytest.raises(
+        ConfigError, match=r"^there must be one prefix for each text, but the prefixes are 1 and the texts 3"
+    ):
         translator.answer(texts, translator.options(prefixes=["x"]))
 
 

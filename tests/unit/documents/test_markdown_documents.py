@@ -236,3 +236,45 @@ def test_code_and_targets_stay_whatever_the_translation(lines):
     code = [token.content for token in parser().parse(page) if token.type in {"fence", "code_block"}]
     said = parser().parse(translated(page, ".md"))
     assert [token.content for token in said if token.type in {"fence", "code_block"}] == code
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ("so <g1>muy </g1> good", "so **muy** good"),
+        ("so<g1> muy</g1> good", "so **muy** good"),
+        ("so<g1> muy </g1>good", "so **muy** good"),
+        ("so <g1> muy </g1> good", "so **muy** good"),
+        ("<g1>muy </g1>", "**muy**"),
+        ("a_b <g1>muy </g1>", "a_b **muy**"),
+        ("so <g1> </g1> good", "so good"),
+        ("so <g1>muy.</g1>good", "so <strong>muy.</strong>good"),
+        ("so<g1>(muy)</g1>good_", "so<strong>(muy)</strong>good\\_"),
+        ("中<g1>文。</g1>中", "中<strong>文。</strong>中"),
+    ],
+)
+def test_an_emphasis_is_one_whatever_stands_around_it(said, written):
+    assert translated("so **very** good\n", ".md", lambda _: [said]) == f"{written}\n"
+    assert ("<strong>" in parser().render(written)) == ("muy" in said or "文" in said)
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "written"),
+    [
+        ("***a*** b", "<g0><g1>c </g1></g0>d", "***c*** d"),
+        ("*a* ~~b~~ c", "<g0>x </g0><g4> y</g4> z", "*x* ~~y~~ z"),
+        ("_a_ b", "<g0>x.</g0>y", "<em>x.</em>y"),
+        ("[a](u) b", "<g0>x </g0>y", "[x](u) y"),
+        ("**a `b`** c", "<g0>x {x2} </g0>y", "**x `b`** y"),
+        ("<b>a</b> b", "<g0>x </g0>y", "<b>x </b>y"),
+    ],
+)
+def test_spaces_pass_several_marks_of_any_kind_that_needs_it(text, said, written):
+    assert translated(f"{text}\n", ".md", lambda _: [said]) == f"{written}\n"
+
+
+def test_references_to_characters_stay_readable():
+    text = "10&nbsp;km &mdash; a &amp; b \\* `a\xa0b` [x\xa0y](u\xa0v)\n\nd\xa0e&#173;f\n"
+    said = "10&nbsp;KM &mdash; A & B * `a\xa0b` [X&nbsp;Y](u\xa0v)\n\nD\xa0E&#173;F\n"
+    assert translated(text, ".md") == said
+    assert translated(text, ".md", same) == text

@@ -1,5 +1,9 @@
 """gettext PO: entries without a translation get one."""
 
+import gettext
+import shutil
+import subprocess
+
 import polib
 import pytest
 from shout import same, segments, shout, translated
@@ -122,9 +126,45 @@ def test_forms_of_a_plural_by_the_rule_of_the_language():
     assert [entry.msgstr_plural for entry in polib.pofile(translated(japanese, ".po"))] == [{0: "B"}]
 
 
-def test_a_catalogue_in_utf8_that_declares_another_encoding():
-    text = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=ISO-8859-1\\n"\n\nmsgid "für"\nmsgstr ""\n'
-    assert (
-        translate_document(text.encode(), ".po", shout)
-        == text.replace('für"\nmsgstr ""', 'für"\nmsgstr "FÜR"').encode()
-    )
+def meant(data: bytes, folder) -> dict[str, str]:
+    """What gettext reads of a catalogue."""
+    (folder / "a.po").write_bytes(data)
+    subprocess.run(["msgfmt", "-c", "-o", folder / "a.mo", folder / "a.po"], check=True, capture_output=True)
+    with (folder / "a.mo").open("rb") as file:
+        return gettext.GNUTranslations(file)._catalog  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.skipif(shutil.which("msgfmt") is None, reason="there is no gettext")
+@pytest.mark.parametrize(
+    ("header", "source", "written"),
+    [
+        ("ISO-8859-1", "für", "UTF-8"), ("CHARSET", "für", "UTF-8"), ("CHARSET", "a", "UTF-8"),
+        ("US-ASCII", "a", "UTF-8"), ("utf-8", "für", "utf-8"), ("utf-8", "a", "utf-8"),
+    ],
+)  # fmt: skip
+def test_a_catalogue_that_is_written_in_utf8_says_so(header, source, written, tmp_path):
+    text = f'msgid ""\nmsgstr "Content-Type: text/plain; charset={header}\\n"\n\nmsgid "{source}"\nmsgstr ""\n'
+    said = translate_document(text.encode(), ".po", lambda texts: ["öß" for _ in texts])
+    assert said.decode() == text.replace(header, written).replace(f'{source}"\nmsgstr ""', f'{source}"\nmsgstr "öß"')
+    assert meant(said, tmp_path)[source] == "öß"
+
+
+@pytest.mark.skipif(shutil.which("msgfmt") is None, reason="there is no gettext")
+@pytest.mark.parametrize("header", ["", 'msgid ""\nmsgstr "Language: de\\n"\n\n'])
+def test_a_catalogue_that_says_no_encoding_names_one_where_it_needs_it(header, tmp_path):
+    text = f'{header}msgid "a"\nmsgstr ""\n'
+    assert "charset" not in translated(text, ".po")
+    said = translate_document(text.encode(), ".po", lambda texts: ["ö"])
+    assert meant(said, tmp_path)["a"] == "ö" and said.decode().count("Language") == header.count("Language")
+
+
+def test_a_catalogue_keeps_its_encoding_where_it_can():
+    text = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=ISO-8859-1\\n"\n\nmsgid "a"\nmsgstr ""\n'
+    said = translate_document(text.encode(), ".po", lambda texts: ["ö"])
+    assert said == text.replace('a"\nmsgstr ""', 'a"\nmsgstr "ö"').encode("iso-8859-1")
+
+
+def test_an_encoding_that_is_none():
+    text = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=nonsense\\n"\n\nmsgid "a"\nmsgstr ""\n'
+    with pytest.raises(DataError, match="the file says that it is in `nonsense`, which is no encoding known here"):
+        translated(text, ".po")

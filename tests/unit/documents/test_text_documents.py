@@ -48,7 +48,6 @@ def test_a_translation_is_broken_to_the_same_width():
     "lines",
     [
         ["Roses are red,", "violets are blue,"],  # too narrow
-        ["This line is long enough to be of a wrapped text", "- but this one is an item of a list"],
         ["This line had room for another word", "and the next one is so much longer than this line was"],
         [
             "This line is long enough to be of a wrapped text",
@@ -59,6 +58,27 @@ def test_a_translation_is_broken_to_the_same_width():
 )
 def test_lines_that_no_width_explains_are_segments_of_their_own(lines):
     assert segments("\n".join(lines), ".txt") == [line.strip() for line in lines]
+
+
+@pytest.mark.parametrize(
+    "sign", ["- ", "* ", "+ ", "• ", "– ", "1. ", "12) ", "(3) ", "a) ", "- [ ] ", "> ", "> > ", ">- ", "# ", "*\t"]
+)
+def test_signs_of_lists_stay_outside(sign):
+    text = f"Some things\n{sign}one thing\n  {sign}an other\n{sign}\n"
+    assert segments(text, ".txt") == ["Some things", "one thing", "an other"]
+    assert translated(text, ".txt") == f"SOME THINGS\n{sign}ONE THING\n  {sign}AN OTHER\n{sign}\n"
+    wrapped = f"{sign}This line is long enough to be of a wrapped text\n  and nothing explains another break.\n"
+    assert len(segments(wrapped, ".txt")) == 1 and translated(wrapped, ".txt").startswith(f"{sign}THIS LINE")
+
+
+@pytest.mark.parametrize("line", ["-5 degrees", "*bold*", "1.5 litres", "2020. A year", "A. Miller", "-- no", "a. b"])
+def test_what_is_no_sign_of_a_list(line):
+    assert segments(line, ".txt") == [line]
+
+
+def test_the_item_of_a_list_ends_a_paragraph():
+    lines = ["This line is long enough to be of a wrapped text", "- but this one is an item of a list"]
+    assert segments("\n".join(lines), ".txt") == [lines[0], lines[1].removeprefix("- ")]
 
 
 def test_an_indent_of_the_further_lines_is_that_of_the_translation():

@@ -106,3 +106,52 @@ def test_another_encoding():
     raw = NEW.replace("<xliff", '<?xml version="1.0" encoding="UTF-16"?>\n<xliff', 1).encode("utf-16")
     said = translate_document(raw, ".xlf", lambda texts: ["é <g1>a</g1> <x5/>b"])
     assert 'é <pc id="1">a</pc> <ph id="2"/>b' in said.decode("utf-16")
+
+
+def unit(content: str, attributes: str = "") -> str:
+    return (
+        f'<xliff version="1.2"><file><body><trans-unit id="1"{attributes}>{content}</trans-unit></body></file></xliff>'
+    )
+
+
+SEGMENTS = """<source>One. <g id="1">Two</g>.</source>
+<seg-source><mrk mtype="seg" mid="0">One.</mrk> <g id="1"><mrk mtype="seg" mid="1">Two</mrk></g>.</seg-source>"""
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["", "<target/>", '<target><mrk mtype="seg" mid="0"/> <mrk mtype="seg" mid="1"></mrk></target>'],
+)
+def test_a_source_that_is_cut_into_segments_is_translated_in_these(target):
+    text = unit(SEGMENTS + target)
+    assert asked(text) == ["One.", "Two"]
+    assert translated(text, ".xlf") == unit(
+        f'{SEGMENTS}<target><mrk mtype="seg" mid="0">ONE.</mrk> '
+        '<g id="1"><mrk mtype="seg" mid="1">TWO</mrk></g>.</target>'
+    )
+
+
+def test_a_target_of_marks_with_text_or_codes_is_a_translation():
+    for target in ('<target><mrk mtype="seg" mid="0">Eins</mrk></target>', '<target><x id="2"/></target>'):
+        assert asked(unit(SEGMENTS + target)) == []
+
+
+def test_a_mark_that_is_no_segment_is_placed_as_a_code():
+    text = unit('<source>a <mrk mtype="x-term" mid="7">b c</mrk> d <mrk mtype="protected">e</mrk></source>')
+    assert asked(text) == ["a <g1>b c</g1> d {x5}"]
+    said = '<target>A <mrk mtype="x-term" mid="7">B C</mrk> D <mrk mtype="protected">e</mrk></target>'
+    assert said in translated(text, ".xlf")
+
+
+@pytest.mark.parametrize(("inside", "around"), [(' xml:space="preserve"', ""), ("", ' xml:space="preserve"')])
+def test_white_space_that_is_kept(inside, around):
+    words = "  Name:   a\tb\nc  d "
+    text = unit(f"<source{inside}>{words}</source>", around)
+    assert asked(text) == ['Name:<br id="1"/>a<br id="3"/>b<br id="5"/>c<br id="7"/>d']
+    assert f"<target{inside}>{words.upper()}</target>" in translated(text, ".xlf")
+    assert f"<target{inside}>{words}</target>" in translated(text, ".xlf", same)
+
+
+def test_white_space_that_is_not_kept():
+    text = unit('<source xml:space="default">a  b</source>', ' xml:space="preserve"')
+    assert asked(text) == ["a  b"]

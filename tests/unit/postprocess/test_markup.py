@@ -18,7 +18,19 @@ from mt.text.words import reading_words, spaced_words
 WORDS = st.sampled_from(
     ["ein", "Hund", "läuft", "U.S.", "3.5", "犬", ",", ".", "Peter", "Y", "%", "a-b", "{", "<", "&", "$"]
 )
-LITERALS = ["{name}", "{{x}}", "%s", "%1$d", "$VAR$", "${y}", "https://a.example/b?c=d&e=f", "me@mail.example"]
+LITERALS = [
+    "{name}",
+    "{{x}}",
+    "%s",
+    "%1$d",
+    "$VAR$",
+    "${y}",
+    "https://a.example/b?c=d&e=f",
+    "me@mail.example",
+    "%1",
+    ":name",
+    "$t(a)",
+]
 
 
 @st.composite
@@ -27,14 +39,14 @@ def trees(draw, depth=3):
     parts = []
     for _ in range(draw(st.integers(0, 4))):
         kind = draw(st.sampled_from("wwwplabce"))
-        name = draw(st.sampled_from(["b", "i", "a", "p", "x-y"]))
+        name = draw(st.sampled_from(["b", "i", "a", "p", "x-y", "0"]))
         if kind == "p" and depth:
             attribute = draw(st.sampled_from(["", ' href="x>y"', " class='q'"]))
             parts.append(f"<{name}{attribute}>{draw(trees(depth=depth - 1))}</{name}>")
         elif kind == "l":
             parts.append(draw(st.sampled_from(LITERALS)))
         elif kind == "a":
-            parts.append(draw(st.sampled_from(["<br/>", "<br>", '<x id="1"/>', "<!-- no -->"])))
+            parts.append(draw(st.sampled_from(["<br/>", "<br>", "<1/>", '<x id="1"/>', "<!-- no -->"])))
         elif kind == "b":
             parts.append(f"<{name}>")
         elif kind == "c":

@@ -45,6 +45,8 @@ def test_every_text_is_put_together_again(text):
 def test_lines():
     assert layout_of(" one  two \r\n\n three").lines == ["one  two", "three"]
     assert layout_of(" one  two \r\n\n three").gaps == [" ", " \r\n\n ", ""]
+    assert layout_of("- one\n  1. two \n•\n> three").lines == ["one", "two", "•", "three"]
+    assert layout_of("- one\n  1. two \n>\n> three").gaps == ["- ", "\n  1. ", " \n>\n> ", ""]
     assert layout_of("").lines == [] and layout_of("\n").gaps == ["\n"]
 
 

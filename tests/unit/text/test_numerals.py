@@ -37,7 +37,7 @@ def test_numerals(text, found):
 
 
 def test_survival_counts_each_as_often_as_it_stands_in_its_own_line():
-    assert survival(["2 and 2", "1.000,5"], ["2 y 3", "1,000.5"]) == Survival(2, 3)
+    assert survival(["2 and 2", "1.000,5"], ["2 y 3", "1,000.5"], ["2 2", "1000.5"]) == Survival(2, 3)
     assert survival(["2"], ["zwei"], ["zwei"]) == Survival(0, 0)
     assert survival(["2 or 7"], ["7"], ["zwei oder 7"]) == Survival(1, 1)
     assert str(Survival(2, 3)) == "numerals kept = 66.7 % (2 of 3)"

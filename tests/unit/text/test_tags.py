@@ -18,6 +18,9 @@ def kinds(line):
         "%5.2f", "%1$s", "%(name)s", "%@", "<%= a > b %>", "$NAME$", "%NAME%", "https://a.example/b?c=d&e=f#g",
         "http://a.example:80/",
         "www.a.example", "ftp://a.example/b_c", "me@a.example", "me.too+x@mail.a.example", "https://a.example/%7Eb/(c)d",
+        "%1", "%L1", "%1%", "%n", "%Ln", "%p", "%a", "%*d", "%.*s", "%-*.*f", "$t(name)", '$t(name, {"a": {{b}}})',
+        ":name", ":COUNT", ":Attribute", ":user_name", "HTTP://A.Example/b", "WWW.a.example", "file:///a/b",
+        "ssh://a@b.example/c", "sftp://a.example", "mailto:me@a.example?subject=b", "MAILTO:me@a.example",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("frame", ["{}", "see {}.", "({})", "„{}“, too", "犬 {} 猫", "<b>{}</b>", "&lt;{}&gt;"])
@@ -40,11 +43,30 @@ def test_formats_may_stand_side_by_side_and_after_letters():
     ["a < b > c", "I <3 you", "50% of it", "100%", "$5 and $6", "a { b", "} {", "5 %, then", "e.g. this", "a@b", "@me",
      "x<y",
      "AT&T", "a & b;", "<1>", "30%d'accord",
-     "50 %discount", "5 <% of it"],
+     "50 %discount", "5 <% of it", "%5 indirim", "%50", "%%1", "Hello%20World", "<1>", "</1>", "a <1> b </2>", "<1 b>",
+     "at 10:30", "note:this", ":smile:", ":date:", ":name_tag:", ":link-badge:", "so :D", "a :lol", "std::count",
+     "a :names", "mailto:", "mailto: me", "://a", "$t (a)", "a %note"],
 )  # fmt: skip
 def test_what_is_text(line):
     assert kinds(line) == []
     assert parse(line).plain([]).text == line
+
+
+def test_numbers_of_qt_count_where_the_first_one_is():
+    assert kinds("%2 of %1, %10") == [("literal", one) for one in ("%2", "%1", "%10")]
+    assert kinds("%1%2 %1$s") == [("literal", one) for one in ("%1", "%2", "%1$s")]
+
+
+def test_names_after_a_colon_may_stand_side_by_side():
+    found = [text for _, text in kinds(":min-:max (:current/:total_count)")]
+    assert found == [":min", ":max", ":current", ":total_count"]
+
+
+def test_tags_of_react_are_numbers_in_pairs_or_alone():
+    assert kinds("<0>a <1>b</1></0> <2/> <3 /> <4>") == [
+        ("opening", "<0>"), ("opening", "<1>"), ("closing", "</1>"), ("closing", "</0>"), ("alone", "<2/>"),
+        ("alone", "<3 />"),
+    ]  # fmt: skip
 
 
 def test_tags_are_paired_by_name_and_others_stand_alone():
@@ -78,8 +100,10 @@ def test_too_deep_is_not_nested():
 
 
 @pytest.mark.parametrize(
-    "text", ["<!--", "<a ", '<a "', "{", "{ {a} ", "%(", "a@", "&", "http://", "www.", "a.", "<", "$A"]
-)
+    "text",
+    ["<!--", "<a ", '<a "', "{", "{ {a} ", "%(", "a@", "&", "http://", "www.", "a.", "<", "$A", "$t(", "$t(()", "%1",
+     "<1>", "<1/", ":", ":a_", "mailto:a@", "a+", "%*.*"],
+)  # fmt: skip
 def test_no_text_takes_long(text):
     started = time.process_time()
     parse(text * (20_000 // len(text)))

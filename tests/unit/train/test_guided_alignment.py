@@ -14,7 +14,7 @@ from toy import number_corpus, number_pairs, number_tokenizer, tiny_model, updat
 from mt.alignment.aligner import FILE, from_file
 from mt.alignment.heads import AlignmentHeads
 from mt.config import BatchConfig, Precision, TrainConfig, Use
-from mt.data.batching import BatchStream, TokenizedCorpus, fill_up
+from mt.data.batching import BatchStream, TokenizedCorpus, Variation, fill_up
 from mt.data.training_links import LinkTable
 from mt.nn.forced import capture_attention
 from mt.text.tokenizer import Tokenizer
@@ -158,7 +158,7 @@ def test_every_word_of_a_sampled_segmentation_has_a_target():
     """With sampling, words have more pieces, and all of them have targets."""
     t = Tokenizer.from_files(number_tokenizer().files(), sampling=0.9)
     corpus = TokenizedCorpus(number_pairs(PAIRS), t)
-    stream = BatchStream(corpus, BatchConfig(tokens=4096, max_length=256), seed=1, sampling=True)
+    stream = BatchStream(corpus, BatchConfig(tokens=4096, max_length=256), seed=1, variation=Variation(sampling=True))
     batch, updater = next(stream), guided(corpus=corpus)
     assert batch.target_layout.num_rows > corpus.num_target_rows
     target = updater.objective.prepare(batch)

@@ -151,7 +151,7 @@ def test_a_model_of_frames_is_refused(tmp_path):
         read_origin(config_of(path))
 
 
-def test_a_begun_run_without_ancestry_is_damaged(tmp_path):
+def test_a_begun_run_without_ancestry_is_damaged_or_another(tmp_path):
     run, path = RunFolder(tmp_path / "run"), write_model(tmp_path / "m")
     weights = {name: p.detach() for name, p in tiny_model().named_parameters()}
     files = description().files(number_tokenizer())
@@ -160,6 +160,10 @@ def test_a_begun_run_without_ancestry_is_damaged(tmp_path):
     with pytest.raises(
         CheckpointError, match=r"manifest\.json` must have the `ancestry` of the model, but does not\.$"
     ):
+        read_origin(config_of(path), run)
+    run.manifest.write_text("{}", "utf-8")
+    told = r"^the run `\S+/run` was started without `init`, and cannot begin anew from \S+/m\. hint: begin"
+    with pytest.raises(ConfigError, match=told):
         read_origin(config_of(path), run)
 
 

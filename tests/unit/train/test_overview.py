@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mt.checkpoint.model_folder import newest_run
 from mt.train.overview import Overview, aligned, comparison, find_runs, is_locked, megabytes, overview, shortened, table
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden/schema-1/runs/golden"
@@ -65,6 +66,72 @@ def test_what_is_missing_or_damaged_is_left_out(tmp_path):
     assert list(found.cells().values())[1:] == ["-", "-", "-", "-", "empty", "0", "0s", "0.0 MB"]
     (run / "manifest.json").write_text('{"data": 3, "attempts": null}')
     assert overview(run).data is None
+    assert str(overview(run).problem).startswith(f"`{run}/config.yaml`, line 1: this is not YAML")
+
+
+@pytest.mark.parametrize(
+    "file", ["manifest.json", "failed.json", "eval/test.json", "checkpoints/step-00000012/state.json"]
+)
+def test_a_value_of_another_type_is_left_out(golden, file):
+    path = golden / file
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text('{"error": "so", "scores": [{"name": "BLEU", "value": 1.5}]}')
+    whole = json.loads(path.read_text())
+    for place in places(whole):
+        for odd in (None, 1, True, "x", [], [1], {"a": 1}, float("nan")):
+            changed = json.loads(json.dumps(whole))
+            inner = changed
+            for key in place[:-1]:
+                inner = inner[key]
+            inner[place[-1]] = odd
+            path.write_text(json.dumps(changed))
+            found = overview(golden)
+            assert table([found]).count("\n") == 1 and comparison([found]) and found.problem is None
+            json.dumps(found.to_dict(), allow_nan=False)
+
+
+def places(values, above=()):
+    """Where values are in nested ones, to the third depth."""
+    for key, value in values.items() if isinstance(values, dict) else enumerate(values):
+        yield (*above, key)
+        if isinstance(value, dict | list) and len(above) < 2:
+            yield from places(value, (*above, key))
+
+
+@pytest.fixture
+def locked(golden, monkeypatch):
+    """A folder beside the run that this user must not read."""
+    folder = golden.parent / "locked"
+    shutil.copytree(golden, folder)
+    stat, opened = Path.stat, Path.open
+
+    def refusing(real):
+        def call(path, *args, **given):
+            if folder in path.parents:
+                raise PermissionError(13, "Permission denied", str(path))
+            return real(path, *args, **given)
+
+        return call
+
+    monkeypatch.setattr(Path, "stat", refusing(stat))
+    monkeypatch.setattr(Path, "open", refusing(opened))
+    return folder
+
+
+def test_a_run_that_cannot_be_read_is_listed_last_and_named(golden, locked):
+    assert find_runs(golden.parent) == [golden, locked]
+    found = overview(locked)
+    assert found.problem == f"`{locked}/manifest.json` cannot be read: Permission denied."
+    assert (found.state, overview(golden).problem) == ("empty", None)
+    assert table([overview(golden), found]).count("\n") == 2
+
+
+def test_a_run_that_cannot_be_read_is_named_and_not_the_newest(golden, locked, caplog):
+    for _ in range(2):
+        assert newest_run(golden.parent) == golden
+    said = f"`{locked}` cannot be read (Permission denied), so it is not taken for the newest run."
+    assert caplog.messages == [said]
 
 
 def test_a_run_is_running_as_long_as_a_process_holds_its_lock(golden):

@@ -79,7 +79,7 @@ def test_the_same_settings_are_fine_and_limits_and_places_may_move(begun):
 )  # fmt: skip
 def test_settings_that_must_not_change_are_checked(begun, section, key, value):
     changed, old = settings(), read_config(begun.config)
-    before = changed[section][key]
+    before = "null" if changed[section][key] is None else changed[section][key]
     changed[section][key] = value
     with pytest.raises(ConfigError) as refused:
         begun.begin(changed, DEFAULTS)
@@ -166,11 +166,30 @@ def test_flattened_keys():
     assert flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": {}}) == {"a.b": 1, "a.c.d": [2]}
 
 
-@pytest.mark.parametrize("damage", [b"- a\n- b\n", b"a: [1\n", b"\xff", b""])
-def test_settings_that_cannot_be_read_are_refused(tmp_path, damage):
-    (tmp_path / "config.yaml").write_bytes(damage)
-    with pytest.raises(CheckpointError, match=r"config.yaml` (cannot be read|must be a table of settings)"):
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (b"- a\n- b\n", "` must be a table of settings, but is not: it is damaged."),
+        (b"", "` must be a table of settings, but is not: it is damaged."),
+        (
+            b"x: 1\na: [1\n",
+            "`, line 3: this is not YAML, so the file is damaged: expected ',' or ']', but got '<stream ",
+        ),
+        (b"a: 'b\n", "`, line 2: this is not YAML, so the file is damaged: found unexpected end of stream."),
+        (b"a: \x01\n", "` is not YAML: it is damaged."),
+        (b"a: 2024-99-99\n", "` is not YAML: it is damaged."),
+        (b"a: " + b"[" * 5000, "` is not YAML: it is damaged."),
+        (b"\xff", "` must be UTF-8 text, but is not: it is damaged."),
+        (None, "` cannot be read: No such file or directory."),
+    ],
+)
+def test_settings_that_cannot_be_read_are_refused_in_one_sentence(tmp_path, damage, says):
+    if damage is not None:
+        (tmp_path / "config.yaml").write_bytes(damage)
+    with pytest.raises(CheckpointError) as refused:
         read_config(tmp_path / "config.yaml")
+    said = str(refused.value)
+    assert said.startswith(f"`{tmp_path}/config.yaml{says}") and "\n" not in said
 
 
 def test_every_start_adds_an_attempt_to_the_manifest(begun):
@@ -326,12 +345,18 @@ def test_a_model_of_an_earlier_step_does_not_count(begun):
 def test_settings_that_may_change_are_noted(begun, caplog):
     caplog.set_level("INFO", "mt")
     begun.begin(settings(), DEFAULTS)
-    assert not [text for text in caplog.messages if "other settings" in text]
+    assert not [text for text in caplog.messages if "changed settings" in text]
     moved = settings()
     moved["train"] |= {"steps": 50, "patience": 3}
     begun.begin(moved, DEFAULTS)
-    noted = "going on with changed settings: `train.steps` was 5, is 50; `train.patience` was None, is 3"
+    noted = "going on with changed settings: `train.steps` was 5, is 50; `train.patience` was null, is 3"
     assert noted in caplog.messages
+
+
+def test_values_are_spelt_as_in_a_file_of_settings():
+    old, new = {"model": {"bias": None}}, {"model": {"bias": True}}
+    with pytest.raises(ConfigError, match=r"^`model\.bias` was null when `runs/k` was started, but is true now"):
+        check_drift(old, new, old, Path("runs/k"))
 
 
 def test_the_folder_in_a_hint_is_quoted():
@@ -357,3 +382,26 @@ def test_a_start_that_is_refused_puts_the_settings_back(begun, monkeypatch):
     begun.settle()
     begun.restore()
     assert begun.config.read_text(encoding="utf-8") != before
+
+
+@pytest.mark.parametrize("model", ["whole", "damaged"])
+def test_a_model_without_checkpoints_is_not_replaced_by_a_new_training(tmp_path, model):
+    folder = RunFolder(tmp_path / "k 2")
+    folder.begin(settings(), DEFAULTS)
+    if model == "whole":
+        write_folder(folder.model, {"config.json": b"{}"}, meta={"step": 40})
+    else:
+        folder.model.mkdir()
+    before = folder.config.read_bytes()
+    longer = settings()
+    longer["train"]["steps"] = 50
+    with pytest.raises(CheckpointError) as refused, folder_of_run(folder, longer, DEFAULTS, Group()):
+        raise AssertionError("it began")
+    assert refused.value.message == (
+        f"`{folder.path}` has a model but no checkpoint to go on from, and a new training would replace the model."
+    )
+    assert refused.value.hint == (
+        "begin another run with `run.name=...`, from this model if you add "
+        f"`init='{folder.path}'`, or move `{folder.path}` away to start again."
+    )
+    assert folder.config.read_bytes() == before and folder.model.is_dir()

@@ -7,7 +7,7 @@ import random
 import torch
 
 from mt.config import BatchConfig
-from mt.data.batching import BatchStream, TokenizedCorpus
+from mt.data.batching import BatchStream, TokenizedCorpus, Variation
 from mt.data.corpus.pair import Origin, Pair
 
 BOS, EOS = 1, 2
@@ -47,7 +47,7 @@ def corpus_of(sizes, max_length=LONGEST, cache=None):
 
 def stream_of(sizes, pool, tokens, seed, sampling, **options):
     section = BatchConfig(tokens=tokens, max_length=LONGEST, pool=pool)
-    return BatchStream(corpus_of(sizes), section, seed=seed, sampling=sampling, **options)
+    return BatchStream(corpus_of(sizes), section, seed=seed, variation=Variation(sampling=sampling), **options)
 
 
 def plain(batch):

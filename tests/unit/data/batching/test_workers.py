@@ -13,7 +13,7 @@ from letters import take
 from toy import number_pairs, number_tokenizer
 
 from mt.config import BatchConfig
-from mt.data.batching import BatchStream, TokenizedCorpus, choose_workers, workers
+from mt.data.batching import BatchStream, TokenizedCorpus, Variation, choose_workers, workers
 from mt.errors import MtError
 from mt.text.tokenizer import Tokenizer
 
@@ -31,7 +31,7 @@ def stream(corpus):
 
     def make(number, sampling=True):
         section = BatchConfig(tokens=100, max_length=64, pool=50)
-        made.append(BatchStream(corpus, section, seed=1, sampling=sampling, workers=number))
+        made.append(BatchStream(corpus, section, seed=1, variation=Variation(sampling=sampling), workers=number))
         return made[-1]
 
     yield make
@@ -100,7 +100,7 @@ def test_workers_are_deaf_to_the_signals_of_the_terminal_and_one_that_is_killed_
 SCRIPT = """
 import multiprocessing, torch
 from toy import number_corpus
-from mt.data.batching import BatchStream
+from mt.data.batching import BatchStream, Variation
 from mt.config import BatchConfig
 
 if __name__ == "__main__":

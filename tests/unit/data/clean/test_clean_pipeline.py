@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mt.config import CleanConfig
-from mt.data.clean.pipeline import Pipeline, describe
+from mt.data.clean.rules import Pipeline, describe
 from mt.data.corpus.pair import Origin, Pair
 
 TEXT = st.text("ab .", max_size=8)

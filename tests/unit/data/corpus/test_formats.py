@@ -456,10 +456,11 @@ msgstr ""
 """
 
 
-def test_po(write):
+def test_po(write, caplog):
     file = write("a.po", PO)
     found = [("one", "eins"), ("%d file", "%d Datei"), ("%d files", "%d Dateien")]
     assert texts(file) == found
+    assert caplog.messages == [f"`{file}`: 2 units without text in both en and de, or fuzzy, left out"]
     assert texts(file, "de", "en") == [(tgt, src) for src, tgt in found]
     assert texts(write("b.po", PO.replace("Language: de\\n", ""))) == found
     with pytest.raises(DataError, match=r"a\.po` has no unit with text in both en and fr language; its language"):

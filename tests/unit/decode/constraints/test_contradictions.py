@@ -1,0 +1,57 @@
+"""Entries of a glossary that contradict each other."""
+
+import pytest
+
+from mt.cli.translate import parse as options
+from mt.decode.constraints.contradictions import check_contradictions
+from mt.decode.constraints.glossary import Glossary, parse
+from mt.errors import DataError
+
+
+def glossary(*lines):
+    return Glossary([entry for n, line in enumerate(lines, 1) if (entry := parse(line, f"g:{n}"))])
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            ["dog\tHund", "cat\tKatze", "dog\tKöter|Hündin"],
+            r"^g:1 and g:3 contradict each other: `dog` as `Hund` and `dog` as `Köter\|Hündin`, which must "
+            r"both appear\. hint: delete one of the two, or write .* in one entry: dog<TAB>Hund\|Köter\|Hündin\.$",
+        ),
+        (
+            ["dog\t!Hund", "dog\tHund"],
+            r"^g:2 and g:1 contradict each other: `dog` as `Hund` and `dog` as `!Hund`, which must appear by "
+            r"the one and must not by the other\. hint: delete one of the two\.$",
+        ),
+        (["dog\tHund", "*\t!Hund|Katze"], r"g:1 and g:2 contradict each other: `dog` as `Hund` and `\*` as `!Hund\|Ka"),
+    ],
+)  # fmt: skip
+def test_what_no_translation_can_satisfy(lines, message, tmp_path):
+    with pytest.raises(DataError, match=message):
+        check_contradictions(glossary(*lines))
+    (tmp_path / "g").write_text("\n".join(lines))
+    with pytest.raises(DataError, match=rf"{tmp_path}/g:\d and {tmp_path}/g:\d contradict each other"):
+        options(["model", "--glossary", str(tmp_path / "g")])
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["dog\tHund", "dog\tHund"],
+        ["dog\tHund|Hunde", "dog\tHund"],
+        ["dog\tHund|Hunde", "dog\t!Hunde"],
+        ["dog\tHund", "Dog\tKöter", "big dog\tHündin"],
+        ["dog\tHund", "dog\t!Köter", "dog\t!Hündin", "*\t!Katze"],
+    ],
+)
+def test_what_can_be_satisfied(lines):
+    check_contradictions(glossary(*lines))
+
+
+def test_the_hint_removes_the_contradiction():
+    with pytest.raises(DataError) as error:
+        check_contradictions(glossary("dog\tHund", "dog\tKöter"))
+    line = error.value.hint.split(": ")[1].removesuffix(".").replace("<TAB>", "\t")
+    check_contradictions(glossary(line))
