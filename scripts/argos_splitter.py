@@ -15,7 +15,7 @@ import unicodedata
 from pathlib import Path
 
 import numpy as np
-from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
+from onnx import ModelProto, TensorProto, checker, helper, numpy_helper  # pyright: ignore[reportMissingImports]
 
 OUT = Path(__file__).resolve().parents[1] / "mt/interchange/splitter.onnx"
 STOP, MARKS, WIDE = ".", "!?…‽؟۔।॥։።", "。！？｡"

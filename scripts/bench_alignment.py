@@ -60,7 +60,7 @@ BY_GUIDE = " --guide {work}/{name}.{src}{tgt}"
 
 def prepare(data: Path, work: Path) -> None:
     """`train`, `gold` and both together as `all`, one file a language; `gold.links`, counted from 0."""
-    from sacremoses import MosesTokenizer
+    from sacremoses import MosesTokenizer  # pyright: ignore[reportMissingImports]
 
     work.mkdir(parents=True, exist_ok=True)
     for language in (SRC, TGT):
@@ -139,7 +139,7 @@ def counted(work: Path, forward: Path | None, backward: Path | None, gold: list[
 def others(work: Path, gold: list[Gold]) -> None:
     there, back = (links[-len(gold) :] for links in eflomal(work, "all"))
     table("eflomal", there, back, gold)
-    import systran_align
+    import systran_align  # pyright: ignore[reportMissingImports]
 
     lines = zip(*((work / f"all.{language}").read_text().split("\n")[:-1] for language in (SRC, TGT)), strict=True)
     (work / "fast_align.text").write_text("".join(f"{s} ||| {t}\n" for s, t in lines))

@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--tasks", nargs="+", choices=WORK, default=list(WORK))
     parser.add_argument("--model", type=Path, help="the model for translation and alignment")
     parser.add_argument("--source", type=Path, help="text to translate, and to align with --target")

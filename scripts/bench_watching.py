@@ -31,7 +31,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     translator = load(args.model, device="cpu", precision="fp32")
-    pairs = legible(read_pairs([str(args.source), str(args.target)], None, None), args.pairs)
+    pairs = legible([*read_pairs([str(args.source), str(args.target)], None, None)], args.pairs)
     watch = TextAttentionLogger(translator.tokenizer, pairs, max_length=translator.max_length)
     seen, looks, pictures = watch(translator.stepper.model), [], []
     with TemporaryDirectory() as folder, Metrics(Path(folder)) as metrics:

@@ -43,7 +43,7 @@ def write_memory(path: Path, megabytes: float) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--megabytes", type=float, nargs="+", default=[10, 100, 300])
     args = parser.parse_args()
     print("       MB     pairs seconds peak MiB   last pair")

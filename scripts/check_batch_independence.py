@@ -28,7 +28,7 @@ from mt.text.lines import read_lines
 
 def search_all(translator: Translator, source: list[list[int]], beam: int, size: int) -> list[Hypothesis]:
     """The best of each sentence, in batches of `size`."""
-    search = translator._search(translator.options(beam=beam))
+    search = translator._search_settings(translator.options(beam=beam))
     found: list[Hypothesis] = []
     with torch.inference_mode(), translator.stepper.prepared():
         for start in range(0, len(source), size):

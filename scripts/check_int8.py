@@ -75,10 +75,13 @@ def train(folder: Path, name: str, options: dict[str, object], steps: int) -> Pa
 def scores(run: Path, sources: list[str], references: list[str]) -> list[float]:
     """BLEU of fp32, float32 and int8 in greedy search, then of the same in search with a beam of 5."""
     found = []
-    engines = ({"precision": "fp32"}, {"engine": "ct2"}, {"engine": "ct2", "quantization": "int8"})
+    engines = (
+        mt.load(run, device="cpu", precision="fp32"),
+        mt.load(run, device="cpu", engine="ct2"),
+        mt.load(run, device="cpu", engine="ct2", quantization="int8"),
+    )
     for beam in (1, 5):
-        for settings in engines:
-            translator = mt.load(run, device="cpu", **settings)
+        for translator in engines:
             found.append(bleu(translator.translate(sources, beam=beam), references).value)
     return found
 

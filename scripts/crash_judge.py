@@ -316,7 +316,7 @@ def main(argv: list[str]) -> int:
         print(hashlib.sha256(json.dumps(contents(Path(argv[1]), unsynced="unsynced" in argv)).encode()).hexdigest())
         return 0
     if argv[:1] == ["resume"]:
-        return look_and_resume(*argv[1:])
+        return look_and_resume(*argv[1:]) or 0
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--processes", type=int, default=1, help="more than one: under torchrun")
     parser.add_argument("--points", type=int, default=100_000, help="at most so many, spread evenly")

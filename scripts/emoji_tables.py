@@ -56,7 +56,7 @@ def make(drawings: Path, names: Names, out: Path) -> None:
             data = io.BytesIO()
             Image.fromarray(image).save(data, "PNG")
             archive.writestr(zipfile.ZipInfo(cell(emoji).partition(":")[2]), data.getvalue())
-    seen = set[str]()
+    seen, rows, cells, texts = set[str](), list[tuple[str, str]](), list[str](), list[str]()
     for split, some in held_out(sorted(pictures)).items():
         rows = [(emoji, language) for emoji in some for language in names if emoji in names[language]]
         cells = [cell(emoji) for emoji, _ in rows]

@@ -41,7 +41,7 @@ from mt.config import DecodeConfig, ModelConfig, Precision, TokenizerConfig
 from mt.data.corpus.readers import read_pairs
 from mt.errors import MtError
 from mt.nn.encoders import text_model
-from mt.text.archive import read_zip
+from mt.text.archive import read_member
 from mt.text.tokenizer_training import train_tokenizer
 
 SECONDS, MEMORY = 10, 1 << 30
@@ -117,7 +117,7 @@ def corpus(draw: random.Random, folder: Path) -> None:
     for name in names:
         (folder / name).write_bytes(raw)
     if names == ["x.zip"]:
-        read_zip(folder / "x.zip", {draw.choice(["a.tsv", "a/b", "../a.tsv"]): draw.choice([10, 1 << 30])})
+        read_member(folder / "x.zip", draw.choice(["a.tsv", "a/b", "../a.tsv"]), draw.choice([10, 1 << 30]))
         return
     for _ in read_pairs([str(folder / name) for name in names], "en", "de"):
         pass

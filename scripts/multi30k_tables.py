@@ -39,6 +39,7 @@ def write(path: Path, rows: list[tuple[str, ...]]) -> None:
 
 def make(folder: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
+    rows: list[tuple[str, ...]] = []
     for name, file in SETS.items():
         rows = list(zip(*(lines(folder, f"{file}.{column}") for column in COLUMNS), strict=True))
         write(out / f"{name}.tsv", rows)

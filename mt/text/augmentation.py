@@ -12,6 +12,7 @@ import regex
 
 from mt.text.tags import MARKS
 
+WRITINGS = ("capitals", "small", "small_unmarked", "unmarked")  # unmarked: without the marks at the end
 DOTTED = frozenset({"az", "tr"})  # the capital of i is İ, the small letter of I is ı
 FINAL = regex.compile(r"(?<=[\p{L}\p{M}\p{N}])\s*[\p{STerm}…]+$")  # marks that end a sentence, after a word
 OPENING = regex.compile("^[¿¡]+")
@@ -43,20 +44,23 @@ class Augmentation:
     tgt: str
 
     def __call__(self, source: str, target: str, rng: random.Random) -> tuple[str, str]:
-        """The pair in one of four writings that the random numbers choose; the same pair where that changes nothing.
+        """The pair in a writing that the random numbers choose."""
+        return self.written(source, target, rng.choice(WRITINGS))
+
+    def written(self, source: str, target: str, writing: str) -> tuple[str, str]:
+        """The pair in one of `WRITINGS`; the same pair where that changes nothing.
 
         Capitals, and a missing final mark, go from the source to the target. A source in small letters keeps a target
         with capitals, since where they belong is a matter of the target's language: "dogs" is "Hunde". Pairs with tags,
         placeholders or addresses stay as they are.
         """
-        way = rng.randrange(4)
         if MARKS.search(source) or MARKS.search(target):
             return source, target
-        if way == 0:
+        if writing == "capitals":
             changed = capitals(source, self.src)
             return (changed, capitals(target, self.tgt)) if changed != source else (source, target)
-        if way > 1:
+        if writing != "small":
             bare = without_final_mark(source), without_final_mark(target)
             if bare[0] != source and bare[1] != target:
                 source, target = bare
-        return (small_letters(source, self.src) if way < 3 else source), target
+        return (source if writing == "unmarked" else small_letters(source, self.src)), target

@@ -2,25 +2,13 @@ import random
 
 import pytest
 
-from mt.text.augmentation import Augmentation, capitals, small_letters, without_final_mark
+from mt.text.augmentation import WRITINGS, Augmentation, capitals, small_letters, without_final_mark
 
-
-class Chosen(random.Random):
-    """Random numbers that choose one way."""
-
-    def __init__(self, way: int) -> None:
-        super().__init__(0)
-        self.way = way
-
-    def randrange(self, *_: int) -> int:
-        return self.way
-
-
-CAPITALS, SMALL, SMALL_UNMARKED, UNMARKED = range(4)
+CAPITALS, SMALL, SMALL_UNMARKED, UNMARKED = WRITINGS
 
 
 @pytest.mark.parametrize(
-    ("way", "pair", "expected"),
+    ("writing", "pair", "expected"),
     [
         (CAPITALS, ("What time is it?", "¿Qué hora es?"), ("WHAT TIME IS IT?", "¿QUÉ HORA ES?")),
         (SMALL, ("Dogs bark, Tom.", "Hunde bellen, Tom."), ("dogs bark, tom.", "Hunde bellen, Tom.")),
@@ -37,15 +25,15 @@ CAPITALS, SMALL, SMALL_UNMARKED, UNMARKED = range(4)
         (SMALL_UNMARKED, ("He said 'No.'", "Er sagte 'Nein.'"), ("he said 'no.'", "Er sagte 'Nein.'")),
     ],
 )
-def test_a_pair_in_another_writing(way, pair, expected):
-    assert Augmentation(1.0, "en", "xx")(*pair, Chosen(way)) == expected
+def test_a_pair_in_another_writing(writing, pair, expected):
+    assert Augmentation(1.0, "en", "xx").written(*pair, writing) == expected
 
 
-@pytest.mark.parametrize("way", range(4))
+@pytest.mark.parametrize("writing", WRITINGS)
 @pytest.mark.parametrize("source", ["Click <b>here</b>.", "Dear {name}.", "See https://a.org/B.", "%d Files."])
-def test_tags_placeholders_and_addresses_are_not_changed(way, source):
-    assert Augmentation(1.0, "en", "de")(source, "Klick.", Chosen(way)) == (source, "Klick.")
-    assert Augmentation(1.0, "de", "en")("Klick.", source, Chosen(way)) == ("Klick.", source)
+def test_tags_placeholders_and_addresses_are_not_changed(writing, source):
+    assert Augmentation(1.0, "en", "de").written(source, "Klick.", writing) == (source, "Klick.")
+    assert Augmentation(1.0, "de", "en").written("Klick.", source, writing) == ("Klick.", source)
 
 
 def test_letters_change_by_the_rule_of_the_language():
