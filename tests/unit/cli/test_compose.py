@@ -57,9 +57,8 @@ def test_every_experiment_can_be_debugged(experiment, debug):
 
 def test_defaults_are_the_dataclasses_unless_a_preset_says_otherwise():
     config, plain = compose([]), Config()
-    for section in ("clean", "loss", "train", "decode"):
+    for section in ("clean", "batch", "loss", "train", "decode"):
         assert getattr(config, section) == getattr(plain, section)
-    assert config.batch == dataclasses.replace(plain.batch, tokens=1024)  # of the small model
     assert config.model.norm is NormPlacement.pre
 
 
