@@ -151,7 +151,7 @@ def make_stream(config: Config, prepared: PreparedData, batch: BatchConfig, devi
     augmentation = Augmentation(share, corpus.src, corpus.tgt) if share and prepared.reader is None else None
     if augmentation is not None:
         logger.info(
-            f"{share:.0%} of the pairs come in capitals, in small letters or without their last mark (`data.augment`)"
+            f"up to {share:.0%} of the pairs in capitals, in small letters or without their last mark (`data.augment`)"
         )
     variation = Variation(
         sampling=sampling, augmentation=augmentation, source_dropout=config.model.source_dropout,

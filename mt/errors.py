@@ -41,10 +41,17 @@ class StoppedError(MtError):
     exit_code = 75
 
 
+def spelt(value: object) -> str:
+    """A value as a user writes it in settings."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value) or "empty"
+
+
 def require(condition: bool, key: str, must: str, value: object, *, hint: str = "") -> None:
     """Raise `ConfigError` "`key` must ..., but is value." unless `condition` holds and the value is finite."""
     if not condition:
-        raise ConfigError(f"`{key}` must {must}, but is {'null' if value is None else value}.", hint=hint)
+        raise ConfigError(f"`{key}` must {must}, but is {spelt(value)}.", hint=hint)
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"`{key}` must be a finite number, but is {value}.")
 

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mt.config import Config
-from mt.errors import ConfigError
+from mt.errors import ConfigError, spelt
 
 OPTIONAL = {"experiment", "debug"}  # groups of which none need be chosen
 PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
@@ -111,13 +111,6 @@ def excluded(key: str) -> Collection[Any]:
 
 def is_enum(takes: Any) -> bool:
     return isinstance(takes, type) and issubclass(takes, Enum)
-
-
-def spelt(value: object) -> str:
-    """A value as a user writes it."""
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value) or "empty"
 
 
 def expectation(takes: Any) -> str:

@@ -32,12 +32,10 @@ EMAIL = r"(?<![\w.+-])[\w.+-]*\w@\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)+"
 ADDRESS = f"{URL}|{EMAIL}"
 PLACEHOLDERS = (BRACES, PRINTF, NAMED, TEMPLATE, NESTED, QT_COUNT, COLON)
 PLACEHOLDER = "|".join(PLACEHOLDERS)
-FIRST_NUMBER = re.compile(
-    r"%L?1(?!\d)"
-)  # Qt counts from 1; without it "%5" is five percent, as it is written in Turkish
-SPECIAL = re.compile(
-    r"[<>{}%$#@&]|://|www\.|:(?=[A-Za-z])", re.I
-)  # every tag, placeholder and address has one of these
+# Qt counts from 1; without it "%5" is five percent, as it is written in Turkish.
+FIRST_NUMBER = re.compile(r"%L?1(?!\d)")
+# Every tag, placeholder and address has one of these.
+SPECIAL = re.compile(r"[<>{}%$#@&]|://|www\.|:(?=[A-Za-z])", re.I)
 
 
 class Format(NamedTuple):

@@ -15,7 +15,7 @@ from mt.config.inputs import parse_inputs
 from mt.data.corpus.catalog import CATALOG
 from mt.data.corpus.own import UNKNOWN
 from mt.data.corpus.readers import check_order, infer_languages
-from mt.errors import CheckpointError, ConfigError
+from mt.errors import CheckpointError, ConfigError, spelt
 from mt.files import read_json
 from mt.nn.transformer import Transformer
 from mt.text.languages import plain_code
@@ -137,8 +137,8 @@ def check_shape(path: str, given: ModelConfig, own: ModelConfig) -> None:
     for name in (f.name for f in fields(own) if f.name not in free):
         if getattr(given, name) != getattr(own, name):
             raise ConfigError(
-                f"`model.{name}` is {_spelt(getattr(given, name))}, but `init={path}` keeps the shape of its model, in "
-                f"which it is {_spelt(getattr(own, name))}.",
+                f"`model.{name}` is {spelt(getattr(given, name))}, but `init={path}` keeps the shape of its model, in "
+                f"which it is {spelt(getattr(own, name))}.",
                 hint=f"leave out `model.{name}`, or leave out `init`.",
             )
 
@@ -160,14 +160,10 @@ def check_tokenizer(path: str, given: TokenizerConfig, own: TokenizerConfig) -> 
     for name in (f.name for f in fields(own) if f.name != "sampling"):
         if getattr(given, name) != getattr(own, name):
             raise ConfigError(
-                f"`tokenizer.{name}` is {_spelt(getattr(given, name))}, but `init={path}` keeps the tokenizer of its "
-                f"model ({_spelt(getattr(own, name))}).",
+                f"`tokenizer.{name}` is {spelt(getattr(given, name))}, but `init={path}` keeps the tokenizer of its "
+                f"model ({spelt(getattr(own, name))}).",
                 hint=f"leave out `tokenizer.{name}`, or leave out `init`.",
             )
-
-
-def _spelt(value: object) -> object:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else value
 
 
 # ---- the settings to begin with

@@ -16,7 +16,7 @@ from mt.checkpoint import RunLock, clean_up, read_manifest
 from mt.checkpoint.folder import find_problem
 from mt.compute.distributed import Group
 from mt.config import Config
-from mt.errors import CheckpointError, ConfigError, DataError, MtError, StoppedError, counted
+from mt.errors import CheckpointError, ConfigError, DataError, MtError, StoppedError, counted, spelt
 from mt.files import explained, obstacle, read_json, write_text
 from mt.log import setup
 from mt.provenance import machine
@@ -243,11 +243,6 @@ def remove_new(folder: RunFolder, made: list[Path]) -> None:
 def plain(values: Any) -> Any:
     """`values` with enum members replaced by their values, in nested dicts and lists."""
     return json.loads(json.dumps(values))
-
-
-def spelt(value: Any) -> str:
-    """A value as a file of settings spells it: null, true, false."""
-    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def check_drift(

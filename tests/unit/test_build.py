@@ -15,6 +15,7 @@ from mt.build import (
     make_attention_logger,
     make_model,
     make_objective,
+    make_stream,
     make_trainer,
     own_device,
     prepare_data,
@@ -205,6 +206,19 @@ def test_every_random_number_of_a_run_begins_at_its_seed(files):
         make_model(settings, prepared, torch.device("cpu"))
         states.append(random_state())
     assert states[0] == states[1]
+
+
+def test_a_share_of_the_pairs_comes_in_another_writing_and_a_line_says_so(files, caplog):
+    caplog.set_level("INFO", "mt")
+    settings = own()
+    prepared, plain = prepare_data(settings), []
+    for settings.data.augment, told in ((0.0, 0), (0.5, 1)):
+        caplog.clear()
+        stream = make_stream(settings, prepared, settings.batch, torch.device("cpu"))
+        plain.append(next(stream).target_out.tolist())
+        said = "up to 50% of the pairs in capitals, in small letters or without their last mark (`data.augment`)"
+        assert caplog.messages.count(said) == told
+    assert plain[0] != plain[1]
 
 
 def test_links_without_weight_are_not_read(files):

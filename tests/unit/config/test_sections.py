@@ -79,6 +79,7 @@ WRONG = [
     (ModelConfig, {"attention_dropout": -0.1}, "`model.attention_dropout` must lie in [0, 1), but is -0.1."),
     (ModelConfig, {"activation_dropout": 1.0}, "`model.activation_dropout` must lie in [0, 1), but is 1.0."),
     (ModelConfig, {"word_dropout": 1.0}, "`model.word_dropout` must lie in [0, 1), but is 1.0."),
+    (DataConfig, {"augment": 1.5}, "`data.augment` must lie in [0, 1], but is 1.5."),
     (ModelConfig, {"spec_augment": 1.0}, "`model.spec_augment` must lie in [0, 1), but is 1.0."),
     (ModelConfig, {"matching": -1.0}, "`model.matching` must not be negative, but is -1.0."),
     (LossConfig, {"ctc": -0.1}, "`loss.ctc` must not be negative, but is -0.1."),
