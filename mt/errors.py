@@ -51,7 +51,7 @@ def spelt(value: object) -> str:
 def require(condition: bool, key: str, must: str, value: object, *, hint: str = "") -> None:
     """Raise `ConfigError` "`key` must ..., but is value." unless `condition` holds and the value is finite."""
     if not condition:
-        raise ConfigError(f"`{key}` must {must}, but is {spelt(value)}.", hint=hint)
+        raise ConfigError(f"`{key}` must {must}, but is {'null' if value is None else value}.", hint=hint)
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"`{key}` must be a finite number, but is {value}.")
 
