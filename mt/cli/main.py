@@ -17,7 +17,7 @@ from typing import TextIO
 
 import mt
 from mt.cli.hints import without_settings
-from mt.compute.host import choose_waiting
+from mt.compute.host import before_torch
 from mt.errors import ConfigError, DataError, MtError
 from mt.files import reason
 
@@ -102,7 +102,7 @@ def dispatch(argv: list[str]) -> int:
 def run_verb(verb: str, argv: list[str]) -> int:
     """Import the verb's module and run it. An argument parser that exits gives the exit code."""
     module, _ = VERBS[verb]
-    choose_waiting()
+    before_torch()
     try:
         return import_module(module).run(argv)
     except SystemExit as leaving:
