@@ -51,12 +51,9 @@ def check_search_options(parser: Parser, args: argparse.Namespace) -> None:
         parser.error("--diversity has no effect with --groups 1; give more groups, or leave it out")
     if args.glossary and (args.groups or 1) > 1:
         parser.error("--glossary cannot be combined with --groups; leave one of the two out")
-    from mt.decode.constraints.contradictions import check_contradictions
     from mt.decode.constraints.glossary import Glossary
 
     args.terms = Glossary.read(args.glossary) if args.glossary else None
-    if args.terms is not None:
-        check_contradictions(args.terms)
     if args.prefix == "@":
         parser.error("--prefix @ needs the name of a file after the @")
     if (file := prefix_file(args.prefix)) is not None:
