@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mt.cli import options
-from mt.cli.options import Parser, add_options, check_output, number
+from mt.cli.options import Parser, Switch, add_options, check_output, number
 from mt.config import DecodeConfig
 from mt.config.decode import COUNT_FROM_0, PATIENCE, options_of
 from mt.decode.request import Sampling
@@ -123,3 +123,47 @@ def test_a_process_without_a_stream_is_told_what_to_do(monkeypatch, name, what):
     monkeypatch.setattr(sys, name, None)
     with pytest.raises(ConfigError, match=rf"^{name} is closed\. hint: {what}"):
         getattr(options, name)()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--beam 4 --beam 5", "--beam takes one value, but is given 4 and 5; leave out one of them."),
+        ("--beam=4 --beam=4", "--beam takes one value, but is given 4 and 4; leave out one of them."),
+        ("-o a --output b", "--output takes one value, but is given a and b; leave out one of them."),
+        ("--by sum --by mean", "--by takes one value, but is given sum and mean; leave out one of them."),
+        ("--pair a b --pair c d", "--pair takes one value, but is given a b and c d; leave out one of them."),
+        ("--maybe --maybe x", "--maybe takes one value, but is given none and x; leave out one of them."),
+        ("--names a b --names c", "--names is given twice; write all its values behind one --names."),
+        ("--verify --no-verify", "--verify and --no-verify contradict each other; leave out one of them."),
+    ],
+)
+@pytest.mark.parametrize("parse", ["parse_args", "parse_intermixed_args"])
+def test_an_option_that_is_given_twice_is_refused(line, said, parse):
+    parser = repeated()
+    with pytest.raises(ConfigError) as refused:
+        getattr(parser, parse)(["model", *line.split()])
+    assert refused.value.message == said
+    assert getattr(parser, parse)(["model", "--beam", "4"]).beam == 4  # the parser keeps nothing of an earlier line
+
+
+@pytest.mark.parametrize("line", ["--verify --verify", "--jsonl --jsonl", "--more a --more b", "--beam 4 --by sum"])
+def test_options_that_may_be_repeated(line):
+    found = repeated().parse_args(["model", *line.split()])
+    assert found.more == (["a", "b"] if "more" in line else None)
+
+
+def repeated():
+    parser = Parser(prog="mt verb")
+    parser.add_argument("model")
+    group = parser.add_argument_group("a group")
+    group.add_argument("--beam", type=int, default=1)
+    group.add_argument("--output", "-o", type=Path)
+    parser.add_mutually_exclusive_group().add_argument("--by", choices=["sum", "mean"], default="mean")
+    parser.add_argument("--pair", nargs=2)
+    parser.add_argument("--maybe", nargs="?", const="")
+    parser.add_argument("--names", nargs="+", default=[])
+    parser.add_argument("--more", action="append")
+    parser.add_argument("--jsonl", action="store_true")
+    parser.add_argument("--verify", action=Switch)
+    return parser
