@@ -111,7 +111,7 @@ def number(kind: type[N], bound: Bound) -> Callable[[str], N]:
 
 positive_int, width = number(int, COUNT), number(int, WIDTH)
 number_from_0, share = number(float, FROM_0), number(float, SHARE)
-resamples = number(int, Bound(lambda n: n == 0 or n >= 40, "", "0 (no intervals) or at least 40"))
+resamples = number(int, Bound(lambda n: n == 0 or n >= 40, "", "0 (no intervals) or from 40 to 1,000,000", 1_000_000))
 
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:
@@ -152,6 +152,8 @@ def check_output(output: Path | None, *inputs: str | None, option: str = "--outp
     """Raise `ConfigError`, before any work, for an output file that cannot be written, or that is also an input."""
     if output is None:
         return
+    if str(output) == "-":
+        raise ConfigError(f"`{option} -` names no file.", hint=f"name one, as in `{option} out.txt`.")
     if output.is_dir():
         raise ConfigError(f"`{option} {output}` is a folder.", hint="name a file.")
     if not output.parent.is_dir():

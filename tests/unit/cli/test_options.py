@@ -38,8 +38,10 @@ def test_numbers_that_fit(name, text, found):
         ("number_from_0", "-0.1", "a number of at least 0"), ("number_from_0", "nan", "a number of at least 0"),
         ("number_from_0", "1e400", "a number of at least 0"), ("positive_or_inf", "0", "a number above 0, or inf"),
         ("positive_or_inf", "nan", "a number above 0, or inf"), ("share", "1.01", "a number from 0 to 1"),
-        ("share", "nan", "a number from 0 to 1"), ("resamples", "39", "0 (no intervals) or at least 40"),
-        ("resamples", "-40", "0 (no intervals) or at least 40"), ("whole_from_0", "9" * 5000, "a whole number"),
+        ("share", "nan", "a number from 0 to 1"), ("resamples", "1000001", "0 (no intervals) or from 40 to 1,000,000"),
+        ("resamples", "39", "0 (no intervals) or from 40 to 1,000,000"),
+        ("resamples", "-40", "0 (no intervals) or from 40 to 1,000,000"),
+        ("whole_from_0", "9" * 5000, "a whole number"),
         ("whole_from_0", "9" * 400, "a whole number"), ("width", "1001", "a whole number from 1 to 1,000"),
     ],
 )  # fmt: skip
@@ -100,6 +102,7 @@ def test_a_file_that_is_read_is_not_written(tmp_path, monkeypatch):
     ("output", "sentence"),
     [
         ("there", "`--svg there` is a folder. hint: name a file."),
+        ("-", "`--svg -` names no file. hint: name one, as in `--svg out.txt`."),
         ("no/a", "`--svg no/a` cannot be written: there is no folder `no`. hint: create it with `mkdir -p no`."),
         (
             "file/a",
@@ -114,6 +117,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_any_work(tmp_path, monk
     with pytest.raises(ConfigError) as refused:
         check_output(Path(output), option="--svg")
     assert str(refused.value) == sentence
+    check_output(Path("out.txt"), option="--svg")
 
 
 @pytest.mark.parametrize(
