@@ -50,7 +50,7 @@ class DataConfig:
         require(self.limit is None or self.limit > 0, "data.limit", "be a positive number or null", self.limit)
         require(0 <= (self.workers or 0) <= 64, "data.workers", "lie in [0, 64] or be null", self.workers)
         require(0 <= self.augment <= 1, "data.augment", "lie in [0, 1]", self.augment)
-        parse_inputs(self.inputs)
+        inputs = parse_inputs(self.inputs)
         if self.inputs:
             for name in ("train", "dev"):
                 files = getattr(self, name)
@@ -59,6 +59,9 @@ class DataConfig:
             require(not self.columns, "data.columns", "be empty beside `data.inputs`", self.columns, hint=hint)
             found = self.target or self.tgt
             require(bool(found), "data.target", "name the column of the target text beside `data.inputs`", found)
+            must = "name no column of `data.inputs`, which the model would only learn to copy"
+            hint = "leave the column out of `data.inputs`."
+            require(found not in [one.column for one in inputs], "data.target", must, found, hint=hint)
         if not self.train:
             require(bool(self.corpus), "data.train", "name files when `data.corpus` is null", self.train)
 

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mt.errors import CheckpointError
+from mt.errors import CheckpointError, spelt
 from mt.files import read_json
 from mt.progress import duration
 from mt.train.saved_config import flatten, read_config
 
 WIDEST = 60  # characters of a cell
 FAILURE = "failed.json"  # the error that ended the last start of a run
+SECTIONS = {"data": {"name": str, "train": int, "licence": str}, "tokenizer": {"kind": str}}  # of a manifest, if there
+WORDS = {str: "text", int: "a whole number"}
 NONE = "-"  # in a table, for what is not known
 
 
@@ -125,6 +127,21 @@ def overview(folder: Path) -> Overview:
         size=folder_size(folder),
         config=config,
     )
+
+
+def manifest_of(folder: Path, problems: list[str]) -> dict[str, Any]:
+    """The manifest of a run, without sections of another form than ours. Args: problems: gets what is wrong with it."""
+    file = folder / "manifest.json"
+    manifest = _json(file, problems)
+    for name, kinds in SECTIONS.items():
+        given = manifest.get(name)
+        for key, kind in kinds.items() if given is not None else ():
+            value = given.get(key) if isinstance(given, dict) else None
+            if not isinstance(value, kind) or isinstance(value, bool):
+                problems.append(f"`{file}` must have `{name}.{key}` as {WORDS[kind]}, but has {spelt(value):.40}.")
+                del manifest[name]
+                break
+    return manifest
 
 
 def _text(value: object) -> str | None:

@@ -31,6 +31,7 @@ logger = logging.getLogger("mt")
 MUST_MATCH = {"init", "data", "clean", "tokenizer", "model", "batch", "loss", "alignment", "optim"}
 MUST_MATCH_KEYS = {"train.seed", "train.ema", "train.precision", "train.watch", "train.spike_sigmas", "schedule.name"}
 # The text may be in other files: the fingerprints in the manifest are compared (`check_text`).
+NAMED = 5  # settings in one message
 MAY_MOVE = {"data.root", "data.cache", "data.workers", "data.train", "data.dev", "data.test", "alignment.links"}
 YOUNGER = {"data.dev": "data.dev_fingerprint", "data.test": "data.test_fingerprint"}  # older manifests lack them
 OWN_NAME = "restore it, or give the new run its own name: `run.name=...`"
@@ -248,21 +249,27 @@ def plain(values: Any) -> Any:
 def check_drift(
     old: dict[str, Any], new: dict[str, Any], defaults: dict[str, Any], where: Path, *, stay: Collection[str] = ()
 ) -> None:
-    """Log the settings that changed. Raises: ConfigError: for the first changed one that must not change.
+    """Log the settings that changed. Raises: ConfigError: for those that must not change, of which `NAMED` are named.
 
     Args: stay: settings of `MAY_MOVE` that must not change, because nothing is known of their text.
     """
     before, now, default = flatten(old), flatten(plain(new)), flatten(plain(defaults))
-    typed = shlex.quote(str(where))
-    for key, value in now.items():
-        fixed = (key.split(".")[0] in MUST_MATCH or key in MUST_MATCH_KEYS) and key not in MAY_MOVE - {*stay}
-        if fixed and key not in before:  # written by a version without this setting, which behaved as its default
-            before[key] = default[key]
-        if fixed and before[key] != value:
-            raise ConfigError(
-                f"`{key}` was {spelt(before[key])} when `{where}` was started, but is {spelt(value)} now.",
-                hint=f"begin another run with `run.name=...`, or go on with this one by `mt train --resume {typed}`.",
-            )
+    must = {key for key in now if key.split(".")[0] in MUST_MATCH or key in MUST_MATCH_KEYS} - (MAY_MOVE - {*stay})
+    # one that is missing was written by a version without this setting, which behaved as its default
+    before |= {key: default[key] for key in must if key not in before}
+    wrong = [key for key, value in now.items() if key in must and before[key] != value]
+    if len(wrong) == 1:
+        [key] = wrong
+        said = f"`{key}` was {spelt(before[key])} when `{where}` was started, but is {spelt(now[key])} now."
+    else:
+        named = [f"`{key}` was {spelt(before[key])}, is {spelt(now[key])}" for key in wrong[:NAMED]]
+        named += [f"and {len(wrong) - NAMED:,} more"] if len(wrong) > NAMED else []
+        said = f"{len(wrong):,} settings of `{where}` must stay as they were at its start: {'; '.join(named)}."
+    if wrong:
+        typed = shlex.quote(str(where))
+        raise ConfigError(
+            said, hint=f"begin another run with `run.name=...`, or go on with this one by `mt train --resume {typed}`."
+        )
     changed = [
         f"`{key}` was {spelt(before[key])}, is {spelt(value)}"
         for key, value in now.items() if key in before and before[key] != value

@@ -176,6 +176,15 @@ def test_the_tree_becomes_plain_json():
             {"inputs": ["image:features"], "train": ["a.tsv"]},
             "`data.dev` must name tables beside `data.inputs`, but is ",
         ),
+        (
+            {"inputs": ["a:text", "de:text"], "train": ["a.tsv"], "dev": ["b.tsv"], "target": "de"},
+            "`data.target` must name no column of `data.inputs`, which the model would only learn to copy, but is de. "
+            "hint: leave the column out of `data.inputs`.",
+        ),
+        (
+            {"inputs": ["de:text"], "train": ["a.tsv"], "dev": ["b.tsv"], "tgt": "de"},
+            "`data.target` must name no column of `data.inputs`, which the model would only learn to copy, but is de.",
+        ),
         ({"inputs": ["image"]}, "`data.inputs` must be columns with their kinds, as in [image:features,caption:text]"),
         ({"inputs": [":text"]}, "`data.inputs` must be columns with their kinds, as in [image:features,caption:text]"),
         ({"inputs": ["a:text", "a:features"]}, "`data.inputs` must name each column once, but is a:features."),

@@ -359,6 +359,21 @@ def test_values_are_spelt_as_in_a_file_of_settings():
         check_drift(old, new, old, Path("runs/k"))
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ("ab", "2 settings of `runs/k` must stay as they were at its start: `model.a` was 1, is 2; `model.b` was 1, "),
+        ("abcde", "5 settings of .* `model.d` was 1, is 2; `model.e` was 1, is 2\\."),
+        ("abcdefg", "7 settings of .* `model.d` was 1, is 2; `model.e` was 1, is 2; and 2 more\\."),
+    ],
+)
+def test_all_settings_that_must_not_change_are_named(changed, told):
+    old = {"model": dict.fromkeys("abcdefgh", 1)}
+    new = {"model": old["model"] | dict.fromkeys(changed, 2)}
+    with pytest.raises(ConfigError, match=rf"^{told}.*hint: begin another run"):
+        check_drift(old, new, old, Path("runs/k"))
+
+
 def test_the_folder_in_a_hint_is_quoted():
     with pytest.raises(ConfigError) as refused:
         check_drift({"model": {"dim": 1}}, {"model": {"dim": 2}}, {"model": {"dim": 1}}, Path("runs/k 2"))
