@@ -15,7 +15,7 @@ from mt.config.inputs import parse_inputs
 from mt.data.corpus.catalog import CATALOG
 from mt.data.corpus.own import UNKNOWN
 from mt.data.corpus.readers import check_order, infer_languages
-from mt.errors import CheckpointError, ConfigError, spelt
+from mt.errors import CheckpointError, ConfigError, counted, spelt
 from mt.files import read_json
 from mt.nn.transformer import Transformer
 from mt.text.languages import plain_code
@@ -209,12 +209,12 @@ def announce(origin: Origin, config: Config) -> None:
     first = origin.ancestry[0]
     logger.info(f"going on from {origin.path}: {first}; its tokenizer, shape and search settings stay")
     limits = ", ".join(
-        f"{value:g} {name}"
-        for name in ("steps", "epochs", "minutes")
-        if (value := getattr(config.train, name)) is not None
+        counted(value, name)
+        for name in ("step", "epoch", "minute")
+        if (value := getattr(config.train, f"{name}s")) is not None
     )
     patience = config.train.patience
     logger.info(
         f"learning rate {config.optim.lr:g} after {config.schedule.warmup_steps} updates of warm-up; at most {limits}"
-        + (f", or {patience} validations without a better {config.train.watch.value}" if patience else "")
+        + (f", or {counted(patience, 'validation')} without a better {config.train.watch.value}" if patience else "")
     )
