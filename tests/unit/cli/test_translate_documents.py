@@ -222,9 +222,7 @@ XLIFF = '<xliff version="1.2"><file {}><trans-unit id="1"><source>one</source></
         (
             "a.po",
             'msgid ""\nmsgstr "Language: fr\\n"\n\nmsgid "one"\nmsgstr ""\n',
-            [
-                "`a.po` names fr as the language of its translations, but this model translates into de; "
-            ],
+            ["`a.po` names fr as the language of its translations, but this model translates into de; "],
         ),
     ],
 )
