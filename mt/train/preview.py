@@ -83,7 +83,7 @@ def preview(
     seconds = seconds_per_step(model, corpus, batch, train)
     limits = {
         "steps": None if train.steps is None else train.steps * seconds,
-        "epochs": None if train.epochs is None else train.epochs * steps * seconds,
+        "epochs": None if train.most_epochs is None else train.most_epochs * steps * seconds,
         "minutes": None if train.minutes is None else train.minutes * 60,
     }
     given = {name: limit for name, limit in limits.items() if limit is not None}

@@ -111,7 +111,7 @@ class RunFolder:
         if unused:
             logger.warning(
                 f"{self.path} is finished, so these settings are not used: {'; '.join(unused)}. "
-                "Begin another run with them (`run.name=...`), or raise a limit to go on."
+                "Begin another run with them (`run.name=...`), or raise the limit that was reached."
             )
         self._replaced, self._changed = None, {}
 

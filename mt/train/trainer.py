@@ -215,7 +215,7 @@ class Trainer:
         """How much of each limit is used, by the limit in words."""
         limits = {
             "step": (self.state.step, self.train.steps),
-            "epoch": (self.stream.epoch, self.train.epochs),
+            "epoch": (self.stream.epoch, self.train.most_epochs),
             "minute": (self.state.seconds / 60, self.train.minutes),
         }
         return {counted(limit, name): now / limit for name, (now, limit) in limits.items() if limit is not None}

@@ -371,7 +371,7 @@ def test_a_finished_run_keeps_its_settings_but_for_where_its_text_is(begun, capl
     (said,) = caplog.messages
     assert said.startswith(f"{begun.path} is finished, so these settings are not used: `train.steps` was 5, is 3")
     assert "data.train" not in said and said.endswith(
-        "Begin another run with them (`run.name=...`), or raise a limit to go on."
+        "Begin another run with them (`run.name=...`), or raise the limit that was reached."
     )
     begun.restore()  # nothing is left to put back
     assert read_config(begun.config) == before
