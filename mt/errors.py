@@ -100,6 +100,7 @@ def require_package(name: str, what: str, *, package: str = "") -> None:
         raise ConfigError(f"{what} needs the package `{package}`.", hint=f"install it with `pip install {package}`.")
 
 
-def counted(number: int, what: str) -> str:
-    """ "1 line", "1,240 lines": for nouns whose plural ends in s."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def counted(number: float, what: str) -> str:
+    """ "1 line", "1,240 lines", "0.5 minutes": for nouns whose plural ends in s."""
+    shown = f"{number:,.10g}" if isinstance(number, float) else f"{number:,}"
+    return f"{shown} {what}{'' if number == 1 else 's'}"

@@ -8,6 +8,7 @@ Nothing is ever instantiated from a configuration.
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -34,7 +35,7 @@ from mt.cli.user_file import read_settings
 from mt.config import Config, DataConfig
 from mt.data.corpus.catalog import CATALOG
 from mt.errors import ConfigError
-from mt.files import folder_name
+from mt.files import folder_name, meant
 
 
 def compose(overrides: list[str], *, config_dir: Path | None = None, config_file: Path | None = None) -> Config:
@@ -248,6 +249,22 @@ def is_text_file(name: str) -> bool:
     return not name.endswith((".yaml", ".yml")) and os.path.isfile(name)  # noqa: PTH113
 
 
+def looks_like_file(text: str) -> bool:
+    """Whether a word without `=` is rather the name of a file than a setting: `a.en`, but not `optim.lr`."""
+    first, dot, _ = text.partition(".")
+    return "/" in text or (bool(dot) and first not in sections() and first not in groups())
+
+
+def no_such_file(text: str) -> ConfigError:
+    """With the file of the most alike name as its hint."""
+    beside = list[str]()
+    with suppress(OSError, ValueError):  # no folder, or a name that none can have
+        beside = sorted(os.listdir(os.path.dirname(text) or "."))  # noqa: PTH120, PTH208
+    near = meant(Path(text), beside)
+    hint = f"did you mean `{near}`?" if near else "correct its name, or write `key=value`, as in `optim.lr=1e-3`."
+    return ConfigError(f"`{text}` is neither a setting nor a file that exists.", hint=hint)
+
+
 @cache
 def parse(text: str) -> Override:
     """Parse one override by Hydra's grammar, which takes a millisecond; not to be changed. Raises: ConfigError."""
@@ -258,6 +275,8 @@ def parse(text: str) -> Override:
             raise ConfigError(
                 f"`{text}` is not a setting: it looks like a settings file.", hint=f"write `--config {in_shell(text)}`."
             ) from None
+        if "=" not in text and looks_like_file(text):
+            raise no_such_file(text) from None
         if "=" not in text:
             raise ConfigError(f"`{text}` is not a setting.", hint="write `key=value`, as in `optim.lr=1e-3`.") from None
         raise ConfigError(

@@ -204,7 +204,8 @@ class TrainConfig:
 
     seed: int = 1
     steps: int | None = None
-    epochs: float | None = None
+    # auto: 20, or as many as 200 updates take, if that is more
+    epochs: int | float | str | None = None
     minutes: float | None = None
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps; with torchrun `cuda` is one GPU for each process
     # auto: bf16 if the device computes it fast, else fp32
@@ -234,7 +235,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         some = any(limit is not None for limit in (self.steps, self.epochs, self.minutes, self.patience))
         require(some, "train.steps", "be given, or `train.epochs`, `train.minutes` or `train.patience`", None)
-        for name in ("steps", "epochs", "minutes", "threads", "patience", "attention_pairs", "save_minutes"):
+        epochs = self.epochs
+        fits = epochs in (None, "auto") or (not isinstance(epochs, str) and epochs > 0)
+        require(fits, "train.epochs", "be positive, auto or null", epochs)
+        for name in ("steps", "minutes", "threads", "patience", "attention_pairs", "save_minutes"):
             value = getattr(self, name)
             require(value is None or value > 0, f"train.{name}", "be positive or null", value)
         fit = [one for one in Precision if one is not Precision.int8]
@@ -249,6 +253,12 @@ class TrainConfig:
         require(self.average <= self.keep, "train.average", f"be at most `train.keep` ({self.keep})", self.average)
         require(0 <= self.ema < 1, "train.ema", "lie in [0, 1)", self.ema)
         require(self.spike_sigmas >= 0, "train.spike_sigmas", "not be negative", self.spike_sigmas)
+
+    @property
+    def most_epochs(self) -> float | None:
+        """`epochs`, which must be a number or null."""
+        assert not isinstance(self.epochs, str), "build.py replaces auto by a number"
+        return self.epochs
 
     @property
     def interval(self) -> int:

@@ -64,4 +64,5 @@ def read_po(data: bytes) -> Parsed:
 
     fuzzy = sum(entry.fuzzy and not entry.obsolete for entry in catalogue)
     left = f"{fuzzy:,} fuzzy {'entry was' if fuzzy == 1 else 'entries were'} left as found" if fuzzy else ""
-    return Parsed([part.line for parts in split for part in parts[::2]], write, left)
+    language = catalogue.metadata.get("Language", "").strip()
+    return Parsed([part.line for parts in split for part in parts[::2]], write, left, [("", language)])

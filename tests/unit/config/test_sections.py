@@ -28,6 +28,8 @@ WRONG = [
     (AlignmentConfig, {"weight": -0.1}, "`alignment.weight` must not be negative, but is -0.1."),
     (AlignmentConfig, {"layer": 0}, "`alignment.layer` must be positive or null, but is 0."),
     (AlignmentConfig, {"head": 0}, "`alignment.head` must be positive, but is 0."),
+    (TrainConfig, {"minutes": 1, "epochs": 0}, "`train.epochs` must be positive, auto or null, but is 0."),
+    (TrainConfig, {"epochs": "many"}, "`train.epochs` must be positive, auto or null, but is many."),
     (TrainConfig, {"steps": 1, "attention_pairs": 0}, "`train.attention_pairs` must be positive or null, but is 0."),
     (
         DataConfig,
@@ -106,7 +108,7 @@ WRONG = [
     ),
     *(
         (TrainConfig, {"minutes": 1, name: 0}, f"`train.{name}` must be positive or null, but is 0.")
-        for name in ("steps", "epochs", "minutes", "threads", "patience", "save_minutes")
+        for name in ("steps", "minutes", "threads", "patience", "save_minutes")
     ),
     *(
         (TrainConfig, {"minutes": 1, name: 0}, f"`train.{name}` must be positive, but is 0.")
