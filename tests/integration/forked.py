@@ -21,10 +21,10 @@ import tempfile
 import threading
 import warnings
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = (
@@ -37,27 +37,54 @@ KNOWS_FORKS = "jemalloc_bg_thd"  # the thread of Arrow's allocator, which handle
 LONGEST = 1 << 20  # bytes of a request
 
 
+class Command:
+    """A forked command, with what `subprocess.Popen` has: pid, poll, wait and send_signal."""
+
+    def __init__(
+        self, address: str, argv: list[str], folder: Path, environment: Mapping[str, str], files: Sequence[IO[bytes]]
+    ) -> None:
+        self.argv, self.returncode = argv, None
+        self.connection = socket.socket(socket.AF_UNIX)
+        self.connection.connect(address)
+        request = {"argv": argv, "folder": str(folder), "environment": dict(environment)}
+        socket.send_fds(self.connection, [json.dumps(request).encode()], [file.fileno() for file in files])
+        self.lines = self.connection.makefile("rb", 0)  # not a line ahead, so that `select` knows of the next one
+        self.pid = int(self.lines.readline())
+
+    def poll(self) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(timeout=0)
+        return self.returncode
+
+    def wait(self, timeout: float) -> int:
+        """The exit code. Raises: TimeoutExpired: when the command still runs."""
+        if self.returncode is None:
+            if not select.select([self.connection], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.argv, timeout)
+            self.returncode = int(self.lines.readline())
+            self.lines.close()
+            self.connection.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
 def run_forked(
     address: str, argv: list[str], folder: Path, environment: Mapping[str, str], stdin: bytes, timeout: float = 900
 ) -> subprocess.CompletedProcess[bytes]:
     """Like `subprocess.run` of `python -m mt ARGV`. Raises: TimeoutExpired: after killing the command."""
-    with (
-        tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err,
-        socket.socket(socket.AF_UNIX) as connection,
-    ):  # fmt: skip
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         given.write(stdin)
         given.seek(0)
-        connection.settimeout(timeout)
-        connection.connect(address)
-        request = {"argv": argv, "folder": str(folder), "environment": dict(environment)}
-        socket.send_fds(connection, [json.dumps(request).encode()], [file.fileno() for file in (given, out, err)])
-        lines = connection.makefile("r")
-        pid = int(lines.readline())
+        command = Command(address, argv, folder, environment, (given, out, err))
         try:
-            code = int(lines.readline())
-        except TimeoutError:
-            os.kill(pid, signal.SIGKILL)
-            raise subprocess.TimeoutExpired(argv, timeout) from None
+            code = command.wait(timeout)
+        except subprocess.TimeoutExpired:
+            command.send_signal(signal.SIGKILL)
+            command.wait(timeout)
+            raise
         out.seek(0)
         err.seek(0)
         return subprocess.CompletedProcess(argv, code, out.read(), err.read())
