@@ -79,12 +79,18 @@ def to_config(tree: DictConfig) -> Config:
     """The dataclasses of a composed tree. Raises `ConfigError` for unknown keys and values that do not fit."""
     try:
         plain = OmegaConf.to_container(tree, resolve=True, enum_to_str=True)
-        config = cast(Config, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), resolved(plain))))
+        config = cast(Config, OmegaConf.to_object(OmegaConf.merge(schema(), resolved(plain))))
     except OmegaConfBaseException as error:
         raise in_our_words(error) from error
     fill_in_paths(config)
     check_text(config.data)
     return config
+
+
+@cache
+def schema() -> DictConfig:
+    """The dataclasses as a tree of OmegaConf, which takes it a tenth of all composition; not to be changed."""
+    return OmegaConf.structured(Config)
 
 
 def resolved(value: Any) -> Any:
@@ -122,16 +128,20 @@ def prepare(config_file: Path | None, *, config_dir: Path | None = None) -> list
 
     The file is read once, here: it may be a pipe.
     """
-    store = ConfigStore.instance()
-    store.store(name="settings", node=Config)
+    register_schema()
     if config_file is None:
         return []
     node = read_settings(config_file, groups(config_dir))
     # A pipe, as in `--config <(...)`, has a number for a name; its content has a name that stays.
     own = config_file.stem if config_file.is_file() else f"settings-{sha256(repr(node).encode()).hexdigest()[:8]}"
     name = folder_name(own)
-    store.store(group=FILE_GROUP, name=name, node=node, package="_global_")
+    ConfigStore.instance().store(group=FILE_GROUP, name=name, node=node, package="_global_")
     return [f"{FILE_GROUP}='{name}'"]
+
+
+@cache
+def register_schema() -> None:
+    ConfigStore.instance().store(name="settings", node=schema())
 
 
 def with_files(overrides: list[str]) -> list[str]:

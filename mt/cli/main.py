@@ -81,13 +81,17 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run_process() -> NoReturn:
-    """Run the command line of this process and end it, as the installed command and `python -m mt` do.
+    """Run the command line of this process and end it, as the installed command and `python -m mt` do."""
+    end_process(main())
 
-    All is done and written then. To take Python and its libraries apart first takes 0.1 s, or 0.5 s with a collection
-    of garbage, and a thread of a library that comes back from its work meanwhile aborts the process ("terminate called
-    without an active exception"): a run that had ended well would have the exit code 134.
+
+def end_process(code: int) -> NoReturn:
+    """End this process, whose work is done and written.
+
+    To take Python and its libraries apart first takes 0.1 s, or 0.5 s with a collection of garbage, and a thread of a
+    library that comes back from its work meanwhile aborts the process ("terminate called without an active exception"):
+    a run that had ended well would have the exit code 134.
     """
-    code = main()
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
