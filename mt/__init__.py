@@ -39,9 +39,9 @@ def load(
         not translate as the model. ConfigError: for an unknown device, precision, engine or quantization; when the
         engine cannot search with the model, or for an argument of the other engine.
     """
-    from mt.compute.host import choose_waiting
+    from mt.compute.host import before_torch
 
-    choose_waiting()
+    before_torch()
     from mt.compute.waiting import watch_processors
     from mt.decode.load import load as load_model  # imports torch, so only when a model is loaded
 

@@ -1,6 +1,6 @@
 """`python -m mt` is `mt`."""
 
-from mt.cli.main import main
+from mt.cli.main import run_process
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_process()

@@ -48,7 +48,7 @@ from mt.train.run_folder import RunFolder, folder_of_run
 from mt.train.schedules import needs_end
 from mt.train.step import Updater
 from mt.train.trainer import Trainer
-from mt.train.validate import Validator, with_interval
+from mt.train.validate import Validator, with_numbers
 
 logger = logging.getLogger("mt")
 
@@ -231,18 +231,18 @@ def make_trainer(
     eager = EagerGradients(objective)
     ema = Ema(trained, config.train.ema) if config.train.ema else None  # before memory is measured
     batch = fit_batch(config.batch, prepared, eager, folder, group)
+    train = with_numbers(config.train, batch, prepared.train)
     updater = Updater(
-        accelerate(eager, config.train, batch, prepared.train), make_optimizer(trained, config.optim),
+        accelerate(eager, train, batch, prepared.train), make_optimizer(trained, config.optim),
         clip_norm=config.optim.clip_norm, ema=ema, group=group,
     )  # fmt: skip
     stream = make_stream(config, prepared, batch, device)
     validator = make_validator(config, prepared, model, group, precision=precision, tokens=batch.budget, guided=guided)
     files = {**description.files(prepared.tokenizer), **(guided.files() if guided else {})}
-    section = replace(config.train, watch=validator.watched(config.train.watch))
     return Trainer(
         updater=updater, stream=stream, validator=validator, batch=batch, schedule=config.schedule, model=model,
         checkpoints=Checkpoints(folder.checkpoints, config.train.keep, files),
-        train=with_interval(section, batch, prepared.train),
+        train=replace(train, watch=validator.watched(train.watch)),
     )  # fmt: skip
 
 
@@ -339,7 +339,7 @@ def dry_run(config: Config) -> None:
     batch = config.batch if config.batch.tokens != "auto" else replace(config.batch, tokens=CPU_BUDGET)
     if origin is not None:
         print(f"init             {origin.path}: {origin.ancestry[0]}")
-    print(preview(prepared.train, prepared.refusals, model, batch, config.train))
+    print(preview(prepared.train, prepared.refusals, model, batch, with_numbers(config.train, batch, prepared.train)))
     corpus, train = prepared.corpus, prepared.train.pairs
     found = [] if config.data.inputs else survey(train, corpus.src, corpus.tgt)
     found += [one for name in ("dev", "test") for one in overlap(train, getattr(corpus, name), name)]

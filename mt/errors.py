@@ -5,7 +5,9 @@ Its hint says what to type or to do. Any other exception is a bug of mt.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from reprlib import repr as short
 
 
 class MtError(Exception):
@@ -56,6 +58,26 @@ def require(condition: bool, key: str, must: str, value: object, *, hint: str = 
         raise ConfigError(f"`{key}` must be a finite number, but is {value}.")
 
 
+def check_texts(**given: Sequence[str]) -> None:
+    """Raise `ConfigError` for the first argument of a Python caller that is no list of texts, or has not as many as the
+    first one. Args: given: the arguments by their names."""
+    counts: dict[str, int] = {}
+    for name, texts in given.items():
+        wrong = isinstance(texts, str | bytes | Mapping) or not hasattr(texts, "__getitem__")
+        if wrong or not hasattr(texts, "__len__"):
+            raise ConfigError(
+                f"`{name}` must be a list of strings, but is {short(texts)}.",
+                hint='write a list, also for one text: `["Good morning."]`.',
+            )
+        for number, text in enumerate(texts, 1):
+            if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise ConfigError(f"`{name}` must be a list of strings, but item {number:,} is {short(text)}.")
+        counts[name] = len(texts)
+        (first, most), found = next(iter(counts.items())), counts[name]
+        if found != most:
+            raise ConfigError(f"`{name}` must have as many texts as `{first}`, which has {most:,}, but has {found:,}.")
+
+
 def refuse_beside(key: str, *others: tuple[bool, str]) -> None:
     """Raise `ConfigError` for the first other setting that is given. Args: others: whether it is, and its name."""
     for given, setting in others:
@@ -78,6 +100,7 @@ def require_package(name: str, what: str, *, package: str = "") -> None:
         raise ConfigError(f"{what} needs the package `{package}`.", hint=f"install it with `pip install {package}`.")
 
 
-def counted(number: int, what: str) -> str:
-    """ "1 line", "1,240 lines": for nouns whose plural ends in s."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def counted(number: float, what: str) -> str:
+    """ "1 line", "1,240 lines", "0.5 minutes": for nouns whose plural ends in s."""
+    shown = f"{number:,.10g}" if isinstance(number, float) else f"{number:,}"
+    return f"{shown} {what}{'' if number == 1 else 's'}"

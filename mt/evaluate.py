@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from mt.errors import check_texts
 from mt.files import write_text
 from mt.text.lines import spread
 from mt.text.metrics import USUAL, Score, choose_tokenizer, score_all
@@ -85,6 +86,7 @@ def evaluate(
 ) -> Report:
     """Args: name: of the set, for the report; tgt: the target language, which decides how BLEU splits words;
     metrics: as `score_all`."""
+    check_texts(sources=sources, references=references)
     started = time.perf_counter()
     hypotheses = [one_line(text) for text in translate(sources)]
     seconds = time.perf_counter() - started

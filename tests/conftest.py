@@ -77,7 +77,8 @@ if find_spec("jaxtyping"):
 
     @pytest.fixture
     def unchecked_shapes():
-        """For tests that call a few functions, whose shapes other tests check, many thousand times."""
+        """For tests that call a few functions, whose shapes other tests check, many thousand times, and for those of
+        arguments of a wrong type."""
         jaxtyping.config.update("jaxtyping_disable", True)
         yield
         jaxtyping.config.update("jaxtyping_disable", False)

@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mt.errors import counted
+from mt.errors import check_texts, counted
 
 logger = logging.getLogger("mt")
 LEXICAL_ROUNDS = 5  # with uniform jumps (IBM model 1): translations are learnt before word order
@@ -118,6 +118,7 @@ class HmmAligner:
         self, sources: Sequence[str], targets: Sequence[str], start: Iterable[Sequence[Tensor]] | None = None
     ) -> None:
         """Args: start: the first posteriors of each pair, in the form of `weights`; None: uniform."""
+        check_texts(sources=sources, targets=targets)
         self.vocabularies = [_word_ids(sources), _word_ids(targets)]
         ids = self._ids(sources, targets)
         _say_too_long(ids)

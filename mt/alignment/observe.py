@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mt.alignment.shares import shares
-from mt.errors import counted
+from mt.errors import check_texts, counted
 from mt.nn.encoders import require_text
 from mt.nn.forced import USES, Maps, force
 from mt.nn.transformer import Transformer
@@ -67,7 +67,7 @@ def observe(
     the kinds of attention whose maps are returned; by_spaces: words are separated by white space, as in tokenised text,
     instead of `mt.text.words.reading_words`.
     """
-    assert len(sources) == len(targets), "every source has one target"
+    check_texts(sources=sources, targets=targets)
     require_text(model, "attention between words")
     split = spaced_words if by_spaces else reading_words
     for first in range(0, len(sources), BLOCK):

@@ -8,6 +8,7 @@ Nothing is ever instantiated from a configuration.
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -34,7 +35,7 @@ from mt.cli.user_file import read_settings
 from mt.config import Config, DataConfig
 from mt.data.corpus.catalog import CATALOG
 from mt.errors import ConfigError
-from mt.files import folder_name
+from mt.files import folder_name, meant
 
 
 def compose(overrides: list[str], *, config_dir: Path | None = None, config_file: Path | None = None) -> Config:
@@ -78,12 +79,18 @@ def to_config(tree: DictConfig) -> Config:
     """The dataclasses of a composed tree. Raises `ConfigError` for unknown keys and values that do not fit."""
     try:
         plain = OmegaConf.to_container(tree, resolve=True, enum_to_str=True)
-        config = cast(Config, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), resolved(plain))))
+        config = cast(Config, OmegaConf.to_object(OmegaConf.merge(schema(), resolved(plain))))
     except OmegaConfBaseException as error:
         raise in_our_words(error) from error
     fill_in_paths(config)
     check_text(config.data)
     return config
+
+
+@cache
+def schema() -> DictConfig:
+    """The dataclasses as a tree of OmegaConf, which takes it a tenth of all composition; not to be changed."""
+    return OmegaConf.structured(Config)
 
 
 def resolved(value: Any) -> Any:
@@ -121,16 +128,20 @@ def prepare(config_file: Path | None, *, config_dir: Path | None = None) -> list
 
     The file is read once, here: it may be a pipe.
     """
-    store = ConfigStore.instance()
-    store.store(name="settings", node=Config)
+    register_schema()
     if config_file is None:
         return []
     node = read_settings(config_file, groups(config_dir))
     # A pipe, as in `--config <(...)`, has a number for a name; its content has a name that stays.
     own = config_file.stem if config_file.is_file() else f"settings-{sha256(repr(node).encode()).hexdigest()[:8]}"
     name = folder_name(own)
-    store.store(group=FILE_GROUP, name=name, node=node, package="_global_")
+    ConfigStore.instance().store(group=FILE_GROUP, name=name, node=node, package="_global_")
     return [f"{FILE_GROUP}='{name}'"]
+
+
+@cache
+def register_schema() -> None:
+    ConfigStore.instance().store(name="settings", node=schema())
 
 
 def with_files(overrides: list[str]) -> list[str]:
@@ -248,6 +259,22 @@ def is_text_file(name: str) -> bool:
     return not name.endswith((".yaml", ".yml")) and os.path.isfile(name)  # noqa: PTH113
 
 
+def looks_like_file(text: str) -> bool:
+    """Whether a word without `=` is rather the name of a file than a setting: `a.en`, but not `optim.lr`."""
+    first, dot, _ = text.partition(".")
+    return "/" in text or (bool(dot) and first not in sections() and first not in groups())
+
+
+def no_such_file(text: str) -> ConfigError:
+    """With the file of the most alike name as its hint."""
+    beside = list[str]()
+    with suppress(OSError, ValueError):  # no folder, or a name that none can have
+        beside = sorted(os.listdir(os.path.dirname(text) or "."))  # noqa: PTH120, PTH208
+    near = meant(Path(text), beside)
+    hint = f"did you mean `{near}`?" if near else "correct its name, or write `key=value`, as in `optim.lr=1e-3`."
+    return ConfigError(f"`{text}` is neither a setting nor a file that exists.", hint=hint)
+
+
 @cache
 def parse(text: str) -> Override:
     """Parse one override by Hydra's grammar, which takes a millisecond; not to be changed. Raises: ConfigError."""
@@ -258,6 +285,8 @@ def parse(text: str) -> Override:
             raise ConfigError(
                 f"`{text}` is not a setting: it looks like a settings file.", hint=f"write `--config {in_shell(text)}`."
             ) from None
+        if "=" not in text and looks_like_file(text):
+            raise no_such_file(text) from None
         if "=" not in text:
             raise ConfigError(f"`{text}` is not a setting.", hint="write `key=value`, as in `optim.lr=1e-3`.") from None
         raise ConfigError(

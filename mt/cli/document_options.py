@@ -1,6 +1,7 @@
 """The options of `mt translate` for documents, whose layout is kept."""
 
 import argparse
+import logging
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from mt.text.lines import check_file
 if TYPE_CHECKING:
     from mt.documents.parsed import Parsed
 
+logger = logging.getLogger("mt")
 PAIRS = (".csv", ".parquet", ".tmx")
 RECORDS = (".jsonl", ".ndjson")  # like a .tsv, these may be a table of a model's inputs
 # Options that work on lines, or give more than one text for each.
@@ -142,3 +144,29 @@ def read_checked(args: argparse.Namespace) -> "Parsed":
         return read_document(data, suffix_of(args.document), keys=keys)
     except DataError as error:
         raise DataError(f"`{args.document}`: {error.message}", hint=error.hint) from None
+
+
+def check_named_languages(document: "Parsed", file: Path, src: str, tgt: str) -> None:
+    """Warn where a document names other languages than those of the model, `src` and `tgt`.
+
+    Raises: DataError: where its sources are in the language into which the model translates.
+    """
+    from mt.data.corpus.memories import MADE_UP
+    from mt.text.languages import nearest
+
+    for source, target in document.languages:
+        if {src, tgt} & MADE_UP:
+            return
+        if source and not nearest([source], src):
+            if nearest([source], tgt):
+                raise DataError(
+                    f"`{file}` says that it is to be translated from {source}, but the source of this model is in "
+                    f"{src}.",
+                    hint="give a model of the other direction.",
+                )
+            logger.warning(f"`{file}` names {source} as its source language, but this model translates from {src}.")
+        if target and not nearest([target], tgt):
+            logger.warning(
+                f"`{file}` names {target} as the language of its translations, but this model translates into {tgt}; "
+                "correct the name in the result."
+            )

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from mt.cli.options import Parser, check_new
+from mt.cli.options import Parser, Switch, check_new
 from mt.errors import require_package
 from mt.interchange import EXACT
 
@@ -43,7 +43,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--src", metavar="LANG", help="argos: the code of the source language (default: the model's)")
     parser.add_argument("--tgt", metavar="LANG", help="argos: the code of the target language")
     parser.add_argument(
-        "--verify", action=argparse.BooleanOptionalAction, default=True,
+        "--verify", action=Switch, default=True,
         help="translate sentences with both engines and compare pieces, log-probabilities, BLEU and chrF++ (hf: where "
         "`transformers` is installed)",
     )  # fmt: skip

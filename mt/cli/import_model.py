@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mt.cli.options import Parser, check_new
+from mt.cli.options import Parser, Switch, check_new
 
 if TYPE_CHECKING:
     from mt.interchange.hf_import import Imported
@@ -31,7 +31,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--src", metavar="LANG", help="hf: the source language (default: what the folder says)")
     parser.add_argument("--tgt", metavar="LANG", help="hf: the target language")
     parser.add_argument(
-        "--verify", action=argparse.BooleanOptionalAction, default=True,
+        "--verify", action=Switch, default=True,
         help="hf: where `transformers` is installed, translate made sentences with both and compare",
     )  # fmt: skip
     args = parser.parse_args(argv)

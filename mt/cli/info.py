@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from mt.cli.options import Parser
 
 if TYPE_CHECKING:
     from mt.checkpoint.model_folder import StoredModel
+    from mt.train.overview import Overview
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -25,40 +27,40 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def run(argv: list[str]) -> int:
     args = parse(argv)
     from mt.checkpoint.model_folder import find_run, read_model
+    from mt.cli.runs import name_problems
     from mt.log import setup
     from mt.train.overview import overview
 
     setup()
     model = read_model(args.model)
     folder = find_run(model.path)
-    facts = facts_of(model, folder)
+    problems: list[str] = []
+    facts = facts_of(model, folder, problems)
+    ran = None
+    if folder is not None:
+        ran = overview(folder)
+        ran = replace(ran, problem=problems[0] if problems else ran.problem)
+        name_problems([ran], "mt info")
     if args.json:
-        ran = overview(folder).to_dict() if folder is not None else None
-        print(json.dumps({**facts, "run": ran}, ensure_ascii=False, indent=2))
+        print(json.dumps({**facts, "run": ran and ran.to_dict()}, ensure_ascii=False, indent=2))
         return 0
-    lines = described(facts, folder)
+    lines = described(facts, ran)
     width = max(map(len, lines))
     print(model.path)
     print("\n".join(f"  {name:{width}}  {text}" for name, text in lines.items()))
     return 0
 
 
-def facts_of(model: "StoredModel", run: Path | None) -> dict[str, Any]:
-    """Plain values: of the model folder, and of the manifest of its run."""
+def facts_of(model: "StoredModel", run: Path | None, problems: list[str]) -> dict[str, Any]:
+    """Plain values: of the model folder, and of the manifest of its run. Args: problems: gets what is wrong there."""
     from dataclasses import asdict
 
     from mt.checkpoint.folder import read_manifest
-    from mt.errors import CheckpointError
-    from mt.files import read_json
     from mt.train.ancestry import ancestry_of, plain_ancestry
+    from mt.train.overview import manifest_of
 
     told = model.description
-    manifest: dict[str, Any] = {}
-    if run is not None:
-        try:
-            manifest = read_json(run / "manifest.json")
-        except CheckpointError:
-            manifest = {}
+    manifest = manifest_of(run, problems) if run is not None else {}
     first, *others = ancestry_of(model)
     known = first.data and first.pairs is not None
     data = {"name": first.data, "train": first.pairs, "licence": first.licence} if known else None
@@ -83,11 +85,11 @@ def facts_of(model: "StoredModel", run: Path | None) -> dict[str, Any]:
     }
 
 
-def described(facts: dict[str, Any], run: Path | None) -> dict[str, str]:
+def described(facts: dict[str, Any], ran: "Overview | None") -> dict[str, str]:
     """The facts as lines of text, by what they are about."""
     from mt.progress import duration
     from mt.train.ancestry import ancestors
-    from mt.train.overview import megabytes, overview
+    from mt.train.overview import megabytes
 
     shape, data, tokenizer = facts["shape"], facts["data"], facts["tokenizer"]
     source, target = facts["vocabulary"]
@@ -110,8 +112,7 @@ def described(facts: dict[str, Any], run: Path | None) -> dict[str, str]:
         lines["trained on"] = f"{data['name']}, {data['train']:,} pairs, licence: {data['licence']}"
     if facts["ancestry"]:
         lines["goes on from"] = ", and that from ".join(map(str, ancestors(facts["ancestry"])))
-    if run is not None:
-        ran = overview(run)
+    if ran is not None:
         lines["training"] = f"{ran.state}: {ran.steps:,} updates in {duration(ran.seconds)}, {facts['precision']}"
         dev = f"dev {ran.watch} {ran.dev:.2f}" if ran.dev is not None else ""
         scores = [f"test {name} {value:.2f}" for name, value in ran.test.items()]

@@ -26,6 +26,13 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *, otherwise: str = "", **given: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **given)
         self.otherwise = otherwise
+        self.given: dict[str, Any] = {}  # the options of the line that have had their value
+        for name in (None, "store"):
+            self.register("action", name, Once)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self.given.clear()
+        return super().parse_known_args(args, namespace)
 
     def parse_args(self, args: Sequence[str], namespace: Any = None) -> argparse.Namespace:  # pyright: ignore[reportIncompatibleMethodOverride]
         """As argparse, but an empty value is an error: it usually comes from a shell variable that is not set."""
@@ -48,7 +55,8 @@ class Parser(argparse.ArgumentParser):
 
 
 class Once(argparse.Action):
-    """Keeps the value of an option, and refuses a second one, of which argparse would keep the last."""
+    """Keeps the value of an option, and refuses a second one, of which argparse would keep the last. The action of
+    every option of a `Parser` that names no other."""
 
     def __call__(
         self,
@@ -57,9 +65,34 @@ class Once(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        if (first := getattr(namespace, self.dest)) is not None:
-            parser.error(f"{option_string} takes one value, but is given {first} and {values}; leave out one of them")
+        if option_string and isinstance(parser, Parser):
+            if self.dest in parser.given and self.nargs in {"+", "*"}:
+                parser.error(f"{option_string} is given twice; write all its values behind one {option_string}")
+            if self.dest in parser.given:
+                both = " and ".join(map(typed, (parser.given[self.dest], values)))
+                parser.error(f"{option_string} takes one value, but is given {both}; leave out one of them")
+            parser.given[self.dest] = values
         setattr(namespace, self.dest, values)
+
+
+class Switch(argparse.BooleanOptionalAction):
+    """`--verify` or `--no-verify`, but not both."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if isinstance(parser, Parser) and parser.given.setdefault(self.dest, option_string) != option_string:
+            parser.error(f"{parser.given[self.dest]} and {option_string} contradict each other; leave out one of them")
+        super().__call__(parser, namespace, values, option_string)
+
+
+def typed(value: object) -> str:
+    """The value of an option as it was typed."""
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value) or "none"
 
 
 def number(kind: type[N], bound: Bound) -> Callable[[str], N]:
@@ -78,7 +111,7 @@ def number(kind: type[N], bound: Bound) -> Callable[[str], N]:
 
 positive_int, width = number(int, COUNT), number(int, WIDTH)
 number_from_0, share = number(float, FROM_0), number(float, SHARE)
-resamples = number(int, Bound(lambda n: n == 0 or n >= 40, "", "0 (no intervals) or at least 40"))
+resamples = number(int, Bound(lambda n: n == 0 or n >= 40, "", "0 (no intervals) or from 40 to 1,000,000", 1_000_000))
 
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:
@@ -119,6 +152,8 @@ def check_output(output: Path | None, *inputs: str | None, option: str = "--outp
     """Raise `ConfigError`, before any work, for an output file that cannot be written, or that is also an input."""
     if output is None:
         return
+    if str(output) == "-":
+        raise ConfigError(f"`{option} -` names no file.", hint=f"name one, as in `{option} out.txt`.")
     if output.is_dir():
         raise ConfigError(f"`{option} {output}` is a folder.", hint="name a file.")
     if not output.parent.is_dir():

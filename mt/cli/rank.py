@@ -2,7 +2,8 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from mt.config import Input
 from mt.data.corpus.columns import TABLES, read_sources, read_table
 from mt.data.corpus.names import kind_of
 from mt.data.corpus.pair import Origin
-from mt.errors import ConfigError, DataError
+from mt.errors import ConfigError, DataError, counted
 from mt.text.lines import check_file
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mt.decode.rerank.rank import Likelihoods
     from mt.decode.translator import Translator
 
+logger = logging.getLogger("mt")
 MOST = 100_000_000  # pairs of a query and a candidate, whose scores are held in memory
 CUTOFFS = (1, 5, 10)
 EPILOG = """\
@@ -32,7 +34,8 @@ examples:
   mt rank runs/captions --queries test.tsv --candidates captions.txt --recall right.txt --both-ways --by sources
 
 The output has one line for each query: `number:score` of the best candidates, which count from 1, best first. A model
-that reads tables takes a table as its sources.
+that reads tables takes a table as its sources. Lines without text are left out: an empty query gets an empty line, and
+an empty candidate keeps its number, but is never found.
 
 --by chooses the score of a pair:
   mean      the log-probability of the target given the source, per token of the target (default)
@@ -94,16 +97,14 @@ def run(argv: list[str]) -> int:
         side: sources_in(file, inputs) if side == source_side else targets_in(file, inputs, target)
         for side, file in found.items()
     }
-    for side, file in found.items():
-        if not read[side]:
-            raise DataError(f"`{file}` has no lines, but --{side} needs at least one.")
-    queries, candidates = ([text for text, _ in read[side]] for side in found)
+    kept = with_text(read, found)
+    queries, candidates = ([read[side][place][0] for place in kept[side]] for side in found)
     if len(queries) * len(candidates) > MOST:
         raise ConfigError(
             f"{len(queries):,} queries times {len(candidates):,} candidates are more than {MOST:,} pairs.",
             hint="give parts of the queries.",
         )
-    right = read_right(args, len(queries), len(candidates)) if args.recall is not None else []
+    right = right_ones(args, read, kept) if args.recall is not None else []
     from mt.compute.device import set_up_cpu
     from mt.decode.load import load
     from mt.decode.rerank.rank import likelihoods, match_scores, ranked
@@ -112,7 +113,7 @@ def run(argv: list[str]) -> int:
     translator = load(args.model, device=args.device, precision=args.precision)
     of_sources = source_side == "queries"
     sources, targets = (queries, candidates) if of_sources else (candidates, queries)
-    names = [[origin for _, origin in read[side]] for side in found]
+    names = [[read[side][place][1] for place in kept[side]] for side in found]
     with waiting("ranking", len(sources), None) as show:
         given = {"on_progress": show, "names": names if of_sources else names[::-1]}
         if args.by == "matching":
@@ -125,8 +126,9 @@ def run(argv: list[str]) -> int:
         if args.both_ways:
             print(f"the other way: {agreement(scores.T, turned(right, len(candidates)))}")
     else:
-        lists = map(ranked, scores)
-        process(lists, 1, lambda batch, done: to_lines(batch, done, queries, candidates, args), stdout())
+        of_file, among = ([text for text, _ in read[side]] for side in found)
+        lists = numbered(map(ranked, scores), len(of_file), kept)
+        process(lists, 1, lambda batch, done: to_lines(batch, done, of_file, among, args), stdout())
     return 0
 
 
@@ -145,6 +147,41 @@ def targets_in(file: str, inputs: Sequence[Input], target: str) -> list[tuple[st
 
 def lines_in(file: str) -> list[tuple[str, Origin]]:
     return [(text, Origin(file, number)) for number, text in enumerate(file_texts(file), 1)]
+
+
+def with_text(read: Mapping[str, Sequence[tuple[str, Origin]]], files: Mapping[str, str]) -> dict[str, list[int]]:
+    """The places of the lines of each side that have text; warns of the others. Raises: DataError: when none has."""
+    kept = {side: [place for place, (text, _) in enumerate(lines) if text.strip()] for side, lines in read.items()}
+    for side, file in files.items():
+        if not kept[side]:
+            raise DataError(f"`{file}` has no lines with text, but --{side} needs at least one.")
+        if left := len(read[side]) - len(kept[side]):
+            have = "has no text and is" if left == 1 else "have no text and are"
+            logger.warning(f"{counted(left, 'line')} of `{file}` {have} left out of the ranking.")
+    return kept
+
+
+def numbered(
+    lists: Iterable[list[tuple[int, float]]], queries: int, kept: Mapping[str, Sequence[int]]
+) -> Iterator[list[tuple[int, float]]]:
+    """The lists of all queries, empty for those without text, with the places of all candidates.
+
+    Args: lists: of the queries with text, over the candidates with text."""
+    found, having = iter(lists), {*kept["queries"]}
+    for query in range(queries):
+        yield [(kept["candidates"][place], score) for place, score in next(found)] if query in having else []
+
+
+def right_ones(
+    args: argparse.Namespace, read: Mapping[str, Sequence[object]], kept: Mapping[str, Sequence[int]]
+) -> list[set[int]]:
+    """As `read_right`, among the lines with text. Raises: DataError: also when no query has a right candidate there."""
+    right = read_right(args, len(read["queries"]), len(read["candidates"]))
+    places = {place: new for new, place in enumerate(kept["candidates"])}
+    found = [{places[place] for place in right[query] if place in places} for query in kept["queries"]]
+    if not any(found):
+        raise DataError("--recall needs a query with text whose right candidate has text, but there is none.")
+    return found
 
 
 def read_right(args: argparse.Namespace, queries: int, candidates: int) -> list[set[int]]:

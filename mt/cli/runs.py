@@ -82,7 +82,7 @@ def list_runs(root: Path, *, as_json: bool) -> int:
             f"there is no folder `{root}`.", hint="name one that holds runs, or train one with `mt train`."
         )
     found = [overview(path) for path in ([root] if is_run(root) else find_runs(root))]
-    name_problems(found)
+    name_problems(found, "mt runs")
     if as_json:
         print(json.dumps([one.to_dict() for one in found], ensure_ascii=False, indent=2))
     elif found:
@@ -92,11 +92,11 @@ def list_runs(root: Path, *, as_json: bool) -> int:
     return 0
 
 
-def name_problems(runs: "Sequence[Overview]") -> None:
+def name_problems(runs: "Sequence[Overview]", verb: str) -> None:
     """Say on stderr which runs are damaged; what they lack is a dash in the table."""
     for run in runs:
         if run.problem is not None:
-            print(readable(f"mt runs: {run.folder} is damaged: {run.problem}"), file=sys.stderr)
+            print(readable(f"{verb}: {run.folder} is damaged: {run.problem}"), file=sys.stderr)
 
 
 def compare(paths: list[Path], output: Path | None, *, as_json: bool) -> int:
@@ -106,7 +106,7 @@ def compare(paths: list[Path], output: Path | None, *, as_json: bool) -> int:
 
     setup()
     runs = [overview(path) for path in paths]
-    name_problems(runs)
+    name_problems(runs, "mt runs")
     rows = comparison(runs)
     if output:
         from mt.train.curves import page

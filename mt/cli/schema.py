@@ -118,7 +118,8 @@ def expectation(takes: Any) -> str:
     if get_origin(takes) is list:
         return "a list, as in [first,second]"
     if get_origin(takes) in {Union, UnionType}:
-        return " or ".join("auto" if part is str else expectation(part) for part in get_args(takes))
+        parts = [part for part in get_args(takes) if part is not int or float not in get_args(takes)]
+        return " or ".join("auto" if part is str else expectation(part) for part in parts)
     if issubclass(takes, Enum):
         return f"one of {', '.join(member.name for member in takes)}"
     return PLAIN[takes]

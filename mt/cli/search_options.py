@@ -1,6 +1,9 @@
 """The search options of `mt translate`. An option that is not given has the value of the model's `decode` settings."""
 
 import argparse
+import logging
+import os
+import shlex
 from collections.abc import Iterable, Iterator
 from itertools import repeat
 from pathlib import Path
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from mt.decode.request import OnProgress, Options
     from mt.decode.translator import Translator
 
+logger = logging.getLogger("mt")
 L = TypeVar("L")
 ONE_FOR_EACH = "--prefix needs one line for each line of the text"
 ONE_FOR_ROW = "--prefix needs one line for each row of the table"
@@ -51,12 +55,9 @@ def check_search_options(parser: Parser, args: argparse.Namespace) -> None:
         parser.error("--diversity has no effect with --groups 1; give more groups, or leave it out")
     if args.glossary and (args.groups or 1) > 1:
         parser.error("--glossary cannot be combined with --groups; leave one of the two out")
-    from mt.decode.constraints.contradictions import check_contradictions
     from mt.decode.constraints.glossary import Glossary
 
     args.terms = Glossary.read(args.glossary) if args.glossary else None
-    if args.terms is not None:
-        check_contradictions(args.terms)
     if args.prefix == "@":
         parser.error("--prefix @ needs the name of a file after the @")
     if (file := prefix_file(args.prefix)) is not None:
@@ -98,6 +99,11 @@ class SearchOptions:
         self.given["nbest"] = args.nbest
         self.given["glossary"] = args.terms
         self.prefix, self.file = args.prefix, prefix_file(args.prefix)
+        if self.prefix and self.file is None and os.path.isfile(self.prefix):  # noqa: PTH113 (for a text as no file can be named)
+            logger.warning(
+                f"every translation begins with the text {self.prefix!r}, which is also the name of a file; "
+                f"`--prefix {shlex.quote(f'@{self.prefix}')}` reads the prefixes from it"
+            )
 
     def with_prefixes(self, lines: Iterable[L]) -> Iterator[tuple[L, str]]:
         """Each line with the prefix of its translation, "" without one.

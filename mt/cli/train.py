@@ -4,7 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
-from mt.cli.options import Once, Parser
+from mt.cli.options import Parser
 from mt.cli.train_help import usage
 
 
@@ -35,10 +35,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(prog="mt train", add_help=False, otherwise=otherwise)
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--help", "-h", action="store_true")
-    parser.add_argument("--config", action=Once, type=Path)
-    parser.add_argument("--config-dir", "-cd", action=Once, type=Path)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--config-dir", "-cd", type=Path)
     parser.add_argument("--dry-run", action="store_true")
-    parser.add_argument("--resume", action=Once, type=Path, metavar="RUN")
+    parser.add_argument("--resume", type=Path, metavar="RUN")
     parser.add_argument("--resolve", action="store_true")
     one = parser.add_mutually_exclusive_group()
     one.add_argument("--run", "-r", action="store_true")

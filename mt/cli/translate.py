@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mt.cli.choice_options import Chooser, add_choice_options, check_choice_options, load_models
-from mt.cli.document_options import add_document_options, check_document_options, check_lines, read_checked
+from mt.cli.document_options import (
+    add_document_options,
+    check_document_options,
+    check_lines,
+    check_named_languages,
+    read_checked,
+)
 from mt.cli.engine_options import add_engine_options, check_engine_options
 from mt.cli.lines import BadLines, Line, count_lines, file_lines, lines_of, process, results, waiting
 from mt.cli.link_options import Answer, LinkUser, add_link_options
@@ -128,6 +134,7 @@ def load(args: argparse.Namespace, named: str | None) -> "Translator":
 
 def run_document(args: argparse.Namespace) -> int:
     """Translate a document. It is read, with its faults reported, before a model is loaded."""
+    from mt.checkpoint.model_folder import RUNS, languages, newest_run
     from mt.documents.readers import translate_parsed
     from mt.files import explained, write_file
 
@@ -138,6 +145,7 @@ def run_document(args: argparse.Namespace) -> int:
         from mt.postprocess.markup import Request
 
         translator = load(args, str(args.document.with_suffix("")))
+        check_named_languages(document, args.document, *languages(args.model or newest_run(RUNS)))
         translator.require_text(f"a document (`{args.document}`)")
         args.markup = any(Request(text).changed for text in texts)
         with waiting("translating", len(texts), args.to) as show:

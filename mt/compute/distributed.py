@@ -25,6 +25,7 @@ from mt.errors import ConfigError, MtError, StoppedError
 BUCKET_BYTES = 64 << 20  # of gradients in one call: enough to use the full bandwidth, little beside a model
 POLL_SECONDS = 0.1  # between two requests of a process that waits at the store
 BEAT_SECONDS = 1.0  # between two heartbeats
+PARTING_SECONDS = 5.0  # that a failed process waits for the others, at most
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}  # numbers on the host never wait for a GPU
 
 
@@ -179,6 +180,20 @@ class Group:
             assert self._store is not None
             self._store.compare_set("failed", "", json.dumps([self.rank, text]))  # the first failure is the cause
 
+    def part(self) -> None:
+        """After an error: the process that failed ends last, as torchrun stops all processes when the first one ends.
+
+        The others have read by then why the run ends. Those that hang, or were killed, are waited for briefly.
+        """
+        with suppress(RuntimeError):  # the store is gone, and with it whoever could read
+            assert self._store is not None
+            gone, end = self._store.add("gone", 1), time.monotonic() + PARTING_SECONDS
+            if not self._store.check(["failed"]) or json.loads(self._store.get("failed"))[0] != self.rank:
+                return
+            while gone < self.world and time.monotonic() < end:
+                time.sleep(POLL_SECONDS)
+                gone = self._store.add("gone", 0)
+
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Turn errors of torch.distributed and its backends, which are all `RuntimeError`, into `LostError`."""
@@ -273,5 +288,6 @@ def joined(name: str, *, device: torch.device, minutes: float) -> Iterator[Group
     except Exception:
         if device.type == "cpu":  # on a GPU, this would wait for running kernels; they end with the process
             dist.destroy_process_group()
+        group.part()
         raise
     dist.destroy_process_group()

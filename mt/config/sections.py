@@ -50,7 +50,7 @@ class DataConfig:
         require(self.limit is None or self.limit > 0, "data.limit", "be a positive number or null", self.limit)
         require(0 <= (self.workers or 0) <= 64, "data.workers", "lie in [0, 64] or be null", self.workers)
         require(0 <= self.augment <= 1, "data.augment", "lie in [0, 1]", self.augment)
-        parse_inputs(self.inputs)
+        inputs = parse_inputs(self.inputs)
         if self.inputs:
             for name in ("train", "dev"):
                 files = getattr(self, name)
@@ -59,6 +59,9 @@ class DataConfig:
             require(not self.columns, "data.columns", "be empty beside `data.inputs`", self.columns, hint=hint)
             found = self.target or self.tgt
             require(bool(found), "data.target", "name the column of the target text beside `data.inputs`", found)
+            must = "name no column of `data.inputs`, which the model would only learn to copy"
+            hint = "leave the column out of `data.inputs`."
+            require(found not in [one.column for one in inputs], "data.target", must, found, hint=hint)
         if not self.train:
             require(bool(self.corpus), "data.train", "name files when `data.corpus` is null", self.train)
 
@@ -201,7 +204,8 @@ class TrainConfig:
 
     seed: int = 1
     steps: int | None = None
-    epochs: float | None = None
+    # auto: 20, or as many as 200 updates take, if that is more
+    epochs: int | float | str | None = None
     minutes: float | None = None
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps; with torchrun `cuda` is one GPU for each process
     # auto: bf16 if the device computes it fast, else fp32
@@ -231,7 +235,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         some = any(limit is not None for limit in (self.steps, self.epochs, self.minutes, self.patience))
         require(some, "train.steps", "be given, or `train.epochs`, `train.minutes` or `train.patience`", None)
-        for name in ("steps", "epochs", "minutes", "threads", "patience", "attention_pairs", "save_minutes"):
+        epochs = self.epochs
+        fits = epochs in (None, "auto") or (not isinstance(epochs, str) and epochs > 0)
+        require(fits, "train.epochs", "be positive, auto or null", epochs)
+        for name in ("steps", "minutes", "threads", "patience", "attention_pairs", "save_minutes"):
             value = getattr(self, name)
             require(value is None or value > 0, f"train.{name}", "be positive or null", value)
         fit = [one for one in Precision if one is not Precision.int8]
@@ -246,6 +253,12 @@ class TrainConfig:
         require(self.average <= self.keep, "train.average", f"be at most `train.keep` ({self.keep})", self.average)
         require(0 <= self.ema < 1, "train.ema", "lie in [0, 1)", self.ema)
         require(self.spike_sigmas >= 0, "train.spike_sigmas", "not be negative", self.spike_sigmas)
+
+    @property
+    def most_epochs(self) -> float | None:
+        """`epochs`, which must be a number or null."""
+        assert not isinstance(self.epochs, str), "build.py replaces auto by a number"
+        return self.epochs
 
     @property
     def interval(self) -> int:

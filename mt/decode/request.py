@@ -8,6 +8,7 @@ from typing import Literal, TypedDict
 from mt.config import DecodeConfig, LengthNorm, Split, Unknown
 from mt.config.decode import COUNT_FROM_0, WIDTH, Bound, check_bounds, setting
 from mt.decode.constraints.glossary import Constraints, Glossary
+from mt.errors import ConfigError, check_texts
 
 MBR_SAMPLES, MBR_EPSILON = 32, 0.02  # the cut-off that Freitag et al. 2023 (arXiv:2305.09860) found best
 TEMPERATURE = Bound(
@@ -102,6 +103,26 @@ class Options:
     details: bool = True  # log-probabilities of single pieces, which cost some engines one more pass
     recut: bool = True  # what is not translated whole is cut again, or named in a warning
     names: Sequence[object] = ()  # of rows of a table, for errors and warnings; empty: they are numbered
+
+    def __post_init__(self) -> None:
+        """Raises: ConfigError: for an argument of another type."""
+        if self.prefixes is not None:
+            check_texts(prefixes=self.prefixes)
+        kinds = (("glossary", Glossary, '`Glossary.read("terms.tsv")`'), ("sampling", Sampling, "`Sampling(seed=1)`"))
+        for name, kind, example in kinds:
+            if (given := getattr(self, name)) is not None and not isinstance(given, kind):
+                raise ConfigError(f"`{name}` must be a `{kind.__name__}`, but is {given!r}.", hint=f"give {example}.")
+
+    def for_one(self, names: Sequence[object]) -> "Options":
+        """The same, for the text of the best translation alone. Raises: ConfigError: where several are asked for."""
+        drawn = self.sampling.samples if self.sampling else 1
+        for name, count, given in (("nbest", self.nbest, f"nbest={self.nbest}"), ("samples", drawn, "sampling=...")):
+            if count != 1:
+                raise ConfigError(
+                    f"`translate` returns one translation of each text, but `{name}` is {count}.",
+                    hint=f"`search(texts, {given})` returns a list of translations of each.",
+                )
+        return replace(self, details=False, names=names)
 
     def name(self, place: int) -> str:
         """What messages call a text."""

@@ -25,7 +25,7 @@ from mt.decode.search.settings import Hypothesis, Search
 from mt.decode.search.stepper import Stepper
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translation import EMPTY, Segment, Translation, join, without_stop
-from mt.errors import ConfigError, DataError
+from mt.errors import ConfigError, DataError, check_texts
 from mt.inputs.reader import InputReader, Item
 from mt.nn.encoders import TextEncoder, require_text
 from mt.nn.ragged import cut
@@ -89,12 +89,11 @@ class Translator:
 
         Args: names: of rows of a table, for errors; options: `beam`, `glossary`, `prefixes`, `sampling` and the others
         of `TranslateOptions`.
-        Raises: ConfigError: for an unknown option, a bad value or another number of prefixes.
+        Raises: ConfigError: for an unknown option, a bad value, another number of prefixes, or several translations.
         """
         if isinstance(texts, str):
             return self.translate([texts], names=names, **options)[0]
-        found = self.answer(texts, replace(self.options(**options), details=False, names=names))
-        return [best[0].text for best in found]
+        return [best[0].text for best in self.answer(texts, self.options(**options).for_one(names))]
 
     def search(
         self, texts: Sequence[str], *, nbest: int = 1, **options: Unpack[TranslateOptions]
@@ -145,6 +144,7 @@ class Translator:
     def answering(self, texts: Sequence[str], options: Options) -> Generator[list[Part], Found, Found]:
         """As `answer`, but the caller searches: yields parts, and is sent what `find` returns for them. In this way a
         server searches parts of many requests together."""
+        check_texts(texts=texts)
         check_engine(self.engine, options.section, sampling=options.sampling is not None)
         if self.reader is not None:
             return (yield from self._answering_rows(texts, self.reader, options))
@@ -341,8 +341,8 @@ class Translator:
 
     def _search_settings(self, options: Options) -> Search:
         t, longest = self.tokenizer, min(self.max_length, options.section.max_length or self.max_length)
-        settings = {**asdict(options.section), "max_length": longest}
-        return Search(bos=t.bos, eos=t.eos, pad=t.pad, nbest=options.nbest, **settings)
+        settings = {**asdict(options.section), "max_length": longest, "nbest": options.nbest}
+        return Search(bos=t.bos, eos=t.eos, pad=t.pad, **settings)
 
     def _translation(self, found: Hypothesis, source: Span) -> Translation:
         text, pieces = self.tokenizer.decode_target(found.tokens), self.tokenizer.pieces_target(found.tokens)

@@ -20,6 +20,7 @@ class Parsed(NamedTuple):
     texts: list[str]
     write: Callable[[Sequence[str]], bytes]
     left: str = ""  # what is left out that a reader may miss, as a clause
+    languages: Sequence[tuple[str, str]] = ()  # of sources and translations, as the document names them
 
 
 Raw = Callable[[int, int], str]

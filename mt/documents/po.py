@@ -10,6 +10,8 @@ from mt.text.po import declare_utf8, encoding_of, form_of_one, is_utf8, parse
 
 WIDTH = 78  # of gettext's own lines; a file with wider ones is written without breaks
 BREAK = re.compile(r"(\n+)")
+HEADER = re.compile(r'^msgid ""\s*\nmsgstr', re.M)
+EMPTY_COMMENT, EMPTY_HEADER = "#\n", 'msgid ""\nmsgstr ""\n\n'  # which polib writes also where there was none
 
 
 def read_po(data: bytes) -> Parsed:
@@ -21,6 +23,10 @@ def read_po(data: bytes) -> Parsed:
         catalogue = parse(content.replace("\r\n", "\n"), 0 if wide else WIDTH)
     except ValueError as error:
         raise DataError(f"this is not a PO file ({error}).") from None
+    headed = HEADER.search(content.replace("\r\n", "\n")) is not None
+    if catalogue and catalogue.header and not headed:  # polib takes the comment of the first entry for the header's
+        catalogue[0].tcomment = "\n".join(filter(None, [catalogue.header, catalogue[0].tcomment]))
+        catalogue.header = ""
     single = form_of_one(catalogue)
     wanted = [entry for entry in catalogue if not entry.obsolete and not entry.translated() and not entry.fuzzy]
     split = [  # line, break, line, ...
@@ -49,9 +55,14 @@ def read_po(data: bytes) -> Parsed:
                 entry.msgstr = one
         if utf8 and not str(catalogue).isascii():
             declare_utf8(catalogue)
-        filled = str(catalogue).removeprefix("" if content.startswith("#") else "#\n")  # polib's empty comment
+        filled = str(catalogue)
+        if not catalogue.header and (not headed or not re.match(r"#\s*\n", content)):
+            filled = filled.removeprefix(EMPTY_COMMENT)
+        if not headed:
+            filled = filled.removeprefix(EMPTY_HEADER)
         return encoded(filled.replace("\n", "\r\n") if "\r\n" in content else filled)
 
     fuzzy = sum(entry.fuzzy and not entry.obsolete for entry in catalogue)
     left = f"{fuzzy:,} fuzzy {'entry was' if fuzzy == 1 else 'entries were'} left as found" if fuzzy else ""
-    return Parsed([part.line for parts in split for part in parts[::2]], write, left)
+    language = catalogue.metadata.get("Language", "").strip()
+    return Parsed([part.line for parts in split for part in parts[::2]], write, left, [("", language)])

@@ -31,7 +31,18 @@ def read_xliff(data: bytes) -> Parsed:
             fill(_target(unit, child_of(unit, "source")), parts, copied=True)
         return write_xml(root, data)
 
-    return Parsed([line for one in segmented for line in one.texts], write)
+    named = dict.fromkeys(_languages(unit) for unit in units)
+    return Parsed([line for one in segmented for line in one.texts], write, languages=list(named))
+
+
+def _languages(unit: Any) -> tuple[str, str]:
+    """What the file says that it is translated from and to; "": nothing."""
+    within = [*unit.iterancestors("{*}file"), *unit.iterancestors("{*}xliff")]
+    source, target = (
+        next(filter(None, (one.get(name) for one in within for name in names)), "")
+        for names in (("source-language", "srcLang"), ("target-language", "trgLang"))
+    )
+    return source, target
 
 
 def _is_wanted(unit: Any) -> bool:

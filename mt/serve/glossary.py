@@ -3,7 +3,6 @@
 import re
 from typing import Any
 
-from mt.decode.constraints.contradictions import check_contradictions
 from mt.decode.constraints.glossary import Entry, Glossary, parse
 from mt.errors import DataError
 from mt.serve.fields import Fields, checked_text
@@ -34,9 +33,7 @@ def glossary_field(fields: Fields, name: str = "glossary") -> Glossary | None:
         raise RefusedError(400, f"Invalid request: {error.message}") from None
     if len(entries) > MOST_ENTRIES:
         raise RefusedError(400, f"Invalid request: the glossary has {len(entries)} entries, more than {MOST_ENTRIES}")
-    glossary = Glossary(entries)
     try:
-        check_contradictions(glossary)
+        return Glossary(entries)
     except DataError as error:
         raise RefusedError(400, f"Invalid request: {error.message}") from None
-    return glossary

@@ -254,14 +254,18 @@ def _score(
         _with_floats(metric)
     found = metric.corpus_score(hypotheses, cast("Any", _sets(references, more)), n_bootstrap=bootstrap)
     confidence = float(found._ci) if bootstrap else None  # sacreBLEU shows it rounded only
-    return Score(name, float(found.score), str(metric.get_signature()), confidence, _note(metric, found))
+    return Score(name, float(found.score), str(metric.get_signature()), confidence, _note(metric, found, references))
 
 
-def _note(metric: "Metric", found: Any) -> str:
+def _note(metric: "Metric", found: Any, references: Sequence[str]) -> str:
+    """What a reader must know of a score. Args: found: what the metric returned."""
+    from mt.text.rates import ErrorRate
     from mt.text.ter import BoundedTER
 
     if isinstance(metric, BoundedTER):
         return metric.note()
+    if isinstance(metric, ErrorRate) and not metric.by_character and lacks_spaces(references[:LOOKED_AT]):
+        return "the references have no spaces between words, so a sentence is one word; CER counts characters"
     if hasattr(found, "counts") and not found.counts[-1]:
         return "no four words in a row are right, so BLEU cannot tell; chrF++ can"
     return ""

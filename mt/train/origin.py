@@ -15,7 +15,7 @@ from mt.config.inputs import parse_inputs
 from mt.data.corpus.catalog import CATALOG
 from mt.data.corpus.own import UNKNOWN
 from mt.data.corpus.readers import check_order, infer_languages
-from mt.errors import CheckpointError, ConfigError, spelt
+from mt.errors import CheckpointError, ConfigError, counted, spelt
 from mt.files import read_json
 from mt.nn.transformer import Transformer
 from mt.text.languages import plain_code
@@ -23,10 +23,11 @@ from mt.text.tokenizer import Tokenizer
 from mt.train.ancestry import Ancestor, ancestors, ancestry_of, weights_hash
 from mt.train.run_folder import RunFolder
 from mt.train.saved_config import read_config
+from mt.train.validate import AUTO_EPOCHS, AUTO_UPDATES
 
 logger = logging.getLogger("mt")
 RATE_BY_WIDTH = 0.06  # the learning rate times `model.dim`: about a tenth of the rates in configs/model/
-WARMUP, EPOCHS, PATIENCE = 20, 20, 3
+WARMUP, PATIENCE = 20, 3
 # Settings of `model` on which no shape depends.
 FREE = {"dropout", "attention_dropout", "activation_dropout", "word_dropout", "matching"}
 
@@ -187,7 +188,7 @@ def starting_settings(path: str) -> dict[str, dict[str, Any]]:
         "batch": {"max_length": told.max_length, "tokens": max(BatchConfig().budget, told.max_length)},
         "optim": {"lr": float(f"{RATE_BY_WIDTH / told.model.dim:.1g}")},
         "schedule": {"warmup_steps": WARMUP},
-        "train": {"epochs": EPOCHS, "validate_every": "auto", "patience": PATIENCE, "watch": "loss"},
+        "train": {"epochs": "auto", "validate_every": "auto", "patience": PATIENCE, "watch": "loss"},
     }
 
 
@@ -208,13 +209,14 @@ def announce(origin: Origin, config: Config) -> None:
     """Log where the weights come from, and the settings that training begins with."""
     first = origin.ancestry[0]
     logger.info(f"going on from {origin.path}: {first}; its tokenizer, shape and search settings stay")
+    auto = f"{AUTO_EPOCHS} epochs (or {AUTO_UPDATES} updates, if that is more)"
     limits = ", ".join(
-        f"{value:g} {name}"
-        for name in ("steps", "epochs", "minutes")
-        if (value := getattr(config.train, name)) is not None
+        auto if value == "auto" else counted(value, name)
+        for name in ("step", "epoch", "minute")
+        if (value := getattr(config.train, f"{name}s")) is not None
     )
     patience = config.train.patience
     logger.info(
         f"learning rate {config.optim.lr:g} after {config.schedule.warmup_steps} updates of warm-up; at most {limits}"
-        + (f", or {patience} validations without a better {config.train.watch.value}" if patience else "")
+        + (f", or {counted(patience, 'validation')} without a better {config.train.watch.value}" if patience else "")
     )

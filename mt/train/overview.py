@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mt.errors import CheckpointError
+from mt.errors import CheckpointError, spelt
 from mt.files import read_json
 from mt.progress import duration
 from mt.train.saved_config import flatten, read_config
+from mt.train.state import decisive
 
 WIDEST = 60  # characters of a cell
 FAILURE = "failed.json"  # the error that ended the last start of a run
+SECTIONS = {"data": {"name": str, "train": int, "licence": str}, "tokenizer": {"kind": str}}  # of a manifest, if there
+WORDS = {str: "text", int: "a whole number"}
 NONE = "-"  # in a table, for what is not known
 
 
@@ -31,7 +34,7 @@ class Overview:
     direction: str | None = None
     started: str | None = None  # the time of the first start, ISO 8601
     command: list[str] | None = None  # of the last start
-    watch: str = "bleu"  # the score on dev that chooses checkpoints
+    watch: str = "bleu"  # the score on dev that chose the best checkpoint
     dev: float | None = None  # its best value
     test: dict[str, float] = field(default_factory=dict)  # scores on the test set, by name
     steps: int = 0
@@ -104,6 +107,11 @@ def overview(folder: Path) -> Overview:
     best, src, tgt = _number(state.get("best_score")), _text(manifest.get("src")), _text(manifest.get("tgt"))
     data, attempts = manifest.get("data"), _objects(manifest.get("attempts")) or [{}]
     command = attempts[-1].get("command")
+    watch = str(state.get("watched") or config.get("train.watch", "bleu"))
+    if best is not None:
+        ties = state.get("best_ties")
+        numbers = map(_number, ties if isinstance(ties, list) else [])
+        watch, best = decisive(watch, best, *(tie for tie in numbers if tie is not None))
     return Overview(
         folder=folder,
         state=_state(folder, state, failed=bool(failure)),
@@ -113,8 +121,8 @@ def overview(folder: Path) -> Overview:
         direction=f"{src}-{tgt}" if src and tgt else None,
         started=_text(attempts[0].get("at")),
         command=command if isinstance(command, list) else None,
-        watch=str(state.get("watched") or config.get("train.watch", "bleu")),
-        dev=abs(best) if best is not None else None,  # the loss is kept as a negative score
+        watch=watch,
+        dev=best,
         test={
             name: value
             for score in _objects(scores)
@@ -125,6 +133,21 @@ def overview(folder: Path) -> Overview:
         size=folder_size(folder),
         config=config,
     )
+
+
+def manifest_of(folder: Path, problems: list[str]) -> dict[str, Any]:
+    """The manifest of a run, without sections of another form than ours. Args: problems: gets what is wrong with it."""
+    file = folder / "manifest.json"
+    manifest = _json(file, problems)
+    for name, kinds in SECTIONS.items():
+        given = manifest.get(name)
+        for key, kind in kinds.items() if given is not None else ():
+            value = given.get(key) if isinstance(given, dict) else None
+            if not isinstance(value, kind) or isinstance(value, bool):
+                problems.append(f"`{file}` must have `{name}.{key}` as {WORDS[kind]}, but has {spelt(value):.40}.")
+                del manifest[name]
+                break
+    return manifest
 
 
 def _text(value: object) -> str | None:

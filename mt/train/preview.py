@@ -83,7 +83,7 @@ def preview(
     seconds = seconds_per_step(model, corpus, batch, train)
     limits = {
         "steps": None if train.steps is None else train.steps * seconds,
-        "epochs": None if train.epochs is None else train.epochs * steps * seconds,
+        "epochs": None if train.most_epochs is None else train.most_epochs * steps * seconds,
         "minutes": None if train.minutes is None else train.minutes * 60,
     }
     given = {name: limit for name, limit in limits.items() if limit is not None}
@@ -93,13 +93,13 @@ def preview(
     lengths = np.maximum(corpus.source.lengths(), corpus.target.lengths() + 1).tolist()
     return f"""\
 training pairs   {len(corpus):,} used; read {refusals.get("read", 0):,}, removed {describe(refusals)}
-too long         {corpus.num_too_long:,} pairs of more than {batch.max_length} pieces on a side are left out
+too long         {counted(corpus.num_too_long, "pair")} of more than {batch.max_length} pieces on a side left out
 tokens           {corpus.num_source_rows:,} source and {tokens:,} target an epoch, end marks included
 unknown pieces   {unknown_rate(corpus, corpus.tokenizer):.4%}
 vocabulary       {corpus.tokenizer.tgt_size:,} pieces{"" if corpus.tokenizer.joint else " (target)"}
 model            {parameters:,} parameters, {mebibytes:,.0f} MiB with gradients and moments
 device           {device}, {pick_precision(train.precision, device).value}, {counted(torch.get_num_threads(), "thread")}
-time             about {steps:,.0f} steps an epoch, {seconds:.2f} s a step; {total}
+time             about {counted(round(steps), "step")} an epoch, {seconds:.2f} s a step; {total}
 
 lengths in pieces, the longer side of a pair:
 {histogram(lengths)}

@@ -25,7 +25,7 @@ from mt.train.bad_batches import dump_batch
 from mt.train.before import Before
 from mt.train.model_card import model_card
 from mt.train.run_folder import RunFolder
-from mt.train.state import TrainState
+from mt.train.state import TrainState, decisive
 from mt.train.step import Update
 from mt.train.trainer import Outputs, Trainer
 from mt.train.validate import Validation
@@ -53,9 +53,9 @@ class Run:
         last = self.last_checkpoint()
         if last is not None:
             trainer.resume(last)
-            self.folder.settle()
             if group.from_main(self.report_finished):
                 return trainer.state.best_score or 0.0
+            self.folder.settle()
             logger.info(f"going on from step {last.step:,} ({last.path})")
         if group.is_main:
             require_space(self.folder.checkpoints, checkpoint_bytes(trainer))
@@ -94,10 +94,11 @@ class Run:
         return Checkpoint(Path(chosen[0]), chosen[1], chosen[2]) if chosen is not None else None
 
     def report_finished(self) -> bool:
-        """Whether the run is finished and its model written; prints it."""
+        """Whether the run is finished and its model written; prints it, and leaves its settings as they were."""
         state = self.trainer.state
         finished = state.finished is not None and self.folder.has_model(state.step)
         if finished:
+            self.folder.keep_settings()
             print(self.folder.report_finished(state))
         return finished
 
@@ -182,9 +183,11 @@ def choose_weights(trainer: Trainer) -> None:
         better = best.score is None or rank >= best.rank
         if not better:
             load_weights(model, best)
+        name, value = decisive(train.watch, *rank)
+        own, alone = decisive(train.watch, *(best.rank or (0.0,)))
         logger.info(
-            f"the mean of the {len(ranked)} best checkpoints has dev {train.watch.value} {abs(rank[0]):.2f}, "
-            f"the best alone {abs(best.score or 0):.2f}: taking the {'mean' if better else 'best'}"
+            f"the mean of the {len(ranked)} best checkpoints has dev {name} {value:.2f}, the best alone "
+            f"{f'{own} ' if own != name else ''}{alone:.2f}: taking the {'mean' if better else 'best'}"
         )
 
 

@@ -31,6 +31,7 @@ logger = logging.getLogger("mt")
 MUST_MATCH = {"init", "data", "clean", "tokenizer", "model", "batch", "loss", "alignment", "optim"}
 MUST_MATCH_KEYS = {"train.seed", "train.ema", "train.precision", "train.watch", "train.spike_sigmas", "schedule.name"}
 # The text may be in other files: the fingerprints in the manifest are compared (`check_text`).
+NAMED = 5  # settings in one message
 MAY_MOVE = {"data.root", "data.cache", "data.workers", "data.train", "data.dev", "data.test", "alignment.links"}
 YOUNGER = {"data.dev": "data.dev_fingerprint", "data.test": "data.test_fingerprint"}  # older manifests lack them
 OWN_NAME = "restore it, or give the new run its own name: `run.name=...`"
@@ -50,6 +51,7 @@ class RunFolder:
         self.evaluation = path / "eval"
         self.bad_batches = path / "bad_batches"
         self._replaced: str | None = None  # the settings of an earlier start
+        self._changed: dict[str, str] = {}  # what differs from them, in words
 
     def as_begun(self, config: Config) -> Config:
         """The settings with which a run of an older version goes on: where a default has changed since (`before` in the
@@ -87,13 +89,32 @@ class RunFolder:
         if self.config.exists() and self.has_checkpoints:
             told = flatten(read_json(self.manifest)) if self.manifest.exists() else {}
             stay = {key for key, fingerprint in YOUNGER.items() if fingerprint not in told}
-            check_drift(read_config(self.config), config, defaults, self.path, stay=stay)
+            self._changed = check_drift(read_config(self.config), config, defaults, self.path, stay=stay)
             self._replaced = self.config.read_text(encoding="utf-8")
         write_text(self.config, yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
 
     def settle(self) -> None:
         """From now on the settings of this start are those of the run."""
-        self._replaced = None
+        if self._changed:
+            logger.info(f"going on with changed settings: {'; '.join(self._changed.values())}")
+        self._replaced, self._changed = None, {}
+
+    def keep_settings(self) -> None:
+        """For a finished run, which a start does not change: put its settings back, but for where its text is now."""
+        if self._replaced is None:
+            return
+        before, now = yaml.safe_load(self._replaced), yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        for section, _, name in (key.partition(".") for key in MAY_MOVE):
+            before.setdefault(section, {})[name] = now[section][name]
+        before["run"] = now["run"]
+        write_text(self.config, yaml.safe_dump(before, sort_keys=False, allow_unicode=True))
+        unused = [words for key, words in self._changed.items() if key not in MAY_MOVE and not key.startswith("run.")]
+        if unused:
+            logger.warning(
+                f"{self.path} is finished, so these settings are not used: {'; '.join(unused)}. "
+                "Begin another run with them (`run.name=...`), or raise the limit that was reached."
+            )
+        self._replaced, self._changed = None, {}
 
     def restore(self) -> None:
         """Put the settings of an earlier start back, where this one was refused before it went on."""
@@ -247,25 +268,31 @@ def plain(values: Any) -> Any:
 
 def check_drift(
     old: dict[str, Any], new: dict[str, Any], defaults: dict[str, Any], where: Path, *, stay: Collection[str] = ()
-) -> None:
-    """Log the settings that changed. Raises: ConfigError: for the first changed one that must not change.
+) -> dict[str, str]:
+    """The settings that changed, each with its values in words.
+
+    Raises: ConfigError: for those that must not change, of which `NAMED` are named.
 
     Args: stay: settings of `MAY_MOVE` that must not change, because nothing is known of their text.
     """
     before, now, default = flatten(old), flatten(plain(new)), flatten(plain(defaults))
-    typed = shlex.quote(str(where))
-    for key, value in now.items():
-        fixed = (key.split(".")[0] in MUST_MATCH or key in MUST_MATCH_KEYS) and key not in MAY_MOVE - {*stay}
-        if fixed and key not in before:  # written by a version without this setting, which behaved as its default
-            before[key] = default[key]
-        if fixed and before[key] != value:
-            raise ConfigError(
-                f"`{key}` was {spelt(before[key])} when `{where}` was started, but is {spelt(value)} now.",
-                hint=f"begin another run with `run.name=...`, or go on with this one by `mt train --resume {typed}`.",
-            )
-    changed = [
-        f"`{key}` was {spelt(before[key])}, is {spelt(value)}"
+    must = {key for key in now if key.split(".")[0] in MUST_MATCH or key in MUST_MATCH_KEYS} - (MAY_MOVE - {*stay})
+    # one that is missing was written by a version without this setting, which behaved as its default
+    before |= {key: default[key] for key in must if key not in before}
+    wrong = [key for key, value in now.items() if key in must and before[key] != value]
+    if len(wrong) == 1:
+        [key] = wrong
+        said = f"`{key}` was {spelt(before[key])} when `{where}` was started, but is {spelt(now[key])} now."
+    else:
+        named = [f"`{key}` was {spelt(before[key])}, is {spelt(now[key])}" for key in wrong[:NAMED]]
+        named += [f"and {len(wrong) - NAMED:,} more"] if len(wrong) > NAMED else []
+        said = f"{len(wrong):,} settings of `{where}` must stay as they were at its start: {'; '.join(named)}."
+    if wrong:
+        typed = shlex.quote(str(where))
+        raise ConfigError(
+            said, hint=f"begin another run with `run.name=...`, or go on with this one by `mt train --resume {typed}`."
+        )
+    return {
+        key: f"`{key}` was {spelt(before[key])}, is {spelt(value)}"
         for key, value in now.items() if key in before and before[key] != value
-    ]  # fmt: skip
-    if changed:
-        logger.info(f"going on with changed settings: {'; '.join(changed)}")
+    }  # fmt: skip

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mt.checkpoint import Checkpoint, Checkpoints, Score, random_state, set_random_state
 from mt.data.batching import BatchStream
-from mt.errors import CheckpointError
+from mt.errors import CheckpointError, in_short
 from mt.train.state import TrainState
 from mt.train.step import Updater
 
@@ -102,9 +102,15 @@ class Saver:
         """Restore weights, optimiser, place in the data and random state; returns the counters of the run."""
         state = checkpoint.state()
         self.updater.load_tensors(checkpoint)
-        self.updater.load_state_dict(state["updater"])
-        self.stream.load_state_dict(state["stream"])
-        set_random_state(state["random"])
-        counters = TrainState.from_dict(state["train"])
+        try:
+            self.updater.load_state_dict(state["updater"])
+            self.stream.load_state_dict(state["stream"])
+            set_random_state(state["random"])
+            counters = TrainState.from_dict(state["train"])
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"`{checkpoint.path}` has no state that training could go on from ({in_short(error)}): it is damaged.",
+                hint="remove this folder, and the run goes on from the checkpoint before it.",
+            ) from error
         self.saved_at = counters.seconds
         return counters

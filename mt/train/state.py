@@ -7,6 +7,12 @@ from typing import Any
 from mt.errors import CheckpointError
 
 
+def decisive(watch: str, score: float, *ties: float) -> tuple[str, float]:
+    """The score that made a checkpoint the best, to be shown: BLEU that cannot tell is kept as 0, and chrF++, the first
+    of the ties, decided."""
+    return ("chrf", ties[0]) if watch == "bleu" and not score and ties else (str(watch), abs(score))
+
+
 @dataclass(kw_only=True)
 class TrainState:
     """The counters of a run; part of every checkpoint."""

@@ -26,7 +26,7 @@ from mt.train.saving import Saver
 from mt.train.schedules import rate
 from mt.train.signals import Requests
 from mt.train.spikes import find_spike, go_back
-from mt.train.state import TrainState
+from mt.train.state import TrainState, decisive
 from mt.train.step import PendingUpdate, Update, Updater
 from mt.train.validate import Judgement, Validation, Validator, ema_weights, set_weights
 from mt.train.window import Window
@@ -214,11 +214,11 @@ class Trainer:
     def fractions(self) -> dict[str, float]:
         """How much of each limit is used, by the limit in words."""
         limits = {
-            "steps": (self.state.step, self.train.steps),
-            "epochs": (self.stream.epoch, self.train.epochs),
-            "minutes": (self.state.seconds / 60, self.train.minutes),
+            "step": (self.state.step, self.train.steps),
+            "epoch": (self.stream.epoch, self.train.most_epochs),
+            "minute": (self.state.seconds / 60, self.train.minutes),
         }
-        return {f"{limit:,.10g} {name}": now / limit for name, (now, limit) in limits.items() if limit is not None}
+        return {counted(limit, name): now / limit for name, (now, limit) in limits.items() if limit is not None}
 
     def done(self) -> float:
         """The fraction of the run that is over: of the limit that will be reached first."""
@@ -247,9 +247,7 @@ class Trainer:
         done, state = self.done(), self.state
         best = None
         if state.best_score is not None:
-            name, score = self.train.watch.value, abs(state.best_score)
-            if self.train.watch is Watch.bleu and not score and state.best_ties:
-                name, score = Watch.chrf.value, state.best_ties[0]
+            name, score = decisive(self.train.watch, state.best_score, *state.best_ties)
             best = f"{name} {score:.2f} @ {state.best_step:,}"
         return Status(
             step=state.step,

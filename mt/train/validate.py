@@ -22,6 +22,7 @@ from mt.train.optim import Ema
 
 ALWAYS = (Watch.loss, Watch.bleu, Watch.chrf)  # computed at every validation
 ERRORS = (Watch.loss, Watch.ter, Watch.wer, Watch.cer)  # lower is better
+AUTO_EPOCHS, AUTO_UPDATES = 20, 200  # the more of them, where `train.epochs` is auto
 FEWEST_UPDATES, MOST_UPDATES = 5, 800  # between two validations, where `train.validate_every` is auto
 
 
@@ -146,10 +147,12 @@ class Validator:
         )
 
 
-def with_interval(section: TrainConfig, batch: BatchConfig, corpus: TokenizedCorpus) -> TrainConfig:
-    """The section with a number for `train.validate_every=auto`: about an epoch. Args: corpus: the training text."""
-    if section.validate_every != "auto":
-        return section
-    tokens = max(corpus.num_source_rows, corpus.num_target_rows)
-    updates = round(tokens / (batch.budget * batch.accumulate))
-    return replace(section, validate_every=min(MOST_UPDATES, max(FEWEST_UPDATES, updates)))
+def with_numbers(section: TrainConfig, batch: BatchConfig, corpus: TokenizedCorpus) -> TrainConfig:
+    """The section with numbers for `auto`: validations are about an epoch apart, and little text is read more often,
+    because its epochs have few updates. Args: corpus: the training text."""
+    updates = max(corpus.num_source_rows, corpus.num_target_rows) / (batch.budget * batch.accumulate)
+    if section.epochs == "auto":
+        section = replace(section, epochs=float(max(AUTO_EPOCHS, math.ceil(AUTO_UPDATES / max(1.0, updates)))))
+    if section.validate_every == "auto":
+        section = replace(section, validate_every=min(MOST_UPDATES, max(FEWEST_UPDATES, round(updates))))
+    return section

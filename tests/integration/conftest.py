@@ -29,10 +29,14 @@ TINY = (
 class Process:
     """A running command with its output in files, so that a full pipe cannot block it."""
 
-    def __init__(self, argv: list[str], folder: Path) -> None:
+    def __init__(self, argv: list[str], folder: Path, address: str | None = None) -> None:
+        """Args: address: of the process that forks an `mt` command; else `argv` is a new process."""
         self.stdout, self.stderr = folder / "stdout.txt", folder / "stderr.txt"
-        with self.stdout.open("wb") as out, self.stderr.open("wb") as err:
-            self.inner = subprocess.Popen(argv, cwd=folder, env=environment(), stdout=out, stderr=err)
+        with self.stdout.open("wb") as out, self.stderr.open("wb") as err, Path(os.devnull).open("rb") as nothing:
+            if address is None:
+                self.inner = subprocess.Popen(argv, cwd=folder, env=environment(), stdout=out, stderr=err)
+            else:
+                self.inner = forked.Command(address, argv, folder, environment(), (nothing, out, err))
 
     def wait_for(self, event: Callable[[], bool], seconds: float = 600) -> bool:
         """Wait until `event` is true (returns true) or the process ends (returns false)."""
@@ -126,9 +130,13 @@ def numbers() -> Callable[[Path, str, int, int], list[str]]:
 
 
 @pytest.fixture(scope="session")
-def start() -> Callable[..., Process]:
-    """`start(folder, "train", ...)` starts a command and returns at once."""
-    return lambda folder, *argv: Process([sys.executable, "-m", "mt", *argv], folder)
+def start(imported: str) -> Callable[..., Process]:
+    """`start(folder, "train", ...)` starts a command and returns at once; forked or not, as `run` does."""
+
+    def call(folder: Path, *argv: str, fresh: bool = False) -> Process:
+        return Process([sys.executable, "-m", "mt", *argv], folder) if fresh else Process([*argv], folder, imported)
+
+    return call
 
 
 @pytest.fixture(scope="session")

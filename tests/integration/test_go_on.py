@@ -79,7 +79,8 @@ def test_the_first_validation_is_of_the_weights_it_starts_from(folder, adapted):
 def test_the_start_names_the_model_and_the_settings_that_were_filled_in(folder, adapted):
     said = adapted[1]
     assert "going on from runs/base: base (en to de; en-de, 160 pairs; weights " in said
-    assert "learning rate 0.002 after 20 updates of warm-up; at most 20 epochs, or 3 validations without a" in said
+    limit = "at most 20 epochs (or 200 updates, if that is more), or 3 validations without a"
+    assert f"learning rate 0.002 after 20 updates of warm-up; {limit}" in said
     first = metrics(folder / "runs/adapted", "train")[0]
     assert first["lr"] == pytest.approx(2e-3 / 20)
 

@@ -73,7 +73,7 @@ def test_killed_at_random_moments_it_ends_the_same(seed, folder, command, start,
     metrics, checkpoints = folder / f"runs/{name}/metrics.jsonl", folder / f"runs/{name}/checkpoints"
     killed = 0
     for round_number in range(4):
-        process = start(folder, *command(name))
+        process = start(folder, *command(name), fresh=True)
         # Within a save in one round, else after some lines; a resumed run first drops the lines after its checkpoint.
         lines = draw.randint(10, 30) + 20 * round_number
         moments = [lambda lines=lines: lines_in(metrics) >= lines, lambda: any(checkpoints.glob(".tmp-step-*"))]
@@ -90,7 +90,7 @@ def test_killed_at_random_moments_it_ends_the_same(seed, folder, command, start,
 
 
 def test_stopped_by_sigterm_it_says_so_and_goes_on(folder, command, start, run, unbroken):
-    process = start(folder, *command("stopped"), "data.workers=1")
+    process = start(folder, *command("stopped"), "data.workers=1", fresh=True)
     assert process.wait_for(lambda: lines_in(folder / "runs/stopped/metrics.jsonl") >= 5)
     process.signal(signal.SIGTERM)
     assert process.end() == 75

@@ -8,7 +8,14 @@ from mt.errors import ConfigError, counted, in_short, require_package
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(0, "0 training pairs"), (1, "1 training pair"), (1240, "1,240 training pairs")]
+    ("number", "said"),
+    [
+        (0, "0 training pairs"),
+        (1, "1 training pair"),
+        (1240, "1,240 training pairs"),
+        (1.0, "1 training pair"),
+        (0.25, "0.25 training pairs"),
+    ],
 )
 def test_one_is_no_plural(number, said):
     assert counted(number, "training pair") == said

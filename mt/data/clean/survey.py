@@ -14,6 +14,7 @@ from mt.data.clean.rules import Duplicates, Rule, is_copy, is_empty
 from mt.data.clean.suspicion import has_markup, large_numerals, looks_swapped, numbers_differ
 from mt.data.corpus.pair import Pair
 from mt.data.corpus.split import fold
+from mt.errors import counted
 from mt.text.languages import alike, is_known, shares
 from mt.text.lines import spread
 
@@ -65,8 +66,8 @@ def overlap(train: Iterable[Pair], held: Sequence[Pair], name: str) -> list[Find
 def report(findings: Sequence[Finding], looked_at: int) -> str:
     """All findings as text."""
     if not findings:
-        return f"no problems found in {looked_at:,} pairs"
-    return f"possible problems in {looked_at:,} pairs:\n\n" + "\n\n".join(map(str, findings))
+        return f"no problems found in {counted(looked_at, 'pair')}"
+    return f"possible problems in {counted(looked_at, 'pair')}:\n\n" + "\n\n".join(map(str, findings))
 
 
 def _finding(what: str, pairs: Sequence[Pair], detail: Callable[[Pair], str] | None = None) -> list[Finding]:

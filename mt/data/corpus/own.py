@@ -144,5 +144,5 @@ def _hold_out(pairs: list[Pair], first_file: str) -> tuple[list[Pair], list[Pair
             hint="name a dev set with `data.dev`.",
         ) from None
     if split.dropped:
-        logger.info(f"left out {counted(split.dropped, 'training pair')} that share a sentence with the dev set")
+        logger.info(f"left out {counted(split.dropped, 'training pair')} with a sentence of the dev set")
     return split.train, split.dev

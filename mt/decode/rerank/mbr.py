@@ -11,6 +11,7 @@ import torch
 
 from mt.compute import ties
 from mt.decode.rerank.utility import Utility
+from mt.errors import check_texts
 
 
 def mbr(candidates: Sequence[str], utility: Utility, weights: Sequence[float] | None = None) -> list[tuple[int, float]]:
@@ -22,6 +23,7 @@ def mbr(candidates: Sequence[str], utility: Utility, weights: Sequence[float] | 
 
     Args: weights: probabilities of the candidates up to a factor; None: uniform.
     """
+    check_texts(candidates=candidates)
     if not candidates:
         return []
     known: dict[str, int] = {}

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mt.compute import ties
 from mt.decode.translator import Translator
-from mt.errors import ConfigError, DataError
+from mt.errors import ConfigError, DataError, check_texts
 from mt.nn.all_pairs import TargetBatch, pair_log_probs, pair_match_logits, read_targets
 from mt.nn.cache import DecoderState
 from mt.nn.ragged import cut
@@ -95,6 +95,8 @@ def _scores(
 ) -> tuple[Float[Tensor, "S T"], list[int]]:
     """Scores of all pairs, and the rows of each target, by passes of the decoder in which no source or target is read
     twice (`mt.nn.all_pairs`). Args: closed: whether `score` takes closed targets."""
+    check_texts(sources=sources)
+    check_texts(targets=targets)
     tokenizer, budget = translator.tokenizer, translator.section.batch_tokens
     of_sources, of_targets = names
     items = translator.encode_sources(sources, of_sources)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from mt.decode.translator import Translator
-from mt.errors import DataError
+from mt.errors import DataError, check_texts
 from mt.nn.forced import force_batch
 from mt.nn.ragged import cut
 
@@ -48,9 +48,9 @@ class Scorer:
         Input that is too long for translation is split; a pair cannot be, since it is not known which part of one side
         translates which part of the other.
 
-        Args: names: of the pairs, for an error in a row of a table.
+        Args: names: of the pairs, for an error in a row of a table. Raises: ConfigError: for no lists of texts.
         """
-        assert len(sources) == len(targets), "line N of the one must be translated by line N of the other"
+        check_texts(sources=sources, targets=targets)
         tokenizer, most = self.translator.tokenizer, self.translator.max_length
         source = self.translator.encode_sources(sources, names)
         target = tokenizer.encode_target(list(targets))

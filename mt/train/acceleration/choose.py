@@ -27,7 +27,7 @@ def compiling_pays(section: TrainConfig, device: torch.device, *, per_epoch: flo
     """
     if section.compile is not Use.auto:
         return section.compile is Use.always
-    epochs = None if section.epochs is None else section.epochs * per_epoch
+    epochs = None if section.most_epochs is None else section.most_epochs * per_epoch
     updates = min(n for n in (section.steps, epochs, MIN_UPDATES) if n is not None)
     minutes = MIN_MINUTES if section.minutes is None else section.minutes
     return device.type == "cuda" and updates >= MIN_UPDATES and minutes >= MIN_MINUTES

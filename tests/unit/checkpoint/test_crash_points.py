@@ -53,9 +53,10 @@ def files():
         model=tiny_config(), decode=DecodeConfig(beam=2),
     )  # fmt: skip
 
+    shapes, texts = dict(tiny_model().named_parameters()), told.files(number_tokenizer())
+
     def make(value: float) -> dict:
-        weights = {name: torch.full_like(p, value) for name, p in tiny_model().named_parameters()}
-        return {**told.files(number_tokenizer()), "model.safetensors": weights}
+        return {**texts, "model.safetensors": {name: torch.full_like(p, value) for name, p in shapes.items()}}
 
     return make
 

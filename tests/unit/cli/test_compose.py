@@ -136,6 +136,12 @@ def test_interpolations_are_filled_in():
         ("model=bse", "`model` has no preset `bse`. hint: did you mean `base`? The presets are `base`, `big`,"),
         ("optim=null", "`optim` has no preset `null`. hint: the presets are `adamw`."),
         ("optim.lr", "`optim.lr` is not a setting. hint: write `key=value`, as in `optim.lr=1e-3`."),
+        (
+            "b.tmx",
+            "`b.tmx` is neither a setting nor a file that exists. hint: correct its name, or write `key=",
+        ),
+        ("no/such", "`no/such` is neither a setting nor a file that exists. hint: correct its name, or write `key"),
+        ("/" * 2 + "x" * 300 + "/y", "xx/y` is neither a setting nor a file that exists. hint: correct its name"),
         ("my.yaml", "`my.yaml` is not a setting: it looks like a settings file. hint: write `--config my.yaml`."),
         (
             "data.train=[a",
@@ -507,3 +513,14 @@ def test_help_names_settings_and_presets_that_exist():
     assert set(SETTINGS) <= {*settings(), "init"}
     assert set(ABOUT) == set(groups())
     assert "small*" in usage()
+
+
+def test_a_misspelt_file_is_told_from_a_setting(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "memory.tmx").touch()
+    with pytest.raises(ConfigError) as refused:
+        compose(["memroy.tmx"])
+    assert refused.value.hint == "did you mean `memory.tmx`?"
+    near = refused.value.hint.split("`")[1]
+    with pytest.raises(ConfigError, match=r"`memory\.tmx` is a file, not a setting"):
+        compose([near])

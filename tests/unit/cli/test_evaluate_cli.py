@@ -149,8 +149,8 @@ def test_another_text_than_that_of_the_training_is_no_score_of_the_run(model, mo
     [
         (["--references", "ref"], ConfigError, "^--references needs --hypotheses"),
         (["--hypotheses", "hyp", "--references", "ref", "--test", "x"], ConfigError, "both name references"),
-        (["--bootstrap", "10"], ConfigError, r"must be 0 \(no intervals\) or at least 40, but is 10"),
-        (["--bootstrap", "x"], ConfigError, r"must be 0 \(no intervals\) or at least 40, but is x"),
+        (["--bootstrap", "10"], ConfigError, r"must be 0 \(no intervals\) or from 40 to 1,000,000, but is 10"),
+        (["--bootstrap", "x"], ConfigError, r"must be 0 \(no intervals\) or from 40 to 1,000,000, but is x"),
         (
             ["--bootstrap", "0", "--compare", "ref"],
             ConfigError,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mt.cli import options
-from mt.cli.options import Parser, add_options, check_output, number
+from mt.cli.options import Parser, Switch, add_options, check_output, number
 from mt.config import DecodeConfig
 from mt.config.decode import COUNT_FROM_0, PATIENCE, options_of
 from mt.decode.request import Sampling
@@ -38,8 +38,10 @@ def test_numbers_that_fit(name, text, found):
         ("number_from_0", "-0.1", "a number of at least 0"), ("number_from_0", "nan", "a number of at least 0"),
         ("number_from_0", "1e400", "a number of at least 0"), ("positive_or_inf", "0", "a number above 0, or inf"),
         ("positive_or_inf", "nan", "a number above 0, or inf"), ("share", "1.01", "a number from 0 to 1"),
-        ("share", "nan", "a number from 0 to 1"), ("resamples", "39", "0 (no intervals) or at least 40"),
-        ("resamples", "-40", "0 (no intervals) or at least 40"), ("whole_from_0", "9" * 5000, "a whole number"),
+        ("share", "nan", "a number from 0 to 1"), ("resamples", "1000001", "0 (no intervals) or from 40 to 1,000,000"),
+        ("resamples", "39", "0 (no intervals) or from 40 to 1,000,000"),
+        ("resamples", "-40", "0 (no intervals) or from 40 to 1,000,000"),
+        ("whole_from_0", "9" * 5000, "a whole number"),
         ("whole_from_0", "9" * 400, "a whole number"), ("width", "1001", "a whole number from 1 to 1,000"),
     ],
 )  # fmt: skip
@@ -100,6 +102,7 @@ def test_a_file_that_is_read_is_not_written(tmp_path, monkeypatch):
     ("output", "sentence"),
     [
         ("there", "`--svg there` is a folder. hint: name a file."),
+        ("-", "`--svg -` names no file. hint: name one, as in `--svg out.txt`."),
         ("no/a", "`--svg no/a` cannot be written: there is no folder `no`. hint: create it with `mkdir -p no`."),
         (
             "file/a",
@@ -114,6 +117,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_any_work(tmp_path, monk
     with pytest.raises(ConfigError) as refused:
         check_output(Path(output), option="--svg")
     assert str(refused.value) == sentence
+    check_output(Path("out.txt"), option="--svg")
 
 
 @pytest.mark.parametrize(
@@ -123,3 +127,47 @@ def test_a_process_without_a_stream_is_told_what_to_do(monkeypatch, name, what):
     monkeypatch.setattr(sys, name, None)
     with pytest.raises(ConfigError, match=rf"^{name} is closed\. hint: {what}"):
         getattr(options, name)()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--beam 4 --beam 5", "--beam takes one value, but is given 4 and 5; leave out one of them."),
+        ("--beam=4 --beam=4", "--beam takes one value, but is given 4 and 4; leave out one of them."),
+        ("-o a --output b", "--output takes one value, but is given a and b; leave out one of them."),
+        ("--by sum --by mean", "--by takes one value, but is given sum and mean; leave out one of them."),
+        ("--pair a b --pair c d", "--pair takes one value, but is given a b and c d; leave out one of them."),
+        ("--maybe --maybe x", "--maybe takes one value, but is given none and x; leave out one of them."),
+        ("--names a b --names c", "--names is given twice; write all its values behind one --names."),
+        ("--verify --no-verify", "--verify and --no-verify contradict each other; leave out one of them."),
+    ],
+)
+@pytest.mark.parametrize("parse", ["parse_args", "parse_intermixed_args"])
+def test_an_option_that_is_given_twice_is_refused(line, said, parse):
+    parser = repeated()
+    with pytest.raises(ConfigError) as refused:
+        getattr(parser, parse)(["model", *line.split()])
+    assert refused.value.message == said
+    assert getattr(parser, parse)(["model", "--beam", "4"]).beam == 4  # the parser keeps nothing of an earlier line
+
+
+@pytest.mark.parametrize("line", ["--verify --verify", "--jsonl --jsonl", "--more a --more b", "--beam 4 --by sum"])
+def test_options_that_may_be_repeated(line):
+    found = repeated().parse_args(["model", *line.split()])
+    assert found.more == (["a", "b"] if "more" in line else None)
+
+
+def repeated():
+    parser = Parser(prog="mt verb")
+    parser.add_argument("model")
+    group = parser.add_argument_group("a group")
+    group.add_argument("--beam", type=int, default=1)
+    group.add_argument("--output", "-o", type=Path)
+    parser.add_mutually_exclusive_group().add_argument("--by", choices=["sum", "mean"], default="mean")
+    parser.add_argument("--pair", nargs=2)
+    parser.add_argument("--maybe", nargs="?", const="")
+    parser.add_argument("--names", nargs="+", default=[])
+    parser.add_argument("--more", action="append")
+    parser.add_argument("--jsonl", action="store_true")
+    parser.add_argument("--verify", action=Switch)
+    return parser

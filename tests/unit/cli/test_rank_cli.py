@@ -92,7 +92,7 @@ def test_an_empty_source_is_a_prior(rank):
     ("line", "error", "message"),
     [
         ("missing a.de", DataError, "`missing` does not exist"),
-        ("empty a.de", DataError, "`empty` has no lines, but --queries needs at least one"),
+        ("empty a.de", DataError, "`empty` has no lines with text, but --queries needs at least one"),
         ("a.en a.de --recall --jsonl", ConfigError, "leave out --jsonl"),
         ("a.en a.de --recall --top 3", ConfigError, "leave out --top"),
         ("a.en a.de --both-ways", ConfigError, "--both-ways is about --recall; give --recall too"),
@@ -109,6 +109,31 @@ def test_refusals(rank, line, error, message):
     queries, candidates, *more = line.split()
     with pytest.raises(error, match=message):
         rank("--queries", queries, "--candidates", candidates, *more)
+
+
+def test_lines_without_text_are_left_out_and_others_keep_their_numbers(rank, caplog):
+    Path("gaps.en").write_text("".join(f"\n{pair.src}\n" for pair in PAIRS))
+    Path("gaps.de").write_text("".join(f"{pair.tgt}\n \n" for pair in PAIRS[:-1]) + f"{PAIRS[-1].tgt}\n")
+    both = ["--queries", "gaps.en", "--candidates", "gaps.de"]
+    plain = rank("--queries", "a.en", "--candidates", "a.de", "--top", "2", "--by", "sources")
+    lines = rank(*both, "--top", "2", "--by", "sources")
+    assert caplog.messages[-2:] == [
+        "12 lines of `gaps.en` have no text and are left out of the ranking.",
+        "11 lines of `gaps.de` have no text and are left out of the ranking.",
+    ]
+    moved = [[(2 * int(n) - 1, score) for n, score in (one.split(":") for one in line.split())] for line in plain]
+    found = [[(int(n), score) for n, score in (one.split(":") for one in line.split())] for line in lines]
+    assert found == [places for one in moved for places in ([], one)]
+    records = [json.loads(line) for line in rank(*both, "--jsonl")]
+    assert records[0] == {"query": "", "candidates": []} and records[1]["candidates"][0]["text"] == PAIRS[0].tgt
+    Path("gaps.txt").write_text("".join(f"1\n{number}\n" for number in range(1, 2 * len(PAIRS), 2)))
+    told = "R@1 100.0  R@5 100.0  R@10 100.0  median rank 1  (12 queries, 12 candidates)"
+    assert rank(*both, "--recall", "gaps.txt", "--both-ways") == [told, f"the other way: {told}"]
+    Path("one.txt").write_text("\n" * 11 + "x\n")
+    rank("--queries", "one.txt", "--candidates", "a.de")
+    Path("last.de").write_text("eins\n" + "\n" * 11)
+    with pytest.raises(DataError, match=r"^--recall needs a query with text whose right candidate has text, but"):
+        rank("--queries", "one.txt", "--candidates", "last.de", "--recall")
 
 
 def test_more_pairs_than_memory_holds(rank, monkeypatch):

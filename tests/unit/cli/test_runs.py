@@ -163,3 +163,25 @@ def test_info_verifies_the_files(home):
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
     with pytest.raises(CheckpointError, match="its content is damaged"):
         info.run(["runs/a"])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("", "is not valid JSON in UTF-8; it may be damaged."),
+        ("[]", "must contain a JSON object, but contains list."),
+        ({"data": 5}, "must have `data.name` as text, but has null."),
+        ({"data": {"name": "a", "train": "x", "licence": "b"}}, "must have `data.train` as a whole number, but has x."),
+        ({"data": {"name": "a", "train": True, "licence": "b"}}, "must have `data.train` as a whole number, but has t"),
+        ({"data": {"name": "a", "train": 5}}, "must have `data.licence` as text, but has null."),
+        ({"tokenizer": {"kind": []}}, "must have `tokenizer.kind` as text, but has []."),
+    ],
+)
+def test_info_names_a_damaged_manifest_and_says_what_is_known(home, capsys, change, said):
+    file = home / "runs/a/manifest.json"
+    file.write_text(change if isinstance(change, str) else json.dumps(json.loads(file.read_text()) | change))
+    for json_too in ([], ["--json"]):
+        assert info.run(["runs/a", *json_too]) == 0
+        shown = capsys.readouterr()
+        assert shown.err.startswith(f"mt info: runs/a is damaged: `runs/a/manifest.json` {said}")
+        assert shown.err.count("\n") == 1 and ("5,824" in shown.out or json.loads(shown.out)["parameters"] == 5824)

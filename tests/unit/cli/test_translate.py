@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import shlex
 from types import SimpleNamespace
 
 import pytest
@@ -185,12 +186,26 @@ def test_a_prefix_is_for_all_lines_or_each_has_its_own(shout, monkeypatch, tmp_p
     shout(b"a\nb\nc\n", "--prefix", "So ")
     assert [options["prefixes"] for _, options in shout.translator.calls] == [["So ", "So "], ["So "]]
     shout.translator.calls.clear()
+    shout(b"a\n", "--prefix", "x" * 5000)  # as no file can be named
+    shout.translator.calls.clear()
     (tmp_path / "p.txt").write_text("x\n\nz\n")
     shout(b"a\nb\nc\n", "--prefix", "@p.txt")
     assert [options["prefixes"] for _, options in shout.translator.calls] == [["x", ""], ["z"]]
     shout.translator.calls.clear()
     with pytest.raises(DataError, match=r"`no\.txt` does not exist"):
         shout(b"a\n", "--prefix", "@no.txt")
+
+
+def test_a_prefix_that_is_also_the_name_of_a_file_is_told_of(shout, caplog, tmp_path):
+    (tmp_path / "my p.txt").write_text("So")
+    shout(b"a\n", "--prefix", "my p.txt")
+    assert caplog.messages == [
+        "every translation begins with the text 'my p.txt', which is also the name of a file; `--prefix '@my p.txt'` "
+        "reads the prefixes from it"
+    ]
+    assert shout.translator.calls.pop()[1]["prefixes"] == ["my p.txt"]
+    shout(b"a\n", *shlex.split(caplog.messages[0].split("`")[1]))
+    assert shout.translator.calls.pop()[1]["prefixes"] == ["So"] and len(caplog.messages) == 1
 
 
 @pytest.mark.parametrize(

@@ -208,3 +208,39 @@ def test_a_name_in_the_other_language(shouter, tmp_path):
     with pytest.raises(DataError, match=r"the name of a\.de says that it is in de, but the source of this model"):
         run(["model", "a.de.md", "--to", "b.md"])
     assert not (tmp_path / "b.md").exists()
+
+
+XLIFF = '<xliff version="1.2"><file {}><trans-unit id="1"><source>one</source></trans-unit></file></xliff>'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("a.xlf", XLIFF.format('source-language="en-GB" target-language="de-AT"'), []),
+        ("a.xlf", XLIFF.format(""), []),
+        ("a.xlf", XLIFF.format('source-language="fr"'), ["`a.xlf` names fr as its source language, but this model "]),
+        (
+            "a.po",
+            'msgid ""\nmsgstr "Language: fr\\n"\n\nmsgid "one"\nmsgstr ""\n',
+            ["`a.po` names fr as the language of its translations, but this model translates into de; "],
+        ),
+    ],
+)
+def test_other_languages_than_a_document_names(shouter, tmp_path, caplog, name, text, told):
+    (tmp_path / name).write_text(text)
+    assert run(["model", name, "--to", f"b.{name}"]) == 0
+    assert "ONE" in (tmp_path / f"b.{name}").read_text()
+    assert len(caplog.messages) == len(told) and all(map(str.startswith, caplog.messages, told))
+
+
+def test_a_document_of_the_other_direction(shouter, tmp_path, monkeypatch):
+    (tmp_path / "a.xlf").write_text(XLIFF.format('source-language="de-DE" target-language="en"'))
+    with pytest.raises(
+        DataError, match=r"^`a\.xlf` says that it is to be translated from de-DE, but .* is in en\."
+    ) as no:
+        run(["model", "a.xlf", "--to", "b.xlf"])
+    assert no.value.hint == "give a model of the other direction."
+    monkeypatch.setattr("mt.checkpoint.model_folder.languages", lambda path: ("de", "en"))
+    assert run(["model", "a.xlf", "--to", "b.xlf"]) == 0
+    monkeypatch.setattr("mt.checkpoint.model_folder.languages", lambda path: ("src", "tgt"))  # not known
+    assert run(["model", "a.xlf", "--to", "b.xlf"]) == 0

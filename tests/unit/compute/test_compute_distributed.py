@@ -1,6 +1,7 @@
 """Processes of one run: what they know of themselves, sums in buckets, waiting for the living and not for the dead."""
 
 import threading
+import time
 from contextlib import suppress
 from itertools import pairwise
 
@@ -252,6 +253,31 @@ def test_the_reason_of_a_failure_reaches_the_others(pair, impatient, monkeypatch
     # What fails because of it is no reason of its own, and a stop is no failure.
     with pytest.raises(LostError, match="process 0"), other.alive():
         raise RuntimeError("Connection closed by peer")
+
+
+def test_the_failed_process_ends_after_the_others(pair, impatient, monkeypatch):
+    monkeypatch.setattr(module, "PARTING_SECONDS", 600.0)
+    failed, other = pair()
+    failed._report(DataError("de.txt: not there"))
+    parting = Thread(failed.part)
+    while failed._store.add("gone", 0) < 1:
+        time.sleep(0.001)
+    parting.join(timeout=0.05)
+    assert parting.is_alive()
+    other.part()
+    parting.end()
+
+
+def test_a_process_that_hangs_is_not_waited_for_when_another_has_failed(pair, impatient, monkeypatch):
+    monkeypatch.setattr(module, "PARTING_SECONDS", 0.01)
+    failed, _ = pair()
+    failed._report(DataError("de.txt: not there"))
+    failed.part()
+
+
+def test_after_a_stop_nobody_waits(pair):
+    for group in pair():
+        group.part()
 
 
 def test_a_stop_is_no_failure(pair, monkeypatch):

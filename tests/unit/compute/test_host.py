@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from mt.compute import host
-from mt.compute.host import ProcessorMeter, ProcessorTime, choose_waiting, processors
+from mt.compute.host import KERNELS, ProcessorMeter, ProcessorTime, before_torch, choose_waiting, processors
 
+LOADING = "import mt\ntry: mt.load('no such model')\nexcept mt.errors.MtError: pass"
 VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
@@ -27,13 +28,7 @@ def seen_by_openmp(code: str, env: dict[str, str]) -> str:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="GNU's OpenMP comes with torch on Linux")
 class TestWaiting:
-    @pytest.mark.parametrize(
-        "entry",
-        [
-            "from mt.cli.main import main; main(['doctor', '--json'])",
-            "import mt\ntry: mt.load('no such model')\nexcept mt.errors.MtError: pass",
-        ],
-    )
+    @pytest.mark.parametrize("entry", ["from mt.cli.main import main; main(['doctor', '--json'])", LOADING])
     def test_it_is_chosen_before_torch_loads_openmp(self, entry):
         wanted = host.WAITING["GOMP_SPINCOUNT"]
         assert f"GOMP_SPINCOUNT = '{wanted}'" in seen_by_openmp(entry, clean())
@@ -56,6 +51,31 @@ class TestWaiting:
         monkeypatch.setitem(sys.modules, "torch", sys)
         choose_waiting()
         assert not os.environ
+
+
+class TestKernels:
+    @pytest.mark.parametrize("imported", [False, True])
+    def test_few_are_kept_also_where_torch_is_imported_already(self, monkeypatch, imported):
+        monkeypatch.setattr(os, "environ", {})
+        if imported:
+            monkeypatch.setitem(sys.modules, "torch", sys)
+        else:
+            monkeypatch.delitem(sys.modules, "torch", raising=False)
+        before_torch()
+        assert os.environ == {**({} if imported else host.WAITING), **KERNELS}
+
+    @pytest.mark.parametrize("chosen", KERNELS)
+    def test_the_users_choice_is_kept(self, monkeypatch, chosen):
+        monkeypatch.setattr(os, "environ", {chosen: "7"})
+        before_torch()
+        assert os.environ[chosen] == "7" and KERNELS.keys() <= os.environ.keys()
+
+    @pytest.mark.parametrize("entry", ["from mt.cli.main import main; main(['doctor', '--json'])", LOADING])
+    def test_they_are_limited_before_anything_is_computed(self, entry):
+        code = f"{entry}\nimport os, sys\nprint({{n: os.environ.get(n) for n in {[*KERNELS]}}}, file=sys.stderr)"
+        unset = {name: value for name, value in clean().items() if name not in KERNELS}
+        done = subprocess.run([sys.executable, "-c", code], env=unset, capture_output=True, text=True, check=True)
+        assert done.stderr.rstrip().endswith(str(KERNELS))
 
 
 class TestProcessors:

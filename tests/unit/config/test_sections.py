@@ -28,6 +28,8 @@ WRONG = [
     (AlignmentConfig, {"weight": -0.1}, "`alignment.weight` must not be negative, but is -0.1."),
     (AlignmentConfig, {"layer": 0}, "`alignment.layer` must be positive or null, but is 0."),
     (AlignmentConfig, {"head": 0}, "`alignment.head` must be positive, but is 0."),
+    (TrainConfig, {"minutes": 1, "epochs": 0}, "`train.epochs` must be positive, auto or null, but is 0."),
+    (TrainConfig, {"epochs": "many"}, "`train.epochs` must be positive, auto or null, but is many."),
     (TrainConfig, {"steps": 1, "attention_pairs": 0}, "`train.attention_pairs` must be positive or null, but is 0."),
     (
         DataConfig,
@@ -106,7 +108,7 @@ WRONG = [
     ),
     *(
         (TrainConfig, {"minutes": 1, name: 0}, f"`train.{name}` must be positive or null, but is 0.")
-        for name in ("steps", "epochs", "minutes", "threads", "patience", "save_minutes")
+        for name in ("steps", "minutes", "threads", "patience", "save_minutes")
     ),
     *(
         (TrainConfig, {"minutes": 1, name: 0}, f"`train.{name}` must be positive, but is 0.")
@@ -175,6 +177,15 @@ def test_the_tree_becomes_plain_json():
         (
             {"inputs": ["image:features"], "train": ["a.tsv"]},
             "`data.dev` must name tables beside `data.inputs`, but is ",
+        ),
+        (
+            {"inputs": ["a:text", "de:text"], "train": ["a.tsv"], "dev": ["b.tsv"], "target": "de"},
+            "`data.target` must name no column of `data.inputs`, which the model would only learn to copy, but is de. "
+            "hint: leave the column out of `data.inputs`.",
+        ),
+        (
+            {"inputs": ["de:text"], "train": ["a.tsv"], "dev": ["b.tsv"], "tgt": "de"},
+            "`data.target` must name no column of `data.inputs`, which the model would only learn to copy, but is de.",
         ),
         ({"inputs": ["image"]}, "`data.inputs` must be columns with their kinds, as in [image:features,caption:text]"),
         ({"inputs": [":text"]}, "`data.inputs` must be columns with their kinds, as in [image:features,caption:text]"),

@@ -48,9 +48,9 @@ def test_options_of_translate_reach_the_search(translator):
     assert translator.translate([text], prefixes=["vier"])[0].startswith("vier ")
     banned = Glossary([Entry("*", ("zwei",), banned=True)])
     assert "zwei" not in translator.translate(text, glossary=banned).split()
-    drawn = Sampling(samples=3, seed=2)
-    found = translator.search([text], sampling=drawn)
-    assert len(found[0]) == 3 and translator.translate(text, sampling=drawn) == found[0][0].text
+    assert len(translator.search([text], sampling=Sampling(samples=3, seed=2))[0]) == 3
+    drawn = Sampling(temperature=3.0, seed=2)
+    assert translator.translate(text, sampling=drawn) == translator.search([text], sampling=drawn)[0][0].text
     best, second = translator.search([text], nbest=2, beam=3)[0]
     assert best.text == "eins zwei drei" != second.text
 
@@ -72,3 +72,102 @@ def test_a_wrong_option_is_refused_by_name(translator, options, said):
         translator.translate("one", **options)
     with pytest.raises(ConfigError, match=said):
         translator.search(["one"], **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "hint"),
+    [
+        ({"nbest": 2}, "`nbest` is 2", "search(texts, nbest=2)"),
+        ({"sampling": Sampling(samples=3)}, "`samples` is 3", "search(texts, sampling=...)"),
+    ],
+)
+def test_several_translations_are_refused_where_one_is_returned(translator, options, said, hint):
+    for texts in ("one", ["one", "two"]):
+        with pytest.raises(ConfigError) as error:
+            translator.translate(texts, **options)
+        assert str(error.value) == (
+            f"`translate` returns one translation of each text, but {said}. hint: `{hint}` returns a list of "
+            "translations of each."
+        )
+    typed = {"search": translator.search, "texts": ["one", "two"]}
+    assert len(eval(hint.replace("...", "drawn"), typed | {"drawn": options.get("sampling")})[0]) > 1
+    assert translator.translate("one", nbest=1) == "eins"
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (None, "is None"), (5, "is 5"), (b"one", "is b'one'"), ({"a": "b"}, "is {'a': 'b'}"), ({"one"}, "is {'one'}"),
+        (iter(["one"]), "is <list_iterato"), (["one", 2], "item 2 is 2"), (["one", None], "item 2 is None"),
+    ],
+)  # fmt: skip
+def test_what_are_no_texts_is_refused_by_every_function_that_takes_texts(translator, texts, said):
+    from mt.alignment.aligner import Aligner
+    from mt.alignment.hmm import HmmAligner
+    from mt.decode.rerank.mbr import mbr
+    from mt.decode.rerank.rank import likelihoods
+    from mt.decode.rerank.reverse import rerank
+    from mt.decode.rerank.scorer import Scorer
+    from mt.decode.rerank.utility import chrf
+    from mt.evaluate import evaluate
+
+    scorer, aligner = Scorer(translator), Aligner(translator.stepper.model, translator.tokenizer, max_length=64)
+    calls = [
+        ("texts", translator.translate),
+        ("texts", translator.search),
+        ("prefixes", lambda texts: translator.translate(["one"], prefixes=texts)),
+        ("sources", lambda texts: scorer.score(texts, ["eins"])),
+        ("targets", lambda texts: scorer.score(["one"], texts)),
+        ("sources", lambda texts: likelihoods(translator, texts, ["eins"])),
+        ("targets", lambda texts: likelihoods(translator, ["one"], texts)),
+        ("sources", lambda texts: next(aligner.observe(texts, ["eins"]))),
+        ("sources", lambda texts: HmmAligner(texts, ["eins"])),
+        ("sources", lambda texts: rerank(texts, [], scorer, weight=0.5)),
+        ("candidates", lambda texts: mbr(texts, chrf)),
+        ("references", lambda texts: evaluate("set", translator.translate, ["one"], texts, tgt="de")),
+    ]
+    for name, call in calls:
+        if name == "prefixes" and texts is None:
+            continue  # there are none
+        with pytest.raises(ConfigError, match=rf"^`{name}` must be a list of strings, but {said}"):
+            call(texts)
+    if not isinstance(texts, list):
+        with pytest.raises(ConfigError, match=r'hint: write a list, also for one text: `\["Good morning\."\]`\.$'):
+            translator.search(texts)
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_one_text_is_no_list_of_its_letters(translator):
+    assert translator.translate("one") == "eins"
+    for call in (lambda: translator.search("one"), lambda: translator.translate(["one"], prefixes="e")):
+        with pytest.raises(ConfigError, match=r"^`(texts|prefixes)` must be a list of strings, but is '(one|e)'\."):
+            call()
+
+
+def test_lists_of_two_lengths_are_no_pairs(translator):
+    from mt.decode.rerank.scorer import Scorer
+
+    with pytest.raises(
+        ConfigError, match=r"^`targets` must have as many texts as `sources`, which has 2, but has 1\.$"
+    ):
+        Scorer(translator).score(["one", "two"], ["eins"])
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"glossary": "a.tsv"}, r"^`glossary` must be a `Glossary`, but is 'a.tsv'\. hint: give `Glossary.read\("),
+        ({"sampling": 3}, r"^`sampling` must be a `Sampling`, but is 3\. hint: give `Sampling\(seed=1\)`\.$"),
+    ],
+)  # fmt: skip
+def test_a_glossary_and_sampling_are_objects(translator, options, said, tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match=said) as error:
+        translator.translate("one", **options)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "terms.tsv").write_text("one\teins\n")
+    given = eval(
+        error.value.hint.removeprefix("give `").removesuffix("`."), {"Glossary": Glossary, "Sampling": Sampling}
+    )
+    assert translator.translate("one", **dict.fromkeys(options, given))

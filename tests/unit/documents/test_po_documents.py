@@ -168,3 +168,28 @@ def test_an_encoding_that_is_none():
     text = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=nonsense\\n"\n\nmsgid "a"\nmsgstr ""\n'
     with pytest.raises(DataError, match="the file says that it is in `nonsense`, which is no encoding known here"):
         translated(text, ".po")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '# note\nmsgid "a"\nmsgstr ""\n',
+        '# note\n# more\n#. for translators\n#: x.c:1\n#, c-format\nmsgctxt "x"\nmsgid "a"\nmsgstr ""\n',
+        '#: x.c:1\nmsgid "a"\nmsgstr ""\n\nmsgid "b"\nmsgstr "B"\n',
+        'msgid "a"\nmsgstr ""\n',
+        '# top\nmsgid ""\nmsgstr ""\n\n# x\nmsgid "a"\nmsgstr ""\n',
+        'msgid ""\nmsgstr ""\n\nmsgid "a"\nmsgstr ""\n',
+        '#\nmsgid ""\nmsgstr "Language: de\\n"\n\nmsgid "a"\nmsgstr ""\n',
+        '#, fuzzy\nmsgid ""\nmsgstr "Language: de\\n"\n\nmsgid "a"\nmsgstr ""\n',
+    ],
+)
+def test_a_header_is_neither_made_nor_lost_and_comments_stay_with_their_entries(text):
+    for given in (text, text.replace("\n", "\r\n")):
+        end = "\r\n" if "\r\n" in given else "\n"
+        said = translated(given, ".po")
+        assert said == given.replace(f'msgid "a"{end}msgstr ""', f'msgid "a"{end}msgstr "A"')
+
+
+def test_a_header_that_names_the_encoding_leaves_the_comment_of_the_first_entry():
+    said = translated('# note\nmsgid "ä"\nmsgstr ""\n', ".po")
+    assert said.startswith('msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\n# note\nmsgid "ä"\n')

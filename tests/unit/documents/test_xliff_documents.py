@@ -3,6 +3,7 @@
 import pytest
 from shout import same, translated, unmarked
 
+from mt.documents.readers import read_document
 from mt.errors import DataError
 
 OLD = """<?xml version='1.0' encoding='utf-8'?>
@@ -155,3 +156,16 @@ def test_white_space_that_is_kept(inside, around):
 def test_white_space_that_is_not_kept():
     text = unit('<source xml:space="default">a  b</source>', ' xml:space="preserve"')
     assert asked(text) == ["a  b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (OLD, [("en", "")]),
+        (OLD.replace('="en"', '="en-GB" target-language="de"'), [("en-GB", "de")]),
+        (NEW.replace('srcLang="en"', 'srcLang="en" trgLang="fr-CA"'), [("en", "fr-CA")]),
+        (OLD.replace("<source>", "<source/><text>").replace("</source>", "</text>"), []),  # nothing is translated
+    ],
+)
+def test_the_languages_that_a_file_names(text, named):
+    assert read_document(text.encode(), ".xlf").languages == named

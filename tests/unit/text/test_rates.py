@@ -187,3 +187,10 @@ def test_an_unknown_name_and_sets_of_unequal_length_are_refused():
         score_all(["a"], ["a"], more=[["a", "b"]])
     with pytest.raises(DataError, match="there are 1 baseline hypotheses and 2 references"):
         compare(["a"], ["a"], ["a"], 40, more=[["a", "b"]])
+
+
+@pytest.mark.parametrize(("reference", "noted"), [("彼女は本を読んだ。", True), ("She read a book.", False)])
+def test_a_rate_of_words_says_where_there_are_no_words(reference, noted):
+    wer, cer = score_all(["x"] * 3, [reference] * 3, metrics=["wer", "cer"])
+    said = "the references have no spaces between words, so a sentence is one word; CER counts characters"
+    assert (wer.note, cer.note) == (said if noted else "", "")

@@ -35,7 +35,7 @@ from mt.train.before import Before
 from mt.train.evaluation_set import test_of_run as own_test_of_run
 from mt.train.origin import check_shape, read_origin, starting_settings, tokenizer_settings
 from mt.train.run_folder import RunFolder
-from mt.train.validate import with_interval
+from mt.train.validate import with_numbers
 
 
 def description(**changed) -> Description:
@@ -74,7 +74,7 @@ def test_the_model_gives_its_settings_and_a_cautious_training(tmp_path):
     assert found["batch"] == {"max_length": 32, "tokens": 2048}
     assert found["optim"] == {"lr": 0.004}  # 0.06 / 16, rounded to one digit
     assert found["schedule"] == {"warmup_steps": 20}
-    assert found["train"] == {"epochs": 20, "validate_every": "auto", "patience": 3, "watch": "loss"}
+    assert found["train"] == {"epochs": "auto", "validate_every": "auto", "patience": 3, "watch": "loss"}
 
 
 def test_a_long_context_raises_the_batch(tmp_path):
@@ -133,11 +133,21 @@ def test_validations_are_an_epoch_apart_within_bounds(tmp_path):
     section, rows = TrainConfig(steps=1, validate_every="auto"), prepared.train.num_source_rows
     for updates, expected in ((2, 5), (rows // 40, rows // 40)):
         batch = BatchConfig(tokens=rows // updates, max_length=2)
-        assert with_interval(section, batch, prepared.train).interval == expected
-    assert with_interval(section, BatchConfig(tokens=2, max_length=2, accumulate=1), prepared.train).interval == min(
+        assert with_numbers(section, batch, prepared.train).interval == expected
+    assert with_numbers(section, BatchConfig(tokens=2, max_length=2, accumulate=1), prepared.train).interval == min(
         800, rows // 2
     )
-    assert with_interval(TrainConfig(steps=1, validate_every=7), BatchConfig(), prepared.train).interval == 7
+    assert with_numbers(TrainConfig(steps=1, validate_every=7), BatchConfig(), prepared.train).interval == 7
+    for epochs, updates, expected in (
+        ("auto", 0.1, 200),
+        ("auto", 4, 50),
+        ("auto", 40, 20),
+        (3, 0.1, 3),
+        (None, 1, 0),
+    ):
+        batch = BatchConfig(tokens=round(rows / updates), max_length=2, accumulate=1)
+        found = with_numbers(TrainConfig(steps=1, epochs=epochs), batch, prepared.train).most_epochs
+        assert (found or 0) == pytest.approx(expected, abs=1)
 
 
 # ---- what is refused

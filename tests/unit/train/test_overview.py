@@ -47,6 +47,14 @@ def test_a_loss_is_positive_and_the_newest_checkpoint_counts(golden):
     assert overview(golden).cells()["dev"] == "chrf 7.50"  # where the run had to fall back to it
 
 
+@pytest.mark.parametrize(("score", "ties", "shown"), [(0.0, [17.6, -3.6], "chrf 17.60"), (3.4, [9.9], "bleu 3.40")])
+def test_where_bleu_could_not_tell_the_score_that_decided_is_shown(golden, score, ties, shown):
+    newer = golden / "checkpoints/step-100000000"
+    newer.mkdir()
+    (newer / "state.json").write_text(json.dumps({"train": {"step": 1, "best_score": score, "best_ties": ties}}))
+    assert overview(golden).cells()["dev"] == shown
+
+
 def test_a_run_whose_last_start_failed(golden):
     (golden / "failed.json").write_text('{"error": "the disk is full."}')
     assert overview(golden).state == "finished"  # a start that was refused later changes nothing

@@ -6,6 +6,7 @@ from toy import number_corpus, number_tokenizer, tiny_model
 from mt.config import BatchConfig, TrainConfig
 from mt.data.batching import TokenizedCorpus
 from mt.data.corpus.pair import Origin, Pair
+from mt.errors import counted
 from mt.train.preview import examples, histogram, preview, unknown_rate
 
 
@@ -57,7 +58,7 @@ def test_the_report_counts_and_estimates_the_end(limits, words):
     steps = max(corpus.num_source_rows, corpus.num_target_rows) / 128
     wanted = ["40 used; read 1,050, removed 7 empty, 3 too different in length",
               f"{corpus.num_source_rows:,} source and", words,
-              "0.0000%", f"about {steps:,.0f} steps an epoch", "cpu, ", "0 pairs of more than 32 pieces",
+              "0.0000%", f"about {counted(round(steps), 'step')} an epoch", "cpu, ", "0 pairs of more than 32 pieces",
               "examples:"]  # fmt: skip
     assert [line for line in wanted if line not in page] == []
 

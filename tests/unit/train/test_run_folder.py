@@ -253,6 +253,7 @@ def test_a_run_goes_on_with_text_that_has_moved(begun, caplog):
     moved = settings()
     before, moved["data"]["train"] = moved["data"]["train"], ["elsewhere/b.en.gz", "elsewhere/b.de.gz"]
     begun.begin(moved, DEFAULTS)
+    begun.settle()
     said = f"going on with changed settings: `data.train` was {before}, is {moved['data']['train']}"
     assert said in caplog.messages
 
@@ -345,17 +346,55 @@ def test_a_model_of_an_earlier_step_does_not_count(begun):
 def test_settings_that_may_change_are_noted(begun, caplog):
     caplog.set_level("INFO", "mt")
     begun.begin(settings(), DEFAULTS)
-    assert not [text for text in caplog.messages if "changed settings" in text]
+    begun.settle()
     moved = settings()
     moved["train"] |= {"steps": 50, "patience": 3}
     begun.begin(moved, DEFAULTS)
+    assert not [text for text in caplog.messages if "changed settings" in text]  # it may be refused or finished
+    begun.settle()
     noted = "going on with changed settings: `train.steps` was 5, is 50; `train.patience` was null, is 3"
     assert noted in caplog.messages
+
+
+def test_a_finished_run_keeps_its_settings_but_for_where_its_text_is(begun, caplog):
+    begun.begin(settings(), DEFAULTS)
+    begun.keep_settings()
+    before, other = read_config(begun.config), settings()
+    assert not caplog.messages
+    other["train"] |= {"steps": 3}
+    other["decode"] = {**other.get("decode", {}), "beam": 7}
+    other["data"]["train"] = ["elsewhere/b.en", "elsewhere/b.de"]
+    begun.begin(other, DEFAULTS)
+    begun.keep_settings()
+    before["data"]["train"] = ["elsewhere/b.en", "elsewhere/b.de"]
+    assert read_config(begun.config) == before
+    (said,) = caplog.messages
+    assert said.startswith(f"{begun.path} is finished, so these settings are not used: `train.steps` was 5, is 3")
+    assert "data.train" not in said and said.endswith(
+        "Begin another run with them (`run.name=...`), or raise the limit that was reached."
+    )
+    begun.restore()  # nothing is left to put back
+    assert read_config(begun.config) == before
 
 
 def test_values_are_spelt_as_in_a_file_of_settings():
     old, new = {"model": {"bias": None}}, {"model": {"bias": True}}
     with pytest.raises(ConfigError, match=r"^`model\.bias` was null when `runs/k` was started, but is true now"):
+        check_drift(old, new, old, Path("runs/k"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ("ab", "2 settings of `runs/k` must stay as they were at its start: `model.a` was 1, is 2; `model.b` was 1, "),
+        ("abcde", "5 settings of .* `model.d` was 1, is 2; `model.e` was 1, is 2\\."),
+        ("abcdefg", "7 settings of .* `model.d` was 1, is 2; `model.e` was 1, is 2; and 2 more\\."),
+    ],
+)
+def test_all_settings_that_must_not_change_are_named(changed, told):
+    old = {"model": dict.fromkeys("abcdefgh", 1)}
+    new = {"model": old["model"] | dict.fromkeys(changed, 2)}
+    with pytest.raises(ConfigError, match=rf"^{told}.*hint: begin another run"):
         check_drift(old, new, old, Path("runs/k"))
 
 

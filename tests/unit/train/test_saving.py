@@ -1,5 +1,6 @@
 """Saves by the clock: when they are due, what they replace, and that they do not change training."""
 
+import shutil
 import signal
 
 import pytest
@@ -145,6 +146,34 @@ def test_a_run_killed_after_a_save_by_the_clock_resumes_exactly(make, killed):
     second.resume(saved)
     fit(second)
     assert_same(everything(second), everything(unbroken))
+
+
+@pytest.mark.parametrize("section", ["train", "stream", "updater", "random"])
+@pytest.mark.parametrize("change", ["lost", None, 5, "x", [], {"a": None}])
+def test_a_state_of_another_form_is_named(make, section, change, monkeypatch):
+    with pytest.raises(Killed):
+        fit(make("run", seconds=1), until=3)
+    second = make("run", seconds=1)
+    saved = second.checkpoints.latest()
+    state = saved.state()
+    if change == "lost":
+        del state[section]
+    else:
+        state[section] = change
+    monkeypatch.setattr(type(saved), "state", lambda _: state)
+    with pytest.raises(CheckpointError) as told:
+        second.resume(saved)
+    own = {
+        "train": "the state of this run is of another version of mt: ",
+        "random": "the random state of the checkpoint cannot be restored: ",
+    }
+    if section in own and change != "lost":
+        assert told.value.message.startswith(own[section])
+    else:
+        assert told.value.message.startswith(f"`{saved.path}` has no state that training could go on from (")
+        assert told.value.hint == "remove this folder, and the run goes on from the checkpoint before it."
+    shutil.rmtree(saved.path)
+    assert (before := second.checkpoints.latest()) is None or before.step < saved.step
 
 
 def test_numbers_are_on_the_disk_before_each_state_is(make, monkeypatch):

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from mt.errors import CheckpointError
-from mt.train.state import TrainState
+from mt.train.state import TrainState, decisive
 
 
 def test_the_best_is_kept_and_validations_since_are_counted():
@@ -75,3 +75,10 @@ def test_a_score_that_cannot_tell_does_not_count_against_a_run_that_learns():
 def test_a_state_without_ties_is_restored_and_the_same_score_is_better_with_them():
     state = TrainState.from_dict({"step": 3, "best_score": 0.0})
     assert state.is_best(0.0, 10.0) and not state.is_best(-1.0, 99.0)
+
+
+def test_the_score_that_decided_is_shown_not_a_bleu_that_cannot_tell():
+    assert decisive("bleu", 0.0, 17.5, -3.0) == ("chrf", 17.5)
+    assert decisive("bleu", 3.25, 17.5) == ("bleu", 3.25)
+    assert decisive("bleu", 0.0) == ("bleu", 0.0)  # of an older version, which kept no other score
+    assert decisive("loss", -2.5, 17.5) == ("loss", 2.5)

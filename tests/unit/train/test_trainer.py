@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -111,6 +112,8 @@ def test_it_ends_at_its_minutes_and_validation_counts(make, fit, monkeypatch):
     assert (trainer.state.step, trainer.state.seconds) == (10, 15.0)
     assert trainer.state.finished == "the limit of 0.25 minutes was reached"
     assert trainer.out_of_time
+    trainer.train = replace(trainer.train, minutes=1.0, epochs=1.0, steps=1)
+    assert list(trainer.fractions()) == ["1 step", "1 epoch", "1 minute"]
 
 
 def test_the_first_limit_of_several_counts(make, fit):

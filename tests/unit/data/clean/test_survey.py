@@ -35,6 +35,7 @@ def test_clean_text_has_no_finding():
     assert found(clean()) == {}
     assert found(clean(), "src", "tgt") == {}
     assert report([], 400) == "no problems found in 400 pairs"
+    assert report([], 1) == "no problems found in 1 pair"
     assert survey([], "en", "de") == []
 
 

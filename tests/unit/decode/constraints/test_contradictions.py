@@ -3,8 +3,7 @@
 import pytest
 
 from mt.cli.translate import parse as options
-from mt.decode.constraints.contradictions import check_contradictions
-from mt.decode.constraints.glossary import Glossary, parse
+from mt.decode.constraints.glossary import Entry, Glossary, parse
 from mt.errors import DataError
 
 
@@ -30,7 +29,7 @@ def glossary(*lines):
 )  # fmt: skip
 def test_what_no_translation_can_satisfy(lines, message, tmp_path):
     with pytest.raises(DataError, match=message):
-        check_contradictions(glossary(*lines))
+        glossary(*lines)
     (tmp_path / "g").write_text("\n".join(lines))
     with pytest.raises(DataError, match=rf"{tmp_path}/g:\d and {tmp_path}/g:\d contradict each other"):
         options(["model", "--glossary", str(tmp_path / "g")])
@@ -47,11 +46,18 @@ def test_what_no_translation_can_satisfy(lines, message, tmp_path):
     ],
 )
 def test_what_can_be_satisfied(lines):
-    check_contradictions(glossary(*lines))
+    glossary(*lines)
 
 
 def test_the_hint_removes_the_contradiction():
     with pytest.raises(DataError) as error:
-        check_contradictions(glossary("dog\tHund", "dog\tKöter"))
+        glossary("dog\tHund", "dog\tKöter")
     line = error.value.hint.split(": ")[1].removesuffix(".").replace("<TAB>", "\t")
-    check_contradictions(glossary(line))
+    glossary(line)
+
+
+def test_entries_of_a_python_caller_are_checked_and_named_by_their_number():
+    entries = [Entry("cat", ("Katze",), False), Entry("dog", ("Hund",), False), Entry("dog", ("Hund", "Köter"), True)]
+    with pytest.raises(DataError, match=r"^entry 2 of the glossary and entry 3 of the glossary contradict each other"):
+        Glossary(entries)
+    assert not Glossary(entries[:2]).constraints("bird").required

@@ -3,7 +3,7 @@
 import pytest
 
 from mt.decode.constraints.glossary import Entry, Glossary, parse
-from mt.errors import DataError
+from mt.errors import ConfigError, DataError
 
 
 def required(glossary, sentence):
@@ -74,3 +74,40 @@ def test_lines_that_are_no_entries(line, sentence):
 def test_comments_and_empty_lines_are_nothing():
     assert parse("# x\ty", "g:1") is None and parse("  ", "g:1") is None
     assert parse("a  b\t! c | d ", "g:1") == Entry("a b", ("c", "d"), True, "g:1")
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_an_entry_of_a_python_caller_is_read_as_a_line_is():
+    assert Entry(" a  b", ["c  d"], False).targets == ("c d",)  # pyright: ignore[reportArgumentType]
+    assert required(Glossary([Entry(" green  house", ("Treibhaus",), False)]), "green house") == [("Treibhaus",)]
+
+
+@pytest.mark.parametrize(
+    ("terms", "kind", "sentence"),
+    [
+        (("", ("Haus",), True), DataError, r"^glossary: the source term of `!Haus` is empty\.$"),
+        (("house", (), False), DataError, r"^glossary: a form of the target term is empty in ''\."),
+        (("house", ("Haus", " "), False), DataError, r"^glossary: a form of the target term is empty in 'Haus\|'\."),
+        (("*", ("Haus",), False), DataError, r"^glossary: \* stands for every sentence and can only ban"),
+        (
+            ("house", "Haus", False),
+            ConfigError,
+            r"^glossary: an entry must have a source term and a tuple of target terms, but has 'house' and 'Haus'\. "
+            r"hint: write it as `Entry\(\"cat\", \(\"Katze\", \"Katzen\"\), banned=False\)`\.$",
+        ),
+        (("house", (1,), False), ConfigError, r"but has 'house' and \(1,\)\."),
+        ((None, ("Haus",), False), ConfigError, r"but has None and \('Haus',\)\."),
+    ],
+)
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_entries_of_a_python_caller_that_no_file_could_have(terms, kind, sentence):
+    with pytest.raises(kind, match=sentence) as error:
+        Entry(*terms)
+    if "`Entry" in error.value.hint:
+        eval(error.value.hint.split("`")[1])
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_what_is_no_entry_is_refused():
+    with pytest.raises(ConfigError, match=r"^entry 2 of the glossary must be an `Entry`, but is \('a', 'b'\)\.$"):
+        Glossary([Entry("a", ("b",), False), ("a", "b")])  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,47 @@
+"""How the process of a command ends: without taking Python apart, and with nothing lost."""
+
+import subprocess
+import sys
+import textwrap
+
+
+def ended(work: str) -> subprocess.CompletedProcess[str]:
+    """A process whose command is `work`, the body of a function."""
+    body = textwrap.indent(textwrap.dedent(work), "    ")
+    code = f"from mt.cli import main as module\ndef work():\n{body}\nmodule.main = work\nmodule.run_process()\n"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False)
+
+
+def test_threads_and_what_is_registered_for_the_end_are_waited_for():
+    done = ended("""
+        import atexit, sys, threading, time
+        atexit.register(print, "registered")
+        threading.Thread(target=lambda: (time.sleep(0.05), print("thread"))).start()
+        sys.stdout.write("not flushed, ")
+        return 7
+    """)
+    assert (done.returncode, done.stdout, done.stderr) == (7, "not flushed, thread\nregistered\n", "")
+
+
+def test_a_thread_inside_torch_does_not_abort_a_process_that_has_ended_well():
+    done = ended("""
+        import threading, torch
+        def busy():
+            while True:
+                torch.ones(1 << 22).sum()
+        for _ in range(3):
+            threading.Thread(target=busy, daemon=True).start()
+        torch.ones(1 << 24).sum()
+        return 0
+    """)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_full_disk_at_the_end_does_not_change_the_exit_code():
+    done = ended("""
+        import sys
+        sys.stdout = open("/dev/full", "w")
+        print("lost")
+        return 3
+    """)
+    assert (done.returncode, done.stderr) == (3, "")
