@@ -90,8 +90,10 @@ def end_process(code: int) -> NoReturn:
 
     To take Python and its libraries apart first takes 0.1 s, or 0.5 s with a collection of garbage, and a thread of a
     library that comes back from its work meanwhile aborts the process ("terminate called without an active exception"):
-    a run that had ended well would have the exit code 134.
+    a run that had ended well would have the exit code 134. Debuggers and profilers may finish their own work.
     """
+    if is_watched():
+        raise SystemExit(code)
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
@@ -99,6 +101,13 @@ def end_process(code: int) -> NoReturn:
     flush_or_silence(sys.stdout)
     flush_or_silence(sys.stderr)
     os._exit(code)
+
+
+def is_watched() -> bool:
+    """Whether a debugger, a profiler or a measurement of coverage follows this process."""
+    tools = getattr(sys, "monitoring", None)  # Python 3.12 on
+    watched = tools is not None and any(tools.get_tool(number) is not None for number in range(6))
+    return watched or sys.gettrace() is not None or sys.getprofile() is not None
 
 
 def dispatch(argv: list[str]) -> int:

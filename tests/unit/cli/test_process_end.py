@@ -1,5 +1,6 @@
 """How the process of a command ends: without taking Python apart, and with nothing lost."""
 
+import pstats
 import subprocess
 import sys
 import textwrap
@@ -45,3 +46,11 @@ def test_a_full_disk_at_the_end_does_not_change_the_exit_code():
         return 3
     """)
     assert (done.returncode, done.stderr) == (3, "")
+
+
+def test_a_profiler_gets_to_write_its_profile(tmp_path):
+    file = tmp_path / "profile"
+    command = [sys.executable, "-m", "cProfile", "-o", file, "-m", "mt", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0 and done.stdout.startswith("mt ")
+    assert pstats.Stats(str(file)).get_stats_profile().func_profiles["main"].ncalls == "1"
