@@ -58,13 +58,7 @@ class Once(argparse.Action):
     """Keeps the value of an option, and refuses a second one, of which argparse would keep the last. The action of
     every option of a `Parser` that names no other."""
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         if option_string and isinstance(parser, Parser):
             if self.dest in parser.given and self.nargs in {"+", "*"}:
                 parser.error(f"{option_string} is given twice; write all its values behind one {option_string}")
@@ -78,13 +72,7 @@ class Once(argparse.Action):
 class Switch(argparse.BooleanOptionalAction):
     """`--verify` or `--no-verify`, but not both."""
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         if isinstance(parser, Parser) and parser.given.setdefault(self.dest, option_string) != option_string:
             parser.error(f"{parser.given[self.dest]} and {option_string} contradict each other; leave out one of them")
         super().__call__(parser, namespace, values, option_string)

@@ -4,6 +4,11 @@ import pstats
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
+
+import pytest
+
+from mt.cli.main import end_process, is_watched
 
 
 def ended(work: str) -> subprocess.CompletedProcess[str]:
@@ -54,3 +59,16 @@ def test_a_profiler_gets_to_write_its_profile(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0 and done.stdout.startswith("mt ")
     assert pstats.Stats(str(file)).get_stats_profile().func_profiles["main"].ncalls == "1"
+
+
+@pytest.mark.parametrize("number", [0, 2, 5])
+def test_a_tool_of_python_3_12_is_not_cut_off(monkeypatch, number):
+    for name in ("gettrace", "getprofile"):
+        monkeypatch.setattr(sys, name, lambda: None)
+    tools = dict.fromkeys(range(6))
+    monkeypatch.setattr(sys, "monitoring", SimpleNamespace(get_tool=tools.get), raising=False)
+    assert not is_watched()
+    tools[number] = "coverage.py"
+    with pytest.raises(SystemExit) as leaving:
+        end_process(3)
+    assert leaving.value.code == 3
