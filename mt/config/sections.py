@@ -171,6 +171,7 @@ class OptimConfig:
     beta1: float = 0.9
     beta2: float = 0.98
     eps: float = 1e-9
+    momentum: float = 0.95  # of Muon
     weight_decay: float = 0.0
     clip_norm: float = 1.0  # 0: no clipping
 
@@ -179,6 +180,7 @@ class OptimConfig:
         require(0 <= self.beta1 < 1, "optim.beta1", "lie in [0, 1)", self.beta1)
         require(0 <= self.beta2 < 1, "optim.beta2", "lie in [0, 1)", self.beta2)
         require(self.eps > 0, "optim.eps", "be positive", self.eps)
+        require(0 <= self.momentum < 1, "optim.momentum", "lie in [0, 1)", self.momentum)
         require(self.weight_decay >= 0, "optim.weight_decay", "not be negative", self.weight_decay)
         require(self.clip_norm >= 0, "optim.clip_norm", "not be negative", self.clip_norm)
 

@@ -4,34 +4,73 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from mt.config import OptimConfig
+from mt.config import OptimConfig, OptimizerKind
 
-SLOTS = ("exp_avg", "exp_avg_sq", "step")
+SLOTS = ("exp_avg", "exp_avg_sq", "step", "momentum_buffer")  # of AdamW, and of Muon
+NEWTON_SCHULZ_STEPS = 5
+
+
+class MuonWithAdamW(torch.optim.Optimizer):
+    """Muon (Jordan et al. 2024) for some matrices, AdamW for all other weights, as one optimiser with one learning rate.
+
+    Muon moves a matrix in a direction whose singular values are all about one. Its length is that of AdamW's updates
+    (Liu et al. 2025, arXiv 2502.16982), so the same learning rates suit both.
+    """
+
+    def __init__(self, muon: torch.optim.Muon, adamw: torch.optim.AdamW) -> None:
+        self.parts = (muon, adamw)
+        super().__init__([parameter for part in self.parts for parameter in parameters_of(part)], {})
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+        for part in self.parts:
+            part.state = self.state
+
+    def step(self, closure: None = None) -> None:
+        """One update of all weights."""
+        for part in self.parts:
+            part.step()
+
+
+def parameters_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def make_optimizer(model: nn.Module, section: OptimConfig) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019). Weight decay applies to the matrices of linear layers, not to norms, biases and
-    embeddings, whose scale matters."""
+    """AdamW (Loshchilov & Hutter 2019), or Muon with AdamW. Weight decay applies to the matrices of linear layers, not to
+    norms, biases and embeddings, whose scale matters; these matrices are also what Muon is for."""
     linear = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)}
-    decayed = [p for p in model.parameters() if id(p) in linear]
+    matrices = [p for p in model.parameters() if id(p) in linear]
     others = [p for p in model.parameters() if id(p) not in linear]
-    groups = [{"params": decayed, "weight_decay": section.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(
-        groups,
+    decayed = {"params": matrices, "weight_decay": section.weight_decay}
+    muon = section.name is OptimizerKind.muon
+    adamw = torch.optim.AdamW(
+        [*([] if muon else [decayed]), {"params": others, "weight_decay": 0.0}],
         lr=section.lr,
         betas=(section.beta1, section.beta2),
         eps=section.eps,
-        fused=next(model.parameters()).device.type in ("cpu", "cuda"),
+        fused=is_fused(next(model.parameters())),
     )
+    if not muon:
+        return adamw
+    return MuonWithAdamW(
+        torch.optim.Muon(
+            [decayed], lr=section.lr, momentum=section.momentum, ns_steps=NEWTON_SCHULZ_STEPS, adjust_lr_fn="match_rms_adamw"
+        ),
+        adamw,
+    )
+
+
+def is_fused(parameter: Tensor) -> bool:
+    """Whether AdamW has one kernel for all of an update on this device."""
+    return parameter.device.type in ("cpu", "cuda")
 
 
 def step_if(optimizer: torch.optim.Optimizer, wanted: Bool[Tensor, ""]) -> None:
     """A step if `wanted`; otherwise weights, moments and the step count do not change.
 
     A fused kernel decides on the device, so the host does not wait: it reads `found_inf`, which a GradScaler sets
-    (torch/optim/adam.py, `_fused_adam`).
+    (torch/optim/adam.py, `_fused_adam`). Muon has none.
     """
-    if not optimizer.param_groups[0]["fused"]:
+    if not optimizer.param_groups[0].get("fused"):
         if wanted:
             optimizer.step()
         return
@@ -47,18 +86,20 @@ def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dic
         for name, parameter in model.named_parameters()
         if parameter in optimizer.state
         for slot in SLOTS
+        if slot in optimizer.state[parameter]
     }
 
 
 def load_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """The inverse of `optimizer_tensors`."""
     for name, parameter in model.named_parameters():
-        if f"{name}/{SLOTS[0]}" in tensors:
+        slots = [slot for slot in SLOTS if f"{name}/{slot}" in tensors]
+        if slots:
             # As in torch: the step count is on the host unless a fused kernel reads it.
-            host = () if optimizer.param_groups[0]["fused"] else ("step",)
+            host = () if is_fused(parameter) else ("step",)
             optimizer.state[parameter] = {
                 slot: tensors[f"{name}/{slot}"].to("cpu" if slot in host else parameter.device, copy=True)
-                for slot in SLOTS
+                for slot in slots
             }
 
 
