@@ -295,6 +295,7 @@ def train(config: Config, command: list[str]) -> float:
     config = folder.as_begun(config)
     origin = read_origin(config, folder)
     config = origin.fitted(config) if origin is not None else config
+    folder.check_start(config)
     check_input_settings(config.model, parse_inputs(config.data.inputs))
     with (
         joined(folder.path.name, device=device, minutes=config.train.timeout_minutes) as group,
@@ -332,6 +333,7 @@ def dry_run(config: Config) -> None:
     if origin is not None:
         config = origin.fitted(config)
         announce(origin, config)
+    RunFolder(Path(config.run.root) / str(config.run.name)).check_start(config)
     check_input_settings(config.model, parse_inputs(config.data.inputs))
     set_up_cpu(config.train.threads)
     prepared = prepare_data(config, origin)
