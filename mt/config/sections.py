@@ -1,7 +1,7 @@
 """The settings: one dataclass for each section, checked in its constructor. YAML files and overrides only set values.
 
-No section depends on another; conditions between sections are checked in `build.py`, and what only a fresh start refuses
-in `start.py`. Enum members are spelt like their values, so that a name in a YAML file is the value in a saved
+No section depends on another; conditions between sections are checked in `build.py`, what only a fresh start refuses in
+`start.py`. Enum members are spelt like their values, so that a name in a YAML file is the value in a saved
 `config.json`.
 """
 

@@ -1,6 +1,6 @@
 """Refusals of a fresh start, which say what is not worth training.
 
-A run that an older version began with such settings goes on and is evaluated, so no section has them in its constructor.
+A run that an older version began with such settings goes on and is scored, so no section has them in its constructor.
 """
 
 from mt.config.inputs import parse_inputs
