@@ -21,7 +21,7 @@ from mt.cli.engine_options import add_engine_options, check_engine_options
 from mt.cli.lines import BadLines, Line, count_lines, file_lines, lines_of, process, results, waiting
 from mt.cli.link_options import Answer, LinkUser, add_link_options
 from mt.cli.media_files import check_lines_of_text
-from mt.cli.options import Parser, add_device_options, check_output, stdin
+from mt.cli.options import Parser, add_device_options, check_output, dash_is_default, stdin
 from mt.cli.search_options import SearchOptions, add_search_options, check_prefixes, check_search_options, prefix_file
 from mt.data.corpus.names import check_language
 from mt.errors import CheckpointError, DataError
@@ -44,8 +44,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("model", nargs="?", type=Path, help="model folder, run or checkpoint (default: the newest run)")
     add_document_options(parser)
-    parser.add_argument("-i", "--input", help="text file to translate, plain or compressed (default: stdin)")
-    parser.add_argument("-o", "--output", type=Path, help="file to write (default: stdout)")
+    parser.add_argument("-i", "--input", help="text file to translate, plain or compressed (default, and -: stdin)")
+    parser.add_argument("-o", "--output", type=Path, help="file to write (default, and -: stdout)")
     parser.add_argument(
         "--jsonl",
         action="store_true",
@@ -66,6 +66,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add_link_options(parser)
     args = parser.parse_args(argv)
     check_document_options(parser, args)
+    dash_is_default(args, "input", "output")
     check_search_options(parser, args)
     check_engine_options(parser, args)
     check_choice_options(parser, args)
