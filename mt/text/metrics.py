@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import regex
 
-from mt.errors import ConfigError, DataError, require
+from mt.errors import ConfigError, DataError, check_texts, require
 from mt.text.languages import plain_code
 from mt.text.words import lacks_spaces
 
@@ -214,6 +214,7 @@ def _chrf() -> "Metric":
 def _ter(references: Sequence[str]) -> "Metric":
     from mt.text.ter import BoundedTER
 
+    check_texts(references=references)
     return BoundedTER(by_character=lacks_spaces(references))
 
 
@@ -286,6 +287,8 @@ def _with_floats(metric: "Metric") -> None:
 
 
 def _check_pairs(hypotheses: Sequence[str], references: Sequence[str], what: str) -> None:
+    check_texts(**{what.partition(" ")[0]: hypotheses})
+    check_texts(references=references)
     if len(hypotheses) != len(references):
         raise DataError(
             f"there must be one reference per line, but there are {len(hypotheses)} {what} and "
