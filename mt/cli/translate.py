@@ -136,17 +136,21 @@ def load(args: argparse.Namespace, named: str | None) -> "Translator":
 def run_document(args: argparse.Namespace) -> int:
     """Translate a document. It is read, with its faults reported, before a model is loaded."""
     from mt.checkpoint.model_folder import RUNS, languages, newest_run
-    from mt.documents.readers import translate_parsed
+    from mt.documents.readers import lines_of, write_translated
     from mt.files import explained, write_file
 
     document = read_checked(args)
+    lines = lines_of(document)
+
+    def direction() -> tuple[str, str]:
+        return languages(args.model or newest_run(RUNS))
 
     def translate(texts: list[str]) -> list[str]:
         from mt.evaluate import one_line
         from mt.postprocess.markup import Request
 
         translator = load(args, str(args.document.with_suffix("")))
-        check_named_languages(document, args.document, *languages(args.model or newest_run(RUNS)))
+        check_named_languages(document, args.document, *direction())
         translator.require_text(f"a document (`{args.document}`)")
         args.markup = any(Request(text).changed for text in texts)
         with waiting("translating", len(texts), args.to) as show:
@@ -157,7 +161,7 @@ def run_document(args: argparse.Namespace) -> int:
                 for answers in pipeline.answers(texts[first : first + CHUNK], [], first)
             ]
 
-    written = translate_parsed(document, translate)
+    written = write_translated(document.naming(*direction()), lines, translate(lines)) if lines else document.write([])
     with explained(f"`{args.to}` cannot be written"):
         write_file(args.to, written)
     if document.left:

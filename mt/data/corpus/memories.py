@@ -12,7 +12,7 @@ from itertools import islice
 from mt.data.corpus.names import kind_of
 from mt.data.corpus.pair import Origin, Pair, Sides
 from mt.errors import DataError, counted
-from mt.text.languages import nearest
+from mt.text.languages import MADE_UP, nearest
 from mt.text.lines import DAMAGE, decode_line, open_bytes, raw_lines, unreadable
 from mt.text.po import encoding_of, form_of_one, is_utf8, parse
 from mt.text.xml import elements, local, plain_text
@@ -22,7 +22,6 @@ CODES = {"bpt", "ept", "ph", "it", "ut", "x", "bx", "ex", "sc", "ec", "cp"}  # n
 BREAKS = {"lb", "x-lb", "x-br", "xlf:lb", "br", "pb", "xlf:pb"}  # what codes are called that end a line or page
 UNTRANSLATED = {"new", "needs-translation", "initial"}  # XLIFF: states of a target that may be a copy of the source
 LANG = "{http://www.w3.org/XML/1998/namespace}lang"
-MADE_UP = {"src", "tgt"}  # what `mt.data.corpus.own` calls languages that nobody named
 NOT_NAMED = "not named"
 LANG_HINT = "a file must say which language each text is in: TMX in `xml:lang`, XLIFF in `source-language`."
 PEEKED = 100  # units
