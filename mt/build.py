@@ -207,8 +207,8 @@ def make_validator(
         shown=some_of(prepared.dev.pairs, config.train.validate_pairs, config.data.subset), watch=config.train.watch,
         attention=make_attention_logger(config, prepared, max_length=longest, guided=guided),
     )  # fmt: skip
-    if validator.watched(config.train.watch) is not config.train.watch and group.is_main:
-        logger.info(f"BLEU cannot tell on this dev set, because {validator.blind_spot}: chrF++ is watched instead")
+    if group.is_main:
+        validator.tell(config.train.watch)
     return validator
 
 

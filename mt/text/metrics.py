@@ -184,6 +184,13 @@ def blind_spot(references: Sequence[str], tokenize: str) -> str:
     return ""
 
 
+def wer_blind_spot(references: Sequence[str]) -> str:
+    """Why WER cannot tell good from bad translations of these references, in words; empty: it can."""
+    if lacks_spaces(references[:LOOKED_AT]):
+        return "the references have no spaces between words, so a sentence is one word; CER counts characters"
+    return ""
+
+
 @cache
 def bleu_words(tokenize: str) -> Callable[[str], list[str]]:
     """How BLEU splits a line into words. Raises `ConfigError` if the tokenizer cannot be used."""
@@ -265,8 +272,8 @@ def _note(metric: "Metric", found: Any, references: Sequence[str]) -> str:
 
     if isinstance(metric, BoundedTER):
         return metric.note()
-    if isinstance(metric, ErrorRate) and not metric.by_character and lacks_spaces(references[:LOOKED_AT]):
-        return "the references have no spaces between words, so a sentence is one word; CER counts characters"
+    if isinstance(metric, ErrorRate) and not metric.by_character and (said := wer_blind_spot(references)):
+        return said
     if hasattr(found, "counts") and not found.counts[-1]:
         return "no four words in a row are right, so BLEU cannot tell; chrF++ can"
     return ""

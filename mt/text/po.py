@@ -55,7 +55,7 @@ def declare_utf8(catalogue: "POFile") -> bool:
 
 
 def in_utf8(header: str) -> str:
-    """The text of a header with the change of `declare_utf8` alone; "" where its line about the encoding is in parts."""
+    """The text of a header with the change of `declare_utf8` alone; "" where the line for it is in parts."""
     if "Content-Type:" not in header:
         return f'{header}"Content-Type: text/plain; charset=UTF-8\\n"\n' if header.endswith('\\n"\n') else ""
     line = CONTENT_TYPE.search(header)
