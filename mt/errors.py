@@ -50,6 +50,19 @@ def spelt(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value) or "empty"
 
 
+def json_kind(value: object) -> str:
+    """What a value from JSON is, in JSON's words: "an object", "null". Of a type that JSON lacks: its Python name."""
+    kinds = {
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        str: "a string",
+        list: "an array",
+        dict: "an object",
+    }
+    return "null" if value is None else kinds.get(type(value), type(value).__name__)
+
+
 def require(condition: bool, key: str, must: str, value: object, *, hint: str = "") -> None:
     """Raise `ConfigError` "`key` must ..., but is value." unless `condition` holds and the value is finite."""
     if not condition:

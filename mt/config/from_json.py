@@ -3,6 +3,7 @@
 Nothing is interpolated, converted or imported: a value that does not have the type of its setting is an error.
 """
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
@@ -12,6 +13,13 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from mt.errors import ConfigError
 
 Section = TypeVar("Section")
+WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a string",
+    type(None): "null",
+}
 SHOWN = 80  # characters of a value in an error
 
 
@@ -42,8 +50,11 @@ def from_plain(section: type[Section], values: object, where: str) -> Section:
 
 
 def shown(value: object) -> str:
-    """A value for an error message: one printable line, cut if it is long."""
-    text = repr(value[: SHOWN + 1]) if isinstance(value, str) else ascii(value)
+    """A value for an error message, as JSON has it: one printable line, cut if it is long."""
+    try:
+        text = repr(value[: SHOWN + 1]) if isinstance(value, str) else json.dumps(value)
+    except (TypeError, ValueError, RecursionError):  # a Python caller's
+        text = ascii(value)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
@@ -70,7 +81,7 @@ def _plain(kind: Any, value: object, where: str, barred: Collection[StrEnum] = (
             return value
     wanted = " or ".join(
         f"one of {', '.join(one for one in o if one not in barred)}" if isinstance(o, type) and issubclass(o, StrEnum)
-        else "null" if o is type(None) else getattr(o, "__name__", str(o))
+        else WORDS.get(o) or ("an array of strings" if get_args(o) == (str,) else "an array of objects")
         for o in options
     )  # fmt: skip
     raise ConfigError(f"{where} must be {wanted}, but is {shown(value)}.")

@@ -59,7 +59,7 @@ def test_options_of_translate_reach_the_search(translator):
     ("options", "said"),
     [
         ({"beem": 3}, r"^a translation has no setting `beem`; this version knows batch_tokens, beam, "),
-        ({"beam": "3"}, r"^a translation: `beam` must be int, but is '3'\.$"),
+        ({"beam": "3"}, r"^a translation: `beam` must be a whole number, but is '3'\.$"),
         ({"beam": 0}, r"^`decode\.beam` must be positive, but is 0\.$"),
         (
             {"prefixes": ["a", "b"]},

@@ -271,7 +271,7 @@ def test_json_is_an_array_or_lines(write):
     assert texts(write("d.json", json.dumps(other)), columns=["x", "y"]) == WANTED
     with pytest.raises(DataError, match=r"e\.json` is not JSON \(Expecting value"):
         texts(write("e.json", "[1,"))
-    with pytest.raises(DataError, match=r"f\.json: record 1 must be a JSON object, but is int\.$"):
+    with pytest.raises(DataError, match=r"f\.json: record 1 must be a JSON object, but is a number\.$"):
         texts(write("f.json", "[1]"))
 
 
