@@ -4,10 +4,13 @@ A message is one sentence that stands alone: it names the file, line or key, say
 Its hint says what to type or to do. Any other exception is a bug of mt.
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from reprlib import repr as short
+
+SHOWN = 80  # characters of a value in an error
 
 
 class MtError(Exception):
@@ -61,6 +64,15 @@ def json_kind(value: object) -> str:
         dict: "an object",
     }
     return "null" if value is None else kinds.get(type(value), type(value).__name__)
+
+
+def shown(value: object) -> str:
+    """A value for an error message, as JSON has it: one printable line, cut if it is long."""
+    try:
+        text = repr(value[: SHOWN + 1]) if isinstance(value, str) else json.dumps(value)
+    except (TypeError, ValueError, RecursionError):  # a Python caller's
+        text = ascii(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
 def require(condition: bool, key: str, must: str, value: object, *, hint: str = "") -> None:

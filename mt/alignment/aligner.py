@@ -13,8 +13,7 @@ from mt.alignment.choose_heads import Choice, choose_by_agreement, choose_by_reg
 from mt.alignment.heads import AlignmentHeads, head_mean, word_maps
 from mt.alignment.observe import Observation, observe
 from mt.checkpoint import verify_folder, write_folder
-from mt.config.from_json import shown
-from mt.errors import CheckpointError
+from mt.errors import CheckpointError, shown
 from mt.files import explained, read_json
 from mt.nn.transformer import Transformer
 from mt.text.tokenizer import Tokenizer

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mt.config.from_json import shown
-from mt.errors import CheckpointError
+from mt.errors import CheckpointError, shown
 
 Values = dict[str, Any]
 

@@ -3,14 +3,13 @@
 Nothing is interpolated, converted or imported: a value that does not have the type of its setting is an error.
 """
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from mt.errors import ConfigError
+from mt.errors import SHOWN, ConfigError, shown
 
 Section = TypeVar("Section")
 WORDS: dict[Any, str] = {
@@ -20,7 +19,6 @@ WORDS: dict[Any, str] = {
     str: "a string",
     type(None): "null",
 }
-SHOWN = 80  # characters of a value in an error
 
 
 def from_plain(section: type[Section], values: object, where: str) -> Section:
@@ -47,15 +45,6 @@ def from_plain(section: type[Section], values: object, where: str) -> Section:
     barred = {f.name: f.metadata.get("not", ()) for f in fields(section)}  # pyright: ignore[reportArgumentType]
     given = {key: _plain(types[key], value, f"{where}: `{key}`", barred[key]) for key, value in values.items()}
     return section(**before, **given)
-
-
-def shown(value: object) -> str:
-    """A value for an error message, as JSON has it: one printable line, cut if it is long."""
-    try:
-        text = repr(value[: SHOWN + 1]) if isinstance(value, str) else json.dumps(value)
-    except (TypeError, ValueError, RecursionError):  # a Python caller's
-        text = ascii(value)
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
 def _plain(kind: Any, value: object, where: str, barred: Collection[StrEnum] = ()) -> object:

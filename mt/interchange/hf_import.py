@@ -16,8 +16,7 @@ from torch import Tensor
 from mt.checkpoint import describe_tensors, read_tensors
 from mt.checkpoint.model_folder import MAX_CONFIG, MOST, Description
 from mt.config import Activation, DecodeConfig, ModelConfig, NormPlacement, Precision, Tying
-from mt.config.from_json import shown
-from mt.errors import CheckpointError, counted
+from mt.errors import CheckpointError, counted, shown
 from mt.files import explained, read_json
 from mt.interchange import refuse
 from mt.interchange.hf import ACTIVATIONS as WRITTEN

@@ -5,8 +5,7 @@ import sys
 
 import pytest
 
-from mt.config.from_json import shown
-from mt.errors import ConfigError, counted, in_short, json_kind, require_package
+from mt.errors import ConfigError, counted, in_short, json_kind, require_package, shown
 
 
 @pytest.mark.parametrize(
