@@ -160,6 +160,19 @@ def files_among(overrides: list[str], known: Mapping[str, list[str]]) -> list[st
     return [text for text in overrides if text.partition("=")[0].lstrip("+~") not in keys and is_text_file(text)]
 
 
+def refuse_files(overrides: list[str], known: Mapping[str, list[str]]) -> None:
+    """Raises: ConfigError: for files among the words of a command line, a misspelt one first: the hint about those that
+    exist would leave it out."""
+    files = files_among(overrides, known)
+    for text in overrides if files else ():
+        if text not in files and "=" not in text and looks_like_file(text):
+            parse(text)
+    if files:
+        raise ConfigError(
+            f"`{files[0]}` is a file, not a setting.", hint=f"to train on it write `{assignment('data.train', files)}`."
+        )
+
+
 def check_overrides(
     overrides: list[str], *, config_dir: Path | None = None, multirun: bool = False, file: bool = False
 ) -> list[str]:
@@ -170,10 +183,7 @@ def check_overrides(
     Raises `ConfigError` for the first override that cannot be used.
     """
     known = groups(config_dir)
-    if files := files_among(overrides, known):
-        raise ConfigError(
-            f"`{files[0]}` is a file, not a setting.", hint=f"to train on it write `{assignment('data.train', files)}`."
-        )
+    refuse_files(overrides, known)
     parsed = [parse(text) for text in overrides]
     keys = {override.key_or_group for override in parsed}
     if keys & {GROUP, KEY}:

@@ -151,8 +151,7 @@ def check_named_languages(document: "Parsed", file: Path, src: str, tgt: str) ->
 
     Raises: DataError: where its sources are in the language into which the model translates.
     """
-    from mt.data.corpus.memories import MADE_UP
-    from mt.text.languages import nearest
+    from mt.text.languages import MADE_UP, nearest
 
     for source, target in document.languages:
         if {src, tgt} & MADE_UP:
@@ -160,11 +159,10 @@ def check_named_languages(document: "Parsed", file: Path, src: str, tgt: str) ->
         if source and not nearest([source], src):
             if nearest([source], tgt):
                 raise DataError(
-                    f"`{file}` says that it is to be translated from {source}, but the source of this model is in "
-                    f"{src}.",
-                    hint="give a model of the other direction.",
+                    f"`{file}` says that its text is in {source}, but the source of this model is in {src}.",
+                    hint="give a model of the other direction, or correct the language in the file.",
                 )
-            logger.warning(f"`{file}` names {source} as its source language, but this model translates from {src}.")
+            logger.warning(f"`{file}` says that its text is in {source}, but this model translates from {src}.")
         if target and not nearest([target], tgt):
             logger.warning(
                 f"`{file}` names {target} as the language of its translations, but this model translates into {tgt}; "

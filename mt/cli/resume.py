@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from mt.cli.compose import check_override, parse, values
+from mt.cli.compose import check_override, parse, refuse_files, values
 from mt.cli.folders import groups
 from mt.cli.origin_layer import GROUP, KEY
 from mt.cli.schema import leaves, sections
@@ -62,6 +62,7 @@ def changes(overrides: list[str]) -> dict[str, Any]:
     """The settings in `overrides`, by dotted key. Raises: ConfigError."""
     found: dict[str, Any] = {}
     known = groups()
+    refuse_files(overrides, known)
     for override in map(parse, map(as_typed, overrides)):
         key = override.key_or_group
         if key in (GROUP, KEY):

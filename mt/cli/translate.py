@@ -21,7 +21,7 @@ from mt.cli.engine_options import add_engine_options, check_engine_options
 from mt.cli.lines import BadLines, Line, count_lines, file_lines, lines_of, process, results, waiting
 from mt.cli.link_options import Answer, LinkUser, add_link_options
 from mt.cli.media_files import check_lines_of_text
-from mt.cli.options import Parser, add_device_options, check_output, stdin
+from mt.cli.options import Parser, add_device_options, check_output, dash_is_default, stdin
 from mt.cli.search_options import SearchOptions, add_search_options, check_prefixes, check_search_options, prefix_file
 from mt.data.corpus.names import check_language
 from mt.errors import CheckpointError, DataError
@@ -44,8 +44,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("model", nargs="?", type=Path, help="model folder, run or checkpoint (default: the newest run)")
     add_document_options(parser)
-    parser.add_argument("-i", "--input", help="text file to translate, plain or compressed (default: stdin)")
-    parser.add_argument("-o", "--output", type=Path, help="file to write (default: stdout)")
+    parser.add_argument("-i", "--input", help="text file to translate, plain or compressed (default, and -: stdin)")
+    parser.add_argument("-o", "--output", type=Path, help="file to write (default, and -: stdout)")
     parser.add_argument(
         "--jsonl",
         action="store_true",
@@ -66,6 +66,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add_link_options(parser)
     args = parser.parse_args(argv)
     check_document_options(parser, args)
+    dash_is_default(args, "input", "output")
     check_search_options(parser, args)
     check_engine_options(parser, args)
     check_choice_options(parser, args)
@@ -135,17 +136,21 @@ def load(args: argparse.Namespace, named: str | None) -> "Translator":
 def run_document(args: argparse.Namespace) -> int:
     """Translate a document. It is read, with its faults reported, before a model is loaded."""
     from mt.checkpoint.model_folder import RUNS, languages, newest_run
-    from mt.documents.readers import translate_parsed
+    from mt.documents.readers import lines_of, write_translated
     from mt.files import explained, write_file
 
     document = read_checked(args)
+    lines = lines_of(document)
+
+    def direction() -> tuple[str, str]:
+        return languages(args.model or newest_run(RUNS))
 
     def translate(texts: list[str]) -> list[str]:
         from mt.evaluate import one_line
         from mt.postprocess.markup import Request
 
         translator = load(args, str(args.document.with_suffix("")))
-        check_named_languages(document, args.document, *languages(args.model or newest_run(RUNS)))
+        check_named_languages(document, args.document, *direction())
         translator.require_text(f"a document (`{args.document}`)")
         args.markup = any(Request(text).changed for text in texts)
         with waiting("translating", len(texts), args.to) as show:
@@ -156,7 +161,7 @@ def run_document(args: argparse.Namespace) -> int:
                 for answers in pipeline.answers(texts[first : first + CHUNK], [], first)
             ]
 
-    written = translate_parsed(document, translate)
+    written = write_translated(document.naming(*direction()), lines, translate(lines)) if lines else document.write([])
     with explained(f"`{args.to}` cannot be written"):
         write_file(args.to, written)
     if document.left:
