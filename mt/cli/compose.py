@@ -44,12 +44,7 @@ def compose(overrides: list[str], *, config_dir: Path | None = None, config_file
     `config_dir` holds more presets. `config_file` overrides the presets, and `overrides` override both.
     Raises: ConfigError.
     """
-    return settle(overrides, prepare(config_file, config_dir=config_dir), config_dir=config_dir)
-
-
-def settle(overrides: list[str], chosen: list[str], *, config_dir: Path | None = None) -> Config:
-    """As `compose`, for a file that was read before: `chosen` is what `prepare` returned for it."""
-    config, choices = before_naming(overrides, chosen, config_dir=config_dir)
+    config, choices = before_naming(overrides, prepare(config_file, config_dir=config_dir), config_dir=config_dir)
     config.run.name = run_name(config, choices)
     return config
 
@@ -57,7 +52,10 @@ def settle(overrides: list[str], chosen: list[str], *, config_dir: Path | None =
 def before_naming(
     overrides: list[str], chosen: list[str], *, config_dir: Path | None = None
 ) -> tuple[Config, dict[str, object]]:
-    """As `settle`, with the name as it was given, and the preset that is chosen from each group."""
+    """As `compose`, with the name as it was given, and the preset that is chosen from each group.
+
+    Args: chosen: what `prepare` returned for the user's file.
+    """
     overrides = [as_typed(text) for text in overrides]
     overrides = check_overrides(overrides, config_dir=config_dir, file=bool(chosen)) + chosen
     if config_dir is not None:

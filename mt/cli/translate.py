@@ -120,7 +120,7 @@ def load(args: argparse.Namespace, named: str | None) -> "Translator":
 
     Raises: as `load_models`; DataError: for a file in the target language.
     """
-    from mt.checkpoint.model_folder import RUNS, languages, newest_run
+    from mt.checkpoint.model_folder import languages
     from mt.compute.device import set_up_cpu  # torch: not before the options are known to be right
     from mt.log import setup
 
@@ -128,13 +128,13 @@ def load(args: argparse.Namespace, named: str | None) -> "Translator":
     set_up_cpu(None)
     translator = load_models(args)
     if named is not None:
-        check_language(named, *languages(args.model or newest_run(RUNS)), "source")
+        check_language(named, *languages(args.model), "source")
     return translator
 
 
 def run_document(args: argparse.Namespace) -> int:
     """Translate a document. It is read, with its faults reported, before a model is loaded."""
-    from mt.checkpoint.model_folder import RUNS, languages, newest_run
+    from mt.checkpoint.model_folder import languages
     from mt.documents.readers import translate_parsed
     from mt.files import explained, write_file
 
@@ -145,7 +145,7 @@ def run_document(args: argparse.Namespace) -> int:
         from mt.postprocess.markup import Request
 
         translator = load(args, str(args.document.with_suffix("")))
-        check_named_languages(document, args.document, *languages(args.model or newest_run(RUNS)))
+        check_named_languages(document, args.document, *languages(args.model))
         translator.require_text(f"a document (`{args.document}`)")
         args.markup = any(Request(text).changed for text in texts)
         with waiting("translating", len(texts), args.to) as show:
