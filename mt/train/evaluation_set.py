@@ -50,7 +50,7 @@ def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tu
     try:
         pairs = _read(data, src, tgt, download=True)
     except DataError as error:
-        if not any(_is_missing(file) for file in data.test):
+        if all(file.startswith(HUB) or Path(file).exists() for file in data.test):
             raise
         raise DataError(error.message, hint="if the test set is elsewhere now, name it with `--test`.") from error
     if not pairs:
@@ -61,10 +61,6 @@ def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tu
             "its test set, and are not kept in its folder."
         )
     return pairs, tgt
-
-
-def _is_missing(file: str) -> bool:
-    return not file.startswith(HUB) and not Path(file).exists()
 
 
 def saved_data(run: Path) -> DataConfig:

@@ -5,7 +5,7 @@ import math
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -58,20 +58,7 @@ class Overview:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        names = (
-            "state",
-            "error",
-            "problem",
-            "data",
-            "direction",
-            "started",
-            "watch",
-            "dev",
-            "test",
-            "steps",
-            "seconds",
-            "size",
-        )
+        names = (f.name for f in fields(self) if f.name not in {"folder", "command", "config"})
         return {"run": str(self.folder), **{name: getattr(self, name) for name in names}}
 
 
@@ -258,9 +245,7 @@ def comparison(runs: Sequence[Overview]) -> list[list[str]]:
 def _shown(value: object) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(str, value))}]"
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return value if isinstance(value, str) else spelt(value)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
