@@ -31,6 +31,48 @@ class Rows(NamedTuple):
     given: list[str] | None  # translations
 
 
+def show_inputs(args: argparse.Namespace, inputs: Sequence[Input]) -> int:
+    """Writes the page to `args.output`, a picture of the first row to `args.png`.
+
+    Raises: ConfigError, DataError: as `chosen_rows`, `encoded`.
+    """
+    rows = chosen_rows(args, inputs)
+    from mt.decode.load import load
+    from mt.interpret.inputs import inputs_page, observe_inputs
+
+    translator = load(args.model, device=args.device, precision="fp32")
+    model, tokenizer, reader = translator.stepper.model, translator.tokenizer, translator.reader
+    assert reader is not None
+    texts, items, _ = encoded(translator, rows)
+    seen = observe_inputs(model, tokenizer, reader, rows.sources, items, texts, max_length=translator.max_length)
+    name = model_name(args.model)
+    if args.output:
+        write_page(args.output, inputs_page(name, rows.sources, seen, f"Attention of {name}"))
+    if args.png:
+        from mt.interpret.input_pictures import draw
+
+        with explained(f"`{args.png}` cannot be written"):
+            draw(seen[0], args.png)
+    return 0
+
+
+def show_shares(args: argparse.Namespace, inputs: Sequence[Input]) -> int:
+    """Writes the table to `args.output` or to stdout. Raises: ConfigError, DataError: as `chosen_rows`, `encoded`."""
+    rows = chosen_rows(args, inputs)
+    from mt.decode.load import load
+    from mt.interpret.source_shares import mean_share, shares_table, source_shares
+
+    translator = load(args.model, device=args.device, precision="fp32")
+    _, sources, targets = encoded(translator, rows)
+    found = list(source_shares(translator.stepper.model, translator.tokenizer, sources, targets))
+    columns = [one.column for one in inputs]
+    with results(args.output) as out:
+        out.write(shares_table(columns, found, rows.numbers).encode())
+    shares = ", ".join(f"{name} {value:.1%}" for name, value in zip(columns, mean_share(found).tolist(), strict=True))
+    logger.info(f"cross-attention over {counted(len(found), 'sentence')}: {shares}")
+    return 0
+
+
 def chosen_rows(args: argparse.Namespace, inputs: Sequence[Input]) -> Rows:
     """The rows of the table `--input`, or those of `--text`, which are cells with tabs between them.
 
@@ -79,48 +121,6 @@ def encoded(translator: "Translator", rows: Rows) -> "tuple[list[str], list[Item
                 hint="shorten it.",
             )
     return texts, sources, targets
-
-
-def show_inputs(args: argparse.Namespace, inputs: Sequence[Input]) -> int:
-    """Writes the page to `args.output`, a picture of the first row to `args.png`.
-
-    Raises: ConfigError, DataError: as `chosen_rows`, `encoded`.
-    """
-    rows = chosen_rows(args, inputs)
-    from mt.decode.load import load
-    from mt.interpret.inputs import inputs_page, observe_inputs
-
-    translator = load(args.model, device=args.device, precision="fp32")
-    model, tokenizer, reader = translator.stepper.model, translator.tokenizer, translator.reader
-    assert reader is not None
-    texts, items, _ = encoded(translator, rows)
-    seen = observe_inputs(model, tokenizer, reader, rows.sources, items, texts, max_length=translator.max_length)
-    name = model_name(args.model)
-    if args.output:
-        write_page(args.output, inputs_page(name, rows.sources, seen, f"Attention of {name}"))
-    if args.png:
-        from mt.interpret.input_pictures import draw
-
-        with explained(f"`{args.png}` cannot be written"):
-            draw(seen[0], args.png)
-    return 0
-
-
-def show_shares(args: argparse.Namespace, inputs: Sequence[Input]) -> int:
-    """Writes the table to `args.output` or to stdout. Raises: ConfigError, DataError: as `chosen_rows`, `encoded`."""
-    rows = chosen_rows(args, inputs)
-    from mt.decode.load import load
-    from mt.interpret.source_shares import mean_share, shares_table, source_shares
-
-    translator = load(args.model, device=args.device, precision="fp32")
-    _, sources, targets = encoded(translator, rows)
-    found = list(source_shares(translator.stepper.model, translator.tokenizer, sources, targets))
-    columns = [one.column for one in inputs]
-    with results(args.output) as out:
-        out.write(shares_table(columns, found, rows.numbers).encode())
-    shares = ", ".join(f"{name} {value:.1%}" for name, value in zip(columns, mean_share(found).tolist(), strict=True))
-    logger.info(f"cross-attention over {counted(len(found), 'sentence')}: {shares}")
-    return 0
 
 
 def model_name(path: Path) -> str:

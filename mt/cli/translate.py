@@ -19,7 +19,7 @@ from mt.cli.document_options import (
 )
 from mt.cli.engine_options import add_engine_options, check_engine_options
 from mt.cli.lines import BadLines, Line, count_lines, file_lines, lines_of, process, results, waiting
-from mt.cli.link_options import Answer, LinkUser, add_link_options
+from mt.cli.link_options import Answer, LinkUser, add_link_options, wants_links
 from mt.cli.media_files import check_lines_of_text
 from mt.cli.options import Parser, add_device_options, check_output, stdin
 from mt.cli.search_options import SearchOptions, add_search_options, check_prefixes, check_search_options, prefix_file
@@ -109,7 +109,8 @@ def run(argv: list[str]) -> int:
             items = begun(items)
         with output as out:
             process(items, size, pipeline.translate, out, live=not args.input and size > 1)
-    pipeline.linked.close()
+    if pipeline.linked is not None:
+        pipeline.linked.close()
     if bad is not None:
         bad.report()
     return 0
@@ -200,7 +201,7 @@ class Pipeline:
         """Args: show: is told how many lines are done."""
         self.options = SearchOptions(translator, args)
         self.chooser = Chooser(translator, args)
-        self.linked = LinkUser(translator, args)
+        self.linked = LinkUser(translator, args) if wants_links(args) else None
         self.as_json = args.jsonl or self.chooser.gives_many
         # another engine needs a second pass for the log-probabilities of pieces, which plain text does not show
         self.only_text = args.engine != "torch" and not self.as_json and self.chooser.choose is None
@@ -232,6 +233,8 @@ class Pipeline:
         def search(texts: list[str], stand_ins: "Sequence[Sequence[str]] | None") -> "list[list[Translation]]":
             return self.chooser.answer(texts, replace(options, stand_ins=stand_ins) if stand_ins else options)
 
+        if self.linked is None:
+            return [[Answer(translation) for translation in some] for some in search(texts, None)]
         return self.linked.answer(texts, search, first)
 
 

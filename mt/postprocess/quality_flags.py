@@ -43,8 +43,6 @@ class Flag(StrEnum):
 
 @dataclass(frozen=True)
 class Measures:
-    """The measures of one translation."""
-
     contribution: float | None  # nats a token; None: no translation, or signs alone
     coverage: float | None  # from 0 to 1; None: the source has no words
     loop: Loop | None = None
