@@ -87,8 +87,11 @@ def to_config(tree: DictConfig) -> Config:
 
 @cache
 def schema() -> DictConfig:
-    """The dataclasses as a tree of OmegaConf, which takes it a tenth of all composition; not to be changed."""
-    return OmegaConf.structured(Config)
+    """The dataclasses as a tree of OmegaConf, which takes it a tenth of all composition; not to be changed. From its
+    first use Hydra knows it as `settings`."""
+    tree = OmegaConf.structured(Config)
+    ConfigStore.instance().store(name="settings", node=tree)
+    return tree
 
 
 def resolved(value: Any) -> Any:
@@ -126,7 +129,7 @@ def prepare(config_file: Path | None, *, config_dir: Path | None = None) -> list
 
     The file is read once, here: it may be a pipe.
     """
-    register_schema()
+    schema()  # now Hydra knows it
     if config_file is None:
         return []
     node = read_settings(config_file, groups(config_dir))
@@ -135,11 +138,6 @@ def prepare(config_file: Path | None, *, config_dir: Path | None = None) -> list
     name = folder_name(own)
     ConfigStore.instance().store(group=FILE_GROUP, name=name, node=node, package="_global_")
     return [f"{FILE_GROUP}='{name}'"]
-
-
-@cache
-def register_schema() -> None:
-    ConfigStore.instance().store(name="settings", node=schema())
 
 
 def with_files(overrides: list[str]) -> list[str]:

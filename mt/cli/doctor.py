@@ -92,8 +92,8 @@ def devices() -> list[dict[str, Any]]:
         found.append({"name": name, "fast_bf16": fast_bf16(device), "auto_precision": auto})
         if device.type == "cuda":
             free, total = torch.cuda.mem_get_info(device)
-            gpu = {"model": torch.cuda.get_device_name(device), "free_gb": free / 1e9, "total_gb": total / 1e9}
-            found[-1] |= gpu
+            model = torch.cuda.get_device_name(device)
+            found[-1] |= {"model": model, "free_gb": free / 1e9, "total_gb": total / 1e9}
     return found
 
 

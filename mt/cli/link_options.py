@@ -80,14 +80,15 @@ class Answer:
         found: dict[str, Any] = {}
         if self.links is not None:
             found["alignment"] = [list(link) for link in sorted(self.links)]
-        if self.measures is not None:
-            owed, covered = self.measures.contribution, self.measures.coverage
-            found["contribution"] = None if owed is None else round(owed, 4)
-            found["coverage"] = None if covered is None else round(covered, 4)
-            found["repeated"] = self.measures.loop and self.measures.loop.text
-            found["lost"] = list(self.measures.lost)
-            found["length"] = self.measures.length and round(self.measures.length, 4)
-            found["flags"] = [str(flag) for flag in self.measures.flags]
+        if (told := self.measures) is not None:
+            found |= {
+                "contribution": told.contribution and round(told.contribution, 4),
+                "coverage": told.coverage and round(told.coverage, 4),
+                "repeated": told.loop and told.loop.text,
+                "lost": list(told.lost),
+                "length": told.length and round(told.length, 4),
+                "flags": [str(flag) for flag in told.flags],
+            }
         return found
 
 

@@ -69,10 +69,8 @@ def changes(overrides: list[str]) -> dict[str, Any]:
         text = check_override(override, known, multirun=False)
         if key in {"run", "run.name", "run.root"} or override.is_hydra_override():
             raise ConfigError(f"`{text}` cannot be used with --resume, which continues the run in its folder.")
-        if key in known and key not in sections():
-            raise ConfigError(f"`{text}` cannot be used with --resume: a run keeps its presets.")
         (value,) = values(override)
-        if key in known and not isinstance(value, dict):
+        if key in known and not (key in sections() and isinstance(value, dict)):
             raise ConfigError(f"`{text}` cannot be used with --resume: a run keeps its presets.")
         found.update(leaves({key: value}) if key in sections() else {key: value})
     return found
