@@ -106,10 +106,10 @@ def check_lines(file: str | None, formats: tuple[str, ...] = RECORDS, model: Pat
 
 def reads_tables(model: Path | None) -> bool:
     """Whether the model, None: the newest run, reads rows of tables; false where there is none."""
-    from mt.checkpoint.model_folder import RUNS, newest_run, table_columns
+    from mt.checkpoint.model_folder import table_columns
 
     try:
-        return bool(table_columns(model or newest_run(RUNS))[0])
+        return bool(table_columns(model)[0])
     except MtError:  # told when the model is loaded
         return False
 

@@ -160,11 +160,8 @@ class _Blocks:
             begin, end = found.get(name, (0, 0))
             quote = self.page[begin - 1] if self.page[begin - 1 : begin] in {'"', "'"} else ""
             content = html.unescape(self.page[begin:end])
-            one = spot(
-                begin, end, [text(SPACE.sub(" ", content))], _attribute_writer(quote, references(self.page[begin:end]))
-            )
-            if one is not None:
-                self.spots.append(one)
+            writer = _attribute_writer(quote, references(self.page[begin:end]))
+            self.spots += spot(begin, end, [text(SPACE.sub(" ", content))], writer)
 
     def _add(self, part: Part, span: tuple[int, int] | None = None) -> None:
         self.parts.append(part)
@@ -200,9 +197,7 @@ class _Blocks:
                 for part in said
             )  # fmt: skip
 
-        one = spot(begin, end, parts, render)
-        if one is not None:
-            self.spots.append(one)
+        self.spots += spot(begin, end, parts, render)
 
 
 def _stripped(parts: list[Part]) -> list[Part]:

@@ -54,11 +54,11 @@ class Spot:
     render: Callable[[str, Raw], str]
 
 
-def spot(begin: int, end: int, parts: Sequence[Part], render: Callable[[list[Part], Raw], str]) -> Spot | None:
-    """A spot whose segment has marks; None: it has no letters."""
+def spot(begin: int, end: int, parts: Sequence[Part], render: Callable[[list[Part], Raw], str]) -> list[Spot]:
+    """A spot whose segment has marks; none where it has no letters."""
     if not has_letters(parts):
-        return None
-    return Spot(begin, end, encode(parts), lambda said, raw: render(decode(parts, said), raw))
+        return []
+    return [Spot(begin, end, encode(parts), lambda said, raw: render(decode(parts, said), raw))]
 
 
 def parsed_text(content: str, spots: Sequence[Spot], encoded: Callable[[str], bytes]) -> Parsed:

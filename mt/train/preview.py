@@ -75,7 +75,6 @@ def seconds_per_step(model: Transformer, corpus: TokenizedCorpus, batch: BatchCo
 def preview(
     corpus: TokenizedCorpus, refusals: dict[str, int], model: Transformer, batch: BatchConfig, train: TrainConfig
 ) -> str:
-    """The text of the report."""
     parameters = count_parameters(model)
     mebibytes = 16 * parameters / 2**20  # weights, gradients and two moments in 32 bits, without activations
     tokens = corpus.num_target_rows
