@@ -233,7 +233,7 @@ def make_trainer(
     batch = fit_batch(config.batch, prepared, eager, folder, group)
     train = with_numbers(config.train, batch, prepared.train)
     updater = Updater(
-        accelerate(eager, train, batch, prepared.train), make_optimizer(trained, config.optim),
+        accelerate(eager, train, batch, prepared.train), make_optimizer(trained, config.optim, precision),
         clip_norm=config.optim.clip_norm, ema=ema, group=group,
     )  # fmt: skip
     stream = make_stream(config, prepared, batch, device)

@@ -7,7 +7,7 @@ import platform
 import torch
 
 from mt.compute.host import processors
-from mt.compute.matmul import has_bf16, has_int8, has_vnni
+from mt.compute.matmul import has_int8, has_vnni
 from mt.compute.waiting import watch_processors
 from mt.config import Precision
 from mt.errors import ConfigError
@@ -36,11 +36,11 @@ def pick_device(name: str) -> torch.device:
 
 
 def fast_bf16(device: torch.device) -> bool:
-    """Whether products in bfloat16 are faster than in 32 bits; a CPU needs AMX or AVX-512 BF16, and oneDNN to use them."""
+    """Whether products in bfloat16 are faster than in 32 bits; a CPU needs AMX or AVX-512 BF16."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
-        return has_bf16() and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return False
 
 

@@ -1,49 +1,47 @@
 """The optimiser, its state as named tensors, and an EMA of the weights."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from mt.config import OptimConfig, OptimizerKind
+from mt.config import OptimConfig, OptimizerKind, Precision
+from mt.train.muon import Muon
 
 SLOTS = ("exp_avg", "exp_avg_sq", "step", "momentum_buffer")  # of AdamW, and of Muon
-NEWTON_SCHULZ_STEPS = 5
 
 
-class MuonWithAdamW(torch.optim.Optimizer):
-    """Muon (Jordan et al. 2024) for some matrices, AdamW for all other weights, as one optimiser with one learning rate.
+class Together(torch.optim.Optimizer):
+    """Several optimisers, each of its own weights, with one learning rate and one state."""
 
-    Muon moves a matrix in a direction whose singular values are all about one. Its length is that of AdamW's updates
-    (Liu et al. 2025, arXiv 2502.16982), so the same learning rates suit both.
-    """
-
-    def __init__(self, muon: torch.optim.Muon, adamw: torch.optim.AdamW) -> None:
-        self.parts = (muon, adamw)
-        super().__init__([parameter for part in self.parts for parameter in parameters_of(part)], {})
-        self.param_groups = [group for part in self.parts for group in part.param_groups]
-        for part in self.parts:
+    def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
+        self.parts = parts
+        super().__init__([p for part in parts for group in part.param_groups for p in group["params"]], {})
+        self.param_groups = [group for part in parts for group in part.param_groups]
+        for part in parts:
             part.state = self.state
 
-    def step(self, closure: None = None) -> None:
-        """One update of all weights."""
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         for part in self.parts:
             part.step()
 
 
-def parameters_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+def make_optimizer(
+    model: nn.Module, section: OptimConfig, precision: Precision = Precision.fp32
+) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter 2019), or Muon for the matrices of linear layers and AdamW for norms, biases and
+    embeddings. Weight decay applies to those matrices only, not to the others, whose scale matters.
 
-
-def make_optimizer(model: nn.Module, section: OptimConfig) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019), or Muon with AdamW. Weight decay applies to the matrices of linear layers, not to
-    norms, biases and embeddings, whose scale matters; these matrices are also what Muon is for."""
+    Args: precision: of the training.
+    """
     linear = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)}
     matrices = [p for p in model.parameters() if id(p) in linear]
     others = [p for p in model.parameters() if id(p) not in linear]
-    decayed = {"params": matrices, "weight_decay": section.weight_decay}
     muon = section.name is OptimizerKind.muon
+    decayed = [] if muon else [{"params": matrices, "weight_decay": section.weight_decay}]
     adamw = torch.optim.AdamW(
-        [*([] if muon else [decayed]), {"params": others, "weight_decay": 0.0}],
+        [*decayed, {"params": others, "weight_decay": 0.0}],
         lr=section.lr,
         betas=(section.beta1, section.beta2),
         eps=section.eps,
@@ -51,12 +49,10 @@ def make_optimizer(model: nn.Module, section: OptimConfig) -> torch.optim.Optimi
     )
     if not muon:
         return adamw
-    return MuonWithAdamW(
-        torch.optim.Muon(
-            [decayed], lr=section.lr, momentum=section.momentum, ns_steps=NEWTON_SCHULZ_STEPS, adjust_lr_fn="match_rms_adamw"
-        ),
-        adamw,
-    )
+    # fp16 has too few bits below one for small singular values.
+    dtype = torch.bfloat16 if precision is Precision.bf16 else torch.float32
+    ours = {"lr": section.lr, "momentum": section.momentum, "weight_decay": section.weight_decay}
+    return Together([Muon(matrices, **ours, dtype=dtype), adamw])
 
 
 def is_fused(parameter: Tensor) -> bool:
@@ -68,15 +64,16 @@ def step_if(optimizer: torch.optim.Optimizer, wanted: Bool[Tensor, ""]) -> None:
     """A step if `wanted`; otherwise weights, moments and the step count do not change.
 
     A fused kernel decides on the device, so the host does not wait: it reads `found_inf`, which a GradScaler sets
-    (torch/optim/adam.py, `_fused_adam`). Muon has none.
+    (torch/optim/adam.py, `_fused_adam`).
     """
-    if not optimizer.param_groups[0].get("fused"):
-        if wanted:
-            optimizer.step()
-        return
-    optimizer.grad_scale, optimizer.found_inf = None, 1 - wanted.float()  # pyright: ignore[reportAttributeAccessIssue]
-    optimizer.step()
-    del optimizer.grad_scale, optimizer.found_inf  # pyright: ignore[reportAttributeAccessIssue]
+    for part in optimizer.parts if isinstance(optimizer, Together) else (optimizer,):
+        if not part.param_groups[0]["fused"]:
+            if wanted:
+                part.step()
+            continue
+        part.grad_scale, part.found_inf = None, 1 - wanted.float()  # pyright: ignore[reportAttributeAccessIssue]
+        part.step()
+        del part.grad_scale, part.found_inf  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
