@@ -341,7 +341,8 @@ def dry_run(config: Config) -> None:
     batch = config.batch if config.batch.tokens != "auto" else replace(config.batch, tokens=CPU_BUDGET)
     if origin is not None:
         print(f"init             {origin.path}: {origin.ancestry[0]}")
-    print(preview(prepared.train, prepared.refusals, model, batch, with_numbers(config.train, batch, prepared.train)))
+    section = with_numbers(config.train, batch, prepared.train)
+    print(preview(prepared.train, prepared.refusals, model, batch, section, config.optim))
     corpus, train = prepared.corpus, prepared.train.pairs
     found = [] if config.data.inputs else survey(train, corpus.src, corpus.tgt)
     found += [one for name in ("dev", "test") for one in overlap(train, getattr(corpus, name), name)]

@@ -90,8 +90,8 @@ def chosen_rows(args: argparse.Namespace, inputs: Sequence[Input]) -> Rows:
             f"{args.input or '--text'} has no row to show.",
             hint="the first row of a TSV table is its header." if first == 1 else "lower the numbers of --lines.",
         )
-    translations = args.reference or (args.references and file_texts(args.references, last))
-    given = translations[first - 1 : last] if translations else None
+    translations = args.reference if args.references is None else file_texts(args.references, last)
+    given = None if translations is None else translations[first - 1 : last]
     if given is not None and len(given) != len(sources):
         problem = f"{counted(len(sources), 'row')} cannot have {counted(len(given), 'translation')}"
         raise DataError(f"{problem}.", hint="give one translation for each row.")
@@ -100,7 +100,7 @@ def chosen_rows(args: argparse.Namespace, inputs: Sequence[Input]) -> Rows:
         numbers=[first + place for place in shown],
         names=[f"{found[place][1]}" for place in shown],
         sources=[sources[place] for place in shown],
-        given=given and [given[place] for place in shown],
+        given=None if given is None else [given[place] for place in shown],
     )
 
 
