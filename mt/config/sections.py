@@ -164,7 +164,7 @@ class AlignmentConfig:
 
 @dataclass(kw_only=True, slots=True)
 class OptimConfig:
-    name: OptimizerKind = OptimizerKind.adamw
+    name: OptimizerKind = field(default=OptimizerKind.muon, metadata={"before": OptimizerKind.adamw})
     lr: float = 3e-3  # the peak, reached at the end of the warm-up
     beta1: float = 0.9
     beta2: float = 0.98

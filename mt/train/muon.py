@@ -18,12 +18,13 @@ from mt.train.acceleration.sharding import sharded_like, whole
 # A polynomial x -> ax + bx^3 + cx^5 whose iteration takes singular values from (0, 1] to between 0.7 and 1.2.
 COEFFICIENTS = (3.4445, -4.775, 2.0315)
 STEPS = 5
-# The root mean square of AdamW's updates is about 0.2 of the learning rate (Liu et al. 2025, arXiv 2502.16982).
-ADAMW_LENGTH = 0.2
+# The root mean square of an update, as a share of the learning rate. With 0.2 it is as long as AdamW's in a long
+# training (Liu et al. 2025, arXiv 2502.16982); trainings of minutes learn more with longer ones (docs/LOG.md).
+LENGTH = 0.8
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum with Nesterov's step, made orthogonal, as long as AdamW's updates; weight decay is decoupled.
+    """Momentum with Nesterov's step, made orthogonal, of a length that suits AdamW's rates; weight decay is decoupled.
 
     As in torch's fused optimisers a tensor `found_inf`, if there is one, says on the device that this step is skipped.
     """
@@ -50,7 +51,7 @@ class Muon(torch.optim.Optimizer):
         wanted = 1 - getattr(self, "found_inf", torch.zeros((), device=gradients.device))  # 1, or 0: nothing changes
         gradients = torch.where(wanted > 0, gradients, 0.0)  # they may not be finite
         means.lerp_(gradients, (1 - group["momentum"]) * wanted)
-        length = group["lr"] * ADAMW_LENGTH * max(matrices[0].shape) ** 0.5
+        length = group["lr"] * LENGTH * max(matrices[0].shape) ** 0.5
         steps = orthogonal(gradients.lerp_(means, group["momentum"]), self.dtype) * (-length * wanted)
         for p, momentum, mean, step in zip(matrices, momenta, means, steps, strict=True):
             momentum.copy_(sharded_like(mean, p))
