@@ -20,7 +20,7 @@ COEFFICIENTS = (3.4445, -4.775, 2.0315)
 STEPS = 5
 # The root mean square of an update, as a share of the learning rate. With 0.2 it is as long as AdamW's in a long
 # training (Liu et al. 2025, arXiv 2502.16982); trainings of minutes learn more with longer ones (docs/LOG.md).
-LENGTH = 0.8
+LENGTH = 0.4
 
 
 class Muon(torch.optim.Optimizer):
