@@ -207,8 +207,8 @@ def make_validator(
         shown=some_of(prepared.dev.pairs, config.train.validate_pairs, config.data.subset), watch=config.train.watch,
         attention=make_attention_logger(config, prepared, max_length=longest, guided=guided),
     )  # fmt: skip
-    if validator.watched(config.train.watch) is not config.train.watch and group.is_main:
-        logger.info(f"BLEU cannot tell on this dev set, because {validator.blind_spot}: chrF++ is watched instead")
+    if group.is_main:
+        validator.tell(config.train.watch)
     return validator
 
 
@@ -233,7 +233,7 @@ def make_trainer(
     batch = fit_batch(config.batch, prepared, eager, folder, group)
     train = with_numbers(config.train, batch, prepared.train)
     updater = Updater(
-        accelerate(eager, train, batch, prepared.train), make_optimizer(trained, config.optim),
+        accelerate(eager, train, batch, prepared.train), make_optimizer(trained, config.optim, precision),
         clip_norm=config.optim.clip_norm, ema=ema, group=group,
     )  # fmt: skip
     stream = make_stream(config, prepared, batch, device)
@@ -295,6 +295,7 @@ def train(config: Config, command: list[str]) -> float:
     config = folder.as_begun(config)
     origin = read_origin(config, folder)
     config = origin.fitted(config) if origin is not None else config
+    folder.check_start(config)
     check_input_settings(config.model, parse_inputs(config.data.inputs))
     with (
         joined(folder.path.name, device=device, minutes=config.train.timeout_minutes) as group,
@@ -332,6 +333,7 @@ def dry_run(config: Config) -> None:
     if origin is not None:
         config = origin.fitted(config)
         announce(origin, config)
+    RunFolder(Path(config.run.root) / str(config.run.name)).check_start(config)
     check_input_settings(config.model, parse_inputs(config.data.inputs))
     set_up_cpu(config.train.threads)
     prepared = prepare_data(config, origin)
@@ -339,7 +341,8 @@ def dry_run(config: Config) -> None:
     batch = config.batch if config.batch.tokens != "auto" else replace(config.batch, tokens=CPU_BUDGET)
     if origin is not None:
         print(f"init             {origin.path}: {origin.ancestry[0]}")
-    print(preview(prepared.train, prepared.refusals, model, batch, with_numbers(config.train, batch, prepared.train)))
+    section = with_numbers(config.train, batch, prepared.train)
+    print(preview(prepared.train, prepared.refusals, model, batch, section, config.optim))
     corpus, train = prepared.corpus, prepared.train.pairs
     found = [] if config.data.inputs else survey(train, corpus.src, corpus.tgt)
     found += [one for name in ("dev", "test") for one in overlap(train, getattr(corpus, name), name)]

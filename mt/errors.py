@@ -4,10 +4,13 @@ A message is one sentence that stands alone: it names the file, line or key, say
 Its hint says what to type or to do. Any other exception is a bug of mt.
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from reprlib import repr as short
+
+SHOWN = 80  # characters of a value in an error
 
 
 class MtError(Exception):
@@ -48,6 +51,28 @@ def spelt(value: object) -> str:
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value) or "empty"
+
+
+def json_kind(value: object) -> str:
+    """What a value from JSON is, in JSON's words: "an object", "null". Of a type that JSON lacks: its Python name."""
+    kinds = {
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        str: "a string",
+        list: "an array",
+        dict: "an object",
+    }
+    return "null" if value is None else kinds.get(type(value), type(value).__name__)
+
+
+def shown(value: object) -> str:
+    """A value for an error message, as JSON has it: one printable line, cut if it is long."""
+    try:
+        text = repr(value[: SHOWN + 1]) if isinstance(value, str) else json.dumps(value)
+    except (TypeError, ValueError, RecursionError):  # a Python caller's
+        text = ascii(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
 def require(condition: bool, key: str, must: str, value: object, *, hint: str = "") -> None:

@@ -88,7 +88,9 @@ def evaluate(
     metrics: as `score_all`."""
     check_texts(sources=sources, references=references)
     started = time.perf_counter()
-    hypotheses = [one_line(text) for text in translate(sources)]
+    said = translate(sources)
+    check_texts(translations=said)
+    hypotheses = [one_line(text) for text in said]
     seconds = time.perf_counter() - started
     report = judge(name, sources, hypotheses, references, tgt=tgt, bootstrap=bootstrap, metrics=metrics)
     return replace(report, seconds=seconds)
@@ -106,6 +108,8 @@ def judge(
     more: Sequence[Sequence[str]] = (),
 ) -> Report:
     """Score given translations. Args: as `evaluate`; more: further sets of references."""
+    for named in ({"sources": sources}, {"hypotheses": hypotheses}, {"references": references}):
+        check_texts(**named)
     tokenize, warning = choose_tokenizer(tgt, references)
     if warning:
         logger.warning(warning)

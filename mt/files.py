@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from mt.errors import CheckpointError, MtError
+from mt.errors import CheckpointError, MtError, json_kind
 
 LONGEST_NAME = 200  # of a folder of a run; file systems take 255 bytes
 MAX_JSON = 16 << 20  # bytes; parsed, the worst of it takes twenty times as much memory
@@ -67,7 +67,7 @@ def read_json(path: Path, *, most: int = MAX_JSON) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise CheckpointError(f"`{path}` is not valid JSON in UTF-8; it may be damaged.") from None
     if not isinstance(content, dict):
-        raise CheckpointError(f"`{path}` must contain a JSON object, but contains {type(content).__name__}.")
+        raise CheckpointError(f"`{path}` must contain a JSON object, but contains {json_kind(content)}.")
     return content
 
 

@@ -15,21 +15,23 @@ PACKAGES = ("torch", "sentencepiece", "sacrebleu", "datasets", "hydra-core", "sa
 
 def machine() -> dict[str, Any]:
     """Versions and hardware of this process."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = None
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "python": sys.version.split()[0],
-        "packages": versions,
+        "packages": {package: version_of(package) for package in PACKAGES},
         "system": platform.platform(),
         "cpus": os.cpu_count(),
         "gpu": gpu,
         "git": _git_revision(),
     }
+
+
+def version_of(package: str) -> str | None:
+    """None: it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _git_revision() -> str | None:

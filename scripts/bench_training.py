@@ -111,7 +111,7 @@ def make_updater(config: Config, prepared: PreparedData, model: Transformer, pre
     eager = EagerGradients(make_objective(config, prepared, model, precision))
     return Updater(
         accelerate(eager, config.train, config.batch, prepared.train),
-        make_optimizer(model, config.optim),
+        make_optimizer(model, config.optim, precision),
         clip_norm=config.optim.clip_norm,
         ema=Ema(model, config.train.ema) if config.train.ema else None,
     )

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from mt.checkpoint import write_folder
 from mt.checkpoint.model_folder import WEIGHTS, Description
-from mt.config import BatchConfig, DecodeConfig, ModelConfig, OptimConfig, Precision, TokenizerConfig
+from mt.config import BatchConfig, DecodeConfig, ModelConfig, OptimConfig, OptimizerKind, Precision, TokenizerConfig
 from mt.data.batching import BatchStream, TokenizedCorpus
 from mt.data.corpus.pair import Origin, Pair
 from mt.nn.encoders import text_model
@@ -67,7 +67,7 @@ def updater_of(model: Transformer, precision: Precision = Precision.fp32, *, smo
     """Args: guide: makes the objective from the translation loss; accelerate: makes gradients from the eager ones."""
     objective = TranslationLoss(model, precision=precision, smoothing=smoothing)
     gradients = EagerGradients(guide(objective) if guide else objective)
-    optimizer = make_optimizer(model, OptimConfig(lr=1e-2))
+    optimizer = make_optimizer(model, OptimConfig(name=OptimizerKind.adamw, lr=1e-2))
     return Updater(accelerate(gradients) if accelerate else gradients, optimizer, clip_norm=clip_norm, **options)
 
 

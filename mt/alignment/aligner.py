@@ -13,7 +13,7 @@ from mt.alignment.choose_heads import Choice, choose_by_agreement, choose_by_reg
 from mt.alignment.heads import AlignmentHeads, head_mean, word_maps
 from mt.alignment.observe import Observation, observe
 from mt.checkpoint import verify_folder, write_folder
-from mt.errors import CheckpointError
+from mt.errors import CheckpointError, shown
 from mt.files import explained, read_json
 from mt.nn.transformer import Transformer
 from mt.text.tokenizer import Tokenizer
@@ -75,7 +75,7 @@ def to_file(choice: Choice) -> bytes:
 def from_file(values: Mapping[str, Any], model: Transformer, where: str) -> AlignmentHeads:
     """Raises: CheckpointError: when the file is of another version, or names a layer or head the model lacks."""
     if values.get("schema") != SCHEMA:
-        message = f"{where} must have schema {SCHEMA}, but has {values.get('schema')!r}."
+        message = f"{where} must have schema {SCHEMA}, but has {shown(values.get('schema'))}."
         raise CheckpointError(message, hint="remove the file.")
     chosen = AlignmentHeads.from_plain(values.get("reading"), where)
     layers, heads = len(model.decoder.layers), model.decoder.layers[0].cross_attention.heads  # pyright: ignore

@@ -145,6 +145,7 @@ class HmmAligner:
 
         The text may differ from the training text; unseen words are linked by their positions.
         """
+        check_texts(sources=sources, targets=targets)
         for first in range(0, len(sources), PAIRS):
             some = self._ids(sources[first : first + PAIRS], targets[first : first + PAIRS])
             found = [(_none(len(t), len(s)), _none(len(s), len(t))) for s, t in some]

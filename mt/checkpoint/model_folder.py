@@ -219,13 +219,13 @@ def _read_description(folder: Path) -> Description:
     return Description.from_values(read_json(path, most=MAX_CONFIG), str(path))
 
 
-def languages(path: Path) -> tuple[str, str]:
+def languages(path: Path | None) -> tuple[str, str]:
     """Source and target language of the model that `read_model` would read. Raises: CheckpointError."""
     description = _read_description(find_model(path))
     return description.src, description.tgt
 
 
-def table_columns(path: Path) -> tuple[list[Input], str]:
+def table_columns(path: Path | None) -> tuple[list[Input], str]:
     """The input columns of the model that `read_model` would read, and the column of its target; no inputs: the model
     reads text. Raises: CheckpointError."""
     description = _read_description(find_model(path))
@@ -263,7 +263,7 @@ def find_run(path: Path | None) -> Path | None:
 
     Raises: CheckpointError: when `path` does not exist, or there is no run.
     """
-    start = path if path is not None else newest_run(RUNS)
+    start = path or newest_run(RUNS)
     if not start.exists():
         raise _no_such(start)
     for folder in (start, *start.parents[:2]):
@@ -272,8 +272,9 @@ def find_run(path: Path | None) -> Path | None:
     return None
 
 
-def find_model(path: Path) -> Path:
+def find_model(path: Path | None) -> Path:
     """The folder that `read_model` would read, unchecked. Raises: CheckpointError: when there is none."""
+    path = path or newest_run(RUNS)
     if not path.exists():
         raise _no_such(path)
     if path.is_file() and path.name in {"best", "latest"}:  # pointers beside a run's checkpoints

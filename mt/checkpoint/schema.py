@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mt.errors import CheckpointError
+from mt.errors import CheckpointError, shown
 
 Values = dict[str, Any]
 
@@ -40,7 +40,7 @@ class Schema:
         number = values.pop("schema", 1 if self.first_unnumbered else None)
         if type(number) is not int or number < 1:
             raise CheckpointError(
-                f"{where} must have a `schema` number, but has {number!r:.40}: it is damaged, or not a file of mt."
+                f"{where} must have a `schema` number, but has {shown(number):.40}: it is damaged, or not a file of mt."
             )
         if number > self.current:
             known = "1" if self.current == 1 else f"1 to {self.current}"

@@ -11,21 +11,23 @@ from mt.text.languages import plain_code
 logger = logging.getLogger("mt")
 
 
-def check_direction(path: Path, other: Path, option: str, *, opposite: bool = False) -> None:
+def check_direction(path: Path | None, other: Path, option: str, *, opposite: bool = False) -> None:
     """Check that the model at `other`, the value of `option`, has the direction of the one at `path`, or the opposite.
 
+    Args: path: None: the newest run.
     Raises: ConfigError: when it has the other one; CheckpointError: as `read_model`.
     """
     src, tgt = model_folder.languages(path)
     check_languages(f"{option} {other}", model_folder.languages(other), wanted=(tgt, src) if opposite else (src, tgt))
 
 
-def check_same_inputs(path: Path, other: Path, option: str, *, opposite: bool = False) -> None:
+def check_same_inputs(path: Path | None, other: Path, option: str, *, opposite: bool = False) -> None:
     """Check that the model at `other`, the value of `option`, can be given the same sources as the one at `path`; or
     where it goes the opposite way, that these are text, which it can write.
 
-    Raises: ConfigError, CheckpointError.
+    Args: path: None: the newest run. Raises: ConfigError, CheckpointError.
     """
+    path = path or model_folder.newest_run(model_folder.RUNS)
     (mine, first), (theirs, second) = (_what_is_read(model) for model in (path, other))
     if opposite and mine:
         raise ConfigError(f"{option} needs a model that reads text, but {path} reads {first}.")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mt.cli.lines import BadLines, file_texts, parallel_texts, process, results, waiting
-from mt.cli.options import Parser, check_output, share
+from mt.cli.options import Parser, check_output, dash_is_default, share
 from mt.data.corpus.readers import check_order
 from mt.errors import CheckpointError, ConfigError, DataError, counted
 from mt.text.lines import check_file
@@ -72,9 +72,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help="give no links to lines that cannot be read, such as lines that are not UTF-8, and count them",
     )  # fmt: skip
     parser.add_argument("--choose-again", action="store_true", help="choose the layer and heads anew")
-    parser.add_argument("-o", "--output", type=Path, help="file to write (default: stdout)")
+    parser.add_argument("-o", "--output", type=Path, help="file to write (default, and -: stdout)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     args = parser.parse_args(argv)
+    dash_is_default(args, "output")
     if (args.gold is None) != (args.gold_base is None):
         parser.error("--gold and --gold-base must be given together: the words of --gold count from 0 or from 1")
     if not args.model and (args.reverse or args.choose_again or args.device != "auto"):

@@ -141,10 +141,10 @@ def utility(args: argparse.Namespace) -> "Utility":
 
     if args.mbr != "bleu":
         return chrf if args.mbr == "chrf" else chrf_with_words
-    from mt.checkpoint.model_folder import RUNS, languages, newest_run
+    from mt.checkpoint.model_folder import languages
     from mt.text.metrics import bleu_tokenizer_for
 
-    _, tgt = languages(args.model or newest_run(RUNS))
+    _, tgt = languages(args.model)
     return partial(bleu, tokenize=bleu_tokenizer_for(tgt))
 
 
@@ -171,13 +171,12 @@ def reverse_model(
     args: argparse.Namespace,
 ) -> "Callable[[Sequence[str], Sequence[list[Translation]]], list[list[Translation]]]":
     """`rerank` with the model of `--rerank`. Raises: ConfigError: when it goes the same way as the model."""
-    from mt.checkpoint.model_folder import RUNS, newest_run
     from mt.checkpoint.two_models import check_direction, check_same_inputs
     from mt.decode.load import load
     from mt.decode.rerank.reverse import rerank
     from mt.decode.rerank.scorer import Scorer
 
-    check_same_inputs(args.model or newest_run(RUNS), args.rerank, "--rerank", opposite=True)
-    check_direction(args.model or newest_run(RUNS), args.rerank, "--rerank", opposite=True)
+    check_same_inputs(args.model, args.rerank, "--rerank", opposite=True)
+    check_direction(args.model, args.rerank, "--rerank", opposite=True)
     reverse = Scorer(load(args.rerank, device=args.device, precision=args.precision))
     return partial(rerank, reverse=reverse, weight=RERANK_WEIGHT if args.rerank_weight is None else args.rerank_weight)

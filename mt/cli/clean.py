@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from mt.cli.options import Parser, check_new, number, positive_int
 from mt.config import CleanConfig
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mt.data.corpus.pair import Pair
 
 logger = logging.getLogger("mt")
+Languages = tuple[str, str]
 RULES = ("copies", "duplicates", "swapped", "language", "numbers", "markup")
 USUAL = ("copies", "duplicates", "swapped", "language")
 RATIO = number(float, Bound(lambda n: n >= 1, "", "a number of at least 1"))
@@ -38,11 +39,6 @@ examples:
   numbers     numbers of two digits and more that are not on both sides
   markup      tags, entities or placeholders on a side
 Languages are judged only in sides of 40 characters and more."""
-
-
-class Languages(NamedTuple):
-    src: str
-    tgt: str
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -112,7 +108,7 @@ def languages_of(args: argparse.Namespace) -> Languages:
     if not (src and tgt):
         plan(args.files, src, tgt)  # raises for files that cannot be read whatever the languages are
         raise ConfigError("the file names do not say which languages these are.", hint="give --src and --tgt.")
-    return Languages(src, tgt)
+    return src, tgt
 
 
 def chosen(args: argparse.Namespace, languages: Languages) -> "dict[str, Rule]":
@@ -195,7 +191,7 @@ def write(args: argparse.Namespace, languages: Languages, rules: "dict[str, Rule
 
 def files_of(languages: Languages) -> tuple[str, str]:
     """The names of the files that are written; both sides may be in one language, as summaries are."""
-    src, tgt = languages if languages.src != languages.tgt else ("src", "tgt")
+    src, tgt = languages if languages[0] != languages[1] else ("src", "tgt")
     return f"{NAME}.{src}", f"{NAME}.{tgt}"
 
 

@@ -44,12 +44,7 @@ def compose(overrides: list[str], *, config_dir: Path | None = None, config_file
     `config_dir` holds more presets. `config_file` overrides the presets, and `overrides` override both.
     Raises: ConfigError.
     """
-    return settle(overrides, prepare(config_file, config_dir=config_dir), config_dir=config_dir)
-
-
-def settle(overrides: list[str], chosen: list[str], *, config_dir: Path | None = None) -> Config:
-    """As `compose`, for a file that was read before: `chosen` is what `prepare` returned for it."""
-    config, choices = before_naming(overrides, chosen, config_dir=config_dir)
+    config, choices = before_naming(overrides, prepare(config_file, config_dir=config_dir), config_dir=config_dir)
     config.run.name = run_name(config, choices)
     return config
 
@@ -57,7 +52,10 @@ def settle(overrides: list[str], chosen: list[str], *, config_dir: Path | None =
 def before_naming(
     overrides: list[str], chosen: list[str], *, config_dir: Path | None = None
 ) -> tuple[Config, dict[str, object]]:
-    """As `settle`, with the name as it was given, and the preset that is chosen from each group."""
+    """As `compose`, with the name as it was given, and the preset that is chosen from each group.
+
+    Args: chosen: what `prepare` returned for the user's file.
+    """
     overrides = [as_typed(text) for text in overrides]
     overrides = check_overrides(overrides, config_dir=config_dir, file=bool(chosen)) + chosen
     if config_dir is not None:
@@ -89,8 +87,11 @@ def to_config(tree: DictConfig) -> Config:
 
 @cache
 def schema() -> DictConfig:
-    """The dataclasses as a tree of OmegaConf, which takes it a tenth of all composition; not to be changed."""
-    return OmegaConf.structured(Config)
+    """The dataclasses as a tree of OmegaConf, which takes it a tenth of all composition; not to be changed. From its
+    first use Hydra knows it as `settings`."""
+    tree = OmegaConf.structured(Config)
+    ConfigStore.instance().store(name="settings", node=tree)
+    return tree
 
 
 def resolved(value: Any) -> Any:
@@ -128,7 +129,7 @@ def prepare(config_file: Path | None, *, config_dir: Path | None = None) -> list
 
     The file is read once, here: it may be a pipe.
     """
-    register_schema()
+    schema()  # now Hydra knows it
     if config_file is None:
         return []
     node = read_settings(config_file, groups(config_dir))
@@ -137,11 +138,6 @@ def prepare(config_file: Path | None, *, config_dir: Path | None = None) -> list
     name = folder_name(own)
     ConfigStore.instance().store(group=FILE_GROUP, name=name, node=node, package="_global_")
     return [f"{FILE_GROUP}='{name}'"]
-
-
-@cache
-def register_schema() -> None:
-    ConfigStore.instance().store(name="settings", node=schema())
 
 
 def with_files(overrides: list[str]) -> list[str]:
@@ -160,6 +156,19 @@ def files_among(overrides: list[str], known: Mapping[str, list[str]]) -> list[st
     return [text for text in overrides if text.partition("=")[0].lstrip("+~") not in keys and is_text_file(text)]
 
 
+def refuse_files(overrides: list[str], known: Mapping[str, list[str]]) -> None:
+    """Raises: ConfigError: for files among the words of a command line, a misspelt one first: the hint about those that
+    exist would leave it out."""
+    files = files_among(overrides, known)
+    for text in overrides if files else ():
+        if text not in files and "=" not in text and looks_like_file(text):
+            parse(text)
+    if files:
+        raise ConfigError(
+            f"`{files[0]}` is a file, not a setting.", hint=f"to train on it write `{assignment('data.train', files)}`."
+        )
+
+
 def check_overrides(
     overrides: list[str], *, config_dir: Path | None = None, multirun: bool = False, file: bool = False
 ) -> list[str]:
@@ -170,10 +179,7 @@ def check_overrides(
     Raises `ConfigError` for the first override that cannot be used.
     """
     known = groups(config_dir)
-    if files := files_among(overrides, known):
-        raise ConfigError(
-            f"`{files[0]}` is a file, not a setting.", hint=f"to train on it write `{assignment('data.train', files)}`."
-        )
+    refuse_files(overrides, known)
     parsed = [parse(text) for text in overrides]
     keys = {override.key_or_group for override in parsed}
     if keys & {GROUP, KEY}:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import platform
+import re
 import shutil
 import sys
 import tempfile
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mt.cli.options import Parser
-from mt.compute.host import processors
+from mt.compute.host import processors, text_of
 from mt.files import reason
 
 REPORT = (
@@ -51,13 +52,13 @@ def run(argv: list[str]) -> int:
 
 def examine(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """The facts, and the problems among them."""
-    from mt.provenance import machine
+    from mt.provenance import machine, version_of
 
     process = machine()
     facts: dict[str, Any] = {
-        "mt": _version("mt-trainer"),
+        "mt": version_of("mt-trainer"),
         **{key: process[key] for key in ("python", "system", "git")},
-        "packages": {**process["packages"], **{name: _version(name) for name in OPTIONAL}},
+        "packages": {**process["packages"], **{name: version_of(name) for name in OPTIONAL}},
         "cpu": {"model": cpu_model(), "usable": processors(), "allocator": platform.libc_ver()[0] or "unknown"},
         "memory_gb": _free_memory(),
         "devices": devices(),
@@ -91,8 +92,8 @@ def devices() -> list[dict[str, Any]]:
         found.append({"name": name, "fast_bf16": fast_bf16(device), "auto_precision": auto})
         if device.type == "cuda":
             free, total = torch.cuda.mem_get_info(device)
-            gpu = {"model": torch.cuda.get_device_name(device), "free_gb": free / 1e9, "total_gb": total / 1e9}
-            found[-1] |= gpu
+            model = torch.cuda.get_device_name(device)
+            found[-1] |= {"model": model, "free_gb": free / 1e9, "total_gb": total / 1e9}
     return found
 
 
@@ -195,28 +196,15 @@ def page(facts: dict[str, Any]) -> list[str]:
     return [*lines, f"self-test  {'passed' if not test['problem'] else 'failed'} in {test['seconds']} s"]
 
 
-def _version(package: str) -> str | None:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
 def cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n")
-    except OSError:
+    told = text_of(Path("/proc/cpuinfo"))
+    if not told:
         return platform.processor() or sys.platform
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+    named = re.search(r"^model name[^:]*: (.*)", told, re.M)
+    return named[1] if named else platform.machine()
 
 
 def _free_memory() -> float | None:
     """GB that a new process can use; None where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").split("\n")
-    except OSError:
-        return None
-    found = [line.split() for line in lines if line.startswith("MemAvailable:")]
-    return int(found[0][1]) * 1024 / 1e9 if found else None
+    found = re.search(r"^MemAvailable: *(\d+) kB", text_of(Path("/proc/meminfo")), re.M)
+    return int(found[1]) * 1024 / 1e9 if found else None

@@ -106,10 +106,10 @@ def check_lines(file: str | None, formats: tuple[str, ...] = RECORDS, model: Pat
 
 def reads_tables(model: Path | None) -> bool:
     """Whether the model, None: the newest run, reads rows of tables; false where there is none."""
-    from mt.checkpoint.model_folder import RUNS, newest_run, table_columns
+    from mt.checkpoint.model_folder import table_columns
 
     try:
-        return bool(table_columns(model or newest_run(RUNS))[0])
+        return bool(table_columns(model)[0])
     except MtError:  # told when the model is loaded
         return False
 
@@ -151,8 +151,7 @@ def check_named_languages(document: "Parsed", file: Path, src: str, tgt: str) ->
 
     Raises: DataError: where its sources are in the language into which the model translates.
     """
-    from mt.data.corpus.memories import MADE_UP
-    from mt.text.languages import nearest
+    from mt.text.languages import MADE_UP, nearest
 
     for source, target in document.languages:
         if {src, tgt} & MADE_UP:
@@ -160,11 +159,10 @@ def check_named_languages(document: "Parsed", file: Path, src: str, tgt: str) ->
         if source and not nearest([source], src):
             if nearest([source], tgt):
                 raise DataError(
-                    f"`{file}` says that it is to be translated from {source}, but the source of this model is in "
-                    f"{src}.",
-                    hint="give a model of the other direction.",
+                    f"`{file}` says that its text is in {source}, but the source of this model is in {src}.",
+                    hint="give a model of the other direction, or correct the language in the file.",
                 )
-            logger.warning(f"`{file}` names {source} as its source language, but this model translates from {src}.")
+            logger.warning(f"`{file}` says that its text is in {source}, but this model translates from {src}.")
         if target and not nearest([target], tgt):
             logger.warning(
                 f"`{file}` names {target} as the language of its translations, but this model translates into {tgt}; "

@@ -87,8 +87,7 @@ def load_model(args: argparse.Namespace, path: Path | None) -> "Translator":
 
 def sample_of(path: Path | None, translator: "Translator") -> "Sample":
     """The sentences that a new export is verified on."""
-    from mt.checkpoint.model_folder import RUNS, languages, newest_run
+    from mt.checkpoint.model_folder import languages
     from mt.cli.export_sample import choose_sample
 
-    path = path or newest_run(RUNS)
     return choose_sample(translator, path, [], *languages(path))

@@ -184,7 +184,7 @@ def score(args: argparse.Namespace, model: Path | None, hypotheses: str | None, 
 def check_compared(args: argparse.Namespace) -> None:
     """Raises: ConfigError, DataError: for a model of `--compare` that cannot translate the same sources, before any is
     translated."""
-    from mt.checkpoint.model_folder import RUNS, languages, newest_run
+    from mt.checkpoint.model_folder import languages
     from mt.checkpoint.two_models import check_direction, check_same_inputs
     from mt.data.corpus.readers import check_order
 
@@ -192,8 +192,8 @@ def check_compared(args: argparse.Namespace) -> None:
         return
     other = Path(args.compare)
     if not args.hypotheses:
-        check_same_inputs(args.model or newest_run(RUNS), other, "--compare")
-        check_direction(args.model or newest_run(RUNS), other, "--compare")
+        check_same_inputs(args.model, other, "--compare")
+        check_direction(args.model, other, "--compare")
     check_order(args.test or [], *languages(other), "the model of --compare translates")
 
 

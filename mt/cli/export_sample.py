@@ -21,7 +21,7 @@ READ = 20 * MOST  # lines at most; `MOST` of them are taken, evenly spread
 def choose_sample(translator: Translator, model: Path | None, files: Sequence[str], src: str, tgt: str) -> Sample:
     """From the given files, else from those of the model's run, else made of the model's own vocabulary.
 
-    Args: files: sources, or sources and references; empty: none are given.
+    Args: model: None: the newest run; files: sources, or sources and references; empty: none are given.
     Raises: DataError: when given files cannot be read.
     """
     if len(files) == 1:
@@ -31,7 +31,7 @@ def choose_sample(translator: Translator, model: Path | None, files: Sequence[st
         return Sample(sources, [], _origin(len(sources), files[0]))
     if files:
         return _from_pairs(files, src, tgt)
-    folder = None if model is None else find_run(model)
+    folder = find_run(model)
     try:
         found = None if folder is None else _of_run(folder)
     except MtError as error:

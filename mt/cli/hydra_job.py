@@ -17,8 +17,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from mt.cli.compose import before_naming, check_overrides, listed, parse, prepare, to_config, with_files
-from mt.cli.folders import CONFIG_DIR
+from mt.cli.compose import before_naming, check_overrides, listed, parse, prepare, refuse_files, to_config, with_files
+from mt.cli.folders import CONFIG_DIR, groups
 from mt.cli.main import readable, say
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import run_name, tell_name
@@ -50,6 +50,7 @@ def launch(args: argparse.Namespace, command: list[str]) -> None:
     chosen, jobs = prepare(args.config, config_dir=args.config_dir), Jobs(command)
     if not (args.shell_completion or args.hydra_help):
         multirun = args.multirun or "hydra.mode=MULTIRUN" in overrides
+        refuse_files(overrides, groups(args.config_dir))
         overrides = [as_typed(text, multirun=multirun) for text in overrides]
         for each in distinct(combinations(overrides)) if multirun else [overrides]:
             config, choices = before_naming(each, chosen, config_dir=args.config_dir)

@@ -1,5 +1,5 @@
 """`mt inspect attention`: an HTML page that shows a model's cross-attention, and pictures for papers; for a model of
-several inputs also a table (`inspect_shares.py`)."""
+several inputs also a table (`inspect_tables.py`)."""
 
 import argparse
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from mt.cli.inspect_page import model_name, write_page
+from mt.cli.inspect_tables import model_name, show_inputs, show_shares, write_page
 from mt.cli.lines import file_texts
 from mt.cli.options import Parser, check_output
 from mt.data.corpus.names import check_language
@@ -91,14 +91,10 @@ def run(argv: list[str]) -> int:
     inputs, _ = table_columns(args.model)
     pictures = args.png or (args.output and args.output.suffix.lower() in (".html", ".htm"))
     if len(inputs) > 1 and not pictures:
-        from mt.cli.inspect_shares import show_shares
-
         return show_shares(args, inputs)
     if args.output is None and not (args.png or args.svg):
         args.output = Path("attention.html")
     if inputs:
-        from mt.cli.inspect_inputs import show_inputs
-
         return show_inputs(args, inputs)
     first, last = args.lines
     sources = chosen(args.text or file_texts(args.input, last), args.lines)

@@ -26,8 +26,6 @@ SHOWN = 3  # bad lines that are named
 
 
 class Line(NamedTuple):
-    """A line of text."""
-
     text: str
     end: bytes  # LF, CR LF, or nothing at the end of the input
     name: str = ""  # of a row of a table, for errors

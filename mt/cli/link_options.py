@@ -80,27 +80,32 @@ class Answer:
         found: dict[str, Any] = {}
         if self.links is not None:
             found["alignment"] = [list(link) for link in sorted(self.links)]
-        if self.measures is not None:
-            owed, covered = self.measures.contribution, self.measures.coverage
-            found["contribution"] = None if owed is None else round(owed, 4)
-            found["coverage"] = None if covered is None else round(covered, 4)
-            found["repeated"] = self.measures.loop and self.measures.loop.text
-            found["lost"] = list(self.measures.lost)
-            found["length"] = self.measures.length and round(self.measures.length, 4)
-            found["flags"] = [str(flag) for flag in self.measures.flags]
+        if (told := self.measures) is not None:
+            found |= {
+                "contribution": told.contribution and round(told.contribution, 4),
+                "coverage": told.coverage and round(told.coverage, 4),
+                "repeated": told.loop and told.loop.text,
+                "lost": list(told.lost),
+                "length": told.length and round(told.length, 4),
+                "flags": [str(flag) for flag in told.flags],
+            }
         return found
 
 
+def wants_links(args: argparse.Namespace) -> bool:
+    """Whether options need a `LinkUser`; without them the translations stay as they are."""
+    return bool(args.markup or args.protect or args.alignments or args.replace_unknown or args.flags)
+
+
 class LinkUser:
-    """Translates a batch and adds what needs links; without such options the translations stay as they are."""
+    """Translates a batch and adds what needs links."""
 
     def __init__(self, translator: "Translator", args: argparse.Namespace) -> None:
         """Raises: CheckpointError: when the stored choice of heads does not fit the model."""
         self.args = args
-        self.marks = bool(args.markup or args.protect)
-        self.linker: Linker | None = None
-        if self.marks or args.alignments or args.replace_unknown or args.flags:
-            self.linker = linker_of(args.model, translator)
+        self.linker = linker_of(args.model, translator)
+        self.unknown = translator.tokenizer.unk
+        (self.unknown_piece,) = translator.tokenizer.pieces_target([self.unknown])
         self.tally: Tally | None = None
         if args.flags:
             from mt.cli import flag_tally
@@ -109,8 +114,6 @@ class LinkUser:
 
     def answer(self, texts: list[str], translate: "Translate", first: int) -> list[list[Answer]]:
         """The answers to a batch of lines; `first` is the number of lines before it."""
-        if self.linker is None:
-            return [[Answer(translation) for translation in some] for some in translate(texts, None)]
         requests, found = self._translate(texts, translate)
         sent = [text if request is None else request.text for text, request in zip(texts, requests, strict=True)]
         answers = [[Answer(translation) for translation in some] for some in found]
@@ -119,7 +122,9 @@ class LinkUser:
         measures = iter(self._measures([one for some in linked for one in some]))
         for n, some in zip(chosen, linked, strict=True):
             answers[n] = [self._answer(requests[n], one, next(measures)) for one in some]
-        self._warn(answers, first)
+        for number, some in enumerate(answers, first + 1):
+            if self.tally is not None and some[0].measures is not None:
+                self.tally.add(number, some[0].measures)
         return answers
 
     def _translate(
@@ -127,7 +132,7 @@ class LinkUser:
     ) -> "tuple[Sequence[Request | None], list[list[Translation]]]":
         """With marks what was sent for each line, and the translations. A line whose stand-ins do not come through is
         sent again with others."""
-        if not self.marks:
+        if not (self.args.markup or self.args.protect):
             return [None] * len(texts), translate(texts, None)
         from mt.decode.parts import carried_out
         from mt.postprocess.markup import Request, translated
@@ -140,38 +145,25 @@ class LinkUser:
     def _needs_links(self, request: "Request | None", translations: "Sequence[Translation]") -> bool:
         if self.args.alignments or self.args.flags or (request is not None and (request.changed or request.bare)):
             return True
-        return self.args.replace_unknown and any(self._unknown in t.pieces for t in translations)
-
-    @property
-    def _unknown(self) -> str:
-        assert self.linker is not None
-        tokenizer = self.linker.translator.tokenizer
-        return tokenizer.pieces_target([tokenizer.unk])[0]
+        return self.args.replace_unknown and any(self.unknown_piece in t.pieces for t in translations)
 
     def _measures(self, linked: "Sequence[LinkedTranslation]") -> "Sequence[Measures | None]":
         if not self.args.flags:
             return [None] * len(linked)
         from mt.postprocess.quality_flags import measure
 
-        assert self.linker is not None
         return measure(self.linker, linked)
 
     def _answer(self, request: "Request | None", linked: "LinkedTranslation", measures: "Measures | None") -> Answer:
         from mt.postprocess.unknown_words import replace_unknown
 
-        assert self.linker is not None
         if self.args.replace_unknown:
-            linked = replace_unknown(linked, self.linker.translator.tokenizer.unk)
+            linked = replace_unknown(linked, self.unknown)
         if request is None:
             return Answer(linked.translation, linked.links() if self.args.alignments else None, measures)
         restored = request.restore(linked)
         translation = replace(linked.translation, text=restored.text)
         return Answer(translation, restored.links if self.args.alignments else None, measures)
-
-    def _warn(self, answers: list[list[Answer]], first: int) -> None:
-        for number, some in enumerate(answers, first + 1):
-            if self.tally is not None and some[0].measures is not None:
-                self.tally.add(number, some[0].measures)
 
     def close(self) -> None:
         """Sum up the flags."""

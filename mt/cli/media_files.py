@@ -17,9 +17,9 @@ def check_lines_of_text(file: Path | str | None, model: Path | None) -> None:
     found = media_in(head_of_stdin()) if file is None else media_of(file)
     if found is None:
         return
-    from mt.checkpoint.model_folder import RUNS, newest_run, table_columns
+    from mt.checkpoint.model_folder import table_columns
 
-    inputs = table_columns(model or newest_run(RUNS))[0]
+    inputs = table_columns(model)[0]
     shown = f"`{file or 'stdin'}` is {found.what}"
     if not inputs:
         raise DataError(f"{shown}, but the model reads text.", hint=ADVICE)

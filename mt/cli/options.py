@@ -119,6 +119,13 @@ def add_options(parser: "argparse._ArgumentGroup", section: type, group: str) ->
         parser.add_argument(f"--{name.replace('_', '-')}", metavar=one.metavar, help=one.help, **takes)
 
 
+def dash_is_default(args: argparse.Namespace, *names: str) -> None:
+    """Take `-` for stdin or stdout, which an option that is not given means, too."""
+    for name in names:
+        if str(getattr(args, name)) == "-":
+            setattr(args, name, None)
+
+
 def stdin() -> BinaryIO:
     """Raises: ConfigError: when this process was started without one."""
     if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]

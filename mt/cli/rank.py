@@ -3,10 +3,10 @@
 import argparse
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mt.cli.lines import file_texts, process, waiting
 from mt.cli.options import Parser, add_device_options, positive_int, stdout
@@ -90,32 +90,24 @@ def run(argv: list[str]) -> int:
     from mt.log import setup
 
     setup()
-    inputs, target = table_columns(args.model)
-    found = {"queries": args.queries, "candidates": args.candidates}
-    source_side = "queries" if args.candidates_are == "targets" else "candidates"
-    read = {
-        side: sources_in(file, inputs) if side == source_side else targets_in(file, inputs, target)
-        for side, file in found.items()
-    }
-    kept = with_text(read, found)
-    queries, candidates = ([read[side][place][0] for place in kept[side]] for side in found)
-    if len(queries) * len(candidates) > MOST:
+    queries, candidates = read_sides(args, *table_columns(args.model))
+    if len(queries.kept) * len(candidates.kept) > MOST:
         raise ConfigError(
-            f"{len(queries):,} queries times {len(candidates):,} candidates are more than {MOST:,} pairs.",
+            f"{len(queries.kept):,} queries times {len(candidates.kept):,} candidates are more than {MOST:,} pairs.",
             hint="give parts of the queries.",
         )
-    right = right_ones(args, read, kept) if args.recall is not None else []
+    right = right_ones(args, queries, candidates) if args.recall is not None else []
     from mt.compute.device import set_up_cpu
     from mt.decode.load import load
     from mt.decode.rerank.rank import likelihoods, match_scores, ranked
 
     set_up_cpu(None)
     translator = load(args.model, device=args.device, precision=args.precision)
-    of_sources = source_side == "queries"
-    sources, targets = (queries, candidates) if of_sources else (candidates, queries)
-    names = [[read[side][place][1] for place in kept[side]] for side in found]
+    of_sources = args.candidates_are == "targets"
+    sides = (queries, candidates) if of_sources else (candidates, queries)
+    sources, targets = (side.texts() for side in sides)
     with waiting("ranking", len(sources), None) as show:
-        given = {"on_progress": show, "names": names if of_sources else names[::-1]}
+        given = {"on_progress": show, "names": [side.origins() for side in sides]}
         if args.by == "matching":
             scores = match_scores(translator, sources, targets, **given)
         else:
@@ -124,12 +116,42 @@ def run(argv: list[str]) -> int:
     if right:
         print(agreement(scores, right))
         if args.both_ways:
-            print(f"the other way: {agreement(scores.T, turned(right, len(candidates)))}")
+            print(f"the other way: {agreement(scores.T, turned(right, len(candidates.kept)))}")
     else:
-        of_file, among = ([text for text, _ in read[side]] for side in found)
-        lists = numbered(map(ranked, scores), len(of_file), kept)
-        process(lists, 1, lambda batch, done: to_lines(batch, done, of_file, among, args), stdout())
+        lists = numbered(map(ranked, scores), queries, candidates)
+        process(lists, 1, lambda batch, done: to_lines(batch, done, queries, candidates, args), stdout())
     return 0
+
+
+class Side(NamedTuple):
+    """The queries or the candidates: the lines of their file, and the numbers, from 0, of those with text."""
+
+    lines: list[tuple[str, Origin]]
+    kept: list[int]
+
+    def texts(self) -> list[str]:
+        return [self.lines[number][0] for number in self.kept]
+
+    def origins(self) -> list[Origin]:
+        return [self.lines[number][1] for number in self.kept]
+
+
+def read_sides(args: argparse.Namespace, inputs: Sequence[Input], target: str) -> tuple[Side, Side]:
+    """Queries and candidates; warns of lines without text. Raises: DataError: also for a side without any text."""
+    files = {"queries": args.queries, "candidates": args.candidates}
+    source = "queries" if args.candidates_are == "targets" else "candidates"
+    read = {
+        name: sources_in(file, inputs) if name == source else targets_in(file, inputs, target)
+        for name, file in files.items()
+    }
+    sides = [Side(lines, [n for n, (text, _) in enumerate(lines) if text.strip()]) for lines in read.values()]
+    for (name, file), side in zip(files.items(), sides, strict=True):
+        if not side.kept:
+            raise DataError(f"`{file}` has no lines with text, but --{name} needs at least one.")
+        if left := len(side.lines) - len(side.kept):
+            have = "has no text and is" if left == 1 else "have no text and are"
+            logger.warning(f"{counted(left, 'line')} of `{file}` {have} left out of the ranking.")
+    return sides[0], sides[1]
 
 
 def sources_in(file: str, inputs: Sequence[Input]) -> list[tuple[str, Origin]]:
@@ -149,36 +171,22 @@ def lines_in(file: str) -> list[tuple[str, Origin]]:
     return [(text, Origin(file, number)) for number, text in enumerate(file_texts(file), 1)]
 
 
-def with_text(read: Mapping[str, Sequence[tuple[str, Origin]]], files: Mapping[str, str]) -> dict[str, list[int]]:
-    """The places of the lines of each side that have text; warns of the others. Raises: DataError: when none has."""
-    kept = {side: [place for place, (text, _) in enumerate(lines) if text.strip()] for side, lines in read.items()}
-    for side, file in files.items():
-        if not kept[side]:
-            raise DataError(f"`{file}` has no lines with text, but --{side} needs at least one.")
-        if left := len(read[side]) - len(kept[side]):
-            have = "has no text and is" if left == 1 else "have no text and are"
-            logger.warning(f"{counted(left, 'line')} of `{file}` {have} left out of the ranking.")
-    return kept
-
-
 def numbered(
-    lists: Iterable[list[tuple[int, float]]], queries: int, kept: Mapping[str, Sequence[int]]
+    lists: Iterable[list[tuple[int, float]]], queries: Side, candidates: Side
 ) -> Iterator[list[tuple[int, float]]]:
-    """The lists of all queries, empty for those without text, with the places of all candidates.
+    """The lists of all queries, empty for those without text, with the numbers of all candidates.
 
     Args: lists: of the queries with text, over the candidates with text."""
-    found, having = iter(lists), {*kept["queries"]}
-    for query in range(queries):
-        yield [(kept["candidates"][place], score) for place, score in next(found)] if query in having else []
+    found, having = iter(lists), {*queries.kept}
+    for query in range(len(queries.lines)):
+        yield [(candidates.kept[place], score) for place, score in next(found)] if query in having else []
 
 
-def right_ones(
-    args: argparse.Namespace, read: Mapping[str, Sequence[object]], kept: Mapping[str, Sequence[int]]
-) -> list[set[int]]:
+def right_ones(args: argparse.Namespace, queries: Side, candidates: Side) -> list[set[int]]:
     """As `read_right`, among the lines with text. Raises: DataError: also when no query has a right candidate there."""
-    right = read_right(args, len(read["queries"]), len(read["candidates"]))
-    places = {place: new for new, place in enumerate(kept["candidates"])}
-    found = [{places[place] for place in right[query] if place in places} for query in kept["queries"]]
+    right = read_right(args, len(queries.lines), len(candidates.lines))
+    places = {number: place for place, number in enumerate(candidates.kept)}
+    found = [{places[number] for number in right[query] if number in places} for query in queries.kept]
     if not any(found):
         raise DataError("--recall needs a query with text whose right candidate has text, but there is none.")
     return found
@@ -250,18 +258,14 @@ def agreement(scores: "Tensor", right: Sequence[set[int]]) -> str:
 
 
 def to_lines(
-    lists: Sequence[Sequence[tuple[int, float]]],
-    done: int,
-    queries: Sequence[str],
-    candidates: Sequence[str],
-    args: argparse.Namespace,
+    lists: Sequence[Sequence[tuple[int, float]]], done: int, queries: Side, candidates: Side, args: argparse.Namespace
 ) -> list[bytes]:
     lines: list[str] = []
     for number, found in enumerate(lists, done):
         best = found[: args.top]
         if args.jsonl:
-            records = [{"number": i + 1, "score": round(score, 6), "text": candidates[i]} for i, score in best]
-            lines.append(json.dumps({"query": queries[number], "candidates": records}, ensure_ascii=False))
+            records = [{"number": i + 1, "score": round(score, 6), "text": candidates.lines[i][0]} for i, score in best]
+            lines.append(json.dumps({"query": queries.lines[number][0], "candidates": records}, ensure_ascii=False))
         else:
             lines.append(" ".join(f"{place + 1}:{score:.6f}" for place, score in best))
     return [f"{line}\n".encode() for line in lines]

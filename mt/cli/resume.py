@@ -5,16 +5,17 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from mt.cli.compose import check_override, parse, values
+from mt.cli.compose import check_override, parse, refuse_files, values
 from mt.cli.folders import groups
 from mt.cli.origin_layer import GROUP, KEY
+from mt.cli.runs import check_run
 from mt.cli.schema import leaves, sections
 from mt.cli.text_files import check_text_files
 from mt.cli.typed import as_typed, fill_in_paths
 from mt.config import Config
 from mt.config.from_json import from_plain
 from mt.errors import CheckpointError, ConfigError, DataError
-from mt.files import meant
+from mt.train.overview import is_run
 from mt.train.saved_config import read_config
 from mt.train.start_folder import start_folder
 
@@ -46,22 +47,20 @@ def resume(folder: Path, overrides: list[str], command: list[str]) -> float:
 
 
 def check_run_folder(folder: Path) -> None:
-    """Raises: CheckpointError."""
-    if (folder / "config.yaml").is_file():
+    """As `check_run`; of a folder within a run, and of the name of one in `runs/`, the hint names the run."""
+    if is_run(folder):
         return
     for near in (Path("runs") / folder, *folder.parents[:2]):
-        if (near / "config.yaml").is_file():
+        if is_run(near):
             raise CheckpointError(f"`{folder}` is not the folder of a run.", hint=f"did you mean `{near}`?")
-    near = meant(folder, (path.parent.name for path in folder.parent.glob("*/config.yaml")))
-    hint = f"did you mean `{near}`?" if near is not None else "`mt runs` lists the runs."
-    problem = "has no config.yaml" if folder.exists() else "does not exist"
-    raise CheckpointError(f"`{folder}` is not the folder of a run: it {problem}.", hint=hint)
+    check_run(folder)
 
 
 def changes(overrides: list[str]) -> dict[str, Any]:
     """The settings in `overrides`, by dotted key. Raises: ConfigError."""
     found: dict[str, Any] = {}
     known = groups()
+    refuse_files(overrides, known)
     for override in map(parse, map(as_typed, overrides)):
         key = override.key_or_group
         if key in (GROUP, KEY):
@@ -71,10 +70,8 @@ def changes(overrides: list[str]) -> dict[str, Any]:
         text = check_override(override, known, multirun=False)
         if key in {"run", "run.name", "run.root"} or override.is_hydra_override():
             raise ConfigError(f"`{text}` cannot be used with --resume, which continues the run in its folder.")
-        if key in known and key not in sections():
-            raise ConfigError(f"`{text}` cannot be used with --resume: a run keeps its presets.")
         (value,) = values(override)
-        if key in known and not isinstance(value, dict):
+        if key in known and not (key in sections() and isinstance(value, dict)):
             raise ConfigError(f"`{text}` cannot be used with --resume: a run keeps its presets.")
         found.update(leaves({key: value}) if key in sections() else {key: value})
     return found

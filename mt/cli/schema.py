@@ -12,10 +12,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mt.config import Config
+from mt.config.from_json import WORDS
 from mt.errors import ConfigError, spelt
 
 OPTIONAL = {"experiment", "debug"}  # groups of which none need be chosen
-PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+PLAIN = WORDS | {str: "text"}
 
 
 @cache

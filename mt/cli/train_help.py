@@ -59,7 +59,6 @@ OPTIONS = {
 
 
 def usage() -> str:
-    """The whole text."""
     return f"""\
 mt train trains a translation model and writes it to runs/NAME/model.
 

@@ -19,9 +19,9 @@ from mt.cli.document_options import (
 )
 from mt.cli.engine_options import add_engine_options, check_engine_options
 from mt.cli.lines import BadLines, Line, count_lines, file_lines, lines_of, process, results, waiting
-from mt.cli.link_options import Answer, LinkUser, add_link_options
+from mt.cli.link_options import Answer, LinkUser, add_link_options, wants_links
 from mt.cli.media_files import check_lines_of_text
-from mt.cli.options import Parser, add_device_options, check_output, stdin
+from mt.cli.options import Parser, add_device_options, check_output, dash_is_default, stdin
 from mt.cli.search_options import SearchOptions, add_search_options, check_prefixes, check_search_options, prefix_file
 from mt.data.corpus.names import check_language
 from mt.errors import CheckpointError, DataError
@@ -44,8 +44,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("model", nargs="?", type=Path, help="model folder, run or checkpoint (default: the newest run)")
     add_document_options(parser)
-    parser.add_argument("-i", "--input", help="text file to translate, plain or compressed (default: stdin)")
-    parser.add_argument("-o", "--output", type=Path, help="file to write (default: stdout)")
+    parser.add_argument("-i", "--input", help="text file to translate, plain or compressed (default, and -: stdin)")
+    parser.add_argument("-o", "--output", type=Path, help="file to write (default, and -: stdout)")
     parser.add_argument(
         "--jsonl",
         action="store_true",
@@ -66,6 +66,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add_link_options(parser)
     args = parser.parse_args(argv)
     check_document_options(parser, args)
+    dash_is_default(args, "input", "output")
     check_search_options(parser, args)
     check_engine_options(parser, args)
     check_choice_options(parser, args)
@@ -109,7 +110,8 @@ def run(argv: list[str]) -> int:
             items = begun(items)
         with output as out:
             process(items, size, pipeline.translate, out, live=not args.input and size > 1)
-    pipeline.linked.close()
+    if pipeline.linked is not None:
+        pipeline.linked.close()
     if bad is not None:
         bad.report()
     return 0
@@ -120,7 +122,7 @@ def load(args: argparse.Namespace, named: str | None) -> "Translator":
 
     Raises: as `load_models`; DataError: for a file in the target language.
     """
-    from mt.checkpoint.model_folder import RUNS, languages, newest_run
+    from mt.checkpoint.model_folder import languages
     from mt.compute.device import set_up_cpu  # torch: not before the options are known to be right
     from mt.log import setup
 
@@ -128,24 +130,25 @@ def load(args: argparse.Namespace, named: str | None) -> "Translator":
     set_up_cpu(None)
     translator = load_models(args)
     if named is not None:
-        check_language(named, *languages(args.model or newest_run(RUNS)), "source")
+        check_language(named, *languages(args.model), "source")
     return translator
 
 
 def run_document(args: argparse.Namespace) -> int:
     """Translate a document. It is read, with its faults reported, before a model is loaded."""
-    from mt.checkpoint.model_folder import RUNS, languages, newest_run
-    from mt.documents.readers import translate_parsed
+    from mt.checkpoint.model_folder import languages
+    from mt.documents.readers import lines_of, write_translated
     from mt.files import explained, write_file
 
     document = read_checked(args)
+    lines = lines_of(document)
 
     def translate(texts: list[str]) -> list[str]:
         from mt.evaluate import one_line
         from mt.postprocess.markup import Request
 
         translator = load(args, str(args.document.with_suffix("")))
-        check_named_languages(document, args.document, *languages(args.model or newest_run(RUNS)))
+        check_named_languages(document, args.document, *languages(args.model))
         translator.require_text(f"a document (`{args.document}`)")
         args.markup = any(Request(text).changed for text in texts)
         with waiting("translating", len(texts), args.to) as show:
@@ -156,7 +159,10 @@ def run_document(args: argparse.Namespace) -> int:
                 for answers in pipeline.answers(texts[first : first + CHUNK], [], first)
             ]
 
-    written = translate_parsed(document, translate)
+    if lines:
+        written = write_translated(document.naming(*languages(args.model)), lines, translate(lines))
+    else:
+        written = document.write([])
     with explained(f"`{args.to}` cannot be written"):
         write_file(args.to, written)
     if document.left:
@@ -200,7 +206,7 @@ class Pipeline:
         """Args: show: is told how many lines are done."""
         self.options = SearchOptions(translator, args)
         self.chooser = Chooser(translator, args)
-        self.linked = LinkUser(translator, args)
+        self.linked = LinkUser(translator, args) if wants_links(args) else None
         self.as_json = args.jsonl or self.chooser.gives_many
         # another engine needs a second pass for the log-probabilities of pieces, which plain text does not show
         self.only_text = args.engine != "torch" and not self.as_json and self.chooser.choose is None
@@ -232,6 +238,8 @@ class Pipeline:
         def search(texts: list[str], stand_ins: "Sequence[Sequence[str]] | None") -> "list[list[Translation]]":
             return self.chooser.answer(texts, replace(options, stand_ins=stand_ins) if stand_ins else options)
 
+        if self.linked is None:
+            return [[Answer(translation) for translation in some] for some in search(texts, None)]
         return self.linked.answer(texts, search, first)
 
 

@@ -136,7 +136,6 @@ class Group:
                 time.sleep(POLL_SECONDS)
 
     def _beat(self, store: Store, end: threading.Event) -> None:
-        """Send heartbeats."""
         beats = 0
         with suppress(RuntimeError):  # the store is gone, and the run with it
             while not end.wait(min(BEAT_SECONDS, self.patience / 4)):

@@ -56,7 +56,7 @@ def processors(root: Path = Path("/")) -> int:
 
 def _quotas(root: Path) -> Iterator[float]:
     """The limits of this process's control group and its parents, in processors (cgroup v2 and v1)."""
-    for line in _read(root / "proc/self/cgroup").split("\n"):
+    for line in text_of(root / "proc/self/cgroup").split("\n"):
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if number == "0":  # version 2
@@ -69,12 +69,13 @@ def _quotas(root: Path) -> Iterator[float]:
         for folder in (group, *group.parents):
             if not folder.is_relative_to(top):
                 break
-            words = _read(folder / name).split() + _read(folder / "cpu.cfs_period_us").split()
+            words = text_of(folder / name).split() + text_of(folder / "cpu.cfs_period_us").split()
             if len(words) == 2 and words[0].isdecimal() and words[1].isdecimal() and int(words[1]):
                 yield int(words[0]) / int(words[1])
 
 
-def _read(file: Path) -> str:
+def text_of(file: Path) -> str:
+    """The content of a file of the system; empty where it cannot be read."""
     try:
         return file.read_text(encoding="utf-8")
     except OSError:
@@ -129,7 +130,7 @@ class ProcessorMeter:
 
     def _total_wait(self) -> float:
         for stat in self._tasks.glob("*/schedstat"):
-            words = _read(stat).split()  # nanoseconds on a processor, nanoseconds waiting for one, turns
+            words = text_of(stat).split()  # nanoseconds on a processor, nanoseconds waiting for one, turns
             if len(words) == 3:
                 self._waits[stat.parent.name] = int(words[1]) / 1e9
         return sum(self._waits.values())

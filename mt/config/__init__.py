@@ -41,6 +41,7 @@ from mt.config.sections import (
     TokenizerConfig,
     TrainConfig,
 )
+from mt.config.start import check_start
 
 __all__ = [
     "LATER",
@@ -81,5 +82,6 @@ __all__ = [
     "Unknown",
     "Use",
     "Watch",
+    "check_start",
     "parse_inputs",
 ]

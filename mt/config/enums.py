@@ -78,6 +78,7 @@ class Tying(StrEnum):
 
 class OptimizerKind(StrEnum):
     adamw = "adamw"
+    muon = "muon"  # for the matrices of linear layers; AdamW for all other weights
 
 
 class ScheduleKind(StrEnum):

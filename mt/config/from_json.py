@@ -9,10 +9,16 @@ from enum import StrEnum
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from mt.errors import ConfigError
+from mt.errors import SHOWN, ConfigError, shown
 
 Section = TypeVar("Section")
-SHOWN = 80  # characters of a value in an error
+WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a string",
+    type(None): "null",
+}
 
 
 def from_plain(section: type[Section], values: object, where: str) -> Section:
@@ -41,12 +47,6 @@ def from_plain(section: type[Section], values: object, where: str) -> Section:
     return section(**before, **given)
 
 
-def shown(value: object) -> str:
-    """A value for an error message: one printable line, cut if it is long."""
-    text = repr(value[: SHOWN + 1]) if isinstance(value, str) else ascii(value)
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
-
-
 def _plain(kind: Any, value: object, where: str, barred: Collection[StrEnum] = ()) -> object:
     """`value` if it has the type `kind`; a string becomes an enum member, of those that are not `barred`."""
     if isinstance(value, str) and not _is_text(value):
@@ -70,7 +70,7 @@ def _plain(kind: Any, value: object, where: str, barred: Collection[StrEnum] = (
             return value
     wanted = " or ".join(
         f"one of {', '.join(one for one in o if one not in barred)}" if isinstance(o, type) and issubclass(o, StrEnum)
-        else "null" if o is type(None) else getattr(o, "__name__", str(o))
+        else WORDS.get(o) or ("an array of strings" if get_args(o) == (str,) else "an array of objects")
         for o in options
     )  # fmt: skip
     raise ConfigError(f"{where} must be {wanted}, but is {shown(value)}.")

@@ -1,7 +1,8 @@
 """The settings: one dataclass for each section, checked in its constructor. YAML files and overrides only set values.
 
-No section depends on another; conditions between sections are checked in `build.py`. Enum members are spelt like their
-values, so that a name in a YAML file is the value in a saved `config.json`.
+No section depends on another; conditions between sections are checked in `build.py`, what only a fresh start refuses in
+`start.py`. Enum members are spelt like their values, so that a name in a YAML file is the value in a saved
+`config.json`.
 """
 
 import re
@@ -45,12 +46,12 @@ class DataConfig:
     workers: int | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
-        different = len(self.columns) == len(set(self.columns)) in (0, 2)
-        require(different, "data.columns", "name the two columns of source and target", self.columns)
+        fits = len(self.columns) in (0, 2)
+        require(fits, "data.columns", "name the two columns of source and target", self.columns)
         require(self.limit is None or self.limit > 0, "data.limit", "be a positive number or null", self.limit)
         require(0 <= (self.workers or 0) <= 64, "data.workers", "lie in [0, 64] or be null", self.workers)
         require(0 <= self.augment <= 1, "data.augment", "lie in [0, 1]", self.augment)
-        inputs = parse_inputs(self.inputs)
+        parse_inputs(self.inputs)
         if self.inputs:
             for name in ("train", "dev"):
                 files = getattr(self, name)
@@ -59,9 +60,6 @@ class DataConfig:
             require(not self.columns, "data.columns", "be empty beside `data.inputs`", self.columns, hint=hint)
             found = self.target or self.tgt
             require(bool(found), "data.target", "name the column of the target text beside `data.inputs`", found)
-            must = "name no column of `data.inputs`, which the model would only learn to copy"
-            hint = "leave the column out of `data.inputs`."
-            require(found not in [one.column for one in inputs], "data.target", must, found, hint=hint)
         if not self.train:
             require(bool(self.corpus), "data.train", "name files when `data.corpus` is null", self.train)
 
@@ -166,11 +164,12 @@ class AlignmentConfig:
 
 @dataclass(kw_only=True, slots=True)
 class OptimConfig:
-    name: OptimizerKind = OptimizerKind.adamw
+    name: OptimizerKind = field(default=OptimizerKind.muon, metadata={"before": OptimizerKind.adamw})
     lr: float = 3e-3  # the peak, reached at the end of the warm-up
     beta1: float = 0.9
     beta2: float = 0.98
     eps: float = 1e-9
+    momentum: float = 0.95  # of Muon
     weight_decay: float = 0.0
     clip_norm: float = 1.0  # 0: no clipping
 
@@ -179,6 +178,7 @@ class OptimConfig:
         require(0 <= self.beta1 < 1, "optim.beta1", "lie in [0, 1)", self.beta1)
         require(0 <= self.beta2 < 1, "optim.beta2", "lie in [0, 1)", self.beta2)
         require(self.eps > 0, "optim.eps", "be positive", self.eps)
+        require(0 <= self.momentum < 1, "optim.momentum", "lie in [0, 1)", self.momentum)
         require(self.weight_decay >= 0, "optim.weight_decay", "not be negative", self.weight_decay)
         require(self.clip_norm >= 0, "optim.clip_norm", "not be negative", self.clip_norm)
 

@@ -1,9 +1,11 @@
 """The translations that a translator returns, and how those of the parts of a text are joined."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from reprlib import repr as short
 
+from mt.errors import ConfigError, check_texts, counted
 from mt.text.words import Span, is_word
 
 STOPS = (".", "<0x2E>")  # the second: in a vocabulary that has only the byte
@@ -34,6 +36,28 @@ class Translation:
 
 
 EMPTY = Translation("", 0.0, 0.0, [], [], True)
+
+
+def check_found(found: Sequence[Sequence[Translation]], texts: Sequence[str], *, names: tuple[str, str]) -> None:
+    """Raise `ConfigError` for arguments of a Python caller that are not texts and a list of translations of each.
+
+    Args: names: of both arguments, `found` first."""
+    name, of_texts = names
+    check_texts(**{of_texts: texts})
+    hint = f"give what `Translator.search({of_texts})` returns."
+    items: Sequence[object] = found
+    if isinstance(found, str | bytes | Mapping) or not (hasattr(found, "__getitem__") and hasattr(found, "__len__")):
+        raise ConfigError(f"`{name}` must be a list of lists of translations, but is {short(found)}.", hint=hint)
+    if len(found) != len(texts):
+        raise ConfigError(
+            f"`{name}` must have a list for each of the {counted(len(texts), 'text')} of `{of_texts}`, but has "
+            f"{len(found):,}.",
+            hint=hint,
+        )
+    for number, some in enumerate(items, 1):
+        if not isinstance(some, list | tuple) or not all(isinstance(one, Translation) for one in some):
+            what = f"but item {number:,} is {short(some)}"
+            raise ConfigError(f"`{name}` must be a list of lists of translations, {what}.", hint=hint)
 
 
 def join(parts: list[list[Translation]], gaps: Sequence[str] | None = None) -> list[Translation]:

@@ -1,14 +1,17 @@
 """EPUB books: their pages, and the titles of chapters in the table of contents."""
 
+import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from mt.documents.html import read_xhtml
 from mt.documents.package import read_package
-from mt.documents.parsed import Parsed
+from mt.documents.parsed import Parsed, renamed
 from mt.errors import DataError
 
 PAGES = frozenset({".xhtml", ".html", ".htm", ".ncx"})
+PACKAGE = ".opf"  # what says of the book in which language it is
+LANGUAGE = re.compile(r"<dc:language\b[^<>]*>([^<>]+)</dc:language>")
 
 
 def read_epub(data: bytes) -> Parsed:
@@ -16,9 +19,21 @@ def read_epub(data: bytes) -> Parsed:
 
 
 def _read(name: str, part: bytes, _: Mapping[str, bytes]) -> Parsed | None:
-    if PurePosixPath(name).suffix.lower() not in PAGES:
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix not in {*PAGES, PACKAGE}:
         return None
     try:
-        return read_xhtml(part)
+        return _read_package_file(part) if suffix == PACKAGE else read_xhtml(part)
     except DataError as error:
         raise DataError(f"{name}: {error.message}", hint=error.hint) from None
+
+
+def _read_package_file(part: bytes) -> Parsed:
+    """The languages of the book; nothing of the file is translated."""
+    named = [(found[1].strip(), "") for found in LANGUAGE.finditer(part.decode("latin-1"))]
+
+    def rename(written: bytes, src: str, tgt: str) -> bytes:
+        content = written.decode("latin-1")  # gives each byte back
+        return renamed(content, [found.span(1) for found in LANGUAGE.finditer(content)], src, tgt).encode("latin-1")
+
+    return Parsed([], lambda said: part, languages=named, rename=rename)

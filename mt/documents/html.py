@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from mt.documents.html_scan import Piece, attributes, scan
-from mt.documents.parsed import Parsed, Raw, Spot, decoded, parsed_text, spot
+from mt.documents.parsed import Parsed, Raw, Spot, decoded, parsed_text, renamed, spot
 from mt.documents.parts import Kind, Part, references, text, trim
 from mt.text.tags import VOID
 
@@ -22,6 +22,7 @@ UNCHANGED = frozenset({
     "applet", "audio", "canvas", "docauthor", "embed", "frameset", "iframe", "listing", "math", "noembed", "noframes",
     "object", "plaintext", "pre", "script", "style", "svg", "template", "textarea", "video", "xmp",
 })  # fmt: skip
+ROOTS = frozenset({"html", "ncx"})
 READ = frozenset({"alt", "aria-description", "aria-label", "placeholder", "title"})
 META = frozenset({"description", "keywords", "og:title", "og:description", "twitter:title", "twitter:description"})
 SPACE = re.compile(r"[ \t\n\r\f]+")
@@ -51,7 +52,24 @@ def _read(data: bytes, *, xml: bool) -> Parsed:
     declared = CHARSET.search(data[:4096])
     name = (declared[1] or declared[2]).decode("ascii", "replace").lower() if declared else ""
     page, encoded = decoded(data, MEANT.get(name, name), errors="xmlcharrefreplace")
-    return parsed_text(page, spots_of(page, xml=xml), encoded)
+    named = [(page[slice(*span)].strip(), "") for span in _languages(page)]
+
+    def rename(written: bytes, src: str, tgt: str) -> bytes:
+        own, encoded = decoded(written, MEANT.get(name, name), errors="xmlcharrefreplace")
+        return encoded(renamed(own, _languages(own), src, tgt))
+
+    return parsed_text(page, spots_of(page, xml=xml), encoded)._replace(
+        languages=list(dict.fromkeys(named)), rename=rename
+    )
+
+
+def _languages(page: str) -> list[tuple[int, int]]:
+    """Where the root of a page, or of a table of contents, names its language."""
+    root = next((piece for piece in scan(page) if piece.name not in {"", "#text"}), None)
+    if root is None or root.closing or root.name not in ROOTS:
+        return []
+    found = attributes(page, root)
+    return [found[name] for name in ("lang", "xml:lang") if name in found and page[slice(*found[name])].strip()]
 
 
 def spots_of(page: str, *, xml: bool = False) -> list[Spot]:
@@ -142,11 +160,8 @@ class _Blocks:
             begin, end = found.get(name, (0, 0))
             quote = self.page[begin - 1] if self.page[begin - 1 : begin] in {'"', "'"} else ""
             content = html.unescape(self.page[begin:end])
-            one = spot(
-                begin, end, [text(SPACE.sub(" ", content))], _attribute_writer(quote, references(self.page[begin:end]))
-            )
-            if one is not None:
-                self.spots.append(one)
+            writer = _attribute_writer(quote, references(self.page[begin:end]))
+            self.spots += spot(begin, end, [text(SPACE.sub(" ", content))], writer)
 
     def _add(self, part: Part, span: tuple[int, int] | None = None) -> None:
         self.parts.append(part)
@@ -182,9 +197,7 @@ class _Blocks:
                 for part in said
             )  # fmt: skip
 
-        one = spot(begin, end, parts, render)
-        if one is not None:
-            self.spots.append(one)
+        self.spots += spot(begin, end, parts, render)
 
 
 def _stripped(parts: list[Part]) -> list[Part]:

@@ -94,7 +94,7 @@ def _spots(content: str, block: _Block, tokens: Sequence[Any], definitions: dict
     parts = read_inline(block.content, tokens)
     if parts is None:
         parts = [text(" ".join(block.content.split()))]
-    found = [one for part in parts if (one := _label(block, part)) is not None]
+    labels = [one for part in parts for one in _label(block, part)]
     low, high = trim(parts)
     before, parts, after = parts[:low], parts[low:high], parts[high:]
     named = "".join(one.markup for one in tokens if one.type == "text_special")
@@ -113,21 +113,20 @@ def _spots(content: str, block: _Block, tokens: Sequence[Any], definitions: dict
         written = write_inline([*before, *said, *after], definitions, source, own)
         return _laid_out(written, block, width, line_end)
 
-    one = spot(block.begins[0], block.end, parts, render)
-    return [*found, one] if one is not None else found
+    return [*labels, *spot(block.begins[0], block.end, parts, render)]
 
 
 def _line_begin(content: str, block: _Block) -> int:
     return max(content.rfind(sign, 0, block.begins[0]) for sign in "\r\n") + 1
 
 
-def _label(block: _Block, part: Part) -> Spot | None:
+def _label(block: _Block, part: Part) -> list[Spot]:
     """The text that stands for an image."""
     if part.kind is not Kind.alone or not isinstance(part.content, Mark) or part.content.label is None:
-        return None
+        return []
     span = block.place(*part.content.label)
     if span is None:
-        return None
+        return []
 
     def render(said: list[Part], _: Raw) -> str:
         words = "".join(one.content for one in said)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from mt.documents.parts import Kind, Part, text
+from mt.documents.parts import Kind, Part, add_part, text
 
 SOFT_BREAK = re.compile(r"[ \t]*\n[ \t]*")
 HARD_BREAK = re.compile(r"(?: {2,}|\\)\n[ \t]*")
@@ -108,12 +108,8 @@ def read_inline(content: str, tokens: Sequence[Any]) -> list[Part] | None:
             if part.content.source in ("]", "][]"):
                 named = f"][{LINES.sub(' ', content[begin:place])}]"
                 part = Part(part.kind, part.content._replace(named=named))
-        if part.kind is not Kind.text:
-            parts.append(part)
-        elif parts and parts[-1].kind is Kind.text:
-            parts[-1] = text(parts[-1].content + part.content)
-        elif part.content:
-            parts.append(part)
+        if part.content:
+            add_part(parts, part)
         place = end
     return parts if place == len(content) else None
 

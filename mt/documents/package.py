@@ -35,20 +35,34 @@ def read_package(data: bytes, must_have: str, read: Read, what: str) -> Parsed:
     parsed = [read(name, content, contents) for name, content in contents.items()]
 
     def write(said: Sequence[str]) -> bytes:
-        given, out = iter(said), io.BytesIO()
-        changed = False
-        with zipfile.ZipFile(out, "w") as archive:
-            for (info, content), one in zip(parts, parsed, strict=True):
-                written = content
-                if one is not None and one.texts:
-                    translations = [next(given) for _ in one.texts]
-                    if translations != one.texts:
-                        written = one.write(translations)
-                changed = changed or written != content
-                archive.writestr(_copied(info), written)
-        return out.getvalue() if changed else data
+        given, found = iter(said), list[bytes]()
+        for (_, content), one in zip(parts, parsed, strict=True):
+            translations = [next(given) for _ in one.texts] if one is not None else []
+            found.append(one.write(translations) if one is not None and translations != one.texts else content)
+        return data if found == [content for _, content in parts] else _packed(parts, found)
 
-    return Parsed([text for one in parsed if one is not None for text in one.texts], write)
+    def rename(written: bytes, src: str, tgt: str) -> bytes:
+        members = _members(written, what)
+        found = [
+            one.rename(content, src, tgt) if one is not None and one.rename is not None else content
+            for (_, content), one in zip(members, parsed, strict=True)
+        ]
+        return _packed(members, found)
+
+    own = [one for one in parsed if one is not None]
+    named = dict.fromkeys(pair for one in own for pair in one.languages)
+    can = any(one.rename is not None for one in own)
+    texts = [text for one in own for text in one.texts]
+    return Parsed(texts, write, languages=list(named), rename=rename if can else None)
+
+
+def _packed(members: Sequence[tuple[zipfile.ZipInfo, bytes]], contents: Sequence[bytes]) -> bytes:
+    """The archive with other contents."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for (info, _), content in zip(members, contents, strict=True):
+            archive.writestr(_copied(info), content)
+    return out.getvalue()
 
 
 def _copied(info: zipfile.ZipInfo) -> zipfile.ZipInfo:

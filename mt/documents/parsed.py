@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from mt.documents.parts import Part, decode, encode, has_letters
 from mt.errors import DataError
+from mt.text.languages import MADE_UP, nearest, tag_of
 
 MAX_BYTES = 256 << 20  # of a document, and of all parts of one that is an archive
 LINE_END = re.compile(r"\r\n|\n|\r")
@@ -21,6 +22,19 @@ class Parsed(NamedTuple):
     write: Callable[[Sequence[str]], bytes]
     left: str = ""  # what is left out that a reader may miss, as a clause
     languages: Sequence[tuple[str, str]] = ()  # of sources and translations, as the document names them
+    rename: Callable[[bytes, str, str], bytes] | None = None  # names another language where a document names the first
+
+    def naming(self, src: str, tgt: str) -> "Parsed":
+        """The document, which names `tgt` as its language once it is translated, if it names `src` now."""
+        rename = self.rename
+        if rename is None or {src, tgt} & MADE_UP:
+            return self
+
+        def write(said: Sequence[str]) -> bytes:
+            written = self.write(said)
+            return written if list(said) == self.texts else rename(written, src, tgt)
+
+        return self._replace(write=write)
 
 
 Raw = Callable[[int, int], str]
@@ -40,11 +54,11 @@ class Spot:
     render: Callable[[str, Raw], str]
 
 
-def spot(begin: int, end: int, parts: Sequence[Part], render: Callable[[list[Part], Raw], str]) -> Spot | None:
-    """A spot whose segment has marks; None: it has no letters."""
+def spot(begin: int, end: int, parts: Sequence[Part], render: Callable[[list[Part], Raw], str]) -> list[Spot]:
+    """A spot whose segment has marks; none where it has no letters."""
     if not has_letters(parts):
-        return None
-    return Spot(begin, end, encode(parts), lambda said, raw: render(decode(parts, said), raw))
+        return []
+    return [Spot(begin, end, encode(parts), lambda said, raw: render(decode(parts, said), raw))]
 
 
 def parsed_text(content: str, spots: Sequence[Spot], encoded: Callable[[str], bytes]) -> Parsed:
@@ -73,6 +87,14 @@ def _replaced(content: str, begin: int, end: int, spots: Sequence[tuple[Spot, st
         written += [content[place : one.begin], raw(one.begin, one.end) if same else one.render(said, raw)]
         place = one.end
     return "".join([*written, content[place:end]])
+
+
+def renamed(content: str, spans: Sequence[tuple[int, int]], src: str, tgt: str) -> str:
+    """A text with another language where it names the first one. Args: spans: where it names a language."""
+    for begin, end in sorted(spans, reverse=True):
+        if nearest([content[begin:end].strip()], src):
+            content = content[:begin] + tag_of(tgt) + content[end:]
+    return content
 
 
 def decoded(data: bytes, declared: str = "", *, errors: str = "strict") -> tuple[str, Callable[[str], bytes]]:

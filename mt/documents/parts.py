@@ -45,6 +45,19 @@ def text(content: str) -> Part:
     return Part(Kind.text, content)
 
 
+def words_of(parts: Sequence[Part]) -> str:
+    """The text of parts, without their marks."""
+    return "".join(part.content for part in parts if part.kind is Kind.text)
+
+
+def add_part(parts: list[Part], part: Part) -> None:
+    """Append a part; a text is joined with a text before it."""
+    if part.kind is Kind.text and parts and parts[-1].kind is Kind.text:
+        parts[-1] = text(parts[-1].content + part.content)
+    else:
+        parts.append(part)
+
+
 def references(source: str) -> dict[int, str]:
     """How a stretch of a page writes characters for which it has references, such as `&nbsp;`, for `str.translate`.
     Plain letters and digits, which some hide so, are not among them."""
@@ -76,7 +89,7 @@ def encode(parts: Sequence[Part]) -> str:
 def _written(parts: Sequence[Part]) -> list[tuple[str, Part]]:
     """Each part as it stands in the line."""
     pairs = partners(parts)
-    whole = "".join(part.content for part in parts if part.kind is Kind.text)
+    whole = words_of(parts)
     name = next((name for name in NAMES if f"{{{name}" not in whole), NAMES[0])
     found = []
     for place, part in enumerate(parts):
@@ -119,7 +132,7 @@ def decode(parts: Sequence[Part], said: str) -> list[Part]:
     add(said[begin:])
     if sorted(seen) == sorted(marks) and _well_nested(seen):
         return found
-    return _in_one_place(parts, "".join(part.content for part in found if part.kind is Kind.text))
+    return _in_one_place(parts, words_of(found))
 
 
 def _well_nested(seen: Sequence[str]) -> bool:

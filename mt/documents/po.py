@@ -2,15 +2,23 @@
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mt.documents.parsed import Parsed, decoded
 from mt.documents.po_formats import shielded
 from mt.errors import DataError
-from mt.text.po import declare_utf8, encoding_of, form_of_one, is_utf8, parse
+from mt.text.po import declare_utf8, encoding_of, form_of_one, in_utf8, is_utf8, parse
+
+if TYPE_CHECKING:
+    from polib import POFile  # pyright: ignore[reportMissingModuleSource]
 
 WIDTH = 78  # of gettext's own lines; a file with wider ones is written without breaks
 BREAK = re.compile(r"(\n+)")
 HEADER = re.compile(r'^msgid ""\s*\nmsgstr', re.M)
+# A header that comes first, with its comments: it is written as it was read.
+OWN_HEADER = re.compile(
+    r"""(?:[ \t]*(?:\#(?!~)[^\n]*)?\n)*  msgid[ \t]+""[ \t]*\n  msgstr[ \t]+"[^\n]*\n  (?:[ \t]*"[^\n]*\n)*""", re.X
+)
 EMPTY_COMMENT, EMPTY_HEADER = "#\n", 'msgid ""\nmsgstr ""\n\n'  # which polib writes also where there was none
 
 
@@ -53,16 +61,26 @@ def read_po(data: bytes) -> Parsed:
                 }
             else:
                 entry.msgstr = one
-        if utf8 and not str(catalogue).isascii():
-            declare_utf8(catalogue)
-        filled = str(catalogue)
-        if not catalogue.header and (not headed or not re.match(r"#\s*\n", content)):
-            filled = filled.removeprefix(EMPTY_COMMENT)
-        if not headed:
-            filled = filled.removeprefix(EMPTY_HEADER)
+        filled = _filled(catalogue, content.replace("\r\n", "\n"), headed=headed, utf8=utf8)
         return encoded(filled.replace("\n", "\r\n") if "\r\n" in content else filled)
 
     fuzzy = sum(entry.fuzzy and not entry.obsolete for entry in catalogue)
     left = f"{fuzzy:,} fuzzy {'entry was' if fuzzy == 1 else 'entries were'} left as found" if fuzzy else ""
     language = catalogue.metadata.get("Language", "").strip()
     return Parsed([part.line for parts in split for part in parts[::2]], write, left, [("", language)])
+
+
+def _filled(catalogue: "POFile", content: str, *, headed: bool, utf8: bool) -> str:
+    """The catalogue with the header of its file. Args: content: of the file; headed: whether it has a header."""
+    own = OWN_HEADER.match(content)
+    header = own[0] if own else ""
+    if utf8 and not str(catalogue).isascii() and declare_utf8(catalogue):
+        header = in_utf8(header)
+    if header:
+        current = [entry for entry in catalogue if not entry.obsolete]
+        entries = (entry.__unicode__(catalogue.wrapwidth) for entry in [*current, *catalogue.obsolete_entries()])
+        return "\n".join([header, *entries])
+    filled = str(catalogue)
+    if not catalogue.header and (not headed or not re.match(r"#\s*\n", content)):
+        filled = filled.removeprefix(EMPTY_COMMENT)
+    return filled if headed else filled.removeprefix(EMPTY_HEADER)

@@ -15,7 +15,7 @@ from mt.documents.plain import read_text
 from mt.documents.po import read_po
 from mt.documents.subtitles import read_srt, read_vtt
 from mt.documents.xliff import read_xliff
-from mt.errors import ConfigError, DataError
+from mt.errors import ConfigError, DataError, check_texts
 from mt.text.lines import decompressor_for
 from mt.text.media import HEAD
 from mt.text.tags import parse
@@ -59,6 +59,7 @@ def lines_of(parsed: Parsed) -> list[str]:
 
 def write_translated(parsed: Parsed, lines: Sequence[str], said: Sequence[str]) -> bytes:
     """The document with translations of its lines. Args: lines: what `lines_of` gave."""
+    check_texts(translations=said)
     if len(said) != len(lines):
         raise ValueError(f"{len(lines)} segments were given to the translator, which returned {len(said)}")
     # A segment whose translation is empty stays as it is: no text is lost.

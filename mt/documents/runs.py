@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mt.documents.parsed import Parsed
-from mt.documents.parts import Kind, Part, Segmented, text, without_empty_pairs
-from mt.documents.xml import LINE, child_of, clean, write_xml
+from mt.documents.parts import Kind, Part, Segmented, add_part, text, without_empty_pairs, words_of
+from mt.documents.xml import SPACE, child_of, clean, lines_of, write_xml
 from mt.text.xml import local
 
 CONTAINERS = frozenset({"hyperlink", "ins", "moveTo", "smartTag", "customXml", "dir", "bdo", "sdt"})
@@ -21,7 +21,6 @@ DROPPED = frozenset({"proofErr", "lastRenderedPageBreak", "softHyphen"})  # left
 BREAKS = frozenset({"br", "cr"})
 OF_PARAGRAPH = frozenset({"pPr", "endParaRPr", "rPh", "phoneticPr"})  # properties, which stay where they are
 IGNORED = frozenset({"lang", "noProof", "altLang", "dirty", "err", "smtClean", "bmk"})  # do not show in the text
-SPACE = "{http://www.w3.org/XML/1998/namespace}space"
 
 
 @dataclass(eq=False)
@@ -66,7 +65,7 @@ def read_paragraphs(root: Any, paragraphs: Sequence[Any], data: bytes, keep: Cal
 
     Args: root: the tree that has them; data: the file that it was read from; keep: says whether a text stays as it is.
     """
-    found = [one for one in map(_Paragraph, paragraphs) if one.texts and not keep(one.words)]
+    found = [one for one in map(_Paragraph, paragraphs) if one.texts and not keep(words_of(one.segmented.parts))]
 
     def write(said: Sequence[str]) -> bytes:
         given = iter(said)
@@ -83,7 +82,7 @@ class _Paragraph:
     def __init__(self, element: Any) -> None:
         self.element = element
         self.bare = child_of(element, "t")
-        atoms = _lines(self.bare.text, "", None) if self.bare is not None else _fields(_atoms(element))
+        atoms = _fields(_atoms(element)) if self.bare is None else [_Atom(part) for part in lines_of(self.bare.text)]
         counts = Counter[str]()
         for atom in atoms:
             if atom.part.kind is Kind.text:
@@ -92,10 +91,6 @@ class _Paragraph:
         self.base = next((atom.props for atom in atoms if atom.key == key and atom.part.kind is Kind.text), None)
         self.segmented = Segmented(_marked(atoms, key), _separates)
         self.texts = self.segmented.texts
-
-    @property
-    def words(self) -> str:
-        return "".join(part.content for part in self.segmented.parts if part.kind is Kind.text)
 
     def fill(self, said: Sequence[str]) -> None:
         """Put translations into the paragraph, which stays as it is where nothing has changed."""
@@ -142,21 +137,13 @@ def _of_run(run: Any) -> list[_Atom]:
     for child in run:
         name = local(child)
         if name == "t":
-            found += _lines(child.text, key, props)
+            found += [_Atom(part, key, props) for part in lines_of(child.text)]
         elif name == "noBreakHyphen":
             found.append(_Atom(text("\u2011"), key, props))
         elif name not in DROPPED and child is not props:
             found.append(
                 _Atom(Part(Kind.line_break if name in BREAKS else Kind.alone, InRun(child, props)), key, props)
             )
-    return found
-
-
-def _lines(content: str | None, key: str, props: Any) -> list[_Atom]:
-    found = list[_Atom]()
-    for n, line in enumerate(LINE.split(content or "")):
-        found += [_Atom(Part(Kind.line_break, "\n"), key, props)] if n else []
-        found += [_Atom(text(line), key, props)] if line else []
     return found
 
 
@@ -225,10 +212,8 @@ def _marked(atoms: Sequence[_Atom], base: str) -> list[Part]:
                 props = Props(atom.props)
                 parts.append(Part(Kind.opening, props))
             key = here
-        if atom.part.kind is Kind.text and parts and parts[-1].kind is Kind.text:
-            parts[-1] = text(parts[-1].content + atom.part.content)
-        elif atom.part.content is not None:
-            parts.append(atom.part)
+        if atom.part.content is not None:
+            add_part(parts, atom.part)
     return parts
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, lines_with_ends, parsed_text
-from mt.documents.parts import Kind, Part, decode, encode, has_letters, text, trim
+from mt.documents.parts import Kind, Part, decode, encode, has_letters, text, trim, words_of
 
 TIMES = re.compile(r"\s*[\d:.,]+\s*-->\s*[\d:.,]+")
 NUMBER = re.compile(r"\s*\d+\s*")
@@ -35,7 +35,7 @@ class _Unit:
 
     @property
     def words(self) -> str:
-        return "".join(part.content for part in self.parts if part.kind is Kind.text)
+        return words_of(self.parts)
 
 
 def read_srt(data: bytes) -> Parsed:

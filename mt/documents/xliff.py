@@ -6,11 +6,10 @@ from typing import Any
 
 from mt.documents.parsed import Parsed
 from mt.documents.parts import Kind, Part, Segmented, text
-from mt.documents.xml import child_of, fill, parse_xml, parts_of, write_xml
+from mt.documents.xml import SPACE, child_of, fill, parse_xml, parts_of, write_xml
 from mt.errors import DataError
 from mt.text.xml import local
 
-SPACE = "{http://www.w3.org/XML/1998/namespace}space"
 WIDE = re.compile(r"([ \t\r]{2,}|[\t\r])")
 UNTRANSLATED = {"new", "needs-translation"}  # states whose target may be a copy of the source
 

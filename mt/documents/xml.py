@@ -13,7 +13,7 @@ from mt.errors import DataError
 from mt.text.xml import local
 
 NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-LINE = re.compile(r"\n")
+SPACE = "{http://www.w3.org/XML/1998/namespace}space"
 MISC = rb"(?:\s|<!--(?:(?!-->).)*-->|<\?(?:(?!\?>).)*\?>)*"
 BEFORE_ROOT = re.compile(rb"(?:\xef\xbb\xbf)?" + MISC, re.S)
 AFTER_ROOT = re.compile(rb">(" + MISC + rb")\Z", re.S)
@@ -58,31 +58,27 @@ def write_xml(root: Any, data: bytes) -> bytes:
     return (before[0] if before else b"") + body + (after[1] if after else b"")
 
 
+def lines_of(content: str | None) -> list[Part]:
+    """A text as parts. The content of line ends is "\\n"."""
+    parts = list[Part]()
+    for n, line in enumerate((content or "").split("\n")):
+        parts += [Part(Kind.line_break, "\n")] if n else []
+        parts += [text(line)] if line else []
+    return parts
+
+
 def parts_of(element: Any, kind: Callable[[Any], Kind]) -> list[Part]:
-    """The mixed content of an element as parts. The content of a mark is its element; of line ends, "\\n".
+    """The mixed content of an element as parts, with texts as `lines_of`. The content of a mark is its element.
 
     Args: kind: of a child: `opening` if its own content belongs to the text, else what it is as a whole.
     """
-    parts: list[Part] = []
-
-    def add_text(content: str | None) -> None:
-        for n, line in enumerate(LINE.split(content or "")):
-            if n:
-                parts.append(Part(Kind.line_break, "\n"))
-            if line:
-                parts.append(text(line))
-
-    def add(one: Any) -> None:
-        add_text(one.text)
-        for child in one:
-            what = kind(child)
-            parts.append(Part(what, child))
-            if what is Kind.opening:
-                add(child)
-                parts.append(Part(Kind.closing, child))
-            add_text(child.tail)
-
-    add(element)
+    parts = lines_of(element.text)
+    for child in element:
+        what = kind(child)
+        parts.append(Part(what, child))
+        if what is Kind.opening:
+            parts += [*parts_of(child, kind), Part(Kind.closing, child)]
+        parts += lines_of(child.tail)
     return parts
 
 

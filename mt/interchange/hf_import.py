@@ -16,7 +16,7 @@ from torch import Tensor
 from mt.checkpoint import describe_tensors, read_tensors
 from mt.checkpoint.model_folder import MAX_CONFIG, MOST, Description
 from mt.config import Activation, DecodeConfig, ModelConfig, NormPlacement, Precision, Tying
-from mt.errors import CheckpointError, counted
+from mt.errors import CheckpointError, counted, shown
 from mt.files import explained, read_json
 from mt.interchange import refuse
 from mt.interchange.hf import ACTIVATIONS as WRITTEN
@@ -95,7 +95,7 @@ def _of_shape(config: Mapping[str, Any]) -> list[str]:
 
     def must(name: str, holds: bool, wanted: str) -> None:
         if not holds:
-            found.append(f"`{name}` must be {wanted}, but is {config.get(name)!r:.60}")
+            found.append(f"`{name}` must be {wanted}, but is {shown(config.get(name))}")
 
     must("model_type", config.get("model_type") == "marian", "marian")
     sizes = {"d_model": "model.dim", "vocab_size": "src_size", "max_position_embeddings": "model.max_length"}
@@ -125,7 +125,7 @@ def _of_search(generation: Mapping[str, Any]) -> list[str]:
     kinds = {"num_beams": int, "length_penalty": (int, float), "no_repeat_ngram_size": int}
     given = {name: generation.get(name) for name in SEARCH}
     wrong = [
-        f"`{name}` must be a number, but is {value!r:.60}"
+        f"`{name}` must be a number, but is {shown(value)}"
         for name, value in given.items()
         if value is not None and (isinstance(value, bool) or not isinstance(value, kinds[name]))
     ]
@@ -139,7 +139,7 @@ def _of_tokenizer(told: Mapping[str, Any]) -> list[str]:
         value = told.get(name, usual)
         value = value.get("content") if isinstance(value, dict) else value
         if value != usual:
-            found.append(f"`{name}` must be {usual}, but is {value!r:.60}")
+            found.append(f"`{name}` must be {usual}, but is {shown(value)}")
     if told.get("sp_model_kwargs"):
         found.append("`sp_model_kwargs` must be empty")
     return found
@@ -158,14 +158,14 @@ def _of_ids(
         ("decoder_vocab_size", config.get("decoder_vocab_size") or config["vocab_size"], sizes[-1]),
     ):
         if given != wanted:
-            found.append(f"`{name}` must be {wanted}, as the vocabulary has it, but is {given!r:.60}")
+            found.append(f"`{name}` must be {wanted}, as the vocabulary has it, but is {shown(given)}")
     if _shared(config) and not tokenizer.joint:
         found.append("`share_encoder_decoder_embeddings` must be false where each language has its vocabulary")
     never = sorted({tokenizer.pad, tokenizer.bos})
     for name, kept in (("bad_words_ids", [[number] for number in never]), ("suppress_tokens", never)):
         given = generation.get(name) or []
         if not isinstance(given, list) or any(one not in kept for one in given):
-            found.append(f"`{name}` may hold {kept} only, but is {given!r:.60}")
+            found.append(f"`{name}` may hold {kept} only, but is {shown(given)}")
     return found
 
 

@@ -10,7 +10,7 @@ import torch
 
 from mt.checkpoint import read_manifest
 from mt.checkpoint.folder import find_problem, write_manifest
-from mt.checkpoint.model_folder import RUNS, find_model, languages, newest_run
+from mt.checkpoint.model_folder import find_model, languages
 from mt.config.decode import own_search
 from mt.decode.load import load as load_with_torch
 from mt.decode.request import SearchSettings
@@ -71,7 +71,7 @@ def _with_ct2(
     path: str | Path | None, quantization: str, *, device: str, settings: SearchSettings, sampler: Sampler
 ) -> Translator:
     require_package("ctranslate2", "the engine ct2")
-    folder = find_model(newest_run(RUNS) if path is None else Path(path))
+    folder = find_model(None if path is None else Path(path))
     key = fingerprint(folder)
     made = load_with_torch(folder, device=device, precision="fp32")
     if fingerprint(folder) != key:

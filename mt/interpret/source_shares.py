@@ -75,5 +75,4 @@ def mean_share(found: Sequence[SourceShares]) -> Float[Tensor, " _K"]:
 
 
 def _cells(shares: Float[Tensor, "t _K"]) -> list[list[str]]:
-    """Each column as text."""
     return [[f"{value:.3f}" for value in column] for column in shares.T.tolist()]

@@ -130,20 +130,25 @@ class DecoderLayer(Layer):
 
         Args: layer: the index of this layer in the cache.
         """
-
-        def attend_to_past(rows: Tensor) -> Tensor:
-            keys, values = state.write(layer, self.self_attention.project_memory(rows, positions))
-            return self.self_attention.attend_cached(rows, keys, values, positions=positions, bias=state.past_bias)
-
-        def attend_to_memory(rows: Tensor) -> Tensor:
-            keys, values = state.memory[layer].keys, state.memory[layer].values
-            return self.cross_attention.attend_cached(
-                rows, keys, values, positions=positions, bias=state.memory_bias, attended=state.attended
-            )
-
-        x = self.residual(self.self_norm, x, attend_to_past)
-        x = self.residual(self.cross_norm, x, attend_to_memory)
+        x = self.residual(self.self_norm, x, lambda rows: self.attend_to_past(rows, layer, state, positions))
+        x = self.residual(self.cross_norm, x, lambda rows: self.attend_to_memory(rows, layer, state, positions))
         return self.residual(self.feed_forward_norm, x, self.feed_forward)
+
+    def attend_to_past(
+        self, rows: Float[Tensor, "R D"], layer: int, state: DecoderState, positions: Int[Tensor, " R"]
+    ) -> Float[Tensor, "R D"]:
+        """Self-attention of `step`."""
+        keys, values = state.write(layer, self.self_attention.project_memory(rows, positions))
+        return self.self_attention.attend_cached(rows, keys, values, positions=positions, bias=state.past_bias)
+
+    def attend_to_memory(
+        self, rows: Float[Tensor, "R D"], layer: int, state: DecoderState, positions: Int[Tensor, " R"]
+    ) -> Float[Tensor, "R D"]:
+        """Cross-attention of `step`."""
+        keys, values = state.memory[layer].keys, state.memory[layer].values
+        return self.cross_attention.attend_cached(
+            rows, keys, values, positions=positions, bias=state.memory_bias, attended=state.attended
+        )
 
     def memory_keys(self, memory: Memory) -> MemoryKeys:
         """Keys and values of the memory, by sentence."""

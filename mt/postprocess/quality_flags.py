@@ -43,8 +43,6 @@ class Flag(StrEnum):
 
 @dataclass(frozen=True)
 class Measures:
-    """The measures of one translation."""
-
     contribution: float | None  # nats a token; None: no translation, or signs alone
     coverage: float | None  # from 0 to 1; None: the source has no words
     loop: Loop | None = None
@@ -53,17 +51,30 @@ class Measures:
 
     @property
     def flags(self) -> list[Flag]:
-        found = []
+        return list(self.reasons())
+
+    def reasons(self) -> dict[Flag, str]:
+        """The flags, each with what is said of it."""
+        found: dict[Flag, str] = {}
         if self.contribution is not None and self.contribution < LEAST_CONTRIBUTION:
-            found.append(Flag.hallucination)
+            found[Flag.hallucination] = (
+                "the translation may be a hallucination: the source changes the log-probability of its tokens by "
+                f"{self.contribution:+.2f} each, and usually by more than {LEAST_CONTRIBUTION:+g}"
+            )
         if self.coverage is not None and self.coverage < LEAST_COVERAGE:
-            found.append(Flag.under_translation)
+            found[Flag.under_translation] = (
+                f"words may be missing (under-translation): {self.coverage:.0%} of the source words were attended to, "
+                f"and usually more than {LEAST_COVERAGE:.0%}"
+            )
         if self.loop:
-            found.append(Flag.repetition)
+            found[Flag.repetition] = f"words are repeated (repetition): {self.loop.text!r}"
         if self.lost:
-            found.append(Flag.lost_number)
+            found[Flag.lost_number] = f"numbers are missing or changed (lost-number): {', '.join(self.lost)}"
         if self.length is not None and not LEAST_RATIO <= self.length <= MOST_RATIO:
-            found.append(Flag.length)
+            found[Flag.length] = (
+                f"the translation is very {'short' if self.length < 1 else 'long'} for its source (length): "
+                f"{self.length:.2f} times the usual length"
+            )
         return found
 
 
@@ -127,24 +138,4 @@ def coverage(linked: LinkedTranslation, least: float = ATTENDED) -> float | None
 
 def warning(measures: Measures) -> str:
     """The text of a warning; empty without flags."""
-    found = []
-    if Flag.hallucination in measures.flags:
-        found.append(
-            "the translation may be a hallucination: the source changes the log-probability of its tokens by "
-            f"{measures.contribution:+.2f} each, and usually by more than {LEAST_CONTRIBUTION:+g}"
-        )
-    if Flag.under_translation in measures.flags:
-        found.append(
-            f"words may be missing (under-translation): {measures.coverage:.0%} of the source words were attended to, "
-            f"and usually more than {LEAST_COVERAGE:.0%}"
-        )
-    if measures.loop and Flag.repetition in measures.flags:
-        found.append(f"words are repeated (repetition): {measures.loop.text!r}")
-    if Flag.lost_number in measures.flags:
-        found.append(f"numbers are missing or changed (lost-number): {', '.join(measures.lost)}")
-    if Flag.length in measures.flags:
-        kind = "short" if (measures.length or 0) < 1 else "long"
-        found.append(
-            f"the translation is very {kind} for its source (length): {measures.length:.2f} times the usual length"
-        )
-    return "; ".join(found)
+    return "; ".join(measures.reasons().values())

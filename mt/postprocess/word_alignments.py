@@ -18,7 +18,7 @@ from mt.alignment.choose_heads import guess_heads
 from mt.alignment.heads import AlignmentHeads, hard_links, soft_links, word_maps
 from mt.alignment.observe import Observation, Side
 from mt.alignment.shares import word_weights
-from mt.decode.translation import Segment, Translation
+from mt.decode.translation import Segment, Translation, check_found
 from mt.decode.translator import Translator
 from mt.nn.forced import Forced, force
 from mt.text.words import Links, Offset, Span, spaced_words
@@ -90,7 +90,11 @@ class Linker:
         return cls(translator, load_heads(folder, translator.stepper.model))
 
     def link(self, texts: Sequence[str], found: Sequence[Sequence[Translation]]) -> list[list[LinkedTranslation]]:
-        """Args: found: the translations of each text, as `Translator.answer` returns them."""
+        """Args: found: the translations of each text, as `Translator.answer` returns them.
+
+        Raises: ConfigError: for what is no list of texts, or not their translations.
+        """
+        check_found(found, texts, names=("found", "texts"))
         whole = [(text, translation) for text, some in zip(texts, found, strict=True) for translation in some]
         tokens = [self._tokens(*pair, segment) for pair in whole for segment in pair[1].segments]
         if self.heads is None:

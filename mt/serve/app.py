@@ -179,8 +179,7 @@ class Service:
         kind = suffix_of(name)
         if not kind:
             raise RefusedError(400, "Invalid request: file format not supported")
-        content = await file.read()
-        if not content.strip():
+        if not (content := await file.read()).strip():
             raise RefusedError(400, "Invalid request: empty file")
         try:
             parsed = await asyncio.to_thread(read_document, content, kind)
@@ -189,7 +188,8 @@ class Service:
         self._check_size(parsed.texts, several=False)
         served, _ = self._served(parsed.texts, source, target)
         options = replace(served.options(1, glossary_field(fields)), details=False)
-        said = await self.run(request, served, options, document(served.translator, options, parsed, served.linker))
+        work = document(served.translator, options, parsed.naming(served.src, served.tgt), served.linker)
+        said = await self.run(request, served, options, work)
         token = self.files.keep(f"{name[: -len(kind)]}.{served.tgt}{kind}", said)
         return JSONResponse({"translatedFileUrl": f"{str(request.base_url).rstrip('/')}/download_file/{quote(token)}"})
 

@@ -98,9 +98,8 @@ def count_field(fields: Fields, name: str, most: int) -> int:
     value = fields.get(name)
     if value is None or value == "":
         return 0
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise RefusedError(400, f"Invalid request: {name} parameter is not a number")
-    if isinstance(value, str) and not re.fullmatch(r"\s*[+-]?[0-9]{1,9}\s*", value):
+    spelt = isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,9}\s*", value)
+    if not spelt and (isinstance(value, bool) or not isinstance(value, int)):
         raise RefusedError(400, f"Invalid request: {name} parameter is not a number")
     number = max(0, int(value))
     if number > most:

@@ -29,11 +29,8 @@ def glossary_field(fields: Fields, name: str = "glossary") -> Glossary | None:
                 entries.append(entry)
             elif isinstance(value, dict):
                 raise DataError(f"glossary:{number}: a source term and a target term must have words.")
-    except DataError as error:
-        raise RefusedError(400, f"Invalid request: {error.message}") from None
-    if len(entries) > MOST_ENTRIES:
-        raise RefusedError(400, f"Invalid request: the glossary has {len(entries)} entries, more than {MOST_ENTRIES}")
-    try:
+        if len(entries) > MOST_ENTRIES:
+            raise DataError(f"the glossary has {len(entries)} entries, more than {MOST_ENTRIES}")
         return Glossary(entries)
     except DataError as error:
         raise RefusedError(400, f"Invalid request: {error.message}") from None

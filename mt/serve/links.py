@@ -3,6 +3,7 @@
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -19,10 +20,13 @@ Token = dict[str, Any]
 
 @dataclass(frozen=True)
 class Side:
-    """A text in words; `words` are spans of characters."""
+    """A text in words."""
 
     text: str
-    words: list[Span]
+
+    @cached_property
+    def words(self) -> list[Span]:
+        return reading_words(self.text)
 
     def tokens(self) -> list[Token]:
         """Words with what follows each. `before` of the first and all `text` and `after` together are the text."""
@@ -41,6 +45,11 @@ class Side:
         inside = [n for n, (first, _) in enumerate(self.words) if begin <= first < end]
         return [inside[0], inside[-1] + 1] if inside else [0, 0]
 
+    def part(self, begin: int, end: int) -> tuple[list[Span], int]:
+        """The words of a part of the text, by their place in the part, and the number of the first one."""
+        first, last = self.numbers(begin, end)
+        return [(a - begin, b - begin) for a, b in self.words[first:last]], first
+
 
 def align(
     translator: Translator, options: Options, text: str, linker: Linker, *, attention: bool, prefix: str = ""
@@ -58,10 +67,7 @@ def align(
     found = yield from translator.answering(lines, options)
     linked = linker.link(lines, [some[:1] for some in found])
     best = [some[0] for some in linked]
-    source = Side(text, reading_words(text))
-    target = Side(layout.joined([one.text for one in best]), [])
-    target = Side(target.text, reading_words(target.text))
-    told = _Told(translator, source, target)
+    told = _Told(translator, Side(text), Side(layout.joined([one.text for one in best])))
     place = len(layout.gaps[0])
     for start, one, gap in zip(layout.starts(), best, layout.gaps[1:], strict=True):
         told.add(one, start, place, attention)
@@ -93,11 +99,8 @@ class _Told:
 
     def add(self, one: LinkedTranslation, start: int, place: int, attention: bool) -> None:
         """Args: start, place: where the line begins in the source, and its translation in the target."""
-        source_words = _inside(self.source.words, start, start + len(one.source))
-        target_words = _inside(self.target.words, place, place + len(one.text))
-        first_i, first_j = (side.numbers(begin, begin + length)[0] for side, begin, length in (
-            (self.source, start, len(one.source)), (self.target, place, len(one.text)),
-        ))  # fmt: skip
+        source_words, first_i = self.source.part(start, start + len(one.source))
+        target_words, first_j = self.target.part(place, place + len(one.text))
         self.links += [[first_i + i, first_j + j, round(w, 4)] for i, j, w in one.soft(source_words, target_words)]
         grids = list(one.grids(source_words, target_words)) if attention else []
         for number, segment in enumerate(one.translation.segments):
@@ -132,11 +135,6 @@ class _Told:
             "links": sorted(self.links),
             "segments": self.segments,
         }
-
-
-def _inside(words: Sequence[Span], begin: int, end: int) -> list[Span]:
-    """The words of a part of a text, by their place in the part."""
-    return [(first - begin, last - begin) for first, last in words if begin <= first < end]
 
 
 def other_words(

@@ -3,7 +3,21 @@
 from collections.abc import Sequence
 from typing import Any
 
+
+def _list(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+def _object(required: list[str], **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "required": required, "properties": properties}
+
+
+def _one_or_more(of: dict[str, Any]) -> dict[str, Any]:
+    return {"oneOf": [of, _list(of)]}
+
+
 TEXT = {"type": "string"}
+NUMBER = {"type": "number"}
 TEXTS = {"oneOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": TEXT, "minItems": 1}]}
 TEXT_ONLY = {"type": "string", "enum": ["text"]}
 COUNT = {"type": "integer", "minimum": 0, "maximum": 10, "default": 0}
@@ -12,42 +26,17 @@ GLOSSARY = {
     "description": "terms that must, or must not, appear: lines of source, tab and target, or an object",
     "oneOf": [TEXT, {"type": "object", "additionalProperties": TEXT}],
 }
-ERROR = {
-    "type": "object", "required": ["error"], "properties": {"error": {"type": "string", "description": "one sentence"}},
-}  # fmt: skip
-DETECTED = {
-    "type": "object", "required": ["confidence", "language"],
-    "properties": {"confidence": {"type": "integer", "minimum": 0, "maximum": 100}, "language": TEXT},
-}  # fmt: skip
-TOKENS = {
-    "type": "object", "required": ["before", "tokens"],
-    "properties": {
-        "before": TEXT,
-        "tokens": {
-            "type": "array",
-            "items": {
-                "type": "object", "required": ["text", "after"],
-                "properties": {"text": TEXT, "after": TEXT, "probability": {"type": "number"}},
-            },
-        },
-    },
-}  # fmt: skip
-
-
-def _list(items: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": items}
-
-
-def _object(required: list[str] | None = None, **properties: Any) -> dict[str, Any]:
-    return {"type": "object", "required": required or [], "properties": properties}
-
-
-def _one_or_more(of: dict[str, Any]) -> dict[str, Any]:
-    return {"oneOf": [of, _list(of)]}
-
-
+ERROR = _object(["error"], error={"type": "string", "description": "one sentence"})
+DETECTED = _object(
+    ["confidence", "language"], confidence={"type": "integer", "minimum": 0, "maximum": 100}, language=TEXT
+)
+TOKENS = _object(
+    ["before", "tokens"],
+    before=TEXT,
+    tokens=_list(_object(["text", "after"], text=TEXT, after=TEXT, probability=NUMBER)),
+)
 DIRECTION = {"source": LANGUAGE, "target": LANGUAGE}
-ALTERNATIVE = _object(["text", "score"], text=TEXT, score={"type": "number"})
+ALTERNATIVE = _object(["text", "score"], text=TEXT, score=NUMBER)
 REQUESTS: dict[str, dict[str, Any]] = {
     "/translate": _object(
         ["q", "source", "target"], q=TEXTS, **DIRECTION, format={"type": "string", "enum": ["text", "html"]},
@@ -76,12 +65,12 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "/detect": _list(DETECTED),
     "/align": _object(
         ["translatedText", "source", "target", "links", "segments"], translatedText=TEXT, source=TOKENS, target=TOKENS,
-        links=_list(_list({"type": "number"})), segments=_list({"type": "object"}), alternatives=_list(ALTERNATIVE),
-        score={"type": "number"}, detectedLanguage=DETECTED,
+        links=_list(_list(NUMBER)), segments=_list({"type": "object"}), alternatives=_list(ALTERNATIVE),
+        score=NUMBER, detectedLanguage=DETECTED,
     ),
     "/alternatives": _object(["alternatives"], alternatives=_list(
-        _object(["word", "probability", "translatedText", "score"], word=TEXT, probability={"type": "number"},
-                translatedText=TEXT, score={"type": "number"}),
+        _object(["word", "probability", "translatedText", "score"], word=TEXT, probability=NUMBER,
+                translatedText=TEXT, score=NUMBER),
     )),
     "/translate_file": _object(["translatedFileUrl"], translatedFileUrl=TEXT),
     "/languages": _list(_object(["code", "name", "targets"], code=TEXT, name=TEXT, targets=_list(TEXT))),

@@ -89,8 +89,6 @@ def _marked(
 ) -> Generator[list[Part], Found, Found]:
     """Lines with tags and placeholders, which are placed by the links of words."""
     work = translated(lines, lambda line, attempt: Request(line, attempt=attempt))
-    requests: list[Request] = []
-    found: Found = []
     try:
         sent, stand_ins = next(work)
         while True:

@@ -66,6 +66,7 @@ UNNAMED_CODES = {
     "rm", "rn", "sc", "sg", "sh", "sm", "ss", "st", "su", "ti", "tn", "to", "ts", "tw", "ty", "ve", "wo", "za",
     "iw", "in", "ji",
 }  # fmt: skip
+MADE_UP = {"src", "tgt"}  # what languages that nobody named are called
 CODE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 
 
@@ -76,6 +77,12 @@ def plain_code(language: str) -> str:
     """
     code = language.lower().replace("_", "-").split("-")[0]
     return LONG_CODES.get(code) or COUNTRIES.get(code, code)
+
+
+def tag_of(language: str) -> str:
+    """A code as documents name languages (BCP 47): "zh-Hans" of "zho_Hans"."""
+    _, *more = language.replace("_", "-").split("-")
+    return "-".join([plain_code(language), *more])
 
 
 def is_code(language: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import regex
 
-from mt.errors import ConfigError, DataError, require
+from mt.errors import ConfigError, DataError, check_texts, require
 from mt.text.languages import plain_code
 from mt.text.words import lacks_spaces
 
@@ -184,6 +184,13 @@ def blind_spot(references: Sequence[str], tokenize: str) -> str:
     return ""
 
 
+def wer_blind_spot(references: Sequence[str]) -> str:
+    """Why WER cannot tell good from bad translations of these references, in words; empty: it can."""
+    if lacks_spaces(references[:LOOKED_AT]):
+        return "the references have no spaces between words, so a sentence is one word; CER counts characters"
+    return ""
+
+
 @cache
 def bleu_words(tokenize: str) -> Callable[[str], list[str]]:
     """How BLEU splits a line into words. Raises `ConfigError` if the tokenizer cannot be used."""
@@ -214,6 +221,7 @@ def _chrf() -> "Metric":
 def _ter(references: Sequence[str]) -> "Metric":
     from mt.text.ter import BoundedTER
 
+    check_texts(references=references)
     return BoundedTER(by_character=lacks_spaces(references))
 
 
@@ -264,8 +272,8 @@ def _note(metric: "Metric", found: Any, references: Sequence[str]) -> str:
 
     if isinstance(metric, BoundedTER):
         return metric.note()
-    if isinstance(metric, ErrorRate) and not metric.by_character and lacks_spaces(references[:LOOKED_AT]):
-        return "the references have no spaces between words, so a sentence is one word; CER counts characters"
+    if isinstance(metric, ErrorRate) and not metric.by_character and (said := wer_blind_spot(references)):
+        return said
     if hasattr(found, "counts") and not found.counts[-1]:
         return "no four words in a row are right, so BLEU cannot tell; chrF++ can"
     return ""
@@ -286,6 +294,8 @@ def _with_floats(metric: "Metric") -> None:
 
 
 def _check_pairs(hypotheses: Sequence[str], references: Sequence[str], what: str) -> None:
+    check_texts(**{what.partition(" ")[0]: hypotheses})
+    check_texts(references=references)
     if len(hypotheses) != len(references):
         raise DataError(
             f"there must be one reference per line, but there are {len(hypotheses)} {what} and "

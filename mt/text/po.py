@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 CHARSET = re.compile(rb'^(?:msgstr )?".*?Content-Type:[^"\n]*charset=([\w.:-]+)', re.I | re.M)
 CHARSET_NAME = re.compile(r"charset=([^\s;]+)", re.I)
+CONTENT_TYPE = re.compile(r'"Content-Type:[ \t]*([^"\\\n]*)\\n"')
 PLURAL = re.compile(r"plural\s*=\s*([^;]+)")
 
 
@@ -37,14 +38,34 @@ def codec_of(encoding: str) -> str:
         return ""
 
 
-def declare_utf8(catalogue: "POFile") -> None:
-    """Make the header name UTF-8, unless it does: gettext takes what it names, and without a name only ASCII."""
+def declare_utf8(catalogue: "POFile") -> bool:
+    """Make the header name UTF-8, unless it does: gettext takes what it names, and without a name only ASCII.
+
+    Returns: whether the header has changed.
+    """
     kind = catalogue.metadata.get("Content-Type", "")
     named = CHARSET_NAME.search(kind)
     if named is None:
         catalogue.metadata["Content-Type"] = "text/plain; charset=UTF-8"
     elif codec_of(named[1]) != "utf-8":
         catalogue.metadata["Content-Type"] = f"{kind[: named.start(1)]}UTF-8{kind[named.end(1) :]}"
+    else:
+        return False
+    return True
+
+
+def in_utf8(header: str) -> str:
+    """The text of a header with the change of `declare_utf8` alone; "" where the line for it is in parts."""
+    if "Content-Type:" not in header:
+        return f'{header}"Content-Type: text/plain; charset=UTF-8\\n"\n' if header.endswith('\\n"\n') else ""
+    line = CONTENT_TYPE.search(header)
+    if line is None:
+        return ""
+    named = CHARSET_NAME.search(line[1])
+    kind = (
+        "text/plain; charset=UTF-8" if named is None else f"{line[1][: named.start(1)]}UTF-8{line[1][named.end(1) :]}"
+    )
+    return f"{header[: line.start(1)]}{kind}{header[line.end(1) :]}"
 
 
 def parse(content: str, width: int = 78) -> "POFile":
@@ -53,9 +74,11 @@ def parse(content: str, width: int = 78) -> "POFile":
 
     try:
         # With a line end at its end, no content is the path of a file, which polib would read in its place.
-        return polib.pofile(f"{content}\n", wrapwidth=width) if content.strip() else polib.POFile(wrapwidth=width)
+        found = polib.pofile(f"{content}\n", wrapwidth=width) if content.strip() else polib.POFile(wrapwidth=width)
     except OSError as error:  # polib's errors of syntax
         raise ValueError(str(error)) from None
+    found.ordered_metadata = lambda: [*found.metadata.items()]  # polib would sort the header
+    return found
 
 
 def form_of_one(catalogue: "POFile") -> int:

@@ -10,7 +10,8 @@ from typing import Any
 
 from mt.checkpoint.folder import read_manifest
 from mt.checkpoint.model_folder import EMA, WEIGHTS, StoredModel, find_run
-from mt.errors import CheckpointError
+from mt.config.from_json import from_plain
+from mt.errors import CheckpointError, ConfigError
 from mt.files import read_json
 
 OLDEST = 50  # generations that are kept
@@ -67,27 +68,18 @@ def _facts(stored: StoredModel) -> dict[str, Any]:
 def ancestors(values: object) -> list[Ancestor]:
     """Ancestors from the JSON of a manifest; the list ends before an entry that is none."""
     found = []
-    names = {f.name for f in fields(Ancestor)}
+    unknown = {f.name: None for f in fields(Ancestor)}
     for each in values if isinstance(values, list) else []:
         if not isinstance(each, Mapping):
             break
-        known = {key: value for key, value in each.items() if key in names}
+        known = unknown | {key: value for key, value in each.items() if key in unknown}
         if any(isinstance(value, str) and not value.isprintable() for value in known.values()):
             break
         try:
-            found.append(Ancestor(**_typed(known)))
-        except TypeError:
+            found.append(from_plain(Ancestor, known, "ancestry"))
+        except ConfigError:
             break
     return found
-
-
-def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Raises: TypeError: for a value of another type."""
-    whole = {"step", "pairs"}
-    for key, value in values.items():
-        if type(value) is not (int if key in whole else str) and not (value is None and key not in ("name", "weights")):
-            raise TypeError(key)
-    return dict(values)
 
 
 def lineage(facts: Mapping[str, Any]) -> dict[str, Any]:

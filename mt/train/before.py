@@ -36,7 +36,7 @@ class Before:
         Args: report: of the run's model on its test set; None: it has none; folder: takes the reports.
         """
         try:
-            before = self._translator(after)
+            before = translator_of(self.origin.read(), after.stepper.device, self.decode, self.precision)
         except CheckpointError as error:
             return f"The model before this run cannot be compared: {error}"
         corpus, path = prepared.corpus, self.origin.path
@@ -45,18 +45,12 @@ class Before:
             title = f"the dev set of {corpus.name}, which chose the weights"
             report = _score("dev", after, corpus.dev, corpus.tgt)
         pairs = corpus.test or corpus.dev
-        parts = [
-            f"{path} (before) -> this run (after), paired bootstrap",
-            self._part(title, before, pairs, report, folder),
-        ]
-        own = self._own_test(corpus.test)
-        if own:
+        parts = [f"{path} (before) -> this run (after), paired bootstrap"]
+        parts.append(self._part(title, before, pairs, report, folder))
+        if own := self._own_test(corpus.test):
             found = _score("old", after, own, corpus.tgt)
             parts.append(self._part(f"the test set of {path}", before, own, found, folder))
         return "\n\n".join(parts)
-
-    def _translator(self, after: Translator) -> Translator:
-        return translator_of(self.origin.read(), after.stepper.device, self.decode, self.precision)
 
     def _part(self, title: str, before: Translator, pairs: Sequence[Pair], after: Report, folder: Path) -> str:
         """The comparison on one set. The reports of both models go to `folder`."""

@@ -5,7 +5,6 @@ import hashlib
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
@@ -39,13 +38,7 @@ th, td { text-align: left; padding: .25em .9em .25em 0; border-bottom: 1px solid
 td { overflow-wrap: anywhere; min-width: 9em; }
 """
 
-
-@dataclass(frozen=True)
-class Curve:
-    """The values of one run, over its steps."""
-
-    run: int  # place of the run in the comparison
-    points: list[tuple[float, float]]  # step, value
+Curve = list[tuple[float, float]]  # step and value of one run
 
 
 def page(runs: Sequence[Overview]) -> str:
@@ -53,8 +46,8 @@ def page(runs: Sequence[Overview]) -> str:
     metrics = [_read(run.folder) for run in runs]
     plots = []
     for title, kind, value, unit in PLOTS:
-        curves = [Curve(number, thinned(points(rows, kind, value))) for number, rows in enumerate(metrics)]
-        if any(curve.points for curve in curves):
+        curves = [thinned(points(rows, kind, value)) for rows in metrics]
+        if any(curves):
             names = [run.folder.name for run in runs]
             plots.append(f"<section><h2>{title}</h2>{plot(curves, names, unit)}</section>")
     if not plots:
@@ -88,13 +81,13 @@ def _read(folder: Path) -> list[dict[str, object]]:
         return []
 
 
-def points(rows: Sequence[dict[str, object]], kind: str, name: str) -> list[tuple[float, float]]:
+def points(rows: Sequence[dict[str, object]], kind: str, name: str) -> Curve:
     """Step and value of each row of a kind that has the value."""
     found = [(row.get("step"), row.get(name)) for row in rows if row.get("kind") == kind]
     return [(float(x), float(y)) for x, y in found if isinstance(x, int) and isinstance(y, int | float)]
 
 
-def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def thinned(points: Curve) -> Curve:
     """At most `MOST_POINTS` points: means of neighbours."""
     size = max(1, math.ceil(len(points) / MOST_POINTS))
     groups = [points[start : start + size] for start in range(0, len(points), size)]
@@ -102,9 +95,9 @@ def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def plot(curves: Sequence[Curve], names: Sequence[str], unit: str) -> str:
-    """One SVG, with axes. A curve of one point is a dot."""
-    xs = [x for curve in curves for x, _ in curve.points]
-    ys = [y for curve in curves for _, y in curve.points]
+    """One SVG, with axes. A curve of one point is a dot. Args: curves: of each run; names: of the runs."""
+    xs = [x for curve in curves for x, _ in curve]
+    ys = [y for curve in curves for _, y in curve]
     x_ticks, y_ticks = ticks(0, max(xs)), ticks(min(ys), max(ys))
     x_end, y_start, y_end = max(*xs, x_ticks[-1]), y_ticks[0], y_ticks[-1]
 
@@ -125,15 +118,15 @@ def plot(curves: Sequence[Curve], names: Sequence[str], unit: str) -> str:
     middle = (TOP + HEIGHT - BOTTOM) / 2
     parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">updates</text>')
     parts.append(f'<text transform="translate(12 {middle}) rotate(-90)" text-anchor="middle">{escape(unit)}</text>')
-    for curve in curves:
-        placed = [place(x, y) for x, y in curve.points]
-        title = f"<title>{escape(names[curve.run])}</title>"
+    for run, curve in enumerate(curves):
+        placed = [place(x, y) for x, y in curve]
+        title = f"<title>{escape(names[run])}</title>"
         if len(placed) == 1:
-            (x, y), colour = placed[0], COLOURS[curve.run % len(COLOURS)]
+            (x, y), colour = placed[0], COLOURS[run % len(COLOURS)]
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}">{title}</circle>')
         elif placed:
             line = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
-            parts.append(f'<polyline class="curve" {_stroke(curve.run)} points="{line}">{title}</polyline>')
+            parts.append(f'<polyline class="curve" {_stroke(run)} points="{line}">{title}</polyline>')
     return "".join([*parts, "</svg>"])
 
 

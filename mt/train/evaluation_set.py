@@ -16,8 +16,8 @@ from mt.data.corpus.own import read_set, with_text
 from mt.data.corpus.pair import Pair, fingerprint
 from mt.data.corpus.readers import check_order
 from mt.errors import CheckpointError, ConfigError, DataError
-from mt.train.saved_config import read_config
-from mt.train.start_folder import from_start, manifest_of, own_name, start_folder
+from mt.train.saved_config import read_config, read_facts
+from mt.train.start_folder import from_start, own_name, start_folder
 
 logger = logging.getLogger("mt")
 
@@ -50,7 +50,7 @@ def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tu
     try:
         pairs = _read(data, src, tgt, download=True)
     except DataError as error:
-        if not any(_is_missing(file) for file in data.test):
+        if all(file.startswith(HUB) or Path(file).exists() for file in data.test):
             raise
         raise DataError(error.message, hint="if the test set is elsewhere now, name it with `--test`.") from error
     if not pairs:
@@ -61,10 +61,6 @@ def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tu
             "its test set, and are not kept in its folder."
         )
     return pairs, tgt
-
-
-def _is_missing(file: str) -> bool:
-    return not file.startswith(HUB) and not Path(file).exists()
 
 
 def saved_data(run: Path) -> DataConfig:
@@ -84,7 +80,7 @@ def _section(run: Path) -> tuple[DataConfig, Path]:
 
 def _languages(run: Path, data: DataConfig) -> tuple[str, str]:
     """Those of the run's manifest, or else of its settings and the names of its files."""
-    told = manifest_of(run)
+    told = read_facts(run / "manifest.json")
     src, tgt = told.get("src"), told.get("tgt")
     if isinstance(src, str) and isinstance(tgt, str):
         return src, tgt
@@ -111,7 +107,7 @@ def _read(data: DataConfig, src: str, tgt: str, *, download: bool) -> list[Pair]
 
 def is_that_of_training(run: Path, pairs: Sequence[Pair]) -> bool:
     """Whether the text of a test set is that which the run was started with; true if its manifest does not say."""
-    facts = manifest_of(run).get("data")
+    facts = read_facts(run / "manifest.json").get("data")
     known = facts.get("test_fingerprint") if isinstance(facts, dict) else None
     if known is None or known == fingerprint(pairs):
         return True

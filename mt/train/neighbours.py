@@ -41,13 +41,8 @@ class Neighbours:
         if time is None or not time.contended:
             return None
         factor = time.wall / time.quiet(self.threads)
-        quiet = _rounded(self.updates * factor)
+        quiet = int(float(f"{self.updates * factor:.2g}"))  # two digits: it is an estimate
         return (
             f"Other programs took part of the processor: a quiet machine makes about {quiet:,} updates in this time "
             f"instead of {self.updates:,}; a limit {factor:.1f} times as long (`train.minutes`) makes up for it."
         )
-
-
-def _rounded(number: float) -> int:
-    """To two significant digits: the number is an estimate."""
-    return int(float(f"{number:.2g}"))

@@ -1,28 +1,63 @@
 """The optimiser, its state as named tensors, and an EMA of the weights."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from mt.config import OptimConfig
+from mt.config import OptimConfig, OptimizerKind, Precision
+from mt.train.muon import Muon
 
-SLOTS = ("exp_avg", "exp_avg_sq", "step")
+SLOTS = ("exp_avg", "exp_avg_sq", "step", "momentum_buffer")  # of AdamW, and of Muon
 
 
-def make_optimizer(model: nn.Module, section: OptimConfig) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019). Weight decay applies to the matrices of linear layers, not to norms, biases and
-    embeddings, whose scale matters."""
+class Together(torch.optim.Optimizer):
+    """Several optimisers, each of its own weights, with one learning rate and one state."""
+
+    def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
+        self.parts = parts
+        super().__init__([p for part in parts for group in part.param_groups for p in group["params"]], {})
+        self.param_groups = [group for part in parts for group in part.param_groups]
+        for part in parts:
+            part.state = self.state
+
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        for part in self.parts:
+            part.step()
+
+
+def make_optimizer(
+    model: nn.Module, section: OptimConfig, precision: Precision = Precision.fp32
+) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter 2019), or Muon for the matrices of linear layers and AdamW for norms, biases and
+    embeddings. Weight decay applies to those matrices only, not to the others, whose scale matters.
+
+    Args: precision: of the training.
+    """
     linear = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)}
-    decayed = [p for p in model.parameters() if id(p) in linear]
+    matrices = [p for p in model.parameters() if id(p) in linear]
     others = [p for p in model.parameters() if id(p) not in linear]
-    groups = [{"params": decayed, "weight_decay": section.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(
-        groups,
+    muon = section.name is OptimizerKind.muon
+    decayed = [] if muon else [{"params": matrices, "weight_decay": section.weight_decay}]
+    adamw = torch.optim.AdamW(
+        [*decayed, {"params": others, "weight_decay": 0.0}],
         lr=section.lr,
         betas=(section.beta1, section.beta2),
         eps=section.eps,
-        fused=next(model.parameters()).device.type in ("cpu", "cuda"),
+        fused=is_fused(next(model.parameters())),
     )
+    if not muon:
+        return adamw
+    # fp16 has too few bits below one for small singular values.
+    dtype = torch.bfloat16 if precision is Precision.bf16 else torch.float32
+    ours = {"lr": section.lr, "momentum": section.momentum, "weight_decay": section.weight_decay}
+    return Together([Muon(matrices, **ours, dtype=dtype), adamw])
+
+
+def is_fused(parameter: Tensor) -> bool:
+    """Whether AdamW has one kernel for all of an update on this device."""
+    return parameter.device.type in ("cpu", "cuda")
 
 
 def step_if(optimizer: torch.optim.Optimizer, wanted: Bool[Tensor, ""]) -> None:
@@ -31,13 +66,14 @@ def step_if(optimizer: torch.optim.Optimizer, wanted: Bool[Tensor, ""]) -> None:
     A fused kernel decides on the device, so the host does not wait: it reads `found_inf`, which a GradScaler sets
     (torch/optim/adam.py, `_fused_adam`).
     """
-    if not optimizer.param_groups[0]["fused"]:
-        if wanted:
-            optimizer.step()
-        return
-    optimizer.grad_scale, optimizer.found_inf = None, 1 - wanted.float()  # pyright: ignore[reportAttributeAccessIssue]
-    optimizer.step()
-    del optimizer.grad_scale, optimizer.found_inf  # pyright: ignore[reportAttributeAccessIssue]
+    for part in optimizer.parts if isinstance(optimizer, Together) else (optimizer,):
+        if not part.param_groups[0]["fused"]:
+            if wanted:
+                part.step()
+            continue
+        part.grad_scale, part.found_inf = None, 1 - wanted.float()  # pyright: ignore[reportAttributeAccessIssue]
+        part.step()
+        del part.grad_scale, part.found_inf  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -47,18 +83,20 @@ def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dic
         for name, parameter in model.named_parameters()
         if parameter in optimizer.state
         for slot in SLOTS
+        if slot in optimizer.state[parameter]
     }
 
 
 def load_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """The inverse of `optimizer_tensors`."""
     for name, parameter in model.named_parameters():
-        if f"{name}/{SLOTS[0]}" in tensors:
+        slots = [slot for slot in SLOTS if f"{name}/{slot}" in tensors]
+        if slots:
             # As in torch: the step count is on the host unless a fused kernel reads it.
-            host = () if optimizer.param_groups[0]["fused"] else ("step",)
+            host = () if is_fused(parameter) else ("step",)
             optimizer.state[parameter] = {
                 slot: tensors[f"{name}/{slot}"].to("cpu" if slot in host else parameter.device, copy=True)
-                for slot in SLOTS
+                for slot in slots
             }
 
 

@@ -186,7 +186,7 @@ def starting_settings(path: str) -> dict[str, dict[str, Any]]:
         **{name: values[name] for name in ("model", "tokenizer", "decode")},
         **({"data": columns} if told.inputs else {}),
         "batch": {"max_length": told.max_length, "tokens": max(BatchConfig().budget, told.max_length)},
-        "optim": {"lr": float(f"{RATE_BY_WIDTH / told.model.dim:.1g}")},
+        "optim": {"name": "adamw", "lr": float(f"{RATE_BY_WIDTH / told.model.dim:.1g}")},
         "schedule": {"warmup_steps": WARMUP},
         "train": {"epochs": "auto", "validate_every": "auto", "patience": PATIENCE, "watch": "loss"},
     }

@@ -5,14 +5,13 @@ import math
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from mt.errors import CheckpointError, spelt
-from mt.files import read_json
 from mt.progress import duration
-from mt.train.saved_config import flatten, read_config
+from mt.train.saved_config import flatten, read_config, read_facts
 from mt.train.state import decisive
 
 WIDEST = 60  # characters of a cell
@@ -58,20 +57,7 @@ class Overview:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        names = (
-            "state",
-            "error",
-            "problem",
-            "data",
-            "direction",
-            "started",
-            "watch",
-            "dev",
-            "test",
-            "steps",
-            "seconds",
-            "size",
-        )
+        names = (f.name for f in fields(self) if f.name not in {"folder", "command", "config"})
         return {"run": str(self.folder), **{name: getattr(self, name) for name in names}}
 
 
@@ -97,13 +83,14 @@ def is_run(path: Path) -> bool:
 def overview(folder: Path) -> Overview:
     """What the folder of a run holds; what is missing or damaged stays empty, and what is damaged is in `problem`."""
     problems: list[str] = []
-    manifest, state = _json(folder / "manifest.json", problems), _last_state(folder)
+    manifest, state = read_facts(folder / "manifest.json", problems), _last_state(folder)
     config: dict[str, Any] = {}
     try:
         config = flatten(read_config(folder / "config.yaml"))
     except CheckpointError as error:
         problems.append(error.message)
-    failure, scores = _json(folder / FAILURE, problems), _json(folder / "eval/test.json", problems).get("scores")
+    failure = read_facts(folder / FAILURE, problems)
+    scores = read_facts(folder / "eval/test.json", problems).get("scores")
     best, src, tgt = _number(state.get("best_score")), _text(manifest.get("src")), _text(manifest.get("tgt"))
     data, attempts = manifest.get("data"), _objects(manifest.get("attempts")) or [{}]
     command = attempts[-1].get("command")
@@ -138,7 +125,7 @@ def overview(folder: Path) -> Overview:
 def manifest_of(folder: Path, problems: list[str]) -> dict[str, Any]:
     """The manifest of a run, without sections of another form than ours. Args: problems: gets what is wrong with it."""
     file = folder / "manifest.json"
-    manifest = _json(file, problems)
+    manifest = read_facts(file, problems)
     for name, kinds in SECTIONS.items():
         given = manifest.get(name)
         for key, kind in kinds.items() if given is not None else ():
@@ -176,20 +163,10 @@ def _last_state(folder: Path) -> dict[str, Any]:
     """The counters (`mt.train.state`) in the newest checkpoint."""
     steps = [path for path in folder.glob("checkpoints/step-*") if path.name.removeprefix("step-").isdigit()]
     for path in sorted(steps, key=lambda path: int(path.name.removeprefix("step-")), reverse=True):
-        counters = _json(path / "state.json").get("train")
+        counters = read_facts(path / "state.json").get("train")
         if counters and isinstance(counters, dict):
             return counters
     return {}
-
-
-def _json(path: Path, problems: list[str] | None = None) -> dict[str, Any]:
-    """Args: problems: gets what is wrong with a file that is there."""
-    try:
-        return read_json(path)
-    except CheckpointError as error:
-        if problems is not None and not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
-            problems.append(error.message)
-        return {}
 
 
 def is_locked(folder: Path) -> bool:
@@ -258,9 +235,7 @@ def comparison(runs: Sequence[Overview]) -> list[list[str]]:
 def _shown(value: object) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(str, value))}]"
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return value if isinstance(value, str) else spelt(value)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

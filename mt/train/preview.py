@@ -57,12 +57,14 @@ def unknown_rate(corpus: TokenizedCorpus, tokenizer: Tokenizer) -> float:
     return unknown / of
 
 
-def seconds_per_step(model: Transformer, corpus: TokenizedCorpus, batch: BatchConfig, train: TrainConfig) -> float:
+def seconds_per_step(
+    model: Transformer, corpus: TokenizedCorpus, batch: BatchConfig, train: TrainConfig, optim: OptimConfig
+) -> float:
     """The time of one update, measured on the first batches. Changes the weights of the model."""
     device = next(model.parameters()).device
     precision = pick_precision(train.precision, device)
     objective = TranslationLoss(model, precision=precision, smoothing=0.1)
-    updater = Updater(EagerGradients(objective), make_optimizer(model, OptimConfig()), clip_norm=1.0)
+    updater = Updater(EagerGradients(objective), make_optimizer(model, optim, precision), clip_norm=1.0)
     stream = BatchStream(corpus, batch, seed=train.seed)
     times = []
     for _ in range(TIMED_STEPS):
@@ -73,14 +75,18 @@ def seconds_per_step(model: Transformer, corpus: TokenizedCorpus, batch: BatchCo
 
 
 def preview(
-    corpus: TokenizedCorpus, refusals: dict[str, int], model: Transformer, batch: BatchConfig, train: TrainConfig
+    corpus: TokenizedCorpus,
+    refusals: dict[str, int],
+    model: Transformer,
+    batch: BatchConfig,
+    train: TrainConfig,
+    optim: OptimConfig,
 ) -> str:
-    """The text of the report."""
     parameters = count_parameters(model)
     mebibytes = 16 * parameters / 2**20  # weights, gradients and two moments in 32 bits, without activations
     tokens = corpus.num_target_rows
     steps = max(1.0, max(tokens, corpus.num_source_rows) / (batch.budget * batch.accumulate))
-    seconds = seconds_per_step(model, corpus, batch, train)
+    seconds = seconds_per_step(model, corpus, batch, train, optim)
     limits = {
         "steps": None if train.steps is None else train.steps * seconds,
         "epochs": None if train.most_epochs is None else train.most_epochs * steps * seconds,

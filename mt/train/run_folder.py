@@ -15,7 +15,7 @@ import yaml
 from mt.checkpoint import RunLock, clean_up, read_manifest
 from mt.checkpoint.folder import find_problem
 from mt.compute.distributed import Group
-from mt.config import Config
+from mt.config import Config, check_start
 from mt.errors import CheckpointError, ConfigError, DataError, MtError, StoppedError, counted, spelt
 from mt.files import explained, obstacle, read_json, write_text
 from mt.log import setup
@@ -70,6 +70,11 @@ class RunFolder:
             }
             changed[name] = replace(section, **before)
         return Config(**changed)
+
+    def check_start(self, config: Config) -> None:
+        """Raises: ConfigError: for a setting that a new run must not have; one with checkpoints goes on with it."""
+        if not self.has_checkpoints:
+            check_start(config)
 
     def begin(self, config: dict[str, Any], defaults: dict[str, Any]) -> None:
         """Write the settings; if there are checkpoints, first compare the settings with those of the run.

@@ -1,4 +1,4 @@
-"""`config.yaml` of a run folder. Imports no torch, so that runs are listed at once."""
+"""The settings and the JSON files of a run folder. Imports no torch, so that runs are listed at once."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from mt.errors import CheckpointError
-from mt.files import explained
+from mt.files import explained, read_json
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -26,6 +26,17 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise CheckpointError(f"`{path}` must be a table of settings, but is not: it is damaged.")
     return values
+
+
+def read_facts(path: Path, problems: list[str] | None = None) -> dict[str, Any]:
+    """A JSON file of a run; empty where it is missing or damaged. Args: problems: gets what is wrong with a file that
+    is there."""
+    try:
+        return read_json(path)
+    except CheckpointError as error:
+        if problems is not None and not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            problems.append(error.message)
+        return {}
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -28,9 +28,7 @@ class Requests:
     @contextmanager
     def handled(self) -> Iterator[None]:
         """Install the signal handlers, and restore the previous ones at the end."""
-        handlers = {signal.SIGTERM: self._on_stop, signal.SIGINT: self._on_stop}
-        if hasattr(signal, "SIGUSR1"):  # Windows has none
-            handlers[signal.SIGUSR1] = self._on_save
+        handlers = {signal.SIGTERM: self._on_stop, signal.SIGINT: self._on_stop, signal.SIGUSR1: self._on_save}
         previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             yield

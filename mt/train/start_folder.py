@@ -7,8 +7,7 @@ from typing import Any
 
 from mt.config import DataConfig
 from mt.data.corpus.names import HUB
-from mt.errors import CheckpointError
-from mt.files import read_json
+from mt.train.saved_config import read_facts
 
 KEY = "folder"  # of an attempt in the manifest
 
@@ -33,18 +32,10 @@ def _by_name(run: Path, own: Path) -> Path | None:
 
 def _by_manifest(run: Path) -> Path | None:
     """The folder of the last start; runs of older versions do not have it."""
-    attempts = manifest_of(run).get("attempts")
+    attempts = read_facts(run / "manifest.json").get("attempts")
     folders = [one.get(KEY) for one in attempts if isinstance(one, dict)] if isinstance(attempts, list) else []
     known = [folder for folder in folders if isinstance(folder, str) and Path(folder).is_absolute()]
     return Path(known[-1]) if known else None
-
-
-def manifest_of(run: Path) -> dict[str, Any]:
-    """The manifest of a run; empty where it is missing or damaged."""
-    try:
-        return read_json(run / "manifest.json")
-    except CheckpointError:
-        return {}
 
 
 def own_name(run: Path, saved: Mapping[str, Any]) -> Path:

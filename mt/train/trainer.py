@@ -307,7 +307,6 @@ class Trainer:
             )
 
     def _validate(self) -> Judgement:
-        """Validate and log."""
         started = time.perf_counter()
         with ema_weights(self.model, None if self.updater.sharded else self.updater.ema):
             validation = self.validator(self.model)

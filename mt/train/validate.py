@@ -1,5 +1,6 @@
 """Validation: the loss on the whole dev set, and the scores of translations of a part of it."""
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,11 +16,12 @@ from mt.data.corpus.pair import Pair
 from mt.decode.request import OnProgress
 from mt.nn.transformer import Transformer
 from mt.progress import Waiting
-from mt.text.metrics import bleu, blind_spot, chrf, score_all
+from mt.text.metrics import bleu, blind_spot, chrf, score_all, wer_blind_spot
 from mt.train.attention_logging import AttentionLogger, AttentionSnapshot
 from mt.train.objective import batch_loss
 from mt.train.optim import Ema
 
+logger = logging.getLogger("mt")
 ALWAYS = (Watch.loss, Watch.bleu, Watch.chrf)  # computed at every validation
 ERRORS = (Watch.loss, Watch.ter, Watch.wer, Watch.cer)  # lower is better
 AUTO_EPOCHS, AUTO_UPDATES = 20, 200  # the more of them, where `train.epochs` is auto
@@ -119,6 +121,13 @@ class Validator:
     def watched(self, watch: Watch) -> Watch:
         """The score that decides: chrF++ instead of BLEU where BLEU cannot tell."""
         return Watch.chrf if watch is Watch.bleu and self.blind_spot else watch
+
+    def tell(self, watch: Watch) -> None:
+        """Log, before training, that the score that is to decide cannot tell on this dev set."""
+        if self.watched(watch) is not watch:
+            logger.info(f"BLEU cannot tell on this dev set, because {self.blind_spot}: chrF++ is watched instead")
+        if watch is Watch.wer and (said := wer_blind_spot([pair.tgt for pair in self.shown])):
+            logger.warning(f"WER cannot tell on this dev set: {said} (`train.watch=cer`)")
 
     @torch.no_grad()
     def __call__(self, model: Transformer) -> Validation:

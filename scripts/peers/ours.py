@@ -29,7 +29,7 @@ def main(job: Job) -> None:
     import torch
 
     from mt.compute.device import set_up_cpu
-    from mt.config import BatchConfig, ModelConfig, OptimConfig, Precision, ScheduleConfig, ScheduleKind
+    from mt.config import BatchConfig, ModelConfig, OptimConfig, OptimizerKind, Precision, ScheduleConfig, ScheduleKind
     from mt.data.batching import BatchStream, TokenizedCorpus
     from mt.data.corpus.readers import read_pairs
     from mt.nn.encoders import text_model
@@ -57,7 +57,10 @@ def main(job: Job) -> None:
     )  # fmt: skip
     model = text_model(section, src_size=tokenizer.src_size, tgt_size=tokenizer.tgt_size)
     optimizer = make_optimizer(
-        model, OptimConfig(lr=recipe.PEAK_RATE, beta1=recipe.BETAS[0], beta2=recipe.BETAS[1], eps=recipe.EPS)
+        model,
+        OptimConfig(
+            name=OptimizerKind.adamw, lr=recipe.PEAK_RATE, beta1=recipe.BETAS[0], beta2=recipe.BETAS[1], eps=recipe.EPS
+        ),
     )
     precision = Precision(job.precision)
     objective = TranslationLoss(model, precision=precision, smoothing=recipe.LABEL_SMOOTHING)

@@ -24,7 +24,7 @@ def home(tmp_path_factory, numbers, run, tiny) -> Path:
     path = tmp_path_factory.mktemp("cli")
     for seed, (name, count) in enumerate({"train": 200, "dev": 12, "test": 12}.items()):
         numbers(path, name, count, seed)
-    done = run(path, "train", *FILES, *tiny, *STEPS, "run.name=toy", fresh=True)
+    done = run(path, "train", *FILES, *tiny, *STEPS, "optim=adamw", "run.name=toy", fresh=True)
     assert done.returncode == 0, done.stderr.decode()
     (path / "trained.txt").write_bytes(done.stdout)
     return path

@@ -20,7 +20,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException
 from toy import number_corpus, number_pairs, number_tokenizer, tiny_config, tiny_model
 
 import mt.train.acceleration.cuda_graphs
-from mt.config import Fusion, Input, InputKind, ModelConfig, OptimConfig, Precision
+from mt.config import Fusion, Input, InputKind, ModelConfig, OptimConfig, OptimizerKind, Precision
 from mt.config.from_json import from_plain
 from mt.data.batching import Shape, make_batch
 from mt.data.training_links import LinkTable
@@ -109,7 +109,7 @@ def updater_on(model, precision, *, guide=False, graphed=False, ema=0.9):
     gradients = EagerGradients(objective)
     if graphed:
         gradients = GraphedGradients(gradients, GraphedBatches(model, SHAPE, precision=precision, smoothing=0.1))
-    optimizer = make_optimizer(model, OptimConfig(lr=1e-2))
+    optimizer = make_optimizer(model, OptimConfig(name=OptimizerKind.adamw, lr=1e-2))
     return corpus, Updater(gradients, optimizer, clip_norm=1.0, ema=Ema(model, ema))
 
 

@@ -347,6 +347,9 @@ def test_files_come_back_translated(server, translator):
     page = send_file(server, "ñandú.html", b"<p>one two</p>", source="auto", target="de").json
     assert page["translatedFileUrl"].endswith(".%C3%B1and%C3%BA.de.html")
     assert server.get(page["translatedFileUrl"].removeprefix(server.url)).body.decode() == f"<p>{one}</p>"
+    named = send_file(server, "a.html", b"<html lang=en><p>one two</p></html>", **DIRECTION).json["translatedFileUrl"]
+    fetched = server.get(named.removeprefix(server.url)).body.decode()
+    assert fetched == f"<html lang=de><p>{one}</p></html>"
 
 
 @pytest.mark.parametrize(

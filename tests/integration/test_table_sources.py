@@ -178,6 +178,14 @@ def test_a_file_that_is_no_such_table_leaves_an_old_output_as_it_is(home, traine
     assert (home / "old.txt").read_text() == "kept\n"
 
 
+def test_an_empty_file_of_translations_is_not_as_if_there_were_none(home, trained, run):
+    (home / "nothing.txt").write_text("")
+    shown = ["inspect", "attention", "runs/whole", "--input", "test.tsv", "--lines", "2", "-o", "empty.html"]
+    done = run(home, *shown, "--references", "nothing.txt")
+    told = "2 rows cannot have 0 translations.\n\nhint: give one translation for each row."
+    assert done.returncode == 3 and told in done.stderr.decode() and not (home / "empty.html").exists()
+
+
 def test_two_files_are_no_sides_for_a_model_of_tables(home, trained, run):
     done = run(home, "score", "runs/whole", "--source", "test.tsv", "--target", "test.tsv")
     told = "--source and --target are for a model that reads text, but runs/whole reads rows of a table."

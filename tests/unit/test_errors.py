@@ -1,10 +1,11 @@
 """Sentences that many rooms share."""
 
+import json
 import sys
 
 import pytest
 
-from mt.errors import ConfigError, counted, in_short, require_package
+from mt.errors import ConfigError, counted, in_short, json_kind, require_package, shown
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,13 @@ def test_a_package_that_is_missing_is_named_and_one_that_is_there_is_not_importe
 def test_long_stories_are_cut():
     assert in_short(RuntimeError("\nfirst\nsecond")) == "RuntimeError: first"
     assert in_short(ValueError("x" * 999)) == f"ValueError: {'x' * 200}"
+
+
+def test_values_from_json_are_told_in_the_words_of_json():
+    values = json.loads('[null, true, 1, 1.5, "a", [], {}]')
+    kinds = ["null", "a boolean", "a number", "a number", "a string", "an array", "an object"]
+    assert [json_kind(value) for value in values] == kinds
+    assert json_kind(b"") == "bytes"  # of a Parquet file
+    assert [shown(value) for value in values] == ["null", "true", "1", "1.5", "'a'", "[]", "{}"]
+    assert shown({"a": [None, "ä"]}) == '{"a": [null, "\\u00e4"]}'
+    assert shown(b"\xff") == r"b'\xff'"  # of a Python caller

@@ -6,13 +6,13 @@ Languages are compared without region where they do not agree in full: "en" take
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 
 from mt.data.corpus.names import kind_of
 from mt.data.corpus.pair import Origin, Pair, Sides
 from mt.errors import DataError, counted
-from mt.text.languages import nearest
+from mt.text.languages import MADE_UP, nearest
 from mt.text.lines import DAMAGE, decode_line, open_bytes, raw_lines, unreadable
 from mt.text.po import encoding_of, form_of_one, is_utf8, parse
 from mt.text.xml import elements, local, plain_text
@@ -22,8 +22,7 @@ CODES = {"bpt", "ept", "ph", "it", "ut", "x", "bx", "ex", "sc", "ec", "cp"}  # n
 BREAKS = {"lb", "x-lb", "x-br", "xlf:lb", "br", "pb", "xlf:pb"}  # what codes are called that end a line or page
 UNTRANSLATED = {"new", "needs-translation", "initial"}  # XLIFF: states of a target that may be a copy of the source
 LANG = "{http://www.w3.org/XML/1998/namespace}lang"
-MADE_UP = {"src", "tgt"}  # what `mt.data.corpus.own` calls languages that nobody named
-NOT_NAMED = "not named"
+BOTH_HINT = "give a file with text in both languages."
 LANG_HINT = "a file must say which language each text is in: TMX in `xml:lang`, XLIFF in `source-language`."
 PEEKED = 100  # units
 UNNAMED_SOURCE, UNNAMED_TARGET = "?source", "?target"  # languages that a file does not name
@@ -44,15 +43,28 @@ def read_memory(file: str, sides: Sides) -> Iterator[Pair]:
         else:
             left_out += 1
     if not kept:
-        found = ", ".join(sorted(code for code in languages if not code.startswith("?"))) or NOT_NAMED
-        raise DataError(
-            f"`{file}` has no unit with text in both {src or 'the source'} and {tgt or 'the target'} language; its "
-            f"languages are {found}.",
-            hint="name two of them with `data.src` and `data.tgt`." if found != NOT_NAMED else LANG_HINT,
-        )
+        found, hint = described(languages, kind_of(file))
+        message = f"`{file}` has no unit with text in both {src or 'the source'} and {tgt or 'the target'} language; "
+        raise DataError(message + found, hint=hint)
     if left_out:
         why = f"without text in both {src} and {tgt}" + (", or fuzzy," if kind_of(file) == ".po" else "")
         logger.warning(f"`{file}`: {counted(left_out, 'unit')} {why} left out")
+
+
+def described(languages: Collection[str], kind: str) -> tuple[str, str]:
+    """The languages of a file as a clause, and what to do where its units are not in the languages that are asked for.
+
+    Args: kind: of the file, as its suffix.
+    """
+    named = sorted(code for code in languages if not code.startswith("?"))
+    if len(named) > 1:
+        return f"its languages are {', '.join(named)}.", "name two of them with `data.src` and `data.tgt`."
+    if named and len(languages) > 1:  # the other side is there, and not named
+        side = "src" if UNNAMED_TARGET in languages else "tgt"
+        return f"the only language that it names is {named[0]}.", f"write `data.{side}={named[0]}`."
+    if named:
+        return f"its only language is {named[0]}.", BOTH_HINT
+    return "its languages are not named.", LANG_HINT if languages and kind == ".tmx" else BOTH_HINT
 
 
 def known(sides: Sides) -> tuple[str, str] | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mt.data.corpus.names import HUB_FORM
 from mt.data.corpus.pair import Origin, Pair, Sides
-from mt.errors import DataError
+from mt.errors import DataError, json_kind
 from mt.text.lines import (
     BOM,
     DAMAGE,
@@ -38,7 +38,7 @@ def read_jsonl(file: str, sides: Sides) -> Iterator[Pair]:
         except (ValueError, RecursionError) as error:
             raise DataError(f"{file}:{number}: the line is not a JSON object ({error}).") from error
         if not isinstance(record, dict):
-            raise DataError(f"{file}:{number}: the line must be a JSON object, but is {type(record).__name__}.")
+            raise DataError(f"{file}:{number}: the line must be a JSON object, but is {json_kind(record)}.")
         yield Pair(*record_texts(record, sides, f"{file}:{number}"), Origin(file, number))
 
 
@@ -63,7 +63,7 @@ def read_json(file: str, sides: Sides) -> Iterator[Pair]:
         raise DataError(f"`{file}` is not JSON ({error}).") from error
     for number, record in enumerate(records, 1):
         if not isinstance(record, dict):
-            raise DataError(f"{file}: record {number} must be a JSON object, but is {type(record).__name__}.")
+            raise DataError(f"{file}: record {number} must be a JSON object, but is {json_kind(record)}.")
         yield Pair(*record_texts(record, sides, f"{file}: record {number}"), Origin(file, number))
 
 
@@ -141,9 +141,7 @@ def field_text(fields: Mapping[str, Any], key: str, where: str) -> str:
     """
     text = fields[key]
     if not isinstance(text, str):
-        raise DataError(
-            f"{where}: field `{key}` must be text, but is {'null' if text is None else type(text).__name__}."
-        )
+        raise DataError(f"{where}: field `{key}` must be a string, but is {json_kind(text)}.")
     try:
         raw = text.rstrip("\r\n").replace("\r\n", " ").replace("\n", " ").encode("utf-8")
     except UnicodeEncodeError as error:

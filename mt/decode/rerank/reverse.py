@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from mt.compute import ties
 from mt.decode.rerank.scorer import PairScore, Scorer
-from mt.decode.translation import Translation
-from mt.errors import check_texts
+from mt.decode.translation import Translation, check_found
 
 logger = logging.getLogger("mt")
 
@@ -24,7 +23,7 @@ def rerank(
     other direction (the noisy channel without its language model; Li et al. 2016, arXiv:1601.00372, with a sum). A list
     keeps its order, with a warning, if its source or one of its translations is too long for `reverse`.
     """
-    check_texts(sources=sources)
+    check_found(lists, sources, names=("lists", "sources"))
     pairs = [(i, t) for i, translations in enumerate(lists) if sources[i].strip() for t in translations]
     scores = iter(reverse.score_all([t.text for _, t in pairs], [sources[i] for i, _ in pairs]))
     results = []

@@ -63,10 +63,11 @@ def gathered(tensors: Mapping[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
 def like(tensors: Mapping[str, Tensor], model: Transformer) -> dict[str, Tensor]:
     """Full tensors sharded like the model's parameters. Args: tensors: by `name` of a parameter, or `name/slot`."""
     parameters = dict(model.named_parameters())
-    return {name: _like(tensor, parameters.get(name.split("/")[0])) for name, tensor in tensors.items()}
+    return {name: sharded_like(tensor, parameters.get(name.split("/")[0])) for name, tensor in tensors.items()}
 
 
-def _like(tensor: Tensor, parameter: Tensor | None) -> Tensor:
+def sharded_like(tensor: Tensor, parameter: Tensor | None) -> Tensor:
+    """A full tensor, equal in every process, sharded like a parameter of the same shape."""
     if not _is_shard(parameter) or tensor.shape != parameter.shape:
         return tensor  # a step count, or a shape that the loader will refuse
     from torch.distributed.tensor import distribute_tensor  # as in `shard`

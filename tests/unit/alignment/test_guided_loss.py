@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from toy import number_corpus, number_pairs, number_tokenizer, stream_of, tiny_model
 
 from mt.alignment.guided_loss import AlignmentTarget, GuidedHead, alignment_loss, alignment_target
-from mt.config import OptimConfig
+from mt.config import OptimConfig, OptimizerKind
 from mt.nn.attention import attend_explicit
 from mt.nn.forced import force
 from mt.nn.ragged import Ragged
@@ -123,7 +123,7 @@ def test_a_head_learns_links_that_training_on_text_would_not_give(kv_heads):
     """Every word is linked to the first one."""
     model, corpus = tiny_model(kv_heads=kv_heads), number_corpus(60)
     head, stream = GuidedHead(model, number_tokenizer(), layer=0, head=1), stream_of(corpus, tokens=256)
-    optimizer = make_optimizer(model, OptimConfig(lr=2e-2))
+    optimizer = make_optimizer(model, OptimConfig(name=OptimizerKind.adamw, lr=2e-2))
     for group in optimizer.param_groups:
         group["lr"] = 2e-2
     for _ in range(60):

@@ -434,10 +434,10 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path, damage: Callable[[P
     [
         ("", "is not valid JSON in UTF-8; it may be damaged."),
         ("[" * 100_000, "is not valid JSON in UTF-8; it may be damaged."),
-        ("[]", "must contain a JSON object, but contains list."),
+        ("[]", "must contain a JSON object, but contains an array."),
         ('{"schema": 1, "schema": 1}', "is not valid JSON in UTF-8; it may be damaged."),
         (" " * (1 << 20) + "{}", "must have at most 1,048,576 bytes, but has more."),
-        ("{}", "must have a `schema` number, but has None: it is damaged, or not a file of mt."),
+        ("{}", "must have a `schema` number, but has null: it is damaged, or not a file of mt."),
         ('{"schema": 2}', "has schema 2, but this version of mt reads 1. hint: update mt to read newer files."),
         ('{"schema": 1, "files": []}', "must contain the objects `files` and `meta`, but does not."),
         (

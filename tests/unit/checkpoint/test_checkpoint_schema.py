@@ -52,7 +52,7 @@ def test_a_newer_file_is_refused(number):
 def test_what_is_no_number_is_refused(number):
     with pytest.raises(CheckpointError, match=r"^`f` must have a `schema` number, but has .{1,40}: it "):
         THREE.upgrade({"schema": number}, "`f`")
-    with pytest.raises(CheckpointError, match="but has None: it is damaged, or not a file of mt"):
+    with pytest.raises(CheckpointError, match="but has null: it is damaged, or not a file of mt"):
         THREE.upgrade({}, "`f`")
 
 
@@ -64,5 +64,5 @@ def test_a_file_that_is_not_of_its_number_is_refused():
 def test_states_of_the_first_schema_have_no_number():
     assert STATE.upgrade({"train": 1}, "f") == {"train": 1}
     for kind in (MANIFEST, CONFIG):
-        with pytest.raises(CheckpointError, match="but has None"):
+        with pytest.raises(CheckpointError, match="but has null"):
             kind.upgrade({"train": 1}, "f")

@@ -121,6 +121,13 @@ def test_options_that_do_not_go_together(more, message):
         parse(["m", "--source", "a", "--target", "b", *more])
 
 
+def test_a_dash_is_stdout(text, capsys):
+    files = ["--source", str(text / "en"), "--target", str(text / "de")]
+    assert run(files) == run([*files, "-o", "-"]) == 0
+    links = capsys.readouterr().out
+    assert links and links[: len(links) // 2] == links[len(links) // 2 :]
+
+
 @pytest.mark.parametrize("least", ["2", "1.01", "-0.1", "nan", "inf", "much"])
 def test_a_weight_of_links_is_a_share(least):
     files = ["--source", "a", "--target", "b", "--least"]

@@ -157,18 +157,24 @@ def test_every_rule_has_its_line_of_help():
     assert all(f"\n  {rule} " in parse.__globals__["EPILOG"] for rule in RULES)
 
 
+UNIT = '<tu><tuv xml:lang="{}"><seg>a</seg></tuv></tu>'
+MEMORY = f"<tmx>{UNIT.format('fr')}{UNIT.format('es')}{UNIT.format('it')}</tmx>"
 SIMPLER = "put source and target alone, in this order, in a file of two columns."
 
 
 def test_hints_name_options_of_this_verb(capsys):
     Path("h.tsv").write_text("source text\ttarget text\none\teins\n")
     Path("r.tsv").write_text("target text\tsource text\neins\tone\n")
-    Path("m.tmx").write_text('<tmx><tu><tuv xml:lang="fr"><seg>un</seg></tuv></tu></tmx>')
+    Path("m.tmx").write_text(MEMORY)
+    Path("one.tmx").write_text('<tmx><tu><tuv xml:lang="fr"><seg>un</seg></tuv></tu></tmx>')
+    Path("fr.po").write_text('msgid ""\nmsgstr "Language: fr\\n"\n\nmsgid "one"\nmsgstr "un"\n')
     Path("c.tsv").write_text("1\ta\tb\tc\n2\td\te\tf\n")
     Path("opus").mkdir()
     for argv, hint in {
         ("clean", "r.tsv"): "if the header is right, write `--columns 'source text' 'target text'`.",
         ("clean", "m.tmx"): "name two of them with `--src` and `--tgt`.",
+        ("clean", "one.tmx"): "give a file with text in both languages.",
+        ("clean", "fr.po"): "write `--tgt fr`.",
         ("clean", "c.tsv"): "name them, as in `--columns 2 4`.",
         ("clean", "opus"): "name the two files, as in `a.en a.de`.",
         ("evaluate", "--hypotheses", "a.de", "--test", "c.tsv"): SIMPLER,
@@ -178,10 +184,11 @@ def test_hints_name_options_of_this_verb(capsys):
         assert main([*argv, *languages]) == DataError.exit_code
         assert capsys.readouterr().err.endswith(f"hint: {hint}\n")
     assert run(["h.tsv", "--src", "en", "--tgt", "de", "--columns", "source text", "target text"]) == 0
+    assert run(["fr.po", "--src", "en", "--tgt", "fr"]) == 0
 
 
 def test_settings_stay_in_the_hints_of_training():
-    Path("m.tmx").write_text('<tmx><tu><tuv xml:lang="fr"><seg>un</seg></tuv></tu></tmx>')
+    Path("m.tmx").write_text(MEMORY)
     argv = ["data.train=[m.tmx]", "data.src=en", "data.tgt=de", "run.dry_run=true"]
     with pytest.raises(DataError, match=r"name two of them with `data\.src` and `data\.tgt`") as told:
         run_verb("train", argv)

@@ -134,7 +134,7 @@ def test_interpolations_are_filled_in():
             "`experiment` has no preset `multi30k`. hint: did you mean `multi30k_image`? The presets are",
         ),
         ("model=bse", "`model` has no preset `bse`. hint: did you mean `base`? The presets are `base`, `big`,"),
-        ("optim=null", "`optim` has no preset `null`. hint: the presets are `adamw`."),
+        ("optim=null", "`optim` has no preset `null`. hint: the presets are `adamw`, `muon`."),
         ("optim.lr", "`optim.lr` is not a setting. hint: write `key=value`, as in `optim.lr=1e-3`."),
         (
             "b.tmx",

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from toy import number_pairs
 
 from mt.cli.main import main
 from mt.cli.resume import changes, check_run_folder, resume, saved_settings
@@ -218,3 +219,34 @@ def test_a_run_of_a_version_that_ignored_these_settings_goes_on(home, trained):
     config.write_text(config.read_text().replace("  train:\n  - train.tsv\n", "  train: []\n"))
     resume(home / "runs/golden", [], [])
     assert trained[0][0].data == DataConfig(src="en", tgt="de", dev=["dev.tsv"], subset=Subset.first)
+
+
+OLD = "run.name=old model=tiny data.dev=[dev.tsv] data.test=[dev.tsv] tokenizer.vocab_size=300 train.minutes=null"
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (["data.inputs=[de:text,en:text]", "data.target=en", "data.tgt=en"], "`data.target` must name no column of"),
+        (["data.columns=[de,de]"], "`data.columns` must name the two columns of"),
+    ],
+)
+def test_a_run_that_would_not_be_begun_today_goes_on_and_is_scored(tmp_path, monkeypatch, capsys, settings, says):
+    monkeypatch.chdir(tmp_path)
+    for name, count in (("train", 60), ("dev", 5)):
+        rows = "".join(f"{pair.src}\t{pair.tgt}\n" for pair in number_pairs(count, count))
+        Path(f"{name}.tsv").write_text(f"de\ten\n{rows}")
+    command = ["train", "data.train=[train.tsv]", *OLD.split(), *settings]
+    for more in ([], ["--dry-run"]):
+        assert main([*command, "train.steps=1", *more]) == 2
+        assert says in capsys.readouterr().err
+    with monkeypatch.context() as older:
+        older.setattr("mt.train.run_folder.check_start", lambda config: None)
+        assert main([*command, "train.steps=1"]) == 0
+    for again in ([*command, "train.steps=2"], ["train", "--resume", "runs/old", "train.steps=3"]):
+        capsys.readouterr()
+        assert main(again) == 0
+        assert "going on from step" in capsys.readouterr().err
+    assert main([*command, "train.steps=1", "--dry-run"]) == 0
+    assert main(["evaluate", "runs/old", "--bootstrap", "0"]) == 0
+    assert "BLEU" in capsys.readouterr().out

@@ -169,7 +169,7 @@ def test_info_verifies_the_files(home):
     ("change", "said"),
     [
         ("", "is not valid JSON in UTF-8; it may be damaged."),
-        ("[]", "must contain a JSON object, but contains list."),
+        ("[]", "must contain a JSON object, but contains an array."),
         ({"data": 5}, "must have `data.name` as text, but has null."),
         ({"data": {"name": "a", "train": "x", "licence": "b"}}, "must have `data.train` as a whole number, but has x."),
         ({"data": {"name": "a", "train": True, "licence": "b"}}, "must have `data.train` as a whole number, but has t"),

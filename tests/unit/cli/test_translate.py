@@ -277,6 +277,12 @@ def test_files_in_and_out(shout, tmp_path):
     assert (tmp_path / "out.txt").read_bytes() == b"A\r\nB"
 
 
+@pytest.mark.parametrize("argv", [["-i", "-"], ["--input=-"], ["-o", "-"], ["--input", "-", "--output", "-"]])
+def test_a_dash_is_stdin_and_stdout(shout, tmp_path, argv):
+    assert shout(b"a\nb\n", *argv) == b"A\nB\n"
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("argv", "kind", "sentence"),
     [

@@ -86,6 +86,9 @@ def test_what_is_a_document(argv, found):
         (["m", "a.html", "--to", "b.md"], r"--to b\.md must end in \.html, as `a\.html` does"),
         (["m", "a.html", "-i", "c", "--to", "b.html"], "translated to --to FILE; leave --input and --output out"),
         (["m", "a.html", "-o", "c", "--to", "b.html"], "translated to --to FILE; leave --input and --output out"),
+        (["m", "a.html", "-i", "-", "--to", "b.html"], "translated to --to FILE; leave --input and --output out"),
+        (["m", "-i", "-", "--to", "b.html"], r"`-` is no document that can be translated; its name must end in"),
+        (["m", "-i", "a.html", "-o", "-"], r"--output - must end in \.html, as `a\.html` does"),
         (["m", "a.html", "--to", "b.html", "--jsonl"], "--jsonl has no effect on documents"),
         (["m", "a.html", "--to", "b.html", "--prefix", "x"], "--prefix has no effect on documents"),
         (["m", "a.html", "--to", "b.html", "--nbest", "2"], "a document has one translation"),
@@ -218,12 +221,20 @@ XLIFF = '<xliff version="1.2"><file {}><trans-unit id="1"><source>one</source></
     [
         ("a.xlf", XLIFF.format('source-language="en-GB" target-language="de-AT"'), []),
         ("a.xlf", XLIFF.format(""), []),
-        ("a.xlf", XLIFF.format('source-language="fr"'), ["`a.xlf` names fr as its source language, but this model "]),
+        (
+            "a.xlf",
+            XLIFF.format('source-language="fr"'),
+            ["`a.xlf` says that its text is in fr, but this model translates from en."],
+        ),
         (
             "a.po",
             'msgid ""\nmsgstr "Language: fr\\n"\n\nmsgid "one"\nmsgstr ""\n',
             ["`a.po` names fr as the language of its translations, but this model translates into de; "],
         ),
+        ("a.html", '<html lang="en-GB"><p>one</p></html>', []),
+        ("a.html", "<p lang=fr>one</p>", []),
+        ("a.html", "<html lang=fr>one</html>", ["`a.html` says that its text is in fr, but this model translates "]),
+        ("a.xhtml", '<html xml:lang="fr">one</html>', ["`a.xhtml` says that its text is in fr, but this model "]),
     ],
 )
 def test_other_languages_than_a_document_names(shouter, tmp_path, caplog, name, text, told):
@@ -233,13 +244,28 @@ def test_other_languages_than_a_document_names(shouter, tmp_path, caplog, name, 
     assert len(caplog.messages) == len(told) and all(map(str.startswith, caplog.messages, told))
 
 
+def test_a_page_names_the_language_of_its_translation(shouter, tmp_path, monkeypatch):
+    page = '<html lang="en-US"><p lang="en">one</p></html>'
+    (tmp_path / "a.html").write_text(page)
+    assert run(["model", "a.html", "--to", "b.html"]) == 0
+    assert (tmp_path / "b.html").read_text() == '<html lang="de"><p lang="en">ONE</p></html>'
+    monkeypatch.setattr("mt.checkpoint.model_folder.languages", lambda path: ("src", "tgt"))  # not known
+    assert run(["model", "a.html", "--to", "b.html"]) == 0
+    assert (tmp_path / "b.html").read_text() == page.replace("one", "ONE")
+    monkeypatch.setattr("mt.checkpoint.model_folder.languages", lambda path: ("de", "en"))
+    with pytest.raises(DataError, match=r"^`a\.html` says that its text is in en-US, but .* this model is in de\."):
+        run(["model", "a.html", "--to", "b.html"])
+    (tmp_path / "a.html").write_text(page.replace('"en-US"', '"de"'))  # as the hint says
+    assert run(["model", "a.html", "--to", "b.html"]) == 0
+
+
 def test_a_document_of_the_other_direction(shouter, tmp_path, monkeypatch):
     (tmp_path / "a.xlf").write_text(XLIFF.format('source-language="de-DE" target-language="en"'))
     with pytest.raises(
-        DataError, match=r"^`a\.xlf` says that it is to be translated from de-DE, but .* is in en\."
+        DataError, match=r"^`a\.xlf` says that its text is in de-DE, but the source of this model is in en\."
     ) as no:
         run(["model", "a.xlf", "--to", "b.xlf"])
-    assert no.value.hint == "give a model of the other direction."
+    assert no.value.hint == "give a model of the other direction, or correct the language in the file."
     monkeypatch.setattr("mt.checkpoint.model_folder.languages", lambda path: ("de", "en"))
     assert run(["model", "a.xlf", "--to", "b.xlf"]) == 0
     monkeypatch.setattr("mt.checkpoint.model_folder.languages", lambda path: ("src", "tgt"))  # not known

@@ -57,7 +57,8 @@ def test_a_whole_number_will_do_for_a_float_but_not_the_other_way():
 def test_what_is_no_table(values):
     with pytest.raises(ConfigError) as raised:
         from_plain(DecodeConfig, values, "config.json: `decode`")
-    assert str(raised.value) == f"config.json: `decode` must be an object with settings, but is {values!r}."
+    shown = repr(values) if isinstance(values, str) else json.dumps(values)
+    assert str(raised.value) == f"config.json: `decode` must be an object with settings, but is {shown}."
 
 
 def test_an_unknown_setting():
@@ -93,19 +94,19 @@ def test_a_missing_setting_has_the_default_of_its_time():
 @pytest.mark.parametrize(
     ("section", "key", "value", "wanted"),
     [
-        (DecodeConfig, "beam", "5", "int, but is '5'"),
-        (DecodeConfig, "beam", 5.0, "int, but is 5.0"),
-        (DecodeConfig, "beam", True, "int, but is True"),
-        (DecodeConfig, "beam", None, "int, but is None"),
-        (DecodeConfig, "length_penalty", "1", "float, but is '1'"),
-        (DecodeConfig, "length_penalty", False, "float, but is False"),
-        (ModelConfig, "bias", 1, "bool, but is 1"),
+        (DecodeConfig, "beam", "5", "a whole number, but is '5'"),
+        (DecodeConfig, "beam", 5.0, "a whole number, but is 5.0"),
+        (DecodeConfig, "beam", True, "a whole number, but is true"),
+        (DecodeConfig, "beam", None, "a whole number, but is null"),
+        (DecodeConfig, "length_penalty", "1", "a number, but is '1'"),
+        (DecodeConfig, "length_penalty", False, "a number, but is false"),
+        (ModelConfig, "bias", 1, "true or false, but is 1"),
         (ModelConfig, "norm", "Pre", "one of pre, post, but is 'Pre'"),
         (ModelConfig, "norm", 0, "one of pre, post, but is 0"),
-        (ModelConfig, "norm", None, "one of pre, post, but is None"),
-        (TokenizerConfig, "tags", "x", "list, but is 'x'"),
-        (TokenizerConfig, "tags", [1], "list, but is [1]"),
-        (TokenizerConfig, "normalization", ["nfkc"], "str, but is ['nfkc']"),
+        (ModelConfig, "norm", None, "one of pre, post, but is null"),
+        (TokenizerConfig, "tags", "x", "an array of strings, but is 'x'"),
+        (TokenizerConfig, "tags", [1], "an array of strings, but is [1]"),
+        (TokenizerConfig, "normalization", ["nfkc"], 'a string, but is ["nfkc"]'),
         (DataConfig, "cache", "${oc.env:HOME}", None),  # text stays text
     ],
 )
@@ -125,7 +126,7 @@ def test_a_setting_that_may_be_null(value, fine):
     if fine:
         assert from_plain(ModelConfig, values, "f").kv_heads == value
     else:
-        with pytest.raises(ConfigError, match=r"^f: `kv_heads` must be int or null, but is"):
+        with pytest.raises(ConfigError, match=r"^f: `kv_heads` must be a whole number or null, but is"):
             from_plain(ModelConfig, values, "f")
 
 

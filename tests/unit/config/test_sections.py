@@ -33,8 +33,8 @@ WRONG = [
     (TrainConfig, {"steps": 1, "attention_pairs": 0}, "`train.attention_pairs` must be positive or null, but is 0."),
     (
         DataConfig,
-        {"train": ["a.tsv"], "columns": ["2", "2"]},
-        "`data.columns` must name the two columns of source and target, but is ['2', '2'].",
+        {"train": ["a.tsv"], "columns": ["2"]},
+        "`data.columns` must name the two columns of source and target, but is ['2'].",
     ),
     (DataConfig, {"limit": 0}, "`data.limit` must be a positive number or null, but is 0."),
     (DataConfig, {"corpus": None}, "`data.train` must name files when `data.corpus` is null, but is []."),
@@ -177,15 +177,6 @@ def test_the_tree_becomes_plain_json():
         (
             {"inputs": ["image:features"], "train": ["a.tsv"]},
             "`data.dev` must name tables beside `data.inputs`, but is ",
-        ),
-        (
-            {"inputs": ["a:text", "de:text"], "train": ["a.tsv"], "dev": ["b.tsv"], "target": "de"},
-            "`data.target` must name no column of `data.inputs`, which the model would only learn to copy, but is de. "
-            "hint: leave the column out of `data.inputs`.",
-        ),
-        (
-            {"inputs": ["de:text"], "train": ["a.tsv"], "dev": ["b.tsv"], "tgt": "de"},
-            "`data.target` must name no column of `data.inputs`, which the model would only learn to copy, but is de.",
         ),
         ({"inputs": ["image"]}, "`data.inputs` must be columns with their kinds, as in [image:features,caption:text]"),
         ({"inputs": [":text"]}, "`data.inputs` must be columns with their kinds, as in [image:features,caption:text]"),

@@ -59,7 +59,7 @@ def test_options_of_translate_reach_the_search(translator):
     ("options", "said"),
     [
         ({"beem": 3}, r"^a translation has no setting `beem`; this version knows batch_tokens, beam, "),
-        ({"beam": "3"}, r"^a translation: `beam` must be int, but is '3'\.$"),
+        ({"beam": "3"}, r"^a translation: `beam` must be a whole number, but is '3'\.$"),
         ({"beam": 0}, r"^`decode\.beam` must be positive, but is 0\.$"),
         (
             {"prefixes": ["a", "b"]},
@@ -110,7 +110,10 @@ def test_what_are_no_texts_is_refused_by_every_function_that_takes_texts(transla
     from mt.decode.rerank.reverse import rerank
     from mt.decode.rerank.scorer import Scorer
     from mt.decode.rerank.utility import chrf
-    from mt.evaluate import evaluate
+    from mt.documents.readers import translate_document
+    from mt.evaluate import evaluate, judge
+    from mt.postprocess.word_alignments import Linker
+    from mt.text.metrics import compare, score_all
 
     scorer, aligner = Scorer(translator), Aligner(translator.stepper.model, translator.tokenizer, max_length=64)
     calls = [
@@ -125,6 +128,16 @@ def test_what_are_no_texts_is_refused_by_every_function_that_takes_texts(transla
         ("sources", lambda texts: HmmAligner(texts, ["eins"])),
         ("sources", lambda texts: rerank(texts, [], scorer, weight=0.5)),
         ("candidates", lambda texts: mbr(texts, chrf)),
+        ("texts", lambda texts: Linker(translator).link(texts, [])),
+        ("targets", lambda texts: next(HmmAligner(["one"], ["eins"]).weights(["one"], texts))),
+        ("hypotheses", lambda texts: score_all(texts, ["eins"])),
+        ("references", lambda texts: score_all(["eins"], texts)),
+        ("references", lambda texts: score_all(["eins"], texts, metrics=["bleu"])),
+        ("baseline", lambda texts: compare(texts, ["eins"], ["eins"])),
+        ("other", lambda texts: compare(["eins"], texts, ["eins"])),
+        ("hypotheses", lambda texts: judge("set", ["one"], texts, ["eins"], tgt="de")),
+        ("translations", lambda texts: evaluate("set", lambda sources: texts, ["one"], ["eins"], tgt="de")),
+        ("translations", lambda texts: translate_document(b"one\n", ".txt", lambda sources: texts)),
         ("references", lambda texts: evaluate("set", translator.translate, ["one"], texts, tgt="de")),
     ]
     for name, call in calls:
@@ -143,6 +156,34 @@ def test_one_text_is_no_list_of_its_letters(translator):
     for call in (lambda: translator.search("one"), lambda: translator.translate(["one"], prefixes="e")):
         with pytest.raises(ConfigError, match=r"^`(texts|prefixes)` must be a list of strings, but is '(one|e)'\."):
             call()
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (["eins"], "must be a list of lists of translations, but item 1 is 'eins'."),
+        ([["eins"]], "must be a list of lists of translations, but item 1 is ['eins']."),
+        ("eins", "must be a list of lists of translations, but is 'eins'."),
+        (None, "must be a list of lists of translations, but is None."),
+        ([], "must have a list for each of the 1 text of `{}`, but has 0."),
+    ],
+)
+def test_what_are_no_translations_is_refused_by_what_takes_them(translator, found, said):
+    from mt.decode.rerank.reverse import rerank
+    from mt.decode.rerank.scorer import Scorer
+    from mt.postprocess.word_alignments import Linker
+
+    calls = [
+        ("found", "texts", lambda found: Linker(translator).link(["one"], found)),
+        ("lists", "sources", lambda found: rerank(["one"], found, Scorer(translator), weight=0.5)),
+    ]
+    for name, texts, call in calls:
+        with pytest.raises(ConfigError) as refused:
+            call(found)
+        assert refused.value.message == f"`{name}` {said.format(texts)}"
+        assert refused.value.hint == f"give what `Translator.search({texts})` returns."
+        call(translator.search(["one"]))
 
 
 def test_lists_of_two_lengths_are_no_pairs(translator):

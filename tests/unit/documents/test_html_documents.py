@@ -5,10 +5,10 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shout import same, segments, translated, unmarked
+from shout import same, segments, shout, translated, unmarked
 
 from mt.documents.html_scan import scan
-from mt.documents.readers import translate_document
+from mt.documents.readers import lines_of, read_document, translate_document, write_translated
 from mt.errors import DataError
 
 PAGE = """<!DOCTYPE html><html><head><title>My &amp; title</title><meta name="description" content="A page">
@@ -162,3 +162,44 @@ def test_what_a_server_puts_into_a_page_stays():
     assert translated(page, ".html") == (
         "<p>HI <%= user.name > 3 %>, DOGS <% if x %>ARE<%# a note %> GOOD.</p>\n<p>5 &lt;%&gt; OF"
     )
+
+
+def renamed(page, suffix=".html", src="en", tgt="de", translate=shout):
+    parsed = read_document(page.encode(), suffix).naming(src, tgt)
+    lines = lines_of(parsed)
+    return write_translated(parsed, lines, translate(lines)).decode()
+
+
+@pytest.mark.parametrize(
+    ("page", "named", "said"),
+    [
+        ('<html lang="en"><p lang=en>a</p>', ["en"], '<html lang="de"><p lang=en>A</p>'),
+        (
+            "<!DOCTYPE html>\n<!-- x --><HTML class=a LANG=en-GB>a",
+            ["en-GB"],
+            "<!DOCTYPE html>\n<!-- x --><HTML class=a LANG=de>A",
+        ),
+        ("<html lang=' EN '>a", ["EN"], "<html lang='de'>A"),
+        ('<html lang="fr">a', ["fr"], '<html lang="fr">A'),
+        ('<html lang="">a', [], '<html lang="">A'),
+        ("<html>a", [], "<html>A"),
+        ('<body lang="en">a', [], '<body lang="en">A'),
+        ('a <html lang="en">', ["en"], 'A <html lang="de">'),
+    ],
+)
+def test_the_root_names_the_language_of_the_translation_if_it_named_that_of_the_source(page, named, said):
+    assert read_document(page.encode(), ".html").languages == [(one, "") for one in named]
+    assert renamed(page) == said
+    assert renamed(page, translate=same) == page
+    assert renamed(page, src="src", tgt="tgt") == page.replace(">a", ">A").replace("a <", "A <")
+
+
+def test_the_root_of_xhtml_names_it_once_or_twice():
+    page = '<?xml version="1.0" encoding="ISO-8859-1"?><html xml:lang="en" lang="en"><p xml:lang="en">a</p></html>'
+    assert read_document(page.encode(), ".xhtml").languages == [("en", "")]
+    assert renamed(page, ".xhtml", tgt="zho_Hans") == page.replace(
+        '<html xml:lang="en" lang="en">', '<html xml:lang="zh-Hans" lang="zh-Hans">'
+    ).replace(">a<", ">A<")
+    assert renamed(page.replace(' lang="en"', ""), ".xhtml") == page.replace(
+        '<html xml:lang="en" lang="en">', '<html xml:lang="de">'
+    ).replace(">a<", ">A<")

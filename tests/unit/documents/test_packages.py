@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shout import same, segments, shout, translated
 from zipped import OTHERS, archive, docx, epub, odt, parts_of, pptx, xlsx
 
-from mt.documents.readers import READERS, translate_document
+from mt.documents.readers import READERS, read_document, translate_document
 from mt.errors import DataError
 
 DOCUMENTS = {
@@ -176,3 +176,19 @@ def test_nothing_but_our_errors(suffix, raw):
 
 def test_text_documents_are_no_archives():
     assert translated("PK\3\4 one", ".txt") == "PK\3\4 ONE"
+
+
+def test_a_book_and_its_pages_name_the_language_of_the_translation():
+    page, other = '<html xml:lang="en"><p xml:lang="en">one</p></html>', "<html lang='fr'><p>two</p></html>"
+    opf = '<package xml:lang="en"><dc:language id="l">en-GB</dc:language><dc:title>Café</dc:title></package>'
+    parts = {**parts_of(epub(page, toc='<ncx xml:lang="en"><text>Part</text></ncx>')), "OEBPS/b.html": other}
+    raw = archive({**parts, "OEBPS/book.opf": opf.encode("iso-8859-1")})
+    parsed = read_document(raw, ".epub")
+    assert sorted(parsed.languages) == [("en", ""), ("en-GB", ""), ("fr", "")]
+    assert parsed.naming("en", "de").write(parsed.texts) == raw
+    said = parts_of(parsed.naming("en", "de").write(shout(parsed.texts)))
+    assert said.pop("OEBPS/a.xhtml").decode() == '<html xml:lang="de"><p xml:lang="en">ONE</p></html>'
+    assert said.pop("OEBPS/b.html").decode() == "<html lang='fr'><p>TWO</p></html>"
+    assert said.pop("OEBPS/toc.ncx").decode() == '<ncx xml:lang="de"><text>PART</text></ncx>'
+    assert said.pop("OEBPS/book.opf").decode("iso-8859-1") == opf.replace("en-GB", "de")
+    assert said == {name: content for name, content in parts_of(raw).items() if name in said}

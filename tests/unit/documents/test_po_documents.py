@@ -193,3 +193,58 @@ def test_a_header_is_neither_made_nor_lost_and_comments_stay_with_their_entries(
 def test_a_header_that_names_the_encoding_leaves_the_comment_of_the_first_entry():
     said = translated('# note\nmsgid "ä"\nmsgstr ""\n', ".po")
     assert said.startswith('msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\n# note\nmsgid "ä"\n')
+
+
+ODD = """#  two  spaces
+#
+#, fuzzy
+msgid ""
+msgstr ""
+"X-Poedit-Basepath: .\\n"
+"Language: de\\n"
+"Project-Id-Version:x\\n"
+"X-Note: one\\n"
+"X-Note: two\\n"
+"{}"
+"MIME-Version: 1.0\\n"
+"Empty:\\n"
+"X-Wide: a line that is far wider than the seventy-eight characters at which gettext breaks its own\\n"
+"""
+ENTRY = '\n# note\nmsgid "a"\nmsgstr ""\n\n#~ msgid "old"\n#~ msgstr "alt"\n'
+
+
+@pytest.mark.parametrize(
+    ("line", "changed"),
+    [
+        ("Content-Type: text/plain; charset=UTF-8\\n", None),
+        ("Content-Type:  text/x-po; charset=ASCII; format=flowed\\n", ("ASCII", "UTF-8")),
+        ("Content-Type: text/plain\\n", ("text/plain", "text/plain; charset=UTF-8")),
+    ],
+)
+def test_a_header_stays_as_it_is_but_for_its_encoding(line, changed):
+    text = ODD.replace("{}", line) + ENTRY
+    assert translated(text, ".po") == text.replace('"a"\nmsgstr ""', '"a"\nmsgstr "A"')
+    assert (
+        translated(text.replace("\n", "\r\n"), ".po").encode() == translated(text, ".po").replace("\n", "\r\n").encode()
+    )
+    said = translated(text, ".po", lambda texts: ["Ä"])
+    named = text.replace(*changed) if changed else text
+    assert said == named.replace('"a"\nmsgstr ""', '"a"\nmsgstr "Ä"')
+
+
+def test_a_header_without_an_encoding_gets_one_at_its_end():
+    text = ODD.replace('"{}"\n', "") + ENTRY
+    said = translated(text, ".po", lambda texts: ["Ä"])
+    wide = 'breaks its own\\n"\n'
+    assert said.replace('"Ä"', '""') == text.replace(wide, f'{wide}"Content-Type: text/plain; charset=UTF-8\\n"\n')
+
+
+def test_a_header_of_another_form_keeps_its_order():
+    text = ODD.replace('"{}"', '"Content-Type: text/plain; "\n"charset=ASCII\\n"') + ENTRY  # in two parts
+    keys = [line.partition(":")[0] for line in translated(text, ".po", lambda texts: ["Ä"]).split("\n") if ": " in line]
+    assert keys == [
+        '"X-Poedit-Basepath', '"Language', '"Project-Id-Version', '"X-Note', '"Content-Type', '"MIME-Version', '"Empty',
+        '"X-Wide',
+    ]  # fmt: skip
+    late = f'msgid "b"\nmsgstr "B"\n\n{ODD.replace("{}", "X: y")}{ENTRY}'
+    assert [entry.msgstr for entry in polib.pofile(translated(late, ".po"))] == ["B", "A", "alt"]

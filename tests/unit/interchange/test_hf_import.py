@@ -170,10 +170,10 @@ def test_all_reasons_are_named_at_once(made):
     assert str(refused.value) == (
         f"the model cannot be imported from {folder}: `model_type` must be marian, but is 'bart'; "
         "`activation_function` must be one of relu, gelu, silu, swish, but is 'tanh'; "
-        "`scale_embedding` must be true, but is False; "
-        "`normalize_before` must be false, but is True; `add_final_layer_norm` must be false, but is True; "
-        "`normalize_embedding` must be false, but is True; `static_position_embeddings` must be true, but is False; "
-        "`tie_word_embeddings` must be true, but is False; `share_encoder_decoder_embeddings` must be true or false, "
+        "`scale_embedding` must be true, but is false; "
+        "`normalize_before` must be false, but is true; `add_final_layer_norm` must be false, but is true; "
+        "`normalize_embedding` must be false, but is true; `static_position_embeddings` must be true, but is false; "
+        "`tie_word_embeddings` must be true, but is false; `share_encoder_decoder_embeddings` must be true or false, "
         "but is 'yes'; `num_beams` must be a number, but is 'many'; `forced_bos_token_id` must be null: mt forces no "
         "first piece; `eos_token` must be </s>, but is '<eos>'; `sp_model_kwargs` must be empty; its languages are not "
         "known: name them with --src and --tgt."
@@ -203,10 +203,10 @@ def test_sizes_out_of_bounds_are_refused(made):
         ({"d_model": 33}, r"`d_model` must be even, a multiple of 4, but is 33"),
         (
             {"d_model": 32, "encoder_layers": True},
-            r"`encoder_layers` must be a whole number from 1 to 128, but is True",
+            r"`encoder_layers` must be a whole number from 1 to 128, but is true",
         ),
         ({"encoder_layers": 2, "decoder_ffn_dim": 50}, r"`decoder_ffn_dim` must be that of the encoder, but is 50"),
-        ({"activation_function": ["relu"]}, r"`activation_function` must be one of .*, but is \['relu'\]"),
+        ({"activation_function": ["relu"]}, r'`activation_function` must be one of .*, but is \["relu"\]'),
     ):
         change(folder, **values)
         with pytest.raises(ConfigError, match=told):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mt.errors import DataError
-from mt.train.curves import MOST_POINTS, Curve, page, plot, thinned, ticks
+from mt.train.curves import MOST_POINTS, page, plot, thinned, ticks
 from mt.train.overview import Overview, overview
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden/schema-1/runs/golden"
@@ -44,7 +44,7 @@ def test_values_that_are_not_numbers_are_left_out(tmp_path):
 
 
 def test_points_lie_where_the_axes_say():
-    svg = ET.fromstring(plot([Curve(0, [(0, 1.0), (50, 3.0), (100, 2.0)])], ["a"], "x < y"))
+    svg = ET.fromstring(plot([[(0, 1.0), (50, 3.0), (100, 2.0)]], ["a"], "x < y"))
     labels = {e.text: (float(e.get("x", 0)), float(e.get("y", 0))) for e in svg.iter("text") if e.get("y")}
     points = next(svg.iter("polyline")).get("points", "").split()
     found = [tuple(map(float, point.split(","))) for point in points]

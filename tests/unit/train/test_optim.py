@@ -1,4 +1,4 @@
-"""AdamW by hand, where it decays, its state by name, and the running mean."""
+"""AdamW and Muon by hand, where they decay, their state by name, and the running mean."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mt.config import OptimConfig
+from mt.config import OptimConfig, OptimizerKind, Precision
 from mt.train.optim import Ema, load_optimizer_tensors, make_optimizer, optimizer_tensors, step_if
 
 
@@ -23,7 +23,8 @@ def test_two_steps_by_hand():
     model = nn.Linear(1, 1)
     nn.init.constant_(model.weight, 2.0)
     nn.init.constant_(model.bias, 2.0)
-    optimizer = make_optimizer(model, OptimConfig(lr=0.1, beta1=0.9, beta2=0.99, eps=1e-9, weight_decay=0.5))
+    section = OptimConfig(name=OptimizerKind.adamw, lr=0.1, beta1=0.9, beta2=0.99, eps=1e-9, weight_decay=0.5)
+    optimizer = make_optimizer(model, section)
     step(model, optimizer, 0.5)  # the first step is the sign of the gradient
     assert model.weight.item() == pytest.approx(2 * (1 - 0.1 * 0.5) - 0.1)
     assert model.bias.item() == pytest.approx(2 - 0.1)
@@ -34,26 +35,81 @@ def test_two_steps_by_hand():
     assert model.bias.item() == pytest.approx(1.9 - 0.1 * m / v**0.5)
 
 
-def test_only_matrices_of_linear_layers_decay(small_model):
+def test_a_step_of_muon_has_the_singular_vectors_of_its_momentum_and_one_length():
+    """At rate 0.1 all singular values of an update of 6 x 4 are about 0.1 * 0.4 * sqrt(6).
+
+    The second direction is a Nesterov step's: 0.05 of the new gradient and 0.95 of a mean that holds 0.05 of each.
+    """
+    torch.manual_seed(1)
+    model = nn.Linear(4, 6)
+    optimizer = make_optimizer(model, OptimConfig(name=OptimizerKind.muon, lr=0.1, weight_decay=0.0))
+    gradients, mean = torch.randn(2, 6, 4), torch.zeros(6, 4)
+    for gradient in gradients:
+        mean = 0.95 * mean + 0.05 * gradient
+        u, _, v = torch.linalg.svd(0.05 * gradient + 0.95 * mean, full_matrices=False)
+        before = model.weight.detach().clone()
+        model.weight.grad, model.bias.grad = gradient.clone(), torch.ones(6)
+        optimizer.step()
+        moved = u.T @ (before - model.weight.detach()) @ v.T / (0.1 * 0.4 * 6**0.5)
+        values = moved.diagonal()
+        assert values.min() > 0.6 and values.max() < 1.3  # five steps of Newton-Schulz end near one, not at it
+        assert (moved - values.diag()).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("precision", [Precision.fp32, Precision.bf16])
+def test_muon_agrees_with_torchs_whichever_side_of_a_matrix_is_longer(precision):
+    """Theirs computes in bfloat16: three updates differ by the rounding of 8 bits."""
+    torch.manual_seed(2)
+    ours, theirs = (nn.ModuleList(nn.Linear(*sizes) for sizes in ((8, 8), (8, 8), (4, 12), (12, 4))) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    before = [p.detach().clone() for p in theirs.parameters()]
+    mine = make_optimizer(ours, OptimConfig(name=OptimizerKind.muon, lr=0.1, weight_decay=0.2), precision)
+    matrices = [p for p in theirs.parameters() if p.dim() == 2]
+    # Their updates are half as long: twice the rate, and half of the decay, which the rate multiplies.
+    other = torch.optim.Muon(matrices, lr=0.2, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for seed in range(3):
+        step(ours, mine, seed)
+        step(theirs, other, seed)
+    for p, q, start in zip(ours.parameters(), theirs.parameters(), before, strict=True):
+        if p.dim() == 2:
+            assert (p - q).norm() < 0.03 * (q - start).norm()
+
+
+def test_muon_moves_the_matrices_of_linear_layers_and_adamw_the_rest_as_without_muon(small_model):
+    model, plain = small_model(), small_model()
+    step(model, make_optimizer(model, OptimConfig(name=OptimizerKind.muon)), 5)
+    step(plain, make_optimizer(plain, OptimConfig(name=OptimizerKind.adamw)), 5)
+    linear = {id(module.weight) for module in model.modules() if isinstance(module, nn.Linear)}
+    for p, other in zip(model.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(p, other) == (id(p) not in linear)
+
+
+@pytest.mark.parametrize("name", OptimizerKind)
+def test_only_matrices_of_linear_layers_decay(small_model, name):
     model = small_model(positions="learned", tying="none")
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    step(model, make_optimizer(model, OptimConfig(lr=0.1, weight_decay=0.5)), 0.0)
+    step(model, make_optimizer(model, OptimConfig(name=name, lr=0.1, weight_decay=0.5)), 0.0)
     linear = {id(module.weight) for module in model.modules() if isinstance(module, nn.Linear)}
     assert len(linear) == 2 * (3 + 2) + 2 * (6 + 2)
     for name, p in model.named_parameters():
         torch.testing.assert_close(p, before[name] * (0.95 if id(p) in linear else 1.0))
 
 
-def test_the_state_is_restored_from_named_tensors(small_model):
-    section = OptimConfig(lr=0.01, weight_decay=0.1)
+@pytest.mark.parametrize("name", OptimizerKind)
+def test_the_state_is_restored_from_named_tensors(small_model, name):
+    section = OptimConfig(name=name, lr=0.01, weight_decay=0.1)
     model, copy = small_model(), small_model()
     optimizer = make_optimizer(model, section)
     assert optimizer_tensors(model, optimizer) == {}
     for seed in range(3):
         step(model, optimizer, seed)
     saved = optimizer_tensors(model, optimizer)
-    assert len(saved) == 3 * len(list(model.parameters()))
-    assert saved["encoder.0.self_attention.query.weight/step"].item() == 3
+    query, muon = "encoder.0.self_attention.query.weight", name is OptimizerKind.muon
+    slots = {"momentum_buffer"} if muon else {"exp_avg", "exp_avg_sq", "step"}
+    assert {key.split("/")[1] for key in saved if key.startswith(query)} == slots
+    matrices = sum(isinstance(module, nn.Linear) for module in model.modules())
+    assert len(saved) == 3 * len(list(model.parameters())) - (2 * matrices if muon else 0)
+    assert saved["encoder.0.self_attention.query.bias/step"].item() == 3
     assert saved["tgt_weight/exp_avg_sq"].shape == model.tgt_weight.shape
 
     copy.load_state_dict(model.state_dict())
@@ -70,19 +126,22 @@ def test_the_state_is_restored_from_named_tensors(small_model):
     assert optimizer_tensors(fresh, start) == {}
 
 
-def test_a_tied_matrix_is_optimised_once(small_model):
+@pytest.mark.parametrize("name", OptimizerKind)
+def test_a_tied_matrix_is_optimised_once(small_model, name):
     model = small_model(tying="all")
-    optimizer = make_optimizer(model, OptimConfig())
+    optimizer = make_optimizer(model, OptimConfig(name=name))
     given = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(given) == sorted({id(p) for p in model.parameters()})
 
 
-@pytest.mark.parametrize("fused", [True, False])
-def test_a_skipped_step_changes_nothing(small_model, fused):
-    section, model, wanted = OptimConfig(lr=0.01, weight_decay=0.1), small_model(), torch.tensor
+@pytest.mark.parametrize(
+    ("name", "fused"), [(OptimizerKind.adamw, True), (OptimizerKind.adamw, False), (OptimizerKind.muon, True)]
+)
+def test_a_skipped_step_changes_nothing(small_model, name, fused):
+    section, model, wanted = OptimConfig(name=name, lr=0.01, weight_decay=0.1), small_model(), torch.tensor
     optimizer = make_optimizer(model, section)
     for group in optimizer.param_groups:
-        group["fused"] = fused
+        group["fused"] = fused and "fused" in group
     plain = small_model()
     steps = make_optimizer(plain, section)
     for seed in range(4):

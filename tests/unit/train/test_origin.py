@@ -72,7 +72,7 @@ def test_the_model_gives_its_settings_and_a_cautious_training(tmp_path):
     assert found["tokenizer"]["vocab_size"] == told.tgt_size
     assert (found["tokenizer"]["kind"], found["tokenizer"]["joint"]) == ("unigram", True)
     assert found["batch"] == {"max_length": 32, "tokens": 2048}
-    assert found["optim"] == {"lr": 0.004}  # 0.06 / 16, rounded to one digit
+    assert found["optim"] == {"name": "adamw", "lr": 0.004}  # 0.06 / 16, rounded to one digit
     assert found["schedule"] == {"warmup_steps": 20}
     assert found["train"] == {"epochs": "auto", "validate_every": "auto", "patience": 3, "watch": "loss"}
 

@@ -3,7 +3,7 @@
 import pytest
 from toy import number_corpus, number_tokenizer, tiny_model
 
-from mt.config import BatchConfig, TrainConfig
+from mt.config import BatchConfig, OptimConfig, TrainConfig
 from mt.data.batching import TokenizedCorpus
 from mt.data.corpus.pair import Origin, Pair
 from mt.errors import counted
@@ -54,7 +54,7 @@ def test_the_report_counts_and_estimates_the_end(limits, words):
     corpus = number_corpus(40)
     refusals = {"read": 1050, "kept": 1040, "empty": 7, "ratio": 3}
     section = BatchConfig(tokens=64, max_length=32, accumulate=2)
-    page = preview(corpus, refusals, tiny_model(), section, TrainConfig(device="cpu", **limits))
+    page = preview(corpus, refusals, tiny_model(), section, TrainConfig(device="cpu", **limits), OptimConfig())
     steps = max(corpus.num_source_rows, corpus.num_target_rows) / 128
     wanted = ["40 used; read 1,050, removed 7 empty, 3 too different in length",
               f"{corpus.num_source_rows:,} source and", words,
@@ -64,6 +64,6 @@ def test_the_report_counts_and_estimates_the_end(limits, words):
 
 
 def test_the_report_says_that_nothing_was_refused():
-    page = preview(number_corpus(5), {"read": 5, "kept": 5, "empty": 0}, tiny_model(),
-                   BatchConfig(tokens=64, max_length=32), TrainConfig(steps=1, device="cpu"))  # fmt: skip
+    batch, train = BatchConfig(tokens=64, max_length=32), TrainConfig(steps=1, device="cpu")
+    page = preview(number_corpus(5), {"read": 5, "kept": 5, "empty": 0}, tiny_model(), batch, train, OptimConfig())
     assert "removed none" in page

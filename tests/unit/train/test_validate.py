@@ -1,15 +1,18 @@
 """Validation: the loss on all of the dev set, the scores of a real translation, and a model left as it was."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
 import torch
 from toy import number_corpus, number_pairs, number_tokenizer, tiny_model
 
+from mt.cli.compose import compose
 from mt.config import Precision, Subset, Watch
 from mt.data.batching import TokenizedCorpus
 from mt.data.prepare import some_of
+from mt.text.metrics import score_all
 from mt.train.objective import batch_loss
 from mt.train.optim import Ema
 from mt.train.validate import Validation, Validator, ema_weights
@@ -135,3 +138,17 @@ def test_rouge_is_that_of_the_longest_common_subsequence():
     corpus = number_corpus(9)
     turned = make(corpus, lambda texts: [" ".join(pair.tgt.split()[::-1]) for pair in turned.shown], watch=Watch.rouge)
     assert 0 < turned(tiny_model()).other[Watch.rouge] < 100  # ROUGE-1 would be 100
+
+
+@pytest.mark.parametrize(
+    "text", ["これはとても古い橋です。", "这是一座非常古老的桥。", "นี่คือสะพานที่เก่าแก่มาก", "eins zwei"]
+)
+@pytest.mark.parametrize("watch", [Watch.wer, Watch.cer, Watch.rouge])
+def test_wer_of_text_without_spaces_is_told_before_training(text, watch, caplog):
+    pairs = [replace(pair, tgt=text) for pair in number_pairs(9)]
+    make(TokenizedCorpus(pairs, number_tokenizer()), list, watch=watch).tell(watch)
+    note = "the references have no spaces between words, so a sentence is one word; CER counts characters"
+    said = f"WER cannot tell on this dev set: {note} (`train.watch=cer`)"
+    assert caplog.messages == ([said] if watch is Watch.wer and " " not in text else [])
+    assert score_all([text], [text], metrics=["wer"])[0].note == (note if " " not in text else "")
+    assert compose(re.findall("`(.*)`", said)).train.watch is Watch.cer

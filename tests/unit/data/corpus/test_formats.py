@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import lzma
+import re
 import shlex
 import zipfile
 from pathlib import Path
@@ -271,7 +272,7 @@ def test_json_is_an_array_or_lines(write):
     assert texts(write("d.json", json.dumps(other)), columns=["x", "y"]) == WANTED
     with pytest.raises(DataError, match=r"e\.json` is not JSON \(Expecting value"):
         texts(write("e.json", "[1,"))
-    with pytest.raises(DataError, match=r"f\.json: record 1 must be a JSON object, but is int\.$"):
+    with pytest.raises(DataError, match=r"f\.json: record 1 must be a JSON object, but is a number\.$"):
         texts(write("f.json", "[1]"))
 
 
@@ -369,6 +370,53 @@ XLIFF_2 = """<xliff version="2.0" srcLang="en" trgLang="de" xmlns="urn:oasis:nam
 
 
 @pytest.mark.parametrize(
+    ("name", "text", "ending"),
+    [
+        (
+            "a.tmx",
+            TMX,
+            "its languages are DE, de, de-DE, en, en-US. hint: name two of them with `data.src` and `data.tgt`.",
+        ),
+        (
+            "a.tmx",
+            '<tmx><tu><tuv xml:lang="ga"><seg>a</seg></tuv></tu></tmx>',
+            "its only language is ga. hint: give a file",
+        ),
+        (
+            "a.tmx",
+            "<tmx><tu><tuv><seg>a</seg></tuv></tu></tmx>",
+            "its languages are not named. hint: a file must say which",
+        ),
+        ("a.tmx", "<tmx/>", "its languages are not named. hint: give a file with text in both languages."),
+        (
+            "a.xlf",
+            XLIFF_1.replace(' target-language="de"', ""),
+            "language that it names is en. hint: write `data.src=en`.",
+        ),
+        (
+            "a.xlf",
+            XLIFF_1.replace('source-language="en"', ""),
+            "language that it names is de. hint: write `data.tgt=de`.",
+        ),
+        ("a.xlf", XLIFF_1.replace("target>", "note>"), "its only language is en. hint: give a file with text in both"),
+        (
+            "a.po",
+            'msgid "a"\nmsgstr ""\n',
+            "its languages are not named. hint: give a file with text in both languages.",
+        ),
+    ],
+)
+def test_languages_that_a_memory_lacks(write, name, text, ending):
+    file = write(name, text)
+    with pytest.raises(DataError) as refused:
+        texts(file, "ja", "fr")
+    assert str(refused.value).startswith(f"`{file}` has no unit with text in both ja and fr language; ")
+    assert ending in str(refused.value)
+    if typed := re.search(r"`data\.(src|tgt)=(\w+)`", refused.value.hint):
+        assert texts(file, **({"src": "ja", "tgt": "fr"} | {typed[1]: typed[2]}))
+
+
+@pytest.mark.parametrize(
     ("named", "asked", "found"),
     [
         ("DEU", "de", "x"), ("de", "deu", "x"), ("zh-Hans", "zho_Hans", "x"), ("zh", "zh-Hant", "x"),
@@ -463,7 +511,7 @@ def test_po(write, caplog):
     assert caplog.messages == [f"`{file}`: 2 units without text in both en and de, or fuzzy, left out"]
     assert texts(file, "de", "en") == [(tgt, src) for src, tgt in found]
     assert texts(write("b.po", PO.replace("Language: de\\n", ""))) == found
-    with pytest.raises(DataError, match=r"a\.po` has no unit with text in both en and fr language; its language"):
+    with pytest.raises(DataError, match=r"a\.po` has no unit with text in both en and fr language; the only "):
         texts(file, "en", "fr")
     with pytest.raises(DataError, match=r"c\.po` cannot be read as a PO file \(Syntax error in po file"):
         texts(write("c.po", 'msgid "one"\nmsgstrr "eins"\n'))

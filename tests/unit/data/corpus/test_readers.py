@@ -127,15 +127,15 @@ def test_line_ends_inside_a_field_become_spaces(write):
     [
         ("{", r"a\.jsonl:1: the line is not a JSON object \(Expecting property name"),
         ("[" * 100_000, r"a\.jsonl:1: the line is not a JSON object \("),
-        ('"one"', r"a\.jsonl:1: the line must be a JSON object, but is str\."),
+        ('"one"', r"a\.jsonl:1: the line must be a JSON object, but is a string\."),
         (
             '{"en": "one", "translation": {"fr": "un"}}',
             r"a\.jsonl:1: there must be fields `en` and `de`, but there are en, translation, "
             r"translation\.fr\. hint: name the right ones, as in `data\.columns=\[source,target\]`\.",
         ),
         ("{}", r"but there are none\. hint: name the right ones"),
-        ('{"src": 1, "tgt": ""}', r"a\.jsonl:1: field `src` must be text, but is int\."),
-        ('{"src": "", "tgt": null}', r"a\.jsonl:1: field `tgt` must be text, but is null\."),
+        ('{"src": 1, "tgt": ""}', r"a\.jsonl:1: field `src` must be a string, but is a number\."),
+        ('{"src": "", "tgt": null}', r"a\.jsonl:1: field `tgt` must be a string, but is null\."),
         ('{"src": "\\ud800", "tgt": ""}', r"a\.jsonl:1: field `src` contains half of a surrogate pair"),
         ('{"src": "a\\u0000", "tgt": ""}', r"a\.jsonl:1: field `src`: NUL character at byte 1"),
     ],

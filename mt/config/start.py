@@ -1,0 +1,19 @@
+"""Refusals of a fresh start, which say what is not worth training.
+
+A run that an older version began with such settings goes on and is scored, so no section has them in its constructor.
+"""
+
+from mt.config.inputs import parse_inputs
+from mt.config.sections import Config
+from mt.errors import require
+
+
+def check_start(config: Config) -> None:
+    """Raises: ConfigError: for the first setting that a new run must not have."""
+    data = config.data
+    different = len(set(data.columns)) == len(data.columns)
+    require(different, "data.columns", "name the two columns of source and target", data.columns)
+    target = data.target or data.tgt
+    must = "name no column of `data.inputs`, which the model would only learn to copy"
+    hint = "leave the column out of `data.inputs`."
+    require(target not in [one.column for one in parse_inputs(data.inputs)], "data.target", must, target, hint=hint)
