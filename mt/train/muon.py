@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mt.train.acceleration.sharding import sharded_like, whole
 
-# A polynomial x -> ax + bx^3 + cx^5 whose iteration takes singular values from (0, 1] to between 0.7 and 1.2.
+# A polynomial x -> ax + bx^3 + cx^5: five times, it takes singular values from [0.002, 1] to between 0.6 and 1.2.
 COEFFICIENTS = (3.4445, -4.775, 2.0315)
 STEPS = 5
 # The root mean square of an update, as a share of the learning rate. With 0.2 it is as long as AdamW's in a long

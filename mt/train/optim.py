@@ -49,7 +49,7 @@ def make_optimizer(
     )
     if not muon:
         return adamw
-    # fp16 has too few bits below one for small singular values.
+    # fp16 ends at 6e-8, where the squares of small singular values are.
     dtype = torch.bfloat16 if precision is Precision.bf16 else torch.float32
     ours = {"lr": section.lr, "momentum": section.momentum, "weight_decay": section.weight_decay}
     return Together([Muon(matrices, **ours, dtype=dtype), adamw])
