@@ -46,7 +46,7 @@ class Block:
     pairs: list[int]
     sources: Int[Ids, "B W"]
     targets: Int[Ids, "B V"]
-    links: Int[NDArray[np.int32], "B V W"]
+    links: Int[np.ndarray, "B V W"]
 
 
 @dataclass

@@ -65,7 +65,7 @@ class Audio(FrameKind):
         return replace(found, seconds=found.pixels.shape[1] * SHIFT / 1000)
 
 
-def samples(cell: str) -> tuple[Float[NDArray[Any], " N"], int]:
+def samples(cell: str) -> tuple[Float[np.ndarray, " N"], int]:
     """The samples of a cell, from -1 to 1, and how many there are a second. Raises: DataError."""
     import soundfile
 
@@ -126,7 +126,7 @@ def _ogg_is_cut(file: str | io.BytesIO, name: str) -> bool:
     return False
 
 
-def log_mel(found: Float[NDArray[Any], " N"], rate: int, cell: str) -> Float[NDArray[Any], "P F"]:
+def log_mel(found: Float[np.ndarray, " N"], rate: int, cell: str) -> Float[np.ndarray, "P F"]:
     """Raises: DataError: for fewer samples than a window has; names the cell."""
     import kaldi_native_fbank
 
@@ -144,7 +144,7 @@ def log_mel(found: Float[NDArray[Any], " N"], rate: int, cell: str) -> Float[NDA
     return np.stack([bank.get_frame(number) for number in range(bank.num_frames_ready)])
 
 
-def normalised(rows: Float[NDArray[Any], "P F"]) -> Float[NDArray[Any], "P F"]:
+def normalised(rows: Float[np.ndarray, "P F"]) -> Float[np.ndarray, "P F"]:
     """Each band with mean 0 and deviation 1 over the item; a band that never changes is 0."""
     exact = rows.astype(np.float64)
     with np.errstate(invalid="ignore"):  # of samples beyond all sound; `FrameKind.read` refuses what comes of them

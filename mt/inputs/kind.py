@@ -21,7 +21,7 @@ GRAY = 128
 class Picture:
     """What a model reads of an item, as pixels, and how the rows of its memory lie over them."""
 
-    pixels: UInt8[NDArray[Any], "Y X 3"]
+    pixels: UInt8[np.ndarray, "Y X 3"]
     grid: tuple[int, int]  # lines and columns of the rows
     seconds: float | None = None  # from left to right; None: this is not a time
 
@@ -61,7 +61,7 @@ class FrameKind:
             )
         return torch.from_numpy(scaled)
 
-    def picture(self, rows: Float[NDArray[Any], "P F"], every: int) -> Picture:
+    def picture(self, rows: Float[np.ndarray, "P F"], every: int) -> Picture:
         """Rows from left to right, their numbers from the bottom up, the largest dark.
 
         Args: rows: as `read` gives them; every: of them for a row of the memory.
@@ -79,7 +79,7 @@ class FrameKind:
         return replace(self.setting, size=size, scale=float(f"{square**0.5:.6g}") or 1.0)
 
 
-def sheet(rows: Float[NDArray[Any], "P F"], every: int, low: float, high: float) -> Picture:
+def sheet(rows: Float[np.ndarray, "P F"], every: int, low: float, high: float) -> Picture:
     """`FrameKind.picture` with `low` and less as white, `high` and more as black; gray fills up the last memory row."""
     columns = -(-len(rows) // every)
     shade = 255 - (rows - low).clip(0, high - low) * (255 / max(high - low, 1e-9))

@@ -53,7 +53,7 @@ class HeatMaps:
         self.size = self.left + columns * width, self.corners[-1][1] + height
         self._blank = self._draw_labels(font)
 
-    def draw(self, maps: Float[Tensor, "M V W1"]) -> UInt8[NDArray[Any], "Y X 3"]:
+    def draw(self, maps: Float[Tensor, "M V W1"]) -> UInt8[np.ndarray, "Y X 3"]:
         pixels = self._blank.copy()
         for (left, top), cells in zip(self.corners, colours(maps), strict=True):
             cells = cells.repeat(self.cell, axis=0).repeat(self.cell, axis=1)
@@ -120,7 +120,7 @@ def draw(exhibit: "Exhibit", path: Path) -> None:
     Image.fromarray(HeatMaps(source, target, [""], scale=PRINT_SCALE).draw(maps)).save(path)
 
 
-def colours(weights: Float[Tensor, "*maps V W"]) -> UInt8[NDArray[Any], "*maps V W 3"]:
+def colours(weights: Float[Tensor, "*maps V W"]) -> UInt8[np.ndarray, "*maps V W 3"]:
     """The pixel of each weight."""
     return (255 - weights.clamp(0, 1).numpy()[..., None] * (255 - FULL)).round().astype(np.uint8)
 

@@ -8,12 +8,10 @@ Weights are means over layers and heads, of the rows that predict the pieces. Th
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mt.alignment.observe import Side
@@ -26,7 +24,7 @@ TILE, SHEET = 96, 60  # pixels: a side of an image, the height of a line of rows
 HEAT = np.array([196.0, 88.0, 30.0])  # the colour over an image
 OPAQUE = 0.8  # of the largest weight over an image
 
-Pixels = UInt8[NDArray[Any], "_y _x 3"]
+Pixels = UInt8[np.ndarray, "_y _x 3"]
 
 
 def picture_of(seen: InputObservation, *, scale: int = 1) -> Pixels:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mt.alignment.heads import AlignmentHeads, head_mean, word_maps
@@ -71,7 +71,7 @@ class AttentionLogger(Protocol):
 
     def __call__(self, model: Transformer) -> AttentionSnapshot: ...
 
-    def pictures(self, snapshot: AttentionSnapshot) -> list[UInt8[NDArray[Any], "_y _x 3"]]:
+    def pictures(self, snapshot: AttentionSnapshot) -> list[UInt8[np.ndarray, "_y _x 3"]]:
         """A picture of each pair. Args: snapshot: of this logger."""
         ...
 
@@ -94,7 +94,7 @@ class TextAttentionLogger:
         observations: list[Observation] = list(found)
         return AttentionSnapshot(entropies([o.maps.cross for o in observations]), observations)
 
-    def pictures(self, snapshot: AttentionSnapshot) -> list[UInt8[NDArray[Any], "_y _x 3"]]:
+    def pictures(self, snapshot: AttentionSnapshot) -> list[UInt8[np.ndarray, "_y _x 3"]]:
         """A picture of each pair: the mean over the heads of each layer, then the guided head.
 
         The weights are those of the rows whose input is the target word, which show links better
@@ -132,7 +132,7 @@ class InputAttentionLogger:
         shares = dict(zip(columns, means, strict=True)) if len(columns) > 1 else {}
         return AttentionSnapshot(entropies([one.cross for one in found]), found, shares)
 
-    def pictures(self, snapshot: AttentionSnapshot) -> list[UInt8[NDArray[Any], "_y _x 3"]]:
+    def pictures(self, snapshot: AttentionSnapshot) -> list[UInt8[np.ndarray, "_y _x 3"]]:
         """The mean over layers and heads, of the rows that predict the pieces of the target."""
         found: Sequence[InputObservation] = snapshot.observations
         return [picture_of(one) for one in found]
