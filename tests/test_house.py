@@ -130,6 +130,16 @@ def test_nothing_is_pickled_and_lines_end_at_lf_only():
     assert not wrong, "\n".join(wrong)
 
 
+def test_shapes_are_of_classes():
+    """On Python 3.13 jaxtyping takes no generic alias: `np.ndarray` has shapes, `NDArray[...]` none."""
+    found = [
+        str(file)
+        for file in ROOT.rglob("*.py")
+        if re.search(r"\[NDArray\[[^]]*\], *\"", file.read_text(encoding="utf-8"))
+    ]
+    assert not found
+
+
 def test_files_stay_readable():
     long = {str(f.relative_to(ROOT)): n for f in ROOT.rglob("*.py") if (n := f.read_text().count("\n")) > 350}
     assert not long, long
