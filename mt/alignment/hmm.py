@@ -18,7 +18,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mt.errors import check_texts, counted
@@ -34,8 +33,8 @@ LEAST_JUMP = 1e-6
 BLOCK_LINKS = 1 << 20  # possible links in one block; a pair with more gets none, because its time grows with the cube
 PAIRS = 5_000  # in memory at a time, when links are made
 
-Ids = NDArray[np.int64]
-Probs = NDArray[np.float64]
+Ids = np.ndarray
+Probs = np.ndarray
 Shape = tuple[list[int], Ids, Ids]  # pairs of one shape, and their words as ids, `[B, W]` and `[B, V]`
 
 
