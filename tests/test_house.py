@@ -131,11 +131,11 @@ def test_nothing_is_pickled_and_lines_end_at_lf_only():
 
 
 def test_shapes_are_of_classes():
-    """On Python 3.13 jaxtyping takes no generic alias: `np.ndarray` has shapes, `NDArray[...]` none."""
+    """On Python 3.13 jaxtyping takes no generic alias: `np.ndarray` has shapes, `NDArray[...]` and its names none."""
     found = [
         str(file)
         for file in ROOT.rglob("*.py")
-        if re.search(r"\[NDArray\[[^]]*\], *\"", file.read_text(encoding="utf-8"))
+        if re.search(r"\[NDArray\[[^]]*\], *\"|^\w+ = NDArray\[", file.read_text(encoding="utf-8"), re.M)
     ]
     assert not found
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float64, Int32, Int64
 from torch import Tensor
 
 from mt.errors import check_texts, counted
@@ -33,9 +33,7 @@ LEAST_JUMP = 1e-6
 BLOCK_LINKS = 1 << 20  # possible links in one block; a pair with more gets none, because its time grows with the cube
 PAIRS = 5_000  # in memory at a time, when links are made
 
-Ids = np.ndarray
-Probs = np.ndarray
-Shape = tuple[list[int], Ids, Ids]  # pairs of one shape, and their words as ids, `[B, W]` and `[B, V]`
+Shape = tuple[list[int], np.ndarray, np.ndarray]  # pairs of one shape, and their words as ids, `[B, W]` and `[B, V]`
 
 
 @dataclass(frozen=True)
@@ -43,22 +41,22 @@ class Block:
     """Pairs of one shape. `links` holds the index of each word pair in the tables; -1, their last entry: unseen."""
 
     pairs: list[int]
-    sources: Int[Ids, "B W"]
-    targets: Int[Ids, "B V"]
-    links: Int[np.ndarray, "B V W"]
+    sources: Int64[np.ndarray, "B W"]
+    targets: Int64[np.ndarray, "B V"]
+    links: Int32[np.ndarray, "B V W"]
 
 
 @dataclass
 class Direction:
     """The parameters of one model. The last entry of the first two is for unseen words."""
 
-    words: Float[Probs, " K"]  # p(emitted | state), by index of the link
-    null: Float[Probs, " N"]  # p(emitted | null), by id of the emitted word
-    jumps: Float[Probs, " J"] | None = None  # p(jump), from -MAX_JUMP on; None: uniform
+    words: Float64[np.ndarray, " K"]  # p(emitted | state), by index of the link
+    null: Float64[np.ndarray, " N"]  # p(emitted | null), by id of the emitted word
+    jumps: Float64[np.ndarray, " J"] | None = None  # p(jump), from -MAX_JUMP on; None: uniform
 
     def posteriors(
-        self, words: Float[Probs, "B V W"], null: Float[Probs, "B V"]
-    ) -> tuple[Float[Probs, "B V W1"], Float[Probs, " J"]]:
+        self, words: Float64[np.ndarray, "B V W"], null: Float64[np.ndarray, "B V"]
+    ) -> tuple[Float64[np.ndarray, "B V W1"], Float64[np.ndarray, " J"]]:
         """The state of each emitted word (the last column: null), and the expected number of jumps of each length."""
         states = np.arange(words.shape[2])
         if self.jumps is None:
@@ -72,10 +70,10 @@ class Direction:
 
 
 def forward_backward(
-    words: Float[Probs, "B V W"],
-    null: Float[Probs, "B V"],
-    transitions: Float[Probs, "W1 W"],
-) -> tuple[Float[Probs, "B V W1"], Float[Probs, "W1 W"]]:
+    words: Float64[np.ndarray, "B V W"],
+    null: Float64[np.ndarray, "B V"],
+    transitions: Float64[np.ndarray, "W1 W"],
+) -> tuple[Float64[np.ndarray, "B V W1"], Float64[np.ndarray, "W1 W"]]:
     """Posteriors of hidden Markov models that stay in their state when null emits a word.
 
     Args: words: p(word | state); null: p(word | null); transitions: p(next state | state), the first row from the start
@@ -161,18 +159,20 @@ class HmmAligner:
             for source, target in zip(sources, targets, strict=True)
         ]
 
-    def _pair_ids(self, sources: Int[Ids, "B W"], targets: Int[Ids, "B V"]) -> Int[Ids, "B V W"]:
+    def _pair_ids(
+        self, sources: Int64[np.ndarray, "B W"], targets: Int64[np.ndarray, "B V"]
+    ) -> Int64[np.ndarray, "B V W"]:
         """An id for each pair of words; -1 where one is unknown."""
         source, target = sources[:, None, :], targets[:, :, None]
         return np.where((source < 0) | (target < 0), -1, source * len(self.vocabularies[1]) + target)
 
-    def _block(self, pairs: list[int], sources: Int[Ids, "B W"], targets: Int[Ids, "B V"]) -> Block:
+    def _block(self, pairs: list[int], sources: Int64[np.ndarray, "B W"], targets: Int64[np.ndarray, "B V"]) -> Block:
         together = self._pair_ids(sources, targets)
         links = np.searchsorted(self.seen, together)
         known = np.append(self.seen, -2)[links] == together
         return Block(pairs, sources, targets, np.where(known, links, -1).astype(np.int32))
 
-    def _posteriors(self, block: Block) -> tuple[list[Probs], list[Probs]]:
+    def _posteriors(self, block: Block) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Posteriors and expected jumps of both directions."""
         there, back = self.directions
         both = (
@@ -243,12 +243,12 @@ def _none(rows: int, states: int) -> Float[Tensor, "rows W1"]:
     return torch.cat([torch.zeros(rows, states), torch.ones(rows, 1)], dim=1)
 
 
-def _given(weights: Sequence[Sequence[Tensor]], block: Block) -> tuple[list[Probs], list[Probs]]:
+def _given(weights: Sequence[Sequence[Tensor]], block: Block) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The given posteriors in the form of `HmmAligner._posteriors`, without jumps."""
     found = [np.stack([weights[pair][way].double().numpy() for pair in block.pairs]) for way in (0, 1)]
     return found, [np.zeros(2 * MAX_JUMP + 1)] * 2
 
 
-def _smoothed(probs: Float[Probs, " K"]) -> Float[Probs, " K1"]:
+def _smoothed(probs: Float64[np.ndarray, " K"]) -> Float64[np.ndarray, " K1"]:
     """At least `LEAST` everywhere, with an entry for unseen words."""
     return np.append(np.maximum(probs, LEAST), LEAST)

@@ -44,28 +44,28 @@ def declare_utf8(catalogue: "POFile") -> bool:
     Returns: whether the header has changed.
     """
     kind = catalogue.metadata.get("Content-Type", "")
+    wanted = _with_utf8(kind)
+    if wanted != kind:
+        catalogue.metadata["Content-Type"] = wanted
+    return wanted != kind
+
+
+def _with_utf8(kind: str) -> str:
+    """The value of `Content-Type` with UTF-8 as its charset; as it is where it names that, in any spelling."""
     named = CHARSET_NAME.search(kind)
     if named is None:
-        catalogue.metadata["Content-Type"] = "text/plain; charset=UTF-8"
-    elif codec_of(named[1]) != "utf-8":
-        catalogue.metadata["Content-Type"] = f"{kind[: named.start(1)]}UTF-8{kind[named.end(1) :]}"
-    else:
-        return False
-    return True
+        return "text/plain; charset=UTF-8"
+    return kind if codec_of(named[1]) == "utf-8" else f"{kind[: named.start(1)]}UTF-8{kind[named.end(1) :]}"
 
 
 def in_utf8(header: str) -> str:
     """The text of a header with the change of `declare_utf8` alone; "" where the line for it is in parts."""
     if "Content-Type:" not in header:
-        return f'{header}"Content-Type: text/plain; charset=UTF-8\\n"\n' if header.endswith('\\n"\n') else ""
+        return f'{header}"Content-Type: {_with_utf8("")}\\n"\n' if header.endswith('\\n"\n') else ""
     line = CONTENT_TYPE.search(header)
     if line is None:
         return ""
-    named = CHARSET_NAME.search(line[1])
-    kind = (
-        "text/plain; charset=UTF-8" if named is None else f"{line[1][: named.start(1)]}UTF-8{line[1][named.end(1) :]}"
-    )
-    return f"{header[: line.start(1)]}{kind}{header[line.end(1) :]}"
+    return f"{header[: line.start(1)]}{_with_utf8(line[1])}{header[line.end(1) :]}"
 
 
 def parse(content: str, width: int = 78) -> "POFile":

@@ -83,7 +83,7 @@ def preview(
     optim: OptimConfig,
 ) -> str:
     parameters = count_parameters(model)
-    mebibytes = 16 * parameters / 2**20  # weights, gradients and two moments in 32 bits, without activations
+    mebibytes = 16 * parameters / 2**20  # weights, gradients, at most two moments in 32 bits, no activations
     tokens = corpus.num_target_rows
     steps = max(1.0, max(tokens, corpus.num_source_rows) / (batch.budget * batch.accumulate))
     seconds = seconds_per_step(model, corpus, batch, train, optim)

@@ -96,6 +96,7 @@ WRONG = [
     (OptimConfig, {"beta1": 1.0}, "`optim.beta1` must lie in [0, 1), but is 1.0."),
     (OptimConfig, {"beta2": -0.1}, "`optim.beta2` must lie in [0, 1), but is -0.1."),
     (OptimConfig, {"eps": 0.0}, "`optim.eps` must be positive, but is 0.0."),
+    (OptimConfig, {"momentum": 1.0}, "`optim.momentum` must lie in [0, 1), but is 1.0."),
     (OptimConfig, {"weight_decay": -1.0}, "`optim.weight_decay` must not be negative, but is -1.0."),
     (OptimConfig, {"clip_norm": -1.0}, "`optim.clip_norm` must not be negative, but is -1.0."),
     (ScheduleConfig, {"warmup_steps": -1}, "`schedule.warmup_steps` must not be negative, but is -1."),
