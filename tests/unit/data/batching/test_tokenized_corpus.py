@@ -264,7 +264,8 @@ def test_a_folder_that_vanishes_while_it_is_looked_at_is_another_process_s(tmp_p
     (tmp_path / ".tmp-other").mkdir()
     (tmp_path / ".tmp-other" / "pairs.arrow").symlink_to("moved")
     corpus_of(MANY, cache=tmp_path)
-    there = [file for file in tmp_path.glob("*/pairs.arrow") if file.exists()]  # from Python 3.12 on the link is found, too
+    # From Python 3.12 on, glob finds the link, too.
+    there = [file for file in tmp_path.glob("*/pairs.arrow") if file.exists()]
     assert len(there) == 1 and not caplog.messages
 
 
