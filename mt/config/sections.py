@@ -169,7 +169,7 @@ class OptimConfig:
     beta1: float = 0.9
     beta2: float = 0.98
     eps: float = 1e-9
-    momentum: float = field(default=0.8, metadata={"before": 0.95})  # of Muon
+    momentum: float = field(default=0.9, metadata={"before": 0.95})  # of Muon
     weight_decay: float = 0.0
     clip_norm: float = 1.0  # 0: no clipping
 

@@ -39,15 +39,15 @@ def test_two_steps_by_hand():
 def test_a_step_of_muon_has_the_singular_vectors_of_its_momentum_and_one_length():
     """At rate 0.1 all singular values of an update of 6 x 4 are about 0.1 * 0.4 * sqrt(6).
 
-    The second direction is a Nesterov step's: 0.2 of the new gradient and 0.8 of a mean that holds 0.2 of each.
+    The second direction is a Nesterov step's: 0.1 of the new gradient and 0.9 of a mean that holds 0.1 of each.
     """
     torch.manual_seed(1)
     model = nn.Linear(4, 6)
     optimizer = make_optimizer(model, OptimConfig(name=OptimizerKind.muon, lr=0.1, weight_decay=0.0))
     gradients, mean = torch.randn(2, 6, 4), torch.zeros(6, 4)
     for gradient in gradients:
-        mean = 0.8 * mean + 0.2 * gradient
-        u, _, v = torch.linalg.svd(0.2 * gradient + 0.8 * mean, full_matrices=False)
+        mean = 0.9 * mean + 0.1 * gradient
+        u, _, v = torch.linalg.svd(0.1 * gradient + 0.9 * mean, full_matrices=False)
         before = model.weight.detach().clone()
         model.weight.grad, model.bias.grad = gradient.clone(), torch.ones(6)
         optimizer.step()
@@ -101,7 +101,7 @@ def test_muon_agrees_with_torchs_whichever_side_of_a_matrix_is_longer(precision,
     mine = make_optimizer(ours, OptimConfig(name=OptimizerKind.muon, lr=0.1, weight_decay=0.2), precision)
     matrices = [p for p in theirs.parameters() if p.dim() == 2]
     # Their updates are half as long: twice the rate, and half of the decay, which the rate multiplies.
-    other = torch.optim.Muon(matrices, lr=0.2, momentum=0.8, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    other = torch.optim.Muon(matrices, lr=0.2, momentum=0.9, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
     for seed in range(3):
         step(ours, mine, seed)
         step(theirs, other, seed)
