@@ -169,7 +169,7 @@ class OptimConfig:
     beta1: float = 0.9
     beta2: float = 0.98
     eps: float = 1e-9
-    momentum: float = 0.95  # of Muon
+    momentum: float = field(default=0.9, metadata={"before": 0.95})  # of Muon
     weight_decay: float = 0.0
     clip_norm: float = 1.0  # 0: no clipping
 
@@ -188,7 +188,7 @@ class ScheduleConfig:
     """The learning rate over time. `cosine`, `linear` and `wsd` depend on the end of the run."""
 
     name: ScheduleKind = ScheduleKind.linear
-    warmup_steps: int = 300
+    warmup_steps: int = field(default=50, metadata={"before": 300})  # Muon needs few, AdamW more
     decay_share: float = 0.2  # wsd: the last share of the run over which the rate falls
     final_ratio: float = 0.0  # cosine, linear, wsd: the rate at the end, as a share of the peak
 

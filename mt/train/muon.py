@@ -15,9 +15,11 @@ from torch import Tensor
 
 from mt.train.acceleration.sharding import sharded_like, whole
 
-# A polynomial x -> ax + bx^3 + cx^5: five times, it takes singular values from [0.002, 1] to between 0.6 and 1.2.
-COEFFICIENTS = (3.4445, -4.775, 2.0315)
-STEPS = 5
+# Polynomials x -> ax + bx^3 + cx^5, one after the other: of all three such, they bring singular values in [0.01, 1]
+# nearest to 1, to between 0.73 and 1.27 (Amsel et al. 2025, arXiv 2505.16932). docs/LOG.md has why three are enough.
+OPTIMAL = ((8.0934, -23.6204, 17.4462), (3.6366, -2.7219, 0.5365), (2.6613, -1.9772, 0.4526))
+MARGIN = 1.01  # rounding may make a singular value larger than it can be, where the polynomials are steep
+POLYNOMIALS = [(a / MARGIN, b / MARGIN**3, c / MARGIN**5) for a, b, c in OPTIMAL]
 # The root mean square of an update, as a share of the learning rate. With 0.2 it is as long as AdamW's in a long
 # training (Liu et al. 2025, arXiv 2502.16982); trainings of minutes learn more with longer ones (docs/LOG.md).
 LENGTH = 0.4
@@ -61,14 +63,18 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Float[Tensor, "N R C"], dtype: torch.dtype) -> Float[Tensor, "N R C"]:
-    """Each matrix with its singular vectors, and singular values of about one, by Newton and Schulz's iteration."""
-    a, b, c = COEFFICIENTS
+    """Each matrix with its singular vectors, and singular values of about one; the smallest, below a hundredth of the
+    largest, stay small."""
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
-    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)  # no singular value is larger than this norm
-    x = x.to(dtype)
-    for _ in range(STEPS):
-        squares = x @ x.mT
+    x = (x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)).to(dtype)
+    squares = x @ x.mT
+    # No singular value is larger than the root of this norm, which is nearer to the largest than the norm above.
+    norm = squares.norm(dim=(1, 2), keepdim=True, dtype=torch.float32).clamp(min=1e-7)
+    x, squares = (x / norm.sqrt()).to(dtype), (squares / norm).to(dtype)
+    for place, (a, b, c) in enumerate(POLYNOMIALS):
+        if place:
+            squares = x @ x.mT
         polynomial = torch.baddbmm(squares, squares, squares, beta=b, alpha=c)
         x = torch.baddbmm(x, polynomial, x, beta=a)
     return (x.mT if tall else x).to(matrices.dtype)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from mt.config import OptimConfig, OptimizerKind, Precision
+from mt.train import muon
 from mt.train.optim import Ema, load_optimizer_tensors, make_optimizer, optimizer_tensors, step_if
 
 
@@ -38,27 +39,61 @@ def test_two_steps_by_hand():
 def test_a_step_of_muon_has_the_singular_vectors_of_its_momentum_and_one_length():
     """At rate 0.1 all singular values of an update of 6 x 4 are about 0.1 * 0.4 * sqrt(6).
 
-    The second direction is a Nesterov step's: 0.05 of the new gradient and 0.95 of a mean that holds 0.05 of each.
+    The second direction is a Nesterov step's: 0.1 of the new gradient and 0.9 of a mean that holds 0.1 of each.
     """
     torch.manual_seed(1)
     model = nn.Linear(4, 6)
     optimizer = make_optimizer(model, OptimConfig(name=OptimizerKind.muon, lr=0.1, weight_decay=0.0))
     gradients, mean = torch.randn(2, 6, 4), torch.zeros(6, 4)
     for gradient in gradients:
-        mean = 0.95 * mean + 0.05 * gradient
-        u, _, v = torch.linalg.svd(0.05 * gradient + 0.95 * mean, full_matrices=False)
+        mean = 0.9 * mean + 0.1 * gradient
+        u, _, v = torch.linalg.svd(0.1 * gradient + 0.9 * mean, full_matrices=False)
         before = model.weight.detach().clone()
         model.weight.grad, model.bias.grad = gradient.clone(), torch.ones(6)
         optimizer.step()
         moved = u.T @ (before - model.weight.detach()) @ v.T / (0.1 * 0.4 * 6**0.5)
         values = moved.diagonal()
-        assert values.min() > 0.6 and values.max() < 1.3  # five steps of Newton-Schulz end near one, not at it
+        assert values.min() > 0.6 and values.max() < 1.3  # the polynomials end near one, not at it
         assert (moved - values.diag()).abs().max() < 0.01
 
 
+def test_no_polynomials_of_this_degree_bring_singular_values_nearer_to_one():
+    """The distance to 1 is largest at four points in turn below and above, but for rounded digits, so no other three
+    coefficients make it smaller (Chebyshev). Each polynomial begins with the values at which the one before it ends."""
+    low, high = 0.01, 1.0
+    for a, b, c in muon.OPTIMAL:
+        x = torch.linspace(low, high, 100_001, dtype=torch.float64)
+        error = a * x + b * x**3 + c * x**5 - 1
+        largest = float(error.abs().max())
+        signs = error[error.abs() > 0.99 * largest].sign().unique_consecutive()
+        assert signs.tolist() == [-1, 1, -1, 1]
+        low, high = 1 - largest, 1 + largest
+    assert (low, high) == (pytest.approx(0.73, abs=0.005), pytest.approx(1.27, abs=0.005))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 0.1)])
+@pytest.mark.parametrize("shape", [(24, 24), (16, 40), (40, 16)])
+@pytest.mark.parametrize("scale", [1.0, 1e-4])
+def test_what_is_made_orthogonal_has_the_polynomials_of_its_singular_values(dtype, tolerance, shape, scale):
+    """Singular values of 1, as large as they can be, down to a ten-thousandth, alike in the next matrix."""
+    rank = min(shape)
+    random = torch.Generator().manual_seed(3)
+    u, v = (torch.linalg.qr(torch.randn(2, n, rank, generator=random, dtype=torch.float64)).Q for n in shape)
+    wanted = torch.stack([torch.logspace(0, -4, rank, dtype=torch.float64), torch.ones(rank, dtype=torch.float64)])
+    made = muon.orthogonal((u * wanted[:, None] @ v.mT * scale).float(), dtype).double()
+    wanted = wanted / (wanted**4).sum(1, keepdim=True) ** 0.25
+    for a, b, c in muon.POLYNOMIALS:
+        wanted = a * wanted + b * wanted**3 + c * wanted**5
+    assert (u.mT @ made @ v - torch.diag_embed(wanted)).abs().max() < tolerance
+    assert wanted.max() < 1.28
+
+
 @pytest.mark.parametrize("precision", [Precision.fp32, Precision.bf16])
-def test_muon_agrees_with_torchs_whichever_side_of_a_matrix_is_longer(precision):
-    """Theirs computes in bfloat16: three updates differ by the rounding of 8 bits."""
+def test_muon_agrees_with_torchs_whichever_side_of_a_matrix_is_longer(precision, monkeypatch):
+    """But for how they make a matrix orthogonal, in which theirs follows ours here."""
+    dtype = torch.bfloat16 if precision is Precision.bf16 else torch.float32
+    theirs_to_ours = "torch.optim._muon._zeropower_via_newtonschulz"
+    monkeypatch.setattr(theirs_to_ours, lambda gradient, *_: muon.orthogonal(gradient[None], dtype)[0])
     torch.manual_seed(2)
     ours, theirs = (nn.ModuleList(nn.Linear(*sizes) for sizes in ((8, 8), (8, 8), (4, 12), (12, 4))) for _ in range(2))
     theirs.load_state_dict(ours.state_dict())
@@ -66,13 +101,13 @@ def test_muon_agrees_with_torchs_whichever_side_of_a_matrix_is_longer(precision)
     mine = make_optimizer(ours, OptimConfig(name=OptimizerKind.muon, lr=0.1, weight_decay=0.2), precision)
     matrices = [p for p in theirs.parameters() if p.dim() == 2]
     # Their updates are half as long: twice the rate, and half of the decay, which the rate multiplies.
-    other = torch.optim.Muon(matrices, lr=0.2, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    other = torch.optim.Muon(matrices, lr=0.2, momentum=0.9, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
     for seed in range(3):
         step(ours, mine, seed)
         step(theirs, other, seed)
     for p, q, start in zip(ours.parameters(), theirs.parameters(), before, strict=True):
         if p.dim() == 2:
-            assert (p - q).norm() < 0.03 * (q - start).norm()
+            assert (p - q).norm() < 1e-5 * (q - start).norm()
 
 
 def test_muon_moves_the_matrices_of_linear_layers_and_adamw_the_rest_as_without_muon(small_model):

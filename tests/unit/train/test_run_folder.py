@@ -9,7 +9,7 @@ import yaml
 
 from mt.checkpoint import write_folder
 from mt.compute.distributed import Group
-from mt.config import Config, DataConfig, Subset, TrainConfig
+from mt.config import Config, DataConfig, OptimConfig, Subset, TrainConfig
 from mt.errors import CheckpointError, ConfigError, DataError, StoppedError
 from mt.files import write_text
 from mt.train.overview import overview
@@ -57,6 +57,15 @@ def test_a_run_of_an_older_version_goes_on_as_it_began(begun):
     begun.begin(config.to_dict(), begun.as_begun(Config()).to_dict())
     assert RunFolder(begun.path / "new").as_begun(Config()) == Config()
     assert begun.as_begun(config) == config  # now that the settings name it
+
+
+def test_a_run_keeps_a_warm_up_and_a_momentum_that_were_defaults_once(begun):
+    old = settings()
+    old["schedule"]["warmup_steps"], old["optim"]["momentum"] = 300, 0.95
+    write_text(begun.config, yaml.safe_dump(old))
+    config = begun.as_begun(Config())
+    assert (config.schedule.warmup_steps, config.optim.momentum) == (300, 0.95)
+    assert begun.as_begun(Config(optim=OptimConfig(momentum=0.5))).optim.momentum == 0.5  # given now: refused later
 
 
 def test_the_same_settings_are_fine_and_limits_and_places_may_move(begun):
