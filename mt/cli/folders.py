@@ -1,5 +1,6 @@
 """The folder of presets. Imports only the standard library, so that help is quick."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,3 +16,8 @@ def groups(more: Path | None = None) -> Mapping[str, list[str]]:
         for file in folder.glob("*/**/*.yaml"):
             found.setdefault(file.parent.relative_to(folder).as_posix(), set()).add(file.stem)
     return {name: sorted(found[name]) for name in sorted(found)}
+
+
+def default_presets() -> dict[str, str]:
+    """The preset of each group that `train.yaml` names."""
+    return dict(re.findall(r"^  - (\w+): (\w+)", (CONFIG_DIR / "train.yaml").read_text(encoding="utf-8"), re.M))

@@ -9,7 +9,7 @@ from hashlib import sha256
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig
 
-from mt.cli.folders import CONFIG_DIR
+from mt.cli.folders import default_presets
 from mt.cli.typed import filled
 from mt.data.corpus.columns import TABLES
 from mt.data.corpus.names import kind_of
@@ -39,9 +39,9 @@ def check_presets(choices: Mapping[str, object]) -> None:
     """Raises: ConfigError: for a preset that would not count, because the model has a shape and a tokenizer."""
     if not choices.get(GROUP):
         return
-    default = (CONFIG_DIR / "train.yaml").read_text(encoding="utf-8")
+    default = default_presets()
     for group in FIXED:
-        if f"  - {group}: {choices[group]}\n" not in default:
+        if choices[group] != default[group]:
             raise kept(f"{group}={choices[group]}", group)
 
 

@@ -1,8 +1,6 @@
 """The text of `mt train --help`: the presets of the folder, the most used settings, options and examples."""
 
-import re
-
-from mt.cli.folders import CONFIG_DIR, groups
+from mt.cli.folders import default_presets, groups
 
 ABOUT = {
     "data": "which text",
@@ -79,8 +77,7 @@ examples:
 
 def presets() -> dict[str, str]:
     """Each group with its presets, the default marked, and what the group sets."""
-    chosen = dict(re.findall(r"^  - (\w+): (\w+)", (CONFIG_DIR / "train.yaml").read_text(encoding="utf-8"), re.M))
-    found = groups()
+    chosen, found = default_presets(), groups()
     return {
         group: " ".join(f"{name}*" if chosen.get(group) == name else name for name in found[group]) + f"  ({about})"
         for group, about in ABOUT.items()
