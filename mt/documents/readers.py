@@ -15,7 +15,7 @@ from mt.documents.plain import read_text
 from mt.documents.po import read_po
 from mt.documents.subtitles import read_srt, read_vtt
 from mt.documents.xliff import read_xliff
-from mt.errors import ConfigError, DataError, check_texts
+from mt.errors import ConfigError, DataError, check_texts, short
 from mt.text.lines import decompressor_for
 from mt.text.media import HEAD
 from mt.text.tags import parse
@@ -77,6 +77,9 @@ def read_document(data: bytes, suffix: str, *, keys: Collection[str] = ()) -> Pa
     """The segments of a document. Raises: as `translate_document`."""
     if suffix not in READERS:
         raise ConfigError(f"a document with the suffix `{suffix}` cannot be translated; the formats are {known()}.")
+    if not isinstance(data, bytes | bytearray):  # pyright: ignore[reportUnnecessaryIsInstance]
+        hint = "read a file with `pathlib.Path(NAME).read_bytes()`, and encode a text with `TEXT.encode()`."
+        raise ConfigError(f"`data` must be the bytes of a document, but is {short(data)}.", hint=hint)
     if len(data) > MAX_BYTES:
         raise DataError(f"the document has {len(data):,} bytes; at most {MAX_BYTES:,} are read.")
     if decompressor_for(data[:HEAD]) is not None:
