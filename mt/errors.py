@@ -56,14 +56,10 @@ def spelt(value: object) -> str:
 def json_kind(value: object) -> str:
     """What a value from JSON is, in JSON's words: "an object", "null". Of a type that JSON lacks: its Python name."""
     kinds = {
-        bool: "a boolean",
-        int: "a number",
-        float: "a number",
-        str: "a string",
-        list: "an array",
+        type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "an array",
         dict: "an object",
-    }
-    return "null" if value is None else kinds.get(type(value), type(value).__name__)
+    }  # fmt: skip
+    return kinds.get(type(value), type(value).__name__)
 
 
 def shown(value: object) -> str:

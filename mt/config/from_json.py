@@ -13,12 +13,8 @@ from mt.errors import SHOWN, ConfigError, shown
 
 Section = TypeVar("Section")
 WORDS: dict[Any, str] = {
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    str: "a string",
-    type(None): "null",
-}
+    int: "a whole number", float: "a number", bool: "true or false", str: "a string", type(None): "null",
+}  # fmt: skip
 
 
 def from_plain(section: type[Section], values: object, where: str) -> Section:
