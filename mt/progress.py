@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Protocol, Self, TypeVar
+from typing import Self, TypeVar
 
 from rich.console import Console
 from rich.live import Live
@@ -22,17 +22,6 @@ from mt.log import console_handler
 
 T = TypeVar("T")
 STRIDE = 2048  # items between two looks at the clock
-
-
-class Shown(Protocol):
-    """What a progress line shows."""
-
-    @property
-    def done(self) -> float | None:
-        """The fraction that is over; None: not known."""
-        ...
-
-    def line(self) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,28 +45,21 @@ class Status:
 
     def line(self) -> str:
         """One line: `step 1,240/5,000  epoch 3.1  loss 2.413  lr 1.2e-03  4,310+4,290 tok/s  packed 98%  ...`."""
-        parts = [f"step {self.step:,}" + ("" if self.total_steps is None else f"/{self.total_steps:,}")]
-        if self.epoch is not None:
-            parts.append(f"epoch {self.epoch:.1f}")
-        if self.loss is not None:
-            parts.append(f"loss {self.loss:.3f}")
-        if self.lr is not None:
-            parts.append(f"lr {self.lr:.1e}")
-        if self.src_tokens_per_s is not None and self.tgt_tokens_per_s is not None:
-            parts.append(f"{self.src_tokens_per_s:,.0f}+{self.tgt_tokens_per_s:,.0f} tok/s")
-        if self.processes > 1:
-            parts.append(f"on {self.processes} processes")
-        if self.packing is not None:
-            parts.append(f"packed {self.packing:.0%}")
-        if self.skipped:
-            parts.append(f"skipped {self.skipped:,}")
-        if self.best is not None:
-            parts.append(f"best {self.best}")
-        if self.patience_left is not None:
-            parts.append(f"patience {self.patience_left}")
-        if self.eta_s is not None:
-            parts.append(f"eta {duration(self.eta_s)}")
-        return "  ".join(parts)
+        src, tgt = self.src_tokens_per_s, self.tgt_tokens_per_s
+        parts = [
+            f"step {self.step:,}" + ("" if self.total_steps is None else f"/{self.total_steps:,}"),
+            None if self.epoch is None else f"epoch {self.epoch:.1f}",
+            None if self.loss is None else f"loss {self.loss:.3f}",
+            None if self.lr is None else f"lr {self.lr:.1e}",
+            None if src is None or tgt is None else f"{src:,.0f}+{tgt:,.0f} tok/s",
+            f"on {self.processes} processes" if self.processes > 1 else None,
+            None if self.packing is None else f"packed {self.packing:.0%}",
+            f"skipped {self.skipped:,}" if self.skipped else None,
+            None if self.best is None else f"best {self.best}",
+            None if self.patience_left is None else f"patience {self.patience_left}",
+            None if self.eta_s is None else f"eta {duration(self.eta_s)}",
+        ]
+        return "  ".join(filter(None, parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +84,9 @@ class Elapsed:
 
     def line(self) -> str:
         return f"{self.what}  {duration(self.seconds)}"
+
+
+Shown = Status | Wait | Elapsed  # what a progress line shows; `done`: the fraction that is over, None: not known
 
 
 def duration(seconds: float) -> str:
