@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NoReturn, TypeVar, get_args, get_type_hints
 
 from mt.config.decode import COUNT, FROM_0, SHARE, WIDTH, Bound, options_of
 from mt.errors import ConfigError
+from mt.files import explained, obstacle
 
 N = TypeVar("N", int, float)
 
@@ -163,8 +164,6 @@ def check_output(output: Path | None, *inputs: str | None, option: str = "--outp
 
 def check_new(out: Path, what: str = "folder") -> None:
     """Raises: ConfigError: when `out`, a folder or a file, is there, or cannot be made."""
-    from mt.files import explained, obstacle
-
     if out.exists():
         raise ConfigError(f"`{out}` already exists.", hint=f"name a new {what}.")
     with explained(f"`{out}` cannot be created"):

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from difflib import SequenceMatcher, get_close_matches
-from enum import Enum
+from enum import EnumType
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -96,7 +96,7 @@ def wrong_value(key: str, value: Any, where: str = "") -> ConfigError:
     """The error for a value that does not fit the type of a setting."""
     takes, optional = unwrap(settings()[key])
     shown = spelt(value)
-    names = [member.name for member in takes if member not in excluded(key)] if is_enum(takes) else []
+    names = [member.name for member in takes if member not in excluded(key)] if isinstance(takes, EnumType) else []
     must = (f"one of {', '.join(names)}" if names else expectation(takes)) + (" or null" if optional else "")
     near = get_close_matches(shown.lower(), names, n=1)
     return ConfigError(
@@ -110,19 +110,13 @@ def excluded(key: str) -> Collection[Any]:
     return next((f.metadata.get("not", ()) for f in fields(sections()[section]) if f.name == name), ())
 
 
-def is_enum(takes: Any) -> bool:
-    return isinstance(takes, type) and issubclass(takes, Enum)
-
-
 def expectation(takes: Any) -> str:
-    """A type in words."""
+    """A type in words; one of an enum has none."""
     if get_origin(takes) is list:
         return "a list, as in [first,second]"
     if get_origin(takes) in {Union, UnionType}:
         parts = [part for part in get_args(takes) if part is not int or float not in get_args(takes)]
         return " or ".join("auto" if part is str else expectation(part) for part in parts)
-    if issubclass(takes, Enum):
-        return f"one of {', '.join(member.name for member in takes)}"
     return PLAIN[takes]
 
 
