@@ -202,12 +202,8 @@ class Service:
         raise RefusedError(403, "Suggestions are disabled on this server.")
 
     async def languages(self, request: Request) -> Response:
-        return JSONResponse(
-            [
-                {"code": code, "name": language_name(code), "targets": self.directory.targets(code)}
-                for code in self.directory.languages
-            ]
-        )
+        codes, targets = self.directory.languages, self.directory.targets
+        return JSONResponse([{"code": code, "name": language_name(code), "targets": targets(code)} for code in codes])
 
     async def settings(self, request: Request) -> Response:
         first = self.directory.models[0]

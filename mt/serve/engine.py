@@ -233,13 +233,11 @@ class Engine:
             for job in turn:
                 size = len(job.parts[job.waiting[-1]].source)
                 if batch and (tokens + size > self.batching.tokens or len(batch) >= most):
+                    turn = []  # the batch is full
                     break
                 batch.append((job, job.waiting.pop()))
                 tokens += size
-            else:
-                turn = [job for job in turn if job.waiting]
-                continue
-            break
+            turn = [job for job in turn if job.waiting]
         served = {id(job) for job, _ in batch}
         with self._changed:
             self._active.sort(key=lambda job: id(job) in served)  # stable
