@@ -38,7 +38,8 @@ def run_name(
         named, parts = set[str](), [config.run.name]
     else:
         named, parts = recipe(config, choices)
-    values = {key_of(text): unquoted(text.partition("=")[2]) for text in job}
+    given = (text.lstrip("+").partition("=") for text in job)
+    values = {key: unquoted(value) for key, _, value in given}
     differ = sorted(key for key in values if key not in {*named, *NOT_IN_NAMES, *fixed})
     name = "-".join([*parts, *(f"{short(key, differ)}={folder_name(values[key], LONGEST_VALUE)}" for key in differ)])
     name = folder_name(name, LONGEST_NAME)
@@ -108,10 +109,6 @@ def is_run_of(folder: Path, config: Config) -> bool:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError):
         return False
     return same and any(folder.glob("checkpoints/step-*"))
-
-
-def key_of(override: str) -> str:
-    return override.lstrip("+").partition("=")[0]
 
 
 def short(key: str, others: Sequence[str]) -> str:

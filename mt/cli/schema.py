@@ -55,10 +55,9 @@ def _checker() -> Any:
 def check_value(key: str, value: Any, where: str = "") -> None:
     """Raise `ConfigError` unless `key` is a setting and `value` fits its type. `where`: the file and line, if any."""
     if key in sections():
-        raise ConfigError(
-            f"{opening(where)}`{key}` is a section of settings.",
-            hint=f"set one of its keys, as in `{example(key)}=...`.",
-        )
+        first = next(name for name in settings() if name.startswith(f"{key}."))
+        hint = f"set one of its keys, as in `{first}=...`."
+        raise ConfigError(f"{opening(where)}`{key}` is a section of settings.", hint=hint)
     if key not in settings():
         raise unknown_key(key, where=where)
     try:
@@ -152,11 +151,6 @@ def likeness(typed: str, known: str) -> float:
     if any(len(part) > 3 and part in last for part in word.split("_")):
         return max(whole, ending, 0.7 + 0.1 * ending)
     return max(whole, ending)
-
-
-def example(section: str) -> str:
-    """The first setting of a section."""
-    return next(key for key in settings() if key.startswith(f"{section}."))
 
 
 def opening(where: str) -> str:

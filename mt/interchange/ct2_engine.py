@@ -27,10 +27,6 @@ from mt.errors import require_package
 from mt.text.tokenizer import Tokenizer
 
 logger = logging.getLogger("mt")
-INEXACT = (
-    "this processor adds products in 8 bits with errors, since it has no VNNI: the weights stay in 8 bits, but the "
-    "engine computes in 32."
-)
 EXACT_PATIENCE = 1000.0  # of the engine: no search ends before its length limit
 LEAST_LIMIT = 32  # of a call; further ones double it
 MOST_WORKERS = 8  # batches at a time: each has its own buffers
@@ -39,7 +35,10 @@ LEAST_SHARE = 8  # sentences of a call for a worker: products of fewer rows are 
 
 @cache  # once, although an export is loaded to be verified and again to be used
 def say_inexact() -> None:
-    logger.warning(INEXACT)
+    logger.warning(
+        "this processor adds products in 8 bits with errors, since it has no VNNI: the weights stay in 8 bits, but the "
+        "engine computes in 32."
+    )
 
 
 class Ct2Engine:

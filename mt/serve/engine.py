@@ -181,9 +181,7 @@ class Engine:
             for some in searched:
                 self._give(some)
             for job in new:
-                if job.cancelled:
-                    job.end(None, None)
-                else:
+                if not job.cancelled:
                     job.go_on(None)
             self._drop_ended()
             spare = self._spare()
@@ -200,7 +198,8 @@ class Engine:
         ready = [job for job in self._active if job.waiting]
         if not ready or len(self._running) >= self.at_once:
             return None
-        if self._stopping or self._full():
+        tokens = sum(len(job.parts[n].source) for job in ready for n in job.waiting)
+        if self._stopping or tokens >= self.batching.tokens:
             return 0.0
         until = min(job.arrived for job in ready) + self.batching.wait
         if len(ready) < -(-self._crowd // self.at_once):
@@ -213,10 +212,6 @@ class Engine:
                 job.end(None, None)
         with self._changed:
             self._active = [job for job in self._active if not job.ended]
-
-    def _full(self) -> bool:
-        tokens = sum(len(job.parts[n].source) for job in self._active for n in job.waiting)
-        return tokens >= self.batching.tokens
 
     def _most_parts(self) -> int:
         """Parts of the next batch: searches at the same time share what there is."""
