@@ -64,29 +64,15 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """What one waits for, and how long still."""
+    """What one waits for, and how long still; where that is not known, how long already."""
 
     what: str
-    done: float
-    eta_s: float
-
-    def line(self) -> str:
-        return f"{self.what} {self.done:.0%}  eta {duration(self.eta_s)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Elapsed:
-    """What one waits for without knowing how long, and the time so far."""
-
-    what: str
+    done: float | None  # the fraction that is over; None: not known
     seconds: float
-    done: None = None
 
     def line(self) -> str:
-        return f"{self.what}  {duration(self.seconds)}"
-
-
-Shown = Status | Wait | Elapsed  # what a progress line shows; `done`: the fraction that is over, None: not known
+        share = " " if self.done is None else f" {self.done:.0%}  eta"
+        return f"{self.what}{share} {duration(self.seconds)}"
 
 
 def duration(seconds: float) -> str:
@@ -119,7 +105,7 @@ class Progress:
         self.every = every
         self._clock = clock
         self._last: float | None = None
-        self._pending: Shown | None = None
+        self._pending: Status | Wait | None = None
         self._live: Live | None = None
         self._keep_last = last
         self._silent = handler.level > logging.INFO
@@ -144,7 +130,7 @@ class Progress:
         if self._pending and self._keep_last and not self._silent:
             self._print(self._pending)
 
-    def update(self, status: Shown) -> None:
+    def update(self, status: Status | Wait) -> None:
         """Show `status`, unless one was shown less than `every` seconds ago; the last one is always shown."""
         self._pending = status
         now = self._clock()
@@ -157,7 +143,7 @@ class Progress:
             self._print(status)
             self._pending = None
 
-    def _print(self, status: Shown) -> None:
+    def _print(self, status: Status | Wait) -> None:
         self.console.print(Text(status.line()), soft_wrap=True)
 
 
@@ -196,7 +182,7 @@ class Waiting:
     def tell(self, so_far: str = "") -> None:
         """Show the time that has passed, where the end is not known. Args: so_far: such as ": 1,240 pairs"."""
         if (passed := self._passed()) is not None:
-            self._progress.update(Elapsed(f"{self.what}{so_far}", passed))
+            self._progress.update(Wait(f"{self.what}{so_far}", None, passed))
 
     def each(self, items: Iterable[T], total: int | None = None) -> Iterator[T]:
         """The items, with the share that is over, or without a total their number. Args: items: pairs of sentences."""
@@ -246,7 +232,7 @@ def elapsing(
                 thread.join()
 
 
-def _with_bar(status: Shown) -> Table | Text:
+def _with_bar(status: Status | Wait) -> Table | Text:
     line = Text(status.line())
     if status.done is None:
         return line
