@@ -86,10 +86,8 @@ def check_texts(**given: Sequence[str]) -> None:
     for name, texts in given.items():
         wrong = isinstance(texts, str | bytes | Mapping) or not hasattr(texts, "__getitem__")
         if wrong or not hasattr(texts, "__len__"):
-            raise ConfigError(
-                f"`{name}` must be a list of strings, but is {short(texts)}.",
-                hint='write a list, also for one text: `["Good morning."]`.',
-            )
+            hint = 'write a list, also for one text: `["Good morning."]`.'
+            raise ConfigError(f"`{name}` must be a list of strings, but is {short(texts)}.", hint=hint)
         for number, text in enumerate(texts, 1):
             if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise ConfigError(f"`{name}` must be a list of strings, but item {number:,} is {short(text)}.")

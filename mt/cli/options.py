@@ -153,10 +153,8 @@ def check_output(output: Path | None, *inputs: str | None, option: str = "--outp
     if output.is_dir():
         raise ConfigError(f"`{option} {output}` is a folder.", hint="name a file.")
     if not output.parent.is_dir():
-        raise ConfigError(
-            f"`{option} {output}` cannot be written: there is no folder `{output.parent}`.",
-            hint=f"create it with `mkdir -p {shlex.quote(str(output.parent))}`.",
-        )
+        hint = f"create it with `mkdir -p {shlex.quote(str(output.parent))}`."
+        raise ConfigError(f"`{option} {output}` cannot be written: there is no folder `{output.parent}`.", hint=hint)
     for file in filter(None, inputs):
         if output.is_file() and Path(file).exists() and output.samefile(file):
             raise ConfigError(f"`{option} {output}` is also an input file.", hint="name another file.")

@@ -1,6 +1,6 @@
 """The settings by dotted key: the type of each, checks of keys and values, and the errors for wrong ones."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from difflib import SequenceMatcher, get_close_matches
 from enum import EnumType
@@ -95,18 +95,14 @@ def wrong_value(key: str, value: Any, where: str = "") -> ConfigError:
     """The error for a value that does not fit the type of a setting."""
     takes, optional = unwrap(settings()[key])
     shown = spelt(value)
-    names = [member.name for member in takes if member not in excluded(key)] if isinstance(takes, EnumType) else []
+    section, _, own = key.partition(".")
+    barred = next(f.metadata.get("not", ()) for f in fields(sections()[section]) if f.name == own)
+    names = [member.name for member in takes if member not in barred] if isinstance(takes, EnumType) else []
     must = (f"one of {', '.join(names)}" if names else expectation(takes)) + (" or null" if optional else "")
     near = get_close_matches(shown.lower(), names, n=1)
     return ConfigError(
         f"{opening(where)}`{key}` must be {must}, but is {shown}.", hint=f"did you mean `{near[0]}`?" if near else ""
     )
-
-
-def excluded(key: str) -> Collection[Any]:
-    """The members of its enum that a setting does not take."""
-    section, _, name = key.partition(".")
-    return next((f.metadata.get("not", ()) for f in fields(sections()[section]) if f.name == name), ())
 
 
 def expectation(takes: Any) -> str:
