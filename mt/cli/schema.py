@@ -97,7 +97,8 @@ def wrong_value(key: str, value: Any, where: str = "") -> ConfigError:
     shown = spelt(value)
     section, _, own = key.partition(".")
     barred = next(f.metadata.get("not", ()) for f in fields(sections()[section]) if f.name == own)
-    names = [member.name for member in takes if member not in barred] if isinstance(takes, EnumType) else []
+    members = takes.__members__ if isinstance(takes, EnumType) else {}
+    names = [name for name in members if members[name] not in barred]
     must = (f"one of {', '.join(names)}" if names else expectation(takes)) + (" or null" if optional else "")
     near = get_close_matches(shown.lower(), names, n=1)
     return ConfigError(

@@ -68,7 +68,8 @@ class Service:
     async def fields(self, request: Request) -> Fields:
         """The fields of a request that may be answered. Raises: RefusedError."""
         fields = await fields_of(request)
-        key = optional_text(fields, "api_key") or _bearer(request)
+        kind, _, sent = request.headers.get("authorization", "").partition(" ")
+        key = optional_text(fields, "api_key") or (sent.strip() if kind.lower() == "bearer" else "")
         if self.keys is not None:
             self.keys.check(key)
         self.rate.count(key if self.keys is not None else request.client.host if request.client else "")
@@ -257,11 +258,6 @@ def _too_long(size: int, most: int) -> RefusedError:
 
 def _detected(code: str, share: float) -> dict[str, Any]:
     return {"confidence": round(100 * share), "language": code}
-
-
-def _bearer(request: Request) -> str:
-    kind, _, key = request.headers.get("authorization", "").partition(" ")
-    return key.strip() if kind.lower() == "bearer" else ""
 
 
 async def _disconnected(request: Request) -> None:

@@ -213,17 +213,14 @@ class Engine:
         with self._changed:
             self._active = [job for job in self._active if not job.ended]
 
-    def _most_parts(self) -> int:
-        """Parts of the next batch: searches at the same time share what there is."""
-        parts = sum(len(job.waiting) for job in self._active) + sum(self._running)
-        return min(MOST_PARTS, -(-parts // self.at_once))
-
     def _next_batch(self) -> list[tuple[Job, int]]:
         """One part of each job in turn, of the kind of the job that has waited longest."""
         ready = [job for job in self._active if job.waiting]
-        jobs = [job for job in ready if job.kind == ready[0].kind]
+        parts = sum(len(job.waiting) for job in ready) + sum(self._running)
+        most = min(MOST_PARTS, -(-parts // self.at_once))  # searches at the same time share what there is
+        turn = [job for job in ready if job.kind == ready[0].kind]
         batch: list[tuple[Job, int]] = []
-        tokens, turn, most = 0, jobs, self._most_parts()
+        tokens = 0
         while turn:
             for job in turn:
                 size = len(job.parts[job.waiting[-1]].source)
