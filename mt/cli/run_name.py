@@ -72,11 +72,8 @@ def own_languages(config: Config) -> tuple[str, str] | None:
 
 def model_name(path: Path) -> str:
     """The name of the run that a model or a checkpoint is in, else its own."""
-    return next(
-        part
-        for part in reversed(path.absolute().parts)
-        if part not in {"model", "checkpoints", "best", "latest"} and not STEP.fullmatch(part)
-    )
+    inner = {"model", "checkpoints", "best", "latest"}
+    return next(part for part in reversed(path.absolute().parts) if part not in inner and not STEP.fullmatch(part))
 
 
 def chosen_parts(choices: Mapping[str, object], data: str, origin: str | None = None) -> tuple[set[str], list[str]]:

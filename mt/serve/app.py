@@ -208,22 +208,16 @@ class Service:
 
     async def settings(self, request: Request) -> Response:
         first = self.directory.models[0]
-        source = AUTO if len(self.directory.sources) > 1 else first.src
-        return JSONResponse(
-            {
-                "apiKeys": self.keys is not None,
-                "charLimit": self.limits.characters or -1,
-                "filesTranslation": True,
-                "frontendTimeout": 500,
-                "keyRequired": self.keys is not None,
-                "language": {
-                    "source": {"code": source, "name": "Auto Detect" if source == AUTO else language_name(source)},
-                    "target": {"code": first.tgt, "name": language_name(first.tgt)},
-                },
-                "suggestions": False,
-                "supportedFilesFormat": list(SUFFIXES),
-            }
-        )
+        code = AUTO if len(self.directory.sources) > 1 else first.src
+        source = {"code": code, "name": "Auto Detect" if code == AUTO else language_name(code)}
+        target = {"code": first.tgt, "name": language_name(first.tgt)}
+        told = {
+            "apiKeys": self.keys is not None, "charLimit": self.limits.characters or -1, "filesTranslation": True,
+            "frontendTimeout": 500, "keyRequired": self.keys is not None,
+            "language": {"source": source, "target": target}, "suggestions": False,
+            "supportedFilesFormat": list(SUFFIXES),
+        }  # fmt: skip
+        return JSONResponse(told)
 
     async def health(self, request: Request) -> Response:
         if not self.engine.alive:
