@@ -28,13 +28,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
     which.add_argument("--last", type=positive_int, metavar="N", help="take the last N checkpoints of each run")
     which.add_argument("--best", type=positive_int, metavar="N", help="take the N best checkpoints of each run, by dev")
     args = parser.parse_args(argv)
+    some = args.last or args.best
     for path in args.models:
-        if path.exists() and (path / "checkpoints").is_dir() != bool(args.last or args.best):
-            parser.error(
-                f"--last and --best need a run, but {path} is a single model"
-                if args.last or args.best
-                else f"{path} is a run: choose some of its checkpoints with --best N or --last N"
-            )
+        is_run = (path / "checkpoints").is_dir()
+        if some and path.exists() and not is_run:
+            parser.error(f"--last and --best need a run, but {path} is a single model")
+        if is_run and not some:
+            parser.error(f"{path} is a run: choose some of its checkpoints with --best N or --last N")
     return args
 
 

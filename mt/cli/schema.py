@@ -22,11 +22,8 @@ PLAIN = WORDS | {str: "text"}
 @cache
 def settings() -> dict[str, Any]:
     """Every dotted key with its type: {"data.corpus": str | None, ...}."""
-    return {
-        f"{section}.{item.name}": get_type_hints(kind)[item.name]
-        for section, kind in sections().items()
-        for item in fields(kind)
-    }
+    hints = {section: get_type_hints(kind) for section, kind in sections().items()}
+    return {f"{section}.{name}": hint for section, of in hints.items() for name, hint in of.items()}
 
 
 @cache
