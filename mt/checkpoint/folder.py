@@ -43,13 +43,9 @@ class Manifest:
 
 
 def write_folder(
-    target: Path,
-    files: Mapping[str, bytes | Mapping[str, Tensor]],
-    *,
-    meta: Mapping[str, Any] | None = None,
-    free: Collection[str] = (),
-    replace: bool = False,
-) -> None:
+    target: Path, files: Mapping[str, bytes | Mapping[str, Tensor]], *, meta: Mapping[str, Any] | None = None,
+    free: Collection[str] = (), replace: bool = False,
+) -> None:  # fmt: skip
     """Write `files` (tensors as safetensors) and their manifest to the folder `target`, whole or not at all.
 
     An existing valid folder stays, unless `replace`: then, for an instant, there is neither the old nor the new one. An
@@ -75,9 +71,7 @@ def write_folder(
 
 def write_manifest(folder: Path) -> None:
     """The manifest of the files in a folder that something else has filled. Raises: OSError."""
-    entries: dict[str, dict[str, Any]] = {}
-    for path in sorted(folder.iterdir()):
-        entries[path.name] = {"size": path.stat().st_size, "sha256": sha256(path)}
+    entries = {path.name: {"size": path.stat().st_size, "sha256": sha256(path)} for path in sorted(folder.iterdir())}
     _write_manifest(folder, entries, {})
 
 

@@ -12,6 +12,7 @@ from mt.cli.options import Parser, check_new, number, positive_int
 from mt.config import CleanConfig
 from mt.config.decode import Bound
 from mt.errors import ConfigError, DataError, counted
+from mt.files import explained, whole_folder
 from mt.text.languages import check_code
 
 if TYPE_CHECKING:
@@ -88,8 +89,6 @@ def run(argv: list[str]) -> int:
     languages = languages_of(args)
     rules = chosen(args, languages)
     if args.out:
-        from mt.files import explained, whole_folder
-
         with explained(f"`{args.out}` cannot be written"), whole_folder(args.out) as folder:
             report = write(args, languages, rules, folder)
     else:
@@ -145,12 +144,9 @@ def shares_a_sentence(files: list[str], languages: Languages) -> "Rule":
 
 
 def sort_out(
-    args: argparse.Namespace,
-    languages: Languages,
-    rules: "dict[str, Rule]",
-    on_kept: "Callable[[Pair], object]",
+    args: argparse.Namespace, languages: Languages, rules: "dict[str, Rule]", on_kept: "Callable[[Pair], object]",
     on_removed: "Callable[[Pair, str], object]",
-) -> dict[str, int]:
+) -> dict[str, int]:  # fmt: skip
     """Read the pairs and hand each over. Returns the counts of `Pipeline.report`."""
     from mt.data.clean.rules import Pipeline
     from mt.data.corpus.readers import check_columns, read_pairs

@@ -16,6 +16,7 @@ from typing import IO, BinaryIO, NamedTuple, TypeVar
 
 from mt.cli.options import stdout
 from mt.errors import DataError, counted
+from mt.files import explained
 from mt.text.lines import MAX_LINE, check_file, check_line_counts, decode_line, raw_lines
 from mt.text.media import HEAD, check_no_media
 
@@ -32,14 +33,9 @@ class Line(NamedTuple):
 
 
 def process(
-    items: Iterable[T],
-    size: int,
-    work: Callable[[list[T], int], Iterable[bytes]],
-    out: BinaryIO,
-    *,
-    live: bool = False,
-    show: Callable[[int], object] | None = None,
-) -> None:
+    items: Iterable[T], size: int, work: Callable[[list[T], int], Iterable[bytes]], out: BinaryIO, *,
+    live: bool = False, show: Callable[[int], object] | None = None,
+) -> None:  # fmt: skip
     """Hand items to `work` in batches and write the lines that it returns, with their ends, batch by batch.
 
     When an item cannot be read, the items before it are processed first.
@@ -130,8 +126,6 @@ def results(path: Path | None) -> AbstractContextManager[BinaryIO]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    from mt.files import explained
-
     with explained(f"`{path}` cannot be written"), path.open("wb") as out:
         yield out
 

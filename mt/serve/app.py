@@ -68,7 +68,8 @@ class Service:
     async def fields(self, request: Request) -> Fields:
         """The fields of a request that may be answered. Raises: RefusedError."""
         fields = await fields_of(request)
-        key = optional_text(fields, "api_key") or _bearer(request)
+        kind, _, sent = request.headers.get("authorization", "").partition(" ")
+        key = optional_text(fields, "api_key") or (sent.strip() if kind.lower() == "bearer" else "")
         if self.keys is not None:
             self.keys.check(key)
         self.rate.count(key if self.keys is not None else request.client.host if request.client else "")
@@ -202,31 +203,21 @@ class Service:
         raise RefusedError(403, "Suggestions are disabled on this server.")
 
     async def languages(self, request: Request) -> Response:
-        return JSONResponse(
-            [
-                {"code": code, "name": language_name(code), "targets": self.directory.targets(code)}
-                for code in self.directory.languages
-            ]
-        )
+        codes, targets = self.directory.languages, self.directory.targets
+        return JSONResponse([{"code": code, "name": language_name(code), "targets": targets(code)} for code in codes])
 
     async def settings(self, request: Request) -> Response:
         first = self.directory.models[0]
-        source = AUTO if len(self.directory.sources) > 1 else first.src
-        return JSONResponse(
-            {
-                "apiKeys": self.keys is not None,
-                "charLimit": self.limits.characters or -1,
-                "filesTranslation": True,
-                "frontendTimeout": 500,
-                "keyRequired": self.keys is not None,
-                "language": {
-                    "source": {"code": source, "name": "Auto Detect" if source == AUTO else language_name(source)},
-                    "target": {"code": first.tgt, "name": language_name(first.tgt)},
-                },
-                "suggestions": False,
-                "supportedFilesFormat": list(SUFFIXES),
-            }
-        )
+        code = AUTO if len(self.directory.sources) > 1 else first.src
+        source = {"code": code, "name": "Auto Detect" if code == AUTO else language_name(code)}
+        target = {"code": first.tgt, "name": language_name(first.tgt)}
+        told = {
+            "apiKeys": self.keys is not None, "charLimit": self.limits.characters or -1, "filesTranslation": True,
+            "frontendTimeout": 500, "keyRequired": self.keys is not None,
+            "language": {"source": source, "target": target}, "suggestions": False,
+            "supportedFilesFormat": list(SUFFIXES),
+        }  # fmt: skip
+        return JSONResponse(told)
 
     async def health(self, request: Request) -> Response:
         if not self.engine.alive:
@@ -261,11 +252,6 @@ def _too_long(size: int, most: int) -> RefusedError:
 
 def _detected(code: str, share: float) -> dict[str, Any]:
     return {"confidence": round(100 * share), "language": code}
-
-
-def _bearer(request: Request) -> str:
-    kind, _, key = request.headers.get("authorization", "").partition(" ")
-    return key.strip() if kind.lower() == "bearer" else ""
 
 
 async def _disconnected(request: Request) -> None:
