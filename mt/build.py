@@ -178,9 +178,15 @@ def make_attention_logger(
 
 
 def make_validator(
-    config: Config, prepared: PreparedData, model: Transformer, group: Group, *, precision: Precision, tokens: int,
+    config: Config,
+    prepared: PreparedData,
+    model: Transformer,
+    group: Group,
+    *,
+    precision: Precision,
+    tokens: int,
     guided: GuidedAlignment | None,
-) -> Validator:  # fmt: skip
+) -> Validator:
     """Args: model: whole, where the updater's is sharded; tokens: budget of a batch; guided: whose head is logged."""
     # To compare checkpoints, greedy search is as good as a beam, in a fifth of the time.
     greedy = replace(config.decode, beam=1)

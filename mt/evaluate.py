@@ -75,9 +75,15 @@ def one_line(text: str) -> str:
 
 
 def evaluate(
-    name: str, translate: Callable[[Sequence[str]], list[str]], sources: Sequence[str], references: Sequence[str], *,
-    tgt: str | None, bootstrap: int = 1000, metrics: Sequence[str] = USUAL,
-) -> Report:  # fmt: skip
+    name: str,
+    translate: Callable[[Sequence[str]], list[str]],
+    sources: Sequence[str],
+    references: Sequence[str],
+    *,
+    tgt: str | None,
+    bootstrap: int = 1000,
+    metrics: Sequence[str] = USUAL,
+) -> Report:
     """Args: name: of the set, for the report; tgt: the target language, which decides how BLEU splits words;
     metrics: as `score_all`."""
     check_texts(sources=sources, references=references)
@@ -91,9 +97,16 @@ def evaluate(
 
 
 def judge(
-    name: str, sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str], *, tgt: str | None,
-    bootstrap: int = 1000, metrics: Sequence[str] = USUAL, more: Sequence[Sequence[str]] = (),
-) -> Report:  # fmt: skip
+    name: str,
+    sources: Sequence[str],
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    *,
+    tgt: str | None,
+    bootstrap: int = 1000,
+    metrics: Sequence[str] = USUAL,
+    more: Sequence[Sequence[str]] = (),
+) -> Report:
     """Score given translations. Args: as `evaluate`; more: further sets of references."""
     for named in ({"sources": sources}, {"hypotheses": hypotheses}, {"references": references}):
         check_texts(**named)

@@ -96,9 +96,13 @@ class Progress:
     """
 
     def __init__(
-        self, console: Console | None = None, *, every: float = 10.0, last: bool = True,
+        self,
+        console: Console | None = None,
+        *,
+        every: float = 10.0,
+        last: bool = True,
         clock: Callable[[], float] = time.monotonic,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Args: last: what was shown last remains as a plain line."""
         handler = console_handler()
         self.console = console or handler.console
@@ -154,9 +158,14 @@ class Waiting:
     """
 
     def __init__(
-        self, what: str, *, plain: bool = False, hidden: bool = False, console: Console | None = None,
+        self,
+        what: str,
+        *,
+        plain: bool = False,
+        hidden: bool = False,
+        console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Args: what: a present participle, such as "translating"; hidden: show nothing."""
         self.what = what
         self._clock = clock
@@ -207,9 +216,13 @@ class Waiting:
 
 @contextmanager
 def elapsing(
-    what: str, *, plain: bool = False, console: Console | None = None, clock: Callable[[], float] = time.monotonic,
+    what: str,
+    *,
+    plain: bool = False,
+    console: Console | None = None,
+    clock: Callable[[], float] = time.monotonic,
     every: float = 0.5,
-) -> Iterator[None]:  # fmt: skip
+) -> Iterator[None]:
     """Around a call that cannot report how far it is: as `Waiting`, with the time that has passed.
 
     A thread shows it, so the call must release the interpreter's lock. Args: every: seconds between two looks.

@@ -43,9 +43,13 @@ class Manifest:
 
 
 def write_folder(
-    target: Path, files: Mapping[str, bytes | Mapping[str, Tensor]], *, meta: Mapping[str, Any] | None = None,
-    free: Collection[str] = (), replace: bool = False,
-) -> None:  # fmt: skip
+    target: Path,
+    files: Mapping[str, bytes | Mapping[str, Tensor]],
+    *,
+    meta: Mapping[str, Any] | None = None,
+    free: Collection[str] = (),
+    replace: bool = False,
+) -> None:
     """Write `files` (tensors as safetensors) and their manifest to the folder `target`, whole or not at all.
 
     An existing valid folder stays, unless `replace`: then, for an instant, there is neither the old nor the new one. An

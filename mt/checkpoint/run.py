@@ -77,9 +77,15 @@ class Checkpoints:
     files: Mapping[str, bytes] = field(default_factory=dict)
 
     def save(
-        self, step: int, *, model: Mapping[str, Tensor], optimizer: Mapping[str, Tensor], state: Mapping[str, Any],
-        score: Score | None = None, ema: Mapping[str, Tensor] | None = None,
-    ) -> Path:  # fmt: skip
+        self,
+        step: int,
+        *,
+        model: Mapping[str, Tensor],
+        optimizer: Mapping[str, Tensor],
+        state: Mapping[str, Any],
+        score: Score | None = None,
+        ema: Mapping[str, Tensor] | None = None,
+    ) -> Path:
         """Write a checkpoint. A higher `score` is better; one that is not finite counts as none.
 
         A valid checkpoint of the same step stays. Raises `CheckpointError` when it cannot be written.

@@ -144,9 +144,12 @@ def shares_a_sentence(files: list[str], languages: Languages) -> "Rule":
 
 
 def sort_out(
-    args: argparse.Namespace, languages: Languages, rules: "dict[str, Rule]", on_kept: "Callable[[Pair], object]",
+    args: argparse.Namespace,
+    languages: Languages,
+    rules: "dict[str, Rule]",
+    on_kept: "Callable[[Pair], object]",
     on_removed: "Callable[[Pair, str], object]",
-) -> dict[str, int]:  # fmt: skip
+) -> dict[str, int]:
     """Read the pairs and hand each over. Returns the counts of `Pipeline.report`."""
     from mt.data.clean.rules import Pipeline
     from mt.data.corpus.readers import check_columns, read_pairs

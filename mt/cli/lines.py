@@ -33,9 +33,14 @@ class Line(NamedTuple):
 
 
 def process(
-    items: Iterable[T], size: int, work: Callable[[list[T], int], Iterable[bytes]], out: BinaryIO, *,
-    live: bool = False, show: Callable[[int], object] | None = None,
-) -> None:  # fmt: skip
+    items: Iterable[T],
+    size: int,
+    work: Callable[[list[T], int], Iterable[bytes]],
+    out: BinaryIO,
+    *,
+    live: bool = False,
+    show: Callable[[int], object] | None = None,
+) -> None:
     """Hand items to `work` in batches and write the lines that it returns, with their ends, batch by batch.
 
     When an item cannot be read, the items before it are processed first.

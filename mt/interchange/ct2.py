@@ -50,9 +50,15 @@ def reasons_against(model: Transformer, quantization: str) -> list[str]:
 
 
 def write_ct2(
-    model: Transformer, tokenizer: Tokenizer, out: Path, *, quantization: str = EXACT,
-    heads: AlignmentHeads | None = None, positions: int = 0, check: Callable[[Path], None] = lambda folder: None,
-) -> None:  # fmt: skip
+    model: Transformer,
+    tokenizer: Tokenizer,
+    out: Path,
+    *,
+    quantization: str = EXACT,
+    heads: AlignmentHeads | None = None,
+    positions: int = 0,
+    check: Callable[[Path], None] = lambda folder: None,
+) -> None:
     """Write the model and the tokenizer's files to the new folder `out`.
 
     Args: heads: for word links; they become the first of their layer (`first_heads`); positions: a table of

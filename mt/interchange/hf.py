@@ -53,9 +53,16 @@ def reasons_against(model: Transformer, tokenizer: Tokenizer) -> list[str]:
 
 
 def write_hf(
-    model: Transformer, tokenizer: Tokenizer, out: Path, *, section: DecodeConfig, max_length: int, src: str, tgt: str,
+    model: Transformer,
+    tokenizer: Tokenizer,
+    out: Path,
+    *,
+    section: DecodeConfig,
+    max_length: int,
+    src: str,
+    tgt: str,
     check: Callable[[Path], None] = lambda folder: None,
-) -> None:  # fmt: skip
+) -> None:
     """Write the model as the new folder `out`.
 
     Args: section: its search settings, of which beam and length penalty are kept; max_length: as `Translator`; check:

@@ -29,10 +29,16 @@ Sampler = Callable[[Translator], Sample]
 
 
 def load(
-    path: str | Path | None = None, *, engine: str, quantization: str = EXACT, device: str = "auto",
-    precision: str = "auto", cuda_graphs: bool = False, settings: SearchSettings | None = None,
+    path: str | Path | None = None,
+    *,
+    engine: str,
+    quantization: str = EXACT,
+    device: str = "auto",
+    precision: str = "auto",
+    cuda_graphs: bool = False,
+    settings: SearchSettings | None = None,
     sampler: Sampler = own_sample,
-) -> Translator:  # fmt: skip
+) -> Translator:
     """As `mt.load`.
 
     Args: engine: ct2, torch, or auto: ct2 where it can, else torch with a warning that says why; precision,
