@@ -301,16 +301,20 @@ def make_app(service: Service, *, cors: str = "", metrics: bool = False) -> Guar
 def page() -> Iterator[tuple[str, Handler]]:
     """The files of the page, read once."""
     for file in sorted(PAGE.iterdir()):
-        content, kind = file.read_bytes(), f"{KINDS[file.suffix]}; charset=utf-8"
-        etag = f'"{sha256(content).hexdigest()[:16]}"'
-        headers = {"ETag": etag, "Cache-Control": "no-cache", "Content-Type": kind}
+        yield "/" if file.name == "index.html" else f"/{file.name}", sender(file.read_bytes(), KINDS[file.suffix])
 
-        async def answer(request: Request, content: bytes = content, headers: dict[str, str] = headers) -> Response:
-            if request.headers.get("if-none-match") == headers["ETag"]:
-                return Response(status_code=304, headers=headers)
-            return Response(content, headers=headers)
 
-        yield ("/" if file.name == "index.html" else f"/{file.name}"), answer
+def sender(content: bytes, kind: str) -> Handler:
+    """Sends a file. FastAPI reads parameters of a handler, also those with defaults, from the address: it has none."""
+    etag = f'"{sha256(content).hexdigest()[:16]}"'
+    headers = {"ETag": etag, "Cache-Control": "no-cache", "Content-Type": f"{kind}; charset=utf-8"}
+
+    async def answer(request: Request) -> Response:
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers=headers)
+        return Response(content, headers=headers)
+
+    return answer
 
 
 def add_error_handlers(app: FastAPI) -> None:
