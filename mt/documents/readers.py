@@ -1,6 +1,5 @@
 """The formats of documents, and the one function that translates a document of any of them."""
 
-import html
 from collections.abc import Callable, Collection, Sequence
 
 from mt.documents.epub import read_epub
@@ -53,8 +52,10 @@ def translate_parsed(parsed: Parsed, translate: Translate) -> bytes:
 
 
 def lines_of(parsed: Parsed) -> list[str]:
-    """The lines of a document that are translated: those with letters, each different one once."""
-    return list(dict.fromkeys(inner for text in parsed.texts if (inner := text.strip()) and _has_letters(inner)))
+    """The lines of a document that are translated: those with letters outside of their tags, placeholders and
+    addresses, each different one once."""
+    lines = dict.fromkeys(text.strip() for text in parsed.texts)
+    return [line for line in lines if any(map(str.isalpha, parse(line).between))]
 
 
 def write_translated(parsed: Parsed, lines: Sequence[str], said: Sequence[str]) -> bytes:
@@ -84,11 +85,3 @@ def read_document(data: bytes, suffix: str, *, keys: Collection[str] = ()) -> Pa
     if keys and suffix != ".json":
         raise ConfigError(f"keys are chosen in .json files, not in {suffix} files.")
     return read_json(data, keys) if suffix == ".json" else READERS[suffix](data)
-
-
-def _has_letters(line: str) -> bool:
-    """Whether a line has letters outside of its tags, placeholders and addresses."""
-    between, place = "", 0
-    for mark in parse(line).marks:
-        between, place = between + line[place : mark.span[0]], mark.span[1]
-    return any(map(str.isalpha, html.unescape(between + line[place:])))

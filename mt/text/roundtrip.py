@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 
 from mt.text.lines import spread
 from mt.text.metrics import bleu, bleu_tokenizer_for, chrf
@@ -44,7 +45,7 @@ def round_trip(lines: Sequence[str], there_and_back: Callable[[str], str], langu
 
 def difference(line: str, made: str) -> str:
     """The first place where two texts differ, with what stands around it; invisible characters are escaped."""
-    place = next((n for n, (a, b) in enumerate(zip(line, made, strict=False)) if a != b), min(len(line), len(made)))
+    place = len(commonprefix([line, made]))
     begin = max(0, place - AROUND)
     parts = ["".join(map(_visible, text[begin : place + AROUND])) for text in (line, made)]
     return " becomes ".join(f"`{part}`" for part in parts)
