@@ -35,20 +35,13 @@ ESCAPED = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
 SENTENCE_END = re.compile(r"[.!?:;…。！？]\W*$")
 
 
-def read_html(data: bytes) -> Parsed:
-    return _read(data, xml=False)
-
-
-def read_xhtml(data: bytes) -> Parsed:
-    return _read(data, xml=True)
-
-
 def read_fragment(page: str) -> Parsed:
     """A page, or a part of one, that is text already; it is written in UTF-8."""
     return parsed_text(page, spots_of(page), str.encode)
 
 
-def _read(data: bytes, *, xml: bool) -> Parsed:
+def read_html(data: bytes, *, xml: bool = False) -> Parsed:
+    """Args: xml: it is XHTML."""
     declared = CHARSET.search(data[:4096])
     name = (declared[1] or declared[2]).decode("ascii", "replace").lower() if declared else ""
     page, encoded = decoded(data, MEANT.get(name, name), errors="xmlcharrefreplace")

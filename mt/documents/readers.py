@@ -1,9 +1,10 @@
 """The formats of documents, and the one function that translates a document of any of them."""
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 from mt.documents.epub import read_epub
-from mt.documents.html import read_html, read_xhtml
+from mt.documents.html import read_html
 from mt.documents.json_strings import read_json
 from mt.documents.markdown import read_markdown
 from mt.documents.names import known
@@ -12,7 +13,7 @@ from mt.documents.opendocument import read_odt
 from mt.documents.parsed import MAX_BYTES, Parsed
 from mt.documents.plain import read_text
 from mt.documents.po import read_po
-from mt.documents.subtitles import read_srt, read_vtt
+from mt.documents.subtitles import read_subtitles
 from mt.documents.xliff import read_xliff
 from mt.errors import ConfigError, DataError, check_texts
 from mt.text.lines import decompressor_for
@@ -22,8 +23,8 @@ from mt.text.tags import parse
 Translate = Callable[[list[str]], list[str]]
 READERS: dict[str, Callable[[bytes], Parsed]] = {
     ".txt": read_text, ".md": read_markdown, ".markdown": read_markdown,
-    ".html": read_html, ".htm": read_html, ".xhtml": read_xhtml,
-    ".srt": read_srt, ".vtt": read_vtt, ".json": read_json,
+    ".html": read_html, ".htm": read_html, ".xhtml": partial(read_html, xml=True),
+    ".srt": partial(read_subtitles, vtt=False), ".vtt": partial(read_subtitles, vtt=True), ".json": read_json,
     ".po": read_po, ".pot": read_po, ".xlf": read_xliff, ".xliff": read_xliff,
     ".docx": read_docx, ".pptx": read_pptx, ".xlsx": read_xlsx, ".odt": read_odt, ".epub": read_epub,
 }  # fmt: skip

@@ -38,15 +38,7 @@ class _Unit:
         return words_of(self.parts)
 
 
-def read_srt(data: bytes) -> Parsed:
-    return _read(data, vtt=False)
-
-
-def read_vtt(data: bytes) -> Parsed:
-    return _read(data, vtt=True)
-
-
-def _read(data: bytes, *, vtt: bool) -> Parsed:
+def read_subtitles(data: bytes, *, vtt: bool) -> Parsed:
     content, encoded = decoded(data)
     units = [_with_parts(unit, content, vtt) for unit in _units(content, vtt)]
     spots = [spot for group in _groups(units) for spot in _spots(group, vtt)]

@@ -78,7 +78,8 @@ class Tokenizer:
         # Tokenizers of older versions, with a rule of SentencePiece's, read as they did in training.
         self._keeps_all = OWN_RULE not in source
         try:
-            self._bytes = {i: bytes.fromhex(BYTE.sub(r"\1", piece)) for i, piece in _byte_pieces(models[-1])}
+            written_in_bytes = filter(self._target.is_byte, range(len(self._target)))
+            self._bytes = {i: bytes.fromhex(BYTE.sub(r"\1", self._target.id_to_piece(i))) for i in written_in_bytes}
             self.tags = models[0].tags if isinstance(models[0], TabledModel) else _tags(models[0])
         except ValueError as error:  # a piece that is no UTF-8, or a byte that is none
             raise CheckpointError(f"{' and '.join(self._files)} in {where} is damaged: {error}.") from None
@@ -265,10 +266,6 @@ def _encode(model: Model, texts: list[str], *, add_eos: bool = False) -> list[li
     if len(texts) <= FEW:
         return [model.encode(text, add_eos=add_eos) for text in texts]
     return model.encode(texts, add_eos=add_eos, num_threads=1)
-
-
-def _byte_pieces(model: Model) -> list[tuple[int, str]]:
-    return [(i, model.id_to_piece(i)) for i in range(len(model)) if model.is_byte(i)]
 
 
 def _tags(model: spm.SentencePieceProcessor) -> frozenset[str]:
