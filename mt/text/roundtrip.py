@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
 
 from mt.text.lines import spread
 from mt.text.metrics import bleu, bleu_tokenizer_for, chrf
@@ -45,7 +44,7 @@ def round_trip(lines: Sequence[str], there_and_back: Callable[[str], str], langu
 
 def difference(line: str, made: str) -> str:
     """The first place where two texts differ, with what stands around it; invisible characters are escaped."""
-    place = len(commonprefix([line, made]))
+    place = next((n for n, (a, b) in enumerate(zip(line, made, strict=False)) if a != b), min(len(line), len(made)))
     begin = max(0, place - AROUND)
     parts = ["".join(map(_visible, text[begin : place + AROUND])) for text in (line, made)]
     return " becomes ".join(f"`{part}`" for part in parts)

@@ -31,11 +31,10 @@ Unit = tuple[int, dict[str, str]]  # its line, and its texts by language
 
 def read_memory(file: str, sides: Sides) -> Iterator[Pair]:
     """Raises: DataError: for a file that cannot be read, or that has no pair in these languages."""
-    units = units_of(file)
     src, tgt = known(sides) or declared_languages(file) or ("", "")
     left_out = kept = 0
     languages: set[str] = set()
-    for line, texts in units:
+    for line, texts in units_of(file):
         languages |= texts.keys()
         if pair := choose(texts, src, tgt):
             kept += 1

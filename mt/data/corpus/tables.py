@@ -50,9 +50,8 @@ def read_xlsx(file: str, sides: Sides) -> Iterator[Pair]:
     """The rows of the first sheet."""
     try:
         with zipfile.ZipFile(file) as book:
-            if sum(item.file_size for item in book.infolist()) > max(
-                PLENTY, MAX_RATIO * sum(item.compress_size for item in book.infolist())
-            ):
+            packed = sum(item.compress_size for item in book.infolist())
+            if sum(item.file_size for item in book.infolist()) > max(PLENTY, MAX_RATIO * packed):
                 raise too_large(file)
             yield from read_rows(file, xlsx_rows(book, file), sides, "second column")
     except (zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError, RuntimeError) as error:
