@@ -110,17 +110,12 @@ def in_budget(corpus: TokenizedCorpus, budget: int) -> Iterator[Batch]:
     source, target = corpus.source.lengths(), corpus.target.lengths() + 1
     order = np.lexsort((source, target))
     largest = max(budget, int(source.max()), int(target.max()))
-    ends = cut_sorted(source[order], target[order], largest)
-    for begin, end in pairwise(ends):
+    for begin, end in pairwise(cut_sorted(source[order], target[order], largest)):
         yield corpus.batch(order[begin:end].tolist())
 
 
 def _write(
-    sink: pa.NativeFile,
-    pairs: Sequence[Pair],
-    tokenizer: Tokenizer,
-    max_length: int | None,
-    reader: InputReader | None,
+    sink: pa.NativeFile, pairs: Sequence[Pair], tokenizer: Tokenizer, max_length: int | None, reader: InputReader | None
 ) -> Facts:
     """Tokenise and write in chunks, because lists of token ids take fifty times the memory of an array."""
     digest, files = hashlib.sha256(), dict[str, int]()
@@ -163,15 +158,14 @@ def _record_batch(pairs: list[Pair], source: Ids, target: Ids, files: dict[str, 
         pa.array([pair.tgt for pair in pairs], pa.large_string()),
         pa.array(numbers, pa.int32()),
         pa.array([pair.origin.line for pair in pairs], pa.int64()),
-        *(_lists(side) for side in (source, target)),
+        *map(_lists, (source, target)),
     ]
     return pa.record_batch(columns, schema=SCHEMA)
 
 
 def _lists(sentences: Ids) -> pa.ListArray:
-    ids, starts, lengths = Flat.of(sentences)
+    ids, starts, _ = Flat.of(sentences)
     ends = pa.array(np.append(starts, len(ids))).cast(pa.int32())  # raises on overflow
-    assert len(lengths) == len(sentences)
     return pa.ListArray.from_arrays(ends, pa.array(ids))
 
 
