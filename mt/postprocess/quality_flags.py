@@ -127,7 +127,7 @@ def relative_length(linked: LinkedTranslation, ratio: float | None) -> float | N
 
 
 def coverage(linked: LinkedTranslation) -> float | None:
-    """The share of source words with a letter or digit whose weights sum to at least `ATTENDED`; None: there are none."""
+    """The share of source words with a letter or digit whose weights sum up to `ATTENDED`; None: no such words."""
     words = reading_words(linked.source)
     attended = torch.zeros(len(words))
     for first, _, weights in linked.grids(words, reading_words(linked.text)):

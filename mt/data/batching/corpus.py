@@ -56,10 +56,14 @@ class TokenizedCorpus:
 
         self.tokenizer = tokenizer
         self.reader = reader
+        self.unit = "pieces" if reader is None else "rows"  # what lengths are counted in, for messages
         if cache is None or reader is not None:  # the files that the sources name may change
             self.table = in_memory(build)
         else:
             self.table = cached(cache / _key(pairs, tokenizer, max_length)[:32], build)
+        facts = self.table.facts
+        self.num_too_long, self.num_source_rows = facts.too_long, facts.source_pieces
+        self.num_target_rows = facts.target_pieces + facts.pairs
 
     def __len__(self) -> int:
         return len(self.table)
@@ -77,23 +81,6 @@ class TokenizedCorpus:
     def target(self) -> TokenLists:
         """Token ids without `bos` and `eos`."""
         return self.table.target
-
-    @property
-    def unit(self) -> str:
-        """What lengths are counted in, for messages."""
-        return "pieces" if self.reader is None else "rows"
-
-    @property
-    def num_too_long(self) -> int:
-        return self.table.facts.too_long
-
-    @property
-    def num_source_rows(self) -> int:
-        return self.table.facts.source_pieces
-
-    @property
-    def num_target_rows(self) -> int:
-        return self.table.facts.target_pieces + len(self)
 
     def fingerprint(self) -> str:
         """sha256 over all text, in order."""
