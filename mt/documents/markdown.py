@@ -99,10 +99,9 @@ def _spots(content: str, block: _Block, tokens: Sequence[Any], definitions: dict
     before, parts, after = parts[:low], parts[low:high], parts[high:]
     named = "".join(one.markup for one in tokens if one.type == "text_special")
     own = {code: name for code, name in references(named).items() if code > 127}
-    width = max((len(one) for one in content[_line_begin(content, block) : block.end].split("\n")), default=0)
-    line_end = (
-        "\r\n" if content[block.end :].startswith("\r\n") or "\r\n" in content[block.begins[0] : block.end] else "\n"
-    )
+    line_begin = max(content.rfind(sign, 0, block.begins[0]) for sign in "\r\n") + 1
+    width = max(map(len, content[line_begin : block.end].split("\n")))
+    line_end = "\r\n" if "\r\n" in content[block.begins[0] : block.end + 2] else "\n"
 
     def render(said: list[Part], raw: Raw) -> str:
         def source(mark: Mark) -> str:
@@ -114,10 +113,6 @@ def _spots(content: str, block: _Block, tokens: Sequence[Any], definitions: dict
         return _laid_out(written, block, width, line_end)
 
     return [*labels, *spot(block.begins[0], block.end, parts, render)]
-
-
-def _line_begin(content: str, block: _Block) -> int:
-    return max(content.rfind(sign, 0, block.begins[0]) for sign in "\r\n") + 1
 
 
 def _label(block: _Block, part: Part) -> list[Spot]:
