@@ -61,12 +61,11 @@ def read_markdown(data: bytes) -> Parsed:
 
 def _moved(one: Spot, by: int) -> Spot:
     """A spot of a part of the text as one of the whole."""
-    return Spot(
-        one.begin + by,
-        one.end + by,
-        one.segment,
-        lambda said, raw: one.render(said, lambda begin, end: raw(begin + by, end + by)),
-    )
+
+    def render(said: str, raw: Raw) -> str:
+        return one.render(said, lambda begin, end: raw(begin + by, end + by))
+
+    return Spot(one.begin + by, one.end + by, one.segment, render)
 
 
 def _find(content: str, lines: Sequence[tuple[int, int, int]], token: Any, kind: str, after: int) -> _Block | None:

@@ -13,6 +13,7 @@ from mt.text.languages import MADE_UP, nearest, tag_of
 
 MAX_BYTES = 256 << 20  # of a document, and of all parts of one that is an archive
 LINE_END = re.compile(r"\r\n|\n|\r")
+MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 class Parsed(NamedTuple):
@@ -104,10 +105,8 @@ def decoded(data: bytes, declared: str = "", *, errors: str = "strict") -> tuple
     errors: what is done with characters that the encoding does not have, as in `str.encode`.
     Raises: DataError: when the file is not in its encoding.
     """
-    marks = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    mark = next((mark for mark in marks if data.startswith(mark)), b"")
-    by_mark = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
-    name = "utf-8" if mark == codecs.BOM_UTF8 else by_mark.get(mark, declared or "utf-8")
+    mark = next((mark for mark in MARKS if data.startswith(mark)), b"")
+    name = MARKS.get(mark, declared or "utf-8")
     try:
         codec = codecs.lookup(name)
         content = data[len(mark) :].decode(codec.name)
