@@ -43,11 +43,7 @@ def translate_document(data: bytes, suffix: str, translate: Translate, *, keys: 
         ConfigError: for an unknown format, or keys of another format than JSON.
         DataError: for a document that cannot be read; and what `translate` raises.
     """
-    return translate_parsed(read_document(data, suffix, keys=keys), translate)
-
-
-def translate_parsed(parsed: Parsed, translate: Translate) -> bytes:
-    """As `translate_document`, for a document that is read already."""
+    parsed = read_document(data, suffix, keys=keys)
     wanted = lines_of(parsed)
     return write_translated(parsed, wanted, translate(wanted) if wanted else [])
 
