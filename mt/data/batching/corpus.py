@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import sentencepiece
 
-from mt.data.batching.batch import Batch, Flat, Ids, cut_sorted, pack_batch
+from mt.data.batching.batch import Batch, Ids, cut_sorted, pack_batch
 from mt.data.batching.input_rows import InputRows, measured, total
 from mt.data.batching.store import SCHEMA, VERSION, Facts, Pairs, TokenLists, cached, in_memory
 from mt.data.corpus.pair import Pair
@@ -139,21 +139,15 @@ def _write(
 
 def _record_batch(pairs: list[Pair], source: Ids, target: Ids, files: dict[str, int]) -> pa.RecordBatch:
     """Args: files: the number of each file; new files are added."""
-    numbers = [files.setdefault(pair.origin.file, len(files)) for pair in pairs]
-    columns = [
-        pa.array([pair.src for pair in pairs], pa.large_string()),
-        pa.array([pair.tgt for pair in pairs], pa.large_string()),
-        pa.array(numbers, pa.int32()),
-        pa.array([pair.origin.line for pair in pairs], pa.int64()),
-        *map(_lists, (source, target)),
-    ]
-    return pa.record_batch(columns, schema=SCHEMA)
-
-
-def _lists(sentences: Ids) -> pa.ListArray:
-    ids, starts, _ = Flat.of(sentences)
-    ends = pa.array(np.append(starts, len(ids))).cast(pa.int32())  # raises on overflow
-    return pa.ListArray.from_arrays(ends, pa.array(ids))
+    columns = {
+        "src": [pair.src for pair in pairs],
+        "tgt": [pair.tgt for pair in pairs],
+        "file": [files.setdefault(pair.origin.file, len(files)) for pair in pairs],
+        "line": [pair.origin.line for pair in pairs],
+        "source": source,
+        "target": target,
+    }
+    return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
 
 
 def _key(pairs: Sequence[Pair], tokenizer: Tokenizer, max_length: int | None) -> str:
