@@ -140,10 +140,8 @@ def decoded(data: bytes, declared: str = "", *, errors: str = "strict") -> tuple
 
 def lines_with_ends(content: str) -> list[tuple[int, int, int]]:
     """Each line of a text: its begin, its end, and the begin of the next line. Lines end at LF, CR LF or CR."""
-    found, begin = list[tuple[int, int, int]](), 0
-    for match in LINE_END.finditer(content):
-        found.append((begin, match.start(), match.end()))
-        begin = match.end()
-    if begin < len(content):
-        found.append((begin, len(content), len(content)))
-    return found
+    ends = [found.span() for found in LINE_END.finditer(content)]
+    begins = [0, *(after for _, after in ends)]
+    if begins[-1] < len(content):
+        ends.append((len(content), len(content)))
+    return [(begin, *end) for begin, end in zip(begins, ends, strict=False)]

@@ -11,7 +11,7 @@ from typing import Any
 from mt.documents.parsed import Parsed
 from mt.documents.parts import Kind, Part, Segmented, text
 from mt.errors import DataError
-from mt.text.xml import local
+from mt.text.xml import SAFE, local
 
 NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 SPACE = "{http://www.w3.org/XML/1998/namespace}space"
@@ -27,11 +27,8 @@ def parse_xml(data: bytes, what: str) -> Any:
     """
     from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, strip_cdata=False
-    )
     try:
-        root = etree.fromstring(data, parser)
+        root = etree.fromstring(data, etree.XMLParser(**SAFE, strip_cdata=False))
     except etree.XMLSyntaxError as error:
         if "Excessive depth" in str(error):
             raise DataError(f"{what} has elements nested too deeply to be read.") from None
