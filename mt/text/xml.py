@@ -67,4 +67,4 @@ def plain_text(element: Any, file: str, *, skipped: Collection[str] = (), spaces
             parts.append(child.tail or "")
 
     add(element)
-    return " ".join("".join(parts).replace("\r", "\n").replace("\n", " ").split(" ")).strip()
+    return "".join(parts).replace("\r", " ").replace("\n", " ").strip()
