@@ -115,7 +115,9 @@ class _Blocks:
 
     def _tag(self, piece: Piece) -> None:
         found = {} if piece.closing else attributes(self.page, piece)
-        kept = self._value(found, "translate") == "no" or "notranslate" in self._value(found, "class").split()
+        kept = found and (
+            self._value(found, "translate") == "no" or "notranslate" in self._value(found, "class").split()
+        )
         if not kept:
             self._attributes(piece, found)
         alone = piece.void or piece.name in VOID

@@ -137,8 +137,9 @@ def _laid_out(written: str, block: _Block, width: int, line_end: str) -> str:
         written = CLOSING_SIGNS.sub(r"\\\1", written)
     elif start := BLOCK_START.match(written):
         written = f"{start[0]}\\{written[start.end() :]}"
-    indent = block.indents[1] if len(block.indents) > 1 else _blank(block.indents[0])
-    rows, used = list[str](), len(block.indents[0])
+    first, *others = block.indents
+    indent = others[0] if others else re.sub(r"[^> \t]", " ", first)  # the marks of lists become spaces
+    rows, used = list[str](), len(first)
     for row in written.split("\n"):
         if len(block.begins) > 1:
             hard = "  " if row.endswith("  ") else ""
@@ -146,8 +147,3 @@ def _laid_out(written: str, block: _Block, width: int, line_end: str) -> str:
         rows.append(row)
         used = len(indent)
     return f"{line_end}{indent}".join(rows)
-
-
-def _blank(indent: str) -> str:
-    """The beginning of a second line of a block whose first line begins so: the marks of lists become spaces."""
-    return "".join(sign if sign in "> \t" else " " for sign in indent)

@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import chain, islice
 
 from mt.data.corpus.names import kind_of
@@ -223,11 +224,10 @@ def _looks_like_text(sample: Sequence[list[str]], column: int) -> bool:
 
 
 def _is_plain_number(cell: str) -> bool:
-    try:
+    with suppress(ValueError):
         float(cell)
-    except ValueError:
-        return False
-    return True
+        return True
+    return False
 
 
 def _delimiter(file: str) -> tuple[str, int]:
