@@ -20,6 +20,7 @@ TOKEN = regex.compile(
 )
 GROUPED = regex.compile(r"\d{1,3}(?:([.,’'٬ \u00a0\u2009\u202f])\d{3})(?:\1\d{3})*(?:(?!\1)[.,٫]\d+)?")
 DECIMAL = regex.compile(r"\d+[.,٫]\d+")
+POINT = regex.compile(r"[.,٫]")
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _canonical(number: str) -> Iterable[str]:
     """ "1.000,50" as ["1000.5"]. Digits grouped unlike a number, such as "12.05.2024", give their parts."""
     grouped = GROUPED.fullmatch(number)
     if grouped or DECIMAL.fullmatch(number):
-        return [_value(*regex.split(r"[.,٫]", number.replace(grouped[1], "") if grouped else number))]
+        return [_value(*POINT.split(number.replace(grouped[1], "") if grouped else number))]
     return [_value(part) for part in regex.findall(r"\d+", number)]
 
 
