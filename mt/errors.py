@@ -56,14 +56,10 @@ def spelt(value: object) -> str:
 def json_kind(value: object) -> str:
     """What a value from JSON is, in JSON's words: "an object", "null". Of a type that JSON lacks: its Python name."""
     kinds = {
-        bool: "a boolean",
-        int: "a number",
-        float: "a number",
-        str: "a string",
-        list: "an array",
+        type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "an array",
         dict: "an object",
-    }
-    return "null" if value is None else kinds.get(type(value), type(value).__name__)
+    }  # fmt: skip
+    return kinds.get(type(value), type(value).__name__)
 
 
 def shown(value: object) -> str:
@@ -90,10 +86,8 @@ def check_texts(**given: Sequence[str]) -> None:
     for name, texts in given.items():
         wrong = isinstance(texts, str | bytes | Mapping) or not hasattr(texts, "__getitem__")
         if wrong or not hasattr(texts, "__len__"):
-            raise ConfigError(
-                f"`{name}` must be a list of strings, but is {short(texts)}.",
-                hint='write a list, also for one text: `["Good morning."]`.',
-            )
+            hint = 'write a list, also for one text: `["Good morning."]`.'
+            raise ConfigError(f"`{name}` must be a list of strings, but is {short(texts)}.", hint=hint)
         for number, text in enumerate(texts, 1):
             if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise ConfigError(f"`{name}` must be a list of strings, but item {number:,} is {short(text)}.")

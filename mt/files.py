@@ -53,17 +53,22 @@ def meant(path: Path, names: Iterable[str]) -> Path | None:
 # ---------------------------------------------------------------- reading
 
 
+def read_limited(path: Path, most: int) -> bytes:
+    """The content of a file of at most `most` bytes. Raises: CheckpointError: when it cannot be read, or has more."""
+    with explained(f"`{path}` cannot be read"), path.open("rb") as file:
+        raw = file.read(most + 1)
+    if len(raw) > most:
+        raise CheckpointError(f"`{path}` must have at most {most:,} bytes, but has more.")
+    return raw
+
+
 def read_json(path: Path, *, most: int = MAX_JSON) -> dict[str, Any]:
     """The JSON object in a file. Raises `CheckpointError` when it is missing, damaged, no object, or too large.
 
     A repeated key is an error, because readers differ in which of its values they take.
     """
-    with explained(f"`{path}` cannot be read"), path.open("rb") as file:
-        raw = file.read(most + 1)
-    if len(raw) > most:
-        raise CheckpointError(f"`{path}` must have at most {most:,} bytes, but has more.")
     try:
-        content = json.loads(raw.decode(), object_pairs_hook=_object)
+        content = json.loads(read_limited(path, most).decode(), object_pairs_hook=_object)
     except (ValueError, RecursionError):
         raise CheckpointError(f"`{path}` is not valid JSON in UTF-8; it may be damaged.") from None
     if not isinstance(content, dict):

@@ -88,10 +88,8 @@ class _FileHandler(logging.FileHandler):
 
 
 def console_handler() -> _ConsoleHandler:
-    for handler in logger.handlers:
-        if isinstance(handler, _ConsoleHandler):
-            return handler
-    return _ConsoleHandler(_Console(stderr=True))
+    found = (handler for handler in logger.handlers if isinstance(handler, _ConsoleHandler))
+    return next(found, None) or _ConsoleHandler(_Console(stderr=True))
 
 
 # ---------------------------------------------------------------- numbers

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Protocol, Self, TypeVar
+from typing import Self, TypeVar
 
 from rich.console import Console
 from rich.live import Live
@@ -22,17 +22,6 @@ from mt.log import console_handler
 
 T = TypeVar("T")
 STRIDE = 2048  # items between two looks at the clock
-
-
-class Shown(Protocol):
-    """What a progress line shows."""
-
-    @property
-    def done(self) -> float | None:
-        """The fraction that is over; None: not known."""
-        ...
-
-    def line(self) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,52 +45,34 @@ class Status:
 
     def line(self) -> str:
         """One line: `step 1,240/5,000  epoch 3.1  loss 2.413  lr 1.2e-03  4,310+4,290 tok/s  packed 98%  ...`."""
-        parts = [f"step {self.step:,}" + ("" if self.total_steps is None else f"/{self.total_steps:,}")]
-        if self.epoch is not None:
-            parts.append(f"epoch {self.epoch:.1f}")
-        if self.loss is not None:
-            parts.append(f"loss {self.loss:.3f}")
-        if self.lr is not None:
-            parts.append(f"lr {self.lr:.1e}")
-        if self.src_tokens_per_s is not None and self.tgt_tokens_per_s is not None:
-            parts.append(f"{self.src_tokens_per_s:,.0f}+{self.tgt_tokens_per_s:,.0f} tok/s")
-        if self.processes > 1:
-            parts.append(f"on {self.processes} processes")
-        if self.packing is not None:
-            parts.append(f"packed {self.packing:.0%}")
-        if self.skipped:
-            parts.append(f"skipped {self.skipped:,}")
-        if self.best is not None:
-            parts.append(f"best {self.best}")
-        if self.patience_left is not None:
-            parts.append(f"patience {self.patience_left}")
-        if self.eta_s is not None:
-            parts.append(f"eta {duration(self.eta_s)}")
-        return "  ".join(parts)
+        src, tgt = self.src_tokens_per_s, self.tgt_tokens_per_s
+        parts = [
+            f"step {self.step:,}" + ("" if self.total_steps is None else f"/{self.total_steps:,}"),
+            None if self.epoch is None else f"epoch {self.epoch:.1f}",
+            None if self.loss is None else f"loss {self.loss:.3f}",
+            None if self.lr is None else f"lr {self.lr:.1e}",
+            None if src is None or tgt is None else f"{src:,.0f}+{tgt:,.0f} tok/s",
+            f"on {self.processes} processes" if self.processes > 1 else None,
+            None if self.packing is None else f"packed {self.packing:.0%}",
+            f"skipped {self.skipped:,}" if self.skipped else None,
+            None if self.best is None else f"best {self.best}",
+            None if self.patience_left is None else f"patience {self.patience_left}",
+            None if self.eta_s is None else f"eta {duration(self.eta_s)}",
+        ]
+        return "  ".join(filter(None, parts))
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """What one waits for, and how long still."""
+    """What one waits for, and how long still; where that is not known, how long already."""
 
     what: str
-    done: float
-    eta_s: float
-
-    def line(self) -> str:
-        return f"{self.what} {self.done:.0%}  eta {duration(self.eta_s)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Elapsed:
-    """What one waits for without knowing how long, and the time so far."""
-
-    what: str
+    done: float | None  # the fraction that is over; None: not known
     seconds: float
-    done: None = None
 
     def line(self) -> str:
-        return f"{self.what}  {duration(self.seconds)}"
+        share = " " if self.done is None else f" {self.done:.0%}  eta"
+        return f"{self.what}{share} {duration(self.seconds)}"
 
 
 def duration(seconds: float) -> str:
@@ -138,7 +109,7 @@ class Progress:
         self.every = every
         self._clock = clock
         self._last: float | None = None
-        self._pending: Shown | None = None
+        self._pending: Status | Wait | None = None
         self._live: Live | None = None
         self._keep_last = last
         self._silent = handler.level > logging.INFO
@@ -163,7 +134,7 @@ class Progress:
         if self._pending and self._keep_last and not self._silent:
             self._print(self._pending)
 
-    def update(self, status: Shown) -> None:
+    def update(self, status: Status | Wait) -> None:
         """Show `status`, unless one was shown less than `every` seconds ago; the last one is always shown."""
         self._pending = status
         now = self._clock()
@@ -176,7 +147,7 @@ class Progress:
             self._print(status)
             self._pending = None
 
-    def _print(self, status: Shown) -> None:
+    def _print(self, status: Status | Wait) -> None:
         self.console.print(Text(status.line()), soft_wrap=True)
 
 
@@ -220,7 +191,7 @@ class Waiting:
     def tell(self, so_far: str = "") -> None:
         """Show the time that has passed, where the end is not known. Args: so_far: such as ": 1,240 pairs"."""
         if (passed := self._passed()) is not None:
-            self._progress.update(Elapsed(f"{self.what}{so_far}", passed))
+            self._progress.update(Wait(f"{self.what}{so_far}", None, passed))
 
     def each(self, items: Iterable[T], total: int | None = None) -> Iterator[T]:
         """The items, with the share that is over, or without a total their number. Args: items: pairs of sentences."""
@@ -274,7 +245,7 @@ def elapsing(
                 thread.join()
 
 
-def _with_bar(status: Shown) -> Table | Text:
+def _with_bar(status: Status | Wait) -> Table | Text:
     line = Text(status.line())
     if status.done is None:
         return line

@@ -15,13 +15,12 @@ PACKAGES = ("torch", "sentencepiece", "sacrebleu", "datasets", "hydra-core", "sa
 
 def machine() -> dict[str, Any]:
     """Versions and hardware of this process."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "python": sys.version.split()[0],
         "packages": {package: version_of(package) for package in PACKAGES},
         "system": platform.platform(),
         "cpus": os.cpu_count(),
-        "gpu": gpu,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "git": _git_revision(),
     }
 

@@ -71,9 +71,9 @@ def pytest_collection_modifyitems(config, items):
 
 if find_spec("jaxtyping"):
     import jaxtyping
+    import shape_checks
 
-    # Before the first import of these packages: their annotations become checks of every call.
-    jaxtyping.install_import_hook(["mt.nn", "mt.decode"], "beartype.beartype")
+    shape_checks.install("mt.nn", "mt.decode")  # before their first import
 
     @pytest.fixture
     def unchecked_shapes():

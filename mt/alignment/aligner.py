@@ -67,8 +67,7 @@ def choose(
 def to_file(choice: Choice) -> bytes:
     """`alignment.json`: the heads, under the key `reading`, and how they were chosen."""
     values = asdict(choice)
-    del values["heads"]
-    values = {"schema": SCHEMA, "reading": choice.heads.to_plain(), **values}
+    values = {"schema": SCHEMA, "reading": values.pop("heads"), **values}
     return (json.dumps(values, indent=2) + "\n").encode()
 
 

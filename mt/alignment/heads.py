@@ -6,7 +6,7 @@ knows the token when it attends to the source, and gives far better links (Chen 
 a model without gold links.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -32,9 +32,6 @@ class AlignmentHeads:
         heads = "head" if len(self.heads) == 1 else "heads"
         where = "input" if self.shifted else "prediction"
         return f"layer {self.layer + 1}, {heads} {', '.join(str(h + 1) for h in self.heads)}, read at the {where}"
-
-    def to_plain(self) -> dict[str, Any]:
-        return {**asdict(self), "heads": list(self.heads)}
 
     @classmethod
     def from_plain(cls, values: Any, where: str) -> "AlignmentHeads":

@@ -70,9 +70,7 @@ class Direction:
 
 
 def forward_backward(
-    words: Float64[np.ndarray, "B V W"],
-    null: Float64[np.ndarray, "B V"],
-    transitions: Float64[np.ndarray, "W1 W"],
+    words: Float64[np.ndarray, "B V W"], null: Float64[np.ndarray, "B V"], transitions: Float64[np.ndarray, "W1 W"]
 ) -> tuple[Float64[np.ndarray, "B V W1"], Float64[np.ndarray, "W1 W"]]:
     """Posteriors of hidden Markov models that stay in their state when null emits a word.
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from mt.alignment.shares import shares
 from mt.errors import check_texts, counted
 from mt.nn.encoders import require_text
 from mt.nn.forced import USES, Maps, force
@@ -45,10 +44,6 @@ class Observation:
     target: Side
     maps: Maps
     log_probs: Float[Tensor, " t"]  # of each target token and of eos
-
-    def target_shares(self) -> Float[Tensor, "P V"]:
-        """Target tokens, without bos and eos, to words."""
-        return shares(self.target.tokens, self.target.words)
 
 
 def observe(

@@ -5,11 +5,11 @@ A link is (source word, target word), counted from 0, also in `backward`, the li
 
 import operator
 from collections.abc import Callable
+from functools import partial
 
 from mt.text.words import Links
 
-SIDES = [(-1, 0), (0, -1), (1, 0), (0, 1)]
-NEIGHBOURS = [*SIDES, (-1, -1), (-1, 1), (1, -1), (1, 1)]
+NEIGHBOURS = [(-1, 0), (0, -1), (1, 0), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1)]
 
 
 def grow_diag(forward: Links, backward: Links) -> Links:
@@ -35,11 +35,11 @@ def grow_diag(forward: Links, backward: Links) -> Links:
     return links
 
 
-def _final(links: Links, more: Links, *, both: bool) -> Links:
-    """Add links of `more` with an unlinked word; `both`: with two."""
-    links = set(links)
+def grow_diag_final(forward: Links, backward: Links, *, both: bool) -> Links:
+    """`grow_diag`, then every link of either direction with a word that is still unlinked; `both`: with two."""
+    links = grow_diag(forward, backward)
     sources, targets = {i for i, _ in links}, {j for _, j in links}
-    for i, j in sorted(more):
+    for i, j in [*sorted(forward), *sorted(backward)]:
         unlinked = (i not in sources, j not in targets)
         if all(unlinked) if both else any(unlinked):
             links.add((i, j))
@@ -48,20 +48,10 @@ def _final(links: Links, more: Links, *, both: bool) -> Links:
     return links
 
 
-def grow_diag_final(forward: Links, backward: Links) -> Links:
-    """`grow_diag`, then every link of either direction with a word that is still unlinked."""
-    return _final(_final(grow_diag(forward, backward), forward, both=False), backward, both=False)
-
-
-def grow_diag_final_and(forward: Links, backward: Links) -> Links:
-    """`grow_diag`, then every link of either direction with two words that are still unlinked."""
-    return _final(_final(grow_diag(forward, backward), forward, both=True), backward, both=True)
-
-
 HEURISTICS: dict[str, Callable[[Links, Links], Links]] = {
     "intersection": operator.and_,
     "union": operator.or_,
     "grow-diag": grow_diag,
-    "grow-diag-final": grow_diag_final,
-    "grow-diag-final-and": grow_diag_final_and,
+    "grow-diag-final": partial(grow_diag_final, both=False),
+    "grow-diag-final-and": partial(grow_diag_final, both=True),
 }

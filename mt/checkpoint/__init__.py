@@ -6,21 +6,7 @@ from mt.checkpoint.state import average, load_into, random_state, require_fit, s
 from mt.checkpoint.tensors import describe_tensors, read_tensors
 
 __all__ = [
-    "Checkpoint",
-    "Checkpoints",
-    "Manifest",
-    "RunLock",
-    "Score",
-    "average",
-    "clean_up",
-    "describe_tensors",
-    "load_into",
-    "random_state",
-    "read_manifest",
-    "read_tensors",
-    "require_fit",
-    "require_space",
-    "set_random_state",
-    "verify_folder",
-    "write_folder",
-]
+    "Checkpoint", "Checkpoints", "Manifest", "RunLock", "Score", "average", "clean_up", "describe_tensors", "load_into",
+    "random_state", "read_manifest", "read_tensors", "require_fit", "require_space", "set_random_state",
+    "verify_folder", "write_folder",
+]  # fmt: skip

@@ -75,9 +75,7 @@ def write_folder(
 
 def write_manifest(folder: Path) -> None:
     """The manifest of the files in a folder that something else has filled. Raises: OSError."""
-    entries: dict[str, dict[str, Any]] = {}
-    for path in sorted(folder.iterdir()):
-        entries[path.name] = {"size": path.stat().st_size, "sha256": sha256(path)}
+    entries = {path.name: {"size": path.stat().st_size, "sha256": sha256(path)} for path in sorted(folder.iterdir())}
     _write_manifest(folder, entries, {})
 
 

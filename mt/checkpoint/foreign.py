@@ -16,10 +16,8 @@ def refuse_foreign(path: Path) -> None:
     elif (path / "config.json").is_file() and (path / "source.spm").is_file():
         what, hint = "a folder for MarianMT in transformers", _import("hf", path)
     elif (path / "config.json").is_file() and (path / "model.bin").is_file():
-        what, hint = (
-            "a folder for CTranslate2",
-            "name the model that it was made of, and add `--engine ct2` to search with CTranslate2.",
-        )
+        what = "a folder for CTranslate2"
+        hint = "name the model that it was made of, and add `--engine ct2` to search with CTranslate2."
     else:
         return
     raise CheckpointError(f"`{path}` is {what}, not a model folder.", hint=hint)

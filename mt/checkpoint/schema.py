@@ -44,10 +44,8 @@ class Schema:
             )
         if number > self.current:
             known = "1" if self.current == 1 else f"1 to {self.current}"
-            raise CheckpointError(
-                f"{where} has schema {number}, but this version of mt reads {known}.",
-                hint="update mt to read newer files.",
-            )
+            hint = "update mt to read newer files."
+            raise CheckpointError(f"{where} has schema {number}, but this version of mt reads {known}.", hint=hint)
         try:
             for migrate in self.migrations[number - 1 :]:
                 values = migrate(values)

@@ -28,13 +28,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
     which.add_argument("--last", type=positive_int, metavar="N", help="take the last N checkpoints of each run")
     which.add_argument("--best", type=positive_int, metavar="N", help="take the N best checkpoints of each run, by dev")
     args = parser.parse_args(argv)
+    some = args.last or args.best
     for path in args.models:
-        if path.exists() and (path / "checkpoints").is_dir() != bool(args.last or args.best):
-            parser.error(
-                f"--last and --best need a run, but {path} is a single model"
-                if args.last or args.best
-                else f"{path} is a run: choose some of its checkpoints with --best N or --last N"
-            )
+        is_run = (path / "checkpoints").is_dir()
+        if some and path.exists() and not is_run:
+            parser.error(f"--last and --best need a run, but {path} is a single model")
+        if is_run and not some:
+            parser.error(f"{path} is a run: choose some of its checkpoints with --best N or --last N")
     return args
 
 
@@ -92,31 +92,26 @@ def make_average(paths: Sequence[Path], output: Path) -> None:
         check_alike(models[0], other)
     first = models[0]
     weights = average([model.path for model in models])
-    longest = min(model.description.max_length for model in models)
-    description = replace(first.description, max_length=longest)
-    parameters = sum(tensor.numel() for tensor in weights.values())
-    card = model_card(models, parameters).encode()
+    description = replace(first.description, max_length=min(model.description.max_length for model in models))
+    card = model_card(models, parameters=sum(tensor.numel() for tensor in weights.values())).encode()
     write_folder(output, {**description.files(first.tokenizer), WEIGHTS: weights, CARD: card}, free={CARD})
 
 
 def check_alike(first: "StoredModel", other: "StoredModel") -> None:
     """Raises: ConfigError: when the models differ in architecture, tokenizer or languages."""
     one, two = asdict(first.description.model), asdict(other.description.model)
-    for key in one:
-        # dropout rates do not change what the weights mean
-        if "dropout" not in key and one[key] != two[key]:
-            raise ConfigError(
-                f"{first.path} and {other.path} cannot be averaged: `model.{key}` is {one[key]} in the first, but "
-                f"{two[key]} in the second."
-            )
-    if first.tokenizer.fingerprint != other.tokenizer.fingerprint:
-        raise ConfigError(
-            f"{first.path} and {other.path} cannot be averaged: their tokenizers differ, so a row of the embedding "
-            "matrix stands for different pieces."
-        )
+    # dropout rates do not change what the weights mean
+    differ = [key for key in one if "dropout" not in key and one[key] != two[key]]
     a, b = (f"{model.description.src} to {model.description.tgt}" for model in (first, other))
-    if a != b:
-        raise ConfigError(f"{first.path} and {other.path} cannot be averaged: one translates {a}, the other {b}.")
+    if differ:
+        why = f"`model.{differ[0]}` is {one[differ[0]]} in the first, but {two[differ[0]]} in the second"
+    elif first.tokenizer.fingerprint != other.tokenizer.fingerprint:
+        why = "their tokenizers differ, so a row of the embedding matrix stands for different pieces"
+    elif a != b:
+        why = f"one translates {a}, the other {b}"
+    else:
+        return
+    raise ConfigError(f"{first.path} and {other.path} cannot be averaged: {why}.")
 
 
 def model_card(models: "Sequence[StoredModel]", parameters: int) -> str:

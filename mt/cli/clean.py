@@ -12,6 +12,7 @@ from mt.cli.options import Parser, check_new, number, positive_int
 from mt.config import CleanConfig
 from mt.config.decode import Bound
 from mt.errors import ConfigError, DataError, counted
+from mt.files import explained, whole_folder
 from mt.text.languages import check_code
 
 if TYPE_CHECKING:
@@ -88,8 +89,6 @@ def run(argv: list[str]) -> int:
     languages = languages_of(args)
     rules = chosen(args, languages)
     if args.out:
-        from mt.files import explained, whole_folder
-
         with explained(f"`{args.out}` cannot be written"), whole_folder(args.out) as folder:
             report = write(args, languages, rules, folder)
     else:

@@ -209,13 +209,10 @@ def check_override(override: Override, known: Mapping[str, list[str]], *, multir
     if override.is_hydra_override():
         return text
     if override.is_delete():
+        why, hint = "a setting always has a value", "set another value, or null."
         if key in known:
-            raise ConfigError(
-                f"`~{key}` cannot be used, because a group always has a preset.", hint="choose another preset."
-            )
-        raise ConfigError(
-            f"`~{key}` cannot be used, because a setting always has a value.", hint="set another value, or null."
-        )
+            why, hint = "a group always has a preset", "choose another preset."
+        raise ConfigError(f"`~{key}` cannot be used, because {why}.", hint=hint)
     if override.is_sweep_override() and not multirun:
         simple = override.value_type is ValueType.SIMPLE_CHOICE_SWEEP
         texts = [value for value in values(override) if isinstance(value, str)] if simple and takes_text(key) else []

@@ -82,10 +82,8 @@ def _check_packed(args: argparse.Namespace) -> None:
     for file in filter(None, (args.document, args.input)):
         lines = not args.document and not args.to and suffix_of(Path(file).stem) == ".txt"
         if (program := unpacks(file)) and not lines:
-            raise ConfigError(
-                f"`{file}` is a compressed document, and documents are read unpacked.",
-                hint=f"`{program} -dk {shlex.quote(str(file))}` unpacks it.",
-            )
+            hint = f"`{program} -dk {shlex.quote(str(file))}` unpacks it."
+            raise ConfigError(f"`{file}` is a compressed document, and documents are read unpacked.", hint=hint)
 
 
 def check_lines(file: str | None, formats: tuple[str, ...] = RECORDS, model: Path | None = None) -> None:
@@ -98,10 +96,8 @@ def check_lines(file: str | None, formats: tuple[str, ...] = RECORDS, model: Pat
             from mt.data.corpus.columns import check_table
 
             check_table(file)
-        raise ConfigError(
-            f"`{file}` holds both sides of pairs, not lines to translate.",
-            hint=f"`mt clean {shlex.quote(file)} --out FOLDER` writes each side as a file of lines.",
-        )
+        hint = f"`mt clean {shlex.quote(file)} --out FOLDER` writes each side as a file of lines."
+        raise ConfigError(f"`{file}` holds both sides of pairs, not lines to translate.", hint=hint)
 
 
 def reads_tables(model: Path | None) -> bool:

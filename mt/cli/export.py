@@ -76,32 +76,27 @@ def run(argv: list[str]) -> int:
     from mt.log import setup
 
     setup()
-    sample = args.sample if args.verify else None
+    verified = args.verify and (args.format != "hf" or find_spec("transformers") is not None)
+    sample = args.sample if verified else None
     if args.format == "hf":
-        return run_hf(args)
-    if args.format == "argos":
+        export_hf(args.model, args.out, sample=sample)
+        if args.verify and not verified:
+            logger.warning("the export was not verified, because the package `transformers` is not installed.")
+        print(f"The model for transformers (MarianMTModel, MarianTokenizer) is in {args.out}.")
+    elif args.format == "argos":
         export_argos(args.model, args.out, args.quantization, sample=sample, src=args.src, tgt=args.tgt)
         call = f"import argostranslate.package as p; p.install_from_path({str(args.out)!r})"
         print(
             f"The package for Argos Translate is in {args.out} ({args.quantization}). To install it there:\n\n"
             f'python -c "{call}"'
         )
-        return 0
-    example = export_ct2(args.model, args.out, args.quantization, sample=sample)
-    print(
-        f"The model for CTranslate2 is in {args.out} ({args.quantization}). To translate with it in Python, with "
-        f"the packages ctranslate2 and sentencepiece only:\n\n{example}",
-        end="",
-    )
-    return 0
-
-
-def run_hf(args: argparse.Namespace) -> int:
-    verified = args.verify and find_spec("transformers") is not None
-    export_hf(args.model, args.out, sample=args.sample if verified else None)
-    if args.verify and not verified:
-        logger.warning("the export was not verified, because the package `transformers` is not installed.")
-    print(f"The model for transformers (MarianMTModel, MarianTokenizer) is in {args.out}.")
+    else:
+        example = export_ct2(args.model, args.out, args.quantization, sample=sample)
+        print(
+            f"The model for CTranslate2 is in {args.out} ({args.quantization}). To translate with it in Python, with "
+            f"the packages ctranslate2 and sentencepiece only:\n\n{example}",
+            end="",
+        )
     return 0
 
 

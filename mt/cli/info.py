@@ -59,30 +59,21 @@ def facts_of(model: "StoredModel", run: Path | None, problems: list[str]) -> dic
     from mt.train.ancestry import ancestry_of, plain_ancestry
     from mt.train.overview import manifest_of
 
-    told = model.description
+    told, stored = model.description, read_manifest(model.path)
     manifest = manifest_of(run, problems) if run is not None else {}
     first, *others = ancestry_of(model)
     known = first.data and first.pairs is not None
     data = {"name": first.data, "train": first.pairs, "licence": first.licence} if known else None
     return {
-        "model": str(model.path),
-        "src": told.src,
-        "tgt": told.tgt,
+        "model": str(model.path), "src": told.src, "tgt": told.tgt,
         "parameters": sum(parameter.numel() for parameter in model.empty.parameters()),
-        "bytes": sum(size for size, _ in read_manifest(model.path).files.values()),
-        "step": read_manifest(model.path).meta.get("step"),
-        "precision": told.precision.value,
-        "vocabulary": [told.src_size, told.tgt_size],
-        "max_length": told.max_length,
-        "usual_length": told.usual_length,
-        "shape": asdict(told.model),
-        "inputs": [f"{one.column}:{one.kind}" for one in told.inputs],
-        "decode": asdict(told.decode),
-        "tokenizer": manifest.get("tokenizer"),
-        "data": manifest.get("data") or data,
-        "ancestry": plain_ancestry(others),
-        "seed": manifest.get("seed"),
-    }
+        "bytes": sum(size for size, _ in stored.files.values()), "step": stored.meta.get("step"),
+        "precision": told.precision.value, "vocabulary": [told.src_size, told.tgt_size],
+        "max_length": told.max_length, "usual_length": told.usual_length, "shape": asdict(told.model),
+        "inputs": [f"{one.column}:{one.kind}" for one in told.inputs], "decode": asdict(told.decode),
+        "tokenizer": manifest.get("tokenizer"), "data": manifest.get("data") or data,
+        "ancestry": plain_ancestry(others), "seed": manifest.get("seed"),
+    }  # fmt: skip
 
 
 def described(facts: dict[str, Any], ran: "Overview | None") -> dict[str, str]:

@@ -12,6 +12,7 @@ from mt.cli.lines import file_texts
 from mt.cli.options import Parser, check_output
 from mt.data.corpus.names import check_language
 from mt.errors import DataError, counted
+from mt.files import explained
 
 if TYPE_CHECKING:
     from mt.alignment.pharaoh import Gold
@@ -109,7 +110,6 @@ def run(argv: list[str]) -> int:
         found = f"{counted(len(sources), 'sentence')} cannot have {counted(len(given), 'translation')}"
         raise DataError(f"{found}: give one translation for each sentence.")
     gold = gold_of(args, sources, given)
-    from mt.files import explained
     from mt.interpret.report import page
 
     check_languages(args)

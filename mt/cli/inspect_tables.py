@@ -86,10 +86,8 @@ def chosen_rows(args: argparse.Namespace, inputs: Sequence[Input]) -> Rows:
     found = list(islice(read_sources(args.input, inputs) if args.input else typed, first - 1, last))
     sources = [source for source, _ in found]
     if not any(source.strip() for source in sources):
-        raise DataError(
-            f"{args.input or '--text'} has no row to show.",
-            hint="the first row of a TSV table is its header." if first == 1 else "lower the numbers of --lines.",
-        )
+        hint = "the first row of a TSV table is its header." if first == 1 else "lower the numbers of --lines."
+        raise DataError(f"{args.input or '--text'} has no row to show.", hint=hint)
     translations = args.reference if args.references is None else file_texts(args.references, last)
     given = None if translations is None else translations[first - 1 : last]
     if given is not None and len(given) != len(sources):

@@ -16,6 +16,7 @@ from typing import IO, BinaryIO, NamedTuple, TypeVar
 
 from mt.cli.options import stdout
 from mt.errors import DataError, counted
+from mt.files import explained
 from mt.text.lines import MAX_LINE, check_file, check_line_counts, decode_line, raw_lines
 from mt.text.media import HEAD, check_no_media
 
@@ -130,8 +131,6 @@ def results(path: Path | None) -> AbstractContextManager[BinaryIO]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    from mt.files import explained
-
     with explained(f"`{path}` cannot be written"), path.open("wb") as out:
         yield out
 

@@ -75,9 +75,13 @@ class Answer:
 
         return f" ||| {pharaoh(self.links)}"
 
-    def fields(self) -> dict[str, Any]:
-        """The further fields of a JSON object."""
-        found: dict[str, Any] = {}
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        one = self.translation
+        found: dict[str, Any] = {
+            "text": one.text, "score": round(one.score, 6), "log_prob": round(one.log_prob, 6), "pieces": one.pieces,
+            "piece_log_probs": [round(value, 6) for value in one.piece_log_probs], "finished": one.finished,
+        }  # fmt: skip
         if self.links is not None:
             found["alignment"] = [list(link) for link in sorted(self.links)]
         if (told := self.measures) is not None:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NoReturn, TypeVar, get_args, get_type_hints
 
 from mt.config.decode import COUNT, FROM_0, SHARE, WIDTH, Bound, options_of
 from mt.errors import ConfigError
+from mt.files import explained, obstacle
 
 N = TypeVar("N", int, float)
 
@@ -152,10 +153,8 @@ def check_output(output: Path | None, *inputs: str | None, option: str = "--outp
     if output.is_dir():
         raise ConfigError(f"`{option} {output}` is a folder.", hint="name a file.")
     if not output.parent.is_dir():
-        raise ConfigError(
-            f"`{option} {output}` cannot be written: there is no folder `{output.parent}`.",
-            hint=f"create it with `mkdir -p {shlex.quote(str(output.parent))}`.",
-        )
+        hint = f"create it with `mkdir -p {shlex.quote(str(output.parent))}`."
+        raise ConfigError(f"`{option} {output}` cannot be written: there is no folder `{output.parent}`.", hint=hint)
     for file in filter(None, inputs):
         if output.is_file() and Path(file).exists() and output.samefile(file):
             raise ConfigError(f"`{option} {output}` is also an input file.", hint="name another file.")
@@ -163,8 +162,6 @@ def check_output(output: Path | None, *inputs: str | None, option: str = "--outp
 
 def check_new(out: Path, what: str = "folder") -> None:
     """Raises: ConfigError: when `out`, a folder or a file, is there, or cannot be made."""
-    from mt.files import explained, obstacle
-
     if out.exists():
         raise ConfigError(f"`{out}` already exists.", hint=f"name a new {what}.")
     with explained(f"`{out}` cannot be created"):

@@ -22,7 +22,9 @@ def in_our_words(error: BaseException) -> ConfigError:
             case MarkedYAMLError():
                 return bad_yaml(cause)
             case MissingConfigException():
-                return no_preset(cause)
+                group, _, option = str(cause.missing_cfg_file).rpartition("/")
+                listed = f"the presets are {', '.join(f'`{name}`' for name in cause.options)}." if cause.options else ""
+                return ConfigError(f"`{group}` has no preset `{option}`.", hint=listed)
             case InterpolationResolutionError():
                 return ConfigError(f"{opening(where)}`{cause.full_key}` cannot be resolved: {first_line(cause)}.")
             case ValidationError() if cause.full_key in settings():
@@ -34,13 +36,6 @@ def in_our_words(error: BaseException) -> ConfigError:
             case ConfigKeyError() | ConfigAttributeError() if cause.full_key:
                 return unknown_key(cause.full_key, where=where)
     return ConfigError(f"these settings cannot be combined: {first_line(error)}.")
-
-
-def no_preset(error: MissingConfigException) -> ConfigError:
-    """The error for a preset that no folder has."""
-    group, _, option = str(error.missing_cfg_file).rpartition("/")
-    listed = f"the presets are {', '.join(f'`{name}`' for name in error.options)}." if error.options else ""
-    return ConfigError(f"`{group}` has no preset `{option}`.", hint=listed)
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

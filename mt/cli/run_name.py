@@ -38,7 +38,8 @@ def run_name(
         named, parts = set[str](), [config.run.name]
     else:
         named, parts = recipe(config, choices)
-    values = {key_of(text): unquoted(text.partition("=")[2]) for text in job}
+    given = (text.lstrip("+").partition("=") for text in job)
+    values = {key: unquoted(value) for key, _, value in given}
     differ = sorted(key for key in values if key not in {*named, *NOT_IN_NAMES, *fixed})
     name = "-".join([*parts, *(f"{short(key, differ)}={folder_name(values[key], LONGEST_VALUE)}" for key in differ)])
     name = folder_name(name, LONGEST_NAME)
@@ -71,11 +72,8 @@ def own_languages(config: Config) -> tuple[str, str] | None:
 
 def model_name(path: Path) -> str:
     """The name of the run that a model or a checkpoint is in, else its own."""
-    return next(
-        part
-        for part in reversed(path.absolute().parts)
-        if part not in {"model", "checkpoints", "best", "latest"} and not STEP.fullmatch(part)
-    )
+    inner = {"model", "checkpoints", "best", "latest"}
+    return next(part for part in reversed(path.absolute().parts) if part not in inner and not STEP.fullmatch(part))
 
 
 def chosen_parts(choices: Mapping[str, object], data: str, origin: str | None = None) -> tuple[set[str], list[str]]:
@@ -108,10 +106,6 @@ def is_run_of(folder: Path, config: Config) -> bool:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError):
         return False
     return same and any(folder.glob("checkpoints/step-*"))
-
-
-def key_of(override: str) -> str:
-    return override.lstrip("+").partition("=")[0]
 
 
 def short(key: str, others: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mt.cli.main import readable
 from mt.cli.options import Parser, check_output
 from mt.errors import CheckpointError, ConfigError, counted
-from mt.files import explained, meant
+from mt.files import explained, meant, write_text
 
 if TYPE_CHECKING:
     from mt.train.overview import Overview
@@ -100,7 +100,6 @@ def name_problems(runs: "Sequence[Overview]", verb: str) -> None:
 
 
 def compare(paths: list[Path], output: Path | None, *, as_json: bool) -> int:
-    from mt.files import write_text
     from mt.log import setup
     from mt.train.overview import aligned, comparison, overview, shortened
 

@@ -1,9 +1,9 @@
 """The settings by dotted key: the type of each, checks of keys and values, and the errors for wrong ones."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from difflib import SequenceMatcher, get_close_matches
-from enum import Enum
+from enum import EnumType
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -22,11 +22,8 @@ PLAIN = WORDS | {str: "text"}
 @cache
 def settings() -> dict[str, Any]:
     """Every dotted key with its type: {"data.corpus": str | None, ...}."""
-    return {
-        f"{section}.{item.name}": get_type_hints(kind)[item.name]
-        for section, kind in sections().items()
-        for item in fields(kind)
-    }
+    hints = {section: get_type_hints(kind) for section, kind in sections().items()}
+    return {f"{section}.{name}": hint for section, of in hints.items() for name, hint in of.items()}
 
 
 @cache
@@ -55,10 +52,9 @@ def _checker() -> Any:
 def check_value(key: str, value: Any, where: str = "") -> None:
     """Raise `ConfigError` unless `key` is a setting and `value` fits its type. `where`: the file and line, if any."""
     if key in sections():
-        raise ConfigError(
-            f"{opening(where)}`{key}` is a section of settings.",
-            hint=f"set one of its keys, as in `{example(key)}=...`.",
-        )
+        first = next(name for name in settings() if name.startswith(f"{key}."))
+        hint = f"set one of its keys, as in `{first}=...`."
+        raise ConfigError(f"{opening(where)}`{key}` is a section of settings.", hint=hint)
     if key not in settings():
         raise unknown_key(key, where=where)
     try:
@@ -96,7 +92,10 @@ def wrong_value(key: str, value: Any, where: str = "") -> ConfigError:
     """The error for a value that does not fit the type of a setting."""
     takes, optional = unwrap(settings()[key])
     shown = spelt(value)
-    names = [member.name for member in takes if member not in excluded(key)] if is_enum(takes) else []
+    section, _, own = key.partition(".")
+    barred = next(f.metadata.get("not", ()) for f in fields(sections()[section]) if f.name == own)
+    members = takes.__members__ if isinstance(takes, EnumType) else {}
+    names = [name for name in members if members[name] not in barred]
     must = (f"one of {', '.join(names)}" if names else expectation(takes)) + (" or null" if optional else "")
     near = get_close_matches(shown.lower(), names, n=1)
     return ConfigError(
@@ -104,25 +103,13 @@ def wrong_value(key: str, value: Any, where: str = "") -> ConfigError:
     )
 
 
-def excluded(key: str) -> Collection[Any]:
-    """The members of its enum that a setting does not take."""
-    section, _, name = key.partition(".")
-    return next((f.metadata.get("not", ()) for f in fields(sections()[section]) if f.name == name), ())
-
-
-def is_enum(takes: Any) -> bool:
-    return isinstance(takes, type) and issubclass(takes, Enum)
-
-
 def expectation(takes: Any) -> str:
-    """A type in words."""
+    """A type in words; one of an enum has none."""
     if get_origin(takes) is list:
         return "a list, as in [first,second]"
     if get_origin(takes) in {Union, UnionType}:
         parts = [part for part in get_args(takes) if part is not int or float not in get_args(takes)]
         return " or ".join("auto" if part is str else expectation(part) for part in parts)
-    if issubclass(takes, Enum):
-        return f"one of {', '.join(member.name for member in takes)}"
     return PLAIN[takes]
 
 
@@ -158,11 +145,6 @@ def likeness(typed: str, known: str) -> float:
     if any(len(part) > 3 and part in last for part in word.split("_")):
         return max(whole, ending, 0.7 + 0.1 * ending)
     return max(whole, ending)
-
-
-def example(section: str) -> str:
-    """The first setting of a section."""
-    return next(key for key in settings() if key.startswith(f"{section}."))
 
 
 def opening(where: str) -> str:

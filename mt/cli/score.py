@@ -35,15 +35,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--reverse", type=Path, metavar="MODEL", help="a model that translates the other way")
     parser.add_argument("--jsonl", action="store_true", help="write one JSON object per line")
     parser.add_argument(
-        "--per-token",
-        action="store_true",
+        "--per-token", action="store_true",
         help="as --jsonl, with each piece's log-probability; the last is the end mark's",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--skip-too-long",
-        action="store_true",
+        "--skip-too-long", action="store_true",
         help="write an empty line (JSON: null) for a pair that is too long for a model, instead of stopping",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--skip-bad", action="store_true",
         help="write an empty line (JSON: null) for lines that cannot be read, such as lines that are not UTF-8, and "

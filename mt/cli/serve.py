@@ -37,11 +37,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         epilog="example:  mt serve runs/en-de runs/de-en --port 5000",
     )
     parser.add_argument(
-        "models",
-        nargs="+",
-        type=Path,
-        metavar="MODEL",
-        help="model folder, run or checkpoint, one for each direction",
+        "models", nargs="+", type=Path, metavar="MODEL", help="model folder, run or checkpoint, one for each direction"
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0: all (default: 127.0.0.1)")
     parser.add_argument("--port", type=PORT, default=5000, help="0: any that is free (default: 5000)")
@@ -120,10 +116,7 @@ def run(argv: list[str]) -> int:
         service = Service(directory, engine, limits, keys, Rate(limits.rate), Metrics())
         keep_texts_out_of_the_log()
         log_start(directory.models, args, keys is not None)
-
-        def ready() -> None:
-            print(address_of(bound), flush=True)
-
+        ready = partial(print, address_of(bound), flush=True)
         serve(make_app(service, cors=args.cors, metrics=args.metrics), bound, ready=ready, grace=args.timeout or 60)
     return 0
 

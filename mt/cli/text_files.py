@@ -45,15 +45,10 @@ def sides_of(name: str) -> list[str]:
     path = Path(name)
     if kind_of(name) or (path.exists() and not language_of(bare(path.name))):
         return []
-    like = bare(path.name) if language_of(bare(path.name)) else f"{path.name}.en"
-    found = [
-        str(other)
-        for other in (path.parent.iterdir() if path.parent.is_dir() else ())
-        if other.is_file()
-        and not kind_of(str(other))
-        and language_of(bare(other.name))
-        and without_language(bare(other.name)) == without_language(like)
-    ]
+    like = without_language(bare(path.name) if language_of(bare(path.name)) else f"{path.name}.en")
+    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    plain = [(str(other), bare(other.name)) for other in beside if other.is_file() and not kind_of(str(other))]
+    found = [other for other, own in plain if language_of(own) and without_language(own) == like]
     if len(found) != 2 or (path.exists() and str(path) not in found):
         return []
     return sorted(found, key=lambda file: (file != str(path), file))

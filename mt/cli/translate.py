@@ -25,6 +25,7 @@ from mt.cli.options import Parser, add_device_options, check_output, dash_is_def
 from mt.cli.search_options import SearchOptions, add_search_options, check_prefixes, check_search_options, prefix_file
 from mt.data.corpus.names import check_language
 from mt.errors import CheckpointError, DataError
+from mt.files import explained, write_file
 from mt.text.lines import check_file
 
 if TYPE_CHECKING:
@@ -47,10 +48,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("-i", "--input", help="text file to translate, plain or compressed (default, and -: stdin)")
     parser.add_argument("-o", "--output", type=Path, help="file to write (default, and -: stdout)")
     parser.add_argument(
-        "--jsonl",
-        action="store_true",
+        "--jsonl", action="store_true",
         help="write one JSON object per line, with scores and pieces; the last of piece_log_probs is the end mark's",
-    )
+    )  # fmt: skip
     add_device_options(parser)
     add_engine_options(parser)
     parser.add_argument(
@@ -138,7 +138,6 @@ def run_document(args: argparse.Namespace) -> int:
     """Translate a document. It is read, with its faults reported, before a model is loaded."""
     from mt.checkpoint.model_folder import languages
     from mt.documents.readers import lines_of, write_translated
-    from mt.files import explained, write_file
 
     document = read_checked(args)
     lines = lines_of(document)
@@ -220,7 +219,8 @@ class Pipeline:
         found = self.answers([line.text for line, _ in lines], [prefix for _, prefix in lines], first, names)
         for (line, _), answers in zip(lines, found, strict=True):
             if self.as_json:
-                yield to_json(line.text, answers).encode() + b"\n"
+                record = {"source": line.text, "translations": [answer.to_dict() for answer in answers]}
+                yield json.dumps(record, ensure_ascii=False).encode() + b"\n"
             else:
                 yield (one_line(answers[0].translation.text) + answers[0].suffix).encode() + line.end
 
@@ -241,24 +241,3 @@ class Pipeline:
         if self.linked is None:
             return [[Answer(translation) for translation in some] for some in search(texts, None)]
         return self.linked.answer(texts, search, first)
-
-
-def to_json(text: str, answers: list[Answer]) -> str:
-    return json.dumps(
-        {
-            "source": text,
-            "translations": [
-                {
-                    "text": answer.translation.text,
-                    "score": round(answer.translation.score, 6),
-                    "log_prob": round(answer.translation.log_prob, 6),
-                    "pieces": answer.translation.pieces,
-                    "piece_log_probs": [round(value, 6) for value in answer.translation.piece_log_probs],
-                    "finished": answer.translation.finished,
-                    **answer.fields(),
-                }
-                for answer in answers
-            ],
-        },
-        ensure_ascii=False,
-    )

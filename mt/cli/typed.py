@@ -133,9 +133,8 @@ def in_shell(text: str) -> str:
     if not re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
         return shlex.quote(text)
     raw = text.encode(errors="surrogateescape")
-    return (
-        "$'" + "".join(f"\\x{byte:02x}" if not 31 < byte < 127 or byte in b"'\\" else chr(byte) for byte in raw) + "'"
-    )
+    escaped = [f"\\x{byte:02x}" if not 31 < byte < 127 or byte in b"'\\" else chr(byte) for byte in raw]
+    return f"$'{''.join(escaped)}'"
 
 
 def _is_safe(text: str) -> bool:

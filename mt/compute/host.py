@@ -122,11 +122,8 @@ class ProcessorMeter:
         waited = self._total_wait()
         if not self._waits:
             return None
-        return ProcessorTime(
-            wall=time.perf_counter() - self._wall,
-            used=time.process_time() - self._used,
-            waited=waited - self._waited,
-        )
+        wall, used = time.perf_counter() - self._wall, time.process_time() - self._used
+        return ProcessorTime(wall, used, waited - self._waited)
 
     def _total_wait(self) -> float:
         for stat in self._tasks.glob("*/schedstat"):

@@ -3,6 +3,7 @@
 Nothing is interpolated, converted or imported: a value that does not have the type of its setting is an error.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
@@ -13,12 +14,8 @@ from mt.errors import SHOWN, ConfigError, shown
 
 Section = TypeVar("Section")
 WORDS: dict[Any, str] = {
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    str: "a string",
-    type(None): "null",
-}
+    int: "a whole number", float: "a number", bool: "true or false", str: "a string", type(None): "null",
+}  # fmt: skip
 
 
 def from_plain(section: type[Section], values: object, where: str) -> Section:
@@ -49,7 +46,7 @@ def from_plain(section: type[Section], values: object, where: str) -> Section:
 
 def _plain(kind: Any, value: object, where: str, barred: Collection[StrEnum] = ()) -> object:
     """`value` if it has the type `kind`; a string becomes an enum member, of those that are not `barred`."""
-    if isinstance(value, str) and not _is_text(value):
+    if isinstance(value, str) and re.search("[\ud800-\udfff]", value):  # JSON can spell it, UTF-8 cannot
         raise ConfigError(f"{where} must be text, but {shown(value)} contains half of a surrogate pair.")
     options = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     for option in options:
@@ -74,8 +71,3 @@ def _plain(kind: Any, value: object, where: str, barred: Collection[StrEnum] = (
         for o in options
     )  # fmt: skip
     raise ConfigError(f"{where} must be {wanted}, but is {shown(value)}.")
-
-
-def _is_text(value: str) -> bool:
-    """JSON can spell half a character, `"\\ud800"`, which cannot be encoded in UTF-8."""
-    return not any("\ud800" <= character <= "\udfff" for character in value)

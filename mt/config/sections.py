@@ -166,6 +166,8 @@ class AlignmentConfig:
 class OptimConfig:
     name: OptimizerKind = field(default=OptimizerKind.muon, metadata={"before": OptimizerKind.adamw})
     lr: float = 3e-3  # the peak, reached at the end of the warm-up
+    # the rate of embeddings, relative to `lr`; null: 2.5 with Muon, 1 with AdamW
+    embedding_lr_ratio: float | None = field(default=None, metadata={"before": 1.0})
     beta1: float = 0.9
     beta2: float = 0.98
     eps: float = 1e-9
@@ -175,6 +177,8 @@ class OptimConfig:
 
     def __post_init__(self) -> None:
         require(self.lr > 0, "optim.lr", "be positive", self.lr)
+        ratio = self.embedding_lr_ratio
+        require(ratio is None or ratio > 0, "optim.embedding_lr_ratio", "be positive or null", ratio)
         require(0 <= self.beta1 < 1, "optim.beta1", "lie in [0, 1)", self.beta1)
         require(0 <= self.beta2 < 1, "optim.beta2", "lie in [0, 1)", self.beta2)
         require(self.eps > 0, "optim.eps", "be positive", self.eps)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mt.alignment.pharaoh import check_words, parse_gold
 from mt.data.batching import TokenizedCorpus
-from mt.data.corpus.names import kind_of
+from mt.data.corpus.names import corpora
 from mt.data.corpus.pair import Pair
 from mt.data.corpus.readers import read_pairs
 from mt.errors import ConfigError, DataError, counted
@@ -47,16 +47,6 @@ class LinkTable:
     def of(cls, ends: array, numbers: array) -> "LinkTable":
         """Args: ends: in links, after a 0; numbers: of all links, end to end."""
         return cls(np.array(ends, np.int64), np.array(numbers, np.int32).reshape(-1, 2))
-
-
-def corpora(train: Sequence[str]) -> list[list[str]]:
-    """The files of `data.train`, corpus by corpus: a file with both sides, or two."""
-    waiting, found = list(train), []
-    while waiting:
-        count = 1 if kind_of(waiting[0]) else 2
-        found.append(waiting[:count])
-        waiting = waiting[count:]
-    return found
 
 
 def by_corpus(links: Sequence[str], train: Sequence[str]) -> dict[str, str]:

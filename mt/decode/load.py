@@ -12,7 +12,7 @@ from mt.config import DecodeConfig, Precision
 from mt.decode.search.ensemble import Ensemble, Mean
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translator import Translator
-from mt.errors import ConfigError, require
+from mt.errors import ConfigError, require, short
 from mt.inputs.reader import InputReader
 
 
@@ -51,6 +51,10 @@ def load_ensemble(
 
     Raises: ConfigError: when their directions or their tokenizers differ, and what `load` raises.
     """
+    if isinstance(paths, str | Path) or not paths:
+        raise ConfigError(
+            f"`paths` must be a list of models, but is {short(paths)}.", hint='write `["runs/one", "runs/two"]`.'
+        )
     for path in paths[1:]:
         check_direction(Path(paths[0]), Path(path), "--ensemble")
     members = [load(path, device=device, precision=precision) for path in paths]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from mt.documents.html import read_xhtml
+from mt.documents.html import read_html
 from mt.documents.package import read_package
 from mt.documents.parsed import Parsed, renamed
 from mt.errors import DataError
@@ -23,7 +23,7 @@ def _read(name: str, part: bytes, _: Mapping[str, bytes]) -> Parsed | None:
     if suffix not in {*PAGES, PACKAGE}:
         return None
     try:
-        return _read_package_file(part) if suffix == PACKAGE else read_xhtml(part)
+        return _read_package_file(part) if suffix == PACKAGE else read_html(part, xml=True)
     except DataError as error:
         raise DataError(f"{name}: {error.message}", hint=error.hint) from None
 

@@ -6,6 +6,7 @@ Scripts, styles, code and what says `translate="no"` stay as they are.
 import html
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from mt.documents.html_scan import Piece, attributes, scan
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, parsed_text, renamed, spot
@@ -35,32 +36,24 @@ ESCAPED = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
 SENTENCE_END = re.compile(r"[.!?:;…。！？]\W*$")
 
 
-def read_html(data: bytes) -> Parsed:
-    return _read(data, xml=False)
-
-
-def read_xhtml(data: bytes) -> Parsed:
-    return _read(data, xml=True)
-
-
 def read_fragment(page: str) -> Parsed:
     """A page, or a part of one, that is text already; it is written in UTF-8."""
     return parsed_text(page, spots_of(page), str.encode)
 
 
-def _read(data: bytes, *, xml: bool) -> Parsed:
+def read_html(data: bytes, *, xml: bool = False) -> Parsed:
+    """Args: xml: it is XHTML."""
     declared = CHARSET.search(data[:4096])
     name = (declared[1] or declared[2]).decode("ascii", "replace").lower() if declared else ""
-    page, encoded = decoded(data, MEANT.get(name, name), errors="xmlcharrefreplace")
-    named = [(page[slice(*span)].strip(), "") for span in _languages(page)]
+    read = partial(decoded, declared=MEANT.get(name, name), errors="xmlcharrefreplace")
+    page, encoded = read(data)
+    named = dict.fromkeys((page[slice(*span)].strip(), "") for span in _languages(page))
 
     def rename(written: bytes, src: str, tgt: str) -> bytes:
-        own, encoded = decoded(written, MEANT.get(name, name), errors="xmlcharrefreplace")
+        own, encoded = read(written)
         return encoded(renamed(own, _languages(own), src, tgt))
 
-    return parsed_text(page, spots_of(page, xml=xml), encoded)._replace(
-        languages=list(dict.fromkeys(named)), rename=rename
-    )
+    return parsed_text(page, spots_of(page, xml=xml), encoded)._replace(languages=list(named), rename=rename)
 
 
 def _languages(page: str) -> list[tuple[int, int]]:
@@ -95,7 +88,8 @@ class _Blocks:
             if self.skipping:
                 self._skip(piece)
             elif piece.name == "#text":
-                self._text(piece)
+                content = html.unescape(self.page[piece.begin : piece.end])
+                self._add(text(SPACE.sub(" ", content)), (piece.begin, piece.end))
             elif piece.name:
                 self._tag(piece)
             elif self.page.startswith("<!--", piece.begin):
@@ -119,13 +113,11 @@ class _Blocks:
             self._add(Part(Kind.literal, Piece(self.literal, piece.end, "")))
             self.literal = -1
 
-    def _text(self, piece: Piece) -> None:
-        content = self.page[piece.begin : piece.end]
-        self._add(text(SPACE.sub(" ", html.unescape(content))), (piece.begin, piece.end))
-
     def _tag(self, piece: Piece) -> None:
         found = {} if piece.closing else attributes(self.page, piece)
-        kept = found and self._says_no(found)
+        kept = found and (
+            self._value(found, "translate") == "no" or "notranslate" in self._value(found, "class").split()
+        )
         if not kept:
             self._attributes(piece, found)
         alone = piece.void or piece.name in VOID
@@ -143,18 +135,15 @@ class _Blocks:
         else:
             self._end_block()
 
-    def _says_no(self, found: dict[str, tuple[int, int]]) -> bool:
-        says = {name: self.page[slice(*found[name])].lower() for name in ("translate", "class") if name in found}
-        return says.get("translate") == "no" or "notranslate" in says.get("class", "").split()
+    def _value(self, found: dict[str, tuple[int, int]], name: str) -> str:
+        """The value of an attribute in small letters; "" without one."""
+        return self.page[slice(*found.get(name, (0, 0)))].lower()
 
     def _attributes(self, piece: Piece, found: dict[str, tuple[int, int]]) -> None:
         read = [name for name in found if name in READ]
-        if piece.name == "meta" and any(
-            self.page[slice(*found[key])].lower() in META for key in ("name", "property") if key in found
-        ):
+        if piece.name == "meta" and META & {self._value(found, "name"), self._value(found, "property")}:
             read.append("content")
-        kind = self.page[slice(*found["type"])].lower() if "type" in found else ""
-        if piece.name == "input" and kind in {"submit", "button", "reset"}:
+        if piece.name == "input" and self._value(found, "type") in {"submit", "button", "reset"}:
             read.append("value")
         for name in read:
             begin, end = found.get(name, (0, 0))

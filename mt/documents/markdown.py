@@ -61,12 +61,11 @@ def read_markdown(data: bytes) -> Parsed:
 
 def _moved(one: Spot, by: int) -> Spot:
     """A spot of a part of the text as one of the whole."""
-    return Spot(
-        one.begin + by,
-        one.end + by,
-        one.segment,
-        lambda said, raw: one.render(said, lambda begin, end: raw(begin + by, end + by)),
-    )
+
+    def render(said: str, raw: Raw) -> str:
+        return one.render(said, lambda begin, end: raw(begin + by, end + by))
+
+    return Spot(one.begin + by, one.end + by, one.segment, render)
 
 
 def _find(content: str, lines: Sequence[tuple[int, int, int]], token: Any, kind: str, after: int) -> _Block | None:
@@ -99,10 +98,9 @@ def _spots(content: str, block: _Block, tokens: Sequence[Any], definitions: dict
     before, parts, after = parts[:low], parts[low:high], parts[high:]
     named = "".join(one.markup for one in tokens if one.type == "text_special")
     own = {code: name for code, name in references(named).items() if code > 127}
-    width = max((len(one) for one in content[_line_begin(content, block) : block.end].split("\n")), default=0)
-    line_end = (
-        "\r\n" if content[block.end :].startswith("\r\n") or "\r\n" in content[block.begins[0] : block.end] else "\n"
-    )
+    line_begin = max(content.rfind(sign, 0, block.begins[0]) for sign in "\r\n") + 1
+    width = max(map(len, content[line_begin : block.end].split("\n")))
+    line_end = "\r\n" if "\r\n" in content[block.begins[0] : block.end + 2] else "\n"
 
     def render(said: list[Part], raw: Raw) -> str:
         def source(mark: Mark) -> str:
@@ -114,10 +112,6 @@ def _spots(content: str, block: _Block, tokens: Sequence[Any], definitions: dict
         return _laid_out(written, block, width, line_end)
 
     return [*labels, *spot(block.begins[0], block.end, parts, render)]
-
-
-def _line_begin(content: str, block: _Block) -> int:
-    return max(content.rfind(sign, 0, block.begins[0]) for sign in "\r\n") + 1
 
 
 def _label(block: _Block, part: Part) -> list[Spot]:
@@ -143,8 +137,9 @@ def _laid_out(written: str, block: _Block, width: int, line_end: str) -> str:
         written = CLOSING_SIGNS.sub(r"\\\1", written)
     elif start := BLOCK_START.match(written):
         written = f"{start[0]}\\{written[start.end() :]}"
-    indent = block.indents[1] if len(block.indents) > 1 else _blank(block.indents[0])
-    rows, used = list[str](), len(block.indents[0])
+    first, *others = block.indents
+    indent = others[0] if others else re.sub(r"[^> \t]", " ", first)  # the marks of lists become spaces
+    rows, used = list[str](), len(first)
     for row in written.split("\n"):
         if len(block.begins) > 1:
             hard = "  " if row.endswith("  ") else ""
@@ -152,8 +147,3 @@ def _laid_out(written: str, block: _Block, width: int, line_end: str) -> str:
         rows.append(row)
         used = len(indent)
     return f"{line_end}{indent}".join(rows)
-
-
-def _blank(indent: str) -> str:
-    """The beginning of a second line of a block whose first line begins so: the marks of lists become spaces."""
-    return "".join(sign if sign in "> \t" else " " for sign in indent)

@@ -1,12 +1,13 @@
 """OpenDocument texts (.odt): paragraphs and headings, with those of headers, footers, notes and text boxes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from mt.documents.package import read_package
 from mt.documents.parsed import Parsed
 from mt.documents.parts import Kind, Part, Segmented, text
-from mt.documents.xml import fill, parse_xml, parts_of, write_xml
+from mt.documents.xml import fill, parse_xml, parsed_tree, parts_of
 from mt.text.xml import local
 
 PARTS = frozenset({"content.xml", "styles.xml"})
@@ -22,21 +23,12 @@ def _read(name: str, part: bytes, _: Mapping[str, bytes]) -> Parsed | None:
         return None
     root = parse_xml(part, name)
     found = [
-        (one, segmented)
+        (segmented, partial(fill, one, copied=False))
         for one in root.iter("{*}p", "{*}h")
         if not any(local(around) in UNCHANGED for around in one.iterancestors())
         and (segmented := Segmented([_spaced(part) for part in parts_of(one, _kind)], _is_tab)).texts
     ]
-
-    def write(said: Sequence[str]) -> bytes:
-        given = iter(said)
-        for one, segmented in found:
-            translations = [next(given) for _ in segmented.texts]
-            if translations != segmented.texts:
-                fill(one, segmented.with_translations(translations), copied=False)
-        return write_xml(root, part)
-
-    return Parsed([line for _, segmented in found for line in segmented.texts], write)
+    return parsed_tree(root, part, found)
 
 
 def _kind(child: Any) -> Kind:

@@ -15,6 +15,7 @@ from mt.text.archive import MAX_RATIO, check_members, damage_explained
 PLENTY = 16 << 20  # bytes that may grow at any ratio
 
 Read = Callable[[str, bytes, Mapping[str, bytes]], Parsed | None]
+COPIED = Parsed([], lambda said: b"")  # stands for a part without text
 
 
 def read_package(data: bytes, must_have: str, read: Read, what: str) -> Parsed:
@@ -32,28 +33,23 @@ def read_package(data: bytes, must_have: str, read: Read, what: str) -> Parsed:
         raise DataError(f"this is not {what}: the archive has no {must_have}.")
     if b"encryption-data" in contents.get("META-INF/manifest.xml", b""):
         raise DataError("the document is encrypted.", hint="save it without a password first.")
-    parsed = [read(name, content, contents) for name, content in contents.items()]
+    parsed = [read(name, content, contents) or COPIED for name, content in contents.items()]
 
     def write(said: Sequence[str]) -> bytes:
         given, found = iter(said), list[bytes]()
         for (_, content), one in zip(parts, parsed, strict=True):
-            translations = [next(given) for _ in one.texts] if one is not None else []
-            found.append(one.write(translations) if one is not None and translations != one.texts else content)
+            translations = [next(given) for _ in one.texts]
+            found.append(content if translations == one.texts else one.write(translations))
         return data if found == [content for _, content in parts] else _packed(parts, found)
 
     def rename(written: bytes, src: str, tgt: str) -> bytes:
         members = _members(written, what)
-        found = [
-            one.rename(content, src, tgt) if one is not None and one.rename is not None else content
-            for (_, content), one in zip(members, parsed, strict=True)
-        ]
-        return _packed(members, found)
+        pairs = zip(members, parsed, strict=True)
+        return _packed(members, [one.rename(part, src, tgt) if one.rename else part for (_, part), one in pairs])
 
-    own = [one for one in parsed if one is not None]
-    named = dict.fromkeys(pair for one in own for pair in one.languages)
-    can = any(one.rename is not None for one in own)
-    texts = [text for one in own for text in one.texts]
-    return Parsed(texts, write, languages=list(named), rename=rename if can else None)
+    named = dict.fromkeys(pair for one in parsed for pair in one.languages)
+    texts = [text for one in parsed for text in one.texts]
+    return Parsed(texts, write, languages=list(named), rename=rename if any(one.rename for one in parsed) else None)
 
 
 def _packed(members: Sequence[tuple[zipfile.ZipInfo, bytes]], contents: Sequence[bytes]) -> bytes:

@@ -13,6 +13,7 @@ from mt.text.languages import MADE_UP, nearest, tag_of
 
 MAX_BYTES = 256 << 20  # of a document, and of all parts of one that is an archive
 LINE_END = re.compile(r"\r\n|\n|\r")
+MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 class Parsed(NamedTuple):
@@ -104,10 +105,8 @@ def decoded(data: bytes, declared: str = "", *, errors: str = "strict") -> tuple
     errors: what is done with characters that the encoding does not have, as in `str.encode`.
     Raises: DataError: when the file is not in its encoding.
     """
-    marks = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    mark = next((mark for mark in marks if data.startswith(mark)), b"")
-    by_mark = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
-    name = "utf-8" if mark == codecs.BOM_UTF8 else by_mark.get(mark, declared or "utf-8")
+    mark = next((mark for mark in MARKS if data.startswith(mark)), b"")
+    name = MARKS.get(mark, declared or "utf-8")
     try:
         codec = codecs.lookup(name)
         content = data[len(mark) :].decode(codec.name)
@@ -141,10 +140,8 @@ def decoded(data: bytes, declared: str = "", *, errors: str = "strict") -> tuple
 
 def lines_with_ends(content: str) -> list[tuple[int, int, int]]:
     """Each line of a text: its begin, its end, and the begin of the next line. Lines end at LF, CR LF or CR."""
-    found, begin = list[tuple[int, int, int]](), 0
-    for match in LINE_END.finditer(content):
-        found.append((begin, match.start(), match.end()))
-        begin = match.end()
-    if begin < len(content):
-        found.append((begin, len(content), len(content)))
-    return found
+    ends = [found.span() for found in LINE_END.finditer(content)]
+    begins = [0, *(after for _, after in ends)]
+    if begins[-1] < len(content):
+        ends.append((len(content), len(content)))
+    return [(begin, *end) for begin, end in zip(begins, ends, strict=False)]

@@ -1,10 +1,10 @@
 """The formats of documents, and the one function that translates a document of any of them."""
 
-import html
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 from mt.documents.epub import read_epub
-from mt.documents.html import read_html, read_xhtml
+from mt.documents.html import read_html
 from mt.documents.json_strings import read_json
 from mt.documents.markdown import read_markdown
 from mt.documents.names import known
@@ -13,9 +13,9 @@ from mt.documents.opendocument import read_odt
 from mt.documents.parsed import MAX_BYTES, Parsed
 from mt.documents.plain import read_text
 from mt.documents.po import read_po
-from mt.documents.subtitles import read_srt, read_vtt
+from mt.documents.subtitles import read_subtitles
 from mt.documents.xliff import read_xliff
-from mt.errors import ConfigError, DataError, check_texts
+from mt.errors import ConfigError, DataError, check_texts, short
 from mt.text.lines import decompressor_for
 from mt.text.media import HEAD
 from mt.text.tags import parse
@@ -23,8 +23,8 @@ from mt.text.tags import parse
 Translate = Callable[[list[str]], list[str]]
 READERS: dict[str, Callable[[bytes], Parsed]] = {
     ".txt": read_text, ".md": read_markdown, ".markdown": read_markdown,
-    ".html": read_html, ".htm": read_html, ".xhtml": read_xhtml,
-    ".srt": read_srt, ".vtt": read_vtt, ".json": read_json,
+    ".html": read_html, ".htm": read_html, ".xhtml": partial(read_html, xml=True),
+    ".srt": partial(read_subtitles, vtt=False), ".vtt": partial(read_subtitles, vtt=True), ".json": read_json,
     ".po": read_po, ".pot": read_po, ".xlf": read_xliff, ".xliff": read_xliff,
     ".docx": read_docx, ".pptx": read_pptx, ".xlsx": read_xlsx, ".odt": read_odt, ".epub": read_epub,
 }  # fmt: skip
@@ -43,18 +43,16 @@ def translate_document(data: bytes, suffix: str, translate: Translate, *, keys: 
         ConfigError: for an unknown format, or keys of another format than JSON.
         DataError: for a document that cannot be read; and what `translate` raises.
     """
-    return translate_parsed(read_document(data, suffix, keys=keys), translate)
-
-
-def translate_parsed(parsed: Parsed, translate: Translate) -> bytes:
-    """As `translate_document`, for a document that is read already."""
+    parsed = read_document(data, suffix, keys=keys)
     wanted = lines_of(parsed)
     return write_translated(parsed, wanted, translate(wanted) if wanted else [])
 
 
 def lines_of(parsed: Parsed) -> list[str]:
-    """The lines of a document that are translated: those with letters, each different one once."""
-    return list(dict.fromkeys(inner for text in parsed.texts if (inner := text.strip()) and _has_letters(inner)))
+    """The lines of a document that are translated: those with letters outside of their tags, placeholders and
+    addresses, each different one once."""
+    lines = dict.fromkeys(text.strip() for text in parsed.texts)
+    return [line for line in lines if any(map(str.isalpha, parse(line).between))]
 
 
 def write_translated(parsed: Parsed, lines: Sequence[str], said: Sequence[str]) -> bytes:
@@ -77,6 +75,9 @@ def read_document(data: bytes, suffix: str, *, keys: Collection[str] = ()) -> Pa
     """The segments of a document. Raises: as `translate_document`."""
     if suffix not in READERS:
         raise ConfigError(f"a document with the suffix `{suffix}` cannot be translated; the formats are {known()}.")
+    if not isinstance(data, bytes | bytearray):  # pyright: ignore[reportUnnecessaryIsInstance]
+        hint = "read a file with `pathlib.Path(NAME).read_bytes()`, and encode a text with `TEXT.encode()`."
+        raise ConfigError(f"`data` must be the bytes of a document, but is {short(data)}.", hint=hint)
     if len(data) > MAX_BYTES:
         raise DataError(f"the document has {len(data):,} bytes; at most {MAX_BYTES:,} are read.")
     if decompressor_for(data[:HEAD]) is not None:
@@ -84,11 +85,3 @@ def read_document(data: bytes, suffix: str, *, keys: Collection[str] = ()) -> Pa
     if keys and suffix != ".json":
         raise ConfigError(f"keys are chosen in .json files, not in {suffix} files.")
     return read_json(data, keys) if suffix == ".json" else READERS[suffix](data)
-
-
-def _has_letters(line: str) -> bool:
-    """Whether a line has letters outside of its tags, placeholders and addresses."""
-    between, place = "", 0
-    for mark in parse(line).marks:
-        between, place = between + line[place : mark.span[0]], mark.span[1]
-    return any(map(str.isalpha, html.unescape(between + line[place:])))

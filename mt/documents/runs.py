@@ -13,7 +13,7 @@ from typing import Any
 
 from mt.documents.parsed import Parsed
 from mt.documents.parts import Kind, Part, Segmented, add_part, text, without_empty_pairs, words_of
-from mt.documents.xml import SPACE, child_of, clean, lines_of, write_xml
+from mt.documents.xml import SPACE, child_of, clean, lines_of, parsed_tree
 from mt.text.xml import local
 
 CONTAINERS = frozenset({"hyperlink", "ins", "moveTo", "smartTag", "customXml", "dir", "bdo", "sdt"})
@@ -65,15 +65,8 @@ def read_paragraphs(root: Any, paragraphs: Sequence[Any], data: bytes, keep: Cal
 
     Args: root: the tree that has them; data: the file that it was read from; keep: says whether a text stays as it is.
     """
-    found = [one for one in map(_Paragraph, paragraphs) if one.texts and not keep(words_of(one.segmented.parts))]
-
-    def write(said: Sequence[str]) -> bytes:
-        given = iter(said)
-        for one in found:
-            one.fill([next(given) for _ in one.texts])
-        return write_xml(root, data)
-
-    return Parsed([line for one in found for line in one.texts], write)
+    found = ((one.segmented, one.fill) for one in map(_Paragraph, paragraphs))
+    return parsed_tree(root, data, [one for one in found if one[0].texts and not keep(words_of(one[0].parts))])
 
 
 class _Paragraph:
@@ -90,13 +83,9 @@ class _Paragraph:
         key = counts.most_common(1)[0][0] if counts else ""
         self.base = next((atom.props for atom in atoms if atom.key == key and atom.part.kind is Kind.text), None)
         self.segmented = Segmented(_marked(atoms, key), _separates)
-        self.texts = self.segmented.texts
 
-    def fill(self, said: Sequence[str]) -> None:
-        """Put translations into the paragraph, which stays as it is where nothing has changed."""
-        if list(said) == self.texts:
-            return
-        parts = self.segmented.with_translations(said)
+    def fill(self, parts: Sequence[Part]) -> None:
+        """Make parts the content of the paragraph."""
         parts = without_empty_pairs(parts, lambda part: isinstance(part.content, Props))
         if self.bare is None:
             _write(self.element, parts, self.base)

@@ -8,6 +8,7 @@ import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, lines_with_ends, parsed_text
@@ -15,7 +16,7 @@ from mt.documents.parts import Kind, Part, decode, encode, has_letters, text, tr
 
 TIMES = re.compile(r"\s*[\d:.,]+\s*-->\s*[\d:.,]+")
 NUMBER = re.compile(r"\s*\d+\s*")
-TAG = re.compile(r"</?[A-Za-z][^<>\n]*>|<\d[\d:.]*>|\{\\[^{}\n]*\}")
+TAG = re.compile(r"(</?[A-Za-z][^<>\n]*>|<\d[\d:.]*>|\{\\[^{}\n]*\})")
 SPEAKER = re.compile(r"\s*[-–—‐]\s*\S")  # each line that begins so is another speaker's
 DASH = re.compile(r"\s*[-–—‐]\s*")
 MOST_CUES = 6  # of one sentence
@@ -38,15 +39,7 @@ class _Unit:
         return words_of(self.parts)
 
 
-def read_srt(data: bytes) -> Parsed:
-    return _read(data, vtt=False)
-
-
-def read_vtt(data: bytes) -> Parsed:
-    return _read(data, vtt=True)
-
-
-def _read(data: bytes, *, vtt: bool) -> Parsed:
+def read_subtitles(data: bytes, *, vtt: bool) -> Parsed:
     content, encoded = decoded(data)
     units = [_with_parts(unit, content, vtt) for unit in _units(content, vtt)]
     spots = [spot for group in _groups(units) for spot in _spots(group, vtt)]
@@ -58,22 +51,15 @@ def _units(content: str, vtt: bool) -> list[_Unit]:
     lines = lines_with_ends(content)
     texts = [content[begin:end] for begin, end, _ in lines]
     times = [TIMES.match(one) is not None for one in texts]
-    found, cue, inside = list[_Unit](), list[int](), False
-
-    def end_cue() -> None:
-        if cue:
-            found.extend(_speakers(content, [lines[n] for n in cue]))
-            cue.clear()
-
+    cues, inside = [list[tuple[int, int, int]]()], False
     for n, one in enumerate(texts):
         number = not vtt and NUMBER.fullmatch(one) and n + 1 < len(texts) and times[n + 1]
         if times[n] or number or not one.strip():
-            end_cue()
+            cues.append([])
             inside = times[n] or (inside and not vtt and not number)
         elif inside:
-            cue.append(n)
-    end_cue()
-    return found
+            cues[-1].append(lines[n])
+    return [unit for cue in cues if cue for unit in _speakers(content, cue)]
 
 
 def _speakers(content: str, lines: Sequence[tuple[int, int, int]]) -> list[_Unit]:
@@ -89,15 +75,13 @@ def _speakers(content: str, lines: Sequence[tuple[int, int, int]]) -> list[_Unit
 
 def _with_parts(unit: _Unit, content: str, vtt: bool) -> _Unit:
     line = " ".join(content[begin:end].strip() for begin, end in unit.lines)
-    parts, place = list[Part](), 0
-    for match in [*TAG.finditer(line), None]:
-        end = match.start() if match else len(line)
-        if end > place:
-            parts.append(text(html.unescape(line[place:end]) if vtt else line[place:end]))
-        if match:
-            place = match.end()
-            kind = Kind.closing if match[0][1] == "/" else Kind.opening if match[0][1:2].isalpha() else Kind.alone
-            parts.append(Part(kind, match[0]))
+    parts = list[Part]()
+    for n, piece in enumerate(TAG.split(line)):  # text, tag, text, ...
+        if n % 2:
+            kind = Kind.closing if piece[1] == "/" else Kind.opening if piece[1].isalpha() else Kind.alone
+            parts.append(Part(kind, piece))
+        elif piece:
+            parts.append(text(html.unescape(piece) if vtt else piece))
     low, high = trim(parts)
     if low < high and parts[low].kind is Kind.text and (dash := DASH.match(parts[low].content)):
         parts[low : low + 1] = [text(dash[0]), text(parts[low].content[dash.end() :])]
@@ -137,16 +121,12 @@ def _spots(group: Sequence[_Unit], vtt: bool) -> list[Spot]:
         parts += unit.parts
     segment = encode(parts)
 
-    def writer(n: int) -> Spot:
-        unit = group[n]
+    def render(n: int, said: str, _: Raw) -> str:
+        unit, written = group[n], _divided(group, decode(parts, said), vtt)[n]
+        return fold(f"{unit.before}{written}{unit.after}", len(unit.lines), unit.line_end)
 
-        def render(said: str, _: Raw) -> str:
-            written = _divided(group, decode(parts, said), vtt)[n]
-            return fold(f"{unit.before}{written}{unit.after}", len(unit.lines), unit.line_end)
-
-        return Spot(unit.lines[0][0], unit.lines[-1][1], segment, render)
-
-    return [writer(n) for n in range(len(group))]
+    spans = [(unit.lines[0][0], unit.lines[-1][1]) for unit in group]
+    return [Spot(*span, segment, partial(render, n)) for n, span in enumerate(spans)]
 
 
 def _divided(group: Sequence[_Unit], said: Sequence[Part], vtt: bool) -> list[str]:

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from mt.documents.parsed import Parsed
 from mt.documents.parts import Kind, Part, Segmented, text
-from mt.documents.xml import SPACE, child_of, fill, parse_xml, parts_of, write_xml
+from mt.documents.xml import SPACE, child_of, fill, parse_xml, parsed_tree, parts_of
 from mt.errors import DataError
 from mt.text.xml import local
 
@@ -19,19 +20,13 @@ def read_xliff(data: bytes) -> Parsed:
     if local(root) != "xliff":
         raise DataError(f"this is not an XLIFF file: its root element is <{local(root)}>, not <xliff>.")
     units = [unit for unit in root.iter("{*}trans-unit", "{*}segment") if _is_wanted(unit)]
-    segmented = [Segmented(_parts(_segments_of(unit)), _separates) for unit in units]
-
-    def write(said: Sequence[str]) -> bytes:
-        if not units:
-            return data
-        given = iter(said)
-        for unit, one in zip(units, segmented, strict=True):
-            parts = one.with_translations([next(given) for _ in one.texts])
-            fill(_target(unit, child_of(unit, "source")), parts, copied=True)
-        return write_xml(root, data)
-
+    found = [(Segmented(_parts(_segments_of(unit)), _separates), partial(_translate, unit)) for unit in units]
     named = dict.fromkeys(_languages(unit) for unit in units)
-    return Parsed([line for one in segmented for line in one.texts], write, languages=list(named))
+    return parsed_tree(root, data, found, always=True)._replace(languages=list(named))
+
+
+def _translate(unit: Any, parts: Sequence[Part]) -> None:
+    fill(_target(unit, child_of(unit, "source")), parts, copied=True)
 
 
 def _languages(unit: Any) -> tuple[str, str]:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
-from mt.documents.parts import Kind, Part, text
+from mt.documents.parsed import Parsed
+from mt.documents.parts import Kind, Part, Segmented, text
 from mt.errors import DataError
-from mt.text.xml import local
+from mt.text.xml import SAFE, local
 
 NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 SPACE = "{http://www.w3.org/XML/1998/namespace}space"
@@ -26,11 +27,8 @@ def parse_xml(data: bytes, what: str) -> Any:
     """
     from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, strip_cdata=False
-    )
     try:
-        root = etree.fromstring(data, parser)
+        root = etree.fromstring(data, etree.XMLParser(**SAFE, strip_cdata=False))
     except etree.XMLSyntaxError as error:
         if "Excessive depth" in str(error):
             raise DataError(f"{what} has elements nested too deeply to be read.") from None
@@ -56,6 +54,23 @@ def write_xml(root: Any, data: bytes) -> bytes:
     before, after = BEFORE_ROOT.match(data), AFTER_ROOT.search(data)
     body = etree.tostring(root, encoding=name, xml_declaration=False, with_tail=False)
     return (before[0] if before else b"") + body + (after[1] if after else b"")
+
+
+Block = tuple[Segmented, Callable[[list[Part]], None]]  # of a document, and what puts other parts into its place
+
+
+def parsed_tree(root: Any, data: bytes, blocks: Sequence[Block], *, always: bool = False) -> Parsed:
+    """A document that is a tree. Args: data: the file that it was read from; always: put also what has not changed."""
+
+    def write(said: Sequence[str]) -> bytes:
+        given = iter(said)
+        for segmented, put in blocks:
+            translations = [next(given) for _ in segmented.texts]
+            if always or translations != segmented.texts:
+                put(segmented.with_translations(translations))
+        return write_xml(root, data) if blocks else data
+
+    return Parsed([line for segmented, _ in blocks for line in segmented.texts], write)
 
 
 def lines_of(content: str | None) -> list[Part]:

@@ -70,8 +70,8 @@ def _member(file: str, name: str) -> bytes:
         raise DataError(f"{file}:{name} is encrypted", hint="pack it again without a password.")
     if found.file_size > LIMIT:
         raise DataError(f"{file}:{name} would unpack to {found.file_size:,} bytes, and at most {LIMIT:,} are read")
-    with faults_of(f"{file}:{name}", "is damaged"):
-        return archive.read(found)
+    with faults_of(f"{file}:{name}", "is damaged"), archive.open(found) as member:
+        return member.read(found.file_size + 1)  # `ZipFile.read` unpacks all, and only then looks at the size
 
 
 @lru_cache(OPEN)

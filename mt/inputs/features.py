@@ -30,14 +30,17 @@ class Features(FrameKind):
             raise DataError(f"the cell must be {FORM}, but is {cell!r}")
         array = mapped(form["file"])
         first, end = form["first"], form["end"]
-        if first is None:
-            found = _of_shape(array, 2, form["file"], "[P, F] to be one item")
-        elif end is not None:
-            found = _of_shape(array, 2, form["file"], "[N, F] to have rows FIRST:END")[int(first) : int(end)]
-            _require_inside(int(end) - 1, array, cell)
-        else:
+        if first is not None and end is None:
             _require_inside(int(first), array, cell)
             found = array[int(first)] if array.ndim == 3 else array[int(first)][None]
+        elif array.ndim != 2:
+            must = "[P, F] to be one item" if first is None else "[N, F] to have rows FIRST:END"
+            raise DataError(f"{form['file']} must have the shape {must}, but has {list(array.shape)}")
+        elif first is None:
+            found = array
+        else:
+            _require_inside(int(end) - 1, array, cell)
+            found = array[int(first) : int(end)]
         if not len(found):
             raise DataError(f"{cell} has no rows")
         return found
@@ -46,12 +49,6 @@ class Features(FrameKind):
 def _require_inside(place: int, array: NDArray[Any], cell: str) -> None:
     if place >= len(array):
         raise DataError(f"{cell} does not exist: the file has {len(array):,} items, numbered from 0")
-
-
-def _of_shape(array: NDArray[Any], dimensions: int, file: str, must: str) -> NDArray[Any]:
-    if array.ndim != dimensions:
-        raise DataError(f"{file} must have the shape {must}, but has {list(array.shape)}")
-    return array
 
 
 @lru_cache(OPEN)

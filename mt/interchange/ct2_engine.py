@@ -27,10 +27,6 @@ from mt.errors import require_package
 from mt.text.tokenizer import Tokenizer
 
 logger = logging.getLogger("mt")
-INEXACT = (
-    "this processor adds products in 8 bits with errors, since it has no VNNI: the weights stay in 8 bits, but the "
-    "engine computes in 32."
-)
 EXACT_PATIENCE = 1000.0  # of the engine: no search ends before its length limit
 LEAST_LIMIT = 32  # of a call; further ones double it
 MOST_WORKERS = 8  # batches at a time: each has its own buffers
@@ -39,7 +35,10 @@ LEAST_SHARE = 8  # sentences of a call for a worker: products of fewer rows are 
 
 @cache  # once, although an export is loaded to be verified and again to be used
 def say_inexact() -> None:
-    logger.warning(INEXACT)
+    logger.warning(
+        "this processor adds products in 8 bits with errors, since it has no VNNI: the weights stay in 8 bits, but the "
+        "engine computes in 32."
+    )
 
 
 class Ct2Engine:
@@ -133,19 +132,12 @@ class Ct2Engine:
             self._sources(source),
             target_prefix=[self.tokenizer.pieces_target(ids) for ids in prefixes] or None,
             max_batch_size=0 if self._spread == 1 else max(LEAST_SHARE, -(-len(source) // self._spread)),
-            asynchronous=True,
-            beam_size=search.beam,
-            num_hypotheses=search.beam,
+            asynchronous=True, return_scores=True, beam_size=search.beam, num_hypotheses=search.beam,
             patience=EXACT_PATIENCE if search.patience is None else max(search.patience, search.nbest / search.beam),
-            length_penalty=search.length_penalty,
-            no_repeat_ngram_size=search.no_repeat_ngram,
-            disable_unk=search.unknown is Unknown.ban,
-            suppress_sequences=self.never,
-            max_input_length=0,
-            max_decoding_length=limit,
-            min_decoding_length=min(least, limit - 1),
-            return_scores=True,
-        )
+            length_penalty=search.length_penalty, no_repeat_ngram_size=search.no_repeat_ngram,
+            disable_unk=search.unknown is Unknown.ban, suppress_sequences=self.never, max_input_length=0,
+            max_decoding_length=limit, min_decoding_length=min(least, limit - 1),
+        )  # fmt: skip
 
     def _hypotheses(self, result: Any, search: Search, limit: int) -> list[Hypothesis]:
         """Finished hypotheses come before cut ones, as in our search."""

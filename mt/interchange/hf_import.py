@@ -17,7 +17,7 @@ from mt.checkpoint import describe_tensors, read_tensors
 from mt.checkpoint.model_folder import MAX_CONFIG, MOST, Description
 from mt.config import Activation, DecodeConfig, ModelConfig, NormPlacement, Precision, Tying
 from mt.errors import CheckpointError, counted, shown
-from mt.files import explained, read_json
+from mt.files import explained, read_json, read_limited
 from mt.interchange import refuse
 from mt.interchange.hf import ACTIVATIONS as WRITTEN
 from mt.interchange.hf import BIAS, SAFE, SOURCE_SPM, TARGET_SPM, TARGET_TABLE, weights
@@ -30,11 +30,8 @@ PICKLED = "pytorch_model.bin"
 ACTIVATIONS = {theirs: ours for ours, theirs in WRITTEN.items()} | {"swish": Activation.silu}
 # The names of one matrix in files, which hold it under one or all of them.
 SHARED = (
-    "model.shared.weight",
-    "model.encoder.embed_tokens.weight",
-    "model.decoder.embed_tokens.weight",
-    "lm_head.weight",
-)
+    "model.shared.weight", "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight", "lm_head.weight",
+)  # fmt: skip
 NEAR = 1e-3  # of sines, stored in 16 bits
 ROOM = 1 << 20  # bytes in a file of weights besides the numbers
 # Values of `generation_config.json` that mt's search has, and those that change nothing.
@@ -201,7 +198,7 @@ def _tokenizer_files(folder: Path, separate: bool) -> tuple[dict[str, bytes] | N
     """
     names = [TABLE, TARGET_TABLE] if separate else [TABLE]
     tables = [read_json(folder / name, most=MAX_MODEL) for name in names]
-    source, target = (_read(folder / name) for name in (SOURCE_SPM, TARGET_SPM))
+    source, target = (read_limited(folder / name, MAX_MODEL) for name in (SOURCE_SPM, TARGET_SPM))
     own = {JOINT: source} if source == target and not separate else {SOURCE: source, TARGET: target}
     if len(own) == len(tables):
         try:
@@ -212,15 +209,9 @@ def _tokenizer_files(folder: Path, separate: bool) -> tuple[dict[str, bytes] | N
                 return own, tables
         except CheckpointError:  # its models lack a special piece, or differ in their ids
             pass
-    return (None if separate else {SOURCE: source, TARGET: target, TABLE: _read(folder / TABLE)}), tables
-
-
-def _read(path: Path) -> bytes:
-    with explained(f"`{path}` cannot be read"), path.open("rb") as file:
-        data = file.read(MAX_MODEL + 1)
-    if len(data) > MAX_MODEL:
-        raise CheckpointError(f"`{path}` must have at most {MAX_MODEL:,} bytes, but has more.")
-    return data
+    if separate:
+        return None, tables
+    return {SOURCE: source, TARGET: target, TABLE: read_limited(folder / TABLE, MAX_MODEL)}, tables
 
 
 def _read_weights(folder: Path, config: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mt.alignment.observe import Observation
+from mt.alignment.shares import shares
 from mt.nn.forced import force
 from mt.nn.transformer import Transformer
 from mt.text.tokenizer import Tokenizer
@@ -39,7 +40,7 @@ def contributions(model: Transformer, tokenizer: Tokenizer, seen: Sequence[Obser
     dropped = rescore(model, tokenizer, [[] for _ in seen], targets)
     found = []
     for o, *disturbed in zip(seen, shuffled, dropped, strict=True):
-        to_words = o.target_shares()
+        to_words = shares(o.target.tokens, o.target.words)
         own, mixed, gone = (log_probs @ to_words for log_probs in (o.log_probs[:-1], *disturbed))
         found.append(Contribution(own.tolist(), (own - mixed).tolist(), (own - gone).tolist()))
     return found

@@ -4,6 +4,7 @@ Labels are measured and drawn once for a pair of texts; cells change with the we
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from html import escape
 from importlib.util import find_spec
 from itertools import product
@@ -50,6 +51,7 @@ class HeatMaps:
             (self.left + n % columns * width, top + n // columns * (top + height + self.gap))
             for n in range(len(titles))
         ]
+        self.tops = sorted({top for _, top in self.corners})  # of the rows of maps
         self.size = self.left + columns * width, self.corners[-1][1] + height
         self._blank = self._draw_labels(font)
 
@@ -69,7 +71,7 @@ class HeatMaps:
             '<rect width="100%" height="100%" fill="white"/>',
         ]
         middle = 0.35 * self.font_size + self.cell / 2  # the baseline of text in the middle of a cell
-        for (j, word), top in product(enumerate(self.target), self._tops):
+        for (j, word), top in product(enumerate(self.target), self.tops):
             y = top + j * self.cell + middle
             lines.append(f'<text x="{self.left - 3}" y="{y:g}" text-anchor="end">{escape(word)}</text>')
         for (left, top), title, cells in zip(self.corners, self.titles, colours(maps), strict=True):
@@ -90,7 +92,7 @@ class HeatMaps:
 
         page = Image.new("RGB", self.size, "white")
         pen = ImageDraw.Draw(page)
-        for (row, word), top in product(enumerate(self.target), self._tops):
+        for (row, word), top in product(enumerate(self.target), self.tops):
             pen.text((self.left - 3, top + row * self.cell), word, font=font, fill="black", anchor="ra")
         across = Image.new("RGB", (self.label_height, len(self.source) * self.cell), "white")
         for row, word in enumerate(self.source):
@@ -100,11 +102,6 @@ class HeatMaps:
             pen.text((left, top - self.label_height - self.cell), title, font=font, fill="black")
             page.paste(upright, (left, top - self.label_height))
         return np.array(page)
-
-    @property
-    def _tops(self) -> list[int]:
-        """The upper edges of the rows of maps."""
-        return sorted({top for _, top in self.corners})
 
 
 def draw(exhibit: "Exhibit", path: Path) -> None:
@@ -142,8 +139,6 @@ def load_font(size: int) -> Any:
     matplotlib = find_spec("matplotlib")  # not imported, which takes seconds
     folders = matplotlib.submodule_search_locations or [] if matplotlib else []
     for file in (name, *(Path(folder) / "mpl-data" / "fonts" / "ttf" / name for folder in folders)):
-        try:
+        with suppress(OSError):
             return ImageFont.truetype(file, size)
-        except OSError:
-            continue
     return ImageFont.load_default(size)

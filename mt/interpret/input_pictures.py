@@ -53,13 +53,9 @@ def relative(weights: Float[Tensor, "V M"]) -> Float[Tensor, "V M"]:
 
 def stacked(panels: list[Pixels], gap: int) -> Pixels:
     """One below the other, on white."""
-    height = sum(len(panel) for panel in panels) + gap * (len(panels) - 1)
-    page = np.full((height, max(panel.shape[1] for panel in panels), 3), 255, np.uint8)
-    top = 0
-    for panel in panels:
-        page[top : top + len(panel), : panel.shape[1]] = panel
-        top += len(panel) + gap
-    return page
+    width = max(panel.shape[1] for panel in panels)
+    around = [((gap if n else 0, 0), (0, width - panel.shape[1]), (0, 0)) for n, panel in enumerate(panels)]
+    return np.concatenate([np.pad(p, pad, constant_values=255) for p, pad in zip(panels, around, strict=True)])
 
 
 def _panel(view: View, weights: Float[Tensor, "V m"], words: list[str], title: str, scale: int) -> Pixels:

@@ -126,16 +126,10 @@ def inputs_page(name: str, sources: Sequence[str], seen: Sequence[InputObservati
 
 
 def _input(view: View) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": view.name, "rows": view.rows}
     if isinstance(view.shown, Side):
-        words = [*words_of(view.shown), {"t": END, "g": " "}]
-        return {"name": view.name, "rows": view.rows, "grid": [1, view.rows], "words": words}
+        return {**found, "grid": [1, view.rows], "words": [*words_of(view.shown), {"t": END, "g": " "}]}
     height, width, _ = view.shown.pixels.shape
-    return {
-        "name": view.name,
-        "rows": view.rows,
-        "grid": view.shown.grid,
-        "width": width,
-        "height": height,
-        "pixels": base64.b64encode(view.shown.pixels.tobytes()).decode(),
-        "seconds": view.shown.seconds,
-    }
+    pixels = base64.b64encode(view.shown.pixels.tobytes()).decode()
+    found |= {"grid": view.shown.grid, "width": width, "height": height, "pixels": pixels}
+    return {**found, "seconds": view.shown.seconds}

@@ -8,7 +8,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from itertools import product
 from typing import Any
@@ -89,7 +89,7 @@ def _model(exhibit: Exhibit) -> dict[str, Any]:
         "name": exhibit.name,
         "layers": maps[0].shape[1],
         "heads": maps[0].shape[2],
-        "reading": exhibit.heads.to_plain(),
+        "reading": asdict(exhibit.heads),
         "described": exhibit.heads.describe(),
         "chosen": exhibit.chosen,
         "heads_seen": heads_table(exhibit.seen, maps, exhibit.gold),

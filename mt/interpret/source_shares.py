@@ -28,10 +28,6 @@ class SourceShares:
     pieces: list[str]  # of the translation, and the end mark
     shares: Float[Tensor, "t _K"]  # of each input when the piece is predicted; each row sums to one
 
-    @property
-    def mean(self) -> Float[Tensor, " _K"]:
-        return self.shares.mean(0)
-
 
 def source_shares(
     model: Transformer, tokenizer: Tokenizer, sources: Items, targets: Sequence[list[int]]
@@ -63,9 +59,9 @@ def shares_table(columns: Sequence[str], found: Sequence[SourceShares], numbers:
     """
     rows = [("sentence", "piece", *columns)]
     for number, one in zip(numbers, found, strict=True):
-        rows += [(str(number), *cells) for cells in zip(one.pieces, *_cells(one.shares), strict=True)]
-        rows.append((str(number), "mean", *(column[0] for column in _cells(one.mean[None]))))
-    rows.append(("all", "mean", *(column[0] for column in _cells(mean_share(found)[None]))))
+        rows += [(str(number), piece, *_cells(row)) for piece, row in zip(one.pieces, one.shares, strict=True)]
+        rows.append((str(number), "mean", *_cells(one.shares.mean(0))))
+    rows.append(("all", "mean", *_cells(mean_share(found))))
     return "".join("\t".join(row) + "\n" for row in rows)
 
 
@@ -74,5 +70,5 @@ def mean_share(found: Sequence[SourceShares]) -> Float[Tensor, " _K"]:
     return torch.cat([one.shares for one in found]).mean(0)
 
 
-def _cells(shares: Float[Tensor, "t _K"]) -> list[list[str]]:
-    return [[f"{value:.3f}" for value in column] for column in shares.T.tolist()]
+def _cells(shares: Float[Tensor, " _K"]) -> list[str]:
+    return [f"{value:.3f}" for value in shares.tolist()]

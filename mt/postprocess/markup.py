@@ -50,7 +50,7 @@ class Request:
         """Args: protect: what else stays as it is; markup: whether tags, placeholders and addresses are looked for;
         attempt: which stand-ins are used, from 0 to `ATTEMPTS` - 1."""
         self.marked: Marked = parse(line, protect, tags=markup)
-        self.protect = protect
+        self.changed = bool(self.marked.marks) or self.marked.escaped  # whether `text` differs from the line
         self.words: list[str] = []
         for literal in self.marked.literals:
             usable = [word for word in _stand_ins(literal, attempt) if word not in line] or ["X"]
@@ -61,11 +61,6 @@ class Request:
     @cached_property
     def plain(self) -> Plain:
         return self.marked.plain(self.words)
-
-    @property
-    def changed(self) -> bool:
-        """Whether `text` differs from the line."""
-        return bool(self.marked.marks) or self.marked.escaped
 
     @property
     def bare(self) -> bool:
@@ -96,9 +91,8 @@ class Request:
         if self.marked.bare:
             return Restored(self.marked.line, set())
         text, soft = self._link_stand_ins(text, source_words, target_words, soft)
-        links = Links(soft, len(source_words), len(target_words))
-        everything = range(len(source_words))
-        placed = place(self.plain.elements, source_words, links, everything, 0, len(target_words))
+        links = Links(soft, len(target_words))
+        placed = place(self.plain.elements, source_words, links, range(len(source_words)), 0, len(target_words))
         escape = partial(html.escape, quote=False) if self.marked.escaped else str
         harmless = SPECIAL.sub(lambda match: " " * len(match[0]), text)
         for tried, spaced in ((text, False), (text, True), (harmless, True)):

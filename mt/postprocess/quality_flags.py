@@ -126,14 +126,14 @@ def relative_length(linked: LinkedTranslation, ratio: float | None) -> float | N
     return target / source / (ratio or USUAL_RATIO) if source > FEWEST else None
 
 
-def coverage(linked: LinkedTranslation, least: float = ATTENDED) -> float | None:
-    """The share of source words with a letter or digit whose weights sum to at least `least`; None: no such words."""
+def coverage(linked: LinkedTranslation) -> float | None:
+    """The share of source words with a letter or digit whose weights sum up to `ATTENDED`; None: no such words."""
     words = reading_words(linked.source)
     attended = torch.zeros(len(words))
     for first, _, weights in linked.grids(words, reading_words(linked.text)):
         attended[first : first + weights.shape[1] - 1] += weights[:, :-1].sum(0)
     counted = torch.tensor([has_letters(linked.source[a:b]) for a, b in words], dtype=torch.bool)
-    return float((attended[counted] >= least).float().mean()) if counted.any() else None
+    return float((attended[counted] >= ATTENDED).float().mean()) if counted.any() else None
 
 
 def warning(measures: Measures) -> str:

@@ -30,8 +30,8 @@ class Placed:
 class Links:
     """The source words of each target word: `rows` with all weights, `most` with the one of greatest weight."""
 
-    def __init__(self, soft: SoftLinks, sources: int, targets: int) -> None:
-        self.sources = sources
+    def __init__(self, soft: SoftLinks, targets: int) -> None:
+        """Args: targets: the number of target words."""
         self.rows: list[dict[int, float]] = [{} for _ in range(targets)]
         for i, j, weight in soft:
             if weight > 0:

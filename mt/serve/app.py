@@ -68,7 +68,8 @@ class Service:
     async def fields(self, request: Request) -> Fields:
         """The fields of a request that may be answered. Raises: RefusedError."""
         fields = await fields_of(request)
-        key = optional_text(fields, "api_key") or _bearer(request)
+        kind, _, sent = request.headers.get("authorization", "").partition(" ")
+        key = optional_text(fields, "api_key") or (sent.strip() if kind.lower() == "bearer" else "")
         if self.keys is not None:
             self.keys.check(key)
         self.rate.count(key if self.keys is not None else request.client.host if request.client else "")
@@ -202,31 +203,21 @@ class Service:
         raise RefusedError(403, "Suggestions are disabled on this server.")
 
     async def languages(self, request: Request) -> Response:
-        return JSONResponse(
-            [
-                {"code": code, "name": language_name(code), "targets": self.directory.targets(code)}
-                for code in self.directory.languages
-            ]
-        )
+        codes, targets = self.directory.languages, self.directory.targets
+        return JSONResponse([{"code": code, "name": language_name(code), "targets": targets(code)} for code in codes])
 
     async def settings(self, request: Request) -> Response:
         first = self.directory.models[0]
-        source = AUTO if len(self.directory.sources) > 1 else first.src
-        return JSONResponse(
-            {
-                "apiKeys": self.keys is not None,
-                "charLimit": self.limits.characters or -1,
-                "filesTranslation": True,
-                "frontendTimeout": 500,
-                "keyRequired": self.keys is not None,
-                "language": {
-                    "source": {"code": source, "name": "Auto Detect" if source == AUTO else language_name(source)},
-                    "target": {"code": first.tgt, "name": language_name(first.tgt)},
-                },
-                "suggestions": False,
-                "supportedFilesFormat": list(SUFFIXES),
-            }
-        )
+        code = AUTO if len(self.directory.sources) > 1 else first.src
+        source = {"code": code, "name": "Auto Detect" if code == AUTO else language_name(code)}
+        target = {"code": first.tgt, "name": language_name(first.tgt)}
+        told = {
+            "apiKeys": self.keys is not None, "charLimit": self.limits.characters or -1, "filesTranslation": True,
+            "frontendTimeout": 500, "keyRequired": self.keys is not None,
+            "language": {"source": source, "target": target}, "suggestions": False,
+            "supportedFilesFormat": list(SUFFIXES),
+        }  # fmt: skip
+        return JSONResponse(told)
 
     async def health(self, request: Request) -> Response:
         if not self.engine.alive:
@@ -261,11 +252,6 @@ def _too_long(size: int, most: int) -> RefusedError:
 
 def _detected(code: str, share: float) -> dict[str, Any]:
     return {"confidence": round(100 * share), "language": code}
-
-
-def _bearer(request: Request) -> str:
-    kind, _, key = request.headers.get("authorization", "").partition(" ")
-    return key.strip() if kind.lower() == "bearer" else ""
 
 
 async def _disconnected(request: Request) -> None:
@@ -315,16 +301,20 @@ def make_app(service: Service, *, cors: str = "", metrics: bool = False) -> Guar
 def page() -> Iterator[tuple[str, Handler]]:
     """The files of the page, read once."""
     for file in sorted(PAGE.iterdir()):
-        content, kind = file.read_bytes(), f"{KINDS[file.suffix]}; charset=utf-8"
-        etag = f'"{sha256(content).hexdigest()[:16]}"'
-        headers = {"ETag": etag, "Cache-Control": "no-cache", "Content-Type": kind}
+        yield "/" if file.name == "index.html" else f"/{file.name}", sender(file.read_bytes(), KINDS[file.suffix])
 
-        async def answer(request: Request, content: bytes = content, headers: dict[str, str] = headers) -> Response:
-            if request.headers.get("if-none-match") == headers["ETag"]:
-                return Response(status_code=304, headers=headers)
-            return Response(content, headers=headers)
 
-        yield ("/" if file.name == "index.html" else f"/{file.name}"), answer
+def sender(content: bytes, kind: str) -> Handler:
+    """Sends a file. FastAPI reads parameters of a handler, also those with defaults, from the address: it has none."""
+    etag = f'"{sha256(content).hexdigest()[:16]}"'
+    headers = {"ETag": etag, "Cache-Control": "no-cache", "Content-Type": f"{kind}; charset=utf-8"}
+
+    async def answer(request: Request) -> Response:
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers=headers)
+        return Response(content, headers=headers)
+
+    return answer
 
 
 def add_error_handlers(app: FastAPI) -> None:

@@ -181,9 +181,7 @@ class Engine:
             for some in searched:
                 self._give(some)
             for job in new:
-                if job.cancelled:
-                    job.end(None, None)
-                else:
+                if not job.cancelled:
                     job.go_on(None)
             self._drop_ended()
             spare = self._spare()
@@ -200,7 +198,8 @@ class Engine:
         ready = [job for job in self._active if job.waiting]
         if not ready or len(self._running) >= self.at_once:
             return None
-        if self._stopping or self._full():
+        tokens = sum(len(job.parts[n].source) for job in ready for n in job.waiting)
+        if self._stopping or tokens >= self.batching.tokens:
             return 0.0
         until = min(job.arrived for job in ready) + self.batching.wait
         if len(ready) < -(-self._crowd // self.at_once):
@@ -214,32 +213,23 @@ class Engine:
         with self._changed:
             self._active = [job for job in self._active if not job.ended]
 
-    def _full(self) -> bool:
-        tokens = sum(len(job.parts[n].source) for job in self._active for n in job.waiting)
-        return tokens >= self.batching.tokens
-
-    def _most_parts(self) -> int:
-        """Parts of the next batch: searches at the same time share what there is."""
-        parts = sum(len(job.waiting) for job in self._active) + sum(self._running)
-        return min(MOST_PARTS, -(-parts // self.at_once))
-
     def _next_batch(self) -> list[tuple[Job, int]]:
         """One part of each job in turn, of the kind of the job that has waited longest."""
         ready = [job for job in self._active if job.waiting]
-        jobs = [job for job in ready if job.kind == ready[0].kind]
+        parts = sum(len(job.waiting) for job in ready) + sum(self._running)
+        most = min(MOST_PARTS, -(-parts // self.at_once))  # searches at the same time share what there is
+        turn = [job for job in ready if job.kind == ready[0].kind]
         batch: list[tuple[Job, int]] = []
-        tokens, turn, most = 0, jobs, self._most_parts()
+        tokens = 0
         while turn:
             for job in turn:
                 size = len(job.parts[job.waiting[-1]].source)
                 if batch and (tokens + size > self.batching.tokens or len(batch) >= most):
+                    turn = []  # the batch is full
                     break
                 batch.append((job, job.waiting.pop()))
                 tokens += size
-            else:
-                turn = [job for job in turn if job.waiting]
-                continue
-            break
+            turn = [job for job in turn if job.waiting]
         served = {id(job) for job, _ in batch}
         with self._changed:
             self._active.sort(key=lambda job: id(job) in served)  # stable

@@ -52,13 +52,9 @@ def _no_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         repeated = next(name for name in names if names.count(name) > 1)
-        raise RefusedError(400, f"Invalid request: the key {shortened(repeated)!r} appears more than once")
+        shown = SURROGATE.sub("?", repeated[:40])  # without what cannot be sent
+        raise RefusedError(400, f"Invalid request: the key {shown!r} appears more than once")
     return found
-
-
-def shortened(words: str) -> str:
-    """For messages: without what cannot be sent."""
-    return SURROGATE.sub("?", words[:40])
 
 
 def text_field(fields: Fields, name: str) -> str:

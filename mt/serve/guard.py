@@ -80,9 +80,8 @@ class Guard:
         except Exception as error:
             logger.exception("internal error in %s: %s", scope["path"], type(error).__name__)
             if not started:
-                await refusal(RefusedError(500, "The server has an internal error; its log has more."))(
-                    scope, receive, sending
-                )
+                answer = refusal(RefusedError(500, "The server has an internal error; its log has more."))
+                await answer(scope, receive, sending)
         finally:
             path = scope["path"] if scope["path"] in self.paths else "other"
             self.metrics.add(path, status, time.monotonic() - began)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -147,13 +148,8 @@ def other_words(
     Returns: word, its probability and the whole translation, the likeliest word first.
     """
     asked = replace(options, prefixes=[prefix] if prefix else None, stand_ins=None)
-    work = translator.answering([text], asked)
-    try:
-        parts = next(work)
-    except StopIteration:
-        return []
-    finally:
-        work.close()
+    with closing(translator.answering([text], asked)) as work:
+        parts = next(work, [])
     if len(parts) != 1:
         return []  # no segment
     part = parts[0]

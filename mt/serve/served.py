@@ -73,8 +73,7 @@ class Directory:
             if (model.src, model.tgt) == (src, tgt):
                 return model
         raise RefusedError(
-            400,
-            f"{language_name(tgt)} ({tgt}) is not available as a target language from {language_name(src)} ({src})",
+            400, f"{language_name(tgt)} ({tgt}) is not available as a target language from {language_name(src)} ({src})"
         )
 
     def detect(self, texts: Sequence[str], target: str = "") -> list[tuple[str, float]]:

@@ -62,10 +62,8 @@ def bind(host: str, port: int) -> socket.socket:
         bound.bind(address)
     except OSError as error:
         bound.close()
-        raise ConfigError(
-            f"the server cannot listen on {host}, port {port}: {error.strerror}.",
-            hint="name another with `--port`, or 0 for any that is free.",
-        ) from None
+        hint = "name another with `--port`, or 0 for any that is free."
+        raise ConfigError(f"the server cannot listen on {host}, port {port}: {error.strerror}.", hint=hint) from None
     return bound
 
 

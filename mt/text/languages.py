@@ -58,6 +58,7 @@ NAMES = {
     "vi": "Vietnamese", "vo": "Volapük", "wa": "Walloon", "xh": "Xhosa", "yi": "Yiddish", "yo": "Yoruba",
     "yue": "Cantonese", "zh": "Chinese", "zu": "Zulu",
 }  # fmt: skip
+BY_NAME = {name.casefold(): code for code, name in NAMES.items()}
 # The other codes of two letters in ISO 639-1.
 UNNAMED_CODES = {
     "aa", "ab", "ae", "ak", "an", "av", "ay", "ba", "bh", "bi", "bm", "ce", "ch", "co", "cr", "cu", "cv", "dv",
@@ -93,14 +94,14 @@ def is_code(language: str) -> bool:
 
 def has_name(language: str) -> bool:
     """Whether this is the English name of a language, such as "Chinese"."""
-    return language.casefold() in {name.casefold() for name in NAMES.values()}
+    return language.casefold() in BY_NAME
 
 
 def code_of(name: str) -> str:
     """The plain code that a name means: "en" of "en-US", "ENG" and "English"; "" for what names no language."""
     if CODE.fullmatch(name) and (code := plain_code(name)) in {*NAMES, *UNNAMED_CODES}:
         return code
-    return next((code for code, known in NAMES.items() if known.casefold() == name.casefold()), "")
+    return BY_NAME.get(name.casefold(), "")
 
 
 def nearest(names: Iterable[str], language: str) -> str | None:
@@ -124,7 +125,7 @@ def check_code(language: str, key: str) -> str:
     """The code. Raises: ConfigError: with the nearest code, when it is not one. Args: key: what was set."""
     if is_code(language):
         return language
-    known = {name.casefold(): code for code, name in NAMES.items()} | {code: code for code in NAMES}
+    known = BY_NAME | {code: code for code in NAMES}
     (nearest,) = difflib.get_close_matches(language.casefold(), known, n=1, cutoff=0.0)
     code = known[nearest]
     raise ConfigError(

@@ -167,48 +167,38 @@ def open_text(path: Path | str) -> Iterator[IO[bytes]]:
     with open_bytes(path) as file:
         head = file.peek(4)[:4]  # pyright: ignore[reportAttributeAccessIssue]
         if head[:2] in UTF16 and head[2:] != b"\0\0":  # with them it is UTF-32
-            yield io.BufferedReader(Utf16File(file), 1 << 16)
+            yield io.BufferedReader(_Stream(_as_utf8(file)), 1 << 16)
         else:
             yield file
 
 
-class _Converted(io.RawIOBase):
-    """A file as a stream of other bytes, block by block."""
+class _Stream(io.RawIOBase):
+    """Blocks of bytes as a file."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._output = memoryview(b"")
-
-    def _convert(self) -> bytes | None:
-        """The next bytes, which may be none yet; None: the file has ended."""
-        raise NotImplementedError
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._rest = memoryview(b"")  # of a block
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any, /) -> int:
-        while not self._output:
-            converted = self._convert()
-            if converted is None:
+        while not self._rest:
+            if (block := next(self._blocks, None)) is None:
                 return 0
-            self._output = memoryview(converted)
-        count = min(len(buffer), len(self._output))
-        buffer[:count] = self._output[:count]
-        self._output = self._output[count:]
+            self._rest = memoryview(block)
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
         return count
 
 
-class Utf16File(_Converted):
-    """A UTF-16 file as a stream of UTF-8. What is no UTF-16 raises `UnicodeDecodeError`."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        super().__init__(file)
-        self._decoder = codecs.getincrementaldecoder("utf-16")()
-
-    def _convert(self) -> bytes | None:
-        raw = self._file.read(1 << 16)
-        text = self._decoder.decode(raw, final=not raw)
-        return text.encode("utf-8") if raw else None
+def _as_utf8(file: IO[bytes]) -> Iterator[bytes]:
+    """The text of a UTF-16 file. Raises: UnicodeDecodeError."""
+    decoder = codecs.getincrementaldecoder("utf-16")()
+    while raw := file.read(1 << 16):
+        yield decoder.decode(raw).encode("utf-8")
+    decoder.decode(b"", final=True)
 
 
 def decompressor_for(head: bytes) -> Callable[[IO[bytes]], Any] | None:
@@ -218,46 +208,38 @@ def decompressor_for(head: bytes) -> Callable[[IO[bytes]], Any] | None:
     if head.startswith(b"\xfd7zXZ\x00"):
         return lzma.LZMAFile
     if head.startswith(b"\x28\xb5\x2f\xfd"):
-        return ZstdFile
+        return _open_zstd
     return bz2.BZ2File if BZIP2.match(head) else None
 
 
-class ZstdFile(_Converted):
-    """A zstd file as a stream of bytes, all its frames in turn. A frame that is cut short raises `EOFError`.
+def _open_zstd(file: IO[bytes]) -> _Stream:
+    """Raises: DataError: when the package is not installed."""
+    try:
+        import zstandard
+    except ImportError as error:
+        raise DataError(
+            f"`{file.name}` is compressed with zstd, which needs the package `zstandard`.",
+            hint="install it with `pip install zstandard`.",
+        ) from error
+    return _Stream(_unpacked(file, zstandard))
 
-    The reader of the package `zstandard` reports no error for a truncated file.
-    """
 
-    def __init__(self, file: IO[bytes]) -> None:
-        try:
-            import zstandard
-        except ImportError as error:
-            raise DataError(
-                f"`{file.name}` is compressed with zstd, which needs the package `zstandard`.",
-                hint="install it with `pip install zstandard`.",
-            ) from error
-        super().__init__(file)
-        self._zstandard = zstandard
-        self._frame: Any = None  # the decompressor of the current frame, None between frames
-        self._input = b""
-
-    def _convert(self) -> bytes | None:
-        self._input = self._input or self._file.read(ZSTD_CHUNK)
-        if not self._input:
-            if self._frame is not None:
-                raise EOFError("the last zstd frame is cut short")
-            return None
-        if self._frame is None:
-            self._frame = self._zstandard.ZstdDecompressor().decompressobj()
-        try:
-            output = self._frame.decompress(self._input)
-        except self._zstandard.ZstdError as error:
-            raise OSError(str(error)) from error
-        self._input = b""
-        if self._frame.eof:
-            self._input = self._frame.unused_data
-            self._frame = None
-        return output
+def _unpacked(file: IO[bytes], zstandard: Any) -> Iterator[bytes]:
+    """All frames of a zstd file in turn. Raises: EOFError: for one that is cut short, of which the package's own reader
+    says nothing; OSError: for one that is damaged."""
+    frame = None
+    while raw := file.read(ZSTD_CHUNK):
+        while raw:
+            frame = frame or zstandard.ZstdDecompressor().decompressobj()
+            try:
+                yield frame.decompress(raw)
+            except zstandard.ZstdError as error:
+                raise OSError(str(error)) from error
+            raw = frame.unused_data
+            if frame.eof:
+                frame = None
+    if frame is not None:
+        raise EOFError("the last zstd frame is cut short")
 
 
 def too_large(path: Path | str) -> DataError:

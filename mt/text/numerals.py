@@ -20,6 +20,7 @@ TOKEN = regex.compile(
 )
 GROUPED = regex.compile(r"\d{1,3}(?:([.,’'٬ \u00a0\u2009\u202f])\d{3})(?:\1\d{3})*(?:(?!\1)[.,٫]\d+)?")
 DECIMAL = regex.compile(r"\d+[.,٫]\d+")
+POINT = regex.compile(r"[.,٫]")
 
 
 @dataclass(frozen=True)
@@ -72,20 +73,13 @@ def lost(source: str, translation: str) -> list[str]:
 
 def _canonical(number: str) -> Iterable[str]:
     """ "1.000,50" as ["1000.5"]. Digits grouped unlike a number, such as "12.05.2024", give their parts."""
-    if grouped := GROUPED.fullmatch(number):
-        mark = grouped[1]
-        whole, decimals = number.replace(mark, ""), ""
-        for point in ".,٫":
-            head, found, tail = whole.partition(point)
-            whole, decimals = (head, tail) if found else (whole, decimals)
-        return [_value(whole, decimals)]
-    if DECIMAL.fullmatch(number):
-        whole, decimals = regex.split(r"[.,٫]", number)
-        return [_value(whole, decimals)]
-    return [_value(part, "") for part in regex.findall(r"\d+", number)]
+    grouped = GROUPED.fullmatch(number)
+    if grouped or DECIMAL.fullmatch(number):
+        return [_value(*POINT.split(number.replace(grouped[1], "") if grouped else number))]
+    return [_value(part) for part in regex.findall(r"\d+", number)]
 
 
-def _value(whole: str, decimals: str) -> str:
+def _value(whole: str, decimals: str = "") -> str:
     """ASCII digits without leading and trailing zeros: ("007", "50") gives "7.5"."""
     whole = _ascii(whole).lstrip("0") or "0"
     decimals = _ascii(decimals).rstrip("0")

@@ -26,14 +26,11 @@ class _LineMetric(Metric):
 
     name: str
     how: dict[str, str]  # what the signature says beside references, resamples and version
+    best: Any = max  # chooses the reference that counts
 
     def _line(self, hypothesis: str, reference: str) -> tuple[float, float]:
         """The two sums' parts of a line."""
         raise NotImplementedError
-
-    def _best(self, found: list[tuple[float, float]]) -> tuple[float, float]:
-        """The parts of the reference that counts."""
-        return max(found, key=_ratio)
 
     def get_signature(self) -> Any:
         signature = Signature({**self.__dict__})
@@ -48,7 +45,7 @@ class _LineMetric(Metric):
 
     def _compute_segment_statistics(self, hypothesis: str, ref_kwargs: dict[str, Any]) -> list[float]:
         found = [self._line(hypothesis, reference) for reference in ref_kwargs["references"]]
-        return [float(part) for part in self._best(found)]
+        return [float(part) for part in self.best(found, key=_ratio)]
 
     def _aggregate_and_compute(self, stats: list[list[Any]]) -> Score:
         return self._compute_score_from_stats(sum_of_lists(stats))
@@ -63,14 +60,13 @@ class ErrorRate(_LineMetric):
     Case and punctuation count, as in jiwer. Of several references the closest one counts.
     """
 
+    best = min
+
     def __init__(self, by_character: bool) -> None:
         super().__init__()
         self.by_character = by_character
         self.name = "CER" if by_character else "WER"
         self.how = {"case": "mixed", "tok": "char" if by_character else "none"}
-
-    def _best(self, found: list[tuple[float, float]]) -> tuple[float, float]:
-        return min(found, key=_ratio)
 
     def _line(self, hypothesis: str, reference: str) -> tuple[float, float]:
         if self.by_character:

@@ -97,12 +97,16 @@ class Marked:
         return [mark.text for mark in self.marks if mark.kind in KEPT]
 
     @property
-    def bare(self) -> bool:
-        """Whether the line has no letters and digits outside of its marks."""
+    def between(self) -> str:
+        """The text outside of the marks, without entities."""
         ends = [0, *(mark.span[1] for mark in self.marks)]
         begins = [*(mark.span[0] for mark in self.marks), len(self.line)]
-        between = "".join(self.line[a:b] for a, b in zip(ends, begins, strict=True))
-        return not has_letters(html.unescape(between))
+        return html.unescape("".join(self.line[a:b] for a, b in zip(ends, begins, strict=True)))
+
+    @property
+    def bare(self) -> bool:
+        """Whether the line has no letters and digits outside of its marks."""
+        return not has_letters(self.between)
 
     def plain(self, words: Sequence[str]) -> Plain:
         """Args: words: a stand-in for each literal."""

@@ -74,31 +74,21 @@ class Tokenizer:
                 f"but their ids are {' and '.join(map(str, specials))} (-1: not defined)."
             )
         self.unk, self.bos, self.eos, self.pad = specials[0]
+        self.src_size, self.tgt_size = len(self._source), len(self._target)
+        self.joint = JOINT in self._files or TABLE in self._files  # whether both sides share one vocabulary
         self._signs: dict[str, bool] = {}  # whether the source model can read a sign that is no letter
         # Tokenizers of older versions, with a rule of SentencePiece's, read as they did in training.
         self._keeps_all = OWN_RULE not in source
         try:
-            self._bytes = {i: bytes.fromhex(BYTE.sub(r"\1", piece)) for i, piece in _byte_pieces(models[-1])}
+            written_in_bytes = filter(self._target.is_byte, range(self.tgt_size))
+            self._bytes = {i: bytes.fromhex(BYTE.sub(r"\1", self._target.id_to_piece(i))) for i in written_in_bytes}
             self.tags = models[0].tags if isinstance(models[0], TabledModel) else _tags(models[0])
         except ValueError as error:  # a piece that is no UTF-8, or a byte that is none
             raise CheckpointError(f"{' and '.join(self._files)} in {where} is damaged: {error}.") from None
 
     @property
-    def joint(self) -> bool:
-        """Whether both sides share one vocabulary."""
-        return JOINT in self._files or TABLE in self._files
-
-    @property
     def kind(self) -> TokenizerKind:
         return TokenizerKind.bpe if is_bpe(self._target) else TokenizerKind.unigram
-
-    @property
-    def src_size(self) -> int:
-        return len(self._source)
-
-    @property
-    def tgt_size(self) -> int:
-        return len(self._target)
 
     def encode_source(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, ending with `eos`; an empty text is `[eos]`.
@@ -265,10 +255,6 @@ def _encode(model: Model, texts: list[str], *, add_eos: bool = False) -> list[li
     if len(texts) <= FEW:
         return [model.encode(text, add_eos=add_eos) for text in texts]
     return model.encode(texts, add_eos=add_eos, num_threads=1)
-
-
-def _byte_pieces(model: Model) -> list[tuple[int, str]]:
-    return [(i, model.id_to_piece(i)) for i in range(len(model)) if model.is_byte(i)]
 
 
 def _tags(model: spm.SentencePieceProcessor) -> frozenset[str]:

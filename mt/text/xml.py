@@ -5,6 +5,12 @@ from typing import IO, Any
 
 from mt.errors import DataError
 
+SAFE = {
+    "resolve_entities": False,
+    "no_network": True,
+    "load_dtd": False,
+    "huge_tree": False,
+}  # options of parsers
 TYPES = ("type", "ctype", "subType")  # attributes of inline codes: of TMX, XLIFF 1.2 and XLIFF 2
 
 
@@ -16,10 +22,9 @@ def elements(stream: IO[bytes], file: str, names: Collection[str], *, opened: Co
     """
     from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
-    safe = {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_tree": False}
     tags = [f"{{*}}{name}" for name in (*names, *opened)]
     try:
-        for event, element in etree.iterparse(stream, events=("start", "end"), tag=tags, **safe):
+        for event, element in etree.iterparse(stream, events=("start", "end"), tag=tags, **SAFE):
             if event == "start":
                 if local(element) in opened:
                     yield element
@@ -62,4 +67,4 @@ def plain_text(element: Any, file: str, *, skipped: Collection[str] = (), spaces
             parts.append(child.tail or "")
 
     add(element)
-    return " ".join("".join(parts).replace("\r", "\n").replace("\n", " ").split(" ")).strip()
+    return "".join(parts).replace("\r", " ").replace("\n", " ").strip()

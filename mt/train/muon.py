@@ -35,7 +35,8 @@ class Muon(torch.optim.Optimizer):
         self, matrices: Iterable[Tensor], *, lr: float, momentum: float, weight_decay: float, dtype: torch.dtype
     ) -> None:
         """Args: dtype: of the products that make a momentum orthogonal, bfloat16 or float32."""
-        super().__init__(matrices, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "fused": True})
+        values = {"lr": lr, "lr_ratio": 1.0, "momentum": momentum, "weight_decay": weight_decay, "fused": True}
+        super().__init__(matrices, values)
         self.dtype = dtype
 
     @torch.no_grad()

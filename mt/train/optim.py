@@ -7,8 +7,13 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from mt.config import OptimConfig, OptimizerKind, Precision
+from mt.nn.output import OutputLayer
+from mt.nn.transformer import Embedding
 from mt.train.muon import Muon
 
+# AdamW's updates are about as long as its rate, and an embedding is wanted in few of them: larger ones learn faster
+# where Muon moves the matrices (docs/LOG.md).
+EMBEDDING_LR_RATIO = {OptimizerKind.muon: 2.5, OptimizerKind.adamw: 1.0}
 SLOTS = ("exp_avg", "exp_avg_sq", "step", "momentum_buffer")  # of AdamW, and of Muon
 
 
@@ -31,17 +36,25 @@ def make_optimizer(
     model: nn.Module, section: OptimConfig, precision: Precision = Precision.fp32
 ) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter 2019), or Muon for the matrices of linear layers and AdamW for norms, biases and
-    embeddings. Weight decay applies to those matrices only, not to the others, whose scale matters.
+    embeddings. Weight decay applies to those matrices only, not to the others, whose scale matters. Each group has its
+    learning rate as a share of the others', `lr_ratio`.
 
     Args: precision: of the training.
     """
     linear = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)}
+    tables = {id(m.weight) for m in model.modules() if isinstance(m, Embedding | OutputLayer)}
     matrices = [p for p in model.parameters() if id(p) in linear]
-    others = [p for p in model.parameters() if id(p) not in linear]
+    embeddings = [p for p in model.parameters() if id(p) in tables]
+    others = [p for p in model.parameters() if id(p) not in linear | tables]
     muon = section.name is OptimizerKind.muon
-    decayed = [] if muon else [{"params": matrices, "weight_decay": section.weight_decay}]
+    ratio = section.embedding_lr_ratio or EMBEDDING_LR_RATIO[section.name]
+    groups = [
+        {"params": [] if muon else matrices, "weight_decay": section.weight_decay, "lr_ratio": 1.0},
+        {"params": embeddings, "weight_decay": 0.0, "lr_ratio": ratio},
+        {"params": others, "weight_decay": 0.0, "lr_ratio": 1.0},
+    ]
     adamw = torch.optim.AdamW(
-        [*decayed, {"params": others, "weight_decay": 0.0}],
+        [{**group, "lr": section.lr * group["lr_ratio"]} for group in groups if group["params"]],
         lr=section.lr,
         betas=(section.beta1, section.beta2),
         eps=section.eps,

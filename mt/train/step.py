@@ -140,7 +140,7 @@ class Updater:
         norm = whole(nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm or float("inf")))
         finite = torch.isfinite(norm)
         for param_group in self.optimizer.param_groups:
-            param_group["lr"] = lr
+            param_group["lr"] = lr * param_group["lr_ratio"]
         step_if(self.optimizer, finite)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)

@@ -22,6 +22,7 @@ from toy import number_pairs, write_numbers
 
 import mt
 from mt.checkpoint import verify_folder, write_folder
+from mt.serve.app import PAGE
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
@@ -184,6 +185,18 @@ def test_lists_and_settings(server):
         "target": {"code": "de", "name": "German"},
     }
     assert server.get("/health").json == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/", *sorted(f"/{file.name}" for file in PAGE.glob("*.*s")), "/languages", "/health", "/frontend/settings"]
+)
+def test_an_address_cannot_say_what_is_answered(server, path):
+    """A link to the page must not bring its own script: FastAPI reads every parameter of a handler from the address."""
+    names = ["content", "headers", "etag", "file", "kind", "self", "request", "args", "kwargs"]
+    asked = "&".join(f"{name}=%3Cb%3Ehere%3C/b%3E" for name in names)
+    plain, given = server.get(path), server.get(f"{path}?{asked}")
+    assert (given.status, given.body, given.headers["content-type"]) == (200, plain.body, plain.headers["content-type"])
+    assert "etag" not in plain.headers or given.headers["etag"] == plain.headers["etag"]
 
 
 def test_libretranslates_own_client(server, translator):

@@ -1,5 +1,7 @@
 """Model folders that translate together."""
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -68,6 +70,14 @@ def test_other_inputs_are_refused(tmp_path, monkeypatch):
     message = rf"^{paths[0]} and {paths[1]} cannot translate together: their inputs differ\. hint: train the models"
     with pytest.raises(ConfigError, match=message):
         load_ensemble(paths, device="cpu")
+
+
+@pytest.mark.parametrize("paths", ["runs/one", Path("runs/one"), []])
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_what_is_no_list_of_models(paths):
+    told = rf"{re.escape(repr(paths))}\. hint: write `\[\"runs/one\", \"runs/two\"\]`\.$"
+    with pytest.raises(ConfigError, match=f"^`paths` must be a list of models, but is {told}"):
+        load_ensemble(paths)
 
 
 def test_the_other_direction_is_refused(tmp_path):

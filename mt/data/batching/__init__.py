@@ -18,17 +18,6 @@ from mt.data.batching.stream import BatchStream, Place
 from mt.data.batching.workers import choose_workers
 
 __all__ = [
-    "Batch",
-    "BatchStream",
-    "Place",
-    "Shape",
-    "TokenizedCorpus",
-    "Variation",
-    "choose_workers",
-    "common_shape",
-    "fill_to",
-    "fill_up",
-    "in_budget",
-    "make_batch",
-    "mix",
-]
+    "Batch", "BatchStream", "Place", "Shape", "TokenizedCorpus", "Variation", "choose_workers", "common_shape",
+    "fill_to", "fill_up", "in_budget", "make_batch", "mix",
+]  # fmt: skip

@@ -109,14 +109,8 @@ def shifted(
     packed: NDArray[Any], lengths: NDArray[np.int64], *, bos: int, eos: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The decoder's input (`bos` first) and output (`eos` last) of target tokens without marks, end to end."""
-    ends = (lengths + 1).cumsum()
-    target_in, target_out = (np.empty(len(packed) + len(lengths), np.int64) for _ in range(2))
-    for made, marks, mark in ((target_in, ends - lengths - 1, bos), (target_out, ends - 1, eos)):
-        own = np.ones(len(made), bool)
-        own[marks] = False
-        made[own] = packed
-        made[marks] = mark
-    return target_in, target_out
+    ends = lengths.cumsum()
+    return np.insert(packed, ends - lengths, bos), np.insert(packed, ends, eos)
 
 
 def pack_batch(source: SourceItems, target: Flat, indices: Sequence[int], *, bos: int, eos: int) -> Batch:

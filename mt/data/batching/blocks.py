@@ -12,6 +12,7 @@ Padding is whole sentences after the batch's own, of token 0 or of zero frames, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -43,10 +44,7 @@ def fill_up(batch: Batch) -> Batch:
         return batch  # sentences of a word or two: no padding fits all sides
     if not count:
         return batch
-    *sources, target = (
-        _longer(side, count, rows, max_length=side.max_length) for side, rows in zip(sides, missing, strict=True)
-    )
-    return _padded(batch, sources, target)
+    return _padded(batch, sides, count, missing, [side.max_length for side in sides])
 
 
 @dataclass(frozen=True)
@@ -72,10 +70,7 @@ def fill_to(batch: Batch, shape: Shape) -> Batch | None:
     fits = all(count <= more <= count * shape.width for more in missing)
     if count < 0 or not fits or max(side.max_length for side in sides) > shape.width:
         return None
-    source, target = (
-        _longer(side, count, rows, max_length=shape.width) for side, rows in zip(sides, missing, strict=True)
-    )
-    return _padded(batch, [source], target)
+    return _padded(batch, sides, count, missing, [shape.width, shape.width])
 
 
 def common_shape(src: NDArray[np.int64], tgt: NDArray[np.int64], budget: int) -> tuple[Shape, float]:
@@ -94,27 +89,23 @@ def common_shape(src: NDArray[np.int64], tgt: NDArray[np.int64], budget: int) ->
     sentences = -(-int(counts.max()) * 17 // (16 * SENTENCES)) * SENTENCES
     rows = -(-(budget + sentences) // ROWS) * ROWS
     shape = Shape(num_source_rows=rows, num_target_rows=rows, sentences=sentences, width=int(max(src.max(), tgt.max())))
-    least = np.minimum(*(np.add.reduceat(side, ends[:-1]) for side in (src, tgt)))
-    most = np.maximum(*(np.add.reduceat(side, ends[:-1]) for side in (src, tgt)))
+    sums = np.add.reduceat([src, tgt], ends[:-1], axis=1)  # rows of each batch on each side
     missing = sentences - counts
-    fitting = (missing <= rows - most) & (rows - least <= missing * shape.width)
+    fitting = (missing <= rows - sums.max(0)) & (rows - sums.min(0) <= missing * shape.width)
     return shape, float(fitting.mean())
 
 
-def _longer(layout: Ragged, count: int, more: int, *, max_length: int) -> Ragged:
+def _longer(layout: Ragged, count: int, more: int, max_length: int) -> Ragged:
     """The layout with `more` rows in `count` sentences at its end."""
-    lengths = layout.lengths.new_full((count,), more // max(1, count))
-    lengths[: more - count * (more // max(1, count))] += 1
-    every = torch.cat([layout.lengths, lengths])
-    return Ragged(every, num_rows=layout.num_rows + more, max_length=max_length)
+    least, rest = divmod(more, max(1, count))
+    lengths = layout.lengths.new_full((count,), least)
+    lengths[:rest] += 1
+    return Ragged(torch.cat([layout.lengths, lengths]), num_rows=layout.num_rows + more, max_length=max_length)
 
 
-def _padded(batch: Batch, sources: Sequence[Ragged], target: Ragged) -> Batch:
-    """Args: sources, target: the padded layouts of each input and of the target."""
-    zeros = batch.target_in.new_zeros(target.num_rows - batch.target_layout.num_rows)
-    return replace(
-        batch,
-        source=batch.source.padded(sources),
-        target_in=torch.cat([batch.target_in, zeros]),
-        target_layout=target,
-    )
+def _padded(batch: Batch, sides: Sequence[Ragged], count: int, missing: Sequence[int], longest: Sequence[int]) -> Batch:
+    """Args: sides: the layouts of each input and of the target, which `count` sentences with the `missing` rows follow;
+    longest: rows of a sentence, for each side."""
+    *sources, target = map(_longer, sides, repeat(count), missing, longest)
+    target_in = torch.cat([batch.target_in, batch.target_in.new_zeros(missing[-1])])
+    return replace(batch, source=batch.source.padded(sources), target_in=target_in, target_layout=target)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import sentencepiece
 
-from mt.data.batching.batch import Batch, Flat, Ids, cut_sorted, pack_batch
+from mt.data.batching.batch import Batch, Ids, cut_sorted, pack_batch
 from mt.data.batching.input_rows import InputRows, measured, total
 from mt.data.batching.store import SCHEMA, VERSION, Facts, Pairs, TokenLists, cached, in_memory
 from mt.data.corpus.pair import Pair
@@ -56,10 +56,14 @@ class TokenizedCorpus:
 
         self.tokenizer = tokenizer
         self.reader = reader
+        self.unit = "pieces" if reader is None else "rows"  # what lengths are counted in, for messages
         if cache is None or reader is not None:  # the files that the sources name may change
             self.table = in_memory(build)
         else:
             self.table = cached(cache / _key(pairs, tokenizer, max_length)[:32], build)
+        facts = self.table.facts
+        self.num_too_long, self.num_source_rows = facts.too_long, facts.source_pieces
+        self.num_target_rows = facts.target_pieces + facts.pairs
 
     def __len__(self) -> int:
         return len(self.table)
@@ -78,23 +82,6 @@ class TokenizedCorpus:
         """Token ids without `bos` and `eos`."""
         return self.table.target
 
-    @property
-    def unit(self) -> str:
-        """What lengths are counted in, for messages."""
-        return "pieces" if self.reader is None else "rows"
-
-    @property
-    def num_too_long(self) -> int:
-        return self.table.facts.too_long
-
-    @property
-    def num_source_rows(self) -> int:
-        return self.table.facts.source_pieces
-
-    @property
-    def num_target_rows(self) -> int:
-        return self.table.facts.target_pieces + len(self)
-
     def fingerprint(self) -> str:
         """sha256 over all text, in order."""
         return self.table.facts.fingerprint
@@ -110,17 +97,12 @@ def in_budget(corpus: TokenizedCorpus, budget: int) -> Iterator[Batch]:
     source, target = corpus.source.lengths(), corpus.target.lengths() + 1
     order = np.lexsort((source, target))
     largest = max(budget, int(source.max()), int(target.max()))
-    ends = cut_sorted(source[order], target[order], largest)
-    for begin, end in pairwise(ends):
+    for begin, end in pairwise(cut_sorted(source[order], target[order], largest)):
         yield corpus.batch(order[begin:end].tolist())
 
 
 def _write(
-    sink: pa.NativeFile,
-    pairs: Sequence[Pair],
-    tokenizer: Tokenizer,
-    max_length: int | None,
-    reader: InputReader | None,
+    sink: pa.NativeFile, pairs: Sequence[Pair], tokenizer: Tokenizer, max_length: int | None, reader: InputReader | None
 ) -> Facts:
     """Tokenise and write in chunks, because lists of token ids take fifty times the memory of an array."""
     digest, files = hashlib.sha256(), dict[str, int]()
@@ -157,22 +139,15 @@ def _write(
 
 def _record_batch(pairs: list[Pair], source: Ids, target: Ids, files: dict[str, int]) -> pa.RecordBatch:
     """Args: files: the number of each file; new files are added."""
-    numbers = [files.setdefault(pair.origin.file, len(files)) for pair in pairs]
-    columns = [
-        pa.array([pair.src for pair in pairs], pa.large_string()),
-        pa.array([pair.tgt for pair in pairs], pa.large_string()),
-        pa.array(numbers, pa.int32()),
-        pa.array([pair.origin.line for pair in pairs], pa.int64()),
-        *(_lists(side) for side in (source, target)),
-    ]
-    return pa.record_batch(columns, schema=SCHEMA)
-
-
-def _lists(sentences: Ids) -> pa.ListArray:
-    ids, starts, lengths = Flat.of(sentences)
-    ends = pa.array(np.append(starts, len(ids))).cast(pa.int32())  # raises on overflow
-    assert len(lengths) == len(sentences)
-    return pa.ListArray.from_arrays(ends, pa.array(ids))
+    columns = {
+        "src": [pair.src for pair in pairs],
+        "tgt": [pair.tgt for pair in pairs],
+        "file": [files.setdefault(pair.origin.file, len(files)) for pair in pairs],
+        "line": [pair.origin.line for pair in pairs],
+        "source": source,
+        "target": target,
+    }
+    return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
 
 
 def _key(pairs: Sequence[Pair], tokenizer: Tokenizer, max_length: int | None) -> str:

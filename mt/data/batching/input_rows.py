@@ -36,14 +36,14 @@ def check_rows(inputs: Sequence[Input], batch: BatchConfig, longest: int | None)
 def measured(
     pairs: Sequence[Pair],
     reader: InputReader,
-    known: dict[tuple[int, str], int] | None = None,
+    known: dict[tuple[int, str], int],
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> list[list[int]]:
     """For the `source` column of a table: instead of token ids the number of rows of each input, 0 for a missing one.
 
     Args: known: as `InputReader.counts`; a picture may have several captions, and is read once; on_progress: is told
     how many pairs are done. Raises: DataError, with the row."""
-    known, found = {} if known is None else known, []
+    found = []
     for done, pair in enumerate(pairs):
         on_progress(done)
         found.append(reader.counts(pair.src, str(pair.origin), known))
@@ -56,7 +56,7 @@ def check_test(pairs: Sequence[Pair], reader: InputReader, longest: int) -> None
     Args: longest: rows that the model will read, `batch.max_length`. Raises: DataError: for a source that cannot be
     read, or has more rows.
     """
-    for pair, counts in zip(pairs, measured(pairs, reader), strict=True):
+    for pair, counts in zip(pairs, measured(pairs, reader, {}), strict=True):
         if (rows := int(total(np.array([counts]))[0])) > longest:
             raise DataError(
                 f"{pair.origin}: the source has {rows:,} rows, but the model will read at most {longest:,} "

@@ -106,9 +106,8 @@ class Pools:
 
     def __getitem__(self, where: Where) -> Pool:
         epoch, pool = where
-        size, tokenizer, variation = self.section.pool, self.corpus.tokenizer, self.variation
+        size, corpus, variation = self.section.pool, self.corpus, self.variation
         members = self._order(epoch)[pool * size : (pool + 1) * size]
-        corpus = self.corpus
         if variation.sampling:
             source, target = self._drawn(members, where)
         else:
@@ -129,7 +128,7 @@ class Pools:
         batches = [order[cuts[n] : cuts[n + 1]] for n in turns]
         order = np.concatenate(batches)
         target_in, target_out = shifted(
-            target.packed(order), target.lengths[order], bos=tokenizer.bos, eos=tokenizer.eos
+            target.packed(order), target.lengths[order], bos=corpus.tokenizer.bos, eos=corpus.tokenizer.eos
         )
         return Pool(
             where,

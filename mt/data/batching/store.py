@@ -217,11 +217,10 @@ def _store(folder: Path, build: Build) -> Table:
 
 def _is_table(folder: Path) -> bool:
     """Whether another process was faster and has stored the table, which it may be reading."""
-    try:
+    with suppress(OSError, ValueError, KeyError, TypeError):
         open_table(folder)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return True
+        return True
+    return False
 
 
 def _sweep(folder: Path) -> None:

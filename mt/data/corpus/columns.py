@@ -4,7 +4,6 @@ The source of a pair is the cells of the input columns with tabs between them (`
 are relative to the folder of their table.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from mt.config import Input
 from mt.data.corpus.names import kind_of
 from mt.data.corpus.pair import Origin, Pair
 from mt.data.corpus.readers import read_pairs
-from mt.data.corpus.records import field_text
+from mt.data.corpus.records import field_text, json_line
 from mt.errors import DataError
 from mt.text.lines import check_file, read_lines
 from mt.text.media import ADVICE, media_of
@@ -80,10 +79,7 @@ class Columns:
         where = f"{self.file}:{number}"
         if not line.strip():
             return [""] * len(self.names)
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{where}: the line is not a JSON object ({error}).") from error
+        record = json_line(line, where)
         if not isinstance(record, dict):
             raise DataError(f"{where}: the line must be a JSON object, but is `{line.strip():.40}`.")
         if missing := [name for name in self.names if name not in record]:
@@ -101,11 +97,8 @@ def is_record(first: str) -> bool:
 def read_table(files: Sequence[str], inputs: Sequence[Input], target: str) -> Iterator[Pair]:
     """The rows of tables as pairs. Raises: DataError: for a file or a row that cannot be used."""
     for file in files:
-        check_table(file)
-        columns = Columns(inputs, file, folder=str(Path(file).parent), target=target)
-        for number, line in enumerate(read_lines(file), 1):
-            if (cells := columns(number, line)) is not None:
-                yield Pair("\t".join(cells[:-1]), cells[-1], Origin(file, number))
+        for cells, origin in _rows(file, inputs, target):
+            yield Pair("\t".join(cells[:-1]), cells[-1], origin)
 
 
 def read_sources(file: str, inputs: Sequence[Input]) -> Iterator[tuple[str, Origin]]:
@@ -113,11 +106,15 @@ def read_sources(file: str, inputs: Sequence[Input]) -> Iterator[tuple[str, Orig
 
     Raises: DataError.
     """
+    return (("\t".join(cells), origin) for cells, origin in _rows(file, inputs))
+
+
+def _rows(file: str, inputs: Sequence[Input], target: str | None = None) -> Iterator[tuple[list[str], Origin]]:
     check_table(file)
-    columns = Columns(inputs, file, folder=str(Path(file).parent))
+    columns = Columns(inputs, file, folder=str(Path(file).parent), target=target)
     for number, line in enumerate(read_lines(file), 1):
         if (cells := columns(number, line)) is not None:
-            yield "\t".join(cells), Origin(file, number)
+            yield cells, Origin(file, number)
 
 
 def read_given(

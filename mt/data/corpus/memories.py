@@ -31,11 +31,10 @@ Unit = tuple[int, dict[str, str]]  # its line, and its texts by language
 
 def read_memory(file: str, sides: Sides) -> Iterator[Pair]:
     """Raises: DataError: for a file that cannot be read, or that has no pair in these languages."""
-    units = units_of(file)
     src, tgt = known(sides) or declared_languages(file) or ("", "")
     left_out = kept = 0
     languages: set[str] = set()
-    for line, texts in units:
+    for line, texts in units_of(file):
         languages |= texts.keys()
         if pair := choose(texts, src, tgt):
             kept += 1
@@ -104,12 +103,10 @@ def _tmx(file: str) -> Iterator[Unit]:
         with open_bytes(file) as stream:
             for unit in elements(stream, file, {"tu"}):
                 texts: dict[str, str] = {}
-                for variant in unit:
-                    if local(variant) == "tuv":
-                        language = variant.get(LANG) or variant.get("lang") or UNNAMED_SOURCE
-                        segment = next((part for part in variant if local(part) == "seg"), None)
-                        if segment is not None:
-                            texts.setdefault(language, plain_text(segment, file, skipped=CODES, spaces=BREAKS))
+                for variant in unit.iterchildren("{*}tuv"):
+                    language = variant.get(LANG) or variant.get("lang") or UNNAMED_SOURCE
+                    if (segment := variant.find("{*}seg")) is not None:
+                        texts.setdefault(language, plain_text(segment, file, skipped=CODES, spaces=BREAKS))
                 yield unit.sourceline, texts
     except DAMAGE as error:
         raise unreadable(file, error) from error

@@ -36,19 +36,24 @@ def kind_of(file: str) -> str:
     return FOLDER if Path(file).is_dir() else ""
 
 
+def corpora(files: Sequence[str]) -> list[list[str]]:
+    """The files corpus by corpus: a file with both sides, or two."""
+    waiting, found = list(files), []
+    while waiting:
+        count = 1 if kind_of(waiting[0]) else 2
+        found.append(waiting[:count])
+        waiting = waiting[count:]
+    return found
+
+
 def corpus_name(files: Sequence[str], languages: tuple[str, str] | None = None) -> str:
     """The name of a corpus of these files: "news", "news+books", or "news+3" for more than two.
 
     A file with a common name, such as `train.en`, is named after the first folder above it that has no common name,
     else after the `languages`.
     """
-    waiting, names = list(files), list[str]()
-    while waiting:
-        file = waiting.pop(0)
-        if not kind_of(file) and waiting and not kind_of(waiting[0]):
-            waiting.pop(0)  # the other side
-        names.append(_telling_name(file, languages))
-    first, *others = dict.fromkeys(names)
+    told = (file for group in corpora(files) for file in group if file is group[0] or kind_of(file))
+    first, *others = dict.fromkeys(_telling_name(file, languages) for file in told)
     return "+".join([first, *others] if len(others) < 2 else [first, str(len(others))])
 
 

@@ -37,8 +37,7 @@ def read_pairs(files: Sequence[str], src: str | None, tgt: str | None, columns: 
     Raises `DataError` at once for a file that is missing or has no partner, and while reading for a line that cannot
     be used, for two plain files of unequal length, and for files that hold no pair at all.
     """
-    streams = plan(list(files), src, tgt, columns)
-    return chain(streams, list(files))
+    return chain(plan(list(files), src, tgt, columns), list(files))
 
 
 def infer_languages(files: Sequence[str]) -> tuple[str, str] | None:

@@ -33,13 +33,18 @@ def read_jsonl(file: str, sides: Sides) -> Iterator[Pair]:
         if not line.strip():
             yield Pair("", "", Origin(file, number))
             continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{file}:{number}: the line is not a JSON object ({error}).") from error
+        record = json_line(line, f"{file}:{number}")
         if not isinstance(record, dict):
             raise DataError(f"{file}:{number}: the line must be a JSON object, but is {json_kind(record)}.")
         yield Pair(*record_texts(record, sides, f"{file}:{number}"), Origin(file, number))
+
+
+def json_line(line: str, where: str) -> Any:
+    """What a line of JSON lines holds. Raises: DataError: for what is not JSON."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: the line is not a JSON object ({error}).") from error
 
 
 def read_json(file: str, sides: Sides) -> Iterator[Pair]:

@@ -88,12 +88,7 @@ def fill(fresh: Path, recipe: Recipe) -> None:
     (fresh / "LICENSE.txt").write_bytes(recipe.notice.encode("utf-8"))
     manifest = {
         "recipe": identity(recipe),
-        "pairs": {
-            "train": len(split.train),
-            "dev": len(split.dev),
-            "test": len(split.test),
-            "left_out": split.dropped,
-        },
+        "pairs": {"train": len(split.train), "dev": len(split.dev), "test": len(split.test), "left_out": split.dropped},
         "files": {path.name: fingerprint(path) for path in sorted(fresh.iterdir())},
     }
     (fresh / MANIFEST).write_bytes(json.dumps(manifest, indent=2).encode("utf-8") + b"\n")
@@ -156,5 +151,4 @@ def identity(recipe: Recipe) -> dict[str, Any]:
 
 def fingerprint(path: Path) -> dict[str, Any]:
     """The hash and the size of a file."""
-    raw = path.read_bytes()
-    return {"sha256": hashlib.sha256(raw).hexdigest(), "bytes": len(raw)}
+    return {"sha256": sha256(path), "bytes": path.stat().st_size}

@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import chain, islice
 
 from mt.data.corpus.names import kind_of
@@ -50,9 +51,8 @@ def read_xlsx(file: str, sides: Sides) -> Iterator[Pair]:
     """The rows of the first sheet."""
     try:
         with zipfile.ZipFile(file) as book:
-            if sum(item.file_size for item in book.infolist()) > max(
-                PLENTY, MAX_RATIO * sum(item.compress_size for item in book.infolist())
-            ):
+            packed = sum(item.compress_size for item in book.infolist())
+            if sum(item.file_size for item in book.infolist()) > max(PLENTY, MAX_RATIO * packed):
                 raise too_large(file)
             yield from read_rows(file, xlsx_rows(book, file), sides, "second column")
     except (zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError, RuntimeError) as error:
@@ -224,11 +224,10 @@ def _looks_like_text(sample: Sequence[list[str]], column: int) -> bool:
 
 
 def _is_plain_number(cell: str) -> bool:
-    try:
+    with suppress(ValueError):
         float(cell)
-    except ValueError:
-        return False
-    return True
+        return True
+    return False
 
 
 def _delimiter(file: str) -> tuple[str, int]:

@@ -1,6 +1,7 @@
 """What `mt align` has chosen, in the model's folder: kept, read, refused, and taken back by removing it."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 from toy import number_tokenizer, tiny_config, tiny_model
@@ -50,7 +51,7 @@ def test_a_choice_that_was_removed_leaves_a_whole_model(folder):
 def test_a_choice_may_be_edited(folder):
     save_heads(folder, CHOICE)
     values = json.loads((folder / FILE).read_text())
-    values["reading"] = AlignmentHeads(0, (0,), False).to_plain()
+    values["reading"] = asdict(AlignmentHeads(0, (0,), False))
     (folder / FILE).write_text(json.dumps(values))
     assert load_heads(read_model(folder).path, tiny_model()) == AlignmentHeads(0, (0,), False)
     save_heads(folder, CHOICE)

@@ -173,21 +173,30 @@ def test_the_folder_that_is_missing_is_made_as_the_hint_says(desk):
 
 
 def hints() -> list[str]:
-    """The hints in the source of mt, with `{}` for what is filled in."""
+    """The hints in the source of mt, with `{}` for what is filled in; also those that are given a name first."""
     found = []
     for file in (ROOT / "mt").rglob("*.py"):
         tree = ast.parse(file.read_text(encoding="utf-8"))
-        named = {
-            n.targets[0].id: n.value
-            for n in tree.body
-            if isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name)
-        }
-        for call in (n for n in ast.walk(tree) if isinstance(n, ast.Call)):
+        named = {}
+        for assigned in (node for node in ast.walk(tree) if isinstance(node, ast.Assign)):
+            target, value = assigned.targets[0], assigned.value
+            both = isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
+            for name, one in zip(target.elts, value.elts, strict=True) if both else [(target, value)]:
+                named.setdefault(ast.unparse(name), []).append(one)
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             for value in (keyword.value for keyword in call.keywords if keyword.arg == "hint"):
-                value = named.get(value.id, value) if isinstance(value, ast.Name) else value
-                parts = value.values if isinstance(value, ast.JoinedStr) else [value]
-                found.append("".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in parts))
+                for each in named.get(value.id, []) if isinstance(value, ast.Name) else [value]:
+                    found += texts_in(each)
     return found
+
+
+def texts_in(node: ast.AST) -> list[str]:
+    """The strings of an expression, such as those of both branches of a condition."""
+    if isinstance(node, ast.JoinedStr):
+        return ["".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)]
+    if isinstance(node, ast.Constant):
+        return [node.value] if isinstance(node.value, str) else []
+    return [text for child in ast.iter_child_nodes(node) for text in texts_in(child)]
 
 
 def test_every_setting_that_a_hint_names_is_one_and_takes_the_value_that_it_names():

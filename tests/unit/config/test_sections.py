@@ -93,6 +93,7 @@ WRONG = [
     (LossConfig, {"label_smoothing": 1.0}, "`loss.label_smoothing` must lie in [0, 1), but is 1.0."),
     (OptimConfig, {"lr": 0.0}, "`optim.lr` must be positive, but is 0.0."),
     (OptimConfig, {"lr": float("nan")}, "`optim.lr` must be positive, but is nan."),
+    (OptimConfig, {"embedding_lr_ratio": 0.0}, "`optim.embedding_lr_ratio` must be positive or null, but is 0.0."),
     (OptimConfig, {"beta1": 1.0}, "`optim.beta1` must lie in [0, 1), but is 1.0."),
     (OptimConfig, {"beta2": -0.1}, "`optim.beta2` must lie in [0, 1), but is -0.1."),
     (OptimConfig, {"eps": 0.0}, "`optim.eps` must be positive, but is 0.0."),

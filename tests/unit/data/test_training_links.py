@@ -6,8 +6,9 @@ import pytest
 from toy import number_tokenizer
 
 from mt.data.batching import TokenizedCorpus
+from mt.data.corpus.names import corpora
 from mt.data.corpus.readers import read_pairs
-from mt.data.training_links import by_corpus, corpora, read_links
+from mt.data.training_links import by_corpus, read_links
 from mt.errors import ConfigError, DataError
 
 

@@ -1,6 +1,8 @@
 """Plain text as a document, and what holds for text of any format."""
 
 import codecs
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -153,6 +155,19 @@ def test_too_many_bytes(monkeypatch):
 def test_an_unknown_format():
     with pytest.raises(ConfigError, match=r"suffix `\.pdf` cannot be translated; the formats are \.txt, .* and "):
         translate_document(b"", ".pdf", same)
+
+
+@pytest.mark.parametrize("data", ["a.txt", Path("a.txt"), None])
+def test_what_is_no_document(data):
+    told = re.escape(repr(data)) + r"\. hint: read a file with `pathlib\.Path\(NAME\)\.read_bytes\(\)`, and encode a"
+    with pytest.raises(ConfigError, match=f"^`data` must be the bytes of a document, but is {told}"):
+        translate_document(data, ".txt", same)
+
+
+def test_the_bytes_that_its_hint_reads(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"one")
+    for data in ((tmp_path / "a.txt").read_bytes(), b"one", bytearray(b"one")):
+        assert translate_document(data, ".txt", same) == b"one"
 
 
 def test_keys_belong_to_json():

@@ -1,6 +1,8 @@
 """Images: which pictures a cell names, what becomes of their pixels, and what is refused."""
 
 import re
+import struct
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -191,6 +193,23 @@ def test_what_is_no_picture_is_refused_in_one_sentence(case, tmp_path):
     with pytest.raises(DataError, match=message) as caught:
         Images(image()).read(make(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+def test_a_member_that_is_larger_than_it_says_is_not_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", bytes(32 << 20))
+    raw = bytearray((tmp_path / "photos.zip").read_bytes())
+    for place in (raw.index(b"PK\3\4") + 22, raw.index(b"PK\1\2") + 24):  # its size, as the two headers tell it
+        assert struct.unpack_from("<I", raw, place) == (32 << 20,)
+        struct.pack_into("<I", raw, place, 100)
+    (tmp_path / "photos.zip").write_bytes(raw)
+    contents._archive.cache_clear()
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"photos\.zip:a\.png is damaged \(Bad CRC-32 for file 'a\.png'\)$"):
+        Images(image()).read(f"{tmp_path}/photos.zip:a.png")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2 << 20
 
 
 def test_a_picture_of_which_pillow_only_warns_is_refused(tmp_path, monkeypatch):

@@ -112,11 +112,25 @@ def test_muon_agrees_with_torchs_whichever_side_of_a_matrix_is_longer(precision,
 
 def test_muon_moves_the_matrices_of_linear_layers_and_adamw_the_rest_as_without_muon(small_model):
     model, plain = small_model(), small_model()
-    step(model, make_optimizer(model, OptimConfig(name=OptimizerKind.muon)), 5)
+    step(model, make_optimizer(model, OptimConfig(name=OptimizerKind.muon, embedding_lr_ratio=1.0)), 5)
     step(plain, make_optimizer(plain, OptimConfig(name=OptimizerKind.adamw)), 5)
     linear = {id(module.weight) for module in model.modules() if isinstance(module, nn.Linear)}
     for p, other in zip(model.parameters(), plain.parameters(), strict=True):
         assert torch.equal(p, other) == (id(p) not in linear)
+
+
+@pytest.mark.parametrize(("name", "given", "used"), [("muon", None, 2.5), ("adamw", None, 1.0), ("adamw", 0.5, 0.5)])
+def test_embeddings_have_a_rate_of_their_own(small_model, name, given, used):
+    """The first step of Adam is as long as its rate."""
+    model = small_model(tying="none", positions="learned", output_bias=True)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    section = OptimConfig(name=OptimizerKind(name), lr=0.01, embedding_lr_ratio=given)
+    step(model, make_optimizer(model, section), 1.0)
+    linear = {id(module.weight) for module in model.modules() if isinstance(module, nn.Linear)}
+    for place, p in model.named_parameters():
+        if id(p) not in linear:
+            ratio = used if place in ("src_weight", "tgt_weight", "out_weight") else 1.0
+            torch.testing.assert_close(before[place] - p, torch.full_like(p, 0.01 * ratio), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", OptimizerKind)

@@ -59,12 +59,14 @@ def test_a_run_of_an_older_version_goes_on_as_it_began(begun):
     assert begun.as_begun(config) == config  # now that the settings name it
 
 
-def test_a_run_keeps_a_warm_up_and_a_momentum_that_were_defaults_once(begun):
+def test_a_run_keeps_values_that_were_defaults_once(begun):
     old = settings()
+    del old["optim"]["embedding_lr_ratio"]
     old["schedule"]["warmup_steps"], old["optim"]["momentum"] = 300, 0.95
     write_text(begun.config, yaml.safe_dump(old))
     config = begun.as_begun(Config())
     assert (config.schedule.warmup_steps, config.optim.momentum) == (300, 0.95)
+    assert config.optim.embedding_lr_ratio == 1.0  # the run is older than the setting
     assert begun.as_begun(Config(optim=OptimConfig(momentum=0.5))).optim.momentum == 0.5  # given now: refused later
 
 

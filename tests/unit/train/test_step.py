@@ -99,8 +99,9 @@ def test_the_rate_given_is_the_rate_used(corpus):
     updater = updater_of(model)
     updater([corpus.batch(range(4))], lr=0.0)
     assert same(before, weights(model))
+    updater.optimizer.param_groups[1]["lr_ratio"] = 0.5
     updater([corpus.batch(range(4))], lr=1e-3)
-    assert [group["lr"] for group in updater.optimizer.param_groups] == [1e-3, 1e-3]
+    assert [group["lr"] for group in updater.optimizer.param_groups] == [1e-3, 5e-4, 1e-3]
     moved = max((before[name] - p).abs().max().item() for name, p in model.named_parameters())
     assert 0 < moved < 2e-3  # a step of Adam is about as long as the rate
 
