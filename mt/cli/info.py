@@ -65,15 +65,24 @@ def facts_of(model: "StoredModel", run: Path | None, problems: list[str]) -> dic
     known = first.data and first.pairs is not None
     data = {"name": first.data, "train": first.pairs, "licence": first.licence} if known else None
     return {
-        "model": str(model.path), "src": told.src, "tgt": told.tgt,
+        "model": str(model.path),
+        "src": told.src,
+        "tgt": told.tgt,
         "parameters": sum(parameter.numel() for parameter in model.empty.parameters()),
-        "bytes": sum(size for size, _ in stored.files.values()), "step": stored.meta.get("step"),
-        "precision": told.precision.value, "vocabulary": [told.src_size, told.tgt_size],
-        "max_length": told.max_length, "usual_length": told.usual_length, "shape": asdict(told.model),
-        "inputs": [f"{one.column}:{one.kind}" for one in told.inputs], "decode": asdict(told.decode),
-        "tokenizer": manifest.get("tokenizer"), "data": manifest.get("data") or data,
-        "ancestry": plain_ancestry(others), "seed": manifest.get("seed"),
-    }  # fmt: skip
+        "bytes": sum(size for size, _ in stored.files.values()),
+        "step": stored.meta.get("step"),
+        "precision": told.precision.value,
+        "vocabulary": [told.src_size, told.tgt_size],
+        "max_length": told.max_length,
+        "usual_length": told.usual_length,
+        "shape": asdict(told.model),
+        "inputs": [f"{one.column}:{one.kind}" for one in told.inputs],
+        "decode": asdict(told.decode),
+        "tokenizer": manifest.get("tokenizer"),
+        "data": manifest.get("data") or data,
+        "ancestry": plain_ancestry(others),
+        "seed": manifest.get("seed"),
+    }
 
 
 def described(facts: dict[str, Any], ran: "Overview | None") -> dict[str, str]:

@@ -132,12 +132,19 @@ class Ct2Engine:
             self._sources(source),
             target_prefix=[self.tokenizer.pieces_target(ids) for ids in prefixes] or None,
             max_batch_size=0 if self._spread == 1 else max(LEAST_SHARE, -(-len(source) // self._spread)),
-            asynchronous=True, return_scores=True, beam_size=search.beam, num_hypotheses=search.beam,
+            asynchronous=True,
+            return_scores=True,
+            beam_size=search.beam,
+            num_hypotheses=search.beam,
             patience=EXACT_PATIENCE if search.patience is None else max(search.patience, search.nbest / search.beam),
-            length_penalty=search.length_penalty, no_repeat_ngram_size=search.no_repeat_ngram,
-            disable_unk=search.unknown is Unknown.ban, suppress_sequences=self.never, max_input_length=0,
-            max_decoding_length=limit, min_decoding_length=min(least, limit - 1),
-        )  # fmt: skip
+            length_penalty=search.length_penalty,
+            no_repeat_ngram_size=search.no_repeat_ngram,
+            disable_unk=search.unknown is Unknown.ban,
+            suppress_sequences=self.never,
+            max_input_length=0,
+            max_decoding_length=limit,
+            min_decoding_length=min(least, limit - 1),
+        )
 
     def _hypotheses(self, result: Any, search: Search, limit: int) -> list[Hypothesis]:
         """Finished hypotheses come before cut ones, as in our search."""

@@ -212,11 +212,15 @@ class Service:
         source = {"code": code, "name": "Auto Detect" if code == AUTO else language_name(code)}
         target = {"code": first.tgt, "name": language_name(first.tgt)}
         told = {
-            "apiKeys": self.keys is not None, "charLimit": self.limits.characters or -1, "filesTranslation": True,
-            "frontendTimeout": 500, "keyRequired": self.keys is not None,
-            "language": {"source": source, "target": target}, "suggestions": False,
+            "apiKeys": self.keys is not None,
+            "charLimit": self.limits.characters or -1,
+            "filesTranslation": True,
+            "frontendTimeout": 500,
+            "keyRequired": self.keys is not None,
+            "language": {"source": source, "target": target},
+            "suggestions": False,
             "supportedFilesFormat": list(SUFFIXES),
-        }  # fmt: skip
+        }
         return JSONResponse(told)
 
     async def health(self, request: Request) -> Response:

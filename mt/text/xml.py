@@ -5,12 +5,8 @@ from typing import IO, Any
 
 from mt.errors import DataError
 
-SAFE = {
-    "resolve_entities": False,
-    "no_network": True,
-    "load_dtd": False,
-    "huge_tree": False,
-}  # options of parsers
+# Options of parsers: nothing is fetched, expanded or of any size.
+SAFE = {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_tree": False}
 TYPES = ("type", "ctype", "subType")  # attributes of inline codes: of TMX, XLIFF 1.2 and XLIFF 2
 
 

@@ -11,14 +11,13 @@ from mt.nn.output import OutputLayer
 from mt.nn.transformer import Embedding
 from mt.train.muon import Muon
 
-# AdamW's updates are about as long as its rate, and an embedding is wanted in few of them: larger ones learn faster
-# where Muon moves the matrices (docs/LOG.md).
+# Measured (docs/LOG.md): with Muon, runs of a few hundred updates learn more with this ratio, and longer ones as much.
 EMBEDDING_LR_RATIO = {OptimizerKind.muon: 2.5, OptimizerKind.adamw: 1.0}
 SLOTS = ("exp_avg", "exp_avg_sq", "step", "momentum_buffer")  # of AdamW, and of Muon
 
 
 class Together(torch.optim.Optimizer):
-    """Several optimisers, each of its own weights, with one learning rate and one state."""
+    """Several optimisers, each of its own weights, with one schedule and one state."""
 
     def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
         self.parts = parts
@@ -36,8 +35,8 @@ def make_optimizer(
     model: nn.Module, section: OptimConfig, precision: Precision = Precision.fp32
 ) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter 2019), or Muon for the matrices of linear layers and AdamW for norms, biases and
-    embeddings. Weight decay applies to those matrices only, not to the others, whose scale matters. Each group has its
-    learning rate as a share of the others', `lr_ratio`.
+    embeddings. Weight decay applies to those matrices only, not to the others, whose scale matters. `lr_ratio` of
+    a group is its learning rate as a share of that of the schedule.
 
     Args: precision: of the training.
     """
