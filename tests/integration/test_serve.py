@@ -312,6 +312,12 @@ def test_a_key_that_is_there_twice(server):
     assert server.ask("POST", "/translate", body, JSON).error == error
 
 
+def test_a_text_without_words_has_no_tokens(server):
+    for text in (" ", "\u200b", "\u3000\n"):
+        found = server.post("/align", q=text, **DIRECTION).json
+        assert found["source"] == found["target"] == {"before": text, "tokens": []}
+
+
 def test_a_form_that_cannot_be_read(server):
     kind = {"Content-Type": "multipart/form-data; boundary=x"}
     for body in ("no boundary", "--x\r\nnot: a field\r\n\r\none\r\n--x--"):
