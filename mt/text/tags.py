@@ -116,13 +116,14 @@ class Marked:
 def parse(line: str, protect: re.Pattern[str] | None = None, *, tags: bool = True) -> Marked:
     """Args: protect: a pattern of more literals; tags: whether tags, placeholders and addresses are parsed."""
     found: list[Mark] = []
-    place = 0
     marks = MARKS_AND_NUMBERS if FIRST_NUMBER.search(line) else MARKS
     patterns = [pattern for pattern in (marks if tags else None, protect) if pattern]
-    while matches := [match for pattern in patterns if (match := pattern.search(line, place)) and match[0]]:
+    ahead = [pattern.search(line) for pattern in patterns]
+    while matches := [match for match in ahead if match and match[0]]:
         match = min(matches, key=lambda match: match.start())
         found.append(_mark(match, match.re is not protect))
-        place = match.end()
+        place = match.end()  # a match that is not passed stays: no pattern reads a part of the line twice
+        ahead = [one and (one if one.start() >= place else one.re.search(line, place)) for one in ahead]
     return Marked(line, _paired(found), tags and bool(ENTITY.search(line)))
 
 
@@ -199,7 +200,7 @@ class _Builder:
 
     def _take(self, mark: Mark, number: int) -> None:
         line, (begin, end) = self.marked.line, mark.span
-        before, after = line[:begin][-1:], line[end : end + 1]
+        before, after = line[max(0, begin - 1) : begin], line[end : end + 1]
         if mark.name in BLOCK and self.text and not self.text[-1].isspace() and after.strip():
             self.text += " "
         here = len(self.text)
