@@ -72,7 +72,7 @@ def has_letters(text: str) -> bool:
     return LETTER_OR_DIGIT.search(text) is not None
 
 
-def no_text_but(text: str, words: Sequence[str]) -> bool:
+def no_text_but(text: str, words: Iterable[str]) -> bool:
     """Whether a text has no letters and digits but those of certain words."""
     for word in words:
         text = text.replace(word, " ")
