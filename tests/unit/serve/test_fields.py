@@ -7,6 +7,8 @@ from time import process_time
 import pytest
 from starlette.requests import Request
 
+from mt.decode.constraints.glossary import Entry
+from mt.serve import glossary
 from mt.serve.fields import fields_of
 from mt.serve.refusal import RefusedError
 
@@ -46,3 +48,12 @@ def test_texts_of_a_form_and_of_the_address_are_all_there():
 def test_any_other_field_is_there_once(body, address):
     with pytest.raises(RefusedError, match=r"^Invalid request: the key 'target' appears more than once$"):
         form(body, address)
+
+
+@pytest.mark.parametrize("terms", ["one\teins\n" * 600_000, {f"one{number}": "eins" for number in range(100_000)}])
+def test_a_glossary_that_is_too_large_is_not_read_to_its_end(terms, monkeypatch):
+    read = []
+    monkeypatch.setattr(glossary, "parse", lambda line, where: read.append(where) or Entry("one", ("eins",), False))
+    with pytest.raises(RefusedError, match=r"^Invalid request: the glossary has more than 1000 entries$"):
+        glossary.glossary_field({"glossary": terms})
+    assert len(read) == 1001
