@@ -118,17 +118,22 @@ def parse(line: str, protect: re.Pattern[str] | None = None, *, tags: bool = Tru
     found: list[Mark] = []
     marks = MARKS_AND_NUMBERS if FIRST_NUMBER.search(line) else MARKS
     patterns = [pattern for pattern in (marks if tags else None, protect) if pattern]
-    ahead = [pattern.search(line) for pattern in patterns]
-    while matches := [match for match in ahead if match and match[0]]:
+    ahead = [_next(pattern, line, 0) for pattern in patterns]
+    while matches := [match for match in ahead if match]:
         match = min(matches, key=lambda match: match.start())
         found.append(_mark(match, match.re is not protect))
         place = match.end()  # a match that is not passed stays: no pattern reads a part of the line twice
-        ahead = [one and (one if one.start() >= place else one.re.search(line, place)) for one in ahead]
+        ahead = [one and (one if one.start() >= place else _next(one.re, line, place)) for one in ahead]
     return Marked(line, _paired(found), tags and bool(ENTITY.search(line)))
 
 
 MARKS = re.compile(f"{MARK})")
 MARKS_AND_NUMBERS = re.compile(f"{MARK}|{QT_NUMBER})")
+
+
+def _next(pattern: re.Pattern[str], line: str, place: int) -> re.Match[str] | None:
+    """The next match that has any text: `[0-9]*` matches nothing in front of the first digit."""
+    return next((match for match in pattern.finditer(line, place) if match[0]), None)
 
 
 def _mark(match: re.Match[str], ours: bool) -> Mark:

@@ -119,3 +119,10 @@ def test_protected_text_takes_no_longer_where_there_is_more():
     assert [mark.span for mark in found[:2]] == [(0, 4), (5, 9)] and len(found) == 8000
     both = parse("{a} AB-1 <b>CD-2</b> {b}", codes).marks
     assert [mark.text for mark in both] == ["{a}", "AB-1", "<b>", "CD-2", "</b>", "{b}"]
+
+
+@pytest.mark.parametrize("pattern", ["[0-9]+", "[0-9]*", r"\d*", "(?:a-)?[0-9]*(?![a-z])", "|[0-9]+"])
+def test_a_pattern_that_may_match_nothing_protects_what_it_matches(pattern):
+    marks = parse("x 300 {a} 12.", re.compile(pattern)).marks
+    assert [mark.text for mark in marks] == ["300", "{a}", "12"]
+    assert parse("no digits", re.compile(pattern)).marks == []
