@@ -13,6 +13,7 @@ from mt.text.xml import local
 
 WIDE = re.compile(r"([ \t\r]{2,}|[\t\r])")
 UNTRANSLATED = {"new", "needs-translation"}  # states whose target may be a copy of the source
+INITIAL = "initial"  # the same in version 2, of a segment
 
 
 def read_xliff(data: bytes) -> Parsed:
@@ -42,11 +43,14 @@ def _languages(unit: Any) -> tuple[str, str]:
 def _is_wanted(unit: Any) -> bool:
     """Whether a unit is to be translated and is not yet."""
     source, target = child_of(unit, "source"), child_of(unit, "target")
-    if source is None or any(one.get("translate") == "no" for one in (unit, *unit.iterancestors())):
+    said = (one.get("translate") for one in (unit, *unit.iterancestors()))  # the nearest decides
+    if source is None or next(filter(None, said), "yes") == "no":
         return False
     if not "".join(source.itertext()).strip():
         return False
     if target is None or target.get("state") in UNTRANSLATED:
+        return True
+    if unit.get("state") == INITIAL and "".join(target.itertext()) == "".join(source.itertext()):
         return True
     return not ("".join(target.itertext()).strip() or any(local(one) != "mrk" for one in target.iterdescendants()))
 
@@ -107,4 +111,6 @@ def _target(unit: Any, source: Any) -> Any:
         target.remove(child)
     if target.get("state") in UNTRANSLATED:
         target.set("state", "needs-review-translation")
+    if unit.get("state") == INITIAL:
+        unit.set("state", "translated")
     return target

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from mt.errors import ConfigError
+from mt.errors import ConfigError, MtError
+from mt.files import explained
 from mt.text.words import has_letters
 
 STRETCH = 300  # characters that are judged together
@@ -181,6 +182,8 @@ def _identifier(among: tuple[str, ...] = (), *, calibrated: bool = False) -> Any
     """Args: calibrated: it gives probabilities instead of scores."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    found = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=calibrated)
+    # It is unpacked into a temporary file.
+    with explained("what tells languages apart cannot be unpacked into the folder of temporary files", MtError):
+        found = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=calibrated)
     found.set_languages(list(among) or None)
     return found

@@ -251,7 +251,7 @@ LONG = "x" * 2001
         ),
         (
             "/translate", {"q": "one", **DIRECTION, "glossary": "one\t!eins\n" * 1001}, 400,
-            "Invalid request: the glossary has 1001 entries, more than 1000",
+            "Invalid request: the glossary has more than 1000 entries",
         ),
         (
             "/translate", {"q": "one", **DIRECTION, "glossary": {"one": "Ω"}}, 400,
@@ -310,6 +310,12 @@ def test_a_key_that_is_there_twice(server):
     body = '{"q": "one", "source": "en", "target": "de", "glossary": {"one": "eins", "one": "zwei"}}'
     error = "Invalid request: the key 'one' appears more than once"
     assert server.ask("POST", "/translate", body, JSON).error == error
+
+
+def test_a_text_without_words_has_no_tokens(server):
+    for text in (" ", "\u200b", "\u3000\n"):
+        found = server.post("/align", q=text, **DIRECTION).json
+        assert found["source"] == found["target"] == {"before": text, "tokens": []}
 
 
 def test_a_form_that_cannot_be_read(server):

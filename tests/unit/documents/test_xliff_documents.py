@@ -66,6 +66,26 @@ def test_targets_are_filled_and_all_else_stays():
     )
 
 
+def test_a_copy_in_a_segment_that_is_new_is_translated():
+    copied = NEW.replace(
+        "<segment><source>Two</source><target>Zwei<", '<segment state="initial"><source>Two</source><target>Two<'
+    )
+    said = translated(copied, ".xlf")
+    assert '<segment state="translated"><source>Two</source><target>TWO</target></segment>' in said
+    assert translated(said, ".xlf") == said
+    own = copied.replace("<target>Two<", "<target>Zwei<")
+    assert '<segment state="initial"><source>Two</source><target>Zwei</target></segment>' in translated(own, ".xlf")
+
+
+def test_the_nearest_element_says_what_is_translated():
+    within = NEW.replace('<unit id="2"', '<group id="g" translate="no"><unit id="2"').replace(
+        "</unit></file>", "</unit></group></file>"
+    )
+    assert asked(within) == asked(NEW)
+    assert asked(within.replace('"2" translate="no"', '"2"')) == asked(NEW)
+    assert asked(within.replace('"2" translate="no"', '"2" translate="yes"')) == [*asked(NEW), "Three"]
+
+
 def test_what_is_filled_comes_back_byte_for_byte():
     filled = translated(OLD, ".xlf", same)
     assert "<source>Two</source>" in filled and translated(filled, ".xlf") == filled

@@ -1,6 +1,7 @@
 """Every mark of a line is in its translation once, whatever the links say; where they are right, where it belongs."""
 
 import re
+import time
 from collections import Counter
 
 import pytest
@@ -290,6 +291,20 @@ def test_one_stand_in_for_several_goes_to_them_in_order():
     assert request.words == ["X", "X"]
     found = request.put_back(text, reading_words(request.plain.text), reading_words(text), [])
     assert found.text == "Q {x} und {y} und  "
+
+
+@pytest.mark.parametrize(
+    "unit", ["{{a{n}}} b https://a.example/{n} ", "<b>x{n}</b> y ", "<br/>x ", "字{{a}}字", "<p>{{a}} b</p>"]
+)
+def test_many_marks_of_one_line_take_no_minutes(unit):
+    """A cell or a paragraph may hold thousands; in a server all requests wait for one line."""
+    started = time.process_time()
+    line = "".join(unit.format(n=n) for n in range(6000))
+    request = Request(line)
+    assert request.came_through(request.text) == len(request.words)
+    said = diagonal(request, request.text).text
+    assert time.process_time() - started < 10
+    assert marks(said) == marks(line)
 
 
 def linked_by_words(source, target, links):

@@ -1,5 +1,8 @@
 """Loops are found, and what languages repeat by themselves is none."""
 
+import random
+from time import process_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,3 +57,13 @@ def test_every_repeated_phrase_is_found_whole(words, rounds):
 @given(st.lists(st.sampled_from([a + b for a in "bcdf" for b in "aeiou"]), unique=True, max_size=20))
 def test_different_words_are_never_a_loop(words):
     assert loop(" ".join(words)) is None
+
+
+def test_a_long_text_does_not_take_long():
+    draw = random.Random(0)
+    text = " ".join(
+        draw.choices(["the", "dog", "sees", "a", "big", "red", "cat", "and", "house", "or", "tree"], k=20_000)
+    )
+    started = process_time()
+    assert loop(text) is not None
+    assert process_time() - started < 10

@@ -1,5 +1,6 @@
 """What is markup, and what only looks like it."""
 
+import re
 import time
 
 import pytest
@@ -108,3 +109,20 @@ def test_no_text_takes_long(text):
     started = time.process_time()
     parse(text * (20_000 // len(text)))
     assert time.process_time() - started < 10  # a search that backtracks takes minutes
+
+
+def test_protected_text_takes_no_longer_where_there_is_more():
+    codes = re.compile("[A-Z]+-[0-9]+")
+    started = time.process_time()
+    found = parse("AB-1 " * 8000, codes).marks
+    assert time.process_time() - started < 10  # a minute and more, where each code searches the rest of the line
+    assert [mark.span for mark in found[:2]] == [(0, 4), (5, 9)] and len(found) == 8000
+    both = parse("{a} AB-1 <b>CD-2</b> {b}", codes).marks
+    assert [mark.text for mark in both] == ["{a}", "AB-1", "<b>", "CD-2", "</b>", "{b}"]
+
+
+@pytest.mark.parametrize("pattern", ["[0-9]+", "[0-9]*", r"\d*", "(?:a-)?[0-9]*(?![a-z])", "|[0-9]+"])
+def test_a_pattern_that_may_match_nothing_protects_what_it_matches(pattern):
+    marks = parse("x 300 {a} 12.", re.compile(pattern)).marks
+    assert [mark.text for mark in marks] == ["300", "{a}", "12"]
+    assert parse("no digits", re.compile(pattern)).marks == []
