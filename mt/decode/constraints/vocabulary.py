@@ -41,12 +41,12 @@ class Vocabulary:
         return number in (t.unk, t.bos, t.eos, t.pad) or not piece or is_byte(piece)
 
     def normal(self, term: str) -> str:
-        """The term in the tokenizer's normalisation."""
+        """The term in the tokenizer's normalisation, in which nothing may be left of invisible characters."""
         return self.tokenizer.decode_target(self.tokenizer.encode_target([term])[0]).strip()
 
     def has(self, entry: Entry, text: str) -> bool:
         """Whether a translation has one of the forms of an entry, as whole words."""
-        return any(occurs(self.normal(form), text) for form in entry.targets)
+        return any(occurs(term, text) for term in map(self.normal, entry.targets) if term)
 
     def satisfied(self, constraints: Constraints, text: str) -> bool:
         """Whether a translation has all that it must, and nothing that it must not."""
@@ -90,7 +90,7 @@ class Vocabulary:
     def ban(self, constraints: Sequence[Constraints]) -> "BanWords":
         """The rule that forbids the banned terms of a batch."""
         banned = [[self.normal(form) for entry in one.banned for form in entry.targets] for one in constraints]
-        return BanWords(banned, self)
+        return BanWords([[term for term in terms if term] for terms in banned], self)
 
     @cached_property
     def may_end_word(self) -> Bool[Tensor, " V"]:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from toy import number_tokenizer
 
 from mt.decode.constraints.glossary import Constraints, Entry
 from mt.decode.constraints.vocabulary import BanWords, Vocabulary, ends_in
@@ -120,3 +121,11 @@ def test_words_end_where_the_text_does():
 def test_the_rule_of_a_batch_is_made_of_its_entries(vocabulary):
     rule = vocabulary.ban([Constraints(), Constraints(banned=(Entry("x", ("cat", "猫"), True),))])
     assert rule.banned == [[], ["cat", "猫"]]
+
+
+def test_a_term_of_which_the_tokenizer_leaves_nothing_is_in_no_text():
+    vocabulary = Vocabulary(number_tokenizer())
+    invisible = Entry("x", ("\xad", "zwei"), True)
+    assert vocabulary.normal("\xad") == ""
+    assert not vocabulary.has(invisible, "eins") and vocabulary.has(invisible, "eins zwei")
+    assert vocabulary.ban([Constraints(banned=(invisible,))]).banned == [["zwei"]]
