@@ -127,7 +127,7 @@ def _attend_varlen(q: Tensor, kv: Tensor, queries: Ragged, keys: Ragged, causal:
     from torch.nn.attention.varlen import varlen_attn  # slow to import, and only CUDA needs it
 
     groups, grouped = q.shape[1] // kv.shape[2], dict[str, Any]()
-    if groups > 1 and "enable_gqa" in varlen_attn.__kwdefaults__:
+    if groups > 1 and "enable_gqa" in (varlen_attn.__kwdefaults__ or {}):
         grouped["enable_gqa"] = True
     elif groups > 1:  # torch 2.11
         kv = kv.repeat_interleave(groups, dim=2)
