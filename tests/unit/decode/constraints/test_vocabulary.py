@@ -129,3 +129,14 @@ def test_a_term_of_which_the_tokenizer_leaves_nothing_is_in_no_text():
     assert vocabulary.normal("\xad") == ""
     assert not vocabulary.has(invisible, "eins") and vocabulary.has(invisible, "eins zwei")
     assert vocabulary.ban([Constraints(banned=(invisible,))]).banned == [["zwei"]]
+
+
+def test_terms_are_remembered_but_not_without_end(monkeypatch):
+    """A server gets others with every request."""
+    monkeypatch.setattr("mt.decode.constraints.vocabulary.MOST_KNOWN", 2)
+    vocabulary = Vocabulary(FewPieces())
+    for term in ("cat", "cat++", "猫", "猫"):
+        vocabulary.forms(Entry("x", (term,), False))
+        vocabulary.beginning_with(term)
+    for known in (vocabulary._forms, vocabulary.beginning_with):
+        assert (known.cache_info().currsize, known.cache_info().hits) == (2, 1)
