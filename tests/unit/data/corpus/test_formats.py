@@ -610,3 +610,10 @@ def test_what_was_read_of_a_memory_is_dropped():
     stream = io.BytesIO(f"<tmx><body>{unit.format('x' * 2000) * 1000}</body></tmx>".encode())
     siblings = [len(element.getparent()) for element in elements(stream, "a.tmx", {"tu"})]
     assert len(siblings) == 1000 and max(siblings) < 100  # as many as one block of the file holds
+
+
+def test_what_was_read_of_nested_units_is_dropped_with_their_frames():
+    unit = "<!-- x --><unit><notes><note>{}</note></notes><segment><source>a</source></segment></unit>"
+    stream = io.BytesIO(f"<!-- x --><xliff><file>{unit.format('x' * 2000) * 1000}</file></xliff>".encode())
+    kept = [len([*element.getroottree().iter()]) for element in elements(stream, "a.xlf", {"segment"})]
+    assert len(kept) == 1000 and max(kept) < 400  # as many as one block of the file holds
