@@ -322,10 +322,10 @@ class Translator:
             wanted = Wanted(least=search.min_lengths(source), prefixes=prefixes, details=options.details)
             return self.engine.search(source, search, wanted)
         rules = search.rules(source, unk=self.tokenizer.unk)
-        if any(part.prefix for part in batch):
-            rules.append(ForcedPrefix([part.prefix for part in batch]))
         if any(part.constraints.banned for part in batch):
             rules.append(self.vocabulary.ban([part.constraints for part in batch]))
+        if any(part.prefix for part in batch):
+            rules = [ForcedPrefix([part.prefix for part in batch], then=rules)]
         if options.sampling:
             if any(part.constraints.required for part in batch):
                 raise ConfigError(

@@ -13,7 +13,7 @@ TYPES = ("type", "ctype", "subType")  # attributes of inline codes: of TMX, XLIF
 def elements(stream: IO[bytes], file: str, names: Collection[str], *, opened: Collection[str] = ()) -> Iterator[Any]:
     """Yield each element of these local names once it is complete, and those in `opened` when they begin.
 
-    A complete element is removed from the tree when the next one is asked for.
+    A complete element is removed from the tree when the next one is asked for, with all that stands before it.
     Raises: DataError: for what is no XML, with the line.
     """
     from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
@@ -27,8 +27,9 @@ def elements(stream: IO[bytes], file: str, names: Collection[str], *, opened: Co
             elif local(element) in names:
                 yield element
                 element.clear(keep_tail=False)
-                while element.getprevious() is not None:
-                    del element.getparent()[0]
+                for place in (element, *element.iterancestors()):
+                    while (parent := place.getparent()) is not None and place.getprevious() is not None:
+                        del parent[0]
     except etree.XMLSyntaxError as error:
         raise DataError(f"{file}:{error.lineno or 1}: this is not well-formed XML: {error.msg}.") from None
 

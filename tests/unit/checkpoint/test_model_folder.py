@@ -372,6 +372,25 @@ def test_a_reader_never_sees_half_a_checkpoint(tmp_path):
     assert len(seen) > 3 and "model" in seen
 
 
+@pytest.mark.parametrize("read", [read_model, model_folder.languages, model_folder.table_columns])
+def test_a_checkpoint_that_is_pruned_once_it_is_found_is_looked_for_again(tmp_path, monkeypatch, read):
+    run = tmp_path / "run"
+    write_checkpoint(run, 1, 1.0)
+    gone = write_checkpoint(run, 2, 2.0)
+
+    def found(path):
+        chosen = find_model(path)
+        if chosen == gone:  # another process removes it
+            shutil.rmtree(gone)
+        return chosen
+
+    first = read(run / "checkpoints" / "step-00000001")
+    monkeypatch.setattr(model_folder, "find_model", found)
+    again = read(run)
+    assert getattr(again, "path", again) == getattr(first, "path", first)
+    assert not gone.exists()
+
+
 def test_a_folder_that_stays_is_read_once(tmp_path, monkeypatch):
     (write_model(tmp_path / "model") / "config.json").unlink()
     looks = []

@@ -189,6 +189,24 @@ def test_parquet_that_unpacks_without_end(tmp_path, monkeypatch, dictionary):
     assert len(list(read_pairs([str(file)], None, None))) == rows  # so little may grow at any ratio
 
 
+def test_no_more_rows_of_parquet_are_unpacked_together_than_may_be(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "PLENTY", 2 << 20)
+    file, rows, sizes = tmp_path / "a.parquet", 100, []
+    table = pyarrow.table({"src": ["one " * (1 << 16)] * rows, "other": ["x"] * rows, "tgt": ["eins"] * rows})
+    pyarrow.parquet.write_table(table, file, compression="zstd")
+    unpack = pyarrow.parquet.ParquetFile.iter_batches
+
+    def unpacked(*args, **options):
+        for batch in unpack(*args, **options):
+            sizes.append(batch.nbytes)
+            yield batch
+
+    monkeypatch.setattr(pyarrow.parquet.ParquetFile, "iter_batches", unpacked)
+    with pytest.raises(DataError, match=r"a\.parquet` grows more than 200-fold when unpacked"):
+        list(read_pairs([str(file)], None, None))
+    assert len(sizes) > 1 and max(sizes) < 2 << 20
+
+
 def test_parquet_that_is_none(write):
     with pytest.raises(DataError, match=r"a\.parquet` cannot be read as a Parquet file \("):
         list(read_pairs([write("a.parquet", "en\tde\n")], "en", "de"))
