@@ -299,9 +299,11 @@ def find_model(path: Path | None) -> Path:
             return best.path
     if re.fullmatch(r"step-\d+", path.name):
         return path
+    within = path.is_file() and (path.parent / WEIGHTS).is_file()  # a file of a model folder
+    within = within or (path.name == "checkpoints" and any(path.glob("step-*")))
     raise CheckpointError(
         f"`{path}` contains no model: it has neither {WEIGHTS} nor a checkpoint that can be read.",
-        hint="`mt runs` lists the runs and their state.",
+        hint=f"did you mean `{path.parent}`?" if within else "`mt runs` lists the runs and their state.",
     )
 
 

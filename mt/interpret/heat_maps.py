@@ -118,8 +118,8 @@ def draw(exhibit: "Exhibit", path: Path) -> None:
 
 
 def colours(weights: Float[Tensor, "*maps V W"]) -> UInt8[np.ndarray, "*maps V W 3"]:
-    """The pixel of each weight."""
-    return (255 - weights.clamp(0, 1).numpy()[..., None] * (255 - FULL)).round().astype(np.uint8)
+    """The pixel of each weight; of one that is not a number, as of a model that diverged: of no weight."""
+    return (255 - weights.nan_to_num(0).clamp(0, 1).numpy()[..., None] * (255 - FULL)).round().astype(np.uint8)
 
 
 def drawable(word: str, font: Any) -> str:

@@ -89,7 +89,7 @@ def plan(files: list[str], src: str | None, tgt: str | None, columns: Sequence[s
         raise DataError("no file is named.", hint="give two plain files or one .tsv file.")
     for file in files:
         if not file.startswith(HUB):
-            check_file(file)
+            check_file(file, files)
     sides = Sides(src, tgt, tuple(columns))
     streams = []
     waiting = list(files)
@@ -137,7 +137,7 @@ def files_in(folder: str, src: str | None, tgt: str | None) -> tuple[str, str]:
     if len(found) != 1:
         shown = ", ".join(names[:6]) or "nothing"
         raise DataError(
-            f"`{folder}` is a folder with {shown}.", hint="name the two files, as in `data.train=[a.en,a.de]`."
+            f"`{folder}` is a folder with {shown}.", hint="name its two files in place of it, source first."
         )
     return str(Path(folder) / found[0][0]), str(Path(folder) / found[0][1])
 

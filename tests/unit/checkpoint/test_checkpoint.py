@@ -619,6 +619,13 @@ def test_weights_that_do_not_fit_change_nothing():
 # ---------------------------------------------------------------- one writer
 
 
+def test_a_lock_that_cannot_be_written_is_named(tmp_path: Path):
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(CheckpointError) as caught, RunLock(tmp_path):
+        pass
+    assert str(caught.value) == f"`{tmp_path}/.lock` cannot be used: Is a directory."
+
+
 def test_a_second_process_is_refused(tmp_path: Path):
     run = tmp_path / "run"
     with RunLock(run), pytest.raises(CheckpointError) as caught, RunLock(run):

@@ -191,6 +191,16 @@ def test_a_place_without_a_model(tmp_path):
         read_model(tmp_path)
 
 
+def test_a_place_within_a_model_or_a_run_is_told_of_it(tmp_path):
+    folder = write_model(tmp_path / "model")
+    checkpoints = tmp_path / "run" / "checkpoints"
+    (checkpoints / "step-00000001").mkdir(parents=True)
+    for place in (folder / "model.safetensors", folder / "config.json", checkpoints):
+        with pytest.raises(CheckpointError) as refused:
+            read_model(place)
+        assert refused.value.hint == f"did you mean `{place.parent}`?"
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.model"])
 def test_a_file_that_is_missing_or_damaged_is_named(tmp_path, name):
     folder = write_model(tmp_path / "model")

@@ -28,6 +28,12 @@ def test_cells_are_white_for_weight_0_and_dark_for_weight_1():
     assert (made.draw(0 * MAPS.expand(2, -1, -1))[top : top + 2 * CELL, left:] == 255).all()  # drawn again
 
 
+def test_weights_of_a_model_that_diverged_are_white(recwarn):
+    made = HeatMaps(["ein", "Haus"], ["a", "house"], ["layer 1"])
+    assert (made.draw(MAPS * float("nan")) == made.draw(0 * MAPS)).all()
+    assert not recwarn.list
+
+
 def test_the_words_above_are_the_same_over_every_map_and_stand_over_their_columns():
     pixels = HeatMaps(["iiiiiiii", "m"], ["a"], ["", ""]).draw(torch.zeros(2, 1, 3))
     top, left = pixels.shape[0] - 2 - CELL, pixels.shape[1] - 2 * (3 * CELL + GAP)

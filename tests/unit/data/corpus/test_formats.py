@@ -306,7 +306,7 @@ def test_a_folder_as_opus_packs_it(tmp_path):
         (tmp_path / name).write_text(text)
     assert texts(str(tmp_path)) == [("one", "eins")]
     assert texts(str(tmp_path), None, None) == [("eins", "one")]  # as the names have it
-    with pytest.raises(DataError, match=r"is a folder with README, c\.de-en\.de, .*: name the two files, as in `data"):
+    with pytest.raises(DataError, match=r"is a folder with README, c\.de-en\.de, .*: name its two files in place"):
         texts(str(tmp_path), "en", "fr")
 
 

@@ -72,8 +72,14 @@ def test_plain_file_without_partner_fails_at_once(write):
 
 
 def test_missing_file_fails_at_once(write, tmp_path):
-    with pytest.raises(DataError, match=r"a\.ne` does not exist. hint: did you mean"):
-        read_pairs([write("a.en", "x\n"), str(tmp_path / "a.ne")], "en", "de")
+    write("a.de", "x\n")
+    with pytest.raises(DataError, match=r"a\.ed` does not exist. hint: did you mean `.*/a\.de`"):
+        read_pairs([write("a.en", "x\n"), str(tmp_path / "a.ed")], "en", "de")
+
+
+def test_the_partner_of_a_missing_file_is_not_meant_by_it(write, tmp_path):
+    with pytest.raises(DataError, match=r"a\.de` does not exist. hint: restore it, or name another file\.$"):
+        read_pairs([write("a.en", "x\n"), str(tmp_path / "a.de")], "en", "de")
 
 
 def test_no_files():
