@@ -17,7 +17,6 @@ NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 SPACE = "{http://www.w3.org/XML/1998/namespace}space"
 MISC = rb"(?:\s|<!--(?:(?!-->).)*-->|<\?(?:(?!\?>).)*\?>)*"
 BEFORE_ROOT = re.compile(rb"(?:\xef\xbb\xbf)?" + MISC, re.S)
-AFTER_ROOT = re.compile(rb">(" + MISC + rb")\Z", re.S)
 
 
 def parse_xml(data: bytes, what: str) -> Any:
@@ -51,9 +50,21 @@ def write_xml(root: Any, data: bytes) -> bytes:
     name = tree.docinfo.encoding or "UTF-8"
     if name.upper() not in {"UTF-8", "US-ASCII", "ASCII"}:
         return etree.tostring(tree, encoding=name, xml_declaration=True, standalone=tree.docinfo.standalone)
-    before, after = BEFORE_ROOT.match(data), AFTER_ROOT.search(data)
+    before = BEFORE_ROOT.match(data)
     body = etree.tostring(root, encoding=name, xml_declaration=False, with_tail=False)
-    return (before[0] if before else b"") + body + (after[1] if after else b"")
+    return (before[0] if before else b"") + body + data[_root_end(root, data) :]
+
+
+def _root_end(root: Any, data: bytes) -> int:
+    """Where the root element ends, found from the end of the file, over the comments and instructions behind it."""
+    place = len(data.rstrip())
+    for one in reversed([*root.itersiblings()]):
+        target, text = getattr(one, "target", None), one.text or ""
+        opening = "<!--" if target is None else f"<?{target}"
+        for _ in range(1 + text.count(opening)):  # an instruction may have its own beginning in it
+            place = data.rindex(opening.encode(), 0, place)
+        place = len(data[:place].rstrip())
+    return place
 
 
 Block = tuple[Segmented, Callable[[list[Part]], None]]  # of a document, and what puts other parts into its place

@@ -1,5 +1,7 @@
 """XLIFF: sources without a translation get a target with their inline codes."""
 
+import time
+
 import pytest
 from shout import same, translated, unmarked
 
@@ -189,3 +191,20 @@ def test_white_space_that_is_not_kept():
 )
 def test_the_languages_that_a_file_names(text, named):
     assert read_document(text.encode(), ".xlf").languages == named
+
+
+@pytest.mark.parametrize("inside", ["<!-- -->" * 20_000, f"<note><![CDATA[{'><!-- ' * 20_000}]]></note>"])
+def test_a_file_of_many_comments(inside):
+    unit = '<trans-unit id="1"><source>a</source></trans-unit>'
+    document = f'<xliff version="1.2"><file source-language="en"><body>{unit}</body>{inside}</file></xliff>\n'
+    started = time.process_time()
+    assert translated(document, ".xlf").endswith(document[-40:])
+    assert time.process_time() - started < 10  # minutes, where the end of the root is searched behind each sign
+
+
+@pytest.mark.parametrize(
+    "after", ["", "\n", "<!-- > -->", "\n<!---->\n<?a > <?a ?>\n<?ab <?a?><!-- ?> -->\n", "<?é é --> ?>"]
+)
+def test_what_stands_behind_the_root(after):
+    said = translated(f"{NEW}{after}", ".xlf")
+    assert said.endswith(f"</xliff>{after}") and said.count("<!--") == after.count("<!--")

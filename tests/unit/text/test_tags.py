@@ -126,3 +126,11 @@ def test_a_pattern_that_may_match_nothing_protects_what_it_matches(pattern):
     marks = parse("x 300 {a} 12.", re.compile(pattern)).marks
     assert [mark.text for mark in marks] == ["300", "{a}", "12"]
     assert parse("no digits", re.compile(pattern)).marks == []
+
+
+@pytest.mark.parametrize("line", ["%" + "0" * 40_000, "%" + "0" * 20_000 + "." + "0" * 20_000])
+def test_a_long_width_of_a_placeholder(line):
+    started = time.process_time()
+    assert parse(f"a {line}").marks == []
+    assert time.process_time() - started < 5  # a minute, where zeros are flags or digits
+    assert parse("%-05d and %00.00f").literals == ["%-05d", "%00.00f"]
