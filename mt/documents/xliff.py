@@ -9,7 +9,7 @@ from mt.documents.parsed import Parsed
 from mt.documents.parts import Kind, Part, Segmented, text
 from mt.documents.xml import SPACE, child_of, fill, parse_xml, parsed_tree, parts_of
 from mt.errors import DataError
-from mt.text.xml import local
+from mt.text.xml import BREAKS, TYPES, local
 
 WIDE = re.compile(r"([ \t\r]{2,}|[\t\r])")
 UNTRANSLATED = {"new", "needs-translation"}  # states whose target may be a copy of the source
@@ -88,7 +88,7 @@ def _parts(source: Any) -> list[Part]:
 
 def _kind(child: Any) -> Kind:
     if local(child) not in {"g", "pc", "mrk"}:
-        return Kind.alone
+        return Kind.line_break if {child.get(key) for key in TYPES} & BREAKS else Kind.alone
     protected = child.get("translate") == "no" or child.get("mtype") == "protected"
     return Kind.literal if protected else Kind.opening
 

@@ -8,6 +8,7 @@ from mt.errors import DataError
 # Options of parsers: nothing is fetched, expanded or of any size.
 SAFE = {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_tree": False}
 TYPES = ("type", "ctype", "subType")  # attributes of inline codes: of TMX, XLIFF 1.2 and XLIFF 2
+BREAKS = {"lb", "x-lb", "x-br", "xlf:lb", "br", "pb", "xlf:pb"}  # what codes are called that end a line or page
 
 
 def elements(stream: IO[bytes], file: str, names: Collection[str], *, opened: Collection[str] = ()) -> Iterator[Any]:

@@ -7,6 +7,7 @@ from shout import same, translated, unmarked
 
 from mt.documents.readers import read_document
 from mt.errors import DataError
+from mt.postprocess.markup import Request
 
 OLD = """<?xml version='1.0' encoding='utf-8'?>
 <!-- kept -->
@@ -208,3 +209,14 @@ def test_a_file_of_many_comments(inside):
 def test_what_stands_behind_the_root(after):
     said = translated(f"{NEW}{after}", ".xlf")
     assert said.endswith(f"</xliff>{after}") and said.count("<!--") == after.count("<!--")
+
+
+@pytest.mark.parametrize("code", ['<x id="1" ctype="lb"/>', '<ph id="1" type="fmt" subType="xlf:lb"/>', '<x id="1"/>'])
+def test_a_code_that_breaks_a_line_separates_words(code):
+    document = (
+        f'<xliff version="1.2"><file><body><trans-unit id="1"><source>one{code}two</source></trans-unit></body></file>'
+        "</xliff>"
+    )
+    [line] = asked(document)
+    assert Request(line).text == ("one two" if "lb" in code else "onetwo")
+    assert f"<target>ONE{code}TWO</target>" in translated(document, ".xlf")
