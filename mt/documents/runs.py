@@ -13,8 +13,8 @@ from typing import Any
 
 from mt.documents.parsed import Parsed
 from mt.documents.parts import Kind, Part, Segmented, add_part, text, without_empty_pairs, words_of
-from mt.documents.xml import SPACE, child_of, clean, lines_of, parsed_tree
-from mt.text.xml import local
+from mt.documents.xml import SPACE, child_of, lines_of, parsed_tree
+from mt.text.xml import clean, local
 
 CONTAINERS = frozenset({"hyperlink", "ins", "moveTo", "smartTag", "customXml", "dir", "bdo", "sdt"})
 DROPPED = frozenset({"proofErr", "lastRenderedPageBreak", "softHyphen"})  # left by an editor for itself

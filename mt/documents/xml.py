@@ -11,9 +11,8 @@ from typing import Any
 from mt.documents.parsed import Parsed
 from mt.documents.parts import Kind, Part, Segmented, text
 from mt.errors import DataError
-from mt.text.xml import SAFE, local
+from mt.text.xml import SAFE, clean, local
 
-NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 SPACE = "{http://www.w3.org/XML/1998/namespace}space"
 MISC = rb"(?:\s|<!--(?:(?!-->).)*-->|<\?(?:(?!\?>).)*\?>)*"
 BEFORE_ROOT = re.compile(rb"(?:\xef\xbb\xbf)?" + MISC, re.S)
@@ -141,8 +140,3 @@ def fill(element: Any, parts: Sequence[Part], *, copied: bool) -> None:
             child = deepcopy(part.content) if copied else part.content
             child.tail = None
             stack[-1].append(child)
-
-
-def clean(words: str) -> str:
-    """A text without the characters that XML does not allow."""
-    return NOT_XML.sub(" ", words)
