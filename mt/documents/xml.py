@@ -6,6 +6,7 @@ Nothing outside of the file is read, and document types are refused, so that the
 import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 from mt.documents.parsed import Parsed
@@ -64,6 +65,13 @@ def _root_end(root: Any, data: bytes) -> int:
             place = data.rindex(opening.encode(), 0, place)
         place = len(data[:place].rstrip())
     return place
+
+
+@dataclass(frozen=True, eq=False)
+class Code:
+    """An element that begins or ends a pair of marks by itself, as `<bpt>` and `<ept>` of XLIFF do."""
+
+    element: Any
 
 
 Block = tuple[Segmented, Callable[[list[Part]], None]]  # of a document, and what puts other parts into its place
@@ -128,7 +136,9 @@ def fill(element: Any, parts: Sequence[Part], *, copied: bool) -> None:
             parent.text = (parent.text or "") + content
 
     for part in parts:
-        if part.kind is Kind.closing:
+        if isinstance(part.content, Code):
+            stack[-1].append(_alone(part.content.element, copied=copied))
+        elif part.kind is Kind.closing:
             if len(stack) > 1:
                 stack.pop()
         elif isinstance(part.content, str):
@@ -137,6 +147,11 @@ def fill(element: Any, parts: Sequence[Part], *, copied: bool) -> None:
             mark = part.content
             stack.append(etree.SubElement(stack[-1], mark.tag, attrib=dict(mark.attrib), nsmap=mark.nsmap))
         else:
-            child = deepcopy(part.content) if copied else part.content
-            child.tail = None
-            stack[-1].append(child)
+            stack[-1].append(_alone(part.content, copied=copied))
+
+
+def _alone(element: Any, *, copied: bool) -> Any:
+    """An element, or a copy of it, without the text behind it."""
+    child = deepcopy(element) if copied else element
+    child.tail = None
+    return child
