@@ -30,6 +30,7 @@ ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,3
 # A tag may be a number, as in React's translations: <0>text</0>, <1/>.
 NAME = r"[A-Za-z][\w:.-]*(?=[\s/>])|\d{1,3}(?=\s?/?>)"
 TAG = rf"""<(?P<slash>/?)(?P<name>{NAME})(?:"[^"]{{0,4000}}"|'[^']{{0,4000}}'|[^'"<>])*?(?P<void>/?)>"""
+UNQUOTED = re.compile(r"""=\s*[^\s"'=<>]+/>\Z""")  # the end of a tag whose slash belongs to a value: <a href=x/>
 COMMENT = r"<!--.{0,4000}?-->|<\?.{0,4000}?\?>|<!\[CDATA\[.{0,4000}?\]\]>"  # bounded, to bound the search time
 TAGS = f"(?P<comment>{COMMENT})|{TAG}"
 MARK = f"{TAGS}|(?P<literal>{ADDRESS}|{PLACEHOLDER}"
@@ -143,7 +144,7 @@ def _mark(match: re.Match[str], ours: bool) -> Mark:
     if groups["literal"] is not None:
         return Mark(Kind.literal, match.span(), match[0])
     name = (groups["name"] or "").lower()
-    if groups["comment"] or groups["void"] or name in VOID:
+    if groups["comment"] or name in VOID or (groups["void"] and not UNQUOTED.search(match[0])):
         return Mark(Kind.alone, match.span(), match[0], name)
     return Mark(Kind.closing if groups["slash"] else Kind.opening, match.span(), match[0], name)
 

@@ -1,5 +1,7 @@
 """The flags of a PO entry say which placeholders its program knows."""
 
+import time
+
 import polib
 import pytest
 from hypothesis import given
@@ -116,3 +118,10 @@ def segments_of(text: str) -> list[str]:
     seen: list[str] = []
     translated(text, ".po", lambda texts: seen.extend(texts) or texts)
     return seen
+
+
+def test_a_long_width_of_a_directive():
+    started = time.process_time()
+    assert shielded("a %" + "0" * 40_000, ["c-format"]).line == "a %" + "0" * 40_000
+    assert time.process_time() - started < 5  # minutes, where zeros are flags or digits
+    assert literals("%00012d and %0*d", "c-format") == ["%00012d", "%0*d"]

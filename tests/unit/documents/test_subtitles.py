@@ -1,5 +1,7 @@
 """Subtitles: numbers, times and notes stay; a sentence over two cues is translated as one."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -132,3 +134,11 @@ def test_times_and_numbers_of_lines_stay_whatever_the_translation(lines, suffix)
     for translate in (unmarked, lambda texts: ["one"] * len(texts)):
         said = translated(cues, suffix, translate).split("\n")
         assert [line for line in said if "-->" in line] == [line for line in lines if "-->" in line]
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_a_cue_with_a_book_in_it(most):
+    started = time.process_time()
+    rows = fold("ab " * 15_000, most, "\n").split("\n")
+    assert time.process_time() - started < 5  # a minute, where each width is tried in turn
+    assert [len(row.split()) for row in rows] == [15_000 // most] * most

@@ -132,3 +132,10 @@ def test_maps_that_do_not_fit_side_by_side_stand_in_rows_with_all_their_words():
 def test_two_short_maps_stand_side_by_side():
     made = HeatMaps(["a"] * 5, ["b"], ["one", "two", "three", "four"])
     assert len({y for _, y in made.corners}) == 1 and made.size[0] <= MAX_WIDTH
+
+
+def test_svg_of_words_with_characters_that_xml_does_not_allow():
+    made = HeatMaps(["a\x08b"], ["c\ufffe", "d\udcff"], ["layer\x1b"])
+    root = ElementTree.fromstring(made.svg(torch.ones(1, 2, 2)))
+    words = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert words == ["c ", "d ", "layer ", "a b", "<end>"]

@@ -1,5 +1,7 @@
 """Numbers are compared by value, codes as they stand; a share of those that a translation kept."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +32,9 @@ from mt.text.numerals import Survival, lost, numerals, survival
         ("3个苹果", {"3": 1}),
         ("$5, 5%, 5", {"5": 3}),
         ("½ m²", {}),
+        ("\U00010d41\U00010d40 or \U000116e3", {"10": 1, "9": 1}),  # newer than the tables of some Pythons
+        ("a--1 漢--2", {"a": 1, "1": 1, "2": 1}),  # what is in a code's run
+        ("漢1.5漢b2", {"1.5": 1, "漢b2": 1}),
     ],
 )
 def test_numerals(text, found):
@@ -51,3 +56,11 @@ def test_lost():
 @given(st.integers(0, 10**12), st.sampled_from([",", ".", " ", "\u00a0", "’"]))
 def test_grouping_changes_no_number(value, mark):
     assert dict(numerals(f"{value:,}".replace(",", mark))) == {str(value): 1}
+
+
+@pytest.mark.parametrize("text", ["1-", "a", "漢", "-", "a--", "1.1a", "a1 ", "1 "])
+@pytest.mark.parametrize("end", ["", "1", "a1"])
+def test_no_line_takes_long(text, end):
+    started = time.process_time()
+    numerals(text * (40_000 // len(text)) + end)
+    assert time.process_time() - started < 5  # twenty seconds and more, where each place reads the rest of the line

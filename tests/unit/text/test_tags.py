@@ -126,3 +126,26 @@ def test_a_pattern_that_may_match_nothing_protects_what_it_matches(pattern):
     marks = parse("x 300 {a} 12.", re.compile(pattern)).marks
     assert [mark.text for mark in marks] == ["300", "{a}", "12"]
     assert parse("no digits", re.compile(pattern)).marks == []
+
+
+@pytest.mark.parametrize("line", ["%" + "0" * 40_000, "%" + "0" * 20_000 + "." + "0" * 20_000])
+def test_a_long_width_of_a_placeholder(line):
+    started = time.process_time()
+    assert parse(f"a {line}").marks == []
+    assert time.process_time() - started < 5  # a minute, where zeros are flags or digits
+    assert parse("%-05d and %00.00f").literals == ["%-05d", "%00.00f"]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("<a href=http://x.org/>here</a>", ["opening", "closing"]),
+        ("<a href= x?b=c/>here</a>", ["opening", "closing"]),
+        ("<a href='x='/>here", ["alone"]),
+        ('<a href="x=y/"/>here', ["alone"]),
+        ("<a href=x />here", ["alone"]),
+        ("<br clear=all/>here", ["alone"]),
+    ],
+)
+def test_a_slash_at_the_end_of_a_value_without_quotes_ends_no_element(line, found):
+    assert [kind for kind, _ in kinds(line)] == found
