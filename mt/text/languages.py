@@ -167,12 +167,13 @@ def alike(one: str, other: str) -> bool:
 
 
 def _stretches(lines: Sequence[str]) -> Iterator[str]:
-    waiting: list[str] = []
+    waiting, size = list[str](), 0
     for line in lines:
         waiting.append(line)
-        if sum(map(len, waiting)) >= STRETCH:
+        size += len(line)
+        if size >= STRETCH:
             yield " ".join(waiting)
-            waiting = []
+            waiting, size = [], 0
     if waiting:
         yield " ".join(waiting)
 

@@ -1,10 +1,9 @@
 """Numbers are compared by value, codes as they stand; a share of those that a translation kept."""
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from linear import in_linear_time
 
 from mt.text.numerals import Survival, lost, numerals, survival
 
@@ -61,6 +60,5 @@ def test_grouping_changes_no_number(value, mark):
 @pytest.mark.parametrize("text", ["1-", "a", "漢", "-", "a--", "1.1a", "a1 ", "1 "])
 @pytest.mark.parametrize("end", ["", "1", "a1"])
 def test_no_line_takes_long(text, end):
-    started = time.process_time()
-    numerals(text * (40_000 // len(text)) + end)
-    assert time.process_time() - started < 5  # twenty seconds and more, where each place reads the rest of the line
+    with in_linear_time():  # minutes, where each place reads the rest of the line
+        numerals(text * (100_000 // len(text)) + end)

@@ -1,11 +1,11 @@
 """Loops are found, and what languages repeat by themselves is none."""
 
 import random
-from time import process_time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from linear import in_linear_time
 
 from mt.text.repetition import Loop, loop, loops
 
@@ -62,8 +62,7 @@ def test_different_words_are_never_a_loop(words):
 def test_a_long_text_does_not_take_long():
     draw = random.Random(0)
     text = " ".join(
-        draw.choices(["the", "dog", "sees", "a", "big", "red", "cat", "and", "house", "or", "tree"], k=20_000)
+        draw.choices(["the", "dog", "sees", "a", "big", "red", "cat", "and", "house", "or", "tree"], k=40_000)
     )
-    started = process_time()
-    assert loop(text) is not None
-    assert process_time() - started < 10
+    with in_linear_time():
+        assert loop(text) is not None
