@@ -189,7 +189,7 @@ def make_validator(
 ) -> Validator:
     """Args: model: whole, where the updater's is sharded; tokens: budget of a batch; guided: whose head is logged."""
     # To compare checkpoints, greedy search is as good as a beam, in a fifth of the time.
-    greedy = replace(config.decode, beam=1)
+    greedy = replace(config.decode, beam=1, groups=1)
     tokenize, warning = choose_tokenizer(prepared.corpus.tgt, [pair.tgt for pair in prepared.dev.pairs])
     if warning and group.is_main:
         logger.warning(warning)

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -107,6 +108,7 @@ class Metrics:
     def __init__(self, folder: Path, *, step: int = 0, tensorboard: bool = True) -> None:
         self._path = folder / "metrics.jsonl"
         self._warned = False
+        self._hook = threading.excepthook
         with explained(f"`{self._path}` cannot be written"):
             folder.mkdir(parents=True, exist_ok=True)
             lines = [line for line in read_metrics(self._path) if line["step"] <= step] if self._path.exists() else []
@@ -117,6 +119,7 @@ class Metrics:
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter  # the import takes two seconds
 
+            threading.excepthook = without_writers(self._hook)
             try:
                 self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
             except OSError as error:
@@ -159,6 +162,7 @@ class Metrics:
         self._file.close()
         self._show("close")
         self._board = None
+        threading.excepthook = self._hook
 
     def __enter__(self) -> Self:
         return self
@@ -179,6 +183,16 @@ class Metrics:
         if not self._warned:
             logger.warning("some numbers could not be written to `%s` or TensorBoard: %s.", self._path, reason(error))
             self._warned = True
+
+
+def without_writers(shown: Callable[[threading.ExceptHookArgs], Any]) -> Callable[[threading.ExceptHookArgs], Any]:
+    """What shows the errors of threads, except those of a disk in TensorBoard's, which `Metrics` tells in a line."""
+
+    def show(args: threading.ExceptHookArgs) -> None:
+        if not (isinstance(args.exc_value, OSError) and type(args.thread).__module__.startswith("tensorboard.")):
+            shown(args)
+
+    return show
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

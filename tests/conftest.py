@@ -144,3 +144,13 @@ def quiet_again():
         logger.removeHandler(handler)
         handler.close()
     logger.setLevel(level)
+
+
+@pytest.fixture
+def small_files():
+    """A function that limits the size of files, as a quota does; None: no limit."""
+    import resource  # not on Windows
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda most: resource.setrlimit(resource.RLIMIT_FSIZE, (soft if most is None else most, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -38,7 +38,8 @@ class AlignmentTarget:
         return self.shares.sum().round()
 
     def to(self, device: torch.device) -> "AlignmentTarget":
-        moved = (part.to(device, non_blocking=True) for part in (self.rows, self.columns, self.shares))
+        ahead = device.type == "cuda"  # MPS may copy after the memory of a part is used again
+        moved = (part.to(device, non_blocking=ahead) for part in (self.rows, self.columns, self.shares))
         return AlignmentTarget(*moved)
 
 

@@ -10,6 +10,7 @@ from mt.text.words import Links, spaced_words
 
 SURE = re.compile(r"(\d+)[-–](\d+)")
 POSSIBLE = re.compile(r"(\d+)[p?](\d+)")
+LONGEST = 100  # characters of a link; of some thousand digits Python makes no number
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ def parse_gold(line: str, *, base: int, where: str) -> Gold:
     for item in line.split():
         for pattern, links in ((SURE, sure), (POSSIBLE, possible)):
             if found := pattern.fullmatch(item):
+                if len(item) > LONGEST:
+                    raise DataError(f"{where}: the number of a word is too large.")
                 links.add((int(found[1]) - base, int(found[2]) - base))
                 break
         else:

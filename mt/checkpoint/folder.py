@@ -172,6 +172,7 @@ class RunLock:
 
         with explained(f"`{self.folder}` cannot be used"):
             self.folder.mkdir(parents=True, exist_ok=True)
+        with explained(f"`{self.folder / '.lock'}` cannot be used"):
             self._file = (self.folder / ".lock").open("a+")
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,12 +8,12 @@ import json
 import logging
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ from mt.text.sentences import Usual
 from mt.text.tokenizer import Tokenizer
 
 logger = logging.getLogger("mt")
+T = TypeVar("T")
 CONFIG, WEIGHTS, EMA, CARD = "config.json", "model.safetensors", "ema.safetensors", "README.md"
 RUNS = Path("runs")
 MAX_CONFIG = 1 << 20  # bytes
@@ -176,15 +177,20 @@ def read_model(path: Path | None = None) -> StoredModel:
         path = newest_run(RUNS)
         unfinished = "" if (path / "model").is_dir() else ", which is not finished, with its best checkpoint so far"
         logger.info(f"using the newest run, {path}{unfinished}")
+    return _found(path, _read)
+
+
+def _found(path: Path | None, read: Callable[[Path], T]) -> T:
+    """What `read` reads of the folder of a model; as `read_model`, where that is removed or replaced meanwhile."""
     for _ in range(TRIES - 1):
         folder = find_model(path)
         before = _identity(folder)
         try:
-            return _read(folder)
+            return read(folder)
         except (CheckpointError, OSError):  # a file that is gone may be noticed at any call
-            if _identity(folder) == before:
+            if before is not None and _identity(folder) == before:
                 raise
-    return _read(find_model(path))
+    return read(find_model(path))
 
 
 def _identity(folder: Path) -> tuple[int, int, int] | None:
@@ -221,14 +227,14 @@ def _read_description(folder: Path) -> Description:
 
 def languages(path: Path | None) -> tuple[str, str]:
     """Source and target language of the model that `read_model` would read. Raises: CheckpointError."""
-    description = _read_description(find_model(path))
+    description = _found(path, _read_description)
     return description.src, description.tgt
 
 
 def table_columns(path: Path | None) -> tuple[list[Input], str]:
     """The input columns of the model that `read_model` would read, and the column of its target; no inputs: the model
     reads text. Raises: CheckpointError."""
-    description = _read_description(find_model(path))
+    description = _found(path, _read_description)
     return description.inputs, description.target or description.tgt
 
 
@@ -293,9 +299,11 @@ def find_model(path: Path | None) -> Path:
             return best.path
     if re.fullmatch(r"step-\d+", path.name):
         return path
+    within = path.is_file() and (path.parent / WEIGHTS).is_file()  # a file of a model folder
+    within = within or (path.name == "checkpoints" and any(path.glob("step-*")))
     raise CheckpointError(
         f"`{path}` contains no model: it has neither {WEIGHTS} nor a checkpoint that can be read.",
-        hint="`mt runs` lists the runs and their state.",
+        hint=f"did you mean `{path.parent}`?" if within else "`mt runs` lists the runs and their state.",
     )
 
 

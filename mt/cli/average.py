@@ -32,7 +32,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     for path in args.models:
         is_run = (path / "checkpoints").is_dir()
         if some and path.exists() and not is_run:
-            parser.error(f"--last and --best need a run, but {path} is a single model")
+            what = "has no checkpoints" if (path / "config.yaml").is_file() else "is a single model"
+            parser.error(f"--last and --best need a run, but {path} {what}")
         if is_run and not some:
             parser.error(f"{path} is a run: choose some of its checkpoints with --best N or --last N")
     return args

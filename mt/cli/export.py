@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mt.cli.options import Parser, Switch, check_new
 from mt.errors import require_package
+from mt.files import explained
 from mt.interchange import EXACT
 
 if TYPE_CHECKING:
@@ -131,9 +132,10 @@ def write_engine(
             compare(translator, model_folder, Ct2Engine(folder, translator.tokenizer), sample, quantization == EXACT)
 
     heads = load_heads(find_model(model_folder), model)
-    write_ct2(
-        model, translator.tokenizer, out, quantization=quantization, heads=heads, positions=positions, check=check
-    )
+    with explained(f"`{out}` cannot be written"):
+        write_ct2(
+            model, translator.tokenizer, out, quantization=quantization, heads=heads, positions=positions, check=check
+        )
 
 
 def export_hf(model_folder: Path, out: Path, *, sample: Sequence[str] | None = None) -> None:
@@ -151,10 +153,11 @@ def export_hf(model_folder: Path, out: Path, *, sample: Sequence[str] | None = N
 
             compare(translator, model_folder, HfEngine(folder, translator.tokenizer), sample, True)
 
-    write_hf(
-        translator.stepper.model, translator.tokenizer, out, section=translator.section,
-        max_length=translator.max_length, src=src, tgt=tgt, check=check,
-    )  # fmt: skip
+    with explained(f"`{out}` cannot be written"):
+        write_hf(
+            translator.stepper.model, translator.tokenizer, out, section=translator.section,
+            max_length=translator.max_length, src=src, tgt=tgt, check=check,
+        )  # fmt: skip
 
 
 def export_argos(

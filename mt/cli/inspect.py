@@ -98,7 +98,8 @@ def run(argv: list[str]) -> int:
     if inputs:
         return show_inputs(args, inputs)
     first, last = args.lines
-    sources = chosen(args.text or file_texts(args.input, last), args.lines)
+    lines = args.text or file_texts(args.input, last + 1)  # read once: it may be a pipe
+    sources = chosen(lines, args.lines)
     given = args.reference and chosen(args.reference, args.lines)
     if args.references:
         given = chosen(file_texts(args.references, last), args.lines)
@@ -117,7 +118,7 @@ def run(argv: list[str]) -> int:
     title = f"Attention of {' and '.join(one.name for one in exhibits)}"
     if args.output:
         write_page(args.output, page(exhibits, title))
-        if args.input and len(file_texts(args.input, last + 1)) > last:
+        if args.input and len(lines) > last:
             logger.info(
                 f"it shows sentences {first:,} to {last:,} of {args.input}; for the next ones give "
                 f"--lines {last + 1}-{2 * last - first + 1}"

@@ -129,5 +129,5 @@ def model_name(path: Path) -> str:
 def write_page(path: Path, html: str) -> None:
     """Raises: CheckpointError: when it cannot be written."""
     with explained(f"`{path}` cannot be written"):
-        path.write_text(html, encoding="utf-8", newline="\n")
+        path.write_bytes(html.encode("utf-8", "replace"))  # a word of the command line need not be UTF-8
     logger.info(f"open {path} in a browser")

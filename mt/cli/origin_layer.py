@@ -5,6 +5,7 @@ The preset comes after those of the other groups, so that a user's file and over
 
 from collections.abc import Mapping
 from hashlib import sha256
+from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig
@@ -51,6 +52,10 @@ def check_tables(tree: DictConfig) -> None:
     data, model = tree.data, tree.init.path
     if not model or not data.inputs:
         return
+    from mt.checkpoint.model_folder import table_columns
+
+    if not table_columns(Path(model))[0]:
+        return  # a model of text, which the user's `data.inputs` do not fit: the model says so when it is read
     columns = ", ".join("{} ({})".format(*str(one).split(":")[:2]) for one in data.inputs)
     problem = ""
     for name in ("train", "dev"):

@@ -208,7 +208,7 @@ def read_right(args: argparse.Namespace, queries: int, candidates: int) -> list[
     found: list[set[int]] = []
     for number, line in enumerate(lines, 1):
         words = line.split()
-        if not words or not all(word.isdecimal() and 1 <= int(word) <= candidates for word in words):
+        if not words or not all(word.isdecimal() and 1 <= int(word[:99]) <= candidates for word in words):
             raise DataError(
                 f"{args.recall}:{number}: the line must have numbers from 1 to {candidates:,} with spaces between "
                 f"them, but is {line!r}."

@@ -147,3 +147,5 @@ class DecodeConfig:
         if self.patience == math.inf:
             self.patience = None  # the same rule; JSON has no infinity
         check_bounds(self, "decode")
+        fits = self.beam % self.groups == 0
+        require(fits, "decode.groups", f"be positive and divide `decode.beam` ({self.beam})", self.groups)

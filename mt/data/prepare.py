@@ -150,7 +150,9 @@ def prepare(
         )
     if reader is not None:
         check_test(corpus.test, reader, batch.max_length)
-    found = read_links(links, data.train, train, src=corpus.src, tgt=corpus.tgt) if links else None
+    found = None
+    if links:
+        found = read_links(links, data.train, train, src=corpus.src, tgt=corpus.tgt, columns=data.columns)
     # The training pairs are in a table now. As a list, ten million of them would take gigabytes.
     return PreparedData(replace(corpus, train=[]), refusals, trained, train, dev, found)
 

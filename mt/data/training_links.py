@@ -74,23 +74,35 @@ def by_corpus(links: Sequence[str], train: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def read_links(links: Sequence[str], train: Sequence[str], corpus: TokenizedCorpus, *, src: str, tgt: str) -> LinkTable:
+def read_links(
+    links: Sequence[str],
+    train: Sequence[str],
+    corpus: TokenizedCorpus,
+    *,
+    src: str,
+    tgt: str,
+    columns: Sequence[str] = (),
+) -> LinkTable:
     """The links of all pairs of `corpus`, in its order.
 
-    Args: links: Pharaoh files, one for each corpus of `train`; only sure links (`i-j`) count; src, tgt: the languages.
+    Args: links: Pharaoh files, one for each corpus of `train`; only sure links (`i-j`) count; src, tgt, columns: as
+    `read_pairs`.
     Raises: ConfigError: as `by_corpus`; DataError: when a file has not as many lines as its corpus, a link cannot be
     read, or a link names a word that its pair does not have.
     """
+    tables: dict[str, tuple[str, LinkTable]] = {}  # by the file of the pairs, which of a folder is one in it
     named = by_corpus(links, train)
-    tables = {name: _read_file(file) for name, file in named.items()}
+    read = {file: _read_file(file) for file in dict.fromkeys(named.values())}
     for group in corpora(train):
-        last: Pair = deque(read_pairs(group, src, tgt), maxlen=1)[0]
-        check_line_counts(named[group[0]], len(tables[group[0]]), group[0], last.origin.line)
+        file = named[group[0]]
+        last: Pair = deque(read_pairs(group, src, tgt, columns), maxlen=1)[0]
+        check_line_counts(file, len(read[file]), last.origin.file, last.origin.line)
+        tables[last.origin.file] = file, read[file]
     ends, numbers = array("q", [0]), array("i")
     for pair in corpus.pairs:
-        file, line = pair.origin.file, pair.origin.line
-        rows = tables[file].rows(line - 1)
-        check_words(rows.tolist(), pair.src, pair.tgt, base=0, where=f"{named[file]}:{line} ({pair.origin})")
+        line, (file, table) = pair.origin.line, tables[pair.origin.file]
+        rows = table.rows(line - 1)
+        check_words(rows.tolist(), pair.src, pair.tgt, base=0, where=f"{file}:{line} ({pair.origin})")
         numbers.extend(rows.ravel().tolist())
         ends.append(ends[-1] + len(rows))
     return LinkTable.of(ends, numbers)

@@ -254,6 +254,7 @@ class Translator:
         sources = iter(self.tokenizer.encode_source([text for layout in layouts for text in self.cutter.read(layout)]))
         parts: list[Part] = []
         for owner, layout in enumerate(layouts):
+            stand_ins = dict.fromkeys(options.stand_ins[owner] if options.stand_ins else [])
             for place, (text, span) in enumerate(zip(layout.parts, layout.spans(), strict=True)):
                 source = next(sources)
                 if len(source) > self.max_length:  # a single character with more bytes than the model reads
@@ -263,7 +264,6 @@ class Translator:
                 constraints = options.constraints(text)
                 prefix = prefixes[owner] if place == 0 else []
                 # A part without letters or digits is copied; so is one that holds nothing but stand-ins.
-                stand_ins = options.stand_ins[owner] if options.stand_ins else []
                 copied = no_text_but(text, stand_ins) and not prefix and not constraints.required
                 parts.append(Part(place, owner, span, text, source, prefix, constraints, copied=copied))
         return [part for part in parts if len(part.source) > 1 or (part.copied and part.text.strip())]
@@ -322,10 +322,10 @@ class Translator:
             wanted = Wanted(least=search.min_lengths(source), prefixes=prefixes, details=options.details)
             return self.engine.search(source, search, wanted)
         rules = search.rules(source, unk=self.tokenizer.unk)
-        if any(part.prefix for part in batch):
-            rules.append(ForcedPrefix([part.prefix for part in batch]))
         if any(part.constraints.banned for part in batch):
             rules.append(self.vocabulary.ban([part.constraints for part in batch]))
+        if any(part.prefix for part in batch):
+            rules = [ForcedPrefix([part.prefix for part in batch], then=rules)]
         if options.sampling:
             if any(part.constraints.required for part in batch):
                 raise ConfigError(

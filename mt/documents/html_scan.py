@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mt.text.tags import UNQUOTED
+
 NAME = re.compile(r"[A-Za-z][^\s/>]*")
 ATTRIBUTE = re.compile(r"""([^\s"'<>/=]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>][^\s>]*)))?""")
 RAW = frozenset({"script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes", "plaintext"})
@@ -45,7 +47,7 @@ def scan(page: str, *, xml: bool = False) -> Iterator[Piece]:
         piece = _markup(page, begin)
         yield piece
         place = piece.end
-        if not xml and piece.name in RAW and not piece.closing:
+        if not xml and piece.name in RAW and not piece.closing and not piece.void:
             end = lower.find(f"</{piece.name}", place) if piece.name != "plaintext" else len(page)
             end = end if end >= 0 else len(page)
             if end > place:
@@ -70,7 +72,8 @@ def _markup(page: str, begin: int) -> Piece:
     end = _tag_end(page, begin + 1)
     if end < 0 or name is None:  # no tag: browsers drop the rest of the page
         return Piece(begin, len(page), "")
-    return Piece(begin, end, name[0].lower(), closing, page[end - 2] == "/")
+    void = page[end - 2] == "/" and UNQUOTED.search(page, begin, end) is None
+    return Piece(begin, end, name[0].lower(), closing, void)
 
 
 def _tag_end(page: str, place: int) -> int:

@@ -8,7 +8,8 @@ from mt.documents.parsed import Parsed, Raw, Spot, decoded, parsed_text
 from mt.errors import DataError
 
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s"{}\[\],:]+')
-LINE = re.compile(r"(?:\\[rn])+|((?:[^\\]|\\[^rn])+)")  # of a string with its escapes
+ENDS = r"[rn]|u000[aAdD]"  # of lines, behind a backslash
+LINE = re.compile(rf"(?:\\(?:{ENDS}))+|((?:[^\\]|\\(?!{ENDS}).)+)")  # of a string with its escapes
 SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 

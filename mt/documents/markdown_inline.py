@@ -9,10 +9,12 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from mt.documents.parts import Kind, Part, add_part, text
+from mt.text.tags import UNQUOTED
 
 SOFT_BREAK = re.compile(r"[ \t]*\n[ \t]*")
 HARD_BREAK = re.compile(r"(?: {2,}|\\)\n[ \t]*")
 SPECIAL = re.compile(r"[\\`*_\[\]<&~]")
+BREAK = re.compile(r"<br[\s/>]", re.I)  # a tag, not one of Markdown's own line breaks
 LINES = re.compile(r"\s*\n\s*")
 # What GitHub and pandoc write beyond CommonMark. A dollar sign before a digit is a price: pandoc's rule.
 NOTE = re.compile(r"\[\^[^\s\]]+\]")
@@ -144,10 +146,10 @@ def _part(content: str, token: Any, place: int) -> tuple[Part | None, int]:
             part = Part(kind, Mark(source.strip() if kind is Kind.line_break else source, place))
         case "html_inline":
             source = token.content
-            alone = (
-                source.startswith(("<!", "<?")) or source.endswith("/>") or source.lower().startswith(("<br", "<img"))
-            )
+            void = source.endswith("/>") and not UNQUOTED.search(source)
+            alone = void or source.startswith(("<!", "<?")) or source.lower().startswith("<img")
             kind = Kind.alone if alone else Kind.closing if source.startswith("</") else Kind.opening
+            kind = Kind.line_break if BREAK.match(source) else kind
             part = Part(kind, Mark(source, place))
         case _ if token.markup:
             source, kind = token.markup, Kind.closing if token.nesting < 0 else Kind.opening
@@ -208,7 +210,8 @@ def _written(parts: Sequence[Part], escape: Callable[[str], str], raw: Callable[
         if part.kind is Kind.text:
             found.append(escape(part.content))
         elif part.kind is Kind.line_break:
-            found.append(f"{part.content.source}\n")
+            tag = BREAK.match(part.content.source)
+            found.append(raw(part.content) if tag else f"{part.content.source}\n")
         else:
             found.append(LINES.sub(" ", raw(part.content)))
     return "".join(found)

@@ -14,6 +14,7 @@ WORD = re.compile(rf"word/(?:(?:document|header|footer|footnotes|endnotes)\d*\.x
 SLIDES = re.compile(rf"ppt/(?:(?:slides/slide|notesSlides/notesSlide)\d+\.xml|{DRAWN})")
 SHEETS = re.compile(rf"xl/(?:sharedStrings\.xml|worksheets/sheet\d+\.xml|{DRAWN})")
 TABLES = re.compile(r"xl/tables/table\d+\.xml")
+ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")  # a character in the name of a column, or in a text of a sheet
 
 
 def read_docx(data: bytes) -> Parsed:
@@ -36,11 +37,16 @@ def _paragraphs(name: str, part: bytes, parts: Mapping[str, bytes], *, wanted: r
     columns = set[str]()
     if "xl/workbook.xml" in parts:
         columns = {
-            column.get("name", "")
+            _shown(column.get("name", ""))
             for table, content in parts.items()
             if TABLES.fullmatch(table)
             for column in parse_xml(content, table).iter("{*}tableColumn")
         }
     found = [*root.iter("{*}p", "{*}si", "{*}is")]
     # Excel refuses a table whose columns have other names than the cells above them.
-    return read_paragraphs(root, found, part, keep=columns.__contains__)
+    return read_paragraphs(root, found, part, keep=lambda words: _shown(words) in columns)
+
+
+def _shown(words: str) -> str:
+    """A text without the ends of its lines, which the name of a column spells in another way than a cell."""
+    return re.sub("[\x00-\x1f]", "", ESCAPED.sub(lambda found: chr(int(found[1], 16)), words))

@@ -1,6 +1,6 @@
 """OpenDocument texts (.odt): paragraphs and headings, with those of headers, footers, notes and text boxes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,7 @@ def _read(name: str, part: bytes, _: Mapping[str, bytes]) -> Parsed | None:
         (segmented, partial(fill, one, copied=False))
         for one in root.iter("{*}p", "{*}h")
         if not any(local(around) in UNCHANGED for around in one.iterancestors())
-        and (segmented := Segmented([_spaced(part) for part in parts_of(one, _kind)], _is_tab)).texts
+        and (segmented := Segmented(_spaced(parts_of(one, _kind)), _is_tab)).texts
     ]
     return parsed_tree(root, part, found)
 
@@ -43,13 +43,18 @@ def _kind(child: Any) -> Kind:
             return Kind.alone
 
 
-def _spaced(part: Part) -> Part:
-    """Line ends of the file and single spaces that are elements, as spaces."""
-    if part.content == "\n":
-        return text(" ")
-    if part.kind is Kind.alone and local(part.content) == "s":
-        return text(" ")
-    return part
+def _spaced(parts: Sequence[Part]) -> list[Part]:
+    """Line ends of the file as spaces, and single spaces that are elements within the text; wider ones are layout."""
+    found, begun = list[Part](), False
+    for part in parts:
+        if part.content == "\n":
+            part = text(" ")
+        elif part.kind is Kind.alone and local(part.content) == "s":
+            single = begun and all(value == "1" for name, value in part.content.items() if name.endswith("}c"))
+            part = text(" ") if single else Part(Kind.line_break, part.content)
+        begun = begun or (part.kind is Kind.text and bool(part.content.strip()))
+        found.append(part)
+    return found
 
 
 def _is_tab(part: Part) -> bool:

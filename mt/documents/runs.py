@@ -13,13 +13,16 @@ from typing import Any
 
 from mt.documents.parsed import Parsed
 from mt.documents.parts import Kind, Part, Segmented, add_part, text, without_empty_pairs, words_of
-from mt.documents.xml import SPACE, child_of, clean, lines_of, parsed_tree
-from mt.text.xml import local
+from mt.documents.xml import SPACE, child_of, lines_of, parsed_tree
+from mt.text.xml import clean, local
 
 CONTAINERS = frozenset({"hyperlink", "ins", "moveTo", "smartTag", "customXml", "dir", "bdo", "sdt"})
 DROPPED = frozenset({"proofErr", "lastRenderedPageBreak", "softHyphen"})  # left by an editor for itself
 BREAKS = frozenset({"br", "cr"})
-OF_PARAGRAPH = frozenset({"pPr", "endParaRPr", "rPh", "phoneticPr"})  # properties, which stay where they are
+OF_PARAGRAPH = frozenset({"pPr", "endParaRPr", "rPh", "phoneticPr"})  # properties, which stay where they are:
+AT_THE_END = OF_PARAGRAPH - {"pPr"}
+# Excel writes a control character of a text so, such as the carriage return of a line end from elsewhere.
+CONTROL = re.compile(r"((?<!_x005F)_x00[01][0-9A-Fa-f]_)")
 IGNORED = frozenset({"lang", "noProof", "altLang", "dirty", "err", "smtClean", "bmk"})  # do not show in the text
 
 
@@ -75,7 +78,7 @@ class _Paragraph:
     def __init__(self, element: Any) -> None:
         self.element = element
         self.bare = child_of(element, "t")
-        atoms = _fields(_atoms(element)) if self.bare is None else [_Atom(part) for part in lines_of(self.bare.text)]
+        atoms = _fields(_atoms(element)) if self.bare is None else [_Atom(part) for part in _words(self.bare)]
         counts = Counter[str]()
         for atom in atoms:
             if atom.part.kind is Kind.text:
@@ -126,13 +129,23 @@ def _of_run(run: Any) -> list[_Atom]:
     for child in run:
         name = local(child)
         if name == "t":
-            found += [_Atom(part, key, props) for part in lines_of(child.text)]
+            found += [_Atom(part, key, props) for part in _words(child)]
         elif name == "noBreakHyphen":
             found.append(_Atom(text("\u2011"), key, props))
         elif name not in DROPPED and child is not props:
             found.append(
                 _Atom(Part(Kind.line_break if name in BREAKS else Kind.alone, InRun(child, props)), key, props)
             )
+    return found
+
+
+def _words(element: Any) -> list[Part]:
+    """The text of an element. Control characters that a sheet spells part words, as line ends do."""
+    if "spreadsheetml" not in element.tag:
+        return lines_of(element.text)
+    found = list[Part]()
+    for n, piece in enumerate(CONTROL.split(element.text or "")):
+        found += [Part(Kind.line_break, piece)] if n % 2 else lines_of(piece)
     return found
 
 
@@ -208,7 +221,7 @@ def _marked(atoms: Sequence[_Atom], base: str) -> list[Part]:
 
 def _write(paragraph: Any, parts: Sequence[Part], base: Any) -> None:
     """Make parts the content of a paragraph, after its properties."""
-    last = [child for child in paragraph if local(child) == "endParaRPr"]
+    last = [child for child in paragraph if local(child) in AT_THE_END]
     for child in list(paragraph):
         if local(child) not in OF_PARAGRAPH or child in last:
             paragraph.remove(child)

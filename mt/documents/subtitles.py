@@ -6,6 +6,7 @@ where the links between its words cross the borders least.
 
 import html
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -149,7 +150,8 @@ def fold(line: str, most: int, line_end: str) -> str:
     """Break a line at spaces into at most `most` lines of about equal width; tags have none."""
     words = WORD.findall(line)
     widths = [len(TAG.sub("", word)) for word in words]
-    for width in range(max([sum(widths) // max(most, 1), *widths], default=0), sum(widths) + len(words) + 1):
+
+    def rows_of(width: int) -> list[list[str]]:
         rows, used = list[list[str]](), width + 1
         for word, wide in zip(words, widths, strict=True):
             if used + 1 + wide > width:
@@ -157,6 +159,9 @@ def fold(line: str, most: int, line_end: str) -> str:
                 used = -1
             rows[-1].append(word)
             used += 1 + wide
-        if len(rows) <= most:
-            return line_end.join(" ".join(row) for row in rows)
-    return line
+        return rows
+
+    # The narrowest width that gives no more rows: a wider one never gives more.
+    possible = range(max(widths, default=0), sum(widths) + len(words))
+    width = bisect_left(possible, True, key=lambda width: len(rows_of(width)) <= max(most, 1))
+    return line_end.join(" ".join(row) for row in rows_of(possible.start + width))

@@ -7,12 +7,16 @@ from typing import Any
 
 from mt.documents.parsed import Parsed
 from mt.documents.parts import Kind, Part, Segmented, text
-from mt.documents.xml import SPACE, child_of, fill, parse_xml, parsed_tree, parts_of
+from mt.documents.xml import SPACE, Code, child_of, fill, parse_xml, parsed_tree, parts_of
 from mt.errors import DataError
-from mt.text.xml import local
+from mt.text.xml import BREAKS, TYPES, local
 
 WIDE = re.compile(r"([ \t\r]{2,}|[\t\r])")
 UNTRANSLATED = {"new", "needs-translation"}  # states whose target may be a copy of the source
+# Elements that begin a pair and that end it, with the attributes that name the pair, of which the first counts.
+PAIRS = {"bpt": ("ept", ("rid", "id"), ("rid", "id")), "bx": ("ex", ("rid", "id"), ("rid", "id")),
+         "sc": ("ec", ("id",), ("startRef",))}  # fmt: skip
+INITIAL = "initial"  # the same in version 2, of a segment
 
 
 def read_xliff(data: bytes) -> Parsed:
@@ -42,11 +46,14 @@ def _languages(unit: Any) -> tuple[str, str]:
 def _is_wanted(unit: Any) -> bool:
     """Whether a unit is to be translated and is not yet."""
     source, target = child_of(unit, "source"), child_of(unit, "target")
-    if source is None or any(one.get("translate") == "no" for one in (unit, *unit.iterancestors())):
+    said = (one.get("translate") for one in (unit, *unit.iterancestors()))  # the nearest decides
+    if source is None or next(filter(None, said), "yes") == "no":
         return False
     if not "".join(source.itertext()).strip():
         return False
     if target is None or target.get("state") in UNTRANSLATED:
+        return True
+    if unit.get("state") == INITIAL and "".join(target.itertext()) == "".join(source.itertext()):
         return True
     return not ("".join(target.itertext()).strip() or any(local(one) != "mrk" for one in target.iterdescendants()))
 
@@ -62,12 +69,13 @@ def _is_segment(element: Any) -> bool:
 
 
 def _separates(part: Part) -> bool:
-    return part.kind in (Kind.opening, Kind.closing) and _is_segment(part.content)
+    inner = part.content
+    return part.kind in (Kind.opening, Kind.closing) and not isinstance(inner, Code) and _is_segment(inner)
 
 
 def _parts(source: Any) -> list[Part]:
     """The content of a source. Where it says that white space is kept, more than one space is a mark."""
-    parts = parts_of(source, _kind)
+    parts = _paired(parts_of(source, _kind))
     spaces = (one.get(SPACE) for one in (source, *source.iterancestors()))
     if next(filter(None, spaces), "") != "preserve":
         return parts
@@ -82,9 +90,38 @@ def _parts(source: Any) -> list[Part]:
     return found
 
 
+def _paired(parts: list[Part]) -> list[Part]:
+    """The parts with codes that begin and end a pair as its marks, where they are well nested."""
+    found, open_ones = list(parts), list[tuple[int, tuple[str, str | None]]]()
+    for place, part in enumerate(parts):
+        if isinstance(part.content, str):
+            continue
+        name = local(part.content)
+        if part.kind is Kind.opening:
+            open_ones.append((place, ("", None)))
+        elif part.kind is Kind.closing:
+            while open_ones.pop()[1][0]:  # a pair that crosses this one
+                pass
+        elif name in PAIRS:
+            ends, names, _ = PAIRS[name]
+            open_ones.append((place, (ends, _named(part.content, names))))
+        elif open_ones and name == open_ones[-1][1][0]:
+            names = next(ending for ends, _, ending in PAIRS.values() if ends == name)
+            begin, (_, pair) = open_ones[-1]
+            if pair is not None and pair == _named(part.content, names):
+                open_ones.pop()
+                found[begin] = Part(Kind.opening, Code(parts[begin].content))
+                found[place] = Part(Kind.closing, Code(part.content))
+    return found
+
+
+def _named(element: Any, names: Sequence[str]) -> str | None:
+    return next((element.get(name) for name in names if element.get(name)), None)
+
+
 def _kind(child: Any) -> Kind:
     if local(child) not in {"g", "pc", "mrk"}:
-        return Kind.alone
+        return Kind.line_break if {child.get(key) for key in TYPES} & BREAKS else Kind.alone
     protected = child.get("translate") == "no" or child.get("mtype") == "protected"
     return Kind.literal if protected else Kind.opening
 
@@ -107,4 +144,6 @@ def _target(unit: Any, source: Any) -> Any:
         target.remove(child)
     if target.get("state") in UNTRANSLATED:
         target.set("state", "needs-review-translation")
+    if unit.get("state") == INITIAL:
+        unit.set("state", "translated")
     return target

@@ -6,18 +6,17 @@ Nothing outside of the file is read, and document types are refused, so that the
 import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 from mt.documents.parsed import Parsed
 from mt.documents.parts import Kind, Part, Segmented, text
 from mt.errors import DataError
-from mt.text.xml import SAFE, local
+from mt.text.xml import SAFE, clean, local
 
-NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 SPACE = "{http://www.w3.org/XML/1998/namespace}space"
 MISC = rb"(?:\s|<!--(?:(?!-->).)*-->|<\?(?:(?!\?>).)*\?>)*"
 BEFORE_ROOT = re.compile(rb"(?:\xef\xbb\xbf)?" + MISC, re.S)
-AFTER_ROOT = re.compile(rb">(" + MISC + rb")\Z", re.S)
 
 
 def parse_xml(data: bytes, what: str) -> Any:
@@ -51,9 +50,28 @@ def write_xml(root: Any, data: bytes) -> bytes:
     name = tree.docinfo.encoding or "UTF-8"
     if name.upper() not in {"UTF-8", "US-ASCII", "ASCII"}:
         return etree.tostring(tree, encoding=name, xml_declaration=True, standalone=tree.docinfo.standalone)
-    before, after = BEFORE_ROOT.match(data), AFTER_ROOT.search(data)
+    before = BEFORE_ROOT.match(data)
     body = etree.tostring(root, encoding=name, xml_declaration=False, with_tail=False)
-    return (before[0] if before else b"") + body + (after[1] if after else b"")
+    return (before[0] if before else b"") + body + data[_root_end(root, data) :]
+
+
+def _root_end(root: Any, data: bytes) -> int:
+    """Where the root element ends, found from the end of the file, over the comments and instructions behind it."""
+    place = len(data.rstrip())
+    for one in reversed([*root.itersiblings()]):
+        target, text = getattr(one, "target", None), one.text or ""
+        opening = "<!--" if target is None else f"<?{target}"
+        for _ in range(1 + text.count(opening)):  # an instruction may have its own beginning in it
+            place = data.rindex(opening.encode(), 0, place)
+        place = len(data[:place].rstrip())
+    return place
+
+
+@dataclass(frozen=True, eq=False)
+class Code:
+    """An element that begins or ends a pair of marks by itself, as `<bpt>` and `<ept>` of XLIFF do."""
+
+    element: Any
 
 
 Block = tuple[Segmented, Callable[[list[Part]], None]]  # of a document, and what puts other parts into its place
@@ -118,7 +136,9 @@ def fill(element: Any, parts: Sequence[Part], *, copied: bool) -> None:
             parent.text = (parent.text or "") + content
 
     for part in parts:
-        if part.kind is Kind.closing:
+        if isinstance(part.content, Code):
+            stack[-1].append(_alone(part.content.element, copied=copied))
+        elif part.kind is Kind.closing:
             if len(stack) > 1:
                 stack.pop()
         elif isinstance(part.content, str):
@@ -127,11 +147,11 @@ def fill(element: Any, parts: Sequence[Part], *, copied: bool) -> None:
             mark = part.content
             stack.append(etree.SubElement(stack[-1], mark.tag, attrib=dict(mark.attrib), nsmap=mark.nsmap))
         else:
-            child = deepcopy(part.content) if copied else part.content
-            child.tail = None
-            stack[-1].append(child)
+            stack[-1].append(_alone(part.content, copied=copied))
 
 
-def clean(words: str) -> str:
-    """A text without the characters that XML does not allow."""
-    return NOT_XML.sub(" ", words)
+def _alone(element: Any, *, copied: bool) -> Any:
+    """An element, or a copy of it, without the text behind it."""
+    child = deepcopy(element) if copied else element
+    child.tail = None
+    return child

@@ -1,6 +1,7 @@
 """The files that cells name: files of their own, or members of a zip, which is never unpacked to disk."""
 
 import io
+import lzma
 import re
 import zipfile
 import zlib
@@ -16,7 +17,9 @@ MEMBER = re.compile(r"(?P<zip>.+?\.zip):(?P<member>.+)", re.IGNORECASE | re.DOTA
 DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 LIMIT = 1 << 28  # bytes of a member, by its own account; zipfile reads no more than that
 OPEN = 16  # archives that stay open
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError)
+BROKEN = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, NotImplementedError, ValueError,
+)  # fmt: skip
 
 
 def within(folder: str, name: str) -> str:

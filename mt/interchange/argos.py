@@ -156,10 +156,12 @@ def read_package(package: Path, out: Path) -> None:
         if not zipfile.is_zipfile(package):
             raise CheckpointError(f"`{package}` must be a package for Argos Translate, but is no zip file.")
         try:
-            with zipfile.ZipFile(package) as opened, whole_folder(out) as folder:
-                for name, entry in _ours(opened, package).items():
-                    _extract(opened, entry, folder / name, package)
-                verify_folder(folder)
+            with zipfile.ZipFile(package) as opened:
+                entries = _ours(opened, package)
+                with explained(f"`{out}` cannot be written"), whole_folder(out) as folder:
+                    for name, entry in entries.items():
+                        _extract(opened, entry, folder / name, package)
+                    verify_folder(folder)
         except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError) as error:  # RuntimeError: encrypted
             raise CheckpointError(f"`{package}` is damaged: {error}.") from None
 

@@ -88,7 +88,7 @@ def write_hf(
         write_file(folder / SOURCE_SPM, files[JOINT if JOINT in files else SOURCE])
         write_file(folder / TARGET_SPM, files[JOINT if JOINT in files else TARGET])
         tensors = {name: tensor.detach().cpu().float().contiguous().clone() for name, tensor in weights(model).items()}
-        safetensors.torch.save_file(tensors, folder / SAFE, metadata={"format": "pt"})
+        write_file(folder / SAFE, safetensors.torch.save(tensors, metadata={"format": "pt"}))
         check(folder)
 
 

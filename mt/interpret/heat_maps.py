@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mt.alignment.heads import head_mean, word_maps
+from mt.text.xml import clean
 
 if TYPE_CHECKING:
     from mt.interpret.report import Exhibit
@@ -73,13 +74,13 @@ class HeatMaps:
         middle = 0.35 * self.font_size + self.cell / 2  # the baseline of text in the middle of a cell
         for (j, word), top in product(enumerate(self.target), self.tops):
             y = top + j * self.cell + middle
-            lines.append(f'<text x="{self.left - 3}" y="{y:g}" text-anchor="end">{escape(word)}</text>')
+            lines.append(f'<text x="{self.left - 3}" y="{y:g}" text-anchor="end">{escape(clean(word))}</text>')
         for (left, top), title, cells in zip(self.corners, self.titles, colours(maps), strict=True):
             y = top - self.cell - self.label_height + self.font_size
-            lines.append(f'<text x="{left}" y="{y}">{escape(title)}</text>')
+            lines.append(f'<text x="{left}" y="{y}">{escape(clean(title))}</text>')
             for i, word in enumerate(self.source):
                 at = f"translate({left + i * self.cell + middle:g} {top - 1}) rotate(-90)"
-                lines.append(f'<text transform="{at}">{escape(word)}</text>')
+                lines.append(f'<text transform="{at}">{escape(clean(word))}</text>')
             for (j, i), _ in np.ndenumerate(cells[:, :, 0]):
                 x, y = left + i * self.cell, top + j * self.cell
                 colour = cells[j, i].tobytes().hex()
@@ -118,8 +119,8 @@ def draw(exhibit: "Exhibit", path: Path) -> None:
 
 
 def colours(weights: Float[Tensor, "*maps V W"]) -> UInt8[np.ndarray, "*maps V W 3"]:
-    """The pixel of each weight."""
-    return (255 - weights.clamp(0, 1).numpy()[..., None] * (255 - FULL)).round().astype(np.uint8)
+    """The pixel of each weight; of one that is not a number, as of a model that diverged: of no weight."""
+    return (255 - weights.nan_to_num(0).clamp(0, 1).numpy()[..., None] * (255 - FULL)).round().astype(np.uint8)
 
 
 def drawable(word: str, font: Any) -> str:

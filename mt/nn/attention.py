@@ -126,9 +126,13 @@ def has_varlen(q: Float[Tensor, "T H K"]) -> bool:
 def _attend_varlen(q: Tensor, kv: Tensor, queries: Ragged, keys: Ragged, causal: bool) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn  # slow to import, and only CUDA needs it
 
+    groups, grouped = q.shape[1] // kv.shape[2], dict[str, Any]()
+    if groups > 1 and "enable_gqa" in (varlen_attn.__kwdefaults__ or {}):
+        grouped["enable_gqa"] = True
+    elif groups > 1:  # torch 2.11
+        kv = kv.repeat_interleave(groups, dim=2)
     k, v = kv.unbind(1)
     window = (-1, 0) if causal else (-1, -1)
-    grouped: dict[str, Any] = {"enable_gqa": True} if k.shape[1] != q.shape[1] else {}
     return varlen_attn(  # pyright: ignore[reportReturnType]
         q, k.contiguous(), v.contiguous(), queries.offsets, keys.offsets, queries.max_length, keys.max_length,
         window_size=window, **grouped,

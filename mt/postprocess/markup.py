@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 
 from mt.decode.translation import Translation
 from mt.postprocess.tag_placement import Links, Writer, place
@@ -52,11 +52,12 @@ class Request:
         self.marked: Marked = parse(line, protect, tags=markup)
         self.changed = bool(self.marked.marks) or self.marked.escaped  # whether `text` differs from the line
         self.words: list[str] = []
+        usable = cache(lambda choice: [word for word in choice if word not in line] or ["X"])
+        used = set[str]()
         for literal in self.marked.literals:
-            usable = [word for word in _stand_ins(literal, attempt) if word not in line] or ["X"]
-            self.words.append(
-                next((word for word in usable if word not in self.words), usable[len(self.words) % len(usable)])
-            )
+            words = usable(tuple(_stand_ins(literal, attempt)))
+            self.words.append(next((word for word in words if word not in used), words[len(self.words) % len(words)]))
+            used.add(self.words[-1])
 
     @cached_property
     def plain(self) -> Plain:
@@ -128,9 +129,10 @@ class Request:
         """Link a stand-in of the translation to that of the source alone; blank those that appear too often. A stand-in
         that did not come through is linked only to a word like it: another word has its own meaning."""
         weights = {(i, j): weight for i, j, weight in soft}
+        stand_ins = {e.begin: self.plain.text[e.begin : e.end] for e in literals(self.plain.elements)}
         sure: dict[int, int] = {}  # target word: source word
         for word in set(self.words):
-            begins = {e.begin for e in literals(self.plain.elements) if self.plain.text[e.begin : e.end] == word}
+            begins = {begin for begin, stand_in in stand_ins.items() if stand_in == word}
             origins = [i for i, span in enumerate(source_words) if span[0] in begins]
             spots = [j for j, (a, b) in enumerate(target_words) if text[a:b] == word]
             if len(origins) == 1:
@@ -147,7 +149,7 @@ class Request:
         lost = {
             i: self.plain.text[slice(*span)]
             for i, span in enumerate(source_words)
-            if i not in taken and any(e.begin == span[0] for e in literals(self.plain.elements))
+            if i not in taken and span[0] in stand_ins
         }
         others = [
             (i, j, weight)
@@ -217,15 +219,17 @@ def occurrences(word: str, text: str) -> list[Span]:
 
 
 def apart(words: Sequence[Span], certain: Sequence[Span]) -> list[Span]:
-    """The words, with each certain span as a word of its own, cut out of the others."""
+    """The words, with each certain span as a word of its own, cut out of the others. No two spans overlap."""
     cuts = sorted(certain)
     found = list(cuts)
     for begin, end in words:
-        for first, last in cuts:
-            if begin < first < end:
+        place = bisect_right(cuts, begin, key=lambda cut: cut[1])  # earlier ones end before the word begins
+        while place < len(cuts) and cuts[place][0] < end:
+            first, last = cuts[place]
+            if begin < first:
                 found.append((begin, first))
-            if begin < last and first < end:
-                begin = max(begin, last)
+            begin = last
+            place += 1
         if begin < end:
             found.append((begin, end))
     return sorted(found)

@@ -110,11 +110,11 @@ def _has_digits(number: str, digits: Sequence[str]) -> bool:
 
 def _sayable(number: str) -> bool:
     """Whether languages write it in words, too: below 100, or two digits and zeros."""
-    return number.isdigit() and (int(number) < 100 or len(number.rstrip("0")) <= 2)
+    return number.isdigit() and len(number.rstrip("0")) <= 2
 
 
 def _other_hour(number: str, new: Container[str]) -> bool:
-    if not number.isdigit() or int(number) > 2 * CLOCK:
+    if not number.isdigit() or len(number) > 2 or int(number) > 2 * CLOCK:  # no zeros come first
         return False
     return any(str(int(number) + hours) in new for hours in (CLOCK, -CLOCK))
 

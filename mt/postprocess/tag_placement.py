@@ -6,8 +6,13 @@ content of an element stays inside it, and two elements side by side never overl
 result is well nested and has each mark once.
 """
 
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mt.compute import ties
 from mt.text.tags import Element
@@ -37,6 +42,15 @@ class Links:
             if weight > 0:
                 self.rows[j][i] = self.rows[j].get(i, 0.0) + weight
         self.most = [_first_best(dict(sorted(row.items()))) for row in self.rows]
+        # The target words of a source word: with its greatest weight, and with any. A line may have thousands of
+        # elements, each of which asks for a few words.
+        self.led, self.linked = defaultdict[int, list[int]](list), defaultdict[int, list[int]](list)
+        for j, (row, most) in enumerate(zip(self.rows, self.most, strict=True)):
+            for i in row:
+                self.linked[i].append(j)
+            if most is not None:
+                self.led[most].append(j)
+        self._most = np.array([-1 if most is None else most for most in self.most], dtype=np.int64)
 
     def worth(self, j: int, wanted: range) -> float:
         """From 1.5, where a target word is linked to these source words alone, to -1.4: a run extends over one other
@@ -55,33 +69,35 @@ class Links:
         Without a run of positive worth, the single word with the greatest weight on the wanted words; None: no word
         has any.
         """
-        best, run, begin, total = 0.0, None, low, 0.0
-        for j, can in enumerate(free, low):
-            if not can:
-                begin, total = j + 1, 0.0
-                continue
-            if total <= 0:
-                begin, total = j, 0.0
-            total += self.worth(j, wanted)
-            if total > best + ties.FLOAT32:
-                best, run = total, (begin, j + 1)
-        return run or _as_run({j: self._inside(j, wanted) for j, can in enumerate(free, low) if can})
+        best, run, end = 0.0, None, low
+        for begin in _free(self.led, wanted, free, low):  # no other word is worth anything
+            if begin < end:
+                continue  # the run of an earlier word has it
+            total, end = 0.0, begin
+            while end - low < len(free) and free[end - low] and (end == begin or total > 0):
+                total += self.worth(end, wanted)
+                end += 1
+                if total > best + ties.FLOAT32:
+                    best, run = total, (begin, end)
+        return run or _as_run({j: self._inside(j, wanted) for j in _free(self.linked, wanted, free, low)})
 
     def single(self, wanted: range, free: Sequence[bool], low: int) -> tuple[int, int] | None:
         """Of the free target words whose greatest weight is on a wanted word, the one where it is greatest."""
-        return _as_run({j: self.rows[j][most] for j, can in enumerate(free, low)
-                        if can and (most := self.most[j]) is not None and most in wanted})  # fmt: skip
+        return _as_run({j: self.rows[j][self._most[j]] for j in _free(self.led, wanted, free, low)})
 
-    def gap(self, before: int, allowed: Sequence[int]) -> int:
+    def gap(self, before: int, allowed: NDArray[np.int64]) -> int:
         """The allowed gap that crosses the fewest links, the first of equals. A gap has the number of the target word
-        after it. Args: before: the number of source words before the tag.
+        after it. Args: before: the number of source words before the tag; allowed: in ascending order.
         """
-        cost, costs = sum(most is not None and most < before for most in self.most), []
-        for most in [*self.most, None]:
-            costs.append(cost)
-            if most is not None:
-                cost += 1 if most >= before else -1
-        return min(allowed, key=lambda gap: (costs[gap], gap))
+        more = np.where(self._most >= before, 1, -1) * (self._most >= 0)  # crossed behind a word than in front of it
+        costs = np.concatenate([[0], np.cumsum(more)])
+        return int(allowed[np.argmin(costs[allowed])])
+
+
+def _free(of: Mapping[int, list[int]], wanted: range, free: Sequence[bool], low: int) -> list[int]:
+    """The free target words `of` the wanted source words, in their order; `free[0]` is word `low`."""
+    found = {j for i in wanted for j in of.get(i, ())}
+    return sorted(j for j in found if 0 <= j - low < len(free) and free[j - low])
 
 
 def _first_best(values: Mapping[int, float]) -> int | None:
@@ -98,9 +114,8 @@ def _as_run(values: Mapping[int, float]) -> tuple[int, int] | None:
 
 def words_of(words: Sequence[Span], begin: int, end: int) -> range:
     """The words in a span of text; of an empty span the empty range at the number of words before it."""
-    first = sum(last <= begin for _, last in words)
-    inside = sum(a < end for a, _ in words[first:]) if begin < end else 0
-    return range(first, first + inside)
+    first = bisect_right(words, begin, key=lambda word: word[1])
+    return range(first, bisect_left(words, end, key=lambda word: word[0]) if begin < end else first)
 
 
 def place(
@@ -125,7 +140,8 @@ def place(
             free[run[0] - low : run[1] - low] = [False] * (run[1] - run[0])
             taken.append(Placed(element, *run))
     done = {id(p.element) for p in taken}
-    gaps = [g for g in range(low, high + 1) if not any(p.begin < g < p.end for p in taken)]
+    inside = {g for p in taken for g in range(p.begin + 1, p.end)}
+    gaps = np.array([g for g in range(low, high + 1) if g not in inside], dtype=np.int64)
     for element in elements:
         if id(element) not in done:
             gap = links.gap(wanted[id(element)].start, gaps)

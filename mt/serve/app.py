@@ -35,7 +35,7 @@ from mt.serve.fields import (
 )
 from mt.serve.files import Files, file_name
 from mt.serve.glossary import glossary_field
-from mt.serve.guard import Guard, refusal
+from mt.serve.guard import GONE, Guard, refusal
 from mt.serve.keys import Keys, Rate
 from mt.serve.language_names import language_name
 from mt.serve.limits import Limits
@@ -335,10 +335,14 @@ def add_error_handlers(app: FastAPI) -> None:
     async def invalid(_: Request, error: Exception) -> Response:
         return JSONResponse({"error": "Invalid request"}, 400)
 
+    async def gone(_: Request, error: Exception) -> Response:
+        return Response(status_code=GONE)  # not an error of the server
+
     async def unexpected(_: Request, error: Exception) -> Response:
         return refusal(told(error))  # `Guard` logs it
 
     app.add_exception_handler(RefusedError, refused)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(Exception, unexpected)

@@ -5,6 +5,7 @@ The sentences of errors are LibreTranslate's where it has one for the case: clie
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -35,10 +36,11 @@ async def fields_of(request: Request) -> Fields:
         form = await request.form(max_files=1, max_fields=MOST_FIELDS, max_part_size=1 << 30)
     except (HTTPException, MultiPartException, ValueError, KeyError, AssertionError) as error:
         raise RefusedError(400, "Invalid request: the form cannot be read") from error
-    several = form.getlist("q")
-    values = {**request.query_params, **form}
-    if len(several) > 1:  # q=one&q=two
-        values["q"] = several
+    sent = [*request.query_params.multi_items(), *form.multi_items()]
+    several = [value for name, value in sent if name == "q"]
+    values = _no_repeated([pair for pair in sent if pair[0] != "q"])
+    if several:  # q=one&q=two
+        values["q"] = several if len(several) > 1 else several[0]
     return values
 
 
@@ -47,11 +49,10 @@ def _no_number(name: str) -> None:
 
 
 def _no_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object, whose keys are each there once: of two values one would be lost."""
+    """An object or a form, whose keys are each there once: of two values one would be lost."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
+        repeated = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
         shown = SURROGATE.sub("?", repeated[:40])  # without what cannot be sent
         raise RefusedError(400, f"Invalid request: the key {shown!r} appears more than once")
     return found

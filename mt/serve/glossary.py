@@ -18,7 +18,7 @@ def glossary_field(fields: Fields, name: str = "glossary") -> Glossary | None:
     if value is None or value == "" or value == {}:
         return None
     if isinstance(value, dict):  # a space at the beginning, so that no term begins a comment
-        lines = [f" {checked_text(src, name)}\t{checked_text(tgt, name)}" for src, tgt in value.items()]
+        lines = (f" {checked_text(src, name)}\t{checked_text(tgt, name)}" for src, tgt in value.items())
     else:
         lines = NEWLINE.split(checked_text(value, name))
     try:
@@ -29,8 +29,8 @@ def glossary_field(fields: Fields, name: str = "glossary") -> Glossary | None:
                 entries.append(entry)
             elif isinstance(value, dict):
                 raise DataError(f"glossary:{number}: a source term and a target term must have words.")
-        if len(entries) > MOST_ENTRIES:
-            raise DataError(f"the glossary has {len(entries)} entries, more than {MOST_ENTRIES}")
+            if len(entries) > MOST_ENTRIES:  # the others are not read: all requests share this thread
+                raise DataError(f"the glossary has more than {MOST_ENTRIES} entries")
         return Glossary(entries)
     except DataError as error:
         raise RefusedError(400, f"Invalid request: {error.message}") from None

@@ -9,12 +9,13 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mt.serve.limits import REQUEST_TIME
 from mt.serve.metrics import Metrics
 from mt.serve.refusal import RefusedError
 
 logger = logging.getLogger("mt.serve")
+GONE = 499  # nginx's status for a client that went away, which nobody sees but the counts
 DRAINED = 4  # times the largest body are read of one that is too large
-BODY_TIME = 30.0  # seconds for a client to send its request
 # The page needs nothing from elsewhere; answers of the interface are no pages.
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -58,7 +59,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, status, started = time.monotonic(), 499, False  # nginx's status for a client that went away
+        began, status, started = time.monotonic(), GONE, False
 
         async def sending(message: Message) -> None:
             nonlocal status, started
@@ -91,7 +92,7 @@ class Guard:
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
         too_large = RefusedError(413, f"Invalid request: the body has more than {self.most_bytes:,} bytes")
         refused_early = declared.isdigit() and int(declared) > self.most_bytes
-        size, whole, deadline = 0, False, time.monotonic() + BODY_TIME
+        size, whole, deadline = 0, False, time.monotonic() + REQUEST_TIME
 
         async def receiving() -> Message:
             nonlocal size, whole

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+REQUEST_TIME = 30.0  # seconds for a client to send a request
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:

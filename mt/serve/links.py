@@ -31,7 +31,7 @@ class Side:
 
     def tokens(self) -> list[Token]:
         """Words with what follows each. `before` of the first and all `text` and `after` together are the text."""
-        ends = [*(begin for begin, _ in self.words[1:]), len(self.text)]
+        ends = [*(begin for begin, _ in self.words), len(self.text)][1:]
         return [
             {"text": self.text[begin:end], "after": self.text[end:following]}
             for (begin, end), following in zip(self.words, ends, strict=True)

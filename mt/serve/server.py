@@ -9,10 +9,45 @@ from collections.abc import Callable, Generator
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mt.errors import ConfigError
+from mt.serve.limits import REQUEST_TIME
 
 HEADER_BYTES = 64 << 10
+
+
+class Connection(H11Protocol):
+    """uvicorn's, which ends when its client sends no request, or takes nothing of an answer, for `patience` seconds.
+
+    uvicorn waits for ever before the first request, within its headers, after an answer to a request whose body never
+    came to its end, and for a client that reads nothing; such connections would take all files that a process may open.
+    """
+
+    patience = REQUEST_TIME
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._seen, self._since = self._state(), self.loop.time()
+        self._timer = self.loop.call_later(self.patience / 4, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._timer.cancel()
+        super().connection_lost(exc)
+
+    def _state(self) -> tuple[object, bool, int]:
+        """The request, whether none is being answered, and the bytes of answers that wait for the client."""
+        idle = self.cycle is None or self.cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]
+        return self.cycle, idle, self.transport.get_write_buffer_size()
+
+    def _look(self) -> None:
+        state, now = self._state(), self.loop.time()
+        if state != self._seen:
+            self._seen, self._since = state, now
+        elif now - self._since >= self.patience and (state[1] or state[2]):
+            self.transport.abort()
+            return
+        self._timer = self.loop.call_later(self.patience / 4, self._look)
 
 
 class Server(uvicorn.Server):
@@ -79,7 +114,7 @@ def run(app: ASGIApp, bound: socket.socket, *, ready: Callable[[], None], grace:
     Args: ready: called when requests are accepted; grace: seconds that open requests have after the signal.
     """
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, lifespan="on", http="h11", ws="none",
+        app, log_config=None, access_log=False, server_header=False, lifespan="on", http=Connection, ws="none",
         loop="asyncio", timeout_keep_alive=30, timeout_graceful_shutdown=max(1, round(grace)),
         h11_max_incomplete_event_size=HEADER_BYTES, backlog=1024,
     )  # fmt: skip

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from mt.errors import ConfigError
+from mt.errors import ConfigError, MtError
+from mt.files import explained
 from mt.text.words import has_letters
 
 STRETCH = 300  # characters that are judged together
@@ -166,12 +167,13 @@ def alike(one: str, other: str) -> bool:
 
 
 def _stretches(lines: Sequence[str]) -> Iterator[str]:
-    waiting: list[str] = []
+    waiting, size = list[str](), 0
     for line in lines:
         waiting.append(line)
-        if sum(map(len, waiting)) >= STRETCH:
+        size += len(line)
+        if size >= STRETCH:
             yield " ".join(waiting)
-            waiting = []
+            waiting, size = [], 0
     if waiting:
         yield " ".join(waiting)
 
@@ -181,6 +183,8 @@ def _identifier(among: tuple[str, ...] = (), *, calibrated: bool = False) -> Any
     """Args: calibrated: it gives probabilities instead of scores."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    found = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=calibrated)
+    # It is unpacked into a temporary file.
+    with explained("what tells languages apart cannot be unpacked into the folder of temporary files", MtError):
+        found = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=calibrated)
     found.set_languages(list(among) or None)
     return found

@@ -13,7 +13,7 @@ import io
 import lzma
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -121,8 +121,11 @@ def decode(raw: bytes, where: str) -> str:
         raise DataError(f"{where}: {found} is not UTF-8.", hint=hint) from error
 
 
-def check_file(path: Path | str) -> None:
-    """Raise `DataError` unless `path` exists; it names the nearest existing file, if there is one."""
+def check_file(path: Path | str, named: Iterable[str] = ()) -> None:
+    """Raise `DataError` unless `path` exists; it names the nearest existing file, if there is one.
+
+    Args: named: files that are not meant, because they are named beside it.
+    """
     path = Path(path)
     try:
         if path.exists():
@@ -134,7 +137,10 @@ def check_file(path: Path | str) -> None:
         raise DataError(f"`{path}` is a link to `{path.readlink()}`, which does not exist.")
     if names is None:
         raise DataError(f"`{path}` does not exist: there is no folder `{path.parent}`.")
-    near = difflib.get_close_matches(path.name, names, n=1)
+    taken = {Path(file).name for file in named if Path(file).parent == path.parent}
+    near = difflib.get_close_matches(path.name, [name for name in names if name not in taken], n=1)
+    if not near and taken:
+        raise DataError(f"`{path}` does not exist.", hint="restore it, or name another file.")
     if near:
         raise DataError(f"`{path}` does not exist.", hint=f"did you mean `{path.parent / near[0]}`?")
     raise DataError(f"`{path}` does not exist: no file in `{path.parent}` has a similar name.")

@@ -5,19 +5,21 @@ Numbers are compared by their digits and the place of their decimal mark, not by
 "A-17b" or "X200", is compared as a whole, ignoring case.
 """
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import regex
 
 # A code has a letter and a digit in one run; a number has digits, with single marks or spaces between them. A space
 # groups digits only where three follow it.
-TOKEN = regex.compile(
-    r"(?P<code>(?=[\p{L}\d\-_/]*\d)(?=[\p{L}\d\-_/]*[\p{Latin}\p{Cyrillic}\p{Greek}])[\p{L}\d]+(?:[\-_/][\p{L}\d]+)*)"
-    r"|(?P<number>\d+(?:[.,’'٫٬]\d+|[ \u00a0\u2009\u202f](?=\d{3}(?!\d))\d{3})*)"
-)
+RUN = regex.compile(r"(?<![\p{L}\d\-_/])[\p{L}\-_/]*+\d[\p{L}\d\-_/]*+")  # with a digit; a code is in one
+LAST_DIGIT = regex.compile(r"(?r)\d")
+LAST_LETTER = regex.compile(r"(?r)[\p{Latin}\p{Cyrillic}\p{Greek}]")
+CODE = regex.compile(r"[\p{L}\d]+(?:[\-_/][\p{L}\d]+)*")
+NUMBER = regex.compile(r"\d+(?:[.,’'٫٬]\d+|[ \u00a0\u2009\u202f](?=\d{3}(?!\d))\d{3})*")
+DIGIT = regex.compile(r"\d")
 GROUPED = regex.compile(r"\d{1,3}(?:([.,’'٬ \u00a0\u2009\u202f])\d{3})(?:\1\d{3})*(?:(?!\1)[.,٫]\d+)?")
 DECIMAL = regex.compile(r"\d+[.,٫]\d+")
 POINT = regex.compile(r"[.,٫]")
@@ -45,11 +47,18 @@ def numerals(text: str) -> Counter[str]:
     Digits of other scripts count by their value; "½" and "²" are not digits.
     """
     found: Counter[str] = Counter()
-    for match in TOKEN.finditer(text):
-        if match["code"]:
-            found[match["code"].casefold()] += 1
-        else:
-            found.update(_canonical(match["number"]))
+    place = 0
+    for run in RUN.finditer(text):
+        begin, end = run.span()
+        place = max(place, begin)  # a number of this run may go on into the next ones
+        digit, letter = LAST_DIGIT.search(text, begin, end), LAST_LETTER.search(text, begin, end + 1)
+        coded = min(digit.start(), letter.start()) if digit and letter else -1  # the last place where a code may begin
+        while place <= coded and (code := CODE.search(text, place)):
+            found[code[0].casefold()] += 1
+            place = code.end()
+        while (first := DIGIT.search(text, place, end)) and (number := NUMBER.match(text, first.start())):
+            found.update(_canonical(number[0]))
+            place = number.end()
     return found
 
 
@@ -87,4 +96,10 @@ def _value(whole: str, decimals: str = "") -> str:
 
 
 def _ascii(digits: str) -> str:
-    return "".join(str(unicodedata.digit(digit)) for digit in digits)
+    return "".join(map(_digit, digits))
+
+
+@cache
+def _digit(character: str) -> str:
+    """A digit of any script in ASCII. `regex` knows scripts that are newer than Python's tables."""
+    return next(value for value in "0123456789" if regex.match(rf"\p{{Numeric_Value={value}}}", character))

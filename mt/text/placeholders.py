@@ -10,7 +10,7 @@ from typing import NamedTuple
 BRACES = r"[$#%]?\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"  # {name}, {{name}}, ${name}, {n, plural, one {# day}}
 LENGTH = r"(?:hh?|ll?|[Lqjzt])?"
 FORMAT = r"[dius](?![a-z])|[oxXeEfFgGcpaA@](?![A-Za-z])"  # %d, also before a unit: %dMB
-PRINTF = rf"(?<![\d%])%(?:\(\w+\)|\d+\$)?[-+#0]*(?:\d+|\*)?(?:\.(?:\d+|\*))?{LENGTH}(?:{FORMAT})"
+PRINTF = rf"(?<![\d%])%(?:\(\w+\)|\d+\$)?[-+#0]*(?:(?!0)\d+|\*)?(?:\.(?:\d+|\*))?{LENGTH}(?:{FORMAT})"
 TEMPLATE = r"<%.{0,4000}?%>"  # of a page that a server makes
 NAMED = r"(?<![\w$])\$[A-Za-z_]\w*\$|(?<![\w%])%[A-Za-z_]\w*%"  # $NAME$, %NAME%
 NESTED = r"(?<![\w$])\$t\((?:[^()]|\([^()]*\)){1,400}\)"  # of i18next: $t(key)
@@ -46,7 +46,7 @@ class Format(NamedTuple):
     doubled: str = ""  # signs that are written twice where they are meant
 
 
-WIDTH = r"[-+ #0'I]*(?:\d+|\*(?:\d+\$)?)?(?:\.(?:\d+|\*(?:\d+\$)?)?)?"
+WIDTH = r"[-+ #0'I]*(?:(?!0)\d+|\*(?:\d+\$)?)?(?:\.(?:\d+|\*(?:\d+\$)?)?)?"
 DIRECTIVE = rf"%(?! +[A-Za-z]{{2}})(?:\(\w+\)|<\w+>|\d+\$)?{WIDTH}{LENGTH}[diouxXeEfFgGaAcCsSpnrmbB@]|%\{{\w+\}}"
 BRACED = r"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}"
 FORMATS = {  # by the flag of an entry of a gettext catalogue

@@ -1,7 +1,9 @@
 """Loops: a text that says the same words again and again, as a model does that has lost its way."""
 
+from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
 import regex
 
 from mt.text.words import has_letters, is_word, reading_words
@@ -28,18 +30,20 @@ def loop(text: str) -> Loop | None:
     runs of three words.
     """
     words = [text[a:b].casefold() for a, b in reading_words(text) if has_letters(text[a:b])]
+    numbers = {word: number for number, word in enumerate(words)}
+    kinds = np.array([numbers[word] for word in words])
     best: Loop | None = None
-    for period in range(1, len(words)):
-        again = 0
-        for place in range(period, len(words) + 1):
-            if place < len(words) and words[place] == words[place - period]:
-                again += 1
-                continue
-            if again > (best.words if best else 0):
-                unit = words[place - again - period : place - again]
-                if _is_loop(unit, again):
-                    best = Loop(" ".join(unit), again)
-            again = 0
+    for period in range(1, int(len(words) / LONG_ROUNDS) + 1):
+        said_before = kinds[period:] == kinds[:-period]
+        if np.count_nonzero(said_before) < max((LONG_ROUNDS - 1) * period - 1, best.words + 1 if best else 1):
+            continue  # as nearly always
+        places = np.append(np.flatnonzero(~said_before), len(words) - period) + period
+        lengths = np.diff(places, prepend=period - 1) - 1  # of the words before each place that are said again
+        for n in np.flatnonzero(lengths > (best.words if best else 0)):
+            place, again = int(places[n]), int(lengths[n])
+            unit = words[place - again - period : place - again]
+            if again > (best.words if best else 0) and _is_loop(unit, again):
+                best = Loop(" ".join(unit), again)
     if best is None and (found := STAMMER.search(text)):
         return Loop(found[1], len(found[0]) // len(found[1]) - 1)
     return best or _few_words(words)
@@ -54,11 +58,11 @@ def _is_loop(unit: list[str], again: int) -> bool:
 
 
 def _few_words(words: list[str]) -> Loop | None:
-    runs = [tuple(words[place : place + 3]) for place in range(len(words) - 2)]
-    if len(words) < WORDS or len(set(runs)) >= VARIETY * len(runs):
+    runs = Counter(tuple(words[place : place + 3]) for place in range(len(words) - 2))
+    if len(words) < WORDS or len(runs) >= VARIETY * runs.total():
         return None
-    most = max(dict.fromkeys(runs), key=runs.count)
-    return Loop(" ".join(most), len(runs) - len(set(runs)))
+    most = max(runs, key=runs.__getitem__)  # the first of equals
+    return Loop(" ".join(most), runs.total() - len(runs))
 
 
 def loops(text: str, source: str) -> Loop | None:

@@ -7,13 +7,14 @@ character. A `Layout` reproduces the text exactly.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain, pairwise
 
 from mt.text.words import Span, may_divide
 
 # Ends of clauses; those of the second class need no space after them.
 CLAUSE_END = re.compile(r"[,;:)\]–—…](?=\s)|[，；：、）】؛،。！？]")
 SPACE = re.compile(r"\s+")
+SURROGATE = re.compile("[\ud800-\udfff]")
 REACH = 0.25  # largest distance of a clause's end from the middle, as a share of the text's length
 NEAR = 8  # characters: so far from the middle of a text without spaces a cut is moved to the end of a character
 
@@ -74,8 +75,12 @@ def sentences(text: str, language: str) -> Layout:
     """The sentences of a text. Args: language: its code; unknown languages are split by general rules."""
     from sentencex import segment  # pyright: ignore[reportAttributeAccessIssue]
 
-    found = segment(language or "en", text)
-    return _laid_out(found if "".join(found) == text else [text])
+    readable = SURROGATE.sub("\ufffd", text)  # the package takes no halves of pairs
+    found = segment(language or "en", readable)
+    if "".join(found) != readable:
+        return whole(text)
+    ends = accumulate(map(len, found), initial=0)
+    return _laid_out([text[begin:end] for begin, end in pairwise(ends)])
 
 
 def divided(text: str, fits: Callable[[str], bool]) -> Layout:

@@ -30,6 +30,7 @@ ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,3
 # A tag may be a number, as in React's translations: <0>text</0>, <1/>.
 NAME = r"[A-Za-z][\w:.-]*(?=[\s/>])|\d{1,3}(?=\s?/?>)"
 TAG = rf"""<(?P<slash>/?)(?P<name>{NAME})(?:"[^"]{{0,4000}}"|'[^']{{0,4000}}'|[^'"<>])*?(?P<void>/?)>"""
+UNQUOTED = re.compile(r"""=\s*[^\s"'=<>]+/>\Z""")  # the end of a tag whose slash belongs to a value: <a href=x/>
 COMMENT = r"<!--.{0,4000}?-->|<\?.{0,4000}?\?>|<!\[CDATA\[.{0,4000}?\]\]>"  # bounded, to bound the search time
 TAGS = f"(?P<comment>{COMMENT})|{TAG}"
 MARK = f"{TAGS}|(?P<literal>{ADDRESS}|{PLACEHOLDER}"
@@ -116,18 +117,24 @@ class Marked:
 def parse(line: str, protect: re.Pattern[str] | None = None, *, tags: bool = True) -> Marked:
     """Args: protect: a pattern of more literals; tags: whether tags, placeholders and addresses are parsed."""
     found: list[Mark] = []
-    place = 0
     marks = MARKS_AND_NUMBERS if FIRST_NUMBER.search(line) else MARKS
     patterns = [pattern for pattern in (marks if tags else None, protect) if pattern]
-    while matches := [match for pattern in patterns if (match := pattern.search(line, place)) and match[0]]:
+    ahead = [_next(pattern, line, 0) for pattern in patterns]
+    while matches := [match for match in ahead if match]:
         match = min(matches, key=lambda match: match.start())
         found.append(_mark(match, match.re is not protect))
-        place = match.end()
+        place = match.end()  # a match that is not passed stays: no pattern reads a part of the line twice
+        ahead = [one and (one if one.start() >= place else _next(one.re, line, place)) for one in ahead]
     return Marked(line, _paired(found), tags and bool(ENTITY.search(line)))
 
 
 MARKS = re.compile(f"{MARK})")
 MARKS_AND_NUMBERS = re.compile(f"{MARK}|{QT_NUMBER})")
+
+
+def _next(pattern: re.Pattern[str], line: str, place: int) -> re.Match[str] | None:
+    """The next match that has any text: `[0-9]*` matches nothing in front of the first digit."""
+    return next((match for match in pattern.finditer(line, place) if match[0]), None)
 
 
 def _mark(match: re.Match[str], ours: bool) -> Mark:
@@ -137,7 +144,7 @@ def _mark(match: re.Match[str], ours: bool) -> Mark:
     if groups["literal"] is not None:
         return Mark(Kind.literal, match.span(), match[0])
     name = (groups["name"] or "").lower()
-    if groups["comment"] or groups["void"] or name in VOID:
+    if groups["comment"] or name in VOID or (groups["void"] and not UNQUOTED.search(match[0])):
         return Mark(Kind.alone, match.span(), match[0], name)
     return Mark(Kind.closing if groups["slash"] else Kind.opening, match.span(), match[0], name)
 
@@ -199,7 +206,7 @@ class _Builder:
 
     def _take(self, mark: Mark, number: int) -> None:
         line, (begin, end) = self.marked.line, mark.span
-        before, after = line[:begin][-1:], line[end : end + 1]
+        before, after = line[max(0, begin - 1) : begin], line[end : end + 1]
         if mark.name in BLOCK and self.text and not self.text[-1].isspace() and after.strip():
             self.text += " "
         here = len(self.text)

@@ -31,6 +31,8 @@ READING_WORD = regex.compile(
 )
 SPACED_WORD = re.compile(r"\S+")
 CLUSTER = regex.compile(r"\X")
+# Searched backwards: what joins a character to those before it reaches no further.
+BASE = regex.compile(r"(?r)[^\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=SpacingMark}\p{RI}]")
 IN_WORD = regex.compile(SPELLING, regex.VERSION1)
 UNSPACED_SIGN = regex.compile(UNSPACED, regex.VERSION1)
 LONGEST_SPACED = 6  # characters of a word, on average, where tokenised text of such a script has spaces
@@ -70,7 +72,7 @@ def has_letters(text: str) -> bool:
     return LETTER_OR_DIGIT.search(text) is not None
 
 
-def no_text_but(text: str, words: Sequence[str]) -> bool:
+def no_text_but(text: str, words: Iterable[str]) -> bool:
     """Whether a text has no letters and digits but those of certain words."""
     for word in words:
         text = text.replace(word, " ")
@@ -90,7 +92,8 @@ def may_divide(text: str, place: int) -> bool:
         return False
     if text[place - 1 : place + 1].isascii():
         return True
-    clusters = CLUSTER.finditer(text, max(0, text.rfind(" ", 0, place)))
+    base = BASE.search(text, 0, place)
+    clusters = CLUSTER.finditer(text, base.start() if base else 0)
     return next((found.start() for found in clusters if found.start() >= place), None) == place
 
 

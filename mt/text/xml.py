@@ -1,5 +1,6 @@
 """XML read element by element, in bounded memory. Nothing outside the file is read, and entities are refused."""
 
+import re
 from collections.abc import Collection, Iterator
 from typing import IO, Any
 
@@ -7,13 +8,15 @@ from mt.errors import DataError
 
 # Options of parsers: nothing is fetched, expanded or of any size.
 SAFE = {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_tree": False}
+NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 TYPES = ("type", "ctype", "subType")  # attributes of inline codes: of TMX, XLIFF 1.2 and XLIFF 2
+BREAKS = {"lb", "x-lb", "x-br", "xlf:lb", "br", "pb", "xlf:pb"}  # what codes are called that end a line or page
 
 
 def elements(stream: IO[bytes], file: str, names: Collection[str], *, opened: Collection[str] = ()) -> Iterator[Any]:
     """Yield each element of these local names once it is complete, and those in `opened` when they begin.
 
-    A complete element is removed from the tree when the next one is asked for.
+    A complete element is removed from the tree when the next one is asked for, with all that stands before it.
     Raises: DataError: for what is no XML, with the line.
     """
     from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
@@ -27,8 +30,9 @@ def elements(stream: IO[bytes], file: str, names: Collection[str], *, opened: Co
             elif local(element) in names:
                 yield element
                 element.clear(keep_tail=False)
-                while element.getprevious() is not None:
-                    del element.getparent()[0]
+                for place in (element, *element.iterancestors()):
+                    while (parent := place.getparent()) is not None and place.getprevious() is not None:
+                        del parent[0]
     except etree.XMLSyntaxError as error:
         raise DataError(f"{file}:{error.lineno or 1}: this is not well-formed XML: {error.msg}.") from None
 
@@ -64,3 +68,8 @@ def plain_text(element: Any, file: str, *, skipped: Collection[str] = (), spaces
 
     add(element)
     return "".join(parts).replace("\r", " ").replace("\n", " ").strip()
+
+
+def clean(words: str) -> str:
+    """A text without the characters that XML does not allow."""
+    return NOT_XML.sub(" ", words)

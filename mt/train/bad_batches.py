@@ -29,7 +29,8 @@ def dump_batch(folder: Path, step: int, reason: str, update: Update, pairs: Sequ
     try:
         write_text(path, json.dumps({**facts, "pairs": rows}, indent=1, ensure_ascii=False) + "\n")
     except CheckpointError as error:
-        logger.warning(f"{error}")
+        logger.warning(f"step {step:,}: {reason}; its text: {places}. {error}")
+        return
     logger.warning(f"step {step:,}: {reason}; its text is in {path}: {places}.")
 
 

@@ -42,6 +42,7 @@ def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tu
         columns = table_columns(named) if named is not None else ([], "")
         return list(read_given(files, columns, src, tgt or own)), tgt or own
     if folder is None:
+        check_whole(model)
         raise ConfigError(
             "this model is not in a run folder, so it has no test set.", hint="name one with `--test SOURCE TARGET`."
         )
@@ -61,6 +62,18 @@ def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tu
             "its test set, and are not kept in its folder."
         )
     return pairs, tgt
+
+
+def check_whole(model: Path | None) -> None:
+    """Raises: CheckpointError: when the folder at or above `model` is that of a run with one of its two files only."""
+    for place in (model, *model.parents[:2]) if model is not None else ():
+        there = [name for name in ("config.yaml", "manifest.json") if (place / name).is_file()]
+        if len(there) == 1:
+            lost = "config.yaml" if there == ["manifest.json"] else "manifest.json"
+            raise CheckpointError(
+                f"the test set of `{place}` is not known, because its `{lost}` is missing.",
+                hint="name one with `--test SOURCE TARGET`.",
+            )
 
 
 def saved_data(run: Path) -> DataConfig:

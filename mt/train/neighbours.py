@@ -38,7 +38,7 @@ class Neighbours:
     def report(self) -> str | None:
         """How many updates a run limited by minutes lost, in a sentence; None: few, or not known."""
         time = self.meter.read()
-        if time is None or not time.contended:
+        if time is None or not time.contended or not self.updates:
             return None
         factor = time.wall / time.quiet(self.threads)
         quiet = int(float(f"{self.updates * factor:.2g}"))  # two digits: it is an estimate

@@ -21,7 +21,8 @@ from mt.files import explained, obstacle, read_json, write_text
 from mt.log import setup
 from mt.provenance import machine
 from mt.train.overview import FAILURE
-from mt.train.saved_config import flatten, read_config
+from mt.train.saved_config import flatten, read_config, read_facts
+from mt.train.signals import stops_at_once
 from mt.train.start_folder import KEY as START
 from mt.train.state import TrainState
 from mt.train.validate import Validation
@@ -96,6 +97,8 @@ class RunFolder:
             stay = {key for key, fingerprint in YOUNGER.items() if fingerprint not in told}
             self._changed = check_drift(read_config(self.config), config, defaults, self.path, stay=stay)
             self._replaced = self.config.read_text(encoding="utf-8")
+        elif self.has_checkpoints:
+            logger.warning(f"`{self.config}` is missing: nothing tells whether these are the settings of the run.")
         write_text(self.config, yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True))
 
     def settle(self) -> None:
@@ -131,6 +134,7 @@ class RunFolder:
         """Raises: DataError: when the run was started with another text or vocabulary than `facts` has;
         CheckpointError: when the manifest is damaged."""
         if not self.manifest.exists():
+            logger.warning(f"`{self.manifest}` is missing: nothing tells whether this is the text of the run.")
             return
         before = flatten(read_json(self.manifest))
         for key in YOUNGER.values():
@@ -178,10 +182,15 @@ class RunFolder:
     def report_finished(self, state: TrainState) -> str:
         """The message for a finished run that is started again."""
         lines = [f"{self.path} is finished after {counted(state.step, 'step')}: {state.finished}."]
-        tested = (self.evaluation / "test.json").exists()
+        report = self.evaluation / "test.json"
+        tested = report.exists()
         if tested:
-            scores = read_json(self.evaluation / "test.json")["scores"]
-            lines += [f"  {score['name']} {score['value']:.2f}  {score['signature']}" for score in scores]
+            scores = read_facts(report).get("scores")
+            try:
+                lines += [f"  {score['name']} {score['value']:.2f}  {score['signature']}" for score in scores or [{}]]
+            except (KeyError, TypeError, ValueError):
+                again = f"`mt evaluate {shlex.quote(str(self.path))}` writes it again"
+                logger.warning(f"`{report}` must list scores, but does not: it is damaged, and {again}.")
         return "\n".join([*lines, f"Translate with it:\n{self.commands('Some text.', tested=tested)}"])
 
     def commands(self, sentence: str | None, *, tested: bool) -> str:
@@ -211,7 +220,8 @@ def folder_of_run(
         setup(silent=True)
         yield
         return
-    check_parents(folder.path)
+    for part in (folder.path, folder.checkpoints, folder.evaluation):  # not known only when there is something to lose
+        check_parents(part)
     with explained(f"`{folder.path}` cannot be used"):
         made = [path for path in (folder.path, *folder.path.parents) if not path.exists()]  # empty: the folder existed
     with RunLock(folder.path):
@@ -220,7 +230,7 @@ def folder_of_run(
             folder.begin(settings, defaults)
             clean_up(folder.checkpoints)
             clean_up(folder.path)
-            with recorded(folder.path / FAILURE):
+            with recorded(folder.path / FAILURE), stops_at_once(group):
                 yield
         except MtError:  # the report of an internal error needs the log and the settings
             folder.restore()

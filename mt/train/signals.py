@@ -7,8 +7,40 @@ from contextlib import contextmanager
 from types import FrameType
 
 from mt.compute.distributed import Group
+from mt.errors import StoppedError
 
 logger = logging.getLogger("mt")
+
+
+@contextmanager
+def stops_at_once(group: Group) -> Iterator[None]:
+    """Outside the updates (`Requests.handled`) there is nothing to save: a signal to stop ends the block at once, as an
+    interrupt, which no code takes for a failure. Processes of a group end as the system has it.
+
+    Raises: StoppedError: for the first signal; a second one is an interrupt of the command.
+    """
+    if group.world > 1:
+        yield
+        return
+    received = list[int]()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    except KeyboardInterrupt:
+        if len(received) != 1:
+            raise
+        named = signal.Signals(received[0]).name
+        raise StoppedError(
+            f"stopped by {named}, with nothing to save.", hint="the same command continues it."
+        ) from None
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 class Requests:

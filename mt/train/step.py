@@ -52,7 +52,8 @@ class PendingUpdate:
     ) -> None:
         """Args: numbers: sums of the smoothed loss, of the negative log-likelihood and of the objective's own terms,
         then the gradient's norm; metrics: makes `Update.extra` of the objective's own sums."""
-        self._numbers = numbers.to("cpu", non_blocking=True)
+        # Without an event to wait for, as on MPS, such a copy may be read before it is made.
+        self._numbers = numbers.to("cpu", non_blocking=numbers.is_cuda)
         self._arrived = None
         if numbers.is_cuda:
             # Without an event, `read` would also wait for all work launched later.
@@ -166,7 +167,8 @@ class Updater:
         load_optimizer_tensors(model, self.optimizer, like(checkpoint.optimizer(), model))
         if self.ema is not None:
             means = like(checkpoint.ema() or {}, model)
-            self.ema.means = {name: means[name].to(p.device) for name, p in model.named_parameters()}
+            # Copies, as of all else: on a CPU, a tensor of a file maps it, and keeps its place on the disk.
+            self.ema.means = {name: means[name].to(p.device, copy=True) for name, p in model.named_parameters()}
 
     def state_dict(self) -> dict[str, Any]:
         return {"scaler": self.scaler.state_dict(), "ema_updates": int(self.ema.updates) if self.ema else 0}

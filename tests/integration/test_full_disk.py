@@ -2,7 +2,6 @@
 
 import logging
 import os
-import resource
 import shutil
 import subprocess
 from collections import namedtuple
@@ -14,14 +13,6 @@ from test_resume_grid import fit, make
 
 from mt.checkpoint import require_space
 from mt.errors import CheckpointError
-
-
-@pytest.fixture
-def small_files():
-    """A function that limits the size of files, as a quota does; None: no limit."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda most: resource.setrlimit(resource.RLIMIT_FSIZE, (soft if most is None else most, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_files_that_may_not_grow_cost_two_checkpoints_and_one_warning(tmp_path, small_files, caplog):

@@ -183,6 +183,7 @@ SHAPE, TOKENIZER = "`init=runs/base` keeps the shape of its model, in which it i
 REFUSED = {
     "model.dim=64": (2, f"`model.dim` is 64, but {SHAPE} 32.\n\nhint: leave out `model.dim`, or leave out `init`."),
     "model.bias=false": (2, f"`model.bias` is false, but {SHAPE} true"),
+    "data.inputs=[a:text]": (2, "`data.dev` must name tables beside `data.inputs`"),
     "tokenizer.vocab_size=99": (2, f"`tokenizer.vocab_size` is 99, but `init=runs/base` {TOKENIZER}"),
     "tokenizer.kind=bpe": (2, f"`tokenizer.kind` is bpe, but `init=runs/base` {TOKENIZER} (unigram)"),
     "model=base": (2, "`model=base` cannot be used with `init`, which keeps the shape of its model; leave one of them"),

@@ -27,6 +27,7 @@ from mt.config import (
     BatchConfig,
     Config,
     DataConfig,
+    DecodeConfig,
     ModelConfig,
     Positions,
     Precision,
@@ -293,6 +294,14 @@ def test_what_decides_is_a_score_that_can_tell(files, references, watched, said,
     assert (trainer.train.watch, trainer.state.watched) == (watched, watched.value)
     told = [line for line in caplog.messages if "BLEU" in line and "file names" not in line]
     assert told == ([said] if said else [])
+
+
+def test_a_run_is_validated_whatever_beams_its_model_will_have(files):
+    small = ModelConfig(dim=16, heads=2, ffn_dim=24, encoder_layers=1, decoder_layers=1)
+    section = own(model=small, decode=DecodeConfig(beam=4, groups=2, coverage_penalty=0.1))
+    prepared = prepare_data(section)
+    model = make_model(section, prepared, torch.device("cpu"))
+    assert len(make_trainer(section, prepared, RunFolder(files / "run"), model).validator(model).hypotheses) == 5
 
 
 @pytest.mark.parametrize(("positions", "kept"), [(Positions.sinusoidal, 4), (Positions.rotary, 5)])

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -226,6 +227,30 @@ def test_tensorboard_shows_an_unbroken_run(tmp_path: Path, caplog: pytest.LogCap
     assert [event.step for event in shown.Tensors("samples/0/text_summary")] == [7, 10]
     lines = (tmp_path / "metrics.jsonl").read_text().split("\n")
     assert [json.loads(line)["step"] for line in lines[:-1]] == list(range(1, 11))
+
+
+def test_a_full_disk_of_tensorboard_is_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """It writes in a thread of its own, whose error Python would print with its traceback."""
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    def full(*_: object):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    shown = list[threading.ExceptHookArgs]()
+    monkeypatch.setattr(threading, "excepthook", shown.append)
+    with Metrics(tmp_path) as metrics:
+        monkeypatch.setattr(RecordWriter, "write", full)
+        for step in range(1, 4):
+            metrics.write("train", step, loss=1.0)
+            metrics.sync()
+        other = threading.Thread(target=full)
+        other.start()
+        other.join()
+    assert [args.thread for args in shown] == [other] and threading.excepthook == shown.append
+    said = f"some numbers could not be written to `{tmp_path}/metrics.jsonl` or TensorBoard: No space left on device."
+    assert caplog.messages == [said]
 
 
 def test_before_a_save_all_lines_are_on_the_disk_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -7,10 +7,10 @@ are relative to the folder of their table.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mt.config import Input
+from mt.config import Input, InputKind
 from mt.data.corpus.names import kind_of
 from mt.data.corpus.pair import Origin, Pair
-from mt.data.corpus.readers import read_pairs
+from mt.data.corpus.readers import no_pairs, read_pairs
 from mt.data.corpus.records import field_text, json_line
 from mt.errors import DataError
 from mt.text.lines import check_file, read_lines
@@ -95,10 +95,29 @@ def is_record(first: str) -> bool:
 
 
 def read_table(files: Sequence[str], inputs: Sequence[Input], target: str) -> Iterator[Pair]:
-    """The rows of tables as pairs. Raises: DataError: for a file or a row that cannot be used."""
+    """The rows of tables as pairs; no files, no pairs.
+
+    Raises: DataError: for a file or a row that cannot be used, and for files that have no row."""
+    empty = bool(files)
     for file in files:
+        _check_folder(file, inputs)
         for cells, origin in _rows(file, inputs, target):
+            empty = False
             yield Pair("\t".join(cells[:-1]), cells[-1], origin)
+    if empty:
+        raise no_pairs(files)
+
+
+def _check_folder(file: str, inputs: Sequence[Input]) -> None:
+    """Raises: DataError: when the files that a table names are in a folder whose name no text can hold."""
+    try:
+        str(Path(file).parent).encode("utf-8")
+    except UnicodeEncodeError:
+        if any(one.kind is not InputKind.text for one in inputs):
+            raise DataError(
+                f"`{file}` names files, but the name of the folder that they are in is not UTF-8.",
+                hint="rename the folder.",
+            ) from None
 
 
 def read_sources(file: str, inputs: Sequence[Input]) -> Iterator[tuple[str, Origin]]:

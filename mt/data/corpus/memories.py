@@ -15,11 +15,10 @@ from mt.errors import DataError, counted
 from mt.text.languages import MADE_UP, nearest
 from mt.text.lines import DAMAGE, decode_line, open_bytes, raw_lines, unreadable
 from mt.text.po import encoding_of, form_of_one, is_utf8, parse
-from mt.text.xml import elements, local, plain_text
+from mt.text.xml import BREAKS, elements, local, plain_text
 
 logger = logging.getLogger("mt")
 CODES = {"bpt", "ept", "ph", "it", "ut", "x", "bx", "ex", "sc", "ec", "cp"}  # native codes of the file they came from
-BREAKS = {"lb", "x-lb", "x-br", "xlf:lb", "br", "pb", "xlf:pb"}  # what codes are called that end a line or page
 UNTRANSLATED = {"new", "needs-translation", "initial"}  # XLIFF: states of a target that may be a copy of the source
 LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 BOTH_HINT = "give a file with text in both languages."

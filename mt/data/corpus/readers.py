@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from itertools import zip_longest
+from itertools import permutations, zip_longest
 from pathlib import Path
 
 from mt.data.corpus.memories import declared_languages, read_memory
@@ -89,7 +89,7 @@ def plan(files: list[str], src: str | None, tgt: str | None, columns: Sequence[s
         raise DataError("no file is named.", hint="give two plain files or one .tsv file.")
     for file in files:
         if not file.startswith(HUB):
-            check_file(file)
+            check_file(file, files)
     sides = Sides(src, tgt, tuple(columns))
     streams = []
     waiting = list(files)
@@ -124,18 +124,20 @@ def files_in(folder: str, src: str | None, tgt: str | None) -> tuple[str, str]:
     Raises: DataError: when there are none, or more than two.
     """
     names = sorted(path.name for path in Path(folder).iterdir() if path.is_file())
+    alike: dict[str, list[tuple[str, str]]] = {}
+    for name in names:
+        if language := language_of(bare(name)):
+            alike.setdefault(without_language(bare(name)), []).append((name, language))
     found = [
         (one, other)
-        for one in names
-        for other in names
-        if (a := language_of(bare(one))) and (b := language_of(bare(other))) and a != b
-        and without_language(bare(one)) == without_language(bare(other))
-        and (((a, b) == (src, tgt)) if src and tgt and (src, tgt) != ("src", "tgt") else f"{a}-{b}" in one)
-    ]  # fmt: skip
+        for files in alike.values()
+        for (one, a), (other, b) in permutations(files, 2)
+        if a != b and (((a, b) == (src, tgt)) if src and tgt and (src, tgt) != ("src", "tgt") else f"{a}-{b}" in one)
+    ]
     if len(found) != 1:
         shown = ", ".join(names[:6]) or "nothing"
         raise DataError(
-            f"`{folder}` is a folder with {shown}.", hint="name the two files, as in `data.train=[a.en,a.de]`."
+            f"`{folder}` is a folder with {shown}.", hint="name its two files in place of it, source first."
         )
     return str(Path(folder) / found[0][0]), str(Path(folder) / found[0][1])
 
@@ -148,7 +150,11 @@ def chain(streams: list[Iterator[Pair]], files: list[str]) -> Iterator[Pair]:
             empty = False
             yield pair
     if empty:
-        raise DataError(f"there are no pairs in {', '.join(f'`{file}`' for file in files)}; at least one is needed.")
+        raise no_pairs(files)
+
+
+def no_pairs(files: Sequence[str]) -> DataError:
+    return DataError(f"there are no pairs in {', '.join(f'`{file}`' for file in files)}; at least one is needed.")
 
 
 def read_plain(source: str, target: str) -> Iterator[Pair]:

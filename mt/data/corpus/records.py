@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ def read_parquet(file: str, sides: Sides) -> Iterator[Pair]:
     """The rows of a Parquet file, with the texts where `record_texts` finds them.
 
     A text that rows repeat is stored once, so a small file can unpack without end: as in `raw_lines` that is an error,
-    by the size that the file declares and by the size of the rows.
+    by the size that the file declares and by the size of the rows, of which no more are unpacked together than fit.
     """
     import pyarrow
     import pyarrow.parquet
@@ -87,10 +87,11 @@ def read_parquet(file: str, sides: Sides) -> Iterator[Pair]:
         with pyarrow.parquet.ParquetFile(file) as table:
             names = table.schema_arrow.names
             columns = list({*(sides.among(names) or ()), *({"translation"} & {*names})})
-            groups = map(table.metadata.row_group, range(table.metadata.num_row_groups))
+            groups = [table.metadata.row_group(number) for number in range(table.metadata.num_row_groups)]
             if sum(group.total_byte_size for group in groups) > most:
                 raise too_large(file)
-            for batch in table.iter_batches(batch_size=PARQUET_ROWS, columns=columns or None):
+            rows = max(1, min(PARQUET_ROWS, most // max(1, _longest(groups, columns))))
+            for batch in table.iter_batches(batch_size=rows, columns=columns or None):
                 size += batch.nbytes
                 if size > most:
                     raise too_large(file)
@@ -99,6 +100,14 @@ def read_parquet(file: str, sides: Sides) -> Iterator[Pair]:
                     yield Pair(*record_texts(record, sides, f"{file}:{number}"), Origin(file, number))
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"`{file}` cannot be read as a Parquet file ({first_line(error)}).") from error
+
+
+def _longest(groups: Sequence[Any], columns: Collection[str]) -> int:
+    """The bytes that the longest value may have: no more than its row group stores of its column. Args: columns: those
+    that are read, empty: all."""
+    chunks = (group.column(place) for group in groups for place in range(group.num_columns))
+    read = (one for one in chunks if not columns or one.path_in_schema.startswith(tuple(columns)))
+    return max((one.total_uncompressed_size for one in read), default=0)
 
 
 def read_hub(address: str, sides: Sides) -> Iterator[Pair]:

@@ -193,7 +193,7 @@ def header_languages(file: str) -> tuple[str, str] | None:
     A language is written as the header has it, but a code for its English name. A column `id` beside two is none.
     """
     rows = {".tsv": tsv_rows, ".csv": csv_rows}.get(kind_of(file))
-    first, *others = [cells for _, cells in islice(rows(file), 3)] if rows else [[]]
+    first, *others = ([cells for _, cells in islice(rows(file), 3)] if rows else []) or [[]]
     named = [cell.strip() for cell in first if code_of(cell.strip())]
     named = [cell for cell in named if cell.lower() != "id"] if len(named) > 2 else named
     if len(others) < 2 or len({code_of(name) for name in named}) != 2 or len(named) != 2:

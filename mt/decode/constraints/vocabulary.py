@@ -1,7 +1,7 @@
 """From the words of a glossary to tokens of the target vocabulary, as lexical constraints and bans of a search."""
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from jaxtyping import Bool
@@ -14,14 +14,17 @@ from mt.errors import DataError
 from mt.text.tokenizer import WORD_START, Tokenizer
 from mt.text.words import is_word, occurs, stands_alone
 
+MOST_KNOWN = 10_000  # terms
+
 
 class Vocabulary:
     """The target pieces of a tokenizer, and which of them begin and end words."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        self._forms: dict[str, list[Form]] = {}  # by target term
-        self._beginning: dict[str, list[int]] = {}
+        # Search asks for the same terms again and again, but the requests to a server for others without end.
+        self._forms = lru_cache(MOST_KNOWN)(self._tokenized)
+        self.beginning_with = lru_cache(MOST_KNOWN)(self._beginning_with)
 
     @cached_property
     def pieces(self) -> list[str]:
@@ -41,12 +44,12 @@ class Vocabulary:
         return number in (t.unk, t.bos, t.eos, t.pad) or not piece or is_byte(piece)
 
     def normal(self, term: str) -> str:
-        """The term in the tokenizer's normalisation."""
+        """The term in the tokenizer's normalisation, in which nothing may be left of invisible characters."""
         return self.tokenizer.decode_target(self.tokenizer.encode_target([term])[0]).strip()
 
     def has(self, entry: Entry, text: str) -> bool:
         """Whether a translation has one of the forms of an entry, as whole words."""
-        return any(occurs(self.normal(form), text) for form in entry.targets)
+        return any(occurs(term, text) for term in map(self.normal, entry.targets) if term)
 
     def satisfied(self, constraints: Constraints, text: str) -> bool:
         """Whether a translation has all that it must, and nothing that it must not."""
@@ -59,21 +62,25 @@ class Vocabulary:
 
         Raises: DataError: for a term that is too long, or has characters outside of the vocabulary.
         """
-        return [form for target in entry.targets for form in self._tokenized(target, entry.where)]
-
-    def _tokenized(self, target: str, where: str) -> list[Form]:
-        if target not in self._forms:
-            ids = self.tokenizer.encode_target([target])[0]
-            if self.tokenizer.unk in ids or not 0 < len(ids) <= LONGEST:
-                fault = f"has {len(ids)} tokens, more than {LONGEST}"
-                if self.tokenizer.unk in ids or not ids:
-                    fault = "has characters that the model's vocabulary cannot spell"
-                message = f"{where}: the target term `{target}` {fault}."
+        found: list[Form] = []
+        for target in entry.targets:
+            forms = self._forms(target)
+            if isinstance(forms, str):
+                message = f"{entry.where}: the target term `{target}` {forms}."
                 raise DataError(message, hint="take it out of the glossary.")
-            open_ended, begins_anywhere = not is_word(target[-1:]), not is_word(target[:1])
-            inner = self._without_space(ids) if begins_anywhere else None
-            self._forms[target] = [Form(tuple(one), open_ended) for one in (ids, inner) if one]
-        return self._forms[target]
+            found += forms
+        return found
+
+    def _tokenized(self, target: str) -> list[Form] | str:
+        """The forms of a target term, or what is wrong with it."""
+        ids = self.tokenizer.encode_target([target])[0]
+        if self.tokenizer.unk in ids or not ids:
+            return "has characters that the model's vocabulary cannot spell"
+        if len(ids) > LONGEST:
+            return f"has {len(ids)} tokens, more than {LONGEST}"
+        open_ended, begins_anywhere = not is_word(target[-1:]), not is_word(target[:1])
+        inner = self._without_space(ids) if begins_anywhere else None
+        return [Form(tuple(one), open_ended) for one in (ids, inner) if one]
 
     def _without_space(self, ids: list[int]) -> list[int] | None:
         """The same tokens without a space before them; None when the vocabulary has no such piece."""
@@ -90,7 +97,7 @@ class Vocabulary:
     def ban(self, constraints: Sequence[Constraints]) -> "BanWords":
         """The rule that forbids the banned terms of a batch."""
         banned = [[self.normal(form) for entry in one.banned for form in entry.targets] for one in constraints]
-        return BanWords(banned, self)
+        return BanWords([[term for term in terms if term] for terms in banned], self)
 
     @cached_property
     def may_end_word(self) -> Bool[Tensor, " V"]:
@@ -98,16 +105,14 @@ class Vocabulary:
         special = [self._is_special(number) for number in range(len(self.pieces))]
         return self.opens_word | torch.tensor(special)
 
-    def beginning_with(self, start: str) -> list[int]:
+    def _beginning_with(self, start: str) -> list[int]:
         """The tokens whose text begins with `start`."""
-        if start not in self._beginning:
-            mark = start.replace(" ", WORD_START)
-            self._beginning[start] = [
-                number
-                for number, piece in enumerate(self.pieces)
-                if piece.removeprefix(WORD_START if mark[0] != WORD_START else "").startswith(mark)
-            ]
-        return self._beginning[start]
+        mark = start.replace(" ", WORD_START)
+        return [
+            number
+            for number, piece in enumerate(self.pieces)
+            if piece.removeprefix(WORD_START if mark[0] != WORD_START else "").startswith(mark)
+        ]
 
     def text(self, ids: list[int]) -> str:
         """The text of tokens, with the space before the first one."""

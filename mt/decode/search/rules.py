@@ -94,20 +94,22 @@ class ForcedPrefix:
     Forced tokens keep their log-probabilities. Raises `ConfigError` on a negative id.
     """
 
-    def __init__(self, prefixes: Sequence[Sequence[int]]) -> None:
+    def __init__(self, prefixes: Sequence[Sequence[int]], then: Sequence[Rule] = ()) -> None:
+        """Args: then: rules for the tokens after the prefix, which may hold what they forbid."""
         lowest = min((token for prefix in prefixes for token in prefix), default=0)
         require(lowest >= 0, "decode.prefix", "hold token ids, which are not negative", lowest)
         free = -1
         longest = max((len(prefix) for prefix in prefixes), default=0)
         table = [[*prefix, *[free] * (longest - len(prefix))] for prefix in prefixes]
         self.forced = torch.tensor(table, dtype=torch.long).view(len(table), longest)
+        self.then = then
 
     def __call__(self, prefix: Prefix, log_probs: LogProbs, owner: Owner) -> LogProbs:
         length = prefix.shape[1]
         if length >= self.forced.shape[1]:
-            return log_probs
+            return apply_rules(self.then, prefix, log_probs, owner)
         self.forced = self.forced.to(log_probs.device)
         token = self.forced[owner, length, None]  # [R, 1]
         chosen = token.clamp(min=0)
         only = torch.full_like(log_probs, FORBIDDEN).scatter_(1, chosen, log_probs.gather(1, chosen))
-        return torch.where(token >= 0, only, log_probs)
+        return torch.where(token >= 0, only, apply_rules(self.then, prefix, log_probs, owner))

@@ -88,7 +88,7 @@ class Rows:
     def uniform(self, place: int) -> Float[Tensor, " R"]:
         """One number in [0, 1) for each row at this position."""
         bits = (mixed(self.key, torch.tensor(place)) >> (64 - UNIFORM_BITS)) & ((1 << UNIFORM_BITS) - 1)
-        return bits.double() / (1 << UNIFORM_BITS)
+        return (bits.cpu() if bits.device.type == "mps" else bits).double() / (1 << UNIFORM_BITS)  # as in `draw`
 
     def append(self, token: Int[Tensor, " R"], goes_on: Bool[Tensor, " R"]) -> None:
         self.prefix = torch.cat([self.prefix, token[:, None]], dim=1)

@@ -34,8 +34,6 @@ class Search(DecodeConfig):
         DecodeConfig.__post_init__(self)
         fits = 0 < self.nbest <= self.beam
         require(fits, "decode.nbest", f"lie between 1 and `decode.beam` ({self.beam})", self.nbest)
-        fits = self.beam % self.groups == 0
-        require(fits, "decode.groups", f"be positive and divide `decode.beam` ({self.beam})", self.groups)
 
     @property
     def enough(self) -> float:

@@ -15,6 +15,8 @@ from mt.data.batching import Batch, TokenizedCorpus, make_batch
 from mt.errors import ConfigError, MtError
 
 logger = logging.getLogger("mt")
+# What torch says where its error has no type of its own: of a host, of MPS, of libraries that allocate by themselves.
+NO_MEMORY = ("can't allocate memory", "MPS backend out of memory", "CUDA error: out of memory")
 MOMENTS = 2  # copies of all weights that AdamW keeps
 MIN_UPDATES_PER_EPOCH = 50  # with the largest budget
 CPU_BUDGET = 4096  # larger batches are no faster on a CPU
@@ -23,7 +25,7 @@ SMALLER = "lower `batch.max_length`, or take a smaller model, as in `model=small
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether torch raised this because the device or the host has no memory left."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(said in str(error) for said in NO_MEMORY)
 
 
 @contextmanager

@@ -50,6 +50,14 @@ def test_a_target_has_the_tokens_of_linked_words_and_no_others(pairs):
     assert target.num_rows == len({row for row, *_ in expected})
 
 
+@pytest.mark.parametrize(("device", "ahead"), [("cuda", True), ("mps", False)])
+def test_a_target_is_copied_ahead_only_where_its_memory_is_kept(monkeypatch, device, ahead):
+    told = []
+    monkeypatch.setattr(torch.Tensor, "to", lambda part, *args, **options: told.append((args, options)) or part)
+    alignment_target([{(0, 0)}], [[0, NO_WORD]], [[0]]).to(torch.device(device))
+    assert told == [((torch.device(device),), {"non_blocking": ahead})] * 3
+
+
 def test_no_links_no_loss():
     target = alignment_target([set()], [[0, NO_WORD]], [[0]])
     rows = Ragged.from_lengths([2])

@@ -48,6 +48,11 @@ def test_a_line_that_is_no_links_is_named():
         read_gold(["0-0", "0-1 1:2"], base=0, path="a.links")
 
 
+def test_a_number_of_thousands_of_digits_is_too_large():
+    with pytest.raises(DataError, match=r"^a\.links:1: the number of a word is too large\.$"):
+        read_gold([f"0-{'9' * 5000}"], base=0, path="a.links")
+
+
 def test_a_zero_where_words_count_from_one_is_named():
     told = r"^a\.links:1: `0-1` counts from 0, but .* from 1\.\s+hint: `--gold-base 0` says"
     with pytest.raises(DataError, match=told):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from crash import run_until
+from crash import all_crashes
 
 from mt.checkpoint import Checkpoints, clean_up, verify_folder, write_folder
 from mt.checkpoint.model_folder import Description, read_model
@@ -20,20 +20,14 @@ from mt.train.run_folder import RunFolder
 from mt.train.saved_config import read_config
 
 
-def all_crashes(tmp_path: Path, before: Callable[[Path], object], work: Callable[[Path], object]):
-    """A folder for each event of `work`, which was killed there; all are copies of what `before` prepares."""
+def crashes(tmp_path: Path, before: Callable[[Path], object], work: Callable[[Path], object]):
+    """For each event of `work`, the folder as it is if `work` is killed there, after what `before` has prepared."""
     before(tmp_path / "origin")
-    for name in ("imports", "count"):
-        shutil.copytree(tmp_path / "origin", tmp_path / name)
-    work(tmp_path / "imports")  # so that no child opens files to import modules
-    total = run_until(-1, lambda: work(tmp_path / "count"))
-    assert total and total >= 4
-    for event in range(1, total + 1):
-        folder = tmp_path / str(event)
-        shutil.copytree(tmp_path / "origin", folder)
-        assert run_until(event, lambda folder=folder: work(folder)) is None
-        yield folder
-        shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "origin", tmp_path / "imports")
+    work(tmp_path / "imports")  # so that the child opens no files to import modules
+    found = all_crashes(tmp_path / "origin", lambda: work(tmp_path / "origin"), tmp_path / "killed")
+    assert len(found) >= 4
+    yield from found
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +106,7 @@ def test_a_run_always_has_a_model_while_its_model_folder_is_replaced(tmp_path, f
         write_folder(run / "model", files(3.0), meta={"step": 2}, replace=True)
 
     seen = set()
-    for run in all_crashes(tmp_path, before, work):
+    for run in crashes(tmp_path, before, work):
         seen.add(value_of(read_model(run)))
         clean_up(run)
         work(run)
@@ -122,7 +116,7 @@ def test_a_run_always_has_a_model_while_its_model_folder_is_replaced(tmp_path, f
 
 
 def test_the_pointers_always_name_a_checkpoint_that_is_there(tmp_path, save, three):
-    for run in all_crashes(tmp_path, three, lambda run: save(run, 4, 9.0)):
+    for run in crashes(tmp_path, three, lambda run: save(run, 4, 9.0)):
         for pointer in ("latest", "best"):
             verify_folder(run / (run / pointer).read_text().strip())
         clean_up(run)
@@ -145,7 +139,7 @@ def test_whoever_goes_on_does_again_what_followed_the_rename(tmp_path, save, thr
     names = [f"step-{step:08d}" for step in (1, 2, 3, 4)]
     old = (names[:3], f"{names[0]}\n", f"{names[2]}\n")
     new = (names[2:], f"{names[3]}\n", f"{names[3]}\n")
-    seen = [completed(run) for run in all_crashes(tmp_path, three, lambda run: save(run, 4, 9.0))]
+    seen = [completed(run) for run in crashes(tmp_path, three, lambda run: save(run, 4, 9.0))]
     assert seen[0] == old and seen[-1] == new
     assert all(state in (old, new) for state in seen)
 
@@ -159,7 +153,7 @@ def test_settings_and_the_manifest_of_a_run_are_the_old_or_the_new(tmp_path):
         folder.begin(settings(steps), Config().to_dict())
         folder.write_manifest({"steps": steps}, ["mt", "train"])
 
-    for run in all_crashes(tmp_path, lambda run: write(run, 1), lambda run: write(run, 2)):
+    for run in crashes(tmp_path, lambda run: write(run, 1), lambda run: write(run, 2)):
         folder = RunFolder(run)
         assert read_config(folder.config) in (settings(1), settings(2))
         told = read_json(folder.manifest)

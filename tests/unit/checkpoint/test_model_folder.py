@@ -191,6 +191,16 @@ def test_a_place_without_a_model(tmp_path):
         read_model(tmp_path)
 
 
+def test_a_place_within_a_model_or_a_run_is_told_of_it(tmp_path):
+    folder = write_model(tmp_path / "model")
+    checkpoints = tmp_path / "run" / "checkpoints"
+    (checkpoints / "step-00000001").mkdir(parents=True)
+    for place in (folder / "model.safetensors", folder / "config.json", checkpoints):
+        with pytest.raises(CheckpointError) as refused:
+            read_model(place)
+        assert refused.value.hint == f"did you mean `{place.parent}`?"
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.model"])
 def test_a_file_that_is_missing_or_damaged_is_named(tmp_path, name):
     folder = write_model(tmp_path / "model")
@@ -370,6 +380,25 @@ def test_a_reader_never_sees_half_a_checkpoint(tmp_path):
         assert not any(bool(tensor.isnan().any()) for tensor in found.tensors.values())
     assert ended[1] == 0
     assert len(seen) > 3 and "model" in seen
+
+
+@pytest.mark.parametrize("read", [read_model, model_folder.languages, model_folder.table_columns])
+def test_a_checkpoint_that_is_pruned_once_it_is_found_is_looked_for_again(tmp_path, monkeypatch, read):
+    run = tmp_path / "run"
+    write_checkpoint(run, 1, 1.0)
+    gone = write_checkpoint(run, 2, 2.0)
+
+    def found(path):
+        chosen = find_model(path)
+        if chosen == gone:  # another process removes it
+            shutil.rmtree(gone)
+        return chosen
+
+    first = read(run / "checkpoints" / "step-00000001")
+    monkeypatch.setattr(model_folder, "find_model", found)
+    again = read(run)
+    assert getattr(again, "path", again) == getattr(first, "path", first)
+    assert not gone.exists()
 
 
 def test_a_folder_that_stays_is_read_once(tmp_path, monkeypatch):

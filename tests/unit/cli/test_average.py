@@ -1,5 +1,7 @@
 """`mt average`: the mean of some checkpoints as a model of its own, and refusals that name what differs."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from toy import number_pairs, number_tokenizer, tiny_config, tiny_model
@@ -142,6 +144,9 @@ def test_what_is_missing_or_too_little_is_refused(home):
     refuse(ConfigError, r"^an average needs at least two models, but only one is given\. hint: name more\.$", "one")
     refuse(ConfigError, r"^run is a run: choose some of its checkpoints with --best N or --last N\. hint: ", "run")
     refuse(ConfigError, r"^--last and --best need a run, but one is a single model\. hint: ", "one", "--best", "2")
+    Path("begun").mkdir()
+    Path("begun/config.yaml").touch()
+    refuse(ConfigError, r"^--last and --best need a run, but begun has no checkpoints\. hint: ", "begun", "--best", "2")
     refuse(
         CheckpointError,
         r"^`run` has only 3 validated checkpoints, but `--last` needs 4. hint: give a smaller",

@@ -197,6 +197,15 @@ def test_a_folder_for_transformers_of_another_model_is_refused(post, tmp_path, m
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("form", ["ct2", "hf"])
+def test_a_full_disk_is_told_with_the_folder(form, model, post, tmp_path, small_files):
+    export = [form, str(model if form == "ct2" else post), str(tmp_path / "out"), "--no-verify"]
+    small_files(8000)
+    with pytest.raises(CheckpointError, match=r"^`.*/out` cannot be written: File too large\.$"):
+        run(export)
+    assert not (tmp_path / "out").exists()
+
+
 def test_options_of_another_format_are_refused():
     with pytest.raises(ConfigError, match="--quantization belongs to ct2 and argos; leave it out for hf"):
         parse(["hf", "m", "out", "--quantization", "int8"])

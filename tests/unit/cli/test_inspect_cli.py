@@ -1,6 +1,8 @@
 """`mt inspect attention`: a page or a picture, of given translations or of the model's own."""
 
+import os
 from dataclasses import replace
+from threading import Thread
 
 import pytest
 from toy import number_tokenizer, tiny_config, trained_numbers
@@ -146,3 +148,22 @@ def test_a_second_model_and_files_have_the_direction_of_the_first(folder, tmp_pa
         DataError, match=r"^the name of \S+a\.en says that it is in en, but the target of this model is in"
     ):
         run([*show, "--input", str(tmp_path / "a.en"), "--references", str(tmp_path / "a.en")])
+
+
+@pytest.mark.parametrize("given", [["--text", "one \udcff two"], ["--text", "one", "--reference", "eins\udcff"]])
+def test_words_of_the_command_line_that_are_not_utf8(folder, tmp_path, given):
+    assert (
+        run(["attention", str(folder), *given, "-o", str(tmp_path / "a.html"), "--svg", str(tmp_path / "a.svg")]) == 0
+    )
+    assert '"t":"?"' in (tmp_path / "a.html").read_text(encoding="utf-8").replace("eins?", "?")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows")
+def test_the_input_is_read_once(folder, tmp_path, caplog):
+    os.mkfifo(tmp_path / "pipe")
+    Thread(target=(tmp_path / "pipe").write_text, args=["one\ntwo\nthree\n"], daemon=True).start()
+    given = ["--input", str(tmp_path / "pipe"), "--lines", "2", "-o", str(tmp_path / "a.html")]
+    done = Thread(target=run, args=[["attention", str(folder), *given]], daemon=True)
+    done.start()
+    done.join(60)
+    assert not done.is_alive() and "for the next ones give --lines 3-4" in caplog.text

@@ -99,6 +99,7 @@ def test_an_empty_source_is_a_prior(rank):
         ("one.en a.de --recall", ConfigError, "there are 12 and 1. hint: give --recall a file"),
         ("a.en a.de --recall one.en", DataError, "one.en must have a line for each of the 12 queries, but has 1"),
         ("a.en a.de --recall bad.txt", DataError, "bad.txt:3: the line must have numbers from 1 to 12"),
+        ("a.en a.de --recall huge.txt", DataError, "huge.txt:1: the line must have numbers from 1 to 12"),
         ("one.en a.de --by sources", ConfigError, "there is only one. hint: use --by mean"),
         ("a.en a.de --by matching", ConfigError, "this model has no matching head. hint: train one with"),
     ],
@@ -106,6 +107,7 @@ def test_an_empty_source_is_a_prior(rank):
 def test_refusals(rank, line, error, message):
     Path("one.en").write_text("one\n")
     Path("bad.txt").write_text("1\n2 3\n13\n" + "1\n" * 9)
+    Path("huge.txt").write_text("9" * 5000 + "\n" * 12)
     queries, candidates, *more = line.split()
     with pytest.raises(error, match=message):
         rank("--queries", queries, "--candidates", candidates, *more)

@@ -194,6 +194,15 @@ def test_the_input_is_never_overwritten(tmp_path, monkeypatch):
     assert (tmp_path / "a.html").read_text() == "<p>one</p>"
 
 
+def test_a_link_in_the_place_of_the_output_stays(shouter, tmp_path):
+    (tmp_path / "a.md").write_text("One\n")
+    for name, to in (("b.md", tmp_path / "real.md"), ("c.md", tmp_path / "c.md")):  # the second leads to itself
+        (tmp_path / name).symlink_to(to)
+        assert run(["model", "a.md", "--to", name]) == 0
+        assert (tmp_path / name).read_text() == "ONE\n"
+    assert (tmp_path / "b.md").is_symlink() and (tmp_path / "real.md").read_text() == "ONE\n"
+
+
 def test_faults_name_the_file_before_a_model_is_loaded(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"`a\.json` does not exist"):

@@ -140,6 +140,11 @@ WRONG = [
     (DecodeConfig, {"max_ratio": 0.0}, "`decode.max_ratio` must be positive, but is 0.0."),
     (DecodeConfig, {"max_extra": -1}, "`decode.max_extra` must not be negative, but is -1."),
     (DecodeConfig, {"groups": 0}, "`decode.groups` must be positive, but is 0."),
+    (
+        DecodeConfig,
+        {"beam": 4, "groups": 3},
+        "`decode.groups` must be positive and divide `decode.beam` (4), but is 3.",
+    ),
     (DecodeConfig, {"diversity": -1.0}, "`decode.diversity` must not be negative, but is -1.0."),
     (DecodeConfig, {"length_penalty": 50.5}, "`decode.length_penalty` must be at most 50, but is 50.5."),
     (DecodeConfig, {"length_penalty": -1.0}, "`decode.length_penalty` must not be negative, but is -1.0."),

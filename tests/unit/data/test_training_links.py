@@ -61,6 +61,28 @@ def test_possible_links_teach_nothing():
     assert (found[3], found[4]) == (set(), {(1, 0)})
 
 
+def test_links_of_a_table_whose_columns_are_named():
+    Path("c.tsv").write_text("one two\tx y\teins zwei\nthree\tz\tdrei\n")
+    Path("c.links").write_text("1-0\n0-0\n")
+    corpus = corpus_of(list(read_pairs(["c.tsv"], "en", "de", ["1", "3"])))
+    found = read_links(["c.links"], ["c.tsv"], corpus, src="en", tgt="de", columns=["1", "3"])
+    assert [found[i] for i in range(len(found))] == [{(1, 0)}, {(0, 0)}]
+
+
+def test_links_of_the_two_files_in_a_folder():
+    Path("c").mkdir()
+    Path("c/c.en-de.en").write_text("one two\nthree\n")
+    Path("c/c.en-de.de").write_text("eins zwei\ndrei\n")
+    Path("c.links").write_text("1-0\n0-0\n")
+    train, links = ["c", *TRAIN], ["c.links", *LINKS]
+    corpus = corpus_of([*read_pairs(["c"], "en", "de"), *kept()])
+    found = read_links(links, train, corpus, src="en", tgt="de")
+    assert [found[i] for i in range(3)] == [{(1, 0)}, {(0, 0)}, {(0, 0), (1, 1)}]
+    Path("c.links").write_text("1-0\n")
+    with pytest.raises(DataError, match=r"^`c\.links` has 1 line, but `c/c\.en-de\.en` has 2: both must have the same"):
+        read_links(links, train, corpus, src="en", tgt="de")
+
+
 # ---------------------------------------------------------------- what is refused
 
 

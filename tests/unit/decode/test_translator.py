@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mt.config import DecodeConfig, LengthNorm, Split, TokenizerConfig, Unknown
 from mt.decode.constraints.glossary import Constraints, Entry, Glossary
 from mt.decode.cutting import LEAST, Cutter
+from mt.decode.request import Sampling
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translation import EMPTY, Segment, Translation, join
 from mt.decode.translator import Translator
@@ -427,6 +428,15 @@ def test_a_prefix_begins_the_translation(translator, tokenizer):
         ConfigError, match=r"^there must be one prefix for each text, but the prefixes are 1 and the texts 3"
     ):
         translator.answer(texts, translator.options(prefixes=["x"]))
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_a_prefix_is_whole_also_where_it_has_what_rules_forbid(translator, beam):
+    prefix = "tamo tamo tamo tamo"
+    banned = Glossary([Entry("*", ("tamo",), True)])
+    for options in ({"no_repeat_ngram": 1}, {"glossary": banned}, {"sampling": Sampling()}):
+        [found] = translator.search([line(random.Random(7), 3)], prefixes=[prefix], beam=beam, **options)
+        assert found[0].text.startswith(prefix)
 
 
 def test_lengths_are_kept_within_their_bounds(translator):

@@ -203,3 +203,16 @@ def test_the_root_of_xhtml_names_it_once_or_twice():
     assert renamed(page.replace(' lang="en"', ""), ".xhtml") == page.replace(
         '<html xml:lang="en" lang="en">', '<html xml:lang="de">'
     ).replace(">a<", ">A<")
+
+
+@pytest.mark.parametrize("tag", ['script src="a.js"', "title", "textarea", 'iframe src="a"'])
+def test_an_element_that_ends_with_its_tag_has_no_text(tag):
+    page = f"<p>a</p><{tag}/><p>Tom &amp; <b>b</b></p>"
+    assert translated(page, ".html") == page.replace("a</p>", "A</p>").replace("Tom", "TOM").replace("b</b>", "B</b>")
+    assert segments("<script src=a.js/>if (a) b", ".html") == []  # this one goes on
+
+
+def test_a_slash_at_the_end_of_a_value_without_quotes():
+    page = "<p>see <a href=http://x.org/>that</a> now</p>"
+    assert segments(page, ".html") == ["see <g1>that</g1> now"]
+    assert segments(page[3:-4], ".md") == ["see <g1>that</g1> now"]

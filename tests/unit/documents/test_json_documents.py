@@ -83,3 +83,9 @@ def test_only_strings_change(value):
 
     answer = json.loads(translated(json.dumps(value), ".json", lambda texts: ["!"] * len(texts)))
     assert said(answer) == said(value)
+
+
+def test_line_ends_in_any_spelling_part_segments():
+    text = r'["a\u000ab\u000D\nc", "\\u000ad", "\\\u000ae", "\u00e9f\u000b"]'
+    assert segments(text, ".json") == ["a", "b", "c", "\\u000ad", "e", "éf"]
+    assert translated(text, ".json") == r'["A\u000aB\u000D\nC", "\\U000AD", "\\\u000aE", "\u00c9F\u000b"]'

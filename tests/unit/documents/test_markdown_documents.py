@@ -9,6 +9,7 @@ from shout import same, segments, shout, translated, unmarked
 
 from mt.documents.markdown_inline import parser
 from mt.documents.readers import translate_document
+from mt.postprocess.markup import Request
 
 ROOT = Path(__file__).parents[3]
 PAGE = """---
@@ -278,3 +279,11 @@ def test_references_to_characters_stay_readable():
     said = "10&nbsp;KM &mdash; A & B * `a\xa0b` [X&nbsp;Y](u\xa0v)\n\nD\xa0E&#173;F\n"
     assert translated(text, ".md") == said
     assert translated(text, ".md", same) == text
+
+
+@pytest.mark.parametrize("tag", ["<br>", "<br/>", "<BR />", "<br class='a'>"])
+def test_a_tag_that_breaks_a_line_separates_words(tag):
+    page = f"| a{tag}b |\n|---|\n\nOne{tag}two  \nthree\n"
+    found = segments(page, ".md")
+    assert [Request(line).text for line in found] == ["a b", "One two three"]
+    assert translated(page, ".md") == f"| A{tag}B |\n|---|\n\nONE{tag}TWO  \nTHREE\n"

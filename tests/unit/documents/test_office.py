@@ -197,3 +197,39 @@ def test_nothing_is_lost_whatever_the_translation(paragraphs):
         assert marks_of(said) == marks_of(raw) and signs_of(said) == signs_of(raw)
     letters = text_of(parts_of(translate_document(raw, ".docx", shout))["word/document.xml"].decode())
     assert letters.upper() == text_of(parts_of(raw)["word/document.xml"].decode()).upper()
+
+
+def test_what_a_string_says_of_its_reading_stays_behind_its_text():
+    reading = '<rPh sb="0" eb="1"><t>x</t></rPh><phoneticPr fontId="1"/>'
+    raw = xlsx(f"<si><r><t>one </t></r><r><rPr><b/></rPr><t>two</t></r>{reading}</si>")
+    said = parts_of(translate_document(raw, ".xlsx", shout))["xl/sharedStrings.xml"].decode()
+    assert f"<t>TWO</t></r>{reading}</si>" in said  # Excel refuses another order
+
+
+def test_control_characters_that_a_sheet_spells_part_words():
+    words = "<si><t>one_x000D_\ntwo</t></si><si><r><t>six_x0009_ten</t></r></si><si><t>a_x005F_x000D_b</t></si>"
+    raw = xlsx(words)
+    lines = ['one<br id="1"/><br id="2"/>two', 'six<br id="1"/>ten', "a_x005F_x000D_b"]
+    assert segments(raw, ".xlsx") == lines
+    said = parts_of(translate_document(raw, ".xlsx", shout))["xl/sharedStrings.xml"].decode()
+    assert "ONE_x000D_\nTWO" in said and text_in(said, "t")[1:4] == ["SIX", "_x0009_", "TEN"]
+    assert segments(docx(paragraph(run("one_x000D_two"))), ".docx") == ["one_x000D_two"]
+
+
+def text_in(xml, name):
+    return re.findall(rf"<{name}(?: [^>]*)?>([^<]*)</{name}>", xml)
+
+
+def test_the_name_of_a_column_over_several_lines_stays():
+    name = "Net_x000a_sum"
+    table = f'<table {S}><tableColumns><tableColumn id="1" name="{name}"/></tableColumns></table>'
+    strings = "<si><t>Net\nsum</t></si><si><t>Net_x000D_\nsum</t></si><si><t>Net sum</t></si>"
+    assert segments(xlsx(strings, tables__table1=table), ".xlsx") == ["Net sum"]
+
+
+def test_spaces_of_opendocument_that_are_layout_stay():
+    wide, one = '<text:s text:c="5"/>', '<text:s text:c="1"/>'
+    raw = odt(f"<text:p>{one}Name:{wide}six{one}ten<text:s/></text:p>")
+    assert segments(raw, ".odt") == ['Name:<br id="1"/>six ten']
+    said = parts_of(translate_document(raw, ".odt", shout))["content.xml"].decode()
+    assert f"{one}NAME:{wide}SIX TEN <" in said

@@ -4,6 +4,7 @@ import polib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from linear import in_linear_time
 from shout import translated
 
 from mt.documents.po_formats import shielded
@@ -116,3 +117,9 @@ def segments_of(text: str) -> list[str]:
     seen: list[str] = []
     translated(text, ".po", lambda texts: seen.extend(texts) or texts)
     return seen
+
+
+def test_a_long_width_of_a_directive():
+    with in_linear_time():  # minutes, where zeros are flags or digits
+        assert shielded("a %" + "0" * 40_000, ["c-format"]).line == "a %" + "0" * 40_000
+    assert literals("%00012d and %0*d", "c-format") == ["%00012d", "%0*d"]

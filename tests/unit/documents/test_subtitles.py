@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from linear import in_linear_time
 from shout import same, segments, translated, unmarked
 
 from mt.documents.readers import translate_document
@@ -132,3 +133,10 @@ def test_times_and_numbers_of_lines_stay_whatever_the_translation(lines, suffix)
     for translate in (unmarked, lambda texts: ["one"] * len(texts)):
         said = translated(cues, suffix, translate).split("\n")
         assert [line for line in said if "-->" in line] == [line for line in lines if "-->" in line]
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_a_cue_with_a_book_in_it(most):
+    with in_linear_time():  # a minute, where each width is tried in turn
+        rows = fold("ab " * 15_000, most, "\n").split("\n")
+    assert [len(row.split()) for row in rows] == [15_000 // most] * most

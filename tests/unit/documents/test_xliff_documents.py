@@ -1,10 +1,12 @@
 """XLIFF: sources without a translation get a target with their inline codes."""
 
 import pytest
+from linear import in_linear_time
 from shout import same, translated, unmarked
 
 from mt.documents.readers import read_document
 from mt.errors import DataError
+from mt.postprocess.markup import Request
 
 OLD = """<?xml version='1.0' encoding='utf-8'?>
 <!-- kept -->
@@ -41,7 +43,7 @@ def asked(text):
 def test_what_is_not_translated_is_a_segment():
     assert asked(OLD) == [
         "Hello <g1>big</g1> <x5/>world",
-        "a <x1/>R&amp;D",
+        "a <g1>R&amp;D</g1>",
         'one<br id="1"/>two {x3}',
     ]
     assert asked(NEW) == ["Hello <g1>big</g1> <x5/>world"]
@@ -64,6 +66,26 @@ def test_targets_are_filled_and_all_else_stays():
     assert translated(NEW, ".xliff") == NEW.replace(
         "world</source>", 'world</source><target>HELLO <pc id="1">BIG</pc> <ph id="2"/>WORLD</target>'
     )
+
+
+def test_a_copy_in_a_segment_that_is_new_is_translated():
+    copied = NEW.replace(
+        "<segment><source>Two</source><target>Zwei<", '<segment state="initial"><source>Two</source><target>Two<'
+    )
+    said = translated(copied, ".xlf")
+    assert '<segment state="translated"><source>Two</source><target>TWO</target></segment>' in said
+    assert translated(said, ".xlf") == said
+    own = copied.replace("<target>Two<", "<target>Zwei<")
+    assert '<segment state="initial"><source>Two</source><target>Zwei</target></segment>' in translated(own, ".xlf")
+
+
+def test_the_nearest_element_says_what_is_translated():
+    within = NEW.replace('<unit id="2"', '<group id="g" translate="no"><unit id="2"').replace(
+        "</unit></file>", "</unit></group></file>"
+    )
+    assert asked(within) == asked(NEW)
+    assert asked(within.replace('"2" translate="no"', '"2"')) == asked(NEW)
+    assert asked(within.replace('"2" translate="no"', '"2" translate="yes"')) == [*asked(NEW), "Three"]
 
 
 def test_what_is_filled_comes_back_byte_for_byte():
@@ -169,3 +191,57 @@ def test_white_space_that_is_not_kept():
 )
 def test_the_languages_that_a_file_names(text, named):
     assert read_document(text.encode(), ".xlf").languages == named
+
+
+@pytest.mark.parametrize("inside", ["<!-- -->" * 20_000, f"<note><![CDATA[{'><!-- ' * 20_000}]]></note>"])
+def test_a_file_of_many_comments(inside):
+    unit = '<trans-unit id="1"><source>a</source></trans-unit>'
+    document = f'<xliff version="1.2"><file source-language="en"><body>{unit}</body>{inside}</file></xliff>\n'
+    with in_linear_time():  # minutes, where the end of the root is searched behind each sign
+        assert translated(document, ".xlf").endswith(document[-40:])
+
+
+@pytest.mark.parametrize(
+    "after", ["", "\n", "<!-- > -->", "\n<!---->\n<?a > <?a ?>\n<?ab <?a?><!-- ?> -->\n", "<?é é --> ?>"]
+)
+def test_what_stands_behind_the_root(after):
+    said = translated(f"{NEW}{after}", ".xlf")
+    assert said.endswith(f"</xliff>{after}") and said.count("<!--") == after.count("<!--")
+
+
+@pytest.mark.parametrize("code", ['<x id="1" ctype="lb"/>', '<ph id="1" type="fmt" subType="xlf:lb"/>', '<x id="1"/>'])
+def test_a_code_that_breaks_a_line_separates_words(code):
+    document = (
+        f'<xliff version="1.2"><file><body><trans-unit id="1"><source>one{code}two</source></trans-unit></body></file>'
+        "</xliff>"
+    )
+    [line] = asked(document)
+    assert Request(line).text == ("one two" if "lb" in code else "onetwo")
+    assert f"<target>ONE{code}TWO</target>" in translated(document, ".xlf")
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ('a <bpt id="1">x</bpt>b<ept id="1">y</ept> c', "a <g1>b</g1> c"),
+        ('a <bpt id="1" rid="7"/>b<ept id="2" rid="7"/> c', "a <g1>b</g1> c"),
+        ('a <bx id="1"/><bx id="2"/>b<ex id="2"/><ex id="1"/> c', "a <g1><g2>b</g2></g1> c"),
+        ('a <sc id="1"/>b<ec startRef="1"/> c', "a <g1>b</g1> c"),
+        ('a <bx id="1"/><bx id="2"/>b<ex id="1"/><ex id="2"/> c', "a <x1/><g2>b<x4/></g2> c"),  # they cross
+        ('a <g id="3">b <bx id="1"/>c</g> d<ex id="1"/> e', "a <g1>b <x3/>c</g1> d<x7/> e"),
+        ('a <bx id="1"/>b<ex id="2"/> c', "a <x1/>b<x3/> c"),
+    ],
+)
+def test_codes_that_begin_and_end_a_pair_are_its_marks(source, line):
+    unit = f'<trans-unit id="1"><source>{source}</source></trans-unit>'
+    document = f'<xliff version="1.2"><file><body>{unit}</body></file></xliff>'
+    assert asked(document) == [line]
+    assert f"<target>{source}</target></trans-unit>" in translated(document, ".xlf", same)
+
+
+def test_a_code_that_ends_a_pair_stays_behind_its_beginning():
+    begin, end = '<bpt id="1">x</bpt>', '<ept id="1">y</ept>'
+    document = f'<xliff version="1.2"><trans-unit id="1"><source>a {begin}b{end} c</source></trans-unit></xliff>'
+    for said in ("C <g1>B</g1> A", "C </g1>B<g1> A", "C B A"):
+        written = translated(document, ".xlf", lambda texts, said=said: [said]).partition("<target>")[2]
+        assert 0 <= written.index(begin) < written.index(end)

@@ -233,3 +233,14 @@ def test_without_pillow_the_extra_is_named(monkeypatch):
     told = "column `photo` with images needs the package `pillow`. hint: install it with `pip install pillow`."
     with pytest.raises(ConfigError, match=f"^{re.escape(told)}$"):
         Images(image())
+
+
+def test_a_member_of_another_compression_that_is_damaged(tmp_path):
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.png", bytes(range(256)) * 9)
+    raw = bytearray((tmp_path / "photos.zip").read_bytes())
+    raw[80:90] = bytes(10)
+    (tmp_path / "photos.zip").write_bytes(raw)
+    contents._archive.cache_clear()
+    with pytest.raises(DataError, match=r"photos\.zip:a\.png is damaged \(Corrupt input data\)$"):
+        Images(image()).read(f"{tmp_path}/photos.zip:a.png")

@@ -91,6 +91,15 @@ def test_the_same_model_gives_the_same_package(made, tmp_path):
         export_argos(made / "model", tmp_path / "again.argosmodel", "int8")
 
 
+def test_a_full_disk_is_told_with_what_is_written(made, tmp_path, small_files):
+    small_files(8000)
+    with pytest.raises(CheckpointError, match=r"/engine` cannot be written: File too large\.$"):
+        export_argos(made / "model", tmp_path / "a.argosmodel", "int8")
+    with pytest.raises(CheckpointError, match=r"^`.*/out` cannot be written: File too large\.$"):
+        bring_in(["argos", str(made / "numbers.argosmodel"), str(tmp_path / "out")])
+    assert not [*tmp_path.iterdir()]
+
+
 def test_our_model_comes_out_bit_by_bit(made, tmp_path, capsys):
     assert bring_in(["argos", str(made / "numbers.argosmodel"), str(tmp_path / "out")]) == 0
     assert f"mt train init={tmp_path / 'out'}" in capsys.readouterr().out

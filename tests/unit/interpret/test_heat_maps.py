@@ -28,6 +28,12 @@ def test_cells_are_white_for_weight_0_and_dark_for_weight_1():
     assert (made.draw(0 * MAPS.expand(2, -1, -1))[top : top + 2 * CELL, left:] == 255).all()  # drawn again
 
 
+def test_weights_of_a_model_that_diverged_are_white(recwarn):
+    made = HeatMaps(["ein", "Haus"], ["a", "house"], ["layer 1"])
+    assert (made.draw(MAPS * float("nan")) == made.draw(0 * MAPS)).all()
+    assert not recwarn.list
+
+
 def test_the_words_above_are_the_same_over_every_map_and_stand_over_their_columns():
     pixels = HeatMaps(["iiiiiiii", "m"], ["a"], ["", ""]).draw(torch.zeros(2, 1, 3))
     top, left = pixels.shape[0] - 2 - CELL, pixels.shape[1] - 2 * (3 * CELL + GAP)
@@ -126,3 +132,10 @@ def test_maps_that_do_not_fit_side_by_side_stand_in_rows_with_all_their_words():
 def test_two_short_maps_stand_side_by_side():
     made = HeatMaps(["a"] * 5, ["b"], ["one", "two", "three", "four"])
     assert len({y for _, y in made.corners}) == 1 and made.size[0] <= MAX_WIDTH
+
+
+def test_svg_of_words_with_characters_that_xml_does_not_allow():
+    made = HeatMaps(["a\x08b"], ["c\ufffe", "d\udcff"], ["layer\x1b"])
+    root = ElementTree.fromstring(made.svg(torch.ones(1, 2, 2)))
+    words = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert words == ["c ", "d ", "layer ", "a b", "<end>"]

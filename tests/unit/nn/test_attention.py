@@ -8,7 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
+from torch.nn.attention import varlen
 
+from mt.nn import attention
 from mt.nn.attention import FeedForward, MultiHeadAttention, as_bias, attend, attend_explicit, hidden_keys
 from mt.nn.ragged import Ragged
 from mt.nn.source import Memory
@@ -151,6 +153,24 @@ def test_grouped_queries_are_full_attention_with_keys_repeated(kv_heads):
     rows = Ragged.from_lengths([3, 5])
     x = torch.randn(8, 16, dtype=torch.float64)
     torch.testing.assert_close(few(x, rows, causal=True), full(x, rows, causal=True))
+
+
+@pytest.mark.parametrize("shares_keys", [True, False], ids=["torch 2.12", "torch 2.11"])
+def test_the_kernel_for_packed_rows_gets_as_many_keys_as_it_takes(monkeypatch, shares_keys):
+    """Stand-ins for the kernel of two versions; CUDA's own is in `test_fake_gpu.py`."""
+    q, kv, rows = make(groups=2, shared=3, lengths=[(2, 3), (4, 1)], causal=False, seed=1)
+
+    def of_211(q, k, v, q_bounds, k_bounds, q_most, k_most, *, return_aux=None, scale=None, window_size=(-1, -1)):
+        assert k.shape[1] == v.shape[1] == q.shape[1]
+        return attend_explicit(q, torch.stack([k, v], 1), **rows)[0]
+
+    def of_212(q, k, v, *bounds, window_size=(-1, -1), enable_gqa=False):
+        assert enable_gqa and k.shape[1] == v.shape[1] == 2
+        return attend_explicit(q, torch.stack([k, v], 1), **rows)[0]
+
+    monkeypatch.setattr(varlen, "varlen_attn", of_212 if shares_keys else of_211)
+    monkeypatch.setattr(attention, "has_varlen", lambda q: True)
+    torch.testing.assert_close(attend(q, kv, **rows), attend_explicit(q, kv, **rows)[0])
 
 
 def test_keys_come_from_the_memory_if_there_is_one():

@@ -8,6 +8,7 @@ import regex
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from linear import in_linear_time
 
 from mt.decode.translation import EMPTY, Segment, Translation
 from mt.postprocess.markup import ATTEMPTS, STAND_INS, Request, apart, like
@@ -290,6 +291,19 @@ def test_one_stand_in_for_several_goes_to_them_in_order():
     assert request.words == ["X", "X"]
     found = request.put_back(text, reading_words(request.plain.text), reading_words(text), [])
     assert found.text == "Q {x} und {y} und  "
+
+
+@pytest.mark.parametrize(
+    "unit", ["{{a{n}}} b https://a.example/{n} ", "<b>x{n}</b> y ", "<br/>x ", "字{{a}}字", "<p>{{a}} b</p>"]
+)
+def test_many_marks_of_one_line_take_no_minutes(unit):
+    """A cell or a paragraph may hold thousands; in a server all requests wait for one line."""
+    with in_linear_time():
+        line = "".join(unit.format(n=n) for n in range(6000))
+        request = Request(line)
+        assert request.came_through(request.text) == len(request.words)
+        said = diagonal(request, request.text).text
+    assert marks(said) == marks(line)
 
 
 def linked_by_words(source, target, links):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from linear import in_linear_time
 from toy import number_pairs, number_tokenizer, trained_numbers
 
 from mt.alignment.aligner import Aligner, choose
@@ -265,3 +266,13 @@ def test_signs_after_an_unknown_word_stay(source, offsets, said, places):
     assert replaced.text == said
     assert [piece[1:] for piece in replaced.segments[0].target] == places
     assert replaced.translation.segments[0].target == (0, len(said))
+
+
+def test_links_of_many_parts_do_not_take_long(unchecked_shapes):
+    """A long line is translated in parts, each with links of its own."""
+    tokens = [[(0, 5 * n, 5 * n + 1), (1, 5 * n + 2, 5 * n + 4)] for n in range(14_000)]
+    segments = [LinkedSegment(some, some, torch.eye(2, 3), torch.zeros(3)) for some in tokens]
+    text = "a b. " * 14_000
+    linked = LinkedTranslation(text, Translation(text, 0.0, 0.0, [], [], True), segments)
+    with in_linear_time():
+        assert linked.links() == {(n, n) for n in range(28_000)}

@@ -3,11 +3,17 @@
 import asyncio
 import inspect
 import socket
+from collections.abc import Callable
+from functools import partial
 
+import pytest
+import uvicorn
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
 
 from mt.serve.app import Service, page
-from mt.serve.server import bind
+from mt.serve.server import Connection, Server, bind, run
 
 
 def test_answers_do_not_wait_for_the_clients_acknowledgement():
@@ -39,3 +45,64 @@ def test_handlers_take_the_request_alone():
     assert len(of_paths) == 11 and len(of_files) == 6
     assert {tuple(inspect.signature(one).parameters) for one in of_paths} == {("self", "request")}
     assert {tuple(inspect.signature(one).parameters) for one in of_files} == {("request",)}
+
+
+async def whole(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter], sent: bytes) -> bytes:
+    """What the server says on a connection until it ends it, which it must."""
+    reader, writer = connection
+    writer.write(sent)
+    try:
+        return await asyncio.wait_for(reader.read(), 20)
+    except ConnectionResetError:
+        return b""
+    finally:
+        writer.close()
+
+
+def test_connections_that_ask_nothing_end(monkeypatch: pytest.MonkeyPatch):
+    """Those that send nothing, half of the headers, or not the whole body, and those that do not read their answer."""
+    monkeypatch.setattr(Connection, "patience", 0.4)
+    large = b"x" * (16 << 20)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/slow":
+            await asyncio.sleep(1.5)  # longer than the patience: the server works, the client may wait
+        await Response(large if scope["path"] == "/large" else b"done")(scope, receive, send)
+
+    async def ends() -> None:
+        config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_keep_alive=60)
+        config.load()
+        state, loop = ServerState(), asyncio.get_running_loop()
+        made = partial(Connection, config, state, {})
+        async with await loop.create_server(made, sock=bind("127.0.0.1", 0)) as server:
+            address = server.sockets[0].getsockname()
+            requests = [
+                b"", b"GET / HTTP/1.1\r\nHost: x\r\n", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx",
+                b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n",
+            ]  # fmt: skip
+            clients = [await asyncio.open_connection(*address) for _ in requests]
+            never, half, body, good, slow = await asyncio.gather(*map(whole, clients, requests))
+            assert never == half == b""
+            assert all(said.startswith(b"HTTP/1.1 200") and said.endswith(b"done") for said in (body, good, slow))
+            with socket.create_connection(address) as client:
+                client.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+                for there in (1, 0):
+                    async with asyncio.timeout(20):
+                        while len(state.connections) != there:
+                            await asyncio.sleep(0.02)
+
+    asyncio.run(ends())
+
+
+def test_the_server_uses_such_connections(monkeypatch: pytest.MonkeyPatch):
+    found = []
+    monkeypatch.setattr(Server, "run", lambda self, sockets: found.append(self.config.http_protocol_class))
+    monkeypatch.setattr(Server, "__init__", init_and_load)
+    with bind("127.0.0.1", 0) as bound:
+        run(Response(), bound, ready=lambda: None, grace=1)
+    assert found == [Connection]
+
+
+def init_and_load(self: Server, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    config.load()
+    self.config = config

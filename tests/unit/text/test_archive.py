@@ -108,10 +108,13 @@ def test_what_is_no_archive(tmp_path, raw):
 
 
 @settings(max_examples=300)
-@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4))
-def test_damage_is_an_error_or_the_same_bytes(tmp_path_factory, changes):
+@given(
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4),
+    st.sampled_from([zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]),
+)
+def test_damage_is_an_error_or_the_same_bytes(tmp_path_factory, changes, method):
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(made, "w", method) as archive:
         for name, text in GOOD.items():
             archive.writestr(name, text)
     raw = bytearray(made.getvalue())

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mt.errors import ConfigError
+from mt.errors import ConfigError, MtError
+from mt.text import languages
 from mt.text.languages import alike, check_code, has_name, identify, is_known, nearest, plain_code, shares
 
 ENGLISH = ["The weather was bad, so we stayed at home and read the whole afternoon."] * 20
@@ -86,3 +87,12 @@ def test_names_of_languages():
 )
 def test_the_nearest_of_some_names(names, language, found):
     assert nearest(names, language) == found
+
+
+def test_a_full_disk_is_told(small_files):
+    languages._identifier.cache_clear()
+    small_files(8000)
+    with pytest.raises(MtError, match=r"^what tells languages apart cannot be unpacked .*: File too large\.$"):
+        is_known("de")
+    small_files(None)
+    assert is_known("de")

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from linear import in_linear_time
 
 from mt.text.numerals import Survival, lost, numerals, survival
 
@@ -30,6 +31,9 @@ from mt.text.numerals import Survival, lost, numerals, survival
         ("3个苹果", {"3": 1}),
         ("$5, 5%, 5", {"5": 3}),
         ("½ m²", {}),
+        ("\U00010d41\U00010d40 or \U000116e3", {"10": 1, "9": 1}),  # newer than the tables of some Pythons
+        ("a--1 漢--2", {"a": 1, "1": 1, "2": 1}),  # what is in a code's run
+        ("漢1.5漢b2", {"1.5": 1, "漢b2": 1}),
     ],
 )
 def test_numerals(text, found):
@@ -51,3 +55,10 @@ def test_lost():
 @given(st.integers(0, 10**12), st.sampled_from([",", ".", " ", "\u00a0", "’"]))
 def test_grouping_changes_no_number(value, mark):
     assert dict(numerals(f"{value:,}".replace(",", mark))) == {str(value): 1}
+
+
+@pytest.mark.parametrize("text", ["1-", "a", "漢", "-", "a--", "1.1a", "a1 ", "1 "])
+@pytest.mark.parametrize("end", ["", "1", "a1"])
+def test_no_line_takes_long(text, end):
+    with in_linear_time():  # minutes, where each place reads the rest of the line
+        numerals(text * (100_000 // len(text)) + end)

@@ -1,8 +1,11 @@
 """Loops are found, and what languages repeat by themselves is none."""
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from linear import in_linear_time
 
 from mt.text.repetition import Loop, loop, loops
 
@@ -54,3 +57,12 @@ def test_every_repeated_phrase_is_found_whole(words, rounds):
 @given(st.lists(st.sampled_from([a + b for a in "bcdf" for b in "aeiou"]), unique=True, max_size=20))
 def test_different_words_are_never_a_loop(words):
     assert loop(" ".join(words)) is None
+
+
+def test_a_long_text_does_not_take_long():
+    draw = random.Random(0)
+    text = " ".join(
+        draw.choices(["the", "dog", "sees", "a", "big", "red", "cat", "and", "house", "or", "tree"], k=40_000)
+    )
+    with in_linear_time():
+        assert loop(text) is not None

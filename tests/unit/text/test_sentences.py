@@ -100,3 +100,10 @@ def test_what_fits_stays_whole():
 def test_parts_stand_where_their_spans_say(text):
     for layout in (whole(text), sentences(text, "en"), Layout(["a", "bc"], [" ", "", "\n"])):
         assert [layout.text[begin:end] for begin, end in layout.spans()] == layout.parts
+
+
+@pytest.mark.parametrize("text", ["One \ud800. Two.", "\ud83d\ude00 One.  Two\udcff.", "\udfff"])
+def test_halves_of_surrogate_pairs_stay(text):
+    layout = sentences(text, "en")
+    assert layout.text == text
+    assert len(layout.parts) == max(1, text.count("."))

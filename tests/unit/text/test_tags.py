@@ -1,8 +1,9 @@
 """What is markup, and what only looks like it."""
 
-import time
+import re
 
 import pytest
+from linear import in_linear_time
 
 from mt.text.tags import DEEPEST, parse
 
@@ -105,6 +106,43 @@ def test_too_deep_is_not_nested():
      "<1>", "<1/", ":", ":a_", "mailto:a@", "a+", "%*.*"],
 )  # fmt: skip
 def test_no_text_takes_long(text):
-    started = time.process_time()
-    parse(text * (20_000 // len(text)))
-    assert time.process_time() - started < 10  # a search that backtracks takes minutes
+    with in_linear_time():  # a search that backtracks takes minutes
+        parse(text * (20_000 // len(text)))
+
+
+def test_protected_text_takes_no_longer_where_there_is_more():
+    codes = re.compile("[A-Z]+-[0-9]+")
+    with in_linear_time():  # a minute and more, where each code searches the rest of the line
+        found = parse("AB-1 " * 8000, codes).marks
+    assert [mark.span for mark in found[:2]] == [(0, 4), (5, 9)] and len(found) == 8000
+    both = parse("{a} AB-1 <b>CD-2</b> {b}", codes).marks
+    assert [mark.text for mark in both] == ["{a}", "AB-1", "<b>", "CD-2", "</b>", "{b}"]
+
+
+@pytest.mark.parametrize("pattern", ["[0-9]+", "[0-9]*", r"\d*", "(?:a-)?[0-9]*(?![a-z])", "|[0-9]+"])
+def test_a_pattern_that_may_match_nothing_protects_what_it_matches(pattern):
+    marks = parse("x 300 {a} 12.", re.compile(pattern)).marks
+    assert [mark.text for mark in marks] == ["300", "{a}", "12"]
+    assert parse("no digits", re.compile(pattern)).marks == []
+
+
+@pytest.mark.parametrize("line", ["%" + "0" * 40_000, "%" + "0" * 20_000 + "." + "0" * 20_000])
+def test_a_long_width_of_a_placeholder(line):
+    with in_linear_time():  # a minute, where zeros are flags or digits
+        assert parse(f"a {line}").marks == []
+    assert parse("%-05d and %00.00f").literals == ["%-05d", "%00.00f"]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("<a href=http://x.org/>here</a>", ["opening", "closing"]),
+        ("<a href= x?b=c/>here</a>", ["opening", "closing"]),
+        ("<a href='x='/>here", ["alone"]),
+        ('<a href="x=y/"/>here', ["alone"]),
+        ("<a href=x />here", ["alone"]),
+        ("<br clear=all/>here", ["alone"]),
+    ],
+)
+def test_a_slash_at_the_end_of_a_value_without_quotes_ends_no_element(line, found):
+    assert [kind for kind, _ in kinds(line)] == found

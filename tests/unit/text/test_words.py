@@ -4,15 +4,17 @@ from itertools import pairwise
 
 import pytest
 import regex
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mt.text.words import (
+    CLUSTER,
     NO_WORD,
     carry_over,
     has_letters,
     is_word,
     lacks_spaces,
+    may_divide,
     occurs,
     owners,
     reading_words,
@@ -159,3 +161,14 @@ def test_a_term_stands_as_whole_words(term, text, there):
 )  # fmt: skip
 def test_text_that_lacks_spaces(lines, lacking):
     assert lacks_spaces(lines) is lacking
+
+
+@settings(max_examples=300)
+@given(st.lists(st.sampled_from("a 字あ각\u1100\u11bc🇩🇪👩👍🏽\u200d\ufe0f\u0301क्षिไท\u0e33\u0600\r\n.❤"), max_size=14))
+def test_words_divide_where_the_clusters_of_the_whole_text_do(signs):
+    text = "".join(signs)
+    borders = {0, len(text), *(found.start() for found in CLUSTER.finditer(text))}
+    for place in range(1, len(text)):
+        whole = is_word(text[place - 1]) and is_word(text[place])
+        if not whole and not text[place - 1 : place + 1].isascii():
+            assert may_divide(text, place) == (place in borders)

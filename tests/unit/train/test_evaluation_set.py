@@ -13,7 +13,7 @@ from mt.data.corpus.catalog import CATALOG
 from mt.data.corpus.pair import Origin, Pair, fingerprint
 from mt.data.corpus.store import fingerprint as file_fingerprint
 from mt.data.corpus.store import identity
-from mt.errors import DataError
+from mt.errors import CheckpointError, DataError
 from mt.train import evaluation_set
 from mt.train.run_folder import RunFolder
 
@@ -55,6 +55,17 @@ def test_a_run_that_began_before_there_were_workers_has_its_test_set(data):
     folder.manifest.write_text("{}", encoding="utf-8")
     pairs, _ = evaluation_set.test_set(folder.path, None, None)
     assert [pair.src for pair in pairs] == [pair.src for pair in number_pairs(6, 2)]
+
+
+@pytest.mark.parametrize("lost", ["config.yaml", "manifest.json"])
+def test_a_run_that_lost_a_file_is_still_a_run(run, lost):
+    (run / lost).unlink()
+    (run / "model").mkdir()
+    for model in (run, run / "model"):
+        with pytest.raises(CheckpointError) as refused:
+            evaluation_set.test_set(model, None, None)
+        said = f"the test set of `{run}` is not known, because its `{lost}` is missing."
+        assert str(refused.value) == f"{said} hint: name one with `--test SOURCE TARGET`."
 
 
 def test_nothing_but_the_test_set_is_read(run, caplog):

@@ -52,6 +52,10 @@ def test_a_neighbour_that_comes_later_is_noticed(said):
     assert len(said.messages) == 1
 
 
+def test_a_run_without_an_update_has_no_estimate():
+    assert Neighbours(2, Meter(BUSY)).report() is None
+
+
 def test_the_report_estimates_the_updates_of_a_quiet_machine():
     neighbours = Neighbours(2, Meter(BUSY))
     for _ in range(1051):

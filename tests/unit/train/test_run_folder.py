@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import signal
 from pathlib import Path
 
 import pytest
@@ -285,6 +286,52 @@ def test_what_is_in_the_place_of_a_folder_is_named(tmp_path, what):
     )
 
 
+@pytest.mark.parametrize("part", ["checkpoints", "eval"])
+def test_a_file_in_the_place_of_what_the_end_needs_is_named_at_the_start(tmp_path, part):
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    (folder.path / part).touch()
+    wanted = (
+        f"`{folder.path / part}` cannot be a folder, because `{folder.path / part}` is a file. hint: move it away, "
+    )
+    with pytest.raises(CheckpointError) as refused, folder_of_run(folder, settings(), DEFAULTS, Group()):
+        pass
+    assert str(refused.value).startswith(wanted)
+    (folder.path / part).unlink()
+    with folder_of_run(folder, settings(), DEFAULTS, Group()):
+        pass
+
+
+def test_a_run_without_its_settings_or_its_manifest_goes_on_with_a_warning(begun, caplog):
+    begun.config.unlink()
+    begun.begin(settings(), DEFAULTS)
+    begun.check_text(FACTS)
+    assert caplog.messages == [
+        f"`{begun.config}` is missing: nothing tells whether these are the settings of the run.",
+        f"`{begun.manifest}` is missing: nothing tells whether this is the text of the run.",
+    ]
+    caplog.clear()
+    begun.write_manifest(FACTS, [])
+    begun.begin(settings(), DEFAULTS)
+    begun.check_text(FACTS)
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_outside_the_updates_stops_the_run(tmp_path, number):
+    folder, before = RunFolder(tmp_path / "run"), signal.getsignal(number)
+    with pytest.raises(StoppedError) as stopped, folder_of_run(folder, settings(), DEFAULTS, Group()):
+        signal.raise_signal(number)
+    name = signal.Signals(number).name
+    assert str(stopped.value) == f"stopped by {name}, with nothing to save. hint: the same command continues it."
+    assert not folder.path.exists() and signal.getsignal(number) is before  # it had not begun
+    with pytest.raises(KeyboardInterrupt), folder_of_run(folder, settings(), DEFAULTS, Group()):
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(number)
+
+
 def test_other_links_are_refused(begun):
     facts = {**FACTS, "data": {**FACTS["data"], "links": "123"}}
     begun.write_manifest(facts, [])
@@ -330,6 +377,17 @@ def test_a_finished_run_gives_its_scores_and_the_next_commands(tmp_path):
     write_text(folder.evaluation / "test.json", json.dumps({"scores": [score]}))
     assert folder.report_finished(state).endswith("here'")
     assert "\n  BLEU 31.25  nrefs:1\n" in folder.report_finished(state)
+
+
+@pytest.mark.parametrize("scores", ["no JSON", {}, {"scores": 5}, {"scores": [{"name": "BLEU", "value": "high"}]}])
+def test_a_finished_run_with_damaged_scores_is_finished(tmp_path, scores, caplog):
+    folder, state = RunFolder(tmp_path / "it's here"), TrainState(step=3, finished="so")
+    report = folder.evaluation / "test.json"
+    write_text(report, json.dumps(scores) if isinstance(scores, dict) else scores)
+    said = folder.report_finished(state)
+    assert said.startswith(f"{folder.path} is finished after 3 steps: so.\nTranslate")
+    again = f"`mt evaluate {shlex.quote(str(folder.path))}` writes it again"
+    assert caplog.messages == [f"`{report}` must list scores, but does not: it is damaged, and {again}."]
 
 
 @pytest.mark.parametrize("sentence", ["It's $HOME `now`.", 'say "no"', "-n", "a\\b"])

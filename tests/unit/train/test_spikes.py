@@ -264,7 +264,9 @@ def test_lines_are_named_by_file_and_not_without_end():
 def test_a_dump_that_cannot_be_written_causes_a_warning(tmp_path, caplog):
     (tmp_path / "bad").write_text("in the way")
     dump_batch(tmp_path / "bad", 12, "odd", UPDATE, number_pairs(1))
-    assert "bad/step-00000012.json` cannot be written: " in caplog.text
+    [said] = caplog.messages
+    assert said.startswith("step 12: odd; its text: numbers.tsv line 1. `")
+    assert "bad/step-00000012.json` cannot be written: " in said
 
 
 def test_a_run_that_goes_wrong_for_hours_does_not_fill_the_disk(tmp_path, caplog):

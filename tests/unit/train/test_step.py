@@ -6,9 +6,11 @@ import pytest
 import torch
 from toy import number_corpus, tiny_model, updater_of
 
+from mt.checkpoint import Checkpoint, Checkpoints
 from mt.config import Precision
 from mt.train.objective import batch_loss
 from mt.train.optim import Ema, optimizer_tensors
+from mt.train.step import PendingUpdate
 
 
 @pytest.fixture
@@ -213,3 +215,23 @@ def test_a_run_in_another_precision_has_no_loss_scale(corpus):
     before = fresh.scaler.get_scale()
     fresh.load_state_dict(saved)
     assert fresh.scaler.get_scale() == before
+
+
+def test_the_ema_of_a_checkpoint_is_a_copy_and_does_not_keep_its_file(corpus, tmp_path, monkeypatch):
+    model = tiny_model()
+    updater = updater_of(model, ema=Ema(model, 0.9))
+    updater([corpus.batch(range(4))], lr=1e-2)
+    checkpoint = Checkpoint.open(Checkpoints(tmp_path, keep=1).save(1, **updater.tensors(), state={}))
+    mapped = checkpoint.ema()
+    monkeypatch.setattr(Checkpoint, "ema", lambda checkpoint: mapped)
+    updater.load_tensors(checkpoint)
+    assert same(updater.ema.means, mapped)
+    assert all(mean.data_ptr() != mapped[name].data_ptr() for name, mean in updater.ema.means.items())
+
+
+def test_a_copy_that_no_event_follows_is_waited_for(monkeypatch):
+    """On MPS it would be read before it is made."""
+    told = []
+    monkeypatch.setattr(torch.Tensor, "to", lambda numbers, *args, **options: told.append((args, options)) or numbers)
+    PendingUpdate(torch.zeros(3), 1, 1)
+    assert told == [(("cpu",), {"non_blocking": False})]

@@ -1,5 +1,6 @@
 """Tables: headers, records and rows."""
 
+import os
 import re
 
 import pytest
@@ -49,3 +50,26 @@ def test_tables_of_two_minds_are_refused(text, message, tmp_path):
 
 def test_columns_that_are_not_read_may_have_one_name(tmp_path):
     assert rows(tmp_path, "en\tx\tx\tde\na\t1\t2\tb\n", "t.tsv") == [("a", "b", 2)]
+
+
+@pytest.mark.parametrize("text", ["", "en\tde\n"])
+def test_tables_without_a_row_are_refused(text, tmp_path):
+    """As text files are: a dev set without a row would be held out of the training text, without a word."""
+    with pytest.raises(DataError, match=r"^there are no pairs in `.*t\.tsv`; at least one is needed\.$"):
+        rows(tmp_path, text, "t.tsv")
+    (tmp_path / "u.tsv").write_text("en\tde\na\tb\n")
+    files = [str(tmp_path / name) for name in ("t.tsv", "u.tsv")]
+    assert [pair.src for pair in read_table(files, INPUTS, "de")] == ["a"]
+    assert list(read_table([], INPUTS, "de")) == []
+
+
+def test_files_in_a_folder_whose_name_no_text_can_hold(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    table = folder / "t.tsv"
+    table.write_text("en\tphoto\tde\na\tb.png\tc\n")
+    assert [pair.src for pair in read_table([str(table)], INPUTS, "de")] == ["a"]
+    with pytest.raises(DataError) as refused:
+        list(read_table([str(table)], parse_inputs(["en:text", "photo:image:32:16"]), "de"))
+    says = "names files, but the name of the folder that they are in is not UTF-8. hint: rename the folder."
+    assert str(refused.value) == f"`{table}` {says}"

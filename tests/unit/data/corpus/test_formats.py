@@ -15,6 +15,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mt.data.corpus import readers
 from mt.data.corpus.pair import Origin
 from mt.data.corpus.readers import check_order, infer_languages, read_pairs
 from mt.errors import DataError
@@ -101,6 +102,7 @@ def test_a_header_of_two_languages_says_them(write):
     assert infer_languages([write("b.tsv", "no\tja\none\teins\ntwo\tzwei\n")]) == ("no", "ja")
     assert infer_languages([write("c.tsv", "no\tja\nja\tno\n")]) is None
     assert infer_languages([write("d.tsv", "one\teins\ntwo\tzwei\nx\ty\n")]) is None
+    assert infer_languages([write("e.tsv", "")]) is infer_languages([write("e.csv", "")]) is None
 
 
 @pytest.mark.parametrize(
@@ -304,8 +306,18 @@ def test_a_folder_as_opus_packs_it(tmp_path):
         (tmp_path / name).write_text(text)
     assert texts(str(tmp_path)) == [("one", "eins")]
     assert texts(str(tmp_path), None, None) == [("eins", "one")]  # as the names have it
-    with pytest.raises(DataError, match=r"is a folder with README, c\.de-en\.de, .*: name the two files, as in `data"):
+    with pytest.raises(DataError, match=r"is a folder with README, c\.de-en\.de, .*: name its two files in place"):
         texts(str(tmp_path), "en", "fr")
+
+
+def test_each_name_in_a_large_folder_is_looked_at_once(tmp_path, monkeypatch):
+    for number in range(40):
+        (tmp_path / f"part{number}.txt").write_text("x\n")
+    looked_at = []
+    monkeypatch.setattr(readers, "language_of", lambda name: looked_at.append(name))
+    with pytest.raises(DataError, match=r"is a folder with part0\.txt, part1\.txt, "):
+        texts(str(tmp_path), "en", "de")
+    assert len(looked_at) == 40
 
 
 # ---------------------------------------------------------------- translation memories
@@ -598,3 +610,10 @@ def test_what_was_read_of_a_memory_is_dropped():
     stream = io.BytesIO(f"<tmx><body>{unit.format('x' * 2000) * 1000}</body></tmx>".encode())
     siblings = [len(element.getparent()) for element in elements(stream, "a.tmx", {"tu"})]
     assert len(siblings) == 1000 and max(siblings) < 100  # as many as one block of the file holds
+
+
+def test_what_was_read_of_nested_units_is_dropped_with_their_frames():
+    unit = "<!-- x --><unit><notes><note>{}</note></notes><segment><source>a</source></segment></unit>"
+    stream = io.BytesIO(f"<!-- x --><xliff><file>{unit.format('x' * 2000) * 1000}</file></xliff>".encode())
+    kept = [len([*element.getroottree().iter()]) for element in elements(stream, "a.xlf", {"segment"})]
+    assert len(kept) == 1000 and max(kept) < 400  # as many as one block of the file holds

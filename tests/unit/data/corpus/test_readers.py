@@ -72,8 +72,14 @@ def test_plain_file_without_partner_fails_at_once(write):
 
 
 def test_missing_file_fails_at_once(write, tmp_path):
-    with pytest.raises(DataError, match=r"a\.ne` does not exist. hint: did you mean"):
-        read_pairs([write("a.en", "x\n"), str(tmp_path / "a.ne")], "en", "de")
+    write("a.de", "x\n")
+    with pytest.raises(DataError, match=r"a\.ed` does not exist. hint: did you mean `.*/a\.de`"):
+        read_pairs([write("a.en", "x\n"), str(tmp_path / "a.ed")], "en", "de")
+
+
+def test_the_partner_of_a_missing_file_is_not_meant_by_it(write, tmp_path):
+    with pytest.raises(DataError, match=r"a\.de` does not exist. hint: restore it, or name another file\.$"):
+        read_pairs([write("a.en", "x\n"), str(tmp_path / "a.de")], "en", "de")
 
 
 def test_no_files():
@@ -187,6 +193,24 @@ def test_parquet_that_unpacks_without_end(tmp_path, monkeypatch, dictionary):
     assert (len(seen) > 0) == dictionary and len(seen) < rows
     monkeypatch.undo()
     assert len(list(read_pairs([str(file)], None, None))) == rows  # so little may grow at any ratio
+
+
+def test_no_more_rows_of_parquet_are_unpacked_together_than_may_be(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "PLENTY", 2 << 20)
+    file, rows, sizes = tmp_path / "a.parquet", 100, []
+    table = pyarrow.table({"src": ["one " * (1 << 16)] * rows, "other": ["x"] * rows, "tgt": ["eins"] * rows})
+    pyarrow.parquet.write_table(table, file, compression="zstd")
+    unpack = pyarrow.parquet.ParquetFile.iter_batches
+
+    def unpacked(*args, **options):
+        for batch in unpack(*args, **options):
+            sizes.append(batch.nbytes)
+            yield batch
+
+    monkeypatch.setattr(pyarrow.parquet.ParquetFile, "iter_batches", unpacked)
+    with pytest.raises(DataError, match=r"a\.parquet` grows more than 200-fold when unpacked"):
+        list(read_pairs([str(file)], None, None))
+    assert len(sizes) > 1 and max(sizes) < 2 << 20
 
 
 def test_parquet_that_is_none(write):

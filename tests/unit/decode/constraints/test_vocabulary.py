@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from toy import number_tokenizer
 
 from mt.decode.constraints.glossary import Constraints, Entry
 from mt.decode.constraints.vocabulary import BanWords, Vocabulary, ends_in
@@ -120,3 +121,22 @@ def test_words_end_where_the_text_does():
 def test_the_rule_of_a_batch_is_made_of_its_entries(vocabulary):
     rule = vocabulary.ban([Constraints(), Constraints(banned=(Entry("x", ("cat", "猫"), True),))])
     assert rule.banned == [[], ["cat", "猫"]]
+
+
+def test_a_term_of_which_the_tokenizer_leaves_nothing_is_in_no_text():
+    vocabulary = Vocabulary(number_tokenizer())
+    invisible = Entry("x", ("\xad", "zwei"), True)
+    assert vocabulary.normal("\xad") == ""
+    assert not vocabulary.has(invisible, "eins") and vocabulary.has(invisible, "eins zwei")
+    assert vocabulary.ban([Constraints(banned=(invisible,))]).banned == [["zwei"]]
+
+
+def test_terms_are_remembered_but_not_without_end(monkeypatch):
+    """A server gets others with every request."""
+    monkeypatch.setattr("mt.decode.constraints.vocabulary.MOST_KNOWN", 2)
+    vocabulary = Vocabulary(FewPieces())
+    for term in ("cat", "cat++", "猫", "猫"):
+        vocabulary.forms(Entry("x", (term,), False))
+        vocabulary.beginning_with(term)
+    for known in (vocabulary._forms, vocabulary.beginning_with):
+        assert (known.cache_info().currsize, known.cache_info().hits) == (2, 1)

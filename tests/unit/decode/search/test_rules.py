@@ -65,6 +65,13 @@ def test_a_forced_prefix_belongs_to_its_sentence():
     assert allowed([rule], [[2], [3], [3]], owner=[2, 0, 0]) == [[0, 1, 2, 3], [1], [1]]
 
 
+def test_rules_after_a_prefix_hold_behind_it():
+    rule = ForcedPrefix([[3, 3], []], then=[BanTokens([3])])
+    assert allowed([rule], [[], []]) == [[3], [0, 1, 2]]
+    assert allowed([rule], [[3], [1]]) == [[3], [0, 1, 2]]
+    assert allowed([rule], [[3, 3], [1, 1]]) == [[0, 1, 2]] * 2
+
+
 def test_no_prefix_forces_nothing():
     assert allowed([ForcedPrefix([[], []])], [[], []]) == [[0, 1, 2, 3]] * 2
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from table import BOS, EOS, PAD, A, B, TableStepper, drawn, found, settings, written
 
+from mt.decode.search import sampling
 from mt.decode.search.rules import ForcedPrefix, MinLength
-from mt.decode.search.sampling import Sampling, draw, kept, mixed, sample_search
+from mt.decode.search.sampling import Rows, Sampling, draw, kept, mixed, sample_search
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.errors import ConfigError
 
@@ -54,6 +55,25 @@ def test_neighbouring_seeds_and_sentences_give_unrelated_numbers():
     for name, (x, y) in shifts.items():
         equal = sum(a == b for a, b in zip(x, y, strict=True))
         assert abs(equal - len(x) / 2) < 4 * math.sqrt(len(x) / 4), name
+
+
+def test_the_numbers_of_mps_are_made_on_the_host(monkeypatch):
+    """It has no 64-bit floats, so `double` raises there. A stand-in for its integers."""
+
+    class OnMps:
+        device = torch.device("mps")
+
+        def __rshift__(self, places):
+            return self
+
+        __and__ = __rshift__
+
+        def cpu(self):
+            return torch.tensor([0, 1 << 47])
+
+    rows = Rows([0, 1], [9, 9], Sampling(), torch.device("cpu"))
+    monkeypatch.setattr(sampling, "mixed", lambda key, number: OnMps())
+    assert rows.uniform(0).tolist() == [0, 0.5]
 
 
 def prefixes_of_coins(length):

@@ -78,6 +78,10 @@ def test_other_errors_pass():
     with pytest.raises(RuntimeError, match="a shape is wrong"):
         BatchSplitter().run(batch_of(3), work)
     assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."))
+    assert is_out_of_memory(
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GiB, other allocations: 1 KiB")
+    )
+    assert is_out_of_memory(RuntimeError("CUDA error: out of memory"))
 
 
 def test_a_failed_attempt_leaves_the_gradients_as_they_were():
