@@ -5,7 +5,6 @@ import shlex
 
 from mt.errors import DataError
 
-PAIR = re.compile(r"data\.train=\[([^],]*),([^],]*)\]")
 COLUMNS = re.compile(r"'?data\.columns=\[([^]]*)\]'?")
 SIDE = re.compile(r"`data\.(src|tgt)(?:=|(?=`))([^`]*)`")
 SETTINGS = re.compile(r"`?data\.(columns|src|tgt)\b")
@@ -13,7 +12,7 @@ SETTINGS = re.compile(r"`?data\.(columns|src|tgt)\b")
 
 def without_settings(error: DataError, verb: str) -> DataError:
     """The error of a reader, whose hint names settings of `mt train`, for a verb that has options instead."""
-    hint = PAIR.sub(r"\1 \2", error.hint)
+    hint = error.hint
     if verb == "clean":
         hint = SIDE.sub(lambda found: f"`--{found[1]}{' ' * bool(found[2])}{found[2]}`", hint)
         hint = COLUMNS.sub(lambda found: shlex.join(["--columns", *found[1].split(",")]), hint)

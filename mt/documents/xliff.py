@@ -13,10 +13,10 @@ from mt.text.xml import BREAKS, TYPES, local
 
 WIDE = re.compile(r"([ \t\r]{2,}|[\t\r])")
 UNTRANSLATED = {"new", "needs-translation"}  # states whose target may be a copy of the source
+INITIAL = "initial"  # the same in version 2, of a segment
 # Elements that begin a pair and that end it, with the attributes that name the pair, of which the first counts.
 PAIRS = {"bpt": ("ept", ("rid", "id"), ("rid", "id")), "bx": ("ex", ("rid", "id"), ("rid", "id")),
          "sc": ("ec", ("id",), ("startRef",))}  # fmt: skip
-INITIAL = "initial"  # the same in version 2, of a segment
 
 
 def read_xliff(data: bytes) -> Parsed:

@@ -176,7 +176,7 @@ def test_hints_name_options_of_this_verb(capsys):
         ("clean", "one.tmx"): "give a file with text in both languages.",
         ("clean", "fr.po"): "write `--tgt fr`.",
         ("clean", "c.tsv"): "name them, as in `--columns 2 4`.",
-        ("clean", "opus"): "name the two files, as in `a.en a.de`.",
+        ("clean", "opus"): "name its two files in place of it, source first.",
         ("evaluate", "--hypotheses", "a.de", "--test", "c.tsv"): SIMPLER,
         ("evaluate", "--hypotheses", "a.de", "--test", "m.tmx", "--tgt", "de"): SIMPLER,
     }.items():
