@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import lzma
 import os
 import re
 import shutil
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
@@ -15,6 +18,8 @@ from uuid import uuid4
 from mt.errors import CheckpointError, MtError, json_kind
 
 LONGEST_NAME = 200  # of a folder of a run; file systems take 255 bytes
+# What `zipfile` raises at damage, of any compression; bzip2's is an OSError, encryption is a RuntimeError.
+ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
 MAX_JSON = 16 << 20  # bytes; parsed, the worst of it takes twenty times as much memory
 
 

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mt.compute.device import copied_ahead
 from mt.nn.attention import hidden_keys
 from mt.nn.ragged import Ragged
 from mt.nn.transformer import Transformer
@@ -38,7 +39,7 @@ class AlignmentTarget:
         return self.shares.sum().round()
 
     def to(self, device: torch.device) -> "AlignmentTarget":
-        ahead = device.type == "cuda"  # MPS may copy after the memory of a part is used again
+        ahead = copied_ahead(device)
         moved = (part.to(device, non_blocking=ahead) for part in (self.rows, self.columns, self.shares))
         return AlignmentTarget(*moved)
 

@@ -35,6 +35,13 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def copied_ahead(device: torch.device) -> bool:
+    """Whether copies to a device may be `non_blocking`: a GPU makes them in the order of its other work, from pinned
+    memory while the program goes on. MPS may copy after the memory is used again; a copy to the CPU must be waited for.
+    """
+    return device.type == "cuda"
+
+
 def fast_bf16(device: torch.device) -> bool:
     """Whether products in bfloat16 are faster than in 32 bits; a CPU needs AMX or AVX-512 BF16."""
     if device.type == "cuda":

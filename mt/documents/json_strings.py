@@ -6,11 +6,11 @@ from collections.abc import Collection
 
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, parsed_text
 from mt.errors import DataError
+from mt.text.lines import SURROGATE
 
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s"{}\[\],:]+')
 ENDS = r"[rn]|u000[aAdD]"  # of lines, behind a backslash
 LINE = re.compile(rf"(?:\\(?:{ENDS}))+|((?:[^\\]|\\(?!{ENDS}).)+)")  # of a string with its escapes
-SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def read_json(data: bytes, keys: Collection[str] = ()) -> Parsed:

@@ -19,8 +19,8 @@ from mt.text.xml import clean, local
 CONTAINERS = frozenset({"hyperlink", "ins", "moveTo", "smartTag", "customXml", "dir", "bdo", "sdt"})
 DROPPED = frozenset({"proofErr", "lastRenderedPageBreak", "softHyphen"})  # left by an editor for itself
 BREAKS = frozenset({"br", "cr"})
-OF_PARAGRAPH = frozenset({"pPr", "endParaRPr", "rPh", "phoneticPr"})  # properties, which stay where they are:
-AT_THE_END = OF_PARAGRAPH - {"pPr"}
+OF_PARAGRAPH = frozenset({"pPr", "endParaRPr", "rPh", "phoneticPr"})  # properties, which stay where they are
+AT_THE_END = OF_PARAGRAPH - {"pPr"}  # those that stand behind the text
 # Excel writes a control character of a text so, such as the carriage return of a line end from elsewhere.
 CONTROL = re.compile(r"((?<!_x005F)_x00[01][0-9A-Fa-f]_)")
 IGNORED = frozenset({"lang", "noProof", "altLang", "dirty", "err", "smtClean", "bmk"})  # do not show in the text

@@ -1,25 +1,20 @@
 """The files that cells name: files of their own, or members of a zip, which is never unpacked to disk."""
 
 import io
-import lzma
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
 from mt.errors import DataError
-from mt.files import reason
+from mt.files import ZIP_DAMAGE, reason
 
 MEMBER = re.compile(r"(?P<zip>.+?\.zip):(?P<member>.+)", re.IGNORECASE | re.DOTALL)
 DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 LIMIT = 1 << 28  # bytes of a member, by its own account; zipfile reads no more than that
 OPEN = 16  # archives that stay open
-BROKEN = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, NotImplementedError, ValueError,
-)  # fmt: skip
 
 
 def within(folder: str, name: str) -> str:
@@ -57,7 +52,7 @@ def faults_of(name: str, broken: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(f"{name} cannot be read: {reason(error)}") from error
-    except BROKEN as error:
+    except ZIP_DAMAGE as error:
         raise DataError(f"{name} {broken} ({error})") from error
 
 

@@ -17,7 +17,7 @@ from mt.checkpoint import describe_tensors, read_tensors
 from mt.checkpoint.model_folder import MAX_CONFIG, MOST, Description
 from mt.config import Activation, DecodeConfig, ModelConfig, NormPlacement, Precision, Tying
 from mt.errors import CheckpointError, counted, shown
-from mt.files import explained, read_json, read_limited
+from mt.files import ZIP_DAMAGE, explained, read_json, read_limited
 from mt.interchange import refuse
 from mt.interchange.hf import ACTIVATIONS as WRITTEN
 from mt.interchange.hf import BIAS, SAFE, SOURCE_SPM, TARGET_SPM, TARGET_TABLE, weights
@@ -225,8 +225,11 @@ def _read_weights(folder: Path, config: Mapping[str, Any]) -> dict[str, Tensor]:
     with explained(f"`{path}` cannot be read"):
         size = path.stat().st_size
         if path.name == PICKLED and zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as parts:
-                size = max(size, sum(part.file_size for part in parts.infolist()))
+            try:
+                with zipfile.ZipFile(path) as parts:
+                    size = max(size, sum(part.file_size for part in parts.infolist()))
+            except ZIP_DAMAGE as error:
+                raise CheckpointError(f"`{path}` is damaged: {error}.") from None
     if size > most:
         raise CheckpointError(f"`{path}` holds {size:,} bytes, but a model of this shape has at most {most:,}.")
     if path.name == SAFE:

@@ -15,9 +15,9 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from mt.serve.refusal import RefusedError
+from mt.text.lines import SURROGATE
 
 MOST_FIELDS = 1000
-SURROGATE = re.compile("[\ud800-\udfff]")
 Fields = Mapping[str, Any]
 
 

@@ -26,7 +26,7 @@ class Connection(H11Protocol):
 
     patience = REQUEST_TIME
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
         self._seen, self._since = self._state(), self.loop.time()
         self._timer = self.loop.call_later(self.patience / 4, self._look)

@@ -4,21 +4,17 @@ Nothing is unpacked to a folder, so names with `..`, links and repeated names co
 because a sound archive has none.
 """
 
-import lzma
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from mt.errors import DataError
+from mt.files import ZIP_DAMAGE
 
 MAX_MEMBERS = 10_000
 MAX_RATIO = 200  # of unpacked to packed bytes; text reaches 30, a zip bomb 1000
 PLENTY = 1 << 20  # bytes that may grow at any ratio
-DAMAGE = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, NotImplementedError, ValueError,
-)  # fmt: skip
 
 
 def read_member(path: Path, name: str, most: int) -> bytes:
@@ -44,7 +40,7 @@ def damage_explained(fault: str) -> Iterator[None]:
     """Raise `DataError` "`fault`: reason." for what `zipfile` raises at a damaged archive."""
     try:
         yield
-    except DAMAGE as error:
+    except ZIP_DAMAGE as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise DataError(f"{fault}: {reason:.100}.") from error
 

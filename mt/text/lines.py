@@ -28,6 +28,7 @@ PLENTY = 64 << 20  # bytes that may grow at any ratio
 ZSTD_CHUNK = 1 << 8  # bytes of input at a time: each 4 of them can become 128 KiB
 BOM = "\ufeff"
 DAMAGE = (EOFError, zlib.error, lzma.LZMAError, OSError, UnicodeError)  # of a file that is read or unpacked
+SURROGATE = re.compile(r"[\ud800-\udfff]")  # half a pair, which JSON can spell and UTF-8 cannot
 UTF16 = {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
 ARCHIVES = {b"PK\3\4": "zip", b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "rar"}
 BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")  # digits of pi or of its root: a text may begin with "BZh", too

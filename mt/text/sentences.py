@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 
+from mt.text.lines import SURROGATE
 from mt.text.words import Span, may_divide
 
 # Ends of clauses; those of the second class need no space after them.
 CLAUSE_END = re.compile(r"[,;:)\]–—…](?=\s)|[，；：、）】؛،。！？]")
 SPACE = re.compile(r"\s+")
-SURROGATE = re.compile("[\ud800-\udfff]")
 REACH = 0.25  # largest distance of a clause's end from the middle, as a share of the text's length
 NEAR = 8  # characters: so far from the middle of a text without spaces a cut is moved to the end of a character
 

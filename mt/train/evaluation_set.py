@@ -67,11 +67,10 @@ def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tu
 def check_whole(model: Path | None) -> None:
     """Raises: CheckpointError: when the folder at or above `model` is that of a run with one of its two files only."""
     for place in (model, *model.parents[:2]) if model is not None else ():
-        there = [name for name in ("config.yaml", "manifest.json") if (place / name).is_file()]
-        if len(there) == 1:
-            lost = "config.yaml" if there == ["manifest.json"] else "manifest.json"
+        lost = [name for name in ("config.yaml", "manifest.json") if not (place / name).is_file()]
+        if len(lost) == 1:
             raise CheckpointError(
-                f"the test set of `{place}` is not known, because its `{lost}` is missing.",
+                f"the test set of `{place}` is not known, because its `{lost[0]}` is missing.",
                 hint="name one with `--test SOURCE TARGET`.",
             )
 

@@ -185,9 +185,9 @@ class RunFolder:
         report = self.evaluation / "test.json"
         tested = report.exists()
         if tested:
-            scores = read_facts(report).get("scores")
             try:
-                lines += [f"  {score['name']} {score['value']:.2f}  {score['signature']}" for score in scores or [{}]]
+                scores = read_facts(report)["scores"]
+                lines += [f"  {score['name']} {score['value']:.2f}  {score['signature']}" for score in scores]
             except (KeyError, TypeError, ValueError):
                 again = f"`mt evaluate {shlex.quote(str(self.path))}` writes it again"
                 logger.warning(f"`{report}` must list scores, but does not: it is damaged, and {again}.")

@@ -11,6 +11,7 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mt.compute.device import copied_ahead
 from mt.nn.ragged import Ragged
 from mt.nn.source import FrameSource, Source, TokenSource
 
@@ -31,8 +32,7 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         if self.target_in.device == device:
             return self
-        # From pinned memory a copy to a GPU runs asynchronously; a copy from a GPU must be waited for.
-        ahead = device.type == "cuda"
+        ahead = copied_ahead(device)
         return replace(
             self,
             source=self.source.to(device, non_blocking=ahead),

@@ -9,7 +9,6 @@ import logging
 import re
 import shlex
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from itertools import chain, islice
 from mt.data.corpus.names import kind_of
 from mt.data.corpus.pair import Origin, Pair, Sides
 from mt.errors import DataError, counted
+from mt.files import ZIP_DAMAGE
 from mt.text.languages import code_of
 from mt.text.lines import MAX_RATIO, PLENTY, read_lines, too_large
 from mt.text.words import has_letters
@@ -55,7 +55,7 @@ def read_xlsx(file: str, sides: Sides) -> Iterator[Pair]:
             if sum(item.file_size for item in book.infolist()) > max(PLENTY, MAX_RATIO * packed):
                 raise too_large(file)
             yield from read_rows(file, xlsx_rows(book, file), sides, "second column")
-    except (zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError, RuntimeError) as error:
+    except (*ZIP_DAMAGE, LookupError) as error:
         raise DataError(f"`{file}` cannot be read as an XLSX workbook ({error}).") from None
 
 

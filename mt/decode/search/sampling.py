@@ -88,7 +88,7 @@ class Rows:
     def uniform(self, place: int) -> Float[Tensor, " R"]:
         """One number in [0, 1) for each row at this position."""
         bits = (mixed(self.key, torch.tensor(place)) >> (64 - UNIFORM_BITS)) & ((1 << UNIFORM_BITS) - 1)
-        return (bits.cpu() if bits.device.type == "mps" else bits).double() / (1 << UNIFORM_BITS)  # as in `draw`
+        return for_doubles(bits).double() / (1 << UNIFORM_BITS)
 
     def append(self, token: Int[Tensor, " R"], goes_on: Bool[Tensor, " R"]) -> None:
         self.prefix = torch.cat([self.prefix, token[:, None]], dim=1)
@@ -145,11 +145,16 @@ def draw(probabilities: Float[Tensor, "R V"], uniform: Float[Tensor, " R"]) -> I
     vocabulary are never drawn (of probability 3e-8, for example).
     """
     place = probabilities.device
-    wide = probabilities.cpu() if place.type == "mps" else probabilities  # MPS has no 64-bit floats
+    wide = for_doubles(probabilities)
     sums = wide.cumsum(dim=1, dtype=torch.float64)
     wanted = uniform.to(wide.device)[:, None] * sums[:, -1:]
     found = torch.searchsorted(sums, wanted, right=True).squeeze(1)
     return found.clamp_(max=probabilities.shape[1] - 1).to(place)
+
+
+def for_doubles(values: Tensor) -> Tensor:
+    """The values on a device that has 64-bit floats, which MPS has not."""
+    return values.cpu() if values.device.type == "mps" else values
 
 
 def mixed(key: Int[Tensor, "*N"], number: Int[Tensor, "*M"]) -> Int[Tensor, "..."]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from crash import all_crashes
+from crash import all_crashes, killed_at
 
 from mt.checkpoint import Checkpoints, clean_up, verify_folder, write_folder
 from mt.checkpoint.model_folder import Description, read_model
@@ -78,6 +78,32 @@ def three(save):
             save(run, step, 3.0 - step)
 
     return call
+
+
+def contents(folder: Path) -> list[tuple[str, bytes]]:
+    """What the files hold, without the part of a temporary name that each process draws."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted((file.suffix.partition("-")[0], file.read_bytes()) for file in files)
+
+
+def test_copies_are_what_a_kill_leaves(tmp_path):
+    def work(folder: Path) -> None:
+        write_text(folder / "a.txt", "new text")
+        write_folder(folder / "model.new", {"weights.bin": bytes(1000)})
+
+    (tmp_path / "origin").mkdir()
+    write_text(tmp_path / "origin/a.txt", "old")
+    for name in ("imports", "copied"):
+        shutil.copytree(tmp_path / "origin", tmp_path / name)
+    work(tmp_path / "imports")
+    copies = all_crashes(tmp_path / "copied", lambda: work(tmp_path / "copied"), tmp_path / "copies")
+    for event, copy in enumerate(copies):
+        killed = tmp_path / f"killed-{event}"
+        shutil.copytree(tmp_path / "origin", killed)
+        assert not killed_at(event, lambda killed=killed: work(killed))
+        assert contents(copy) == contents(killed)
+    assert killed_at(len(copies), lambda: work(tmp_path / "imports"))
+    assert len({str(contents(copy)) for copy in copies}) > 5
 
 
 def value_of(found) -> float:

@@ -305,6 +305,16 @@ def test_a_file_that_is_too_large_is_not_read(made):
         read_hf(folder)
 
 
+def test_an_archive_of_weights_whose_directory_is_damaged(made):
+    """Its size is not known, so it is not given to torch."""
+    folder = made(pickled=True).folder
+    weights = folder / "pytorch_model.bin"
+    content = weights.read_bytes()
+    weights.write_bytes(content.replace(b"PK\1\2", b"QK\1\2"))
+    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin` is damaged: Bad magic number for central dir"):
+        read_hf(folder)
+
+
 def test_a_tokenizer_that_is_too_large_is_not_read(made, monkeypatch):
     folder = made().folder
     monkeypatch.setattr(hf_import, "MAX_MODEL", (folder / "vocab.json").stat().st_size)

@@ -213,6 +213,18 @@ def test_the_first_sheet_of_a_workbook(tmp_path):
         texts(str(file))
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_workbook_of_any_compression_that_is_damaged(tmp_path, method):
+    file = tmp_path / "a.xlsx"
+    with zipfile.ZipFile(file, "w", method) as book:
+        book.writestr("xl/worksheets/sheet1.xml", SHEET)
+        begin = len("PK\3\4") + 26 + len("xl/worksheets/sheet1.xml")  # of the content, behind its header
+    content = file.read_bytes()
+    file.write_bytes(content[: begin + 9] + bytes(200) + content[begin + 209 :])
+    with pytest.raises(DataError, match=r"a\.xlsx` cannot be read as an XLSX workbook \(.+\)\.$"):
+        texts(str(file))
+
+
 CELL = '<row r="1"><c r="A1" t="inlineStr"><is><t>one</t></is></c><c r="{}" {}><v>{}</v></c></row>'
 
 

@@ -57,7 +57,7 @@ def test_neighbouring_seeds_and_sentences_give_unrelated_numbers():
         assert abs(equal - len(x) / 2) < 4 * math.sqrt(len(x) / 4), name
 
 
-def test_the_numbers_of_mps_are_made_on_the_host(monkeypatch):
+def test_the_numbers_of_mps_are_made_on_the_host(monkeypatch, unchecked_shapes):
     """It has no 64-bit floats, so `double` raises there. A stand-in for its integers."""
 
     class OnMps:
