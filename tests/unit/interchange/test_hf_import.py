@@ -3,6 +3,7 @@
 import json
 import warnings
 import zipfile
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import pytest
@@ -23,13 +24,14 @@ from mt.interchange.hf_import import read_hf
 from mt.nn.ragged import pack
 from mt.text.tokenizer_training import train_tokenizer
 
-transformers = pytest.importorskip("transformers")
+pytestmark = pytest.mark.skipif(find_spec("transformers") is None, reason="needs transformers")
 
 
 @pytest.fixture
 def made(tmp_path, monkeypatch):
     """Writes a folder of OPUS-MT's kind; returns it with model and tokenizer of transformers."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    import transformers  # takes seconds, in each worker that collects this file
 
     def make(**settings):
         folder = tmp_path / "opus"
