@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from characters import ANY
 from hypothesis import given
 from hypothesis import strategies as st
-from letters import ANY
 from shout import same, segments, translated
 
 from mt.documents.readers import translate_document

@@ -3,9 +3,9 @@
 import string
 
 import pytest
+from characters import ANY
 from hypothesis import given
 from hypothesis import strategies as st
-from letters import ANY
 
 from mt.text.sentences import Layout, divided, halves, middle, sentences, whole
 from mt.text.words import may_divide

@@ -13,9 +13,9 @@ from itertools import pairwise
 
 import pytest
 import sentencepiece as spm
+from characters import ANY
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from letters import ANY
 
 from mt.config import TokenizerConfig
 from mt.errors import CheckpointError, ConfigError, DataError

@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import pytest
 import regex
+from characters import ANY
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from letters import ANY
 
 from mt.text.words import (
     CLUSTER,

@@ -2,9 +2,9 @@
 
 import pytest
 import sacrebleu
+from characters import ANY
 from hypothesis import given
 from hypothesis import strategies as st
-from letters import ANY
 
 from mt.decode.rerank.utility import bleu, chrf, chrf_with_words, ngram_counts, shared
 from mt.errors import ConfigError

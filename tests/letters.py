@@ -1,6 +1,0 @@
-"""Text of any characters, for properties."""
-
-from hypothesis import strategies as st
-
-# The characters of `st.text()`, which takes 2.5 s of processor time to find them through its codec.
-ANY = st.characters(exclude_categories=["Cs"])
