@@ -14,6 +14,7 @@ import threading
 import traceback
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn, TextIO
 
 import mt
@@ -51,6 +52,9 @@ def main(argv: list[str] | None = None) -> int:
         # second.
         gc.set_threshold(100_000, 20, 20)
     name = f"mt {argv[0]}" if argv and argv[0] in VERBS else "mt"
+    if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]
+        # `print` would write messages to stdout, and libraries to the file that is opened next.
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8", errors="replace")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Like all input, whatever the locale; names of files need not be UTF-8.
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")

@@ -104,6 +104,8 @@ def test_no_command_shows_the_help_and_fails(capsys):
         (["train", "--train", "a.en"], "--train.\n\nhint: settings are written without dashes, as in `train.seed=3`."),
         (["train", "-sc"], "mt train: -sc takes install, uninstall or query, and bash, zsh or fish, as in -sc install"),
         (["train", "-sc", "install=nosuch"], "mt train: -sc takes install, uninstall or query"),
+        (["train", ""], "mt train: an argument has an empty value (is a variable not set?)."),
+        (["train", "--resume", ""], "mt train: --resume has an empty value (is a variable not set?)."),
         (["train", "--resolve"], "mt train: --resolve needs --cfg.\n\nhint: `mt train --help` lists the options.\n"),
         (["train", "-cd", "nope"], "mt train: --config-dir must name a folder of presets, but nope is not a folder."),
         (["train", "-m", "-c", "job"], "not allowed with argument --multirun/-m.\n\nhint: `mt train --help` lists"),
@@ -207,6 +209,13 @@ def test_a_full_disk_under_stderr_leaves_the_exit_code_as_it_is():
         command = [sys.executable, "-m", "mt", "bogus"]
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=full, timeout=600, check=False)
     assert (done.returncode, done.stdout) == (2, b"")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell of POSIX")
+def test_messages_do_not_go_to_stdout_where_stderr_is_closed():
+    shell = f"{sys.executable} -m mt info nothing 2>&-"
+    done = subprocess.run(shell, shell=True, cwd=ROOT, stdout=subprocess.PIPE, timeout=600, check=False)
+    assert (done.returncode, done.stdout) == (1, b"")
 
 
 def test_a_closed_pipe_is_quiet():
