@@ -20,7 +20,7 @@ from typing import NoReturn, TextIO
 import mt
 from mt.cli.hints import without_settings
 from mt.compute.host import before_torch
-from mt.errors import ConfigError, DataError, MtError
+from mt.errors import ConfigError, DataError, MtError, in_short
 from mt.files import reason
 
 VERBS = {
@@ -41,6 +41,7 @@ VERBS = {
     "import": ("mt.cli.import_model", "make a model folder of an OPUS-MT model or an Argos package"),
 }
 INTERRUPTED = 130  # 128 + SIGINT
+NO_MEMORY = ("can't allocate memory", "out of memory")  # in errors of torch, of a host and of a GPU
 PIPE_CLOSED = 141  # 128 + SIGPIPE
 
 
@@ -76,6 +77,10 @@ def main(argv: list[str] | None = None) -> int:
         say(f"{name}: {file}{reason(error)}", error)
         return 1
     except Exception as error:
+        if isinstance(error, MemoryError) or any(said in str(error) for said in NO_MEMORY):
+            hint = "take a smaller model or smaller batches, or end other programs."
+            say(f"{name}: the memory is too small for this ({in_short(error)})", error, hint=hint)
+            return 1
         what = f"{type(error).__name__}: {error}"
         say(f"{name}: internal error: {what} (set MT_DEBUG=1 for the traceback; please report it)", error)
         return 1

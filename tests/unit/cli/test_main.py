@@ -182,6 +182,23 @@ def test_hydra_neither_prints_nor_changes_what_training_raises(fault, code, buil
     assert said.count("\n") == (code != 130)
 
 
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory\nframes"), "can't allocate memory)"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 1 GiB."), "RuntimeError: CUDA out of memory. Tried"),
+        (MemoryError(), "(MemoryError: )"),
+    ],
+    ids=["host", "GPU", "Python"],
+)
+def test_too_little_memory_is_no_fault_of_mt(fault, says, build, capsys):
+    build.fault = fault
+    assert main(["train"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("mt train: the memory is too small for this (") and says in said
+    assert said.endswith("\n\nhint: take a smaller model or smaller batches, or end other programs.\n")
+
+
 def test_debugging_shows_the_traceback(build, capsys, monkeypatch):
     monkeypatch.setenv("MT_DEBUG", "1")
     build.fault = ValueError("odd")
