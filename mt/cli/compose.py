@@ -30,7 +30,7 @@ from mt.cli.refusals import in_our_words
 from mt.cli.run_name import FILE_GROUP, run_name
 from mt.cli.schema import check_option, check_value, leaves, sections, settings, takes_list, unknown_key
 from mt.cli.text_files import TEXT, assignment, check_is_list
-from mt.cli.typed import as_typed, fill_in_paths, in_list, in_shell, takes_text
+from mt.cli.typed import as_typed, fill_in_paths, in_list, in_shell, quoted, takes_text
 from mt.cli.user_file import read_settings
 from mt.config import Config, DataConfig
 from mt.data.corpus.catalog import CATALOG
@@ -59,7 +59,7 @@ def before_naming(
     overrides = [as_typed(text) for text in overrides]
     overrides = check_overrides(overrides, config_dir=config_dir, file=bool(chosen)) + chosen
     if config_dir is not None:
-        overrides.append(f"hydra.searchpath=['file://{config_dir.resolve()}']")
+        overrides.append(f"hydra.searchpath=[{quoted(f'file://{config_dir.resolve()}')}]")
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
             tree = hydra.compose("train", overrides, return_hydra_config=True)
@@ -283,7 +283,7 @@ def parse(text: str) -> Override:
     """Parse one override by Hydra's grammar, which takes a millisecond; not to be changed. Raises: ConfigError."""
     try:
         return OverridesParser.create().parse_overrides([text])[0]
-    except OverrideParseException:
+    except (OverrideParseException, ValueError):  # Python refuses numbers of thousands of digits
         if text.endswith((".yaml", ".yml")):
             raise ConfigError(
                 f"`{text}` is not a setting: it looks like a settings file.", hint=f"write `--config {in_shell(text)}`."

@@ -14,12 +14,13 @@ import threading
 import traceback
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn, TextIO
 
 import mt
 from mt.cli.hints import without_settings
 from mt.compute.host import before_torch
-from mt.errors import ConfigError, DataError, MtError
+from mt.errors import ConfigError, DataError, MtError, in_short
 from mt.files import reason
 
 VERBS = {
@@ -40,6 +41,7 @@ VERBS = {
     "import": ("mt.cli.import_model", "make a model folder of an OPUS-MT model or an Argos package"),
 }
 INTERRUPTED = 130  # 128 + SIGINT
+NO_MEMORY = ("can't allocate memory", "out of memory")  # in errors of torch, of a host and of a GPU
 PIPE_CLOSED = 141  # 128 + SIGPIPE
 
 
@@ -51,6 +53,9 @@ def main(argv: list[str] | None = None) -> int:
         # second.
         gc.set_threshold(100_000, 20, 20)
     name = f"mt {argv[0]}" if argv and argv[0] in VERBS else "mt"
+    if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]
+        # `print` would write messages to stdout, and libraries to the file that is opened next.
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8", errors="replace")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Like all input, whatever the locale; names of files need not be UTF-8.
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -72,6 +77,10 @@ def main(argv: list[str] | None = None) -> int:
         say(f"{name}: {file}{reason(error)}", error)
         return 1
     except Exception as error:
+        if isinstance(error, MemoryError) or any(said in str(error) for said in NO_MEMORY):
+            hint = "take a smaller model or smaller batches, or end other programs."
+            say(f"{name}: the memory is too small for this ({in_short(error)})", error, hint=hint)
+            return 1
         what = f"{type(error).__name__}: {error}"
         say(f"{name}: internal error: {what} (set MT_DEBUG=1 for the traceback; please report it)", error)
         return 1

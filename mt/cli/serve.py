@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mt.cli.engine_options import add_engine_options, check_engine_options, load_model
-from mt.cli.options import Parser, add_device_options, number, number_from_0, positive_int
-from mt.config.decode import COUNT, Bound
+from mt.cli.options import Parser, add_device_options, number, positive_int
+from mt.config.decode import COUNT, FROM_0, Bound
 from mt.errors import ConfigError, counted
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mt.serve")
 T = TypeVar("T")
 TOKENS = number(int, COUNT.up_to(10_000_000))  # as `decode.batch_tokens`
+TIME = number(float, FROM_0.up_to(1_000_000))  # the clocks that wait end far above
 COUNT_OR_0 = number(int, Bound(lambda n: n >= 0, "", "a whole number, 0 for no limit"))
 PORT = number(int, Bound(lambda n: 0 <= n < 1 << 16, "", "a port from 0 to 65535 (0: any that is free)"))
 PACKAGES = {"fastapi": "fastapi", "uvicorn": "uvicorn", "python_multipart": "python-multipart"}  # by module
@@ -64,7 +65,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     limits.add_argument("--max-body", type=positive_int, default=4, metavar="MIB", help="of a request (default: 4)")
     limits.add_argument(
-        "--timeout", type=number_from_0, default=60.0, metavar="SECONDS",
+        "--timeout", type=TIME, default=60.0, metavar="SECONDS",
         help="for a translation; 0: no limit (default: 60)",
     )  # fmt: skip
     limits.add_argument(
@@ -78,7 +79,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "1024)",
     )  # fmt: skip
     batches.add_argument(
-        "--batch-wait", type=number_from_0, default=3.0, metavar="MS",
+        "--batch-wait", type=TIME, default=3.0, metavar="MS",
         help="milliseconds that a request waits for others to join it (default: 3)",
     )  # fmt: skip
     args = parser.parse_args(argv)

@@ -81,7 +81,7 @@ def _quotas(root: Path) -> Iterator[float]:
 def text_of(file: Path) -> str:
     """The content of a file of the system; empty where it cannot be read."""
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
 

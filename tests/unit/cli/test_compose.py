@@ -128,6 +128,9 @@ def test_interpolations_are_filled_in():
         ("train.steps=soon", "`train.steps` must be a whole number or null, but is soon."),
         ("model.bias=perhaps", "`model.bias` must be true or false, but is perhaps."),
         ("run.root=[a]", "`run.root` must be text, but is ['a']."),
+        (f"optim.lr=1{'0' * 400}", f"`optim.lr` must be a number of at most 64 bits, but is 1{'0' * 78}…."),
+        (f"train.steps=1{'0' * 5000}", "00` cannot be read as `key=value`. hint: quote a value with special char"),
+        (f"train.steps={2**63}", f"`train.steps` must be a number of at most 64 bits, but is {2**63}."),
         ("data.train=my.tsv", "`data.train` must be a list, as in [first,second], but is my.tsv."),
         (
             "experiment=multi30k",
@@ -348,6 +351,9 @@ def test_a_folder_adds_presets_and_groups(file, tmp_path):
     config = compose(["model=own", "speed=high"], config_dir=tmp_path)
     assert (config.model.dim, config.optim.lr) == (64, 0.5)
     assert "`model` has no preset `owm`. hint: did you mean `own`?" in refusal("model=owm", config_dir=tmp_path)
+    (odd := tmp_path / "it's, (my) ${own}").mkdir()
+    (tmp_path / "model").rename(odd / "model")
+    assert compose(["model=own"], config_dir=odd).model.dim == 64
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,16 @@ def told(capsys, *argv):
             "hint: `mt serve --help` lists the options.",
         ),
         (
+            [GOLDEN, "--timeout", "1e300"],
+            "argument --timeout: must be a number of at least 0 and at most 1,000,000, but is 1e300.\n\n"
+            "hint: `mt serve --help` lists the options.",
+        ),
+        (
+            [GOLDEN, "--batch-wait", "1e300"],
+            "argument --batch-wait: must be a number of at least 0 and at most 1,000,000, but is 1e300.\n\n"
+            "hint: `mt serve --help` lists the options.",
+        ),
+        (
             [GOLDEN, "--rate", "-1"],
             "argument --rate: must be a whole number, 0 for no limit, but is -1.\n\n"
             "hint: `mt serve --help` lists the options.",

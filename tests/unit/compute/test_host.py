@@ -108,6 +108,11 @@ class TestProcessors:
         root = self.system(tmp_path, "0::/\n", sys__fs__cgroup__cpu_DOT_max=quota)
         assert processors(root) == wanted
 
+    def test_the_name_of_a_group_need_not_be_utf8(self, tmp_path):
+        root = self.system(tmp_path, "", sys__fs__cgroup__cpu_DOT_max="200000 100000")
+        (root / "proc/self/cgroup").write_bytes(b"0::/\xff\n")
+        assert processors(root) == 2
+
     def test_the_smallest_quota_on_the_way_up_counts(self, tmp_path):
         root = self.system(
             tmp_path, "0::/a/b\n",

@@ -117,6 +117,13 @@ def test_sampled_pieces_spell_the_same_text(made):
     assert [plain.decode_target(ids) for ids in found] == lines
 
 
+def test_the_commands_to_type_next_work_for_any_name(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("mt.cli.import_model.import_hf", lambda args: None)
+    assert run(["hf", "folder", str(tmp_path / "en de")]) == 0
+    said = capsys.readouterr().out
+    assert f"mt translate '{tmp_path}/en de'." in said and said.endswith(f"mt train 'init={tmp_path}/en de'\n")
+
+
 @pytest.mark.parametrize("settings", [{}, {"pickled": True, "activation_function": "relu"}])
 def test_the_command_makes_a_model_that_says_what_transformers_says(settings, made, tmp_path, capsys, caplog):
     theirs, out = made(**settings), tmp_path / "out"
