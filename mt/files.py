@@ -114,7 +114,10 @@ def temporary(target: Path) -> Path:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file so that it has the old or the new content, even after a power cut. Raises: OSError."""
+    """Write a file so that it has the old or the new content, even after a power cut. Raises: OSError.
+
+    A file that is replaced keeps its permissions.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temp = temporary(path)
     try:
@@ -122,6 +125,8 @@ def write_file(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        with suppress(OSError):
+            shutil.copymode(path, temp)
         temp.replace(path)
     except OSError:
         with suppress(OSError):

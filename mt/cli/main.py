@@ -67,8 +67,8 @@ def main(argv: list[str] | None = None) -> int:
         silence(sys.stdout)
         return PIPE_CLOSED
     except OSError as error:
-        flush_or_silence(sys.stdout)
-        file = f"`{error.filename}`: " if error.filename else ""
+        written = flush_or_silence(sys.stdout)  # what could not be written is still there, and fails again
+        file = f"`{error.filename}`: " if error.filename else "" if written else "stdout cannot be written: "
         say(f"{name}: {file}{reason(error)}", error)
         return 1
     except Exception as error:
@@ -198,13 +198,18 @@ def readable(line: str, most: int = 1500) -> str:
     return line if len(line) <= most else f"{line[: most // 2]} […] {line[-most // 2 :]}"
 
 
-def flush_or_silence(stream: TextIO | None) -> None:
-    """Flush a stream, if there is one; silence it when its disk is full, so that the flush at exit cannot fail."""
+def flush_or_silence(stream: TextIO | None) -> bool:
+    """Flush a stream, if there is one; silence it when its disk is full, so that the flush at exit cannot fail.
+
+    Returns: false when its disk is full.
+    """
     try:
         if stream is not None:
             stream.flush()
     except OSError:
         silence(stream)
+        return False
+    return True
 
 
 def silence(stream: TextIO | None) -> None:
