@@ -39,6 +39,7 @@ VERBS = {
     "export": ("mt.cli.export", "convert a model for CTranslate2, transformers or Argos Translate"),
     "import": ("mt.cli.import_model", "make a model folder of an OPUS-MT model or an Argos package"),
 }
+ACTIONS = {"runs": ("list", "compare", "delete"), "inspect": ("attention",)}  # words that stand behind a verb
 INTERRUPTED = 130  # 128 + SIGINT
 PIPE_CLOSED = 141  # 128 + SIGPIPE
 
@@ -146,7 +147,8 @@ def run_verb(verb: str, argv: list[str]) -> int:
 def unknown_command(word: str) -> ConfigError:
     """The error for a mistyped command or option; it names the nearest known one."""
     kind, choices = ("an option", ["--help", "--version"]) if word.startswith("-") else ("a command", list(VERBS))
-    near = get_close_matches(word, choices, n=1)
+    near = [f"mt {verb} {word}" for verb, words in ACTIONS.items() if word in words]
+    near = near or get_close_matches(word, choices, n=1)
     hint = f"did you mean `{near[0]}`?" if near else "`mt --help` lists the commands."
     return ConfigError(f"`{word}` is not {kind}.", hint=hint)
 

@@ -89,6 +89,10 @@ def test_no_command_shows_the_help_and_fails(capsys):
     ("argv", "says"),
     [
         (["trian"], "mt: `trian` is not a command.\n\nhint: did you mean `train`?\n"),
+        *(
+            ([word], f"mt: `{word}` is not a command.\n\nhint: did you mean `mt {verb} {word}`?\n")
+            for verb, word in (("runs", "compare"), ("runs", "delete"), ("runs", "list"), ("inspect", "attention"))
+        ),
         (["xyzzy"], "mt: `xyzzy` is not a command.\n\nhint: `mt --help` lists the commands.\n"),
         (["--hepl"], "mt: `--hepl` is not an option.\n\nhint: did you mean `--help`?\n"),
         (
