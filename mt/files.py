@@ -127,7 +127,7 @@ def write_file(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if path.exists():
+        with suppress(OSError):  # of a file that is not there yet, or on a disk without permissions
             shutil.copymode(path, temp)
         temp.replace(path)
     except OSError:

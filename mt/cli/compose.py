@@ -199,7 +199,7 @@ def check_files_named(override: Override, *, corpus: bool, file: bool) -> None:
     key = override.key_or_group
     if key not in TEXT or (corpus if key == "data.train" else file):
         return
-    if any(value == [] for value in values(override)):
+    if any(value in ([], "") for value in values(override)):
         raise ConfigError(f"`{key}` names no file (is a variable not set?).", hint=f"name some, or leave `{key}` out.")
 
 
@@ -229,17 +229,25 @@ def check_override(override: Override, known: Mapping[str, list[str]], *, multir
             check_option(key, "null" if value is None and override.is_sweep_override() else value, known[key])
         elif key in sections() and isinstance(value, Mapping):
             for leaf, part in leaves({key: value}):
-                check_value(leaf, part)
+                check_typed(leaf, part)
         elif key in TEXT and isinstance(value, str):
             check_is_list(key, value)
         elif key in sections() or key in settings():
-            check_value(key, value)
+            check_typed(key, value)
         else:
             raise unknown_key(key, more=known)
     if key in known and text.endswith("=null"):
         return f"~{key}"  # Hydra's syntax for it
     own = key in known and key not in groups()  # a group of the user's own is not in our defaults list
     return ("+" if own else "") + text.lstrip("+")
+
+
+def check_typed(key: str, value: Any) -> None:
+    """As `check_value`, but an empty text is an error, as among options: `run.name=$NAME` may continue another run."""
+    check_value(key, value)
+    if value == "":
+        hint = f"give it one, or leave `{key}` out."
+        raise ConfigError(f"`{key}` has an empty value (is a variable not set?).", hint=hint)
 
 
 def values(override: Override) -> list[Any]:

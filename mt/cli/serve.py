@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import re
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ TOKENS = number(int, COUNT.up_to(10_000_000))  # as `decode.batch_tokens`
 TIME = number(float, FROM_0.up_to(1_000_000))  # the clocks that wait end far above
 COUNT_OR_0 = number(int, Bound(lambda n: n >= 0, "", "a whole number, 0 for no limit"))
 PORT = number(int, Bound(lambda n: 0 <= n < 1 << 16, "", "a port from 0 to 65535 (0: any that is free)"))
+ORIGIN = re.compile(r"|\*|null|[a-z][a-z\d+.-]*://[^\s/?#@,]+")
 PACKAGES = {"fastapi": "fastapi", "uvicorn": "uvicorn", "python_multipart": "python-multipart"}  # by module
 
 
@@ -46,7 +48,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add_engine_options(parser)
     parser.add_argument("--metrics", action="store_true", help="counts in Prometheus' format at /metrics")
     parser.add_argument(
-        "--cors", metavar="ORIGIN", default="",
+        "--cors", type=origin, metavar="ORIGIN", default="",
         help="pages of this origin may use the server from a browser; *: all (default: only the server's own)",
     )  # fmt: skip
     clients = parser.add_argument_group("clients")
@@ -85,6 +87,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
     args = parser.parse_args(argv)
     check_engine_options(parser, args)
     return args
+
+
+def origin(text: str) -> str:
+    """As browsers write it, since a page is refused whose origin differs in one character."""
+    if ORIGIN.fullmatch(text.lower()):
+        return text.lower()
+    raise argparse.ArgumentTypeError(f"must be an origin without a path, such as https://example.org, or *: {text}")
 
 
 def run(argv: list[str]) -> int:

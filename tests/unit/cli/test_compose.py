@@ -123,7 +123,18 @@ def test_interpolations_are_filled_in():
         ("model.norm=7", "`model.norm` must be one of pre, post, but is 7."),
         ("batch.tokens=many", "`batch.tokens` must be a whole number or auto, but is many."),
         ("batch.tokens=true", "`batch.tokens` must be a whole number or auto, but is true."),
-        ("batch.tokens=", "`batch.tokens` must be a whole number or auto, but is empty."),
+        ("model.dim=", "`model.dim` must be a whole number, but is empty."),
+        *(
+            (wrong, f"`{key}` has an empty value (is a variable not set?). hint: give it one, or leave `{key}` out.")
+            for wrong, key in (
+                ("run.name=", "run.name"),
+                ("run.root=''", "run.root"),
+                ("run={name: ''}", "run.name"),
+                ("data.src=", "data.src"),
+                ("train.epochs=", "train.epochs"),
+                ("batch.tokens=", "batch.tokens"),
+            )
+        ),
         ("optim.lr=null", "`optim.lr` must be a number, but is null."),
         ("train.steps=soon", "`train.steps` must be a whole number or null, but is soon."),
         ("model.bias=perhaps", "`model.bias` must be true or false, but is perhaps."),
@@ -235,6 +246,7 @@ def test_a_tree_may_leave_settings_out():
     ("overrides", "says"),
     [
         (["data.train=[]"], r"`data\.train` names no file \(is a variable not set\?\)\. hint: name some, or leave"),
+        (["data.train="], r"`data\.train` names no file \(is a variable not set\?\)\. hint: name some, or leave"),
         ([OWN_FILES, "data.dev=[]"], r"`data\.dev` names no file "),
         ([OWN_FILES, "data.test=[]"], r"`data\.test` names no file "),
         (

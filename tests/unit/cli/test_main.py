@@ -89,6 +89,10 @@ def test_no_command_shows_the_help_and_fails(capsys):
     ("argv", "says"),
     [
         (["trian"], "mt: `trian` is not a command.\n\nhint: did you mean `train`?\n"),
+        *(
+            ([word], f"mt: `{word}` is not a command.\n\nhint: did you mean `mt {verb} {word}`?\n")
+            for verb, word in (("runs", "compare"), ("runs", "delete"), ("runs", "list"), ("inspect", "attention"))
+        ),
         (["xyzzy"], "mt: `xyzzy` is not a command.\n\nhint: `mt --help` lists the commands.\n"),
         (["--hepl"], "mt: `--hepl` is not an option.\n\nhint: did you mean `--help`?\n"),
         (
@@ -212,12 +216,13 @@ def test_a_full_disk_is_one_line():
         done = subprocess.run(
             [sys.executable, "-m", "mt", "help"],
             cwd=ROOT,
+            env=os.environ | {"PYTHONUNBUFFERED": ""},
             stdout=full,
             stderr=subprocess.PIPE,
             timeout=600,
             check=False,
         )
-    assert (done.returncode, done.stderr) == (1, b"mt: No space left on device\n")
+    assert (done.returncode, done.stderr) == (1, b"mt: stdout cannot be written: No space left on device\n")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
