@@ -277,6 +277,7 @@ def make_app(service: Service, *, cors: str = "", metrics: bool = False) -> Guar
     app = FastAPI(
         title="mt", version=mt.__version__, docs_url=None, redoc_url=None, openapi_url="/openapi.json",
         lifespan=lifespan, description="Machine translation. The paths of LibreTranslate, and word links.",
+        redirect_slashes=False,  # it would send clients to the host that the request names
     )  # fmt: skip
     routes: list[tuple[str, str, Handler]] = [
         ("POST", "/translate", service.translate),

@@ -327,7 +327,8 @@ def test_a_form_that_cannot_be_read(server):
 
 
 def test_paths_and_methods_that_are_not_there(server):
-    assert (server.get("/nothing").status, server.get("/nothing").error) == (404, "Not Found")
+    for path in ("/nothing", "/health/", "//example.org"):
+        assert (server.get(path).status, server.get(path).error) == (404, "Not Found")
     answer = server.get("/translate")
     assert (answer.status, answer.error, answer.headers["allow"]) == (405, "Method Not Allowed", "POST")
 
