@@ -9,6 +9,7 @@ Libraries that are not installed are skipped: `tests/test_house.py` needs only p
 import gc
 import os
 import random
+import signal
 import tempfile
 from importlib.util import find_spec
 
@@ -110,6 +111,14 @@ if find_spec("torch"):
     def seeded():
         """Every test starts from the same random numbers, in any order of tests."""
         seed_all(0)
+
+
+@pytest.fixture
+def without_nohup():
+    """The end of a terminal is heard, also by tests that `nohup` has started."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="session")

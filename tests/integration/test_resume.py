@@ -112,6 +112,7 @@ def test_stopped_by_sigterm_it_says_so_and_goes_on(folder, command, start, run, 
     assert (numbers_of(folder / "runs/stopped"), weights_of(folder / "runs/stopped")) == unbroken
 
 
+@pytest.mark.usefixtures("without_nohup")  # a new process inherits it
 def test_a_terminal_that_is_closed_stops_it_like_sigterm(folder, command):
     ours, its = pty.openpty()
     argv = [sys.executable, "-m", "mt", *command("closed"), "data.workers=1"]

@@ -332,6 +332,7 @@ def test_a_signal_outside_the_updates_stops_the_run(tmp_path, number):
             signal.raise_signal(number)
 
 
+@pytest.mark.usefixtures("without_nohup")
 def test_a_terminal_that_ends_may_say_so_twice_and_is_not_heard_under_nohup(tmp_path):
     folder, before = RunFolder(tmp_path / "run"), signal.getsignal(signal.SIGHUP)
     words = r"^stopped by SIGHUP, with nothing to save\."

@@ -316,6 +316,7 @@ def test_of_several_processes_one_may_get_a_signal_twice(make, fit):
         fit(trainer)
 
 
+@pytest.mark.usefixtures("without_nohup")
 def test_a_terminal_that_ends_may_say_so_twice(make, fit):
     trainer = make(steps=50)
     real = trainer._count
