@@ -23,7 +23,7 @@ from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translator import Translator
 from mt.errors import ConfigError
 from mt.log import setup
-from mt.nn.encoders import check_input_settings, input_model, text_model
+from mt.nn.encoders import check_input_settings
 from mt.nn.transformer import Transformer
 from mt.text.augmentation import Augmentation
 from mt.text.lines import spread
@@ -115,8 +115,7 @@ def make_model(
     """A model with initial weights. Args: origin: whose weights it has; None: random ones."""
     torch.manual_seed(config.train.seed)
     random.seed(config.train.seed)  # not used by mt, but its state is in every checkpoint
-    inputs, sizes = prepared.inputs, {"src_size": prepared.tokenizer.src_size, "tgt_size": prepared.tokenizer.tgt_size}
-    model = (input_model(config.model, inputs, **sizes) if inputs else text_model(config.model, **sizes)).to(device)
+    model = describe(config, prepared, config.train.precision).new_model().to(device)
     if origin is not None:
         origin.load(model)
     return model

@@ -114,7 +114,12 @@ def temporary(target: Path) -> Path:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file so that it has the old or the new content, even after a power cut. Raises: OSError."""
+    """Write a file so that it has the old or the new content, even after a power cut. A link and permissions stay; a
+    pipe or a device, which keeps no content, is written to. Raises: OSError."""
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temp = temporary(path)
     try:
@@ -122,6 +127,8 @@ def write_file(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        with suppress(OSError):  # of a file that is not there yet, or on a disk without permissions
+            shutil.copymode(path, temp)
         temp.replace(path)
     except OSError:
         with suppress(OSError):

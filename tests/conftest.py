@@ -6,8 +6,10 @@ With pytest-xdist installed, several files are tested by one worker per core, ea
 Libraries that are not installed are skipped: `tests/test_house.py` needs only pytest and the source.
 """
 
+import gc
 import os
 import random
+import signal
 import tempfile
 from importlib.util import find_spec
 
@@ -49,6 +51,13 @@ def pytest_configure(config):
         folder = tempfile.TemporaryDirectory(prefix="mt-tests-")
         config.add_cleanup(folder.cleanup)
         os.environ["MT_TEST_SHARED"] = folder.name
+
+
+def pytest_collection_finish(session):
+    """What was imported is no garbage: a look at all of it takes a third of a second, and would come often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)  # as the command line does
 
 
 def cores():
@@ -95,11 +104,21 @@ if find_spec("torch"):
     import torch
 
     torch.set_num_threads(int(THREADS))
+    # Without a GPU, `torch.manual_seed` spends a millisecond on notes for devices that may still be found.
+    seed_all = torch.manual_seed if torch.cuda.is_available() else torch.default_generator.manual_seed
 
     @pytest.fixture(autouse=True)
     def seeded():
         """Every test starts from the same random numbers, in any order of tests."""
-        torch.manual_seed(0)
+        seed_all(0)
+
+
+@pytest.fixture
+def without_nohup():
+    """The end of a terminal is heard, also by tests that `nohup` has started."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="session")

@@ -63,9 +63,9 @@ def check_choice_options(parser: Parser, args: argparse.Namespace) -> None:
         parser.error(f"{' and '.join(ways)} cannot be combined; choose one of them")
     if given and not draws:
         parser.error(f"{given[0]} needs --sample, or --mbr from samples")
-    for name in ("beam", "groups", "diversity", "patience"):
+    for name in ("beam", "groups", "diversity", "patience", "coverage_penalty"):
         if draws and getattr(args, name) is not None:
-            parser.error(f"--{name} has no effect on sampling; leave it out")
+            parser.error(f"--{name.replace('_', '-')} has no effect on sampling; leave it out")
     if args.sample and args.nbest > 1:
         parser.error("--nbest has no effect on sampling; --samples gives the number of translations")
     if args.mbr and draws and args.nbest > (args.samples or MBR_SAMPLES):

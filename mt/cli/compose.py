@@ -30,7 +30,7 @@ from mt.cli.refusals import in_our_words
 from mt.cli.run_name import FILE_GROUP, run_name
 from mt.cli.schema import check_option, check_value, leaves, sections, settings, takes_list, unknown_key
 from mt.cli.text_files import TEXT, assignment, check_is_list
-from mt.cli.typed import as_typed, fill_in_paths, in_list, in_shell, takes_text
+from mt.cli.typed import as_typed, fill_in_paths, in_list, in_shell, quoted, takes_text
 from mt.cli.user_file import read_settings
 from mt.config import Config, DataConfig
 from mt.data.corpus.catalog import CATALOG
@@ -59,7 +59,7 @@ def before_naming(
     overrides = [as_typed(text) for text in overrides]
     overrides = check_overrides(overrides, config_dir=config_dir, file=bool(chosen)) + chosen
     if config_dir is not None:
-        overrides.append(f"hydra.searchpath=['file://{config_dir.resolve()}']")
+        overrides.append(f"hydra.searchpath=[{quoted(f'file://{config_dir.resolve()}')}]")
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
             tree = hydra.compose("train", overrides, return_hydra_config=True)
@@ -199,7 +199,7 @@ def check_files_named(override: Override, *, corpus: bool, file: bool) -> None:
     key = override.key_or_group
     if key not in TEXT or (corpus if key == "data.train" else file):
         return
-    if any(value == [] for value in values(override)):
+    if any(value in ([], "") for value in values(override)):
         raise ConfigError(f"`{key}` names no file (is a variable not set?).", hint=f"name some, or leave `{key}` out.")
 
 
@@ -229,17 +229,25 @@ def check_override(override: Override, known: Mapping[str, list[str]], *, multir
             check_option(key, "null" if value is None and override.is_sweep_override() else value, known[key])
         elif key in sections() and isinstance(value, Mapping):
             for leaf, part in leaves({key: value}):
-                check_value(leaf, part)
+                check_typed(leaf, part)
         elif key in TEXT and isinstance(value, str):
             check_is_list(key, value)
         elif key in sections() or key in settings():
-            check_value(key, value)
+            check_typed(key, value)
         else:
             raise unknown_key(key, more=known)
     if key in known and text.endswith("=null"):
         return f"~{key}"  # Hydra's syntax for it
     own = key in known and key not in groups()  # a group of the user's own is not in our defaults list
     return ("+" if own else "") + text.lstrip("+")
+
+
+def check_typed(key: str, value: Any) -> None:
+    """As `check_value`, but an empty text is an error, as among options: `run.name=$NAME` may continue another run."""
+    check_value(key, value)
+    if value == "":
+        hint = f"give it one, or leave `{key}` out."
+        raise ConfigError(f"`{key}` has an empty value (is a variable not set?).", hint=hint)
 
 
 def values(override: Override) -> list[Any]:
@@ -283,7 +291,7 @@ def parse(text: str) -> Override:
     """Parse one override by Hydra's grammar, which takes a millisecond; not to be changed. Raises: ConfigError."""
     try:
         return OverridesParser.create().parse_overrides([text])[0]
-    except OverrideParseException:
+    except (OverrideParseException, ValueError):  # Python refuses numbers of thousands of digits
         if text.endswith((".yaml", ".yml")):
             raise ConfigError(
                 f"`{text}` is not a setting: it looks like a settings file.", hint=f"write `--config {in_shell(text)}`."

@@ -99,9 +99,10 @@ def devices() -> list[dict[str, Any]]:
 
 def place(path: Path) -> dict[str, Any]:
     """Whether a folder, which need not be there yet, can be written, and the room on its disk."""
-    there = next(p for p in (path, *path.absolute().parents) if p.exists())
     found: dict[str, Any] = {"path": str(path), "free_gb": None, "problem": None}
+    there = path
     try:
+        there = next(p for p in (path, *path.absolute().parents) if p.exists())
         found["free_gb"] = shutil.disk_usage(there).free / 1e9
         with tempfile.TemporaryFile(dir=there) as file:
             file.write(b"mt")

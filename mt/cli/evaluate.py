@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from mt.cli.engine_options import add_engine_options, check_engine_options, load_model
 from mt.cli.lines import file_texts, parallel_texts
-from mt.cli.options import Parser, add_device_options, resamples, width
+from mt.cli.options import Parser, add_device_options, check_stdout, resamples, width
 from mt.data.corpus.names import bare, language_of
-from mt.errors import ConfigError, DataError, counted
+from mt.errors import CheckpointError, ConfigError, DataError, counted
 from mt.text.languages import check_code
 from mt.text.lines import check_file
 from mt.text.metrics import METRICS, USUAL
@@ -80,11 +80,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(argv: list[str]) -> int:
     args = parse(argv)
+    check_stdout()  # now, not after hours of translating
     from mt.log import setup
 
     setup()
     for file in filter(None, (args.hypotheses, args.compare)):
-        check_file(file)  # now, not after hours of translating
+        check_file(file)  # now, for the same reason
     if args.hypotheses and args.references:
         report, pairs = given(args), None
         warn_of_blanks(report, lambda number: f"{args.references[0]}:{number}")
@@ -177,7 +178,10 @@ def score(args: argparse.Namespace, model: Path | None, hypotheses: str | None, 
     usual = args.beam is None and args.bootstrap and set(USUAL) <= set(args.metrics)
     own = usual and model == args.model and not changed and translator.engine is None
     if own and run is not None:
-        report.write(run / "eval")
+        try:
+            report.write(run / "eval")
+        except CheckpointError as error:  # of somebody else's run
+            logger.warning(f"{error} The scores are only printed.")
     return report
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import shlex
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,8 +54,8 @@ def run(argv: list[str]) -> int:
 
         read_package(args.source, args.out)
     print(
-        f"The model is in {args.out}. To translate with it: mt translate {args.out}. To train it further: "
-        f"mt train init={args.out}"
+        f"The model is in {args.out}. To translate with it: mt translate {shlex.quote(str(args.out))}. To train it "
+        f"further: mt train {shlex.quote(f'init={args.out}')}"
     )
     return 0
 

@@ -155,7 +155,12 @@ def lines_of(stream: IO[bytes], name: str, bad: BadLines | None = None) -> Itera
 
     Raises: DataError: as `decode_line`, with the line number.
     """
-    return _decoded(iter(lambda: stream.readline(MAX_LINE + 2), b""), name, bad)
+
+    def read() -> bytes:
+        with explained(f"{name} cannot be read", DataError):
+            return stream.readline(MAX_LINE + 2)
+
+    return _decoded(iter(read, b""), name, bad)
 
 
 def file_lines(path: str, bad: BadLines | None = None) -> Iterator[Line]:

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -186,8 +187,9 @@ def linker_of(path: Path | None, translator: "Translator") -> "Linker":
     path = path or newest_run(RUNS)
     linker = Linker.of(translator, find_model(path))
     if linker.heads is None:
+        command = f"mt align {shlex.quote(str(path))} --source FILE --target FILE"
         logger.warning(
-            f"{path} has no attention heads chosen for word links; they are guessed from the first translations. `mt "
-            f"align {path} --source FILE --target FILE` chooses them on a few hundred pairs and saves the choice."
+            f"{path} has no attention heads chosen for word links; they are guessed from the first translations. "
+            f"`{command}` chooses them on a few hundred pairs and saves the choice."
         )
     return linker

@@ -14,12 +14,13 @@ import threading
 import traceback
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn, TextIO
 
 import mt
 from mt.cli.hints import without_settings
 from mt.compute.host import before_torch
-from mt.errors import ConfigError, DataError, MtError
+from mt.errors import ConfigError, DataError, MtError, in_short
 from mt.files import reason
 
 VERBS = {
@@ -39,7 +40,9 @@ VERBS = {
     "export": ("mt.cli.export", "convert a model for CTranslate2, transformers or Argos Translate"),
     "import": ("mt.cli.import_model", "make a model folder of an OPUS-MT model or an Argos package"),
 }
+ACTIONS = {"runs": ("list", "compare", "delete"), "inspect": ("attention",)}  # words that stand behind a verb
 INTERRUPTED = 130  # 128 + SIGINT
+NO_MEMORY = ("can't allocate memory", "out of memory")  # in errors of torch, of a host and of a GPU
 PIPE_CLOSED = 141  # 128 + SIGPIPE
 
 
@@ -51,6 +54,9 @@ def main(argv: list[str] | None = None) -> int:
         # second.
         gc.set_threshold(100_000, 20, 20)
     name = f"mt {argv[0]}" if argv and argv[0] in VERBS else "mt"
+    if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]
+        # `print` would write messages to stdout, and libraries to the file that is opened next.
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8", errors="replace")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Like all input, whatever the locale; names of files need not be UTF-8.
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -67,11 +73,15 @@ def main(argv: list[str] | None = None) -> int:
         silence(sys.stdout)
         return PIPE_CLOSED
     except OSError as error:
-        flush_or_silence(sys.stdout)
-        file = f"`{error.filename}`: " if error.filename else ""
+        written = flush_or_silence(sys.stdout)  # what could not be written is still there, and fails again
+        file = f"`{error.filename}`: " if error.filename else "" if written else "stdout cannot be written: "
         say(f"{name}: {file}{reason(error)}", error)
         return 1
     except Exception as error:
+        if isinstance(error, MemoryError) or any(said in str(error) for said in NO_MEMORY):
+            hint = "take a smaller model or smaller batches, or end other programs."
+            say(f"{name}: the memory is too small for this ({in_short(error)})", error, hint=hint)
+            return 1
         what = f"{type(error).__name__}: {error}"
         say(f"{name}: internal error: {what} (set MT_DEBUG=1 for the traceback; please report it)", error)
         return 1
@@ -146,7 +156,8 @@ def run_verb(verb: str, argv: list[str]) -> int:
 def unknown_command(word: str) -> ConfigError:
     """The error for a mistyped command or option; it names the nearest known one."""
     kind, choices = ("an option", ["--help", "--version"]) if word.startswith("-") else ("a command", list(VERBS))
-    near = get_close_matches(word, choices, n=1)
+    near = [f"mt {verb} {word}" for verb, words in ACTIONS.items() if word in words]
+    near = near or get_close_matches(word, choices, n=1)
     hint = f"did you mean `{near[0]}`?" if near else "`mt --help` lists the commands."
     return ConfigError(f"`{word}` is not {kind}.", hint=hint)
 
@@ -198,13 +209,18 @@ def readable(line: str, most: int = 1500) -> str:
     return line if len(line) <= most else f"{line[: most // 2]} […] {line[-most // 2 :]}"
 
 
-def flush_or_silence(stream: TextIO | None) -> None:
-    """Flush a stream, if there is one; silence it when its disk is full, so that the flush at exit cannot fail."""
+def flush_or_silence(stream: TextIO | None) -> bool:
+    """Flush a stream, if there is one; silence it when its disk is full, so that the flush at exit cannot fail.
+
+    Returns: false when its disk is full.
+    """
     try:
         if stream is not None:
             stream.flush()
     except OSError:
         silence(stream)
+        return False
+    return True
 
 
 def silence(stream: TextIO | None) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import math
+import os
 import re
 import shlex
 import sys
@@ -11,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TypeVar, get_args, get_type_hints
 
-from mt.config.decode import COUNT, FROM_0, SHARE, WIDTH, Bound, options_of
+from mt.config.decode import COUNT, SHARE, WIDTH, Bound, options_of
 from mt.errors import ConfigError
 from mt.files import explained, obstacle
 
@@ -37,11 +38,15 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, args: Sequence[str], namespace: Any = None) -> argparse.Namespace:  # pyright: ignore[reportIncompatibleMethodOverride]
         """As argparse, but an empty value is an error: it usually comes from a shell variable that is not set."""
+        self.refuse_empty(args)
+        return super().parse_args(args, namespace)
+
+    def refuse_empty(self, args: Sequence[str]) -> None:
+        """Raises: ConfigError: for an empty word of a command line, and an option with an empty value."""
         for before, text in zip(["", *args], args, strict=False):
             if not text or (text.startswith("--") and text.find("=") == len(text) - 1):
                 option = text.removesuffix("=") or (before if before.startswith("-") else "an argument")
                 self.error(f"{option} has an empty value (is a variable not set?)")
-        return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message}.", hint=self.advice(message) or f"`{self.prog} --help` lists the options.")
@@ -99,7 +104,7 @@ def number(kind: type[N], bound: Bound) -> Callable[[str], N]:
 
 
 positive_int, width = number(int, COUNT), number(int, WIDTH)
-number_from_0, share = number(float, FROM_0), number(float, SHARE)
+share = number(float, SHARE)
 resamples = number(int, Bound(lambda n: n == 0 or n >= 40, "", "0 (no intervals) or from 40 to 1,000,000", 1_000_000))
 
 
@@ -133,15 +138,30 @@ def stdin() -> BinaryIO:
         raise ConfigError("stdin is closed.", hint="name a file to read with `-i FILE`.")
     # A separate reader: Python must not close it at exit while a thread waits in it.
     with contextlib.suppress(AttributeError, OSError):
+        wait_for(sys.stdin.fileno())
         return open(sys.stdin.fileno(), "rb", closefd=False)
     return sys.stdin.buffer  # pyright: ignore[reportReturnType]
 
 
 def stdout() -> BinaryIO:
-    """Raises: ConfigError: when this process was started without one."""
-    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]
-        raise ConfigError("stdout is closed.", hint="name a file for the results with `-o FILE`.")
+    """Raises: ConfigError: as `check_stdout`."""
+    check_stdout()
+    with contextlib.suppress(AttributeError, OSError):
+        wait_for(sys.stdout.fileno())
     return sys.stdout.buffer  # pyright: ignore[reportReturnType]
+
+
+def check_stdout() -> None:
+    """Raises: ConfigError: when this process was started without a stdout; `print` would lose what it is given."""
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]
+        raise ConfigError("stdout is closed.", hint="give the results a file with `> FILE`.")
+
+
+def wait_for(stream: int) -> None:
+    """Make reads and writes wait, whatever the program did that opened the stream: Python takes a pause of a pipe that
+    does not wait for the end of the text."""
+    if os.name != "nt":
+        os.set_blocking(stream, True)
 
 
 def check_output(output: Path | None, *inputs: str | None, option: str = "--output") -> None:
@@ -155,6 +175,8 @@ def check_output(output: Path | None, *inputs: str | None, option: str = "--outp
     if not output.parent.is_dir():
         hint = f"create it with `mkdir -p {shlex.quote(str(output.parent))}`."
         raise ConfigError(f"`{option} {output}` cannot be written: there is no folder `{output.parent}`.", hint=hint)
+    if not os.access(output if output.exists() else output.parent, os.W_OK):
+        raise ConfigError(f"`{option} {output}` cannot be written: permission denied.", hint="name another file.")
     for file in filter(None, inputs):
         if output.is_file() and Path(file).exists() and output.samefile(file):
             raise ConfigError(f"`{option} {output}` is also an input file.", hint="name another file.")

@@ -85,7 +85,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def run(argv: list[str]) -> int:
-    args = parse(argv)
+    args, out = parse(argv), stdout()
     from mt.checkpoint.model_folder import table_columns
     from mt.log import setup
 
@@ -119,7 +119,7 @@ def run(argv: list[str]) -> int:
             print(f"the other way: {agreement(scores.T, turned(right, len(candidates.kept)))}")
     else:
         lists = numbered(map(ranked, scores), queries, candidates)
-        process(lists, 1, lambda batch, done: to_lines(batch, done, queries, candidates, args), stdout())
+        process(lists, 1, lambda batch, done: to_lines(batch, done, queries, candidates, args), out)
     return 0
 
 

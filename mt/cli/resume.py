@@ -1,12 +1,14 @@
 """`mt train --resume FOLDER`: the settings of a run from its folder, with other limits if some are given."""
 
 import contextlib
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from mt.cli.compose import check_override, parse, refuse_files, values
 from mt.cli.folders import groups
+from mt.cli.main import readable
 from mt.cli.origin_layer import GROUP, KEY
 from mt.cli.runs import check_run
 from mt.cli.schema import leaves, sections
@@ -33,6 +35,8 @@ def resume(folder: Path, overrides: list[str], command: list[str]) -> float:
     start = start_folder(folder, own, config.data)
     if (start / own).resolve() != place:  # the folder was moved
         config.run.root, config.run.name = str(place.parent), place.name
+    if start != here:
+        print(readable(f"mt train: names of files and folders count from `{start}`, as at the start"), file=sys.stderr)
     with contextlib.chdir(start):
         if config.data.train:
             try:

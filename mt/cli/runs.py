@@ -125,7 +125,7 @@ def delete(paths: list[Path], yes: bool) -> int:
     """Delete after a question. Raises: CheckpointError: for a run that is training."""
     from mt.train.overview import overview, table
 
-    runs = [overview(path) for path in paths]
+    runs = [overview(path) for path in {path.absolute(): path for path in paths}.values()]
     for one in runs:
         if one.folder.is_symlink():
             raise CheckpointError(f"`{one.folder}` is a link to another folder.", hint="delete that one.")

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mt.config import Config
-from mt.config.from_json import WORDS
+from mt.config.from_json import WORDS, check_size
 from mt.errors import ConfigError, spelt
 
 OPTIONAL = {"experiment", "debug"}  # groups of which none need be chosen
@@ -57,6 +57,7 @@ def check_value(key: str, value: Any, where: str = "") -> None:
         raise ConfigError(f"{opening(where)}`{key}` is a section of settings.", hint=hint)
     if key not in settings():
         raise unknown_key(key, where=where)
+    check_size(value, f"{opening(where)}`{key}`")
     try:
         # OmegaConf checks the value, so that a value accepted here is also accepted by Hydra.
         OmegaConf.update(_checker(), key, value)

@@ -59,7 +59,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def run(argv: list[str]) -> int:
-    args = parse(argv)
+    args, out = parse(argv), stdout()
     files = [args.pairs] if args.pairs else [args.source, args.target]
     from mt.checkpoint.model_folder import languages, table_columns
     from mt.checkpoint.two_models import check_direction, check_same_inputs
@@ -90,7 +90,7 @@ def run(argv: list[str]) -> int:
     ways = [args.model] + ([args.reverse] if args.reverse else [])
     scorers = [Scorer(load(model, device=args.device, precision=args.precision)) for model in ways]
     with waiting("scoring", len(pairs), None) as show:
-        process(pairs, CHUNK, lambda batch, _: score(batch, scorers, args, bad.numbers), stdout(), show=show)
+        process(pairs, CHUNK, lambda batch, _: score(batch, scorers, args, bad.numbers), out, show=show)
     return 0
 
 

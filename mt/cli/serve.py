@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import re
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mt.cli.engine_options import add_engine_options, check_engine_options, load_model
-from mt.cli.options import Parser, add_device_options, number, number_from_0, positive_int
-from mt.config.decode import COUNT, Bound
+from mt.cli.options import Parser, add_device_options, number, positive_int
+from mt.config.decode import COUNT, FROM_0, Bound
 from mt.errors import ConfigError, counted
 
 if TYPE_CHECKING:
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mt.serve")
 T = TypeVar("T")
 TOKENS = number(int, COUNT.up_to(10_000_000))  # as `decode.batch_tokens`
+TIME = number(float, FROM_0.up_to(1_000_000))  # the clocks that wait end far above
 COUNT_OR_0 = number(int, Bound(lambda n: n >= 0, "", "a whole number, 0 for no limit"))
 PORT = number(int, Bound(lambda n: 0 <= n < 1 << 16, "", "a port from 0 to 65535 (0: any that is free)"))
+ORIGIN = re.compile(r"|\*|null|[a-z][a-z\d+.-]*://[^\s/?#@,]+")
 PACKAGES = {"fastapi": "fastapi", "uvicorn": "uvicorn", "python_multipart": "python-multipart"}  # by module
 
 
@@ -45,7 +48,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add_engine_options(parser)
     parser.add_argument("--metrics", action="store_true", help="counts in Prometheus' format at /metrics")
     parser.add_argument(
-        "--cors", metavar="ORIGIN", default="",
+        "--cors", type=origin, metavar="ORIGIN", default="",
         help="pages of this origin may use the server from a browser; *: all (default: only the server's own)",
     )  # fmt: skip
     clients = parser.add_argument_group("clients")
@@ -64,7 +67,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     limits.add_argument("--max-body", type=positive_int, default=4, metavar="MIB", help="of a request (default: 4)")
     limits.add_argument(
-        "--timeout", type=number_from_0, default=60.0, metavar="SECONDS",
+        "--timeout", type=TIME, default=60.0, metavar="SECONDS",
         help="for a translation; 0: no limit (default: 60)",
     )  # fmt: skip
     limits.add_argument(
@@ -78,12 +81,19 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "1024)",
     )  # fmt: skip
     batches.add_argument(
-        "--batch-wait", type=number_from_0, default=3.0, metavar="MS",
+        "--batch-wait", type=TIME, default=3.0, metavar="MS",
         help="milliseconds that a request waits for others to join it (default: 3)",
     )  # fmt: skip
     args = parser.parse_args(argv)
     check_engine_options(parser, args)
     return args
+
+
+def origin(text: str) -> str:
+    """As browsers write it, since a page is refused whose origin differs in one character."""
+    if ORIGIN.fullmatch(text.lower()):
+        return text.lower()
+    raise argparse.ArgumentTypeError(f"must be an origin without a path, such as https://example.org, or *: {text}")
 
 
 def run(argv: list[str]) -> int:

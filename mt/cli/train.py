@@ -48,6 +48,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     one.add_argument("--hydra-help", action="store_true")
     pages = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
     one.add_argument("--info", "-i", nargs="?", const="all", choices=pages)
+    parser.refuse_empty(argv)
     args = parser.parse_intermixed_args(argv)
     others = {name: value for name, value in vars(args).items() if name not in {"overrides", "resume"}}
     if args.resume and any(others.values()):

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
-from os.path import realpath
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -164,7 +163,7 @@ def run_document(args: argparse.Namespace) -> int:
     else:
         written = document.write([])
     with explained(f"`{args.to}` cannot be written"):
-        write_file(Path(realpath(args.to)), written)  # a link stays, as with --output
+        write_file(args.to, written)
     if document.left:
         print(f"`{args.document}`: {document.left}.", file=sys.stderr)
     return 0

@@ -5,6 +5,7 @@ Does not import torch, since OpenMP reads its environment when torch is imported
 
 import math
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +23,9 @@ CHOSEN_BY_USER = {"OMP_WAIT_POLICY", *WAITING}
 # How many kernels for products of other shapes oneDNN and ideep, torch's layer over it, keep. Almost every step of a
 # search has another number of rows, and a thousand kernels of each, the default, take 0.9 GB. A new one takes 0.1 ms.
 KERNELS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128", "LRU_CACHE_CAPACITY": "128"}
+
+# What asks a process to stop: `kill` and schedulers, Ctrl-C, and the end of its terminal, which Windows does not have.
+STOPPING = [number for number in signal.Signals if number.name in {"SIGTERM", "SIGINT", "SIGHUP"}]
 
 
 def before_torch() -> None:
@@ -77,7 +81,7 @@ def _quotas(root: Path) -> Iterator[float]:
 def text_of(file: Path) -> str:
     """The content of a file of the system; empty where it cannot be read."""
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
 

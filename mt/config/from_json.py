@@ -44,8 +44,15 @@ def from_plain(section: type[Section], values: object, where: str) -> Section:
     return section(**before, **given)
 
 
+def check_size(value: object, where: str) -> None:
+    """Raises: ConfigError: for a whole number beyond 64 bits, which Python holds, but no float and no tensor."""
+    if isinstance(value, int) and abs(value) >= 1 << 63:
+        raise ConfigError(f"{where} must be a number of at most 64 bits, but is {shown(value)}.")
+
+
 def _plain(kind: Any, value: object, where: str, barred: Collection[StrEnum] = ()) -> object:
     """`value` if it has the type `kind`; a string becomes an enum member, of those that are not `barred`."""
+    check_size(value, where)
     if isinstance(value, str) and re.search("[\ud800-\udfff]", value):  # JSON can spell it, UTF-8 cannot
         raise ConfigError(f"{where} must be text, but {shown(value)} contains half of a surrogate pair.")
     options = get_args(kind) if isinstance(kind, UnionType) else (kind,)

@@ -13,6 +13,8 @@ def check_start(config: Config) -> None:
     data = config.data
     different = len(set(data.columns)) == len(data.columns)
     require(different, "data.columns", "name the two columns of source and target", data.columns)
+    most = config.tokenizer.max_sentences
+    require(most > 0, "tokenizer.max_sentences", "be positive", most)
     target = data.target or data.tgt
     must = "name no column of `data.inputs`, which the model would only learn to copy"
     hint = "leave the column out of `data.inputs`."

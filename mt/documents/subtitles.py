@@ -18,6 +18,9 @@ from mt.documents.parts import Kind, Part, decode, encode, has_letters, text, tr
 TIMES = re.compile(r"\s*[\d:.,]+\s*-->\s*[\d:.,]+")
 NUMBER = re.compile(r"\s*\d+\s*")
 TAG = re.compile(r"(</?[A-Za-z][^<>\n]*>|<\d[\d:.]*>|\{\\[^{}\n]*\})")
+BREAK = re.compile(
+    r"(?<![:\\])\\N"
+)  # a line break of SubStation Alpha, which players show in SubRip, too; not in C:\New
 SPEAKER = re.compile(r"\s*[-–—‐]\s*\S")  # each line that begins so is another speaker's
 DASH = re.compile(r"\s*[-–—‐]\s*")
 MOST_CUES = 6  # of one sentence
@@ -59,8 +62,15 @@ def _units(content: str, vtt: bool) -> list[_Unit]:
             cues.append([])
             inside = times[n] or (inside and not vtt and not number)
         elif inside:
-            cues[-1].append(lines[n])
+            cues[-1] += [lines[n]] if vtt else _broken(content, *lines[n])
     return [unit for cue in cues if cue for unit in _speakers(content, cue)]
+
+
+def _broken(content: str, begin: int, end: int, after: int) -> list[tuple[int, int, int]]:
+    """A line of a file as the lines that are shown: a break within it is the line end before the next one."""
+    breaks = [found.span() for found in BREAK.finditer(content, begin, end)]
+    begins = [begin, *(last for _, last in breaks)]
+    return [(first, *last) for first, last in zip(begins, [*breaks, (end, after)], strict=True)]
 
 
 def _speakers(content: str, lines: Sequence[tuple[int, int, int]]) -> list[_Unit]:

@@ -4,6 +4,7 @@ Nothing outside of the file is read, and document types are refused, so that the
 """
 
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -15,8 +16,7 @@ from mt.errors import DataError
 from mt.text.xml import SAFE, clean, local
 
 SPACE = "{http://www.w3.org/XML/1998/namespace}space"
-MISC = rb"(?:\s|<!--(?:(?!-->).)*-->|<\?(?:(?!\?>).)*\?>)*"
-BEFORE_ROOT = re.compile(rb"(?:\xef\xbb\xbf)?" + MISC, re.S)
+BEFORE_ROOT = re.compile(r"\ufeff?(?:\s|<!--(?:(?!-->).)*-->|<\?(?:(?!\?>).)*\?>)*", re.S)
 
 
 def parse_xml(data: bytes, what: str) -> Any:
@@ -43,27 +43,33 @@ def child_of(element: Any, name: str, default: Any = None) -> Any:
 
 
 def write_xml(root: Any, data: bytes) -> bytes:
-    """The file of a root element, with the encoding of the file that it was read from, and all that stood around it."""
+    """The file of a root element, with the encoding and the line ends of the file that it was read from, and all that
+    stood around it."""
     from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
     tree = root.getroottree()
-    name = tree.docinfo.encoding or "UTF-8"
-    if name.upper() not in {"UTF-8", "US-ASCII", "ASCII"}:
+    name = "utf-16" if data[:2] in {BOM_UTF16_LE, BOM_UTF16_BE} else tree.docinfo.encoding or "UTF-8"
+    try:
+        content = data.decode(name)
+    except (LookupError, UnicodeDecodeError):  # libxml2 reads encodings that Python lacks
         return etree.tostring(tree, encoding=name, xml_declaration=True, standalone=tree.docinfo.standalone)
-    before = BEFORE_ROOT.match(data)
-    body = etree.tostring(root, encoding=name, xml_declaration=False, with_tail=False)
-    return (before[0] if before else b"") + body + data[_root_end(root, data) :]
+    before, end = BEFORE_ROOT.match(content), _root_end(root, content)
+    begin = before.end() if before else 0
+    body = etree.tostring(root, encoding="unicode", with_tail=False)  # a CR that counts is a reference in it
+    if content.find("\r\n", begin, end) >= 0:
+        body = body.replace("\n", "\r\n")
+    return f"{content[:begin]}{body}{content[end:]}".encode(name, "xmlcharrefreplace")
 
 
-def _root_end(root: Any, data: bytes) -> int:
+def _root_end(root: Any, content: str) -> int:
     """Where the root element ends, found from the end of the file, over the comments and instructions behind it."""
-    place = len(data.rstrip())
+    place = len(content.rstrip())
     for one in reversed([*root.itersiblings()]):
         target, text = getattr(one, "target", None), one.text or ""
         opening = "<!--" if target is None else f"<?{target}"
         for _ in range(1 + text.count(opening)):  # an instruction may have its own beginning in it
-            place = data.rindex(opening.encode(), 0, place)
-        place = len(data[:place].rstrip())
+            place = content.rindex(opening, 0, place)
+        place = len(content[:place].rstrip())
     return place
 
 

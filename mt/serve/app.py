@@ -277,6 +277,7 @@ def make_app(service: Service, *, cors: str = "", metrics: bool = False) -> Guar
     app = FastAPI(
         title="mt", version=mt.__version__, docs_url=None, redoc_url=None, openapi_url="/openapi.json",
         lifespan=lifespan, description="Machine translation. The paths of LibreTranslate, and word links.",
+        redirect_slashes=False,  # it would send clients to the host that the request names
     )  # fmt: skip
     routes: list[tuple[str, str, Handler]] = [
         ("POST", "/translate", service.translate),
@@ -295,8 +296,8 @@ def make_app(service: Service, *, cors: str = "", metrics: bool = False) -> Guar
     for method, path, handler in routes:
         told_of = schema.described(path, service.directory.sources, service.directory.targets_of_all)
         app.add_api_route(path, handler, methods=[method], response_class=Response, **told_of)
-    for path, answer in page():
-        app.add_api_route(path, answer, methods=["GET"], include_in_schema=False)
+    for path, answer in [*page(), *((path, handler) for method, path, handler in routes if method == "GET")]:
+        app.add_api_route(path, answer, methods=["GET", "HEAD"], include_in_schema=False)
     add_error_handlers(app)
     paths = {path for _, path, _ in routes} | {"/", "/openapi.json"}
     return Guard(app, most_bytes=service.limits.body, cors=cors, metrics=service.metrics, paths=paths)

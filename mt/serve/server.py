@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -92,14 +93,26 @@ def bind(host: str, port: int) -> socket.socket:
         bound = socket.socket(family, kind, protocol)
     except OSError as error:
         raise ConfigError(f"--host {host} is no address of this machine: {error.strerror}.") from None
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-    except OSError as error:
-        bound.close()
-        hint = "name another with `--port`, or 0 for any that is free."
-        raise ConfigError(f"the server cannot listen on {host}, port {port}: {error.strerror}.", hint=hint) from None
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with listening(host, port):
+        try:
+            bound.bind(address)
+        except OSError:
+            bound.close()
+            raise
     return bound
+
+
+@contextlib.contextmanager
+def listening(host: str, port: int) -> Generator[None, None, None]:
+    """Raise an `OSError` of the block as `ConfigError`."""
+    try:
+        yield
+    except OSError as error:
+        hint = "name another with `--port`, or 0 for any that is free."
+        if error.errno == errno.EADDRNOTAVAIL:
+            hint = "name an address of this machine with `--host`, or 0.0.0.0 for all of them."
+        raise ConfigError(f"the server cannot listen on {host}, port {port}: {error.strerror}.", hint=hint) from None
 
 
 def address_of(bound: socket.socket) -> str:
@@ -111,6 +124,7 @@ def address_of(bound: socket.socket) -> str:
 def run(app: ASGIApp, bound: socket.socket, *, ready: Callable[[], None], grace: float) -> None:
     """Serve until SIGINT or SIGTERM.
 
+    Raises: ConfigError: when another server, which began at the same time, has taken the port.
     Args: ready: called when requests are accepted; grace: seconds that open requests have after the signal.
     """
     config = uvicorn.Config(
@@ -118,4 +132,6 @@ def run(app: ASGIApp, bound: socket.socket, *, ready: Callable[[], None], grace:
         loop="asyncio", timeout_keep_alive=30, timeout_graceful_shutdown=max(1, round(grace)),
         h11_max_incomplete_event_size=HEADER_BYTES, backlog=1024,
     )  # fmt: skip
+    with listening(*bound.getsockname()[:2]):
+        bound.listen(config.backlog)
     Server(config, ready).run([bound])

@@ -13,6 +13,11 @@ CHARSET = re.compile(rb'^(?:msgstr )?".*?Content-Type:[^"\n]*charset=([\w.:-]+)'
 CHARSET_NAME = re.compile(r"charset=([^\s;]+)", re.I)
 CONTENT_TYPE = re.compile(r'"Content-Type:[ \t]*([^"\\\n]*)\\n"')
 PLURAL = re.compile(r"plural\s*=\s*([^;]+)")
+# A line of an entry whose string is not in quotes: polib takes its first and last character for them.
+UNQUOTED = re.compile(
+    r"""^[ \t]*(?:\#~\|?[ \t]*)?  (?=msg|")  (?!(?:msg\w+(?:\[\d+\])?)?[ \t]*"(?:[^"\\\n]|\\.)*"[ \t\r]*$)""",
+    re.M | re.X,
+)
 
 
 def encoding_of(data: bytes) -> str:
@@ -77,6 +82,8 @@ def parse(content: str, width: int = 78) -> "POFile":
         found = polib.pofile(f"{content}\n", wrapwidth=width) if content.strip() else polib.POFile(wrapwidth=width)
     except OSError as error:  # polib's errors of syntax
         raise ValueError(str(error)) from None
+    if bare := UNQUOTED.search(content):
+        raise ValueError(f"line {content.count(chr(10), 0, bare.start()) + 1} has a string that is not in quotes")
     found.ordered_metadata = lambda: [*found.metadata.items()]  # polib would sort the header
     return found
 

@@ -1,4 +1,8 @@
-"""Signals to a run: SIGTERM and SIGINT save and stop, SIGUSR1 saves and continues."""
+"""Signals to a run: SIGTERM, SIGINT and SIGHUP save and stop, SIGUSR1 saves and continues.
+
+SIGHUP comes when the terminal is closed, as with a connection that breaks: perhaps twice, from the system and from the
+shell, so that it never counts as a second signal. A run that was started with `nohup` ignores it.
+"""
 
 import logging
 import signal
@@ -7,9 +11,16 @@ from contextlib import contextmanager
 from types import FrameType
 
 from mt.compute.distributed import Group
+from mt.compute.host import STOPPING
 from mt.errors import StoppedError
 
 logger = logging.getLogger("mt")
+HANGUP = getattr(signal, "SIGHUP", None)
+
+
+def to_stop() -> list[signal.Signals]:
+    """The signals that stop a run."""
+    return [number for number in STOPPING if number != HANGUP or signal.getsignal(number) is not signal.SIG_IGN]
 
 
 @contextmanager
@@ -25,10 +36,12 @@ def stops_at_once(group: Group) -> Iterator[None]:
     received = list[int]()
 
     def stop(number: int, frame: FrameType | None) -> None:
+        if number == HANGUP and received:
+            return
         received.append(number)
         raise KeyboardInterrupt
 
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.signal(number, stop) for number in to_stop()}
     try:
         yield
     except KeyboardInterrupt:
@@ -60,7 +73,7 @@ class Requests:
     @contextmanager
     def handled(self) -> Iterator[None]:
         """Install the signal handlers, and restore the previous ones at the end."""
-        handlers = {signal.SIGTERM: self._on_stop, signal.SIGINT: self._on_stop, signal.SIGUSR1: self._on_save}
+        handlers = {**dict.fromkeys(to_stop(), self._on_stop), signal.SIGUSR1: self._on_save}
         previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             yield
@@ -97,6 +110,8 @@ class Requests:
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         # In a group the same request may arrive twice, from the cluster and from torchrun.
         if self.signal is not None and self.group.world == 1:
+            if number == HANGUP:
+                return
             raise KeyboardInterrupt
         self.signal = number
 

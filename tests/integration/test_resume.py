@@ -1,12 +1,19 @@
 """A run that is killed, stopped or started again gives the bits of an unbroken run."""
 
+import fcntl
 import gzip
 import hashlib
 import json
+import os
+import pty
 import random
 import re
 import shutil
 import signal
+import subprocess
+import sys
+import termios
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,6 +25,7 @@ SETTINGS = (
     "train.validate_every=12 train.average=2 train.keep=2 data.workers=0"
 )
 STEPS = 96
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +110,24 @@ def test_stopped_by_sigterm_it_says_so_and_goes_on(folder, command, start, run, 
     done = run(folder, *command("stopped"))
     assert done.returncode == 0, done.stderr.decode()
     assert (numbers_of(folder / "runs/stopped"), weights_of(folder / "runs/stopped")) == unbroken
+
+
+@pytest.mark.usefixtures("without_nohup")  # a new process inherits it
+def test_a_terminal_that_is_closed_stops_it_like_sigterm(folder, command):
+    ours, its = pty.openpty()
+    argv = [sys.executable, "-m", "mt", *command("closed"), "data.workers=1"]
+    process = subprocess.Popen(
+        argv, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=its, stdout=its, stderr=its,
+        start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(its)
+    with closing(os.fdopen(ours, "rb")) as terminal:
+        while lines_in(folder / "runs/closed/metrics.jsonl") < 5:
+            assert terminal.read1(), "it ended"
+    assert process.wait(timeout=600) == 75
+    said = (folder / "runs/closed/train.log").read_text()
+    assert "INFO SIGHUP: saving after this update" in said and "ERROR" not in said
+    assert (folder / "runs/closed/checkpoints/latest").exists()
 
 
 def test_a_finished_run_says_so_and_changes_nothing(folder, command, run, unbroken):

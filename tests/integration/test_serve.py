@@ -327,9 +327,18 @@ def test_a_form_that_cannot_be_read(server):
 
 
 def test_paths_and_methods_that_are_not_there(server):
-    assert (server.get("/nothing").status, server.get("/nothing").error) == (404, "Not Found")
+    for path in ("/nothing", "/health/", "//example.org"):
+        assert (server.get(path).status, server.get(path).error) == (404, "Not Found")
     answer = server.get("/translate")
     assert (answer.status, answer.error, answer.headers["allow"]) == (405, "Method Not Allowed", "POST")
+
+
+def test_what_can_be_got_has_a_head(server):
+    """Proxies and monitors ask with HEAD whether a server is well."""
+    for path in ("/health", "/languages", "/frontend/settings", "/"):
+        head, whole = server.ask("HEAD", path), server.get(path)
+        assert (head.status, head.body, head.headers["content-length"]) == (200, b"", str(len(whole.body)))
+    assert all("head" not in one for one in server.get("/openapi.json").json["paths"].values())
 
 
 def test_a_body_that_is_too_large(server):

@@ -198,6 +198,12 @@ def test_memory_is_measured_and_updates_are_accelerated_with_guided_alignment(fi
     assert guided == [*tried, 0] and tried == [100, 100]
 
 
+def test_a_model_that_no_folder_may_hold_is_refused_before_it_takes_memory(files):
+    settings = own(model=ModelConfig(ffn_dim=10**9))
+    with pytest.raises(ConfigError, match=r"^`model\.ffn_dim` must be at most 131,072, but is 1000000000\.$"):
+        make_model(settings, prepare_data(settings), torch.device("cpu"))
+
+
 def test_every_random_number_of_a_run_begins_at_its_seed(files):
     settings = own()
     prepared, states = prepare_data(settings), []

@@ -17,13 +17,12 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from mt.compute.host import processors
+from mt.compute.host import STOPPING, processors
 from mt.data.batching.pool import Pool, Pools, Where
 from mt.errors import MtError
 
 AHEAD = 2  # pools that each worker makes ahead
 MOST = 8  # workers chosen without a setting
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def choose_workers(setting: int | None, device: torch.device, *, sampling: bool, processes: int = 1) -> int:
@@ -110,22 +109,23 @@ class Ahead:
 
 
 def _begin_worker(number: int) -> None:
-    """Ignore SIGINT and SIGTERM: Ctrl-C and job schedulers signal every process, but only the main one must react."""
-    for each in SIGNALS:
+    """Ignore the signals to stop: terminals and job schedulers send them to every process, but only the main one must
+    react."""
+    for each in STOPPING:
         signal.signal(each, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Start processes inside this block with SIGINT and SIGTERM blocked, and restore the handler of SIGCHLD afterwards.
+    """Start processes inside this block with the signals to stop blocked; restore the handler of SIGCHLD afterwards.
 
     torch's handler would raise an error anywhere in the main process when a worker dies; `__getitem__` raises instead.
     """
     resource_tracker.ensure_running()  # starting it later would unblock the signals
     main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGCHLD)
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         yield
     finally:

@@ -52,8 +52,12 @@ def accelerate(eager: EagerGradients, section: TrainConfig, batch: BatchConfig, 
     objective = eager.objective
     model, precision, device = objective.model, objective.precision, eager.parameters[0].device
     if is_sharded(model):
+        if Use.always in (section.graphs, section.compile):
+            logger.info("no CUDA graphs and no compiled layers (`train.graphs`, `train.compile`): the model is sharded")
         return eager
     graphed = None
+    if section.graphs is Use.always and precision is Precision.fp16:
+        logger.info("no CUDA graphs (`train.graphs`): they cannot follow the scale of the loss in fp16")
     if graphs_pay(section, model, device, rows=batch.budget, precision=precision):
         if corpus.reader is not None:
             logger.info("no CUDA graphs (`train.graphs`): they need sources of text")

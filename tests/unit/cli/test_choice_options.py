@@ -63,6 +63,7 @@ def texts_of(lists):
         (["--ensemble-mean", "log_probs"], "--ensemble-mean needs --ensemble"),
         (["--sample", "--groups", "2"], "--groups has no effect on sampling; leave it out"),
         (["--mbr", "chrf", "--patience", "2"], "--patience has no effect on sampling; leave it out"),
+        (["--sample", "--coverage-penalty", "0.1"], "--coverage-penalty has no effect on sampling; leave it out"),
         (["--sample", "--temperature", "0"], "argument --temperature: must be above 0 (the limit, always the like"),
         (["--sample", "--top-p", "0"], "argument --top-p: must be a number above 0 and at most 1, but is 0"),
         (["--sample", "--epsilon", "1"], "argument --epsilon: must be a number of at least 0 and below 1, but is 1"),

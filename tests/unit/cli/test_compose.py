@@ -123,11 +123,25 @@ def test_interpolations_are_filled_in():
         ("model.norm=7", "`model.norm` must be one of pre, post, but is 7."),
         ("batch.tokens=many", "`batch.tokens` must be a whole number or auto, but is many."),
         ("batch.tokens=true", "`batch.tokens` must be a whole number or auto, but is true."),
-        ("batch.tokens=", "`batch.tokens` must be a whole number or auto, but is empty."),
+        ("model.dim=", "`model.dim` must be a whole number, but is empty."),
+        *(
+            (wrong, f"`{key}` has an empty value (is a variable not set?). hint: give it one, or leave `{key}` out.")
+            for wrong, key in (
+                ("run.name=", "run.name"),
+                ("run.root=''", "run.root"),
+                ("run={name: ''}", "run.name"),
+                ("data.src=", "data.src"),
+                ("train.epochs=", "train.epochs"),
+                ("batch.tokens=", "batch.tokens"),
+            )
+        ),
         ("optim.lr=null", "`optim.lr` must be a number, but is null."),
         ("train.steps=soon", "`train.steps` must be a whole number or null, but is soon."),
         ("model.bias=perhaps", "`model.bias` must be true or false, but is perhaps."),
         ("run.root=[a]", "`run.root` must be text, but is ['a']."),
+        (f"optim.lr=1{'0' * 400}", f"`optim.lr` must be a number of at most 64 bits, but is 1{'0' * 78}…."),
+        (f"train.steps=1{'0' * 5000}", "00` cannot be read as `key=value`. hint: quote a value with special char"),
+        (f"train.steps={2**63}", f"`train.steps` must be a number of at most 64 bits, but is {2**63}."),
         ("data.train=my.tsv", "`data.train` must be a list, as in [first,second], but is my.tsv."),
         (
             "experiment=multi30k",
@@ -232,6 +246,7 @@ def test_a_tree_may_leave_settings_out():
     ("overrides", "says"),
     [
         (["data.train=[]"], r"`data\.train` names no file \(is a variable not set\?\)\. hint: name some, or leave"),
+        (["data.train="], r"`data\.train` names no file \(is a variable not set\?\)\. hint: name some, or leave"),
         ([OWN_FILES, "data.dev=[]"], r"`data\.dev` names no file "),
         ([OWN_FILES, "data.test=[]"], r"`data\.test` names no file "),
         (
@@ -348,6 +363,9 @@ def test_a_folder_adds_presets_and_groups(file, tmp_path):
     config = compose(["model=own", "speed=high"], config_dir=tmp_path)
     assert (config.model.dim, config.optim.lr) == (64, 0.5)
     assert "`model` has no preset `owm`. hint: did you mean `own`?" in refusal("model=owm", config_dir=tmp_path)
+    (odd := tmp_path / "it's, (my) ${own}").mkdir()
+    (tmp_path / "model").rename(odd / "model")
+    assert compose(["model=own"], config_dir=odd).model.dim == 64
 
 
 @pytest.mark.parametrize(

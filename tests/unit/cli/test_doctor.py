@@ -53,6 +53,14 @@ def test_places_that_cannot_be_used_are_problems(quick, capsys, monkeypatch, tmp
     assert f"problem: runs: `{tmp_path}` has 1.0 GB left; a run takes 2" in said
 
 
+def test_a_place_that_no_folder_can_have_is_a_problem_and_hides_no_other(quick, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert main(["doctor", "--data", "x" * 300]) == 1
+    said = capsys.readouterr().out
+    assert f"problem: data: `{'x' * 300}` cannot be written: File name too long\n" in said
+    assert "runs       runs: writable" in said
+
+
 def test_little_memory_is_a_problem(quick, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(doctor, "_free_memory", lambda: 0.25)

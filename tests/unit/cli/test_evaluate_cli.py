@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -53,6 +54,13 @@ def test_a_file_is_scored_against_another(texts, capsys):
     assert run(["--hypotheses", "hyp", "--references", "ref", "--bootstrap", "40"]) == 0
     said = capsys.readouterr().out.split("\n")
     assert said[0] == "hyp, 10 sentences" and said[1].startswith("BLEU = ") and "±" in said[1]
+
+
+def test_without_a_stdout_nothing_is_translated_in_vain(model, monkeypatch):
+    monkeypatch.setattr("mt.decode.load.load", lambda *args, **settings: pytest.fail("translated in vain"))
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(ConfigError, match=r"^stdout is closed\. hint: give the results a file with `> FILE`\.$"):
+        run(["runs/a", "--test", "test.tsv"])
 
 
 def test_json_holds_scores_and_differences(texts, capsys):
@@ -123,6 +131,17 @@ def test_a_run_keeps_the_report_of_its_own_test_set_and_no_other(model, monkeypa
     run(["runs/a", "--bootstrap", "40", "--compare", "runs/b"])
     assert json.loads(kept.read_text())["scores"][0]["value"] == pytest.approx(100)
     assert not (model / "b/eval").exists()
+
+
+def test_scores_are_printed_where_the_run_cannot_be_written_to(model, monkeypatch, texts, capsys, caplog):
+    pairs = [Pair(str(n), text, Origin("test.tsv", n + 1)) for n, text in enumerate(texts)]
+    monkeypatch.setattr("mt.train.evaluation_set.test_set", lambda model, files, tgt: (pairs, "en"))
+    (model / "a/eval").write_text("no folder")
+    assert run(["runs/a", "--bootstrap", "40"]) == 0
+    assert capsys.readouterr().out.startswith("test, 10 sentences\nBLEU = 100.0 ")
+    assert caplog.messages == [
+        "`runs/a/eval/test.hyp.txt` cannot be written: File exists. The scores are only printed."
+    ]
 
 
 def test_another_text_than_that_of_the_training_is_no_score_of_the_run(model, monkeypatch, texts, capsys):

@@ -1,5 +1,6 @@
 """The loop of the verbs that work line by line."""
 
+import errno
 import io
 import os
 import threading
@@ -18,6 +19,7 @@ from mt.cli.lines import (
     live_batches,
     parallel_texts,
     process,
+    results,
     waiting,
 )
 from mt.errors import DataError
@@ -29,6 +31,24 @@ def test_only_the_first_line_has_a_byte_order_mark():
     mark = "\ufeff".encode()
     found = lines_of(io.BytesIO(mark + b"a\n" + mark + b"b\n"), "x")
     assert list(found) == [Line("a", b"\n"), Line("\ufeffb", b"\n")]
+
+
+def test_a_stream_that_cannot_be_read_is_named_and_the_lines_before_it_are_kept(tmp_path):
+    class Broken(io.BytesIO):
+        def readline(self, size=-1, /):
+            return super().readline(size) or self.fail()
+
+        def fail(self):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with (
+        pytest.raises(DataError, match=r"^stdin cannot be read: Input/output error\.$"),
+        results(tmp_path / "o") as out,
+    ):
+        process(
+            lines_of(Broken(b"a\nb\n"), "stdin"), 5, lambda batch, done: [line.text.encode() for line in batch], out
+        )
+    assert (tmp_path / "o").read_bytes() == b"ab"
 
 
 def test_a_file_is_read_as_stdin_is(tmp_path):

@@ -2,7 +2,9 @@
 
 import io
 import json
+import shlex
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +12,7 @@ from toy import number_pairs, number_tokenizer, tiny_config, trained_numbers
 
 from mt.checkpoint import write_folder
 from mt.checkpoint.model_folder import Description
+from mt.cli import link_options
 from mt.cli import translate as module
 from mt.cli.align import run as align
 from mt.cli.link_options import LinkUser
@@ -143,6 +146,16 @@ def test_a_model_without_a_choice_says_how_to_get_one(translate, caplog):
     [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert "unchosen has no attention heads chosen for word links; they are guessed from the first trans" in warning
     assert warning.endswith("--source FILE --target FILE` chooses them on a few hundred pairs and saves the choice.")
+
+
+def test_the_command_in_the_advice_works_for_any_name(monkeypatch):
+    caught = []
+    monkeypatch.setattr("mt.checkpoint.model_folder.find_model", lambda path: path)
+    monkeypatch.setattr("mt.postprocess.word_alignments.Linker.of", lambda *args: SimpleNamespace(heads=None))
+    monkeypatch.setattr(link_options.logger, "warning", caught.append)
+    link_options.linker_of(Path("my runs/it's"), SimpleNamespace())
+    command = caught[0].split("`")[1]
+    assert shlex.split(command)[:3] == ["mt", "align", "my runs/it's"]
 
 
 def test_nothing_is_computed_where_nobody_asks(translate, monkeypatch, caplog):

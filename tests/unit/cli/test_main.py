@@ -89,6 +89,10 @@ def test_no_command_shows_the_help_and_fails(capsys):
     ("argv", "says"),
     [
         (["trian"], "mt: `trian` is not a command.\n\nhint: did you mean `train`?\n"),
+        *(
+            ([word], f"mt: `{word}` is not a command.\n\nhint: did you mean `mt {verb} {word}`?\n")
+            for verb, word in (("runs", "compare"), ("runs", "delete"), ("runs", "list"), ("inspect", "attention"))
+        ),
         (["xyzzy"], "mt: `xyzzy` is not a command.\n\nhint: `mt --help` lists the commands.\n"),
         (["--hepl"], "mt: `--hepl` is not an option.\n\nhint: did you mean `--help`?\n"),
         (
@@ -104,6 +108,8 @@ def test_no_command_shows_the_help_and_fails(capsys):
         (["train", "--train", "a.en"], "--train.\n\nhint: settings are written without dashes, as in `train.seed=3`."),
         (["train", "-sc"], "mt train: -sc takes install, uninstall or query, and bash, zsh or fish, as in -sc install"),
         (["train", "-sc", "install=nosuch"], "mt train: -sc takes install, uninstall or query"),
+        (["train", ""], "mt train: an argument has an empty value (is a variable not set?)."),
+        (["train", "--resume", ""], "mt train: --resume has an empty value (is a variable not set?)."),
         (["train", "--resolve"], "mt train: --resolve needs --cfg.\n\nhint: `mt train --help` lists the options.\n"),
         (["train", "-cd", "nope"], "mt train: --config-dir must name a folder of presets, but nope is not a folder."),
         (["train", "-m", "-c", "job"], "not allowed with argument --multirun/-m.\n\nhint: `mt train --help` lists"),
@@ -180,6 +186,23 @@ def test_hydra_neither_prints_nor_changes_what_training_raises(fault, code, buil
     assert said.count("\n") == (code != 130)
 
 
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory\nframes"), "can't allocate memory)"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 1 GiB."), "RuntimeError: CUDA out of memory. Tried"),
+        (MemoryError(), "(MemoryError: )"),
+    ],
+    ids=["host", "GPU", "Python"],
+)
+def test_too_little_memory_is_no_fault_of_mt(fault, says, build, capsys):
+    build.fault = fault
+    assert main(["train"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("mt train: the memory is too small for this (") and says in said
+    assert said.endswith("\n\nhint: take a smaller model or smaller batches, or end other programs.\n")
+
+
 def test_debugging_shows_the_traceback(build, capsys, monkeypatch):
     monkeypatch.setenv("MT_DEBUG", "1")
     build.fault = ValueError("odd")
@@ -193,12 +216,13 @@ def test_a_full_disk_is_one_line():
         done = subprocess.run(
             [sys.executable, "-m", "mt", "help"],
             cwd=ROOT,
+            env=os.environ | {"PYTHONUNBUFFERED": ""},
             stdout=full,
             stderr=subprocess.PIPE,
             timeout=600,
             check=False,
         )
-    assert (done.returncode, done.stderr) == (1, b"mt: No space left on device\n")
+    assert (done.returncode, done.stderr) == (1, b"mt: stdout cannot be written: No space left on device\n")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -207,6 +231,13 @@ def test_a_full_disk_under_stderr_leaves_the_exit_code_as_it_is():
         command = [sys.executable, "-m", "mt", "bogus"]
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=full, timeout=600, check=False)
     assert (done.returncode, done.stdout) == (2, b"")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell of POSIX")
+def test_messages_do_not_go_to_stdout_where_stderr_is_closed():
+    shell = f"{sys.executable} -m mt info nothing 2>&-"
+    done = subprocess.run(shell, shell=True, cwd=ROOT, stdout=subprocess.PIPE, timeout=600, check=False)
+    assert (done.returncode, done.stdout) == (1, b"")
 
 
 def test_a_closed_pipe_is_quiet():

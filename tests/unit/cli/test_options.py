@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import pytest
 from mt.cli import options
 from mt.cli.options import Parser, Switch, add_options, check_output, number
 from mt.config import DecodeConfig
-from mt.config.decode import COUNT_FROM_0, PATIENCE, options_of
+from mt.config.decode import COUNT_FROM_0, FROM_0, PATIENCE, options_of
 from mt.decode.request import Sampling
 from mt.errors import ConfigError
 
 NUMBERS = {"whole_from_0": number(int, COUNT_FROM_0), "positive_or_inf": number(float, PATIENCE)}
-NUMBERS |= {name: getattr(options, name) for name in ("positive_int", "number_from_0", "share", "resamples", "width")}
+NUMBERS |= {"number_from_0": number(float, FROM_0)}
+NUMBERS |= {name: getattr(options, name) for name in ("positive_int", "share", "resamples", "width")}
 
 
 @pytest.mark.parametrize(
@@ -121,12 +123,38 @@ def test_a_file_that_cannot_be_written_is_refused_before_any_work(tmp_path, monk
 
 
 @pytest.mark.parametrize(
-    ("name", "what"), [("stdin", "name a file to read with `-i FILE`"), ("stdout", "name a file for the")]
+    ("name", "what"),
+    [("stdin", "name a file to read with `-i FILE`"), ("stdout", "give the results a file with `> FILE`")],
 )
 def test_a_process_without_a_stream_is_told_what_to_do(monkeypatch, name, what):
     monkeypatch.setattr(sys, name, None)
     with pytest.raises(ConfigError, match=rf"^{name} is closed\. hint: {what}"):
         getattr(options, name)()
+
+
+@pytest.mark.parametrize("name", ["stdin", "stdout"])
+def test_a_stream_that_does_not_wait_is_made_to(monkeypatch, name):
+    ends = os.pipe()
+    for end in ends:
+        os.set_blocking(end, False)
+    with os.fdopen(ends[0]) as reader, os.fdopen(ends[1], "w") as writer:
+        stream = reader if name == "stdin" else writer
+        monkeypatch.setattr(sys, name, stream)
+        getattr(options, name)()
+        assert os.get_blocking(stream.fileno())
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_file_or_folder_without_the_right_to_write_is_refused_before_any_work(tmp_path, monkeypatch, there):
+    monkeypatch.chdir(tmp_path)
+    if there:
+        Path("out").touch()
+    asked = []
+    monkeypatch.setattr(os, "access", lambda *given: asked.append(given))
+    with pytest.raises(ConfigError) as refused:
+        check_output(Path("out"))
+    assert str(refused.value) == "`--output out` cannot be written: permission denied. hint: name another file."
+    assert asked == [(Path("out" if there else "."), os.W_OK)]
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,15 @@ def test_a_run_goes_on_where_it_was_started_with_its_settings_and_other_limits(h
     assert command == ["mt", "train", "--resume", "home/runs/golden", "train.steps=20"]
 
 
+def test_another_folder_from_which_names_count_is_told(home, trained, capsys, monkeypatch):
+    main(["train", "--resume", "home/runs/golden"])
+    told = f"mt train: names of files and folders count from `{home}`, as at the start\n"
+    assert capsys.readouterr().err == told
+    monkeypatch.chdir(home)
+    main(["train", "--resume", "runs/golden"])
+    assert capsys.readouterr().err == ""
+
+
 def test_settings_that_are_younger_than_the_run_are_as_they_were_then(home):
     config = saved_settings(home / "runs/golden", {})
     assert config.data.subset is Subset.first and config.decode.patience is None

@@ -96,7 +96,7 @@ def test_without_a_terminal_deleting_needs_yes(home, monkeypatch):
         ConfigError, match=r"^there is no terminal to ask on\. hint: add `--yes` to delete without a question\.$"
     ):
         runs.run(["delete", "runs/a"])
-    assert runs.run(["delete", "runs/a", "runs/b", "--yes"]) == 0
+    assert runs.run(["delete", "runs/a", "runs/b", "./runs/a/", "--yes"]) == 0  # a name twice does no harm
     assert not list((home / "runs").iterdir())
 
 

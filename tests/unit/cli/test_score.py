@@ -1,6 +1,7 @@
 """`mt score`: one line for each pair, in order, whatever the pairs are like."""
 
 import json
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -50,6 +51,13 @@ def score(monkeypatch, tmp_path, capsys):
         return capsys.readouterr().out.split("\n")[:-1]
 
     return call
+
+
+def test_without_a_stdout_no_model_is_loaded(score, monkeypatch):
+    monkeypatch.setattr("mt.decode.load.load", lambda *args, **settings: pytest.fail("loaded in vain"))
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(ConfigError, match=r"^stdout is closed\. hint: give the results a file with `> FILE`\.$"):
+        run(["model", "--source", "a.en", "--target", "a.de"])
 
 
 def test_sums_and_means_in_columns(score):

@@ -8,7 +8,7 @@ import pytest
 
 from mt.cli import serve
 from mt.cli.main import main
-from mt.cli.serve import in_a_thread
+from mt.cli.serve import in_a_thread, parse
 from mt.errors import ConfigError
 
 pytest.importorskip("fastapi")
@@ -42,9 +42,27 @@ def told(capsys, *argv):
             "hint: `mt serve --help` lists the options.",
         ),
         (
+            [GOLDEN, "--timeout", "1e300"],
+            "argument --timeout: must be a number of at least 0 and at most 1,000,000, but is 1e300.\n\n"
+            "hint: `mt serve --help` lists the options.",
+        ),
+        (
+            [GOLDEN, "--batch-wait", "1e300"],
+            "argument --batch-wait: must be a number of at least 0 and at most 1,000,000, but is 1e300.\n\n"
+            "hint: `mt serve --help` lists the options.",
+        ),
+        (
             [GOLDEN, "--rate", "-1"],
             "argument --rate: must be a whole number, 0 for no limit, but is -1.\n\n"
             "hint: `mt serve --help` lists the options.",
+        ),
+        *(
+            (
+                [GOLDEN, "--cors", wrong],
+                f"argument --cors: must be an origin without a path, such as https://example.org, or *: {wrong}.\n\n"
+                "hint: `mt serve --help` lists the options.",
+            )
+            for wrong in ("example.org", "https://example.org/", "https://a.org,https://b.org")
         ),
     ],
 )
@@ -76,6 +94,23 @@ def test_a_port_that_is_taken(capsys):
     assert error == (
         f"the server cannot listen on 127.0.0.1, port {port}: Address already in use.\n\nhint: name another with "
         "`--port`, or 0 for any that is free."
+    )
+
+
+def test_origins_are_written_as_browsers_do():
+    assert [parse(["model", "--cors", text]).cors for text in ("HTTPS://Example.org:8443", "*", "null")] == [
+        "https://example.org:8443",
+        "*",
+        "null",
+    ]
+
+
+def test_an_address_that_this_machine_does_not_have(capsys):
+    code, error = told(capsys, GOLDEN, "--host", "192.0.2.1", "--port", "0")
+    assert (code, error) == (
+        2,
+        "the server cannot listen on 192.0.2.1, port 0: Cannot assign requested address.\n\nhint: name an address of "
+        "this machine with `--host`, or 0.0.0.0 for all of them.",
     )
 
 

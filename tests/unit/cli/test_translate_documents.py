@@ -203,6 +203,15 @@ def test_a_link_in_the_place_of_the_output_stays(shouter, tmp_path):
     assert (tmp_path / "b.md").is_symlink() and (tmp_path / "real.md").read_text() == "ONE\n"
 
 
+def test_a_file_that_is_replaced_keeps_its_permissions(shouter, tmp_path):
+    (tmp_path / "a.md").write_text("One\n")
+    (tmp_path / "b.md").touch()
+    (tmp_path / "b.md").chmod(0o640)
+    assert run(["model", "a.md", "--to", "b.md"]) == 0
+    assert (tmp_path / "b.md").read_text() == "ONE\n"
+    assert (tmp_path / "b.md").stat().st_mode & 0o777 == 0o640
+
+
 def test_faults_name_the_file_before_a_model_is_loaded(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"`a\.json` does not exist"):

@@ -18,7 +18,7 @@ from mt.config import (
     TrainConfig,
 )
 from mt.config.from_json import from_plain
-from mt.errors import ConfigError
+from mt.errors import ConfigError, shown
 
 CHANGED = Config(
     data=DataConfig(corpus=None, train=["a.en", "a.de"], limit=7),
@@ -133,3 +133,11 @@ def test_a_setting_that_may_be_null(value, fine):
 def test_a_section_checks_its_own_values():
     with pytest.raises(ConfigError, match=r"^`decode\.beam` must be positive, but is 0\.$"):
         from_plain(DecodeConfig, {**asdict(DecodeConfig()), "beam": 0}, "f")
+
+
+@pytest.mark.parametrize("key", ["beam", "length_penalty", "max_length", "no_repeat_ngram"])
+@pytest.mark.parametrize("value", [2**63, -(10**400)], ids=["64 bits", "no float"])
+def test_a_number_beyond_64_bits_is_refused_wherever_it_stands(key, value):
+    with pytest.raises(ConfigError) as raised:
+        from_plain(DecodeConfig, {**asdict(DecodeConfig()), key: value}, "f")
+    assert str(raised.value) == f"f: `{key}` must be a number of at most 64 bits, but is {shown(value)}."

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mt.config import Config, DataConfig, check_start
+from mt.config import Config, DataConfig, TokenizerConfig, check_start
 from mt.errors import ConfigError
 
 TABLES = {"train": ["a.tsv"], "dev": ["b.tsv"]}
@@ -39,3 +39,8 @@ def test_a_setting_that_is_not_worth_training_is_refused(data, says):
 )
 def test_other_settings_are_not(data):
     check_start(Config(data=data))
+
+
+def test_a_tokenizer_needs_lines_to_be_trained_on():
+    with pytest.raises(ConfigError, match=r"^`tokenizer\.max_sentences` must be positive, but is 0\.$"):
+        check_start(Config(tokenizer=TokenizerConfig(max_sentences=0)))

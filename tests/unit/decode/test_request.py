@@ -42,7 +42,7 @@ def test_its_type_is_that_of_the_setting_or_none(name):
 def test_options_of_translate_reach_the_search(translator):
     text = "one two three"
     assert translator.translate(text) == "eins zwei drei"
-    assert translator.translate([text, "ten"], beam=1) == ["eins zwei drei", "zehn"]
+    assert translator.translate([text, "ten six"], beam=1) == ["eins zwei drei", "zehn sechs"]
     # Cut, without eos. A beam might have kept "eins" too, which is whole.
     assert translator.translate(text, max_length=2, beam=1) == "eins zwei"
     assert translator.translate([text], prefixes=["vier"])[0].startswith("vier ")
@@ -91,7 +91,7 @@ def test_several_translations_are_refused_where_one_is_returned(translator, opti
         )
     typed = {"search": translator.search, "texts": ["one", "two"]}
     assert len(eval(hint.replace("...", "drawn"), typed | {"drawn": options.get("sampling")})[0]) > 1
-    assert translator.translate("one", nbest=1) == "eins"
+    assert translator.translate("one two", nbest=1) == "eins zwei"
 
 
 @pytest.mark.usefixtures("unchecked_shapes")
@@ -152,7 +152,7 @@ def test_what_are_no_texts_is_refused_by_every_function_that_takes_texts(transla
 
 @pytest.mark.usefixtures("unchecked_shapes")
 def test_one_text_is_no_list_of_its_letters(translator):
-    assert translator.translate("one") == "eins"
+    assert translator.translate("one two") == "eins zwei"
     for call in (lambda: translator.search("one"), lambda: translator.translate(["one"], prefixes="e")):
         with pytest.raises(ConfigError, match=r"^`(texts|prefixes)` must be a list of strings, but is '(one|e)'\."):
             call()

@@ -111,6 +111,14 @@ def test_what_is_no_catalogue():
     assert segments("# a comment\n", ".pot") == []
 
 
+@pytest.mark.parametrize("bare", ['msgid "a b', "msgid a b", "msgid 'a b'", 'msgid ""\n"a b\\"', '#~ msgid "a b'])
+def test_a_string_that_is_not_in_quotes(bare):
+    """polib takes its first and last character for the quotes, and drops what an unclosed line adds to."""
+    with pytest.raises(DataError, match=r"this is not a PO file \(line [34] has a string that is not in quotes\)\."):
+        translated(f'# "one\n\n{bare}\nmsgstr ""\n', ".po")
+    assert segments('#~| msgid "a"\n#~ msgid "b"\n#~ msgstr[10] "\\"" \n', ".po") == []
+
+
 def test_no_empty_comment_is_added():
     text = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\nmsgid "a"\nmsgstr ""\n'
     assert translated(text, ".po") == text.replace('"a"\nmsgstr ""', '"a"\nmsgstr "A"')

@@ -86,6 +86,17 @@ ARE PART OF IT.
     )
 
 
+def test_a_break_within_a_line_stays_one():
+    times = "00:00:01,000 --> 00:00:02,000\n"
+    srt = f"{times}The old\\Nhouse.\nIt is in C:\\New.\n\n{times}- Yes.\\N- No.\r\n"
+    assert segments(srt, ".srt") == ["The old house. It is in C:\\New.", "Yes.", "No."]
+    assert translated(srt, ".srt", unmarked) == (
+        f"{times}THE OLD\\NHOUSE. IT IS\\NIN C:\\NEW.\n\n{times}- YES.\\N- NO.\r\n"
+    )
+    vtt = f"WEBVTT\n\n{times.replace(',', '.')}The old\\Nhouse.\n"
+    assert segments(vtt, ".vtt") == ["The old\\Nhouse."] and translated(vtt, ".vtt", same) == vtt
+
+
 def test_a_border_without_words_on_one_side_gives_way_to_the_lengths():
     said = translated(SRT, ".srt", unmarked)
     assert "<i>HELLO THERE, MY</i>\n" in said and "{\\an8}OLD FRIEND OF\nTHE FAMILY.\n" in said

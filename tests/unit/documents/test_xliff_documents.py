@@ -2,9 +2,9 @@
 
 import pytest
 from linear import in_linear_time
-from shout import same, translated, unmarked
+from shout import same, shout, translated, unmarked
 
-from mt.documents.readers import read_document
+from mt.documents.readers import read_document, translate_document
 from mt.errors import DataError
 from mt.postprocess.markup import Request
 
@@ -123,9 +123,24 @@ def test_entities_that_grow_without_end():
         translated(f'<!DOCTYPE a [<!ENTITY l0 "lol">{grown}]><xliff a="&l9;">&l9;</xliff>', ".xlf")
 
 
-def test_another_encoding():
-    from mt.documents.readers import translate_document
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "iso-8859-1", "utf-16", "utf-16-le", "windows-1252"])
+def test_line_ends_and_what_stands_around_the_root_stay(encoding):
+    named = encoding.removesuffix("-sig")
+    before, after = f'<?xml version="1.0" encoding="{named}"?>\n<!-- \xe9 -->\n', "\n<!-- \xe8 -->\n"
+    text = f"{before}{NEW.replace('Hello', 'One' + chr(10) + 'two&#13;')}{after}".replace("\n", "\r\n")
+    said = translate_document(text.encode(encoding), ".xlf", lambda lines: [f"{line} 犬" for line in lines])
+    found = said.decode(encoding)
+    assert found.count("\n") == found.count("\r\n") == text.count("\n") + 1
+    assert found.startswith(before.replace("\n", "\r\n")) and found.endswith(after.replace("\n", "\r\n"))
+    assert ("犬</target>" if "utf" in encoding else "&#29356;</target>") in found and "two&#13;" in found
 
+
+def test_an_encoding_that_only_a_mark_names():
+    said = translate_document(NEW.encode("utf-16"), ".xlf", shout)
+    assert said.decode("utf-16") == translated(NEW, ".xlf")
+
+
+def test_another_encoding():
     raw = NEW.replace("<xliff", '<?xml version="1.0" encoding="UTF-16"?>\n<xliff', 1).encode("utf-16")
     said = translate_document(raw, ".xlf", lambda texts: ["é <g1>a</g1> <x5/>b"])
     assert 'é <pc id="1">a</pc> <ph id="2"/>b' in said.decode("utf-16")

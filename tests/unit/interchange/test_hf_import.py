@@ -3,6 +3,7 @@
 import json
 import warnings
 import zipfile
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import pytest
@@ -23,13 +24,14 @@ from mt.interchange.hf_import import read_hf
 from mt.nn.ragged import pack
 from mt.text.tokenizer_training import train_tokenizer
 
-transformers = pytest.importorskip("transformers")
+pytestmark = pytest.mark.skipif(find_spec("transformers") is None, reason="needs transformers")
 
 
 @pytest.fixture
 def made(tmp_path, monkeypatch):
     """Writes a folder of OPUS-MT's kind; returns it with model and tokenizer of transformers."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    import transformers  # takes seconds, in each worker that collects this file
 
     def make(**settings):
         folder = tmp_path / "opus"
@@ -113,6 +115,13 @@ def test_sampled_pieces_spell_the_same_text(made):
     found = sampling.sample_target(lines, seed=1)
     assert found != plain.encode_target(lines) and found == sampling.sample_target(lines, seed=1)
     assert [plain.decode_target(ids) for ids in found] == lines
+
+
+def test_the_commands_to_type_next_work_for_any_name(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("mt.cli.import_model.import_hf", lambda args: None)
+    assert run(["hf", "folder", str(tmp_path / "en de")]) == 0
+    said = capsys.readouterr().out
+    assert f"mt translate '{tmp_path}/en de'." in said and said.endswith(f"mt train 'init={tmp_path}/en de'\n")
 
 
 @pytest.mark.parametrize("settings", [{}, {"pickled": True, "activation_function": "relu"}])

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from mt.errors import ConfigError
 from mt.serve.app import Service, page
 from mt.serve.server import Connection, Server, bind, run
 
@@ -106,3 +107,19 @@ def test_the_server_uses_such_connections(monkeypatch: pytest.MonkeyPatch):
 def init_and_load(self: Server, config: uvicorn.Config, ready: Callable[[], None]) -> None:
     config.load()
     self.config = config
+
+
+def test_two_servers_that_began_at_the_same_time():
+    """A port can be bound twice as long as nobody listens; models are loaded meanwhile."""
+    began = []
+
+    async def app(scope, receive, send):
+        began.append(scope)
+
+    with bind("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with bind("127.0.0.1", port) as second:
+            first.listen()
+            with pytest.raises(ConfigError, match=f"^the server cannot listen on 127.0.0.1, port {port}: Address alr"):
+                run(app, second, ready=lambda: began.append("ready"), grace=1)
+    assert not began

@@ -332,6 +332,24 @@ def test_a_signal_outside_the_updates_stops_the_run(tmp_path, number):
             signal.raise_signal(number)
 
 
+@pytest.mark.usefixtures("without_nohup")
+def test_a_terminal_that_ends_may_say_so_twice_and_is_not_heard_under_nohup(tmp_path):
+    folder, before = RunFolder(tmp_path / "run"), signal.getsignal(signal.SIGHUP)
+    words = r"^stopped by SIGHUP, with nothing to save\."
+    with pytest.raises(StoppedError, match=words), folder_of_run(folder, settings(), DEFAULTS, Group()):
+        try:
+            signal.raise_signal(signal.SIGHUP)
+        finally:
+            signal.raise_signal(signal.SIGHUP)
+    assert signal.getsignal(signal.SIGHUP) is before
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` starts a command
+    try:
+        with folder_of_run(folder, settings(), DEFAULTS, Group()):
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_other_links_are_refused(begun):
     facts = {**FACTS, "data": {**FACTS["data"], "links": "123"}}
     begun.write_manifest(facts, [])

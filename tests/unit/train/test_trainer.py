@@ -316,6 +316,22 @@ def test_of_several_processes_one_may_get_a_signal_twice(make, fit):
         fit(trainer)
 
 
+@pytest.mark.usefixtures("without_nohup")
+def test_a_terminal_that_ends_may_say_so_twice(make, fit):
+    trainer = make(steps=50)
+    real = trainer._count
+
+    def count(update, step):
+        real(update, step)
+        if step == 3:
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
+
+    trainer._count = count
+    with pytest.raises(StoppedError, match=r"^stopped by SIGHUP at step 3; its state is saved"):
+        fit(trainer)
+
+
 def test_each_process_gets_its_batches_with_their_own_seeds(make, monkeypatch):
     alone, dealt = make(steps=5), []
     alone.batch = BatchConfig(tokens=64, max_length=32, accumulate=4)

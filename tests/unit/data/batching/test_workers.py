@@ -45,10 +45,10 @@ def pids():
 
 
 def heard(pid):
-    """Which of SIGINT and SIGTERM would end a process: those that it neither blocks nor ignores."""
+    """Which of the signals to stop would end a process: those that it neither blocks nor ignores."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").split("\n")
     masks = [int(line.split()[1], 16) for line in lines if line.startswith(("SigBlk", "SigIgn"))]
-    return [s for s in (signal.SIGINT, signal.SIGTERM) if not any(mask >> (s - 1) & 1 for mask in masks)]
+    return [s for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if not any(mask >> (s - 1) & 1 for mask in masks)]
 
 
 def test_any_number_of_workers_gives_the_same_batches_also_from_the_middle(stream):
@@ -82,6 +82,7 @@ def test_workers_are_deaf_to_the_signals_of_the_terminal_and_one_that_is_killed_
     for pid in pids():
         os.kill(pid, signal.SIGTERM)
         os.kill(pid, signal.SIGINT)
+        os.kill(pid, signal.SIGHUP)
     found += take(two, 99)
     assert found == wanted[:100]
     assert [heard(pid) for pid in pids()] == [[], []]

@@ -97,8 +97,20 @@ def test_rows_of_a_table_use_no_cuda_graphs_and_the_log_says_so(caplog):
     assert caplog.messages == ["no CUDA graphs (`train.graphs`): they need sources of text"]
 
 
-def test_a_sharded_model_is_left_as_it_is(monkeypatch):
+def test_no_cuda_graphs_in_fp16_and_the_log_says_so(caplog):
+    caplog.set_level("INFO", "mt")
+    eager = EagerGradients(TranslationLoss(tiny_model(), precision=Precision.fp16, smoothing=0.1))
+    section = TrainConfig(steps=1, graphs=Use.always)
+    assert accelerate(eager, section, BatchConfig(tokens=64, max_length=32), number_corpus(20)) is eager
+    assert caplog.messages == ["no CUDA graphs (`train.graphs`): they cannot follow the scale of the loss in fp16"]
+
+
+def test_a_sharded_model_is_left_as_it_is_and_the_log_says_so(monkeypatch, caplog):
+    caplog.set_level("INFO", "mt")
     monkeypatch.setattr("mt.train.acceleration.choose.is_sharded", lambda model: True)
     eager = eager_gradients()
     section = TrainConfig(steps=1, compile=Use.always, graphs=Use.always)
     assert accelerate(eager, section, BatchConfig(tokens=64, max_length=32), number_corpus(20)) is eager
+    assert caplog.messages == [
+        "no CUDA graphs and no compiled layers (`train.graphs`, `train.compile`): the model is sharded"
+    ]

@@ -1,0 +1,29 @@
+"""A file that is written whole, in the place of another one."""
+
+import os
+import threading
+
+import pytest
+
+from mt.files import write_file
+
+
+def test_a_link_and_the_permissions_of_its_file_stay(tmp_path):
+    (tmp_path / "secret").write_bytes(b"old")
+    (tmp_path / "secret").chmod(0o600)
+    (tmp_path / "link").symlink_to("secret")
+    write_file(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "secret").read_bytes() == b"new"
+    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "secret"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    got = []
+    reader = threading.Thread(target=lambda: got.append((tmp_path / "pipe").read_bytes()), daemon=True)
+    reader.start()
+    write_file(tmp_path / "pipe", b"new")
+    reader.join(60)
+    assert got == [b"new"] and (tmp_path / "pipe").is_fifo()
