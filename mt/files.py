@@ -114,12 +114,8 @@ def temporary(target: Path) -> Path:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file so that it has the old or the new content, even after a power cut. A link and permissions stay; a
-    pipe or a device, which keeps no content, is written to. Raises: OSError."""
-    path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_file():
-        path.write_bytes(content)
-        return
+    """Write a file so that it has the old or the new content, even after a power cut. Permissions stay; a link is
+    replaced and not followed, since a run may be a stranger's. Raises: OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temp = temporary(path)
     try:
@@ -134,6 +130,16 @@ def write_file(path: Path, content: bytes) -> None:
         with suppress(OSError):
             temp.unlink()
         raise
+
+
+def write_output(path: Path, content: bytes) -> None:
+    """As `write_file`, for a file that the user names: where it is a link, the file behind it is written; a pipe or a
+    device, which keeps no content, is written to."""
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+    else:
+        write_file(path, content)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mt.cli.main import readable
 from mt.cli.options import Parser, check_output
 from mt.errors import CheckpointError, ConfigError, counted
-from mt.files import explained, meant, write_text
+from mt.files import explained, meant, write_output
 
 if TYPE_CHECKING:
     from mt.train.overview import Overview
@@ -110,7 +110,8 @@ def compare(paths: list[Path], output: Path | None, *, as_json: bool) -> int:
     if output:
         from mt.train.curves import page
 
-        write_text(output, page(runs))
+        with explained(f"`{output}` cannot be written"):
+            write_output(output, page(runs).encode("utf-8", "replace"))
         print(f"The curves are in {output}.", file=sys.stderr)
     if as_json:
         differ = {row[0]: row[1:] for row in rows if row[0] in runs[0].config}

@@ -25,7 +25,7 @@ from mt.cli.options import Parser, add_device_options, check_output, dash_is_def
 from mt.cli.search_options import SearchOptions, add_search_options, check_prefixes, check_search_options, prefix_file
 from mt.data.corpus.names import check_language
 from mt.errors import CheckpointError, DataError
-from mt.files import explained, write_file
+from mt.files import explained, write_output
 from mt.text.lines import check_file
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def run_document(args: argparse.Namespace) -> int:
     else:
         written = document.write([])
     with explained(f"`{args.to}` cannot be written"):
-        write_file(args.to, written)
+        write_output(args.to, written)
     if document.left:
         print(f"`{args.document}`: {document.left}.", file=sys.stderr)
     return 0

@@ -18,9 +18,8 @@ from mt.documents.parts import Kind, Part, decode, encode, has_letters, text, tr
 TIMES = re.compile(r"\s*[\d:.,]+\s*-->\s*[\d:.,]+")
 NUMBER = re.compile(r"\s*\d+\s*")
 TAG = re.compile(r"(</?[A-Za-z][^<>\n]*>|<\d[\d:.]*>|\{\\[^{}\n]*\})")
-BREAK = re.compile(
-    r"(?<![:\\])\\N"
-)  # a line break of SubStation Alpha, which players show in SubRip, too; not in C:\New
+# A line break of SubStation Alpha, which players show in SubRip, too; not that of C:\New.
+BREAK = re.compile(r"(?<![:\\])\\N")
 SPEAKER = re.compile(r"\s*[-–—‐]\s*\S")  # each line that begins so is another speaker's
 DASH = re.compile(r"\s*[-–—‐]\s*")
 MOST_CUES = 6  # of one sentence

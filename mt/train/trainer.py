@@ -101,7 +101,7 @@ class Trainer:
 
         Args: outputs: where metrics and progress go; None discards them; validate_first: validate before the first
         update, so that the initial weights are the result of a run that finds no better ones.
-        Raises: StoppedError: on SIGTERM or SIGINT, after saving; MtError: when too many updates in a row fail.
+        Raises: StoppedError: on a signal to stop, after saving; MtError: when too many updates in a row fail.
         """
         self.outputs = outputs or Outputs()
         with self.requests.handled(), closing(self.stream):

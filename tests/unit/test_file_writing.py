@@ -5,17 +5,25 @@ import threading
 
 import pytest
 
-from mt.files import write_file
+from mt.files import write_file, write_output
 
 
 def test_a_link_and_the_permissions_of_its_file_stay(tmp_path):
     (tmp_path / "secret").write_bytes(b"old")
     (tmp_path / "secret").chmod(0o600)
     (tmp_path / "link").symlink_to("secret")
-    write_file(tmp_path / "link", b"new")
+    write_output(tmp_path / "link", b"new")
     assert (tmp_path / "link").is_symlink() and (tmp_path / "secret").read_bytes() == b"new"
     assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "secret"]
+
+
+def test_a_link_in_a_run_leads_nowhere(tmp_path):
+    (tmp_path / "mine").write_bytes(b"old")
+    (tmp_path / "test.json").symlink_to("mine")
+    write_file(tmp_path / "test.json", b"new")
+    assert (tmp_path / "mine").read_bytes() == b"old" and (tmp_path / "test.json").read_bytes() == b"new"
+    assert not (tmp_path / "test.json").is_symlink()
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
@@ -24,6 +32,6 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
     got = []
     reader = threading.Thread(target=lambda: got.append((tmp_path / "pipe").read_bytes()), daemon=True)
     reader.start()
-    write_file(tmp_path / "pipe", b"new")
+    write_output(tmp_path / "pipe", b"new")
     reader.join(60)
     assert got == [b"new"] and (tmp_path / "pipe").is_fifo()

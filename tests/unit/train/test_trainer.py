@@ -299,36 +299,27 @@ def test_a_signal_to_another_process_stops_this_one_too(make, fit):
     assert trainer.checkpoints.latest().step == 3
 
 
-def test_of_several_processes_one_may_get_a_signal_twice(make, fit):
-    trainer = make(steps=50, group=Pair(at_call=99))
-    real = trainer._count
-
-    def count(update, step):
-        real(update, step)
-        if step == 3:
-            signal.raise_signal(signal.SIGTERM)
-            signal.raise_signal(signal.SIGTERM)
-
-    trainer._count = count
-    with pytest.raises(
-        StoppedError, match=r"^stopped by SIGTERM at step 4; its state is saved"
-    ):  # known to all a step later
-        fit(trainer)
-
-
 @pytest.mark.usefixtures("without_nohup")
-def test_a_terminal_that_ends_may_say_so_twice(make, fit):
-    trainer = make(steps=50)
+@pytest.mark.parametrize(
+    ("number", "group", "stop"),
+    [
+        (signal.SIGTERM, Pair(at_call=99), 4),  # of several processes one may get it twice; known to all a step later
+        (signal.SIGHUP, Group(), 3),  # a terminal that ends may say so twice
+    ],
+)
+def test_a_signal_that_may_come_twice(make, fit, number, group, stop):
+    trainer = make(steps=50, group=group)
     real = trainer._count
 
     def count(update, step):
         real(update, step)
         if step == 3:
-            signal.raise_signal(signal.SIGHUP)
-            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(number)
+            signal.raise_signal(number)
 
     trainer._count = count
-    with pytest.raises(StoppedError, match=r"^stopped by SIGHUP at step 3; its state is saved"):
+    words = rf"^stopped by {signal.Signals(number).name} at step {stop}; its state is saved"
+    with pytest.raises(StoppedError, match=words):
         fit(trainer)
 
 
