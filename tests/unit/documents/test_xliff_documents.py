@@ -140,6 +140,13 @@ def test_an_encoding_that_only_a_mark_names():
     assert said.decode("utf-16") == translated(NEW, ".xlf")
 
 
+def test_an_encoding_that_python_does_not_have():
+    raw = f'<?xml version="1.0" encoding="windows-874"?>\n{NEW}'.replace("Hello", "ไทย").encode("cp874")
+    said = translate_document(raw, ".xlf", lambda texts: [f"{text} ครับ 犬" for text in texts])
+    assert said.startswith(b"<?xml version='1.0' encoding='windows-874'")
+    assert " ครับ &#29356;</target>" in said.decode("cp874") and "ไทย" in said.decode("cp874")
+
+
 def test_another_encoding():
     raw = NEW.replace("<xliff", '<?xml version="1.0" encoding="UTF-16"?>\n<xliff', 1).encode("utf-16")
     said = translate_document(raw, ".xlf", lambda texts: ["é <g1>a</g1> <x5/>b"])
