@@ -35,3 +35,11 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
     write_output(tmp_path / "pipe", b"new")
     reader.join(60)
     assert got == [b"new"] and (tmp_path / "pipe").is_fifo()
+
+
+def test_a_file_in_a_folder_that_permits_no_new_one_is_written_in_place(tmp_path, monkeypatch):
+    (tmp_path / "mine").write_bytes(b"old")
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    monkeypatch.setattr("mt.files.write_file", lambda *_: pytest.fail("a file beside it"))
+    write_output(tmp_path / "mine", b"new")
+    assert (tmp_path / "mine").read_bytes() == b"new"
