@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mt.cli.options import Parser
-from mt.compute.host import processors, text_of
+from mt.compute.host import free_memory, processors, text_of
 from mt.files import reason
 
 REPORT = (
@@ -54,13 +54,13 @@ def examine(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """The facts, and the problems among them."""
     from mt.provenance import machine, version_of
 
-    process = machine()
+    process, memory = machine(), free_memory()
     facts: dict[str, Any] = {
         "mt": version_of("mt-trainer"),
         **{key: process[key] for key in ("python", "system", "git")},
         "packages": {**process["packages"], **{name: version_of(name) for name in OPTIONAL}},
         "cpu": {"model": cpu_model(), "usable": processors(), "allocator": platform.libc_ver()[0] or "unknown"},
-        "memory_gb": _free_memory(),
+        "memory_gb": None if memory is None else memory / 1e9,
         "devices": devices(),
         "places": {name: place(path) for name, path in (("data", args.data), ("runs", args.runs))},
     }
@@ -203,9 +203,3 @@ def cpu_model() -> str:
         return platform.processor() or sys.platform
     named = re.search(r"^model name[^:]*: (.*)", told, re.M)
     return named[1] if named else platform.machine()
-
-
-def _free_memory() -> float | None:
-    """GB that a new process can use; None where the system does not say."""
-    found = re.search(r"^MemAvailable: *(\d+) kB", text_of(Path("/proc/meminfo")), re.M)
-    return int(found[1]) * 1024 / 1e9 if found else None

@@ -5,6 +5,7 @@ Does not import torch, since OpenMP reads its environment when torch is imported
 
 import math
 import os
+import re
 import signal
 import sys
 import time
@@ -58,24 +59,47 @@ def processors(root: Path = Path("/")) -> int:
     return max(1, math.ceil(min([allowed, *_quotas(root)])))
 
 
+def free_memory(root: Path = Path("/")) -> int | None:
+    """Bytes that a new process can use, by the system and the limits of this process's container; None where the system
+    does not say. Args: root: as `processors`."""
+    told = re.search(r"^MemAvailable: *(\d+) kB", text_of(root / "proc/meminfo"), re.M)
+    return min([int(told[1]) * 1024, *_rests_of_memory(root)]) if told else None
+
+
 def _quotas(root: Path) -> Iterator[float]:
-    """The limits of this process's control group and its parents, in processors (cgroup v2 and v1)."""
+    """The limits of this process's control group and its parents, in processors."""
+    for folder in _control_groups(root, "cpu"):
+        words = (text_of(folder / "cpu.max") or text_of(folder / "cpu.cfs_quota_us")).split()
+        words += text_of(folder / "cpu.cfs_period_us").split()
+        if len(words) == 2 and words[0].isdecimal() and words[1].isdecimal() and int(words[1]):
+            yield int(words[0]) / int(words[1])
+
+
+def _rests_of_memory(root: Path) -> Iterator[int]:
+    """What the limits of the same control groups leave, in bytes. Files that were read once give way to a process."""
+    for folder in _control_groups(root, "memory"):
+        limit, used = (
+            text_of(folder / new).strip() or text_of(folder / old).strip()
+            for new, old in (("memory.max", "memory.limit_in_bytes"), ("memory.current", "memory.usage_in_bytes"))
+        )
+        if limit.isdecimal() and used.isdecimal():
+            files = re.search(r"^inactive_file (\d+)$", text_of(folder / "memory.stat"), re.M)
+            yield max(0, int(limit) - int(used) + (int(files[1]) if files else 0))
+
+
+def _control_groups(root: Path, controller: str) -> Iterator[Path]:
+    """The folders of this process's control group and its parents (cgroup v2 and v1)."""
     for line in text_of(root / "proc/self/cgroup").split("\n"):
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if number == "0":  # version 2
-            top, name = root / "sys/fs/cgroup", "cpu.max"
-        elif "cpu" in controllers.split(","):
-            top, name = root / "sys/fs/cgroup/cpu", "cpu.cfs_quota_us"
+            top = root / "sys/fs/cgroup"
+        elif controller in controllers.split(","):
+            top = root / "sys/fs/cgroup" / controller
         else:
             continue
         group = top / path.strip("/")
-        for folder in (group, *group.parents):
-            if not folder.is_relative_to(top):
-                break
-            words = text_of(folder / name).split() + text_of(folder / "cpu.cfs_period_us").split()
-            if len(words) == 2 and words[0].isdecimal() and words[1].isdecimal() and int(words[1]):
-                yield int(words[0]) / int(words[1])
+        yield from (folder for folder in (group, *group.parents) if folder.is_relative_to(top))
 
 
 def text_of(file: Path) -> str:

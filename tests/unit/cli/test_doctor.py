@@ -63,7 +63,7 @@ def test_a_place_that_no_folder_can_have_is_a_problem_and_hides_no_other(quick, 
 
 def test_little_memory_is_a_problem(quick, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(doctor, "_free_memory", lambda: 0.25)
+    monkeypatch.setattr(doctor, "free_memory", lambda: 250_000_000)
     assert main(["doctor"]) == 1
     assert "problem: memory: 0.2 GB are free, but training a small model needs 1 GB" in capsys.readouterr().out
 

@@ -7,7 +7,15 @@ import sys
 import pytest
 
 from mt.compute import host
-from mt.compute.host import KERNELS, ProcessorMeter, ProcessorTime, before_torch, choose_waiting, processors
+from mt.compute.host import (
+    KERNELS,
+    ProcessorMeter,
+    ProcessorTime,
+    before_torch,
+    choose_waiting,
+    free_memory,
+    processors,
+)
 
 LOADING = "import mt\ntry: mt.load('no such model')\nexcept mt.errors.MtError: pass"
 SHOWN = f"import os, sys\nprint({{n: os.environ.get(n) for n in {[*KERNELS]}}}, file=sys.stderr)"
@@ -76,20 +84,22 @@ class TestKernels:
         assert os.environ[chosen] == "7" and KERNELS.keys() <= os.environ.keys()
 
 
+def system(root, group: str, **files: str):
+    """Files of a system. Args: group: the control groups of this process."""
+    files = {
+        "proc/self/cgroup": group,
+        **{name.replace("__", "/").replace("_DOT_", "."): t for name, t in files.items()},
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
 class TestProcessors:
     @pytest.fixture(autouse=True)
     def eight(self, monkeypatch):
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
-
-    def system(self, root, group: str, **files: str):
-        files = {
-            "proc/self/cgroup": group,
-            **{name.replace("__", "/").replace("_DOT_", "."): t for name, t in files.items()},
-        }
-        for name, text in files.items():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_text(text)
-        return root
 
     @pytest.mark.parametrize(
         ("quota", "wanted"),
@@ -103,16 +113,16 @@ class TestProcessors:
         ],
     )
     def test_the_quota_of_a_container_counts(self, tmp_path, quota, wanted):
-        root = self.system(tmp_path, "0::/\n", sys__fs__cgroup__cpu_DOT_max=quota)
+        root = system(tmp_path, "0::/\n", sys__fs__cgroup__cpu_DOT_max=quota)
         assert processors(root) == wanted
 
     def test_the_name_of_a_group_need_not_be_utf8(self, tmp_path):
-        root = self.system(tmp_path, "", sys__fs__cgroup__cpu_DOT_max="200000 100000")
+        root = system(tmp_path, "", sys__fs__cgroup__cpu_DOT_max="200000 100000")
         (root / "proc/self/cgroup").write_bytes(b"0::/\xff\n")
         assert processors(root) == 2
 
     def test_the_smallest_quota_on_the_way_up_counts(self, tmp_path):
-        root = self.system(
+        root = system(
             tmp_path, "0::/a/b\n",
             sys__fs__cgroup__a__cpu_DOT_max="200000 100000", sys__fs__cgroup__a__b__cpu_DOT_max="300000 100000",
         )  # fmt: skip
@@ -123,20 +133,52 @@ class TestProcessors:
             "sys__fs__cgroup__cpu__cpu_DOT_cfs_quota_us": "250000\n",
             "sys__fs__cgroup__cpu__cpu_DOT_cfs_period_us": "100000\n",
         }
-        assert processors(self.system(tmp_path, "4:memory:/x\n3:cpu,cpuacct:/docker/abc\n", **files)) == 3
+        assert processors(system(tmp_path, "4:memory:/x\n3:cpu,cpuacct:/docker/abc\n", **files)) == 3
 
     def test_version_1_without_a_quota(self, tmp_path):
         files = {
             "sys__fs__cgroup__cpu__cpu_DOT_cfs_quota_us": "-1\n",
             "sys__fs__cgroup__cpu__cpu_DOT_cfs_period_us": "100000\n",
         }
-        assert processors(self.system(tmp_path, "3:cpu:/\n", **files)) == 8
+        assert processors(system(tmp_path, "3:cpu:/\n", **files)) == 8
 
     def test_without_control_groups_or_affinity_the_count_stands(self, tmp_path, monkeypatch):
         assert processors(tmp_path) == 8
         monkeypatch.delattr(os, "sched_getaffinity")  # macOS and Windows have none
         monkeypatch.setattr(os, "cpu_count", lambda: 5)
         assert processors(tmp_path) == 5
+
+
+class TestMemory:
+    MEMINFO = "MemTotal: 8000 kB\nMemAvailable:    4000 kB\n"
+
+    def test_what_the_system_has_counts_where_a_container_has_more(self, tmp_path):
+        root = system(tmp_path, "0::/a\n", proc__meminfo=self.MEMINFO, sys__fs__cgroup__a__memory_DOT_max="max\n")
+        assert free_memory(root) == 4_096_000
+        (root / "sys/fs/cgroup/a/memory.current").write_text("1000\n")
+        (root / "sys/fs/cgroup/a/memory.max").write_text("9000000\n")
+        assert free_memory(root) == 4_096_000
+
+    @pytest.mark.parametrize(("used", "left"), [(700_000, 350_000), (1_200_000, 0)])
+    def test_the_limit_of_a_container_counts_without_files_that_were_read_once(self, tmp_path, used, left):
+        root = system(
+            tmp_path, "0::/a/b\n", proc__meminfo=self.MEMINFO, sys__fs__cgroup__a__memory_DOT_max="1000000\n",
+            sys__fs__cgroup__a__memory_DOT_current=f"{used}\n",
+            sys__fs__cgroup__a__memory_DOT_stat="anon 9\ninactive_file 50000\nactive_file 7\n",
+        )  # fmt: skip
+        assert free_memory(root) == left
+
+    def test_version_1(self, tmp_path):
+        files = {
+            "sys__fs__cgroup__memory__x__memory_DOT_limit_in_bytes": "3000000\n",
+            "sys__fs__cgroup__memory__x__memory_DOT_usage_in_bytes": "1000000\n",
+            "sys__fs__cgroup__memory__memory_DOT_limit_in_bytes": "9223372036854771712\n",
+            "sys__fs__cgroup__memory__memory_DOT_usage_in_bytes": "1000000\n",
+        }
+        assert free_memory(system(tmp_path, "4:memory:/x\n", proc__meminfo=self.MEMINFO, **files)) == 2_000_000
+
+    def test_a_system_that_says_nothing(self, tmp_path):
+        assert free_memory(tmp_path) is None
 
 
 class TestProcessorTime:
