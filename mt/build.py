@@ -34,12 +34,10 @@ from mt.train.acceleration.sharding import is_sharded, shard
 from mt.train.ancestry import plain_ancestry
 from mt.train.attention_logging import AttentionLogger, InputAttentionLogger, TextAttentionLogger, legible
 from mt.train.before import Before
-from mt.train.ctc_loss import CtcLoss, check_ctc
 from mt.train.facts import run_facts
 from mt.train.gradients import EagerGradients
-from mt.train.guided_alignment import GuidedAlignment, check_links
-from mt.train.matching_loss import MatchingLoss, check_matching
-from mt.train.objective import TranslationLoss
+from mt.train.guided_alignment import GuidedAlignment
+from mt.train.objectives import check_objective, make_objective
 from mt.train.optim import Ema, make_optimizer
 from mt.train.origin import Origin, announce, read_origin
 from mt.train.preview import preview
@@ -74,9 +72,7 @@ def check(config: Config, *, processes: int = 1) -> None:
             f"update, but is {config.batch.accumulate}.",
             hint=f"set `batch.accumulate={suggested}`.",
         )
-    check_links(config)
-    check_matching(config)
-    check_ctc(config)
+    check_objective(config)
     if config.model.tying is Tying.all and not config.tokenizer.joint:
         raise ConfigError(
             "`model.tying` is all, which needs a joint vocabulary.",
@@ -119,29 +115,6 @@ def make_model(
     if origin is not None:
         origin.load(model)
     return model
-
-
-def make_objective(
-    config: Config, prepared: PreparedData, model: Transformer, precision: Precision
-) -> TranslationLoss | GuidedAlignment | MatchingLoss | CtcLoss:
-    """The translation loss, with guided alignment if there are word links, with a matching head, or with CTC."""
-    translation = TranslationLoss(model, precision=precision, smoothing=config.loss.label_smoothing)
-    tokenizer = prepared.tokenizer
-    if config.model.matching:
-        return MatchingLoss(translation, weight=config.model.matching, bos=tokenizer.bos, eos=tokenizer.eos)
-    if config.loss.ctc:
-        tag = config.loss.ctc_tag
-        prefix = tokenizer.encode_target([tag])[0] if tag is not None else []
-        return CtcLoss(translation, weight=config.loss.ctc, bos=tokenizer.bos, prefix=prefix)
-    if prepared.links is None:
-        return translation
-    section, layers = config.alignment, config.model.decoder_layers
-    layer = section.layer if section.layer is not None else max(1, layers - 1)
-    guided = GuidedAlignment(
-        translation, prepared.train, prepared.links, layer=layer - 1, head=section.head - 1, weight=section.weight
-    )
-    logger.info(f"guided alignment: {len(prepared.links.links):,} links supervise {guided.heads.describe()}")
-    return guided
 
 
 def make_stream(config: Config, prepared: PreparedData, batch: BatchConfig, device: torch.device) -> BatchStream:

@@ -33,7 +33,7 @@ from torch import nn
 import mt.compute.device
 import mt.compute.matmul
 import mt.data.batching.blocks
-from mt.build import make_model, make_objective, prepare_data
+from mt.build import make_model, prepare_data
 from mt.cli.compose import compose
 from mt.compute.device import autocast, autocast_dtype, pick_device, pick_precision, set_up_cpu
 from mt.compute.matmul import multiply
@@ -44,6 +44,7 @@ from mt.nn.losses import cross_entropy
 from mt.nn.transformer import Transformer, count_parameters
 from mt.train.acceleration.choose import accelerate
 from mt.train.gradients import EagerGradients
+from mt.train.objectives import make_objective
 from mt.train.optim import Ema, make_optimizer
 from mt.train.step import Updater
 

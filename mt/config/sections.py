@@ -141,10 +141,13 @@ class LossConfig:
     label_smoothing: float = 0.1
     ctc: float = field(default=0.0, metadata=LATER)  # for speech: weight of a CTC loss that helps the encoder; 0: none
     ctc_tag: str | None = field(default=None, metadata=LATER)  # only for targets that begin with it; null: for all
+    # weight of the difference between two readings of each pair, the second with one of several inputs left out; 0: one
+    consistency: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         require(0 <= self.label_smoothing < 1, "loss.label_smoothing", "lie in [0, 1)", self.label_smoothing)
         require(self.ctc >= 0, "loss.ctc", "not be negative", self.ctc)
+        require(self.consistency >= 0, "loss.consistency", "not be negative", self.consistency)
 
 
 @dataclass(kw_only=True, slots=True)

@@ -69,6 +69,12 @@ class RowSource:
         layout, rows = self.layout.part(first, last)
         return type(self)(self.rows[rows], layout)
 
+    def shortened(self, items: Bool[Tensor, " B"]) -> "RowSource":
+        """The same with the first row only of these items. Waits if the source is on an accelerator."""
+        keep = ~items[self.layout.owners] | (self.layout.positions == 0)
+        lengths = self.layout.lengths.masked_fill(items, 1).tolist()
+        return type(self)(self.rows[keep], Ragged.from_lengths(lengths, self.rows.device))
+
     def padded(self, layouts: Sequence[Ragged]) -> "RowSource":
         (layout,) = layouts
         zeros = self.rows.new_zeros(layout.num_rows - self.layout.num_rows, *self.rows.shape[1:])
@@ -107,7 +113,7 @@ class FrameSource(RowSource):
 class SeveralSources:
     """The source side of a batch with several inputs. Every item has a row or more in each part, missing or not."""
 
-    parts: tuple[Source, ...]
+    parts: tuple[RowSource, ...]
     present: Bool[Tensor, "B _P"]  # false where an input of an item is missing
 
     @property
@@ -127,6 +133,11 @@ class SeveralSources:
 
     def part(self, first: int, last: int) -> "SeveralSources":
         return SeveralSources(tuple(part.part(first, last) for part in self.parts), self.present[first:last])
+
+    def without(self, left_out: Bool[Tensor, "B _P"]) -> "SeveralSources":
+        """The same with inputs of some items missing. Waits if the source is on an accelerator."""
+        parts = tuple(part.shortened(items) for part, items in zip(self.parts, left_out.unbind(1), strict=True))
+        return SeveralSources(parts, self.present & ~left_out)
 
     def padded(self, layouts: Sequence[Ragged]) -> "SeveralSources":
         parts = tuple(part.padded([layout]) for part, layout in zip(self.parts, layouts, strict=True))

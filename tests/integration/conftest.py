@@ -108,16 +108,16 @@ def short_run(command, run) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="module")
-def after_a_kill(command, start, run) -> Callable[[Path], str]:
+def after_a_kill(command, start, run) -> Callable[..., str]:
     """The same, of a training that was killed in between and started again."""
 
-    def train(folder: Path) -> str:
+    def train(folder: Path, *more: str) -> str:
         metrics = folder / "runs/killed/metrics.jsonl"
-        process = start(folder, *command("killed", *SHORT))
+        process = start(folder, *command("killed", *SHORT, *more))
         assert process.wait_for(lambda: metrics.exists() and metrics.read_bytes().count(b"\n") > 30)
         process.signal(9)
         process.end()
-        done = run(folder, *command("killed", *SHORT))
+        done = run(folder, *command("killed", *SHORT, *more))
         assert done.returncode == 0 and "going on from step" in done.stderr.decode()
         return weights_of(folder / "runs/killed")
 

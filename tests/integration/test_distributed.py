@@ -29,6 +29,7 @@ SOURCES = {
     "features": ["data.inputs=[frames:features]", "model.matching=1"],
     "text and features": [
         "data.inputs=[en:text,frames:features]", "model.fusion=co_attention", "model.source_dropout=0.3",
+        "loss.consistency=0.5",
     ],
 }  # fmt: skip
 # `mt` whose last process gets a SIGTERM within one update: the run stops after that update.

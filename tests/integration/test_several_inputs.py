@@ -103,7 +103,8 @@ def test_scores_prefer_the_right_source(home, trained, run):
 
 
 def test_killed_and_started_again_it_ends_with_the_same_bits(home, short_run, after_a_kill):
-    assert after_a_kill(home) == short_run(home, "unbroken")
+    twice = "loss.consistency=0.5"  # what the second reading leaves out is random, and so is its dropout
+    assert after_a_kill(home, twice) == short_run(home, "unbroken", twice)
 
 
 def test_shares_of_attention_follow_the_source_that_has_the_word(home, trained, run):

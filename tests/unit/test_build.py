@@ -14,7 +14,6 @@ from mt.build import (
     describe,
     make_attention_logger,
     make_model,
-    make_objective,
     make_stream,
     make_trainer,
     own_device,
@@ -45,6 +44,7 @@ from mt.train.acceleration.memory import worst_batches
 from mt.train.evaluation_set import test_set
 from mt.train.guided_alignment import GuidedAlignment
 from mt.train.objective import TranslationLoss
+from mt.train.objectives import make_objective
 from mt.train.run_folder import RunFolder
 
 test_set.__test__ = False  # it is no test

@@ -86,6 +86,7 @@ WRONG = [
     (ModelConfig, {"matching": -1.0}, "`model.matching` must not be negative, but is -1.0."),
     (LossConfig, {"ctc": -0.1}, "`loss.ctc` must not be negative, but is -0.1."),
     (LossConfig, {"ctc": float("inf")}, "`loss.ctc` must be a finite number, but is inf."),
+    (LossConfig, {"consistency": -1.0}, "`loss.consistency` must not be negative, but is -1.0."),
     (BatchConfig, {"accumulate": 0}, "`batch.accumulate` must be positive, but is 0."),
     (BatchConfig, {"max_length": 1}, "`batch.max_length` must be at least 2, but is 1."),
     (BatchConfig, {"tokens": 100}, "`batch.tokens` must be at least `batch.max_length` (256), but is 100."),
