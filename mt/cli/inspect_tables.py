@@ -12,7 +12,7 @@ from mt.cli.lines import file_texts, results
 from mt.config import Input
 from mt.data.corpus.columns import read_sources
 from mt.errors import ConfigError, DataError, counted
-from mt.files import explained
+from mt.files import explained, write_output
 
 if TYPE_CHECKING:
     from mt.decode.translator import Translator
@@ -129,5 +129,5 @@ def model_name(path: Path) -> str:
 def write_page(path: Path, html: str) -> None:
     """Raises: CheckpointError: when it cannot be written."""
     with explained(f"`{path}` cannot be written"):
-        path.write_bytes(html.encode("utf-8", "replace"))  # a word of the command line need not be UTF-8
+        write_output(path, html.encode("utf-8", "replace"))  # a word of the command line need not be UTF-8
     logger.info(f"open {path} in a browser")

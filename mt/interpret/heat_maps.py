@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from html import escape
 from importlib.util import find_spec
+from io import BytesIO
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mt.alignment.heads import head_mean, word_maps
+from mt.files import write_output
 from mt.text.xml import clean
 
 if TYPE_CHECKING:
@@ -111,11 +113,18 @@ def draw(exhibit: "Exhibit", path: Path) -> None:
     maps = head_mean(word_maps(seen), exhibit.heads)[None]
     source, target = seen.source.word_texts, seen.target.word_texts
     if path.suffix.lower() == ".svg":
-        path.write_text(HeatMaps(source, target, [""]).svg(maps), encoding="utf-8", newline="\n")
-        return
+        write_output(path, HeatMaps(source, target, [""]).svg(maps).encode())
+    else:
+        write_png(path, HeatMaps(source, target, [""], scale=PRINT_SCALE).draw(maps))
+
+
+def write_png(path: Path, picture: UInt8[np.ndarray, "H W 3"]) -> None:
+    """Raises: OSError: when it cannot be written; what was in the file stays."""
     from PIL import Image
 
-    Image.fromarray(HeatMaps(source, target, [""], scale=PRINT_SCALE).draw(maps)).save(path)
+    file = BytesIO()
+    Image.fromarray(picture).save(file, "png")
+    write_output(path, file.getvalue())
 
 
 def colours(weights: Float[Tensor, "*maps V W"]) -> UInt8[np.ndarray, "*maps V W 3"]:

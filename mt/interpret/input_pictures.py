@@ -16,7 +16,18 @@ from torch import Tensor
 
 from mt.alignment.observe import Side
 from mt.inputs import kind
-from mt.interpret.heat_maps import CELL, FONT, GAP, MAX_WIDTH, PRINT_SCALE, HeatMaps, colours, drawable, load_font
+from mt.interpret.heat_maps import (
+    CELL,
+    FONT,
+    GAP,
+    MAX_WIDTH,
+    PRINT_SCALE,
+    HeatMaps,
+    colours,
+    drawable,
+    load_font,
+    write_png,
+)
 from mt.interpret.inputs import InputObservation, View
 
 MOST = 40  # pieces a side, in a picture; the rest of a longer text is left out
@@ -41,9 +52,7 @@ def picture_of(seen: InputObservation, *, scale: int = 1) -> Pixels:
 
 def draw(seen: InputObservation, path: Path) -> None:
     """`picture_of` as a PNG file, large enough to be printed."""
-    from PIL import Image
-
-    Image.fromarray(picture_of(seen, scale=PRINT_SCALE)).save(path)
+    write_png(path, picture_of(seen, scale=PRINT_SCALE))
 
 
 def relative(weights: Float[Tensor, "V M"]) -> Float[Tensor, "V M"]:
