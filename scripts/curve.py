@@ -3,10 +3,11 @@
 python scripts/curve.py runs/multi30k_en_de
 """
 
-import sys
+import argparse
 from pathlib import Path
 from statistics import fmean
 
+from mt.errors import DataError
 from mt.log import read_metrics
 
 
@@ -28,6 +29,9 @@ def curve(folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    print(curve(Path(sys.argv[1])))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    try:
+        print(curve(parser.parse_args().run))
+    except DataError as error:
+        parser.error(error.message)

@@ -9,6 +9,7 @@ version that writes the old schema, before a number in `mt/checkpoint/schema.py`
 overwritten.
 """
 
+import argparse
 import json
 import os
 import random
@@ -77,6 +78,9 @@ def make(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or Path(sys.argv[1]).exists():
-        sys.exit("usage: python scripts/make_golden.py FOLDER, which must not exist")
-    make(Path(sys.argv[1]).resolve())
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="must not exist")
+    args = parser.parse_args()
+    if args.folder.exists():
+        parser.error(f"{args.folder} exists already; name a new folder")
+    make(args.folder.resolve())

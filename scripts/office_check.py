@@ -7,6 +7,7 @@ by LibreOffice again, and is compared as HTML, CSV or flat XML with the original
 exit code 1 when one differs.
 """
 
+import argparse
 import re
 import shutil
 import subprocess
@@ -72,6 +73,7 @@ def content(file: Path) -> str:
 
 
 def main() -> int:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     if shutil.which("soffice") is None:
         sys.exit("soffice is not installed")
     different = 0

@@ -9,6 +9,7 @@ share of lines that encoding and decoding change, and the scores that a model co
 but for that.
 """
 
+import argparse
 import tempfile
 from itertools import product
 from pathlib import Path
@@ -53,6 +54,7 @@ def sentences(language: str) -> list[str]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print("      lines  rule         changed   best BLEU   best chrF++   for example")
     with tempfile.TemporaryDirectory() as folder:
         for language in CORPORA:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mt.cli.options import Parser, Switch, check_new
+from mt.text.languages import check_code
 
 if TYPE_CHECKING:
     from mt.interchange.hf_import import Imported
@@ -38,6 +39,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.format == "argos" and (args.src or args.tgt or not args.verify):
         parser.error("--src, --tgt and --no-verify belong to hf; leave them out for argos")
+    for key in ("src", "tgt"):
+        if given := getattr(args, key):
+            check_code(given, f"--{key}")
     return args
 
 

@@ -17,7 +17,7 @@ from typing import IO, BinaryIO, NamedTuple, TypeVar
 from mt.cli.options import stdout
 from mt.errors import DataError, counted
 from mt.files import explained
-from mt.text.lines import MAX_LINE, check_file, check_line_counts, decode_line, raw_lines
+from mt.text.lines import MAX_LINE, check_file, check_line_counts, check_not_one_pipe, decode_line, raw_lines
 from mt.text.media import HEAD, check_no_media
 
 logger = logging.getLogger("mt")
@@ -206,6 +206,7 @@ def file_texts(path: str, most: int | None = None, bad: BadLines | None = None) 
 
 def parallel_texts(source: str, target: str, bad: BadLines | None = None) -> tuple[list[str], list[str]]:
     """The lines of two files that translate each other. Raises: DataError: also when one has more lines."""
+    check_not_one_pipe(source, target)
     sources, targets = file_texts(source, bad=bad), file_texts(target, bad=bad)
     check_line_counts(source, len(sources), target, len(targets))
     return sources, targets

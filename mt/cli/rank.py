@@ -15,7 +15,7 @@ from mt.data.corpus.columns import TABLES, read_sources, read_table
 from mt.data.corpus.names import kind_of
 from mt.data.corpus.pair import Origin
 from mt.errors import ConfigError, DataError, counted
-from mt.text.lines import check_file
+from mt.text.lines import check_file, check_not_one_pipe
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -138,6 +138,7 @@ class Side(NamedTuple):
 
 def read_sides(args: argparse.Namespace, inputs: Sequence[Input], target: str) -> tuple[Side, Side]:
     """Queries and candidates; warns of lines without text. Raises: DataError: also for a side without any text."""
+    check_not_one_pipe(args.queries, args.candidates)
     files = {"queries": args.queries, "candidates": args.candidates}
     source = "queries" if args.candidates_are == "targets" else "candidates"
     read = {

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
+from urllib.parse import unquote
 
 from mt.documents.html import read_html
 from mt.documents.package import read_package
@@ -11,6 +12,7 @@ from mt.errors import DataError
 
 PAGES = frozenset({".xhtml", ".html", ".htm", ".ncx"})
 PACKAGE = ".opf"  # what says of the book in which language it is
+ENCRYPTED = re.compile(r"\bURI\s?=\s?[\"']([^\"']+)")  # in `META-INF/encryption.xml`; fonts may be among them
 LANGUAGE = re.compile(r"<dc:language\b[^<>]*>([^<>]+)</dc:language>")
 
 
@@ -18,13 +20,15 @@ def read_epub(data: bytes) -> Parsed:
     return read_package(data, "META-INF/container.xml", _read, "an .epub book")
 
 
-def _read(name: str, part: bytes, _: Mapping[str, bytes]) -> Parsed | None:
+def _read(name: str, part: bytes, parts: Mapping[str, bytes]) -> Parsed | None:
     suffix = PurePosixPath(name).suffix.lower()
     if suffix not in {*PAGES, PACKAGE}:
         return None
     try:
         return _read_package_file(part) if suffix == PACKAGE else read_html(part, xml=True)
     except DataError as error:
+        if name in map(unquote, ENCRYPTED.findall(parts.get("META-INF/encryption.xml", b"").decode("latin-1"))):
+            raise DataError(f"{name} is encrypted.", hint="take a copy of the book without copy protection.") from None
         raise DataError(f"{name}: {error.message}", hint=error.hint) from None
 
 

@@ -11,9 +11,9 @@ from mt.documents.xml import parse_xml
 
 DRAWN = r"(?:charts/chart|diagrams/(?:data|drawing)|drawings/drawing)\d*\.xml"
 WORD = re.compile(rf"word/(?:(?:document|header|footer|footnotes|endnotes)\d*\.xml|{DRAWN})")
-SLIDES = re.compile(rf"ppt/(?:(?:slides/slide|notesSlides/notesSlide)\d+\.xml|{DRAWN})")
-SHEETS = re.compile(rf"xl/(?:sharedStrings\.xml|worksheets/sheet\d+\.xml|{DRAWN})")
-TABLES = re.compile(r"xl/tables/table\d+\.xml")
+SLIDES = re.compile(rf"ppt/(?:(?:slides/slide|notesSlides/notesSlide)\d*\.xml|{DRAWN})")
+SHEETS = re.compile(rf"xl/(?:sharedStrings\.xml|worksheets/[^/]+\.xml|{DRAWN})")
+TABLES = re.compile(r"xl/tables/[^/]+\.xml")
 ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")  # a character in the name of a column, or in a text of a sheet
 
 

@@ -5,6 +5,7 @@ Nothing is unpacked to a folder and no reference is followed.
 """
 
 import io
+import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 
@@ -13,6 +14,8 @@ from mt.errors import DataError
 from mt.text.archive import MAX_RATIO, check_members, damage_explained
 
 PLENTY = 16 << 20  # bytes that may grow at any ratio
+NUMBER = re.compile(r"\d+(?=\.xml$)")  # some editors number parts of which there is one, such as `word/document2.xml`
+OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # Office before 2007, and encrypted documents of any Office since
 
 Read = Callable[[str, bytes, Mapping[str, bytes]], Parsed | None]
 COPIED = Parsed([], lambda said: b"")  # stands for a part without text
@@ -22,14 +25,17 @@ def read_package(data: bytes, must_have: str, read: Read, what: str) -> Parsed:
     """A document that is an archive.
 
     Args:
-        must_have: the name of a part that each document of the format has.
+        must_have: the name of a part that each document of the format has, without a number.
         read: takes the name and the content of a part, and all parts; returns None for what is copied.
         what: the format, for errors.
     Raises: DataError: for an archive that is damaged or hostile, or of another format.
     """
+    if data.startswith(OLD_OFFICE):
+        message = f"this is not {what}, but one with a password, or of the time before Office 2007."
+        raise DataError(message, hint="open it and save it anew, without a password.")
     parts = _members(data, what)
     contents = {info.filename: content for info, content in parts}
-    if must_have not in contents:
+    if must_have not in (NUMBER.sub("", name) for name in contents):
         raise DataError(f"this is not {what}: the archive has no {must_have}.")
     if b"encryption-data" in contents.get("META-INF/manifest.xml", b""):
         raise DataError("the document is encrypted.", hint="save it without a password first.")

@@ -147,6 +147,14 @@ def check_file(path: Path | str, named: Iterable[str] = ()) -> None:
     raise DataError(f"`{path}` does not exist: no file in `{path.parent}` has a similar name.")
 
 
+def check_not_one_pipe(first: str, second: str) -> None:
+    """Raise `DataError` for two files that belong together line by line and are one pipe, of which a line would go to
+    either reader."""
+    if Path(first).is_fifo() and Path(second).exists() and Path(first).samefile(second):
+        message = f"`{first}` and `{second}` are one pipe, whose lines can be read only once."
+        raise DataError(message, hint="write them to a file, or name two files.")
+
+
 def check_line_counts(first: str, count: int, second: str, other: int) -> None:
     """Raise `DataError` unless two files that belong together line by line have equally many lines."""
     if count != other:

@@ -12,7 +12,7 @@ from mt.data.corpus.records import read_hub, read_json, read_jsonl, read_parquet
 from mt.data.corpus.tables import header_languages, read_csv, read_tsv, read_xlsx
 from mt.errors import DataError
 from mt.text.languages import plain_code
-from mt.text.lines import check_file, check_line_counts, raw_lines, read_lines
+from mt.text.lines import check_file, check_line_counts, check_not_one_pipe, raw_lines, read_lines
 
 READERS: dict[str, Callable[[str, Sides], Iterator[Pair]]] = {
     HUB: read_hub, ".tsv": read_tsv, ".csv": read_csv, ".xlsx": read_xlsx, ".parquet": read_parquet,
@@ -159,6 +159,7 @@ def no_pairs(files: Sequence[str]) -> DataError:
 
 def read_plain(source: str, target: str) -> Iterator[Pair]:
     """Line N of `source` with line N of `target`. Raises `DataError` with both counts when one has more lines."""
+    check_not_one_pipe(source, target)
     lines = [0, 0]
     for number, (src, tgt) in enumerate(zip_longest(read_lines(source), read_lines(target)), 1):
         lines[0] += src is not None

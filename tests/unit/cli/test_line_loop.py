@@ -126,6 +126,14 @@ def test_texts_of_files(tmp_path):
         file_texts(str(tmp_path / "three"))
 
 
+def test_two_files_that_are_one_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    pipe = str(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(pipe)
+    with pytest.raises(DataError, match=r"pipe` and `.*link` are one pipe, whose lines can be read only once"):
+        parallel_texts(pipe, str(tmp_path / "link"))
+
+
 def test_bad_lines_are_skipped_and_counted_and_as_many_come_out(tmp_path, caplog):
     long = b"x" * (2 * MAX_LINE + 7)
     raw = b"one\n\xe9 bad\r\n" + long + b"\nfour\nfi\0ve\nsix \xff"

@@ -1,6 +1,7 @@
 """`mt rank`: a line for each query, and how often the right candidate is found."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,9 @@ def test_more_pairs_than_memory_holds(rank, monkeypatch):
     monkeypatch.setattr("mt.cli.rank.MOST", 143)
     with pytest.raises(ConfigError, match=r"12 queries times 12 candidates are more than 143 pairs.* hint: give parts"):
         rank("--queries", "a.en", "--candidates", "a.de")
+
+
+def test_queries_and_candidates_from_one_pipe(rank):
+    os.mkfifo("pipe")
+    with pytest.raises(DataError, match=r"`pipe` and `\./pipe` are one pipe, whose lines can be read only once"):
+        rank("--queries", "pipe", "--candidates", "./pipe")

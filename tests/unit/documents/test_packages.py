@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from shout import same, segments, shout, translated
-from zipped import OTHERS, archive, docx, epub, odt, parts_of, pptx, xlsx
+from zipped import OTHERS, S, archive, docx, epub, odt, parts_of, pptx, xlsx
 
 from mt.documents.readers import READERS, read_document, translate_document
 from mt.errors import DataError
@@ -125,6 +125,38 @@ def test_encrypted_documents():
     raw = bytearray(archive(GOOD))
     raw[raw.index(b"PK\1\2") + 8] |= 1
     assert "encrypted. hint: save it without a password" in refused(bytes(raw))
+
+
+@pytest.mark.parametrize(("suffix", "what"), [(".docx", "a .docx document"), (".odt", "an .odt document")])
+def test_a_document_with_a_password_or_of_old_office(suffix, what):
+    assert refused(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), suffix) == (
+        f"this is not {what}, but one with a password, or of the time before Office 2007. "
+        "hint: open it and save it anew, without a password."
+    )
+
+
+def test_pages_of_a_book_with_copy_protection():
+    parts = {"META-INF/container.xml": "<c/>", "a b.xhtml": bytes(range(256)), "font.otf": b"\xff"}
+    parts["META-INF/encryption.xml"] = '<e><CipherReference URI="font.otf"/><CipherReference URI="a%20b.xhtml"/></e>'
+    assert refused(parts, ".epub") == "a b.xhtml is encrypted. hint: take a copy of the book without copy protection."
+
+
+@pytest.mark.parametrize(
+    ("suffix", "usual", "other"),
+    [
+        (".docx", "word/document.xml", "word/document2.xml"),  # of Word in a browser
+        (".pptx", "ppt/slides/slide1.xml", "ppt/slides/slide.xml"),
+        (".xlsx", "xl/worksheets/sheet1.xml", "xl/worksheets/first.xml"),
+    ],
+)
+def test_parts_with_another_number_or_name(suffix, usual, other):
+    parts = parts_of(DOCUMENTS[suffix])
+    if suffix == ".xlsx":
+        parts |= {usual: f'<worksheet {S}><c t="inlineStr"><is><t>one</t></is></c></worksheet>'.encode()}
+        del parts["xl/sharedStrings.xml"]
+    parts[other] = parts.pop(usual)
+    said = parts_of(translate_document(archive(parts), suffix, shout))
+    assert said[other] == parts[other].replace(b">one<", b">ONE<") != parts[other]
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,12 @@ def test_the_commands_to_type_next_work_for_any_name(monkeypatch, capsys, tmp_pa
     assert f"mt translate '{tmp_path}/en de'." in said and said.endswith(f"mt train 'init={tmp_path}/en de'\n")
 
 
+def test_languages_are_codes(tmp_path):
+    for key, given, nearest in (("--src", "english", "en"), ("--tgt", "German", "de")):
+        with pytest.raises(ConfigError, match=f"{key} must be a language code .* is '{given}'.* is `{nearest}`"):
+            run(["hf", "folder", str(tmp_path / "out"), key, given])
+
+
 @pytest.mark.parametrize("settings", [{}, {"pickled": True, "activation_function": "relu"}])
 def test_the_command_makes_a_model_that_says_what_transformers_says(settings, made, tmp_path, capsys, caplog):
     theirs, out = made(**settings), tmp_path / "out"

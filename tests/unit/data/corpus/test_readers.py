@@ -1,7 +1,9 @@
 """Files to pairs, in every format, and what is said of files that cannot be used."""
 
 import json
+import os
 import re
+from pathlib import Path
 
 import datasets
 import pyarrow
@@ -62,6 +64,17 @@ def test_unequal_line_counts(write, left, right):
     sentence = rf"a\.en` has {left} lines, but `.*a\.de` has {right}: both must have the same number of lines, because"
     with pytest.raises(DataError, match=sentence):
         list(read_pairs(files, "en", "de"))
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="needs names for open files")
+def test_both_sides_from_one_pipe():
+    reading, writing = os.pipe()
+    with os.fdopen(reading), os.fdopen(writing, "wb") as file:
+        file.write(b"one\neins\n")
+        file.close()
+        pipe = f"/dev/fd/{reading}"
+        with pytest.raises(DataError, match=r"are one pipe, whose lines can be read only once\. hint: write them"):
+            list(read_pairs([pipe, pipe], "en", "de"))
 
 
 def test_plain_file_without_partner_fails_at_once(write):
