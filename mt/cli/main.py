@@ -9,17 +9,19 @@ import gc
 import io
 import os
 import re
+import signal
 import sys
 import threading
 import traceback
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn, TextIO
 
 import mt
 from mt.cli.hints import without_settings
-from mt.compute.host import before_torch
+from mt.compute.host import STOPPING, before_torch
 from mt.errors import ConfigError, DataError, MtError, in_short
 from mt.files import reason
 
@@ -41,6 +43,7 @@ VERBS = {
     "import": ("mt.cli.import_model", "make a model folder of an OPUS-MT model or an Argos package"),
 }
 ACTIONS = {"runs": ("list", "compare", "delete"), "inspect": ("attention",)}  # words that stand behind a verb
+SAVING = {"train", "serve"}  # which have their own answer to signals
 INTERRUPTED = 130  # 128 + SIGINT
 NO_MEMORY = ("can't allocate memory", "out of memory")  # in errors of torch, of a host and of a GPU
 PIPE_CLOSED = 141  # 128 + SIGPIPE
@@ -67,8 +70,8 @@ def main(argv: list[str] | None = None) -> int:
     except MtError as error:
         say(f"{name}: {error.message}", error, hint=error.hint)
         return error.exit_code
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except KeyboardInterrupt as stop:
+        return 128 + stop.args[0] if stop.args else INTERRUPTED
     except BrokenPipeError:
         silence(sys.stdout)
         return PIPE_CLOSED
@@ -92,7 +95,17 @@ def main(argv: list[str] | None = None) -> int:
 
 def run_process() -> NoReturn:
     """Run the command line of this process and end it, as the installed command and `python -m mt` do."""
+    if not SAVING.intersection(sys.argv[1:2]):
+        # What is half written is removed then, as after Ctrl-C.
+        for number in STOPPING:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, interrupt)
     end_process(main())
+
+
+def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """A handler: the signal is an interrupt, with the exit code that a shell gives to it."""
+    raise KeyboardInterrupt(number)
 
 
 def end_process(code: int) -> NoReturn:

@@ -1,6 +1,7 @@
 """How the process of a command ends: without taking Python apart, and with nothing lost."""
 
 import pstats
+import signal
 import subprocess
 import sys
 import textwrap
@@ -72,3 +73,30 @@ def test_a_tool_of_python_3_12_is_not_cut_off(monkeypatch, number):
     with pytest.raises(SystemExit) as leaving:
         end_process(3)
     assert leaving.value.code == 3
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs POSIX signals")
+@pytest.mark.parametrize(
+    ("verb", "number", "code"),
+    [("clean", "SIGTERM", 143), ("export", "SIGHUP", 129), ("clean", "SIGINT", 130), ("train", "SIGTERM", -15)],
+)
+def test_a_signal_ends_a_verb_without_leftovers(verb, number, code, tmp_path, without_nohup):
+    work = textwrap.dedent(f"""
+        import os, signal, sys, time
+        from pathlib import Path
+        from mt.cli import main as module
+        from mt.files import whole_folder
+        def dispatch(argv):
+            with whole_folder(Path("out")) as folder:
+                (folder / "half").write_text("written")
+                os.kill(os.getpid(), signal.{number})
+                time.sleep(600)
+        module.dispatch = dispatch
+        sys.argv = ["mt", "{verb}"]
+        module.run_process()
+    """)
+    done = subprocess.run(
+        [sys.executable, "-c", work], cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert (done.returncode, done.stderr) == (code, "")
+    assert bool(list(tmp_path.iterdir())) == (verb == "train")  # which says itself what is to be saved, or is killed
