@@ -61,7 +61,21 @@ def test_verbs_that_use_a_model_import_nothing_that_only_others_need(tmp_path):
 
 
 def test_a_run_that_is_not_sharded_imports_neither_sharding_nor_readers_of_other_files(tmp_path):
-    (seen,) = imported_by("import mt.build; look()", tmp_path)
+    """Nor the compiler, which torch's optimisers import when they are first used."""
+    update = """
+import mt.build, torch
+from mt.config import OptimConfig
+from mt.train.optim import make_optimizer, step_if
+model = torch.nn.Linear(2, 2)
+optimizer = make_optimizer(model, OptimConfig())
+model(torch.ones(1, 2)).sum().backward()
+before = model.bias.detach().clone()
+step_if(optimizer, torch.tensor(True))
+assert not torch.equal(model.bias, before)
+optimizer.zero_grad()
+optimizer.load_state_dict(optimizer.state_dict())
+look()"""
+    (seen,) = imported_by(update, tmp_path)
     assert "mt.train.trainer" in seen
     assert HEAVY & seen == {"pyarrow", "yaml"}  # the mapped table of the text, and the run's settings
 
