@@ -14,22 +14,21 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
-import hydra
-from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from mt.cli.folders import CONFIG_DIR, groups
+from mt.cli.folders import groups
 from mt.cli.origin_layer import FIXED, GROUP, KEY, check_presets, check_tables, kept, register
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import FILE_GROUP, run_name
 from mt.cli.schema import check_option, check_value, leaves, sections, settings, takes_list, unknown_key
 from mt.cli.text_files import TEXT, assignment, check_is_list
+from mt.cli.tree import composed
 from mt.cli.typed import as_typed, fill_in_paths, in_list, in_shell, quoted, takes_text
 from mt.cli.user_file import read_settings
 from mt.config import Config, DataConfig
@@ -60,15 +59,13 @@ def before_naming(
     overrides = check_overrides(overrides, config_dir=config_dir, file=bool(chosen)) + chosen
     if config_dir is not None:
         overrides.append(f"hydra.searchpath=[{quoted(f'file://{config_dir.resolve()}')}]")
+    parsed = [parse(text) for text in overrides]
+    more = config_dir or chosen or any(one.is_hydra_override() or one.key_or_group == GROUP for one in parsed)
     try:
-        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            tree = hydra.compose("train", overrides, return_hydra_config=True)
+        tree, choices = composed(parsed, ours=not more)
     except (HydraException, OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
         raise in_our_words(error) from error
-    choices = dict(tree.hydra.runtime.choices)
     check_presets(choices)
-    with open_dict(tree):
-        del tree["hydra"]
     check_tables(tree)
     return to_config(tree), choices
 
@@ -76,8 +73,10 @@ def before_naming(
 def to_config(tree: DictConfig) -> Config:
     """The dataclasses of a composed tree. Raises `ConfigError` for unknown keys and values that do not fit."""
     try:
-        plain = OmegaConf.to_container(tree, resolve=True, enum_to_str=True)
-        config = cast(Config, OmegaConf.to_object(OmegaConf.merge(schema(), resolved(plain))))
+        if OmegaConf.get_type(tree) is not Config or "${" in str(OmegaConf.to_container(tree)):
+            plain = OmegaConf.to_container(tree, resolve=True, enum_to_str=True)
+            tree = cast(DictConfig, OmegaConf.merge(schema(), resolved(plain)))
+        config = cast(Config, OmegaConf.to_object(tree))
     except OmegaConfBaseException as error:
         raise in_our_words(error) from error
     fill_in_paths(config)

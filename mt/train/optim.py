@@ -1,6 +1,8 @@
 """The optimiser, its state as named tensors, and an EMA of the weights."""
 
+import inspect
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool
@@ -14,6 +16,23 @@ from mt.train.muon import Muon
 # Measured (docs/LOG.md): with Muon, runs of a few hundred updates learn more with this ratio, and longer ones as much.
 EMBEDDING_LR_RATIO = {OptimizerKind.muon: 2.5, OptimizerKind.adamw: 1.0}
 SLOTS = ("exp_avg", "exp_avg_sq", "step", "momentum_buffer")  # of AdamW, and of Muon
+
+
+# Methods that torch's compiler must leave alone import it when they are first called, which takes two seconds. Nothing
+# here compiles an optimiser; a method that has `__dynamo_disable` is called as it is (torch/_compile.py).
+for _name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
+    _method = inspect.unwrap(getattr(torch.optim.Optimizer, _name))
+    setattr(_method, "__dynamo_disable", _method)
+
+
+class AdamW(torch.optim.AdamW):
+    """torch's, whose step imports the compiler, too."""
+
+    _own_step: Callable[..., Any] = staticmethod(inspect.unwrap(torch.optim.Adam.step))
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self._own_step(self, closure)
 
 
 class Together(torch.optim.Optimizer):
@@ -52,7 +71,7 @@ def make_optimizer(
         {"params": embeddings, "weight_decay": 0.0, "lr_ratio": ratio},
         {"params": others, "weight_decay": 0.0, "lr_ratio": 1.0},
     ]
-    adamw = torch.optim.AdamW(
+    adamw = AdamW(
         [{**group, "lr": section.lr * group["lr_ratio"]} for group in groups if group["params"]],
         lr=section.lr,
         betas=(section.beta1, section.beta2),

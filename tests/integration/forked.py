@@ -27,9 +27,8 @@ from typing import IO
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = (
     "torch.utils.tensorboard", "sacrebleu", "mt.build", "mt.train.run", "mt.cli.hydra_job",
-    # What is imported when first used, by the optimizer of torch, arrays of pyarrow, scores, sentences, TensorBoard.
-    "torch._dynamo", "torch.distributed.fsdp", "pandas", "pyarrow.pandas_compat", "mt.text.rates",
-    "sacrebleu.tokenizers.tokenizer_13a", "sentencex", "PIL.ImageDraw", "PIL.PngImagePlugin",
+    # What is imported when first used, by scores, sentences, TensorBoard.
+    "mt.text.rates", "sacrebleu.tokenizers.tokenizer_13a", "sentencex", "PIL.ImageDraw", "PIL.PngImagePlugin",
 )  # fmt: skip
 KNOWS_FORKS = "jemalloc_bg_thd"  # the thread of Arrow's allocator, which handles forks itself
 LONGEST = 1 << 20  # bytes of a request

@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import sentencepiece
+from numpy.typing import NDArray
 
 from mt.data.batching.batch import Batch, Ids, cut_sorted, pack_batch
 from mt.data.batching.input_rows import InputRows, measured, total
@@ -139,15 +140,34 @@ def _write(
 
 def _record_batch(pairs: list[Pair], source: Ids, target: Ids, files: dict[str, int]) -> pa.RecordBatch:
     """Args: files: the number of each file; new files are added."""
-    columns = {
-        "src": [pair.src for pair in pairs],
-        "tgt": [pair.tgt for pair in pairs],
-        "file": [files.setdefault(pair.origin.file, len(files)) for pair in pairs],
-        "line": [pair.origin.line for pair in pairs],
-        "source": source,
-        "target": target,
-    }
-    return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+    columns = [
+        _texts([pair.src for pair in pairs]),
+        _texts([pair.tgt for pair in pairs]),
+        _numbers([files.setdefault(pair.origin.file, len(files)) for pair in pairs], np.int32),
+        _numbers([pair.origin.line for pair in pairs], np.int64),
+        _lists(source),
+        _lists(target),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+
+
+# `pa.array` of a list imports pandas, which takes longer than all else of a small corpus: arrays are made of buffers.
+
+
+def _numbers(values: Sequence[int] | NDArray[np.int64], kind: type[np.integer]) -> pa.Array:
+    array = np.array(values, kind)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(kind), len(array), [None, pa.py_buffer(array)])
+
+
+def _texts(texts: Sequence[str]) -> pa.Array:
+    data = [text.encode() for text in texts]
+    offsets = np.cumsum([0, *map(len, data)], dtype=np.int64)
+    return pa.LargeStringArray.from_buffers(len(data), pa.py_buffer(offsets), pa.py_buffer(b"".join(data)))
+
+
+def _lists(lists: Sequence[Sequence[int]]) -> pa.Array:
+    offsets = np.cumsum([0, *map(len, lists)])
+    return pa.ListArray.from_arrays(_numbers(offsets, np.int32), _numbers([*chain(*lists)], np.int32))
 
 
 def _key(pairs: Sequence[Pair], tokenizer: Tokenizer, max_length: int | None) -> str:

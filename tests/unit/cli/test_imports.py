@@ -61,7 +61,27 @@ def test_verbs_that_use_a_model_import_nothing_that_only_others_need(tmp_path):
 
 
 def test_a_run_that_is_not_sharded_imports_neither_sharding_nor_readers_of_other_files(tmp_path):
-    (seen,) = imported_by("import mt.build; look()", tmp_path)
+    """Nor the compiler, which torch's optimisers import when they are first used, nor what arrays of pyarrow do."""
+    update = """
+import mt.build, torch
+from pathlib import Path
+from mt.config import OptimConfig
+from mt.data.batching import TokenizedCorpus
+from mt.data.corpus.pair import Origin, Pair
+from mt.text.tokenizer import Tokenizer
+from mt.train.optim import make_optimizer, step_if
+corpus = TokenizedCorpus([Pair("one two", "eins zwei", Origin("a.en", 1))], Tokenizer.load(Path(sys.argv[1])))
+assert corpus.pairs[0].tgt == "eins zwei" and len(corpus.target[0]) == corpus.target.lengths()[0] > 0
+model = torch.nn.Linear(2, 2)
+optimizer = make_optimizer(model, OptimConfig())
+model(torch.ones(1, 2)).sum().backward()
+before = model.bias.detach().clone()
+step_if(optimizer, torch.tensor(True))
+assert not torch.equal(model.bias, before)
+optimizer.zero_grad()
+optimizer.load_state_dict(optimizer.state_dict())
+look()"""
+    (seen,) = imported_by(update, tmp_path, str(GOLDEN / "model"))
     assert "mt.train.trainer" in seen
     assert HEAVY & seen == {"pyarrow", "yaml"}  # the mapped table of the text, and the run's settings
 
