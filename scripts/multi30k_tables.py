@@ -24,7 +24,8 @@ from mt.text.lines import read_lines
 
 SETS = {"train": "train", "dev": "val", "test": "test_2016_flickr"}
 COLUMNS = ("en", "fr", "de")
-OF_TWO = ("model.source_dropout=", "model.fusion=", "model.share_encoders=")  # settings that need several inputs
+# Settings of the model of two sources: another needs several inputs for them, or has no use of them.
+OF_TWO = ("model.source_dropout=", "model.fusion=", "model.share_encoders=", "loss.consistency=")
 
 
 def lines(folder: Path, name: str) -> list[str]:
@@ -71,6 +72,7 @@ def compare(tables: Path, seeds: list[int], root: Path, more: list[str]) -> None
                     own = [
                         "model.source_dropout=0",
                         "model.share_encoders=false",
+                        "loss.consistency=0",
                         "batch.tokens=1024",
                         *(s for s in more if not s.startswith(OF_TWO)),
                     ]
