@@ -72,6 +72,7 @@ from mt.text.tokenizer import Tokenizer
 from mt.train.optim import make_optimizer, step_if
 corpus = TokenizedCorpus([Pair("one two", "eins zwei", Origin("a.en", 1))], Tokenizer.load(Path(sys.argv[1])))
 assert corpus.pairs[0].tgt == "eins zwei" and len(corpus.target[0]) == corpus.target.lengths()[0] > 0
+assert corpus.target.count_token(corpus.target[0][0]) > 0
 model = torch.nn.Linear(2, 2)
 optimizer = make_optimizer(model, OptimConfig())
 model(torch.ones(1, 2)).sum().backward()
