@@ -102,6 +102,16 @@ def test_scores_need_no_torch_compiler_and_no_sharding(tmp_path):
     assert HEAVY & seen == {"sacrebleu", "yaml"}
 
 
+def test_an_export_to_ctranslate2_needs_nothing_of_other_toolkits(tmp_path):
+    pytest.importorskip("ctranslate2")
+    shutil.copytree(GOLDEN, tmp_path / "run")
+    (seen,) = imported_by(
+        "from mt.cli.main import main; assert main(['export', 'ct2', 'run', 'out']) == 0; look()", tmp_path
+    )
+    assert "ctranslate2.specs" in seen
+    assert (HEAVY | {"huggingface_hub", "ctranslate2.converters"}) & seen == {"yaml"}  # the settings of its run
+
+
 def test_runs_are_listed_and_compared_without_torch(tmp_path):
     shutil.copytree(GOLDEN, tmp_path / "runs/run")
     (seen,) = imported_by(
