@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from mt.alignment.heads import AlignmentHeads
@@ -203,8 +204,6 @@ def fill_layer(to: Any, layer: Any) -> None:
 
 def fill_attention(to: Any, attention: MultiHeadAttention, norm: nn.Module, order: list[int] | None = None) -> None:
     """Self-attention has one matrix for queries, keys and values, cross-attention two. Args: order: of the heads."""
-    from ctranslate2.converters.utils import fuse_linear
-
     query, key_value, out = (as_linear(one) for one in (attention.query, attention.key_value, attention.out))
     if order is not None:
         H, G, K = attention.heads, attention.kv_heads, attention.size
@@ -215,21 +214,26 @@ def fill_attention(to: Any, attention: MultiHeadAttention, norm: nn.Module, orde
                 linear.bias = linear.bias.reshape(shape)[:, chosen].reshape(linear.bias.shape)
         out.weight = out.weight.reshape(-1, H, K)[:, order].reshape(out.weight.shape)
     if len(to.linear) == 2:
-        fuse_linear(to.linear[0], [query, key_value])
+        fuse(to.linear[0], [query, key_value])
     else:
         for slot, linear in zip(to.linear, [query, key_value], strict=False):
-            fuse_linear(slot, [linear])
-    fuse_linear(to.linear[-1], [out])
+            fuse(slot, [linear])
+    fuse(to.linear[-1], [out])
     fill_norm(to.layer_norm, norm)
 
 
 def fill_feed_forward(to: Any, ours: FeedForward) -> None:
-    from ctranslate2.converters.utils import fuse_linear
-
-    fuse_linear(to.linear_0, [as_linear(ours.inner if ours.gate is None else ours.gate)])
+    fuse(to.linear_0, [as_linear(ours.inner if ours.gate is None else ours.gate)])
     if ours.gate is not None:
-        fuse_linear(to.linear_0_noact, [as_linear(ours.inner)])
-    fuse_linear(to.linear_1, [as_linear(ours.outer)])
+        fuse(to.linear_0_noact, [as_linear(ours.inner)])
+    fuse(to.linear_1, [as_linear(ours.outer)])
+
+
+def fuse(to: Any, linears: list[Any]) -> None:
+    """One matrix of several. `ctranslate2.converters` has this too, and imports what all other toolkits need."""
+    to.weight = np.concatenate([one.weight for one in linears])
+    if linears[0].has_bias():
+        to.bias = np.concatenate([one.bias for one in linears])
 
 
 def fill_norm(to: Any, norm: Any) -> None:

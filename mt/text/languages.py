@@ -181,10 +181,19 @@ def _stretches(lines: Sequence[str]) -> Iterator[str]:
 @cache
 def _identifier(among: tuple[str, ...] = (), *, calibrated: bool = False) -> Any:
     """Args: calibrated: it gives probabilities instead of scores."""
+    model = _model()
+    found = type(model)(
+        model.nb_ptc, model.nb_pc, model.nb_classes, model.tk_nextmove, model.tk_output, calibrated, tk_row=model.tk_row
+    )
+    found.set_languages(list(among) or None)
+    return found
+
+
+@cache
+def _model() -> Any:
+    """The one of all languages, which takes most of a second to unpack."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     # It is unpacked into a temporary file.
     with explained("what tells languages apart cannot be unpacked into the folder of temporary files", MtError):
-        found = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=calibrated)
-    found.set_languages(list(among) or None)
-    return found
+        return LanguageIdentifier.from_model_file(MODEL_FILE)

@@ -157,6 +157,7 @@ if __name__ == "__main__":
 
     import mt.data.corpus.store
     from mt.data.corpus.catalog import CATALOG
+    from mt.text.languages import is_known
 
     datasets.load_dataset = load_dataset  # pyright: ignore[reportAttributeAccessIssue]
     mt.data.corpus.store.download = download
@@ -164,4 +165,5 @@ if __name__ == "__main__":
     assert entry.recipe is not None
     CATALOG["tatoeba_en_es"] = replace(entry, recipe=replace(entry.recipe, dev=30, test=30))
     forked.become = become
+    assert is_known("en")  # what tells languages apart is unpacked once, for all commands
     forked.serve(sys.argv[1])

@@ -108,7 +108,7 @@ class TokenLists:
         arrays = [batch.column(column) for batch in table.batches]
         self._offsets = np.array([_place(a.offsets, base) for a in arrays], np.int64)  # of each batch's first sentence
         self._tokens = np.array([_place(a.values, base) for a in arrays], np.int64)  # of each batch's first token
-        self._runs = [a.values for a in arrays]
+        self._sizes = [len(a.values) for a in arrays]  # in tokens
 
     def __len__(self) -> int:
         return len(self._table)
@@ -130,7 +130,9 @@ class TokenLists:
 
     def count_token(self, token: int) -> int:
         """How often a token occurs in all sentences."""
-        return sum(int(np.count_nonzero(run.to_numpy() == token)) for run in self._runs)
+        # Not by pyarrow's `to_numpy`, which imports pandas.
+        runs = (self._words[begin : begin + size] for begin, size in zip(self._tokens, self._sizes, strict=True))
+        return sum(int(np.count_nonzero(run == token)) for run in runs)
 
 
 class Pairs(Sequence[Pair]):

@@ -72,6 +72,7 @@ from mt.text.tokenizer import Tokenizer
 from mt.train.optim import make_optimizer, step_if
 corpus = TokenizedCorpus([Pair("one two", "eins zwei", Origin("a.en", 1))], Tokenizer.load(Path(sys.argv[1])))
 assert corpus.pairs[0].tgt == "eins zwei" and len(corpus.target[0]) == corpus.target.lengths()[0] > 0
+assert corpus.target.count_token(corpus.target[0][0]) > 0
 model = torch.nn.Linear(2, 2)
 optimizer = make_optimizer(model, OptimConfig())
 model(torch.ones(1, 2)).sum().backward()
@@ -99,6 +100,16 @@ def test_scores_need_no_torch_compiler_and_no_sharding(tmp_path):
     verb = ["evaluate", "run", "--test", "a.src", "a.tgt", "--bootstrap", "0"]
     (seen,) = imported_by(f"from mt.cli.main import main; assert main({verb}) == 0; look()", tmp_path)
     assert HEAVY & seen == {"sacrebleu", "yaml"}
+
+
+def test_an_export_to_ctranslate2_needs_nothing_of_other_toolkits(tmp_path):
+    pytest.importorskip("ctranslate2")
+    shutil.copytree(GOLDEN, tmp_path / "run")
+    (seen,) = imported_by(
+        "from mt.cli.main import main; assert main(['export', 'ct2', 'run', 'out']) == 0; look()", tmp_path
+    )
+    assert "ctranslate2.specs" in seen
+    assert (HEAVY | {"huggingface_hub", "ctranslate2.converters"}) & seen == {"yaml"}  # the settings of its run
 
 
 def test_runs_are_listed_and_compared_without_torch(tmp_path):

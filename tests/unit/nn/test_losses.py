@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
+from dispatched import Watch
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import mt.nn.losses
 from mt.nn.losses import cross_entropy
@@ -96,7 +96,7 @@ def test_micro_batches_give_the_gradient_of_the_whole():
     torch.testing.assert_close(torch.autograd.grad(sum(parts), inputs), torch.autograd.grad(whole, inputs))
 
 
-class Sizes(TorchDispatchMode):
+class Sizes(Watch):
     """Elements of the largest tensor that any operation gives."""
 
     largest = 0

@@ -1,10 +1,21 @@
 """Languages of files, by stretches of text."""
 
 import pytest
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from mt.errors import ConfigError, MtError
 from mt.text import languages
-from mt.text.languages import alike, check_code, has_name, identify, is_known, nearest, plain_code, shares
+from mt.text.languages import (
+    alike,
+    check_code,
+    has_name,
+    identify,
+    is_known,
+    nearest,
+    plain_code,
+    probabilities,
+    shares,
+)
 
 ENGLISH = ["The weather was bad, so we stayed at home and read the whole afternoon."] * 20
 GERMAN = ["Das Wetter war schlecht, deshalb blieben wir zu Hause und lasen den ganzen Nachmittag."] * 20
@@ -89,8 +100,24 @@ def test_the_nearest_of_some_names(names, language, found):
     assert nearest(names, language) == found
 
 
+def test_the_model_is_unpacked_once_for_all_that_is_asked(monkeypatch):
+    unpacked = []
+    real = LanguageIdentifier.from_model_file
+    monkeypatch.setattr(
+        LanguageIdentifier, "from_model_file", lambda *args, **how: unpacked.append(1) or real(*args, **how)
+    )
+    languages._identifier.cache_clear()
+    languages._model.cache_clear()
+    whole = real(MODEL_FILE, norm_probs=True)
+    for _ in range(2):
+        assert is_known("de") and identify(GERMAN[0]) == "de" and identify(GERMAN[0], ("en", "fr")) in {"en", "fr"}
+        assert probabilities(GERMAN[0], ("de", "en")) == {x: dict(whole.rank(GERMAN[0]))[x] for x in ("de", "en")}
+    assert len(unpacked) == 1
+
+
 def test_a_full_disk_is_told(small_files):
     languages._identifier.cache_clear()
+    languages._model.cache_clear()
     small_files(8000)
     with pytest.raises(MtError, match=r"^what tells languages apart cannot be unpacked .*: File too large\.$"):
         is_known("de")
