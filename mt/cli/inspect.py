@@ -12,7 +12,7 @@ from mt.cli.lines import file_texts
 from mt.cli.options import Parser, check_output
 from mt.data.corpus.names import check_language
 from mt.errors import DataError, counted
-from mt.files import explained
+from mt.files import explained, write_output
 
 if TYPE_CHECKING:
     from mt.alignment.pharaoh import Gold
@@ -124,11 +124,11 @@ def run(argv: list[str]) -> int:
                 f"--lines {last + 1}-{2 * last - first + 1}"
             )
     if args.png or args.svg:
-        from mt.interpret.heat_maps import draw
+        from mt.interpret.heat_maps import drawing
 
         for path in filter(None, (args.png, args.svg)):
             with explained(f"`{path}` cannot be written"):
-                draw(exhibits[0], path)
+                write_output(path, drawing(exhibits[0], path.suffix))
     return 0
 
 

@@ -49,10 +49,10 @@ def show_inputs(args: argparse.Namespace, inputs: Sequence[Input]) -> int:
     if args.output:
         write_page(args.output, inputs_page(name, rows.sources, seen, f"Attention of {name}"))
     if args.png:
-        from mt.interpret.input_pictures import draw
+        from mt.interpret.input_pictures import drawing
 
         with explained(f"`{args.png}` cannot be written"):
-            draw(seen[0], args.png)
+            write_output(args.png, drawing(seen[0]))
     return 0
 
 

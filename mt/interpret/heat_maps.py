@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mt.alignment.heads import head_mean, word_maps
-from mt.files import write_output
 from mt.text.xml import clean
 
 if TYPE_CHECKING:
@@ -107,24 +106,23 @@ class HeatMaps:
         return np.array(page)
 
 
-def draw(exhibit: "Exhibit", path: Path) -> None:
-    """The map of the exhibit's heads for the first pair, in a `.png` or `.svg` file."""
+def drawing(exhibit: "Exhibit", suffix: str) -> bytes:
+    """The map of the exhibit's heads for the first pair, as a file. Args: suffix: of its name, `.png` or `.svg`."""
     seen = exhibit.seen[0]
     maps = head_mean(word_maps(seen), exhibit.heads)[None]
     source, target = seen.source.word_texts, seen.target.word_texts
-    if path.suffix.lower() == ".svg":
-        write_output(path, HeatMaps(source, target, [""]).svg(maps).encode())
-    else:
-        write_png(path, HeatMaps(source, target, [""], scale=PRINT_SCALE).draw(maps))
+    if suffix.lower() == ".svg":
+        return HeatMaps(source, target, [""]).svg(maps).encode()
+    return png(HeatMaps(source, target, [""], scale=PRINT_SCALE).draw(maps))
 
 
-def write_png(path: Path, picture: UInt8[np.ndarray, "H W 3"]) -> None:
-    """Raises: OSError: when it cannot be written; what was in the file stays."""
+def png(picture: UInt8[np.ndarray, "H W 3"]) -> bytes:
+    """The picture as a file."""
     from PIL import Image
 
     file = BytesIO()
     Image.fromarray(picture).save(file, "png")
-    write_output(path, file.getvalue())
+    return file.getvalue()
 
 
 def colours(weights: Float[Tensor, "*maps V W"]) -> UInt8[np.ndarray, "*maps V W 3"]:

@@ -7,8 +7,6 @@
 Weights are means over layers and heads, of the rows that predict the pieces. The darkest is the largest of its piece.
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -26,7 +24,7 @@ from mt.interpret.heat_maps import (
     colours,
     drawable,
     load_font,
-    write_png,
+    png,
 )
 from mt.interpret.inputs import InputObservation, View
 
@@ -50,9 +48,9 @@ def picture_of(seen: InputObservation, *, scale: int = 1) -> Pixels:
     return stacked(panels, GAP * scale)
 
 
-def draw(seen: InputObservation, path: Path) -> None:
+def drawing(seen: InputObservation) -> bytes:
     """`picture_of` as a PNG file, large enough to be printed."""
-    write_png(path, picture_of(seen, scale=PRINT_SCALE))
+    return png(picture_of(seen, scale=PRINT_SCALE))
 
 
 def relative(weights: Float[Tensor, "V M"]) -> Float[Tensor, "V M"]:

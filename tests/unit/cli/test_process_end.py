@@ -78,7 +78,7 @@ def test_a_tool_of_python_3_12_is_not_cut_off(monkeypatch, number):
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs POSIX signals")
 @pytest.mark.parametrize(
     ("verb", "number", "code"),
-    [("clean", "SIGTERM", 143), ("export", "SIGHUP", 129), ("clean", "SIGINT", 130), ("train", "SIGTERM", -15)],
+    [("clean", "SIGTERM", 143), ("export", "SIGHUP", 129), ("train", "SIGTERM", -15)],
 )
 def test_a_signal_ends_a_verb_without_leftovers(verb, number, code, tmp_path, without_nohup):
     work = textwrap.dedent(f"""

@@ -7,7 +7,7 @@ from PIL import Image
 from mt.alignment.observe import Side
 from mt.inputs.kind import Picture
 from mt.interpret.heat_maps import CELL, FULL, GAP, PRINT_SCALE
-from mt.interpret.input_pictures import HEAT, OPAQUE, SHEET, TILE, draw, picture_of, relative, stacked
+from mt.interpret.input_pictures import HEAT, OPAQUE, SHEET, TILE, drawing, picture_of, relative, stacked
 from mt.interpret.inputs import InputObservation, View
 
 WORDS = Side("ein Haus", [(0, 3), (4, 8)], [])
@@ -70,6 +70,6 @@ def test_stacked_pictures_are_as_wide_as_the_widest():
 
 def test_a_file_is_larger_than_the_picture_on_screen(tmp_path):
     one = seen(View("x", Picture(GRAY, (1, 4)), 4), weights=torch.full((2, 4), 0.25))
-    draw(one, tmp_path / "a.png")
+    (tmp_path / "a.png").write_bytes(drawing(one))
     with Image.open(tmp_path / "a.png") as image:
         assert image.size == (440 * PRINT_SCALE, (SHEET + 2 * CELL) * PRINT_SCALE)
