@@ -7,6 +7,7 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from functools import cache
 from typing import Any
 
@@ -181,19 +182,16 @@ def _stretches(lines: Sequence[str]) -> Iterator[str]:
 @cache
 def _identifier(among: tuple[str, ...] = (), *, calibrated: bool = False) -> Any:
     """Args: calibrated: it gives probabilities instead of scores."""
-    model = _model()
-    found = type(model)(
-        model.nb_ptc, model.nb_pc, model.nb_classes, model.tk_nextmove, model.tk_output, calibrated, tk_row=model.tk_row
-    )
+    found = copy(_model(calibrated))
     found.set_languages(list(among) or None)
     return found
 
 
 @cache
-def _model() -> Any:
-    """The one of all languages, which takes most of a second to unpack."""
+def _model(calibrated: bool) -> Any:
+    """That of all languages, which takes most of a second to unpack."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     # It is unpacked into a temporary file.
     with explained("what tells languages apart cannot be unpacked into the folder of temporary files", MtError):
-        return LanguageIdentifier.from_model_file(MODEL_FILE)
+        return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=calibrated)

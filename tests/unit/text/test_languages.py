@@ -100,7 +100,7 @@ def test_the_nearest_of_some_names(names, language, found):
     assert nearest(names, language) == found
 
 
-def test_the_model_is_unpacked_once_for_all_that_is_asked(monkeypatch):
+def test_the_model_is_unpacked_once_for_scores_and_once_for_probabilities(monkeypatch):
     unpacked = []
     real = LanguageIdentifier.from_model_file
     monkeypatch.setattr(
@@ -112,7 +112,7 @@ def test_the_model_is_unpacked_once_for_all_that_is_asked(monkeypatch):
     for _ in range(2):
         assert is_known("de") and identify(GERMAN[0]) == "de" and identify(GERMAN[0], ("en", "fr")) in {"en", "fr"}
         assert probabilities(GERMAN[0], ("de", "en")) == {x: dict(whole.rank(GERMAN[0]))[x] for x in ("de", "en")}
-    assert len(unpacked) == 1
+    assert len(unpacked) == 2
 
 
 def test_a_full_disk_is_told(small_files):
