@@ -24,9 +24,15 @@ def composed(overrides: Sequence[Override], *, ours: bool) -> Composed:
 
     Args: overrides: checked ones; ours: whether they choose from the files of `configs/` only.
     """
-    values = [override for override in overrides if sets_value(override)]
-    lines = tuple(str(override.input_line) for override in overrides if override not in values)
-    tree, choices = deepcopy(of_our_presets(lines, contents())) if ours else of_presets(lines)
+    values: list[Override] = []
+    lines: list[str] = []  # of what chooses presets
+    for override in overrides:
+        if sets_value(override):
+            values.append(override)
+        else:
+            lines.append(str(override.input_line))
+    chosen = tuple(lines)
+    tree, choices = deepcopy(of_our_presets(chosen, contents())) if ours else of_presets(chosen)
     for override in values:
         OmegaConf.update(tree, override.key_or_group, override.value())
     return tree, choices

@@ -141,7 +141,7 @@ class LossConfig:
     label_smoothing: float = 0.1
     ctc: float = field(default=0.0, metadata=LATER)  # for speech: weight of a CTC loss that helps the encoder; 0: none
     ctc_tag: str | None = field(default=None, metadata=LATER)  # only for targets that begin with it; null: for all
-    # weight of the difference between two readings of each pair, the second with one of several inputs left out; 0: one
+    # weight of the difference of two readings of each pair, the second without one of several inputs; 0: one reading
     consistency: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:

@@ -27,21 +27,21 @@ class ConsistencyLoss(NamedTuple):
 
 
 def differentiate_(
-    x: Float[Tensor, "N V"], y: Float[Tensor, "N V"], targets: Int[Tensor, " N"], smoothing: float, weight: float
+    x: Float[Tensor, "N V"], y: Float[Tensor, "N V"], targets: Int[Tensor, " N"], smoothing: float, consistency: float
 ) -> Float[Tensor, " 4"]:
     """Replace the logits of both readings by the gradients of the loss, in place. Softmax and sums are in 32 bits.
 
     With softmaxes p of x and q of y, d = log p - log q, and t the smoothed reference:
 
-        loss = (CE(p, t) + CE(q, t)) / 2 + weight / 2 * sum (p - q) d
-        d loss / d x = (p - t) / 2 + weight / 2 * (p (d - KL(p || q)) + p - q)        and likewise for y
+        loss = (CE(p, t) + CE(q, t)) / 2 + consistency / 2 * sum (p - q) d
+        d loss / d x = (p - t) / 2 + consistency / 2 * (p (d - KL(p || q)) + p - q)        and likewise for y
 
     Returns: sums of the loss, of the first reading's smoothed loss and negative log-likelihood, and of the divergence.
     """
     log_p, log_q = (logits.log_softmax(1, dtype=torch.float32) for logits in (x, y))
     p, q, apart = log_p.exp(), log_q.exp(), log_p - log_q
     kl_p, kl_q = (p * apart).sum(1, keepdim=True), -(q * apart).sum(1, keepdim=True)
-    place, half = targets[:, None], weight / 2
+    place, half = targets[:, None], consistency / 2
     losses = []
     for logits, log_mine, mine, other, ahead in (x, log_p, p, q, apart - kl_p), (y, log_q, q, p, -apart - kl_q):
         nll = -log_mine.gather(1, place).sum()
@@ -50,7 +50,7 @@ def differentiate_(
         logits.copy_(gradient.scatter_add_(1, place, gradient.new_full(place.shape, (smoothing - 1) / 2)))
     first, second = losses
     divergence = (kl_p + kl_q).sum() / 2
-    total = (first.smoothed + second.smoothed) / 2 + weight * divergence
+    total = (first.smoothed + second.smoothed) / 2 + consistency * divergence
     return torch.stack([total, *first, divergence])
 
 

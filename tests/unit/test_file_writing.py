@@ -2,6 +2,7 @@
 
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,15 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
     write_output(tmp_path / "pipe", b"new")
     reader.join(60)
     assert got == [b"new"] and (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="needs names of open files")
+def test_a_pipe_without_a_name_is_written_to():
+    reading, writing = os.pipe()  # as `/dev/stdout` before `|`, and `>(command)`
+    write_output(Path(f"/dev/fd/{writing}"), b"new")
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        assert pipe.read() == b"new"
 
 
 def test_a_file_in_a_folder_that_permits_no_new_one_is_written_in_place(tmp_path, monkeypatch):

@@ -2,15 +2,16 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice, pairwise
+from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import sentencepiece
 from numpy.typing import NDArray
 
-from mt.data.batching.batch import Batch, Ids, cut_sorted, pack_batch
+from mt.data.batching.batch import Batch, Flat, Ids, cut_sorted, pack_batch
 from mt.data.batching.input_rows import InputRows, measured, total
 from mt.data.batching.store import SCHEMA, VERSION, Facts, Pairs, TokenLists, cached, in_memory
 from mt.data.corpus.pair import Pair
@@ -154,7 +155,7 @@ def _record_batch(pairs: list[Pair], source: Ids, target: Ids, files: dict[str, 
 # `pa.array` of a list imports pandas, which takes longer than all else of a small corpus: arrays are made of buffers.
 
 
-def _numbers(values: Sequence[int] | NDArray[np.int64], kind: type[np.integer]) -> pa.Array:
+def _numbers(values: Sequence[int] | NDArray[Any], kind: type[np.integer]) -> pa.Array:
     array = np.array(values, kind)
     return pa.Array.from_buffers(pa.from_numpy_dtype(kind), len(array), [None, pa.py_buffer(array)])
 
@@ -166,8 +167,9 @@ def _texts(texts: Sequence[str]) -> pa.Array:
 
 
 def _lists(lists: Sequence[Sequence[int]]) -> pa.Array:
-    offsets = np.cumsum([0, *map(len, lists)])
-    return pa.ListArray.from_arrays(_numbers(offsets, np.int32), _numbers([*chain(*lists)], np.int32))
+    flat = Flat.of(lists)
+    offsets = np.append(flat.starts, len(flat.rows))
+    return pa.ListArray.from_arrays(_numbers(offsets, np.int32), _numbers(flat.rows, np.int32))
 
 
 def _key(pairs: Sequence[Pair], tokenizer: Tokenizer, max_length: int | None) -> str:

@@ -1,5 +1,6 @@
 """`mt inspect attention`: a page or a picture, of given translations or of the model's own."""
 
+import errno
 import os
 from dataclasses import replace
 from threading import Thread
@@ -10,8 +11,9 @@ from toy import number_tokenizer, tiny_config, trained_numbers
 from mt.checkpoint import write_folder
 from mt.checkpoint.model_folder import Description, read_model
 from mt.cli.inspect import parse, run
+from mt.cli.inspect_tables import write_page
 from mt.config import DecodeConfig, Precision
-from mt.errors import ConfigError, DataError
+from mt.errors import CheckpointError, ConfigError, DataError
 
 
 @pytest.fixture(scope="module")
@@ -167,3 +169,14 @@ def test_the_input_is_read_once(folder, tmp_path, caplog):
     done.start()
     done.join(60)
     assert not done.is_alive() and "for the next ones give --lines 3-4" in caplog.text
+
+
+def test_a_page_that_cannot_be_written_whole_leaves_the_one_that_was_there(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "page.html").write_bytes(b"old")
+    monkeypatch.setattr("mt.files.os.replace", full)
+    with pytest.raises(CheckpointError, match=r"page\.html` cannot be written: No space left"):
+        write_page(tmp_path / "page.html", "new")
+    assert (tmp_path / "page.html").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1

@@ -1,7 +1,5 @@
 """Heat maps as pixels and as vector graphics."""
 
-import errno
-import os
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
@@ -9,8 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from mt.cli.inspect_tables import write_page
-from mt.errors import CheckpointError
 from mt.interpret import heat_maps as module
 from mt.interpret.heat_maps import CELL, FONT, FULL, GAP, MAX_WIDTH, HeatMaps, drawable, load_font
 
@@ -143,14 +139,3 @@ def test_svg_of_words_with_characters_that_xml_does_not_allow():
     root = ElementTree.fromstring(made.svg(torch.ones(1, 2, 2)))
     words = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
     assert words == ["c ", "d ", "layer ", "a b", "<end>"]
-
-
-def test_a_page_that_cannot_be_written_whole_leaves_the_one_that_was_there(tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    (tmp_path / "page.html").write_bytes(b"old")
-    monkeypatch.setattr("mt.files.os.replace", full)
-    with pytest.raises(CheckpointError, match=r"page\.html` cannot be written: No space left"):
-        write_page(tmp_path / "page.html", "new")
-    assert (tmp_path / "page.html").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
