@@ -90,9 +90,7 @@ def run(argv: list[str]) -> int:
         report, pairs = given(args), None
         warn_of_blanks(report, lambda number: f"{args.references[0]}:{number}")
     else:
-        from mt.train.evaluation_set import test_set
-
-        pairs, args.tgt = test_set(args.model, args.test, args.tgt)
+        pairs, args.tgt = references_of(args)
         check_compared(args)
         report = score(args, args.model, args.hypotheses, pairs)
         warn_of_blanks(report, lambda number: str(pairs[number - 1].origin))
@@ -123,6 +121,18 @@ def warn_of_blanks(report: "Report", where: Callable[[int], str]) -> None:
                 f"{len(lines):,} of {counted(len(texts), 'line')}: the {what}; the first is {where(lines[0])}. If "
                 "blank lines shifted one of the files, its scores mean nothing."
             )
+
+
+def references_of(args: argparse.Namespace) -> "tuple[list[Pair], str | None]":
+    """The pairs of `--test`, or of the run's test set, and their target language."""
+    from mt.train.evaluation_set import test_set
+
+    try:
+        return test_set(args.model, args.test, args.tgt)
+    except CheckpointError as error:
+        if not args.hypotheses or args.model:
+            raise
+        raise CheckpointError(error.message, hint="name the references with `--references FILE`.") from error
 
 
 def baseline(args: argparse.Namespace) -> str:

@@ -48,8 +48,24 @@ class Parser(argparse.ArgumentParser):
                 option = text.removesuffix("=") or (before if before.startswith("-") else "an argument")
                 self.error(f"{option} has an empty value (is a variable not set?)")
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """The choices in the words of settings: argparse's differ between versions of Python, and name no nearest."""
+        if action.choices is None or value in action.choices:
+            return
+        known = [*map(str, action.choices)]
+        near = get_close_matches(str(value), known, n=1)
+        raise ConfigError(
+            f"{'/'.join(action.option_strings) or f'the word behind `{self.prog}`'} must be one of {', '.join(known)}, "
+            f"but is {value}.",
+            hint=f"did you mean `{near[0]}`?" if near else self.usual_advice,
+        )
+
+    @property
+    def usual_advice(self) -> str:
+        return f"`{self.prog} --help` lists the options."
+
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}.", hint=self.advice(message) or f"`{self.prog} --help` lists the options.")
+        raise ConfigError(f"{message}.", hint=self.advice(message) or self.usual_advice)
 
     def advice(self, message: str) -> str:
         """The known option that an unknown one resembles."""

@@ -336,7 +336,7 @@ OTHERS = {
     ),
     "itself": (2, ["translate", "runs/toy", "-i", "test.en", "-o", "test.en"], "is also an input file"),
     "nbest": (2, ["translate", "runs/toy", "--beam", "2", "--nbest", "3"], "needs a beam at least as wide"),
-    "precision": (2, ["translate", "runs/toy", "--precision", "fp8"], "invalid choice: 'fp8'"),
+    "precision": (2, ["translate", "runs/toy", "--precision", "fp8"], "int8, but is fp8"),
     "lengths": (
         3,
         ["evaluate", "runs/toy", "--hypotheses", "short.txt"],

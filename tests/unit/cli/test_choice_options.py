@@ -69,7 +69,7 @@ def texts_of(lists):
         (["--sample", "--epsilon", "1"], "argument --epsilon: must be a number of at least 0 and below 1, but is 1"),
         (["--sample", "--epsilon", "2"], "argument --epsilon: must be a number of at least 0 and below 1, but is 2"),
         (["--sample", "--top-p", "much"], "argument --top-p: must be a number above 0 and at most 1, but is much"),
-        (["--mbr", "meteor"], "argument --mbr: invalid choice: 'meteor'"),
+        (["--mbr", "meteor"], "--mbr must be one of chrf, chrf++, bleu, but is meteor"),
     ],
 )  # fmt: skip
 def test_what_cannot_go_together_is_refused(argv, message):

@@ -119,7 +119,7 @@ def test_both_sides_may_be_in_one_language(capsys):
         (["a.en", "a.de", "--src", "de", "--tgt", "en"], DataError, "say en to de, but --src and --tgt say de to en"),
         (["a.en", "a.de", "--held", "held.de", "held.en"], DataError, "but the pairs to clean go from en to de"),
         (["a.en", "a.de", "--src", "Englisch"], ConfigError, "--src must be a language code"),
-        (["a.en", "a.de", "--drop", "bad"], ConfigError, "invalid choice: 'bad'"),
+        (["a.en", "a.de", "--drop", "bad"], ConfigError, "numbers, markup, but is bad"),
         (["a.en", "a.de", "--max-ratio", "0.5"], ConfigError, "must be a number of at least 1, but is 0.5"),
         (["a.en", "a.de", "--out", "."], ConfigError, "`.` already exists. hint: name a new folder"),
         (["a.en", "a.de", "--out", "a.en/b"], ConfigError, "`a.en/b` cannot be created, because `a.en` is a file"),

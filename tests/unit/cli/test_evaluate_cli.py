@@ -10,7 +10,7 @@ import pytest
 from mt.cli.evaluate import parse, run
 from mt.config import DataConfig
 from mt.data.corpus.pair import Origin, Pair, fingerprint
-from mt.errors import ConfigError, DataError
+from mt.errors import CheckpointError, ConfigError, DataError
 
 
 @pytest.fixture
@@ -181,6 +181,11 @@ def test_another_text_than_that_of_the_training_is_no_score_of_the_run(model, mo
             ["--test", "test.tsv", "runs"],
             ConfigError,
             "^`runs` is a folder, not a file; a model goes before --test. hint: `mt evaluate",
+        ),
+        (
+            ["--hypotheses", "hyp"],
+            CheckpointError,
+            "^there is no run in `runs`. hint: name the references with `--references FILE`.$",
         ),
         (["--hypotheses", "hpy", "--references", "ref"], DataError, "`hpy` does not exist. hint: did you mean `hyp`?"),
         (["--hypotheses", "hyp", "--references", "rfe"], DataError, "`rfe` does not exist"),

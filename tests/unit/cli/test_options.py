@@ -185,6 +185,28 @@ def test_options_that_may_be_repeated(line):
     assert found.more == (["a", "b"] if "more" in line else None)
 
 
+@pytest.mark.parametrize(
+    ("line", "message", "hint"),
+    [
+        ("fst", "the word behind `mt verb` must be one of first, last, but is fst.", "did you mean `first`?"),
+        ("nothing", "the word behind `mt verb` must be one of first, last, but is nothing.", "`mt verb --help` lists"),
+        ("last --metrics bleu blue", "-m/--metrics must be one of bleu, ter, but is blue.", "did you mean `bleu`?"),
+        ("last --size 3", "--size must be one of 1, 2, but is 3.", "`mt verb --help` lists the options."),
+    ],
+)
+def test_a_choice_that_is_none_is_refused_with_the_nearest(line, message, hint):
+    parser = Parser(prog="mt verb")
+    parser.add_argument("what", choices=["first", "last"])
+    parser.add_argument("-m", "--metrics", nargs="+", choices=["bleu", "ter"])
+    parser.add_argument("--size", type=int, choices=[1, 2])
+    with pytest.raises(ConfigError) as refused:
+        parser.parse_args(line.split())
+    assert refused.value.message == message and refused.value.hint.startswith(hint)
+    if hint.startswith("did you mean"):
+        mended = line.replace(message.split()[-1].rstrip("."), hint.split("`")[1])
+        parser.parse_args(mended.split())
+
+
 def repeated():
     parser = Parser(prog="mt verb")
     parser.add_argument("model")

@@ -355,7 +355,7 @@ def test_bytes_that_are_no_text_are_named(shout, stdin, sentence):
         (["--patience", "0"], "must be a number above 0, or inf, but is 0"),
         (["--length-penalty", "nan"], "but is nan"), (["--length-penalty", "inf"], "but is inf"),
         (["--bean", "2"], "unrecognized arguments: --bean. hint: did you mean `--beam`?"),
-        (["--precision", "fp8"], "invalid choice: 'fp8'"), (["--split", "yes"], "invalid choice: 'yes'"),
+        (["--precision", "fp8"], "fp16, int8, but is fp8"), (["--split", "yes"], "never, always, but is yes"),
         (["--min-length", "-1"], "argument --min-length"),
         (["--min-length=x"], "of at least 0 and at most 100,000, but is x"),
         (["--beam", "5", "--groups", "2"], "--groups 2 must divide the beam, but --beam is 5"),
