@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mt.cli.lines import BadLines, file_texts, parallel_texts, process, results, waiting
-from mt.cli.options import Parser, check_output, dash_is_default, share
+from mt.cli.options import Parser, check_output, dash_is_default, share, text_file
 from mt.data.corpus.readers import check_order
 from mt.errors import CheckpointError, ConfigError, DataError, counted
 from mt.text.lines import check_file
@@ -49,8 +49,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
     about = "Find which words of sentence pairs are translations of each other."
     parser = Parser(prog="mt align", description=about, epilog=EPILOG)
     parser.add_argument("model", type=Path, nargs="?", help="model folder, run or checkpoint (default: text alone)")
-    parser.add_argument("--source", required=True, metavar="FILE", help="source lines, plain or compressed")
-    parser.add_argument("--target", required=True, metavar="FILE", help="their translations, line by line")
+    parser.add_argument(
+        "--source", type=text_file, required=True, metavar="FILE", help="source lines, plain or compressed; -: stdin"
+    )
+    parser.add_argument(
+        "--target", type=text_file, required=True, metavar="FILE", help="their translations, line by line"
+    )
     parser.add_argument("--reverse", type=Path, metavar="MODEL", help="a model that translates the other way")
     parser.add_argument(
         "--symmetrize", choices=HEURISTICS, help="how to merge both directions (default: grow-diag); joint: by weight"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mt.cli.engine_options import add_engine_options, check_engine_options, load_model
 from mt.cli.lines import file_texts, parallel_texts
-from mt.cli.options import Parser, add_device_options, check_stdout, resamples, width
+from mt.cli.options import Parser, add_device_options, check_stdout, resamples, text_file, width
 from mt.data.corpus.names import bare, language_of
 from mt.errors import CheckpointError, ConfigError, DataError, counted
 from mt.text.languages import check_code
@@ -34,9 +34,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("model", nargs="?", type=Path, help="model folder, run or checkpoint (default: the newest run)")
     parser.add_argument("--test", nargs="+", metavar="FILE", help="files of the test set (default: the run's test set)")
-    parser.add_argument("--hypotheses", metavar="FILE", help="score this file instead of translating")
     parser.add_argument(
-        "--references", nargs="+", metavar="FILE",
+        "--hypotheses", type=text_file, metavar="FILE", help="score this file (-: stdin) instead of translating"
+    )
+    parser.add_argument(
+        "--references", type=text_file, nargs="+", metavar="FILE",
         help="references of --hypotheses (default: the test set's); lines of further files may be empty",
     )  # fmt: skip
     parser.add_argument(

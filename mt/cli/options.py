@@ -141,6 +141,11 @@ def add_options(parser: "argparse._ArgumentGroup", section: type, group: str) ->
         parser.add_argument(f"--{name.replace('_', '-')}", metavar=one.metavar, help=one.help, **takes)
 
 
+def text_file(name: str) -> str:
+    """The `type` of an option that names a file of text, which may be stdin."""
+    return "/dev/stdin" if name == "-" else name
+
+
 def dash_is_default(args: argparse.Namespace, *names: str) -> None:
     """Take `-` for stdin or stdout, which an option that is not given means, too."""
     for name in names:

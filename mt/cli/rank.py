@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from mt.cli.lines import file_texts, process, waiting
-from mt.cli.options import Parser, add_device_options, positive_int, stdout
+from mt.cli.options import Parser, add_device_options, positive_int, stdout, text_file
 from mt.config import Input
 from mt.data.corpus.columns import TABLES, read_sources, read_table
 from mt.data.corpus.names import kind_of
@@ -50,8 +50,14 @@ def parse(argv: list[str]) -> argparse.Namespace:
     about = "Find the candidates that fit each query best, by how likely a model finds the two together."
     parser = Parser(prog="mt rank", description=about, epilog=EPILOG)
     parser.add_argument("model", type=Path, metavar="MODEL", help="model folder, run or checkpoint")
-    parser.add_argument("--queries", required=True, metavar="FILE", help="one query a line, plain or compressed")
-    parser.add_argument("--candidates", required=True, metavar="FILE", help="one candidate a line")
+    parser.add_argument(
+        "--queries",
+        type=text_file,
+        required=True,
+        metavar="FILE",
+        help="one query a line, plain or compressed; -: stdin",
+    )
+    parser.add_argument("--candidates", type=text_file, required=True, metavar="FILE", help="one candidate a line")
     parser.add_argument(
         "--candidates-are", choices=["targets", "sources"], default="targets",
         help="the model's targets (default), or its sources: then the queries are its targets",

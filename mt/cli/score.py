@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mt.cli.lines import BadLines, parallel_texts, process, waiting
-from mt.cli.options import Parser, add_device_options, stdout
+from mt.cli.options import Parser, add_device_options, stdout, text_file
 from mt.data.corpus.names import kind_of
 from mt.data.corpus.readers import check_order
 from mt.errors import ConfigError, DataError
@@ -29,8 +29,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "  mt score runs/my-run --pairs corpus.tsv.gz --reverse runs/back > scores.tsv",
     )
     parser.add_argument("model", type=Path, help="model folder, run or checkpoint")
-    parser.add_argument("--source", metavar="FILE", help="source lines, plain or compressed")
-    parser.add_argument("--target", metavar="FILE", help="their translations, line by line")
+    parser.add_argument("--source", type=text_file, metavar="FILE", help="source lines, plain or compressed; -: stdin")
+    parser.add_argument("--target", type=text_file, metavar="FILE", help="their translations, line by line")
     parser.add_argument("--pairs", metavar="FILE", help="one file with both sides instead: .tsv, .jsonl or .parquet")
     parser.add_argument("--reverse", type=Path, metavar="MODEL", help="a model that translates the other way")
     parser.add_argument("--jsonl", action="store_true", help="write one JSON object per line")

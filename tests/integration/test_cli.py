@@ -360,6 +360,13 @@ def test_translate_and_evaluate_refuse(case, refused):
     assert line.startswith(f"mt {argv[0]}: ") and sentence in line and refused[case].returncode == code
 
 
+def test_what_is_piped_is_scored(home: Path, run):
+    scores = ["evaluate", "--references", "test.de", "--metrics", "bleu", "--bootstrap", "0", "--hypotheses"]
+    done = run(home, *scores, "-", stdin=(home / "test.de").read_bytes())
+    assert done.returncode == 0 and b"\nBLEU = 100.0 (" in done.stdout
+    assert done.stdout == run(home, *scores, "test.de").stdout.replace(b"test.de,", b"stdin,")
+
+
 def test_bytes_that_are_no_text_on_stdin_are_named(home: Path, run):
     done = run(home, "translate", "runs/toy", stdin=b"one\n\xff\n")
     assert done.stderr.startswith(b"mt translate: stdin:2: byte 0 (0xff) is not UTF-8") and done.returncode == 3

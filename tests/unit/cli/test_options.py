@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mt.cli import options
+from mt.cli import align, evaluate, options, rank, score
 from mt.cli.options import Parser, Switch, add_options, check_output, number
 from mt.config import DecodeConfig
 from mt.config.decode import COUNT_FROM_0, FROM_0, PATIENCE, options_of
@@ -205,6 +205,23 @@ def test_a_choice_that_is_none_is_refused_with_the_nearest(line, message, hint):
     if hint.startswith("did you mean"):
         mended = line.replace(message.split()[-1].rstrip("."), hint.split("`")[1])
         parser.parse_args(mended.split())
+
+
+@pytest.mark.parametrize(
+    ("verb", "line", "name"),
+    [
+        (align, "--source - --target b", "source"), (align, "--source a --target -", "target"),
+        (score, "model --source - --target b", "source"), (score, "model --source a --target -", "target"),
+        (rank, "model --queries - --candidates b", "queries"), (rank, "model --queries a --candidates -", "candidates"),
+        (evaluate, "--hypotheses - --references b", "hypotheses"),
+    ],
+)  # fmt: skip
+def test_a_dash_in_place_of_a_file_of_text_is_stdin(verb, line, name):
+    assert getattr(verb.parse(line.split()), name) == "/dev/stdin"
+
+
+def test_any_of_several_references_may_be_stdin():
+    assert evaluate.parse(["--hypotheses", "a", "--references", "b", "-"]).references == ["b", "/dev/stdin"]
 
 
 def repeated():
