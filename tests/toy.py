@@ -3,7 +3,7 @@
 import fcntl
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,9 +40,9 @@ def number_pairs(count: int, seed: int = 0) -> list[Pair]:
 
 
 @cache
-def number_tokenizer() -> Tokenizer:
+def number_tokenizer(*tags: str) -> Tokenizer:
     pairs = number_pairs(200)
-    section = TokenizerConfig(vocab_size=60, byte_fallback=False)
+    section = TokenizerConfig(vocab_size=60, byte_fallback=False, tags=[*tags])
     with TemporaryDirectory() as cache_folder:
         return train_tokenizer([p.src for p in pairs], [p.tgt for p in pairs], section, Path(cache_folder))
 
@@ -56,9 +56,9 @@ def tiny_config(**options) -> ModelConfig:
     return ModelConfig(**{**small, **options})
 
 
-def tiny_model(seed: int = 0, **options) -> Transformer:
+def tiny_model(seed: int = 0, *, tags: Sequence[str] = (), **options) -> Transformer:
     torch.manual_seed(seed)
-    size = number_tokenizer().tgt_size
+    size = number_tokenizer(*tags).tgt_size
     return text_model(tiny_config(**options), src_size=size, tgt_size=size)
 
 

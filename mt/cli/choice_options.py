@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mt.cli.engine_options import load_model
+from mt.cli.engine_options import direction, load_model, tagged
 from mt.cli.options import Parser, add_options, share
 from mt.config.decode import options_of
 from mt.decode.request import MBR_EPSILON, MBR_SAMPLES, Options, Sampling
@@ -91,7 +91,7 @@ def load_models(args: argparse.Namespace) -> "Translator":
 
     paths = [args.model, *args.ensemble]
     mean = Mean(args.ensemble_mean or Mean.probabilities)
-    return load_ensemble(paths, mean=mean, device=args.device, precision=args.precision)
+    return tagged(load_ensemble(paths, mean=mean, device=args.device, precision=args.precision), args.tag)
 
 
 class Chooser:
@@ -141,10 +141,9 @@ def utility(args: argparse.Namespace) -> "Utility":
 
     if args.mbr != "bleu":
         return chrf if args.mbr == "chrf" else chrf_with_words
-    from mt.checkpoint.model_folder import languages
     from mt.text.metrics import bleu_tokenizer_for
 
-    _, tgt = languages(args.model)
+    _, tgt = direction(args)
     return partial(bleu, tokenize=bleu_tokenizer_for(tgt))
 
 

@@ -12,6 +12,7 @@ from mt.config import DecodeConfig
 from mt.config.decode import options_of, own_search
 from mt.config.from_json import from_plain
 from mt.interchange import EXACT
+from mt.text.languages import language_of_tag
 
 if TYPE_CHECKING:
     from mt.decode.request import SearchSettings
@@ -30,6 +31,14 @@ def add_engine_options(parser: Parser) -> None:
     parser.add_argument(
         "--quantization", metavar="KIND",
         help=f"of the weights for ct2: float32, float16, bfloat16, int8 (default: {EXACT})",
+    )  # fmt: skip
+
+
+def add_tag_option(parser: Parser) -> None:
+    parser.add_argument(
+        "--tag", metavar="TAG",
+        help="read each text as if it began with this tag, such as <2de>, which asks a model of several languages for "
+        "one of them; a text that begins with a tag keeps its own",
     )  # fmt: skip
 
 
@@ -70,7 +79,25 @@ def settings(args: argparse.Namespace) -> "SearchSettings":
 
 
 def load_model(args: argparse.Namespace, path: Path | None) -> "Translator":
-    """The model with the engine of the options. Raises: CheckpointError, ConfigError."""
+    """The model with the engine and the tag of the options. Raises: CheckpointError, ConfigError."""
+    return tagged(_load_model(args, path), getattr(args, "tag", None))
+
+
+def tagged(translator: "Translator", tag: str | None) -> "Translator":
+    from mt.decode.load import with_tag
+
+    return translator if tag is None else with_tag(translator, tag)
+
+
+def direction(args: argparse.Namespace) -> tuple[str, str]:
+    """The languages of the model, of whose targets `--tag` may name one."""
+    from mt.checkpoint.model_folder import languages
+
+    src, tgt = languages(args.model)
+    return src, language_of_tag(args.tag or "") or tgt
+
+
+def _load_model(args: argparse.Namespace, path: Path | None) -> "Translator":
     if args.engine == "torch" or args.against_ct2:
         from mt.decode.load import load as load_with_torch
 

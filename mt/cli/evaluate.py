@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mt.cli.engine_options import add_engine_options, check_engine_options, load_model
+from mt.cli.engine_options import add_engine_options, add_tag_option, check_engine_options, load_model
 from mt.cli.lines import file_texts, parallel_texts
 from mt.cli.options import Parser, add_device_options, check_stdout, resamples, text_file, width
 from mt.data.corpus.names import bare, language_of
 from mt.errors import CheckpointError, ConfigError, DataError, counted
-from mt.text.languages import check_code
+from mt.text.languages import check_code, language_of_tag
 from mt.text.lines import check_file
 from mt.text.metrics import METRICS, USUAL
 
@@ -57,10 +57,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--tgt", help="target language, which decides how BLEU splits words (default: the model's)")
     add_device_options(parser)
     add_engine_options(parser)
+    add_tag_option(parser)
     args = parser.parse_args(argv)
     args.more = []  # further references
     if args.tgt:
         check_code(args.tgt, "--tgt")
+    args.tgt = args.tgt or language_of_tag(args.tag or "") or None
     check_engine_options(parser, args)
     if args.references and not args.hypotheses:
         parser.error("--references needs --hypotheses; to translate your own files, give both sides to --test")
@@ -72,6 +74,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parser.error("--engine is not used when --hypotheses are given; leave it out")
     if args.hypotheses and args.beam:
         parser.error("--beam is not used when --hypotheses are given; leave it out")
+    if args.hypotheses and args.tag and not args.compare:
+        parser.error("--tag is not used when --hypotheses are given; leave it out")
     if args.compare and not args.bootstrap:
         parser.error("--compare needs bootstrap resamples; leave out --bootstrap 0")
     for file in args.test or ():
@@ -188,7 +192,7 @@ def score(args: argparse.Namespace, model: Path | None, hypotheses: str | None, 
     name = Path(args.test[0]).name.partition(".")[0] if args.test else name
     report = evaluate(name, translate, sources, references, **wanted)
     usual = args.beam is None and args.bootstrap and set(USUAL) <= set(args.metrics)
-    own = usual and model == args.model and not changed and translator.engine is None
+    own = usual and model == args.model and not changed and translator.engine is None and not args.tag
     if own and run is not None:
         try:
             report.write(run / "eval")

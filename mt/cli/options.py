@@ -37,9 +37,10 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def parse_args(self, args: Sequence[str], namespace: Any = None) -> argparse.Namespace:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """As argparse, but an empty value is an error: it usually comes from a shell variable that is not set."""
+        """As argparse, but options may stand between the other words, and an empty value is an error: it usually comes
+        from a shell variable that is not set."""
         self.refuse_empty(args)
-        return super().parse_args(args, namespace)
+        return self.parse_intermixed_args(args, namespace)
 
     def refuse_empty(self, args: Sequence[str]) -> None:
         """Raises: ConfigError: for an empty word of a command line, and an option with an empty value."""

@@ -17,7 +17,7 @@ from mt.cli.document_options import (
     check_named_languages,
     read_checked,
 )
-from mt.cli.engine_options import add_engine_options, check_engine_options
+from mt.cli.engine_options import add_engine_options, add_tag_option, check_engine_options, direction
 from mt.cli.lines import BadLines, Line, count_lines, file_lines, lines_of, process, results, waiting
 from mt.cli.link_options import Answer, LinkUser, add_link_options, wants_links
 from mt.cli.media_files import check_lines_of_text
@@ -53,6 +53,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )  # fmt: skip
     add_device_options(parser)
     add_engine_options(parser)
+    add_tag_option(parser)
     parser.add_argument(
         "--skip-bad", action="store_true",
         help="leave the output empty for lines that cannot be read, such as lines that are not UTF-8, and count them",
@@ -122,7 +123,6 @@ def load(args: argparse.Namespace, named: str | None) -> "Translator":
 
     Raises: as `load_models`; DataError: for a file in the target language.
     """
-    from mt.checkpoint.model_folder import languages
     from mt.compute.device import set_up_cpu  # torch: not before the options are known to be right
     from mt.log import setup
 
@@ -130,13 +130,12 @@ def load(args: argparse.Namespace, named: str | None) -> "Translator":
     set_up_cpu(None)
     translator = load_models(args)
     if named is not None:
-        check_language(named, *languages(args.model), "source")
+        check_language(named, *direction(args), "source")
     return translator
 
 
 def run_document(args: argparse.Namespace) -> int:
     """Translate a document. It is read, with its faults reported, before a model is loaded."""
-    from mt.checkpoint.model_folder import languages
     from mt.documents.readers import lines_of, write_translated
 
     document = read_checked(args)
@@ -147,7 +146,7 @@ def run_document(args: argparse.Namespace) -> int:
         from mt.postprocess.markup import Request
 
         translator = load(args, str(args.document.with_suffix("")))
-        check_named_languages(document, args.document, *languages(args.model))
+        check_named_languages(document, args.document, *direction(args))
         translator.require_text(f"a document (`{args.document}`)")
         args.markup = any(Request(text).changed for text in texts)
         with waiting("translating", len(texts), args.to) as show:
@@ -159,7 +158,7 @@ def run_document(args: argparse.Namespace) -> int:
             ]
 
     if lines:
-        written = write_translated(document.naming(*languages(args.model)), lines, translate(lines))
+        written = write_translated(document.naming(*direction(args)), lines, translate(lines))
     else:
         written = document.write([])
     with explained(f"`{args.to}` cannot be written"):

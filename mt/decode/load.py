@@ -1,6 +1,7 @@
 """Load a `Translator` from a model folder, without importing what only training needs: `mt translate` starts faster."""
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 
 import torch
@@ -42,6 +43,18 @@ def translator_of(
         max_length=told.max_length, src=told.src, usual=told.usual,
         reader=InputReader(told.inputs, tokenizer.encode_source) if told.inputs else None,
     )  # fmt: skip
+
+
+def with_tag(translator: Translator, tag: str) -> Translator:
+    """The same model, which reads each text as if it began with this tag, such as "<2de>", unless it begins with one.
+
+    Raises: ConfigError: for a tag that the model was not trained with, and for a model that does not read text.
+    """
+    translator.require_text("a tag")
+    tagged = copy(translator)
+    tagged.cutter = copy(translator.cutter)
+    tagged.tokenizer = tagged.cutter.tokenizer = translator.tokenizer.with_tag(tag)
+    return tagged
 
 
 def load_ensemble(

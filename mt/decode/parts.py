@@ -1,7 +1,7 @@
 """The units of translation, and the warnings about them."""
 
 import logging
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,6 +10,7 @@ from mt.decode.constraints.vocabulary import Vocabulary
 from mt.decode.translation import Translation
 from mt.errors import counted
 from mt.inputs.reader import Item
+from mt.text.tokenizer import Tokenizer
 from mt.text.words import Span
 
 logger = logging.getLogger("mt")
@@ -45,17 +46,19 @@ def carried_out(work: Generator[Q, A, R], answer: Callable[[Q], A]) -> R:
         return done.value
 
 
-def report_tags(tags: Collection[str], texts: Sequence[str], first_text: int) -> None:
+def report_tags(tokenizer: Tokenizer, texts: Sequence[str], first_text: int) -> None:
     """Warn, once for a batch of texts, where a model that was trained with tags reads a text that begins with none of
     them."""
-    if not tags:
+    tags = tokenizer.tags
+    if not tags or tokenizer.tag:
         return
     without = [n for n, text in enumerate(texts) if text.strip() and not text.lstrip().startswith(tuple(tags))]
     if without:
         shown = ", ".join([*sorted(tags)[:SHOWN], *(["..."] if len(tags) > SHOWN else [])])
         logger.warning(
             f"input {first_text + without[0] + 1:,}: the model was trained with tags ({shown}), but "
-            f"{texts[without[0]][:20]!r} begins with none of them ({len(without):,} of {len(texts):,} lines do not)"
+            f"{texts[without[0]][:20]!r} begins with none of them ({len(without):,} of {len(texts):,} lines do not); "
+            "`--tag` gives each line one"
         )
 
 

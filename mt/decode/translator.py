@@ -152,7 +152,7 @@ class Translator:
             raise ConfigError(
                 "the model reads frames of numbers, not text.", hint="search with `mt.decode.search.beam.beam_search`."
             )
-        report_tags(self.tokenizer.tags, texts, options.first_text)
+        report_tags(self.tokenizer, texts, options.first_text)
         layouts = self.cutter.lay_out(list(texts), options.section.split, options.first_text)
         parts = self._parts(layouts, options)
         found = yield parts

@@ -1,18 +1,19 @@
 """The models of a server by their direction, and the language of a text among those that they read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mt.checkpoint.model_folder import find_model, languages
 from mt.decode.constraints.glossary import Glossary
+from mt.decode.load import with_tag
 from mt.decode.request import Options, SearchSettings
 from mt.decode.translator import Translator
 from mt.errors import ConfigError
 from mt.postprocess.word_alignments import Linker
 from mt.serve.language_names import language_name
 from mt.serve.refusal import RefusedError
-from mt.text.languages import is_known, probabilities
+from mt.text.languages import is_known, language_of_tag, probabilities
 
 AUTO = "auto"
 DETECTED = 4000  # characters of a text that its language is found from
@@ -50,13 +51,16 @@ class Directory:
     @classmethod
     def load(cls, paths: Sequence[Path], load: Callable[[Path], Translator]) -> "Directory":
         """Args: load: as `mt.load`. Raises: ConfigError: when two models have one direction; what `load` raises."""
-        check_directions(paths)
+        check_directions((languages(path), path) for path in paths)  # before anything is loaded
         found = []
         for path in paths:
             folder = find_model(path)
             translator = load(path)
             translator.require_text(f"a server (`{path}`)")
-            found.append(Served(path, *languages(path), translator, Linker.of(translator, folder)))
+            src, tgt = languages(path)
+            for target, one in towards(translator, tgt).items():
+                found.append(Served(path, src, target, one, Linker.of(one, folder)))
+        check_directions(((one.src, one.tgt), one.path) for one in found)
         return cls(found)
 
     def targets(self, source: str) -> list[str]:
@@ -90,11 +94,17 @@ class Directory:
         return sorted(((code, found.get(code, 0.0)) for code in sources), key=lambda pair: -pair[1])
 
 
-def check_directions(paths: Sequence[Path]) -> None:
+def towards(translator: Translator, tgt: str) -> dict[str, Translator]:
+    """The translators of a model by target language: one for each of its tags that names a language, else one."""
+    tags = {language_of_tag(tag): tag for tag in sorted(translator.tokenizer.tags)}
+    named = {language: with_tag(translator, tag) for language, tag in tags.items() if language}
+    return named or {tgt: translator}
+
+
+def check_directions(models: Iterable[tuple[tuple[str, str], Path]]) -> None:
     """Raises: ConfigError: when two models have one direction; CheckpointError: when there is no model."""
     seen: dict[tuple[str, str], Path] = {}
-    for path in paths:
-        direction = languages(path)
+    for direction, path in models:
         if direction in seen:
             raise ConfigError(
                 f"{seen[direction]} and {path} both translate from {direction[0]} to {direction[1]}; a server has one "

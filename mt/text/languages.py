@@ -73,6 +73,9 @@ MADE_UP = {"src", "tgt"}  # what languages that nobody named are called
 CODE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 
 
+TAG = re.compile(r"<2([\w-]+)>|>>([\w-]+)<<|__([A-Za-z_-]+?)__")  # as Johnson et al. 2017, OPUS-MT and fairseq have it
+
+
 def plain_code(language: str) -> str:
     """A code as the model has it: without script and region, of two letters where there is one. "zh" of "zho_Hans".
 
@@ -86,6 +89,13 @@ def tag_of(language: str) -> str:
     """A code as documents name languages (BCP 47): "zh-Hans" of "zho_Hans"."""
     _, *more = language.replace("_", "-").split("-")
     return "-".join([plain_code(language), *more])
+
+
+def language_of_tag(tag: str) -> str:
+    """The language that a tag asks for, as documents name it: "de" of "<2de>", ">>deu<<" and "__de__"; "" if none."""
+    found = TAG.fullmatch(tag)
+    code = next(filter(None, found.groups()), "") if found else ""
+    return tag_of(code) if is_code(code) else ""
 
 
 def is_code(language: str) -> bool:

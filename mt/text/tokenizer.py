@@ -17,7 +17,7 @@ import regex
 import sentencepiece as spm
 
 from mt.config import SPECIALS, TokenizerKind
-from mt.errors import CheckpointError
+from mt.errors import CheckpointError, ConfigError
 from mt.files import write_file
 from mt.text.piece_table import TabledModel, opened, read_table
 from mt.text.subword_sampling import Sampler, is_bpe
@@ -76,6 +76,7 @@ class Tokenizer:
         self.unk, self.bos, self.eos, self.pad = specials[0]
         self.src_size, self.tgt_size = len(self._source), len(self._target)
         self.joint = JOINT in self._files or TABLE in self._files  # whether both sides share one vocabulary
+        self.tag = ""  # that each source text is read with
         self._signs: dict[str, bool] = {}  # whether the source model can read a sign that is no letter
         # Tokenizers of older versions, with a rule of SentencePiece's, read as they did in training.
         self._keeps_all = OWN_RULE not in source
@@ -90,13 +91,26 @@ class Tokenizer:
     def kind(self) -> TokenizerKind:
         return TokenizerKind.bpe if is_bpe(self._target) else TokenizerKind.unigram
 
+    def with_tag(self, tag: str) -> "Tokenizer":
+        """The same tokenizer, which reads each source text as if it began with this tag, unless it is empty or begins
+        with a tag. Raises: ConfigError: for what is none of the tags that the model was trained with."""
+        if tag not in self.tags:
+            shown = ", ".join(sorted(self.tags)) or "none"
+            raise ConfigError(f"a tag must be one that the model was trained with ({shown}), but is {tag!r}.")
+        tagged = Tokenizer.__new__(Tokenizer)
+        tagged.__dict__ |= {**self.__dict__, "tag": tag}
+        return tagged
+
+    def _tagged(self, text: str) -> str:
+        return f"{self.tag} {text}" if self.tag and text.strip() and not self.tags_of(text) else text
+
     def encode_source(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, ending with `eos`; an empty text is `[eos]`.
 
         Signs that are no letters and that the vocabulary could only spell in bytes, such as an emoji or an invisible
         character that training never saw, are left out: bytes that were never trained derail their neighbours.
         """
-        known = [self._readable(text)[0] for text in as_utf8(texts)]
+        known = [self._readable(self._tagged(text))[0] for text in as_utf8(texts)]
         return _encode(self._source, known, add_eos=True)
 
     def tags_of(self, text: str, end: int | None = None) -> str:
@@ -170,15 +184,18 @@ class Tokenizer:
         """(id, begin, end) of each piece, which stands for `text[begin:end]`; no `eos`.
 
         Spans count characters of the text before normalisation, and are consecutive. Empty spans belong to the leading
-        "▁", and to all bytes of a character but the last.
+        "▁", to a tag that is not in the text, and to all bytes of a character but the last.
         """
-        known, places = self._readable(as_utf8([text])[0])
+        (given,) = as_utf8([text])
+        known, places = self._readable(whole := self._tagged(given))
         found = _offsets(self._source.encode(known, return_type="offset_mapping"))
-        if places is None:
-            return found
-        # A piece ends where its last character did, and begins where the one before it ended.
-        ends = [0, *(place + 1 for place in places)]
-        return [(piece, ends[begin], ends[end]) for piece, begin, end in found]
+        if places is not None:
+            # A piece ends where its last character did, and begins where the one before it ended.
+            ends = [0, *(place + 1 for place in places)]
+            found = [(piece, ends[begin], ends[end]) for piece, begin, end in found]
+        if before := len(whole) - len(given):
+            found = [(piece, max(0, begin - before), max(0, end - before)) for piece, begin, end in found]
+        return found
 
     def readable(self, text: str) -> str:
         """The text without what `encode_source` leaves out."""

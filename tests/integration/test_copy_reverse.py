@@ -46,3 +46,13 @@ def test_copying_and_reversing_is_learnt_without_an_error(run, tmp_path: Path):
     found, wanted = translated.stdout.decode().split("\n"), (tmp_path / "test.out").read_text().split("\n")
     wrong = [(f, w) for f, w in zip(found, wanted, strict=True) if f != w]
     assert not wrong, f"{len(wrong)} of 200 are wrong, such as {wrong[:3]}"
+    (tmp_path / "plain.in").write_text("".join(f"{line}\n" for line in lines[100:300]))
+    (tmp_path / "turned.out").write_text("".join(f"{line[::-1]}\n" for line in lines[100:300]))
+    turned = run(tmp_path, "translate", "runs/copy", "--tag", "<turn>", "-i", "plain.in")
+    assert turned.stdout == (tmp_path / "turned.out").read_bytes() and b"tags" not in turned.stderr
+    scored = run(
+        tmp_path, "evaluate", "runs/copy", "--tag=<turn>", "--test", "plain.in", "turned.out", "--metrics=exact"
+    )
+    assert b"\nexact = 100.0" in scored.stdout
+    unknown = run(tmp_path, "translate", "runs/copy", "--tag", "<trun>", stdin=b"a b c\n")
+    assert unknown.returncode == 2 and b"trained with (<copy>, <turn>), but is '<trun>'." in unknown.stderr

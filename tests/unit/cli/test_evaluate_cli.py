@@ -178,6 +178,11 @@ def test_another_text_than_that_of_the_training_is_no_score_of_the_run(model, mo
         (["runs", "--hypotheses", "hyp", "--references", "ref"], ConfigError, "^a model is not used when --hypotheses"),
         (["--hypotheses", "hyp", "--beam", "3"], ConfigError, "^--beam is not used when --hypotheses are given; leave"),
         (
+            ["--hypotheses", "hyp", "--tag", "<2de>"],
+            ConfigError,
+            "^--tag is not used when --hypotheses are given; leave",
+        ),
+        (
             ["--test", "test.tsv", "runs"],
             ConfigError,
             "^`runs` is a folder, not a file; a model goes before --test. hint: `mt evaluate",

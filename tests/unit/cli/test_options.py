@@ -224,6 +224,15 @@ def test_any_of_several_references_may_be_stdin():
     assert evaluate.parse(["--hypotheses", "a", "--references", "b", "-"]).references == ["b", "/dev/stdin"]
 
 
+@pytest.mark.parametrize("line", ["a --beam 4 b", "a b --beam 4", "--beam 4 a b"])
+def test_options_may_stand_between_the_other_words(line):
+    parser = Parser(prog="mt verb")
+    parser.add_argument("model", nargs="?")
+    parser.add_argument("document", nargs="?")
+    parser.add_argument("--beam", type=int)
+    assert vars(parser.parse_args(line.split())) == {"model": "a", "document": "b", "beam": 4}
+
+
 def repeated():
     parser = Parser(prog="mt verb")
     parser.add_argument("model")

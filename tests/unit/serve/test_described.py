@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import pytest
+from toy import number_tokenizer, tiny_model
 
+from mt.config import DecodeConfig
 from mt.decode.load import load
+from mt.decode.search.transformer_stepper import CachedStepper
+from mt.decode.translator import Translator
 from mt.errors import ConfigError
 from mt.serve.engine import Engine
 from mt.serve.language_names import language_name
@@ -49,7 +53,26 @@ def test_directions():
             directory.find(source, target)
         assert (refused.value.status, refused.value.message) == (400, error)
     with pytest.raises(ConfigError, match="both translate from en to de; a server has one model for each direction"):
-        check_directions([GOLDEN, GOLDEN])
+        check_directions([(("en", "de"), GOLDEN)] * 2)
+
+
+def test_a_model_with_a_tag_for_each_language_serves_a_direction_for_each(monkeypatch):
+    def tagged(path):
+        tokenizer, model = number_tokenizer(">>deu<<", "<2fr>", "<x>"), tiny_model(tags=(">>deu<<", "<2fr>", "<x>"))
+        return Translator(CachedStepper(model), tokenizer, DecodeConfig(beam=2), max_length=64, src="en")
+
+    directory = Directory.load([GOLDEN], tagged)
+    assert directory.targets("en") == ["fr", "de"] and directory.sources == ["en"]
+    plain = tagged(GOLDEN)
+    for language, tag in (("de", ">>deu<<"), ("fr", "<2fr>")):
+        served = directory.find("en", language)
+        [[found]] = served.translator.answer(["one two three"], served.options(1))
+        [[typed]] = plain.search([f"{tag} one two three"])
+        assert (found.text, found.log_prob) == (typed.text, typed.log_prob)
+    assert len({id(served.translator.stepper) for served in directory.models}) == 1  # the weights are there once
+    monkeypatch.setattr("mt.serve.served.languages", lambda path: ("en", path.name))
+    with pytest.raises(ConfigError, match="both translate from en to fr; a server has one model for each direction"):
+        Directory.load([GOLDEN, GOLDEN / "model"], tagged)
 
 
 @pytest.mark.parametrize(

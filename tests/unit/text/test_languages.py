@@ -11,6 +11,7 @@ from mt.text.languages import (
     has_name,
     identify,
     is_known,
+    language_of_tag,
     nearest,
     plain_code,
     probabilities,
@@ -33,6 +34,17 @@ def test_languages_of_lines():
 )
 def test_codes(code, plain):
     assert plain_code(code) == plain
+
+
+@pytest.mark.parametrize(
+    ("tag", "language"),
+    [
+        ("<2de>", "de"), (">>deu<<", "de"), ("__de__", "de"), ("__zho_Hans__", "zh-Hans"), ("<2pt-BR>", "pt-BR"),
+        ("<2number>", ""), ("<copy>", ""), ("<de>", ""), ("de", ""), ("", ""), (">>id<<", "id"), ("<2de> ", ""),
+    ],
+)  # fmt: skip
+def test_the_language_of_a_tag(tag, language):
+    assert language_of_tag(tag) == language
 
 
 def test_what_can_be_told_apart():
