@@ -5,14 +5,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mt.documents.html import spots_of
-from mt.documents.markdown_inline import Mark, is_emphasis, is_tight, parser, read_inline, write_inline
+from mt.documents.markdown_inline import DEEPEST, Mark, is_emphasis, is_tight, parser, read_inline, write_inline
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, lines_with_ends, parsed_text, spot
 from mt.documents.parts import Kind, Part, references, text, trim, with_spaces_outside, without_empty_pairs
 from mt.documents.plain import wrap
+from mt.errors import DataError
 
 FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*[\r\n]+(?:.*?[\r\n])??(?:\1|\.\.\.)[ \t]*(?:[\r\n]|\Z)", re.S)
 BLOCK_START = re.compile(r"(\d{1,9})(?=[.)](?:\s|$))|(?=[-+*](?:\s|$)|#{1,6}(?:\s|$)|>|```|~~~|=+\s*$|-+\s*$)")
 NEVER_FIRST = re.compile(r"(?:[-+*=]+|#{1,6}|\d{1,9}[.)]|[>`~|<].*)$")  # of a line: it would begin a block
+DEEPENING = frozenset({"blockquote_open", "list_item_open"})
 CLOSING_SIGNS = re.compile(r"(?<=\s)(#+)$")
 BAR = re.compile(r"(?<!\\)((?:\\\\)*)\|")
 
@@ -47,6 +49,8 @@ def read_markdown(data: bytes) -> Parsed:
     tokens = parser().parse(content[lines[0][0] :] if lines else "", env)
     spots, cell_end = list[Spot](), 0
     for n, token in enumerate(tokens):
+        if token.type in DEEPENING and token.level + 1 >= DEEPEST:
+            raise DataError(f"line {first + token.map[0] + 1}: quotes and lists are nested too deeply to be read.")
         if token.type == "html_block" and token.level == 0:
             begin, end = lines[token.map[0]][0], lines[token.map[1] - 1][1]
             spots += [_moved(one, begin) for one in spots_of(content[begin:end])]

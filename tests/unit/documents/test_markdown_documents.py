@@ -9,6 +9,7 @@ from shout import same, segments, shout, translated, unmarked
 
 from mt.documents.markdown_inline import parser
 from mt.documents.readers import translate_document
+from mt.errors import DataError
 from mt.postprocess.markup import Request
 
 ROOT = Path(__file__).parents[3]
@@ -287,3 +288,10 @@ def test_a_tag_that_breaks_a_line_separates_words(tag):
     found = segments(page, ".md")
     assert [Request(line).text for line in found] == ["a b", "One two three"]
     assert translated(page, ".md") == f"| A{tag}B |\n|---|\n\nONE{tag}TWO  \nTHREE\n"
+
+
+@pytest.mark.parametrize(("sign", "most"), [("> ", 99), (">", 99), ("- ", 49), ("1. ", 49)])
+def test_quotes_and_lists_within_each_other(sign, most):
+    assert translated(f"{sign * most}one\n", ".md") == f"{sign * most}ONE\n"
+    with pytest.raises(DataError, match=r"^line 5: quotes and lists are nested too deeply to be read\.$"):
+        translated(f"---\na: b\n---\n\n{sign * (most + 1)}one\n", ".md")
