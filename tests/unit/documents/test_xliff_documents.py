@@ -140,6 +140,14 @@ def test_an_encoding_that_only_a_mark_names():
     assert said.decode("utf-16") == translated(NEW, ".xlf")
 
 
+@pytest.mark.parametrize("mark", ["\ufeff", ""])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_the_order_of_the_bytes_stays(encoding, mark):
+    text = f'{mark}<?xml version="1.0" encoding="{encoding[:6]}"?>\n{NEW}'.replace("Hello", "犬")
+    said = translate_document(text.encode(encoding), ".xlf", shout)
+    assert said.decode(encoding) == f"{text[: text.index('<xliff')]}{translated(text[text.index('<xliff') :], '.xlf')}"
+
+
 def test_an_encoding_that_python_does_not_have():
     raw = f'<?xml version="1.0" encoding="windows-874"?>\n{NEW}'.replace("Hello", "ไทย").encode("cp874")
     said = translate_document(raw, ".xlf", lambda texts: [f"{text} ครับ 犬" for text in texts])
