@@ -53,14 +53,18 @@ SENTENCE_END = re.compile(r"[.!?:;…。！？]\W*$")
 
 def read_fragment(page: str) -> Parsed:
     """A page, or a part of one, that is text already; it is written in UTF-8."""
-    return parsed_text(page, spots_of(page), str.encode)
+    return _page(page.encode(), lambda data: (data.decode(), str.encode))
 
 
 def read_html(data: bytes, *, xml: bool = False) -> Parsed:
     """Args: xml: it is XHTML."""
     declared = CHARSET.search(data[:4096])
     name = (declared[1] or declared[2]).decode("ascii", "replace").lower() if declared else ""
-    read = partial(decoded, declared=MEANT.get(name, name), errors="xmlcharrefreplace")
+    return _page(data, partial(decoded, declared=MEANT.get(name, name), errors="xmlcharrefreplace"), xml=xml)
+
+
+def _page(data: bytes, read: Callable[[bytes], tuple[str, Callable[[str], bytes]]], *, xml: bool = False) -> Parsed:
+    """Args: read: as `decoded`."""
     page, encoded = read(data)
     named = dict.fromkeys((page[slice(*span)].strip(), "") for span in _languages(page))
 
