@@ -1,6 +1,7 @@
 """gettext PO: entries without a translation get one."""
 
 import gettext
+import re
 import shutil
 import subprocess
 
@@ -117,6 +118,17 @@ def test_a_string_that_is_not_in_quotes(bare):
     with pytest.raises(DataError, match=r"this is not a PO file \(line [34] has a string that is not in quotes\)\."):
         translated(f'# "one\n\n{bare}\nmsgstr ""\n', ".po")
     assert segments('#~| msgid "a"\n#~ msgid "b"\n#~ msgstr[10] "\\"" \n', ".po") == []
+
+
+@pytest.mark.parametrize("escape", [r"\x41", r"\101", r"\a", r"\e", r"\'", r"\u00e9"])
+def test_an_escape_that_would_become_a_backslash_is_refused(escape):
+    read = r"\b \f \n \r \t \v \\ \" \\x41"
+    for entry in ('msgid "%s"\nmsgstr ""\n', 'msgid "a"\nmsgstr ""\n"%s"\n', '#| msgid "%s"\nmsgid "a"\nmsgstr "b"\n',
+                  '#~ msgid "a"\n#~ msgstr "%s"\n'):  # fmt: skip
+        assert translated(entry % read, ".po", same)
+        said = rf"^this is not a PO file \(line \d has the escape `{re.escape(escape)}`, which is not read\)\.$"
+        with pytest.raises(DataError, match=said):
+            translated(f"# {escape}\n{entry % (read + escape)}", ".po")
 
 
 def test_no_empty_comment_is_added():
