@@ -64,6 +64,44 @@ def test_entries_are_filled_and_all_else_stays():
     )
 
 
+ODD_ENTRIES = """#~ msgid "old"
+#~ msgstr "alt"
+\x0c
+#  one
+#:  a.c:1
+#: b.c:2
+#, no-wrap , c-format
+  msgid "a"
+\t msgstr  "" \x20
+
+# a\u2028#
+msgid ""
+"b"
+msgid_plural "c"
+msgstr[1] ""
+""
+msgstr[0] "x"
+"y"
+msgid "d"
+msgstr ""
+"e"
+
+#~| msgid "older"
+#~ msgid "old"
+#~ msgstr ""
+# the end
+"""
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_all_but_new_translations_stays_byte_for_byte(line_end):
+    """polib would write obsolete entries last, wrap comments and strings anew, and drop what it does not know."""
+    text = f"{CATALOGUE}\n{ODD_ENTRIES}".replace("\n", line_end)
+    wanted = translated(CATALOGUE.replace("\n", line_end), ".po") + line_end
+    odd = ODD_ENTRIES.replace('msgstr  ""', 'msgstr  "A"').replace('[1] ""\n""', '[1] "C"').replace("\n", line_end)
+    assert translated(text, ".po").encode() == f"{wanted}{odd}".encode()
+
+
 def test_a_half_translated_plural_keeps_what_it_has():
     text = 'msgid "a"\nmsgid_plural "b"\nmsgstr[0] "x"\nmsgstr[1] ""\nmsgstr[2] ""\n'
     assert [entry.msgstr_plural for entry in polib.pofile(translated(text, ".po"))] == [{0: "x", 1: "B", 2: "B"}]
