@@ -30,6 +30,7 @@ READINGS = frozenset({"rp", "rt", "rtc"})  # over words; they stay beside them
 OF_SENTENCES = INLINE | CODE | READINGS
 ROOTS = frozenset({"html", "ncx"})
 READ = frozenset({"alt", "aria-description", "aria-label", "placeholder", "title"})
+LABELLED = frozenset({"optgroup", "option"})  # what shows its attribute `label`
 META = frozenset({"description", "keywords", "og:title", "og:description", "twitter:title", "twitter:description"})
 BLOCKS = frozenset({
     "address", "article", "aside", "blockquote", "details", "dialog", "div", "dl", "fieldset", "figcaption", "figure",
@@ -211,6 +212,8 @@ class _Blocks:
         read = [name for name in found if name in READ]
         if piece.name == "meta" and META & {self._value(found, "name"), self._value(found, "property")}:
             read.append("content")
+        if piece.name in LABELLED and "label" in found:
+            read.append("label")
         if piece.name == "input" and self._value(found, "type") in {"submit", "button", "reset"}:
             read.append("value")
         for name in read:

@@ -83,6 +83,10 @@ def test_only_text_changes():
         ("<div>a<p translate=no>b<b>c</div>d</b>e</p>f", "<div>A<p translate=no>b<b>c</div>D</b>E</p>F"),
         ("<ruby>a<rp>(<rt>ah<rp>)</ruby>b", "<ruby>A<rp>(<rt>ah<rp>)</ruby>B"),
         ("<ruby>a<rt>ah</rt>b<rt>bee</rt></ruby> c", "<ruby>A<rt>ah</rt>B<rt>bee</rt></ruby> C"),
+        (
+            "<optgroup label=a><option label='b' value=c>d<p label=e>",
+            "<optgroup label=\"A\"><option label='B' value=c>D<p label=e>",
+        ),
         ("<textarea>a</textarea><script>b", "<textarea>a</textarea><script>b"),
         ("<p>a</p", "<p>A</p"),
         ('<p title="a', '<p title="a'),
