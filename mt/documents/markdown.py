@@ -51,9 +51,8 @@ def read_markdown(data: bytes) -> Parsed:
     for n, token in enumerate(tokens):
         if token.type in DEEPENING and token.level + 1 >= DEEPEST:
             raise DataError(f"line {first + token.map[0] + 1}: quotes and lists are nested too deeply to be read.")
-        if token.type == "html_block" and token.level == 0:
-            begin, end = lines[token.map[0]][0], lines[token.map[1] - 1][1]
-            spots += [_moved(one, begin) for one in spots_of(content[begin:end])]
+        if token.type == "html_block":
+            spots += _html(content, lines[slice(*token.map)], token.content)
         elif token.type == "inline" and token.content.strip():
             kind = {"heading_open": "heading", "paragraph_open": "paragraph"}.get(tokens[n - 1].type, "cell")
             block = _find(content, lines, token, kind, cell_end)
@@ -61,6 +60,15 @@ def read_markdown(data: bytes) -> Parsed:
                 cell_end = block.end
                 spots += _spots(content, block, token.children or [], env.get("references", {}))
     return parsed_text(content, spots, encoded)
+
+
+def _html(content: str, lines: Sequence[tuple[int, int, int]], block: str) -> list[Spot]:
+    """The spots of a block of HTML. What stands before its lines, such as the signs of quotes, counts as spaces."""
+    page = list[str]()
+    for (begin, stop, after), line in zip(lines, block.split("\n"), strict=False):
+        place = max(begin, content.rfind(line.strip(), begin, stop))
+        page += [" " * (place - begin), content[place:after]]
+    return [_moved(one, lines[0][0]) for one in spots_of("".join(page))]
 
 
 def _moved(one: Spot, by: int) -> Spot:
