@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, lines_with_ends, parsed_text
 from mt.documents.parts import Kind, Part, decode, encode, has_letters, text, trim, words_of
+from mt.errors import DataError
 
 TIMES = re.compile(r"\s*[\d:.,]+\s*-->\s*[\d:.,]+")
 NUMBER = re.compile(r"\s*\d+\s*")
@@ -43,7 +44,11 @@ class _Unit:
 
 
 def read_subtitles(data: bytes, *, vtt: bool) -> Parsed:
+    """Raises: DataError: for a text that has no cue, and is no empty WebVTT file."""
     content, encoded = decoded(data)
+    timed = any(TIMES.match(content[begin:end]) for begin, end, _ in lines_with_ends(content))
+    if content.strip() and not timed and not (vtt and content.startswith("WEBVTT")):
+        raise DataError("this is no file of subtitles: no line has times, such as 00:00:01,000 --> 00:00:02,000.")
     units = [_with_parts(unit, content, vtt) for unit in _units(content, vtt)]
     spots = [spot for group in _groups(units) for spot in _spots(group, vtt)]
     return parsed_text(content, spots, encoded)
