@@ -189,6 +189,18 @@ def test_a_target_of_marks_with_text_or_codes_is_a_translation():
         assert asked(unit(SEGMENTS + target)) == []
 
 
+def test_a_segment_without_a_translation_gets_one_beside_those_that_have_one():
+    one, two = '<mrk mtype="seg" mid="0">{}</mrk>', '<mrk mtype="seg" mid="1" x="y">{}</mrk>'
+    target = "<target>" + one + '. <g id="1">' + two + "</g></target>"
+    text = unit(SEGMENTS + target.format("Eins.", " "))
+    assert asked(text) == ["Two"]
+    assert translated(text, ".xlf") == unit(SEGMENTS + target.format("Eins.", "TWO"))
+    for target in (one.format("Eins."), two.format('<x id="3"/>'), two.format("").replace("1", "7")):
+        assert asked(unit(f"{SEGMENTS}<target>{one.format('Eins.')}{target}</target>")) == []
+    no = '<trans-unit translate="no"'
+    assert asked(text.replace("<trans-unit", no)) == []
+
+
 def test_a_mark_that_is_no_segment_is_placed_as_a_code():
     text = unit('<source>a <mrk mtype="x-term" mid="7">b c</mrk> d <mrk mtype="protected">e</mrk></source>')
     assert asked(text) == ["a <g1>b c</g1> d {x5}"]
