@@ -18,7 +18,8 @@ from mt.errors import DataError
 
 TIMES = re.compile(r"\s*[\d:.,]+\s*-->\s*[\d:.,]+")
 NUMBER = re.compile(r"\s*\d+\s*")
-TAG = re.compile(r"(</?[A-Za-z][^<>\n]*>|<\d[\d:.]*>|\{\\[^{}\n]*\})")
+# A tag, or a reading over words with its tags.
+TAG = re.compile(r"(<rt\b[^<>\n]*>[^<>\n]*</rt>|</?[A-Za-z][^<>\n]*>|<\d[\d:.]*>|\{\\[^{}\n]*\})")
 # A line break of SubStation Alpha, which players show in SubRip, too; not that of C:\New.
 BREAK = re.compile(r"(?<![:\\])\\N")
 SPEAKER = re.compile(r"\s*[-–—‐]\s*\S")  # each line that begins so is another speaker's
@@ -93,7 +94,8 @@ def _with_parts(unit: _Unit, content: str, vtt: bool) -> _Unit:
     parts = list[Part]()
     for n, piece in enumerate(TAG.split(line)):  # text, tag, text, ...
         if n % 2:
-            kind = Kind.closing if piece[1] == "/" else Kind.opening if piece[1].isalpha() else Kind.alone
+            opens = piece[1].isalpha() and not piece.endswith("</rt>")
+            kind = Kind.closing if piece[1] == "/" else Kind.opening if opens else Kind.alone
             parts.append(Part(kind, piece))
         elif piece:
             parts.append(text(html.unescape(piece) if vtt else piece))

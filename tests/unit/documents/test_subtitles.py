@@ -154,6 +154,12 @@ def test_a_cue_with_a_book_in_it(most):
     assert [len(row.split()) for row in rows] == [15_000 // most] * most
 
 
+def test_a_reading_over_words_stays_and_is_no_part_of_the_sentence():
+    page = "WEBVTT\n\n00:01.000 --> 00:02.000\n<ruby>one<rt>two</rt></ruby> <ruby.x>six<rt.a>ten</rt></ruby>\n"
+    assert segments(page, ".vtt") == ["<g0>one<x2/></g0> <g5>six<x7/></g5>"]
+    assert "<ruby>ONE<rt>two</rt></ruby> <ruby.x>SIX<rt.a>ten</rt></ruby>" in translated(page, ".vtt")
+
+
 @pytest.mark.parametrize("suffix", [".srt", ".vtt"])
 def test_a_text_without_a_cue_is_refused(suffix):
     """It would come back in the source language without a word."""
