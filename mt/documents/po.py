@@ -5,7 +5,7 @@ polib reads the file and writes the strings of the new translations; all else st
 
 import re
 from collections.abc import Sequence
-from itertools import accumulate, islice
+from itertools import islice
 
 from mt.documents.parsed import Parsed, decoded
 from mt.documents.po_formats import shielded
@@ -14,6 +14,7 @@ from mt.text.po import declare_utf8, encoding_of, form_of_one, in_utf8, is_utf8,
 
 WIDTH = 78  # of gettext's own lines; into a file with wider ones translations are written without breaks
 BREAK = re.compile(r"(\n+)")
+LINE_END = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # by which polib counts lines
 HEADER = re.compile(r'^msgid ""\s*\nmsgstr', re.M)
 # The name and the strings of a translation.
 STRINGS = re.compile(r'^[ \t]*(msgstr(?:\[\d+\])?)[ \t]*("[^\n]*"(?:[ \t\r]*\n[ \t]*"[^\n]*")*)', re.M)
@@ -29,7 +30,7 @@ def read_po(data: bytes) -> Parsed:
         catalogue = parse(content.replace("\r\n", "\n"), 0 if wide else WIDTH)
     except ValueError as error:
         raise DataError(f"this is not a PO file ({error}).") from None
-    begins = [0, *accumulate(map(len, content.splitlines(keepends=True)))]  # of the lines, as polib counts them
+    begins = [0, *(found.end() for found in LINE_END.finditer(content))]
     single = form_of_one(catalogue)
     wanted = [entry for entry in catalogue if not entry.obsolete and not entry.translated() and not entry.fuzzy]
     split = [  # line, break, line, ...
