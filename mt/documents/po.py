@@ -15,7 +15,7 @@ from mt.text.po import declare_utf8, encoding_of, form_of_one, in_utf8, is_utf8,
 WIDTH = 78  # of gettext's own lines; into a file with wider ones translations are written without breaks
 BREAK = re.compile(r"(\n+)")
 LINE_END = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # by which polib counts lines
-HEADER = re.compile(r'^msgid ""\s*\nmsgstr', re.M)
+HEADER = re.compile(r'^[ \t]*msgid\s+""(?:\s+"")*\s+msgstr', re.M)
 # The name and the strings of a translation.
 STRINGS = re.compile(r'^[ \t]*(msgstr(?:\[\d+\])?)[ \t]*("[^\n]*"(?:[ \t\r]*\n[ \t]*"[^\n]*")*)', re.M)
 Change = tuple[int, int, str]  # where it begins and ends in the file, and what is written there

@@ -306,3 +306,11 @@ def test_a_header_of_another_form_keeps_its_order():
     ]  # fmt: skip
     late = f'msgid "b"\nmsgstr "B"\n\n{ODD.replace("{}", "X: y")}{ENTRY}'
     assert [entry.msgstr for entry in polib.pofile(translated(late, ".po"))] == ["B", "A", "alt"]
+
+
+@pytest.mark.parametrize("header", ['  msgid ""\n\tmsgstr ""\n', 'msgid\t""\nmsgstr ""\n', 'msgid ""\n""\nmsgstr ""\n'])
+def test_a_header_that_is_laid_out_oddly_is_not_made_a_second_time(header):
+    text = f'{header}"Language: de\\n"\n\nmsgid "a"\nmsgstr ""\n'
+    said = translated(text, ".po", lambda texts: ["Ä"])
+    named = f'{header}"Language: de\\n"\n"Content-Type: text/plain; charset=UTF-8\\n"\n'
+    assert said == f'{named}\nmsgid "a"\nmsgstr "Ä"\n'
