@@ -1,12 +1,15 @@
 """HTML: each block of text is a segment with its inline tags; so are attributes that a reader sees.
 
-Scripts, styles, code and what says `translate="no"` stay as they are.
+Scripts, styles, code and what says `translate="no"` stay as they are; of nested `translate` the innermost counts.
 """
 
 import html
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
+from enum import IntEnum
 from functools import partial
+from typing import NamedTuple
 
 from mt.documents.html_scan import Piece, attributes, scan
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, parsed_text, renamed, spot
@@ -15,7 +18,7 @@ from mt.text.tags import VOID
 
 INLINE = frozenset({
     "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "data", "del", "dfn", "em", "font", "i", "img", "input",
-    "ins", "label", "mark", "nobr", "q", "rp", "rt", "ruby", "s", "small", "span", "strike", "strong", "sub", "sup",
+    "ins", "label", "mark", "nobr", "q", "ruby", "s", "small", "span", "strike", "strong", "sub", "sup",
     "time", "u", "wbr",
 })  # fmt: skip
 CODE = frozenset({"code", "kbd", "samp", "tt", "var"})  # unchanged, but part of the sentence
@@ -23,9 +26,22 @@ UNCHANGED = frozenset({
     "applet", "audio", "canvas", "docauthor", "embed", "frameset", "iframe", "listing", "math", "noembed", "noframes",
     "object", "plaintext", "pre", "script", "style", "svg", "template", "textarea", "video", "xmp",
 })  # fmt: skip
+READINGS = frozenset({"rp", "rt", "rtc"})  # over words; they stay beside them
+OF_SENTENCES = INLINE | CODE | READINGS
 ROOTS = frozenset({"html", "ncx"})
 READ = frozenset({"alt", "aria-description", "aria-label", "placeholder", "title"})
+LABELLED = frozenset({"optgroup", "option"})  # what shows its attribute `label`
 META = frozenset({"description", "keywords", "og:title", "og:description", "twitter:title", "twitter:description"})
+BLOCKS = frozenset({
+    "address", "article", "aside", "blockquote", "details", "dialog", "div", "dl", "fieldset", "figcaption", "figure",
+    "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr", "main", "menu", "nav", "ol", "p",
+    "pre", "search", "section", "table", "ul",
+})  # fmt: skip
+# Elements whose end tag may be left out, and what begins behind them then.
+ENDED_BY = {
+    "p": BLOCKS, "li": {"li"}, "dt": {"dt", "dd"}, "dd": {"dt", "dd"}, "option": {"option", "optgroup"}, "rp": READINGS,
+    "rt": READINGS, "td": {"td", "th", "tr"}, "th": {"td", "th", "tr"}, "tr": {"tr"},
+}  # fmt: skip
 SPACE = re.compile(r"[ \t\n\r\f]+")
 CHARSET = re.compile(
     rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w.:-]+)|^\s*<\?xml[^>]{0,200}?encoding=["']([\w.-]+)""", re.I
@@ -38,14 +54,18 @@ SENTENCE_END = re.compile(r"[.!?:;…。！？]\W*$")
 
 def read_fragment(page: str) -> Parsed:
     """A page, or a part of one, that is text already; it is written in UTF-8."""
-    return parsed_text(page, spots_of(page), str.encode)
+    return _page(page.encode(), lambda data: (data.decode(), str.encode))
 
 
 def read_html(data: bytes, *, xml: bool = False) -> Parsed:
     """Args: xml: it is XHTML."""
     declared = CHARSET.search(data[:4096])
     name = (declared[1] or declared[2]).decode("ascii", "replace").lower() if declared else ""
-    read = partial(decoded, declared=MEANT.get(name, name), errors="xmlcharrefreplace")
+    return _page(data, partial(decoded, declared=MEANT.get(name, name), errors="xmlcharrefreplace"), xml=xml)
+
+
+def _page(data: bytes, read: Callable[[bytes], tuple[str, Callable[[str], bytes]]], *, xml: bool = False) -> Parsed:
+    """Args: read: as `decoded`."""
     page, encoded = read(data)
     named = dict.fromkeys((page[slice(*span)].strip(), "") for span in _languages(page))
 
@@ -70,6 +90,21 @@ def spots_of(page: str, *, xml: bool = False) -> list[Spot]:
     return _Blocks(page, xml).run()
 
 
+class _Stays(IntEnum):
+    """Whether the text of an element stays as it is."""
+
+    no = 0
+    said = 1  # so its author says, and may say other of what is within
+    always = 2
+
+
+class _Open(NamedTuple):
+    """An element that is open at a place."""
+
+    name: str
+    stays: _Stays = _Stays.no
+
+
 class _Blocks:
     """Collects the parts of a block of text until the next block begins."""
 
@@ -79,19 +114,19 @@ class _Blocks:
         self.spots: list[Spot] = []
         self.parts: list[Part] = []
         self.spans: list[tuple[int, int]] = []
-        self.skipping = ""  # the name of an element that stays unchanged
-        self.depth = 0  # of elements of that name
-        self.literal = -1  # where a literal began
+        self.open = [_Open("")]
+        self.counts = Counter[str]()  # of the names of open elements
+        self.literal = -1  # where what stays and is part of a sentence began
 
     def run(self) -> list[Spot]:
         for piece in scan(self.page, xml=self.xml):
-            if self.skipping:
-                self._skip(piece)
+            if piece.name not in ("", "#text"):
+                self._tag(piece)
+            elif self.open[-1].stays:
+                continue
             elif piece.name == "#text":
                 content = html.unescape(self.page[piece.begin : piece.end])
                 self._add(text(SPACE.sub(" ", content)), (piece.begin, piece.end))
-            elif piece.name:
-                self._tag(piece)
             elif self.page.startswith("<!--", piece.begin):
                 self._add(Part(Kind.alone, piece))
             elif self.page.startswith("<%", piece.begin):  # a template's: words come from <%= and <%-
@@ -102,38 +137,72 @@ class _Blocks:
         self._end_block()
         return self.spots
 
-    def _skip(self, piece: Piece) -> None:
-        if piece.name != self.skipping or piece.void:
-            return
-        self.depth += -1 if piece.closing else 1
-        if self.depth:
-            return
-        self.skipping = ""
-        if self.literal >= 0:
-            self._add(Part(Kind.literal, Piece(self.literal, piece.end, "")))
-            self.literal = -1
-
     def _tag(self, piece: Piece) -> None:
-        found = {} if piece.closing else attributes(self.page, piece)
-        kept = found and (
-            self._value(found, "translate") == "no" or "notranslate" in self._value(found, "class").split()
-        )
-        if not kept:
-            self._attributes(piece, found)
-        alone = piece.void or piece.name in VOID
+        stayed = self._close(piece) if piece.closing else self._begin(piece)
+        if stayed:
+            return
         if piece.name == "br":
             self._add(Part(Kind.line_break, piece))
-        elif not piece.closing and not alone and (kept or piece.name in CODE or piece.name in UNCHANGED):
-            self.skipping, self.depth = piece.name, 1
-            if piece.name in CODE or piece.name in INLINE:
-                self.literal = piece.begin
-            else:
-                self._end_block()
-        elif piece.name in INLINE or piece.name in CODE:
+        elif piece.name in OF_SENTENCES:
+            alone = piece.void or piece.name in VOID
             kind = Kind.alone if alone else Kind.closing if piece.closing else Kind.opening
             self._add(Part(kind, piece))
         else:
             self._end_block()
+
+    def _begin(self, piece: Piece) -> bool:
+        """Begin an element. Returns: whether its tag is no mark of a text that is translated, nor a border of one."""
+        while not self.xml and piece.name in ENDED_BY.get(self.open[-1].name, ()):
+            self._pop(piece.begin)
+        found, around = attributes(self.page, piece), self.open[-1].stays
+        stays = self._said(found, around)
+        if not stays:
+            self._attributes(piece, found)
+        if piece.void or piece.name in VOID:
+            return bool(around)
+        if piece.name in UNCHANGED or piece.name in READINGS or (piece.name in CODE and "translate" not in found):
+            stays = _Stays.always
+        if bool(stays) != bool(around):
+            if stays and piece.name in OF_SENTENCES:
+                self.literal = piece.begin
+            else:
+                self.literal = -1
+                self._end_block()
+        self.open.append(_Open(piece.name, stays))
+        self.counts[piece.name] += 1
+        return bool(stays or around)
+
+    def _said(self, found: dict[str, tuple[int, int]], around: _Stays) -> _Stays:
+        """What an element's attributes say of its text."""
+        said = self._value(found, "translate") if "translate" in found else None
+        if around is _Stays.always:
+            return around
+        if said == "no" or "notranslate" in self._value(found, "class").split():
+            return _Stays.said
+        return _Stays.no if said in ("yes", "") else around
+
+    def _close(self, piece: Piece) -> bool:
+        """End an element, and those within it that have not ended. Returns: as `_begin`."""
+        if not self.counts[piece.name]:
+            return bool(self.open[-1].stays)
+        while self.open[-1].name != piece.name:
+            self._pop(piece.begin)
+        one = self.open[-1]
+        self._pop(piece.end)
+        return bool(one.stays or self.open[-1].stays)
+
+    def _pop(self, end: int) -> None:
+        """Args: end: of the last element that is open."""
+        one = self.open.pop()
+        self.counts[one.name] -= 1
+        if bool(one.stays) == bool(self.open[-1].stays):
+            return
+        if self.literal < 0:
+            self._end_block()
+        else:
+            kind = Kind.alone if one.name in READINGS else Kind.literal
+            self._add(Part(kind, Piece(self.literal, end, "")))
+            self.literal = -1
 
     def _value(self, found: dict[str, tuple[int, int]], name: str) -> str:
         """The value of an attribute in small letters; "" without one."""
@@ -143,6 +212,8 @@ class _Blocks:
         read = [name for name in found if name in READ]
         if piece.name == "meta" and META & {self._value(found, "name"), self._value(found, "property")}:
             read.append("content")
+        if piece.name in LABELLED and "label" in found:
+            read.append("label")
         if piece.name == "input" and self._value(found, "type") in {"submit", "button", "reset"}:
             read.append("value")
         for name in read:

@@ -5,14 +5,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mt.documents.html import spots_of
-from mt.documents.markdown_inline import Mark, is_emphasis, is_tight, parser, read_inline, write_inline
+from mt.documents.markdown_inline import DEEPEST, Mark, is_emphasis, is_tight, parser, read_inline, write_inline
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, lines_with_ends, parsed_text, spot
 from mt.documents.parts import Kind, Part, references, text, trim, with_spaces_outside, without_empty_pairs
 from mt.documents.plain import wrap
+from mt.errors import DataError
 
 FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*[\r\n]+(?:.*?[\r\n])??(?:\1|\.\.\.)[ \t]*(?:[\r\n]|\Z)", re.S)
 BLOCK_START = re.compile(r"(\d{1,9})(?=[.)](?:\s|$))|(?=[-+*](?:\s|$)|#{1,6}(?:\s|$)|>|```|~~~|=+\s*$|-+\s*$)")
 NEVER_FIRST = re.compile(r"(?:[-+*=]+|#{1,6}|\d{1,9}[.)]|[>`~|<].*)$")  # of a line: it would begin a block
+DEEPENING = frozenset({"blockquote_open", "list_item_open"})
 CLOSING_SIGNS = re.compile(r"(?<=\s)(#+)$")
 BAR = re.compile(r"(?<!\\)((?:\\\\)*)\|")
 
@@ -47,9 +49,10 @@ def read_markdown(data: bytes) -> Parsed:
     tokens = parser().parse(content[lines[0][0] :] if lines else "", env)
     spots, cell_end = list[Spot](), 0
     for n, token in enumerate(tokens):
-        if token.type == "html_block" and token.level == 0:
-            begin, end = lines[token.map[0]][0], lines[token.map[1] - 1][1]
-            spots += [_moved(one, begin) for one in spots_of(content[begin:end])]
+        if token.type in DEEPENING and token.level + 1 >= DEEPEST:
+            raise DataError(f"line {first + token.map[0] + 1}: quotes and lists are nested too deeply to be read.")
+        if token.type == "html_block":
+            spots += _html(content, lines[slice(*token.map)], token.content)
         elif token.type == "inline" and token.content.strip():
             kind = {"heading_open": "heading", "paragraph_open": "paragraph"}.get(tokens[n - 1].type, "cell")
             block = _find(content, lines, token, kind, cell_end)
@@ -57,6 +60,15 @@ def read_markdown(data: bytes) -> Parsed:
                 cell_end = block.end
                 spots += _spots(content, block, token.children or [], env.get("references", {}))
     return parsed_text(content, spots, encoded)
+
+
+def _html(content: str, lines: Sequence[tuple[int, int, int]], block: str) -> list[Spot]:
+    """The spots of a block of HTML. What stands before its lines, such as the signs of quotes, counts as spaces."""
+    page = list[str]()
+    for (begin, stop, after), line in zip(lines, block.split("\n"), strict=False):
+        place = max(begin, content.rfind(line.strip(), begin, stop))
+        page += [" " * (place - begin), content[place:after]]
+    return [_moved(one, lines[0][0]) for one in spots_of("".join(page))]
 
 
 def _moved(one: Spot, by: int) -> Spot:

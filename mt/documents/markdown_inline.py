@@ -14,6 +14,7 @@ from mt.text.tags import UNQUOTED
 SOFT_BREAK = re.compile(r"[ \t]*\n[ \t]*")
 HARD_BREAK = re.compile(r"(?: {2,}|\\)\n[ \t]*")
 SPECIAL = re.compile(r"[\\`*_\[\]<&~]")
+DEEPEST = 100  # levels of quotes and lists, of which a list is two; the parser leaves out what is deeper
 BREAK = re.compile(r"<br[\s/>]", re.I)  # a tag, not one of Markdown's own line breaks
 LINES = re.compile(r"\s*\n\s*")
 # What GitHub and pandoc write beyond CommonMark. A dollar sign before a digit is a price: pandoc's rule.
@@ -41,7 +42,7 @@ def parser() -> Any:
     """markdown-it with the rules of marks of unknown length noting where these end."""
     from markdown_it import MarkdownIt
 
-    found = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    found = MarkdownIt("commonmark", {"maxNesting": DEEPEST}).enable(["table", "strikethrough"])
     found.core.ruler.disable("text_join")  # so that escapes and character references keep their source
     for name in ("link", "image", "backticks"):
         rule = next(one.fn for one in found.inline.ruler.__rules__ if one.name == name)

@@ -12,6 +12,7 @@ from mt.text.xml import local
 
 PARTS = frozenset({"content.xml", "styles.xml"})
 UNCHANGED = frozenset({"tracked-changes", "annotation"})  # what was deleted, and comments
+RUBY = frozenset({"ruby", "ruby-base", "ruby-text"})  # marks around words, and the reading over them: of the source
 
 
 def read_odt(data: bytes) -> Parsed:
@@ -33,7 +34,7 @@ def _read(name: str, part: bytes, _: Mapping[str, bytes]) -> Parsed | None:
 
 def _kind(child: Any) -> Kind:
     match local(child):
-        case "span" | "a" | "meta" | "ruby-base":
+        case "span" | "a" | "meta" | "ruby" | "ruby-base":
             return Kind.opening
         case "line-break":
             return Kind.line_break
@@ -44,9 +45,12 @@ def _kind(child: Any) -> Kind:
 
 
 def _spaced(parts: Sequence[Part]) -> list[Part]:
-    """Line ends of the file as spaces, and single spaces that are elements within the text; wider ones are layout."""
+    """Line ends of the file as spaces, and single spaces that are elements within the text; wider ones are layout.
+    Words with a reading over them are text without it."""
     found, begun = list[Part](), False
     for part in parts:
+        if part.kind in (Kind.opening, Kind.closing, Kind.alone) and local(part.content) in RUBY:
+            continue
         if part.content == "\n":
             part = text(" ")
         elif part.kind is Kind.alone and local(part.content) == "s":

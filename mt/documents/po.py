@@ -1,25 +1,24 @@
-"""gettext PO: the entries without a translation get one. Entries that have one, fuzzy or not, stay as they are."""
+"""gettext PO: the entries without a translation get one. Entries that have one, fuzzy or not, stay as they are.
+
+polib reads the file and writes the strings of the new translations; all else stays byte for byte.
+"""
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from itertools import islice
 
 from mt.documents.parsed import Parsed, decoded
 from mt.documents.po_formats import shielded
 from mt.errors import DataError
 from mt.text.po import declare_utf8, encoding_of, form_of_one, in_utf8, is_utf8, parse
 
-if TYPE_CHECKING:
-    from polib import POFile  # pyright: ignore[reportMissingModuleSource]
-
-WIDTH = 78  # of gettext's own lines; a file with wider ones is written without breaks
+WIDTH = 78  # of gettext's own lines; into a file with wider ones translations are written without breaks
 BREAK = re.compile(r"(\n+)")
-HEADER = re.compile(r'^msgid ""\s*\nmsgstr', re.M)
-# A header that comes first, with its comments: it is written as it was read.
-OWN_HEADER = re.compile(
-    r"""(?:[ \t]*(?:\#(?!~)[^\n]*)?\n)*  msgid[ \t]+""[ \t]*\n  msgstr[ \t]+"[^\n]*\n  (?:[ \t]*"[^\n]*\n)*""", re.X
-)
-EMPTY_COMMENT, EMPTY_HEADER = "#\n", 'msgid ""\nmsgstr ""\n\n'  # which polib writes also where there was none
+LINE_END = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")  # by which polib counts lines
+HEADER = re.compile(r'^[ \t]*msgid\s+""(?:\s+"")*\s+msgstr', re.M)
+# The name and the strings of a translation.
+STRINGS = re.compile(r'^[ \t]*(msgstr(?:\[\d+\])?)[ \t]*("[^\n]*"(?:[ \t\r]*\n[ \t]*"[^\n]*")*)', re.M)
+Change = tuple[int, int, str]  # where it begins and ends in the file, and what is written there
 
 
 def read_po(data: bytes) -> Parsed:
@@ -31,10 +30,7 @@ def read_po(data: bytes) -> Parsed:
         catalogue = parse(content.replace("\r\n", "\n"), 0 if wide else WIDTH)
     except ValueError as error:
         raise DataError(f"this is not a PO file ({error}).") from None
-    headed = HEADER.search(content.replace("\r\n", "\n")) is not None
-    if catalogue and catalogue.header and not headed:  # polib takes the comment of the first entry for the header's
-        catalogue[0].tcomment = "\n".join(filter(None, [catalogue.header, catalogue[0].tcomment]))
-        catalogue.header = ""
+    begins = [0, *(found.end() for found in LINE_END.finditer(content))]
     single = form_of_one(catalogue)
     wanted = [entry for entry in catalogue if not entry.obsolete and not entry.translated() and not entry.fuzzy]
     split = [  # line, break, line, ...
@@ -51,6 +47,7 @@ def read_po(data: bytes) -> Parsed:
             "".join(part.line if n % 2 else part.written(next(given)) for n, part in enumerate(parts))
             for parts in split
         )
+        changes = list[Change]()
         for entry in wanted:
             one = next(written)
             if entry.msgid_plural:
@@ -61,8 +58,15 @@ def read_po(data: bytes) -> Parsed:
                 }
             else:
                 entry.msgstr = one
-        filled = _filled(catalogue, content.replace("\r\n", "\n"), headed=headed, utf8=utf8)
-        return encoded(filled.replace("\n", "\r\n") if "\r\n" in content else filled)
+            changes += _changes(content, begins[(entry.linenum or 1) - 1], entry.__unicode__(catalogue.wrapwidth))
+        if utf8 and not (content + "".join(one for *_, one in changes)).isascii() and declare_utf8(catalogue):
+            changes.append(_header(content, catalogue.metadata_as_entry().__unicode__(catalogue.wrapwidth)))
+        line_end = "\r\n" if "\r\n" in content else "\n"
+        filled, place = list[str](), 0
+        for begin, end, one in sorted(changes):
+            filled += [content[place:begin], one.replace("\n", line_end)]
+            place = end
+        return encoded("".join([*filled, content[place:]]))
 
     fuzzy = sum(entry.fuzzy and not entry.obsolete for entry in catalogue)
     left = f"{fuzzy:,} fuzzy {'entry was' if fuzzy == 1 else 'entries were'} left as found" if fuzzy else ""
@@ -70,17 +74,20 @@ def read_po(data: bytes) -> Parsed:
     return Parsed([part.line for parts in split for part in parts[::2]], write, left, [("", language)])
 
 
-def _filled(catalogue: "POFile", content: str, *, headed: bool, utf8: bool) -> str:
-    """The catalogue with the header of its file. Args: content: of the file; headed: whether it has a header."""
-    own = OWN_HEADER.match(content)
-    header = own[0] if own else ""
-    if utf8 and not str(catalogue).isascii() and declare_utf8(catalogue):
-        header = in_utf8(header)
-    if header:
-        current = [entry for entry in catalogue if not entry.obsolete]
-        entries = (entry.__unicode__(catalogue.wrapwidth) for entry in [*current, *catalogue.obsolete_entries()])
-        return "\n".join([header, *entries])
-    filled = str(catalogue)
-    if not catalogue.header and (not headed or not re.match(r"#\s*\n", content)):
-        filled = filled.removeprefix(EMPTY_COMMENT)
-    return filled if headed else filled.removeprefix(EMPTY_HEADER)
+def _changes(content: str, begin: int, filled: str) -> list[Change]:
+    """What gives the entry that begins at a place the translations that it has in `filled`, polib's writing of it."""
+    new = {found[1]: found[2] for found in STRINGS.finditer(filled)}
+    own = islice(STRINGS.finditer(content, begin), len(new))
+    return [(*found.span(2), new[found[1]]) for found in own if not found[2].strip('" \t\r\n')]
+
+
+def _header(content: str, filled: str) -> Change:
+    """What makes the header name UTF-8. Args: filled: polib's writing of such a header."""
+    found = HEADER.search(content)
+    if found is None:
+        return 0, 0, f"{filled}\n"
+    strings = STRINGS.search(content, found.start())
+    end = strings.end() if strings else found.end()
+    own = content[found.start() : end].replace("\r\n", "\n")
+    header = in_utf8(f"{own}\n") or f'msgid ""\n{filled[filled.index("msgstr") :]}'
+    return found.start(), end, header.removesuffix("\n")

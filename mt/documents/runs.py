@@ -132,6 +132,8 @@ def _of_run(run: Any) -> list[_Atom]:
             found += [_Atom(part, key, props) for part in _words(child)]
         elif name == "noBreakHyphen":
             found.append(_Atom(text("\u2011"), key, props))
+        elif name == "ruby":  # the reading over its words is one of the source
+            found += _atoms(child_of(child, "rubyBase", ()))
         elif name not in DROPPED and child is not props:
             found.append(
                 _Atom(Part(Kind.line_break if name in BREAKS else Kind.alone, InRun(child, props)), key, props)

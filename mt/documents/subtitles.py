@@ -14,10 +14,12 @@ from itertools import pairwise
 
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, lines_with_ends, parsed_text
 from mt.documents.parts import Kind, Part, decode, encode, has_letters, text, trim, words_of
+from mt.errors import DataError
 
 TIMES = re.compile(r"\s*[\d:.,]+\s*-->\s*[\d:.,]+")
 NUMBER = re.compile(r"\s*\d+\s*")
-TAG = re.compile(r"(</?[A-Za-z][^<>\n]*>|<\d[\d:.]*>|\{\\[^{}\n]*\})")
+# A tag, or a reading over words with its tags.
+TAG = re.compile(r"(<rt\b[^<>\n]*>[^<>\n]*</rt>|</?[A-Za-z][^<>\n]*>|<\d[\d:.]*>|\{\\[^{}\n]*\})")
 # A line break of SubStation Alpha, which players show in SubRip, too; not that of C:\New.
 BREAK = re.compile(r"(?<![:\\])\\N")
 SPEAKER = re.compile(r"\s*[-–—‐]\s*\S")  # each line that begins so is another speaker's
@@ -43,7 +45,11 @@ class _Unit:
 
 
 def read_subtitles(data: bytes, *, vtt: bool) -> Parsed:
+    """Raises: DataError: for a text that has no cue, and is no empty WebVTT file."""
     content, encoded = decoded(data)
+    timed = any(TIMES.match(content[begin:end]) for begin, end, _ in lines_with_ends(content))
+    if content.strip() and not timed and not (vtt and content.startswith("WEBVTT")):
+        raise DataError("this is no file of subtitles: no line has times, such as 00:00:01,000 --> 00:00:02,000.")
     units = [_with_parts(unit, content, vtt) for unit in _units(content, vtt)]
     spots = [spot for group in _groups(units) for spot in _spots(group, vtt)]
     return parsed_text(content, spots, encoded)
@@ -88,7 +94,8 @@ def _with_parts(unit: _Unit, content: str, vtt: bool) -> _Unit:
     parts = list[Part]()
     for n, piece in enumerate(TAG.split(line)):  # text, tag, text, ...
         if n % 2:
-            kind = Kind.closing if piece[1] == "/" else Kind.opening if piece[1].isalpha() else Kind.alone
+            opens = piece[1].isalpha() and not piece.endswith("</rt>")
+            kind = Kind.closing if piece[1] == "/" else Kind.opening if opens else Kind.alone
             parts.append(Part(kind, piece))
         elif piece:
             parts.append(text(html.unescape(piece) if vtt else piece))

@@ -7,7 +7,7 @@ from typing import Any
 
 from mt.documents.parsed import Parsed
 from mt.documents.parts import Kind, Part, Segmented, text
-from mt.documents.xml import SPACE, Code, child_of, fill, parse_xml, parsed_tree, parts_of
+from mt.documents.xml import SPACE, Block, Code, child_of, fill, parse_xml, parsed_tree, parts_of
 from mt.errors import DataError
 from mt.text.xml import BREAKS, TYPES, local
 
@@ -23,10 +23,28 @@ def read_xliff(data: bytes) -> Parsed:
     root = parse_xml(data, "the file")
     if local(root) != "xliff":
         raise DataError(f"this is not an XLIFF file: its root element is <{local(root)}>, not <xliff>.")
-    units = [unit for unit in root.iter("{*}trans-unit", "{*}segment") if _is_wanted(unit)]
-    found = [(Segmented(_parts(_segments_of(unit)), _separates), partial(_translate, unit)) for unit in units]
-    named = dict.fromkeys(_languages(unit) for unit in units)
+    found, named = list[Block](), dict[tuple[str, str], None]()
+    for unit in root.iter("{*}trans-unit", "{*}segment"):
+        if blocks := _blocks(unit):
+            found += blocks
+            named[_languages(unit)] = None
     return parsed_tree(root, data, found, always=True)._replace(languages=list(named))
+
+
+def _blocks(unit: Any) -> list[Block]:
+    """What is to be translated of a unit and is not yet: all of it, or segments that have no translation."""
+    source, target = child_of(unit, "source"), child_of(unit, "target")
+    said = (one.get("translate") for one in (unit, *unit.iterancestors()))  # the nearest decides
+    if source is None or next(filter(None, said), "yes") == "no" or not "".join(source.itertext()).strip():
+        return []
+    if _is_wanted(unit, source, target):
+        return [(Segmented(_parts(_segments_of(unit)), _separates), partial(_translate, unit))]
+    sources = {one.get("mid"): one for one in _segments_of(unit).iter("{*}mrk") if _is_segment(one)}
+    return [
+        (Segmented(_parts(sources[one.get("mid")]), _separates), partial(fill, one, copied=True))
+        for one in target.iter("{*}mrk")
+        if _is_segment(one) and one.get("mid") in sources and not len(one) and not (one.text or "").strip()
+    ]
 
 
 def _translate(unit: Any, parts: Sequence[Part]) -> None:
@@ -43,14 +61,8 @@ def _languages(unit: Any) -> tuple[str, str]:
     return source, target
 
 
-def _is_wanted(unit: Any) -> bool:
-    """Whether a unit is to be translated and is not yet."""
-    source, target = child_of(unit, "source"), child_of(unit, "target")
-    said = (one.get("translate") for one in (unit, *unit.iterancestors()))  # the nearest decides
-    if source is None or next(filter(None, said), "yes") == "no":
-        return False
-    if not "".join(source.itertext()).strip():
-        return False
+def _is_wanted(unit: Any, source: Any, target: Any) -> bool:
+    """Whether a unit has no translation yet."""
     if target is None or target.get("state") in UNTRANSLATED:
         return True
     if unit.get("state") == INITIAL and "".join(target.itertext()) == "".join(source.itertext()):

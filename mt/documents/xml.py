@@ -4,7 +4,6 @@ Nothing outside of the file is read, and document types are refused, so that the
 """
 
 import re
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -16,6 +15,12 @@ from mt.errors import DataError
 from mt.text.xml import SAFE, clean, local
 
 SPACE = "{http://www.w3.org/XML/1998/namespace}space"
+WIDE = (
+    "utf-32-le",
+    "utf-32-be",
+    "utf-16-le",
+    "utf-16-be",
+)  # encodings that the first bytes tell, the longer ones first
 BEFORE_ROOT = re.compile(r"\ufeff?(?:\s|<!--(?:(?!-->).)*-->|<\?(?:(?!\?>).)*\?>)*", re.S)
 
 
@@ -48,7 +53,8 @@ def write_xml(root: Any, data: bytes) -> bytes:
     from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
     tree = root.getroottree()
-    name = "utf-16" if data[:2] in {BOM_UTF16_LE, BOM_UTF16_BE} else tree.docinfo.encoding or "UTF-8"
+    wide = (one for one in WIDE if data.startswith(("\ufeff".encode(one), "<".encode(one))))
+    name = next(wide, tree.docinfo.encoding or "UTF-8")
     try:
         content = data.decode(name)
     except (LookupError, UnicodeDecodeError):  # libxml2 reads encodings that Python lacks

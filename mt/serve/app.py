@@ -120,7 +120,7 @@ class Service:
         served, detected = self._served(texts, source, target)
         options = replace(served.options(count + 1, glossary_field(fields)), details=False)
         if form == "html":
-            work = html(served.translator, options, texts, served.linker)
+            work = html(served.translator, options, texts, served.linker, src=served.src, tgt=served.tgt)
         else:
             work = plain(served.translator, options, texts)
         found = await self.run(request, served, options, work)

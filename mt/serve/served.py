@@ -71,7 +71,7 @@ class Directory:
         known = {code.lower(): code for code in self.languages}
         for code in (source, target):
             if code.lower() not in known:
-                raise RefusedError(400, f"{code} is not supported")
+                raise RefusedError(400, f"{code[:40]} is not supported")
         src, tgt = known[source.lower()], known[target.lower()]
         for model in self.models:
             if (model.src, model.tgt) == (src, tgt):

@@ -63,9 +63,11 @@ def plain(translator: Translator, options: Options, texts: Sequence[str]) -> Ans
     return [_distinct(map(one.joined, _rows([next(found) for _ in one.lines], options.nbest))) for one in laid_out]
 
 
-def html(translator: Translator, options: Options, texts: Sequence[str], linker: Linker) -> Answers:
-    """Block by block; inline tags follow the words that they stand at."""
-    pages = [read_fragment(text) for text in texts]
+def html(
+    translator: Translator, options: Options, texts: Sequence[str], linker: Linker, *, src: str, tgt: str
+) -> Answers:
+    """Block by block; inline tags follow the words that they stand at. A page names its new language."""
+    pages = [read_fragment(text).naming(src, tgt) for text in texts]
     lines = [lines_of(page) for page in pages]
     found = iter((yield from _marked(translator, options, [line for some in lines for line in some], linker)))
     answers: list[list[str]] = []

@@ -18,6 +18,10 @@ UNQUOTED = re.compile(
     r"""^[ \t]*(?:\#~\|?[ \t]*)?  (?=msg|")  (?!(?:msg\w+(?:\[\d+\])?)?[ \t]*"(?:[^"\\\n]|\\.)*"[ \t\r]*$)""",
     re.M | re.X,
 )
+# An escape in a string that polib takes for a backslash and letters: it would write the backslash twice.
+ESCAPE = re.compile(
+    r"""^[ \t]*(?:\#[~|]+[ \t]*)?  (?=msg|")  (?:[^\\\n]|\\[\\"bfnrtv])*  (\\[^\\"bfnrtv\n]\w{0,4})""", re.M | re.X
+)
 
 
 def encoding_of(data: bytes) -> str:
@@ -84,6 +88,9 @@ def parse(content: str, width: int = 78) -> "POFile":
         raise ValueError(str(error)) from None
     if bare := UNQUOTED.search(content):
         raise ValueError(f"line {content.count(chr(10), 0, bare.start()) + 1} has a string that is not in quotes")
+    if escape := ESCAPE.search(content):
+        line = content.count("\n", 0, escape.start(1)) + 1
+        raise ValueError(f"line {line} has the escape `{escape[1]}`, which is not read")
     found.ordered_metadata = lambda: [*found.metadata.items()]  # polib would sort the header
     return found
 

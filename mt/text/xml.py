@@ -22,8 +22,9 @@ def elements(stream: IO[bytes], file: str, names: Collection[str], *, opened: Co
     from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
     tags = [f"{{*}}{name}" for name in (*names, *opened)]
+    found = etree.iterparse(stream, events=("start", "end"), tag=tags, **SAFE)
     try:
-        for event, element in etree.iterparse(stream, events=("start", "end"), tag=tags, **SAFE):
+        for event, element in found:
             if event == "start":
                 if local(element) in opened:
                     yield element
@@ -34,7 +35,10 @@ def elements(stream: IO[bytes], file: str, names: Collection[str], *, opened: Co
                     while (parent := place.getparent()) is not None and place.getprevious() is not None:
                         del parent[0]
     except etree.XMLSyntaxError as error:
-        raise DataError(f"{file}:{error.lineno or 1}: this is not well-formed XML: {error.msg}.") from None
+        # The error itself may be that nothing came after the fault.
+        first = next((one for one in found.error_log if one.level_name == "FATAL"), None)
+        line, said = (first.line, first.message) if first else (error.lineno, error.msg)
+        raise DataError(f"{file}:{line or 1}: this is not well-formed XML: {said}.") from None
 
 
 def local(element: Any) -> str:

@@ -300,6 +300,11 @@ def test_what_cannot_be_answered_is_refused_in_one_sentence(path, fields, status
     assert (answer.status, answer.error) == (status, error)
 
 
+def test_a_language_that_is_no_code_is_not_sent_back_at_length(server):
+    answer = server.post("/translate", q="one", source="x" * 5000, target="de")
+    assert (answer.status, answer.error) == (400, f"{'x' * 40} is not supported")
+
+
 @pytest.mark.parametrize(
     "body", ["{", '["not", "an object"]', '{"q": NaN}', "[" * 100_000, '{"q": ' + "9" * 5000 + "}"]
 )

@@ -1,8 +1,9 @@
 """Translation memories and software texts to pairs: TMX, XLIFF 1.2 and 2, gettext PO.
 
-A unit that lacks one of the two languages, or a translation (in XLIFF a copy that waits for one), is left out, and
-counted. Inline codes (`<bpt>`, `<ph>`, `<x/>`, ...) are no text, but a space where they stand for the end of a line.
-Languages are compared without region where they do not agree in full: "en" takes "en-GB" (`mt.text.languages.nearest`).
+A unit of TMX with several texts in one language is as many pairs. A unit that lacks one of the two languages, or a
+translation (in XLIFF a copy that waits for one), is left out, and counted. Inline codes (`<bpt>`, `<ph>`, `<x/>`, ...)
+are no text, but a space where they stand for the end of a line. Languages are compared without region where they do not
+agree in full: "en" takes "en-GB" (`mt.text.languages.nearest`).
 """
 
 import logging
@@ -25,7 +26,7 @@ BOTH_HINT = "give a file with text in both languages."
 LANG_HINT = "a file must say which language each text is in: TMX in `xml:lang`, XLIFF in `source-language`."
 PEEKED = 100  # units
 UNNAMED_SOURCE, UNNAMED_TARGET = "?source", "?target"  # languages that a file does not name
-Unit = tuple[int, dict[str, str]]  # its line, and its texts by language
+Unit = tuple[int, dict[str, list[str]]]  # its line, and its texts by language
 
 
 def read_memory(file: str, sides: Sides) -> Iterator[Pair]:
@@ -35,11 +36,11 @@ def read_memory(file: str, sides: Sides) -> Iterator[Pair]:
     languages: set[str] = set()
     for line, texts in units_of(file):
         languages |= texts.keys()
-        if pair := choose(texts, src, tgt):
-            kept += 1
+        pairs = choose(texts, src, tgt)
+        kept += len(pairs)
+        left_out += not pairs
+        for pair in pairs:
             yield Pair(*pair, Origin(file, line))
-        else:
-            left_out += 1
     if not kept:
         found, hint = described(languages, kind_of(file))
         message = f"`{file}` has no unit with text in both {src or 'the source'} and {tgt or 'the target'} language; "
@@ -81,16 +82,19 @@ def declared_languages(file: str) -> tuple[str, str] | None:
     return (found[0], found[1]) if len(found) == 2 and not any(code.startswith("?") for code in found) else None
 
 
-def choose(texts: Mapping[str, str], src: str, tgt: str) -> tuple[str, str] | None:
-    """The texts of two languages, or of variants of them; a side whose language the file does not name is the other."""
+def choose(texts: Mapping[str, list[str]], src: str, tgt: str) -> list[tuple[str, str]]:
+    """The texts of two languages, or of variants of them; a side whose language the file does not name is the other.
+    Of several texts in one language each is in a pair."""
     source, target = nearest(texts, src), nearest(texts, tgt)
     unnamed = [code for code in (UNNAMED_SOURCE, UNNAMED_TARGET) if code in texts]
     if source is None and unnamed and (target is not None or len(unnamed) == 2):
         source = unnamed.pop(0)
     if target is None and source is not None and unnamed:
         target = unnamed[-1]
-    found = (texts.get(source or "none", ""), texts.get(target or "none", "")) if source != target else ("", "")
-    return found if all(found) else None
+    if source is None or target is None or source == target:
+        return []
+    one, other = texts[source], texts[target]
+    return [(one[n % len(one)], other[n % len(other)]) for n in range(max(len(one), len(other)))]
 
 
 def units_of(file: str) -> Iterator[Unit]:
@@ -101,11 +105,13 @@ def _tmx(file: str) -> Iterator[Unit]:
     try:
         with open_bytes(file) as stream:
             for unit in elements(stream, file, {"tu"}):
-                texts: dict[str, str] = {}
+                texts: dict[str, list[str]] = {}
                 for variant in unit.iterchildren("{*}tuv"):
                     language = variant.get(LANG) or variant.get("lang") or UNNAMED_SOURCE
-                    if (segment := variant.find("{*}seg")) is not None:
-                        texts.setdefault(language, plain_text(segment, file, skipped=CODES, spaces=BREAKS))
+                    segment = variant.find("{*}seg")
+                    text = "" if segment is None else plain_text(segment, file, skipped=CODES, spaces=BREAKS)
+                    if text:
+                        texts.setdefault(language, []).append(text)
                 yield unit.sourceline, texts
     except DAMAGE as error:
         raise unreadable(file, error) from error
@@ -133,7 +139,7 @@ def _xliff(file: str) -> Iterator[Unit]:
                 if states & UNTRANSLATED and texts.get("source") == texts.get("target"):
                     texts["target"] = ""
                 named = {src or UNNAMED_SOURCE: texts.get("source", ""), tgt or UNNAMED_TARGET: texts.get("target", "")}
-                yield element.sourceline, {code: text for code, text in named.items() if text}
+                yield element.sourceline, {code: [text] for code, text in named.items() if text}
     except DAMAGE as error:
         raise unreadable(file, error) from error
 
@@ -152,13 +158,13 @@ def _po(file: str) -> Iterator[Unit]:
         if entry.obsolete:
             continue
         if not entry.translated():
-            yield entry.linenum or 0, {UNNAMED_SOURCE: one_line(entry.msgid)}
+            yield entry.linenum or 0, {UNNAMED_SOURCE: [one_line(entry.msgid)]}
             continue
         pairs = [(entry.msgid, entry.msgstr)]
         if forms := entry.msgstr_plural:
             pairs = [(entry.msgid, forms.get(single, forms[min(forms)])), (entry.msgid_plural, forms[max(forms)])]
         for source, target in pairs:
-            yield entry.linenum or 0, {UNNAMED_SOURCE: one_line(source), language: one_line(target)}
+            yield entry.linenum or 0, {UNNAMED_SOURCE: [one_line(source)], language: [one_line(target)]}
 
 
 def _po_text(file: str) -> str:

@@ -56,6 +56,37 @@ def test_only_text_changes():
             "a <span class=notranslate>b <span>c</span> d</span> e",
             "A <span class=notranslate>b <span>c</span> d</span> E",
         ),
+        (
+            "<div translate=no>a<p translate=yes>b <i>c</i><br>d</p>e<b>f</b></div>g",
+            "<div translate=no>a<p translate=yes>B <i>C</i><br>D</p>e<b>f</b></div>G",
+        ),
+        (
+            "<b>a <i translate=no>b <u translate>c</u> d</i> e</b>",
+            "<b>A <i translate=no>b <u translate>C</u> d</i> E</b>",
+        ),
+        (
+            "<p class=notranslate>a<b translate=YES>b<i translate=no>c</i>d</b>e",
+            "<p class=notranslate>a<b translate=YES>B<i translate=no>c</i>D</b>e",
+        ),
+        (
+            "<p translate=no>a<img alt=b><img alt=c translate=yes>d<svg><b translate=yes>e</b></svg>",
+            '<p translate=no>a<img alt=b><img alt="C" translate=yes>d<svg><b translate=yes>e</b></svg>',
+        ),
+        (
+            "a <code>b</code> <code translate=yes title=c>d</code>",
+            'A <code>b</code> <code translate=yes title="C">D</code>',
+        ),
+        (
+            "<p translate=no>a<p>b<li translate=no>c<li>d<td translate=no>e<tr>f",
+            "<p translate=no>a<p>B<li translate=no>c<li>D<td translate=no>e<tr>F",
+        ),
+        ("<div>a<p translate=no>b<b>c</div>d</b>e</p>f", "<div>A<p translate=no>b<b>c</div>D</b>E</p>F"),
+        ("<ruby>a<rp>(<rt>ah<rp>)</ruby>b", "<ruby>A<rp>(<rt>ah<rp>)</ruby>B"),
+        ("<ruby>a<rt>ah</rt>b<rt>bee</rt></ruby> c", "<ruby>A<rt>ah</rt>B<rt>bee</rt></ruby> C"),
+        (
+            "<optgroup label=a><option label='b' value=c>d<p label=e>",
+            "<optgroup label=\"A\"><option label='B' value=c>D<p label=e>",
+        ),
         ("<textarea>a</textarea><script>b", "<textarea>a</textarea><script>b"),
         ("<p>a</p", "<p>A</p"),
         ('<p title="a', '<p title="a'),
@@ -99,7 +130,8 @@ WORDS = st.sampled_from(
 )
 TAGS = st.sampled_from(
     ["<p>", "</p>", "<b>", "</b>", '<a href="x>y" title="tip">', "</a>", "<br>", "<img alt=pic>", "<code>", "</code>",
-     "<script>", "</script>", "<div translate=no>", "</div>", "<title>", "</title>", "<x", "</", "<?pi?>", "<![CDATA["]
+     "<script>", "</script>", "<div translate=no>", "</div>", "<b translate=yes>", "<rt>", "<title>",
+     "</title>", "<x", "</", "<?pi?>", "<![CDATA["]
 )  # fmt: skip
 PAGES = st.lists(st.one_of(WORDS, TAGS), max_size=20).map("".join)
 
@@ -149,7 +181,8 @@ def test_an_encoding_that_is_none():
 
 
 @pytest.mark.parametrize("page", ["<" * 50_000, "<a " * 50_000, '<a b="' * 50_000, "<!--" * 50_000, "<b>" * 50_000,
-                                  "<script>" * 50_000, "<p translate=no>" * 50_000, "&" * 50_000])  # fmt: skip
+                                  "<script>" * 50_000, "<p translate=no>" * 50_000, "&" * 50_000,
+                                  "<b translate=no>a<b translate=yes>b" * 12_000])  # fmt: skip
 def test_a_page_of_openings_alone_is_read_in_linear_work(page, monkeypatch):
     """No piece is looked at twice: the pieces are as many as the openings at most."""
     assert sum(1 for _ in scan(page)) <= 50_001

@@ -9,6 +9,7 @@ from shout import same, segments, shout, translated, unmarked
 
 from mt.documents.markdown_inline import parser
 from mt.documents.readers import translate_document
+from mt.errors import DataError
 from mt.postprocess.markup import Request
 
 ROOT = Path(__file__).parents[3]
@@ -178,7 +179,7 @@ def test_links_that_are_named_by_their_text_keep_their_definition():
     [
         "```\ncode\n```\n", "    code\n", "[a]: b\n", "***\n", "![](x)\n", "<!-- no -->\n", "---\na: b\n---\n",
         "+++\na = 'b'\n+++\n", "`code`\n", "<http://a.example>\n",
-        "> <div>quoted HTML</div>\n", "---\r\na: b\r\n...\r\n",
+        "---\r\na: b\r\n...\r\n",
     ],
 )  # fmt: skip
 def test_what_has_no_text(page):
@@ -287,3 +288,28 @@ def test_a_tag_that_breaks_a_line_separates_words(tag):
     found = segments(page, ".md")
     assert [Request(line).text for line in found] == ["a b", "One two three"]
     assert translated(page, ".md") == f"| A{tag}B |\n|---|\n\nONE{tag}TWO  \nTHREE\n"
+
+
+@pytest.mark.parametrize(("sign", "most"), [("> ", 99), (">", 99), ("- ", 49), ("1. ", 49)])
+def test_quotes_and_lists_within_each_other(sign, most):
+    assert translated(f"{sign * most}one\n", ".md") == f"{sign * most}ONE\n"
+    with pytest.raises(DataError, match=r"^line 5: quotes and lists are nested too deeply to be read\.$"):
+        translated(f"---\na: b\n---\n\n{sign * (most + 1)}one\n", ".md")
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("- a\n  <p title='b'>c</p>\n- <div>d\n  e</div>\n", "- A\n  <p title='B'>C</p>\n- <div>D E</div>\n"),
+        (
+            "> > <p>a</p>\n> > <b\n> > class=x>b</b>\n> >\n> > c\n",
+            "> > <p>A</p>\n> > <b\n> > class=x>B</b>\n> >\n> > C\n",
+        ),
+        ("1. > <div>a\r\n   > >\r\n   > b</div>\r\n", "1. > <div>A &gt; B</div>\r\n"),
+        ("> <div>quoted HTML</div>\n", "> <div>QUOTED HTML</div>\n"),
+        ("- <pre>a\n  b</pre>\n", "- <pre>a\n  b</pre>\n"),
+    ],
+)
+def test_html_within_lists_and_quotes(page, said):
+    assert translated(page, ".md") == said
+    assert translated(page, ".md", same) == page

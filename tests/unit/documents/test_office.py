@@ -44,6 +44,19 @@ def test_most_of_the_text_says_what_is_plain():
     assert body(raw, unmarked) == paragraph(run("A LONG BOLD TEXT PLAIN", B, space=False))
 
 
+def test_words_with_a_reading_over_them_are_text_without_it():
+    words = run("b") + run("c", B)
+    ruby = f"<w:r><w:ruby><w:rubyPr/><w:rt>{run('ah')}</w:rt><w:rubyBase>{words}</w:rubyBase></w:ruby></w:r>"
+    raw = docx(paragraph(run("a "), ruby, run(" d")) + paragraph(ruby))
+    assert segments(raw, ".docx") == ["a b<g1>c</g1> d", "b<g1>c</g1>"]
+    assert text_of(body(raw)) == "A BC DBC"
+    words = "<text:ruby-base>b<text:span>c</text:span></text:ruby-base>"
+    raw = odt(f"<text:p>a <text:ruby>{words}<text:ruby-text>ah</text:ruby-text></text:ruby> d</text:p>")
+    assert segments(raw, ".odt") == ["a b<g2>c</g2> d"]
+    said = parts_of(translate_document(raw, ".odt", shout))["content.xml"].decode()
+    assert "<text:p>A B<text:span>C</text:span> D</text:p>" in said
+
+
 def test_links_pictures_notes_and_tracked_insertions():
     link = f'<w:hyperlink xmlns:r="r" r:id="1">{run("a link", ITALIC, False)}</w:hyperlink>'
     note = '<w:r><w:rPr><w:vertAlign w:val="superscript"/></w:rPr><w:footnoteReference w:id="2"/></w:r>'

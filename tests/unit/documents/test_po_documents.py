@@ -1,6 +1,7 @@
 """gettext PO: entries without a translation get one."""
 
 import gettext
+import re
 import shutil
 import subprocess
 
@@ -63,6 +64,44 @@ def test_entries_are_filled_and_all_else_stays():
     )
 
 
+ODD_ENTRIES = """#~ msgid "old"
+#~ msgstr "alt"
+\x0c
+#  one
+#:  a.c:1
+#: b.c:2
+#, no-wrap , c-format
+  msgid "a"
+\t msgstr  "" \x20
+
+# a\u2028#
+msgid ""
+"b"
+msgid_plural "c"
+msgstr[1] ""
+""
+msgstr[0] "x"
+"y"
+msgid "d"
+msgstr ""
+"e"
+
+#~| msgid "older"
+#~ msgid "old"
+#~ msgstr ""
+# the end
+"""
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_all_but_new_translations_stays_byte_for_byte(line_end):
+    """polib would write obsolete entries last, wrap comments and strings anew, and drop what it does not know."""
+    text = f"{CATALOGUE}\n{ODD_ENTRIES}".replace("\n", line_end)
+    wanted = translated(CATALOGUE.replace("\n", line_end), ".po") + line_end
+    odd = ODD_ENTRIES.replace('msgstr  ""', 'msgstr  "A"').replace('[1] ""\n""', '[1] "C"').replace("\n", line_end)
+    assert translated(text, ".po").encode() == f"{wanted}{odd}".encode()
+
+
 def test_a_half_translated_plural_keeps_what_it_has():
     text = 'msgid "a"\nmsgid_plural "b"\nmsgstr[0] "x"\nmsgstr[1] ""\nmsgstr[2] ""\n'
     assert [entry.msgstr_plural for entry in polib.pofile(translated(text, ".po"))] == [{0: "x", 1: "B", 2: "B"}]
@@ -117,6 +156,17 @@ def test_a_string_that_is_not_in_quotes(bare):
     with pytest.raises(DataError, match=r"this is not a PO file \(line [34] has a string that is not in quotes\)\."):
         translated(f'# "one\n\n{bare}\nmsgstr ""\n', ".po")
     assert segments('#~| msgid "a"\n#~ msgid "b"\n#~ msgstr[10] "\\"" \n', ".po") == []
+
+
+@pytest.mark.parametrize("escape", [r"\x41", r"\101", r"\a", r"\e", r"\'", r"\u00e9"])
+def test_an_escape_that_would_become_a_backslash_is_refused(escape):
+    read = r"\b \f \n \r \t \v \\ \" \\x41"
+    for entry in ('msgid "%s"\nmsgstr ""\n', 'msgid "a"\nmsgstr ""\n"%s"\n', '#| msgid "%s"\nmsgid "a"\nmsgstr "b"\n',
+                  '#~ msgid "a"\n#~ msgstr "%s"\n'):  # fmt: skip
+        assert translated(entry % read, ".po", same)
+        said = rf"^this is not a PO file \(line \d has the escape `{re.escape(escape)}`, which is not read\)\.$"
+        with pytest.raises(DataError, match=said):
+            translated(f"# {escape}\n{entry % (read + escape)}", ".po")
 
 
 def test_no_empty_comment_is_added():
@@ -256,3 +306,11 @@ def test_a_header_of_another_form_keeps_its_order():
     ]  # fmt: skip
     late = f'msgid "b"\nmsgstr "B"\n\n{ODD.replace("{}", "X: y")}{ENTRY}'
     assert [entry.msgstr for entry in polib.pofile(translated(late, ".po"))] == ["B", "A", "alt"]
+
+
+@pytest.mark.parametrize("header", ['  msgid ""\n\tmsgstr ""\n', 'msgid\t""\nmsgstr ""\n', 'msgid ""\n""\nmsgstr ""\n'])
+def test_a_header_that_is_laid_out_oddly_is_not_made_a_second_time(header):
+    text = f'{header}"Language: de\\n"\n\nmsgid "a"\nmsgstr ""\n'
+    said = translated(text, ".po", lambda texts: ["Ä"])
+    named = f'{header}"Language: de\\n"\n"Content-Type: text/plain; charset=UTF-8\\n"\n'
+    assert said == f'{named}\nmsgid "a"\nmsgstr "Ä"\n'

@@ -8,6 +8,7 @@ from shout import same, segments, translated, unmarked
 
 from mt.documents.readers import translate_document
 from mt.documents.subtitles import fold
+from mt.errors import DataError
 
 SRT = """1
 00:00:01,000 --> 00:00:02,000 X1:0 X2:1
@@ -129,7 +130,7 @@ def test_lines_of_about_equal_width(line, most, rows):
 CUES = st.lists(
     st.sampled_from(["1", "2", "00:00:01,000 --> 00:00:02,000", "", "one two", "Three.", "- four", "<i>five</i>", "<b>",
                      "{\\an8}six", "WEBVTT", "NOTE x", "&amp; seven", "é <v A B>犬"]), max_size=14,
-)  # fmt: skip
+).map(lambda lines: lines if "-->" in "".join(lines) else [*lines, "00:00:01,000 --> 00:00:02,000"])  # fmt: skip
 
 
 @given(CUES, st.sampled_from([".srt", ".vtt"]), st.sampled_from(["\n", "\r\n"]))
@@ -151,3 +152,21 @@ def test_a_cue_with_a_book_in_it(most):
     with in_linear_time():  # a minute, where each width is tried in turn
         rows = fold("ab " * 15_000, most, "\n").split("\n")
     assert [len(row.split()) for row in rows] == [15_000 // most] * most
+
+
+def test_a_reading_over_words_stays_and_is_no_part_of_the_sentence():
+    page = "WEBVTT\n\n00:01.000 --> 00:02.000\n<ruby>one<rt>two</rt></ruby> <ruby.x>six<rt.a>ten</rt></ruby>\n"
+    assert segments(page, ".vtt") == ["<g0>one<x2/></g0> <g5>six<x7/></g5>"]
+    assert "<ruby>ONE<rt>two</rt></ruby> <ruby.x>SIX<rt.a>ten</rt></ruby>" in translated(page, ".vtt")
+
+
+@pytest.mark.parametrize("suffix", [".srt", ".vtt"])
+def test_a_text_without_a_cue_is_refused(suffix):
+    """It would come back in the source language without a word."""
+    for text in ("", " \n", "WEBVTT\n\nNOTE one\n" if suffix == ".vtt" else "1:2 --> 3:4\n"):
+        assert segments(text, suffix) == []
+    for text in ("one\ntwo\n", "{12}{34}one", "1\n00:00:01,000 -> 00:00:02,000\none\n"):
+        with pytest.raises(
+            DataError, match=r"^this is no file of subtitles: no line has times, such as 00:00:01,000 --> "
+        ):
+            segments(text, suffix)

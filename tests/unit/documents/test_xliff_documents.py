@@ -140,6 +140,14 @@ def test_an_encoding_that_only_a_mark_names():
     assert said.decode("utf-16") == translated(NEW, ".xlf")
 
 
+@pytest.mark.parametrize("mark", ["\ufeff", ""])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_the_order_of_the_bytes_stays(encoding, mark):
+    text = f'{mark}<?xml version="1.0" encoding="{encoding[:6]}"?>\n{NEW}'.replace("Hello", "犬")
+    said = translate_document(text.encode(encoding), ".xlf", shout)
+    assert said.decode(encoding) == f"{text[: text.index('<xliff')]}{translated(text[text.index('<xliff') :], '.xlf')}"
+
+
 def test_an_encoding_that_python_does_not_have():
     raw = f'<?xml version="1.0" encoding="windows-874"?>\n{NEW}'.replace("Hello", "ไทย").encode("cp874")
     said = translate_document(raw, ".xlf", lambda texts: [f"{text} ครับ 犬" for text in texts])
@@ -179,6 +187,18 @@ def test_a_source_that_is_cut_into_segments_is_translated_in_these(target):
 def test_a_target_of_marks_with_text_or_codes_is_a_translation():
     for target in ('<target><mrk mtype="seg" mid="0">Eins</mrk></target>', '<target><x id="2"/></target>'):
         assert asked(unit(SEGMENTS + target)) == []
+
+
+def test_a_segment_without_a_translation_gets_one_beside_those_that_have_one():
+    one, two = '<mrk mtype="seg" mid="0">{}</mrk>', '<mrk mtype="seg" mid="1" x="y">{}</mrk>'
+    target = "<target>" + one + '. <g id="1">' + two + "</g></target>"
+    text = unit(SEGMENTS + target.format("Eins.", " "))
+    assert asked(text) == ["Two"]
+    assert translated(text, ".xlf") == unit(SEGMENTS + target.format("Eins.", "TWO"))
+    for target in (one.format("Eins."), two.format('<x id="3"/>'), two.format("").replace("1", "7")):
+        assert asked(unit(f"{SEGMENTS}<target>{one.format('Eins.')}{target}</target>")) == []
+    no = '<trans-unit translate="no"'
+    assert asked(text.replace("<trans-unit", no)) == []
 
 
 def test_a_mark_that_is_no_segment_is_placed_as_a_code():

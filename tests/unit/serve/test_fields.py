@@ -15,10 +15,11 @@ from mt.serve.refusal import RefusedError
 
 def fields(body, kind="application/json", address=""):
     async def receive():
-        return {"type": "http.request", "body": body.encode()}
+        return {"type": "http.request", "body": body if isinstance(body, bytes) else body.encode()}
 
     headers = [(b"content-type", kind.encode())]
-    scope = {"type": "http", "method": "POST", "query_string": address.encode(), "headers": headers}
+    address = address if isinstance(address, bytes) else address.encode()
+    scope = {"type": "http", "method": "POST", "query_string": address, "headers": headers}
     return asyncio.run(fields_of(Request(scope, receive)))
 
 
@@ -47,6 +48,37 @@ def test_texts_of_a_form_and_of_the_address_are_all_there():
 def test_any_other_field_is_there_once(body, address):
     with pytest.raises(RefusedError, match=r"^Invalid request: the key 'target' appears more than once$"):
         form(body, address)
+
+
+def parts(name, body, kind="multipart/form-data; boundary=x"):
+    return fields(b"--x\r\nContent-Disposition: form-data; " + name + b"\r\n\r\n" + body + b"\r\n--x--\r\n", kind)
+
+
+def test_letters_of_forms_and_addresses_with_and_without_escapes():
+    for body in ("q=gr%C3%BC%C3%9Fe+%26", "q=grüße+%26"):
+        assert form(body) == form("", body) == {"q": "grüße &"}
+    for charset in ("", "; charset=utf-8", "; charset=utf-16", "; charset=klingon"):
+        assert parts(b'name="q"', "grüße &".encode(), f"multipart/form-data; boundary=x{charset}") == {"q": "grüße &"}
+    file = parts('name="file"; filename="ä.txt"'.encode(), b"\xff")["file"]
+    assert (file.filename, file.file.read(), file.file.close()) == ("ä.txt", b"\xff", None)
+
+
+@pytest.mark.parametrize("q", [b"%ff", b"\xff", b"caf%e9", b"%ed%a0%80"])
+def test_bytes_that_are_no_utf8_are_refused_and_not_replaced(q):
+    refused = r"^Invalid request: the form is not UTF-8$"
+    for body, address in ((b"q=" + q, ""), (b"", b"q=" + q), (b"q=one&" + q + b"=1", "")):
+        with pytest.raises(RefusedError, match=refused):
+            form(body, address)
+    for name, body in ((b'name="q"', b"\xff"), (b'name="\xff"', b"one"), (b'name="file"; filename="\xff.txt"', b"one")):
+        with pytest.raises(RefusedError, match=refused):
+            parts(name, body)
+    with pytest.raises(RefusedError, match=r"^Invalid JSON format$"):
+        fields(b'{"q": "\xff"}')
+
+
+def test_a_form_of_too_many_fields():
+    with pytest.raises(RefusedError, match=r"^Invalid request: the form cannot be read$"):
+        form("&".join(f"{n}=1" for n in range(1001)))
 
 
 @pytest.mark.parametrize("terms", ["one\teins\n" * 600_000, {f"one{number}": "eins" for number in range(100_000)}])

@@ -1,5 +1,6 @@
 """Texts of several lines and HTML: what is translated, and what stays."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,9 @@ def test_white_space_and_lines_without_words_stay(translator):
 
 def test_tags_scripts_and_entities_stay(translator):
     text = "<p id='a'>one <i>two</i> &amp; three</p>\n<script>let one = 'two';</script>"
-    (said,) = result_of(translator, html(translator, translator.options(), [text], Linker(translator)))
+    (said,) = result_of(
+        translator, html(translator, translator.options(), [text], Linker(translator), src="en", tgt="de")
+    )
     assert said[0].startswith("<p id='a'>") and said[0].endswith("</p>\n<script>let one = 'two';</script>")
     assert said[0].count("<i>") == said[0].count("</i>") == 1
 
@@ -90,9 +93,16 @@ def test_alternatives_have_no_equals_and_keep_their_lines(translator):
     assert second == [one.text for one in best[2]]
 
 
+def test_a_page_names_the_language_that_it_is_translated_to(translator):
+    texts = ['<html lang="en">one <i lang="en">two</i></html>', '<html lang="fr">one</html>', '<p lang="en">one</p>']
+    work = html(translator, translator.options(), texts, Linker(translator), src="en", tgt="de")
+    tags = [re.findall("lang=.(..)", said) for (said,) in result_of(translator, work)]
+    assert tags == [["de", "en"], ["fr"], ["en"]]
+
+
 def test_alternatives_of_html_are_whole_pages(translator):
     options = translator.options(nbest=2)
-    work = html(translator, options, ["<p>one two</p><hr><p>three</p>", "<hr>"], Linker(translator))
+    work = html(translator, options, ["<p>one two</p><hr><p>three</p>", "<hr>"], Linker(translator), src="en", tgt="de")
     pages, empty = carried_out(work, lambda parts: translator.find(parts, options))
     best = translator.search(["one two", "three"], nbest=2)
     assert pages == [f"<p>{one.text}</p><hr><p>{three.text}</p>" for one, three in zip(*best, strict=True)]

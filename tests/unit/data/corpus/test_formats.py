@@ -364,10 +364,22 @@ def test_tmx_of_two_languages_says_which_they_are(write):
     assert texts(file, "src", "tgt")[0] == ("one two", "eins zwei")
 
 
+def test_each_of_several_texts_in_one_language_is_in_a_pair(write, caplog):
+    told = "en-GB= en-US=one de=eins fr=un fr=une de=ein de="
+    variants = (one.split("=") for one in told.split(" "))
+    tuv = "".join(f'<tuv xml:lang="{code}"><seg>{text}</seg></tuv>' for code, text in variants)
+    file = write("a.tmx", f"<tmx><tu>{tuv}</tu></tmx>")
+    assert texts(file) == [("one", "eins"), ("one", "ein")]
+    assert texts(file, "de", "fr") == [("eins", "un"), ("ein", "une")]
+    assert texts(file, "fr", "en") == [("un", "one"), ("une", "one")]
+    assert caplog.messages == []
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
         ("<tmx><body><tu>", r"a\.tmx:1: this is not well-formed XML: "),
+        ("<tmx>\n<tu>\n&nbsp;</tu></tmx>", r"a\.tmx:3: this is not well-formed XML: Entity 'nbsp' not defined\.$"),
         (
             '<!DOCTYPE tmx [<!ENTITY x "y">]><tmx><tu><tuv xml:lang="en"><seg>&x;</seg></tuv></tu></tmx>',
             r"a\.tmx:1: the entity &x; is not read\. hint: write its text in its place\.$",
