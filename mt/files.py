@@ -15,17 +15,31 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from mt.errors import CheckpointError, MtError, json_kind
+from mt.errors import CheckpointError, MtError, in_short, json_kind
 
 LONGEST_NAME = 200  # of a folder of a run; file systems take 255 bytes
 # What `zipfile` raises at damage, of any compression; bzip2's is an OSError, encryption is a RuntimeError.
 ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
+NO_MEMORY = ("can't allocate memory", "out of memory")  # in errors of torch, of a host and of a GPU
 MAX_JSON = 16 << 20  # bytes; parsed, the worst of it takes twenty times as much memory
 
 
 def reason(error: OSError) -> str:
     """The system's message, such as "No space left on device"."""
     return error.strerror or str(error)
+
+
+def in_words(error: Exception) -> MtError:
+    """Any error as one of ours: of the system, of a memory that is too small, or else of mt itself."""
+    if isinstance(error, MtError):
+        return error
+    if isinstance(error, OSError):
+        return MtError(f"`{error.filename}`: {reason(error)}" if error.filename else reason(error))
+    if isinstance(error, MemoryError) or any(said in str(error) for said in NO_MEMORY):
+        hint = "take a smaller model or smaller batches, or end other programs."
+        return MtError(f"the memory is too small for this ({in_short(error)})", hint=hint)
+    what = f"internal error: {type(error).__name__}: {error}"
+    return MtError(what, hint="set MT_DEBUG=1 for the traceback, and please report it.")
 
 
 @contextmanager
