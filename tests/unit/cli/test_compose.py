@@ -254,6 +254,7 @@ def test_a_tree_may_leave_settings_out():
             r"`data\.dev` names d\.en, but `data\.train` names no file, and the corpus tatoeba_",
         ),
         (["data.test=[t.tsv]"], r"`data\.test` names t\.tsv, but `data\.train` names no file"),
+        (["data.columns=[en,es]"], r"`data\.columns` chooses the columns en and es, but `data\.train` names no file"),
         (
             ["data.src=de", "data.tgt=en"],
             "`data.src` and `data.tgt` ask for de to en, but the corpus tatoeba_en_es is en",
