@@ -8,7 +8,7 @@ import re
 import shutil
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -49,6 +49,18 @@ def explained(what: str, kind: type[MtError] = CheckpointError) -> Iterator[None
         yield
     except OSError as error:
         raise kind(f"{what}: {reason(error)}.") from error
+
+
+@contextmanager
+def named_as(names: Mapping[object, object]) -> Iterator[None]:
+    """Errors of the block name what the user knows. Args: names: what they would name, and what they name instead."""
+    try:
+        yield
+    except CheckpointError as error:
+        message = error.message
+        for name, known in names.items():
+            message = message.replace(str(name), str(known))
+        raise CheckpointError(message, hint=error.hint) from error
 
 
 # ---------------------------------------------------------------- names
