@@ -184,6 +184,8 @@ def whole_folder(
     A process killed at any moment leaves the old folder or the new one; while one is replaced, there is an instant
     with neither. If the block fails, nothing changes.
 
+    A link at `target` gives way to the folder, and what it leads to stays as it is.
+
     Args: aside: where an old folder at `target` is moved; None: it is removed. keep: called at the end if there is a
     folder at `target`; if true it stays and the new one is dropped, for example when another process has written it.
     Raises: OSError.
@@ -212,9 +214,18 @@ def whole_folder(
             raise
         sync_folder(target.parent)
         if there and aside is None:
-            shutil.rmtree(old, ignore_errors=True)
+            remove(old)
     finally:
         shutil.rmtree(temp, ignore_errors=True)
+
+
+def remove(path: Path) -> None:
+    """Remove a folder with all in it, but of a link the link alone, or a file. Errors are ignored."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import socket
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from torch import Tensor
 
 from mt.checkpoint import schema
 from mt.errors import CheckpointError
-from mt.files import explained, read_json, reason, sha256, whole_folder
+from mt.files import explained, read_json, reason, remove, sha256, whole_folder
 
 logger = logging.getLogger("mt")
 MANIFEST = "MANIFEST.json"
@@ -152,10 +151,7 @@ def free_name(path: Path, prefix: str) -> Path:
 def clean_up(folder: Path) -> None:
     """Remove unfinished files and folders of killed processes. Only for the one process that writes to `folder`."""
     for path in [*folder.glob(".tmp-*"), *folder.glob(".trash-*")]:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        remove(path)
 
 
 class RunLock:
