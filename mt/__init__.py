@@ -35,8 +35,9 @@ def load(
     Args: device: auto, cpu, cuda, cuda:N or mps; precision: int8 is for the CPU, and the fastest there;
         cuda_graphs: experimental, steps of small models as CUDA graphs on a GPU (docs/GPU.md); engine: ct2 searches
         with CTranslate2, whose export is made once, verified and kept beside the model; auto: where it can;
-        quantization: of that export, as for `mt export ct2`. Precision and CUDA graphs are torch's; tag: that each text
-        is read with, such as "<2de>", which asks a model of several languages for one; a text with a tag keeps its own.
+        quantization: of that export, as for `mt export ct2`. Precision and CUDA graphs are torch's, which auto chooses
+        where they are given; tag: that each text is read with, such as "<2de>", which asks a model of several languages
+        for one; a text with a tag keeps its own.
     Raises: CheckpointError: when there is no model there, or it is damaged; when the export cannot be written, or does
         not translate as the model. ConfigError: for an unknown device, precision, engine, quantization or tag; when
         the engine cannot search with the model, or for an argument of the other engine.

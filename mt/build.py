@@ -314,7 +314,10 @@ def dry_run(config: Config) -> None:
     if origin is not None:
         print(f"init             {origin.path}: {origin.ancestry[0]}")
     section = with_numbers(config.train, batch, prepared.train)
-    print(preview(prepared.train, prepared.refusals, model, batch, section, config.optim))
+    precision = pick_precision(section.precision, device)
+    validator = make_validator(config, prepared, model, Group(), precision=precision, tokens=batch.budget, guided=None)
+    planned = validator.plan(section)
+    print(preview(prepared.train, prepared.refusals, model, batch, section, config.optim, planned))
     corpus, train = prepared.corpus, prepared.train.pairs
     found = [] if config.data.inputs else survey(train, corpus.src, corpus.tgt)
     found += [one for name in ("dev", "test") for one in overlap(train, getattr(corpus, name), name)]

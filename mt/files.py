@@ -8,24 +8,38 @@ import re
 import shutil
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from mt.errors import CheckpointError, MtError, json_kind
+from mt.errors import CheckpointError, MtError, in_short, json_kind
 
 LONGEST_NAME = 200  # of a folder of a run; file systems take 255 bytes
 # What `zipfile` raises at damage, of any compression; bzip2's is an OSError, encryption is a RuntimeError.
 ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
+NO_MEMORY = ("can't allocate memory", "out of memory")  # in errors of torch, of a host and of a GPU
 MAX_JSON = 16 << 20  # bytes; parsed, the worst of it takes twenty times as much memory
 
 
 def reason(error: OSError) -> str:
     """The system's message, such as "No space left on device"."""
     return error.strerror or str(error)
+
+
+def in_words(error: Exception) -> MtError:
+    """Any error as one of ours: of the system, of a memory that is too small, or else of mt itself."""
+    if isinstance(error, MtError):
+        return error
+    if isinstance(error, OSError):
+        return MtError(f"`{error.filename}`: {reason(error)}" if error.filename else reason(error))
+    if isinstance(error, MemoryError) or any(said in str(error) for said in NO_MEMORY):
+        hint = "take a smaller model or smaller batches, or end other programs."
+        return MtError(f"the memory is too small for this ({in_short(error)})", hint=hint)
+    what = f"internal error: {type(error).__name__}: {error}"
+    return MtError(what, hint="set MT_DEBUG=1 for the traceback, and please report it.")
 
 
 @contextmanager
@@ -35,6 +49,18 @@ def explained(what: str, kind: type[MtError] = CheckpointError) -> Iterator[None
         yield
     except OSError as error:
         raise kind(f"{what}: {reason(error)}.") from error
+
+
+@contextmanager
+def named_as(names: Mapping[object, object]) -> Iterator[None]:
+    """Errors of the block name what the user knows. Args: names: what they would name, and what they name instead."""
+    try:
+        yield
+    except CheckpointError as error:
+        message = error.message
+        for name, known in names.items():
+            message = message.replace(str(name), str(known))
+        raise CheckpointError(message, hint=error.hint) from error
 
 
 # ---------------------------------------------------------------- names
@@ -156,7 +182,9 @@ def whole_folder(
     """A new folder to fill. When the block ends, its files are flushed to disk and it replaces `target`.
 
     A process killed at any moment leaves the old folder or the new one; while one is replaced, there is an instant
-    with neither. If the block fails, nothing changes.
+    with neither, after which `clean_up` puts the old one back. If the block fails, nothing changes.
+
+    A link at `target` gives way to the folder, and what it leads to stays as it is.
 
     Args: aside: where an old folder at `target` is moved; None: it is removed. keep: called at the end if there is a
     folder at `target`; if true it stays and the new one is dropped, for example when another process has written it.
@@ -164,7 +192,7 @@ def whole_folder(
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temp = temporary(target)
-    old = aside or target.with_name(f".trash-{temp.name.removeprefix('.tmp-')}")
+    old = aside or target.with_name(f".old-{temp.name.removeprefix('.tmp-')}")
     temp.mkdir()
     try:
         yield temp
@@ -186,9 +214,31 @@ def whole_folder(
             raise
         sync_folder(target.parent)
         if there and aside is None:
-            shutil.rmtree(old, ignore_errors=True)
+            remove(old)
     finally:
         shutil.rmtree(temp, ignore_errors=True)
+
+
+def clean_up(folder: Path) -> None:
+    """Remove unfinished files and folders of killed processes, and put back what one was about to replace. Only for
+    the one process that writes to `folder`. Raises: OSError."""
+    for old in folder.glob(".old-*"):  # a whole folder, unless the new one is in its place
+        target = old.with_name(old.name.removeprefix(".old-").rsplit("-", 2)[0])
+        if target.exists():
+            remove(old)
+        else:
+            old.rename(target)
+    for path in [*folder.glob(".tmp-*"), *folder.glob(".trash-*")]:
+        remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a folder with all in it, but of a link the link alone, or a file. Errors are ignored."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 def sync_folder(folder: Path) -> None:

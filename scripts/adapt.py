@@ -23,6 +23,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mistakes import run_script
+
 SRC, TGT = "en", "de"
 SHAPE = ["model=small", "model.dim=192", "model.ffn_dim=768", "tokenizer.vocab_size=4000"]
 BASE = "train.minutes=null train.validate_every=500 train.validate_pairs=200 optim.lr=2.5e-3 schedule.warmup_steps=200"
@@ -94,4 +96,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

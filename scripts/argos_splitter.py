@@ -9,6 +9,7 @@ closing quotes or brackets) before a space, unless a small letter follows, or th
 an ordinal number of one or two digits, or a common abbreviation. The marks of Chinese and Japanese need no space.
 """
 
+import argparse
 import json
 import sys
 import unicodedata
@@ -140,6 +141,7 @@ def build() -> ModelProto:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     data = build().SerializeToString()
     OUT.write_bytes(data)
     print(f"{OUT}: {len(data):,} bytes", file=sys.stderr)

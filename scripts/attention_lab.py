@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
+from mistakes import run_script
 
 from mt.alignment.choose_heads import choose_by_regularity
 from mt.alignment.heads import AlignmentHeads, hard_links, head_mean, word_maps
@@ -171,4 +172,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -28,6 +28,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mistakes import run_script
+
 from mt.alignment.heads import hard_links, joint_links, turned
 from mt.alignment.hmm import LIKELY
 from mt.alignment.pharaoh import Gold, compare, pharaoh, read_gold
@@ -258,4 +260,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -14,6 +14,8 @@ import re
 import time
 from collections import Counter
 
+from mistakes import run_script
+
 from mt.compute.device import set_up_cpu
 from mt.decode.constraints.glossary import Entry, Glossary
 from mt.decode.load import load
@@ -94,4 +96,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

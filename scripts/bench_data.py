@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from mistakes import run_script
 
 from mt.build import prepare_data
 from mt.cli.compose import compose
@@ -122,4 +123,4 @@ def report(corpus: TokenizedCorpus, config: Config, sampling: float, number: int
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

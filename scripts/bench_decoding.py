@@ -41,6 +41,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from mistakes import run_script
 
 from mt.compute.device import set_up_cpu
 from mt.decode.load import load
@@ -331,4 +332,4 @@ def longest_output(translator: Translator, sources: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -16,6 +16,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mistakes import run_script
+
 from mt.text.metrics import bleu
 
 SYSTEMS = {
@@ -83,4 +85,4 @@ def one_run(model: str, lines: list[str], settings: dict[str, str], beam: int) -
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

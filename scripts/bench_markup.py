@@ -19,6 +19,8 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mistakes import run_script
+
 from mt.cli.link_options import linker_of
 from mt.compute.device import set_up_cpu
 from mt.decode.load import load
@@ -157,4 +159,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -22,6 +22,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+from mistakes import run_script
 from sacrebleu.metrics.chrf import CHRF
 
 from mt.checkpoint.model_folder import languages
@@ -167,4 +168,4 @@ def show(found: Found, references: list[str], tokenize: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

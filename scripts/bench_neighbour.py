@@ -19,6 +19,9 @@ from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 
+from mistakes import run_script
+
+from mt.cli.compose import compose
 from mt.cli.doctor import cpu_model
 from mt.compute.host import CHOSEN_BY_USER, choose_waiting, processors
 
@@ -33,6 +36,7 @@ def main() -> None:
         choose_waiting()
         serve(WORK[args.worker](args, settings))
         return
+    compose(settings)  # before workers are started with them
     print(f"{processors()} cores, {cpu_model()}; {args.rounds} rounds of {args.seconds:g} s; medians")
     print(f"{'work':<12}{'waiting':<16}{'idle':>10}{'beside':>10}{'share':>8}")
     for task in args.tasks:
@@ -105,7 +109,6 @@ def training(args: argparse.Namespace, settings: list[str]) -> Work:
     from bench_training import make_updater
 
     from mt.build import make_model, prepare_data
-    from mt.cli.compose import compose
     from mt.compute.device import pick_device, pick_precision, set_up_cpu
     from mt.data.batching import BatchStream
 
@@ -169,4 +172,4 @@ WORK: dict[str, Callable[[argparse.Namespace, list[str]], Work]] = {
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -28,6 +28,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from mistakes import run_script
 from peers import eole_peer, fairseq_peer, hf_peer, marian_peer, ours, pieces, recipe
 from peers.install import PeerError, install
 from peers.job import SHAPES, Job, Peer
@@ -218,4 +219,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_script(lambda: main(sys.argv[1:]))

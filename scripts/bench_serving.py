@@ -35,6 +35,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from mistakes import run_script
+
 HEAD = ("", "requests/s", "of direct", "processor ms", "of direct", "a batch", "median", "99 %", "other batch", "wrong")
 CHILD = """
 import json, sys, time, mt
@@ -304,4 +306,4 @@ def resident(pid: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from mistakes import run_script
 
 from mt.cli.doctor import cpu_model
 
@@ -83,4 +84,4 @@ def cost(command: list[str]) -> Cost:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from mistakes import run_script
 from torch import nn
 
 import mt.compute.device
@@ -194,4 +195,4 @@ def report(model: Transformer, seconds: list[float], batches: list[Batch], budge
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_script(lambda: main(sys.argv[1:]))

@@ -13,6 +13,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 import torch
+from mistakes import run_script
 
 from mt.data.corpus.readers import read_pairs
 from mt.decode.load import load
@@ -52,4 +53,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -12,6 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from mistakes import run_script
+
 UNIT = (
     '<tu tuid="{n}" creationdate="20260101T000000Z"><prop type="project">lager</prop>'
     '<tuv xml:lang="de-DE"><seg>Regal {n} steht in <bpt i="1">&lt;b&gt;</bpt>Halle {hall}<ept i="1">&lt;/b&gt;</ept> '
@@ -56,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

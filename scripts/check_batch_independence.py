@@ -13,10 +13,10 @@ with `--precision bf16` now and then; there the numbers are printed only.
 
 import argparse
 import random
-import sys
 import time
 
 import torch
+from mistakes import run_script
 
 from mt.compute.device import set_up_cpu
 from mt.decode.load import load
@@ -87,4 +87,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import yaml
+from mistakes import run_script
 
 import mt
 from mt.text.lines import read_lines
@@ -115,4 +116,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -40,6 +40,7 @@ from pathlib import Path
 from typing import Any
 
 from kill_anywhere import MEASURED, SETTINGS, write_text
+from mistakes import run_script
 from omegaconf import OmegaConf
 
 STEPS, EVERY = 5, 2  # validations at 2, 4 and 5: the first of their checkpoints is removed
@@ -362,4 +363,4 @@ def judge(args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_script(lambda: main(sys.argv[1:]))

@@ -18,6 +18,7 @@ import os
 from pathlib import Path
 
 from easy_vqa_tables import Row, floor, write_tables
+from mistakes import run_script
 
 DEV = 60  # photographs of the training set
 BEGINNING = 5  # words
@@ -51,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -23,6 +23,8 @@ from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
+from mistakes import run_script
+
 DEV = 200  # pictures of the training set
 COLUMNS = "photo\tquestion\tanswer"
 Row = tuple[str, str, str]
@@ -93,4 +95,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

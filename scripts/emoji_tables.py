@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mistakes import run_script
 from PIL import Image
 
 LANGUAGES = ("en", "de", "fr", "es", "it", "ru", "ja", "pt", "zh", "ar", "ko", "tr")
@@ -170,4 +171,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -30,6 +30,8 @@ import os
 import random
 from pathlib import Path
 
+from mistakes import run_script
+
 GRID = "grid_7x7x64_int8.npy"
 CAPTIONS = 5
 CONSTANT = {
@@ -117,4 +119,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

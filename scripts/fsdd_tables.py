@@ -37,6 +37,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from mistakes import run_script
 
 from mt.text.ter import edit_distance
 
@@ -211,4 +212,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -33,6 +33,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from mistakes import run_script
+
 from mt.checkpoint import write_folder
 from mt.checkpoint.model_folder import Description, read_model
 from mt.cli.compose import compose
@@ -276,4 +278,4 @@ def signed(parts: dict) -> dict[str, bytes]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_script(lambda: main(sys.argv[1:]))

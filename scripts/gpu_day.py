@@ -13,6 +13,7 @@ speedrun    `scripts/speedrun.sh`, eager and with CUDA graphs
 resume      a run that is killed and continued, beside one that is not
 """
 
+import argparse
 import importlib.util
 import json
 import os
@@ -28,6 +29,7 @@ from typing import Any
 
 import torch
 from bench_training import flops, make_updater, peak_flops, peak_memory, synchronise
+from mistakes import run_script
 
 from mt.build import make_model, prepare_data
 from mt.cli.compose import compose
@@ -41,7 +43,7 @@ from mt.text.lines import read_lines
 from mt.train.acceleration.memory import find_budget, worst_batches
 from mt.train.step import Updater
 
-DEVICE, DATA, SMALL = os.environ["DEVICE"], os.environ["DATA"], bool(os.environ.get("SMALL"))
+DEVICE, DATA, SMALL = os.environ.get("DEVICE", "cuda"), os.environ.get("DATA", "data"), bool(os.environ.get("SMALL"))
 SCRIPTS = Path(__file__).parent
 TOY_MODEL = ["model=tiny", "model.dim=16", "model.heads=2", "model.ffn_dim=32", "model.encoder_layers=1"]
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
@@ -346,4 +348,8 @@ def main(name: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=[part.__name__ for part in PARTS])
+    parser.add_argument("folder", type=Path)
+    args = parser.parse_args()
+    run_script(lambda: main(args.part, args.folder))

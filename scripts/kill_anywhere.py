@@ -27,6 +27,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from mistakes import run_script
+
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 ZAHLEN = ["eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun", "zehn"]
 SETTINGS = (
@@ -220,4 +222,4 @@ def work(args: argparse.Namespace, folder: Path, command: list[str]) -> list[str
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_script(lambda: main(sys.argv[1:]))

@@ -13,6 +13,8 @@ import re
 from itertools import islice
 from pathlib import Path
 
+from mistakes import run_script
+
 import mt
 from mt.compute.device import set_up_cpu
 from mt.config import Split
@@ -65,4 +67,4 @@ def count(translator: Translator, texts: list[str], split: Split) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -24,6 +24,7 @@ import random
 import re
 from pathlib import Path
 
+from mistakes import run_script
 from multi30k_tables import arguments, mt
 
 from mt.data.corpus.catalog import locate
@@ -112,4 +113,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

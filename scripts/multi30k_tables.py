@@ -19,6 +19,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mistakes import run_script
+
 from mt.data.corpus.catalog import locate
 from mt.text.lines import read_lines
 
@@ -112,4 +114,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -15,6 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from mistakes import run_script
+
 from mt.documents.readers import translate_document
 
 MARK = re.compile(r"<[^<>]*>|\{[^{}]*\}|&#?\w+;")
@@ -97,4 +99,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -9,6 +9,8 @@ is always line N of the test set, also where a writing changes nothing.
 import argparse
 from pathlib import Path
 
+from mistakes import run_script
+
 from mt.text.augmentation import WRITINGS, Augmentation
 from mt.text.lines import read_lines
 
@@ -30,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

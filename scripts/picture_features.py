@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mistakes import run_script
 
 from mt.config import InputKind
 from mt.inputs.image import pixels
@@ -113,4 +114,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

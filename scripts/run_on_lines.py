@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from long_lines import MARKS
+from mistakes import run_script
 
 import mt
 from mt.compute.device import set_up_cpu
@@ -70,4 +71,4 @@ def show(name: str, lines: list[Line], translator: Translator) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

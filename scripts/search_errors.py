@@ -15,6 +15,8 @@ import math
 import time
 from itertools import pairwise
 
+from mistakes import run_script
+
 from mt.compute.device import set_up_cpu
 from mt.decode.load import load
 from mt.text.lines import read_lines
@@ -67,4 +69,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

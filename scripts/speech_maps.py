@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+from mistakes import run_script
 from PIL import Image
 
 from mt.checkpoint.model_folder import table_columns
@@ -129,4 +130,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

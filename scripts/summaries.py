@@ -21,6 +21,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from mistakes import run_script
+
 from mt.cli.compose import compose
 from mt.data.corpus.readers import read_pairs
 from mt.text.lines import read_lines
@@ -139,4 +141,4 @@ def row(length: int, tokens: int, target: int, updates: int, settings: list[str]
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_script(lambda: main(sys.argv[1:]))

@@ -30,6 +30,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from bench_peers import processor
+from mistakes import run_script
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("ATen", "oneDNN", "threads", "order", "neighbour")
@@ -111,4 +112,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_script(lambda: main(sys.argv[1:]))

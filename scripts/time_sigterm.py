@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from kill_anywhere import SETTINGS, last_step, write_text
+from mistakes import run_script
 
 RUN = "stopped"
 TIMES = "times.json"
@@ -127,4 +128,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_script(lambda: main(sys.argv[1:]))

@@ -14,6 +14,8 @@ import tempfile
 from itertools import product
 from pathlib import Path
 
+from mistakes import run_script
+
 from mt.config import TokenizerConfig
 from mt.text.roundtrip import round_trip
 from mt.text.tokenizer_training import train_tokenizer
@@ -77,4 +79,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

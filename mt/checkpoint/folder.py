@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import socket
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -147,15 +146,6 @@ def free_name(path: Path, prefix: str) -> Path:
     while (aside := path.with_name(f"{prefix}-{path.name}-{number}")).exists():
         number += 1
     return aside
-
-
-def clean_up(folder: Path) -> None:
-    """Remove unfinished files and folders of killed processes. Only for the one process that writes to `folder`."""
-    for path in [*folder.glob(".tmp-*"), *folder.glob(".trash-*")]:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
 
 
 class RunLock:

@@ -88,7 +88,8 @@ class Checkpoints:
     ) -> Path:
         """Write a checkpoint. A higher `score` is better; one that is not finite counts as none.
 
-        A valid checkpoint of the same step stays. Raises `CheckpointError` when it cannot be written.
+        A valid checkpoint of the same step stays, but one without a score gives way to one with a score. Raises
+        `CheckpointError` when it cannot be written.
         """
         parts = {MODEL: model, OPTIMIZER: optimizer, STATE: json.dumps(schema.STATE.mark(state)).encode()}
         parts |= self.files
@@ -99,7 +100,8 @@ class Checkpoints:
         if number is None or not math.isfinite(number):
             number, ties = None, []
         meta = {"step": step, "score": None if number is None else float(number)}
-        write_folder(path, parts, meta={**meta, "ties": ties} if ties else meta)
+        unscored = number is not None and self._scores().get(path) is None
+        write_folder(path, parts, meta={**meta, "ties": ties} if ties else meta, replace=unscored)
         self._point("latest", path)
         self._point("best", self._best_first()[0])
         return path

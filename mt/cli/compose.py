@@ -113,6 +113,12 @@ def check_text(data: DataConfig) -> None:
                 f"{name} set of its own.",
                 hint=f"name the training text with `data.train`, or leave `data.{name}` out.",
             )
+    if data.columns:
+        raise ConfigError(
+            f"`data.columns` chooses the columns {' and '.join(data.columns)}, but `data.train` names no file, and the "
+            f"corpus {data.corpus} is no table.",
+            hint="name a table with `data.train`, or leave `data.columns` out.",
+        )
     entry = CATALOG.get(str(data.corpus))
     given = data.src or data.tgt
     if entry and given and (data.src or entry.src, data.tgt or entry.tgt) != (entry.src, entry.tgt):

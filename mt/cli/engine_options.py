@@ -63,6 +63,8 @@ def cannot_honour(args: argparse.Namespace) -> list[str]:
     given = {name: value for name, value in settings(args).items() if value is not None}
     section = from_plain(DecodeConfig, {**asdict(DecodeConfig()), **given}, "options")
     found = [f"--{name.replace('_', '-')}" for name in own_search(section)]
+    if args.precision != "auto":
+        found.append("--precision")
     if getattr(args, "sample", False):
         found.append("--sample")
     if getattr(args, "mbr", None) and args.mbr_from == "samples":

@@ -25,7 +25,8 @@ from mt.cli.run_name import run_name, tell_name
 from mt.cli.text_files import check_text_files
 from mt.cli.typed import as_typed
 from mt.config import Config
-from mt.errors import ConfigError, MtError, StoppedError
+from mt.errors import ConfigError, StoppedError
+from mt.files import in_words
 
 Task = Callable[[DictConfig], float]
 
@@ -99,9 +100,9 @@ class Jobs:
                 if run.state == "failed" and run.folder not in self.failed:
                     print(readable(f"mt train: {run.folder} failed: {run.error}"), file=sys.stderr)
         for folder, error in self.failed.items():
-            what = error.message if isinstance(error, MtError) else f"internal error: {type(error).__name__}: {error}"
+            known = in_words(error)
             log = f" (see {folder}/train.log)" if (folder / "train.log").exists() else ""
-            say(f"mt train: {folder} failed: {what}{log}", error, hint=getattr(error, "hint", ""))
+            say(f"mt train: {folder} failed: {known.message}{log}", error, hint=known.hint)
 
 
 def fixed_keys(overrides: list[str]) -> frozenset[str]:

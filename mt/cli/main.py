@@ -22,8 +22,8 @@ from typing import NoReturn, TextIO
 import mt
 from mt.cli.hints import without_settings
 from mt.compute.host import STOPPING, before_torch
-from mt.errors import ConfigError, DataError, MtError, in_short
-from mt.files import reason
+from mt.errors import ConfigError, DataError
+from mt.files import in_words
 
 VERBS = {
     "train": ("mt.cli.train", "train a translation model on pairs of sentences"),
@@ -45,7 +45,6 @@ VERBS = {
 ACTIONS = {"runs": ("list", "compare", "delete"), "inspect": ("attention",)}  # words that stand behind a verb
 SAVING = {"train", "serve"}  # which have their own answer to signals
 INTERRUPTED = 130  # 128 + SIGINT
-NO_MEMORY = ("can't allocate memory", "out of memory")  # in errors of torch, of a host and of a GPU
 PIPE_CLOSED = 141  # 128 + SIGPIPE
 
 
@@ -67,9 +66,6 @@ def main(argv: list[str] | None = None) -> int:
         code = dispatch(argv)
         if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]
             sys.stdout.flush()  # so that a closed pipe raises here, not at exit
-    except MtError as error:
-        say(f"{name}: {error.message}", error, hint=error.hint)
-        return error.exit_code
     except KeyboardInterrupt as stop:
         return 128 + stop.args[0] if stop.args else INTERRUPTED
     except BrokenPipeError:
@@ -77,17 +73,13 @@ def main(argv: list[str] | None = None) -> int:
         return PIPE_CLOSED
     except OSError as error:
         written = flush_or_silence(sys.stdout)  # what could not be written is still there, and fails again
-        file = f"`{error.filename}`: " if error.filename else "" if written else "stdout cannot be written: "
-        say(f"{name}: {file}{reason(error)}", error)
+        where = "" if error.filename or written else "stdout cannot be written: "
+        say(f"{name}: {where}{in_words(error).message}", error)
         return 1
     except Exception as error:
-        if isinstance(error, MemoryError) or any(said in str(error) for said in NO_MEMORY):
-            hint = "take a smaller model or smaller batches, or end other programs."
-            say(f"{name}: the memory is too small for this ({in_short(error)})", error, hint=hint)
-            return 1
-        what = f"{type(error).__name__}: {error}"
-        say(f"{name}: internal error: {what} (set MT_DEBUG=1 for the traceback; please report it)", error)
-        return 1
+        known = in_words(error)
+        say(f"{name}: {known.message}", error, hint=known.hint)
+        return known.exit_code
     finally:
         flush_or_silence(sys.stderr)
     return code

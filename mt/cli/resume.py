@@ -16,6 +16,7 @@ from mt.cli.text_files import check_text_files
 from mt.cli.typed import as_typed, fill_in_paths
 from mt.config import Config
 from mt.config.from_json import from_plain
+from mt.data.corpus.names import HUB
 from mt.errors import CheckpointError, ConfigError, DataError
 from mt.train.overview import is_run
 from mt.train.saved_config import read_config
@@ -42,6 +43,9 @@ def resume(folder: Path, overrides: list[str], command: list[str]) -> float:
             try:
                 check_text_files(config.data)
             except DataError as error:
+                named = [*config.data.train, *config.data.dev, *config.data.test]
+                if all(file.startswith(HUB) or Path(file).exists() for file in named):
+                    raise
                 where = f"; relative names count from `{start}`" if start != here else ""
                 hint = f"if the text has moved, name it, as in `data.train=[new.en,new.de]`{where}."
                 raise DataError(error.message, hint=hint) from None

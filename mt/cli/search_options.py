@@ -95,7 +95,8 @@ class SearchOptions:
     def __init__(self, translator: "Translator", args: argparse.Namespace) -> None:
         self.translator = translator
         self.given: dict[str, Any] = {name: getattr(args, name) for name in options_of(DecodeConfig)}
-        self.given["beam"] = args.beam or max(translator.section.beam, args.nbest)
+        groups = args.groups or translator.section.groups
+        self.given["beam"] = args.beam or max(translator.section.beam, groups * -(-args.nbest // groups))
         self.given["nbest"] = args.nbest
         self.given["glossary"] = args.terms
         self.prefix, self.file = args.prefix, prefix_file(args.prefix)

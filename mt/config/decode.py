@@ -148,4 +148,5 @@ class DecodeConfig:
             self.patience = None  # the same rule; JSON has no infinity
         check_bounds(self, "decode")
         fits = self.beam % self.groups == 0
-        require(fits, "decode.groups", f"be positive and divide `decode.beam` ({self.beam})", self.groups)
+        hint = f"take a beam that is a multiple of {self.groups}, or 1 group."
+        require(fits, "decode.groups", f"be positive and divide `decode.beam` ({self.beam})", self.groups, hint=hint)

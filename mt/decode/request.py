@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal, TypedDict
 
 from mt.config import DecodeConfig, LengthNorm, Split, Unknown
 from mt.config.decode import COUNT_FROM_0, WIDTH, Bound, check_bounds, setting
+from mt.config.from_json import from_plain
 from mt.decode.constraints.glossary import Constraints, Glossary
 from mt.errors import ConfigError, check_texts
 
@@ -47,6 +48,14 @@ class SearchSettings(TypedDict, total=False):
     )  # sentence by sentence; auto: where a text is unusually long
     patience: float | None  # a sentence is done when so many times `beam` hypotheses have ended; math.inf: exact
     batch_tokens: int | None  # source pieces translated together
+
+
+def changed(section: DecodeConfig, settings: SearchSettings) -> DecodeConfig:
+    """The settings of a model with those of a call in their place. Raises: ConfigError."""
+    given = {name: value for name, value in settings.items() if value is not None}
+    if given.get("beam") == 1:
+        given.setdefault("groups", 1)  # greedy search: one hypothesis has no other to differ from
+    return from_plain(DecodeConfig, {**asdict(section), **given}, "a translation")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,13 +9,12 @@ from typing import Any, Unpack, overload
 import torch
 
 from mt.config import DecodeConfig, Split
-from mt.config.from_json import from_plain
 from mt.decode.constraints.glossary import Constraints, Glossary
 from mt.decode.constraints.vocabulary import Vocabulary
 from mt.decode.cutting import Cutter, in_sentence
 from mt.decode.parts import Found, Part, carried_out, report_missing, report_tags, report_unfinished
 from mt.decode.recutting import Recutter
-from mt.decode.request import OnProgress, Options, SearchSettings, TranslateOptions
+from mt.decode.request import OnProgress, Options, SearchSettings, TranslateOptions, changed
 from mt.decode.search.beam import beam_search
 from mt.decode.search.engine import SearchEngine, Wanted, check_engine
 from mt.decode.search.ensemble import Ensemble
@@ -120,11 +119,9 @@ class Translator:
 
         Raises: ConfigError: for an unknown setting or a bad value.
         """
-        given = {name: value for name, value in settings.items() if value is not None}
-        section = from_plain(DecodeConfig, {**asdict(self.section), **given}, "a translation")
         return Options(
-            section=section, nbest=nbest, prefixes=prefixes, glossary=glossary, sampling=sampling,
-            on_progress=on_progress, first_text=first_text,
+            section=changed(self.section, settings), nbest=nbest, prefixes=prefixes, glossary=glossary,
+            sampling=sampling, on_progress=on_progress, first_text=first_text,
         )  # fmt: skip
 
     def answer(self, texts: Sequence[str], options: Options) -> Found:

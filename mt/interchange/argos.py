@@ -20,7 +20,7 @@ from mt.checkpoint.folder import FILE_NAME, MANIFEST
 from mt.checkpoint.model_folder import CARD, CONFIG, EMA, WEIGHTS, find_model
 from mt.config import ModelConfig, Positions
 from mt.errors import CheckpointError, ConfigError
-from mt.files import explained, temporary, whole_folder
+from mt.files import explained, named_as, temporary, whole_folder
 from mt.interchange import refuse
 from mt.text.languages import NAMES, plain_code
 from mt.text.tokenizer import JOINT, SOURCE, TABLE, TARGET, Tokenizer
@@ -87,7 +87,8 @@ def write_package(out: Path, *, engine: Path, model: Path, direction: Direction)
     out.parent.mkdir(parents=True, exist_ok=True)
     own = temp.with_name(f"{temp.name}-model")
     try:
-        write_model(find_model(model), own)
+        with named_as({own: out}):
+            write_model(find_model(model), own)
         tokenizer = {path.name: path for path in engine.iterdir() if path.name in KEPT and path.name != CONFIG}
         contents: dict[str, Path | bytes] = {
             "metadata.json": (json.dumps(direction.metadata(), indent=2) + "\n").encode(),
@@ -161,7 +162,8 @@ def read_package(package: Path, out: Path) -> None:
                 with explained(f"`{out}` cannot be written"), whole_folder(out) as folder:
                     for name, entry in entries.items():
                         _extract(opened, entry, folder / name, package)
-                    verify_folder(folder)
+                    with named_as({folder: package}):
+                        verify_folder(folder)
         except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError) as error:  # RuntimeError: encrypted
             raise CheckpointError(f"`{package}` is damaged: {error}.") from None
 

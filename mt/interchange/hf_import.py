@@ -17,7 +17,7 @@ from mt.checkpoint import describe_tensors, read_tensors
 from mt.checkpoint.model_folder import MAX_CONFIG, MOST, Description
 from mt.config import Activation, DecodeConfig, ModelConfig, NormPlacement, Precision, Tying
 from mt.errors import CheckpointError, counted, shown
-from mt.files import ZIP_DAMAGE, explained, read_json, read_limited
+from mt.files import ZIP_DAMAGE, explained, named_as, read_json, read_limited
 from mt.interchange import refuse
 from mt.interchange.hf import ACTIVATIONS as WRITTEN
 from mt.interchange.hf import BIAS, SAFE, SOURCE_SPM, TARGET_SPM, TARGET_TABLE, weights
@@ -71,7 +71,8 @@ def read_hf(folder: Path, src: str | None = None, tgt: str | None = None) -> Imp
         reasons.append("`separate_vocabs` is true, and its tables do not number the pieces as SentencePiece does")
     refuse(f"imported from {folder}", reasons)
     assert files is not None
-    tokenizer = Tokenizer.from_files(files, str(folder))
+    with named_as({JOINT: SOURCE_SPM, SOURCE: SOURCE_SPM, TARGET: TARGET_SPM}):
+        tokenizer = Tokenizer.from_files(files, str(folder))
     refuse(f"imported from {folder}", _of_ids(config, generation, tokenizer, [len(table) for table in tables]))
     tensors = _read_weights(folder, config)
     description = _describe(config, generation, tokenizer, (str(src), str(tgt)), tensors)

@@ -42,20 +42,19 @@ def load(
     """As `mt.load`.
 
     Args: engine: ct2, torch, or auto: ct2 where it can, else torch with a warning that says why; precision,
-        cuda_graphs: of torch; settings: of the search, where they are not the model's; sampler: the sentences that a
-        new export is verified on.
+        cuda_graphs: of torch, which auto chooses where they are given; settings: of the search, where they are not
+        the model's; sampler: the sentences that a new export is verified on.
     Raises: ConfigError: when the engine cannot search with the model, or honour its settings or arguments;
         CheckpointError: also when the export does not translate as the model, or cannot be written.
     """
     require(engine in ENGINES, "engine", f"be one of {', '.join(ENGINES)}", engine)
-    if engine == "ct2":
-        require(precision == "auto", "precision", "be auto for the engine ct2, which has `quantization`", precision)
-        require(not cuda_graphs, "cuda_graphs", "be False for the engine ct2", cuda_graphs)
     if engine == "torch":
         plain = quantization == EXACT
         require(plain, "quantization", f"be {EXACT} for the engine torch, which has `precision`", quantization)
         return load_with_torch(path, device=device, precision=precision, cuda_graphs=cuda_graphs)
     try:
+        require(precision == "auto", "precision", "be auto for the engine ct2, which has `quantization`", precision)
+        require(not cuda_graphs, "cuda_graphs", "be False for the engine ct2", cuda_graphs)
         return _with_ct2(path, quantization, device=device, settings=settings or SearchSettings(), sampler=sampler)
     except (ConfigError, CheckpointError) as error:
         if engine == "ct2":

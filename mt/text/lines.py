@@ -134,6 +134,8 @@ def check_file(path: Path | str, named: Iterable[str] = ()) -> None:
         names = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else None
     except OSError as error:
         raise unreadable(path, error) from error
+    if str(path) == "-":
+        raise DataError("`-` names no file.", hint="name one, or `/dev/stdin` for the text of a pipe.")
     if path.is_symlink():
         raise DataError(f"`{path}` is a link to `{path.readlink()}`, which does not exist.")
     if names is None:

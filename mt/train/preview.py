@@ -81,7 +81,9 @@ def preview(
     batch: BatchConfig,
     train: TrainConfig,
     optim: OptimConfig,
+    validation: str,
 ) -> str:
+    """Args: train: with numbers for `auto`; validation: what each computes, in words."""
     parameters = count_parameters(model)
     mebibytes = 16 * parameters / 2**20  # weights, gradients, at most two moments in 32 bits, no activations
     tokens = corpus.num_target_rows
@@ -106,6 +108,7 @@ vocabulary       {corpus.tokenizer.tgt_size:,} pieces{"" if corpus.tokenizer.joi
 model            {parameters:,} parameters, {mebibytes:,.0f} MiB with gradients and moments
 device           {device}, {pick_precision(train.precision, device).value}, {counted(torch.get_num_threads(), "thread")}
 time             about {counted(round(steps), "step")} an epoch, {seconds:.2f} s a step; {total}
+validation       {validation}
 
 lengths in pieces, the longer side of a pair:
 {histogram(lengths)}

@@ -12,12 +12,12 @@ from typing import Any
 
 import yaml
 
-from mt.checkpoint import RunLock, clean_up, read_manifest
+from mt.checkpoint import RunLock, read_manifest
 from mt.checkpoint.folder import find_problem
 from mt.compute.distributed import Group
 from mt.config import Config, check_start
 from mt.errors import CheckpointError, ConfigError, DataError, MtError, StoppedError, counted, spelt
-from mt.files import explained, obstacle, read_json, write_text
+from mt.files import clean_up, explained, in_words, obstacle, read_json, write_text
 from mt.log import setup
 from mt.provenance import machine
 from mt.train.overview import FAILURE
@@ -251,9 +251,9 @@ def recorded(file: Path) -> Iterator[None]:
     except StoppedError:
         raise
     except Exception as error:
-        what = str(error) if isinstance(error, MtError) else f"internal error: {type(error).__name__}: {error}"
+        found = {"error": str(in_words(error)), "at": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
         with suppress(CheckpointError):  # a full disk
-            write_text(file, json.dumps({"error": what, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z")}) + "\n")
+            write_text(file, json.dumps(found) + "\n")
         raise
 
 

@@ -93,6 +93,7 @@ class Trainer:
         # The host is one update ahead of an accelerator, so it never waits for the device.
         self.ahead = 0 if updater.device.type == "cpu" else 1
         self.spiked = False
+        self.unvalidated = False  # the run resumes from weights that are its last and were saved between validations
 
     # ---- the loop -------------------------------------------------------------------------------------------
 
@@ -105,7 +106,7 @@ class Trainer:
         """
         self.outputs = outputs or Outputs()
         with self.requests.handled(), closing(self.stream):
-            if validate_first and self.state.step == 0 and self.state.best_score is None:
+            if self.unvalidated or (validate_first and self.state.step == 0 and self.state.best_score is None):
                 self.validate()
                 self.stop_if_requested()
             while self.state.finished is None:
@@ -204,10 +205,12 @@ class Trainer:
             )
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Restore a checkpoint; the run goes on as if it had never stopped. Its limits may be higher than before."""
+        """Restore a checkpoint; the run goes on as if it had never stopped. Its limits may differ from those before."""
         self.state = self.saver.load(checkpoint)
         self.state.watched = self.state.watched or self.train.watch.value  # older versions did not keep it
+        validated = checkpoint.score is not None or self.state.finished is not None
         self.state.finished = self.why_finished()
+        self.unvalidated = self.state.finished is not None and not validated
 
     # ---- progress -------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from mt.config import BatchConfig, Precision, TrainConfig, Watch
 from mt.data.batching import TokenizedCorpus, in_budget
 from mt.data.corpus.pair import Pair
 from mt.decode.request import OnProgress
+from mt.errors import counted
 from mt.nn.transformer import Transformer
 from mt.progress import Waiting
 from mt.text.metrics import bleu, blind_spot, chrf, score_all, wer_blind_spot
@@ -128,6 +129,13 @@ class Validator:
             logger.info(f"BLEU cannot tell on this dev set, because {self.blind_spot}: chrF++ is watched instead")
         if watch is Watch.wer and (said := wer_blind_spot([pair.tgt for pair in self.shown])):
             logger.warning(f"WER cannot tell on this dev set: {said} (`train.watch=cer`)")
+
+    def plan(self, section: TrainConfig) -> str:
+        """What the validations of a run compute, and when, in words. Args: section: with numbers for `auto`."""
+        scores = ", ".join([*ALWAYS[1:], *self.other])
+        when, pairs = counted(section.interval, "update"), counted(len(self.dev), "dev pair")
+        decides = self.watched(section.watch)
+        return f"every {when}, the loss of {pairs} and {scores} of {len(self.shown):,}; {decides} decides"
 
     @torch.no_grad()
     def __call__(self, model: Transformer) -> Validation:

@@ -12,6 +12,7 @@ from mt.alignment.heads import AlignmentHeads
 from mt.build import (
     check,
     describe,
+    dry_run,
     make_attention_logger,
     make_model,
     make_stream,
@@ -300,6 +301,22 @@ def test_what_decides_is_a_score_that_can_tell(files, references, watched, said,
     assert (trainer.train.watch, trainer.state.watched) == (watched, watched.value)
     told = [line for line in caplog.messages if "BLEU" in line and "file names" not in line]
     assert told == ([said] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("watch", "plan", "said"),
+    [
+        ("wer", "bleu, chrf, wer of 3; wer decides", "WER cannot tell on this dev set: "),
+        ("bleu", "bleu, chrf of 3; bleu decides", "BLEU splits them into characters (tok:char)"),
+    ],
+)
+def test_a_dry_run_says_what_will_be_computed_and_what_cannot_tell(files, watch, plan, said, caplog, capsys):
+    Path("dev.tsv").write_text("eins zwei\tこれはとても古い橋です。\n" * 3, encoding="utf-8")
+    small = ModelConfig(dim=16, heads=2, ffn_dim=24, encoder_layers=1, decoder_layers=1)
+    dry_run(own(model=small, train=TrainConfig(steps=5, device="cpu", watch=Watch(watch), validate_every=2)))
+    planned = "\nvalidation       every 2 updates, the loss of 3 dev pairs and "
+    assert planned + plan + "\n" in capsys.readouterr().out
+    assert any(said in line for line in caplog.messages)
 
 
 def test_a_run_is_validated_whatever_beams_its_model_will_have(files):

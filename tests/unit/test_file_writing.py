@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mt.files import write_file, write_output
+from mt.files import clean_up, whole_folder, write_file, write_output
 
 
 def test_a_link_and_the_permissions_of_its_file_stay(tmp_path):
@@ -53,3 +53,17 @@ def test_a_file_in_a_folder_that_permits_no_new_one_is_written_in_place(tmp_path
     monkeypatch.setattr("mt.files.write_file", lambda *_: pytest.fail("a file beside it"))
     write_output(tmp_path / "mine", b"new")
     assert (tmp_path / "mine").read_bytes() == b"new"
+
+
+def test_a_folder_replaces_a_link_of_its_name_and_leaves_nothing_of_it(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/mine").write_text("mine")
+    (tmp_path / "model").symlink_to("elsewhere")
+    with whole_folder(tmp_path / "model") as folder:
+        (folder / "new").touch()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "model"]
+    assert not (tmp_path / "model").is_symlink() and (tmp_path / "elsewhere/mine").read_text() == "mine"
+    (tmp_path / ".trash-model-1").symlink_to("elsewhere")  # of a killed process
+    clean_up(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "model"]
+    assert (tmp_path / "elsewhere/mine").read_text() == "mine"

@@ -26,6 +26,40 @@ def test_help_is_help_and_an_unknown_option_is_a_mistake(script, monkeypatch, tm
     assert not [*tmp_path.iterdir()]
 
 
+OTHER = {"test_matrix.py"}  # gives them to pytest
+ALL = sorted({p.name for p in SCRIPTS.glob("*.py") if "__main__" in p.read_text(encoding="utf-8")} - OTHER)
+
+
+@pytest.mark.parametrize("script", ALL)
+def test_an_unknown_option_is_refused_by_every_script(script, monkeypatch, tmp_path, capsys):
+    if script == "argos_splitter.py":
+        pytest.importorskip("onnx")
+    monkeypatch.chdir(tmp_path)
+    assert typed(monkeypatch, script, "--nonsense") == 2
+    said = capsys.readouterr().err
+    assert "error: " in said and "Traceback" not in said
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["check_batch_independence.py", "none", "--data", "no.en"], "error: `none` does not exist"),
+        (["search_errors.py", "none", "--data", "no.en"], "error: `n"),
+        (["daquar_tables.py", "none", "out"], "error: `none/image_order.txt`: No such file or directory"),
+        (["fsdd_tables.py", "make", "none", "out"], "error: `none"),
+        (["bench_training.py", "optim.lr=-1"], "error: `optim.lr` must be positive, but is -1"),
+        (["bench_training.py", "data.train=[no.en,no.de]"], "error: `no.en` does not exist"),
+        (["gpu_day.py"], "error: the following arguments are required: part, folder"),
+        (["gpu_day.py", "lunch", "out"], "error: argument part: invalid choice: 'lunch'"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_told_in_a_sentence(argv, says, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert typed(monkeypatch, *argv) == 2
+    assert says in capsys.readouterr().err
+
+
 def test_a_curve_of_no_run(monkeypatch, tmp_path, capsys):
     assert typed(monkeypatch, "curve.py", str(tmp_path)) == 2
     assert "/metrics.jsonl` cannot be read: No such file or directory." in capsys.readouterr().err

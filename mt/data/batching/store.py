@@ -227,7 +227,7 @@ def _is_table(folder: Path) -> bool:
 
 def _sweep(folder: Path) -> None:
     """Remove the unfinished folders of killed processes."""
-    for path in [*folder.glob(".tmp-*"), *folder.glob(".trash-*")]:
+    for path in [*folder.glob(".tmp-*"), *folder.glob(".old-*")]:
         with suppress(OSError):  # another process has just renamed it
             times = [file.stat().st_mtime for file in path.glob("*")] or [path.stat().st_mtime]
             if time.time() - max(times) > ABANDONED:

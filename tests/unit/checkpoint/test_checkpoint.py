@@ -27,7 +27,6 @@ from mt.checkpoint import (
     RunLock,
     Score,
     average,
-    clean_up,
     load_into,
     random_state,
     read_manifest,
@@ -38,7 +37,7 @@ from mt.checkpoint import (
 )
 from mt.checkpoint import folder as folder_module
 from mt.errors import CheckpointError
-from mt.files import read_json
+from mt.files import clean_up, read_json
 
 FILES = ["MANIFEST.json", "config.json", "ema.safetensors", "model.safetensors", "optimizer.safetensors", "state.json"]
 

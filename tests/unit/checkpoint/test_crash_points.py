@@ -11,11 +11,11 @@ import pytest
 import torch
 from crash import all_crashes, killed_at
 
-from mt.checkpoint import Checkpoints, clean_up, verify_folder, write_folder
+from mt.checkpoint import Checkpoints, verify_folder, write_folder
 from mt.checkpoint.model_folder import Description, read_model
 from mt.config import Config, DataConfig, TrainConfig
 from mt.errors import CheckpointError
-from mt.files import read_json, write_text
+from mt.files import clean_up, read_json, write_text
 from mt.train.run_folder import RunFolder
 from mt.train.saved_config import read_config
 
@@ -135,10 +135,25 @@ def test_a_run_always_has_a_model_while_its_model_folder_is_replaced(tmp_path, f
     for run in crashes(tmp_path, before, work):
         seen.add(value_of(read_model(run)))
         clean_up(run)
+        assert value_of(read_model(run)) in {2.0, 3.0}
         work(run)
         assert value_of(read_model(run)) == 3.0
         assert sorted(path.name for path in run.iterdir()) == ["checkpoints", "model"]
     assert seen == {1.0, 2.0, 3.0}  # the checkpoint's in the one instant between two renames
+
+
+def test_a_checkpoint_that_gets_its_score_is_never_lost(tmp_path, files):
+    def save(run: Path, score: float | None) -> None:
+        Checkpoints(run, 1).save(1, model=weights, optimizer={}, state={}, score=score)
+
+    weights, seen = files(1.0)["model.safetensors"], set[float | None]()
+    for run in crashes(tmp_path, lambda run: save(run, None), lambda run: save(run, 2.5)):
+        clean_up(run)
+        found = Checkpoints(run, 1).latest()
+        assert found is not None and found.step == 1
+        seen.add(found.score)
+        assert sorted(path.name for path in run.iterdir()) == ["best", "latest", "step-00000001"]
+    assert seen == {None, 2.5}
 
 
 def test_the_pointers_always_name_a_checkpoint_that_is_there(tmp_path, save, three):

@@ -254,6 +254,7 @@ def test_a_tree_may_leave_settings_out():
             r"`data\.dev` names d\.en, but `data\.train` names no file, and the corpus tatoeba_",
         ),
         (["data.test=[t.tsv]"], r"`data\.test` names t\.tsv, but `data\.train` names no file"),
+        (["data.columns=[en,es]"], r"`data\.columns` chooses the columns en and es, but `data\.train` names no file"),
         (
             ["data.src=de", "data.tgt=en"],
             "`data.src` and `data.tgt` ask for de to en, but the corpus tatoeba_en_es is en",
@@ -461,21 +462,23 @@ def test_a_sweep_says_which_jobs_failed_and_why(tmp_path, monkeypatch, capsys):
         (folder / "config.yaml").write_text("{}")
         if config.train.seed > 1:
             (folder / "train.log").touch()
-            raise DataError("no text.") if config.train.seed == 2 else ZeroDivisionError("by nought")
+            raise {2: DataError("no text."), 3: ZeroDivisionError("by nought"), 4: MemoryError()}[config.train.seed]
         return 1.0
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("mt.build.train", train)
-    args = train_options(["-m", "train.seed=1,2,3", "run.name=a"])
+    args = train_options(["-m", "train.seed=1,2,3,4", "run.name=a"])
     with pytest.raises(DataError):
         launch(args, ["mt", "train"])
     out, err = capsys.readouterr()
     rows = [line.split() for line in out.splitlines() if line.startswith("runs/")]
     assert [(row[0], "failed" in row) for row in rows] == [
-        ("runs/a-seed=1", False), ("runs/a-seed=2", True), ("runs/a-seed=3", True)
+        ("runs/a-seed=1", False), *((f"runs/a-seed={seed}", True) for seed in (2, 3, 4))
     ]  # fmt: skip
     assert "mt train: runs/a-seed=2 failed: no text. (see runs/a-seed=2/train.log)\n" in err
     assert "runs/a-seed=3 failed: internal error: ZeroDivisionError: by nought (see runs/a-seed=3/train.log)\n" in err
+    assert "runs/a-seed=4 failed: the memory is too small for this (MemoryError: ) (see runs/a-seed=4/train.log)" in err
+    assert err.endswith("\n\nhint: take a smaller model or smaller batches, or end other programs.\n")
 
 
 def test_runs_of_a_launcher_are_found_by_their_command(tmp_path, capsys):

@@ -69,10 +69,11 @@ def test_a_line_for_each_line_as_with_torch(folder, options, capsys, caplog):
     assert told[0] == told[1] and told[0].count("\n") == 4
 
 
-def test_auto_says_why_torch_searches(folder, capsys, caplog):
-    assert main(["translate", "model", "-i", "text", "--engine", "auto", "--sample", "--device", "cpu"]) == 0
+@pytest.mark.parametrize("options", [["--sample"], ["--precision", "fp32"]])
+def test_auto_says_why_torch_searches(folder, options, capsys, caplog):
+    assert main(["translate", "model", "-i", "text", "--engine", "auto", *options, "--device", "cpu"]) == 0
     assert capsys.readouterr().out.count("\n") == 4
-    assert "torch searches, not CTranslate2: it cannot honour --sample" in caplog.text
+    assert f"torch searches, not CTranslate2: it cannot honour {options[0]}" in caplog.text
     assert not Path("model.ct2").exists()
 
 

@@ -123,6 +123,14 @@ def test_text_that_is_gone_is_named(home, trained, capsys):
     assert main(["train", "--resume", "home/runs/golden", "data.train=[new.tsv]"]) == 0
 
 
+def test_text_that_is_there_and_does_not_fit_has_the_sentence_of_a_start(home):
+    for name in ("a.en", "a.de"):
+        shutil.copy(home / "train.tsv", home / name)
+    words = "`data.columns` chooses the columns en and de, but `a.en` is no table. hint: leave it out; only tables, "
+    with pytest.raises(DataError, match=f"^{re.escape(words)}"):
+        resume(Path("home/runs/golden"), ["data.train=[a.en,a.de]", "data.dev=[]", "data.columns=[en,de]"], [])
+
+
 @pytest.mark.parametrize(
     ("folder", "says"),
     [

@@ -20,7 +20,7 @@ from mt.text.lines import MAX_LINE
 class Shouter:
     """Translates by shouting; the last of the n best is the loudest."""
 
-    section = SimpleNamespace(beam=5)
+    section = SimpleNamespace(beam=5, groups=1)
     reader = None
 
     def __init__(self) -> None:
@@ -131,13 +131,14 @@ def test_records_are_no_lines_for_a_model_of_text(shout, tmp_path):
 
 def test_options_reach_the_search(shout):
     options = []
-    for argv in (["--beam", "2", "--length-penalty", "0"], ["--nbest", "7"], []):
+    for argv in (["--beam", "2", "--length-penalty", "0"], ["--nbest", "7"], ["--groups", "3", "--nbest", "7"], []):
         shout.translator.calls.clear()
         shout(b"a\n", *argv)
         options.append(shout.translator.calls[0][1])
     assert options == [
         {"beam": 2, "nbest": 1, "length_penalty": 0.0},
         {"beam": 7, "nbest": 7},
+        {"beam": 9, "groups": 3, "nbest": 7},
         {"beam": 5, "nbest": 1},
     ]
 

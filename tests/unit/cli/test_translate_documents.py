@@ -15,7 +15,7 @@ from mt.errors import ConfigError, DataError
 
 
 class Shouter:
-    section = SimpleNamespace(beam=5)
+    section = SimpleNamespace(beam=5, groups=1)
 
     def __init__(self):
         self.calls = []

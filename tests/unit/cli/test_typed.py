@@ -22,6 +22,7 @@ ODD = [
     "2024-11-27", "1_000", ".5", "-1", "inf", "nan", "~x", "NULL", "a b", "a (1)", "[x", "x]", "a=b", "#1", "it's",
     "say \"so\"", "é", "文", "back\\slash", "end\\", "a:b", "{x", "@x", "*", "a|b", "x,", "%",
 ]  # fmt: skip
+TABLE = "data.train=[t.tsv]"  # a corpus of the catalogue has no columns
 TEXT = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1).filter(lambda text: "${" not in text)
 
 
@@ -29,12 +30,14 @@ TEXT = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1).fil
 def test_text_that_looks_like_something_else_is_text(text, tmp_path):
     if "," not in text:
         listed = "a" if set("[]{}()") & set(text) else text
-        data = compose([f"data.corpus={text}", f"data.columns=[{listed},b]"]).data
+        data = compose([TABLE, f"data.corpus={text}", f"data.columns=[{listed},b]"]).data
         assert (data.corpus, data.columns) == (text, [listed, "b"])
-    data = compose([f"data.corpus={quoted(text)}", f"data.columns=[a,{quoted(text)}]"]).data
+    data = compose([TABLE, f"data.corpus={quoted(text)}", f"data.columns=[a,{quoted(text)}]"]).data
     assert (data.corpus, data.columns) == (text, ["a", text])
     file = tmp_path / "my.yaml"
-    file.write_text(yaml.safe_dump({"data": {"corpus": text, "columns": [text, "b"]}}, allow_unicode=True))
+    file.write_text(
+        yaml.safe_dump({"data": {"train": ["t.tsv"], "corpus": text, "columns": [text, "b"]}}, allow_unicode=True)
+    )
     data = compose([], config_file=file).data
     assert (data.corpus, data.columns) == (text, [text, "b"])
 
@@ -78,7 +81,7 @@ def test_in_a_sweep_each_value_is_text():
     jobs = [job[0] for job in combinations([sweep])]
     assert [compose([job]).data.corpus for job in jobs] == ["no", "1.10", "it's", "a,b"]
     lists = as_typed("data.columns=[1,no],[my col,é]", multirun=True)
-    assert [compose(job).data.columns for job in combinations([lists])] == [["1", "no"], ["my col", "é"]]
+    assert [compose([TABLE, *job]).data.columns for job in combinations([lists])] == [["1", "no"], ["my col", "é"]]
     choice = as_typed("data.corpus=choice(true,1e5)", multirun=True)
     assert [compose(job).data.corpus for job in combinations([choice])] == ["true", "1e5"]
     assert as_typed("data.corpus=glob(a*)", multirun=True) == "data.corpus=glob(a*)"

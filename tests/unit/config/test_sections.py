@@ -144,7 +144,8 @@ WRONG = [
     (
         DecodeConfig,
         {"beam": 4, "groups": 3},
-        "`decode.groups` must be positive and divide `decode.beam` (4), but is 3.",
+        "`decode.groups` must be positive and divide `decode.beam` (4), but is 3. hint: take a beam that is "
+        "a multiple of 3, or 1 group.",
     ),
     (DecodeConfig, {"diversity": -1.0}, "`decode.diversity` must not be negative, but is -1.0."),
     (DecodeConfig, {"length_penalty": 50.5}, "`decode.length_penalty` must be at most 50, but is 50.5."),

@@ -4,6 +4,7 @@ import itertools
 import math
 import random
 import re
+from copy import copy
 from dataclasses import replace
 
 import pytest
@@ -548,6 +549,18 @@ def test_settings_of_a_call_stand_in_for_those_of_the_model(translator):
         translator.search(text, beam=2, nbest=3)
     with pytest.raises(ConfigError, match=r"^`decode\.beam` must be positive, but is 0\.$"):
         translator.search(text, beam=0)
+
+
+def test_groups_of_the_model_and_a_beam_of_the_call(translator):
+    grouped = copy(translator)
+    grouped.section = DecodeConfig(beam=4, groups=2)
+    sections = [grouped.options(beam=beam, groups=groups).section for beam, groups in ((1, None), (6, None), (3, 1))]
+    assert [(section.beam, section.groups) for section in sections] == [(1, 1), (6, 2), (3, 1)]
+    hint = "take a beam that is a multiple of 2, or 1 group."
+    for refused in ({"beam": 3}, {"beam": 1, "groups": 2}):
+        words = f"`decode.groups` must be positive and divide `decode.beam` ({refused['beam']}), but is 2. hint: {hint}"
+        with pytest.raises(ConfigError, match=f"^{re.escape(words)}$"):
+            grouped.translate("one", **refused)
 
 
 def test_a_model_left_in_training_is_put_to_work_first(translator):

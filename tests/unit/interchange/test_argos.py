@@ -97,6 +97,9 @@ def test_a_full_disk_is_told_with_what_is_written(made, tmp_path, small_files):
         export_argos(made / "model", tmp_path / "a.argosmodel", "int8")
     with pytest.raises(CheckpointError, match=r"^`.*/out` cannot be written: File too large\.$"):
         bring_in(["argos", str(made / "numbers.argosmodel"), str(tmp_path / "out")])
+    package = {"engine": tmp_path, "model": made / "model", "direction": Direction("en", "de")}
+    with pytest.raises(CheckpointError, match=r"^`[^.]*/a\.argosmodel` cannot be written: File too large\.$"):
+        argos.write_package(tmp_path / "a.argosmodel", **package)
     assert not [*tmp_path.iterdir()]
 
 
@@ -189,8 +192,9 @@ def zeros(number):
 )
 def test_packages_that_are_damaged_or_not_ours_are_refused(change, told, made, tmp_path):
     package = rewritten(made / "numbers.argosmodel", tmp_path / "a.argosmodel", change)
-    with pytest.raises(CheckpointError, match=told):
+    with pytest.raises(CheckpointError, match=told) as refused:
         read_package(package, tmp_path / "out")
+    assert ".tmp-" not in str(refused.value)
     assert [path.name for path in tmp_path.iterdir()] == ["a.argosmodel"]
 
 

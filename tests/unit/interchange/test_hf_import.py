@@ -330,6 +330,14 @@ def test_an_archive_of_weights_whose_directory_is_damaged(made):
         read_hf(folder)
 
 
+@pytest.mark.parametrize("name", ["source.spm", "target.spm"])
+def test_a_damaged_model_of_pieces_has_the_name_of_its_file(made, name):
+    folder = made().folder
+    (folder / name).write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match=rf"^{name} in .*/opus is damaged: SentencePiece cannot read its 7 bytes"):
+        read_hf(folder)
+
+
 def test_a_tokenizer_that_is_too_large_is_not_read(made, monkeypatch):
     folder = made().folder
     monkeypatch.setattr(hf_import, "MAX_MODEL", (folder / "vocab.json").stat().st_size)

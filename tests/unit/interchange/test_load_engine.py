@@ -126,12 +126,17 @@ def test_arguments_of_the_other_engine_are_refused(arguments, told, tmp_path):
 
 
 def test_where_torch_takes_over_it_has_its_own_arguments(model, monkeypatch):
-    place_of(model).write_text("")
     given = []
     real = loading.load_with_torch
     monkeypatch.setattr(loading, "load_with_torch", lambda path, **own: given.append(own) or real(path, device="cpu"))
     assert mt.load(model, engine="auto", device="cpu", precision="bf16", cuda_graphs=True).engine is None
     assert given[-1] == {"device": "cpu", "precision": "bf16", "cuda_graphs": True}
+
+
+@pytest.mark.parametrize("argument", [{"precision": "bf16"}, {"cuda_graphs": True}])
+def test_an_argument_of_torch_makes_auto_choose_torch_and_say_so(model, argument, caplog):
+    assert mt.load(model, engine="auto", device="cpu", **argument).engine is None
+    assert f"torch searches, not CTranslate2: `{min(argument)}` must be " in caplog.text
 
 
 def test_rows_of_a_table_are_refused(model, monkeypatch):

@@ -157,6 +157,8 @@ def test_missing_file_names_the_nearest(write, tmp_path):
     write(b"", "train.en")
     with pytest.raises(DataError, match=r"trian\.en` does not exist. hint: did you mean `.*train\.en`\?"):
         list(read_lines(tmp_path / "trian.en"))
+    with pytest.raises(DataError, match=r"^`-` names no file\. hint: name one, or `/dev/stdin` for the text of a p"):
+        check_file("-", ["-", "a.de"])
     with pytest.raises(DataError, match=r"zzzzz` does not exist: no file in `.*` has a similar name\."):
         list(read_lines(tmp_path / "zzzzz"))
     with pytest.raises(DataError, match=r"x` does not exist: there is no folder `.*nowhere`\."):

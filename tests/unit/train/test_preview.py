@@ -54,7 +54,7 @@ def test_the_report_counts_and_estimates_the_end(limits, words):
     corpus = number_corpus(40)
     refusals = {"read": 1050, "kept": 1040, "empty": 7, "ratio": 3}
     section = BatchConfig(tokens=64, max_length=32, accumulate=2)
-    page = preview(corpus, refusals, tiny_model(), section, TrainConfig(device="cpu", **limits), OptimConfig())
+    page = preview(corpus, refusals, tiny_model(), section, TrainConfig(device="cpu", **limits), OptimConfig(), "so")
     steps = max(corpus.num_source_rows, corpus.num_target_rows) / 128
     wanted = ["40 used; read 1,050, removed 7 empty, 3 too different in length",
               f"{corpus.num_source_rows:,} source and", words,
@@ -65,5 +65,7 @@ def test_the_report_counts_and_estimates_the_end(limits, words):
 
 def test_the_report_says_that_nothing_was_refused():
     batch, train = BatchConfig(tokens=64, max_length=32), TrainConfig(steps=1, device="cpu")
-    page = preview(number_corpus(5), {"read": 5, "kept": 5, "empty": 0}, tiny_model(), batch, train, OptimConfig())
+    page = preview(
+        number_corpus(5), {"read": 5, "kept": 5, "empty": 0}, tiny_model(), batch, train, OptimConfig(), "so"
+    )
     assert "removed none" in page

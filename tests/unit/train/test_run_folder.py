@@ -165,10 +165,16 @@ def test_an_old_folder_and_files_of_an_internal_error_stay(tmp_path):
 
 def test_the_error_that_ended_a_start_is_kept_until_the_next_one(tmp_path):
     folder = RunFolder(tmp_path / "run")
-    with pytest.raises(ZeroDivisionError), folder_of_run(folder, settings(), DEFAULTS, Group()):
-        raise ZeroDivisionError("by nought")
-    found = overview(folder.path)
-    assert (found.state, found.error) == ("failed", "internal error: ZeroDivisionError: by nought")
+    known = {
+        ZeroDivisionError("by nought"): "internal error: ZeroDivisionError: by nought hint: set MT_DEBUG=1 for",
+        MemoryError(): "the memory is too small for this (MemoryError: ) hint: take a smaller model or smaller batches",
+        PermissionError(13, "Permission denied", "x"): "`x`: Permission denied",
+    }
+    for error, said in known.items():
+        with pytest.raises(type(error)), folder_of_run(folder, settings(), DEFAULTS, Group()):
+            raise error
+        found = overview(folder.path)
+        assert found.state == "failed" and str(found.error).startswith(said)
     with pytest.raises(StoppedError), folder_of_run(folder, settings(), DEFAULTS, Group()):
         raise StoppedError("by a signal.")
     assert (overview(folder.path).state, overview(folder.path).error) == ("empty", None)

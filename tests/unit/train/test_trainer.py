@@ -133,6 +133,48 @@ def test_patience_runs_out_on_what_is_watched(make, fit, watch):
     assert (trainer.checkpoints.folder / "best").read_text() == "step-00000004\n"
 
 
+def stopped(trainer: Trainer, step: int) -> Trainer:
+    """The trainer, with a signal to stop in the given update."""
+    real = trainer._count
+
+    def count(update, of):
+        real(update, of)
+        if of == step:
+            signal.raise_signal(signal.SIGTERM)
+
+    trainer._count = count
+    return trainer
+
+
+@pytest.mark.parametrize("stop", [1, 5])
+def test_the_last_weights_of_a_lowered_limit_are_validated_and_kept_with_their_score(make, fit, tmp_path, stop):
+    with pytest.raises(StoppedError, match=f"^stopped by SIGTERM at step {stop}; its state is saved"):
+        fit(stopped(make(1.0, steps=8), stop))
+    lowered = make(7.0, steps=stop)
+    assert lowered.checkpoints.latest().score is None
+    lowered.resume(lowered.checkpoints.latest())
+    fit(lowered)
+    state, best = lowered.state, lowered.checkpoints.best()
+    assert (state.step, state.best_score, state.best_step) == (stop, 7.0, stop)
+    assert state.finished == f"the limit of {stop} step{'s' * (stop > 1)} was reached"
+    assert (best.step, best.score, best.state()["train"]["finished"]) == (stop, 7.0, state.finished)
+    again = make(8.0, steps=stop)
+    again.resume(best)
+    fit(again)  # nothing is left to do
+    dev = [line["step"] for line in read_metrics(tmp_path / "run/metrics.jsonl") if line["kind"] == "dev"]
+    assert dev == [*range(2, stop, 2), stop] and again.state.best_score == 7.0
+
+
+def test_a_lowered_patience_does_not_end_a_run_whose_last_weights_are_better(make, fit):
+    with pytest.raises(StoppedError, match=r"^stopped by SIGTERM at step 5; its state is saved"):
+        fit(stopped(make(3.0, 2.0, steps=8), 5))
+    lowered = make(4.0, steps=8, patience=1)
+    lowered.resume(lowered.checkpoints.latest())
+    assert lowered.state.finished == "no better bleu in 1 validation"
+    fit(lowered)
+    assert (lowered.state.step, lowered.state.best_step) == (6, 5)
+
+
 class OneWordLines:
     """A validator of a dev set of single words: BLEU is 0, chrF++ stays, and the loss falls until it is 1."""
 
@@ -397,18 +439,10 @@ def test_a_run_stopped_at_any_step_resumes_exactly(make, fit, stop):
     unbroken = make(1.0, 3.0, 2.0, steps=8, ema=True, pool=8)
     fit(unbroken)
     first = make(1.0, 3.0, 2.0, steps=8, ema=True, pool=8, folder="broken")
-    real = first._count
-
-    def count(update, step):
-        real(update, step)
-        if first.state.step == stop:
-            signal.raise_signal(signal.SIGTERM)
-
-    first._count = count
     with pytest.raises(
         StoppedError, match=f"^stopped by SIGTERM at step {stop}; its state is saved. hint: the same command"
     ):
-        fit(first, "broken")
+        fit(stopped(first, stop), "broken")
     torch.rand(99)  # random numbers move on in between
     scores = [1.0, 3.0, 2.0][stop // 2 :] or [2.0]
     second = make(*scores, steps=8, ema=True, pool=8, folder="broken")

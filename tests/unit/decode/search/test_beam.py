@@ -359,7 +359,10 @@ def test_the_loop_with_one_beam_is_greedy_when_there_is_no_penalty(seed, source)
         ({"beam": 0}, "`decode.beam` must be positive, but is 0."),
         ({"beam": 2, "nbest": 3}, r"`decode.nbest` must lie between 1 and `decode.beam` \(2\), but is 3."),
         ({"nbest": 0}, r"`decode.nbest` must lie between 1 and `decode.beam` \(5\), but is 0."),
-        ({"beam": 4, "groups": 3}, r"`decode.groups` must be positive and divide `decode.beam` \(4\), but is 3."),
+        (
+            {"beam": 4, "groups": 3},
+            r"`decode.groups` must be positive and divide `decode.beam` \(4\), but is 3. hint: take .*",
+        ),
         ({"groups": 0}, "`decode.groups` must be positive, but is 0."),
         ({"diversity": -0.5}, "`decode.diversity` must not be negative, but is -0.5."),
         ({"length_penalty": -1.0}, "`decode.length_penalty` must not be negative, but is -1.0."),
