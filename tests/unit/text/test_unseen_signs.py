@@ -91,6 +91,6 @@ def test_a_vocabulary_smaller_than_the_characters_trains_with_bytes(tmp_path, ca
 
 def test_tags_of_a_tokenizer(tokenizer, tmp_path):
     assert tokenizer.tags == frozenset()
-    section = TokenizerConfig(vocab_size=330, tags=[">>deu<<", "<2fr>"])
-    assert train_tokenizer(LINES, LINES, section, tmp_path).tags == {">>deu<<", "<2fr>"}
+    section = TokenizerConfig(vocab_size=330, tags=[">>deu<<", "<2fr>", "<formal>", "__de__"])
+    assert train_tokenizer(LINES, LINES, section, tmp_path).tags == {">>deu<<", "<2fr>", "<formal>", "__de__"}
     assert Tokenizer(tokenizer.files()["tokenizer.model"]).tags == frozenset()
