@@ -206,7 +206,8 @@ def test_every_setting_that_a_hint_names_is_one_and_takes_the_value_that_it_name
     assert not [match[0] for match in named if match[1] not in known]
     for match in named:
         if match[2] and not {"{", "."} & set(match[2]):
-            compose([match[0].strip("`")])
+            table = ["data.train=[a.csv]"] if match[1] == "data.columns" else []  # no corpus of the catalogue has any
+            compose([match[0].strip("`"), *table])
 
 
 def test_the_command_that_trains_on_own_files_works(desk):
