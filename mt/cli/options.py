@@ -213,6 +213,8 @@ def check_new(out: Path, what: str = "folder") -> None:
         found = obstacle(out)
     if found is not None:
         raise ConfigError(f"`{out}` cannot be created, because {found}.")
+    if not os.access(next(place for place in out.absolute().parents if place.is_dir()), os.W_OK):
+        raise ConfigError(f"`{out}` cannot be created: permission denied.", hint=f"name another {what}.")
     check_no_model(out)
 
 

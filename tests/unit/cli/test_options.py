@@ -155,6 +155,11 @@ def test_a_file_or_folder_without_the_right_to_write_is_refused_before_any_work(
         check_output(Path("out"))
     assert str(refused.value) == "`--output out` cannot be written: permission denied. hint: name another file."
     assert asked == [(Path("out" if there else "."), os.W_OK)]
+    if not there:
+        with pytest.raises(ConfigError) as refused:
+            check_new(Path("new/out"))
+        assert str(refused.value) == "`new/out` cannot be created: permission denied. hint: name another folder."
+        assert asked[1:] == [(tmp_path, os.W_OK)]
 
 
 @pytest.mark.parametrize(
