@@ -37,6 +37,10 @@ class Connection(H11Protocol):
         self._timer.cancel()
         super().connection_lost(exc)
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing: such a request is answered without an upgrade, as HTTP has it. Java's client asks for HTTP/2 each
+        time, and uvicorn's two lines for it advise to install what the server would not use."""
+
     def _state(self) -> tuple[object, bool, int]:
         """The request, whether none is being answered, and the bytes of answers that wait for the client."""
         idle = self.cycle is None or self.cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]
