@@ -313,6 +313,8 @@ def find_model(path: Path | None) -> Path:
 
 
 def _no_such(path: Path) -> CheckpointError:
+    if path.is_symlink():
+        return CheckpointError(f"`{path}` is a link to `{path.readlink()}`, which does not exist.")
     near = meant(path, (beside.name for beside in path.parent.glob("*")))
     if near is not None:
         hint = f"did you mean `{near}`?"
