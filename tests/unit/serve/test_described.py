@@ -25,7 +25,14 @@ GOLDEN = Path(__file__).resolve().parents[2] / "golden/schema-1/runs/golden"
 
 @pytest.mark.parametrize(
     ("code", "name"),
-    [("de", "German"), ("deu", "German"), ("pt-BR", "Portuguese (pt-BR)"), ("zho_Hans", "Chinese"), ("xx", "xx")],
+    [
+        ("de", "German"),
+        ("deu", "German"),
+        ("pt-BR", "Portuguese (pt-BR)"),
+        ("zho_Hans", "Chinese"),
+        ("xx", "xx"),
+        ("mul", "Multiple languages"),
+    ],
 )
 def test_names_of_languages(code, name):
     assert language_name(code) == name
