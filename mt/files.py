@@ -75,7 +75,7 @@ def folder_name(text: str, longest: int = 100) -> str:
 
 def meant(path: Path, names: Iterable[str]) -> Path | None:
     """Which of the `names` beside `path` is meant by it: the folder of the run of that name, or the most alike."""
-    known = list(names)
+    known = [name for name in names if name != path.name]  # which is there, as a link to nothing
     changed = folder_name(path.name, LONGEST_NAME)
     near = [changed] if changed in known else get_close_matches(path.name, known, n=1)
     return path.parent / near[0] if near else None

@@ -231,6 +231,11 @@ def languages(path: Path | None) -> tuple[str, str]:
     return description.src, description.tgt
 
 
+def tags(path: Path | None) -> frozenset[str]:
+    """The tags of the model that `read_model` would read (`Tokenizer.with_tag`). Raises: CheckpointError."""
+    return _found(path, Tokenizer.load).tags
+
+
 def table_columns(path: Path | None) -> tuple[list[Input], str]:
     """The input columns of the model that `read_model` would read, and the column of its target; no inputs: the model
     reads text. Raises: CheckpointError."""
@@ -308,6 +313,8 @@ def find_model(path: Path | None) -> Path:
 
 
 def _no_such(path: Path) -> CheckpointError:
+    if path.is_symlink():
+        return CheckpointError(f"`{path}` is a link to `{path.readlink()}`, which does not exist.")
     near = meant(path, (beside.name for beside in path.parent.glob("*")))
     if near is not None:
         hint = f"did you mean `{near}`?"

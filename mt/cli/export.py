@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import shlex
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -87,9 +88,10 @@ def run(argv: list[str]) -> int:
     elif args.format == "argos":
         export_argos(args.model, args.out, args.quantization, sample=sample, src=args.src, tgt=args.tgt)
         call = f"import argostranslate.package as p; p.install_from_path({str(args.out)!r})"
+        typed = shlex.quote(call) if set(call) & set('"$`\\!') else f'"{call}"'  # by the name of the file
         print(
             f"The package for Argos Translate is in {args.out} ({args.quantization}). To install it there:\n\n"
-            f'python -c "{call}"'
+            f"python -c {typed}"
         )
     else:
         example = export_ct2(args.model, args.out, args.quantization, sample=sample)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from mt.checkpoint.model_folder import StoredModel
     from mt.train.overview import Overview
 
+MOST_SHOWN = 20  # tags; `--json` has all
+
 
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
@@ -73,6 +75,7 @@ def facts_of(model: "StoredModel", run: Path | None, problems: list[str]) -> dic
         "step": stored.meta.get("step"),
         "precision": told.precision.value,
         "vocabulary": [told.src_size, told.tgt_size],
+        "tags": sorted(model.tokenizer.tags),
         "max_length": told.max_length,
         "usual_length": told.usual_length,
         "shape": asdict(told.model),
@@ -105,6 +108,9 @@ def described(facts: dict[str, Any], ran: "Overview | None") -> dict[str, str]:
         "lines": f"at most {facts['max_length']:,} pieces{usual}",
         "search": f"beam {facts['decode']['beam']}, length penalty {facts['decode']['length_penalty']:g}",
     }
+    if facts["tags"]:
+        more = f" and {len(facts['tags']) - MOST_SHOWN} more" if len(facts["tags"]) > MOST_SHOWN else ""
+        lines["tags"] = f"{', '.join(facts['tags'][:MOST_SHOWN])}{more}, of which a source line may begin with one"
     if facts["inputs"]:
         joined = f" ({shape['fusion']})" if len(facts["inputs"]) > 1 else ""
         lines["inputs"] = f"{', '.join(facts['inputs'])}{joined}, columns of a table"

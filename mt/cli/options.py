@@ -199,6 +199,7 @@ def check_output(output: Path | None, *inputs: str | None, option: str = "--outp
         raise ConfigError(f"`{option} {output}` cannot be written: there is no folder `{output.parent}`.", hint=hint)
     if not os.access(output if output.exists() else output.parent, os.W_OK):
         raise ConfigError(f"`{option} {output}` cannot be written: permission denied.", hint="name another file.")
+    check_no_model(output)
     for file in filter(None, inputs):
         if output.is_file() and Path(file).exists() and output.samefile(file):
             raise ConfigError(f"`{option} {output}` is also an input file.", hint="name another file.")
@@ -212,3 +213,16 @@ def check_new(out: Path, what: str = "folder") -> None:
         found = obstacle(out)
     if found is not None:
         raise ConfigError(f"`{out}` cannot be created, because {found}.")
+    if not os.access(next(place for place in out.absolute().parents if place.is_dir()), os.W_OK):
+        raise ConfigError(f"`{out}` cannot be created: permission denied.", hint=f"name another {what}.")
+    check_no_model(out)
+
+
+def check_no_model(out: Path) -> None:
+    """Raises: ConfigError: when `out` would be in the folder of a model, which nobody could load then."""
+    for folder in Path(os.path.realpath(out)).parents:
+        if all((folder / name).is_file() for name in ("MANIFEST.json", "model.safetensors")):
+            raise ConfigError(
+                f"`{out}` would be in the folder of a model, `{folder}`, whose files are all in its manifest.",
+                hint="name a place outside it.",
+            )

@@ -6,10 +6,11 @@ from mt.text.languages import plain_code
 NAMES = COMMON | {  # more languages, and fuller names
     "an": "Aragonese", "ast": "Asturian", "ba": "Bashkir", "ceb": "Cebuano", "cv": "Chuvash",
     "fy": "Western Frisian", "gd": "Scottish Gaelic", "gn": "Guarani", "ht": "Haitian Creole",
-    "ia": "Interlingua", "kab": "Kabyle", "lg": "Ganda", "ln": "Lingala", "nb": "Norwegian Bokmål",
-    "nn": "Norwegian Nynorsk", "ny": "Nyanja", "rm": "Romansh", "sc": "Sardinian", "se": "Northern Sami",
-    "sh": "Serbo-Croatian", "sm": "Samoan", "st": "Southern Sotho", "su": "Sundanese", "ti": "Tigrinya",
-    "tn": "Tswana", "ts": "Tsonga", "wo": "Wolof",
+    "ia": "Interlingua", "kab": "Kabyle", "lg": "Ganda", "ln": "Lingala", "mul": "Multiple languages",
+    "nb": "Norwegian Bokmål", "nn": "Norwegian Nynorsk", "ny": "Nyanja", "rm": "Romansh",
+    "sc": "Sardinian", "se": "Northern Sami", "sh": "Serbo-Croatian", "sm": "Samoan",
+    "st": "Southern Sotho", "su": "Sundanese", "ti": "Tigrinya", "tn": "Tswana", "ts": "Tsonga",
+    "wo": "Wolof",
 }  # fmt: skip
 
 

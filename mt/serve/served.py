@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mt.checkpoint.model_folder import find_model, languages
+from mt.checkpoint.model_folder import find_model, languages, tags
 from mt.decode.constraints.glossary import Glossary
 from mt.decode.load import with_tag
 from mt.decode.request import Options, SearchSettings
@@ -51,16 +51,17 @@ class Directory:
     @classmethod
     def load(cls, paths: Sequence[Path], load: Callable[[Path], Translator]) -> "Directory":
         """Args: load: as `mt.load`. Raises: ConfigError: when two models have one direction; what `load` raises."""
-        check_directions((languages(path), path) for path in paths)  # before anything is loaded
+        offered = [(path, *languages(path), tags(path)) for path in paths]
+        # Before anything is loaded.
+        check_directions(((src, one), path) for path, src, tgt, known in offered for one in targets_of(known, tgt))
         found = []
-        for path in paths:
+        for path, src, tgt, known in offered:
             folder = find_model(path)
             translator = load(path)
             translator.require_text(f"a server (`{path}`)")
-            src, tgt = languages(path)
-            for target, one in towards(translator, tgt).items():
+            for target, tag in targets_of(known, tgt).items():
+                one = with_tag(translator, tag) if tag else translator
                 found.append(Served(path, src, target, one, Linker.of(one, folder)))
-        check_directions(((one.src, one.tgt), one.path) for one in found)
         return cls(found)
 
     def targets(self, source: str) -> list[str]:
@@ -94,11 +95,11 @@ class Directory:
         return sorted(((code, found.get(code, 0.0)) for code in sources), key=lambda pair: -pair[1])
 
 
-def towards(translator: Translator, tgt: str) -> dict[str, Translator]:
-    """The translators of a model by target language: one for each of its tags that names a language, else one."""
-    tags = {language_of_tag(tag): tag for tag in sorted(translator.tokenizer.tags)}
-    named = {language: with_tag(translator, tag) for language, tag in tags.items() if language}
-    return named or {tgt: translator}
+def targets_of(known: Iterable[str], tgt: str) -> dict[str, str]:
+    """The tags of a model that name a language, by this language; else `tgt` without a tag."""
+    named = {language_of_tag(tag): tag for tag in sorted(known)}
+    named.pop("", None)
+    return named or {tgt: ""}
 
 
 def check_directions(models: Iterable[tuple[tuple[str, str], Path]]) -> None:

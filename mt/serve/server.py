@@ -16,6 +16,7 @@ from mt.errors import ConfigError
 from mt.serve.limits import REQUEST_TIME
 
 HEADER_BYTES = 64 << 10
+ONLY_HOST = "name an address or a host alone, such as 127.0.0.1, ::1 or localhost; its port is named with `--port`."
 
 
 class Connection(H11Protocol):
@@ -35,6 +36,10 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
         super().connection_lost(exc)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing: such a request is answered without an upgrade, as HTTP has it. Java's client asks for HTTP/2 each
+        time, and uvicorn's two lines for it advise to install what the server would not use."""
 
     def _state(self) -> tuple[object, bool, int]:
         """The request, whether none is being answered, and the bytes of answers that wait for the client."""
@@ -91,8 +96,9 @@ def bind(host: str, port: int) -> socket.socket:
         # asyncio sets TCP_NODELAY only where the protocol is named. Without it the body of an answer waits until the
         # client has acknowledged the headers: 40 ms.
         bound = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise ConfigError(f"--host {host} is no address of this machine: {error.strerror}.") from None
+    except (OSError, UnicodeError) as error:  # of names that are too long, or have an empty part
+        why = error.strerror if isinstance(error, OSError) else "no name can be so"
+        raise ConfigError(f"--host {host} is no address of this machine: {why}.", hint=ONLY_HOST) from None
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     with listening(host, port):
         try:

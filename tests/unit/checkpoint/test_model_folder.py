@@ -183,6 +183,9 @@ def test_no_such_place(tmp_path, monkeypatch, find):
     (tmp_path / "runs").mkdir()
     with pytest.raises(CheckpointError, match=r"/qq` does not exist. hint: `mt runs` lists the runs\.$"):
         find(tmp_path / "qq")
+    (tmp_path / "best-run").symlink_to("moved/away")
+    with pytest.raises(CheckpointError, match=r"/best-run` is a link to `moved/away`, which does not exist\.$"):
+        find(tmp_path / "best-run")
 
 
 def test_a_place_without_a_model(tmp_path):

@@ -1,8 +1,10 @@
 """`mt export`: what it asks for, and what it writes."""
 
+import ast
 import json
 import re
 import shlex
+import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -93,6 +95,19 @@ def test_the_command_writes_the_folder_and_says_so(given, quantization, model, t
     assert "; BLEU 100.0 and 100.0; chrF++ 100.0 and 100.0" in caplog.text
     with pytest.raises(ConfigError, match="already exists"):
         export_ct2(model, out)
+
+
+@pytest.mark.parametrize("name", ["a b ä", "it's", 'a "b"', "$HOME`a`", "a\\b!c"])
+def test_the_line_that_installs_a_package_can_be_typed_whatever_its_name(name, monkeypatch, capsys, tmp_path):
+    pytest.importorskip("ctranslate2")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mt.cli.export.export_argos", lambda *_, **__: None)
+    assert run(["argos", "model", f"{name}.argosmodel", "--no-verify"]) == 0
+    line = capsys.readouterr().out.rstrip("\n").rpartition("\n")[2]
+    typed = subprocess.run(["sh", "-c", line.replace("python -c", "printf %s", 1)], capture_output=True, check=True)
+    call, _, argument = typed.stdout.decode().partition("install_from_path(")
+    assert call == "import argostranslate.package as p; p."
+    assert ast.literal_eval(argument.removesuffix(")")) == f"{name}.argosmodel"
 
 
 def test_lines_without_pieces_are_not_compared(model, tmp_path, caplog):

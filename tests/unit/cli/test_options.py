@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mt.cli import align, evaluate, options, rank, score
-from mt.cli.options import Parser, Switch, add_options, check_output, number
+from mt.cli.options import Parser, Switch, add_options, check_new, check_output, number
 from mt.config import DecodeConfig
 from mt.config.decode import COUNT_FROM_0, FROM_0, PATIENCE, options_of
 from mt.decode.request import Sampling
@@ -155,6 +155,11 @@ def test_a_file_or_folder_without_the_right_to_write_is_refused_before_any_work(
         check_output(Path("out"))
     assert str(refused.value) == "`--output out` cannot be written: permission denied. hint: name another file."
     assert asked == [(Path("out" if there else "."), os.W_OK)]
+    if not there:
+        with pytest.raises(ConfigError) as refused:
+            check_new(Path("new/out"))
+        assert str(refused.value) == "`new/out` cannot be created: permission denied. hint: name another folder."
+        assert asked[1:] == [(tmp_path, os.W_OK)]
 
 
 @pytest.mark.parametrize(
@@ -247,3 +252,22 @@ def repeated():
     parser.add_argument("--jsonl", action="store_true")
     parser.add_argument("--verify", action=Switch)
     return parser
+
+
+@pytest.mark.parametrize("check", [check_new, check_output])
+def test_nothing_is_put_into_the_folder_of_a_model(check, tmp_path, monkeypatch):
+    """Nobody could load the model then; by its name alone, from within, and through a link."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "link").symlink_to("model")
+    (tmp_path / "model/model.safetensors").touch()
+    check(tmp_path / "model/out")  # has no manifest yet
+    (tmp_path / "model/MANIFEST.json").touch()
+    for start, out in (("", "model/out"), ("", "link/out"), ("model", "out")):
+        monkeypatch.chdir(tmp_path / start)
+        with pytest.raises(ConfigError) as refused:
+            check(Path(out))
+        assert str(refused.value) == (
+            f"`{out}` would be in the folder of a model, `{tmp_path.resolve() / 'model'}`, whose files are all in its "
+            "manifest. hint: name a place outside it."
+        )
+    check(Path("../out"))

@@ -59,3 +59,4 @@ def test_names_that_are_meant():
     assert meant(Path("runs") / GIVEN, ["my_run_2", FOLDER]) == Path("runs") / FOLDER
     assert meant(Path("a/modle"), ["model", "other"]) == Path("a/model")
     assert meant(Path("a/modle"), []) is None
+    assert meant(Path("a/link"), ["link", "link-2"]) == Path("a/link-2") and meant(Path("a/link"), ["link"]) is None

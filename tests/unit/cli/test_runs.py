@@ -158,6 +158,19 @@ def test_info_on_a_run_and_on_a_model_alone(home, capsys):
     assert json.loads(capsys.readouterr().out)["run"]["steps"] == 12
 
 
+def test_info_names_the_tags(home, capsys, monkeypatch):
+    """They are what `--tag` takes, and the directions of a server."""
+    info.run(["runs/a"])
+    assert "tags" not in capsys.readouterr().out
+    for count, said in ((2, " <20>, <21>"), (21, ", <28> and 1 more")):
+        known = frozenset(f"<2{n}>" for n in range(count))
+        monkeypatch.setattr("mt.text.tokenizer._tags", lambda model, known=known: known)
+        info.run(["runs/a"])
+        assert f"{said}, of which a source line may begin with one\n" in capsys.readouterr().out
+        info.run(["runs/a", "--json"])
+        assert json.loads(capsys.readouterr().out)["tags"] == sorted(known)
+
+
 def test_info_verifies_the_files(home):
     weights = home / "runs/a/model/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")

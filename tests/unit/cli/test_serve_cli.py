@@ -114,9 +114,14 @@ def test_an_address_that_this_machine_does_not_have(capsys):
     )
 
 
-def test_an_address_of_another_machine(capsys):
-    code, error = told(capsys, GOLDEN, "--host", "no.such.host.invalid", "--port", "0")
-    assert code == 2 and error.startswith("--host no.such.host.invalid is no address of this machine: ")
+@pytest.mark.parametrize(
+    "host", ["no.such.host.invalid", "127.0.0.1:5000", "[::1]", "http://127.0.0.1", "a..b", "x" * 64]
+)
+def test_an_address_of_another_machine_and_what_is_none(host, capsys):
+    code, error = told(capsys, GOLDEN, "--host", host, "--port", "0")
+    assert code == 2 and error.startswith(f"--host {host} is no address of this machine: ")
+    hint = "name an address or a host alone, such as 127.0.0.1, ::1 or localhost; its port is named with `--port`."
+    assert error.endswith(f".\n\nhint: {hint}")
 
 
 @pytest.mark.parametrize(

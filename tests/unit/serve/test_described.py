@@ -1,10 +1,12 @@
 """What the server says of itself: languages, counts, and its description."""
 
+import json
 from pathlib import Path
 
 import pytest
 from toy import number_tokenizer, tiny_model
 
+from mt.checkpoint.folder import write_folder
 from mt.config import DecodeConfig
 from mt.decode.load import load
 from mt.decode.search.transformer_stepper import CachedStepper
@@ -23,7 +25,14 @@ GOLDEN = Path(__file__).resolve().parents[2] / "golden/schema-1/runs/golden"
 
 @pytest.mark.parametrize(
     ("code", "name"),
-    [("de", "German"), ("deu", "German"), ("pt-BR", "Portuguese (pt-BR)"), ("zho_Hans", "Chinese"), ("xx", "xx")],
+    [
+        ("de", "German"),
+        ("deu", "German"),
+        ("pt-BR", "Portuguese (pt-BR)"),
+        ("zho_Hans", "Chinese"),
+        ("xx", "xx"),
+        ("mul", "Multiple languages"),
+    ],
 )
 def test_names_of_languages(code, name):
     assert language_name(code) == name
@@ -61,6 +70,7 @@ def test_a_model_with_a_tag_for_each_language_serves_a_direction_for_each(monkey
         tokenizer, model = number_tokenizer(">>deu<<", "<2fr>", "<x>"), tiny_model(tags=(">>deu<<", "<2fr>", "<x>"))
         return Translator(CachedStepper(model), tokenizer, DecodeConfig(beam=2), max_length=64, src="en")
 
+    monkeypatch.setattr("mt.serve.served.tags", lambda path: frozenset(tagged(path).tokenizer.tags))
     directory = Directory.load([GOLDEN], tagged)
     assert directory.targets("en") == ["fr", "de"] and directory.sources == ["en"]
     plain = tagged(GOLDEN)
@@ -72,7 +82,24 @@ def test_a_model_with_a_tag_for_each_language_serves_a_direction_for_each(monkey
     assert len({id(served.translator.stepper) for served in directory.models}) == 1  # the weights are there once
     monkeypatch.setattr("mt.serve.served.languages", lambda path: ("en", path.name))
     with pytest.raises(ConfigError, match="both translate from en to fr; a server has one model for each direction"):
-        Directory.load([GOLDEN, GOLDEN / "model"], tagged)
+        Directory.load([GOLDEN, GOLDEN / "model"], lambda path: pytest.fail(f"{path} was loaded"))
+
+
+def test_two_models_for_several_languages_share_a_server_when_their_tags_differ(tmp_path):
+    """Both are from en to mul."""
+    known = {"north": ("<2da>", "<2sv>"), "south": ("<2es>",)}
+    described = json.dumps({**json.loads((GOLDEN / "model/config.json").read_text()), "tgt": "mul"}).encode()
+    for name, tags in known.items():
+        write_folder(tmp_path / name, {"config.json": described, **number_tokenizer(*tags).files()})
+
+    def tagged(path):
+        tags = known[path.name]
+        stepper = CachedStepper(tiny_model(tags=tags))
+        return Translator(stepper, number_tokenizer(*tags), DecodeConfig(beam=2), max_length=64, src="en")
+
+    directory = Directory.load([tmp_path / name for name in known], tagged)
+    assert directory.targets("en") == ["da", "sv", "es"]
+    assert directory.find("en", "es").path == tmp_path / "south"
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,23 @@ def test_connections_that_ask_nothing_end(monkeypatch: pytest.MonkeyPatch):
     asyncio.run(ends())
 
 
+@pytest.mark.parametrize("wanted", ["h2c", "websocket"])
+def test_a_client_that_asks_for_another_protocol_is_answered_in_this_one(wanted: str, caplog: pytest.LogCaptureFixture):
+    """Java's client asks for HTTP/2 in each request; the log says nothing of it."""
+
+    async def asked() -> bytes:
+        config = uvicorn.Config(Response(b"done"), log_config=None, lifespan="off", ws="none", timeout_keep_alive=1)
+        config.load()
+        made = partial(Connection, config, ServerState(), {})
+        async with await asyncio.get_running_loop().create_server(made, sock=bind("127.0.0.1", 0)) as server:
+            client = await asyncio.open_connection(*server.sockets[0].getsockname())
+            sent = f"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {wanted}\r\n\r\n"
+            return await whole(client, sent.encode())
+
+    said = asyncio.run(asked())
+    assert said.startswith(b"HTTP/1.1 200") and said.endswith(b"done") and not caplog.records
+
+
 def test_the_server_uses_such_connections(monkeypatch: pytest.MonkeyPatch):
     found = []
     monkeypatch.setattr(Server, "run", lambda self, sockets: found.append(self.config.http_protocol_class))
