@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import errno
+import json
 import os
 import signal
 import socket
 from collections.abc import Callable, Generator
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -40,6 +42,14 @@ class Connection(H11Protocol):
     def _unsupported_upgrade_warning(self) -> None:
         """Nothing: such a request is answered without an upgrade, as HTTP has it. Java's client asks for HTTP/2 each
         time, and uvicorn's two lines for it advise to install what the server would not use."""
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP, or too long for its headers, gets an error as all others are: uvicorn's is plain text."""
+        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+        told = h11.Data(data=json.dumps({"error": msg}).encode())
+        for event in (h11.Response(status_code=400, headers=headers, reason=b"Bad Request"), told, h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def _state(self) -> tuple[object, bool, int]:
         """The request, whether none is being answered, and the bytes of answers that wait for the client."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import json
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -98,18 +99,33 @@ def test_connections_that_ask_nothing_end(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize("wanted", ["h2c", "websocket"])
 def test_a_client_that_asks_for_another_protocol_is_answered_in_this_one(wanted: str, caplog: pytest.LogCaptureFixture):
     """Java's client asks for HTTP/2 in each request; the log says nothing of it."""
-
-    async def asked() -> bytes:
-        config = uvicorn.Config(Response(b"done"), log_config=None, lifespan="off", ws="none", timeout_keep_alive=1)
-        config.load()
-        made = partial(Connection, config, ServerState(), {})
-        async with await asyncio.get_running_loop().create_server(made, sock=bind("127.0.0.1", 0)) as server:
-            client = await asyncio.open_connection(*server.sockets[0].getsockname())
-            sent = f"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {wanted}\r\n\r\n"
-            return await whole(client, sent.encode())
-
-    said = asyncio.run(asked())
+    said = asyncio.run(
+        answer(f"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {wanted}\r\n\r\n".encode())
+    )
     assert said.startswith(b"HTTP/1.1 200") and said.endswith(b"done") and not caplog.records
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"hello\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: some\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    ],
+    ids=["no request", "no host", "no length", "TLS"],
+)  # fmt: skip
+def test_what_is_no_http_gets_an_error_in_json(sent: bytes):
+    head, body = asyncio.run(answer(sent)).split(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n") and b"\r\ncontent-type: application/json" in head.lower()
+    assert json.loads(body[body.index(b"{") : body.rindex(b"}") + 1]) == {"error": "Invalid HTTP request received."}
+
+
+async def answer(sent: bytes) -> bytes:
+    """What a server whose application says "done" sends to one client."""
+    config = uvicorn.Config(Response(b"done"), log_config=None, lifespan="off", ws="none", timeout_keep_alive=1)
+    config.load()
+    made = partial(Connection, config, ServerState(), {})
+    async with await asyncio.get_running_loop().create_server(made, sock=bind("127.0.0.1", 0)) as server:
+        return await whole(await asyncio.open_connection(*server.sockets[0].getsockname()), sent)
 
 
 def test_the_server_uses_such_connections(monkeypatch: pytest.MonkeyPatch):
