@@ -146,11 +146,11 @@ def prepare(config_file: Path | None, *, config_dir: Path | None = None) -> list
 
 
 def with_files(overrides: list[str]) -> list[str]:
-    """`init=MODEL a.en a.de` as `init=MODEL data.train=[a.en,a.de]`; without `init`, files are refused later."""
+    """`a.en a.de` as `data.train=[a.en,a.de]`; beside such a setting, and a misspelt file, they are refused later."""
     files = files_among(overrides, groups())
     others = [text for text in overrides if text not in files]
-    keys = {text.partition("=")[0] for text in others}
-    if not files or not keys & {GROUP, KEY} or "data.train" in keys:
+    refused = any(text.startswith("data.train=") or ("=" not in text and looks_like_file(text)) for text in others)
+    if not files or refused:
         return overrides
     return [*others, f"data.train=[{','.join(map(in_list, files))}]"]
 

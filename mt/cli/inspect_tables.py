@@ -130,4 +130,5 @@ def write_page(path: Path, html: str) -> None:
     """Raises: CheckpointError: when it cannot be written."""
     with explained(f"`{path}` cannot be written"):
         write_output(path, html.encode("utf-8", "replace"))  # a word of the command line need not be UTF-8
-    logger.info(f"open {path} in a browser")
+    if path.is_file():  # no pipe
+        logger.info(f"open {path} in a browser")

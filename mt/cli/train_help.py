@@ -35,7 +35,7 @@ SETTINGS = {
 EXAMPLES = {
     "mt train": "train a first model on a corpus that is downloaded",
     "mt train model=base train.minutes=60": "use a preset and change a setting",
-    "mt train 'data.train=[my.en,my.de]' run.name=mine": "train on your own text",
+    "mt train my.en my.de run.name=mine": "train on your own text",
     "mt train experiment=multi30k_en_de": "reproduce a published result",
     "mt train init=runs/mine new.en new.de": "go on from a model with more text, at a low learning rate",
     "mt train --config my.yaml optim.lr=1e-3": "use your settings file and override one setting",

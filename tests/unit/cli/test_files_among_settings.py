@@ -28,8 +28,8 @@ def test_a_misspelt_file_is_named_before_one_that_exists(capsys, command, files)
 
 
 @pytest.mark.usefixtures("home")
-@pytest.mark.parametrize("command", [["--multirun"], ["--resume", "golden"]])
-def test_files_that_exist_are_told_what_to_write_everywhere(capsys, command):
+@pytest.mark.parametrize("command", [["--resume", "golden"], ["data.train=[news.en,news.de]"]])
+def test_files_that_cannot_be_meant_are_refused(capsys, command):
     assert main(["train", *command, "news.en", "news.de"]) == 2
     assert capsys.readouterr().err == (
         "mt train: `news.en` is a file, not a setting.\n\nhint: to train on it write "

@@ -3,6 +3,7 @@
 import errno
 import os
 from dataclasses import replace
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -180,3 +181,15 @@ def test_a_page_that_cannot_be_written_whole_leaves_the_one_that_was_there(tmp_p
     with pytest.raises(CheckpointError, match=r"page\.html` cannot be written: No space left"):
         write_page(tmp_path / "page.html", "new")
     assert (tmp_path / "page.html").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="needs names of open files")
+def test_only_a_page_that_is_a_file_is_opened_in_a_browser(tmp_path, caplog):
+    caplog.set_level("INFO", "mt")
+    reading, writing = os.pipe()
+    write_page(Path(f"/dev/fd/{writing}"), "page")
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        assert pipe.read() == "page" and not caplog.records
+    write_page(tmp_path / "page.html", "page")
+    assert caplog.messages == [f"open {tmp_path / 'page.html'} in a browser"]
