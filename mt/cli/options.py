@@ -42,6 +42,10 @@ class Parser(argparse.ArgumentParser):
         self.refuse_empty(args)
         return self.parse_intermixed_args(args, namespace)
 
+    def parse_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self.given.clear()  # of an earlier line; from Python 3.12.8 on this does not call `parse_known_args`
+        return super().parse_intermixed_args(args, namespace)
+
     def refuse_empty(self, args: Sequence[str]) -> None:
         """Raises: ConfigError: for an empty word of a command line, and an option with an empty value."""
         for before, text in zip(["", *args], args, strict=False):

@@ -184,6 +184,15 @@ def test_an_option_that_is_given_twice_is_refused(line, said, parse):
     assert getattr(parser, parse)(["model", "--beam", "4"]).beam == 4  # the parser keeps nothing of an earlier line
 
 
+def test_nothing_of_an_earlier_line_is_kept_by_newer_versions_of_python(monkeypatch):
+    """Which parse mixed lines without `parse_known_args`."""
+    parser, known = repeated(), argparse.ArgumentParser.parse_known_args
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_intermixed_args", lambda *given: known(*given))
+    monkeypatch.setattr(Parser, "parse_known_args", known)
+    for beam in (4, 5):
+        assert parser.parse_args(["model", "--beam", str(beam)]).beam == beam
+
+
 @pytest.mark.parametrize("line", ["--verify --verify", "--jsonl --jsonl", "--more a --more b", "--beam 4 --by sum"])
 def test_options_that_may_be_repeated(line):
     found = repeated().parse_args(["model", *line.split()])

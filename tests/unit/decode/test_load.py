@@ -9,8 +9,10 @@ from mt.checkpoint import load_into, write_folder
 from mt.checkpoint.model_folder import Description, read_model
 from mt.config import DecodeConfig, Positions, Precision, Split, Tying
 from mt.decode.load import load, with_tag
+from mt.decode.search.transformer_stepper import CachedStepper
+from mt.decode.translator import Translator
 from mt.errors import ConfigError
-from mt.nn.encoders import text_model
+from mt.nn.encoders import frame_model, text_model
 
 
 def written(folder, *tags, **shape):
@@ -105,6 +107,14 @@ def test_a_tag_that_the_model_does_not_know_is_refused(tmp_path):
         ConfigError, match=r"^a tag must be one that the model was trained with \(none\), but is '<2de>'"
     ):
         mt.load(written(tmp_path / "other")[0], device="cpu", tag="<2de>")
+
+
+def test_a_model_that_reads_no_text_takes_no_tag():
+    tokenizer = number_tokenizer("<2de>")
+    model = frame_model(tiny_config(), frame_size=2, tgt_size=tokenizer.tgt_size)
+    translator = Translator(CachedStepper(model), tokenizer, DecodeConfig(), max_length=64)
+    with pytest.raises(ConfigError, match=r"^a tag needs a model that reads text, but this one reads rows"):
+        with_tag(translator, "<2de>")
 
 
 def test_pieces_of_a_tag_that_is_not_in_the_text_stand_before_it():
