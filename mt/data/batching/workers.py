@@ -1,10 +1,13 @@
 """Pools made ahead in other processes, so that training does not wait for the next one.
 
-Workers are *spawned*: a fork would copy torch's thread pools and CUDA's state, with locks of threads that the child
-does not have. A new interpreter takes some seconds, once per run; it gets the path of the table and maps it. A pool is
-a pure function of its place, so it does not matter which process makes it, and a worker has no state to save.
+Workers are forks of a *fork server*: a fork of the training process would copy torch's thread pools and CUDA's state,
+with locks of threads that the child does not have. The server is a new interpreter that has imported what workers need
+and computed nothing. It takes some seconds, once per run and however many workers there are, and they share its memory.
+A worker gets the path of the table and maps it. A pool is a pure function of its place, so it does not matter which
+process makes it, and a worker has no state to save.
 """
 
+import multiprocessing
 import signal
 import threading
 import warnings
@@ -90,7 +93,7 @@ class Ahead:
                 prefetch_factor=AHEAD,
                 pin_memory=self._pin,
                 worker_init_fn=_begin_worker,
-                multiprocessing_context="spawn",
+                multiprocessing_context=_start_method(),
                 generator=torch.Generator(),  # the default would draw from the generator that dropout uses
             )
             with _own_signals():
@@ -106,6 +109,13 @@ class Ahead:
                 code = worker.exitcode or 0
                 return signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return None
+
+
+def _start_method() -> str:
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return "spawn"  # a new interpreter for each worker, on Windows
+    multiprocessing.set_forkserver_preload(["mt.data.batching.fork_server"])
+    return "forkserver"
 
 
 def _begin_worker(number: int) -> None:

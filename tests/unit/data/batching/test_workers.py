@@ -1,7 +1,8 @@
 """Batches that other processes prepare: the same ones, whoever prepares them, and nobody left behind."""
 
-import multiprocessing
+import multiprocessing.forkserver
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -77,7 +78,9 @@ def test_workers_are_deaf_to_the_signals_of_the_terminal_and_one_that_is_killed_
     two._ahead._start((0, 0))
     two._ahead._next = (0, 0)
     assert len(pids()) == 2
-    assert [heard(pid) for pid in pids()] == [[], []]  # from the first moment, before they run any of our code
+    server = multiprocessing.forkserver._forkserver._forkserver_pid
+    # From the first moment, before they run any of our code.
+    assert [heard(pid) for pid in (server, *pids())] == [[], [], []]
     found = take(two, 1)
     for pid in pids():
         os.kill(pid, signal.SIGTERM)
@@ -99,7 +102,7 @@ def test_workers_are_deaf_to_the_signals_of_the_terminal_and_one_that_is_killed_
 
 
 SCRIPT = """
-import multiprocessing, torch
+import multiprocessing.forkserver, torch
 from toy import number_corpus
 from mt.data.batching import BatchStream, Variation
 from mt.config import BatchConfig
@@ -108,7 +111,9 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     stream = BatchStream(number_corpus(200), BatchConfig(tokens=100, max_length=64, pool=20), seed=1, workers=1)
     next(stream)
-    print(*(child.pid for child in multiprocessing.active_children()))
+    (worker,) = multiprocessing.active_children()
+    print(worker.pid, multiprocessing.forkserver._forkserver._forkserver_pid, flush=True)
+    input()
 """
 
 
@@ -116,15 +121,22 @@ def test_a_process_that_ends_without_closing_leaves_nobody(tmp_path):
     script, here = tmp_path / "run.py", Path(__file__).parents[4]
     script.write_text(SCRIPT, encoding="utf-8")
     path = os.pathsep.join([str(here), str(here / "tests")])
-    done = subprocess.run(
-        [sys.executable, script], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0 and "Error" not in done.stderr and "leaked" not in done.stderr, done.stderr
-    left = [int(pid) for pid in done.stdout.split()]
-    assert len(left) == 1
-    for pid in left:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+    files = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(
+        [sys.executable, script], env={**os.environ, "PYTHONPATH": path}, text=True, **files
+    ) as process:
+        others = [os.pidfd_open(int(pid)) for pid in process.stdout.readline().split()]
+        _, errors = process.communicate("end\n", timeout=600)
+        assert process.returncode == 0 and "Error" not in errors and "leaked" not in errors, errors
+    assert len(others) == 2
+    for handle in others:
+        assert select.select([handle], [], [], 600)[0], "a process that did not end with the one that it works for"
+        os.close(handle)
+
+
+def test_without_fork_servers_workers_are_new_interpreters(monkeypatch):
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
+    assert workers._start_method() == "spawn"
 
 
 @pytest.mark.parametrize(
