@@ -11,9 +11,9 @@ LETTERS = "abcdefghij"
 SETTINGS = (
     "tokenizer.vocab_size=40 tokenizer.byte_fallback=false tokenizer.tags=['<copy>','<turn>'] "
     "model.dim=64 model.heads=4 model.ffn_dim=128 model.encoder_layers=2 model.decoder_layers=2 "
-    "model.positions=rotary model.dropout=0.0 loss.label_smoothing=0.0 batch.tokens=1024 batch.max_length=32 "
-    "optim.lr=4e-3 schedule=linear schedule.warmup_steps=100 train.minutes=null train.steps=500 "
-    "train.validate_every=250 train.validate_pairs=50 train.device=cpu train.precision=fp32 "
+    "model.positions=rotary model.dropout=0.0 loss.label_smoothing=0.0 batch.tokens=512 batch.max_length=32 "
+    "optim.lr=4e-3 schedule=linear schedule.warmup_steps=100 train.minutes=null train.steps=400 "
+    "train.validate_every=200 train.validate_pairs=50 train.device=cpu train.precision=fp32 "
     f"train.threads={os.environ['OMP_NUM_THREADS']}"
 )
 

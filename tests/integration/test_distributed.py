@@ -6,8 +6,10 @@ import os
 import re
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 import torch
@@ -69,6 +71,29 @@ def together(start):
         return process([*torchrun, *options, *program, *argv], folder)
 
     return begin
+
+
+@pytest.fixture
+def forked_together(imported):
+    """`forked_together(folder, "train", ...)` runs a command as two processes without torchrun, which as each of its
+    processes imports torch; returns the exit code and stderr of each."""
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # torchrun has one too
+    shared = {
+        **os.environ, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "MASTER_ADDR": store.host, "MASTER_PORT": str(store.port),
+    }  # fmt: skip
+
+    def run_both(folder: Path, *argv: str) -> list[tuple[int, str]]:
+        def run_one(rank: int) -> tuple[int, str]:
+            own = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+            done = forked.run_forked(imported, list(argv), folder, own, b"")
+            return done.returncode, done.stderr.decode()
+
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(run_one, range(2)))
+
+    yield run_both
+    del store  # not before: the two processes meet there
 
 
 @pytest.fixture(scope="module")
@@ -140,15 +165,15 @@ def write_table(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_two_processes_give_what_one_gives_for_other_sources(source, folder, command, run, together):
+def test_two_processes_give_what_one_gives_for_other_sources(source, folder, command, run, forked_together):
     for name in ("train", "dev"):
         write_table(folder, name)
     settings, name = [*TABLES.split(), *SOURCES[source]], source.replace(" ", "-")
     done = run(folder, *command(f"one-{name}", *settings))
     assert done.returncode == 0, done.stderr.decode()
-    process = together(folder, *command(f"two-{name}", *settings))
-    assert process.end() == 0, process.stderr.read_text()
-    assert "parameters on 2 processes (cpu) in fp32" in process.stderr.read_text()
+    (code, said), (other_code, other_said) = forked_together(folder, *command(f"two-{name}", *settings))
+    assert (code, other_code) == (0, 0), said + other_said
+    assert "parameters on 2 processes (cpu) in fp32" in said
     one, two = (folder / f"runs/{count}-{name}" for count in ("one", "two"))
     assert len(numbers_of(one)) == BRIEF + 1
     assert (numbers_of(two), weights_of(two, BRIEF)) == (numbers_of(one), weights_of(one, BRIEF))
@@ -222,23 +247,22 @@ def test_a_signal_to_one_process_stops_all_and_the_run_goes_on(folder, command, 
     assert (numbers_of(folder / "runs/stopped"), weights_of(folder / "runs/stopped")) == alone
 
 
-def test_a_failure_of_one_process_is_reported_by_all(folder, command, together):
+def test_a_failure_of_one_process_is_reported_by_all(folder, command, forked_together):
     (folder / "long.en").write_text("one\ntwo\n")
     (folder / "short.de").write_text("eins\n")
-    process = together(folder, *command("failed"), "data.dev=[long.en,short.de]")
-    assert process.end() == 1
-    said = process.stderr.read_text()
+    (code, said), (other_code, other_said) = forked_together(folder, *command("failed"), "data.dev=[long.en,short.de]")
+    assert (code, other_code) == (3, 1)
     assert re.search(r"^mt train: .*short\.de", said, re.MULTILINE)
-    assert re.search(r"^mt train: process 0 of the run failed: .*short\.de", said, re.MULTILINE)
+    assert re.search(r"^mt train: process 0 of the run failed: .*short\.de", other_said, re.MULTILINE)
 
 
-def test_batches_that_cannot_be_dealt_out_are_refused(folder, command, together):
-    process = together(folder, *command("odd"), "batch.accumulate=3")
-    assert process.end() == 1
+def test_batches_that_cannot_be_dealt_out_are_refused(folder, command, forked_together):
+    (code, said), _ = forked_together(folder, *command("odd"), "batch.accumulate=3")
+    assert code == 2
     assert (
         "`batch.accumulate` must be a multiple of the 2 processes, which share the batches of an update, but is 3.\n\n"
         "hint: set `batch.accumulate=4`."
-    ) in process.stderr.read_text()
+    ) in said
 
 
 @pytest.mark.slow
