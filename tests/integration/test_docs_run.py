@@ -142,7 +142,8 @@ def prepared(programs, tmp_path_factory) -> Path:
             for side, suffix in enumerate(("en", language)):
                 (folder / f"{name}.{suffix}").write_text("".join(f"{pair[side]}\n" for pair in pairs), encoding="utf-8")
     make_files(folder)
-    page = Page(Path("models"), folder, page_environment(programs))
+    three_checkpoints = {"LAST_SETTINGS": "train.validate_every=2"}
+    page = Page(Path("models"), folder, page_environment(programs) | three_checkpoints)
     for name, src, tgt in (("my-run", "en", "de"), ("backwards", "de", "en"), (DEFAULT_RUN, "en", "es")):
         files = ",".join(f"train.{side}" for side in (src, tgt)), ",".join(f"dev.{side}" for side in (src, tgt))
         test = ",".join(f"test.{side}" for side in (src, tgt))

@@ -61,12 +61,6 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.fixture(autouse=True)
-def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch):
-    """Only a power cut could tell the difference, and no test can cut the power."""
-    monkeypatch.setattr(folder_module.os, "fsync", lambda _: None)
-
-
 @pytest.fixture
 def warned(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     caplog.set_level(logging.WARNING, "mt")

@@ -30,11 +30,6 @@ def crashes(tmp_path: Path, before: Callable[[Path], object], work: Callable[[Pa
     yield from found
 
 
-@pytest.fixture(autouse=True)
-def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-
-
 @pytest.fixture(scope="module")
 def files():
     from toy import number_tokenizer, tiny_config, tiny_model

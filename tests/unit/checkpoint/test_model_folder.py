@@ -364,7 +364,6 @@ def test_a_reader_never_sees_half_a_checkpoint(tmp_path):
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 on: fork in a process that has threads
         child = os.fork()
     if child == 0:
-        os.fsync = lambda handle: None  # the disk need not keep up
         torch.set_num_threads(1)  # a forked process has none of its parent's threads, and would wait for them
         try:
             for step in range(2, 40):
