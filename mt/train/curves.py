@@ -16,6 +16,7 @@ logger = logging.getLogger("mt")
 PLOTS = (  # title, kind of line in metrics.jsonl, its value, what the axis shows
     ("Training loss", "train", "loss", "nats per target token, with label smoothing"),
     ("Dev loss", "dev", "loss", "nats per target token"),
+    ("Dev loss per character", "dev", "bits_per_char", "bits per character: comparable between tokenizers"),
     ("Dev BLEU", "dev", "bleu", "BLEU"),
     ("Dev chrF++", "dev", "chrf", "chrF++"),
 )

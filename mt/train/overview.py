@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from mt.errors import CheckpointError, spelt
+from mt.errors import CheckpointError, DataError, spelt
+from mt.log import read_metrics
 from mt.progress import duration
 from mt.train.saved_config import flatten, read_config, read_facts
 from mt.train.state import decisive
@@ -223,6 +224,9 @@ def comparison(runs: Sequence[Overview]) -> list[list[str]]:
     """The runs side by side, one column each: what the list has, all test scores, and the settings that differ."""
     cells = [run.cells() for run in runs]
     rows = [[name, *(cell[name] for cell in cells)] for name in cells[0] if name != "test"]
+    bits = [_lowest_bits(run.folder) for run in runs]
+    if any(value is not None for value in bits):
+        rows.append(["dev bits per char", *(NONE if value is None else f"{value:.3f}" for value in bits)])
     for name in dict.fromkeys(name for run in runs for name in run.test):
         rows.append([f"test {name}", *(f"{run.test[name]:.2f}" if name in run.test else NONE for run in runs)])
     for key in dict.fromkeys(key for run in runs for key in run.config):
@@ -230,6 +234,14 @@ def comparison(runs: Sequence[Overview]) -> list[list[str]]:
         if not key.startswith("run.") and any(value != values[0] for value in values):
             rows.append([key, *(_shown(value) for value in values)])
     return rows
+
+
+def _lowest_bits(folder: Path) -> float | None:
+    """The lowest dev loss of a run, in bits per character; None: of an older version, or damaged."""
+    with contextlib.suppress(DataError):
+        lines = read_metrics(folder / "metrics.jsonl")
+        return min((found for line in lines if (found := _number(line.get("bits_per_char"))) is not None), default=None)
+    return None
 
 
 def _shown(value: object) -> str:

@@ -29,11 +29,14 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str) -> Any:
-    """Six times as fast as `yaml.safe_load` where PyYAML was built with libyaml; errors have the same words anywhere."""
+    """As `yaml.safe_load`, six times as fast where PyYAML has libyaml. Errors have the same words anywhere."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     try:
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return loader.get_single_data()
     except yaml.YAMLError:
         return yaml.safe_load(text)
+    finally:
+        loader.dispose()
 
 
 def read_facts(path: Path, problems: list[str] | None = None) -> dict[str, Any]:

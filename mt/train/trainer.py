@@ -317,8 +317,8 @@ class Trainer:
         rank = validation.rank(self.train.watch)
         if self.outputs.metrics is not None:
             self.outputs.metrics.write(
-                "dev", self.state.step, loss=validation.loss, bleu=validation.bleu, chrf=validation.chrf,
-                seconds=seconds, **validation.extra(),
+                "dev", self.state.step, loss=validation.loss, bits_per_char=validation.bits_per_char,
+                bleu=validation.bleu, chrf=validation.chrf, seconds=seconds, **validation.extra(),
             )  # fmt: skip
         found = [f", {watch} {value:.2f}" for watch, value in validation.other.items()]
         found += [", the best so far"] if self.state.is_best(*rank) else []

@@ -40,6 +40,7 @@ class Validation:
     attention: AttentionSnapshot | None = None
     bleu_tells: bool = True  # the dev set is one that BLEU can judge, and some four words in a row are right
     other: Mapping[Watch, float] = field(default_factory=dict)  # scores that only some runs watch
+    bits_per_char: float = math.nan  # the loss per character of the references, in which no tokenizer has a part
 
     def extra(self) -> dict[str, float]:
         """More entries for `metrics.jsonl`."""
@@ -118,6 +119,7 @@ class Validator:
         self.other = [] if watch in ALWAYS else [watch]
         self.attention = attention
         self.blind_spot = blind_spot([pair.tgt for pair in self.shown], bleu_tokenizer)
+        self.characters = sum(len(pair.tgt) + 1 for pair in dev.pairs)  # and the end of each line
 
     def watched(self, watch: Watch) -> Watch:
         """The score that decides: chrF++ instead of BLEU where BLEU cannot tell."""
@@ -161,6 +163,7 @@ class Validator:
             # the last score of ROUGE is ROUGE-L
             other={watch: score.value for watch, score in zip(self.other, scores[-1:], strict=True)},
             attention=self.attention(model) if self.attention is not None else None,
+            bits_per_char=total / math.log(2) / self.characters,
         )
 
 

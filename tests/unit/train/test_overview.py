@@ -165,6 +165,21 @@ def test_runs_are_found_the_last_started_first(golden):
     assert [path.name for path in find_runs(root)] == ["golden", "a", "b"]
 
 
+def test_the_lowest_loss_per_character_is_compared(tmp_path):
+    """That of a piece is another thing for each tokenizer."""
+    lines = {
+        "new": '{"kind": "dev", "step": 1, "bits_per_char": 0.75}\n{"kind": "dev", "step": 2, "bits_per_char": 0.5}\n'
+        '{"kind": "train", "step": 2}\n{"kind": "dev", "step": 3, "bits_per_char": null}\n',
+        "old": '{"kind": "dev", "step": 1, "loss": 2.5}\n', "damaged": "{\n",
+    }  # fmt: skip
+    for name, text in lines.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.jsonl").write_text(text, encoding="utf-8")
+    runs = [Overview(folder=tmp_path / name, state="stopped") for name in (*lines, "none")]
+    assert ["dev bits per char", "0.500", "-", "-", "-"] in comparison(runs)
+    assert "dev bits per char" not in [row[0] for row in comparison(runs[1:])]
+
+
 def test_tables():
     first = Overview(folder=Path("runs/a"), state="stopped", test={"BLEU": 1}, config={"optim.lr": 1, "data.test": []})
     other = Overview(

@@ -32,6 +32,8 @@ def test_the_loss_is_that_of_all_pairs_and_has_no_smoothing():
     rows = sum(len(target) + 1 for target in corpus.target)
     assert found.loss == pytest.approx(batch_loss(model, corpus.batch(range(9)), Precision.fp32, 0.0).nll.item() / rows)
     assert make(corpus, list, tokens=1000)(model).loss == pytest.approx(found.loss)
+    characters = sum(len(f"{pair.tgt}\n") for pair in number_pairs(9))
+    assert found.bits_per_char == pytest.approx(found.loss * rows / characters / math.log(2))
 
 
 @pytest.mark.parametrize(("subset", "places"), [(Subset.spread, [1, 4, 7]), (Subset.first, [0, 1, 2])])
