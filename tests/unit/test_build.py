@@ -347,6 +347,7 @@ def test_the_test_set_is_that_of_the_run_or_of_files(files):
     pairs, tgt = test_set(folder.path, None, None)
     assert ([p.src for p in pairs], tgt) == ([p.src for p in number_pairs(6, 2)], "tgt")
     assert test_set(None, None, None)[0] == pairs  # the newest run
+    assert test_set(folder.path, None, "ja") == (pairs, "ja")
 
 
 def test_files_need_no_run_and_no_model(files):

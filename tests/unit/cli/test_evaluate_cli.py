@@ -36,7 +36,7 @@ def model(monkeypatch, texts, tmp_path):
     def load(path, **settings):
         def translate(sources, names, beam, on_progress):
             assert [str(name) for name in names] == [f"test.tsv:{n}" for n in range(1, len(sources) + 1)]
-            return [texts[int(s)] if path.name == "a" else "no" for s in sources]
+            return ["no" if path.name == "b" else texts[int(s)] for s in sources]
 
         return SimpleNamespace(translate=translate, engine=None)
 
@@ -125,6 +125,12 @@ def test_a_run_keeps_the_report_of_its_own_test_set_and_no_other(model, monkeypa
     pairs = [Pair(str(n), text, Origin("test.tsv", n + 1)) for n, text in enumerate(texts)]
     monkeypatch.setattr("mt.train.evaluation_set.test_set", lambda model, files, tgt: (pairs, "en"))
     kept = model / "a/eval/test.json"
+    (model / "a/checkpoints/step-00000001").mkdir(parents=True)
+    run(["runs/a/checkpoints/step-00000001", "--bootstrap", "40"])  # not the one that the run chose
+    assert not kept.exists()
+    for more in (["--precision", "bf16"], ["--tgt", "ja"]):
+        run(["runs/a", "--bootstrap", "40", *more])
+        assert not kept.exists()
     for more in (["--test", "test.tsv"], ["--beam", "1"], []):
         run(["runs/a", "--bootstrap", "0", *more])
         assert not kept.exists()
