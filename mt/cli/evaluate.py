@@ -71,12 +71,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parser.error("--references and --test both name references; give only one of them")
     if args.references and args.model:
         parser.error("a model is not used when --hypotheses and --references are given; leave it out")
-    if args.hypotheses and args.engine != "torch" and not args.compare:
-        parser.error("--engine is not used when --hypotheses are given; leave it out")
-    if args.hypotheses and args.beam:
-        parser.error("--beam is not used when --hypotheses are given; leave it out")
-    if args.hypotheses and args.tag and not args.compare:
-        parser.error("--tag is not used when --hypotheses are given; leave it out")
+    searching = [] if args.compare and Path(args.compare).is_dir() else ["engine", "precision", "device", "tag"]
+    for name in ["beam", *searching] if args.hypotheses else []:
+        if getattr(args, name) != parser.get_default(name):
+            parser.error(f"--{name} is not used when --hypotheses are given; leave it out")
     if args.compare and not args.bootstrap:
         parser.error("--compare needs bootstrap resamples; leave out --bootstrap 0")
     for file in args.test or ():

@@ -188,6 +188,10 @@ def test_another_text_than_that_of_the_training_is_no_score_of_the_run(model, mo
             ConfigError,
             "^--tag is not used when --hypotheses are given; leave",
         ),
+        *(
+            (["--hypotheses", "hyp", "--compare", "ref", *more], ConfigError, f"^{more[0]} is not used when --hypoth")
+            for more in (["--tag", "<2de>"], ["--precision", "bf16"], ["--device", "cpu"], ["--engine", "ct2"])
+        ),
         (
             ["--test", "test.tsv", "runs"],
             ConfigError,

@@ -153,6 +153,7 @@ def test_line_ends_inside_a_field_become_spaces(write):
             r"translation\.fr\. hint: name the right ones, as in `data\.columns=\[source,target\]`\.",
         ),
         ("{}", r"but there are none\. hint: name the right ones"),
+        ('{"translation": 5}', r"but there are translation\. hint: name the right ones"),
         ('{"src": 1, "tgt": ""}', r"a\.jsonl:1: field `src` must be a string, but is a number\."),
         ('{"src": "", "tgt": null}', r"a\.jsonl:1: field `tgt` must be a string, but is null\."),
         ('{"src": "\\ud800", "tgt": ""}', r"a\.jsonl:1: field `src` contains half of a surrogate pair"),
