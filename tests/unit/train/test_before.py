@@ -30,7 +30,8 @@ def test_each_set_is_scored_in_its_own_language(tmp_path, monkeypatch):
     monkeypatch.setattr("mt.train.before.test_of_run", lambda run: old)
     corpus = Corpus("en", "zh", [], new, [], name="a", licence="none")
     before = Before(origin, DecodeConfig(), Precision.fp32)
-    said = before.compare(translator("我们昨天看见了那座大桥。"), SimpleNamespace(corpus=corpus), None, tmp_path / "eval")
+    after, prepared = translator("我们昨天看见了那座大桥。"), SimpleNamespace(corpus=corpus)
+    said = before.compare(after, prepared, None, tmp_path / "eval")
     first, second = said.split("\n\n")[1:]
     assert first.startswith("the dev set of a") and "tok:zh" in first and "tok:13a" not in first
     assert second.startswith("the test set of runs/old") and "tok:13a" in second and "tok:zh" not in second
