@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from mt.errors import check_texts
+from mt.errors import check_texts, readable
 from mt.files import write_text
 from mt.text.lines import spread
 from mt.text.metrics import USUAL, Score, choose_tokenizer, score_all
@@ -41,10 +41,9 @@ class Report:
 
     def samples(self, number: int) -> str:
         """Some sentences, evenly spread over the set, with source, translation and reference."""
+        sides = {"source": self.sources, "translation": self.hypotheses, "reference": self.references}
         return "\n\n".join(
-            f"  source       {self.sources[i]}\n"
-            f"  translation  {self.hypotheses[i]}\n"
-            f"  reference    {self.references[i]}"
+            "\n".join(f"  {name:13}{readable(texts[i].expandtabs())}" for name, texts in sides.items())  # tabs: of cells
             for i in spread(len(self.sources), number)
         )
 

@@ -116,6 +116,7 @@ def run(argv: list[str]) -> int:
 
 def warn_of_blanks(report: "Report", where: Callable[[int], str]) -> None:
     """Count the lines that are empty on one side. Args: where: the place of a reference, by its number from 1."""
+    own = report.seconds is not None  # the translations are a model's, which shifts no lines
     texts = list(enumerate(zip(report.hypotheses, report.references, strict=True), 1))
     for what, lines in {
         "line has no reference": [number for number, (_, reference) in texts if not reference.strip()],
@@ -123,8 +124,9 @@ def warn_of_blanks(report: "Report", where: Callable[[int], str]) -> None:
     }.items():
         if lines:
             logger.warning(
-                f"{len(lines):,} of {counted(len(texts), 'line')}: the {what}; the first is {where(lines[0])}. If "
-                "blank lines shifted one of the files, its scores mean nothing."
+                f"{len(lines):,} of {counted(len(texts), 'line')}: the {what}; the first is {where(lines[0])}."
+                + " If blank lines shifted one of the files, its scores mean nothing."
+                * (not own or "reference" in what)
             )
 
 

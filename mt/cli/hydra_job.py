@@ -19,13 +19,13 @@ from yaml import YAMLError
 
 from mt.cli.compose import before_naming, check_overrides, listed, parse, prepare, refuse_files, to_config, with_files
 from mt.cli.folders import CONFIG_DIR, groups
-from mt.cli.main import readable, say
+from mt.cli.main import say
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import run_name, tell_name
 from mt.cli.text_files import check_text_files
 from mt.cli.typed import as_typed
 from mt.config import Config
-from mt.errors import ConfigError, StoppedError
+from mt.errors import ConfigError, StoppedError, readable
 from mt.files import in_words
 
 Task = Callable[[DictConfig], float]

@@ -30,6 +30,15 @@ def test_a_translation_with_line_ends_is_one_line_in_the_file_and_in_the_score(t
     assert one_line("a\rb\n") == "a b "
 
 
+def test_samples_are_safe_to_print():
+    texts = ["\x1b[2Jcat\x07", "photo.png\tA cat."]
+    said = Report("x", texts, ["Katze"] * 2, texts, [], None).samples(2)
+    assert said.split("\n")[:3] == [
+        r"  source       \x1b[2Jcat\x07", r"  translation  \x1b[2Jcat\x07", "  reference    Katze"
+    ]  # fmt: skip
+    assert said.split("\n")[4].split() == ["source", "photo.png", "A", "cat."]
+
+
 def test_the_language_decides_how_words_are_split():
     signatures = [
         judge("x", [""], ["我们"], ["我们"], tgt=tgt, bootstrap=0).scores[0].signature for tgt in ("zh", "de", None)

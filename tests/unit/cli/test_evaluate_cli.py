@@ -316,6 +316,14 @@ def test_the_report_of_a_run_keeps_the_usual_scores(model, monkeypatch, texts):
     assert [score["name"] for score in kept["scores"]] == ["WER", "BLEU", "chrF++", "TER"]
 
 
+def test_an_empty_translation_of_a_model_is_no_shifted_line(model, monkeypatch, texts, caplog):
+    pairs = [Pair(str(n), text, Origin("test.tsv", n + 1)) for n, text in enumerate(texts)]
+    monkeypatch.setattr("mt.train.evaluation_set.test_set", lambda model, files, tgt: (pairs, "en"))
+    texts[3:5] = ["", ""]
+    run(["runs/a", "--bootstrap", "0"])
+    assert caplog.messages == ["2 of 10 lines: the translation is empty; the first is test.tsv:4."]
+
+
 def test_lines_that_are_empty_on_one_side_are_counted_and_named(texts, tmp_path, capsys, caplog):
     (tmp_path / "shifted").write_text("".join(f"{line}\n" for line in ["", *texts[1:4], "", *texts[4:-1]]))
     run(["--hypotheses", "hyp", "--references", "shifted", "--bootstrap", "0"])
