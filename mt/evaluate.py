@@ -42,8 +42,8 @@ class Report:
     def samples(self, number: int) -> str:
         """Some sentences, evenly spread over the set, with source, translation and reference."""
         sides = {"source": self.sources, "translation": self.hypotheses, "reference": self.references}
-        return "\n\n".join(
-            "\n".join(f"  {name:13}{readable(texts[i].expandtabs())}" for name, texts in sides.items())  # tabs: of cells
+        return "\n\n".join(  # cells of a table have tabs between them
+            "\n".join(f"  {name:13}{readable(texts[i].expandtabs())}" for name, texts in sides.items())
             for i in spread(len(self.sources), number)
         )
 
