@@ -181,6 +181,7 @@ def make_validator(
     )  # fmt: skip
     if group.is_main:
         validator.tell(config.train.watch)
+        validator.tell_limits(config.decode)
     return validator
 
 

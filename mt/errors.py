@@ -6,6 +6,7 @@ Its hint says what to type or to do. Any other exception is a bug of mt.
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from reprlib import repr as short
@@ -69,6 +70,12 @@ def shown(value: object) -> str:
     except (TypeError, ValueError, RecursionError):  # a Python caller's
         text = ascii(value)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+
+
+def readable(line: str, most: int = 1500) -> str:
+    """One line that is safe to print: control characters of a file or an argument are escaped, a long middle is cut."""
+    line = re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", lambda found: ascii(found[0])[1:-1], line)
+    return line if len(line) <= most else f"{line[: most // 2]} […] {line[-most // 2 :]}"
 
 
 def require(condition: bool, key: str, must: str, value: object, *, hint: str = "") -> None:

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from unicodedata import is_normalized
 
-from mt.errors import check_texts
+from mt.errors import check_texts, counted, readable
 from mt.files import write_text
 from mt.text.lines import spread
 from mt.text.metrics import USUAL, Score, choose_tokenizer, score_all
@@ -41,10 +42,9 @@ class Report:
 
     def samples(self, number: int) -> str:
         """Some sentences, evenly spread over the set, with source, translation and reference."""
-        return "\n\n".join(
-            f"  source       {self.sources[i]}\n"
-            f"  translation  {self.hypotheses[i]}\n"
-            f"  reference    {self.references[i]}"
+        sides = {"source": self.sources, "translation": self.hypotheses, "reference": self.references}
+        return "\n\n".join(  # cells of a table have tabs between them
+            "\n".join(f"  {name:13}{readable(texts[i].expandtabs())}" for name, texts in sides.items())
             for i in spread(len(self.sources), number)
         )
 
@@ -113,5 +113,18 @@ def judge(
     tokenize, warning = choose_tokenizer(tgt, references)
     if warning:
         logger.warning(warning)
+    warn_of_forms({"translation": hypotheses, "reference": references})
     scores = score_all(hypotheses, references, bootstrap, tokenize=tokenize, metrics=metrics, more=more)
     return Report(name, list(sources), list(references), list(hypotheses), scores, seconds=None)
+
+
+def warn_of_forms(sides: dict[str, Sequence[str]]) -> None:
+    """Warn where more than 1 % of the lines of one side are not in Unicode's form NFC, and all of the other are: scores
+    compare code points, so "é" is not "é" of two. Args: sides: two, by what a line of them is."""
+    odd = {what: sum(not is_normalized("NFC", line) for line in lines) for what, lines in sides.items()}
+    for what, other in (tuple(sides), tuple(sides)[::-1]):
+        if 100 * odd[what] > len(sides[what]) and not odd[other]:
+            logger.warning(
+                f"{odd[what]:,} of {counted(len(sides[what]), what)} are not in the Unicode form NFC, in which each "
+                f"{other} is: the same letters count as different, and the scores are too low. Write both in one form."
+            )

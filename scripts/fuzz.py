@@ -38,10 +38,9 @@ from mistakes import run_script
 from mt.checkpoint import write_folder
 from mt.checkpoint.model_folder import Description, read_model
 from mt.cli.compose import compose
-from mt.cli.main import readable
 from mt.config import DecodeConfig, ModelConfig, Precision, TokenizerConfig
 from mt.data.corpus.readers import read_pairs
-from mt.errors import MtError
+from mt.errors import MtError, readable
 from mt.nn.encoders import text_model
 from mt.text.archive import read_member
 from mt.text.tokenizer_training import train_tokenizer

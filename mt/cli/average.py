@@ -42,13 +42,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def run(argv: list[str]) -> int:
     args = parse(argv)
     check_new(args.output)
-    from mt.checkpoint.model_folder import find_run
+    from mt.checkpoint.model_folder import find_model
     from mt.log import setup
 
     setup()
     for model in args.models:
-        find_run(model)  # raises if there is nothing of that name
-    paths = [path for model in args.models for path in chosen(model, args)]
+        find_model(model)  # raises if there is nothing of that name
+    paths = [find_model(path) for model in args.models for path in chosen(model, args)]  # `best` may be `latest`
     if len(paths) < 2:
         raise ConfigError(f"an average needs at least two models, but only {paths[0]} is given.", hint="name more.")
     resolved = [path.resolve() for path in paths]

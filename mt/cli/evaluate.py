@@ -60,6 +60,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add_tag_option(parser)
     args = parser.parse_args(argv)
     args.more = []  # further references
+    args.usual = args.beam is None and args.precision == "auto" and not args.tgt and not args.tag
     if args.tgt:
         check_code(args.tgt, "--tgt")
     args.tgt = args.tgt or language_of_tag(args.tag or "") or None
@@ -70,12 +71,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parser.error("--references and --test both name references; give only one of them")
     if args.references and args.model:
         parser.error("a model is not used when --hypotheses and --references are given; leave it out")
-    if args.hypotheses and args.engine != "torch" and not args.compare:
-        parser.error("--engine is not used when --hypotheses are given; leave it out")
-    if args.hypotheses and args.beam:
-        parser.error("--beam is not used when --hypotheses are given; leave it out")
-    if args.hypotheses and args.tag and not args.compare:
-        parser.error("--tag is not used when --hypotheses are given; leave it out")
+    searching = [] if args.compare and Path(args.compare).is_dir() else ["engine", "precision", "device", "tag"]
+    for name in ["beam", *searching] if args.hypotheses else []:
+        if getattr(args, name) != parser.get_default(name):
+            parser.error(f"--{name} is not used when --hypotheses are given; leave it out")
     if args.compare and not args.bootstrap:
         parser.error("--compare needs bootstrap resamples; leave out --bootstrap 0")
     for file in args.test or ():
@@ -117,6 +116,7 @@ def run(argv: list[str]) -> int:
 
 def warn_of_blanks(report: "Report", where: Callable[[int], str]) -> None:
     """Count the lines that are empty on one side. Args: where: the place of a reference, by its number from 1."""
+    own = report.seconds is not None  # the translations are a model's, which shifts no lines
     texts = list(enumerate(zip(report.hypotheses, report.references, strict=True), 1))
     for what, lines in {
         "line has no reference": [number for number, (_, reference) in texts if not reference.strip()],
@@ -124,8 +124,9 @@ def warn_of_blanks(report: "Report", where: Callable[[int], str]) -> None:
     }.items():
         if lines:
             logger.warning(
-                f"{len(lines):,} of {counted(len(texts), 'line')}: the {what}; the first is {where(lines[0])}. If "
-                "blank lines shifted one of the files, its scores mean nothing."
+                f"{len(lines):,} of {counted(len(texts), 'line')}: the {what}; the first is {where(lines[0])}."
+                + " If blank lines shifted one of the files, its scores mean nothing."
+                * (not own or "reference" in what)
             )
 
 
@@ -164,8 +165,8 @@ def given(args: argparse.Namespace) -> "Report":
 def score(args: argparse.Namespace, model: Path | None, hypotheses: str | None, pairs: "Sequence[Pair]") -> "Report":
     """The report of a model, or of a file of translations.
 
-    It is written to the run's folder only for the run's own test set with the text of then, translated by torch with
-    default options, with intervals and at least the usual scores.
+    It is written to the run's folder only for the run's own test set with the text of then, translated by torch and the
+    model that the run chose with default options, with intervals and at least the usual scores.
     """
     from mt.evaluate import evaluate, judge
 
@@ -173,7 +174,7 @@ def score(args: argparse.Namespace, model: Path | None, hypotheses: str | None, 
     wanted = {"tgt": args.tgt, "bootstrap": args.bootstrap, "metrics": args.metrics}
     if hypotheses is not None:
         return judge(Path(hypotheses).name, sources, lines_for(hypotheses, references), references, **wanted)
-    from mt.checkpoint.model_folder import find_run
+    from mt.checkpoint.model_folder import find_model, find_run
     from mt.compute.device import set_up_cpu
     from mt.progress import Waiting
     from mt.train.evaluation_set import is_that_of_training
@@ -191,9 +192,9 @@ def score(args: argparse.Namespace, model: Path | None, hypotheses: str | None, 
     name = "test (not that of the training)" if changed else "test"
     name = Path(args.test[0]).name.partition(".")[0] if args.test else name
     report = evaluate(name, translate, sources, references, **wanted)
-    usual = args.beam is None and args.bootstrap and set(USUAL) <= set(args.metrics)
-    own = usual and model == args.model and not changed and translator.engine is None and not args.tag
-    if own and run is not None:
+    usual = args.usual and args.bootstrap and set(USUAL) <= set(args.metrics)
+    own = usual and model == args.model and not changed and translator.engine is None
+    if own and run is not None and find_model(model).resolve() == find_model(run).resolve():
         try:
             report.write(run / "eval")
         except CheckpointError as error:  # of somebody else's run

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -19,13 +20,13 @@ from yaml import YAMLError
 
 from mt.cli.compose import before_naming, check_overrides, listed, parse, prepare, refuse_files, to_config, with_files
 from mt.cli.folders import CONFIG_DIR, groups
-from mt.cli.main import readable, say
+from mt.cli.main import say
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import run_name, tell_name
 from mt.cli.text_files import check_text_files
 from mt.cli.typed import as_typed
 from mt.config import Config
-from mt.errors import ConfigError, StoppedError
+from mt.errors import ConfigError, StoppedError, readable
 from mt.files import in_words
 
 Task = Callable[[DictConfig], float]
@@ -53,6 +54,7 @@ def launch(args: argparse.Namespace, command: list[str]) -> None:
         multirun = args.multirun or "hydra.mode=MULTIRUN" in overrides
         refuse_files(overrides, groups(args.config_dir))
         overrides = [as_typed(text, multirun=multirun) for text in overrides]
+        overrides = last_of_each(overrides) if multirun else overrides
         for each in distinct(combinations(overrides)) if multirun else [overrides]:
             config, choices = before_naming(each, chosen, config_dir=args.config_dir)
             given, config.run.name = config.run.name, run_name(config, choices)
@@ -109,6 +111,16 @@ def fixed_keys(overrides: list[str]) -> frozenset[str]:
     """The keys that are given one value, the same for all jobs of a sweep."""
     parsed = [parse(text) for text in overrides]
     return frozenset(one.key_or_group for one in parsed if not one.is_sweep_override())
+
+
+def last_of_each(overrides: list[str]) -> list[str]:
+    """Of several values for one key the last, which counts, as without a sweep: with one value and a sweep of the same
+    key the jobs would have one name, and so one folder."""
+
+    def key(override: Override) -> tuple[str, bool]:
+        return override.key_or_group, isinstance(override.value(), dict)  # a group, or the settings in it
+
+    return list({key(parse(text)): text for text in overrides}.values())
 
 
 def combinations(overrides: list[str]) -> Iterator[list[str]]:

@@ -8,7 +8,6 @@ import contextlib
 import gc
 import io
 import os
-import re
 import signal
 import sys
 import threading
@@ -22,7 +21,7 @@ from typing import NoReturn, TextIO
 import mt
 from mt.cli.hints import without_settings
 from mt.compute.host import STOPPING, before_torch
-from mt.errors import ConfigError, DataError
+from mt.errors import ConfigError, DataError, readable
 from mt.files import in_words
 
 VERBS = {
@@ -206,12 +205,6 @@ def say(line: str, error: Exception, *, hint: str = "") -> None:
         if os.environ.get("MT_DEBUG") == "1":
             traceback.print_exception(error)
         print("\n\n".join([readable(line), *([f"hint: {readable(hint)}"] if hint else [])]), file=sys.stderr)
-
-
-def readable(line: str, most: int = 1500) -> str:
-    """One line that is safe to print: control characters of a file or an argument are escaped, a long middle is cut."""
-    line = re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", lambda found: ascii(found[0])[1:-1], line)
-    return line if len(line) <= most else f"{line[: most // 2]} […] {line[-most // 2 :]}"
 
 
 def flush_or_silence(stream: TextIO | None) -> bool:

@@ -8,7 +8,6 @@ from typing import Any
 
 from mt.cli.compose import check_override, parse, refuse_files, values
 from mt.cli.folders import groups
-from mt.cli.main import readable
 from mt.cli.origin_layer import GROUP, KEY
 from mt.cli.runs import check_run
 from mt.cli.schema import leaves, sections
@@ -17,7 +16,7 @@ from mt.cli.typed import as_typed, fill_in_paths
 from mt.config import Config
 from mt.config.from_json import from_plain
 from mt.data.corpus.names import HUB
-from mt.errors import CheckpointError, ConfigError, DataError
+from mt.errors import CheckpointError, ConfigError, DataError, readable
 from mt.train.overview import is_run
 from mt.train.saved_config import read_config
 from mt.train.start_folder import start_folder

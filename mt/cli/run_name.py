@@ -8,12 +8,11 @@ from typing import Any
 
 import yaml
 
-from mt.cli.main import readable
 from mt.cli.typed import unquoted
 from mt.config import Config
 from mt.data.corpus.names import corpus_name, name_of
 from mt.data.corpus.readers import infer_languages
-from mt.errors import require
+from mt.errors import readable, require
 from mt.files import LONGEST_NAME, folder_name
 
 FILE_GROUP = "config_file"  # the place of a user's own file in the defaults list of train.yaml

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mt.cli.main import readable
 from mt.cli.options import Parser, check_output
-from mt.errors import CheckpointError, ConfigError, counted
+from mt.errors import CheckpointError, ConfigError, counted, readable
 from mt.files import explained, meant, write_output
 
 if TYPE_CHECKING:

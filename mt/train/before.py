@@ -36,7 +36,8 @@ class Before:
         Args: report: of the run's model on its test set; None: it has none; folder: takes the reports.
         """
         try:
-            before = translator_of(self.origin.read(), after.stepper.device, self.decode, self.precision)
+            stored = self.origin.read()
+            before = translator_of(stored, after.stepper.device, self.decode, self.precision)
         except CheckpointError as error:
             return f"The model before this run cannot be compared: {error}"
         corpus, path = prepared.corpus, self.origin.path
@@ -46,21 +47,12 @@ class Before:
             report = _score("dev", after, corpus.dev, corpus.tgt)
         pairs = corpus.test or corpus.dev
         parts = [f"{path} (before) -> this run (after), paired bootstrap"]
-        parts.append(self._part(title, before, pairs, report, folder))
+        parts.append(_part(title, before, pairs, report, folder, corpus.tgt))
         if own := self._own_test(corpus.test):
-            found = _score("old", after, own, corpus.tgt)
-            parts.append(self._part(f"the test set of {path}", before, own, found, folder))
+            tgt = stored.description.tgt
+            found = _score("old", after, own, tgt)
+            parts.append(_part(f"the test set of {path}", before, own, found, folder, tgt))
         return "\n\n".join(parts)
-
-    def _part(self, title: str, before: Translator, pairs: Sequence[Pair], after: Report, folder: Path) -> str:
-        """The comparison on one set. The reports of both models go to `folder`."""
-        tgt = self.origin.description.tgt
-        first = _score(f"{after.name}.init", before, pairs, tgt)
-        for report in (first, after):
-            report.write(folder)
-        tokenize, _ = choose_tokenizer(tgt, after.references)
-        found = compare(first.hypotheses, after.hypotheses, after.references, tokenize=tokenize)
-        return "\n".join([f"{title}, {counted(len(pairs), 'sentence')}:", *map(str, found)])
 
     def _own_test(self, test: Sequence[Pair]) -> list[Pair]:
         """The test set of the run that made the first model; empty where it has none, or cannot be read any more."""
@@ -76,6 +68,16 @@ class Before:
             logger.info(f"{self.origin.path} has no test set of its own, so what was lost is not measured")
         same = [(pair.src, pair.tgt) for pair in own] == [(pair.src, pair.tgt) for pair in test]
         return [] if same else own
+
+
+def _part(title: str, before: Translator, pairs: Sequence[Pair], after: Report, folder: Path, tgt: str) -> str:
+    """The comparison on one set, whose language is `tgt`. The reports of both models go to `folder`."""
+    first = _score(f"{after.name}.init", before, pairs, tgt)
+    for report in (first, after):
+        report.write(folder)
+    tokenize, _ = choose_tokenizer(tgt, after.references)
+    found = compare(first.hypotheses, after.hypotheses, after.references, tokenize=tokenize)
+    return "\n".join([f"{title}, {counted(len(pairs), 'sentence')}:", *map(str, found)])
 
 
 def _score(name: str, translator: Translator, pairs: Sequence[Pair], tgt: str) -> Report:

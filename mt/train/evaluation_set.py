@@ -25,7 +25,7 @@ logger = logging.getLogger("mt")
 def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tuple[list[Pair], str | None]:
     """The pairs to score a model on, and the language of their target side.
 
-    Args: files: the test set; None: that of the model's run. tgt: the language, if no model gives one.
+    Args: files: the test set; None: that of the model's run. tgt: the language; None: the model's.
     Raises: ConfigError: when there is no test set; DataError: when it cannot be read; CheckpointError: when there is no
     such model.
     """
@@ -47,21 +47,21 @@ def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tu
             "this model is not in a run folder, so it has no test set.", hint="name one with `--test SOURCE TARGET`."
         )
     data = saved_data(folder)
-    src, tgt = _languages(folder, data)
+    src, own = _languages(folder, data)
     try:
-        pairs = _read(data, src, tgt, download=True)
+        pairs = _read(data, src, own, download=True)
     except DataError as error:
         if all(file.startswith(HUB) or Path(file).exists() for file in data.test):
             raise
         raise DataError(error.message, hint="if the test set is elsewhere now, name it with `--test`.") from error
     if not pairs:
-        raise ConfigError(f"`{folder}` has no test set.", hint=f"name one, as in `--test a.{src} a.{tgt}`.")
+        raise ConfigError(f"`{folder}` has no test set.", hint=f"name one, as in `--test a.{src} a.{own}`.")
     if not is_that_of_training(folder, pairs):
         logger.warning(
             f"the text of the test set is not that which `{folder}` was started with, so these scores are not those of "
             "its test set, and are not kept in its folder."
         )
-    return pairs, tgt
+    return pairs, tgt or own
 
 
 def check_whole(model: Path | None) -> None:

@@ -20,6 +20,7 @@ FAILURE = "failed.json"  # the error that ended the last start of a run
 SECTIONS = {"data": {"name": str, "train": int, "licence": str}, "tokenizer": {"kind": str}}  # of a manifest, if there
 WORDS = {str: "text", int: "a whole number"}
 NONE = "-"  # in a table, for what is not known
+TEXTS = {"training text": "fingerprint", "dev set": "dev_fingerprint", "test set": "test_fingerprint"}  # of a manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class Overview:
     watch: str = "bleu"  # the score on dev that chose the best checkpoint
     dev: float | None = None  # its best value
     test: dict[str, float] = field(default_factory=dict)  # scores on the test set, by name
+    basis: dict[str, str] = field(default_factory=dict)  # of scores: hashes of the texts, and signatures
     steps: int = 0
     seconds: float = 0.0  # of training
     size: int = 0  # bytes on disk
@@ -91,7 +93,7 @@ def overview(folder: Path) -> Overview:
     except CheckpointError as error:
         problems.append(error.message)
     failure = read_facts(folder / FAILURE, problems)
-    scores = read_facts(folder / "eval/test.json", problems).get("scores")
+    scores = _objects(read_facts(folder / "eval/test.json", problems).get("scores"))
     best, src, tgt = _number(state.get("best_score")), _text(manifest.get("src")), _text(manifest.get("tgt"))
     data, attempts = manifest.get("data"), _objects(manifest.get("attempts")) or [{}]
     command = attempts[-1].get("command")
@@ -113,14 +115,21 @@ def overview(folder: Path) -> Overview:
         dev=best,
         test={
             name: value
-            for score in _objects(scores)
+            for score in scores
             if (name := _text(score.get("name"))) and (value := _number(score.get("value"))) is not None
         },
+        basis=_basis(data if isinstance(data, dict) else {}, scores),
         steps=int(_number(state.get("step")) or 0),
         seconds=_number(state.get("seconds")) or 0.0,
         size=folder_size(folder),
         config=config,
     )
+
+
+def _basis(data: dict[str, Any], scores: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """What must be equal in two runs whose scores are compared. Args: data: of the manifest; scores: of the report."""
+    texts = {name: known[:12] for name, key in TEXTS.items() if (known := _text(data.get(key)))}
+    return texts | {f"{one.get('name')} signature": known for one in scores if (known := _text(one.get("signature")))}
 
 
 def manifest_of(folder: Path, problems: list[str]) -> dict[str, Any]:
@@ -229,6 +238,10 @@ def comparison(runs: Sequence[Overview]) -> list[list[str]]:
         rows.append(["dev bits per char", *(NONE if value is None else f"{value:.3f}" for value in bits)])
     for name in dict.fromkeys(name for run in runs for name in run.test):
         rows.append([f"test {name}", *(f"{run.test[name]:.2f}" if name in run.test else NONE for run in runs)])
+    for name in dict.fromkeys(name for run in runs for name in run.basis):
+        values = [run.basis.get(name, NONE) for run in runs]
+        if len({*values} - {NONE}) > 1:  # then scores are not to be compared
+            rows.append([name, *values])
     for key in dict.fromkeys(key for run in runs for key in run.config):
         values = [run.config.get(key, NONE) for run in runs]
         if not key.startswith("run.") and any(value != values[0] for value in values):

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Protocol, TypedDict
 
+import numpy as np
 import torch
 
-from mt.config import BatchConfig, Precision, TrainConfig, Watch
+from mt.config import BatchConfig, DecodeConfig, Precision, TrainConfig, Watch
 from mt.data.batching import TokenizedCorpus, in_budget
 from mt.data.corpus.pair import Pair
 from mt.decode.request import OnProgress
@@ -131,6 +132,19 @@ class Validator:
             logger.info(f"BLEU cannot tell on this dev set, because {self.blind_spot}: chrF++ is watched instead")
         if watch is Watch.wer and (said := wer_blind_spot([pair.tgt for pair in self.shown])):
             logger.warning(f"WER cannot tell on this dev set: {said} (`train.watch=cer`)")
+
+    def tell_limits(self, decode: DecodeConfig) -> None:
+        """Warn, before training, that more than 1 % of the dev references are longer than a translation may be: the
+        scores are then those of the limit, in a script of many pieces, for example."""
+        sources, needed = self.dev.source.lengths(), self.dev.target.lengths() + 1  # with the end mark, as the sources
+        over = int((needed > (decode.max_ratio * sources).astype(int) + decode.max_extra).sum())
+        if 100 * over > len(self.dev):
+            ratio = float(np.quantile((needed - decode.max_extra) / sources, 0.99, method="higher"))
+            logger.warning(
+                f"{over:,} of {counted(len(self.dev), 'dev reference')} are longer than a translation may be "
+                f"(`decode.max_ratio={decode.max_ratio:g}` times the pieces of its source, and {decode.max_extra:,}); "
+                f"`decode.max_ratio={min(100, math.ceil(10 * ratio) / 10):g}` allows them"
+            )
 
     def plan(self, section: TrainConfig) -> str:
         """What the validations of a run compute, and when, in words. Args: section: with numbers for `auto`."""

@@ -303,6 +303,23 @@ def test_what_decides_is_a_score_that_can_tell(files, references, watched, said,
     assert told == ([said] if said else [])
 
 
+def test_references_longer_than_a_translation_may_be_are_counted(files, caplog):
+    small = ModelConfig(dim=16, heads=2, ffn_dim=24, encoder_layers=1, decoder_layers=1)
+
+    def told(**decode):
+        caplog.clear()
+        settings = own(model=small, decode=DecodeConfig(**decode))
+        prepared = prepare_data(settings)
+        make_trainer(settings, prepared, RunFolder(files / "run"), make_model(settings, prepared, torch.device("cpu")))
+        return [line for line in caplog.messages if "longer" in line]
+
+    assert not told()
+    [said] = told(max_ratio=0.5, max_extra=0)
+    assert said.startswith("5 of 5 dev references are longer than a translation may be (`decode.max_ratio=0.5` times")
+    ratio = float(re.findall(r"`decode\.max_ratio=([0-9.]+)`", said)[-1])
+    assert not told(max_ratio=ratio, max_extra=0) and told(max_ratio=ratio - 0.1, max_extra=0)
+
+
 @pytest.mark.parametrize(
     ("watch", "plan", "said"),
     [
@@ -347,6 +364,7 @@ def test_the_test_set_is_that_of_the_run_or_of_files(files):
     pairs, tgt = test_set(folder.path, None, None)
     assert ([p.src for p in pairs], tgt) == ([p.src for p in number_pairs(6, 2)], "tgt")
     assert test_set(None, None, None)[0] == pairs  # the newest run
+    assert test_set(folder.path, None, "ja") == (pairs, "ja")
 
 
 def test_files_need_no_run_and_no_model(files):

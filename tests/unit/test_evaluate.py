@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -28,6 +29,28 @@ def test_a_translation_with_line_ends_is_one_line_in_the_file_and_in_the_score(t
     found.write(tmp_path)
     assert (tmp_path / "x.hyp.txt").read_bytes().count(b"\n") == 2
     assert one_line("a\rb\n") == "a b "
+
+
+def test_samples_are_safe_to_print():
+    texts = ["\x1b[2Jcat\x07", "photo.png\tA cat."]
+    said = Report("x", texts, ["Katze"] * 2, texts, [], None).samples(2)
+    assert said.split("\n")[:3] == [
+        r"  source       \x1b[2Jcat\x07", r"  translation  \x1b[2Jcat\x07", "  reference    Katze"
+    ]  # fmt: skip
+    assert said.split("\n")[4].split() == ["source", "photo.png", "A", "cat."]
+
+
+def test_letters_in_another_unicode_form_are_told(caplog):
+    composed = ["Việt Nam đẹp lắm"] * 3
+    apart = [normalize("NFD", line) for line in composed]
+    for said, references, told in (
+        (composed, apart, "3 of 3 references are not in the Unicode form NFC, in which each translation is: the same"),
+        (apart, composed, "3 of 3 translations are not in the Unicode form NFC, in which each reference is: the same"),
+        (apart, apart, ""), (composed, composed, ""),
+    ):  # fmt: skip
+        caplog.clear()
+        score = judge("x", composed, said, references, tgt="vi", bootstrap=0).scores[0].value
+        assert caplog.text.count("NFC") == bool(told) and told in caplog.text and (score < 50) == bool(told)
 
 
 def test_the_language_decides_how_words_are_split():

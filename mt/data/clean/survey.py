@@ -14,7 +14,7 @@ from mt.data.clean.rules import Duplicates, Rule, is_copy, is_empty
 from mt.data.clean.suspicion import has_markup, large_numerals, looks_swapped, numbers_differ
 from mt.data.corpus.pair import Pair
 from mt.data.corpus.split import fold
-from mt.errors import counted
+from mt.errors import counted, readable
 from mt.text.languages import alike, is_known, shares
 from mt.text.lines import spread
 
@@ -138,4 +138,4 @@ def _mismatch(pair: Pair) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= CUT else f"{text[:CUT]}…"
+    return readable(text if len(text) <= CUT else f"{text[:CUT]}…")

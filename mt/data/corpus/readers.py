@@ -6,7 +6,18 @@ from itertools import permutations, zip_longest
 from pathlib import Path
 
 from mt.data.corpus.memories import declared_languages, read_memory
-from mt.data.corpus.names import BOTH_SIDES, FOLDER, HUB, HUB_FORM, TABLES, bare, kind_of, language_of, without_language
+from mt.data.corpus.names import (
+    BOTH_SIDES,
+    FOLDER,
+    HUB,
+    HUB_FORM,
+    TABLES,
+    bare,
+    corpora,
+    kind_of,
+    language_of,
+    without_language,
+)
 from mt.data.corpus.pair import Origin, Pair, Sides
 from mt.data.corpus.records import read_hub, read_json, read_jsonl, read_parquet
 from mt.data.corpus.tables import header_languages, read_csv, read_tsv, read_xlsx
@@ -83,6 +94,23 @@ def check_columns(files: Sequence[str], columns: Sequence[str], said: str) -> No
         )
 
 
+def check_partners(pairs: Sequence[Sequence[str]]) -> None:
+    """Raise `DataError` where all sources are named before all targets: a file would be paired with one in its own
+    language, though a file that is named as its translation is in the list."""
+    mates: dict[str, list[str]] = {}
+    for file in (file for pair in pairs for file in pair):
+        mates.setdefault(without_language(bare(file)), []).append(file)
+    for source, target in pairs:
+        language, name = language_of(bare(source)), without_language(bare(source))
+        if language and language == language_of(bare(target)) and target not in mates[name]:
+            for mate in mates[name]:
+                if language_of(bare(mate)) != language:
+                    raise DataError(
+                        f"`{source}` is followed by `{target}`, in the same language, but its translation is `{mate}`.",
+                        hint="name each source and then its target, as in `a.en a.de b.en b.de`.",
+                    )
+
+
 def plan(files: list[str], src: str | None, tgt: str | None, columns: Sequence[str] = ()) -> list[Iterator[Pair]]:
     """One stream of pairs for each group of files. Reads nothing yet, but raises for missing files."""
     if not files:
@@ -90,6 +118,7 @@ def plan(files: list[str], src: str | None, tgt: str | None, columns: Sequence[s
     for file in files:
         if not file.startswith(HUB):
             check_file(file, files)
+    check_partners([group for group in corpora(files) if len(group) == 2])
     sides = Sides(src, tgt, tuple(columns))
     streams = []
     waiting = list(files)

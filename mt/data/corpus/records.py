@@ -140,7 +140,7 @@ def record_texts(record: Mapping[str, Any], sides: Sides, where: str) -> tuple[s
     for fields in (inner, record):
         if isinstance(fields, Mapping) and (found := sides.among(fields)):
             return field_text(fields, found[0], where), field_text(fields, found[1], where)
-    there = list(record) + [f"translation.{key}" for key in inner or () if isinstance(inner, Mapping)]
+    there = [*record, *(f"translation.{key}" for key in (inner if isinstance(inner, Mapping) else ()))]
     src, tgt = sides.candidates[0]
     raise DataError(
         f"{where}: there must be fields `{src}` and `{tgt}`, but there are {', '.join(map(str, there)) or 'none'}.",

@@ -174,7 +174,10 @@ def test_a_folder_that_is_there_stays(home):
     assert_mean(home / "one", 0)
 
 
-@pytest.mark.parametrize("argv", [["run", "run", "--best", "1"], ["run/checkpoints/step-00000002"] * 2])
+BEST = "run/checkpoints/step-00000002"
+
+
+@pytest.mark.parametrize("argv", [["run", "run", "--best", "1"], [BEST, BEST], [BEST, "run/checkpoints/best"]])
 def test_a_model_named_twice_is_refused(home, argv):
     with pytest.raises(ConfigError, match=r"step-00000002` is named twice. hint: name each model once"):
         run([*argv, "-o", "mean"])

@@ -36,7 +36,7 @@ def model(monkeypatch, texts, tmp_path):
     def load(path, **settings):
         def translate(sources, names, beam, on_progress):
             assert [str(name) for name in names] == [f"test.tsv:{n}" for n in range(1, len(sources) + 1)]
-            return [texts[int(s)] if path.name == "a" else "no" for s in sources]
+            return ["no" if path.name == "b" else texts[int(s)] for s in sources]
 
         return SimpleNamespace(translate=translate, engine=None)
 
@@ -125,6 +125,12 @@ def test_a_run_keeps_the_report_of_its_own_test_set_and_no_other(model, monkeypa
     pairs = [Pair(str(n), text, Origin("test.tsv", n + 1)) for n, text in enumerate(texts)]
     monkeypatch.setattr("mt.train.evaluation_set.test_set", lambda model, files, tgt: (pairs, "en"))
     kept = model / "a/eval/test.json"
+    (model / "a/checkpoints/step-00000001").mkdir(parents=True)
+    run(["runs/a/checkpoints/step-00000001", "--bootstrap", "40"])  # not the one that the run chose
+    assert not kept.exists()
+    for more in (["--precision", "bf16"], ["--tgt", "ja"]):
+        run(["runs/a", "--bootstrap", "40", *more])
+        assert not kept.exists()
     for more in (["--test", "test.tsv"], ["--beam", "1"], []):
         run(["runs/a", "--bootstrap", "0", *more])
         assert not kept.exists()
@@ -181,6 +187,10 @@ def test_another_text_than_that_of_the_training_is_no_score_of_the_run(model, mo
             ["--hypotheses", "hyp", "--tag", "<2de>"],
             ConfigError,
             "^--tag is not used when --hypotheses are given; leave",
+        ),
+        *(
+            (["--hypotheses", "hyp", "--compare", "ref", *more], ConfigError, f"^{more[0]} is not used when --hypoth")
+            for more in (["--tag", "<2de>"], ["--precision", "bf16"], ["--device", "cpu"], ["--engine", "ct2"])
         ),
         (
             ["--test", "test.tsv", "runs"],
@@ -304,6 +314,14 @@ def test_the_report_of_a_run_keeps_the_usual_scores(model, monkeypatch, texts):
     run(["runs/a", "--bootstrap", "40", "--metrics", "wer", "bleu", "chrf", "ter"])
     kept = json.loads((model / "a/eval/test.json").read_text())
     assert [score["name"] for score in kept["scores"]] == ["WER", "BLEU", "chrF++", "TER"]
+
+
+def test_an_empty_translation_of_a_model_is_no_shifted_line(model, monkeypatch, texts, caplog):
+    pairs = [Pair(str(n), text, Origin("test.tsv", n + 1)) for n, text in enumerate(texts)]
+    monkeypatch.setattr("mt.train.evaluation_set.test_set", lambda model, files, tgt: (pairs, "en"))
+    texts[3:5] = ["", ""]
+    run(["runs/a", "--bootstrap", "0"])
+    assert caplog.messages == ["2 of 10 lines: the translation is empty; the first is test.tsv:4."]
 
 
 def test_lines_that_are_empty_on_one_side_are_counted_and_named(texts, tmp_path, capsys, caplog):

@@ -318,6 +318,16 @@ def test_a_sweep_trains_each_combination_in_a_folder_of_its_own(build, tmp_path,
     assert [folder.name for folder in (tmp_path / "here").iterdir()] == ["sweeps"]
 
 
+@pytest.mark.parametrize(
+    ("typed", "seeds"), [(["train.seed=9", "train.seed=1,2"], [1, 2]), (["train.seed=1,2", "train.seed=9"], [9])]
+)
+def test_the_last_value_counts_in_a_sweep_too(typed, seeds, build):
+    assert main(["train", "-m", "model=tiny,small", *typed, "run.name=x"]) == 0
+    trained = [(config.train.seed, config.run.name) for config in build.trained]
+    assert [seed for seed, _ in trained] == seeds * 2
+    assert len(set(trained)) == len({name for _, name in trained}) == 2 * len(seeds)
+
+
 @pytest.mark.parametrize("asking", [["model.dropout=0.1,2"], ["batch.tokens=300,9000", "batch.max_length=256,512"]])
 def test_no_job_of_a_sweep_begins_when_one_cannot(asking, build, capsys):
     assert main(["train", "-m", *asking]) == 2

@@ -158,6 +158,13 @@ def test_info_on_a_run_and_on_a_model_alone(home, capsys):
     assert json.loads(capsys.readouterr().out)["run"]["steps"] == 12
 
 
+def test_the_scores_of_a_run_are_not_those_of_its_other_checkpoints(home, capsys):
+    checkpoints = sorted((home / "runs/a/checkpoints").glob("step-*"))
+    for model, shown in (("runs/a", True), ("runs/a/model", True), (checkpoints[0], False)):
+        info.run([str(model)])
+        assert ("  scores " in capsys.readouterr().out) == shown
+
+
 def test_info_names_the_tags(home, capsys, monkeypatch):
     """They are what `--tag` takes, and the directions of a server."""
     info.run(["runs/a"])

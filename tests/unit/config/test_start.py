@@ -18,6 +18,15 @@ COPIED = (
         (DataConfig(inputs=["a:text", "de:text"], target="de", **TABLES), COPIED),
         (DataConfig(inputs=["de:text"], tgt="de", **TABLES), COPIED),
         (
+            DataConfig(train=["a.tsv"], target="caption"),
+            "`data.target` must be null without `data.inputs`, because it would have no effect, but is caption. hint: "
+            "name the columns of text with `data.columns`, and those of other kinds with `data.inputs`.",
+        ),
+        (
+            DataConfig(inputs=["a:text"], tgt="de", augment=0.1, **TABLES),
+            "`data.augment` must be 0 beside `data.inputs`, because it would have no effect, but is 0.1.",
+        ),
+        (
             DataConfig(train=["a.tsv"], columns=["2", "2"]),
             "`data.columns` must name the two columns of source and target, but is ['2', '2'].",
         ),

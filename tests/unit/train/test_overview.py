@@ -180,6 +180,24 @@ def test_the_lowest_loss_per_character_is_compared(tmp_path):
     assert "dev bits per char" not in [row[0] for row in comparison(runs[1:])]
 
 
+def test_texts_and_signatures_are_compared_where_they_differ(golden):
+    runs = []
+    for name, text, tokens in (("a", "1" * 64, "13a"), ("b", "2" * 64, "zh")):
+        shutil.copytree(golden, golden.parent / name)
+        file = golden.parent / name / "manifest.json"
+        told = json.loads(file.read_text())
+        told["data"]["test_fingerprint"] = text
+        file.write_text(json.dumps(told))
+        (golden.parent / name / "eval").mkdir()
+        scores = [{"name": kind, "value": 1, "signature": said} for kind, said in (("BLEU", tokens), ("TER", "x"))]
+        (golden.parent / name / "eval/test.json").write_text(json.dumps({"scores": scores}))
+        runs.append(overview(golden.parent / name))
+    rows = {row[0]: row[1:] for row in comparison([*runs, overview(golden)])}
+    assert rows["test set"] == ["1" * 12, "2" * 12, "-"] and rows["BLEU signature"] == ["13a", "zh", "-"]
+    assert not {"training text", "TER signature"} & {*rows}
+    assert "test set" not in [row[0] for row in comparison([runs[0], runs[0]])]
+
+
 def test_tables():
     first = Overview(folder=Path("runs/a"), state="stopped", test={"BLEU": 1}, config={"optim.lr": 1, "data.test": []})
     other = Overview(

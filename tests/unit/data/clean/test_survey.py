@@ -39,6 +39,11 @@ def test_clean_text_has_no_finding():
     assert survey([], "en", "de") == []
 
 
+def test_examples_are_safe_to_print():
+    [pair] = pairs([("A \x1b[2J cat", "Katze\u009b1m")])
+    assert str(Finding("odd", 1, [pair])) == "odd: 1\n  a:1\n    A \\x1b[2J cat\n    Katze\\x9b1m"
+
+
 def test_swapped_sides_are_said():
     turned = found([(tgt, src) for src, tgt in clean()])
     assert "the source side looks like de (100%), not en: are the sides swapped?" in turned

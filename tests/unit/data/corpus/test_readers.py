@@ -141,6 +141,18 @@ def test_line_ends_inside_a_field_become_spaces(write):
     assert texts([write("a.jsonl", json.dumps(record))]) == [("one two three", "eins\u2028zwei")]
 
 
+def test_sources_that_are_all_named_before_their_targets_are_refused(write):
+    files = {name: write(name, "one\ntwo\n") for name in ("a.en", "b.en.gz", "a.de", "b.de", "c.en", "d.en")}
+    with pytest.raises(DataError) as refused:
+        texts([files[name] for name in ("a.en", "b.en.gz", "a.de", "b.de")])
+    assert str(refused.value) == (
+        f"`{files['a.en']}` is followed by `{files['b.en.gz']}`, in the same language, but its translation is "
+        f"`{files['a.de']}`. hint: name each source and then its target, as in `a.en a.de b.en b.de`."
+    )
+    # a text and its summary are in one language
+    assert texts([files[name] for name in ("c.en", "d.en", "a.en", "a.de")]) == [("one", "one"), ("two", "two")] * 2
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -153,6 +165,7 @@ def test_line_ends_inside_a_field_become_spaces(write):
             r"translation\.fr\. hint: name the right ones, as in `data\.columns=\[source,target\]`\.",
         ),
         ("{}", r"but there are none\. hint: name the right ones"),
+        ('{"translation": 5}', r"but there are translation\. hint: name the right ones"),
         ('{"src": 1, "tgt": ""}', r"a\.jsonl:1: field `src` must be a string, but is a number\."),
         ('{"src": "", "tgt": null}', r"a\.jsonl:1: field `tgt` must be a string, but is null\."),
         ('{"src": "\\ud800", "tgt": ""}', r"a\.jsonl:1: field `src` contains half of a surrogate pair"),
