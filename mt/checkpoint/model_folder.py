@@ -269,6 +269,14 @@ def _pass_over(path: Path, why: str) -> None:
     logger.warning(f"`{path}` cannot be read ({why}), so it is not taken for the newest run.")
 
 
+def is_choice(model: Path | None, run: Path) -> bool:
+    """Whether a model is the one that its run chose."""
+    try:
+        return find_model(model).resolve() == find_model(run).resolve()
+    except CheckpointError:  # the run has no model any more
+        return False
+
+
 def find_run(path: Path | None) -> Path | None:
     """The run folder at or above `path`, None: the newest run. Returns None if `path` is not in a run.
 

@@ -71,7 +71,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parser.error("--references and --test both name references; give only one of them")
     if args.references and args.model:
         parser.error("a model is not used when --hypotheses and --references are given; leave it out")
-    searching = [] if args.compare and Path(args.compare).is_dir() else ["engine", "precision", "device", "tag"]
+    no_model = not args.compare or Path(args.compare).is_file()
+    searching = ["engine", "precision", "device", "tag"] if no_model else []
     for name in ["beam", *searching] if args.hypotheses else []:
         if getattr(args, name) != parser.get_default(name):
             parser.error(f"--{name} is not used when --hypotheses are given; leave it out")
@@ -174,7 +175,7 @@ def score(args: argparse.Namespace, model: Path | None, hypotheses: str | None, 
     wanted = {"tgt": args.tgt, "bootstrap": args.bootstrap, "metrics": args.metrics}
     if hypotheses is not None:
         return judge(Path(hypotheses).name, sources, lines_for(hypotheses, references), references, **wanted)
-    from mt.checkpoint.model_folder import find_model, find_run
+    from mt.checkpoint.model_folder import find_run, is_choice
     from mt.compute.device import set_up_cpu
     from mt.progress import Waiting
     from mt.train.evaluation_set import is_that_of_training
@@ -191,10 +192,11 @@ def score(args: argparse.Namespace, model: Path | None, hypotheses: str | None, 
     changed = run is not None and not is_that_of_training(run, pairs)
     name = "test (not that of the training)" if changed else "test"
     name = Path(args.test[0]).name.partition(".")[0] if args.test else name
-    report = evaluate(name, translate, sources, references, **wanted)
     usual = args.usual and args.bootstrap and set(USUAL) <= set(args.metrics)
     own = usual and model == args.model and not changed and translator.engine is None
-    if own and run is not None and find_model(model).resolve() == find_model(run).resolve():
+    chosen = own and run is not None and is_choice(model, run)  # a run that is training may choose another meanwhile
+    report = evaluate(name, translate, sources, references, **wanted)
+    if chosen and run is not None:
         try:
             report.write(run / "eval")
         except CheckpointError as error:  # of somebody else's run

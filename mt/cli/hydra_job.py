@@ -120,7 +120,11 @@ def last_of_each(overrides: list[str]) -> list[str]:
     def key(override: Override) -> tuple[str, bool]:
         return override.key_or_group, isinstance(override.value(), dict)  # a group, or the settings in it
 
-    return list({key(parse(text)): text for text in overrides}.values())
+    kept: dict[tuple[str, bool], str] = {}
+    for text in overrides:
+        kept.pop(key(parse(text)), None)  # so that the order is that of the values that count
+        kept[key(parse(text))] = text
+    return list(kept.values())
 
 
 def combinations(overrides: list[str]) -> Iterator[list[str]]:

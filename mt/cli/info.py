@@ -28,7 +28,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(argv: list[str]) -> int:
     args = parse(argv)
-    from mt.checkpoint.model_folder import find_model, find_run, read_model
+    from mt.checkpoint.model_folder import find_run, is_choice, read_model
     from mt.cli.runs import name_problems
     from mt.log import setup
     from mt.train.overview import overview
@@ -47,7 +47,7 @@ def run(argv: list[str]) -> int:
         print(json.dumps({**facts, "run": ran and ran.to_dict()}, ensure_ascii=False, indent=2))
         return 0
     lines = described(facts, ran)
-    if folder is not None and find_model(folder).resolve() != model.path.resolve():
+    if folder is not None and not is_choice(model.path, folder):
         del lines["scores"]  # of the model that the run chose
     width = max(map(len, lines))
     print(model.path)

@@ -13,7 +13,7 @@ def check_start(config: Config) -> None:
     data = config.data
     different = len(set(data.columns)) == len(data.columns)
     require(different, "data.columns", "name the two columns of source and target", data.columns)
-    hint = "name the columns of text with `data.columns`, and those of other kinds with `data.inputs`."
+    hint = "set `data.target=null`; columns of text are named with `data.columns`, other inputs with `data.inputs`."
     must = "be null without `data.inputs`, because it would have no effect"
     require(bool(data.inputs) or data.target is None, "data.target", must, data.target, hint=hint)
     must = "be 0 beside `data.inputs`, because it would have no effect"

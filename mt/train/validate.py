@@ -140,10 +140,12 @@ class Validator:
         over = int((needed > (decode.max_ratio * sources).astype(int) + decode.max_extra).sum())
         if 100 * over > len(self.dev):
             ratio = float(np.quantile((needed - decode.max_extra) / sources, 0.99, method="higher"))
+            more = int(np.quantile(needed - (decode.max_ratio * sources).astype(int), 0.99, method="higher"))
+            allows = f"max_ratio={math.ceil(10 * ratio) / 10:g}" if ratio <= 100 else f"max_extra={more}"
             logger.warning(
                 f"{over:,} of {counted(len(self.dev), 'dev reference')} are longer than a translation may be "
-                f"(`decode.max_ratio={decode.max_ratio:g}` times the pieces of its source, and {decode.max_extra:,}); "
-                f"`decode.max_ratio={min(100, math.ceil(10 * ratio) / 10):g}` allows them"
+                f"(`decode.max_ratio={decode.max_ratio:g}` times the {self.dev.unit} of its source, and "
+                f"{decode.max_extra:,}); `decode.{allows}` allows them"
             )
 
     def plan(self, section: TrainConfig) -> str:

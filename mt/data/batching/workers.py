@@ -8,7 +8,9 @@ process makes it, and a worker has no state to save.
 """
 
 import multiprocessing
+import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -112,18 +114,25 @@ class Ahead:
 
 
 def _start_method() -> str:
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return "spawn"  # a new interpreter for each worker, on Windows
+    if sys.platform != "linux":
+        return "spawn"  # a new interpreter for each worker: on macOS a fork is not safe, Windows has none
     multiprocessing.set_forkserver_preload(["mt.data.batching.fork_server"])
     return "forkserver"
 
 
 def _begin_worker(number: int) -> None:
     """Ignore the signals to stop: terminals and job schedulers send them to every process, but only the main one must
-    react."""
+    react. End with the main process, however that ends: torch ends a worker with its parent, but that is the fork
+    server, which ends with its last worker."""
     for each in STOPPING:
         signal.signal(each, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def _end_with(main: Any) -> None:
+    main.join()
+    os._exit(1)
 
 
 @contextmanager

@@ -95,8 +95,11 @@ def check_columns(files: Sequence[str], columns: Sequence[str], said: str) -> No
 
 
 def check_partners(pairs: Sequence[Sequence[str]]) -> None:
-    """Raise `DataError` where all sources are named before all targets: a file would be paired with one in its own
-    language, though a file that is named as its translation is in the list."""
+    """Raise `DataError` where all sources are named before all targets: each pair would be in one language, though a
+    file that is named as the translation of its source is in the list."""
+    languages = [[language_of(bare(file)) for file in pair] for pair in pairs]
+    if any(source != target for source, target in languages):
+        return
     mates: dict[str, list[str]] = {}
     for file in (file for pair in pairs for file in pair):
         mates.setdefault(without_language(bare(file)), []).append(file)
@@ -107,7 +110,8 @@ def check_partners(pairs: Sequence[Sequence[str]]) -> None:
                 if language_of(bare(mate)) != language:
                     raise DataError(
                         f"`{source}` is followed by `{target}`, in the same language, but its translation is `{mate}`.",
-                        hint="name each source and then its target, as in `a.en a.de b.en b.de`.",
+                        hint="name each source and then its target, as in `a.en a.de b.en b.de`; if they are meant so, "
+                        "say that both sides are in that language, in training with `data.src` and `data.tgt`.",
                     )
 
 
@@ -118,7 +122,8 @@ def plan(files: list[str], src: str | None, tgt: str | None, columns: Sequence[s
     for file in files:
         if not file.startswith(HUB):
             check_file(file, files)
-    check_partners([group for group in corpora(files) if len(group) == 2])
+    if src is None or src != tgt:
+        check_partners([group for group in corpora(files) if len(group) == 2])
     sides = Sides(src, tgt, tuple(columns))
     streams = []
     waiting = list(files)

@@ -328,6 +328,11 @@ def test_the_last_value_counts_in_a_sweep_too(typed, seeds, build):
     assert len(set(trained)) == len({name for _, name in trained}) == 2 * len(seeds)
 
 
+def test_in_a_sweep_the_values_that_count_keep_their_order(build):
+    assert main(["train", "-m", "train.seed=1", "train={seed:2}", "train.seed=3", "optim.lr=1e-3,2e-3"]) == 0
+    assert [config.train.seed for config in build.trained] == [3, 3]
+
+
 @pytest.mark.parametrize("asking", [["model.dropout=0.1,2"], ["batch.tokens=300,9000", "batch.max_length=256,512"]])
 def test_no_job_of_a_sweep_begins_when_one_cannot(asking, build, capsys):
     assert main(["train", "-m", *asking]) == 2

@@ -163,6 +163,11 @@ def test_the_scores_of_a_run_are_not_those_of_its_other_checkpoints(home, capsys
     for model, shown in (("runs/a", True), ("runs/a/model", True), (checkpoints[0], False)):
         info.run([str(model)])
         assert ("  scores " in capsys.readouterr().out) == shown
+    shutil.move(checkpoints[0], home / "runs/a/mine")
+    for folder in ("model", "checkpoints"):
+        shutil.rmtree(home / "runs/a" / folder)
+    info.run(["runs/a/mine"])  # the run has no other model any more
+    assert "  scores " not in capsys.readouterr().out
 
 
 def test_info_names_the_tags(home, capsys, monkeypatch):

@@ -20,7 +20,7 @@ COPIED = (
         (
             DataConfig(train=["a.tsv"], target="caption"),
             "`data.target` must be null without `data.inputs`, because it would have no effect, but is caption. hint: "
-            "name the columns of text with `data.columns`, and those of other kinds with `data.inputs`.",
+            "set `data.target=null`; columns of text are named with `data.columns`, other inputs with `data.inputs`.",
         ),
         (
             DataConfig(inputs=["a:text"], tgt="de", augment=0.1, **TABLES),

@@ -3,13 +3,15 @@
 import math
 import re
 from dataclasses import replace
+from unittest.mock import MagicMock
 
+import numpy as np
 import pytest
 import torch
 from toy import number_corpus, number_pairs, number_tokenizer, tiny_model
 
 from mt.cli.compose import compose
-from mt.config import Precision, Subset, Watch
+from mt.config import DecodeConfig, Precision, Subset, Watch
 from mt.data.batching import TokenizedCorpus
 from mt.data.prepare import some_of
 from mt.text.metrics import score_all
@@ -34,6 +36,20 @@ def test_the_loss_is_that_of_all_pairs_and_has_no_smoothing():
     assert make(corpus, list, tokens=1000)(model).loss == pytest.approx(found.loss)
     characters = sum(len(f"{pair.tgt}\n") for pair in number_pairs(9))
     assert found.bits_per_char == pytest.approx(found.loss * rows / characters / math.log(2))
+
+
+def test_where_no_ratio_allows_the_references_a_number_of_pieces_does(caplog):
+    validator = make(number_corpus(9), list)
+    caplog.clear()
+    validator.dev = MagicMock(unit="rows", __len__=lambda dev: 2)
+    validator.dev.source.lengths.return_value = np.ones(2, np.int64)  # as of features of one row
+    validator.dev.target.lengths.return_value = np.array([7, 149])
+    validator.tell_limits(DecodeConfig())
+    validator.tell_limits(DecodeConfig(max_extra=148))
+    assert caplog.messages == [
+        "1 of 2 dev references are longer than a translation may be (`decode.max_ratio=2` times the rows of its "
+        "source, and 10); `decode.max_extra=148` allows them"
+    ]
 
 
 @pytest.mark.parametrize(("subset", "places"), [(Subset.spread, [1, 4, 7]), (Subset.first, [0, 1, 2])])

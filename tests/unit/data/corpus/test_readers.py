@@ -147,8 +147,11 @@ def test_sources_that_are_all_named_before_their_targets_are_refused(write):
         texts([files[name] for name in ("a.en", "b.en.gz", "a.de", "b.de")])
     assert str(refused.value) == (
         f"`{files['a.en']}` is followed by `{files['b.en.gz']}`, in the same language, but its translation is "
-        f"`{files['a.de']}`. hint: name each source and then its target, as in `a.en a.de b.en b.de`."
+        f"`{files['a.de']}`. hint: name each source and then its target, as in `a.en a.de b.en b.de`; if they are "
+        "meant so, say that both sides are in that language, in training with `data.src` and `data.tgt`."
     )
+    # noise and the text without it, in two languages
+    assert len(list(read_pairs([files[name] for name in ("a.en", "b.en.gz", "a.de", "b.de")], "en", "en"))) == 4
     # a text and its summary are in one language
     assert texts([files[name] for name in ("c.en", "d.en", "a.en", "a.de")]) == [("one", "one"), ("two", "two")] * 2
 
