@@ -117,17 +117,16 @@ def run(argv: list[str]) -> int:
 
 def warn_of_blanks(report: "Report", where: Callable[[int], str]) -> None:
     """Count the lines that are empty on one side. Args: where: the place of a reference, by its number from 1."""
-    own = report.seconds is not None  # the translations are a model's, which shifts no lines
     texts = list(enumerate(zip(report.hypotheses, report.references, strict=True), 1))
     for what, lines in {
         "line has no reference": [number for number, (_, reference) in texts if not reference.strip()],
         "translation is empty": [number for number, (one, other) in texts if other.strip() and not one.strip()],
     }.items():
         if lines:
+            of_a_file = report.seconds is None or "reference" in what  # a model shifts no lines
+            advice = " If blank lines shifted one of the files, its scores mean nothing." if of_a_file else ""
             logger.warning(
-                f"{len(lines):,} of {counted(len(texts), 'line')}: the {what}; the first is {where(lines[0])}."
-                + " If blank lines shifted one of the files, its scores mean nothing."
-                * (not own or "reference" in what)
+                f"{len(lines):,} of {counted(len(texts), 'line')}: the {what}; the first is {where(lines[0])}.{advice}"
             )
 
 

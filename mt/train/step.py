@@ -113,7 +113,7 @@ class Updater:
         rows = [(batch.source.layout.num_rows, batch.target_layout.num_rows) for batch in batches]
         src_tokens, tgt_tokens = map(int, self.group.all_reduce(*map(sum, zip(*rows, strict=True))))
         sums = torch.zeros(self.objective.num_sums, device=self.device)
-        # `torch.manual_seed` takes a note of the stack for each kind of device that is not there: 2 ms.
+        # `torch.manual_seed` takes a note of the stack for each kind of device that is not there: a millisecond.
         seed = torch.default_generator.manual_seed if self.device.type == "cpu" else torch.manual_seed
         for number, batch in enumerate(batches):
             if seeds is not None:

@@ -37,7 +37,7 @@ SETTINGS = (
     "model.ffn_dim=24 model.encoder_layers=1 model.decoder_layers=2 model.max_length=128 batch.tokens=256 "
     "batch.max_length=128 train.device=cpu train.threads=1 train.precision=fp32 train.graphs=never train.compile=never "
     "train.minutes=null train.epochs=null train.steps=6 train.validate_every=6 train.validate_pairs=5 "
-    "train.log_every=1 train.average=1 data.workers=0 decode.max_ratio=1 decode.max_extra=2"
+    "train.log_every=1 train.average=1 data.workers=0 decode.max_ratio=1.5 decode.max_extra=2"
 )
 
 MT = """\
