@@ -122,8 +122,9 @@ def last_of_each(overrides: list[str]) -> list[str]:
 
     kept: dict[tuple[str, bool], str] = {}
     for text in overrides:
-        kept.pop(key(parse(text)), None)  # so that the order is that of the values that count
-        kept[key(parse(text))] = text
+        place = key(parse(text))
+        kept.pop(place, None)  # so that the order is that of the values that count
+        kept[place] = text
     return list(kept.values())
 
 

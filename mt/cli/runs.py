@@ -100,7 +100,7 @@ def name_problems(runs: "Sequence[Overview]", verb: str) -> None:
 
 def compare(paths: list[Path], output: Path | None, *, as_json: bool) -> int:
     from mt.log import setup
-    from mt.train.overview import aligned, comparison, overview, shortened
+    from mt.train.overview import aligned, comparison, lowest_bits, overview, shortened
 
     setup()
     runs = [overview(path) for path in paths]
@@ -114,7 +114,8 @@ def compare(paths: list[Path], output: Path | None, *, as_json: bool) -> int:
         print(f"The curves are in {output}.", file=sys.stderr)
     if as_json:
         differ = {row[0]: row[1:] for row in rows if row[0] in runs[0].config}
-        print(json.dumps({"runs": [one.to_dict() for one in runs], "settings": differ}, ensure_ascii=False, indent=2))
+        told = [{**one.to_dict(), "bits_per_char": lowest_bits(one.folder)} for one in runs]
+        print(json.dumps({"runs": told, "settings": differ}, ensure_ascii=False, indent=2))
     else:
         header, *rest = rows
         print(aligned([header, *([shortened(cell) for cell in row] for row in rest)]))

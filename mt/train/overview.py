@@ -233,7 +233,7 @@ def comparison(runs: Sequence[Overview]) -> list[list[str]]:
     """The runs side by side, one column each: what the list has, all test scores, and the settings that differ."""
     cells = [run.cells() for run in runs]
     rows = [[name, *(cell[name] for cell in cells)] for name in cells[0] if name != "test"]
-    bits = [_lowest_bits(run.folder) for run in runs]
+    bits = [lowest_bits(run.folder) for run in runs]
     if any(value is not None for value in bits):
         rows.append(["dev bits per char", *(NONE if value is None else f"{value:.3f}" for value in bits)])
     for name in dict.fromkeys(name for run in runs for name in run.test):
@@ -249,7 +249,7 @@ def comparison(runs: Sequence[Overview]) -> list[list[str]]:
     return rows
 
 
-def _lowest_bits(folder: Path) -> float | None:
+def lowest_bits(folder: Path) -> float | None:
     """The lowest dev loss of a run, in bits per character; None: of an older version, or damaged."""
     with contextlib.suppress(DataError):
         lines = read_metrics(folder / "metrics.jsonl")

@@ -137,10 +137,11 @@ class Validator:
         """Warn, before training, that more than 1 % of the dev references are longer than a translation may be: the
         scores are then those of the limit, in a script of many pieces, for example."""
         sources, needed = self.dev.source.lengths(), self.dev.target.lengths() + 1  # with the end mark, as the sources
-        over = int((needed > (decode.max_ratio * sources).astype(int) + decode.max_extra).sum())
+        beyond = needed - (decode.max_ratio * sources).astype(int)  # as `Search` limits lengths
+        over = int((beyond > decode.max_extra).sum())
         if 100 * over > len(self.dev):
             ratio = float(np.quantile((needed - decode.max_extra) / sources, 0.99, method="higher"))
-            more = int(np.quantile(needed - (decode.max_ratio * sources).astype(int), 0.99, method="higher"))
+            more = int(np.quantile(beyond, 0.99, method="higher"))
             allows = f"max_ratio={math.ceil(10 * ratio) / 10:g}" if ratio <= 100 else f"max_extra={more}"
             logger.warning(
                 f"{over:,} of {counted(len(self.dev), 'dev reference')} are longer than a translation may be "

@@ -59,9 +59,12 @@ def test_runs_are_compared_in_a_table_and_a_page(home, capsys):
     assert rows["run"] == ["runs/a", "runs/b"] and rows["optim.lr"] == ["0.02", "0.05"]
     assert "optim.beta1" not in rows and said.err == "The curves are in page.html.\n"
     assert (home / "page.html").read_text(encoding="utf-8").count("<polyline") == 2
+    with (home / "runs/b/metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"kind": "dev", "step": 12, "bits_per_char": 0.5}\n')
     runs.run(["compare", "runs/a", "runs/b", "--json"])
     found = json.loads(capsys.readouterr().out)
-    assert found["settings"] == {"optim.lr": ["0.02", "0.05"]} and len(found["runs"]) == 2
+    assert found["settings"] == {"optim.lr": ["0.02", "0.05"]}
+    assert [one["bits_per_char"] for one in found["runs"]] == [None, 0.5]
 
 
 def test_a_damaged_run_is_named_and_hides_no_other(home, capsys):
