@@ -22,7 +22,8 @@ examples:
   mt runs compare runs/a runs/b -o page.html             scores, settings that differ, and curves
   mt runs delete runs/a
 
-dev is the best score on the dev set at a validation; test is the score of the chosen model on the test set."""
+dev is the best score on the dev set at a validation; test is the score of the chosen model on the test set.
+Of runs that differ in nothing but `train.seed` compare shows the mean and the standard deviation, too."""
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -101,11 +102,12 @@ def name_problems(runs: "Sequence[Overview]", verb: str) -> None:
 def compare(paths: list[Path], output: Path | None, *, as_json: bool) -> int:
     from mt.log import setup
     from mt.train.overview import aligned, comparison, lowest_bits, overview, shortened
+    from mt.train.seeds import OVER_SEEDS, over_seeds, seed_table
 
     setup()
     runs = [overview(path) for path in paths]
     name_problems(runs, "mt runs")
-    rows = comparison(runs)
+    rows, seeds = comparison(runs), over_seeds(runs)
     if output:
         from mt.train.curves import page
 
@@ -115,10 +117,13 @@ def compare(paths: list[Path], output: Path | None, *, as_json: bool) -> int:
     if as_json:
         differ = {row[0]: row[1:] for row in rows if row[0] in runs[0].config}
         told = [{**one.to_dict(), "bits_per_char": lowest_bits(one.folder)} for one in runs]
-        print(json.dumps({"runs": told, "settings": differ}, ensure_ascii=False, indent=2))
+        told_seeds = [group.to_dict() for group in seeds]
+        print(json.dumps({"runs": told, "settings": differ, "seeds": told_seeds}, ensure_ascii=False, indent=2))
     else:
         header, *rest = rows
         print(aligned([header, *([shortened(cell) for cell in row] for row in rest)]))
+        if seeds:
+            print(f"\n{OVER_SEEDS}\n{aligned(seed_table(seeds))}")
     return 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from mt.errors import DataError
 from mt.log import read_metrics
 from mt.train.overview import Overview, comparison
+from mt.train.seeds import OVER_SEEDS, over_seeds, seed_table
 
 logger = logging.getLogger("mt")
 PLOTS = (  # title, kind of line in metrics.jsonl, its value, what the axis shows
@@ -58,9 +59,8 @@ def page(runs: Sequence[Overview]) -> str:
         f"{escape(run.folder.name)}</span>"
         for number, run in enumerate(runs)
     )
-    header, *rows = comparison(runs)
-    lines = [f"<tr>{''.join(f'<th>{escape(cell)}</th>' for cell in header)}</tr>"]
-    lines += [f"<tr><th>{escape(row[0])}</th>{''.join(f'<td>{escape(c)}</td>' for c in row[1:])}</tr>" for row in rows]
+    seeds = over_seeds(runs)
+    seeds_shown = f"<h2>{escape(OVER_SEEDS.capitalize())}</h2>\n{_table(seed_table(seeds))}" if seeds else ""
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     return (
@@ -69,8 +69,16 @@ def page(runs: Sequence[Overview]) -> str:
         f'<meta name="viewport" content="width=device-width"><title>mt: {len(runs)} runs</title>\n'
         f"<style>{STYLE}</style></head><body>\n<h1>Runs compared</h1>\n"
         f'<p class="legend">{legend}</p>\n<div class="plots">{"".join(plots)}</div>\n'
-        f'<div class="table"><table>{"".join(lines)}</table></div>\n</body></html>\n'
+        f"{_table(comparison(runs))}{seeds_shown}</body></html>\n"
     )
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """As HTML. Args: rows: the first one and the first cell of each are headings."""
+    header, *others = ([escape(cell) for cell in row] for row in rows)
+    lines = [f"<tr>{''.join(f'<th>{cell}</th>' for cell in header)}</tr>"]
+    lines += [f"<tr><th>{row[0]}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>" for row in others]
+    return f'<div class="table"><table>{"".join(lines)}</table></div>\n'
 
 
 def _read(folder: Path) -> list[dict[str, object]]:

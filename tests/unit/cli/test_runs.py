@@ -4,6 +4,7 @@ import fcntl
 import io
 import json
 import os
+import re
 import shutil
 import socket
 from pathlib import Path
@@ -64,7 +65,22 @@ def test_runs_are_compared_in_a_table_and_a_page(home, capsys):
     runs.run(["compare", "runs/a", "runs/b", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert found["settings"] == {"optim.lr": ["0.02", "0.05"]}
-    assert [one["bits_per_char"] for one in found["runs"]] == [None, 0.5]
+    assert [one["bits_per_char"] for one in found["runs"]] == [None, 0.5] and found["seeds"] == []
+
+
+def test_runs_that_differ_in_the_seed_have_a_mean(home, capsys):
+    for name, seed in (("a", 1), ("b", 2)):
+        file = home / "runs" / name / "config.yaml"
+        text = re.sub("lr: 0.0[25]", "lr: 0.02", file.read_text(encoding="utf-8"))
+        file.write_text(re.sub("seed: [0-9]+", f"seed: {seed}", text), encoding="utf-8")
+    runs.run(["compare", "runs/a", "runs/b"])
+    table, means = capsys.readouterr().out.split("\n\n")
+    assert "train.seed" in table and means.startswith(
+        "runs that differ in nothing but the seed: mean ± standard deviation\nruns        a, b\ntrain.seed  1, 2\ndev "
+    )
+    runs.run(["compare", "runs/a", "runs/b", "--json"])
+    (found,) = json.loads(capsys.readouterr().out)["seeds"]
+    assert found["runs"] == ["runs/a", "runs/b"] and found["seeds"] == [1, 2]
 
 
 def test_a_damaged_run_is_named_and_hides_no_other(home, capsys):
