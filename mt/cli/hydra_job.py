@@ -92,12 +92,15 @@ class Jobs:
         """Print a table of the runs, and why some failed. Those that a launcher started in other processes are found by
         their command."""
         from mt.train.overview import find_runs, overview, table
+        from mt.train.seeds import over_seeds, told
 
         found = (path for root in sorted(self.roots) for path in reversed(find_runs(root)))
         folders = self.folders or [path for path in found if overview(path).command == self.command]
         if self.roots and folders:
             runs = [overview(folder) for folder in folders]
             print("\n" + table([replace(run, state="failed") if run.folder in self.failed else run for run in runs]))
+            if seeds := over_seeds(runs):
+                print(f"\n{told(seeds)}")
             for run in runs:  # of other processes
                 if run.state == "failed" and run.folder not in self.failed:
                     print(readable(f"mt train: {run.folder} failed: {run.error}"), file=sys.stderr)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
-from mt.train.overview import NONE, Overview, lowest_bits
+from mt.train.overview import NONE, Overview, aligned, lowest_bits
 
 SEED = "train.seed"
 BITS = "dev bits per char"
@@ -57,6 +57,11 @@ def over_seeds(runs: Sequence[Overview]) -> list[Seeds]:
             alike.setdefault(repr((others, run.basis)), {}).setdefault(repr(run.config[SEED]), run)
     groups = [list(group.values()) for group in alike.values() if len(group) > 1]
     return [Seeds(runs=group, scores=_spreads([_scores(run) for run in group])) for group in groups]
+
+
+def told(groups: Sequence[Seeds]) -> str:
+    """The table with its heading, for a terminal."""
+    return f"{OVER_SEEDS}\n{aligned(seed_table(groups))}"
 
 
 def seed_table(groups: Sequence[Seeds]) -> list[list[str]]:

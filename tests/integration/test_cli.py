@@ -88,12 +88,14 @@ def test_a_dry_run_shows_what_would_happen_and_leaves_nothing(home: Path, run, t
 
 def test_a_sweep_ends_with_a_table_of_its_runs(home: Path, run, tiny):
     steps = ["train.steps=2", "train.validate_every=2"]
-    sweep = ["--multirun", "optim.lr=1e-3,2e-3", "train.seed=1"]
+    sweep = ["--multirun", "train.seed=1,2", "optim.lr=1e-3"]
     done = run(home, "train", *FILES[:2], "run.root=sweep", *tiny, *steps, *sweep)
     assert done.returncode == 0, done.stderr.decode()
-    header, *rows = done.stdout.decode().rstrip().split("\n")[-3:]
+    table, means = done.stdout.decode().split("\n\n")[-2:]
+    header, *rows = table.split("\n")
     assert header.split()[:3] == ["run", "data", "direction"]
-    names = [f"sweep/en-de-small-lr={rate}" for rate in ("0.001", "0.002")]
+    names = [f"sweep/en-de-small-seed={seed}" for seed in (1, 2)]
+    assert means.startswith("runs that differ in nothing but the seed: mean ± standard deviation\nruns ")
     assert [row.split()[0] for row in rows] == names and all("finished" in row for row in rows)
     assert sorted(str(path.relative_to(home)) for path in (home / "sweep").glob("en-de*")) == names
 
