@@ -101,8 +101,8 @@ def name_problems(runs: "Sequence[Overview]", verb: str) -> None:
 
 def compare(paths: list[Path], output: Path | None, *, as_json: bool) -> int:
     from mt.log import setup
-    from mt.train.overview import aligned, comparison, lowest_bits, overview, shortened
-    from mt.train.seeds import OVER_SEEDS, over_seeds, seed_table
+    from mt.train.overview import aligned, comparison, differing, lowest_bits, overview, shortened
+    from mt.train.seeds import over_seeds, told
 
     setup()
     runs = [overview(path) for path in paths]
@@ -115,15 +115,15 @@ def compare(paths: list[Path], output: Path | None, *, as_json: bool) -> int:
             write_output(output, page(runs).encode("utf-8", "replace"))
         print(f"The curves are in {output}.", file=sys.stderr)
     if as_json:
-        differ = {row[0]: row[1:] for row in rows if row[0] in runs[0].config}
-        told = [{**one.to_dict(), "bits_per_char": lowest_bits(one.folder)} for one in runs]
-        told_seeds = [group.to_dict() for group in seeds]
-        print(json.dumps({"runs": told, "settings": differ, "seeds": told_seeds}, ensure_ascii=False, indent=2))
+        differ = {key: [run.config.get(key) for run in runs] for key in differing(runs)}
+        each = [{**one.to_dict(), "bits_per_char": lowest_bits(one.folder)} for one in runs]
+        found = {"runs": each, "settings": differ, "seeds": [group.to_dict() for group in seeds]}
+        print(json.dumps(found, ensure_ascii=False, indent=2))
     else:
         header, *rest = rows
         print(aligned([header, *([shortened(cell) for cell in row] for row in rest)]))
         if seeds:
-            print(f"\n{OVER_SEEDS}\n{aligned(seed_table(seeds))}")
+            print(f"\n{told(seeds)}")
     return 0
 
 

@@ -242,11 +242,14 @@ def comparison(runs: Sequence[Overview]) -> list[list[str]]:
         values = [run.basis.get(name, NONE) for run in runs]
         if len({*values} - {NONE}) > 1:  # then scores are not to be compared
             rows.append([name, *values])
-    for key in dict.fromkeys(key for run in runs for key in run.config):
-        values = [run.config.get(key, NONE) for run in runs]
-        if not key.startswith("run.") and any(value != values[0] for value in values):
-            rows.append([key, *(_shown(value) for value in values)])
+    rows += [[key, *(_shown(run.config.get(key, NONE)) for run in runs)] for key in differing(runs)]
     return rows
+
+
+def differing(runs: Sequence[Overview]) -> list[str]:
+    """The settings that are not the same in all runs, but for those of where a run is."""
+    keys = dict.fromkeys(key for run in runs for key in run.config if not key.startswith("run."))
+    return [key for key in keys if any(run.config.get(key, NONE) != runs[0].config.get(key, NONE) for run in runs)]
 
 
 def lowest_bits(folder: Path) -> float | None:

@@ -64,7 +64,7 @@ def test_runs_are_compared_in_a_table_and_a_page(home, capsys):
         file.write('{"kind": "dev", "step": 12, "bits_per_char": 0.5}\n')
     runs.run(["compare", "runs/a", "runs/b", "--json"])
     found = json.loads(capsys.readouterr().out)
-    assert found["settings"] == {"optim.lr": ["0.02", "0.05"]}
+    assert found["settings"] == {"optim.lr": [0.02, 0.05]}
     assert [one["bits_per_char"] for one in found["runs"]] == [None, 0.5] and found["seeds"] == []
 
 
