@@ -257,14 +257,17 @@ def describe(config: Config, prepared: PreparedData, precision: Precision) -> De
     return found
 
 
-def train(config: Config, command: list[str]) -> float:
+def train(config: Config, command: Sequence[str] = ()) -> float:
     """Start or resume a run, as one of the processes that torchrun started. Returns the best score on dev.
 
+    Args: command: what began it, for the record.
     Raises: MtError: for everything that a user can repair; StoppedError: on a signal, after saving.
     """
     check(config, processes=place_in_group().world)
     device = own_device(config.train.device)
-    folder = RunFolder(Path(config.run.root) / str(config.run.name))
+    if config.run.name is None:  # the command makes one of the data and the model
+        raise ConfigError("`run.name` must name the folder of the run, but is null.")
+    folder = RunFolder(Path(config.run.root) / config.run.name)
     config = folder.as_begun(config)
     origin = read_origin(config, folder)
     config = origin.fitted(config) if origin is not None else config
@@ -294,7 +297,7 @@ def train(config: Config, command: list[str]) -> float:
         if origin is not None:
             facts["ancestry"] = plain_ancestry(origin.ancestry)
         before = Before(origin, config.decode, trainer.updater.precision) if origin is not None else None
-        return Run(trainer, translator, prepared, folder, facts, before).complete(command)
+        return Run(trainer, translator, prepared, folder, facts, before).complete(list(command))
 
 
 def dry_run(config: Config) -> None:

@@ -19,6 +19,7 @@ from mt.build import (
     make_trainer,
     own_device,
     prepare_data,
+    train,
 )
 from mt.checkpoint import random_state
 from mt.cli.compose import compose
@@ -385,3 +386,10 @@ def test_without_a_test_set_it_says_how_to_name_one(files):
     folder.manifest.write_text("{}")
     with pytest.raises(ConfigError, match=r"run` has no test set. hint: name one, as in `--test a.src a.tgt`\.$"):
         test_set(folder.path, None, None)
+
+
+def test_a_run_needs_a_name_for_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"^`run.name` must name the folder of the run, but is null\.$"):
+        train(Config(data=DataConfig(train=["a.en", "a.de"])))
+    assert not list(tmp_path.iterdir())
