@@ -47,7 +47,7 @@ better than either method alone. The links can guide the training of a model (al
 
 def parse(argv: list[str]) -> argparse.Namespace:
     about = "Find which words of sentence pairs are translations of each other."
-    parser = Parser(prog="mt align", description=about, epilog=EPILOG)
+    parser = Parser(prog="mt align", description=about, epilog=EPILOG, files=["--source {} --target {}"])
     parser.add_argument("model", type=Path, nargs="?", help="model folder, run or checkpoint (default: text alone)")
     parser.add_argument(
         "--source", type=text_file, required=True, metavar="FILE", help="source lines, plain or compressed; -: stdin"

@@ -25,13 +25,13 @@ logger = logging.getLogger("mt")
 
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
-        prog="mt evaluate",
+        prog="mt evaluate", files=["--test {}", "--test {} {}"],
         description="BLEU, chrF++, TER and other scores, with signatures and 95 % bootstrap intervals, and the "
         "share of the sources' numbers, dates and codes that the translations keep.",
         epilog="examples:\n  mt evaluate runs/my-run\n  mt evaluate runs/a --compare runs/b\n"
         "  mt evaluate --hypotheses out.de --references test.de\n"
         "  mt evaluate --hypotheses out.en --references a.en b.en c.en --metrics bleu rouge",
-    )
+    )  # fmt: skip
     parser.add_argument("model", nargs="?", type=Path, help="model folder, run or checkpoint (default: the newest run)")
     parser.add_argument("--test", nargs="+", metavar="FILE", help="files of the test set (default: the run's test set)")
     parser.add_argument(

@@ -38,13 +38,19 @@ input is written as a table to stdout or -o."""
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    parser = Parser(prog="mt inspect", description="Show a model's attention as an HTML page.", epilog=EPILOG)
+    parser = Parser(
+        prog="mt inspect", description="Show a model's attention as an HTML page.", epilog=EPILOG,
+        files=["--input {}", "--input {} --references {}"],
+    )  # fmt: skip
     parser.add_argument("what", choices=["attention"], help="what to show")
     parser.add_argument("model", type=Path, help="model folder, run or checkpoint")
     text = parser.add_mutually_exclusive_group(required=True)
     text.add_argument("--text", nargs="+", metavar="LINE", help="source sentences, or cells such as photo.png")
     text.add_argument(
-        "--input", metavar="FILE", help="a file of source sentences; the first 20 are shown, others with --lines 21-40"
+        "-i",
+        "--input",
+        metavar="FILE",
+        help="a file of source sentences; the first 20 are shown, others with --lines 21-40",
     )
     translations = parser.add_mutually_exclusive_group()
     translations.add_argument(

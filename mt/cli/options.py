@@ -22,12 +22,15 @@ N = TypeVar("N", int, float)
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises `ConfigError` instead of printing its usage, and names the nearest option.
 
-    `otherwise`: the advice for an unknown option that resembles no known one.
+    `otherwise`: the advice for an unknown option that resembles no known one. `files`: the options that name files, one
+    text for each way, such as "--source {} --target {}": the advice for files that stand alone.
     """
 
-    def __init__(self, *, otherwise: str = "", **given: Any) -> None:
+    def __init__(self, *, otherwise: str = "", files: Sequence[str] = (), **given: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **given)
         self.otherwise = otherwise
+        self.files = files
+        self.words: Sequence[str] = ()  # of the line
         self.given: dict[str, Any] = {}  # the options of the line that have had their value
         for name in (None, "store"):
             self.register("action", name, Once)
@@ -39,6 +42,7 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, args: Sequence[str], namespace: Any = None) -> argparse.Namespace:  # pyright: ignore[reportIncompatibleMethodOverride]
         """As argparse, but options may stand between the other words, and an empty value is an error: it usually comes
         from a shell variable that is not set."""
+        self.words = args
         self.refuse_empty(args)
         return self.parse_intermixed_args(args, namespace)
 
@@ -73,12 +77,23 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}.", hint=self.advice(message) or self.usual_advice)
 
     def advice(self, message: str) -> str:
-        """The known option that an unknown one resembles."""
+        """The known option that an unknown one resembles, or the line with the options that its files need."""
         unknown = re.match(r"unrecognized arguments: (?:.* )?(--[^\s=]+)", message)
         if not unknown:
-            return ""
+            return self._with_options() if re.match("unrecognized|the following|one of the arg", message) else ""
         near = get_close_matches(unknown[1], self._option_string_actions, n=1, cutoff=0.75)
         return f"did you mean `{near[0]}`?" if near else self.otherwise
+
+    def _with_options(self) -> str:
+        before = ["", *self.words]
+        alone = [
+            word for word, last in zip(self.words, before, strict=False) if last[:1] != "-" and Path(word).is_file()
+        ]
+        ways = [way for way in self.files if way.count("{}") == len(alone)]
+        if not ways:
+            return ""
+        others = [shlex.quote(word) for word in self.words if word not in alone]
+        return f"did you mean `{' '.join([self.prog, *others, ways[0].format(*map(shlex.quote, alone))])}`?"
 
 
 class Once(argparse.Action):

@@ -48,7 +48,7 @@ an empty candidate keeps its number, but is never found.
 
 def parse(argv: list[str]) -> argparse.Namespace:
     about = "Find the candidates that fit each query best, by how likely a model finds the two together."
-    parser = Parser(prog="mt rank", description=about, epilog=EPILOG)
+    parser = Parser(prog="mt rank", description=about, epilog=EPILOG, files=["--queries {} --candidates {}"])
     parser.add_argument("model", type=Path, metavar="MODEL", help="model folder, run or checkpoint")
     parser.add_argument(
         "--queries",

@@ -21,13 +21,13 @@ CHUNK = 2_000  # pairs that are sorted by length, scored and printed together
 
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
-        prog="mt score",
+        prog="mt score", files=["--pairs {}", "--source {} --target {}"],
         description="Print the log-probability (natural logarithm) of given translations under a model. Each pair gets "
         "a line, in order: the sum over the pieces of the target and its end mark, a tab, and the mean per piece. "
         "--reverse adds two columns: the same for the source given the target.",
         epilog="examples:\n  mt score runs/my-run --source test.en --target test.de\n"
         "  mt score runs/my-run --pairs corpus.tsv.gz --reverse runs/back > scores.tsv",
-    )
+    )  # fmt: skip
     parser.add_argument("model", type=Path, help="model folder, run or checkpoint")
     parser.add_argument("--source", type=text_file, metavar="FILE", help="source lines, plain or compressed; -: stdin")
     parser.add_argument("--target", type=text_file, metavar="FILE", help="their translations, line by line")

@@ -3,12 +3,13 @@
 import argparse
 import math
 import os
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
-from mt.cli import align, evaluate, options, rank, score
+from mt.cli import align, evaluate, inspect, options, rank, score
 from mt.cli.options import Parser, Switch, add_options, check_new, check_output, number
 from mt.config import DecodeConfig
 from mt.config.decode import COUNT_FROM_0, FROM_0, PATIENCE, options_of
@@ -280,3 +281,35 @@ def test_nothing_is_put_into_the_folder_of_a_model(check, tmp_path, monkeypatch)
             "manifest. hint: name a place outside it."
         )
     check(Path("../out"))
+
+
+@pytest.mark.parametrize(
+    ("verb", "line", "meant"),
+    [
+        (score, "m a.en a.de", "mt score m --source a.en --target a.de"),
+        (score, "a.tsv m --jsonl", "mt score m --jsonl --pairs a.tsv"),
+        (align, "m a.en a.de --device cpu", "mt align m --device cpu --source a.en --target a.de"),
+        (evaluate, "m a.en a.de", "mt evaluate m --test a.en a.de"),
+        (evaluate, "m a.tsv", "mt evaluate m --test a.tsv"),
+        (rank, "m a.en 'my a.de'", "mt rank m --queries a.en --candidates 'my a.de'"),
+        (inspect, "attention m a.en", "mt inspect attention m --input a.en"),
+        (inspect, "attention m a.en a.de", "mt inspect attention m --input a.en --references a.de"),
+    ],
+)
+def test_files_that_stand_alone_are_shown_behind_their_options(tmp_path, monkeypatch, verb, line, meant):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.en", "a.de", "my a.de", "a.tsv"):
+        Path(name).touch()
+    with pytest.raises(ConfigError) as refused:
+        verb.parse(shlex.split(line))
+    assert refused.value.hint == f"did you mean `{meant}`?"
+    verb.parse(shlex.split(meant)[2:])
+
+
+@pytest.mark.parametrize("line", ["m missing.en missing.de", "m a.en a.en a.en", "m --device cpu"])
+def test_other_words_are_not_taken_for_files(tmp_path, monkeypatch, line):
+    monkeypatch.chdir(tmp_path)
+    Path("a.en").touch()
+    with pytest.raises(ConfigError) as refused:
+        align.parse(line.split())
+    assert refused.value.hint == "`mt align --help` lists the options."
