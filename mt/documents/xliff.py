@@ -9,7 +9,7 @@ from mt.documents.parsed import Parsed
 from mt.documents.parts import Kind, Part, Segmented, text
 from mt.documents.xml import SPACE, Block, Code, child_of, fill, parse_xml, parsed_tree, parts_of
 from mt.errors import DataError
-from mt.text.xml import BREAKS, TYPES, local
+from mt.text.xml import ends_line, local
 
 WIDE = re.compile(r"([ \t\r]{2,}|[\t\r])")
 UNTRANSLATED = {"new", "needs-translation"}  # states whose target may be a copy of the source
@@ -41,7 +41,7 @@ def _blocks(unit: Any) -> list[Block]:
         return [(Segmented(_parts(_segments_of(unit)), _separates), partial(_translate, unit))]
     sources = {one.get("mid"): one for one in _segments_of(unit).iter("{*}mrk") if _is_segment(one)}
     return [
-        (Segmented(_parts(sources[one.get("mid")]), _separates), partial(fill, one, copied=True))
+        (Segmented(_parts(sources[one.get("mid")]), _separates), partial(_fill_segment, unit, one))
         for one in target.iter("{*}mrk")
         if _is_segment(one) and one.get("mid") in sources and not len(one) and not (one.text or "").strip()
     ]
@@ -133,7 +133,7 @@ def _named(element: Any, names: Sequence[str]) -> str | None:
 
 def _kind(child: Any) -> Kind:
     if local(child) not in {"g", "pc", "mrk"}:
-        return Kind.line_break if {child.get(key) for key in TYPES} & BREAKS else Kind.alone
+        return Kind.line_break if ends_line(child) else Kind.alone
     protected = child.get("translate") == "no" or child.get("mtype") == "protected"
     return Kind.literal if protected else Kind.opening
 
@@ -154,8 +154,20 @@ def _target(unit: Any, source: Any) -> Any:
         before.tail = target.tail = tail
     for child in list(target):
         target.remove(child)
-    if target.get("state") in UNTRANSLATED:
-        target.set("state", "needs-review-translation")
-    if unit.get("state") == INITIAL:
-        unit.set("state", "translated")
+    _unsettle(unit, target)
     return target
+
+
+def _fill_segment(unit: Any, segment: Any, parts: Sequence[Part]) -> None:
+    fill(segment, parts, copied=True)
+    _unsettle(unit, child_of(unit, "target"))
+
+
+def _unsettle(unit: Any, target: Any) -> None:
+    """Say that nobody has seen the translation yet, whatever was said of the empty target."""
+    if target.get("state"):
+        target.set("state", "needs-review-translation")
+    if unit.get("state"):
+        unit.set("state", "translated")
+    if unit.get("approved") == "yes":
+        unit.set("approved", "no")

@@ -11,6 +11,8 @@ SAFE = {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_
 NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 TYPES = ("type", "ctype", "subType")  # attributes of inline codes: of TMX, XLIFF 1.2 and XLIFF 2
 BREAKS = {"lb", "x-lb", "x-br", "xlf:lb", "br", "pb", "xlf:pb"}  # what codes are called that end a line or page
+SHOWN = ("equiv-text", "equiv", "disp")  # attributes with the native code that an inline code stands for
+NATIVE_BREAK = re.compile(r"\s*(?:<br\b[^<>]*>|\\n|\{?\\(?:line|par)\s?\}?)\s*", re.I)  # of HTML, programs and RTF
 
 
 def elements(stream: IO[bytes], file: str, names: Collection[str], *, opened: Collection[str] = ()) -> Iterator[Any]:
@@ -46,10 +48,15 @@ def local(element: Any) -> str:
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
 
 
-def plain_text(element: Any, file: str, *, skipped: Collection[str] = (), spaces: Collection[str] = ()) -> str:
-    """The text in an element, without that in `skipped` elements, as one line.
+def ends_line(code: Any) -> bool:
+    """Whether an inline code stands for the end of a line: its type says so, or the native code, such as <br/>."""
+    if {code.get(key) for key in TYPES} & BREAKS:
+        return True
+    return any(NATIVE_BREAK.fullmatch(one or "") for one in (code.text, *map(code.get, SHOWN)))
 
-    Args: spaces: types of skipped elements that leave a space, because they end a line.
+
+def plain_text(element: Any, file: str, *, skipped: Collection[str] = ()) -> str:
+    """The text in an element, without that in `skipped` elements, as one line; where one of these ends a line, a space.
 
     Raises: DataError: for a reference to an entity of the file's own, which is never filled in.
     """
@@ -66,7 +73,7 @@ def plain_text(element: Any, file: str, *, skipped: Collection[str] = (), spaces
                     )
             elif local(child) not in skipped:
                 add(child)
-            elif {child.get(key) for key in TYPES} & {*spaces}:
+            elif ends_line(child):
                 parts.append(" ")
             parts.append(child.tail or "")
 

@@ -16,7 +16,7 @@ from mt.errors import DataError, counted
 from mt.text.languages import MADE_UP, nearest
 from mt.text.lines import DAMAGE, decode_line, open_bytes, raw_lines, unreadable
 from mt.text.po import encoding_of, form_of_one, is_utf8, parse
-from mt.text.xml import BREAKS, elements, local, plain_text
+from mt.text.xml import elements, local, plain_text
 
 logger = logging.getLogger("mt")
 CODES = {"bpt", "ept", "ph", "it", "ut", "x", "bx", "ex", "sc", "ec", "cp"}  # native codes of the file they came from
@@ -109,7 +109,7 @@ def _tmx(file: str) -> Iterator[Unit]:
                 for variant in unit.iterchildren("{*}tuv"):
                     language = variant.get(LANG) or variant.get("lang") or UNNAMED_SOURCE
                     segment = variant.find("{*}seg")
-                    text = "" if segment is None else plain_text(segment, file, skipped=CODES, spaces=BREAKS)
+                    text = "" if segment is None else plain_text(segment, file, skipped=CODES)
                     if text:
                         texts.setdefault(language, []).append(text)
                 yield unit.sourceline, texts
@@ -134,7 +134,7 @@ def _xliff(file: str) -> Iterator[Unit]:
                     src = element.get("source-language") or element.get("srcLang") or src
                     tgt = element.get("target-language") or element.get("trgLang") or tgt
                     continue
-                texts = {local(part): plain_text(part, file, skipped=CODES, spaces=BREAKS) for part in element}
+                texts = {local(part): plain_text(part, file, skipped=CODES) for part in element}
                 states = {element.get("state"), *(part.get("state") for part in element if local(part) == "target")}
                 if states & UNTRANSLATED and texts.get("source") == texts.get("target"):
                     texts["target"] = ""

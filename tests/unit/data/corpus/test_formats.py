@@ -492,6 +492,9 @@ def test_a_code_that_ends_a_line_leaves_a_space(write):
     variants = variant.format("en", "a<ph type='lb'/>b<ph/>c") + variant.format("de", "d")
     memory = f"<tmx><tu>{variants}</tu></tmx>"
     assert texts(write("a.tmx", memory)) == [("a bc", "d")]
+    for native in ("&lt;br/&gt;", "\\n", "{\\line }", "\\par"):
+        assert texts(write("b.tmx", memory.replace("<ph/>", f"<ut>{native}</ut>"))) == [("a b c", "d")]
+    assert texts(write("b.tmx", memory.replace("<ph/>", "<ph>&lt;b&gt;</ph>"))) == [("a bc", "d")]
     assert texts(write("a.xlf", XLIFF_1.replace('one <x id="1"/>', 'one<x ctype="lb"/>'))) == [("one two", "eins zwei")]
     assert texts(write("b.xlf", XLIFF_2.replace('one <ph id="1"/>', 'one<ph subType="xlf:lb"/>'))) == [
         ("one two", "eins zwei")
