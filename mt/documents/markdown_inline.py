@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from mt.documents.parts import Kind, Part, add_part, text
 from mt.text.tags import UNQUOTED
+from mt.text.words import space_between
 
 SOFT_BREAK = re.compile(r"[ \t]*\n[ \t]*")
 HARD_BREAK = re.compile(r"(?: {2,}|\\)\n[ \t]*")
@@ -125,7 +126,9 @@ def _part(content: str, token: Any, place: int) -> tuple[Part | None, int]:
             part = text(token.content)
         case "softbreak":
             found = SOFT_BREAK.match(content, place)
-            source, part = (found[0] if found else "\n"), text(" ")
+            source = found[0] if found else "\n"
+            end = place + len(source)
+            part = text(space_between(content[place - 1 : place], content[end : end + 1]))
         case "hardbreak":
             found = HARD_BREAK.match(content, place)
             source = found[0] if found else "\n"

@@ -10,10 +10,11 @@ from itertools import pairwise
 
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, lines_with_ends, parsed_text
 from mt.text.sentences import LINE_SIGN
+from mt.text.words import space_between
 
 NARROWEST = 40  # characters; shorter lines are addresses, verses and lists
 ITEM = re.compile(r"(?:[-*+•–—>|#]|\(?\w{1,3}[.)])\s")  # what begins a line that is not the rest of another one
-WORD = re.compile(r"\S+")
+WORD = re.compile(r"[^ \t\n]+")  # a no-break space is within one
 
 
 def read_text(data: bytes) -> Parsed:
@@ -37,11 +38,14 @@ def _paragraph(content: str, lines: Sequence[tuple[int, int, int]]) -> list[Spot
     width = max(map(len, texts))
     begin = lines[0][0] + len(first)
     end = lines[-1][0] + len(texts[-1].rstrip())
+    segment = texts[0][len(first) :].strip()
+    for text in map(str.strip, texts[1:]):
+        segment += space_between(segment, text) + text
 
     def render(said: str, _: Raw) -> str:
         return wrap(said, width, len(first), rest, line_end)
 
-    return [Spot(begin, end, " ".join([texts[0][len(first) :].strip(), *(text.strip() for text in texts[1:])]), render)]
+    return [Spot(begin, end, segment, render)]
 
 
 def _line(begin: int, text: str) -> Spot:

@@ -25,7 +25,7 @@ BREAK = re.compile(r"(?<![:\\])\\N")
 SPEAKER = re.compile(r"\s*[-–—‐]\s*\S")  # each line that begins so is another speaker's
 DASH = re.compile(r"\s*[-–—‐]\s*")
 MOST_CUES = 6  # of one sentence
-WORD = re.compile(r"(?:<[^<>]*>|\{\\[^{}]*\}|\S)+")  # with its tags, whose spaces are no borders
+WORD = re.compile(r"(?:<[^<>]*>|\{\\[^{}]*\}|[^ \t\n])+")  # with its tags and no-break spaces, which are no borders
 BORDER = Part(Kind.alone, "")
 
 

@@ -35,6 +35,8 @@ CLUSTER = regex.compile(r"\X")
 BASE = regex.compile(r"(?r)[^\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=SpacingMark}\p{RI}]")
 IN_WORD = regex.compile(SPELLING, regex.VERSION1)
 UNSPACED_SIGN = regex.compile(UNSPACED, regex.VERSION1)
+# Signs of Chinese and Japanese, of which a line may end at any.
+IDEOGRAPHIC = regex.compile(r"[[\p{EA=W}\p{EA=F}]--[\p{sc=Hangul}\p{So}]]", regex.VERSION1)
 LONGEST_SPACED = 6  # characters of a word, on average, where tokenised text of such a script has spaces
 LETTER_OR_DIGIT = regex.compile(r"[\p{L}\p{N}]")
 
@@ -59,6 +61,12 @@ def lacks_spaces(lines: Iterable[str]) -> bool:
         words += len(line.split())
     sentences = words < 1.2 * count and unspaced > 2 * words
     return 2 * unspaced > letters and (sentences or unspaced > LONGEST_SPACED * words)
+
+
+def space_between(before: str, after: str) -> str:
+    """What a line end between two lines of a broken paragraph stands for: a space, but nothing within Chinese and
+    Japanese."""
+    return "" if all(map(IDEOGRAPHIC.match, (before[-1:], after[:1]))) else " "
 
 
 @cache

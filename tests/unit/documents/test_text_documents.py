@@ -180,3 +180,29 @@ def test_every_suffix_has_a_reader():
     assert suffix_of("a/B.HTML") == ".html" and suffix_of("a.pdf") == "" and suffix_of("a") == ""
     assert same_format("a.htm", "b.html") and same_format("a.pot", "b.PO")
     assert not same_format("a.htm", "b.md") and not same_format("a.pdf", "b.pdf")
+
+
+@pytest.mark.parametrize("space", ["\xa0", "\u202f", "\u3000"])
+@pytest.mark.parametrize(
+    ("before", "suffix"),
+    [("", ".txt"), ("", ".md"), ("1\n00:00:01,000 --> 00:00:02,000\n", ".srt"), ("00:01.000 --> 00:02.000\n", ".vtt")],
+)
+def test_a_space_that_breaks_no_line_stays(space, before, suffix):
+    page = f"{before}Who goes there at this time of the night, I\nwonder ?\n"
+    said = translated(page, suffix, lambda texts: [one.replace(" ?", f"{space}?") for one in texts])
+    assert f"wonder{space}?\n" in said
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "between"),
+    [
+        ("彼は一人で出かけて行きましたが、", "すぐに帰って来ました。", ""),
+        ("他一个人出去了,可是没过多久又回", "来了。", ""),
+        ("그는 혼자 나갔지만 곧 다시", "돌아왔습니다.", " "),
+        ("彼の名前は John", "でした。", " "),
+    ],
+)
+def test_the_broken_lines_of_a_script_without_spaces_are_joined_without_one(first, second, between):
+    for suffix in (".txt", ".md"):
+        lines = f"{40 * '々'}{first}\n{second}\n"
+        assert segments(lines, suffix) == [f"{40 * '々'}{first}{between}{second}"]
