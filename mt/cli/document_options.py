@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mt")
 PAIRS = (".csv", ".parquet", ".tmx")
 RECORDS = (".jsonl", ".ndjson")  # like a .tsv, these may be a table of a model's inputs
+SEVERAL = (
+    'a loop of the shell translates several, each once: `for file in *.html; do mt translate MODEL "$file" --to '
+    '"OUT/$file"; done`.'
+)
 # Options that work on lines, or give more than one text for each.
 OF_LINES = ("jsonl", "skip_bad", "line_buffered", "prefix", "alignments", "flags")
 
@@ -114,6 +118,8 @@ def _check_names(parser: Parser, args: argparse.Namespace, option: str) -> None:
     document, suffix = args.document, suffix_of(args.document)
     if args.input or args.output:
         parser.error(f"`{document}` is translated to --to FILE; leave --input and --output out")
+    if document.is_dir() and not suffix:
+        raise ConfigError(f"`{document}` is a folder; a command translates one document.", hint=SEVERAL)
     if not suffix:
         also = "" if args.to else "; text is read from stdin, or from a file with -i FILE"
         ends = " or ".join(known().rsplit(" and ", 1))

@@ -22,14 +22,13 @@ N = TypeVar("N", int, float)
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises `ConfigError` instead of printing its usage, and names the nearest option.
 
-    `otherwise`: the advice for an unknown option that resembles no known one. `files`: the options that name files, one
-    text for each way, such as "--source {} --target {}": the advice for files that stand alone.
+    `otherwise`: the advice for an unknown option that resembles no known one; `surplus`: for a word too many; `files`: for
+    files that stand alone, the options that name them, one text for each way, such as "--source {} --target {}".
     """
 
-    def __init__(self, *, otherwise: str = "", files: Sequence[str] = (), **given: Any) -> None:
+    def __init__(self, *, otherwise: str = "", surplus: str = "", files: Sequence[str] = (), **given: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **given)
-        self.otherwise = otherwise
-        self.files = files
+        self.otherwise, self.surplus, self.files = otherwise, surplus, files
         self.words: Sequence[str] = ()  # of the line
         self.given: dict[str, Any] = {}  # the options of the line that have had their value
         for name in (None, "store"):
@@ -80,7 +79,9 @@ class Parser(argparse.ArgumentParser):
         """The known option that an unknown one resembles, or the line with the options that its files need."""
         unknown = re.match(r"unrecognized arguments: (?:.* )?(--[^\s=]+)", message)
         if not unknown:
-            return self._with_options() if re.match("unrecognized|the following|one of the arg", message) else ""
+            if re.match("unrecognized|the following|one of the arg", message) and (line := self._with_options()):
+                return line
+            return self.surplus if re.match(r"unrecognized arguments: [^-]", message) else ""
         near = get_close_matches(unknown[1], self._option_string_actions, n=1, cutoff=0.75)
         return f"did you mean `{near[0]}`?" if near else self.otherwise
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mt.cli.choice_options import Chooser, add_choice_options, check_choice_options, load_models
 from mt.cli.document_options import (
+    SEVERAL,
     add_document_options,
     check_document_options,
     check_lines,
@@ -42,6 +43,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         description="Translate text line by line. The output has one line for each input line, in the same order; an "
         "empty line stays empty. With --to, translate a document and keep its layout.",
         epilog="example:  echo 'Good morning.' | mt translate runs/my-run",
+        surplus=f"a command translates one document; {SEVERAL}",
     )
     parser.add_argument("model", nargs="?", type=Path, help="model folder, run or checkpoint (default: the newest run)")
     add_document_options(parser)

@@ -94,12 +94,20 @@ def test_what_is_a_document(argv, found):
         (["m", "a.html", "--to", "b.html", "--nbest", "2"], "a document has one translation"),
         (["m", "a.html", "--to", "b.html", "--sample", "--samples", "2"], "a document has one translation"),
         (["m", "a.html", "--to", "b.html", "--keys", "x"], r"--keys has .* \.json documents only, but `a\.html`"),
+        (["m", "a.html", "b.html", "--to", "c.html"], r"b\.html\. hint: a command translates one document; a loop"),
+        (["m", "a.html", "-x"], r"arguments: -x\. hint: `mt translate --help`"),
         (["m", "--keys", "x"], r"--keys has an effect on \.json documents only; leave it out"),
     ],
 )  # fmt: skip
 def test_options_that_do_not_fit(argv, message):
     with pytest.raises(ConfigError, match=message):
         parse(argv)
+
+
+def test_a_folder_is_no_document(tmp_path):
+    (tmp_path / "pages").mkdir()
+    with pytest.raises(ConfigError, match=r"pages` is a folder; a command translates one document\. hint: a loop"):
+        parse(["m", str(tmp_path / "pages"), "--to", "out"])
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".xz", ".bz2", ".zst"])
