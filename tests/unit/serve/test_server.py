@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import json
+import re
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from mt.errors import ConfigError
-from mt.serve.app import Service, page
+from mt.serve.app import PAGE, Service, page
 from mt.serve.server import Connection, Server, bind, run
 
 
@@ -156,3 +157,10 @@ def test_two_servers_that_began_at_the_same_time():
             with pytest.raises(ConfigError, match=f"^the server cannot listen on 127.0.0.1, port {port}: Address alr"):
                 run(app, second, ready=lambda: began.append("ready"), grace=1)
     assert not began
+
+
+def test_the_page_asks_for_nothing_from_the_root_of_its_host():
+    """A proxy may serve it below a prefix."""
+    rooted = re.compile(r"""(?:src|href)="/|\b(?:get|post\w*|fetch)\(["'`]/|href = (?!.*\.slice\(1\);).*pathname""")
+    for file in PAGE.iterdir():
+        assert not rooted.findall(file.read_text(encoding="utf-8")), file.name
