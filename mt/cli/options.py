@@ -22,8 +22,8 @@ N = TypeVar("N", int, float)
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises `ConfigError` instead of printing its usage, and names the nearest option.
 
-    `otherwise`: the advice for an unknown option that resembles no known one; `surplus`: for a word too many; `files`: for
-    files that stand alone, the options that name them, one text for each way, such as "--source {} --target {}".
+    `otherwise`: the advice for an unknown option that resembles no known one; `surplus`: for a word too many; `files`:
+    for files that stand alone, the options that name them, one text for each way, such as "--source {} --target {}".
     """
 
     def __init__(self, *, otherwise: str = "", surplus: str = "", files: Sequence[str] = (), **given: Any) -> None:
