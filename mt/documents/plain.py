@@ -8,13 +8,16 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
+import regex
+
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, lines_with_ends, parsed_text
 from mt.text.sentences import LINE_SIGN
-from mt.text.words import space_between
+from mt.text.words import CLUSTER, IDEOGRAPHIC, UNSPACED_SIGN, joined, line_piece, line_pieces
 
 NARROWEST = 40  # characters; shorter lines are addresses, verses and lists
 ITEM = re.compile(r"(?:[-*+•–—>|#]|\(?\w{1,3}[.)])\s")  # what begins a line that is not the rest of another one
-WORD = re.compile(r"[^ \t\n]+")  # a no-break space is within one
+WORD = regex.compile(r"([ \t\n]*)([^ \t\n]+)")  # a no-break space is within one
+PIECE = line_piece()
 
 
 def read_text(data: bytes) -> Parsed:
@@ -38,13 +41,11 @@ def _paragraph(content: str, lines: Sequence[tuple[int, int, int]]) -> list[Spot
     width = max(map(len, texts))
     begin = lines[0][0] + len(first)
     end = lines[-1][0] + len(texts[-1].rstrip())
-    segment = texts[0][len(first) :].strip()
-    for text in map(str.strip, texts[1:]):
-        segment += space_between(segment, text) + text
 
     def render(said: str, _: Raw) -> str:
-        return wrap(said, width, len(first), rest, line_end)
+        return wrap(said, width, len(first), rest, line_end, piece=PIECE)
 
+    segment = joined(text.strip() for text in (texts[0][len(first) :], *texts[1:]))
     return [Spot(begin, end, segment, render)]
 
 
@@ -71,28 +72,35 @@ def is_wrapped(texts: Sequence[str]) -> bool:
     if len(texts) < 2 or width < NARROWEST or len({_indent(text) for text in texts[1:]}) > 1:
         return False
     return all(
-        not ITEM.match(after.strip()) and len(line.rstrip()) + 1 + len(after.split()[0]) > width
+        not ITEM.match(after.strip()) and len(line.rstrip()) + 1 + len(_first_word(after)) > width
         for line, after in pairwise(texts)
     )
 
 
+def _first_word(line: str) -> str:
+    """Of a script without spaces it is a character: a line of it has room for a part of the next one."""
+    word = line.split()[0]
+    return CLUSTER.findall(word)[0] if UNSPACED_SIGN.match(word) or IDEOGRAPHIC.match(word) else word
+
+
 def wrap(
-    text: str, width: int, used: int, indent: str, line_end: str, *, never_first: re.Pattern[str] | None = None
-) -> str:
+    text: str, width: int, used: int, indent: str, line_end: str, *, never_first: re.Pattern[str] | None = None,
+    piece: "regex.Pattern[str]" = WORD,
+) -> str:  # fmt: skip
     """Break a text at spaces, so that no line is wider than `width` where that can be.
 
     Args: used: characters before the text on its first line; indent: what every further line begins with; never_first:
-    words that do not begin a line.
+    words that do not begin a line; piece: what stays whole, as `line_piece`.
     """
     written, place = list[str](), used
-    for word in WORD.findall(text):
+    for gap, word in line_pieces(text, piece):
         may_begin = never_first is None or not never_first.match(word)
-        if written and place + 1 + len(word) > width and may_begin:
+        if written and place + len(gap) + len(word) > width and may_begin:
             written.append(line_end + indent)
             place = len(indent)
         elif written:
-            written.append(" ")
-            place += 1
+            written.append(gap)
+            place += len(gap)
         written.append(word)
         place += len(word)
     return "".join(written)

@@ -15,6 +15,7 @@ from itertools import pairwise
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, lines_with_ends, parsed_text
 from mt.documents.parts import Kind, Part, decode, encode, has_letters, text, trim, words_of
 from mt.errors import DataError
+from mt.text.words import joined, line_piece, line_pieces
 
 TIMES = re.compile(r"\s*[\d:.,]+\s*-->\s*[\d:.,]+")
 NUMBER = re.compile(r"\s*\d+\s*")
@@ -25,7 +26,7 @@ BREAK = re.compile(r"(?<![:\\])\\N")
 SPEAKER = re.compile(r"\s*[-–—‐]\s*\S")  # each line that begins so is another speaker's
 DASH = re.compile(r"\s*[-–—‐]\s*")
 MOST_CUES = 6  # of one sentence
-WORD = re.compile(r"(?:<[^<>]*>|\{\\[^{}]*\}|[^ \t\n])+")  # with its tags and no-break spaces, which are no borders
+PIECE = line_piece(r"<[^<>]*>|\{\\[^{}]*\}")  # with its tags, whose spaces are no borders
 BORDER = Part(Kind.alone, "")
 
 
@@ -90,7 +91,7 @@ def _speakers(content: str, lines: Sequence[tuple[int, int, int]]) -> list[_Unit
 
 
 def _with_parts(unit: _Unit, content: str, vtt: bool) -> _Unit:
-    line = " ".join(content[begin:end].strip() for begin, end in unit.lines)
+    line = joined((content[begin:end].strip() for begin, end in unit.lines), lambda one: TAG.sub("", one))
     parts = list[Part]()
     for n, piece in enumerate(TAG.split(line)):  # text, tag, text, ...
         if n % 2:
@@ -156,28 +157,28 @@ def _divided(group: Sequence[_Unit], said: Sequence[Part], vtt: bool) -> list[st
             shares[-1].append(part)
     if all(has_letters(share) for share in shares):
         return [_raw(share, vtt).strip() for share in shares]
-    words = WORD.findall(_raw([part for part in said if part is not BORDER], vtt))
+    pieces = line_pieces(_raw([part for part in said if part is not BORDER], vtt), PIECE)
     lengths, total = [len(unit.words) for unit in group], sum(len(unit.words) for unit in group)
-    cuts = [round(len(words) * sum(lengths[:n]) / total) for n in range(len(group) + 1)]
-    return [" ".join(words[a:b]) for a, b in pairwise(cuts)]
+    cuts = [round(len(pieces) * sum(lengths[:n]) / total) for n in range(len(group) + 1)]
+    return ["".join(gap + piece for gap, piece in pieces[a:b]).lstrip() for a, b in pairwise(cuts)]
 
 
 def fold(line: str, most: int, line_end: str) -> str:
-    """Break a line at spaces into at most `most` lines of about equal width; tags have none."""
-    words = WORD.findall(line)
-    widths = [len(TAG.sub("", word)) for word in words]
+    """Break a line into at most `most` lines of about equal width; tags have none."""
+    pieces = line_pieces(line, PIECE)
+    widths = [len(TAG.sub("", piece)) for _, piece in pieces]
 
     def rows_of(width: int) -> list[list[str]]:
         rows, used = list[list[str]](), width + 1
-        for word, wide in zip(words, widths, strict=True):
-            if used + 1 + wide > width:
+        for (gap, piece), wide in zip(pieces, widths, strict=True):
+            if used + len(gap) + wide > width:
                 rows.append([])
-                used = -1
-            rows[-1].append(word)
-            used += 1 + wide
+                used, gap = 0, ""
+            rows[-1].append(gap + piece)
+            used += len(gap) + wide
         return rows
 
     # The narrowest width that gives no more rows: a wider one never gives more.
-    possible = range(max(widths, default=0), sum(widths) + len(words))
+    possible = range(max(widths, default=0), sum(widths) + len(pieces))
     width = bisect_left(possible, True, key=lambda width: len(rows_of(width)) <= max(most, 1))
-    return line_end.join(" ".join(row) for row in rows_of(possible.start + width))
+    return line_end.join("".join(row) for row in rows_of(possible.start + width))

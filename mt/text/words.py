@@ -7,7 +7,7 @@ file is the only definition of a word. Letters, marks and scripts are Unicode pr
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import accumulate, pairwise
 
@@ -39,6 +39,12 @@ UNSPACED_SIGN = regex.compile(UNSPACED, regex.VERSION1)
 IDEOGRAPHIC = regex.compile(r"[[\p{EA=W}\p{EA=F}]--[\p{sc=Hangul}\p{So}]]", regex.VERSION1)
 LONGEST_SPACED = 6  # characters of a word, on average, where tokenised text of such a script has spaces
 LETTER_OR_DIGIT = regex.compile(r"[\p{L}\p{N}]")
+# A line may end between these characters (UAX 14); Thai and its like need a dictionary.
+IDEOGRAPH = r"[\p{L}&&[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{sc=Bopomofo}]]"
+NEVER_FIRST = (  # of a line
+    r"[[\p{LB=CL}\p{LB=CP}\p{LB=EX}\p{LB=NS}\p{LB=CJ}\p{LB=IN}\p{LB=IS}\p{LB=QU}]--\p{Pi}]"
+)
+NEVER_LAST = r"[\p{LB=OP}\p{Pi}]"
 
 
 def spaced_words(text: str) -> list[Span]:
@@ -65,8 +71,38 @@ def lacks_spaces(lines: Iterable[str]) -> bool:
 
 def space_between(before: str, after: str) -> str:
     """What a line end between two lines of a broken paragraph stands for: a space, but nothing within Chinese and
-    Japanese."""
+    Japanese (CSS Text 3, segment breaks). Thai and its like have spaces where a clause ends."""
     return "" if all(map(IDEOGRAPHIC.match, (before[-1:], after[:1]))) else " "
+
+
+def joined(lines: Iterable[str], shown: Callable[[str], str] = str) -> str:
+    """Lines of one text as one line, with what `space_between` says between two.
+
+    Args: shown: what a reader sees of a line.
+    """
+    text, last = "", ""
+    for line in lines:
+        words = shown(line)
+        if last and words:
+            text += space_between(last, words)
+        text, last = text + line, words[-1:] or last
+    return text
+
+
+def line_piece(mark: str = "(?!)") -> "regex.Pattern[str]":
+    """What a line is not broken within, with the white space before it as group 1: a word between spaces, or a
+    character of Chinese or Japanese with the signs around it.
+
+    Args: mark: a pattern of marks that stay with the text beside them.
+    """
+    before = rf"(?:{mark}|{NEVER_LAST}){{0,9}}"
+    character = rf"{before}(?={IDEOGRAPH})\X(?:{mark}|{NEVER_FIRST})*"
+    return regex.compile(rf"([ \t\n]*)({character}|(?:{mark}|(?!{before}+{IDEOGRAPH})[^ \t\n])+)", regex.VERSION1)
+
+
+def line_pieces(line: str, piece: "regex.Pattern[str]") -> list[tuple[str, str]]:
+    """The pieces of a line, each with the space before it, if there is one. Args: piece: as `line_piece`."""
+    return [(" " if found[1] else "", found[2]) for found in piece.finditer(line.rstrip(" \t\n"))]
 
 
 @cache

@@ -160,6 +160,22 @@ def test_a_reading_over_words_stays_and_is_no_part_of_the_sentence():
     assert "<ruby>ONE<rt>two</rt></ruby> <ruby.x>SIX<rt.a>ten</rt></ruby>" in translated(page, ".vtt")
 
 
+TWO = "1\n00:01,0 --> 00:02,0\nWhen I was young I\nlived there\n\n2\n00:03,0 --> 00:04,0\nin a small house\n"
+
+
+@pytest.mark.parametrize("said", ["我小时候住在一座小房子里。 <x2/>", "<x2/> 我小时候住在一座小房子里。"])
+def test_no_cue_is_empty_in_a_language_without_spaces(said):
+    written = translated(TWO, ".srt", lambda texts: [said]).split("\n")
+    assert [written[3], *written[6:8]] == ["住在一座", "00:03,0 --> 00:04,0", "小房子里。"]
+
+
+def test_lines_of_a_cue_without_spaces_are_one_text_and_are_broken_again():
+    cue = "1\n00:01,0 --> 00:02,0\n<i>今日は天気が</i>\n<i>いいですね。</i>\n"
+    assert segments(cue, ".srt") == ["<g0>今日は天気が</g0><g3>いいですね。</g3>"]
+    said = translated(cue.replace("<i>", "").replace("</i>", ""), ".srt", lambda texts: ["你们好，今天天气很好。"])
+    assert said.split("\n")[2:4] == ["你们好，今天", "天气很好。"]
+
+
 @pytest.mark.parametrize("suffix", [".srt", ".vtt"])
 def test_a_text_without_a_cue_is_refused(suffix):
     """It would come back in the source language without a word."""

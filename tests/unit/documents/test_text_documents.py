@@ -88,6 +88,23 @@ def test_an_indent_of_the_further_lines_is_that_of_the_translation():
     assert translated(text, ".txt") == text.upper()
 
 
+LONG = "我们今天要去公园散步，因为天气非常好，而且孩子们也想出去玩一会儿，所以我们决定早点出发去公园里面"
+
+
+def test_lines_without_spaces_are_no_words_that_had_no_room():
+    lines = [f"{LONG}。", "他昨天买了一本新书，书里讲的是一个关于勇气和友谊的故事。", f"{LONG[:40]}。"]
+    assert segments("\n".join(lines), ".txt") == lines
+    thai = ["กรุงเทพเป็นเมืองหลวงของประเทศ", "ประเทศไทยเป็นประเทศที่ตั้งอยู่ในเอเชียตะวันออกเฉียงใต้"]
+    assert segments("\n".join(thai), ".txt") == thai
+
+
+def test_a_wrapped_paragraph_without_spaces_is_joined_and_broken_without_them():
+    text, width = f"{LONG}\n{LONG[1:]}，\n好。\n", len(LONG)
+    assert segments(text, ".txt") == [f"{LONG}{LONG[1:]}，好。"]
+    said = translated(text, ".txt", lambda texts: ["我" * (width - 1) + "，“我们”。" + "好" * width])
+    assert said == f"{'我' * (width - 1)}，\n“我们”。{'好' * (width - 5)}\n好好好好好\n"
+
+
 @given(st.text("aB .,\n\r\t\ufeff\u2028é犬<>&;{}%", max_size=80))
 def test_the_same_text_gives_the_same_bytes(text):
     raw = text.encode()

@@ -7,6 +7,7 @@ import regex
 from characters import ANY
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from linear import in_linear_time
 
 from mt.text.words import (
     CLUSTER,
@@ -14,7 +15,10 @@ from mt.text.words import (
     carry_over,
     has_letters,
     is_word,
+    joined,
     lacks_spaces,
+    line_piece,
+    line_pieces,
     may_divide,
     occurs,
     owners,
@@ -173,3 +177,39 @@ def test_words_divide_where_the_clusters_of_the_whole_text_do(signs):
         whole = is_word(text[place - 1]) and is_word(text[place])
         if not whole and not text[place - 1 : place + 1].isascii():
             assert may_divide(text, place) == (place in borders)
+
+
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [(["one", "two"], "one two"), (["我们", "今天"], "我们今天"), (["我们，", "今天"], "我们，今天"),
+     (["我们", "「今天"], "我们「今天"), (["ไทย", "ไทย"], "ไทย ไทย"), (["나는", "학교에"], "나는 학교에"),
+     (["我们", "GPU"], "我们 GPU"), ([], ""), (["one", "", "two"], "one two")],
+)  # fmt: skip
+def test_lines_are_joined_with_a_space_where_their_script_has_spaces(lines, text):
+    assert joined(lines) == text
+
+
+def test_marks_do_not_count_where_lines_are_joined():
+    assert joined(["<i>我们</i>", "<i>今天</i>"], lambda line: line[3:-4]) == "<i>我们</i><i>今天</i>"
+
+
+@pytest.mark.parametrize(
+    ("line", "pieces"),
+    [("one  two. ", ["one", " two."]), ("我们，“GPU 好”。", ["我", "们，", "“GPU", " 好”。"]),
+     ("（三）日", ["（三）", "日"]), ("ไทยไทย", ["ไทยไทย"]), ("나는 학교", ["나는", " 학교"]), ("", []), (" ", [])],
+)  # fmt: skip
+def test_what_a_line_is_not_broken_within(line, pieces):
+    assert [gap + piece for gap, piece in line_pieces(line, line_piece())] == pieces
+
+
+@given(st.text(ANY, max_size=30))
+def test_pieces_have_all_signs_of_a_line(line):
+    found = "".join(piece for _, piece in line_pieces(line, line_piece("<[^<>]*>")))
+    assert regex.sub(r"\s", "", found) == regex.sub(r"\s", "", line.rstrip())
+
+
+@pytest.mark.parametrize("sign", [" ", "(", "<", "<a>", "我", "（", "。", "<a>(", "a "])
+def test_pieces_of_a_long_line(sign):
+    with in_linear_time():
+        line_pieces(sign * 200_000, line_piece("<[^<>]*>"))
+        line_pieces(sign * 200_000 + "x", line_piece("<[^<>]*>"))
