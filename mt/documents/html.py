@@ -23,8 +23,8 @@ INLINE = frozenset({
 })  # fmt: skip
 CODE = frozenset({"code", "kbd", "samp", "tt", "var"})  # unchanged, but part of the sentence
 UNCHANGED = frozenset({
-    "applet", "audio", "canvas", "docauthor", "embed", "frameset", "iframe", "listing", "math", "noembed", "noframes",
-    "object", "plaintext", "pre", "script", "style", "svg", "template", "textarea", "video", "xmp",
+    "applet", "audio", "canvas", "docauthor", "doctitle", "embed", "frameset", "iframe", "listing", "math", "noembed",
+    "noframes", "object", "plaintext", "pre", "script", "style", "svg", "template", "textarea", "video", "xmp",
 })  # fmt: skip
 READINGS = frozenset({"rp", "rt", "rtc"})  # over words; they stay beside them
 OF_SENTENCES = INLINE | CODE | READINGS

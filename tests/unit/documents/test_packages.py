@@ -181,13 +181,27 @@ def test_a_book():
         '<?xml version="1.0" encoding="utf-8"?>\n<!DOCTYPE html>\n<html xmlns="http://www.w3.org/1999/xhtml"><head><title/>'
         "<script/></head><body><p>One <b>two</b>&#160;&amp; three.</p><pre/><p>four</p></body></html>"
     )
-    toc = "<ncx><docAuthor><text>A. Uthor</text></docAuthor><navLabel><text>Part</text></navLabel></ncx>"
+    book = "<docTitle><text>Book</text></docTitle><docAuthor><text>A. Uthor</text></docAuthor>"
+    toc = f"<ncx>{book}<navLabel><text>Part</text></navLabel></ncx>"
     raw = epub(page, toc=toc)
     assert segments(raw, ".epub") == ["One <g1>two</g1>\xa0&amp; three.", "four", "Part"]
     said = parts_of(translate_document(raw, ".epub", shout))
     wanted = page.replace("One", "ONE").replace("two", "TWO").replace("three", "THREE")
     assert said["OEBPS/a.xhtml"].decode() == wanted.replace("four", "FOUR")
     assert said["OEBPS/toc.ncx"].decode() == toc.replace("Part", "PART")
+
+
+def test_pages_of_a_book_are_known_by_their_type_whatever_their_suffix():
+    items = (
+        '<item href="text/a%20b.xml" id="a" media-type="application/xhtml+xml"/>'
+        "<item media-type='application/x-dtbncx+xml' href='../toc.xml'></item><item/>"
+        '<item href="fonts.xml" media-type="application/xml"/><opf:item media-type="text/html" href="c&amp;d"/>'
+    )
+    texts = {name: f"<p>{name[-1]} word</p>" for name in ("O/text/a b.xml", "toc.xml", "O/fonts.xml", "O/c&d", "e.xml")}
+    raw = archive({"META-INF/container.xml": "<c/>", "O/p.OPF": f"<manifest>{items}</manifest>", **texts})
+    said = parts_of(translate_document(raw, ".epub", shout))
+    changed = {name for name, text in texts.items() if said[name].decode() != text}
+    assert changed == {"O/text/a b.xml", "toc.xml", "O/c&d"}
 
 
 @given(st.sampled_from(sorted(DOCUMENTS)), st.data())
