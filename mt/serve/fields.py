@@ -38,8 +38,10 @@ async def fields_of(request: Request) -> Fields:
         pairs = _pairs(request.scope["query_string"])
         if kind == "multipart/form-data":
             pairs += await _multipart(request, sent)
+        elif (body := await request.body()).lstrip()[:1] == b"{":  # `curl -d` says that it sends a form
+            raise RefusedError(400, "Invalid request: JSON needs the header Content-Type: application/json")
         elif kind == "application/x-www-form-urlencoded":
-            pairs += _pairs(await request.body())
+            pairs += _pairs(body)
     except UnicodeError:
         raise RefusedError(400, "Invalid request: the form is not UTF-8") from None
     except (HTTPException, MultiPartException, ValueError, KeyError, AssertionError) as error:

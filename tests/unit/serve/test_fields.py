@@ -76,6 +76,14 @@ def test_bytes_that_are_no_utf8_are_refused_and_not_replaced(q):
         fields(b'{"q": "\xff"}')
 
 
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", ""])
+def test_json_under_another_content_type_is_told_the_right_one(kind):
+    """`curl -d '{...}'` says that it sends a form; "missing q parameter" helps nobody there."""
+    with pytest.raises(RefusedError, match=r"^Invalid request: JSON needs the header Content-Type: application/json$"):
+        fields(' {"q": "one", "target": "de"}', kind)
+    assert fields("", kind, "q=one") == {"q": "one"}
+
+
 def test_a_form_of_too_many_fields():
     with pytest.raises(RefusedError, match=r"^Invalid request: the form cannot be read$"):
         form("&".join(f"{n}=1" for n in range(1001)))
