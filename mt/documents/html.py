@@ -15,6 +15,7 @@ from mt.documents.html_scan import Piece, attributes, scan
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, parsed_text, renamed, spot
 from mt.documents.parts import Kind, Part, references, text, trim
 from mt.text.tags import VOID
+from mt.text.words import unbroken
 
 INLINE = frozenset({
     "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "data", "del", "dfn", "em", "font", "i", "img", "input",
@@ -126,7 +127,7 @@ class _Blocks:
                 continue
             elif piece.name == "#text":
                 content = html.unescape(self.page[piece.begin : piece.end])
-                self._add(text(SPACE.sub(" ", content)), (piece.begin, piece.end))
+                self._add(text(SPACE.sub(" ", unbroken(content))), (piece.begin, piece.end))
             elif self.page.startswith("<!--", piece.begin):
                 self._add(Part(Kind.alone, piece))
             elif self.page.startswith("<%", piece.begin):  # a template's: words come from <%= and <%-
@@ -221,7 +222,7 @@ class _Blocks:
             quote = self.page[begin - 1] if self.page[begin - 1 : begin] in {'"', "'"} else ""
             content = html.unescape(self.page[begin:end])
             writer = _attribute_writer(quote, references(self.page[begin:end]))
-            self.spots += spot(begin, end, [text(SPACE.sub(" ", content))], writer)
+            self.spots += spot(begin, end, [text(SPACE.sub(" ", unbroken(content)))], writer)
 
     def _add(self, part: Part, span: tuple[int, int] | None = None) -> None:
         self.parts.append(part)

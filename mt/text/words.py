@@ -36,7 +36,9 @@ BASE = regex.compile(r"(?r)[^\p{GCB=Extend}\p{GCB=ZWJ}\p{GCB=SpacingMark}\p{RI}]
 IN_WORD = regex.compile(SPELLING, regex.VERSION1)
 UNSPACED_SIGN = regex.compile(UNSPACED, regex.VERSION1)
 # Signs of Chinese and Japanese, of which a line may end at any.
-IDEOGRAPHIC = regex.compile(r"[[\p{EA=W}\p{EA=F}]--[\p{sc=Hangul}\p{So}]]", regex.VERSION1)
+IDEOGRAPHIC_SIGN = r"[[\p{EA=W}\p{EA=F}]--[\p{sc=Hangul}\p{So}]]"
+IDEOGRAPHIC = regex.compile(IDEOGRAPHIC_SIGN, regex.VERSION1)
+BORDER = regex.compile(rf"(?<={IDEOGRAPHIC_SIGN})[ \t\f]*[\r\n][ \t\f\r\n]*(?={IDEOGRAPHIC_SIGN})", regex.VERSION1)
 LONGEST_SPACED = 6  # characters of a word, on average, where tokenised text of such a script has spaces
 LETTER_OR_DIGIT = regex.compile(r"[\p{L}\p{N}]")
 # A line may end between these characters (UAX 14); Thai and its like need a dictionary.
@@ -87,6 +89,11 @@ def joined(lines: Iterable[str], shown: Callable[[str], str] = str) -> str:
             text += space_between(last, words)
         text, last = text + line, words[-1:] or last
     return text
+
+
+def unbroken(text: str) -> str:
+    """A text without the ends of its lines that stand between characters of scripts without spaces."""
+    return BORDER.sub("", text)
 
 
 def line_piece(mark: str = "(?!)") -> "regex.Pattern[str]":

@@ -249,3 +249,9 @@ def test_a_slash_at_the_end_of_a_value_without_quotes():
     page = "<p>see <a href=http://x.org/>that</a> now</p>"
     assert segments(page, ".html") == ["see <g1>that</g1> now"]
     assert segments(page[3:-4], ".md") == ["see <g1>that</g1> now"]
+
+
+def test_line_ends_in_scripts_without_spaces_are_no_spaces():
+    page = '<p title="日本\n語">日本語の\n  改行です。<b>Two\nwords</b></p>'
+    assert segments(page, ".html") == ["日本語", "日本語の改行です。<g1>Two words</g1>"]
+    assert translated(page, ".html", same) == page

@@ -313,3 +313,12 @@ def test_quotes_and_lists_within_each_other(sign, most):
 def test_html_within_lists_and_quotes(page, said):
     assert translated(page, ".md") == said
     assert translated(page, ".md", same) == page
+
+
+def test_line_ends_in_scripts_without_spaces_are_no_spaces():
+    page = "> 日本語の\n> 改行です。\n> Two *日本*\n> 本\n"
+    assert segments(page, ".md") == ["日本語の改行です。 Two <g1>日本</g1> 本"]
+    assert translated(page, ".md", same) == page
+    assert (
+        translated(page, ".md", lambda texts: [texts[0].replace("Two", "6")]) == "> 日本語の改行です。\n> 6 *日本* 本\n"
+    )

@@ -25,6 +25,7 @@ from mt.text.words import (
     reading_words,
     spaced_words,
     stands_alone,
+    unbroken,
 )
 
 
@@ -191,6 +192,15 @@ def test_lines_are_joined_with_a_space_where_their_script_has_spaces(lines, text
 
 def test_marks_do_not_count_where_lines_are_joined():
     assert joined(["<i>我们</i>", "<i>今天</i>"], lambda line: line[3:-4]) == "<i>我们</i><i>今天</i>"
+
+
+def test_line_ends_between_characters_of_scripts_without_spaces():
+    assert (
+        unbroken("\n日本語の \r\n\t改行。\n「か」\n나는\n학 日 本\n a\n本\n")
+        == "\n日本語の改行。「か」\n나는\n학 日 本\n a\n本\n"
+    )
+    with in_linear_time():
+        unbroken("日 \n " * 100_000 + " " * 200_000 + "\n" * 200_000)
 
 
 @pytest.mark.parametrize(
