@@ -4,6 +4,7 @@ The sentences of errors are LibreTranslate's where it has one for the case: clie
 """
 
 import json
+import logging
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -19,6 +20,8 @@ from mt.serve.refusal import RefusedError
 from mt.text.lines import SURROGATE
 
 MOST_FIELDS = 1000
+# Its warnings give bytes of a body that no program can read, and the client is told of it.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 Fields = Mapping[str, Any]
 
 

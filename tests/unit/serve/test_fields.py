@@ -54,6 +54,13 @@ def parts(name, body, kind="multipart/form-data; boundary=x"):
     return fields(b"--x\r\nContent-Disposition: form-data; " + name + b"\r\n\r\n" + body + b"\r\n--x--\r\n", kind)
 
 
+@pytest.mark.parametrize("body", ["abc", "--y\r\n", "--x\r\nA B: c\r\n\r\n--x--", "--xx"])
+def test_a_form_that_cannot_be_read_is_not_in_the_log(body, caplog):
+    with pytest.raises(RefusedError, match=r"^Invalid request: the form cannot be read$"):
+        fields(body, "multipart/form-data; boundary=x")
+    assert not caplog.records
+
+
 def test_letters_of_forms_and_addresses_with_and_without_escapes():
     for body in ("q=gr%C3%BC%C3%9Fe+%26", "q=grüße+%26"):
         assert form(body) == form("", body) == {"q": "grüße &"}
