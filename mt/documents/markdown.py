@@ -5,7 +5,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mt.documents.html import spots_of
-from mt.documents.markdown_inline import DEEPEST, Mark, is_emphasis, is_tight, parser, read_inline, write_inline
+from mt.documents.markdown_inline import (
+    DEEPEST,
+    SPECIAL,
+    Mark,
+    is_emphasis,
+    is_tight,
+    parser,
+    read_inline,
+    write_inline,
+)
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, lines_with_ends, parsed_text, spot
 from mt.documents.parts import Kind, Part, references, text, trim, with_spaces_outside, without_empty_pairs
 from mt.documents.plain import wrap
@@ -16,6 +25,7 @@ BLOCK_START = re.compile(r"(\d{1,9})(?=[.)](?:\s|$))|(?=[-+*](?:\s|$)|#{1,6}(?:\
 NEVER_FIRST = re.compile(r"(?:[-+*=]+|#{1,6}|\d{1,9}[.)]|[>`~|<].*)$")  # of a line: it would begin a block
 DEEPENING = frozenset({"blockquote_open", "list_item_open"})
 CLOSING_SIGNS = re.compile(r"(?<=\s)(#+)$")
+BRACKETS = re.compile(r"[\\\[\]]")
 BAR = re.compile(r"(?<!\\)((?:\\\\)*)\|")
 
 
@@ -134,11 +144,13 @@ def _label(block: _Block, part: Part) -> list[Spot]:
     if span is None:
         return []
 
-    def render(said: list[Part], _: Raw) -> str:
-        words = "".join(one.content for one in said)
-        return re.sub(r"[\\\[\]]", r"\\\g<0>", words)
+    words = part.content.words
+    signs = BRACKETS if words == block.content[slice(*part.content.label)] else SPECIAL
 
-    return spot(*span, [text(block.content[slice(*part.content.label)])], render)
+    def render(said: list[Part], _: Raw) -> str:
+        return signs.sub(r"\\\g<0>", "".join(one.content for one in said))
+
+    return spot(*span, [text(words)], render)
 
 
 def _laid_out(written: str, block: _Block, width: int, line_end: str) -> str:

@@ -24,6 +24,7 @@ NOTE_TEXT = re.compile(rf"{NOTE.pattern}:[ \t]*")
 TASK = re.compile(r"\[[ xX]\][ \t]+")
 ALERT = re.compile(r"\[!\w+\][ \t]*\n")
 FORMULA = re.compile(r"\$\$[^$]+\$\$|\$(?=\S)[^$\n]*(?<=[^\s\\])\$(?!\d)")
+OF_LABELS = {"text", "text_special", *(f"{name}_{end}" for name in ("em", "strong", "s") for end in ("open", "close"))}
 TAGS = {"*": "em", "**": "strong", "~~": "del"}
 FIRST = {NOTE_TEXT: Kind.alone, TASK: Kind.alone, ALERT: Kind.line_break}  # in a block
 ANYWHERE = {NOTE: Kind.alone, FORMULA: Kind.literal}
@@ -35,6 +36,7 @@ class Mark(NamedTuple):
     source: str
     begin: int = 0
     label: tuple[int, int] | None = None  # the place of the text that stands for an image
+    words: str = ""  # what is read of this text
     named: str = ""  # the end of a link whose text names its definition, with that name for another text
 
 
@@ -141,10 +143,11 @@ def _part(content: str, token: Any, place: int) -> tuple[Part | None, int]:
         case "link_close" | "code_inline" | "image":
             source = content[place : token.meta["end"]]
             kinds = {"link_close": Kind.closing, "code_inline": Kind.literal, "image": Kind.alone}
-            words = token.type == "image" and token.content and all(one.type == "text" for one in token.children or [])
-            words = words and source.removesuffix("[]") != f"![{token.content}]"  # the name of a definition
-            label = (place + 2, place + 2 + len(token.content)) if words else None
-            part = Part(kinds[token.type], Mark(source, place, label))
+            told = (token.children or []) if token.type == "image" else []
+            read = token.content and all(one.type in OF_LABELS for one in told)
+            read = told and read and source.removesuffix("[]") != f"![{token.content}]"  # the name of a definition
+            label = (place + 2, place + 2 + len(token.content)) if read else None
+            part = Part(kinds[token.type], Mark(source, place, label, "".join(one.content for one in told)))
         case "kept":
             source, kind = token.content, token.meta["kind"]
             part = Part(kind, Mark(source.strip() if kind is Kind.line_break else source, place))

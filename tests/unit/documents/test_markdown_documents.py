@@ -192,6 +192,18 @@ def test_an_image_within_a_link_and_a_sentence():
     assert translated(page, ".md") == "SEE [![THE SIGN](a.png)](b) OF *IT*.\n"
 
 
+@pytest.mark.parametrize(
+    ("label", "words", "said"),
+    [(r"a\_b \[c\]", "a_b [c]", r"A\_B \[C\]"), ("a &amp; &copy; b", "a &amp; © b", r"A \& © B"),
+     ("*a* **b**", "a b", "A B"), ("~~a~~ *", "a *", r"A \*"), ("a_b & c", "a_b &amp; c", "A_B & C")],
+)  # fmt: skip
+def test_the_text_of_an_image_is_what_is_read_of_it(label, words, said):
+    page = f"One ![{label}](i.png) two.\n"
+    assert segments(page, ".md") == ["One <x1/> two.", words]
+    assert translated(page, ".md", same) == page
+    assert translated(page, ".md") == f"ONE ![{said}](i.png) TWO.\n"
+
+
 def test_lines_are_broken_where_no_block_begins():
     page = "Some words that are broken to lines of a width and\nso on, with more words after.\n"
     said = translated(page, ".md", lambda texts: ["Some words that are broken to the lines of a page 1. - so on"])
