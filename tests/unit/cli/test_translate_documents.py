@@ -104,10 +104,13 @@ def test_options_that_do_not_fit(argv, message):
         parse(argv)
 
 
-def test_a_folder_is_no_document(tmp_path):
-    (tmp_path / "pages").mkdir()
-    with pytest.raises(ConfigError, match=r"pages` is a folder; a command translates one document\. hint: a loop"):
-        parse(["m", str(tmp_path / "pages"), "--to", "out"])
+@pytest.mark.parametrize("argv", [["m", "{}"], ["m", "{}", "--to", "b.html"], ["m", "-i", "{}", "--to", "b.html"]])
+def test_a_folder_is_no_document(tmp_path, argv):
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    told = r"pages` is a folder; a command translates one document\. hint: a loop"
+    with pytest.raises(ConfigError, match=told):
+        parse([word.format(folder) for word in argv])
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".xz", ".bz2", ".zst"])
