@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeAlias
 
 from mt.errors import DataError
 from mt.files import ZIP_DAMAGE, reason
@@ -15,6 +16,7 @@ MEMBER = re.compile(r"(?P<zip>.+?\.zip):(?P<member>.+)", re.IGNORECASE | re.DOTA
 DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 LIMIT = 1 << 28  # bytes of a member, by its own account; zipfile reads no more than that
 OPEN = 16  # archives that stay open
+State: TypeAlias = tuple[int, ...]
 
 
 def within(folder: str, name: str) -> str:
@@ -56,8 +58,16 @@ def faults_of(name: str, broken: str) -> Iterator[None]:
         raise DataError(f"{name} {broken} ({error})") from error
 
 
+def state(file: str) -> State:
+    """What tells a file that stays open from another one of the same name, which has replaced it or lies in another
+    current folder. Raises: OSError, ValueError."""
+    found = Path(file).stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def _member(file: str, name: str) -> bytes:
-    archive = _archive(file)
+    with faults_of(file, "is not a zip archive, or damaged"):
+        archive = _archive(file, state(file))
     if name.startswith(("/", "\\")) or DRIVE.match(name) or ".." in re.split(r"[/\\]", name):
         raise DataError(f"{file}:{name} must name a member inside the archive, without `..` and without a drive")
     try:
@@ -73,6 +83,5 @@ def _member(file: str, name: str) -> bytes:
 
 
 @lru_cache(OPEN)
-def _archive(file: str) -> zipfile.ZipFile:
-    with faults_of(file, "is not a zip archive, or damaged"):
-        return zipfile.ZipFile(file)
+def _archive(file: str, _: State) -> zipfile.ZipFile:
+    return zipfile.ZipFile(file)

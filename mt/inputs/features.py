@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mt.errors import DataError
-from mt.inputs.contents import faults_of
+from mt.inputs.contents import State, faults_of, state
 from mt.inputs.kind import FrameKind
 
 CELL = re.compile(r"(?P<file>.+\.npy)(?::(?P<first>\d{1,15})(?::(?P<end>\d{1,15}))?)?")
@@ -51,13 +51,17 @@ def _require_inside(place: int, array: NDArray[Any], cell: str) -> None:
         raise DataError(f"{cell} does not exist: the file has {len(array):,} items, numbered from 0")
 
 
-@lru_cache(OPEN)
 def mapped(file: str) -> NDArray[Any]:
     """The array of a file, of two or three dimensions. Raises: DataError."""
     with faults_of(file, "is not an array of numbers in NumPy's format"):
-        array = np.lib.format.open_memmap(file, mode="r")  # which takes no Python objects
+        array = _opened(file, state(file))
     if array.dtype.kind not in "fiu":
         raise DataError(f"{file} must hold numbers, but holds {array.dtype}")
     if array.ndim not in (2, 3):
         raise DataError(f"{file} must have the shape [P, F], [N, F] or [N, P, F], but has {list(array.shape)}")
     return array
+
+
+@lru_cache(OPEN)
+def _opened(file: str, _: State) -> NDArray[Any]:
+    return np.lib.format.open_memmap(file, mode="r")  # which takes no Python objects

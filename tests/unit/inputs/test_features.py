@@ -105,3 +105,18 @@ def test_rows_that_no_model_can_read_are_refused(rows, setting, message, tmp_pat
     np.save(tmp_path / "a.npy", rows)
     with pytest.raises(DataError, match=rf"a\.npy {message}$"):
         Features(setting).read(str(tmp_path / "a.npy"))
+
+
+def test_a_file_that_was_replaced_is_mapped_again_also_in_another_current_folder(tmp_path, monkeypatch):
+    read = Features(features()).read
+    for number in (1, 2):
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        np.save(folder / "rows.npy", np.full((1, 2), number))
+        monkeypatch.chdir(folder)
+        assert read("rows.npy").tolist() == [[number, number]]
+    np.save(tmp_path / "2" / "rows.npy", np.full((2, 3), 5))
+    assert read("rows.npy").tolist() == [[5, 5, 5], [5, 5, 5]]
+    (tmp_path / "2" / "rows.npy").unlink()
+    with pytest.raises(DataError, match=r"^rows\.npy cannot be read: No such file or directory$"):
+        read("rows.npy")

@@ -11,7 +11,6 @@ from PIL import Image
 
 from mt.config import Input, InputKind
 from mt.errors import ConfigError, DataError
-from mt.inputs import contents
 from mt.inputs.image import Images, patches, pixels
 from mt.inputs.reader import InputReader, described, fit, located
 
@@ -189,7 +188,6 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_no_picture_is_refused_in_one_sentence(case, tmp_path):
     make, message = REFUSED[case]
-    contents._archive.cache_clear()
     with pytest.raises(DataError, match=message) as caught:
         Images(image()).read(make(tmp_path))
     assert "\n" not in str(caught.value)
@@ -203,7 +201,6 @@ def test_a_member_that_is_larger_than_it_says_is_not_unpacked(tmp_path):
         assert struct.unpack_from("<I", raw, place) == (32 << 20,)
         struct.pack_into("<I", raw, place, 100)
     (tmp_path / "photos.zip").write_bytes(raw)
-    contents._archive.cache_clear()
     tracemalloc.start()
     with pytest.raises(DataError, match=r"photos\.zip:a\.png is damaged \(Bad CRC-32 for file 'a\.png'\)$"):
         Images(image()).read(f"{tmp_path}/photos.zip:a.png")
@@ -241,6 +238,20 @@ def test_a_member_of_another_compression_that_is_damaged(tmp_path):
     raw = bytearray((tmp_path / "photos.zip").read_bytes())
     raw[80:90] = bytes(10)
     (tmp_path / "photos.zip").write_bytes(raw)
-    contents._archive.cache_clear()
     with pytest.raises(DataError, match=r"photos\.zip:a\.png is damaged \(Corrupt input data\)$"):
         Images(image()).read(f"{tmp_path}/photos.zip:a.png")
+
+
+def test_an_archive_that_was_replaced_is_opened_again_also_in_another_current_folder(tmp_path, monkeypatch):
+    for folder, colour in (("first", RED), ("second", BLUE)):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (4, 4), colour).save(tmp_path / folder / "a.png")
+        with zipfile.ZipFile(tmp_path / folder / "photos.zip", "w") as archive:
+            archive.write(tmp_path / folder / "a.png", "a.png")
+        monkeypatch.chdir(tmp_path / folder)
+        assert pixels("photos.zip:a.png", 1).tolist() == [[list(colour)]]
+    with zipfile.ZipFile("photos.zip", "w") as archive:
+        archive.write(tmp_path / "first" / "a.png", "b.png")
+    assert pixels("photos.zip:b.png", 1).tolist() == [[list(RED)]]
+    with pytest.raises(DataError, match=r"^photos\.zip has no member 'a\.png'$"):
+        pixels("photos.zip:a.png", 1)
