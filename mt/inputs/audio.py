@@ -26,6 +26,8 @@ LOUD = 2.5  # standard deviations of a band, drawn black
 CUT = re.compile(r"^\s*(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)  # libsndfile's remark
 STREAMED = 1 << 30  # bytes: programs that write to a pipe do not know a length, and state a huge one
 PAGE, SERIAL = 65_307, slice(14, 18)  # of Ogg: most bytes of a page, and where it has the number of its stream
+OTHER_PART = re.compile(r"(?P<file>.+?)(?::-?[\d.]*){1,2}", re.DOTALL)  # seconds, say, or one number
+PARTS = "name a part as `file:START:END`, in samples."
 AGAIN = "copy or convert it again, for example to FLAC."
 FULL = 32768.0  # Kaldi's energies are of samples of 16 bits
 
@@ -71,14 +73,20 @@ def samples(cell: str) -> tuple[Float[np.ndarray, " N"], int]:
 
     form = CELL.fullmatch(cell)
     assert form is not None
-    file = opened(form["file"])
+    try:
+        file = opened(form["file"])
+    except DataError as error:
+        whole = OTHER_PART.fullmatch(form["file"])
+        if whole is not None and Path(whole["file"]).is_file():
+            raise DataError(f"{cell} names no part of {whole['file']}", hint=PARTS) from error
+        raise
     try:
         with soundfile.SoundFile(file) as sound:
             rate, first, end = sound.samplerate, int(form["first"] or 0), int(form["end"] or sound.frames)
             if not RATES[0] <= rate <= RATES[1]:
                 raise DataError(f"{cell} has {rate:,} samples a second, and must have {RATES[0]:,} to {RATES[1]:,}")
             if end < first:
-                raise DataError(f"{cell} ends before it begins", hint="name a part as `file:START:END`, in samples.")
+                raise DataError(f"{cell} ends before it begins", hint=PARTS)
             if end > sound.frames:
                 raise DataError(f"{cell} does not exist: the file has {sound.frames:,} samples")
             if end - first > LONGEST * rate:

@@ -141,6 +141,12 @@ REFUSED = {
     "raw samples": (lambda folder: bytes_of(folder, b"12" * 99, "a.raw"), r"a\.raw cannot be read as audio \("),
     "no samples": (lambda folder: written(folder, np.zeros(0)), r"a\.wav has 0 samples, too few for a frame of 25 ms "),
     "too few": (lambda folder: written(folder, np.zeros(199)), r"has 199 samples, too few for a frame of 25 ms \(200 "),
+    "seconds": (
+        lambda folder: written(folder, tone(440)) + ":0.5:1.0",
+        r":0\.5:1\.0 names no part of .*\.wav hint: name a part as `file:START:END`, in samples\.$",
+    ),
+    "one number": (lambda folder: written(folder, tone(440)) + ":7", r":7 names no part of .*\.wav hint: name a part"),
+    "seconds of nothing": (lambda folder: f"{folder}/b.wav:0.5:1", r"b\.wav:0\.5:1 cannot be read: No such file"),
     "backwards": (lambda folder: written(folder, tone(440)) + ":700:100", r":700:100 ends before it begins hint: name"),
     "backwards beyond": (lambda folder: written(folder, tone(440)) + ":9999:90", r":9999:90 ends before it begi"),
     "beyond": (lambda folder: written(folder, tone(440)) + ":0:801", r":0:801 does not exist: the file has 800 sample"),
